@@ -137,7 +137,7 @@ class Detector(abc.ABC, Generic[ConfigT]):
 
 
 class TextDetector(Detector[ConfigT]):
-    """A detector that scores texts independently of each other; scoring in batches only saves time."""
+    """A detector that scores texts independently of each other; a batch is only faster than single texts."""
 
     @abc.abstractmethod
     def load(self) -> None:
@@ -148,7 +148,7 @@ class TextDetector(Detector[ConfigT]):
 
     @abc.abstractmethod
     def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Return the score of each text, in the order of `texts`; except for rounding, it depends on this text only.
+        """Return the score of each text, in the order of `texts`; it depends only on that text, except for rounding.
 
         Raises NotLoadedError if ``load()`` was not called.
         """
@@ -159,7 +159,7 @@ class TextDetector(Detector[ConfigT]):
         return 0
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
-        """Score each answer with the messages of its prompt, oldest first; no messages if the prompt is unknown."""
+        """Score each answer with the messages of its prompt, oldest first; an unknown prompt has no messages."""
         del prompts  # most detectors read only the answer
         return self.score_many(texts)
 

@@ -1,7 +1,7 @@
 """The labelled sets of each text detector in one data folder, and ordinary prompts.
 
 Only one split of the shared encoder's examples is read. If a file of these examples is missing, no example is read,
-because the splits would differ. To add labelled files, extend `READERS`; generated cases: `evaluate.cases.synthetic`.
+because the splits would differ. To add a labelled file, extend `READERS`; to add generated cases, `cases.synthetic`.
 """
 
 import math
@@ -113,7 +113,7 @@ def _of_task(
 
 
 def load_ordinary(root: Path, limit: int, seed: int, trained_on: frozenset[str] = frozenset()) -> list[OrdinaryPrompts]:
-    """Return the ordinary prompts of each source, at most ``limit`` per source (0: all); omit texts ``trained_on``."""
+    """Return at most ``limit`` ordinary prompts per source (0: all); texts in ``trained_on`` are omitted."""
     by_source: dict[str, dict[str, None]] = {}
     for source, text in ordinary_prompts(root):
         if text not in trained_on:

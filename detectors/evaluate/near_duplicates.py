@@ -1,7 +1,7 @@
 """Splits of texts by clusters of near-duplicates, so that no copy of a training text is in the held-out splits.
 
 The method is MinHash over word trigrams with banding (Broder 1997; Leskovec et al., Mining of Massive Datasets, 3.4):
-texts that agree on one band of three hashes are joined. With 12 hashes, two texts with a Jaccard similarity of .5 are
+texts are joined if they agree on a whole band of three. With 12 hashes, two texts with a Jaccard similarity of .5 are
 joined with probability .41, and with a similarity of .8 with probability .94.
 """
 

@@ -1,6 +1,6 @@
-"""Metrics of personal data: of the characters under spans of any type, and of spans with their types.
+"""Metrics of the detection of personal data: by characters (under spans of any type), and by spans with types.
 
-The characters show how well the spans would redact a text. Spans of the same type are matched one to one if they
+Metrics by characters show how well the spans would redact a text. Spans of the same type are matched one to one if they
 overlap by at least half (intersection over union). `TYPES` maps the types of data sets to common types, because data
 sets divide Presidio's LOCATION in several ways.
 """

@@ -47,7 +47,7 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
 def parse_columns(value: str) -> Columns:
     """Parse ``text=COLUMN,label=COLUMN,…``.
 
-    Raises DataError if a part is no ``role=column``, if a role is unknown or repeated, if ``text`` is missing, or if
+    Raises DataError if a part is not ``role=column``, if a role is unknown or repeated, if ``text`` is missing, or if
     both ``label`` and ``spans`` are missing.
     """
     example = "for example text=comment,label=toxic"

@@ -25,7 +25,7 @@ _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".msgp
 def hub_folder(model: str, revision: str, *, allow_download: bool) -> Path:
     """Return the model's folder: ``model`` if it is a folder, else the repository's folder in the hub's local cache.
 
-    Raises ConfigError if no model is configured, or a repository without its commit, because a branch could change.
+    Raises ConfigError if no model is configured, or a repository but no commit: a branch could change.
     Raises WeightsError if the model is not in the cache and the download fails or is not allowed.
     """
     if not model:

@@ -84,7 +84,7 @@ def letters(text: str) -> int:
 
 
 def group_of(language: str) -> str:
-    """Return the first language of a group of often confused languages that contains ``language``, else ``language``.
+    """Return the first language of the group of similar languages with ``language``; if it is in none, ``language``.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """The weight files that the detectors load, with their pinned SHA-256.
 
-Other weights would give other verdicts without notice. So every file is read once, and parsed only after its SHA-256
-was compared with the pinned one. All files are safetensors or plain text, because a pickle can run code.
+Other weights would give other verdicts without notice. So every file is read once, and parsed only if its SHA-256
+is the pinned one. All files are safetensors or plain text, because a pickle can run code.
 """
 
 import hashlib

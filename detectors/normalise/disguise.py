@@ -85,7 +85,7 @@ def _unleet(word: str) -> str:
 
 
 def _is_leet(text: str) -> bool:
-    """Return whether many words of a text have digits in the role of letters."""
+    """Return whether many words of a text have digits in place of letters."""
     words = _ANY_WORD.findall(_QUANTITY.sub(" ", text))
     words = [word for word in words if len(word) <= LONGEST_WORD and not word.isdigit()]
     leet = sum(not _DIGITS.isdisjoint(word) for word in words)
@@ -135,7 +135,7 @@ _DECODERS: tuple[tuple[re.Pattern[str], Callable[[str], bytes]], ...] = (
 
 
 def encoded(text: str) -> list[Encoded]:
-    """Return the parts of a text that tag characters, Base64 or hexadecimal digits encode: at most eight of each."""
+    """Return the decoded parts of a text: at most eight each of tag characters, Base64 and hexadecimal digits."""
     found: list[Encoded] = []
     for pattern, decode in _DECODERS:
         for _, match in zip(range(MOST_DECODED), pattern.finditer(text), strict=False):

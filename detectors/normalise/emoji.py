@@ -14,7 +14,7 @@ _PICTURES = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]+ ?")
 
 
 def without_pictures(text: str, copy: Normalised | None) -> Normalised | None:
-    """Remove emoji from ``copy`` (from ``text`` if ``copy`` is None), in linear time; without emoji, return ``copy``."""
+    """Remove emoji from ``copy`` (from ``text`` if ``copy`` is None) in linear time; return ``copy`` if it has none."""
     source = text if copy is None else copy.text
     if source.isascii() or not _PICTURES.search(source):
         return copy

@@ -1,7 +1,7 @@
 """Selection of the events that a stream detector uses: one per conversation in a window of events.
 
-Messages of one conversation are alike, but the test needs exchangeable values. So the detector uses one message and
-suppresses the others. A client could hide its traffic by sending one conversation id with every request. Two bounds
+Messages of one conversation are alike, but the test needs exchangeable values. So the detector uses one message of each
+and suppresses the others. A client could hide its traffic by sending one conversation id with every request. Two bounds
 prevent this: the number of events that one id can suppress, and the number that all ids of an API key can suppress.
 """
 

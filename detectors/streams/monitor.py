@@ -3,7 +3,7 @@
 Each feature has a share of the budget, divided equally among its regions (ranges of values, see `sequential_tests`).
 Each region has Shiryaev-Roberts sums; the statistic is the weighted average of all sums. An alarm starts when the
 statistic reaches the limit. Then the values since the start of the change are removed from the history, and no value is
-added during the alarm. So an alarm ends a few events after the changed traffic ends. Then the sums are reset.
+added during the alarm, so the alarm ends a few events after the changed traffic ends. When it ends, the sums are reset.
 """
 
 from collections.abc import Mapping, Sequence
@@ -175,7 +175,7 @@ class Monitor:
         scores: NDArray[np.float64],
         draws: Sequence[float],
     ) -> int:
-        """Process the first events together, until one needs `update`; return the number of processed events."""
+        """Process events together, up to the first that needs `update`; return the number of processed events."""
         if self._alarm or self._waiting or self._budget.days or len(observations) == 1 or not self._regions.batchable:
             return 0
         slots = [self._budget.slot(observation.time) for observation in observations]

@@ -21,7 +21,7 @@ PackedObservation = tuple[int, float, int, bool, bytes]
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """The start of a change (event number, time; 0 if unknown), and a region's share of values before and since."""
+    """The start of a change (event number, time; 0 if unknown), and a region's share of values before and after it."""
 
     event: float
     time: float
@@ -30,7 +30,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecentObservations:
-    """The last `MEMORY` observations: for each of ``size`` regions, whether the value was in it."""
+    """The last `MEMORY` observations: for each of ``size`` regions, whether it contains the value."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -41,7 +41,7 @@ class RecentObservations:
         self._rows.append((event, time, slot, learned, np.packbits(flags).tobytes()))
 
     def extend(self, events: Sequence[tuple[int, float, int]], flags: Flags) -> None:
-        """Add n observations of the history, as (event number, time, slot) and flags, (n, 2, regions)."""
+        """Add n observations that the history contains, as (event number, time, slot) and flags, (n, 2, regions)."""
         packed = np.packbits(flags.reshape(len(flags), 2 * self._size), axis=1)
         width, data = packed.shape[1], packed.tobytes()
         self._rows.extend(

@@ -114,7 +114,7 @@ class ReferenceRegions:
         self.statistic = 0.0
 
     def begin(self, region: int, reference: Floats, slots: NDArray[np.int64], fraction: float) -> None:
-        """Fix a region as the most extreme reference values, at least one, and count the reference as its history.
+        """Set a region's bound so that it contains the most extreme reference values; add the reference to its counts.
 
         Parameters
         ----------
@@ -123,7 +123,7 @@ class ReferenceRegions:
         reference, slots
             The reference values, (n,), and the half-hour of each, (n,).
         fraction
-            Share of the reference values that the region contains, in (0, 1).
+            Share of the reference values that the region contains, in (0, 1); it contains at least one.
         """
         values = reference * self._signs[region]
         inside = max(1, round(fraction * (len(values) + 1)))
@@ -234,7 +234,7 @@ class ReferenceRegions:
         return taken, highest
 
     def _recent_shares(self, inside: NDArray[np.bool_], seen: NDArray[np.bool_]) -> Floats:
-        """Return each region's moving average share, before each observation and after the last, (k + 1, m)."""
+        """Return a moving average of each region's share, before each observation and after the last, (k + 1, m)."""
         recent_shares = np.empty((len(inside) + 1, inside.shape[1]))
         recent_shares[0] = self._recent_share
         change, scored = np.empty(inside.shape[1]), None if seen.all() else seen.astype(np.float64)
@@ -251,7 +251,7 @@ class ReferenceRegions:
     def _bets(
         self, counts: Floats, flags: NDArray[np.bool_], recent_shares: Floats, draws: Floats, slot: int
     ) -> Floats:
-        """Return the uncapped factors by which each of k observations multiplies the sums, (k, bets, m)."""
+        """Return the uncapped bets on k observations, (k, bets, m): factors by which the sums are multiplied."""
         before = counts + np.cumsum(flags, axis=0) - flags  # whole numbers: exact
         won, seen = flags[:, 0], flags[:, 1]
         share = before[:, 0] / (before[:, 1] + 1.0)
@@ -324,7 +324,7 @@ class ReferenceRegions:
             self._update_statistic()
 
     def restart(self) -> None:
-        """Set all sums to zero after an alarm: the mean time to the next false alarm is again at least the limit."""
+        """Set all sums to zero after an alarm; a false alarm takes at least ``limit`` events (or days) on average."""
         self._sums[:] = 0.0
         self.statistic = 0.0
 

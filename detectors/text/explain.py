@@ -112,8 +112,8 @@ def steps(text: str, *, method: Method = "auto", seed: int = 0, evaluations: int
         - ``shap``: Owen values over a binary partition of the text (Lundberg's partition explainer): Shapley values in
           which only neighbouring words form coalitions.
         - ``lime``: a ridge regression on 200 random maskings (Ribeiro et al., arXiv 1602.04938).
-        - ``auto``: ``shap`` if the encoder decided the text; ``occlusion`` of the linear model's score if this
-          model decided the text; ``occlusion`` for detectors without the encoder.
+        - ``auto``: ``shap`` if the encoder scored the text; ``occlusion`` of the linear model's score if only this
+          model scored the text; ``occlusion`` for detectors without the encoder.
     seed
         Seed of the random maskings of ``lime``.
     evaluations
@@ -192,7 +192,7 @@ class _Words:
 
 
 def _owen(words: _Words, base: float, top: float, evaluations: int) -> _Values:
-    """Split the text in halves recursively, largest weight first; divide an unsplit part's weight among its words."""
+    """Halve the text recursively, the part with the largest weight first; words of an unsplit part share its weight."""
     result = np.zeros(words.count)
     serial, spent = 0, 2
     heap: list[_Node] = [(0.0, serial, 0, words.count, np.zeros(words.count, dtype=bool), base, top, 1.0)]

@@ -100,7 +100,7 @@ class LanguageDetector(TextDetector[LanguageConfig]):
         return guess.letters >= self.config.letters and guess.probability >= self.config.threshold
 
     def _allowed_languages(self, turns: Sequence[Turn], answer: Guess) -> tuple[set[str], float]:
-        """Return the allowed languages (none if the prompt's language is uncertain) and that language's probability."""
+        """Return the allowed languages, and the probability of the prompt's language; (none, 0) if it is uncertain."""
         assert self._model is not None
         last = next((turn.content for turn in reversed(turns) if turn.role == "user"), "")
         whole = self._model.guess(last[:PROMPT_CHARACTERS])

@@ -51,7 +51,7 @@ def lookalike(rng: random.Random) -> str:
 
 
 def long_prompt(rng: random.Random) -> str:
-    """Return a benign prompt of 100 to 350 words, so that the classifier does not flag prompts for length or roles."""
+    """Return a benign prompt of 100 to 350 words, so that length or an assigned role alone is not flagged."""
     source = read_source("attacks")
     texts = source.templates
     values = {name: rng.choice(words) for name, words in source.slots.items()}
@@ -155,5 +155,5 @@ def planted(rng: random.Random, split: str) -> str:
 
 
 def planted_benign(rng: random.Random, split: str) -> str:
-    """Return a benign counterpart of `planted`: the same documents with instructions to people or harmless code."""
+    """Return a benign counterpart of `planted`: harmless code, or instructions to people, in the same documents."""
     return _planted(_benign, rng, split)

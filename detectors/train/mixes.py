@@ -21,7 +21,7 @@ def load_examples(root: Path, seed: int = 0) -> list[Example]:
 
 
 def refreshed(examples: Sequence[Example], seed: int) -> list[Example]:
-    """Return a random sample that has of each source the share in `REFRESH`; with a share above 1, examples are repeated."""
+    """Return a random sample in which each example occurs, on average, as often as `REFRESH` says for its source."""
     rng = random.Random(seed)  # noqa: S311 - a reproducible sample, not secrets
     found: list[Example] = []
     for example in examples:

@@ -26,7 +26,7 @@ class TrainingResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one training run, and its provenance.
 
     ``rows`` contains the metrics of each detector (`detectors.evaluate.evaluation.Evaluated.row`). ``options`` contains
-    for each detector the options that use these weights, with the threshold.
+    for each detector the options that select these weights and the threshold.
     """
 
     name: str

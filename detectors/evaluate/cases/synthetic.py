@@ -29,7 +29,7 @@ LANGUAGE_PAIRS = 1000
 class Passage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A question, the values of each slot (the first is true), and facts as (sentence, paraphrase, denial).
 
-    The answers ``free`` follow from the facts but use other words; ``twisted`` do not follow but use the same words.
+    ``free`` has answers that follow from the facts in other words; ``twisted`` has false answers in the same words.
     """
 
     question: str
@@ -53,7 +53,7 @@ class Groundedness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Refusals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Templates, by kind, of refusals and of similar answers that do not refuse; requests and endings to fill in."""
+    """Templates of refusals and of similar answers without refusal, by kind; requests and endings to complete them."""
 
     requests: tuple[dict[str, str], ...]
     endings: tuple[str, ...]
@@ -150,7 +150,7 @@ def repetition_cases() -> Iterator[Case]:
 
 
 def refusal_cases() -> Iterator[Case]:
-    """Yield refusals (label True) and similar answers that do not refuse, with all requests and endings filled in."""
+    """Yield refusals (label True) and similar answers without a refusal, completed with each request or ending."""
     texts = read_toml(FOLDER, "refusals.toml", Refusals)
     for kind, templates in texts.refusals.items():
         for template in templates:

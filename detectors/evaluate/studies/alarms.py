@@ -39,7 +39,7 @@ def first_alarm(detector: StreamDetector[Any], observations: Iterable[Observatio
 
 
 def events_per_alarm(alarms: Sequence[int | None], longest: int) -> float:
-    """Return the mean number of events per alarm; None in ``alarms``: no alarm in a stream of ``longest`` events."""
+    """Return the mean number of events per alarm; None in ``alarms`` means no alarm within ``longest`` events."""
     watched = sum(longest if alarm is None else alarm for alarm in alarms)
     return watched / max(1, sum(alarm is not None for alarm in alarms))
 
@@ -50,7 +50,7 @@ def run_length_row(data: str, alarms: Sequence[int | None], longest: int) -> Row
 
 
 def delay_row(detector: str, data: str, delays: Sequence[int | None]) -> Row:
-    """Return a table row with quantiles of delays; a delay is negative if the alarm is too early, None if missing."""
+    """Return a row with quantiles of delays; a delay is negative if the alarm is too early, None without an alarm."""
     never = 1 << 30
     right = sorted(never if delay is None else delay for delay in delays if delay is None or delay > 0)
     median, high = (right[len(right) // 2], right[int(0.9 * len(right))]) if right else (never, never)

@@ -61,7 +61,7 @@ def _scores(detector: EncoderDetector, texts: Sequence[str]) -> tuple[Floats, fl
 def escalation_curve(
     labels: NDArray[np.bool_], cheap: Floats, whole: Floats, high: float, mixed: int
 ) -> list[tuple[float, float, float]]:
-    """Return rows: lower limit, share that the encoder scores (of the first ``mixed`` texts), AUROC on all texts."""
+    """Return rows of lower limit, share of the first ``mixed`` texts that the encoder scores, AUROC on all texts."""
     rows: list[tuple[float, float, float]] = []
     for low in (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0):
         escalated = (cheap >= low) & (cheap < (high if low else 1.01))

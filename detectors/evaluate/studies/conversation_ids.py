@@ -136,7 +136,7 @@ def first_alarm_of(groups: Sequence[Sequence[Text]], client: Client, trial: Tria
 
 
 def conversation_ids(study: StudyContext) -> list[Row]:
-    """Return for each source and client the events until a false alarm / alarm budget, and delays after a change."""
+    """Return, per source and client, the run length without a change / alarm budget, and the delays after a change."""
     rows: list[Row] = []
     trials = Trial(LIMIT, LONGEST * LIMIT), Trial(LIMIT, BEFORE + AFTER, BEFORE)
     for source, read in SOURCES.items():

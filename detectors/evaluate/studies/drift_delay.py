@@ -105,7 +105,7 @@ def _first_above(statistic: Floats, threshold: float) -> int | None:
 
 
 def _threshold(nulls: Sequence[Floats], limit: int) -> float:
-    """Return the threshold with a mean of ``limit`` events per alarm on ``nulls``, statistics without a change."""
+    """Return the threshold at which ``nulls``, statistics without a change, cause one alarm per ``limit`` events."""
     low, high = 0.0, max(float(null.max()) for null in nulls)
     for _ in range(30):
         middle = (low + high) / 2
@@ -148,7 +148,7 @@ def _distance_first(stream: Vectors, *, make: Callable[[float], Any], value: flo
 def _river_value(
     name: str, nulls: Sequence[Floats], limit: int, progress: Progress = no_progress
 ) -> tuple[float, float]:
-    """Return the most sensitive parameter with at least ``limit`` events per false alarm, and this number of events."""
+    """Return the most sensitive parameter with ``limit`` or more events per false alarm, and its events per alarm."""
     make, sensitive, rare = _RIVER[name]
     every = _every(make, sensitive, nulls)
     if every >= limit:

@@ -63,7 +63,7 @@ class Step(NamedTuple):
 
 
 def error_over_patience(study: StudyContext, *, streams: int = 1000, changed: int = 50, limit: int = 1000) -> list[Row]:
-    """Return for each procedure and stopping time: shares of wrong and found streams (`Step`), error over patience.
+    """Return, per procedure and stopping time, the shares of wrong and found streams, and the error over patience.
 
     In each round, ``changed`` of the ``streams`` shift by two standard deviations, ``limit // 2`` events after their
     reference. The stopping times are the first discovery, ``limit // 2`` events and ``limit`` events.

@@ -59,7 +59,7 @@ class Exchangeable:
 
 
 class SharedId(Exchangeable):
-    """Independent values from ``keys`` API keys in turn; only the first key sends conversation ids, ``ids`` in turn."""
+    """A stream of ``keys`` API keys in turn; the first cycles through ``ids`` conversation ids, the rest have none."""
 
     def __init__(self, keys: int, ids: int = 1) -> None:
         self._keys, self._ids = keys, ids
@@ -91,7 +91,7 @@ def no_id(conversation: int) -> tuple[str, str]:
 
 
 def one_id(conversation: int, keys: int = 1) -> tuple[str, str]:
-    """Return one of ``keys`` keys; and an id: the same for all conversations of the first key, else a separate id."""
+    """Return one of ``keys`` keys, and an id: all conversations of the first key share one, others have their own."""
     key = conversation % keys
     return str(key), str(conversation) if key else "always"
 

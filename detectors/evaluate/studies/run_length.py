@@ -113,7 +113,7 @@ def run_lengths(  # noqa: PLR0913 - a stream, its budget, and how it is simulate
 ) -> Floats:
     """Return the number of events until an alarm in each run, (runs,), at most ``LONGEST`` times the limit.
 
-    The first ``reference`` used events of each run are its reference. ``name`` is shown in progress reports.
+    A run's reference is the first ``reference`` events that the test uses. ``name`` is shown in progress reports.
     """
     rng = np.random.default_rng(seed)
     monitors = BatchMonitor(FEATURES, budget, runs)
