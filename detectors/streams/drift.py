@@ -63,8 +63,8 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     conversation_events
         Size, in events, of the window in which the detector uses one event per conversation; with 0 all events are used.
     conversation_turns
-        The detector uses one event of a conversation with at most this many turns in the window. A conversation with
-        more turns suppresses at most half of its API key's events in the window.
+        If a conversation has at most this many turns in the window, the detector uses one of its events. A longer
+        conversation suppresses at most half of its API key's events in the window.
     method
         ``e-detector``; or ``adwin``, ``kswin`` or ``page-hinkley`` of the library river, which ignore the alarm budget.
     method_threshold

@@ -33,7 +33,7 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     threshold
         A language is certain if its probability is at least this value; it applies to the answer and to the prompt.
     letters
-        Fewest letters of a text with a certain language (a Chinese, Japanese or Korean character counts as three).
+        A text with fewer letters has an uncertain language (a Chinese, Japanese or Korean character counts as three).
     """
 
     expected: tuple[str, ...] = ()
