@@ -9,7 +9,7 @@ _REPEAT_SECONDS = 10.0
 
 
 class RepeatFilter(logging.Filter):
-    """Passes each message of a library's loggers at most once per `seconds`; appends the number of duplicates dropped before it.
+    """Passes each message of a library's loggers at most once per `seconds`; appends the number of dropped duplicates to the next message.
 
     Duplicates have the same logger, level and message template; their arguments can differ.
     """

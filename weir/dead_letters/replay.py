@@ -55,7 +55,7 @@ class _Original(msgspec.Struct, frozen=True, kw_only=True):
     errors: Headers
 
     def header_choices(self) -> tuple[Headers, ...]:
-        """Return lists of headers to try in order: if a record with the error headers is too large, it is sent without them."""
+        """Return the lists of headers to try, in order, until the record is small enough: with all, one or no error headers."""
         attempt = tuple(pair for pair in self.errors if pair[0] == _ATTEMPT)
         return (self.own + self.errors, self.own + attempt, self.own)
 

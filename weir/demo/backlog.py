@@ -146,7 +146,7 @@ class Deadline:
         self._counted = 0.0
 
     def passed(self, now: float, backlog: Backlog | None) -> bool:
-        """Return whether a limit is exceeded: the longer limit is for all time, the shorter for the time in which no `backlog` shrank."""
+        """Return whether a limit is exceeded: the longer limit is for the whole time, the shorter for the time without a shrinking backlog."""
         if backlog is None or not backlog.shrinking(now):
             self._counted += now - self._checked
         self._checked = now

@@ -29,7 +29,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
 
     `health_url` is ``http://…/healthz``, ``kafka://host:port`` or ``tcp://host:port``. Components (or the step ``topics``) in `after`
     must be ready before this component first starts. In the first `ready_seconds`, a process that does not answer does not count as hung.
-    `stop_seconds` is the time from SIGTERM to SIGKILL. `metrics` is ``host:port`` or "". `niceness` is 0 to 19: less for serving than for the rest.
+    `stop_seconds` is the time from SIGTERM to SIGKILL. `metrics` is ``host:port`` or "". `niceness` (0 to 19) is lower for serving than for monitoring.
     """
 
     name: str

@@ -44,7 +44,7 @@ class RetrainingHistory(Generic[EventT]):
 
 
 def _key(event: Retraining | RetrainingRecord) -> Hashable:
-    """Return the key of an event's group; suppressed events use the failing gates, because the numbers in their reasons differ."""
+    """Return the key of an event's group; that of a suppressed event has its failing gates, not its reason, whose numbers vary."""
     if event.state != "suppressed":
         return event.retraining_id, event.state
     failing = tuple(sorted(name for name, passed in event.gates.items() if not passed))

@@ -145,7 +145,7 @@ class WatchStage(Stage):
         await self._context.publish(self._context.names.findings, tick, partition.number)
 
     async def _keep_sources(self, partition: _Partition, raw: Any) -> None:
-        """Write watermark and sources if the sources changed or the last write is old; a restart continues from them."""
+        """Write watermark and sources if the sources changed or the last write is old; a restart continues from both."""
         watermark = partition.machine.watermark
         live, value = watermark.live(), watermark.value
         due = value is not None and (partition.kept is None or value >= partition.kept + _KEEP_SECONDS)

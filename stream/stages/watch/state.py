@@ -55,7 +55,7 @@ class SourcesState(msgspec.Struct, frozen=True, kw_only=True):
 class LivenessLane(msgspec.Struct, kw_only=True):
     """The liveness of the sources on one inference partition.
 
-    `first` and `reached` are the first and the present bucket of the partition's event time, or None. `silent` is {bucket: {inactive source:
+    `first` and `reached` are the partition's first and present bucket, or None while it has no event time. `silent` is {bucket: {inactive source:
     its newest time on this partition}}, for the buckets that have ended on this partition but not on every partition.
     """
 

@@ -1,7 +1,7 @@
 """The watermark: one event time, computed from the times of every source on every inference partition.
 
 Windows, resolutions and cool-downs must be a function of the log, so they use this time instead of the clock. A stage on one partition of signals
-receives score's ticks of all P inference partitions. A live source sends no event older than the watermark after its ticks.
+receives score's ticks of all P inference partitions. After a tick, no live source sends an event older than the watermark.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ class SourceLane(msgspec.Struct, kw_only=True):
 
     The watermark waits for `sources` (live, or expected after a restart), not for `released` ones. `ended` has the sources that
     closed last, which a duplicate tick must not add again. `progress` is how far the fastest source has advanced in event
-    time, with a cap on each step. `low` is the lowest time of a live source; it never decreases.
+    time, where each step is capped. `low` is the lowest time of a live source; it never decreases.
     """
 
     heard: bool = False

@@ -1,4 +1,4 @@
-"""Read exits of components from supervisord's log, because its RPC reports no signals, and no exit after the next start."""
+"""Read exits of components from supervisord's log, because its RPC omits signals, and forgets an exit at the next start."""
 
 import re
 from pathlib import Path

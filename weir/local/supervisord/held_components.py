@@ -44,7 +44,7 @@ def stop_component(home: Path, name: str) -> None:
 
 
 def start_component(home: Path, name: str) -> None:
-    """Start component `name`, let the watcher restart it again, and return at once; raises StackError."""
+    """Start component `name`, allow the watcher to restart it again, and return at once; raises StackError."""
     load_plan(home).component(name)
     supervisord = connect(home)
     save_held(home, load_held(home) - {name})
