@@ -58,8 +58,8 @@ def read_keys(path: Path) -> list[ApiKey]:
 class KeyRing:
     """The valid keys of one file, which is checked for changes at most twice a second.
 
-    If the file cannot be read, the last keys remain valid, so that a damaged file does not lock out users. If there is no
-    file, there are no keys.
+    If the file cannot be read, the last keys remain valid, so that a damaged file does not lock out users. If the file does
+    not exist, no key is valid.
     """
 
     def __init__(self, path: Path) -> None:

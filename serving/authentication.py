@@ -1,4 +1,4 @@
-"""Which API key a request has: the header that contains the key, and the error if the key is missing or invalid."""
+"""Authenticate a request: read the API key from its header, and raise an error if the key is missing or invalid."""
 
 import base64
 import binascii

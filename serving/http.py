@@ -39,7 +39,7 @@ _EVENT_STREAM = b"text/event-stream; charset=utf-8"
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
-    """Return the headers by lower-case name; a repeated header has its first value, which is the value that HAProxy set."""
+    """Return the headers by lower-case name. If a header is repeated, its first value is used, which HAProxy has set."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         found.setdefault(name.decode("latin-1"), value.decode("latin-1"))
@@ -66,7 +66,7 @@ class Slots:
 
     @contextmanager
     def take(self) -> Iterator[None]:
-        """Take a slot while the body runs; raises ApiError 503 if all slots are taken."""
+        """Take a slot for the duration of the ``with`` block; raises ApiError 503 if all slots are taken."""
         if self._taken >= self._limit:
             raise unavailable(
                 f"{self._taken} requests are in progress, the limit is {self._limit}; try again in a second.",
@@ -161,11 +161,11 @@ class Reply:
         await self._start(200, headers, None)
 
     async def event(self, *data: Any) -> None:
-        """Send several events in one message."""
+        """Send each item of `data` as an event, all in one ASGI message."""
         await self._send_body(b"".join(b"data: " + _ENCODER.encode(item) + b"\n\n" for item in data), more=True)
 
     async def done(self) -> None:
-        """Send the last event and end the stream."""
+        """Send the event ``[DONE]`` and end the stream."""
         await self._send_body(b"data: [DONE]\n\n")
 
     async def _send_body(self, body: bytes, *, more: bool = False) -> None:

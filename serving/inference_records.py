@@ -49,7 +49,7 @@ class ExpectedVerdicts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> RequestRecord:
-    """Return the record of a request; a request without text expects no verdict."""
+    """Return the record of a request; if the request has no text, no verdict is expected."""
     generation = request.generation
     record = RequestRecord(
         **_common(request),
@@ -78,7 +78,7 @@ def response_record(  # noqa: PLR0913 - the fields of an end
     latency_seconds: float,
     first_token_seconds: float | None,
 ) -> ResponseRecord:
-    """Return the record of an end; an end without text expects no verdict and contains no prompt."""
+    """Return the record of an inference's end; without an answer text, no verdict is expected and the prompt is omitted."""
     return ResponseRecord(
         **_common(request),
         status=status,
@@ -117,7 +117,7 @@ def _prompt(generation: Generation) -> tuple[Message, ...]:
 
 
 def context_of(messages: tuple[Message, ...], max_characters: int) -> tuple[Message, ...]:
-    """Return the last messages, at most `max_characters` in all; the end of the oldest returned message is cut off if needed."""
+    """Return the last messages, with at most `max_characters` in total; the oldest returned message is shortened at its end if needed."""
     kept: list[Message] = []
     for message in reversed(messages):
         if max_characters <= 0:

@@ -22,8 +22,8 @@ _ATTEMPTS = 5
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of request and end records; ``accepted = delivered + spooled + shed``.
 
-    `delivered` records are acknowledged by Kafka and before the last written cursor, `spooled` records are only on this disk, and `shed`
-    records were dropped and counted in gap records. `oldest_age_seconds` is the age of the oldest record that is not sent yet (0: none),
+    `delivered` records were acknowledged by Kafka and are before the cursor on disk. `spooled` records are only on this disk. `shed`
+    records were dropped and counted in gap records. `oldest_age_seconds` is the age of the oldest spooled record (0 without one),
     `bytes` the size of all segments, `fullest` the source of the largest spool. Each spool has its own size limit.
     """
 

@@ -41,8 +41,8 @@ _TOTALS_FILE = "totals.json"
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """A position in a spool: all frames before the position have been delivered.
 
-    The next frame is at `segment`, `offset`; `number` is the last record number before it. `shed` is how many of these numbers are in gap
-    records of the spool, `moved` how many others the shipper sent in gap records, because a record was too large or damaged on disk.
+    The next frame is at `segment`, `offset`; `number` is the last record number before the position. Of these records, `shed` counts
+    those in gap records of the spool, and `moved` those in gap records of the shipper, because they were too large or damaged on disk.
     `closed` means that the position is after the ``closed`` record that ends a spool.
     """
 
@@ -60,7 +60,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts summed over delivered spools that are removed; `folded` names those whose directory may still exist."""
+    """Sums of the counts of removed spools; `folded` lists the spools in these sums whose directory may still exist."""
 
     accepted: int = 0
     delivered: int = 0

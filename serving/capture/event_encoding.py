@@ -78,7 +78,7 @@ def gap(record: GapRecord, *, time: int) -> Record:
 
 
 def tick(source: str, time: int, spool: float = 0.0) -> Record:
-    """Encode a tick, the heartbeat of `source`: no older event than `time` follows; `spool` is the used share of its spool."""
+    """Encode a tick (heartbeat record): later events of `source` are not before `time`; `spool` is the used share of the spool."""
     data = Tick(sources={source: time / _MICROSECONDS}, spool=round(spool, 2))
     return _encode(data, Tick.event_type, f"{source}/tick/{time}", Stamp(source, 0, time))
 
@@ -90,7 +90,7 @@ def closed(source: str, time: int) -> Record:
 
 
 def opened(record: RequestRecord, *, traceparent: str, tracestate: str) -> OpenRequest:
-    """Return the data of a request that the spool keeps until the request's end."""
+    """Return the data, without text, that the spool stores about a request until the request ends."""
     return OpenRequest(**_names(record), traceparent=traceparent, tracestate=tracestate)
 
 

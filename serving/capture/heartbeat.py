@@ -10,7 +10,7 @@ _CHECK_SECONDS = 1.0
 
 
 class Heartbeat:
-    """Reports in `health` that the shipper's event loop hangs; the check runs in a thread, which a hanging loop does not block."""
+    """Adds a reason to `health` while the shipper's event loop hangs; the check runs in a thread, which a hanging loop does not block."""
 
     def __init__(self, health: dict[str, object]) -> None:
         self._health = health

@@ -8,8 +8,8 @@ and each shed number is written in place, which needs no free space.
     entry   CRC-32 (4), number (8), length of the id (1), request id        one after the other from offset 0
     tail    CRC-32 (4), first number (8), last number (8)                   two slots at the end, written in turn
 
-The numbers of the entries are consecutive; an entry with another number is of an earlier gap and ends the list. If there is no space for
-another entry, the tail has the last number, without ids. Numbers that the segments already contain do not belong to the gap.
+The numbers of the entries are consecutive; an entry with another number is left from an earlier gap and ends the list. When the space for
+entries is used up, only the tail is updated: it has no ids. Numbers that the segments already contain do not belong to the gap.
 """
 
 import os

@@ -158,7 +158,7 @@ class Pipeline:
                 raise DeliveryLost(repr(error)) from error
 
     def _reject(self, cursor: Cursor) -> None:
-        """Prepare to find the rejected record: send the records in flight again one by one, as the broker rejects whole batches."""
+        """Resend the records in flight one by one, as the broker rejects whole batches; if only one is in flight, mark it as rejected."""
         if len(self._window) == 1:
             self._rejected.add((cursor.segment, cursor.offset))
         self._careful = len(self._window) + 1
@@ -228,7 +228,7 @@ def _now() -> float:
 
 
 def _without_idle_ticks(items: list[Item]) -> list[Item]:
-    """Drop each tick (heartbeat record) that another tick directly follows, to send the backlog of an idle time fast."""
+    """Drop each tick (heartbeat record) that is directly followed by another tick, so that an idle time's backlog is short."""
     following = [item.frame.kind for item in items[1:]]
     return [
         item

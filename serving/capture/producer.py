@@ -1,6 +1,6 @@
 """The shipper's Kafka producer, and its replacement after a failure.
 
-Why this exists: aiokafka's idempotent producer can lose its sequence for good, `start()` raises without a broker, and a client may not
+Why this exists: aiokafka's idempotent producer can lose its sequence for ever, `start()` raises without a broker, and a client may not
 recover after an outage (docs/design/traps.md). Pipelines use a producer through a lease, which is lost at the first error from which the
 producer cannot recover. The pipelines then send records again from the spool with the next producer.
 """
@@ -32,7 +32,7 @@ _MAX_REQUEST_BYTES = 1024 * 1024 + 32 * 1024
 
 
 class DeliveryLost(Exception):
-    """The lease was lost; the pipeline sends all records that Kafka has not acknowledged again with the next lease."""
+    """The lease was lost; with the next lease, the pipeline resends all records without an acknowledgement."""
 
 
 class Lease:
@@ -78,7 +78,7 @@ class Lease:
         return future
 
     def lose(self, reason: str) -> None:
-        """End the lease and cancel its pending sends; a send through a closed client could wait for ever."""
+        """End the lease and cancel its pending sends; without this, a send through a closed client could wait for ever."""
         if not self.is_lost:
             self.reason = reason
             self._lost.set()
@@ -91,7 +91,7 @@ class Lease:
 
 
 def is_size_error(error: BaseException | None) -> bool:
-    """Return whether the broker or the client rejected a record for its size."""
+    """Return whether `error` means that the broker or the client rejected a record because of its size."""
     return isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError)
 
 

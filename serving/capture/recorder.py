@@ -1,4 +1,4 @@
-"""The gateway's part of capture: records a request before inference, and its end before the last byte.
+"""The gateway's part of capture: it records a request before inference, and its end before the last byte of the answer.
 
 A request is accepted when the ``write()`` of its record has returned. The caller's thread appends the record, under the writer's lock. A
 second thread syncs the spool and writes ticks, which are heartbeat records (docs/adr/0001-append-inline.md has the measurements).
@@ -88,7 +88,7 @@ class Recorder:
             self._lock.release()
 
     async def request(self, record: RequestRecord, *, traceparent: str, tracestate: str = "") -> None:
-        """Accept a request; call it before inference. When it returns, the record survives a kill of this process.
+        """Accept a request; call this before inference. When it returns, the record survives a kill of this process.
 
         If the spool is full, the policy ``shed`` counts the request in a gap record and returns; the policy ``reject`` raises SpoolFull.
         After SpoolFull, the caller must answer 503 with ``Retry-After: retry_after_seconds``, and record no end.
@@ -102,11 +102,11 @@ class Recorder:
         self._metrics.append_seconds.observe(time.perf_counter() - began)
 
     async def end(self, record: ResponseRecord, *, traceparent: str = "") -> None:
-        """Record how a request ended; call it before the last byte. See :meth:`end_nowait`."""
+        """Record how a request ended; call this before the last byte of the answer. See :meth:`end_nowait`."""
         self.end_nowait(record, traceparent=traceparent)
 
     def end_nowait(self, record: ResponseRecord, *, traceparent: str = "") -> None:
-        """Record how a request ended; it needs no ``await``, so a cancelled task can call it in ``finally``.
+        """Record how a request ended; this needs no ``await``, so a cancelled task can call it in ``finally``.
 
         Later ends of the same request are ignored. If the spool is full, the end is counted in a gap record and no error is raised. After
         :meth:`close` this has no effect. `traceparent` is by default that of the request.
@@ -117,7 +117,7 @@ class Recorder:
             self._metrics.append_seconds.observe(time.perf_counter() - began)
 
     async def feedback(self, record: Feedback, *, conversation_id: str = "", traceparent: str = "") -> None:
-        """Record feedback; with the request's `conversation_id`, both get the same key. Raises SpoolFull also with the policy ``shed``."""
+        """Record feedback; with the request's `conversation_id` it gets the request's key. Raises SpoolFull, even with policy ``shed``."""
         identity = secrets.token_hex(8)
         self._running.feedback(record, identity=identity, conversation_id=conversation_id, traceparent=traceparent)
 

@@ -133,7 +133,7 @@ def head_of(frame: Frame) -> Head:
 
 
 def parse(data: bytes, base: int = 0) -> tuple[list[Frame], bool]:
-    """Return the valid frames at the start of `data`, and whether damage follows them (False: only an incomplete frame).
+    """Return the valid frames at the start of `data`, and whether damage follows them (False: at most an incomplete frame).
 
     `base` is the offset of ``data[0]`` in the segment.
     """

@@ -96,7 +96,7 @@ class SegmentWriter:
             self._synced_size = size
 
     def recount(self) -> None:
-        """Subtract the segments that the shipper has unlinked."""
+        """Subtract the bytes of the segments that the shipper has unlinked."""
         kept = 0
         for index in segments(self._directory):
             if index < self._index:

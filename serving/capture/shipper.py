@@ -220,7 +220,7 @@ class Shipper:
                 task.result()
 
     def _report(self, reason: str) -> None:
-        """Log and store whether Kafka accepts records, when that changes."""
+        """If `reason` (the problem with Kafka, or "") has changed, log and store it."""
         self._metrics.reachable.set(0 if reason else 1)
         if reason == self._status:
             return
@@ -232,7 +232,7 @@ class Shipper:
 
 
 def fold(root: Path, directory: Path, cursor: Cursor) -> None:
-    """Add a delivered spool to the totals, then remove it; a later scan removes a directory left by a kill. Not reentrant."""
+    """Add a delivered spool to the totals, then delete it; after a kill, a later scan deletes it. Calls must not overlap."""
     totals = load_totals(root)
     existing = source_directories(root)
     if directory.name not in totals.folded:

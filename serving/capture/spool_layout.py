@@ -11,7 +11,7 @@
         aside/               records that Kafka rejects (unsendable_records.py)
         totals.json          totals of the spools that were delivered completely and removed
         shipper.lock         flock of the node's one shipper
-        shipper.json         whether Kafka accepts records, as the shipper last found
+        shipper.json         last status of the shipper: whether Kafka accepts records
 """
 
 import contextlib

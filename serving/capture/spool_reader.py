@@ -19,7 +19,7 @@ _GROWTH = 8
 class Item(NamedTuple):
     """A frame and the position after it. A `rejected` frame is too large for the broker: a gap record is sent in its place.
 
-    `missing` numbers directly before the frame, beginning with `first_missing`, are damaged on disk.
+    `missing` counts the records directly before the frame that are damaged on disk; `first_missing` is the number of the first.
     """
 
     frame: Frame

@@ -163,7 +163,7 @@ class SpoolWriter:
             self._failure = error
 
     def recount(self) -> None:
-        """Subtract unlinked segments; if the only segment is full, begin a new segment, so that the shipper can unlink the full one."""
+        """Subtract unlinked segments from the size; if the spool is one full segment, begin a second, so that the first can be unlinked."""
         with self._lock, contextlib.suppress(OSError):
             self._segments.recount()
             if self._full and self._segments.only_segment and self._segments.has_frames:

@@ -42,7 +42,7 @@ _INTERNAL_ERROR = 500
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
-    """Objects that all inferences of a gateway share; `recorder` is None if capture is off, `topic` is an attribute of spans."""
+    """Objects that all inferences of a gateway share; `recorder` is None if capture is off; `topic` is written into spans."""
 
     backend: Backend
     recorder: Recorder | None

@@ -54,7 +54,7 @@ class _Tally(msgspec.Struct):
 class Intake:
     """An ASGI application that receives KServe's events and LiteLLM's logs.
 
-    All readable items are recorded; if others are unreadable, the response is 422 and lists them. 200 is sent when all items are on disk.
+    All readable items are recorded. If some items are unreadable, the response is 422 and lists them. 200 means that all items are on disk.
     After a 503 the client sends the whole body again, and items that are recorded already count as duplicates.
     """
 
@@ -156,7 +156,7 @@ def _items(read: _Reader, headers: Headers, body: bytes, principal: Principal) -
 
 
 def _read(item: _Item) -> tuple[ReportedExchange, list[str]]:
-    """Return an item, and messages about values that are left out; raises UnreadablePayload if its values are invalid."""
+    """Return the exchange in `item`, and messages about omitted values; raises UnreadablePayload if a value is invalid."""
     try:
         return without_invalid_numbers(item())
     except (ValueError, TypeError, OverflowError, RecursionError) as error:

@@ -1,6 +1,6 @@
 """Join the two halves (request and response) of exchanges and drop duplicates, with a small SQLite file beside the spool.
 
-Why this exists: KServe reports an exchange as two events, in any order, and a client that gets no response sends again. A half is
+Why this exists: KServe reports an exchange as two events, in any order, and a client without a response resends. A half is
 acknowledged after it is on disk, an exchange after it is in the spool, so a crash loses no accepted item. If the process is killed between
 the writes to the spool and to this file, an exchange is recorded twice with the same ids; consumers drop the duplicate.
 """
@@ -40,7 +40,7 @@ _OVERDUE_BATCH = 1000
 
 
 class ExchangePairer:
-    """Records each exchange when both halves have arrived; `recorder` has the policy ``reject``, because clients send again."""
+    """Records each exchange when both halves have arrived; `recorder` must have the policy ``reject``, so that clients resend."""
 
     def __init__(  # noqa: PLR0913 - what it connects
         self,

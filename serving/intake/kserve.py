@@ -55,7 +55,7 @@ def events_of(headers: Mapping[str, str], raw: bytes) -> Iterator[Any]:
 
 
 def exchange_from_kserve(event: Any, principal: Principal) -> ReportedExchange:
-    """Return the half of an exchange in `event`; `principal` owns the API key that was sent. Raises UnreadablePayload."""
+    """Return the request or response that `event` contains; `principal` owns the API key that was sent. Raises UnreadablePayload."""
     attributes, data = event if isinstance(event, tuple) else _structured(event)
     if missing := [name for name in _REQUIRED if not attributes.get(name)]:
         raise UnreadablePayload(f"the CloudEvent has no {', '.join(missing)}; send ce-id, ce-source and ce-type")

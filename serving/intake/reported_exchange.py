@@ -45,7 +45,7 @@ LATEST_SECONDS = 4e9
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """Origin of an exchange: tenant, principal (API key, with the other gateway's key if that gateway sent one), conversation, trace."""
+    """Origin of an exchange: tenant, principal (Weir's API key, plus the other gateway's key if reported), conversation, trace."""
 
     tenant: str
     principal: str
@@ -67,7 +67,7 @@ class ReportedRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportedResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The response of an exchange; `at` is the time of its end, `first_at` the time of the first token, or 0 if unknown."""
+    """The response of an exchange; `at` is the time of its end, `first_at` that of the first token (0: unknown)."""
 
     model: str = ""
     status: Literal["complete", "error"] = "complete"
@@ -166,7 +166,7 @@ def parameters_of(body: dict[str, object]) -> Parameters:
 
 
 def records_of(exchange: ReportedExchange, expected: ExpectedVerdicts) -> tuple[RequestRecord, ResponseRecord]:
-    """Return the two records of an exchange; the record of a missing half is empty; without text no verdict is expected."""
+    """Return the request and response records; a missing response becomes an error. Without text, no verdict is expected."""
     request, response = exchange.request or ReportedRequest(), exchange.response or _NO_RESPONSE
     common: dict[str, Any] = {
         "request_id": request_id_of(exchange.identity),

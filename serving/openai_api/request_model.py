@@ -119,7 +119,7 @@ class SamplingRequest(RequestModel):
 
 
 def parse(model: type[ModelT], body: bytes) -> ModelT:
-    """Return `body` as `model`; raises ApiError 400 for invalid JSON, an unknown field, a wrong type or a wrong value."""
+    """Parse `body` as an instance of `model`; raises ApiError 400 for invalid JSON, an unknown field, a wrong type or a wrong value."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The script that Ray runs instead of HAProxy: it edits Ray's configuration of HAProxy to be safe, then starts HAProxy by ``exec``.
+"""The script that Ray runs instead of HAProxy: it makes Ray's configuration of HAProxy safe, then starts HAProxy by ``exec``.
 
 Why this exists: Ray's template binds metrics and statistics on all interfaces, returns a client's ``x-request-id``, and answers 500 in
 plain text while a gateway restarts; no setting changes that (docs/design/ray-local.md). Ray finds HAProxy's processes by the exact
@@ -82,7 +82,7 @@ def rewrite(text: str, *, host: str, edge_token: str, limits: Limits, timeout_pa
 
 
 def _loopback(address: str, host: str) -> str:
-    """Return `address`, with 127.0.0.1 for "all interfaces"; raises UnsafeConfig for an address except loopback and `host`."""
+    """Return `address`, or 127.0.0.1 for "all interfaces"; raises UnsafeConfig if it is neither 127.0.0.1 nor `host`."""
     name, _, port = address.rpartition(":")
     if not port.isdigit():
         raise UnsafeConfig(f"bind {address} has no port number; Weir allows 127.0.0.1:PORT")
@@ -102,7 +102,7 @@ def _header_rules(limits: Limits) -> list[str]:
 
 
 def _connection_rules(limits: Limits) -> list[str]:
-    """Return the rules that stop one address from using all connections of `maxconn` with incomplete requests."""
+    """Return rules that limit each client address, which could otherwise fill `maxconn` with incomplete requests."""
     allowed = limits.connections_per_address
     return [
         *_header_rules(limits),

@@ -1,7 +1,7 @@
 """Keep the gRPC port of a Serve replica on loopback.
 
-Ray binds the port to ``[::]`` after the deployment's ``__init__`` and has no setting for it. The wrapped function is private, so
-tests/contract/dependencies/test_ray.py checks its name.
+Ray binds the port to ``[::]`` after the deployment's ``__init__`` and has no setting for it. So this module wraps a private function
+of Ray; tests/contract/dependencies/test_ray.py checks the function's name.
 """
 
 from typing import Any
