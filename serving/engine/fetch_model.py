@@ -180,7 +180,7 @@ def _present(directory: Path) -> ModelFiles | None:
 
 
 def _fetch(name: str, kind: str, target: Path, fill: _Fill) -> ModelFiles:
-    """Call `fill` on a temporary directory, then rename it to `target`; so `target` is complete also after a kill."""
+    """Call `fill` on a temporary directory, then rename it to `target`; so a kill never leaves an incomplete `target`."""
     with _locked(target):
         if (present := _present(target)) is not None:
             return present

@@ -147,7 +147,7 @@ class OpenvinoEngine:
         self._tokenizer = self._pipeline.get_tokenizer()
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Return the tokens of a conversation; the last tokens begin the assistant's answer."""
+        """Return the tokens of a conversation, with the chat template's prefix of the assistant's answer at the end."""
         tokenizer = self._loaded()
         if not tokenizer.chat_template:
             raise PromptRejectedError("the model has no chat template: use /v1/completions")
@@ -267,7 +267,7 @@ class OpenvinoEngine:
             self._prompt_total += len(request.prompt)
 
     def _config(self, sampling: Sampling) -> Any:
-        """Return OpenVINO's form of `sampling`; from the model's configuration, only the end tokens are used."""
+        """Convert `sampling` to OpenVINO's configuration; only the end tokens are copied from the model's configuration."""
         model, config = self._pipeline.get_config(), genai.GenerationConfig()
         ends = {token for token in model.stop_token_ids if token >= 0} or {_NO_TOKEN}
         config.eos_token_id, config.stop_token_ids = min(ends), ends

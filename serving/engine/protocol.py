@@ -20,7 +20,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     temperature
         In [0, 2]. With 0, each token is the most likely token.
     top_p
-        In (0, 1]. Each token is drawn from the smallest set of tokens whose total probability is at least `top_p`.
+        In (0, 1]. Each token is drawn from the smallest set of most likely tokens whose total probability is at least `top_p`.
     seed
         Seed of the random numbers, for reproducible answers. None: each request has its own random seed.
     stop
@@ -52,7 +52,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def joined(chunks: Sequence[Chunk]) -> Chunk:
-    """Join consecutive chunks to one chunk."""
+    """Join consecutive chunks into one chunk."""
     return msgspec.structs.replace(chunks[-1], text="".join(chunk.text for chunk in chunks))
 
 
@@ -86,7 +86,7 @@ class Engine(Protocol):
         """Load weights and tokenizer, which takes seconds; further calls have no effect."""
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Return the tokens of messages (with `role` and `content`); the last tokens begin the assistant's answer."""
+        """Return the tokens of messages (`role` and `content`), with the chat template's prefix of the answer at the end."""
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a plain prompt."""

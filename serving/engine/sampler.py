@@ -98,7 +98,7 @@ def _sample(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:
 
 
 def _nucleus(probabilities: torch.Tensor, points: torch.Tensor, share: torch.Tensor) -> list[int]:
-    """Draw each row's token from its smallest set of tokens with a total probability of at least `share` (`top_p`)."""
+    """Draw each row's token from its smallest set of likely tokens with a total probability of at least `share` (`top_p`)."""
     size = min(_LIKELIEST, probabilities.shape[-1])
     values, tokens = probabilities.topk(size, dim=-1)
     if bool((values.sum(dim=-1) < share).any()):

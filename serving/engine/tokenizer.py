@@ -32,7 +32,7 @@ class Codec(Protocol):
         """Return the tokens of a plain prompt, with the special tokens that the tokenizer adds."""
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Return the tokens of a conversation; the last tokens begin the assistant's answer."""
+        """Return the tokens of a conversation, with the chat template's prefix of the assistant's answer at the end."""
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of `tokens` without special tokens; an incomplete character becomes U+FFFD."""
@@ -57,7 +57,7 @@ class DirectoryCodec:
         return list(self._tokenizer.encode(text).ids)
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Return the tokens of a conversation; the last tokens begin the assistant's answer.
+        """Return the tokens of a conversation, with the chat template's prefix of the assistant's answer at the end.
 
         Raises
         ------

@@ -94,7 +94,7 @@ class TransformersEngine:
         return manager
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Return the tokens of a conversation; the last tokens begin the assistant's answer."""
+        """Return the tokens of a conversation, with the chat template's prefix of the assistant's answer at the end."""
         return self._loaded()[1].encode_chat(messages)
 
     def encode(self, text: str) -> list[int]:

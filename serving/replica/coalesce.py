@@ -1,4 +1,4 @@
-"""Join chunks to fewer, larger chunks: to send one chunk takes replica and gateway about 0.3 ms of CPU time each."""
+"""Join chunks into fewer, larger chunks: sending a chunk costs replica and gateway about 0.3 ms of CPU time each."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -21,7 +21,7 @@ class _Buffer:
         self.filled.set()
 
     def take(self) -> Chunk | None:
-        """Return the chunks that arrived since the last call, joined to one, or None if there are none."""
+        """Return the chunks that arrived since the last call, joined into one, or None if there are none."""
         chunks, self._chunks = self._chunks, []
         self.filled.clear()
         return joined(chunks) if chunks else None
