@@ -22,7 +22,7 @@ CURVES = len(COLOURS)
 
 
 def draw(result: Evaluated, folder: Path) -> list[Path]:
-    """Draw one file with the curves of a detector, and one file per set with typed spans; return the files."""
+    """Draw one file with the curves of a detector, and one for each data set that has typed spans; return the files."""
     written = []
     shown = [one for one in result.curves if any(one.labels) and not all(one.labels)]
     if shown:

@@ -167,7 +167,7 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
         self._learn(prompt, values, was=was)
 
     def _learn(self, prompt: _Prompt, values: dict[str, int], *, was: bool) -> None:
-        """Add an answer to the history, except during an alarm; drop the uncounted values when an alarm starts."""
+        """Add an answer to the history, except during an alarm; when an alarm starts, drop the values not yet in the history."""
         if not self._monitor.alarm:
             self._alarmed = 0
             for name, value in values.items():

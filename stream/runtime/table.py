@@ -62,7 +62,8 @@ class AckedTable(faust.Table[bytes, bytes]):
     async def put(self, key: bytes, value: bytes, *, partition: int) -> None:
         """Write `value` to the changelog, then to memory; `partition` is that of the event that changed the state.
 
-        If recovery brings a newer state during the write (the partition was revoked and assigned again), the newer state is written again.
+        If recovery reads a newer state during the write (the partition was revoked and assigned again), `value` is behind it in the changelog.
+        The newer state is then appended once more, so that it is the last.
         """
         await self._publish(key, value, partition)
         while self._is_older(self._order(key, value), self._order(key, self.data.get(key))):

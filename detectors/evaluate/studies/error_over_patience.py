@@ -63,10 +63,11 @@ class Step(NamedTuple):
 
 
 def error_over_patience(study: StudyContext, *, streams: int = 1000, changed: int = 50, limit: int = 1000) -> list[Row]:
-    """Return, per procedure and stopping time, the shares of wrong and found streams, and the error over patience.
+    """Return, per procedure and stopping time, the shares of wrong and found streams and the error over patience.
 
     In each round, ``changed`` of the ``streams`` shift by two standard deviations, ``limit // 2`` events after their
     reference. The stopping times are the first discovery, ``limit // 2`` events and ``limit`` events.
+    Wrong: the share of reported streams without a shift. Found: the share of shifted streams that are reported.
     ``error_over_patience`` is the mean share of wrong streams, divided by the mean number of events and multiplied by
     ``limit``; its bound is 1.
     """
