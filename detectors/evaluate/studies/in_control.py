@@ -91,7 +91,7 @@ def no_id(conversation: int) -> tuple[str, str]:
 
 
 def one_id(conversation: int, keys: int = 1) -> tuple[str, str]:
-    """Return one of ``keys`` keys, and an id: all conversations of the first key share one, others have their own."""
+    """Return one of ``keys`` API keys and a conversation id: the first key always has the same id, others a new id each time."""
     key = conversation % keys
     return str(key), str(conversation) if key else "always"
 

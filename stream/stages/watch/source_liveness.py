@@ -51,11 +51,11 @@ class LivenessRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceLiveness:
-    """Turns score's ticks into findings: an alarm per inactive source and bucket, later findings without alarm.
+    """Turns score's ticks into findings: an alarm for each bucket in which a source is inactive, else no alarm.
 
     A bucket (time window) is evaluated for each inference partition, when the partition's event time passes the bucket's
-    end. Only a source that is inactive on every partition counts, so the order between partitions has no effect. A source
-    that was closed is on no partition, so it is not inactive.
+    end. Only a source that is inactive on every partition counts, so the order between partitions has no effect. A closed
+    source is removed from all partitions and never counts as inactive. Findings without an alarm let an alert resolve.
 
     Raises StateUnreadable if the state has another number of partitions or another bucket width. A tick costs
     O(sources); memory is O(P x (sources + inactive sources x buckets between the fastest and slowest partition)).
