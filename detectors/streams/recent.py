@@ -41,7 +41,7 @@ class RecentObservations:
         self._rows.append((event, time, slot, learned, np.packbits(flags).tobytes()))
 
     def extend(self, events: Sequence[tuple[int, float, int]], flags: Flags) -> None:
-        """Add n observations that are already in the history: (event number, time, slot) of each, flags of shape (n, 2, regions)."""
+        """Add n learned observations: the (event number, time, slot) of each, and flags of shape (n, 2, regions)."""
         packed = np.packbits(flags.reshape(len(flags), 2 * self._size), axis=1)
         width, data = packed.shape[1], packed.tobytes()
         self._rows.extend(

@@ -42,7 +42,7 @@ class HubConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     max_tokens
         Tokens per window; the model's own limit applies too.
     max_windows
-        Most windows of a long text that are read; unread windows lower ``covered``.
+        Maximum number of windows read from a long text; unread windows lower ``covered``.
     threads
         Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     """

@@ -67,7 +67,7 @@ class LanguageDetector(TextDetector[LanguageConfig]):
         self._model = self._model or LanguageModel()
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Score each text without a prompt; the label is ``unknown`` unless `expected` languages are configured."""
+        """Score each text alone, not compared with a prompt; the label is ``unknown`` unless `expected` languages are configured."""
         return self.score_answers(texts, [()] * len(texts))
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:

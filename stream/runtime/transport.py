@@ -104,7 +104,7 @@ class Consumer(driver.Consumer):
         return first
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
-        """Fetch from a copy of `active_partitions`, because Faust changes the set; an empty set would mean all."""
+        """Fetch from a copy of `active_partitions`, which Faust changes; aiokafka would take an empty set as all partitions."""
         async with self._position:
             wanted = set(active_partitions or ())
             return await super()._getmany(wanted, timeout) if wanted else {}

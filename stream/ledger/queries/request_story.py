@@ -209,8 +209,8 @@ def gap_of(database: sqlite3.Connection, request_id: str) -> GapNote | None:
 def request_story(request_id: str, events: RequestEvents, decisions: sqlite3.Connection) -> RequestStory:
     """Join a request's events with its alerts and their retraining events.
 
-    An alert belongs to a request if its evidence contains the request. Evidence is limited to 20 requests, so an alert
-    also belongs to a request with a flagged verdict of the alert's stream and detector on an event during the alert.
+    An alert belongs to a request if its evidence contains the request. Evidence is limited to 20 requests. Therefore
+    an alert also belongs to a request if its detector flagged an event of the request, in its stream, while it fired.
     """
     rows = decisions.execute(
         "SELECT a.record FROM alert_evidence e JOIN alerts a ON a.alert_id = e.alert_id WHERE e.request_id = ?",
