@@ -166,7 +166,7 @@ class ReferenceRegions:
         self.statistic = float(np.vdot(self._weights, self._sums))
 
     def update(self, scores: Floats, step: BettingStep, *, alarm: bool) -> None:
-        """Multiply the sums by the bets on an observation; without an alarm, cap the bets and count the observation.
+        """Multiply the sums by the bets on an observation. Without an alarm, cap the bets first, and add the value to the counts.
 
         Parameters
         ----------

@@ -76,6 +76,7 @@ class RangeReader:
         except BROKER_ERRORS:
             if self._clock() - self._answered_at >= _OUTAGE_SECONDS:
                 raise
+            await asyncio.sleep(_RETRY_SECONDS)  # some errors come at once
             return {}
         self._answered_at = self._clock()
         return records

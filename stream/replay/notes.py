@@ -1,4 +1,4 @@
-"""The notes of a report: what is missing from the log, and what is not compared or not comparable."""
+"""The notes of a report: records missing from the log, and detectors or alerts that were not or cannot be compared."""
 
 from math import isinf
 

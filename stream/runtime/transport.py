@@ -115,7 +115,7 @@ class Consumer(driver.Consumer):
             await super().perform_seek()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Seek to the committed offset; without one, to the beginning: a fetch may have moved the position."""
+        """Seek to the committed offset, else to the beginning. A fetch may have moved the position."""
         offsets = await super().seek_to_committed()
         fresh = [tp for tp, offset in offsets.items() if not offset and self.app.topics.acks_enabled_for(tp.topic)]
         if fresh:

@@ -34,7 +34,7 @@ class Oracle:
         self._marks = []
 
     def read(self):
-        """Read what is new on the topics, and return it."""
+        """Read and return the new records of the topics."""
         names = self._world.names
         replays = {names.signals: self.watch, names.findings: self.alert, names.alerts: self.retrain}
         fresh = self._world.look.fresh(self._world.counts())
@@ -51,7 +51,7 @@ class Oracle:
         self._marks.append(Mark(what=what, score=score, watch=watch, ends=world.look.ends(world.counts())))
 
     def unsettled(self):
-        """Return what is not at its end yet, or "".
+        """Return a sentence about the first spool or partition with unprocessed records, or "".
 
         Commits are read first and the topics last: outputs come before commits, so everything was read once both agree.
         """

@@ -1,4 +1,4 @@
-"""A source: the product's Recorder in a process of its own, with a journal of the accepted requests.
+"""A source: the product's Recorder in a separate process, with a journal of the accepted requests.
 
 ``python -m chaos.source '{"home": …, "name": …, "seed": …, "rate": …}'``. A line of the journal is written after the
 recorder's call has returned, so that every request in the journal was accepted. SIGTERM ends the source in order.

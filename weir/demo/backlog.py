@@ -53,7 +53,7 @@ class Backlog(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def notable(self) -> bool:
-        """Whether more records are unread than the score stage reads between two commits."""
+        """Whether the number of unread records exceeds the number that the score stage reads between two commits."""
         return self.last.unread >= _NOTABLE_RECORDS
 
     def shrinking(self, now: float) -> bool:

@@ -1,7 +1,7 @@
 """Check the options of detectors before a process uses them.
 
 The settings do not check these options, because only a detector knows its options. If a process found a wrong option only when events arrive,
-every event of a tenant would become a dead letter. Only processes that need the detectors make this check: importing detectors needs a second.
+every event of a tenant would become a dead letter. Only processes that need the detectors make this check, because the import takes about one second.
 """
 
 import contextlib

@@ -81,7 +81,7 @@ class RetrainStage(TableStage):
     async def _rebuilt(self, partition: int, lost: set[str]) -> _Models:
         """Rebuild the states of the models in `lost` from the retained alerts, then the retained retraining records.
 
-        Only records before the committed offsets are read: Kafka delivers the others, whose decisions must be published.
+        Only records before the committed offsets are read. Kafka delivers the later ones to the stage, which publishes their decisions.
         """
         models: _Models = {}
         group = self._app.conf.id

@@ -154,7 +154,7 @@ class Explainer:
 
 
 def _parts(question: Question) -> Iterator[Question]:
-    """Split a question into parts within a limit of characters; a text that is longer than the limit is a part of its own."""
+    """Split a question into parts within a limit of characters; a text longer than the limit is one part."""
     most = _CHEAP_SLICE if question.cheap else _SLICE
     part: list[str] = []
     for text in question.texts:

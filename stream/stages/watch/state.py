@@ -106,6 +106,6 @@ _OWN_PREFIX = b"\0"
 
 
 def order(key: bytes, value: bytes) -> float:
-    """Return how far a value has read the log: the event time of a stream's value, the offset of another value."""
+    """Return the position in the log up to which a value is current: a stream's value has an event time, other values an offset."""
     state = _order(value)
     return state.offset if key.startswith(_OWN_PREFIX) else (state.last_closed + 1) * state.seconds

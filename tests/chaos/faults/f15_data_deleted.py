@@ -39,7 +39,7 @@ class DataDeleted(Fault):
 
 
 class VolumeDeleted(Fault):
-    """The broker starts with an empty volume, without what was delivered; processes name the missing topics, and continue with new ones."""
+    """The broker starts with an empty volume; processes report the missing topics and continue when new ones exist."""
 
     key = "F15.volume"
     what = "the broker's volume deleted: refusal, `weir topics create`, then everything continues"
