@@ -10,6 +10,7 @@ import msgspec
 from stream.wire.errors import DecodeError, SchemaError, WireError
 from stream.wire.event_types import EVENT_TYPES
 from stream.wire.events.base import EventData
+from stream.wire.events.inference_v1 import RequestRecordV1, ResponseRecordV1
 from stream.wire.times import format_time, parse_time
 
 __all__ = ["CONTENT_TYPE", "Event", "Record", "decode", "encode", "event_type", "readable"]
@@ -96,6 +97,7 @@ def event_type(headers: Headers) -> str | None:
 def decode(value: bytes | None, headers: Headers) -> Event:
     """Decode a Kafka record.
 
+    Requests and end records of version 1 are converted to the current structs; `type` stays that of the record.
     Raises DecodeError if there is no value, if a required attribute is missing or not UTF-8, or if type or version is
     unknown. Raises SchemaError if the data does not fit its type; the message has the field's path, never its value.
     """
@@ -112,6 +114,8 @@ def decode(value: bytes | None, headers: Headers) -> Event:
         raise SchemaError(f"{kind}: {_without_values(error)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise DecodeError(f"{kind}: value is no JSON text") from None
+    if isinstance(data, RequestRecordV1 | ResponseRecordV1):
+        data = data.upgraded()
     try:
         time = parse_time(attributes["time"])
         optional = {name: attributes[name] for name in _OPTIONAL if name in attributes}

@@ -1,6 +1,6 @@
 """The event types of the contract, and the structs of their data."""
 
-from stream.wire.events import alerts, findings, inference, progress
+from stream.wire.events import alerts, findings, inference, inference_v1, progress
 from stream.wire.events.base import EventData
 
 __all__ = ["ABORTED_TYPE", "EVENT_TYPES"]
@@ -13,6 +13,8 @@ EVENT_TYPES: dict[str, type[EventData]] = {
     for struct in (
         inference.RequestRecord,
         inference.ResponseRecord,
+        inference_v1.RequestRecordV1,
+        inference_v1.ResponseRecordV1,
         progress.GapRecord,
         progress.Tick,
         progress.Closed,
@@ -27,4 +29,4 @@ EVENT_TYPES: dict[str, type[EventData]] = {
         findings.ExplanationRecord,
     )
 }
-EVENT_TYPES[ABORTED_TYPE] = inference.ResponseRecord
+EVENT_TYPES[ABORTED_TYPE] = inference_v1.ResponseRecordV1

@@ -8,16 +8,24 @@ __all__ = ["ExplanationRecord", "FindingRecord", "SentinelRecord", "Signal", "Sp
 
 
 class Span(EventData, frozen=True, kw_only=True):
-    """A span of the raw text as character offsets, end exclusive; never the text itself."""
+    """A span of the raw text as character offsets, end exclusive; never the text itself.
+
+    The text is that of the part `part`, by default the part of the verdict.
+    """
 
     start: Count
     end: Count
     type: str
     score: float = 1.0
+    part: str = ""
 
 
 class Verdict(EventData, frozen=True, kw_only=True):
-    """The result of one detector for one event."""
+    """The result of one detector for one event.
+
+    `part` is the JSON pointer of the part with the highest score, such as ``/messages/3/parts/0``; "" if the detector
+    read all text parts together, joined by line breaks.
+    """
 
     event_type: ClassVar[str] = "weir.verdict.v1"
 
@@ -32,6 +40,7 @@ class Verdict(EventData, frozen=True, kw_only=True):
     label: str
     score: float
     covered: float = 1.0
+    part: str = ""
     spans: tuple[Span, ...] = ()
 
 

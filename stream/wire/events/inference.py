@@ -1,17 +1,163 @@
-"""Requests and their end records: the only events with text."""
+"""Requests and their end records: the only events with content. Messages consist of parts, named as in OpenTelemetry's GenAI conventions.
 
-from typing import ClassVar
+Specification: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-events/
+"""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, NamedTuple
+
+import msgspec
 
 from stream.wire.events.base import Count, EventData, Int64, Seconds
 
-__all__ = ["ABORTED", "ErrorInfo", "Message", "RequestRecord", "ResponseRecord", "Usage"]
+__all__ = [
+    "ABORTED",
+    "BlobPart",
+    "Choice",
+    "ErrorInfo",
+    "GuardStop",
+    "LocatedPart",
+    "Message",
+    "Part",
+    "ReasoningPart",
+    "RequestRecord",
+    "ResponseRecord",
+    "TextPart",
+    "ToolCallPart",
+    "ToolDefinition",
+    "ToolResponsePart",
+    "UriPart",
+    "Usage",
+]
 
 
-class Message(EventData, frozen=True, kw_only=True):
-    """One message of a conversation, as the model received it."""
+class _Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """Base of the parts of a message."""
+
+    @property
+    def text(self) -> str:
+        """The text that detectors read; spans are offsets into this text. "" for a part without text."""
+        return ""
+
+
+class TextPart(_Part, frozen=True, kw_only=True, tag="text"):
+    """Text of the message."""
+
+    content: str
+
+    @property
+    def text(self) -> str:
+        """The text."""
+        return self.content
+
+
+class ReasoningPart(_Part, frozen=True, kw_only=True, tag="reasoning"):
+    """The model's reasoning before its answer."""
+
+    content: str
+
+    @property
+    def text(self) -> str:
+        """The reasoning."""
+        return self.content
+
+
+class ToolCallPart(_Part, frozen=True, kw_only=True, tag="tool_call"):
+    """A call of a tool; `arguments` is the text that the model wrote, usually a JSON object."""
+
+    name: str
+    arguments: str = ""
+    id: str = ""
+
+    @property
+    def text(self) -> str:
+        """The arguments."""
+        return self.arguments
+
+
+class ToolResponsePart(_Part, frozen=True, kw_only=True, tag="tool_call_response"):
+    """The result of a tool; `id` is that of the call."""
+
+    response: str
+    id: str = ""
+
+    @property
+    def text(self) -> str:
+        """The result."""
+        return self.response
+
+
+class UriPart(_Part, frozen=True, kw_only=True, tag="uri"):
+    """Content at a URI; `digest` is the SHA-256 of the URI, which is not recorded."""
+
+    modality: str
+    digest: str
+    mime_type: str = ""
+
+
+class BlobPart(_Part, frozen=True, kw_only=True, tag="blob"):
+    """Inline content, such as an image; `digest` is the SHA-256 of its `size` bytes, which are not recorded."""
+
+    modality: str
+    digest: str
+    size: Count
+    mime_type: str = ""
+
+
+Part = TextPart | ReasoningPart | ToolCallPart | ToolResponsePart | UriPart | BlobPart
+
+
+class LocatedPart(NamedTuple):
+    """A part with the role of its message; `pointer` is its JSON pointer (RFC 6901) in the record, such as ``/messages/3/parts/0``."""
+
+    pointer: str
+    role: str
+    part: Part
+
+
+class _WithParts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Parts of one author."""
 
     role: str
-    content: str
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined by line breaks; without reasoning, tool calls and tool results."""
+        return "\n".join(part.content for part in self.parts if isinstance(part, TextPart))
+
+
+class Message(_WithParts, frozen=True, kw_only=True):
+    """One message of a conversation, as the model received it; `name` is the author's name if the client sent one."""
+
+    name: str = ""
+
+    @classmethod
+    def of_text(cls, role: str, content: str) -> "Message":
+        """Return a message with one text part."""
+        return cls(role=role, parts=(TextPart(content=content),))
+
+
+class Choice(_WithParts, frozen=True, kw_only=True):
+    """One of the model's alternative answers to a request."""
+
+    role: str = "assistant"
+    finish_reason: str | None = None
+
+
+def _located(messages: tuple[_WithParts, ...]) -> Iterator[LocatedPart]:
+    for row, message in enumerate(messages):
+        for column, part in enumerate(message.parts):
+            yield LocatedPart(f"/messages/{row}/parts/{column}", message.role, part)
+
+
+class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A tool that the model may call; `parameters` is the JSON Schema of its arguments."""
+
+    type: str = "function"
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = {}
 
 
 class Usage(EventData, frozen=True, kw_only=True):
@@ -33,10 +179,26 @@ class ErrorInfo(EventData, frozen=True, kw_only=True):
     status: Count = 500
 
 
-class RequestRecord(EventData, frozen=True, kw_only=True):
-    """An accepted request, written before inference starts. `owed` names the detectors of its expected verdicts."""
+class GuardStop(EventData, frozen=True, kw_only=True):
+    """The guard's finding in an answer; `stopped` is false if the guard only observed.
 
-    event_type: ClassVar[str] = "weir.inference.request.v1"
+    `position_tokens` is the number of tokens up to the end of the found text, `exposed_tokens` how many of the found
+    text's tokens the client had received.
+    """
+
+    detector: str
+    position_tokens: Count
+    exposed_tokens: Count
+    stopped: bool = True
+
+
+class RequestRecord(EventData, frozen=True, kw_only=True):
+    """An accepted request, written before inference starts. `owed` names the detectors of its expected verdicts.
+
+    The prompt of a plain completion (operation ``text_completion``) is one message with the role ``user``.
+    """
+
+    event_type: ClassVar[str] = "weir.inference.request.v2"
 
     request_id: str
     tenant: str
@@ -47,16 +209,19 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
     operation: str = "chat"
     stream: bool = False
     messages: tuple[Message, ...] = ()
-    prompt: str = ""
+    tools: tuple[ToolDefinition, ...] = ()
     parameters: dict[str, float | Int64 | str | list[str] | None] = {}
     owed: tuple[str, ...] = ()
     number: Count = 0
 
+    @property
     def text(self) -> str:
-        """Return the text for input detectors; spans are offsets into this text."""
-        if self.messages:
-            return "\n".join(message.content for message in self.messages)
-        return self.prompt
+        """The text parts of all messages, joined by line breaks; without reasoning, tool calls and tool results."""
+        return "\n".join(message.text for message in self.messages)
+
+    def located_parts(self) -> Iterator[LocatedPart]:
+        """Yield all parts of all messages, in order."""
+        return _located(self.messages)
 
 
 #: Status of the end of an interrupted request. An end record without expected verdicts is a substitute, written by the
@@ -67,11 +232,11 @@ ABORTED = "aborted"
 class ResponseRecord(EventData, frozen=True, kw_only=True):
     """The end of an accepted request; `status` is ``complete``, ``error``, ``cancelled`` or ``aborted``.
 
-    `context` is the last part of the prompt (``[detectors] context_characters``), for detectors that compare the answer
-    with the prompt. The worker that scores the answer may not have read the request.
+    `messages` are all choices, in order. `context` is the last part of the prompt (``[detectors] context_characters``),
+    for detectors that compare the answer with the prompt: the worker that scores the answer may not have read the request.
     """
 
-    event_type: ClassVar[str] = "weir.inference.response.v1"
+    event_type: ClassVar[str] = "weir.inference.response.v2"
 
     request_id: str
     tenant: str
@@ -82,12 +247,26 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
     conversation_id: str = ""
     operation: str = "chat"
     stream: bool = False
-    text: str = ""
+    messages: tuple[Choice, ...] = ()
     context: tuple[Message, ...] = ()
-    finish_reason: str | None = None
     usage: Usage = Usage()
     latency_seconds: Seconds = 0.0
     time_to_first_token_seconds: Seconds | None = None
     error: ErrorInfo | None = None
+    guard: GuardStop | None = None
     owed: tuple[str, ...] = ()
     number: Count = 0
+
+    @property
+    def text(self) -> str:
+        """The text parts of all choices, joined by line breaks; without reasoning and tool calls."""
+        return "\n".join(filter(None, (choice.text for choice in self.messages)))
+
+    @property
+    def finish_reason(self) -> str | None:
+        """The finish reason of the first choice."""
+        return self.messages[0].finish_reason if self.messages else None
+
+    def located_parts(self) -> Iterator[LocatedPart]:
+        """Yield all parts of all choices, in order."""
+        return _located(self.messages)

@@ -1,0 +1,103 @@
+"""Version 1 of requests and end records, in which a message is plain text. Weir reads them, and writes only ``weir.inference.aborted.v1``."""
+
+from typing import ClassVar, Self
+
+import msgspec
+
+from stream.wire.events.base import Count, EventData, Int64, Seconds
+from stream.wire.events.inference import (
+    Choice,
+    ErrorInfo,
+    Message,
+    RequestRecord,
+    ResponseRecord,
+    TextPart,
+    Usage,
+)
+
+__all__ = ["RequestRecordV1", "ResponseRecordV1", "TextMessage"]
+
+
+class TextMessage(EventData, frozen=True, kw_only=True):
+    """One message of a conversation, as the model received it."""
+
+    role: str
+    content: str
+
+    def upgraded(self) -> Message:
+        """Return the message with one part."""
+        return Message.of_text(self.role, self.content)
+
+
+class RequestRecordV1(EventData, frozen=True, kw_only=True):
+    """An accepted request, written before inference starts. `owed` names the detectors of its expected verdicts."""
+
+    event_type: ClassVar[str] = "weir.inference.request.v1"
+
+    request_id: str
+    tenant: str
+    model: str
+    model_version: str = ""
+    principal: str = ""
+    conversation_id: str = ""
+    operation: str = "chat"
+    stream: bool = False
+    messages: tuple[TextMessage, ...] = ()
+    prompt: str = ""
+    parameters: dict[str, float | Int64 | str | list[str] | None] = {}
+    owed: tuple[str, ...] = ()
+    number: Count = 0
+
+    def upgraded(self) -> RequestRecord:
+        """Return the record in the current version."""
+        fields = msgspec.structs.asdict(self)
+        del fields["prompt"]
+        messages = self.messages or ((TextMessage(role="user", content=self.prompt),) if self.prompt else ())
+        return RequestRecord(**fields | {"messages": tuple(message.upgraded() for message in messages)})
+
+
+class ResponseRecordV1(EventData, frozen=True, kw_only=True):
+    """The end of an accepted request; `status` is ``complete``, ``error``, ``cancelled`` or ``aborted``.
+
+    `context` is the last part of the prompt (``[detectors] context_characters``), for detectors that compare the answer
+    with the prompt. The worker that scores the answer may not have read the request.
+    """
+
+    event_type: ClassVar[str] = "weir.inference.response.v1"
+
+    request_id: str
+    tenant: str
+    model: str
+    status: str
+    model_version: str = ""
+    principal: str = ""
+    conversation_id: str = ""
+    operation: str = "chat"
+    stream: bool = False
+    text: str = ""
+    context: tuple[TextMessage, ...] = ()
+    finish_reason: str | None = None
+    usage: Usage = Usage()
+    latency_seconds: Seconds = 0.0
+    time_to_first_token_seconds: Seconds | None = None
+    error: ErrorInfo | None = None
+    owed: tuple[str, ...] = ()
+    number: Count = 0
+
+    @classmethod
+    def downgraded(cls, record: ResponseRecord) -> Self:
+        """Return `record` in this version: only the text of its choices and of its context is kept."""
+        fields = msgspec.structs.asdict(record)
+        for name in ("messages", "guard"):
+            del fields[name]
+        context = tuple(TextMessage(role=message.role, content=message.text) for message in record.context)
+        return cls(**fields | {"text": record.text, "context": context, "finish_reason": record.finish_reason})
+
+    def upgraded(self) -> ResponseRecord:
+        """Return the record in the current version."""
+        fields = msgspec.structs.asdict(self)
+        del fields["text"], fields["finish_reason"]
+        parts = (TextPart(content=self.text),) if self.text else ()
+        choices = (Choice(parts=parts, finish_reason=self.finish_reason),) if parts or self.finish_reason else ()
+        context = tuple(message.upgraded() for message in self.context)
+        return ResponseRecord(**fields | {"messages": choices, "context": context})
