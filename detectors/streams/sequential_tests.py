@@ -328,7 +328,10 @@ class ReferenceRegions:
             self._update_statistic()
 
     def restart(self) -> None:
-        """Set all sums to zero after an alarm; the mean time to a false alarm is then ``limit`` events or days, or more."""
+        """Set all sums to zero after an alarm.
+
+        The mean time to a false alarm is then at least ``limit``, in events or days.
+        """
         self._sums[:] = 0.0
         self.statistic = 0.0
 
