@@ -137,7 +137,7 @@ class Detector(abc.ABC, Generic[ConfigT]):
 
 
 class TextDetector(Detector[ConfigT]):
-    """A detector that scores texts independently of each other; a batch is only faster than single texts."""
+    """A detector that scores texts independently of each other; batches only save time."""
 
     @abc.abstractmethod
     def load(self) -> None:
@@ -148,18 +148,18 @@ class TextDetector(Detector[ConfigT]):
 
     @abc.abstractmethod
     def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Return the score of each text, in the order of `texts`; it depends only on that text, except for rounding.
+        """Return the score of each text, in the order of `texts`; other texts can change a score only by rounding.
 
         Raises NotLoadedError if ``load()`` was not called.
         """
 
     @property
     def prompt_characters(self) -> int:
-        """Most characters of a prompt that the detector reads with an answer; 0 if it reads no prompts."""
+        """Maximum number of prompt characters that the detector reads with an answer; 0 if it reads no prompts."""
         return 0
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
-        """Score each answer with the messages of its prompt, oldest first; an unknown prompt has no messages."""
+        """Score each answer with its prompt's messages, oldest first; an unknown prompt is an empty list."""
         del prompts  # most detectors read only the answer
         return self.score_many(texts)
 

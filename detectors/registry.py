@@ -59,7 +59,7 @@ EXPLAINED = tuple(name for name, detector in DETECTORS.items() if detector.expla
 
 
 def alert_text(name: str) -> AlertText | None:
-    """Return the wording of a detector's alerts, None if its findings open no alert or the name is not registered."""
+    """Return the wording of a detector's alerts, or None if the detector opens no alerts or is not registered."""
     return DETECTORS[name].alert if name in DETECTORS else None
 
 

@@ -53,8 +53,9 @@ _WARM_RETRY_SECONDS = 0.5
 class AppArgs(BaseModel):
     """The arguments of the application.
 
-    Without `model_dir` (see ``serving.engine.fetch_model.ensure``), each replica installs the model on its own node. `edge_token_path` is
-    ``RayLayout.edge_token_path``, or "" if there is no HAProxy. Spans contain the name `inference_topic` instead of the text.
+    Without `model_dir` (see ``serving.engine.fetch_model.ensure``), each replica installs the model on its own node.
+    `edge_token_path` is ``RayLayout.edge_token_path``, or "" if there is no HAProxy. `inference_topic` is the topic of
+    prompts and answers; spans contain the topic's name instead of the text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())

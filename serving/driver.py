@@ -70,7 +70,7 @@ async def run_driver(
 
 
 async def _ray_gone(layout: RayLayout) -> None:
-    """Return when Ray does not answer any more; without this check, a deployment would wait a minute for Ray."""
+    """Wait until Ray does not answer any more; without this check, a deployment would wait a minute for a dead Ray."""
     misses = 0
     while misses < _RAY_MISSES:
         misses = 0 if await _answers(layout.address) else misses + 1
@@ -80,7 +80,10 @@ async def _ray_gone(layout: RayLayout) -> None:
 async def _until_stopped(
     work: Any, stop: asyncio.Event, seconds: float, what: str, gone: Coroutine[Any, Any, None] | None = None
 ) -> bool:
-    """Await `work`; return False if `stop` is set first; raise DriverError if `work` fails or exceeds `seconds`, or `gone` returns."""
+    """Await `work`; return True when it is done, or False if `stop` is set first.
+
+    Raises DriverError if `work` fails or needs more than `seconds`, or if `gone` returns before `work` is done.
+    """
     task = asyncio.ensure_future(work)
     stopping = asyncio.ensure_future(stop.wait())
     going = asyncio.ensure_future(gone) if gone is not None else None
@@ -128,7 +131,7 @@ def _in_daemon(function: Callable[[], None]) -> asyncio.Future[None]:
 
 
 async def _port_open(address: str) -> None:
-    """Return when a process listens at `address`; without a listener, Ray's own connection attempt hangs for minutes."""
+    """Wait until a process listens at `address`; without a listener, Ray's own connection attempt hangs for minutes."""
     host, _, port = address.rpartition(":")
     while True:
         try:

@@ -8,7 +8,7 @@
     │   └── SpoolUnavailable    the spool's directory cannot be made, locked or written at start
     ├── IntakeError
     │   ├── UnreadablePayload   a payload has no known format; the message contains its field names, never its text
-    │   └── HalvesFull          no more unpaired halves of exchanges can be stored
+    │   └── HalvesFull          too many requests wait for their response, or responses for their request
     ├── RayLocalError           Ray cannot be started here: a path is too long, a port or a program is missing
     └── DriverError             Ray cannot be reached, or the application cannot be deployed
 """
@@ -53,7 +53,10 @@ class UnreadablePayload(IntakeError):
 
 
 class HalvesFull(IntakeError):
-    """Too many halves of exchanges wait for the other half; the response must be 503 with ``Retry-After``."""
+    """Too many requests without a response, or responses without a request, are stored.
+
+    The client of intake must get 503 with ``Retry-After``.
+    """
 
 
 class RayLocalError(ServingError):

@@ -128,7 +128,10 @@ def _closing(status: int, message: str, code: str) -> ApiError:
 
 
 class Reply:
-    """The response to one request, as one JSON body or as a stream of events. HAProxy sets the same ``x-request-id``."""
+    """The response to one request, as one JSON body or as a stream of events.
+
+    The header ``x-request-id`` is the request id; if HAProxy forwards the response, it sets the same value.
+    """
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send

@@ -117,7 +117,10 @@ def _prompt(generation: Generation) -> tuple[Message, ...]:
 
 
 def context_of(messages: tuple[Message, ...], max_characters: int) -> tuple[Message, ...]:
-    """Return the last messages, with at most `max_characters` in total; the oldest returned message is shortened at its end if needed."""
+    """Return the last messages, with at most `max_characters` in total.
+
+    If the oldest of these messages does not fit, only its first characters are returned.
+    """
     kept: list[Message] = []
     for message in reversed(messages):
         if max_characters <= 0:

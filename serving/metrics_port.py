@@ -18,7 +18,7 @@ _RETRY_SECONDS = 1.0
 
 
 class MetricsPort:
-    """Serves `registry` at `host` and `port` as soon as the port is free, until :meth:`stop`; port 0 serves nothing."""
+    """Serves `registry` at `host` and `port` once the port is free, until :meth:`stop`; does nothing if `port` is 0."""
 
     def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
         self._registry = registry

@@ -1,1 +1,1 @@
-"""The event contract, the Faust applications score and watch, the ledger, the bridge and replay."""
+"""The event contract, the Faust applications ``score`` and ``watch``, the ledger, the bridge and replay."""

@@ -68,7 +68,7 @@ def _basic(user: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """Return `text` without each part that could be a user and password."""
+    """Return `text` with a mask in place of any part that could be a user and password."""
     return _CREDENTIALS.sub(rf"\1{_MASK}", text)
 
 

@@ -1,7 +1,7 @@
 """Dead letters: unchanged copies of records that cannot be read or processed, with their origin and the reason.
 
-The headers have the names that Kafka Connect uses, but the prefix ``__weir.errors.``. No header contains an error message, because such a message may
-quote personal data.
+The header names follow Kafka Connect, with the prefix ``__weir.errors.`` instead of ``__connect.errors.``. No header
+contains an error message, because such a message may quote personal data.
 """
 
 import logging
@@ -29,7 +29,9 @@ class _Produces(Protocol):
 
 
 def dead_letter_headers(message: Any, *, stage: str, place: str, error: str, disposition: str) -> Headers:
-    """Return the headers of a dead letter: those of `message`, then Weir's, with the next attempt number.
+    """Return the headers of a dead letter: the headers of `message`, then Weir's own.
+
+    Weir's header ``attempt`` is one more than in `message`, or 1 if `message` is not a dead letter.
 
     `stage` is the agent that failed, `place` the class that failed. `error` is the class name of the exception, never
     its message. `disposition` is one of :data:`DISPOSITIONS`.
@@ -53,7 +55,8 @@ def dead_letter_headers(message: Any, *, stage: str, place: str, error: str, dis
 class DeadLetters:
     """Publishes the dead letters of one stage; :meth:`send` returns after Kafka has acknowledged the dead letter.
 
-    The metric ``weir_dead_letters_total`` is registered in `registry`, or is `counter` if another stage registered it.
+    `counter` is the metric ``weir_dead_letters_total`` if another stage has registered it. Without `counter`, the
+    metric is registered in `registry`.
     """
 
     def __init__(
@@ -80,7 +83,8 @@ class DeadLetters:
     async def send(self, message: Any, *, disposition: str, error: str, place: str = "") -> None:
         """Publish the dead letter of `message`, and wait for the acknowledgement.
 
-        A record that would be too large with Weir's headers is published without key and value; topic and offset of the full record are in the headers.
+        If the record with Weir's headers is too large for Kafka, only Weir's headers are published. They contain the
+        topic and the offset of the full record.
         """
         headers = dead_letter_headers(
             message, stage=self._stage, place=place or self._stage, error=error, disposition=disposition

@@ -11,7 +11,8 @@ __all__ = ["FileLock", "replace_file", "sync_directory"]
 def replace_file(path: Path, content: bytes | str, *, mode: int = 0o600, durable: bool = False) -> None:
     """Replace `path` atomically: readers see the old or the new content, even if this process crashes.
 
-    With `durable`, this is also true after a power loss. Raises OSError, with `path` unchanged, if the disk is full or fails.
+    With `durable`, readers also see the old or the new content after a power loss. Raises OSError if the disk is full
+    or fails; `path` is then unchanged.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -1,7 +1,7 @@
 """The first step for an operator after an alert about Weir itself; for a detector's alert see `AlertText.runbook`.
 
-The process that raises an alert writes this step into the alert, so consumers need neither this table nor the detectors. Tests compare both with
-docs/operate.md and docs/runbook.md.
+The process that raises an alert writes this step into the alert, so consumers need neither this table nor the
+detectors. Tests compare this table and the detectors' first steps with docs/operate.md and docs/runbook.md.
 """
 
 __all__ = ["DETECTOR_PREFIX", "RUNBOOK", "SILENCE", "runbook_anchor", "runbook_line"]

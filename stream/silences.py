@@ -21,7 +21,7 @@ def silence_id_of(alert: AlertRecord) -> str:
 
 
 class Silences:
-    """The silences in the log, the newest (by `at`) for each subject, so that processing is idempotent."""
+    """The newest silence (largest `at`) of each subject in the log; processing is idempotent."""
 
     def __init__(self) -> None:
         self._known: dict[str, SilenceRecord] = {}

@@ -15,7 +15,10 @@ NAN = float("nan")
 
 
 def auroc(labels: Sequence[bool], scores: Sequence[float]) -> float:
-    """Return the probability that a positive scores above a negative (a tie: one half); NaN if a class is missing."""
+    """Return the probability that a positive has a higher score than a negative; NaN if a class is missing.
+
+    A tie counts as one half.
+    """
     return float(roc_auc_score(labels, scores)) if any(labels) and not all(labels) else NAN
 
 

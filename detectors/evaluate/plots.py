@@ -22,7 +22,7 @@ CURVES = len(COLOURS)
 
 
 def draw(result: Evaluated, folder: Path) -> list[Path]:
-    """Draw one file with the curves of a detector, and one for each data set that has typed spans; return the files."""
+    """Draw a file with the detector's curves, and a file for each data set that has typed spans; return the files."""
     written = []
     shown = [one for one in result.curves if any(one.labels) and not all(one.labels)]
     if shown:
@@ -52,7 +52,7 @@ def _figure(title: str, width: float, height: float, rows: int, columns: int) ->
 
 
 def _curves(result: Evaluated, shown: Sequence[Curves]) -> Figure:
-    """Draw ROC and precision-recall of the first and the largest sets, reliability and histogram of the first set."""
+    """Draw the ROC and precision-recall curves of several sets, and the reliability and histogram of the first set."""
     title = f"{result.detector} {result.version}"
     figure, (left, right, calibration, histogram) = _figure(title, 11, 9, 2, 2)
     chosen = [shown[0], *sorted(shown[1:], key=lambda one: -len(one.labels))[: CURVES - 1]]

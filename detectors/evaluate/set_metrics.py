@@ -30,7 +30,8 @@ def set_metrics(one: LabelledSet, scores: Mapping[Input, Score]) -> Row:
 
     The keys are ``set`` and ``texts``. If the cases have labels: the keys of `metrics.decisions`, ``positive``,
     ``auroc``, ``average_precision``, ``ece``, ``reliability`` (the curve), ``length_auroc`` (AUROC of the length as a
-    baseline), ``by`` (column → rows). If they have spans: ``spans``, ``characters``, ``typed``, ``formats``, ``types``.
+    baseline), ``by`` (column → rows). If the cases have spans: ``spans``, ``characters``, ``typed``, ``formats``,
+    ``types``.
     """
     found = [scores[case.input] for case in one.cases]
     row: Row = {"set": one.name, "texts": len(one.cases)}

@@ -25,7 +25,8 @@ _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".msgp
 def hub_folder(model: str, revision: str, *, allow_download: bool) -> Path:
     """Return the model's folder: ``model`` if it is a folder, else the repository's folder in the hub's local cache.
 
-    Raises ConfigError if no model is configured, or a repository but no commit: a branch could change.
+    Raises ConfigError if no model is configured, or if a repository is configured without a commit; a branch name is
+    not accepted, because the branch could change.
     Raises WeightsError if the model is not in the cache and the download fails or is not allowed.
     """
     if not model:
@@ -92,7 +93,7 @@ def safetensors_of(folder: Path) -> list[str]:
 
 
 def read_weights(folder: Path, names: Sequence[str], digests: Mapping[str, str]) -> "dict[str, Tensor]":
-    """Read the tensors of the files ``names`` after a check of their digests; check the other files of `digests` too.
+    """Check the digests of all files in ``names`` and ``digests``; return the tensors of the files ``names``.
 
     Raises WeightsError if a file is missing, has no configured digest, or has another digest.
     """

@@ -55,7 +55,7 @@ class Classifier:
         self._tokenizer = tokenizer
 
     def outputs_of(self, words: Mapping[str, str]) -> dict[int, str]:
-        """Return {output index: name in a verdict} of the configured labels, ``words`` ({label: name in a verdict}).
+        """Return the verdict label of each output index; ``words`` maps the model's labels to verdict labels.
 
         Raises ConfigError if no label is configured, or if the model lacks a configured label.
         """

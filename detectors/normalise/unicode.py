@@ -83,7 +83,7 @@ def _fold(match: re.Match[str]) -> str:
 
 
 def normalise(text: str) -> Normalised | None:
-    """Return the normalised copy of ``text``, or None if it would equal the text; linear in the length.
+    """Return the normalised copy of ``text``, or None if the copy would equal ``text``; time is linear in length.
 
     Compatibility forms are composed (NFKC). Format, tag and other invisible characters are removed. Lookalikes of ASCII
     letters are replaced.

@@ -146,7 +146,7 @@ class PiiDetector(TextDetector[PiiConfig]):
         return self._finder.find_many(views, self.config.max_tokens)
 
     def _combine(self, text: str, spans: list[Span], covered: float, hidden: Sequence[tuple[Encoded, Score]]) -> Score:
-        """Combine a text's spans with one span per encoded passage, of the passage's most severe type."""
+        """Return the score of a text; an encoded passage gets one span, with the most severe type in the passage."""
         marks: list[Span] = []
         for one, told in hidden:
             worst = max(told.spans, key=lambda span: (span.type not in RULES.indirect, span.score), default=None)

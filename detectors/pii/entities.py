@@ -1,4 +1,4 @@
-"""Recognition of named entities in a batch of texts: runs the token head, and combines tokens into spans."""
+"""Recognition of named entities in a batch of texts: the token head classifies tokens, which are joined into spans."""
 
 from collections.abc import Sequence
 from pathlib import Path

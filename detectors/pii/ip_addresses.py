@@ -1,4 +1,4 @@
-"""Recognition of IP addresses; excludes similar version numbers, object identifiers, array slices and C++ scopes."""
+"""Recognition of IP addresses, but not of similar version numbers, object identifiers, array slices and C++ scopes."""
 
 import ipaddress
 import re

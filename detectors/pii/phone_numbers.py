@@ -78,7 +78,7 @@ class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def phone_spans(text: str, lower: str, ranges: Iterable[tuple[int, int]], judged: int) -> tuple[list[Span], int | None]:
-    """Return the phone numbers in at most ``judged`` candidates, and the start of the next candidate or None."""
+    """Check at most ``judged`` candidates; return the phone numbers, and the start of the next candidate or None."""
     candidates = (one for start, end in ranges if (one := _candidate(text, lower, start, end)) is not None)
     spans = [span for one in islice(candidates, judged) if (span := _span(one)) is not None]
     rest = next(candidates, None)

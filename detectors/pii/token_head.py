@@ -87,7 +87,10 @@ class TokenHead(nn.Module):
 def row(
     ids: Sequence[Sequence[int]], shapes: Sequence[Sequence[int] | NDArray[np.int64]]
 ) -> tuple[Tensor, Tensor, Tensor, list[int]]:
-    """Concatenate texts with gaps; return ids, shapes, the mask, (length, 1), 0 in gaps, and the start of each text."""
+    """Concatenate texts with gaps between them; return ids, shapes, mask, and the start of each text.
+
+    The mask, (length, 1), is 1 at tokens and 0 in gaps.
+    """
     starts, length = [], 0
     for one in ids:
         starts.append(length)

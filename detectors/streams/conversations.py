@@ -1,8 +1,9 @@
 """Selection of the events that a stream detector uses: one per conversation in a window of events.
 
 Messages of one conversation are alike, but the test needs exchangeable values. So the detector uses one message of each
-and suppresses the others. A client could hide its traffic by sending one conversation id with every request. Two bounds
-prevent this: the number of events that one id can suppress, and the number that all ids of an API key can suppress.
+conversation and suppresses the others. A client could hide its traffic by sending one conversation id with every
+request. Two bounds prevent this: the number of events that one id can suppress, and the number that all ids of an API
+key can suppress.
 """
 
 import hashlib
@@ -35,8 +36,8 @@ class Conversations:
     events
         Size of the window, including the next event; with 0 no event is suppressed.
     turns
-        After the first event of a conversation, at most ``turns - 1`` events in the window are suppressed, or half of the
-        key's events if that is more. Of all events of a key, at least one in ``2 * turns`` is used.
+        In the window, at most ``turns - 1`` events of a conversation are suppressed, or half of its key's events if
+        this number is higher. Of all events of a key, at least one in ``2 * turns`` is used.
 
     Notes
     -----

@@ -110,7 +110,7 @@ class Monitor:
 
     @property
     def events(self) -> int:
-        """Number of events processed; it is also the number of the next event, as the first has number 0."""
+        """Number of processed events; also the number of the next event, because event numbers start at 0."""
         return self._events
 
     @property
@@ -124,7 +124,7 @@ class Monitor:
         return self._regions.statistic
 
     def columns(self, feature: str) -> slice:
-        """Return the columns of the scores of `update` that belong to a feature."""
+        """Return the columns of a feature in the ``scores`` argument of `update`."""
         return self._columns[feature]
 
     def renew(self, *names: str) -> None:
@@ -147,7 +147,7 @@ class Monitor:
         scores: NDArray[np.float64],
         draws: Sequence[float],
     ) -> list[bool]:
-        """Process n events in order, with the result of `update`; return whether an alarm was on before each event.
+        """Process n events in order, each as `update` does; return whether an alarm was on before each event.
 
         Parameters
         ----------
@@ -175,7 +175,7 @@ class Monitor:
         scores: NDArray[np.float64],
         draws: Sequence[float],
     ) -> int:
-        """Process events together, up to the first that needs `update`; return the number of processed events."""
+        """Process the first events together; stop before an event that needs `update`; return the number processed."""
         if self._alarm or self._waiting or self._budget.days or len(observations) == 1 or not self._regions.batchable:
             return 0
         slots = [self._budget.slot(observation.time) for observation in observations]
@@ -256,7 +256,7 @@ class Monitor:
     def close(self) -> Finding | None:
         """Return the finding of the current bucket, or None while no reference is complete; start the next bucket.
 
-        The finding has the bucket's highest statistic, to report also an alarm that starts and ends within the bucket.
+        The finding has the bucket's highest statistic, so it also reports an alarm that starts and ends in the bucket.
         """
         statistic, limit = max(self._highest, self.statistic), float(self._budget.limit)
         self._highest = 0.0

@@ -41,7 +41,10 @@ class MomentsState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Moments:
-    """Mean and variance outside alarms (Welford, Technometrics 4(3), 1962) and an exponentially weighted mean."""
+    """Mean and variance of a feature outside alarms, and an exponentially weighted mean of all its values.
+
+    The algorithm is that of Welford, Technometrics 4(3), 1962.
+    """
 
     def __init__(self) -> None:
         self._count = self._mean = self._squares = self._recent = 0.0

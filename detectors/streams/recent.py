@@ -76,7 +76,7 @@ class RecentObservations:
         return Change(event=float(event), time=time, share_before=before, share_since=float(since[first]))
 
     def unlearn(self, since: float) -> Iterator[tuple[int, Flags]]:
-        """Yield slot and flags of each observation since event ``since`` that is in the history; mark it as removed."""
+        """Mark the learned observations since event ``since`` as removed; yield the slot and flags of each."""
         flags = self._flags()
         for index, (event, time, slot, learned, packed) in enumerate(self._rows):
             if learned and event >= since:

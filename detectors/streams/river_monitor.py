@@ -83,7 +83,7 @@ class RiverMonitor:
         return bool(self._signals)
 
     def columns(self, feature: str) -> slice:
-        """Return the columns of the scores of `update` that belong to a feature."""
+        """Return the columns of a feature in the ``scores`` argument of `update`."""
         return self._columns[feature]
 
     def renew(self, *names: str) -> None:

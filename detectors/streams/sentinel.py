@@ -47,7 +47,7 @@ class SentinelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     alarm_every_events
         Alarm budget: lowest mean number of answers between false alarms.
     reference_events
-        Number of first answers to all prompts together that form the reference; findings start after it.
+        Number of first answers, counted over all prompts, that form the reference; findings start after these answers.
     adopt_events
         Number of answers during an alarm after which the detector is reset: then the new answers are the reference.
     embedding_share
@@ -167,7 +167,10 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
         self._learn(prompt, values, was=was)
 
     def _learn(self, prompt: _Prompt, values: dict[str, int], *, was: bool) -> None:
-        """Add an answer to the history, except during an alarm; when an alarm starts, drop the values not yet in the history."""
+        """Add an answer to the history, except during an alarm.
+
+        When an alarm starts, drop the values that are not yet in the history.
+        """
         if not self._monitor.alarm:
             self._alarmed = 0
             for name, value in values.items():

@@ -1,16 +1,16 @@
 """Anytime-valid change detection from ranks: the sequential test of drift, anomaly and sentinel.
 
 A *region* is a range of values, for example "above 97 % of the reference values". Its bounds are computed once, from
-the reference, and do not change. While the stream is exchangeable, the probability that the next value is in a region is
-known exactly for any distribution: k earlier values have k + 1 gaps between and around them, and the probability is the
-share of these gaps that are in the region (Pólya's urn; Vovk, Gammerman and Shafer, Algorithmic Learning in a Random
-World).
+the reference, and do not change. While the stream is exchangeable, the probability that the next value is in a region
+is known exactly for any distribution: k earlier values have k + 1 gaps between and around them, and the probability is
+the share of these gaps that are in the region (Pólya's urn; Vovk, Gammerman and Shafer, Algorithmic Learning in a
+Random World).
 
-A *bet* is a factor with mean one, above one if the next value is in the region, else below one. A *sum* of bets is the
-Shiryaev-Roberts statistic ``R <- (R + 1) bet``. It grows by one per event on average, and so does a weighted average of
-sums (an e-detector: Shin, Ramdas and Rinaldo, arXiv 2203.03532). So the weighted average reaches N after a mean of at
-least N events: "at most one false alarm in N events". For an event on which no bet is made (a suppressed one), R grows
-by exactly one.
+A *bet* is a factor with mean one. It is above one if the next value is in the region, and below one otherwise. A *sum*
+of bets is the Shiryaev-Roberts statistic ``R <- (R + 1) bet``. It grows by one per event on average, and so does a
+weighted average of sums (an e-detector: Shin, Ramdas and Rinaldo, arXiv 2203.03532). So the weighted average reaches N
+after a mean of at least N events: "at most one false alarm in N events". For an event on which no bet is made (a
+suppressed one), R grows by exactly one.
 
 Each bet is capped so that one event cannot raise the average far above the limit. Such an excess would be wasted: false
 alarms would be rarer than the budget allows, and changes would be detected later. The cap is set before the value is
@@ -114,7 +114,9 @@ class ReferenceRegions:
         self.statistic = 0.0
 
     def begin(self, region: int, reference: Floats, slots: NDArray[np.int64], fraction: float) -> None:
-        """Set a region's bound so that it contains the most extreme reference values; add the reference to its counts.
+        """Set the bound of a region so that the region contains the most extreme reference values.
+
+        The region's counts then start with the reference values.
 
         Parameters
         ----------
@@ -123,7 +125,7 @@ class ReferenceRegions:
         reference, slots
             The reference values, (n,), and the half-hour of each, (n,).
         fraction
-            Share of the reference values that the region contains, in (0, 1); it contains at least one.
+            Share of the reference values that are in the region, in (0, 1); at least one value is in the region.
         """
         values = reference * self._signs[region]
         inside = max(1, round(fraction * (len(values) + 1)))
@@ -166,7 +168,9 @@ class ReferenceRegions:
         self.statistic = float(np.vdot(self._weights, self._sums))
 
     def update(self, scores: Floats, step: BettingStep, *, alarm: bool) -> None:
-        """Multiply the sums by the bets on an observation. Without an alarm, cap the bets first, and add the value to the counts.
+        """Multiply the sums by the bets on an observation.
+
+        Without an alarm, also cap the bets before this, and add the value to the counts after this.
 
         Parameters
         ----------
@@ -296,7 +300,7 @@ class ReferenceRegions:
         return taken, read, highest
 
     def _share_of_other_slot(self, counts: Floats, share: Floats, slot: int) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return each region's assumed probability in a half-hour, and whether every value in the region wins its bet.
+        """Return each region's assumed probability in a half-hour, and whether all values in the region win the bet.
 
         The probability is exact in the half-hour of the reference. In another half-hour with n values, n_in of them in
         the region, it is between n_in / (n + 1) and (n_in + 1) / (n + 1). The bet then uses the lower bound; a value
@@ -324,7 +328,10 @@ class ReferenceRegions:
             self._update_statistic()
 
     def restart(self) -> None:
-        """Set all sums to zero after an alarm; a false alarm takes at least ``limit`` events (or days) on average."""
+        """Set all sums to zero after an alarm.
+
+        The mean time to a false alarm is then at least ``limit``, in events or days.
+        """
         self._sums[:] = 0.0
         self.statistic = 0.0
 

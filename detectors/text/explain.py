@@ -41,7 +41,7 @@ class Attribution(NamedTuple):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """Texts to score: by the detector, or if ``cheap`` only by its linear model."""
+    """Texts to score with the detector or, if ``cheap`` is true, only with its linear model."""
 
     texts: tuple[str, ...]
     cheap: bool = False
@@ -74,7 +74,7 @@ _Node = tuple[float, int, int, int, NDArray[np.bool_], float, float, float]
 
 
 def explain(detector: TextDetector[Any], text: str, *, method: Method = "auto", seed: int = 0) -> Explained:
-    """Attribute a detector's score of one text to its words; all scores are computed in this call; see `steps`.
+    """Attribute a detector's score of one text to the text's words, as `steps` does, and compute all necessary scores.
 
     Raises NotLoadedError if ``load()`` was not called, and ValueError if the method is unknown.
     """

@@ -67,7 +67,7 @@ class LanguageDetector(TextDetector[LanguageConfig]):
         self._model = self._model or LanguageModel()
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Score each text alone, not compared with a prompt; the label is ``unknown`` unless `expected` languages are configured."""
+        """Score each text without a prompt; the label is ``unknown`` unless `expected` languages are configured."""
         return self.score_answers(texts, [()] * len(texts))
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
@@ -100,7 +100,10 @@ class LanguageDetector(TextDetector[LanguageConfig]):
         return guess.letters >= self.config.letters and guess.probability >= self.config.threshold
 
     def _allowed_languages(self, turns: Sequence[Turn], answer: Guess) -> tuple[set[str], float]:
-        """Return the allowed languages, and the probability of the prompt's language; (none, 0) if it is uncertain."""
+        """Return the allowed languages, and the probability of the prompt's language.
+
+        If the prompt's language is uncertain, no language is returned, and the probability is 0.
+        """
         assert self._model is not None
         last = next((turn.content for turn in reversed(turns) if turn.role == "user"), "")
         whole = self._model.guess(last[:PROMPT_CHARACTERS])

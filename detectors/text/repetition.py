@@ -126,7 +126,10 @@ def _looped(tokens: Tokens) -> NDArray[np.bool_]:
 
 
 def _long(begins: Tokens, ends: Tokens, period: int) -> tuple[list[int], list[int]]:
-    """Return the runs that are long enough for a loop; n equal pairs at distance ``period`` cover n + period tokens."""
+    """Return the runs of equal pairs that are long enough for a loop.
+
+    A run of n pairs of equal tokens at distance ``period`` covers n + period tokens.
+    """
     covered = ends - begins + period
     kept = (covered >= TIMES * period) & (covered >= TOKENS)
     return begins[kept].tolist(), ends[kept].tolist()
@@ -142,7 +145,7 @@ def _repeated_grams(tokens: Tokens) -> float:
 
 
 def _compressed(text: str) -> float:
-    """Return how well the text compresses: 0 at a ratio of ``LOOSE`` or more, 1 at ``TIGHT`` or less."""
+    """Return how well the text compresses: 0 if compressed size / size is at least `LOOSE`, 1 if at most `TIGHT`."""
     data = without_surrogates(text).encode()
     if len(data) < BYTES:
         return 0.0

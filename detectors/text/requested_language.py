@@ -14,7 +14,7 @@ _TRANSLATE = re.compile(
 
 
 def names_language(text: str, language: str) -> bool:
-    """Return whether a text names the language or one that is often confused with it, or asks for a translation."""
+    """Return whether a text asks for a translation, or names ``language`` or a language of its group (`group_of`)."""
     lowered = text.lower()
     group = group_of(language)
     names = "|".join(names for code, names in _NAMES.items() if group_of(code) == group)

@@ -66,7 +66,7 @@ def fit(
 def targets_of(
     examples: Sequence[Example], teacher: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return targets and weights, (n, tasks); a target is the mean of label and teacher, or the one that is known."""
+    """Return targets and weights, (n, tasks); a target is the mean of the known values of label and teacher."""
     label = np.array([example.labels[: len(TASKS)] for example in examples])
     given = label if teacher is None else np.where(np.isnan(teacher), label, teacher)
     mixed = np.where(np.isnan(label), given, (label + given) / 2)

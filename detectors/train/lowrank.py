@@ -22,7 +22,7 @@ class LowRank(nn.Module):
         self.b = nn.Parameter(torch.zeros(base.out_features, RANK))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the sum of both maps of ``inputs``."""
+        """Apply both maps to ``inputs`` and return the sum of the results."""
         mapped: Tensor = self.base(inputs) + (inputs @ self.a.T) @ (self.b.T * SCALE)
         return mapped
 

@@ -122,7 +122,7 @@ def _fails(result: TrainingResult, trainer: Trainer) -> Iterator[str]:
 
 
 def _mistakes(row: Row) -> Iterator[tuple[float, str]]:
-    """Yield (metric, sentence) for each set and type with at least `ENOUGH` texts."""
+    """Yield (accuracy or recall, sentence about it) for each set, group and span type with at least `ENOUGH` items."""
     for one in row["sets"]:
         parts = [(one["set"], one)] if "positive" in one else []
         parts += [(f"{one['set']}, {part['value']}", part) for rows in one.get("by", {}).values() for part in rows]

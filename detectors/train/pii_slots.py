@@ -1,7 +1,7 @@
 """Random values for the slots of ``texts/pii_sentences.toml``, from Faker and ``texts/pii_words.toml``.
 
 There are many names, towns, streets, companies and jobs from many countries, so that the token head learns contexts and
-not a list. Organisations and job titles are composed here, because Faker's have little variety.
+not a list. Organisations and job titles are composed here, because those of Faker have little variety.
 """
 
 import random
@@ -249,7 +249,7 @@ class Slots:
         return name.capitalize() if self.rng.random() < 0.3 else name
 
     def _timestamp(self) -> datetime:
-        """Return a random time in the years 1940 to 2027; Faker's would depend on today's date."""
+        """Return a random time in the years 1940 to 2027; a time from Faker would depend on today's date."""
         return datetime(1940, 1, 1, tzinfo=UTC) + timedelta(seconds=self.rng.randrange(88 * 365 * 86_400))
 
     def _date(self) -> str:

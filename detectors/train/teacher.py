@@ -2,7 +2,8 @@
 
 The linear model is trained on the first chunk of a text (`detectors.models.linear.chunks`), but labels are about the
 whole text. So the encoder scores the same chunks, and `detectors.train.linear_trainer` averages the encoder's
-probabilities with the labels. Synthetic texts and ordinary prompts are short and labelled exactly, so they get NaN.
+probabilities with the labels. Synthetic texts and ordinary prompts are short and have exact labels, so the encoder does
+not score them: their probabilities are NaN.
 """
 
 import hashlib

@@ -22,9 +22,10 @@ _ATTEMPTS = 5
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of request and end records; ``accepted = delivered + spooled + shed``.
 
-    `delivered` records were acknowledged by Kafka and are before the cursor on disk. `spooled` records are only on this disk. `shed`
-    records were dropped and counted in gap records. `oldest_age_seconds` is the age of the oldest spooled record (0 without one),
-    `bytes` the size of all segments, `fullest` the source of the largest spool. Each spool has its own size limit.
+    `delivered` records were acknowledged by Kafka and are before the cursor on disk. `spooled` records are only on this
+    disk. `shed` records were dropped and counted in gap records. `oldest_age_seconds` is the age of the oldest spooled
+    record, or 0 if no record is spooled. `bytes` is the size of all segments, `fullest` the source of the largest
+    spool, and `fullest_bytes` the size of the largest spool. Each spool has its own size limit.
     """
 
     accepted: int = 0

@@ -41,9 +41,10 @@ _TOTALS_FILE = "totals.json"
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """A position in a spool: all frames before the position have been delivered.
 
-    The next frame is at `segment`, `offset`; `number` is the last record number before the position. Of these records, `shed` counts
-    those in gap records of the spool, and `moved` those in gap records of the shipper, because they were too large or damaged on disk.
-    `closed` means that the position is after the ``closed`` record that ends a spool.
+    The next frame is at `segment`, `offset`. The records before the position have the numbers 1 to `number`. Of these
+    records, `shed` records were dropped by the gateway and are counted in gap records of the spool. `moved` records
+    were too large or damaged on disk and are counted in gap records of the shipper. `closed` means that the position is
+    after the ``closed`` record that ends a spool.
     """
 
     segment: int = 0
@@ -60,7 +61,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums of the counts of removed spools; `folded` lists the spools in these sums whose directory may still exist."""
+    """Sums of the counts of removed spools; `folded` lists summed spools whose directory may still exist."""
 
     accepted: int = 0
     delivered: int = 0

@@ -1,4 +1,4 @@
-"""Limits of the part of a spool that is in flight to Kafka, and the time without acknowledgement until a resend."""
+"""Limits of the frames in flight to Kafka, and intervals of the pipeline that sends a spool."""
 
 import msgspec
 
@@ -8,8 +8,9 @@ __all__ = ["DeliveryLimits"]
 class DeliveryLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of the frames in flight (`window_frames`, `window_bytes`), and intervals of a pipeline.
 
-    A spool without new frames is read every `poll_seconds`. The cursor is written every `save_seconds`; after a kill, the records of this
-    interval are sent again. A producer without an acknowledgement for `stall_seconds` is replaced.
+    A spool without new frames is read every `poll_seconds`. The cursor is written every `save_seconds`; if the shipper
+    is killed, the records since the last write are sent again. A producer without an acknowledgement for
+    `stall_seconds` is replaced.
     """
 
     window_frames: int = 1024

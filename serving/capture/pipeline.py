@@ -158,7 +158,10 @@ class Pipeline:
                 raise DeliveryLost(repr(error)) from error
 
     def _reject(self, cursor: Cursor) -> None:
-        """Resend the records in flight one by one, as the broker rejects whole batches; if only one is in flight, mark it as rejected."""
+        """Resend the records in flight one by one, because the broker rejects a whole batch for one record.
+
+        If only one record is in flight, mark this record as rejected.
+        """
         if len(self._window) == 1:
             self._rejected.add((cursor.segment, cursor.offset))
         self._careful = len(self._window) + 1

@@ -117,7 +117,10 @@ class Recorder:
             self._metrics.append_seconds.observe(time.perf_counter() - began)
 
     async def feedback(self, record: Feedback, *, conversation_id: str = "", traceparent: str = "") -> None:
-        """Record feedback; with the request's `conversation_id` it gets the request's key. Raises SpoolFull, even with policy ``shed``."""
+        """Record feedback; raises SpoolFull, even with policy ``shed``.
+
+        Pass the request's `conversation_id`, so that the feedback has the same key as the request.
+        """
         identity = secrets.token_hex(8)
         self._running.feedback(record, identity=identity, conversation_id=conversation_id, traceparent=traceparent)
 

@@ -103,8 +103,8 @@ class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
 class Head(msgspec.Struct, frozen=True, kw_only=True):
     """The first frame of a segment: the state of the source before the segment.
 
-    `shed` is how many of the record numbers before the segment are in gap records, `open` the requests without an end, `version` the version of
-    this format.
+    `shed` is the number of earlier records that gap records count, `open` are the requests without an end, and
+    `version` is the version of this format.
     """
 
     source: str

@@ -232,7 +232,10 @@ class Shipper:
 
 
 def fold(root: Path, directory: Path, cursor: Cursor) -> None:
-    """Add a delivered spool to the totals, then delete it; after a kill, a later scan deletes it. Calls must not overlap."""
+    """Add a delivered spool to the totals, then delete the spool. Calls must not overlap.
+
+    If the process is killed between the two steps, a later scan deletes the spool.
+    """
     totals = load_totals(root)
     existing = source_directories(root)
     if directory.name not in totals.folded:

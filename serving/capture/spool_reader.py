@@ -19,7 +19,8 @@ _GROWTH = 8
 class Item(NamedTuple):
     """A frame and the position after it. A `rejected` frame is too large for the broker: a gap record is sent in its place.
 
-    `missing` counts the records directly before the frame that are damaged on disk; `first_missing` is the number of the first.
+    Directly before the frame, `missing` records are damaged on disk; `first_missing` is the number of the first damaged
+    record.
     """
 
     frame: Frame

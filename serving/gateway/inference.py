@@ -88,7 +88,7 @@ class Inference:
                 raise
 
     async def _accept(self) -> None:
-        """Write the request record; the request is accepted when this returns."""
+        """Write the request record; the request is accepted when this method returns."""
         if self._wiring.recorder is None:
             return
         try:

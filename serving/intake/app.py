@@ -55,7 +55,7 @@ class Intake:
     """An ASGI application that receives KServe's events and LiteLLM's logs.
 
     All readable items are recorded. If some items are unreadable, the response is 422 and lists them. 200 means that all items are on disk.
-    After a 503 the client sends the whole body again, and items that are recorded already count as duplicates.
+    After a 503 the client sends the whole body again; items that were recorded before the 503 then count as duplicates.
     """
 
     def __init__(

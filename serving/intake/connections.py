@@ -48,7 +48,7 @@ class _BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse `data`; further bytes do not extend the deadline for the headers of the next request."""
+        """Parse `data`. Start the deadline for a request's headers once; later header bytes do not extend it."""
         super().data_received(data)
         if self.cycle is None or self.cycle.response_complete:
             self._wait_for_headers()

@@ -1,8 +1,9 @@
 """Join the two halves (request and response) of exchanges and drop duplicates, with a small SQLite file beside the spool.
 
-Why this exists: KServe reports an exchange as two events, in any order, and a client without a response resends. A half is
-acknowledged after it is on disk, an exchange after it is in the spool, so a crash loses no accepted item. If the process is killed between
-the writes to the spool and to this file, an exchange is recorded twice with the same ids; consumers drop the duplicate.
+Why this exists: KServe reports an exchange as two events, in any order, and a client that gets no response sends its
+items again. A half is acknowledged after it is on disk, and an exchange after it is in the spool, so a crash loses no
+accepted item. If the process is killed between the writes to the spool and to this file, an exchange is recorded twice
+with the same ids; consumers drop the duplicate.
 """
 
 import logging

@@ -82,7 +82,8 @@ class ReportedResponse(msgspec.Struct, frozen=True, kw_only=True):
 class ReportedExchange(msgspec.Struct, frozen=True, kw_only=True):
     """One exchange, or one half of it; `identity` is the same in both halves and in every retry.
 
-    :class:`~serving.intake.exchange_pairer.ExchangePairer` stores halves with these encoded field names, which must not change.
+    :class:`~serving.intake.exchange_pairer.ExchangePairer` stores halves on disk, so the encoded names of the fields
+    (``sender``, ``asked``, ``answered``) must not change.
     """
 
     identity: str

@@ -49,9 +49,10 @@ def rewrite(text: str, *, host: str, edge_token: str, limits: Limits, timeout_pa
     """Return Ray's configuration `text` with Weir's rules; the HTTP frontend listens on `host`, other listeners on loopback.
 
     `edge_token` is sent to the gateway as ``x-weir-edge``, so that the gateway accepts only HAProxy's ``x-request-id``. A ``content-length``
-    above the limit gets 413 before the upload. Late headers get 408 (`timeout_path` is the file of :func:`timeout_page`). If one client
-    address has too many connections, further ones get 429; if it has far too many, further ones are closed. Raises UnsafeConfig if
-    another listener would not be on loopback, or there is no HTTP frontend.
+    above the limit gets 413 before the upload. A late header or body gets 408; `timeout_path` is the file of
+    :func:`timeout_page`. If one client address has too many connections, requests on its further connections get 429;
+    if it has far too many, its further connections are closed. Raises UnsafeConfig if a listener other than the HTTP
+    frontend would not be on loopback, or if there is no HTTP frontend.
     """
     if MARK in text:
         return text
@@ -82,7 +83,10 @@ def rewrite(text: str, *, host: str, edge_token: str, limits: Limits, timeout_pa
 
 
 def _loopback(address: str, host: str) -> str:
-    """Return `address`, or 127.0.0.1 for "all interfaces"; raises UnsafeConfig if it is neither 127.0.0.1 nor `host`."""
+    """Return `address`, with 127.0.0.1 instead of "all interfaces"; only 127.0.0.1 and `host` are allowed.
+
+    Raises UnsafeConfig for any other address.
+    """
     name, _, port = address.rpartition(":")
     if not port.isdigit():
         raise UnsafeConfig(f"bind {address} has no port number; Weir allows 127.0.0.1:PORT")

@@ -9,7 +9,10 @@ __all__ = ["AlertLinks"]
 
 
 class AlertLinks(msgspec.Struct, frozen=True, kw_only=True):
-    """The address of the runbook, and of a trace with the placeholder ``{trace_id}``; "" means no link."""
+    """The settings for links. `runbook` is the address of the runbook, "" for no link.
+
+    `trace` is the address of a trace, with the placeholder ``{trace_id}``, or "" for no link.
+    """
 
     runbook: str = ""
     trace: str = ""

@@ -38,7 +38,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Notifications:
-    """Computes the notifications of one Alertmanager; the label `service` separates the alerts of two stacks."""
+    """Computes the notifications of one Alertmanager; the label `service` distinguishes stacks."""
 
     def __init__(self, service: str, links: AlertLinks, resend_seconds: float) -> None:
         self._service = service

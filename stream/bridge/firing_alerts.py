@@ -1,7 +1,8 @@
 """The firing alerts and active silences of ``weir.alerts``. This module uses no clock and no network.
 
 Alertmanager identifies an alert by its labels, and a label must not have unbounded values, such as source names. So
-several of Weir's alerts can be one alert in Alertmanager, which fires while one of these alerts fires without a silence.
+several Weir alerts can be one alert in Alertmanager. The alert in Alertmanager fires while at least one of these Weir
+alerts fires and is not silenced.
 """
 
 from collections import OrderedDict

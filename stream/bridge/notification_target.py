@@ -16,7 +16,7 @@ _FIRST_SECONDS = 0.5
 
 
 class NotificationTarget:
-    """An Alertmanager or a webhook; `health` contains the reason while it rejects messages or is unavailable."""
+    """An Alertmanager or a webhook. `health` contains the reason while the target is down or rejects messages."""
 
     def __init__(  # noqa: PLR0913 - the target, and where its state is shown
         self,

@@ -61,7 +61,10 @@ class WebhookNotifier:
         self._waiting = f"waiting for kafka (webhook {name})"
 
     async def run(self, reader: AlertReader, stop: asyncio.Event) -> None:
-        """Wait until `reader` has the silences, then deliver until `stop` is set; a new webhook gets no old alerts."""
+        """Wait until `reader` has read all silences, then deliver alerts until `stop` is set.
+
+        A new webhook receives only alert records that are published after its first start.
+        """
         while not stop.is_set():
             if reader.alerts is None:
                 await pause(stop, 0.2)

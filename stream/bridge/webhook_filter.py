@@ -25,7 +25,7 @@ class WebhookFilter:
         self._delivered: OrderedDict[str, tuple[int, str]] = OrderedDict()
 
     def selects(self, alert: AlertRecord, silences: Silences) -> bool:
-        """Return whether the webhook receives `alert`; False if a silence mutes it at the time of this change."""
+        """Return whether the webhook receives `alert`; False if a silence mutes the alert at the time `alert.at`."""
         if not fnmatchcase(alert.tenant, self._settings.tenants):
             return False
         if SEVERITY_NUMBERS[alert.severity] < SEVERITY_NUMBERS[self._settings.severity]:
@@ -36,7 +36,11 @@ class WebhookFilter:
         return not silences.muting(alert, alert.at)
 
     def delivered(self, alert: AlertRecord) -> None:
-        """Record a delivery. Only the latest are kept, so an older message can be sent again, with the same id."""
+        """Record a delivery, so that the message is not sent again.
+
+        Only the latest :data:`MAX_ALERTS` alerts are kept. A message about an older alert can be sent again, with the
+        same id.
+        """
         self._delivered[alert.alert_id] = (alert.revision, message_id(alert))
         self._delivered.move_to_end(alert.alert_id)
         if len(self._delivered) > MAX_ALERTS:

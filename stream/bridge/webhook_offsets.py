@@ -35,7 +35,10 @@ class WebhookOffsets:
         self._recommit_at = 0.0
 
     async def start(self) -> dict[TopicPartition, int]:
-        """Return and commit the first offset to read per partition: the committed one, else the end of the log."""
+        """Return the first offset to read of each partition, and commit these offsets.
+
+        The first offset is the committed offset, or the end of the log if the group has committed no offset.
+        """
         ends = await self._consumer.end_offsets(self._partitions)
         for partition, end in ends.items():
             committed = await self._consumer.committed(partition)

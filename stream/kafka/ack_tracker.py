@@ -1,7 +1,7 @@
 """Finds the offset that may be committed: the smallest delivered offset that is not acknowledged.
 
-Faust keeps the acknowledged offsets and can commit past a message in flight (faust#606, faust#707). The tracker keeps the delivered offsets that are
-not acknowledged, so offsets without a record need no special treatment.
+Faust stores the acknowledged offsets instead, and can commit past a message in flight (faust#606, faust#707). This
+tracker stores the delivered offsets that are not acknowledged, so offsets without a record need no special treatment.
 """
 
 from collections import OrderedDict

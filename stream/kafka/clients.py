@@ -43,7 +43,10 @@ _PRODUCER = {"acks": "all", "request_timeout_ms": _REQUEST_TIMEOUT_MS}
 
 @asynccontextmanager
 async def consumer_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator[AIOKafkaConsumer]:
-    """Start a consumer without a group; stop it at exit, even after a failed start. Reads of deleted offsets fail."""
+    """Start a consumer, without a group unless `more` names one; stop it at exit, even if the start failed.
+
+    Reading a deleted offset raises an error.
+    """
     consumer = paced(AIOKafkaConsumer(**options, **(_CONSUMER | more)))
     try:
         await consumer.start()
@@ -100,7 +103,7 @@ def paced(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
 
 
 def _is_empty(response: Any) -> bool:
-    """Whether a fetch response has no records. In each protocol version, a partition's last field contains them."""
+    """Whether a fetch response has no records. In every protocol version, a partition's last field is its records."""
     return not any(partition[-1] for _topic, partitions in response.topics for partition in partitions)
 
 

@@ -29,8 +29,9 @@ class LogReader:
     """Reads partitions of a log from given positions, with a started consumer that has no group; it commits nothing.
 
     `positions` is the next offset to read of each partition, after any offsets without a record (compacted away, or a
-    transaction's marker). :meth:`probe` requests `ends`, the end of each partition. `caught_up` is whether, at
-    the last probe, the reader had passed the `ends` of the previous probe; so it can become true while the log grows.
+    transaction's marker). :meth:`probe` updates `ends`, the end of each partition, and `caught_up`. `caught_up` is
+    whether, at the last probe, the reader had reached the `ends` of the previous probe. So `caught_up` can become true
+    while the log grows.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class LogReader:
             consumer.seek(partition, offset)
 
     async def read(self) -> Records:
-        """Return the next records by partition, or none after 0.5 s; without records, call :meth:`probe` every 2 s.
+        """Return the next records by partition, or {} if none arrives within 0.5 s.
+
+        If none arrives and the last probe is at least 2 s old, this method calls :meth:`probe`.
 
         Raises LogExpired if an offset to read was deleted, ReaderStalled if the log contains more records and none
         arrives for 30 s, and KafkaError, OSError or TimeoutError if the broker does not answer.

@@ -29,8 +29,8 @@ Offsets = dict[TopicPartition, int]
 class Tail:
     """Reads a topic from the time `since`: seconds since the epoch, compared with the records' timestamps.
 
-    With `follow` it waits for more records at the end of the topic. Without `since`, the start is the end of the topic
-    (with `follow`) or its first record. The records of the `lookback_seconds` before the start are also read;
+    With `follow`, it waits for more records at the end of the topic. Without `since`, it starts at the first record or,
+    with `follow`, at the end of the topic. The records of the `lookback_seconds` before the start are also read;
     :meth:`is_lookback` is true for these records.
     """
 
@@ -56,9 +56,10 @@ class Tail:
         return bool(record.offset < self._begins.get(TopicPartition(record.topic, record.partition), 0))
 
     async def records(self) -> AsyncGenerator[ConsumerRecord, None]:
-        """Yield records; those that exist at the first call are sorted by timestamp, within chunks of bounded size.
+        """Yield records. Existing records are read in chunks of bounded size; each chunk is sorted by timestamp.
 
-        Raises BrokerError if no broker answers (with `follow`, only at the start), TopicMissing if there is no topic.
+        Raises TopicMissing if the topic does not exist, and BrokerError if no broker answers. With `follow`, a broker
+        error after the start is not raised; the read is retried.
         """
         while True:
             try:

@@ -67,7 +67,7 @@ async def log_range(
 async def produced_since(
     consumer: AIOKafkaConsumer, time: float, otherwise: Mapping[TopicPartition, int]
 ) -> dict[TopicPartition, int]:
-    """Return each partition's first offset produced at `time` or later; without one, the offset in `otherwise`."""
+    """Return each partition's first offset produced at `time` or later, or its offset in `otherwise` if none exists."""
     found = await consumer.offsets_for_times(dict.fromkeys(otherwise, max(0, int(time * 1000))))
     return {
         place: int(entry.offset) if (entry := found.get(place)) is not None else offset
@@ -76,7 +76,7 @@ async def produced_since(
 
 
 async def _last(consumer: AIOKafkaConsumer, place: TopicPartition, start: int, end: int, until: float) -> int:
-    """Return the end of a range: the offset after its last record with an event time up to `until`, else `start`."""
+    """Return the offset after the last record with an event time up to `until`, or `start` if no such record exists."""
     reader = LogReader(consumer, {place: start}, poll_ms=_POLL_MS)
     last = start
     while not reader.reached({place: end}):

@@ -46,7 +46,10 @@ def check_topics(expected: Mapping[str, int], found: Mapping[str, int]) -> None:
 
 
 async def wait_for_topics(options: Mapping[str, Any], expected: Mapping[str, int]) -> None:
-    """Return when every topic of `expected`, {topic: partitions}, exists; raises TopicMismatch."""
+    """Wait until every topic of `expected`, {topic: partitions}, exists.
+
+    Raises TopicMismatch if a topic has another partition count.
+    """
     logged = ""
     while True:
         try:

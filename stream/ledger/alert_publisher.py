@@ -23,7 +23,7 @@ _STOP_SECONDS = 10.0
 
 
 def with_span(record: AlertRecord, provider: TracerProvider, evidence: tuple[str, ...]) -> OutgoingAlert:
-    """Return a new alert with a new span, which links to the trace contexts in `evidence`."""
+    """Create a span that links to the trace contexts in `evidence`; return `record`, a new alert, with this span."""
     links: list[Link] = [link for parent in evidence for link in link_to(parent)]
     span = provider.get_tracer("weir.ledger").start_span(f"alert {record.detector}", links=links)
     span.set_attributes({WEIR_ALERT_ID: record.alert_id, WEIR_DETECTOR: record.detector, WEIR_TENANT: record.tenant})

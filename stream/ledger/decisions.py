@@ -113,7 +113,7 @@ class Decisions(LedgerFile):
         store_window(self.database, data)
 
     def expire(self) -> None:
-        """Delete windows older than the retention, and the oldest windows and alert changes beyond the numbers to keep."""
+        """Delete windows older than the retention, and the oldest windows and alert changes if there are too many."""
         with transaction(self.database):
             expire_windows(self.database, self._retention_seconds)
             self.database.execute(

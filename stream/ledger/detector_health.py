@@ -93,7 +93,10 @@ def last_answers(databases: Iterable[sqlite3.Connection]) -> dict[str, float | N
 def unanswered_pairs(
     databases: Sequence[sqlite3.Connection], answers: dict[str, float | None], missing: Iterable[str]
 ) -> tuple[Unanswered, ...]:
-    """Return the detectors with errors, or (only those in `missing`) absent verdicts, since their last answer."""
+    """Return the detectors that have unanswered events since their last answer.
+
+    An event with only errors is unanswered. For a detector in `missing`, so is an event with a missing verdict.
+    """
     absent = set(missing)
     detectors = sorted({*answers, *absent})
     entries = (_unanswered(databases, name, answers.get(name), absent=name in absent) for name in detectors)
@@ -101,7 +104,7 @@ def unanswered_pairs(
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """Events of one file without an answer of a detector; `first` has the oldest: (time, event id, request id)."""
+    """One file's events that a detector did not answer; `first` has the oldest: (time, event id, request id)."""
 
     pairs: int
     began: float

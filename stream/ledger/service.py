@@ -138,7 +138,7 @@ class _Service:
         self._log_time = 0.0
 
     async def _probed(self) -> None:
-        """If the log was read to its end, decide about alerts. Then, in both cases, publish the waiting alerts."""
+        """Decide about alerts if the log was read to its end. Then always publish the alerts in the outbox."""
         self._health.pop(_WAITING, None)
         session = self._session
         if session is not None and session.caught_up:

@@ -253,7 +253,7 @@ class Shard(LedgerFile):
         return float(row[0]) if row else 0.0
 
     def expire(self) -> float:
-        """Delete the rows of hours before the retention; return the start of the oldest hour that is kept."""
+        """Delete the rows of hours that are older than the retention; return the start of the oldest remaining hour."""
         floor = (_hour(self._newest - self._retention_seconds) * HOUR_SECONDS) if self._newest else 0.0
         if floor <= self._floor:
             return self._floor

@@ -37,8 +37,8 @@ VALUES (?1, ?2, ?2, ?3, CASE WHEN ?3 >= {ALERT_SHARE} THEN ?2 END) ON CONFLICT D
 class SourceTime(msgspec.Struct, frozen=True, kw_only=True):
     """The newest tick times of one source in one partition.
 
-    `spool` is the used share of its spool at the last tick. `spool_since` is the time of the tick at which this share
-    reached :data:`ALERT_SHARE`; None before, and again after the share fell below :data:`CLEAR_SHARE`.
+    `spool` is the used share of the source's spool at the last tick. `spool_since` is the time of the tick at which
+    this share reached :data:`ALERT_SHARE`. It becomes None again if the share falls below :data:`CLEAR_SHARE`.
     """
 
     source: str

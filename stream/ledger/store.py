@@ -136,7 +136,7 @@ class LedgerStore:
         return rejected_feedback(self.decisions.database, self._databases)
 
     def expire(self) -> None:
-        """Delete the rows that the log no longer contains."""
+        """Delete the rows of all files that are older than the retention or exceed a limit on their number."""
         self.decisions.expire()
         for shard in self.shards.values():
             shard.expire()

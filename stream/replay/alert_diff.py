@@ -90,7 +90,11 @@ def _by_stream(alerts: Iterable[ReplayedAlert]) -> defaultdict[str, Alerts]:
 
 
 def _matched(before: Alerts, after: Alerts, windows: int) -> tuple[list[Pair], Alerts, Alerts]:
-    """Match the alerts of two versions: first by id, then by window and feature, by window, and by distance."""
+    """Return the pairs of matching alerts, and the alerts of each version without a match.
+
+    Alerts with the same id are matched first, then those with the same window and feature, then those with the same
+    window, and finally those in nearby windows, nearest first.
+    """
     pairs: list[Pair] = []
     identities: tuple[Callable[[ReplayedAlert], object], ...] = (
         lambda alert: alert.alert_id,

@@ -52,9 +52,10 @@ async def merged_partitions(reader: RecordReader, topic: str, partitions: int) -
 
 
 def _is_duplicate(seen: OrderedDict[str, None], event: Event) -> bool:
-    """Return whether `event` is a duplicate request or end record; other types never are, although ids can be equal.
+    """Return whether `event` is a request or end record whose id is in `seen`; other types are never duplicates.
 
-    After a substitute end record, written because a source died, a later end record of the request is no duplicate.
+    The id of a substitute end record, written because its source died, is not added to `seen`. So the real end record
+    that can follow is no duplicate.
     """
     data = event.data
     if not isinstance(data, RequestRecord | ResponseRecord):

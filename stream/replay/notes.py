@@ -1,4 +1,4 @@
-"""The notes of a report: records missing from the log, and detectors or alerts that were not or cannot be compared."""
+"""The notes of a report: the limits of its comparison, such as expired records or events that were not compared."""
 
 from math import isinf
 

@@ -39,7 +39,7 @@ class _Partition:
                 self.ahead.popitem(last=False)
 
     def has_passed(self, event: Event) -> bool:
-        """Return whether score's ticks have passed `event`; then a verdict on it, if any, is before these ticks."""
+        """Return whether score's ticks have passed `event`; score publishes a verdict on `event` before these ticks."""
         return self.sources.get(event.source, -inf) > event.time
 
 

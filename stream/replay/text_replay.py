@@ -51,7 +51,10 @@ class TextScoring(msgspec.Struct, frozen=True):
 
 
 class _Expected(msgspec.Struct, frozen=True):
-    """An event that expects a verdict of the detector, with its recorded verdict if a version needs that."""
+    """An event that expects a verdict of the detector.
+
+    `recorded` is None if neither version uses recorded verdicts, or if the log contains no verdict on the event.
+    """
 
     event: Event
     recorded: Verdict | None
@@ -63,9 +66,9 @@ _Step = Event | _Expected
 class TextReplay:
     """Runs two versions of a text detector over a log; `sink` receives the results of the version to run.
 
-    `scoring` scores texts; its detectors have the names of the versions. `scoring` is None if no version runs. `timelines` has
-    the alerts of the version to compare with, then of the version to run. `flips` are the decisions that differ only by
-    rounding; for these, the replay uses the recorded decision.
+    `scoring` scores the texts; its detectors have the names of the versions. `scoring` is None if both are recorded.
+    `timelines` has two items: the alerts of the version to compare with, then the alerts of the version to run.
+    `flips` are the decisions that differ only by rounding; for these, the replay uses the recorded decision.
     """
 
     def __init__(
@@ -206,7 +209,7 @@ class TextReplay:
         return msgspec.structs.replace(verdict, flagged=recorded.flagged)
 
     def _feed(self, events: tuple[Event | None, Event | None]) -> list[Event]:
-        """Apply one event per version to its timeline; return the records of the second, the version to run."""
+        """Apply one event per version to its timeline; return the findings and alerts of the version to run."""
         before, after = events
         if before is not None:
             self.timelines[0].feed(before)

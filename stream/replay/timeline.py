@@ -48,7 +48,7 @@ class ReplayedAlert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertTimeline:
-    """Runs the alert stage on one version's findings, and keeps the alerts. `findings` counts those that are alarms."""
+    """Runs the alert stage on one version's findings, and keeps the alerts; `findings` is the number of alarms."""
 
     def __init__(self, tenants: Tenants) -> None:
         self._tenants = tenants

@@ -95,7 +95,10 @@ class BaseApp(faust.App):
         return bool(self.acked_consumer.acknowledge(event.message))
 
     def is_current(self, event: Any) -> bool:
-        """Whether `event` is of the current assignment; drop other events: the partition's owner receives them."""
+        """Whether `event` was fetched under the current partition assignment.
+
+        Drop other events: Kafka delivers them to the partition's present owner.
+        """
         message = event.message
         return bool(self.acked_consumer.tracker.owns(TP(message.topic, message.partition), message.generation_id))
 
@@ -104,7 +107,7 @@ class BaseApp(faust.App):
         self.progress_count += 1
 
     def lag(self) -> dict[TP, int]:
-        """Return {assigned partition: number of records from its committable offset to the end that the last fetch saw}."""
+        """Return {assigned partition: number of records from its committable offset to its end at the last fetch}."""
         consumer = self.started_consumer
         if consumer is None:
             return {}

@@ -1,6 +1,6 @@
 """Checks at import that subclasses of a library's classes still override its methods.
 
-Without the check, a method that a library renames would leave an override that is never called, and records would be lost.
+Without the check, nothing would call Weir's override after a library renames the method, and records would be lost.
 """
 
 import inspect
@@ -74,7 +74,7 @@ def _parameters(function: Any) -> list[inspect.Parameter]:
 
 
 def _accepts(ours: list[inspect.Parameter], theirs: list[inspect.Parameter]) -> bool:
-    """Whether the parameters have equal names and kinds; in `ours`, ``*args, **kwargs`` may replace the last ones."""
+    """Whether the names and kinds are equal; ``*args, **kwargs`` in `ours` matches all further parameters."""
     variadic = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
     named = [parameter for parameter in ours if parameter.kind not in variadic]
     passed_through = variadic <= {parameter.kind for parameter in ours}

@@ -4,9 +4,11 @@ Faust's ``table[key] = value`` does not wait for the changelog record, so an eve
 also goes to the partition of the current event. Here the caller of a write names the partition, and the write returns after the changelog contains the
 record; memory is never newer than the changelog.
 
-The last record of a key is not always its newest state: a worker that was paused until its session expired, or that retries a write, can write after
-another worker became the partition's owner. States are functions of the log, so the state computed from most of the log is the right one, whichever
-worker wrote it. Recovery keeps this state and writes it again behind the older one, before compaction deletes it (docs/adr/0002-furthest-state.md).
+The last record of a key is not always its newest state. A worker that was paused until its session expired, or that
+retries a write, can write after another worker became the partition's owner. A state is a function of the log, so the
+newest state is the one that was computed from the largest part of the log, whichever worker wrote it. Recovery keeps
+the newest state. If an older state follows in the changelog, recovery writes the newest state again, before compaction
+deletes the first copy (docs/adr/0002-furthest-state.md).
 """
 
 import logging
@@ -62,8 +64,8 @@ class AckedTable(faust.Table[bytes, bytes]):
     async def put(self, key: bytes, value: bytes, *, partition: int) -> None:
         """Write `value` to the changelog, then to memory; `partition` is that of the event that changed the state.
 
-        If recovery reads a newer state during the write (the partition was revoked and assigned again), `value` is behind it in the changelog.
-        The newer state is then appended once more, so that it is the last.
+        If the partition is revoked and assigned again during the write, recovery may read a newer state, which `value`
+        then follows in the changelog. In this case, the newer state is appended again, so that it is the last record.
         """
         await self._publish(key, value, partition)
         while self._is_older(self._order(key, value), self._order(key, self.data.get(key))):

@@ -8,8 +8,9 @@ __all__ = ["TaskWindow"]
 
 
 class TaskWindow:
-    """At most `size` events in flight; each has its own task, so that its acknowledgements delay no other event.
+    """Runs the tasks of at most `size` events at the same time.
 
+    Each event in flight has its own task, so that an event that waits for acknowledgements delays no other event.
     `on_failure` is called with the exception of a task that failed.
     """
 

@@ -104,7 +104,10 @@ class Consumer(driver.Consumer):
         return first
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
-        """Fetch from a copy of `active_partitions`, which Faust changes; aiokafka would take an empty set as all partitions."""
+        """Fetch from a copy of `active_partitions`, because Faust changes the set.
+
+        Fetch nothing if the set is empty, because aiokafka would then fetch from all partitions.
+        """
         async with self._position:
             wanted = set(active_partitions or ())
             return await super()._getmany(wanted, timeout) if wanted else {}
@@ -115,7 +118,10 @@ class Consumer(driver.Consumer):
             await super().perform_seek()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Seek to the committed offset, else to the beginning. A fetch may have moved the position."""
+        """Seek each partition to its committed offset, or to its beginning if no offset is committed.
+
+        The seek to the beginning is necessary, because a fetch may have moved the position.
+        """
         offsets = await super().seek_to_committed()
         fresh = [tp for tp, offset in offsets.items() if not offset and self.app.topics.acks_enabled_for(tp.topic)]
         if fresh:
@@ -137,7 +143,7 @@ class Consumer(driver.Consumer):
         super().pause_partitions(paused)
 
     def resume_partitions(self, tps: Iterable[TP]) -> None:
-        """Fetch from `tps`, but not before :meth:`resume_flow`: until then, Faust clears the queues."""
+        """Fetch from `tps` after the next :meth:`resume_flow`, because Faust clears the queues until then."""
         self._waiting_for_flow.update(tps)
 
     def resume_flow(self) -> None:

@@ -1,11 +1,11 @@
 """Ends a worker that has work and makes no progress.
 
-Faust's recovery can hang and its consumer can stop, for example after a broker outage. The supervisor starts an ended worker again, which is
-safe: delivery is at least once. The watchdog has its own client, because the worker's may be at fault. While the broker
-cannot be reached, no worker is ended.
+Faust's recovery can hang and its consumer can stop, for example after a broker outage. The supervisor starts an ended
+worker again, which is safe, because delivery is at least once. The watchdog has its own Kafka client, because the
+worker's client may be the part that hangs. While the broker cannot be reached, the watchdog ends no worker.
 
-It also ends a worker whose offset is past the end of the log, because the volume was deleted or the topics were recreated. Such a worker would wait
-for the old offsets and commit nothing.
+The watchdog also ends a worker whose offset is past the end of the log. This happens if the volume was deleted or the
+topics were recreated. Such a worker would wait for the old offsets and commit nothing.
 """
 
 import asyncio
@@ -68,7 +68,10 @@ class Watchdog:
             self._end(f"{waiting} records wait and none was finished for {self._app.watchdog_seconds:.0f} s")
 
     async def _waiting(self, client: AIOKafkaConsumer) -> int:
-        """Return how many records of this worker's partitions are undelivered or unacknowledged, without open buckets."""
+        """Return the number of undelivered or unacknowledged records of this worker's partitions.
+
+        Events in open buckets do not count.
+        """
         consumer = self._app.started_consumer
         if consumer is None or consumer.tracker.generation is None or self._app.rebalancing:
             await client.end_offsets([TopicPartition(name, 0) for name in list(self._app.sources)[:1]])
@@ -85,7 +88,7 @@ class Watchdog:
         )
 
     def _look_for_cut(self, partitions: Mapping[str, tuple[int, int]]) -> None:
-        """End the worker if 3 checks in a row find a partition that ends before the offset that was read."""
+        """End the worker if 3 checks in a row find a partition that ends before the worker's position in it."""
         cut = [f"{name} ends at {end}, {done} were read" for name, (done, end) in partitions.items() if end < done]
         self._cut_looks = self._cut_looks + 1 if cut else 0
         if self._cut_looks >= _CUT_LOOKS:

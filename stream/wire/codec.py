@@ -38,9 +38,10 @@ Headers = Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One CloudEvent; `source` and `id` identify the event.
 
-    `time` is event time, in seconds since the epoch. `correlationid` is the id of its request, `causationid` the id of
-    the event that caused this one. `traceparent` is the trace context in which the event was created; the plain header
-    ``traceparent``, which each publishing process sets, is not part of it. The record's key is `partitionkey` in UTF-8.
+    `time` is event time, in seconds since the epoch. `correlationid` is the id of the event's request, `causationid`
+    the id of the event that caused this event. `traceparent` is the trace context in which the event was created. The
+    plain header ``traceparent``, which each publishing process sets, is not part of the event. The record's key is
+    `partitionkey` in UTF-8.
     """
 
     id: str
@@ -151,7 +152,7 @@ def _attributes(headers: Headers) -> dict[str, str]:
 
 
 def _without_values(error: msgspec.ValidationError) -> str:
-    """Return msgspec's message if its form quotes no value, else a general message."""
+    """Return the message of `error` if it has a form that never quotes a value, else a general message."""
     message = str(error)
     if message.startswith(("Expected `", "Object missing required field `")):
         return message

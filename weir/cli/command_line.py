@@ -1,4 +1,4 @@
-"""The name of the ``weir`` command in printed commands, so that users can paste them."""
+"""The path or name of ``weir`` for commands that Weir prints, so that users can paste these commands."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ __all__ = ["weir_command"]
 
 
 def weir_command() -> str:
-    """Return ``.venv/bin/weir`` if that command runs here, else ``weir``."""
+    """Return the path of the ``weir`` script beside this Python (``.venv/bin/weir``), else ``weir``."""
     script = Path(sys.executable).with_name("weir")
     try:
         return str(script.relative_to(Path.cwd()))

@@ -94,7 +94,7 @@ def _found(outcome: "Outcome", name: str) -> str:
 
 
 def _evidence(outcome: "Outcome") -> "AlertRecord | None":
-    """Return an alert that has a trace, if possible the alert that caused the retraining event."""
+    """Return an alert with a trace and evidence, preferably the alert that caused the retraining event."""
     results = outcome.results
     involved = results.requested.alert_ids if results.requested else ()
     found = [alert for alert in results.alerts.values() if alert.trace_id and alert.evidence]

@@ -87,8 +87,9 @@ def list_letters(*, stage: str | None, disposition: str | None, since: str | Non
 def show_letter(*, offset: int, with_text: bool, as_json: bool) -> None:
     """Show the metadata of one dead letter and the headers that Weir wrote.
 
-    --text also prints the content, which may be personal: key, value and every header (invalid UTF-8 as \\xff). The access is logged in
-    logs/access.log under WEIR_HOME. A value that was too large for the dead-letter topic is read from its source topic.
+    --text also prints the content: key, value and every header (invalid UTF-8 as \\xff). The content may be personal,
+    so the access is logged in logs/access.log under WEIR_HOME. A value that was too large for the dead-letter topic is
+    read from its source topic.
 
     \b
     Examples:

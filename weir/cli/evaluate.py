@@ -63,8 +63,9 @@ def evaluate(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Measure detectors on labelled data in this process, without Kafka or a server.
 
-    --data FOLDER measures each detector on every labelled set in the folder, and its false positives among ordinary prompts.
-    --file FILE measures one labelled file of yours. Detectors use the options and the threshold of the settings.
+    --data FOLDER measures each detector on every labelled set in the folder, and counts the detector's false positives
+    among ordinary prompts. --file FILE measures detectors on one labelled file of yours. Detectors use the options and
+    the threshold of the settings.
 
     \b
     Examples:

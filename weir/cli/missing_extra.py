@@ -11,7 +11,7 @@ __all__ = ["needing"]
 
 @contextlib.contextmanager
 def needing(command: str, extras: str) -> Iterator[None]:
-    """Replace a DetectorError, or the error of a missing library of `extras`, with a WeirError."""
+    """Replace a DetectorError of the body, or an import error that installing `extras` would fix, with a WeirError."""
     try:
         yield
     except DetectorError as error:  # first: some are ImportErrors too

@@ -33,7 +33,10 @@ ItemT = TypeVar("ItemT")
 
 
 def effective_kafka(settings: Settings) -> KafkaSettings:
-    """Return the Kafka settings with the configured address, else with the local stack's; raises StackError if there is neither."""
+    """Return the Kafka settings; if they contain no address, add the address of the local stack's broker.
+
+    Raises StackError if the address is missing and there is no local stack or broker.
+    """
     if settings.kafka.bootstrap_servers:
         return settings.kafka
     port = load_ports(settings.home).get("broker")
@@ -81,7 +84,8 @@ class Client:
         Parameters
         ----------
         since
-            Start: a timedelta or ``"10m"`` before now, or a time. None: now if `follow` is true, else the start of the log.
+            Start of the stream: a time, or a duration before now (a timedelta or ``"10m"``). None: now if `follow` is
+            true, else the start of the log.
         follow
             Whether to wait for new alerts at the end of the log.
         updates

@@ -15,7 +15,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     severity
         ``info``, ``warning`` or ``critical``.
     evidence, evidence_total
-        Request ids, at most 20, and their total number.
+        Ids of at most 20 requests that are evidence, and the number of all requests that are evidence.
     trace_id
         The trace of the alert's span.
     causation_ids
@@ -58,7 +58,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataRange(msgspec.Struct, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
-    """Offsets per partition of `topic`: `first` is included, `last` is not (``from`` and ``to`` in JSON)."""
+    """A range of offsets of each partition of `topic`: `first` is included, `last` is excluded.
+
+    In JSON, `first` is ``from`` and `last` is ``to``.
+    """
 
     topic: str
     first: dict[str, int]
@@ -73,9 +76,10 @@ class Retraining(msgspec.Struct, frozen=True, kw_only=True):
     state
         ``requested``, ``suppressed``, ``started``, ``completed``, ``promoted`` or ``rolled_back``.
     reason
-        The detectors whose alerts caused the request; if suppressed: what the failing gates (conditions) need.
+        The detectors whose alerts caused the retraining request; in a suppressed event: what the failing gates
+        (conditions for retraining) need.
     alert_ids
-        Alerts that were firing.
+        Ids of the alerts that were firing at the decision.
     data
         Kafka offsets of the requests that led to the decision.
     at

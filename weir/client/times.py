@@ -51,7 +51,7 @@ def _parse_time(text: str) -> datetime:
 
 
 def format_time(seconds: float) -> str:
-    """Return a time in local time, to the second."""
+    """Format a time (seconds since the epoch) as date and time in the local time zone, to the second."""
     return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 

@@ -1,7 +1,8 @@
 """Serve the metrics of a node's gateways and model replicas on the metrics port of the component ``serve``.
 
-Ray starts these processes at any time, and each has its own loopback port. Prometheus on another host reaches only this port: it reads
-``/targets`` (``http_sd``), and scrapes each process at ``/metrics/NAME``.
+Ray can start gateways and replicas at any time, and each of these processes has its own loopback port. Prometheus on
+another host can reach only the metrics port of ``serve``. On this port, Prometheus reads ``/targets`` (``http_sd``) and
+scrapes each process at ``/metrics/NAME``.
 """
 
 import json

@@ -53,7 +53,7 @@ def _signed(secret: str, kind: str, payload: str) -> str:
 
 
 def _payload(secret: str, kind: str, signed: str) -> tuple[float, str] | None:
-    """Return (number, nonce) of a signed text, or None if the signature is invalid."""
+    """Return (creation time of a link or expiry of a session, nonce) of `signed`; None if the signature is invalid."""
     payload, _dot, _mac = signed.rpartition(".")
     if not hmac.compare_digest(_signed(secret, kind, payload).encode(), signed.encode()):
         return None

@@ -43,7 +43,10 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShownLetter(DeadLetter, frozen=True, kw_only=True):
-    """A dead letter with headers and, if `content` is true, key and text; `text` is None if its record in the source topic has expired."""
+    """A dead letter with its headers; `key` and `text` are set only if `content` is true.
+
+    `text` is also None if the value must be read from the source topic and the source record has expired.
+    """
 
     headers: list[Header]
     content: bool = False

@@ -39,7 +39,7 @@ Headers = tuple[tuple[str, bytes], ...]
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of the letter at `offset`: `result` is one of the constants above, `detail` the target or the reason."""
+    """Outcome for the letter at `offset`: `result` is one of the constants above, `detail` the target or the reason."""
 
     offset: int
     result: str
@@ -101,7 +101,7 @@ async def replay(
 async def _chunks(
     kafka: KafkaSettings, waiting: dict[int, DeadLetter]
 ) -> AsyncGenerator[list[tuple[DeadLetter, ConsumerRecord]], None]:
-    """Yield lists, of limited size, of letters with their records; remove these letters from `waiting`."""
+    """Read the records of the letters in chunks of limited size; remove the letters of each chunk from `waiting`."""
     chunk: list[tuple[DeadLetter, ConsumerRecord]] = []
     chunk_bytes = 0
     async with aclosing(DeadLetterTopic(kafka).records(tuple(waiting))) as records:

@@ -146,7 +146,10 @@ class Deadline:
         self._counted = 0.0
 
     def passed(self, now: float, backlog: Backlog | None) -> bool:
-        """Return whether a limit is exceeded: the longer limit is for the whole time, the shorter for the time without a shrinking backlog."""
+        """Return whether one of two limits is exceeded.
+
+        LONGEST_SECONDS limits the whole time. LIMIT_SECONDS limits the time during which no backlog shrinks.
+        """
         if backlog is None or not backlog.shrinking(now):
             self._counted += now - self._checked
         self._checked = now

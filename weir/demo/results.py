@@ -49,7 +49,10 @@ class DemoResults(msgspec.Struct, kw_only=True):
         return known is None or (known.state, known.severity) != (alert.state, alert.severity)
 
     def add_retraining(self, event: RetrainingRecord, alert_id: str) -> bool:
-        """Store an event if it is of the tenant; return False if it was not stored, or if the same gates suppressed one before."""
+        """Store an event if it is of the tenant; return whether to show the event.
+
+        False for another tenant, and for a suppressed event if the same gates have suppressed an earlier event.
+        """
         if event.tenant != self.tenant:
             return False
         if event.state == "suppressed":

@@ -74,7 +74,10 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def choose_ports(names: Iterable[str], block: Iterable[int], taken: Iterable[int] = ()) -> dict[str, int]:
-    """Return a free port of `block` per name; if the name ends with ``_base``, the first of 64 consecutive ones. Raises StackError."""
+    """Return {name: free port of `block`}; raises StackError if there are too few free ports.
+
+    For a name that ends with ``_base``, the port is the first of 64 consecutive free ports.
+    """
     used = set(taken)
     chosen: dict[str, int] = {}
     for name in sorted(names, key=_width, reverse=True):

@@ -32,7 +32,7 @@ _STOP_GROUPS = (
 
 
 def take_down(home: Path, reporter: StepReporter) -> bool:
-    """Stop the stack of `home` and return whether a process of it ran; processes of another home continue."""
+    """Stop the stack of `home`, but no process of another home; return whether any process of the stack was running."""
     try:
         supervisord, plan = connect(home), load_plan(home)
     except StackError:

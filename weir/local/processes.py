@@ -32,7 +32,10 @@ _END_SECONDS = 30.0
 
 
 def process_identity(pid: int) -> str | None:
-    """Return boot id and start time, which differ for a later process with the same pid; None if no such process runs."""
+    """Return boot id and start time of process `pid`, or None if it does not run.
+
+    A later process with the same pid has another identity.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

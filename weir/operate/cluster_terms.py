@@ -60,7 +60,7 @@ async def cluster_terms(
 
 
 def _reference(pages: LedgerPages, story: AlertStory) -> list[str]:
-    """Return the ids of the newest requests of the alert's tenant and model from before the drift, without the evidence."""
+    """Return the ids of the last requests of the alert's tenant and model before the drift; omit evidence."""
     changed = story.series.changed if story.series is not None else None
     changed_at = changed.details.get("changed_at", 0.0) if changed is not None else 0.0
     before = min(changed_at or story.alert.opened_at, story.alert.opened_at)

@@ -31,7 +31,11 @@ class ShownVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """A request; `gap` is set if the request was not delivered, `text` and `cluster_terms` (by alert) if the user requested text."""
+    """One request with its verdicts, and the ids of its alerts and retraining events.
+
+    `gap` is set if the request was not delivered. `text` and `cluster_terms` (by alert id) are set if the user
+    requested the text.
+    """
 
     request_id: str
     trace_id: str
@@ -102,7 +106,7 @@ def _verdicts(story: RequestStory) -> list[ShownVerdict]:
 
 
 def _span(span: Span) -> dict[str, Any]:
-    """Return all fields of a span; the published event omits a score of 1."""
+    """Return all fields of a span, always with its score; the published event omits a score of 1."""
     return {"start": span.start, "end": span.end, "type": span.type, "score": span.score}
 
 

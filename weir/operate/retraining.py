@@ -25,7 +25,7 @@ class RetrainingEntry(msgspec.Struct, Generic[EventT], frozen=True, kw_only=True
 
 
 class RetrainingHistory(Generic[EventT]):
-    """Groups of retraining events; the group that changed last is last."""
+    """Groups of retraining events, in the order of their last change; the most recently changed group is last."""
 
     def __init__(self) -> None:
         self.entries: dict[Hashable, RetrainingEntry[EventT]] = {}
@@ -44,7 +44,10 @@ class RetrainingHistory(Generic[EventT]):
 
 
 def _key(event: Retraining | RetrainingRecord) -> Hashable:
-    """Return the key of an event's group; that of a suppressed event has its failing gates, not its reason, whose numbers vary."""
+    """Return the key of an event's group.
+
+    The key of a suppressed event contains its failing gates, not its reason, because the numbers in a reason vary.
+    """
     if event.state != "suppressed":
         return event.retraining_id, event.state
     failing = tuple(sorted(name for name, passed in event.gates.items() if not passed))

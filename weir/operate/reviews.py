@@ -21,7 +21,9 @@ _SOURCE = "weir/console"
 
 
 def review_of(alert: AlertRecord, label: str, request_id: str, by: str) -> Feedback:
-    """Return the review of an alert; if `request_id` is "", the review is of the whole alert and contains its first request.
+    """Return a review of request `request_id`, which is evidence of the alert.
+
+    If `request_id` is "", the review is of the whole alert, and contains the id of the first evidence request.
 
     Raises SettingsError if the label is unknown or the request is not in the evidence, and NotFoundError if the alert has no evidence
     because it is about Weir itself.

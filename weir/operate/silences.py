@@ -144,7 +144,10 @@ def _check(seconds: float, reason: str) -> None:
 
 
 def _now(before: SilenceRecord | None) -> float:
-    """Return the present time, or that of the replaced record if it is later (written by a machine whose clock is ahead)."""
+    """Return the present time, but at least the time of the record `before`, which the new record replaces.
+
+    The time of `before` is in the future if a machine whose clock is ahead wrote the record.
+    """
     return canonical_time(max(time.time(), before.at if before is not None else 0.0))
 
 

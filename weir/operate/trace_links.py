@@ -10,7 +10,10 @@ _TRACE_ID = "{trace_id}"
 
 
 def trace_page(settings: Settings, address: str, trace_id: str) -> str:
-    """Return the URL of a trace in ``trace.view``, else in MLflow at `address`, or "" if there is no trace or no viewer."""
+    """Return the URL of a trace: from the setting ``trace.view`` if it is set, else in MLflow at `address`.
+
+    Returns "" if there is no trace id or no viewer.
+    """
     if settings.trace.view and trace_id:
         return settings.trace.view.replace(_TRACE_ID, trace_id)
     if not address or not trace_id:

@@ -30,9 +30,10 @@ SPANS_DETECTOR = "pii"
 class EvaluationOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The detectors and studies to measure, and the data: a folder of labelled sets, or one labelled file.
 
-    If `names` and `studies` are empty, all detectors are measured. The name of a stream detector in `names` runs its study. `limit` is the
-    maximum number of texts per source (0: all), `runs` the number of simulated streams per table row. `split` is (the name of
-    the split of the shared encoder's examples, the seed of the splits). Detectors that `options` does not name use the shipped options.
+    If `names` and `studies` are empty, all detectors are measured. If `names` contains a stream detector, its study is
+    run. `limit` is the maximum number of texts per source (0: all). `runs` is the number of simulated streams per row.
+    `split` is a pair: the name of a split of the shared encoder's examples, and the seed of the splits. Detectors that
+    `options` does not name use the shipped options.
     """
 
     names: Sequence[str] = ()

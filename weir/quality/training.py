@@ -45,7 +45,10 @@ class TrainingOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The inputs of a run, which can be resumed only with the same inputs; ``sha256`` is None until the weights are complete."""
+    """The inputs of a training run; a run can be resumed only with the same inputs.
+
+    ``sha256``, the digest of the weights, is None until the weights are complete.
+    """
 
     detectors: tuple[str, ...]
     seed: int

@@ -21,7 +21,7 @@ def files_of(environment: Mapping[str, str], prefix: str) -> dict[str, str]:
 
 
 def read_files(environment: Mapping[str, str], prefix: str) -> dict[str, str]:
-    """Return {variable without ``_FILE``: content of its file without the last newlines}; raises SettingsError."""
+    """Return {variable without ``_FILE``: content of the file without trailing newlines}; raises SettingsError."""
     values: dict[str, str] = {}
     for key, name in files_of(environment, prefix).items():
         direct = name.removesuffix(SUFFIX)

@@ -53,7 +53,7 @@ class Groundedness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Refusals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Templates of refusals and of similar answers without refusal, by kind; requests and endings to complete them."""
+    """Templates of refusals and of similar answers that do not refuse; requests and endings complete the templates."""
 
     requests: tuple[dict[str, str], ...]
     endings: tuple[str, ...]
@@ -150,7 +150,7 @@ def repetition_cases() -> Iterator[Case]:
 
 
 def refusal_cases() -> Iterator[Case]:
-    """Yield refusals (label True) and similar answers without a refusal, completed with each request or ending."""
+    """Yield refusals (label True) and similar answers that do not refuse; each template has several completions."""
     texts = read_toml(FOLDER, "refusals.toml", Refusals)
     for kind, templates in texts.refusals.items():
         for template in templates:
@@ -179,7 +179,7 @@ def _sets(detector: str, make: Callable[[], Iterator[Case]]) -> list[LabelledSet
 
 
 def _language_pairs() -> list[LabelledSet]:
-    """Return three sets of answers in the prompt's or another language, with up to 1, 2 and 4 sentences per text."""
+    """Return three sets of `pairs`, in which a text has at most 1, 2 and 4 sentences."""
     return [
         LabelledSet(
             detector="language",

@@ -48,7 +48,7 @@ def _alarms(study: StudyContext, what: str, *parts: tuple[Kind, int]) -> list[in
 
 
 def anomaly(study: StudyContext) -> list[Row]:
-    """Return the delays of each change, and the mean run length without a change, divided by the alarm budget."""
+    """Return the delays after each change, and, without a change, the ratio of mean run length to alarm budget."""
     rows = []
     for name, change in CHANGES.items():
         alarms = _alarms(study, name, (USUAL, BEFORE), (change, AFTER))

@@ -61,7 +61,10 @@ def _scores(detector: EncoderDetector, texts: Sequence[str]) -> tuple[Floats, fl
 def escalation_curve(
     labels: NDArray[np.bool_], cheap: Floats, whole: Floats, high: float, mixed: int
 ) -> list[tuple[float, float, float]]:
-    """Return rows of lower limit, share of the first ``mixed`` texts that the encoder scores, AUROC on all texts."""
+    """Return, per lower limit, the limit, the share of texts that the encoder scores, and the AUROC of the cascade.
+
+    The share is measured on the first ``mixed`` texts, the AUROC on all texts.
+    """
     rows: list[tuple[float, float, float]] = []
     for low in (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0):
         escalated = (cheap >= low) & (cheap < (high if low else 1.01))

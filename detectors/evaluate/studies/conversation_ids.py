@@ -42,7 +42,7 @@ class Text(NamedTuple):
 
 
 class Client(NamedTuple):
-    """A client: messages per conversation, `IdScheme`, number of API keys; only texts of the first key change."""
+    """A client: messages per conversation, `IdScheme`, number of API keys; a change affects only the first key."""
 
     messages: int
     ids: IdScheme
@@ -113,7 +113,7 @@ class _Traffic:
 
 
 class Trial(NamedTuple):
-    """Alarm budget, number of events after the reference, and number of these before the change (None: no change)."""
+    """Alarm budget, and the numbers of events from the reference to the end and to the change (None: no change)."""
 
     limit: int
     longest: int
@@ -123,8 +123,8 @@ class Trial(NamedTuple):
 def first_alarm_of(groups: Sequence[Sequence[Text]], client: Client, trial: Trial, seed: Sequence[int]) -> int | None:
     """Return the number of events from the end of the reference to the first alarm, or None without an alarm.
 
-    ``groups`` has the texts of each intent or task; a generator with ``seed`` draws from them. The last number of ``seed``
-    is also the detector's seed.
+    ``groups`` has the texts of each intent or task; a generator with ``seed`` draws texts from the groups. The last
+    number of ``seed`` is also the detector's seed.
     """
     detector = create_stream("drift", {"alarm_every_events": trial.limit, "daily_cycle": False, "seed": seed[-1]})
     traffic = _Traffic(groups, client, seed)
@@ -136,7 +136,7 @@ def first_alarm_of(groups: Sequence[Sequence[Text]], client: Client, trial: Tria
 
 
 def conversation_ids(study: StudyContext) -> list[Row]:
-    """Return, per source and client, the run length without a change / alarm budget, and the delays after a change."""
+    """Return two rows per source and client: the ratio of run length to alarm budget, and the delays after a change."""
     rows: list[Row] = []
     trials = Trial(LIMIT, LONGEST * LIMIT), Trial(LIMIT, BEFORE + AFTER, BEFORE)
     for source, read in SOURCES.items():

@@ -48,7 +48,7 @@ CODES: Mapping[str, Callable[[str], str]] = {
 
 
 def _disguised(text: str, spans: Sequence[Span], disguise: Callable[[str], str]) -> tuple[str, set[int]]:
-    """Return the disguised text, and where in it the personal characters are: those in spans, except spaces."""
+    """Return the disguised text, and the offsets of its personal characters: all characters of spans except spaces."""
     personal = {index for span in spans for index in range(span.start, span.end) if not text[index].isspace()}
     parts, wanted, length = [disguise(character) for character in text], set[int](), 0
     for index, piece in enumerate(parts):

@@ -2,7 +2,8 @@
 
 Windowed MMD (Gretton et al., A kernel two-sample test, JMLR 2012) compares the last 25 or 50 embeddings with the
 reference at every event. River's ADWIN, KSWIN and Page-Hinkley use the distance to the reference, as the drift detector
-does. The thresholds of MMD and river are calibrated to one alarm in N events without a change; drift's is fixed at N.
+does. The thresholds of MMD and river are calibrated to one alarm in N events without a change. The drift detector needs
+no calibration: its limit is N.
 """
 
 import math
@@ -57,7 +58,7 @@ def _draw(rng: np.random.Generator, domains: Sequence[Vectors], weights: Sequenc
 
 
 def _stream(rng: np.random.Generator, vectors: Mapping[str, Vectors], change: str | None, length: int) -> Vectors:
-    """Return a stream: a reference, then ``length`` events; the change, if not None, is after `BEFORE` of these."""
+    """Return a reference and ``length`` further events; `BEFORE` of these are before the change (None: no change)."""
     names = rng.permutation(sorted(vectors))[: KNOWN + 1]
     domains = [vectors[name] for name in names]
     usual = [1 / KNOWN] * KNOWN + [0.0]
@@ -105,7 +106,7 @@ def _first_above(statistic: Floats, threshold: float) -> int | None:
 
 
 def _threshold(nulls: Sequence[Floats], limit: int) -> float:
-    """Return the threshold at which ``nulls``, statistics without a change, cause one alarm per ``limit`` events."""
+    """Return the threshold with one alarm per ``limit`` events; ``nulls`` has the statistics of unchanged streams."""
     low, high = 0.0, max(float(null.max()) for null in nulls)
     for _ in range(30):
         middle = (low + high) / 2
@@ -148,7 +149,7 @@ def _distance_first(stream: Vectors, *, make: Callable[[float], Any], value: flo
 def _river_value(
     name: str, nulls: Sequence[Floats], limit: int, progress: Progress = no_progress
 ) -> tuple[float, float]:
-    """Return the most sensitive parameter with ``limit`` or more events per false alarm, and its events per alarm."""
+    """Return the most sensitive parameter with at least ``limit`` events per false alarm, and this number of events."""
     make, sensitive, rare = _RIVER[name]
     every = _every(make, sensitive, nulls)
     if every >= limit:

@@ -55,7 +55,7 @@ def e_d_bh(statistics: Mapping[str, float], every: float) -> list[str]:
 
 
 class Step(NamedTuple):
-    """State of a procedure after some events: share of wrong discoveries, and share of changed streams discovered."""
+    """State of a procedure after ``events`` events: share of wrong discoveries, share of changed streams found."""
 
     events: int
     wrong: float

@@ -59,7 +59,7 @@ class Exchangeable:
 
 
 class SharedId(Exchangeable):
-    """A stream of ``keys`` API keys in turn; the first cycles through ``ids`` conversation ids, the rest have none."""
+    """A stream in which ``keys`` API keys alternate; only the first key sends conversation ids: ``ids`` ids in turn."""
 
     def __init__(self, keys: int, ids: int = 1) -> None:
         self._keys, self._ids = keys, ids
@@ -91,7 +91,10 @@ def no_id(conversation: int) -> tuple[str, str]:
 
 
 def one_id(conversation: int, keys: int = 1) -> tuple[str, str]:
-    """Return one of ``keys`` API keys and a conversation id: the first key always has the same id, others a new id each time."""
+    """Return an API key and an id for a conversation; the first key has one id for all its conversations.
+
+    The other keys have a separate id for each conversation.
+    """
     key = conversation % keys
     return str(key), str(conversation) if key else "always"
 

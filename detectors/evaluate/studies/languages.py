@@ -15,7 +15,7 @@ LENGTHS = (10, 20, 40, 80, 1000)
 
 
 def language_identification(study: StudyContext) -> list[Row]:
-    """Return the accuracy at each length, and on whole sentences per language; omit languages without errors there."""
+    """Return the accuracy at each length, and the accuracy on whole sentences of each language that has errors."""
     model, rows = LanguageModel(), list[Row]()
     right: dict[str, list[bool]] = {}
     for length in tracked(study.progress, "identifying languages", LENGTHS):

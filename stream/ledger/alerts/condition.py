@@ -13,7 +13,10 @@ _NAMED = 3
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault that exists now. A hash of `opening` is the id of its alert; `opened_at` is its start, if known."""
+    """A fault that exists now. The id of the fault's alert is a hash of `detector` and `opening`.
+
+    `opened_at` is the event time at which the fault began, or None if this time is unknown.
+    """
 
     detector: str
     severity: str

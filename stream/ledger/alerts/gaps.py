@@ -19,8 +19,9 @@ __all__ = ["GapEpisode", "lost_records", "next_gap_episode"]
 
 
 class GapEpisode(msgspec.Struct, frozen=True, kw_only=True):
-    """One episode: `records` gap records count `lost` lost records; `sources` and `reasons` are {name: lost records}.
+    """One episode. `records` is the number of gap records, `lost` the number of lost records that they report.
 
+    `sources` and `reasons` are {name: number of lost records}.
     `requests` contains at most 20 of `requests_total` request ids. `first` is the event id of the first gap record,
     `began` its time. `over` is the event time of the episode's end, or None while the episode can still grow.
     """

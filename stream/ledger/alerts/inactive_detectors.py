@@ -44,7 +44,11 @@ def inactive_detectors(observation: Observation, settings: LedgerSettings, firin
 
 
 def _together(inactive: list[Unanswered], observation: Observation, firing: Firing) -> list[Unanswered]:
-    """Return the detectors that share one alert: two or more without their own while no others answer, else []."""
+    """Return the inactive detectors that share one alert, or [] if fewer than two can share it.
+
+    A detector can share the alert if it has no firing alert of its own, and no active detector has answered since the
+    first event that this detector did not answer.
+    """
     names = {entry.detector for entry in inactive}
     others = max(
         (time for name, time in observation.last_answers.items() if name not in names and time is not None),

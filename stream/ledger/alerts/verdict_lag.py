@@ -14,7 +14,7 @@ _EXIT = 0.5
 
 
 def verdict_lag(observation: Observation, settings: LedgerSettings, firing: Firing) -> Iterator[Condition]:
-    """Yield the condition if the lag exceeds the bound, or, while the alert already fires, half of the bound."""
+    """Yield the condition if the lag exceeds the bound; while the alert fires, the bound is half as large."""
     bound = settings.lag_seconds
     if observation.lag_seconds > bound * (_EXIT if ("lag", "") in firing else 1.0):
         yield Condition(

@@ -55,8 +55,9 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """The filters of a page of `limit` rows that follow the row `before`; a filter of "" matches every alert.
+    """A query for one page: at most `limit` alerts after the position `before`, newest first.
 
+    Each other field is a filter; "" matches every alert.
     `words` selects records that contain this text, in upper or lower case. `unreviewed` selects alerts of users'
     tenants (not Weir's own) that have evidence and no review.
     """

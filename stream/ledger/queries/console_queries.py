@@ -29,9 +29,10 @@ ResultT = TypeVar("ResultT")
 
 
 class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert with all related data: `changes` are its records, `evidence` the known requests that it names as evidence.
+    """An alert with all related data. `changes` are the alert's records.
 
-    For an alert of a stream detector, `series` contains the windows of its stream before, during and after the alert.
+    `evidence` are the requests of the alert's evidence, as far as the ledger contains them. For an alert of a stream
+    detector, `series` contains the windows of its stream before, during and after the alert.
     """
 
     alert: AlertRecord

@@ -13,7 +13,7 @@ _HOURS = 72
 
 
 class HourCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Numbers of expected, completed, failed and missing verdicts in the hour of event time from `time` on."""
+    """Numbers of expected, completed, failed and missing verdicts in the hour of event time that starts at `time`."""
 
     time: float
     owed: int

@@ -21,7 +21,10 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
-        """Return the cursor in `text`: ``TIME/ID``, ``TIME`` (the page starts with older rows) or ""; else raise ValueError."""
+        """Return the cursor in `text`: ``TIME/ID``, ``TIME``, or "" for the first page.
+
+        After the cursor ``TIME``, the page contains only rows older than TIME. Raises ValueError for any other text.
+        """
         if not text:
             return NEWEST
         time, _slash, name = text.partition("/")

@@ -46,7 +46,10 @@ class VerdictMark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A request in a list. `status` is "" until the request ends; `pending` has verdicts to come, ``side/detector``."""
+    """A request in a list. `status` is "" until the request ends.
+
+    `pending` lists the pending verdicts as ``side/detector``.
+    """
 
     request_id: str
     time: float

@@ -55,7 +55,8 @@ class EndNote(msgspec.Struct, frozen=True, kw_only=True):
 class ExplanationNote(msgspec.Struct, frozen=True, kw_only=True):
     """The words that a verdict depends on most, with their weights (log-odds), in the order of the text.
 
-    Weights were computed for `attributed` words. `base` is the score of the text without them, `score` with them.
+    `attributed` is the number of words whose weights were computed. `score` is the score of the text, `base` the score
+    of the text without these words.
     """
 
     method: str
@@ -209,8 +210,9 @@ def gap_of(database: sqlite3.Connection, request_id: str) -> GapNote | None:
 def request_story(request_id: str, events: RequestEvents, decisions: sqlite3.Connection) -> RequestStory:
     """Join a request's events with its alerts and their retraining events.
 
-    An alert belongs to a request if its evidence contains the request. Evidence is limited to 20 requests. Therefore
-    an alert also belongs to a request if its detector flagged an event of the request, in its stream, while it fired.
+    An alert belongs to a request if the evidence of the alert contains the request. Evidence is limited to 20 requests.
+    Therefore an alert also belongs to a request if three conditions are true for an event of the request: the alert's
+    detector flagged the event, the event is in the alert's stream, and the alert was firing at the time of the event.
     """
     rows = decisions.execute(
         "SELECT a.record FROM alert_evidence e JOIN alerts a ON a.alert_id = e.alert_id WHERE e.request_id = ?",

@@ -56,9 +56,10 @@ class Alerting:
         return self._single(state, event, finding) if finding.bucket is None else self._bucket(state, event, finding)
 
     def watermark(self, state: StreamAlerts, watermark: float, offset: int) -> list[Event]:
-        """Resolve the alerts that are due at `watermark`; update others with new findings if their last record is old.
+        """Resolve the alerts that are due at `watermark`; publish other alerts again if they have unpublished findings.
 
-        A record has the event time at which it was due, so it is the same whether the watermark advances slowly or in one jump.
+        An alert is published again only if its last record is old enough. The time of a new record is the event time at
+        which it was due, so the record is the same whether the watermark advances slowly or in one jump.
         """
         if offset <= state.offset:
             return []
@@ -155,7 +156,7 @@ class Alerting:
         return alert_event(state, finding.detector, detector.alert, evidence, resolved=False, sentinel=self._sentinel)
 
     def _changed(self, state: StreamAlerts, name: str, detector: DetectorState, time: float) -> list[Event]:
-        """Return a record at once if the severity changes; for other changes, only if the last record is old enough."""
+        """Mark the alert as changed; return a record if the severity changes or the last record is old enough."""
         assert detector.alert is not None
         assert detector.evidence is not None
         detector.alert.dirty = True

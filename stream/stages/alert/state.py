@@ -56,8 +56,8 @@ class Evidence(msgspec.Struct, kw_only=True):
 class OpenAlert(msgspec.Struct, kw_only=True):
     """An alert that is firing.
 
-    `at` is the event time of the alert's last record. `dirty` is whether findings are newer than this record. The alert resolves after
-    `resolves_after` seconds of event time without a finding.
+    `at` is the event time of the alert's last record. `dirty` is true if findings were added after this record. The
+    alert resolves after `resolves_after` seconds of event time without a finding.
     """
 
     alert_id: str

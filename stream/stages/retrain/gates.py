@@ -28,9 +28,14 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 def evaluate(state: ModelState, at: float, settings: RetrainingSettings) -> list[Gate]:
     """Return the result of every gate at event time `at`; a request needs all gates to pass.
 
-    Events, windows and principals are those of all firing alerts of one (tenant, model), about prompts and about answers. The `largest_share` gate uses
-    the maximum of: one API key's share of all alerts' events, its share of the drift alerts' events, and its share of the events of each other detector
-    that is needed to agree (those with the smallest shares are chosen). So one API key that causes most findings of a second detector fails this gate.
+    Events, windows and principals are those of all firing alerts of one (tenant, model), about prompts and answers. The
+    gate `largest_share` uses the largest of the shares that one API key has in these sets of events:
+
+    - the events of all alerts;
+    - the events of the drift alerts;
+    - the events of each other detector that is needed to agree; the detectors with the smallest shares are chosen.
+
+    So the gate fails if one API key causes most findings of a second detector that is needed.
     """
     alerts = list(state.firing.values())
     share = _largest_share(alerts, settings.agreeing_alerts)

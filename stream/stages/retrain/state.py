@@ -66,5 +66,5 @@ _order = decoder(_Order)
 
 
 def order(_key: bytes, value: bytes) -> float:
-    """Return the sum of the state's offsets: how far the state has read the log. Raises StateUnreadable."""
+    """Return the sum of the state's offsets; a state with a larger sum is newer. Raises StateUnreadable."""
     return sum(_order(value).offsets.values())

@@ -44,8 +44,9 @@ _log = logging.getLogger(__name__)
 class ScoreParts(msgspec.Struct, frozen=True, kw_only=True):
     """The parts from which the agent is built.
 
-    `version_of` returns the version of a detector that returned no score. `explain` is called with partition, event and verdicts, after the agent has
-    published the verdicts. `embedding_sample` is the share of events that are embedded; at most `outstanding` events are in flight.
+    `version_of` returns the version of a detector by name, for verdicts without a score. After the agent has published
+    the verdicts of an event, it calls `explain` with partition, event and verdicts. `embedding_sample` is the share of
+    events that are embedded; at most `outstanding` events are in flight.
     """
 
     batcher: Batcher

@@ -23,7 +23,10 @@ class _Job(msgspec.Struct, kw_only=True):
 
 
 class Batcher:
-    """Collects items into batches for the pool; a batch has at most `events` items, which arrive within `wait_seconds`."""
+    """Collects items into batches for the pool.
+
+    A batch is complete when it has `events` items, or `wait_seconds` after its first item.
+    """
 
     def __init__(
         self, pool: ModelPool, *, events: int, wait_seconds: float, spans: ScoreSpans, metrics: ScoreMetrics
@@ -54,7 +57,7 @@ class Batcher:
                 self._quiet.set()
 
     async def quiet(self) -> None:
-        """Wait until no item waits or is being scored."""
+        """Wait until no item is queued or being scored."""
         while self._open:
             await self._quiet.wait()
 

@@ -1,9 +1,10 @@
-"""Explains flagged verdicts by the words that a verdict depends on, computed when no event waits for the models.
+"""Explains a flagged verdict: computes the words that the verdict depends on, while no event waits for the models.
 
-An explanation needs about a hundred scores, but an alert must open within a second. So the finding is published first. Then the text waits in a
-bounded queue, and the models score variants of the text in small parts, each when no event waits for the models. An explanation is not
-computed (but counted) if the queue is full, the stream is above its limit, or the models stay busy; see `weir explain`. No alert and no
-offset depends on an explanation.
+An explanation needs about a hundred scores, but an alert must open within a second. So the finding is published first.
+Then the text waits in a bounded queue. The models score variants of the text in small parts, and each part starts when
+no event waits for the models. An explanation is skipped and counted as skipped if the text is too long, the queue is
+full, the stream is above its limit, or the models stay busy; `weir explain` computes explanations on request. No alert
+and no offset depends on an explanation.
 """
 
 import asyncio

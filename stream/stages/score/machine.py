@@ -69,7 +69,10 @@ def verdicts(event: Event, outcome: Outcome, version_of: Callable[[str], str]) -
 
 
 def verdict(event: Event, detector: str, version: str, score: Score | None) -> Verdict:
-    """Return one detector's verdict; its label is ``error`` if there is no score, or if only a part was read and not flagged."""
+    """Return one detector's verdict.
+
+    Its label is ``error`` if there is no score, or if the detector read only a part of the text and did not flag it.
+    """
     data = inference_of(event)
     score = score or Score(score=0.0, label=ERROR, flagged=False, covered=0.0)
     partial = score.covered < 1.0 and not score.flagged

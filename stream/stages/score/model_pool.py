@@ -86,7 +86,7 @@ class ModelPool:
         await self._part(items, range(len(items)), deliver)
 
     async def answer_question(self, name: str, question: Question) -> Answer:
-        """Return the scores of the detector `name` for the texts in `question`, variants of an explained text.
+        """Return the scores of detector `name` for the texts in `question`, which are variants of one explained text.
 
         Raises the detector's error, or TimeoutError after the deadline of a batch; after a timeout, the process is replaced.
         """

@@ -124,7 +124,7 @@ class ModelProcess:
         ]
 
     def answer_question(self, name: str, question: Question) -> Answer:
-        """Return the scores of the detector `name` for the texts of `question`, variants of an explained text."""
+        """Return the scores of detector `name` for the texts in `question`, which are variants of one text."""
         detector = self._detector(name)
         assert detector is not None
         return answer(detector, question)

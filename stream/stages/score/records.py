@@ -57,7 +57,10 @@ def verdict_event(event: Event, verdict: Verdict, traceparent: str) -> Event:
 
 
 def finding_event(event: Event, verdict: Verdict, traceparent: str) -> Event | None:
-    """Return the finding of a verdict, or None if it is not flagged or the detector's scores are only features for drift."""
+    """Return the finding of a verdict.
+
+    Return None if the verdict is not flagged, or if the detector's scores are only features for drift.
+    """
     if not verdict.flagged or alert_text(verdict.detector) is None:
         return None
     principal = inference_of(event).principal

@@ -44,7 +44,10 @@ class StageContext:
         self._dead_letters = dead_letters
 
     async def read(self, raw: Any, stage: str) -> Event | None:
-        """Decode a raw Faust event; return None for a tombstone and for unreadable bytes (a dead letter is sent)."""
+        """Decode a raw Faust event; return None for a tombstone.
+
+        If the bytes are unreadable, send a dead letter and return None.
+        """
         if raw.message.value is None:
             return None
         try:

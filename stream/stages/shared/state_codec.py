@@ -17,7 +17,8 @@ encode = msgspec.msgpack.encode
 def decoder(kind: type[StateT]) -> Callable[[bytes], StateT]:
     """Return a decoder of table values of type `kind`, whose field `version`, if any, defaults to the present version.
 
-    If bytes are no such value or have another version, the decoder raises StateUnreadable; the state is then rebuilt from the log.
+    If the bytes cannot be decoded as `kind`, or have another version, the decoder raises StateUnreadable. The state is
+    then rebuilt from the log.
     """
     packed = msgspec.msgpack.Decoder(kind)
     version = next((field.default for field in msgspec.structs.fields(kind) if field.name == "version"), None)

@@ -14,7 +14,11 @@ __all__ = ["Held", "Offer", "StreamBuckets", "observation_of"]
 
 
 class Offer(enum.Enum):
-    """The result of an offer: the event is kept, or dropped because its bucket ended before the watermark or was closed."""
+    """The result of :meth:`StreamBuckets.offer`.
+
+    ``HELD``: the event is kept until its bucket closes. ``LATE``: the event is dropped, because its bucket ended before
+    the watermark. ``REPEATED``: the event is dropped, because its bucket was closed.
+    """
 
     HELD = "held"
     LATE = "late"
@@ -119,7 +123,7 @@ class StreamBuckets:
         return self.next_due is None
 
     def join(self, counts: OpenCounts) -> None:
-        """Add these buckets to `counts`, without tokens: their events were replayed and need no acknowledgement."""
+        """Add the open buckets to `counts`; drop all tokens, because replayed events need no acknowledgement."""
         for bucket in self._open.values():
             for held in bucket.values():
                 held.tokens.clear()

@@ -13,7 +13,10 @@ PRINCIPALS = 32
 
 
 def strongest_evidence(held: Sequence[Held], feature: str) -> list[Held]:
-    """Return one event per request: those whose `feature` is furthest from the median, or the latest if none has it."""
+    """Return at most 20 events, one per request: the events whose `feature` is furthest from its median.
+
+    If no event has the feature, return the latest events.
+    """
     latest = list(reversed(held))
     values = [item.observation.features[feature] for item in latest if feature in item.observation.features]
     if values:

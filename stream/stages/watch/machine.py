@@ -73,8 +73,9 @@ class PartitionWatch:
     def resume(self, stored: SourcesState) -> bool:
         """Continue from the stored watermark; return False if `stored` has another number of partitions.
 
-        The watermark decides which events are late, so it must be the same after a restart. In the stored stream states, every bucket before the
-        watermark is closed. If no watermark is stored, the stage has none until each known source has sent a tick or is released.
+        The watermark decides which events are late, so it must be the same after a restart. In the stored stream
+        states, every bucket before the watermark is closed. If no watermark is stored, the stage has no watermark until
+        each known source has sent a tick or is released (see :class:`~stream.stages.watch.watermark.Watermark`).
         """
         if not self.watermark.restore(stored.lanes, stored.value):
             return False

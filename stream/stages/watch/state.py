@@ -32,7 +32,10 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: dict[str, bytes] = {}
 
     def resized(self, seconds: float) -> "StreamState":
-        """Return the state with bucket numbers for width `seconds`; a new bucket that is only partly closed counts as open."""
+        """Return the state with its bucket numbers converted to width `seconds`.
+
+        A bucket of the new width counts as closed only if the old closed buckets cover all of it.
+        """
         if seconds == self.seconds:
             return self
         last = int((self.last_closed + 1) * self.seconds // seconds) - 1
@@ -106,6 +109,6 @@ _OWN_PREFIX = b"\0"
 
 
 def order(key: bytes, value: bytes) -> float:
-    """Return the position in the log up to which a value is current: a stream's value has an event time, other values an offset."""
+    """Return how far in the log `value` is current: an event time for a stream's value, an offset for other values."""
     state = _order(value)
     return state.offset if key.startswith(_OWN_PREFIX) else (state.last_closed + 1) * state.seconds

@@ -153,5 +153,5 @@ class Watermark:
         return {name for partition in self._partitions for name in partition.sources}
 
     def released(self) -> set[str]:
-        """Return the sources that at least one partition has released: its time no longer waits for them."""
+        """Return the sources that at least one partition has released: the watermark no longer waits for them there."""
         return {name for partition in self._partitions for name in partition.released}

@@ -55,9 +55,9 @@ class WordWeight(EventData, frozen=True, kw_only=True):
 class ExplanationRecord(EventData, frozen=True, kw_only=True):
     """The words that a flagged verdict depends on, computed after the verdict; no alert depends on an explanation.
 
-    The weights of `attributed` words were computed; `words` are those with the largest weights, in the order of the
-    text. A positive weight supports the verdict. `score` is the score of the text, `base` the score without the
-    attributed words, both by the model (linear or encoder) that decided.
+    `attributed` is the number of words whose weights were computed; `words` are the words with the largest weights, in
+    the order of the text. A positive weight supports the verdict. `score` is the score of the text, and `base` is the
+    score without the attributed words. Both are scores of the model (linear or encoder) that decided the verdict.
     """
 
     event_type: ClassVar[str] = "weir.explanation.v1"

@@ -21,9 +21,9 @@ class GapRecord(EventData, frozen=True, kw_only=True):
 
 
 class Tick(EventData, frozen=True, kw_only=True):
-    """The progress of `stage`: it has published all events older than these times to this partition.
+    """The progress of `stage`: it has published to this partition all its events older than the times in the tick.
 
-    The fields depend on the stage:
+    The meaning of the fields depends on the stage:
 
     - ``capture``: `sources` is {its source: T}; the source will send nothing older than T. `spool` is the used share of
       its spool, reserved space included, in [0, 1].

@@ -29,7 +29,7 @@ def progress_on_stderr() -> Iterator[Progress]:
 
 
 class _Steps:
-    """One bar per step."""
+    """Shows one progress bar per step on a terminal."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars

@@ -18,7 +18,7 @@ _STYLES = {"appeared": "yellow", "vanished": "cyan", "moved": "magenta"}
 
 
 def replay_view(report: Report) -> RenderableType:
-    """Return the two versions, the counts by tenant and detector, the alerts that differ, and the notes."""
+    """Format a report: both detector versions, counts by tenant and detector, the alerts that differ, and notes."""
     parts: list[RenderableType] = [*_head(report), ""]
     if report.diff.by:
         parts += [_sums(report), ""]

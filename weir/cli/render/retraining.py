@@ -35,7 +35,10 @@ def entry_line(entry: RetrainingEntry[Retraining]) -> Text:
 
 @contextlib.contextmanager
 def retraining_view(console: Console, *, follow: bool) -> Iterator["_Collected"]:
-    """Yield a view that prints events at once if `follow`, else all at the end; the caller must call its `refresh` every second."""
+    """Yield a view that prints each event at once (`follow`), or all events at the end.
+
+    The caller must call the view's `refresh` every second.
+    """
     if not follow:
         collected = _Collected()
         yield collected

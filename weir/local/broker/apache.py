@@ -53,7 +53,7 @@ def apache_command(directory: Path, port: int, controller_port: int) -> list[str
 
 
 def _cluster_id() -> str:
-    """Return a new cluster id that does not begin with a hyphen, because Kafka's tool would read that as a flag."""
+    """Return a new cluster id without a leading hyphen, because Kafka's tool would read such an id as a flag."""
     while (cluster := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
         pass
     return cluster

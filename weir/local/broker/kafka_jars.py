@@ -62,7 +62,7 @@ def ensure_jars() -> Path:
 
 
 def _resolve(maven: str, target: Path) -> None:
-    """Download into a temporary directory and rename that to `target`, so that an existing `target` is complete."""
+    """Download into a temporary directory, then rename it to `target`: if `target` exists, it is complete."""
     scratch = Path(tempfile.mkdtemp(prefix=".resolving-", dir=target.parent))
     goal = ["dependency:copy-dependencies", f"-DoutputDirectory={scratch}", "-DincludeScope=runtime"]
     command = [maven, "--batch-mode", "--quiet", "--strict-checksums", "--file", str(kafka_pom()), *goal]

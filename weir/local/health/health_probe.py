@@ -34,7 +34,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def probe(url: str, timeout_seconds: float = 2.0) -> Health:
-    """Check the health once, within `timeout_seconds`; a process that does not answer is hung, and no error is raised."""
+    """Return the health of the process at `url`; a process that does not answer in time is `hung`. Raises no error."""
     parts = urlsplit(url)
     if parts.scheme == "http":
         return _http(parts.netloc, parts.path or "/", timeout_seconds)
