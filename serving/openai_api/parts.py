@@ -1,0 +1,274 @@
+"""Convert messages, choices and tools of OpenAI's API to the parts of a record.
+
+Input is decoded JSON of any shape, because upstreams and logs may contain anything: unknown fields are ignored, missing fields have defaults, and a
+value of a wrong type is skipped. The converters also accept the items of the responses API, OpenTelemetry's GenAI messages and Anthropic's
+content blocks, whose names do not conflict. Images, audio and files are recorded by digest and size.
+"""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from stream.wire import (
+    BlobPart,
+    Choice,
+    Message,
+    Part,
+    ReasoningPart,
+    TextPart,
+    ToolCallPart,
+    ToolDefinition,
+    ToolResponsePart,
+    UriPart,
+)
+
+__all__ = ["choice_from", "choices_from", "message_from", "messages_from", "tools_from"]
+
+Body = Mapping[str, Any]
+_TOOL_ROLES = frozenset({"tool", "function"})
+_TEXT_KEYS = ("text", "refusal", "content", "transcript", "logs")
+_CALL_KEYS = ("arguments", "input", "action", "code", "queries")
+_CALL_IDS = ("call_id", "tool_call_id", "tool_use_id", "id")
+_RESULT_KEYS = ("output", "response", "result", "outputs", "results", "content")
+#: Fields that contain an image, audio, video or file, by the names of several APIs.
+_MEDIA_KEYS = ("image_url", "input_audio", "audio_url", "video_url", "file", "source", "image", "audio")
+_MEDIA_TYPES = frozenset({"blob", "uri", "file", "input_file", "input_image", "image", "audio", "video", "document"})
+_URL_KEYS = ("url", "uri", "file_url", "image_url", "file_id", "id")
+_DATA_KEYS = ("data", "file_data", "b64_json", "content")
+_MODALITIES = ("image", "audio", "video")
+_FINISH_REASONS = {"max_output_tokens": "length"}
+#: A consumer whose stack is deeper than ours must also be able to decode the record.
+_MAX_SCHEMA_DEPTH = 64
+
+
+def messages_from(raw: Any) -> tuple[Message, ...]:
+    """Return the messages in `raw`: a text, or a list of texts, messages and items of the responses API."""
+    if isinstance(raw, str):
+        return (Message.of_text("user", raw),)
+    items = raw if isinstance(raw, list | tuple) else ()
+    return tuple(
+        Message.of_text("user", item) if isinstance(item, str) else message_from(item)
+        for item in items
+        if isinstance(item, str | Mapping)
+    )
+
+
+def message_from(raw: Body) -> Message:
+    """Return one message of a chat, or one item of the responses API (a call, its output, or reasoning)."""
+    parts = tuple(_message_parts(raw))
+    role = _word(raw, "role") or _role_of_item(raw, parts)
+    if role in _TOOL_ROLES and not any(isinstance(part, ToolResponsePart) for part in parts):
+        parts = _as_tool_response(parts, _word(raw, *_CALL_IDS))
+    return Message(role=role, parts=parts, name=_word(raw, "name") if "role" in raw else "")
+
+
+def choice_from(raw: Body) -> Choice:
+    """Return one choice of chat completions (`message`), of completions (`text`), or of an OpenTelemetry output message."""
+    finish_reason = _word(raw, "finish_reason") or None
+    message = raw.get("message")
+    if message is None and isinstance(raw.get("text"), str):
+        return Choice(parts=_text_parts(raw["text"]), finish_reason=finish_reason)
+    answer = message if isinstance(message, Mapping) else raw
+    parts = tuple(_message_parts(answer))
+    return Choice(role=_word(answer, "role") or "assistant", parts=parts, finish_reason=finish_reason)
+
+
+def choices_from(body: Body) -> tuple[Choice, ...]:
+    """Return the choices of a response; the output items of the responses API are one choice."""
+    if isinstance(body.get("choices"), list | tuple):
+        return tuple(choice_from(choice) for choice in _mappings(body["choices"]))
+    output = body.get("output")
+    if isinstance(output, str):
+        return (Choice(parts=_text_parts(output)),)
+    parts = tuple(part for item in _mappings(output) for part in _message_parts(item))
+    reason = _word(_mapping(body.get("incomplete_details")), "reason")
+    return (Choice(parts=parts, finish_reason=_FINISH_REASONS.get(reason, reason) or None),) if parts or reason else ()
+
+
+def tools_from(raw: Any) -> tuple[ToolDefinition, ...]:
+    """Return the tool definitions of a request (`tools` or `functions`); a schema nested deeper than 64 levels is omitted."""
+    return tuple(_tool(tool) for tool in _mappings(raw))
+
+
+def _tool(raw: Body) -> ToolDefinition:
+    kind = _word(raw, "type") or "function"
+    definition = _mapping(raw.get(kind)) or raw
+    schema = next(
+        (value for key in ("parameters", "input_schema") if isinstance(value := definition.get(key), dict)), {}
+    )
+    return ToolDefinition(
+        type=kind,
+        name=_word(definition, "name", "server_label") or kind,
+        description=_word(definition, "description"),
+        parameters=schema if _is_flat(schema) else {},
+    )
+
+
+def _is_flat(value: Any) -> bool:
+    level = [value]
+    for _ in range(_MAX_SCHEMA_DEPTH):
+        level = [
+            child
+            for node in level
+            if isinstance(node, dict | list)
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+        if not level:
+            return True
+    return False
+
+
+def _message_parts(raw: Body) -> Iterator[Part]:
+    """Yield the parts of a message: reasoning, content, refusal, then tool calls."""
+    kind = _word(raw, "type")
+    if "role" not in raw and kind and kind != "message":
+        yield from _part(raw)
+        return
+    reasoning = raw.get("reasoning_content") or raw.get("reasoning")
+    if isinstance(reasoning, str):
+        yield ReasoningPart(content=reasoning)
+    content = raw.get("content")
+    yield from _content(raw.get("parts") if content is None else content)
+    yield from _text_parts(_word(raw, "refusal"))
+    if audio := _mapping(raw.get("audio")):
+        yield from _text_parts(_word(audio, "transcript"))
+        yield from _media(raw)
+    for call in (*_mappings(raw.get("tool_calls")), *_mappings([raw.get("function_call")])):
+        yield _call(call)
+
+
+def _role_of_item(raw: Body, parts: tuple[Part, ...]) -> str:
+    if _word(raw, "type") in {"", "message"}:
+        return "user"
+    return "tool" if parts and all(isinstance(part, ToolResponsePart) for part in parts) else "assistant"
+
+
+def _as_tool_response(parts: tuple[Part, ...], call_id: str) -> tuple[Part, ...]:
+    text = "\n".join(part.text for part in parts if part.text)
+    others = (part for part in parts if isinstance(part, UriPart | BlobPart))
+    return ToolResponsePart(response=text, id=call_id), *others
+
+
+def _content(content: Any) -> Iterator[Part]:
+    if isinstance(content, str):
+        yield from _text_parts(content)
+    elif isinstance(content, list | tuple):
+        for item in content:
+            yield from _text_parts(item) if isinstance(item, str) else _part(_mapping(item))
+    elif isinstance(content, Mapping):
+        yield from _part(content)
+
+
+def _part(item: Body) -> Iterator[Part]:
+    """Yield the parts of one content part, content block or item."""
+    kind = _word(item, "type")
+    if kind.endswith(("tool_call_response", "tool_result", "_call_output")):
+        yield from _result(item)
+    elif kind == "image_generation_call":
+        yield from _blob("image", _word(item, "result"), "")
+    elif kind.endswith(("_call", "tool_use")):
+        yield _call(item)
+        if any(item.get(key) is not None for key in _RESULT_KEYS):
+            yield from _result(item)
+    elif kind in {"reasoning", "thinking"}:
+        yield from _reasoning(item)
+    else:
+        yield from _text_or_media(item)
+
+
+def _text_or_media(item: Body) -> Iterator[Part]:
+    kind = _word(item, "type")
+    if "text" not in kind and (kind in _MEDIA_TYPES or any(item.get(key) is not None for key in _MEDIA_KEYS)):
+        yield from _media(item)
+        yield from _text_parts(_word(item, "text"))
+    else:
+        yield from _text_parts(_word(item, *_TEXT_KEYS))
+
+
+def _reasoning(item: Body) -> Iterator[Part]:
+    thoughts = [_word(item, "thinking")]
+    for key in ("summary", "content"):
+        value = item.get(key)
+        thoughts += [value] if isinstance(value, str) else [_word(part, *_TEXT_KEYS) for part in _mappings(value)]
+    if text := "\n".join(filter(None, thoughts)):
+        yield ReasoningPart(content=text)
+
+
+def _call(item: Body) -> ToolCallPart:
+    inner = _mapping(item.get("function")) or _mapping(item.get("custom")) or item
+    arguments = next((inner[key] for key in _CALL_KEYS if inner.get(key) is not None), "")
+    name = _word(inner, "name") or _word(item, "type").removesuffix("_call")
+    return ToolCallPart(name=name, arguments=_json(arguments), id=_word(item, *_CALL_IDS))
+
+
+def _result(item: Body) -> Iterator[Part]:
+    """Yield the result of a tool; of a list of content parts, the text is joined."""
+    value = next((item[key] for key in _RESULT_KEYS if item.get(key) is not None), "")
+    typed = [value] if isinstance(value, Mapping) else value
+    if isinstance(typed, list) and typed and all(isinstance(part, Mapping) and "type" in part for part in typed):
+        parts = tuple(part for one in typed for part in _text_or_media(one))
+        yield from _as_tool_response(parts, _word(item, *_CALL_IDS))
+    else:
+        yield ToolResponsePart(response=_json(value), id=_word(item, *_CALL_IDS))
+
+
+def _media(item: Body) -> Iterator[Part]:
+    """Yield an image, audio, video or file by its digest."""
+    kind = f"{_word(item, 'modality')} {_word(item, 'type')} {' '.join(key for key in _MEDIA_KEYS if key in item)}"
+    inner = next((item[key] for key in _MEDIA_KEYS if item.get(key) is not None), item)
+    source: Body = {"url": inner} if isinstance(inner, str) else _mapping(inner)
+    audio_format = _word(source, "format")
+    mime_type = _word(source, "mime_type", "media_type") or (f"audio/{audio_format}" if audio_format else "")
+    modality = next((one for one in _MODALITIES if one in f"{mime_type} {kind}"), "file")
+    if data := _word(source, *_DATA_KEYS):
+        yield from _blob(modality, data, mime_type)
+    elif url := _word(source, *_URL_KEYS) or _word(item, *_URL_KEYS):
+        if url[:5].lower() == "data:":
+            yield from _blob(modality, url, mime_type)
+        else:
+            yield UriPart(modality=modality, digest=_digest(url.encode()), mime_type=mime_type)
+
+
+def _blob(modality: str, data: str, mime_type: str) -> Iterator[Part]:
+    """Yield the blob in `data`, a ``data:`` URL or Base64; the bytes of another text are the text itself."""
+    coded = True
+    if data[:5].lower() == "data:":
+        head, _, data = data[5:].partition(",")
+        mime_type = mime_type or head.partition(";")[0]
+        coded = head.endswith(";base64")
+    try:
+        content = base64.b64decode(data) if coded else unquote_to_bytes(data)
+    except (binascii.Error, ValueError):
+        content = b""
+    if content := content or data.encode():
+        yield BlobPart(modality=modality, digest=_digest(content), size=len(content), mime_type=mime_type)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _text_parts(text: str) -> tuple[TextPart, ...]:
+    return (TextPart(content=text),) if text else ()
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _word(body: Body, *keys: str) -> str:
+    """Return the first value of `keys` that is a string with characters, else ""."""
+    return next((value for key in keys if isinstance(value := body.get(key), str) and value), "")
+
+
+def _mapping(value: Any) -> Body:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _mappings(raw: Any) -> Iterable[Body]:
+    return (item for item in raw if isinstance(item, Mapping)) if isinstance(raw, list | tuple) else ()
