@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from stream.wire import EVENT_TYPES, Event, encode
+from stream.wire import EVENT_TYPES, Event, RequestRecord, encode
 
 __all__ = ["example", "example_event"]
 
@@ -34,7 +34,7 @@ def example_event(event_type: str) -> Event:
     """Return the example of `event_type`."""
     item = _examples()[event_type]
     data = msgspec.json.decode(item.data, type=EVENT_TYPES[event_type])
-    request_id = _examples()["weir.inference.request.v1"].subject
+    request_id = _examples()[RequestRecord.event_type].subject
     return Event(
         id=f"{_SOURCE}/example/{event_type}",
         source=_SOURCE,

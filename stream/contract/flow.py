@@ -11,6 +11,8 @@ DEAD_LETTER = "weir.dead.letter"
 
 _REQUEST = wire.RequestRecord.event_type
 _RESPONSE = wire.ResponseRecord.event_type
+#: Version 1, which is read and no longer written.
+_FORMER = (wire.RequestRecordV1.event_type, wire.ResponseRecordV1.event_type)
 _GAP = wire.GapRecord.event_type
 _TICK = wire.Tick.event_type
 _CLOSED = wire.Closed.event_type
@@ -32,6 +34,7 @@ KEYS = {
     _REQUEST: _OF_REQUEST,
     _RESPONSE: _OF_REQUEST,
     ABORTED_TYPE: _OF_REQUEST,
+    **dict.fromkeys(_FORMER, _OF_REQUEST),
     _GAP: "The source of the counted records.",
     _TICK: "",
     _CLOSED: "",
@@ -81,7 +84,8 @@ class Step(NamedTuple):
     modules: tuple[str, ...]
 
 
-_INFERENCE = (_REQUEST, _RESPONSE, ABORTED_TYPE, _GAP, _TICK, _CLOSED)
+_CAPTURED = (_REQUEST, _RESPONSE, ABORTED_TYPE, _GAP, _TICK, _CLOSED)
+_INFERENCE = (*_CAPTURED, *_FORMER)
 _VERDICTS = (_VERDICT, _EXPLANATION, _TICK)
 _FINDINGS = (_FINDING, _TICK, _SENTINEL)
 _ALERTS = (_ALERT, _SILENCE)
@@ -92,7 +96,7 @@ _CLIENT, _OPERATE, _RESEND, _DEMO = (f"weir/{name}" for name in ("client", "oper
 _REPLAY = "stream/replay"
 
 FLOW = (
-    Step("shipper", "send", "inference", _INFERENCE, ("serving/capture",)),
+    Step("shipper", "send", "inference", _CAPTURED, ("serving/capture",)),
     Step("shipper", "send", "feedback", (_FEEDBACK,), ("serving/capture",)),
     Step("score", "receive", "inference", _INFERENCE, ("stream/stages/score",)),
     Step("score", "send", "verdicts", _VERDICTS, ("stream/stages/score",)),

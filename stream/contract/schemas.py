@@ -20,7 +20,7 @@ _KNOWN = {
     ("RequestRecord", "operation"): ("chat", "text_completion"),
     ("ResponseRecord", "operation"): ("chat", "text_completion"),
     ("ResponseRecord", "status"): ("complete", "error", "cancelled", "aborted"),
-    ("ResponseRecord", "finish_reason"): ("stop", "length", "tool_calls", "content_filter"),
+    ("Choice", "finish_reason"): ("stop", "length", "tool_calls", "content_filter"),
     ("GapRecord", "reason"): ("full", "disk", "oversize", "damaged"),
     ("Tick", "stage"): ("capture", "score", "watch"),
     ("Verdict", "side"): ("input", "output"),
@@ -65,12 +65,21 @@ def event_schema(event_type: str) -> Schema:
 
 def _described(struct: str, schema: Schema) -> Schema:
     """Return `schema` with a clean description and the known values of its fields."""
-    described = schema | {"description": cleandoc(schema.get("description", ""))}
+    described: Schema = _without_discriminators(schema) | {"description": cleandoc(schema.get("description", ""))}
     described["properties"] = {
         field: node | {"examples": list(known)} if (known := _KNOWN.get((struct, field))) else node
-        for field, node in schema["properties"].items()
+        for field, node in described["properties"].items()
     }
     return described
+
+
+def _without_discriminators(node: Any) -> Any:
+    """Leave out OpenAPI's keyword for tagged unions: in AsyncAPI it has another form, and `type` of each struct has one value."""
+    if isinstance(node, list):
+        return [_without_discriminators(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    return {key: _without_discriminators(value) for key, value in node.items() if key != "discriminator"}
 
 
 def _referred(schema: Schema, every: dict[str, Schema]) -> list[str]:

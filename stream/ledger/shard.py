@@ -122,7 +122,7 @@ class Shard(LedgerFile):
         if event.time < self._floor:
             return False
         expected = tuple(dict.fromkeys(data.owed))
-        kind = event.type.removeprefix("weir.inference.").removesuffix(".v1")
+        kind = event.type.split(".")[2]
         row = (event.id, data.request_id, side, data.tenant, data.model, kind, *details, event.traceparent, event.time)
         row += (event.source, ",".join(expected), record.topic, record.partition, record.offset)
         is_new = self.database.execute(_INSERT_EVENT, row).rowcount == 1

@@ -35,6 +35,8 @@ from stream.wire.events.inference import (
     ToolResponsePart,
     UriPart,
     Usage,
+    joined_text,
+    text_at,
 )
 from stream.wire.events.inference_v1 import RequestRecordV1, ResponseRecordV1
 from stream.wire.events.progress import Closed, GapRecord, Tick
@@ -100,11 +102,13 @@ __all__ = [
     "event_type",
     "format_time",
     "inference_key",
+    "joined_text",
     "murmur2",
     "parse_time",
     "partition_for",
     "readable",
     "stream_key",
     "tenant_model_key",
+    "text_at",
     "topic_specs",
 ]

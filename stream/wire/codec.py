@@ -10,6 +10,7 @@ import msgspec
 from stream.wire.errors import DecodeError, SchemaError, WireError
 from stream.wire.event_types import EVENT_TYPES
 from stream.wire.events.base import EventData
+from stream.wire.events.inference import ResponseRecord
 from stream.wire.events.inference_v1 import RequestRecordV1, ResponseRecordV1
 from stream.wire.times import format_time, parse_time
 
@@ -75,7 +76,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode(event: Event) -> Record:
-    """Encode `event` as a Kafka record; equal events have equal bytes."""
+    """Encode `event` as a Kafka record; equal events have equal bytes.
+
+    The data of an aborted end is converted to version 1, the version of its type.
+    """
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", event.id.encode()),
@@ -86,7 +90,10 @@ def encode(event: Event) -> Record:
     headers += [(f"ce_{name}", value.encode()) for name in _OPTIONAL if (value := getattr(event, name))]
     headers.append(("content-type", CONTENT_TYPE))
     key = event.partitionkey.encode() if event.partitionkey else None
-    return Record(key=key, value=_ENCODER.encode(event.data), headers=tuple(headers))
+    data = event.data
+    if isinstance(data, ResponseRecord) and EVENT_TYPES[event.type] is ResponseRecordV1:
+        data = ResponseRecordV1.downgraded(data)
+    return Record(key=key, value=_ENCODER.encode(data), headers=tuple(headers))
 
 
 def event_type(headers: Headers) -> str | None:

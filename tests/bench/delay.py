@@ -8,13 +8,14 @@ import statistics
 import time
 
 from prometheus_client import CollectorRegistry
+from support.events import choices
 from support.kafka_log import until
 from support.stack import Stack, running
 
 from serving.capture.recorder import Recorder
 from serving.settings import CaptureSettings
 from stream.kafka.tail import Tail
-from stream.wire import AlertRecord, RequestRecord, ResponseRecord, Usage, decode
+from stream.wire import AlertRecord, Message, RequestRecord, ResponseRecord, Usage, decode
 from stream.wire.ids import new_request_id
 
 EVENTS = 300
@@ -56,13 +57,13 @@ async def _feed(recorder: Recorder, ended: dict[str, float]) -> None:
         tenant = f"bench-{run}-{number}" if toxic else f"bench-{run}"
         trace = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
         where = {"request_id": new_request_id(), "tenant": tenant, "model": "bench", "principal": "bench"}
-        request = RequestRecord(**where, prompt=PLAIN, owed=("pii", "toxicity", "injection"))
+        messages = (Message.of_text("user", PLAIN),)
+        request = RequestRecord(**where, messages=messages, owed=("pii", "toxicity", "injection"))
         await recorder.request(request, traceparent=trace)
         response = ResponseRecord(
             **where,
             status="complete",
-            text=TOXIC if toxic else PLAIN,
-            finish_reason="stop",
+            messages=choices(TOXIC if toxic else PLAIN, "stop"),
             usage=Usage(prompt_tokens=12, completion_tokens=12),
             latency_seconds=0.5,
             owed=("pii", "toxicity", "refusal"),

@@ -71,9 +71,8 @@ class Operator:
 async def _explained(console) -> None:
     """Send a request whose toxicity verdict score had the time to explain, and an alert of it; then all that `send` sends."""
     now, names = time.time(), console.kafka.names
-    asked, ended = request("r2", now), end("r2", now + 0.5)
-    prompted = msgspec.structs.replace(asked.data, prompt=PROMPT)
-    asked = msgspec.structs.replace(asked, data=prompted, partitionkey=KEY.decode())
+    asked, ended = request("r2", now, text=PROMPT), end("r2", now + 0.5)
+    asked = msgspec.structs.replace(asked, partitionkey=KEY.decode())
     flagged = verdict(asked, "toxicity", flagged=True, label="toxic")
     async with sender(console.kafka) as to:
         await to.send(names.inference, asked, ended)

@@ -6,6 +6,7 @@ import msgspec
 
 from chaos.engine import DETECTORS, SLOW_WORD
 from stream.wire import Message, RequestRecord, ResponseRecord, Usage
+from support.events import choices
 
 MODEL = "m"
 TENANTS = ("acme", "elm", "fir")  # their streams and models spread over both partitions
@@ -46,11 +47,10 @@ class Traffic:
         }
         seconds = round(chance.expovariate(6), 3)
         return Exchange(
-            request=RequestRecord(messages=(Message(role="user", content=self._prompt(number)),), **who),
+            request=RequestRecord(messages=(Message.of_text("user", self._prompt(number)),), **who),
             end=ResponseRecord(
                 status="complete",
-                text=f"about answers in {chance.randrange(3, 40)} words, {number}",
-                finish_reason="stop",
+                messages=choices(f"about answers in {chance.randrange(3, 40)} words, {number}", "stop"),
                 usage=Usage(prompt_tokens=chance.randrange(5, 60), completion_tokens=chance.randrange(1, 90)),
                 latency_seconds=seconds,
                 time_to_first_token_seconds=seconds / 4,

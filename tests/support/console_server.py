@@ -5,7 +5,6 @@ import contextlib
 import time
 
 import httpx
-import msgspec
 
 from stream.kafka.tail import Tail
 from stream.wire import LogRange, RetrainingRecord, decode
@@ -102,7 +101,7 @@ async def send_drift(kafka, earlier, recent, alert_id="al_drift"):
     """Send requests with the prompts `earlier`, then with `recent`, and a drift alert whose evidence is the recent ones."""
     now, names = time.time(), kafka.names
     requests = [
-        _prompted(f"{name}{number}", at, prompt)
+        request(f"{name}{number}", at, text=prompt, owed=())
         for name, at, prompts in (("earlier", now - 60, earlier), ("recent", now - 1, recent))
         for number, prompt in enumerate(prompts)
     ]
@@ -110,8 +109,3 @@ async def send_drift(kafka, earlier, recent, alert_id="al_drift"):
     async with sender(kafka) as to:
         await to.send(names.inference, *requests)
         await to.send(names.alerts, alert(alert_id, evidence=evidence, detector="drift"))
-
-
-def _prompted(name, at, prompt):
-    event = request(name, at, owed=())
-    return msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, prompt=prompt))

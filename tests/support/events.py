@@ -1,6 +1,6 @@
 """Events as capture and the stages write them, with defaults."""
 
-from stream.wire import Closed, Event, Message, RequestRecord, ResponseRecord, Tick, Usage
+from stream.wire import Choice, Closed, Event, Message, RequestRecord, ResponseRecord, TextPart, Tick, Usage
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 #: What an end measures.
@@ -18,13 +18,18 @@ def event_of(data, identity, time, *, source="weir/score", kind=None, key="", **
 
 
 def a_request(name, text="hello", **fields):
-    defaults = {"tenant": "acme", "model": "m", "messages": (Message(role="user", content=text),), "owed": ("pii",)}
+    defaults = {"tenant": "acme", "model": "m", "messages": (Message.of_text("user", text),), "owed": ("pii",)}
     return RequestRecord(request_id=name, **(defaults | fields))
 
 
-def an_end(name, text="world", status="complete", **fields):
-    defaults = {"tenant": "acme", "model": "m", "owed": ("pii",)}
-    return ResponseRecord(request_id=name, status=status, text=text, **(defaults | fields))
+def an_end(name, text="world", status="complete", finish_reason=None, **fields):
+    defaults = {"tenant": "acme", "model": "m", "owed": ("pii",), "messages": choices(text, finish_reason)}
+    return ResponseRecord(request_id=name, status=status, **(defaults | fields))
+
+
+def choices(text, finish_reason=None):
+    """Return the choices of an answer: one, or none without a text and a finish reason."""
+    return (Choice(parts=(TextPart(content=text),), finish_reason=finish_reason),) if text or finish_reason else ()
 
 
 def tick(time, source="s1"):

@@ -18,14 +18,13 @@ class Entry(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, bytes], ...]
 
 
-def request(request_id, time, *, source="s1", owed=("pii", "toxicity"), tenant="acme", model="m"):
-    data = a_request(request_id, prompt="canary-prompt", messages=(), tenant=tenant, model=model, owed=owed)
+def request(request_id, time, *, source="s1", text="canary-prompt", owed=("pii", "toxicity"), **fields):
+    data = a_request(request_id, text, owed=owed, **fields)
     return event_of(data, f"{request_id}/request", time, source=source, traceparent=TRACE)
 
 
-def end(request_id, time, *, source="s1", owed=("pii",), tenant="acme", model="m", status="complete"):
-    where = {"tenant": tenant, "model": model, "owed": owed}
-    data = an_end(request_id, "canary-answer", status, finish_reason="stop", **where, **MEASURED)
+def end(request_id, time, *, source="s1", owed=("pii",), **fields):
+    data = an_end(request_id, "canary-answer", finish_reason="stop", owed=owed, **fields, **MEASURED)
     return event_of(data, f"{request_id}/end", time, source=source, traceparent=TRACE)
 
 

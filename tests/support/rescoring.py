@@ -152,7 +152,7 @@ def _exchange(lanes: list[list[Event]], request_id: str, tenant: str, time: floa
     principal = f"k{len(request_id) + int(time) % 4}"
     where = {"tenant": tenant, "owed": ("pii", "toxicity"), "principal": principal}
     measured = {"usage": Usage(prompt_tokens=9, completion_tokens=7), "latency_seconds": 0.3}
-    request = a_request(request_id, prompt=text, messages=(), **where)
+    request = a_request(request_id, text, **where)
     end = an_end(request_id, "about answers in 5 words 0.1", **where, **measured)
     key = inference_key(tenant, request_id)
     for name, record, at in (("request", request, time), ("end", end, time + 0.3)):

@@ -19,7 +19,7 @@ def request(request_id, text, *, at=100.0, owed=("pii", "toxicity", "injection")
 
 
 def end(request_id, text, *, at=101.0, owed=("pii", "toxicity", "refusal"), status="complete", kind=None, context=()):
-    messages = tuple(Message(role=role, content=content) for role, content in context)
+    messages = tuple(Message.of_text(role, content) for role, content in context)
     data = an_end(request_id, text, status, principal="key-1", context=messages, owed=owed, **MEASURED)
     return _event(f"{request_id}/end", data, at, kind)
 

@@ -11,7 +11,7 @@ import msgspec
 from stream.ledger.queries.console_queries import AlertStory, LedgerPages
 from stream.ledger.queries.page_cursor import Cursor
 from stream.settings import KafkaSettings
-from weir.operate.request_text import RequestText, read_texts
+from weir.operate.request_text import read_texts
 
 __all__ = ["DRIFT", "ClusterTerms", "Term", "cluster_terms", "typical_terms"]
 
@@ -78,11 +78,7 @@ async def _texts(
     for story in stories:
         log_access(story.request_id)
     texts = await read_texts(kafka.client_options(), stories)
-    return [text for text in (_side(one, side) for one in texts) if text]
-
-
-def _side(text: RequestText, side: str) -> str | None:
-    return text.prompt if side == "input" else text.answer
+    return [text for one in texts if (text := one.joined(side))]
 
 
 def typical_terms(texts: Sequence[str], reference: Sequence[str]) -> tuple[Term, ...]:

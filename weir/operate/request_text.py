@@ -11,17 +11,34 @@ from stream.errors import BrokerError
 from stream.kafka.clients import BROKER_ERRORS, consumer_for
 from stream.kafka.log_reader import record_at
 from stream.ledger.queries.request_story import RecordLocation, RequestStory
-from stream.wire import Message, RequestRecord, ResponseRecord, WireError, decode
+from stream.wire import Choice, Message, RequestRecord, ResponseRecord, Verdict, WireError, decode, text_at
 
 __all__ = ["RequestText", "read_text", "read_texts"]
 
 
 class RequestText(msgspec.Struct, frozen=True, kw_only=True):
-    """Prompt and answer from Kafka; a text is None if its record has expired or cannot be decoded."""
+    """The messages of a request and the choices of its answer, from Kafka.
+
+    `prompt` and `answer` are their text parts, joined; None if the record has expired or cannot be decoded.
+    """
 
     messages: tuple[Message, ...] = ()
     prompt: str | None = None
+    choices: tuple[Choice, ...] = ()
     answer: str | None = None
+
+    def joined(self, side: str) -> str | None:
+        """Return the prompt (side ``input``) or the answer."""
+        return self.prompt if side == "input" else self.answer
+
+    def content(self, side: str) -> tuple[Message, ...] | tuple[Choice, ...]:
+        """Return the messages (side ``input``) or the choices."""
+        return self.messages if side == "input" else self.choices
+
+    def text_of(self, verdict: Verdict) -> str | None:
+        """Return the text that the offsets of a verdict refer to, or None if the record has expired."""
+        joined = self.joined(verdict.side)
+        return joined if joined is None or not verdict.part else text_at(self.content(verdict.side), verdict.part)
 
 
 async def read_text(options: Mapping[str, Any], story: RequestStory) -> RequestText:
@@ -47,9 +64,9 @@ async def _text(consumer: AIOKafkaConsumer, story: RequestStory) -> RequestText:
     for location in story.events.locations if story.events else ():
         data = await _data_at(consumer, location)
         if isinstance(data, RequestRecord):
-            text = msgspec.structs.replace(text, messages=data.messages, prompt=data.text())
+            text = msgspec.structs.replace(text, messages=data.messages, prompt=data.text)
         elif isinstance(data, ResponseRecord):
-            text = msgspec.structs.replace(text, answer=data.text)
+            text = msgspec.structs.replace(text, choices=data.messages, answer=data.text)
     return text
 
 

@@ -28,7 +28,7 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One verdict, the weights of its words in the order of the text, and the raw text.
+    """One verdict, the weights of its words in the order of the text, and the raw text: that of `part`, as in a verdict.
 
     In a long text, only the words of the highest-scoring part have weights. `explained_by` is the installed version of the detector. If it
     differs from `version`, which gave the verdict, other words may have caused the verdict.
@@ -43,6 +43,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     explained_score: float
     method: str
     attributions: tuple[Weight, ...]
+    part: str = ""
     text: str | None = None
 
 
@@ -100,7 +101,7 @@ def explained(
 ) -> Explanation:
     """Compute the weights of the words in a verdict's text; raises NotFoundError if the text has expired."""
     verdict, location = found.verdict, found.location
-    raw = text.prompt if verdict.side == "input" else text.answer
+    raw = text.text_of(verdict)
     if raw is None:
         raise NotFoundError(
             f"the text of {verdict.event_id} ({location.topic}/{location.partition} at {location.offset}) was deleted or is older than "
@@ -119,5 +120,6 @@ def explained(
         explained_score=detector.score_many([raw])[0].score,
         method=explanation.method,
         attributions=tuple(Weight(start=w.start, end=w.end, weight=w.weight) for w in explanation.words),
+        part=verdict.part,
         text=raw,
     )

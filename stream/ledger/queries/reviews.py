@@ -1,7 +1,7 @@
 """Reviews of alerts: ``right`` or ``wrong``.
 
 Every client with an API key can send feedback that names an alert. The gateway does not know the tenant of the alert,
-so the ledger checks the tenant. Feedback is a review if the tenant of its sender (an API key or the console) is the
+so the ledger checks the tenant. Feedback is a review if the tenant of its source (an API key or the console) is the
 tenant of the alert. Feedback of another tenant is counted as rejected.
 """
 

@@ -19,7 +19,7 @@ def embedded(event_id: str, data: RequestRecord | ResponseRecord, share: float) 
     """Return whether to embed an event's text: true for answers to fixed prompts and for sampled events of users."""
     if data.tenant == OWN_TENANT:
         return bool(prompt_of(data))
-    return bool(data.text() if isinstance(data, RequestRecord) else data.text) and sampled(event_id, share)
+    return bool(data.text) and sampled(event_id, share)
 
 
 def prompt_of(data: RequestRecord | ResponseRecord) -> str:
@@ -30,7 +30,7 @@ def prompt_of(data: RequestRecord | ResponseRecord) -> str:
 
 def request_features(request: RequestRecord) -> dict[str, float]:
     """Return the features of a prompt."""
-    text = request.text()
+    text = request.text
     characters, words = float(len(text)), float(len(text.split()))
     return {
         "characters": characters,

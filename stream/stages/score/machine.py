@@ -38,7 +38,7 @@ def side_of(data: Inference) -> str:
 
 def text_of(data: Inference) -> str:
     """Return the text that the detectors read: the prompt of a request, or the answer of an end record."""
-    return data.text() if isinstance(data, RequestRecord) else data.text
+    return data.text
 
 
 def expected_detectors(data: Inference) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ def item_of(data: Inference, detectors: tuple[str, ...] | None = None, *, embed:
     return Item(
         text=text_of(data),
         detectors=expected_detectors(data) if detectors is None else detectors,
-        context=tuple(Turn(role=message.role, content=message.content) for message in context),
+        context=tuple(Turn(role=message.role, content=message.text) for message in context),
         embed=embed,
     )
 

@@ -3,7 +3,7 @@
 Specification: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-events/
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import msgspec
@@ -28,6 +28,8 @@ __all__ = [
     "ToolResponsePart",
     "UriPart",
     "Usage",
+    "joined_text",
+    "text_at",
 ]
 
 
@@ -124,7 +126,7 @@ class _WithParts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def text(self) -> str:
         """The text parts, joined by line breaks; without reasoning, tool calls and tool results."""
-        return "\n".join(part.content for part in self.parts if isinstance(part, TextPart))
+        return joined_text((self,))
 
 
 class Message(_WithParts, frozen=True, kw_only=True):
@@ -143,6 +145,22 @@ class Choice(_WithParts, frozen=True, kw_only=True):
 
     role: str = "assistant"
     finish_reason: str | None = None
+
+
+def joined_text(messages: Iterable[_WithParts]) -> str:
+    """Return the text parts of `messages`, joined by line breaks: the text of a verdict without a part."""
+    parts = (part for message in messages for part in message.parts)
+    return "\n".join(part.content for part in parts if isinstance(part, TextPart))
+
+
+def text_at(messages: tuple[_WithParts, ...], pointer: str) -> str:
+    """Return the text of the part at `pointer`, or the joined text if `pointer` is "".
+
+    Raises KeyError if `messages` have no such part.
+    """
+    if not pointer:
+        return joined_text(messages)
+    return {pointer: part.text for pointer, _, part in _located(messages)}[pointer]
 
 
 def _located(messages: tuple[_WithParts, ...]) -> Iterator[LocatedPart]:
@@ -217,7 +235,7 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         """The text parts of all messages, joined by line breaks; without reasoning, tool calls and tool results."""
-        return "\n".join(message.text for message in self.messages)
+        return joined_text(self.messages)
 
     def located_parts(self) -> Iterator[LocatedPart]:
         """Yield all parts of all messages, in order."""
@@ -260,7 +278,7 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         """The text parts of all choices, joined by line breaks; without reasoning and tool calls."""
-        return "\n".join(filter(None, (choice.text for choice in self.messages)))
+        return joined_text(self.messages)
 
     @property
     def finish_reason(self) -> str | None:

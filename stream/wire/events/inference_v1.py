@@ -87,11 +87,13 @@ class ResponseRecordV1(EventData, frozen=True, kw_only=True):
     @classmethod
     def downgraded(cls, record: ResponseRecord) -> Self:
         """Return `record` in this version: only the text of its choices and of its context is kept."""
-        fields = msgspec.structs.asdict(record)
-        for name in ("messages", "guard"):
-            del fields[name]
         context = tuple(TextMessage(role=message.role, content=message.text) for message in record.context)
-        return cls(**fields | {"text": record.text, "context": context, "finish_reason": record.finish_reason})
+        as_text = {"text": record.text, "context": context, "finish_reason": record.finish_reason}
+        fields = msgspec.structs.asdict(record) | as_text
+        # Without the defaults: the encoder omits them only if they are the objects of this class.
+        return cls(
+            **{one.name: fields[one.name] for one in msgspec.structs.fields(cls) if fields[one.name] != one.default}
+        )
 
     def upgraded(self) -> ResponseRecord:
         """Return the record in the current version."""

@@ -55,7 +55,7 @@ def _event(name, chance):
         request_id=name,
         tenant="fuzz",
         model=MODEL,
-        messages=(Message(role="user", content=f"about {chance.randrange(10**6)} in words"),),
+        messages=(Message.of_text("user", f"about {chance.randrange(10**6)} in words"),),
         owed=DETECTORS,
     )
     # Its time stays valid: a time far ahead opens a bucket that stays open, which F13 injects.

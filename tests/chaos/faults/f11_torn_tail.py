@@ -52,7 +52,7 @@ def _spool(root, chance):
     writer, start = SpoolWriter(directory, source, CaptureSettings()), 0
     for number in range(_WHOLE + 1):
         start = segment_path(directory, 0).stat().st_size
-        message = Message(role="user", content="x" * chance.randint(0, 300))
+        message = Message.of_text("user", "x" * chance.randint(0, 300))
         request = RequestRecord(request_id=f"r{number}", tenant="acme", model="m", messages=(message,))
         writer.request(request, traceparent=_TRACE)
     writer.close()

@@ -12,7 +12,7 @@ from stream.contract.attributes import EVENT_HEADERS
 from stream.contract.examples import example, example_event
 from stream.wire import EVENT_TYPES, decode, inference_key
 
-GOLDEN = sorted((Path(__file__).parents[1] / "wire" / "golden" / "v1").glob("*.json"))
+GOLDEN = sorted((Path(__file__).parents[1] / "wire" / "golden").glob("*/*.json"))
 
 
 def fits(headers, payload):
@@ -22,7 +22,7 @@ def fits(headers, payload):
     jsonschema.validate(payload, schema, cls=jsonschema.Draft202012Validator)
 
 
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_golden_bytes_fit(path):
     raw = json.loads(path.read_text())
     fits(dict(raw["headers"]), json.loads(base64.b64decode(raw["value"])))
@@ -42,6 +42,8 @@ def test_examples_fit_and_decode(kind):
         ("weir.alert.v1", {"opened_at": "now"}),
         ("weir.verdict.v1", {"spans": [{"start": 0}]}),
         ("weir.inference.request.v1", {"messages": [{"role": "user", "content": 3}]}),
+        ("weir.inference.request.v2", {"messages": [{"role": "user", "parts": [{"type": "text", "content": 3}]}]}),
+        ("weir.inference.request.v2", {"messages": [{"role": "user", "parts": [{"type": "song", "content": "la"}]}]}),
         ("weir.retraining.v1", {"data": {"from": {}}}),
     ],
 )
@@ -52,7 +54,7 @@ def test_the_schema_rejects_what_the_codec_rejects(kind, change):
 
 
 def test_the_keys_of_the_examples_are_those_of_the_partitioner():
-    event = example_event("weir.inference.request.v1")
+    event = example_event("weir.inference.request.v2")
     assert event.partitionkey == inference_key(event.data.tenant, event.data.conversation_id)
 
 

@@ -16,7 +16,7 @@ _TOPIC = re.compile(r"`(\w+)`(?: \(([^)]*)\))?")
 
 def short(event_type):
     """Return an event type without prefix and version."""
-    return event_type.removeprefix("weir.").removesuffix(".v1")
+    return event_type.removeprefix("weir.").rpartition(".v")[0]
 
 
 def types_of(channel):

@@ -29,7 +29,7 @@ def changed(document, path, value):
 NUMBERS = [
     (name, path, type(value))
     for name in events.NAMES
-    for path, value in nodes(json.loads(encode(events.event(name)).value))
+    for path, value in nodes(json.loads(events.golden(name)[1]))
     if type(value) in (int, float)
 ]
 
@@ -45,10 +45,10 @@ NUMBERS = [
     ids=["2^63", "-2^63-1", "10^400", "10^5000"],
 )
 def test_an_integer_beyond_64_bits_is_an_error_without_its_value(name, path, number):
-    record = encode(events.event(name))
-    value = changed(json.loads(record.value), path, "HERE").replace(b'"HERE"', number.encode())
+    _, raw, headers = events.golden(name)
+    value = changed(json.loads(raw), path, "HERE").replace(b'"HERE"', number.encode())
     with pytest.raises(SchemaError) as caught:
-        decode(value, record.headers)
+        decode(value, headers)
     assert number not in str(caught.value)
 
 
@@ -66,7 +66,7 @@ def test_every_integer_of_every_event_has_a_minimum_and_a_maximum():
 @pytest.mark.parametrize("field", ["latency_seconds", "time_to_first_token_seconds"])
 @pytest.mark.parametrize("number", [b"1e300", b"1e999", b"-1", b"null", b'"NaN"', b"1" * 400])
 def test_a_latency_out_of_range_is_an_error(field, number):
-    record = encode(events.event("response"))
+    record = encode(events.event("v2/response"))
     value = changed(json.loads(record.value), (field,), "HERE").replace(b'"HERE"', number)
     if (field, number) == ("time_to_first_token_seconds", b"null"):
         assert decode(value, record.headers).data.time_to_first_token_seconds is None
@@ -76,12 +76,12 @@ def test_a_latency_out_of_range_is_an_error(field, number):
 
 
 def test_the_largest_numbers_are_unchanged():
-    response = events.event("response")
+    response = events.event("v2/response")
     most = json.loads(encode(response).value) | {"usage": {"prompt_tokens": MAX_COUNT, "completion_tokens": MAX_COUNT}}
     assert decode(json.dumps(most).encode(), encode(response).headers).data.usage == Usage(
         prompt_tokens=MAX_COUNT, completion_tokens=MAX_COUNT
     )
-    request = events.event("request")
+    request = events.event("v2/request")
     seeds = json.loads(encode(request).value) | {
         "parameters": {"seed": -(2**63), "temperature": 1e308, "top": 2**63 - 1}
     }

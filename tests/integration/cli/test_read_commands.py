@@ -5,7 +5,6 @@ import contextlib
 import json
 import signal
 
-import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from support.alert_records import alert, event, resolved
@@ -87,8 +86,7 @@ async def test_show_reads_text_at_its_offsets_and_rebuild_and_lag_answer(stage, 
 async def test_explain_reads_the_text_and_weighs_its_words(embedded_stage, tmp_path):
     kafka, commands, reader = embedded_stage
     toxic = "The weather is fine. You are a worthless idiot."
-    question = request("r1", 10.0, owed=("toxicity",))
-    question = msgspec.structs.replace(question, data=msgspec.structs.replace(question.data, prompt=toxic))
+    question = request("r1", 10.0, text=toxic, owed=("toxicity",))
     async with sender(kafka) as to:
         await to.send(kafka.names.inference, question, end("r1", 11.0, owed=()))
         await to.send(kafka.names.verdicts, verdict(question, "toxicity", flagged=True, label="toxic"))

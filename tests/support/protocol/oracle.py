@@ -54,7 +54,7 @@ class Inference:
 
 def text_of(event):
     """Return the text that detectors see."""
-    return event.data.text() if isinstance(event.data, RequestRecord) else event.data.text
+    return event.data.text
 
 
 class Watched:

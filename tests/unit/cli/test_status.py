@@ -10,7 +10,7 @@ from opentelemetry.trace import NoOpTracerProvider
 from prometheus_client import CollectorRegistry
 from rich.console import Console
 from support import alert_records as records
-from support.events import TRACE
+from support.events import TRACE, a_request
 from support.ledger_log import Log, forwarded, request, verdict
 
 from serving.capture.recorder import Recorder
@@ -23,7 +23,6 @@ from stream.ledger.decisions import Decisions, Heartbeat, OutgoingAlert
 from stream.ledger.shard import Shard
 from stream.runbook import RUNBOOK
 from stream.settings import KafkaSettings, LedgerSettings
-from stream.wire import RequestRecord
 from weir.cli import main
 from weir.cli.render.alert import alert_line
 from weir.cli.render.status import status_view
@@ -151,10 +150,10 @@ def test_a_spool_that_is_almost_full_is_a_problem_with_its_remedy(home, ledger, 
     monkeypatch.setenv("WEIR_CAPTURE__LIMIT_BYTES", "100000")
     recorder = Recorder(root=home / "spool", settings=CaptureSettings(limit_bytes=10**8), registry=CollectorRegistry())
     with recorder:
-        record = RequestRecord(request_id="r1", tenant="acme", model="m", prompt="x" * 60_000)
+        record = a_request("r1", "x" * 60_000)
         asyncio.run(recorder.request(record, traceparent=TRACE))
         assert not any(line.startswith("spool") for line in json.loads(run("--json").stdout)["problems"])
-        again = msgspec.structs.replace(record, request_id="r2", prompt="x" * 20_000)
+        again = a_request("r2", "x" * 20_000)
         asyncio.run(recorder.request(again, traceparent=TRACE))
         result = run("--json")
         (problem,) = [line for line in json.loads(result.stdout)["problems"] if line.startswith("spool")]

@@ -26,7 +26,8 @@ def explanation_lines(explanation: Explanation, *, colour: bool) -> Iterator[Tex
     """Yield the lines of an explanation that has a text; `colour` selects colours or brackets."""
     assert explanation.text is not None
     head = Text.assemble(
-        (f"{explanation.detector} ", "bold red"), f"{explanation.score:.2f}  {explanation.side}  {explanation.event_id}"
+        (f"{explanation.detector} ", "bold red"),
+        f"{explanation.score:.2f}  {explanation.side}  {explanation.event_id}{explanation.part}",
     )
     head.append(f"  version {explanation.version}, {explanation.method}", style="dim")
     yield head

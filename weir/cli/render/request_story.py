@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from rich.text import Text
 
 from stream.ledger.queries.request_story import ExplanationNote, RecordLocation, RequestStory, VerdictNote
-from stream.wire import AlertRecord, RetrainingRecord
+from stream.wire import AlertRecord, RetrainingRecord, Verdict
 from weir.cli.render.alert import SEVERITY_STYLE
+from weir.cli.render.content import content_lines
 from weir.cli.render.output import printable
 from weir.operate.cluster_terms import ClusterTerms
 from weir.operate.request_text import RequestText
@@ -36,9 +37,10 @@ def story_lines(
     if story.events is not None:
         for location in story.events.locations:
             yield _event(story, location)
-            content = _content(location, text)
-            yield from _text(content, requested=text is not None)
-            yield from _verdicts(story.events.verdicts, location, content)
+            completed = [note for note in story.events.verdicts if note.event_id == location.event_id]
+            if text is not None:
+                yield from _text(text, location.side, [note.verdict for note in completed])
+            yield from _verdicts(completed, location, text)
         if story.events.end is None:
             yield Text(f"{_INDENT}the end is not in the log yet", style="yellow")
     for alert in story.alerts:
@@ -78,26 +80,19 @@ def _event(story: RequestStory, location: RecordLocation) -> Text:
     return _line(location.time, ("end    ", "bold"), "  ", (end.status, style), f": {', '.join(parts)}", record)
 
 
-def _content(location: RecordLocation, text: RequestText | None) -> str | None:
-    if text is None:
-        return None
-    return text.prompt if location.side == "input" else text.answer
-
-
-def _text(content: str | None, *, requested: bool) -> Iterator[Text]:
-    if content is not None:
-        for line in content.splitlines() or [""]:
-            yield Text(f"{_INDENT}│ {printable(line)}", style="italic")
-    elif requested:
+def _text(text: RequestText, side: str, verdicts: list[Verdict]) -> Iterator[Text]:
+    if text.joined(side) is None:
         yield Text(f"{_INDENT}the record has expired", style="yellow")
+        return
+    for line in content_lines(text.content(side), verdicts):
+        yield Text(_INDENT) + line
 
 
-def _verdicts(notes: tuple[VerdictNote, ...], location: RecordLocation, content: str | None) -> Iterator[Text]:
-    completed = [note for note in notes if note.event_id == location.event_id]
+def _verdicts(completed: list[VerdictNote], location: RecordLocation, text: RequestText | None) -> Iterator[Text]:
     for note in completed:
         yield _verdict(note)
         if note.explanation is not None:
-            yield _explanation(note.explanation, content)
+            yield _explanation(note.explanation, text.text_of(note.verdict) if text is not None else None)
     for detector in location.owed:
         if detector not in {note.verdict.detector for note in completed}:
             yield Text.assemble(f"{_INDENT}{location.side:7} {detector:12} ", ("expected, no verdict yet", "yellow"))
@@ -111,7 +106,9 @@ def _verdict(note: VerdictNote) -> Text:
     line.append(f" {verdict.score:.2f}")
     if verdict.covered < 1:
         line.append(f", {verdict.covered:.0%} of the text was scored", style="yellow")
-    spans = [f"{span.type} {span.start}-{span.end}" for span in verdict.spans]
+    if verdict.part:
+        line.append(f"  {verdict.part}")
+    spans = [f"{span.type} {span.start}-{span.end}{f' of {span.part}' if span.part else ''}" for span in verdict.spans]
     if spans:
         more = f" and {len(spans) - _SPANS_SHOWN} more" if len(spans) > _SPANS_SHOWN else ""
         line.append(f"  {', '.join(spans[:_SPANS_SHOWN])}{more}")

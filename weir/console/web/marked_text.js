@@ -43,8 +43,22 @@ export async function explanations(request_id) {
     version: one.version,
     explained_by: one.version,
     attributions: one.explanation.words,
-    text: one.side === "input" ? text.prompt : text.answer,
+    part: one.part,
+    text: textAt(text, one),
   }));
+}
+
+/** The text that the offsets of a verdict refer to: that of its part, or the joined text parts. */
+function textAt(text, verdict) {
+  const joined = verdict.side === "input" ? text.prompt : text.answer;
+  if (joined === null || !verdict.part) return joined;
+  const [, , row, , column] = verdict.part.split("/");
+  return textOf((verdict.side === "input" ? text.messages : text.choices)[row].parts[column]);
+}
+
+/** The text of a part; "" for a part without text. */
+export function textOf(part) {
+  return part.content ?? part.arguments ?? part.response ?? "";
 }
 
 /** One explanation: the text, with each word marked by its weight. */
@@ -52,7 +66,7 @@ export function Explanation({ explanation: one }) {
   if (one.text === null || one.text === undefined) return html`<p class="quiet">The ${one.side} text has expired.</p>`;
   const most = Math.max(...one.attributions.map((word) => Math.abs(word.weight)), 1e-9);
   const spans = one.attributions.map((word) => ({ start: word.start, end: word.end, weight: word.weight / most, title: `${word.weight > 0 ? "+" : ""}${word.weight.toFixed(2)} log-odds` }));
-  return html`<section><h3>Words of ${one.detector} <small>${one.side}, score ${one.score.toFixed(2)}, version ${one.version}</small></h3>
+  return html`<section><h3>Words of ${one.detector} <small>${one.side}${one.part && ` ${one.part}`}, score ${one.score.toFixed(2)}, version ${one.version}</small></h3>
     <p class="text"><${Marked} text=${one.text} spans=${spans} /></p>
     <p class="quiet small">Darker words raise the score more; underlined words lower it.${one.explained_by !== one.version ? ` Explained by version ${one.explained_by}, whose score is ${one.explained_score.toFixed(2)}.` : ""}</p></section>`;
 }

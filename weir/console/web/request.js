@@ -1,7 +1,8 @@
 // One request: its end, all verdicts, its alerts and retraining events; its text on request.
 
 import { get, send } from "./api.js";
-import { Explanation, explanations, Marked } from "./marked_text.js";
+import { Content } from "./content.js";
+import { Explanation, explanations } from "./marked_text.js";
 import { duration, ErrorBox, Fact, html, Id, Loader, Tag } from "./ui.js";
 
 const POLL_MS = 2_000;
@@ -65,7 +66,7 @@ export class RequestPane extends Loader {
             <tbody>${found.verdicts.map((one) => html`<tr><td>${one.detector} <small class="quiet">${one.version}</small></td><td>${one.side}</td>
               <td>${one.flagged ? html`<${Tag} kind="flagged">${one.label}</${Tag}>` : one.label === "error" ? html`<${Tag} kind="error">error</${Tag}>` : html`<span class="quiet">${one.label}</span>`}${one.covered < 1 && html` <small class="quiet">${Math.floor(one.covered * 100)} % of the text</small>`}</td>
               <td class="right num">${one.score.toFixed(3)}</td>
-              <td class="spans">${one.spans.slice(0, 6).map((span) => html`<span title=${`score ${span.score.toFixed(2)}`}>${span.type} ${span.start}–${span.end}</span> `)}${one.spans.length > 6 && "…"}</td></tr>`)}</tbody></table>
+              <td class="spans">${one.part && html`<code title="the part with the highest score">${one.part}</code> `}${one.spans.slice(0, 6).map((span) => html`<span title=${`score ${span.score.toFixed(2)}${span.part ? `, in ${span.part}` : ""}`}>${span.type} ${span.start}–${span.end}</span> `)}${one.spans.length > 6 && "…"}</td></tr>`)}</tbody></table>
         </section>
         ${explained?.map((one) => html`<${Explanation} explanation=${one} />`)}
         ${text && html`<${Texts} text=${text.text} verdicts=${found.verdicts} />`}
@@ -83,10 +84,10 @@ function ended(end) {
 }
 
 function Texts({ text, verdicts }) {
-  const of = (side) => verdicts.filter((one) => one.side === side && one.flagged).flatMap((one) => one.spans.map((span) => ({ ...span, title: `${one.detector}: ${span.type}` })));
+  const flagged = (side) => verdicts.filter((one) => one.side === side && one.flagged);
   const gone = html`<p class="quiet">The text has expired.</p>`;
-  return html`<section><h3>Prompt</h3>${text.prompt === null || text.prompt === undefined ? gone : html`<p class="text"><${Marked} text=${text.prompt} spans=${of("input")} /></p>`}
-    <h3>Answer</h3>${text.answer === null || text.answer === undefined ? gone : html`<p class="text"><${Marked} text=${text.answer} spans=${of("output")} /></p>`}</section>`;
+  return html`<section><h3>Prompt</h3>${text.prompt === null ? gone : html`<${Content} messages=${text.messages} verdicts=${flagged("input")} />`}
+    <h3>Answer</h3>${text.answer === null ? gone : html`<${Content} messages=${text.choices} verdicts=${flagged("output")} choices />`}</section>`;
 }
 
 function Related({ found, go }) {

@@ -56,7 +56,7 @@ def test_an_end_without_text_owes_nothing():
 
 
 def test_an_answer_brings_the_prompt_that_its_record_carries():
-    turns = (Message(role="system", content="Be kind."), Message(role="user", content="Wie geht es dir?"))
+    turns = (Message.of_text("system", "Be kind."), Message.of_text("user", "Wie geht es dir?"))
     data = msgspec.structs.replace(end("r1", "Fine.").data, context=turns)
     item = item_of(data, ("language",))
     assert (item.text, item.detectors) == ("Fine.", ("language",))

@@ -1,16 +1,17 @@
 """What score makes of Weir's own requests: the answer's embedding, whatever the sample, and the name of its prompt."""
 
 import pytest
+from support.events import choices
 
 from stream.stages.score.event_features import embedded, prompt_of
 from stream.wire import OWN_TENANT, Message, RequestRecord, ResponseRecord
 
 WHERE = {"request_id": "r1", "model": "m", "conversation_id": "sentinel/1/fact"}
-ASKED = RequestRecord(tenant=OWN_TENANT, messages=(Message(role="user", content="Hello"),), **WHERE)
+ASKED = RequestRecord(tenant=OWN_TENANT, messages=(Message.of_text("user", "Hello"),), **WHERE)
 
 
 def answered(tenant=OWN_TENANT, status="complete", text="Hi"):
-    return ResponseRecord(tenant=tenant, status=status, text=text, **WHERE)
+    return ResponseRecord(tenant=tenant, status=status, messages=choices(text), **WHERE)
 
 
 def test_an_answer_of_a_sentinel_is_embedded_whatever_the_sample():
