@@ -6,7 +6,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter
@@ -16,8 +16,10 @@ from serving.authentication import authenticate
 from serving.errors import CaptureError, HalvesFull, UnreadablePayload
 from serving.http import Headers, Receive, Reply, Scope, Send, Slots, headers_of, read_body
 from serving.intake.exchange_pairer import ExchangePairer
+from serving.intake.genai_telemetry import NotRecorded, exchange_from_span, exchanges_from_logs
 from serving.intake.kserve import events_of, exchange_from_kserve
 from serving.intake.litellm import exchange_from_litellm, payloads
+from serving.intake.otlp import LOGS, TRACES, OtlpReply, OtlpSpan, logs_of, read_export, spans_of
 from serving.intake.reported_exchange import ReportedExchange, without_invalid_numbers
 from serving.openai_api.errors import ApiError, invalid, unavailable
 from serving.settings import IntakeSettings
@@ -33,8 +35,13 @@ _MAX_BODIES = 8
 #: Maximum number of rejected items, and of warnings, in a response.
 _MAX_NAMED = 20
 
-_Item = Callable[[], ReportedExchange]
+_Item = Callable[[], ReportedExchange | NotRecorded]
 _Reader = Callable[[Headers, bytes, Principal], Iterator[_Item]]
+
+
+class _Route(NamedTuple):
+    format: str
+    read: _Reader
 
 
 class _Remark(msgspec.Struct, frozen=True):
@@ -52,9 +59,10 @@ class _Tally(msgspec.Struct):
 
 
 class Intake:
-    """An ASGI application that receives KServe's events and LiteLLM's logs.
+    """An ASGI application that receives KServe's events, LiteLLM's logs, and OpenTelemetry's traces and logs.
 
-    All readable items are recorded. If some items are unreadable, the response is 422 and lists them. 200 means that all items are on disk.
+    All readable items are recorded. If some items are unreadable, the response is 422 and lists them; that of OTLP is 200 and counts them.
+    200 means that all accepted items are on disk.
     After a 503 the client sends the whole body again; items that were recorded before the 503 then count as duplicates.
     """
 
@@ -69,19 +77,22 @@ class Intake:
         self._items = Counter(
             "weir_intake_items", "Exchanges and halves that were sent here", ["format", "outcome"], registry=registry
         )
-        self._routes: dict[str, tuple[str, _Reader]] = {
-            "/intake/litellm": ("litellm", _read_litellm),
-            "/intake/kserve": ("kserve", _read_kserve),
+        self._routes = {
+            "/intake/litellm": _Route("litellm", _read_litellm),
+            "/intake/kserve": _Route("kserve", _read_kserve),
+            TRACES: _Route("otlp", _read_traces),
+            LOGS: _Route("otlp", _read_logs),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             raise NotImplementedError(f"ASGI scope {scope['type']} is not supported; intake serves HTTP")
-        request_id = new_request_id()
-        reply = Reply(send, request_id)
+        request_id, path = new_request_id(), str(scope["path"]).rstrip("/")
+        is_otlp = path in {TRACES, LOGS}
+        reply = OtlpReply(send, request_id, headers_of(scope), path) if is_otlp else Reply(send, request_id)
         try:
-            await self._answer(scope, receive, reply)
+            await self._answer(scope, path, receive, reply)
         except ApiError as error:
             await reply.error(error)
         except Exception as error:  # noqa: BLE001 - the boundary: an internal error gets a response; its message may contain text
@@ -93,32 +104,37 @@ class Intake:
         while not stop.is_set():
             async with self._turn:
                 try:
-                    await self._pairer.record_overdue()
+                    overdue = await self._pairer.record_overdue()
+                    self._items.labels("otlp", "no_content").inc(overdue.without_content)
                 except sqlite3.OperationalError as error:  # the disk is full; the next call records the halves
                     _LOG.warning("overdue halves cannot be recorded yet: %s", error)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_OVERDUE_SECONDS):
                     await stop.wait()
 
-    async def _answer(self, scope: Scope, receive: Receive, reply: Reply) -> None:
-        path = str(scope["path"]).rstrip("/")
+    async def _answer(self, scope: Scope, path: str, receive: Receive, reply: Reply) -> None:
         if path == "/healthz":
             await reply.json({"status": "ok"})
             return
         if path not in self._routes:
-            raise ApiError(404, f"This path does not exist; use {' or '.join(self._routes)}.", code="unknown_url")
+            *some, last = self._routes
+            raise ApiError(404, f"This path does not exist; use {', '.join(some)} or {last}.", code="unknown_url")
         if scope["method"] != "POST":
             raise ApiError(405, f"Use POST for {path}.", code="method_not_allowed", headers={"allow": "POST"})
         headers = headers_of(scope)
         principal = authenticate(self._keys, headers, allow_basic=True)  # KServe's logger can send nothing else
         name, read = self._routes[path]
         with self._slots.take():
-            body = await read_body(receive, headers, self._settings.max_body_bytes)
+            read_bytes = read_export if isinstance(reply, OtlpReply) else read_body
+            body = await read_bytes(receive, headers, self._settings.max_body_bytes)
             tally = await self._record(name, _items(read, headers, body, principal))
         if tally.warnings:
             first = tally.warnings[0].message
             _LOG.warning("%d values of %s logs are left out; first: %s", len(tally.warnings), name, first)
-        await reply.json(_summary(tally), 422 if tally.refused else 200)
+        if isinstance(reply, OtlpReply):
+            await reply.exported(len(tally.refused), _first_remarks(tally))
+        else:
+            await reply.json(_summary(tally), 422 if tally.refused else 200)
 
     async def _record(self, name: str, items: Iterator[_Item]) -> _Tally:
         """Record all readable items; raises ApiError 503 if they cannot be stored."""
@@ -127,6 +143,9 @@ class Intake:
             for index, item in enumerate(items):
                 try:
                     exchange, left_out = _read(item)
+                    if not isinstance(exchange, ReportedExchange):
+                        self._items.labels(name, exchange).inc()
+                        continue
                     is_new = await self._pairer.add(exchange)
                 except UnreadablePayload as error:
                     tally.refused.append(_Remark(index, str(error)))
@@ -155,10 +174,11 @@ def _items(read: _Reader, headers: Headers, body: bytes, principal: Principal) -
         raise invalid("The body is unreadable: it is nested too deep.", code="unreadable") from None
 
 
-def _read(item: _Item) -> tuple[ReportedExchange, list[str]]:
+def _read(item: _Item) -> tuple[ReportedExchange | NotRecorded, list[str]]:
     """Return the exchange in `item`, and messages about omitted values; raises UnreadablePayload if a value is invalid."""
     try:
-        return without_invalid_numbers(item())
+        exchange = item()
+        return without_invalid_numbers(exchange) if isinstance(exchange, ReportedExchange) else (exchange, [])
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise UnreadablePayload(f"a value is out of range or nested too deep ({type(error).__name__})") from None
 
@@ -172,6 +192,24 @@ def _read_litellm(headers: Headers, body: bytes, principal: Principal) -> Iterat
 def _read_kserve(headers: Headers, body: bytes, principal: Principal) -> Iterator[_Item]:
     for event in events_of(headers, body):
         yield partial(exchange_from_kserve, event, principal)
+
+
+def _read_traces(headers: Headers, body: bytes, principal: Principal) -> Iterator[_Item]:
+    for span_of in spans_of(headers, body):
+        yield partial(_read_span, span_of, principal)
+
+
+def _read_span(span_of: Callable[[], OtlpSpan], principal: Principal) -> ReportedExchange | NotRecorded:
+    return exchange_from_span(span_of(), principal)
+
+
+def _read_logs(headers: Headers, body: bytes, principal: Principal) -> Iterator[_Item]:
+    return exchanges_from_logs(logs_of(headers, body), principal)
+
+
+def _first_remarks(tally: _Tally) -> str:
+    """Return the first rejection and the first warning, for a client that accepts only one text."""
+    return "; ".join(remark.message for remarks in (tally.refused, tally.warnings) for remark in remarks[:1])
 
 
 def _summary(tally: _Tally) -> dict[str, Any]:

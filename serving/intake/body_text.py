@@ -1,25 +1,25 @@
-"""Extract the text of inference bodies in the formats of OpenAI (chat, completions, responses, streams) and KServe (V1, V2).
+"""Read inference bodies in the formats of OpenAI (chat, completions, responses, streams), Anthropic and KServe (V1, V2).
 
 A body without text (an image, a tensor of numbers) is recorded as an exchange without text, and no verdict is expected.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from serving.errors import UnreadablePayload
 from serving.intake.reported_exchange import ReportedRequest, ReportedResponse, parameters_of
-from stream.wire import Message, Usage
+from serving.openai_api.accumulator import Accumulator
+from serving.openai_api.parts import choice_from, choices_from, messages_from, tools_from
+from stream.wire import Choice, Message, TextPart, Usage
 
 __all__ = [
     "count_of",
     "document",
-    "messages_of",
     "request_from",
     "response_from",
     "response_from_bytes",
-    "text_of",
     "usage_of",
     "word_of",
 ]
@@ -29,8 +29,6 @@ _DATA = b"data:"
 _DONE = b"[DONE]"
 _SHOWN_FIELDS = 8
 _SHOWN_CHARACTERS = 32
-#: Keys of the text in a part of a message, a choice or an item of output.
-_TEXT_KEYS = ("text", "content", "refusal", "output_text", "input_text", "arguments")
 
 
 def document(raw: bytes) -> Any:
@@ -41,30 +39,6 @@ def document(raw: bytes) -> Any:
         raise UnreadablePayload(f"{len(raw)} bytes are not JSON; send JSON") from None
 
 
-def text_of(content: Any) -> str:
-    """Return the text of a message's content: the string, or its text parts joined by line breaks."""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "\n".join(filter(None, map(text_of, content)))
-    if isinstance(content, Mapping):
-        parts = [text_of(content[key]) for key in _TEXT_KEYS if content.get(key) is not None]
-        calls = [text_of(call.get("function")) for call in _mappings(content.get("tool_calls"))]
-        return "\n".join(filter(None, (*parts, *calls)))
-    return ""
-
-
-def messages_of(raw: Any) -> tuple[Message, ...]:
-    """Return those messages of a conversation that have text."""
-    if isinstance(raw, str):
-        return (Message(role="user", content=raw),)
-    return tuple(
-        Message(role=str(message.get("role") or "user"), content=text)
-        for message in _mappings(raw)
-        if (text := text_of(message))
-    )
-
-
 def request_from(body: Any) -> ReportedRequest:
     """Return the request in a body; raises UnreadablePayload if the format is not known."""
     if not isinstance(body, Mapping):
@@ -72,18 +46,19 @@ def request_from(body: Any) -> ReportedRequest:
     common: dict[str, Any] = {
         "model": word_of(body.get("model")),
         "stream": body.get("stream") is True,
+        "tools": tools_from(body.get("tools") or body.get("functions")),
         "parameters": parameters_of(dict(body)),
     }
     if "messages" in body:
-        return ReportedRequest(**common, messages=messages_of(body["messages"]))
+        return ReportedRequest(**common, messages=messages_from(body["messages"]))
     if "prompt" in body:
-        return ReportedRequest(**common, operation="text_completion", prompt=text_of(body["prompt"]))
+        return ReportedRequest(**common, operation="text_completion", messages=messages_from(body["prompt"]))
     if "input" in body:
-        return ReportedRequest(**common, messages=messages_of(body["input"]))
+        return ReportedRequest(**common, messages=(*_instructions(body), *messages_from(body["input"])))
     if "instances" in body:
-        return ReportedRequest(**common, operation="text_completion", prompt="\n".join(_strings(body["instances"])))
+        return ReportedRequest(**common, operation="text_completion", messages=_prompt(_strings(body["instances"])))
     if "inputs" in body:
-        return ReportedRequest(**common, operation="text_completion", prompt="\n".join(_tensors(body["inputs"])))
+        return ReportedRequest(**common, operation="text_completion", messages=_prompt(_tensors(body["inputs"])))
     raise UnreadablePayload(
         f"the body has {_names(body)}; a request has messages, prompt or input (OpenAI), instances (V1) or inputs (V2)"
     )
@@ -102,18 +77,16 @@ def response_from_bytes(raw: bytes) -> ReportedResponse:
 def response_from(body: Body) -> ReportedResponse:
     """Return the response in a decoded body; raises UnreadablePayload if the format is not known."""
     common: dict[str, Any] = {"model": word_of(body.get("model")), "usage": usage_of(body.get("usage"))}
-    if "choices" in body:
-        choices = list(_mappings(body["choices"]))
-        text = "\n".join(filter(None, (text_of(choice.get("message") or choice) for choice in choices)))
-        return ReportedResponse(**common, text=text, finish_reason=_finish(choices))
-    if "output" in body:
-        return ReportedResponse(**common, text=text_of(body["output"]))
+    if "choices" in body or "output" in body:
+        return ReportedResponse(**common, choices=choices_from(body))
     if "predictions" in body:
-        return ReportedResponse(**common, text="\n".join(_strings(body["predictions"])))
+        return ReportedResponse(**common, choices=_answer(_strings(body["predictions"])))
     if "outputs" in body:
-        return ReportedResponse(**common, text="\n".join(_tensors(body["outputs"])))
-    if "content" in body or "data" in body:  # Anthropic's messages; OpenAI's embeddings, which have no text
-        return ReportedResponse(**common, text=text_of(body.get("content")))
+        return ReportedResponse(**common, choices=_answer(_tensors(body["outputs"])))
+    if "content" in body:  # Anthropic's messages
+        return ReportedResponse(**common, choices=(choice_from(body),))
+    if "data" in body:  # OpenAI's embeddings, which have no text
+        return ReportedResponse(**common)
     raise UnreadablePayload(
         f"the body has {_names(body)}; a response has choices or output (OpenAI), predictions (V1) or outputs (V2)"
     )
@@ -129,9 +102,15 @@ def usage_of(raw: Any) -> Usage:
 
 
 def _streamed(raw: bytes) -> ReportedResponse:
-    """Return one response for a stream of OpenAI's chunks: the joined texts, the last finish reason, the last usage."""
-    texts: dict[int, list[str]] = {}
-    last: dict[str, Any] = {"model": "", "usage": Usage(), "finish_reason": None}
+    """Return one response for a stream of OpenAI's chunks."""
+    answer, model = Accumulator(), ""
+    for chunk in _chunks(raw):
+        answer.add(chunk)
+        model = word_of(chunk.get("model")) or model
+    return ReportedResponse(model=model, choices=answer.recorded(), usage=answer.usage)
+
+
+def _chunks(raw: bytes) -> Iterator[Body]:
     for line in raw.splitlines():
         data = line.removeprefix(_DATA).strip()
         if not line.startswith(_DATA) or data == _DONE:
@@ -139,13 +118,23 @@ def _streamed(raw: bytes) -> ReportedResponse:
         chunk = document(data)
         if not isinstance(chunk, Mapping):
             raise UnreadablePayload(f"an event of the stream is a {_kind(chunk)}; a chunk is a JSON object")
-        last["model"] = word_of(chunk.get("model")) or last["model"]
-        last["usage"] = usage_of(chunk["usage"]) if chunk.get("usage") else last["usage"]
-        for choice in _mappings(chunk.get("choices")):
-            part = text_of(choice.get("delta") or choice)
-            texts.setdefault(count_of(choice.get("index")), []).append(part)
-            last["finish_reason"] = choice.get("finish_reason") or last["finish_reason"]
-    return ReportedResponse(**last, text="\n".join(filter(None, ("".join(parts) for parts in texts.values()))))
+        yield chunk
+
+
+def _instructions(body: Body) -> tuple[Message, ...]:
+    """Return the system message of a request of the responses API."""
+    text = word_of(body.get("instructions"))
+    return (Message.of_text("system", text),) if text else ()
+
+
+def _prompt(texts: Iterable[str]) -> tuple[Message, ...]:
+    text = "\n".join(texts)
+    return (Message.of_text("user", text),) if text else ()
+
+
+def _answer(texts: Iterable[str]) -> tuple[Choice, ...]:
+    text = "\n".join(texts)
+    return (Choice(parts=(TextPart(content=text),)),) if text else ()
 
 
 def _strings(node: Any) -> Iterable[str]:
@@ -171,10 +160,6 @@ def _mappings(raw: Any) -> Iterable[Body]:
     return (item for item in raw if isinstance(item, Mapping)) if isinstance(raw, list | tuple) else ()
 
 
-def _finish(choices: list[Body]) -> str | None:
-    return next((reason for choice in choices if isinstance(reason := choice.get("finish_reason"), str)), None)
-
-
 def word_of(value: Any) -> str:
     """Return `value` if it is a string, else ""."""
     return value if isinstance(value, str) else ""
@@ -182,7 +167,7 @@ def word_of(value: Any) -> str:
 
 def count_of(value: Any) -> int:
     """Return `value` if it is an integer of at least 0, else 0."""
-    return value if isinstance(value, int) and value >= 0 else 0
+    return value if type(value) is int and value >= 0 else 0
 
 
 def _kind(value: Any) -> str:

@@ -12,21 +12,21 @@ import time
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
 from opentelemetry.trace import SpanKind, Tracer
 from prometheus_client import CollectorRegistry, Gauge
 
 from serving.capture.recorder import Recorder
-from serving.errors import CaptureError, HalvesFull
+from serving.errors import CaptureError, HalvesFull, UnreadablePayload
 from serving.inference_records import ExpectedVerdicts
 from serving.intake.reported_exchange import LATEST_SECONDS, ReportedExchange, records_of
+from serving.intake.stored_halves import decode_half, encode_half, is_complete, joined
 from serving.settings import IntakeSettings
 from stream.telemetry import parent_context, traceparent_of
 from stream.wire import RequestRecord, semconv
 
-__all__ = ["ExchangePairer"]
+__all__ = ["ExchangePairer", "Overdue"]
 
 _LOG = logging.getLogger(__name__)
 #: Names of tables, columns and halves are those of earlier versions: the file outlives an upgrade.
@@ -36,8 +36,16 @@ CREATE TABLE IF NOT EXISTS held (identity TEXT, half TEXT, told BLOB NOT NULL, a
 CREATE INDEX IF NOT EXISTS held_at ON held (at);
 CREATE INDEX IF NOT EXISTS done_at ON done (at);
 """
-_HALF = msgspec.json.Decoder(ReportedExchange)
 _OVERDUE_BATCH = 1000
+#: Fragments of one exchange; an exporter sends the log records of a span in one or two exports.
+_MAX_FRAGMENTS = 64
+
+
+class Overdue(NamedTuple):
+    """How many exchanges were recorded without their other half, and how many spans were dropped because no content arrived."""
+
+    recorded: int
+    without_content: int
 
 
 class ExchangePairer:
@@ -79,7 +87,8 @@ class ExchangePairer:
     async def add(self, exchange: ReportedExchange) -> bool:
         """Record an exchange, or store a half; return whether the item is new. After the return, a crash does not lose the item.
 
-        Raises CaptureError if the spool is full, HalvesFull if too many halves wait; the client must then send the item again.
+        Raises CaptureError if the spool is full, HalvesFull if too many halves wait; the client must then send the item again. Raises
+        UnreadablePayload if the exchange has too many fragments.
         """
         if self._is_done(exchange.identity):
             return False
@@ -90,51 +99,65 @@ class ExchangePairer:
         await self._record_pair(exchange.identity)
         return is_new
 
-    async def record_overdue(self) -> int:
-        """Record the halves that have waited too long, and forget the ids of old exchanges; return the number of recorded exchanges.
+    async def record_overdue(self) -> Overdue:
+        """Record the halves that have waited too long, and forget the ids of old exchanges. A span without content is dropped.
 
         The checkpoint at the end overwrites deleted rows, so the text of recorded halves is removed from the disk.
         """
         now = time.time()
         query = "SELECT DISTINCT identity FROM held WHERE at <= ? ORDER BY at LIMIT ?"
         overdue = self._rows(query, (now - self._settings.pair_seconds, _OVERDUE_BATCH))
-        recorded = 0
+        recorded = without_content = 0
         for (identity,) in overdue:
-            if not await self._record_pair(identity, alone=True):
+            exchange = joined(self._halves(identity))
+            if exchange.fragment and not exchange.has_content:
+                self._forget(identity)
+                without_content += 1
+            elif await self._try_record(exchange):
+                recorded += 1
+            else:
                 break
-            recorded += 1
         self._rows("DELETE FROM done WHERE at < ?", (now - self._settings.remember_hours * 3600,))
         self._rows("PRAGMA wal_checkpoint(TRUNCATE)")  # free if nothing was written
-        return recorded
+        return Overdue(recorded, without_content)
 
     def _store(self, exchange: ReportedExchange) -> bool:
-        half = "asked" if exchange.request is not None else "answered"
+        half = exchange.fragment or ("asked" if exchange.request is not None else "answered")
         limit = self._settings.held_limit
-        known = "SELECT 1 FROM held WHERE identity = ?"
-        if self._waiting >= limit and not self._rows(known, (exchange.identity,)):
+        known = len(self._rows("SELECT 1 FROM held WHERE identity = ?", (exchange.identity,)))
+        if known >= _MAX_FRAGMENTS:
+            raise UnreadablePayload(
+                f"the log records of one span came in {known} exports, the limit; export larger batches"
+            )
+        if self._waiting >= limit and not known:
             raise HalvesFull(
                 f"{self._waiting} halves of exchanges wait for the other, the limit is {limit} (intake.held_limit); send it again, or "
                 "let KServe log both halves (mode: all)"
             )
-        row = (exchange.identity, half, msgspec.json.encode(exchange), time.time())
+        row = (exchange.identity, half, encode_half(exchange), time.time())
         with closing(self._database.execute("INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?)", row)) as cursor:
             self._waiting += cursor.rowcount
             return cursor.rowcount == 1
 
-    async def _record_pair(self, identity: str, *, alone: bool = False) -> bool:
-        """Record the stored halves if both have arrived (one suffices if `alone`); return False if the spool is full."""
-        halves = [_HALF.decode(row[0]) for row in self._rows("SELECT told FROM held WHERE identity = ?", (identity,))]
-        if len(halves) < 2 and not (alone and halves):
-            return True
-        exchange = halves[0]
-        for half in halves[1:]:
-            exchange = msgspec.structs.replace(
-                exchange, request=exchange.request or half.request, response=exchange.response or half.response
-            )
+    def _halves(self, identity: str) -> list[ReportedExchange]:
+        """Return the stored halves in the order of their arrival."""
+        return [
+            decode_half(row[0])
+            for row in self._rows("SELECT told FROM held WHERE identity = ? ORDER BY rowid", (identity,))
+        ]
+
+    async def _record_pair(self, identity: str) -> None:
+        """Record the stored halves if all have arrived."""
+        halves = self._halves(identity)
+        if is_complete(halves):
+            await self._try_record(joined(halves))
+
+    async def _try_record(self, exchange: ReportedExchange) -> bool:
+        """Record an exchange whose halves are stored; return False if the spool is full."""
         try:
             await self._record(exchange)
         except CaptureError as error:  # the halves are stored, and the next call records them
-            _LOG.warning("exchange %s waits: %s", identity, error)
+            _LOG.warning("exchange %s waits: %s", exchange.identity, error)
             return False
         return True
 
@@ -148,6 +171,9 @@ class ExchangePairer:
             self._rows("INSERT OR IGNORE INTO done VALUES (?, ?)", (exchange.identity, time.time()))
             removed = self._rows("DELETE FROM held WHERE identity = ? RETURNING 1", (exchange.identity,))
         self._waiting -= len(removed)
+
+    def _forget(self, identity: str) -> None:
+        self._waiting -= len(self._rows("DELETE FROM held WHERE identity = ? RETURNING 1", (identity,)))
 
     def _span(self, exchange: ReportedExchange, request: RequestRecord) -> str:
         """Create a span with the reported times of the exchange; return its ``traceparent``."""

@@ -11,7 +11,7 @@ import msgspec
 
 from serving.api_keys import Principal
 from serving.errors import UnreadablePayload
-from serving.intake.body_text import count_of, document, messages_of, response_from, word_of
+from serving.intake.body_text import count_of, document, response_from, word_of
 from serving.intake.reported_exchange import (
     Origin,
     ReportedExchange,
@@ -21,7 +21,8 @@ from serving.intake.reported_exchange import (
     parameters_of,
     valid_time,
 )
-from stream.wire import ErrorInfo, Usage
+from serving.openai_api.parts import messages_from, tools_from
+from stream.wire import Choice, ErrorInfo, Message, TextPart, Usage
 
 __all__ = ["exchange_from_litellm", "payloads"]
 
@@ -82,14 +83,16 @@ def _origin(payload: Payload, principal: Principal) -> Origin:
 def _request(payload: Payload, started: float) -> ReportedRequest:
     kind = word_of(payload.get("call_type"))
     raw = payload.get("messages")
-    messages = messages_of(raw["messages"] if isinstance(raw, Mapping) and "messages" in raw else raw)
+    messages = messages_from(raw["messages"] if isinstance(raw, Mapping) and "messages" in raw else raw)
+    parameters = _table(payload.get("model_parameters"))
     return ReportedRequest(
         model=word_of(payload.get("model_group")) or word_of(payload.get("model")),
         model_version=word_of(payload.get("model")),
         operation="text_completion" if "text_completion" in kind else "chat",
         stream=payload.get("stream") is True,
-        messages=() if any(message.content == _REDACTED for message in messages) else messages,
-        parameters=parameters_of(dict(_table(payload.get("model_parameters")))),
+        messages=() if _redacted(messages) else messages,
+        tools=tools_from(parameters.get("tools") or parameters.get("functions")),
+        parameters=parameters_of(dict(parameters)),
         at=started,
     )
 
@@ -100,7 +103,7 @@ def _response(payload: Payload) -> ReportedResponse:
     return msgspec.structs.replace(
         response,
         status="error" if failed else "complete",
-        text="" if response.text == _REDACTED else response.text,
+        choices=() if _redacted(response.choices) else response.choices,
         usage=Usage(
             prompt_tokens=count_of(payload.get("prompt_tokens")),
             completion_tokens=count_of(payload.get("completion_tokens")),
@@ -113,16 +116,19 @@ def _response(payload: Payload) -> ReportedResponse:
 
 def _answer(response: Any) -> ReportedResponse:
     """Return the response; LiteLLM logs calls of many kinds, so a response without text is valid."""
-    if isinstance(response, str):
-        return ReportedResponse(text=response)
+    text = response.get("text") if isinstance(response, Mapping) else response
+    if isinstance(text, str):
+        return ReportedResponse(choices=(Choice(parts=(TextPart(content=text),)),) if text else ())
     if not isinstance(response, Mapping):
         return ReportedResponse()
-    if isinstance(response.get("text"), str):
-        return ReportedResponse(text=response["text"])
     try:
         return response_from(response)
     except UnreadablePayload:
         return ReportedResponse()
+
+
+def _redacted(messages: tuple[Message, ...] | tuple[Choice, ...]) -> bool:
+    return any(message.text == _REDACTED for message in messages)
 
 
 def _error(payload: Payload) -> ErrorInfo:

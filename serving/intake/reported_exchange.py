@@ -12,15 +12,19 @@ from stream.wire import (
     MAX_COUNT,
     MAX_INT64,
     MIN_INT64,
+    Choice,
     ErrorInfo,
     Message,
     RequestRecord,
     ResponseRecord,
+    ToolDefinition,
     Usage,
 )
 
 __all__ = [
+    "EVENT",
     "LATEST_SECONDS",
+    "SPAN",
     "Origin",
     "ReportedExchange",
     "ReportedRequest",
@@ -42,6 +46,8 @@ _NAME_CHARACTERS = 256
 _SHOWN_DIGITS = 24
 #: The year 2096: OTLP stores a span's nanoseconds in 64 bits, and a time that does not fit makes the collector drop the batch.
 LATEST_SECONDS = 4e9
+#: Fragments of an exchange that OTLP sent: its span, without content; and one log record with the whole content.
+SPAN, EVENT = "span", "event"
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +67,7 @@ class ReportedRequest(msgspec.Struct, frozen=True, kw_only=True):
     operation: str = "chat"
     stream: bool = False
     messages: tuple[Message, ...] = ()
-    prompt: str = ""
+    tools: tuple[ToolDefinition, ...] = ()
     parameters: Parameters = {}
     at: float = 0.0
 
@@ -71,8 +77,7 @@ class ReportedResponse(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str = ""
     status: Literal["complete", "error"] = "complete"
-    text: str = ""
-    finish_reason: str | None = None
+    choices: tuple[Choice, ...] = ()
     usage: Usage = Usage()
     error: ErrorInfo | None = None
     at: float = 0.0
@@ -80,21 +85,30 @@ class ReportedResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportedExchange(msgspec.Struct, frozen=True, kw_only=True):
-    """One exchange, or one half of it; `identity` is the same in both halves and in every retry.
+    """One exchange, or a part of it; `identity` is the same in all its parts and in every retry.
 
-    :class:`~serving.intake.exchange_pairer.ExchangePairer` stores halves on disk, so the encoded names of the fields
-    (``sender``, ``asked``, ``answered``) must not change.
+    A part is one half, with a request or a response, or a fragment from OTLP: its span, or log records. `fragment` is then the fragment's
+    name, which is unique in the exchange, and `expected_choices` of the span is how many choices its log records contain.
+    :mod:`serving.intake.stored_halves` stores parts with these encoded field names, which must not change.
     """
 
     identity: str
     origin: Origin = msgspec.field(name="sender")
     request: ReportedRequest | None = msgspec.field(name="asked", default=None)
     response: ReportedResponse | None = msgspec.field(name="answered", default=None)
+    fragment: str = ""
+    expected_choices: int = 1
 
     @property
     def whole(self) -> bool:
-        """Whether the exchange has both halves."""
-        return self.request is not None and self.response is not None
+        """Whether nothing of the exchange is missing."""
+        return not self.fragment and self.request is not None and self.response is not None
+
+    @property
+    def has_content(self) -> bool:
+        """Whether a message or a choice has a part."""
+        messages = (*(self.request.messages if self.request else ()), *(self.response.choices if self.response else ()))
+        return any(message.parts for message in messages)
 
     @property
     def seconds(self) -> float:
@@ -179,21 +193,26 @@ def records_of(exchange: ReportedExchange, expected: ExpectedVerdicts) -> tuple[
         "operation": request.operation,
         "stream": request.stream,
     }
-    begin = RequestRecord(**common, messages=request.messages, prompt=request.prompt, parameters=request.parameters)
-    prompt = request.messages or (Message(role="user", content=request.prompt),)
+    begin = RequestRecord(**common, messages=request.messages, tools=request.tools, parameters=request.parameters)
     end = ResponseRecord(
         **common,
         status=response.status,
-        text=response.text,
-        context=context_of(prompt, expected.context_characters) if response.text else (),
-        finish_reason=response.finish_reason,
+        messages=response.choices,
         usage=response.usage,
         latency_seconds=exchange.seconds,
         time_to_first_token_seconds=_first_token_seconds(request, response),
         error=response.error,
-        owed=expected.output if response.text else (),
     )
-    return msgspec.structs.replace(begin, owed=expected.input if begin.text() else ()), end
+    if _has_text(begin):
+        begin = msgspec.structs.replace(begin, owed=expected.input)
+    if _has_text(end):
+        context = context_of(request.messages, expected.context_characters)
+        end = msgspec.structs.replace(end, context=context, owed=expected.output)
+    return begin, end
+
+
+def _has_text(record: RequestRecord | ResponseRecord) -> bool:
+    return any(located.part.text for located in record.located_parts())
 
 
 def _first_token_seconds(request: ReportedRequest, response: ReportedResponse) -> float | None:

@@ -5,28 +5,34 @@ from support.cases import cases
 
 from serving.errors import UnreadablePayload
 from serving.intake.body_text import request_from, response_from_bytes
-from stream.wire import Message, Usage
+from stream.wire import ToolDefinition, Usage
 
 CASES = cases(__file__)
 
 
-@pytest.mark.parametrize(("body", "messages", "prompt"), CASES["requests"])
-def test_requests(body, messages, prompt):
-    request = request_from(body)
-    assert request.messages == tuple(Message(role=role, content=content) for role, content in messages)
-    assert request.prompt == prompt
+def texts(message):
+    return "\n".join(part.text for part in message.parts)
 
 
-def test_a_request_has_its_model_parameters_and_stream():
-    body = {"model": "m", "stream": True, "temperature": 0.5, "max_tokens": 9, "seed": None, "tools": [], "prompt": "x"}
-    request = request_from(body)
+@pytest.mark.parametrize(("body", "messages"), CASES["requests"])
+def test_requests(body, messages):
+    assert [[message.role, texts(message)] for message in request_from(body).messages] == messages
+
+
+def test_a_request_has_its_model_parameters_stream_and_tools():
+    tools = [{"type": "function", "function": {"name": "get"}}]
+    body = {"model": "m", "stream": True, "temperature": 0.5, "max_tokens": 9, "seed": None, "prompt": "x"}
+    request = request_from(body | {"tools": tools})
     assert (request.model, request.stream, request.operation) == ("m", True, "text_completion")
     assert request.parameters == {"temperature": 0.5, "max_tokens": 9, "seed": None}
+    assert request.tools == (ToolDefinition(name="get"),)
 
 
 def check(raw, text, finish, prompt_tokens, completion_tokens):
     response = response_from_bytes(raw.encode())
-    assert (response.text, response.finish_reason, response.status) == (text, finish, "complete")
+    found = "\n".join(texts(choice) for choice in response.choices)
+    assert (found, response.status) == (text, "complete")
+    assert [choice.finish_reason for choice in response.choices][:1] == ([finish] if text else [])
     assert response.usage == Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
 
 

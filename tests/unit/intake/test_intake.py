@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import sqlite3
+from contextlib import closing
 
 import pytest
 from support.cases import cases
@@ -15,7 +16,7 @@ from serving.capture.balance import read_balance
 from serving.settings import CaptureSettings
 from stream.ledger.queries.request_story import request_events
 from stream.ledger.shard import Shard
-from stream.wire import ErrorInfo, Usage
+from stream.wire import ErrorInfo, Message, ToolCallPart, ToolDefinition, ToolResponsePart, Usage
 from stream.wire.trace import TraceParent
 
 REQUEST = {"model": "qwen-2", "messages": [{"role": "user", "content": "Mail me at ann.lee@example.org"}]}
@@ -59,7 +60,7 @@ async def test_two_halves_make_one_exchange_in_either_order(tmp_path, order):
             assert running.events() == []
             assert (await kserve(running, half, bodies[half])).json()["accepted"] == 1
         request, end = running.only()
-        assert (request.text(), request.owed) == ("Mail me at ann.lee@example.org", ("pii", "toxicity"))
+        assert (request.text, request.owed) == ("Mail me at ann.lee@example.org", ("pii", "toxicity"))
         assert (end.text, end.status, end.owed) == ("ho", "complete", ("pii",))
         assert running.pairer.waiting == 0
         assert (await kserve(running, "response", RESPONSE)).json()["repeated"] == 1
@@ -73,7 +74,7 @@ async def test_a_stored_half_survives_a_restart_and_its_text_leaves_the_disk_whe
     async with intake(home) as running:
         assert running.count("weir_intake_held_halves") == 1
         await kserve(running, "response", RESPONSE)
-        assert running.only()[0].text() == "Mail me at ann.lee@example.org"
+        assert running.only()[0].text == "Mail me at ann.lee@example.org"
         await running.pairer.record_overdue()
         files = list((home / "intake").iterdir())
         assert {path.name for path in files} >= {"desk.sqlite", "desk.sqlite-wal"}
@@ -113,8 +114,8 @@ async def test_a_half_that_stays_alone_is_recorded_alone(tmp_path):
     async with intake(tmp_path / "home", pair_seconds=1e-9) as running:
         await kserve(running, "request", REQUEST, identity="request")
         await kserve(running, "response", RESPONSE, identity="response")
-        assert await running.pairer.record_overdue() == 2
-        ends = {request.text(): end for request, end in running.exchanges().values()}
+        assert await running.pairer.record_overdue() == (2, 0)
+        ends = {request.text: end for request, end in running.exchanges().values()}
         unanswered, unasked = ends["Mail me at ann.lee@example.org"], ends[""]
         assert (unanswered.status, unanswered.error) == ("error", ErrorInfo(kind="no_answer_told", status=502))
         assert (unasked.status, unasked.text, unasked.model) == ("complete", "ho", "qwen")
@@ -125,7 +126,7 @@ async def test_a_half_that_stays_alone_is_recorded_alone(tmp_path):
 async def test_a_half_waits_while_it_may(tmp_path):
     async with intake(tmp_path / "home", pair_seconds=60) as running:
         await kserve(running, "request", REQUEST)
-        assert await running.pairer.record_overdue() == 0
+        assert await running.pairer.record_overdue() == (0, 0)
         assert running.pairer.waiting == 1
 
 
@@ -326,7 +327,7 @@ async def test_a_request_without_a_valid_key_is_401(tmp_path, authorization):
 @pytest.mark.parametrize(
     ("path", "body", "status", "message"),
     [
-        ("/intake/other", b"{}", 404, "use /intake/litellm or /intake/kserve"),
+        ("/intake/other", b"{}", 404, "use /intake/litellm, /intake/kserve, /v1/traces or /v1/logs"),
         ("/intake/litellm", b"<html>", 400, "6 bytes are not JSON"),
         ("/intake/litellm", b"x" * 2_000, 413, "larger than 1000 bytes"),
         ("/intake/kserve", b"{}", 422, "the CloudEvent has no id, source, type"),
@@ -357,3 +358,40 @@ async def test_no_text_is_in_a_span_or_a_response(tmp_path):
         answer = await running.sent("/intake/litellm", content=body)
         assert "ann.lee" not in answer.text
         assert "ann.lee" not in repr([span.to_json() for span in running.exporter.get_finished_spans()])
+
+
+async def test_a_half_of_a_former_version_is_joined_after_an_upgrade(tmp_path):
+    home = tmp_path / "home"
+    async with intake(home) as running:
+        await kserve(running, "request", REQUEST)
+    with closing(sqlite3.connect(home / "intake" / "desk.sqlite", isolation_level=None)) as database:
+        (stored,) = database.execute("SELECT told FROM held").fetchone()
+        half = json.loads(stored)
+        del half["version"]
+        half["asked"]["messages"] = [{"role": "user", "content": "Mail me at ann.lee@example.org"}]
+        database.execute("UPDATE held SET told = ?", (json.dumps(half).encode(),))
+    async with intake(home) as running:
+        await kserve(running, "response", RESPONSE)
+        request, end = running.only()
+        assert request.messages == (Message.of_text("user", "Mail me at ann.lee@example.org"),)
+        assert (request.owed, end.text) == (("pii", "toxicity"), "ho")
+
+
+async def test_tools_and_all_choices_are_recorded(tmp_path):
+    call = {"id": "c1", "type": "function", "function": {"name": "get", "arguments": '{"to": 1}'}}
+    choices = [
+        {"message": {"content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"},
+        {"message": {"content": "ho"}},
+    ]
+    result = {"role": "tool", "tool_call_id": "c1", "content": "17"}
+    tools = [{"type": "function", "function": {"name": "get"}}]
+    async with intake(tmp_path / "home") as running:
+        payload = litellm_payload(
+            messages=[result], response={"choices": choices}, model_parameters={"tools": tools, "temperature": 1}
+        )
+        assert (await running.sent("/intake/litellm", json=payload)).status_code == 200
+        request, end = running.only()
+    assert request.messages == (Message(role="tool", parts=(ToolResponsePart(response="17", id="c1"),)),)
+    assert (request.tools, request.owed) == ((ToolDefinition(name="get"),), ("pii", "toxicity"))
+    assert [choice.finish_reason for choice in end.messages] == ["tool_calls", None]
+    assert end.messages[0].parts == (ToolCallPart(name="get", arguments='{"to": 1}', id="c1"),)

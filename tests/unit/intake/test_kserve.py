@@ -9,7 +9,8 @@ from serving.api_keys import Principal
 from serving.errors import UnreadablePayload
 from serving.inference_records import ExpectedVerdicts
 from serving.intake.kserve import events_of, exchange_from_kserve
-from serving.intake.reported_exchange import ReportedExchange, records_of
+from serving.intake.reported_exchange import ReportedRequest, ReportedResponse, records_of
+from serving.intake.stored_halves import decode_half, encode_half
 from stream.wire import Message
 
 CASES = cases(__file__)
@@ -35,7 +36,7 @@ def test_both_halves_of_an_exchange_have_one_identity_and_make_its_records():
     request, end = records_of(whole, ExpectedVerdicts(input=("pii",)))
     assert (request.model, request.model_version) == ("qwen-2", "chat/predictor/default")
     assert (request.conversation_id, request.principal) == ("c-9", "k_1")
-    assert request.messages == (Message(role="user", content="hi"),)
+    assert request.messages == (Message.of_text("user", "hi"),)
     assert (end.text, end.latency_seconds) == ("ho", 1.5)
 
 
@@ -47,7 +48,7 @@ def test_without_a_model_in_the_body_the_model_is_the_service():
 def test_a_streamed_response():
     chunk = json.dumps({"choices": [{"index": 0, "delta": {"content": "ho"}}]})
     (found,) = exchanges(kserve_headers("response"), f"data: {chunk}\n\ndata: [DONE]\n\n".encode())
-    assert found.response.text == "ho"
+    assert [choice.text for choice in found.response.choices] == ["ho"]
 
 
 @pytest.mark.parametrize("coded", [False, True])
@@ -96,6 +97,15 @@ def test_what_is_no_event_of_the_logger_is_refused(half, changes, body, message)
 
 def test_a_stored_half_has_the_field_names_of_earlier_versions():
     half = exchange("request", REQUEST)
-    stored = msgspec.json.encode(half)
-    assert msgspec.json.decode(stored).keys() == {"identity", "sender", "asked", "answered"}
-    assert msgspec.json.decode(stored, type=ReportedExchange) == half
+    stored = encode_half(half)
+    assert msgspec.json.decode(stored).keys() >= {"identity", "sender", "asked", "answered"}
+    assert decode_half(stored) == half
+
+
+@pytest.mark.parametrize(("stored", "request_", "response"), CASES["stored"])
+def test_a_half_that_a_former_version_stored_is_read(stored, request_, response):
+    half = decode_half(
+        json.dumps({"identity": "0" * 32, "sender": {"tenant": "acme", "principal": "k_1"}} | stored).encode()
+    )
+    assert half.request == (None if request_ is None else msgspec.convert(request_, ReportedRequest))
+    assert half.response == (None if response is None else msgspec.convert(response, ReportedResponse))

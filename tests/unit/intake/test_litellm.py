@@ -22,8 +22,8 @@ def records(payload):
 def test_a_chat_becomes_a_request_and_its_end():
     request, end = records(litellm_payload())
     assert request.messages == (
-        Message(role="system", content="Answer in one sentence."),
-        Message(role="user", content="Mail me at ann.lee@example.org"),
+        Message.of_text("system", "Answer in one sentence."),
+        Message.of_text("user", "Mail me at ann.lee@example.org"),
     )
     assert (request.tenant, request.principal, request.conversation_id) == ("acme", "k_1/88dc28d0f030", "c-17")
     assert (request.model, request.model_version) == ("gpt-4o-mini", "gpt-4o-mini-2024-07-18")
@@ -32,7 +32,7 @@ def test_a_chat_becomes_a_request_and_its_end():
     assert (end.request_id, end.status, end.text) == (request.request_id, "complete", "I cannot send mail.")
     assert (end.finish_reason, end.usage) == ("stop", Usage(prompt_tokens=14, completion_tokens=6))
     assert (end.latency_seconds, end.time_to_first_token_seconds) == (1.25, 0.5)
-    assert (end.owed, end.context) == (("pii", "refusal"), (Message(role="user", content="Mail me at ann.lee@e"),))
+    assert (end.owed, end.context) == (("pii", "refusal"), (Message.of_text("user", "Mail me at ann.lee@e"),))
 
 
 def test_a_failure_ends_as_an_error_without_the_message_that_may_quote_the_prompt():
@@ -46,7 +46,7 @@ def test_a_failure_ends_as_an_error_without_the_message_that_may_quote_the_promp
 @pytest.mark.parametrize(("change", "text", "answer"), CASES["shapes"])
 def test_other_shapes_and_what_was_not_to_be_logged(change, text, answer):
     request, end = records(litellm_payload(**change))
-    assert (request.text(), end.text) == (text, answer)
+    assert (request.text, end.text) == (text, answer)
     assert (bool(request.owed), bool(end.owed)) == (bool(text), bool(answer))
 
 

@@ -1,0 +1,151 @@
+"""Read messages, choices and tools from the attributes of a span in one of three layouts.
+
+- OpenTelemetry: ``gen_ai.input.messages`` and ``gen_ai.output.messages``, as values or as JSON text. OpenLLMetry has it too.
+- OpenInference: ``llm.input_messages.0.message.content`` and so on; for completions ``llm.prompts`` and ``llm.choices``.
+- OpenLLMetry until 2025: ``gen_ai.prompt.0.content``, ``gen_ai.completion.0.content``.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from serving.openai_api.parts import choice_from, messages_from, tools_from
+from stream.wire import Choice, Message, ToolDefinition
+
+__all__ = ["Content", "content_of", "json_value"]
+
+Attributes = Mapping[str, Any]
+#: OpenInference writes this instead of a text that its settings hide.
+_REDACTED = "__REDACTED__"
+#: No layout has names with more levels.
+_MAX_LEVELS = 10
+_MEDIA = ("image", "audio", "video")
+
+
+class Content(msgspec.Struct, frozen=True):
+    """What a span contains of the request and of the answer."""
+
+    messages: tuple[Message, ...] = ()
+    choices: tuple[Choice, ...] = ()
+    tools: tuple[ToolDefinition, ...] = ()
+
+    def __bool__(self) -> bool:
+        return any(message.parts for message in (*self.messages, *self.choices))
+
+
+def content_of(attributes: Attributes) -> Content:
+    """Return the content, which is empty if the application does not export content; raises no error."""
+    shown = {name: value for name, value in attributes.items() if value != _REDACTED}
+    found = (layout(shown) for layout in _LAYOUTS)
+    return next((content for content in found if content), Content())
+
+
+def json_value(value: Any) -> Any:
+    """Return the value of a JSON text; another value, also a text that is not JSON, is returned unchanged."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return value
+
+
+def _opentelemetry(attributes: Attributes) -> Content:
+    instructions = json_value(attributes.get("gen_ai.system_instructions"))
+    system = [{"role": "system", "content": instructions}] if instructions else []
+    outputs = json_value(attributes.get("gen_ai.output.messages"))
+    if isinstance(outputs, str):  # JSON that an attribute limit cut off
+        outputs = [{"text": outputs}]
+    return Content(
+        (*messages_from(system), *messages_from(json_value(attributes.get("gen_ai.input.messages")))),
+        tuple(choice_from(output) for output in _mappings(outputs)),
+        tools_from(json_value(attributes.get("gen_ai.tool.definitions"))),
+    )
+
+
+def _openinference(attributes: Attributes) -> Content:
+    prompts = _list(attributes, "llm.prompts", lambda item: _table(item, "prompt").get("text"))
+    inputs = _list(attributes, "llm.input_messages", _openinference_message)
+    outputs = _list(attributes, "llm.output_messages", _openinference_message)
+    texts = _list(attributes, "llm.choices", lambda item: _table(item, "completion"))
+    finish_reason = attributes.get("llm.finish_reason")
+    choices = (choice_from({"message": one, "finish_reason": finish_reason}) for one in outputs)
+    tools = _list(attributes, "llm.tools", lambda item: json_value(_table(item, "tool").get("json_schema")))
+    completions = (choice_from(one | {"finish_reason": finish_reason}) for one in texts)
+    return Content(messages_from([*inputs, *prompts]), (*choices, *completions), tools_from(tools))
+
+
+def _openinference_message(item: Attributes) -> dict[str, Any]:
+    message = dict(_table(item, "message"))
+    if contents := _in_order(message.pop("contents", {}), _openinference_part):
+        message["content"] = [*contents, *([message["content"]] if "content" in message else [])]
+    message["tool_calls"] = _in_order(message.get("tool_calls"), lambda call: _table(call, "tool_call"))
+    if name := message.pop("function_call_name", ""):
+        arguments = message.pop("function_call_arguments_json", "")
+        message["function_call"] = {"name": name, "arguments": arguments}
+    return message
+
+
+def _openinference_part(item: Attributes) -> dict[str, Any]:
+    part = dict(_table(item, "message_content"))
+    if text := _table(_table(part, "document"), "document").get("content"):
+        return {"type": "text", "text": text}
+    return part | {kind: _table(part[kind], kind) for kind in _MEDIA if isinstance(part.get(kind), Mapping)}
+
+
+def _openllmetry(attributes: Attributes) -> Content:
+    functions = _list(attributes, "llm.request.functions", _openllmetry_tool)
+    choices = _list(attributes, "gen_ai.completion", _openllmetry_message)
+    messages = _list(attributes, "gen_ai.prompt", _openllmetry_message)
+    return Content(messages_from(messages), tuple(map(choice_from, choices)), tools_from(functions))
+
+
+def _openllmetry_message(item: Attributes) -> dict[str, Any]:
+    content = json_value(item.get("content"))
+    calls = _in_order(item.get("tool_calls"), dict)
+    is_list = isinstance(content, list) and all(isinstance(part, Mapping) and "type" in part for part in content)
+    return dict(item) | {"content": content if is_list and content else item.get("content"), "tool_calls": calls}
+
+
+def _openllmetry_tool(item: Attributes) -> dict[str, Any]:
+    return dict(item) | {"parameters": json_value(item.get("parameters"))}
+
+
+_LAYOUTS = (_opentelemetry, _openinference, _openllmetry)
+
+
+def _list(attributes: Attributes, prefix: str, item_of: Callable[[Attributes], Any]) -> list[Any]:
+    """Return the items of a list whose attributes are ``prefix.0.name``, ``prefix.1.name`` and so on."""
+    start = f"{prefix}."
+    tree: dict[str, Any] = {}
+    for name, value in attributes.items():
+        if name.startswith(start):
+            _plant(tree, name.removeprefix(start).split(".", _MAX_LEVELS), value)
+    return _in_order(tree, item_of)
+
+
+def _plant(tree: dict[str, Any], path: list[str], value: Any) -> None:
+    for step in path[:-1]:
+        branch = tree.setdefault(step, {})
+        if not isinstance(branch, dict):
+            return
+        tree = branch
+    tree[path[-1]] = value
+
+
+def _in_order(tree: Any, item_of: Callable[[Attributes], Any]) -> list[Any]:
+    numbered = [(int(key), item) for key, item in _mapping(tree).items() if key.isdecimal() and len(key) <= _MAX_LEVELS]
+    return [item_of(item) for _, item in sorted(numbered, key=lambda pair: pair[0]) if isinstance(item, Mapping)]
+
+
+def _table(item: Any, name: str) -> Attributes:
+    return _mapping(_mapping(item).get(name))
+
+
+def _mapping(value: Any) -> Attributes:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _mappings(raw: Any) -> Iterable[Attributes]:
+    return (item for item in raw if isinstance(item, Mapping)) if isinstance(raw, list) else ()

@@ -1,0 +1,254 @@
+"""Turn OTLP's spans and log records of one inference into an exchange, or into fragments of it.
+
+A span with content is an exchange. A span without content waits for log records with its ids: one event with the whole content, or one event per
+message and choice. Other spans are not an inference, such as those of tools, agents and embeddings.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from hashlib import blake2b
+from typing import Any, Literal
+
+import msgspec
+
+from serving.api_keys import Principal
+from serving.intake.body_text import count_of, word_of
+from serving.intake.genai_content import Content, content_of, json_value
+from serving.intake.otlp import OtlpLog, OtlpSpan
+from serving.intake.reported_exchange import (
+    EVENT,
+    SPAN,
+    Origin,
+    ReportedExchange,
+    ReportedRequest,
+    ReportedResponse,
+    identity_of,
+    parameters_of,
+    valid_time,
+)
+from serving.openai_api.parts import choice_from, message_from
+from stream.wire import Choice, ErrorInfo, TraceParent, Usage, semconv
+
+__all__ = ["NotRecorded", "exchange_from_span", "exchanges_from_logs"]
+
+#: Why an item is not recorded: it is not an inference, or the application does not export content.
+NotRecorded = Literal["other", "no_content"]
+Attributes = Mapping[str, Any]
+_OPERATIONS = {
+    "chat": "chat",
+    "generate_content": "chat",
+    "completion": "text_completion",
+    "text_completion": "text_completion",
+}
+_DETAILS = "gen_ai.client.inference.operation.details"
+_CHOICE = "gen_ai.choice"
+_MESSAGE = re.compile(r"gen_ai\.(system|user|assistant|tool)\.message")
+_CONVERSATIONS = (
+    semconv.GEN_AI_CONVERSATION_ID,
+    "session.id",
+    "traceloop.association.properties.session_id",
+    "traceloop.association.properties.conversation_id",
+)
+_CONVERSATION_CHARACTERS = 256
+#: The class of an error; anything else may be a message that quotes the prompt.
+_ERROR_TYPE = re.compile(r"[\w.:$-]{1,128}")
+_FIRST_TOKEN_EVENTS = frozenset({"First Token Stream Event", "gen_ai.content.completion.chunk"})
+_OPENINFERENCE_KIND = "openinference.span.kind"
+_REQUEST_PREFIX = "gen_ai.request."
+
+
+def exchange_from_span(span: OtlpSpan, principal: Principal) -> ReportedExchange | NotRecorded:
+    """Return the exchange of a span, or its fragment if the span has no content, but its log records may."""
+    attributes = span.attributes
+    operation = _operation(attributes)
+    if operation is None:
+        return "other"
+    content = content_of(attributes)
+    if not content and _OPENINFERENCE_KIND in attributes:  # OpenInference sends no log records
+        return "no_content"
+    exchange = _exchange(span, attributes, principal)
+    request = msgspec.structs.replace(_request(attributes, operation, content), at=valid_time(span.started))
+    response = msgspec.structs.replace(
+        _response(attributes, content),
+        at=valid_time(span.ended),
+        first_at=_first_token_time(span),
+    )
+    if span.failed:
+        response = msgspec.structs.replace(response, status="error", error=_error(span))
+    request = msgspec.structs.replace(request, stream=request.stream or response.first_at > 0)
+    return msgspec.structs.replace(
+        exchange,
+        request=request,
+        response=response,
+        fragment="" if content else SPAN,
+        expected_choices=max(1, count_of(attributes.get("gen_ai.request.choice.count"))),
+    )
+
+
+def exchanges_from_logs(
+    logs: Iterable[OtlpLog], principal: Principal
+) -> Iterator[Callable[[], ReportedExchange | NotRecorded]]:
+    """Yield a function per fragment of an exchange, or per log record that is none; it returns the fragment."""
+    messages: dict[tuple[str, str], list[OtlpLog]] = {}
+    for log in logs:
+        is_message = log.event == _CHOICE or _MESSAGE.fullmatch(log.event)
+        if not log.span_id or not (is_message or log.event == _DETAILS):
+            yield _other
+        elif is_message:
+            messages.setdefault((log.trace_id, log.span_id), []).append(log)
+        else:
+            yield partial(_from_details, log, principal)
+    for group in messages.values():
+        yield partial(_from_messages, group, principal)
+
+
+def _other() -> NotRecorded:
+    return "other"
+
+
+def _from_details(log: OtlpLog, principal: Principal) -> ReportedExchange | NotRecorded:
+    attributes = log.attributes | (log.body if isinstance(log.body, dict) else {})
+    content = content_of(attributes)
+    if not content:
+        return "no_content"
+    response = _response(attributes, content)
+    if semconv.ERROR_TYPE in attributes:
+        error = ErrorInfo(kind=_error_kind(attributes.get(semconv.ERROR_TYPE)))
+        response = msgspec.structs.replace(response, status="error", error=error)
+    return msgspec.structs.replace(
+        _exchange(log, attributes, principal),
+        request=_request(attributes, _operation(attributes) or "chat", content),
+        response=msgspec.structs.replace(response, at=valid_time(log.time)),
+        fragment=EVENT,
+    )
+
+
+def _from_messages(group: list[OtlpLog], principal: Principal) -> ReportedExchange | NotRecorded:
+    bodies = [(log.event, _body(log)) for log in group]
+    messages = tuple(
+        message_from({"role": found[1], **body}) for event, body in bodies if (found := _MESSAGE.fullmatch(event))
+    )
+    choices = tuple(_choice(body) for event, body in bodies if event == _CHOICE)
+    if not any(message.parts for message in (*messages, *choices)):
+        return "no_content"
+    last = valid_time(group[-1].time)
+    content = (repr((log.time, log.event, log.body)) for log in group)
+    return msgspec.structs.replace(
+        _exchange(group[0], group[0].attributes, principal),
+        request=ReportedRequest(messages=messages, at=valid_time(group[0].time)) if messages else None,
+        response=ReportedResponse(choices=choices, at=last) if choices else None,
+        fragment=blake2b("\x1f".join(content).encode(), digest_size=16).hexdigest(),
+    )
+
+
+def _body(log: OtlpLog) -> Attributes:
+    body = json_value(log.body)
+    return body if isinstance(body, Mapping) else {}
+
+
+def _choice(body: Attributes) -> Choice:
+    """Return a choice; OpenLLMetry puts its tool calls beside the message."""
+    message = body.get("message")
+    calls = body.get("tool_calls")
+    if isinstance(message, Mapping) and calls and not message.get("tool_calls"):
+        body = {**body, "message": {**message, "tool_calls": calls}}
+    return choice_from(body)
+
+
+def _operation(attributes: Attributes) -> str | None:
+    if _OPENINFERENCE_KIND in attributes:
+        is_inference = attributes[_OPENINFERENCE_KIND] == "LLM"
+        plain = any(name.startswith(("llm.prompts", "llm.choices")) for name in attributes)
+        return ("text_completion" if plain else "chat") if is_inference else None
+    name = attributes.get(semconv.GEN_AI_OPERATION_NAME) or attributes.get("llm.request.type")
+    return _OPERATIONS.get(str(name))
+
+
+def _exchange(item: OtlpSpan | OtlpLog, attributes: Attributes, principal: Principal) -> ReportedExchange:
+    conversation = next((found for name in _CONVERSATIONS if (found := word_of(attributes.get(name)))), "")
+    return ReportedExchange(
+        identity=identity_of(principal.tenant, "otlp", item.trace_id, item.span_id),
+        origin=Origin(
+            tenant=principal.tenant,
+            principal=principal.id,
+            conversation=conversation[:_CONVERSATION_CHARACTERS],
+            traceparent=TraceParent(item.trace_id, item.span_id).header(),
+        ),
+    )
+
+
+def _request(attributes: Attributes, operation: str, content: Content) -> ReportedRequest:
+    invocation = json_value(attributes.get("llm.invocation_parameters"))
+    parameters: dict[str, Any] = dict(invocation) if isinstance(invocation, Mapping) else {}
+    for name, value in attributes.items():
+        if name.startswith(_REQUEST_PREFIX):
+            parameters.setdefault(name.removeprefix(_REQUEST_PREFIX), value)
+    model = _first_word(parameters, "model") or _first_word(attributes, "llm.request.model_name", "llm.model_name")
+    streams = (attributes.get("gen_ai.is_streaming"), attributes.get("llm.is_streaming"), parameters.get("stream"))
+    return ReportedRequest(
+        model=model,
+        model_version=_first_word(
+            attributes, semconv.GEN_AI_RESPONSE_MODEL, "llm.response.model_name", "llm.model_name"
+        ),
+        operation=operation,
+        stream=True in streams,
+        messages=content.messages,
+        tools=content.tools,
+        parameters=parameters_of(parameters),
+    )
+
+
+def _response(attributes: Attributes, content: Content) -> ReportedResponse:
+    usage = Usage(
+        prompt_tokens=_count(
+            attributes, semconv.GEN_AI_USAGE_INPUT_TOKENS, "gen_ai.usage.prompt_tokens", "llm.token_count.prompt"
+        ),
+        completion_tokens=_count(
+            attributes,
+            semconv.GEN_AI_USAGE_OUTPUT_TOKENS,
+            "gen_ai.usage.completion_tokens",
+            "llm.token_count.completion",
+        ),
+    )
+    reasons = attributes.get(semconv.GEN_AI_RESPONSE_FINISH_REASONS)
+    return ReportedResponse(choices=tuple(_finished(content.choices, reasons)), usage=usage)
+
+
+def _finished(choices: tuple[Choice, ...], reasons: Any) -> Iterator[Choice]:
+    """Yield the choices, with the span's finish reasons where a choice has none."""
+    known = reasons if isinstance(reasons, list) else []
+    for number, choice in enumerate(choices):
+        reason = word_of(known[number]) if number < len(known) else ""
+        if reason and choice.finish_reason is None:
+            yield msgspec.structs.replace(choice, finish_reason=reason)
+        else:
+            yield choice
+
+
+def _first_token_time(span: OtlpSpan) -> float:
+    """Return the time of the first token of a stream, or 0 if unknown."""
+    seconds = span.attributes.get(semconv.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK)
+    if isinstance(seconds, int | float):
+        return valid_time(span.started + seconds)
+    return next((valid_time(time) for name, time, _ in span.events if name in _FIRST_TOKEN_EVENTS), 0.0)
+
+
+def _error(span: OtlpSpan) -> ErrorInfo:
+    """Return the class of the failure, never its message, which may quote the prompt."""
+    thrown = (attributes.get("exception.type") for name, _, attributes in span.events if name == "exception")
+    kind = span.attributes.get(semconv.ERROR_TYPE) or next(thrown, "")
+    status = count_of(span.attributes.get("http.response.status_code"))
+    return ErrorInfo(kind=_error_kind(kind), status=status if 100 <= status <= 999 else 500)
+
+
+def _error_kind(value: Any) -> str:
+    return value if isinstance(value, str) and _ERROR_TYPE.fullmatch(value) else "unknown"
+
+
+def _first_word(attributes: Attributes, *names: str) -> str:
+    return next((found for name in names if (found := word_of(attributes.get(name)))), "")
+
+
+def _count(attributes: Attributes, *names: str) -> int:
+    return next((count for name in names if (count := count_of(attributes.get(name)))), 0)

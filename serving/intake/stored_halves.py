@@ -1,0 +1,66 @@
+"""Store parts of exchanges that wait for the others, and join them."""
+
+from typing import Any
+
+import msgspec
+
+from serving.intake.reported_exchange import EVENT, SPAN, ReportedExchange
+
+__all__ = ["decode_half", "encode_half", "is_complete", "joined"]
+
+_VERSION = 2
+
+
+def encode_half(half: ReportedExchange) -> bytes:
+    """Encode a part of an exchange."""
+    return msgspec.json.encode(msgspec.to_builtins(half) | {"version": _VERSION})
+
+
+def decode_half(raw: bytes) -> ReportedExchange:
+    """Decode a part of an exchange, also one that a former version stored with its text in one piece."""
+    stored = msgspec.json.decode(raw)
+    if stored.get("version", 1) < _VERSION:
+        _upgrade(stored)
+    return msgspec.convert(stored, ReportedExchange)
+
+
+def _upgrade(stored: dict[str, Any]) -> None:
+    if request := stored.get("asked"):
+        prompt = request.pop("prompt", "")
+        texts = request.get("messages") or ([{"role": "user", "content": prompt}] if prompt else [])
+        request["messages"] = [{"role": text["role"], "parts": [_text(text["content"])]} for text in texts]
+    if response := stored.get("answered"):
+        text, finish_reason = response.pop("text", ""), response.pop("finish_reason", None)
+        choice = {"parts": [_text(text)] if text else [], "finish_reason": finish_reason}
+        response["choices"] = [choice] if text or finish_reason else []
+
+
+def _text(content: str) -> dict[str, str]:
+    return {"type": "text", "content": content}
+
+
+def is_complete(halves: list[ReportedExchange]) -> bool:
+    """Return whether `halves` of one exchange are all of it: both halves, or a span and the log records that it announces."""
+    spans = [half for half in halves if half.fragment == SPAN]
+    if not any(half.fragment for half in halves):
+        return len(halves) == 2
+    if not spans:
+        return False
+    choices = sum(len(half.response.choices) for half in halves if half.response is not None)
+    return choices >= spans[0].expected_choices or any(half.fragment == EVENT for half in halves)
+
+
+def joined(halves: list[ReportedExchange]) -> ReportedExchange:
+    """Return the exchange of `halves`, which are in the order of their arrival; names, times and counts are those of the span if there is one."""
+    ordered = sorted(halves, key=lambda half: half.fragment != SPAN)
+    requests = [half.request for half in ordered if half.request is not None]
+    responses = [half.response for half in ordered if half.response is not None]
+    request = response = None
+    if requests:
+        messages = tuple(message for part in requests for message in part.messages)
+        tools = next((part.tools for part in requests if part.tools), ())
+        request = msgspec.structs.replace(requests[0], messages=messages, tools=tools)
+    if responses:
+        choices = tuple(choice for part in responses for choice in part.choices)
+        response = msgspec.structs.replace(responses[0], choices=choices)
+    return msgspec.structs.replace(ordered[0], request=request, response=response)
