@@ -1,13 +1,14 @@
-"""The Ray Serve application: gateways, which record requests, in front of model replicas.
+"""The Ray Serve application: gateways, which record requests, in front of model replicas and other servers.
 
-``serving.deployments:build`` builds the application. A gateway is an ingress (an ASGI application). A model replica has an engine and, if Ray
-has a GPU, one GPU. The CPU requests are fractions, so that all replicas fit on two cores; `model.threads` sets the engine's threads.
+``serving.deployments:build`` builds the application. A gateway is an ingress (an ASGI application). Each model has its own deployment, except
+models of other servers, which the gateway calls itself. A model replica has an engine and, if Ray has a GPU, one GPU. The CPU requests are fractions, so that all replicas fit on two cores; `model.threads` sets the engine's threads.
 """
 
 import asyncio
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ray import cluster_resources, is_initialized, serve
 from ray.serve.config import AutoscalingConfig
 
 from serving.api_keys import KeyRing, keys_path
+from serving.backend import Backend, BackendLost, ModelInfo, ModelRequest
 from serving.capture.recorder import Recorder
 from serving.engine.factory import create_engine
 from serving.engine.fetch_model import ensure
@@ -25,12 +27,12 @@ from serving.gateway.endpoints import GatewaySettings
 from serving.gateway.gateway import Gateway, lifespan
 from serving.gateway.inference import Wiring
 from serving.gateway.metrics import GatewayMetrics
+from serving.gateway.models import ServedModels
 from serving.http import Receive, Scope, Send
 from serving.inference_records import ExpectedVerdicts
 from serving.metrics_port import MetricsPort
 from serving.metrics_targets import MetricsTarget, register_target
 from serving.ray_local.replica_port import keep_replica_on_loopback
-from serving.replica.generation import Generation, ModelInfo, ReplicaLost
 from serving.replica.metrics import EngineCollector
 from serving.replica.model_server import ModelServer
 from serving.replica.ray_backend import RayBackend
@@ -48,12 +50,14 @@ _HEALTH_CHECK_SECONDS = 1.0
 _HEALTH_TIMEOUT_SECONDS = 15.0
 _STOP_SECONDS = 2.0
 _WARM_RETRY_SECONDS = 0.5
+#: Characters of a model's name that the name of a deployment does not contain.
+_UNNAMEABLE = re.compile(r"[^A-Za-z0-9]+")
 
 
 class AppArgs(BaseModel):
-    """The arguments of the application.
+    """The arguments of the application; `models` are the served models by the names that clients use.
 
-    Without `model_dir` (see ``serving.engine.fetch_model.ensure``), each replica installs the model on its own node.
+    A model without an entry in `model_dirs` (see ``serving.engine.fetch_model.ensure``) is installed by each replica on its own node.
     `edge_token_path` is ``RayLayout.edge_token_path``, or "" if there is no HAProxy. `inference_topic` is the topic of
     prompts and answers; spans contain the topic's name instead of the text.
     """
@@ -62,7 +66,7 @@ class AppArgs(BaseModel):
 
     home: Path
     http: HttpSettings
-    model: ModelSettings
+    models: dict[str, ModelSettings]
     capture: CaptureSettings
     expected_input: tuple[str, ...]
     expected_output: tuple[str, ...]
@@ -73,7 +77,7 @@ class AppArgs(BaseModel):
     trace_endpoint: str
     trace_headers: dict[str, str]
     trace_ratio: float
-    model_dir: Path = Path()
+    model_dirs: dict[str, Path] = {}
     edge_token_path: str = ""
 
     @property
@@ -85,11 +89,6 @@ class AppArgs(BaseModel):
     def metrics_dir(self) -> Path:
         """The folder in which :mod:`serving.metrics_targets` stores the metrics addresses."""
         return self.home / "run" / "metrics"
-
-    @property
-    def max_requests(self) -> int:
-        """Maximum number of requests that a replica runs and queues."""
-        return self.model.slots + self.model.queue
 
     def trace_settings(self) -> TraceSettings:
         """Return the trace settings."""
@@ -124,13 +123,13 @@ class _Metrics:
 class Model:
     """The model's deployment: a :class:`~serving.replica.model_server.ModelServer` in a Ray process."""
 
-    async def __init__(self, args: AppArgs) -> None:  # type: ignore[misc] # Ray awaits it
+    async def __init__(self, args: AppArgs, name: str) -> None:  # type: ignore[misc] # Ray awaits it
         keep_replica_on_loopback()
         _log_to_stderr()
-        settings = args.model
+        settings = args.models[name]
         engine = create_engine(
             kind=settings.engine,
-            model_dir=await asyncio.to_thread(_model_dir, args),
+            model_dir=await asyncio.to_thread(_model_dir, args, name),
             name=settings.name,
             device=settings.device,
             dtype=settings.dtype,
@@ -138,7 +137,7 @@ class Model:
             max_length=settings.max_length,
             threads=settings.threads or None,
         )
-        self._server = ModelServer(engine, max_requests=args.max_requests, max_length=settings.max_length)
+        self._server = ModelServer(engine, max_requests=settings.max_requests, max_length=settings.max_length)
         await self._server.load()
         self._metrics = _Metrics(args, "model")
         EngineCollector(engine.stats, self._metrics.registry)
@@ -147,9 +146,9 @@ class Model:
         """Return the model description and the replica's load."""
         return self._server.describe()
 
-    async def generate(self, generation: Generation) -> Any:
+    async def generate(self, request: ModelRequest) -> Any:
         """Generate an answer; see :meth:`serving.replica.model_server.ModelServer.generate`."""
-        async with contextlib.aclosing(self._server.generate(generation)) as items:
+        async with contextlib.aclosing(self._server.generate(request)) as items:
             async for item in items:
                 yield item
 
@@ -175,7 +174,7 @@ def _ingress() -> Callable[[Scope, Receive, Send], Awaitable[None]]:
 class GatewayIngress:
     """The gateway's deployment: a :class:`~serving.gateway.gateway.Gateway` in a Ray process."""
 
-    async def __init__(self, model: Any, args: AppArgs) -> None:  # type: ignore[misc] # Ray awaits it
+    async def __init__(self, handles: dict[str, Any], args: AppArgs) -> None:  # type: ignore[misc] # Ray awaits it
         keep_replica_on_loopback()
         _log_to_stderr()
         self._metrics = _Metrics(args, "gateway")
@@ -184,9 +183,7 @@ class GatewayIngress:
         if args.capture.enabled:
             self._recorder = Recorder(root=args.spool_root, settings=args.capture, registry=self._metrics.registry)
             self._recorder.start()
-        backend = _backend(model, args)
         wiring = Wiring(
-            backend=backend,
             recorder=self._recorder,
             metrics=GatewayMetrics(self._metrics.registry),
             tracer=self._provider.get_tracer("weir.serving"),
@@ -196,12 +193,11 @@ class GatewayIngress:
             topic=args.inference_topic,
         )
         settings = GatewaySettings(
-            model=args.model.name,
             max_body_bytes=args.http.max_body_bytes,
             edge_token=_read_token(args.edge_token_path),
-            max_in_flight=backend.capacity(),
         )
-        self._gateway = Gateway(settings, wiring, KeyRing(keys_path(args.home)))
+        models = ServedModels({name: _backend(name, handles, args) for name in args.models})
+        self._gateway = Gateway(settings, wiring, models, KeyRing(keys_path(args.home)))
         self._warming = asyncio.create_task(self._warm())
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -209,11 +205,11 @@ class GatewayIngress:
         await self._gateway(scope, receive, send)
 
     async def _warm(self) -> None:
-        """Get the replicas' model description before the first request needs it."""
+        """Get the models' descriptions before the first request needs them."""
         while True:
             try:
                 await self._gateway.refresh()
-            except ReplicaLost:
+            except BackendLost:
                 await asyncio.sleep(_WARM_RETRY_SECONDS)
             else:
                 return
@@ -229,21 +225,7 @@ class GatewayIngress:
 
 def build(args: AppArgs) -> serve.Application:
     """Return the application with the arguments `args`."""
-    model = serve.deployment(
-        name="Model",
-        max_ongoing_requests=args.max_requests + args.model.queue,
-        max_queued_requests=args.model.queue,
-        ray_actor_options={"num_cpus": _MODEL_CPUS, "num_gpus": _gpus(args.model)},
-        autoscaling_config=AutoscalingConfig(
-            min_replicas=args.model.min_replicas,
-            max_replicas=args.model.replica_limit,
-            target_ongoing_requests=args.model.target_ongoing_requests,
-        ),
-        health_check_period_s=_HEALTH_CHECK_SECONDS,
-        health_check_timeout_s=_HEALTH_TIMEOUT_SECONDS,
-        graceful_shutdown_wait_loop_s=0.2,
-        graceful_shutdown_timeout_s=_STOP_SECONDS,
-    )(Model)
+    models = {name: _deployed(args, name) for name in args.models}
     gateway = serve.deployment(
         name="Gateway",
         num_replicas=args.http.gateways,
@@ -254,7 +236,28 @@ def build(args: AppArgs) -> serve.Application:
         graceful_shutdown_wait_loop_s=0.2,
         graceful_shutdown_timeout_s=_STOP_SECONDS,
     )(serve.ingress(_ingress)(GatewayIngress))
-    application: serve.Application = gateway.bind(model.bind(args), args)
+    application: serve.Application = gateway.bind(models, args)
+    return application
+
+
+def _deployed(args: AppArgs, name: str) -> serve.Application:
+    settings = args.models[name]
+    deployment = serve.deployment(
+        name="Model" if len(args.models) == 1 else f"Model-{_UNNAMEABLE.sub('-', name)}",
+        max_ongoing_requests=settings.max_requests + settings.queue,
+        max_queued_requests=settings.queue,
+        ray_actor_options={"num_cpus": _MODEL_CPUS, "num_gpus": _gpus(settings)},
+        autoscaling_config=AutoscalingConfig(
+            min_replicas=settings.min_replicas,
+            max_replicas=settings.replica_limit,
+            target_ongoing_requests=settings.target_ongoing_requests,
+        ),
+        health_check_period_s=_HEALTH_CHECK_SECONDS,
+        health_check_timeout_s=_HEALTH_TIMEOUT_SECONDS,
+        graceful_shutdown_wait_loop_s=0.2,
+        graceful_shutdown_timeout_s=_STOP_SECONDS,
+    )(Model)
+    application: serve.Application = deployment.bind(args, name)
     return application
 
 
@@ -266,22 +269,24 @@ def _gpus(settings: ModelSettings) -> float:
     return 1 if resources.get("GPU", 0) >= 1 else 0
 
 
-def _backend(model: Any, args: AppArgs) -> RayBackend:
+def _backend(name: str, handles: dict[str, Any], args: AppArgs) -> Backend:
+    settings = args.models[name]
     return RayBackend(
-        model,
-        max_requests=args.max_requests,
-        max_queued=args.model.queue,
-        replicas=args.model.replica_limit,
+        handles[name],
+        max_requests=settings.max_requests,
+        max_queued=settings.queue,
+        replicas=settings.replica_limit,
         gateways=args.http.gateways,
     )
 
 
-def _model_dir(args: AppArgs) -> Path:
-    """Return the model's directory; install the model on this node if there is no `model_dir`."""
-    if args.model_dir != Path():
-        return args.model_dir
-    cache = Path(args.model.cache).expanduser() if args.model.cache else None
-    return ensure(args.model.name, cache, args.model.source).path
+def _model_dir(args: AppArgs, name: str) -> Path:
+    """Return the model's directory; install the model on this node if it has no entry in `model_dirs`."""
+    if (found := args.model_dirs.get(name)) is not None:
+        return found
+    settings = args.models[name]
+    cache = Path(settings.cache).expanduser() if settings.cache else None
+    return ensure(settings.name, cache, settings.source).path
 
 
 def _read_token(path: str) -> str:

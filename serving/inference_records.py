@@ -4,15 +4,29 @@ from typing import Any, Literal
 
 import msgspec
 
-from serving.engine.protocol import Chunk
-from serving.replica.generation import Generation, ModelInfo
-from stream.wire import OWN_TENANT, ErrorInfo, Message, RequestRecord, ResponseRecord, Usage, semconv
+from serving.backend import ModelInfo, ModelRequest, Operation
+from serving.openai_api.parts import messages_from, tools_from
+from stream.wire import (
+    MAX_INT64,
+    MIN_INT64,
+    OWN_TENANT,
+    Choice,
+    ErrorInfo,
+    GuardStop,
+    Message,
+    RequestRecord,
+    ResponseRecord,
+    TextPart,
+    Usage,
+    semconv,
+)
 
 __all__ = [
     "EndStatus",
     "ExpectedVerdicts",
     "InferenceRequest",
     "context_of",
+    "recorded_messages",
     "request_attributes",
     "request_record",
     "response_record",
@@ -22,19 +36,29 @@ EndStatus = Literal["complete", "error", "cancelled", "aborted"]
 
 #: Detectors for the answers to Weir's own prompts (sentinels); the prompts never change and need no detector.
 _OWN_DETECTORS = frozenset({"refusal"})
+_PARAMETERS = ("max_tokens", "temperature", "top_p", "seed", "frequency_penalty", "presence_penalty")
 
 
 class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One inference; `model` is the client's name for the model, `operation` is ``chat`` or ``text_completion``."""
+    """One inference; `model` is the client's name for the model, `messages` are those of the request (`recorded_messages`)."""
 
-    request_id: str
     tenant: str
     principal: str
     conversation: str = ""
     model: str
     info: ModelInfo
-    operation: str
-    generation: Generation
+    request: ModelRequest
+    messages: tuple[Message, ...]
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request."""
+        return self.request.request_id
+
+    @property
+    def operation(self) -> Operation:
+        """The operation."""
+        return self.request.operation
 
 
 class ExpectedVerdicts(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,23 +72,23 @@ class ExpectedVerdicts(msgspec.Struct, frozen=True, kw_only=True):
     context_characters: int = 0
 
 
+def recorded_messages(request: ModelRequest) -> tuple[Message, ...]:
+    """Return the messages of a request; the prompt of a plain completion, or an input of embeddings, is a message of the user."""
+    body = request.body
+    raw = next((body[name] for name in ("messages", "prompt", "input") if name in body), ())
+    return messages_from(raw)
+
+
 def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> RequestRecord:
     """Return the record of a request; if the request has no text, no verdict is expected."""
-    generation = request.generation
+    body = request.request.body
     record = RequestRecord(
         **_common(request),
-        messages=tuple(Message(role=role, content=content) for role, content in generation.messages),
-        prompt=generation.prompt,
-        parameters={
-            "max_tokens": generation.max_tokens,
-            "temperature": generation.temperature,
-            "top_p": generation.top_p,
-            "seed": generation.seed,
-            "frequency_penalty": generation.frequency_penalty,
-            "presence_penalty": generation.presence_penalty,
-        },
+        messages=request.messages,
+        tools=tools_from(body.get("tools")),
+        parameters=_parameters(body),
     )
-    return msgspec.structs.replace(record, owed=_detectors(request, expected.input) if record.text() else ())
+    return msgspec.structs.replace(record, owed=_detectors(request, expected.input) if _has_text(record) else ())
 
 
 def response_record(  # noqa: PLR0913 - the fields of an end
@@ -73,24 +97,31 @@ def response_record(  # noqa: PLR0913 - the fields of an end
     *,
     status: EndStatus,
     error: ErrorInfo | None,
-    text: str,
-    last: Chunk,
+    choices: tuple[Choice, ...],
+    usage: Usage,
     latency_seconds: float,
     first_token_seconds: float | None,
+    guard: GuardStop | None = None,
 ) -> ResponseRecord:
     """Return the record of an inference's end; without an answer text, no verdict is expected and the prompt is omitted."""
-    return ResponseRecord(
+    record = ResponseRecord(
         **_common(request),
         status=status,
-        text=text,
-        context=context_of(_prompt(request.generation), expected.context_characters) if text else (),
-        finish_reason=last.finish_reason,
-        usage=Usage(prompt_tokens=last.prompt_tokens, completion_tokens=last.completion_tokens),
+        messages=choices,
+        usage=usage,
         latency_seconds=latency_seconds,
         time_to_first_token_seconds=first_token_seconds,
         error=error,
-        owed=_detectors(request, expected.output) if text else (),
+        guard=guard,
     )
+    if not _has_text(record):
+        return record
+    context = context_of(request.messages, expected.context_characters)
+    return msgspec.structs.replace(record, context=context, owed=_detectors(request, expected.output))
+
+
+def _has_text(record: RequestRecord | ResponseRecord) -> bool:
+    return any(located.part.text for located in record.located_parts())
 
 
 def _common(request: InferenceRequest) -> dict[str, Any]:
@@ -102,7 +133,7 @@ def _common(request: InferenceRequest) -> dict[str, Any]:
         "model": request.model,
         "model_version": request.info.version,
         "operation": request.operation,
-        "stream": request.generation.stream,
+        "stream": request.request.stream,
     }
 
 
@@ -110,38 +141,48 @@ def _detectors(request: InferenceRequest, expected: tuple[str, ...]) -> tuple[st
     return tuple(name for name in expected if request.tenant != OWN_TENANT or name in _OWN_DETECTORS)
 
 
-def _prompt(generation: Generation) -> tuple[Message, ...]:
-    return tuple(
-        Message(role=role, content=content) for role, content in generation.messages or (("user", generation.prompt),)
-    )
+def _parameters(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the sampling parameters that fit a record; another server's requests may contain anything."""
+    found = {name: body.get(name) for name in _PARAMETERS}
+    limit = body.get("max_completion_tokens")
+    found["max_tokens"] = limit if found["max_tokens"] is None else found["max_tokens"]
+    return {name: value for name, value in found.items() if _is_number(value)}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or (type(value) is int and MIN_INT64 <= value <= MAX_INT64)
 
 
 def context_of(messages: tuple[Message, ...], max_characters: int) -> tuple[Message, ...]:
-    """Return the last messages, with at most `max_characters` in total.
+    """Return the text parts of the last messages, at most `max_characters` in total.
 
-    If the oldest of these messages does not fit, only its first characters are returned.
+    If the oldest returned part is too long, its end is cut off.
     """
     kept: list[Message] = []
     for message in reversed(messages):
-        if max_characters <= 0:
-            break
-        kept.append(msgspec.structs.replace(message, content=message.content[:max_characters]))
-        max_characters -= len(message.content)
+        texts: list[TextPart] = []
+        for part in reversed(message.parts):
+            if isinstance(part, TextPart) and max_characters > 0:
+                texts.append(TextPart(content=part.content[:max_characters]))
+                max_characters -= len(part.content)
+        if texts:
+            kept.append(msgspec.structs.replace(message, parts=tuple(reversed(texts))))
     return tuple(reversed(kept))
 
 
 def request_attributes(request: InferenceRequest, topic: str) -> dict[str, str | int | float | bool]:
     """Return the attributes of the inference's span; `topic` is the topic that contains the text, or "" if capture is off."""
-    generation = request.generation
+    body = request.request.body
+    parameters = _parameters(body)
     found: dict[str, str | int | float | bool | None] = {
         semconv.GEN_AI_OPERATION_NAME: request.operation,
         semconv.GEN_AI_PROVIDER_NAME: f"weir.{request.info.engine}",
         semconv.GEN_AI_REQUEST_MODEL: request.model,
-        semconv.GEN_AI_REQUEST_STREAM: generation.stream,
-        semconv.GEN_AI_REQUEST_TEMPERATURE: generation.temperature,
-        semconv.GEN_AI_REQUEST_TOP_P: generation.top_p,
-        semconv.GEN_AI_REQUEST_MAX_TOKENS: generation.max_tokens,
-        semconv.GEN_AI_REQUEST_SEED: generation.seed,
+        semconv.GEN_AI_REQUEST_STREAM: request.request.stream,
+        semconv.GEN_AI_REQUEST_TEMPERATURE: parameters.get("temperature"),
+        semconv.GEN_AI_REQUEST_TOP_P: parameters.get("top_p"),
+        semconv.GEN_AI_REQUEST_MAX_TOKENS: parameters.get("max_tokens"),
+        semconv.GEN_AI_REQUEST_SEED: parameters.get("seed"),
         semconv.GEN_AI_CONVERSATION_ID: request.conversation or None,
         semconv.WEIR_REQUEST_ID: request.request_id,
         semconv.WEIR_TENANT: request.tenant,

@@ -77,6 +77,11 @@ class ModelSettings(Section):
         return value
 
     @property
+    def max_requests(self) -> int:
+        """Maximum number of answers that a replica generates and queues."""
+        return self.slots + self.queue
+
+    @property
     def replica_limit(self) -> int:
         """Maximum number of replicas: the larger of `max_replicas` and `min_replicas`."""
         return max(self.min_replicas, self.max_replicas)

@@ -22,11 +22,11 @@ class ClusterArgs(BaseModel):
 
 
 def application_args(settings: Settings, traces: TraceSettings, **paths: Any) -> AppArgs:
-    """Return the arguments of the application; `paths` may contain `model_dir` and `edge_token_path`."""
+    """Return the arguments of the application; `paths` may contain `model_dirs` and `edge_token_path`."""
     return AppArgs(
         home=settings.home,
         http=settings.http,
-        model=settings.model,
+        models=settings.served_models(),
         capture=settings.capture,
         expected_input=settings.detectors.input,
         expected_output=settings.detectors.output,

@@ -6,11 +6,12 @@ The model name `echo` selects this engine. Each word is one token; the token is 
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any
 
 from serving.engine.catalogue import ECHO_MODEL
 from serving.engine.chunk_queue import check_prompt
 from serving.engine.errors import EngineClosedError
-from serving.engine.protocol import Chunk, EngineStats, Sampling
+from serving.engine.protocol import Chunk, EngineFeature, EngineStats, Sampling
 from serving.engine.text_stream import StopStrings
 
 __all__ = ["EchoEngine"]
@@ -26,6 +27,7 @@ class EchoEngine:
     name = "echo"
     model_version = ECHO_MODEL
     context_length = _CONTEXT_LENGTH
+    features: frozenset[EngineFeature] = frozenset()
 
     def __init__(self) -> None:
         self._closed = False
@@ -36,8 +38,9 @@ class EchoEngine:
     def load(self) -> None:
         """Do nothing."""
 
-    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
         """Return the words of all messages as tokens."""
+        del tools
         return self.encode("\n".join(message["content"] for message in messages))
 
     def encode(self, text: str) -> list[int]:

@@ -8,7 +8,8 @@
     ├── GenerationFailedError      a generation step failed: its requests are lost, the engine continues
     ├── ModelNotFoundError         the model is not installed and cannot be fetched
     ├── ModelInvalidError          the files are incomplete, damaged or of another model
-    └── PromptRejectedError        the prompt is empty, too long with `max_tokens`, or rejected by the chat template
+    ├── PromptRejectedError        the prompt is empty, too long with `max_tokens`, or rejected by the chat template
+    └── SchemaRejectedError        the JSON Schema of the answer is invalid, or has a keyword that the engine cannot follow
 """
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "ModelInvalidError",
     "ModelNotFoundError",
     "PromptRejectedError",
+    "SchemaRejectedError",
 ]
 
 
@@ -48,3 +50,7 @@ class ModelInvalidError(EngineError):
 
 class PromptRejectedError(EngineError, ValueError):
     """The prompt is empty, exceeds the context together with `max_tokens`, or is rejected by the chat template."""
+
+
+class SchemaRejectedError(EngineError, ValueError):
+    """The JSON Schema of the answer is invalid, or has a keyword that the engine cannot follow."""

@@ -7,7 +7,8 @@ import os
 import queue
 import secrets
 import threading
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from serving.engine.errors import (
     PromptRejectedError,
 )
 from serving.engine.gguf_file import context_length, find_gguf, is_readable
+from serving.engine.json_schema import check_schema
 from serving.engine.model_files import IR_MODEL, model_version
-from serving.engine.protocol import Chunk, EngineStats, FinishReason, Sampling
+from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishReason, Sampling, TokenLogprob
 from serving.engine.text_stream import TextStream
+from serving.engine.tokenizer import template_has_tools
 
 __all__ = ["OpenvinoEngine"]
 
@@ -45,8 +48,11 @@ _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 
 class _Request:
     """One request; any thread may set `cancelled`, only the engine's thread uses `handle` and `seen` (generated tokens)."""
 
-    def __init__(self, prompt: Sequence[int], sampling: Sampling, text: TextStream) -> None:
-        self.prompt, self.sampling, self.text = prompt, sampling, text
+    def __init__(self, prompt: Sequence[int], sampling: Sampling, decode: Callable[[Sequence[int]], str]) -> None:
+        self.prompt, self.sampling = prompt, sampling
+        self._decode = decode
+        self._text = TextStream(decode, sampling.stop)
+        self._logprobs: list[TokenLogprob] = []
         self.inbox = Inbox()
         self.cancelled = False
         self.handle: Any = None
@@ -65,22 +71,32 @@ class _Request:
         text, reason, before = "", None, self.seen
         while reason is None and self.handle.can_read():
             for output in self.handle.read().values():
-                said, reason = self._say(output.generated_ids, output.finish_reason)
-                text += said
+                new, reason = self._add(output)
+                text += new
         if self.seen == before and reason is None:
             return None
-        return Chunk(text=text, finish_reason=reason, prompt_tokens=len(self.prompt), completion_tokens=self.seen)
+        logprobs, self._logprobs = tuple(self._logprobs), []
+        return Chunk(
+            text=text,
+            finish_reason=reason,
+            prompt_tokens=len(self.prompt),
+            completion_tokens=self.seen,
+            logprobs=logprobs,
+        )
 
-    def _say(self, tokens: Sequence[int], end: Any) -> tuple[str, FinishReason | None]:
+    def _add(self, output: Any) -> tuple[str, FinishReason | None]:
         text = ""
-        for token in tokens:
+        for token, logprob in zip_longest(output.generated_ids, output.generated_log_probs):
             self.seen += 1
-            text += self.text.push(token)
-            if self.text.stopped:
+            if self.sampling.logprobs is not None:
+                self._logprobs.append(TokenLogprob(self._decode([token]), logprob))
+            text += self._text.push(token)
+            if self._text.stopped:
                 return text, "stop"
+        end = output.finish_reason
         if end == genai.GenerationFinishReason.NONE:
             return text, None
-        return text + self.text.flush(), "length" if end == genai.GenerationFinishReason.LENGTH else "stop"
+        return text + self._text.flush(), "length" if end == genai.GenerationFinishReason.LENGTH else "stop"
 
 
 class OpenvinoEngine:
@@ -127,6 +143,18 @@ class OpenvinoEngine:
         self._version = self._version or model_version(self._model)
         return self._version
 
+    @property
+    def features(self) -> frozenset[EngineFeature]:
+        """What the engine supports; `tools` if the chat template has tools."""
+        template = self._tokenizer.chat_template if self._tokenizer is not None else ""
+        tools: frozenset[EngineFeature] = frozenset({"tools"} if template_has_tools(template) else ())
+        return tools | {"json_schema", "logprobs"}
+
+    @property
+    def running(self) -> bool:
+        """Whether the engine's thread runs; a pipeline that cannot be opened again ends it."""
+        return self._thread is not None and self._thread.is_alive()
+
     def load(self) -> None:
         """Load weights and tokenizer, and start the thread that generates."""
         with self._loading:
@@ -143,17 +171,24 @@ class OpenvinoEngine:
         scheduler.max_num_batched_tokens = _PROMPT_TOKENS_PER_STEP + self._slots
         properties = {"INFERENCE_NUM_THREADS": self._threads} | (_EXACT if self._exact else {})
         path = find_gguf(self._model) or self._model
-        self._pipeline = genai.ContinuousBatchingPipeline(str(path), scheduler, "CPU", properties)
+        try:
+            self._pipeline = genai.ContinuousBatchingPipeline(str(path), scheduler, "CPU", properties)
+        except RuntimeError as error:
+            raise EngineUnavailableError(
+                f"OpenVINO cannot load {path}: choose the engine 'transformers', or export the model with optimum-cli"
+            ) from error
         self._tokenizer = self._pipeline.get_tokenizer()
 
-    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
         """Return the tokens of a conversation, with the chat template's prefix of the assistant's answer at the end."""
         tokenizer = self._loaded()
         if not tokenizer.chat_template:
             raise PromptRejectedError("the model has no chat template: use /v1/completions")
         history = [dict(message) for message in messages]
         try:
-            text = tokenizer.apply_chat_template(history, add_generation_prompt=True)
+            text = tokenizer.apply_chat_template(
+                history, add_generation_prompt=True, tools=[dict(tool) for tool in tools] or None
+            )
         except RuntimeError as error:
             raise PromptRejectedError(
                 "the model's chat template rejects these messages: check their roles and their order"
@@ -167,7 +202,9 @@ class OpenvinoEngine:
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
         """Generate an answer; see :meth:`serving.engine.protocol.Engine.generate`."""
         check_prompt(prompt, sampling, self.context_length)
-        request = _Request(prompt, sampling, TextStream(self._loaded().decode, sampling.stop))
+        if sampling.json_schema:
+            await asyncio.to_thread(check_schema, sampling.json_schema)
+        request = _Request(prompt, sampling, self._loaded().decode)
         self._arrivals.put(request)
         try:
             if self._closed:
@@ -261,8 +298,10 @@ class OpenvinoEngine:
         try:
             request.handle = self._pipeline.add_request(next(self._ids), tokens, self._config(request.sampling))
         except RuntimeError:
-            _LOG.exception("OpenVINO rejects a request's sampling")
-            request.fail(GenerationFailedError("the engine 'openvino' rejects the sampling parameters: use others"))
+            _LOG.exception("OpenVINO does not accept a request")
+            request.fail(
+                GenerationFailedError("the engine 'openvino' does not accept the request: change its parameters")
+            )
         else:
             self._prompt_total += len(request.prompt)
 
@@ -272,6 +311,9 @@ class OpenvinoEngine:
         ends = {token for token in model.stop_token_ids if token >= 0} or {_NO_TOKEN}
         config.eos_token_id, config.stop_token_ids = min(ends), ends
         config.max_new_tokens = sampling.max_tokens
+        config.logprobs = int(sampling.logprobs is not None)
+        if sampling.json_schema:
+            config.structured_output_config = genai.StructuredOutputConfig(json_schema=sampling.json_schema)
         config.frequency_penalty, config.presence_penalty = sampling.frequency_penalty, sampling.presence_penalty
         if sampling.temperature >= _GREEDY_BELOW:
             config.do_sample = True

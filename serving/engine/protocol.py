@@ -1,13 +1,15 @@
 """The protocol of engines, which generate chunks of text from prompt tokens, for many requests at once."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
-__all__ = ["Chunk", "Engine", "EngineStats", "FinishReason", "Sampling", "joined"]
+__all__ = ["Chunk", "Engine", "EngineFeature", "EngineStats", "FinishReason", "Sampling", "TokenLogprob", "joined"]
 
 FinishReason = Literal["stop", "length"]
+#: What an engine may support beyond the sampling parameters that every engine supports.
+EngineFeature = Literal["tools", "json_schema", "logprobs", "top_logprobs", "logit_bias"]
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +29,13 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
         Strings that end the answer; the answer never contains them.
     frequency_penalty, presence_penalty
         In [-2, 2]. They apply to the tokens that were generated before.
+    logit_bias
+        (token, bias) with the bias in [-100, 100], which is added to the token's logit. Feature `logit_bias`.
+    logprobs
+        None: chunks have no log-probabilities. Otherwise the number of most likely tokens to list for each token: 0 needs the feature
+        `logprobs`, more needs `top_logprobs`.
+    json_schema
+        A JSON Schema as text that the answer fits, or "". Feature `json_schema`.
     """
 
     max_tokens: int
@@ -36,6 +45,17 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     stop: tuple[str, ...] = ()
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    logprobs: int | None = None
+    json_schema: str = ""
+
+
+class TokenLogprob(msgspec.Struct, frozen=True):
+    """The text and the natural logarithm of the probability of a generated token; `top` are the most likely tokens at its position."""
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,11 +69,18 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: FinishReason | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 def joined(chunks: Sequence[Chunk]) -> Chunk:
     """Join consecutive chunks into one chunk."""
-    return msgspec.structs.replace(chunks[-1], text="".join(chunk.text for chunk in chunks))
+    if len(chunks) == 1:
+        return chunks[0]
+    return msgspec.structs.replace(
+        chunks[-1],
+        text="".join(chunk.text for chunk in chunks),
+        logprobs=tuple(token for chunk in chunks for token in chunk.logprobs),
+    )
 
 
 class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,11 +109,18 @@ class Engine(Protocol):
     def context_length(self) -> int:
         """Maximum number of tokens of prompt and answer together."""
 
+    @property
+    def features(self) -> frozenset[EngineFeature]:
+        """What the engine supports with this model; known after `load`."""
+
     def load(self) -> None:
         """Load weights and tokenizer, which takes seconds; further calls have no effect."""
 
-    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Return the tokens of messages (`role` and `content`), with the chat template's prefix of the answer at the end."""
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+        """Return the tokens of messages, with the chat template's prefix of the answer at the end.
+
+        Messages and tools have OpenAI's fields; `content` is a string. Raises PromptRejectedError.
+        """
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a plain prompt."""
@@ -98,6 +132,8 @@ class Engine(Protocol):
         ------
         PromptRejectedError
             At the first iteration: the prompt is empty, or exceeds `context_length` together with `max_tokens`.
+        SchemaRejectedError
+            At the first iteration: the engine cannot follow `json_schema`.
         GenerationFailedError, EngineClosedError
             At any iteration.
         """

@@ -1,17 +1,26 @@
 """Choose the next token of each request in a batch, with the request's own sampling parameters and random numbers."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
 from serving.engine.protocol import Sampling
 
-__all__ = ["Draw", "choose"]
+__all__ = ["Draw", "DrawnLogprob", "choose"]
 
 # Sorting a vocabulary takes milliseconds; its likeliest few hundred tokens nearly always hold `top_p` of the whole.
 _LIKELIEST = 256
 _GREEDY_BELOW = 1e-5
+
+
+class DrawnLogprob(NamedTuple):
+    """The natural logarithm of the probability of a chosen token; `top` are (token, logarithm) of the most likely tokens."""
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
 
 
 class Draw:
@@ -25,6 +34,7 @@ class Draw:
         self.greedy = sampling.temperature < _GREEDY_BELOW
         self._penalised = bool(sampling.frequency_penalty or sampling.presence_penalty)
         self._counts: Counter[int] = Counter()
+        self._logprobs: deque[DrawnLogprob] = deque()
         self._generator = torch.Generator()
         if sampling.seed is None:
             self._generator.seed()
@@ -32,13 +42,18 @@ class Draw:
             self._generator.manual_seed(sampling.seed % 2**63)
 
     @property
-    def penalises(self) -> bool:
-        """Whether penalties change the logits of the next token."""
-        return self._penalised and bool(self._counts)
+    def adjusts(self) -> bool:
+        """Whether a bias or penalties change the logits of the next token."""
+        return bool(self.sampling.logit_bias) or (self._penalised and bool(self._counts))
 
-    def penalise(self, logits: torch.Tensor) -> None:
-        """Apply OpenAI's frequency and presence penalties, in place, to the logits of the tokens generated before."""
-        tokens = torch.tensor(list(self._counts), device=logits.device)
+    def adjust(self, logits: torch.Tensor) -> None:
+        """Apply OpenAI's bias, and its frequency and presence penalties of the tokens generated before, to `logits` in place."""
+        for token, bias in self.sampling.logit_bias:
+            if token < len(logits):
+                logits[token] += bias
+        if not self._penalised:
+            return
+        tokens = torch.tensor(list(self._counts), dtype=torch.long, device=logits.device)
         counts = torch.tensor(list(self._counts.values()), dtype=logits.dtype, device=logits.device)
         logits[tokens] -= counts * self.sampling.frequency_penalty + self.sampling.presence_penalty
 
@@ -46,10 +61,19 @@ class Draw:
         """Return the request's next random number, in [0, 1)."""
         return float(torch.rand((), generator=self._generator, dtype=torch.float64))
 
-    def said(self, token: int) -> None:
-        """Count a chosen token, for the penalties."""
+    def said(self, token: int, logits: torch.Tensor) -> None:
+        """Count a chosen token for the penalties, and store its log-probability if the request wants it."""
         if self._penalised:
             self._counts[token] += 1
+        if self.sampling.logprobs is not None:
+            logprobs = torch.log_softmax(logits.float(), dim=-1)
+            values, tokens = logprobs.topk(self.sampling.logprobs)
+            top = tuple(zip(tokens.tolist(), values.tolist(), strict=True))
+            self._logprobs.append(DrawnLogprob(token, float(logprobs[token]), top))
+
+    def take_logprobs(self) -> list[DrawnLogprob]:
+        """Return the log-probabilities of the tokens since the last call; another thread may choose tokens at the same time."""
+        return [self._logprobs.popleft() for _ in range(len(self._logprobs))]
 
 
 @torch.inference_mode()
@@ -59,7 +83,7 @@ def choose(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:
     Parameters
     ----------
     logits
-        Shape `[rows, vocabulary size]`, one row per request; the penalties may change it in place.
+        Shape `[rows, vocabulary size]`, one row per request; bias and penalties may change it in place.
     draws
         The sampling state of each row's request.
 
@@ -68,19 +92,19 @@ def choose(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:
     list of int
         The token of each row; `draws` have counted it.
     """
-    if any(draw.penalises for draw in draws):
+    if any(draw.adjusts for draw in draws):
         logits = logits.float()
         for row, draw in zip(logits, draws, strict=True):
-            if draw.penalises:
-                draw.penalise(row)
+            if draw.adjusts:
+                draw.adjust(row)
     tokens: list[int] = logits.argmax(dim=-1).tolist()
     drawn = [index for index, draw in enumerate(draws) if not draw.greedy]
     if drawn:
         chosen = _sample(logits[drawn], [draws[index] for index in drawn])
         for index, token in zip(drawn, chosen, strict=True):
             tokens[index] = token
-    for draw, token in zip(draws, tokens, strict=True):
-        draw.said(token)
+    for draw, token, row in zip(draws, tokens, logits, strict=True):
+        draw.said(token, row)
     return tokens
 
 

@@ -45,6 +45,11 @@ class StopStrings:
         self._held = ""
         self.stopped = False
 
+    @property
+    def held(self) -> str:
+        """The kept text."""
+        return self._held
+
     def push(self, text: str) -> str:
         """Add `text`; return the text that cannot belong to a stop string. Sets `stopped` if a stop string is found."""
         if not self._stop:

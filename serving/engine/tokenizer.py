@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from serving.engine.errors import ModelInvalidError, PromptRejectedError
 
-__all__ = ["Codec", "DirectoryCodec"]
+__all__ = ["TOOL_CALL_TAG", "Codec", "DirectoryCodec", "template_has_tools"]
 
 # What a model without a template of its own gets: base models continue text, and this reads like a transcript.
 _PLAIN_TEMPLATE = (
@@ -25,14 +25,27 @@ _PLAIN_TEMPLATE = (
 )
 
 
+#: The tag before a tool call, in the format that :mod:`serving.replica.tool_calls` reads.
+TOOL_CALL_TAG = "<tool_call>"
+
+
+def template_has_tools(template: str) -> bool:
+    """Return whether a chat template shows tools to the model and asks for calls between tags."""
+    return "tools" in template and TOOL_CALL_TAG in template
+
+
 class Codec(Protocol):
     """Encodes prompts and decodes tokens."""
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a plain prompt, with the special tokens that the tokenizer adds."""
 
-    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
         """Return the tokens of a conversation, with the chat template's prefix of the assistant's answer at the end."""
+
+    @property
+    def template(self) -> str:
+        """The chat template, or "" if the model has none."""
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of `tokens` without special tokens; an incomplete character becomes U+FFFD."""
@@ -50,13 +63,14 @@ class DirectoryCodec:
         self._tokenizer.no_padding()
         config = _read_json(directory / "tokenizer_config.json")
         self._specials = {key: _content(value) for key, value in config.items() if key.endswith("_token") and value}
-        self._template = _environment().from_string(_template_text(directory, config))
+        self.template = _template_text(directory, config)
+        self._template = _environment().from_string(self.template)
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a plain prompt, with the special tokens that the tokenizer adds."""
         return list(self._tokenizer.encode(text).ids)
 
-    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
         """Return the tokens of a conversation, with the chat template's prefix of the assistant's answer at the end.
 
         Raises
@@ -65,7 +79,9 @@ class DirectoryCodec:
             The template rejects the conversation; for example, some templates require alternating roles.
         """
         try:
-            text = self._template.render(messages=list(messages), add_generation_prompt=True, **self._specials)
+            text = self._template.render(
+                messages=list(messages), tools=list(tools) or None, add_generation_prompt=True, **self._specials
+            )
         except TemplateError as error:
             raise PromptRejectedError(f"the model's chat template refuses these messages: {error}") from error
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)

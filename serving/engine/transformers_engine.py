@@ -22,10 +22,11 @@ from serving.engine.chunk_queue import Inbox, check_prompt
 from serving.engine.errors import EngineClosedError, GenerationFailedError, ModelInvalidError, PromptRejectedError
 from serving.engine.gguf_file import find_gguf
 from serving.engine.model_files import model_version
-from serving.engine.protocol import Chunk, EngineStats, FinishReason, Sampling
+from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishReason, Sampling, TokenLogprob
 from serving.engine.resources import Resources
+from serving.engine.sampler import Draw, DrawnLogprob
 from serving.engine.text_stream import TextStream
-from serving.engine.tokenizer import Codec, DirectoryCodec
+from serving.engine.tokenizer import Codec, DirectoryCodec, template_has_tools
 from serving.engine.transformers_sampler import RequestSampler
 
 __all__ = ["TransformersEngine"]
@@ -70,6 +71,13 @@ class TransformersEngine:
         self._version = self._version or model_version(self._dir)
         return self._version
 
+    @property
+    def features(self) -> frozenset[EngineFeature]:
+        """What the engine supports; `tools` if the chat template has tools."""
+        template = self._codec.template if self._codec is not None else ""
+        tools: frozenset[EngineFeature] = frozenset({"tools"} if template_has_tools(template) else ())
+        return tools | {"logit_bias", "logprobs", "top_logprobs"}
+
     def load(self) -> None:
         """Load weights and tokenizer, and start transformers' thread."""
         with self._loading:
@@ -93,9 +101,9 @@ class TransformersEngine:
         manager.start()
         return manager
 
-    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
         """Return the tokens of a conversation, with the chat template's prefix of the assistant's answer at the end."""
-        return self._loaded()[1].encode_chat(messages)
+        return self._loaded()[1].encode_chat(messages, tools)
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a plain prompt."""
@@ -106,8 +114,7 @@ class TransformersEngine:
         check_prompt(prompt, sampling, self.context_length)
         manager, codec = self._loaded()
         request_id = f"weir-{next(self._numbers)}"
-        answer = _Answer(len(prompt), sampling, codec, self._ends)
-        self._sampler.add(request_id, sampling)
+        answer = _Answer(len(prompt), sampling, codec, self._ends, self._sampler.add(request_id, sampling))
         self._inboxes.add(answer.inbox)
         manager.register_result_handler(request_id, answer.take)
         try:
@@ -179,11 +186,12 @@ class TransformersEngine:
 class _Answer:
     """Converts transformers' outputs for one request to chunks."""
 
-    def __init__(self, prompt_tokens: int, sampling: Sampling, codec: Codec, ends: frozenset[int]) -> None:
+    def __init__(self, prompt_tokens: int, sampling: Sampling, codec: Codec, ends: frozenset[int], draw: Draw) -> None:
         self.inbox = Inbox()
         self.seen = 0
         self._prompt_tokens, self._most, self._ends = prompt_tokens, sampling.max_tokens, ends
         self._text = TextStream(codec.decode, sampling.stop)
+        self._decode, self._draw = codec.decode, draw
         self._reason: FinishReason | None = None
 
     @property
@@ -205,8 +213,13 @@ class _Answer:
                 finish_reason=self._reason,
                 prompt_tokens=self._prompt_tokens,
                 completion_tokens=self.seen,
+                logprobs=tuple(self._logprob(one) for one in self._draw.take_logprobs()),
             )
         )
+
+    def _logprob(self, drawn: DrawnLogprob) -> TokenLogprob:
+        top = tuple((self._decode([token]), logprob) for token, logprob in drawn.top)
+        return TokenLogprob(self._decode([drawn.token]), drawn.logprob, top)
 
     def _say(self, token: int) -> str:
         if self.ended:
@@ -229,14 +242,17 @@ class _TokenizerCodec:
 
     def __init__(self, directory: Path) -> None:
         self._tokenizer: Any = AutoTokenizer.from_pretrained(**_source(directory))
+        self.template = self._tokenizer.chat_template or ""
 
     def encode(self, text: str) -> list[int]:
         return list(self._tokenizer(text)["input_ids"])
 
-    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        if not self._tokenizer.chat_template:
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+        if not self.template:
             raise PromptRejectedError("the model has no chat template: use /v1/completions")
-        tokens = self._tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, return_dict=True)
+        tokens = self._tokenizer.apply_chat_template(
+            list(messages), tools=list(tools) or None, add_generation_prompt=True, return_dict=True
+        )
         return list(tokens["input_ids"])
 
     def decode(self, tokens: Sequence[int]) -> str:

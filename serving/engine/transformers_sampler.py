@@ -35,10 +35,12 @@ class RequestSampler(ContinuousBatchingLogitsProcessor):
         processors.tensors_required = 1
         processors.do_processing = True
 
-    def add(self, request_id: str, sampling: Sampling) -> None:
-        """Set the sampling parameters of a new request."""
+    def add(self, request_id: str, sampling: Sampling) -> Draw:
+        """Set the sampling parameters of a new request; return its sampling state."""
+        draw = Draw(sampling)
         with self._lock:
-            self._draws[request_id] = Draw(sampling)
+            self._draws[request_id] = draw
+        return draw
 
     def remove(self, request_id: str) -> None:
         """Remove the sampling state of a request."""

@@ -2,49 +2,47 @@
 
 import asyncio
 import time
+from typing import Any
 
 import msgspec
 from opentelemetry import trace
 
 from serving.api_keys import Principal
+from serving.backend import BackendLost, ModelInfo, ModelRequest, Operation
 from serving.errors import CaptureError
 from serving.gateway.inference import Inference, Wiring
+from serving.gateway.models import ServedModel, ServedModels, check_features
 from serving.http import BODY_SECONDS, Headers, Receive, Reply, Slots, read_body
-from serving.inference_records import InferenceRequest
-from serving.openai_api.chat import ChatAnswer, ChatRequest
-from serving.openai_api.completions import CompletionAnswer, CompletionRequest
-from serving.openai_api.errors import ApiError, invalid, unavailable
+from serving.inference_records import InferenceRequest, recorded_messages
+from serving.openai_api.answer import Answer, ChatAnswer, CompletionAnswer
+from serving.openai_api.chat import ChatRequest
+from serving.openai_api.completions import CompletionRequest
+from serving.openai_api.errors import invalid, unavailable
 from serving.openai_api.feedback import FeedbackRequest
 from serving.openai_api.request_model import parse
-from serving.openai_api.responses import Answer
-from serving.replica.generation import Generation, ModelInfo, ReplicaLost
 from stream.telemetry import traceparent_of
 from stream.wire import Feedback
 
 __all__ = ["Call", "Endpoints", "GatewaySettings"]
 
 _CONVERSATION_CHARACTERS = 256
-_DESCRIBE_SECONDS = 2.0
 #: A small limit, because feedback consists of ids and single words.
 _FEEDBACK_BYTES = 16 * 1024
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The one model that a gateway serves, and its limits.
+    """The limits of a gateway.
 
-    `edge_token` is a secret that HAProxy sends, so that the gateway accepts HAProxy's request ids; "" if there is no HAProxy. If
-    `max_in_flight` requests are in progress, further requests get 503. A body that needs longer than `body_seconds` gets 408.
+    `edge_token` is a secret that HAProxy sends, so that the gateway accepts HAProxy's request ids; "" if there is no HAProxy. A body that needs longer than `body_seconds` gets 408.
     """
 
-    model: str
     max_body_bytes: int
     edge_token: str = ""
-    max_in_flight: int
     body_seconds: float = BODY_SECONDS
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One HTTP request to an endpoint; `principal` is None if the endpoint needs no key."""
+    """One HTTP request to an endpoint; `principal` is None if the endpoint needs no key; `model` is the name in the path."""
 
     request_id: str
     route: str
@@ -52,26 +50,18 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     receive: Receive
     reply: Reply
     principal: Principal | None = None
+    model: str = ""
 
 
 class Endpoints:
     """The handlers of a gateway."""
 
-    def __init__(self, settings: GatewaySettings, wiring: Wiring) -> None:
+    def __init__(self, settings: GatewaySettings, wiring: Wiring, models: ServedModels) -> None:
         self._settings = settings
         self._wiring = wiring
-        self._slots = Slots(settings.max_in_flight)
-        self._info: ModelInfo | None = None
+        self._models = models
+        self._slots = Slots(models.capacity())
         self._created = int(time.time())
-
-    async def refresh(self) -> ModelInfo:
-        """Get the model description from a replica; raises ReplicaLost if no replica answers within two seconds."""
-        try:
-            async with asyncio.timeout(_DESCRIBE_SECONDS):
-                self._info = await self._wiring.backend.describe()
-        except TimeoutError:
-            raise ReplicaLost("Timeout") from None
-        return self._info
 
     async def chat(self, call: Call) -> None:
         """Answer ``POST /v1/chat/completions``."""
@@ -89,50 +79,28 @@ class Endpoints:
         return await read_body(call.receive, call.headers, max_bytes, self._settings.body_seconds)
 
     async def _infer(
-        self, call: Call, operation: str, request: ChatRequest | CompletionRequest, answer_type: type[Answer]
+        self, call: Call, operation: Operation, request: ChatRequest | CompletionRequest, answer_type: type[Answer]
     ) -> None:
-        if request.model != self._settings.model:
-            raise self._no_such_model()
-        info = self._info or await self._first_info()
-        generation = request.generation()
-        _check_length(generation, info)
+        model = self._models.find(request.model)
+        info = await model.ready_info()
+        check_features(request.features(), info)
+        body = request.body()
+        _check_length(body, info)
         assert call.principal is not None
         answer = answer_type(
-            call.request_id,
-            self._settings.model,
-            info.version,
-            int(time.time()),
-            include_usage=request.include_usage,
+            call.request_id, model.name, info.version, int(time.time()), include_usage=request.include_usage
         )
+        model_request = ModelRequest(request_id=call.request_id, operation=operation, body=body)
         inference = InferenceRequest(
-            request_id=call.request_id,
             tenant=call.principal.tenant,
             principal=call.principal.id,
             conversation=request.conversation or _conversation(call.headers),
-            model=self._settings.model,
+            model=model.name,
             info=info,
-            operation=operation,
-            generation=generation,
+            request=model_request,
+            messages=recorded_messages(model_request),
         )
-        await Inference(self._wiring, inference, answer).run(call.reply)
-
-    async def _first_info(self) -> ModelInfo:
-        try:
-            return await self.refresh()
-        except ReplicaLost:
-            raise unavailable(
-                "The model is not loaded yet; GET /readyz returns 200 when it is.",
-                code="model_not_ready",
-                retry_after_seconds=2,
-            ) from None
-
-    def _no_such_model(self) -> ApiError:
-        return ApiError(
-            404,
-            f"This model is not served here; use {self._settings.model!r}, which GET /v1/models lists.",
-            code="model_not_found",
-            param="model",
-        )
+        await Inference(self._wiring, model.backend, inference, answer).run(call.reply)
 
     async def feedback(self, call: Call) -> None:
         """Answer ``POST /v1/feedback``."""
@@ -164,43 +132,22 @@ class Endpoints:
 
     async def models(self, call: Call) -> None:
         """Answer ``GET /v1/models``."""
-        await call.reply.json({"object": "list", "data": [self._model_card()]})
+        cards = [model.card(self._created) for model in self._models]
+        await call.reply.json({"object": "list", "data": cards})
 
     async def model(self, call: Call) -> None:
-        """Answer ``GET /v1/models/{id}`` for the served model."""
-        await call.reply.json(self._model_card())
-
-    async def unknown_model(self, call: Call) -> None:
-        """Answer ``GET /v1/models/{id}`` for any other model."""
-        del call
-        raise self._no_such_model()
-
-    def _model_card(self) -> dict[str, object]:
-        card: dict[str, object] = {
-            "id": self._settings.model,
-            "object": "model",
-            "created": self._created,
-            "owned_by": "weir",
-        }
-        if self._info is not None:
-            card |= {
-                "version": self._info.version,
-                "context_length": self._info.context_length,
-                "engine": self._info.engine,
-            }
-        return card
+        """Answer ``GET /v1/models/{id}``; the id may contain slashes."""
+        await call.reply.json(self._models.find(call.model).card(self._created))
 
     async def healthz(self, call: Call) -> None:
         """Answer ``GET /healthz``: this process is alive."""
         await call.reply.json({"status": "ok"})
 
     async def readyz(self, call: Call) -> None:
-        """Answer ``GET /readyz``: the model is loaded and the next request can be recorded, with or without Kafka."""
+        """Answer ``GET /readyz``: all models are loaded and the next request can be recorded, with or without Kafka."""
         reasons = {}
-        try:
-            await self.refresh()
-        except ReplicaLost as lost:
-            reasons["model"] = f"no replica answers ({lost.kind})"
+        if lost := await self._lost_models():
+            reasons["model"] = "; ".join(lost)
         if self._wiring.recorder is not None and not self._wiring.recorder.writable():
             reasons["spool"] = "full or not writable"
         if reasons:
@@ -208,15 +155,32 @@ class Endpoints:
             return
         await call.reply.json({"status": "ready"})
 
+    async def refresh(self) -> None:
+        """Get the description of each model that has none yet; raises BackendLost."""
+        for model in self._models:
+            if model.info is None:
+                await model.refresh()
 
-def _check_length(generation: Generation, info: ModelInfo) -> None:
+    async def _lost_models(self) -> list[str]:
+        async def problem(model: ServedModel) -> str:
+            try:
+                await model.refresh()
+            except BackendLost as lost:
+                return f"{model.name}: no replica answers ({lost.kind})"
+            return ""
+
+        return [text for text in await asyncio.gather(*map(problem, self._models)) if text]
+
+
+def _check_length(body: dict[str, Any], info: ModelInfo) -> None:
     """Reject a `max_tokens` that is too large for any prompt; the replica checks the sum of prompt tokens and `max_tokens`."""
-    if generation.max_tokens is not None and generation.max_tokens >= info.context_length:
+    param = "max_completion_tokens" if body.get("max_completion_tokens") else "max_tokens"
+    limit = body.get(param)
+    if info.context_length and limit is not None and limit >= info.context_length:
         raise invalid(
-            f"max_tokens is {generation.max_tokens}; with the prompt the limit is {info.context_length} tokens."
-            " Reduce max_tokens.",
+            f"{param} is {limit}; with the prompt the limit is {info.context_length} tokens. Reduce {param}.",
             code="context_length_exceeded",
-            param="max_tokens",
+            param=param,
         )
 
 

@@ -1,6 +1,6 @@
 """The gateway: OpenAI's HTTP API as an ASGI application, in front of the model replicas.
 
-The gateway does not import Ray: it uses a :class:`~serving.replica.generation.Backend`, so tests run it with a real engine in one process.
+The gateway does not import Ray: it uses a :class:`~serving.backend.Backend`, so tests run it with a real engine in one process.
 """
 
 import logging
@@ -13,9 +13,9 @@ from serving.api_keys import KeyRing
 from serving.authentication import authenticate
 from serving.gateway.endpoints import Call, Endpoints, GatewaySettings
 from serving.gateway.inference import Wiring
+from serving.gateway.models import ServedModels
 from serving.http import Receive, Reply, Scope, Send, headers_of, request_id_of
 from serving.openai_api.errors import ApiError
-from serving.replica.generation import ModelInfo
 from stream.telemetry import incoming_context
 from stream.wire import semconv
 
@@ -23,6 +23,7 @@ __all__ = ["Gateway", "lifespan"]
 
 _LOG = logging.getLogger(__name__)
 _Handler = Callable[[Call], Awaitable[None]]
+_MODEL_PATH = "/v1/models/"
 #: The status in the metrics for a request whose client disconnected before a response began.
 _NO_RESPONSE = 499
 
@@ -30,18 +31,17 @@ _NO_RESPONSE = 499
 class Gateway:
     """The gateway as an ASGI application."""
 
-    def __init__(self, settings: GatewaySettings, wiring: Wiring, keys: KeyRing) -> None:
+    def __init__(self, settings: GatewaySettings, wiring: Wiring, models: ServedModels, keys: KeyRing) -> None:
         self._settings = settings
         self._wiring = wiring
         self._keys = keys
-        self._endpoints = endpoints = Endpoints(settings, wiring)
+        self._endpoints = endpoints = Endpoints(settings, wiring, models)
         # Path to method, handler, whether a key is needed.
         self._routes: dict[str, tuple[str, _Handler, bool]] = {
             "/v1/chat/completions": ("POST", endpoints.chat, True),
             "/v1/completions": ("POST", endpoints.completion, True),
             "/v1/feedback": ("POST", endpoints.feedback, True),
             "/v1/models": ("GET", endpoints.models, True),
-            f"/v1/models/{settings.model}": ("GET", endpoints.model, True),
             "/healthz": ("GET", endpoints.healthz, False),
             "/readyz": ("GET", endpoints.readyz, False),
         }
@@ -69,6 +69,7 @@ class Gateway:
                     receive=receive,
                     reply=reply,
                     principal=authenticate(self._keys, headers) if needs_key else None,
+                    model=scope["path"].removeprefix(_MODEL_PATH).rstrip("/"),
                 )
                 await self._traced(call, method, handler)
             except ApiError as error:
@@ -81,19 +82,18 @@ class Gateway:
             finally:
                 metrics.requests.labels(route, str(reply.status or _NO_RESPONSE)).inc()
 
-    async def refresh(self) -> ModelInfo:
+    async def refresh(self) -> None:
         """See :meth:`serving.gateway.endpoints.Endpoints.refresh`."""
-        return await self._endpoints.refresh()
+        await self._endpoints.refresh()
 
     def _find(self, path: str) -> tuple[str, _Handler, str, bool]:
         found = self._routes.get(path) or self._routes.get(path.rstrip("/"))
         if found is not None:
             method, handler, needs_key = found
-            route = "/v1/models/{model}" if path.startswith("/v1/models/") else path.rstrip("/")
-            return route, handler, method, needs_key
-        if path.startswith("/v1/models/"):
-            return "/v1/models/{model}", self._endpoints.unknown_model, "GET", True
-        known = ", ".join(path for path in self._routes if "/models/" not in path)
+            return path.rstrip("/"), handler, method, needs_key
+        if path.startswith(_MODEL_PATH):
+            return f"{_MODEL_PATH}{{model}}", self._endpoints.model, "GET", True
+        known = ", ".join(self._routes)
         raise ApiError(404, f"This path does not exist; Weir serves {known}.", code="unknown_url")
 
     @staticmethod

@@ -14,8 +14,8 @@ import msgspec
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 
+from serving.backend import Backend, BackendLost, OpenAIChunk, RejectedRequest
 from serving.capture.recorder import Recorder
-from serving.engine.protocol import Chunk
 from serving.errors import CaptureError, SpoolFull
 from serving.gateway.metrics import GatewayMetrics, Outcome
 from serving.http import Reply
@@ -27,9 +27,9 @@ from serving.inference_records import (
     request_record,
     response_record,
 )
+from serving.openai_api.accumulator import Accumulator
+from serving.openai_api.answer import Answer
 from serving.openai_api.errors import ApiError, unavailable
-from serving.openai_api.responses import Answer
-from serving.replica.generation import Backend, RejectedRequest, ReplicaLost, with_valid_counts
 from stream.telemetry import traceparent_of, tracestate_of
 from stream.wire import MAX_COUNT, OWN_TENANT, ErrorInfo, ResponseRecord, semconv
 
@@ -39,12 +39,12 @@ _LOG = logging.getLogger(__name__)
 #: The usual statuses for a request whose client disconnected, and for an internal error.
 _CLIENT_CLOSED_REQUEST = 499
 _INTERNAL_ERROR = 500
+_UNAVAILABLE = 503
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     """Objects that all inferences of a gateway share; `recorder` is None if capture is off; `topic` is written into spans."""
 
-    backend: Backend
     recorder: Recorder | None
     metrics: GatewayMetrics
     tracer: Tracer
@@ -53,16 +53,16 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inference:
-    """One inference; `answer` formats the response to the client."""
+    """One inference on `backend`; `answer` formats the response to the client."""
 
-    def __init__(self, wiring: Wiring, request: InferenceRequest, answer: Answer) -> None:
+    def __init__(self, wiring: Wiring, backend: Backend, request: InferenceRequest, answer: Answer) -> None:
         self._wiring = wiring
+        self._backend = backend
         self._request = request
         self._answer = answer
         self._started = time.perf_counter()
         self._first_token: float | None = None
-        self._texts: list[str] = []
-        self._last = Chunk(text="")
+        self._so_far = Accumulator()
         self._ended = False
         self._span: trace.Span = trace.INVALID_SPAN
 
@@ -108,66 +108,52 @@ class Inference:
             ) from None
 
     async def _generate(self, reply: Reply) -> None:
-        streaming = self._request.generation.stream
+        streaming = self._request.request.stream
         try:
-            async with aclosing(self._wiring.backend.generate(self._request.generation)) as items:
+            async with aclosing(self._backend.generate(self._request.request)) as items:
                 async for item in items:
                     if isinstance(item, RejectedRequest):
                         self._reject(item)
-                    chunk = self._take(item)
+                    self._take(item)
                     if streaming:
-                        await self._send_chunk(reply, chunk)
-        except ReplicaLost as lost:
+                        await self._send(reply, self._answer.chunk(item))
+        except BackendLost as lost:
             self._abort(lost.kind)
-        if self._last.finish_reason is None:
+        if not self._so_far.finished:
             self._abort("StreamEnded")
+        self._check_counts()
         self._end("complete")
         if streaming:
+            await self._send(reply, self._answer.usage_chunk(self._so_far.usage))
             await reply.done()
         else:
-            await reply.json(self._whole())
+            await reply.json(self._answer.whole(self._so_far))
 
-    def _take(self, item: Chunk) -> Chunk:
-        chunk = with_valid_counts(item)
-        if chunk is not item and chunk.finish_reason is not None:
+    def _take(self, chunk: OpenAIChunk) -> None:
+        if self._first_token is None:
+            self._first_token = time.perf_counter() - self._started
+        self._so_far.add(chunk)
+
+    def _check_counts(self) -> None:
+        if self._so_far.invalid_counts:
             _LOG.warning(
                 "request %s: the engine's token counts are not all from 0 to %d; the others are recorded as 0",
                 self._request.request_id,
                 MAX_COUNT,
             )
-        if self._first_token is None:
-            self._first_token = time.perf_counter() - self._started
-        if chunk.text:
-            self._texts.append(chunk.text)
-        self._last = chunk
-        return chunk
 
-    async def _send_chunk(self, reply: Reply, chunk: Chunk) -> None:
-        answer = self._answer
-        events = []
+    async def _send(self, reply: Reply, event: dict[str, object] | None) -> None:
+        if event is None:
+            return
         if not reply.started:
             await reply.start_events()
-            events.append(answer.first_chunk())
-        if chunk.text:
-            events.append(answer.text_chunk(chunk.text))
-        if chunk.finish_reason is not None:
-            events.append(answer.finish_chunk(chunk.finish_reason))
-            events.append(answer.usage_chunk(chunk.prompt_tokens, chunk.completion_tokens))
-        if present := [event for event in events if event is not None]:
-            await reply.event(*present)
-
-    def _whole(self) -> dict[str, object]:
-        last = self._last
-        return self._answer.whole(
-            "".join(self._texts), str(last.finish_reason), last.prompt_tokens, last.completion_tokens
-        )
+        await reply.event(event)
 
     def _reject(self, rejected: RejectedRequest) -> NoReturn:
         self._end("error", ErrorInfo(kind=rejected.code, status=rejected.status))
-        if rejected.status >= _INTERNAL_ERROR:
+        if rejected.status == _UNAVAILABLE and rejected.body is None:
             raise unavailable(rejected.message, code=rejected.code)
-        param = "messages" if self._request.generation.messages else "prompt"
-        raise ApiError(rejected.status, rejected.message, code=rejected.code, param=param)
+        raise ApiError(rejected.status, rejected.message, code=rejected.code, param=rejected.param, body=rejected.body)
 
     def _abort(self, kind: str) -> NoReturn:
         _LOG.warning("request %s was aborted: its model replica was lost (%s)", self._request.request_id, kind)
@@ -198,8 +184,8 @@ class Inference:
             error_type=error.kind if error else "",
             seconds=seconds,
             first_token_seconds=self._first_token,
-            prompt_tokens=self._last.prompt_tokens,
-            completion_tokens=self._last.completion_tokens,
+            prompt_tokens=self._so_far.usage.prompt_tokens,
+            completion_tokens=self._so_far.usage.completion_tokens,
         )
         if self._request.tenant != OWN_TENANT:  # sentinels are no user's traffic
             self._wiring.metrics.ended(outcome)
@@ -209,8 +195,8 @@ class Inference:
             self._wiring.expected,
             status=status,
             error=error,
-            text="".join(self._texts),
-            last=self._last,
+            choices=self._so_far.recorded(),
+            usage=self._so_far.usage,
             latency_seconds=seconds,
             first_token_seconds=self._first_token,
         )
@@ -221,8 +207,8 @@ class Inference:
         span.set_attribute(semconv.GEN_AI_RESPONSE_MODEL, f"{self._request.model}@{self._request.info.version}")
         span.set_attribute(semconv.GEN_AI_USAGE_INPUT_TOKENS, outcome.prompt_tokens)
         span.set_attribute(semconv.GEN_AI_USAGE_OUTPUT_TOKENS, outcome.completion_tokens)
-        if self._last.finish_reason is not None:
-            span.set_attribute(semconv.GEN_AI_RESPONSE_FINISH_REASONS, [self._last.finish_reason])
+        if reasons := self._so_far.finish_reasons:
+            span.set_attribute(semconv.GEN_AI_RESPONSE_FINISH_REASONS, reasons)
         if outcome.first_token_seconds is not None:
             span.set_attribute(semconv.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, outcome.first_token_seconds)
         if outcome.error_type:

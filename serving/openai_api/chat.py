@@ -1,96 +1,218 @@
-"""``POST /v1/chat/completions``: request model and response formats."""
+"""``POST /v1/chat/completions``: the request body.
 
+Reference: https://platform.openai.com/docs/api-reference/chat/create
+"""
+
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from serving.backend import Feature
 from serving.openai_api.errors import invalid
-from serving.openai_api.request_model import MAX_TOKENS, RequestModel, SamplingRequest
-from serving.openai_api.responses import Answer
-from serving.replica.generation import Generation
+from serving.openai_api.request_model import MAX_TOKENS, Name, RequestModel, SamplingRequest
 
-__all__ = ["ChatAnswer", "ChatRequest"]
+__all__ = ["ChatRequest"]
 
-_DEFAULT_MAX_TOKENS = 1024
+_MAX_MESSAGES = 4096
+_MAX_PARTS = 1024
+_MAX_TOOLS = 128
+_MAX_TOP_LOGPROBS = 20
+FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
 class TextPart(RequestModel):
-    """A part of a message's content; only text is supported."""
+    """A part of a message's content that is text."""
 
     type: Literal["text"]
     text: str
 
 
+class ImageUrl(RequestModel):
+    """The address of an image; a data URL contains the image."""
+
+    url: Annotated[str, Field(pattern=r"^(https?://|data:image/)")]
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class ImagePart(RequestModel):
+    """A part of a message's content that is an image."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+class CalledFunction(RequestModel):
+    """The function of a tool call; `arguments` is the JSON text that the model wrote."""
+
+    name: FunctionName
+    arguments: str
+
+
+class ToolCall(RequestModel):
+    """A tool call that the model made in an earlier turn."""
+
+    id: Name
+    type: Literal["function"]
+    function: CalledFunction
+
+
 class ChatMessage(RequestModel):
     """One message of a conversation."""
 
-    ignored = frozenset({"name", "refusal", "annotations"})
-    harmless: ClassVar[dict[str, tuple[Any, ...]]] = {
-        "tool_calls": (None, []),
-        "function_call": (None,),
-        "audio": (None,),
-    }
+    ignored = frozenset({"refusal", "annotations"})
+    harmless: ClassVar[dict[str, tuple[Any, ...]]] = {"audio": (None,)}
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[list[TextPart], Field(min_length=1)]
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | Annotated[list[TextPart | ImagePart], Field(min_length=1, max_length=_MAX_PARTS)] | None = None
+    name: Name | None = None
+    tool_calls: Annotated[list[ToolCall], Field(max_length=_MAX_TOOLS)] | None = None
+    function_call: CalledFunction | None = None
+    tool_call_id: Name | None = None
+
+    @model_validator(mode="after")
+    def _has_content(self) -> Self:
+        calls = self.role == "assistant" and (self.tool_calls or self.function_call)
+        if self.content is None and not calls:
+            raise invalid(
+                "content of a message is missing; send a string or a list of parts.", param="messages.content"
+            )
+        if self.role == "tool" and self.tool_call_id is None:
+            raise invalid(
+                "tool_call_id of a tool message is missing; send the id of the call.", param="messages.tool_call_id"
+            )
+        return self
 
     @property
-    def text(self) -> str:
-        """The content as one string; parts are joined by line breaks."""
-        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+    def has_image(self) -> bool:
+        """Whether a part of the content is an image."""
+        return isinstance(self.content, list) and any(isinstance(part, ImagePart) for part in self.content)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the message has neither text nor an image nor a tool call."""
+        if isinstance(self.content, list):
+            return not any(isinstance(part, ImagePart) or part.text for part in self.content)
+        return not (self.content or self.tool_calls or self.function_call)
+
+
+class FunctionDefinition(RequestModel):
+    """A function that the model may call; `parameters` is the JSON Schema of its arguments."""
+
+    name: FunctionName
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Tool(RequestModel):
+    """A tool that the model may call."""
+
+    type: Literal["function"]
+    function: FunctionDefinition
+
+
+class NamedFunction(RequestModel):
+    """The name of a function."""
+
+    name: FunctionName
+
+
+class NamedTool(RequestModel):
+    """The tool that the model must call."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class JsonSchema(RequestModel):
+    """The JSON Schema of the answer."""
+
+    name: Name
+    description: str | None = None
+    schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    strict: bool | None = None
+
+
+class TextFormat(RequestModel):
+    """Plain text, the default."""
+
+    type: Literal["text"]
+
+
+class JsonObjectFormat(RequestModel):
+    """Any JSON object."""
+
+    type: Literal["json_object"]
+
+
+class JsonSchemaFormat(RequestModel):
+    """JSON that fits a schema."""
+
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
 
 
 class ChatRequest(SamplingRequest):
     """The body of a chat completion."""
 
-    ignored = SamplingRequest.ignored | {"parallel_tool_calls", "verbosity", "reasoning_effort", "top_logprobs"}
+    ignored = SamplingRequest.ignored | {"verbosity", "reasoning_effort"}
     harmless: ClassVar[dict[str, tuple[Any, ...]]] = {
-        "n": (None, 1),
-        "tools": (None, []),
-        "tool_choice": (None, "none", "auto"),
         "functions": (None, []),
         "function_call": (None, "none", "auto"),
-        "logprobs": (None, False),
-        "logit_bias": (None, {}),
-        "response_format": (None, {"type": "text"}),
         "modalities": (None, ["text"]),
         "audio": (None,),
         "prediction": (None,),
         "web_search_options": (None,),
     }
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=4096)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=_MAX_MESSAGES)]
     max_completion_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
+    tools: Annotated[list[Tool], Field(max_length=_MAX_TOOLS)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")] | None = (
+        None
+    )
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=_MAX_TOP_LOGPROBS)] | None = None
 
     @model_validator(mode="after")
-    def _not_empty(self) -> Self:
-        if not any(message.text for message in self.messages):
+    def _consistent_chat(self) -> Self:
+        if all(message.is_empty for message in self.messages):
             raise invalid("messages have no text; send at least one character.", param="messages")
+        if self.top_logprobs and not self.logprobs:
+            raise invalid(
+                "top_logprobs requires logprobs: true; set it, or leave top_logprobs out.", param="top_logprobs"
+            )
+        self._check_tools()
         return self
 
-    def generation(self) -> Generation:
-        """Return the model's input; the role `developer` becomes `system`, its older name."""
-        roles = {"developer": "system"}
-        return Generation(
-            messages=tuple((roles.get(message.role, message.role), message.text) for message in self.messages),
-            max_tokens=self.max_completion_tokens or self.max_tokens,
-            default_max_tokens=_DEFAULT_MAX_TOKENS,
-            **self.sampling(),
-        )
+    def _check_tools(self) -> None:
+        names = [tool.function.name for tool in self.tools or ()]
+        if len(set(names)) < len(names):
+            raise invalid("tools has two functions with the same name; give each its own.", param="tools")
+        if isinstance(self.tool_choice, NamedTool) and self.tool_choice.function.name not in names:
+            raise invalid("tool_choice names a function that is not in tools; add it there.", param="tool_choice")
+        if self.tool_choice == "required" and not names:
+            raise invalid("tool_choice is required, but tools is empty; send at least one tool.", param="tool_choice")
 
+    def features(self) -> Iterator[tuple[str, Feature]]:
+        """Yield the fields that not every engine supports, each with the feature that the engine needs."""
+        yield from super().features()
+        if self.tools and self.tool_choice in {None, "auto"}:
+            yield "tools", "tools"
+        if self.tool_choice == "required" or isinstance(self.tool_choice, NamedTool):
+            yield "tool_choice", "json_schema"
+        if self.response_format is not None and self.response_format.type != "text":
+            yield "response_format", "json_schema"
+        if self.logprobs:
+            yield "logprobs", "logprobs"
+        if self.top_logprobs:
+            yield "top_logprobs", "top_logprobs"
+        if any(message.has_image for message in self.messages):
+            yield "messages", "images"
 
-class ChatAnswer(Answer):
-    """Formats the response to a chat completion."""
-
-    prefix = "chatcmpl"
-    whole_object = "chat.completion"
-    chunk_object = "chat.completion.chunk"
-
-    def _content(self, text: str) -> dict[str, Any]:
-        return {"message": {"role": "assistant", "content": text, "refusal": None}}
-
-    def _first(self) -> dict[str, Any]:
-        return {"delta": {"role": "assistant", "content": ""}}
-
-    def _delta(self, text: str) -> dict[str, Any]:
-        return {"delta": {"content": text} if text else {}}
+    def body(self) -> dict[str, Any]:
+        """Return the request as JSON, without fields that the client did not send or that have no effect."""
+        return self.model_dump(exclude_none=True, by_alias=True)

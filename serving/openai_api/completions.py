@@ -1,51 +1,35 @@
-"""``POST /v1/completions``: request model and response formats."""
+"""``POST /v1/completions``: the request body.
 
+Reference: https://platform.openai.com/docs/api-reference/completions/create
+"""
+
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from serving.backend import Feature
 from serving.openai_api.request_model import SamplingRequest
-from serving.openai_api.responses import Answer
-from serving.replica.generation import Generation
 
-__all__ = ["CompletionAnswer", "CompletionRequest"]
+__all__ = ["CompletionRequest"]
 
-_DEFAULT_MAX_TOKENS = 16
+_MAX_LOGPROBS = 5
 _Prompt = Annotated[str, Field(min_length=1)]
 
 
 class CompletionRequest(SamplingRequest):
     """The body of a plain completion."""
 
-    harmless: ClassVar[dict[str, tuple[Any, ...]]] = {
-        "n": (None, 1),
-        "best_of": (None, 1),
-        "echo": (None, False),
-        "logprobs": (None,),
-        "logit_bias": (None, {}),
-        "suffix": (None,),
-    }
+    harmless: ClassVar[dict[str, tuple[Any, ...]]] = {"best_of": (None, 1), "suffix": (None,)}
 
     prompt: _Prompt | Annotated[list[_Prompt], Field(min_length=1, max_length=1)]
+    echo: bool | None = None
+    logprobs: Annotated[int, Field(ge=0, le=_MAX_LOGPROBS)] | None = None
 
-    def generation(self) -> Generation:
-        """Return the model's input."""
-        prompt = self.prompt if isinstance(self.prompt, str) else self.prompt[0]
-        return Generation(
-            prompt=prompt, max_tokens=self.max_tokens, default_max_tokens=_DEFAULT_MAX_TOKENS, **self.sampling()
-        )
-
-
-class CompletionAnswer(Answer):
-    """Formats the response to a plain completion."""
-
-    prefix = "cmpl"
-    whole_object = chunk_object = "text_completion"
-
-    def _content(self, text: str) -> dict[str, Any]:
-        return {"text": text}
-
-    def _first(self) -> None:
-        return None
-
-    _delta = _content
+    def features(self) -> Iterator[tuple[str, Feature]]:
+        """Yield the fields that not every engine supports, each with the feature that the engine needs."""
+        yield from super().features()
+        if self.echo:
+            yield "echo", "echo"
+        if self.logprobs is not None:
+            yield "logprobs", "top_logprobs" if self.logprobs > 1 else "logprobs"

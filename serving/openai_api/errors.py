@@ -11,10 +11,10 @@ class ApiError(Exception):
     """An error response.
 
     `message` states what is wrong, the value (never text of the request), the bound and the fix. `code` is a stable identifier for
-    programs, `param` is the name of the wrong field.
+    programs, `param` is the name of the wrong field. `body` is another server's error response, which is sent as it is.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a response
         self,
         status: int,
         message: str,
@@ -22,6 +22,7 @@ class ApiError(Exception):
         code: str,
         param: str | None = None,
         headers: dict[str, str] | None = None,
+        body: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -29,6 +30,7 @@ class ApiError(Exception):
         self.code = code
         self.param = param
         self.headers = headers or {}
+        self._body = body
 
     @property
     def type(self) -> str:
@@ -38,7 +40,9 @@ class ApiError(Exception):
 
     def body(self) -> dict[str, Any]:
         """Return the response's body."""
-        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+        return self._body or {
+            "error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        }
 
 
 def invalid(message: str, *, code: str = "invalid_value", param: str | None = None) -> ApiError:

@@ -1,10 +1,11 @@
 """Base of the request models: strict types, and errors with field, bound and fix, but without text of the request."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from serving.backend import Feature
 from serving.openai_api.errors import ApiError, invalid
 
 __all__ = ["Name", "RequestModel", "SamplingRequest", "parse"]
@@ -13,14 +14,18 @@ __all__ = ["Name", "RequestModel", "SamplingRequest", "parse"]
 Name = Annotated[str, Field(max_length=256)]
 ModelT = TypeVar("ModelT", bound="RequestModel")
 Penalty = Annotated[float, Field(ge=-2, le=2)]
+Stop = Annotated[str, Field(min_length=1, max_length=4096)]
+#: The number of a token as a string, because it is a key of a JSON object.
+TokenId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,7}$")]
 MAX_TOKENS = 1_048_576
 _MAX_STOPS = 4
+_MAX_CHOICES = 16
 _SHOWN_CHARACTERS = 60
 _PARAM_CHARACTERS = 200
 
 
 class RequestModel(BaseModel):
-    """A request body.
+    """A part of a request body, or the whole body.
 
     An unknown field is an error, so that no client relies on an option that has no effect. The fields in `ignored` are accepted and have no
     effect. The fields in `harmless` are accepted only with the listed values, which have no effect.
@@ -50,7 +55,7 @@ class RequestModel(BaseModel):
 
 def _unsupported(name: str, allowed: tuple[Any, ...]) -> str:
     shown = ", ".join("null" if value is None else str(value) for value in allowed)
-    return f"{name} is only supported as {shown}: a request generates one plain text. Leave it out."
+    return f"{name} is only supported as {shown}. Leave it out."
 
 
 class StreamOptions(RequestModel):
@@ -73,7 +78,9 @@ class SamplingRequest(RequestModel):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
-    stop: Annotated[str, Field(min_length=1)] | list[Annotated[str, Field(min_length=1)]] | None = None
+    n: Annotated[int, Field(ge=1, le=_MAX_CHOICES)] | None = None
+    stop: Stop | list[Stop] | None = None
+    logit_bias: Annotated[dict[TokenId, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=1024)] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     metadata: Annotated[dict[Name, Annotated[str, Field(max_length=512)]], Field(max_length=16)] | None = None
@@ -89,13 +96,6 @@ class SamplingRequest(RequestModel):
         return self
 
     @property
-    def stops(self) -> tuple[str, ...]:
-        """The stop strings."""
-        if self.stop is None:
-            return ()
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
-
-    @property
     def conversation(self) -> Name:
         """The conversation id in the metadata, or ""."""
         return (self.metadata or {}).get("conversation_id", "")
@@ -105,17 +105,14 @@ class SamplingRequest(RequestModel):
         """Whether the stream ends with a chunk that contains the token usage."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
-    def sampling(self) -> dict[str, Any]:
-        """Return the sampling parameters as fields of a Generation."""
-        return {
-            "temperature": 1.0 if self.temperature is None else self.temperature,
-            "top_p": 1.0 if self.top_p is None else self.top_p,
-            "seed": self.seed,
-            "stop": self.stops,
-            "frequency_penalty": self.frequency_penalty or 0.0,
-            "presence_penalty": self.presence_penalty or 0.0,
-            "stream": bool(self.stream),
-        }
+    def features(self) -> Iterator[tuple[str, Feature]]:
+        """Yield the fields that not every engine supports, each with the feature that the engine needs."""
+        if self.logit_bias:
+            yield "logit_bias", "logit_bias"
+
+    def body(self) -> dict[str, Any]:
+        """Return the request as JSON, without fields that the client did not send or that have no effect."""
+        return self.model_dump(exclude_none=True)
 
 
 def parse(model: type[ModelT], body: bytes) -> ModelT:
@@ -150,8 +147,13 @@ def _json_problem(problem: Mapping[str, Any]) -> str:
 
 def _param(location: tuple[int | str, ...]) -> str:
     """Return the path of the wrong field, without the names of types that pydantic adds for a union."""
-    parts = [str(part) for part in location if isinstance(part, int) or (part.isidentifier() and part not in _TYPES)]
+    parts = [str(part) for part in location if isinstance(part, int) or _is_field(part)]
     return ".".join(parts)[:_PARAM_CHARACTERS]
+
+
+def _is_field(part: str) -> bool:
+    """Return whether a part of a location is a field; the names of classes begin with a capital letter."""
+    return part.isidentifier() and not part[0].isupper() and part not in _TYPES
 
 
 _TYPES = frozenset({"str", "int", "float", "bool", "list", "dict", "constrained"})

@@ -4,10 +4,14 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from serving.engine.errors import EngineError, PromptRejectedError
-from serving.engine.protocol import Chunk, Engine, Sampling
+from serving.backend import Feature, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
+from serving.engine.errors import EngineError, PromptRejectedError, SchemaRejectedError
+from serving.engine.protocol import Chunk, Engine
+from serving.replica.choice_chunks import ChatChunks, ChoiceChunks, CompletionChunks
 from serving.replica.coalesce import coalesced
-from serving.replica.generation import Generation, ModelInfo, RejectedRequest
+from serving.replica.engine_request import EngineRequest, engine_request
+from serving.replica.merge import merged
+from serving.replica.tool_calls import tool_call_reader
 
 __all__ = ["ModelServer"]
 
@@ -26,7 +30,7 @@ class ModelServer:
     engine
         The engine; :meth:`load` loads its model.
     max_requests
-        Maximum number of running and waiting requests; further requests are rejected with 503.
+        Maximum number of running and waiting answers; further requests are rejected with 503.
     max_length
         Maximum number of tokens of prompt and answer together; the engine's own limit may be lower.
     """
@@ -35,7 +39,7 @@ class ModelServer:
         self._engine = engine
         self._max_requests = max_requests
         self._max_length = max_length
-        self._requests = 0
+        self._answers = 0
 
     @property
     def context_length(self) -> int:
@@ -53,73 +57,94 @@ class ModelServer:
     def describe(self) -> ModelInfo:
         """Return the model description and the load."""
         engine = self._engine
+        features: frozenset[Feature] = frozenset(engine.features)
         return ModelInfo(
             engine=engine.name,
             version=engine.model_version,
             context_length=self.context_length,
+            features=features,
             stats=engine.stats(),
         )
 
-    async def generate(self, generation: Generation) -> AsyncGenerator[Chunk | RejectedRequest, None]:
-        """Generate an answer; see :meth:`serving.replica.generation.Backend.generate`."""
-        if self._requests >= self._max_requests:
+    async def generate(self, request: ModelRequest) -> AsyncGenerator[OpenAIChunk | RejectedRequest, None]:
+        """Generate an answer; see :meth:`serving.backend.Backend.generate`."""
+        wanted = engine_request(request)
+        if self._answers + wanted.choices > self._max_requests:
             yield RejectedRequest(
                 code="queue_full",
                 status=503,
-                message=f"{self._requests} requests run and wait, the limit of a replica; try again in a second.",
+                message=f"{self._answers} answers are generated and wait, and the limit of a replica is {self._max_requests}; try again"
+                " in a second.",
             )
             return
-        self._requests += 1
+        self._answers += wanted.choices
         try:
-            async with aclosing(self._run(generation)) as items:
+            async with aclosing(self._run(request, wanted)) as items:
                 async for item in items:
                     yield item
         except PromptRejectedError as error:
             yield RejectedRequest(code="context_length_exceeded", status=400, message=str(error))
+        except SchemaRejectedError as error:
+            yield RejectedRequest(code="invalid_json_schema", status=400, message=str(error), param="response_format")
         except EngineError as error:
             yield RejectedRequest(code="generation_failed", status=503, message=str(error))
         finally:
-            self._requests -= 1
+            self._answers -= wanted.choices
 
-    async def _run(self, generation: Generation) -> AsyncGenerator[Chunk | RejectedRequest, None]:
-        prompt = await self._encode(generation)
+    async def _run(
+        self, request: ModelRequest, wanted: EngineRequest
+    ) -> AsyncGenerator[OpenAIChunk | RejectedRequest, None]:
+        prompt = await self._encode(wanted)
         room = self.context_length - len(prompt)
-        if not prompt or room < (generation.max_tokens or 1):
-            yield self._rejected(len(prompt), generation)
+        if not prompt or room < (wanted.max_tokens or 1):
+            yield self._rejected(len(prompt), wanted)
             return
-        sampling = Sampling(
-            max_tokens=generation.max_tokens or min(generation.default_max_tokens, room),
-            temperature=generation.temperature,
-            top_p=generation.top_p,
-            seed=generation.seed,
-            stop=generation.stop,
-            frequency_penalty=generation.frequency_penalty,
-            presence_penalty=generation.presence_penalty,
-        )
-        hold = _STREAM_HOLD_SECONDS if generation.stream else _WHOLE_HOLD_SECONDS
-        async with aclosing(coalesced(self._engine.generate(prompt, sampling), hold)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        max_tokens = wanted.max_tokens or min(wanted.default_max_tokens, room)
+        hold = _STREAM_HOLD_SECONDS if request.stream else _WHOLE_HOLD_SECONDS
+        answers = [
+            coalesced(self._engine.generate(prompt, wanted.sampling_of(choice, max_tokens)), hold)
+            for choice in range(wanted.choices)
+        ]
+        formats = [_format(request, wanted, choice) for choice in range(wanted.choices)]
+        completion_tokens = [0] * wanted.choices
+        async with aclosing(merged(answers)) as chunks:
+            async for choice, chunk in chunks:
+                completion_tokens[choice] = chunk.completion_tokens
+                converted = formats[choice].convert(chunk)
+                if converted is not None:
+                    yield {"choices": [converted], "usage": _usage(chunk, sum(completion_tokens))}
 
-    def _rejected(self, prompt_tokens: int, generation: Generation) -> RejectedRequest:
+    def _rejected(self, prompt_tokens: int, wanted: EngineRequest) -> RejectedRequest:
+        param = "messages" if wanted.messages else "prompt"
         if not prompt_tokens:
-            return RejectedRequest(
-                code="invalid_value", status=400, message="The prompt has no tokens; send some text."
-            )
-        wanted = f" and max_tokens is {generation.max_tokens}" if generation.max_tokens else ""
+            message = "The prompt has no tokens; send some text."
+            return RejectedRequest(code="invalid_value", status=400, message=message, param=param)
+        asked = f" and max_tokens is {wanted.max_tokens}" if wanted.max_tokens else ""
         return RejectedRequest(
             code="context_length_exceeded",
             status=400,
-            message=f"The prompt has {prompt_tokens} tokens{wanted}; together the limit is {self.context_length}."
+            message=f"The prompt has {prompt_tokens} tokens{asked}; together the limit is {self.context_length}."
             " Shorten the prompt or reduce max_tokens.",
+            param=param,
         )
 
-    async def _encode(self, generation: Generation) -> list[int]:
-        if generation.characters > _LONG_CHARACTERS:
-            return await asyncio.to_thread(self._encode_now, generation)
-        return self._encode_now(generation)
+    async def _encode(self, wanted: EngineRequest) -> list[int]:
+        if wanted.characters > _LONG_CHARACTERS:
+            return await asyncio.to_thread(self._encode_now, wanted)
+        return self._encode_now(wanted)
 
-    def _encode_now(self, generation: Generation) -> list[int]:
-        if generation.messages:
-            return self._engine.encode_chat([{"role": role, "content": text} for role, text in generation.messages])
-        return self._engine.encode(generation.prompt)
+    def _encode_now(self, wanted: EngineRequest) -> list[int]:
+        if wanted.messages:
+            return self._engine.encode_chat(wanted.messages, wanted.tools)
+        return self._engine.encode(wanted.prompt)
+
+
+def _format(request: ModelRequest, wanted: EngineRequest, choice: int) -> ChoiceChunks:
+    if request.operation != "chat":
+        return CompletionChunks(choice)
+    prefix = f"call_{request.request_id.replace('-', '')[:16]}{choice}"
+    return ChatChunks(choice, tool_call_reader(wanted.tool_calls, wanted.function, prefix))
+
+
+def _usage(chunk: Chunk, completion_tokens: int) -> dict[str, int]:
+    return {"prompt_tokens": chunk.prompt_tokens, "completion_tokens": completion_tokens}

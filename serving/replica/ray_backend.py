@@ -7,8 +7,7 @@ from typing import Any
 from ray.exceptions import RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
 
-from serving.engine.protocol import Chunk
-from serving.replica.generation import Generation, ModelInfo, RejectedRequest, ReplicaLost
+from serving.backend import BackendLost, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
 
 __all__ = ["RayBackend"]
 
@@ -35,16 +34,16 @@ class RayBackend:
         self._capacity = math.ceil(max_requests * replicas / gateways)
 
     async def describe(self) -> ModelInfo:
-        """Return the model description of a replica; raises ReplicaLost."""
+        """Return the model description of a replica; raises BackendLost."""
         try:
             info: ModelInfo = await self._describe.remote()
         except (RayError, RayServeException) as error:
-            raise ReplicaLost(type(error).__name__) from None
+            raise BackendLost(type(error).__name__) from None
         return info
 
-    async def generate(self, generation: Generation) -> AsyncGenerator[Chunk | RejectedRequest, None]:
-        """Generate an answer on one replica; closing the iterator cancels the generation. Raises ReplicaLost."""
-        response = self._generate.remote(generation)
+    async def generate(self, request: ModelRequest) -> AsyncGenerator[OpenAIChunk | RejectedRequest, None]:
+        """Generate an answer on one replica; closing the iterator cancels the generation. Raises BackendLost."""
+        response = self._generate.remote(request)
         finished = False
         try:
             async for item in response:
@@ -59,7 +58,7 @@ class RayBackend:
             )
         except (RayError, RayServeException) as error:
             finished = True
-            raise ReplicaLost(type(error).__name__) from None
+            raise BackendLost(type(error).__name__) from None
         finally:
             if not finished:
                 response.cancel()

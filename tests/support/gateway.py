@@ -18,15 +18,15 @@ from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
 from serving.api_keys import KeyRing, keys_path
+from serving.backend import BackendLost, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
 from serving.capture.recorder import Recorder
 from serving.engine.echo_engine import EchoEngine
-from serving.engine.protocol import Chunk
 from serving.gateway.endpoints import GatewaySettings
 from serving.gateway.gateway import Gateway
 from serving.gateway.inference import Wiring
 from serving.gateway.metrics import GatewayMetrics
+from serving.gateway.models import ServedModels
 from serving.inference_records import ExpectedVerdicts
-from serving.replica.generation import Generation, ModelInfo, RejectedRequest, ReplicaLost
 from serving.replica.model_server import ModelServer
 from serving.settings import CaptureSettings, HttpSettings
 from stream.files import replace_file
@@ -39,27 +39,28 @@ CAPACITY = 16
 class InProcess:
     """A backend without Ray; after `lose_after` chunks the replica is lost, as after a kill."""
 
-    def __init__(self, server: ModelServer) -> None:
+    def __init__(self, server: ModelServer, capacity: int = 64) -> None:
         self.server = server
+        self._capacity = capacity
         self.lose_after: int | None = None
         self.lost = False
 
     async def describe(self) -> ModelInfo:
         if self.lost:
-            raise ReplicaLost("ActorDiedError")
+            raise BackendLost("ActorDiedError")
         return self.server.describe()
 
-    async def generate(self, generation: Generation) -> AsyncGenerator[Chunk | RejectedRequest, None]:
+    async def generate(self, request: ModelRequest) -> AsyncGenerator[OpenAIChunk | RejectedRequest, None]:
         seen = 0
-        async with aclosing(self.server.generate(generation)) as items:
+        async with aclosing(self.server.generate(request)) as items:
             async for item in items:
                 if seen == self.lose_after:
-                    raise ReplicaLost("ActorDiedError")
+                    raise BackendLost("ActorDiedError")
                 seen += 1
                 yield item
 
     def capacity(self) -> int:
-        return 64
+        return self._capacity
 
 
 def write_keys(path: Path, *keys) -> None:
@@ -72,25 +73,25 @@ def write_keys(path: Path, *keys) -> None:
 
 
 def make_gateway(home, backend, recorder, registry, **options):
-    """Return a gateway whose keys are in `home`; `options` are `expected`, `tracer` and those of GatewaySettings."""
+    """Return a gateway whose keys are in `home`, with a backend or {model: backend}; `options` are `expected`, `tracer` and those of GatewaySettings."""
     wiring = Wiring(
-        backend=backend,
         recorder=recorder,
         metrics=GatewayMetrics(registry),
         tracer=options.pop("tracer", None) or TracerProvider().get_tracer("test"),
         expected=options.pop("expected", ExpectedVerdicts(input=("pii",), output=("pii",))),
         topic=KafkaSettings().names.inference,
     )
-    settings = GatewaySettings(model="echo", **({"max_body_bytes": HttpSettings().max_body_bytes} | options))
-    return Gateway(settings, wiring, KeyRing(keys_path(home)))
+    backends = backend if isinstance(backend, dict) else {"echo": backend}
+    settings = GatewaySettings(**({"max_body_bytes": HttpSettings().max_body_bytes} | options))
+    return Gateway(settings, wiring, ServedModels(backends), KeyRing(keys_path(home)))
 
 
 async def serve(home: Path) -> None:
     registry = CollectorRegistry()
     write_keys(keys_path(home), ("k_1", "acme", KEY, None))
     with Recorder(root=home / "spool", settings=CaptureSettings(), registry=registry) as recorder:
-        backend = InProcess(ModelServer(EchoEngine(), max_requests=CAPACITY, max_length=8192))
-        gateway = make_gateway(home, backend, recorder, registry, max_in_flight=CAPACITY)
+        backend = InProcess(ModelServer(EchoEngine(), max_requests=CAPACITY, max_length=8192), CAPACITY)
+        gateway = make_gateway(home, backend, recorder, registry)
         with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
             replace_file(home / "port", str(listener.getsockname()[1]))
             config = uvicorn.Config(gateway, log_level="warning", access_log=False, backlog=4096)

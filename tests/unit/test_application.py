@@ -19,16 +19,17 @@ def test_ray_builds_it_from_the_settings(tmp_path, monkeypatch):
     monkeypatch.setenv("WEIR_HOME", str(tmp_path / "home"))
     application = call_user_app_builder_with_args_if_necessary(build, {})
     (_, args) = application._bound_deployment.init_args
-    assert (args.home, args.model.name, args.expected_input) == (tmp_path / "home", "echo", ("pii",))
+    assert (args.home, list(args.models), args.expected_input) == (tmp_path / "home", ["echo"], ("pii",))
     assert (args.metrics_host, args.metrics_port) == ("0.0.0.0", 9470)
     assert (args.trace_endpoint, args.edge_token_path) == ("http://c:4318/v1/traces", "")
-    assert _model_dir(args) == Path(), "echo has no files"
+    assert _model_dir(args, "echo") == Path(), "echo has no files"
 
 
 def test_a_replica_takes_the_directory_that_it_was_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (_, args) = call_user_app_builder_with_args_if_necessary(build, {})._bound_deployment.init_args
-    assert _model_dir(args.model_copy(update={"model_dir": tmp_path})) == tmp_path
+    (name,) = args.models
+    assert _model_dir(args.model_copy(update={"model_dirs": {name: tmp_path}}), name) == tmp_path
 
 
 def test_it_takes_no_arguments():

@@ -84,14 +84,14 @@ def _serve(process: Process) -> int:
     from serving.ray_local import RayLayout
     from weir.application import application_args
     from weir.local.plan import load_plan
-    from weir.local.preflight import ensure_model
+    from weir.local.preflight import ensure_models
 
     settings = process.settings
     layout = RayLayout(Path(load_plan(process.home).run_dir), process.ports, http=settings.http)
     args = application_args(
         settings,
         trace_settings(settings, process.ports),
-        model_dir=ensure_model(settings, lambda _what, _share: None).path,
+        model_dirs=ensure_models(settings, lambda _what, _share: None),
         edge_token_path=str(layout.edge_token_path),
     )
     try:

@@ -10,13 +10,14 @@ import psutil
 from serving.engine.errors import EngineError
 from serving.engine.fetch_model import ModelFiles, ensure
 from serving.ray_local import RayLayout
+from serving.settings import ModelSettings
 from stream.files import FileLock
 from weir.errors import StackError
 from weir.home.ports import PORT_NAMES, ensure_ports, port_is_free
 from weir.local.processes import HOME_MARK
 from weir.settings import Settings
 
-__all__ = ["check_http_port", "create_home", "ensure_model", "port_owner", "stack_lock", "stack_ports"]
+__all__ = ["check_http_port", "create_home", "ensure_model", "ensure_models", "port_owner", "stack_lock", "stack_ports"]
 
 
 def create_home(home: Path) -> None:
@@ -80,11 +81,16 @@ def stack_ports(home: Path) -> tuple[dict[str, int], list[str]]:
     return ensure_ports(home, [*PORT_NAMES, *RayLayout.port_names()])
 
 
-def ensure_model(settings: Settings, progress: Callable[[str, float], None]) -> ModelFiles:
-    """Return the files of the served model; download them if needed; raise StackError if that fails."""
-    model = settings.model
+def ensure_models(settings: Settings, progress: Callable[[str, float], None]) -> dict[str, Path]:
+    """Return {model: path of its files} for the served models with files; download them if needed; raise StackError."""
+    found = {name: ensure_model(name, model, progress) for name, model in settings.served_models().items()}
+    return {name: files.path for name, files in found.items()}
+
+
+def ensure_model(name: str, model: ModelSettings, progress: Callable[[str, float], None]) -> ModelFiles:
+    """Return the files of a served model; download them if needed; raise StackError if that fails."""
     cache = Path(model.cache).expanduser() if model.cache else None
     try:
         return ensure(model.name, cache, model.source, progress)
     except EngineError as error:
-        raise StackError(f"model {model.name}: {error}. Set WEIR_MODEL__NAME or WEIR_MODEL__SOURCE") from error
+        raise StackError(f"model {name}: {error}. Set WEIR_MODEL__NAME or WEIR_MODEL__SOURCE") from error

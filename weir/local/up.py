@@ -87,11 +87,12 @@ def _prepare(settings: Settings, reporter: StepReporter, only: Collection[str]) 
     ports, moved = preflight.stack_ports(home)
     if moved:
         reporter.say(f"ports in use by another process, replaced: {', '.join(moved)} (see {home}/ports.json)")
-    with reporter.steps(serves + 1) as steps:
+    with reporter.steps(1 + serves * len(settings.served_models())) as steps:
         if serves:
-            steps.begin("model", f"{settings.model.name}: looking for the weights")
-            files = preflight.ensure_model(settings, lambda what, share: steps.waiting("model", what, share))
-            steps.ready("model", f"{settings.model.name}, {files.version}, from {files.source}")
+            for name, model in settings.served_models().items():
+                steps.begin("model", f"{name}: looking for the weights")
+                files = preflight.ensure_model(name, model, lambda what, share: steps.waiting("model", what, share))
+                steps.ready("model", f"{name}, {files.version}, from {files.source}")
         broker = plan_broker(settings.kafka)
         steps.begin("kafka", f"preparing: {broker.kind}")
         plan = build_plan(settings, broker, ports, short_run_dir(home), only)

@@ -119,6 +119,10 @@ class Settings(BaseSettings):
     tenants: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings by tenant name or pattern")
     sentinel: SentinelSection = SentinelSection()  # its validator reads capture and tenants
 
+    def served_models(self) -> dict[str, ModelSettings]:
+        """Return the served models by the names that clients use."""
+        return {self.model.name: self.model}
+
     @field_validator("tenants")
     @classmethod
     def _known_tenant_keys(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

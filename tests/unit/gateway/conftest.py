@@ -32,12 +32,13 @@ class Stack:
         capture=True,
         context_characters=0,
         max_requests=64,
+        capacity=64,
         **bounds,
     ) -> None:
         self.home = tmp_path
         self.registry = CollectorRegistry()
         self.engine = EchoEngine()
-        self.backend = InProcess(ModelServer(self.engine, max_requests=max_requests, max_length=8192))
+        self.backend = InProcess(ModelServer(self.engine, max_requests=max_requests, max_length=8192), capacity)
         settings = CaptureSettings(on_full=on_full, limit_bytes=limit_bytes)
         self.recorder = Recorder(root=tmp_path / "spool", settings=settings, registry=self.registry)
         self.recorder.start()
@@ -48,7 +49,7 @@ class Stack:
         self.write_keys(("k_1", "acme", KEY, None))
         detectors = {"input": ("pii", "injection"), "output": ("pii", "refusal")}
         expected = ExpectedVerdicts(**detectors, context_characters=context_characters)
-        bounds = {"edge_token": EDGE, "max_in_flight": 64, "expected": expected} | bounds
+        bounds = {"edge_token": EDGE, "expected": expected} | bounds
         recorder, tracer = self.recorder if capture else None, provider.get_tracer("test")
         self.gateway = make_gateway(tmp_path, self.backend, recorder, self.registry, tracer=tracer, **bounds)
         transport, headers = httpx.ASGITransport(app=self.gateway), {"authorization": f"Bearer {KEY}"}

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 from ray.serve.exceptions import BackPressureError
 
+from serving.backend import ModelRequest
 from serving.deployments import _backend, build
-from serving.replica.generation import Generation
 from serving.replica.ray_backend import RayBackend
 from serving.settings import ModelSettings
 from stream.telemetry import TraceSettings
@@ -29,7 +29,7 @@ class Full:
 
 async def test_a_full_queue_is_rejected_with_its_limit():
     backend = RayBackend(Full(), max_requests=8, max_queued=3, replicas=1, gateways=1)
-    (rejected,) = [item async for item in backend.generate(Generation(prompt="x"))]
+    (rejected,) = [item async for item in backend.generate(ModelRequest(request_id="r", operation="text_completion", body={"prompt": "x"}))]
     assert (rejected.code, rejected.status) == ("queue_full", 503)
     assert "3 requests wait, the limit" in rejected.message
 
@@ -39,6 +39,7 @@ def test_a_minimum_that_alone_was_raised_is_the_maximum_too(least, most, replica
     model = ModelSettings(min_replicas=least, max_replicas=most, slots=5, queue=5)
     traces = TraceSettings(endpoint="", headers={}, ratio=1.0)
     args = application_args(Settings(home=tmp_path, model=model), traces)
-    (model, _) = build(args)._bound_deployment.init_args
+    (models, _) = build(args)._bound_deployment.init_args
+    (model,) = models.values()
     assert model._bound_deployment._deployment_config.autoscaling_config.max_replicas == replicas
-    assert _backend(Full(), args).capacity() == 10 * replicas, "a gateway accepts as many as all of them"
+    assert _backend(next(iter(models)), dict.fromkeys(models, Full()), args).capacity() == 10 * replicas, "a gateway accepts as many as all of them"

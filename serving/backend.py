@@ -1,0 +1,102 @@
+"""The interface between a gateway and what generates answers: a request in OpenAI's format in, chunks in OpenAI's format out.
+
+Every engine has this interface: replicas (:mod:`serving.replica`) and other OpenAI-compatible servers (:mod:`serving.upstream`).
+"""
+
+from collections.abc import AsyncGenerator
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from serving.engine.protocol import EngineStats
+
+__all__ = [
+    "ANY_FIELD",
+    "Backend",
+    "BackendLost",
+    "Feature",
+    "ModelInfo",
+    "ModelRequest",
+    "OpenAIChunk",
+    "Operation",
+    "RejectedRequest",
+]
+
+#: A chunk of a streamed chat completion or completion, or the whole response of another operation, as decoded JSON. Every chunk of a
+#: replica has ``usage``: the token counts up to this chunk, so that those of a cancelled request are known too.
+OpenAIChunk = dict[str, Any]
+Operation = Literal["chat", "text_completion", "embeddings", "responses"]
+#: What a request may ask for beyond plain text; `any_field` means that the engine itself checks the fields of a request.
+Feature = Literal[
+    "any_field",
+    "tools",
+    "json_schema",
+    "logprobs",
+    "top_logprobs",
+    "logit_bias",
+    "images",
+    "echo",
+    "embeddings",
+    "responses",
+]
+ANY_FIELD: Feature = "any_field"
+
+
+class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A validated request; `body` is its decoded JSON, with the fields and defaults of OpenAI's API.
+
+    If `stream` is false, nobody reads the chunks before the last, so they may be fewer and larger.
+    """
+
+    request_id: str
+    operation: Operation
+    body: dict[str, Any]
+
+    @property
+    def stream(self) -> bool:
+        """Whether the client receives the answer during the generation."""
+        return self.body.get("stream") is True
+
+
+class RejectedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The error of a request that did not get its whole answer; `message` contains no text of the request.
+
+    `param` is the name of the wrong field. `body` is another server's error response, which the client receives unchanged.
+    """
+
+    code: str
+    status: int
+    message: str
+    param: str | None = None
+    body: dict[str, Any] | None = None
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A model, and the load of the replica that described it; `context_length` is 0 if it is unknown."""
+
+    engine: str
+    version: str
+    context_length: int
+    features: frozenset[Feature] = frozenset()
+    stats: EngineStats = EngineStats()
+
+
+class BackendLost(Exception):
+    """The replica died or cannot be reached; `kind` is the name of the error class."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+class Backend(Protocol):
+    """Generates answers with one model."""
+
+    async def describe(self) -> ModelInfo:
+        """Return the model description; raises BackendLost if nothing answers."""
+
+    def generate(self, request: ModelRequest) -> AsyncGenerator[OpenAIChunk | RejectedRequest, None]:
+        """Generate an answer. After a `RejectedRequest` no item follows. Closing the iterator frees the slot. Raises BackendLost."""
+
+    def capacity(self) -> int:
+        """Return how many requests, running or queued, this gateway may have at the same time."""

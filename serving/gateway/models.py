@@ -1,0 +1,96 @@
+"""The models that a gateway serves: backend, description, and the check that an engine supports a request."""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+
+from serving.backend import ANY_FIELD, Backend, BackendLost, Feature, ModelInfo
+from serving.openai_api.errors import ApiError, invalid, unavailable
+
+__all__ = ["ServedModel", "ServedModels", "check_features"]
+
+_DESCRIBE_SECONDS = 2.0
+
+
+class ServedModel:
+    """One model; `info` is its last description, or None before the first."""
+
+    def __init__(self, name: str, backend: Backend) -> None:
+        self.name = name
+        self.backend = backend
+        self.info: ModelInfo | None = None
+
+    async def refresh(self) -> ModelInfo:
+        """Get the description from the backend; raises BackendLost if nothing answers within two seconds."""
+        try:
+            async with asyncio.timeout(_DESCRIBE_SECONDS):
+                self.info = await self.backend.describe()
+        except TimeoutError:
+            raise BackendLost("Timeout") from None
+        return self.info
+
+    async def ready_info(self) -> ModelInfo:
+        """Return the last description, or get the first one; raises ApiError 503 if nothing answers."""
+        try:
+            return self.info or await self.refresh()
+        except BackendLost:
+            raise unavailable(
+                "The model is not loaded yet; GET /readyz returns 200 when it is.",
+                code="model_not_ready",
+                retry_after_seconds=2,
+            ) from None
+
+    def card(self, created: int) -> dict[str, object]:
+        """Return the model's entry of ``GET /v1/models``; `created` is in seconds since the epoch."""
+        card: dict[str, object] = {"id": self.name, "object": "model", "created": created, "owned_by": "weir"}
+        if self.info is not None:
+            card |= {"version": self.info.version, "engine": self.info.engine}
+            if self.info.context_length:
+                card["context_length"] = self.info.context_length
+        return card
+
+
+class ServedModels:
+    """The models of a gateway, by the names that clients use."""
+
+    def __init__(self, backends: Mapping[str, Backend]) -> None:
+        self._models = {name: ServedModel(name, backend) for name, backend in backends.items()}
+
+    def __iter__(self) -> Iterator[ServedModel]:
+        return iter(self._models.values())
+
+    def find(self, name: str) -> ServedModel:
+        """Return the model `name`; raises ApiError 404."""
+        model = self._models.get(name)
+        if model is None:
+            names = ", ".join(map(repr, self._models))
+            raise ApiError(
+                404,
+                f"This model is not served here; use {names}, which GET /v1/models lists.",
+                code="model_not_found",
+                param="model",
+            )
+        return model
+
+    def capacity(self) -> int:
+        """Return how many requests this gateway may have in progress at the same time."""
+        return sum(model.backend.capacity() for model in self._models.values())
+
+
+def check_features(needed: Iterable[tuple[str, Feature]], info: ModelInfo) -> None:
+    """Raise ApiError 400 for the first field whose feature the engine does not have; `needed` are (field, feature)."""
+    if ANY_FIELD in info.features:
+        return
+    for field, feature in needed:
+        if feature not in info.features:
+            raise invalid(
+                f"{field} is not supported by the engine {info.engine!r} with this model; {_REMEDIES.get(feature, 'leave it out')}.",
+                code="unsupported_parameter",
+                param=field,
+            )
+
+
+_REMEDIES: dict[Feature, str] = {
+    "tools": "set tool_choice to 'required' or to one function, or use a model whose chat template has tools",
+    "top_logprobs": "request logprobs without top_logprobs, or leave it out",
+    "images": "send text only",
+}

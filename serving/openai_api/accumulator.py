@@ -1,0 +1,175 @@
+"""Build the answer to a request from its chunks, for every engine."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from stream.wire import MAX_COUNT, Choice, Part, ReasoningPart, TextPart, ToolCallPart, Usage
+
+__all__ = ["Accumulator"]
+
+_Fields = Mapping[str, Any]
+
+
+class Accumulator:
+    """The answer so far. Chunks come from other programs: what does not fit OpenAI's format is ignored, never an error.
+
+    `invalid_counts` is whether a token count was not an integer from 0 to `MAX_COUNT`; it then counts as 0.
+    """
+
+    def __init__(self) -> None:
+        self._choices: dict[int, _ChoiceSoFar] = {}
+        self.usage = Usage()
+        self.invalid_counts = False
+
+    def add(self, chunk: _Fields) -> str:
+        """Add a chunk or a whole response; return the new text of its choices."""
+        if isinstance(counts := chunk.get("usage"), Mapping):
+            self.usage = self._usage(counts)
+        return "".join(self._add_choice(choice) for choice in _mappings(chunk.get("choices")))
+
+    def _add_choice(self, choice: _Fields) -> str:
+        index = choice.get("index", 0)
+        if type(index) is not int or not 0 <= index <= MAX_COUNT:
+            return ""
+        return self._choices.setdefault(index, _ChoiceSoFar()).add(choice)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every choice has a finish reason; false without choices."""
+        return bool(self._choices) and all(choice.finish_reason is not None for choice in self._choices.values())
+
+    @property
+    def finish_reasons(self) -> list[str]:
+        """The finish reasons of the finished choices, in order."""
+        return [reason for _, choice in self._in_order() if (reason := choice.finish_reason) is not None]
+
+    def recorded(self) -> tuple[Choice, ...]:
+        """Return the choices for the end record; those of a cancelled request are not complete."""
+        return tuple(choice.recorded() for _, choice in self._in_order())
+
+    def chat_choices(self) -> list[dict[str, Any]]:
+        """Return the choices of the response to a chat completion that is not streamed."""
+        return [choice.whole(index, {"message": choice.message()}) for index, choice in self._in_order()]
+
+    def text_choices(self) -> list[dict[str, Any]]:
+        """Return the choices of the response to a plain completion that is not streamed."""
+        return [choice.whole(index, {"text": "".join(choice.content)}) for index, choice in self._in_order()]
+
+    def _in_order(self) -> "list[tuple[int, _ChoiceSoFar]]":
+        return sorted(self._choices.items())
+
+    def _usage(self, counts: _Fields) -> Usage:
+        return Usage(
+            prompt_tokens=self._count(counts, "prompt_tokens", "input_tokens"),
+            completion_tokens=self._count(counts, "completion_tokens", "output_tokens"),
+        )
+
+    def _count(self, counts: _Fields, *names: str) -> int:
+        value = next((counts[name] for name in names if name in counts), 0)
+        if type(value) is int and 0 <= value <= MAX_COUNT:
+            return value
+        self.invalid_counts = True
+        return 0
+
+
+class _ChoiceSoFar:
+    """One choice: the pieces of its text, reasoning and tool calls."""
+
+    def __init__(self) -> None:
+        self.content: list[str] = []
+        self.finish_reason: str | None = None
+        self._reasoning: list[str] = []
+        self._refusal: list[str] = []
+        self._calls: dict[int, _CallSoFar] = {}
+        self._logprobs: dict[str, list[Any]] = {}
+        self._role = "assistant"
+
+    def add(self, choice: _Fields) -> str:
+        fields = choice.get("delta") or choice.get("message")
+        if not isinstance(fields, Mapping):
+            fields = {"content": choice.get("text")}
+        text = _text(fields, "content") + _text(fields, "refusal")
+        _append(self.content, fields, "content")
+        _append(self._refusal, fields, "refusal")
+        _append(self._reasoning, fields, "reasoning_content") or _append(self._reasoning, fields, "reasoning")
+        self._role = _text(fields, "role") or self._role
+        for position, call in enumerate(_calls(fields)):
+            index = call.get("index", position)
+            if type(index) is int:
+                self._calls.setdefault(index, _CallSoFar()).add(call)
+        if isinstance(logprobs := choice.get("logprobs"), Mapping):
+            for name, values in logprobs.items():
+                self._logprobs.setdefault(name, []).extend(values if isinstance(values, list) else [])
+        if isinstance(reason := choice.get("finish_reason"), str):
+            self.finish_reason = reason
+        return text
+
+    def recorded(self) -> Choice:
+        parts: list[Part] = []
+        if self._reasoning:
+            parts.append(ReasoningPart(content="".join(self._reasoning)))
+        parts += [TextPart(content="".join(pieces)) for pieces in (self.content, self._refusal) if pieces]
+        parts += [call.recorded() for _, call in sorted(self._calls.items())]
+        return Choice(role=self._role, parts=tuple(parts), finish_reason=self.finish_reason)
+
+    def message(self) -> dict[str, Any]:
+        content = "".join(self.content) if self.content or not self._calls else None
+        message: dict[str, Any] = {
+            "role": self._role,
+            "content": content,
+            "refusal": "".join(self._refusal) if self._refusal else None,
+        }
+        if self._reasoning:
+            message["reasoning_content"] = "".join(self._reasoning)
+        if self._calls:
+            message["tool_calls"] = [call.whole() for _, call in sorted(self._calls.items())]
+        return message
+
+    def whole(self, index: int, content: dict[str, Any]) -> dict[str, Any]:
+        logprobs = self._logprobs or None
+        return {"index": index, **content, "logprobs": logprobs, "finish_reason": self.finish_reason}
+
+
+class _CallSoFar:
+    """One tool call: id, name, and the pieces of its arguments."""
+
+    def __init__(self) -> None:
+        self._id = self._name = ""
+        self._arguments: list[str] = []
+
+    def add(self, call: _Fields) -> None:
+        function = call.get("function")
+        fields = function if isinstance(function, Mapping) else {}
+        self._id = _text(call, "id") or self._id
+        self._name += _text(fields, "name")
+        _append(self._arguments, fields, "arguments")
+
+    def recorded(self) -> ToolCallPart:
+        return ToolCallPart(id=self._id, name=self._name, arguments="".join(self._arguments))
+
+    def whole(self) -> dict[str, Any]:
+        function = {"name": self._name, "arguments": "".join(self._arguments)}
+        return {"id": self._id, "type": "function", "function": function}
+
+
+def _calls(fields: _Fields) -> Iterator[_Fields]:
+    """Yield the tool calls of a delta or message; `function_call` is their former form."""
+    yield from _mappings(fields.get("tool_calls"))
+    if isinstance(call := fields.get("function_call"), Mapping):
+        yield {"function": call}
+
+
+def _mappings(raw: Any) -> Iterator[_Fields]:
+    yield from (item for item in raw if isinstance(item, Mapping)) if isinstance(raw, list) else ()
+
+
+def _text(fields: _Fields, name: str) -> str:
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _append(pieces: list[str], fields: _Fields, name: str) -> bool:
+    """Append the text `name` of `fields`, and return whether there was one; null and "" are none."""
+    if text := _text(fields, name):
+        pieces.append(text)
+    return bool(text)

@@ -1,0 +1,94 @@
+"""Convert an engine's chunks of one answer to choices in OpenAI's format."""
+
+import abc
+from typing import Any
+
+from serving.engine.protocol import Chunk, TokenLogprob
+from serving.replica.tool_calls import Piece, ToolCallReader
+
+__all__ = ["ChatChunks", "ChoiceChunks", "CompletionChunks"]
+
+
+class ChoiceChunks(abc.ABC):
+    """Converts the chunks of the choice with this index."""
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+
+    @abc.abstractmethod
+    def convert(self, chunk: Chunk) -> dict[str, Any] | None:
+        """Return the choice of a chunk, or None if there is nothing to send yet."""
+
+
+class ChatChunks(ChoiceChunks):
+    """Converts to the choices of a streamed chat completion; the first has the role."""
+
+    def __init__(self, index: int, reader: ToolCallReader) -> None:
+        super().__init__(index)
+        self._reader = reader
+        self._begun = False
+
+    def convert(self, chunk: Chunk) -> dict[str, Any] | None:
+        """Return the choice of a chunk, or None if its text may belong to a tool call that is not complete."""
+        piece = self._reader.push(chunk.text) if chunk.text else Piece()
+        reason: str | None = chunk.finish_reason
+        if reason is not None:
+            rest = self._reader.flush()
+            piece = Piece(text=piece.text + rest.text, calls=[*piece.calls, *rest.calls])
+            if reason == "stop" and self._reader.calls:
+                reason = "tool_calls"
+        elif self._begun and not (piece.text or piece.calls or chunk.logprobs):
+            return None
+        delta: dict[str, Any] = {} if self._begun else {"role": "assistant", "content": ""}
+        self._begun = True
+        if piece.text:
+            delta["content"] = piece.text
+        if piece.calls:
+            delta["tool_calls"] = piece.calls
+        logprobs = {"content": [_chat_logprob(token) for token in chunk.logprobs], "refusal": None}
+        return {
+            "index": self._index,
+            "delta": delta,
+            "logprobs": logprobs if chunk.logprobs else None,
+            "finish_reason": reason,
+        }
+
+
+class CompletionChunks(ChoiceChunks):
+    """Converts to the choices of a streamed plain completion."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self._characters = 0
+
+    def convert(self, chunk: Chunk) -> dict[str, Any]:
+        """Return the choice of a chunk."""
+        return {
+            "index": self._index,
+            "text": chunk.text,
+            "logprobs": self._logprobs(chunk.logprobs) if chunk.logprobs else None,
+            "finish_reason": chunk.finish_reason,
+        }
+
+    def _logprobs(self, tokens: tuple[TokenLogprob, ...]) -> dict[str, Any]:
+        offsets = []
+        for token in tokens:
+            offsets.append(self._characters)
+            self._characters += len(token.token)
+        return {
+            "tokens": [token.token for token in tokens],
+            "token_logprobs": [token.logprob for token in tokens],
+            "top_logprobs": [dict(token.top) or {token.token: token.logprob} for token in tokens],
+            "text_offset": offsets,
+        }
+
+
+def _chat_logprob(token: TokenLogprob) -> dict[str, Any]:
+    top = [_entry(text, logprob) for text, logprob in token.top]
+    return {**_entry(token.token, token.logprob), "top_logprobs": top}
+
+
+def _entry(text: str, logprob: float) -> dict[str, Any]:
+    # A token that is a part of a character has no text of its own.
+    whole = "\N{REPLACEMENT CHARACTER}" not in text
+    return {"token": text, "logprob": logprob, "bytes": list(text.encode()) if whole else None}
