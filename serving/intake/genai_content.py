@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from serving.intake.reported_exchange import has_content
 from serving.openai_api.parts import choice_from, messages_from, tools_from
 from stream.wire import Choice, Message, ToolDefinition
 
@@ -31,7 +32,7 @@ class Content(msgspec.Struct, frozen=True):
     tools: tuple[ToolDefinition, ...] = ()
 
     def __bool__(self) -> bool:
-        return any(message.parts for message in (*self.messages, *self.choices))
+        return has_content(self.messages) or has_content(self.choices)
 
 
 def content_of(attributes: Attributes) -> Content:

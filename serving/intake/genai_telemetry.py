@@ -23,6 +23,7 @@ from serving.intake.reported_exchange import (
     ReportedExchange,
     ReportedRequest,
     ReportedResponse,
+    has_content,
     identity_of,
     parameters_of,
     valid_time,
@@ -130,7 +131,7 @@ def _from_messages(group: list[OtlpLog], principal: Principal) -> ReportedExchan
         message_from({"role": found[1], **body}) for event, body in bodies if (found := _MESSAGE.fullmatch(event))
     )
     choices = tuple(_choice(body) for event, body in bodies if event == _CHOICE)
-    if not any(message.parts for message in (*messages, *choices)):
+    if not has_content(messages) and not has_content(choices):
         return "no_content"
     last = valid_time(group[-1].time)
     content = (repr((log.time, log.event, log.body)) for log in group)

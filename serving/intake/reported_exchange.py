@@ -12,12 +12,14 @@ from stream.wire import (
     MAX_COUNT,
     MAX_INT64,
     MIN_INT64,
+    BlobPart,
     Choice,
     ErrorInfo,
     Message,
     RequestRecord,
     ResponseRecord,
     ToolDefinition,
+    UriPart,
     Usage,
 )
 
@@ -29,6 +31,7 @@ __all__ = [
     "ReportedExchange",
     "ReportedRequest",
     "ReportedResponse",
+    "has_content",
     "identity_of",
     "parameters_of",
     "records_of",
@@ -106,9 +109,10 @@ class ReportedExchange(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_content(self) -> bool:
-        """Whether a message or a choice has a part."""
-        messages = (*(self.request.messages if self.request else ()), *(self.response.choices if self.response else ()))
-        return any(message.parts for message in messages)
+        """Whether a message or a choice has content."""
+        return has_content(self.request.messages if self.request else ()) or has_content(
+            self.response.choices if self.response else ()
+        )
 
     @property
     def seconds(self) -> float:
@@ -116,6 +120,11 @@ class ReportedExchange(msgspec.Struct, frozen=True, kw_only=True):
         if self.request is None or self.response is None or not self.request.at:
             return 0.0
         return max(0.0, self.response.at - self.request.at)
+
+
+def has_content(messages: tuple[Message, ...] | tuple[Choice, ...]) -> bool:
+    """Return whether a message has text, an image or a file; the name of a called tool is no content."""
+    return any(part.text or isinstance(part, UriPart | BlobPart) for message in messages for part in message.parts)
 
 
 def without_invalid_numbers(exchange: ReportedExchange) -> tuple[ReportedExchange, list[str]]:

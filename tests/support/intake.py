@@ -2,7 +2,8 @@
 
 import base64
 import json
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,8 @@ from serving.settings import CaptureSettings, IntakeSettings
 from stream.wire import RequestRecord, ResponseRecord
 from support.gateway import KEY, write_keys
 from support.spool import events_of
+from support.stack import free_port, until
+from support.weir_component import weir_component
 
 EXPECTED = ExpectedVerdicts(input=("pii", "toxicity"), output=("pii",), context_characters=20)
 LITELLM = Path(__file__).with_name("litellm.json")
@@ -74,15 +77,10 @@ class RunningIntake:
             return await client.post(path, headers=headers, **options)
 
     def events(self, kind=(RequestRecord, ResponseRecord)):
-        found = [event for path in (self.home / "spool").glob("intake-*") for event in events_of(path)]
-        return [event for event in found if isinstance(event.data, kind)]
+        return spooled(self.home, kind)
 
     def exchanges(self):
-        """Return {request id: (request, end)} of the spool."""
-        requests = {event.data.request_id: event.data for event in self.events(RequestRecord)}
-        ends = {event.data.request_id: event.data for event in self.events(ResponseRecord)}
-        assert requests.keys() == ends.keys()
-        return {name: (requests[name], ends[name]) for name in requests}
+        return exchanges(self.home)
 
     def only(self):
         """Return the one exchange of the spool."""
@@ -91,6 +89,37 @@ class RunningIntake:
 
     def count(self, name, **labels):
         return self.registry.get_sample_value(name, labels) or 0
+
+
+def spooled(home, kind=(RequestRecord, ResponseRecord)):
+    found = [event for path in (home / "spool").glob("intake-*") for event in events_of(path)]
+    return [event for event in found if isinstance(event.data, kind)]
+
+
+def exchanges(home):
+    """Return {request id: (request, end)} of the spool."""
+    requests = {event.data.request_id: event.data for event in spooled(home, RequestRecord)}
+    ends = {event.data.request_id: event.data for event in spooled(home, ResponseRecord)}
+    assert requests.keys() == ends.keys()
+    return {name: (requests[name], ends[name]) for name in requests}
+
+
+@contextmanager
+def intake_component(home, settings):
+    """Yield the process of an intake, its address, and that of its metrics."""
+    home.mkdir(exist_ok=True)
+    write_keys(home / "keys.json", ("k_1", "acme", KEY, None))
+    port = free_port()
+    with weir_component("intake", home, settings | {"WEIR_INTAKE__PORT": str(port)}) as (process, metrics):
+        for address in (metrics, f"http://127.0.0.1:{port}"):
+            until(f"{address} answers", partial(_healthy, process, address))
+        yield process, f"http://127.0.0.1:{port}", metrics
+
+
+def _healthy(process, address):
+    assert process.poll() is None
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"{address}/healthz", timeout=5).status_code == 200
 
 
 @asynccontextmanager

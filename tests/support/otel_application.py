@@ -1,12 +1,21 @@
-"""An application that calls a provider with the openai client and exports its telemetry to intake: one process per instrumentation.
+"""An application that calls a provider with the openai client and exports its telemetry; the environment configures the exporters.
 
-Usage: python otel_application.py INSTRUMENTATION PROVIDER_URL OTLP_URL API_KEY
+Usage: python otel_application.py MODULE_OF_THE_INSTRUMENTATION PROVIDER_URL
 """
 
 import importlib
-import os
 import sys
 from contextlib import suppress
+
+import openai
+from opentelemetry import trace
+from opentelemetry._logs import set_logger_provider
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 TOOL = {
     "type": "function",
@@ -16,37 +25,9 @@ TOOL = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
     },
 }
-INSTRUMENTATIONS = {
-    "openai-v2": ("opentelemetry.instrumentation.openai_v2", "true", ""),
-    "openai-v2-latest": ("opentelemetry.instrumentation.openai_v2", "span_only", "gen_ai_latest_experimental"),
-    "openai-v2-events": ("opentelemetry.instrumentation.openai_v2", "event_only", "gen_ai_latest_experimental"),
-    "openai-v2-without-content": ("opentelemetry.instrumentation.openai_v2", "false", ""),
-    "openinference": ("openinference.instrumentation.openai", "", ""),
-    "openllmetry": ("opentelemetry.instrumentation.openai", "", ""),
-}
 
 
-def main(name, provider_url, otlp_url, key):
-    module, content, stability = INSTRUMENTATIONS[name]
-    os.environ |= {
-        "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": content,
-        "OTEL_SEMCONV_STABILITY_OPT_IN": stability,
-        "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_url,
-        "OTEL_EXPORTER_OTLP_HEADERS": f"Authorization=Bearer%20{key}",
-        "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
-        "TRACELOOP_TRACE_CONTENT": "true",
-    }
-    # Imported late: the libraries read the environment.
-    import openai
-    from opentelemetry import trace
-    from opentelemetry._logs import set_logger_provider
-    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk._logs import LoggerProvider
-    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
+def main(module, provider_url):
     tracers, loggers = TracerProvider(), LoggerProvider()
     tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     loggers.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter()))
@@ -56,12 +37,12 @@ def main(name, provider_url, otlp_url, key):
 
     client = openai.OpenAI(base_url=provider_url, api_key="none", max_retries=0)
     with trace.get_tracer("application").start_as_current_span("turn"):
-        calls(client, openai.OpenAIError)
+        calls(client)
     tracers.shutdown()
     loggers.shutdown()
 
 
-def calls(client, error):
+def calls(client):
     system = {"role": "system", "content": "Answer in one sentence."}
     user = {"role": "user", "content": "Mail me at ann.lee@example.org"}
     chat = client.chat.completions.create
@@ -81,7 +62,7 @@ def calls(client, error):
     chat(model="two", messages=[user], n=2)
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
     chat(model="image", messages=[{"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]}])
-    with suppress(error):
+    with suppress(openai.OpenAIError):
         chat(model="broken", messages=[user])
     client.embeddings.create(model="embedding", input="hi")
     client.responses.create(model="response", instructions="Be brief.", input="Mail me at ann.lee@example.org")

@@ -4,17 +4,14 @@ import json
 import signal
 import socket
 import subprocess
-from contextlib import contextmanager, suppress
-from functools import partial
 
 import httpx
 import jsonschema
 import pytest
 from support.component_process import component_process
-from support.gateway import KEY, write_keys
-from support.intake import kserve_headers, litellm_failure, litellm_payload
+from support.gateway import KEY
+from support.intake import intake_component, kserve_headers, litellm_failure, litellm_payload
 from support.score_stack import ScoreLab
-from support.stack import free_port, until
 from support.stage_lab import P, Q
 from support.weir_component import weir_component
 
@@ -33,24 +30,6 @@ ANSWERED = {"choices": [{"message": {"content": "I will."}, "finish_reason": "st
 DETECTORS = {"WEIR_DETECTORS__INPUT": '["pii"]', "WEIR_DETECTORS__OUTPUT": '["pii"]'}
 
 
-@contextmanager
-def component(home):
-    """Yield the process of an intake and its address."""
-    home.mkdir(exist_ok=True)
-    write_keys(home / "keys.json", ("k_1", "acme", KEY, None))
-    port = free_port()
-    with weir_component("intake", home, DETECTORS | {"WEIR_INTAKE__PORT": str(port)}) as (process, metrics):
-        for address in (metrics, f"http://127.0.0.1:{port}"):
-            until(f"{address} answers", partial(_healthy, process, address))
-        yield process, f"http://127.0.0.1:{port}"
-
-
-def _healthy(process, address):
-    assert process.poll() is None
-    with suppress(httpx.HTTPError):
-        return httpx.get(f"{address}/healthz", timeout=5).status_code == 200
-
-
 def _send(url, path, **options):
     return httpx.post(url + path, headers={"authorization": f"Bearer {KEY}"} | options.pop("headers", {}), **options)
 
@@ -66,12 +45,12 @@ def _fits(record):
 async def test_what_others_served_gets_its_verdicts_and_nothing_is_lost_over_a_kill(apache_broker, tmp_path):
     lab = await ScoreLab(apache_broker.bootstrap, tmp_path).create()
     home = tmp_path / "home"
-    with component(home) as (process, url):
+    with intake_component(home, DETECTORS) as (process, url, _):
         assert _send(url, "/intake/litellm", json=[litellm_payload(), litellm_failure()]).status_code == 200
         assert _send(url, "/intake/kserve", json=ASKED, headers=kserve_headers("request")).status_code == 200
         process.kill()  # one half is held, the logs are in the spool
         process.wait()
-    with component(home) as (process, url):
+    with intake_component(home, DETECTORS) as (process, url, _):
         assert _send(url, "/intake/litellm", json=[litellm_payload()]).json()["repeated"] == 1
         assert _send(url, "/intake/kserve", json=ANSWERED, headers=kserve_headers("response")).status_code == 200
         process.send_signal(signal.SIGTERM)
