@@ -146,6 +146,10 @@ class Model:
         """Return the model description and the replica's load."""
         return self._server.describe()
 
+    def check_health(self) -> None:
+        """Raise an error if the engine has ended; Ray calls this method each second and then replaces the replica."""
+        self._server.check_health()
+
     async def generate(self, request: ModelRequest) -> Any:
         """Generate an answer; see :meth:`serving.replica.model_server.ModelServer.generate`."""
         async with contextlib.aclosing(self._server.generate(request)) as items:

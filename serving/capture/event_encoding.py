@@ -7,6 +7,7 @@ import msgspec
 from serving.capture.segment import OpenRequest
 from stream.telemetry import bounded_tracestate
 from stream.wire import (
+    ABORTED,
     ABORTED_TYPE,
     Closed,
     Event,
@@ -16,6 +17,7 @@ from stream.wire import (
     Record,
     RequestRecord,
     ResponseRecord,
+    ResponseRecordV1,
     Tick,
     encode,
     inference_key,
@@ -56,12 +58,21 @@ def request(record: RequestRecord, stamp: Stamp) -> Record:
 
 
 def end(record: ResponseRecord, stamp: Stamp) -> Record:
-    """Encode the end of a request; an ``aborted`` end has its own event type."""
+    """Encode the end of a request; an ``aborted`` end has its own event type, whose data is version 1."""
     data = msgspec.structs.replace(record, number=stamp.number)
     key = inference_key(record.tenant, record.conversation_id or record.request_id)
-    kind = ABORTED_TYPE if record.status == "aborted" else ResponseRecord.event_type
+    aborted = record.status == ABORTED
+    kind = ABORTED_TYPE if aborted else ResponseRecord.event_type
     name = record.request_id
-    return _encode(data, kind, f"{name}/end", stamp, request_id=name, key=key, causation=f"{name}/request")
+    return _encode(
+        ResponseRecordV1.downgraded(data) if aborted else data,
+        kind,
+        f"{name}/end",
+        stamp,
+        request_id=name,
+        key=key,
+        causation=f"{name}/request",
+    )
 
 
 def feedback(record: Feedback, stamp: Stamp, *, identity: str, conversation_id: str) -> Record:

@@ -35,6 +35,11 @@ class EchoEngine:
         self._prompt_total = 0
         self._completion_total = 0
 
+    @property
+    def running(self) -> bool:
+        """Whether the engine is not closed."""
+        return not self._closed
+
     def load(self) -> None:
         """Do nothing."""
 

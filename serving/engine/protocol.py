@@ -113,6 +113,10 @@ class Engine(Protocol):
     def features(self) -> frozenset[EngineFeature]:
         """What the engine supports with this model; known after `load`."""
 
+    @property
+    def running(self) -> bool:
+        """Whether the engine can generate; false before `load`, and after a failure that needs a new process."""
+
     def load(self) -> None:
         """Load weights and tokenizer, which takes seconds; further calls have no effect."""
 

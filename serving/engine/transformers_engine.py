@@ -78,6 +78,11 @@ class TransformersEngine:
         tools: frozenset[EngineFeature] = frozenset({"tools"} if template_has_tools(template) else ())
         return tools | {"logit_bias", "logprobs", "top_logprobs"}
 
+    @property
+    def running(self) -> bool:
+        """Whether the model is loaded and the engine is not closed; a loop of transformers that has ended is started again."""
+        return self._manager is not None and not self._closed
+
     def load(self) -> None:
         """Load weights and tokenizer, and start transformers' thread."""
         with self._loading:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from serving.backend import Feature, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
-from serving.engine.errors import EngineError, PromptRejectedError, SchemaRejectedError
+from serving.engine.errors import EngineClosedError, EngineError, PromptRejectedError, SchemaRejectedError
 from serving.engine.protocol import Chunk, Engine
 from serving.replica.choice_chunks import ChatChunks, ChoiceChunks, CompletionChunks
 from serving.replica.coalesce import coalesced
@@ -53,6 +53,11 @@ class ModelServer:
     async def close(self) -> None:
         """End all generations."""
         await self._engine.close()
+
+    def check_health(self) -> None:
+        """Raise EngineClosedError if the engine cannot generate any more, so that the replica must be replaced."""
+        if not self._engine.running:
+            raise EngineClosedError(f"the engine {self._engine.name!r} has ended")
 
     def describe(self) -> ModelInfo:
         """Return the model description and the load."""
