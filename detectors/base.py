@@ -4,6 +4,7 @@ A detector reads no clock or settings and calls no service. Time and identity ar
 """
 
 import abc
+import enum
 from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
 
@@ -17,6 +18,7 @@ __all__ = [
     "Detector",
     "Finding",
     "Observation",
+    "Reads",
     "Score",
     "Span",
     "StreamDetector",
@@ -115,6 +117,18 @@ class AlertText(msgspec.Struct, frozen=True, kw_only=True):
     meaning: str = ""
 
 
+class Reads(enum.Enum):
+    """The texts of an event that a text detector scores. A message consists of parts: text, reasoning, tool calls, tool results."""
+
+    #: The text parts of all messages, joined by line breaks, as one text.
+    JOINED = "joined"
+    #: Each part that has text, arguments of tool calls included, by itself.
+    PARTS = "parts"
+    #: Of a request, each part that neither the operator nor the model wrote (users' turns and tool results) by itself,
+    #: and the last of these texts together. Of an answer, the joined text.
+    UNTRUSTED = "untrusted"
+
+
 class Detector(abc.ABC, Generic[ConfigT]):
     """A detector: name, version, frozen configuration, and capabilities that the stages and the console read."""
 
@@ -139,6 +153,9 @@ class Detector(abc.ABC, Generic[ConfigT]):
 class TextDetector(Detector[ConfigT]):
     """A detector that scores texts independently of each other; batches only save time."""
 
+    #: The texts of an event that it scores; the verdict is that of the worst text.
+    reads: ClassVar[Reads] = Reads.JOINED
+
     @abc.abstractmethod
     def load(self) -> None:
         """Load weights and compile patterns; a second call does nothing.
@@ -152,6 +169,10 @@ class TextDetector(Detector[ConfigT]):
 
         Raises NotLoadedError if ``load()`` was not called.
         """
+
+    def slow(self, texts: Sequence[str]) -> list[bool]:
+        """Return whether each text needs a slow model. Of one event, only a bounded number of characters of such texts is scored."""
+        return [False] * len(texts)
 
     @property
     def prompt_characters(self) -> int:

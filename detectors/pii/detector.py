@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from detectors.base import AlertText, Score, Span, TextDetector, label_of
+from detectors.base import AlertText, Reads, Score, Span, TextDetector, label_of
 from detectors.errors import NotLoadedError
 from detectors.models.weight_files import PII_DIGEST, PII_PATH
 from detectors.normalise.disguise import Encoded, encoded, unleeted
@@ -86,6 +86,7 @@ class PiiDetector(TextDetector[PiiConfig]):
     name: ClassVar[str] = "pii"
     version: ClassVar[str] = f"5+{PII_DIGEST[:8]}"
     config_type: ClassVar[type[msgspec.Struct]] = PiiConfig
+    reads: ClassVar[Reads] = Reads.PARTS
     alert: ClassVar[AlertText] = AlertText(
         subject="personal data",
         runbook="Open a request with `weir show ID`; for a prompt, contact the client's owner; for an answer, find out why "

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from detectors.base import AlertText
+from detectors.base import AlertText, Reads
 from detectors.text.shared_encoder import EncoderDetector
 
 __all__ = ["InjectionDetector"]
@@ -18,6 +18,7 @@ class InjectionDetector(EncoderDetector):
         "prompt stricter, or give the model fewer tools.",
     )
     explains: ClassVar[bool] = True
+    reads: ClassVar[Reads] = Reads.UNTRUSTED
     label: ClassVar[str] = "injection"
     threshold: ClassVar[float] = 0.8
     limits: ClassVar[tuple[float, float]] = (0.03, 0.97)

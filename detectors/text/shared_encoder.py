@@ -190,6 +190,10 @@ class EncoderDetector(TextDetector[EncoderConfig]):
         probabilities = _probability(odds)
         return odds, (probabilities >= low) & (probabilities < high)
 
+    def slow(self, texts: Sequence[str]) -> list[bool]:
+        """Return whether the encoder must score each text; see `TextDetector.slow`."""
+        return [bool(unsure) for unsure in self.screen(texts)[1]]
+
     def score_many(self, texts: Sequence[str]) -> list[Score]:
         """Score each text; see `TextDetector.score_many`. An empty text scores 0."""
         odds, unsure = self.screen(texts)

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from detectors.base import AlertText
+from detectors.base import AlertText, Reads
 from detectors.text.shared_encoder import EncoderDetector
 
 __all__ = ["ToxicityDetector"]
@@ -18,6 +18,7 @@ class ToxicityDetector(EncoderDetector):
         "if the answers are toxic, stop or roll back the model.",
     )
     explains: ClassVar[bool] = True
+    reads: ClassVar[Reads] = Reads.PARTS
     label: ClassVar[str] = "toxic"
     threshold: ClassVar[float] = 0.48
     limits: ClassVar[tuple[float, float]] = (0.12, 0.97)

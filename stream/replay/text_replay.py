@@ -20,9 +20,9 @@ from stream.replay.timeline import AlertTimeline
 from stream.replay.verdict_flips import flip, version_verdict
 from stream.replay.versions import Version
 from stream.replay.watch_chain import WatchChain
+from stream.stages.score.event_parts import Item
 from stream.stages.score.machine import expected_detectors, item_of
 from stream.stages.score.model_pool import Deliver, Failed, Outcome
-from stream.stages.score.model_process import Item
 from stream.stages.score.records import finding_event
 from stream.stages.score.ticks import merge_ticks
 from stream.wire import Closed, Event, FindingRecord, RequestRecord, ResponseRecord, Tick, Verdict

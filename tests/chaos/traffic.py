@@ -3,10 +3,10 @@
 import random
 
 import msgspec
+from support.events import choices
 
 from chaos.engine import DETECTORS, SLOW_WORD
 from stream.wire import Message, RequestRecord, ResponseRecord, Usage
-from support.events import choices
 
 MODEL = "m"
 TENANTS = ("acme", "elm", "fir")  # their streams and models spread over both partitions

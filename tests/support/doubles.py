@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import msgspec
 
-from detectors.base import Score, Span, TextDetector
+from detectors.base import Reads, Score, Span, TextDetector
 from detectors.errors import NotLoadedError, UnknownDetectorError, WeightsError
+from detectors.registry import TEXT
 from stream.stages.score.model_process import ModelSpec
 
 _DIGITS = re.compile(r"\d{4,}")
@@ -29,6 +30,7 @@ class Double(TextDetector[Config]):
     def __init__(self, config=None, name="pii"):
         super().__init__(config)
         self.name = name
+        self.reads = TEXT[name].reads if name in TEXT else Reads.JOINED
         self._loaded = False
 
     def load(self):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 
-from detectors.base import Finding, Score, StreamDetector, TextDetector
+from detectors.base import Finding, Reads, Score, StreamDetector, TextDetector
 from detectors.registry import create_text
 from stream.settings import TenantSettings
 from stream.stages.score.machine import item_of, verdicts
@@ -44,6 +44,7 @@ class BatchedToxicity(TextDetector[_Config]):
     name: ClassVar[str] = "toxicity"
     version: ClassVar[str] = "batched-1"
     config_type: ClassVar[type[msgspec.Struct]] = _Config
+    reads: ClassVar[Reads] = Reads.PARTS
 
     def load(self) -> None:
         pass

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import msgspec
 from opentelemetry.trace import Span
 
+from stream.stages.score.event_parts import Item
 from stream.stages.score.metrics import ScoreMetrics
 from stream.stages.score.model_pool import ModelPool, Outcome
-from stream.stages.score.model_process import Item
 from stream.stages.score.spans import ScoreSpans
 
 __all__ = ["Batcher"]

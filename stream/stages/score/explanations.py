@@ -17,10 +17,10 @@ import msgspec
 
 from detectors.registry import EXPLAINED
 from detectors.text.explain import Answer, Explained, Question, steps
-from stream.stages.score.machine import inference_of, text_of
+from stream.stages.score.machine import inference_of
 from stream.stages.score.metrics import ScoreMetrics
 from stream.stages.score.records import explanation_event
-from stream.wire import Event, Verdict, stream_key
+from stream.wire import Event, Verdict, stream_key, text_at
 
 __all__ = ["Explainer", "ExplanationLimit"]
 
@@ -101,7 +101,7 @@ class Explainer:
                 self._take(partition, event, verdict)
 
     def _take(self, partition: int, event: Event, verdict: Verdict) -> None:
-        text = text_of(inference_of(event))
+        text = text_at(inference_of(event).messages, verdict.part)
         stream = stream_key(verdict.tenant, verdict.model, verdict.side)
         if not self._limit.take(stream, verdict.detector, event.time):
             self._metrics.explanation(verdict.detector, "enough")

@@ -2,25 +2,21 @@
 
 from collections.abc import Callable
 
-from detectors.base import ERROR, Score, Turn
+from detectors.base import ERROR, Turn
+from stream.stages.score.event_parts import EventScore, Item, ItemPart
 from stream.stages.score.model_pool import Outcome
-from stream.stages.score.model_process import Item, Scored
-from stream.wire import Event, RequestRecord, ResponseRecord, Span, Verdict
+from stream.stages.score.model_process import Scored
+from stream.wire import Event, RequestRecord, ResponseRecord, TextPart, Verdict
 
 __all__ = [
-    "MAX_SPANS",
     "Inference",
     "expected_detectors",
     "inference_of",
     "item_of",
     "side_of",
-    "text_of",
     "verdict",
     "verdicts",
 ]
-
-#: A verdict stays below the broker's record limit.
-MAX_SPANS = 2_000
 
 Inference = RequestRecord | ResponseRecord
 
@@ -36,15 +32,8 @@ def side_of(data: Inference) -> str:
     return "input" if isinstance(data, RequestRecord) else "output"
 
 
-def text_of(data: Inference) -> str:
-    """Return the text that the detectors read: the prompt of a request, or the answer of an end record."""
-    return data.text
-
-
 def expected_detectors(data: Inference) -> tuple[str, ...]:
-    """Return the detectors of the expected verdicts, without duplicates; () for an end record without text."""
-    if isinstance(data, ResponseRecord) and not data.text:
-        return ()
+    """Return the detectors of the expected verdicts, without duplicates."""
     return tuple(dict.fromkeys(data.owed))
 
 
@@ -52,7 +41,12 @@ def item_of(data: Inference, detectors: tuple[str, ...] | None = None, *, embed:
     """Return the item that a model process scores; `detectors` defaults to the expected detectors."""
     context = data.context if isinstance(data, ResponseRecord) else ()
     return Item(
-        text=text_of(data),
+        parts=tuple(
+            ItemPart(pointer=pointer, role=role, kind=str(part.__struct_config__.tag), text=part.text)
+            for pointer, role, part in data.located_parts()
+            if part.text or isinstance(part, TextPart)
+        ),
+        side=side_of(data),
         detectors=expected_detectors(data) if detectors is None else detectors,
         context=tuple(Turn(role=message.role, content=message.text) for message in context),
         embed=embed,
@@ -68,13 +62,13 @@ def verdicts(event: Event, outcome: Outcome, version_of: Callable[[str], str]) -
     ]
 
 
-def verdict(event: Event, detector: str, version: str, score: Score | None) -> Verdict:
+def verdict(event: Event, detector: str, version: str, score: EventScore | None) -> Verdict:
     """Return one detector's verdict.
 
     Its label is ``error`` if there is no score, or if the detector read only a part of the text and did not flag it.
     """
     data = inference_of(event)
-    score = score or Score(score=0.0, label=ERROR, flagged=False, covered=0.0)
+    score = score or EventScore(label=ERROR, covered=0.0)
     partial = score.covered < 1.0 and not score.flagged
     return Verdict(
         request_id=data.request_id,
@@ -88,5 +82,6 @@ def verdict(event: Event, detector: str, version: str, score: Score | None) -> V
         label=ERROR if partial else score.label,
         score=score.score,
         covered=score.covered,
-        spans=tuple(Span(start=s.start, end=s.end, type=s.type, score=s.score) for s in score.spans[:MAX_SPANS]),
+        part=score.part,
+        spans=score.spans,
     )

@@ -16,7 +16,8 @@ from pebble import ProcessPool
 from detectors.text.explain import Answer, Question
 from stream.errors import ModelsLost
 from stream.stages.score import model_process
-from stream.stages.score.model_process import Item, ModelSpec, Scored
+from stream.stages.score.event_parts import Item
+from stream.stages.score.model_process import ModelSpec, Scored
 
 __all__ = ["Failed", "ModelPool", "Outcome"]
 

@@ -14,13 +14,14 @@ from typing import Any, Protocol
 
 import msgspec
 
-from detectors.base import Score, TextDetector, Turn
+from detectors.base import TextDetector
 from detectors.errors import DetectorError
 from detectors.models.embedding import Embedder, pack
 from detectors.registry import create_text
 from detectors.text.explain import Answer, Question, answer
+from stream.stages.score.event_parts import EventScore, Item, combined, readings
 
-__all__ = ["Item", "ModelSpec", "Scored", "answer_question", "load_models", "make_embedder", "ready", "score"]
+__all__ = ["ModelSpec", "Scored", "answer_question", "load_models", "make_embedder", "ready", "score"]
 
 _PR_SET_PDEATHSIG = 1
 _log = logging.getLogger(__name__)
@@ -55,15 +56,6 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     embedder: Callable[[int], _Embeds] | None = make_embedder
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """A text and the detectors to score it. For an answer, `context` is the prompt, if the record has one."""
-
-    text: str
-    detectors: tuple[str, ...]
-    context: tuple[Turn, ...] = ()
-    embed: bool = False
-
-
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
     """The result of an item.
 
@@ -71,7 +63,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     detector's work on the batch, in nanoseconds since the epoch. `embedding` is packed into bytes.
     """
 
-    scores: dict[str, Score] = {}
+    scores: dict[str, EventScore] = {}
     versions: dict[str, str] = {}
     spent: dict[str, tuple[int, int]] = {}
     embedding: bytes | None = None
@@ -97,7 +89,7 @@ class ModelProcess:
 
     def score(self, items: Sequence[Item]) -> list[Scored]:
         """Score a batch with all detectors in one call, so that an encoder of several detectors runs only once."""
-        scores: list[dict[str, Score]] = [{} for _ in items]
+        scores: list[dict[str, EventScore]] = [{} for _ in items]
         versions: dict[str, str] = {}
         spent: dict[str, tuple[int, int]] = {}
         for name in _in_order(items):
@@ -106,8 +98,7 @@ class ModelProcess:
                 continue
             rows = [row for row, item in enumerate(items) if name in item.detectors]
             began = time.time_ns()
-            texts, prompts = [items[row].text for row in rows], [items[row].context for row in rows]
-            for row, result in zip(rows, detector.score_answers(texts, prompts), strict=True):
+            for row, result in zip(rows, _scored(detector, [items[row] for row in rows]), strict=True):
                 scores[row][name] = result
             versions[name], spent[name] = detector.version, (began, time.time_ns())
         embeddings = self._embed(items)
@@ -147,6 +138,20 @@ class ModelProcess:
             return {}
         vectors = self._embedder.embed_many([items[row].text for row in rows])
         return {row: pack(vector) for row, vector in zip(rows, vectors, strict=True)}
+
+
+def _scored(detector: TextDetector[Any], items: Sequence[Item]) -> list[EventScore]:
+    """Score the texts of all items in one call; a text that occurs several times is scored once."""
+    read = [readings(item, detector) for item in items]
+    contexts = [item.context if detector.prompt_characters else () for item in items]
+    texts = [[(one.text, context) for one in found] for (found, _), context in zip(read, contexts, strict=True)]
+    unique = list(dict.fromkeys(text for found in texts for text in found))
+    results = detector.score_answers(*zip(*unique, strict=True)) if unique else []
+    score_of = dict(zip(unique, results, strict=True))
+    return [
+        combined(found, [score_of[text] for text in of_item], share)
+        for (found, share), of_item in zip(read, texts, strict=True)
+    ]
 
 
 def _in_order(items: Sequence[Item]) -> list[str]:

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from detectors.registry import DETECTORS, STREAM
+from detectors.base import Reads
+from detectors.registry import DETECTORS, STREAM, TEXT
 
 HEAVY = {"torch", "river", "presidio_analyzer", "transformers", "tokenizers", "scipy", "sklearn", "fasttext"}
 
@@ -18,6 +19,8 @@ def test_capabilities_are_complete(name):
     assert set(detector.sides) <= {"input", "output"}
     if name in STREAM:
         assert detector.alert is not None, "the findings of a stream detector always open alerts"
+    if name in TEXT:
+        assert isinstance(detector.reads, Reads)
     if detector.alert is not None:
         assert detector.alert.subject[:1].islower()
         assert detector.alert.runbook.endswith(".")

@@ -17,7 +17,6 @@ from stream.wire import (
     tenant_model_key,
 )
 from support.protocol.log_checks import source_of
-from support.protocol.oracle import text_of
 from support.protocol.parts import BUCKET_SECONDS, KAFKA
 
 #: Watch tells how far log time has come once a second of it, so that it may be so much further than what was told.
@@ -53,8 +52,9 @@ class Commits:
         stored, event = read.stored, read.event
         data = event.data
         if isinstance(data, RequestRecord | ResponseRecord):
-            owed = data.owed if text_of(event) else ()
-            return f"{event.id}/signal" in self._signals and all((event.id, name) in self._verdicts for name in owed)
+            return f"{event.id}/signal" in self._signals and all(
+                (event.id, name) in self._verdicts for name in data.owed
+            )
         if isinstance(data, Signal):
             return self._closed(data, stored.partition)
         if isinstance(data, FindingRecord):

@@ -8,7 +8,6 @@ from stream.dead_letters import HEADER_PREFIX
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.store import LedgerStore
 from stream.wire import AlertRecord, FindingRecord, RequestRecord, ResponseRecord, Signal, Verdict, partition_for
-from support.protocol.oracle import text_of
 from support.protocol.parts import KAFKA
 from support.protocol.rest import told, untraced
 
@@ -91,7 +90,7 @@ def dead_letters(rest):
         for read in rest.record.topic(topic):
             scored = read.event is not None and isinstance(read.event.data, RequestRecord | ResponseRecord)
             unread = read.event is None and read.stored.value is not None
-            if unread or (scored and "RAISE" in text_of(read.event)):
+            if unread or (scored and "RAISE" in read.event.data.text):
                 expected.add((topic, read.stored.partition, read.stored.offset))
     found = {source_of(read.stored) for read in rest.record.topic(_NAMES.dead_letters)}
     return told(missing=sorted(expected - found), unexpected=sorted(found - expected))

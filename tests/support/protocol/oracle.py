@@ -41,20 +41,15 @@ class Inference:
         """Return {(event id, detector): label} of what is owed."""
         labels = {}
         for event in self.events.values():
-            text = text_of(event)
-            label = "error" if "RAISE" in text else "found" if _DIGITS.search(text) else "clear"
-            labels |= {(event.id, name): label for name in (event.data.owed if text else ())}
+            text = event.data.text
+            label = "error" if "RAISE" in text else "found" if _DIGITS.search(text) else "clear" if text else "ok"
+            labels |= {(event.id, name): label for name in event.data.owed}
         return labels
 
     def findings(self):
         """Return the ids of the findings about single events."""
         found = (pair for pair, label in self.owed().items() if label == "found")
         return {event_finding_id(event_id, name, "test-1") for event_id, name in found}
-
-
-def text_of(event):
-    """Return the text that detectors see."""
-    return event.data.text
 
 
 class Watched:

@@ -12,11 +12,12 @@ from support.events import a_request, event_of
 from detectors.base import Score, TextDetector
 from detectors.registry import create_text
 from detectors.text.explain import answer, explain
+from stream.stages.score.event_parts import EventScore
 from stream.stages.score.explanations import Explainer, ExplanationLimit
 from stream.stages.score.machine import verdict
 from stream.stages.score.metrics import ScoreMetrics
 from stream.stages.score.records import MOST_WORDS, explanation_event, verdict_event
-from stream.wire import encode
+from stream.wire import Message, encode
 from stream.wire.ids import explanation_id
 
 WEIGHTS = {"bad": 4.0, "worse": 6.0, "good": -1.5}
@@ -71,7 +72,7 @@ class Stage:
     def offer(self, *texts, at=100.0, tenant="acme", flagged=True, detector="toxicity"):
         for number, text in enumerate(texts):
             event = prompt(f"{tenant}-{at}-{number}", text, at, tenant)
-            score = Score(score=0.9, label="toxic", flagged=flagged)
+            score = EventScore(score=0.9, label="toxic", flagged=flagged)
             self.explainer.offer(1, event, [verdict(event, detector, "1", score)])
 
     def count(self, outcome):
@@ -183,6 +184,18 @@ def test_an_allowance_is_a_stream_s_and_moves_on_with_event_time():
     assert len(allowance._spent) == 4_096
 
 
+async def test_the_text_of_the_verdicts_part_is_explained():
+    messages = (Message.of_text("user", "all good"), Message.of_text("tool", TEXT))
+    event = event_of(a_request("r1", messages=messages), "r1/request", 100.0)
+    stage = Stage()
+    stage.explainer.offer(
+        0, event, [verdict(event, "toxicity", "1", EventScore(score=0.9, flagged=True, part="/messages/1/parts/0"))]
+    )
+    await stage.until(told=1)
+    words = {TEXT[word.start : word.end]: word.weight for word in stage.told[0][1].data.words}
+    assert {name: words[name] for name in WEIGHTS} == pytest.approx(WEIGHTS, abs=1e-3)
+
+
 TEXTS = {
     "toxicity": (
         "The train was late again and the weather is nice. Shut up, you stupid bitch. See you on Monday at the office.",
@@ -219,7 +232,7 @@ async def test_removing_the_words_that_are_told_lowers_the_score_more_than_remov
 
 def test_the_same_explanation_has_the_same_id_and_bytes():
     event = prompt("r1", TEXT)
-    said = verdict(event, "toxicity", "1", Score(score=0.9, label="toxic", flagged=True))
+    said = verdict(event, "toxicity", "1", EventScore(score=0.9, label="toxic", flagged=True))
     told = explain(Sum(), TEXT)
     first, again = (explanation_event(event, said, one) for one in (told, explain(Sum(), TEXT)))
     assert encode(first) == encode(again)

@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 from support import doubles
+from support.events import a_request
 
 from stream.errors import ModelsLost
 from stream.stages.score import model_pool
+from stream.stages.score.machine import item_of
 from stream.stages.score.model_pool import Failed, ModelPool
-from stream.stages.score.model_process import Item, ModelSpec, Scored
+from stream.stages.score.model_process import ModelSpec, Scored
 
 SPEC = ModelSpec(detectors=("pii", "toxicity"), threads=1, create=doubles.create, embedder=None)
 POOL = {"workers": 1, "deadline_seconds": 30.0}
@@ -31,7 +33,7 @@ async def running(spec=SPEC, **options):
 
 async def scored(pool, *texts, detectors=("pii", "toxicity")):
     outcomes = {}
-    await pool.score([Item(text=text, detectors=detectors) for text in texts], outcomes.__setitem__)
+    await pool.score([item_of(a_request("r1", text), detectors) for text in texts], outcomes.__setitem__)
     return [outcomes[row] for row in range(len(texts))]
 
 

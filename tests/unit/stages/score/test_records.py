@@ -4,20 +4,21 @@ import msgspec
 import pytest
 from support.score_stack import end, request
 
-from detectors.base import Score, Span, Turn
+from detectors.base import Turn
 from stream.stages.score.event_features import sampled
-from stream.stages.score.machine import MAX_SPANS, expected_detectors, item_of, verdicts
+from stream.stages.score.event_parts import EventScore
+from stream.stages.score.machine import expected_detectors, item_of, verdicts
 from stream.stages.score.model_pool import Failed
 from stream.stages.score.model_process import Scored
 from stream.stages.score.records import finding_event, signal_event, verdict_event
-from stream.wire import Message, encode
+from stream.wire import Message, Span, encode
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-aaaaaaaaaaaaaaaa-01"
 ASK = request("r1", "hello there 5551234", owed=("pii", "pii", "toxicity"))
 
 
 def score(value=0.9, *, flagged=True, covered=1.0, label="found", spans=()):
-    return Score(score=value, label=label, flagged=flagged, covered=covered, spans=spans)
+    return EventScore(score=value, label=label, flagged=flagged, covered=covered, spans=spans)
 
 
 def outcome(**scores):
@@ -50,9 +51,10 @@ def test_a_part_of_the_text_is_enough_only_where_something_was_found(flagged, la
     assert found["pii"].covered == 0.5
 
 
-def test_an_end_without_text_owes_nothing():
-    assert expected_detectors(end("r1", "").data) == ()
-    assert expected_detectors(end("r1", "x").data) == ("pii", "toxicity", "refusal")
+@pytest.mark.parametrize("text", ["", "x"])
+def test_an_end_expects_the_verdicts_that_its_record_names(text):
+    assert expected_detectors(end("r1", text).data) == ("pii", "toxicity", "refusal")
+    assert expected_detectors(end("r1", text, owed=()).data) == ()
 
 
 def test_an_answer_brings_the_prompt_that_its_record_carries():
@@ -91,13 +93,6 @@ def test_a_finding_counts_types_and_keeps_no_text():
     assert finding.data.details == {"LOCATION": 1.0, "PERSON": 2.0}
     assert finding.partitionkey == "acme\x1fm\x1finput"
     assert "5551234" not in msgspec.json.encode(finding.data).decode()
-
-
-def test_a_text_of_nothing_but_findings_gives_a_verdict_that_fits_a_record():
-    spans = tuple(Span(start=n, end=n + 1, type="PHONE_NUMBER", score=0.987654321) for n in range(100_000))
-    found = the_verdicts(ASK, outcome(pii=score(spans=spans), toxicity=score()))
-    assert len(found["pii"].spans) == MAX_SPANS
-    assert encode(verdict_event(ASK, found["pii"], TRACEPARENT)).size_bytes < 512 * 1024
 
 
 def test_a_signal_has_the_features_that_the_stream_detectors_read():
