@@ -81,7 +81,7 @@ class _ChoiceSoFar:
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
         self._calls: dict[int, _CallSoFar] = {}
-        self._logprobs: dict[str, list[Any]] = {}
+        self._logprobs: dict[str, list[Any] | None] = {}
         self._role = "assistant"
 
     def add(self, choice: _Fields) -> str:
@@ -99,7 +99,10 @@ class _ChoiceSoFar:
                 self._calls.setdefault(index, _CallSoFar()).add(call)
         if isinstance(logprobs := choice.get("logprobs"), Mapping):
             for name, values in logprobs.items():
-                self._logprobs.setdefault(name, []).extend(values if isinstance(values, list) else [])
+                if isinstance(values, list):
+                    self._logprobs[name] = (self._logprobs.get(name) or []) + values
+                else:
+                    self._logprobs.setdefault(name, None)
         if isinstance(reason := choice.get("finish_reason"), str):
             self.finish_reason = reason
         return text

@@ -29,7 +29,12 @@ class Full:
 
 async def test_a_full_queue_is_rejected_with_its_limit():
     backend = RayBackend(Full(), max_requests=8, max_queued=3, replicas=1, gateways=1)
-    (rejected,) = [item async for item in backend.generate(ModelRequest(request_id="r", operation="text_completion", body={"prompt": "x"}))]
+    (rejected,) = [
+        item
+        async for item in backend.generate(
+            ModelRequest(request_id="r", operation="text_completion", body={"prompt": "x"})
+        )
+    ]
     assert (rejected.code, rejected.status) == ("queue_full", 503)
     assert "3 requests wait, the limit" in rejected.message
 
@@ -42,4 +47,6 @@ def test_a_minimum_that_alone_was_raised_is_the_maximum_too(least, most, replica
     (models, _) = build(args)._bound_deployment.init_args
     (model,) = models.values()
     assert model._bound_deployment._deployment_config.autoscaling_config.max_replicas == replicas
-    assert _backend(next(iter(models)), dict.fromkeys(models, Full()), args).capacity() == 10 * replicas, "a gateway accepts as many as all of them"
+    assert _backend(next(iter(models)), dict.fromkeys(models, Full()), args).capacity() == 10 * replicas, (
+        "a gateway accepts as many as all of them"
+    )

@@ -1,0 +1,150 @@
+"""Structured output, tool calls, log-probabilities, biases and several choices, by real engines behind a model server."""
+
+import asyncio
+import json
+import math
+from collections.abc import Iterator
+
+import pytest
+
+from serving.backend import ModelRequest, RejectedRequest
+from serving.engine.factory import create_engine
+from serving.openai_api.accumulator import Accumulator
+from serving.replica.model_server import ModelServer
+
+_SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "maxLength": 20}, "people": {"type": "integer"}},
+    "required": ["city", "people"],
+    "additionalProperties": False,
+}
+_TOOL = {"type": "function", "function": {"name": "count_people", "parameters": _SCHEMA}}
+_MESSAGES = [{"role": "user", "content": "How many people live in Paris?"}]
+
+
+@pytest.fixture(scope="module")
+def openvino(smollm_files):
+    yield from _served("openvino", smollm_files.path)
+
+
+@pytest.fixture(scope="module")
+def transformers(tiny_dir):
+    yield from _served("transformers", tiny_dir)
+
+
+def _served(kind, path) -> Iterator[ModelServer]:
+    engine = create_engine(kind=kind, model_dir=path, name="m", device="cpu", dtype="float32", slots=4, threads=1)
+    engine.load()
+    yield ModelServer(engine, max_requests=8, max_length=1024)
+    asyncio.run(engine.close())
+
+
+async def _items(server, operation="chat", **fields):
+    body = {"temperature": 0.0, "max_tokens": 120, "messages": _MESSAGES} | fields
+    request = ModelRequest(request_id="12345678-1234", operation=operation, body=body)
+    return [item async for item in server.generate(request)]
+
+
+async def _answer(server, **fields) -> Accumulator:
+    answer = Accumulator()
+    for item in await _items(server, **fields):
+        assert not isinstance(item, RejectedRequest), item
+        answer.add(item)
+    assert answer.finished
+    return answer
+
+
+def _fits(value) -> bool:
+    return set(value) == {"city", "people"} and isinstance(value["city"], str) and isinstance(value["people"], int)
+
+
+async def test_an_answer_fits_its_schema(openvino):
+    schema = {"type": "json_schema", "json_schema": {"name": "city", "schema": _SCHEMA}}
+    (choice,) = (await _answer(openvino, response_format=schema)).recorded()
+    assert _fits(json.loads(choice.text))
+
+
+async def test_a_named_function_is_called_with_arguments_that_fit(openvino):
+    choice = {"type": "function", "function": {"name": "count_people"}}
+    (message,) = (await _answer(openvino, tools=[_TOOL], tool_choice=choice)).chat_choices()
+    assert message["finish_reason"] == "tool_calls"
+    (call,) = message["message"]["tool_calls"]
+    assert call["function"]["name"] == "count_people"
+    assert call["id"].startswith("call_")
+    assert _fits(json.loads(call["function"]["arguments"]))
+
+
+async def test_a_required_tool_is_called(openvino):
+    answer = await _answer(openvino, tools=[_TOOL], tool_choice="required", parallel_tool_calls=False)
+    (message,) = answer.chat_choices()
+    (call,) = message["message"]["tool_calls"]
+    assert _fits(json.loads(call["function"]["arguments"]))
+    assert message["message"]["content"] is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "problem"),
+    [
+        ({"type": "bogus"}, "invalid"),
+        ({"type": "string", "pattern": "(?<=a)b("}, "invalid"),
+        ({"enum": ["x" * 20_000]}, "20014 characters, the limit is 16384"),
+    ],
+)
+async def test_a_schema_that_cannot_be_followed_is_400_and_ends_no_other_request(openvino, schema, problem):
+    response_format = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    (rejected,) = await _items(openvino, response_format=response_format)
+    assert (rejected.status, rejected.param) == (400, "response_format")
+    assert problem in rejected.message
+    assert (await _answer(openvino, max_tokens=3)).finish_reasons == ["length"]
+
+
+async def test_each_choice_is_an_answer_of_its_own(openvino):
+    answer = await _answer(openvino, n=3, temperature=1.0, seed=5, max_tokens=8)
+    texts = [choice.text for choice in answer.recorded()]
+    assert len(set(texts)) == 3
+    assert answer.usage.completion_tokens == 24
+    again = await _answer(openvino, n=3, temperature=1.0, seed=5, max_tokens=8)
+    assert [choice.text for choice in again.recorded()] == texts
+
+
+async def test_more_choices_than_a_replica_takes_are_503(openvino):
+    (rejected,) = await _items(openvino, n=9)
+    assert (rejected.code, rejected.status) == ("queue_full", 503)
+
+
+async def test_openvino_returns_the_log_probability_of_each_token(openvino):
+    answer = await _answer(openvino, logprobs=True, max_tokens=6)
+    (choice,) = answer.chat_choices()
+    tokens = choice["logprobs"]["content"]
+    assert len(tokens) == answer.usage.completion_tokens == 6
+    assert all(-20 < token["logprob"] <= 0 for token in tokens)
+    assert "".join(token["token"] for token in tokens).strip() == choice["message"]["content"].strip()
+
+
+async def test_transformers_lists_the_most_likely_tokens(transformers):
+    answer = await _answer(transformers, operation="chat", logprobs=True, top_logprobs=3, max_tokens=5)
+    (choice,) = answer.chat_choices()
+    for token in choice["logprobs"]["content"]:
+        best, *others = token["top_logprobs"]
+        assert (best["token"], best["logprob"]) == (token["token"], token["logprob"]), (
+            "greedy: the chosen one is the likeliest"
+        )
+        assert len(others) == 2
+        assert all(other["logprob"] <= best["logprob"] for other in others)
+        assert math.exp(best["logprob"]) <= 1
+
+
+async def test_a_bias_decides_the_token(transformers):
+    answer = await _answer(transformers, logit_bias={"65": 100}, logprobs=True, top_logprobs=1, max_tokens=4)
+    (choice,) = answer.chat_choices()
+    chosen = {token["token"] for token in choice["logprobs"]["content"]}
+    assert len(chosen) == 1
+
+
+async def test_completions_list_log_probabilities_in_their_own_format(transformers):
+    answer = await _answer(transformers, operation="text_completion", prompt="the weir", logprobs=2, max_tokens=4)
+    (choice,) = answer.text_choices()
+    logprobs = choice["logprobs"]
+    assert {len(logprobs[name]) for name in ("tokens", "token_logprobs", "top_logprobs", "text_offset")} == {4}
+    assert all(len(top) == 2 for top in logprobs["top_logprobs"])
+    assert logprobs["text_offset"][0] == 0

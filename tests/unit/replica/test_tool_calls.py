@@ -1,0 +1,65 @@
+"""Tool calls in the text of an answer, whatever the pieces in which the text arrives."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.replica.tool_calls import tool_call_reader
+
+
+def read(kind, text, cuts=(), function=""):
+    """Return (text, {index: (id, name, arguments)}) of an answer that is cut at `cuts`."""
+    reader = tool_call_reader(kind, function, "call_")
+    edges = [0, *sorted(cut % (len(text) + 1) for cut in cuts), len(text)]
+    pieces = [reader.push(text[a:b]) for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    pieces.append(reader.flush())
+    calls: dict[int, list[str]] = {}
+    for call in (call for piece in pieces for call in piece.calls):
+        seen = calls.setdefault(call["index"], ["", "", ""])
+        seen[0] += call.get("id", "")
+        seen[1] += call["function"].get("name", "")
+        seen[2] += call["function"]["arguments"]
+    assert reader.calls == len(calls)
+    return "".join(piece.text for piece in pieces), {index: tuple(call) for index, call in calls.items()}
+
+
+CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
+CUTS = st.lists(st.integers(min_value=0, max_value=400), max_size=12)
+
+
+@given(CUTS)
+def test_tagged_calls_and_the_text_around_them(cuts):
+    text, calls = read("tagged", f"I add. {CALL}{CALL} Done <b>", cuts)
+    assert text == "I add.  Done <b>"
+    assert calls == {0: ("call_0", "add", '{"a": 1}'), 1: ("call_1", "add", '{"a": 1}')}
+
+
+@given(CUTS)
+def test_a_tag_without_a_call_is_text(cuts):
+    for broken in (
+        "<tool_call>not JSON</tool_call>",
+        '<tool_call>{"arguments": {}}</tool_call>',
+        "<tool_call>{",
+        "a <tool_c",
+    ):
+        assert read("tagged", broken, cuts) == (broken, {})
+
+
+@given(CUTS)
+def test_the_answer_of_a_named_function_is_its_arguments(cuts):
+    assert read("named", '{"a": 1}', cuts, "add") == ("", {0: ("call_0", "add", '{"a": 1}')})
+
+
+@given(CUTS)
+def test_a_list_of_calls(cuts):
+    listed = json.dumps([{"name": "f", "arguments": {"x": "é"}}, {"name": "g", "arguments": {}}])
+    assert read("listed", listed, cuts) == ("", {0: ("call_0", "f", '{"x": "é"}'), 1: ("call_1", "g", "{}")})
+
+
+def test_a_list_that_is_cut_off_is_text():
+    assert read("listed", '[{"name": "f", "argum') == ('[{"name": "f", "argum', {})
+
+
+def test_plain_text_is_not_searched():
+    assert read("none", CALL) == (CALL, {})
