@@ -24,7 +24,10 @@ LISTED_FLIPS = 1000
 
 
 class Flip(msgspec.Struct, frozen=True, kw_only=True):
-    """An event near the threshold for which rounding changed the decision; the replay uses the recorded decision."""
+    """An event near the threshold for which rounding changed the decision; the replay uses the recorded decision.
+
+    The parts are those of the two verdicts; `recorded_part` is "" if the verdict was recorded for the joined text.
+    """
 
     request_id: str
     tenant: str
@@ -33,6 +36,8 @@ class Flip(msgspec.Struct, frozen=True, kw_only=True):
     recorded: float
     scored: float
     threshold: float
+    recorded_part: str = ""
+    scored_part: str = ""
 
 
 class Flips(msgspec.Struct, kw_only=True):

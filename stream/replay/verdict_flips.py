@@ -28,7 +28,8 @@ def flip(version: Version, recorded: Verdict, scored: Verdict) -> Flip | None:
     """Return the flip if only rounding makes the decision of `version` differ from the recorded decision, else None.
 
     For a flip, both scores are within 0.001 of the version's threshold, and the recorded score gives the recorded
-    decision at this threshold. A decision that differs because a variant has another threshold is no flip.
+    decision at this threshold. A decision that differs because a variant has another threshold is no flip. The verdicts
+    can name different parts: rounding also decides which of two parts has the higher score.
     """
     limit = version.threshold
     if limit is None or recorded.flagged == scored.flagged or "error" in (recorded.label, scored.label):
@@ -44,4 +45,6 @@ def flip(version: Version, recorded: Verdict, scored: Verdict) -> Flip | None:
         recorded=recorded.score,
         scored=scored.score,
         threshold=limit,
+        recorded_part=recorded.part,
+        scored_part=scored.part,
     )

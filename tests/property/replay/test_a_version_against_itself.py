@@ -14,7 +14,7 @@ from detectors.streams.drift import DriftDetector
 from stream.replay.versions import stream_version
 from stream.settings import tenant_settings
 from stream.stages.watch_app import stream_detectors
-from stream.wire import FindingRecord, Verdict
+from stream.wire import FindingRecord, RequestRecord, RequestRecordV1, ResponseRecord, ResponseRecordV1, Verdict
 
 SEEDS = st.integers(0, 2**20)
 STRICT = 0.75
@@ -68,6 +68,35 @@ def test_the_installed_version_against_the_recorded_one_has_no_diff(seed, batch_
     assert replayed.meter.events.pending == replayed.meter.events.missing == 0
 
 
+def former(event):
+    """Return an event as version 1 wrote it: plain texts, and verdicts without a part."""
+    data, kind = event.data, event.type
+    if isinstance(data, RequestRecord):
+        data, kind = _plain(data), RequestRecordV1.event_type
+    elif isinstance(data, ResponseRecord):
+        data, kind = ResponseRecordV1.downgraded(data), ResponseRecordV1.event_type
+    elif isinstance(data, Verdict):
+        data = msgspec.structs.replace(data, part="")
+    return msgspec.structs.replace(event, data=data, type=kind)
+
+
+def _plain(request):
+    fields = {name: getattr(request, name) for name in ("request_id", "tenant", "model", "principal", "owed")}
+    return RequestRecordV1(**fields, prompt=request.text)
+
+
+@pytest.mark.parametrize("detector", ["toxicity", "pii"])
+def test_the_installed_version_against_verdicts_of_version_1_has_no_diff(detector):
+    lanes, scoring, _ = recorded(3)
+    log = text_log(*([[former(event) for event in events] for events in each] for each in (lanes, scoring.verdicts)))
+    known = versions(options={"pii": {"entities": False}})
+    which = request_of(known.resolve(f"{detector}@installed"), known.resolve(f"{detector}@recorded"))
+    replayed = Replayed(log, which)
+    assert replayed.diff.empty
+    assert replayed.diff.unchanged == len(openings(replayed.alerts[0])) > 0
+    assert replayed.meter.events.missing == replayed.meter.events.skipped == 0
+
+
 @settings(max_examples=6, deadline=None)
 @given(seed=SEEDS)
 def test_a_higher_threshold_loses_the_alerts_that_a_plain_pass_loses(seed):
@@ -110,6 +139,7 @@ def test_flips_at_the_threshold_are_listed_and_change_no_alert(seed):
     assert flips
     assert {one.tenant for one in flips} == {"demo-edge"}
     assert all(abs(one.scored - one.threshold) < 1e-3 for one in flips)
+    assert {(one.recorded_part, one.scored_part) for one in flips} == {("/messages/0/parts/0",) * 2}
 
 
 @settings(max_examples=6, deadline=None)
