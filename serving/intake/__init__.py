@@ -1,8 +1,8 @@
-"""Intake: record inferences that another gateway served (KServe, LiteLLM), so that the detectors monitor them too.
+"""Intake: record inferences that others served (KServe, LiteLLM, applications with OpenTelemetry), so that the detectors monitor them too.
 
 ::
 
-    KServe's logger, LiteLLM's callback -- HTTP --> Intake --> ExchangePairer (SQLite: pairs, duplicates) --> Recorder --> spool --> shipper
+    KServe's logger, LiteLLM's callback, OTLP exporters -- HTTP --> Intake --> ExchangePairer (SQLite: pairs, duplicates) --> Recorder --> spool --> shipper
 """
 
 from serving.intake.app import Intake

@@ -32,6 +32,8 @@ _RETRY_AFTER_SECONDS = 5
 _OVERDUE_SECONDS = 1.0
 #: Bodies that are processed at the same time, limited because of their memory.
 _MAX_BODIES = 8
+#: After so many items of a body, other requests get a turn.
+_ITEMS_PER_TURN = 256
 #: Maximum number of rejected items, and of warnings, in a response.
 _MAX_NAMED = 20
 
@@ -141,6 +143,8 @@ class Intake:
         tally = _Tally()
         async with self._turn:
             for index, item in enumerate(items):
+                if index % _ITEMS_PER_TURN == _ITEMS_PER_TURN - 1:
+                    await asyncio.sleep(0)
                 try:
                     exchange, left_out = _read(item)
                     if not isinstance(exchange, ReportedExchange):

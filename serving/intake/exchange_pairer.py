@@ -132,7 +132,7 @@ class ExchangePairer:
         if self._waiting >= limit and not known:
             raise HalvesFull(
                 f"{self._waiting} halves of exchanges wait for the other, the limit is {limit} (intake.held_limit); send it again, or "
-                "let KServe log both halves (mode: all)"
+                "send both halves (KServe's mode: all; spans and log records of OpenTelemetry)"
             )
         row = (exchange.identity, half, encode_half(exchange), time.time())
         with closing(self._database.execute("INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?)", row)) as cursor:

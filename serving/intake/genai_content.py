@@ -2,7 +2,7 @@
 
 - OpenTelemetry: ``gen_ai.input.messages`` and ``gen_ai.output.messages``, as values or as JSON text. OpenLLMetry has it too.
 - OpenInference: ``llm.input_messages.0.message.content`` and so on; for completions ``llm.prompts`` and ``llm.choices``.
-- OpenLLMetry until 2025: ``gen_ai.prompt.0.content``, ``gen_ai.completion.0.content``.
+- OpenLLMetry's earlier versions: ``gen_ai.prompt.0.content``, ``gen_ai.completion.0.content``.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -186,13 +186,15 @@ def _attributes(pairs: Any) -> dict[str, Any]:
 
 
 def _value(value: AnyValue) -> Any:
-    """Return a value as JSON has it; bytes are left out."""
+    """Return a value as JSON has it; bytes, such as those of an image, are Base64."""
     kind = value.WhichOneof("value")
     if kind == "array_value":
         return [_value(item) for item in value.array_value.values]
     if kind == "kvlist_value":
         return _attributes(value.kvlist_value.values)
-    return None if kind is None or kind == "bytes_value" else getattr(value, kind)
+    if kind == "bytes_value":
+        return base64.b64encode(value.bytes_value).decode()
+    return None if kind is None else getattr(value, kind)
 
 
 def _content_type(headers: Headers) -> str:
