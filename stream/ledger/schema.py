@@ -24,7 +24,7 @@ __all__ = [
 
 StructT = TypeVar("StructT")
 #: A file of another version is deleted and read again from the log.
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 _COMMON = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -40,13 +40,15 @@ _SHARD = """
 CREATE TABLE IF NOT EXISTS events (
   event_id TEXT PRIMARY KEY, request_id TEXT NOT NULL, side TEXT NOT NULL, tenant TEXT NOT NULL, model TEXT NOT NULL,
   type TEXT NOT NULL, status TEXT, finish_reason TEXT, prompt_tokens INTEGER, completion_tokens INTEGER,
-  latency_seconds REAL, time_to_first_token_seconds REAL, traceparent TEXT NOT NULL, time REAL NOT NULL,
+  latency_seconds REAL, time_to_first_token_seconds REAL, guard TEXT, traceparent TEXT NOT NULL,
+  conversation TEXT NOT NULL, time REAL NOT NULL,
   source TEXT NOT NULL, owed TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL
   ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS events_time ON events (time);
+CREATE INDEX IF NOT EXISTS events_conversation ON events (conversation, request_id) WHERE conversation <> '';
 CREATE TABLE IF NOT EXISTS verdicts (
   event_id TEXT, detector TEXT, version TEXT, side TEXT NOT NULL, flagged INTEGER NOT NULL, label TEXT NOT NULL,
-  score REAL NOT NULL, covered REAL NOT NULL, spans TEXT NOT NULL, time REAL NOT NULL, offset INTEGER NOT NULL,
+  score REAL NOT NULL, covered REAL NOT NULL, part TEXT NOT NULL, spans TEXT NOT NULL, time REAL NOT NULL, offset INTEGER NOT NULL,
   PRIMARY KEY (event_id, detector, version)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS verdicts_time ON verdicts (time);
 CREATE INDEX IF NOT EXISTS verdicts_flagged ON verdicts (time) WHERE flagged;

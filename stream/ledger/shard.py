@@ -26,6 +26,7 @@ from stream.wire import (
     ResponseRecord,
     Tick,
     Verdict,
+    conversation_key,
 )
 
 __all__ = ["HOUR_SECONDS", "Shard"]
@@ -36,12 +37,12 @@ _WORDS = 20
 
 #: Hour, side, detector, tenant, model.
 _PairKey = tuple[int, str, str, str, str]
-_INSERT_EVENT = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_EVENT = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #: A duplicate changes a row only if it replaces an error.
 _INSERT_VERDICT = """
-INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
   flagged = excluded.flagged, label = excluded.label, score = excluded.score, covered = excluded.covered,
-  spans = excluded.spans, offset = excluded.offset
+  part = excluded.part, spans = excluded.spans, offset = excluded.offset
 WHERE label = 'error' AND excluded.label <> 'error'
 """
 _JSON = msgspec.json.Encoder(order="deterministic")
@@ -85,7 +86,7 @@ class Shard(LedgerFile):
     # -- events
 
     def _request(self, record: LogRecord, event: Event, data: RequestRecord) -> None:
-        if self._insert_event(record, event, data, "input", (None,) * 6):
+        if self._insert_event(record, event, data, "input", (None,) * 7):
             self._requests[((_hour(event.time), data.tenant, data.model), "requests")] += 1
 
     def _end(self, record: LogRecord, event: Event, data: ResponseRecord) -> None:
@@ -96,6 +97,7 @@ class Shard(LedgerFile):
             data.usage.completion_tokens,
             data.latency_seconds,
             data.time_to_first_token_seconds,
+            None if data.guard is None else _JSON.encode(data.guard).decode(),
         )
         if data.status != ABORTED and event.time >= self._floor:
             self._delete_substitute(event.id)
@@ -123,8 +125,9 @@ class Shard(LedgerFile):
             return False
         expected = tuple(dict.fromkeys(data.owed))
         kind = event.type.split(".")[2]
-        row = (event.id, data.request_id, side, data.tenant, data.model, kind, *details, event.traceparent, event.time)
-        row += (event.source, ",".join(expected), record.topic, record.partition, record.offset)
+        row = (event.id, data.request_id, side, data.tenant, data.model, kind, *details, event.traceparent)
+        row += (conversation_key(data.tenant, data.conversation_id), event.time, event.source)
+        row += (",".join(expected), record.topic, record.partition, record.offset)
         is_new = self.database.execute(_INSERT_EVENT, row).rowcount == 1
         if is_new:
             self._newest = max(self._newest, event.time)
@@ -174,7 +177,7 @@ class Shard(LedgerFile):
 
     def _insert_verdict(self, record: LogRecord, event: Event, data: Verdict) -> bool:
         what = (data.event_id, data.detector, data.version, data.side)
-        decision = (data.flagged, data.label, data.score, data.covered, _JSON.encode(data.spans).decode())
+        decision = (data.flagged, data.label, data.score, data.covered, data.part, _JSON.encode(data.spans).decode())
         row = (*what, *decision, event.time, record.offset)
         return self.database.execute(_INSERT_VERDICT, row).rowcount == 1
 

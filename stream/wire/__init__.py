@@ -40,7 +40,15 @@ from stream.wire.events.inference import (
 )
 from stream.wire.events.inference_v1 import RequestRecordV1, ResponseRecordV1
 from stream.wire.events.progress import Closed, GapRecord, Tick
-from stream.wire.keys import OWN_TENANT, inference_key, murmur2, partition_for, stream_key, tenant_model_key
+from stream.wire.keys import (
+    OWN_TENANT,
+    conversation_key,
+    inference_key,
+    murmur2,
+    partition_for,
+    stream_key,
+    tenant_model_key,
+)
 from stream.wire.times import canonical_time, format_time, parse_time
 from stream.wire.topics import Topic, TopicNames, topic_specs
 from stream.wire.trace import TraceParent
@@ -97,6 +105,7 @@ __all__ = [
     "WireError",
     "WordWeight",
     "canonical_time",
+    "conversation_key",
     "decode",
     "encode",
     "event_type",

@@ -6,12 +6,21 @@ remainder by the number of partitions. Topics that are joined have the same key 
 
 import hashlib
 
-__all__ = ["OWN_TENANT", "inference_key", "murmur2", "partition_for", "stream_key", "tenant_model_key"]
+__all__ = [
+    "OWN_TENANT",
+    "conversation_key",
+    "inference_key",
+    "murmur2",
+    "partition_for",
+    "stream_key",
+    "tenant_model_key",
+]
 
 #: The tenant of alerts about Weir itself.
 OWN_TENANT = "_weir"
 
 _SEPARATOR = "\x1f"
+_CONVERSATION_CHARACTERS = 16
 _MULTIPLIER = 0x5BD1E995
 _SEED = 0x9747B28C
 _MASK = 0xFFFFFFFF
@@ -21,6 +30,11 @@ _ROTATION = 24
 def inference_key(tenant: str, conversation_or_request_id: str) -> str:
     """Return the key of an inference event: SHA-256 in hex of the tenant and the conversation (or request) id."""
     return hashlib.sha256(f"{tenant}{_SEPARATOR}{conversation_or_request_id}".encode()).hexdigest()
+
+
+def conversation_key(tenant: str, conversation_id: str) -> str:
+    """Return the hash of a conversation that signals and the ledger contain instead of its id; "" without a conversation."""
+    return inference_key(tenant, conversation_id)[:_CONVERSATION_CHARACTERS] if conversation_id else ""
 
 
 def stream_key(tenant: str, model: str, side: str) -> str:

@@ -13,8 +13,8 @@ from support.events import MEASURED, TRACE, a_request, an_end, event_of
 from support.stage_lab import P, StageLab
 
 
-def request(request_id, text, *, at=100.0, owed=("pii", "toxicity", "injection"), tenant="acme", model="m"):
-    data = a_request(request_id, text, tenant=tenant, model=model, principal="key-1", owed=owed)
+def request(request_id, text, *, at=100.0, owed=("pii", "toxicity", "injection"), **fields):
+    data = a_request(request_id, text, principal="key-1", owed=owed, **fields)
     return _event(f"{request_id}/request", data, at)
 
 

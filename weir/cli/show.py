@@ -18,10 +18,21 @@ __all__ = ["show"]
 
 #: Maximum number of drift alerts whose terms are computed; each needs up to 80 texts.
 _DRIFT_ALERTS = 3
+#: The name of this command in the access log.
+_COMMAND = "weir show --text"
 
 
 @click.command()
-@click.argument("request_id")
+@click.argument("request_id", required=False)
+@click.option("--conversation", metavar="ID", help="Show the requests of this conversation instead, oldest first.")
+@click.option("--tenant", default="", help="With --conversation: only requests of this tenant; default: all tenants.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 500),
+    default=50,
+    show_default=True,
+    help="With --conversation: how many requests; the newest are shown.",
+)
 @click.option(
     "--text",
     "with_text",
@@ -29,56 +40,79 @@ _DRIFT_ALERTS = 3
     help="Also print prompt and answer, and the typical terms of its drift alerts; every access to a text is logged.",
 )
 @json_option
-def show(*, request_id: str, with_text: bool, as_json: bool) -> None:
+def show(  # noqa: PLR0913 - the options of a command
+    *, request_id: str | None, conversation: str | None, tenant: str, limit: int, with_text: bool, as_json: bool
+) -> None:
     """Show one request: its end, its verdicts, its alerts, and the retraining events that these alerts caused.
 
     REQUEST_ID is the x-request-id of the answer. Without --text, no prompt or answer is read. With --text they are read from Kafka, and
     the access is logged in logs/access.log under WEIR_HOME. If the request is evidence of a drift alert, --text also reads the alert's other
     evidence and earlier requests of the model, and prints the terms that are typical of the evidence.
 
+    With --conversation, all requests of a conversation are shown; --json prints a list of requests. The id is the one that the client sent
+    as metadata.conversation_id or x-weir-conversation-id.
+
     \b
     Examples:
       weir show 7b0f6f0e-8a1c-4d59-9c56-4a2f6c1b9d10
       weir show 7b0f6f0e-8a1c-4d59-9c56-4a2f6c1b9d10 --text
       weir show 7b0f6f0e-8a1c-4d59-9c56-4a2f6c1b9d10 --json | jq '.verdicts[] | select(.flagged)'
+      weir show --conversation c-17 --text
     """  # noqa: D301 - click's \b keeps the lines as they are
     from weir.cli.render.request_story import story_lines
-    from weir.operate.request_story import read_story, shown
+    from weir.operate.request_story import read_conversation, read_story, shown
     from weir.settings import load_settings
 
+    if bool(request_id) == bool(conversation):
+        raise click.UsageError("give either REQUEST_ID or --conversation ID")
     settings = load_settings().settings
-    story = read_story(settings.home, request_id)
-    text, terms = asyncio.run(_read(settings, story)) if with_text else (None, {})
+    if request_id:
+        stories = [read_story(settings.home, request_id)]
+    else:
+        stories = read_conversation(settings.home, conversation or "", tenant=tenant, limit=limit)
+    texts = asyncio.run(_texts(settings, stories)) if with_text else [None] * len(stories)
+    terms = asyncio.run(_terms(settings, stories[0])) if with_text and request_id else {}
     if as_json:
-        print_json(shown(story, text, terms))
+        found = [shown(story, text, terms) for story, text in zip(stories, texts, strict=True)]
+        print_json(found[0] if request_id else found)
         return
     console = screen()
-    for line in story_lines(story, trace_url=_trace_url(settings, story.trace_id), text=text, cluster_terms=terms):
-        console.print(line, soft_wrap=True)
+    for story, text in zip(stories, texts, strict=True):
+        if story is not stories[0]:
+            console.print()
+        for line in story_lines(story, trace_url=_trace_url(settings, story.trace_id), text=text, cluster_terms=terms):
+            console.print(line, soft_wrap=True)
 
 
-async def _read(settings: "Settings", story: "RequestStory") -> "tuple[RequestText, dict[str, ClusterTerms]]":
-    """Log the accesses, read the texts of the request, and compute the typical terms of its newest drift alerts."""
+async def _texts(settings: "Settings", stories: "list[RequestStory]") -> "list[RequestText | None]":
+    """Log the accesses, then read the texts of the requests."""
+    from weir.client import effective_kafka
+    from weir.home.access_log import log_access
+    from weir.operate.request_text import read_texts
+
+    logs = {log_access(settings.home, _COMMAND, request_id=story.request_id) for story in stories}
+    texts = await read_texts(effective_kafka(settings).client_options(), stories)
+    click.echo(f"this access to the texts is logged in {logs.pop()}", err=True)
+    return [*texts]
+
+
+async def _terms(settings: "Settings", story: "RequestStory") -> "dict[str, ClusterTerms]":
+    """Compute the typical terms of the newest drift alerts of a request; each access to a text is logged."""
     from stream.ledger.queries.console_queries import LedgerPages
     from weir.client import effective_kafka
     from weir.home.access_log import log_access
     from weir.operate.cluster_terms import DRIFT, cluster_terms
-    from weir.operate.request_text import read_text
 
     kafka, pages = effective_kafka(settings), LedgerPages(settings.home / "ledger")
-    command = "weir show --text"
-    log = log_access(settings.home, command, request_id=story.request_id)
-    text = await read_text(kafka.client_options(), story)
     terms = {}
     for alert in [alert for alert in story.alerts if alert.detector == DRIFT][-_DRIFT_ALERTS:]:
 
         def logged(request_id: str, alert_id: str = alert.alert_id) -> None:
-            log_access(settings.home, command, request_id=request_id, alert_id=alert_id)
+            log_access(settings.home, _COMMAND, request_id=request_id, alert_id=alert_id)
 
         if (found := pages.alert(alert.alert_id, 0.0)) is not None:
             terms[alert.alert_id] = await cluster_terms(kafka, pages, found, logged)
-    click.echo(f"this access to the texts is logged in {log}", err=True)
-    return text, terms
+    return terms
 
 
 def _trace_url(settings: "Settings", trace_id: str) -> str:

@@ -13,11 +13,11 @@ from weir.errors import NotFoundError
 from weir.operate.cluster_terms import ClusterTerms
 from weir.operate.request_text import RequestText
 
-__all__ = ["Shown", "read_story", "shown"]
+__all__ = ["Shown", "read_conversation", "read_story", "shown"]
 
 
 class ShownVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """One verdict."""
+    """One verdict; `part` and the `part` of a span are as in the event."""
 
     detector: str
     version: str
@@ -26,6 +26,7 @@ class ShownVerdict(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     score: float
     covered: float
+    part: str
     spans: tuple[dict[str, Any], ...]
     explanation: ExplanationNote | None = None
 
@@ -62,6 +63,21 @@ def read_story(home: Path, request_id: str) -> RequestStory:
     return story
 
 
+def read_conversation(home: Path, conversation_id: str, *, tenant: str, limit: int) -> list[RequestStory]:
+    """Return the newest `limit` requests of a conversation, oldest first; raises NotFoundError or LedgerAbsent.
+
+    `tenant` selects the requests of one tenant; "" selects all.
+    """
+    found = LedgerReader(home / "ledger").conversation(conversation_id, tenant=tenant, limit=limit)
+    if not found:
+        raise NotFoundError(
+            f"no request of conversation {conversation_id!r}{f' of tenant {tenant!r}' if tenant else ''} in the ledger of {home}; "
+            "the id is the client's metadata.conversation_id or x-weir-conversation-id. Older requests may have expired; another "
+            "stack has another WEIR_HOME"
+        )
+    return found
+
+
 def shown(
     story: RequestStory, text: RequestText | None = None, cluster_terms: Mapping[str, ClusterTerms] | None = None
 ) -> Shown:
@@ -90,11 +106,14 @@ def _end(story: RequestStory) -> dict[str, Any] | None:
     usage = end.usage
     total = usage.total_tokens
     tokens = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "total_tokens": total}
-    return msgspec.structs.asdict(end) | {"usage": tokens}
+    found = msgspec.structs.asdict(end) | {"usage": tokens}
+    if end.guard is None:
+        del found["guard"]
+    return found
 
 
 def _verdicts(story: RequestStory) -> list[ShownVerdict]:
-    copied = ("detector", "version", "side", "flagged", "label", "score", "covered")
+    copied = ("detector", "version", "side", "flagged", "label", "score", "covered", "part")
     return [
         ShownVerdict(
             **{name: getattr(note.verdict, name) for name in copied},
@@ -106,8 +125,9 @@ def _verdicts(story: RequestStory) -> list[ShownVerdict]:
 
 
 def _span(span: Span) -> dict[str, Any]:
-    """Return all fields of a span, always with its score; the published event omits a score of 1."""
-    return {"start": span.start, "end": span.end, "type": span.type, "score": span.score}
+    """Return the fields of a span, always with its score; the published event omits a score of 1."""
+    found = {"start": span.start, "end": span.end, "type": span.type, "score": span.score}
+    return found | ({"part": span.part} if span.part else {})
 
 
 def _pending(story: RequestStory) -> list[str]:

@@ -8,6 +8,7 @@ from stream.ledger.coverage import Coverage, coverage_of
 from stream.ledger.database_files import LedgerFiles, retried
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.errors import LedgerAbsent
+from stream.ledger.queries.request_pages import conversation_requests
 from stream.ledger.queries.request_story import RequestStory, gap_of, request_events, request_story
 from stream.silences import Silences
 from stream.wire import OWN_TENANT, AlertRecord, SilenceRecord
@@ -62,11 +63,27 @@ class LedgerReader:
 
     def request(self, request_id: str) -> RequestStory | None:
         """Return a request with all related data, or None if it is unknown; raises LedgerAbsent without a ledger."""
+        self._require()
+        return retried(lambda: self._request(request_id))
+
+    def conversation(self, conversation_id: str, *, tenant: str = "", limit: int) -> list[RequestStory]:
+        """Return the newest `limit` requests of a conversation, oldest first; raises LedgerAbsent without a ledger.
+
+        `tenant` selects the requests of one tenant; "" selects all.
+        """
+        self._require()
+
+        def query() -> list[str]:
+            with self._files.read_shards() as databases:
+                return conversation_requests(databases, conversation_id, tenant=tenant, limit=limit)
+
+        return [story for request_id in retried(query) if (story := self.request(request_id)) is not None]
+
+    def _require(self) -> None:
         if not self.exists():
             raise LedgerAbsent(
                 f"no ledger in {self._files.directory}; start it with `weir up`, or set WEIR_HOME to a stack's home"
             )
-        return retried(lambda: self._request(request_id))
 
     def _request(self, request_id: str) -> RequestStory | None:
         with self._files.read_shards() as databases:

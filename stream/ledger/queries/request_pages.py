@@ -7,9 +7,17 @@ from typing import Any
 import msgspec
 
 from stream.ledger.queries.page_cursor import NEWEST, Cursor
-from stream.wire import TraceParent
+from stream.wire import TraceParent, conversation_key
 
-__all__ = ["RequestPage", "RequestRow", "VerdictMark", "request_page", "request_rows", "traffic"]
+__all__ = [
+    "RequestPage",
+    "RequestRow",
+    "VerdictMark",
+    "conversation_requests",
+    "request_page",
+    "request_rows",
+    "traffic",
+]
 
 #: Requests of each partition that are scanned for one page if it is filtered by tenant.
 _SCANNED = 2_000
@@ -23,6 +31,10 @@ _FLAGGED = (
     " WHERE v.flagged AND v.time <= ?1 AND (v.time, e.request_id) < (?1, ?2) AND NOT EXISTS (SELECT 1 FROM verdicts n"
     " WHERE n.event_id > e.request_id || '/' AND n.event_id < e.request_id || '0' AND n.flagged AND n.time > v.time)"
     " ORDER BY v.time DESC, e.request_id DESC LIMIT ?3"
+)
+_OF_CONVERSATION = (
+    "SELECT min(time), request_id FROM events WHERE conversation = ? AND conversation <> '' GROUP BY request_id"
+    " ORDER BY 1 DESC, 2 DESC LIMIT ?"
 )
 # An event id starts with its request id and "/": a range of primary keys.
 _EVENTS = (
@@ -159,6 +171,17 @@ def _joined(events: list[tuple[Any, ...]], verdicts: list[tuple[Any, ...]]) -> R
             if (event[0], detector) not in completed
         ],
     )
+
+
+def conversation_requests(
+    databases: Sequence[sqlite3.Connection], conversation_id: str, *, tenant: str, limit: int
+) -> list[str]:
+    """Return the ids of the newest `limit` requests of a conversation, oldest first; `tenant` is "" for all tenants."""
+    query = "SELECT DISTINCT tenant FROM requests"
+    tenants = [tenant] if tenant else {name for database in databases for (name,) in database.execute(query)}
+    keys = [conversation_key(name, conversation_id) for name in tenants]
+    found = [row for key in keys for database in databases for row in database.execute(_OF_CONVERSATION, (key, limit))]
+    return [request_id for _, request_id in sorted(found)[-limit:]]
 
 
 def traffic(databases: Iterable[sqlite3.Connection], until: float, seconds: int) -> tuple[list[int], list[int]]:

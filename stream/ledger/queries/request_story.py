@@ -5,7 +5,7 @@ import sqlite3
 import msgspec
 
 from stream.ledger.schema import named_rows, select
-from stream.wire import AlertRecord, RetrainingRecord, Span, TraceParent, Usage, Verdict, WordWeight
+from stream.wire import AlertRecord, GuardStop, RetrainingRecord, Span, TraceParent, Usage, Verdict, WordWeight
 
 __all__ = [
     "ExplanationNote",
@@ -22,6 +22,7 @@ __all__ = [
 
 _ALERT = msgspec.json.Decoder(AlertRecord)
 _RETRAINING = msgspec.json.Decoder(RetrainingRecord)
+_GUARD = msgspec.json.Decoder(GuardStop)
 _SPANS = msgspec.json.Decoder(tuple[Span, ...])
 _WORDS = msgspec.json.Decoder(tuple[WordWeight, ...])
 # An event id starts with its request id and "/": a range of primary keys.
@@ -43,13 +44,14 @@ class RecordLocation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndNote(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of a request: status, numbers of tokens, and times."""
+    """The end of a request: status, numbers of tokens, times, and the guard's finding."""
 
     status: str
     finish_reason: str | None
     usage: Usage
     latency_seconds: float
     time_to_first_token_seconds: float | None
+    guard: GuardStop | None = None
 
 
 class ExplanationNote(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +148,7 @@ def _end(row: sqlite3.Row) -> EndNote:
         usage=Usage(prompt_tokens=row["prompt_tokens"], completion_tokens=row["completion_tokens"]),
         latency_seconds=row["latency_seconds"],
         time_to_first_token_seconds=row["time_to_first_token_seconds"],
+        guard=None if row["guard"] is None else _GUARD.decode(row["guard"]),
     )
 
 
@@ -156,7 +159,7 @@ def _verdicts(
     explanations = _explanations(database, request_id)
     rows = named_rows(
         database,
-        "SELECT event_id, detector, version, side, flagged, label, score, covered, spans, time"  # noqa: S608 - constants
+        "SELECT event_id, detector, version, side, flagged, label, score, covered, part, spans, time"  # noqa: S608 - constants
         f" FROM verdicts {_OF_REQUEST} ORDER BY side, detector, version",
         (request_id,),
     )
@@ -172,7 +175,7 @@ def _verdicts(
 
 
 def _verdict(row: sqlite3.Row, request_id: str, owner: dict[str, str]) -> Verdict:
-    columns = ("event_id", "side", "detector", "version", "label", "score", "covered")
+    columns = ("event_id", "side", "detector", "version", "label", "score", "covered", "part")
     return Verdict(
         request_id=request_id,
         flagged=bool(row["flagged"]),

@@ -20,7 +20,7 @@ from stream.wire import (
     Signal,
     Verdict,
     WordWeight,
-    inference_key,
+    conversation_key,
     stream_key,
 )
 from stream.wire.ids import event_finding_id, explanation_id, verdict_id
@@ -30,7 +30,6 @@ __all__ = ["MOST_WORDS", "SOURCE", "explanation_event", "finding_event", "signal
 SOURCE = "weir/score"
 #: Largest number of words in an explanation; words with the largest weights are kept.
 MOST_WORDS = 20
-_CONVERSATION_CHARACTERS = 16
 
 _Data = Verdict | FindingRecord | Signal | ExplanationRecord
 
@@ -91,7 +90,6 @@ def signal_event(event: Event, outcome: Outcome, traceparent: str) -> Event:
     scored = outcome if isinstance(outcome, Scored) else Scored()
     features = request_features(data) if isinstance(data, RequestRecord) else response_features(data)
     features |= {f"score_{name}": score.score for name, score in scored.scores.items()}
-    conversation = inference_key(data.tenant, data.conversation_id) if data.conversation_id else ""
     signal = Signal(
         request_id=data.request_id,
         event_id=event.id,
@@ -105,7 +103,7 @@ def signal_event(event: Event, outcome: Outcome, traceparent: str) -> Event:
         features=features,
         embedding=scored.embedding,
         embedding_version=scored.embedding_version,
-        conversation=conversation[:_CONVERSATION_CHARACTERS],
+        conversation=conversation_key(data.tenant, data.conversation_id),
         prompt=prompt_of(data),
     )
     return msgspec.structs.replace(

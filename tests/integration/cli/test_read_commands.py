@@ -54,9 +54,12 @@ async def commit(kafka, group, topic, offset):
 
 async def test_show_reads_text_at_its_offsets_and_rebuild_and_lag_answer(stage, tmp_path):
     kafka, commands, reader = stage
-    question, answer = request("r1", 10.0, owed=("pii",)), end("r1", 11.0)
+    question, answer = (
+        make("r1", at, owed=("pii",), conversation_id="c1") for make, at in ((request, 10.0), (end, 11.0))
+    )
+    later = request("r2", 12.0, owed=(), conversation_id="c1", text="canary-later")
     async with sender(kafka) as to:
-        await to.send(kafka.names.inference, request("r0", 9.0, owed=()), question, answer)
+        await to.send(kafka.names.inference, request("r0", 9.0, owed=()), question, answer, later)
         await to.send(kafka.names.verdicts, verdict(question, "pii"), verdict(answer, "pii"))
     await until("coverage", lambda: reader.exists() and reader.coverage().total.settled == 2)
 
@@ -70,7 +73,14 @@ async def test_show_reads_text_at_its_offsets_and_rebuild_and_lag_answer(stage, 
     assert "canary-prompt" in shown.stdout
     assert "canary" not in (await commands.run("show", "r1")).stdout
 
-    await commit(kafka, f"{kafka.topic_prefix}score", kafka.names.inference, 2)
+    shown = await commands.run("show", "--conversation", "c1", "--text")
+    places = [shown.stdout.index(text) for text in ("canary-prompt", "canary-answer", "canary-later")]
+    assert places == sorted(places)
+    accesses = [json.loads(line) for line in (tmp_path / "logs" / "access.log").read_text().splitlines()]
+    assert [entry["request_id"] for entry in accesses] == ["r1", "r1", "r1", "r2"]
+    assert "canary" not in (await commands.run("show", "--conversation", "c1")).stdout
+
+    await commit(kafka, f"{kafka.topic_prefix}score", kafka.names.inference, 3)
     status = json.loads((await commands.run("status", "--json")).stdout)
     assert status["lag_by_consumer"][f"{kafka.topic_prefix}score"] == {kafka.names.inference: 1}
     assert status["lag"][kafka.names.inference] == 1

@@ -8,7 +8,18 @@ from support.events import TRACE, closed, tick
 from support.score_stack import end, request
 from support.stage_lab import P, Q
 
-from stream.wire import Event, ExplanationRecord, FindingRecord, GapRecord, Signal, Tick, Verdict, partition_for
+from stream.wire import (
+    Event,
+    ExplanationRecord,
+    FindingRecord,
+    GapRecord,
+    Message,
+    Signal,
+    Tick,
+    ToolResponsePart,
+    Verdict,
+    partition_for,
+)
 from stream.wire.ids import event_finding_id, verdict_id
 from stream.wire.trace import TraceParent
 
@@ -90,7 +101,7 @@ async def test_garbage_goes_to_the_dead_letters_and_its_neighbours_are_scored(ei
     assert headers["__weir.errors.exception.class.name"] == b"DecodeError"
 
 
-async def test_an_end_without_text_owes_nothing_and_still_gives_a_signal(lab):
+async def test_an_end_without_text_gives_its_verdicts_and_a_signal(lab):
     app = lab.score_app()
     aborted = end("r1", "", status="aborted", kind="weir.inference.aborted.v1")
     gap = GapRecord(source="s1", first_number=1, last_number=2, count=2, reason="full")
@@ -98,11 +109,36 @@ async def test_an_end_without_text_owes_nothing_and_still_gives_a_signal(lab):
     await lab.append(Event(id="gap", source="s1", type=gap.event_type, time=200.0, data=gap))
     async with lab.running(app):
         await lab.settled(app)
-    assert not await lab.verdicts()
+    found = [event.data for _, event in await lab.verdicts()]
+    assert {(one.request_id, one.label, one.flagged, one.covered) for one in found} == {
+        ("r1", "ok", False, 1.0),
+        ("r2", "ok", False, 1.0),
+    }
+    assert len(found) == 6
     signals = {event.data.request_id: event.data for _, event in await lab.signals()}
     assert (signals["r1"].status, signals["r1"].features["error"]) == ("aborted", 1.0)
     assert (signals["r2"].status, signals["r2"].features["cancelled"]) == ("cancelled", 1.0)
     assert not await lab.dead()
+
+
+async def test_a_verdict_names_its_part_and_a_request_of_nothing_but_a_tool_result_is_scored(lab):
+    app = lab.score_app()
+    result = Message(role="tool", parts=(ToolResponsePart(response="call 5551234", id="c1"),))
+    await lab.append(request("r1", "", messages=(Message.of_text("system", "be brief"), result)))
+    await lab.append(request("r2", "", messages=(Message.of_text("system", "call 5551234"),)))
+    async with lab.running(app):
+        await lab.settled(app)
+    found = {(event.data.request_id, event.data.detector): event.data for _, event in await lab.verdicts()}
+    assert {name: (one.flagged, one.part) for name, one in found.items()} == {
+        ("r1", "pii"): (True, "/messages/1/parts/0"),
+        ("r1", "toxicity"): (True, "/messages/1/parts/0"),
+        ("r1", "injection"): (True, "/messages/1/parts/0"),
+        ("r2", "pii"): (True, "/messages/0/parts/0"),
+        ("r2", "toxicity"): (True, "/messages/0/parts/0"),
+        ("r2", "injection"): (False, ""),
+    }
+    assert [(span.start, span.end, span.part) for span in found["r1", "pii"].spans] == [(5, 12, "")]
+    assert found["r2", "injection"].covered == 1.0
 
 
 async def test_a_part_without_a_finding_is_an_error_and_an_unknown_detector_too(lab):

@@ -11,11 +11,12 @@ from support.ledger_log import Log, end, explanation, gap, request, verdict
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions
 from stream.ledger.shard import Shard
-from stream.wire import Event, RetrainingRecord, Span
+from stream.wire import Event, GuardStop, RetrainingRecord, Span
 from weir.cli import main
 from weir.home.access_log import log_access
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+PART, OTHER = "/messages/3/parts/0", "/messages/1/parts/0"
 
 
 def alert(alert_id, *, opened_at=9.0, resolved_at=None, evidence=(), **fields):
@@ -35,10 +36,17 @@ def home(home):
     files, log = LedgerFiles(home / "ledger"), Log()
     files.directory.mkdir()
     shard, empty, decisions = Shard(files.shard(3)), Shard(files.shard(0)), Decisions(files.decisions)
-    question, answer = request("r1", 10.0), end("r1", 11.0, owed=("pii", "refusal"))
-    flagged, spans = verdict(question, "pii", flagged=True, label="pii"), (Span(start=3, end=9, type="PERSON"),)
-    flagged = msgspec.structs.replace(flagged, data=msgspec.structs.replace(flagged.data, spans=spans))
+    where = {"conversation_id": "c-17"}
+    question, answer = request("r1", 10.0, **where), end("r1", 11.0, owed=("pii", "refusal"), **where)
+    spans = Span(start=3, end=9, type="PERSON"), Span(start=0, end=4, type="PERSON", part=OTHER)
+    flagged = verdict(question, "pii", flagged=True, label="pii")
+    flagged = msgspec.structs.replace(flagged, data=msgspec.structs.replace(flagged.data, part=PART, spans=spans))
     shard.apply(log.inference(question, answer, gap("s1", 4, 4, ("r5",)), partition=3))
+    stopped = end(
+        "r3", 31.0, status="error", guard=GuardStop(detector="pii", position_tokens=9, exposed_tokens=4), **where
+    )
+    shard.apply(log.inference(request("r3", 30.0, **where), stopped, partition=3))
+    empty.apply(log.inference(request("r2", 20.0, tenant="elm", **where), request("r4", 40.0), partition=0))
     shard.apply(log.verdicts(flagged, verdict(question, "toxicity"), verdict(answer, "pii"), partition=3))
     shard.apply(log.verdicts(explanation(question, "pii", (3, 6, 2.5), (7, 9, -1.0)), partition=3))
     alerts = [alert("al_firing"), alert("al_evidence", detector="drift", opened_at=15.0, evidence=("r1",))]
@@ -72,7 +80,12 @@ def test_json_has_the_documented_fields(home):
         ("output", "pii", False),
     ]
     first = shown["verdicts"][0]
-    assert first["spans"] == [{"start": 3, "end": 9, "type": "PERSON", "score": 1.0}]
+    assert first["part"] == PART
+    assert first["spans"] == [
+        {"start": 3, "end": 9, "type": "PERSON", "score": 1.0},
+        {"start": 0, "end": 4, "type": "PERSON", "score": 1.0, "part": OTHER},
+    ]
+    assert shown["verdicts"][1]["part"] == ""
     assert (first["version"], first["label"], first["score"], first["covered"]) == ("1", "pii", 0.9, 1.0)
     assert shown["pending"] == ["output/refusal"]
 
@@ -85,7 +98,7 @@ def test_alerts_have_the_request_as_evidence_or_fired_for_its_flagged_verdicts(h
 
 def test_the_text_is_in_the_order_of_cause_and_effect(home):
     text = run("r1").stdout
-    marks = ["request", "PERSON 3-9", "complete", "no verdict yet"]
+    marks = ["request", PART, "PERSON 3-9", f"PERSON 0-4 of {OTHER}", "complete", "no verdict yet"]
     marks += ["ALERT", "al_firing", "al_evidence", "RETRAIN", "rt_1"]
     places = [text.index(mark) for mark in marks]
     assert places == sorted(places), text
@@ -106,6 +119,48 @@ def test_an_explained_verdict_has_its_words(home):
     (line,) = [line for line in run("r1").stdout.splitlines() if "because of" in line]
     assert "3-6 +2.50" in line
     assert "7-9" not in line, "it speaks against the verdict"
+
+
+def test_a_conversation_is_all_its_requests_oldest_first(home):
+    def listed(*options):
+        return [one["request_id"] for one in json.loads(run("--conversation", "c-17", "--json", *options).stdout)]
+
+    assert listed() == ["r1", "r2", "r3"]
+    assert listed("--tenant", "acme") == ["r1", "r3"]
+    assert listed("--limit", "2") == ["r2", "r3"]
+    assert listed("--limit", "1", "--tenant", "elm") == ["r2"]
+    first, *_ = json.loads(run("--conversation", "c-17", "--json").stdout)
+    assert first == json.loads(run("r1", "--json").stdout)
+
+
+def test_a_conversation_as_text_has_the_verdicts_of_each_request(home):
+    lines = run("--conversation", "c-17").stdout.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("request ")] == ["r1", "r2", "r3"]
+    assert sum("FLAGGED" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize("options", [("c-9",), ("c-17", "--tenant", "fir"), ("r1",)])
+def test_an_unknown_conversation_is_an_error_that_names_the_home(home, options):
+    result = run("--conversation", *options)
+    assert result.exit_code == 1
+    assert f"no request of conversation {options[0]!r}" in result.stderr
+    assert str(home) in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("r1", "--conversation", "c-17"), ("--conversation", "")])
+def test_one_of_request_and_conversation_is_needed(home, arguments):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "give either REQUEST_ID or --conversation ID" in result.stderr
+
+
+def test_the_end_has_the_guards_finding_if_there_is_one(home):
+    assert json.loads(run("r3", "--json").stdout)["end"]["guard"] == {
+        "detector": "pii",
+        "position_tokens": 9,
+        "exposed_tokens": 4,
+    }
+    assert "stopped by the guard: pii at token 9, 4 tokens sent" in run("r3").stdout
 
 
 def test_a_shed_request_has_its_gap(home):

@@ -4,6 +4,8 @@ import math
 from itertools import chain
 
 import pytest
+from support.console_ledger import NAMES
+from support.ledger_log import request
 
 from stream.ledger.queries import request_pages as module
 from stream.ledger.queries.console_queries import LedgerPages
@@ -62,3 +64,19 @@ def test_a_cursor_is_parsed_from_its_text(cursor):
 def test_what_is_no_cursor_is_an_error(text):
     with pytest.raises(ValueError, match=r"time|float"):
         Cursor.parse(text)
+
+
+def test_the_requests_of_a_conversation_are_found_in_all_partitions_through_the_index(maker):
+    for number in range(8):
+        event = request(f"r{number}", 100.0 + number, conversation_id="c1" if number % 2 else "", tenant="acme")
+        maker.apply(NAMES.inference, event, partition=number // 4)
+    databases = [maker.store.shards[number].database for number in range(2)]
+    found = module.conversation_requests(databases, "c1", tenant="", limit=3)
+    assert found == ["r3", "r5", "r7"]
+    assert module.conversation_requests(databases, "", tenant="acme", limit=9) == []
+    (plan,) = [
+        row
+        for row in databases[0].execute(f"EXPLAIN QUERY PLAN {module._OF_CONVERSATION}", ("x", 1))
+        if "events" in row[3]
+    ]
+    assert "INDEX events_conversation (conversation=?)" in plan[3]

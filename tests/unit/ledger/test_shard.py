@@ -1,5 +1,6 @@
 """Events joined with their verdicts in one partition; tests/property/ledger has the counts in any order."""
 
+import msgspec
 import pytest
 from support.events import tick
 from support.ledger_log import Log, aborted, end, explanation, forwarded, gap, request, verdict
@@ -7,7 +8,7 @@ from support.ledger_log import Log, aborted, end, explanation, forwarded, gap, r
 from stream.ledger.coverage import coverage_of, missing_verdicts
 from stream.ledger.queries.request_story import request_events
 from stream.ledger.shard import Shard
-from stream.wire import encode
+from stream.wire import Span, encode
 
 #: A request that expects verdicts of pii and toxicity, and one that expects pii's.
 EVENT, PII = request("r1", 10.0), request("r1", 10.0, owed=("pii",))
@@ -51,6 +52,15 @@ def test_an_end_that_a_gateway_itself_calls_aborted_keeps_its_expected_verdicts(
     lost = end("r1", 11.0, status="aborted")
     shard.apply(log.inference(lost, end("r1", 12.0, source="s2")))
     assert (request_events(shard.database, "r1").end.status, counts(shard)[0]) == ("aborted", 1)
+
+
+def test_a_verdict_that_replaces_an_error_brings_its_part_and_spans(shard, log):
+    failed, found = verdict(PII, "pii", label="error"), verdict(PII, "pii", flagged=True, label="pii")
+    spans = Span(start=1, end=2, type="PERSON"), Span(start=1, end=2, type="PERSON", part="/messages/1/parts/0")
+    data = msgspec.structs.replace(found.data, part="/messages/2/parts/0", spans=spans)
+    shard.apply(log.inference(PII) + log.verdicts(failed, msgspec.structs.replace(found, data=data)))
+    (note,) = request_events(shard.database, "r1").verdicts
+    assert note.verdict == data
 
 
 def test_an_explanation_completes_nothing_and_can_arrive_twice_and_first(shard, log):

@@ -77,6 +77,10 @@ def _event(story: RequestStory, location: RecordLocation) -> Text:
         parts.insert(0, end.finish_reason)
     if end.time_to_first_token_seconds is not None:
         parts.append(f"first token after {end.time_to_first_token_seconds:.2f} s")
+    if end.guard is not None:
+        guard = end.guard
+        done = "stopped by the guard" if guard.stopped else "the guard found"
+        parts.append(f"{done}: {guard.detector} at token {guard.position_tokens}, {guard.exposed_tokens} tokens sent")
     return _line(location.time, ("end    ", "bold"), "  ", (end.status, style), f": {', '.join(parts)}", record)
 
 
