@@ -40,10 +40,10 @@ def until(condition, seconds=10.0):
 async def test_what_is_recorded_is_on_the_disk_when_the_call_returns(recorder, tmp_path):
     await recorder.request(a_request("a"), traceparent=TRACE, tracestate="k=v")
     (event,) = [event for event in events_of(directory_of(recorder, tmp_path)) if event.correlationid == "a"]
-    assert (event.type, event.traceparent, event.tracestate) == ("weir.inference.request.v1", TRACE, "k=v")
+    assert (event.type, event.traceparent, event.tracestate) == ("weir.inference.request.v2", TRACE, "k=v")
     await recorder.end(an_end("a"))
     event = [event for event in events_of(directory_of(recorder, tmp_path)) if event.correlationid == "a"][-1]
-    assert (event.type, event.traceparent, event.tracestate) == ("weir.inference.response.v1", TRACE, "k=v")
+    assert (event.type, event.traceparent, event.tracestate) == ("weir.inference.response.v2", TRACE, "k=v")
 
 
 def test_a_source_is_one_process_with_a_name_of_its_own(tmp_path):

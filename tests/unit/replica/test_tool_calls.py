@@ -1,6 +1,7 @@
 """Tool calls in the text of an answer, whatever the pieces in which the text arrives."""
 
 import json
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ def read(kind, text, cuts=(), function=""):
     """Return (text, {index: (id, name, arguments)}) of an answer that is cut at `cuts`."""
     reader = tool_call_reader(kind, function, "call_")
     edges = [0, *sorted(cut % (len(text) + 1) for cut in cuts), len(text)]
-    pieces = [reader.push(text[a:b]) for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    pieces = [reader.push(text[a:b]) for a, b in pairwise(edges) if a < b]
     pieces.append(reader.flush())
     calls: dict[int, list[str]] = {}
     for call in (call for piece in pieces for call in piece.calls):
