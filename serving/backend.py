@@ -62,6 +62,7 @@ class RejectedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The error of a request that did not get its whole answer; `message` contains no text of the request.
 
     `param` is the name of the wrong field. `body` is another server's error response, which the client receives unchanged.
+    `retry_after_seconds` is the time after which the client may try again, or None.
     """
 
     code: str
@@ -69,16 +70,21 @@ class RejectedRequest(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     param: str | None = None
     body: dict[str, Any] | None = None
+    retry_after_seconds: int | None = None
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A model, and the load of the replica that described it; `context_length` is 0 if it is unknown."""
+    """A model, and the load of the replica that described it; `context_length` is 0 if it is unknown.
+
+    `circuit_open` is whether requests to another server are rejected, because it failed repeatedly; None for a replica.
+    """
 
     engine: str
     version: str
     context_length: int
     features: frozenset[Feature] = frozenset()
     stats: EngineStats = EngineStats()
+    circuit_open: bool | None = None
 
 
 class BackendLost(Exception):

@@ -163,13 +163,14 @@ class Reply:
         headers = [(b"content-type", _EVENT_STREAM), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
         await self._start(200, headers, None)
 
-    async def event(self, *data: Any) -> None:
-        """Send each item of `data` as an event, all in one ASGI message."""
-        await self._send_body(b"".join(b"data: " + _ENCODER.encode(item) + b"\n\n" for item in data), more=True)
+    async def event(self, data: Any, name: str = "") -> None:
+        """Send `data` as an event; `name` is the event's name, or "" for none."""
+        head = b"event: " + name.encode() + b"\ndata: " if name else b"data: "
+        await self._send_body(head + _ENCODER.encode(data) + b"\n\n", more=True)
 
-    async def done(self) -> None:
-        """Send the event ``[DONE]`` and end the stream."""
-        await self._send_body(b"data: [DONE]\n\n")
+    async def done(self, *, marker: bool = True) -> None:
+        """End the stream; if `marker`, with the event ``[DONE]``."""
+        await self._send_body(b"data: [DONE]\n\n" if marker else b"")
 
     async def _send_body(self, body: bytes, *, more: bool = False) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from contextlib import AbstractContextManager, aclosing
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 from opentelemetry import trace
@@ -27,7 +27,6 @@ from serving.inference_records import (
     request_record,
     response_record,
 )
-from serving.openai_api.accumulator import Accumulator
 from serving.openai_api.answer import Answer
 from serving.openai_api.errors import ApiError, unavailable
 from stream.telemetry import traceparent_of, tracestate_of
@@ -40,6 +39,7 @@ _LOG = logging.getLogger(__name__)
 _CLIENT_CLOSED_REQUEST = 499
 _INTERNAL_ERROR = 500
 _UNAVAILABLE = 503
+_BAD_GATEWAY = 502
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ class Inference:
         self._answer = answer
         self._started = time.perf_counter()
         self._first_token: float | None = None
-        self._so_far = Accumulator()
+        self._so_far = answer.accumulator()
         self._ended = False
         self._span: trace.Span = trace.INVALID_SPAN
 
@@ -119,13 +119,17 @@ class Inference:
                         await self._send(reply, self._answer.chunk(item))
         except BackendLost as lost:
             self._abort(lost.kind)
-        if not self._so_far.finished:
+        if not (self._answer.relayed or self._so_far.finished):
             self._abort("StreamEnded")
         self._check_counts()
+        if self._so_far.failed:
+            self._end("error", ErrorInfo(kind="upstream_error", status=_BAD_GATEWAY))
         self._end("complete")
         if streaming:
             await self._send(reply, self._answer.usage_chunk(self._so_far.usage))
-            await reply.done()
+            if not reply.started:
+                await reply.start_events()
+            await reply.done(marker=self._answer.has_done)
         else:
             await reply.json(self._answer.whole(self._so_far))
 
@@ -142,18 +146,26 @@ class Inference:
                 MAX_COUNT,
             )
 
-    async def _send(self, reply: Reply, event: dict[str, object] | None) -> None:
+    async def _send(self, reply: Reply, event: dict[str, Any] | None) -> None:
         if event is None:
             return
         if not reply.started:
             await reply.start_events()
-        await reply.event(event)
+        await reply.event(event, self._answer.event_name(event))
 
     def _reject(self, rejected: RejectedRequest) -> NoReturn:
         self._end("error", ErrorInfo(kind=rejected.code, status=rejected.status))
-        if rejected.status == _UNAVAILABLE and rejected.body is None:
-            raise unavailable(rejected.message, code=rejected.code)
-        raise ApiError(rejected.status, rejected.message, code=rejected.code, param=rejected.param, body=rejected.body)
+        seconds = rejected.retry_after_seconds
+        if seconds is None and rejected.status == _UNAVAILABLE and rejected.body is None:
+            seconds = 1
+        raise ApiError(
+            rejected.status,
+            rejected.message,
+            code=rejected.code,
+            param=rejected.param,
+            headers=None if seconds is None else {"retry-after": str(seconds)},
+            body=rejected.body,
+        )
 
     def _abort(self, kind: str) -> NoReturn:
         _LOG.warning("request %s was aborted: its model replica was lost (%s)", self._request.request_id, kind)
@@ -203,7 +215,7 @@ class Inference:
 
     def _describe_end(self, outcome: Outcome) -> None:
         span = self._span
-        span.set_attribute(semconv.GEN_AI_RESPONSE_ID, self._answer.id)
+        span.set_attribute(semconv.GEN_AI_RESPONSE_ID, self._so_far.response_id or self._answer.id)
         span.set_attribute(semconv.GEN_AI_RESPONSE_MODEL, f"{self._request.model}@{self._request.info.version}")
         span.set_attribute(semconv.GEN_AI_USAGE_INPUT_TOKENS, outcome.prompt_tokens)
         span.set_attribute(semconv.GEN_AI_USAGE_OUTPUT_TOKENS, outcome.completion_tokens)

@@ -1,36 +1,54 @@
 """Build the answer to a request from its chunks, for every engine."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from stream.wire import MAX_COUNT, Choice, Part, ReasoningPart, TextPart, ToolCallPart, Usage
 
-__all__ = ["Accumulator"]
+__all__ = ["Accumulator", "shown_reasons"]
 
 _Fields = Mapping[str, Any]
+#: Ids and finish reasons of other servers that spans may contain: they could be text of an answer.
+_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_REASON = re.compile(r"[A-Za-z_]{1,32}")
 
 
 class Accumulator:
     """The answer so far. Chunks come from other programs: what does not fit OpenAI's format is ignored, never an error.
 
-    `invalid_counts` is whether a token count was not an integer from 0 to `MAX_COUNT`; it then counts as 0.
+    `invalid_counts` is whether a token count was not an integer from 0 to `MAX_COUNT`; it then counts as 0. `response_id` is the id in
+    the chunks, or "". `last` is the last chunk. With `keep_logprobs` false, log-probabilities are dropped, which an end record does not
+    contain.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep_logprobs: bool = True) -> None:
+        self._keep_logprobs = keep_logprobs
         self._choices: dict[int, _ChoiceSoFar] = {}
         self.usage = Usage()
         self.invalid_counts = False
+        self.response_id = ""
+        self.last: _Fields = {}
 
     def add(self, chunk: _Fields) -> str:
         """Add a chunk or a whole response; return the new text of its choices."""
-        if isinstance(counts := chunk.get("usage"), Mapping):
-            self.usage = self._usage(counts)
+        self.last = chunk
+        self._note(chunk)
         return "".join(self._add_choice(choice) for choice in _mappings(chunk.get("choices")))
+
+    def _note(self, fields: _Fields) -> None:
+        """Take the usage and the id from a chunk or a response."""
+        if isinstance(counts := fields.get("usage"), Mapping):
+            self.usage = self._usage(counts)
+        if not self.response_id and _ID.fullmatch(name := _text(fields, "id")):
+            self.response_id = name
 
     def _add_choice(self, choice: _Fields) -> str:
         index = choice.get("index", 0)
         if type(index) is not int or not 0 <= index <= MAX_COUNT:
             return ""
+        if not self._keep_logprobs:
+            choice = {name: value for name, value in choice.items() if name != "logprobs"}
         return self._choices.setdefault(index, _ChoiceSoFar()).add(choice)
 
     @property
@@ -41,7 +59,12 @@ class Accumulator:
     @property
     def finish_reasons(self) -> list[str]:
         """The finish reasons of the finished choices, in order."""
-        return [reason for _, choice in self._in_order() if (reason := choice.finish_reason) is not None]
+        return shown_reasons(choice.finish_reason for _, choice in self._in_order())
+
+    @property
+    def failed(self) -> bool:
+        """Whether the response itself reports that its generation failed."""
+        return False
 
     def recorded(self) -> tuple[Choice, ...]:
         """Return the choices for the end record; those of a cancelled request are not complete."""
@@ -70,6 +93,11 @@ class Accumulator:
             return value
         self.invalid_counts = True
         return 0
+
+
+def shown_reasons(reasons: Iterable[str | None]) -> list[str]:
+    """Return the finish reasons that are a word; another server's could be text of the answer."""
+    return [reason for reason in reasons if reason is not None and _REASON.fullmatch(reason)]
 
 
 class _ChoiceSoFar:

@@ -1,12 +1,17 @@
 """What the client receives: a backend's chunks with the response's id, creation time and model, or the whole response."""
 
+import re
 from typing import Any
 
-from serving.backend import OpenAIChunk
+from serving.backend import OpenAIChunk, Operation
 from serving.openai_api.accumulator import Accumulator
+from serving.openai_api.responses_accumulator import ResponsesAccumulator
 from stream.wire import Usage
 
-__all__ = ["Answer", "ChatAnswer", "CompletionAnswer"]
+__all__ = ["Answer", "ChatAnswer", "CompletionAnswer", "RelayedAnswer"]
+
+#: The type of an event of the Responses API, which is also the name of the server-sent event.
+_EVENT_NAME = re.compile(r"[a-z_]+(\.[a-z_]+)*")
 
 
 def _counts(usage: Usage) -> dict[str, int]:
@@ -26,15 +31,28 @@ class Answer:
     prefix: str
     whole_object: str
     chunk_object: str
+    #: Whether the backend, not Weir, decides if an answer is complete.
+    relayed = False
+    #: Whether a stream ends with the event ``[DONE]``.
+    has_done = True
 
     def __init__(self, request_id: str, model: str, model_version: str, created: int, *, include_usage: bool) -> None:
         self.id = f"{self.prefix}-{request_id.replace('-', '')}"
         self._head = {"created": created, "model": model, "system_fingerprint": f"fp_{model_version}"}
         self._include_usage = include_usage
 
-    def chunk(self, chunk: OpenAIChunk) -> dict[str, Any]:
-        """Return a backend's chunk as the client receives it."""
+    def accumulator(self) -> Accumulator:
+        """Return an accumulator for the backend's chunks."""
+        return Accumulator()
+
+    def chunk(self, chunk: OpenAIChunk) -> dict[str, Any] | None:
+        """Return a backend's chunk as the client receives it, or None if the client does not receive it."""
         return self._chunk(chunk["choices"])
+
+    def event_name(self, event: dict[str, Any]) -> str:
+        """Return the name of the server-sent event that contains `event`, or "" for none."""
+        del event
+        return ""
 
     def usage_chunk(self, usage: Usage) -> dict[str, Any] | None:
         """Return the chunk with the token usage, or None if the client did not request the usage."""
@@ -77,3 +95,49 @@ class CompletionAnswer(Answer):
 
     def _choices(self, answer: Accumulator) -> list[dict[str, Any]]:
         return answer.text_choices()
+
+
+class RelayedAnswer(Answer):
+    """Relays the response of an engine with the feature `any_field` without change, except for the model's name.
+
+    The backend requests the token usage of every streamed completion; a client that did not request it does not receive it.
+    """
+
+    prefix = "req"
+    relayed = True
+
+    def __init__(self, request_id: str, model: str, operation: Operation, *, include_usage: bool) -> None:
+        super().__init__(request_id, model, "", 0, include_usage=include_usage)
+        self._model = model
+        self._is_response = operation == "responses"
+        self.has_done = not self._is_response
+
+    def accumulator(self) -> Accumulator:
+        """Return an accumulator for the backend's chunks."""
+        return ResponsesAccumulator() if self._is_response else Accumulator(keep_logprobs=False)
+
+    def chunk(self, chunk: OpenAIChunk) -> dict[str, Any] | None:
+        """Return a chunk with the client's name of the model, or None for the usage that the client did not request."""
+        if self._is_response:
+            response = chunk.get("response")
+            return chunk | {"response": self._named(response)} if isinstance(response, dict) else chunk
+        chunk = self._named(chunk)
+        if self._include_usage or "usage" not in chunk:
+            return chunk
+        is_only_usage = chunk["usage"] is not None and not chunk.get("choices")
+        return None if is_only_usage else {name: value for name, value in chunk.items() if name != "usage"}
+
+    def usage_chunk(self, usage: Usage) -> None:
+        """Return None: the other server sends this chunk."""
+
+    def whole(self, answer: Accumulator) -> dict[str, Any]:
+        """Return the body of the other server's response."""
+        return self._named(dict(answer.last))
+
+    def event_name(self, event: dict[str, Any]) -> str:
+        """Return the name of the server-sent event that contains `event`, or "" for none."""
+        kind = event.get("type")
+        return kind if self._is_response and isinstance(kind, str) and _EVENT_NAME.fullmatch(kind) else ""
+
+    def _named(self, fields: dict[str, Any]) -> dict[str, Any]:
+        return fields | {"model": self._model} if "model" in fields else fields

@@ -1,0 +1,92 @@
+"""A request whose fields the engine checks: Weir reads the few fields that it needs, and the engine receives all of them.
+
+Engines with the feature `any_field` get such requests; for the others, :mod:`serving.openai_api.request_model` checks every field.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from serving.backend import Feature, Operation
+from serving.decoded_json import UndecodableJson, decode_object
+from serving.openai_api.errors import invalid
+
+__all__ = ["OpenRequest", "model_of"]
+
+_NAME_CHARACTERS = 256
+_STREAMED = frozenset({"chat", "text_completion", "responses"})
+
+
+class _Named(msgspec.Struct):
+    model: str = ""
+
+
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+def model_of(raw: bytes) -> str:
+    """Return the model that a request names, or "" if the request names none or is no valid JSON."""
+    try:
+        return _NAMED.decode(raw).model
+    except (ValueError, RecursionError):
+        return ""
+
+
+class OpenRequest:
+    """The body of a request."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self._body = body
+        self.model: str = body["model"]
+
+    @classmethod
+    def parse(cls, raw: bytes, operation: Operation) -> "OpenRequest":
+        """Parse `raw`; raises ApiError 400 if it is no JSON object, or if a field that Weir reads has a wrong value."""
+        try:
+            body = decode_object(raw)
+        except UndecodableJson as error:
+            raise invalid(f"The body is not valid JSON: {error}.", code="invalid_json") from None
+        if "model" not in body:
+            raise invalid("model is missing; send it.", code="missing_required_parameter", param="model")
+        _check(body, "model", str, "a string")
+        if (length := len(body["model"])) > _NAME_CHARACTERS:
+            raise invalid(f"model has {length} characters, the limit is {_NAME_CHARACTERS}; shorten it.", param="model")
+        if body.get("stream") is not None:
+            _check(body, "stream", bool, "true or false")
+        if body.get("stream") and operation not in _STREAMED:
+            raise invalid("stream is true, but this endpoint has no streams; leave it out.", param="stream")
+        if body.get("stream_options") is not None:
+            _check(body, "stream_options", dict, "an object")
+        if body.get("background"):
+            raise invalid(
+                "background is true, but Weir records an answer only while its client waits; leave it out.",
+                code="unsupported_parameter",
+                param="background",
+            )
+        return cls(body)
+
+    @property
+    def conversation(self) -> str:
+        """The conversation id in the metadata, or ""."""
+        metadata = self._body.get("metadata")
+        named = metadata.get("conversation_id") if isinstance(metadata, Mapping) else None
+        return named if isinstance(named, str) and len(named) <= _NAME_CHARACTERS else ""
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether the stream ends with a chunk that contains the token usage."""
+        return (self._body.get("stream_options") or {}).get("include_usage") is True
+
+    def features(self) -> Iterator[tuple[str, Feature]]:
+        """Yield nothing: the engine itself checks what the request asks for."""
+        yield from ()
+
+    def body(self) -> dict[str, Any]:
+        """Return the decoded JSON as the client sent it."""
+        return self._body
+
+
+def _check(body: Mapping[str, Any], name: str, kind: type, what: str) -> None:
+    if type(value := body[name]) is not kind:
+        raise invalid(f"{name} must be {what}; got {type(value).__name__}.", param=name)

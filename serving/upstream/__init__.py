@@ -1,0 +1,1 @@
+"""Models of other OpenAI-compatible servers: the gateway relays requests to them and records the answers."""

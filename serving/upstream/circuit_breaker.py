@@ -1,0 +1,67 @@
+"""A circuit breaker: requests to a server that fails again and again are rejected at once."""
+
+import time
+from collections.abc import Callable
+
+__all__ = ["CircuitBreaker"]
+
+_FAILURES = 5
+_OPEN_SECONDS = 5.0
+
+
+class CircuitBreaker:
+    """The state of one server.
+
+    After `failures` failures in a row, the circuit is open for `open_seconds`. Then one request is sent as a probe: its success
+    closes the circuit, and its failure opens the circuit again.
+    """
+
+    def __init__(
+        self,
+        failures: int = _FAILURES,
+        open_seconds: float = _OPEN_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limit = failures
+        self._open_seconds = open_seconds
+        self._clock = clock
+        self._failures = 0
+        self._probe_at: float | None = None
+        self._probing = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests are rejected, or only a probe is sent."""
+        return self._probe_at is not None
+
+    def seconds_to_wait(self) -> float:
+        """Return 0 if the caller may send a request now, else the seconds until the next probe.
+
+        After a 0, the caller must call `succeeded`, `failed` or `abandoned`.
+        """
+        if self._probe_at is None:
+            return 0.0
+        left = self._probe_at - self._clock()
+        if left > 0:
+            return left
+        if self._probing:
+            return self._open_seconds
+        self._probing = True
+        return 0.0
+
+    def succeeded(self) -> None:
+        """Close the circuit: the server answered."""
+        self._failures = 0
+        self._probe_at = None
+        self._probing = False
+
+    def failed(self) -> None:
+        """Count a failure; open the circuit if there were too many in a row, or if the request was the probe."""
+        self._failures += 1
+        if self._probing or self._failures >= self._limit:
+            self._probe_at = self._clock() + self._open_seconds
+        self._probing = False
+
+    def abandoned(self) -> None:
+        """Allow another probe: the request ended before the server answered or failed."""
+        self._probing = False

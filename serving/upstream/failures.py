@@ -1,0 +1,107 @@
+"""The failures of a request to another server, and the errors that clients receive for them."""
+
+import email.utils
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from serving.backend import RejectedRequest
+
+__all__ = [
+    "UpstreamFailure",
+    "broken",
+    "circuit_open",
+    "error_response",
+    "reported_error",
+    "retry_after",
+    "transport_failure",
+]
+
+ERROR, BROKEN, TIMEOUT = "upstream_error", "upstream_broken", "upstream_timeout"
+UNREACHABLE, CIRCUIT_OPEN = "upstream_unreachable", "upstream_circuit_open"
+#: A longer time in Retry-After is handed on as this time.
+_LONGEST_SECONDS = 86_400.0
+
+
+class UpstreamFailure(Exception):
+    """A request failed with `rejected`; `retryable` is whether the same request may succeed if it is sent again now."""
+
+    def __init__(self, rejected: RejectedRequest, *, retryable: bool = False) -> None:
+        super().__init__(rejected.code)
+        self.rejected = rejected
+        self.retryable = retryable
+
+
+def broken(what: str) -> UpstreamFailure:
+    """Return the failure of a response that is not OpenAI's format or has no end; `what` contains no text of the response."""
+    return UpstreamFailure(RejectedRequest(code=BROKEN, status=502, message=f"The upstream server {what}."))
+
+
+def circuit_open(seconds: float) -> UpstreamFailure:
+    """Return the failure of a request that was not sent, because the server failed repeatedly; the next probe is in `seconds`."""
+    message = (
+        f"The upstream server failed repeatedly; the next attempt is in {seconds:.0f} s. Send the request again then."
+    )
+    return UpstreamFailure(
+        RejectedRequest(code=CIRCUIT_OPEN, status=503, message=message, retry_after_seconds=max(1, round(seconds)))
+    )
+
+
+def transport_failure(error: httpx.HTTPError | OSError, *, answered: bool) -> UpstreamFailure:
+    """Return the failure for an error of the connection; `answered` is whether the response had begun."""
+    name = type(error).__name__
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
+        message = f"The upstream server cannot be reached ({name})."
+        return UpstreamFailure(RejectedRequest(code=UNREACHABLE, status=502, message=message), retryable=True)
+    if isinstance(error, httpx.TimeoutException):
+        message = f"The upstream server sent nothing for upstream_read_seconds ({name})."
+        return UpstreamFailure(RejectedRequest(code=TIMEOUT, status=504, message=message))
+    message = f"The upstream server broke the connection before the end of its response ({name})."
+    return UpstreamFailure(RejectedRequest(code=BROKEN, status=502, message=message), retryable=not answered)
+
+
+def error_response(status: int, body: dict[str, Any] | None, seconds: float | None) -> UpstreamFailure:
+    """Return the failure for an error response; `body` is None if it is no JSON object, `seconds` is its Retry-After."""
+    if status < httpx.codes.BAD_REQUEST:  # a redirect, or nothing that a client asked for
+        return UpstreamFailure(
+            RejectedRequest(
+                code=ERROR, status=502, message=f"The upstream server returned status {status}; correct base_url."
+            )
+        )
+    return UpstreamFailure(
+        RejectedRequest(
+            code=ERROR,
+            status=status,
+            message=f"The upstream server returned status {status} without an error in JSON.",
+            body=body,
+            retry_after_seconds=None if seconds is None else round(seconds),
+        )
+    )
+
+
+def reported_error(name: str, body: Mapping[str, Any]) -> UpstreamFailure | None:
+    """Return the failure if an event, or a response with status 200, contains an error instead of an answer."""
+    error = body.get("error")
+    if not error and name != "error" and body.get("type") != "error":
+        return None
+    if body.get("object") == "response":  # a failed answer, which its accumulator reports
+        return None
+    status = error.get("code") if isinstance(error, Mapping) else None
+    if type(status) is not int or not httpx.codes.BAD_REQUEST <= status <= 599:
+        status = 502
+    return error_response(status, dict(body), None)
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Return the seconds in the header Retry-After, which may contain a date, or None without a usable one."""
+    value = response.headers.get("retry-after", "").strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return min(max(seconds, 0.0), _LONGEST_SECONDS) if seconds == seconds else None  # noqa: PLR0124 - not NaN

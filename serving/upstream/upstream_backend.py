@@ -1,0 +1,282 @@
+"""A model of another OpenAI-compatible server as a backend of the gateway."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from ipaddress import ip_address
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+from opentelemetry import trace
+
+from serving.backend import ANY_FIELD, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
+from serving.decoded_json import UndecodableJson
+from serving.engine.protocol import EngineStats
+from serving.settings import ModelSettings
+from serving.upstream.circuit_breaker import CircuitBreaker
+from serving.upstream.event_stream import EventParser, EventTooLarge, ServerSentEvent
+from serving.upstream.failures import (
+    UpstreamFailure,
+    broken,
+    circuit_open,
+    error_response,
+    reported_error,
+    retry_after,
+    transport_failure,
+)
+from serving.upstream.metrics import UpstreamMetrics
+from serving.upstream.upstream_json import decode_embeddings, decode_tolerantly
+from stream.telemetry import traceparent_of
+
+__all__ = ["UpstreamBackend"]
+
+_PATHS = {
+    "chat": "/chat/completions",
+    "text_completion": "/completions",
+    "embeddings": "/embeddings",
+    "responses": "/responses",
+}
+_MIB = 1024 * 1024
+_MAX_EVENT_BYTES = 1 * _MIB
+_MAX_BODY_BYTES = 16 * _MIB
+_MAX_ERROR_BYTES = 1 * _MIB
+#: More than 200,000 tokens in events of usual size.
+_MAX_STREAM_BYTES = 64 * _MIB
+#: Statuses of a server that does not work on the request; those from 500 on count as a failure of the server.
+_RETRIED = frozenset({429, 502, 503, 504})
+_FIRST_DELAY_SECONDS = 0.25
+_MAX_DELAY_SECONDS = 2.0
+#: A request that should wait longer is not sent again.
+_MAX_RETRY_AFTER_SECONDS = 5.0
+#: Time for the end of a response after its last event; a connection is used again only after its response has ended.
+_END_SECONDS = 0.05
+_DONE = b"[DONE]"
+_LAST_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+
+
+class UpstreamBackend:
+    """Relays requests for the model `name` to the server in `settings`; create it in the event loop that uses it.
+
+    Requests and chunks are relayed without change, except for the model's name and for `stream_options.include_usage`, which every
+    streamed completion gets.
+    """
+
+    def __init__(self, name: str, settings: ModelSettings, metrics: UpstreamMetrics) -> None:
+        self._model = settings.upstream_model or name
+        self._settings = settings
+        self._base_url = settings.base_url
+        self._slots = asyncio.Semaphore(settings.slots)
+        self._in_progress = 0
+        self._circuit = CircuitBreaker()
+        self._retries = metrics.retries.labels(name)
+        metrics.circuit_open.labels(name).set_function(lambda: self._circuit.is_open)
+        key = settings.upstream_api_key.get_secret_value()
+        self._client = httpx.AsyncClient(
+            # A compressed response could be small and have any size after decompression.
+            headers={"accept-encoding": "identity", "user-agent": "weir"}
+            | ({"authorization": f"Bearer {key}"} if key else {}),
+            timeout=httpx.Timeout(settings.upstream_read_seconds, connect=settings.upstream_connect_seconds),
+            # The semaphore limits the connections; it cannot lose one when a request is cancelled.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.slots),
+            trust_env=not _is_loopback(settings.base_url),
+        )
+
+    async def describe(self) -> ModelInfo:
+        """Return the description; the other server is not asked, so its state never makes the gateway unready."""
+        running = min(self._in_progress, self._settings.slots)
+        return ModelInfo(
+            engine="upstream",
+            version=self._model,
+            context_length=0,
+            features=frozenset({ANY_FIELD}),
+            stats=EngineStats(running=running, waiting=self._in_progress - running, slots=self._settings.slots),
+            circuit_open=self._circuit.is_open,
+        )
+
+    def capacity(self) -> int:
+        """Return how many requests this gateway accepts at the same time: those with a connection, and those that wait for one."""
+        return self._settings.max_requests
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def generate(self, request: ModelRequest) -> AsyncGenerator[OpenAIChunk | RejectedRequest, None]:
+        """Relay a request; yield the chunks of its answer, or the whole response. Closing the iterator closes the connection."""
+        if self._in_progress >= self.capacity():
+            yield RejectedRequest(
+                code="queue_full",
+                status=503,
+                message=f"{self._in_progress} requests to the upstream server run and wait, the limit; try again in a second.",
+            )
+            return
+        self._in_progress += 1
+        try:
+            async with self._slots, self._answered(request) as response:
+                items = self._streamed(response) if request.stream else self._whole(response, request)
+                async with aclosing(items):
+                    async for item in items:
+                        yield item
+        except UpstreamFailure as failure:
+            yield failure.rejected
+        finally:
+            self._in_progress -= 1
+
+    @asynccontextmanager
+    async def _answered(self, request: ModelRequest) -> AsyncIterator[httpx.Response]:
+        """Send a request, again if needed; return the response without its body, and close it at the end."""
+        for attempt in range(self._settings.upstream_retries + 1):
+            final = attempt == self._settings.upstream_retries
+            delay = random.uniform(0.5, 1) * min(_FIRST_DELAY_SECONDS * 2**attempt, _MAX_DELAY_SECONDS)  # noqa: S311
+            try:
+                response = await self._send(request)
+            except UpstreamFailure as failure:
+                if final or not failure.retryable:
+                    raise
+            else:
+                delay = max(delay, retry_after(response) or 0.0)
+                if final or response.status_code not in _RETRIED or delay > _MAX_RETRY_AFTER_SECONDS:
+                    break
+                await response.aclose()
+            self._retries.inc()
+            await asyncio.sleep(delay)
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+    async def _send(self, request: ModelRequest) -> httpx.Response:
+        if seconds := self._circuit.seconds_to_wait():
+            raise circuit_open(seconds)
+        headers = {"content-type": "application/json"}
+        if traceparent := traceparent_of(trace.get_current_span()):
+            headers["traceparent"] = traceparent
+        url = self._base_url + _PATHS[request.operation]
+        content = msgspec.json.encode(self._body(request))
+        try:
+            response = await self._client.send(
+                self._client.build_request("POST", url, content=content, headers=headers), stream=True
+            )
+        except (httpx.HTTPError, OSError) as error:
+            self._circuit.failed()
+            raise transport_failure(error, answered=False) from None
+        except BaseException:
+            self._circuit.abandoned()
+            raise
+        if response.status_code in _RETRIED and response.is_server_error:
+            self._circuit.failed()
+        else:
+            self._circuit.succeeded()
+        return response
+
+    def _body(self, request: ModelRequest) -> dict[str, Any]:
+        body = request.body | {"model": self._model}
+        if request.stream and request.operation in {"chat", "text_completion"}:
+            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        return body
+
+    async def _pieces(self, response: httpx.Response, max_bytes: int) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes of a body; raises UpstreamFailure if they are compressed, or more than `max_bytes`, or have no end."""
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            raise broken("sent a compressed response, which was not requested")
+        size = 0
+        try:
+            async with aclosing(cast(AsyncGenerator[bytes, None], response.aiter_raw())) as pieces:
+                async for piece in pieces:
+                    size += len(piece)
+                    if size > max_bytes:
+                        raise broken(f"sent more than {max_bytes} bytes, the limit of a response")
+                    yield piece
+        except (httpx.HTTPError, OSError) as error:
+            self._circuit.failed()
+            raise transport_failure(error, answered=True) from None
+
+    async def _read(self, response: httpx.Response, max_bytes: int) -> bytes:
+        async with aclosing(self._pieces(response, max_bytes)) as pieces:
+            return b"".join([piece async for piece in pieces])
+
+    async def _check_status(self, response: httpx.Response) -> None:
+        """Raise UpstreamFailure, with the response's body if it is an error in JSON."""
+        if response.is_success:
+            return
+        body = None
+        with suppress(UpstreamFailure, UndecodableJson):
+            body = decode_tolerantly(await self._read(response, _MAX_ERROR_BYTES))
+        raise error_response(response.status_code, body, retry_after(response))
+
+    async def _whole(self, response: httpx.Response, request: ModelRequest) -> AsyncGenerator[OpenAIChunk, None]:
+        await self._check_status(response)
+        decode = decode_embeddings if request.operation == "embeddings" else decode_tolerantly
+        try:
+            body = decode(await self._read(response, _MAX_BODY_BYTES))
+        except UndecodableJson as error:
+            raise broken(f"sent a response that is no JSON object: {error}") from None
+        if failure := reported_error("", body):
+            raise failure
+        yield body
+
+    async def _streamed(self, response: httpx.Response) -> AsyncGenerator[OpenAIChunk, None]:
+        await self._check_status(response)
+        complete = False
+        async with aclosing(self._pieces(response, _MAX_STREAM_BYTES)) as pieces:
+            async with aclosing(_events(pieces)) as events:
+                async for event in events:
+                    if event.data.strip() == _DONE:
+                        complete = True
+                        break
+                    chunk = _chunk(event)
+                    complete = complete or _is_last(chunk)
+                    yield chunk
+            if complete:
+                with suppress(UpstreamFailure, TimeoutError):
+                    async with asyncio.timeout(_END_SECONDS):
+                        async for _ in pieces:
+                            pass
+                return
+        raise broken("ended its stream before the answer was complete")
+
+
+async def _events(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[ServerSentEvent, None]:
+    parser = EventParser(_MAX_EVENT_BYTES)
+    try:
+        async for piece in pieces:
+            for event in parser.feed(piece):
+                yield event
+        for event in parser.finish():
+            yield event
+    except EventTooLarge:
+        raise broken(f"sent an event of more than {_MAX_EVENT_BYTES} bytes, the limit") from None
+
+
+def _chunk(event: ServerSentEvent) -> OpenAIChunk:
+    try:
+        chunk = decode_tolerantly(event.data)
+    except UndecodableJson as error:
+        raise broken(f"sent an event that is no JSON object: {error}") from None
+    if failure := reported_error(event.name, chunk):
+        raise failure
+    return chunk
+
+
+def _is_last(chunk: OpenAIChunk) -> bool:
+    """Return whether no text follows, so that the stream may end without ``[DONE]``."""
+    if chunk.get("type") in _LAST_EVENTS:
+        return True
+    choices = chunk.get("choices")
+    return isinstance(choices, list) and any(
+        isinstance(choice, dict) and choice.get("finish_reason") is not None for choice in choices
+    )
+
+
+def _is_loopback(url: str) -> bool:
+    """Return whether the host is this machine, which is never behind the proxy that the environment names."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
