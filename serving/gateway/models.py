@@ -46,6 +46,8 @@ class ServedModel:
             card |= {"version": self.info.version, "engine": self.info.engine}
             if self.info.context_length:
                 card["context_length"] = self.info.context_length
+            if self.info.circuit_open is not None:
+                card["circuit_open"] = self.info.circuit_open
         return card
 
 
@@ -70,6 +72,12 @@ class ServedModels:
                 param="model",
             )
         return model
+
+    async def takes_any_field(self, name: str) -> bool:
+        """Return whether the engine of the model `name` checks the fields of a request itself; for an unknown model, whether all do."""
+        model = self._models.get(name)
+        infos = [await model.ready_info()] if model else [one.info for one in self]
+        return all(info is not None and ANY_FIELD in info.features for info in infos)
 
     def capacity(self) -> int:
         """Return how many requests this gateway may have in progress at the same time."""
