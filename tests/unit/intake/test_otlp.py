@@ -3,7 +3,9 @@
 import asyncio
 import gzip
 import hashlib
+import itertools
 import json
+import time
 import tracemalloc
 
 import pytest
@@ -45,8 +47,8 @@ async def sent(running, export, kind=PROTOBUF, **options):
     return await running.sent(path, content=encoded(export, kind), headers=headers, **options)
 
 
-def rejected(answer):
-    return ExportTraceServiceResponse.FromString(answer.content).partial_success.rejected_spans
+def rejected_json(answer):
+    return int(answer.json()["partialSuccess"]["rejectedSpans"])
 
 
 def items(running, outcome):
@@ -292,6 +294,20 @@ async def test_a_body_that_decompresses_to_much_more_takes_no_memory(tmp_path):
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert (answer.status_code, peak < 8 * 1024**2) == (413, True)
+
+
+async def test_other_requests_are_answered_while_a_large_body_is_decoded(tmp_path):
+    body = b'{"resourceSpans": [{"scopeSpans": [{"spans": [%s]}]}]}' % b",".join([b"{}"] * 200_000)
+    async with intake(tmp_path / "home") as running:
+        headers = {"content-type": JSON}
+        export = asyncio.create_task(running.sent("/v1/traces", content=body, headers=headers))
+        ticks = [time.monotonic()]
+        while not export.done():
+            await asyncio.sleep(0.01)
+            ticks.append(time.monotonic())
+        assert rejected_json(await export) == 200_000
+    longest = max(after - before for before, after in itertools.pairwise(ticks))
+    assert longest < (ticks[-1] - ticks[0]) / 3
 
 
 async def test_a_full_spool_is_503_and_a_retry_records_the_rest(tmp_path):
