@@ -74,10 +74,9 @@ class ServedModels:
         return model
 
     async def takes_any_field(self, name: str) -> bool:
-        """Return whether the engine of the model `name` checks the fields of a request itself; for an unknown model, whether all do."""
+        """Return whether Weir must not check the fields of a request: its engine does, or no engine has the model `name`."""
         model = self._models.get(name)
-        infos = [await model.ready_info()] if model else [one.info for one in self]
-        return all(info is not None and ANY_FIELD in info.features for info in infos)
+        return model is None or ANY_FIELD in (await model.ready_info()).features
 
     def capacity(self) -> int:
         """Return how many requests this gateway may have in progress at the same time."""
