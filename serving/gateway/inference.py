@@ -7,7 +7,7 @@ The request record is written before the inference begins, and the end record be
 import asyncio
 import logging
 import time
-from contextlib import AbstractContextManager, aclosing
+from contextlib import aclosing
 from typing import Any, NoReturn
 
 import msgspec
@@ -30,7 +30,7 @@ from serving.inference_records import (
 from serving.openai_api.answer import Answer
 from serving.openai_api.errors import ApiError, unavailable
 from stream.telemetry import traceparent_of, tracestate_of
-from stream.wire import MAX_COUNT, OWN_TENANT, ErrorInfo, ResponseRecord, semconv
+from stream.wire import MAX_COUNT, OWN_TENANT, ErrorInfo, semconv
 
 __all__ = ["Inference", "Wiring"]
 
@@ -92,12 +92,11 @@ class Inference:
         if self._wiring.recorder is None:
             return
         try:
-            with self._capture_span("capture request"):
-                await self._wiring.recorder.request(
-                    request_record(self._request, self._wiring.expected),
-                    traceparent=traceparent_of(self._span),
-                    tracestate=tracestate_of(self._span),
-                )
+            await self._wiring.recorder.request(
+                request_record(self._request, self._wiring.expected),
+                traceparent=traceparent_of(self._span),
+                tracestate=tracestate_of(self._span),
+            )
         except CaptureError:
             self._ended = True
             self._fail("spool_full")
@@ -181,14 +180,23 @@ class Inference:
         if self._ended:
             return
         self._ended = True
-        record = self._conclude(status, error)
+        seconds = time.perf_counter() - self._started
+        self._measure(status, error, seconds)
         if self._wiring.recorder is None:
             return
-        with self._capture_span("capture end"):
-            self._wiring.recorder.end_nowait(record, traceparent=traceparent_of(self._span))
+        record = response_record(
+            self._request,
+            self._wiring.expected,
+            status=status,
+            error=error,
+            choices=self._so_far.recorded(),
+            usage=self._so_far.usage,
+            latency_seconds=seconds,
+            first_token_seconds=self._first_token,
+        )
+        self._wiring.recorder.end_nowait(record, traceparent=traceparent_of(self._span))
 
-    def _conclude(self, status: EndStatus, error: ErrorInfo | None) -> ResponseRecord:
-        seconds = time.perf_counter() - self._started
+    def _measure(self, status: EndStatus, error: ErrorInfo | None, seconds: float) -> None:
         outcome = Outcome(
             operation=self._request.operation,
             model=self._request.model,
@@ -202,16 +210,6 @@ class Inference:
         if self._request.tenant != OWN_TENANT:  # sentinels are no user's traffic
             self._wiring.metrics.ended(outcome)
         self._describe_end(outcome)
-        return response_record(
-            self._request,
-            self._wiring.expected,
-            status=status,
-            error=error,
-            choices=self._so_far.recorded(),
-            usage=self._so_far.usage,
-            latency_seconds=seconds,
-            first_token_seconds=self._first_token,
-        )
 
     def _describe_end(self, outcome: Outcome) -> None:
         span = self._span
@@ -229,6 +227,3 @@ class Inference:
     def _fail(self, kind: str) -> None:
         self._span.set_attribute(semconv.ERROR_TYPE, kind)
         self._span.set_status(Status(StatusCode.ERROR, kind))
-
-    def _capture_span(self, name: str) -> AbstractContextManager[trace.Span]:
-        return self._wiring.tracer.start_as_current_span(name, kind=SpanKind.INTERNAL, record_exception=False)
