@@ -14,7 +14,8 @@ from stream.wire import Choice
 
 __all__ = ["ResponsesAccumulator"]
 
-_LAST_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+# A tuple: the type of an event from another server may be a value that a set cannot look up.
+_LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 _TEXT_EVENTS = {
     "response.output_text.delta": "content",
     "response.refusal.delta": "refusal",
