@@ -21,6 +21,7 @@ from ray.serve.config import AutoscalingConfig
 from serving.api_keys import KeyRing, keys_path
 from serving.backend import Backend, BackendLost, ModelInfo, ModelRequest
 from serving.capture.recorder import Recorder
+from serving.engine.catalogue import ENGINES_WITHOUT_FILES
 from serving.engine.factory import create_engine
 from serving.engine.fetch_model import ensure
 from serving.gateway.endpoints import GatewaySettings
@@ -37,11 +38,14 @@ from serving.replica.metrics import EngineCollector
 from serving.replica.model_server import ModelServer
 from serving.replica.ray_backend import RayBackend
 from serving.settings import CaptureSettings, HttpSettings, ModelSettings
+from serving.upstream.metrics import UpstreamMetrics
+from serving.upstream.upstream_backend import UpstreamBackend
 from stream.telemetry import MetricsServer, TraceSettings, tracer_provider
 
 __all__ = ["AppArgs", "build"]
 
 APP_NAME = "weir"
+_UPSTREAM = "upstream"
 _GATEWAY_CPUS = 0.1
 _MODEL_CPUS = 0.2
 #: More than a gateway accepts, so that the gateway rejects excess requests itself, in OpenAI's format.
@@ -200,8 +204,14 @@ class GatewayIngress:
             max_body_bytes=args.http.max_body_bytes,
             edge_token=_read_token(args.edge_token_path),
         )
-        models = ServedModels({name: _backend(name, handles, args) for name in args.models})
-        self._gateway = Gateway(settings, wiring, models, KeyRing(keys_path(args.home)))
+        metrics = UpstreamMetrics(self._metrics.registry)
+        self._upstreams = {
+            name: UpstreamBackend(name, model, metrics)
+            for name, model in args.models.items()
+            if model.engine == _UPSTREAM
+        }
+        backends = {name: self._upstreams.get(name) or _backend(name, handles, args) for name in args.models}
+        self._gateway = Gateway(settings, wiring, ServedModels(backends), KeyRing(keys_path(args.home)))
         self._warming = asyncio.create_task(self._warm())
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -219,8 +229,10 @@ class GatewayIngress:
                 return
 
     async def __del__(self) -> None:
-        """Close the spool; Ray calls this method before it stops the process."""
+        """Close the spool and all connections; Ray calls this method before it stops the process."""
         self._warming.cancel()
+        for upstream in self._upstreams.values():
+            await upstream.close()
         if self._recorder is not None:
             self._recorder.close()
         self._metrics.stop()
@@ -229,7 +241,8 @@ class GatewayIngress:
 
 def build(args: AppArgs) -> serve.Application:
     """Return the application with the arguments `args`."""
-    models = {name: _deployed(args, name) for name in args.models}
+    names = [name for name, model in args.models.items() if model.engine != _UPSTREAM]
+    models = {name: _deployed(args, name, is_only=len(names) == 1) for name in names}
     gateway = serve.deployment(
         name="Gateway",
         num_replicas=args.http.gateways,
@@ -244,10 +257,10 @@ def build(args: AppArgs) -> serve.Application:
     return application
 
 
-def _deployed(args: AppArgs, name: str) -> serve.Application:
+def _deployed(args: AppArgs, name: str, *, is_only: bool) -> serve.Application:
     settings = args.models[name]
     deployment = serve.deployment(
-        name="Model" if len(args.models) == 1 else f"Model-{_UNNAMEABLE.sub('-', name)}",
+        name="Model" if is_only else f"Model-{_UNNAMEABLE.sub('-', name)}",
         max_ongoing_requests=settings.max_requests + settings.queue,
         max_queued_requests=settings.queue,
         ray_actor_options={"num_cpus": _MODEL_CPUS, "num_gpus": _gpus(settings)},
@@ -289,6 +302,8 @@ def _model_dir(args: AppArgs, name: str) -> Path:
     if (found := args.model_dirs.get(name)) is not None:
         return found
     settings = args.models[name]
+    if settings.engine in ENGINES_WITHOUT_FILES:
+        return Path()
     cache = Path(settings.cache).expanduser() if settings.cache else None
     return ensure(settings.name, cache, settings.source).path
 
