@@ -26,6 +26,8 @@ from serving.engine.factory import create_engine
 from serving.engine.fetch_model import ensure
 from serving.gateway.endpoints import GatewaySettings
 from serving.gateway.gateway import Gateway, lifespan
+from serving.gateway.guard import Guards
+from serving.gateway.guard_settings import GuardRules
 from serving.gateway.inference import Wiring
 from serving.gateway.metrics import GatewayMetrics
 from serving.gateway.models import ServedModels
@@ -75,6 +77,7 @@ class AppArgs(BaseModel):
     expected_input: tuple[str, ...]
     expected_output: tuple[str, ...]
     context_characters: int
+    guards: GuardRules = GuardRules()
     metrics_host: str
     metrics_port: int
     inference_topic: str
@@ -191,6 +194,8 @@ class GatewayIngress:
         if args.capture.enabled:
             self._recorder = Recorder(root=args.spool_root, settings=args.capture, registry=self._metrics.registry)
             self._recorder.start()
+        self._guards = Guards(args.guards, self._metrics.registry)
+        await self._guards.load()
         wiring = Wiring(
             recorder=self._recorder,
             metrics=GatewayMetrics(self._metrics.registry),
@@ -199,6 +204,7 @@ class GatewayIngress:
                 input=args.expected_input, output=args.expected_output, context_characters=args.context_characters
             ),
             topic=args.inference_topic,
+            guards=self._guards,
         )
         settings = GatewaySettings(
             max_body_bytes=args.http.max_body_bytes,
@@ -231,6 +237,7 @@ class GatewayIngress:
     async def __del__(self) -> None:
         """Close the spool and all connections; Ray calls this method before it stops the process."""
         self._warming.cancel()
+        self._guards.close()
         for upstream in self._upstreams.values():
             await upstream.close()
         if self._recorder is not None:
