@@ -1,6 +1,10 @@
-"""One real Ray with its edge and driver, started once a session on ports of its own, the echo engine behind it."""
+"""One real Ray with its edge and driver, started once a session on ports of its own, the echo engine behind it.
+
+The model `relay` has the engine upstream; its server is the same endpoint, with the model `echo`.
+"""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -26,8 +30,6 @@ from weir.settings import Settings
 START_SECONDS = 110
 ATTEMPTS = 3
 SETTINGS = {
-    "WEIR_MODEL__NAME": "echo",
-    "WEIR_MODEL__MAX_LENGTH": "8192",
     "WEIR_DETECTORS__INPUT": '["pii"]',
     "WEIR_DETECTORS__OUTPUT": '["pii"]',
     "WEIR_MLFLOW__ENABLED": "false",
@@ -44,7 +46,10 @@ class Serving:
         self.run_dir = short_run_dir(home)
         self.layout = RayLayout(self.run_dir, self.ports)
         self.url = f"http://127.0.0.1:{self.ports['http']}"
+        relay = {"engine": "upstream", "base_url": f"{self.url}/v1", "upstream_model": "echo", "upstream_api_key": KEY}
+        models = {"echo": {"max_length": 8192}, "relay": relay | {"slots": 8, "queue": 8}}
         self.own = SETTINGS | {"WEIR_HOME": str(home), "WEIR_HTTP__PORT": str(self.ports["http"])}
+        self.own |= {"WEIR_MODELS": json.dumps(models)}
         settings = Settings(home=home, http={"port": self.ports["http"]}, mlflow={"enabled": False})
         self.plan = build_plan(settings, BrokerPlan(kind="given"), self.ports, self.run_dir, ("ray", "serve"))
         save_plan(self.plan)
