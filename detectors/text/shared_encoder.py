@@ -1,8 +1,8 @@
 """The linear model and the encoder that the toxicity, injection and refusal detectors share.
 
 The linear model (`detectors.models.linear`) scores every text in tens of microseconds and decides the clear cases. The
-encoder (`detectors.models.multitask`) scores the other texts, and copies of them without disguise such as leetspeak
-(`detectors.normalise.disguise.views`). The encoder reads overlapping windows of 128 tokens; the highest score counts. A
+encoder (`detectors.models.multitask`) scores the other texts. If such a text has a disguise such as leetspeak, the
+encoder also scores copies from which the disguise is removed (`detectors.normalise.disguise.views`). The encoder reads overlapping windows of 128 tokens; the highest score counts. A
 forward pass serves all three detectors, because each process caches the outputs of recent texts by digest.
 """
 
@@ -46,7 +46,7 @@ class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Numeric type of the encoder. ``bfloat16`` is twice as fast on processors that support it, but a score then also
         depends on the other texts of the batch, by some thousandths.
     max_windows
-        Most windows of a long text that are read; unread tokens lower ``covered``.
+        Maximum number of windows that are read of a long text; unread tokens lower ``covered``.
     threads
         Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     model_dir

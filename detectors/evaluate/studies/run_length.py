@@ -45,7 +45,7 @@ class BatchMonitor:
         self.statistic = np.zeros(runs)
 
     def begin(self, reference: Floats, times: Floats) -> None:
-        """Fix the regions of each run from its reference scores, (runs, n, scores), and their event times, (n,)."""
+        """Choose the regions of each run from `reference`, of shape (runs, events, scores), and the events' `times`, of shape (events,)."""
         values = reference[:, :, self._columns] * self._signs
         slots = np.array([self._budget.slot(time) for time in times])
         count, ordered = values.shape[1], np.sort(values, axis=1)

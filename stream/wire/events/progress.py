@@ -27,8 +27,8 @@ class Tick(EventData, frozen=True, kw_only=True):
 
     - ``capture``: `sources` is {its source: T}; the source will send nothing older than T. `spool` is the used share of
       its spool, reserved space included, in [0, 1].
-    - ``score``: `sources` has the times, and `closed` the ended sources, that score read from partition `partition` of
-      inference since the last tick of score.
+    - ``score``: what the stage has read from partition `partition` of inference since its last tick: in `sources` the
+      times of the capture ticks, in `closed` the sources that have ended.
     - ``watch``: `watermark` is that of partition `partition` of signals; the tick is on the same partition of findings.
     """
 
