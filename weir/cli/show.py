@@ -30,7 +30,7 @@ _DRIFT_ALERTS = 3
 )
 @json_option
 def show(*, request_id: str, with_text: bool, as_json: bool) -> None:
-    """Show one request: its end, its verdicts, its alerts, and the retraining events that these alerts caused.
+    """Show one request: how it ended, its verdicts, its alerts, and the retraining events that these alerts caused.
 
     REQUEST_ID is the x-request-id of the answer. Without --text, no prompt or answer is read. With --text they are read from Kafka, and
     the access is logged in logs/access.log under WEIR_HOME. If the request is evidence of a drift alert, --text also reads the alert's other
