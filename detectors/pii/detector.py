@@ -55,7 +55,7 @@ class PiiConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     entities
         Whether to use the token head, which finds names, locations, organisations, jobs and dates.
     max_tokens
-        Most tokens of a text that the token head reads; unread tokens lower ``covered``.
+        Maximum number of tokens of a text that the token head reads; unread tokens lower ``covered``.
     threads
         Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     model_dir
