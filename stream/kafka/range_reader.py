@@ -1,4 +1,4 @@
-"""Reads a log between fixed offsets in bounded memory: records of several partitions, or events of one."""
+"""Reads a log between fixed offsets in bounded memory: records of several partitions, or events of one partition."""
 
 import asyncio
 import logging
