@@ -61,7 +61,7 @@ class RecentObservations:
         return bits.reshape(-1, 2, self._size).astype(np.bool_)
 
     def change(self, region: int, before: float) -> Change:
-        """Return the change that most likely raised a region's share of values above ``before`` (by likelihood)."""
+        """Return the maximum-likelihood start of a change that raised a region's share of values above ``before``."""
         if not self._rows:
             return Change(event=0.0, time=0.0, share_before=before, share_since=before)
         packed = self._packed()
