@@ -148,7 +148,9 @@ class TextDetector(Detector[ConfigT]):
 
     @abc.abstractmethod
     def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Return the score of each text, in the order of `texts`; other texts change a score only by rounding errors.
+        """Return the score of each text, in the order of `texts`.
+
+        The score of a text does not depend on the other texts of the call, except for rounding errors.
 
         Raises NotLoadedError if ``load()`` was not called.
         """

@@ -146,7 +146,10 @@ class PiiDetector(TextDetector[PiiConfig]):
         return self._finder.find_many(views, self.config.max_tokens)
 
     def _combine(self, text: str, spans: list[Span], covered: float, hidden: Sequence[tuple[Encoded, Score]]) -> Score:
-        """Return the score of a text; an encoded passage gets one span, with the most severe type in the passage."""
+        """Return the score of a text from its `spans` and from the scores of its `hidden` passages, such as Base64.
+
+        A hidden passage gets one span, with the type of its most severe span.
+        """
         marks: list[Span] = []
         for one, told in hidden:
             worst = max(told.spans, key=lambda span: (span.type not in RULES.indirect, span.score), default=None)

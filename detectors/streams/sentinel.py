@@ -169,7 +169,7 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
     def _learn(self, prompt: _Prompt, values: dict[str, int], *, was: bool) -> None:
         """Add an answer to the history, except during an alarm.
 
-        When an alarm starts, drop the values that are not yet in the history.
+        New values wait before they enter the history; when an alarm starts, the waiting values are dropped.
         """
         if not self._monitor.alarm:
             self._alarmed = 0

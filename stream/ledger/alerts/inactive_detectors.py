@@ -52,8 +52,8 @@ def inactive_detectors(observation: Observation, settings: LedgerSettings, firin
 def _together(inactive: list[Unanswered], observation: Observation, firing: Firing) -> list[Unanswered]:
     """Return the inactive detectors that share one alert, or [] if fewer than two can share it.
 
-    A detector can share the alert if two conditions are true: it has no firing alert of its own, and the last answers
-    of all active detectors are older than the first event that this detector did not answer.
+    A detector can share the alert if it has no firing alert of its own, and if no active detector has answered since
+    the first event that this detector did not answer: then one cause, such as a stopped score stage, is likely.
     """
     names = {entry.detector for entry in inactive}
     others = max(
