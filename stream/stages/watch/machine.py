@@ -213,11 +213,6 @@ class PartitionWatch:
         start, stream = oldest
         return self._close(stream, start + stream.buckets.seconds * 1.5, snapshot=True)
 
-    @property
-    def streams_in_memory(self) -> int:
-        """The number of streams in memory."""
-        return len(self._streams)
-
     def _close(self, stream: WatchedStream, watermark: float, *, snapshot: bool) -> ClosedStream | None:
         findings: list[Event] = []
         tokens: list[Any] = []
