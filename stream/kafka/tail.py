@@ -99,7 +99,7 @@ class Tail:
                     yield record
 
     def _taken(self, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
-        """Return `records` sorted by timestamp, and store their offsets, so that a consumer after a broker error does not read them again."""
+        """Return `records` sorted by timestamp, and store their offsets: after a broker error, the next consumer starts behind them."""
         for record in records:
             partition = TopicPartition(record.topic, record.partition)
             self._positions[partition] = max(self._positions[partition], record.offset + 1)

@@ -1,7 +1,7 @@
 """Reviews of alerts: ``right`` or ``wrong``.
 
 Every client with an API key can send feedback that names an alert. The gateway does not know the tenant of the alert,
-so the ledger checks the tenant. Feedback is a review if the tenant of its sender (an API key or the console) is the
+so the ledger checks the tenant. Feedback is a review if the tenant of its principal (an API key or the console) is the
 tenant of the alert. Feedback of another tenant is counted as rejected.
 """
 
@@ -62,7 +62,7 @@ def reviews_of(shards: Iterable[sqlite3.Connection], alerts: Iterable[AlertRecor
 
 
 def reviewed_alerts(shards: Iterable[sqlite3.Connection]) -> list[tuple[str, str]]:
-    """Return (alert id, tenant of the sender) of all feedback whose label is that of a review.
+    """Return (alert id, tenant of the principal) of all feedback whose label is that of a review.
 
     The caller must compare this tenant with the tenant of the alert.
     """
