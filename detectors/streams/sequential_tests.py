@@ -255,7 +255,7 @@ class ReferenceRegions:
     def _bets(
         self, counts: Floats, flags: NDArray[np.bool_], recent_shares: Floats, draws: Floats, slot: int
     ) -> Floats:
-        """Return the uncapped bets on k observations, (k, bets, m): factors by which the sums are multiplied."""
+        """Return the factor by which each observation multiplies each bet's sum, before the cap; shape (observations, bets, m)."""
         before = counts + np.cumsum(flags, axis=0) - flags  # whole numbers: exact
         won, seen = flags[:, 0], flags[:, 1]
         share = before[:, 0] / (before[:, 1] + 1.0)

@@ -36,7 +36,7 @@ _STALLED_SECONDS = 60.0
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Numbers of records on the inference topic: `read` before the score stage's committed offsets, `unread` after them."""
+    """How many records of the inference topic the score stage has read (`read`) and has not read yet (`unread`)."""
 
     read: int
     unread: int

@@ -71,7 +71,7 @@ def delay_row(detector: str, data: str, delays: Sequence[int | None]) -> Row:
 def censored_delay_row(data: str, alarms: Sequence[int | None]) -> Row:
     """Return a table row with the delays after a change at event `BEFORE`; a missed change counts as `AFTER` events.
 
-    The delays are NaN if every alarm is before the change.
+    Runs with an alarm before the change are left out; if no run remains, the delays are NaN.
     """
     delays = [AFTER if alarm is None else alarm - BEFORE for alarm in alarms if alarm is None or alarm > BEFORE]
     values = np.array(delays) if delays else np.array([np.nan])
