@@ -130,7 +130,7 @@ class Reads(enum.Enum):
 
 
 class Detector(abc.ABC, Generic[ConfigT]):
-    """A detector: name, version, frozen configuration, and capabilities that the stages and the console read."""
+    """Base class of all detectors; class attributes describe capabilities, which the stages and the console read."""
 
     name: ClassVar[str]
     version: ClassVar[str]
@@ -165,7 +165,9 @@ class TextDetector(Detector[ConfigT]):
 
     @abc.abstractmethod
     def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Return the score of each text, in the order of `texts`; other texts can change a score only by rounding.
+        """Return the score of each text, in the order of `texts`.
+
+        The score of a text does not depend on the other texts of the call, except for rounding errors.
 
         Raises NotLoadedError if ``load()`` was not called.
         """
@@ -176,7 +178,7 @@ class TextDetector(Detector[ConfigT]):
 
     @property
     def prompt_characters(self) -> int:
-        """Maximum number of prompt characters that the detector reads with an answer; 0 if it reads no prompts."""
+        """Maximum number of prompt characters that the detector reads with an answer; 0 if prompts are not read."""
         return 0
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:

@@ -19,7 +19,8 @@ StateT = TypeVar("StateT", bound=msgspec.Struct)
 def restoring(detector: StreamDetector[Any]) -> Iterator[None]:
     """Undo the changes to `detector` if the ``with`` block, which restores a decoded snapshot, fails.
 
-    Raises StateMismatch if the block raises ValueError or KeyError: parts of the snapshot contradict each other.
+    Raises StateMismatch if the block raises ValueError or KeyError, because parts of the snapshot then contradict each
+    other.
     """
     kept = dict(detector.__dict__)
     try:

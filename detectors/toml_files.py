@@ -11,5 +11,5 @@ T = TypeVar("T")
 
 
 def read_toml(package: str, path: str, schema: type[T]) -> T:
-    """Return the content of the TOML file at ``path`` in ``package`` as a ``schema``, which validates it."""
+    """Read and validate the TOML file at ``path`` in ``package``; return its content as an instance of ``schema``."""
     return msgspec.toml.decode(files(package).joinpath(path).read_bytes(), type=schema)

@@ -21,8 +21,8 @@ _MASK = "********@"
 class Address(str):
     """The address in ``http(s)://[user:password@]host[:port][/path]``, without credentials; "" means no address.
 
-    `headers` is ``{"authorization": "Basic …"}``, or {} without a user. Special characters in user and password are
-    percent-encoded. Any other form raises a ValueError that does not quote the text.
+    `headers` is ``{"authorization": "Basic …"}``, or {} if the address has no user. Special characters in user and
+    password are percent-encoded. Any other form raises a ValueError that does not quote the text.
     """
 
     __slots__ = ("headers",)

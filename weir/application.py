@@ -1,6 +1,6 @@
 """The Serve application for a Ray cluster: ``import_path: weir.application:build`` in a Serve config (KubeRay's ``serveConfigV2``).
 
-A Ray cluster starts the application in a container that has only settings. This module reads them once and passes them to every replica.
+Ray calls :func:`build` in a container. The function reads the container's settings once, for all replicas.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ __all__ = ["ClusterArgs", "application_args", "build"]
 
 
 class ClusterArgs(BaseModel):
-    """The arguments of the Serve config: none, because the settings contain all values."""
+    """The arguments of the Serve config. The class has no fields, because the settings contain all values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,7 +43,10 @@ def application_args(settings: Settings, traces: TraceSettings, **paths: Any) ->
 
 
 def build(args: ClusterArgs) -> Any:
-    """Return the application for this container's settings; Ray shows a SettingsError as the reason of the failed start."""
+    """Return the application for this container's settings.
+
+    Raises SettingsError if a setting is invalid; Ray shows this error as the reason why the start failed.
+    """
     del args
     settings = load_settings().settings
     trace = settings.trace

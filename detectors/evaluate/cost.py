@@ -1,7 +1,7 @@
 """The cost of a detector: time per text and memory, measured in a separate process per detector.
 
-In a common process, libraries and weights that an earlier detector loaded would not count, and cached outputs of the
-shared encoder would make later detectors appear to cost nothing.
+If all detectors ran in one process, libraries and weights that an earlier detector loaded would not be counted. Cached
+outputs of the shared encoder would make later detectors appear to cost nothing.
 """
 
 import multiprocessing
@@ -65,9 +65,9 @@ def _measure(name: str, config: Mapping[str, object], texts: Sequence[Input]) ->
 def cost(name: str, config: Mapping[str, object], texts: Sequence[Input]) -> dict[str, float]:
     """Return the cost of a detector for ``texts`` in batches of 32, after one text to warm up.
 
-    ``texts_a_second`` and ``ms_a_text`` are elapsed times; ``cpu_ms_a_text`` is the processor time of all threads, on
-    which other processes have less influence. ``rss_rise_mib`` is the resident memory after scoring minus that before
-    ``load()``; ``rss_peak_mib`` is the highest resident memory of the process.
+    ``texts_a_second`` and ``ms_a_text`` are based on elapsed time. ``cpu_ms_a_text`` is the processor time of all
+    threads, which depends less on other processes. ``rss_rise_mib`` is the resident memory after scoring minus the
+    resident memory before ``load()``; ``rss_peak_mib`` is the highest resident memory of the process.
 
     Raises DetectorError if the detector cannot be loaded, or if its process was killed, usually for lack of memory.
     """

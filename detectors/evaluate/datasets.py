@@ -1,7 +1,8 @@
 """The labelled sets of each text detector in one data folder, and ordinary prompts.
 
-Only one split of the shared encoder's examples is read. If a file of these examples is missing, no example is read,
-because the splits would differ. To add a labelled file, extend `READERS`; to add generated cases, `cases.synthetic`.
+Only one split of the shared encoder's examples is used. If a file of these examples is missing, none of the examples
+are used, because the splits would differ from those of the training. To add a labelled file, extend `READERS`. To add
+generated cases, extend `cases.synthetic`.
 """
 
 import math
@@ -132,7 +133,7 @@ def load_datasets(  # noqa: PLR0913 - what to read, and how much of it
 ) -> Datasets:
     """Read the sets of the detectors ``names`` and ordinary prompts, at most ``limit`` texts per source (0: all).
 
-    ``split`` is (the name of the split of the shared encoder's examples, the seed of the splits). ``load_examples``
+    ``split`` selects the shared encoder's examples: the name of a split, and the seed of the splits. ``load_examples``
     reads these examples; the default reads only the public examples.
 
     Raises DataError if ``root`` is no folder, or contains none of the expected files.

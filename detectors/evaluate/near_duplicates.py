@@ -1,8 +1,8 @@
 """Splits of texts by clusters of near-duplicates, so that no copy of a training text is in the held-out splits.
 
 The method is MinHash over word trigrams with banding (Broder 1997; Leskovec et al., Mining of Massive Datasets, 3.4):
-two texts are joined if they agree on all three hashes of any band. With 12 hashes, the probability of this is .41 at a
-Jaccard similarity of .5, and .94 at a similarity of .8.
+two texts are in the same cluster if they have the same three hashes in at least one band. With 12 hashes, the
+probability of this is .41 at a Jaccard similarity of .5, and .94 at a similarity of .8.
 """
 
 import hashlib

@@ -12,11 +12,11 @@ class Progress(Protocol):
     """A callback that receives the progress of long work."""
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Report that ``done`` of ``total`` steps of ``what`` are done; ``total`` is 0 if the number is unknown."""
+        """Report progress: ``done`` of ``total`` steps of the task ``what``; ``total`` is 0 if unknown."""
 
 
 def no_progress(what: str, done: int, total: int) -> None:
-    """Show nothing."""
+    """Ignore the progress."""
     del what, done, total
 
 

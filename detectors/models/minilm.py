@@ -65,7 +65,7 @@ class MiniLM(nn.Module):
 
 
 def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the checkpoint's tensors to those of `MiniLM`; add the only token-type vector to each position vector."""
+    """Return the checkpoint's tensors under the names in `MiniLM`; position vectors include the token-type vector."""
     new = {
         "words.weight": state["embeddings.word_embeddings.weight"],
         "positions.weight": state["embeddings.position_embeddings.weight"]

@@ -58,7 +58,11 @@ class MultiTask(nn.Module):
 
 
 def merge(model: MultiTask, delta: dict[str, Tensor]) -> None:
-    """Add an adapter to a model: low-rank matrices (``….a``, ``….b``), ``….shift`` vectors and ``heads.…``."""
+    """Apply an adapter to a model.
+
+    The product of the matrices ``NAME.b`` and ``NAME.a`` is added to the weights of the linear map NAME. The vector
+    ``NAME.shift`` is added to the parameter NAME. Tensors ``heads.…`` replace the model's heads.
+    """
     state = model.state_dict()
     with torch.no_grad():
         for name, value in delta.items():
@@ -76,7 +80,7 @@ def load_multitask(
 ) -> MultiTask:
     """Build the shared encoder from the pinned MiniLM and the adapter ``weights``; the heads stay in float32.
 
-    Raises WeightsError if a file is missing, or if its SHA-256 is wrong; ``digest`` is the SHA-256 of ``weights``.
+    Raises WeightsError if a file is missing, or if its SHA-256 is wrong. ``digest`` is the SHA-256 of ``weights``.
     """
     delta = load_safetensors(read_pinned(weights, digest))
     model = MultiTask(load_minilm(model_dir), outputs=len(delta["heads.bias"]))

@@ -18,14 +18,20 @@ _LONG_WORD = re.compile(r"(\S{90})(?=\S)")
 
 
 class Windows(msgspec.Struct, frozen=True, kw_only=True):
-    """Windows of a text as rows of token ids, with special tokens, and the share of the text's tokens in them."""
+    """The windows of a text, and the share of the text's tokens that are in windows.
+
+    A window is a row of token ids, including special tokens.
+    """
 
     rows: list[list[int]]
     covered: float
 
 
 def split_long_words(text: str) -> str:
-    """Insert a space after each 90 characters of a word, and replace lone surrogates: tokenizers would reject these."""
+    """Insert a space after each 90 characters of a word, and replace lone surrogates.
+
+    A tokenizer maps longer words to ``[UNK]`` and rejects lone surrogates.
+    """
     return _LONG_WORD.sub(r"\1 ", without_surrogates(text))
 
 
@@ -36,7 +42,7 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
 
 
 def windows(ids: list[int], most: int) -> Windows:
-    """Cut token ids into overlapping windows; keep at most ``most``, evenly spaced from the first to the last."""
+    """Cut token ids into overlapping windows; of more than ``most`` windows, keep ``most`` evenly spaced windows."""
     if not ids:
         return Windows(rows=[], covered=1.0)
     starts = list(range(0, max(1, len(ids) - WINDOW + STRIDE), STRIDE))

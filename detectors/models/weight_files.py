@@ -1,7 +1,7 @@
 """The weight files that the detectors load, with their pinned SHA-256.
 
-Other weights would change the verdicts unnoticed. So every file is read once, and parsed only if its SHA-256 is the
-pinned one. All files are safetensors or plain text, because a pickle can run code.
+If a weight file were replaced, the verdicts would change unnoticed. So each file is read once, and parsed only
+if its SHA-256 is the pinned SHA-256. All files are safetensors or plain text, because a pickle can run code.
 """
 
 import hashlib

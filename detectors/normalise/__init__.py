@@ -1,1 +1,1 @@
-"""Normalised copies of a text, without lookalike characters, emoji and disguises such as leetspeak."""
+"""Normalised copies of a text, in which lookalike characters, emoji and disguises such as leetspeak are undone."""

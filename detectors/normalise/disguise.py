@@ -1,8 +1,8 @@
-"""Copies of a text without disguise, for classifiers to score besides the raw text.
+"""Copies of a text in which disguises such as leetspeak are undone; classifiers score the copies and the raw text.
 
 A classifier of words does not understand ``1d10t``, ``i.d.i.o.t``, emoji, Base64 or Unicode tags, but people and
-language models do. These copies are guesses and most have no offsets into the raw text, so they are only used for
-scores: the highest score of all copies counts. See `detectors.normalise.unicode` for copies with offsets.
+language models do. The copies are guesses, and most copies have no offsets into the raw text. So the copies are used
+only for scores: the highest score counts. See `detectors.normalise.unicode` for copies with offsets.
 """
 
 import base64
@@ -93,7 +93,7 @@ def _is_leet(text: str) -> bool:
 
 
 def _letters(text: str) -> str:
-    """Replace leetspeak by letters; remove spaces and signs between a word's letters, and repetitions of a letter."""
+    """Replace leetspeak by letters; remove repetitions of a letter, and spaces and signs between a word's letters."""
     text = _SPACED.sub(lambda match: match.group().replace(match.group(1), ""), text)
     if _is_leet(text):
         text = _LEET_ALL.sub(lambda m: _unleet(m.group()) if any(map(str.isalnum, m.group())) else m.group(), text)
@@ -159,8 +159,8 @@ def _decoded(text: str) -> str:
 def views(text: str) -> list[str]:
     """Return the one to three texts to score, in time linear in the length.
 
-    They are the raw text with emoji replaced by their names, a copy without disguise if it differs, and the decoded
-    sentences if there are any.
+    The first text is the raw text with emoji replaced by their names. A copy in which disguises are undone follows if
+    this copy differs from the first text. The decoded sentences follow if there are any.
     """
     raw = without_surrogates(text)
     copy = normalise(raw)

@@ -1,6 +1,6 @@
-"""A copy of a text without emoji, with a map from its offsets to the raw text.
+"""A copy of a text without emoji, with a map from offsets in the copy to offsets in the raw text.
 
-An emoji after every word leaves a text readable, but it splits names, numbers and addresses into parts.
+A text with an emoji after every word is readable, but the emoji split names, numbers and addresses into parts.
 """
 
 import re

@@ -1,7 +1,7 @@
 """A normalised copy of a text that was disguised to evade detection, with offsets into the raw text.
 
-Zero-width, tag and lookalike characters leave a text readable, but patterns and models do not recognise it. Detectors
-score the raw text and this copy; spans in the copy are reported with their offsets in the raw text.
+A text with zero-width, tag and lookalike characters is readable, but patterns and models do not recognise its words.
+Detectors score the raw text and the copy; spans in the copy are reported with their offsets in the raw text.
 """
 
 # ruff: noqa: RUF001 - ambiguous characters are what this module is about
@@ -71,7 +71,7 @@ def _pieces(text: str) -> list[tuple[str, int, int]]:
 
 
 def _fold(match: re.Match[str]) -> str:
-    """Replace lookalikes in a word if the result is ASCII: this changes disguised words, not Russian or Greek ones."""
+    """Replace lookalikes in a word if the result is ASCII, so that Russian and Greek words remain unchanged."""
     word = match.group()
     if word.isascii():
         return word

@@ -55,7 +55,7 @@ class PiiConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     entities
         Whether to use the token head, which finds names, locations, organisations, jobs and dates.
     max_tokens
-        Most tokens of a text that the token head reads; unread tokens lower ``covered``.
+        Maximum number of tokens of a text that the token head reads; unread tokens lower ``covered``.
     threads
         Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     model_dir
@@ -147,7 +147,10 @@ class PiiDetector(TextDetector[PiiConfig]):
         return self._finder.find_many(views, self.config.max_tokens)
 
     def _combine(self, text: str, spans: list[Span], covered: float, hidden: Sequence[tuple[Encoded, Score]]) -> Score:
-        """Return the score of a text; an encoded passage gets one span, with the most severe type in the passage."""
+        """Return the score of a text from its `spans` and from the scores of its `hidden` passages, such as Base64.
+
+        A hidden passage gets one span, with the type of its most severe span.
+        """
         marks: list[Span] = []
         for one, told in hidden:
             worst = max(told.spans, key=lambda span: (span.type not in RULES.indirect, span.score), default=None)

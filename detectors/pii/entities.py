@@ -26,7 +26,7 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """The entities of one text, and the number of its first characters that were searched."""
+    """The entities of one text, and the offset at which the search ended."""
 
     entities: list[Entity]
     reached: int

@@ -1,8 +1,8 @@
 """Presidio's pattern recognisers (patterns, checksums, context words) on the RE2 engine, in time linear in the text.
 
-Python's backtracking engines need 23 s for 64 KB of ``www.`` (docs/design/faults.md); with a timeout, such texts would
-evade detection. RE2 finds the candidates and Presidio's own validators check them. Only a bounded number of candidates
-is checked; a text with more candidates is reported as partly covered.
+Python's backtracking engines need 23 s for 64 KB of ``www.`` (docs/design/faults.md). If a timeout stopped the search,
+such texts would evade detection. RE2 finds the candidates, and Presidio's own validators check the candidates. Only a
+bounded number of candidates is checked; a text with more candidates is reported as partly covered.
 """
 
 import re
@@ -50,7 +50,7 @@ ADDRESS = (
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
-    """The spans of one text, and the number of its first characters that were searched."""
+    """The spans of one text, and the offset at which the search ended."""
 
     spans: list[Span]
     reached: int
@@ -198,7 +198,7 @@ def _rules(recognizer: Any) -> Iterator[_Rule]:
 
 
 def _validated(rule: _Rule, found: str) -> float:
-    """Return 1 if a candidate has a right checksum, 0 if it has a wrong one, else the score of the pattern."""
+    """Return 1 if a candidate's checksum is correct, 0 if the checksum is wrong, else the score of the pattern."""
     if rule.kind == "IBAN_CODE":
         found = found.upper()
     try:

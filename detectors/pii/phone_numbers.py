@@ -1,8 +1,8 @@
 """Recognition of phone numbers by their form and by the words around them.
 
-Without a word such as "phone" near it, a number needs the form of a valid national or international number. Digits
-without separators count only directly beside such a word. A part of a longer number, of a date, of a decimal or of an
-identifier never counts.
+If no word such as "phone" is near a number, the number must have the form of a valid national or international number.
+Digits without separators count only directly beside such a word. A part of a longer number, of a date, of a decimal or
+of an identifier never counts.
 """
 
 import re

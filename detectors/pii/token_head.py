@@ -1,9 +1,12 @@
 """The token head: a small convolutional tagger that finds names, locations, organisations, jobs, dates and numbers.
 
-Patterns find only data with a fixed form; a name has none, so its context decides. Word embeddings are projections of
-MiniLM's. The tokenizer removes capitals and line breaks, so a shape embedding encodes each token's capitals and the
-character before the token. Four dilated convolutions read nine tokens on each side (Strubell et al., arXiv 1702.02098).
-The head needs 0.2 million multiplications per token, 2 % of those of three MiniLM layers, and time linear in the text.
+Patterns find only data with a fixed form. A name has no fixed form, so the head recognises names by context. The word
+embeddings are projections of MiniLM's word embeddings. The tokenizer removes capitals and line breaks, so a shape
+embedding encodes each token's capitals and the character before the token.
+
+Four dilated convolutions read nine tokens on each side (Strubell et al., arXiv 1702.02098). The time is linear in the
+length of the text. Per token, the head needs 0.2 million multiplications, 2 % of the multiplications of three MiniLM
+layers.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

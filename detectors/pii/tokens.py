@@ -39,7 +39,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
 
 @cache
 def _classes() -> NDArray[np.uint8]:
-    """Return, for every character of the Basic Multilingual Plane, the bits `_LETTER` to `_BREAK`; 0 for all others."""
+    """Return the bits `_LETTER` to `_BREAK` of each code point below 65536; the last entry (0) is for all others."""
     table = np.zeros(65537, dtype=np.uint8)
     for code in range(65536):
         c = chr(code)

@@ -33,9 +33,9 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes
     ----------
     alarm_every_events
-        Alarm budget: lowest mean number of events between false alarms.
+        Alarm budget: false alarms are at least this many events apart on average.
     reference_events
-        Number of first values of each feature that form its reference; later values are tested.
+        Size of each feature's reference, which contains the feature's first values; later values are tested.
     alarm_every_days
         Alarm budget in days of event time; if set, it replaces the budget in events.
     daily_cycle
@@ -47,11 +47,12 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         If a conversation has at most this many turns in the window, the detector uses one of its events. A longer
         conversation suppresses at most half of its API key's events in the window.
     method
-        ``e-detector``; or ``adwin``, ``kswin`` or ``page-hinkley`` of the library river, which ignore the alarm budget.
+        ``e-detector``, or a method of the library river, which ignores the alarm budget: ``adwin``, ``kswin`` or
+        ``page-hinkley``.
     method_threshold
         ADWIN's delta, KSWIN's alpha, Page-Hinkley's threshold; None selects river's default.
     seed
-        Seed to break ties between equal values at random, together with the event's id.
+        Seed of the random order of equal values; the order depends only on this seed and the events' ids.
     """
 
     alarm_every_events: Annotated[int, Meta(ge=10)] = 10_000

@@ -36,8 +36,8 @@ class Conversations:
     events
         Size of the window, including the next event; with 0 no event is suppressed.
     turns
-        In the window, at most ``turns - 1`` events of a conversation are suppressed, or half of its key's events if
-        this number is higher. Of all events of a key, at least one in ``2 * turns`` is used.
+        In the window, at most ``turns - 1`` events of a conversation or half of its key's events are suppressed,
+        whichever number is higher. Of all events of a key, at least one in ``2 * turns`` is used.
 
     Notes
     -----

@@ -44,17 +44,17 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes
     ----------
     alarm_every_events
-        Alarm budget: lowest mean number of events between false alarms.
+        Alarm budget: false alarms are at least this many events apart on average.
     alarm_every_days
         Alarm budget in days of event time; if set, it replaces the budget in events.
     reference_events
-        Number of first embeddings, and of first values of each numeric feature, that form the reference.
+        Size of the reference, which contains the first embeddings and the first values of each numeric feature.
     neighbours
-        Number of nearest reference embeddings; the mean distance to them is the score.
+        The score of an embedding is its mean distance to this many nearest embeddings of the reference.
     topics
-        Largest number of reference clusters that are tested for growth; 0 tests only the distance.
+        Maximum number of reference clusters that are tested for growth; 0 tests only the distance.
     features
-        Numeric features that are tested too, for large and for small values.
+        Numeric features that are tested besides the embedding, each for large and for small values.
     embedding_share
         Share of the budget for the embedding and its clusters; the numeric features divide the rest equally.
     daily_cycle
@@ -66,11 +66,12 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         If a conversation has at most this many turns in the window, the detector uses one of its events. A longer
         conversation suppresses at most half of its API key's events in the window.
     method
-        ``e-detector``; or ``adwin``, ``kswin`` or ``page-hinkley`` of the library river, which ignore the alarm budget.
+        ``e-detector``, or a method of the library river, which ignores the alarm budget: ``adwin``, ``kswin`` or
+        ``page-hinkley``.
     method_threshold
         ADWIN's delta, KSWIN's alpha, Page-Hinkley's threshold; None selects river's default.
     seed
-        Seed to break ties between equal values at random, together with the event's id.
+        Seed of the random order of equal values; the order depends only on this seed and the events' ids.
     """
 
     alarm_every_events: Annotated[int, Meta(ge=10)] = 10_000
@@ -98,7 +99,7 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DriftDetector(StreamDetector[DriftConfig]):
-    """Detector that tests distances to a reference, similarities to its clusters and numeric features.
+    """Detector that tests numeric features, and compares embeddings with the reference and the reference's clusters.
 
     Notes
     -----
@@ -230,7 +231,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
     ) -> None:
         """Write the distance of each vector to the reference, and its similarity to the clusters, to ``scores``.
 
-        Vectors are multiplied one by one: the rounding of one joint matrix product would depend on the bucket's size.
+        Vectors are multiplied one by one, because the rounding of a joint matrix product depends on the bucket's size.
         """
         rows = self._rows()
         similarities = np.empty((len(vectors), len(rows)), dtype=np.float32)

@@ -2,8 +2,9 @@
 
 Each feature has a share of the budget, divided equally among its regions (ranges of values, see `sequential_tests`).
 Each region has Shiryaev-Roberts sums; the statistic is the weighted average of all sums. An alarm starts when the
-statistic reaches the limit. Then the values since the start of the change are removed from the history, and no value is
-added during the alarm, so the alarm ends a few events after the changed traffic ends. When it ends, the sums are reset.
+statistic reaches the limit. At the start of an alarm, the values since the start of the change are removed from the
+history. During an alarm, no value is added to the history, so the alarm ends a few events after the changed traffic
+ends. At the end of an alarm, the sums are reset.
 """
 
 from collections.abc import Mapping, Sequence
@@ -237,7 +238,7 @@ class Monitor:
         self._alarm = alarm
 
     def _learn_first(self, scores: NDArray[np.float64], slot: int) -> None:
-        """Add the scores to each incomplete reference; a complete reference fixes the regions of its feature."""
+        """Add the scores to each incomplete reference; when a reference is complete, set its feature's regions."""
         for name in list(self._waiting):
             values = scores[self._columns[name]].tolist()
             if values[0] == values[0]:  # not NaN

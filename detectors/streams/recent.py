@@ -21,7 +21,10 @@ PackedObservation = tuple[int, float, int, bool, bytes]
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """The start of a change (event number, time; 0 if unknown), and a region's share of values before and after it."""
+    """The start of a change, and the share of values in a region before and since the start.
+
+    The start is an event number and a time; both are 0 if the start is unknown.
+    """
 
     event: float
     time: float
@@ -30,7 +33,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecentObservations:
-    """The last `MEMORY` observations: for each of ``size`` regions, whether it contains the value."""
+    """The last `MEMORY` observations, with flags that show which of ``size`` regions contain the value."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -58,7 +61,7 @@ class RecentObservations:
         return bits.reshape(-1, 2, self._size).astype(np.bool_)
 
     def change(self, region: int, before: float) -> Change:
-        """Return the most likely start of a rise of a region's share above ``before``, by maximum likelihood."""
+        """Return the maximum-likelihood start of a change that raised a region's share of values above ``before``."""
         if not self._rows:
             return Change(event=0.0, time=0.0, share_before=before, share_since=before)
         packed = self._packed()

@@ -39,7 +39,7 @@ def make_river(method: str, threshold: float) -> Any:
 
 
 class RiverState(msgspec.Struct, frozen=True, kw_only=True, tag="river"):
-    """A snapshot of a `RiverMonitor`; ``values`` are the values that rebuild each detector."""
+    """A snapshot of a `RiverMonitor`; ``values`` has the recent values from which each detector is rebuilt."""
 
     values: list[list[float]]
     seen: list[int]

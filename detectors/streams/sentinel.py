@@ -45,15 +45,15 @@ class SentinelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Attributes
     ----------
     alarm_every_events
-        Alarm budget: lowest mean number of answers between false alarms.
+        Alarm budget: false alarms are at least this many answers apart on average.
     reference_events
-        Number of first answers, counted over all prompts, that form the reference; findings start after these answers.
+        Size of the reference, which contains the first answers to all prompts together; findings start afterwards.
     adopt_events
-        Number of answers during an alarm after which the detector is reset: then the new answers are the reference.
+        The detector is reset after this many answers during an alarm; later answers form a new reference.
     embedding_share
         The embedding's share of the budget; the numeric features divide the rest equally.
     seed
-        Seed to break ties between equal values at random, together with the event's id.
+        Seed of the random order of equal values; the order depends only on this seed and the events' ids.
     """
 
     alarm_every_events: Annotated[int, Meta(ge=10)] = 10_000
@@ -169,7 +169,7 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
     def _learn(self, prompt: _Prompt, values: dict[str, int], *, was: bool) -> None:
         """Add an answer to the history, except during an alarm.
 
-        When an alarm starts, drop the values that are not yet in the history.
+        New values wait before they enter the history; when an alarm starts, the waiting values are dropped.
         """
         if not self._monitor.alarm:
             self._alarmed = 0

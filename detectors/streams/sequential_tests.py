@@ -170,7 +170,7 @@ class ReferenceRegions:
     def update(self, scores: Floats, step: BettingStep, *, alarm: bool) -> None:
         """Multiply the sums by the bets on an observation.
 
-        Without an alarm, also cap the bets before this, and add the value to the counts after this.
+        If ``alarm`` is false, the bets are capped first, and the value is added to the counts afterwards.
 
         Parameters
         ----------
@@ -255,7 +255,7 @@ class ReferenceRegions:
     def _bets(
         self, counts: Floats, flags: NDArray[np.bool_], recent_shares: Floats, draws: Floats, slot: int
     ) -> Floats:
-        """Return the uncapped bets on k observations, (k, bets, m): factors by which the sums are multiplied."""
+        """Return the factor by which each observation multiplies each bet's sum, before the cap; shape (observations, bets, m)."""
         before = counts + np.cumsum(flags, axis=0) - flags  # whole numbers: exact
         won, seen = flags[:, 0], flags[:, 1]
         share = before[:, 0] / (before[:, 1] + 1.0)
@@ -270,7 +270,7 @@ class ReferenceRegions:
         return bets
 
     def _uncut_limit(self) -> float:
-        """Return the highest average at which no bet is capped, less a safety margin."""
+        """Return the highest average at which no bet is capped, minus a safety margin."""
         return _SAFETY * OVERSHOOT * self.limit / ODDS[-1]
 
     @property
@@ -340,7 +340,7 @@ class ReferenceRegions:
         return int(np.argmax((self._weights * self._sums).sum(axis=0)))
 
     def change(self, region: int) -> Change:
-        """Return the likely start of a rise of a region's share, and the shares; see `RecentObservations.change`."""
+        """Return the change that most likely raised a region's share of values; see `RecentObservations.change`."""
         inside, seen = sum((counts[:, region] for counts in self._counts.values()), start=np.zeros(2)).tolist()
         return self._recent.change(region, inside / max(1.0, seen))
 

@@ -1,9 +1,9 @@
-"""Attribution of a text's score to its words, computed only for events that alert.
+"""Attribution of a text's score to its words, computed only for events that cause an alert.
 
 Every method is a pure function of the detector and the text, and uses only log-odds of texts. `steps` is a generator
-that yields the texts to score. The caller of `steps` decides when to score them, and can score traffic in between.
-Weights are differences in log-odds, because differences of probabilities near 1 are almost 0. A word with a positive
-weight raises the score.
+that yields the texts to score. The caller of `steps` decides when to score these texts, and can score traffic in
+between. Weights are differences in log-odds, because differences of probabilities near 1 are almost 0. A word with a
+positive weight raises the score.
 """
 
 import heapq
@@ -74,7 +74,7 @@ _Node = tuple[float, int, int, int, NDArray[np.bool_], float, float, float]
 
 
 def explain(detector: TextDetector[Any], text: str, *, method: Method = "auto", seed: int = 0) -> Explained:
-    """Attribute a detector's score of one text to the text's words, as `steps` does, and compute all necessary scores.
+    """Attribute a detector's score of one text to the text's words: run `steps` and score the texts that it requests.
 
     Raises NotLoadedError if ``load()`` was not called, and ValueError if the method is unknown.
     """
@@ -117,7 +117,7 @@ def steps(text: str, *, method: Method = "auto", seed: int = 0, evaluations: int
     seed
         Seed of the random maskings of ``lime``.
     evaluations
-        Most scores that ``shap`` requests.
+        Maximum number of scores that ``shap`` requests.
 
     Raises
     ------
@@ -192,7 +192,7 @@ class _Words:
 
 
 def _owen(words: _Words, base: float, top: float, evaluations: int) -> _Values:
-    """Halve the text recursively, the part with the largest weight first; words of an unsplit part share its weight."""
+    """Halve the part with the largest weight, repeatedly; the words of a part that is not halved share its weight."""
     result = np.zeros(words.count)
     serial, spent = 0, 2
     heap: list[_Node] = [(0.0, serial, 0, words.count, np.zeros(words.count, dtype=bool), base, top, 1.0)]

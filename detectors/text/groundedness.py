@@ -30,11 +30,11 @@ class GroundednessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     threshold
         Texts with this score or a higher one are flagged.
     context_characters
-        Fewest characters of a prompt that can support an answer; an answer to a shorter prompt is ``unknown``.
+        Minimum length of a prompt, in characters; an answer to a shorter prompt is ``unknown``.
     max_sentences
-        Most sentences of an answer that are read; unread sentences lower ``covered``.
+        Maximum number of sentences that are read from an answer; unread sentences lower ``covered``.
     max_context
-        Most sentences of a prompt that are read.
+        Maximum number of sentences that are read from a prompt.
     threads
         Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     model_dir
@@ -50,7 +50,9 @@ class GroundednessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 class GroundednessDetector(TextDetector[GroundednessConfig]):
-    """Detector whose score is the doubt about the least supported sentence; spans ``UNSUPPORTED`` mark such sentences.
+    """Detector whose score is the doubt about the least supported sentence.
+
+    Spans of type ``UNSUPPORTED`` mark unsupported sentences.
 
     Notes
     -----
@@ -79,7 +81,7 @@ class GroundednessDetector(TextDetector[GroundednessConfig]):
             self._embedder = embedder
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Return ``unknown`` for each text, because there is no prompt to compare it with."""
+        """Return ``unknown`` for each text, because there is no prompt to compare the text with."""
         return self.score_answers(texts, [()] * len(texts))
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:

@@ -34,11 +34,11 @@ class HubConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     labels
         The verdict's label for each label of the model; other labels of the model are ignored.
     threshold
-        Texts in which one of these labels has this probability or a higher one are flagged.
+        A text is flagged if a label of ``labels`` has at least this probability.
     activation
         ``sigmoid`` for independent labels, ``softmax`` for exclusive ones; ``auto`` reads the model's configuration.
     allow_download
-        Download the repository if it is not in the local cache.
+        Whether to download the repository if the local cache does not contain it.
     max_tokens
         Tokens per window; the model's own limit applies too.
     max_windows

@@ -9,7 +9,7 @@ __all__ = ["InjectionDetector"]
 
 
 class InjectionDetector(EncoderDetector):
-    """Detector of attempts, also inside other text, to override instructions or make the model ignore its rules."""
+    """Detector of attempts to override instructions or to make the model ignore its rules; also finds them inside other text."""
 
     name: ClassVar[str] = "injection"
     alert: ClassVar[AlertText] = AlertText(

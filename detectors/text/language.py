@@ -31,7 +31,7 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     expected
         Allowed languages of every text (ISO 639-1); if empty, an answer is compared with its prompt.
     threshold
-        A language is certain if its probability is at least this value; it applies to the answer and to the prompt.
+        The language of an answer or of a prompt is certain if its probability is at least this value.
     letters
         A text with fewer letters has an uncertain language (a Chinese, Japanese or Korean character counts as three).
     """

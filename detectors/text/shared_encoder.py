@@ -1,9 +1,10 @@
 """The linear model and the encoder that the toxicity, injection and refusal detectors share.
 
 The linear model (`detectors.models.linear`) scores every text in tens of microseconds and decides the clear cases. The
-encoder (`detectors.models.multitask`) scores the other texts, and copies of them without disguise such as leetspeak
-(`detectors.normalise.disguise.views`). The encoder reads overlapping windows of 128 tokens; the highest score counts. A
-forward pass serves all three detectors, because each process caches the outputs of recent texts by digest.
+encoder (`detectors.models.multitask`) scores the other texts. If such a text has a disguise such as leetspeak, the
+encoder also scores copies in which the disguise is undone (`detectors.normalise.disguise.views`). The encoder reads
+overlapping windows of 128 tokens; the highest score counts. A forward pass serves all three detectors, because each
+process caches the outputs of recent texts by digest.
 """
 
 import hashlib
@@ -40,13 +41,13 @@ class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     threshold
         Texts with this score or a higher one are flagged; 0 selects the shipped threshold.
     limits
-        The linear model decides a text if its score is below the first limit, or at least the second; else the encoder
-        decides. None selects the shipped limits; (0, 1) sends every text to the encoder.
+        If the linear model's score is below the first limit or at least the second limit, the linear model decides;
+        else the encoder decides. None selects the shipped limits; (0, 1) sends every text to the encoder.
     precision
         Numeric type of the encoder. ``bfloat16`` is twice as fast on processors that support it, but a score then also
         depends on the other texts of the batch, by some thousandths.
     max_windows
-        Most windows of a long text that are read; unread tokens lower ``covered``.
+        Maximum number of windows that are read from a long text; unread tokens lower ``covered``.
     threads
         Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     model_dir
@@ -150,8 +151,8 @@ def _engine(model_dir: str, threads: int, precision: str, weights: str, digest: 
 class EncoderDetector(TextDetector[EncoderConfig]):
     """Base class of the detectors that use the shared encoder; ``name`` is the task of a subclass.
 
-    If the encoder scores a text, the result is a weighted average of the log-odds of both models, because the average
-    has fewer large errors than the encoder alone. ``blend`` is the weight of the linear model.
+    If the encoder scores a text, the result is a weighted average of the log-odds of the linear model and the encoder.
+    The average has fewer large errors than the encoder alone. ``blend`` is the weight of the linear model.
     """
 
     config_type: ClassVar[type[msgspec.Struct]] = EncoderConfig

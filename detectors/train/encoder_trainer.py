@@ -96,8 +96,8 @@ def loss_of(
 ) -> Tensor:
     """Return the loss of a batch: the weighted cross-entropy of the known labels, plus two squared differences.
 
-    The first compares the logits of a text and of its copy with another group. The second compares the ``held`` logits
-    of the model with those of the earlier model, ``before``.
+    The first difference is between the logits of a text and of its copy with another group. The second difference is
+    between the ``held`` logits of the model and those of the earlier model, ``before``.
     """
     ids, mask = pad([row for item in batch for row in item.rows])
     flat = [item for item in batch for _ in item.rows]

@@ -1,4 +1,4 @@
-"""The training texts of the shared encoder, and a sample of them for a run that starts from earlier weights."""
+"""The training texts of the shared encoder, and the sample for a run that starts from earlier weights."""
 
 import random
 from collections.abc import Sequence

@@ -122,7 +122,10 @@ def _fails(result: TrainingResult, trainer: Trainer) -> Iterator[str]:
 
 
 def _mistakes(row: Row) -> Iterator[tuple[float, str]]:
-    """Yield (accuracy or recall, sentence about it) for each set, group and span type with at least `ENOUGH` items."""
+    """Yield (metric, sentence about the metric) for each set, group and span type with at least `ENOUGH` items.
+
+    The metric is accuracy for sets and groups, and recall for span types.
+    """
     for one in row["sets"]:
         parts = [(one["set"], one)] if "positive" in one else []
         parts += [(f"{one['set']}, {part['value']}", part) for rows in one.get("by", {}).values() for part in rows]

@@ -38,7 +38,7 @@ def _filled(slots: Slots, template: str) -> Pieces:
 
 
 def _varied(pieces: Pieces, rng: random.Random) -> Pieces:
-    """Vary the spelling at random: lower case or capitals, for all pieces or for entities only; perhaps no end mark."""
+    """At random, change all pieces or only the entities to lower case or capitals, and omit the final punctuation."""
     draw = rng.random()
     for limit, change, whole in (
         (0.22, str.lower, True),

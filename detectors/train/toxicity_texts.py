@@ -87,7 +87,7 @@ def _group_names() -> list[list[str]]:
 
 
 def swap_group(text: str, rng: random.Random) -> str | None:
-    """Return the text in lower case with one named group of people replaced by another; None if it names no group."""
+    """Return the lower-case text with one group of people replaced by another; None if the text names no group."""
     words = f" {text.lower()} "
     for names in _group_names():
         for group in sorted(names, key=len, reverse=True):

@@ -6,6 +6,7 @@ folder, because the weights differ. Any other name is the path of a directory or
 
 import importlib.util
 import logging
+import re
 import shutil
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from serving.engine.catalogue import CATALOGUE, ECHO_MODEL, HubSource, WheelSource
 from serving.engine.errors import EngineError, ModelInvalidError, ModelNotFoundError
-from serving.engine.gguf_file import is_readable, rewrite_as_f16
+from serving.engine.gguf_file import gguf_models, is_readable, rewrite_as_f16
 from serving.engine.hub_download import from_hub, hub_revision
 from serving.engine.model_files import (
     ModelFiles,
@@ -41,6 +42,7 @@ __all__ = [
 _LOG = logging.getLogger(__name__)
 _SOURCES = ("auto", "hub", "wheel", "local")
 _KINDS = ("wheel", "hub")
+_REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]+")
 _Fill = Callable[[Path], tuple[str, str]]
 
 
@@ -78,7 +80,7 @@ def ensure(
     if name in CATALOGUE and source != "local":
         return _known(name, cache, source, progress)
     local = Path(name).expanduser()
-    if local.is_dir() or local.suffix == ".gguf":
+    if local.is_dir() or (local.suffix == ".gguf" and (local.exists() or not _REPOSITORY.fullmatch(name))):
         return _local(local)
     return _repository(name, cache, source, progress)
 
@@ -111,7 +113,12 @@ def _folder(cache: Path, name: str, kind: str) -> Path:
 
 
 def _local(model: Path) -> ModelFiles:
-    if not is_readable(model) and not (model / "config.json").is_file():
+    if not model.exists():
+        raise ModelNotFoundError(f"{model} does not exist: set the path of a GGUF file or of a model directory")
+    readable, ggufs = is_readable(model), len(gguf_models(model))
+    if not readable and ggufs > 1:
+        raise ModelInvalidError(f"{model} has {ggufs} GGUF files, and one is needed: set the path of one file")
+    if not readable and not (model / "config.json").is_file():
         raise ModelInvalidError(
             f"{model} has no GGUF file and no config.json: set a GGUF file, or a model directory in Hugging Face's format"
         )

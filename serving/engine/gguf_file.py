@@ -10,7 +10,7 @@ from pathlib import Path
 from serving.engine.errors import ModelInvalidError
 from serving.engine.model_files import IR_MODEL, Progress
 
-__all__ = ["context_length", "find_gguf", "is_readable", "rewrite_as_f16"]
+__all__ = ["context_length", "find_gguf", "gguf_models", "is_readable", "rewrite_as_f16"]
 
 _MAGIC = b"GGUF"
 _CONTEXT_KEY = b".context_length"
@@ -20,15 +20,25 @@ _HEADER_BYTES = 1 << 16
 
 
 def find_gguf(model: Path) -> Path | None:
-    """Return `model` if it is a GGUF file, or the only GGUF file in the directory `model`, else None."""
+    """Return `model` if it is a GGUF file, or the only GGUF model of the directory `model`, else None."""
     if model.suffix == ".gguf" and model.is_file():
         return model
-    found = list(model.glob("*.gguf")) if model.is_dir() else []
+    found = gguf_models(model)
     return found[0] if len(found) == 1 else None
 
 
+def gguf_models(directory: Path) -> list[Path]:
+    """Return the GGUF models of a directory; none if it has a model in Hugging Face's format.
+
+    Files `mmproj*.gguf` are left out: they convert images for a multimodal model.
+    """
+    if (directory / "config.json").is_file() and any(directory.glob("*.safetensors")):
+        return []
+    return [file for file in directory.glob("*.gguf") if not file.name.startswith("mmproj")]
+
+
 def is_readable(model: Path) -> bool:
-    """Return whether OpenVINO can read the model: a GGUF file, or a directory with one GGUF file or OpenVINO IR."""
+    """Return whether OpenVINO can read the model: a GGUF file, or a directory with one GGUF model or OpenVINO IR."""
     return find_gguf(model) is not None or (model / IR_MODEL).is_file()
 
 

@@ -91,7 +91,7 @@ class AlertReader:
 
 
 def apply(alerts: FiringAlerts, records: Iterable[ConsumerRecord]) -> None:
-    """Apply the readable records; ignore tombstones."""
+    """Update `alerts` with `records`; skip unreadable records and tombstones."""
     for record in records:
         if record.value is None:
             continue

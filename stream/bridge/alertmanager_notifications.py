@@ -73,7 +73,7 @@ class Notifications:
     def _groups(
         self, alerts: FiringAlerts, now: float
     ) -> tuple[dict[Labels, list[AlertRecord]], dict[Labels, SilenceRecord]]:
-        """Return {labels: firing alerts without a silence} and {labels of silenced alerts: one of their silences}."""
+        """Return {labels: firing alerts that are not silenced}, and {labels: a silence} of the silenced alerts."""
         groups: dict[Labels, list[AlertRecord]] = {}
         muted: dict[Labels, SilenceRecord] = {}
         for alert in alerts.firing():
@@ -103,7 +103,7 @@ class Notifications:
 
 
 def _ended(notification: Notification, at: float, silence: SilenceRecord | None) -> Notification:
-    """Return the notification with end time `at`; if `silence` is not None, an annotation contains its details."""
+    """Return `notification` with end time `at`, and with the details of `silence`, if any, as an annotation."""
     annotations = dict(notification.annotations)
     if silence is not None:
         annotations["silenced"] = f"until {format_time(silence.until)} by {silence.by}: {silence.reason}"

@@ -32,8 +32,8 @@ async def run_bridge(
 ) -> None:
     """Send notifications until `stop` is set; notifications that were not accepted are sent by the next bridge process.
 
-    `kafka` must have an address. `health` contains {problem: reason} while Kafka or a target is unavailable. Each
-    problem's name starts with ``waiting``, because a restart of the bridge does not help.
+    `kafka` must have an address. `health` contains {problem: reason} while Kafka or a target is unavailable. The
+    name of each problem starts with ``waiting``, which means that a restart of the bridge does not help.
     """
     metrics = BridgeMetrics(registry)
     reader = AlertReader(kafka, metrics, health)

@@ -35,7 +35,7 @@ class WebhookOffsets:
         self._recommit_at = 0.0
 
     async def start(self) -> dict[TopicPartition, int]:
-        """Return the first offset to read of each partition, and commit these offsets.
+        """Return {partition: first offset to read}, and commit these offsets.
 
         The first offset is the committed offset, or the end of the log if the group has committed no offset.
         """

@@ -1,4 +1,4 @@
-"""The files that ``weir contract --write`` writes and a test compares."""
+"""The files that ``weir contract --write`` writes; a test compares them with the code."""
 
 import json
 from collections.abc import Mapping

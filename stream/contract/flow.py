@@ -1,4 +1,4 @@
-"""The route of events as data: which process and module sends or receives which event type on which topic."""
+"""A table of the flow of events: the processes and modules that send or receive each event type, and the topics."""
 
 from typing import NamedTuple
 
@@ -75,7 +75,10 @@ CHANNELS = tuple(
 
 
 class Step(NamedTuple):
-    """`process` sends to, or receives from, a channel; `modules` contain the code, `messages` are event types."""
+    """A step of the flow: `process` sends the event types `messages` to `channel`, or receives them from it.
+
+    `modules` are the modules with the code of this step.
+    """
 
     process: str
     action: str

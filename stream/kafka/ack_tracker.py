@@ -41,7 +41,7 @@ class AckTracker(Generic[PartitionT]):
             self._partitions.pop(partition, None)
 
     def deliver(self, partition: PartitionT, offset: int, generation: int) -> bool:
-        """Open `offset`; return False if it was opened before or is not of the current generation."""
+        """Mark `offset` as open; return False if it was delivered before or `generation` is not the current one."""
         state = self._state(partition, generation)
         if state is None or (state.last is not None and offset <= state.last):
             return False
@@ -50,7 +50,7 @@ class AckTracker(Generic[PartitionT]):
         return True
 
     def ack(self, partition: PartitionT, offset: int, generation: int) -> bool:
-        """Close `offset`; return False if it is not open in the current generation."""
+        """Mark `offset` as acknowledged; return False if it is not open or `generation` is not the current one."""
         state = self._state(partition, generation)
         if state is None or offset not in state.open:
             return False
@@ -85,7 +85,10 @@ class AckTracker(Generic[PartitionT]):
 
 
 class _Partition:
-    """Open offsets in order of delivery; a plain dict would scan all deleted keys to find its first key."""
+    """The open offsets of one partition, in order of delivery.
+
+    They are in an OrderedDict, because a plain dict scans all deleted keys to find its first key.
+    """
 
     __slots__ = ("last", "open")
 

@@ -124,7 +124,8 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
 async def discard_producer(producer: AIOKafkaProducer) -> None:
     """Stop `producer` and discard its unsent records; ``stop()`` alone would deliver them first.
 
-    The order matters: the sending task ends before it can see a failed batch, and the connections close before a request in flight is awaited.
+    The sending task must end first, because it would handle failed batches. Then the connections must close, because
+    ``stop()`` would wait for requests in flight.
     """
     sender = producer._sender.sender_task  # noqa: SLF001 - aiokafka has no public way to abandon records
     if sender is not None:

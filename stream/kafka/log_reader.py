@@ -28,9 +28,9 @@ Records = Mapping[TopicPartition, list[ConsumerRecord]]
 class LogReader:
     """Reads partitions of a log from given positions, with a started consumer that has no group; it commits nothing.
 
-    `positions` is the next offset to read of each partition, after any offsets without a record (compacted away, or a
-    transaction's marker). :meth:`probe` updates `ends`, the end of each partition, and `caught_up`. `caught_up` is
-    whether, at the last probe, the reader had reached the `ends` of the previous probe. So `caught_up` can become true
+    `positions` is {partition: next offset to read}. Offsets without a record (compacted away, or a
+    transaction's marker) do not stop the reader: its positions move past them. :meth:`probe` updates `ends`, {partition: end of the log}, and `caught_up`. `caught_up` is
+    true if, at the last probe, the reader had reached the `ends` of the previous probe. So `caught_up` can become true
     while the log grows.
     """
 

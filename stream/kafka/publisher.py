@@ -50,7 +50,7 @@ class Publisher:
         self._producer = producer
 
     async def publish(self, topic: str, event: Event, *, partition: int, traceparent: str = "") -> Any:
-        """Encode and publish `event`; return Kafka's RecordMetadata. `traceparent` is also sent as a plain header.
+        """Encode and publish `event`; return Kafka's RecordMetadata. `traceparent`, if given, becomes a plain header.
 
         Raises a KafkaError if the broker rejects the record permanently, because of its size or missing rights.
         """

@@ -1,4 +1,4 @@
-"""Reads a log between fixed offsets in bounded memory: records of several partitions, or events of one."""
+"""Reads a log between fixed offsets in bounded memory: records of several partitions, or events of one partition."""
 
 import asyncio
 import logging
@@ -7,6 +7,15 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    AuthenticationMethodNotSupported,
+    ClusterAuthorizationFailedError,
+    IllegalSaslStateError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
+)
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream.kafka.clients import BROKER_ERRORS, consumer_for
@@ -17,8 +26,18 @@ __all__ = ["RangeReader", "retained"]
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
-#: Time without an answer of the broker after which reading a range fails.
+#: Time from the broker's first error after which reading a range fails.
 _OUTAGE_SECONDS = 30.0
+#: The broker denies access; waiting does not change that.
+_ACCESS_ERRORS = (
+    AuthenticationFailedError,
+    AuthenticationMethodNotSupported,
+    ClusterAuthorizationFailedError,
+    IllegalSaslStateError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
+)
 #: Waiting bytes at which a partition is paused; a fetch can add 1 MiB.
 _WAITING_BYTES = 4 * 1024 * 1024
 
@@ -51,7 +70,7 @@ class RangeReader:
                     positions[partition] = first
         self._reader = LogReader(consumer, positions)
         self._clock = asyncio.get_running_loop().time
-        self._answered_at = self._clock()
+        self._failing_since: float | None = None
 
     async def next(self, topic: str, partition: int) -> ConsumerRecord | None:
         """Return the next record of a partition, or None at the end of its range; raises broker errors after 30 s."""
@@ -70,15 +89,21 @@ class RangeReader:
         return record
 
     async def _read(self) -> Records:
-        """Return the next records, or none while the broker fails; after 30 s, raise the broker's error."""
+        """Return the next records, or none while the broker fails; raise an error that lasts 30 s or denies access."""
         try:
             records = await self._reader.read()
-        except BROKER_ERRORS:
-            if self._clock() - self._answered_at >= _OUTAGE_SECONDS:
+        except _ACCESS_ERRORS:
+            raise
+        except BROKER_ERRORS as error:
+            now = self._clock()
+            if self._failing_since is None:
+                self._failing_since = now
+                _log.warning("reading fails (%s); trying again for %.0f s", type(error).__name__, _OUTAGE_SECONDS)
+            if now - self._failing_since >= _OUTAGE_SECONDS:
                 raise
             await asyncio.sleep(_RETRY_SECONDS)  # some errors come at once
             return {}
-        self._answered_at = self._clock()
+        self._failing_since = None
         return records
 
     def _is_read(self, partition: TopicPartition) -> bool:

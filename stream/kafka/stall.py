@@ -14,7 +14,8 @@ class StallDetector:
     def observe(self, *, now: float, progress: int, work: bool) -> bool:
         """Return whether, at monotonic time `now`, work has waited without progress for at least `bound_seconds`.
 
-        `progress` grows with each finished piece of work. `work` is whether work waits: False while the broker is away.
+        `progress` grows with each finished piece of work. `work` states whether work waits; pass False while the broker
+        is away.
         """
         if not work or progress != self._progress:
             self._progress, self._since = progress, now

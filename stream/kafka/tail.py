@@ -99,7 +99,7 @@ class Tail:
                     yield record
 
     def _taken(self, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
-        """Return `records` sorted by timestamp; after a broker error, the next consumer starts after these records."""
+        """Return `records` sorted by timestamp, and store their offsets: after a broker error, the next consumer starts behind them."""
         for record in records:
             partition = TopicPartition(record.topic, record.partition)
             self._positions[partition] = max(self._positions[partition], record.offset + 1)
@@ -111,7 +111,7 @@ class Tail:
         return partitions_of(counts)
 
     async def _start(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], ends: Offsets) -> Offsets:
-        """Return the next offset to read of each partition; an offset outside the log moves to its start or end."""
+        """Return {partition: next offset to read}; an offset outside the log is replaced by the log's start or end."""
         first: Offsets = await consumer.beginning_offsets(partitions)
         if not self._positions:
             self._begins = await self._beginning(consumer, first, ends)

@@ -29,7 +29,7 @@ _MARGIN_SECONDS = 60.0
 async def data_range(options: Mapping[str, Any], topic: str, partitions: int, since: float, until: float) -> LogRange:
     """Return the result of :func:`log_range`, read with a new consumer; wait while the broker is away.
 
-    The same log gives the same range, as long as no source delivers events more than a minute late.
+    For the same log, the range is always the same, if no source delivers events more than a minute late.
     """
     while True:
         try:
@@ -67,7 +67,10 @@ async def log_range(
 async def produced_since(
     consumer: AIOKafkaConsumer, time: float, otherwise: Mapping[TopicPartition, int]
 ) -> dict[TopicPartition, int]:
-    """Return each partition's first offset produced at `time` or later, or its offset in `otherwise` if none exists."""
+    """Return {partition: offset of its first record produced at `time` or later}.
+
+    For a partition without such a record, the result contains its offset from `otherwise`.
+    """
     found = await consumer.offsets_for_times(dict.fromkeys(otherwise, max(0, int(time * 1000))))
     return {
         place: int(entry.offset) if (entry := found.get(place)) is not None else offset

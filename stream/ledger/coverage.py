@@ -82,7 +82,7 @@ class MissingVerdicts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def coverage_of(databases: Iterable[sqlite3.Connection]) -> Coverage:
-    """Return the coverage over all partitions; one snapshot is read of each partition's file."""
+    """Return the coverage over all partitions; the file of each partition is read in one snapshot."""
     coverage = Coverage()
     for database in databases:
         database.execute("BEGIN")

@@ -139,7 +139,7 @@ class Decisions(LedgerFile):
         return self.database.execute(query, (alert_id,)).fetchone() is not None
 
     def decide(self, alerts: Iterable[OutgoingAlert]) -> None:
-        """Store the ledger's own alerts, also in the outbox, from which they are published."""
+        """Store the ledger's own alerts, and add them to the outbox, from which they are published."""
         with transaction(self.database):
             for alert in alerts:
                 record = alert.record

@@ -47,7 +47,7 @@ class DetectorHealth:
         self.answered(detector, time)
 
     def flush(self) -> None:
-        """Write the answers of a batch, and delete each detector's errors about events up to its newest answer."""
+        """Write the answers of a batch, and delete each detector's errors that are not newer than its newest answer."""
         for detector in self._changed:
             self._database.execute(
                 "INSERT INTO heard VALUES (?1, ?2) ON CONFLICT DO UPDATE SET time = ifnull(max(time, ?2), ifnull(time, ?2))",
@@ -65,10 +65,11 @@ class DetectorHealth:
 
 
 class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
-    """A detector that returned an error or no verdict for each of its last `pairs` events (at most 10,000 a partition).
+    """A detector that returned an error or no verdict for each of its last `pairs` events.
 
-    `requests` contains at most the first 20 request ids. `began`, `newest` and `last_answer` are event times;
-    `last_answer` is None if the detector never answered.
+    In each partition, at most 10,000 events with errors and 10,000 events without a verdict are counted. `requests`
+    contains at most the first 20 request ids. `began`, `newest` and `last_answer` are event times; `last_answer` is
+    None if the detector never answered.
     """
 
     detector: str
@@ -95,7 +96,8 @@ def unanswered_pairs(
 ) -> tuple[Unanswered, ...]:
     """Return the detectors that have unanswered events since their last answer.
 
-    An event with only errors is unanswered. For a detector in `missing`, so is an event with a missing verdict.
+    An event with only errors is unanswered. If a detector is in `missing`, its events with a missing verdict are also
+    unanswered.
     """
     absent = set(missing)
     detectors = sorted({*answers, *absent})
@@ -104,7 +106,10 @@ def unanswered_pairs(
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """One file's events that a detector did not answer; `first` has the oldest: (time, event id, request id)."""
+    """The events of one file that a detector did not answer.
+
+    `first` contains (time, event id, request id) of the oldest of these events.
+    """
 
     pairs: int
     began: float

@@ -53,7 +53,9 @@ class _Progress:
 
 
 class LedgerFile:
-    """Base class of the two kinds of files; `unstored` is called for each record that cannot be stored.
+    """Base class of the file of a partition and the file of decisions.
+
+    `unstored` is called for each record that cannot be stored.
 
     Rows that are more than `retention_seconds` older than the newest row are deleted.
     """

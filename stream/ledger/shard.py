@@ -49,7 +49,10 @@ _JSON = msgspec.json.Encoder(order="deterministic")
 
 
 class Shard(LedgerFile):
-    """The file of one inference partition. `path` can be ``:memory:``; other parameters: see :class:`LedgerFile`."""
+    """The file of one inference partition.
+
+    `path` can be ``:memory:``; the other parameters are those of :class:`LedgerFile`.
+    """
 
     def __init__(
         self, path: Path | str, *, retention_seconds: float = float("inf"), unstored: Unstored = lambda: None

@@ -96,7 +96,7 @@ def _newest(partition: Sequence[SourceTime]) -> float | None:
 
 
 def verdict_lag(sources: Sources) -> tuple[float, str]:
-    """Return the largest lag of a source's verdicts behind inference, in seconds, and an id for an alert about it."""
+    """Return the largest lag of a source's verdicts behind inference (seconds), and an id for an alert about it."""
     worst, identity = 0.0, ""
     for partition, entries in sorted(sources.items()):
         for entry in entries:
@@ -109,7 +109,7 @@ def verdict_lag(sources: Sources) -> tuple[float, str]:
 
 
 def full_spools(sources: Sources) -> tuple[FullSpool, ...]:
-    """Return the sources that are not closed and whose spool was full at their newest tick in any partition."""
+    """Return the sources, except closed ones, whose newest tick over all partitions reports a full spool."""
     newest: dict[str, SourceTime] = {}
     for entry in (entry for partition in sources.values() for entry in partition):
         known = newest.get(entry.source)

@@ -121,9 +121,9 @@ class LedgerStore:
         return observation
 
     def _resolved(self, detector: str, last_answer: float | None) -> int:
-        """Return how many alerts about the inactive `detector` have resolved since its last answer.
+        """Return how many alerts about the inactive `detector` have resolved since its last answer; this number is part of the next alert's id.
 
-        An alert also resolves if no verdict was expected for an hour; the next alert then needs another id.
+        An alert resolves without an answer if the detector had no verdict to return for an hour.
         """
         return next(n for n in count() if not self.decisions.has_resolved(inactive_alert_id(detector, last_answer, n)))
 

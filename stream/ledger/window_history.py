@@ -24,7 +24,7 @@ _OF_STREAM = "tenant = ? AND model = ? AND side = ? AND detector = ? AND time BE
 
 
 class StreamName(msgspec.Struct, frozen=True, kw_only=True):
-    """One detector of one stream."""
+    """Identifies the windows of one detector on one stream."""
 
     tenant: str
     model: str
@@ -33,7 +33,7 @@ class StreamName(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WindowStream(StreamName, frozen=True, kw_only=True):
-    """The newest window of a stream."""
+    """The newest window of one detector on one stream."""
 
     time: float
     statistic: float

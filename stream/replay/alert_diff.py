@@ -1,7 +1,8 @@
 """The difference between the alerts of two versions: alerts that appeared, vanished or moved.
 
-Two alerts are the same if they have the same id, or opened in the same window of the same stream and detector. Other
-alerts can form pairs (one of each version, same stream and detector, nearby windows); a pair is one alert that moved.
+Two alerts are the same if they have the same id, or opened in the same window of the same stream and detector. One
+other alert of each version can form a pair, if both have the same stream and detector and opened in nearby windows.
+Such a pair is one alert that moved.
 """
 
 from bisect import bisect_left, bisect_right
@@ -63,8 +64,8 @@ def compare(
 ) -> AlertDiff:
     """Return the difference between the alerts `before` and the alerts `after`.
 
-    Two alerts that open at most `windows` windows apart can be one alert that moved. `counts` returns whether an alert
-    opened in the compared range. A matched pair is counted if at least one of its alerts opened in this range.
+    Two alerts that open at most `windows` windows apart can be one alert that moved. `counts(alert)` returns whether an
+    alert opened in the compared range. A matched pair is counted if at least one of its alerts opened in this range.
     """
     pairs: list[Pair] = []
     vanished: Alerts = []

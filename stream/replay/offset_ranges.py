@@ -1,4 +1,4 @@
-"""The offsets that a replay reads, fixed before it starts, and a check that the log still contains them."""
+"""The offsets that a replay reads, determined before the replay starts, and the part of the log that still exists."""
 
 from collections.abc import Mapping
 

@@ -24,9 +24,10 @@ LISTED_FLIPS = 1000
 
 
 class Flip(msgspec.Struct, frozen=True, kw_only=True):
-    """An event near the threshold for which rounding changed the decision; the replay uses the recorded decision.
+    """An event whose score is so near the threshold that rounding changed the decision.
 
-    The parts are those of the two verdicts; `recorded_part` is "" if the verdict was recorded for the joined text.
+    The replay uses the recorded decision. The parts are those of the two verdicts; `recorded_part` is "" if the verdict
+    was recorded for the joined text.
     """
 
     request_id: str
@@ -54,11 +55,16 @@ class Flips(msgspec.Struct, kw_only=True):
 
 
 class EventCounts(msgspec.Struct, kw_only=True):
-    """Numbers of events of the requested tenants. Both versions decided the `compared` events.
+    """Numbers of events of the requested tenants.
 
-    `read` events are in the range or its warm-up. `failed` texts could not be scored; their verdict is an error, as in
-    the score stage. `pending` events are not compared, because score had not reached them. For `missing` events, score
-    published no verdict. `skipped` are unreadable or duplicate records. `first` and `last` are event times.
+    - `read`: events in the range or its warm-up.
+    - `compared`: events on which both versions decided.
+    - `failed`: texts that could not be scored; their verdict is an error, as in the score stage.
+    - `pending`: events that are not compared, because score had not reached them.
+    - `missing`: events for which score published no verdict.
+    - `skipped`: unreadable or duplicate records.
+
+    `first` and `last` are the smallest and the largest event time.
     """
 
     read: int = 0
@@ -89,7 +95,8 @@ class VersionSummary(msgspec.Struct, frozen=True, kw_only=True):
 class RunStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Speed of this run: the only part of a report that differs between two runs of the same replay.
 
-    `records` includes ticks. `ratio` is events read per second, divided by events per second of event time in the log.
+    `records` includes ticks. `ratio` is `events_per_second` of the replay, divided by `recorded_events_per_second`: the
+    events per second of event time in the log.
     """
 
     seconds: float

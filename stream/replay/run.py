@@ -1,4 +1,4 @@
-"""A replay on Kafka: fix the offsets, run both versions, compare their alerts."""
+"""A replay on Kafka: determine the offsets, run both versions, compare their alerts."""
 
 import asyncio
 import time
@@ -45,8 +45,8 @@ async def replay(request: ReplayRequest, settings: ReplaySettings, observe: Obse
     """Run a replay and return its report; `observe` receives the progress.
 
     It reads without a consumer group, commits nothing, and writes to the shadow topic only. Raises ReplayError if a
-    topic is missing or the log of the range has expired, LogExpired or ReaderStalled during reading, ModelsLost if the
-    detectors cannot be loaded, and a KafkaError if Kafka does not answer.
+    topic is missing or the records of the range have expired, LogExpired or ReaderStalled during reading, ModelsLost if
+    the detectors cannot be loaded, and a KafkaError if Kafka does not answer.
     """
     _check(request, settings)
     options, names = settings.kafka.client_options(), settings.kafka.names
@@ -192,7 +192,7 @@ async def _counts(kafka: KafkaSettings, request: ReplayRequest) -> dict[str, int
 
 
 def _check_retained(plan: ReplayPlan, log: RetainedLog) -> None:
-    """Reject a range of which the log no longer contains any record."""
+    """Reject the requested range if the log no longer contains any record of this range."""
     request, main = plan.request, plan.ranges[0]
     starts_later = log.since is None or log.since > request.since
     if not log.expired or not starts_later or any(main.last[number] > first for number, first in main.first.items()):

@@ -81,7 +81,7 @@ class StreamReplay:
             self.alerts[index].extend(alert.until(end) for alert in timeline.alerts if alert.opened_at <= end)
 
     async def _signals(self, number: int, runs: list[_VersionRun], published: _VersionRun | None) -> float:
-        """Pass the signals to `runs`; return the smallest of their final watermarks, but at most the range's end."""
+        """Pass the signals to `runs`; return the smallest final watermark of the runs, but at most the range's end."""
         while (record := await self._reader.next(self._plan.names.signals, number)) is not None:
             self._meter.record()
             event = readable(record.value, record.headers)

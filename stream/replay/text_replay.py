@@ -66,7 +66,7 @@ _Step = Event | _Expected
 class TextReplay:
     """Runs two versions of a text detector over a log; `sink` receives the results of the version to run.
 
-    `scoring` scores the texts; its detectors have the names of the versions. `scoring` is None if both are recorded.
+    `scoring` scores the texts; its detectors have the names of the versions. It is None if both versions are recorded.
     `timelines` has two items: the alerts of the version to compare with, then the alerts of the version to run.
     `flips` are the decisions that differ only by rounding; for these, the replay uses the recorded decision.
     """
@@ -157,7 +157,10 @@ class TextReplay:
         return _Expected(event, verdict)
 
     async def _score(self, chunk: list[_Step]) -> list[Outcome | None]:
-        """Return an outcome per step (event or tick): None for a tick, and for every step if no version runs."""
+        """Return one outcome per step (event or tick).
+
+        The outcome is None for a tick. If both versions are recorded, every outcome is None.
+        """
         rows = [row for row, step in enumerate(chunk) if isinstance(step, _Expected)]
         outcomes: list[Outcome | None] = [None] * len(chunk)
         if self._scoring is not None:
@@ -209,7 +212,10 @@ class TextReplay:
         return msgspec.structs.replace(verdict, flagged=recorded.flagged)
 
     def _feed(self, events: tuple[Event | None, Event | None]) -> list[Event]:
-        """Apply one event per version to its timeline; return the findings and alerts of the version to run."""
+        """Apply each of `events` (one per version) to the timeline of its version.
+
+        Return the findings and alerts of the version to run.
+        """
         before, after = events
         if before is not None:
             self.timelines[0].feed(before)
@@ -220,5 +226,5 @@ class TextReplay:
 
 
 def _finding(event: Event, verdict: Verdict | None) -> Event | None:
-    """Return the finding of a flagged verdict, with the request's trace context; None without a flagged verdict."""
+    """Return the finding of `verdict`, with the request's trace context, or None if `verdict` causes no finding."""
     return None if verdict is None else finding_event(event, verdict, event.traceparent)

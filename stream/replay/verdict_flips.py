@@ -1,4 +1,7 @@
-"""The verdict of a version on one event, recorded or new, and decisions that rounding flips at the threshold."""
+"""The verdict of one version on one event: read from the log, or computed now.
+
+Flips are decisions that differ only because a score was rounded near the threshold.
+"""
 
 from stream.replay.report import Flip
 from stream.replay.versions import Version

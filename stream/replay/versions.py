@@ -24,9 +24,9 @@ INSTALLED, RECORDED = RESERVED_VARIANTS
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a detector; `label` is ``installed``, ``recorded``, or the name of a variant.
 
-    `version` is the version in its verdicts and findings, "" for ``recorded``. `options` are all options of a text
-    detector, or the options of a stream detector that override those of each tenant. `threshold` is the lowest score
-    that the version flags, or None if it has no threshold.
+    `version` is the version in its verdicts and findings, "" for ``recorded``. For a text detector, `options` contains
+    all options. For a stream detector, `options` override the options of each tenant. `threshold` is the lowest score
+    that the version flags, or None if the version has no threshold.
     """
 
     detector: str

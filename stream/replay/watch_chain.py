@@ -29,7 +29,10 @@ class WatchChain:
         return self._machine.watermark.value
 
     def feed(self, event: Event) -> Iterator[Event]:
-        """Yield the findings and ticks that `event`, a signal or score's tick, causes; yield a finding unchanged."""
+        """Apply a signal or a tick of score, and yield the resulting findings and ticks.
+
+        If `event` is already a finding, only yield `event`.
+        """
         if isinstance(event.data, FindingRecord):
             yield event
         elif isinstance(event.data, Signal):

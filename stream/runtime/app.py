@@ -97,7 +97,7 @@ class BaseApp(faust.App):
     def is_current(self, event: Any) -> bool:
         """Whether `event` was fetched under the current partition assignment.
 
-        Drop other events: Kafka delivers them to the partition's present owner.
+        If not, the caller must drop the event, because Kafka delivers it to the partition's present owner.
         """
         message = event.message
         return bool(self.acked_consumer.tracker.owns(TP(message.topic, message.partition), message.generation_id))
@@ -154,7 +154,7 @@ class BaseApp(faust.App):
 
 
 def create_base_app(app_id: str, kafka: KafkaSettings, *, data_dir: Path) -> BaseApp:
-    """Return an app without agents. `app_id` is also its consumer group; no other worker may use `data_dir`."""
+    """Return an app without agents, in consumer group `app_id`. No other worker may use `data_dir`."""
     app = BaseApp(app_id, **(_FAUST_SETTINGS | _connection(kafka) | {"datadir": data_dir}))
     app.kafka = kafka
     return app

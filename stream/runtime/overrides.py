@@ -74,7 +74,10 @@ def _parameters(function: Any) -> list[inspect.Parameter]:
 
 
 def _accepts(ours: list[inspect.Parameter], theirs: list[inspect.Parameter]) -> bool:
-    """Whether the names and kinds are equal; ``*args, **kwargs`` in `ours` matches all further parameters."""
+    """Whether both lists have the same names and kinds of parameters.
+
+    ``*args, **kwargs`` in `ours` match all further parameters in `theirs`.
+    """
     variadic = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
     named = [parameter for parameter in ours if parameter.kind not in variadic]
     passed_through = variadic <= {parameter.kind for parameter in ours}

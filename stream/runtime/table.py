@@ -64,8 +64,9 @@ class AckedTable(faust.Table[bytes, bytes]):
     async def put(self, key: bytes, value: bytes, *, partition: int) -> None:
         """Write `value` to the changelog, then to memory; `partition` is that of the event that changed the state.
 
-        If the partition is revoked and assigned again during the write, recovery may read a newer state, which `value`
-        then follows in the changelog. In this case, the newer state is appended again, so that it is the last record.
+        If the partition is revoked and assigned again during the write, recovery may read a newer state from the
+        changelog, and `value` may be appended after this state. In this case, this method appends the newer state
+        again, so that the newer state is the last record.
         """
         await self._publish(key, value, partition)
         while self._is_older(self._order(key, value), self._order(key, self.data.get(key))):
@@ -81,13 +82,13 @@ class AckedTable(faust.Table[bytes, bytes]):
         cast(Any, self.data)._key_partition.pop(key, None)  # noqa: SLF001 - as above
 
     def on_key_set(self, key: Any, value: Any) -> None:  # noqa: ARG002 - Faust's signature
-        """Reject a write that cannot be awaited."""
+        """Reject ``table[key] = value``, because this write cannot be awaited."""
         raise TypeError(
             f"table {self.name}: a plain assignment is not awaited; use `await table.put(key, value, partition=…)`"
         )
 
     def on_key_del(self, key: Any) -> None:  # noqa: ARG002 - Faust's signature
-        """Reject a deletion that cannot be awaited."""
+        """Reject ``del table[key]``, because this deletion cannot be awaited."""
         raise TypeError(
             f"table {self.name}: a plain deletion is not awaited; use `await table.remove(key, partition=…)`"
         )
@@ -98,7 +99,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         super().apply_changelog_batch([event for event in batch if self._is_newest(event, orders)])
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        """Write a state again if an older state of the same key follows the state in the changelog."""
+        """Write the newest state of a key again if an older state follows it in the changelog."""
         await super().on_recovery_completed(active_tps, standby_tps)
         stale, self._stale = self._stale, {}
         for key, partition in stale.items():

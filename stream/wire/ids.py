@@ -1,4 +1,4 @@
-"""Deterministic ids: a hash of what identifies a thing, never of a measurement.
+"""Deterministic ids: hashes of identifying values, such as an event id and a detector's name, never of scores.
 
 Two runs over the same log produce the same ids, even if a score is rounded differently.
 """

@@ -48,7 +48,7 @@ def console(*, open_browser: bool, as_json: bool) -> None:
 
 
 def _check_running(settings: "Settings") -> None:
-    """Raise StackError if the console does not answer, because a console that starts later would reject the link."""
+    """Raise StackError if the console does not answer. The console rejects links that were made before it started."""
     if not settings.console.enabled:
         raise StackError("console.enabled is false; set WEIR_CONSOLE__ENABLED=true and restart the stack")
     from weir.console.addresses import console_address

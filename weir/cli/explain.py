@@ -37,8 +37,9 @@ __all__ = ["explain"]
 def explain(*, event: str, detector: str | None, method: Method, with_text: bool, as_json: bool) -> None:
     """Show which words made a detector flag an event as toxic or as a prompt injection.
 
-    EVENT is the x-request-id of an answer, or the id of one event of that request: ID/request (prompt), ID/end (answer). The installed
-    detectors compute the weights of the words. The text is read from Kafka; the access is logged in logs/access.log under WEIR_HOME.
+    EVENT is the x-request-id of an answer (ID). To explain only the prompt, write ID/request. To explain only the
+    answer, write ID/end. The installed detectors compute the weights of the words. The text is read from Kafka; the
+    access is logged in logs/access.log under WEIR_HOME.
 
     \b
     Examples:

@@ -26,7 +26,7 @@ def keys() -> None:
 )
 @json_option
 def create(*, tenant: str, as_json: bool) -> None:
-    """Create a key for a tenant and print it. It is shown only once: Weir stores a hash of it.
+    """Create a key for a tenant and print the key. The key is shown only once, because Weir stores only its hash.
 
     Example: weir keys create --tenant support
     """

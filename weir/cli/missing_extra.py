@@ -11,7 +11,10 @@ __all__ = ["needing"]
 
 @contextlib.contextmanager
 def needing(command: str, extras: str) -> Iterator[None]:
-    """Replace a DetectorError of the body, or an import error that installing `extras` would fix, with a WeirError."""
+    """Convert a DetectorError or a ModuleNotFoundError of the ``with`` body to a WeirError.
+
+    If a module is not found, the message of the WeirError says to install `extras`.
+    """
     try:
         yield
     except DetectorError as error:  # first: some are ImportErrors too

@@ -43,7 +43,7 @@ _COMMAND = "weir show --text"
 def show(  # noqa: PLR0913 - the options of a command
     *, request_id: str | None, conversation: str | None, tenant: str, limit: int, with_text: bool, as_json: bool
 ) -> None:
-    """Show one request: its end, its verdicts, its alerts, and the retraining events that these alerts caused.
+    """Show one request: how it ended, its verdicts, its alerts, and the retraining events that these alerts caused.
 
     REQUEST_ID is the x-request-id of the answer. Without --text, no prompt or answer is read. With --text they are read from Kafka, and
     the access is logged in logs/access.log under WEIR_HOME. If the request is evidence of a drift alert, --text also reads the alert's other

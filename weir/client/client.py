@@ -61,8 +61,10 @@ class Client:
 
     Raises
     ------
-    SettingsError, StackError
-        The settings cannot be read, or contain no address of Kafka and there is no local stack.
+    SettingsError
+        The settings cannot be read or are invalid.
+    StackError
+        No address of Kafka is set, and there is no local stack with a broker.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class Client:
         self._kafka = effective_kafka(loaded.model_copy(update={"kafka": kafka}))
 
     def alerts(self, since: Since = None, *, follow: bool = True, updates: bool = False) -> AsyncGenerator[Alert, None]:
-        """Yield an alert when its state changes, and when it still fires after its silence has ended.
+        """Yield an alert when its state changes, and when it is firing and its silence ends.
 
         :attr:`Alert.silenced` is true for a silenced alert. Leaving the loop closes the connection; the stream resumes after a broker restart.
 
@@ -108,7 +110,7 @@ class Client:
         )
 
     def retraining(self, since: Since = None, *, follow: bool = True) -> AsyncGenerator[Retraining, None]:
-        """Yield retraining events; parameters and errors are those of :meth:`alerts`."""
+        """Yield retraining events; `since`, `follow` and the errors are as in :meth:`alerts`."""
         changes = _ChangeFilter()
         return self._read(self._kafka.names.retraining, since, changes.retraining, follow=follow)
 

@@ -56,7 +56,7 @@ def format_time(seconds: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration in the largest unit of which it has at least two: ``12 s``, ``3 min``, ``5 h``, ``2 d``."""
+    """Format a duration in the largest unit whose number is at least 2: ``12 s``, ``3 min``, ``5 h``, ``2 d``."""
     for size, unit in _PRINTED_UNITS:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

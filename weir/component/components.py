@@ -190,7 +190,10 @@ COMPONENTS: dict[str, Callable[[Process], int]] = {
 
 
 def _pages(process: Process) -> Pages | None:
-    """Return the additional HTTP pages: for ``serve`` the metrics of its node's gateways and replicas, else None."""
+    """Return the additional pages of the process's metrics port, or None.
+
+    Only ``serve`` has such pages: the metrics of the gateways and replicas on its node.
+    """
     if process.name != "serve":
         return None
     from weir.component.node_metrics import NodeMetrics

@@ -65,7 +65,8 @@ def spool_root(home: Path) -> Path:
 def running(name: str, pages: Callable[[Process], Pages | None] = lambda _process: None) -> Iterator[Process]:
     """Set up component `name`, and serve its metrics, health and `pages` while the body runs.
 
-    Raises StackError if no stack was started in this home and the settings name no Kafka, and SettingsError if a setting is invalid.
+    Raises SettingsError if a setting is invalid. Raises StackError if the settings have no Kafka address and no stack
+    was started in this home.
     """
     loaded = load_settings()
     if name in _DETECTOR_COMPONENTS:
@@ -116,7 +117,7 @@ def run_async(process: Process, work: Callable[..., Awaitable[None]]) -> int:
 
 
 async def _heartbeat(health: dict[str, object]) -> None:
-    """Write the time every second, so that the thread of ``/healthz`` can detect a blocked event loop."""
+    """Store the time in `health` every second, so that the thread of ``/healthz`` can detect a blocked event loop."""
     while True:
         health["_beat"] = time.monotonic()
         await asyncio.sleep(_HEARTBEAT_SECONDS)

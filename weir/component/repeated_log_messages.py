@@ -1,4 +1,4 @@
-"""Drops repeated log messages: while Kafka does not answer, aiokafka logs ten messages a second, which would hide all others."""
+"""Drop repeated log messages of aiokafka, which logs ten messages a second while Kafka does not answer."""
 
 import logging
 

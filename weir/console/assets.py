@@ -1,7 +1,8 @@
-"""The page's files: Weir's files from the folder ``web``, libraries from their npm packages.
+"""Load the page's files: Weir's files from the folder ``web``, and libraries from npm packages.
 
-The packages are the archives that npm serves, with their licences. Each archive is checked against the hash in npm's lock file before use.
-If a file cannot be read, the problem is logged, and requests for this file get an error; other files and the API work.
+The packages are stored as the original npm archives, which contain the licences. Before use, each archive is checked
+against the hash in npm's lock file. If a file cannot be read, the problem is logged, and requests for this file get
+an error; other files and the API still work.
 """
 
 import base64

@@ -135,7 +135,10 @@ class QueryEndpoints:
         return json_response(story)
 
     async def drift(self, request: Request) -> Response:
-        """Return the streams that drift and anomaly detectors check, ordered by statistic divided by limit."""
+        """Return the streams that drift and anomaly detectors check.
+
+        Streams in alarm are first, then streams with the highest ratio of statistic to limit.
+        """
         query = query_of(request, _Streams)
         return await _answer(lambda: {"streams": self._pages.streams(query.tenant)})
 

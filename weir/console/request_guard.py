@@ -86,7 +86,7 @@ class RequestGuard:
         return response
 
     def _session(self, headers: Headers) -> str:
-        """Return the name of the session, ``token`` if the request has the secret, or "" if the request has neither."""
+        """Return ``token`` if the request has the secret, else the name of its valid session, else ""."""
         kind, _space, token = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._sessions.bearer(token.strip()):
             return PROGRAM
@@ -106,7 +106,10 @@ def _no_session(scope: Scope, headers: Headers) -> Response:
 
 
 def _not_same_origin(headers: Headers) -> Response | None:
-    """Reject a change from another page; a cookie is no proof, because browsers send it from pages on other ports too."""
+    """Reject a state-changing request unless the console's own page sent it.
+
+    The session cookie does not prove this, because browsers also send the cookie from pages on other ports.
+    """
     own = (
         headers.get("origin") == f"http://{headers['host']}"
         and headers.get("sec-fetch-site", "same-origin") == "same-origin"

@@ -1,7 +1,8 @@
 """Authentication of the console: a secret in ``$WEIR_HOME/console-token``, one-time links, sessions in a cookie.
 
-The secret is the bearer token of programs and the key that signs links and sessions: a user who can read its file can use the console. Links
-do not contain the secret. A link starts one session, and expires after a day or when the console restarts.
+The secret is the bearer token of programs, and the key that signs links and sessions. So a user who can read the
+secret's file can use the console. Links do not contain the secret. A link starts one session, and expires after a day
+or when the console restarts.
 """
 
 import contextlib
@@ -53,7 +54,10 @@ def _signed(secret: str, kind: str, payload: str) -> str:
 
 
 def _payload(secret: str, kind: str, signed: str) -> tuple[float, str] | None:
-    """Return (creation time of a link or expiry of a session, nonce) of `signed`; None if the signature is invalid."""
+    """Verify `signed` and return its time and nonce, or None if the signature is invalid.
+
+    The time is the creation time of a link, or the expiry of a session.
+    """
     payload, _dot, _mac = signed.rpartition(".")
     if not hmac.compare_digest(_signed(secret, kind, payload).encode(), signed.encode()):
         return None
@@ -62,7 +66,7 @@ def _payload(secret: str, kind: str, signed: str) -> tuple[float, str] | None:
 
 
 def link_token(secret: str, now: float) -> str:
-    """Return the value of the parameter ``token`` of a one-time link."""
+    """Create the token of a new one-time link: the value of its query parameter ``token``."""
     return _signed(secret, _LINK, f"{now:.0f}-{secrets.token_hex(8)}")
 
 

@@ -19,9 +19,10 @@ _NUMBER = re.compile(rb"[0-9]{1,18}")
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """Metadata of a dead letter. Its `offset` on the dead-letter topic is its number in commands.
 
-    `time` and `replayed_at` are seconds since the epoch. If a header is missing, `stage` and `topic` are "", and `partition` and
-    `source_offset` are -1. `place` and `exception` are class names. If `value_kept` is false, the value was too large for the dead-letter
-    topic and is read from the source topic. `replayed_to` is the offset of the last replayed record on the source topic.
+    `time` and `replayed_at` are seconds since the epoch. If a header is missing, `stage` and `topic` are "", and
+    `partition` and `source_offset` are -1. `place` is the name of the class that failed, `exception` the class name of
+    the error. If `value_kept` is false, the value was too large for the dead-letter topic and is read from the source
+    topic. `replayed_to` is the offset of the last replayed record on the source topic.
     """
 
     offset: int

@@ -2,7 +2,7 @@
 
 So the ids of events do not change, and processing is idempotent. Weir's error headers stay on the record: if the record fails again, its new
 letter has the next attempt number. After the broker's acknowledgement, the replay writes a note to the dead-letter topic. If the process is
-killed before the note, the next replay sends the letter again.
+killed before it writes the note, the next replay sends the letter again.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Original(msgspec.Struct, frozen=True, kw_only=True):
-    """The source record; `own` contains its original headers, `errors` the error headers of its letter."""
+    """The record to send again. `own` has the source record's headers, `errors` the dead letter's error headers."""
 
     key: bytes | None
     value: bytes | None
@@ -55,7 +55,10 @@ class _Original(msgspec.Struct, frozen=True, kw_only=True):
     errors: Headers
 
     def header_choices(self) -> tuple[Headers, ...]:
-        """Return the lists of headers to try, in order, until the record is small enough: with all, one or no error headers."""
+        """Return the header lists to try, in this order, until the record is small enough.
+
+        All lists have the original headers. The first also has all error headers, the second only the attempt number.
+        """
         attempt = tuple(pair for pair in self.errors if pair[0] == _ATTEMPT)
         return (self.own + self.errors, self.own + attempt, self.own)
 

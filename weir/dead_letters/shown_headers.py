@@ -1,4 +1,7 @@
-"""The headers of a dead letter that ``weir dlq show`` prints without ``--text``: add a name or a prefix here."""
+"""The headers whose values ``weir dlq show`` prints without ``--text``.
+
+To print the value of another header too, add the header's name or prefix here.
+"""
 
 from collections.abc import Sequence
 
@@ -23,7 +26,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def shown_headers(headers: Sequence[tuple[str, bytes]], *, content: bool) -> list[Header]:
-    """Return `headers` in order; a header that Weir did not write has a value only if `content` is true."""
+    """Return `headers` in order. If `content` is false, a header outside PREFIXES and NAMES has no value."""
     return [
         Header(
             name=escaped(name.encode()),

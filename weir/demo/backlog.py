@@ -36,14 +36,17 @@ _STALLED_SECONDS = 60.0
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Numbers of records on the inference topic: `read` before the score stage's committed offsets, `unread` after them."""
+    """How many records of the inference topic the score stage has read (`read`) and has not read yet (`unread`)."""
 
     read: int
     unread: int
 
 
 class Backlog(msgspec.Struct, frozen=True, kw_only=True):
-    """The score stage's first and last position, and when it last advanced; times are seconds of the monotonic clock."""
+    """The score stage's progress since `began`; times are seconds of the monotonic clock.
+
+    `first` is the position at `began`, `last` the newest position. `advanced` is when the position last changed.
+    """
 
     first: Position
     began: float
@@ -146,9 +149,9 @@ class Deadline:
         self._counted = 0.0
 
     def passed(self, now: float, backlog: Backlog | None) -> bool:
-        """Return whether one of two limits is exceeded.
+        """Return whether the demo has exceeded one of its two limits.
 
-        LONGEST_SECONDS limits the whole time. LIMIT_SECONDS limits the time during which no backlog shrinks.
+        LONGEST_SECONDS limits the whole time. LIMIT_SECONDS limits the time in which no backlog shrank.
         """
         if backlog is None or not backlog.shrinking(now):
             self._counted += now - self._checked

@@ -17,7 +17,8 @@ class DemoResults(msgspec.Struct, kw_only=True):
     """The events that Weir published about one tenant since `started` (seconds of the monotonic clock).
 
     `verdicts` has [number of verdicts, number of flagged verdicts] per detector, `alerts` the newest record of each alert.
-    `tipping_alert` is the id of the alert that caused `requested`. `seconds` is {detector, or ``retraining``: time from `started` to its first event}.
+    `requested` is the retraining request, `tipping_alert` the id of the alert that caused this request.
+    `seconds` has the time from `started` to each detector's first alert and, as ``retraining``, to the first request.
     """
 
     tenant: str

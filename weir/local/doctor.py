@@ -100,7 +100,10 @@ def _machine(_: Settings) -> Iterator[Check]:
 
 
 def _installed(name: str) -> bool:
-    """Return whether a package can be imported; ``find_spec`` can fail for an imported package (Faust)."""
+    """Return whether a package is installed.
+
+    For a package that is already imported, ``find_spec`` is not called, because it can fail then (Faust).
+    """
     return name in sys.modules or find_spec(name) is not None
 
 

@@ -47,7 +47,8 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The plan of a stack; its components are in start order.
 
-    `run_dir` has a short path, for sockets. `broker` is ``given``, ``apache`` or ``embedded``. `http` is the settings section ``[http]``.
+    `run_dir` contains sockets; its path is short, because the length of a socket's path is limited. `broker` is
+    ``given``, ``apache`` or ``embedded``. `http` is the settings section ``[http]``.
     """
 
     home: str

@@ -80,7 +80,10 @@ def end_processes(processes: Iterable[psutil.Process], grace_seconds: float) -> 
 
 
 def end_owned_processes(home: Path, component: str | None = None, *, grace_seconds: float = 5.0) -> int:
-    """End all processes of a stack, or only those of `component`, also those that start meanwhile; return their number."""
+    """End all processes of a stack, or only those of `component`; return the number of ended processes.
+
+    Processes that start during this call are ended too.
+    """
     ended: set[int] = set()
     deadline = time.monotonic() + _END_SECONDS
     while (running := owned_processes(home, component)) and time.monotonic() < deadline:

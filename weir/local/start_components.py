@@ -43,7 +43,8 @@ class ComponentStarter:
     def run(self) -> None:
         """Start the components, create the topics, and return when all are ready.
 
-        Raises StackError if a component exits three times or is not ready in time; the message ends with its log.
+        Raises StackError if a component exits three times or is not ready in time. The message contains the end of the
+        component's log.
         """
         while len(self._ready) < len(self._plan.components) + 1:  # the components and the topics
             infos = self._supervisord.processes()

@@ -1,4 +1,4 @@
-"""Compute the typical terms of a drift alert's evidence from its texts, on request; texts and terms are not stored."""
+"""Compute on request which terms are typical of a drift alert's evidence texts; texts and terms are not stored."""
 
 import asyncio
 import math
@@ -116,7 +116,10 @@ def _document_frequency(texts: Iterable[str]) -> Counter[str]:
 
 
 def _likelihood_ratio(count: int, texts: int, before: int, reference: int) -> float:
-    """Return the log-likelihood ratio G² of a word, or 0 if its share of the texts did not grow."""
+    """Return the log-likelihood ratio G² of a word that is in `count` of `texts` and in `before` of `reference` texts.
+
+    The result is 0 if the share of texts with the word did not grow.
+    """
     if not reference or count * reference <= before * texts:
         return 0.0
     share = (count + before) / (texts + reference)

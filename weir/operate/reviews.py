@@ -1,4 +1,7 @@
-"""Publish reviews of alerts (right or wrong) on weir.feedback, like the feedback of users (``POST /v1/feedback``)."""
+"""Publish reviews on the topic weir.feedback, which also has the feedback of users (``POST /v1/feedback``).
+
+A review is a user's opinion whether an alert was right or wrong.
+"""
 
 import secrets
 import time

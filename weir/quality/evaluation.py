@@ -31,9 +31,9 @@ class EvaluationOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The detectors and studies to measure, and the data: a folder of labelled sets, or one labelled file.
 
     If `names` and `studies` are empty, all detectors are measured. If `names` contains a stream detector, its study is
-    run. `limit` is the maximum number of texts per source (0: all). `runs` is the number of simulated streams per row.
-    `split` is a pair: the name of a split of the shared encoder's examples, and the seed of the splits. Detectors that
-    `options` does not name use the shipped options.
+    run. `limit` is the maximum number of texts per source (0: all). `runs` is the number of simulated streams per row
+    of a study. `split` is a pair: the name of a split of the shared encoder's examples, and the seed of the splits.
+    Detectors that `options` does not name use the shipped options.
     """
 
     names: Sequence[str] = ()
@@ -141,7 +141,10 @@ def _files(options: EvaluationOptions, datasets: Datasets) -> list[Any]:
 def _evaluated(
     options: EvaluationOptions, names: Sequence[str], datasets: Datasets, progress: Progress
 ) -> tuple[list[Evaluated], list[str]]:
-    """Return the metrics of each detector, and, if no detector was named, the errors of those that are not configured."""
+    """Return the metrics of each detector, and the errors of detectors that are not configured.
+
+    If the user named the detectors, such an error is raised instead.
+    """
     detectors, left_out = [], []
     for index, name in enumerate(names):
         progress("loading detectors", index, len(names))

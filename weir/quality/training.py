@@ -64,7 +64,10 @@ def _write_json(path: Path, value: object) -> None:
 
 
 def train(options: TrainingOptions, log: Log, progress: Progress) -> TrainingResult:
-    """Train, measure on held-out texts, and write weights, record, metrics and model card; raises DetectorError."""
+    """Train a detector, measure it on held-out texts, and write its files; raises DetectorError.
+
+    The files are the weights, the run's record, the metrics and the model card.
+    """
     recipe = find_trainer(options.name)
     weights = options.out / recipe.weights
     record = _record(options, recipe)

@@ -1,4 +1,4 @@
-"""Sentinels: fixed prompts that are sent repeatedly; if their answers change, the model has changed, not its inputs."""
+"""Sentinels: fixed prompts that are sent repeatedly. If the answers change, the cause is the model, not its inputs."""
 
 from weir.sentinel.client import SentinelClient, endpoint
 from weir.sentinel.prompts import PROMPTS, VERSION, SentinelPrompt

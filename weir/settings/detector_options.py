@@ -18,11 +18,13 @@ __all__ = ["check_detector_options"]
 
 
 def check_detector_options(loaded: Loaded) -> None:
-    """Check the options in ``[detectors.options.NAME]`` and in the tables of every tenant.
+    """Check the options in ``[detectors.options.NAME]`` and, for each tenant, in ``[tenants.PATTERN.NAME]``.
 
-    Each option is checked alone: a tenant's options do not depend on each other, so if each table is valid, the merged table is too. If the
-    libraries of the detectors are not installed (an image that only serves), nothing is checked. Raises SettingsError with
-    one line per error: an unknown detector or option, a value out of bounds, or a detector that needs more of the prompt than is recorded.
+    Each option is checked alone: options do not depend on each other, so valid tables are also valid after a merge. If
+    the libraries of the detectors are not installed (as in an image that only serves), nothing is checked.
+
+    Raises SettingsError with one line per error: an unknown detector or option, a value out of bounds, or a detector
+    that needs more characters of the prompt than are recorded.
     """
     options = list(_options(loaded.settings))
     added = [name for name in loaded.settings.detectors.output if name not in DetectorSettings().output]
@@ -95,6 +97,6 @@ def _options(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, Any]]:
 
 
 def _source(loaded: Loaded, key: tuple[str, ...]) -> str:
-    """Return the source of an option, or of its table: a variable can set a whole table as JSON."""
+    """Return the source of an option; if a variable set its whole table (as JSON), return the table's source."""
     prefixes = (".".join(key[:length]) for length in range(len(key), 0, -1))
     return next((loaded.sources[prefix] for prefix in prefixes if prefix in loaded.sources), "default")

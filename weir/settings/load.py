@@ -1,8 +1,12 @@
 """Load the settings once per process: built-in defaults, then ``weir.toml``, then the environment; the last value wins.
 
-``WEIR_CONFIG`` names the file (default: ``weir.toml`` in the current folder), ``WEIR_HOME`` the folder that a running stack writes to
-(default: ``.weir`` beside the file, else in the current folder), ``WEIR_<SECTION>__<KEY>`` sets a key, and
-``WEIR_<SECTION>__<KEY>_FILE`` names a file with its value.
+Environment variables:
+
+- ``WEIR_CONFIG``: path of the settings file; default: ``weir.toml`` in the current folder.
+- ``WEIR_HOME``: folder that a running stack writes to; default: ``.weir`` beside the settings file, or in the current
+  folder if there is no settings file.
+- ``WEIR_<SECTION>__<KEY>``: value of a key.
+- ``WEIR_<SECTION>__<KEY>_FILE``: path of a file that contains the value of a key.
 """
 
 import os
@@ -112,7 +116,7 @@ def key_of(parts: Sequence[str]) -> str:
 
 
 def _problem(parts: Sequence[str], item: ErrorDetails) -> str:
-    """Return what is wrong with a key: its value, masked if it is a secret, its bounds, and the fix."""
+    """Return the second part of an error about a key: the key's value (a secret is masked), its bounds, and the fix."""
     section = _section(parts[:-1])
     if item["type"] == "extra_forbidden" or (section is TenantTable and parts[-1] not in section.model_fields):
         tables = ", and a table of options for each stream detector" if section is TenantTable else ""

@@ -1,6 +1,6 @@
 """Read settings from files: ``WEIR_<SECTION>__<KEY>_FILE`` names a file with the value, such as a container secret.
 
-Users who can list processes or inspect a container can see its variables; the mode of a file protects the value.
+Users who can list processes or inspect a container can read environment variables. A file's mode protects its content.
 """
 
 from collections.abc import Mapping

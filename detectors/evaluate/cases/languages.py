@@ -22,7 +22,7 @@ _CODES = {"kmr": "ku"}
 
 
 def sentences() -> dict[str, list[str]]:
-    """Return the sentences of each language; spaCy's modules are only parsed, because their import takes a minute."""
+    """Return the sentences of each language; spaCy's modules are parsed, because importing takes a minute."""
     spec = importlib.util.find_spec("spacy")
     assert spec is not None
     assert spec.submodule_search_locations is not None

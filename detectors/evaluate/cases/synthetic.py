@@ -29,7 +29,8 @@ LANGUAGE_PAIRS = 1000
 class Passage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A question, the values of each slot (the first is true), and facts as (sentence, paraphrase, denial).
 
-    ``free`` has answers that follow from the facts in other words; ``twisted`` has false answers in the same words.
+    ``free`` has answers that follow from the facts but use other words. ``twisted`` has answers that use the words of
+    the facts but do not follow from them.
     """
 
     question: str
@@ -45,7 +46,11 @@ class Passage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Groundedness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The passages, sentences that no passage supports, and answers that say that the text lacks the information."""
+    """The content of groundedness.toml.
+
+    ``added`` has sentences that no passage supports. ``nothing`` has answers that say that the passage does not contain
+    the requested information.
+    """
 
     passages: tuple[Passage, ...]
     added: tuple[str, ...]

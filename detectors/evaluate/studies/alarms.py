@@ -50,7 +50,10 @@ def run_length_row(data: str, alarms: Sequence[int | None], longest: int) -> Row
 
 
 def delay_row(detector: str, data: str, delays: Sequence[int | None]) -> Row:
-    """Return a row with quantiles of delays; a delay is negative if the alarm is too early, None without an alarm."""
+    """Return a table row with quantiles of delays.
+
+    A delay of at most 0 is an alarm before the change. A delay of None is a change without an alarm.
+    """
     never = 1 << 30
     right = sorted(never if delay is None else delay for delay in delays if delay is None or delay > 0)
     median, high = (right[len(right) // 2], right[int(0.9 * len(right))]) if right else (never, never)
@@ -68,7 +71,7 @@ def delay_row(detector: str, data: str, delays: Sequence[int | None]) -> Row:
 def censored_delay_row(data: str, alarms: Sequence[int | None]) -> Row:
     """Return a table row with the delays after a change at event `BEFORE`; a missed change counts as `AFTER` events.
 
-    The delays are NaN if every alarm is before the change.
+    Runs with an alarm before the change are left out; if no run remains, the delays are NaN.
     """
     delays = [AFTER if alarm is None else alarm - BEFORE for alarm in alarms if alarm is None or alarm > BEFORE]
     values = np.array(delays) if delays else np.array([np.nan])

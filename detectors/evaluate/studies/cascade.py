@@ -1,4 +1,4 @@
-"""The study ``tiers``: how much time the linear model before the shared encoder saves, and how much quality it costs.
+"""The study ``tiers``: the time saved, and the quality lost, by the linear model that runs before the shared encoder.
 
 The study measures:
 
@@ -61,9 +61,9 @@ def _scores(detector: EncoderDetector, texts: Sequence[str]) -> tuple[Floats, fl
 def escalation_curve(
     labels: NDArray[np.bool_], cheap: Floats, whole: Floats, high: float, mixed: int
 ) -> list[tuple[float, float, float]]:
-    """Return, per lower limit, the limit, the share of texts that the encoder scores, and the AUROC of the cascade.
+    """Return a tuple for each lower limit: limit, share of texts that the encoder scores, AUROC of the cascade.
 
-    The share is measured on the first ``mixed`` texts, the AUROC on all texts.
+    The share is measured on the first ``mixed`` texts, and the AUROC on all texts.
     """
     rows: list[tuple[float, float, float]] = []
     for low in (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0):

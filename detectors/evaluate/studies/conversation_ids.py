@@ -113,7 +113,10 @@ class _Traffic:
 
 
 class Trial(NamedTuple):
-    """Alarm budget, and the numbers of events from the reference to the end and to the change (None: no change)."""
+    """Alarm budget, number of events after the reference, and how many of these events are before the change.
+
+    If ``change`` is None, there is no change.
+    """
 
     limit: int
     longest: int
@@ -123,8 +126,8 @@ class Trial(NamedTuple):
 def first_alarm_of(groups: Sequence[Sequence[Text]], client: Client, trial: Trial, seed: Sequence[int]) -> int | None:
     """Return the number of events from the end of the reference to the first alarm, or None without an alarm.
 
-    ``groups`` has the texts of each intent or task; a generator with ``seed`` draws texts from the groups. The last
-    number of ``seed`` is also the detector's seed.
+    ``groups`` has the texts of each intent or task. ``seed`` is the seed for drawing texts from the groups; its last
+    number is also the detector's seed.
     """
     detector = create_stream("drift", {"alarm_every_events": trial.limit, "daily_cycle": False, "seed": seed[-1]})
     traffic = _Traffic(groups, client, seed)

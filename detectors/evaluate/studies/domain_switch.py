@@ -23,7 +23,7 @@ PROSE = {"writing", "roleplay", "humanities", "stem", "extraction"}
 
 
 def _delay(before: list[bytes], after: list[bytes], tag: str) -> int | None:
-    """Return the number of events from change to alarm; negative if the alarm is too early, None without an alarm."""
+    """Return the number of events from change to alarm: negative if the alarm is earlier, None without an alarm."""
     alarm = first_alarm(create_stream("drift", CONFIG), embedded(tag, [*before, *after]))
     return None if alarm is None else alarm - len(before)
 

@@ -58,7 +58,10 @@ def _draw(rng: np.random.Generator, domains: Sequence[Vectors], weights: Sequenc
 
 
 def _stream(rng: np.random.Generator, vectors: Mapping[str, Vectors], change: str | None, length: int) -> Vectors:
-    """Return a reference and ``length`` further events; `BEFORE` of these are before the change (None: no change)."""
+    """Return a reference and ``length`` further events.
+
+    If ``change`` is not None, the change starts after `BEFORE` of the further events.
+    """
     names = rng.permutation(sorted(vectors))[: KNOWN + 1]
     domains = [vectors[name] for name in names]
     usual = [1 / KNOWN] * KNOWN + [0.0]

@@ -59,7 +59,7 @@ class Exchangeable:
 
 
 class SharedId(Exchangeable):
-    """A stream in which ``keys`` API keys alternate; only the first key sends conversation ids: ``ids`` ids in turn."""
+    """A stream in which ``keys`` API keys alternate; only the first key sends ids (``ids`` ids in turn)."""
 
     def __init__(self, keys: int, ids: int = 1) -> None:
         self._keys, self._ids = keys, ids

@@ -31,7 +31,7 @@ LONGEST = 12.0
 
 
 class BatchMonitor:
-    """The monitors of ``runs`` streams, until their first alarm; ``statistic`` has the shape (runs,)."""
+    """The monitors of ``runs`` streams; ``statistic``, (runs,), has the current statistic of each monitor."""
 
     def __init__(self, features: Mapping[str, Feature], budget: Budget, runs: int) -> None:
         monitor = Monitor(features, budget)
@@ -45,7 +45,10 @@ class BatchMonitor:
         self.statistic = np.zeros(runs)
 
     def begin(self, reference: Floats, times: Floats) -> None:
-        """Fix the regions of each run from its reference scores, (runs, n, scores), and their event times, (n,)."""
+        """Set the bounds of each run's regions from the reference scores, and count the reference events.
+
+        ``reference`` has the shape (runs, events, scores). ``times`` has the time of each event.
+        """
         values = reference[:, :, self._columns] * self._signs
         slots = np.array([self._budget.slot(time) for time in times])
         count, ordered = values.shape[1], np.sort(values, axis=1)
@@ -113,7 +116,7 @@ def run_lengths(  # noqa: PLR0913 - a stream, its budget, and how it is simulate
 ) -> Floats:
     """Return the number of events until an alarm in each run, (runs,), at most ``LONGEST`` times the limit.
 
-    A run's reference is the first ``reference`` events that the test uses. ``name`` is shown in progress reports.
+    The first ``reference`` used events of a run form its reference. ``name`` is shown in progress reports.
     """
     rng = np.random.default_rng(seed)
     monitors = BatchMonitor(FEATURES, budget, runs)

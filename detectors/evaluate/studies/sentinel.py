@@ -1,8 +1,8 @@
 """The study ``sentinel``: false alarms of the sentinel detector without a change, and delays after a change.
 
-A simulated model answers eight prompts in turn: ``varying`` of these prompts with one of four answers at random, each
-other prompt always with the same answer. An answer is a random unit vector (its embedding) and a length. A changed
-model gives answers with other vectors and lengths.
+A simulated model answers eight prompts in turn. For ``varying`` of these prompts, the model returns one of four answers
+at random. For each other prompt, the model always returns the same answer. An answer is a random unit vector (its
+embedding) and a length. The answers of a changed model have other vectors and lengths.
 """
 
 from collections.abc import Iterator
@@ -56,7 +56,10 @@ def _detector() -> SentinelDetector:
 
 
 def _false_alarms(study: StudyContext, varying: int) -> Row:
-    """Return the mean of (answers until a false alarm / alarm budget); a lower bound, because long runs are cut off."""
+    """Return the mean number of answers until a false alarm, divided by the alarm budget.
+
+    The result is a lower bound, because long runs are cut off.
+    """
     alarms = [
         first_alarm(
             _detector(), _Model(np.random.default_rng([study.seed, run]), varying=varying).answers(LONGEST * LIMIT)

@@ -1,7 +1,8 @@
 """The study ``thresholds``: proposes a threshold for each task of the shared encoder, from the tune split.
 
-For each source, the study chooses the threshold that is best on average on all other sources, and measures it on this
-source. It proposes the median of these thresholds. No threshold flags more than 2 % of any source's ordinary prompts.
+For each source, the study chooses the threshold with the best mean quality on all other sources, and measures the
+quality of this threshold on the omitted source. The proposed threshold is the median of these thresholds. No threshold
+flags more than 2 % of any source's ordinary prompts.
 """
 
 import random

@@ -19,11 +19,11 @@ __all__ = ["GapEpisode", "lost_records", "next_gap_episode"]
 
 
 class GapEpisode(msgspec.Struct, frozen=True, kw_only=True):
-    """One episode. `records` is the number of gap records, `lost` the number of lost records that they report.
+    """One episode: `records` is its number of gap records, and `lost` is the sum of their counts of lost records.
 
-    `sources` and `reasons` are {name: number of lost records}.
-    `requests` contains at most 20 of `requests_total` request ids. `first` is the event id of the first gap record,
-    `began` its time. `over` is the event time of the episode's end, or None while the episode can still grow.
+    `sources` and `reasons` are {name: number of lost records}. `requests` contains at most 20 of `requests_total`
+    request ids. `first` is the event id of the first gap record, and `began` is the time of that record. `over` is the
+    event time of the episode's end, or None while the episode can still grow.
     """
 
     records: int = 0

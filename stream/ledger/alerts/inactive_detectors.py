@@ -25,12 +25,18 @@ Firing = Mapping[tuple[str, str], AlertRecord]
 
 
 def inactive_alert_id(detector: str, last_answer: float | None, resolved: int) -> str:
-    """Return the id of an alert; `resolved` is the number of alerts about `detector` resolved since `last_answer`."""
+    """Return the id of an alert about `detector`.
+
+    `resolved` is the number of earlier alerts about `detector` that have resolved since `last_answer`.
+    """
     return own_alert_id(SILENCE, _opening(detector, last_answer, resolved))
 
 
 def inactive_detectors(observation: Observation, settings: LedgerSettings, firing: Firing) -> Iterable[Condition]:
-    """Yield one condition per alert. A firing alert about one detector stays separate if all become inactive."""
+    """Yield one condition per alert.
+
+    A firing alert about one detector stays separate when all detectors become inactive.
+    """
     inactive = [entry for entry in observation.unanswered if _is_inactive(entry, observation, settings)]
     together = _together(inactive, observation, firing)
     for entry in inactive:
@@ -46,8 +52,8 @@ def inactive_detectors(observation: Observation, settings: LedgerSettings, firin
 def _together(inactive: list[Unanswered], observation: Observation, firing: Firing) -> list[Unanswered]:
     """Return the inactive detectors that share one alert, or [] if fewer than two can share it.
 
-    A detector can share the alert if it has no firing alert of its own, and no active detector has answered since the
-    first event that this detector did not answer.
+    A detector can share the alert if it has no firing alert of its own, and if no active detector has answered since
+    the first event that this detector did not answer: then one cause, such as a stopped score stage, is likely.
     """
     names = {entry.detector for entry in inactive}
     others = max(

@@ -124,7 +124,7 @@ def _next_page(rows: Sequence[tuple[Any, ...]], limit: int) -> str:
 def _rows(
     database: sqlite3.Connection, query: AlertQuery, reviewed: list[tuple[str, str]]
 ) -> list[tuple[float, str, str]]:
-    """Return position and record of the alerts of a page, and of one alert more if a next page exists."""
+    """Return (opening time, id, record) of each alert of a page, and of one more alert if a next page exists."""
     conditions: list[str] = ["(opened_at, alert_id) < (?, ?)"]
     values: list[Any] = [*query.before]
     for column in _FILTERS:

@@ -138,7 +138,7 @@ class LedgerPages:
         return self._query(lambda _, shards: coverage_hours(shards), [])
 
     def live_update(self, *, seq: int, now: float, log_time: float, limit: int) -> LiveUpdate | None:
-        """Return the alerts that changed after change number `seq`, and present counts; None without a ledger."""
+        """Return the alerts that changed after change number `seq`, and the present counts; None without a ledger."""
         silences = self.reader.silences()
 
         def query(decisions: sqlite3.Connection, shards: list[sqlite3.Connection]) -> LiveUpdate:

@@ -100,7 +100,7 @@ def request_page(
     tenant: str = "",
     flagged: bool = False,
 ) -> RequestPage:
-    """Return a page of the requests of all partitions that follow the row `before`.
+    """Return the page of requests that begins after the row `before`, over all partitions.
 
     `tenant` selects the requests of one tenant; "" selects all. `flagged` selects requests with a flagged verdict,
     ordered by the time of the newest flagged verdict.

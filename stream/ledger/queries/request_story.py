@@ -78,7 +78,7 @@ class VerdictNote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GapNote(msgspec.Struct, frozen=True, kw_only=True):
-    """The gap record that counts a request that could not be delivered."""
+    """The gap record of a request that could not be delivered."""
 
     source: str
     first_number: int
@@ -108,7 +108,7 @@ class RequestStory(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def trace_id(self) -> str:
-        """The trace of the request, or ""."""
+        """The trace id of the request, or "" if it is unknown."""
         for location in self.events.locations if self.events else ():
             if parsed := TraceParent.parse(location.traceparent):
                 return parsed.trace_id

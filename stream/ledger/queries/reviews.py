@@ -1,7 +1,7 @@
 """Reviews of alerts: ``right`` or ``wrong``.
 
 Every client with an API key can send feedback that names an alert. The gateway does not know the tenant of the alert,
-so the ledger checks the tenant. Feedback is a review if the tenant of its source (an API key or the console) is the
+so the ledger checks the tenant. Feedback is a review if the tenant of its principal (an API key or the console) is the
 tenant of the alert. Feedback of another tenant is counted as rejected.
 """
 
@@ -35,7 +35,10 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RejectedFeedback(msgspec.Struct, frozen=True, kw_only=True):
-    """Numbers of rejected feedback records that name an alert: from another tenant, and with an unknown label."""
+    """Feedback records that name an alert but are rejected.
+
+    `tenant` counts the records from another tenant, `label` the records with an unknown label.
+    """
 
     tenant: int
     label: int
@@ -59,13 +62,16 @@ def reviews_of(shards: Iterable[sqlite3.Connection], alerts: Iterable[AlertRecor
 
 
 def reviewed_alerts(shards: Iterable[sqlite3.Connection]) -> list[tuple[str, str]]:
-    """Return (alert id, tenant) of feedback with a review's label; the caller must check the tenant of the alert."""
+    """Return (alert id, tenant of the principal) of all feedback whose label is that of a review.
+
+    The caller must compare this tenant with the tenant of the alert.
+    """
     query = f"SELECT DISTINCT alert_id, tenant FROM feedback WHERE {_IS_REVIEW}"  # noqa: S608 - constants
     return [row for database in shards for row in database.execute(query)]
 
 
 def review_count(shards: Iterable[sqlite3.Connection]) -> int:
-    """Return the number of feedback records with a review's label, which grows with each new review."""
+    """Return the number of feedback records whose label is that of a review; each new review increases this number."""
     query = f"SELECT count(*) FROM feedback WHERE {_IS_REVIEW}"  # noqa: S608 - constants
     return sum(int(database.execute(query).fetchone()[0]) for database in shards)
 

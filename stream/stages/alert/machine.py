@@ -25,7 +25,7 @@ _HOLD_SECONDS = 600.0
 
 
 def no_span(_alert_id: str, _detector: str, cause: str, _others: tuple[str, ...]) -> str:
-    """Create no span for a new alert; return the trace context of its cause, which the alert then has too."""
+    """Return the trace context `cause` as that of a new alert, without creating a span."""
     return cause
 
 
@@ -59,7 +59,7 @@ class Alerting:
         """Resolve the alerts that are due at `watermark`; publish other alerts again if they have unpublished findings.
 
         An alert is published again only if its last record is old enough. The time of a new record is the event time at
-        which it was due, so the record is the same whether the watermark advances slowly or in one jump.
+        which the record was due, so the record is the same whether the watermark advances slowly or in one jump.
         """
         if offset <= state.offset:
             return []

@@ -84,8 +84,9 @@ class DetectorState(msgspec.Struct, kw_only=True):
 class StreamAlerts(msgspec.Struct, kw_only=True):
     """The alerts of one (tenant, model, side).
 
-    `offset` is the offset of the newest record of findings that changed this state; records up to this offset are ignored. `held` contains (event
-    time, short id) of findings about one event, to detect duplicates at other offsets. The keys of `detectors` are from :func:`slot`.
+    `offset` is the offset of the newest finding or tick that changed this state; records up to this offset are ignored.
+    `held` contains (event time, short id) of findings about single events, to detect duplicates at other offsets. The
+    keys of `detectors` are from :func:`slot`.
     """
 
     version: int = _VERSION

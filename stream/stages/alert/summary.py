@@ -20,7 +20,7 @@ _DAY_SECONDS = 86_400
 def summary(
     state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidence, sentinel: SentinelRecord | None
 ) -> str:
-    """Return the summary of the firing alert of detector `name`, with the result `sentinel` unless it is None."""
+    """Return the summary of the firing alert of detector `name`; if given, `sentinel` (fixed prompts) is mentioned."""
     parts = _inactive_source(alert, evidence) if name == SILENCE else _finding(state, name, alert, evidence)
     return ". ".join((*parts, *_sentinel(sentinel, alert))) + "."
 

@@ -81,7 +81,8 @@ class RetrainStage(TableStage):
     async def _rebuilt(self, partition: int, lost: set[str]) -> _Models:
         """Rebuild the states of the models in `lost` from the retained alerts, then the retained retraining records.
 
-        Only records before the committed offsets are read. Kafka delivers the later ones to the stage, which publishes their decisions.
+        Only records before the committed offsets are read. Kafka delivers the later records to the stage, which
+        publishes the decisions.
         """
         models: _Models = {}
         group = self._app.conf.id
@@ -96,7 +97,7 @@ class RetrainStage(TableStage):
 
 
 def _state_of(models: _Models, event: Event, only: set[str] | None = None) -> tuple[str, ModelState | None]:
-    """Return (key, state) of the event's model; no state if the tenant is Weir's or `only` lacks the key."""
+    """Return (key, state) of the event's model; the state is None if the tenant is Weir's or `only` lacks the key."""
     data = event.data
     if not isinstance(data, AlertRecord | RetrainingRecord) or data.tenant == OWN_TENANT:
         return "", None

@@ -33,9 +33,10 @@ def evaluate(state: ModelState, at: float, settings: RetrainingSettings) -> list
 
     - the events of all alerts;
     - the events of the drift alerts;
-    - the events of each other detector that is needed to agree; the detectors with the smallest shares are chosen.
+    - the events of each further detector that `agreeing_alerts` requires. If more detectors agree than required, those
+      in which one key has the smallest share count.
 
-    So the gate fails if one API key causes most findings of a second detector that is needed.
+    So the gate fails if one API key causes most findings of a required detector.
     """
     alerts = list(state.firing.values())
     share = _largest_share(alerts, settings.agreeing_alerts)

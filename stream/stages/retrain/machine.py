@@ -84,7 +84,7 @@ def _advance(state: ModelState, topic: str, offset: int) -> bool:
 
 
 def _firing(record: AlertRecord, traceparent: str, known: FiringAlert | None) -> FiringAlert:
-    """Return the part of an alert record that the gates read; if its `sentinels` is empty, use that of `known`."""
+    """Return the part of `record` that the gates read; if `record.sentinels` is empty, use `known.sentinels`."""
     return FiringAlert(
         alert_id=record.alert_id,
         detector=record.detector,
@@ -101,7 +101,10 @@ def _firing(record: AlertRecord, traceparent: str, known: FiringAlert | None) ->
 
 
 def _suppress(state: ModelState, event: Event, gates: list[Gate]) -> Decision | None:
-    """Return a suppression, or None if the same alerts and failed gates already caused one, even with other numbers."""
+    """Return a suppression, or None if the same alerts and failed gates have already caused a suppression.
+
+    The numbers of the alerts are not compared.
+    """
     marks = tuple(f"gate {gate.name}" for gate in gates if not gate.passed)
     identity = retraining_id(state.tenant, state.model, (*sorted(state.firing), *marks), "suppressed")
     if identity in state.suppressed:

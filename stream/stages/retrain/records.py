@@ -14,8 +14,9 @@ RETRAIN_SOURCE = "weir/retrain"
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """A retraining decision, without the offsets of its data.
 
-    `cause` is the id of the alert that caused the decision, `request_id` the first request in its evidence, `traceparent` its trace context. `links` are
-    the trace contexts of the other firing alerts. A request names the data from event time `since` to `until`; both are None for a suppression.
+    `cause` is the id of the alert that caused the decision. `request_id` is the first request in the evidence of this
+    alert, and `traceparent` is the trace context of this alert. `links` are the trace contexts of the other firing
+    alerts. A request names the data from event time `since` to `until`; both are None for a suppression.
     """
 
     record: RetrainingRecord
@@ -60,7 +61,7 @@ def _agreement(state: ModelState) -> str:
 
 
 def retraining_event(decision: Decision, record: RetrainingRecord, traceparent: str) -> Event:
-    """Return the event of `record`: the record of `decision`, to which the offsets of the data have been added."""
+    """Return the event with `record`, which is `decision.record` plus the offsets of the data."""
     return Event(
         id=record.retraining_id,
         source=RETRAIN_SOURCE,

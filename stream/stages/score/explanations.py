@@ -143,7 +143,10 @@ class Explainer:
                 return found
 
     async def _answer(self, job: _Job, question: Question) -> Answer:
-        """Let the detector score the question's texts in parts; each part starts when no event waits for the models."""
+        """Let the detector score the texts of `question` in parts.
+
+        Each part starts when no event waits for the models.
+        """
         answers: list[Answer] = []
         for part in _parts(question):
             async with asyncio.timeout_at(job.until):
@@ -155,7 +158,7 @@ class Explainer:
 
 
 def _parts(question: Question) -> Iterator[Question]:
-    """Split a question into parts within a limit of characters; a text longer than the limit is one part."""
+    """Split the texts of `question` into parts up to a limit of characters; a longer text is a part of its own."""
     most = _CHEAP_SLICE if question.cheap else _SLICE
     part: list[str] = []
     for text in question.texts:

@@ -51,7 +51,11 @@ class ScoreMetrics:
             self._scores.labels(detector, verdict.side).observe(verdict.score)
 
     def explanation(self, detector: str, outcome: str) -> None:
-        """Count an explanation: ``told``, ``enough`` (over the limit), ``long`` (text), ``full`` (queue), ``late`` or ``failed``."""
+        """Count an explanation by its outcome.
+
+        Outcomes: ``told`` (published), ``enough`` (stream above its limit), ``long`` (text too long), ``full`` (queue
+        full), ``late``, ``failed``.
+        """
         self._explanations.labels(detector, outcome).inc()
 
     def detector_seconds(self, detector: str, seconds: float) -> None:

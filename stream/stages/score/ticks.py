@@ -19,7 +19,7 @@ _STAGE = "score"
 
 
 class Forward(msgspec.Struct, frozen=True, kw_only=True):
-    """Ticks of one partition to publish as one tick; then the raw events in `tokens` are acknowledged."""
+    """The ticks of one partition to publish as one tick. After this, acknowledge the raw events `tokens`."""
 
     partition: int
     offset: int

@@ -17,7 +17,8 @@ class Offer(enum.Enum):
     """The result of :meth:`StreamBuckets.offer`.
 
     ``HELD``: the event is kept until its bucket closes. ``LATE``: the event is dropped, because its bucket ended before
-    the watermark. ``REPEATED``: the event is dropped, because its bucket was closed.
+    the watermark. ``REPEATED``: the event is dropped, because its bucket was already closed, although the watermark has
+    not passed it.
     """
 
     HELD = "held"
@@ -140,7 +141,10 @@ class StreamBuckets:
         return min(self._open) * self.seconds if self._open else None
 
     def due(self, watermark: float) -> Iterator[tuple[int, list[Held]]]:
-        """Close every bucket that ends at or before `watermark`; yield its number and its events by (time, id)."""
+        """Close every bucket that ends at or before `watermark`.
+
+        Yield the number of each bucket, and its events sorted by (time, id).
+        """
         edge = self.number(watermark)
         for number in [*sorted(number for number in self._open if number < edge), edge]:
             yield from self._empty_before(number)

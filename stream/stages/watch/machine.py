@@ -37,7 +37,10 @@ class ClosedStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WatchRules(msgspec.Struct, frozen=True, kw_only=True):
-    """The stage's rules. `partitions` counts inference partitions; `detectors` creates a tenant's detectors."""
+    """The stage's rules; `partitions` is the number of inference partitions.
+
+    `detectors` creates the detectors of a tenant.
+    """
 
     partitions: int
     source_silence_seconds: float
@@ -165,7 +168,7 @@ class PartitionWatch:
     def tick(self, tick: Tick, offset: int | None = None) -> bool:
         """Apply a tick of score (progress in event time), unless `offset` was applied before.
 
-        Return whether the watermark advanced; then call :meth:`closed`.
+        Return whether the watermark advanced. If it did, the caller must call :meth:`closed`.
         """
         if offset is not None:
             if offset <= self.offset:
@@ -209,11 +212,6 @@ class PartitionWatch:
             return None
         start, stream = oldest
         return self._close(stream, start + stream.buckets.seconds * 1.5, snapshot=True)
-
-    @property
-    def streams_in_memory(self) -> int:
-        """The number of streams in memory."""
-        return len(self._streams)
 
     def _close(self, stream: WatchedStream, watermark: float, *, snapshot: bool) -> ClosedStream | None:
         findings: list[Event] = []

@@ -28,7 +28,7 @@ class SourceLivenessStore:
         self._rules = LivenessRules.of(context.kafka, context.tenants(OWN_TENANT), silence_seconds)
 
     async def load(self, partition: int, offset: int) -> SourceLiveness | None:
-        """Return source liveness as of `offset` of a signals partition; None if another partition stores it."""
+        """Return source liveness as of `offset` of signals; None unless `partition` is the one partition that stores source liveness."""
         if partition != self._partition:
             return None
         value = self._table.data.get(liveness_key(partition).encode())

@@ -109,6 +109,9 @@ _OWN_PREFIX = b"\0"
 
 
 def order(key: bytes, value: bytes) -> float:
-    """Return how far in the log `value` is current: an event time for a stream's value, an offset for other values."""
+    """Return the position in the log up to which `value` is computed.
+
+    The position is an event time for the value of a stream, and an offset for other values.
+    """
     state = _order(value)
     return state.offset if key.startswith(_OWN_PREFIX) else (state.last_closed + 1) * state.seconds

@@ -20,7 +20,11 @@ _ENDED = 128
 
 
 class SourceTime(msgspec.Struct):
-    """A source on one partition: its newest time, the sum of its advances, and `SourceLane.progress` at its last advance."""
+    """A source on one partition, with its newest `time`.
+
+    `progress` starts at `SourceLane.progress`, and grows by each (capped) step by which `time` advances. `heard_at` is
+    the value of `SourceLane.progress` when `time` last advanced.
+    """
 
     time: float
     progress: float
@@ -30,9 +34,9 @@ class SourceTime(msgspec.Struct):
 class SourceLane(msgspec.Struct, kw_only=True):
     """The sources of one inference partition, as a storable value.
 
-    The watermark waits for `sources` (live, or expected after a restart), not for `released` ones. `ended` has the sources that
-    closed last, which a duplicate tick must not add again. `progress` is how far the fastest source has advanced in event
-    time, where each step is capped. `low` is the lowest time of a live source; it never decreases.
+    The watermark waits for `sources` (live, or expected after a restart), not for `released` ones. `ended` has the
+    sources that closed last, so that a duplicate tick does not add them again. `progress` is the largest
+    `SourceTime.progress` of any source so far. `low` is the lowest time of a live source; it never decreases.
     """
 
     heard: bool = False
@@ -99,7 +103,9 @@ class Watermark:
 
     A source is released (the watermark no longer waits for it) if its time stays the same while another source on the
     partition advances by `silence_seconds` of event time. A released source is live again when its time is less than
-    `silence_seconds` behind the slowest live source. A new source further behind is released at once. A closed source is removed.
+    `silence_seconds` behind the slowest live source. A new source that is further behind is released at once. A closed
+    source is removed.
+
     `value` is None until each partition has a tick and each of the `known` sources (live before a restart) has sent a
     tick or is released. Without live sources the watermark stays the same.
 

@@ -45,7 +45,10 @@ class Verdict(EventData, frozen=True, kw_only=True):
 
 
 class WordWeight(EventData, frozen=True, kw_only=True):
-    """The contribution of a word to a score in log-odds; offsets into the raw text, never the word itself."""
+    """The contribution of a word to a score, in log-odds.
+
+    `start` and `end` are offsets into the raw text; the word itself is never included.
+    """
 
     start: Count
     end: Count
@@ -127,9 +130,10 @@ class FindingRecord(EventData, frozen=True, kw_only=True):
 
 
 class SentinelRecord(EventData, frozen=True, kw_only=True):
-    """`moved` is whether the answers of `model` to the fixed prompts differ from former answers, as of event time `at`.
+    """The result of comparing a model's answers to Weir's fixed prompts with its former answers.
 
-    A copy goes to every partition of findings, because the alerts of every tenant contain this result.
+    `moved` states whether the answers of `model` differ from its former answers, as of event time `at`. A copy goes to
+    every partition of findings, because the alerts of every tenant contain this result.
     """
 
     event_type: ClassVar[str] = "weir.sentinel.v1"

@@ -8,7 +8,7 @@ __all__ = ["Closed", "GapRecord", "Tick"]
 
 
 class GapRecord(EventData, frozen=True, kw_only=True):
-    """The number of accepted records of `source` that cannot be delivered, and the first and last sequence number."""
+    """Counts accepted records of `source` that cannot be delivered; has their first and last sequence numbers."""
 
     event_type: ClassVar[str] = "weir.capture.gap.v1"
 
@@ -21,15 +21,16 @@ class GapRecord(EventData, frozen=True, kw_only=True):
 
 
 class Tick(EventData, frozen=True, kw_only=True):
-    """The progress of `stage`: it has published to this partition all its events older than the times in the tick.
+    """The progress of `stage`, which has published to this partition all its events older than the tick's times.
 
     The meaning of the fields depends on the stage:
 
     - ``capture``: `sources` is {its source: T}; the source will send nothing older than T. `spool` is the used share of
       its spool, reserved space included, in [0, 1].
-    - ``score``: `sources` has the times, and `closed` the ended sources, that score read from partition `partition` of
-      inference since the last tick of score.
-    - ``watch``: `watermark` is that of partition `partition` of signals; the tick is on the same partition of findings.
+    - ``score``: the fields describe the records of inference partition `partition` that the stage has read since its
+      last tick. `sources` has the times of the capture ticks, `closed` the sources that have ended.
+    - ``watch``: `watermark` is the watermark of signals partition `partition`; the tick is on the same partition of
+      findings.
     """
 
     event_type: ClassVar[str] = "weir.tick.v1"

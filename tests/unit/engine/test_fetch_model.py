@@ -175,8 +175,32 @@ def test_a_local_gguf_file_is_used_where_it_is(tiny_gguf, tmp_path):
     assert files.version == model_version(tiny_gguf)
     (tmp_path / "one.gguf").write_bytes(tiny_gguf.read_bytes())
     assert weights.ensure(str(tmp_path)).path == tmp_path
-    with pytest.raises(ModelInvalidError, match=r"other\.gguf has no GGUF file and no config\.json"):
-        weights.ensure(str(tmp_path / "other.gguf"), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", ["/nope/x.gguf", "x.gguf", "./models/x.gguf", "a/b/x.gguf"])
+def test_a_missing_gguf_file_does_not_exist(name, tmp_path):
+    with pytest.raises(ModelNotFoundError, match=r"x\.gguf does not exist"):
+        weights.ensure(name, tmp_path)
+
+
+def test_a_hub_repository_can_end_as_a_gguf_file_does(tmp_path, monkeypatch, tiny_gguf):
+    asked = []
+    monkeypatch.setattr(weights, "hub_revision", lambda repository: asked.append(repository) or "1" * 40)
+    monkeypatch.setattr(weights, "_hub_fill", lambda *_: _fill_with(b"weights"))
+    assert weights.ensure("owner/name.gguf", tmp_path).source == "hub"
+    assert asked == ["owner/name.gguf"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "owner").mkdir()
+    (tmp_path / "owner" / "name.gguf").write_bytes(tiny_gguf.read_bytes())
+    assert weights.ensure("owner/name.gguf", tmp_path).source == "local"
+
+
+@pytest.mark.parametrize("more", [[], ["config.json"]])
+def test_a_directory_with_two_gguf_files_says_how_many_it_has(more, tmp_path):
+    for file in ("one.gguf", "two.gguf", *more):
+        (tmp_path / file).write_text("{}")
+    with pytest.raises(ModelInvalidError, match="has 2 GGUF files, and one is needed"):
+        weights.ensure(str(tmp_path))
 
 
 def test_a_directory_without_a_model_is_refused(tmp_path):

@@ -62,5 +62,16 @@ def test_openvino_ir_has_its_context_length_in_the_configuration(tmp_path):
 
 def test_a_directory_with_one_gguf_file_is_a_model(quantised, tmp_path):
     assert find_gguf(tmp_path) == find_gguf(quantised) == quantised
+    (tmp_path / "mmproj-F16.gguf").touch()
+    assert find_gguf(tmp_path) == quantised
     (tmp_path / "second.gguf").touch()
     assert find_gguf(tmp_path) is None
+
+
+def test_a_directory_with_safetensors_is_no_gguf_model(quantised, tmp_path):
+    (tmp_path / "config.json").touch()
+    assert find_gguf(tmp_path) == quantised
+    (tmp_path / "model.safetensors").touch()
+    assert find_gguf(tmp_path) is None
+    assert not is_readable(tmp_path)
+    assert find_gguf(quantised) == quantised

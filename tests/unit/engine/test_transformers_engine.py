@@ -1,4 +1,5 @@
 import asyncio
+import shutil
 import time
 
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from serving.engine.errors import GenerationFailedError
 from serving.engine.factory import create_engine
 from serving.engine.protocol import Sampling
-from serving.engine.transformers_engine import _TokenizerCodec
+from serving.engine.transformers_engine import _source, _TokenizerCodec
 from tests.support.tiny_llama import greedy
 
 
@@ -74,3 +75,11 @@ async def test_it_reads_a_gguf_file_and_answers_as_openvino_does(tiny_gguf):
     (prompt, text), (same_prompt, other) = texts
     assert prompt == same_prompt
     assert text.replace("\ufffd", "") == other, "OpenVINO leaves out bytes that are no UTF-8"
+
+
+def test_the_safetensors_of_a_directory_are_loaded_even_if_it_has_a_gguf_file(tiny_dir, tiny_gguf, tmp_path):
+    shutil.copytree(tiny_dir, tmp_path, dirs_exist_ok=True)
+    shutil.copy(tiny_gguf, tmp_path)
+    engine = create_engine(model_dir=tmp_path, name="tiny", device="cpu", slots=1)
+    assert engine.name == "transformers"
+    assert _source(tmp_path) == {"pretrained_model_name_or_path": tmp_path}

@@ -5,11 +5,11 @@ from contextlib import aclosing, asynccontextmanager
 from types import SimpleNamespace
 
 import pytest
-from aiokafka.errors import KafkaConnectionError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaConnectionError, OffsetOutOfRangeError, TopicAuthorizationFailedError
 from aiokafka.structs import TopicPartition
 
 from stream.errors import LogExpired, ReaderStalled
-from stream.kafka import tail
+from stream.kafka import range_reader, tail
 from stream.kafka.log_reader import LogReader
 from stream.kafka.range_reader import RangeReader
 from stream.wire import LogRange
@@ -136,19 +136,49 @@ async def _from_the_start(_tail, _consumer, first, _ends):
     return dict(first)
 
 
-@pytest.mark.parametrize(("seconds", "ended"), [(29, False), (31, True)])
-async def test_a_range_survives_a_broker_that_is_away_for_less_than_30_s(seconds, ended, now):
-    consumer = Consumer(KafkaConnectionError())
-    reader = RangeReader(consumer, [LogRange(topic="t", first={"0": 0}, last={"0": 1})])
-    reader._clock = reader._reader._clock = lambda: now.seconds
-    reader._answered_at = reader._reader._probed_at = 0.0
-    now.seconds = seconds
-    consumer.script = [0, 1]
-    if ended:
-        with pytest.raises(KafkaConnectionError):
-            await reader.next("t", 0)
-    else:
-        assert (await reader.next("t", 0)).offset == 0
+@pytest.fixture
+def ranged(now, monkeypatch):
+    """A reader of the records 0 and 1. Each read takes 10 s; the script is the consumer's."""
+
+    def reader(*script):
+        consumer = Consumer(2, *script)
+        getmany = consumer.getmany
+
+        async def slow(**options):
+            now.seconds += 10
+            return await getmany(**options)
+
+        consumer.getmany = slow
+        reader = RangeReader(consumer, [LogRange(topic="t", first={"0": 0}, last={"0": 2})])
+        reader._clock = lambda: now.seconds
+        return reader
+
+    monkeypatch.setattr(range_reader, "_RETRY_SECONDS", 0.0)
+    return reader
+
+
+async def test_a_range_survives_a_broker_that_is_away_for_less_than_30_s(ranged, now, caplog):
+    away = [KafkaConnectionError()] * 3
+    reader = ranged(*away, 1, *away, 1)
+    assert (await reader.next("t", 0)).offset == 0
+    now.seconds += 100  # the records read so far are processed
+    assert (await reader.next("t", 0)).offset == 1
+    assert [record.message for record in caplog.records] == [
+        "reading fails (KafkaConnectionError); trying again for 30 s"
+    ] * 2
+
+
+async def test_a_range_ends_with_the_error_of_a_broker_that_is_away_for_30_s(ranged, now):
+    reader = ranged(*[KafkaConnectionError()] * 4, 2)
+    with pytest.raises(KafkaConnectionError):
+        await reader.next("t", 0)
+    assert now.seconds == 40
+
+
+async def test_a_range_ends_at_once_if_the_broker_denies_access(ranged, now, caplog):
+    with pytest.raises(TopicAuthorizationFailedError):
+        await ranged(TopicAuthorizationFailedError("t"), 2).next("t", 0)
+    assert (now.seconds, caplog.records) == (10, [])
 
 
 async def test_a_probe_that_is_cancelled_as_its_answer_arrives_is_cancelled(now):

@@ -94,7 +94,10 @@ def _is_present(value: Any) -> bool:
 
 
 def _cell(value: Any) -> str:
-    """Return whole numbers with all digits, other numbers below 10 with three decimals, and larger ones with one decimal."""
+    """Format a table cell.
+
+    Whole numbers have no decimals. Other numbers have three decimals if they are below 10, else one.
+    """
     if not _is_present(value):
         return "-"
     if isinstance(value, float) and value != int(value):

@@ -23,7 +23,10 @@ _FAINT = (0.1, "red", "blue")
 
 
 def explanation_lines(explanation: Explanation, *, colour: bool) -> Iterator[Text]:
-    """Yield the lines of an explanation that has a text; `colour` selects colours or brackets."""
+    """Yield the lines that show `explanation`, which must have a text.
+
+    Words are marked with colours if `colour` is true, else with brackets.
+    """
     assert explanation.text is not None
     head = Text.assemble(
         (f"{explanation.detector} ", "bold red"),
@@ -44,7 +47,7 @@ def explanation_lines(explanation: Explanation, *, colour: bool) -> Iterator[Tex
 
 
 def _marked(explanation: Explanation, *, colour: bool) -> Text:
-    """Return the part of the text whose words have weights, with some context, and mark these words."""
+    """Return the text from the first to the last word with a weight, and some context; mark the weighted words."""
     text, weights = explanation.text or "", explanation.attributions
     first = max(0, min((one.start for one in weights), default=0) - _CONTEXT)
     last = min(len(text), max((one.end for one in weights), default=_CONTEXT) + _CONTEXT)

@@ -35,9 +35,10 @@ def entry_line(entry: RetrainingEntry[Retraining]) -> Text:
 
 @contextlib.contextmanager
 def retraining_view(console: Console, *, follow: bool) -> Iterator["_Collected"]:
-    """Yield a view that prints each event at once (`follow`), or all events at the end.
+    """Yield a view of retraining events.
 
-    The caller must call the view's `refresh` every second.
+    If `follow` is true, the view prints each event at once, and the caller must call its `refresh` every second.
+    If `follow` is false, the view prints all events when the body ends.
     """
     if not follow:
         collected = _Collected()

@@ -16,7 +16,10 @@ BrokerKind = Literal["apache", "embedded"]
 
 
 class BrokerPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """The broker to use: ``given`` (the settings have its address) or a local broker; `notice` is a warning to show, or ""."""
+    """The broker to use; `notice` is a warning to show, or "".
+
+    `kind` is ``given`` if the settings have Kafka's address, else the kind of the local broker.
+    """
 
     kind: Literal["given", "apache", "embedded"]
     notice: str = ""
@@ -31,7 +34,7 @@ class BrokerLaunch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_broker(kafka: KafkaSettings) -> BrokerPlan:
-    """Choose the broker that the settings name; if they name none, Apache Kafka if possible, else the embedded broker."""
+    """Choose the broker of the settings; ``auto`` is Apache Kafka if it is available, else the embedded broker."""
     if kafka.bootstrap_servers:
         return BrokerPlan(kind="given")
     if kafka.broker == "apache" or (kafka.broker == "auto" and apache_available()):

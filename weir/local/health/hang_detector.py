@@ -15,7 +15,7 @@ _MIN_FAILURES = 5
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether to restart the component, and a line to log, or "" if the component's state has not changed."""
+    """Whether to restart the component; `message` is a line to log, or "" if there is nothing new to log."""
 
     restart: bool = False
     message: str = ""
@@ -34,7 +34,10 @@ class HangDetector:
         self.restarting = False
 
     def update(self, health: Health, *, pid: int, now: float, age: float) -> Decision:
-        """Add a health check made at `now` of process `pid`, which started `age` seconds ago; a new pid clears the history."""
+        """Add the health of process `pid` at time `now`; a new pid clears the history.
+
+        `age` is the number of seconds since the process started.
+        """
         if pid != self._pid:
             self._pid, self._was_healthy, self.restarting = pid, False, False
             self._clear()

@@ -17,7 +17,7 @@ _FIRST_PRIORITY = 100
 
 
 def _escaped(value: object) -> str:
-    """Return `value` with ``%%`` for ``%``, which starts an expansion in supervisord.conf."""
+    """Return `value` with each ``%`` doubled, because a single ``%`` starts an expansion in supervisord.conf."""
     return str(value).replace("%", "%%")
 
 
@@ -26,7 +26,10 @@ def _quoted(value: object) -> str:
 
 
 def supervisord_config(plan: Plan, socket: Path, user: str) -> str:
-    """Return the text of ``supervisord.conf``; it names `user`, because supervisord warns if root starts it without a user."""
+    """Return the text of ``supervisord.conf``.
+
+    The text sets `user`, because supervisord warns if it runs as root and no user is configured.
+    """
     home = Path(plan.home)
     head, program = ((_TEMPLATES / name).read_text(encoding="ascii") for name in ("head.conf", "program.conf"))
     places = {"socket": socket, "logs": home / "logs", "state": home / "state", "user": user}

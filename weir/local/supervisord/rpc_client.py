@@ -44,7 +44,10 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class _UnixTransport(xmlrpc.client.Transport):
-    """Opens a connection for each call; supervisor's own transport reuses its connection, which a failed call breaks."""
+    """Opens a new connection for each call, unlike supervisor's own transport.
+
+    supervisor's transport reuses one connection, and a failed call breaks this connection.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
