@@ -127,6 +127,8 @@ class Reads(enum.Enum):
     #: Of a request, each part that neither the operator nor the model wrote (users' turns and tool results) by itself,
     #: and the last of these texts together. Of an answer, the joined text.
     UNTRUSTED = "untrusted"
+    #: Each tool call by itself, as a `detectors.text.tools.ToolCall` in JSON.
+    CALLS = "calls"
 
 
 class Detector(abc.ABC, Generic[ConfigT]):

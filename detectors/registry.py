@@ -20,6 +20,7 @@ from detectors.text.injection import InjectionDetector
 from detectors.text.language import LanguageDetector
 from detectors.text.refusal import RefusalDetector
 from detectors.text.repetition import RepetitionDetector
+from detectors.text.tools import ToolsDetector
 from detectors.text.toxicity import ToxicityDetector
 
 __all__ = [
@@ -47,6 +48,7 @@ TEXT: dict[str, type[TextDetector[Any]]] = {
         HubDetector,
         LanguageDetector,
         RepetitionDetector,
+        ToolsDetector,
     )
 }
 STREAM: dict[str, type[StreamDetector[Any]]] = {
