@@ -53,7 +53,8 @@ class ItemPart(msgspec.Struct, frozen=True, kw_only=True):
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of an event, oldest first, and the detectors to score it; `side` is ``input`` or ``output``.
 
-    For an answer, `context` is the prompt and `tools` are the declared tools, if the record has them.
+    For an answer, `context` is the prompt and `tools` are the declared tools, if the record has them. `embed` are the
+    texts to embed, by part group.
     """
 
     parts: tuple[ItemPart, ...]
@@ -61,7 +62,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     side: str = "input"
     context: tuple[Turn, ...] = ()
     tools: tuple[DeclaredTool, ...] | None = None
-    embed: bool = False
+    embed: dict[str, str] = {}
 
     @property
     def text(self) -> str:
@@ -95,14 +96,35 @@ def readings(item: Item, detector: TextDetector[Any]) -> tuple[list[Reading], fl
         return ([Reading("", item.text)] if item.text else []), 1.0
     if reads is Reads.CALLS:
         return _calls(item)
-    parts = [part for part in item.parts if part.text and (reads is Reads.PARTS or _untrusted(part))]
+    untrusted = reads is Reads.UNTRUSTED
+    parts = [
+        part
+        for part in (_newest_turn(item.parts) if untrusted else item.parts)
+        if part.text and (not untrusted or _untrusted(part))
+    ]
     kept = _affordable(parts[-MAX_PARTS:], detector)
     found = [Reading(part.pointer, part.text) for part in kept]
-    # A newest text that fills the window is read by itself.
-    if reads is Reads.UNTRUSTED and len(kept) > 1 and len(kept[-1].text) < _WINDOW_CHARACTERS:
-        joined = "\n".join(part.text for part in kept[-_WINDOW_TEXTS:])
-        found.append(Reading(kept[-1].pointer, joined[-_WINDOW_CHARACTERS:], derived=True))
+    if untrusted and kept and (window := _window(item.parts, kept[-1])):
+        found.append(window)
     return found, _characters(kept) / _characters(parts) if parts else 1.0
+
+
+def _newest_turn(parts: Sequence[ItemPart]) -> Sequence[ItemPart]:
+    """Return the parts after the model's last message; each earlier part was read in the request in which it was new."""
+    own = [part.role == "assistant" and not _untrusted(part) for part in parts]
+    end = len(parts)
+    while end and own[end - 1]:  # the client wrote the beginning of the answer
+        end -= 1
+    begin = max((row + 1 for row in range(end) if own[row]), default=0)
+    return parts[begin:end]
+
+
+def _window(parts: Sequence[ItemPart], newest: ItemPart) -> Reading | None:
+    """Return the last untrusted texts as one, so that an attack over several turns is found; None if `newest` fills it."""
+    texts = [part.text for part in parts if part.text and _untrusted(part)]
+    if len(texts) < 2 or len(newest.text) >= _WINDOW_CHARACTERS:
+        return None
+    return Reading(newest.pointer, "\n".join(texts[-_WINDOW_TEXTS:])[-_WINDOW_CHARACTERS:], derived=True)
 
 
 def _calls(item: Item) -> tuple[list[Reading], float]:

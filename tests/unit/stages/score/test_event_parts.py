@@ -99,14 +99,28 @@ def test_a_detector_of_parts_reads_every_text_by_itself():
     assert [text for _, text in read(answer, Reads.PARTS)] == ["think", "answer", "args"]
 
 
-def test_a_detector_of_untrusted_texts_reads_what_neither_operator_nor_model_wrote_and_the_last_of_it_together():
-    assert read(asked(*CONVERSATION), Reads.UNTRUSTED) == [
+def test_a_detector_of_untrusted_texts_reads_what_is_new_since_the_models_last_message_and_the_last_texts_together():
+    assert read(asked(*CONVERSATION[:2]), Reads.UNTRUSTED) == [
         ("/messages/1/parts/0", "ask"),
         ("/messages/1/parts/1", "document"),
+        ("/messages/1/parts/1", "ask\ndocument"),
+    ]
+    assert read(asked(*CONVERSATION), Reads.UNTRUSTED) == [
         ("/messages/3/parts/0", "result"),
         ("/messages/4/parts/0", "more"),
         ("/messages/6/parts/0", "built-in"),
         ("/messages/6/parts/0", "ask\ndocument\nresult\nmore\nbuilt-in"),
+    ]
+    answered = (
+        *turns("one"),
+        Message.of_text("assistant", "a"),
+        *turns("two", "three"),
+        Message.of_text("assistant", "So"),
+    )
+    assert read(asked(*answered), Reads.UNTRUSTED) == [
+        ("/messages/2/parts/0", "two"),
+        ("/messages/3/parts/0", "three"),
+        ("/messages/3/parts/0", "one\ntwo\nthree"),
     ]
     assert read(item_of(an_end("r1", messages=CHOICES), ("injection",)), Reads.UNTRUSTED) == [("", "answer")]
     assert read(asked(Message.of_text("system", "s"), *turns("one")), Reads.UNTRUSTED) == [
