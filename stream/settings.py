@@ -188,6 +188,9 @@ class TenantSettings(Section):
     __pydantic_extra__: dict[str, dict[str, Any]] = Field(init=False)
 
     bucket_seconds: Seconds = Field(30, description="width of a stream detector's window, in event time")
+    drift_by_part: bool = Field(
+        False, description="stream detectors watch users' turns, tool results and answers as separate streams"
+    )
     alerts: AlertSettings = Field(AlertSettings(), description="how findings become an alert")
     retraining: RetrainingSettings = Field(RetrainingSettings(), description="the gates of retraining")
 

@@ -47,6 +47,7 @@ from stream.wire.keys import (
     inference_key,
     murmur2,
     partition_for,
+    side_and_part,
     stream_key,
     tenant_model_key,
 )
@@ -118,6 +119,7 @@ __all__ = [
     "parse_time",
     "partition_for",
     "readable",
+    "side_and_part",
     "stream_key",
     "tenant_model_key",
     "text_at",

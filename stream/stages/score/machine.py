@@ -1,6 +1,6 @@
 """The score stage without Kafka: an event's expected detectors, the item that they score, and their verdicts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from detectors.base import ERROR, Turn
 from stream.stages.score.event_parts import EventScore, Item, ItemPart
@@ -37,8 +37,10 @@ def expected_detectors(data: Inference) -> tuple[str, ...]:
     return tuple(dict.fromkeys(data.owed))
 
 
-def item_of(data: Inference, detectors: tuple[str, ...] | None = None, *, embed: bool = False) -> Item:
-    """Return the item that a model process scores; `detectors` defaults to the expected detectors."""
+def item_of(
+    data: Inference, detectors: tuple[str, ...] | None = None, *, embed: Mapping[str, str] | None = None
+) -> Item:
+    """Return the item that a model process scores; `detectors` defaults to the expected detectors, `embed` to no text."""
     context = data.context if isinstance(data, ResponseRecord) else ()
     return Item(
         parts=tuple(
@@ -57,7 +59,7 @@ def item_of(data: Inference, detectors: tuple[str, ...] | None = None, *, embed:
         detectors=expected_detectors(data) if detectors is None else detectors,
         context=tuple(Turn(role=message.role, content=message.text) for message in context),
         tools=data.tools if isinstance(data, ResponseRecord) else None,
-        embed=embed,
+        embed=dict(embed or {}),
     )
 
 
