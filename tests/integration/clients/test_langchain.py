@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import httpx
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
@@ -39,8 +40,18 @@ class Rating(BaseModel):
 
 
 @pytest.fixture
-def options(gateway):
-    return {"base_url": gateway.url, "api_key": KEY, "max_retries": 0, "timeout": 60}
+async def options(gateway):
+    # The library closes no connections of clients that it makes itself.
+    with httpx.Client() as client:
+        async with httpx.AsyncClient() as async_client:
+            yield {
+                "base_url": gateway.url,
+                "api_key": KEY,
+                "max_retries": 0,
+                "timeout": 60,
+                "http_client": client,
+                "http_async_client": async_client,
+            }
 
 
 @pytest.fixture
