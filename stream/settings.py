@@ -108,8 +108,8 @@ class KafkaSettings(Section):
 class DetectorSettings(Section):
     """``[detectors]``: the enabled text detectors, and their options by name (``[detectors.options.pii]``)."""
 
-    input: tuple[str, ...] = Field(("pii", "toxicity", "injection"), description="detectors of prompts")
-    output: tuple[str, ...] = Field(("pii", "toxicity", "refusal"), description="detectors of answers")
+    input: tuple[str, ...] = Field(("pii", "toxicity", "injection", "tools"), description="detectors of prompts")
+    output: tuple[str, ...] = Field(("pii", "toxicity", "refusal", "tools"), description="detectors of answers")
     options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="options of each detector, by name")
     variants: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
