@@ -72,11 +72,25 @@ class ExpectedVerdicts(msgspec.Struct, frozen=True, kw_only=True):
     context_characters: int = 0
 
 
+#: The field of a request body that contains the prompt.
+_PROMPTS: dict[Operation, str] = {
+    "chat": "messages",
+    "text_completion": "prompt",
+    "embeddings": "input",
+    "responses": "input",
+}
+
+
 def recorded_messages(request: ModelRequest) -> tuple[Message, ...]:
-    """Return the messages of a request; the prompt of a plain completion, or an input of embeddings, is a message of the user."""
-    body = request.body
-    raw = next((body[name] for name in ("messages", "prompt", "input") if name in body), ())
-    return messages_from(raw)
+    """Return the messages of a request; the prompt of a plain completion, or an input of embeddings, is a message of the user.
+
+    Token ids are not recorded. The instructions of the Responses API are a system message.
+    """
+    messages = messages_from(request.body.get(_PROMPTS[request.operation]))
+    instructions = request.body.get("instructions")
+    if request.operation == "responses" and isinstance(instructions, str) and instructions:
+        return (Message.of_text("system", instructions), *messages)
+    return messages
 
 
 def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> RequestRecord:
@@ -86,7 +100,7 @@ def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> Req
         **_common(request),
         messages=request.messages,
         tools=tools_from(body.get("tools")),
-        parameters=_parameters(body),
+        parameters=_parameters(body) | _token_ids(request.request),
     )
     return msgspec.structs.replace(record, owed=_detectors(request, expected.input) if _has_text(record) else ())
 
@@ -144,9 +158,18 @@ def _detectors(request: InferenceRequest, expected: tuple[str, ...]) -> tuple[st
 def _parameters(body: dict[str, Any]) -> dict[str, Any]:
     """Return the sampling parameters that fit a record; another server's requests may contain anything."""
     found = {name: body.get(name) for name in _PARAMETERS}
-    limit = body.get("max_completion_tokens")
-    found["max_tokens"] = limit if found["max_tokens"] is None else found["max_tokens"]
+    for name in ("max_completion_tokens", "max_output_tokens"):
+        found["max_tokens"] = body.get(name) if found["max_tokens"] is None else found["max_tokens"]
     return {name: value for name, value in found.items() if _is_number(value)}
+
+
+def _token_ids(request: ModelRequest) -> dict[str, int]:
+    """Return the number of token ids in a prompt that is a list of token ids, or a list of such lists."""
+    prompt = request.body.get(_PROMPTS[request.operation])
+    if request.operation not in {"text_completion", "embeddings"} or not isinstance(prompt, list):
+        return {}
+    count = sum(len(item) if isinstance(item, list) else type(item) is int for item in prompt)
+    return {"token_ids": count} if count else {}
 
 
 def _is_number(value: object) -> bool:

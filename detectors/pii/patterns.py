@@ -21,7 +21,7 @@ from detectors.pii.ip_addresses import PUBLIC, ip_score
 from detectors.pii.phone_numbers import PHONE, phone_spans
 from detectors.pii.rules import RULES
 
-__all__ = ["PatternScanner", "Scan", "without_transformers"]
+__all__ = ["PatternScanner", "Scan", "without_model_libraries"]
 
 CONTEXT_BEFORE, CONTEXT_AFTER = 60, 20
 CONTEXT_GAIN = 0.35
@@ -87,19 +87,20 @@ class _Text:
 
 
 @contextmanager
-def without_transformers() -> Iterator[None]:
-    """Make imports of transformers fail, so that presidio_analyzer is imported without transformers.
+def without_model_libraries() -> Iterator[None]:
+    """Make imports of torch and transformers fail, so that presidio_analyzer is imported without them.
 
-    Only unused recognisers need transformers, whose import takes up to 20 s and several hundred megabytes per process.
+    Only unused recognisers need transformers, and only unused models of spaCy need torch. Importing both takes up to 20 s
+    and several hundred megabytes per process. A library that is imported already stays available.
     """
-    if "transformers" in sys.modules:
-        yield
-        return
-    sys.modules["transformers"] = None  # type: ignore[assignment] # what makes its import fail
+    absent = [name for name in ("torch", "transformers") if name not in sys.modules]
+    for name in absent:
+        sys.modules[name] = None  # type: ignore[assignment] # what makes its import fail
     try:
         yield
     finally:
-        del sys.modules["transformers"]
+        for name in absent:
+            del sys.modules[name]
 
 
 def _compile(pattern: str, *, group: bool = False) -> Any:
@@ -114,7 +115,7 @@ class PatternScanner:
     """A scanner that finds personal data by all pattern rules; it needs no model, and ``scan`` is pure."""
 
     def __init__(self) -> None:
-        with without_transformers():
+        with without_model_libraries():
             from presidio_analyzer import predefined_recognizers as presidio  # noqa: PLC0415 - seconds to import
         import tldextract  # noqa: PLC0415 - used with Presidio
 

@@ -2,23 +2,25 @@
 
 import asyncio
 import time
-from typing import Any
+from contextlib import suppress
+from typing import Any, Literal
 
 import msgspec
 from opentelemetry import trace
 
 from serving.api_keys import Principal
-from serving.backend import BackendLost, ModelInfo, ModelRequest, Operation
+from serving.backend import ANY_FIELD, BackendLost, ModelInfo, ModelRequest, Operation
 from serving.errors import CaptureError
 from serving.gateway.inference import Inference, Wiring
 from serving.gateway.models import ServedModel, ServedModels, check_features
 from serving.http import BODY_SECONDS, Headers, Receive, Reply, Slots, read_body
 from serving.inference_records import InferenceRequest, recorded_messages
-from serving.openai_api.answer import Answer, ChatAnswer, CompletionAnswer
+from serving.openai_api.answer import Answer, ChatAnswer, CompletionAnswer, RelayedAnswer
 from serving.openai_api.chat import ChatRequest
 from serving.openai_api.completions import CompletionRequest
 from serving.openai_api.errors import invalid, unavailable
 from serving.openai_api.feedback import FeedbackRequest
+from serving.openai_api.open_request import OpenRequest, model_of
 from serving.openai_api.request_model import parse
 from stream.telemetry import traceparent_of
 from stream.wire import Feedback
@@ -66,29 +68,70 @@ class Endpoints:
     async def chat(self, call: Call) -> None:
         """Answer ``POST /v1/chat/completions``."""
         with self._slots.take():
-            request = parse(ChatRequest, await self._body(call, self._settings.max_body_bytes))
-            await self._infer(call, "chat", request, ChatAnswer)
+            await self._infer(call, "chat", ChatRequest, ChatAnswer)
 
     async def completion(self, call: Call) -> None:
         """Answer ``POST /v1/completions``."""
         with self._slots.take():
-            request = parse(CompletionRequest, await self._body(call, self._settings.max_body_bytes))
-            await self._infer(call, "text_completion", request, CompletionAnswer)
+            await self._infer(call, "text_completion", CompletionRequest, CompletionAnswer)
+
+    async def embeddings(self, call: Call) -> None:
+        """Answer ``POST /v1/embeddings``."""
+        with self._slots.take():
+            await self._relay(call, "embeddings")
+
+    async def responses(self, call: Call) -> None:
+        """Answer ``POST /v1/responses``."""
+        with self._slots.take():
+            await self._relay(call, "responses")
 
     async def _body(self, call: Call, max_bytes: int) -> bytes:
         return await read_body(call.receive, call.headers, max_bytes, self._settings.body_seconds)
 
     async def _infer(
-        self, call: Call, operation: Operation, request: ChatRequest | CompletionRequest, answer_type: type[Answer]
+        self,
+        call: Call,
+        operation: Operation,
+        request_type: type[ChatRequest | CompletionRequest],
+        answer_type: type[Answer],
     ) -> None:
+        raw = await self._body(call, self._settings.max_body_bytes)
+        if await self._models.takes_any_field(model_of(raw)):
+            await self._run(call, operation, OpenRequest.parse(raw, operation), None)
+        else:
+            await self._run(call, operation, parse(request_type, raw), answer_type)
+
+    async def _relay(self, call: Call, operation: Literal["embeddings", "responses"]) -> None:
+        request = OpenRequest.parse(await self._body(call, self._settings.max_body_bytes), operation)
+        model = self._models.find(request.model)
+        info = await model.ready_info()
+        if not {ANY_FIELD, operation} & info.features:
+            raise invalid(
+                f"The engine {info.engine!r} of this model does not support /v1/{operation}; use another model or endpoint.",
+                code="unsupported_endpoint",
+                param="model",
+            )
+        await self._run(call, operation, request, None)
+
+    async def _run(
+        self,
+        call: Call,
+        operation: Operation,
+        request: ChatRequest | CompletionRequest | OpenRequest,
+        answer_type: type[Answer] | None,
+    ) -> None:
+        """Run an inference; without an `answer_type`, the engine's response is relayed."""
         model = self._models.find(request.model)
         info = await model.ready_info()
         check_features(request.features(), info)
         body = request.body()
         _check_length(body, info)
         assert call.principal is not None
-        answer = answer_type(
-            call.request_id, model.name, info.version, int(time.time()), include_usage=request.include_usage
+        usage = request.include_usage
+        answer = (
+            RelayedAnswer(call.request_id, model.name, operation, include_usage=usage)
+            if answer_type is None
+            else answer_type(call.request_id, model.name, info.version, int(time.time()), include_usage=usage)
         )
         model_request = ModelRequest(request_id=call.request_id, operation=operation, body=body)
         inference = InferenceRequest(
@@ -131,13 +174,17 @@ class Endpoints:
         await call.reply.json({"object": "feedback", "request_id": request.request_id, "accepted": True}, 202)
 
     async def models(self, call: Call) -> None:
-        """Answer ``GET /v1/models``."""
+        """Answer ``GET /v1/models``, with the description of each model now, or the last one if nothing answers."""
+        await self._lost_models()
         cards = [model.card(self._created) for model in self._models]
         await call.reply.json({"object": "list", "data": cards})
 
     async def model(self, call: Call) -> None:
         """Answer ``GET /v1/models/{id}``; the id may contain slashes."""
-        await call.reply.json(self._models.find(call.model).card(self._created))
+        model = self._models.find(call.model)
+        with suppress(BackendLost):
+            await model.refresh()
+        await call.reply.json(model.card(self._created))
 
     async def healthz(self, call: Call) -> None:
         """Answer ``GET /healthz``: this process is alive."""
@@ -176,7 +223,7 @@ def _check_length(body: dict[str, Any], info: ModelInfo) -> None:
     """Reject a `max_tokens` that is too large for any prompt; the replica checks the sum of prompt tokens and `max_tokens`."""
     param = "max_completion_tokens" if body.get("max_completion_tokens") else "max_tokens"
     limit = body.get(param)
-    if info.context_length and limit is not None and limit >= info.context_length:
+    if info.context_length and type(limit) is int and limit >= info.context_length:
         raise invalid(
             f"{param} is {limit}; with the prompt the limit is {info.context_length} tokens. Reduce {param}.",
             code="context_length_exceeded",

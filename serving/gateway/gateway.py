@@ -24,6 +24,7 @@ __all__ = ["Gateway", "lifespan"]
 _LOG = logging.getLogger(__name__)
 _Handler = Callable[[Call], Awaitable[None]]
 _MODEL_PATH = "/v1/models/"
+_RESPONSE_PATH = "/v1/responses/"
 #: The status in the metrics for a request whose client disconnected before a response began.
 _NO_RESPONSE = 499
 
@@ -40,6 +41,8 @@ class Gateway:
         self._routes: dict[str, tuple[str, _Handler, bool]] = {
             "/v1/chat/completions": ("POST", endpoints.chat, True),
             "/v1/completions": ("POST", endpoints.completion, True),
+            "/v1/embeddings": ("POST", endpoints.embeddings, True),
+            "/v1/responses": ("POST", endpoints.responses, True),
             "/v1/feedback": ("POST", endpoints.feedback, True),
             "/v1/models": ("GET", endpoints.models, True),
             "/healthz": ("GET", endpoints.healthz, False),
@@ -93,6 +96,12 @@ class Gateway:
             return path.rstrip("/"), handler, method, needs_key
         if path.startswith(_MODEL_PATH):
             return f"{_MODEL_PATH}{{model}}", self._endpoints.model, "GET", True
+        if path.startswith(_RESPONSE_PATH):
+            raise ApiError(
+                404,
+                "Weir does not support stored responses; send POST /v1/responses, and the earlier turns in input.",
+                code="unknown_url",
+            )
         known = ", ".join(self._routes)
         raise ApiError(404, f"This path does not exist; Weir serves {known}.", code="unknown_url")
 

@@ -46,6 +46,8 @@ class ServedModel:
             card |= {"version": self.info.version, "engine": self.info.engine}
             if self.info.context_length:
                 card["context_length"] = self.info.context_length
+            if self.info.circuit_open is not None:
+                card["circuit_open"] = self.info.circuit_open
         return card
 
 
@@ -70,6 +72,11 @@ class ServedModels:
                 param="model",
             )
         return model
+
+    async def takes_any_field(self, name: str) -> bool:
+        """Return whether Weir must not check the fields of a request: its engine does, or no engine has the model `name`."""
+        model = self._models.get(name)
+        return model is None or ANY_FIELD in (await model.ready_info()).features
 
     def capacity(self) -> int:
         """Return how many requests this gateway may have in progress at the same time."""

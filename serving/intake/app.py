@@ -6,6 +6,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -142,7 +143,8 @@ class Intake:
         """Record all readable items; raises ApiError 503 if they cannot be stored."""
         tally = _Tally()
         async with self._turn:
-            for index, item in enumerate(items):
+            first = await asyncio.to_thread(next, items, None)  # decodes the body, which takes seconds if it is large
+            for index, item in enumerate(chain([first] if first else [], items)):
                 if index % _ITEMS_PER_TURN == _ITEMS_PER_TURN - 1:
                     await asyncio.sleep(0)
                 try:

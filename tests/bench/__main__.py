@@ -9,6 +9,7 @@ PARTS = {
     "endpoint": "requests/s and p99 with capture on and off; echo engine",
     "outage": "p50 and p99 with the broker down and up; echo engine",
     "generation": "tokens/s of 8 concurrent requests, against 1",
+    "guard": "processor time of a token with the guard, against without; no model",
     "delay": "seconds from the end of a response to its alert, at 20 events/s",
     "score_rate": "events/s of score, against a bare consumer; ARGS: [HOST:PORT [EVENTS]]",
     "replay_rate": "events/s of a replay, against its log; ARGS: [HOST:PORT [EVENTS]]",
@@ -20,7 +21,7 @@ PARTS = {
     "growth.ledger": "ledger: cost of an event and of a query, against retained events",
     "growth.recovery": "start of a watch worker with the state of many tenants in its changelog",
 }
-DEFAULT = ("endpoint", "outage", "generation", "delay", "score_rate", "replay_rate")
+DEFAULT = ("endpoint", "outage", "generation", "guard", "delay", "score_rate", "replay_rate")
 TAKES_ARGUMENTS = ("score_rate", "replay_rate", "exactness")
 
 

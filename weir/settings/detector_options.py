@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from detectors.errors import DetectorError
-from stream.settings import DetectorSettings, TenantSettings
+from stream.settings import DetectorSettings
 from weir.errors import SettingsError
 from weir.settings import Loaded, Settings, key_of
+from weir.settings.settings import TenantTable
 
 __all__ = ["check_detector_options"]
 
@@ -84,7 +85,7 @@ def _options(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, Any]]:
         tables |= {
             ("tenants", pattern, name): options
             for name, options in tenant.items()
-            if name not in TenantSettings.model_fields
+            if name not in TenantTable.model_fields
         }
     for table, options in tables.items():
         if not options:

@@ -17,10 +17,9 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError as SourceError
 
 from stream.address import redacted
-from stream.settings import TenantSettings
 from weir.errors import SettingsError
 from weir.settings.secret_files import SUFFIX, files_of, read_files
-from weir.settings.settings import PREFIX, Settings
+from weir.settings.settings import PREFIX, Settings, TenantTable
 
 __all__ = ["Loaded", "key_of", "load_settings"]
 
@@ -115,8 +114,8 @@ def key_of(parts: Sequence[str]) -> str:
 def _problem(parts: Sequence[str], item: ErrorDetails) -> str:
     """Return what is wrong with a key: its value, masked if it is a secret, its bounds, and the fix."""
     section = _section(parts[:-1])
-    if item["type"] == "extra_forbidden" or (section is TenantSettings and parts[-1] not in section.model_fields):
-        tables = ", and a table of options for each stream detector" if section is TenantSettings else ""
+    if item["type"] == "extra_forbidden" or (section is TenantTable and parts[-1] not in section.model_fields):
+        tables = ", and a table of options for each stream detector" if section is TenantTable else ""
         return f": unknown key; known here are {', '.join(section.model_fields)}{tables}. Rename or remove it"
     field = section.model_fields.get(parts[-1])
     value = _MASK if field is not None and field.annotation is SecretStr else repr(_without_credentials(item["input"]))
@@ -132,7 +131,7 @@ def _section(parts: Sequence[str]) -> type[BaseModel]:
     """Return the innermost section on the path `parts`."""
     section: type[BaseModel] = Settings
     if parts[:1] == ["tenants"]:
-        section, parts = TenantSettings, parts[2:]
+        section, parts = TenantTable, parts[2:]
     for part in parts:
         field = section.model_fields.get(part)
         kinds = () if field is None else (field.annotation, *get_args(field.annotation))

@@ -11,8 +11,8 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from detectors.base import Detector
-from stream.settings import TenantSettings
 from weir.settings import Settings
+from weir.settings.settings import TenantTable
 
 __all__ = ["reference"]
 
@@ -32,7 +32,7 @@ _TENANTS = """\
 ## `[tenants."NAME"]`
 
 Settings that can differ by tenant. NAME may be a pattern (`"*"`, `"acme-*"`); matching tables are merged in their order, and the last one wins.
-Times are event time. `alerts` and `retraining` are tables: `[tenants."acme".alerts]`."""
+Times are event time. `alerts`, `retraining` and `guard` are tables: `[tenants."acme".alerts]`."""
 
 _OPTIONS = """\
 ## `[detectors.options.NAME]`
@@ -109,12 +109,12 @@ def _allowed(schema: Mapping[str, Any]) -> str:
 
 def _tenant_table() -> str:
     rows: list[tuple[str, ...]] = []
-    for key, field in TenantSettings.model_fields.items():
+    for key, field in TenantTable.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             rows += [(f"`{key}.{name[1:]}", *rest) for name, _, *rest in _rows(inner, "")]
         else:
-            schema = TenantSettings.model_json_schema()["properties"][key]
+            schema = TenantTable.model_json_schema()["properties"][key]
             rows.append((f"`{key}`", _default(field), _allowed(schema), field.description or ""))
     from detectors.registry import STREAM  # noqa: PLC0415 - about a second
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from serving.gateway.guard_settings import GuardRules, GuardSettings
 from serving.settings import CaptureSettings, HttpSettings, IntakeSettings, ModelSettings
 from stream.address import Address, Link
 from stream.settings import (
@@ -23,11 +24,28 @@ from stream.settings import (
 from stream.wire import OWN_TENANT
 from weir.settings.secret_files import SUFFIX, read_files
 
-__all__ = ["PREFIX", "ConsoleSection", "MetricsSection", "MlflowSection", "SentinelSection", "Settings", "TraceSection"]
+__all__ = [
+    "PREFIX",
+    "ConsoleSection",
+    "MetricsSection",
+    "MlflowSection",
+    "SentinelSection",
+    "Settings",
+    "TenantTable",
+    "TraceSection",
+]
 
 #: Prefix of the environment variables that set a key.
 PREFIX = "WEIR_"
-_TENANTS = TypeAdapter(dict[str, TenantSettings])
+
+
+class TenantTable(TenantSettings):
+    """``[tenants."name or pattern"]``: the settings of the stages, and of the guard, which only serving reads."""
+
+    guard: GuardSettings = Field(GuardSettings(), description="checks answers while they are generated")
+
+
+_TENANTS = TypeAdapter(dict[str, TenantTable])
 
 
 class TraceSection(Section):
@@ -150,6 +168,11 @@ class Settings(BaseSettings):
     def tenant(self, name: str) -> TenantSettings:
         """Return the settings of tenant `name`."""
         return tenant_settings(self.tenants, name)
+
+    @property
+    def guards(self) -> GuardRules:
+        """The guard's tables of all tenants."""
+        return GuardRules(tables={name: table["guard"] for name, table in self.tenants.items() if "guard" in table})
 
     @classmethod
     def settings_customise_sources(

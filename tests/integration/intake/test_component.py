@@ -74,8 +74,8 @@ async def test_what_others_served_gets_its_verdicts_and_nothing_is_lost_over_a_k
 
     topics = {lab.names.inference: P, lab.names.verdicts: P, lab.names.signals: Q, lab.names.findings: Q}
     seen = {_fits(record) for topic, count in topics.items() for record in await lab.read(topic, count)}
-    kinds = ("inference.request", "inference.response", "tick", "closed", "verdict", "signal", "finding")
-    assert seen >= {f"weir.{kind}.v1" for kind in kinds}
+    kinds = ("tick", "closed", "verdict", "signal", "finding")
+    assert seen >= {"weir.inference.request.v2", "weir.inference.response.v2", *(f"weir.{kind}.v1" for kind in kinds)}
 
 
 def test_a_taken_port_is_named_with_the_setting(tmp_path):

@@ -14,7 +14,9 @@ from serving.capture.recorder import Recorder
 from serving.engine.echo_engine import EchoEngine
 from serving.inference_records import ExpectedVerdicts
 from serving.replica.model_server import ModelServer
-from serving.settings import CaptureSettings
+from serving.settings import CaptureSettings, ModelSettings
+from serving.upstream.metrics import UpstreamMetrics
+from serving.upstream.upstream_backend import UpstreamBackend
 from stream.wire import RequestRecord, ResponseRecord
 
 EDGE = "e" * 64
@@ -33,12 +35,16 @@ class Stack:
         context_characters=0,
         max_requests=64,
         capacity=64,
+        upstream=None,
         **bounds,
     ) -> None:
         self.home = tmp_path
         self.registry = CollectorRegistry()
         self.engine = EchoEngine()
         self.backend = InProcess(ModelServer(self.engine, max_requests=max_requests, max_length=8192), capacity)
+        if upstream is not None:
+            settings = ModelSettings(engine="upstream", **upstream)
+            self.backend = UpstreamBackend("echo", settings, UpstreamMetrics(self.registry))
         settings = CaptureSettings(on_full=on_full, limit_bytes=limit_bytes)
         self.recorder = Recorder(root=tmp_path / "spool", settings=settings, registry=self.registry)
         self.recorder.start()
@@ -59,8 +65,10 @@ class Stack:
         write_keys(self.keys_path, *keys)
 
     def chat(self, text="one two three", **fields):
-        body = {"model": "echo", "messages": [{"role": "user", "content": text}]} | fields
-        return self.client.post("/v1/chat/completions", json=body)
+        return self.post("chat/completions", messages=[{"role": "user", "content": text}], **fields)
+
+    def post(self, path, **fields):
+        return self.client.post(f"/v1/{path}", json={"model": "echo"} | fields)
 
     def records(self):
         """Close the spool and return the events of its requests and ends."""
@@ -82,6 +90,8 @@ async def make_stack(tmp_path):
     yield make
     for stack in made:
         await stack.client.aclose()
+        if isinstance(stack.backend, UpstreamBackend):
+            await stack.backend.close()
         stack.recorder.close()
 
 

@@ -3,7 +3,10 @@
 import asyncio
 import gzip
 import hashlib
+import itertools
 import json
+import time
+import tracemalloc
 
 import pytest
 from google.protobuf import json_format
@@ -15,7 +18,7 @@ from support.intake import intake
 from support.otlp import JSON, PROTOBUF, SPAN_ID, TRACE_ID, encoded, log, logs, span, traces
 
 from serving.settings import CaptureSettings
-from stream.wire import BlobPart, ErrorInfo, Usage
+from stream.wire import BlobPart, ErrorInfo, ToolCallPart, Usage
 from stream.wire.trace import TraceParent
 
 CASES = cases(__file__)
@@ -44,8 +47,8 @@ async def sent(running, export, kind=PROTOBUF, **options):
     return await running.sent(path, content=encoded(export, kind), headers=headers, **options)
 
 
-def rejected(answer):
-    return ExportTraceServiceResponse.FromString(answer.content).partial_success.rejected_spans
+def rejected_json(answer):
+    return int(answer.json()["partialSuccess"]["rejectedSpans"])
 
 
 def items(running, outcome):
@@ -150,12 +153,33 @@ async def test_the_bytes_of_an_image_are_recorded_by_digest(tmp_path, kind):
 
 
 async def test_a_span_waits_for_all_its_choices_and_keeps_their_order(tmp_path):
+    texts = [f"choice {number}" for number in range(6)]
     async with intake(tmp_path / "home") as running:
-        await sent(running, logs(USER, CHOICE))
-        await sent(running, traces(span(SPAN_WITHOUT_CONTENT | {"gen_ai.request.choice.count": 2})))
-        assert running.events() == []
-        await sent(running, logs(log("gen_ai.choice", {"index": 1, "message": {"content": "hu"}})))
-        assert running.only()[1].text == "ho\nhu"
+        await sent(running, logs(USER))
+        await sent(running, traces(span(SPAN_WITHOUT_CONTENT | {"gen_ai.request.choice.count": 6})))
+        for index, text in enumerate(texts):
+            assert running.events() == []
+            await sent(running, logs(log("gen_ai.choice", {"index": index, "message": {"content": text}})))
+        assert [choice.text for choice in running.only()[1].messages] == texts
+
+
+async def test_log_records_of_a_span_that_has_the_content_itself_add_nothing(tmp_path):
+    event = logs(log("gen_ai.client.inference.operation.details", attributes=CHAT))
+    async with intake(tmp_path / "home") as running:
+        for export in (event, traces(span(CHAT)), event):
+            assert (await sent(running, export)).status_code == 200
+        assert (running.pairer.waiting, items(running, "repeated")) == (0, 1)
+        assert len(running.only()[0].messages) == 1
+
+
+async def test_openllmetrys_events_have_tool_calls_beside_the_message(tmp_path):
+    call = {"id": "c1", "type": "function", "function": {"name": "get", "arguments": "{}"}}
+    choice = log("gen_ai.choice", {"message": {"content": None}, "tool_calls": [call], "finish_reason": "tool_calls"})
+    async with intake(tmp_path / "home") as running:
+        await sent(running, logs(USER, choice))
+        await sent(running, traces(span(SPAN_WITHOUT_CONTENT)))
+        _, end = running.only()
+    assert end.messages[0].parts == (ToolCallPart(name="get", arguments="{}", id="c1"),)
 
 
 async def test_halves_survive_a_restart_and_a_retry_adds_nothing(tmp_path):
@@ -258,6 +282,32 @@ async def test_errors_are_a_status_in_the_requests_encoding(tmp_path, headers, b
         assert message in found.message
         assert "ann.lee" not in found.message
         assert running.events() == []
+
+
+async def test_a_body_that_decompresses_to_much_more_takes_no_memory(tmp_path):
+    bomb = gzip.compress(bytes(64 * 1024**2))
+    async with intake(tmp_path / "home", max_body_bytes=len(bomb)) as running:
+        tracemalloc.start()
+        answer = await running.sent(
+            "/v1/traces", content=bomb, headers={"content-type": PROTOBUF, "content-encoding": "gzip"}
+        )
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert (answer.status_code, peak < 8 * 1024**2) == (413, True)
+
+
+async def test_other_requests_are_answered_while_a_large_body_is_decoded(tmp_path):
+    body = b'{"resourceSpans": [{"scopeSpans": [{"spans": [%s]}]}]}' % b",".join([b"{}"] * 200_000)
+    async with intake(tmp_path / "home") as running:
+        headers = {"content-type": JSON}
+        export = asyncio.create_task(running.sent("/v1/traces", content=body, headers=headers))
+        ticks = [time.monotonic()]
+        while not export.done():
+            await asyncio.sleep(0.01)
+            ticks.append(time.monotonic())
+        assert rejected_json(await export) == 200_000
+    longest = max(after - before for before, after in itertools.pairwise(ticks))
+    assert longest < (ticks[-1] - ticks[0]) / 3
 
 
 async def test_a_full_spool_is_503_and_a_retry_records_the_rest(tmp_path):

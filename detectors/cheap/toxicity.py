@@ -1,0 +1,121 @@
+"""Abuse in a growing answer: the linear model of the toxicity detector, without the encoder."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from detectors.cheap.growing_text import Found, GrowingText, GrowingTextDetector
+from detectors.cheap.insults import insults
+from detectors.errors import NotLoadedError
+from detectors.models.linear import Linear, load_linear
+from detectors.normalise.disguise import views
+
+__all__ = ["GrowingToxicity"]
+
+#: Characters of a window, and of the step to the next window. A short insult in a long harmless sentence is found only in
+#: a short window, because the linear model divides by the square root of the number of features.
+WINDOW, STEP = 35, 15
+#: Score of a direct insult.
+INSULT = 0.95
+#: Most characters of a sentence that are scored together.
+SENTENCE = 150
+#: Fewest characters that are scored together, and always two words: the features of one word alone are too few ("Twitch").
+SHORTEST = 20
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_WORD = re.compile(r"\w+")
+_WORD_START = re.compile(r"\b\w")
+
+
+class GrowingToxicity(GrowingTextDetector):
+    """Detector of insults, hate and threats in plain words.
+
+    It scores each sentence and short windows of it. The linear model is trained on whole texts; `threshold` was chosen
+    for this use on completions of ordinary tasks.
+    """
+
+    name: ClassVar[str] = "toxicity"
+    threshold: ClassVar[float] = 0.9
+
+    def __init__(self) -> None:
+        self._linear: Linear | None = None
+
+    def load(self) -> None:
+        """Load the linear model; see `GrowingTextDetector.load`."""
+        self._linear = self._linear or load_linear()
+
+    def find(self, growing: GrowingText, threshold: float) -> Found | None:
+        """Return the first abusive sentence or window; see `GrowingTextDetector.find`."""
+        if self._linear is None:
+            raise NotLoadedError("toxicity.find before load(): call load() once in the process that scores")
+        text = growing.text
+        sentences = list(_sentences(text, growing.checked))
+        rows = [(span, text[slice(*span)]) for span in sentences]
+        rows += [(span, copy) for span, raw in rows for copy in views(raw) if copy != raw]
+        windows = [span for sentence in sentences for span in _windows(text, *sentence, growing.checked)]
+        rows += [(span, text[slice(*span)]) for span in windows]
+        if not rows:
+            return None
+        odds = self._linear.logits([copy for _, copy in rows])[:, 0]
+        scores = [float(score) for score in 1.0 / (1.0 + np.exp(-odds))]
+        found = [
+            Found(start=start, end=end, score=score)
+            for ((start, end), _), score in zip(rows, scores, strict=True)
+            if score >= threshold
+        ]
+        if threshold <= INSULT:
+            found += [
+                Found(start=start, end=end, score=INSULT)
+                for start, end in _insults(text, rows)
+                if start or growing.is_start  # else the clause may have begun before `text`
+            ]
+        return min(found, key=lambda one: (one.end, -one.start), default=None)
+
+
+def _insults(text: str, rows: Sequence[tuple[tuple[int, int], str]]) -> Iterator[tuple[int, int]]:
+    """Yield the direct insults in a text, and the ranges of those rows whose copy without disguise contains one."""
+    yield from insults(text)
+    yield from (span for span, copy in rows if copy != text[slice(*span)] and any(insults(copy)))
+
+
+def _sentences(text: str, checked: int) -> Iterator[tuple[int, int]]:
+    """Yield the sentences with new text, without white space at the ends; only the last `SENTENCE` characters of each."""
+    start = 0
+    for end, following in [*(match.span() for match in _SENTENCE_END.finditer(text)), (len(text), len(text))]:
+        if end > checked:
+            for last in [*range(max(start, checked) + SENTENCE, end, SENTENCE // 2), end]:
+                yield from _words(text, max(start, last - SENTENCE), last, cut_end=last < end)
+        start = following
+
+
+def _windows(text: str, start: int, end: int, checked: int) -> Iterator[tuple[int, int]]:
+    """Yield windows of a sentence that contain new text: one for each `STEP` characters, and the last one."""
+    if end - start <= WINDOW:
+        return
+    for last in [*range(max(start, checked) + STEP, end, STEP), end]:
+        yield from _words(text, max(start, last - WINDOW), last, cut_end=last < end)
+
+
+def _words(text: str, start: int, end: int, *, cut_end: bool) -> Iterator[tuple[int, int]]:
+    """Yield the range without partial words at its ends, and without white space; nothing if it is empty."""
+    whole = end
+    while cut_end and whole > start and text[whole - 1].isalnum() and text[whole : whole + 1].isalnum():
+        whole -= 1
+    end = whole if whole > start else end
+    if start and text[start - 1].isalnum() and (partial := _WORD.match(text, start, end)):
+        start = partial.end() if partial.end() < end else start
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    if end - start < SHORTEST:
+        start = _word_start(text, max(0, end - SHORTEST), start)
+    if len(_WORD.findall(text, start, end)) > 1:
+        yield start, end
+
+
+def _word_start(text: str, first: int, last: int) -> int:
+    """Return the first offset in ``[first, last]`` at which a word begins, or ``last``."""
+    begin = _WORD_START.search(text, first, last)
+    return begin.start() if begin else last

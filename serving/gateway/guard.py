@@ -1,0 +1,239 @@
+"""The guard: check an answer while the model generates it, and end it at the first finding.
+
+Every `every_tokens` tokens, a thread checks the new text with a part of the text before it (the overlap), so that a phrase at
+the boundary is found and the cost per token is constant. Text does not wait for its check: the client receives some tokens
+of a finding. Only if a burst brings `_AHEAD` tokens during one check, the answer waits for this check.
+"""
+
+import asyncio
+import logging
+import re
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter
+
+from detectors.cheap.growing_text import GrowingText, GrowingTextDetector
+from serving.gateway.guard_settings import GuardRules, GuardSettings
+from stream.wire import OWN_TENANT, GuardStop
+
+__all__ = ["Guard", "Guards"]
+
+_LOG = logging.getLogger(__name__)
+#: Characters before the new text that a check reads again: more than the longest sentence or number that detectors score.
+_OVERLAP = 256
+#: Most new characters of one check, so that a check of a large chunk stays short.
+_MOST = 4096
+#: Longest partial word at the end of the text that waits for its other part.
+_PARTIAL = 64
+#: Tokens that may arrive during one check.
+_AHEAD = 8
+_CACHED_TENANTS = 10_000
+_SPACE = re.compile(r"\s")
+
+
+class _Finding(NamedTuple):
+    """A finding, as character offsets into the answer."""
+
+    detector: str
+    start: int
+    end: int
+
+
+class Guards:
+    """The guards of one gateway process: their rules, detectors, thread and metrics."""
+
+    def __init__(self, rules: GuardRules, registry: CollectorRegistry) -> None:
+        self._rules = rules
+        self._settings = lru_cache(maxsize=_CACHED_TENANTS)(rules.for_tenant)
+        self._detectors: dict[str, GrowingTextDetector] = {}
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="guard")
+        self.hits = Counter(
+            "weir_guard_hits", "Answers in which the guard found something", ("detector", "mode"), registry=registry
+        )
+        self.failures = Counter(
+            "weir_guard_failures", "Answers whose check failed; the rest of them was not checked", registry=registry
+        )
+
+    async def load(self) -> None:
+        """Load the detectors that any tenant's guard may use; call it before the first answer.
+
+        Raises WeightsError if weights are missing or wrong, and ModuleNotFoundError if the extra ``guard`` is not installed.
+        """
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
+
+    def _load(self) -> None:
+        if not self._rules.detectors:
+            return
+        from detectors.cheap.catalogue import GROWING  # noqa: PLC0415 - needs memory, and only a guard needs it
+
+        for name in self._rules.detectors:
+            detector = GROWING[name]()
+            detector.load()
+            self._detectors[name] = detector
+
+    def start(self, tenant: str, *, streaming: bool) -> "Guard | None":
+        """Return a guard for one answer (choice), or None if the tenant's guard is off."""
+        settings = self._settings(tenant)
+        if settings.mode == "off" or tenant == OWN_TENANT:  # the answers to Weir's own prompts reach no user
+            return None
+        return Guard(settings, self, streaming=streaming)
+
+    def submit(self, check: "Check") -> "Future[_Finding | None]":
+        """Run a check in the thread."""
+        return self._thread.submit(check.run, self._detectors)
+
+    def close(self) -> None:
+        """End the thread after the check that it runs; further checks are cancelled."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+class Check(NamedTuple):
+    """A check of `text`, which begins at `offset` in the answer; its first `checked` characters were checked before."""
+
+    settings: GuardSettings
+    text: str
+    offset: int
+    checked: int
+    is_end: bool
+
+    def run(self, detectors: dict[str, GrowingTextDetector]) -> _Finding | None:
+        """Return the finding with the smallest end, or None."""
+        growing = GrowingText(text=self.text, checked=self.checked, is_start=self.offset == 0, is_end=self.is_end)
+        found: list[_Finding] = []
+        for name in self.settings.detectors:
+            detector = detectors[name]
+            if one := detector.find(growing, self.settings.threshold.get(name, detector.threshold)):
+                found.append(_Finding(name, self.offset + one.start, self.offset + one.end))
+        return min(found, key=lambda finding: finding.end, default=None)
+
+
+class Guard:
+    """The guard of one answer (choice). Call `push` with all text in order, then `finish` before a normal end.
+
+    `hit` is the finding as soon as it is known; afterwards nothing is checked. If `hit.stopped` is true, the caller must
+    cancel the engine and end the answer with the finish reason ``content_filter``.
+    """
+
+    def __init__(self, settings: GuardSettings, guards: Guards, *, streaming: bool) -> None:
+        self._settings = settings
+        self._guards = guards
+        self._streaming = streaming
+        self.hit: GuardStop | None = None
+        #: Number of the answer's first characters that are before the finding; without streaming, the text to return.
+        self.harmless_characters = 0
+        self._failed = False
+        self._tokens = 0
+        self._tokens_at_check = 0
+        self._check: Future[_Finding | None] | None = None
+        self._overlap = ""
+        self._unchecked = ""
+        self._offset = 0
+        #: (end of a pushed text in characters, tokens up to there), for the text that a finding can be in.
+        self._ends: deque[tuple[int, int]] = deque([(0, 0)])
+        self._characters = 0
+
+    async def push(self, text: str, tokens: int) -> GuardStop | None:
+        """Add the next text of the answer before it is sent, and return `hit`; `tokens` is the answer's number of tokens.
+
+        The text may be empty. In mode ``stop``, `push` waits only if `_AHEAD` tokens arrived during one check.
+        """
+        self._collect()
+        if self._done():
+            return self.hit
+        if self._check is not None and self._settings.mode == "stop" and tokens - self._tokens_at_check >= _AHEAD:
+            await self._wait()
+            if self._done():
+                return self.hit
+        self._characters += len(text)
+        self._unchecked += text
+        self._tokens = max(self._tokens, tokens)
+        self._ends.append((self._characters, self._tokens))
+        if self._check is None and (
+            self._tokens - self._tokens_at_check >= self._settings.every_tokens or len(self._unchecked) >= _MOST
+        ):
+            self._start_check(is_end=False)
+        return None
+
+    async def finish(self) -> GuardStop | None:
+        """Check the rest of the answer, and return `hit`."""
+        await self._wait()
+        while not self._done() and self._unchecked:
+            self._start_check(is_end=True)
+            await self._wait()
+        return self.hit
+
+    def _done(self) -> bool:
+        return self._failed or self.hit is not None
+
+    def _start_check(self, *, is_end: bool) -> None:
+        unchecked = self._unchecked
+        length = len(unchecked)
+        if length > _MOST or not is_end:
+            length = _readable(unchecked[:_MOST])
+        if not length:
+            return
+        is_end = is_end and length == len(unchecked)
+        self._tokens_at_check = self._tokens
+        text = self._overlap + unchecked[:length]
+        self._check = self._guards.submit(Check(self._settings, text, self._offset, len(self._overlap), is_end))
+        self._unchecked = unchecked[length:]
+        self._overlap = _last(text)
+        self._offset += len(text) - len(self._overlap)
+
+    async def _wait(self) -> None:
+        if self._check is not None:
+            check = asyncio.wrap_future(self._check)
+            await asyncio.wait([check])
+            check.exception()  # `_collect` handles it; asyncio logs an exception that nobody retrieved
+            self._collect()
+
+    def _collect(self) -> None:
+        """Take the result of a finished check."""
+        if self._check is None or not self._check.done():
+            return
+        check, self._check = self._check, None
+        try:
+            found = check.result()
+        except Exception as error:  # noqa: BLE001 - a failed check must not end the answer
+            self._failed = True
+            self._guards.failures.inc()
+            _LOG.warning(
+                "a check of the guard failed with %s; the rest of the answer is not checked", type(error).__name__
+            )
+            return
+        if found is not None:
+            self._stop(found)
+            return
+        while len(self._ends) > 1 and self._ends[1][0] <= self._offset:
+            self._ends.popleft()
+
+    def _stop(self, found: _Finding) -> None:
+        before = max(tokens for end, tokens in self._ends if end <= found.start)
+        position = next((tokens for end, tokens in self._ends if end >= found.end), self._tokens)
+        self.harmless_characters = found.start
+        self.hit = GuardStop(
+            detector=found.detector,
+            position_tokens=position,
+            exposed_tokens=self._tokens - before if self._streaming else 0,
+            stopped=self._settings.mode == "stop",
+        )
+        self._guards.hits.labels(found.detector, self._settings.mode).inc()
+
+
+def _readable(text: str) -> int:
+    """Return the number of characters before the partial word at the end; all if there is no white space near the end."""
+    for index in range(len(text) - 1, max(-1, len(text) - 1 - _PARTIAL), -1):
+        if text[index].isspace():
+            return index + 1
+    return len(text) if len(text) > _PARTIAL else 0
+
+
+def _last(text: str) -> str:
+    """Return the last `_OVERLAP` characters, from the first white space among them on."""
+    if len(text) <= _OVERLAP:
+        return text
+    space = _SPACE.search(text, len(text) - _OVERLAP)
+    return text[space.end() :] if space else text[-_OVERLAP:]

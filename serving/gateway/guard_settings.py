@@ -1,0 +1,50 @@
+"""Settings of the guard, by tenant."""
+
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from serving.settings import Section
+
+__all__ = ["GuardDetector", "GuardRules", "GuardSettings"]
+
+GuardDetector = Literal["toxicity", "pii"]
+
+
+class GuardSettings(Section):
+    """``[tenants."NAME".guard]``: checks an answer while the model generates it."""
+
+    mode: Literal["off", "observe", "stop"] = Field(
+        "off", description="stop: end an answer at the first finding; observe: only record the finding"
+    )
+    detectors: tuple[GuardDetector, ...] = Field(
+        ("toxicity", "pii"), min_length=1, description="`toxicity`, `pii`: what to look for"
+    )
+    threshold: dict[GuardDetector, Annotated[float, Field(gt=0, le=1)]] = Field(
+        default_factory=dict,
+        description="lowest score of a finding, by detector; the shipped ones: toxicity .9, pii .6",
+    )
+    every_tokens: Annotated[int, Field(ge=1, le=1024)] = Field(16, description="tokens between two checks of an answer")
+
+
+class GuardRules(Section):
+    """The guard's table of each tenant name or pattern, in the order of the file."""
+
+    tables: dict[str, GuardSettings] = Field(default_factory=dict)
+
+    def for_tenant(self, name: str) -> GuardSettings:
+        """Return the settings of tenant `name`: the defaults, overridden by each matching table in order."""
+        merged: dict[str, Any] = {}
+        for pattern, table in self.tables.items():
+            if fnmatchcase(name, pattern):
+                given = table.model_dump(exclude_unset=True)
+                merged |= given | {"threshold": merged.get("threshold", {}) | given.get("threshold", {})}
+        return GuardSettings.model_validate(merged)
+
+    @property
+    def detectors(self) -> tuple[str, ...]:
+        """The detectors that the guard of any tenant may use; empty if all guards are off."""
+        if all(table.mode == "off" for table in self.tables.values()):
+            return ()
+        return tuple(sorted({name for table in self.tables.values() for name in table.detectors}))

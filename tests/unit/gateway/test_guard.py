@@ -1,0 +1,277 @@
+"""The guard stops an answer soon after a finding, at a bounded cost, and never breaks an answer itself."""
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
+
+from serving.gateway.guard import Guards
+from serving.gateway.guard_settings import GuardRules
+from stream.wire import OWN_TENANT, GuardStop
+from weir.settings import Settings
+
+WORDS = [
+    "the",
+    "garden",
+    "has",
+    "many",
+    "plants",
+    "and",
+    "the",
+    "old",
+    "river",
+    "runs",
+    "along",
+    "a",
+    "quiet",
+    "wall",
+    "toward",
+    "the",
+    "small",
+    "village",
+]
+INSULT = ["I", "hate", "you", ",", "you", "worthless", "piece", "of", "shit", "."]
+EVERY = 16
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    """Guards that have loaded the detectors, for tests that share them."""
+    return asyncio.run(_load(CollectorRegistry(), mode="stop"))
+
+
+async def _load(registry, **table):
+    guards = Guards(GuardRules(tables={"*": table}), registry)
+    await guards.load()
+    return guards
+
+
+@pytest.fixture
+def make(loaded):
+    """Make guards with other rules, which share the loaded detectors."""
+    made = []
+
+    def make_guards(tables=None, **table) -> Guards:
+        guards = Guards(GuardRules(tables=tables or {"*": {"mode": "stop"} | table}), CollectorRegistry())
+        guards._detectors = loaded._detectors
+        made.append(guards)
+        return guards
+
+    yield make_guards
+    for guards in made:
+        guards.close()
+
+
+@pytest.fixture
+def recorded(make, monkeypatch):
+    """Guards, and the list of their checks."""
+    guards, checks = make(), []
+    submit = guards.submit
+
+    def record(check):
+        checks.append(check)
+        return submit(check)
+
+    monkeypatch.setattr(guards, "submit", record)
+    return guards, checks
+
+
+def scripted(position, length=200, insult=INSULT):
+    words = [WORDS[index % len(WORDS)] for index in range(length)]
+    words[position : position + len(insult)] = insult
+    return [f"{word} " for word in words]
+
+
+async def stream(guard, pieces, pause):
+    """Push and send pieces, as the gateway does, until the guard stops the answer; return the number of sent tokens."""
+    sent = 0
+    for number, piece in enumerate(pieces, 1):
+        stop = await guard.push(piece, number)
+        if stop is not None and stop.stopped:
+            return sent
+        sent += 1
+        if pause is not None:
+            await asyncio.sleep(pause)
+    await guard.finish()
+    return sent
+
+
+@pytest.mark.parametrize("pause", [None, 0, 0.002], ids=["a burst", "yielding", "paced"])
+@pytest.mark.parametrize("position", range(49, 66))
+async def test_at_most_26_tokens_follow_an_insult(make, position, pause):
+    guard = make().start("acme", streaming=True)
+    sent = await stream(guard, scripted(position), pause)
+    end = position + len(INSULT)
+    assert guard.hit is not None
+    assert sent <= end + EVERY + 10
+    assert guard.hit == GuardStop(
+        detector="toxicity",
+        position_tokens=guard.hit.position_tokens,
+        exposed_tokens=guard.hit.exposed_tokens,
+        stopped=True,
+    )
+    assert position < guard.hit.position_tokens <= end + 3
+    # A finding is at least three words; the client received them and all text after them.
+    assert sent - guard.hit.position_tokens + 3 <= guard.hit.exposed_tokens <= sent - position + 6
+    assert len("".join(scripted(position)[: position - 6])) <= guard.harmless_characters
+    assert guard.harmless_characters < len("".join(scripted(position)[:end]))
+
+
+@pytest.mark.parametrize("every_tokens", [1, 5, 64])
+async def test_checks_follow_the_setting(make, every_tokens):
+    guard = make(every_tokens=every_tokens).start("acme", streaming=True)
+    sent = await stream(guard, scripted(50), 0.001)
+    assert sent <= 50 + len(INSULT) + every_tokens + 10
+
+
+@pytest.mark.parametrize("lead", range(EVERY))
+@pytest.mark.parametrize("data", ["jane.roe@example.com", "4111 1111 1111 1111", "(call) 415-555-2671"])
+async def test_data_that_is_cut_into_characters_is_found_at_every_boundary(make, data, lead):
+    guard = make(detectors=["pii"]).start("acme", streaming=True)
+    pieces = [*["word "] * lead, *f"{data} ", *["word "] * 60]
+    sent = await stream(guard, pieces, 0)
+    assert guard.hit is not None
+    assert guard.hit.detector == "pii"
+    assert sent <= lead + len(data) + 1 + EVERY + 10
+
+
+async def test_the_last_text_is_checked_before_the_end(make):
+    guard = make().start("acme", streaming=True)
+    pieces = scripted(33, length=33 + len(INSULT))
+    pieces[-1] = pieces[-1].rstrip()
+    assert await stream(guard, pieces, 0) == len(pieces)
+    assert guard.hit is not None
+    assert 33 < guard.hit.position_tokens <= len(pieces)
+
+
+async def test_observe_sends_the_whole_answer_and_records_what_stop_would_have_done(make):
+    guards = make(mode="observe")
+    guard = guards.start("acme", streaming=True)
+    assert await stream(guard, scripted(50), 0.001) == 200
+    assert guard.hit is not None
+    assert not guard.hit.stopped
+    assert guard.hit.exposed_tokens <= len(INSULT) + EVERY + 10 + 6
+    assert guards.hits.labels("toxicity", "observe")._value.get() == 1
+
+
+async def test_an_answer_that_is_sent_at_its_end_exposes_nothing(make):
+    guard = make().start("acme", streaming=False)
+    await stream(guard, scripted(50), 0)
+    assert guard.hit is not None
+    assert guard.hit.exposed_tokens == 0
+    assert "".join(scripted(50))[: guard.harmless_characters].startswith("".join(scripted(50)[:44]))
+
+
+async def test_a_harmless_answer_ends_without_a_finding(make):
+    guard = make().start("acme", streaming=True)
+    assert await stream(guard, scripted(50, insult=[]), 0) == 200
+    assert guard.hit is None
+    assert guard.harmless_characters == 0
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ["You ", "retard", "ant foams ", "are rare. "],
+        [*["word "] * 9, "It ", "does not mean that ", "you ", "are a loser. "],
+    ],
+    ids=["half a word", "a clause that began before the overlap"],
+)
+async def test_harmless_text_that_is_cut_anywhere_is_no_finding(make, pieces):
+    guard = make(every_tokens=1).start("acme", streaming=True)
+    await stream(guard, pieces + scripted(0, length=100, insult=[]), 0.001)
+    assert guard.hit is None
+
+
+async def test_the_cost_of_a_check_does_not_grow_with_the_answer(recorded):
+    guards, checks = recorded
+    guard = guards.start("acme", streaming=True)
+    await stream(guard, scripted(0, length=3000, insult=[]), None)
+    assert len(checks) == pytest.approx(3000 / EVERY, rel=0.3)
+    assert max(len(check.text) for check in checks) < 600
+    assert len(guard._ends) < 200
+    assert all(check.text == "".join(scripted(0, 3000, []))[check.offset :][: len(check.text)] for check in checks)
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 100_000, "十" * 20_000, " " * 20_000, "word " * 20_000, "a@" * 20_000, "\ud800 " * 5000]
+)
+async def test_large_chunks_and_text_without_spaces_are_read_to_the_end(make, recorded, text):
+    guards, checks = recorded
+    guard = guards.start("acme", streaming=True)
+    await guard.push(text, 5000)
+    await guard.push(" I hate you, you worthless piece of shit.", 5010)
+    await guard.finish()
+    assert guard.hit is not None
+    assert guard.hit.detector == "toxicity"
+    assert max(len(check.text) for check in checks) <= 4096 + 256
+
+
+async def test_a_failed_check_does_not_end_the_answer_and_logs_no_text(make, caplog):
+    guards = make()
+    guards._detectors = {}
+    guard = guards.start("acme", streaming=True)
+    assert await stream(guard, scripted(50), 0.001) == 200
+    assert guard.hit is None
+    assert guards.failures._value.get() == 1
+    assert [record.message for record in caplog.records] == [
+        "a check of the guard failed with KeyError; the rest of the answer is not checked"
+    ]
+
+
+def test_the_guard_of_a_tenant_is_off_by_default_and_off_for_sentinels(make):
+    assert Guards(GuardRules(), CollectorRegistry()).start("acme", streaming=True) is None
+    guards = make({"a*": {"mode": "stop"}, "*": {"threshold": {"pii": 0.9}}})
+    assert guards.start("beta", streaming=True) is None
+    assert guards.start("acme", streaming=True) is not None
+    assert make({"*": {"mode": "stop"}}).start(OWN_TENANT, streaming=True) is None
+
+
+def test_later_tables_override_earlier_ones():
+    tenants = {
+        "*": {"guard": {"mode": "observe", "detectors": ["pii"], "threshold": {"pii": 0.8}}},
+        "acme": {"bucket_seconds": 5, "guard": {"mode": "stop", "threshold": {"toxicity": 0.9}}},
+        "b": {"bucket_seconds": 5},
+    }
+    rules = Settings(tenants=tenants).guards
+    assert rules.for_tenant("other").model_dump() == {
+        "mode": "observe",
+        "detectors": ("pii",),
+        "threshold": {"pii": 0.8},
+        "every_tokens": 16,
+    }
+    acme = rules.for_tenant("acme")
+    assert (acme.mode, acme.detectors, acme.threshold) == ("stop", ("pii",), {"pii": 0.8, "toxicity": 0.9})
+    assert Settings(tenants=tenants).tenant("acme").bucket_seconds == 5
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"mode": "maybe"},
+        {"detectors": ["injection"]},
+        {"detectors": []},
+        {"threshold": {"pii": 0}},
+        {"every_tokens": 0},
+        {"k": 1},
+    ],
+    ids=str,
+)
+def test_a_wrong_setting_is_refused(table):
+    with pytest.raises(ValidationError, match="guard"):
+        Settings(tenants={"acme": {"guard": table}})
+
+
+def test_only_a_gateway_with_a_guard_loads_detectors():
+    code = (
+        "import asyncio, sys; from prometheus_client import CollectorRegistry as R\n"
+        "from serving.gateway.guard import Guards; from serving.gateway.guard_settings import GuardRules\n"
+        "asyncio.run(Guards(GuardRules.model_validate({'tables': {'*': {'mode': sys.argv[1]}}}), R()).load())\n"
+        "print(*sorted({'torch', 'transformers', 'presidio_analyzer'} & {m for m in sys.modules}))"
+    )
+    for mode, expected in (("off", []), ("observe", ["presidio_analyzer"])):
+        done = subprocess.run([sys.executable, "-c", code, mode], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == expected
