@@ -23,11 +23,13 @@ from ray.serve.config import AutoscalingConfig
 from serving.api_keys import KeyRing, keys_path
 from serving.backend import Backend, BackendLost, ModelInfo, ModelRequest
 from serving.capture.recorder import Recorder
-from serving.engine.catalogue import CATALOGUE, ECHO_MODEL
+from serving.engine.catalogue import CATALOGUE, ECHO_MODEL, ENGINES_WITHOUT_FILES
 from serving.engine.factory import create_engine
 from serving.engine.fetch_model import ensure
 from serving.gateway.endpoints import GatewaySettings
 from serving.gateway.gateway import Gateway, lifespan
+from serving.gateway.guard import Guards
+from serving.gateway.guard_settings import GuardRules
 from serving.gateway.inference import Wiring
 from serving.gateway.metrics import GatewayMetrics
 from serving.gateway.models import ServedModels
@@ -40,12 +42,15 @@ from serving.replica.metrics import EngineCollector
 from serving.replica.model_server import ModelServer
 from serving.replica.ray_backend import RayBackend
 from serving.settings import CaptureSettings, HttpSettings, ModelSettings
+from serving.upstream.metrics import UpstreamMetrics
+from serving.upstream.upstream_backend import UpstreamBackend
 from serving.vllm.vllm_backend import VllmBackend
 from stream.telemetry import MetricsServer, TraceSettings, tracer_provider
 
 __all__ = ["AppArgs", "build"]
 
 APP_NAME = "weir"
+_UPSTREAM = "upstream"
 _GATEWAY_CPUS = 0.1
 _MODEL_CPUS = 0.2
 #: More than a gateway accepts, so that the gateway rejects excess requests itself, in OpenAI's format.
@@ -75,6 +80,7 @@ class AppArgs(BaseModel):
     expected_input: tuple[str, ...]
     expected_output: tuple[str, ...]
     context_characters: int
+    guards: GuardRules = GuardRules()
     metrics_host: str
     metrics_port: int
     inference_topic: str
@@ -191,6 +197,8 @@ class GatewayIngress:
         if args.capture.enabled:
             self._recorder = Recorder(root=args.spool_root, settings=args.capture, registry=self._metrics.registry)
             self._recorder.start()
+        self._guards = Guards(args.guards, self._metrics.registry)
+        await self._guards.load()
         wiring = Wiring(
             recorder=self._recorder,
             metrics=GatewayMetrics(self._metrics.registry),
@@ -199,12 +207,19 @@ class GatewayIngress:
                 input=args.expected_input, output=args.expected_output, context_characters=args.context_characters
             ),
             topic=args.inference_topic,
+            guards=self._guards,
         )
         settings = GatewaySettings(
             max_body_bytes=args.http.max_body_bytes,
             edge_token=_read_token(args.edge_token_path),
         )
-        models = ServedModels(_backends(handles, args))
+        metrics = UpstreamMetrics(self._metrics.registry)
+        self._upstreams = {
+            name: UpstreamBackend(name, model, metrics)
+            for name, model in args.models.items()
+            if model.engine == _UPSTREAM
+        }
+        models = ServedModels({**self._upstreams, **_backends(handles, args)})
         self._gateway = Gateway(settings, wiring, models, KeyRing(keys_path(args.home)))
         self._warming = asyncio.create_task(self._warm())
 
@@ -223,8 +238,11 @@ class GatewayIngress:
                 return
 
     async def __del__(self) -> None:
-        """Close the spool; Ray calls this method before it stops the process."""
+        """Close the spool and all connections; Ray calls this method before it stops the process."""
         self._warming.cancel()
+        self._guards.close()
+        for upstream in self._upstreams.values():
+            await upstream.close()
         if self._recorder is not None:
             self._recorder.close()
         self._metrics.stop()
@@ -233,7 +251,8 @@ class GatewayIngress:
 
 def build(args: AppArgs) -> serve.Application:
     """Return the application with the arguments `args`."""
-    models = {name: _deployed(args, name) for name in args.models}
+    names = [name for name, model in args.models.items() if model.engine != _UPSTREAM]
+    models = {name: _deployed(args, name, is_only=len(names) == 1) for name in names}
     gateway = serve.deployment(
         name="Gateway",
         num_replicas=args.http.gateways,
@@ -248,9 +267,9 @@ def build(args: AppArgs) -> serve.Application:
     return application
 
 
-def _deployed(args: AppArgs, name: str) -> serve.Application:
+def _deployed(args: AppArgs, name: str, *, is_only: bool) -> serve.Application:
     settings = args.models[name]
-    deployed_name = "Model" if len(args.models) == 1 else f"Model-{_UNNAMEABLE.sub('-', name)}"
+    deployed_name = "Model" if is_only else f"Model-{_UNNAMEABLE.sub('-', name)}"
     gpus = _gpus(settings)
     if _uses_vllm(settings, args.model_dirs.get(name), gpus):
         from serving.vllm.deployment import vllm_application  # noqa: PLC0415 - imports vLLM
@@ -303,9 +322,9 @@ def _uses_vllm(settings: ModelSettings, model_dir: Path | None, gpus: float) -> 
 
 def _backends(handles: dict[str, Any], args: AppArgs) -> dict[str, Backend]:
     """Return the backends by the names that clients use: models, and LoRA adapters."""
-    backends = {name: _backend(name, handles, args) for name in args.models}
-    for name, settings in args.models.items():
-        backends |= {adapter: _backend(name, handles, args, adapter) for adapter in settings.lora}
+    backends = {name: _backend(name, handles, args) for name in handles}
+    for name in handles:
+        backends |= {adapter: _backend(name, handles, args, adapter) for adapter in args.models[name].lora}
     return backends
 
 
@@ -327,6 +346,8 @@ def _model_dir(args: AppArgs, name: str) -> Path:
     if (found := args.model_dirs.get(name)) is not None:
         return found
     settings = args.models[name]
+    if settings.engine in ENGINES_WITHOUT_FILES:
+        return Path()
     cache = Path(settings.cache).expanduser() if settings.cache else None
     return ensure(settings.name, cache, settings.source).path
 

@@ -1,5 +1,8 @@
 """The records of one inference, and the attributes of its span. Only the records contain prompts and answers."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
@@ -39,8 +42,9 @@ _OWN_DETECTORS = frozenset({"refusal"})
 _PARAMETERS = ("max_tokens", "temperature", "top_p", "seed", "frequency_penalty", "presence_penalty")
 
 
-class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One inference; `model` is the client's name for the model, `messages` are those of the request (`recorded_messages`)."""
+@dataclass(frozen=True, kw_only=True)
+class InferenceRequest:
+    """One inference; `model` is the client's name for the model."""
 
     tenant: str
     principal: str
@@ -48,7 +52,11 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     info: ModelInfo
     request: ModelRequest
-    messages: tuple[Message, ...]
+
+    @cached_property
+    def messages(self) -> tuple[Message, ...]:
+        """The messages of the request, for its records."""
+        return recorded_messages(self.request)
 
     @property
     def request_id(self) -> str:
@@ -95,14 +103,14 @@ def recorded_messages(request: ModelRequest) -> tuple[Message, ...]:
 
 def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> RequestRecord:
     """Return the record of a request; if the request has no text, no verdict is expected."""
-    body = request.request.body
-    record = RequestRecord(
+    body, messages = request.request.body, request.messages
+    return RequestRecord(
         **_common(request),
-        messages=request.messages,
+        messages=messages,
         tools=tools_from(body.get("tools")),
         parameters=_parameters(body) | _token_ids(request.request),
+        owed=_detectors(request, expected.input) if _has_text(messages) else (),
     )
-    return msgspec.structs.replace(record, owed=_detectors(request, expected.input) if _has_text(record) else ())
 
 
 def response_record(  # noqa: PLR0913 - the fields of an end
@@ -118,24 +126,23 @@ def response_record(  # noqa: PLR0913 - the fields of an end
     guard: GuardStop | None = None,
 ) -> ResponseRecord:
     """Return the record of an inference's end; without an answer text, no verdict is expected and the prompt is omitted."""
-    record = ResponseRecord(
+    answered = _has_text(choices)
+    return ResponseRecord(
         **_common(request),
         status=status,
         messages=choices,
+        context=context_of(request.messages, expected.context_characters) if answered else (),
         usage=usage,
         latency_seconds=latency_seconds,
         time_to_first_token_seconds=first_token_seconds,
         error=error,
         guard=guard,
+        owed=_detectors(request, expected.output) if answered else (),
     )
-    if not _has_text(record):
-        return record
-    context = context_of(request.messages, expected.context_characters)
-    return msgspec.structs.replace(record, context=context, owed=_detectors(request, expected.output))
 
 
-def _has_text(record: RequestRecord | ResponseRecord) -> bool:
-    return any(located.part.text for located in record.located_parts())
+def _has_text(messages: Sequence[Message | Choice]) -> bool:
+    return any(part.text for message in messages for part in message.parts)
 
 
 def _common(request: InferenceRequest) -> dict[str, Any]:

@@ -31,6 +31,7 @@ def application_args(settings: Settings, traces: TraceSettings, **paths: Any) ->
         expected_input=settings.detectors.input,
         expected_output=settings.detectors.output,
         context_characters=settings.detectors.context_characters,
+        guards=settings.guards,
         metrics_host=settings.metrics.host,
         metrics_port=settings.metrics.serving_port,
         inference_topic=settings.kafka.names.inference,

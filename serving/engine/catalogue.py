@@ -2,7 +2,7 @@
 
 import msgspec
 
-__all__ = ["CATALOGUE", "ECHO_MODEL", "HubSource", "KnownModel", "WheelSource"]
+__all__ = ["CATALOGUE", "ECHO_MODEL", "ENGINES_WITHOUT_FILES", "HubSource", "KnownModel", "WheelSource"]
 
 
 class HubSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +37,8 @@ class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ECHO_MODEL = "echo"
+#: Engines that read no model files.
+ENGINES_WITHOUT_FILES = frozenset({"echo", "upstream"})
 
 CATALOGUE: dict[str, KnownModel] = {
     "smollm2-135m-instruct": KnownModel(

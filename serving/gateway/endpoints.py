@@ -14,7 +14,7 @@ from serving.errors import CaptureError
 from serving.gateway.inference import Inference, Wiring
 from serving.gateway.models import ServedModel, ServedModels, check_features
 from serving.http import BODY_SECONDS, Headers, Receive, Reply, Slots, read_body
-from serving.inference_records import InferenceRequest, recorded_messages
+from serving.inference_records import InferenceRequest
 from serving.openai_api.answer import Answer, ChatAnswer, CompletionAnswer, RelayedAnswer
 from serving.openai_api.chat import ChatRequest
 from serving.openai_api.completions import CompletionRequest
@@ -141,7 +141,6 @@ class Endpoints:
             model=model.name,
             info=info,
             request=model_request,
-            messages=recorded_messages(model_request),
         )
         await Inference(self._wiring, model.backend, inference, answer).run(call.reply)
 

@@ -8,18 +8,21 @@ of a finding. Only if a burst brings `_AHEAD` tokens during one check, the answe
 import asyncio
 import logging
 import re
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
+from prometheus_client import Counter as Metric
 
 from detectors.cheap.growing_text import GrowingText, GrowingTextDetector
 from serving.gateway.guard_settings import GuardRules, GuardSettings
+from serving.openai_api.accumulator import NewText
 from stream.wire import OWN_TENANT, GuardStop
 
-__all__ = ["Guard", "Guards"]
+__all__ = ["AnswerGuard", "Guard", "Guards"]
 
 _LOG = logging.getLogger(__name__)
 #: Characters before the new text that a check reads again: more than the longest sentence or number that detectors score.
@@ -50,10 +53,10 @@ class Guards:
         self._settings = lru_cache(maxsize=_CACHED_TENANTS)(rules.for_tenant)
         self._detectors: dict[str, GrowingTextDetector] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="guard")
-        self.hits = Counter(
+        self.hits = Metric(
             "weir_guard_hits", "Answers in which the guard found something", ("detector", "mode"), registry=registry
         )
-        self.failures = Counter(
+        self.failures = Metric(
             "weir_guard_failures", "Answers whose check failed; the rest of them was not checked", registry=registry
         )
 
@@ -84,6 +87,12 @@ class Guards:
     def submit(self, check: "Check") -> "Future[_Finding | None]":
         """Run a check in the thread."""
         return self._thread.submit(check.run, self._detectors)
+
+    def answer(self, tenant: str, *, streaming: bool) -> "AnswerGuard | None":
+        """Return a guard for all choices of one answer, or None if the tenant's guard is off."""
+        if self.start(tenant, streaming=streaming) is None:
+            return None
+        return AnswerGuard(self, tenant, streaming=streaming)
 
     def close(self) -> None:
         """End the thread after the check that it runs; further checks are cancelled."""
@@ -221,6 +230,56 @@ class Guard:
             stopped=self._settings.mode == "stop",
         )
         self._guards.hits.labels(found.detector, self._settings.mode).inc()
+
+
+class AnswerGuard:
+    """The guards of all choices of one answer; `hit` is the first finding, in the choice `hit_choice`."""
+
+    def __init__(self, guards: Guards, tenant: str, *, streaming: bool) -> None:
+        self._guards, self._tenant, self._streaming = guards, tenant, streaming
+        self._choices: dict[int, Guard] = {}
+        self._chunks: Counter[int] = Counter()
+        self.hit_choice = 0
+        self.hit: GuardStop | None = None
+
+    async def push(self, texts: Sequence[NewText], completion_tokens: int) -> bool:
+        """Add new text before it is sent; return whether the answer must be stopped.
+
+        A choice has as many tokens as chunks, or its share of `completion_tokens` if that is more: other servers send the number of
+        tokens only at the end, and replicas join tokens to chunks.
+        """
+        for index, text in texts:
+            guard = self._choices.get(index) or self._new(index)
+            self._chunks[index] += 1
+            tokens = max(self._chunks[index], completion_tokens // len(self._choices))
+            self._note(index, await guard.push(text, tokens))
+        return self.must_stop
+
+    async def finish(self) -> bool:
+        """Check the rest of all choices; return whether the answer must be stopped."""
+        for index, guard in self._choices.items():
+            self._note(index, await guard.finish())
+        return self.must_stop
+
+    @property
+    def must_stop(self) -> bool:
+        """Whether the answer must be stopped."""
+        return self.hit is not None and self.hit.stopped
+
+    @property
+    def harmless_characters(self) -> int:
+        """Number of the characters before the finding in the choice `hit_choice`."""
+        return self._choices[self.hit_choice].harmless_characters
+
+    def _new(self, index: int) -> Guard:
+        guard = self._guards.start(self._tenant, streaming=self._streaming)
+        assert guard is not None, "the settings of a tenant are constant"
+        self._choices[index] = guard
+        return guard
+
+    def _note(self, index: int, hit: GuardStop | None) -> None:
+        if self.hit is None and hit is not None:
+            self.hit, self.hit_choice = hit, index
 
 
 def _readable(text: str) -> int:

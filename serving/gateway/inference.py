@@ -7,7 +7,7 @@ The request record is written before the inference begins, and the end record be
 import asyncio
 import logging
 import time
-from contextlib import AbstractContextManager, aclosing
+from contextlib import aclosing
 from typing import Any, NoReturn
 
 import msgspec
@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 from serving.backend import Backend, BackendLost, OpenAIChunk, RejectedRequest
 from serving.capture.recorder import Recorder
 from serving.errors import CaptureError, SpoolFull
+from serving.gateway.guard import AnswerGuard, Guards
 from serving.gateway.metrics import GatewayMetrics, Outcome
 from serving.http import Reply
 from serving.inference_records import (
@@ -30,7 +31,7 @@ from serving.inference_records import (
 from serving.openai_api.answer import Answer
 from serving.openai_api.errors import ApiError, unavailable
 from stream.telemetry import traceparent_of, tracestate_of
-from stream.wire import MAX_COUNT, OWN_TENANT, ErrorInfo, ResponseRecord, semconv
+from stream.wire import MAX_COUNT, OWN_TENANT, ErrorInfo, semconv
 
 __all__ = ["Inference", "Wiring"]
 
@@ -43,13 +44,14 @@ _BAD_GATEWAY = 502
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
-    """Objects that all inferences of a gateway share; `recorder` is None if capture is off; `topic` is written into spans."""
+    """Objects that all inferences of a gateway share; `recorder` is None if capture is off, `guards` if no tenant has one; `topic` is written into spans."""
 
     recorder: Recorder | None
     metrics: GatewayMetrics
     tracer: Tracer
     expected: ExpectedVerdicts
     topic: str
+    guards: Guards | None = None
 
 
 class Inference:
@@ -63,6 +65,8 @@ class Inference:
         self._started = time.perf_counter()
         self._first_token: float | None = None
         self._so_far = answer.accumulator()
+        guards = wiring.guards
+        self._guard = None if guards is None else guards.answer(request.tenant, streaming=request.request.stream)
         self._ended = False
         self._span: trace.Span = trace.INVALID_SPAN
 
@@ -92,12 +96,11 @@ class Inference:
         if self._wiring.recorder is None:
             return
         try:
-            with self._capture_span("capture request"):
-                await self._wiring.recorder.request(
-                    request_record(self._request, self._wiring.expected),
-                    traceparent=traceparent_of(self._span),
-                    tracestate=tracestate_of(self._span),
-                )
+            await self._wiring.recorder.request(
+                request_record(self._request, self._wiring.expected),
+                traceparent=traceparent_of(self._span),
+                tracestate=tracestate_of(self._span),
+            )
         except CaptureError:
             self._ended = True
             self._fail("spool_full")
@@ -108,24 +111,30 @@ class Inference:
             ) from None
 
     async def _generate(self, reply: Reply) -> None:
-        streaming = self._request.request.stream
         try:
             async with aclosing(self._backend.generate(self._request.request)) as items:
                 async for item in items:
                     if isinstance(item, RejectedRequest):
                         self._reject(item)
-                    self._take(item)
-                    if streaming:
+                    if await self._take(item):
+                        break
+                    if self._request.request.stream:
                         await self._send(reply, self._answer.chunk(item))
         except BackendLost as lost:
             self._abort(lost.kind)
+        if self._guard is not None and (self._guard.must_stop or await self._guard.finish()):
+            await self._stop(self._guard, reply)
+        else:
+            await self._complete(reply)
+
+    async def _complete(self, reply: Reply) -> None:
         if not (self._answer.relayed or self._so_far.finished):
             self._abort("StreamEnded")
         self._check_counts()
         if self._so_far.failed:
             self._end("error", ErrorInfo(kind="upstream_error", status=_BAD_GATEWAY))
         self._end("complete")
-        if streaming:
+        if self._request.request.stream:
             await self._send(reply, self._answer.usage_chunk(self._so_far.usage))
             if not reply.started:
                 await reply.start_events()
@@ -133,10 +142,28 @@ class Inference:
         else:
             await reply.json(self._answer.whole(self._so_far))
 
-    def _take(self, chunk: OpenAIChunk) -> None:
+    async def _take(self, chunk: OpenAIChunk) -> bool:
+        """Add a chunk to the answer before it is sent; return whether the guard stops the answer."""
         if self._first_token is None:
             self._first_token = time.perf_counter() - self._started
-        self._so_far.add(chunk)
+        texts = self._so_far.add(chunk)
+        guard = self._guard
+        if guard is None:
+            return False
+        must_stop = await guard.push(texts, self._so_far.usage.completion_tokens)
+        return must_stop or (self._so_far.finished and await guard.finish())
+
+    async def _stop(self, guard: AnswerGuard, reply: Reply) -> None:
+        """Record and answer what the guard stopped; the record has the whole text, a response that is not a stream only the text before."""
+        self._so_far.stop()
+        self._end("complete")
+        if self._request.request.stream:
+            await self._send(reply, self._answer.stopped_chunk(self._so_far))
+            await self._send(reply, self._answer.usage_chunk(self._so_far.usage))
+            await reply.done(marker=self._answer.has_done)
+        else:
+            self._so_far.cut(guard.hit_choice, guard.harmless_characters)
+            await reply.json(self._answer.whole(self._so_far))
 
     def _check_counts(self) -> None:
         if self._so_far.invalid_counts:
@@ -181,14 +208,24 @@ class Inference:
         if self._ended:
             return
         self._ended = True
-        record = self._conclude(status, error)
+        seconds = time.perf_counter() - self._started
+        self._measure(status, error, seconds)
         if self._wiring.recorder is None:
             return
-        with self._capture_span("capture end"):
-            self._wiring.recorder.end_nowait(record, traceparent=traceparent_of(self._span))
+        record = response_record(
+            self._request,
+            self._wiring.expected,
+            status=status,
+            error=error,
+            choices=self._so_far.recorded(),
+            usage=self._so_far.usage,
+            latency_seconds=seconds,
+            first_token_seconds=self._first_token,
+            guard=self._guard.hit if self._guard is not None else None,
+        )
+        self._wiring.recorder.end_nowait(record, traceparent=traceparent_of(self._span))
 
-    def _conclude(self, status: EndStatus, error: ErrorInfo | None) -> ResponseRecord:
-        seconds = time.perf_counter() - self._started
+    def _measure(self, status: EndStatus, error: ErrorInfo | None, seconds: float) -> None:
         outcome = Outcome(
             operation=self._request.operation,
             model=self._request.model,
@@ -202,16 +239,6 @@ class Inference:
         if self._request.tenant != OWN_TENANT:  # sentinels are no user's traffic
             self._wiring.metrics.ended(outcome)
         self._describe_end(outcome)
-        return response_record(
-            self._request,
-            self._wiring.expected,
-            status=status,
-            error=error,
-            choices=self._so_far.recorded(),
-            usage=self._so_far.usage,
-            latency_seconds=seconds,
-            first_token_seconds=self._first_token,
-        )
 
     def _describe_end(self, outcome: Outcome) -> None:
         span = self._span
@@ -223,12 +250,13 @@ class Inference:
             span.set_attribute(semconv.GEN_AI_RESPONSE_FINISH_REASONS, reasons)
         if outcome.first_token_seconds is not None:
             span.set_attribute(semconv.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, outcome.first_token_seconds)
+        if self._guard is not None and (hit := self._guard.hit) is not None:
+            span.set_attribute(semconv.WEIR_GUARD_DETECTOR, hit.detector)
+            span.set_attribute(semconv.WEIR_GUARD_STOPPED, hit.stopped)
+            span.set_attribute(semconv.WEIR_GUARD_EXPOSED_TOKENS, hit.exposed_tokens)
         if outcome.error_type:
             self._fail(outcome.error_type)
 
     def _fail(self, kind: str) -> None:
         self._span.set_attribute(semconv.ERROR_TYPE, kind)
         self._span.set_status(Status(StatusCode.ERROR, kind))
-
-    def _capture_span(self, name: str) -> AbstractContextManager[trace.Span]:
-        return self._wiring.tracer.start_as_current_span(name, kind=SpanKind.INTERNAL, record_exception=False)

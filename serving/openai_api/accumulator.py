@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from serving.backend import RUNNING_USAGE
 from stream.wire import MAX_COUNT, Choice, Part, ReasoningPart, TextPart, ToolCallPart, Usage
 
-__all__ = ["Accumulator", "shown_reasons"]
+__all__ = ["CONTENT_FILTER", "Accumulator", "NewText", "shown_reasons"]
+
+#: The finish reason of an answer that the guard ended.
+CONTENT_FILTER = "content_filter"
 
 _Fields = Mapping[str, Any]
 #: Ids and finish reasons of other servers that spans may contain: they could be text of an answer.
@@ -15,11 +18,18 @@ _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _REASON = re.compile(r"[A-Za-z_]{1,32}")
 
 
+class NewText(NamedTuple):
+    """Text that a chunk adds to a choice."""
+
+    choice: int
+    text: str
+
+
 class Accumulator:
     """The answer so far. Chunks come from other programs: what does not fit OpenAI's format is ignored, never an error.
 
     `invalid_counts` is whether a token count was not an integer from 0 to `MAX_COUNT`; it then counts as 0. `response_id` is the id in
-    the chunks, or "". `last` is the last chunk. With `keep_logprobs` false, log-probabilities are dropped, which an end record does not
+    the chunks, or "". `last` is the last chunk. `stopped` is whether the guard ended the answer. With `keep_logprobs` false, log-probabilities are dropped, which an end record does not
     contain.
     """
 
@@ -29,13 +39,25 @@ class Accumulator:
         self.usage = Usage()
         self.invalid_counts = False
         self.response_id = ""
+        self.stopped = False
         self.last: _Fields = {}
 
-    def add(self, chunk: _Fields) -> str:
-        """Add a chunk or a whole response; return the new text of its choices."""
+    def add(self, chunk: _Fields) -> list[NewText]:
+        """Add a chunk or a whole response; return the new texts of its choices."""
         self.last = chunk
         self._note(chunk)
-        return "".join(self._add_choice(choice) for choice in _mappings(chunk.get("choices")))
+        return [new for choice in _mappings(chunk.get("choices")) if (new := self._add_choice(choice)).text]
+
+    def stop(self) -> None:
+        """End all choices with the finish reason of a content filter."""
+        self.stopped = True
+        for choice in self._choices.values():
+            choice.finish_reason = CONTENT_FILTER
+
+    def cut(self, index: int, characters: int) -> None:
+        """Keep only the first `characters` of a choice's text."""
+        if (choice := self._choices.get(index)) is not None:
+            choice.cut(characters)
 
     def _note(self, fields: _Fields) -> None:
         """Take the usage and the id from a chunk or a response."""
@@ -44,13 +66,13 @@ class Accumulator:
         if not self.response_id and _ID.fullmatch(name := _text(fields, "id")):
             self.response_id = name
 
-    def _add_choice(self, choice: _Fields) -> str:
+    def _add_choice(self, choice: _Fields) -> NewText:
         index = choice.get("index", 0)
         if type(index) is not int or not 0 <= index <= MAX_COUNT:
-            return ""
+            return NewText(0, "")
         if not self._keep_logprobs:
             choice = {name: value for name, value in choice.items() if name != "logprobs"}
-        return self._choices.setdefault(index, _ChoiceSoFar()).add(choice)
+        return NewText(index, self._choices.setdefault(index, _ChoiceSoFar()).add(choice))
 
     @property
     def finished(self) -> bool:
@@ -78,6 +100,11 @@ class Accumulator:
     def text_choices(self) -> list[dict[str, Any]]:
         """Return the choices of the response to a plain completion that is not streamed."""
         return [choice.whole(index, {"text": "".join(choice.content)}) for index, choice in self._in_order()]
+
+    @property
+    def indexes(self) -> list[int]:
+        """The indexes of the choices, in order; [0] before the first."""
+        return sorted(self._choices) or [0]
 
     def _in_order(self) -> "list[tuple[int, _ChoiceSoFar]]":
         return sorted(self._choices.items())
@@ -135,6 +162,10 @@ class _ChoiceSoFar:
         if isinstance(reason := choice.get("finish_reason"), str):
             self.finish_reason = reason
         return text
+
+    def cut(self, characters: int) -> None:
+        self.content, self._refusal = ["".join((*self.content, *self._refusal))[:characters]], []
+        self._logprobs = {}
 
     def recorded(self) -> Choice:
         parts: list[Part] = []

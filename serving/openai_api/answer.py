@@ -1,10 +1,10 @@
 """What the client receives: a backend's chunks with the response's id, creation time and model, or the whole response."""
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from serving.backend import RUNNING_USAGE, OpenAIChunk, Operation
-from serving.openai_api.accumulator import Accumulator
+from serving.openai_api.accumulator import CONTENT_FILTER, Accumulator
 from serving.openai_api.responses_accumulator import ResponsesAccumulator
 from stream.wire import Usage
 
@@ -22,6 +22,10 @@ def _counts(usage: Usage) -> dict[str, int]:
     }
 
 
+def _stopped_choices(answer: Accumulator, empty: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"index": index, **empty, "logprobs": None, "finish_reason": CONTENT_FILTER} for index in answer.indexes]
+
+
 class Answer:
     """Formats one response. All its chunks have the same id (from `request_id`) and creation time (seconds since the epoch).
 
@@ -31,6 +35,8 @@ class Answer:
     prefix: str
     whole_object: str
     chunk_object: str
+    #: The content of a choice without new text.
+    _empty: ClassVar[dict[str, Any]] = {"delta": {}}
     #: Whether the backend, not Weir, decides if an answer is complete.
     relayed = False
     #: Whether a stream ends with the event ``[DONE]``.
@@ -53,6 +59,10 @@ class Answer:
         """Return the name of the server-sent event that contains `event`, or "" for none."""
         del event
         return ""
+
+    def stopped_chunk(self, answer: Accumulator) -> dict[str, Any]:
+        """Return the chunk that ends all choices of a stream that the guard stopped."""
+        return self._chunk(_stopped_choices(answer, self._empty))
 
     def usage_chunk(self, usage: Usage) -> dict[str, Any] | None:
         """Return the chunk with the token usage, or None if the client did not request the usage."""
@@ -92,6 +102,7 @@ class CompletionAnswer(Answer):
 
     prefix = "cmpl"
     whole_object = chunk_object = "text_completion"
+    _empty: ClassVar[dict[str, Any]] = {"text": ""}
 
     def _choices(self, answer: Accumulator) -> list[dict[str, Any]]:
         return answer.text_choices()
@@ -110,6 +121,7 @@ class RelayedAnswer(Answer):
         super().__init__(request_id, model, "", 0, include_usage=include_usage)
         self._model = model
         self._is_response = operation == "responses"
+        self._is_chat = operation == "chat"
         self.has_done = not self._is_response
 
     def accumulator(self) -> Accumulator:
@@ -130,9 +142,22 @@ class RelayedAnswer(Answer):
     def usage_chunk(self, usage: Usage) -> None:
         """Return None: the other server sends this chunk."""
 
+    def stopped_chunk(self, answer: Accumulator) -> dict[str, Any]:
+        """Return the chunk or event that ends a stream that the guard stopped."""
+        if isinstance(answer, ResponsesAccumulator):
+            return {"type": "response.incomplete", "response": self._named(answer.incomplete())}
+        choices = _stopped_choices(answer, {"delta": {}} if self._is_chat else {"text": ""})
+        last = {name: value for name, value in answer.last.items() if name != "usage"}
+        return self._named(last | {"choices": choices})
+
     def whole(self, answer: Accumulator) -> dict[str, Any]:
-        """Return the body of the other server's response."""
-        return self._named(dict(answer.last))
+        """Return the body of the other server's response, without the text that the guard found."""
+        body = self._named(dict(answer.last))
+        if not answer.stopped:
+            return body
+        if isinstance(answer, ResponsesAccumulator):
+            return body | answer.incomplete()
+        return body | {"choices": answer.chat_choices() if self._is_chat else answer.text_choices()}
 
     def event_name(self, event: dict[str, Any]) -> str:
         """Return the name of the server-sent event that contains `event`, or "" for none."""

@@ -31,6 +31,8 @@ __all__ = ["choice_from", "choices_from", "message_from", "messages_from", "tool
 
 Body = Mapping[str, Any]
 _TOOL_ROLES = frozenset({"tool", "function"})
+_PLAIN = {"role", "content"}
+_PLAIN_ROLES = ("system", "developer", "user", "assistant")
 _TEXT_KEYS = ("text", "refusal", "content", "transcript", "logs")
 _CALL_KEYS = ("arguments", "input", "action", "code", "queries")
 _CALL_IDS = ("call_id", "tool_call_id", "tool_use_id", "id")
@@ -60,6 +62,8 @@ def messages_from(raw: Any) -> tuple[Message, ...]:
 
 def message_from(raw: Body) -> Message:
     """Return one message of a chat, or one item of the responses API (a call, its output, or reasoning)."""
+    if raw.keys() == _PLAIN and isinstance(raw["content"], str) and raw["role"] in _PLAIN_ROLES:  # most messages
+        return Message(role=raw["role"], parts=_text_parts(raw["content"]))
     parts = tuple(_message_parts(raw))
     role = _word(raw, "role") or _role_of_item(raw, parts)
     if role in _TOOL_ROLES and not any(isinstance(part, ToolResponsePart) for part in parts):

@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 
-from serving.openai_api.accumulator import Accumulator, shown_reasons
+from serving.openai_api.accumulator import CONTENT_FILTER, Accumulator, NewText, shown_reasons
 from serving.openai_api.parts import choices_from
 from stream.wire import Choice
 
 __all__ = ["ResponsesAccumulator"]
 
-_LAST_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+# A tuple: the type of an event from another server may be a value that a set cannot look up.
+_LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 _TEXT_EVENTS = {
     "response.output_text.delta": "content",
     "response.refusal.delta": "refusal",
@@ -29,6 +30,7 @@ _ARGUMENT_EVENTS = frozenset(
         "response.code_interpreter_call_code.delta",
     }
 )
+_FILTERED = {"object": "response", "status": "incomplete", "incomplete_details": {"reason": CONTENT_FILTER}}
 _FINISH_REASONS = {"completed": "stop", "failed": "error", "cancelled": "error"}
 
 
@@ -39,19 +41,38 @@ class ResponsesAccumulator(Accumulator):
         super().__init__(keep_logprobs=False)
         self._response: Mapping[str, Any] | None = None
 
-    def add(self, chunk: Mapping[str, Any]) -> str:
-        """Add a stream event or a whole response; return the new text."""
+    def add(self, chunk: Mapping[str, Any]) -> list[NewText]:
+        """Add a stream event or a whole response; return the new text, of choice 0."""
         self.last = chunk
         if chunk.get("object") == "response":
             self._note(chunk)
             self._response = chunk
-            return "".join(choice.text for choice in self.recorded())
+            return [NewText(0, text)] if (text := "".join(choice.text for choice in self.recorded())) else []
         response = chunk.get("response")
         if isinstance(response, Mapping):
             self._note(response)
             if chunk.get("type") in _LAST_EVENTS:
                 self._response = response
-        return self._add_choice({"delta": delta}) if (delta := _delta(chunk)) else ""
+        new = self._add_choice({"delta": delta}) if (delta := _delta(chunk)) else NewText(0, "")
+        return [new] if new.text else []
+
+    def stop(self) -> None:
+        """End the answer with the finish reason of a content filter."""
+        super().stop()
+        if self._response is not None:
+            self._response = {**self._response, **_FILTERED}
+
+    def cut(self, index: int, characters: int) -> None:
+        """Keep only the first `characters` of the text; reasoning and tool calls are removed."""
+        del index
+        text = "".join(choice.text for choice in self.recorded())[:characters]
+        message = {"type": "message", "role": "assistant", "status": "incomplete"}
+        content = [{"type": "output_text", "text": text, "annotations": []}]
+        self._response = {**(self._response or {}), **_FILTERED, "output": [message | {"content": content}]}
+
+    def incomplete(self) -> dict[str, Any]:
+        """Return the stopped response in the format of the API."""
+        return dict(self._response or _FILTERED)
 
     @property
     def finished(self) -> bool:

@@ -54,7 +54,8 @@ _MAX_RETRY_AFTER_SECONDS = 5.0
 #: Time for the end of a response after its last event; a connection is used again only after its response has ended.
 _END_SECONDS = 0.05
 _DONE = b"[DONE]"
-_LAST_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+# A tuple: the type of an event may be a value that a set cannot look up.
+_LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 
 
 class UpstreamBackend:

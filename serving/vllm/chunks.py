@@ -18,8 +18,8 @@ _UNAVAILABLE = 503
 _CODES = {404: "model_not_found", 501: "unsupported_parameter"}
 #: Fields of a delta whose values are joined.
 _TEXTS = frozenset({"content", "reasoning", "reasoning_content"})
-#: Fields of a choice that a joined chunk may have; `finish_reason` and `stop_reason` are those of the last chunk.
-_JOINED = frozenset({"index", "delta", "text", "logprobs", "finish_reason", "stop_reason"})
+#: The fields that a choice of a joined chunk may have besides fields that are null; `finish_reason` is that of the last chunk.
+_JOINED = frozenset({"index", "delta", "text", "finish_reason", "stop_reason"})
 
 
 class ChunkReader:
@@ -114,7 +114,7 @@ def _text_choice(item: Item) -> dict[str, Any] | None:
     if not choices or len(choices) != 1:
         return None
     choice: dict[str, Any] = choices[0]
-    if choice.get("logprobs") is not None or not choice.keys() <= _JOINED:
+    if not {name for name, value in choice.items() if value is not None} <= _JOINED:
         return None
     if isinstance(choice.get("text"), str):
         return choice

@@ -173,6 +173,10 @@ class _Replica:
             async for event in output:
                 yield event
 
+    async def _start_engine(self) -> None:
+        """Start the engine, without Ray Serve LLM's usage report: its actor needs 700 MB."""
+        await self.engine.start()
+
     async def __del__(self) -> None:
         """Close the metrics port and the engine; Ray calls this method before it stops the process."""
         if hasattr(self, "_metrics"):

@@ -45,6 +45,9 @@ WEIR_DETECTOR: Final = "weir.detector"
 WEIR_DETECTOR_VERSION: Final = "weir.detector.version"
 #: A detector's decision, on its span. The Collector keeps every trace with a flagged span (deploy/collector).
 WEIR_FLAGGED: Final = "weir.flagged"
+WEIR_GUARD_DETECTOR: Final = "weir.guard.detector"
+WEIR_GUARD_EXPOSED_TOKENS: Final = "weir.guard.exposed_tokens"
+WEIR_GUARD_STOPPED: Final = "weir.guard.stopped"
 WEIR_ALERT_ID: Final = "weir.alert_id"
 WEIR_RETRAINING_ID: Final = "weir.retraining_id"
 

@@ -1,6 +1,7 @@
 """Event times: seconds since the epoch as float; in the header ``ce_time``, RFC 3339 with microseconds."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 __all__ = ["canonical_time", "format_time", "parse_time"]
 
@@ -10,8 +11,13 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def format_time(seconds: float) -> str:
     """Return `seconds` since the epoch as RFC 3339, UTC, with microseconds."""
-    time = _EPOCH + timedelta(microseconds=round(seconds * 1e6))
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    whole, microseconds = divmod(round(seconds * 1e6), 1_000_000)
+    return f"{_format_second(whole)}.{microseconds:06d}Z"
+
+
+@lru_cache(maxsize=8)  # events of the same second follow one another
+def _format_second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
 
 
 def parse_time(text: str) -> float:

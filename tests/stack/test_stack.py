@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(2700)
 PARENT_SPAN = "b7ad6b7169203331"
 WANTED = {
     "POST /v1/chat/completions",
-    "capture request",
+    "chat smollm2-135m-instruct",
     "send weir.inference",
     "process weir.inference",
     "evaluate pii",

@@ -73,13 +73,14 @@ def write_keys(path: Path, *keys) -> None:
 
 
 def make_gateway(home, backend, recorder, registry, **options):
-    """Return a gateway whose keys are in `home`, with a backend or {model: backend}; `options` are `expected`, `tracer` and those of GatewaySettings."""
+    """Return a gateway whose keys are in `home`, with a backend or {model: backend}; `options` are `expected`, `tracer`, `guards` and those of GatewaySettings."""
     wiring = Wiring(
         recorder=recorder,
         metrics=GatewayMetrics(registry),
         tracer=options.pop("tracer", None) or TracerProvider().get_tracer("test"),
         expected=options.pop("expected", ExpectedVerdicts(input=("pii",), output=("pii",))),
         topic=KafkaSettings().names.inference,
+        guards=options.pop("guards", None),
     )
     backends = backend if isinstance(backend, dict) else {"echo": backend}
     settings = GatewaySettings(**({"max_body_bytes": HttpSettings().max_body_bytes} | options))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 
+from serving.engine.catalogue import ENGINES_WITHOUT_FILES
 from serving.engine.errors import EngineError
 from serving.engine.fetch_model import ModelFiles, ensure
 from serving.ray_local import RayLayout
@@ -84,11 +85,13 @@ def stack_ports(home: Path) -> tuple[dict[str, int], list[str]]:
 def ensure_models(settings: Settings, progress: Callable[[str, float], None]) -> dict[str, Path]:
     """Return {model: path of its files} for the served models with files; download them if needed; raise StackError."""
     found = {name: ensure_model(name, model, progress) for name, model in settings.served_models().items()}
-    return {name: files.path for name, files in found.items()}
+    return {name: files.path for name, files in found.items() if files is not None}
 
 
-def ensure_model(name: str, model: ModelSettings, progress: Callable[[str, float], None]) -> ModelFiles:
-    """Return the files of a served model; download them if needed; raise StackError if that fails."""
+def ensure_model(name: str, model: ModelSettings, progress: Callable[[str, float], None]) -> ModelFiles | None:
+    """Return the files of a served model, or None if its engine reads none; download them if needed; raise StackError."""
+    if model.engine in ENGINES_WITHOUT_FILES:
+        return None
     cache = Path(model.cache).expanduser() if model.cache else None
     try:
         return ensure(model.name, cache, model.source, progress)

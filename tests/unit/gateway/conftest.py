@@ -65,7 +65,7 @@ class Stack:
         write_keys(self.keys_path, *keys)
 
     def chat(self, text="one two three", **fields):
-        return self.post("chat/completions", messages=[{"role": "user", "content": text}], **fields)
+        return self.post("chat/completions", **{"messages": [{"role": "user", "content": text}]} | fields)
 
     def post(self, path, **fields):
         return self.client.post(f"/v1/{path}", json={"model": "echo"} | fields)

@@ -160,7 +160,7 @@ async def test_nothing_of_a_prompt_is_in_metrics_spans_or_logs(stack, caplog):
     await stack.client.post("/v1/chat/completions", json=CHAT)
     await stack.client.post("/v1/chat/completions", json=CHAT | {"temperature": 9})
     spans = stack.spans.get_finished_spans()
-    assert len(spans) >= 4
+    assert len(spans) >= 3
     assert CANARY not in caplog.text
     assert CANARY not in generate_latest(stack.registry).decode()
     assert CANARY not in "".join(span.to_json() for span in spans)

@@ -1,0 +1,189 @@
+"""The guard in the gateway: streams and whole answers of replicas and other servers end at a finding."""
+
+import asyncio
+import json
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from support.scripted_upstream import DONE, Answer, chat_chunk, scripted_upstream, sse, usage_chunk
+
+from serving.gateway.guard import Guards
+from serving.gateway.guard_settings import GuardRules
+
+INSULT = ["I", "hate", "you", ",", "you", "worthless", "piece", "of", "shit", "."]
+WORDS = ["the", "old", "river", "runs", "along", "a", "quiet", "wall", "toward", "the", "small", "village"]
+EVERY = 16
+
+
+@pytest.fixture(scope="module")
+def detectors():
+    guards = _guards("stop")
+    asyncio.run(guards.load())
+    guards.close()
+    return guards._detectors
+
+
+def _guards(mode) -> Guards:
+    return Guards(GuardRules(tables={"*": {"mode": mode, "every_tokens": EVERY}}), CollectorRegistry())
+
+
+@pytest.fixture
+def make_guards(detectors):
+    made = []
+
+    def make(mode="stop") -> Guards:
+        guards = _guards(mode)
+        guards._detectors = detectors
+        made.append(guards)
+        return guards
+
+    yield make
+    for guards in made:
+        guards.close()
+
+
+@pytest.fixture
+async def upstream():
+    async with scripted_upstream() as server:
+        yield server
+
+
+def words(total=200, insult_at=50):
+    """Return the words of an answer with an insult that begins at a token."""
+    said = [WORDS[number % len(WORDS)] for number in range(total)]
+    said[insult_at : insult_at + len(INSULT)] = INSULT
+    return said
+
+
+def events_of(answer):
+    lines = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line.startswith("data: ")]
+    return [json.loads(line) for line in lines if line != "[DONE]"], lines[-1]
+
+
+def end_of(stack):
+    _, end = stack.records()
+    return end.data
+
+
+def streamed(pause=0.002):
+    """Return a provider's stream of one token per event, each after a pause."""
+    pieces = []
+    for word in words():
+        pieces += [*sse(chat_chunk(f"{word} ")), pause]
+    return Answer(*pieces, *sse(chat_chunk(finish="stop"), usage_chunk()), DONE)
+
+
+async def test_a_provider_stream_ends_soon_after_an_insult(make_stack, upstream, make_guards):
+    upstream.script = [streamed()]
+    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    answer = await stack.chat(stream=True)
+    events, last = events_of(answer)
+    received = "".join(event["choices"][0]["delta"].get("content", "") for event in events).split()
+    assert 50 <= len(received) <= 50 + len(INSULT) + EVERY + 10
+    assert last == "[DONE]"
+    assert events[-1]["choices"][0]["finish_reason"] == "content_filter"
+    assert events[-1]["model"] == "echo"
+    end = end_of(stack)
+    assert (end.status, end.finish_reason) == ("complete", "content_filter")
+    assert (end.guard.detector, end.guard.stopped) == ("toxicity", True)
+    assert 50 < end.guard.position_tokens <= 50 + len(INSULT) + 1
+    assert 0 < end.guard.exposed_tokens <= len(INSULT) + EVERY + 10
+    async with asyncio.timeout(5):
+        while not upstream.closed_early:
+            await asyncio.sleep(0.01)
+
+
+async def test_observing_records_the_finding_and_changes_nothing(make_stack, upstream, make_guards):
+    upstream.script = [streamed(0.0005)]
+    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards("observe"))
+    events, _ = events_of(await stack.chat(stream=True))
+    assert (
+        sum(len(event["choices"][0]["delta"].get("content", "").split()) for event in events if event["choices"]) == 200
+    )
+    end = end_of(stack)
+    assert end.finish_reason == "stop"
+    assert (end.guard.detector, end.guard.stopped) == ("toxicity", False)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_replica_answer_ends_before_or_soon_after_an_insult(make_stack, make_guards, stream):
+    stack = make_stack(guards=make_guards())
+    answer = await stack.chat(" ".join(words()), stream=stream, max_tokens=300)
+    if stream:
+        events, _ = events_of(answer)
+        assert events[-1]["choices"][0]["finish_reason"] == "content_filter"
+    else:
+        (choice,) = answer.json()["choices"]
+        assert choice["finish_reason"] == "content_filter"
+        assert "shit" not in choice["message"]["content"]
+        assert choice["message"]["content"].startswith("the old river")
+    assert stack.engine.stats().running == 0
+    end = end_of(stack)
+    assert end.guard.stopped
+    assert "shit" in end.text, "the record has what the model generated"
+    assert stream or end.guard.exposed_tokens == 0
+
+
+async def test_an_insult_in_the_last_words_is_found_before_the_end(make_stack, make_guards):
+    stack = make_stack(guards=make_guards())
+    events, _ = events_of(await stack.chat(f"a b c {' '.join(INSULT)}", stream=True))
+    assert events[-1]["choices"][0]["finish_reason"] == "content_filter"
+
+
+async def test_a_whole_provider_answer_is_cut(make_stack, upstream, make_guards):
+    message = {"role": "assistant", "content": f"Hello there. {' '.join(INSULT)}", "vendor_field": 1}
+    body = chat_chunk() | {
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+    }
+    upstream.script = [Answer.json(body)]
+    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    (choice,) = (await stack.chat()).json()["choices"]
+    assert choice["finish_reason"] == "content_filter"
+    assert "shit" not in choice["message"]["content"]
+    assert "shit" in end_of(stack).text
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_response_of_the_responses_api_is_incomplete(make_stack, upstream, make_guards, stream):
+    text = " ".join(words())
+    output = [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}]
+    whole = {"id": "resp_1", "object": "response", "status": "completed", "model": "provider-model", "output": output}
+    deltas = [{"type": "response.output_text.delta", "delta": f"{word} "} for word in words()]
+    script = [*sse(*deltas, {"type": "response.completed", "response": whole})]
+    upstream.script = [Answer(*script) if stream else Answer.json(whole)]
+    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    answer = await stack.post("responses", input="hi", stream=stream)
+    if stream:
+        lines = [line for line in answer.text.splitlines() if line.startswith("data: ")]
+        last = json.loads(lines[-1].removeprefix("data: "))
+        assert last["type"] == "response.incomplete"
+        last = last["response"]
+    else:
+        last = answer.json()
+        assert "shit" not in answer.text
+    assert (last["status"], last["incomplete_details"]) == ("incomplete", {"reason": "content_filter"})
+    assert end_of(stack).guard.stopped
+
+
+async def test_harmless_answers_are_as_without_a_guard(make_stack, make_guards):
+    guarded = make_stack(guards=make_guards())
+    plain = make_stack()
+    text = " ".join(WORDS * 20)
+    bodies = []
+    for stack in (guarded, plain):
+        answer = (await stack.chat(text, max_tokens=400)).json()
+        bodies.append(answer["choices"])
+    assert bodies[0] == bodies[1]
+    assert end_of(guarded).guard is None
+
+
+async def test_the_trace_and_the_metrics_tell_without_text(make_stack, make_guards):
+    guards = make_guards()
+    stack = make_stack(guards=guards)
+    await stack.chat(" ".join(words()), max_tokens=300)
+    chat = next(span for span in stack.spans.get_finished_spans() if span.name == "chat echo")
+    assert chat.attributes["weir.guard.detector"] == "toxicity"
+    assert chat.attributes["weir.guard.stopped"] is True
+    assert "weir_guard_hits" in {metric.name for metric in guards.hits.collect()}
+    assert "shit" not in chat.to_json() + generate_latest(stack.registry).decode()
