@@ -23,7 +23,7 @@ UV = VIRTUAL_ENV=$(CURDIR)/$(VENV) UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(B
 
 VLLM_UV = $(subst $(CURDIR)/$(VENV) ,$(CURDIR)/$(VLLM_VENV) ,$(UV))
 COMPILE = $(UV) pip compile --generate-hashes --universal --no-emit-index-url --no-header --quiet --python-version 3.11
-VLLM_EXTRAS := --extra serving --extra supervise --extra vllm
+VLLM_EXTRAS := --extra serving --extra guard --extra supervise --extra vllm
 
 # uv prints a line for every package: count large downloads every 10 s, and show everything else, such as errors.
 SHELL := /bin/bash

@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 import httpx
 import pytest
+import pytest_asyncio
 from support.vllm_serving import ADAPTERS, MAX_LENGTH, connected
 
 from serving.backend import ANY_FIELD, RUNNING_USAGE, ModelRequest, RejectedRequest
@@ -20,8 +21,9 @@ TEXT = "Tell me about the sea."
 pytestmark = [pytest.mark.timeout(900), pytest.mark.asyncio(loop_scope="module")]
 
 
-@pytest.fixture(scope="module")
-def backends(serving):
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def backends(serving):
+    """A handle needs a running event loop, that of the tests."""
     with connected(serving, CAPACITY) as backends:
         yield backends
 
