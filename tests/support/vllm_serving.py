@@ -16,14 +16,18 @@ from support.running_serving import Serving
 
 #: The start of vLLM on two busy cores.
 START_SECONDS = 420
+MODEL = "small"
 MAX_LENGTH = 1024
 ADAPTERS = ("tuned-a", "tuned-b")
 VLLM = importlib.util.find_spec("vllm") is not None
 HAS_GPU = Path("/dev/nvidiactl").exists()
 #: On a CPU: no compilation, and a small cache. A prompt of 1,000 tokens takes several steps.
-ENGINE = {"max_num_batched_tokens": 256, "enforce_eager": True} | (
-    {} if HAS_GPU else {"kv_cache_memory_bytes": 1 << 29}
-)
+ENGINE = {
+    "max_num_batched_tokens": 256,
+    "enforce_eager": True,
+    "enable_auto_tool_choice": True,
+    "tool_call_parser": "hermes",
+} | ({} if HAS_GPU else {"kv_cache_memory_bytes": 1 << 29})
 
 
 def write_weights(directory: Path) -> Path:
@@ -68,15 +72,18 @@ def write_adapter(directory: Path, model: Path, seed: int) -> Path:
 
 def settings(model: Path, *, slots: int, engine: dict, lora: dict[str, Path]) -> dict[str, str]:
     """Return the variables of the environment."""
+    served = {
+        "name": str(model),
+        "engine": "vllm",
+        "dtype": "bfloat16",
+        "slots": slots,
+        "queue": 64,
+        "max_length": MAX_LENGTH,
+        "engine_kwargs": engine,
+        "lora": {name: str(path) for name, path in lora.items()},
+    }
     return {
-        "WEIR_MODEL__NAME": str(model),
-        "WEIR_MODEL__ENGINE": "vllm",
-        "WEIR_MODEL__DTYPE": "bfloat16",
-        "WEIR_MODEL__SLOTS": str(slots),
-        "WEIR_MODEL__QUEUE": "64",
-        "WEIR_MODEL__MAX_LENGTH": str(MAX_LENGTH),
-        "WEIR_MODEL__ENGINE_KWARGS": json.dumps(engine),
-        "WEIR_MODEL__LORA": json.dumps({name: str(path) for name, path in lora.items()}),
+        "WEIR_MODELS": json.dumps({MODEL: served}),
         "WEIR_DETECTORS__INPUT": '["pii"]',
         "WEIR_DETECTORS__OUTPUT": '["pii"]',
         "WEIR_MLFLOW__ENABLED": "false",

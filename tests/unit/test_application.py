@@ -8,6 +8,8 @@ from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 
 from serving.deployments import _model_dir
 from weir.application import build
+from weir.local.preflight import ensure_models
+from weir.settings import load_settings
 
 
 def test_ray_builds_it_from_the_settings(tmp_path, monkeypatch):
@@ -35,3 +37,27 @@ def test_a_replica_takes_the_directory_that_it_was_given(tmp_path, monkeypatch):
 def test_it_takes_no_arguments():
     with pytest.raises(ValidationError, match="extra"):
         call_user_app_builder_with_args_if_necessary(build, {"home": "/"})
+
+
+UPSTREAM = '[models."gpt"]\nengine = "upstream"\nbase_url = "http://127.0.0.1:1/v1"\nupstream_api_key = "sk-1"\n'
+
+
+@pytest.mark.parametrize(
+    ("others", "deployed"),
+    [
+        ("", {}),
+        ('[models."echo"]\n', {"echo": "Model"}),
+        ('[models."a/b"]\nengine = "echo"\n[models."c"]\nengine = "echo"\n', {"a/b": "Model-a-b", "c": "Model-c"}),
+    ],
+)
+def test_an_upstream_model_has_no_replica_and_no_files(tmp_path, monkeypatch, others, deployed):
+    (tmp_path / "weir.toml").write_text(UPSTREAM + others)
+    monkeypatch.setenv("WEIR_CONFIG", str(tmp_path / "weir.toml"))
+    (handles, args) = call_user_app_builder_with_args_if_necessary(build, {})._bound_deployment.init_args
+    assert {name: handle._bound_deployment.name for name, handle in handles.items()} == deployed
+    assert set(args.models) == {"gpt", *deployed}
+    assert {_model_dir(args, name) for name in args.models} == {Path()}
+    assert ensure_models(load_settings().settings, lambda _what, _share: None) == (
+        {"echo": Path()} if "echo" in deployed else {}
+    )
+    assert "sk-1" not in args.model_dump_json() + repr(args)

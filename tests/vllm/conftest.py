@@ -26,7 +26,7 @@ def adapters(tmp_path_factory, model):
 @pytest.fixture(scope="session")
 def serving(tmp_path_factory, model, adapters):
     variables = settings(model, slots=SLOTS, engine=ENGINE, lora=adapters)
-    running = Serving(tmp_path_factory.mktemp("vllm"), variables, START_SECONDS)
+    running = Serving(tmp_path_factory.mktemp("vllm"), lambda _url: variables, START_SECONDS)
     try:
         running.start()
         running.processes()

@@ -8,7 +8,7 @@ from contextlib import aclosing
 import httpx
 import pytest
 import pytest_asyncio
-from support.vllm_serving import ADAPTERS, MAX_LENGTH, connected
+from support.vllm_serving import ADAPTERS, MAX_LENGTH, MODEL, connected
 
 from serving.backend import ANY_FIELD, RUNNING_USAGE, ModelRequest, RejectedRequest
 from serving.engine.model_files import directory_digest, model_version, version_of
@@ -39,7 +39,7 @@ def asked(model):
 
     def ask(text=TEXT, operation="chat", **fields):
         content = {"messages": [{"role": "user", "content": text}]} if operation == "chat" else {"prompt": text}
-        common = {"model": str(model), "max_tokens": 6, "temperature": 0, "stream": True, "ignore_eos": True}
+        common = {"model": MODEL, "max_tokens": 6, "temperature": 0, "stream": True, "ignore_eos": True}
         return ModelRequest(request_id=f"r-{time.monotonic_ns()}", operation=operation, body=common | content | fields)
 
     return ask
@@ -205,7 +205,7 @@ async def test_a_long_prompt_does_not_stall_an_answer_in_progress(backend, asked
 
 
 async def test_adapters_answer_together_each_in_its_own_way(backends, asked, model):
-    requests = [asked(model=name, max_tokens=24) for name in (str(model), *ADAPTERS)]
+    requests = [asked(model=name, max_tokens=24) for name in (MODEL, *ADAPTERS)]
     together = await asyncio.gather(*(generated(backends[""], request) for request in requests))
     assert len({tuple(texts(items)) for items in together}) == 3
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from support.gateway import KEY
 from support.stack import until
-from support.vllm_serving import ADAPTERS, START_SECONDS
+from support.vllm_serving import ADAPTERS, MODEL, START_SECONDS
 
 from serving.metrics_targets import list_targets
 from stream.wire import ToolCallPart
@@ -46,7 +46,7 @@ def official(serving):
 
 @pytest.fixture
 def chat(model):
-    return {"model": str(model), "messages": [{"role": "user", "content": TEXT}], "max_tokens": 16, "temperature": 0}
+    return {"model": MODEL, "messages": [{"role": "user", "content": TEXT}], "max_tokens": 16, "temperature": 0}
 
 
 def end_of(serving, raw):
@@ -56,7 +56,7 @@ def end_of(serving, raw):
 
 def test_the_models_and_the_adapters_are_listed(official, model):
     listed = {one.id: one for one in official.models.list()}
-    assert set(listed) == {str(model), *ADAPTERS}
+    assert set(listed) == {MODEL, *ADAPTERS}
     assert {one.engine for one in listed.values()} == {"vllm"}
     assert len({one.version for one in listed.values()}) == 3
 

@@ -115,7 +115,7 @@ def _next_steps(
     console.print("\nThe stack continues to run:")
     print_addresses(settings, plan, reporter)
     key = first_key_path(settings.home)
-    body = f'{{"model": "{settings.model.name}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+    body = f'{{"model": "{settings.first_model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
     snippet = f"""
 With curl:
   curl {base}/chat/completions -H "Authorization: Bearer $(cat {key})" -H 'Content-Type: application/json' -d '{body}'
@@ -123,7 +123,7 @@ With curl:
 With the openai client:
   from openai import OpenAI
   client = OpenAI(base_url="{base}", api_key=open("{key}").read().strip())
-  print(client.chat.completions.create(model="{settings.model.name}", messages=[{{"role": "user", "content": "Hello"}}]))
+  print(client.chat.completions.create(model="{settings.first_model}", messages=[{{"role": "user", "content": "Hello"}}]))
 """
     console.print(escape(snippet))
     alert = _evidence(outcome)

@@ -15,7 +15,7 @@ _MIB = 1024 * 1024
 @click.command()
 @json_option
 def models(*, as_json: bool) -> None:
-    """Print the installed models, their digests and their sources.
+    """Print the installed models, their digests and their sources, and which models are served.
 
     Example: weir models --json
     """
@@ -36,4 +36,6 @@ def models(*, as_json: bool) -> None:
         rows,
         "no models are installed; `weir up` downloads them",
     )
-    click.echo(f"served: {settings.model.name} (WEIR_MODEL__NAME)")
+    for name, model in settings.served_models().items():
+        where = f"engine {model.engine} at {model.base_url}" if model.base_url else f"engine {model.engine}"
+        click.echo(f"served: {name} ({where})")

@@ -146,7 +146,7 @@ def _sentinel(process: Process) -> int:
     settings = process.settings
     sentinel = SentinelClient(
         endpoint(settings.http.host, settings.http.port),
-        settings.model.name,
+        settings.first_model,
         ensure_own_key(process.home),
         PROMPTS,
         every_seconds=settings.sentinel.every_seconds,

@@ -64,9 +64,9 @@ async def run_demo(loaded: Loaded, console: Console) -> Outcome:
     kafka = effective_kafka(settings)
     tenant = f"demo-{secrets.token_hex(3)}"
     keys = [create_key(settings.home, tenant)[1] for _ in range(_KEYS)]
-    _print_plan(console, tenant, settings.model.name)
+    _print_plan(console, tenant, settings.first_model)
     base_url = f"http://{settings.http.host}:{settings.http.port}/v1"
-    traffic = Traffic(base_url, settings.model.name, keys)
+    traffic = Traffic(base_url, settings.first_model, keys)
     results = DemoResults(tenant=tenant, started=time.monotonic())
     with _progress(console) as progress:
         line = partial(_print_line, progress.console, results)

@@ -92,7 +92,10 @@ def _prepare(settings: Settings, reporter: StepReporter, only: Collection[str]) 
             for name, model in settings.served_models().items():
                 steps.begin("model", f"{name}: looking for the weights")
                 files = preflight.ensure_model(name, model, lambda what, share: steps.waiting("model", what, share))
-                steps.ready("model", f"{name}, {files.version}, from {files.source}")
+                where = (
+                    f"{files.version}, from {files.source}" if files else f"{model.engine} {model.base_url}".rstrip()
+                )
+                steps.ready("model", f"{name}, {where}")
         broker = plan_broker(settings.kafka)
         steps.begin("kafka", f"preparing: {broker.kind}")
         plan = build_plan(settings, broker, ports, short_run_dir(home), only)

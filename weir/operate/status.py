@@ -30,6 +30,7 @@ __all__ = [
     "ComponentStatus",
     "CoverageStatus",
     "PairCount",
+    "ServedModelStatus",
     "Status",
     "coverage_status",
     "gather_status",
@@ -84,6 +85,14 @@ class CoverageStatus(PairCount, frozen=True, kw_only=True):
     oldest_pending_seconds: float | None = None
 
 
+class ServedModelStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A served model as the settings name it; `base_url` is that of another server, or "" for a replica."""
+
+    name: str
+    engine: str
+    base_url: str
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Status of a stack; it is healthy if it has no `problems`."""
 
@@ -95,6 +104,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     problems: list[str]
     lag_by_consumer: dict[str, dict[str, int]] = {}
     home: str = ""
+    models: list[ServedModelStatus] = []
 
 
 async def gather_status(settings: Settings) -> Status:
@@ -132,6 +142,10 @@ async def gather_status(settings: Settings) -> Status:
         problems=problems,
         lag_by_consumer=lags,
         home=str(home),
+        models=[
+            ServedModelStatus(name=name, engine=model.engine, base_url=model.base_url)
+            for name, model in settings.served_models().items()
+        ],
     )
 
 

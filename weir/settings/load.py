@@ -107,8 +107,8 @@ def _explain(error: ValidationError, path: Path | None) -> str:
 
 
 def key_of(parts: Sequence[str]) -> str:
-    """Return the dotted key of `parts`, with quotes around a tenant pattern: ``tenants."acme-*".bucket_seconds``."""
-    return ".".join(f'"{part}"' if index == 1 and parts[0] == "tenants" else part for index, part in enumerate(parts))
+    """Return the dotted key of `parts`, with quotes around the name of a tenant or model: ``tenants."acme-*".bucket_seconds``."""
+    return ".".join(f'"{part}"' if index == 1 and parts[0] in {"tenants", "models"} else part for index, part in enumerate(parts))
 
 
 def _problem(parts: Sequence[str], item: ErrorDetails) -> str:
@@ -120,7 +120,7 @@ def _problem(parts: Sequence[str], item: ErrorDetails) -> str:
     field = section.model_fields.get(parts[-1])
     value = _MASK if field is not None and field.annotation is SecretStr else repr(_without_credentials(item["input"]))
     is_value = isinstance(item["input"], str | int | float) and item["type"] != "model_type"
-    return f"{f' is {value}' if is_value else ''}: {item['msg']}; change or unset it"
+    return f"{f' is {value}' if is_value else ''}: {item['msg'].removeprefix('Value error, ')}; change or unset it"
 
 
 def _without_credentials(value: Any) -> Any:

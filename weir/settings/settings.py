@@ -123,6 +123,9 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     http: HttpSettings = HttpSettings()
     model: ModelSettings = ModelSettings()
+    models: dict[str, ModelSettings] = Field(
+        default_factory=dict, description="several served models, by the names that clients use; replaces [model]"
+    )
     capture: CaptureSettings = CaptureSettings()
     intake: IntakeSettings = IntakeSettings()
     detectors: DetectorSettings = DetectorSettings()
@@ -138,8 +141,29 @@ class Settings(BaseSettings):
     sentinel: SentinelSection = SentinelSection()  # its validator reads capture and tenants
 
     def served_models(self) -> dict[str, ModelSettings]:
-        """Return the served models by the names that clients use."""
-        return {self.model.name: self.model}
+        """Return the served models by the names that clients use: those of ``[models]``, or else that of ``[model]``."""
+        return self.models or {self.model.name: self.model}
+
+    @property
+    def first_model(self) -> str:
+        """Name of the first served model, which Weir's own requests use."""
+        return next(iter(self.served_models()))
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _named_models(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name: {"name": name} | table if isinstance(table, dict) else table for name, table in value.items()}
+
+    @field_validator("models")
+    @classmethod
+    def _one_form_of_models(cls, value: dict[str, ModelSettings], info: ValidationInfo) -> dict[str, ModelSettings]:
+        single = info.data.get("model")
+        if value and single is not None and single.model_fields_set:
+            named = ", ".join(f"model.{name}" for name in sorted(single.model_fields_set))
+            raise ValueError(f"{named} is set too, but [models] replaces [model]; move it into a table of [models]")
+        return value
 
     @field_validator("tenants")
     @classmethod

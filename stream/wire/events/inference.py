@@ -200,8 +200,8 @@ class ErrorInfo(EventData, frozen=True, kw_only=True):
 class GuardStop(EventData, frozen=True, kw_only=True):
     """The guard's finding in an answer; `stopped` is false if the guard only observed.
 
-    `position_tokens` is the number of tokens up to the end of the found text, `exposed_tokens` how many of the found
-    text's tokens the client had received.
+    `position_tokens` is the number of the answer's tokens up to the end of the found text. `exposed_tokens` is how many
+    tokens the client received from the start of the found text on.
     """
 
     detector: str

@@ -39,7 +39,7 @@ async def test_prompts_are_sent_in_turn_as_weirs_own_tenant(tmp_path):
     assert {data.tenant for data in (*asked, *ended)} == {OWN_TENANT}
     assert {data.owed for data in asked} == {()}
     assert [data.conversation_id for data in islice(asked, len(PROMPTS))] == [prompt.id for prompt in PROMPTS]
-    assert asked[0].text() == asked[len(PROMPTS)].text() == PROMPTS[0].text
+    assert asked[0].text == asked[len(PROMPTS)].text == PROMPTS[0].text
     assert {(data.parameters["temperature"], data.parameters["seed"]) for data in asked} == {(0, 0)}
     assert {data.principal for data in asked} == {k.id for k in list_keys(tmp_path) if k.tenant == OWN_TENANT}
 

@@ -44,7 +44,7 @@ def test_the_official_client_whole_and_streaming(serving):
         assert text == "one two three"
         assert chunks[-1].usage.completion_tokens == 3
         assert client.completions.create(model="echo", prompt="a b").choices[0].text == "a b"
-        assert [model.id for model in client.models.list()] == ["echo"]
+        assert [model.id for model in client.models.list()] == ["echo", "relay"]
         with pytest.raises(openai.NotFoundError):
             client.chat.completions.create(**CHAT | {"model": "gpt-9"})
         with pytest.raises(openai.BadRequestError):
@@ -54,6 +54,22 @@ def test_the_official_client_whole_and_streaming(serving):
         pytest.raises(openai.AuthenticationError),
     ):
         stranger.models.list()
+
+
+def test_an_upstream_model_is_relayed_and_both_requests_are_recorded(serving):
+    known = {event.correlationid for event in serving.records()}
+    with official(serving, max_retries=0) as client:
+        relayed = CHAT | {"model": "relay"}
+        assert client.chat.completions.create(**relayed).choices[0].message.content == "one two three"
+        chunks = list(client.chat.completions.create(**relayed, stream=True))
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "one two three"
+        assert {(chunk.model, chunk.usage) for chunk in chunks} == {("relay", None)}
+        with pytest.raises(openai.BadRequestError, match="top_k"):  # the error of the server behind it
+            client.chat.completions.create(**relayed, extra_body={"top_k": 3})
+    new = [event.data for event in serving.records() if event.correlationid not in known]
+    ends = [(data.model, data.status, data.text) for data in new if isinstance(data, ResponseRecord)]
+    whole = [(model, "complete", "one two three") for model in ("echo", "echo", "relay", "relay")]
+    assert sorted(ends) == sorted([*whole, ("relay", "error", "")])
 
 
 def test_every_answer_has_exactly_one_request_id_of_ours(serving, client):
@@ -159,7 +175,8 @@ async def _first(tasks, count):
     return [await task for task in itertools.islice(asyncio.as_completed(tasks), count)]
 
 
-def test_a_client_that_goes_away_is_cancelled(serving, client):
+@pytest.mark.parametrize("name_of_model", ["echo", "relay"])
+def test_a_client_that_goes_away_is_cancelled(serving, client, name_of_model):
     """The replica is held still, so that the request is surely under way when its client leaves."""
     model = serving.pid_of("model")
     known = {event.correlationid for event in serving.records()}
@@ -171,20 +188,23 @@ def test_a_client_that_goes_away_is_cancelled(serving, client):
     os.kill(model, signal.SIGSTOP)
     try:
         with serving.client() as leaving:
-            sending = threading.Thread(target=_post_and_ignore, args=(leaving,), daemon=True)
+            sending = threading.Thread(target=_post_and_ignore, args=(leaving, name_of_model), daemon=True)
             sending.start()
             name = until("the request record", begun, 20)
             sending.join(1.5)  # the client's own time-out ends it
         end = until("the end record", lambda: serving.end_of(name), 20)
     finally:
         os.kill(model, signal.SIGCONT)
-    assert end.data.status == "cancelled"
+    assert (end.data.model, end.data.status) == (name_of_model, "cancelled")
+    new = [e for e in serving.records() if e.correlationid not in known]
+    assert {e.data.status for e in new if isinstance(e.data, ResponseRecord)} == {"cancelled"}
+    assert len(new) == (2 if name_of_model == "echo" else 4)
     assert client.post("/v1/chat/completions", json=CHAT).status_code == 200
 
 
-def _post_and_ignore(client: httpx.Client) -> None:
+def _post_and_ignore(client: httpx.Client, model: str) -> None:
     with contextlib.suppress(httpx.HTTPError):
-        client.post("/v1/chat/completions", json=CHAT, timeout=1.0)
+        client.post("/v1/chat/completions", json=CHAT | {"model": model}, timeout=1.0)
 
 
 def test_a_killed_model_replica_leaves_aborted_or_complete_and_comes_back(serving, client):
@@ -192,16 +212,21 @@ def test_a_killed_model_replica_leaves_aborted_or_complete_and_comes_back(servin
     body = {"model": "echo", "max_tokens": 3_000, "messages": [{"role": "user", "content": text}]}
     answers, stop = [], threading.Event()
 
-    def load(*, stream: bool) -> None:
+    def load(*, stream: bool, model: str) -> None:
         with serving.client() as one:
             while not stop.is_set():
-                answers.append(one.post("/v1/chat/completions", json=body | {"stream": stream}))
+                answers.append(one.post("/v1/chat/completions", json=body | {"stream": stream, "model": model}))
 
-    workers = [threading.Thread(target=load, kwargs={"stream": index % 2 == 0}) for index in range(8)]
+    workers = [
+        threading.Thread(target=load, kwargs={"stream": index % 2 == 0, "model": ("echo", "relay")[index // 2 % 2]})
+        for index in range(8)
+    ]
     for worker in workers:
         worker.start()
     until("load", lambda: len(answers) >= 16)
     killed = serving.pid_of("model")
+    os.kill(killed, signal.SIGSTOP)  # so that requests are surely under way when it dies
+    time.sleep(0.5)
     os.kill(killed, signal.SIGKILL)
     until("recovery", lambda: client.post("/v1/chat/completions", json=CHAT).status_code == 200)
     stop.set()
@@ -213,6 +238,7 @@ def test_a_killed_model_replica_leaves_aborted_or_complete_and_comes_back(servin
         assert lost or answer.status_code == 200
     statuses = {event.correlationid: event for event in serving.records() if event.id.endswith("/end")}
     assert {answer.headers["x-request-id"] for answer in answers} <= set(statuses)
+    assert {event.correlationid for event in serving.records()} == set(statuses)
     assert {event.data.status for event in statuses.values()} <= {"complete", "error", "cancelled", "aborted"}
     aborted = [event for event in statuses.values() if event.data.status == "aborted"]
     assert aborted

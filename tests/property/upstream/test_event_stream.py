@@ -5,11 +5,12 @@ from hypothesis import strategies as st
 
 from serving.upstream.event_stream import EventParser
 
+LINE = st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), min_size=1, max_size=12)
 LINES = st.one_of(
     st.sampled_from(
         ["", "", "data", "data:", "data: [DONE]", ": comment", "id: 3", "event: error", "nonsense", "\ufeff"]
     ),
-    st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), max_size=12).map("data: {}".format),
+    LINE.map("data: {}".format),
 )
 ENDS = st.sampled_from(["\n", "\r\n", "\r"])
 STREAMS = st.lists(st.tuples(LINES, ENDS), max_size=20).map(lambda rows: "".join(line + end for line, end in rows))
@@ -29,9 +30,7 @@ def test_any_split_of_the_bytes_gives_the_same_events(stream, data):
     assert parsed([bytes([byte]) for byte in stream]) == expected
 
 
-@given(
-    st.lists(st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), min_size=1), min_size=1, max_size=4), ENDS
-)
+@given(st.lists(LINE, min_size=1, max_size=4), ENDS)
 def test_an_event_has_the_lines_that_were_sent(lines, end):
     sent = "".join(f"data: {line}{end}" for line in lines) + f"event: x{end}{end}"
     (event,) = parsed([sent.encode()])

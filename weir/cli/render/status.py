@@ -8,7 +8,7 @@ from rich.text import Text
 
 from weir.cli.render.output import table
 from weir.client.times import format_duration
-from weir.operate.status import CaptureStatus, ComponentStatus, CoverageStatus, PairCount, Status
+from weir.operate.status import CaptureStatus, ComponentStatus, CoverageStatus, PairCount, ServedModelStatus, Status
 
 __all__ = ["status_view"]
 
@@ -28,6 +28,7 @@ def status_view(status: Status) -> RenderableType:
         _components(status.components),
         *(Text(f"  {one.name}: {one.detail}", style="yellow") for one in waiting),
         "",
+        _models(status.models),
         _capture(status.capture),
         _lag(status.lag),
         "",
@@ -43,6 +44,11 @@ def _components(found: Iterable[ComponentStatus]) -> Table:
         restarts = Text(str(one.restarts), style="yellow" if one.restarts else "")
         rows.add_row(one.name, mark, up, str(one.pid or "-"), restarts, one.address, one.log)
     return rows
+
+
+def _models(models: Iterable[ServedModelStatus]) -> Text:
+    served = ", ".join(f"{one.name} ({' '.join(filter(None, (one.engine, one.base_url)))})" for one in models)
+    return Text.assemble(("models    ", "bold"), served or "unknown")
 
 
 def _capture(capture: CaptureStatus) -> Text:

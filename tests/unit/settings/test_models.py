@@ -1,0 +1,71 @@
+"""``[models."NAME"]``: several served models, in place of ``[model]``."""
+
+import pytest
+
+from weir.errors import SettingsError
+from weir.settings import load_settings
+
+_TWO = """
+[models."small"]
+name = "smollm2-135m-instruct"
+slots = 4
+[models."gpt-4.1"]
+engine = "upstream"
+base_url = "https://models.example/v1"
+"""
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    def loaded(text, **environment):
+        path = tmp_path / "weir.toml"
+        path.write_text(text)
+        monkeypatch.setenv("WEIR_CONFIG", str(path))
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return load_settings()
+
+    return loaded
+
+
+def test_each_table_is_a_model_whose_weights_have_its_name_by_default(load):
+    settings = load(_TWO + '[models."echo"]\n').settings
+    models = settings.served_models()
+    assert {name: model.name for name, model in models.items()} == {
+        "small": "smollm2-135m-instruct",
+        "gpt-4.1": "gpt-4.1",
+        "echo": "echo",
+    }
+    assert settings.first_model == "small"
+    assert models["small"].slots == 4
+
+
+def test_without_tables_the_one_model_is_served(load):
+    assert list(load('[model]\nname = "echo"\n').settings.served_models()) == ["echo"]
+
+
+def test_both_forms_are_an_error_that_names_the_key(load):
+    with pytest.raises(SettingsError, match=r"model\.slots is set too, but \[models\] replaces \[model\]"):
+        load(_TWO, WEIR_MODEL__SLOTS="3")
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ("engine = 'upstream'", "the engine upstream needs a base_url"),
+        ("base_url = 'http://127.0.0.1:1/v1'", "the others have none"),
+        ("engine = 'upstream'\nbase_url = 'http://127.0.0.1:1'", "base_url"),
+        ("slot = 3", 'models."x".slot .*unknown key'),
+    ],
+)
+def test_a_wrong_table_is_an_error(load, table, problem):
+    with pytest.raises(SettingsError, match=problem):
+        load(f'[models."x"]\n{table}\n')
+
+
+def test_the_key_of_an_upstream_comes_from_a_file_and_is_not_shown(load, tmp_path, capsys):
+    key = tmp_path / "key"
+    key.write_text("sk-hidden\n")
+    loaded = load(_TWO, WEIR_MODELS__SMALL__UPSTREAM_API_KEY_FILE=str(key))
+    assert loaded.settings.models["small"].upstream_api_key.get_secret_value() == "sk-hidden"
+    assert "sk-hidden" not in repr(loaded)

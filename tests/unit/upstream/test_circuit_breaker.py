@@ -1,0 +1,69 @@
+import pytest
+
+from serving.upstream.circuit_breaker import CircuitBreaker
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def opened(clock):
+    """A circuit that opened just now, for 5 s."""
+    circuit = CircuitBreaker(failures=3, open_seconds=5, clock=clock)
+    for _ in range(3):
+        assert circuit.seconds_to_wait() == 0
+        circuit.failed()
+    return circuit
+
+
+def test_only_failures_in_a_row_open_it():
+    circuit = CircuitBreaker(failures=3)
+    for _ in range(5):
+        circuit.failed()
+        circuit.failed()
+        circuit.succeeded()
+    assert not circuit.is_open
+    assert circuit.seconds_to_wait() == 0
+
+
+def test_while_it_is_open_requests_wait_for_the_probe(opened, clock):
+    assert opened.is_open
+    assert opened.seconds_to_wait() == 5
+    clock.now += 4
+    assert opened.seconds_to_wait() == 1
+
+
+def test_one_probe_is_sent_and_its_success_closes_the_circuit(opened, clock):
+    clock.now += 5
+    assert [opened.seconds_to_wait() for _ in range(3)] == [0, 5, 5]
+    assert opened.is_open
+    opened.succeeded()
+    assert not opened.is_open
+    opened.failed()
+    assert opened.seconds_to_wait() == 0
+
+
+def test_a_probe_that_fails_opens_it_again(opened, clock):
+    clock.now += 5
+    assert opened.seconds_to_wait() == 0
+    opened.failed()
+    assert opened.seconds_to_wait() == 5
+    clock.now += 5
+    assert opened.seconds_to_wait() == 0
+
+
+def test_a_probe_whose_client_left_is_replaced(opened, clock):
+    clock.now += 5
+    assert opened.seconds_to_wait() == 0
+    opened.abandoned()
+    assert opened.is_open
+    assert opened.seconds_to_wait() == 0
