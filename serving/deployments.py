@@ -6,10 +6,12 @@ models of other servers, which the gateway calls itself. A model replica has an 
 
 import asyncio
 import contextlib
+import importlib.util
 import logging
 import os
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from ray.serve.config import AutoscalingConfig
 from serving.api_keys import KeyRing, keys_path
 from serving.backend import Backend, BackendLost, ModelInfo, ModelRequest
 from serving.capture.recorder import Recorder
-from serving.engine.catalogue import ENGINES_WITHOUT_FILES
+from serving.engine.catalogue import CATALOGUE, ECHO_MODEL, ENGINES_WITHOUT_FILES
 from serving.engine.factory import create_engine
 from serving.engine.fetch_model import ensure
 from serving.gateway.endpoints import GatewaySettings
@@ -42,6 +44,7 @@ from serving.replica.ray_backend import RayBackend
 from serving.settings import CaptureSettings, HttpSettings, ModelSettings
 from serving.upstream.metrics import UpstreamMetrics
 from serving.upstream.upstream_backend import UpstreamBackend
+from serving.vllm.vllm_backend import VllmBackend
 from stream.telemetry import MetricsServer, TraceSettings, tracer_provider
 
 __all__ = ["AppArgs", "build"]
@@ -216,8 +219,8 @@ class GatewayIngress:
             for name, model in args.models.items()
             if model.engine == _UPSTREAM
         }
-        backends = {name: self._upstreams.get(name) or _backend(name, handles, args) for name in args.models}
-        self._gateway = Gateway(settings, wiring, ServedModels(backends), KeyRing(keys_path(args.home)))
+        models = ServedModels({**self._upstreams, **_backends(handles, args)})
+        self._gateway = Gateway(settings, wiring, models, KeyRing(keys_path(args.home)))
         self._warming = asyncio.create_task(self._warm())
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -266,11 +269,24 @@ def build(args: AppArgs) -> serve.Application:
 
 def _deployed(args: AppArgs, name: str, *, is_only: bool) -> serve.Application:
     settings = args.models[name]
+    deployed_name = "Model" if is_only else f"Model-{_UNNAMEABLE.sub('-', name)}"
+    gpus = _gpus(settings)
+    if _uses_vllm(settings, args.model_dirs.get(name), gpus):
+        from serving.vllm.deployment import vllm_application  # noqa: PLC0415 - imports vLLM
+
+        return vllm_application(
+            name,
+            settings,
+            deployed_name,
+            on_cpu=not gpus,
+            model_dir=partial(_model_dir, args, name),
+            metrics=partial(_Metrics, args, "model"),
+        )
     deployment = serve.deployment(
-        name="Model" if is_only else f"Model-{_UNNAMEABLE.sub('-', name)}",
+        name=deployed_name,
         max_ongoing_requests=settings.max_requests + settings.queue,
         max_queued_requests=settings.queue,
-        ray_actor_options={"num_cpus": _MODEL_CPUS, "num_gpus": _gpus(settings)},
+        ray_actor_options={"num_cpus": _MODEL_CPUS, "num_gpus": gpus},
         autoscaling_config=AutoscalingConfig(
             min_replicas=settings.min_replicas,
             max_replicas=settings.replica_limit,
@@ -293,15 +309,36 @@ def _gpus(settings: ModelSettings) -> float:
     return 1 if resources.get("GPU", 0) >= 1 else 0
 
 
-def _backend(name: str, handles: dict[str, Any], args: AppArgs) -> Backend:
+def _uses_vllm(settings: ModelSettings, model_dir: Path | None, gpus: float) -> bool:
+    """Return whether vLLM runs the model; with the engine `auto`, vLLM needs a GPU and a model in Hugging Face's format."""
+    if settings.engine != "auto":
+        return settings.engine == "vllm"
+    if not gpus or importlib.util.find_spec("vllm") is None:
+        return False
+    if model_dir is not None:
+        return (model_dir / "config.json").is_file()
+    return settings.name not in {ECHO_MODEL, *CATALOGUE} and not settings.name.endswith(".gguf")
+
+
+def _backends(handles: dict[str, Any], args: AppArgs) -> dict[str, Backend]:
+    """Return the backends by the names that clients use: models, and LoRA adapters."""
+    backends = {name: _backend(name, handles, args) for name in handles}
+    for name in handles:
+        backends |= {adapter: _backend(name, handles, args, adapter) for adapter in args.models[name].lora}
+    return backends
+
+
+def _backend(name: str, handles: dict[str, Any], args: AppArgs, adapter: str = "") -> Backend:
     settings = args.models[name]
-    return RayBackend(
-        handles[name],
-        max_requests=settings.max_requests,
-        max_queued=settings.queue,
-        replicas=settings.replica_limit,
-        gateways=args.http.gateways,
-    )
+    limits = {
+        "max_requests": settings.max_requests,
+        "max_queued": settings.queue,
+        "replicas": settings.replica_limit,
+        "gateways": args.http.gateways,
+    }
+    if settings.engine == "vllm":
+        return VllmBackend(handles[name], adapter=adapter, **limits)
+    return RayBackend(handles[name], **limits)
 
 
 def _model_dir(args: AppArgs, name: str) -> Path:

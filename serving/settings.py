@@ -9,8 +9,8 @@ __all__ = ["MAX_CONNECTIONS", "CaptureSettings", "HttpSettings", "IntakeSettings
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Engine = Literal["auto", "openvino", "transformers", "upstream", "echo"]
-_MISSING_ENGINES = {"vllm": "vllm is not supported yet", "packed": "openvino has replaced packed"}
+Engine = Literal["auto", "openvino", "vllm", "transformers", "upstream", "echo"]
+_MISSING_ENGINES = {"packed": "openvino has replaced packed"}
 
 _KIB = 1024
 #: Connections that the endpoint keeps open at the same time; further ones wait in the kernel's queue.
@@ -55,8 +55,8 @@ class ModelSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if Ray has one")
     engine: Engine = Field(
         "auto",
-        description="text generation; auto: openvino on a CPU for a GGUF file or OpenVINO IR, else transformers; upstream: another "
-        "OpenAI-compatible server",
+        description="text generation; auto: vllm if Ray has a GPU and vllm is installed, else openvino on a CPU for a GGUF file or OpenVINO "
+        "IR, else transformers; upstream: another OpenAI-compatible server",
     )
     base_url: str = Field(
         "",
@@ -90,6 +90,19 @@ class ModelSettings(Section):
     min_replicas: Count = Field(1, description="model replicas that always run")
     max_replicas: Count = Field(1, description="Ray Serve's autoscaling stays within min and max replicas")
     target_ongoing_requests: Count = Field(8, description="requests per replica that autoscaling aims at")
+    engine_kwargs: dict[str, Any] = Field(
+        {},
+        description="vllm: arguments of the engine, those of `vllm serve` with underscores: tensor_parallel_size = 2",
+    )
+    lora: dict[str, str] = Field({}, description="vllm: LoRA adapters; name that clients use = directory")
+    llm_config: dict[str, Any] = Field(
+        {},
+        description="vllm: further fields of Ray Serve LLM's LLMConfig: accelerator_type, placement_group_config, deployment_config",
+    )
+    prefill: dict[str, Any] = Field(
+        {},
+        description="vllm: the fields of the LLMConfig that differ for separate prefill replicas; empty: no such replicas",
+    )
 
     @field_validator("engine", mode="before")
     @classmethod
@@ -99,6 +112,21 @@ class ModelSettings(Section):
             supported = " or ".join(repr(engine) for engine in get_args(Engine))
             raise PydanticCustomError("engine_missing", f"{reason}; the value must be {supported}")
         return value
+
+    @model_validator(mode="after")
+    def _only_vllm_has_its_tables(self) -> Self:
+        given = next((name for name in ("engine_kwargs", "lora", "llm_config", "prefill") if getattr(self, name)), None)
+        if given is not None and self.engine != "vllm":
+            raise PydanticCustomError(
+                "engine_mismatch",
+                "{given} is set, but engine is {engine}; set engine to 'vllm', or leave {given} out",
+                {"given": given, "engine": repr(self.engine)},
+            )
+        if self.engine == "vllm" and self.device == "cpu" and self.prefill:
+            raise PydanticCustomError(
+                "prefill_on_cpu", "prefill is set, but device is 'cpu'; separate prefill replicas need GPUs"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_an_upstream(self) -> Self:

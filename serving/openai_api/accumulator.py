@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from serving.backend import RUNNING_USAGE
 from stream.wire import MAX_COUNT, Choice, Part, ReasoningPart, TextPart, ToolCallPart, Usage
 
 __all__ = ["CONTENT_FILTER", "Accumulator", "NewText", "shown_reasons"]
@@ -60,7 +61,7 @@ class Accumulator:
 
     def _note(self, fields: _Fields) -> None:
         """Take the usage and the id from a chunk or a response."""
-        if isinstance(counts := fields.get("usage"), Mapping):
+        if isinstance(counts := fields.get(RUNNING_USAGE) or fields.get("usage"), Mapping):
             self.usage = self._usage(counts)
         if not self.response_id and _ID.fullmatch(name := _text(fields, "id")):
             self.response_id = name

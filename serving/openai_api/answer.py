@@ -3,7 +3,7 @@
 import re
 from typing import Any, ClassVar
 
-from serving.backend import OpenAIChunk, Operation
+from serving.backend import RUNNING_USAGE, OpenAIChunk, Operation
 from serving.openai_api.accumulator import CONTENT_FILTER, Accumulator
 from serving.openai_api.responses_accumulator import ResponsesAccumulator
 from stream.wire import Usage
@@ -133,7 +133,7 @@ class RelayedAnswer(Answer):
         if self._is_response:
             response = chunk.get("response")
             return chunk | {"response": self._named(response)} if isinstance(response, dict) else chunk
-        chunk = self._named(chunk)
+        chunk = self._named({name: value for name, value in chunk.items() if name != RUNNING_USAGE})
         if self._include_usage or "usage" not in chunk:
             return chunk
         is_only_usage = chunk["usage"] is not None and not chunk.get("choices")

@@ -1,38 +1,43 @@
 """Join chunks into fewer, larger chunks: sending a chunk costs replica and gateway about 0.3 ms of CPU time each."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-
-from serving.engine.protocol import Chunk, joined
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Generic, TypeVar
 
 __all__ = ["coalesced"]
 
+ChunkT = TypeVar("ChunkT")
+JoinedT = TypeVar("JoinedT")
 
-class _Buffer:
+
+class _Buffer(Generic[ChunkT]):
     """Chunks that have arrived and are not sent yet."""
 
     def __init__(self) -> None:
         self.filled = asyncio.Event()
         self.ended = False
-        self._chunks: list[Chunk] = []
+        self._chunks: list[ChunkT] = []
 
-    def put(self, chunk: Chunk) -> None:
+    def put(self, chunk: ChunkT) -> None:
         self._chunks.append(chunk)
         self.filled.set()
 
-    def take(self) -> Chunk | None:
-        """Return the chunks that arrived since the last call, joined into one, or None if there are none."""
+    def take(self) -> list[ChunkT]:
+        """Return the chunks that arrived since the last call."""
         chunks, self._chunks = self._chunks, []
         self.filled.clear()
-        return joined(chunks) if chunks else None
+        return chunks
 
 
-async def coalesced(chunks: AsyncGenerator[Chunk, None], hold_seconds: float) -> AsyncGenerator[Chunk, None]:
-    """Yield the first chunk at once, then at most one joined chunk per `hold_seconds`, and the last chunk at once.
+async def coalesced(
+    chunks: AsyncGenerator[ChunkT, None], hold_seconds: float, join: Callable[[Sequence[ChunkT]], JoinedT]
+) -> AsyncGenerator[JoinedT, None]:
+    """Yield the first chunk at once, then at most one result of `join` per `hold_seconds`, and the last chunk at once.
 
-    Closing this generator closes `chunks`; an error of `chunks` is raised after all chunks before the error are yielded.
+    `join` gets at least one chunk. Closing this generator closes `chunks`; an error of `chunks` is raised after all chunks before the
+    error are yielded.
     """
-    buffer = _Buffer()
+    buffer = _Buffer[ChunkT]()
     pump = asyncio.create_task(_pump(chunks, buffer))
     clock = asyncio.get_running_loop().time
     due = clock()
@@ -43,8 +48,8 @@ async def coalesced(chunks: AsyncGenerator[Chunk, None], hold_seconds: float) ->
                 await asyncio.wait((pump,), timeout=left)
             due = clock() + hold_seconds
             ended = buffer.ended
-            if (chunk := buffer.take()) is not None:
-                yield chunk
+            if arrived := buffer.take():
+                yield join(arrived)
             if ended:
                 break
         await pump
@@ -53,7 +58,7 @@ async def coalesced(chunks: AsyncGenerator[Chunk, None], hold_seconds: float) ->
         await asyncio.gather(pump, return_exceptions=True)
 
 
-async def _pump(chunks: AsyncGenerator[Chunk, None], buffer: _Buffer) -> None:
+async def _pump(chunks: AsyncGenerator[ChunkT, None], buffer: _Buffer[ChunkT]) -> None:
     try:
         async for chunk in chunks:
             buffer.put(chunk)

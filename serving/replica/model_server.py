@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from serving.backend import Feature, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
 from serving.engine.errors import EngineClosedError, EngineError, PromptRejectedError, SchemaRejectedError
-from serving.engine.protocol import Chunk, Engine
+from serving.engine.protocol import Chunk, Engine, joined
 from serving.replica.choice_chunks import ChatChunks, ChoiceChunks, CompletionChunks
 from serving.replica.coalesce import coalesced
 from serving.replica.engine_request import EngineRequest, engine_request
@@ -107,7 +107,7 @@ class ModelServer:
         max_tokens = wanted.max_tokens or min(wanted.default_max_tokens, room)
         hold = _STREAM_HOLD_SECONDS if request.stream else _WHOLE_HOLD_SECONDS
         answers = [
-            coalesced(self._engine.generate(prompt, wanted.sampling_of(choice, max_tokens)), hold)
+            coalesced(self._engine.generate(prompt, wanted.sampling_of(choice, max_tokens)), hold, joined)
             for choice in range(wanted.choices)
         ]
         formats = [_format(request, wanted, choice) for choice in range(wanted.choices)]

@@ -27,6 +27,9 @@ class RayBackend:
         Maximum number of replicas, and the number of gateways that share them.
     """
 
+    #: Arguments of the replica's `describe`.
+    _described: tuple[str, ...] = ()
+
     def __init__(self, handle: Any, *, max_requests: int, max_queued: int, replicas: int, gateways: int) -> None:
         self._describe = handle.describe
         self._generate = handle.options(stream=True).generate
@@ -36,14 +39,14 @@ class RayBackend:
     async def describe(self) -> ModelInfo:
         """Return the model description of a replica; raises BackendLost."""
         try:
-            info: ModelInfo = await self._describe.remote()
+            info: ModelInfo = await self._describe.remote(*self._described)
         except (RayError, RayServeException) as error:
             raise BackendLost(type(error).__name__) from None
         return info
 
     async def generate(self, request: ModelRequest) -> AsyncGenerator[OpenAIChunk | RejectedRequest, None]:
         """Generate an answer on one replica; closing the iterator cancels the generation. Raises BackendLost."""
-        response = self._generate.remote(request)
+        response = self._generate.remote(self._sent(request))
         finished = False
         try:
             async for item in response:
@@ -62,6 +65,10 @@ class RayBackend:
         finally:
             if not finished:
                 response.cancel()
+
+    def _sent(self, request: ModelRequest) -> ModelRequest:
+        """Return the request as Ray's request router gets it."""
+        return request
 
     def capacity(self) -> int:
         """Return how many requests this gateway accepts at the same time: its share of the replicas' capacity."""

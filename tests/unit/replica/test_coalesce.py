@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from serving.engine.protocol import Chunk
+from serving.engine.protocol import Chunk, joined
 from serving.replica.coalesce import coalesced
 
 
@@ -13,7 +13,7 @@ async def test_the_first_is_given_at_once_the_rest_together_and_nothing_is_lost(
             await asyncio.sleep(0)
         yield Chunk(text="!", finish_reason="stop", completion_tokens=9)
 
-    pieces = [piece async for piece in coalesced(chunks(), 60)]
+    pieces = [piece async for piece in coalesced(chunks(), 60, joined)]
     assert pieces[0].text == "a"
     assert "".join(piece.text for piece in pieces) == "abcdefgh!"
     assert len(pieces) == 2
@@ -26,7 +26,7 @@ async def test_an_error_comes_after_what_came_before_it():
         yield Chunk(text="a")
         raise ValueError("step")
 
-    pieces = coalesced(chunks(), 60)
+    pieces = coalesced(chunks(), 60, joined)
     assert (await anext(pieces)).text == "a"
     with pytest.raises(ValueError, match="step"):
         await anext(pieces)
@@ -42,7 +42,7 @@ async def test_closing_it_closes_the_engines_iterator():
         finally:
             closed.set()
 
-    pieces = coalesced(chunks(), 60)
+    pieces = coalesced(chunks(), 60, joined)
     assert (await anext(pieces)).text == "a"
     await pieces.aclose()
     assert closed.is_set()

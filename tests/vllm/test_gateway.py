@@ -1,0 +1,221 @@
+"""vLLM behind the real gateway, over HTTP, with capture. The tests that kill come last, and in this order."""
+
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+
+import httpx
+import jsonschema
+import openai
+import psutil
+import pytest
+from support.gateway import KEY
+from support.stack import until
+from support.vllm_serving import ADAPTERS, MODEL, START_SECONDS
+
+from serving.metrics_targets import list_targets
+from stream.wire import ToolCallPart
+
+pytestmark = pytest.mark.timeout(900)
+TEXT = "Which city is the capital of France?"
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "maxLength": 12}, "people": {"type": "integer", "maximum": 99}},
+    "required": ["city", "people"],
+    "additionalProperties": False,
+}
+TOOL = {"type": "function", "function": {"name": "look_up", "description": "Look up a city.", "parameters": SCHEMA}}
+NAMED = {"type": "function", "function": {"name": "look_up"}}
+
+
+@pytest.fixture
+def client(serving):
+    with serving.client() as client:
+        yield client
+
+
+@pytest.fixture
+def official(serving):
+    http = httpx.Client(trust_env=False, timeout=120)
+    with openai.OpenAI(base_url=f"{serving.url}/v1", api_key=KEY, http_client=http, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def chat(model):
+    return {"model": MODEL, "messages": [{"role": "user", "content": TEXT}], "max_tokens": 16, "temperature": 0}
+
+
+def end_of(serving, raw):
+    name = raw.headers["x-request-id"]
+    return until("the end record", lambda: serving.end_of(name), 20).data
+
+
+def test_the_models_and_the_adapters_are_listed(official, model):
+    listed = {one.id: one for one in official.models.list()}
+    assert set(listed) == {MODEL, *ADAPTERS}
+    assert {one.engine for one in listed.values()} == {"vllm"}
+    assert len({one.version for one in listed.values()}) == 3
+
+
+def test_the_official_client_whole_and_streaming_and_what_is_recorded(serving, official, chat):
+    raw = official.chat.completions.with_raw_response.create(**chat)
+    whole = raw.parse()
+    chunks = list(official.chat.completions.create(**chat, stream=True, stream_options={"include_usage": True}))
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == whole.choices[0].message.content
+    assert chunks[-1].usage == whole.usage
+    assert all(chunk.usage is None for chunk in chunks[:-1])
+    assert not [name for chunk in chunks for name in (chunk.model_extra or {}) if "running" in name]
+    end = end_of(serving, raw)
+    assert (end.status, end.choices[0].text, end.usage.completion_tokens) == ("complete", text, 16)
+
+
+def test_a_client_without_the_option_gets_no_usage_and_it_is_recorded(serving, client, chat):
+    raw = client.post("/v1/chat/completions", json=chat | {"stream": True})
+    assert "usage" not in raw.text
+    assert raw.text.rstrip().endswith("data: [DONE]")
+    assert end_of(serving, raw).usage.completion_tokens == 16
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_named_function_is_called_with_arguments_that_fit_its_schema(serving, client, chat, *, stream):
+    body = chat | {"tools": [TOOL], "tool_choice": NAMED, "max_tokens": 60, "stream": stream}
+    raw = client.post("/v1/chat/completions", json=body)
+    assert raw.status_code == 200, raw.text
+    (choice,) = end_of(serving, raw).choices
+    (call,) = [part for part in choice.parts if isinstance(part, ToolCallPart)]
+    assert call.name == "look_up"
+    jsonschema.validate(json.loads(call.arguments), SCHEMA)
+
+
+def test_structured_output_fits_its_schema(official, chat):
+    form = {"type": "json_schema", "json_schema": {"name": "city", "schema": SCHEMA, "strict": True}}
+    answer = official.chat.completions.create(**chat | {"max_tokens": 60}, response_format=form)
+    jsonschema.validate(json.loads(answer.choices[0].message.content), SCHEMA)
+
+
+def test_log_probabilities(official, chat):
+    answer = official.chat.completions.create(**chat | {"max_tokens": 3}, logprobs=True, top_logprobs=2)
+    tokens = answer.choices[0].logprobs.content
+    assert len(tokens) == 3
+    assert all(len(token.top_logprobs) == 2 and token.logprob <= 0 for token in tokens)
+
+
+def test_each_adapter_answers_under_its_own_name(serving, official, chat):
+    answers = {}
+    for name in (chat["model"], *ADAPTERS):
+        raw = official.chat.completions.with_raw_response.create(**chat | {"model": name, "max_tokens": 24})
+        assert raw.parse().model == name
+        answers[name] = (raw.parse().choices[0].message.content, end_of(serving, raw).model)
+    assert [recorded.name for _, recorded in answers.values()] == list(answers)
+    assert len({text for text, _ in answers.values()}) == 3
+    assert len({recorded.version for _, recorded in answers.values()}) == 3
+
+
+def test_the_responses_api(serving, official, chat):
+    raw = official.responses.with_raw_response.create(model=chat["model"], input=TEXT, max_output_tokens=8)
+    assert raw.parse().output_text
+    end = end_of(serving, raw)
+    assert (end.status, end.choices[0].text, end.usage.completion_tokens) == ("complete", raw.parse().output_text, 8)
+    events = list(official.responses.create(model=chat["model"], input=TEXT, max_output_tokens=8, stream=True))
+    assert events[0].type == "response.created"
+    assert events[-1].type in {"response.completed", "response.incomplete"}
+
+
+def test_embeddings_of_a_model_that_has_none_are_a_client_error(client, chat):
+    answer = client.post("/v1/embeddings", json={"model": chat["model"], "input": TEXT})
+    assert answer.status_code == 400
+    assert "embed" in answer.json()["error"]["message"]
+
+
+def test_the_metrics_of_vllm_are_beside_those_of_weir(serving, client, chat):
+    client.post("/v1/chat/completions", json=chat)
+    (target,) = (t for t in list_targets(serving.home / "run" / "metrics") if t.component == "model")
+    text = httpx.get(f"http://{target.address}/metrics", trust_env=False).text
+    for name in ("vllm:time_to_first_token_seconds_bucket", "vllm:kv_cache_usage_perc", "weir_engine_slots 4.0"):
+        assert name in text
+    tokens = next(
+        line for line in text.splitlines() if line.startswith('weir_engine_tokens_total{gen_ai_token_type="output"}')
+    )
+    assert float(tokens.split()[1]) >= 16
+
+
+def test_a_client_that_goes_away_is_cancelled(serving, client, chat):
+    with client.stream(
+        "POST", "/v1/chat/completions", json=chat | {"max_tokens": 900, "ignore_eos": True, "stream": True}
+    ) as raw:
+        next(raw.iter_lines())
+    end = end_of(serving, raw)
+    assert end.status == "cancelled"
+    assert 0 < end.usage.completion_tokens < 900
+
+
+def test_nothing_listens_beyond_loopback(serving):
+    listening = set()
+    for process in serving.processes():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            listening |= {c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    assert {address.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
+
+
+def test_no_usage_report_runs(serving):
+    assert not [process for process in serving.processes() if "TelemetryAgent" in " ".join(process.cmdline())]
+
+
+@pytest.mark.parametrize("victim", ["replica", "engine"])
+def test_a_killed_replica_or_engine_aborts_its_requests_and_is_replaced(serving, client, chat, victim):
+    answers = []
+
+    def ask(*, stream: bool) -> None:
+        with serving.client() as one:
+            answers.append(
+                one.post("/v1/chat/completions", json=chat | {"max_tokens": 900, "ignore_eos": True, "stream": stream})
+            )
+
+    workers = [threading.Thread(target=ask, kwargs={"stream": index % 2 == 0}) for index in range(4)]
+    before = serving.pid_of("model")
+    replica = psutil.Process(before)
+    children = replica.children(recursive=True)
+    engine = next(child for child in children if "EngineCore" in " ".join(child.cmdline()))
+    for worker in workers:
+        worker.start()
+    time.sleep(3)
+    os.kill(before if victim == "replica" else engine.pid, signal.SIGKILL)
+    for worker in workers:
+        worker.join()
+    for answer in answers:
+        assert answer.status_code == 503 or b"model_replica_lost" in answer.content, answer.text[-300:]
+        end = end_of(serving, answer)
+        assert (end.status, end.error.kind) == ("aborted", "model_replica_lost")
+    until(
+        "another replica", lambda: client.post("/v1/chat/completions", json=chat).status_code == 200, START_SECONDS, 2
+    )
+    assert serving.pid_of("model") != before
+    until(
+        "no process of the old replica", lambda: not [c for c in children if c.is_running() and c.status() != "zombie"]
+    )
+
+
+def test_no_prompt_is_in_any_log(serving, client, chat):
+    canary = "canary-9c1d"
+    body = chat | {"messages": [{"role": "user", "content": canary}]}
+    assert client.post("/v1/chat/completions", json=body).status_code == 200
+    for wrong in (
+        {"temperature": 9},
+        {"response_format": {"type": canary}},
+        {"max_tokens": 1_020},
+        {"tools": [{"type": canary}]},
+    ):
+        assert client.post("/v1/chat/completions", json=body | wrong).status_code == 400
+    assert client.post("/v1/completions", json=chat | {"prompt": canary * 2_000}).status_code == 400
+    assert (
+        client.post("/v1/responses", json={"model": chat["model"], "input": canary, "tools": canary}).status_code == 400
+    )
+    logs = [path for path in serving.run_dir.rglob("*") if path.is_file() and "/logs/" in str(path)]
+    logs += [serving.home / "driver.log", serving.home / "head.log"]
+    assert len(logs) > 10
+    assert not [path for path in logs if canary.encode() in path.read_bytes()]
