@@ -10,7 +10,9 @@ from weir.settings import Settings, load_settings
 from weir.settings.reference import reference
 
 PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
-SECTIONS = {name: field.annotation for name, field in Settings.model_fields.items() if name not in {"home", "tenants", "models"}}
+SECTIONS = {
+    name: field.annotation for name, field in Settings.model_fields.items() if name not in {"home", "tenants", "models"}
+}
 
 
 def test_the_committed_page_is_up_to_date():
