@@ -108,7 +108,7 @@ async def test_coverage_is_as_in_weir_status_and_by_hour(page, demo):
 async def test_the_stack_has_the_address_of_traces_and_every_detector_with_its_capabilities(page):
     stack = await page.get("/api/stack")
     assert stack["trace"] == "http://127.0.0.1:16686/trace/{trace_id}"
-    assert stack["detectors"] == ["injection", "pii", "refusal", "toxicity"]
+    assert stack["detectors"] == ["injection", "pii", "refusal", "tools", "toxicity"]
     found = stack["capabilities"]
     assert set(found) == {*DETECTORS, *RUNBOOK} - {"silence of a detector"}
     assert {name for name, one in found.items() if not one["alerts"]} == {*DETECTORS} - {*ALERTING}
