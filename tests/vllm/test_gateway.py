@@ -196,9 +196,8 @@ def test_a_killed_replica_or_engine_aborts_its_requests_and_is_replaced(serving,
         assert answer.status_code == 503 or b"model_replica_lost" in answer.content, answer.text[-300:]
         end = end_of(serving, answer)
         assert (end.status, end.error.kind) == ("aborted", "model_replica_lost")
-    until(
-        "another replica", lambda: client.post("/v1/chat/completions", json=chat).status_code == 200, START_SECONDS, 2
-    )
+    until("another replica", lambda: client.get("/readyz").status_code == 200, START_SECONDS, 2)
+    assert client.post("/v1/chat/completions", json=chat).status_code == 200
     assert until("its address", lambda: new_pid(serving, before))
     until(
         "no process of the old replica", lambda: not [c for c in children if c.is_running() and c.status() != "zombie"]
