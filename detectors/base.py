@@ -124,9 +124,11 @@ class Reads(enum.Enum):
     JOINED = "joined"
     #: Each part that has text, arguments of tool calls included, by itself.
     PARTS = "parts"
-    #: Of a request, each part that neither the operator nor the model wrote (users' turns and tool results) by itself,
-    #: and the last of these texts together. Of an answer, the joined text.
+    #: Of a request, the parts that neither the operator nor the model wrote (users' turns and tool results): each part
+    #: after the model's last message by itself, and the last texts together. Of an answer, the joined text.
     UNTRUSTED = "untrusted"
+    #: Each tool call by itself, as a `detectors.text.tools.ToolCall` in JSON.
+    CALLS = "calls"
 
 
 class Detector(abc.ABC, Generic[ConfigT]):

@@ -14,12 +14,14 @@ from detectors.pii.detector import PiiDetector
 from detectors.streams.anomaly import AnomalyDetector
 from detectors.streams.drift import DriftDetector
 from detectors.streams.sentinel import SentinelDetector
+from detectors.streams.tool_mix import ToolMixDetector
 from detectors.text.groundedness import GroundednessDetector
 from detectors.text.hub import HubDetector
 from detectors.text.injection import InjectionDetector
 from detectors.text.language import LanguageDetector
 from detectors.text.refusal import RefusalDetector
 from detectors.text.repetition import RepetitionDetector
+from detectors.text.tools import ToolsDetector
 from detectors.text.toxicity import ToxicityDetector
 
 __all__ = [
@@ -47,10 +49,11 @@ TEXT: dict[str, type[TextDetector[Any]]] = {
         HubDetector,
         LanguageDetector,
         RepetitionDetector,
+        ToolsDetector,
     )
 }
 STREAM: dict[str, type[StreamDetector[Any]]] = {
-    detector.name: detector for detector in (DriftDetector, AnomalyDetector, SentinelDetector)
+    detector.name: detector for detector in (DriftDetector, AnomalyDetector, SentinelDetector, ToolMixDetector)
 }
 DETECTORS: dict[str, type[Detector[Any]]] = {**TEXT, **STREAM}
 #: Detectors whose findings open alerts, and those whose verdicts can be attributed to words.

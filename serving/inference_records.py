@@ -14,12 +14,15 @@ from stream.wire import (
     MIN_INT64,
     OWN_TENANT,
     Choice,
+    DeclaredTool,
     ErrorInfo,
     GuardStop,
     Message,
     RequestRecord,
     ResponseRecord,
     TextPart,
+    ToolCallPart,
+    ToolDefinition,
     Usage,
     semconv,
 )
@@ -29,6 +32,8 @@ __all__ = [
     "ExpectedVerdicts",
     "InferenceRequest",
     "context_of",
+    "declared_tools",
+    "owed_detectors",
     "recorded_messages",
     "request_attributes",
     "request_record",
@@ -39,6 +44,9 @@ EndStatus = Literal["complete", "error", "cancelled", "aborted"]
 
 #: Detectors for the answers to Weir's own prompts (sentinels); the prompts never change and need no detector.
 _OWN_DETECTORS = frozenset({"refusal"})
+#: The detector that reads tool calls instead of text, and the most characters of schemas and names that an answer's record contains for it.
+_TOOLS = "tools"
+_MAX_DECLARED = 65_536
 _PARAMETERS = ("max_tokens", "temperature", "top_p", "seed", "frequency_penalty", "presence_penalty")
 
 
@@ -102,14 +110,14 @@ def recorded_messages(request: ModelRequest) -> tuple[Message, ...]:
 
 
 def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> RequestRecord:
-    """Return the record of a request; if the request has no text, no verdict is expected."""
+    """Return the record of a request; if the request has no text and no tool call, no verdict is expected."""
     body, messages = request.request.body, request.messages
     return RequestRecord(
         **_common(request),
         messages=messages,
-        tools=tools_from(body.get("tools")),
+        tools=_tools(body),
         parameters=_parameters(body) | _token_ids(request.request),
-        owed=_detectors(request, expected.input) if _has_text(messages) else (),
+        owed=owed_detectors(_detectors(request, expected.input), messages),
     )
 
 
@@ -125,24 +133,55 @@ def response_record(  # noqa: PLR0913 - the fields of an end
     first_token_seconds: float | None,
     guard: GuardStop | None = None,
 ) -> ResponseRecord:
-    """Return the record of an inference's end; without an answer text, no verdict is expected and the prompt is omitted."""
-    answered = _has_text(choices)
+    """Return the record of an inference's end; without an answer text, the prompt is omitted and only verdicts on tool calls are expected."""
+    detectors = _detectors(request, expected.output)
+    owed = owed_detectors(detectors, choices, calls_complete=status == "complete")
     return ResponseRecord(
         **_common(request),
         status=status,
         messages=choices,
-        context=context_of(request.messages, expected.context_characters) if answered else (),
+        context=context_of(request.messages, expected.context_characters) if owed else (),
+        tools=declared_tools(_tools(request.request.body), choices) if _TOOLS in owed else None,
         usage=usage,
         latency_seconds=latency_seconds,
         time_to_first_token_seconds=first_token_seconds,
         error=error,
         guard=guard,
-        owed=_detectors(request, expected.output) if answered else (),
+        owed=owed,
     )
 
 
-def _has_text(messages: Sequence[Message | Choice]) -> bool:
-    return any(part.text for message in messages for part in message.parts)
+def owed_detectors(
+    names: tuple[str, ...], messages: Sequence[Message | Choice], *, calls_complete: bool = True
+) -> tuple[str, ...]:
+    """Return the detectors in `names` that have something to read in `messages`: a text, or for ``tools`` a complete tool call."""
+    parts = [part for message in messages for part in message.parts]
+    has_text = any(part.text for part in parts)
+    has_calls = calls_complete and _TOOLS in names and any(isinstance(part, ToolCallPart) for part in parts)
+    return tuple(name for name in names if (has_calls if name == _TOOLS else has_text))
+
+
+def declared_tools(tools: Sequence[ToolDefinition], choices: Sequence[Choice]) -> tuple[DeclaredTool, ...] | None:
+    """Return the declared tools, with the JSON Schemas of those that `choices` call, at most 64 KiB in total.
+
+    A schema that does not fit is omitted; if the names do not fit, the result is None.
+    """
+    called = {part.name for choice in choices for part in choice.parts if isinstance(part, ToolCallPart)}
+    left = _MAX_DECLARED - sum(len(tool.name) + len(tool.type) for tool in tools)
+    if left < 0:
+        return None
+    found: list[DeclaredTool] = []
+    for tool in tools:
+        schema = tool.parameters if tool.name in called else None
+        size = 0 if schema is None else len(msgspec.json.encode(schema))
+        fits = size <= left
+        left -= size if fits else 0
+        found.append(DeclaredTool(type=tool.type, name=tool.name, parameters=schema if fits else None))
+    return tuple(found)
+
+
+def _tools(body: dict[str, Any]) -> tuple[ToolDefinition, ...]:
+    return tools_from(body.get("tools") or body.get("functions"))
 
 
 def _common(request: InferenceRequest) -> dict[str, Any]:

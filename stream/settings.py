@@ -108,8 +108,8 @@ class KafkaSettings(Section):
 class DetectorSettings(Section):
     """``[detectors]``: the enabled text detectors, and their options by name (``[detectors.options.pii]``)."""
 
-    input: tuple[str, ...] = Field(("pii", "toxicity", "injection"), description="detectors of prompts")
-    output: tuple[str, ...] = Field(("pii", "toxicity", "refusal"), description="detectors of answers")
+    input: tuple[str, ...] = Field(("pii", "toxicity", "injection", "tools"), description="detectors of prompts")
+    output: tuple[str, ...] = Field(("pii", "toxicity", "refusal", "tools"), description="detectors of answers")
     options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="options of each detector, by name")
     variants: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
@@ -188,6 +188,9 @@ class TenantSettings(Section):
     __pydantic_extra__: dict[str, dict[str, Any]] = Field(init=False)
 
     bucket_seconds: Seconds = Field(30, description="width of a stream detector's window, in event time")
+    drift_by_part: bool = Field(
+        False, description="stream detectors watch users' turns, tool results and answers as separate streams"
+    )
     alerts: AlertSettings = Field(AlertSettings(), description="how findings become an alert")
     retraining: RetrainingSettings = Field(RetrainingSettings(), description="the gates of retraining")
 

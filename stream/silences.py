@@ -17,7 +17,7 @@ LONGEST_SECONDS = 30 * 86_400.0
 
 def silence_id_of(alert: AlertRecord) -> str:
     """Return the id of the silence that mutes the subject of `alert`."""
-    return silence_id(stream_key(alert.tenant, alert.model, alert.side), alert.detector, alert.feature)
+    return silence_id(stream_key(alert.tenant, alert.model, alert.side, alert.part), alert.detector, alert.feature)
 
 
 class Silences:

@@ -1,6 +1,6 @@
 """Anomaly detector: compares latencies, token counts and errors with their own history, by the same test as drift."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
@@ -86,6 +86,10 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
         runbook="Check the alert's `feature` and `weir status` for a slow replica, long prompts or failing requests, and "
         "fix the cause.",
     )
+    #: The features that it compares, with the number of tested tails.
+    tails: ClassVar[Mapping[str, int]] = TAILS
+    #: The shares of the reference in the tested regions of each tail; see `Feature.fractions`.
+    fractions: ClassVar[tuple[float, ...]] = (0.03, 0.1, 0.3)
 
     def __init__(self, config: AnomalyConfig | None = None) -> None:
         super().__init__(config)
@@ -94,8 +98,10 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
     def _reset(self) -> None:
         config = self.config
         features = {
-            name: Feature(tails=tails, share=1 / len(TAILS), warm_up=config.reference_events)
-            for name, tails in TAILS.items()
+            name: Feature(
+                tails=tails, share=1 / len(self.tails), warm_up=config.reference_events, fractions=self.fractions
+            )
+            for name, tails in self.tails.items()
         }
         budget = Budget(
             limit=config.alarm_every_days or config.alarm_every_events,
@@ -105,7 +111,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
             conversation_turns=config.conversation_turns,
         )
         self._monitor = monitor_for(features, budget, config.method, config.method_threshold)
-        self._numbers = NumericFeatures(TAILS)
+        self._numbers = NumericFeatures(self.tails)
 
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Process one bucket; see `StreamDetector.update_many`."""

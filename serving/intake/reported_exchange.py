@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from serving.errors import UnreadablePayload
-from serving.inference_records import ExpectedVerdicts, context_of
+from serving.inference_records import ExpectedVerdicts, context_of, declared_tools, owed_detectors
 from stream.wire import (
     MAX_COUNT,
     MAX_INT64,
@@ -190,7 +190,10 @@ def parameters_of(body: dict[str, object]) -> Parameters:
 
 
 def records_of(exchange: ReportedExchange, expected: ExpectedVerdicts) -> tuple[RequestRecord, ResponseRecord]:
-    """Return the request and response records; a missing response becomes an error. Without text, no verdict is expected."""
+    """Return the request and response records; a missing response becomes an error. Without text, no verdict is expected.
+
+    Other gateways may not report the declared tools. The detector ``tools`` is expected for an answer only if they are known.
+    """
     request, response = exchange.request or ReportedRequest(), exchange.response or _NO_RESPONSE
     common: dict[str, Any] = {
         "request_id": request_id_of(exchange.identity),
@@ -212,16 +215,16 @@ def records_of(exchange: ReportedExchange, expected: ExpectedVerdicts) -> tuple[
         time_to_first_token_seconds=_first_token_seconds(request, response),
         error=response.error,
     )
-    if _has_text(begin):
-        begin = msgspec.structs.replace(begin, owed=expected.input)
-    if _has_text(end):
-        context = context_of(request.messages, expected.context_characters)
-        end = msgspec.structs.replace(end, context=context, owed=expected.output)
+    begin = msgspec.structs.replace(begin, owed=owed_detectors(expected.input, begin.messages))
+    known = response.status == "complete" and bool(request.tools)
+    if owed := owed_detectors(expected.output, end.messages, calls_complete=known):
+        end = msgspec.structs.replace(
+            end,
+            context=context_of(request.messages, expected.context_characters),
+            tools=declared_tools(request.tools, end.messages) if "tools" in owed else None,
+            owed=owed,
+        )
     return begin, end
-
-
-def _has_text(record: RequestRecord | ResponseRecord) -> bool:
-    return any(located.part.text for located in record.located_parts())
 
 
 def _first_token_seconds(request: ReportedRequest, response: ReportedResponse) -> float | None:

@@ -200,7 +200,7 @@ class ChatRequest(SamplingRequest):
     def features(self) -> Iterator[tuple[str, Feature]]:
         """Yield the fields that not every engine supports, each with the feature that the engine needs."""
         yield from super().features()
-        if self.tools and self.tool_choice in {None, "auto"}:
+        if self.tools and (self.tool_choice is None or self.tool_choice == "auto"):
             yield "tools", "tools"
         if self.tool_choice == "required" or isinstance(self.tool_choice, NamedTool):
             yield "tool_choice", "json_schema"

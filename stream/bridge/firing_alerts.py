@@ -28,6 +28,7 @@ def labels_of(alert: AlertRecord, service: str) -> Labels:
         "alertname": f"Weir{alert.detector.title().replace('_', '')}",
         "detector": alert.detector,
         "model": alert.model,
+        "part": alert.part,
         "service": service,
         "severity": alert.severity,
         "side": alert.side,

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from stream.ledger.schema import select
-from stream.wire import OWN_TENANT, FindingRecord
+from stream.wire import OWN_TENANT, FindingRecord, side_and_part
 
 __all__ = ["Series", "StreamName", "Window", "WindowStream", "expire_windows", "series", "store_window", "streams"]
 
@@ -24,7 +24,7 @@ _OF_STREAM = "tenant = ? AND model = ? AND side = ? AND detector = ? AND time BE
 
 
 class StreamName(msgspec.Struct, frozen=True, kw_only=True):
-    """One detector of one stream."""
+    """One detector of one stream; `side` is the result of `stream.wire.keys.side_and_part`."""
 
     tenant: str
     model: str
@@ -74,7 +74,7 @@ def store_window(database: sqlite3.Connection, finding: FindingRecord) -> None:
     """Store the finding of a closed window, in the caller's transaction; a second finding of the window is ignored."""
     if finding.bucket is None or not finding.limit or (finding.tenant == OWN_TENANT and not finding.model):
         return
-    name = (finding.tenant, finding.model, finding.side, finding.detector)
+    name = (finding.tenant, finding.model, side_and_part(finding.side, finding.part), finding.detector)
     numbers = (finding.statistic, finding.limit, finding.alarm, finding.feature)
     details = _JSON.encode(finding.details).decode()
     database.execute(

@@ -34,6 +34,7 @@ class ReplayedAlert(msgspec.Struct, frozen=True, kw_only=True):
     severity: str = "warning"
     evidence: tuple[str, ...] = ()
     evidence_total: int = 0
+    part: str = ""
 
     def until(self, time: float) -> "ReplayedAlert":
         """Return a copy of the alert with its state at `time`."""
@@ -82,6 +83,7 @@ class AlertTimeline:
             tenant=record.tenant,
             model=record.model,
             side=record.side,
+            part=record.part,
             detector=record.detector,
             feature=record.feature,
             bucket=finding.bucket if finding.bucket is not None else int(finding.time // width),

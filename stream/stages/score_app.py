@@ -1,7 +1,7 @@
 """The score app: one stateless agent over inference, and its model processes."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from detectors.errors import DetectorError
 from stream.dead_letters import DeadLetters
 from stream.runtime.app import BaseApp, create_base_app
-from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
+from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings, cached_tenant_settings
 from stream.stages.score.agent import ScoreAgent, ScoreParts
 from stream.stages.score.batches import Batcher
 from stream.stages.score.explanations import Explainer
@@ -19,7 +19,7 @@ from stream.stages.score.metrics import ScoreMetrics
 from stream.stages.score.model_pool import ModelPool
 from stream.stages.score.model_process import ModelSpec
 from stream.stages.score.spans import ScoreSpans
-from stream.wire import Event
+from stream.wire import OWN_TENANT, Event
 
 __all__ = ["create_app", "model_spec"]
 
@@ -40,6 +40,7 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a
     detectors: DetectorSettings,
     score: ScoreSettings,
     watch: WatchSettings,
+    tenants: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     data_dir: Path,
     registry: CollectorRegistry,
@@ -49,7 +50,7 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a
     """Return the Faust app ``score``, to be run by :func:`stream.runtime.worker.run`.
 
     No other worker may use `data_dir`. `spec` defaults to the models of the settings. Of the settings `watch`,
-    only `watchdog_seconds` is used. Raises DetectorError if a detector or an option is unknown.
+    only `watchdog_seconds` is used, and of those of `tenants` ({name or pattern: settings}) only `drift_by_part`. Raises DetectorError if a detector or an option is unknown.
     """
     names = settings.names
     app = create_base_app(f"{settings.topic_prefix}score", settings, data_dir=data_dir)
@@ -69,6 +70,7 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a
     explainer = Explainer(
         pool, batcher.quiet, publish, metrics, findings=score.explain_findings, seconds=score.explain_seconds
     )
+    by_tenant = cached_tenant_settings(tenants or {})
     parts = ScoreParts(
         batcher=batcher,
         dead_letters=DeadLetters(app.publisher, names.dead_letters, "score", registry=registry),
@@ -78,6 +80,7 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a
         explain=explainer.offer,
         embedding_sample=detectors.embedding_sample,
         outstanding=score.outstanding_events,
+        by_part=lambda tenant: tenant != OWN_TENANT and by_tenant(tenant).drift_by_part,
     )
     agent = ScoreAgent(app, parts)
 

@@ -12,6 +12,7 @@ __all__ = [
     "inference_key",
     "murmur2",
     "partition_for",
+    "side_and_part",
     "stream_key",
     "tenant_model_key",
 ]
@@ -37,9 +38,14 @@ def conversation_key(tenant: str, conversation_id: str) -> str:
     return inference_key(tenant, conversation_id)[:_CONVERSATION_CHARACTERS] if conversation_id else ""
 
 
-def stream_key(tenant: str, model: str, side: str) -> str:
-    """Return the key of signals and findings: a stream is (tenant, model, side)."""
-    return _SEPARATOR.join((tenant, model, side))
+def stream_key(tenant: str, model: str, side: str, part: str = "") -> str:
+    """Return the key of signals and findings: a stream is (tenant, model, side), and with ``drift_by_part`` also the part group."""
+    return _SEPARATOR.join((tenant, model, side, part) if part else (tenant, model, side))
+
+
+def side_and_part(side: str, part: str) -> str:
+    """Return the name of a stream's side, with the part group if it has one: ``input``, or ``input/tool_result``."""
+    return f"{side}/{part}" if part else side
 
 
 def tenant_model_key(tenant: str, model: str) -> str:

@@ -101,7 +101,7 @@ async def bare(kafka: KafkaSettings, events: int) -> Stopwatch:
             batches = await consumer.getmany(timeout_ms=1000, max_records=ScoreSettings().batch_events)
             batch = [decode(record.value, record.headers) for records in batches.values() for record in records]
             if batch:
-                engine.score([item_of(event.data, embed=True) for event in batch])
+                engine.score([item_of(event.data, embed={"": event.data.text}) for event in batch])
             done += len(batch)
             watch.at(done)
         return watch

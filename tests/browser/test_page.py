@@ -4,8 +4,9 @@ import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from support.console_ledger import LedgerMaker
+from support.console_ledger import NAMES, LedgerMaker
 from support.console_page import Look, served_console
+from support.ledger_log import request
 
 from detectors.registry import ALERTING
 from stream.ledger.decisions import OWN_DETECTORS
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.timeout(300)
 VIEWS = {
     "/live": ".row",
     "/requests/r421": ".pane table",
+    "/conversations/talk-1": ".turn table",
     "/alerts?state=": ".row",
     "/drift": ".chart canvas",
     "/coverage": ".counts",
@@ -30,6 +32,8 @@ def served(tmp_path_factory):
     maker = LedgerMaker(home / "ledger")
     maker.demo(before=2.0)
     maker.alerts(60, evidence=("r421", "r422"))
+    turns = [request(f"talk-{number}", 100.0 + number, conversation_id="talk", owed=()) for number in (1, 2)]
+    maker.apply(NAMES.inference, *turns)
     with served_console(home, kafka={"bootstrap_servers": "127.0.0.1:9"}) as served:
         yield served
     maker.close()
@@ -54,6 +58,16 @@ def grave(page):
 def first_drift(page):
     page.locator(".row", has_text="drift").filter(has_text="demo-").first.click()
     page.wait_for_selector(".pane .change")
+
+
+def test_the_conversation_of_a_request_lists_its_turns_and_leads_back(look):
+    page = look.go("/requests/talk-1", ".pane table")
+    page.get_by_role("link", name="Conversation").click()
+    page.wait_for_selector(".turn table")
+    assert page.locator(".turn h2 a").count() == 2
+    page.locator(".turn h2 a").last.click()
+    page.wait_for_selector(".pane table")
+    assert page.url.endswith("/requests/talk-2")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -17,7 +17,7 @@ from detectors.registry import create_text
 from stream.settings import TenantSettings
 from stream.stages.score.machine import item_of, verdicts
 from stream.stages.score.model_process import ModelProcess, ModelSpec, Scored
-from stream.stages.score.records import finding_event, signal_event, verdict_event
+from stream.stages.score.records import finding_event, signal_events, verdict_event
 from stream.stages.score.ticks import merge_ticks
 from stream.stages.watch_app import stream_detectors as shipped_detectors
 from stream.wire import Event, Usage, Verdict, canonical_time, inference_key, partition_for
@@ -195,7 +195,7 @@ class Scoring:
         return outputs
 
     def _score(self, batch: list[tuple[int, Event]]) -> list[tuple[int, list[Event]]]:
-        scored = self._engine.score([item_of(event.data, embed=True) for _, event in batch])
+        scored = self._engine.score([item_of(event.data, embed={"": event.data.text}) for _, event in batch])
         return [(number, self._outputs(event, one)) for (number, event), one in zip(batch, scored, strict=True)]
 
     def _outputs(self, event: Event, scored: Scored) -> list[Event]:
@@ -205,4 +205,4 @@ class Scoring:
             found.append(verdict_event(event, verdict, event.traceparent))
             finding = finding_event(event, verdict, event.traceparent)
             found += [finding] if finding is not None else []
-        return [*found, signal_event(event, scored, event.traceparent)]
+        return [*found, *signal_events(event, scored, event.traceparent)]

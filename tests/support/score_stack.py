@@ -13,14 +13,24 @@ from support.events import MEASURED, TRACE, a_request, an_end, event_of
 from support.stage_lab import P, StageLab
 
 
-def request(request_id, text, *, at=100.0, owed=("pii", "toxicity", "injection"), **fields):
+def request(request_id, text="hello", *, at=100.0, owed=("pii", "toxicity", "injection"), **fields):
     data = a_request(request_id, text, principal="key-1", owed=owed, **fields)
     return _event(f"{request_id}/request", data, at)
 
 
-def end(request_id, text, *, at=101.0, owed=("pii", "toxicity", "refusal"), status="complete", kind=None, context=()):
+def end(
+    request_id,
+    text="world",
+    *,
+    at=101.0,
+    owed=("pii", "toxicity", "refusal"),
+    status="complete",
+    kind=None,
+    context=(),
+    **fields,
+):
     messages = tuple(Message.of_text(role, content) for role, content in context)
-    data = an_end(request_id, text, status, principal="key-1", context=messages, owed=owed, **MEASURED)
+    data = an_end(request_id, text, status, principal="key-1", context=messages, owed=owed, **MEASURED, **fields)
     return _event(f"{request_id}/end", data, at, kind)
 
 
@@ -43,6 +53,7 @@ class ScoreLab(StageLab):
             DetectorSettings(),
             ScoreSettings(**{"deadline_seconds": 2, "explain_findings": 0, **score}),
             WatchSettings(),
+            self.tenants,
             data_dir=self.directory / uuid.uuid4().hex[:6],
             registry=registry or CollectorRegistry(),
             tracer_provider=self.provider(),

@@ -5,6 +5,15 @@ import json
 from contextlib import asynccontextmanager, suppress
 
 DONE = b"data: [DONE]\n\n"
+WHOLE = {
+    "id": "chatcmpl-up1",
+    "object": "chat.completion",
+    "model": "provider-model",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "one two"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+    "service_tier": "gold",
+}
+ERROR = {"error": {"message": "no such thing", "type": "x", "code": 7, "extra": [1]}}
 
 
 def sse(*events) -> list[bytes]:
@@ -31,6 +40,13 @@ def stream_of(*texts):
     """Return the pieces of an ordinary streamed answer."""
     chunks = [chat_chunk(text) for text in texts]
     return [*sse(*chunks, chat_chunk(finish="stop"), usage_chunk()), DONE]
+
+
+def events_of_stream(answer):
+    """Return the decoded events of a gateway's streamed answer."""
+    blocks = [block for block in answer.text.split("\n\n") if block]
+    rows = [block.removeprefix("data: ") for block in blocks]
+    return [row if row == "[DONE]" else json.loads(row) for row in rows]
 
 
 class Answer:

@@ -107,7 +107,7 @@ def signal_event(request_id, time, *, tenant="acme", side="input", principal="k1
     event_id, time = event_id_of(request_id, side), canonical_time(time)
     where = {"tenant": tenant, "model": MODEL, "side": side, "principal": principal}
     data = Signal(request_id=request_id, event_id=event_id, time=time, **where, **more)
-    return _about(event_id, f"{event_id}/signal", data)
+    return _about(event_id, f"{event_id}/signal/{data.part}".removesuffix("/"), data)
 
 
 def finding_of(request_id, time, detector, *, tenant="acme", side="input", principal="k1") -> Event:
@@ -119,7 +119,7 @@ def finding_of(request_id, time, detector, *, tenant="acme", side="input", princ
 
 
 def _about(event_id, identity, data, **more):
-    key = stream_key(data.tenant, MODEL, data.side)
+    key = stream_key(data.tenant, MODEL, data.side, data.part if isinstance(data, Signal) else "")
     return event_of(data, identity, data.time, traceparent=trace_of(hash_of(event_id)), key=key, **more)
 
 

@@ -32,6 +32,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         For a drift alert: ``moved`` if the answers to Weir's fixed prompts changed too, ``still`` if not, "" if unknown.
     statistic, limit
         Test statistic and alarm limit of a windowed alert; 0 for other alerts.
+    part
+        ``prompt``, ``tool_result`` or ``answer`` if the tenant has ``drift_by_part``; else "".
     """
 
     alert_id: str
@@ -55,6 +57,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     statistic: float = 0.0
     limit: float = 0.0
     sentinels: str = ""
+    part: str = ""
 
 
 class DataRange(msgspec.Struct, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):

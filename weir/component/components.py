@@ -109,6 +109,7 @@ def _score(process: Process) -> int:
         settings.detectors,
         settings.score,
         settings.watch,
+        settings.tenants,
         data_dir=process.data_dir,
         registry=process.registry,
         tracer_provider=process.tracer,

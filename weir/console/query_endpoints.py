@@ -60,6 +60,10 @@ class _Requests(msgspec.Struct, frozen=True, kw_only=True):
     limit: Limit = 100
 
 
+class _Conversation(msgspec.Struct, frozen=True, kw_only=True):
+    limit: Limit = 50
+
+
 class _Series(msgspec.Struct, frozen=True, kw_only=True):
     tenant: Name
     model: Name
@@ -92,6 +96,7 @@ class QueryEndpoints:
             Route("/api/stack", self.stack),
             Route("/api/requests", self.requests),
             Route("/api/requests/{request_id}", self.request),
+            Route("/api/requests/{request_id}/conversation", self.conversation),
             Route("/api/alerts", self.alerts),
             Route("/api/alerts/{alert_id}", self.alert),
             Route("/api/drift", self.drift),
@@ -117,6 +122,17 @@ class QueryEndpoints:
         """Return one request, as ``weir show --json`` prints it."""
         request_id = request.path_params["request_id"]
         return await _answer(lambda: shown(read_story(self._settings.home, request_id)))
+
+    async def conversation(self, request: Request) -> Response:
+        """Return the turns of a request's conversation, oldest first, each with the request as ``weir show --json`` prints it."""
+        limit, request_id = query_of(request, _Conversation).limit, request.path_params["request_id"]
+
+        def read() -> dict[str, Any]:
+            read_story(self._settings.home, request_id)  # an unknown id is an error
+            stories = self._pages.reader.conversation_of(request_id, limit=limit)
+            return {"turns": [{"at": story.at, "request": shown(story)} for story in stories]}
+
+        return await _answer(read)
 
     async def alerts(self, request: Request) -> Response:
         """Return a page of alerts."""

@@ -11,6 +11,7 @@ import msgspec
 from stream.ledger.queries.console_queries import AlertStory, LedgerPages
 from stream.ledger.queries.page_cursor import Cursor
 from stream.settings import KafkaSettings
+from stream.wire import AlertRecord
 from weir.operate.request_text import read_texts
 
 __all__ = ["DRIFT", "ClusterTerms", "Term", "cluster_terms", "typical_terms"]
@@ -54,7 +55,7 @@ async def cluster_terms(
     alert = story.alert
     reference = await asyncio.to_thread(_reference, pages, story)
     evidence, before = [
-        await _texts(kafka, pages, request_ids, alert.side, log_access) for request_ids in (alert.evidence, reference)
+        await _texts(kafka, pages, request_ids, alert, log_access) for request_ids in (alert.evidence, reference)
     ]
     return ClusterTerms(terms=typical_terms(evidence, before), texts=len(evidence), reference_texts=len(before))
 
@@ -71,14 +72,19 @@ def _reference(pages: LedgerPages, story: AlertStory) -> list[str]:
 
 
 async def _texts(
-    kafka: KafkaSettings, pages: LedgerPages, request_ids: Iterable[str], side: str, log_access: Callable[[str], None]
+    kafka: KafkaSettings,
+    pages: LedgerPages,
+    request_ids: Iterable[str],
+    alert: AlertRecord,
+    log_access: Callable[[str], None],
 ) -> list[str]:
-    """Log the accesses, and return the prompts or the answers (`side`) that Kafka still has."""
+    """Log the accesses, and return the prompts, answers or tool results (as the alert's stream) that Kafka still has."""
     stories = [story for name in request_ids if (story := await asyncio.to_thread(pages.reader.request, name))]
     for story in stories:
         log_access(story.request_id)
     texts = await read_texts(kafka.client_options(), stories)
-    return [text for one in texts if (text := one.joined(side))]
+    by_result = alert.part == "tool_result"
+    return [text for one in texts if (text := one.tool_results() if by_result else one.joined(alert.side))]
 
 
 def typical_terms(texts: Sequence[str], reference: Sequence[str]) -> tuple[Term, ...]:

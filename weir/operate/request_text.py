@@ -11,7 +11,17 @@ from stream.errors import BrokerError
 from stream.kafka.clients import BROKER_ERRORS, consumer_for
 from stream.kafka.log_reader import record_at
 from stream.ledger.queries.request_story import RecordLocation, RequestStory
-from stream.wire import Choice, Message, RequestRecord, ResponseRecord, Verdict, WireError, decode, text_at
+from stream.wire import (
+    Choice,
+    Message,
+    RequestRecord,
+    ResponseRecord,
+    ToolResponsePart,
+    Verdict,
+    WireError,
+    decode,
+    text_at,
+)
 
 __all__ = ["RequestText", "read_text", "read_texts"]
 
@@ -34,6 +44,11 @@ class RequestText(msgspec.Struct, frozen=True, kw_only=True):
     def content(self, side: str) -> tuple[Message, ...] | tuple[Choice, ...]:
         """Return the messages (side ``input``) or the choices."""
         return self.messages if side == "input" else self.choices
+
+    def tool_results(self) -> str:
+        """Return the tool results of the messages, joined."""
+        parts = (part for message in self.messages for part in message.parts)
+        return "\n".join(part.text for part in parts if isinstance(part, ToolResponsePart))
 
     def text_of(self, verdict: Verdict) -> str | None:
         """Return the text that the offsets of a verdict refer to, or None if the record has expired."""

@@ -96,6 +96,7 @@ async def silence(
         tenant=alert.tenant,
         model=alert.model,
         side=alert.side,
+        part=alert.part,
         detector=alert.detector,
         feature=alert.feature,
         reason=reason.strip(),

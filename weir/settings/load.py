@@ -108,7 +108,9 @@ def _explain(error: ValidationError, path: Path | None) -> str:
 
 def key_of(parts: Sequence[str]) -> str:
     """Return the dotted key of `parts`, with quotes around the name of a tenant or model: ``tenants."acme-*".bucket_seconds``."""
-    return ".".join(f'"{part}"' if index == 1 and parts[0] in {"tenants", "models"} else part for index, part in enumerate(parts))
+    return ".".join(
+        f'"{part}"' if index == 1 and parts[0] in {"tenants", "models"} else part for index, part in enumerate(parts)
+    )
 
 
 def _problem(parts: Sequence[str], item: ErrorDetails) -> str:

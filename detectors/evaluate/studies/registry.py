@@ -22,6 +22,7 @@ from detectors.evaluate.studies.languages import language_identification
 from detectors.evaluate.studies.run_length import run_length_rows
 from detectors.evaluate.studies.sentinel import sentinel
 from detectors.evaluate.studies.thresholds import thresholds
+from detectors.evaluate.studies.tool_mix import tool_mix
 from detectors.registry import STREAM
 
 __all__ = ["STUDIES", "Study", "find_study"]
@@ -39,6 +40,7 @@ STUDIES: dict[str, Study] = {
     "drift": Study("drift", "a switch of domain, streams without a change, run lengths at N = 1,000", domain_switch),
     "anomaly": Study("anomaly", "latency, tokens, errors, no change", anomaly),
     "sentinel": Study("sentinel", "simulated answers that change, or do not", sentinel),
+    "tool_mix": Study("tool_mix", "called tools that change, or do not", tool_mix),
     "run-length": Study(
         "drift", "run lengths at N = 1,000: exchangeable, conversations, daily cycles", run_length_rows
     ),

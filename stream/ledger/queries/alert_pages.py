@@ -52,6 +52,7 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str
     silenced: bool = False
     review: str = ""
+    part: str = ""
 
 
 class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from stream.ledger.queries.request_pages import RequestPage, RequestRow
 from stream.ledger.queries.request_story import retraining_of
 from stream.ledger.queries.reviews import Review, review_count, reviews_of
 from stream.ledger.window_history import Series, StreamName, WindowStream
-from stream.wire import AlertRecord, RetrainingRecord
+from stream.wire import AlertRecord, RetrainingRecord, side_and_part
 
 __all__ = ["AlertStory", "LedgerPages", "LiveUpdate"]
 
@@ -164,6 +164,8 @@ class LedgerPages:
 
 def _around(decisions: sqlite3.Connection, alert: AlertRecord) -> Series:
     """Return the windows from an hour before an alert opened to an hour after it resolved (or last changed)."""
-    name = StreamName(tenant=alert.tenant, model=alert.model, side=alert.side, detector=alert.detector)
+    name = StreamName(
+        tenant=alert.tenant, model=alert.model, side=side_and_part(alert.side, alert.part), detector=alert.detector
+    )
     until = (alert.resolved_at or alert.at) + _AROUND_SECONDS
     return window_history.series(decisions, name, alert.opened_at - _AROUND_SECONDS, until)

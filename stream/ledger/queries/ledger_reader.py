@@ -8,7 +8,7 @@ from stream.ledger.coverage import Coverage, coverage_of
 from stream.ledger.database_files import LedgerFiles, retried
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.errors import LedgerAbsent
-from stream.ledger.queries.request_pages import conversation_requests
+from stream.ledger.queries.request_pages import conversation_of_request, conversation_requests
 from stream.ledger.queries.request_story import RequestStory, gap_of, request_events, request_story
 from stream.silences import Silences
 from stream.wire import OWN_TENANT, AlertRecord, SilenceRecord
@@ -78,6 +78,16 @@ class LedgerReader:
                 return conversation_requests(databases, conversation_id, tenant=tenant, limit=limit)
 
         return [story for request_id in retried(query) if (story := self.request(request_id)) is not None]
+
+    def conversation_of(self, request_id: str, *, limit: int) -> list[RequestStory]:
+        """Return the newest `limit` requests of the conversation of a request, oldest first; [] without a conversation."""
+        self._require()
+
+        def query() -> list[str]:
+            with self._files.read_shards() as databases:
+                return conversation_of_request(databases, request_id, limit=limit)
+
+        return [story for name in retried(query) if (story := self.request(name)) is not None]
 
     def _require(self) -> None:
         if not self.exists():

@@ -13,6 +13,7 @@ __all__ = [
     "RequestPage",
     "RequestRow",
     "VerdictMark",
+    "conversation_of_request",
     "conversation_requests",
     "request_page",
     "request_rows",
@@ -179,7 +180,17 @@ def conversation_requests(
     """Return the ids of the newest `limit` requests of a conversation, oldest first; `tenant` is "" for all tenants."""
     query = "SELECT DISTINCT tenant FROM requests"
     tenants = [tenant] if tenant else {name for database in databases for (name,) in database.execute(query)}
-    keys = [conversation_key(name, conversation_id) for name in tenants]
+    return _newest(databases, {conversation_key(name, conversation_id) for name in tenants}, limit)
+
+
+def conversation_of_request(databases: Sequence[sqlite3.Connection], request_id: str, *, limit: int) -> list[str]:
+    """Return the ids of the newest `limit` requests of a request's conversation, oldest first; [] without a conversation."""
+    query = "SELECT conversation FROM events WHERE event_id > ?1 || '/' AND event_id < ?1 || '0' AND conversation <> ''"
+    keys = {key for database in databases for (key,) in database.execute(query, (request_id,))}
+    return _newest(databases, keys, limit)
+
+
+def _newest(databases: Sequence[sqlite3.Connection], keys: Iterable[str], limit: int) -> list[str]:
     found = [row for key in keys for database in databases for row in database.execute(_OF_CONVERSATION, (key, limit))]
     return [request_id for _, request_id in sorted(found)[-limit:]]
 

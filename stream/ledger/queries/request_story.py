@@ -107,6 +107,11 @@ class RequestStory(msgspec.Struct, frozen=True, kw_only=True):
     gap: GapNote | None = None
 
     @property
+    def at(self) -> float:
+        """Event time of the request's first event, in seconds since the epoch; 0 if the request was lost."""
+        return self.events.locations[0].time if self.events else 0.0
+
+    @property
     def trace_id(self) -> str:
         """The trace of the request, or ""."""
         for location in self.events.locations if self.events else ():

@@ -142,7 +142,7 @@ class Alerting:
         finding, evidence = event.data, detector.evidence
         assert isinstance(finding, FindingRecord)
         assert evidence is not None
-        identity = alert_id(stream_key(state.tenant, state.model, state.side), finding.detector, event.id)
+        identity = alert_id(stream_key(state.tenant, state.model, state.side, state.part), finding.detector, event.id)
         others = tuple(context for context in evidence.traces if context != event.traceparent)
         detector.alert = OpenAlert(
             alert_id=identity,

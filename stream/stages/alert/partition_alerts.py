@@ -54,12 +54,14 @@ class PartitionAlerts:
         return {key: self.states[key] for key in changed}
 
     def _finding(self, event: Event, finding: FindingRecord, offset: int) -> list[Event]:
-        key = stream_key(finding.tenant, finding.model, finding.side)
+        key = stream_key(finding.tenant, finding.model, finding.side, finding.part)
         if self._only is not None and key not in self._only:
             return []
         state = self.states.get(key)
         if state is None:
-            state = self.states[key] = StreamAlerts(tenant=finding.tenant, model=finding.model, side=finding.side)
+            state = self.states[key] = StreamAlerts(
+                tenant=finding.tenant, model=finding.model, side=finding.side, part=finding.part
+            )
         records = self._alerting(state).finding(state, event, offset)
         self._schedule(key)
         if state.offset == offset:

@@ -61,6 +61,7 @@ def alert_event(  # noqa: PLR0913 - the parts of a stream's state that a record 
         feature=evidence.feature,
         runbook=text.runbook if text is not None else runbook_line(name, evidence.feature),
         sentinels="" if sentinel is None else "moved" if sentinel.moved else "still",
+        part=state.part,
     )
     return Event(
         id=f"{alert.alert_id}/{alert.revision}",

@@ -82,7 +82,7 @@ class DetectorState(msgspec.Struct, kw_only=True):
 
 
 class StreamAlerts(msgspec.Struct, kw_only=True):
-    """The alerts of one (tenant, model, side).
+    """The alerts of one (tenant, model, side), and part group if the tenant has ``drift_by_part``.
 
     `offset` is the offset of the newest record of findings that changed this state; records up to this offset are ignored. `held` contains (event
     time, short id) of findings about one event, to detect duplicates at other offsets. The keys of `detectors` are from :func:`slot`.
@@ -92,6 +92,7 @@ class StreamAlerts(msgspec.Struct, kw_only=True):
     tenant: str
     model: str
     side: str
+    part: str = ""
     offset: int = -1
     watermark: float | None = None
     held: list[tuple[float, int]] = []

@@ -11,7 +11,7 @@ from stream.wire import SentinelRecord, format_time
 __all__ = ["change", "clock", "number", "summary"]
 
 _CLUSTERS, _EMBEDDING = "topics", "embedding"
-_TEXTS = {"input": "prompts", "output": "answers"}
+_TEXTS = {"input": "prompts", "output": "answers", "tool_result": "tool results"}
 _SIDES = {"input": "prompts to", "output": "answers of"}
 _VERBS = {1.0: "rose", -1.0: "fell"}
 _DAY_SECONDS = 86_400
@@ -29,13 +29,14 @@ def _finding(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidenc
     text = alert_text(name) or AlertText(subject=name, runbook="")
     since = clock(evidence.details.get("changed_at") or alert.opened_at, alert.at)
     keys = _count(len(evidence.principals), "API key")
+    texts = state.part if state.part in _TEXTS else state.side
     if evidence.feature:
         what = (
-            change(evidence.feature, state.side, evidence.details)
+            change(evidence.feature, texts, evidence.details)
             or text.meaning
             or f"{evidence.feature} differs from the reference"
         )
-        subject = f"{_TEXTS[state.side][:-1]} {text.subject}" if state.side in _TEXTS else text.subject
+        subject = f"{_TEXTS[texts][:-1]} {text.subject}" if texts in _TEXTS else text.subject
         yield f"{subject[:1].upper()}{subject[1:]} on {state.model}: {what}"
         yield f"Since {since}, {_count(evidence.events, 'event')}, {keys}"
         yield f"Statistic {number(evidence.statistic)}, limit {number(evidence.limit)}"
@@ -48,7 +49,10 @@ def _finding(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidenc
 
 
 def change(feature: str, side: str, details: Mapping[str, float]) -> str:
-    """Return the clause that states which change a stream detector found, or "" if `details` lack the numbers."""
+    """Return the clause that states which change a stream detector found, or "" if `details` lack the numbers.
+
+    `side` is ``input``, ``output`` or ``tool_result``.
+    """
     texts = f"recent {_TEXTS.get(side, 'events')}"
     if feature == _CLUSTERS and "topic_since" in details:
         before, now = details["topic_since_share_before"], details["topic_since_share"]

@@ -19,7 +19,7 @@ from stream.stages.score.machine import expected_detectors, inference_of, item_o
 from stream.stages.score.metrics import ScoreMetrics
 from stream.stages.score.model_pool import Failed, Outcome
 from stream.stages.score.model_process import Scored
-from stream.stages.score.records import SOURCE, finding_event, signal_event, verdict_event
+from stream.stages.score.records import SOURCE, finding_event, signal_events, verdict_event
 from stream.stages.score.spans import ScoreSpans
 from stream.stages.score.ticks import Forward, TickForwarder, merge_ticks
 from stream.telemetry import traceparent_of
@@ -46,7 +46,8 @@ class ScoreParts(msgspec.Struct, frozen=True, kw_only=True):
 
     `version_of` returns the version of a detector by name, for verdicts without a score. After the agent has published
     the verdicts of an event, it calls `explain` with partition, event and verdicts. `embedding_sample` is the share of
-    events that are embedded; at most `outstanding` events are in flight.
+    events that are embedded; at most `outstanding` events are in flight. `by_part` returns whether a tenant has
+    ``drift_by_part``.
     """
 
     batcher: Batcher
@@ -57,6 +58,7 @@ class ScoreParts(msgspec.Struct, frozen=True, kw_only=True):
     embedding_sample: float
     outstanding: int
     explain: Callable[[int, Event, Sequence[Verdict]], None] = lambda _partition, _event, _verdicts: None
+    by_part: Callable[[str], bool] = lambda _tenant: False
 
 
 class ScoreAgent:
@@ -141,13 +143,14 @@ class ScoreAgent:
 
     async def _score(self, event: Event, span: Span) -> Outcome:
         data = inference_of(event)
-        embed = embedded(event.id, data, self._parts.embedding_sample)
+        by_part = self._parts.by_part(data.tenant)
+        embed = embedded(event.id, data, self._parts.embedding_sample, by_part=by_part)
         if not embed and not expected_detectors(data):
             return Scored()
         return await self._parts.batcher.score(item_of(data, embed=embed), span)
 
     def _outputs(self, event: Event, outcome: Outcome, span: Span) -> list[Event]:
-        """Record a span for each verdict of an event; return the verdicts, findings and signal to publish."""
+        """Record a span for each verdict of an event; return the verdicts, findings and signals to publish."""
         spent = outcome.spent if isinstance(outcome, Scored) else {}
         found: list[Event] = []
         for verdict in verdicts(event, outcome, self._parts.version_of):
@@ -159,7 +162,8 @@ class ScoreAgent:
             self._parts.metrics.verdict(verdict)
             if when is not None:
                 self._parts.metrics.detector_seconds(verdict.detector, (when[1] - when[0]) / 1e9)
-        return [*found, signal_event(event, outcome, traceparent_of(span))]
+        by_part = self._parts.by_part(inference_of(event).tenant)
+        return [*found, *signal_events(event, outcome, traceparent_of(span), by_part=by_part)]
 
     async def _publish(self, partition: int, outputs: list[Event]) -> None:
         """Publish all outputs concurrently, and wait until each is acknowledged."""

@@ -2,9 +2,24 @@
 
 import hashlib
 
-from stream.wire import OWN_TENANT, RequestRecord, ResponseRecord
+from detectors.streams.tool_mix import tool_features
+from stream.wire import OWN_TENANT, RequestRecord, ResponseRecord, TextPart, ToolCallPart, ToolResponsePart
 
-__all__ = ["embedded", "prompt_of", "request_features", "response_features", "sampled"]
+__all__ = [
+    "ANSWER",
+    "PROMPT",
+    "TOOL_RESULT",
+    "embedded",
+    "prompt_of",
+    "request_features",
+    "response_features",
+    "sampled",
+    "signal_texts",
+]
+
+#: Part groups of a tenant with ``drift_by_part``.
+PROMPT, TOOL_RESULT, ANSWER = "prompt", "tool_result", "answer"
+_OPERATOR = frozenset({"system", "developer"})
 
 _SPACE = 1 << 64
 
@@ -15,11 +30,33 @@ def sampled(event_id: str, share: float) -> bool:
     return int.from_bytes(digest, "big") < share * _SPACE
 
 
-def embedded(event_id: str, data: RequestRecord | ResponseRecord, share: float) -> bool:
-    """Return whether to embed an event's text: true for answers to fixed prompts and for sampled events of users."""
-    if data.tenant == OWN_TENANT:
-        return bool(prompt_of(data))
-    return bool(data.text) and sampled(event_id, share)
+def signal_texts(data: RequestRecord | ResponseRecord, *, by_part: bool = False) -> dict[str, str]:
+    """Return the text of each signal of an event, by part group: {"": text}, or with `by_part` one text per group.
+
+    A conversation's request contains its earlier turns, so with `by_part` only the parts after the model's last message
+    count: the users' texts, and the tool results if there are any.
+    """
+    if not by_part:
+        return {"": data.text}
+    if isinstance(data, ResponseRecord):
+        return {ANSWER: data.text}
+    roles = [message.role for message in data.messages]
+    first = len(roles) - roles[::-1].index("assistant") if "assistant" in roles else 0
+    newest = [(message.role, part) for message in data.messages[first:] for part in message.parts]
+    results = [part.text for _, part in newest if isinstance(part, ToolResponsePart) and part.text]
+    turns = [part.text for role, part in newest if isinstance(part, TextPart) and part.text and role not in _OPERATOR]
+    return ({PROMPT: "\n".join(turns)} if turns or not results else {}) | (
+        {TOOL_RESULT: "\n".join(results)} if results else {}
+    )
+
+
+def embedded(
+    event_id: str, data: RequestRecord | ResponseRecord, share: float, *, by_part: bool = False
+) -> dict[str, str]:
+    """Return the texts of `signal_texts` to embed: those of answers to fixed prompts and of sampled events of users."""
+    wanted = bool(prompt_of(data)) if data.tenant == OWN_TENANT else sampled(event_id, share)
+    texts = signal_texts(data, by_part=by_part) if wanted else {}
+    return {part: text for part, text in texts.items() if text}
 
 
 def prompt_of(data: RequestRecord | ResponseRecord) -> str:
@@ -28,10 +65,11 @@ def prompt_of(data: RequestRecord | ResponseRecord) -> str:
     return data.conversation_id if complete and data.tenant == OWN_TENANT else ""
 
 
-def request_features(request: RequestRecord) -> dict[str, float]:
-    """Return the features of a prompt."""
-    text = request.text
+def request_features(request: RequestRecord, text: str, part: str = "") -> dict[str, float]:
+    """Return the features of `text`, a result of `signal_texts` for the part group `part`."""
     characters, words = float(len(text)), float(len(text.split()))
+    if part == TOOL_RESULT:
+        return {"characters": characters, "words": words}
     return {
         "characters": characters,
         "words": words,
@@ -59,4 +97,5 @@ def response_features(response: ResponseRecord) -> dict[str, float]:
         }
     if response.time_to_first_token_seconds is not None:
         features["time_to_first_token_seconds"] = response.time_to_first_token_seconds
-    return features
+    calls = (located.part for located in response.located_parts())
+    return features | tool_features(part.name for part in calls if isinstance(part, ToolCallPart))

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from detectors.base import OK, Reads, Score, TextDetector, Turn
-from stream.wire import Span
+from detectors.text.tools import MadeCall, ToolCall, repetitions
+from stream.wire import DeclaredTool, Span
 
 __all__ = [
     "MAX_PARTS",
@@ -30,28 +31,38 @@ MAX_SPANS = 2_000
 _WINDOW_TEXTS, _WINDOW_CHARACTERS = 6, 4_000
 #: Authors whose texts cannot attack the model: the operator, and the model itself.
 _TRUSTED_ROLES = frozenset({"system", "developer", "assistant"})
+#: Types of tools that the client runs, and whose declared name is that of the call.
+_CLIENT_TOOLS = frozenset({"function", "custom"})
+_CALL, _RESULT = "tool_call", "tool_call_response"
 
 
 class ItemPart(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of an event: its JSON pointer, the role of its message, its kind (the part's ``type``) and its text."""
+    """A part of an event: its JSON pointer, the role of its message, its kind (the part's ``type``) and its text.
+
+    `name` is the name of a called tool; `id` is that of the call, also in its result.
+    """
 
     pointer: str
     role: str
     kind: str
     text: str
+    name: str = ""
+    id: str = ""
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of an event, oldest first, and the detectors to score it; `side` is ``input`` or ``output``.
 
-    For an answer, `context` is the prompt, if the record has one.
+    For an answer, `context` is the prompt and `tools` are the declared tools, if the record has them. `embed` are the
+    texts to embed, by part group.
     """
 
     parts: tuple[ItemPart, ...]
     detectors: tuple[str, ...]
     side: str = "input"
     context: tuple[Turn, ...] = ()
-    embed: bool = False
+    tools: tuple[DeclaredTool, ...] | None = None
+    embed: dict[str, str] = {}
 
     @property
     def text(self) -> str:
@@ -60,11 +71,11 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """A text that a detector scores, with the pointer of its part; offsets in a `window` are not offsets in that part."""
+    """A text that a detector scores, with the pointer of its part; offsets in a `derived` text are not offsets in that part."""
 
     pointer: str
     text: str
-    window: bool = False
+    derived: bool = False
 
 
 class EventScore(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,14 +94,79 @@ def readings(item: Item, detector: TextDetector[Any]) -> tuple[list[Reading], fl
     reads = detector.reads
     if reads is Reads.JOINED or (reads is Reads.UNTRUSTED and item.side == "output"):
         return ([Reading("", item.text)] if item.text else []), 1.0
-    parts = [part for part in item.parts if part.text and (reads is Reads.PARTS or _untrusted(part))]
+    if reads is Reads.CALLS:
+        return _calls(item)
+    untrusted = reads is Reads.UNTRUSTED
+    parts = [
+        part
+        for part in (_newest_turn(item.parts) if untrusted else item.parts)
+        if part.text and (not untrusted or _untrusted(part))
+    ]
     kept = _affordable(parts[-MAX_PARTS:], detector)
     found = [Reading(part.pointer, part.text) for part in kept]
-    # A newest text that fills the window is read by itself.
-    if reads is Reads.UNTRUSTED and len(kept) > 1 and len(kept[-1].text) < _WINDOW_CHARACTERS:
-        joined = "\n".join(part.text for part in kept[-_WINDOW_TEXTS:])
-        found.append(Reading(kept[-1].pointer, joined[-_WINDOW_CHARACTERS:], window=True))
+    if untrusted and kept and (window := _window(item.parts, kept[-1])):
+        found.append(window)
     return found, _characters(kept) / _characters(parts) if parts else 1.0
+
+
+def _newest_turn(parts: Sequence[ItemPart]) -> Sequence[ItemPart]:
+    """Return the parts after the model's last message; each earlier part was read in the request in which it was new."""
+    own = [part.role == "assistant" and not _untrusted(part) for part in parts]
+    end = len(parts)
+    while end and own[end - 1]:  # the client wrote the beginning of the answer
+        end -= 1
+    begin = max((row + 1 for row in range(end) if own[row]), default=0)
+    return parts[begin:end]
+
+
+def _window(parts: Sequence[ItemPart], newest: ItemPart) -> Reading | None:
+    """Return the last untrusted texts as one, so that an attack over several turns is found; None if `newest` fills it."""
+    texts = [part.text for part in parts if part.text and _untrusted(part)]
+    if len(texts) < 2 or len(newest.text) >= _WINDOW_CHARACTERS:
+        return None
+    return Reading(newest.pointer, "\n".join(texts[-_WINDOW_TEXTS:])[-_WINDOW_CHARACTERS:], derived=True)
+
+
+def _calls(item: Item) -> tuple[list[Reading], float]:
+    """Return the newest tool calls of an item, and the share of its calls that these are."""
+    calls = [part for part in item.parts if part.kind == _CALL]
+    if not calls:
+        return [], 1.0
+    newest = calls[-MAX_PARTS:]
+    if item.side == "output":
+        made = [_declared(part, item.tools) for part in newest]
+    else:
+        times = repetitions(_history(item.parts)[-MAX_PARTS:])
+        made = [
+            ToolCall(name=part.name, arguments=part.text, times=count)
+            for part, count in zip(newest, times, strict=True)
+        ]
+    return [Reading(part.pointer, call.text, derived=True) for part, call in zip(newest, made, strict=True)], len(
+        newest
+    ) / len(calls)
+
+
+def _declared(part: ItemPart, tools: tuple[DeclaredTool, ...] | None) -> ToolCall:
+    """Return a call with its tool's declaration. A provider's own tools may make calls of other names than the declared one."""
+    tool = next((tool for tool in tools or () if tool.name == part.name), None)
+    of_provider = any(tool.type not in _CLIENT_TOOLS for tool in tools or ())
+    known = tool is None or tool.type != "function" or tool.parameters is not None
+    declared = None if tools is None or not known else tool is not None or of_provider
+    parameters = tool.parameters if tool is not None and (tool.type == "function" or tool.parameters) else None
+    return ToolCall(name=part.name, arguments=part.text, declared=declared, parameters=parameters)
+
+
+def _history(parts: Sequence[ItemPart]) -> list[MadeCall]:
+    """Return all calls with their results; a result belongs to the last call of the same id that has no result."""
+    calls: list[MadeCall] = []
+    waiting: dict[str, list[MadeCall]] = {}
+    for part in parts:
+        if part.kind == _CALL:
+            calls.append(MadeCall(part.name, part.text))
+            waiting.setdefault(part.id, []).append(calls[-1])
+        elif part.kind == _RESULT and waiting.get(part.id):
+            waiting[part.id].pop().result = part.text
+    return calls
 
 
 def _affordable(parts: Sequence[ItemPart], detector: TextDetector[Any]) -> Sequence[ItemPart]:
@@ -107,7 +183,7 @@ def _affordable(parts: Sequence[ItemPart], detector: TextDetector[Any]) -> Seque
 
 
 def _untrusted(part: ItemPart) -> bool:
-    return part.role not in _TRUSTED_ROLES or part.kind == "tool_call_response"
+    return part.role not in _TRUSTED_ROLES or part.kind == _RESULT
 
 
 def _characters(parts: Sequence[ItemPart]) -> int:
@@ -122,7 +198,7 @@ def combined(read: Sequence[Reading], scores: Sequence[Score], share: float) -> 
     if not read:
         return EventScore()
     found = list(zip(read, scores, strict=True))
-    ranks = [(score.flagged, score.score, not one.window, row) for row, (one, score) in enumerate(found)]
+    ranks = [(score.flagged, score.score, not one.derived, row) for row, (one, score) in enumerate(found)]
     worst, decisive = found[max(ranks)[-1]]
     others = [(one, score) for one, score in found if score.flagged and one is not worst]
     spans = [
@@ -134,7 +210,7 @@ def combined(read: Sequence[Reading], scores: Sequence[Score], share: float) -> 
             part="" if one.pointer == worst.pointer else one.pointer,
         )
         for one, score in [(worst, decisive), *others]
-        for s in (() if one.window else score.spans[:MAX_SPANS])
+        for s in (() if one.derived else score.spans[:MAX_SPANS])
     ]
     return EventScore(
         score=decisive.score,

@@ -1,12 +1,12 @@
 """The score stage without Kafka: an event's expected detectors, the item that they score, and their verdicts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from detectors.base import ERROR, Turn
 from stream.stages.score.event_parts import EventScore, Item, ItemPart
 from stream.stages.score.model_pool import Outcome
 from stream.stages.score.model_process import Scored
-from stream.wire import Event, RequestRecord, ResponseRecord, TextPart, Verdict
+from stream.wire import Event, RequestRecord, ResponseRecord, TextPart, ToolCallPart, ToolResponsePart, Verdict
 
 __all__ = [
     "Inference",
@@ -37,19 +37,29 @@ def expected_detectors(data: Inference) -> tuple[str, ...]:
     return tuple(dict.fromkeys(data.owed))
 
 
-def item_of(data: Inference, detectors: tuple[str, ...] | None = None, *, embed: bool = False) -> Item:
-    """Return the item that a model process scores; `detectors` defaults to the expected detectors."""
+def item_of(
+    data: Inference, detectors: tuple[str, ...] | None = None, *, embed: Mapping[str, str] | None = None
+) -> Item:
+    """Return the item that a model process scores; `detectors` defaults to the expected detectors, `embed` to no text."""
     context = data.context if isinstance(data, ResponseRecord) else ()
     return Item(
         parts=tuple(
-            ItemPart(pointer=pointer, role=role, kind=str(part.__struct_config__.tag), text=part.text)
+            ItemPart(
+                pointer=pointer,
+                role=role,
+                kind=str(part.__struct_config__.tag),
+                text=part.text,
+                name=part.name if isinstance(part, ToolCallPart) else "",
+                id=part.id if isinstance(part, ToolCallPart | ToolResponsePart) else "",
+            )
             for pointer, role, part in data.located_parts()
-            if part.text or isinstance(part, TextPart)
+            if part.text or isinstance(part, TextPart | ToolCallPart)
         ),
         side=side_of(data),
         detectors=expected_detectors(data) if detectors is None else detectors,
         context=tuple(Turn(role=message.role, content=message.text) for message in context),
-        embed=embed,
+        tools=data.tools if isinstance(data, ResponseRecord) else None,
+        embed=dict(embed or {}),
     )
 
 

@@ -60,13 +60,13 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     """The result of an item.
 
     `scores`, `versions` and `spent` have detectors as keys; detectors that this process does not have are absent. `spent` is (begin, end) of the
-    detector's work on the batch, in nanoseconds since the epoch. `embedding` is packed into bytes.
+    detector's work on the batch, in nanoseconds since the epoch. `embeddings` are packed into bytes, by part group.
     """
 
     scores: dict[str, EventScore] = {}
     versions: dict[str, str] = {}
     spent: dict[str, tuple[int, int]] = {}
-    embedding: bytes | None = None
+    embeddings: dict[str, bytes] = {}
     embedding_version: str = ""
 
 
@@ -108,7 +108,7 @@ class ModelProcess:
                 scores=scores[row],
                 versions={name: versions[name] for name in scores[row]},
                 spent={name: spent[name] for name in scores[row]},
-                embedding=embeddings.get(row),
+                embeddings=embeddings.get(row, {}),
                 embedding_version=version if row in embeddings else "",
             )
             for row in range(len(items))
@@ -132,12 +132,15 @@ class ModelProcess:
                 self._detectors[name] = detector
         return self._detectors[name]
 
-    def _embed(self, items: Sequence[Item]) -> dict[int, bytes]:
-        rows = [row for row, item in enumerate(items) if item.embed]
-        if self._embedder is None or not rows:
+    def _embed(self, items: Sequence[Item]) -> dict[int, dict[str, bytes]]:
+        texts = [(row, part, text) for row, item in enumerate(items) for part, text in item.embed.items()]
+        if self._embedder is None or not texts:
             return {}
-        vectors = self._embedder.embed_many([items[row].text for row in rows])
-        return {row: pack(vector) for row, vector in zip(rows, vectors, strict=True)}
+        found: dict[int, dict[str, bytes]] = {}
+        vectors = self._embedder.embed_many([text for _, _, text in texts])
+        for (row, part, _), vector in zip(texts, vectors, strict=True):
+            found.setdefault(row, {})[part] = pack(vector)
+        return found
 
 
 def _scored(detector: TextDetector[Any], items: Sequence[Item]) -> list[EventScore]:

@@ -7,7 +7,7 @@ import msgspec
 
 from detectors.registry import alert_text
 from detectors.text.explain import Attribution, Explained
-from stream.stages.score.event_features import prompt_of, request_features, response_features
+from stream.stages.score.event_features import TOOL_RESULT, prompt_of, request_features, response_features, signal_texts
 from stream.stages.score.machine import inference_of, side_of
 from stream.stages.score.model_pool import Outcome
 from stream.stages.score.model_process import Scored
@@ -25,7 +25,7 @@ from stream.wire import (
 )
 from stream.wire.ids import event_finding_id, explanation_id, verdict_id
 
-__all__ = ["MOST_WORDS", "SOURCE", "explanation_event", "finding_event", "signal_event", "verdict_event"]
+__all__ = ["MOST_WORDS", "SOURCE", "explanation_event", "finding_event", "signal_events", "verdict_event"]
 
 SOURCE = "weir/score"
 #: Largest number of words in an explanation; words with the largest weights are kept.
@@ -84,12 +84,21 @@ def finding_event(event: Event, verdict: Verdict, traceparent: str) -> Event | N
     )
 
 
-def signal_event(event: Event, outcome: Outcome, traceparent: str) -> Event:
-    """Return the signal of an event: its features, including the scores, and its embedding if the event was sampled."""
-    data, side = inference_of(event), side_of(inference_of(event))
+def signal_events(event: Event, outcome: Outcome, traceparent: str, *, by_part: bool = False) -> list[Event]:
+    """Return the signals of an event, one or with `by_part` one per part group.
+
+    A signal has features, including the scores (except for tool results), and the embedding if the event was sampled.
+    """
+    texts = signal_texts(inference_of(event), by_part=by_part)
     scored = outcome if isinstance(outcome, Scored) else Scored()
-    features = request_features(data) if isinstance(data, RequestRecord) else response_features(data)
-    features |= {f"score_{name}": score.score for name, score in scored.scores.items()}
+    return [_signal_event(event, scored, traceparent, part, text) for part, text in texts.items()]
+
+
+def _signal_event(event: Event, scored: Scored, traceparent: str, part: str, text: str) -> Event:
+    data, side = inference_of(event), side_of(inference_of(event))
+    features = request_features(data, text, part) if isinstance(data, RequestRecord) else response_features(data)
+    if part != TOOL_RESULT:
+        features |= {f"score_{name}": score.score for name, score in scored.scores.items()}
     signal = Signal(
         request_id=data.request_id,
         event_id=event.id,
@@ -101,14 +110,15 @@ def signal_event(event: Event, outcome: Outcome, traceparent: str) -> Event:
         model_version=data.model_version,
         status=data.status if isinstance(data, ResponseRecord) else "",
         features=features,
-        embedding=scored.embedding,
-        embedding_version=scored.embedding_version,
+        embedding=scored.embeddings.get(part),
+        embedding_version=scored.embedding_version if part in scored.embeddings else "",
         conversation=conversation_key(data.tenant, data.conversation_id),
         prompt=prompt_of(data),
+        part=part,
     )
     return msgspec.structs.replace(
-        _event(event, f"{event.id}/signal", signal, traceparent),
-        partitionkey=stream_key(data.tenant, data.model, side),
+        _event(event, f"{event.id}/signal/{part}" if part else f"{event.id}/signal", signal, traceparent),
+        partitionkey=stream_key(data.tenant, data.model, side, part),
     )
 
 

@@ -21,7 +21,7 @@ from stream.stages.watch.records import RESET, sentinel_note, watermark_tick
 from stream.stages.watch.source_liveness import SourceLiveness
 from stream.stages.watch.source_liveness_store import SourceLivenessStore
 from stream.stages.watch.state import SourcesState, decode_sources, sources_key
-from stream.wire import Event, FindingRecord, Signal, Tick, semconv
+from stream.wire import Event, FindingRecord, Signal, Tick, semconv, side_and_part
 
 __all__ = ["WatchStage"]
 
@@ -187,7 +187,7 @@ class WatchStage(Stage):
             return
         self._context.metrics.findings.labels(label, str(finding.alarm).lower()).inc()
         if finding.detector != SILENCE:  # a source is no stream
-            stream = (finding.tenant, finding.model, finding.side, label)
+            stream = (finding.tenant, finding.model, side_and_part(finding.side, finding.part), label)
             self._context.metrics.streams.show(stream, finding.statistic, finding.limit)
 
     def _observe(self, partition: _Partition) -> None:

@@ -150,7 +150,7 @@ class PartitionWatch:
         """Offer a signal to its stream; if the result is `Offer.HELD`, `token` is kept until the bucket closes."""
         signal = event.data
         assert isinstance(signal, Signal)
-        key = stream_key(signal.tenant, signal.model, signal.side)
+        key = stream_key(signal.tenant, signal.model, signal.side, signal.part)
         if self._only is not None and key not in self._only:
             return Offer.LATE
         stream, before = self._stream(key), self.open.buckets
@@ -232,10 +232,14 @@ class PartitionWatch:
         return ClosedStream(key=stream.key, findings=findings, state=state, tokens=tokens)
 
     def _fresh(self, key: str) -> dict[str, StreamDetector[Any]]:
-        """Return new detectors for a stream; Weir's own tenant and users' tenants have different detectors."""
-        tenant = _tenant(key)
+        """Return new detectors for a stream of a side; Weir's own tenant and users' tenants have different detectors."""
+        tenant, _, side = key.split("\x1f")[:3]
         made = self._rules.detectors(self._rules.tenants(tenant))
-        return {name: detector for name, detector in made.items() if detector.own_tenant == (tenant == OWN_TENANT)}
+        return {
+            name: detector
+            for name, detector in made.items()
+            if detector.own_tenant == (tenant == OWN_TENANT) and side in detector.sides
+        }
 
     def _new(self, key: str, stored: StreamState | None) -> WatchedStream:
         settings = self._rules.tenants(_tenant(key))

@@ -99,7 +99,7 @@ def watermark_tick(partition: int, watermark: float) -> Event:
 
 
 def _blank(bucket: StreamBucket, detector: str, version: str) -> FindingRecord:
-    tenant, model, side = bucket.key.split("\x1f", 2)
+    tenant, model, side, *part = bucket.key.split("\x1f")
     return FindingRecord(
         tenant=tenant,
         model=model,
@@ -113,6 +113,7 @@ def _blank(bucket: StreamBucket, detector: str, version: str) -> FindingRecord:
         bucket_seconds=bucket.seconds,
         feature=RESET,
         events=0,
+        part="".join(part),
     )
 
 

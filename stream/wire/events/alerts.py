@@ -21,7 +21,8 @@ class AlertRecord(EventData, frozen=True, kw_only=True):
     """The state of one alert, published again when its state, severity or evidence changes; the key is `alert_id`.
 
     `runbook` is the first step for an operator, in one sentence. In a drift alert, `sentinels` states whether the
-    answers to Weir's fixed prompts changed too: ``moved`` (yes), ``still`` (no), or "" if that is unknown.
+    answers to Weir's fixed prompts changed too: ``moved`` (yes), ``still`` (no), or "" if that is unknown. `part` is the
+    part group of the stream (``prompt``, ``tool_result`` or ``answer``) if the tenant has ``drift_by_part``.
     """
 
     event_type: ClassVar[str] = "weir.alert.v1"
@@ -51,6 +52,7 @@ class AlertRecord(EventData, frozen=True, kw_only=True):
     feature: str = ""
     runbook: str = ""
     sentinels: str = ""
+    part: str = ""
 
 
 class SilenceRecord(EventData, frozen=True, kw_only=True):
@@ -74,6 +76,7 @@ class SilenceRecord(EventData, frozen=True, kw_only=True):
     feature: str = ""
     reason: str = ""
     by: str = ""
+    part: str = ""
 
 
 class RetrainingRecord(EventData, frozen=True, kw_only=True):

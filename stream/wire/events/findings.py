@@ -80,7 +80,8 @@ class Signal(EventData, frozen=True, kw_only=True):
     """Numeric features of one event, for the stream detectors.
 
     `conversation` is a hash of the event's conversation id. `prompt` is the name of the fixed prompt if the event
-    answers one of Weir's fixed prompts, else "".
+    answers one of Weir's fixed prompts, else "". `part` is the part group that the signal is about if the tenant has
+    ``drift_by_part``: ``prompt``, ``tool_result`` or ``answer``.
     """
 
     event_type: ClassVar[str] = "weir.signal.v1"
@@ -99,10 +100,14 @@ class Signal(EventData, frozen=True, kw_only=True):
     embedding_version: str = ""
     conversation: str = ""
     prompt: str = ""
+    part: str = ""
 
 
 class FindingRecord(EventData, frozen=True, kw_only=True):
-    """A detector's finding about one event (`bucket` is None), or about one closed bucket (time window) of a stream."""
+    """A detector's finding about one event (`bucket` is None), or about one closed bucket (time window) of a stream.
+
+    `part` is the part group of the stream's signals, or "".
+    """
 
     event_type: ClassVar[str] = "weir.finding.v1"
 
@@ -124,6 +129,7 @@ class FindingRecord(EventData, frozen=True, kw_only=True):
     evidence: tuple[str, ...] = ()
     traces: tuple[str, ...] = ()
     details: dict[str, float] = {}
+    part: str = ""
 
 
 class SentinelRecord(EventData, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ __all__ = [
     "ABORTED",
     "BlobPart",
     "Choice",
+    "DeclaredTool",
     "ErrorInfo",
     "GuardStop",
     "LocatedPart",
@@ -178,6 +179,14 @@ class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     parameters: dict[str, Any] = {}
 
 
+class DeclaredTool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A tool of a request, in the record of its answer; `parameters` is None if the answer does not call the tool, or if it is too large."""
+
+    type: str = "function"
+    name: str
+    parameters: dict[str, Any] | None = None
+
+
 class Usage(EventData, frozen=True, kw_only=True):
     """Token counts of the engine."""
 
@@ -252,6 +261,7 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
 
     `messages` are all choices, in order. `context` is the last part of the prompt (``[detectors] context_characters``),
     for detectors that compare the answer with the prompt: the worker that scores the answer may not have read the request.
+    `tools` are the tools of the request if the answer has tool calls and the detector ``tools`` is expected; None if they are unknown or too large.
     """
 
     event_type: ClassVar[str] = "weir.inference.response.v2"
@@ -267,6 +277,7 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
     stream: bool = False
     messages: tuple[Choice, ...] = ()
     context: tuple[Message, ...] = ()
+    tools: tuple[DeclaredTool, ...] | None = None
     usage: Usage = Usage()
     latency_seconds: Seconds = 0.0
     time_to_first_token_seconds: Seconds | None = None

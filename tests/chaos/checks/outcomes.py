@@ -7,9 +7,10 @@ from chaos.engine import SPEC, Words
 from chaos.record import plain_alert, plain_finding
 from chaos.replay import plain_alerts
 from stream.stages.alert import state as alert_state
+from stream.stages.score.event_features import embedded
 from stream.stages.score.machine import item_of, verdicts
 from stream.stages.score.model_process import ModelProcess
-from stream.stages.score.records import finding_event, signal_event, verdict_event
+from stream.stages.score.records import finding_event, signal_events, verdict_event
 from stream.stages.watch.state import decode_sources, decode_stream, sources_key
 
 _BATCH = 256
@@ -38,7 +39,7 @@ class Outputs:
         fresh = [(key, seen.event) for key, seen in record.inference.items() if key not in self.of]
         for start in range(0, len(fresh), _BATCH):
             batch = fresh[start : start + _BATCH]
-            items = [item_of(event.data, embed=bool(event.data.text)) for _, event in batch]
+            items = [item_of(event.data, embed=embedded(event.id, event.data, 1.0)) for _, event in batch]
             for (key, event), scored in zip(batch, self._engine.score(items), strict=True):
                 self._outputs(key, event, scored)
 
@@ -49,7 +50,7 @@ class Outputs:
             self.verdicts[ids[-1]] = verdict
             if (finding := finding_event(event, verdict, "")) is not None:
                 self.findings[finding.id] = plain_finding(finding.data)
-        signal = signal_event(event, scored, "")
+        (signal,) = signal_events(event, scored, "")
         self.signals[signal.id] = signal.data
         self.of[key] = (ids, signal.id)
 

@@ -35,6 +35,8 @@ def observations(count, seed=0, shift=0.0):
             "completion_tokens": float(rng.integers(5, 100)),
             "error": float(rng.random() < 0.02 + 0.5 * shift),
             "score_refusal": float(rng.random() ** 4),
+            "tool_calls": float(rng.integers(1, 4)) * (1 + 9 * shift),
+            f"tool_bucket_{rng.integers(32):02}": 1.0,
         }
         packed = (vector / np.linalg.norm(vector)).astype("<f2").tobytes()
         made.append(
@@ -173,7 +175,11 @@ def test_state_is_bounded_whatever_keys_and_conversations_are_sent(name):
 
 def test_no_identity_or_text_is_held_in_a_finding(name):
     findings = feed(create_stream(name, FAST), observations(100))
-    known = {"embedding", "topics", *observations(5)[0][0].features}
+    known = {
+        "embedding",
+        "topics",
+        *(name for bucket in observations(500) for item in bucket for name in item.features),
+    }
     for finding in findings:
         if finding is not None:
             assert finding.feature in known

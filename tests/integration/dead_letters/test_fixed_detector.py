@@ -93,7 +93,7 @@ async def check_commands(case):
     }
     (bug,) = await case.letters("--disposition", "bug", "--stage", "score", "--since", "10m")
     assert (bug["topic"], bug["partition"], bug["request_id"]) == (case.lab.names.inference, PARTITION, "r1")
-    assert (bug["exception"], bug["event_type"]) == ("ValueError", "weir.inference.request.v1")
+    assert (bug["exception"], bug["event_type"]) == ("ValueError", "weir.inference.request.v2")
     assert await case.letters("--stage", "watch") == []
     table = (await case.dlq("list")).stdout
     shown = (await case.dlq("show", str(bug["offset"]))).stdout

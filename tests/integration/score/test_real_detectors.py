@@ -6,7 +6,7 @@ from support.score_stack import end, request
 from detectors.models.embedding import Embedder, unpack
 from stream.settings import DetectorSettings, ScoreSettings
 from stream.stages.score_app import model_spec
-from stream.wire import Signal
+from stream.wire import Choice, DeclaredTool, Message, Signal, ToolCallPart, ToolResponsePart
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]  # the models load in a spawned process, on a busy machine
 
@@ -67,3 +67,35 @@ async def test_detectors_find_what_is_there_and_compare_an_answer_with_the_promp
     printed = repr(await lab.verdicts()) + repr(await lab.signals()) + repr(await lab.findings())
     assert "John" not in printed
     assert "212-555" not in printed
+
+
+async def test_wrong_tool_calls_are_findings_and_by_part_a_request_has_a_signal_per_part_group(lab):
+    lab.tenants = {"*": {"drift_by_part": True}}
+    app = lab.score_app(spec=model_spec(DetectorSettings(), ScoreSettings()), deadline_seconds=60)
+    step = (
+        Message(role="assistant", parts=(ToolCallPart(name="get", id="c"),)),
+        Message(role="tool", parts=(ToolResponsePart(response="nothing", id="c"),)),
+    )
+    turn = Message.of_text("user", "look again")
+    await lab.append(request("loop", messages=(turn, *step * 4, turn), owed=("tools",)))
+    parts = (ToolCallPart(name="get", arguments='{"city": 1}'), ToolCallPart(name="put"))
+    schema = {"properties": {"city": {"type": "string"}}}
+    tools = (DeclaredTool(name="get", parameters=schema), DeclaredTool(name="put", parameters={}))
+    await lab.append(end("arguments", messages=(Choice(parts=parts),), tools=tools, owed=("tools",)))
+    await lab.append(end("undeclared", messages=(Choice(parts=parts),), tools=tools[:1], owed=("tools",)))
+    async with lab.running(app):
+        await lab.settled(app, 200)
+    verdicts = {event.data.request_id: event.data for _, event in await lab.verdicts()}
+    assert {name: (verdict.label, verdict.part) for name, verdict in verdicts.items()} == {
+        "loop": ("loop", "/messages/7/parts/0"),
+        "arguments": ("arguments", "/messages/0/parts/0"),
+        "undeclared": ("undeclared", "/messages/0/parts/1"),
+    }
+    assert {event.data.detector for _, event in await lab.findings()} == {"tools"}
+    signals = [event.data for _, event in await lab.signals() if isinstance(event.data, Signal)]
+    assert sorted((signal.request_id, signal.part, signal.embedding is not None) for signal in signals) == [
+        ("arguments", "answer", False),
+        ("loop", "prompt", True),
+        ("loop", "tool_result", True),
+        ("undeclared", "answer", False),
+    ]

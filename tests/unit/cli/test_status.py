@@ -105,6 +105,16 @@ def test_json_has_the_documented_fields_and_an_unhealthy_stack_exits_with_1(ledg
     assert any("Kafka at 127.0.0.1:1 does not answer" in problem for problem in status["problems"])
 
 
+def test_the_served_models_are_named_with_their_engines(home, ledger, monkeypatch):
+    monkeypatch.setenv("WEIR_MODELS__GPT", '{"engine": "upstream", "base_url": "http://127.0.0.1:1/v1"}')
+    monkeypatch.setenv("WEIR_MODELS__ECHO", "{}")
+    assert json.loads(run("--json").stdout)["models"] == [
+        {"name": "gpt", "engine": "upstream", "base_url": "http://127.0.0.1:1/v1"},
+        {"name": "echo", "engine": "auto", "base_url": ""},
+    ]
+    assert "gpt (upstream http://127.0.0.1:1/v1), echo (auto)" in run().stdout
+
+
 @pytest.mark.usefixtures("dead_score")
 def test_the_text_begins_with_the_problems(ledger):
     text = run().stdout

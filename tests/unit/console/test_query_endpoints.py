@@ -2,6 +2,8 @@ from urllib.parse import quote
 
 import pytest
 from support.cases import cases
+from support.console_ledger import NAMES
+from support.ledger_log import request
 
 from detectors.registry import ALERTING, DETECTORS, EXPLAINED
 from stream.runbook import RUNBOOK
@@ -106,7 +108,7 @@ async def test_coverage_is_as_in_weir_status_and_by_hour(page, demo):
 async def test_the_stack_has_the_address_of_traces_and_every_detector_with_its_capabilities(page):
     stack = await page.get("/api/stack")
     assert stack["trace"] == "http://127.0.0.1:16686/trace/{trace_id}"
-    assert stack["detectors"] == ["injection", "pii", "refusal", "toxicity"]
+    assert stack["detectors"] == ["injection", "pii", "refusal", "tools", "toxicity"]
     found = stack["capabilities"]
     assert set(found) == {*DETECTORS, *RUNBOOK} - {"silence of a detector"}
     assert {name for name, one in found.items() if not one["alerts"]} == {*DETECTORS} - {*ALERTING}
@@ -160,3 +162,20 @@ async def test_no_response_contains_text(page, ledger, demo):
         answer = await page.client.get(path, headers={"authorization": f"Bearer {page.secret}"})
         assert "canary-prompt" not in answer.text
         assert "canary-answer" not in answer.text
+
+
+async def test_the_turns_of_a_conversation_are_found_by_any_of_its_requests(page, ledger):
+    turns = [request(f"c{number}", 100.0 + number, conversation_id="talk") for number in (2, 1, 3)]
+    ledger.apply(NAMES.inference, *turns, request("other", 101.5, conversation_id="another"), request("single", 103.0))
+    found = (await page.get("/api/requests/c2/conversation"))["turns"]
+    assert [(turn["request"]["request_id"], turn["at"]) for turn in found] == [
+        ("c1", 101.0),
+        ("c2", 102.0),
+        ("c3", 103.0),
+    ]
+    assert all(turn["request"]["text"] is None for turn in found)
+    newest = (await page.get("/api/requests/c1/conversation", limit=2))["turns"]
+    assert [turn["request"]["request_id"] for turn in newest] == ["c2", "c3"]
+    assert await page.get("/api/requests/single/conversation") == {"turns": []}
+    status, error = await page.bad("/api/requests/nobody/conversation")
+    assert (status, "no request 'nobody'" in error) == (404, True)

@@ -7,6 +7,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 from support.gateway import KEY, InProcess, make_gateway, write_keys
+from support.ledger_log import Log
+from support.scripted_upstream import scripted_upstream
 from support.spool import events_of
 
 from serving.api_keys import keys_path
@@ -17,9 +19,11 @@ from serving.replica.model_server import ModelServer
 from serving.settings import CaptureSettings, ModelSettings
 from serving.upstream.metrics import UpstreamMetrics
 from serving.upstream.upstream_backend import UpstreamBackend
+from stream.ledger.shard import Shard
 from stream.wire import RequestRecord, ResponseRecord
 
 EDGE = "e" * 64
+PROVIDER_KEY = "sk-provider"
 
 
 class Stack:
@@ -70,6 +74,16 @@ class Stack:
     def post(self, path, **fields):
         return self.client.post(f"/v1/{path}", json={"model": "echo"} | fields)
 
+    def ended(self):
+        """Return the request and its end, after a ledger has counted both."""
+        records = self.records()
+        shard = Shard(":memory:")
+        assert shard.apply(Log().inference(*records)) == len(records)
+        shard.close()
+        request, end = (record.data for record in records)
+        assert request.request_id == end.request_id
+        return request, end
+
     def records(self):
         """Close the spool and return the events of its requests and ends."""
         self.recorder.close()
@@ -98,3 +112,21 @@ async def make_stack(tmp_path):
 @pytest.fixture
 def stack(make_stack):
     return make_stack()
+
+
+@pytest.fixture
+async def upstream():
+    async with scripted_upstream() as server:
+        yield server
+
+
+@pytest.fixture
+def relay(make_stack, upstream):
+    """Make a stack whose model `echo` is that of `upstream`, which answers by a script."""
+
+    def make(*script, **settings):
+        upstream.script = list(script)
+        defaults = {"base_url": upstream.url, "upstream_api_key": PROVIDER_KEY, "upstream_model": "provider-model"}
+        return make_stack(upstream=defaults | {"upstream_retries": 0} | settings)
+
+    return make

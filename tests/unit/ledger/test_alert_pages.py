@@ -2,8 +2,10 @@
 
 import pytest
 from support import alert_records
+from support.alert_log import bucket_finding
 from support.console_ledger import LedgerMaker
 from support.events import event_of
+from support.signal_log import MODEL
 
 from stream.ledger import decisions as module
 from stream.ledger.queries.alert_pages import AlertQuery, alert_changes, changed_since, firing_counts
@@ -66,6 +68,13 @@ def test_the_records_of_an_alert_are_kept_without_duplicates(maker):
         (2, "resolved", "critical", 30.0),
     ]
     assert firing_counts(database) == {}
+
+
+def test_an_alert_of_a_part_group_has_its_part_and_the_windows_of_its_stream(maker, pages):
+    apply(maker, alert("al_1", detector="drift", model=MODEL, side="input", part="tool_result", limit=10.0))
+    apply(maker, bucket_finding(1), bucket_finding(2, part="tool_result"), topic="weir.findings")
+    assert [row.part for row in pages.alerts(AlertQuery(), 0.0).alerts] == ["tool_result"]
+    assert pages.alert("al_1", 0.0).series.time == [15.0]
 
 
 def test_changes_since_a_number_are_the_later_ones(maker):

@@ -78,3 +78,10 @@ def test_a_long_series_is_thinned_and_keeps_its_peaks(decisions, apply, monkeypa
     assert len(found.time) <= 10
     assert found.statistic.count(777.0) == 1
     assert found.alarm.count(True) == 1
+
+
+def test_part_groups_are_separate_streams(decisions, apply):
+    apply(bucket_finding(1), bucket_finding(1, part="tool_result"))
+    assert sorted(one.side for one in streams(decisions.database)) == ["input", "input/tool_result"]
+    name = msgspec.structs.replace(NAME, side="input/tool_result")
+    assert series(decisions.database, name, 0.0, 1e9).time == [10.0]

@@ -10,7 +10,7 @@ from stream.ledger.decisions import OWN_DETECTORS
 from stream.runbook import RUNBOOK, runbook_anchor, runbook_line
 
 ROOT = Path(__file__).parents[3]
-ROW = re.compile(r"^\| `(?P<name>[a-z ]+)` \|.*\| (?P<do>[^|]+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `(?P<name>[a-z_ ]+)` \|.*\| (?P<do>[^|]+) \|$", re.MULTILINE)
 
 
 def documented():

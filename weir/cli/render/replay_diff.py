@@ -78,7 +78,7 @@ def _differences(report: Report) -> list[RenderableType]:
 
 
 def _line(kind: str, alert: ReplayedAlert) -> Text:
-    stream = "/".join(part for part in (alert.tenant, alert.model, alert.side) if part)
+    stream = "/".join(part for part in (alert.tenant, alert.model, alert.side, alert.part) if part)
     line = Text.assemble(
         (f"{kind:8}", _STYLES[kind]),
         "  ",

@@ -8,6 +8,7 @@ import { List } from "./list.js";
 import { Navigation } from "./navigation.js";
 import { ErrorBox, html } from "./ui.js";
 import { AlertsView } from "./alerts.js";
+import { ConversationView } from "./conversation.js";
 import { CoverageView } from "./coverage.js";
 import { DriftView } from "./drift.js";
 import { LiveView } from "./live_requests.js";
@@ -17,6 +18,7 @@ import { SilencesView } from "./silences.js";
 const VIEWS = {
   live: ["Live", LiveView],
   requests: ["Request", LiveView],
+  conversations: ["Conversation", ConversationView],
   alerts: ["Alerts", AlertsView],
   drift: ["Drift", DriftView],
   coverage: ["Coverage", CoverageView],

@@ -21,7 +21,7 @@ export class Navigation extends LiveComponent {
 
   _link(target, name, key) {
     const { view, go } = this.props;
-    const current = target === view || (target === "live" && view === "requests");
+    const current = target === view || (target === "live" && ["requests", "conversations"].includes(view));
     const follow = (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();

@@ -50,6 +50,7 @@ export class RequestPane extends Loader {
       ${found && html`<div class="pane-body">
         <div class="actions">
           ${stack?.trace && found.trace_id && html`<a class="button primary" aria-keyshortcuts="t" href=${stack.trace.replace("{trace_id}", found.trace_id)} target="_blank" rel="noreferrer">Open trace ↗<kbd aria-hidden="true">t</kbd></a>`}
+          <a class="button" href=${`/conversations/${encodeURIComponent(id)}`} onClick=${(event) => { event.preventDefault(); go(`/conversations/${encodeURIComponent(id)}`); }}>Conversation</a>
           <button disabled=${reading !== ""} onClick=${() => this._read("text")}>${reading === "text" ? "Reading" : "Show text"}</button>
           ${explainable && html`<button disabled=${reading !== ""} onClick=${() => this._read("words")}>${reading === "words" ? "Computing, up to 30 s" : "Which words"}</button>`}
         </div>
@@ -61,13 +62,7 @@ export class RequestPane extends Loader {
           ${ended(found.end)}
           ${found.pending.length > 0 && html`<${Fact} name="pending verdicts">${found.pending.join(", ")}</${Fact}>`}
         </dl>
-        <section><h3>Verdicts</h3>
-          <table class="grid"><thead><tr><th scope="col">detector</th><th scope="col">side</th><th scope="col">result</th><th scope="col" class="right">score</th><th scope="col">spans</th></tr></thead>
-            <tbody>${found.verdicts.map((one) => html`<tr><td>${one.detector} <small class="quiet">${one.version}</small></td><td>${one.side}</td>
-              <td>${one.flagged ? html`<${Tag} kind="flagged">${one.label}</${Tag}>` : one.label === "error" ? html`<${Tag} kind="error">error</${Tag}>` : html`<span class="quiet">${one.label}</span>`}${one.covered < 1 && html` <small class="quiet">${Math.floor(one.covered * 100)} % of the text</small>`}</td>
-              <td class="right num">${one.score.toFixed(3)}</td>
-              <td class="spans">${one.part && html`<code title="the part with the highest score">${one.part}</code> `}${one.spans.slice(0, 6).map((span) => html`<span title=${`score ${span.score.toFixed(2)}${span.part ? `, in ${span.part}` : ""}`}>${span.type} ${span.start}–${span.end}</span> `)}${one.spans.length > 6 && "…"}</td></tr>`)}</tbody></table>
-        </section>
+        <section><h3>Verdicts</h3><${VerdictTable} verdicts=${found.verdicts} /></section>
         ${explained?.map((one) => html`<${Explanation} explanation=${one} />`)}
         ${text && html`<${Texts} text=${text.text} verdicts=${found.verdicts} />`}
         <${Related} found=${found} go=${go} />
@@ -76,14 +71,24 @@ export class RequestPane extends Loader {
   }
 }
 
-function ended(end) {
+/** A table of verdicts, with the part and the spans of each. */
+export function VerdictTable({ verdicts }) {
+  return html`<table class="grid"><thead><tr><th scope="col">detector</th><th scope="col">side</th><th scope="col">result</th><th scope="col" class="right">score</th><th scope="col">spans</th></tr></thead>
+    <tbody>${verdicts.map((one) => html`<tr><td>${one.detector} <small class="quiet">${one.version}</small></td><td>${one.side}</td>
+      <td>${one.flagged ? html`<${Tag} kind="flagged">${one.label}</${Tag}>` : one.label === "error" ? html`<${Tag} kind="error">error</${Tag}>` : html`<span class="quiet">${one.label}</span>`}${one.covered < 1 && html` <small class="quiet">${Math.floor(one.covered * 100)} % of the text</small>`}</td>
+      <td class="right num">${one.score.toFixed(3)}</td>
+      <td class="spans">${one.part && html`<code title="the part with the highest score">${one.part}</code> `}${one.spans.slice(0, 6).map((span) => html`<span title=${`score ${span.score.toFixed(2)}${span.part ? `, in ${span.part}` : ""}`}>${span.type} ${span.start}–${span.end}</span> `)}${one.spans.length > 6 && "…"}</td></tr>`)}</tbody></table>`;
+}
+
+export function ended(end) {
   if (!end) return html`<${Fact} name="end">not in the log yet</${Fact}>`;
   return html`<${Fact} name="end"><span class=${end.status === "complete" ? "" : "bad"}>${end.status}</span>${end.finish_reason ? `, ${end.finish_reason}` : ""}</${Fact}>
     <${Fact} name="took">${duration(end.latency_seconds)}${end.time_to_first_token_seconds !== null && end.time_to_first_token_seconds !== undefined ? `, first token after ${duration(end.time_to_first_token_seconds)}` : ""}</${Fact}>
     <${Fact} name="tokens">${end.usage.prompt_tokens} + ${end.usage.completion_tokens}</${Fact}>`;
 }
 
-function Texts({ text, verdicts }) {
+/** Prompt and answer of a request with the marks of its flagged verdicts. */
+export function Texts({ text, verdicts }) {
   const flagged = (side) => verdicts.filter((one) => one.side === side && one.flagged);
   const gone = html`<p class="quiet">The text has expired.</p>`;
   return html`<section><h3>Prompt</h3>${text.prompt === null ? gone : html`<${Content} messages=${text.messages} verdicts=${flagged("input")} />`}

@@ -3,6 +3,7 @@ import pytest
 from support.alert_log import ACME, Alerts, bucket_finding, settings, told
 from support.signal_log import trace_of, watch_tick
 
+from stream.bridge.firing_alerts import labels_of
 from stream.errors import StateUnreadable
 from stream.stages.alert.state import decode
 from stream.stages.watch.records import RESET
@@ -73,3 +74,13 @@ def test_a_detector_reset_is_no_bucket():
 def test_an_unreadable_state_is_an_error(value):
     with pytest.raises(StateUnreadable, match="rebuilt from the log"):
         decode(value)
+
+
+def test_part_groups_are_streams_with_alerts_of_their_own():
+    parts = ("", "prompt", "tool_result")
+    records = [event.data for event in Alerts().run(bucket_finding(1, part=part) for part in parts)]
+    assert [record.part for record in records] == list(parts)
+    assert len({record.alert_id for record in records}) == 3
+    assert "Tool result drift" in records[2].summary
+    assert ("part", "tool_result") in labels_of(records[2], "weir")
+    assert "part" not in dict(labels_of(records[0], "weir"))

@@ -34,7 +34,7 @@ def test_the_same_thing_under_another_alert_id_is_muted_too():
     assert silences(silence()).muting(other(), 150.0) == [silence()]
 
 
-@pytest.mark.parametrize("name", ["tenant", "model", "side", "detector", "feature"])
+@pytest.mark.parametrize("name", ["tenant", "model", "side", "part", "detector", "feature"])
 def test_another_thing_is_not_muted(name):
     assert silences(silence()).muting(other(**{name: "another"}), 150.0) == []
 

@@ -10,13 +10,14 @@ from support.events import a_request, an_end, event_of
 
 from detectors.base import Reads, Score, Span, TextDetector
 from detectors.registry import create_text
-from stream.stages.score.event_parts import MAX_PARTS, MAX_SLOW_CHARACTERS, MAX_SPANS, Reading, combined, readings
+from stream.stages.score.event_parts import MAX_PARTS, MAX_SLOW_CHARACTERS, MAX_SPANS, Item, Reading, combined, readings
 from stream.stages.score.machine import item_of, verdict
 from stream.stages.score.model_process import ModelProcess, ModelSpec
 from stream.stages.score.records import verdict_event
 from stream.wire import (
     BlobPart,
     Choice,
+    DeclaredTool,
     Message,
     ReasoningPart,
     TextPart,
@@ -98,14 +99,28 @@ def test_a_detector_of_parts_reads_every_text_by_itself():
     assert [text for _, text in read(answer, Reads.PARTS)] == ["think", "answer", "args"]
 
 
-def test_a_detector_of_untrusted_texts_reads_what_neither_operator_nor_model_wrote_and_the_last_of_it_together():
-    assert read(asked(*CONVERSATION), Reads.UNTRUSTED) == [
+def test_a_detector_of_untrusted_texts_reads_what_is_new_since_the_models_last_message_and_the_last_texts_together():
+    assert read(asked(*CONVERSATION[:2]), Reads.UNTRUSTED) == [
         ("/messages/1/parts/0", "ask"),
         ("/messages/1/parts/1", "document"),
+        ("/messages/1/parts/1", "ask\ndocument"),
+    ]
+    assert read(asked(*CONVERSATION), Reads.UNTRUSTED) == [
         ("/messages/3/parts/0", "result"),
         ("/messages/4/parts/0", "more"),
         ("/messages/6/parts/0", "built-in"),
         ("/messages/6/parts/0", "ask\ndocument\nresult\nmore\nbuilt-in"),
+    ]
+    answered = (
+        *turns("one"),
+        Message.of_text("assistant", "a"),
+        *turns("two", "three"),
+        Message.of_text("assistant", "So"),
+    )
+    assert read(asked(*answered), Reads.UNTRUSTED) == [
+        ("/messages/2/parts/0", "two"),
+        ("/messages/3/parts/0", "three"),
+        ("/messages/3/parts/0", "one\ntwo\nthree"),
     ]
     assert read(item_of(an_end("r1", messages=CHOICES), ("injection",)), Reads.UNTRUSTED) == [("", "answer")]
     assert read(asked(Message.of_text("system", "s"), *turns("one")), Reads.UNTRUSTED) == [
@@ -122,10 +137,10 @@ def test_the_other_detectors_read_the_joined_text():
 
 def test_the_window_has_the_last_six_texts_and_at_most_4000_characters():
     window = readings(asked(*turns(*"abcdefgh")), Marks(Reads.UNTRUSTED))[0][-1]
-    assert window == Reading("/messages/7/parts/0", "c\nd\ne\nf\ng\nh", window=True)
+    assert window == Reading("/messages/7/parts/0", "c\nd\ne\nf\ng\nh", derived=True)
     window = readings(asked(*turns("x" * 3_000, "y" * 2_000)), Marks(Reads.UNTRUSTED))[0][-1]
     assert window.text == "x" * 1_999 + "\n" + "y" * 2_000
-    assert not any(one.window for one in readings(asked(*turns("a", "y" * 4_000)), Marks(Reads.UNTRUSTED))[0])
+    assert not any(one.derived for one in readings(asked(*turns("a", "y" * 4_000)), Marks(Reads.UNTRUSTED))[0])
 
 
 def test_the_newest_64_texts_are_read_and_the_share_of_the_others_lowers_the_coverage():
@@ -286,3 +301,52 @@ def test_the_offsets_of_every_span_are_offsets_into_its_part(messages, reads):
         del texts[""]
         assert marked == {(pointer, n) for pointer, text in texts.items() for n, char in enumerate(text) if char == "!"}
     assert found.flagged == (score.score > 0)
+
+
+def calls_read(item):
+    found, share = readings(item, create_text("tools"))
+    return [(one.pointer, msgspec.json.decode(one.text)) for one in found], share
+
+
+def test_the_tools_detector_reads_each_call_of_an_answer_with_its_declaration():
+    declared = (
+        DeclaredTool(name="get", parameters={"type": "object"}),
+        DeclaredTool(name="large"),
+        DeclaredTool(type="custom", name="sql"),
+    )
+    parts = tuple(ToolCallPart(name=name, arguments="{}") for name in ("get", "large", "sql", "other"))
+    found, share = calls_read(item_of(an_end("r1", messages=(Choice(parts=parts),), tools=declared), ("tools",)))
+    assert [(pointer, call.get("declared", True), call.get("parameters")) for pointer, call in found] == [
+        ("/messages/0/parts/0", True, {"type": "object"}),
+        ("/messages/0/parts/1", None, None),
+        ("/messages/0/parts/2", True, None),
+        ("/messages/0/parts/3", False, None),
+    ]
+    assert share == 1.0
+
+
+def test_a_tool_of_the_provider_can_make_calls_of_any_name():
+    answer = (Choice(parts=(ToolCallPart(name="search_issues", arguments="{}"),)),)
+    hosted = (DeclaredTool(type="mcp", name="tracker"),)
+    assert "declared" not in calls_read(item_of(an_end("r1", messages=answer, tools=hosted)))[0][0][1]
+    assert calls_read(item_of(an_end("r1", messages=answer)))[0][0][1]["declared"] is None
+    assert calls_read(item_of(an_end("r1", messages=answer, tools=())))[0][0][1]["declared"] is False
+
+
+def test_the_tools_detector_counts_the_equal_calls_of_a_history():
+    def step(number, result, call="get"):
+        parts = (ToolCallPart(name=call, id=f"c{number}"),)
+        return Message(role="assistant", parts=parts), Message(
+            role="tool", parts=(ToolResponsePart(response=result, id=f"c{number}"),)
+        )
+
+    history = [message for number in range(4) for message in step(number, "none")]
+    item = asked(*turns("look"), *history, *step(4, "none", "put"), detectors=("tools",))
+    found, _ = calls_read(item)
+    assert [call.get("times", 1) for _, call in found] == [1, 2, 3, 4, 1]
+    detector = create_text("tools")
+    score = scored(detector, Item(parts=item.parts, detectors=("pii",)))[0]
+    assert (score.label, score.flagged, score.part, score.covered) == ("loop", True, "/messages/7/parts/0", 1.0)
+    many, share = calls_read(asked(*[step(number, "", f"f{number}")[0] for number in range(80)]))
+    assert (len(many), share) == (MAX_PARTS, MAX_PARTS / 80)
+    assert calls_read(asked(*turns("hello"))) == ([], 1.0)

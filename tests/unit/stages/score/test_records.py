@@ -2,16 +2,17 @@
 
 import msgspec
 import pytest
+from support.events import a_request, an_end, event_of
 from support.score_stack import end, request
 
 from detectors.base import Turn
-from stream.stages.score.event_features import sampled
+from stream.stages.score.event_features import embedded, sampled, signal_texts
 from stream.stages.score.event_parts import EventScore
 from stream.stages.score.machine import expected_detectors, item_of, verdicts
 from stream.stages.score.model_pool import Failed
 from stream.stages.score.model_process import Scored
-from stream.stages.score.records import finding_event, signal_event, verdict_event
-from stream.wire import Message, Span, encode
+from stream.stages.score.records import finding_event, signal_events, verdict_event
+from stream.wire import Choice, Message, Span, ToolCallPart, ToolResponsePart, encode
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-aaaaaaaaaaaaaaaa-01"
 ASK = request("r1", "hello there 5551234", owed=("pii", "pii", "toxicity"))
@@ -23,6 +24,11 @@ def score(value=0.9, *, flagged=True, covered=1.0, label="found", spans=()):
 
 def outcome(**scores):
     return Scored(scores=scores, versions=dict.fromkeys(scores, "2"))
+
+
+def signal_of(event, result, traceparent):
+    (signal,) = signal_events(event, result, traceparent)
+    return signal
 
 
 def the_verdicts(event, result):
@@ -71,7 +77,7 @@ def test_ids_and_bytes_are_the_same_when_it_is_scored_again():
         result = outcome(pii=score(value), toxicity=score(value))
         events = [verdict_event(ASK, verdict, TRACEPARENT) for verdict in verdicts(ASK, result, lambda _: "0")]
         events += [finding_event(ASK, verdict, TRACEPARENT) for verdict in verdicts(ASK, result, lambda _: "0")]
-        return [*events, signal_event(ASK, result, TRACEPARENT)]
+        return [*events, signal_of(ASK, result, TRACEPARENT)]
 
     assert [encode(event) for event in made(0.9)] == [encode(event) for event in made(0.9)]
     assert [event.id for event in made(0.9)] == [event.id for event in made(0.9000001)]
@@ -83,7 +89,7 @@ def test_refusal_is_a_feature_and_no_finding():
     found = the_verdicts(answer, result)
     assert finding_event(answer, found["refusal"], TRACEPARENT) is None
     assert finding_event(answer, found["pii"], TRACEPARENT) is not None
-    assert signal_event(answer, result, TRACEPARENT).data.features["score_refusal"] == 0.9
+    assert signal_of(answer, result, TRACEPARENT).data.features["score_refusal"] == 0.9
 
 
 def test_a_finding_counts_types_and_keeps_no_text():
@@ -96,14 +102,14 @@ def test_a_finding_counts_types_and_keeps_no_text():
 
 
 def test_a_signal_has_the_features_that_the_stream_detectors_read():
-    asked = signal_event(ASK, Scored(embedding=b"xx", embedding_version="e1"), TRACEPARENT)
+    asked = signal_of(ASK, Scored(embeddings={"": b"xx"}, embedding_version="e1"), TRACEPARENT)
     assert asked.id == "r1/request/signal"
     assert asked.data.features == {"characters": 19, "words": 3, "prompt_chars": 19, "prompt_words": 3, "messages": 1}
     assert (asked.data.embedding, asked.data.embedding_version, asked.data.principal) == (b"xx", "e1", "key-1")
-    answered = signal_event(end("r1", "two words"), Scored(), TRACEPARENT).data.features
+    answered = signal_of(end("r1", "two words"), Scored(), TRACEPARENT).data.features
     assert answered["time_to_first_token_seconds"] == 0.1
     assert (answered["prompt_tokens"], answered["completion_tokens"]) == (3, 5)
-    failed = signal_event(end("r1", "", status="error"), Scored(), TRACEPARENT).data.features
+    failed = signal_of(end("r1", "", status="error"), Scored(), TRACEPARENT).data.features
     assert failed["error"] == 1.0
     assert "latency_seconds" not in failed
 
@@ -115,3 +121,65 @@ def test_the_sample_is_uniform_and_the_same_every_time(share):
     assert chosen == [name for name in ids if sampled(name, share)]
     assert abs(len(chosen) / len(ids) - share) < 0.03
     assert {name for name in ids if sampled(name, share / 2)} <= set(chosen)
+
+
+def test_the_signal_of_an_answer_has_its_tool_calls():
+    parts = tuple(ToolCallPart(name=name) for name in ("search", "read"))
+    event = event_of(an_end("r1", messages=(Choice(parts=parts),)), "r1/end", 1.0)
+    features = signal_of(event, Scored(), TRACEPARENT).data.features
+    assert (features["tool_calls"], sum(name.startswith("tool_bucket_") for name in features)) == (2.0, 2)
+    plain = signal_of(event_of(an_end("r1"), "r1/end", 1.0), Scored(), TRACEPARENT).data.features
+    assert not any(name.startswith("tool_") for name in plain)
+
+
+AGENT = (
+    Message.of_text("system", "You are an agent."),
+    Message.of_text("user", "old turn"),
+    Message(role="assistant", parts=(ToolCallPart(name="get", id="c1"),)),
+    Message(role="tool", parts=(ToolResponsePart(response="new result", id="c1"),)),
+    Message.of_text("user", "new turn"),
+)
+
+
+def test_by_part_a_request_has_a_signal_for_the_newest_turns_and_one_for_the_newest_results():
+    event = event_of(a_request("r1", messages=AGENT), "r1/request", 1.0)
+    embed = embedded(event.id, event.data, 1.0, by_part=True)
+    assert embed == {"prompt": "new turn", "tool_result": "new result"}
+    result = Scored(
+        scores={"pii": score(0.7)}, embeddings={"prompt": b"p", "tool_result": b"t"}, embedding_version="e1"
+    )
+    signals = {one.data.part: one for one in signal_events(event, result, TRACEPARENT, by_part=True)}
+    assert {part: one.data.embedding for part, one in signals.items()} == {"prompt": b"p", "tool_result": b"t"}
+    assert {one.id for one in signals.values()} == {"r1/request/signal/prompt", "r1/request/signal/tool_result"}
+    assert {one.partitionkey for one in signals.values()} == {
+        "acme\x1fm\x1finput\x1fprompt",
+        "acme\x1fm\x1finput\x1ftool_result",
+    }
+    assert signals["prompt"].data.features["score_pii"] == 0.7
+    assert signals["prompt"].data.features["characters"] == len("new turn")
+    assert signals["tool_result"].data.features == {"characters": 10.0, "words": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("messages", "parts"),
+    [
+        (AGENT[:2], {"prompt": "old turn"}),
+        (AGENT[:4], {"tool_result": "new result"}),
+        (AGENT[:3], {"prompt": ""}),
+        ((), {"prompt": ""}),
+    ],
+)
+def test_by_part_an_agents_step_without_a_turn_has_no_prompt(messages, parts):
+    assert signal_texts(a_request("r1", messages=messages), by_part=True) == parts
+
+
+def test_by_part_an_answer_has_one_signal():
+    event = event_of(an_end("r1", "Hello"), "r1/end", 1.0)
+    (signal,) = signal_events(event, Scored(), TRACEPARENT, by_part=True)
+    assert (signal.data.part, signal.data.features["characters"]) == ("answer", 5.0)
+
+
+def test_by_default_the_bytes_of_a_signal_have_no_part():
+    signal = signal_of(event_of(a_request("r1", messages=AGENT), "r1/request", 1.0), Scored(), TRACEPARENT)
+    assert (signal.id, signal.partitionkey) == ("r1/request/signal", "acme\x1fm\x1finput")
+    assert b"part" not in encode(signal).value

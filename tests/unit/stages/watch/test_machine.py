@@ -194,3 +194,23 @@ def test_a_stage_with_another_number_of_partitions_or_an_earlier_row_waits_for_i
         assert not machine.resume(stored)
         assert machine.watermark.value is None
         assert machine.watermark.live() == {"a"}
+
+
+def test_signals_of_part_groups_are_separate_streams():
+    machine = PartitionWatch(rules(1))
+    for bucket, level in ((0, 0.0), (1, 9.0)):
+        for part in ("", "prompt", "tool_result"):
+            value = level if part == "tool_result" else 0.0
+            machine.offer(signal_event("r1", bucket * 5.0, part=part, features={"x": value}), None)
+        machine.tick(score_tick(0, {"s": bucket * 5.0 + 5.0}).data)
+        closed = {one.key: one for one in machine.closed()}
+    found = {key: [event.data for event in one.findings] for key, one in closed.items()}
+    assert {(record.side, record.part, record.alarm) for records in found.values() for record in records} == {
+        ("input", "", False),
+        ("input", "prompt", False),
+        ("input", "tool_result", True),
+    }
+    again = PartitionWatch(rules(1))
+    for key, one in closed.items():
+        again.load(key, one.state)
+    assert again.lost() == {}

@@ -25,7 +25,13 @@ def test_answers_that_stay_as_they_are_alert_nobody():
 def test_users_have_every_other_detector_and_the_sentinels_theirs_alone():
     machine = PartitionWatch(rules(P, PATTERNS, stream_detectors))
     names = {key: set(machine._fresh(stream_key(key, MODEL, "output"))) for key in ("acme", OWN_TENANT)}
-    assert names == {"acme": {"drift", "anomaly"}, OWN_TENANT: {"sentinel"}}
+    assert names == {"acme": {"drift", "anomaly", "tool_mix"}, OWN_TENANT: {"sentinel"}}
+
+
+def test_the_streams_of_prompts_have_the_detectors_of_prompts():
+    machine = PartitionWatch(rules(P, PATTERNS, stream_detectors))
+    assert set(machine._fresh(stream_key("acme", MODEL, "input"))) == {"drift", "anomaly"}
+    assert machine._fresh(stream_key(OWN_TENANT, MODEL, "input")) == {}
 
 
 def note(*, moved, at=15.0, model=MODEL):

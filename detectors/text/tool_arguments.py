@@ -1,0 +1,147 @@
+"""Check the arguments of a tool call against the JSON Schema of the tool, with bounded time and memory.
+
+Schema and arguments come from clients and models, so both can be hostile. References are resolved within the schema
+only, patterns run on RE2, and each evaluated keyword costs a part of a fixed budget.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+__all__ = ["MAX_CHARACTERS", "ArgumentsChecker"]
+
+#: Most characters of arguments that are checked.
+MAX_CHARACTERS = 262_144
+#: Cost of one check, at most: 1 per keyword, per 8 values that it lists, and per 64 characters that it reads; `_REFERENCE` per reference.
+_BUDGET = 50_000
+_UNIT = 64
+_REFERENCE = 40
+#: Their implementations follow references, or search the schema for an anchor, without a call that could be counted.
+_UNCOUNTED = frozenset(
+    {"unevaluatedItems", "unevaluatedProperties", "$dynamicRef", "$recursiveRef", "$anchor", "$dynamicAnchor"}
+)
+
+Keyword = Callable[[Any, Any, Any, Any], Iterator[Any] | None]
+
+
+class _Unchecked(Exception):
+    pass
+
+
+class ArgumentsChecker:
+    """The validator of JSON Schema draft 2020-12; `jsonschema` is imported when an object is created."""
+
+    def __init__(self) -> None:
+        import re2  # noqa: PLC0415 - only this detector needs these libraries
+        from jsonschema import Draft202012Validator, validators  # noqa: PLC0415
+        from jsonschema.exceptions import ValidationError  # noqa: PLC0415
+        from referencing import Registry  # noqa: PLC0415
+
+        options = re2.Options()
+        options.log_errors = False
+        self._search = lru_cache(maxsize=1024)(lambda pattern: re2.compile(pattern, options).search)
+        self._error = ValidationError("")
+        self._left = 0
+        self._sizes: dict[int, int] = {}
+        keywords = Draft202012Validator.VALIDATORS | {
+            "pattern": self._pattern,
+            "patternProperties": self._pattern_properties,
+            "additionalProperties": self._additional_properties,
+            "uniqueItems": self._unique_items,
+        }
+        counted = {name: self._counted(name, keyword) for name, keyword in keywords.items()}
+        self._validator = validators.extend(Draft202012Validator, counted)
+        self._registry: Any = Registry()  # without a way to retrieve a remote schema
+
+    def fits(self, arguments: str, schema: Mapping[str, Any]) -> bool | None:
+        """Return whether `arguments` is a JSON object that fits `schema`; None if this cannot be decided within the bounds."""
+        if len(arguments) > MAX_CHARACTERS:
+            return None
+        self._left, self._sizes = _BUDGET, {}
+        try:
+            value = _decoded(arguments or "{}")
+            if not isinstance(value, dict):
+                return False
+            self._measure(value)
+            if _uses(schema, _UNCOUNTED) or _uses(list(schema.values()), frozenset({"$id"})):
+                return None
+            return bool(self._validator(schema, registry=self._registry).is_valid(value))
+        except Exception:  # noqa: BLE001 - an invalid schema makes jsonschema raise any exception
+            return None
+
+    def _measure(self, value: Any) -> int:
+        """Store the size of each text, list and object in `value`, by id, in characters."""
+        if isinstance(value, dict):
+            size = sum(self._measure(key) + self._measure(item) for key, item in value.items())
+        elif isinstance(value, list):
+            size = sum(map(self._measure, value))
+        else:
+            size = len(value) if isinstance(value, str) else 1
+            if not isinstance(value, str):
+                return size
+        self._sizes[id(value)] = size
+        return size
+
+    def _counted(self, name: str, keyword: Keyword) -> Keyword:
+        cost = _REFERENCE if name == "$ref" else 1
+
+        def run(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
+            listed = len(value) // 8 if isinstance(value, list) else 0
+            self._pay(cost + listed + self._sizes.get(id(instance), 0) // _UNIT)
+            yield from keyword(validator, value, instance, schema) or ()
+
+        return run
+
+    def _pay(self, cost: int) -> None:
+        self._left -= cost
+        if self._left < 0:
+            raise _Unchecked
+
+    def _pattern(self, validator: Any, pattern: Any, instance: Any, _schema: Any) -> Iterator[Any]:
+        if validator.is_type(instance, "string") and not self._search(pattern)(instance):
+            yield self._error
+
+    def _pattern_properties(self, validator: Any, patterns: Any, instance: Any, _schema: Any) -> Iterator[Any]:
+        if not validator.is_type(instance, "object"):
+            return
+        for pattern, schema in patterns.items():
+            self._pay(1 + len(instance))
+            for key, value in instance.items():
+                if self._search(pattern)(key):
+                    yield from validator.descend(value, schema, path=key, schema_path=pattern)
+
+    def _additional_properties(self, validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        if not validator.is_type(instance, "object"):
+            return
+        known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
+        self._pay(len(instance) * len(patterns))
+        for key, value in instance.items():
+            if key in known or any(self._search(pattern)(key) for pattern in patterns):
+                continue
+            if wanted is False:
+                yield self._error
+            else:
+                yield from validator.descend(value, wanted, path=key)
+
+    def _unique_items(self, validator: Any, wanted: Any, instance: Any, _schema: Any) -> Iterator[Any]:
+        if wanted and validator.is_type(instance, "array"):
+            distinct = {msgspec.json.encode(item, order="sorted") for item in instance}
+            if len(distinct) < len(instance):
+                yield self._error
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _uses(schema: Any, keywords: frozenset[str]) -> bool:
+    """Return whether a key in `schema` is one of `keywords`; the name of a property counts too."""
+    if isinstance(schema, dict):
+        return not keywords.isdisjoint(schema) or any(_uses(value, keywords) for value in schema.values())
+    return isinstance(schema, list) and any(_uses(value, keywords) for value in schema)

@@ -1,0 +1,48 @@
+"""lm-eval's `local-completions` on ten questions, from the environment `.venv-clients` of its own."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.clients_gateway import MODEL
+from support.gateway import KEY
+
+TASK = Path(__file__).parent / "lm_eval"
+LM_EVAL = Path(__file__).parents[2] / ".venv-clients" / "bin" / "lm_eval"
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "OPENAI_API_KEY": KEY}
+
+
+@pytest.fixture
+def questions(tmp_path):
+    """The folder of the task, with the address of its questions."""
+    data = TASK / "ten_questions.jsonl"
+    task = (TASK / "ten_questions.yaml").read_text().replace("DATA", str(data))
+    (tmp_path / "ten_questions.yaml").write_text(task)
+    return tmp_path, [json.loads(line) for line in data.read_text().splitlines()]
+
+
+@pytest.mark.timeout(400)
+def test_generate_until(gateway, questions):
+    if not LM_EVAL.exists():
+        pytest.fail(f"{LM_EVAL} does not exist: run `make test-clients`, which installs lm-eval")
+    folder, asked = questions
+    arguments = f"model={MODEL},base_url={gateway.url}/completions,num_concurrent=2,max_retries=1"
+    command = [LM_EVAL, "--model", "local-completions", "--tasks", "ten_questions", "--include_path", folder]
+    command += ["--model_args", f"{arguments},tokenizer_backend=None,tokenized_requests=False"]
+    command += ["--output_path", folder, "--log_samples"]
+    environment = os.environ | OFFLINE | {"HF_HOME": str(folder / "cache")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=380, check=False, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (results,) = folder.glob("*/results_*.json")
+    score = json.loads(results.read_text())["results"]["ten_questions"]["exact_match,none"]
+    print(f"exact match: {score:.0%}")
+    assert score >= 0.3
+    exchanges = gateway.exchanges(len(asked))
+    questions_asked = sorted(request.text.split("Question: ")[-1] for request, _ in exchanges)
+    assert questions_asked == sorted(f"{one['question']}\nAnswer:" for one in asked)
+    (samples,) = folder.glob("*/samples_*.jsonl")
+    answers = sorted(json.loads(line)["resps"][0][0] for line in samples.read_text().splitlines())
+    assert sorted(end.text for _, end in exchanges) == answers
+    assert {(request.operation, end.status) for request, end in exchanges} == {("text_completion", "complete")}

@@ -1,0 +1,57 @@
+"""A change of the called tools is an alarm; the same mix, and answers without calls, are not."""
+
+import random
+
+import pytest
+
+from detectors.base import Observation
+from detectors.registry import create_stream
+from detectors.streams.tool_mix import tool_features
+
+OPTIONS = {"alarm_every_events": 1_000, "reference_events": 100}
+
+
+def answers(names, count, seed=0):
+    chance = random.Random(seed)
+    return [
+        Observation(id=f"{seed}-{row}", time=float(row), features=tool_features([chance.choice(names)]))
+        for row in range(count)
+    ]
+
+
+def alarms(detector, observations):
+    found = [detector.update_many([one]) for one in observations]
+    return [finding for finding in found if finding is not None and finding.alarm]
+
+
+def test_the_features_of_an_answer_are_its_calls_and_the_bucket_of_each_tool():
+    assert tool_features([]) == {}
+    features = tool_features(["search", "search", "read"])
+    assert features.pop("tool_calls") == 3.0
+    assert sorted(features) == sorted({*tool_features(["search"]), *tool_features(["read"])} - {"tool_calls"})
+    assert set(features.values()) == {1.0}
+
+
+@pytest.mark.parametrize("names", [["erase"], ["search", "read", "erase"]])
+def test_a_new_tool_is_an_alarm_of_its_bucket(names):
+    detector = create_stream("tool_mix", OPTIONS)
+    assert alarms(detector, answers(["search", "read"], 300)) == []
+    found = alarms(detector, answers(names, 60, seed=1))
+    assert found
+    assert found[-1].feature in tool_features(["erase"])
+    assert found[-1].details["recent_mean"] > found[-1].details["reference_mean"]
+
+
+def test_more_calls_in_an_answer_are_an_alarm():
+    detector = create_stream("tool_mix", OPTIONS)
+    alarms(detector, answers(["search"], 300))
+    many = [Observation(id=f"m{row}", time=1.0, features=tool_features(["search"] * 9)) for row in range(40)]
+    assert {finding.feature for finding in alarms(detector, many)} == {"tool_calls"}
+
+
+def test_answers_without_calls_are_no_events():
+    detector = create_stream("tool_mix", OPTIONS)
+    alarms(detector, answers(["search", "read"], 150))
+    state = detector.snapshot()
+    detector.update_many([Observation(id=f"t{row}", time=200.0, features={"characters": 5.0}) for row in range(500)])
+    assert detector.snapshot() == state

@@ -1,0 +1,162 @@
+"""Wrong tool calls, correct ones, and schemas and arguments that are written to block the check."""
+
+import json
+import time
+
+import pytest
+
+from detectors.registry import create_text
+from detectors.text.tools import MadeCall, ToolCall, repetitions
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string", "pattern": "^[A-Z]"},
+        "days": {"type": "integer", "minimum": 1},
+        "unit": {"enum": ["C", "F"]},
+        "tags": {"type": "array", "uniqueItems": True},
+    },
+    "patternProperties": {"^x-": {"type": "string"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+FIT = [
+    '{"city": "Rome"}',
+    '{"city": "Rome", "days": 3, "unit": "C"}',
+    '{"city": "Rome", "x-a": "b", "tags": ["a", "b", {"a": 1}, {"a": 2}]}',
+]
+WRONG = [
+    "",
+    "{}",
+    '{"city": "Rome"',
+    '["Rome"]',
+    "null",
+    '{"city": 3}',
+    '{"city": "rome"}',
+    '{"city": "Rome", "days": 0}',
+    '{"city": "Rome", "days": true}',
+    '{"city": "Rome", "unit": "K"}',
+    '{"city": "Rome", "town": 1}',
+    '{"city": "Rome", "x-a": 1}',
+    '{"city": "Rome", "tags": [{"a": 1, "b": 2}, {"b": 2, "a": 1}]}',
+]
+
+
+def doubled(keyword):
+    """Return a schema whose naive evaluation takes 2**60 steps."""
+    levels = {f"d{n}": {keyword: [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(60)}
+    return {"$ref": "#/$defs/d0", "$defs": levels | {"d60": {"type": "integer"}}}
+
+
+A_LONG = json.dumps({"a": "a" * 200_000})
+HOSTILE = {
+    "exponential": (doubled("anyOf"), "{}"),
+    "exponential, exactly one": (doubled("oneOf"), "{}"),
+    "unevaluated": (doubled("allOf") | {"unevaluatedProperties": False}, '{"a": 1}'),
+    "endless": ({"allOf": [{"$ref": "#"}]}, "{}"),
+    "remote": ({"$ref": "http://127.0.0.1:9/schema"}, "{}"),
+    "many messages": ({"properties": {"a": {"anyOf": [{"type": "integer"}] * 5_000}}}, A_LONG),
+    "many values": (
+        {"properties": {"a": {"items": {"not": {"enum": list(range(-9_999, 0))}}}}},
+        json.dumps({"a": list(range(30_000))}),
+    ),
+    "a pattern that RE2 refuses": ({"properties": {"a": {"pattern": "(?=a)a"}}}, '{"a": "a"}'),
+    "many patterns": (
+        {"patternProperties": {f"(x{n})+y": {} for n in range(2_000)}},
+        json.dumps({f"k{n}": 1 for n in range(2_000)}),
+    ),
+    "long arguments": ({}, json.dumps({"a": "a" * 300_000})),
+    "deep arguments": ({}, '{"a":' + "[" * 100_000 + "]" * 100_000 + "}"),
+    "an unknown type": ({"type": "strng"}, "{}"),
+    "an invalid keyword": ({"properties": 3}, "{}"),
+}
+
+
+def scored(detector, **call):
+    return detector.score_many([ToolCall(name="get", **call).text])[0]
+
+
+def test_a_call_of_an_undeclared_tool_is_flagged(detector):
+    score = scored(detector, declared=False)
+    assert (score.score, score.label, score.flagged, score.covered) == (1.0, "undeclared", True, 1.0)
+
+
+@pytest.mark.parametrize("arguments", WRONG)
+def test_arguments_that_do_not_fit_are_flagged(detector, arguments):
+    score = scored(detector, arguments=arguments, parameters=SCHEMA)
+    assert (score.label, score.flagged) == ("arguments", True)
+
+
+@pytest.mark.parametrize("arguments", FIT)
+def test_arguments_that_fit_are_not(detector, arguments):
+    score = scored(detector, arguments=arguments, parameters=SCHEMA)
+    assert (score.score, score.label, score.covered) == (0.0, "ok", 1.0)
+
+
+def test_a_tool_without_parameters_needs_an_object_or_nothing(detector):
+    assert [scored(detector, arguments=text, parameters={}).label for text in ("", "{}", "x")] == [
+        "ok",
+        "ok",
+        "arguments",
+    ]
+    assert scored(detector, arguments="free text").label == "ok"
+
+
+def test_a_call_whose_declaration_is_unknown_was_not_read(detector):
+    score = scored(detector, arguments="x", declared=None)
+    assert (score.label, score.covered, score.flagged) == ("error", 0.0, False)
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_schema_or_argument_ends_the_check(detector, kind):
+    schema, arguments = HOSTILE[kind]
+    began = time.process_time()
+    score = scored(detector, arguments=arguments, parameters=schema)
+    assert time.process_time() - began < 2
+    assert (score.label, score.covered) == ("error", 0.0)
+    assert scored(detector, arguments=FIT[0], parameters=SCHEMA).label == "ok"
+
+
+def test_a_pattern_that_is_slow_for_backtracking_is_checked(detector):
+    arguments = json.dumps({"a": "a" * 100_000 + "!"})
+    assert scored(detector, arguments=arguments, parameters={"properties": {"a": {"pattern": "^(a+)+$"}}}).flagged
+
+
+def test_the_fourth_equal_call_is_a_loop(detector):
+    scores = [scored(detector, times=times) for times in (1, 3, 4, 100)]
+    assert [(score.score, score.label) for score in scores] == [
+        (0.0, "ok"),
+        (0.375, "ok"),
+        (0.5, "loop"),
+        (1.0, "loop"),
+    ]
+
+
+def test_the_options():
+    strict = create_text("tools", {"loop_calls": 2, "check_arguments": False})
+    strict.load()
+    assert scored(strict, times=2).label == "loop"
+    assert scored(strict, arguments="x", parameters=SCHEMA).label == "ok"
+
+
+@pytest.mark.parametrize("text", ["hello", "{}", "[" * 100_000, '{"name": "f", "times": 0}'])
+def test_a_text_that_is_no_call_is_not_flagged(detector, text):
+    assert not detector.score_many([text])[0].flagged
+
+
+@pytest.mark.parametrize(
+    ("calls", "times"),
+    [
+        ([("f", "1", "r")] * 3, [1, 2, 3]),
+        ([("f", '{"a": 1, "b": 2}', "r"), ("f", '{"b":2,"a":1}', "r")], [1, 2]),
+        ([("f", "{", "r"), ("f", "{", "r")], [1, 2]),
+        ([("f", "1", "r"), ("g", "1", "r"), ("f", "1", "r")], [1, 1, 1]),
+        ([("f", "1", "r"), ("f", "2", "r")], [1, 1]),
+        ([("f", "1", "r"), ("f", "1", "another")], [1, 1]),
+        ([("f", "1", None), ("f", "1", "r"), ("f", "1", None)], [1, 2, 3]),
+        ([("f", "1", "r"), ("f", "1", None), ("f", "1", "another")], [1, 2, 1]),
+        ([], []),
+    ],
+)
+def test_equal_calls_with_equal_results_are_repetitions(calls, times):
+    assert repetitions(MadeCall(*call) for call in calls) == times

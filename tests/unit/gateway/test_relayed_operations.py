@@ -1,0 +1,152 @@
+"""Embeddings and the Responses API, which only some engines have."""
+
+import json
+
+import pytest
+from support.scripted_upstream import Answer, sse
+
+from stream.wire import ReasoningPart, TextPart, ToolCallPart
+
+EMBEDDING = {
+    "object": "list",
+    "model": "provider-model",
+    "data": [{"object": "embedding", "index": 0, "embedding": [0.1, 1e-9]}],
+    "usage": {"prompt_tokens": 4, "total_tokens": 4},
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "texts", "ids"),
+    [("a b", ["a b"], None), (["a", "b"], ["a", "b"], None), ([5, 6, 7], [], 3), ([[5, 6], [7]], [], 3)],
+)
+async def test_embeddings_are_relayed_and_their_texts_recorded(relay, upstream, given, texts, ids):
+    stack = relay(Answer.json(EMBEDDING))
+    answer = await stack.post("embeddings", input=given, dimensions=2)
+    assert answer.json() == EMBEDDING | {"model": "echo"}
+    assert upstream.requests[0][0] == "/v1/embeddings"
+    assert upstream.bodies == [{"model": "provider-model", "input": given, "dimensions": 2}]
+    request, end = stack.ended()
+    assert (request.operation, [message.text for message in request.messages]) == ("embeddings", texts)
+    assert {message.role for message in request.messages} <= {"user"}
+    assert request.parameters.get("token_ids") == ids
+    assert (end.status, end.messages, end.usage.prompt_tokens, end.owed) == ("complete", (), 4, ())
+
+
+async def test_embeddings_have_no_streams(relay):
+    assert (await relay(Answer.json(EMBEDDING)).post("embeddings", input="x", stream=True)).status_code == 400
+
+
+CALL = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "f", "arguments": '{"a": 1}'}
+RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "status": "completed",
+    "error": None,
+    "model": "provider-model",
+    "output": [
+        {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}]},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "one two"}]},
+        CALL,
+    ],
+    "usage": {"input_tokens": 9, "output_tokens": 5, "total_tokens": 14},
+}
+PARTS = (
+    ReasoningPart(content="hm"),
+    TextPart(content="one two"),
+    ToolCallPart(id="call_1", name="f", arguments='{"a": 1}'),
+)
+STREAMED = [
+    {"type": "response.created", "response": RESPONSE | {"status": "in_progress", "output": [], "usage": None}},
+    {"type": "response.reasoning_summary_text.delta", "output_index": 0, "delta": "hm"},
+    {"type": "response.output_text.delta", "output_index": 1, "delta": "one "},
+    {"type": "response.output_text.delta", "output_index": 1, "delta": "two"},
+    {"type": "response.output_text.done", "output_index": 1, "text": "one two"},
+    {"type": "response.output_item.added", "output_index": 2, "item": CALL | {"arguments": ""}},
+    {"type": "response.function_call_arguments.delta", "output_index": 2, "delta": '{"a"'},
+    {"type": "response.function_call_arguments.delta", "output_index": 2, "delta": ": 1}"},
+]
+ASKED = {
+    "input": [{"role": "user", "content": "hi"}],
+    "instructions": "be brief",
+    "max_output_tokens": 50,
+    "store": False,
+}
+
+
+def named(*events):
+    return [f"event: {event['type']}\n".encode() + sse(event)[0] for event in events]
+
+
+async def test_a_response_is_relayed_and_recorded(relay, upstream):
+    stack = relay(Answer.json(RESPONSE))
+    answer = await stack.post("responses", **ASKED)
+    assert answer.json() == RESPONSE | {"model": "echo"}
+    assert upstream.bodies == [{"model": "provider-model", **ASKED}]
+    request, end = stack.ended()
+    assert (request.operation, request.parameters) == ("responses", {"max_tokens": 50})
+    assert [(message.role, message.text) for message in request.messages] == [("system", "be brief"), ("user", "hi")]
+    assert (end.status, end.messages[0].parts, end.finish_reason) == ("complete", PARTS, "stop")
+    assert (end.usage.prompt_tokens, end.usage.completion_tokens) == (9, 5)
+
+
+@pytest.mark.parametrize("with_output", [True, False])
+async def test_the_events_of_a_response_are_relayed_with_their_names(relay, with_output):
+    last = {"type": "response.completed", "response": RESPONSE | ({} if with_output else {"output": []})}
+    stack = relay(Answer(*named(*STREAMED, last)))
+    answer = await stack.post("responses", stream=True, **ASKED)
+    blocks = [block.split("\n") for block in answer.text.split("\n\n") if block]
+    assert [name for name, _ in blocks] == [f"event: {event['type']}" for event in [*STREAMED, last]]
+    sent = [json.loads(data.removeprefix("data: ")) for _, data in blocks]
+    assert sent == [
+        event | ({"response": event["response"] | {"model": "echo"}} if "response" in event else {})
+        for event in [*STREAMED, last]
+    ]
+    _, end = stack.ended()
+    assert (end.status, end.messages[0].parts, end.finish_reason) == ("complete", PARTS, "stop")
+    assert end.usage.completion_tokens == 5
+
+
+async def test_a_response_that_breaks_is_recorded_as_far_as_it_came(relay):
+    stack = relay(Answer(*named(*STREAMED), "break"))
+    answer = await stack.post("responses", stream=True, **ASKED)
+    assert "upstream_broken" in answer.text
+    _, end = stack.ended()
+    assert (end.status, end.error.kind, end.messages[0].parts) == ("error", "upstream_broken", PARTS)
+
+
+@pytest.mark.parametrize(
+    ("details", "expected"),
+    [
+        ({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}, ("complete", "length")),
+        ({"status": "failed", "error": {"code": "server_error", "message": "x"}}, ("error", "error")),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_response_may_be_incomplete_or_fail(relay, details, expected, stream):
+    response = RESPONSE | details
+    event = {"type": f"response.{details['status']}", "response": response}
+    stack = relay(Answer(*named(event)) if stream else Answer.json(response))
+    answer = await stack.post("responses", stream=stream, **ASKED)
+    assert answer.status_code == 200
+    _, end = stack.ended()
+    assert (end.status, end.finish_reason) == expected
+
+
+async def test_background_and_stored_responses_are_not_supported(relay):
+    stack = relay(Answer.json(RESPONSE))
+    answer = await stack.post("responses", background=True, **ASKED)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "background")
+    for method in ("GET", "DELETE"):
+        missing = await stack.client.request(method, "/v1/responses/resp_1")
+        assert missing.status_code == 404
+        assert "stored responses" in missing.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["embeddings", "responses"])
+async def test_an_engine_without_the_endpoint_is_named(stack, path):
+    answer = await stack.post(path, input="x")
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["code"] == "unsupported_endpoint"
+    assert "'echo'" in error["message"]
+    assert f"/v1/{path}" in error["message"]
