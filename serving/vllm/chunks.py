@@ -16,6 +16,8 @@ _DONE = "[DONE]"
 _BAD_REQUEST = 400
 _UNAVAILABLE = 503
 _CODES = {404: "model_not_found", 501: "unsupported_parameter"}
+#: Words of the messages about a request that does not fit the context.
+_TOO_LONG = ("maximum context length", "max_model_len=")
 #: Fields of a delta whose values are joined.
 _TEXTS = frozenset({"content", "reasoning", "reasoning_content"})
 #: The fields that a choice of a joined chunk may have besides fields that are null; `finish_reason` is that of the last chunk.
@@ -66,7 +68,7 @@ def rejected(error: Mapping[str, Any]) -> RejectedRequest:
     message = str(error.get("message", ""))
     client_error = status < 500
     code = _CODES.get(status, "invalid_value" if client_error else "generation_failed")
-    if "maximum context length" in message:
+    if any(words in message for words in _TOO_LONG):
         code = "context_length_exceeded"
     param = error.get("param")
     shown = {"message": message, "type": "invalid_request_error" if client_error else "server_error"}

@@ -30,6 +30,9 @@ ATTEMPTS = 3
 class Serving:
     """A running head and driver; `variables` returns the settings, for the URL of the endpoint."""
 
+    #: Each session gets an equal share of a busy machine, and a raylet that is 15 s late gives up: this session gets more.
+    autogroup = "-10"
+
     def __init__(
         self, home: Path, variables: Callable[[str], dict[str, str]], start_seconds: float = START_SECONDS
     ) -> None:
@@ -62,9 +65,8 @@ class Serving:
         environment = os.environ | self.own | started.environment
         with (self.home / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(started.argv, env=environment, stdout=log, stderr=log, start_new_session=True)
-        # Each session gets an equal share of a busy machine, and a raylet that is 15 s late gives up.
         with contextlib.suppress(OSError):
-            Path(f"/proc/{process.pid}/autogroup").write_text("-10")
+            Path(f"/proc/{process.pid}/autogroup").write_text(self.autogroup)
         return process
 
     def _ready(self) -> bool:

