@@ -18,7 +18,7 @@ from vllm.entrypoints.openai.models.protocol import LoRAModulePath
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from serving.backend import ANY_FIELD, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
-from serving.engine.errors import ModelInvalidError
+from serving.engine.errors import EngineClosedError, ModelInvalidError
 from serving.engine.model_files import directory_digest, model_version, version_of
 from serving.engine.protocol import EngineStats
 from serving.ray_local.replica_port import keep_replica_on_loopback
@@ -115,7 +115,7 @@ class _Replica:
         )
 
     async def generate(self, request: ModelRequest) -> AsyncGenerator[OpenAIChunk | RejectedRequest, None]:
-        """Generate an answer; see :meth:`serving.backend.Backend.generate`. Raises vLLM's EngineDeadError."""
+        """Generate an answer; see :meth:`serving.backend.Backend.generate`. Raises EngineClosedError if the engine has ended."""
         self._in_progress += 1
         try:
             async with aclosing(coalesced(self._items(request), _HOLD_SECONDS, join)) as batches:
@@ -123,7 +123,8 @@ class _Replica:
                     for item in batch:
                         yield item
         except EngineDeadError:
-            raise
+            # Not vLLM's error: the gateway would import vLLM to read it.
+            raise EngineClosedError("the engine 'vllm' has ended") from None
         except Exception as error:  # noqa: BLE001 - the boundary to vLLM: its message may contain text of the request
             _LOG.error("request %s failed: %s", request.request_id, type(error).__name__)
             yield RejectedRequest(
@@ -145,6 +146,10 @@ class _Replica:
                 # Servers yield lists of events, single events, or a whole response.
                 for item in output if isinstance(output, list) else (output,):
                     read = reader.read(_as_json(item))
+                    if isinstance(read, RejectedRequest) and read.status >= _INTERNAL_ERROR:
+                        await (
+                            self.engine.check_health()
+                        )  # vLLM reports the end of the engine as an error of the request
                     if read is not None:
                         yield read
                     if isinstance(read, RejectedRequest):

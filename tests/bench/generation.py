@@ -19,8 +19,8 @@ PROMPT = (
 )
 
 
-async def ask(url: str, key: str, model: str) -> int:
-    body = {
+async def ask(url: str, key: str, model: str, **fields: bool) -> int:
+    body = fields | {
         "model": model,
         "messages": [{"role": "user", "content": PROMPT.format(number=secrets.randbelow(10**6))}],
         "max_tokens": TOKENS,
@@ -40,10 +40,10 @@ async def ask(url: str, key: str, model: str) -> int:
     return pieces
 
 
-async def tokens_per_second(url: str, key: str, model: str, at_once: int) -> dict[str, float]:
-    """Every answer is `TOKENS` long (greedy, and the model goes on): count what was asked for."""
+async def tokens_per_second(url: str, key: str, model: str, at_once: int, **fields: bool) -> dict[str, float]:
+    """`fields` are further fields of the request. Every answer is `TOKENS` long (greedy, and the model goes on): count what was asked for."""
     began = time.monotonic()
-    await asyncio.gather(*(ask(url, key, model) for _ in range(at_once)))
+    await asyncio.gather(*(ask(url, key, model, **fields) for _ in range(at_once)))
     return {"rate": at_once * TOKENS / (time.monotonic() - began)}
 
 

@@ -26,11 +26,11 @@ def processor() -> str:
 
 
 async def measure(url: str) -> None:
-    await tokens_per_second(url, KEY, MODEL, 8)  # the first answers are slower
+    await tokens_per_second(url, KEY, MODEL, 8, ignore_eos=True)  # the first answers are slower
     rates: dict[int, list[float]] = {count: [] for count in AT_ONCE}
     for _ in range(ROUNDS):
         for count in AT_ONCE:
-            rates[count].append((await tokens_per_second(url, KEY, MODEL, count))["rate"])
+            rates[count].append((await tokens_per_second(url, KEY, MODEL, count, ignore_eos=True))["rate"])
     for count, found in rates.items():
         print(
             f"{count:>3} requests: {sorted(found)[ROUNDS // 2]:7.1f} tokens/s (rounds: {', '.join(f'{r:.1f}' for r in found)})"
@@ -40,8 +40,10 @@ async def measure(url: str) -> None:
 def main() -> None:
     root = Path(tempfile.mkdtemp(prefix="weir-bench-"))
     model = write_weights(root / "weights")
+    home = root / "home"
+    home.mkdir()
     engine = {name: value for name, value in ENGINE.items() if name != "max_num_batched_tokens"}
-    serving = VllmServing(root / "home", settings(model, slots=AT_ONCE[-1], engine=engine, lora={}))
+    serving = VllmServing(home, settings(model, slots=AT_ONCE[-1], engine=engine, lora={}))
     try:
         serving.start()
         print(f"{processor()}; bfloat16, answers of {TOKENS} tokens, median of {ROUNDS} rounds")
