@@ -27,10 +27,15 @@ class WatchedStream:
         self.announce: set[str] = set()
 
     def restore(self, stored: StreamState) -> None:
-        """Restore each detector from its snapshot; add detectors that reject their snapshot to :attr:`lost`."""
+        """Restore each detector from its snapshot; add detectors that reject their snapshot to :attr:`lost`.
+
+        A detector without a snapshot is new, for example after an upgrade. It starts fresh, and nothing is lost.
+        """
         for name, detector in self.detectors.items():
+            if name not in stored.snapshots:
+                continue
             try:
-                detector.restore(stored.snapshots.get(name, b""))
+                detector.restore(stored.snapshots[name])
             except StateMismatch as error:
                 logger.warning("state of detector %s is lost: %s", name, error)
                 self.lost.add(name)

@@ -1,6 +1,16 @@
 import random
 
-from support.signal_log import MODEL, LevelDetector, interleaved, lanes, rules, score_tick, signal_event, watched
+from support.signal_log import (
+    MODEL,
+    LevelDetector,
+    interleaved,
+    lanes,
+    level_detectors,
+    rules,
+    score_tick,
+    signal_event,
+    watched,
+)
 
 from stream.stages.watch.buckets import Offer
 from stream.stages.watch.finding_evidence import EVIDENCE
@@ -138,6 +148,33 @@ def test_a_detector_of_another_configuration_alone_is_rebuilt():
     assert found["x"].limit == 3.0
     assert found["x"].details["events"] == len([event for event in log if hasattr(event.data, "features")]) + 1
     assert decode_stream(closed.state).last_closed == expected.last_closed + 1
+
+
+class AddedDetector(LevelDetector):
+    name = "added"
+
+
+def test_an_added_detector_starts_fresh_and_the_others_continue():
+    log = recorded(seconds=60)
+    cut = 150
+    machine = PartitionWatch(rules(2))
+    table = tables(machine, log[:cut])
+    watermark = machine.watermark
+    stored = SourcesState(sources=("s1",), offset=cut - 1, lanes=watermark.lanes, value=watermark.value)
+    both = rules(2, detectors=lambda settings: {**level_detectors(settings), "added": AddedDetector()})
+    again = PartitionWatch(both, ("s1",), stored=table.get)
+    again.load(KEY, table[KEY])
+    assert again.lost() == {}
+    assert again.resume(decode_sources(encode(stored)))
+    assert again.watermark.value == watermark.value is not None
+    for event in log[:cut]:  # signals of open buckets are not acknowledged: they are read again
+        if not hasattr(event.data, "sources"):
+            again.offer(event, None)
+    expected = {event.id: event.data for event in findings(log[cut:], machine)}
+    found = findings(log[cut:], again)
+    assert {event.id: event.data for event in found if event.data.detector == "drift"} == expected
+    assert any(event.data.detector == "added" for event in found)
+    assert RESET not in {event.data.feature for event in found}
 
 
 class FailingDetector(LevelDetector):
