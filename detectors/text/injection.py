@@ -12,6 +12,7 @@ class InjectionDetector(EncoderDetector):
     """Detector of attempts to override instructions or to make the model ignore its rules; also finds them inside other text."""
 
     name: ClassVar[str] = "injection"
+    revision: ClassVar[int] = 3
     alert: ClassVar[AlertText] = AlertText(
         subject="prompt injection",
         runbook="Open a request with `weir show ID --text` and check what the answer disclosed; then make the system "

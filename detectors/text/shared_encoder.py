@@ -148,6 +148,10 @@ def _engine(model_dir: str, threads: int, precision: str, weights: str, digest: 
     return Engine(model_dir, threads, precision, weights, digest)
 
 
+def _version(revision: int, encoder_digest: str) -> str:
+    return f"{revision}+{encoder_digest[:8]}.{LINEAR_DIGEST[:8]}"
+
+
 class EncoderDetector(TextDetector[EncoderConfig]):
     """Base class of the detectors that use the shared encoder; ``name`` is the task of a subclass.
 
@@ -156,18 +160,24 @@ class EncoderDetector(TextDetector[EncoderConfig]):
     """
 
     config_type: ClassVar[type[msgspec.Struct]] = EncoderConfig
-    version: ClassVar[str] = f"2+{ENCODER_DIGEST[:8]}.{LINEAR_DIGEST[:8]}"
+    #: First part of the version; a change of readings with the same weights increases it.
+    revision: ClassVar[int] = 2
+    version: ClassVar[str]
     label: ClassVar[str]
     threshold: ClassVar[float]
     limits: ClassVar[tuple[float, float]]
     blend: ClassVar[float]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.version = _version(cls.revision, ENCODER_DIGEST)
 
     def __init__(self, config: EncoderConfig | None = None) -> None:
         super().__init__(config)
         self._engine: Engine | None = None
         if self.config.weights_sha256:
             # The ignore: the version of one detector depends on its weights, the version of the class does not.
-            self.version = f"2+{self.config.weights_sha256[:8]}.{LINEAR_DIGEST[:8]}"  # type: ignore[misc]
+            self.version = _version(self.revision, self.config.weights_sha256)  # type: ignore[misc]
 
     def load(self) -> None:
         """Load the linear model and the encoder, once per process; see `TextDetector.load`."""

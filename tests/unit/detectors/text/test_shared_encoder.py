@@ -28,6 +28,16 @@ def test_an_attack_deep_in_a_long_text_is_seen(detectors):
     assert not detectors["injection"].score_many([filler])[0].flagged
 
 
+@pytest.mark.parametrize(("name", "revision"), [("pii", "6"), ("toxicity", "3"), ("injection", "3"), ("refusal", "2")])
+def test_a_version_has_the_revision_of_the_readings_and_the_digest_of_the_weights(name, revision):
+    """Verdict ids contain the version: detectors that read parts are not the detectors that read the joined text."""
+    shipped = create_text(name, {}).version
+    digest = pinned.PII_DIGEST if name == "pii" else pinned.ENCODER_DIGEST
+    assert shipped.startswith(f"{revision}+{digest[:8]}")
+    own = create_text(name, {"weights": "own.safetensors", "weights_sha256": "ab" * 32}).version
+    assert own == shipped.replace(digest[:8], "abababab")
+
+
 def test_a_threshold_is_a_setting(detectors):
     strict = create_text("toxicity", {"threshold": 0.000001})
     strict.load()
