@@ -86,9 +86,13 @@ class ResponseRecordV1(EventData, frozen=True, kw_only=True):
 
     @classmethod
     def downgraded(cls, record: ResponseRecord) -> Self:
-        """Return `record` in this version: only the text of its choices and of its context is kept."""
+        """Return `record` in this version: only the text of its choices and of its context is kept.
+
+        Without a text, no verdict is expected, even if the answer had reasoning or tool calls: no detector could read them.
+        """
+        owed = record.owed if record.text else ()
         context = tuple(TextMessage(role=message.role, content=message.text) for message in record.context)
-        as_text = {"text": record.text, "context": context, "finish_reason": record.finish_reason}
+        as_text = {"text": record.text, "context": context, "finish_reason": record.finish_reason, "owed": owed}
         fields = msgspec.structs.asdict(record) | as_text
         # Without the defaults: the encoder omits them only if they are the objects of this class.
         return cls(

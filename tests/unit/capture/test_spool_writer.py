@@ -13,7 +13,19 @@ from serving.capture.segment import HEADER_BYTES, MAX_OPEN_BYTES, Kind, head_of,
 from serving.errors import SpoolFull
 from serving.settings import CaptureSettings
 from stream.telemetry import MAX_TRACESTATE_BYTES
-from stream.wire import ABORTED_TYPE, Closed, Feedback, GapRecord, RequestRecord, ResponseRecord, Tick
+from stream.wire import (
+    ABORTED_TYPE,
+    Choice,
+    Closed,
+    Feedback,
+    GapRecord,
+    ReasoningPart,
+    RequestRecord,
+    ResponseRecord,
+    TextPart,
+    Tick,
+    ToolCallPart,
+)
 
 SMALL = small_settings(limit_bytes=200_000)
 
@@ -238,6 +250,26 @@ def test_the_gateways_own_aborted_end_goes_out_under_its_own_type(make):
     spool.request("a")
     spool.writer.end(ResponseRecord(request_id="a", tenant="acme", model="m", status="aborted"), traceparent="")
     assert events_of(spool.directory)[-1].type == ABORTED_TYPE
+
+
+@pytest.mark.parametrize(("text", "expected"), [("", ()), ("Hel", ("pii", "toxicity"))])
+def test_an_aborted_end_keeps_text_only_and_expects_verdicts_only_on_text(make, text, expected):
+    """The verdicts on reasoning and arguments that are not in the record would all be "ok"."""
+    spool = make()
+    spool.request("a")
+    parts = (ReasoningPart(content="Ann's number is 5550100"), ToolCallPart(name="call", arguments='{"to": "Ann"}'))
+    record = ResponseRecord(
+        request_id="a",
+        tenant="acme",
+        model="m",
+        status="aborted",
+        messages=(Choice(parts=(*parts, TextPart(content=text)) if text else parts),),
+        owed=("pii", "toxicity"),
+    )
+    spool.writer.end(record, traceparent="")
+    written = events_of(spool.directory)[-1].data
+    assert (written.text, written.owed) == (text, expected)
+    assert [part.text for _, _, part in written.located_parts()] == [text] * bool(text)
 
 
 def heads_of(directory):
