@@ -336,7 +336,7 @@ def _backend(name: str, handles: dict[str, Any], args: AppArgs, adapter: str = "
         "replicas": settings.replica_limit,
         "gateways": args.http.gateways,
     }
-    if settings.engine == "vllm":
+    if _uses_vllm(settings, args.model_dirs.get(name), _gpus(settings)):
         return VllmBackend(handles[name], adapter=adapter, **limits)
     return RayBackend(handles[name], **limits)
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import importlib
+import importlib.util
 import logging
 import os
 import threading
@@ -63,8 +64,8 @@ async def run_driver(
         return
     health["serving"] = "deploying"
     deploy = _in_daemon(lambda: _deploy(args, layout, http))
-    has_vllm = any(model.engine == "vllm" for model in args.models.values())
-    seconds = _VLLM_DEPLOY_SECONDS if has_vllm else _DEPLOY_SECONDS
+    may_use_vllm = importlib.util.find_spec("vllm") is not None
+    seconds = _VLLM_DEPLOY_SECONDS if may_use_vllm else _DEPLOY_SECONDS
     if await _until_stopped(deploy, stop, seconds, "the deployment", _ray_gone(layout)):
         _LOG.info("serving on http://%s:%s/v1", http.host, http.port)
         await _watch(layout, http, stop, health)
@@ -156,11 +157,17 @@ def _deploy(args: "AppArgs", layout: RayLayout, http: HttpSettings) -> None:
     ray.init(address=layout.address, log_to_driver=False, logging_level=logging.WARNING)
     serve.start(proxy_location="HeadOnly", http_options={"host": http.host, "port": http.port})
     deployed = layout.run_dir / "deployed"
-    fingerprint = f"{layout.session()} {hashlib.sha256(args.model_dump_json().encode()).hexdigest()}"
+    fingerprint = f"{layout.session()} {hashlib.sha256(_identity(args).encode()).hexdigest()}"
     if _runs(serve, app.APP_NAME) and deployed.exists() and deployed.read_text(encoding="ascii") == fingerprint:
         return  # the driver died, not the application: deploying again would restart every replica
     serve.run(app.build(args), name=app.APP_NAME, route_prefix="/")
     deployed.write_text(fingerprint, encoding="ascii")
+
+
+def _identity(args: "AppArgs") -> str:
+    """Return a text that changes with every argument, secrets included, which JSON masks; it must not be stored or logged."""
+    secrets = [model.upstream_api_key.get_secret_value() for model in args.models.values()]
+    return "\n".join((args.model_dump_json(), *secrets))
 
 
 def _runs(serve: Any, name: str) -> bool:

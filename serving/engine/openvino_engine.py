@@ -29,7 +29,7 @@ from serving.engine.json_schema import check_schema
 from serving.engine.model_files import IR_MODEL, model_version
 from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishReason, Sampling, TokenLogprob
 from serving.engine.text_stream import TextStream
-from serving.engine.tokenizer import template_has_tools
+from serving.engine.tokenizer import TEMPLATE_REJECTS, template_has_tools
 
 __all__ = ["OpenvinoEngine"]
 
@@ -189,10 +189,8 @@ class OpenvinoEngine:
             text = tokenizer.apply_chat_template(
                 history, add_generation_prompt=True, tools=[dict(tool) for tool in tools] or None
             )
-        except RuntimeError as error:
-            raise PromptRejectedError(
-                "the model's chat template rejects these messages: check their roles and their order"
-            ) from error
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise PromptRejectedError(TEMPLATE_REJECTS) from error
         return _ids(tokenizer.encode(text, add_special_tokens=False))
 
     def encode(self, text: str) -> list[int]:

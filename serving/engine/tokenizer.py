@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from serving.engine.errors import ModelInvalidError, PromptRejectedError
 
-__all__ = ["TOOL_CALL_TAG", "Codec", "DirectoryCodec", "template_has_tools"]
+__all__ = ["TEMPLATE_REJECTS", "TOOL_CALL_TAG", "Codec", "DirectoryCodec", "template_has_tools"]
 
 # What a model without a template of its own gets: base models continue text, and this reads like a transcript.
 _PLAIN_TEMPLATE = (
@@ -25,6 +25,9 @@ _PLAIN_TEMPLATE = (
 )
 
 
+TEMPLATE_REJECTS = (
+    "the model's chat template rejects these messages: check their roles, their order and their tool calls"
+)
 #: The tag before a tool call, in the format that :mod:`serving.replica.tool_calls` reads.
 TOOL_CALL_TAG = "<tool_call>"
 
@@ -82,9 +85,11 @@ class DirectoryCodec:
             text = self._template.render(
                 messages=list(messages), tools=list(tools) or None, add_generation_prompt=True, **self._specials
             )
+            return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
         except TemplateError as error:
-            raise PromptRejectedError(f"the model's chat template refuses these messages: {error}") from error
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+            raise PromptRejectedError(f"the model's chat template rejects these messages: {error}") from error
+        except (TypeError, ValueError, KeyError, AttributeError) as error:  # templates are programs
+            raise PromptRejectedError(TEMPLATE_REJECTS) from error
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of `tokens` without special tokens."""

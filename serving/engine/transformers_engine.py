@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -26,7 +27,7 @@ from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishRea
 from serving.engine.resources import Resources
 from serving.engine.sampler import Draw, DrawnLogprob
 from serving.engine.text_stream import TextStream
-from serving.engine.tokenizer import Codec, DirectoryCodec, template_has_tools
+from serving.engine.tokenizer import TEMPLATE_REJECTS, Codec, DirectoryCodec, template_has_tools
 from serving.engine.transformers_sampler import RequestSampler
 
 __all__ = ["TransformersEngine"]
@@ -255,9 +256,12 @@ class _TokenizerCodec:
     def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
         if not self.template:
             raise PromptRejectedError("the model has no chat template: use /v1/completions")
-        tokens = self._tokenizer.apply_chat_template(
-            list(messages), tools=list(tools) or None, add_generation_prompt=True, return_dict=True
-        )
+        try:
+            tokens = self._tokenizer.apply_chat_template(
+                list(messages), tools=list(tools) or None, add_generation_prompt=True, return_dict=True
+            )
+        except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:  # templates are programs
+            raise PromptRejectedError(TEMPLATE_REJECTS) from error
         return list(tokens["input_ids"])
 
     def decode(self, tokens: Sequence[int]) -> str:

@@ -233,13 +233,12 @@ class Guard:
 
 
 class AnswerGuard:
-    """The guards of all choices of one answer; `hit` is the first finding, in the choice `hit_choice`."""
+    """The guards of all choices of one answer; `hit` is the first finding."""
 
     def __init__(self, guards: Guards, tenant: str, *, streaming: bool) -> None:
         self._guards, self._tenant, self._streaming = guards, tenant, streaming
         self._choices: dict[int, Guard] = {}
         self._chunks: Counter[int] = Counter()
-        self.hit_choice = 0
         self.hit: GuardStop | None = None
 
     async def push(self, texts: Sequence[NewText], completion_tokens: int) -> bool:
@@ -252,13 +251,13 @@ class AnswerGuard:
             guard = self._choices.get(index) or self._new(index)
             self._chunks[index] += 1
             tokens = max(self._chunks[index], completion_tokens // len(self._choices))
-            self._note(index, await guard.push(text, tokens))
+            self._note(await guard.push(text, tokens))
         return self.must_stop
 
     async def finish(self) -> bool:
         """Check the rest of all choices; return whether the answer must be stopped."""
-        for index, guard in self._choices.items():
-            self._note(index, await guard.finish())
+        for guard in self._choices.values():
+            self._note(await guard.finish())
         return self.must_stop
 
     @property
@@ -266,10 +265,9 @@ class AnswerGuard:
         """Whether the answer must be stopped."""
         return self.hit is not None and self.hit.stopped
 
-    @property
-    def harmless_characters(self) -> int:
-        """Number of the characters before the finding in the choice `hit_choice`."""
-        return self._choices[self.hit_choice].harmless_characters
+    def harmless_characters(self) -> dict[int, int]:
+        """Return, by choice with a finding, the number of the characters before the finding; call `finish` before."""
+        return {index: guard.harmless_characters for index, guard in self._choices.items() if guard.hit is not None}
 
     def _new(self, index: int) -> Guard:
         guard = self._guards.start(self._tenant, streaming=self._streaming)
@@ -277,9 +275,9 @@ class AnswerGuard:
         self._choices[index] = guard
         return guard
 
-    def _note(self, index: int, hit: GuardStop | None) -> None:
+    def _note(self, hit: GuardStop | None) -> None:
         if self.hit is None and hit is not None:
-            self.hit, self.hit_choice = hit, index
+            self.hit = hit
 
 
 def _readable(text: str) -> int:

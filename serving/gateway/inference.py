@@ -122,7 +122,7 @@ class Inference:
                         await self._send(reply, self._answer.chunk(item))
         except BackendLost as lost:
             self._abort(lost.kind)
-        if self._guard is not None and (self._guard.must_stop or await self._guard.finish()):
+        if self._guard is not None and await self._guard.finish():
             await self._stop(self._guard, reply)
         else:
             await self._complete(reply)
@@ -162,7 +162,8 @@ class Inference:
             await self._send(reply, self._answer.usage_chunk(self._so_far.usage))
             await reply.done(marker=self._answer.has_done)
         else:
-            self._so_far.cut(guard.hit_choice, guard.harmless_characters)
+            for choice, characters in guard.harmless_characters().items():
+                self._so_far.cut(choice, characters)
             await reply.json(self._answer.whole(self._so_far))
 
     def _check_counts(self) -> None:
@@ -223,7 +224,12 @@ class Inference:
             first_token_seconds=self._first_token,
             guard=self._guard.hit if self._guard is not None else None,
         )
-        self._wiring.recorder.end_nowait(record, traceparent=traceparent_of(self._span))
+        try:
+            self._wiring.recorder.end_nowait(record, traceparent=traceparent_of(self._span))
+        except (UnicodeError, ValueError, RecursionError):  # an answer that cannot be encoded still gets its end
+            _LOG.warning("request %s: its answer cannot be encoded; its end is recorded without it", record.request_id)
+            record = msgspec.structs.replace(record, messages=(), context=(), owed=())
+            self._wiring.recorder.end_nowait(record, traceparent=traceparent_of(self._span))
 
     def _measure(self, status: EndStatus, error: ErrorInfo | None, seconds: float) -> None:
         outcome = Outcome(

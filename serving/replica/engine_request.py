@@ -49,8 +49,13 @@ class EngineRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def characters(self) -> int:
-        """Number of characters of the input; long inputs are tokenised in a thread."""
+        """Number of characters of the input, without tools and tool calls."""
         return len(self.prompt) + sum(len(message["content"]) for message in self.messages)
+
+    @property
+    def has_tools(self) -> bool:
+        """Whether the input has tools or tool calls."""
+        return bool(self.tools) or any("tool_calls" in message for message in self.messages)
 
     def sampling_of(self, choice: int, max_tokens: int) -> Sampling:
         """Return the sampling parameters of one choice; each choice has its own seed."""
@@ -126,6 +131,7 @@ def _called(function: Mapping[str, Any]) -> dict[str, Any]:
     arguments = function["arguments"]
     try:
         parsed = json.loads(arguments)
+        json.dumps(parsed, ensure_ascii=False).encode()  # a template would print a lone surrogate
     except (ValueError, RecursionError):
         parsed = None
     return {"name": function["name"], "arguments": parsed if isinstance(parsed, dict) else arguments}

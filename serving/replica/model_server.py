@@ -74,6 +74,14 @@ class ModelServer:
     async def generate(self, request: ModelRequest) -> AsyncGenerator[OpenAIChunk | RejectedRequest, None]:
         """Generate an answer; see :meth:`serving.backend.Backend.generate`."""
         wanted = engine_request(request)
+        if wanted.choices > max(1, self._max_requests):
+            yield RejectedRequest(
+                code="invalid_value",
+                status=400,
+                message=f"n is {wanted.choices}; a replica takes {self._max_requests} answers at a time. Reduce n.",
+                param="n",
+            )
+            return
         if self._answers + wanted.choices > self._max_requests:
             yield RejectedRequest(
                 code="queue_full",
@@ -134,7 +142,7 @@ class ModelServer:
         )
 
     async def _encode(self, wanted: EngineRequest) -> list[int]:
-        if wanted.characters > _LONG_CHARACTERS:
+        if wanted.has_tools or wanted.characters > _LONG_CHARACTERS:
             return await asyncio.to_thread(self._encode_now, wanted)
         return self._encode_now(wanted)
 

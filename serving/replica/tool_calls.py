@@ -156,5 +156,10 @@ def _call(item: Any, index: int, id_prefix: str) -> dict[str, Any] | None:
         return None
     arguments = item.get("arguments", {})
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    function = {"name": item["name"], "arguments": text}
+    function = {"name": _encodable(item["name"]), "arguments": _encodable(text)}
     return {"index": index, "id": f"{id_prefix}{index}", "type": "function", "function": function}
+
+
+def _encodable(text: str) -> str:
+    """Return `text` with ``?`` in the place of lone surrogates: JSON can escape them, but UTF-8, and so a record, cannot contain them."""
+    return text.encode("utf-8", "replace").decode()

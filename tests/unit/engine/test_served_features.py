@@ -108,8 +108,9 @@ async def test_each_choice_is_an_answer_of_its_own(openvino):
 
 
 async def test_more_choices_than_a_replica_takes_are_503(openvino):
-    (rejected,) = await _items(openvino, n=9)
-    assert (rejected.code, rejected.status) == ("queue_full", 503)
+    first = await asyncio.gather(*(_items(openvino, n=5, max_tokens=8) for _ in range(2)))
+    rejected = [item for items in first for item in items if isinstance(item, RejectedRequest)]
+    assert [(item.code, item.status) for item in rejected] == [("queue_full", 503)]
 
 
 async def test_openvino_returns_the_log_probability_of_each_token(openvino):
@@ -148,3 +149,18 @@ async def test_completions_list_log_probabilities_in_their_own_format(transforme
     assert {len(logprobs[name]) for name in ("tokens", "token_logprobs", "top_logprobs", "text_offset")} == {4}
     assert all(len(top) == 2 for top in logprobs["top_logprobs"])
     assert logprobs["text_offset"][0] == 0
+
+
+async def test_more_choices_than_a_replica_ever_takes_are_400(openvino):
+    (rejected,) = await _items(openvino, n=16)
+    assert (rejected.status, rejected.param) == (400, "n")
+
+
+async def test_a_tool_call_in_the_history_that_no_template_can_print_is_no_lost_replica(transformers):
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": "\\ud800"}'}}
+    messages = [
+        *_MESSAGES,
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "x"},
+    ]
+    assert (await _answer(transformers, messages=messages, max_tokens=2)).finished

@@ -194,3 +194,19 @@ async def test_the_trace_and_the_metrics_tell_without_text(make_stack, make_guar
     assert chat.attributes["weir.guard.stopped"] is True
     assert "weir_guard_hits" in {metric.name for metric in guards.hits.collect()}
     assert "shit" not in chat.to_json() + generate_latest(stack.registry).decode()
+
+
+async def test_every_choice_with_a_finding_is_cut(make_stack, upstream, make_guards):
+    choices = [
+        {
+            "index": index,
+            "message": {"role": "assistant", "content": f"Hello {index}. {' '.join(INSULT)}"},
+            "finish_reason": "stop",
+        }
+        for index in range(3)
+    ]
+    upstream.script = [Answer.json(chat_chunk() | {"object": "chat.completion", "choices": choices})]
+    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    answered = (await stack.chat(n=3)).json()["choices"]
+    assert [choice["message"]["content"].split(".")[0] for choice in answered] == ["Hello 0", "Hello 1", "Hello 2"]
+    assert not any("shit" in choice["message"]["content"] for choice in answered)

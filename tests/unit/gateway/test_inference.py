@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import json
 
 import pytest
@@ -279,3 +280,16 @@ async def drive(stack, text, send, **fields) -> None:
         return {"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}
 
     await stack.gateway(post(stack), receive, send)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_that_cannot_be_encoded_still_has_an_end(stack, stream):
+    async def broken(request):
+        yield {"choices": [{"index": 0, "delta": {"content": "\ud800"}, "finish_reason": "stop"}], "usage": {}}
+
+    stack.backend.generate = broken
+    with contextlib.suppress(UnicodeEncodeError):
+        await stack.chat("hi", stream=stream)
+    _, end = stack.records()
+    assert end.data.request_id
+    assert end.data.messages == ()

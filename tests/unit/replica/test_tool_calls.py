@@ -64,3 +64,8 @@ def test_a_list_that_is_cut_off_is_text():
 
 def test_plain_text_is_not_searched():
     assert read("none", CALL) == (CALL, {})
+
+
+def test_a_lone_surrogate_in_a_call_becomes_a_question_mark():
+    _, calls = read("tagged", '<tool_call>{"name": "f\\ud800", "arguments": {"a": "\\ud800"}}</tool_call>')
+    assert calls == {0: ("call_0", "f?", '{"a": "?"}')}
