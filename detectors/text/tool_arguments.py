@@ -1,12 +1,12 @@
 """Check the arguments of a tool call against the JSON Schema of the tool, with bounded time and memory.
 
 Schema and arguments come from clients and models, so both can be hostile. References are resolved within the schema
-only, patterns run on RE2, and each evaluated keyword costs a part of a fixed budget.
+only, patterns run on RE2, and each evaluated keyword, compiled pattern and search costs a part of a fixed budget.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,10 +15,18 @@ __all__ = ["MAX_CHARACTERS", "ArgumentsChecker"]
 
 #: Most characters of arguments that are checked.
 MAX_CHARACTERS = 262_144
-#: Cost of one check, at most: 1 per keyword, per 8 values that it lists, and per 64 characters that it reads; `_REFERENCE` per reference.
-_BUDGET = 50_000
+#: Cost of the checks of an answer together, and of one check of an answer with many calls; a unit is about 6 µs.
+#: A keyword costs 1, and 1 per 8 values that it lists and per 64 characters that it reads; a reference costs `_REFERENCE`.
+_BUDGET, _LEAST = 50_000, 1_000
 _UNIT = 64
 _REFERENCE = 40
+#: Most patterns of a check, and most characters of a pattern.
+_PATTERNS, _PATTERN_CHARACTERS = 64, 1_000
+#: Memory of a compiled pattern, in bytes. A larger one cannot be compiled, so one compilation takes at most 1 ms; re2 keeps 128.
+_PROGRAM_BYTES = 131_072
+#: To parse a pattern costs 2 per character, to compile it 1 per 16 instructions. If RE2 needs its slowest method, a search
+#: takes 3 ns per character and instruction, which costs 1 per 2,000.
+_PARSE, _COMPILE, _SEARCH = 2, 16, 2_000
 #: Their implementations follow references, or search the schema for an anchor, without a call that could be counted.
 _UNCOUNTED = frozenset(
     {"unevaluatedItems", "unevaluatedProperties", "$dynamicRef", "$recursiveRef", "$anchor", "$dynamicAnchor"}
@@ -42,7 +50,10 @@ class ArgumentsChecker:
 
         options = re2.Options()
         options.log_errors = False
-        self._search = lru_cache(maxsize=1024)(lambda pattern: re2.compile(pattern, options).search)
+        options.never_capture = True
+        options.max_mem = _PROGRAM_BYTES
+        self._compile = partial(re2.compile, options=options)
+        self._programs: dict[str, Any] = {}
         self._error = ValidationError("")
         self._left = 0
         self._sizes: dict[int, int] = {}
@@ -56,11 +67,14 @@ class ArgumentsChecker:
         self._validator = validators.extend(Draft202012Validator, counted)
         self._registry: Any = Registry()  # without a way to retrieve a remote schema
 
-    def fits(self, arguments: str, schema: Mapping[str, Any]) -> bool | None:
-        """Return whether `arguments` is a JSON object that fits `schema`; None if this cannot be decided within the bounds."""
+    def fits(self, arguments: str, schema: Mapping[str, Any], calls: int = 1) -> bool | None:
+        """Return whether `arguments` is a JSON object that fits `schema`; None if this cannot be decided within the bounds.
+
+        `calls` is the number of calls of the answer, which share the budget. The result does not depend on earlier checks.
+        """
         if len(arguments) > MAX_CHARACTERS:
             return None
-        self._left, self._sizes = _BUDGET, {}
+        self._left, self._sizes, self._programs = max(_BUDGET // calls, _LEAST), {}, {}
         try:
             value = _decoded(arguments or "{}")
             if not isinstance(value, dict):
@@ -100,26 +114,36 @@ class ArgumentsChecker:
         if self._left < 0:
             raise _Unchecked
 
+    def _found(self, pattern: str, text: str) -> bool:
+        """Return whether `text` contains a match; the first search for a pattern also pays for the compilation, cached or not."""
+        program = self._programs.get(pattern)
+        if program is None:
+            if len(self._programs) >= _PATTERNS or len(pattern) > _PATTERN_CHARACTERS:
+                raise _Unchecked
+            self._pay(1 + _PARSE * len(pattern))
+            program = self._programs[pattern] = self._compile(pattern)
+            self._pay(program.programsize // _COMPILE)
+        self._pay(1 + len(text) * program.programsize // _SEARCH)
+        return program.search(text) is not None
+
     def _pattern(self, validator: Any, pattern: Any, instance: Any, _schema: Any) -> Iterator[Any]:
-        if validator.is_type(instance, "string") and not self._search(pattern)(instance):
+        if validator.is_type(instance, "string") and not self._found(pattern, instance):
             yield self._error
 
     def _pattern_properties(self, validator: Any, patterns: Any, instance: Any, _schema: Any) -> Iterator[Any]:
         if not validator.is_type(instance, "object"):
             return
         for pattern, schema in patterns.items():
-            self._pay(1 + len(instance))
             for key, value in instance.items():
-                if self._search(pattern)(key):
+                if self._found(pattern, key):
                     yield from validator.descend(value, schema, path=key, schema_path=pattern)
 
     def _additional_properties(self, validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[Any]:
         if not validator.is_type(instance, "object"):
             return
         known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
-        self._pay(len(instance) * len(patterns))
         for key, value in instance.items():
-            if key in known or any(self._search(pattern)(key) for pattern in patterns):
+            if key in known or any(self._found(pattern, key) for pattern in patterns):
                 continue
             if wanted is False:
                 yield self._error

@@ -25,13 +25,15 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One call of a tool.
 
     `declared` is whether the request declared the tool, or None if that is unknown. `parameters` is the JSON Schema of the
-    arguments, or None if any arguments are allowed. `times` is the number of consecutive calls that are the same.
+    arguments, or None if any arguments are allowed. `calls` is the number of calls that the answer's check reads; they share
+    its time. `times` is the number of consecutive calls that are the same.
     """
 
     name: str
     arguments: str = ""
     declared: bool | None = True
     parameters: dict[str, Any] | None = None
+    calls: Annotated[int, Meta(ge=1)] = 1
     times: Annotated[int, Meta(ge=1)] = 1
 
     @property
@@ -92,7 +94,7 @@ class ToolsDetector(TextDetector[ToolsConfig]):
 
     Notes
     -----
-    A call takes about 50 µs, at most about .3 s. A text that is no `ToolCall` scores 0.
+    A call takes about 50 µs, at most about .3 s; 64 calls of an answer take at most about 1 s together. A text that is no `ToolCall` scores 0.
     """
 
     name: ClassVar[str] = "tools"
@@ -122,12 +124,14 @@ class ToolsDetector(TextDetector[ToolsConfig]):
     def _score(self, text: str, checker: ArgumentsChecker) -> Score:
         try:
             call = msgspec.json.decode(text, type=ToolCall)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        except RecursionError:  # the schema is too deep
+            return Score(score=0.0, label=ERROR, flagged=False, covered=0.0)
+        except (msgspec.DecodeError, UnicodeEncodeError):
             return Score(score=0.0, label=OK, flagged=False)
         if call.declared is False:
             return Score(score=1.0, label=_UNDECLARED, flagged=True)
         checked = self.config.check_arguments and call.parameters is not None
-        fits = checker.fits(call.arguments, call.parameters or {}) if checked else True
+        fits = checker.fits(call.arguments, call.parameters or {}, call.calls) if checked else True
         if fits is False:
             return Score(score=_ARGUMENTS_SCORE, label=_ARGUMENTS, flagged=True)
         loop = min(1.0, call.times / (2 * self.config.loop_calls)) if call.times > 1 else 0.0

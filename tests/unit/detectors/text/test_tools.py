@@ -65,6 +65,19 @@ HOSTILE = {
         {"patternProperties": {f"(x{n})+y": {} for n in range(2_000)}},
         json.dumps({f"k{n}": 1 for n in range(2_000)}),
     ),
+    "patterns that are large": (
+        {"properties": {f"k{n}": {"pattern": f"xy\\pL{{300}}{n}"} for n in range(60)}},
+        json.dumps({f"k{n}": "xy" for n in range(60)}),
+    ),
+    "more patterns than a check has": (
+        {"properties": {f"k{n}": {"pattern": f"^x{n}"} for n in range(65)}},
+        json.dumps({f"k{n}": f"x{n}" for n in range(65)}),
+    ),
+    "a long pattern": ({"properties": {"a": {"pattern": "[\\pL]" * 10_000}}}, '{"a": "a"}'),
+    "a pattern whose search is slow": (
+        {"properties": {"a": {"pattern": "(a|b|ab|ba){1000}c"}}},
+        json.dumps({"a": "ab" * 50_000}),
+    ),
     "long arguments": ({}, json.dumps({"a": "a" * 300_000})),
     "deep arguments": ({}, '{"a":' + "[" * 100_000 + "]" * 100_000 + "}"),
     "an unknown type": ({"type": "strng"}, "{}"),
@@ -112,9 +125,34 @@ def test_a_hostile_schema_or_argument_ends_the_check(detector, kind):
     schema, arguments = HOSTILE[kind]
     began = time.process_time()
     score = scored(detector, arguments=arguments, parameters=schema)
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 1
     assert (score.label, score.covered) == ("error", 0.0)
     assert scored(detector, arguments=FIT[0], parameters=SCHEMA).label == "ok"
+
+
+def test_the_calls_of_an_answer_share_one_budget(detector):
+    schema = {"properties": {f"k{n}": {"pattern": f"^.{{1,{430 + n}}}$"} for n in range(60)}}
+    keys = {f"k{n}": "xy" for n in range(60)}
+    one = ToolCall(name="get", arguments=json.dumps(keys), parameters=schema)
+    many = [ToolCall(name="get", arguments=json.dumps(keys | {"n": n}), parameters=schema, calls=64) for n in range(64)]
+    assert detector.score_many([one.text])[0].label == "ok"
+    began = time.process_time()
+    scores = detector.score_many([call.text for call in many])
+    assert time.process_time() - began < 1
+    assert {(score.label, score.covered) for score in scores} == {("error", 0.0)}
+
+
+def test_the_price_of_a_pattern_does_not_depend_on_what_was_compiled_before(detector):
+    schema = {"properties": {f"k{n}": {"pattern": f"^.{{1,{400 + n}}}$"} for n in range(6)}}
+    arguments = json.dumps({f"k{n}": "x" for n in range(6)})
+    call = ToolCall(name="get", arguments=arguments, parameters=schema, calls=64)
+    assert [detector.score_many([call.text])[0].label for _ in range(8)] == ["error"] * 8
+
+
+def test_a_call_with_a_schema_that_is_too_deep_was_not_read(detector):
+    text = '{"name":"get","parameters":' + '{"a":' * 5_000 + "1" + "}" * 5_000 + "}"
+    score = detector.score_many([text])[0]
+    assert (score.label, score.covered, score.flagged) == ("error", 0.0, False)
 
 
 def test_a_pattern_that_is_slow_for_backtracking_is_checked(detector):
