@@ -53,15 +53,15 @@ class ItemPart(msgspec.Struct, frozen=True, kw_only=True):
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of an event, oldest first, and the detectors to score it; `side` is ``input`` or ``output``.
 
-    For an answer, `context` is the prompt and `tools` are the declared tools, if the record has them. `embed` are the
-    texts to embed, by part group.
+    For an answer, `context` is the prompt and `tools` are the declared tools in JSON, if the record has them: an item is
+    pickled, and pickle fails for a deep schema. `embed` are the texts to embed, by part group.
     """
 
     parts: tuple[ItemPart, ...]
     detectors: tuple[str, ...]
     side: str = "input"
     context: tuple[Turn, ...] = ()
-    tools: tuple[DeclaredTool, ...] | None = None
+    tools: bytes | None = None
     embed: dict[str, str] = {}
 
     @property
@@ -134,7 +134,8 @@ def _calls(item: Item) -> tuple[list[Reading], float]:
         return [], 1.0
     newest = calls[-MAX_PARTS:]
     if item.side == "output":
-        made = [_declared(part, item.tools) for part in newest]
+        tools = None if item.tools is None else msgspec.json.decode(item.tools, type=tuple[DeclaredTool, ...])
+        made = [_declared(part, tools, len(newest)) for part in newest]
     else:
         times = repetitions(_history(item.parts)[-MAX_PARTS:])
         made = [
@@ -146,14 +147,14 @@ def _calls(item: Item) -> tuple[list[Reading], float]:
     ) / len(calls)
 
 
-def _declared(part: ItemPart, tools: tuple[DeclaredTool, ...] | None) -> ToolCall:
-    """Return a call with its tool's declaration. A provider's own tools may make calls of other names than the declared one."""
+def _declared(part: ItemPart, tools: tuple[DeclaredTool, ...] | None, calls: int) -> ToolCall:
+    """Return one of `calls` calls with its tool's declaration. A provider's own tools may make calls of other names than the declared one."""
     tool = next((tool for tool in tools or () if tool.name == part.name), None)
     of_provider = any(tool.type not in _CLIENT_TOOLS for tool in tools or ())
     known = tool is None or tool.type != "function" or tool.parameters is not None
     declared = None if tools is None or not known else tool is not None or of_provider
     parameters = tool.parameters if tool is not None and (tool.type == "function" or tool.parameters) else None
-    return ToolCall(name=part.name, arguments=part.text, declared=declared, parameters=parameters)
+    return ToolCall(name=part.name, arguments=part.text, declared=declared, parameters=parameters, calls=calls)
 
 
 def _history(parts: Sequence[ItemPart]) -> list[MadeCall]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from detectors.base import ERROR, Turn
 from stream.stages.score.event_parts import EventScore, Item, ItemPart
 from stream.stages.score.model_pool import Outcome
@@ -42,6 +44,7 @@ def item_of(
 ) -> Item:
     """Return the item that a model process scores; `detectors` defaults to the expected detectors, `embed` to no text."""
     context = data.context if isinstance(data, ResponseRecord) else ()
+    tools = data.tools if isinstance(data, ResponseRecord) else None
     return Item(
         parts=tuple(
             ItemPart(
@@ -58,7 +61,7 @@ def item_of(
         side=side_of(data),
         detectors=expected_detectors(data) if detectors is None else detectors,
         context=tuple(Turn(role=message.role, content=message.text) for message in context),
-        tools=data.tools if isinstance(data, ResponseRecord) else None,
+        tools=None if tools is None else msgspec.json.encode(tools),
         embed=dict(embed or {}),
     )
 

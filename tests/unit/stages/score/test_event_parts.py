@@ -316,6 +316,7 @@ def test_the_tools_detector_reads_each_call_of_an_answer_with_its_declaration():
     )
     parts = tuple(ToolCallPart(name=name, arguments="{}") for name in ("get", "large", "sql", "other"))
     found, share = calls_read(item_of(an_end("r1", messages=(Choice(parts=parts),), tools=declared), ("tools",)))
+    assert {call["calls"] for _, call in found} == {4}
     assert [(pointer, call.get("declared", True), call.get("parameters")) for pointer, call in found] == [
         ("/messages/0/parts/0", True, {"type": "object"}),
         ("/messages/0/parts/1", None, None),

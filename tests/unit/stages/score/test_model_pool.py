@@ -9,13 +9,15 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 from support import doubles
-from support.events import a_request
+from support.events import a_request, an_end
 
+from detectors.registry import create_text
 from stream.errors import ModelsLost
 from stream.stages.score import model_pool
 from stream.stages.score.machine import item_of
 from stream.stages.score.model_pool import Failed, ModelPool
 from stream.stages.score.model_process import ModelSpec, Scored
+from stream.wire import Choice, DeclaredTool, ToolCallPart
 
 SPEC = ModelSpec(detectors=("pii", "toxicity"), threads=1, create=doubles.create, embedder=None)
 POOL = {"workers": 1, "deadline_seconds": 30.0}
@@ -65,6 +67,24 @@ async def test_a_pool_whose_idle_process_is_killed_scores_on():
         deadline = time.monotonic() + 20
         while not isinstance((await scored(pool, "hello"))[0], Scored):
             assert time.monotonic() < deadline
+
+
+async def test_an_answer_with_a_deep_schema_reaches_the_models_and_the_others_are_scored():
+    schema: dict[str, object] = {}
+    for _ in range(900):
+        schema = {"not": schema}
+    deep = an_end(
+        "r1",
+        messages=(Choice(parts=(ToolCallPart(name="get", arguments="{}"),)),),
+        tools=(DeclaredTool(name="get", parameters=schema),),
+    )
+    outcomes = {}
+    async with running(msgspec.structs.replace(SPEC, detectors=("tools",), create=create_text)) as pool:
+        items = [item_of(deep, ("tools",)), item_of(a_request("r2", "hello"), ("tools",))]
+        async with asyncio.timeout(60):
+            await pool.score(items, outcomes.__setitem__)
+    assert isinstance(outcomes[0], Failed) or outcomes[0].scores["tools"].label == "error"
+    assert outcomes[1].scores["tools"].label == "ok"
 
 
 BROKEN = msgspec.structs.replace(SPEC, create=doubles.create_broken)
