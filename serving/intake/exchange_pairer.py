@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from opentelemetry.trace import SpanKind, Tracer
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from serving.capture.recorder import Recorder
 from serving.errors import CaptureError, HalvesFull, UnreadablePayload
@@ -74,6 +74,9 @@ class ExchangePairer:
         self._waiting = len(self._rows("SELECT 1 FROM held"))
         gauge = Gauge("weir_intake_held_halves", "Halves of exchanges that wait for the other half", registry=registry)
         gauge.set_function(lambda: self._waiting)
+        self._unreadable = Counter(
+            "weir_intake_unreadable_halves", "Stored halves that could not be decoded and were dropped", registry=registry
+        )
 
     def close(self) -> None:
         """Close the file; waiting halves stay in it for the next start."""
@@ -100,7 +103,8 @@ class ExchangePairer:
         return is_new
 
     async def record_overdue(self) -> Overdue:
-        """Record the halves that have waited too long, and forget the ids of old exchanges. A span without content is dropped.
+        """Record the halves that have waited too long, and forget the ids of old exchanges. A span without content is dropped, and a
+        half that cannot be decoded is dropped and counted.
 
         The checkpoint at the end overwrites deleted rows, so the text of recorded halves is removed from the disk.
         """
@@ -109,7 +113,9 @@ class ExchangePairer:
         overdue = self._rows(query, (now - self._settings.pair_seconds, _OVERDUE_BATCH))
         recorded = without_content = 0
         for (identity,) in overdue:
-            exchange = joined(self._halves(identity))
+            if not (halves := self._halves(identity)):
+                continue
+            exchange = joined(halves)
             if exchange.fragment and not exchange.has_content:
                 self._forget(identity)
                 without_content += 1
@@ -140,11 +146,19 @@ class ExchangePairer:
             return cursor.rowcount == 1
 
     def _halves(self, identity: str) -> list[ReportedExchange]:
-        """Return the stored halves in the order of their arrival."""
-        return [
-            decode_half(row[0])
-            for row in self._rows("SELECT told FROM held WHERE identity = ? ORDER BY rowid", (identity,))
-        ]
+        """Return the stored halves in the order of their arrival; drop those that cannot be decoded."""
+        halves = []
+        query = "SELECT rowid, told FROM held WHERE identity = ? ORDER BY rowid"
+        for row, stored in self._rows(query, (identity,)):
+            try:
+                halves.append(decode_half(stored))
+            except Exception as error:  # noqa: BLE001 - of another version or damaged; it must not end intake at each start
+                # The error's message may contain text of the half.
+                _LOG.error("a stored half of exchange %s is unreadable and dropped: %s", identity, type(error).__name__)
+                self._rows("DELETE FROM held WHERE rowid = ?", (row,))
+                self._waiting -= 1
+                self._unreadable.inc()
+        return halves
 
     async def _record_pair(self, identity: str) -> None:
         """Record the stored halves if all have arrived."""
