@@ -10,7 +10,16 @@ from support.events import a_request, an_end, event_of
 
 from detectors.base import Reads, Score, Span, TextDetector
 from detectors.registry import create_text
-from stream.stages.score.event_parts import MAX_PARTS, MAX_SLOW_CHARACTERS, MAX_SPANS, Item, Reading, combined, readings
+from stream.stages.score.event_parts import (
+    MAX_FAST_PARTS,
+    MAX_PARTS,
+    MAX_SLOW_CHARACTERS,
+    MAX_SPANS,
+    Item,
+    Reading,
+    combined,
+    readings,
+)
 from stream.stages.score.machine import item_of, verdict
 from stream.stages.score.model_process import ModelProcess, ModelSpec
 from stream.stages.score.records import verdict_event
@@ -143,24 +152,37 @@ def test_the_window_has_the_last_six_texts_and_at_most_4000_characters():
     assert not any(one.derived for one in readings(asked(*turns("a", "y" * 4_000)), Marks(Reads.UNTRUSTED))[0])
 
 
-def test_the_newest_64_texts_are_read_and_the_share_of_the_others_lowers_the_coverage():
-    item = asked(*turns(*(f"turn {number:02}" for number in range(100))))
-    found, share = readings(item, Marks(Reads.PARTS))
+class Slow(Marks):
+    """Needs a slow model for texts with the word slow."""
+
+    def slow(self, texts):
+        return ["slow" in text for text in texts]
+
+
+def test_the_newest_64_slow_texts_are_read_and_the_share_of_the_others_lowers_the_coverage():
+    item = asked(*turns(*(f"slow {number:02}" for number in range(100))))
+    found, share = readings(item, Slow(Reads.PARTS))
     assert [one.pointer for one in found] == [f"/messages/{number}/parts/0" for number in range(36, 100)]
     assert share == pytest.approx(MAX_PARTS / 100)
-    (score,) = scored(Marks(Reads.PARTS), item)
+    (score,) = scored(Slow(Reads.PARTS), item)
     assert (score.covered, score.flagged) == (share, False)
-    event = event_of(a_request("r1", messages=turns(*"x" * 65)), "r1/request", 1.0)
-    (score,) = scored(Marks(Reads.PARTS), item_of(event.data))
+    event = event_of(a_request("r1", messages=turns(*["slow"] * 65)), "r1/request", 1.0)
+    (score,) = scored(Slow(Reads.PARTS), item_of(event.data))
     assert verdict(event, "pii", "1", score).label == "error"
-    assert scored(Marks(Reads.PARTS), asked(*turns(*"x" * 64)))[0].covered == 1.0
+    assert scored(Slow(Reads.PARTS), asked(*turns(*["slow"] * 64)))[0].covered == 1.0
+
+
+def test_a_long_conversation_is_read_to_the_end_where_reading_is_fast():
+    event = event_of(a_request("r1", messages=turns(*"x" * 400)), "r1/request", 1.0)
+    (score,) = scored(Marks(Reads.PARTS), item_of(event.data))
+    assert (score.covered, verdict(event, "pii", "1", score).label) == (1.0, "ok")
+    found, share = readings(asked(*turns("fast", *["slow"] * 64, *["fast"] * 300)), Slow(Reads.PARTS))
+    assert (len(found), share) == (365, 1.0)
+    found, share = readings(asked(*turns(*["x"] * 2 * MAX_FAST_PARTS)), Marks(Reads.PARTS))
+    assert (len(found), share) == (MAX_FAST_PARTS, 0.5)
 
 
 def test_a_slow_model_scores_a_bounded_number_of_characters_of_an_event():
-    class Slow(Marks):
-        def slow(self, texts):
-            return ["slow" in text for text in texts]
-
     long = "slow " * (MAX_SLOW_CHARACTERS // 8)
     item = asked(*turns(long, "fast", long, "slow", long))
     found, share = readings(item, Slow(Reads.PARTS))
