@@ -3,6 +3,7 @@
 import hashlib
 
 from detectors.streams.tool_mix import tool_features
+from stream.stages.score.event_parts import newest_turn
 from stream.wire import OWN_TENANT, RequestRecord, ResponseRecord, TextPart, ToolCallPart, ToolResponsePart
 
 __all__ = [
@@ -33,16 +34,16 @@ def sampled(event_id: str, share: float) -> bool:
 def signal_texts(data: RequestRecord | ResponseRecord, *, by_part: bool = False) -> dict[str, str]:
     """Return the text of each signal of an event, by part group: {"": text}, or with `by_part` one text per group.
 
-    A conversation's request contains its earlier turns, so with `by_part` only the parts after the model's last message
-    count: the users' texts, and the tool results if there are any.
+    A conversation's request contains its earlier turns, so with `by_part` only those of `newest_turn` count: the users'
+    texts, and the tool results if there are any.
     """
     if not by_part:
         return {"": data.text}
     if isinstance(data, ResponseRecord):
         return {ANSWER: data.text}
-    roles = [message.role for message in data.messages]
-    first = len(roles) - roles[::-1].index("assistant") if "assistant" in roles else 0
-    newest = [(message.role, part) for message in data.messages[first:] for part in message.parts]
+    parts = [(role, part) for _, role, part in data.located_parts()]
+    own = [role == "assistant" and not isinstance(part, ToolResponsePart) for role, part in parts]
+    newest = parts[newest_turn(own)]
     results = [part.text for _, part in newest if isinstance(part, ToolResponsePart) and part.text]
     turns = [part.text for role, part in newest if isinstance(part, TextPart) and part.text and role not in _OPERATOR]
     return ({PROMPT: "\n".join(turns)} if turns or not results else {}) | (

@@ -165,7 +165,8 @@ def test_by_part_a_request_has_a_signal_for_the_newest_turns_and_one_for_the_new
     [
         (AGENT[:2], {"prompt": "old turn"}),
         (AGENT[:4], {"tool_result": "new result"}),
-        (AGENT[:3], {"prompt": ""}),
+        ((*AGENT[:2], Message.of_text("assistant", "So")), {"prompt": "old turn"}),  # a prefill
+        ((*AGENT, Message.of_text("assistant", "So")), {"prompt": "new turn", "tool_result": "new result"}),
         ((), {"prompt": ""}),
     ],
 )
