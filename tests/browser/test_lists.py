@@ -4,8 +4,10 @@ import time
 from urllib.parse import quote
 
 import pytest
-from support.console_ledger import LedgerMaker
+from support import alert_records
+from support.console_ledger import NAMES, LedgerMaker
 from support.console_page import Look, served_console
+from support.events import event_of
 
 from stream.ledger.queries.alert_pages import AlertQuery
 from stream.ledger.queries.console_queries import LedgerPages
@@ -60,6 +62,22 @@ def test_a_stream_with_slashes_in_its_name_opens_by_a_click_and_by_its_address(l
     page.get_by_role("button", name="6h").click()
     page.wait_for_selector("[aria-pressed=true]:has-text('6h')")
     assert page.locator(".pane-head").inner_text().count(tenant) == 1
+
+
+def test_a_stream_lists_the_alerts_of_its_own_part(look, maker):
+    now = time.time()
+    for part in ("", "tool_result"):
+        maker.windows(now, tenant="acme", model="m", part=part)
+        fields = {"detector": "drift", "tenant": "acme", "model": "m", "side": "input"}
+        record = alert_records.alert(
+            f"al_{part}", part=part, opened_at=now, at=now, summary=f"changed {part}.", **fields
+        )
+        maker.apply(NAMES.alerts, event_of(record, f"{record.alert_id}/0", now))
+    for address, summary in (("input", "changed ."), ("input%2Ftool_result", "changed tool_result.")):
+        page = look.go(f"/drift/acme/m/{address}/drift", ".pane canvas")
+        page.wait_for_selector(".plain-list li")
+        (listed,) = page.locator(".plain-list li").all_inner_texts()
+        assert listed.endswith(summary)
 
 
 def test_an_unknown_stream_is_reported(look, maker):

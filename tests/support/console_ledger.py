@@ -126,16 +126,16 @@ class LedgerMaker:
         events = (event_of(record, f"{record.retraining_id}/{record.state}", record.at) for record in records)
         self.apply(NAMES.retraining, *events)
 
-    def windows(self, at, *, tenant, model, count=6, side="input", detector="drift"):
+    def windows(self, at, *, tenant, model, count=6, side="input", part="", detector="drift"):
         """Apply windows of one stream up to `at`, the newest in alarm."""
         for number in range(count):
             ended = at - 30.0 * (count - 1 - number)
             data = FindingRecord(
-                tenant=tenant, model=model, side=side, detector=detector, version="1", time=ended,
+                tenant=tenant, model=model, side=side, part=part, detector=detector, version="1", time=ended,
                 bucket=int(ended // 30), bucket_seconds=30.0, alarm=number == count - 1, statistic=2.0 + number,
                 limit=6.5, feature="embedding", events=9,
             )  # fmt: skip
-            self.apply(NAMES.findings, event_of(data, f"{tenant}/{model}/{ended}", ended))
+            self.apply(NAMES.findings, event_of(data, f"{tenant}/{model}/{part}/{ended}", ended))
 
     def _alert(self, number, at, firing, evidence):
         fires = self._random.random() < firing

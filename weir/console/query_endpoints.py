@@ -47,6 +47,7 @@ class _Alerts(msgspec.Struct, frozen=True, kw_only=True):
     tenant: Name = ""
     model: Name = ""
     side: Side = ""
+    part: Name | None = None
     q: Name = ""
     unreviewed: Flag = False
     before: Before = ""

@@ -58,7 +58,7 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
 class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A query for one page: at most `limit` alerts after the position `before`, newest first.
 
-    Each other field is a filter; "" matches every alert.
+    Each other field is a filter; "" matches every alert. For `part`, None matches every alert and "" those without a part.
     `words` selects records that contain this text, in upper or lower case. `unreviewed` selects alerts of users'
     tenants (not Weir's own) that have evidence and no review.
     """
@@ -69,6 +69,7 @@ class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str = ""
     model: str = ""
     side: str = ""
+    part: str | None = None
     words: str = ""
     unreviewed: bool = False
     before: Cursor = NEWEST
@@ -132,6 +133,9 @@ def _rows(
         if wanted := getattr(query, column):
             conditions.append(f"{column} = ?")
             values.append(wanted)
+    if query.part is not None:
+        conditions.append("ifnull(json_extract(record, '$.part'), '') = ?")  # a record omits empty fields
+        values.append(query.part)
     if query.words:
         conditions.append("instr(lower(record), lower(?))")
         values.append(query.words)

@@ -155,6 +155,12 @@ async def test_alerts_of_one_stream(page, demo):
     assert first not in (await page.get("/api/alerts", **named | {"side": other}))["alerts"]
 
 
+async def test_an_empty_part_selects_alerts_without_a_part(page, demo):
+    every = (await page.get("/api/alerts", limit=500))["alerts"]
+    assert (await page.get("/api/alerts", limit=500, part=""))["alerts"] == every
+    assert (await page.get("/api/alerts", limit=500, part="tool_result"))["alerts"] == []
+
+
 async def test_no_response_contains_text(page, ledger, demo):
     held = b"".join(path.read_bytes() for path in ledger.directory.glob("*.db*"))
     assert b"canary-prompt" not in held

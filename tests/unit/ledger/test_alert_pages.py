@@ -77,6 +77,18 @@ def test_an_alert_of_a_part_group_has_its_part_and_the_windows_of_its_stream(mak
     assert pages.alert("al_1", 0.0).series.time == [15.0]
 
 
+def test_alerts_are_selected_by_part_group_also_by_none(maker, pages):
+    for name, part in (("al_1", ""), ("al_2", "prompt"), ("al_3", "tool_result")):
+        apply(maker, alert(name, detector="drift", part=part))
+
+    def listed(**query):
+        return sorted(row.alert_id for row in pages.alerts(AlertQuery(detector="drift", **query), 0.0).alerts)
+
+    assert listed(part="tool_result") == ["al_3"]
+    assert listed(part="") == ["al_1"]
+    assert listed() == ["al_1", "al_2", "al_3"]
+
+
 def test_changes_since_a_number_are_the_later_ones(maker):
     database = maker.store.decisions.database
     apply(maker, alert("al_1"), alert("al_2"))

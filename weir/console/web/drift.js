@@ -11,6 +11,12 @@ const POLL_MS = 10_000;
 const RANGES = [["1h", 3600], ["6h", 21600], ["1d", 86400], ["7d", 604800]];
 const name = (one) => [one.tenant, one.model, one.side, one.detector].map(encodeURIComponent).join("/");
 
+/** The side and the part group of an alert of a stream; "input/tool_result" is the side of a stream with a part group. */
+const sideAndPart = (side) => {
+  const [name, part = ""] = side.split("/");
+  return { side: name, part };
+};
+
 export class DriftView extends Loader {
   componentDidMount() {
     this._refresh();
@@ -81,7 +87,7 @@ class StreamPane extends Loader {
     return this.load(async () => {
       const [series, alerts] = await Promise.all([
         get("/api/drift/series", { tenant, model, side, detector, since: one.time - seconds, until: one.time + seconds }),
-        get("/api/alerts", { tenant, model, side, detector, limit: 50 }),
+        get(`/api/alerts?${new URLSearchParams({ tenant, model, ...sideAndPart(side), detector, limit: 50 })}`), // with an empty part
       ]);
       return { series, alerts: alerts.alerts };
     });
