@@ -11,10 +11,11 @@ import msgspec
 from stream.ledger.queries.console_queries import AlertStory, LedgerPages
 from stream.ledger.queries.page_cursor import Cursor
 from stream.settings import KafkaSettings
+from stream.stages.score.event_features import PROMPT, TOOL_RESULT, turn_texts
 from stream.wire import AlertRecord
-from weir.operate.request_text import read_texts
+from weir.operate.request_text import RequestText, read_texts
 
-__all__ = ["DRIFT", "ClusterTerms", "Term", "cluster_terms", "typical_terms"]
+__all__ = ["DRIFT", "ClusterTerms", "Term", "cluster_terms", "evidence_text", "typical_terms"]
 
 DRIFT = "drift"
 #: Requests before the change that the evidence is compared with, and how many of the tenant's are searched for the same model.
@@ -83,8 +84,14 @@ async def _texts(
     for story in stories:
         log_access(story.request_id)
     texts = await read_texts(kafka.client_options(), stories)
-    by_result = alert.part == "tool_result"
-    return [text for one in texts if (text := one.tool_results() if by_result else one.joined(alert.side))]
+    return [text for one in texts if (text := evidence_text(one, alert))]
+
+
+def evidence_text(text: RequestText, alert: AlertRecord) -> str | None:
+    """Return the part of a request's text that the alert's stream consists of: with a part group, only the newest turn's."""
+    if alert.part in {PROMPT, TOOL_RESULT}:
+        return turn_texts(text.messages).get(alert.part)
+    return text.joined(alert.side)
 
 
 def typical_terms(texts: Sequence[str], reference: Sequence[str]) -> tuple[Term, ...]:

@@ -16,7 +16,6 @@ from stream.wire import (
     Message,
     RequestRecord,
     ResponseRecord,
-    ToolResponsePart,
     Verdict,
     WireError,
     decode,
@@ -44,11 +43,6 @@ class RequestText(msgspec.Struct, frozen=True, kw_only=True):
     def content(self, side: str) -> tuple[Message, ...] | tuple[Choice, ...]:
         """Return the messages (side ``input``) or the choices."""
         return self.messages if side == "input" else self.choices
-
-    def tool_results(self) -> str:
-        """Return the tool results of the messages, joined."""
-        parts = (part for message in self.messages for part in message.parts)
-        return "\n".join(part.text for part in parts if isinstance(part, ToolResponsePart))
 
     def text_of(self, verdict: Verdict) -> str | None:
         """Return the text that the offsets of a verdict refer to, or None if the record has expired."""

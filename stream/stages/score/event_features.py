@@ -1,10 +1,11 @@
 """Numeric features of an event, and the choice of the events to embed."""
 
 import hashlib
+from collections.abc import Iterable
 
 from detectors.streams.tool_mix import tool_features
 from stream.stages.score.event_parts import newest_turn
-from stream.wire import OWN_TENANT, RequestRecord, ResponseRecord, TextPart, ToolCallPart, ToolResponsePart
+from stream.wire import OWN_TENANT, Message, RequestRecord, ResponseRecord, TextPart, ToolCallPart, ToolResponsePart
 
 __all__ = [
     "ANSWER",
@@ -16,6 +17,7 @@ __all__ = [
     "response_features",
     "sampled",
     "signal_texts",
+    "turn_texts",
 ]
 
 #: Part groups of a tenant with ``drift_by_part``.
@@ -41,7 +43,12 @@ def signal_texts(data: RequestRecord | ResponseRecord, *, by_part: bool = False)
         return {"": data.text}
     if isinstance(data, ResponseRecord):
         return {ANSWER: data.text}
-    parts = [(role, part) for _, role, part in data.located_parts()]
+    return turn_texts(data.messages)
+
+
+def turn_texts(messages: Iterable[Message]) -> dict[str, str]:
+    """Return the texts of a request's signals by part group; see `signal_texts`."""
+    parts = [(message.role, part) for message in messages for part in message.parts]
     own = [role == "assistant" and not isinstance(part, ToolResponsePart) for role, part in parts]
     newest = parts[newest_turn(own)]
     results = [part.text for _, part in newest if isinstance(part, ToolResponsePart) and part.text]

@@ -1,9 +1,12 @@
 """Typical terms: words of significantly more evidence texts than earlier texts, and nothing else."""
 
 import pytest
+from support.alert_records import alert
 
+from stream.wire import Message, ToolResponsePart
 from weir.demo.prompts import ORDINARY
-from weir.operate.cluster_terms import Term, typical_terms
+from weir.operate.cluster_terms import Term, evidence_text, typical_terms
+from weir.operate.request_text import RequestText
 
 SQL = [
     "Write a SQL query that joins orders and customers.",
@@ -41,3 +44,25 @@ def test_a_repeated_word_counts_once_per_text_whatever_its_case():
 )
 def test_too_few_texts_or_none_with_words_have_no_terms(texts, reference):
     assert typical_terms(texts, reference) == ()
+
+
+def test_the_evidence_of_an_alert_with_a_part_is_the_newest_turn():
+    def results(text):
+        return Message(role="tool", parts=(ToolResponsePart(response=text),))
+
+    messages = (
+        *(Message.of_text("user", "old turn"), results("old result"), Message.of_text("assistant", "reply")),
+        *(Message.of_text("user", "new turn"), results("new result")),
+    )
+    text = RequestText(messages=messages, prompt="old turn\nreply\nnew turn", answer="bye")
+    found = {
+        (side, part): evidence_text(text, alert(side=side, part=part))
+        for side, part in [("input", ""), ("input", "prompt"), ("input", "tool_result"), ("output", "answer")]
+    }
+    assert found == {
+        ("input", ""): "old turn\nreply\nnew turn",
+        ("input", "prompt"): "new turn",
+        ("input", "tool_result"): "new result",
+        ("output", "answer"): "bye",
+    }
+    assert evidence_text(RequestText(messages=messages[:1]), alert(side="input", part="tool_result")) is None
