@@ -94,7 +94,7 @@ class ToolsDetector(TextDetector[ToolsConfig]):
 
     Notes
     -----
-    A call takes about 50 µs, at most about .3 s; 64 calls of an answer take at most about 1 s together. A text that is no `ToolCall` scores 0.
+    A call takes about 50 µs, at most about .5 s; 64 calls of an answer take at most about 1 s together. A text that is no `ToolCall` scores 0.
     """
 
     name: ClassVar[str] = "tools"
