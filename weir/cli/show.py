@@ -25,7 +25,9 @@ _COMMAND = "weir show --text"
 @click.command()
 @click.argument("request_id", required=False)
 @click.option("--conversation", metavar="ID", help="Show the requests of this conversation instead, oldest first.")
-@click.option("--tenant", default="", help="With --conversation: only requests of this tenant; default: all tenants.")
+@click.option(
+    "--tenant", default="", help="With --conversation: its tenant; needed if several tenants have the conversation."
+)
 @click.option(
     "--limit",
     type=click.IntRange(1, 500),

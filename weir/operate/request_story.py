@@ -9,11 +9,15 @@ import msgspec
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.queries.request_story import ExplanationNote, GapNote, RequestStory
 from stream.wire import Span
-from weir.errors import NotFoundError
+from weir.errors import NotFoundError, WeirError
 from weir.operate.cluster_terms import ClusterTerms
 from weir.operate.request_text import RequestText
 
 __all__ = ["Shown", "read_conversation", "read_story", "shown"]
+
+
+#: Tenants that an error names.
+_NAMED_TENANTS = 20
 
 
 class ShownVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,9 +70,16 @@ def read_story(home: Path, request_id: str) -> RequestStory:
 def read_conversation(home: Path, conversation_id: str, *, tenant: str, limit: int) -> list[RequestStory]:
     """Return the newest `limit` requests of a conversation, oldest first; raises NotFoundError or LedgerAbsent.
 
-    `tenant` selects the requests of one tenant; "" selects all.
+    `tenant` is "" for the only tenant that has the conversation; raises WeirError if several tenants have it.
     """
-    found = LedgerReader(home / "ledger").conversation(conversation_id, tenant=tenant, limit=limit)
+    reader = LedgerReader(home / "ledger")
+    tenants = [tenant] if tenant else reader.conversation_tenants(conversation_id)
+    if len(tenants) > 1:
+        named = ", ".join(tenants[:_NAMED_TENANTS]) + (", …" if len(tenants) > _NAMED_TENANTS else "")
+        raise WeirError(
+            f"{len(tenants)} tenants have a conversation {conversation_id!r}: {named}; name one with --tenant"
+        )
+    found = reader.conversation(conversation_id, tenant=tenants[0], limit=limit) if tenants else []
     if not found:
         raise NotFoundError(
             f"no request of conversation {conversation_id!r}{f' of tenant {tenant!r}' if tenant else ''} in the ledger of {home}; "

@@ -8,7 +8,11 @@ from stream.ledger.coverage import Coverage, coverage_of
 from stream.ledger.database_files import LedgerFiles, retried
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.errors import LedgerAbsent
-from stream.ledger.queries.request_pages import conversation_of_request, conversation_requests
+from stream.ledger.queries.request_pages import (
+    conversation_of_request,
+    conversation_requests,
+    conversation_tenants,
+)
 from stream.ledger.queries.request_story import RequestStory, gap_of, request_events, request_story
 from stream.silences import Silences
 from stream.wire import OWN_TENANT, AlertRecord, SilenceRecord
@@ -66,11 +70,18 @@ class LedgerReader:
         self._require()
         return retried(lambda: self._request(request_id))
 
-    def conversation(self, conversation_id: str, *, tenant: str = "", limit: int) -> list[RequestStory]:
-        """Return the newest `limit` requests of a conversation, oldest first; raises LedgerAbsent without a ledger.
+    def conversation_tenants(self, conversation_id: str) -> list[str]:
+        """Return the tenants that have a conversation with this id, in order; raises LedgerAbsent without a ledger."""
+        self._require()
 
-        `tenant` selects the requests of one tenant; "" selects all.
-        """
+        def query() -> list[str]:
+            with self._files.read_shards() as databases:
+                return conversation_tenants(databases, conversation_id)
+
+        return retried(query)
+
+    def conversation(self, conversation_id: str, *, tenant: str, limit: int) -> list[RequestStory]:
+        """Return the newest `limit` requests of a tenant's conversation, oldest first; raises LedgerAbsent without a ledger."""
         self._require()
 
         def query() -> list[str]:

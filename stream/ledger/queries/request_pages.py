@@ -15,6 +15,7 @@ __all__ = [
     "VerdictMark",
     "conversation_of_request",
     "conversation_requests",
+    "conversation_tenants",
     "request_page",
     "request_rows",
     "traffic",
@@ -177,10 +178,15 @@ def _joined(events: list[tuple[Any, ...]], verdicts: list[tuple[Any, ...]]) -> R
 def conversation_requests(
     databases: Sequence[sqlite3.Connection], conversation_id: str, *, tenant: str, limit: int
 ) -> list[str]:
-    """Return the ids of the newest `limit` requests of a conversation, oldest first; `tenant` is "" for all tenants."""
+    """Return the ids of the newest `limit` requests of a conversation of `tenant`, oldest first."""
+    return _newest(databases, [conversation_key(tenant, conversation_id)], limit)
+
+
+def conversation_tenants(databases: Sequence[sqlite3.Connection], conversation_id: str) -> list[str]:
+    """Return the tenants that have a conversation with this id, in order."""
     query = "SELECT DISTINCT tenant FROM requests"
-    tenants = [tenant] if tenant else {name for database in databases for (name,) in database.execute(query)}
-    return _newest(databases, {conversation_key(name, conversation_id) for name in tenants}, limit)
+    tenants = {name for database in databases for (name,) in database.execute(query)}
+    return sorted(name for name in tenants if _newest(databases, [conversation_key(name, conversation_id)], 1))
 
 
 def conversation_of_request(databases: Sequence[sqlite3.Connection], request_id: str, *, limit: int) -> list[str]:

@@ -46,7 +46,11 @@ def home(home):
         "r3", 31.0, status="error", guard=GuardStop(detector="pii", position_tokens=9, exposed_tokens=4), **where
     )
     shard.apply(log.inference(request("r3", 30.0, **where), stopped, partition=3))
-    empty.apply(log.inference(request("r2", 20.0, tenant="elm", **where), request("r4", 40.0), partition=0))
+    empty.apply(
+        log.inference(
+            request("r2", 20.0, tenant="elm", **where), request("r4", 40.0, conversation_id="c-18"), partition=0
+        )
+    )
     shard.apply(log.verdicts(flagged, verdict(question, "toxicity"), verdict(answer, "pii"), partition=3))
     shard.apply(log.verdicts(explanation(question, "pii", (3, 6, 2.5), (7, 9, -1.0)), partition=3))
     alerts = [alert("al_firing"), alert("al_evidence", detector="drift", opened_at=15.0, evidence=("r1",))]
@@ -125,17 +129,28 @@ def test_a_conversation_is_all_its_requests_oldest_first(home):
     def listed(*options):
         return [one["request_id"] for one in json.loads(run("--conversation", "c-17", "--json", *options).stdout)]
 
-    assert listed() == ["r1", "r2", "r3"]
     assert listed("--tenant", "acme") == ["r1", "r3"]
-    assert listed("--limit", "2") == ["r2", "r3"]
-    assert listed("--limit", "1", "--tenant", "elm") == ["r2"]
-    first, *_ = json.loads(run("--conversation", "c-17", "--json").stdout)
+    assert listed("--limit", "1", "--tenant", "acme") == ["r3"]
+    assert listed("--tenant", "elm") == ["r2"]
+    first, *_ = json.loads(run("--conversation", "c-17", "--tenant", "acme", "--json").stdout)
     assert first == json.loads(run("r1", "--json").stdout)
 
 
+def test_a_conversation_of_several_tenants_needs_the_tenant(home):
+    result = run("--conversation", "c-17")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "2 tenants have a conversation 'c-17': acme, elm; name one with --tenant" in result.stderr
+
+
+def test_a_conversation_of_one_tenant_needs_no_tenant(home):
+    found = json.loads(run("--conversation", "c-18", "--json").stdout)
+    assert [one["request_id"] for one in found] == ["r4"]
+
+
 def test_a_conversation_as_text_has_the_verdicts_of_each_request(home):
-    lines = run("--conversation", "c-17").stdout.splitlines()
-    assert [line.split()[1] for line in lines if line.startswith("request ")] == ["r1", "r2", "r3"]
+    lines = run("--conversation", "c-17", "--tenant", "acme").stdout.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("request ")] == ["r1", "r3"]
     assert sum("FLAGGED" in line for line in lines) == 1
 
 

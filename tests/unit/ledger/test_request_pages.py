@@ -71,8 +71,9 @@ def test_the_requests_of_a_conversation_are_found_in_all_partitions_through_the_
         event = request(f"r{number}", 100.0 + number, conversation_id="c1" if number % 2 else "", tenant="acme")
         maker.apply(NAMES.inference, event, partition=number // 4)
     databases = [maker.store.shards[number].database for number in range(2)]
-    found = module.conversation_requests(databases, "c1", tenant="", limit=3)
+    found = module.conversation_requests(databases, "c1", tenant="acme", limit=3)
     assert found == ["r3", "r5", "r7"]
+    assert module.conversation_tenants(databases, "c1") == ["acme"]
     assert module.conversation_requests(databases, "", tenant="acme", limit=9) == []
     (plan,) = [
         row
