@@ -103,9 +103,9 @@ class ExchangePairer:
         return is_new
 
     async def record_overdue(self) -> Overdue:
-        """Record the halves that have waited too long, and forget the ids of old exchanges. A span without content is dropped, and a
-        half that cannot be decoded is dropped and counted.
+        """Record the halves that have waited too long, and forget the ids of old exchanges. A span without content is dropped.
 
+        A half that cannot be decoded is dropped and counted, so that it does not stop the others.
         The checkpoint at the end overwrites deleted rows, so the text of recorded halves is removed from the disk.
         """
         now = time.time()
