@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from serving.backend import RUNNING_USAGE
+from serving.openai_api.parts import content_from
 from stream.wire import MAX_COUNT, Choice, Part, ReasoningPart, TextPart, ToolCallPart, Usage
 
 __all__ = ["CONTENT_FILTER", "Accumulator", "NewText", "shown_reasons"]
@@ -16,6 +17,8 @@ _Fields = Mapping[str, Any]
 #: Ids and finish reasons of other servers that spans may contain: they could be text of an answer.
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _REASON = re.compile(r"[A-Za-z_]{1,32}")
+#: Choices of an answer, and tool calls of a choice: the most that OpenAI allows.
+_MOST = 128
 
 
 class NewText(NamedTuple):
@@ -28,6 +31,7 @@ class NewText(NamedTuple):
 class Accumulator:
     """The answer so far. Chunks come from other programs: what does not fit OpenAI's format is ignored, never an error.
 
+    The text of a choice is its content, its refusal and the transcript of its audio.
     `invalid_counts` is whether a token count was not an integer from 0 to `MAX_COUNT`; it then counts as 0. `response_id` is the id in
     the chunks, or "". `last` is the last chunk. `stopped` is whether the guard ended the answer. With `keep_logprobs` false, log-probabilities are dropped, which an end record does not
     contain.
@@ -38,6 +42,7 @@ class Accumulator:
         self._choices: dict[int, _ChoiceSoFar] = {}
         self.usage = Usage()
         self.invalid_counts = False
+        self._ignored = 0
         self.response_id = ""
         self.stopped = False
         self.last: _Fields = {}
@@ -68,11 +73,17 @@ class Accumulator:
 
     def _add_choice(self, choice: _Fields) -> NewText:
         index = choice.get("index", 0)
-        if type(index) is not int or not 0 <= index <= MAX_COUNT:
+        if type(index) is not int or not 0 <= index <= MAX_COUNT or not _has_room(self._choices, index):
+            self._ignored += 1
             return NewText(0, "")
         if not self._keep_logprobs:
             choice = {name: value for name, value in choice.items() if name != "logprobs"}
         return NewText(index, self._choices.setdefault(index, _ChoiceSoFar()).add(choice))
+
+    @property
+    def ignored(self) -> int:
+        """How many pieces of choices and tool calls were ignored: with an invalid index, or beyond the first 128 choices or calls."""
+        return self._ignored + sum(choice.ignored for choice in self._choices.values())
 
     @property
     def finished(self) -> bool:
@@ -136,6 +147,8 @@ class _ChoiceSoFar:
         self.finish_reason: str | None = None
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
+        self._transcript: list[str] = []
+        self.ignored = 0
         self._calls: dict[int, _CallSoFar] = {}
         self._logprobs: dict[str, list[Any] | None] = {}
         self._role = "assistant"
@@ -144,15 +157,19 @@ class _ChoiceSoFar:
         fields = choice.get("delta") or choice.get("message")
         if not isinstance(fields, Mapping):
             fields = {"content": choice.get("text")}
-        text = _text(fields, "content") + _text(fields, "refusal")
-        _append(self.content, fields, "content")
-        _append(self._refusal, fields, "refusal")
-        _append(self._reasoning, fields, "reasoning_content") or _append(self._reasoning, fields, "reasoning")
+        content, thoughts = _content(fields)
+        refusal, transcript = _text(fields, "refusal"), _transcript(fields)
+        _append(self.content, content)
+        _append(self._refusal, refusal)
+        _append(self._transcript, transcript)
+        _append(self._reasoning, _text(fields, "reasoning_content") or _text(fields, "reasoning") or thoughts)
         self._role = _text(fields, "role") or self._role
         for position, call in enumerate(_calls(fields)):
             index = call.get("index", position)
-            if type(index) is int:
+            if type(index) is int and _has_room(self._calls, index):
                 self._calls.setdefault(index, _CallSoFar()).add(call)
+            else:
+                self.ignored += 1
         if isinstance(logprobs := choice.get("logprobs"), Mapping):
             for name, values in logprobs.items():
                 if isinstance(values, list):
@@ -161,17 +178,19 @@ class _ChoiceSoFar:
                     self._logprobs.setdefault(name, None)
         if isinstance(reason := choice.get("finish_reason"), str):
             self.finish_reason = reason
-        return text
+        return content + refusal + transcript
 
     def cut(self, characters: int) -> None:
-        self.content, self._refusal = ["".join((*self.content, *self._refusal))[:characters]], []
+        self.content = ["".join((*self.content, *self._refusal, *self._transcript))[:characters]]
+        self._refusal, self._transcript = [], []
         self._logprobs = {}
 
     def recorded(self) -> Choice:
         parts: list[Part] = []
         if self._reasoning:
             parts.append(ReasoningPart(content="".join(self._reasoning)))
-        parts += [TextPart(content="".join(pieces)) for pieces in (self.content, self._refusal) if pieces]
+        texts = (self.content, self._refusal, self._transcript)
+        parts += [TextPart(content="".join(pieces)) for pieces in texts if pieces]
         parts += [call.recorded() for _, call in sorted(self._calls.items())]
         return Choice(role=self._role, parts=tuple(parts), finish_reason=self.finish_reason)
 
@@ -205,7 +224,7 @@ class _CallSoFar:
         fields = function if isinstance(function, Mapping) else {}
         self._id = _text(call, "id") or self._id
         self._name += _text(fields, "name")
-        _append(self._arguments, fields, "arguments")
+        _append(self._arguments, _text(fields, "arguments"))
 
     def recorded(self) -> ToolCallPart:
         return ToolCallPart(id=self._id, name=self._name, arguments="".join(self._arguments))
@@ -231,8 +250,27 @@ def _text(fields: _Fields, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _append(pieces: list[str], fields: _Fields, name: str) -> bool:
-    """Append the text `name` of `fields`, and return whether there was one; null and "" are none."""
-    if text := _text(fields, name):
+def _content(fields: _Fields) -> tuple[str, str]:
+    """Return the text and the reasoning in the content, which may be a list of parts."""
+    content = fields.get("content")
+    if not isinstance(content, list):
+        return _text(fields, "content"), ""
+    parts = tuple(content_from(content))
+    text = "".join(part.content for part in parts if isinstance(part, TextPart))
+    return text, "".join(part.content for part in parts if isinstance(part, ReasoningPart))
+
+
+def _transcript(fields: _Fields) -> str:
+    """Return the text of a spoken answer."""
+    audio = fields.get("audio")
+    return _text(audio, "transcript") if isinstance(audio, Mapping) else ""
+
+
+def _append(pieces: list[str], text: str) -> None:
+    if text:
         pieces.append(text)
-    return bool(text)
+
+
+def _has_room(known: Mapping[int, object], index: int) -> bool:
+    """Return whether `index` is known, or may be added."""
+    return index in known or len(known) < _MOST

@@ -145,9 +145,10 @@ class RelayedAnswer(Answer):
     def stopped_chunk(self, answer: Accumulator) -> dict[str, Any]:
         """Return the chunk or event that ends a stream that the guard stopped."""
         if isinstance(answer, ResponsesAccumulator):
-            return {"type": "response.incomplete", "response": self._named(answer.incomplete())}
+            # Without the output: the last event of the other server may have been the first with the text that the guard found.
+            return {"type": "response.incomplete", "response": self._named(answer.incomplete()) | {"output": []}}
         choices = _stopped_choices(answer, {"delta": {}} if self._is_chat else {"text": ""})
-        last = {name: value for name, value in answer.last.items() if name != "usage"}
+        last = {name: value for name, value in answer.last.items() if name not in {"usage", RUNNING_USAGE}}
         return self._named(last | {"choices": choices})
 
     def whole(self, answer: Accumulator) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from stream.wire import (
     UriPart,
 )
 
-__all__ = ["choice_from", "choices_from", "message_from", "messages_from", "tools_from"]
+__all__ = ["choice_from", "choices_from", "content_from", "message_from", "messages_from", "tools_from"]
 
 Body = Mapping[str, Any]
 _TOOL_ROLES = frozenset({"tool", "function"})
@@ -137,7 +137,7 @@ def _message_parts(raw: Body) -> Iterator[Part]:
     if isinstance(reasoning, str):
         yield ReasoningPart(content=reasoning)
     content = raw.get("content")
-    yield from _content(raw.get("parts") if content is None else content)
+    yield from content_from(raw.get("parts") if content is None else content)
     yield from _text_parts(_word(raw, "refusal"))
     if audio := _mapping(raw.get("audio")):
         yield from _text_parts(_word(audio, "transcript"))
@@ -158,7 +158,8 @@ def _as_tool_response(parts: tuple[Part, ...], call_id: str) -> tuple[Part, ...]
     return ToolResponsePart(response=text, id=call_id), *others
 
 
-def _content(content: Any) -> Iterator[Part]:
+def content_from(content: Any) -> Iterator[Part]:
+    """Yield the parts of a message's `content`: a text, or a list of texts and content parts."""
     if isinstance(content, str):
         yield from _text_parts(content)
     elif isinstance(content, list | tuple):

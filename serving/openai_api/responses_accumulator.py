@@ -3,14 +3,15 @@
 Reference: https://platform.openai.com/docs/api-reference/responses-streaming
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from serving.openai_api.accumulator import CONTENT_FILTER, Accumulator, NewText, shown_reasons
 from serving.openai_api.parts import choices_from
-from stream.wire import Choice
+from stream.wire import Choice, TextPart
 
 __all__ = ["ResponsesAccumulator"]
 
@@ -22,6 +23,8 @@ _TEXT_EVENTS = {
     "response.reasoning_text.delta": "reasoning_content",
     "response.reasoning_summary_text.delta": "reasoning_content",
 }
+#: Begins of the types of events that contain a whole text or content part.
+_WHOLE_TEXT_EVENTS = ("response.output_text.", "response.refusal.", "response.content_part.")
 _ARGUMENT_EVENTS = frozenset(
     {
         "response.function_call_arguments.delta",
@@ -30,16 +33,22 @@ _ARGUMENT_EVENTS = frozenset(
         "response.code_interpreter_call_code.delta",
     }
 )
+_Position = tuple[int, int]
 _FILTERED = {"object": "response", "status": "incomplete", "incomplete_details": {"reason": CONTENT_FILTER}}
 _FINISH_REASONS = {"completed": "stop", "failed": "error", "cancelled": "error"}
 
 
 class ResponsesAccumulator(Accumulator):
-    """The answer so far: one choice with all output items. The last event contains them; until then, the deltas are joined."""
+    """The answer so far: one choice with all output items. The last event contains them; until then, the deltas are joined.
+
+    Text that no delta contained is taken from the events that repeat the text.
+    """
 
     def __init__(self) -> None:
         super().__init__(keep_logprobs=False)
         self._response: Mapping[str, Any] | None = None
+        #: The pieces of each text, by its output and content index.
+        self._texts: defaultdict[_Position, list[str]] = defaultdict(list)
 
     def add(self, chunk: Mapping[str, Any]) -> list[NewText]:
         """Add a stream event or a whole response; return the new text, of choice 0."""
@@ -53,8 +62,24 @@ class ResponsesAccumulator(Accumulator):
             self._note(response)
             if chunk.get("type") in _LAST_EVENTS:
                 self._response = response
-        new = self._add_choice({"delta": delta}) if (delta := _delta(chunk)) else NewText(0, "")
-        return [new] if new.text else []
+        if delta := _delta(chunk):
+            if text := self._add_choice({"delta": delta}).text:
+                self._texts[_position(chunk)].append(text)
+        elif text := "\n".join(filter(None, [self._beyond(*repeated) for repeated in _repeated(chunk)])):
+            self._add_choice({"delta": {"content": text}})
+        return [NewText(0, text)] if text else []
+
+    def _beyond(self, position: _Position, text: str) -> str:
+        """Return the end of `text` that was not there before, and keep it; other servers may send indexes that do not fit."""
+        before = "".join(self._texts.get(position, ()))
+        if before and text.startswith(before):
+            new = text[len(before) :]
+        elif any(text in "".join(pieces) for pieces in self._texts.values()):
+            return ""
+        else:
+            new = text
+        self._texts[position].append(new)
+        return new
 
     def stop(self) -> None:
         """End the answer with the finish reason of a content filter."""
@@ -119,3 +144,33 @@ def _delta(event: Mapping[str, Any]) -> dict[str, Any]:
             call = {"id": item.get("call_id") or item.get("id"), "function": {"name": name}}
             return {"tool_calls": [{"index": event.get("output_index", 0), **call}]}
     return {}
+
+
+def _repeated(event: Mapping[str, Any]) -> Iterator[tuple[_Position, str]]:
+    """Yield the texts that an event repeats as a whole: those of a text, a content part, an output item, or a response."""
+    output, content = _position(event)
+    for name in ("text", "refusal", "part"):
+        if (value := event.get(name)) and str(event.get("type")).startswith(_WHOLE_TEXT_EVENTS):
+            yield from (((output, content), text) for text in _texts(value))
+    if isinstance(item := event.get("item"), Mapping):
+        yield from (((output, index), text) for index, text in enumerate(_texts(item)))
+    response = event.get("response")
+    items = response.get("output") if isinstance(response, Mapping) else None
+    for number, item in enumerate(items if isinstance(items, list) else ()):
+        yield from (((number, index), text) for index, text in enumerate(_texts(item)))
+
+
+def _texts(raw: Any) -> list[str]:
+    """Return the texts of an output item, of a content part or of a text; reasoning and tool calls are not text."""
+    item = raw if isinstance(raw, Mapping) else {"type": "text", "text": raw}
+    return [
+        part.content
+        for choice in choices_from({"output": [item]})
+        for part in choice.parts
+        if isinstance(part, TextPart)
+    ]
+
+
+def _position(event: Mapping[str, Any]) -> _Position:
+    output, content = event.get("output_index"), event.get("content_index")
+    return output if type(output) is int else 0, content if type(content) is int else 0

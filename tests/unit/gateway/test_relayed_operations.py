@@ -5,6 +5,8 @@ import json
 import pytest
 from support.scripted_upstream import Answer, sse
 
+from serving.openai_api.answer import RelayedAnswer
+from serving.openai_api.responses_accumulator import ResponsesAccumulator
 from stream.wire import ReasoningPart, TextPart, ToolCallPart
 
 EMBEDDING = {
@@ -30,6 +32,21 @@ async def test_embeddings_are_relayed_and_their_texts_recorded(relay, upstream, 
     assert {message.role for message in request.messages} <= {"user"}
     assert request.parameters.get("token_ids") == ids
     assert (end.status, end.messages, end.usage.prompt_tokens, end.owed) == ("complete", (), 4, ())
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        (b'"model": 1e400', (502, "upstream_broken")),
+        (b'"usage": ' + b"[" * 200 + b"]" * 200, (502, "upstream_broken")),
+        (b'"model": "a\xff"', (200, None)),
+        (b'"usage": {"prompt_tokens": NaN}', (200, None)),
+    ],
+)
+async def test_a_bad_field_beside_the_embeddings_is_no_internal_error(relay, field, expected):
+    stack = relay(Answer.json(b'{"object": "list", "data": [], ' + field + b"}"))
+    answer = await stack.post("embeddings", input="x")
+    assert (answer.status_code, answer.json().get("error", {}).get("code")) == expected
 
 
 async def test_embeddings_have_no_streams(relay):
@@ -104,6 +121,80 @@ async def test_the_events_of_a_response_are_relayed_with_their_names(relay, with
     _, end = stack.ended()
     assert (end.status, end.messages[0].parts, end.finish_reason) == ("complete", PARTS, "stop")
     assert end.usage.completion_tokens == 5
+
+
+TWO_TEXTS = [
+    {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "one two"}]},
+    {"type": "message", "content": [{"type": "output_text", "text": "a b"}, {"type": "refusal", "refusal": "no"}]},
+]
+
+
+def text_event(kind, output_index=0, content_index=0, **fields):
+    return {"type": f"response.{kind}", "output_index": output_index, "content_index": content_index} | fields
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [],
+        [text_event("output_text.done", text="one two")],
+        [text_event("output_text.delta", delta="one "), text_event("output_text.done", text="one two")],
+        [text_event("content_part.done", 1, 1, part=TWO_TEXTS[1]["content"][1])],
+        [text_event("refusal.done", 1, 1, refusal="no")],
+        [text_event("output_item.done", 1, item=TWO_TEXTS[1])],
+        [text_event("output_item.done", item=TWO_TEXTS[0]), text_event("output_text.delta", 1, delta="a ")],
+        [{"type": "response.output_text.delta", "delta": text} for text in ("one ", "two", "a b")],
+        [{"type": "response.output_text.delta", "output_index": 7, "delta": "one two"}],
+    ],
+)
+def test_text_that_no_delta_contained_is_new_once(events):
+    answer = ResponsesAccumulator()
+    last = {"type": "response.completed", "response": RESPONSE | {"output": TWO_TEXTS}}
+    new = [new.text for event in [*events, last, last] for new in answer.add(event)]
+    assert sorted("".join(new).replace("\n", "")) == sorted("one twoa bno")
+
+
+def test_the_event_that_ends_a_stopped_response_has_no_text_of_the_last_event():
+    relayed = RelayedAnswer("r", "echo", "responses", include_usage=False)
+    answer = relayed.accumulator()
+    answer.add({"type": "response.completed", "response": RESPONSE})
+    answer.stop()
+    event = relayed.stopped_chunk(answer)
+    assert (event["type"], event["response"]["status"], event["response"]["output"]) == (
+        "response.incomplete",
+        "incomplete",
+        [],
+    )
+    assert [choice.text for choice in answer.recorded()] == ["one two"]
+
+
+def test_text_without_deltas_is_recorded_if_the_stream_breaks():
+    answer = ResponsesAccumulator()
+    reasoning = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}
+    for event in (
+        text_event("reasoning_summary_part.done", part={"type": "summary_text", "text": "hm"}),
+        text_event("output_item.done", item=reasoning),
+        text_event("output_text.done", 1, text="one two"),
+        text_event("output_item.done", 1, item=TWO_TEXTS[0]),
+    ):
+        answer.add(event)
+    assert [choice.parts for choice in answer.recorded()] == [(TextPart(content="one two"),)]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "response.output_text.done", "text": 3, "output_index": []},
+        {"type": "response.output_item.done", "item": 3},
+        {"type": "response.content_part.done", "part": [1]},
+        {"type": [], "text": "x"},
+        {"response": {"output": [None, 3, {"content": 3}]}},
+    ],
+)
+def test_an_event_that_does_not_fit_the_format_is_ignored(event):
+    answer = ResponsesAccumulator()
+    assert answer.add(event) == []
+    assert answer.recorded() == ()
 
 
 async def test_a_response_that_breaks_is_recorded_as_far_as_it_came(relay):

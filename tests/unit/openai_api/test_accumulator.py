@@ -2,7 +2,9 @@
 
 import pytest
 
-from serving.openai_api.accumulator import Accumulator
+from serving.backend import RUNNING_USAGE
+from serving.openai_api.accumulator import Accumulator, NewText
+from serving.openai_api.answer import RelayedAnswer
 from stream.wire import MAX_COUNT, Choice, ReasoningPart, TextPart, ToolCallPart, Usage
 
 
@@ -67,6 +69,46 @@ def test_a_whole_response_is_one_chunk():
     assert answer.usage == Usage(prompt_tokens=3, completion_tokens=2)
 
 
+@pytest.mark.parametrize("kind", ["delta", "message"])
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        (
+            {"content": [{"type": "text", "text": "a "}, {"type": "output_text", "text": "b"}, "c", 3, {"text": 4}]},
+            "a bc",
+        ),
+        ({"content": None, "audio": {"id": "x", "data": "AAAA", "transcript": "said"}}, "said"),
+        ({"content": "a", "refusal": "b", "audio": {"transcript": "c"}}, "abc"),
+        ({"content": {}, "audio": "x"}, ""),
+    ],
+)
+def test_all_texts_of_a_message_are_new_and_recorded(kind, fields, text):
+    answer = Accumulator()
+    new = answer.add({"choices": [{"index": 0, kind: fields}]})
+    assert new == ([NewText(0, text)] if text else [])
+    assert "".join(choice.text for choice in answer.recorded()).replace("\n", "") == text
+    answer.cut(0, 2)
+    assert "".join(choice.text for choice in answer.recorded()) == text[:2]
+
+
+def test_reasoning_parts_are_no_text():
+    parts = [{"type": "reasoning", "content": "hm"}, {"type": "text", "text": "so"}]
+    assert accumulated(delta(content=parts)).recorded()[0].parts == (
+        ReasoningPart(content="hm"),
+        TextPart(content="so"),
+    )
+
+
+def test_choices_and_calls_beyond_128_are_ignored_and_counted():
+    answer = accumulated(*(delta(index, content="a") for index in range(130)), delta(3, content="b"))
+    assert len(answer.recorded()) == 128
+    assert answer.recorded()[3].text == "ab"
+    calls = [{"index": index, "function": {"name": "f"}} for index in range(131)]
+    answer.add(delta(tool_calls=calls))
+    assert len(answer.recorded()[0].parts) == 1 + 128
+    assert answer.ignored == 2 + 3
+
+
 def test_logprobs_of_all_chunks_are_joined():
     one = {"content": [{"token": "a"}], "refusal": None}
     chunk = {"choices": [{"index": 0, "delta": {"content": "a"}, "logprobs": one, "finish_reason": None}]}
@@ -102,3 +144,10 @@ def test_a_count_that_no_record_can_contain_is_0_and_noticed(number):
     answer = accumulated({"usage": {"prompt_tokens": number, "completion_tokens": 2}})
     assert answer.usage == Usage(completion_tokens=2)
     assert answer.invalid_counts
+
+
+def test_the_end_of_a_stopped_stream_has_no_internal_field():
+    answer = RelayedAnswer("r", "echo", "chat", include_usage=False)
+    so_far = answer.accumulator()
+    so_far.add(delta(content="a") | {RUNNING_USAGE: {"completion_tokens": 1}})
+    assert answer.stopped_chunk(so_far).keys() == {"choices"}
