@@ -10,6 +10,7 @@ import httpx
 from serving.backend import RejectedRequest
 
 __all__ = [
+    "KeyRejected",
     "UpstreamFailure",
     "broken",
     "circuit_open",
@@ -21,6 +22,8 @@ __all__ = [
 
 ERROR, BROKEN, TIMEOUT = "upstream_error", "upstream_broken", "upstream_timeout"
 UNREACHABLE, CIRCUIT_OPEN = "upstream_unreachable", "upstream_circuit_open"
+#: Statuses about Weir's own credentials, of which the client knows nothing, with the setting that contains them.
+_REJECTED_KEYS = {401: "upstream_api_key", 403: "upstream_api_key", 407: "HTTPS_PROXY or HTTP_PROXY"}
 #: A longer time in Retry-After is handed on as this time.
 _LONGEST_SECONDS = 86_400.0
 
@@ -32,6 +35,10 @@ class UpstreamFailure(Exception):
         super().__init__(rejected.code)
         self.rejected = rejected
         self.retryable = retryable
+
+
+class KeyRejected(UpstreamFailure):
+    """The other server, or the proxy before it, rejects Weir's key; only the operator can correct this."""
 
 
 def broken(what: str) -> UpstreamFailure:
@@ -70,6 +77,9 @@ def error_response(status: int, body: dict[str, Any] | None, seconds: float | No
                 code=ERROR, status=502, message=f"The upstream server returned status {status}; correct base_url."
             )
         )
+    if setting := _REJECTED_KEYS.get(status):  # the body may contain a part of the key
+        message = f"The upstream server rejects Weir's key (status {status}); the operator must correct {setting}."
+        return KeyRejected(RejectedRequest(code=ERROR, status=502, message=message))
     return UpstreamFailure(
         RejectedRequest(
             code=ERROR,

@@ -1,9 +1,11 @@
 """A model of another OpenAI-compatible server as a backend of the gateway."""
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import ip_address
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -19,6 +21,7 @@ from serving.settings import ModelSettings
 from serving.upstream.circuit_breaker import CircuitBreaker
 from serving.upstream.event_stream import EventParser, EventTooLarge, ServerSentEvent
 from serving.upstream.failures import (
+    KeyRejected,
     UpstreamFailure,
     broken,
     circuit_open,
@@ -33,6 +36,7 @@ from stream.telemetry import traceparent_of
 
 __all__ = ["UpstreamBackend"]
 
+_LOG = logging.getLogger(__name__)
 _PATHS = {
     "chat": "/chat/completions",
     "text_completion": "/completions",
@@ -66,6 +70,7 @@ class UpstreamBackend:
     """
 
     def __init__(self, name: str, settings: ModelSettings, metrics: UpstreamMetrics) -> None:
+        self._name = name
         self._model = settings.upstream_model or name
         self._settings = settings
         self._base_url = settings.base_url
@@ -79,6 +84,8 @@ class UpstreamBackend:
             # A compressed response could be small and have any size after decompression.
             headers={"accept-encoding": "identity", "user-agent": "weir"}
             | ({"authorization": f"Bearer {key}"} if key else {}),
+            # Requests of different tenants share the client; the cookies of one must not be sent with another.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             timeout=httpx.Timeout(settings.upstream_read_seconds, connect=settings.upstream_connect_seconds),
             # The semaphore limits the connections; it cannot lose one when a request is cancelled.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.slots),
@@ -122,6 +129,8 @@ class UpstreamBackend:
                     async for item in items:
                         yield item
         except UpstreamFailure as failure:
+            if isinstance(failure, KeyRejected):
+                _LOG.error("model %s: %s", self._name, failure.rejected.message)
             yield failure.rejected
         finally:
             self._in_progress -= 1
@@ -152,15 +161,8 @@ class UpstreamBackend:
     async def _send(self, request: ModelRequest) -> httpx.Response:
         if seconds := self._circuit.seconds_to_wait():
             raise circuit_open(seconds)
-        headers = {"content-type": "application/json"}
-        if traceparent := traceparent_of(trace.get_current_span()):
-            headers["traceparent"] = traceparent
-        url = self._base_url + _PATHS[request.operation]
-        content = msgspec.json.encode(self._body(request))
         try:
-            response = await self._client.send(
-                self._client.build_request("POST", url, content=content, headers=headers), stream=True
-            )
+            response = await self._client.send(self._http_request(request), stream=True)
         except (httpx.HTTPError, OSError) as error:
             self._circuit.failed()
             raise transport_failure(error, answered=False) from None
@@ -172,6 +174,15 @@ class UpstreamBackend:
         else:
             self._circuit.succeeded()
         return response
+
+    def _http_request(self, request: ModelRequest) -> httpx.Request:
+        headers = {"content-type": "application/json"}
+        if traceparent := traceparent_of(trace.get_current_span()):
+            headers["traceparent"] = traceparent
+        content = msgspec.json.encode(self._body(request))
+        return self._client.build_request(
+            "POST", self._base_url + _PATHS[request.operation], content=content, headers=headers
+        )
 
     def _body(self, request: ModelRequest) -> dict[str, Any]:
         body = request.body | {"model": self._model}
@@ -222,6 +233,7 @@ class UpstreamBackend:
     async def _streamed(self, response: httpx.Response) -> AsyncGenerator[OpenAIChunk, None]:
         await self._check_status(response)
         complete = False
+        finished: dict[int, bool] = {}
         async with aclosing(self._pieces(response, _MAX_STREAM_BYTES)) as pieces:
             async with aclosing(_events(pieces)) as events:
                 async for event in events:
@@ -229,7 +241,7 @@ class UpstreamBackend:
                         complete = True
                         break
                     chunk = _chunk(event)
-                    complete = complete or _is_last(chunk)
+                    complete = _is_last(chunk, finished)
                     yield chunk
             if complete:
                 with suppress(UpstreamFailure, TimeoutError):
@@ -262,14 +274,15 @@ def _chunk(event: ServerSentEvent) -> OpenAIChunk:
     return chunk
 
 
-def _is_last(chunk: OpenAIChunk) -> bool:
-    """Return whether no text follows, so that the stream may end without ``[DONE]``."""
-    if chunk.get("type") in _LAST_EVENTS:
-        return True
+def _is_last(chunk: OpenAIChunk, finished: dict[int, bool]) -> bool:
+    """Return whether no text follows, so that the stream may end without ``[DONE]``; note in `finished` which choices have ended."""
     choices = chunk.get("choices")
-    return isinstance(choices, list) and any(
-        isinstance(choice, dict) and choice.get("finish_reason") is not None for choice in choices
-    )
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and type(index := choice.get("index", 0)) is int:
+            finished[index] = finished.get(index, False) or choice.get("finish_reason") is not None
+    if chunk.get("type") in _LAST_EVENTS:
+        finished[0] = True
+    return bool(finished) and all(finished.values())
 
 
 def _is_loopback(url: str) -> bool:

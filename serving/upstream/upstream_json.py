@@ -33,5 +33,7 @@ def decode_embeddings(raw: bytes) -> dict[str, Any]:
         fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     except (ValueError, RecursionError):
         return decode_tolerantly(raw)
+    if (data := fields.pop("data", None)) is None:
+        return decode_tolerantly(raw)
     # The numbers are megabytes that nothing here reads.
-    return {name: value if name == "data" else msgspec.json.decode(value) for name, value in fields.items()}
+    return decode_tolerantly(msgspec.json.encode(fields)) | {"data": data}

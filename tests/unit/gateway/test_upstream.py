@@ -223,13 +223,53 @@ async def test_what_is_no_answer_is_an_error_with_a_status(relay, caplog, case, 
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("status", [400, 401, 404, 422, 429, 500, 503])
+@pytest.mark.parametrize("status", [400, 404, 422, 429, 500, 503])
 async def test_an_error_of_the_server_is_handed_on_unchanged(relay, status, stream):
     stack = relay(Answer.json(ERROR, status=status, retry_after="7"))
     answer = await stack.chat(stream=stream)
     assert (answer.status_code, answer.json(), answer.headers["retry-after"]) == (status, ERROR, "7")
     _, end = stack.ended()
     assert (end.status, end.error.kind, end.error.status) == ("error", "upstream_error", status)
+
+
+@pytest.mark.parametrize(
+    ("status", "setting"), [(401, "upstream_api_key"), (403, "upstream_api_key"), (407, "HTTPS_PROXY")]
+)
+@pytest.mark.parametrize("in_stream", [False, True])
+async def test_a_rejected_key_is_the_operator_s_error(relay, caplog, status, setting, in_stream):
+    error = {"error": {"message": f"wrong key {CANARY}", "code": status}}
+    stack = relay(Answer(*sse(error)) if in_stream else Answer.json(error, status=status))
+    answer = await stack.chat(stream=in_stream)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_error")
+    assert f"rejects Weir's key (status {status})" in answer.json()["error"]["message"]
+    logged = next(record.getMessage() for record in caplog.records if record.name.startswith("serving.upstream"))
+    assert "model echo" in logged
+    assert setting in logged
+    assert CANARY not in answer.text + caplog.text
+    end = stack.ended()[1]
+    assert (end.error.kind, end.error.status) == ("upstream_error", 502)
+
+
+async def test_cookies_of_the_server_are_not_kept(relay, upstream):
+    stack = relay(Answer.json(WHOLE, set_cookie="session=acme; Path=/"))
+    await stack.chat()
+    await stack.chat()
+    assert "cookie" not in upstream.requests[1][1]
+
+
+@pytest.mark.parametrize(
+    ("indexes", "status"),
+    [((0, 1), "complete"), ((0,), "error"), ((1,), "error")],
+    ids=["both", "the first", "the second"],
+)
+async def test_a_stream_of_two_choices_is_complete_when_both_have_ended(relay, indexes, status):
+    def chunk(index, **fields):
+        return chat_chunk() | {"choices": [{"index": index, "delta": {"content": "a"}} | fields]}
+
+    ends = [chunk(index, finish_reason="stop") for index in indexes]
+    stack = relay(Answer(*sse(chunk(0), chunk(1), *ends, usage_chunk())))
+    await stack.chat(stream=True, n=2)
+    assert stack.ended()[1].status == status
 
 
 async def test_a_server_that_is_not_there(relay):

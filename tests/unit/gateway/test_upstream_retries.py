@@ -87,6 +87,17 @@ async def test_the_circuit_opens_is_shown_and_closes(relay, upstream):
     assert kinds == ["upstream_error"] * 5 + ["upstream_circuit_open"]
 
 
+async def test_a_probe_that_cannot_be_sent_is_followed_by_another(relay, monkeypatch):
+    stack = relay(*[Answer.json(ERROR, status=503)] * 5, Answer.json(WHOLE))
+    stack.backend._circuit._open_seconds = 0
+    for _ in range(5):
+        await stack.chat()
+    with monkeypatch.context() as patch:
+        patch.setattr(stack.backend, "_body", lambda request: {"model": object()})  # cannot be encoded
+        assert (await stack.chat()).status_code == 500
+    assert (await stack.chat()).status_code == 200
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("answer", [Answer(*BEGUN, "hang"), Answer("hang", head=b"")], ids=["begun", "no answer"])
 async def test_a_client_that_leaves_closes_the_connection_at_once(relay, upstream, answer, stream):
