@@ -89,9 +89,10 @@ async def test_the_circuit_opens_is_shown_and_closes(relay, upstream):
 
 async def test_a_probe_that_cannot_be_sent_is_followed_by_another(relay, monkeypatch):
     stack = relay(*[Answer.json(ERROR, status=503)] * 5, Answer.json(WHOLE))
-    stack.backend._circuit._open_seconds = 0
+    stack.backend._circuit._open_seconds = 0.01
     for _ in range(5):
         await stack.chat()
+    await asyncio.sleep(0.02)
     with monkeypatch.context() as patch:
         patch.setattr(stack.backend, "_body", lambda request: {"model": object()})  # cannot be encoded
         assert (await stack.chat()).status_code == 500
