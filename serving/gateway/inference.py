@@ -173,6 +173,12 @@ class Inference:
                 self._request.request_id,
                 MAX_COUNT,
             )
+        if self._so_far.ignored:
+            _LOG.warning(
+                "request %s: %d pieces of choices or tool calls are not recorded: their index is invalid or beyond the first 128",
+                self._request.request_id,
+                self._so_far.ignored,
+            )
 
     async def _send(self, reply: Reply, event: dict[str, Any] | None) -> None:
         if event is None:
