@@ -219,7 +219,9 @@ class GatewayIngress:
             for name, model in args.models.items()
             if model.engine == _UPSTREAM
         }
-        models = ServedModels({**self._upstreams, **_backends(handles, args)})
+        backends: dict[str, Backend] = {**self._upstreams, **_backends(handles, args)}
+        in_order = (*args.models, *backends)  # models as in the settings, then adapters
+        models = ServedModels({name: backends[name] for name in in_order})
         self._gateway = Gateway(settings, wiring, models, KeyRing(keys_path(args.home)))
         self._warming = asyncio.create_task(self._warm())
 

@@ -75,7 +75,9 @@ class ExchangePairer:
         gauge = Gauge("weir_intake_held_halves", "Halves of exchanges that wait for the other half", registry=registry)
         gauge.set_function(lambda: self._waiting)
         self._unreadable = Counter(
-            "weir_intake_unreadable_halves", "Stored halves that could not be decoded and were dropped", registry=registry
+            "weir_intake_unreadable_halves",
+            "Stored halves that could not be decoded and were dropped",
+            registry=registry,
         )
 
     def close(self) -> None:
