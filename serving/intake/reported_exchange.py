@@ -185,9 +185,13 @@ def request_id_of(identity: str) -> str:
 
 def parameters_of(body: dict[str, object]) -> Parameters:
     """Return the sampling parameters of `body` that Weir records; a value that is no number is omitted."""
-    found = {name: body[name] for name in _PARAMETERS if name in body}
-    # Not `isinstance`: a boolean is an `int`, but no record can contain it.
-    return {name: value for name, value in found.items() if value is None or type(value) in {int, float}}
+    found = ((name, body[name]) for name in _PARAMETERS if name in body)
+    # A boolean is an `int`, but no record can contain it.
+    return {
+        name: value
+        for name, value in found
+        if value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    }
 
 
 def records_of(exchange: ReportedExchange, expected: ExpectedVerdicts) -> tuple[RequestRecord, ResponseRecord]:
