@@ -49,7 +49,7 @@ RUNNING_USAGE = "weir.running_usage"
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A validated request; `body` is its decoded JSON, with the fields and defaults of OpenAI's API.
 
-    If `stream` is false, nobody reads the chunks before the last, so they may be fewer and larger.
+    If `stream` is false, the client receives nothing before the last chunk, so chunks may be fewer and larger.
     """
 
     request_id: str
@@ -103,7 +103,7 @@ class Backend(Protocol):
     """Generates answers with one model."""
 
     async def describe(self) -> ModelInfo:
-        """Return the model description; raises BackendLost if nothing answers."""
+        """Return the model description; raises BackendLost if the backend does not answer."""
 
     def generate(self, request: ModelRequest) -> AsyncGenerator[OpenAIChunk | RejectedRequest, None]:
         """Generate an answer. After a `RejectedRequest` no item follows. Closing the iterator frees the slot. Raises BackendLost."""

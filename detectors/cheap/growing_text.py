@@ -11,7 +11,7 @@ __all__ = ["Found", "GrowingText", "GrowingTextDetector"]
 class GrowingText(msgspec.Struct, frozen=True, kw_only=True):
     """The last characters of an answer: a part that was checked before (the overlap), and the new text after it.
 
-    `text` begins and ends beside white space, except at the ends of the answer and in text without white space.
+    `text` begins and ends at the boundary of a word, except in text without white space.
     """
 
     text: str
@@ -46,7 +46,7 @@ class GrowingTextDetector(abc.ABC):
 
     @abc.abstractmethod
     def find(self, growing: GrowingText, threshold: float) -> Found | None:
-        """Return the finding with the smallest end whose score is at least `threshold`, or None.
+        """Return the finding that ends first, of those with a score of at least `threshold`, or None.
 
         Raises NotLoadedError if ``load()`` was not called.
         """

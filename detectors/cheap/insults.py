@@ -1,7 +1,7 @@
 """Patterns of direct insults, which the linear model scores too low in short texts ("You are a complete idiot").
 
-A match needs the person who is addressed and the insult in one phrase. Texts about insults, questions and comfort ("that
-does not mean you are a loser") do not match, because the phrase must begin a clause.
+A match is a phrase that begins a clause and contains both the addressed person and the insult. Texts about insults,
+questions and comfort ("that does not mean you are a loser") do not match, because the phrase does not begin a clause.
 """
 
 # ruff: noqa: RUF001 - typographic quotation marks and apostrophes

@@ -32,8 +32,8 @@ class GrowingPii(GrowingTextDetector):
     def find(self, growing: GrowingText, threshold: float) -> Found | None:
         """Return the first personal data; see `GrowingTextDetector.find`.
 
-        Data that ends with the text, before the answer's end, can be the beginning of longer data: it is returned by the
-        next call, which reads it again in the overlap.
+        If data ends where `text` ends, but the answer continues, it may be the beginning of longer data. This call does
+        not return such data; the next call reads it again in the overlap.
         """
         if self._scanner is None:
             raise NotLoadedError("pii.find before load(): call load() once in the process that scores")

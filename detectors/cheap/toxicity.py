@@ -31,8 +31,8 @@ _WORD_START = re.compile(r"\b\w")
 class GrowingToxicity(GrowingTextDetector):
     """Detector of insults, hate and threats in plain words.
 
-    It scores each sentence and short windows of it. The linear model is trained on whole texts; `threshold` was chosen
-    for this use on completions of ordinary tasks.
+    It scores each sentence and short windows of it. The linear model was trained on whole texts, so `threshold` was
+    chosen separately for sentences and windows, on completions of ordinary tasks.
     """
 
     name: ClassVar[str] = "toxicity"
@@ -74,13 +74,13 @@ class GrowingToxicity(GrowingTextDetector):
 
 
 def _insults(text: str, rows: Sequence[tuple[tuple[int, int], str]]) -> Iterator[tuple[int, int]]:
-    """Yield the direct insults in a text, and the ranges of those rows whose copy without disguise contains one."""
+    """Yield the direct insults in a text, and the range of each row whose normalised copy contains an insult."""
     yield from insults(text)
     yield from (span for span, copy in rows if copy != text[slice(*span)] and any(insults(copy)))
 
 
 def _sentences(text: str, checked: int) -> Iterator[tuple[int, int]]:
-    """Yield the sentences with new text, without white space at the ends; only the last `SENTENCE` characters of each."""
+    """Yield the sentences with new text, stripped; long ones as overlapping pieces of at most `SENTENCE` characters."""
     start = 0
     for end, following in [*(match.span() for match in _SENTENCE_END.finditer(text)), (len(text), len(text))]:
         if end > checked:
@@ -90,7 +90,7 @@ def _sentences(text: str, checked: int) -> Iterator[tuple[int, int]]:
 
 
 def _windows(text: str, start: int, end: int, checked: int) -> Iterator[tuple[int, int]]:
-    """Yield windows of a sentence that contain new text: one for each `STEP` characters, and the last one."""
+    """Yield the windows of a sentence with new text: one every `STEP` characters, and the one at its end."""
     if end - start <= WINDOW:
         return
     for last in [*range(max(start, checked) + STEP, end, STEP), end]:
@@ -98,7 +98,10 @@ def _windows(text: str, start: int, end: int, checked: int) -> Iterator[tuple[in
 
 
 def _words(text: str, start: int, end: int, *, cut_end: bool) -> Iterator[tuple[int, int]]:
-    """Yield the range without partial words at its ends, and without white space; nothing if it is empty."""
+    """Yield the range without partial words and white space at its ends, if at least two words are left.
+
+    A range that is then shorter than `SHORTEST` begins earlier.
+    """
     whole = end
     while cut_end and whole > start and text[whole - 1].isalnum() and text[whole : whole + 1].isalnum():
         whole -= 1

@@ -1,7 +1,7 @@
 """Check the arguments of a tool call against the JSON Schema of the tool, with bounded time and memory.
 
-Schema and arguments come from clients and models, so both can be hostile. References are resolved within the schema
-only, patterns run on RE2, and each evaluated keyword, compiled pattern and search costs a part of a fixed budget.
+Schema and arguments come from clients and models, so both can be hostile. References are resolved only within the
+schema, and patterns run on RE2. Each evaluated keyword, compiled pattern and search uses a part of a fixed budget.
 """
 
 import json
@@ -68,7 +68,7 @@ class ArgumentsChecker:
         self._registry: Any = Registry()  # without a way to retrieve a remote schema
 
     def fits(self, arguments: str, schema: Mapping[str, Any], calls: int = 1) -> bool | None:
-        """Return whether `arguments` is a JSON object that fits `schema`; None if this cannot be decided within the bounds.
+        """Return whether `arguments` is a JSON object that fits `schema`, or None if the bounds prevent a decision.
 
         `calls` is the number of calls of the answer, which share the budget. The result does not depend on earlier checks.
         """
@@ -115,7 +115,10 @@ class ArgumentsChecker:
             raise _Unchecked
 
     def _found(self, pattern: str, text: str) -> bool:
-        """Return whether `text` contains a match; the first search for a pattern also pays for the compilation, cached or not."""
+        """Return whether `text` contains a match.
+
+        The first search for a pattern also pays for its compilation, even if RE2's cache has the compiled pattern.
+        """
         program = self._programs.get(pattern)
         if program is None:
             if len(self._programs) >= _PATTERNS or len(pattern) > _PATTERN_CHARACTERS:
@@ -165,7 +168,7 @@ def _decoded(text: str) -> Any:
 
 
 def _uses(schema: Any, keywords: frozenset[str]) -> bool:
-    """Return whether a key in `schema` is one of `keywords`; the name of a property counts too."""
+    """Return whether a key in `schema` is one of `keywords`; also true for a property with such a name."""
     if isinstance(schema, dict):
         return not keywords.isdisjoint(schema) or any(_uses(value, keywords) for value in schema.values())
     return isinstance(schema, list) and any(_uses(value, keywords) for value in schema)

@@ -1,7 +1,7 @@
 """Tools detector: calls of tools that the request did not declare, arguments that do not fit, and repeated calls.
 
-It scores one tool call at a time. The text of a call is a `ToolCall` in JSON: an answer's call contains the declaration of its
-tool, and a call in a request's history the number of its consecutive repetitions.
+It scores one tool call at a time. The text that it scores is a `ToolCall` in JSON. A call in an answer has the
+declaration of its tool; a call in a request's history has the number of consecutive equal calls.
 """
 
 import json
@@ -43,7 +43,7 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class MadeCall(msgspec.Struct):
-    """A call in the history of a conversation, and its result, or None if it has none."""
+    """A call in the history of a conversation; `result` is None if the call has no result."""
 
     name: str
     arguments: str
@@ -51,10 +51,10 @@ class MadeCall(msgspec.Struct):
 
 
 def repetitions(calls: Iterable[MadeCall]) -> list[int]:
-    """Return for each call how many calls up to this one, without another call between them, are the same.
+    """Return for each call the number of equal consecutive calls that end with it.
 
-    Calls are the same if names and arguments are equal, and also the results, except that a call without result is the
-    same as one with any result. JSON arguments are equal if their values are.
+    Calls are equal if their names, arguments and results are equal. Arguments are compared as JSON values. A call
+    without a result is equal to a call with any result.
     """
     found: list[int] = []
     previous, result = None, None
@@ -94,7 +94,8 @@ class ToolsDetector(TextDetector[ToolsConfig]):
 
     Notes
     -----
-    A call takes about 50 µs, at most about .5 s; 64 calls of an answer take at most about 1 s together. A text that is no `ToolCall` scores 0.
+    A call takes about 50 µs, at most about .5 s. The 64 calls of an answer take at most about 1 s together. A text that
+    is not a `ToolCall` scores 0.
     """
 
     name: ClassVar[str] = "tools"

@@ -35,7 +35,8 @@ _FEEDBACK_BYTES = 16 * 1024
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of a gateway.
 
-    `edge_token` is a secret that HAProxy sends, so that the gateway accepts HAProxy's request ids; "" if there is no HAProxy. A body that needs longer than `body_seconds` gets 408.
+    `edge_token` is a secret that HAProxy sends, so that the gateway accepts HAProxy's request ids; "" if there is no
+    HAProxy. A request whose body needs longer than `body_seconds` gets 408.
     """
 
     max_body_bytes: int
@@ -173,7 +174,7 @@ class Endpoints:
         await call.reply.json({"object": "feedback", "request_id": request.request_id, "accepted": True}, 202)
 
     async def models(self, call: Call) -> None:
-        """Answer ``GET /v1/models``, with the description of each model now, or the last one if nothing answers."""
+        """Answer ``GET /v1/models``, with each model's current description, or the last one if the backend is lost."""
         await self._lost_models()
         cards = [model.card(self._created) for model in self._models]
         await call.reply.json({"object": "list", "data": cards})

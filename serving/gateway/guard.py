@@ -1,8 +1,8 @@
 """The guard: check an answer while the model generates it, and end it at the first finding.
 
 Every `every_tokens` tokens, a thread checks the new text with a part of the text before it (the overlap), so that a phrase at
-the boundary is found and the cost per token is constant. Text does not wait for its check: the client receives some tokens
-of a finding. Only if a burst brings `_AHEAD` tokens during one check, the answer waits for this check.
+the boundary is found and the cost per token is constant. Text does not wait for its check, so the client receives some
+tokens of a finding. In mode ``stop``, the answer waits only if `_AHEAD` tokens arrive during one check.
 """
 
 import asyncio
@@ -95,7 +95,7 @@ class Guards:
         return AnswerGuard(self, tenant, streaming=streaming)
 
     def close(self) -> None:
-        """End the thread after the check that it runs; further checks are cancelled."""
+        """Cancel the waiting checks, and end the thread after its current check."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
@@ -109,7 +109,7 @@ class Check(NamedTuple):
     is_end: bool
 
     def run(self, detectors: dict[str, GrowingTextDetector]) -> _Finding | None:
-        """Return the finding with the smallest end, or None."""
+        """Return the finding that ends first in the answer, or None."""
         growing = GrowingText(text=self.text, checked=self.checked, is_start=self.offset == 0, is_end=self.is_end)
         found: list[_Finding] = []
         for name in self.settings.detectors:
@@ -244,8 +244,8 @@ class AnswerGuard:
     async def push(self, texts: Sequence[NewText], completion_tokens: int) -> bool:
         """Add new text before it is sent; return whether the answer must be stopped.
 
-        A choice has as many tokens as chunks, or its share of `completion_tokens` if that is more: other servers send the number of
-        tokens only at the end, and replicas join tokens to chunks.
+        The tokens of a choice are the number of its chunks, or its share of `completion_tokens` if that is more. Other
+        servers send `completion_tokens` only at the end; replicas send several tokens in one chunk.
         """
         for index, text in texts:
             guard = self._choices.get(index) or self._new(index)
@@ -266,7 +266,7 @@ class AnswerGuard:
         return self.hit is not None and self.hit.stopped
 
     def harmless_characters(self) -> dict[int, int]:
-        """Return, by choice with a finding, the number of the characters before the finding; call `finish` before."""
+        """Return, for each choice with a finding, the number of characters before the finding; call `finish` first."""
         return {index: guard.harmless_characters for index, guard in self._choices.items() if guard.hit is not None}
 
     def _new(self, index: int) -> Guard:
@@ -281,7 +281,10 @@ class AnswerGuard:
 
 
 def _readable(text: str) -> int:
-    """Return the number of characters before the partial word at the end; all if there is no white space near the end."""
+    """Return the number of characters before the last, perhaps partial word.
+
+    Without white space near the end, return 0 for a short text and all characters of a longer text.
+    """
     for index in range(len(text) - 1, max(-1, len(text) - 1 - _PARTIAL), -1):
         if text[index].isspace():
             return index + 1
@@ -289,7 +292,7 @@ def _readable(text: str) -> int:
 
 
 def _last(text: str) -> str:
-    """Return the last `_OVERLAP` characters, from the first white space among them on."""
+    """Return the last `_OVERLAP` characters; if `text` is longer, without the word at their beginning."""
     if len(text) <= _OVERLAP:
         return text
     space = _SPACE.search(text, len(text) - _OVERLAP)

@@ -154,7 +154,10 @@ class Inference:
         return must_stop or (self._so_far.finished and await guard.finish())
 
     async def _stop(self, guard: AnswerGuard, reply: Reply) -> None:
-        """Record and answer what the guard stopped; the record has the whole text, a response that is not a stream only the text before."""
+        """Record and send an answer that the guard stopped.
+
+        The record contains all text so far; a response that is not a stream contains only the text before the finding.
+        """
         self._so_far.stop()
         self._end("complete")
         if self._request.request.stream:

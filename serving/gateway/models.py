@@ -20,7 +20,7 @@ class ServedModel:
         self.info: ModelInfo | None = None
 
     async def refresh(self) -> ModelInfo:
-        """Get the description from the backend; raises BackendLost if nothing answers within two seconds."""
+        """Get the description from the backend; raises BackendLost without an answer within two seconds."""
         try:
             async with asyncio.timeout(_DESCRIBE_SECONDS):
                 self.info = await self.backend.describe()
@@ -74,7 +74,7 @@ class ServedModels:
         return model
 
     async def takes_any_field(self, name: str) -> bool:
-        """Return whether Weir must not check the fields of a request: its engine does, or no engine has the model `name`."""
+        """Return whether Weir leaves the check of a request's fields to the engine; also true if `name` is unknown."""
         model = self._models.get(name)
         return model is None or ANY_FIELD in (await model.ready_info()).features
 

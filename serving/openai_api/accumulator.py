@@ -29,12 +29,12 @@ class NewText(NamedTuple):
 
 
 class Accumulator:
-    """The answer so far. Chunks come from other programs: what does not fit OpenAI's format is ignored, never an error.
+    """The answer so far. Chunks come from other programs: fields that do not fit OpenAI's format are ignored.
 
-    The text of a choice is its content, its refusal and the transcript of its audio.
-    `invalid_counts` is whether a token count was not an integer from 0 to `MAX_COUNT`; it then counts as 0. `response_id` is the id in
-    the chunks, or "". `last` is the last chunk. `stopped` is whether the guard ended the answer. With `keep_logprobs` false, log-probabilities are dropped, which an end record does not
-    contain.
+    The text of a choice is its content, its refusal and the transcript of its audio. `response_id` is the id in the
+    chunks, or "". `last` is the last chunk. `stopped` is whether the guard ended the answer. `invalid_counts` is
+    whether a token count was not an integer from 0 to `MAX_COUNT`; such a count is replaced by 0. If
+    `keep_logprobs` is false, log-probabilities are dropped: an end record does not contain them.
     """
 
     def __init__(self, *, keep_logprobs: bool = True) -> None:
@@ -82,7 +82,7 @@ class Accumulator:
 
     @property
     def ignored(self) -> int:
-        """How many pieces of choices and tool calls were ignored: with an invalid index, or beyond the first 128 choices or calls."""
+        """Number of ignored pieces of choices and tool calls: their index is invalid, or beyond the first 128."""
         return self._ignored + sum(choice.ignored for choice in self._choices.values())
 
     @property
@@ -135,7 +135,7 @@ class Accumulator:
 
 
 def shown_reasons(reasons: Iterable[str | None]) -> list[str]:
-    """Return the finish reasons that are a word; another server's could be text of the answer."""
+    """Return the finish reasons that are one word; other servers could send text of the answer as a reason."""
     return [reason for reason in reasons if reason is not None and _REASON.fullmatch(reason)]
 
 
@@ -235,7 +235,7 @@ class _CallSoFar:
 
 
 def _calls(fields: _Fields) -> Iterator[_Fields]:
-    """Yield the tool calls of a delta or message; `function_call` is their former form."""
+    """Yield the tool calls of a delta or message, also one in the older field `function_call`."""
     yield from _mappings(fields.get("tool_calls"))
     if isinstance(call := fields.get("function_call"), Mapping):
         yield {"function": call}
@@ -272,5 +272,5 @@ def _append(pieces: list[str], text: str) -> None:
 
 
 def _has_room(known: Mapping[int, object], index: int) -> bool:
-    """Return whether `index` is known, or may be added."""
+    """Return whether `known` contains `index`, or has room for it."""
     return index in known or len(known) < _MOST

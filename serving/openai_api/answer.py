@@ -152,7 +152,7 @@ class RelayedAnswer(Answer):
         return self._named(last | {"choices": choices})
 
     def whole(self, answer: Accumulator) -> dict[str, Any]:
-        """Return the body of the other server's response, without the text that the guard found."""
+        """Return the other server's response; if the guard stopped it, without the finding and later text."""
         body = self._named(dict(answer.last))
         if not answer.stopped:
             return body

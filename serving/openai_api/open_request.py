@@ -26,7 +26,7 @@ _NAMED = msgspec.json.Decoder(_Named)
 
 
 def model_of(raw: bytes) -> str:
-    """Return the model that a request names, or "" if the request names none or is no valid JSON."""
+    """Return the model that a request names, or "" if it names no model or is not valid JSON."""
     try:
         return _NAMED.decode(raw).model
     except (ValueError, RecursionError):
@@ -42,7 +42,7 @@ class OpenRequest:
 
     @classmethod
     def parse(cls, raw: bytes, operation: Operation) -> "OpenRequest":
-        """Parse `raw`; raises ApiError 400 if it is no JSON object, or if a field that Weir reads has a wrong value."""
+        """Parse `raw`; raises ApiError 400 if it is not a JSON object, or a field that Weir reads has a wrong value."""
         try:
             body = decode_object(raw)
         except UndecodableJson as error:

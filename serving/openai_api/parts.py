@@ -1,8 +1,9 @@
 """Convert messages, choices and tools of OpenAI's API to the parts of a record.
 
-Input is decoded JSON of any shape, because upstreams and logs may contain anything: unknown fields are ignored, missing fields have defaults, and a
-value of a wrong type is skipped. The converters also accept the items of the responses API, OpenTelemetry's GenAI messages and Anthropic's
-content blocks, whose names do not conflict. Images, audio and files are recorded by digest and size.
+Upstreams and logs may contain anything, so the input is decoded JSON of any shape: unknown fields are ignored, missing
+fields have defaults, and a value of a wrong type is skipped. The converters also accept the items of the responses API,
+OpenTelemetry's GenAI messages and Anthropic's content blocks, because the names of their fields do not conflict.
+Images, audio and files are recorded by digest and size.
 """
 
 import base64
@@ -212,7 +213,7 @@ def _call(item: Body) -> ToolCallPart:
 
 
 def _result(item: Body) -> Iterator[Part]:
-    """Yield the result of a tool; of a list of content parts, the text is joined."""
+    """Yield the result of a tool; the texts of a list of content parts are joined."""
     value = next((item[key] for key in _RESULT_KEYS if item.get(key) is not None), "")
     typed = [value] if isinstance(value, Mapping) else value
     if isinstance(typed, list) and typed and all(isinstance(part, Mapping) and "type" in part for part in typed):
@@ -240,7 +241,7 @@ def _media(item: Body) -> Iterator[Part]:
 
 
 def _blob(modality: str, data: str, mime_type: str) -> Iterator[Part]:
-    """Yield the blob in `data`, a ``data:`` URL or Base64; the bytes of another text are the text itself."""
+    """Yield the blob in `data`: a ``data:`` URL or Base64. If `data` is neither, its own bytes are the blob."""
     coded = True
     if data[:5].lower() == "data:":
         head, _, data = data[5:].partition(",")
@@ -267,7 +268,7 @@ def _json(value: Any) -> str:
 
 
 def _word(body: Body, *keys: str) -> str:
-    """Return the first value of `keys` that is a string with characters, else ""."""
+    """Return the first non-empty string among the values of `keys`, else ""."""
     return next((value for key in keys if isinstance(value := body.get(key), str) and value), "")
 
 

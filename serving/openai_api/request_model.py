@@ -152,7 +152,7 @@ def _param(location: tuple[int | str, ...]) -> str:
 
 
 def _is_field(part: str) -> bool:
-    """Return whether a part of a location is a field; the names of classes begin with a capital letter."""
+    """Return whether a part of a location is a field and not a class, whose name begins with a capital letter."""
     return part.isidentifier() and not part[0].isupper() and part not in _TYPES
 
 

@@ -39,9 +39,10 @@ _FINISH_REASONS = {"completed": "stop", "failed": "error", "cancelled": "error"}
 
 
 class ResponsesAccumulator(Accumulator):
-    """The answer so far: one choice with all output items. The last event contains them; until then, the deltas are joined.
+    """The answer so far: one choice with all output items.
 
-    Text that no delta contained is taken from the events that repeat the text.
+    The deltas are joined until the last event, which contains the whole output. Some servers omit deltas: their text is
+    read from the events that contain the text as a whole.
     """
 
     def __init__(self) -> None:
@@ -51,7 +52,7 @@ class ResponsesAccumulator(Accumulator):
         self._texts: defaultdict[_Position, list[str]] = defaultdict(list)
 
     def add(self, chunk: Mapping[str, Any]) -> list[NewText]:
-        """Add a stream event or a whole response; return the new text, of choice 0."""
+        """Add a stream event or a whole response; return the new text, as that of choice 0."""
         self.last = chunk
         if chunk.get("object") == "response":
             self._note(chunk)
@@ -70,7 +71,7 @@ class ResponsesAccumulator(Accumulator):
         return [NewText(0, text)] if text else []
 
     def _beyond(self, position: _Position, text: str) -> str:
-        """Return the end of `text` that was not there before, and keep it; other servers may send indexes that do not fit."""
+        """Return and keep the part of `text` that no event contained before; indexes of other servers may be wrong."""
         before = "".join(self._texts.get(position, ()))
         if before and text.startswith(before):
             new = text[len(before) :]
@@ -147,7 +148,7 @@ def _delta(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _repeated(event: Mapping[str, Any]) -> Iterator[tuple[_Position, str]]:
-    """Yield the texts that an event repeats as a whole: those of a text, a content part, an output item, or a response."""
+    """Yield the whole texts that an event contains: in a text, a content part, an output item or a response."""
     output, content = _position(event)
     for name in ("text", "refusal", "part"):
         if (value := event.get(name)) and str(event.get("type")).startswith(_WHOLE_TEXT_EVENTS):
@@ -161,7 +162,7 @@ def _repeated(event: Mapping[str, Any]) -> Iterator[tuple[_Position, str]]:
 
 
 def _texts(raw: Any) -> list[str]:
-    """Return the texts of an output item, of a content part or of a text; reasoning and tool calls are not text."""
+    """Return the texts of `raw`: an output item, a content part or a text. Reasoning and tool calls are left out."""
     item = raw if isinstance(raw, Mapping) else {"type": "text", "text": raw}
     return [
         part.content

@@ -29,7 +29,7 @@ class ChatChunks(ChoiceChunks):
         self._begun = False
 
     def convert(self, chunk: Chunk) -> dict[str, Any] | None:
-        """Return the choice of a chunk, or None if its text may belong to a tool call that is not complete."""
+        """Return the choice of a chunk, or None while its text may be part of an incomplete tool call."""
         piece = self._reader.push(chunk.text) if chunk.text else Piece()
         reason: str | None = chunk.finish_reason
         if reason is not None:

@@ -34,8 +34,8 @@ async def coalesced(
 ) -> AsyncGenerator[JoinedT, None]:
     """Yield the first chunk at once, then at most one result of `join` per `hold_seconds`, and the last chunk at once.
 
-    `join` gets at least one chunk. Closing this generator closes `chunks`; an error of `chunks` is raised after all chunks before the
-    error are yielded.
+    `join` gets at least one chunk. Closing this generator closes `chunks`. If `chunks` raises an error, this generator
+    first yields all chunks before the error.
     """
     buffer = _Buffer[ChunkT]()
     pump = asyncio.create_task(_pump(chunks, buffer))

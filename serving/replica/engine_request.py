@@ -26,9 +26,9 @@ class EngineRequest(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     messages, tools
-        As :meth:`serving.engine.protocol.Engine.encode_chat` takes them.
+        The arguments of :meth:`serving.engine.protocol.Engine.encode_chat`.
     max_tokens
-        Maximum number of tokens of the answer; None: all that fit into the context, but at most `default_max_tokens`.
+        Maximum number of tokens of the answer. None: as many as fit into the context, at most `default_max_tokens`.
     choices
         Number of alternative answers.
     sampling
@@ -115,7 +115,10 @@ def _sampling(body: Mapping[str, Any], schema: str, logprobs: int | None) -> Sam
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a message as chat templates read it: `content` is a string, the arguments of a call are an object if they can be parsed."""
+    """Return a message as chat templates read it.
+
+    `content` is a string. The arguments of a tool call are an object if their JSON can be parsed.
+    """
     content = message.get("content")
     if isinstance(content, list):
         content = "\n".join(part["text"] for part in content if part["type"] == "text")
@@ -148,7 +151,7 @@ def _tool_calls(choice: Any, tools: tuple[dict[str, Any], ...]) -> tuple[ToolCal
 def _calls_schema(
     body: Mapping[str, Any], tools: tuple[dict[str, Any], ...], tool_calls: ToolCalls, function: str
 ) -> str:
-    """Return the schema of an answer that consists of tool calls, or "" if the answer need not have any."""
+    """Return the schema of an answer that must consist of tool calls, or "" if it may be text."""
     parameters = {tool["function"]["name"]: tool["function"].get("parameters") or _ANY_OBJECT for tool in tools}
     if tool_calls == "named":
         return json.dumps(parameters[function])

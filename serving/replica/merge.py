@@ -11,7 +11,10 @@ T = TypeVar("T")
 
 
 async def merged(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[tuple[int, T], None]:
-    """Yield (index of the source, item) until all sources end; the first error ends all. Closing this generator closes the sources."""
+    """Yield (index of the source, item) until all sources end, or until one raises an error.
+
+    Closing this generator closes the sources.
+    """
     if len(sources) == 1:
         async with aclosing(sources[0]) as only:
             async for item in only:

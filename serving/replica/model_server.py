@@ -55,7 +55,7 @@ class ModelServer:
         await self._engine.close()
 
     def check_health(self) -> None:
-        """Raise EngineClosedError if the engine cannot generate any more, so that the replica must be replaced."""
+        """Raise EngineClosedError if the engine can no longer generate and the replica must be replaced."""
         if not self._engine.running:
             raise EngineClosedError(f"the engine {self._engine.name!r} has ended")
 

@@ -67,7 +67,7 @@ class RayBackend:
                 response.cancel()
 
     def _sent(self, request: ModelRequest) -> ModelRequest:
-        """Return the request as Ray's request router gets it."""
+        """Return the request in the form that Ray's request router receives."""
         return request
 
     def capacity(self) -> int:

@@ -31,7 +31,7 @@ class ToolCallReader(Protocol):
     calls: int
 
     def push(self, text: str) -> Piece:
-        """Add text of the answer; return what is complete."""
+        """Add text of the answer; return the text and tool calls that can be sent now."""
 
     def flush(self) -> Piece:
         """Return the rest; call this at the end of the answer."""
@@ -99,7 +99,7 @@ class _Listed:
 
 
 class _Tagged:
-    """The answer is text with calls between tags; a call that is no JSON object with a name is returned as text."""
+    """The answer is text with calls between tags; a call that is not a JSON object with a name is returned as text."""
 
     def __init__(self, id_prefix: str) -> None:
         self.calls = 0
@@ -161,5 +161,5 @@ def _call(item: Any, index: int, id_prefix: str) -> dict[str, Any] | None:
 
 
 def _encodable(text: str) -> str:
-    """Return `text` with ``?`` in the place of lone surrogates: JSON can escape them, but UTF-8, and so a record, cannot contain them."""
+    """Return `text` with ``?`` for each lone surrogate, which JSON can escape but UTF-8 and records cannot contain."""
     return text.encode("utf-8", "replace").decode()

@@ -18,7 +18,7 @@ class EventTooLarge(Exception):
 
 
 class ServerSentEvent(NamedTuple):
-    """An event; `data` are its lines, joined by line breaks, and `name` is its type or ""."""
+    """An event; `data` is its data lines, joined by line breaks, and `name` is its type or ""."""
 
     name: str
     data: bytes
@@ -64,7 +64,7 @@ class EventParser:
         self._check(len(last))
 
     def finish(self) -> Iterator[ServerSentEvent]:
-        """Yield the last event of a stream that has ended without the empty line after the event."""
+        """Yield the last event if the stream ended without the empty line that ends an event."""
         for line in (bytes(self._partial), b""):
             if (event := self._take(line)) is not None:
                 yield event

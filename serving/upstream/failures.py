@@ -29,7 +29,7 @@ _LONGEST_SECONDS = 86_400.0
 
 
 class UpstreamFailure(Exception):
-    """A request failed with `rejected`; `retryable` is whether the same request may succeed if it is sent again now."""
+    """A request failed. The client receives `rejected`; `retryable` is whether a retry of the request may succeed."""
 
     def __init__(self, rejected: RejectedRequest, *, retryable: bool = False) -> None:
         super().__init__(rejected.code)
@@ -42,12 +42,12 @@ class KeyRejected(UpstreamFailure):
 
 
 def broken(what: str) -> UpstreamFailure:
-    """Return the failure of a response that is not OpenAI's format or has no end; `what` contains no text of the response."""
+    """Return the failure for a response that breaks OpenAI's format or is incomplete; `what` contains no text of it."""
     return UpstreamFailure(RejectedRequest(code=BROKEN, status=502, message=f"The upstream server {what}."))
 
 
 def circuit_open(seconds: float) -> UpstreamFailure:
-    """Return the failure of a request that was not sent, because the server failed repeatedly; the next probe is in `seconds`."""
+    """Return the failure of a request that was not sent, because the circuit is open until a probe in `seconds`."""
     message = (
         f"The upstream server failed repeatedly; the next attempt is in {seconds:.0f} s. Send the request again then."
     )
@@ -70,7 +70,7 @@ def transport_failure(error: httpx.HTTPError | OSError, *, answered: bool) -> Up
 
 
 def error_response(status: int, body: dict[str, Any] | None, seconds: float | None) -> UpstreamFailure:
-    """Return the failure for an error response; `body` is None if it is no JSON object, `seconds` is its Retry-After."""
+    """Return the failure for an error response; `body` is its JSON object or None, `seconds` is its Retry-After."""
     if status < httpx.codes.BAD_REQUEST:  # a redirect, or nothing that a client asked for
         return UpstreamFailure(
             RejectedRequest(
@@ -105,7 +105,7 @@ def reported_error(name: str, body: Mapping[str, Any]) -> UpstreamFailure | None
 
 
 def retry_after(response: httpx.Response) -> float | None:
-    """Return the seconds in the header Retry-After, which may contain a date, or None without a usable one."""
+    """Return the seconds in the header Retry-After (a number or a date), or None if it is missing or invalid."""
     value = response.headers.get("retry-after", "").strip()
     try:
         seconds = float(value)

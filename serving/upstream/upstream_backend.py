@@ -105,7 +105,7 @@ class UpstreamBackend:
         )
 
     def capacity(self) -> int:
-        """Return how many requests this gateway accepts at the same time: those with a connection, and those that wait for one."""
+        """Return how many requests this gateway accepts at the same time: with a connection, or waiting for one."""
         return self._settings.max_requests
 
     async def close(self) -> None:
@@ -137,7 +137,7 @@ class UpstreamBackend:
 
     @asynccontextmanager
     async def _answered(self, request: ModelRequest) -> AsyncIterator[httpx.Response]:
-        """Send a request, again if needed; return the response without its body, and close it at the end."""
+        """Send a request, with retries; yield the response before its body is read, and close it at the end."""
         for attempt in range(self._settings.upstream_retries + 1):
             final = attempt == self._settings.upstream_retries
             delay = random.uniform(0.5, 1) * min(_FIRST_DELAY_SECONDS * 2**attempt, _MAX_DELAY_SECONDS)  # noqa: S311
@@ -191,7 +191,7 @@ class UpstreamBackend:
         return body
 
     async def _pieces(self, response: httpx.Response, max_bytes: int) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes of a body; raises UpstreamFailure if they are compressed, or more than `max_bytes`, or have no end."""
+        """Yield a body's bytes; raises UpstreamFailure if it is compressed, incomplete or larger than `max_bytes`."""
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             raise broken("sent a compressed response, which was not requested")
         size = 0
@@ -211,7 +211,7 @@ class UpstreamBackend:
             return b"".join([piece async for piece in pieces])
 
     async def _check_status(self, response: httpx.Response) -> None:
-        """Raise UpstreamFailure, with the response's body if it is an error in JSON."""
+        """Raise UpstreamFailure unless the status is 2xx; it has the response's body if that is a JSON object."""
         if response.is_success:
             return
         body = None
@@ -275,7 +275,7 @@ def _chunk(event: ServerSentEvent) -> OpenAIChunk:
 
 
 def _is_last(chunk: OpenAIChunk, finished: dict[int, bool]) -> bool:
-    """Return whether no text follows, so that the stream may end without ``[DONE]``; note in `finished` which choices have ended."""
+    """Return whether all choices have ended, so that ``[DONE]`` may be missing; note ended choices in `finished`."""
     choices = chunk.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict) and type(index := choice.get("index", 0)) is int:
@@ -286,7 +286,7 @@ def _is_last(chunk: OpenAIChunk, finished: dict[int, bool]) -> bool:
 
 
 def _is_loopback(url: str) -> bool:
-    """Return whether the host is this machine, which is never behind the proxy that the environment names."""
+    """Return whether the host is this machine; requests to this machine never use the proxy of the environment."""
     host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True

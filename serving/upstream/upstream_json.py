@@ -13,8 +13,8 @@ __all__ = ["decode_embeddings", "decode_tolerantly"]
 def decode_tolerantly(raw: bytes) -> dict[str, Any]:
     """Decode a JSON object; raises UndecodableJson.
 
-    NaN and infinity become null; invalid UTF-8 and lone surrogates are replaced: servers send them in log-probabilities and for tokens
-    that are a part of a character.
+    NaN and infinity become null, because servers send them in log-probabilities. Invalid UTF-8 and lone surrogates are
+    replaced, because servers send them for tokens that are a part of a character.
     """
     try:
         return decode_object(raw)
@@ -28,7 +28,7 @@ def decode_tolerantly(raw: bytes) -> dict[str, Any]:
 
 
 def decode_embeddings(raw: bytes) -> dict[str, Any]:
-    """Decode the response of embeddings, whose numbers stay encoded; raises UndecodableJson."""
+    """Decode a response with embeddings, but leave their numbers encoded; raises UndecodableJson."""
     try:
         fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     except (ValueError, RecursionError):

@@ -61,7 +61,7 @@ class ChunkReader:
 
 
 def rejected(error: Mapping[str, Any]) -> RejectedRequest:
-    """Return vLLM's `error` as a rejection; only the client sees its text, which may contain text of the request."""
+    """Return vLLM's `error` as a rejection; only its `body` has vLLM's text, which may contain text of the request."""
     status = error.get("code")
     if not isinstance(status, int) or not _BAD_REQUEST <= status < 600:
         status = 500
@@ -83,7 +83,7 @@ def rejected(error: Mapping[str, Any]) -> RejectedRequest:
 
 
 def join(items: Sequence[Item]) -> list[Item]:
-    """Join consecutive chunks of the same choice that contain only text: each chunk costs replica and gateway CPU time."""
+    """Join consecutive chunks of a choice that contain only text: fewer chunks cost replica and gateway less CPU."""
     joined: list[Item] = []
     for item in items:
         both = _joined(joined[-1], item) if joined else None

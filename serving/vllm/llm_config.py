@@ -18,7 +18,7 @@ _MAX_CHOICES = 16
 def config_fields(name: str, settings: ModelSettings, *, on_cpu: bool) -> dict[str, Any]:
     """Return the fields for the model that clients call `name`; ``model.llm_config`` and ``model.engine_kwargs`` take precedence.
 
-    The replica replaces the source of the model by the directory on its node.
+    The source of the model is its name; each replica replaces it with the model's directory on the replica's node.
     """
     fields: dict[str, Any] = {
         "model_loading_config": {"model_id": name, "model_source": settings.name},

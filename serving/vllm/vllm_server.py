@@ -55,7 +55,7 @@ class _Replica:
     Parameters
     ----------
     llm_config
-        The configuration of Ray Serve LLM; the source of the model and the adapters are completed here, on the replica's node.
+        The configuration of Ray Serve LLM. This class adds the model's directory on this node and the adapters.
     settings
         The model's settings.
     model_dir
@@ -210,7 +210,7 @@ def _as_json(item: Any) -> Any:
 
 
 def _complete(llm_config: LLMConfig, settings: ModelSettings, directory: Path) -> None:
-    """Add to the configuration what depends on files of this node: the model's directory, its context, and the adapters."""
+    """Add the fields that depend on files of this node: the model's directory, its context length, and the adapters."""
     engine = llm_config.get_engine_config()
     assert engine is not None
     engine.hf_model_id = str(directory)
@@ -227,7 +227,7 @@ def _complete(llm_config: LLMConfig, settings: ModelSettings, directory: Path) -
 
 
 def _context_of(directory: Path) -> int:
-    """Return the context of the model in tokens, or a number that is larger than any if its configuration does not have it."""
+    """Return the model's context length in tokens; 2**31, which limits nothing, if its configuration has none."""
     config = json.loads((directory / "config.json").read_bytes())
     for part in (config, config.get("text_config") or {}):
         if isinstance(length := part.get("max_position_embeddings"), int):
@@ -240,7 +240,7 @@ class _AdapterConfig(msgspec.Struct):
 
 
 def _lora_rank(adapter: Path) -> int:
-    """Return the smallest rank that vLLM accepts for an adapter; raises ModelInvalidError."""
+    """Return the smallest of vLLM's ranks that is not below the adapter's; raises ModelInvalidError."""
     path = adapter / "adapter_config.json"
     try:
         rank = msgspec.json.decode(path.read_bytes(), type=_AdapterConfig).r

@@ -57,8 +57,8 @@ class ItemPart(msgspec.Struct, frozen=True, kw_only=True):
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of an event, oldest first, and the detectors to score it; `side` is ``input`` or ``output``.
 
-    For an answer, `context` is the prompt and `tools` are the declared tools in JSON, if the record has them: an item is
-    pickled, and pickle fails for a deep schema. `embed` are the texts to embed, by part group.
+    For an answer, `context` is the prompt, and `tools` is the declared tools if the record has them. `tools` is JSON,
+    because an item is pickled, and pickle fails for a deep schema. `embed` contains the texts to embed, by part group.
     """
 
     parts: tuple[ItemPart, ...]
@@ -70,12 +70,12 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """The text parts, joined by line breaks, as `text` of the record."""
+        """The text parts, joined by line breaks, like `text` of a record."""
         return "\n".join(part.text for part in self.parts if part.kind == "text")
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """A text that a detector scores, with the pointer of its part; offsets in a `derived` text are not offsets in that part."""
+    """A text that a detector scores, and the pointer of its part; offsets into `derived` text do not fit that part."""
 
     pointer: str
     text: str
@@ -83,7 +83,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class EventScore(msgspec.Struct, frozen=True, kw_only=True):
-    """The score of an event by one detector, with the fields of a verdict; the defaults are those of an event without a text."""
+    """One detector's score of an event, with the fields of a verdict; the defaults are for an event without text."""
 
     score: float = 0.0
     label: str = OK
@@ -94,7 +94,10 @@ class EventScore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def readings(item: Item, detector: TextDetector[Any]) -> tuple[list[Reading], float]:
-    """Return the texts of `item` that a detector reads, and the share of characters of all such texts that these have."""
+    """Return the texts of `item` that a detector reads, and their share of all texts that it would read without limits.
+
+    The share counts characters; for tool calls, it counts calls.
+    """
     reads = detector.reads
     if reads is Reads.JOINED or (reads is Reads.UNTRUSTED and item.side == "output"):
         return ([Reading("", item.text)] if item.text else []), 1.0
@@ -116,8 +119,8 @@ def readings(item: Item, detector: TextDetector[Any]) -> tuple[list[Reading], fl
 def newest_turn(own: Sequence[bool]) -> slice:
     """Return the rows of the parts after the model's last message; `own` is whether the model wrote each part.
 
-    Each earlier part was read in the request in which it was new. Parts of the model at the end are the beginning of the
-    answer, which the client wrote; they are left out.
+    Each earlier part was read in the request in which it was new. If the last parts have the model's role, the client
+    wrote them as the beginning of the answer; they are left out.
     """
     end = len(own)
     while end and own[end - 1]:
@@ -131,7 +134,10 @@ def _newest(parts: Sequence[ItemPart]) -> slice:
 
 
 def _window(parts: Sequence[ItemPart], newest: ItemPart) -> Reading | None:
-    """Return the last untrusted texts as one, so that an attack over several turns is found; None if `newest` fills it."""
+    """Return the last untrusted texts as one text, so that an attack over several turns is found.
+
+    Return None if there are fewer than two such texts, or if `newest` is as long as the limit of the joined text.
+    """
     texts = [part.text for part in parts if part.text and _untrusted(part)]
     if len(texts) < 2 or len(newest.text) >= _WINDOW_CHARACTERS:
         return None
@@ -139,7 +145,7 @@ def _window(parts: Sequence[ItemPart], newest: ItemPart) -> Reading | None:
 
 
 def _calls(item: Item) -> tuple[list[Reading], float]:
-    """Return the newest tool calls of an item, and the share of its calls that these are."""
+    """Return the newest tool calls of an item, and their share of all its calls."""
     calls = [part for part in item.parts if part.kind == _CALL]
     if not calls:
         return [], 1.0
@@ -159,7 +165,10 @@ def _calls(item: Item) -> tuple[list[Reading], float]:
 
 
 def _declared(part: ItemPart, tools: tuple[DeclaredTool, ...] | None, calls: int) -> ToolCall:
-    """Return one of `calls` calls with its tool's declaration. A provider's own tools may make calls of other names than the declared one."""
+    """Return a call with the declaration of its tool; `calls` is the number of calls that are checked together.
+
+    Tools that the provider runs may make calls of undeclared names.
+    """
     tool = next((tool for tool in tools or () if tool.name == part.name), None)
     of_provider = any(tool.type not in _CLIENT_TOOLS for tool in tools or ())
     known = tool is None or tool.type != "function" or tool.parameters is not None
@@ -169,7 +178,7 @@ def _declared(part: ItemPart, tools: tuple[DeclaredTool, ...] | None, calls: int
 
 
 def _history(parts: Sequence[ItemPart]) -> list[MadeCall]:
-    """Return all calls with their results; a result belongs to the last call of the same id that has no result."""
+    """Return all calls with their results; a result belongs to the last call with its id and without a result."""
     calls: list[MadeCall] = []
     waiting: dict[str, list[MadeCall]] = {}
     for part in parts:
@@ -182,7 +191,7 @@ def _history(parts: Sequence[ItemPart]) -> list[MadeCall]:
 
 
 def _affordable(parts: Sequence[ItemPart], detector: TextDetector[Any]) -> Sequence[ItemPart]:
-    """Leave out the oldest of the parts that need a slow model, if they are too many or too long together."""
+    """Return the parts; if too many or too long parts need a slow model, leave out the oldest of these."""
     count, left = MAX_PARTS, MAX_SLOW_CHARACTERS
     if len(parts) <= count and _characters(parts) <= left:
         return parts
