@@ -199,13 +199,12 @@ def test_a_wrong_key_is_an_authentication_error(client):
         client.with_options(api_key="sk-wrong").chat.completions.create(**ASK)
 
 
-def test_more_choices_than_the_replica_takes_are_503(client, gateway):
-    with pytest.raises(openai.InternalServerError) as raised:
+def test_more_choices_than_the_replica_ever_takes_are_400(client, gateway):
+    with pytest.raises(openai.BadRequestError) as raised:
         client.chat.completions.create(**ASK, n=MAX_REQUESTS + 1)
-    assert (raised.value.status_code, raised.value.code) == (503, "queue_full")
-    assert float(raised.value.response.headers["retry-after"]) > 0
+    assert (raised.value.status_code, raised.value.param) == (400, "n")
     _, end = gateway.exchange()
-    assert (end.status, end.error.status) == ("error", 503)
+    assert (end.status, end.error.status) == ("error", 400)
 
 
 async def test_the_asynchronous_client(gateway):

@@ -136,7 +136,7 @@ async def test_without_a_seed_answers_differ(tiny):
 
 async def test_messages_that_the_template_rejects_are_rejected_without_their_text(tiny):
     tiny._tokenizer.set_chat_template("{{ raise_exception('roles must alternate') }}")
-    with pytest.raises(PromptRejectedError, match=r"check their roles and their order$"):
+    with pytest.raises(PromptRejectedError, match=r"check their roles, their order and their tool calls$"):
         encode(tiny, "secret")
 
 
