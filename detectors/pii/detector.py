@@ -210,7 +210,7 @@ def without_overlaps(text: str, spans: Sequence[Span]) -> list[Span]:
 
 
 def _joined(text: str, spans: Sequence[Span]) -> list[Span]:
-    """Join overlapping spans of a type that identifies nobody by itself, and join the parts of a street address."""
+    """Join overlapping spans if their type alone does not identify a person, and join the parts of a street address."""
     found: dict[str, list[Span]] = {}
     for span in sorted(spans, key=lambda s: (s.start, s.end)):
         row = found.setdefault(span.type, [])

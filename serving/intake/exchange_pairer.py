@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 from opentelemetry.trace import SpanKind, Tracer
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -29,6 +30,8 @@ from stream.wire import RequestRecord, semconv
 __all__ = ["ExchangePairer", "Overdue"]
 
 _LOG = logging.getLogger(__name__)
+#: What `decode_half` raises for a row of an unknown form.
+_UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 #: Names of tables, columns and halves are those of earlier versions: the file outlives an upgrade.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS done (identity TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
@@ -154,8 +157,9 @@ class ExchangePairer:
         for row, stored in self._rows(query, (identity,)):
             try:
                 halves.append(decode_half(stored))
-            except Exception as error:  # noqa: BLE001 - of another version or damaged; it must not end intake at each start
-                # The error's message may contain text of the half.
+            except (
+                _UNREADABLE
+            ) as error:  # of another version or damaged; the error's message may contain text of the half
                 _LOG.error("a stored half of exchange %s is unreadable and dropped: %s", identity, type(error).__name__)
                 self._rows("DELETE FROM held WHERE rowid = ?", (row,))
                 self._waiting -= 1

@@ -41,7 +41,7 @@ async def ask(url: str, key: str, model: str, **fields: bool) -> int:
 
 
 async def tokens_per_second(url: str, key: str, model: str, at_once: int, **fields: bool) -> dict[str, float]:
-    """`fields` are further fields of the request. Every answer is `TOKENS` long (greedy, and the model goes on): count what was asked for."""
+    """Send one request with the additional `fields`. Each answer is assumed to have the requested `TOKENS` tokens."""
     began = time.monotonic()
     await asyncio.gather(*(ask(url, key, model, **fields) for _ in range(at_once)))
     return {"rate": at_once * TOKENS / (time.monotonic() - began)}

@@ -1,4 +1,4 @@
-"""lm-eval's `local-completions` on ten questions, from the environment `.venv-clients` of its own."""
+"""lm-eval's `local-completions` on ten questions, which run in the separate environment `.venv-clients`."""
 
 import json
 import os

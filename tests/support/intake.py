@@ -28,6 +28,10 @@ LITELLM = Path(__file__).with_name("litellm.json")
 SOURCE = "http://localhost:9081/"
 
 
+REQUEST = {"model": "qwen-2", "messages": [{"role": "user", "content": "Mail me at ann.lee@example.org"}]}
+RESPONSE = {"choices": [{"message": {"content": "ho"}, "finish_reason": "stop"}]}
+
+
 def litellm_payload(**changes):
     """Return a StandardLoggingPayload of a chat that succeeded; fields that Weir does not read are left in, as LiteLLM sends them."""
     return json.loads(LITELLM.read_text())["success"] | changes
@@ -137,3 +141,8 @@ async def intake(home: Path, *, capture=None, **settings):
         with closing(ExchangePairer(path, recorder, EXPECTED, limits, tracer=tracer, registry=registry)) as pairer:
             app = Intake(limits, pairer, KeyRing(keys_path(home)), registry)
             yield RunningIntake(home, recorder, pairer, app, registry=registry, exporter=exporter)
+
+
+async def kserve(running, half, body, **changes):
+    """Send one half of an exchange as KServe's logger does."""
+    return await running.sent("/intake/kserve", json=body, headers=kserve_headers(half, **changes))

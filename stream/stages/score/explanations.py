@@ -158,7 +158,7 @@ class Explainer:
 
 
 def _parts(question: Question) -> Iterator[Question]:
-    """Split the texts of `question` into parts up to a limit of characters; a longer text is a part of its own."""
+    """Split the texts of `question` into parts up to a limit of characters; a text above the limit becomes one part."""
     most = _CHEAP_SLICE if question.cheap else _SLICE
     part: list[str] = []
     for text in question.texts:

@@ -4,12 +4,11 @@ import asyncio
 import base64
 import json
 import sqlite3
-from contextlib import closing
 
 import pytest
 from support.cases import cases
 from support.gateway import KEY
-from support.intake import intake, kserve_headers, litellm_failure, litellm_payload
+from support.intake import REQUEST, RESPONSE, intake, kserve, litellm_failure, litellm_payload
 from support.ledger_log import Log
 
 from serving.capture.balance import read_balance
@@ -18,13 +17,6 @@ from stream.ledger.queries.request_story import request_events
 from stream.ledger.shard import Shard
 from stream.wire import ErrorInfo, Message, ToolCallPart, ToolDefinition, ToolResponsePart, Usage
 from stream.wire.trace import TraceParent
-
-REQUEST = {"model": "qwen-2", "messages": [{"role": "user", "content": "Mail me at ann.lee@example.org"}]}
-RESPONSE = {"choices": [{"message": {"content": "ho"}, "finish_reason": "stop"}]}
-
-
-async def kserve(running, half, body, **changes):
-    return await running.sent("/intake/kserve", json=body, headers=kserve_headers(half, **changes))
 
 
 async def test_a_batch_of_logs_is_in_the_spool_when_it_is_answered(tmp_path):
@@ -360,50 +352,12 @@ async def test_no_text_is_in_a_span_or_a_response(tmp_path):
         assert "ann.lee" not in repr([span.to_json() for span in running.exporter.get_finished_spans()])
 
 
-async def test_a_half_of_a_former_version_is_joined_after_an_upgrade(tmp_path):
-    home = tmp_path / "home"
-    async with intake(home) as running:
-        await kserve(running, "request", REQUEST)
-    with closing(sqlite3.connect(home / "intake" / "desk.sqlite", isolation_level=None)) as database:
-        (stored,) = database.execute("SELECT told FROM held").fetchone()
-        half = json.loads(stored)
-        del half["version"]
-        half["asked"]["messages"] = [{"role": "user", "content": "Mail me at ann.lee@example.org"}]
-        database.execute("UPDATE held SET told = ?", (json.dumps(half).encode(),))
-    async with intake(home) as running:
-        await kserve(running, "response", RESPONSE)
-        request, end = running.only()
-        assert request.messages == (Message.of_text("user", "Mail me at ann.lee@example.org"),)
-        assert (request.owed, end.text) == (("pii", "toxicity"), "ho")
-
-
 @pytest.mark.parametrize("value", [True, "0.5", [1], {}])
 async def test_a_parameter_that_is_no_number_is_left_out(tmp_path, value):
     async with intake(tmp_path / "home") as running:
         assert (await kserve(running, "request", REQUEST | {"temperature": value, "seed": 7})).status_code == 200
         await kserve(running, "response", RESPONSE)
         assert running.only()[0].parameters == {"seed": 7}
-
-
-@pytest.mark.parametrize("bad", [b'{"asked": {"parameters": {"seed": true}}', b"{", b"[]", b"\xff", b'{"asked": 3}'])
-async def test_a_stored_half_that_is_unreadable_is_dropped_and_counted(tmp_path, bad, caplog):
-    home = tmp_path / "home"
-    async with intake(home) as running:
-        for identity in ("alone", "joined", "good"):
-            await kserve(running, "request", REQUEST, identity=identity)
-    with closing(sqlite3.connect(home / "intake" / "desk.sqlite", isolation_level=None)) as database:
-        database.execute("UPDATE held SET told = ? WHERE rowid <= 2", (bad,))
-    async with intake(home, pair_seconds=1e-9) as running:
-        answer = await kserve(running, "response", RESPONSE, identity="joined")
-        assert (answer.status_code, answer.json()["accepted"]) == (200, 1)
-        assert await running.pairer.record_overdue() == (2, 0)
-        texts = {(request.text, end.text) for request, end in running.exchanges().values()}
-        assert texts == {("Mail me at ann.lee@example.org", ""), ("", "ho")}
-        assert running.registry.get_sample_value("weir_intake_unreadable_halves_total") == 2
-        assert running.pairer.waiting == 0
-    dropped = [record.getMessage() for record in caplog.records if "unreadable" in record.getMessage()]
-    assert len(dropped) == 2
-    assert "seed" not in "".join(dropped)
 
 
 async def test_tools_and_all_choices_are_recorded(tmp_path):

@@ -1,0 +1,48 @@
+"""Halves of exchanges that intake's database holds: those of a former version, and unreadable ones."""
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from support.intake import REQUEST, RESPONSE, intake, kserve
+
+from stream.wire import Message
+
+
+async def test_a_half_of_a_former_version_is_joined_after_an_upgrade(tmp_path):
+    home = tmp_path / "home"
+    async with intake(home) as running:
+        await kserve(running, "request", REQUEST)
+    with closing(sqlite3.connect(home / "intake" / "desk.sqlite", isolation_level=None)) as database:
+        (stored,) = database.execute("SELECT told FROM held").fetchone()
+        half = json.loads(stored)
+        del half["version"]
+        half["asked"]["messages"] = [{"role": "user", "content": "Mail me at ann.lee@example.org"}]
+        database.execute("UPDATE held SET told = ?", (json.dumps(half).encode(),))
+    async with intake(home) as running:
+        await kserve(running, "response", RESPONSE)
+        request, end = running.only()
+        assert request.messages == (Message.of_text("user", "Mail me at ann.lee@example.org"),)
+        assert (request.owed, end.text) == (("pii", "toxicity"), "ho")
+
+
+@pytest.mark.parametrize("bad", [b'{"asked": {"parameters": {"seed": true}}', b"{", b"[]", b"\xff", b'{"asked": 3}'])
+async def test_a_stored_half_that_is_unreadable_is_dropped_and_counted(tmp_path, bad, caplog):
+    home = tmp_path / "home"
+    async with intake(home) as running:
+        for identity in ("alone", "joined", "good"):
+            await kserve(running, "request", REQUEST, identity=identity)
+    with closing(sqlite3.connect(home / "intake" / "desk.sqlite", isolation_level=None)) as database:
+        database.execute("UPDATE held SET told = ? WHERE rowid <= 2", (bad,))
+    async with intake(home, pair_seconds=1e-9) as running:
+        answer = await kserve(running, "response", RESPONSE, identity="joined")
+        assert (answer.status_code, answer.json()["accepted"]) == (200, 1)
+        assert await running.pairer.record_overdue() == (2, 0)
+        texts = {(request.text, end.text) for request, end in running.exchanges().values()}
+        assert texts == {("Mail me at ann.lee@example.org", ""), ("", "ho")}
+        assert running.registry.get_sample_value("weir_intake_unreadable_halves_total") == 2
+        assert running.pairer.waiting == 0
+    dropped = [record.getMessage() for record in caplog.records if "unreadable" in record.getMessage()]
+    assert len(dropped) == 2
+    assert "seed" not in "".join(dropped)
