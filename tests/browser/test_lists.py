@@ -104,8 +104,8 @@ def test_older_retraining_events_stay_when_the_list_reloads(look, maker):
     assert len(ids) == 251
     assert set(ids) == {f"rt_{number:03d}" for number in range(250)}
     maker.retraining(*(decision(1000 + number, now + 10) for number in range(150)))
-    maker.alerts(1, newest=time.time())
-    page.wait_for_selector("text=reason 1149")
+    maker.alerts(2)  # one more alert: the page reloads the list
+    page.wait_for_selector("text=reason 1149", timeout=10_000)  # less than the 15 s after which it would reload anyway
     for count in (200, 300):
         page.get_by_role("button", name="Older").click()
         look.until(f"document.querySelectorAll('.timeline > li').length === {count}")

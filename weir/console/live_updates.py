@@ -118,7 +118,10 @@ def _differences(client: _Client, now: dict[str, Any]) -> dict[str, Any]:
 
 
 def _alerts(update: LiveUpdate, client: _Client) -> dict[str, Any]:
-    """Return the changed alerts, or an instruction to reload the list of alerts."""
-    if update.left_out or client.born not in ("", update.born):
+    """Return the changed alerts, or an instruction to reload the list of alerts.
+
+    A new client also reloads, because an alert can change after its page read the list and before this first state.
+    """
+    if update.left_out or client.born != update.born:
         return {"alerts_anew": True}
     return {"alerts": update.alerts} if update.alerts else {}

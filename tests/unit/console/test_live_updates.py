@@ -57,6 +57,13 @@ def test_a_client_gets_the_number_of_reviews_and_the_silences(ledger, state):
     assert state() == {}
 
 
+def test_a_new_client_reloads_the_alerts_once_since_one_may_have_changed_while_its_page_loaded(ledger, state):
+    ledger.beat(time.time())
+    ledger.alerts(1)
+    assert state()["alerts_anew"] is True
+    assert state() == {}
+
+
 def test_a_state_is_bounded(ledger, state):
     now = time.time()
     ledger.beat(now)
