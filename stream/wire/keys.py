@@ -15,6 +15,7 @@ __all__ = [
     "side_and_part",
     "stream_key",
     "tenant_model_key",
+    "version_key",
 ]
 
 #: The tenant of alerts about Weir itself.
@@ -49,8 +50,13 @@ def side_and_part(side: str, part: str) -> str:
 
 
 def tenant_model_key(tenant: str, model: str) -> str:
-    """Return the key of retraining events, which also selects the partition of alerts."""
+    """Return the key of retraining events and routes, which also selects the partition of alerts and model versions."""
     return _SEPARATOR.join((tenant, model))
+
+
+def version_key(tenant: str, model: str, version: str) -> str:
+    """Return the key of a model version."""
+    return _SEPARATOR.join((tenant, model, version))
 
 
 def murmur2(data: bytes) -> int:

@@ -19,7 +19,7 @@ class TopicNames(msgspec.Struct, frozen=True):
 
     @property
     def inference(self) -> str:
-        """Requests, responses, gaps and ticks: the only topic with text."""
+        """Requests, responses, corrections, gaps and ticks: the only topic with text."""
         return f"{self.prefix}inference"
 
     @property
@@ -48,8 +48,13 @@ class TopicNames(msgspec.Struct, frozen=True):
         return f"{self.prefix}retraining"
 
     @property
+    def models(self) -> str:
+        """Model versions and routes, compacted by version and by (tenant, model)."""
+        return f"{self.prefix}models"
+
+    @property
     def feedback(self) -> str:
-        """Feedback of users and reviewers."""
+        """Feedback of users and reviewers, and delayed labels."""
         return f"{self.prefix}feedback"
 
     @property
@@ -93,8 +98,8 @@ def topic_specs(
 ) -> list[Topic]:
     """Return every topic of Weir, in the order in which events pass through the topics.
 
-    Inference, verdicts and feedback have `inference_partitions`; signals, findings, alerts and retraining have
-    `stream_partitions`. Retention limits each partition. Alerts are compacted instead; replays are kept for at most a
+    Inference, verdicts and feedback have `inference_partitions`; signals, findings, alerts, retraining and
+    models have `stream_partitions`. Retention limits each partition. Alerts and models are compacted instead; replays are kept for at most a
     day and 64 MiB, because a replay can run again.
     """
 
@@ -114,6 +119,7 @@ def topic_specs(
         topic(names.findings, stream_partitions),
         topic(names.alerts, stream_partitions, "compact"),
         topic(names.retraining, stream_partitions),
+        topic(names.models, stream_partitions, "compact"),
         topic(names.feedback, inference_partitions),
         topic(names.dead_letters, 1),
         Topic(

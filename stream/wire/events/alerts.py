@@ -1,12 +1,12 @@
 """Alerts, silences, retraining decisions and feedback."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
 
 from stream.wire.events.base import Count, EventData, Seconds
 
-__all__ = ["AlertRecord", "Feedback", "LogRange", "RetrainingRecord", "SilenceRecord"]
+__all__ = ["AlertRecord", "Feedback", "LabelRecord", "LogRange", "RetrainingRecord", "SilenceRecord"]
 
 
 class LogRange(EventData, frozen=True, kw_only=True):
@@ -80,7 +80,18 @@ class SilenceRecord(EventData, frozen=True, kw_only=True):
 
 
 class RetrainingRecord(EventData, frozen=True, kw_only=True):
-    """A retraining decision: requested, suppressed (with the reason), started, completed, promoted or rolled_back."""
+    """A state of one retraining request.
+
+    Weir requests or suppresses (with the reason). A person approves or rejects; then come dataset, started, progress,
+    trained, blessed or refused, shadow, canary, promoted or rolled_back. A trainer of the user's own may publish started
+    and completed instead. rejected, refused, failed, expired, promoted and rolled_back end a request.
+
+    `data` is the range of ``weir.inference`` that the request is based on, and `pins` are the ranges of the other
+    topics. `versions` is {name: version} of what else decides the dataset: detectors, configuration, code. A process
+    that works on the request owns it for `epoch` until `lease_until`, so that a process that died frees its place.
+    `numbers` are the measurements behind the state, for example steps and loss, or the bounds of a gate. `by` is who
+    decided.
+    """
 
     event_type: ClassVar[str] = "weir.retraining.v1"
 
@@ -93,10 +104,22 @@ class RetrainingRecord(EventData, frozen=True, kw_only=True):
     alert_ids: tuple[str, ...] = ()
     data: LogRange | None = None
     gates: dict[str, bool] = {}
+    pins: tuple[LogRange, ...] = ()
+    versions: dict[str, str] = {}
+    epoch: Count = 0
+    lease_until: Seconds | None = None
+    dataset_digest: str = ""
+    model_version: str = ""
+    numbers: dict[str, float] = {}
+    by: str = ""
 
 
 class Feedback(EventData, frozen=True, kw_only=True):
-    """Feedback of a user or reviewer about a request or an alert."""
+    """Feedback of a user or reviewer about a request or an alert.
+
+    `rating` is ``up``, ``down`` or a number, and `label` a reviewer's verdict on a detector's finding. A comment and a
+    better answer are content, so they are in a :class:`~stream.wire.CorrectionRecord` on ``weir.inference``.
+    """
 
     event_type: ClassVar[str] = "weir.feedback.v1"
 
@@ -107,4 +130,23 @@ class Feedback(EventData, frozen=True, kw_only=True):
     label: str = ""
     detector: str = ""
     alert_id: str = ""
+    number: Count = 0
+
+
+class LabelRecord(EventData, frozen=True, kw_only=True):
+    """A delayed judgment of an answer: `value` is in [0, 1], 1 for a correct answer; `at` is when it was judged.
+
+    `label_id` identifies the judgment: a later record with the same id replaces this one. `source` names the system
+    that judged.
+    """
+
+    event_type: ClassVar[str] = "weir.label.v1"
+
+    label_id: str
+    request_id: str
+    tenant: str
+    at: Seconds
+    value: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    source: str = ""
+    principal: str = ""
     number: Count = 0

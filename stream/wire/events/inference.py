@@ -299,3 +299,21 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
     def located_parts(self) -> Iterator[LocatedPart]:
         """Yield all parts of all choices, in order."""
         return _located(self.messages)
+
+
+class CorrectionRecord(EventData, frozen=True, kw_only=True):
+    """What a person wrote about an answer: a better `answer`, a `comment`, or both; `at` is when.
+
+    `approved` states that the person approves the answer as it is.
+    """
+
+    event_type: ClassVar[str] = "weir.correction.v1"
+
+    request_id: str
+    tenant: str
+    at: Seconds
+    principal: str = ""
+    answer: str = ""
+    comment: str = ""
+    approved: bool = False
+    number: Count = 0
