@@ -6,7 +6,7 @@
                "revoked": null, "scopes": ["infer", "feedback"]}]}
 
 The file contains the SHA-256 of each key, not the key. ``revoked`` is null or the time of the revocation. ``scopes`` is
-what the key may do (:data:`Scope`); a key without ``scopes`` has the default.
+what the key may do (:data:`KeyScope`); a key without ``scopes`` has the default.
 """
 
 import hashlib
@@ -18,15 +18,15 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["DEFAULT_SCOPES", "ApiKey", "KeyFile", "KeyRing", "Principal", "Scope", "keys_path", "read_keys"]
+__all__ = ["DEFAULT_SCOPES", "ApiKey", "KeyFile", "KeyRing", "KeyScope", "Principal", "keys_path", "read_keys"]
 
 _LOG = logging.getLogger(__name__)
 _CHECK_SECONDS = 0.5
 
 #: What a key may do: send inference; send feedback; review answers and send labels; approve retraining; report the keys of
 #: another gateway as principals.
-Scope = Literal["infer", "feedback", "review", "approve", "delegate"]
-DEFAULT_SCOPES: tuple[Scope, ...] = ("infer", "feedback")
+KeyScope = Literal["infer", "feedback", "review", "approve", "delegate"]
+DEFAULT_SCOPES: tuple[KeyScope, ...] = ("infer", "feedback")
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +37,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     created: str = ""
     revoked: str | None = None
-    scopes: tuple[Scope, ...] = DEFAULT_SCOPES
+    scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES
 
 
 class KeyFile(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     tenant: str
-    scopes: tuple[Scope, ...] = DEFAULT_SCOPES
+    scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES
 
 
 def keys_path(home: Path) -> Path:

@@ -3,7 +3,7 @@
 import base64
 import binascii
 
-from serving.api_keys import KeyRing, Principal, Scope
+from serving.api_keys import KeyRing, KeyScope, Principal
 from serving.http import Headers
 from serving.openai_api.errors import ApiError
 
@@ -29,7 +29,7 @@ def authenticate(keys: KeyRing, headers: Headers, *, allow_basic: bool = False) 
     )
 
 
-def check_scope(principal: Principal, scope: Scope) -> None:
+def check_scope(principal: Principal, scope: KeyScope) -> None:
     """Raise ApiError 403 if the key of `principal` does not have `scope`."""
     if scope not in principal.scopes:
         raise ApiError(

@@ -10,7 +10,7 @@ from typing import Literal
 
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from serving.api_keys import KeyRing, Principal, Scope
+from serving.api_keys import KeyRing, KeyScope, Principal
 from serving.authentication import authenticate, check_scope
 from serving.gateway.endpoints import Call, Endpoints, GatewaySettings
 from serving.gateway.inference import Wiring
@@ -26,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 _Handler = Callable[[Call], Awaitable[None]]
 _ANY_KEY: Literal["any key"] = "any key"
 #: The scope that a route needs; `_ANY_KEY`: every key; None: no key.
-_Access = Scope | Literal["any key"] | None
+_Access = KeyScope | Literal["any key"] | None
 _MODEL_PATH = "/v1/models/"
 _RESPONSE_PATH = "/v1/responses/"
 #: The status in the metrics for a request whose client disconnected before a response began.

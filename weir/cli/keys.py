@@ -8,7 +8,7 @@ from weir.cli.options import json_option
 from weir.cli.render.output import print_json, print_table
 
 if TYPE_CHECKING:
-    from serving.api_keys import Scope
+    from serving.api_keys import KeyScope
 
 __all__ = ["keys"]
 
@@ -39,7 +39,7 @@ def keys() -> None:
     help="What the key may do; repeat the option for several scopes.",
 )
 @json_option
-def create(*, tenant: str, scopes: tuple["Scope", ...], as_json: bool) -> None:
+def create(*, tenant: str, scopes: tuple["KeyScope", ...], as_json: bool) -> None:
     """Create a key for a tenant and print the key. The key is shown only once, because Weir stores only its hash.
 
     Scopes: infer (send prompts, also through intake), feedback (POST /v1/feedback), review (approve answers, POST /v1/labels),

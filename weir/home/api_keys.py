@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from serving.api_keys import DEFAULT_SCOPES, ApiKey, KeyFile, Scope, keys_path, read_keys
+from serving.api_keys import DEFAULT_SCOPES, ApiKey, KeyFile, KeyScope, keys_path, read_keys
 from stream.files import FileLock, replace_file
 from stream.wire import OWN_TENANT
 from weir.errors import NotFoundError, SettingsError, StackError
@@ -50,7 +50,7 @@ def list_keys(home: Path) -> list[ApiKey]:
         raise StackError(f"{path} is damaged: {error}; restore it, or delete it and create new keys") from None
 
 
-def create_key(home: Path, tenant: str, scopes: tuple[Scope, ...] = DEFAULT_SCOPES) -> tuple[ApiKey, str]:
+def create_key(home: Path, tenant: str, scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES) -> tuple[ApiKey, str]:
     """Create a key for `tenant`; return its record and the key, which is not stored. Raises SettingsError if the name is invalid."""
     if not _TENANT.fullmatch(tenant):
         raise SettingsError(
@@ -59,7 +59,7 @@ def create_key(home: Path, tenant: str, scopes: tuple[Scope, ...] = DEFAULT_SCOP
     return _make_key(home, tenant, scopes)
 
 
-def _make_key(home: Path, tenant: str, scopes: tuple[Scope, ...] = DEFAULT_SCOPES) -> tuple[ApiKey, str]:
+def _make_key(home: Path, tenant: str, scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES) -> tuple[ApiKey, str]:
     secret = f"weir-{secrets.token_urlsafe(32)}"
     record = ApiKey(
         id=f"k_{secrets.token_hex(6)}",
