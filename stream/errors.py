@@ -13,13 +13,17 @@
     ├── ReaderStalled          the log contains more records but none arrives
     ├── StateUnreadable        this version cannot read a table value
     ├── ModelsLost             the model processes ended and cannot be started again
-    └── ReplayError            a replay cannot run as requested
+    ├── ReplayError            a replay cannot run as requested
+    ├── DatasetRefused         the log does not contain enough for a dataset
+    └── DatasetDamaged         the files of a dataset are missing, or do not fit their digest
 """
 
 from stream.wire.errors import StreamError
 
 __all__ = [
     "BrokerError",
+    "DatasetDamaged",
+    "DatasetRefused",
     "LogExpired",
     "ModelsLost",
     "ReaderStalled",
@@ -62,6 +66,14 @@ class ModelsLost(StreamError):
 
 class ReplayError(StreamError):
     """A replay cannot run as requested, because of its detector, its range, or expired records."""
+
+
+class DatasetRefused(StreamError):
+    """The log does not contain enough for a dataset: rows, API keys or the request itself."""
+
+
+class DatasetDamaged(StreamError):
+    """The files of a dataset are missing, or do not fit their digest."""
 
 
 def no_kafka(bootstrap_servers: str) -> BrokerError:
