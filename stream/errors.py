@@ -15,12 +15,14 @@
     ├── ModelsLost             the model processes ended and cannot be started again
     ├── ReplayError            a replay cannot run as requested
     ├── DatasetRefused         the log does not contain enough for a dataset
+    ├── ArchiveFailed          the archive cannot be read or written
     └── DatasetDamaged         the files of a dataset are missing, or do not fit their digest
 """
 
 from stream.wire.errors import StreamError
 
 __all__ = [
+    "ArchiveFailed",
     "BrokerError",
     "DatasetDamaged",
     "DatasetRefused",
@@ -66,6 +68,10 @@ class ModelsLost(StreamError):
 
 class ReplayError(StreamError):
     """A replay cannot run as requested, because of its detector, its range, or expired records."""
+
+
+class ArchiveFailed(StreamError):
+    """The archive cannot be read or written."""
 
 
 class DatasetRefused(StreamError):

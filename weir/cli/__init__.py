@@ -22,6 +22,7 @@ SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
     "alerts": ("weir.cli.alerts", "alerts", "Show alerts that fired and resolved; silence them."),
     "retraining": ("weir.cli.retraining", "retraining", "Show retraining events, and why others were suppressed."),
     "dataset": ("weir.cli.dataset", "dataset", "Build, show, verify and compare datasets for training."),
+    "archive": ("weir.cli.archive", "archive", "Copy the log into Parquet files that outlive Kafka's retention."),
     "replay": ("weir.cli.replay", "replay_command", "Run another version of a detector over past events."),
     "show": ("weir.cli.show", "show", "Show what is known of a request."),
     "explain": ("weir.cli.explain", "explain", "Show the words that caused an alert."),

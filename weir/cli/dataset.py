@@ -16,7 +16,6 @@ from weir.cli.render.output import print_json, print_table, printable
 if TYPE_CHECKING:
     from stream.loop.dataset.build import BuildSettings
     from stream.loop.dataset.log import DatasetRequest
-    from stream.settings import KafkaSettings
     from weir.settings import Settings
 
 __all__ = ["dataset"]
@@ -77,7 +76,7 @@ def build_command(  # noqa: PLR0913 - the options of the command
         from stream.loop.dataset.files import read_manifest
 
         build_settings = _build_settings(settings)
-        request = _request(build_settings.kafka, retraining_id, tenant or "", model or "", since, until)
+        request = _request(build_settings, retraining_id, tenant or "", model or "", since, until)
         log_access(settings.home, "weir dataset build", tenant=request.tenant, model=request.model)
         with progress_on_stderr() as show:
             folder = build(build_settings, request, lambda done, total: show("reading the log", done, total))
@@ -222,11 +221,12 @@ def _build_settings(settings: Settings) -> BuildSettings:
         kafka=effective_kafka(settings),
         tenants=settings.tenants,
         options=settings.detectors.options,
+        archive=settings.archive.url,
     )
 
 
 def _request(  # noqa: PLR0913, PLR0917 - the options of the command
-    kafka: KafkaSettings, retraining_id: str | None, tenant: str, model: str, since: str | None, until: str | None
+    settings: BuildSettings, retraining_id: str | None, tenant: str, model: str, since: str | None, until: str | None
 ) -> DatasetRequest:
     from stream.errors import no_kafka
     from stream.kafka.clients import BROKER_ERRORS
@@ -237,8 +237,8 @@ def _request(  # noqa: PLR0913, PLR0917 - the options of the command
     first, last = (None if text is None else parse_since(text, now) for text in (since, until))
     try:
         if retraining_id is not None:
-            return asyncio.run(request_for(kafka, retraining_id))
-        times = (None if time is None else time.timestamp() for time in (first, last))
-        return asyncio.run(request_between(kafka, tenant, model, *times))
+            return asyncio.run(request_for(settings.kafka, retraining_id, settings.opened()))
+        start, end = (None if time is None else time.timestamp() for time in (first, last))
+        return asyncio.run(request_between(settings.kafka, tenant, model, start, end, settings.opened()))
     except BROKER_ERRORS as error:
-        raise no_kafka(kafka.bootstrap_servers) from error
+        raise no_kafka(settings.kafka.bootstrap_servers) from error

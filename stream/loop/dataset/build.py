@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from stream.archive.segments import Archive
 from stream.errors import DatasetRefused
 from stream.files import replace_file
 from stream.loop.dataset.card import card, croissant
@@ -40,12 +41,20 @@ _LIBRARIES = ("weir-llm", "datasketch", "numpy")
 
 
 class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of the stack that a build needs; `tenants` is {name or pattern: settings}, `options` those of detectors."""
+    """The settings of the stack that a build needs.
+
+    `tenants` is {name or pattern: settings}, `options` those of the detectors, `archive` the address of the archive or "".
+    """
 
     home: Path
     kafka: KafkaSettings
     tenants: Mapping[str, Mapping[str, Any]]
     options: Mapping[str, Mapping[str, Any]]
+    archive: str = ""
+
+    def opened(self) -> Archive | None:
+        """Return the archive, or None without one."""
+        return Archive(self.archive) if self.archive else None
 
 
 Progress = Callable[[int, int], None]
@@ -61,13 +70,13 @@ def build_for(settings: BuildSettings, retraining_id: str, progress: Progress = 
     Raises DatasetRefused if the log does not contain enough, LogExpired if a part of the pinned ranges was deleted, and
     broker errors.
     """
-    return build(settings, asyncio.run(request_for(settings.kafka, retraining_id)), progress)
+    return build(settings, asyncio.run(request_for(settings.kafka, retraining_id, settings.opened())), progress)
 
 
 def build(settings: BuildSettings, request: DatasetRequest, progress: Progress = _quiet) -> Path:
     """Build the dataset of `request` and return its folder; raises as :func:`build_for`."""
     loop = loop_settings(settings.tenants, request.tenant)
-    join = asyncio.run(read_exchanges(settings.kafka, request, progress))
+    join = asyncio.run(read_exchanges(settings.kafka, request, progress, settings.opened()))
     scanner = DetectorScanner(settings.options)
     curated = _curated(settings.home, request, join, loop, scanner)
     if reasons := refusals(curated, loop.dataset):
@@ -88,7 +97,7 @@ def rebuilt(settings: BuildSettings, folder: Path, progress: Progress = _quiet) 
             "train": present.train.model_copy(update={"method": method}),
         }
     )
-    join = asyncio.run(read_exchanges(settings.kafka, request, progress))
+    join = asyncio.run(read_exchanges(settings.kafka, request, progress, settings.opened()))
     return _curated(settings.home, request, join, loop, DetectorScanner(settings.options)).digest
 
 

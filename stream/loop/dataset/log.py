@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from aiokafka import AIOKafkaConsumer
 
+from stream.archive.reader import ArchivedRangeReader, since_in_archive
+from stream.archive.segments import Archive
 from stream.content import readable_content
 from stream.errors import DatasetRefused
 from stream.kafka.clients import consumer_for
@@ -42,7 +44,7 @@ def topics_of(names: TopicNames) -> tuple[str, ...]:
     return names.inference, names.verdicts, names.feedback, names.signals
 
 
-async def request_for(kafka: KafkaSettings, retraining_id: str) -> DatasetRequest:
+async def request_for(kafka: KafkaSettings, retraining_id: str, archive: Archive | None = None) -> DatasetRequest:
     """Return what the retraining request `retraining_id` pinned.
 
     Topics without pins are read up to the event time of the request. Raises DatasetRefused if the log does not contain the
@@ -59,9 +61,10 @@ async def request_for(kafka: KafkaSettings, retraining_id: str) -> DatasetReques
                 f"{names.retraining} contains no request {retraining_id!r} with offsets; see `weir retraining` for the ids"
             )
         first, last = pinning[0], pinning[-1]
-        since = await _oldest(consumer, pins[names.inference])
+        since = await _oldest(consumer, pins[names.inference], archive)
         ranges = [
-            pins.get(topic) or await log_range(consumer, topic, counts[topic], since, last.at)
+            pins.get(topic)
+            or await since_in_archive(await log_range(consumer, topic, counts[topic], since, last.at), archive, since)
             for topic in topics_of(names)
         ]
     promoted = [
@@ -82,29 +85,40 @@ async def request_for(kafka: KafkaSettings, retraining_id: str) -> DatasetReques
     )
 
 
-async def request_between(
-    kafka: KafkaSettings, tenant: str, model: str, since: float | None, until: float | None
+async def request_between(  # noqa: PLR0913, PLR0917 - a range of a tenant's log
+    kafka: KafkaSettings,
+    tenant: str,
+    model: str,
+    since: float | None,
+    until: float | None,
+    archive: Archive | None = None,
 ) -> DatasetRequest:
     """Return the ranges of the event times from `since` (None: the first record) to `until` (None: the end of the log)."""
     names = kafka.names
     counts = await _counts(kafka, topics_of(names))
     async with consumer_for(kafka.client_options()) as consumer:
-        ranges = [await log_range(consumer, topic, counts[topic], since, until) for topic in topics_of(names)]
+        ranges = [
+            await since_in_archive(await log_range(consumer, topic, counts[topic], since, until), archive, since)
+            for topic in topics_of(names)
+        ]
     return DatasetRequest(tenant=tenant, model=model, ranges=tuple(ranges))
 
 
 async def read_exchanges(
-    kafka: KafkaSettings, request: DatasetRequest, progress: Callable[[int, int], None] = lambda _done, _total: None
+    kafka: KafkaSettings,
+    request: DatasetRequest,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    archive: Archive | None = None,
 ) -> ExchangeJoin:
     """Read the ranges of `request`; `progress` receives the number of records read and their total.
 
-    Raises LogExpired if a part of a range was deleted, and broker errors.
+    Raises LogExpired if Kafka deleted a part of a range and `archive` does not contain it, and broker errors.
     """
     join = ExchangeJoin(request.tenant, request.model)
     total = sum(item.last[number] - first for item in request.ranges for number, first in item.first.items())
     done = 0
     async with consumer_for(kafka.client_options()) as consumer:
-        reader = RangeReader(consumer, request.ranges)
+        reader = await ArchivedRangeReader.open(consumer, request.ranges, archive)
         for item in request.ranges:
             for number in item.first:
                 while (record := await reader.next(item.topic, int(number))) is not None:
@@ -139,9 +153,9 @@ async def _history(consumer: AIOKafkaConsumer, topic: str, partitions: int) -> l
     return found
 
 
-async def _oldest(consumer: AIOKafkaConsumer, data: LogRange) -> float | None:
+async def _oldest(consumer: AIOKafkaConsumer, data: LogRange, archive: Archive | None) -> float | None:
     """Return the smallest event time of a request in `data`, or None if it contains none."""
-    reader = RangeReader(consumer, [data])
+    reader = await ArchivedRangeReader.open(consumer, [data], archive)
     times: list[float] = []
     for number in data.first:
         while (record := await reader.next(data.topic, int(number))) is not None:

@@ -1,0 +1,38 @@
+"""Segments at an address of fsspec, and the errors of the archive."""
+
+import pytest
+
+from stream.archive.segments import Archive, ArchivedRecord
+from stream.errors import ArchiveFailed
+
+
+def record(offset, timestamp=0):
+    return ArchivedRecord(
+        offset=offset,
+        timestamp=timestamp,
+        key=b"k",
+        value=b'{"a":1}',
+        headers=(("ce_type", b"t"), ("ce_type", b"\xff")),
+    )
+
+
+def test_segments_are_found_by_offset_and_time_at_an_address():
+    archive = Archive("memory://weir-archive-test")
+    records = [record(offset, 1_000 * offset) for offset in (3, 4, 8)]
+    archive.write("t", 1, 9, records)
+    archive.write("t", 1, 20, [record(12, 12_000)])
+    again = Archive("memory://weir-archive-test")
+    first, second = again.segments("t", 1)
+    assert ((first.first, first.last), (second.first, second.last), again.end("t", 1)) == ((3, 9), (12, 20), 20)
+    assert list(again.read(first)) == records
+    assert again.segments("t", 0) == []
+    found = [again.produced_since("t", 1, time) for time in (None, 0.0, 3.5, 9.0, 13.0)]
+    assert found == [3, 3, 4, 12, None]
+
+
+def test_an_unknown_address_and_a_folder_that_cannot_be_written_are_errors(tmp_path):
+    with pytest.raises(ArchiveFailed, match="cannot be opened"):
+        Archive("nowhere://user:secret@x")
+    (tmp_path / "t").write_text("a file")
+    with pytest.raises(ArchiveFailed, match="cannot be written"):
+        Archive(str(tmp_path)).write("t", 0, 1, [record(0)])
