@@ -15,8 +15,8 @@ _DETECTOR_SILENCE = f"{SILENCE} of a detector"
 
 #: {detector of an alert, as in docs/operate.md: first step}.
 RUNBOOK: dict[str, str] = {
-    ACCURACY: "Read some wrong answers (`weir show --text`) and compare the accuracy by hour (`weir labels accuracy`) with deployments of the model and "
-    "with changes of the labelling system; then roll the model back, or correct the labels.",
+    ACCURACY: "Read some wrong answers (`weir show --text`), compare the accuracy by hour (`weir labels accuracy`) with deployments and with the labelling "
+    "system, then roll the model back or correct the labels.",
     "coverage": "Find the detector in `weir status`, then find in the logs of score and the ledger why its verdicts did not arrive; the alert "
     "resolves when they arrive.",
     "gap": "Free disk space on the gateways named in the summary, or raise `capture.limit_bytes`; then restore Kafka and the shipper; "
