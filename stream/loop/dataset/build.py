@@ -37,7 +37,7 @@ from stream.settings import KafkaSettings
 __all__ = ["BuildSettings", "build", "build_for", "rebuilt", "refusals", "write"]
 
 _SAMPLES = 20
-_LIBRARIES = ("weir-llm", "datasketch", "numpy")
+_LIBRARIES = {"weir": "weir-llm", "datasketch": "datasketch", "numpy": "numpy"}
 
 
 class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,10 +202,10 @@ def _prompts(path: str) -> list[str]:
 
 
 def _versions(detectors: Mapping[str, str], eval_set: str) -> dict[str, str]:
-    found = {f"detector.{name}": number for name, number in sorted(detectors.items())}
-    for name in _LIBRARIES:
+    found = {f"scanner:{name}": number for name, number in sorted(detectors.items())}
+    for name, package in _LIBRARIES.items():
         try:
-            found[name] = version(name)
+            found[name] = version(package)
         except PackageNotFoundError:
             found[name] = "unknown"
     if eval_set:

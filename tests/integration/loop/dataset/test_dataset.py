@@ -79,7 +79,7 @@ async def test_a_dataset_is_built_from_pinned_offsets_and_rebuilt_with_the_same_
             f"{kafka.topic_prefix}{name}" for name in ("inference", "verdicts", "feedback", "signals")
         ]
         assert manifest["versions"]["code"] == "abc"
-        assert manifest["versions"]["detector.pii"]
+        assert manifest["versions"]["scanner:pii"]
         for path in folder.iterdir():
             content = path.read_bytes()
             assert not [text for text in (*PERSONAL, *TOXIC) if text.encode() in content], path.name
