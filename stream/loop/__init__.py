@@ -1,1 +1,1 @@
-"""The closed loop: from a retraining request to a better model, and back if it is worse."""
+"""The closed loop: datasets from the log, training, the gate, delivery and lineage of model versions."""
