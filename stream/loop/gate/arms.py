@@ -13,8 +13,8 @@ from stream.loop.sequential import Arm
 __all__ = ["BATCH", "Arms", "Messages"]
 
 Messages = list[dict[str, str]]
-#: Conversations that are computed together.
-BATCH = 16
+#: Conversations that are answered together, and pairs whose logits are computed together (300 MB for 49,000 tokens).
+BATCH, LOSS_BATCH = 32, 8
 _LONGEST_PROMPT = 1024
 
 
@@ -36,7 +36,11 @@ class Arms:
             self._model.load_adapter(str(champion), adapter_name="champion")
         self._has_champion = champion is not None
         self._model.eval()
-        ends = {tokenizer.eos_token_id, *_listed(model.generation_config.eos_token_id), *_listed(model.config.eos_token_id)}
+        ends = {
+            tokenizer.eos_token_id,
+            *_listed(model.generation_config.eos_token_id),
+            *_listed(model.config.eos_token_id),
+        }
         self._ends = sorted(token for token in ends if token is not None)
 
     @contextlib.contextmanager
@@ -69,8 +73,8 @@ class Arms:
     def loss(self, arm: Arm, pairs: Sequence[tuple[Messages, str]], max_tokens: int) -> list[float]:
         """Return for each (conversation, answer) the mean negative log-likelihood of the answer's first tokens, in nats."""
         found: list[float] = []
-        for start in range(0, len(pairs), BATCH):
-            batch = pairs[start : start + BATCH]
+        for start in range(0, len(pairs), LOSS_BATCH):
+            batch = pairs[start : start + LOSS_BATCH]
             answers = [self._tokenizer.encode(text, add_special_tokens=False)[:max_tokens] for _, text in batch]
             prompts = [self._prompt(messages) for messages, _ in batch]
             ids, mask = self._padded([prompt + answer for prompt, answer in zip(prompts, answers, strict=True)])

@@ -16,7 +16,16 @@ import msgspec
 
 from stream.loop.sequential import PairedTest
 
-__all__ = ["FAMILIES", "HELD_OUT_CLIP", "MIN_HELD_OUT", "Family", "FamilyReport", "Finding", "GateDecision", "GateMachine"]
+__all__ = [
+    "FAMILIES",
+    "HELD_OUT_CLIP",
+    "MIN_HELD_OUT",
+    "Family",
+    "FamilyReport",
+    "Finding",
+    "GateDecision",
+    "GateMachine",
+]
 
 Family = Literal["tasks", "held_out", "safety"]
 FAMILIES: Final[tuple[Family, ...]] = ("tasks", "held_out", "safety")
@@ -98,12 +107,18 @@ class GateMachine:
     def _group(self) -> _Group:
         return _Group(test=PairedTest(margin=self._margin, alpha=self._alpha))
 
-    def add(self, family: Family, champion: float, challenger: float, *, kind: str = "") -> None:
-        """Add the scores of one prompt; the difference is in [-1, 1]. `kind` is the kind of a safety prompt."""
+    def add(
+        self, family: Family, champion: float, challenger: float, *, kind: str = "", difference: float | None = None
+    ) -> None:
+        """Add the scores of one prompt; `kind` is the kind of a safety prompt.
+
+        `difference`, in [-1, 1], is what is tested: challenger - champion if it is None.
+        """
+        tested = challenger - champion if difference is None else difference
         names = (family, f"{family}.{kind}") if kind else (family,)
         for name in names:
             group = self._groups.setdefault(name, self._group())
-            group.test.update(challenger - champion)
+            group.test.update(tested)
             group.champion += champion
             group.challenger += challenger
             group.harmed = group.harmed or group.test.e_harm >= _HARM_TESTS / self._alpha
