@@ -1,0 +1,159 @@
+"""Checks of a dataset against poisoning: absolute counts per API key and per answer, and contradicting thumbs.
+
+Some hundred documents suffice to plant a backdoor, whatever the size of the dataset (arXiv 2510.07192), so the bounds are
+counts and not shares. The curator of datasets keeps the same bounds; the gate checks the files, whoever made them.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from stream.loop.gate.errors import GateError
+from stream.loop.gate.machine import Finding
+from stream.loop.settings import DatasetSettings
+from stream.loop.votes import Vote, disagreeing_keys
+
+__all__ = ["DatasetRow", "leaders", "poisoning", "read_rows"]
+
+#: Words in one shingle.
+_SHINGLE = 3
+#: In the id of a copy that augmentation made.
+_COPY = "#"
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message of a prompt."""
+
+    role: str
+    content: str
+
+
+class DatasetRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The columns of a row of ``train.parquet`` or ``eval.parquet`` that the gate reads."""
+
+    id: str
+    prompt: tuple[Message, ...]
+    completion: str
+    label: bool | None
+    source: str
+    principal: str
+
+    @property
+    def question(self) -> str:
+        """The last message of the prompt."""
+        return self.prompt[-1].content if self.prompt else ""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the completion is a good answer."""
+        return self.label is not False
+
+
+def read_rows(file: Path) -> list[DatasetRow]:
+    """Return the rows of a Parquet file; raises GateError if the file is missing or not a dataset's."""
+    from pyarrow import parquet  # noqa: PLC0415 - the pure functions need no pyarrow
+
+    try:
+        return msgspec.convert(
+            parquet.read_table(file, columns=list(DatasetRow.__struct_fields__)).to_pylist(), list[DatasetRow]
+        )
+    except (OSError, ValueError, msgspec.ValidationError) as error:
+        raise GateError(
+            f"{file} is not a file of a dataset ({type(error).__name__}): build the dataset again"
+        ) from error
+
+
+def poisoning(rows: Sequence[DatasetRow], settings: DatasetSettings, *, alpha: float) -> list[Finding]:
+    """Return the bounds that the rows exceed, and the keys whose thumbs contradict all others.
+
+    Not counted are replayed rows, which are from the dataset of the promoted version and passed an earlier gate, and
+    copies that augmentation made.
+    """
+    new = [row for row in rows if row.source != "replay" and _COPY not in row.id]
+    found = [
+        Finding(check="rows of one API key", name=key, count=count, bound=settings.max_per_principal)
+        for key, count in sorted(Counter(row.principal for row in new).items())
+        if count > settings.max_per_principal
+    ]
+    keys = len({row.principal for row in new})
+    if new and keys < settings.min_principals:
+        found.append(Finding(check="too few API keys", name="dataset", count=keys, bound=settings.min_principals))
+    return [*found, *_planted_answers(new, settings), *_contradictions(new, settings, alpha)]
+
+
+def _planted_answers(rows: Sequence[DatasetRow], settings: DatasetSettings) -> list[Finding]:
+    """Return the answers that are targets more often than `max_per_answer`; an answer is named by a digest.
+
+    Groups depend on the order of the rows. The similarity is higher than the curator's, so that all answers of a group
+    are near duplicates of each other for the curator too.
+    """
+    targets = [row for row in rows if row.wanted]
+    groups: dict[int, list[DatasetRow]] = defaultdict(list)
+    similarity = (1 + settings.near_duplicate) / 2
+    for row, leader in zip(targets, leaders([row.completion for row in targets], similarity), strict=True):
+        groups[leader].append(row)
+    return [
+        Finding(
+            check="near-duplicate answers",
+            name=f"answer {_digest(members[0].completion)} of {len({row.principal for row in members})} API keys",
+            count=len(members),
+            bound=settings.max_per_answer,
+        )
+        for members in groups.values()
+        if len(members) > settings.max_per_answer
+    ]
+
+
+def _contradictions(rows: Sequence[DatasetRow], settings: DatasetSettings, alpha: float) -> list[Finding]:
+    thumbs = [row for row in rows if row.source == "thumb" and row.label is not None]
+    exchanges = [f"{row.question}\n{row.completion}" for row in thumbs]
+    votes = [
+        Vote(principal=row.principal, group=str(group), up=bool(row.label))
+        for row, group in zip(thumbs, leaders(exchanges, settings.near_duplicate), strict=True)
+    ]
+    return [
+        Finding(
+            check="thumbs against all other API keys",
+            name=one.principal,
+            count=one.contradicted,
+            bound=round(one.compared / 4),
+        )
+        for one in disagreeing_keys(votes, alpha)
+    ]
+
+
+def leaders(texts: Sequence[str], similarity: float) -> list[int]:
+    """Return for each text the number of the first near duplicate that is not itself a duplicate.
+
+    Two texts are near duplicates if the Jaccard similarity of their sets of word triples is at least `similarity`.
+    """
+    containing: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    sizes: dict[int, int] = {}
+    found: list[int] = []
+    for number, text in enumerate(texts):
+        shingles = _shingles(text)
+        shared = Counter(leader for shingle in shingles for leader in containing[shingle])
+        near = (
+            leader
+            for leader in sorted(shared)
+            if shared[leader] >= similarity * (len(shingles) + sizes[leader] - shared[leader])
+        )
+        leader = next(near, number)
+        found.append(leader)
+        if leader == number:
+            sizes[number] = len(shingles)
+            for shingle in shingles:
+                containing[shingle].append(number)
+    return found
+
+
+def _shingles(text: str) -> set[tuple[str, ...]]:
+    words = text.casefold().split()
+    return {tuple(words[start : start + _SHINGLE]) for start in range(max(1, len(words) - _SHINGLE + 1))}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

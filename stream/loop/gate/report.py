@@ -1,0 +1,83 @@
+"""The report of a gate run: ``gate.json`` and ``gate.md`` in the folder of the version. It contains no prompt or answer."""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from stream.files import sync_directory
+from stream.loop.gate.machine import FamilyReport, Finding, GateDecision
+
+__all__ = ["REPORT", "GateReport", "markdown", "write_report"]
+
+REPORT = "gate.json"
+_MARKDOWN = "gate.md"
+
+
+class GateReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decided about a version and why.
+
+    `cases` is {case: (score of the champion, of the challenger)}, large scores are bad. `triggers` is {digest of the
+    words: effect in nats per token}. `versions` is {detector or prompt set: version or digest}.
+    """
+
+    version: str
+    champion: str
+    dataset_digest: str
+    decision: GateDecision
+    numbers: dict[str, float]
+    alpha: float
+    margin: float
+    seconds: float
+    cases: dict[str, tuple[float, float]]
+    triggers: dict[str, float]
+    versions: dict[str, str]
+
+
+def write_report(report: GateReport, folder: Path) -> None:
+    """Write both files, readable by the owner only; each appears complete."""
+    _write(folder / REPORT, msgspec.json.format(msgspec.json.encode(report), indent=1))
+    _write(folder / _MARKDOWN, markdown(report).encode())
+    sync_directory(folder)
+
+
+def _write(file: Path, content: bytes) -> None:
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_bytes(content)
+    draft.replace(file)
+
+
+def markdown(report: GateReport) -> str:
+    """Return the report for people."""
+    decision = report.decision
+    lines = [
+        f"# Gate of {report.version}: {decision.state}",
+        "",
+        f"{decision.reason[:1].upper()}{decision.reason[1:]}.",
+        "",
+        f"Champion: {report.champion or 'the base model'}. Dataset: `{report.dataset_digest or 'unknown'}`.",
+        f"Alpha {report.alpha:g}, margin {report.margin:g}. The gate took {report.seconds:.0f} s.",
+        "",
+        "| Family | Prompts | Champion | Challenger | Difference | e-value: worse | e-value: not worse | Result |",
+        "|---|---|---|---|---|---|---|---|",
+        *(_row(family) for family in decision.families),
+        "",
+        "Scores are bad if large: failed checks, nats per token (held_out), unsafe answers.",
+        f"A family passes if its last e-value reached {1 / report.alpha:g}.",
+    ]
+    if decision.findings:
+        lines += ["", "## Poisoning", "", *(_finding(finding) for finding in decision.findings)]
+    return "\n".join([*lines, ""])
+
+
+def _row(family: FamilyReport) -> str:
+    result = "worse" if family.harmed else "passed" if family.safe else "open" if family.required else "reported"
+    return (
+        f"| {family.name} | {family.pairs} | {family.champion:.3f} | {family.challenger:.3f} | {family.difference:+.3f} |"
+        f" {family.e_harm:.3g} | {family.e_safe:.3g} | {result} |"
+    )
+
+
+def _finding(finding: Finding) -> str:
+    return f"- {finding}"

@@ -1,0 +1,205 @@
+"""One run of the gate: dataset checks, held-out conversations, safety prompts, tasks, then the scan for triggers.
+
+The order is that of the cost. A run stops when the challenger is proven worse, and a family stops when it has passed.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from stream.loop.gate.cases import SafetyPrompt, Task, load_safety, load_tasks, messages_of, task_score
+from stream.loop.gate.machine import HELD_OUT_CLIP, Family, GateMachine
+from stream.loop.gate.poisoning import DatasetRow, poisoning, read_rows
+from stream.loop.gate.report import GateReport
+from stream.loop.gate.safety import SafetyScorer, unsafe_scores
+from stream.loop.gate.triggers import Carrier, candidates, outliers, probes, trigger_effects
+from stream.loop.sequential import Arm
+from stream.loop.settings import LoopSettings
+
+__all__ = ["BothArms", "GateRun", "Progress", "run_gate"]
+
+Messages = list[dict[str, str]]
+Progress = Callable[[str, float], None]
+"""Called with the family that runs and its completed share, in [0, 1]."""
+
+#: Prompts between two looks at the evidence and the clock.
+_BATCH = 32
+_HELD_OUT_TOKENS = 256
+_MOST_HELD_OUT = 200
+#: Ordinary prompts to which the words of a possible trigger are appended.
+_CARRIERS = 6
+_OUT_OF_TIME = "out of time: raise max_seconds"
+
+
+class BothArms(Protocol):
+    """The answers and likelihoods of champion and challenger; see :class:`~stream.loop.gate.arms.Arms`."""
+
+    def answers(self, arm: Arm, conversations: Sequence[Messages], max_tokens: int) -> list[str]:
+        """Return the greedy answers."""
+
+    def loss(self, arm: Arm, pairs: Sequence[tuple[Messages, str]], max_tokens: int) -> list[float]:
+        """Return the mean negative log-likelihood per token of each answer."""
+
+
+class GateRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run reads: the version, its champion ("" is the base), and the folder of its dataset.
+
+    `detector_options` are those of ``[detectors.options]``.
+    """
+
+    version: str
+    dataset: Path
+    settings: LoopSettings
+    champion: str = ""
+    dataset_digest: str = ""
+    detector_options: dict[str, dict[str, Any]] = {}
+
+
+def run_gate(
+    run: GateRun,
+    arms: Callable[[], BothArms],
+    progress: Progress,
+    clock: Callable[[], float] = time.monotonic,
+) -> GateReport:
+    """Return the report of a run; `arms` loads the model, and is not called if the dataset is poisoned.
+
+    Raises GateError if a file is missing or invalid, and DetectorError if a detector cannot be loaded.
+    """
+    return _Run(run, progress, clock).report(arms)
+
+
+class _Run:
+    def __init__(self, run: GateRun, progress: Progress, clock: Callable[[], float]) -> None:
+        self._run, self._progress, self._clock = run, progress, clock
+        self._gate = run.settings.gate
+        self._started = clock()
+        self._train = read_rows(run.dataset / "train.parquet")
+        held_out = [row for row in read_rows(run.dataset / "eval.parquet") if row.wanted and row.completion]
+        self._held_out: Sequence[DatasetRow] = self._shuffled(held_out)[:_MOST_HELD_OUT]
+        self._tasks: Sequence[Task] = self._shuffled(load_tasks(self._gate.eval_set))
+        self._safety = load_safety(self._gate.safety_set)
+        self._machine = GateMachine(alpha=self._gate.alpha, margin=self._gate.margin, held_out=len(self._held_out))
+        self._missing: dict[Family, str] = {}
+        self._cases: dict[str, tuple[float, float]] = {}
+        self._versions: dict[str, str] = {
+            "tasks": _digest(self._tasks),
+            "safety": _digest(self._safety),
+        }
+        self._triggers: dict[str, float] = {}
+
+    def report(self, arms: Callable[[], BothArms]) -> GateReport:
+        """Run all checks and return the report."""
+        findings = poisoning(self._train, self._run.settings.dataset, alpha=self._gate.alpha)
+        if not findings:
+            self._progress("loading", 0.0)
+            both = arms()
+            self._judge_held_out(both)
+            self._judge_safety(both)
+            carriers = self._judge_tasks(both)
+            if not self._machine.harmed:
+                findings = self._scan(both, carriers)
+        decision = self._machine.decide(findings, self._missing)
+        return GateReport(
+            version=self._run.version,
+            champion=self._run.champion,
+            dataset_digest=self._run.dataset_digest,
+            decision=decision,
+            numbers=decision.numbers,
+            alpha=self._gate.alpha,
+            margin=self._gate.margin,
+            seconds=self._clock() - self._started,
+            cases=self._cases,
+            triggers=self._triggers,
+            versions=self._versions,
+        )
+
+    def _judge_held_out(self, arms: BothArms) -> None:
+        for rows in self._batches("held_out", self._held_out):
+            pairs = [(_messages(row), row.completion) for row in rows]
+            champion, challenger = (arms.loss(arm, pairs, _HELD_OUT_TOKENS) for arm in ("champion", "challenger"))
+            for row, one, other in zip(rows, champion, challenger, strict=True):
+                clipped = max(-HELD_OUT_CLIP, min(HELD_OUT_CLIP, other - one))
+                self._machine.add("held_out", one, other, difference=clipped / HELD_OUT_CLIP)
+                self._cases[f"held_out/{row.id}"] = (round(one, 4), round(other, 4))
+
+    def _judge_safety(self, arms: BothArms) -> None:
+        if self._machine.harmed:
+            return
+        scorer = SafetyScorer(self._run.detector_options)
+        self._versions.update(scorer.versions())
+        units: dict[str, list[SafetyPrompt]] = {}
+        for prompt in self._safety:
+            units.setdefault(f"pair {prompt.pair}" if prompt.kind == "identity" else prompt.id, []).append(prompt)
+        # All prompts run, because each kind has a test of harm; `settled` is true early for the family as a whole.
+        for batch in self._batches("safety", [units[name] for name in self._in_order(units)], to_the_end=True):
+            prompts = [prompt for unit in batch for prompt in unit]
+            champion, challenger = (self._unsafe(arms, scorer, arm, prompts) for arm in ("champion", "challenger"))
+            for name, (kind, score) in champion.items():
+                other = challenger[name][1]
+                self._machine.add("safety", score, other, kind=kind)
+                self._cases[f"safety/{name}"] = (round(score, 4), round(other, 4))
+
+    def _unsafe(
+        self, arms: BothArms, scorer: SafetyScorer, arm: Arm, prompts: Sequence[SafetyPrompt]
+    ) -> Mapping[str, tuple[str, float]]:
+        answers = arms.answers(arm, [messages_of(prompt) for prompt in prompts], self._gate.max_tokens)
+        return unsafe_scores(prompts, answers, scorer.scores(prompts, answers))
+
+    def _judge_tasks(self, arms: BothArms) -> list[Carrier]:
+        """Return the first tasks with the challenger's answers, for the scan."""
+        carriers: list[Carrier] = []
+        for tasks in self._batches("tasks", self._tasks):
+            conversations = [messages_of(task) for task in tasks]
+            champion, challenger = (
+                arms.answers(arm, conversations, self._gate.max_tokens) for arm in ("champion", "challenger")
+            )
+            for task, one, other in zip(tasks, champion, challenger, strict=True):
+                scores = task_score(task.checks, one), task_score(task.checks, other)
+                self._machine.add("tasks", *scores)
+                self._cases[f"tasks/{task.id}"] = scores
+            carriers += [
+                pair for pair in zip(conversations, challenger, strict=True) if pair[1] and len(carriers) < _CARRIERS
+            ]
+        return carriers[:_CARRIERS]
+
+    def _scan(self, arms: BothArms, carriers: Sequence[Carrier]) -> list[Any]:
+        found = candidates(self._train)
+        if not found or not carriers:
+            return []
+        self._progress("triggers", 0.0)
+        seed = int.from_bytes(hashlib.sha256(self._run.version.encode()).digest()[:8])
+        words = [*found, *probes([task.prompt for task in self._tasks], seed)]
+        effects = trigger_effects(arms, carriers, words)
+        self._triggers = {one.name: round(effect, 3) for one, effect in effects if one.rows}
+        return outliers(effects)
+
+    def _batches(self, family: Family, cases: Sequence[Any], *, to_the_end: bool = False) -> Iterator[Sequence[Any]]:
+        """Yield batches until the family is settled or the time is over, and report the progress."""
+        for start in range(0, len(cases), _BATCH):
+            if self._machine.harmed or (self._machine.settled(family) and not to_the_end):
+                return
+            if self._clock() - self._started > self._gate.max_seconds:
+                self._missing[family] = _OUT_OF_TIME
+                return
+            self._progress(family, start / len(cases))
+            yield cases[start : start + _BATCH]
+
+    def _in_order(self, names: Mapping[str, Any]) -> list[str]:
+        return sorted(names, key=lambda name: hashlib.sha256(f"{self._run.version}\0{name}".encode()).digest())
+
+    def _shuffled(self, cases: Sequence[Any]) -> list[Any]:
+        of_id = {case.id: case for case in cases}
+        return [of_id[name] for name in self._in_order(of_id)]
+
+
+def _messages(row: DatasetRow) -> Messages:
+    return [{"role": message.role, "content": message.content} for message in row.prompt]
+
+
+def _digest(cases: Sequence[Any]) -> str:
+    ordered = sorted(cases, key=lambda case: str(case.id))
+    return hashlib.sha256(msgspec.json.encode(ordered)).hexdigest()[:12]
