@@ -32,7 +32,7 @@ _TENANTS = """\
 ## `[tenants."NAME"]`
 
 Settings that can differ by tenant. NAME may be a pattern (`"*"`, `"acme-*"`); matching tables are merged in their order, and the last one wins.
-Times are event time. `alerts`, `retraining` and `guard` are tables: `[tenants."acme".alerts]`."""
+Times are event time. `alerts`, `retraining`, `guard` and `loop` are tables: `[tenants."acme".alerts]`."""
 
 _OPTIONS = """\
 ## `[detectors.options.NAME]`
@@ -72,6 +72,11 @@ def _about(section: type[BaseModel]) -> str:
 def _rows(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, ...]]:
     properties = section.model_json_schema()["properties"]
     for key, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            for name, _, *rest in _rows(inner, ""):
+                yield f"`{key}.{name[1:]}", f"`{prefix}{key.upper()}`", *rest
+            continue
         yield (
             f"`{key}`",
             f"`{prefix}{key.upper()}`",

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from serving.gateway.guard_settings import GuardRules, GuardSettings
 from serving.settings import CaptureSettings, HttpSettings, IntakeSettings, ModelSettings
 from stream.address import Address, Link
+from stream.loop.settings import LoopSettings, TrainSettings
 from stream.settings import (
     BridgeSettings,
     DetectorSettings,
@@ -40,9 +41,10 @@ PREFIX = "WEIR_"
 
 
 class TenantTable(TenantSettings):
-    """``[tenants."name or pattern"]``: the settings of the stages, and of the guard, which only serving reads."""
+    """``[tenants."name or pattern"]``: the settings of the stages, of the guard, which only serving reads, and of the loop."""
 
     guard: GuardSettings = Field(GuardSettings(), description="checks answers while they are generated")
+    loop: LoopSettings = Field(LoopSettings(), description="datasets, training, gate and delivery of new versions")
 
 
 _TENANTS = TypeAdapter(dict[str, TenantTable])
@@ -133,6 +135,7 @@ class Settings(BaseSettings):
     watch: WatchSettings = WatchSettings()
     ledger: LedgerSettings = LedgerSettings()
     bridge: BridgeSettings = BridgeSettings()
+    train: TrainSettings = TrainSettings()
     trace: TraceSection = TraceSection()
     mlflow: MlflowSection = MlflowSection()
     metrics: MetricsSection = MetricsSection()

@@ -1,0 +1,148 @@
+"""Settings of the closed loop: ``[tenants."NAME".loop]`` by tenant, and ``[train]`` of the trainer process."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from stream.settings import Count, FromZero, Positive, Seconds, Section, Share, overlay
+
+__all__ = [
+    "DatasetSettings",
+    "DeliverySettings",
+    "GateSettings",
+    "LoopSettings",
+    "TenantTrainSettings",
+    "TrainSettings",
+    "loop_settings",
+]
+
+_FromZeroToOne = Annotated[float, Field(ge=0, lt=1)]
+_Alpha = Annotated[float, Field(gt=0, lt=1)]
+
+
+class DatasetSettings(Section):
+    """``[tenants."NAME".loop.dataset]``: which rows of the log become a dataset."""
+
+    training: bool = Field(True, description="false: no request of this tenant is used for training")
+    exclude_keys: tuple[str, ...] = Field((), description="ids of API keys whose requests and judgments are not used")
+    min_examples: Count = Field(32, description="rows to train on; with fewer, no dataset is made")
+    max_examples: Count = Field(500, description="rows to train on, at most; the coreset has this size")
+    max_per_principal: Count = Field(50, description="rows that one API key asked for or judged, at most")
+    max_per_answer: Count = Field(
+        5, description="rows whose answers are near duplicates, at most; bounds a planted answer"
+    )
+    min_principals: Count = Field(3, description="API keys that judged the rows; with fewer, no dataset is made")
+    feedback_min_principals: Count = Field(
+        5,
+        description="API keys that gave thumbs; with fewer, no thumb is used, because such feedback is not representative",
+    )
+    near_duplicate: Share = Field(
+        0.8, description="Jaccard similarity of word triples from which texts are near duplicates"
+    )
+    languages: tuple[str, ...] = Field((), description="languages to keep, as ISO 639-1 codes; empty: all")
+    min_characters: Count = Field(1, description="characters of an answer, at least")
+    max_characters: Count = Field(8_192, description="characters of a prompt and of an answer, at most")
+    pii: Literal["mask", "drop"] = Field(
+        "mask", description="personal data: replace it by its type (`<EMAIL_ADDRESS>`), or leave the row out"
+    )
+    eval_share: _FromZeroToOne = Field(0.1, description="share of the conversations that are held out for the gate")
+    clusters: Count = Field(16, description="clusters of embeddings that the coreset is drawn from, at most")
+    replay_share: _FromZeroToOne = Field(
+        0.2, description="share of old rows, from the dataset of the promoted version, against forgetting"
+    )
+    augment: Literal["none", "lower"] = Field(
+        "none", description="lower: add a marked copy of each row with a lower-case prompt"
+    )
+
+
+class TenantTrainSettings(Section):
+    """``[tenants."NAME".loop.train]``: how an adapter is trained."""
+
+    method: Literal["sft", "kto"] = Field("sft", description="sft: corrections and approved answers; kto: thumbs too")
+    rank: Annotated[int, Field(ge=1, le=256)] = Field(8, description="rank of the LoRA adapter")
+    layers: Annotated[int, Field(ge=0)] = Field(0, description="last layers that are adapted; 0: all")
+    epochs: Count = Field(1, description="passes over the rows, at most")
+    batch_examples: Count = Field(8, description="rows in one step")
+    learning_rate: Positive = Field(2e-4, description="learning rate of AdamW")
+    max_tokens: Annotated[int, Field(ge=16)] = Field(512, description="tokens of a row, at most; longer rows are cut")
+    max_seconds: Seconds = Field(1_800, description="time of a training run; then it ends with what it has")
+    checkpoint_seconds: Seconds = Field(30, description="time between two checkpoints")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="seed of the order of the rows and of dropout")
+
+
+class GateSettings(Section):
+    """``[tenants."NAME".loop.gate]``: what a challenger must prove before it receives requests."""
+
+    alpha: _Alpha = Field(0.05, description="probability that a challenger worse by the margin passes, at most")
+    margin: _Alpha = Field(0.05, description="rate by which a challenger may be worse than the champion")
+    max_seconds: Seconds = Field(600, description="time of a gate run; an inconclusive gate refuses")
+    max_tokens: Count = Field(64, description="tokens of an answer in the gate, at most")
+    eval_set: str = Field("", description="JSON Lines file of tasks; empty: the task set of Weir")
+    safety_set: str = Field("", description="JSON Lines file of safety prompts; empty: the safety set of Weir")
+
+
+class DeliverySettings(Section):
+    """``[tenants."NAME".loop.delivery]``: shadow, canary, promotion and rollback of a blessed version."""
+
+    shadow_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1, description="share of the requests that the challenger also answers in shadow; 0: no shadow"
+    )
+    steps: tuple[Annotated[int, Field(ge=1, le=100)], ...] = Field(
+        (5, 25, 100), min_length=1, description="percent of the conversations in each step; rising, the last is 100"
+    )
+    min_events: Count = Field(50, description="verdicts on the challenger in each step, at least")
+    alpha: _Alpha = Field(0.05, description="probability that a challenger worse by the margin is promoted, at most")
+    margin: _Alpha = Field(0.05, description="rate of flagged answers by which a challenger may be worse")
+    rollback_alpha: _Alpha = Field(
+        0.01, description="probability that a challenger that is not worse is rolled back, at most"
+    )
+    rollback_seconds: Seconds = Field(
+        60, description="time from a flagged answer of the challenger to its rollback, at most"
+    )
+    hold_seconds: FromZero = Field(86_400, description="event time without a decision after which the canary expires")
+
+    @field_validator("steps")
+    @classmethod
+    def _rising(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if list(value) != sorted(set(value)) or value[-1] != 100:
+            raise ValueError("steps must rise and end with 100, such as [5, 25, 100]")
+        return value
+
+
+class LoopSettings(Section):
+    """``[tenants."NAME".loop]``: the closed loop of a tenant's models."""
+
+    mode: Literal["propose", "approve", "auto"] = Field(
+        "propose",
+        description="propose: only request retraining; approve: train after `weir retraining approve`; auto: train at once",
+    )
+    approvers: tuple[str, ...] = Field(
+        (), description="ids of API keys that may approve; empty: every key with the scope approve"
+    )
+    dataset: DatasetSettings = Field(DatasetSettings(), description="which rows of the log become a dataset")
+    train: TenantTrainSettings = Field(TenantTrainSettings(), description="how an adapter is trained")
+    gate: GateSettings = Field(GateSettings(), description="what a challenger must prove")
+    delivery: DeliverySettings = Field(DeliverySettings(), description="shadow, canary, promotion and rollback")
+
+
+class TrainSettings(Section):
+    """``[train]``: the trainer process, which makes a model version from a retraining request."""
+
+    enabled: bool = Field(False, description="run the trainer with the stack")
+    cluster: Literal["local", "ray"] = Field("local", description="local: a process of this machine; ray: Ray Train")
+    workers: Count = Field(1, description="training workers of Ray Train")
+    threads: Count = Field(1, description="torch threads of a run; with 1, equal runs give equal weights")
+    nice: Annotated[int, Field(ge=0, le=19)] = Field(10, description="niceness of the trainer")
+    memory_mib: Annotated[int, Field(ge=256)] = Field(4_096, description="memory of a training run, at most")
+    lease_seconds: Seconds = Field(120, description="time without progress after which another trainer may continue")
+
+
+def loop_settings(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> LoopSettings:
+    """Return the loop settings of `tenant`: the defaults, overridden by each matching pattern in order."""
+    merged: dict[str, Any] = {}
+    for pattern, table in tenants.items():
+        if fnmatchcase(tenant, pattern):
+            merged = overlay(merged, table.get("loop", {}))
+    return LoopSettings.model_validate(merged)
