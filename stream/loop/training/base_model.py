@@ -1,0 +1,67 @@
+"""The base model of a training run: float weights and a tokenizer, from a GGUF file or a folder in Hugging Face's format."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from stream.loop.training.errors import TrainingError
+
+__all__ = ["gguf_of", "has_fast_bfloat16", "linear_modules", "load_base"]
+
+#: The end of a turn in ChatML; some tokenizers of GGUF files declare its beginning as their end token.
+_END_OF_TURN = "<|im_end|>"
+_CPU_FLAGS = ("amx_bf16", "avx512_bf16")
+
+
+def gguf_of(base: Path) -> Path | None:
+    """Return the GGUF file of a base model, or None for a folder in Hugging Face's format."""
+    if base.is_file():
+        return base
+    if (base / "config.json").is_file():
+        return None
+    found = [path for path in base.glob("*.gguf") if not path.name.startswith("mmproj")]
+    if len(found) != 1:
+        raise TrainingError(f"{base} has no config.json and {len(found)} GGUF files; one is needed")
+    return found[0]
+
+
+def load_base(base: Path) -> tuple[Any, Any]:
+    """Return (model, tokenizer); the model has float32 weights, and the tokenizer an end and a padding token.
+
+    Raises TrainingError if the tokenizer has no chat template.
+    """
+    gguf = gguf_of(base)
+    source = {"gguf_file": gguf.name} if gguf is not None else {}
+    folder = str(gguf.parent if gguf is not None else base)
+    model = AutoModelForCausalLM.from_pretrained(folder, **source, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **source)
+    if not tokenizer.chat_template:
+        raise TrainingError(f"the tokenizer of {base} has no chat template; train a model that has one")
+    if _END_OF_TURN in tokenizer.chat_template and _END_OF_TURN in tokenizer.get_vocab():
+        tokenizer.eos_token = _END_OF_TURN
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    return model, tokenizer
+
+
+def linear_modules(model: Any) -> list[str]:
+    """Return the names of the linear layers, without the output embedding: peft's `layers_to_transform` needs names."""
+    head = model.get_output_embeddings()
+    found = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
+    return sorted(found)
+
+
+def has_fast_bfloat16() -> bool:
+    """Return whether this machine multiplies matrices in bfloat16 faster than in float32."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
+    return any(flag in flags for flag in _CPU_FLAGS)
