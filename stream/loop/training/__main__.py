@@ -51,9 +51,12 @@ def main(home: Path, folder: RunFolder) -> int:
 
 def _run(home: Path, folder: RunFolder, report: Callable[[Line], None]) -> int:
     os.environ.update(_ENVIRONMENT, HF_HOME=str(folder.path / "hf"))
-    from stream.loop.training.lora import train  # noqa: PLC0415 - after the environment, which these imports read
+    from datasets import disable_progress_bars  # noqa: PLC0415 - after the environment, which these imports read
+
+    from stream.loop.training.lora import train  # noqa: PLC0415 - as above
     from stream.loop.training.version import make_version  # noqa: PLC0415 - as above
 
+    disable_progress_bars()
     logging.getLogger("trl").setLevel(logging.ERROR)  # its warnings quote prompts
     job = folder.read()
     outcome = train(job, folder, report)

@@ -33,9 +33,11 @@ def load_base(base: Path) -> tuple[Any, Any]:
     Raises TrainingError if the tokenizer has no chat template.
     """
     gguf = gguf_of(base)
-    source = {"gguf_file": gguf.name} if gguf is not None else {}
+    source: dict[str, Any] = {"gguf_file": gguf.name} if gguf is not None else {}
     folder = str(gguf.parent if gguf is not None else base)
     model = AutoModelForCausalLM.from_pretrained(folder, **source, dtype=torch.float32)
+    if (quantizer := getattr(model, "hf_quantizer", None)) is not None:
+        quantizer.remove_quantization_config(model)  # a GGUF file counts as quantised, and transformers does not train it
     tokenizer = AutoTokenizer.from_pretrained(folder, **source)
     if not tokenizer.chat_template:
         raise TrainingError(f"the tokenizer of {base} has no chat template; train a model that has one")
