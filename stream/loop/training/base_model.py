@@ -8,11 +8,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from stream.loop.training.errors import TrainingError
 
-__all__ = ["gguf_of", "has_fast_bfloat16", "linear_modules", "load_base"]
+__all__ = ["gguf_of", "linear_modules", "load_base"]
 
 #: The end of a turn in ChatML; some tokenizers of GGUF files declare its beginning as their end token.
 _END_OF_TURN = "<|im_end|>"
-_CPU_FLAGS = ("amx_bf16", "avx512_bf16")
 
 
 def gguf_of(base: Path) -> Path | None:
@@ -37,7 +36,9 @@ def load_base(base: Path) -> tuple[Any, Any]:
     folder = str(gguf.parent if gguf is not None else base)
     model = AutoModelForCausalLM.from_pretrained(folder, **source, dtype=torch.float32)
     if (quantizer := getattr(model, "hf_quantizer", None)) is not None:
-        quantizer.remove_quantization_config(model)  # a GGUF file counts as quantised, and transformers does not train it
+        quantizer.remove_quantization_config(
+            model
+        )  # a GGUF file counts as quantised, and transformers does not train it
     tokenizer = AutoTokenizer.from_pretrained(folder, **source)
     if not tokenizer.chat_template:
         raise TrainingError(f"the tokenizer of {base} has no chat template; train a model that has one")
@@ -56,14 +57,3 @@ def linear_modules(model: Any) -> list[str]:
         if isinstance(module, torch.nn.Linear) and module is not head
     }
     return sorted(found)
-
-
-def has_fast_bfloat16() -> bool:
-    """Return whether this machine multiplies matrices in bfloat16 faster than in float32."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
-    except OSError:
-        return False
-    return any(flag in flags for flag in _CPU_FLAGS)

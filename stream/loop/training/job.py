@@ -17,10 +17,13 @@ __all__ = [
     "TrainingJob",
     "VersionFolder",
     "file_digest",
+    "has_fast_bfloat16",
     "version_of",
 ]
 
 _VERSION_CHARACTERS = 12
+_GPU = Path("/dev/nvidiactl")
+_CPU_FLAGS = ("amx_bf16", "avx512_bf16")
 
 
 class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,9 +71,9 @@ class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 4 << 30
 
     @classmethod
-    def of_settings(cls, train: TrainSettings, tenant: TenantTrainSettings, **given: Any) -> "TrainingJob":
-        """Return the job of a tenant's settings; `given` are the other fields."""
-        return cls(**tenant.model_dump(), threads=train.threads, memory_bytes=train.memory_mib << 20, **given)
+    def of_settings(cls, train: TrainSettings, rules: TenantTrainSettings, **given: Any) -> "TrainingJob":
+        """Return the job of the settings `train` and of a tenant's `rules`; `given` are the other fields."""
+        return cls(**rules.model_dump(), threads=train.threads, memory_bytes=train.memory_mib << 20, **given)
 
     def weights_key(self) -> str:
         """Return a digest of the fields that decide the weights: a run continues only from checkpoints with the same key."""
@@ -200,3 +203,12 @@ def version_of(adapter_digest: str) -> str:
     'm_b179c9523d0e'
     """
     return f"m_{adapter_digest[:_VERSION_CHARACTERS]}"
+
+
+def has_fast_bfloat16() -> bool:
+    """Return whether this machine multiplies matrices in bfloat16 faster than in float32: with a GPU, or the processor's own instructions."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        flags = ""
+    return _GPU.exists() or any(flag in flags for flag in _CPU_FLAGS)

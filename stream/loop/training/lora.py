@@ -11,9 +11,13 @@ from typing import Any
 
 import msgspec
 import torch
+from datasets import Dataset
 from peft import LoraConfig
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from trl import KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
+from trl.trainer.kto_config import KTOConfig
+from trl.trainer.kto_trainer import KTOTrainer
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
 
 from stream.loop.training.base_model import linear_modules, load_base
 from stream.loop.training.checkpoints import newest_checkpoint, seal
@@ -51,7 +55,7 @@ def train(job: TrainingJob, folder: RunFolder, report: Callable[[Line], None]) -
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     resumed = newest_checkpoint(folder.checkpoints, job.weights_key())
     bounds = _Run(job, folder, report, seconds_before=resumed.seconds if resumed else 0.0)
-    trainer = _trainer(job, model, tokenizer, rows, str(folder.draft), bounds)
+    trainer = _trainer(job, model, tokenizer, rows, bounds)
     signal.signal(signal.SIGTERM, bounds.interrupt)
     trainer.train(resume_from_checkpoint=str(resumed.path) if resumed else None)
     if bounds.interrupted:
@@ -62,7 +66,7 @@ def train(job: TrainingJob, folder: RunFolder, report: Callable[[Line], None]) -
     return Outcome(adapter=adapter, numbers=bounds.numbers | {"rows": float(len(rows))})
 
 
-def _trainer(job: TrainingJob, model: Any, tokenizer: Any, rows: Any, output: str, bounds: "_Run") -> Any:
+def _trainer(job: TrainingJob, model: Any, tokenizer: Any, rows: Dataset, bounds: "_Run") -> Any:
     layers = model.config.num_hidden_layers
     first = max(0, layers - job.layers) if job.layers else 0
     adapter = LoraConfig(
@@ -73,7 +77,7 @@ def _trainer(job: TrainingJob, model: Any, tokenizer: Any, rows: Any, output: st
         task_type="CAUSAL_LM",
     )
     arguments: dict[str, Any] = {
-        "output_dir": output,
+        "output_dir": str(bounds.draft),
         "num_train_epochs": job.epochs,
         "max_steps": job.max_steps or -1,
         "per_device_train_batch_size": max(job.batch_examples, 2) if job.method == "kto" else job.batch_examples,
@@ -91,15 +95,10 @@ def _trainer(job: TrainingJob, model: Any, tokenizer: Any, rows: Any, output: st
         "report_to": [],
         "disable_tqdm": True,
     }
-    trainer, config = (SFTTrainer, SFTConfig) if job.method == "sft" else (KTOTrainer, KTOConfig)
-    return trainer(
-        model=model,
-        args=config(**arguments),
-        train_dataset=rows,
-        processing_class=tokenizer,
-        peft_config=adapter,
-        callbacks=[bounds],
-    )
+    common: dict[str, Any] = {"peft_config": adapter, "callbacks": [bounds], "train_dataset": rows}
+    if job.method == "sft":
+        return SFTTrainer(model, args=SFTConfig(**arguments), processing_class=tokenizer, **common)
+    return KTOTrainer(model, args=KTOConfig(**arguments), processing_class=tokenizer, **common)
 
 
 class _Run(TrainerCallback):
@@ -113,6 +112,11 @@ class _Run(TrainerCallback):
         self._saved = time.monotonic()
         self.interrupted = False
         self.numbers: dict[str, float] = {}
+
+    @property
+    def draft(self) -> Path:
+        """The folder that transformers writes checkpoints to."""
+        return self._folder.draft
 
     @property
     def _seconds(self) -> float:
@@ -144,7 +148,7 @@ class _Run(TrainerCallback):
         """Make the checkpoint durable."""
         del args, control
         seal(
-            self._folder.draft / f"checkpoint-{state.global_step}",
+            self.draft / f"checkpoint-{state.global_step}",
             self._folder.checkpoints,
             key=self._job.weights_key(),
             seconds=self._seconds,

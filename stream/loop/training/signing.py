@@ -47,7 +47,7 @@ def public_key(home: Path) -> Path:
 
 def sign(folder: VersionFolder, private_key: Path) -> None:
     """Sign all files of `folder`."""
-    config = signing.Config().use_elliptic_key_signer(private_key=private_key)
+    config = signing.Config().use_elliptic_key_signer(private_key=private_key)  # type: ignore[no-untyped-call]
     config.set_hashing_config(_hashing(folder)).sign(folder.path, folder.signature)
     os.chmod(folder.signature, 0o600)  # noqa: PTH101 - as the other files
 
@@ -62,7 +62,8 @@ def verify(folder: VersionFolder, public: Path) -> None:
     if not public.is_file() or not folder.signature.is_file():
         missing = public if not public.is_file() else folder.signature
         raise TrainingError(f"{folder.path.name} cannot be verified: {missing} does not exist")
-    config = verifying.Config().use_elliptic_key_verifier(public_key=public).set_ignore_unsigned_files(True)
+    config = verifying.Config().use_elliptic_key_verifier(public_key=public)  # type: ignore[no-untyped-call]
+    config.set_ignore_unsigned_files(ignore_unsigned_files=True)
     try:
         config.verify(folder.path, folder.signature)
     except (ValueError, OSError) as error:
@@ -70,11 +71,12 @@ def verify(folder: VersionFolder, public: Path) -> None:
             f"{folder.path.name} does not fit its signature: {error}; delete {folder.path} and train again"
         ) from error
     if more := {path.name for path in folder.adapter.iterdir()} - ADAPTER_FILES:
-        raise TrainingError(f"{folder.adapter} contains {sorted(more)[0]}, which was not signed; delete the file")
+        raise TrainingError(f"{folder.adapter} contains {min(more)}, which was not signed; delete the file")
 
 
 def _hashing(folder: VersionFolder) -> hashing.Config:
-    return hashing.Config().set_ignored_paths(paths=[folder.signature], ignore_git_paths=False)
+    config = hashing.Config()  # type: ignore[no-untyped-call]
+    return config.set_ignored_paths(paths=[folder.signature], ignore_git_paths=False)
 
 
 def _folder(home: Path) -> Path:

@@ -12,28 +12,14 @@ from stream.files import sync_directory
 from stream.loop.training.base_model import gguf_of
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import TrainingJob, VersionFolder, file_digest, version_of
+from stream.loop.training.manifest import VersionManifest, read_version
 from stream.loop.training.merge import can_merge, write_merged
 from stream.loop.training.model_card import model_card
 from stream.loop.training.signing import ADAPTER_FILES, ensure_keys, public_key, sign, verify
 
-__all__ = ["VersionManifest", "make_version", "read_version", "verify_version"]
+__all__ = ["make_version", "verify_version"]
 
 _LIBRARIES = ("torch", "transformers", "peft", "trl")
-
-
-class VersionManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a version was made from; `files` is {path in the folder: SHA-256}, and `numbers` those of its training.
-
-    `weights_digest` is that of the merged weights, or "" without them. `libraries` is {name: release}.
-    """
-
-    version: str
-    job: TrainingJob
-    adapter_digest: str
-    weights_digest: str
-    numbers: dict[str, float]
-    libraries: dict[str, str]
-    files: dict[str, str]
 
 
 def make_version(job: TrainingJob, home: Path, adapter: Path, numbers: dict[str, float]) -> VersionManifest:
@@ -68,9 +54,7 @@ def _described(
     """Write the card, and return the manifest of all files so far."""
     libraries = {name: metadata.version(name) for name in _LIBRARIES}
     weights = file_digest(draft.merged) if draft.merged.exists() else ""
-    card = model_card(
-        job, version, adapter_digest=digest, weights_digest=weights, numbers=numbers, libraries=libraries
-    )
+    card = model_card(job, version, adapter_digest=digest, weights_digest=weights, numbers=numbers, libraries=libraries)
     draft.card.write_text(card, encoding="utf-8")
     return VersionManifest(
         version=version,
@@ -98,17 +82,6 @@ def _publish(draft: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)
     sync_directory(target.parent)
-
-
-def read_version(home: Path, version: str) -> VersionManifest:
-    """Return the manifest of `version`; raises TrainingError if the version does not exist or its manifest is damaged."""
-    folder = VersionFolder.of(home, version)
-    try:
-        return msgspec.json.decode(folder.manifest.read_bytes(), type=VersionManifest)
-    except FileNotFoundError:
-        raise TrainingError(f"there is no version {version} in {folder.path.parent}") from None
-    except msgspec.DecodeError as error:
-        raise TrainingError(f"{folder.manifest} is damaged ({error}); delete {folder.path} and train again") from None
 
 
 def verify_version(home: Path, version: str) -> VersionManifest:
