@@ -6,6 +6,7 @@ continues with ``epoch + 1`` from the checkpoints.
 """
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Callable, Collection
@@ -14,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry
 
+from stream.errors import no_kafka
 from stream.kafka.clients import BROKER_ERRORS, consumer_for, producer_for
 from stream.kafka.publisher import publish
 from stream.loop.training.machine import TrainerMachine, Work
@@ -57,8 +59,11 @@ async def run_trainer(
         await trainer.cancel()
 
 
-def publisher_for(kafka: KafkaSettings) -> Publish:
-    """Return a function that publishes an event of the trainer, and retries while the broker is away."""
+def publisher_for(kafka: KafkaSettings, attempts: int = 0) -> Publish:
+    """Return a function that publishes an event of the trainer, and retries while the broker is away.
+
+    After `attempts` it raises BrokerError; 0: never.
+    """
     options = kafka.client_options()
 
     async def send(event: Event) -> None:
@@ -66,11 +71,13 @@ def publisher_for(kafka: KafkaSettings) -> Publish:
         assert isinstance(data, ModelRecord | RetrainingRecord)
         partition = partition_for(tenant_model_key(data.tenant, data.model), kafka.stream_partitions)
         topic = kafka.names.retraining if isinstance(data, RetrainingRecord) else kafka.names.models
-        while True:
+        for attempt in itertools.count(1):
             try:
                 async with producer_for(options) as producer:
                     await publish(producer, topic, event, partition=partition)
             except BROKER_ERRORS as error:
+                if attempt == attempts:
+                    raise no_kafka(kafka.bootstrap_servers) from error
                 _LOG.warning("%s: %s is not sent; retrying", topic, type(error).__name__)
                 await asyncio.sleep(_PAUSE_SECONDS)
             else:

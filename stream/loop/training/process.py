@@ -22,6 +22,8 @@ _STOP_SECONDS = 30.0
 _MORE_SECONDS = 900.0
 _LINE_BYTES = 1 << 20
 _SHOWN_CHARACTERS = 400
+#: The messages of Weir's own errors; other messages, such as a traceback's last line, may quote content.
+_EXPECTED = ("weir: ", "MLflow: ")
 
 
 async def run_training(
@@ -95,8 +97,9 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 async def run_command(command: Sequence[str]) -> Any:
     """Run a command that prints one JSON value, and return the value.
 
-    Raises TrainingError with the last line of its standard error if the command fails.
+    Raises TrainingError if the command fails, with the message if the error is one of Weir's own.
     """
+    shown = " ".join(command[-4:])
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
@@ -109,9 +112,10 @@ async def run_command(command: Sequence[str]) -> Any:
     finally:
         await _end(process)
     if process.returncode:
-        said = error.decode(errors="replace").strip().rpartition("\n")[2][:_SHOWN_CHARACTERS]
-        raise TrainingError(f"`{' '.join(command[-4:])}` failed with status {process.returncode}: {said}")
+        last = error.decode(errors="replace").strip().rpartition("\n")[2]
+        said = last[:_SHOWN_CHARACTERS] if last.startswith(_EXPECTED) else "run it by hand to see why"
+        raise TrainingError(f"`{shown}` failed with status {process.returncode}: {said}")
     try:
         return json.loads(out)
     except ValueError:
-        raise TrainingError(f"`{' '.join(command[-4:])}` printed no JSON value") from None
+        raise TrainingError(f"`{shown}` printed no JSON value") from None

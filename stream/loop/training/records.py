@@ -24,8 +24,7 @@ def state_event(work: Work, state: str, at: float, *, number: int = 0, **fields:
         at=at,
         alert_ids=request.alert_ids,
         epoch=work.epoch,
-        by=TRAINER,
-        **{"reason": ""} | fields,
+        **{"reason": "", "by": TRAINER} | fields,
     )
     return Event(
         id="/".join([request.retraining_id, state, str(work.epoch), *([str(number)] if number else [])]),

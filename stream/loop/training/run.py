@@ -21,7 +21,7 @@ from stream.loop.training.process import run_command, run_training
 from stream.loop.training.records import model_event, state_event
 from stream.wire import Event
 
-__all__ = ["BaseModel", "Run", "TrainerSetup"]
+__all__ = ["UNTRAINED", "BaseModel", "Run", "TrainerSetup"]
 
 _LOG = logging.getLogger(__name__)
 #: The lease is renewed three times before it ends.
@@ -33,7 +33,7 @@ _RELEASE_SECONDS = 5.0
 _DAMAGED = (AttributeError, KeyError, TypeError, ValueError)
 _GATE_STATES = ("blessed", "refused")
 #: The version of a model that Weir did not train.
-_UNTRAINED = "base"
+UNTRAINED = "base"
 
 Publish = Callable[[Event], Awaitable[None]]
 
@@ -56,7 +56,7 @@ class TrainerSetup(msgspec.Struct, frozen=True, kw_only=True):
         Returns the base of a served model, and fetches it if needed; raises TrainingError for an unknown model.
     dataset_command, gate_command
         Return the command that builds the dataset of a retraining id, or that judges a version. Each prints one JSON
-        value: ``{"digest", "counts": {"train", "eval", "dropped"}}``, and ``{"state", "reason", "numbers"}``.
+        value: ``{"digest", "counts": {"train", "eval", "dropped"}}``, and ``{"decision": {"state", "reason"}, "numbers"}``.
     mlflow
         Address of the MLflow server that mirrors versions; "" for none.
     """
@@ -74,12 +74,18 @@ class TrainerSetup(msgspec.Struct, frozen=True, kw_only=True):
 class Run:
     """One request's run by its owner in ``work.epoch``."""
 
-    def __init__(self, setup: TrainerSetup, work: Work, publish: Publish, metrics: TrainerMetrics) -> None:
-        self._setup, self.work, self._publish, self._metrics = setup, work, publish, metrics
+    def __init__(
+        self,
+        setup: TrainerSetup,
+        work: Work,
+        publish: Publish,
+        metrics: TrainerMetrics,
+        show: Callable[[Progress], None] = lambda _progress: None,
+    ) -> None:
+        self._setup, self.work, self._publish, self._metrics, self._show = setup, work, publish, metrics, show
         self._dataset_digest, self._version = work.dataset_digest, work.model_version
         self._number = 0
         self._progress: Progress | None = None
-        self._shown_at = 0.0
 
     async def run(self) -> str:
         """Run to the gate's decision, and return the last state; a failure is published as ``failed``."""
@@ -103,12 +109,12 @@ class Run:
         await self._publish_version(manifest)
         async with self._leased("trained"):
             await self._mirror()
-            decision = await run_command(self._setup.gate_command(self._version))
-        state, reason = decision.get("state"), str(decision.get("reason", ""))
+            report = await run_command(self._setup.gate_command(self._version))
+        state, reason = str(report["decision"]["state"]), str(report["decision"]["reason"])
         if state not in _GATE_STATES:
-            raise TrainingError(f"the gate's state is {state!r}; it must be blessed or refused")
-        await self._state(state, reason=reason, numbers=decision.get("numbers", {}))
-        return str(state)
+            raise TrainingError(f"the gate's state is {state}; it must be blessed or refused")
+        await self._state(state, reason=reason, numbers=report["numbers"])
+        return state
 
     async def _dataset(self) -> Path:
         """Return the folder of the request's dataset; build the dataset if this home does not contain it."""
@@ -138,7 +144,7 @@ class Run:
             self._setup.settings(request.tenant).train,
             tenant=request.tenant,
             model=request.model,
-            parent=_UNTRAINED,
+            parent=UNTRAINED,
             base=str(base.path),
             base_digest=base.digest,
             dataset=str(dataset),
@@ -149,6 +155,7 @@ class Run:
 
     def _on_progress(self, progress: Progress) -> None:
         self._progress = progress
+        self._show(progress)
         self._metrics.step.set(progress.step)
         self._metrics.loss.set(progress.loss)
 
