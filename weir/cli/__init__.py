@@ -21,6 +21,7 @@ SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("weir.cli.demo", "demo", "Send real traffic until every promised alert fired."),
     "alerts": ("weir.cli.alerts", "alerts", "Show alerts that fired and resolved; silence them."),
     "retraining": ("weir.cli.retraining", "retraining", "Show retraining events, and why others were suppressed."),
+    "labels": ("weir.cli.labels", "labels", "Import labels of answers; show the accuracy of the models."),
     "replay": ("weir.cli.replay", "replay_command", "Run another version of a detector over past events."),
     "show": ("weir.cli.show", "show", "Show what is known of a request."),
     "explain": ("weir.cli.explain", "explain", "Show the words that caused an alert."),

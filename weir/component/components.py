@@ -45,6 +45,7 @@ def _shipper(process: Process) -> int:
 
 def _ledger(process: Process) -> int:
     from stream.ledger.service import run_ledger
+    from stream.settings import cached_tenant_settings
     from weir.console.server import served
 
     work = partial(
@@ -52,6 +53,7 @@ def _ledger(process: Process) -> int:
         directory=process.home / "ledger",
         kafka=effective_kafka(process.settings),
         ledger=process.settings.ledger,
+        tenants=cached_tenant_settings(process.settings.tenants),
         registry=process.registry,
         tracer_provider=process.tracer,
         health=process.health,

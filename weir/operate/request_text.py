@@ -5,22 +5,12 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import TopicPartition
 
+from stream.content import content_at
 from stream.errors import BrokerError
 from stream.kafka.clients import BROKER_ERRORS, consumer_for
-from stream.kafka.log_reader import record_at
-from stream.ledger.queries.request_story import RecordLocation, RequestStory
-from stream.wire import (
-    Choice,
-    Message,
-    RequestRecord,
-    ResponseRecord,
-    Verdict,
-    WireError,
-    decode,
-    text_at,
-)
+from stream.ledger.queries.request_story import RequestStory
+from stream.wire import Choice, CorrectionRecord, Message, RequestRecord, ResponseRecord, Verdict, text_at
 
 __all__ = ["RequestText", "read_text", "read_texts"]
 
@@ -28,13 +18,15 @@ __all__ = ["RequestText", "read_text", "read_texts"]
 class RequestText(msgspec.Struct, frozen=True, kw_only=True):
     """The messages of a request and the choices of its answer, from Kafka.
 
-    `prompt` and `answer` are their text parts, joined; None if the record has expired or cannot be decoded.
+    `prompt` and `answer` are their text parts, joined; None if the record has expired or cannot be decoded. `corrections`
+    are what people wrote about the answer, oldest first.
     """
 
     messages: tuple[Message, ...] = ()
     prompt: str | None = None
     choices: tuple[Choice, ...] = ()
     answer: str | None = None
+    corrections: tuple[CorrectionRecord, ...] = ()
 
     def joined(self, side: str) -> str | None:
         """Return the prompt (side ``input``) or the answer."""
@@ -71,18 +63,14 @@ async def read_texts(options: Mapping[str, Any], stories: Sequence[RequestStory]
 async def _text(consumer: AIOKafkaConsumer, story: RequestStory) -> RequestText:
     text = RequestText()
     for location in story.events.locations if story.events else ():
-        data = await _data_at(consumer, location)
+        data = await content_at(consumer, location.topic, location.partition, location.offset)
         if isinstance(data, RequestRecord):
             text = msgspec.structs.replace(text, messages=data.messages, prompt=data.text)
         elif isinstance(data, ResponseRecord):
             text = msgspec.structs.replace(text, choices=data.messages, answer=data.text)
-    return text
-
-
-async def _data_at(consumer: AIOKafkaConsumer, location: RecordLocation) -> object:
-    """Return the event data of a record, or None if it has expired or cannot be decoded."""
-    record = await record_at(consumer, TopicPartition(location.topic, location.partition), location.offset)
-    try:
-        return decode(record.value, record.headers).data if record is not None else None
-    except WireError:
-        return None
+    corrections = [
+        data
+        for note in story.judgments.corrections
+        if isinstance(data := await content_at(consumer, note.topic, note.partition, note.offset), CorrectionRecord)
+    ]
+    return msgspec.structs.replace(text, corrections=tuple(corrections))

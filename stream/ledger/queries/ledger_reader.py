@@ -8,6 +8,8 @@ from stream.ledger.coverage import Coverage, coverage_of
 from stream.ledger.database_files import LedgerFiles, retried
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.errors import LedgerAbsent
+from stream.ledger.queries.judged_answers import AccuracyHour, accuracy_hours
+from stream.ledger.queries.judgments import judgments_of
 from stream.ledger.queries.request_pages import (
     conversation_of_request,
     conversation_requests,
@@ -41,6 +43,15 @@ class LedgerReader:
         def query() -> Coverage:
             with self._files.read_shards() as databases:
                 return coverage_of(databases)
+
+        return retried(query)
+
+    def accuracy(self, tenant: str = "") -> list[AccuracyHour]:
+        """Return the accuracy of labelled answers by tenant, model and hour; [] if there is no ledger."""
+
+        def query() -> list[AccuracyHour]:
+            with self._files.read_shards() as databases:
+                return accuracy_hours(databases, tenant)
 
         return retried(query)
 
@@ -111,7 +122,9 @@ class LedgerReader:
             for database in databases:
                 if events := request_events(database, request_id):
                     with self._files.read_decisions() as decisions:
-                        return request_story(request_id, events, decisions)
+                        story = request_story(request_id, events, decisions)
+                    judgments = judgments_of(databases, events.tenant, request_id)
+                    return msgspec.structs.replace(story, judgments=judgments)
             for database in databases:
                 if gap := gap_of(database, request_id):
                     return RequestStory(request_id=request_id, gap=gap)
