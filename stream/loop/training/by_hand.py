@@ -1,4 +1,4 @@
-"""Train, and continue a request, by command instead of by the trainer process."""
+"""Train by command instead of by the trainer process."""
 
 import asyncio
 import time
@@ -16,12 +16,12 @@ from stream.loop.training.machine import TrainerMachine, Work
 from stream.loop.training.manifest import VersionManifest, read_version
 from stream.loop.training.metrics import TrainerMetrics
 from stream.loop.training.process import run_training
-from stream.loop.training.records import model_event, state_event
+from stream.loop.training.records import model_event
 from stream.loop.training.run import UNTRAINED, Run, TrainerSetup
 from stream.settings import KafkaSettings
 from stream.wire import RetrainingRecord, readable
 
-__all__ = ["find_dataset", "resume_request", "train_dataset", "train_request"]
+__all__ = ["find_dataset", "train_dataset", "train_request"]
 
 
 _ATTEMPTS = 5
@@ -88,13 +88,6 @@ async def train_request(
     )
     metrics = TrainerMetrics(CollectorRegistry())
     return await Run(setup, work, publisher_for(kafka, _ATTEMPTS), metrics, on_progress).run()
-
-
-async def resume_request(setup: TrainerSetup, kafka: KafkaSettings, retraining_id: str, by: str) -> None:
-    """Let a trainer work on a request again that failed or whose trainer is gone; `by` is who asked for it."""
-    work = await _work(setup, kafka, retraining_id)
-    event = state_event(work, "approved", time.time(), reason="resumed", by=by)
-    await publisher_for(kafka, _ATTEMPTS)(event)
 
 
 async def _work(setup: TrainerSetup, kafka: KafkaSettings, retraining_id: str) -> Work:

@@ -12,9 +12,10 @@ from model_signing import hashing, signing, verifying
 
 from stream.files import FileLock, replace_file
 from stream.loop.training.errors import TrainingError
-from stream.loop.training.job import VersionFolder
+from stream.loop.training.job import VersionFolder, file_digest, version_of
+from stream.loop.training.manifest import VersionManifest, read_version
 
-__all__ = ["ADAPTER_FILES", "ensure_keys", "public_key", "sign", "verify"]
+__all__ = ["ADAPTER_FILES", "ensure_keys", "public_key", "sign", "verify_version"]
 
 _FOLDER_MODE = 0o700
 #: The files of an adapter in a version.
@@ -52,7 +53,16 @@ def sign(folder: VersionFolder, private_key: Path) -> None:
     os.chmod(folder.signature, 0o600)  # noqa: PTH101 - as the other files
 
 
-def verify(folder: VersionFolder, public: Path) -> None:
+def verify_version(home: Path, version: str) -> VersionManifest:
+    """Check the signature, the digests and the name of `version`, and return its manifest; raises TrainingError."""
+    folder, manifest = VersionFolder.of(home, version), read_version(home, version)
+    _verify(folder, public_key(home))
+    if version_of(file_digest(folder.weights)) != version:
+        raise TrainingError(f"{folder.path} is not named by the digest of its adapter; delete it and train again")
+    return manifest
+
+
+def _verify(folder: VersionFolder, public: Path) -> None:
     """Check that the files of `folder` are those that were signed with the private key of `public`.
 
     Later reports beside the signed files, such as that of the gate, are allowed; more files in the adapter are not.

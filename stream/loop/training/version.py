@@ -12,12 +12,12 @@ from stream.files import sync_directory
 from stream.loop.training.base_model import gguf_of
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import TrainingJob, VersionFolder, file_digest, version_of
-from stream.loop.training.manifest import VersionManifest, read_version
+from stream.loop.training.manifest import VersionManifest
 from stream.loop.training.merge import can_merge, write_merged
 from stream.loop.training.model_card import model_card
-from stream.loop.training.signing import ADAPTER_FILES, ensure_keys, public_key, sign, verify
+from stream.loop.training.signing import ADAPTER_FILES, ensure_keys, sign, verify_version
 
-__all__ = ["make_version", "verify_version"]
+__all__ = ["make_version"]
 
 _LIBRARIES = ("torch", "transformers", "peft", "trl")
 
@@ -82,12 +82,3 @@ def _publish(draft: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)
     sync_directory(target.parent)
-
-
-def verify_version(home: Path, version: str) -> VersionManifest:
-    """Check the signature, the digests and the name of `version`, and return its manifest; raises TrainingError."""
-    folder, manifest = VersionFolder.of(home, version), read_version(home, version)
-    verify(folder, public_key(home))
-    if version_of(file_digest(folder.weights)) != version:
-        raise TrainingError(f"{folder.path} is not named by the digest of its adapter; delete it and train again")
-    return manifest
