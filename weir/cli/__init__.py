@@ -29,6 +29,7 @@ SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
     "explain": ("weir.cli.explain", "explain", "Show the words that caused an alert."),
     "score": ("weir.cli.score", "score", "Score lines of text; needs no broker and no server."),
     "eval": ("weir.cli.evaluate", "evaluate", "Evaluate detectors on labelled data: quality, calibration, cost."),
+    "train": ("weir.cli.train_version", "train", "Train a version of a model on a dataset."),
     "train-detector": ("weir.cli.train", "train_detector", "Train the weights of a detector; write a model card."),
     "dlq": ("weir.cli.dlq", "dlq", "List, show and replay dead letters."),
     "ledger": ("weir.cli.ledger", "ledger", "Rebuild the ledger of requests and verdicts."),

@@ -12,6 +12,7 @@ from weir.cli.render.event_stream import print_stream
 from weir.cli.render.output import print_json, screen
 
 if TYPE_CHECKING:
+    from stream.wire import RetrainingRecord
     from weir.operate.retraining_decisions import Approval
 
 __all__ = ["retraining"]
@@ -89,16 +90,39 @@ def reject(*, retraining_id: str, key_file: Path | None, reason: str, as_json: b
     _decide(retraining_id, "rejected", key_file, reason, as_json=as_json)
 
 
+@retraining.command("resume")
+@click.argument("retraining_id")
+@_key_option
+@json_option
+def resume_command(*, retraining_id: str, key_file: Path | None, as_json: bool) -> None:
+    """Let the trainer continue a request that failed, from its newest checkpoint; keys and the access log are as for approve.
+
+    Example: weir retraining resume rt_0123456789abcdef --key-file approver.key
+    """
+    from stream.loop.settings import loop_settings
+    from weir.client import effective_kafka
+    from weir.operate.retraining_decisions import resume
+    from weir.settings import load_settings
+
+    settings = load_settings().settings
+    record = asyncio.run(
+        resume(
+            effective_kafka(settings),
+            retraining_id,
+            home=settings.home,
+            key=_approval_key(key_file),
+            approvers=lambda tenant: loop_settings(settings.tenants, tenant).approvers,
+        )
+    )
+    _show(record, as_json=as_json)
+
+
 def _decide(retraining_id: str, outcome: "Approval", key_file: Path | None, reason: str, *, as_json: bool) -> None:
     from stream.loop.settings import loop_settings
     from weir.client import effective_kafka
-    from weir.errors import SettingsError
     from weir.operate.retraining_decisions import decide
     from weir.settings import load_settings
 
-    key = key_file.read_text(encoding="utf-8").strip() if key_file else os.environ.get(_KEY, "")
-    if not key:
-        raise SettingsError(f"no API key: give --key-file FILE, or set {_KEY}; the key needs the scope approve")
     settings = load_settings().settings
     record = asyncio.run(
         decide(
@@ -106,11 +130,24 @@ def _decide(retraining_id: str, outcome: "Approval", key_file: Path | None, reas
             retraining_id,
             outcome,
             home=settings.home,
-            key=key,
+            key=_approval_key(key_file),
             reason=reason,
             approvers=lambda tenant: loop_settings(settings.tenants, tenant).approvers,
         )
     )
+    _show(record, as_json=as_json)
+
+
+def _approval_key(key_file: Path | None) -> str:
+    from weir.errors import SettingsError
+
+    key = key_file.read_text(encoding="utf-8").strip() if key_file else os.environ.get(_KEY, "")
+    if not key:
+        raise SettingsError(f"no API key: give --key-file FILE, or set {_KEY}; the key needs the scope approve")
+    return key
+
+
+def _show(record: "RetrainingRecord", *, as_json: bool) -> None:
     if as_json:
         print_json(record)
     else:

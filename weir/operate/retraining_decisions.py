@@ -18,7 +18,7 @@ from stream.wire import Event, RetrainingRecord, canonical_time, event_type, par
 from weir.errors import AccessDenied, NotFoundError, SettingsError
 from weir.home.access_log import log_access
 
-__all__ = ["Approval", "approver_of", "decide", "records_of"]
+__all__ = ["Approval", "approver_of", "decide", "records_of", "resume"]
 
 Approval = Literal["approved", "rejected"]
 _SOURCE = "weir/approval"
@@ -92,15 +92,38 @@ async def decide(  # noqa: PLR0913 - what is decided, by whom, and where it is l
         raise SettingsError(f"the reason has {len(reason)} characters, the limit is {_REASON_CHARACTERS}; shorten it")
     history = await records_of(kafka, retraining_id)
     request = next(record for record in history if record.state == "requested")
-    what = {"retraining_id": retraining_id, "outcome": outcome, "tenant": request.tenant}
+    by = _logged_approver(home, key, request, outcome, approvers)
+    known = _known(history, outcome)
+    return known if known is not None else await _publish(kafka, request, outcome, by, reason)
+
+
+async def resume(
+    kafka: KafkaSettings, retraining_id: str, *, home: Path, key: str, approvers: Callable[[str], tuple[str, ...]]
+) -> RetrainingRecord:
+    """Approve a request that failed again, so that the trainer continues from its newest checkpoint; errors as :func:`decide`."""
+    history = await records_of(kafka, retraining_id)
+    request = next(record for record in history if record.state == "requested")
+    by = _logged_approver(home, key, request, "approved", approvers)
+    failures = sum(record.state == "failed" for record in history)
+    if history[-1].state != "failed":
+        raise SettingsError(
+            f"retraining {retraining_id} is {history[-1].state}; only a request whose last state is failed can be resumed"
+        )
+    return await _publish(kafka, request, "approved", by, f"resumed by {by}", number=failures)
+
+
+def _logged_approver(
+    home: Path, key: str, request: RetrainingRecord, outcome: Approval, approvers: Callable[[str], tuple[str, ...]]
+) -> str:
+    """Return the id of the key that decides; log the attempt, whether it is allowed or denied."""
+    what = {"retraining_id": request.retraining_id, "outcome": outcome, "tenant": request.tenant}
     try:
         by = approver_of(home, key, request.tenant, approvers(request.tenant)).id
     except AccessDenied:
         log_access(home, _COMMAND, **what, result="denied")
         raise
     log_access(home, _COMMAND, **what, result="allowed", key=by)
-    known = _known(history, outcome)
-    return known if known is not None else await _publish(kafka, request, outcome, by, reason)
+    return by
 
 
 def _known(history: list[RetrainingRecord], outcome: Approval) -> RetrainingRecord | None:
@@ -116,14 +139,14 @@ def _known(history: list[RetrainingRecord], outcome: Approval) -> RetrainingReco
     return None
 
 
-async def _publish(
-    kafka: KafkaSettings, request: RetrainingRecord, outcome: Approval, by: str, reason: str
+async def _publish(  # noqa: PLR0913 - the parts of the record
+    kafka: KafkaSettings, request: RetrainingRecord, outcome: Approval, by: str, reason: str, *, number: int = 0
 ) -> RetrainingRecord:
     at = canonical_time(max(time.time(), request.at))
     data = msgspec.structs.replace(request, state=outcome, at=at, by=by, reason=reason or f"{outcome} by {by}")
     key = tenant_model_key(data.tenant, data.model)
     event = Event(
-        id=f"{data.retraining_id}/{outcome}",
+        id=f"{data.retraining_id}/{outcome}" + (f"/{number}" if number else ""),
         source=_SOURCE,
         type=RetrainingRecord.event_type,
         time=at,
