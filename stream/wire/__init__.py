@@ -52,6 +52,7 @@ from stream.wire.keys import (
     side_and_part,
     stream_key,
     tenant_model_key,
+    trained_version,
     version_key,
 )
 from stream.wire.times import canonical_time, format_time, parse_time
@@ -129,6 +130,7 @@ __all__ = [
     "side_and_part",
     "stream_key",
     "tenant_model_key",
+    "trained_version",
     "text_at",
     "topic_specs",
     "version_key",
