@@ -130,8 +130,8 @@ __all__ = [
     "side_and_part",
     "stream_key",
     "tenant_model_key",
-    "trained_version",
     "text_at",
     "topic_specs",
+    "trained_version",
     "version_key",
 ]

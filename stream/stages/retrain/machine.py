@@ -14,7 +14,9 @@ from stream.wire.ids import retraining_id
 
 __all__ = ["Retraining"]
 
-_ENDED = frozenset({"completed", "promoted", "rolled_back", "failed"})
+#: A trained version in shadow or in a canary still counts as in flight. `completed` is the end for an external trainer.
+_IN_FLIGHT = frozenset({"dataset", "started", "progress", "trained", "blessed", "shadow", "canary"})
+_ENDED = frozenset({"completed", "promoted", "rolled_back", "failed", "refused", "rejected", "expired"})
 
 
 class Retraining:
@@ -52,10 +54,10 @@ class Retraining:
         if record.state == "requested" and (state.requested_at is None or record.at > state.requested_at):
             state.requested_id, state.requested_at = record.retraining_id, record.at
             state.requested_alerts = record.alert_ids
-        elif record.state == "started":
-            state.in_flight = True
+        elif record.state in _IN_FLIGHT:
+            state.in_flight, state.lease_until = True, record.lease_until
         elif record.state in _ENDED:
-            state.in_flight = False
+            state.in_flight, state.lease_until = False, None
 
     def _decide(self, state: ModelState, event: Event, at: float) -> Decision | None:
         gates = evaluate(state, at, self._settings)

@@ -34,8 +34,9 @@ class ModelState(msgspec.Struct, kw_only=True):
 
     `offsets` is {topic: offset of the newest applied record}; records up to this offset are ignored. `resolved` has the
     ids of the latest resolved alerts, so that a late record opens none of them again; `suppressed` has the ids of the
-    latest suppressions. `in_flight` is whether the last request was started and has not ended. A request that nobody
-    starts blocks other requests only during its cool-down.
+    latest suppressions. `in_flight` is whether the last request was started and has not ended; its owner must
+    publish progress before `lease_until`, or the request no longer counts. A request that nobody starts blocks other
+    requests only during its cool-down.
     """
 
     version: int = _VERSION
@@ -49,6 +50,7 @@ class ModelState(msgspec.Struct, kw_only=True):
     requested_at: float | None = None
     requested_alerts: tuple[str, ...] = ()
     in_flight: bool = False
+    lease_until: float | None = None
 
 
 def remember(items: list[str], item: str) -> None:
