@@ -3,9 +3,10 @@
 ``weir keys`` writes the file, and a gateway reads the file again when it changes::
 
     {"keys": [{"id": "k_…", "tenant": "default", "sha256": "…64 hex digits…", "created": "2026-01-31T12:00:00Z",
-               "revoked": null}]}
+               "revoked": null, "scopes": ["infer", "feedback"]}]}
 
-The file contains the SHA-256 of each key, not the key. ``revoked`` is null or the time of the revocation.
+The file contains the SHA-256 of each key, not the key. ``revoked`` is null or the time of the revocation. ``scopes`` is
+what the key may do (:data:`KeyScope`); a key without ``scopes`` has the default.
 """
 
 import hashlib
@@ -13,13 +14,19 @@ import hmac
 import logging
 import time
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
-__all__ = ["ApiKey", "KeyFile", "KeyRing", "Principal", "keys_path", "read_keys"]
+__all__ = ["DEFAULT_SCOPES", "ApiKey", "KeyFile", "KeyRing", "KeyScope", "Principal", "keys_path", "read_keys"]
 
 _LOG = logging.getLogger(__name__)
 _CHECK_SECONDS = 0.5
+
+#: What a key may do: send inference; send feedback; review answers and send labels; approve retraining; report the keys of
+#: another gateway as principals.
+KeyScope = Literal["infer", "feedback", "review", "approve", "delegate"]
+DEFAULT_SCOPES: tuple[KeyScope, ...] = ("infer", "feedback")
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +37,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     created: str = ""
     revoked: str | None = None
+    scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES
 
 
 class KeyFile(msgspec.Struct, frozen=True):
@@ -39,10 +47,11 @@ class KeyFile(msgspec.Struct, frozen=True):
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """The owner of a request: the id and the tenant of its API key."""
+    """The owner of a request: the id, the tenant and the scopes of its API key."""
 
     id: str
     tenant: str
+    scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES
 
 
 def keys_path(home: Path) -> Path:
@@ -99,7 +108,7 @@ class KeyRing:
             return
         try:
             self._keys = tuple(
-                (bytes.fromhex(key.sha256), Principal(id=key.id, tenant=key.tenant))
+                (bytes.fromhex(key.sha256), Principal(id=key.id, tenant=key.tenant, scopes=key.scopes))
                 for key in read_keys(self._path)
                 if key.revoked is None
             )

@@ -1,13 +1,13 @@
-"""Authenticate a request: read the API key from its header, and raise an error if the key is missing or invalid."""
+"""Authenticate a request by the API key in its header, and check the scopes of the key."""
 
 import base64
 import binascii
 
-from serving.api_keys import KeyRing, Principal
+from serving.api_keys import KeyRing, KeyScope, Principal
 from serving.http import Headers
 from serving.openai_api.errors import ApiError
 
-__all__ = ["authenticate"]
+__all__ = ["authenticate", "check_scope"]
 
 
 def authenticate(keys: KeyRing, headers: Headers, *, allow_basic: bool = False) -> Principal:
@@ -27,6 +27,18 @@ def authenticate(keys: KeyRing, headers: Headers, *, allow_basic: bool = False) 
         code="invalid_api_key",
         headers={"www-authenticate": "Bearer"},
     )
+
+
+def check_scope(principal: Principal, scope: KeyScope) -> None:
+    """Raise ApiError 403 if the key of `principal` does not have `scope`."""
+    if scope not in principal.scopes:
+        raise ApiError(
+            403,
+            f"The API key {principal.id} has the scopes {', '.join(principal.scopes) or '(none)'}, this request needs {scope}; "
+            f"use a key with it: `weir keys create --tenant {principal.tenant} --scope {scope}`.",
+            code="insufficient_scope",
+            headers={"www-authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
+        )
 
 
 def _as_bearer(authorization: str) -> str:

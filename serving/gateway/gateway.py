@@ -6,11 +6,12 @@ The gateway does not import Ray: it uses a :class:`~serving.backend.Backend`, so
 import logging
 import traceback
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from serving.api_keys import KeyRing
-from serving.authentication import authenticate
+from serving.api_keys import KeyRing, KeyScope, Principal
+from serving.authentication import authenticate, check_scope
 from serving.gateway.endpoints import Call, Endpoints, GatewaySettings
 from serving.gateway.inference import Wiring
 from serving.gateway.models import ServedModels
@@ -23,6 +24,9 @@ __all__ = ["Gateway", "lifespan"]
 
 _LOG = logging.getLogger(__name__)
 _Handler = Callable[[Call], Awaitable[None]]
+_ANY_KEY: Literal["any key"] = "any key"
+#: The scope that a route needs; `_ANY_KEY`: every key; None: no key.
+_Access = KeyScope | Literal["any key"] | None
 _MODEL_PATH = "/v1/models/"
 _RESPONSE_PATH = "/v1/responses/"
 #: The status in the metrics for a request whose client disconnected before a response began.
@@ -37,16 +41,16 @@ class Gateway:
         self._wiring = wiring
         self._keys = keys
         self._endpoints = endpoints = Endpoints(settings, wiring, models)
-        # Path to method, handler, whether a key is needed.
-        self._routes: dict[str, tuple[str, _Handler, bool]] = {
-            "/v1/chat/completions": ("POST", endpoints.chat, True),
-            "/v1/completions": ("POST", endpoints.completion, True),
-            "/v1/embeddings": ("POST", endpoints.embeddings, True),
-            "/v1/responses": ("POST", endpoints.responses, True),
-            "/v1/feedback": ("POST", endpoints.feedback, True),
-            "/v1/models": ("GET", endpoints.models, True),
-            "/healthz": ("GET", endpoints.healthz, False),
-            "/readyz": ("GET", endpoints.readyz, False),
+        # Path to method, handler, the scope that the key needs.
+        self._routes: dict[str, tuple[str, _Handler, _Access]] = {
+            "/v1/chat/completions": ("POST", endpoints.chat, "infer"),
+            "/v1/completions": ("POST", endpoints.completion, "infer"),
+            "/v1/embeddings": ("POST", endpoints.embeddings, "infer"),
+            "/v1/responses": ("POST", endpoints.responses, "infer"),
+            "/v1/feedback": ("POST", endpoints.feedback, "feedback"),
+            "/v1/models": ("GET", endpoints.models, _ANY_KEY),
+            "/healthz": ("GET", endpoints.healthz, None),
+            "/readyz": ("GET", endpoints.readyz, None),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +67,7 @@ class Gateway:
         route = "unknown"
         with metrics.in_flight.track_inprogress():
             try:
-                route, handler, method, needs_key = self._find(scope["path"])
+                route, handler, method, access = self._find(scope["path"])
                 self._check_method(scope["method"], method, route)
                 call = Call(
                     request_id=request_id,
@@ -71,7 +75,7 @@ class Gateway:
                     headers=headers,
                     receive=receive,
                     reply=reply,
-                    principal=authenticate(self._keys, headers) if needs_key else None,
+                    principal=self._authorized(headers, access),
                     model=scope["path"].removeprefix(_MODEL_PATH).rstrip("/"),
                 )
                 await self._traced(call, method, handler)
@@ -89,13 +93,22 @@ class Gateway:
         """See :meth:`serving.gateway.endpoints.Endpoints.refresh`."""
         await self._endpoints.refresh()
 
-    def _find(self, path: str) -> tuple[str, _Handler, str, bool]:
+    def _authorized(self, headers: dict[str, str], access: _Access) -> Principal | None:
+        """Return the principal if the route needs a key; raises ApiError 401 or 403."""
+        if access is None:
+            return None
+        principal = authenticate(self._keys, headers)
+        if access != _ANY_KEY:
+            check_scope(principal, access)
+        return principal
+
+    def _find(self, path: str) -> tuple[str, _Handler, str, _Access]:
         found = self._routes.get(path) or self._routes.get(path.rstrip("/"))
         if found is not None:
-            method, handler, needs_key = found
-            return path.rstrip("/"), handler, method, needs_key
+            method, handler, access = found
+            return path.rstrip("/"), handler, method, access
         if path.startswith(_MODEL_PATH):
-            return f"{_MODEL_PATH}{{model}}", self._endpoints.model, "GET", True
+            return f"{_MODEL_PATH}{{model}}", self._endpoints.model, "GET", _ANY_KEY
         if path.startswith(_RESPONSE_PATH):
             raise ApiError(
                 404,

@@ -13,7 +13,7 @@ import msgspec
 from prometheus_client import CollectorRegistry, Counter
 
 from serving.api_keys import KeyRing, Principal
-from serving.authentication import authenticate
+from serving.authentication import authenticate, check_scope
 from serving.errors import CaptureError, HalvesFull, UnreadablePayload
 from serving.http import Headers, Receive, Reply, Scope, Send, Slots, headers_of, read_body
 from serving.intake.exchange_pairer import ExchangePairer
@@ -126,6 +126,7 @@ class Intake:
             raise ApiError(405, f"Use POST for {path}.", code="method_not_allowed", headers={"allow": "POST"})
         headers = headers_of(scope)
         principal = authenticate(self._keys, headers, allow_basic=True)  # KServe's logger can send nothing else
+        check_scope(principal, "infer")
         name, read = self._routes[path]
         with self._slots.take():
             read_bytes = read_export if isinstance(reply, OtlpReply) else read_body

@@ -64,9 +64,12 @@ def exchange_from_litellm(payload: Any, principal: Principal) -> ReportedExchang
 
 
 def _origin(payload: Payload, principal: Principal) -> Origin:
-    """Return the origin; each virtual key of LiteLLM is a separate principal, because retraining counts principals."""
+    """Return the origin. The virtual key of LiteLLM is the principal only if the key that was sent has the scope ``delegate``.
+
+    Retraining and datasets count principals, so a client must not be able to invent them.
+    """
     metadata = _table(payload.get("metadata"))
-    key = word_of(metadata.get("user_api_key_hash"))[:_HASH_CHARACTERS]
+    key = word_of(metadata.get("user_api_key_hash"))[:_HASH_CHARACTERS] if "delegate" in principal.scopes else ""
     headers = {str(name).lower(): value for name, value in _table(metadata.get("requester_custom_headers")).items()}
     conversation = (
         word_of(headers.get(_CONVERSATION_HEADER))

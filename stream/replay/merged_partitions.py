@@ -8,7 +8,8 @@ from typing import Protocol
 import msgspec
 from aiokafka.structs import ConsumerRecord
 
-from stream.wire import ABORTED, Event, RequestRecord, ResponseRecord, readable
+from stream.content import readable_content
+from stream.wire import ABORTED, Event, RequestRecord, ResponseRecord
 
 __all__ = ["MergedRecord", "RecordReader", "merged_partitions"]
 
@@ -46,7 +47,7 @@ async def merged_partitions(reader: RecordReader, topic: str, partitions: int) -
         if record is None:
             heapq.heappop(clocks)
             continue
-        event = readable(record.value, record.headers)
+        event = readable_content(record.value, record.headers)
         heapq.heapreplace(clocks, (time if event is None else max(time, event.time), number))
         yield MergedRecord(number, record.offset, None if event is None or _is_duplicate(seen, event) else event)
 

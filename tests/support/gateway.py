@@ -64,10 +64,11 @@ class InProcess:
 
 
 def write_keys(path: Path, *keys) -> None:
-    """Write (id, tenant, key, revoked) as ``weir keys`` does."""
+    """Write (id, tenant, key, revoked[, scopes]) as ``weir keys`` does; without scopes as before keys had scopes."""
     listed = [
         {"id": i, "tenant": t, "sha256": hashlib.sha256(k.encode()).hexdigest(), "created": "x", "revoked": r}
-        for i, t, k, r in keys
+        | ({"scopes": scopes[0]} if scopes else {})
+        for i, t, k, r, *scopes in keys
     ]
     path.write_text(json.dumps({"keys": listed}))
 

@@ -1,9 +1,14 @@
 """``weir keys``."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from serving.api_keys import KeyScope
 
 __all__ = ["keys"]
 
@@ -24,21 +29,40 @@ def keys() -> None:
 @click.option(
     "--tenant", required=True, help="Tenant of the requests made with the key; its settings are [tenants.NAME]."
 )
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(["infer", "feedback", "review", "approve", "delegate"]),
+    default=("infer", "feedback"),
+    show_default=True,
+    help="What the key may do; repeat the option for several scopes.",
+)
 @json_option
-def create(*, tenant: str, as_json: bool) -> None:
+def create(*, tenant: str, scopes: tuple["KeyScope", ...], as_json: bool) -> None:
     """Create a key for a tenant and print the key. The key is shown only once, because Weir stores only its hash.
 
-    Example: weir keys create --tenant support
-    """
+    Scopes: infer (send prompts, also through intake), feedback (POST /v1/feedback), review (approve answers, POST /v1/labels),
+    approve (approve or reject retraining), delegate (LiteLLM's own keys count as different principals).
+
+    \b
+    Examples:
+      weir keys create --tenant support
+      weir keys create --tenant support --scope feedback --scope review
+    """  # noqa: D301 - click's \b keeps the lines as they are
     from weir.home.api_keys import create_key
     from weir.settings import load_settings
 
-    record, secret = create_key(load_settings().settings.home, tenant)
+    record, secret = create_key(load_settings().settings.home, tenant, tuple(dict.fromkeys(scopes)))
     if as_json:
-        print_json({"id": record.id, "tenant": record.tenant, "created": record.created, "key": secret})
+        shown = {"id": record.id, "tenant": record.tenant, "created": record.created, "scopes": record.scopes}
+        print_json(shown | {"key": secret})
     else:
         click.echo(secret)
-        click.echo(f"{record.id} for tenant {record.tenant}; this key is not shown again", err=True)
+        click.echo(
+            f"{record.id} for tenant {record.tenant}, scopes {', '.join(record.scopes)}; this key is not shown again",
+            err=True,
+        )
 
 
 @keys.command("list")
@@ -54,10 +78,17 @@ def list_(*, as_json: bool) -> None:
     home = load_settings().settings.home
     known = list_keys(home)
     if as_json:
-        print_json([{"id": k.id, "tenant": k.tenant, "created": k.created, "revoked": k.revoked} for k in known])
+        print_json(
+            [
+                {"id": k.id, "tenant": k.tenant, "created": k.created, "revoked": k.revoked, "scopes": k.scopes}
+                for k in known
+            ]
+        )
         return
-    rows = [[k.id, k.tenant, k.created, k.revoked or ""] for k in known]
-    print_table(["id", "tenant", "created", "revoked"], rows, f"no keys in {home}; `weir keys create --tenant NAME`")
+    rows = [[k.id, k.tenant, " ".join(k.scopes), k.created, k.revoked or ""] for k in known]
+    print_table(
+        ["id", "tenant", "scopes", "created", "revoked"], rows, f"no keys in {home}; `weir keys create --tenant NAME`"
+    )
 
 
 @keys.command("revoke")

@@ -6,6 +6,7 @@ from contextlib import aclosing
 import msgspec
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from stream.content import raw_content
 from stream.errors import no_kafka
 from stream.kafka.clients import BROKER_ERRORS, consumer_for
 from stream.kafka.log_reader import record_at
@@ -78,7 +79,7 @@ class DeadLetterTopic:
             shown,
             content=True,
             key=escaped(record.key) if record is not None and record.key is not None else None,
-            text=escaped(record.value or b"") if record is not None else None,
+            text=escaped(raw_content(record)) if record is not None else None,
         )
 
     async def _record(self, partition: TopicPartition, offset: int) -> ConsumerRecord | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from serving.api_keys import ApiKey, KeyFile, keys_path, read_keys
+from serving.api_keys import DEFAULT_SCOPES, ApiKey, KeyFile, KeyScope, keys_path, read_keys
 from stream.files import FileLock, replace_file
 from stream.wire import OWN_TENANT
 from weir.errors import NotFoundError, SettingsError, StackError
@@ -50,22 +50,23 @@ def list_keys(home: Path) -> list[ApiKey]:
         raise StackError(f"{path} is damaged: {error}; restore it, or delete it and create new keys") from None
 
 
-def create_key(home: Path, tenant: str) -> tuple[ApiKey, str]:
+def create_key(home: Path, tenant: str, scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES) -> tuple[ApiKey, str]:
     """Create a key for `tenant`; return its record and the key, which is not stored. Raises SettingsError if the name is invalid."""
     if not _TENANT.fullmatch(tenant):
         raise SettingsError(
             f"tenant {tenant!r} is no name: use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
         )
-    return _make_key(home, tenant)
+    return _make_key(home, tenant, scopes)
 
 
-def _make_key(home: Path, tenant: str) -> tuple[ApiKey, str]:
+def _make_key(home: Path, tenant: str, scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES) -> tuple[ApiKey, str]:
     secret = f"weir-{secrets.token_urlsafe(32)}"
     record = ApiKey(
         id=f"k_{secrets.token_hex(6)}",
         tenant=tenant,
         sha256=hashlib.sha256(secret.encode()).hexdigest(),
         created=_now(),
+        scopes=scopes,
     )
     with _locked(home):
         _write(home, [*list_keys(home), record])

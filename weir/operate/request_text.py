@@ -5,22 +5,12 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import TopicPartition
 
+from stream.content import content_at
 from stream.errors import BrokerError
 from stream.kafka.clients import BROKER_ERRORS, consumer_for
-from stream.kafka.log_reader import record_at
-from stream.ledger.queries.request_story import RecordLocation, RequestStory
-from stream.wire import (
-    Choice,
-    Message,
-    RequestRecord,
-    ResponseRecord,
-    Verdict,
-    WireError,
-    decode,
-    text_at,
-)
+from stream.ledger.queries.request_story import RequestStory
+from stream.wire import Choice, Message, RequestRecord, ResponseRecord, Verdict, text_at
 
 __all__ = ["RequestText", "read_text", "read_texts"]
 
@@ -71,18 +61,9 @@ async def read_texts(options: Mapping[str, Any], stories: Sequence[RequestStory]
 async def _text(consumer: AIOKafkaConsumer, story: RequestStory) -> RequestText:
     text = RequestText()
     for location in story.events.locations if story.events else ():
-        data = await _data_at(consumer, location)
+        data = await content_at(consumer, location.topic, location.partition, location.offset)
         if isinstance(data, RequestRecord):
             text = msgspec.structs.replace(text, messages=data.messages, prompt=data.text)
         elif isinstance(data, ResponseRecord):
             text = msgspec.structs.replace(text, choices=data.messages, answer=data.text)
     return text
-
-
-async def _data_at(consumer: AIOKafkaConsumer, location: RecordLocation) -> object:
-    """Return the event data of a record, or None if it has expired or cannot be decoded."""
-    record = await record_at(consumer, TopicPartition(location.topic, location.partition), location.offset)
-    try:
-        return decode(record.value, record.headers).data if record is not None else None
-    except WireError:
-        return None

@@ -9,6 +9,7 @@ import msgspec
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from opentelemetry.trace import Span
 
+from stream.content import decode_content
 from stream.dead_letters import DeadLetters
 from stream.errors import ModelsLost, StreamError
 from stream.runtime.app import BaseApp
@@ -32,7 +33,6 @@ from stream.wire import (
     TopicNames,
     Verdict,
     WireError,
-    decode,
     partition_for,
 )
 
@@ -92,7 +92,7 @@ class ScoreAgent:
     async def _take(self, raw: Any) -> None:
         message = raw.message
         try:
-            event = decode(message.value, message.headers)
+            event = decode_content(message.value, message.headers)
         except WireError as error:
             self.ticks.opened(message)
             await self._window.run(self._reject(raw, error))

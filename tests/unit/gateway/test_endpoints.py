@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from prometheus_client import generate_latest
 from support.cases import cases
+from support.gateway import KEY
 
 CASES = cases(__file__)
 
@@ -154,6 +155,20 @@ async def test_feedback_takes_words_and_no_text(stack, body, status):
     answer = await stack.client.post("/v1/feedback", json=body)
     assert answer.status_code == status, answer.text
     assert CANARY not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "scope"), [("chat/completions", "infer"), ("feedback", "feedback"), ("responses", "infer")]
+)
+async def test_a_key_without_the_scope_is_403_and_the_scope_is_named(stack, path, scope):
+    stack.write_keys(("k_1", "acme", KEY, None, ["approve"]))
+    answer = await stack.client.post(f"/v1/{path}", json=CHAT)
+    assert answer.status_code == 403
+    error = error_of(answer)
+    assert (error["code"], error["type"]) == ("insufficient_scope", "invalid_request_error")
+    assert f"needs {scope};" in error["message"]
+    assert f'scope="{scope}"' in answer.headers["www-authenticate"]
+    assert (await stack.client.get("/v1/models")).status_code == 200
 
 
 async def test_nothing_of_a_prompt_is_in_metrics_spans_or_logs(stack, caplog):

@@ -26,7 +26,13 @@ def test_the_file_holds_the_hash_and_never_the_key(tmp_path):
     assert secret not in text
     (entry,) = json.loads(text)["keys"]
     digest = hashlib.sha256(secret.encode()).hexdigest()
-    own = {"id": record.id, "tenant": "support", "created": record.created, "revoked": None}
+    own = {
+        "id": record.id,
+        "tenant": "support",
+        "created": record.created,
+        "revoked": None,
+        "scopes": ["infer", "feedback"],
+    }
     assert entry == own | {"sha256": digest}
     assert stat.S_IMODE(keys_path(tmp_path).stat().st_mode) == 0o600
 
@@ -37,6 +43,15 @@ def test_the_gateway_reads_what_is_written(tmp_path):
     assert (principal.id, principal.tenant) == (record.id, "support")
     revoke_key(tmp_path, record.id)
     assert KeyRing(keys_path(tmp_path)).identify(f"Bearer {secret}") is None
+
+
+def test_a_key_of_a_file_without_scopes_may_infer_and_send_feedback(tmp_path):
+    _, secret = create_key(tmp_path, "support", ("review", "approve"))
+    assert KeyRing(keys_path(tmp_path)).identify(f"Bearer {secret}").scopes == ("review", "approve")
+    document = json.loads(keys_path(tmp_path).read_text())
+    del document["keys"][0]["scopes"]
+    keys_path(tmp_path).write_text(json.dumps(document))
+    assert KeyRing(keys_path(tmp_path)).identify(f"Bearer {secret}").scopes == ("infer", "feedback")
 
 
 def test_the_first_key_is_made_once_and_is_private(tmp_path):

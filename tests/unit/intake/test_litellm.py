@@ -15,8 +15,8 @@ PRINCIPAL = Principal(id="k_1", tenant="acme")
 EXPECTED = ExpectedVerdicts(input=("pii", "toxicity"), output=("pii", "refusal"), context_characters=20)
 
 
-def records(payload):
-    return records_of(exchange_from_litellm(payload, PRINCIPAL), EXPECTED)
+def records(payload, principal=PRINCIPAL):
+    return records_of(exchange_from_litellm(payload, principal), EXPECTED)
 
 
 def test_a_chat_becomes_a_request_and_its_end():
@@ -25,7 +25,7 @@ def test_a_chat_becomes_a_request_and_its_end():
         Message.of_text("system", "Answer in one sentence."),
         Message.of_text("user", "Mail me at ann.lee@example.org"),
     )
-    assert (request.tenant, request.principal, request.conversation_id) == ("acme", "k_1/88dc28d0f030", "c-17")
+    assert (request.tenant, request.principal, request.conversation_id) == ("acme", "k_1", "c-17")
     assert (request.model, request.model_version) == ("gpt-4o-mini", "gpt-4o-mini-2024-07-18")
     assert (request.operation, request.stream, request.owed) == ("chat", True, ("pii", "toxicity"))
     assert request.parameters == {"temperature": 0.2, "max_tokens": 64}
@@ -33,6 +33,12 @@ def test_a_chat_becomes_a_request_and_its_end():
     assert (end.finish_reason, end.usage) == ("stop", Usage(prompt_tokens=14, completion_tokens=6))
     assert (end.latency_seconds, end.time_to_first_token_seconds) == (1.25, 0.5)
     assert (end.owed, end.context) == (("pii", "refusal"), (Message.of_text("user", "Mail me at ann.lee@e"),))
+
+
+def test_a_reported_key_is_a_principal_only_if_the_sender_may_delegate():
+    sender = Principal(id="k_1", tenant="acme", scopes=("infer", "delegate"))
+    assert {half.principal for half in records(litellm_payload(), sender)} == {"k_1/88dc28d0f030"}
+    assert {half.principal for half in records(litellm_payload())} == {"k_1"}
 
 
 def test_a_failure_ends_as_an_error_without_the_message_that_may_quote_the_prompt():

@@ -1,0 +1,156 @@
+"""Simulations of the sequential tests: wrong decisions are rare for any order of the arms, and harm is found early."""
+
+import random
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from stream.loop.sequential import Arm, PairedTest, RateTest, TwoSampleTest
+
+ALPHA, MARGIN = 0.05, 0.05
+#: 200 x alpha + 2 standard deviations.
+MOST_WRONG = 16
+#: (name, share of the challenger, rate of the champion and of the challenger at a time in [0, 1])
+Rates = Callable[[float], tuple[float, float]]
+EQUAL: dict[str, tuple[float, Rates]] = {
+    "balanced": (0.5, lambda _: (0.05, 0.05)),
+    "canary of 5 %": (0.05, lambda _: (0.05, 0.05)),
+    "frequent": (0.25, lambda _: (0.3, 0.3)),
+    "drift of both arms": (0.5, lambda time: (0.02 + 0.4 * time, 0.02 + 0.4 * time)),
+    "drift of both arms, canary of 5 %": (0.05, lambda time: (0.4 - 0.38 * time, 0.4 - 0.38 * time)),
+}
+
+
+def run(share: float, rates: Rates, events: int, seed: int) -> tuple[TwoSampleTest, float, float]:
+    """Return the test after all events, and the largest evidence of harm and of safety."""
+    generator, test, harm, safe = random.Random(seed), TwoSampleTest(margin=MARGIN, alpha=ALPHA), 1.0, 1.0
+    for event in range(events):
+        index = int(generator.random() < share)
+        arm: Arm = ("champion", "challenger")[index]
+        test.update(arm, generator.random() < rates(event / events)[index])
+        harm, safe = max(harm, test.e_harm), max(safe, test.e_safe)
+    return test, harm, safe
+
+
+@pytest.mark.parametrize(("share", "rates"), EQUAL.values(), ids=EQUAL)
+def test_equal_arms_are_rarely_called_harmful(share, rates):
+    wrong = sum(run(share, rates, 2_000, seed)[1] >= 1 / ALPHA for seed in range(200))
+
+    assert wrong <= MOST_WRONG
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_a_challenger_at_the_margin_is_rarely_called_safe(share):
+    wrong = sum(run(share, lambda _: (0.02, 0.02 + MARGIN), 2_000, seed)[2] >= 1 / ALPHA for seed in range(200))
+
+    assert wrong <= MOST_WRONG
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_harm_is_found(share):
+    found = sum(run(share, lambda _: (0.05, 0.4), 2_000, seed)[0].decision() == "harm" for seed in range(100))
+
+    assert found >= 95
+
+
+def test_harm_is_found_after_few_events_of_a_small_canary():
+    needed = []
+    for seed in range(101):
+        generator, test, events = random.Random(seed), TwoSampleTest(margin=MARGIN, alpha=ALPHA), 0
+        while test.decision() == "continue":
+            challenger = generator.random() < 0.05
+            events += challenger
+            test.update("challenger" if challenger else "champion", generator.random() < (0.4 if challenger else 0.07))
+        needed.append(events)
+
+    assert sorted(needed)[50] <= 15
+
+
+def test_an_equal_challenger_is_found_safe():
+    found = sum(run(0.25, lambda _: (0.02, 0.02), 2_000, seed)[0].decision() == "safe" for seed in range(100))
+
+    assert found >= 90
+
+
+def test_an_order_that_depends_on_the_outcomes_is_valid():
+    """Each arm gets more events after its unflagged answers, as from users who leave after a bad one."""
+    wrong = 0
+    for seed in range(200):
+        generator, test, arm, harm = random.Random(seed), TwoSampleTest(margin=MARGIN, alpha=ALPHA), "champion", 1.0
+        for _ in range(2_000):
+            flagged = generator.random() < 0.2
+            test.update(arm, flagged)
+            harm = max(harm, test.e_harm)
+            if flagged:
+                arm = "challenger" if arm == "champion" else "champion"
+        wrong += harm >= 1 / ALPHA
+
+    assert wrong <= MOST_WRONG
+
+
+def test_no_decision_without_the_champion():
+    test = TwoSampleTest(margin=MARGIN, alpha=ALPHA)
+    for _ in range(1_000):
+        test.update("challenger", flagged=True)
+
+    assert (test.decision(), test.e_harm) == ("continue", 1.0)
+
+
+def test_a_stored_test_continues_where_it_was():
+    whole, _, _ = run(0.25, lambda _: (0.05, 0.1), 1_000, 7)
+    generator, test = random.Random(7), TwoSampleTest(margin=MARGIN, alpha=ALPHA)
+    for _ in range(1_000):
+        challenger = generator.random() < 0.25
+        test.update("challenger" if challenger else "champion", generator.random() < (0.1 if challenger else 0.05))
+        test = msgspec.json.decode(msgspec.json.encode(test), type=TwoSampleTest)
+
+    assert test == whole
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(0.4, "harm"), (0.01, "safe")])
+def test_a_rate_against_a_bound(rate, expected):
+    generator = random.Random(3)
+    test = RateTest(bound=0.07, alpha=ALPHA)
+    for _ in range(500):
+        test.update(generator.random() < rate)
+
+    assert test.decision() == expected
+
+
+def test_a_rate_at_its_bound_is_rarely_decided():
+    harm = safe = 0
+    for seed in range(200):
+        generator, test = random.Random(seed), RateTest(bound=0.07, alpha=ALPHA)
+        for _ in range(2_000):
+            test.update(generator.random() < 0.07)
+        harm += test.decision() == "harm"
+        safe += test.decision() == "safe"
+
+    assert max(harm, safe) <= MOST_WRONG
+
+
+@pytest.mark.parametrize(("mean", "attribute"), [(0.0, "e_harm"), (0.1, "e_safe")])
+def test_pairs_at_the_null_are_rarely_decided(mean, attribute):
+    wrong = 0
+    for seed in range(200):
+        generator, test, most = random.Random(seed), PairedTest(margin=0.1, alpha=ALPHA), 1.0
+        for _ in range(500):
+            test.update(generator.choices((-1, 0, 1), (0.2 - mean / 2, 0.6, 0.2 + mean / 2))[0])
+            most = max(most, getattr(test, attribute))
+        wrong += most >= 1 / ALPHA
+
+    assert wrong <= MOST_WRONG
+
+
+def test_equal_pairs_are_safe_after_few():
+    test = PairedTest(margin=0.1, alpha=ALPHA)
+    while test.decision() == "continue":
+        test.update(0.0)
+
+    assert (test.decision(), test.pairs) == ("safe", 41)
+
+
+def test_a_difference_outside_its_range_is_refused():
+    with pytest.raises(ValueError, match=r"difference is 1\.5"):
+        PairedTest(margin=0.1, alpha=ALPHA).update(1.5)

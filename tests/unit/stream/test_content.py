@@ -1,0 +1,77 @@
+"""Only stream/content.py reads content from the log; each other decoder of events is listed here with the records that it reads."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from support.golden_events import NAMES, golden
+
+from stream.content import Content, readable_content
+
+ROOT = Path(__file__).parents[3]
+CONTENT = "stream/content.py"
+DECODERS = {"decode", "readable"}
+#: Modules that decode events without their content: {path: what they read}.
+WITHOUT_CONTENT = {
+    "stream/bridge/alert_reader.py": "alerts",
+    "stream/bridge/webhook.py": "alerts",
+    "stream/kafka/range_reader.py": "signals, findings, alerts, retraining events",
+    "stream/ledger/ledger_file.py": "ids, numbers and offsets of all events",
+    "stream/replay/recorded_verdicts.py": "verdicts",
+    "stream/replay/stream_replay.py": "signals",
+    "stream/stages/shared/stage.py": "signals, findings, alerts, retraining events",
+    "weir/client/client.py": "alerts, retraining events",
+    "weir/demo/run.py": "verdicts, alerts, retraining events",
+    "weir/operate/silences.py": "alerts, silences",
+}
+#: The parts of records with content.
+CONTENT_FIELDS = {"messages", "context", "located_parts", "parts", "answer", "comment", "prompt", "content", "tools"}
+CONTENT_FUNCTIONS = {"joined_text", "text_at"}
+
+
+def modules():
+    for package in ("stream", "serving", "weir"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = str(path.relative_to(ROOT))
+            if not name.startswith("stream/wire/") and name != CONTENT:
+                yield name, ast.parse(path.read_text())
+
+
+def wire_names(tree):
+    """Return the names that a module imports from stream.wire, or uses as ``wire.NAME``."""
+    nodes = list(ast.walk(tree))
+    imported = [
+        alias.name
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stream.wire")
+        for alias in node.names
+    ]
+    used = [
+        node.attr
+        for node in nodes
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "wire"
+    ]
+    return {*imported, *used}
+
+
+TREES = dict(modules())
+
+
+def test_every_decoder_of_events_is_known():
+    found = {name for name, tree in TREES.items() if wire_names(tree) & DECODERS}
+    assert found == WITHOUT_CONTENT.keys(), f"use stream/content.py for weir.inference, else list the module: {found}"
+
+
+@pytest.mark.parametrize("name", WITHOUT_CONTENT)
+def test_a_decoder_of_other_records_touches_no_content(name):
+    tree = TREES[name]
+    fields = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & CONTENT_FIELDS
+    assert not fields | (wire_names(tree) & CONTENT_FUNCTIONS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_content_is_decoded_and_a_damaged_record_is_none(name):
+    _, value, headers = golden(name)
+    event = readable_content(value, headers)
+    assert isinstance(event.data, Content) == (name.split("/")[1] in {"request", "response", "aborted", "correction"})
+    assert readable_content(value[:-2], headers) is None
