@@ -36,7 +36,11 @@ class Arms:
             self._model.load_adapter(str(champion), adapter_name="champion")
         self._has_champion = champion is not None
         self._model.eval()
-        ends = {tokenizer.eos_token_id, *_listed(model.generation_config.eos_token_id), *_listed(model.config.eos_token_id)}
+        ends = {
+            tokenizer.eos_token_id,
+            *_listed(model.generation_config.eos_token_id),
+            *_listed(model.config.eos_token_id),
+        }
         self._ends = sorted(token for token in ends if token is not None)
 
     @contextlib.contextmanager

@@ -9,7 +9,17 @@ import msgspec
 
 from stream.loop.gate.errors import GateError
 
-__all__ = ["Checks", "SafetyKind", "SafetyPrompt", "Task", "load_safety", "load_tasks", "marked", "messages_of", "task_score"]
+__all__ = [
+    "Checks",
+    "SafetyKind",
+    "SafetyPrompt",
+    "Task",
+    "load_safety",
+    "load_tasks",
+    "marked",
+    "messages_of",
+    "task_score",
+]
 
 SafetyKind = Literal["toxicity", "injection", "refusal", "pii", "identity"]
 _Name = Annotated[str, msgspec.Meta(min_length=1)]

@@ -16,7 +16,16 @@ import msgspec
 
 from stream.loop.sequential import PairedTest
 
-__all__ = ["FAMILIES", "HELD_OUT_CLIP", "MIN_HELD_OUT", "Family", "FamilyReport", "Finding", "GateDecision", "GateMachine"]
+__all__ = [
+    "FAMILIES",
+    "HELD_OUT_CLIP",
+    "MIN_HELD_OUT",
+    "Family",
+    "FamilyReport",
+    "Finding",
+    "GateDecision",
+    "GateMachine",
+]
 
 Family = Literal["tasks", "held_out", "safety"]
 FAMILIES: Final[tuple[Family, ...]] = ("tasks", "held_out", "safety")
