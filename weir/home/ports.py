@@ -29,6 +29,7 @@ PORT_NAMES = (
     "sentinel",
     "intake",
     "bridge",
+    "delivery",
     "console",
 )
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - listen address to connect address

@@ -28,6 +28,7 @@ _READY_SECONDS = {
     "watch": 300.0,
     "ledger": 180.0,
     "bridge": 180.0,
+    "delivery": 180.0,
     "sentinel": 60.0,
     "intake": 60.0,
 }
@@ -52,6 +53,7 @@ def build_plan(
         serve,
         *(_worker(name, settings.metrics, ports) for name in ("shipper", "score", "watch", "ledger")),
         *([_worker("bridge", settings.metrics, ports)] if settings.bridge.enabled else []),
+        *([_worker("delivery", settings.metrics, ports)] if settings.delivery.enabled else []),
         *([_worker("sentinel", settings.metrics, ports, after="serve")] if settings.sentinel.enabled else []),
         *([_intake(settings, ports)] if settings.intake.enabled else []),
     ]

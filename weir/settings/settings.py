@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from serving.gateway.guard_settings import GuardRules, GuardSettings
 from serving.settings import CaptureSettings, HttpSettings, IntakeSettings, ModelSettings
 from stream.address import Address, Link
-from stream.loop.settings import LoopSettings, TrainSettings
+from stream.loop.settings import DeliveryProcessSettings, LoopSettings, TrainSettings
 from stream.settings import (
     BridgeSettings,
     DetectorSettings,
@@ -136,6 +136,7 @@ class Settings(BaseSettings):
     ledger: LedgerSettings = LedgerSettings()
     bridge: BridgeSettings = BridgeSettings()
     train: TrainSettings = TrainSettings()
+    delivery: DeliveryProcessSettings = DeliveryProcessSettings()
     trace: TraceSection = TraceSection()
     mlflow: MlflowSection = MlflowSection()
     metrics: MetricsSection = MetricsSection()

@@ -27,6 +27,7 @@ __all__ = ["ALWAYS_JUDGE", "Delivery"]
 #: Detectors that judge every canary, if the tenant's answers have their verdicts.
 ALWAYS_JUDGE = ("refusal", "repetition")
 _DELIVERY = "delivery"
+_ENDS = frozenset({"failed", "rolled_back", "expired", "promoted"})
 _ENDED, _SEEN, _CONVERSATIONS, _REQUESTS = 64, 2048, 4096, 64
 #: Answers of one conversation depend on each other, so only the first ones are counted.
 _ANSWERS_OF_CONVERSATION = 3
@@ -49,14 +50,22 @@ class Delivery:
                 del state.detectors[next(iter(state.detectors))]
         canary = state.canary
         own = canary is not None and canary.retraining_id == record.retraining_id
-        if record.state == "failed" and own:
-            return [self._end("rolled_back", at, f"failed: {record.reason}", by=record.by or _DELIVERY)]
+        if own and record.state in _ENDS:  # of an operator, or of this process before a crash: the log decides
+            return [self._ended_elsewhere(record, at)]
+        if record.state in _ENDS and record.retraining_id not in state.ended:
+            remember(state.ended, record.retraining_id, _ENDED)
         if record.state != "blessed" or own or record.retraining_id in state.ended:
             return []
         if not trained_version(record.model_version) or record.model_version == state.champion:
             return []
         before = [] if canary is None else [self._end("expired", at, f"superseded by {record.model_version}")]
         return [*before, *self._start(record, at)]
+
+    def _ended_elsewhere(self, record: RetrainingRecord, at: float) -> Decision:
+        by = record.by or _DELIVERY
+        if record.state == "promoted":
+            return self._promote(at, record.reason, by=by)
+        return self._end("rolled_back" if record.state == "failed" else record.state, at, record.reason, by=by)
 
     def _start(self, record: RetrainingRecord, at: float) -> list[Decision]:
         alarmed = record.detectors or self._state.detectors.get(record.retraining_id, ())
@@ -153,7 +162,7 @@ class Delivery:
         if known is not None and known.retraining_id != route.retraining_id:
             remember(state.ended, known.retraining_id, _ENDED)
         state.epoch, state.champion, state.previous = route.epoch, route.champion, route.previous or BASE
-        state.canary = None
+        state.canary, state.route = None, route
         if not route.challenger:
             remember(state.ended, route.retraining_id, _ENDED)
             return
@@ -203,7 +212,7 @@ class Delivery:
         weights = {state.champion: _ALL - percent}
         if canary is not None and percent:
             weights[canary.version] = percent
-        return RouteRecord(
+        state.route = RouteRecord(
             tenant=state.tenant,
             model=state.model,
             epoch=state.epoch,
@@ -217,6 +226,7 @@ class Delivery:
             reason=reason,
             by=by,
         )
+        return state.route
 
     def _decision(self, name: str, canary: Canary, route: RouteRecord) -> Decision:
         numbers = {"percent": float(route.weights.get(canary.version, 0)), "epoch": float(route.epoch)}

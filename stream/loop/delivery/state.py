@@ -5,6 +5,7 @@ import msgspec
 from stream.loop.sequential import TwoSampleTest
 from stream.stages.shared.state_codec import decoder, encode
 from stream.stages.watch.watermark import SourceLane
+from stream.wire import RouteRecord
 from stream.wire.route_files import BASE
 
 __all__ = ["SHADOW", "Canary", "DeliveryState", "HeldVerdict", "ModelDelivery", "decode", "encode", "remember"]
@@ -36,13 +37,18 @@ class Canary(msgspec.Struct, kw_only=True):
 
 
 class ModelDelivery(msgspec.Struct, kw_only=True):
-    """The route of one (tenant, model). `ended` has the ids of the latest retraining requests whose delivery ended."""
+    """The state of one (tenant, model); `route` is its newest route.
+
+    `detectors` has the detectors of the latest retraining requests by id, and `ended` the ids of the latest requests whose
+    delivery ended.
+    """
 
     tenant: str
     model: str
     epoch: int = 0
     champion: str = BASE
     previous: str = BASE
+    route: RouteRecord | None = None
     canary: Canary | None = None
     detectors: dict[str, tuple[str, ...]] = {}
     ended: list[str] = []
