@@ -41,7 +41,7 @@ from serving.metrics_targets import MetricsTarget, register_target
 from serving.ray_local.replica_port import keep_replica_on_loopback
 from serving.replica.metrics import EngineCollector
 from serving.replica.model_server import ModelServer
-from serving.replica.model_versions import ModelVersions, version_weights
+from serving.replica.model_versions import ModelVersions
 from serving.replica.ray_backend import RayBackend
 from serving.routes import RouteTable
 from serving.settings import CaptureSettings, HttpSettings, ModelSettings
@@ -49,6 +49,7 @@ from serving.upstream.metrics import UpstreamMetrics
 from serving.upstream.upstream_backend import UpstreamBackend
 from serving.vllm.vllm_backend import VllmBackend
 from stream.telemetry import MetricsServer, TraceSettings, tracer_provider
+from stream.wire.route_files import version_weights
 
 __all__ = ["AppArgs", "build"]
 

@@ -7,29 +7,19 @@ version that is not loaded is answered by the base version, and its chunks say s
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from pathlib import Path
 
 from serving.backend import MODEL_VERSION, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
 from serving.engine.errors import EngineError
 from serving.replica.model_server import ModelServer
 
-__all__ = ["ModelVersions", "version_weights"]
+__all__ = ["ModelVersions"]
 
 _LOG = logging.getLogger(__name__)
 _CHECK_SECONDS = 0.5
 #: After a version could not be loaded.
 _RETRY_SECONDS = 10.0
-_VERSION = re.compile(r"m_[0-9a-f]{8,64}")
-
-
-def version_weights(home: Path, version: str) -> Path:
-    """Return the file with the merged weights of a trained version; raises ValueError if `version` is no such name."""
-    if not _VERSION.fullmatch(version):
-        raise ValueError(f"{version!r} is no trained version; it must be m_ and 8 to 64 hexadecimal digits")
-    return home / "loop" / "models" / version / "model.gguf"
 
 
 class ModelVersions:

@@ -6,6 +6,7 @@ an operator's decision needs neither Kafka nor delivery.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ __all__ = [
     "overrides_path",
     "routes_path",
     "version_for",
+    "version_weights",
     "with_overrides",
 ]
 
@@ -30,6 +32,7 @@ __all__ = [
 BASE = "base"
 _SEPARATOR = "\x1f"
 _POINTS = 10_000
+_VERSION = re.compile(r"m_[0-9a-f]{8,64}")
 
 
 class RouteOverride(EventData, frozen=True, kw_only=True):
@@ -63,6 +66,13 @@ def routes_path(home: Path) -> Path:
 def overrides_path(home: Path) -> Path:
     """Return the path of the operators' decisions."""
     return home / "route-overrides.json"
+
+
+def version_weights(home: Path, version: str) -> Path:
+    """Return the file with the merged weights of a trained version; raises ValueError if `version` is no such name."""
+    if not _VERSION.fullmatch(version):
+        raise ValueError(f"{version!r} is no trained version; it must be m_ and 8 to 64 hexadecimal digits")
+    return home / "loop" / "models" / version / "model.gguf"
 
 
 def with_overrides(

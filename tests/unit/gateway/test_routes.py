@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from support.gateway import KEY, InProcess, make_gateway, write_keys
+from support.kafka_log import until
 from support.spool import events_of
 
 from serving.api_keys import keys_path
@@ -15,7 +16,7 @@ from serving.capture.recorder import Recorder
 from serving.engine.echo_engine import EchoEngine
 from serving.engine.errors import EngineUnavailableError
 from serving.replica.model_server import ModelServer
-from serving.replica.model_versions import ModelVersions, version_weights
+from serving.replica.model_versions import ModelVersions
 from serving.routes import RouteTable
 from serving.settings import CaptureSettings
 from stream.wire import RequestRecord, ResponseRecord, RouteRecord
@@ -28,6 +29,7 @@ from stream.wire.route_files import (
     overrides_path,
     routes_path,
     version_for,
+    version_weights,
 )
 
 M1 = "m_111111111111"
@@ -173,9 +175,7 @@ async def test_a_shadow_copy_is_recorded_and_no_user_receives_it(stack):
     answer = await stack.ask("c1", stream=False)
     assert answer.json()["choices"][0]["message"]["content"] == "hello there"
     copy = shadow_request_id(answer.headers["x-request-id"], M1)
-    async with asyncio.timeout(5):
-        while len(stack.records()) < 4:
-            await asyncio.sleep(0.01)
+    await until("the copy has ended", lambda: len(stack.records()) == 4)
     request, end = [record for record in stack.records() if record.request_id == copy]
     assert request.shadow_of == end.shadow_of == answer.headers["x-request-id"]
     assert (request.model_version, end.model_version, end.status) == (M1, M1, "complete")
@@ -189,9 +189,7 @@ async def test_a_shadow_copy_is_recorded_and_no_user_receives_it(stack):
 async def test_a_shadow_copy_is_not_made_by_another_version(stack):
     stack.write(route(shadow=1.0))
     await stack.ask()
-    async with asyncio.timeout(5):
-        while 'outcome="not_loaded"} 1.0' not in generate_latest(stack.registry).decode():
-            await asyncio.sleep(0.01)
+    await until("it is counted", lambda: 'outcome="not_loaded"} 1.0' in generate_latest(stack.registry).decode())
     assert len(stack.records()) == 2
 
 
