@@ -12,6 +12,7 @@ from serving.engine.protocol import EngineStats
 
 __all__ = [
     "ANY_FIELD",
+    "MODEL_VERSION",
     "RUNNING_USAGE",
     "Backend",
     "BackendLost",
@@ -44,17 +45,23 @@ ANY_FIELD: Feature = "any_field"
 #: The key of the token counts up to a chunk, in chunks of an engine with `any_field`: the client receives them only if it requested
 #: `usage` in each chunk, which then is there too.
 RUNNING_USAGE = "weir.running_usage"
+#: The key of the version that answers, in each chunk of a request that names a version; no client receives it.
+MODEL_VERSION = "weir.model_version"
 
 
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A validated request; `body` is its decoded JSON, with the fields and defaults of OpenAI's API.
 
-    If `stream` is false, the client receives nothing before the last chunk, so chunks may be fewer and larger.
+    If `stream` is false, the client receives nothing before the last chunk, so chunks may be fewer and larger. `version` is
+    the trained version that should answer, or "" for the base version. A request in `shadow` is answered by this version or
+    rejected; another request is answered by the base version if a replica has not loaded `version`.
     """
 
     request_id: str
     operation: Operation
     body: dict[str, Any]
+    version: str = ""
+    shadow: bool = False
 
     @property
     def stream(self) -> bool:
@@ -81,6 +88,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A model, and the load of the replica that described it; `context_length` is 0 if it is unknown.
 
     `circuit_open` is whether requests to another server are rejected, because it failed repeatedly; None for a replica.
+    `versions` are the trained versions that the replica has loaded besides `version`.
     """
 
     engine: str
@@ -89,6 +97,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     features: frozenset[Feature] = frozenset()
     stats: EngineStats = EngineStats()
     circuit_open: bool | None = None
+    versions: frozenset[str] = frozenset()
 
 
 class BackendLost(Exception):

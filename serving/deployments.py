@@ -26,6 +26,7 @@ from serving.capture.recorder import Recorder
 from serving.engine.catalogue import CATALOGUE, ECHO_MODEL, ENGINES_WITHOUT_FILES
 from serving.engine.factory import create_engine
 from serving.engine.fetch_model import ensure
+from serving.engine.protocol import Engine
 from serving.gateway.endpoints import GatewaySettings
 from serving.gateway.gateway import Gateway, lifespan
 from serving.gateway.guard import Guards
@@ -40,12 +41,15 @@ from serving.metrics_targets import MetricsTarget, register_target
 from serving.ray_local.replica_port import keep_replica_on_loopback
 from serving.replica.metrics import EngineCollector
 from serving.replica.model_server import ModelServer
+from serving.replica.model_versions import ModelVersions
 from serving.replica.ray_backend import RayBackend
+from serving.routes import RouteTable
 from serving.settings import CaptureSettings, HttpSettings, ModelSettings
 from serving.upstream.metrics import UpstreamMetrics
 from serving.upstream.upstream_backend import UpstreamBackend
 from serving.vllm.vllm_backend import VllmBackend
 from stream.telemetry import MetricsServer, TraceSettings, tracer_provider
+from stream.wire.route_files import version_weights
 
 __all__ = ["AppArgs", "build"]
 
@@ -137,39 +141,56 @@ class Model:
         keep_replica_on_loopback()
         _log_to_stderr()
         settings = args.models[name]
-        engine = create_engine(
-            kind=settings.engine,
-            model_dir=await asyncio.to_thread(_model_dir, args, name),
-            name=settings.name,
-            device=settings.device,
-            dtype=settings.dtype,
-            slots=settings.slots,
-            max_length=settings.max_length,
-            threads=settings.threads or None,
-        )
+        engine = _engine(settings, await asyncio.to_thread(_model_dir, args, name))
         self._server = ModelServer(engine, max_requests=settings.max_requests, max_length=settings.max_length)
         await self._server.load()
+        routes = RouteTable(args.home)
+        self._versions = ModelVersions(
+            self._server, partial(_version_server, args, name), partial(routes.versions, name)
+        )
+        self._following = asyncio.create_task(self._versions.follow())
         self._metrics = _Metrics(args, "model")
         EngineCollector(engine.stats, self._metrics.registry)
 
     async def describe(self) -> ModelInfo:
         """Return the model description and the replica's load."""
-        return self._server.describe()
+        return self._versions.describe()
 
     def check_health(self) -> None:
         """Raise an error if the engine has ended; Ray calls this method each second and then replaces the replica."""
         self._server.check_health()
 
     async def generate(self, request: ModelRequest) -> Any:
-        """Generate an answer; see :meth:`serving.replica.model_server.ModelServer.generate`."""
-        async with contextlib.aclosing(self._server.generate(request)) as items:
+        """Generate an answer; see :meth:`serving.replica.model_versions.ModelVersions.generate`."""
+        async with contextlib.aclosing(self._versions.generate(request)) as items:
             async for item in items:
                 yield item
 
     async def __del__(self) -> None:
         """End all generations; Ray calls this method before it stops the process."""
         self._metrics.stop()
-        await self._server.close()
+        self._following.cancel()
+        await self._versions.close()
+
+
+def _engine(settings: ModelSettings, model_dir: Path) -> Engine:
+    return create_engine(
+        kind=settings.engine,
+        model_dir=model_dir,
+        name=settings.name,
+        device=settings.device,
+        dtype=settings.dtype,
+        slots=settings.slots,
+        max_length=settings.max_length,
+        threads=settings.threads or None,
+    )
+
+
+def _version_server(args: AppArgs, name: str, version: str) -> ModelServer:
+    """Return the server of a trained version of the model `name`, not loaded."""
+    settings = args.models[name]
+    engine = _engine(settings, version_weights(args.home, version))
+    return ModelServer(engine, max_requests=settings.max_requests, max_length=settings.max_length)
 
 
 def _ingress() -> Callable[[Scope, Receive, Send], Awaitable[None]]:
@@ -208,6 +229,7 @@ class GatewayIngress:
             ),
             topic=args.inference_topic,
             guards=self._guards,
+            routes=RouteTable(args.home),
         )
         settings = GatewaySettings(
             max_body_bytes=args.http.max_body_bytes,

@@ -64,6 +64,11 @@ class Slots:
         self._limit = limit
         self._taken = 0
 
+    @property
+    def busy(self) -> bool:
+        """Whether more than half of the slots are taken."""
+        return self._taken * 2 > self._limit
+
     @contextmanager
     def take(self) -> Iterator[None]:
         """Take a slot for the duration of the ``with`` block; raises ApiError 503 if all slots are taken."""
@@ -130,13 +135,15 @@ def _closing(status: int, message: str, code: str) -> ApiError:
 class Reply:
     """The response to one request, as one JSON body or as a stream of events.
 
-    The header ``x-request-id`` is the request id; if HAProxy forwards the response, it sets the same value.
+    The header ``x-request-id`` is the request id; if HAProxy forwards the response, it sets the same value. `headers` are
+    sent with the response, and can be changed until it starts.
     """
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
         self._request_id = request_id
         self.status: int | None = None
+        self.headers: dict[str, str] = {}
 
     @property
     def started(self) -> bool:
@@ -178,5 +185,8 @@ class Reply:
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]], extra: Headers | None) -> None:
         self.status = status
         headers.append((b"x-request-id", self._request_id.encode()))
-        headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (extra or {}).items()]
+        headers += [
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in (self.headers | dict(extra or {})).items()
+        ]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

@@ -52,7 +52,7 @@ _PARAMETERS = ("max_tokens", "temperature", "top_p", "seed", "frequency_penalty"
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceRequest:
-    """One inference; `model` is the client's name for the model."""
+    """One inference; `model` is the client's name for the model, `shadow_of` the id of the user's request if this is a copy of it."""
 
     tenant: str
     principal: str
@@ -60,6 +60,7 @@ class InferenceRequest:
     model: str
     info: ModelInfo
     request: ModelRequest
+    shadow_of: str = ""
 
     @cached_property
     def messages(self) -> tuple[Message, ...]:
@@ -110,15 +111,18 @@ def recorded_messages(request: ModelRequest) -> tuple[Message, ...]:
 
 
 def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> RequestRecord:
-    """Return the record of a request; if the request has no text and no tool call, no verdict is expected."""
+    """Return the record of a request.
+
+    No verdict is expected on a request without text and tool call, nor on a shadow request, whose prompt has its verdicts.
+    """
     body, messages = request.request.body, request.messages
     return RequestRecord(
         **_common(request),
         messages=messages,
         tools=_tools(body),
         parameters=_parameters(body) | _token_ids(request.request),
-        owed=owed_detectors(_detectors(request, expected.input), messages),
         training=_training(body),
+        owed=() if request.shadow_of else owed_detectors(_detectors(request, expected.input), messages),
     )
 
 
@@ -195,6 +199,7 @@ def _common(request: InferenceRequest) -> dict[str, Any]:
         "model_version": request.info.version,
         "operation": request.operation,
         "stream": request.request.stream,
+        "shadow_of": request.shadow_of,
     }
 
 

@@ -17,7 +17,8 @@ LONGEST_SECONDS = 30 * 86_400.0
 
 def silence_id_of(alert: AlertRecord) -> str:
     """Return the id of the silence that mutes the subject of `alert`."""
-    return silence_id(stream_key(alert.tenant, alert.model, alert.side, alert.part), alert.detector, alert.feature)
+    stream = stream_key(alert.tenant, alert.model, alert.side, alert.part, alert.model_version)
+    return silence_id(stream, alert.detector, alert.feature)
 
 
 class Silences:

@@ -15,6 +15,7 @@ from serving.capture.event_encoding import Judgment
 from serving.errors import CaptureError
 from serving.gateway.inference import Inference, Wiring
 from serving.gateway.models import ServedModel, ServedModels, check_features
+from serving.gateway.shadow import ShadowQueue
 from serving.http import BODY_SECONDS, Headers, Receive, Reply, Slots, read_body
 from serving.inference_records import InferenceRequest
 from serving.openai_api.answer import Answer, ChatAnswer, CompletionAnswer, RelayedAnswer
@@ -26,7 +27,8 @@ from serving.openai_api.labels import LabelsRequest
 from serving.openai_api.open_request import OpenRequest, model_of
 from serving.openai_api.request_model import parse
 from stream.telemetry import traceparent_of
-from stream.wire import CorrectionRecord, Feedback, canonical_time
+from stream.wire import CorrectionRecord, Feedback, RouteRecord, canonical_time, trained_version
+from stream.wire.route_files import in_shadow, version_for
 
 __all__ = ["Call", "Endpoints", "GatewaySettings"]
 
@@ -67,6 +69,7 @@ class Endpoints:
         self._wiring = wiring
         self._models = models
         self._slots = Slots(models.capacity())
+        self._shadows = ShadowQueue(wiring, lambda: self._slots.busy)
         self._created = int(time.time())
 
     async def chat(self, call: Call) -> None:
@@ -131,22 +134,39 @@ class Endpoints:
         body = request.body()
         _check_length(body, info)
         assert call.principal is not None
+        conversation = request.conversation or _conversation(call.headers)
+        route = self._route(call, model)
+        version = "" if route is None else trained_version(version_for(route, conversation or call.request_id))
+        target = await model.target(version)
+        answering = msgspec.structs.replace(info, version=target.version or info.version)
         usage = request.include_usage
         answer = (
             RelayedAnswer(call.request_id, model.name, operation, include_usage=usage)
             if answer_type is None
-            else answer_type(call.request_id, model.name, info.version, int(time.time()), include_usage=usage)
+            else answer_type(call.request_id, model.name, answering.version, int(time.time()), include_usage=usage)
         )
-        model_request = ModelRequest(request_id=call.request_id, operation=operation, body=body)
         inference = InferenceRequest(
             tenant=call.principal.tenant,
             principal=call.principal.id,
-            conversation=request.conversation or _conversation(call.headers),
+            conversation=conversation,
             model=model.name,
-            info=info,
-            request=model_request,
+            info=answering,
+            request=ModelRequest(
+                request_id=call.request_id,
+                operation=operation,
+                body=target.body(body),
+                version=target.sent_version,
+            ),
         )
-        await Inference(self._wiring, model.backend, inference, answer).run(call.reply)
+        await Inference(self._wiring, target.backend, inference, answer).run(call.reply)
+        if route is not None and target.version != route.challenger and in_shadow(route, call.request_id):
+            self._shadows.offer(model, inference, route.challenger)
+
+    def _route(self, call: Call, model: ServedModel) -> RouteRecord | None:
+        """Return the route of the call's tenant to `model`, or None without one."""
+        if self._wiring.routes is None or call.principal is None:
+            return None
+        return self._wiring.routes.route(call.principal.tenant, model.name)
 
     async def feedback(self, call: Call) -> None:
         """Answer ``POST /v1/feedback``."""
@@ -187,7 +207,7 @@ class Endpoints:
     async def models(self, call: Call) -> None:
         """Answer ``GET /v1/models``, with each model's current description, or the last one if the backend is lost."""
         await self._lost_models()
-        cards = [model.card(self._created) for model in self._models]
+        cards = [model.card(self._created, self._route(call, model)) for model in self._models]
         await call.reply.json({"object": "list", "data": cards})
 
     async def model(self, call: Call) -> None:
@@ -195,7 +215,7 @@ class Endpoints:
         model = self._models.find(call.model)
         with suppress(BackendLost):
             await model.refresh()
-        await call.reply.json(model.card(self._created))
+        await call.reply.json(model.card(self._created, self._route(call, model)))
 
     async def healthz(self, call: Call) -> None:
         """Answer ``GET /healthz``: this process is alive."""

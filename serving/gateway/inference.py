@@ -8,13 +8,14 @@ import asyncio
 import logging
 import time
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import msgspec
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 
-from serving.backend import Backend, BackendLost, OpenAIChunk, RejectedRequest
+from serving.backend import MODEL_VERSION, Backend, BackendLost, OpenAIChunk, RejectedRequest
 from serving.capture.recorder import Recorder
 from serving.errors import CaptureError, SpoolFull
 from serving.gateway.guard import AnswerGuard, Guards
@@ -30,6 +31,7 @@ from serving.inference_records import (
 )
 from serving.openai_api.answer import Answer
 from serving.openai_api.errors import ApiError, unavailable
+from serving.routes import RouteTable
 from stream.telemetry import traceparent_of, tracestate_of
 from stream.wire import MAX_COUNT, OWN_TENANT, ErrorInfo, semconv
 
@@ -44,7 +46,7 @@ _BAD_GATEWAY = 502
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
-    """Objects that all inferences of a gateway share; `recorder` is None if capture is off, `guards` if no tenant has one; `topic` is written into spans."""
+    """Objects that all inferences of a gateway share; `recorder` is None if capture is off, `guards` if no tenant has one; `topic` is written into spans; without `routes`, base versions answer."""
 
     recorder: Recorder | None
     metrics: GatewayMetrics
@@ -52,6 +54,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     expected: ExpectedVerdicts
     topic: str
     guards: Guards | None = None
+    routes: RouteTable | None = None
 
 
 class Inference:
@@ -66,7 +69,11 @@ class Inference:
         self._first_token: float | None = None
         self._so_far = answer.accumulator()
         guards = wiring.guards
-        self._guard = None if guards is None else guards.answer(request.tenant, streaming=request.request.stream)
+        self._guard = (
+            None
+            if guards is None or request.shadow_of
+            else guards.answer(request.tenant, streaming=request.request.stream)
+        )
         self._ended = False
         self._span: trace.Span = trace.INVALID_SPAN
 
@@ -111,11 +118,13 @@ class Inference:
             ) from None
 
     async def _generate(self, reply: Reply) -> None:
+        reply.headers["x-weir-model-version"] = self._request.info.version
         try:
             async with aclosing(self._backend.generate(self._request.request)) as items:
                 async for item in items:
                     if isinstance(item, RejectedRequest):
                         self._reject(item)
+                    self._answered_by(item.get(MODEL_VERSION), reply)
                     if await self._take(item):
                         break
                     if self._request.request.stream:
@@ -126,6 +135,14 @@ class Inference:
             await self._stop(self._guard, reply)
         else:
             await self._complete(reply)
+
+    def _answered_by(self, version: str | None, reply: Reply) -> None:
+        """Keep the version that answers, if its replica has not loaded the version that the route named."""
+        if version is None or version == self._request.info.version:
+            return
+        self._request = replace(self._request, info=msgspec.structs.replace(self._request.info, version=version))
+        self._answer.answered_by(version)
+        reply.headers["x-weir-model-version"] = version
 
     async def _complete(self, reply: Reply) -> None:
         if not (self._answer.relayed or self._so_far.finished):
@@ -251,7 +268,7 @@ class Inference:
             prompt_tokens=self._so_far.usage.prompt_tokens,
             completion_tokens=self._so_far.usage.completion_tokens,
         )
-        if self._request.tenant != OWN_TENANT:  # sentinels are no user's traffic
+        if self._request.tenant != OWN_TENANT and not self._request.shadow_of:  # no user's traffic
             self._wiring.metrics.ended(outcome)
         self._describe_end(outcome)
 

@@ -36,6 +36,9 @@ class GatewayMetrics:
         self.ends = Counter(
             "weir_inference_ends", "Accepted requests by how they ended", ("status",), registry=registry
         )
+        self.shadows = Counter(
+            "weir_shadow_requests", "Copies of requests for a challenger, by outcome", ("outcome",), registry=registry
+        )
         self.duration = Histogram(
             "gen_ai_server_request_duration_seconds",
             "From the request's acceptance to its end",

@@ -1,23 +1,64 @@
 """The models that a gateway serves: backend, description, and the check that an engine supports a request."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import msgspec
 
 from serving.backend import ANY_FIELD, Backend, BackendLost, Feature, ModelInfo
 from serving.openai_api.errors import ApiError, invalid, unavailable
+from stream.wire import RouteRecord, trained_version
+from stream.wire.route_files import BASE
 
-__all__ = ["ServedModel", "ServedModels", "check_features"]
+__all__ = ["ServedModel", "ServedModels", "Target", "check_features"]
 
 _DESCRIBE_SECONDS = 2.0
+#: A replica loads a routed version in the background; the gateway asks for the loaded versions at most this often.
+_VERSIONS_SECONDS = 1.0
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """What answers a request: a backend and a version, "" for the base version; `adapter` is the name of the version at vLLM, or ""."""
+
+    backend: Backend
+    version: str = ""
+    adapter: str = ""
+
+    @property
+    def sent_version(self) -> str:
+        """The version for a :class:`~serving.backend.ModelRequest`; vLLM selects an adapter by the model's name instead."""
+        return "" if self.adapter else self.version
+
+    def body(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the body of a request for this version."""
+        return body | {"model": self.adapter} if self.adapter else body
 
 
 class ServedModel:
-    """One model; `info` is its last description, or None before the first."""
+    """One model; `info` is its last description, or None before the first. `adapters` are LoRA adapters of vLLM, by name."""
 
-    def __init__(self, name: str, backend: Backend) -> None:
+    def __init__(self, name: str, backend: Backend, adapters: Mapping[str, Backend] | None = None) -> None:
         self.name = name
         self.backend = backend
         self.info: ModelInfo | None = None
+        self._adapters = adapters or {}
+        self._versions_until = 0.0
+
+    async def target(self, version: str) -> Target:
+        """Return the backend for the trained version `version`, or for the base version if no replica has loaded it."""
+        if not version:
+            return Target(backend=self.backend)
+        if version in self._adapters:
+            return Target(backend=self._adapters[version], version=version, adapter=version)
+        if (self.info is None or version not in self.info.versions) and time.monotonic() >= self._versions_until:
+            self._versions_until = time.monotonic() + _VERSIONS_SECONDS
+            with suppress(BackendLost):
+                await self.refresh()
+        loaded = self.info is not None and version in self.info.versions
+        return Target(backend=self.backend, version=version if loaded else "")
 
     async def refresh(self) -> ModelInfo:
         """Get the description from the backend; raises BackendLost without an answer within two seconds."""
@@ -39,8 +80,11 @@ class ServedModel:
                 retry_after_seconds=2,
             ) from None
 
-    def card(self, created: int) -> dict[str, object]:
-        """Return the model's entry of ``GET /v1/models``; `created` is in seconds since the epoch."""
+    def card(self, created: int, route: RouteRecord | None = None) -> dict[str, object]:
+        """Return the model's entry of ``GET /v1/models``; `created` is in seconds since the epoch.
+
+        The field ``weir`` is about the version that answers most conversations; its ``others`` about the challenger.
+        """
         card: dict[str, object] = {"id": self.name, "object": "model", "created": created, "owned_by": "weir"}
         if self.info is not None:
             card |= {"version": self.info.version, "engine": self.info.engine}
@@ -48,14 +92,30 @@ class ServedModel:
                 card["context_length"] = self.info.context_length
             if self.info.circuit_open is not None:
                 card["circuit_open"] = self.info.circuit_open
-        return card
+        return card | {"weir": self._route(route)}
+
+    def _route(self, route: RouteRecord | None) -> dict[str, object]:
+        base = self.info.version if self.info is not None else BASE
+        if route is None:
+            return {"version": base, "route": "champion", "weight": 100}
+        champion = {
+            "version": trained_version(route.champion) or base,
+            "route": "champion",
+            "weight": route.weights.get(route.champion, 0),
+        }
+        if not route.challenger:
+            return champion
+        weight = route.weights.get(route.challenger, 0)
+        challenger = {"version": route.challenger, "route": "canary" if weight else "shadow", "weight": weight}
+        return champion | {"others": [challenger]}
 
 
 class ServedModels:
     """The models of a gateway, by the names that clients use."""
 
     def __init__(self, backends: Mapping[str, Backend]) -> None:
-        self._models = {name: ServedModel(name, backend) for name, backend in backends.items()}
+        trained = {name: backend for name, backend in backends.items() if trained_version(name)}
+        self._models = {name: ServedModel(name, backend, trained) for name, backend in backends.items()}
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models.values())

@@ -47,6 +47,10 @@ class Answer:
         self._head = {"created": created, "model": model, "system_fingerprint": f"fp_{model_version}"}
         self._include_usage = include_usage
 
+    def answered_by(self, version: str) -> None:
+        """Set the version that answers."""
+        self._head["system_fingerprint"] = f"fp_{version}"
+
     def accumulator(self) -> Accumulator:
         """Return an accumulator for the backend's chunks."""
         return Accumulator()

@@ -59,8 +59,23 @@ class ModelServer:
         if not self._engine.running:
             raise EngineClosedError(f"the engine {self._engine.name!r} has ended")
 
-    def describe(self) -> ModelInfo:
-        """Return the model description and the load."""
+    @property
+    def version(self) -> str:
+        """Version of the weights."""
+        return self._engine.model_version
+
+    @property
+    def idle(self) -> bool:
+        """Whether no answer is generated or waits."""
+        return not self._answers
+
+    @property
+    def running(self) -> bool:
+        """Whether the engine can generate."""
+        return self._engine.running
+
+    def describe(self, versions: frozenset[str] = frozenset()) -> ModelInfo:
+        """Return the model description and the load; `versions` are the loaded trained versions."""
         engine = self._engine
         features: frozenset[Feature] = frozenset(engine.features)
         return ModelInfo(
@@ -69,6 +84,7 @@ class ModelServer:
             context_length=self.context_length,
             features=features,
             stats=engine.stats(),
+            versions=versions,
         )
 
     async def generate(self, request: ModelRequest) -> AsyncGenerator[OpenAIChunk | RejectedRequest, None]:

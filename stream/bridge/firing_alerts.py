@@ -33,6 +33,7 @@ def labels_of(alert: AlertRecord, service: str) -> Labels:
         "severity": alert.severity,
         "side": alert.side,
         "tenant": alert.tenant,
+        "version": alert.model_version,
     }
     return tuple((name, value) for name, value in sorted(labels.items()) if value)
 

@@ -74,7 +74,8 @@ def store_window(database: sqlite3.Connection, finding: FindingRecord) -> None:
     """Store the finding of a closed window, in the caller's transaction; a second finding of the window is ignored."""
     if finding.bucket is None or not finding.limit or (finding.tenant == OWN_TENANT and not finding.model):
         return
-    name = (finding.tenant, finding.model, side_and_part(finding.side, finding.part), finding.detector)
+    side = side_and_part(finding.side, finding.part, finding.model_version)
+    name = (finding.tenant, finding.model, side, finding.detector)
     numbers = (finding.statistic, finding.limit, finding.alarm, finding.feature)
     details = _JSON.encode(finding.details).decode()
     database.execute(

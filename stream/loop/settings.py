@@ -10,6 +10,7 @@ from stream.settings import Count, FromZero, Positive, Seconds, Section, Share, 
 
 __all__ = [
     "DatasetSettings",
+    "DeliveryProcessSettings",
     "DeliverySettings",
     "GateSettings",
     "LoopSettings",
@@ -137,6 +138,12 @@ class TrainSettings(Section):
     nice: Annotated[int, Field(ge=0, le=19)] = Field(10, description="niceness of the trainer")
     memory_mib: Annotated[int, Field(ge=256)] = Field(4_096, description="memory of a training run, at most")
     lease_seconds: Seconds = Field(120, description="time without progress after which another trainer may continue")
+
+
+class DeliveryProcessSettings(Section):
+    """``[delivery]``: the process that decides which version answers; its rules are ``[tenants."NAME".loop.delivery]``."""
+
+    enabled: bool = Field(False, description="run delivery with the stack")
 
 
 def loop_settings(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> LoopSettings:

@@ -86,7 +86,8 @@ def _opening(alert: ReplayedAlert) -> tuple[float, str]:
 def _by_stream(alerts: Iterable[ReplayedAlert]) -> defaultdict[str, Alerts]:
     streams: defaultdict[str, Alerts] = defaultdict(list)
     for alert in sorted(alerts, key=_opening):
-        streams[f"{stream_key(alert.tenant, alert.model, alert.side, alert.part)}\x1f{alert.detector}"].append(alert)
+        stream = stream_key(alert.tenant, alert.model, alert.side, alert.part, alert.model_version)
+        streams[f"{stream}\x1f{alert.detector}"].append(alert)
     return streams
 
 

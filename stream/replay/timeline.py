@@ -35,6 +35,7 @@ class ReplayedAlert(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[str, ...] = ()
     evidence_total: int = 0
     part: str = ""
+    model_version: str = ""
 
     def until(self, time: float) -> "ReplayedAlert":
         """Return a copy of the alert with its state at `time`."""
@@ -84,6 +85,7 @@ class AlertTimeline:
             model=record.model,
             side=record.side,
             part=record.part,
+            model_version=record.model_version,
             detector=record.detector,
             feature=record.feature,
             bucket=finding.bucket if finding.bucket is not None else int(finding.time // width),

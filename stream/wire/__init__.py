@@ -52,6 +52,7 @@ from stream.wire.keys import (
     side_and_part,
     stream_key,
     tenant_model_key,
+    trained_version,
     version_key,
 )
 from stream.wire.times import canonical_time, format_time, parse_time
@@ -131,5 +132,6 @@ __all__ = [
     "tenant_model_key",
     "text_at",
     "topic_specs",
+    "trained_version",
     "version_key",
 ]

@@ -15,6 +15,8 @@ __all__ = [
     "new_request_id",
     "replay_id",
     "retraining_id",
+    "route_id",
+    "shadow_request_id",
     "silence_id",
     "verdict_id",
 ]
@@ -71,6 +73,16 @@ def silence_id(stream: str, detector: str, feature: str) -> str:
 def retraining_id(tenant: str, model: str, alert_ids: tuple[str, ...], state: str) -> str:
     """Return the id of a retraining decision, a hash of tenant, model, state and the set of alerts."""
     return _digest("rt", tenant, model, state, *sorted(alert_ids))
+
+
+def route_id(tenant: str, model: str, epoch: int) -> str:
+    """Return the id of a route, a hash of tenant, model and epoch."""
+    return _digest("ro", tenant, model, str(epoch))
+
+
+def shadow_request_id(request_id: str, version: str) -> str:
+    """Return the id of the copy of a request that the challenger `version` answers: a UUID."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{request_id}{_SEPARATOR}{version}"))
 
 
 def replay_id(ranges: str, versions: str, rule: str) -> str:

@@ -15,6 +15,7 @@ __all__ = [
     "side_and_part",
     "stream_key",
     "tenant_model_key",
+    "trained_version",
     "version_key",
 ]
 
@@ -22,6 +23,7 @@ __all__ = [
 OWN_TENANT = "_weir"
 
 _SEPARATOR = "\x1f"
+_TRAINED = "m_"
 _CONVERSATION_CHARACTERS = 16
 _MULTIPLIER = 0x5BD1E995
 _SEED = 0x9747B28C
@@ -39,14 +41,26 @@ def conversation_key(tenant: str, conversation_id: str) -> str:
     return inference_key(tenant, conversation_id)[:_CONVERSATION_CHARACTERS] if conversation_id else ""
 
 
-def stream_key(tenant: str, model: str, side: str, part: str = "") -> str:
-    """Return the key of signals and findings: a stream is (tenant, model, side), and with ``drift_by_part`` also the part group."""
-    return _SEPARATOR.join((tenant, model, side, part) if part else (tenant, model, side))
+def trained_version(model_version: str) -> str:
+    """Return `model_version` if Weir trained this version, whose events have streams of their own, else ""."""
+    return model_version if model_version.startswith(_TRAINED) else ""
 
 
-def side_and_part(side: str, part: str) -> str:
-    """Return the name of a stream's side, with the part group if it has one: ``input``, or ``input/tool_result``."""
-    return f"{side}/{part}" if part else side
+def stream_key(tenant: str, model: str, side: str, part: str = "", model_version: str = "") -> str:
+    """Return the key of signals and findings.
+
+    A stream is (tenant, model, side), with ``drift_by_part`` also the part group, and for a version that Weir trained
+    also the version. So a canary does not change the reference of the champion's drift.
+    """
+    version = trained_version(model_version)
+    parts = (tenant, model, side, part, version) if version else (tenant, model, side, part)
+    return _SEPARATOR.join(parts if version or part else parts[:3])
+
+
+def side_and_part(side: str, part: str, model_version: str = "") -> str:
+    """Return the name of a stream's side, with its part group and trained version: ``input``, ``input/tool_result``, ``output@m_…``."""
+    name = f"{side}/{part}" if part else side
+    return f"{name}@{version}" if (version := trained_version(model_version)) else name
 
 
 def tenant_model_key(tenant: str, model: str) -> str:

@@ -74,7 +74,7 @@ def write_keys(path: Path, *keys) -> None:
 
 
 def make_gateway(home, backend, recorder, registry, **options):
-    """Return a gateway whose keys are in `home`, with a backend or {model: backend}; `options` are `expected`, `tracer`, `guards` and those of GatewaySettings."""
+    """Return a gateway whose keys are in `home`, with a backend or {model: backend}; `options` are `expected`, `tracer`, `guards`, `routes` and those of GatewaySettings."""
     wiring = Wiring(
         recorder=recorder,
         metrics=GatewayMetrics(registry),
@@ -82,6 +82,7 @@ def make_gateway(home, backend, recorder, registry, **options):
         expected=options.pop("expected", ExpectedVerdicts(input=("pii",), output=("pii",))),
         topic=KafkaSettings().names.inference,
         guards=options.pop("guards", None),
+        routes=options.pop("routes", None),
     )
     backends = backend if isinstance(backend, dict) else {"echo": backend}
     settings = GatewaySettings(**({"max_body_bytes": HttpSettings().max_body_bytes} | options))

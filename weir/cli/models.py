@@ -22,6 +22,8 @@ def models(context: click.Context, *, as_json: bool) -> None:
     Examples:
       weir models --json
       weir models verify m_0123456789ab
+      weir models promote m_0123456789ab --tenant acme --reason 'tested by hand'
+      weir models rollback --tenant acme --reason 'wrong answers'
     """  # noqa: D301 - click's \b keeps the lines as they are
     if context.invoked_subcommand is not None:
         return
@@ -68,3 +70,79 @@ def verify(*, version: str, as_json: bool) -> None:
     else:
         click.echo(f"{version}: signature and digests are valid; base {manifest.job.base_digest[:12]}")
         click.echo(f"dataset {manifest.job.dataset_digest[:12]}, {len(manifest.files)} files")
+_TENANT = click.option(
+    "--tenant", default="default", show_default=True, help="Tenant whose requests the version answers."
+)
+_MODEL = click.option("--model", default="", help="Model that the version belongs to; default: the first served model.")
+_REASON = click.option("--reason", required=True, metavar="TEXT", help="Why; the next person on call reads it.")
+
+
+@models.command("promote")
+@click.argument("version")
+@_TENANT
+@_MODEL
+@_REASON
+@click.option("--now", is_flag=True, help="Let the version answer all requests at once, without shadow and canary.")
+@json_option
+def promote(  # noqa: PLR0913 - click passes each option by name
+    *, version: str, tenant: str, model: str, reason: str, now: bool, as_json: bool
+) -> None:
+    """Let a trained VERSION answer: first in shadow and in a canary, whose verdicts decide; with --now at once.
+
+    \b
+    Examples:
+      weir models promote m_0123456789ab --tenant acme --reason 'tested by hand'
+      weir models promote m_0123456789ab --tenant acme --reason 'the canary was inconclusive' --now
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    import asyncio
+
+    from stream.wire import RouteRecord
+    from weir.client import effective_kafka
+    from weir.home.access_log import user_name
+    from weir.operate.routes import pin, start
+    from weir.settings import load_settings
+
+    settings = load_settings().settings
+    model = model or settings.first_model
+    if now:
+        known = RouteRecord(tenant=tenant, model=model, epoch=0, at=0.0, champion="")
+        result: object = pin(settings.home, known, version, by=user_name(), reason=reason)
+        line = f"{tenant} {model}: {version} answers all requests"
+    else:
+        kafka = effective_kafka(settings)
+        record = asyncio.run(
+            start(settings.home, kafka, version, tenant=tenant, model=model, by=user_name(), reason=reason)
+        )
+        result, line = record, f"{record.retraining_id}: {version} starts; follow it with `weir retraining --follow`"
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(line)
+
+
+@models.command("rollback")
+@_TENANT
+@_MODEL
+@_REASON
+@json_option
+def rollback(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
+    """End a shadow or canary, or take back the last promotion: the version before it answers all requests.
+
+    Example: weir models rollback --tenant acme --reason 'wrong answers'
+    """
+    from weir.errors import NotFoundError
+    from weir.home.access_log import user_name
+    from weir.operate.routes import pin, rollback_version, routes
+    from weir.settings import load_settings
+
+    settings = load_settings().settings
+    found = routes(settings.home, tenant=tenant, model=model or settings.first_model)
+    if not found:
+        raise NotFoundError(
+            f"tenant {tenant} has no route of {model or settings.first_model}; `weir route show` lists the routes"
+        )
+    override = pin(settings.home, found[0], rollback_version(found[0]), by=user_name(), reason=reason)
+    if as_json:
+        print_json(override)
+    else:
+        click.echo(f"{override.tenant} {override.model}: {override.version} answers all requests")

@@ -34,6 +34,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         Test statistic and alarm limit of a windowed alert; 0 for other alerts.
     part
         ``prompt``, ``tool_result`` or ``answer`` if the tenant has ``drift_by_part``; else "".
+    model_version
+        The version of the model if Weir trained it; else "".
     """
 
     alert_id: str
@@ -58,6 +60,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     limit: float = 0.0
     sentinels: str = ""
     part: str = ""
+    model_version: str = ""
 
 
 class DataRange(msgspec.Struct, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):

@@ -81,6 +81,20 @@ def _bridge(process: Process) -> int:
     return run_async(process, work)
 
 
+def _delivery(process: Process) -> int:
+    from stream.loop.delivery.agent import run_delivery
+
+    work = partial(
+        run_delivery,
+        home=process.home,
+        kafka=effective_kafka(process.settings),
+        tenants=process.settings.tenants,
+        registry=process.registry,
+        health=process.health,
+    )
+    return run_async(process, work)
+
+
 def _serve(process: Process) -> int:
     from serving.driver import DriverError, end_without_ray, run_driver
     from serving.ray_local import RayLayout
@@ -201,6 +215,7 @@ COMPONENTS: dict[str, Callable[[Process], int]] = {
     "watch": _watch,
     "ledger": _ledger,
     "bridge": _bridge,
+    "delivery": _delivery,
     "sentinel": _sentinel,
     "intake": _intake,
     "trainer": _trainer,

@@ -29,6 +29,7 @@ PORT_NAMES = (
     "sentinel",
     "intake",
     "bridge",
+    "delivery",
     "console",
     "trainer",
 )

@@ -26,7 +26,7 @@ _STOP_GROUPS = (
     ("sentinel", "intake"),
     ("serve",),
     ("ray",),
-    ("shipper", "score", "watch", "ledger", "bridge", "mlflow"),
+    ("shipper", "score", "watch", "ledger", "bridge", "delivery", "mlflow"),
     ("broker",),
 )
 

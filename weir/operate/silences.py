@@ -97,6 +97,7 @@ async def silence(
         model=alert.model,
         side=alert.side,
         part=alert.part,
+        model_version=alert.model_version,
         detector=alert.detector,
         feature=alert.feature,
         reason=reason.strip(),

@@ -11,7 +11,7 @@ from serving.gateway.guard_settings import GuardRules, GuardSettings
 from serving.settings import CaptureSettings, HttpSettings, IntakeSettings, ModelSettings
 from stream.address import Address, Link
 from stream.archive.settings import ArchiveSettings
-from stream.loop.settings import LoopSettings, TrainSettings
+from stream.loop.settings import DeliveryProcessSettings, LoopSettings, TrainSettings
 from stream.settings import (
     BridgeSettings,
     DetectorSettings,
@@ -138,6 +138,7 @@ class Settings(BaseSettings):
     bridge: BridgeSettings = BridgeSettings()
     train: TrainSettings = TrainSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    delivery: DeliveryProcessSettings = DeliveryProcessSettings()
     trace: TraceSection = TraceSection()
     mlflow: MlflowSection = MlflowSection()
     metrics: MetricsSection = MetricsSection()

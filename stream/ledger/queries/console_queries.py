@@ -164,8 +164,7 @@ class LedgerPages:
 
 def _around(decisions: sqlite3.Connection, alert: AlertRecord) -> Series:
     """Return the windows from an hour before an alert opened to an hour after it resolved (or last changed)."""
-    name = StreamName(
-        tenant=alert.tenant, model=alert.model, side=side_and_part(alert.side, alert.part), detector=alert.detector
-    )
+    side = side_and_part(alert.side, alert.part, alert.model_version)
+    name = StreamName(tenant=alert.tenant, model=alert.model, side=side, detector=alert.detector)
     until = (alert.resolved_at or alert.at) + _AROUND_SECONDS
     return window_history.series(decisions, name, alert.opened_at - _AROUND_SECONDS, until)

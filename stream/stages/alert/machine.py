@@ -142,7 +142,8 @@ class Alerting:
         finding, evidence = event.data, detector.evidence
         assert isinstance(finding, FindingRecord)
         assert evidence is not None
-        identity = alert_id(stream_key(state.tenant, state.model, state.side, state.part), finding.detector, event.id)
+        stream = stream_key(state.tenant, state.model, state.side, state.part, state.model_version)
+        identity = alert_id(stream, finding.detector, event.id)
         others = tuple(context for context in evidence.traces if context != event.traceparent)
         detector.alert = OpenAlert(
             alert_id=identity,

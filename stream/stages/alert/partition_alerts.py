@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from stream.settings import TenantSettings
 from stream.stages.alert.machine import Alerting, Opener, no_span
 from stream.stages.alert.state import StreamAlerts
-from stream.wire import Event, FindingRecord, SentinelRecord, Tick, stream_key
+from stream.wire import Event, FindingRecord, SentinelRecord, Tick, stream_key, trained_version
 
 __all__ = ["PartitionAlerts"]
 
@@ -54,13 +54,17 @@ class PartitionAlerts:
         return {key: self.states[key] for key in changed}
 
     def _finding(self, event: Event, finding: FindingRecord, offset: int) -> list[Event]:
-        key = stream_key(finding.tenant, finding.model, finding.side, finding.part)
+        key = stream_key(finding.tenant, finding.model, finding.side, finding.part, finding.model_version)
         if self._only is not None and key not in self._only:
             return []
         state = self.states.get(key)
         if state is None:
             state = self.states[key] = StreamAlerts(
-                tenant=finding.tenant, model=finding.model, side=finding.side, part=finding.part
+                tenant=finding.tenant,
+                model=finding.model,
+                side=finding.side,
+                part=finding.part,
+                model_version=trained_version(finding.model_version),
             )
         records = self._alerting(state).finding(state, event, offset)
         self._schedule(key)

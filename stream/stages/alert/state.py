@@ -82,7 +82,7 @@ class DetectorState(msgspec.Struct, kw_only=True):
 
 
 class StreamAlerts(msgspec.Struct, kw_only=True):
-    """The alerts of one (tenant, model, side), and part group if the tenant has ``drift_by_part``.
+    """The alerts of one stream: (tenant, model, side), part group with ``drift_by_part``, and version that Weir trained.
 
     `offset` is the offset of the newest finding or tick that changed this state; records up to this offset are ignored.
     `held` contains (event time, short id) of findings about single events, to detect duplicates at other offsets. The
@@ -94,6 +94,7 @@ class StreamAlerts(msgspec.Struct, kw_only=True):
     model: str
     side: str
     part: str = ""
+    model_version: str = ""
     offset: int = -1
     watermark: float | None = None
     held: list[tuple[float, int]] = []

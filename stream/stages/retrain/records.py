@@ -47,6 +47,7 @@ def decision_of(state: ModelState, event: Event, identity: str, gates: list[Gate
             model=state.model,
             at=alert.at,
             alert_ids=tuple(sorted(state.firing)),
+            detectors=() if failed else tuple(sorted({alert.detector for alert in state.firing.values()})),
             gates={gate.name: gate.passed for gate in gates},
         ),
         cause=alert.alert_id,

@@ -144,7 +144,7 @@ class ScoreAgent:
     async def _score(self, event: Event, span: Span) -> Outcome:
         data = inference_of(event)
         by_part = self._parts.by_part(data.tenant)
-        embed = embedded(event.id, data, self._parts.embedding_sample, by_part=by_part)
+        embed = {} if data.shadow_of else embedded(event.id, data, self._parts.embedding_sample, by_part=by_part)
         if not embed and not expected_detectors(data):
             return Scored()
         return await self._parts.batcher.score(item_of(data, embed=embed), span)

@@ -102,7 +102,7 @@ class Explainer:
 
     def _take(self, partition: int, event: Event, verdict: Verdict) -> None:
         text = text_at(inference_of(event).messages, verdict.part)
-        stream = stream_key(verdict.tenant, verdict.model, verdict.side)
+        stream = stream_key(verdict.tenant, verdict.model, verdict.side, "", verdict.model_version)
         if not self._limit.take(stream, verdict.detector, event.time):
             self._metrics.explanation(verdict.detector, "enough")
         elif len(text) > _LONGEST:

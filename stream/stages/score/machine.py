@@ -97,4 +97,5 @@ def verdict(event: Event, detector: str, version: str, score: EventScore | None)
         covered=score.covered,
         part=score.part,
         spans=score.spans,
+        model_version=data.model_version,
     )

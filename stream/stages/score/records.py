@@ -22,6 +22,7 @@ from stream.wire import (
     WordWeight,
     conversation_key,
     stream_key,
+    trained_version,
 )
 from stream.wire.ids import event_finding_id, explanation_id, verdict_id
 
@@ -58,9 +59,10 @@ def verdict_event(event: Event, verdict: Verdict, traceparent: str) -> Event:
 def finding_event(event: Event, verdict: Verdict, traceparent: str) -> Event | None:
     """Return the finding of a verdict.
 
-    Return None if the verdict is not flagged, or if the detector's scores are only features for drift.
+    Return None if the verdict is not flagged, if the detector's scores are only features for drift, or if no user
+    received the answer (a challenger's shadow answer).
     """
-    if not verdict.flagged or alert_text(verdict.detector) is None:
+    if not verdict.flagged or alert_text(verdict.detector) is None or inference_of(event).shadow_of:
         return None
     principal = inference_of(event).principal
     finding = FindingRecord(
@@ -75,12 +77,13 @@ def finding_event(event: Event, verdict: Verdict, traceparent: str) -> Event | N
         evidence=(verdict.request_id,),
         traces=(traceparent,) if traceparent else (),
         details={kind: float(count) for kind, count in Counter(span.type for span in verdict.spans).items()},
+        model_version=trained_version(verdict.model_version),
     )
     identity = event_finding_id(event.id, verdict.detector, verdict.version)
     return msgspec.structs.replace(
         _event(event, identity, finding, traceparent),
         causationid=verdict_id(event.id, verdict.detector, verdict.version),
-        partitionkey=stream_key(verdict.tenant, verdict.model, verdict.side),
+        partitionkey=stream_key(verdict.tenant, verdict.model, verdict.side, "", verdict.model_version),
     )
 
 
@@ -88,7 +91,10 @@ def signal_events(event: Event, outcome: Outcome, traceparent: str, *, by_part: 
     """Return the signals of an event, one or with `by_part` one per part group.
 
     A signal has features, including the scores (except for tool results), and the embedding if the event was sampled.
+    A shadow request and its answer have no signals: stream detectors and the gates of retraining read users' traffic.
     """
+    if inference_of(event).shadow_of:
+        return []
     texts = signal_texts(inference_of(event), by_part=by_part)
     scored = outcome if isinstance(outcome, Scored) else Scored()
     return [_signal_event(event, scored, traceparent, part, text) for part, text in texts.items()]
@@ -118,7 +124,7 @@ def _signal_event(event: Event, scored: Scored, traceparent: str, part: str, tex
     )
     return msgspec.structs.replace(
         _event(event, f"{event.id}/signal/{part}" if part else f"{event.id}/signal", signal, traceparent),
-        partitionkey=stream_key(data.tenant, data.model, side, part),
+        partitionkey=stream_key(data.tenant, data.model, side, part, data.model_version),
     )
 
 

@@ -187,7 +187,8 @@ class WatchStage(Stage):
             return
         self._context.metrics.findings.labels(label, str(finding.alarm).lower()).inc()
         if finding.detector != SILENCE:  # a source is no stream
-            stream = (finding.tenant, finding.model, side_and_part(finding.side, finding.part), label)
+            side = side_and_part(finding.side, finding.part, finding.model_version)
+            stream = (finding.tenant, finding.model, side, label)
             self._context.metrics.streams.show(stream, finding.statistic, finding.limit)
 
     def _observe(self, partition: _Partition) -> None:

@@ -153,7 +153,7 @@ class PartitionWatch:
         """Offer a signal to its stream; if the result is `Offer.HELD`, `token` is kept until the bucket closes."""
         signal = event.data
         assert isinstance(signal, Signal)
-        key = stream_key(signal.tenant, signal.model, signal.side, signal.part)
+        key = stream_key(signal.tenant, signal.model, signal.side, signal.part, signal.model_version)
         if self._only is not None and key not in self._only:
             return Offer.LATE
         stream, before = self._stream(key), self.open.buckets

@@ -99,7 +99,7 @@ def watermark_tick(partition: int, watermark: float) -> Event:
 
 
 def _blank(bucket: StreamBucket, detector: str, version: str) -> FindingRecord:
-    tenant, model, side, *part = bucket.key.split("\x1f")
+    tenant, model, side, part, version, *_ = (*bucket.key.split("\x1f"), "", "")
     return FindingRecord(
         tenant=tenant,
         model=model,
@@ -113,7 +113,8 @@ def _blank(bucket: StreamBucket, detector: str, version: str) -> FindingRecord:
         bucket_seconds=bucket.seconds,
         feature=RESET,
         events=0,
-        part="".join(part),
+        part=part,
+        model_version=version,
     )
 
 

@@ -23,6 +23,7 @@ class AlertRecord(EventData, frozen=True, kw_only=True):
     `runbook` is the first step for an operator, in one sentence. In a drift alert, `sentinels` states whether the
     answers to Weir's fixed prompts changed too: ``moved`` (yes), ``still`` (no), or "" if that is unknown. `part` is the
     part group of the stream (``prompt``, ``tool_result`` or ``answer``) if the tenant has ``drift_by_part``.
+    `model_version` is the version of the stream's events if Weir trained this version, else "".
     """
 
     event_type: ClassVar[str] = "weir.alert.v1"
@@ -53,6 +54,7 @@ class AlertRecord(EventData, frozen=True, kw_only=True):
     runbook: str = ""
     sentinels: str = ""
     part: str = ""
+    model_version: str = ""
 
 
 class SilenceRecord(EventData, frozen=True, kw_only=True):
@@ -77,6 +79,7 @@ class SilenceRecord(EventData, frozen=True, kw_only=True):
     reason: str = ""
     by: str = ""
     part: str = ""
+    model_version: str = ""
 
 
 class RetrainingRecord(EventData, frozen=True, kw_only=True):
@@ -90,7 +93,7 @@ class RetrainingRecord(EventData, frozen=True, kw_only=True):
     topics. `versions` is {name: version} of what else decides the dataset: detectors, configuration, code. A process
     that works on the request owns it for `epoch` until `lease_until`, so that a process that died frees its place.
     `numbers` are the measurements behind the state, for example steps and loss, or the bounds of a gate. `by` is who
-    decided.
+    decided. `detectors` are the detectors of the alerts of a request; they compare the new version with the present one.
     """
 
     event_type: ClassVar[str] = "weir.retraining.v1"
@@ -112,6 +115,7 @@ class RetrainingRecord(EventData, frozen=True, kw_only=True):
     model_version: str = ""
     numbers: dict[str, float] = {}
     by: str = ""
+    detectors: tuple[str, ...] = ()
 
 
 class Feedback(EventData, frozen=True, kw_only=True):

@@ -24,7 +24,8 @@ class Verdict(EventData, frozen=True, kw_only=True):
     """The result of one detector for one event.
 
     `part` is the JSON pointer of the part with the highest score, such as ``/messages/3/parts/0``; "" if the detector
-    read all text parts together, joined by line breaks.
+    read all text parts together, joined by line breaks. `model_version` is the version that answered, so that the
+    answers of two versions can be compared.
     """
 
     event_type: ClassVar[str] = "weir.verdict.v1"
@@ -42,6 +43,7 @@ class Verdict(EventData, frozen=True, kw_only=True):
     covered: float = 1.0
     part: str = ""
     spans: tuple[Span, ...] = ()
+    model_version: str = ""
 
 
 class WordWeight(EventData, frozen=True, kw_only=True):
@@ -109,7 +111,8 @@ class Signal(EventData, frozen=True, kw_only=True):
 class FindingRecord(EventData, frozen=True, kw_only=True):
     """A detector's finding about one event (`bucket` is None), or about one closed bucket (time window) of a stream.
 
-    `part` is the part group of the stream's signals, or "".
+    `part` is the part group of the stream's signals, or "". `model_version` is the version of the stream's events if Weir
+    trained this version, else "".
     """
 
     event_type: ClassVar[str] = "weir.finding.v1"
@@ -133,6 +136,7 @@ class FindingRecord(EventData, frozen=True, kw_only=True):
     traces: tuple[str, ...] = ()
     details: dict[str, float] = {}
     part: str = ""
+    model_version: str = ""
 
 
 class SentinelRecord(EventData, frozen=True, kw_only=True):

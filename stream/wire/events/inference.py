@@ -223,7 +223,8 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
     """An accepted request, written before inference starts. `owed` names the detectors of its expected verdicts.
 
     The prompt of a plain completion (operation ``text_completion``) is one message with the role ``user``. `training`
-    is false if the client does not want the request in a dataset.
+    is false if the client does not want the request in a dataset. `shadow_of` is the id of the user's request if this
+    is a copy for a challenger, whose answer no user receives; else "".
     """
 
     event_type: ClassVar[str] = "weir.inference.request.v2"
@@ -242,6 +243,7 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
     owed: tuple[str, ...] = ()
     number: Count = 0
     training: bool = True
+    shadow_of: str = ""
 
     @property
     def text(self) -> str:
@@ -264,6 +266,7 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
     `messages` are all choices, in order. `context` is the last part of the prompt (``[detectors] context_characters``),
     for detectors that compare the answer with the prompt: the worker that scores the answer may not have read the request.
     `tools` are the tools of the request if the answer has tool calls and the detector ``tools`` is expected; None if they are unknown or too large.
+    `shadow_of` is that of the request.
     """
 
     event_type: ClassVar[str] = "weir.inference.response.v2"
@@ -287,6 +290,7 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
     guard: GuardStop | None = None
     owed: tuple[str, ...] = ()
     number: Count = 0
+    shadow_of: str = ""
 
     @property
     def text(self) -> str:

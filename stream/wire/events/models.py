@@ -39,7 +39,8 @@ class RouteRecord(EventData, frozen=True, kw_only=True):
 
     The key is tenant and model; `epoch` increases by one with each record. `weights` is {version: percent of the
     conversations}, 100 in total. `shadow` is the share of the requests, in [0, 1], that the challenger also answers
-    without its answer being sent to a user. `by` is who decided: ``delivery``, or an operator.
+    without its answer being sent to a user. `by` is who decided: ``delivery``, or an operator. `previous` is the
+    champion before the last promotion, for a rollback. ``base`` is the version that Weir did not train.
     """
 
     event_type: ClassVar[str] = "weir.route.v1"
@@ -55,3 +56,4 @@ class RouteRecord(EventData, frozen=True, kw_only=True):
     retraining_id: str = ""
     reason: str = ""
     by: str = ""
+    previous: str = ""

@@ -17,7 +17,7 @@ def alert_line(alert: Alert) -> Text:
     firing = alert.state == "firing"
     at = alert.opened_at if firing or alert.resolved_at is None else alert.resolved_at
     style = SEVERITY_STYLE.get(alert.severity, "") if firing else "green"
-    stream = "/".join(part for part in (alert.tenant, alert.model, alert.side, alert.part) if part)
+    stream = "/".join(part for part in (alert.tenant, alert.model, alert.model_version, alert.side, alert.part) if part)
     line = Text.assemble(
         (f"{format_time(at)}  ", "dim"),
         (f"{alert.state:8}  {alert.severity:8}  ", style),

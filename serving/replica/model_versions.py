@@ -1,0 +1,104 @@
+"""The versions of one model in a replica: its base version, and the trained versions that a route names.
+
+A trained version has a server of its own, with the merged weights in ``$WEIR_HOME/loop/models/VERSION/model.gguf``. It is
+loaded in the background when a route names it, and closed when no route does and its last answer has ended. A request for a
+version that is not loaded is answered by the base version, and its chunks say so, so a client never gets an error.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+from serving.backend import MODEL_VERSION, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
+from serving.engine.errors import EngineError
+from serving.replica.model_server import ModelServer
+
+__all__ = ["ModelVersions"]
+
+_LOG = logging.getLogger(__name__)
+_CHECK_SECONDS = 0.5
+#: After a version could not be loaded.
+_RETRY_SECONDS = 10.0
+
+
+class ModelVersions:
+    """Answers with the version that a request names.
+
+    Parameters
+    ----------
+    base
+        The server of the base version.
+    load
+        Returns the server of a trained version, not loaded; raises OSError, ValueError or EngineError.
+    wanted
+        Returns the trained versions that must be loaded.
+    """
+
+    def __init__(
+        self, base: ModelServer, load: Callable[[str], ModelServer], wanted: Callable[[], frozenset[str]]
+    ) -> None:
+        self._base = base
+        self._load = load
+        self._wanted = wanted
+        self._servers: dict[str, ModelServer] = {}
+        self._retry_at: dict[str, float] = {}
+
+    def describe(self) -> ModelInfo:
+        """Return the description of the base version, with the loaded versions."""
+        return self._base.describe(frozenset(self._servers))
+
+    async def generate(self, request: ModelRequest) -> AsyncGenerator[OpenAIChunk | RejectedRequest, None]:
+        """Generate an answer; with a version in the request, each chunk names the version that answers."""
+        server = self._servers.get(request.version)
+        if server is not None and not server.running:
+            server = None
+        if server is None and request.shadow:
+            yield RejectedRequest(
+                code="version_not_loaded",
+                status=503,
+                message=f"The version {request.version!r} is not loaded in this replica.",
+            )
+            return
+        answering = (
+            {MODEL_VERSION: self._base.version if server is None else request.version} if request.version else {}
+        )
+        async with aclosing((server or self._base).generate(request)) as items:
+            async for item in items:
+                yield item if isinstance(item, RejectedRequest) else item | answering
+
+    async def follow(self) -> None:
+        """Load and close versions as the routes name them, until cancelled."""
+        while True:
+            await self.update()
+            await asyncio.sleep(_CHECK_SECONDS)
+
+    async def update(self) -> None:
+        """Load the versions that are wanted now, and close idle versions that are not."""
+        wanted = self._wanted()
+        for version in sorted(wanted - self._servers.keys()):
+            await self._add(version)
+        for version in self._servers.keys() - wanted:
+            if self._servers[version].idle:
+                await self._servers.pop(version).close()
+                _LOG.info("version %s is no longer routed; its weights were closed", version)
+
+    async def _add(self, version: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._retry_at.get(version, now):
+            return
+        try:
+            server = await asyncio.to_thread(self._load, version)
+            await server.load()
+        except (EngineError, OSError, ValueError) as error:
+            self._retry_at[version] = now + _RETRY_SECONDS
+            _LOG.warning("version %s cannot be loaded (%s); the base version answers its requests", version, error)
+            return
+        self._retry_at.pop(version, None)
+        self._servers[version] = server
+        _LOG.info("version %s is loaded", version)
+
+    async def close(self) -> None:
+        """Close all versions, the base version last."""
+        for server in (*self._servers.values(), self._base):
+            await server.close()

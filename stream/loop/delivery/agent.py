@@ -1,0 +1,228 @@
+"""The component ``delivery``: the only writer of routes.
+
+It reads ``weir.retraining``, ``weir.models`` and ``weir.verdicts`` without a consumer group. For each decision it publishes the
+request's state, then the route, then replaces ``routes.json``, then stores its state with the offsets that it has read. After a crash
+between two of these, the next process reads the same records again: the log decides about what was published, and equal decisions
+have equal ids. Without a stored state it continues from the newest routes.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.structs import ConsumerRecord, TopicPartition
+from prometheus_client import CollectorRegistry
+
+from stream.errors import LogExpired, StateUnreadable, StreamError, TopicMismatch, TopicMissing
+from stream.files import FileLock, replace_file
+from stream.kafka.clients import consumer_for, producer_for
+from stream.kafka.log_reader import READ_ERRORS, LogReader, partitions_of
+from stream.kafka.publisher import publish
+from stream.kafka.time_ranges import produced_since
+from stream.kafka.topic_checks import check_topics, partition_counts
+from stream.loop.delivery.log_state import DeliveryLog
+from stream.loop.delivery.metrics import DeliveryMetrics
+from stream.loop.delivery.records import Decision, retraining_event, route_event
+from stream.loop.delivery.route_store import read_overrides, remove_overrides, write_routes
+from stream.loop.delivery.state import DeliveryState, decode
+from stream.loop.settings import DeliverySettings, loop_settings
+from stream.settings import KafkaSettings
+from stream.wire import Event, RetrainingRecord, partition_for, readable
+
+__all__ = ["run_delivery", "state_path"]
+
+_LOG = logging.getLogger(__name__)
+_WAITING, _NO_TOPICS = "waiting for kafka", "waiting for topics"
+_POLL_MS = 200
+_PAUSE_SECONDS = 1.0
+_STORE_SECONDS = 1.0
+#: Verdicts wait for a source at most this share of `rollback_seconds`.
+_WAIT_SHARE = 0.25
+
+
+def state_path(home: Path) -> Path:
+    """Return the path of the stored state."""
+    return home / "data" / "delivery" / "state.msgpack"
+
+
+async def run_delivery(  # noqa: PLR0913 - the arguments of every component
+    *,
+    home: Path,
+    kafka: KafkaSettings,
+    tenants: Mapping[str, Mapping[str, Any]],
+    registry: CollectorRegistry,
+    stop: asyncio.Event,
+    health: dict[str, Any],
+) -> None:
+    """Decide about the routes of `home` until `stop` is set; raises StreamError if another process does so.
+
+    `health` receives {problem: reason}; if the problem's name starts with ``waiting``, a restart does not help.
+    """
+    state_path(home).parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock.try_acquire(state_path(home).with_name("lock"))
+    if lock is None:
+        raise StreamError(f"another process delivers in {home}; stop it first, because routes have one writer")
+    with lock:
+        service = _Service(home, kafka, tenants, DeliveryMetrics(registry), health)
+        while not stop.is_set():
+            try:
+                await service.session(stop)
+            except LogExpired:
+                _LOG.warning("verdicts expired before delivery read them; it continues with the oldest that exist")
+            except READ_ERRORS as error:
+                health[_WAITING] = f"{kafka.bootstrap_servers} does not answer ({type(error).__name__}); routes stay"
+                await asyncio.sleep(_PAUSE_SECONDS)
+            except (TopicMismatch, TopicMissing) as error:
+                health[_NO_TOPICS] = str(error)
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+
+class _Service:
+    def __init__(
+        self,
+        home: Path,
+        kafka: KafkaSettings,
+        tenants: Mapping[str, Mapping[str, Any]],
+        metrics: DeliveryMetrics,
+        health: dict[str, Any],
+    ) -> None:
+        self._home = home
+        self._kafka = kafka
+        self._metrics = metrics
+        self._health = health
+        self._settings = lru_cache(maxsize=10_000)(lambda tenant: loop_settings(tenants, tenant).delivery)
+        every: list[DeliverySettings] = [self._settings(pattern) for pattern in ("", *tenants)]
+        self._silence_seconds = min(one.rollback_seconds for one in every) * _WAIT_SHARE
+        names = kafka.names
+        self._topics = {
+            names.retraining: kafka.stream_partitions,
+            names.models: kafka.stream_partitions,
+            names.verdicts: kafka.partitions,
+        }
+        self._store_at = 0.0
+
+    async def session(self, stop: asyncio.Event) -> None:
+        """Read until `stop` is set or Kafka fails; raises READ_ERRORS, TopicMissing and TopicMismatch."""
+        options = self._kafka.client_options()
+        check_topics(self._topics, await partition_counts(options, self._topics))
+        async with consumer_for(options, fetch_max_wait_ms=_POLL_MS) as consumer, producer_for(options) as producer:
+            log = DeliveryLog(
+                self._stored(),
+                self._settings,
+                partitions=self._kafka.partitions,
+                silence_seconds=self._silence_seconds,
+            )
+            await self._catch_up(log, consumer)
+            await self._finish(log, [], producer)
+            for problem in (_WAITING, _NO_TOPICS):
+                self._health.pop(problem, None)
+            reader = LogReader(consumer, await self._positions(log, consumer), poll_ms=_POLL_MS)
+            while not stop.is_set():
+                await self._orders(log, producer)
+                for batch in (await reader.read()).values():
+                    await self._take(log, batch, producer)
+                self._metrics.lag.set(sum(max(0, end - reader.positions[place]) for place, end in reader.ends.items()))
+                if time.monotonic() >= self._store_at:
+                    self._store(log)
+            self._store(log)
+
+    async def _take(self, log: DeliveryLog, batch: list[ConsumerRecord], producer: AIOKafkaProducer) -> None:
+        """Apply the records of one partition; the state that is stored never has an offset without its record's effect."""
+        for record in batch:
+            event = readable(record.value, record.headers)
+            decisions = log.apply(event) if event is not None else []
+            log.state.offsets.setdefault(record.topic, {})[record.partition] = record.offset + 1
+            if decisions:
+                await self._finish(log, decisions, producer)
+        self._metrics.verdicts.inc(log.counted)
+        log.counted = 0
+
+    async def _orders(self, log: DeliveryLog, producer: AIOKafkaProducer) -> None:
+        """Publish the operators' decisions, then remove them from the file."""
+        try:
+            orders = read_overrides(self._home)
+        except StreamError as error:
+            self._health["overrides"] = str(error)
+            return
+        self._health.pop("overrides", None)
+        if not orders:
+            return
+        for order in orders:
+            await self._finish(log, log.override(order), producer)
+        remove_overrides(self._home, orders)
+
+    async def _finish(self, log: DeliveryLog, decisions: list[Decision], producer: AIOKafkaProducer) -> None:
+        """Publish decisions, replace ``routes.json``, then store the state."""
+        for decision in decisions:
+            progress = retraining_event(decision)
+            if progress is not None:
+                await self._publish(producer, self._kafka.names.retraining, progress)
+            await self._publish(producer, self._kafka.names.models, route_event(decision.route))
+            state = decision.progress.state if decision.progress is not None else "operator"
+            self._metrics.decisions.labels(state).inc()
+            route = decision.route
+            _LOG.warning(
+                "route of %s %s: epoch %d, %s, %s", route.tenant, route.model, route.epoch, state, route.weights
+            )
+        for route in log.routes:
+            self._metrics.show(route)
+        write_routes(self._home, log.routes)
+        self._store(log)
+
+    async def _publish(self, producer: AIOKafkaProducer, topic: str, event: Event) -> None:
+        partition = partition_for(event.partitionkey, self._kafka.stream_partitions)
+        await publish(producer, topic, event, partition=partition)
+
+    def _stored(self) -> DeliveryState:
+        try:
+            return decode(state_path(self._home).read_bytes())
+        except FileNotFoundError:
+            return DeliveryState()
+        except StateUnreadable as error:
+            _LOG.warning("%s; delivery continues from the published routes", error)
+            return DeliveryState()
+
+    def _store(self, log: DeliveryLog) -> None:
+        replace_file(state_path(self._home), log.snapshot(), durable=True)
+        self._store_at = time.monotonic() + _STORE_SECONDS
+
+    async def _catch_up(self, log: DeliveryLog, consumer: AIOKafkaConsumer) -> None:
+        """Adopt the published routes. Without a stored state, first learn which requests have ended."""
+        names = self._kafka.names
+        if not log.state.offsets:
+            async for event in self._whole(consumer, names.retraining):
+                if isinstance(event.data, RetrainingRecord) and event.data.state != "blessed":
+                    log.apply(event)
+        async for event in self._whole(consumer, names.models):
+            log.apply(event)
+
+    async def _whole(self, consumer: AIOKafkaConsumer, topic: str) -> AsyncIterator[Event]:
+        places = partitions_of({topic: self._topics[topic]})
+        ends = await consumer.end_offsets(places)
+        reader = LogReader(consumer, await consumer.beginning_offsets(places), poll_ms=_POLL_MS)
+        while not reader.reached(ends):
+            for batch in (await reader.read()).values():
+                for record in batch:
+                    event = readable(record.value, record.headers)
+                    if event is not None:
+                        yield event
+
+    async def _positions(self, log: DeliveryLog, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+        """Return {partition: next offset}: the stored offsets; without them, verdicts since the oldest canary and all others."""
+        places = partitions_of(self._topics)
+        first, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+        verdicts = [place for place in places if place.topic == self._kafka.names.verdicts]
+        canaries = [model.canary.since for model in log.state.models.values() if model.canary is not None]
+        default = dict(first) | {place: ends[place] for place in verdicts}
+        if canaries and not log.state.offsets:
+            default |= await produced_since(consumer, min(canaries), {place: ends[place] for place in verdicts})
+        stored = log.state.offsets
+        return {
+            place: min(max(stored.get(place.topic, {}).get(place.partition, default[place]), first[place]), ends[place])
+            for place in places
+        }

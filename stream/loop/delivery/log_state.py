@@ -1,0 +1,113 @@
+"""All models of delivery without Kafka: applies records of the log in event time, and returns the decisions.
+
+Verdicts wait until the watermark, computed from score's ticks on ``weir.verdicts``, has passed them, and are applied in the order
+(time, id). So the decisions do not depend on the order between partitions.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from stream.loop.delivery.machine import Delivery
+from stream.loop.delivery.records import Decision
+from stream.loop.delivery.state import DeliveryState, HeldVerdict, ModelDelivery
+from stream.loop.settings import DeliverySettings
+from stream.stages.watch.watermark import Watermark
+from stream.wire import Event, ModelRecord, RetrainingRecord, RouteRecord, Tick, Verdict, tenant_model_key
+from stream.wire.route_files import RouteOverride
+
+__all__ = ["DeliveryLog"]
+
+_OUTPUT, _ERROR = "output", "error"
+
+
+class DeliveryLog:
+    """Applies events to `state`; `settings(tenant)` returns the rules of a tenant.
+
+    `partitions` is the number of partitions of verdicts. The watermark waits `silence_seconds` (event time) for a source.
+    """
+
+    def __init__(
+        self,
+        state: DeliveryState,
+        settings: Callable[[str], DeliverySettings],
+        *,
+        partitions: int,
+        silence_seconds: float,
+    ) -> None:
+        self.state = state
+        self._settings = settings
+        self._watermark = Watermark(partitions, silence_seconds)
+        if state.lanes:
+            self._watermark.restore(state.lanes, state.watermark)
+        heapq.heapify(state.held)
+        self.counted = 0
+
+    @property
+    def routes(self) -> list[RouteRecord]:
+        """The newest route of each model."""
+        return [model.route for _, model in sorted(self.state.models.items()) if model.route is not None]
+
+    def time(self, at: float) -> float:
+        """Return the event time at which a record with time `at` takes effect: never before the watermark."""
+        return max(at, self._watermark.value or 0.0)
+
+    def apply(self, event: Event) -> list[Decision]:
+        """Apply a record of retraining, models or verdicts."""
+        data = event.data
+        if isinstance(data, RetrainingRecord):
+            return self._delivery(data.tenant, data.model).progress(data, self.time(data.at))
+        if isinstance(data, RouteRecord):
+            self._delivery(data.tenant, data.model).adopt(data)
+        elif isinstance(data, ModelRecord) and data.removed:
+            return self._delivery(data.tenant, data.model).removed(data.version, self.time(data.at))
+        elif isinstance(data, Verdict):
+            self._hold(event, data)
+        elif isinstance(data, Tick) and self._watermark.apply(data):
+            return list(self._advance())
+        return []
+
+    def override(self, override: RouteOverride) -> list[Decision]:
+        """Apply an operator's decision now."""
+        at = self.time(override.at if self._watermark.value is None else 0.0)
+        return self._delivery(override.tenant, override.model).override(override, at)
+
+    def snapshot(self) -> bytes:
+        """Return the state as bytes."""
+        self.state.lanes, self.state.watermark = self._watermark.lanes, self._watermark.value
+        return msgspec.msgpack.encode(self.state)
+
+    def _hold(self, event: Event, verdict: Verdict) -> None:
+        key = tenant_model_key(verdict.tenant, verdict.model)
+        model = self.state.models.get(key)
+        if verdict.side != _OUTPUT or verdict.label == _ERROR or model is None or model.canary is None:
+            return
+        held = HeldVerdict(
+            event.time,
+            event.id,
+            event.partitionkey[:16],
+            key,
+            verdict.detector,
+            verdict.model_version,
+            verdict.flagged,
+        )
+        heapq.heappush(self.state.held, held)
+
+    def _advance(self) -> Iterator[Decision]:
+        """Apply the verdicts before the watermark, then the watermark as the time."""
+        assert self._watermark.value is not None
+        held = self.state.held
+        while held and held[0].time < self._watermark.value:
+            verdict = heapq.heappop(held)
+            self.counted += 1
+            yield from self._of(self.state.models[verdict.key]).verdict(verdict)
+        for _, model in sorted(self.state.models.items()):
+            yield from self._of(model).clock(self._watermark.value)
+
+    def _delivery(self, tenant: str, model: str) -> Delivery:
+        key = tenant_model_key(tenant, model)
+        return self._of(self.state.models.setdefault(key, ModelDelivery(tenant=tenant, model=model)))
+
+    def _of(self, model: ModelDelivery) -> Delivery:
+        return Delivery(model, self._settings(model.tenant))

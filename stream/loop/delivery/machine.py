@@ -1,0 +1,274 @@
+"""Delivery without Kafka: decides which version of one (tenant, model) answers.
+
+none -> shadow -> canary, step by step -> promoted, or at any time rolled_back or expired. Each verdict on an answer of the
+challenger or of the concurrent champion updates a sequential test of its detector (stream/loop/sequential.py), whose
+evidence is valid after every event:
+
+- evidence of harm at ``rollback_alpha``, divided by the number of judging detectors: roll back at once;
+- ``min_events`` verdicts in a step and no evidence of harm at ``alpha``: the next step;
+- before the last step, evidence that every detector's rate is within the margin (at ``alpha``): promote, else hold;
+- ``hold_seconds`` in one step: expire, and the champion answers all requests.
+
+All times are event times, so the same inputs in the same order give the same decisions.
+"""
+
+from collections.abc import Sequence
+
+from detectors.registry import TEXT
+from stream.loop.delivery.records import Decision
+from stream.loop.delivery.state import SHADOW, Canary, HeldVerdict, ModelDelivery, remember
+from stream.loop.sequential import TwoSampleTest
+from stream.loop.settings import DeliverySettings
+from stream.wire import RetrainingRecord, RouteRecord, canonical_time, trained_version
+from stream.wire.route_files import BASE, RouteOverride
+
+__all__ = ["ALWAYS_JUDGE", "Delivery"]
+
+#: Detectors that judge every canary, if the tenant's answers have their verdicts.
+ALWAYS_JUDGE = ("refusal", "repetition")
+_DELIVERY = "delivery"
+_ENDS = frozenset({"failed", "rolled_back", "expired", "promoted"})
+_ENDED, _SEEN, _CONVERSATIONS, _REQUESTS = 64, 2048, 4096, 64
+#: Answers of one conversation depend on each other, so only the first ones are counted.
+_ANSWERS_OF_CONVERSATION = 3
+_ALL = 100
+
+
+class Delivery:
+    """Changes the state of one (tenant, model) under the settings of its tenant; methods return the new routes, in order."""
+
+    def __init__(self, state: ModelDelivery, settings: DeliverySettings) -> None:
+        self._state = state
+        self._settings = settings
+
+    def progress(self, record: RetrainingRecord, at: float) -> list[Decision]:
+        """Apply a retraining record at event time `at`: a blessed version starts, a failed one ends."""
+        state = self._state
+        if record.state == "requested" and record.detectors:
+            state.detectors[record.retraining_id] = record.detectors
+            while len(state.detectors) > _REQUESTS:
+                del state.detectors[next(iter(state.detectors))]
+        canary = state.canary
+        own = canary is not None and canary.retraining_id == record.retraining_id
+        if own and record.state in _ENDS:  # of an operator, or of this process before a crash: the log decides
+            return [self._ended_elsewhere(record, at)]
+        if record.state in _ENDS and record.retraining_id not in state.ended:
+            remember(state.ended, record.retraining_id, _ENDED)
+        if record.state != "blessed" or own or record.retraining_id in state.ended:
+            return []
+        if not trained_version(record.model_version) or record.model_version == state.champion:
+            return []
+        before = [] if canary is None else [self._end("expired", at, f"superseded by {record.model_version}")]
+        return [*before, *self._start(record, at)]
+
+    def _ended_elsewhere(self, record: RetrainingRecord, at: float) -> Decision:
+        by = record.by or _DELIVERY
+        if record.state == "promoted":
+            return self._promote(at, record.reason, by=by)
+        return self._end("rolled_back" if record.state == "failed" else record.state, at, record.reason, by=by)
+
+    def _start(self, record: RetrainingRecord, at: float) -> list[Decision]:
+        alarmed = record.detectors or self._state.detectors.get(record.retraining_id, ())
+        detectors = tuple(sorted({*alarmed, *ALWAYS_JUDGE} & TEXT.keys()))
+        self._state.canary = Canary(
+            retraining_id=record.retraining_id,
+            version=record.model_version,
+            detectors=detectors,
+            judges=len(detectors),
+            step=SHADOW,
+            since=at,
+        )
+        if self._settings.shadow_share:
+            return [self._route("shadow", at, f"blessed; {self._settings.shadow_share:.0%} of the requests in shadow")]
+        return [self._enter(0, at, "blessed")]
+
+    def verdict(self, verdict: HeldVerdict) -> list[Decision]:
+        """Apply a verdict on an answer of either version; duplicates have no effect."""
+        canary = self._state.canary
+        if canary is None or verdict.detector not in canary.detectors or verdict.id in canary.seen:
+            return []
+        is_challenger = verdict.version == canary.version
+        if not is_challenger and (trained_version(verdict.version) or BASE) != self._state.champion:
+            return []
+        remember(canary.seen, verdict.id, _SEEN)
+        if not self._counts(canary, verdict):
+            return []
+        test = canary.tests.get(verdict.detector)
+        if test is None:
+            alpha = self._settings.rollback_alpha / canary.judges
+            test = canary.tests[verdict.detector] = TwoSampleTest(margin=self._settings.margin, alpha=alpha)
+        test.update("challenger" if is_challenger else "champion", verdict.flagged)
+        if test.e_harm >= 1 / test.alpha:
+            return [self._end("rolled_back", verdict.time, _harm(verdict.detector, test))]
+        if is_challenger:
+            canary.counts[verdict.detector] = canary.counts.get(verdict.detector, 0) + 1
+        return self._advanced(canary, verdict.time)
+
+    def _counts(self, canary: Canary, verdict: HeldVerdict) -> bool:
+        """Return whether the answer is one of the first of its conversation."""
+        key = f"{verdict.detector}/{verdict.conversation}"
+        known = canary.conversations.pop(key, 0)
+        canary.conversations[key] = known + 1
+        if len(canary.conversations) > _CONVERSATIONS:
+            del canary.conversations[next(iter(canary.conversations))]
+        return known < _ANSWERS_OF_CONVERSATION
+
+    def _advanced(self, canary: Canary, at: float) -> list[Decision]:
+        """Return the next step if the evidence suffices."""
+        settings = self._settings
+        if max(canary.counts.values(), default=0) < settings.min_events:
+            return []
+        tests = canary.tests.values()
+        if any(test.e_harm >= canary.judges / settings.alpha for test in tests):
+            return []
+        following = canary.step + 1
+        if settings.steps[following] == _ALL and any(test.e_safe < 1 / settings.alpha for test in tests):
+            return []
+        return [self._enter(following, at, f"{max(canary.counts.values())} verdicts without evidence of harm")]
+
+    def clock(self, at: float) -> list[Decision]:
+        """Apply the event time `at`, which no later verdict is older than: a canary without a decision expires."""
+        canary = self._state.canary
+        if canary is None or at < canary.since + self._settings.hold_seconds:
+            return []
+        return [self._end("expired", at, f"no decision after {at - canary.since:.0f} s in one step")]
+
+    def override(self, override: RouteOverride, at: float) -> list[Decision]:
+        """Apply an operator's decision at event time `at`; without a change of the route, return nothing."""
+        state, canary = self._state, self._state.canary
+        if canary is not None and canary.version == override.version:
+            return [self._promote(at, override.reason, by=override.by)]
+        if canary is None and override.version == state.champion:
+            return []
+        if override.version != state.champion:
+            state.champion, state.previous = override.version, state.champion
+        if canary is not None:
+            return [self._end("rolled_back", at, override.reason, by=override.by)]
+        return [Decision(route=self._next(at, override.reason, by=override.by))]
+
+    def removed(self, version: str, at: float) -> list[Decision]:
+        """Apply the removal of a version's files."""
+        canary = self._state.canary
+        if canary is None or canary.version != version:
+            return []
+        return [self._end("expired", at, f"the files of {version} were removed")]
+
+    def adopt(self, route: RouteRecord) -> None:
+        """Continue from a published route with a newer epoch: the log decides. Its evidence is collected again."""
+        state = self._state
+        if route.epoch <= state.epoch:
+            return
+        known = state.canary
+        if known is not None and known.retraining_id != route.retraining_id:
+            remember(state.ended, known.retraining_id, _ENDED)
+        state.epoch, state.champion, state.previous = route.epoch, route.champion, route.previous or BASE
+        state.canary, state.route = None, route
+        if not route.challenger:
+            remember(state.ended, route.retraining_id, _ENDED)
+            return
+        detectors = known.detectors if known is not None and known.version == route.challenger else ()
+        detectors = detectors or tuple(
+            sorted({*state.detectors.get(route.retraining_id, ()), *ALWAYS_JUDGE} & TEXT.keys())
+        )
+        state.canary = Canary(
+            retraining_id=route.retraining_id,
+            version=route.challenger,
+            detectors=detectors,
+            judges=len(detectors),
+            step=_step_of(route, self._settings.steps),
+            since=route.at,
+        )
+
+    def _enter(self, step: int, at: float, reason: str) -> Decision:
+        if self._settings.steps[step] == _ALL:
+            return self._promote(at, reason)
+        canary = self._state.canary
+        assert canary is not None
+        canary.step, canary.since, canary.counts = step, at, {}
+        return self._route("canary", at, reason)
+
+    def _promote(self, at: float, reason: str, *, by: str = _DELIVERY) -> Decision:
+        state = self._state
+        assert state.canary is not None
+        state.previous, state.champion = state.champion, state.canary.version
+        return self._end("promoted", at, reason, by=by)
+
+    def _end(self, name: str, at: float, reason: str, *, by: str = _DELIVERY) -> Decision:
+        decided = self._state.canary
+        assert decided is not None
+        remember(self._state.ended, decided.retraining_id, _ENDED)
+        self._state.canary = None
+        return self._decision(name, decided, self._next(at, reason, by=by, retraining_id=decided.retraining_id))
+
+    def _route(self, name: str, at: float, reason: str) -> Decision:
+        canary = self._state.canary
+        assert canary is not None
+        return self._decision(name, canary, self._next(at, reason, retraining_id=canary.retraining_id))
+
+    def _next(self, at: float, reason: str, *, by: str = _DELIVERY, retraining_id: str = "") -> RouteRecord:
+        state, canary = self._state, self._state.canary
+        state.epoch += 1
+        percent = 0 if canary is None or canary.step == SHADOW else self._settings.steps[canary.step]
+        weights = {state.champion: _ALL - percent}
+        if canary is not None and percent:
+            weights[canary.version] = percent
+        state.route = RouteRecord(
+            tenant=state.tenant,
+            model=state.model,
+            epoch=state.epoch,
+            at=canonical_time(at),
+            champion=state.champion,
+            previous=state.previous,
+            challenger=canary.version if canary is not None else "",
+            weights=weights,
+            shadow=self._settings.shadow_share if canary is not None and canary.step == SHADOW else 0.0,
+            retraining_id=retraining_id,
+            reason=reason,
+            by=by,
+        )
+        return state.route
+
+    def _decision(self, name: str, canary: Canary, route: RouteRecord) -> Decision:
+        numbers = {"percent": float(route.weights.get(canary.version, 0)), "epoch": float(route.epoch)}
+        for detector, test in sorted(canary.tests.items()):
+            numbers |= {f"{detector}.{key}": value for key, value in _numbers(test).items()}
+        progress = RetrainingRecord(
+            retraining_id=canary.retraining_id,
+            state=name,
+            reason=route.reason,
+            tenant=route.tenant,
+            model=route.model,
+            at=route.at,
+            model_version=canary.version,
+            numbers=numbers,
+            by=route.by,
+        )
+        return Decision(route=route, progress=progress)
+
+
+def _step_of(route: RouteRecord, steps: Sequence[int]) -> int:
+    percent = route.weights.get(route.challenger, 0)
+    return max((number for number, step in enumerate(steps) if step <= percent), default=SHADOW)
+
+
+def _totals(test: TwoSampleTest) -> tuple[int, int, int, int]:
+    """Return the events and flagged events of the champion and of the challenger, those of an open block included."""
+    pairs = [
+        (sum(counts.events for counts in arm), sum(counts.flagged for counts in arm))
+        for arm in zip((test.champion, test.challenger), test.block, test.surplus, strict=True)
+    ]
+    return (*pairs[0], *pairs[1])
+
+
+def _numbers(test: TwoSampleTest) -> dict[str, float]:
+    names = ("champion_events", "champion_flagged", "events", "flagged")
+    counts = {name: float(value) for name, value in zip(names, _totals(test), strict=True)}
+    return counts | {"e_harm": round(test.e_harm, 3), "e_safe": round(test.e_safe, 3)}
+
+
+def _harm(detector: str, test: TwoSampleTest) -> str:
+    champion, champion_flagged, events, flagged = _totals(test)
+    return (
+        f"{detector}: {flagged} of {events} answers of the challenger are flagged, {champion_flagged} of {champion} of the"
+        f" champion; evidence {test.e_harm:,.0f}, limit {1 / test.alpha:,.0f}"
+    )

@@ -1,0 +1,30 @@
+"""The metrics of delivery."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from stream.wire import RouteRecord
+
+__all__ = ["DeliveryMetrics"]
+
+
+class DeliveryMetrics:
+    """Counters and gauges of delivery."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.decisions = Counter(
+            "weir_delivery_decisions", "New routes, by the state of their request", ("state",), registry=registry
+        )
+        self.verdicts = Counter("weir_delivery_verdicts", "Verdicts that a canary was judged by", registry=registry)
+        self.lag = Gauge("weir_delivery_lag", "Records that are not read yet", registry=registry)
+        self._weight = Gauge(
+            "weir_route_weight", "Percent of the conversations by role", ("tenant", "model", "role"), registry=registry
+        )
+        self._epoch = Gauge("weir_route_epoch", "Epoch of the route", ("tenant", "model"), registry=registry)
+
+    def show(self, route: RouteRecord) -> None:
+        """Show the newest route of a model."""
+        labels = (route.tenant, route.model)
+        self._epoch.labels(*labels).set(route.epoch)
+        self._weight.labels(*labels, "champion").set(route.weights.get(route.champion, 0))
+        challenger = route.weights.get(route.challenger, 0) if route.challenger else 0
+        self._weight.labels(*labels, "challenger").set(challenger)

@@ -1,0 +1,48 @@
+"""Builds the events of delivery: routes, and the states of a retraining request."""
+
+import msgspec
+
+from stream.wire import Event, RetrainingRecord, RouteRecord, tenant_model_key
+from stream.wire.ids import route_id
+
+__all__ = ["DELIVERY_SOURCE", "Decision", "retraining_event", "route_event"]
+
+DELIVERY_SOURCE = "weir/delivery"
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """A new route, and the state of the retraining request that caused it (None for a route without a request)."""
+
+    route: RouteRecord
+    progress: RetrainingRecord | None = None
+
+
+def route_event(route: RouteRecord) -> Event:
+    """Return the event of `route`; its id depends only on tenant, model and epoch."""
+    return Event(
+        id=route_id(route.tenant, route.model, route.epoch),
+        source=DELIVERY_SOURCE,
+        type=RouteRecord.event_type,
+        time=route.at,
+        data=route,
+        subject=route.retraining_id,
+        causationid=route.retraining_id,
+        partitionkey=tenant_model_key(route.tenant, route.model),
+    )
+
+
+def retraining_event(decision: Decision) -> Event | None:
+    """Return the event of the request's state; its id depends on the request, the state and the route's epoch."""
+    record = decision.progress
+    if record is None:
+        return None
+    return Event(
+        id=f"{record.retraining_id}/{record.state}/{decision.route.epoch}",
+        source=DELIVERY_SOURCE,
+        type=RetrainingRecord.event_type,
+        time=record.at,
+        data=record,
+        subject=record.retraining_id,
+        causationid=route_id(record.tenant, record.model, decision.route.epoch),
+        partitionkey=tenant_model_key(record.tenant, record.model),
+    )

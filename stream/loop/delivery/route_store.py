@@ -1,0 +1,67 @@
+"""The route files of a home: delivery writes the routes, operators add overrides, delivery removes them when they are published."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from stream.errors import StreamError
+from stream.files import FileLock, replace_file
+from stream.wire import RouteRecord
+from stream.wire.route_files import RouteFile, RouteOverride, RouteOverrides, overrides_path, routes_path
+
+__all__ = ["add_override", "read_overrides", "read_routes", "remove_overrides", "write_routes"]
+
+
+FileT = TypeVar("FileT", RouteFile, RouteOverrides)
+
+
+def read_routes(home: Path) -> tuple[RouteRecord, ...]:
+    """Return the routes of `home`; raises StreamError if the file is damaged."""
+    return _read(routes_path(home), RouteFile).routes
+
+
+def read_overrides(home: Path) -> tuple[RouteOverride, ...]:
+    """Return the operators' decisions that are not published yet, oldest first; raises StreamError if the file is damaged."""
+    return _read(overrides_path(home), RouteOverrides).overrides
+
+
+def write_routes(home: Path, routes: Iterable[RouteRecord]) -> None:
+    """Replace the routes of `home`; gateways read them within half a second."""
+    content = msgspec.json.format(msgspec.json.encode(RouteFile(routes=tuple(routes))), indent=2)
+    replace_file(routes_path(home), content, durable=True)
+
+
+def add_override(home: Path, override: RouteOverride) -> None:
+    """Add an operator's decision; it replaces an earlier one about the same tenant and model."""
+    with _locked(home):
+        kept = [one for one in read_overrides(home) if (one.tenant, one.model) != (override.tenant, override.model)]
+        _write(home, [*kept, override])
+
+
+def remove_overrides(home: Path, done: Iterable[RouteOverride]) -> None:
+    """Remove published decisions."""
+    gone = list(done)
+    with _locked(home):
+        _write(home, [one for one in read_overrides(home) if one not in gone])
+
+
+def _write(home: Path, overrides: Iterable[RouteOverride]) -> None:
+    content = msgspec.json.format(msgspec.json.encode(RouteOverrides(overrides=tuple(overrides))), indent=2)
+    replace_file(overrides_path(home), content, durable=True)
+
+
+def _locked(home: Path) -> FileLock:
+    return FileLock.acquire(home / ".routes.lock")
+
+
+def _read(path: Path, kind: type[FileT]) -> FileT:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return kind()
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StreamError(
+            f"{path} is damaged: {error}; delete it, and start delivery, which writes the routes"
+        ) from None

@@ -1,0 +1,89 @@
+"""The stored state of delivery."""
+
+import msgspec
+
+from stream.loop.sequential import TwoSampleTest
+from stream.stages.shared.state_codec import decoder, encode
+from stream.stages.watch.watermark import SourceLane
+from stream.wire import RouteRecord
+from stream.wire.route_files import BASE
+
+__all__ = ["SHADOW", "Canary", "DeliveryState", "HeldVerdict", "ModelDelivery", "decode", "encode", "remember"]
+
+_VERSION = 1
+#: `Canary.step` while the challenger answers in shadow; else `step` is an index into the steps of the settings.
+SHADOW = -1
+
+
+class Canary(msgspec.Struct, kw_only=True):
+    """A challenger in shadow or in a canary.
+
+    `tests` compares the flagged answers of challenger and champion by detector, since the start of the shadow. `counts`
+    has the challenger's verdicts in this step, by detector, and `since` the event time at which the step began.
+    `judges` is the number of detectors among which the probability of a wrong rollback is divided. `seen` has the ids of
+    the latest verdicts, so that duplicates are not counted, and `conversations` the number of counted answers by key.
+    """
+
+    retraining_id: str
+    version: str
+    detectors: tuple[str, ...]
+    judges: int
+    step: int
+    since: float
+    tests: dict[str, TwoSampleTest] = {}
+    counts: dict[str, int] = {}
+    seen: list[str] = []
+    conversations: dict[str, int] = {}
+
+
+class ModelDelivery(msgspec.Struct, kw_only=True):
+    """The state of one (tenant, model); `route` is its newest route.
+
+    `detectors` has the detectors of the latest retraining requests by id, and `ended` the ids of the latest requests whose
+    delivery ended.
+    """
+
+    tenant: str
+    model: str
+    epoch: int = 0
+    champion: str = BASE
+    previous: str = BASE
+    route: RouteRecord | None = None
+    canary: Canary | None = None
+    detectors: dict[str, tuple[str, ...]] = {}
+    ended: list[str] = []
+
+
+class DeliveryState(msgspec.Struct, kw_only=True):
+    """All models, and how far the log was read: {topic: {partition: next offset}}.
+
+    `held` has the verdicts that wait for the watermark.
+    """
+
+    version: int = _VERSION
+    models: dict[str, ModelDelivery] = {}
+    offsets: dict[str, dict[int, int]] = {}
+    lanes: list[SourceLane] = []
+    watermark: float | None = None
+    held: list["HeldVerdict"] = []
+
+
+class HeldVerdict(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """A verdict on an answer of a model with a canary, until all earlier verdicts have arrived."""
+
+    time: float
+    id: str
+    conversation: str
+    key: str
+    detector: str
+    version: str
+    flagged: bool
+
+
+def remember(items: list[str], item: str, limit: int) -> None:
+    """Append `item`, and keep only the last `limit` items."""
+    items.append(item)
+    del items[:-limit]
+
+
+decode = decoder(DeliveryState)

@@ -1,0 +1,123 @@
+"""The files of routes in ``$WEIR_HOME``, and the choice of the version that answers a request.
+
+``routes.json`` has the newest route of each (tenant, model); the component ``delivery`` writes it. ``route-overrides.json``
+has what operators decided and delivery has not yet published; ``weir route kill`` writes it. A gateway follows both, so that
+an operator's decision needs neither Kafka nor delivery.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from stream.wire.events.base import EventData, Seconds
+from stream.wire.events.models import RouteRecord
+from stream.wire.keys import trained_version
+
+__all__ = [
+    "BASE",
+    "RouteFile",
+    "RouteOverride",
+    "RouteOverrides",
+    "in_shadow",
+    "named_versions",
+    "overrides_path",
+    "routes_path",
+    "version_for",
+    "version_weights",
+    "with_overrides",
+]
+
+#: The name of the version that Weir did not train: the weights of the settings.
+BASE = "base"
+_SEPARATOR = "\x1f"
+_POINTS = 10_000
+_VERSION = re.compile(r"m_[0-9a-f]{8,64}")
+
+
+class RouteOverride(EventData, frozen=True, kw_only=True):
+    """An operator's decision: from `at` (clock time) on, `version` answers all requests of one (tenant, model)."""
+
+    tenant: str
+    model: str
+    version: str
+    at: Seconds
+    by: str
+    reason: str = ""
+
+
+class RouteFile(EventData, frozen=True, kw_only=True):
+    """The content of ``routes.json``."""
+
+    routes: tuple[RouteRecord, ...] = ()
+
+
+class RouteOverrides(EventData, frozen=True, kw_only=True):
+    """The content of ``route-overrides.json``, oldest first."""
+
+    overrides: tuple[RouteOverride, ...] = ()
+
+
+def routes_path(home: Path) -> Path:
+    """Return the path of the routes."""
+    return home / "routes.json"
+
+
+def overrides_path(home: Path) -> Path:
+    """Return the path of the operators' decisions."""
+    return home / "route-overrides.json"
+
+
+def version_weights(home: Path, version: str) -> Path:
+    """Return the file with the merged weights of a trained version; raises ValueError if `version` is no such name."""
+    if not _VERSION.fullmatch(version):
+        raise ValueError(f"{version!r} is no trained version; it must be m_ and 8 to 64 hexadecimal digits")
+    return home / "loop" / "models" / version / "model.gguf"
+
+
+def with_overrides(
+    routes: Iterable[RouteRecord], overrides: Iterable[RouteOverride]
+) -> dict[tuple[str, str], RouteRecord]:
+    """Return {(tenant, model): route in force}; an override replaces the route and has its epoch."""
+    found = {(route.tenant, route.model): route for route in routes}
+    for override in overrides:
+        key = (override.tenant, override.model)
+        known = found.get(key)
+        found[key] = RouteRecord(
+            tenant=override.tenant,
+            model=override.model,
+            epoch=known.epoch if known is not None else 0,
+            at=override.at,
+            champion=override.version,
+            weights={override.version: 100},
+            previous=known.champion if known is not None else BASE,
+            reason=override.reason,
+            by=override.by,
+        )
+    return found
+
+
+def named_versions(route: RouteRecord) -> frozenset[str]:
+    """Return the trained versions that must be loaded for `route`."""
+    return frozenset(filter(trained_version, (route.champion, route.challenger, *route.weights)))
+
+
+def version_for(route: RouteRecord, conversation: str) -> str:
+    """Return the version that answers `conversation`, the conversation's id or, without one, the request's.
+
+    A conversation that the challenger answers stays with the challenger while the challenger's share rises.
+    """
+    share = route.weights.get(route.challenger, 0) if route.challenger else 0
+    is_challenger = _point(route, conversation) < share * _POINTS / 100
+    return route.challenger if is_challenger else route.champion
+
+
+def in_shadow(route: RouteRecord, request_id: str) -> bool:
+    """Return whether the challenger also answers this request without a user receiving the answer."""
+    return bool(route.challenger) and _point(route, f"shadow{_SEPARATOR}{request_id}") < route.shadow * _POINTS
+
+
+def _point(route: RouteRecord, name: str) -> int:
+    """Return a number in [0, 10000): a hash of the tenant, the challenger and `name`."""
+    digest = hashlib.sha256(_SEPARATOR.join((route.tenant, route.challenger, name)).encode()).digest()
+    return int.from_bytes(digest[:8]) % _POINTS

@@ -1,0 +1,289 @@
+"""Delivery on a real Kafka: one decision, whatever is killed; kills without Kafka; one writer."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from prometheus_client import CollectorRegistry
+from support.kafka_log import fresh_topics, sender, until
+
+from stream.errors import StreamError
+from stream.kafka.tail import Tail
+from stream.loop.delivery.agent import run_delivery, state_path
+from stream.loop.delivery.route_store import add_override, read_overrides, read_routes
+from stream.wire import (
+    Event,
+    RetrainingRecord,
+    RouteRecord,
+    Tick,
+    Verdict,
+    decode,
+    inference_key,
+    partition_for,
+    tenant_model_key,
+)
+from stream.wire.route_files import BASE, RouteOverride
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+M1 = "m_111111111111"
+TENANTS = {"*": {"loop": {"delivery": {"shadow_share": 0.0, "steps": [50, 100], "min_events": 30}}}}
+KEY = tenant_model_key("acme", "m")
+START = 1_700_000_000.0
+
+
+def blessed(version=M1, identity="rt_1"):
+    record = RetrainingRecord(
+        retraining_id=identity, state="blessed", reason="", tenant="acme", model="m", at=START, model_version=version
+    )
+    return Event(
+        id=f"{identity}/blessed",
+        source="test",
+        type=record.event_type,
+        time=START,
+        data=record,
+        partitionkey=KEY,
+    )
+
+
+def verdict(number, version, flagged):
+    name = f"{number}/{version}"
+    data = Verdict(
+        request_id=name, event_id=f"{name}/end", tenant="acme", model="m", side="output", detector="repetition",
+        version="1", flagged=flagged, label="", score=float(flagged), model_version=version,
+    )  # fmt: skip
+    key = inference_key("acme", name)
+    return Event(id=f"vd_{name}", source="t", type=data.event_type, time=START + number, data=data, partitionkey=key)
+
+
+def ticks(time_, partitions=2):
+    return [
+        Event(
+            id=f"score/{number}/{time_}",
+            source="weir/score",
+            type=Tick.event_type,
+            time=START + time_,
+            data=Tick(stage="score", partition=number, sources={"s": START + time_}),
+        )
+        for number in range(partitions)
+    ]
+
+
+async def bless(kafka, to, *records):
+    for record in records or [blessed()]:
+        await to.send(kafka.names.retraining, record, partition=partition_for(KEY, 2))
+
+
+async def answers(kafka, to, first, last, *, flagged=True):
+    """Send verdicts on both versions, and the ticks after them."""
+    for number in range(first, last):
+        for version, is_flagged in ((M1, flagged), ("b1", False)):
+            event = verdict(number, version, is_flagged)
+            await to.send(kafka.names.verdicts, event, partition=partition_for(event.partitionkey, 2))
+    for number, tick in enumerate(ticks(last)):
+        await to.send(kafka.names.verdicts, tick, partition=number)
+
+
+async def log_of(kafka, topic, kind):
+    found = []
+    async for record in Tail(kafka.client_options(), topic, follow=False).records():
+        event = decode(record.value, record.headers)
+        if isinstance(event.data, kind):
+            found.append(event)
+    return found
+
+
+async def states_of(kafka):
+    return [(e.data.state, e.id) for e in await log_of(kafka, kafka.names.retraining, RetrainingRecord)]
+
+
+@contextlib.asynccontextmanager
+async def delivery(home, kafka, registry=None, health=None):
+    stop, health = asyncio.Event(), {} if health is None else health
+    running = asyncio.create_task(
+        run_delivery(
+            home=home,
+            kafka=kafka,
+            tenants=TENANTS,
+            registry=registry or CollectorRegistry(),
+            stop=stop,
+            health=health,
+        )
+    )
+    try:
+        yield running
+    finally:
+        stop.set()
+        await asyncio.wait_for(running, 30)
+
+
+def weights(home):
+    routes = read_routes(home)
+    return routes[0].weights if routes else None
+
+
+async def test_a_blessed_version_is_a_canary_and_a_bad_one_is_rolled_back(tmp_path, embedded_broker):
+    kafka, registry = await fresh_topics(embedded_broker.bootstrap), CollectorRegistry()
+    async with sender(kafka) as to, delivery(tmp_path, kafka, registry):
+        await bless(kafka, to)
+        await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+        await answers(kafka, to, 1, 60)
+        await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
+    records = await log_of(kafka, kafka.names.retraining, RetrainingRecord)
+    assert [event.data.state for event in records] == ["blessed", "canary", "rolled_back"]
+    numbers = records[-1].data.numbers
+    assert numbers["repetition.flagged"] == numbers["repetition.events"] > 3
+    assert records[-1].data.at < START + 60
+    assert [event.data.epoch for event in await log_of(kafka, kafka.names.models, RouteRecord)] == [1, 2]
+    assert (tmp_path / "routes.json").stat().st_mode & 0o777 == 0o600
+    assert registry.get_sample_value("weir_delivery_decisions_total", {"state": "rolled_back"}) == 1
+    assert registry.get_sample_value("weir_route_weight", {"tenant": "acme", "model": "m", "role": "challenger"}) == 0
+
+
+async def test_a_good_version_is_promoted(tmp_path, embedded_broker):
+    kafka = await fresh_topics(embedded_broker.bootstrap)
+    async with sender(kafka) as to, delivery(tmp_path, kafka):
+        await bless(kafka, to)
+        await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+        await answers(kafka, to, 1, 200, flagged=False)
+        await until("it is promoted", lambda: weights(tmp_path) == {M1: 100})
+    assert [state for state, _ in await states_of(kafka)][-1] == "promoted"
+
+
+_STEP = """
+import asyncio, os, sys
+from prometheus_client import CollectorRegistry
+from stream.loop.delivery import agent
+from stream.settings import KafkaSettings
+import json, pathlib
+
+home, options, tenants, point, count = sys.argv[1:]
+left = int(count)
+
+def dies(name, real):
+    def sync(*given, **named):
+        global left
+        result = real(*given, **named)
+        if point == name:
+            left -= 1
+            if not left:
+                os.kill(os.getpid(), 9)
+        return result
+    async def waits(*given, **named):
+        global left
+        result = await real(*given, **named)
+        if point == name:
+            left -= 1
+            if not left:
+                os.kill(os.getpid(), 9)
+        return result
+    return waits if asyncio.iscoroutinefunction(real) else sync
+
+for name in ("publish", "write_routes", "replace_file"):
+    setattr(agent, name, dies(name, getattr(agent, name)))
+
+async def main():
+    stop = asyncio.Event()
+    await agent.run_delivery(home=pathlib.Path(home), kafka=KafkaSettings(**json.loads(options)),
+        tenants=json.loads(tenants), registry=CollectorRegistry(), stop=stop, health={})
+
+asyncio.run(main())
+"""
+
+
+def start(home, kafka, point="", count=0):
+    options = {
+        name: getattr(kafka, name) for name in ("bootstrap_servers", "topic_prefix", "partitions", "stream_partitions")
+    }
+    command = [sys.executable, "-c", _STEP, str(home), json.dumps(options), json.dumps(TENANTS), point, str(count)]
+    return subprocess.Popen(command, env=os.environ)
+
+
+BEFORE_THE_CANARY = {("publish", 1), ("publish", 2), ("write_routes", 2)}
+
+
+#: Publishes 1 and 2 are the canary's state and route, 3 and 4 those of the rollback. The first file of each kind is of the start.
+@pytest.mark.parametrize(
+    ("point", "count"),
+    [("publish", 1), ("publish", 2), ("publish", 3), ("publish", 4), ("write_routes", 2), ("write_routes", 3)],
+)
+async def test_kill_9_between_any_two_writes_leaves_one_decision_and_its_route(tmp_path, embedded_broker, point, count):
+    kafka = await fresh_topics(embedded_broker.bootstrap)
+    async with sender(kafka) as to:
+        await bless(kafka, to)
+        first = start(tmp_path, kafka, point, count)
+        try:
+            if (point, count) not in BEFORE_THE_CANARY:
+                await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+                await answers(kafka, to, 1, 60)
+            assert await asyncio.to_thread(first.wait, 60) == -signal.SIGKILL
+        finally:
+            first.kill()
+        async with delivery(tmp_path, kafka):
+            await until("the canary's verdicts are sent", lambda: bool(read_routes(tmp_path)))
+            if weights(tmp_path) != {BASE: 100}:
+                await answers(kafka, to, 60, 120)
+            await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
+            await asyncio.sleep(0.5)
+    states = await states_of(kafka)
+    assert [state for state, _ in dict.fromkeys(states)] == ["blessed", "canary", "rolled_back"], (
+        "equal decisions have equal ids"
+    )
+    routes = await log_of(kafka, kafka.names.models, RouteRecord)
+    assert sorted({(event.id, event.data.epoch) for event in routes}, key=lambda pair: pair[1]) == [
+        (routes[0].id, 1),
+        (routes[-1].id, 2),
+    ]
+    assert [event.data.epoch for event in routes] == sorted(event.data.epoch for event in routes)
+
+
+async def test_without_its_state_the_canary_goes_on_and_ended_requests_do_not_start_again(tmp_path, embedded_broker):
+    kafka = await fresh_topics(embedded_broker.bootstrap)
+    async with sender(kafka) as to:
+        async with delivery(tmp_path, kafka):
+            await bless(kafka, to)
+            await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+            await answers(kafka, to, 1, 60)
+            await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
+            await bless(kafka, to, blessed("m_222222222222", "rt_2"))
+            await until("the second begins", lambda: weights(tmp_path) == {BASE: 50, "m_222222222222": 50})
+        state_path(tmp_path).unlink()
+        (tmp_path / "routes.json").unlink()
+        async with delivery(tmp_path, kafka):
+            await until("the routes are back", lambda: weights(tmp_path) == {BASE: 50, "m_222222222222": 50})
+            await asyncio.sleep(1)
+    assert [state for state, _ in await states_of(kafka)] == ["blessed", "canary", "rolled_back", "blessed", "canary"]
+
+
+async def test_an_operators_decision_waits_for_kafka_and_is_published_once(tmp_path, embedded_broker):
+    kafka = await fresh_topics(embedded_broker.bootstrap)
+    async with sender(kafka) as to:
+        async with delivery(tmp_path, kafka):
+            await bless(kafka, to)
+            await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+        away, health = kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:1"}), {}
+        order = RouteOverride(tenant="acme", model="m", version=BASE, at=time.time(), by="jo", reason="wrong")
+        add_override(tmp_path, order)
+        async with delivery(tmp_path, away, health=health):
+            await until("it waits for Kafka", lambda: "waiting for kafka" in health)
+        assert read_overrides(tmp_path) == (order,)
+        async with delivery(tmp_path, kafka):
+            await until("it is published", lambda: not read_overrides(tmp_path))
+    assert weights(tmp_path) == {BASE: 100}
+    last = (await log_of(kafka, kafka.names.models, RouteRecord))[-1].data
+    assert (last.by, last.reason, last.epoch) == ("jo", "wrong", 2)
+    assert [state for state, _ in await states_of(kafka)] == ["blessed", "canary", "rolled_back"]
+
+
+async def test_two_processes_do_not_decide_in_one_home(tmp_path, embedded_broker):
+    kafka = await fresh_topics(embedded_broker.bootstrap)
+    async with delivery(tmp_path, kafka) as running:
+        await until("it runs", lambda: state_path(tmp_path).exists() or running.done())
+        with pytest.raises(StreamError, match="another process"):
+            async with delivery(tmp_path, kafka):
+                pass

@@ -1,0 +1,242 @@
+"""Which version answers: sticky conversations, a version that is not loaded, shadow copies, kills, damaged files."""
+
+import asyncio
+import time
+
+import httpx
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from support.gateway import KEY, InProcess, make_gateway, write_keys
+from support.kafka_log import until
+from support.spool import events_of
+
+from serving.api_keys import keys_path
+from serving.capture.recorder import Recorder
+from serving.engine.echo_engine import EchoEngine
+from serving.engine.errors import EngineUnavailableError
+from serving.replica.model_server import ModelServer
+from serving.replica.model_versions import ModelVersions
+from serving.routes import RouteTable
+from serving.settings import CaptureSettings
+from stream.wire import RequestRecord, ResponseRecord, RouteRecord
+from stream.wire.ids import shadow_request_id
+from stream.wire.route_files import (
+    BASE,
+    RouteFile,
+    RouteOverride,
+    RouteOverrides,
+    overrides_path,
+    routes_path,
+    version_for,
+    version_weights,
+)
+
+M1 = "m_111111111111"
+CHAT = {"model": "echo", "messages": [{"role": "user", "content": "hello there"}]}
+HEADER = "x-weir-model-version"
+
+
+class Shouting(EchoEngine):
+    """A challenger: it answers in capitals."""
+
+    model_version = "digest"
+
+    def encode(self, text):
+        return super().encode(text.upper())
+
+
+def route(weight=0, shadow=0.0, **more):
+    weights = {BASE: 100 - weight} | ({M1: weight} if weight else {})
+    values = {"tenant": "acme", "model": "echo", "epoch": 1, "at": 0.0, "champion": BASE, "challenger": M1}
+    return RouteRecord(**(values | {"weights": weights, "shadow": shadow} | more))
+
+
+class Stack:
+    """A gateway and a replica with versions, in one process; `write` writes the routes, which are read at once."""
+
+    def __init__(self, home, recorder, registry):
+        self.home, self.recorder, self.registry = home, recorder, registry
+        self.routes = RouteTable(home)
+        self.loads = []
+        base = ModelServer(EchoEngine(), max_requests=8, max_length=8192)
+        self.versions = ModelVersions(base, self._load, lambda: self.routes.versions("echo"))
+        gateway = make_gateway(home, InProcess(self.versions), recorder, registry, routes=self.routes)
+        self.client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(gateway),
+            base_url="http://t",
+            headers={"authorization": f"Bearer {KEY}"},
+        )
+        self.models = gateway._endpoints._models
+
+    def _load(self, version):
+        self.loads.append(version)
+        if version != M1:
+            raise EngineUnavailableError("no such file")
+        return ModelServer(Shouting(), max_requests=8, max_length=8192)
+
+    def write(self, *routes, overrides=()):
+        routes_path(self.home).write_bytes(msgspec.json.encode(RouteFile(routes=routes)))
+        overrides_path(self.home).write_bytes(msgspec.json.encode(RouteOverrides(overrides=overrides)))
+        self.refresh()
+
+    def refresh(self):
+        self.routes._next_check = 0.0
+        self.models.find("echo")._versions_until = 0.0
+
+    async def ask(self, conversation="", **more):
+        headers = {"x-weir-conversation-id": conversation} if conversation else {}
+        return await self.client.post("/v1/chat/completions", json=CHAT | more, headers=headers)
+
+    def records(self):
+        events = [e.data for path in (self.home / "spool").glob("gateway-*") for e in events_of(path)]
+        return [data for data in events if isinstance(data, RequestRecord | ResponseRecord)]
+
+
+@pytest.fixture
+async def stack(tmp_path):
+    write_keys(keys_path(tmp_path), ("k_1", "acme", KEY, None))
+    registry = CollectorRegistry()
+    with Recorder(root=tmp_path / "spool", settings=CaptureSettings(), registry=registry) as recorder:
+        started = Stack(tmp_path, recorder, registry)
+        async with started.client:
+            yield started
+
+
+async def test_conversations_are_split_by_weight_and_stay_with_their_version(stack):
+    stack.write(route(50))
+    await stack.versions.update()
+    names = [f"c{number}" for number in range(40)]
+    first = {name: (await stack.ask(name)).headers[HEADER] for name in names}
+    again = {name: (await stack.ask(name)).headers[HEADER] for name in names}
+    assert first == again
+    assert first == {name: M1 if version_for(route(50), name) == M1 else "echo" for name in names}
+    assert 10 < list(first.values()).count(M1) < 30
+
+
+async def test_the_answer_its_header_and_its_records_name_the_version_that_answered(stack):
+    stack.write(route(100))
+    await stack.versions.update()
+    answer = await stack.ask("c1")
+    assert answer.json()["choices"][0]["message"]["content"] == "HELLO THERE"
+    assert answer.json()["system_fingerprint"] == f"fp_{M1}"
+    assert answer.headers[HEADER] == M1
+    assert [record.model_version for record in stack.records()] == [M1, M1]
+    async with stack.client.stream("POST", "/v1/chat/completions", json=CHAT | {"stream": True}) as streamed:
+        assert streamed.headers[HEADER] == M1
+        body = "".join([part async for part in streamed.aiter_text()])
+    assert "weir.model_version" not in body
+    assert "HELLO" in body
+
+
+async def test_without_the_version_the_base_answers_and_says_so(stack):
+    stack.write(route(100))
+    answer = await stack.ask()
+    assert (answer.status_code, answer.headers[HEADER]) == (200, "echo")
+    assert {record.model_version for record in stack.records()} == {"echo"}
+
+
+async def test_a_replica_that_has_just_lost_the_version_answers_with_the_base_and_says_so(stack):
+    stack.write(route(100))
+    await stack.versions.update()
+    await stack.ask()
+    await stack.versions._servers.pop(M1).close()
+    answer = await stack.ask()
+    assert (answer.status_code, answer.headers[HEADER]) == (200, "echo")
+    assert answer.json()["system_fingerprint"] == "fp_echo"
+    assert stack.records()[-1].model_version == "echo"
+
+
+async def test_a_version_that_cannot_be_loaded_is_tried_again_later_only(stack):
+    stack.write(route(champion="m_222222222222", challenger="", weights={"m_222222222222": 100}))
+    for _ in range(3):
+        await stack.versions.update()
+    assert stack.loads == ["m_222222222222"]
+    assert (await stack.ask()).headers[HEADER] == "echo"
+
+
+async def test_a_version_is_closed_when_no_route_names_it_and_its_answers_have_ended(stack):
+    stack.write(route(100))
+    await stack.versions.update()
+    server = stack.versions._servers[M1]
+    server._answers = 1
+    stack.write()
+    await stack.versions.update()
+    assert server.running
+    server._answers = 0
+    await stack.versions.update()
+    assert not server.running
+    assert (await stack.ask()).headers[HEADER] == "echo"
+
+
+async def test_a_shadow_copy_is_recorded_and_no_user_receives_it(stack):
+    stack.write(route(shadow=1.0))
+    await stack.versions.update()
+    answer = await stack.ask("c1", stream=False)
+    assert answer.json()["choices"][0]["message"]["content"] == "hello there"
+    copy = shadow_request_id(answer.headers["x-request-id"], M1)
+    await until("the copy has ended", lambda: len(stack.records()) == 4)
+    request, end = [record for record in stack.records() if record.request_id == copy]
+    assert request.shadow_of == end.shadow_of == answer.headers["x-request-id"]
+    assert (request.model_version, end.model_version, end.status) == (M1, M1, "complete")
+    assert end.text == "HELLO THERE"
+    assert (request.owed, end.owed) == ((), ("pii",))
+    text = generate_latest(stack.registry).decode()
+    assert 'weir_inference_ends_total{status="complete"} 1.0' in text, "usage counts the user's request only"
+    assert 'weir_shadow_requests_total{outcome="answered"} 1.0' in text
+
+
+async def test_a_shadow_copy_is_not_made_by_another_version(stack):
+    stack.write(route(shadow=1.0))
+    await stack.ask()
+    await until("it is counted", lambda: 'outcome="not_loaded"} 1.0' in generate_latest(stack.registry).decode())
+    assert len(stack.records()) == 2
+
+
+async def test_a_kill_is_in_force_within_a_second_without_delivery(stack):
+    stack.write(route(100))
+    await stack.versions.update()
+    assert (await stack.ask()).headers[HEADER] == M1
+    kill = RouteOverride(tenant="acme", model="echo", version=BASE, at=1.0, by="jo")
+    overrides_path(stack.home).write_bytes(msgspec.json.encode(RouteOverrides(overrides=(kill,))))
+    began = time.monotonic()
+    while (await stack.ask()).headers[HEADER] == M1:
+        assert time.monotonic() - began < 2
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"routes": [{"tenant": 1}]}', b"\xff\xfe"])
+async def test_a_damaged_file_keeps_the_last_routes(stack, damage):
+    stack.write(route(100))
+    await stack.versions.update()
+    routes_path(stack.home).write_bytes(damage or b" ")
+    stack.refresh()
+    assert (await stack.ask()).headers[HEADER] == M1
+
+
+async def test_another_tenant_is_not_routed(stack):
+    stack.write(route(100, tenant="other"))
+    await stack.versions.update()
+    assert (await stack.ask()).headers[HEADER] == "echo"
+
+
+async def test_models_lists_the_versions_and_their_weights(stack):
+    def shown():
+        return stack.client.get("/v1/models/echo")
+
+    assert (await shown()).json()["weir"] == {"version": "echo", "route": "champion", "weight": 100}
+    stack.write(route(25))
+    assert (await shown()).json()["weir"] == {
+        "version": "echo",
+        "route": "champion",
+        "weight": 75,
+        "others": [{"version": M1, "route": "canary", "weight": 25}],
+    }
+    listed = (await stack.client.get("/v1/models")).json()["data"]
+    assert listed[0]["weir"]["others"][0]["weight"] == 25
+
+
+@pytest.mark.parametrize("name", ["../../etc", "m_", "m_xyz", "m_11111111/..", "base", ""])
+def test_a_name_that_is_no_version_is_no_path(tmp_path, name):
+    with pytest.raises(ValueError, match="trained version"):
+        version_weights(tmp_path, name)

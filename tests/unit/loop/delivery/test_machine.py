@@ -1,0 +1,218 @@
+"""Decisions of delivery: they depend only on the inputs, bad challengers are rolled back, equal ones seldom."""
+
+import random
+
+import msgspec
+import pytest
+
+from stream.loop.delivery.machine import Delivery
+from stream.loop.delivery.records import retraining_event, route_event
+from stream.loop.delivery.state import HeldVerdict, ModelDelivery
+from stream.loop.settings import DeliverySettings
+from stream.wire import RetrainingRecord
+from stream.wire.route_files import BASE, RouteOverride, in_shadow, version_for
+
+M1, M2 = "m_111111111111", "m_222222222222"
+DIRECT = DeliverySettings(shadow_share=0, steps=(50, 100), min_events=20)
+
+
+def blessed(version=M1, identity="rt_1", **more):
+    return RetrainingRecord(
+        retraining_id=identity, state="blessed", reason="", tenant="t", model="m", at=0.0, model_version=version, **more
+    )
+
+
+def fresh():
+    return ModelDelivery(tenant="t", model="m")
+
+
+def verdict(time, version, flagged, *, detector="repetition", conversation=None):
+    name = f"{time}/{version}/{detector}"
+    return HeldVerdict(time, name, conversation or name, "t\x1fm", detector, version, flagged)
+
+
+def run(settings, rates, seconds, seed, *, state=None, traffic=1.0):
+    """Answer one request each second by the route in force; return the decisions, in order."""
+    draw, state = random.Random(seed), state or fresh()
+    delivery = Delivery(state, settings)
+    decisions = delivery.progress(blessed(), 0.0)
+    for second in range(1, seconds):
+        route = decisions[-1].route
+        version = version_for(route, f"{seed}/{second}")
+        answers = [version]
+        if version != route.challenger and in_shadow(route, f"{seed}/{second}"):
+            answers.append(route.challenger)
+        for answer in answers:
+            name = "b179c9523d0e" if answer == BASE else answer
+            decisions += delivery.verdict(verdict(second * traffic, name, draw.random() < rates[answer != BASE]))
+        decisions += delivery.clock(second * traffic)
+        if state.canary is None:
+            break
+    return decisions
+
+
+def states(decisions):
+    return [decision.progress.state for decision in decisions if decision.progress]
+
+
+def test_equal_versions_are_rolled_back_in_at_most_alpha_of_200_canaries():
+    settings = DeliverySettings(min_events=20, rollback_alpha=0.05)
+    ends = [states(run(settings, (0.07, 0.07), 2_000, seed))[-1] for seed in range(200)]
+    assert ends.count("rolled_back") <= 10
+    assert ends.count("promoted") >= 100, "most equal versions are promoted within 2,000 requests"
+
+
+def test_harmful_versions_are_rolled_back_in_at_least_95_of_100_canaries():
+    ends = [states(run(DIRECT, (0.05, 0.45), 400, seed))[-1] for seed in range(100)]
+    assert ends.count("rolled_back") >= 95
+    assert "promoted" not in ends
+
+
+def test_a_version_that_repeats_itself_is_rolled_back_within_60_requests_of_its_first_flagged_answer():
+    for seed in range(20):
+        decisions = run(DIRECT, (0.0, 1.0), 200, seed)
+        first = next(s for s in range(1, 200) if version_for(decisions[0].route, f"{seed}/{s}") == M1)
+        assert states(decisions)[-1] == "rolled_back"
+        assert decisions[-1].route.at - first < 60
+
+
+def test_the_same_inputs_give_the_same_events_byte_for_byte():
+    first, second = (run(DeliverySettings(min_events=10), (0.1, 0.1), 500, 7) for _ in range(2))
+    encode = msgspec.json.encode
+    assert [encode(route_event(d.route)) for d in first] == [encode(route_event(d.route)) for d in second]
+    assert [encode(retraining_event(d)) for d in first] == [encode(retraining_event(d)) for d in second]
+
+
+def test_the_route_has_shadow_then_each_step_and_its_epoch_rises_by_one():
+    decisions = run(DeliverySettings(min_events=20, steps=(5, 25, 100), shadow_share=0.5), (0.0, 0.0), 4_000, 1)
+    assert states(decisions) == ["shadow", "canary", "canary", "promoted"]
+    assert [d.route.epoch for d in decisions] == [1, 2, 3, 4]
+    assert [d.route.weights for d in decisions] == [{BASE: 100}, {BASE: 95, M1: 5}, {BASE: 75, M1: 25}, {M1: 100}]
+    assert [d.route.shadow for d in decisions] == [0.5, 0, 0, 0]
+    last = decisions[-1].route
+    assert (last.champion, last.previous, last.challenger) == (M1, BASE, "")
+
+
+def test_a_canary_without_a_decision_holds_and_then_expires_to_the_champion():
+    settings = DIRECT.model_copy(update={"hold_seconds": 100.0, "min_events": 1_000})
+    decisions = run(settings, (0.0, 0.0), 200, 3)
+    assert states(decisions) == ["canary", "expired"]
+    assert decisions[-1].route.weights == {BASE: 100}
+    assert decisions[-1].route.at == 100.0
+
+
+def test_only_the_detectors_of_the_alarm_and_two_more_judge():
+    state = fresh()
+    delivery = Delivery(state, DIRECT)
+    delivery.progress(blessed(detectors=("drift", "toxicity")), 0.0)
+    assert state.canary.detectors == ("refusal", "repetition", "toxicity")
+    for second in range(200):
+        assert not delivery.verdict(verdict(second, M1, True, detector="pii"))
+        assert not delivery.verdict(verdict(second, "b1", False, detector="pii"))
+    assert not state.canary.tests
+
+
+def test_the_detectors_of_the_request_are_remembered_until_the_version_is_blessed():
+    state = fresh()
+    delivery = Delivery(state, DIRECT)
+    requested = msgspec.structs.replace(blessed(""), state="requested", detectors=("injection",))
+    assert not delivery.progress(requested, 0.0)
+    delivery.progress(blessed(), 1.0)
+    assert "injection" in state.canary.detectors
+
+
+def test_a_duplicate_verdict_and_later_answers_of_one_conversation_are_not_counted():
+    state = fresh()
+    delivery = Delivery(state, DIRECT)
+    delivery.progress(blessed(), 0.0)
+    for _ in range(5):
+        delivery.verdict(verdict(1, M1, True))
+    assert state.canary.counts == {"repetition": 1}
+    for second in range(2, 12):
+        delivery.verdict(verdict(second, M1, True, conversation="c"))
+    assert state.canary.counts == {"repetition": 4}
+
+
+def test_a_state_that_was_stored_at_any_time_decides_as_one_that_was_not():
+    """kill -9 between two events: the state is read back, and the duplicate of the last event has no effect."""
+    whole, state, decisions = fresh(), fresh(), []
+    settings, draw = DeliverySettings(min_events=10, shadow_share=1.0), random.Random(5)
+    events = [verdict(s, v, draw.random() < 0.1) for s in range(1, 400) for v in ("b1", M1)]
+    expected = Delivery(whole, settings).progress(blessed(), 0.0)
+    for event in events:
+        expected += Delivery(whole, settings).verdict(event)
+    decisions += Delivery(state, settings).progress(blessed(), 0.0)
+    for event in events:
+        decisions += Delivery(state, settings).verdict(event)
+        state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=ModelDelivery)
+        assert not Delivery(state, settings).verdict(event)
+        assert not Delivery(state, settings).progress(blessed(), event.time)
+    assert decisions == expected
+    assert len(decisions) > 1
+
+
+def test_a_published_route_wins_over_an_older_state():
+    """kill -9 after the route was published and before the state was stored: one decision, the same route."""
+    state, settings = fresh(), DIRECT
+    (started,) = Delivery(state, settings).progress(blessed(), 0.0)
+    before = msgspec.msgpack.encode(state)
+    ended = run(settings, (0.0, 1.0), 200, 1)[-1].route
+    older = msgspec.msgpack.decode(before, type=ModelDelivery)
+    Delivery(older, settings).adopt(ended)
+    assert older.canary is None
+    assert older.epoch == ended.epoch == started.route.epoch + 1
+    assert not Delivery(older, settings).progress(blessed(), 9.0), "its delivery has ended"
+    assert not Delivery(older, settings).verdict(verdict(9, M1, True))
+
+
+def test_without_a_stored_state_the_canary_continues_from_its_route():
+    decisions = run(DeliverySettings(min_events=20, shadow_share=0.5), (0.0, 0.0), 700, 1)
+    route = next(d.route for d in decisions if d.route.weights.get(M1) == 5)
+    state = fresh()
+    Delivery(state, DeliverySettings()).adopt(route)
+    assert (state.canary.version, state.canary.step, state.epoch) == (M1, 0, route.epoch)
+
+
+def test_an_operator_ends_a_canary_promotes_it_or_returns_to_the_previous_version():
+    def order(version, by="jo"):
+        return RouteOverride(tenant="t", model="m", version=version, at=1.0, by=by, reason="because")
+
+    killed = fresh()
+    delivery = Delivery(killed, DIRECT)
+    delivery.progress(blessed(), 0.0)
+    (decision,) = delivery.override(order(BASE), 5.0)
+    assert (decision.progress.state, decision.route.weights, decision.route.by) == ("rolled_back", {BASE: 100}, "jo")
+    assert not delivery.override(order(BASE), 5.0), "again: no new route"
+
+    promoted = fresh()
+    delivery = Delivery(promoted, DIRECT)
+    delivery.progress(blessed(), 0.0)
+    (decision,) = delivery.override(order(M1), 5.0)
+    assert (decision.progress.state, decision.route.champion) == ("promoted", M1)
+    (decision,) = delivery.override(order(BASE), 6.0)
+    assert (decision.progress, decision.route.champion, decision.route.previous) == (None, BASE, M1)
+
+
+def test_a_newer_blessed_version_replaces_the_canary():
+    state = fresh()
+    delivery = Delivery(state, DIRECT)
+    delivery.progress(blessed(), 0.0)
+    decisions = delivery.progress(blessed(M2, "rt_2"), 1.0)
+    assert states(decisions) == ["expired", "canary"]
+    assert decisions[-1].route.weights == {BASE: 50, M2: 50}
+
+
+@pytest.mark.parametrize("version", ["", "b179c9523d0e"])
+def test_only_a_version_that_weir_trained_is_delivered(version):
+    assert not Delivery(fresh(), DIRECT).progress(blessed(version), 0.0)
+
+
+def test_a_conversation_stays_with_the_challenger_while_its_share_rises():
+    decisions = run(DeliverySettings(min_events=20, shadow_share=0.5), (0.0, 0.0), 4_000, 1)
+    names = [f"c{number}" for number in range(2_000)]
+    before: set[str] = set()
+    for decision in decisions[:-1]:
+        chosen = {name for name in names if version_for(decision.route, name) == M1}
+        assert before <= chosen
+        assert abs(len(chosen) / 20 - decision.route.weights.get(M1, 0)) < 3
+        before = chosen

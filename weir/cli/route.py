@@ -1,0 +1,86 @@
+"""``weir route``."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from weir.cli.options import json_option
+from weir.cli.render.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from stream.wire import RouteRecord
+
+__all__ = ["route"]
+
+
+@click.group()
+def route() -> None:
+    """Show which version of a model answers, and stop a new version at once.
+
+    \b
+    Examples:
+      weir route show
+      weir route kill --tenant acme --model smollm2-135m-instruct --reason 'wrong answers'
+      weir route kill --reason 'stop all new versions'
+    """  # noqa: D301 - click's \b keeps the lines as they are
+
+
+@route.command("show")
+@click.option("--tenant", default="", help="Only this tenant.")
+@click.option("--model", default="", help="Only this model.")
+@json_option
+def show(*, tenant: str, model: str, as_json: bool) -> None:
+    """Show the routes in force, with the share of the conversations of each version. A model without a route has its base version.
+
+    Example: weir route show --json
+    """
+    from weir.operate.routes import routes
+    from weir.settings import load_settings
+
+    found = routes(load_settings().settings.home, tenant=tenant, model=model)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        [one.tenant, one.model, str(one.epoch), _weights(one), f"{one.shadow:.0%}", one.by, one.reason] for one in found
+    ]
+    print_table(
+        ["tenant", "model", "epoch", "answers", "shadow", "by", "reason"],
+        rows,
+        "no routes: every model answers with its base version",
+    )
+
+
+@route.command("kill")
+@click.option("--tenant", default="", help="Only this tenant; default: all tenants.")
+@click.option("--model", default="", help="Only this model; default: all models.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; the next person on call reads it.")
+@json_option
+def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
+    """Stop new versions within two seconds, also without Kafka: end shadows and canaries, and take back the last promotion.
+
+    The gateways of this home follow at once. The component delivery publishes the decision when Kafka is available.
+
+    Example: weir route kill --tenant acme --model smollm2-135m-instruct --reason 'wrong answers'
+    """
+    from weir.home.access_log import user_name
+    from weir.operate.routes import pin, rollback_version, routes
+    from weir.settings import load_settings
+
+    home = load_settings().settings.home
+    done = [
+        pin(home, one, rollback_version(one), by=user_name(), reason=reason)
+        for one in routes(home, tenant=tenant, model=model)
+        if one.challenger or one.champion != rollback_version(one)
+    ]
+    if as_json:
+        print_json(done)
+        return
+    for override in done:
+        click.echo(f"{override.tenant} {override.model}: {override.version} answers all requests")
+    if not done:
+        click.echo("no new version answers; nothing was changed", err=True)
+
+
+def _weights(route: "RouteRecord") -> str:
+    return ", ".join(f"{version} {weight} %" for version, weight in sorted(route.weights.items()))

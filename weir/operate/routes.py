@@ -1,0 +1,98 @@
+"""Operators' decisions about routes: they change a file of the home that the gateways follow, so they need no Kafka.
+
+The component delivery publishes them, and then removes them from the file. `start` is different: it publishes a blessed version,
+which delivery takes through shadow and canary.
+"""
+
+import time
+from pathlib import Path
+
+from stream.errors import no_kafka
+from stream.kafka.clients import BROKER_ERRORS, producer_for
+from stream.kafka.publisher import publish
+from stream.loop.delivery.route_store import add_override, read_overrides, read_routes
+from stream.settings import KafkaSettings
+from stream.wire import (
+    Event,
+    RetrainingRecord,
+    RouteRecord,
+    canonical_time,
+    partition_for,
+    tenant_model_key,
+)
+from stream.wire.ids import retraining_id
+from stream.wire.route_files import BASE, RouteOverride, version_weights, with_overrides
+from weir.errors import NotFoundError, SettingsError
+
+__all__ = ["pin", "rollback_version", "routes", "start"]
+
+OPERATE_SOURCE = "weir/cli"
+
+
+def routes(home: Path, *, tenant: str = "", model: str = "") -> list[RouteRecord]:
+    """Return the routes in force, those of `tenant` and `model` if given; raises StreamError if a file is damaged."""
+    found = with_overrides(read_routes(home), read_overrides(home)).values()
+    chosen = [route for route in found if tenant in {"", route.tenant} and model in {"", route.model}]
+    return sorted(chosen, key=lambda route: (route.tenant, route.model))
+
+
+def rollback_version(route: RouteRecord) -> str:
+    """Return the version that answers after a rollback: the champion of a shadow or canary, else the previous champion."""
+    return route.champion if route.challenger else route.previous or BASE
+
+
+def pin(home: Path, route: RouteRecord, version: str, *, by: str, reason: str) -> RouteOverride:
+    """Let `version` answer all requests of the route's tenant and model, from now on; raises SettingsError or NotFoundError."""
+    if not reason.strip():
+        raise SettingsError("the reason is empty; give --reason, for the next person on call")
+    _check_version(home, version)
+    override = RouteOverride(
+        tenant=route.tenant, model=route.model, version=version, at=time.time(), by=by, reason=reason.strip()
+    )
+    add_override(home, override)
+    return override
+
+
+async def start(  # noqa: PLR0913 - what an operator states
+    home: Path, kafka: KafkaSettings, version: str, *, tenant: str, model: str, by: str, reason: str
+) -> RetrainingRecord:
+    """Let delivery take `version` through shadow and canary; raises BrokerError, SettingsError or NotFoundError."""
+    _check_version(home, version)
+    at = canonical_time(time.time())
+    record = RetrainingRecord(
+        retraining_id=retraining_id(tenant, model, (version, f"{at:.6f}"), "blessed"),
+        state="blessed",
+        reason=reason.strip(),
+        tenant=tenant,
+        model=model,
+        at=at,
+        model_version=version,
+        by=by,
+    )
+    event = Event(
+        id=f"{record.retraining_id}/blessed",
+        source=OPERATE_SOURCE,
+        type=RetrainingRecord.event_type,
+        time=at,
+        data=record,
+        subject=record.retraining_id,
+        partitionkey=tenant_model_key(tenant, model),
+    )
+    partition = partition_for(event.partitionkey, kafka.stream_partitions)
+    try:
+        async with producer_for(kafka.client_options()) as producer:
+            await publish(producer, kafka.names.retraining, event, partition=partition)
+    except BROKER_ERRORS as error:
+        raise no_kafka(kafka.bootstrap_servers) from error
+    return record
+
+
+def _check_version(home: Path, version: str) -> None:
+    if version == BASE:
+        return
+    try:
+        weights = version_weights(home, version)
+    except ValueError as error:
+        raise SettingsError(f"{error}, or `{BASE}`") from None
+    if not weights.is_file():
+        raise NotFoundError(f"{weights} does not exist; `ls {home / 'loop' / 'models'}` shows the trained versions")
