@@ -3,7 +3,7 @@
 import tomllib
 from importlib.resources import files
 
-__all__ = ["INJECTION", "NEW_TOPIC", "ORDINARY", "PERSONAL", "TOXIC"]
+__all__ = ["BETTER", "INJECTION", "NEW_TOPIC", "ORDINARY", "PERSONAL", "TOXIC"]
 
 _PROMPTS = tomllib.loads((files("weir.demo") / "prompts.toml").read_text(encoding="utf-8"))
 ORDINARY: list[str] = _PROMPTS["ordinary"]
@@ -12,3 +12,5 @@ TOXIC: list[str] = _PROMPTS["toxic"]
 INJECTION: list[str] = _PROMPTS["injection"]
 #: Questions about software: another cluster of embeddings than the ordinary prompts.
 NEW_TOPIC: list[str] = _PROMPTS["new_topic"]
+#: A better answer to each prompt of NEW_TOPIC, in the same order.
+BETTER: list[str] = _PROMPTS["better"]

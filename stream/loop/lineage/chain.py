@@ -1,0 +1,186 @@
+"""The causal chain of a model version: requests, verdicts, alerts, retraining request, dataset, training, gate, route.
+
+An edge is broken if the record that it needs is not in the log, or disagrees with the record at its other end.
+"""
+
+import msgspec
+
+from stream.loop.lineage.facts import DatasetFacts, Facts
+from stream.wire import AlertRecord, RetrainingRecord
+
+__all__ = ["Chain", "Edge", "Node", "chain_of", "wanted_requests"]
+
+_APPROVED = ("approved",)
+_DECIDED = ("blessed", "refused")
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One step of a chain; `at` is its event time in seconds since the epoch, and `place` where its record is in the log."""
+
+    kind: str
+    id: str
+    at: float = 0.0
+    place: str = ""
+    facts: dict[str, str | float] = {}
+
+
+class Edge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`cause` led to `effect`, both ids of nodes; `broken` is "" or states what is wrong."""
+
+    cause: str
+    effect: str
+    kind: str
+    broken: str = ""
+
+
+class Chain(msgspec.Struct, frozen=True, kw_only=True):
+    """The chain of `version`, from its first cause to its newest route."""
+
+    version: str
+    tenant: str
+    model: str
+    nodes: list[Node]
+    edges: list[Edge]
+
+    @property
+    def broken(self) -> list[Edge]:
+        """The broken edges."""
+        return [edge for edge in self.edges if edge.broken]
+
+
+def wanted_requests(facts: Facts, version: str, dataset: DatasetFacts | None) -> frozenset[str]:
+    """Return the ids of the requests that the chain of `version` needs: evidence of its alerts, and rows of its dataset."""
+    model = facts.models.get(version)
+    requested = None if model is None else facts.state(model.retraining_id, "requested")
+    alerts = () if requested is None else requested.alert_ids
+    evidence = {request for alert in alerts if alert in facts.alerts for request in facts.alerts[alert].evidence}
+    return frozenset(evidence) | (frozenset() if dataset is None else dataset.request_ids)
+
+
+def chain_of(facts: Facts, version: str, dataset: DatasetFacts | None = None) -> Chain | None:
+    """Return the chain of `version`, or None if the log has no record of this version; `dataset` is None if it is not on this machine."""
+    model = facts.models.get(version)
+    if model is None:
+        return None
+    builder = _Builder(facts)
+    builder.node("model", version, model.at, method=model.method, parent=model.parent, adapter=model.adapter_digest)
+    builder.training(version)
+    builder.dataset(version, dataset)
+    builder.request(model.retraining_id)
+    builder.decisions(version)
+    return Chain(
+        version=version, tenant=model.tenant, model=model.model, nodes=list(builder.nodes.values()), edges=builder.edges
+    )
+
+
+class _Builder:
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self.nodes: dict[str, Node] = {}
+        self.edges: list[Edge] = []
+
+    def node(self, kind: str, identity: str, at: float, **facts: str | float) -> str:
+        place = self._facts.places.get(identity)
+        known = {name: value for name, value in facts.items() if value not in ("", None)}
+        self.nodes[identity] = Node(kind=kind, id=identity, at=at, place=str(place or ""), facts=known)
+        return identity
+
+    def edge(self, cause: str, effect: str, kind: str, broken: str = "") -> None:
+        self.edges.append(Edge(cause=cause, effect=effect, kind=kind, broken=broken))
+
+    def state(self, record: RetrainingRecord) -> str:
+        identity = f"{record.retraining_id}/{record.state}"
+        numbers: dict[str, str | float] = dict(record.numbers)
+        return self.node(record.state, identity, record.at, reason=record.reason, by=record.by, **numbers)
+
+    def training(self, version: str) -> None:
+        """Add the record of the training, and the edge from it to the version."""
+        model = self._facts.models[version]
+        trained = self._facts.state(model.retraining_id, "trained", "completed")
+        if trained is None:
+            missing = f"weir.retraining has no state trained for {model.retraining_id or 'this version'}"
+            self.edge(model.retraining_id, version, "trained", missing)
+            return
+        wrong = "" if trained.model_version in ("", version) else f"the training made {trained.model_version}"
+        self.edge(self.state(trained), version, "trained", wrong)
+
+    def dataset(self, version: str, dataset: DatasetFacts | None) -> None:
+        """Add the dataset with the edges to it from each of its requests, and from it to the training."""
+        facts, model = self._facts, self._facts.models[version]
+        record = facts.state(model.retraining_id, "dataset")
+        digest = model.dataset_digest
+        if not digest:
+            return
+        self.node("dataset", digest, record.at if record else 0.0, rows=len(dataset.request_ids) if dataset else "")
+        broken = ""
+        if record is None:
+            broken = f"weir.retraining has no state dataset for {model.retraining_id}"
+        elif record.dataset_digest != digest:
+            broken = f"the request's dataset is {record.dataset_digest}"
+        elif dataset is not None and dataset.digest != digest:
+            broken = f"the rows on disk have the digest {dataset.digest}"
+        self.edge(digest, f"{model.retraining_id}/trained", "used", broken)
+        requested = facts.state(model.retraining_id, "requested")
+        if requested is not None:
+            self.edge(f"{model.retraining_id}/requested", digest, "pinned")
+        for request_id in sorted(dataset.request_ids) if dataset else ():
+            self._request_node(request_id)
+            self.edge(request_id, digest, "row", self._missing_request(request_id))
+
+    def request(self, retraining_id: str) -> None:
+        """Add the retraining request with its alerts and their evidence, and its approval."""
+        requested = self._facts.state(retraining_id, "requested")
+        if requested is None:
+            if retraining_id:
+                self.edge(
+                    "", f"{retraining_id}/requested", "requested", "weir.retraining has no state requested for this id"
+                )
+            return
+        target = self.state(requested)
+        approved = self._facts.state(retraining_id, *_APPROVED)
+        if approved is not None:
+            self.edge(target, self.state(approved), "approved")
+        for alert_id in requested.alert_ids:
+            alert = self._facts.alerts.get(alert_id)
+            if alert is None:
+                self.edge(alert_id, target, "agreed", f"weir.alerts has no alert {alert_id}")
+                continue
+            late = f"the alert opened after the request, at {alert.opened_at}" if alert.opened_at > requested.at else ""
+            self.node("alert", alert_id, alert.opened_at, detector=alert.detector, summary=alert.summary)
+            self.edge(alert_id, target, "agreed", late)
+            self._evidence(alert)
+
+    def _evidence(self, alert: AlertRecord) -> None:
+        for request_id in alert.evidence:
+            self._request_node(request_id)
+            broken = self._missing_request(request_id)
+            if not broken and (request_id, alert.detector) not in self._facts.flagged:
+                broken = f"the log has no verdict or finding of {alert.detector} about {request_id}"
+            self.edge(request_id, alert.alert_id, "evidence", broken)
+
+    def _request_node(self, request_id: str) -> None:
+        if request_id not in self.nodes:
+            self.node("request", request_id, 0.0)
+
+    def _missing_request(self, request_id: str) -> str:
+        return "" if request_id in self._facts.requests else f"weir.inference has no request {request_id}"
+
+    def decisions(self, version: str) -> None:
+        """Add the gate's decision and every route that names the version."""
+        facts, model = self._facts, self._facts.models[version]
+        gate = facts.state(model.retraining_id, *_DECIDED)
+        cause = version
+        if gate is not None:
+            cause = self.state(gate)
+            wrong = "" if gate.model_version in ("", version) else f"the gate judged {gate.model_version}"
+            self.edge(version, cause, "judged", wrong)
+        for route in facts.routes:
+            if version not in {route.champion, route.challenger, *route.weights}:
+                continue
+            identity = f"route {route.epoch}"
+            percent = route.weights.get(version, 0)
+            self.node("route", identity, route.at, percent=float(percent), reason=route.reason, by=route.by)
+            refused = gate is not None and gate.state == "refused" and percent > 0 and route.by == "delivery"
+            unblessed = gate is None and percent > 0 and route.by == "delivery"
+            broken = "the gate refused this version" if refused else "no gate decision" if unblessed else ""
+            self.edge(cause, identity, "routed", broken)

@@ -1,0 +1,86 @@
+"""A chain in standard formats: W3C PROV-JSON and OpenLineage run events.
+
+Specifications: https://www.w3.org/submissions/prov-json/ and https://openlineage.io/docs/spec/.
+"""
+
+import hashlib
+import uuid
+from datetime import UTC, datetime
+
+from openlineage.client import event_v2 as lineage
+from openlineage.client.serde import Serde
+from prov.model import ProvDocument
+
+from stream.loop.lineage.chain import Chain, Node
+
+__all__ = ["open_lineage", "prov_json"]
+
+_NAMESPACE = "urn:weir:"
+#: Steps that did something; every other step is a thing.
+_ACTIVITIES = frozenset({"requested", "approved", "trained", "completed", "blessed", "refused", "route"})
+#: The jobs of OpenLineage, by the step that ends them.
+_JOBS = {"trained": "training", "completed": "training", "blessed": "gate", "refused": "gate", "route": "delivery"}
+
+
+def prov_json(chain: Chain) -> str:
+    """Return the chain as a PROV-JSON document: things are entities, what was done to them are activities."""
+    document = ProvDocument()
+    document.add_namespace("weir", _NAMESPACE)
+    for node in chain.nodes:
+        identity, facts = _name(node.id), {f"weir:{name}": value for name, value in node.facts.items()}
+        facts |= {"prov:type": node.kind} | ({"weir:place": node.place} if node.place else {})
+        if node.kind in _ACTIVITIES:
+            document.activity(identity, None, _time(node), facts)
+        else:
+            document.entity(identity, facts)
+        if who := node.facts.get("by"):
+            agent = document.agent(_name(str(who)))
+            relate = document.wasAssociatedWith if node.kind in _ACTIVITIES else document.wasAttributedTo
+            relate(identity, agent)
+    kinds = {node.id: node.kind in _ACTIVITIES for node in chain.nodes}
+    for edge in chain.edges:
+        if edge.broken or not {edge.cause, edge.effect} <= kinds.keys():
+            continue
+        cause, effect = _name(edge.cause), _name(edge.effect)
+        if kinds[edge.cause] and kinds[edge.effect]:
+            document.wasInformedBy(effect, cause)
+        elif kinds[edge.cause]:
+            document.wasGeneratedBy(effect, cause)
+        elif kinds[edge.effect]:
+            document.used(effect, cause)
+        else:
+            document.wasDerivedFrom(effect, cause)
+    return str(document.serialize(format="json"))
+
+
+def open_lineage(chain: Chain) -> list[str]:
+    """Return one COMPLETE event in JSON for each job that the version went through: training, gate, delivery."""
+    inputs = [node.id for node in chain.nodes if node.kind == "dataset"]
+    events = []
+    for node in chain.nodes:
+        if (job := _JOBS.get(node.kind)) is None:
+            continue
+        training = job == "training"
+        event = lineage.RunEvent(
+            eventType=lineage.RunState.COMPLETE,
+            eventTime=datetime.fromtimestamp(node.at, UTC).isoformat(),
+            run=lineage.Run(runId=str(uuid.UUID(bytes=hashlib.blake2b(node.id.encode(), digest_size=16).digest()))),
+            job=lineage.Job(namespace="weir", name=f"{chain.tenant}/{chain.model}/{job}"),
+            producer=f"{_NAMESPACE}lineage",
+            inputs=[
+                lineage.InputDataset(namespace="weir", name=name) for name in (inputs if training else [chain.version])
+            ],
+            outputs=[lineage.OutputDataset(namespace="weir", name=chain.version)] if training else [],
+        )
+        events.append(Serde.to_json(event))
+    return events
+
+
+def _name(identity: str) -> str:
+    return f"weir:{identity.replace(' ', '-')}"
+
+
+def _time(node: Node) -> datetime:
+    return datetime.fromtimestamp(node.at, UTC)
+
+

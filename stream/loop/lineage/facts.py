@@ -1,0 +1,98 @@
+"""The records of the log that a chain consists of. Only ids, times and flags are kept, never content."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from stream.wire import (
+    AlertRecord,
+    Event,
+    FindingRecord,
+    LogRange,
+    ModelRecord,
+    RequestRecord,
+    RequestRecordV1,
+    RetrainingRecord,
+    RouteRecord,
+    Verdict,
+)
+
+__all__ = ["DatasetFacts", "Facts", "Place"]
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a record is in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.partition}@{self.offset}"
+
+
+class DatasetFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset on disk: its digest as computed from its rows, its ranges of the log, and the requests of its rows."""
+
+    digest: str
+    ranges: tuple[LogRange, ...] = ()
+    request_ids: frozenset[str] = frozenset()
+
+
+class Facts:
+    """Everything known about the versions of models.
+
+    :meth:`add` keeps what any chain can need of a record. Of requests, verdicts and findings it keeps those of the
+    requests in `wanted`, so that memory is bounded by the chain and not by the log.
+    """
+
+    def __init__(self) -> None:
+        self.models: dict[str, ModelRecord] = {}
+        self.routes: list[RouteRecord] = []
+        self.retraining: dict[str, list[RetrainingRecord]] = {}
+        self.alerts: dict[str, AlertRecord] = {}
+        self.requests: set[str] = set()
+        #: {(request id, detector)} of flagged verdicts and of findings with this request as evidence.
+        self.flagged: set[tuple[str, str]] = set()
+        self.places: dict[str, Place] = {}
+        self.wanted: frozenset[str] = frozenset()
+
+    def add(self, event: Event, place: Place) -> None:
+        """Add one record; a record of an older revision changes nothing."""
+        data = event.data
+        if isinstance(data, ModelRecord):
+            self.models[data.version] = data
+            self.places[data.version] = place
+        elif isinstance(data, RouteRecord):
+            self.routes.append(data)
+            self.places[f"route {data.epoch}"] = place
+        elif isinstance(data, RetrainingRecord):
+            self.retraining.setdefault(data.retraining_id, []).append(data)
+            self.places[f"{data.retraining_id}/{data.state}"] = place
+        elif isinstance(data, AlertRecord):
+            known = self.alerts.get(data.alert_id)
+            if known is None or data.revision >= known.revision:
+                self.alerts[data.alert_id] = data
+                self.places[data.alert_id] = place
+        else:
+            self._add_evidence(data, place)
+
+    def _add_evidence(self, data: object, place: Place) -> None:
+        if isinstance(data, RequestRecord | RequestRecordV1) and data.request_id in self.wanted:
+            self.requests.add(data.request_id)
+            self.places[data.request_id] = place
+        elif isinstance(data, Verdict) and data.flagged and data.request_id in self.wanted:
+            self.flagged.add((data.request_id, data.detector))
+            self.places[f"{data.request_id}/{data.detector}"] = place
+        elif isinstance(data, FindingRecord):
+            for request_id in self.wanted.intersection(data.evidence):
+                self.flagged.add((request_id, data.detector))
+
+    def states(self, retraining_id: str) -> Iterator[RetrainingRecord]:
+        """Yield the states of a retraining request, oldest first."""
+        yield from sorted(self.retraining.get(retraining_id, ()), key=lambda record: record.at)
+
+    def state(self, retraining_id: str, *names: str) -> RetrainingRecord | None:
+        """Return the newest record of a request with one of these states, or None."""
+        found = [record for record in self.states(retraining_id) if record.state in names]
+        return found[-1] if found else None

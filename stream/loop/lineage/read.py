@@ -1,0 +1,65 @@
+"""Read the records of a chain from Kafka."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+
+from stream.errors import no_kafka
+from stream.kafka.clients import BROKER_ERRORS, consumer_for
+from stream.kafka.log_reader import partitions_of
+from stream.kafka.range_reader import RangeReader
+from stream.loop.lineage.chain import wanted_requests
+from stream.loop.lineage.facts import DatasetFacts, Facts, Place
+from stream.settings import KafkaSettings
+from stream.wire import LogRange, readable
+
+__all__ = ["Datasets", "read_facts"]
+
+#: Returns the dataset with this digest, or None if it is not on this machine.
+Datasets = Callable[[str], DatasetFacts | None]
+
+
+async def read_facts(kafka: KafkaSettings, version: str, datasets: Datasets) -> tuple[Facts, DatasetFacts | None]:
+    """Return the facts about `version` and its dataset; raises BrokerError.
+
+    Model versions, retraining events and alerts are read whole. Requests, verdicts and findings are read from the first
+    offset that the retraining request pinned to the end of the log, because alerts get further evidence after a request.
+    """
+    facts, names, options = Facts(), kafka.names, kafka.client_options()
+    counts = {topic.name: topic.partitions for topic in kafka.topics()}
+    try:
+        async with consumer_for(options) as consumer:
+            for topic in (names.models, names.retraining, names.alerts):
+                await _read(consumer, facts, topic, counts[topic], {})
+        model = facts.models.get(version)
+        dataset = datasets(model.dataset_digest) if model is not None and model.dataset_digest else None
+        facts.wanted = wanted_requests(facts, version, dataset)
+        if model is not None and facts.wanted:
+            requested = facts.state(model.retraining_id, "requested")
+            pins = [] if requested is None else [item for item in (requested.data, *requested.pins) if item]
+            first = {item.topic: item.first for item in [*(dataset.ranges if dataset else ()), *pins]}
+            for topic in (names.inference, names.verdicts, names.findings):
+                async with consumer_for(options) as consumer:
+                    await _read(consumer, facts, topic, counts[topic], first.get(topic, {}))
+    except BROKER_ERRORS as error:
+        raise no_kafka(options["bootstrap_servers"]) from error
+    return facts, dataset
+
+
+async def _read(consumer: AIOKafkaConsumer, facts: Facts, topic: str, count: int, first: Mapping[str, int]) -> None:
+    """Add the records of a topic from the offsets `first`, or from the oldest, to the end of the log."""
+    places = partitions_of({topic: count})
+    begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+    span = LogRange(
+        topic=topic,
+        first={str(place.partition): max(begins[place], first.get(str(place.partition), 0)) for place in places},
+        last={str(place.partition): ends[place] for place in places},
+    )
+    reader = RangeReader(consumer, [span])
+    for place in places:
+        record: Any
+        while (record := await reader.next(topic, place.partition)) is not None:
+            event = readable(record.value, record.headers)
+            if event is not None:
+                facts.add(event, Place(topic, place.partition, record.offset))

@@ -1,0 +1,43 @@
+"""A chain of causes as text: one line for each step, oldest first."""
+
+from collections.abc import Iterator
+
+from stream.loop.lineage.chain import Chain, Edge, Node
+from stream.wire import format_time
+
+__all__ = ["chain_lines"]
+
+#: Requests that the text lists; --json has all.
+_REQUESTS = 10
+_ORDER = ("request", "alert", "requested", "approved", "dataset", "trained", "completed", "model", "blessed", "refused", "route")  # fmt: skip
+
+
+def chain_lines(chain: Chain, *, only_broken: bool = False) -> Iterator[str]:
+    """Yield the lines of a chain; with `only_broken` only its broken edges."""
+    if not only_broken:
+        yield f"{chain.version}  {chain.tenant} / {chain.model}"
+        requests = [node for node in chain.nodes if node.kind == "request"]
+        for node in sorted(chain.nodes, key=lambda node: (_ORDER.index(node.kind), node.at)):
+            if node.kind != "request":
+                yield _line(node)
+        if requests:
+            more = f" and {len(requests) - _REQUESTS} more" if len(requests) > _REQUESTS else ""
+            yield f"  {'requests':<10} {', '.join(node.id for node in requests[:_REQUESTS])}{more}"
+    for edge in chain.broken:
+        yield f"  broken     {_name(edge)}: {edge.broken}"
+    if not chain.broken:
+        yield f"  {len(chain.edges)} edges checked against the log, none is broken"
+
+
+def _line(node: Node) -> str:
+    facts = "  ".join(f"{name} {_shown(value)}" for name, value in node.facts.items())
+    at = format_time(node.at) if node.at else ""
+    return f"  {node.kind:<10} {at:<28} {node.id}  {facts}".rstrip()
+
+
+def _shown(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _name(edge: Edge) -> str:
+    return f"{edge.kind} {edge.cause or '?'} -> {edge.effect}"

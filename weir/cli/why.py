@@ -1,0 +1,73 @@
+"""``weir why``."""
+
+import asyncio
+
+import click
+
+from weir.cli.options import json_option
+from weir.cli.render.output import print_json, print_table
+
+__all__ = ["why"]
+
+_BROKEN = 1
+
+
+@click.command()
+@click.argument("version", required=False)
+@click.option("--subject", metavar="ID", help="Instead: list the versions that the requests of this API key or conversation went into.")  # fmt: skip
+@click.option("--tenant", default="", help="With --subject: the tenant of the conversation.")
+@click.option("--verify", is_flag=True, help="Exit with status 1 if an edge is broken; print only broken edges.")
+@click.option("--prov", is_flag=True, help="Print W3C PROV-JSON.")
+@click.option("--openlineage", is_flag=True, help="Print OpenLineage run events, one a line.")
+@json_option
+def why(  # noqa: PLR0913 - the options of a command
+    *, version: str | None, subject: str | None, tenant: str, verify: bool, prov: bool, openlineage: bool, as_json: bool
+) -> None:
+    """Show where a model version came from: requests, verdicts, alerts, retraining request, dataset, training, gate, routes.
+
+    Each edge is checked against the log. An edge is broken if the record that it needs is missing or disagrees; a record that
+    expired from the log is missing too.
+
+    \b
+    Examples:
+      weir why m_4c1d09e2aa01
+      weir why m_4c1d09e2aa01 --verify
+      weir why m_4c1d09e2aa01 --prov > m_4c1d09e2aa01.prov.json
+      weir why --subject k_5d1f
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    from stream.loop.lineage.chain import chain_of
+    from stream.loop.lineage.read import read_facts
+    from weir.cli.render.chain import chain_lines
+    from weir.client import effective_kafka
+    from weir.errors import NotFoundError
+    from weir.operate.model_lineage import dataset_facts, versions_of_subject
+    from weir.settings import load_settings
+
+    if bool(version) == bool(subject):
+        raise click.UsageError("give either VERSION or --subject ID")
+    settings = load_settings().settings
+    kafka = effective_kafka(settings)
+    if subject:
+        found = asyncio.run(versions_of_subject(kafka, settings.home, subject, tenant))
+        if as_json:
+            print_json(found)
+        else:
+            rows = [[one.version, one.dataset, str(one.rows)] for one in found]
+            print_table(["version", "dataset", "rows"], rows, f"no dataset on this machine has a row of {subject}")
+        return
+    assert version is not None
+    facts, dataset = asyncio.run(read_facts(kafka, version, lambda digest: dataset_facts(settings.home, digest)))
+    chain = chain_of(facts, version, dataset)
+    if chain is None:
+        raise NotFoundError(f"no version {version!r} on {kafka.names.models}; `weir models` lists the versions")
+    if prov or openlineage:
+        from stream.loop.lineage.export import open_lineage, prov_json
+
+        click.echo(prov_json(chain) if prov else "\n".join(open_lineage(chain)))
+    elif as_json:
+        print_json(chain)
+    else:
+        for line in chain_lines(chain, only_broken=verify):
+            click.echo(line)
+    if verify and chain.broken:
+        raise SystemExit(_BROKEN)
