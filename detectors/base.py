@@ -25,6 +25,7 @@ __all__ = [
     "TextDetector",
     "Turn",
     "label_of",
+    "too_small",
 ]
 
 ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
@@ -91,10 +92,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     limit: float
     #: The feature with the largest statistic.
     feature: str
-    #: Whether the statistic reaches the limit.
+    #: Whether the statistic reaches the limit and the change is large enough to act on.
     alarm: bool
     #: Numbers that explain the result (size of the change, events seen); never text.
     details: dict[str, float] = {}
+
+
+def too_small(finding: Finding) -> Finding:
+    """Return a finding whose change is significant but below the minimum effect: no alarm, and the detail ``too_small``."""
+    return msgspec.structs.replace(finding, alarm=False, details=finding.details | {"too_small": 1.0})
 
 
 #: Labels of texts without a finding: read to the end, or only in part.

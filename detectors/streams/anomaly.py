@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from detectors.base import AlertText, Finding, Observation, StreamDetector
+from detectors.base import AlertText, Finding, Observation, StreamDetector, too_small
 from detectors.snapshots import restoring, seal, unseal
 from detectors.streams.conversations import TURNS
 from detectors.streams.monitor import Budget, Feature, MonitorState
@@ -16,6 +16,9 @@ from detectors.streams.river_monitor import RiverState, monitor_for
 from detectors.streams.sequential_tests import tie_break
 
 __all__ = ["AnomalyConfig", "AnomalyDetector"]
+
+_LATENCIES = frozenset({"latency_seconds", "time_to_first_token_seconds"})
+_ERROR = "error"
 
 #: Tails tested per feature: 1 is large values, 2 is large and small values, as a short text can be an anomaly too.
 TAILS = {
@@ -46,6 +49,11 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     conversation_turns
         If a conversation has at most this many turns in the window, the detector uses one of its events. A longer
         conversation suppresses at most half of its API key's events in the window.
+    min_latency_ratio, min_token_ratio
+        An alarm needs a recent mean of at least this many times the reference mean, or for token counts at most one part in this
+        many. A smaller change can be significant, but is too small to act on; its finding has the detail ``too_small``. 1: no minimum.
+    min_error_points
+        The same for errors: the least increase of the error rate, in percentage points.
     method
         ``e-detector``, or a method of the library river, which ignores the alarm budget: ``adwin``, ``kswin`` or
         ``page-hinkley``.
@@ -61,6 +69,9 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     daily_cycle: bool = True
     conversation_events: Annotated[int, Meta(ge=0, le=2_000)] = 512
     conversation_turns: Annotated[int, Meta(ge=1, le=2_000)] = TURNS
+    min_latency_ratio: Annotated[float, Meta(ge=1, le=100)] = 1.5
+    min_token_ratio: Annotated[float, Meta(ge=1, le=100)] = 1.5
+    min_error_points: Annotated[float, Meta(ge=0, le=100)] = 2.0
     method: Literal["e-detector", "adwin", "kswin", "page-hinkley"] = "e-detector"
     method_threshold: Annotated[float, Meta(gt=0)] | None = None
     seed: int = 0
@@ -80,7 +91,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
     """
 
     name: ClassVar[str] = "anomaly"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     config_type: ClassVar[type[msgspec.Struct]] = AnomalyConfig
     alert: ClassVar[AlertText] = AlertText(
         subject="anomaly",
@@ -129,7 +140,19 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
         alarms = monitor.update_many(observations, looked, scores, [draw for _, draw in drawn])
         numbers.update(values, alarms)
         finding = self._monitor.close()
-        return None if finding is None else self._numbers.explain(finding)
+        if finding is None:
+            return None
+        finding = self._numbers.explain(finding)
+        return finding if not finding.alarm or self._large(finding) else too_small(finding)
+
+    def _large(self, finding: Finding) -> bool:
+        """Whether the change of the finding's feature reaches the minimum of its settings."""
+        config, before, now = self.config, finding.details["reference_mean"], finding.details["recent_mean"]
+        if finding.feature == _ERROR:
+            return 100.0 * (now - before) >= config.min_error_points
+        if finding.feature in _LATENCIES:
+            return now >= config.min_latency_ratio * before
+        return now >= config.min_token_ratio * before or config.min_token_ratio * now <= before
 
     def snapshot(self) -> bytes:
         """Return the state; see `StreamDetector.snapshot`."""

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from detectors.base import AlertText, Finding, Observation, StreamDetector
+from detectors.base import AlertText, Finding, Observation, StreamDetector, too_small
 from detectors.models.embedding import unpack, unpack_many
 from detectors.snapshots import restoring, seal, unseal
 from detectors.streams.clusters import Clusters, ClustersState
@@ -65,6 +65,9 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     conversation_turns
         If a conversation has at most this many turns in the window, the detector uses one of its events. A longer
         conversation suppresses at most half of its API key's events in the window.
+    min_share
+        An alarm needs a share of the events, in [0, 1], that differs from the reference's share by at least this much. A smaller change
+        can be significant, but is too small to act on; its finding has the detail ``too_small``. 0: no minimum.
     method
         ``e-detector``, or a method of the library river, which ignores the alarm budget: ``adwin``, ``kswin`` or
         ``page-hinkley``.
@@ -84,6 +87,7 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     daily_cycle: bool = True
     conversation_events: Annotated[int, Meta(ge=0, le=2_000)] = 512
     conversation_turns: Annotated[int, Meta(ge=1, le=2_000)] = TURNS
+    min_share: Annotated[float, Meta(ge=0, lt=1)] = 0.05
     method: Literal["e-detector", "adwin", "kswin", "page-hinkley"] = "e-detector"
     method_threshold: Annotated[float, Meta(gt=0)] | None = None
     seed: int = 0
@@ -108,7 +112,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
     """
 
     name: ClassVar[str] = "drift"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     config_type: ClassVar[type[msgspec.Struct]] = DriftConfig
     alert: ClassVar[AlertText] = AlertText(
         subject="drift",
@@ -164,10 +168,19 @@ class DriftDetector(StreamDetector[DriftConfig]):
         finding = self._monitor.close()
         if finding is None:
             return None
+        if finding.alarm and not self._large(finding):
+            finding = too_small(finding)
         if finding.feature in (EMBEDDING, CLUSTERS):
             since = finding.details["events"] - finding.details["changed_events_ago"]
             return msgspec.structs.replace(finding, details=finding.details | self._clusters.details(since))
         return self._numbers.explain(finding)
+
+    def _large(self, finding: Finding) -> bool:
+        """Whether the changed share of the events reaches the minimum; river's methods measure no share."""
+        details = finding.details
+        if "share_since" not in details:
+            return True
+        return abs(details["share_since"] - details["share_before"]) >= self.config.min_share
 
     def _steady(self, observations: Sequence[Observation]) -> bool:
         """Whether none of these events can change the reference, so that `_update` can process them together."""

@@ -9,6 +9,8 @@ import { dateTime, Empty, ErrorBox, Fact, html, Loader, number, stream, Tag, Tim
 const ROW = 52;
 const POLL_MS = 10_000;
 const RANGES = [["1h", 3600], ["6h", 21600], ["1d", 86400], ["7d", 604800]];
+/** What a stream's newest window says. */
+const stateOf = (one) => (one.alarm ? html`<${Tag} kind="flagged">alarm</${Tag}>` : one.statistic >= one.limit && html`<${Tag}>too small to act on</${Tag}>`);
 const name = (one) => [one.tenant, one.model, one.side, one.detector].map(encodeURIComponent).join("/");
 
 /** The side and the part group of an alert of a stream; "input/tool_result" is the side of a stream with a part group. */
@@ -62,7 +64,7 @@ export class DriftView extends Loader {
 const reach = ({ statistic, limit }) => Math.min(Math.max((Math.log10(Math.max(statistic, 0.1) * 10) / Math.log10(limit * 10)) * 66, 1), 100);
 
 const StreamRow = (one) => html`<div class="stream-row">
-  <div class="first"><strong>${one.detector}</strong><span class="clip" title=${stream(one)}>${one.tenant} / ${one.model}</span>${one.alarm && html`<${Tag} kind="flagged">alarm</${Tag}>`}</div>
+  <div class="first"><strong>${one.detector}</strong><span class="clip" title=${stream(one)}>${one.tenant} / ${one.model}</span>${stateOf(one)}</div>
   <div class="second"><span class=${`reach ${one.alarm ? "alarm" : ""}`} aria-hidden="true"><i style=${{ width: `${reach(one)}%` }}></i></span><span class="num">${number(one.statistic)} of ${number(one.limit)}</span><span class="clip" title=${one.feature}>${one.side}, ${one.feature}</span></div>
 </div>`;
 
@@ -96,7 +98,7 @@ class StreamPane extends Loader {
   render({ one, go, path, range }, { found, error }) {
     const series = found?.series;
     return html`<div class="pane roomy">
-      <div class="pane-head"><strong>${one.detector}</strong> ${stream(one)} ${one.alarm && html`<${Tag} kind="flagged">alarm</${Tag}>`}
+      <div class="pane-head"><strong>${one.detector}</strong> ${stream(one)} ${stateOf(one)}
         <span class="choice push" role="group" aria-label="Time range">${RANGES.map(([label]) => html`<button aria-pressed=${label === range ? "true" : "false"} onClick=${() => go(`${path}?range=${label}`, { replace: true })}>${label}</button>`)}</span></div>
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
       ${series && html`<div class="pane-body">

@@ -202,3 +202,53 @@ def test_slow_answers_to_a_key_that_sends_one_id_are_told():
     delay, finding = first_alarm(detector, slow)
     assert delay <= 40
     assert finding.feature == "latency_seconds"
+
+
+def calls(rng, count, tag, *, latency=11.9, tokens=40.0, error=0.0):
+    return [
+        Observation(
+            id=f"{tag}{index}",
+            time=float(index),
+            features={
+                "latency_seconds": latency * float(rng.lognormal(0.0, 0.004)),
+                "completion_tokens": tokens * float(rng.lognormal(0.0, 0.004)),
+                "error": float(rng.random() < error),
+            },
+        )
+        for index in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "alarms"),
+    [
+        ({"latency": 12.6}, False),
+        ({"latency": 20.0}, True),
+        ({"tokens": 44.0}, False),
+        ({"tokens": 70.0}, True),
+        ({"tokens": 20.0}, True),
+        ({"error": 0.6}, True),
+    ],
+)
+def test_a_change_below_the_minimum_effect_is_reported_and_is_no_alarm(changed, alarms):
+    rng = np.random.default_rng(3)
+    detector = create_stream("anomaly", FAST)
+    findings = [detector.update_many([event]) for event in (*calls(rng, 100, "a"), *calls(rng, 80, "b", **changed))]
+    significant = [finding for finding in findings[100:] if finding is not None and finding.statistic >= finding.limit]
+    assert significant
+    last = significant[-1]
+    assert last.alarm is alarms
+    assert last.details.get("too_small", 0.0) == float(not alarms)
+    sensitive = create_stream(
+        "anomaly", FAST | {"min_latency_ratio": 1.0, "min_token_ratio": 1.0, "min_error_points": 0.0}
+    )
+    assert first_alarm(sensitive, (*calls(rng, 100, "a"), *calls(rng, 80, "b", **changed))) != NEVER
+
+
+def test_drift_of_a_smaller_share_than_the_minimum_is_no_alarm():
+    rng = np.random.default_rng(0)
+    few = [prompts(rng, [7 if index % 5 == 0 else 0], 1, f"b{index}")[0] for index in range(400)]
+    events = prompts(rng, [0, 1], 100, "a") + few
+    for least, alarms in ((0.05, True), (0.95, False)):
+        detector = create_stream("drift", FAST | {"min_share": least})
+        assert (first_alarm(detector, events) != NEVER) is alarms
