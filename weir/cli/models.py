@@ -70,6 +70,8 @@ def verify(*, version: str, as_json: bool) -> None:
     else:
         click.echo(f"{version}: signature and digests are valid; base {manifest.job.base_digest[:12]}")
         click.echo(f"dataset {manifest.job.dataset_digest[:12]}, {len(manifest.files)} files")
+
+
 _TENANT = click.option(
     "--tenant", default="default", show_default=True, help="Tenant whose requests the version answers."
 )

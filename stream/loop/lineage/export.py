@@ -82,5 +82,3 @@ def _name(identity: str) -> str:
 
 def _time(node: Node) -> datetime:
     return datetime.fromtimestamp(node.at, UTC)
-
-

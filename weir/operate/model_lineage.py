@@ -1,0 +1,78 @@
+"""The datasets on this machine as facts of a chain, and the versions that a subject's requests went into."""
+
+from pathlib import Path
+
+import msgspec
+
+from stream.kafka.tail import Tail
+from stream.loop.dataset.files import Manifest, datasets_in, folder_of, read_manifest, read_rows
+from stream.loop.dataset.rows import Row, digest_of
+from stream.loop.lineage.facts import DatasetFacts
+from stream.settings import KafkaSettings
+from stream.wire import ModelRecord, conversation_key, readable
+
+__all__ = ["SubjectVersion", "dataset_facts", "versions_of_subject"]
+
+_SPLITS = ("train", "eval")
+
+
+class SubjectVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset with rows of a subject, and the version that was trained on it ("" if the log has none)."""
+
+    version: str
+    dataset: str
+    tenant: str
+    model: str
+    rows: int
+
+
+def dataset_facts(home: Path, digest: str) -> DatasetFacts | None:
+    """Return the facts of a dataset with its digest computed again, or None if it is not on this machine; raises DatasetDamaged."""
+    folder = folder_of(home, digest)
+    if folder not in datasets_in(home):
+        return None
+    train, held_out = (read_rows(folder, split) for split in _SPLITS)
+    return DatasetFacts(
+        digest=digest_of(train, held_out),
+        ranges=read_manifest(folder).ranges,
+        request_ids=frozenset(row.id.partition("#")[0] for row in (*train, *held_out)),
+    )
+
+
+async def versions_of_subject(kafka: KafkaSettings, home: Path, subject: str, tenant: str) -> list[SubjectVersion]:
+    """Return the datasets on this machine with rows of `subject`, an API key's id or a conversation id, and their versions.
+
+    Without `tenant`, a conversation is searched in each tenant. Raises BrokerError and DatasetDamaged.
+    """
+    versions = await _versions(kafka)
+    found = []
+    for folder in datasets_in(home):
+        manifest = read_manifest(folder)
+        if tenant and manifest.tenant != tenant:
+            continue
+        names = {subject, conversation_key(manifest.tenant, subject)}
+        rows = sum(_is_of(row, names) for split in _SPLITS for row in read_rows(folder, split))
+        found += [_found(version, manifest, rows) for version in versions.get(manifest.digest, [""]) if rows]
+    return found
+
+
+def _is_of(row: Row, names: set[str]) -> bool:
+    return row.principal in names or row.conversation in names
+
+
+def _found(version: str, manifest: Manifest, rows: int) -> SubjectVersion:
+    return SubjectVersion(
+        version=version, dataset=manifest.digest, tenant=manifest.tenant, model=manifest.model, rows=rows
+    )
+
+
+async def _versions(kafka: KafkaSettings) -> dict[str, list[str]]:
+    """Return {digest of a dataset: versions trained on it}."""
+    found: dict[str, list[str]] = {}
+    async for record in Tail(kafka.client_options(), kafka.names.models, follow=False).records():
+        event = readable(record.value, record.headers)
+        if event is not None and isinstance(event.data, ModelRecord) and event.data.dataset_digest:
+            versions = found.setdefault(event.data.dataset_digest, [])
+            if event.data.version not in versions:
+                versions.append(event.data.version)
+    return found
