@@ -40,8 +40,8 @@ SHOW_INSTALL := awk '/^Downloading / {large++; next} /^ Downloaded / {n++; if (s
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(STAMP) ## install, start everything, send real traffic, show its alerts; leaves the stack running
-	@$(WEIR) demo
+demo: $(STAMP) ## install, start everything, send real traffic, show its alerts and the closed loop (QUICK=1: alerts only)
+	@$(WEIR) demo $(if $(QUICK),--quick)
 
 up: $(STAMP) ## start everything on this machine, in the background
 	@$(WEIR) up --detach

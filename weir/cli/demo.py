@@ -1,6 +1,7 @@
 """``weir demo``."""
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -21,39 +22,54 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 
+_NAMES = {"retraining": "retraining event", "promotion": "promotion", "rollback": "rollback of the bad version"}
+#: The processes that the closed loop needs, and the detector that finds a bad version's answers.
+_LOOP = {
+    "WEIR_TRAIN__ENABLED": "true",
+    "WEIR_DELIVERY__ENABLED": "true",
+    "WEIR_DETECTORS__OUTPUT": '["pii", "toxicity", "refusal", "repetition", "tools"]',
+}
+
+
 @click.command()
-def demo() -> None:
-    """Start the stack if it does not run, send requests, and show their verdicts, alerts and retraining event.
+@click.option("--quick", is_flag=True, help="End with the retraining request; train nothing.")
+def demo(*, quick: bool) -> None:
+    """Start the stack if it does not run, send requests, and show their verdicts, alerts, retraining event and what follows.
 
     The requests have a new tenant (demo-…): ordinary prompts, then personal data, insults and prompt injection, then prompts
-    about another subject. Exit status 0 if these requests cause a PII, a toxicity and a drift alert and a retraining event
-    within 4 minutes, else 1. While the score stage reads a backlog of older records, the time limit is extended, to at most
+    about another subject. These requests must cause a PII, a toxicity and a drift alert and a retraining event within
+    4 minutes. Then reviewers correct answers, an adapter is trained on the corrections, the gate compares it with the base, a
+    canary promotes it, and a bad version in a canary is rolled back. Exit status 0 if all of this happens, else 1. While the score stage reads a backlog of older records, the time limit is extended, to at most
     20 minutes. The stack continues to run.
 
     \b
     Examples:
       weir demo
-      weir demo && weir status
+      weir demo --quick && weir status
     """  # noqa: D301 - click's \b keeps the lines as they are
     from rich.console import Console
 
     from weir.client.times import format_duration
     from weir.demo.backlog import LIMIT_SECONDS, LONGEST_SECONDS
+    from weir.demo.results import EXPECTED, LOOP_EXPECTED
     from weir.demo.run import run_demo
     from weir.local.step_reporter import StepReporter
     from weir.local.up import bring_up
     from weir.settings import load_settings
 
+    if not quick:
+        os.environ.update({name: value for name, value in _LOOP.items() if name not in os.environ})
     loaded = load_settings()
     console = Console(highlight=False, soft_wrap=True)
     reporter = StepReporter(console)
     interrupt_on_signals()
     plan, _ = bring_up(loaded, reporter)
     console.print()
-    outcome = asyncio.run(run_demo(loaded, console))
-    _summary(console, outcome)
+    outcome = asyncio.run(run_demo(loaded, console, quick=quick))
+    expected = EXPECTED if quick else (*EXPECTED, *LOOP_EXPECTED)
+    _summary(console, outcome, expected)
     _next_steps(console, reporter, loaded.settings, plan, outcome)
-    if missing := outcome.results.missing():
+    if missing := outcome.results.missing(expected):
         backlog = f" ({outcome.backlog})" if outcome.backlog else ""
         click.echo(
             f"weir: not seen for the demo's requests within {format_duration(LIMIT_SECONDS)}, or {format_duration(LONGEST_SECONDS)} "
@@ -63,10 +79,8 @@ def demo() -> None:
         raise click.exceptions.Exit(1)
 
 
-def _summary(console: "Console", outcome: "Outcome") -> None:
+def _summary(console: "Console", outcome: "Outcome", expected: tuple[str, ...]) -> None:
     from rich.markup import escape
-
-    from weir.demo.results import EXPECTED
 
     results = outcome.results
     console.print(
@@ -79,17 +93,20 @@ def _summary(console: "Console", outcome: "Outcome") -> None:
             f"[dim]Retraining was suppressed {suppressed} times, for {len(results.suppressed.entries)} reasons (above).[/]"
         )
     rows = table("expected", "seen after", "summary")
-    for name in EXPECTED:
+    for name in expected:
         after = f"{results.seconds[name]:.0f} s" if name in results.seconds else "not seen"
-        rows.add_row(
-            f"{name} alert" if name != "retraining" else "retraining event", after, escape(_found(outcome, name))
-        )
+        rows.add_row(_NAMES.get(name, f"{name} alert"), after, escape(_found(outcome, name)))
     console.print(rows)
 
 
 def _found(outcome: "Outcome", name: str) -> str:
     if name == "retraining":
         return outcome.results.requested.reason if outcome.results.requested else ""
+    if name in _NAMES:
+        requested = outcome.results.requested
+        identity = outcome.results.bad_id if name == "rollback" or requested is None else requested.retraining_id
+        record = outcome.results.states.get(identity)
+        return f"{record.state}: {record.model_version} {record.reason}" if record else ""
     return next((alert.summary for alert in outcome.results.alerts.values() if alert.detector == name), "")
 
 
@@ -132,4 +149,9 @@ With the openai client:
         if trace := trace_page(settings, address, alert.trace_id):
             console.print(f"One trace, from a request to its alert and the retraining event:\n  {trace}")
         console.print(f"The same request in the terminal:  {weir} show {alert.evidence[-1]}")
+    promoted = (
+        outcome.results.states.get(outcome.results.requested.retraining_id) if outcome.results.requested else None
+    )
+    if promoted is not None and promoted.model_version:
+        console.print(f"Where the new version came from:   {weir} why {promoted.model_version}")
     console.print(f"Stop everything:                   {weir} down")

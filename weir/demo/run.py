@@ -26,17 +26,27 @@ from stream.settings import KafkaSettings
 from stream.wire import AlertRecord, RetrainingRecord, Verdict, WireError, decode
 from weir.client import effective_kafka
 from weir.demo.backlog import BacklogView, Deadline, follow_backlog, score_position
+from weir.demo.loop import Loop
 from weir.demo.prompts import INJECTION, NEW_TOPIC, ORDINARY, PERSONAL, TOXIC
 from weir.demo.results import DemoResults
+from weir.demo.reviews import Reviews
 from weir.demo.traffic import Answer, Traffic
 from weir.errors import StackError
 from weir.home.api_keys import create_key
-from weir.settings import Loaded
+from weir.settings import Loaded, Settings
 
 __all__ = ["Outcome", "run_demo"]
 
 _KEYS = 4
 _SEVERITY_STYLE = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
+_STATE_STYLE = {
+    "requested": "bold green",
+    "blessed": "bold green",
+    "promoted": "bold green",
+    "rolled_back": "bold yellow",
+    "refused": "bold red",
+    "failed": "bold red",
+}
 #: (Name of the phase, its prompts, the expected reaction of Weir).
 _PHASES = (
     ("1/3 ordinary prompts", ORDINARY, "household questions; Weir learns them as the reference for drift"),
@@ -58,8 +68,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     backlog: str
 
 
-async def run_demo(loaded: Loaded, console: Console) -> Outcome:
-    """Send the demo's requests to the running stack, and print what Weir publishes about them; raises StackError."""
+async def run_demo(loaded: Loaded, console: Console, *, quick: bool) -> Outcome:
+    """Send the demo's requests to the running stack, and print what Weir publishes about them; raises StackError.
+
+    With `quick`, the demo ends with the retraining request; else reviewers correct answers, and a version is trained.
+    """
     settings = loaded.settings
     kafka = effective_kafka(settings)
     tenant = f"demo-{secrets.token_hex(3)}"
@@ -75,9 +88,15 @@ async def run_demo(loaded: Loaded, console: Console) -> Outcome:
         followers = [*_follow(kafka, results, line), watching]
         try:
             results.started = time.monotonic()
+            reviews = Reviews(traffic) if not quick else None
             for name, prompts, _ in _PHASES:
-                await traffic.send(prompts, partial(_advance, progress, progress.add_task(name, total=len(prompts))))
-            await _until_seen(results, traffic, progress, view)
+                advance = partial(_advance, progress, progress.add_task(name, total=len(prompts)), reviews)
+                await traffic.send(prompts, advance)
+            await _until_seen(results, traffic, progress, view, reviews)
+            if reviews is not None:
+                await reviews.finish()
+                line(f"reviewers sent {reviews.accepted} better answers")
+                await _close_loop(settings, kafka, traffic, results, progress)
         finally:
             for follower in followers:
                 follower.cancel()
@@ -115,11 +134,31 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _advance(progress: Progress, task: TaskID, _: Answer) -> None:
+def _advance(progress: Progress, task: TaskID, reviews: Reviews | None, answer: Answer) -> None:
     progress.advance(task)
+    if reviews is not None:
+        reviews.add(answer)
 
 
-async def _until_seen(results: DemoResults, traffic: Traffic, progress: Progress, view: BacklogView) -> None:
+async def _close_loop(
+    settings: Settings, kafka: KafkaSettings, traffic: Traffic, results: DemoResults, progress: Progress
+) -> None:
+    task = progress.add_task("the closed loop", total=None)
+    loop = Loop(
+        home=settings.home,
+        kafka=kafka,
+        model=settings.first_model,
+        traffic=traffic,
+        results=results,
+        status=lambda text: progress.update(task, description=text),
+    )
+    await loop.run()
+    progress.update(task, visible=False)
+
+
+async def _until_seen(
+    results: DemoResults, traffic: Traffic, progress: Progress, view: BacklogView, reviews: Reviews | None
+) -> None:
     """Slowly send more prompts about the new subject until no result is missing or the deadline has passed."""
     task = progress.add_task("waiting", total=None)
     deadline = Deadline(results.started)
@@ -128,7 +167,7 @@ async def _until_seen(results: DemoResults, traffic: Traffic, progress: Progress
             return
         progress.update(task, description=f"waiting for: {', '.join(missing)}")
         if view.newest is None or not view.newest.notable:  # more requests would only lengthen a backlog
-            await traffic.send((*NEW_TOPIC[:8], TOXIC[0]), partial(_advance, progress, task))
+            await traffic.send((*NEW_TOPIC[:8], TOXIC[0]), partial(_advance, progress, task, reviews))
         await asyncio.sleep(0.5)
     progress.update(task, visible=False)
 
@@ -179,5 +218,11 @@ def _alert_line(alert: AlertRecord) -> str:
 
 
 def _retraining_line(event: RetrainingRecord) -> str:
-    style = "bold green" if event.state == "requested" else "dim"
-    return f"[{style}]retraining  {event.state}[/]  {escape(event.reason)}"
+    style = _STATE_STYLE.get(event.state, "dim")
+    said = [event.reason, event.model_version, *(f"{name} {value:.4g}" for name, value in _shown_numbers(event))]
+    return f"[{style}]retraining  {event.state}[/]  {escape('  '.join(filter(None, said)))}"
+
+
+def _shown_numbers(event: RetrainingRecord) -> list[tuple[str, float]]:
+    """Return the numbers of a dataset and of a training; the other states have theirs in the reason."""
+    return sorted(event.numbers.items()) if event.state in ("dataset", "progress", "trained") else []

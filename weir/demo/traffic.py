@@ -15,8 +15,9 @@ _TIMEOUT_SECONDS = 120.0
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """Request id (``x-request-id``) and HTTP status of an answer; the status is 0 if there was no answer."""
+    """Prompt, request id (``x-request-id``) and HTTP status of an answer; the status is 0 if there was no answer."""
 
+    prompt: str
     request_id: str
     status: int
 
@@ -54,8 +55,19 @@ class Traffic:
                 "/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"}
             )
         except httpx.HTTPError:
-            return Answer(request_id="", status=0)
-        return Answer(request_id=response.headers.get("x-request-id", ""), status=response.status_code)
+            return Answer(prompt=prompt, request_id="", status=0)
+        request_id = response.headers.get("x-request-id", "")
+        return Answer(prompt=prompt, request_id=request_id, status=response.status_code)
+
+    async def correct(self, request_id: str, answer: str) -> bool:
+        """Send a better answer to a request, as a reviewer does; return whether it was accepted."""
+        headers = {"Authorization": f"Bearer {next(self._keys)}"}
+        body = {"request_id": request_id, "correction": answer}
+        try:
+            response = await self._client.post("/feedback", json=body, headers=headers)
+        except httpx.HTTPError:
+            return False
+        return response.is_success
 
     async def close(self) -> None:
         """Close the connections."""

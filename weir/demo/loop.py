@@ -1,0 +1,81 @@
+"""The demo's closed loop: a version that is trained, judged and promoted; then a bad version that is rolled back."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from stream.loop.training.agent import publisher_for
+from stream.loop.training.records import model_event
+from stream.settings import KafkaSettings
+from weir.demo.bad_version import make_bad_version
+from weir.demo.prompts import NEW_TOPIC
+from weir.demo.results import DemoResults
+from weir.demo.traffic import Answer, Traffic
+from weir.operate.routes import start
+
+__all__ = ["LIMIT_SECONDS", "Loop"]
+
+#: From the first request to the promotion, and from there to the rollback.
+LIMIT_SECONDS = 480.0
+_PAUSE_SECONDS = 0.2
+_ENDED = frozenset({"refused", "failed", "expired", "rolled_back", "rejected"})
+_DELIVERED = frozenset({"shadow", "canary"})
+
+
+class Loop(msgspec.Struct, kw_only=True):
+    """Waits for the loop's decisions about one tenant, and sends requests while a canary needs them."""
+
+    home: Path
+    kafka: KafkaSettings
+    model: str
+    traffic: Traffic
+    results: DemoResults
+    status: Callable[[str], None]
+
+    async def run(self) -> None:
+        """Wait until the requested version is promoted; then start a bad version, and wait until it is rolled back."""
+        requested = self.results.requested
+        if requested is None or not await self._until(requested.retraining_id, "promoted"):
+            return
+        version = self.results.states[requested.retraining_id].model_version
+        self.status("making a bad version: the same adapter with noise in its weights")
+        bad = await asyncio.to_thread(make_bad_version, self.home, version)
+        folder = self.home / "loop" / "models" / bad.version
+        card = (folder / "card.md").read_text(encoding="utf-8")
+        await publisher_for(self.kafka, attempts=5)(model_event(bad, time.time(), folder.as_uri(), card))
+        record = await start(
+            self.home,
+            self.kafka,
+            bad.version,
+            tenant=self.results.tenant,
+            model=self.model,
+            by="demo",
+            reason="the demo forces a bad version past the gate",
+        )
+        self.results.bad_id = record.retraining_id
+        await self._until(record.retraining_id, "rolled_back")
+
+    async def _until(self, retraining_id: str, state: str) -> bool:
+        """Return whether the request reaches `state` in time; send requests while it is in shadow or in a canary."""
+        prompts = itertools.cycle(NEW_TOPIC)
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while time.monotonic() < deadline:
+            record = self.results.states.get(retraining_id)
+            now = "waiting for the trainer" if record is None else record.state
+            if now == state:
+                return True
+            if now in _ENDED:
+                return False
+            self.status(f"{now}, until: {state}")
+            if now in _DELIVERED or (now == "blessed" and state == "rolled_back"):
+                await self.traffic.send([next(prompts) for _ in range(2)], _ignore)
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return False
+
+
+def _ignore(_answer: Answer) -> None:
+    """Traffic stores the answer."""
