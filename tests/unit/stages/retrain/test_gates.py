@@ -180,6 +180,35 @@ def test_a_run_that_was_taken_up_blocks_until_it_has_ended():
         assert [decision.record.state for decision in decisions] == expected
 
 
+def progressed(run, request, offset, state, **more):
+    record = RetrainingRecord(
+        retraining_id=request.record.retraining_id, state=state, reason="", tenant="acme", model=MODEL, at=1.0, **more
+    )
+    run.stage.progress(run.state, record, "weir.retraining", offset)
+
+
+@pytest.mark.parametrize("state", ["trained", "blessed", "shadow", "canary"])
+@pytest.mark.parametrize("end", ["promoted", "rolled_back", "expired", "refused"])
+def test_a_trained_version_is_in_flight_until_its_delivery_has_ended(state, end):
+    run = Run(cool_down_seconds=0)
+    (_, request) = run(alert("toxicity", 110.0), alert("drift", 120.0))
+    assert request.record.detectors == ("drift", "toxicity")
+    progressed(run, request, 0, state)
+    assert run(alert("drift", 130.0, revision=1)) == []
+    progressed(run, request, 1, end)
+    (decision,) = run(alert("drift", 131.0, revision=2))
+    assert decision.record.state == "requested"
+
+
+def test_a_trainer_that_died_frees_its_place_when_its_lease_ends():
+    run = Run(cool_down_seconds=0)
+    (_, request) = run(alert("toxicity", 110.0), alert("drift", 120.0))
+    progressed(run, request, 0, "started", lease_until=150.0)
+    assert run(alert("drift", 149.0, revision=1)) == []
+    (decision,) = run(alert("drift", 151.0, revision=2))
+    assert decision.record.state == "requested"
+
+
 def test_a_resolved_alert_no_longer_agrees_and_its_repetition_does_not_wake_it():
     run = Run()
     opened = alert("toxicity", 110.0)
