@@ -68,6 +68,7 @@ class Traffic:
             asked.append(asyncio.create_task(self.ask(len(asked))))
             await asyncio.sleep(1)
         await asyncio.gather(*asked)
+        await self.client.aclose()
 
 
 def shown(stack):

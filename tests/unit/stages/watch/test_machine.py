@@ -263,7 +263,7 @@ def test_a_canary_has_a_stream_of_its_own_and_the_base_version_keeps_its_key():
     trained = stream_key("acme", MODEL, "input", "", "m_0123456789ab")
     assert sorted(machine._streams) == sorted([KEY, trained])
     for tick in (score_tick(0, {"s": 1100.0}), score_tick(1, {"s": 1100.0})):
-        machine.tick(tick)
+        machine.tick(tick.data)
     closed = {stream.key: stream.findings for stream in machine.closed()}
     assert {finding.data.model_version for finding in closed[trained]} == {"m_0123456789ab"}
     assert {finding.data.model_version for finding in closed[KEY]} == {""}
