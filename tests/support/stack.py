@@ -23,6 +23,10 @@ bucket_seconds = 5
 [tenants."e2e-*".alerts]
 resolve_after_seconds = 30
 update_seconds = 2
+[tenants."e2e-canary".loop.delivery]
+shadow_share = 0
+steps = [50, 100]
+min_events = 20
 [tenants."e2e-panels".drift]
 reference_events = 8
 [tenants."e2e-panels".anomaly]

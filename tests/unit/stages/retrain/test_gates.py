@@ -184,6 +184,7 @@ def test_a_run_that_was_taken_up_blocks_until_it_has_ended():
 def progressed(run, *records):
     """Apply (state, fields) of the request, then ask whether a new alert may cause a request at event time 130."""
     (_, request) = run(alert("toxicity", 110.0), alert("drift", 120.0))
+    assert request.record.detectors == ("drift", "toxicity")
     for offset, (state, fields) in enumerate(records):
         given = {"retraining_id": request.record.retraining_id, "reason": "", "at": 1.0} | fields
         record = RetrainingRecord(state=state, tenant="acme", model=MODEL, **given)

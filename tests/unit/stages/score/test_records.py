@@ -184,3 +184,25 @@ def test_by_default_the_bytes_of_a_signal_have_no_part():
     signal = signal_of(event_of(a_request("r1", messages=AGENT), "r1/request", 1.0), Scored(), TRACEPARENT)
     assert (signal.id, signal.partitionkey) == ("r1/request/signal", "acme\x1fm\x1finput")
     assert b"part" not in encode(signal).value
+
+
+def test_a_shadow_answer_has_verdicts_and_neither_findings_nor_signals():
+    event = end("r1", "hello there 5551234", owed=("pii",))
+    shadow = msgspec.structs.replace(
+        event, data=msgspec.structs.replace(event.data, shadow_of="r0", model_version="m_0123456789ab")
+    )
+    (verdict,) = verdicts(shadow, outcome(pii=score()), lambda _: "0")
+    assert (verdict.flagged, verdict.model_version) == (True, "m_0123456789ab")
+    assert finding_event(shadow, verdict, TRACEPARENT) is None
+    assert signal_events(shadow, outcome(pii=score()), TRACEPARENT) == []
+
+
+def test_findings_and_signals_of_a_trained_version_have_keys_of_their_own():
+    event = end("r1", "hello there 5551234", owed=("pii",))
+    trained = msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, model_version="m_0123456789ab"))
+    keys = []
+    for one in (event, trained):
+        (verdict,) = verdicts(one, outcome(pii=score()), lambda _: "0")
+        keys.append((finding_event(one, verdict, "").partitionkey, signal_of(one, outcome(), "").partitionkey))
+    assert keys[0][0] == keys[0][1]
+    assert keys[1] == tuple(f"{key}\x1f\x1fm_0123456789ab" for key in keys[0])

@@ -1,5 +1,6 @@
 import random
 
+import msgspec
 from support.signal_log import (
     MODEL,
     LevelDetector,
@@ -251,3 +252,18 @@ def test_signals_of_part_groups_are_separate_streams():
     for key, one in closed.items():
         again.load(key, one.state)
     assert again.lost() == {}
+
+
+def test_a_canary_has_a_stream_of_its_own_and_the_base_version_keeps_its_key():
+    machine = PartitionWatch(rules(2))
+    for number, version in enumerate(("b179c9523d0e", "m_0123456789ab", "")):
+        event = signal_event(f"r{number}", 1000 + number)
+        signal = msgspec.structs.replace(event.data, model_version=version)
+        machine.offer(msgspec.structs.replace(event, data=signal), None)
+    trained = stream_key("acme", MODEL, "input", "", "m_0123456789ab")
+    assert sorted(machine._streams) == sorted([KEY, trained])
+    for tick in (score_tick(0, {"s": 1100.0}), score_tick(1, {"s": 1100.0})):
+        machine.tick(tick.data)
+    closed = {stream.key: stream.findings for stream in machine.closed()}
+    assert {finding.data.model_version for finding in closed[trained]} == {"m_0123456789ab"}
+    assert {finding.data.model_version for finding in closed[KEY]} == {""}
