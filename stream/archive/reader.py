@@ -9,10 +9,12 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream.archive.segments import Archive, ArchivedRecord
 from stream.errors import LogExpired
+from stream.kafka.log_reader import partitions_of
 from stream.kafka.range_reader import RangeReader
+from stream.kafka.time_ranges import LATE_SECONDS, log_range
 from stream.wire import LogRange
 
-__all__ = ["ArchivedRangeReader", "since_in_archive"]
+__all__ = ["ArchivedRangeReader", "archived_range"]
 
 _CHUNK = 500
 
@@ -68,16 +70,28 @@ class ArchivedRangeReader:
         return await self._reader.next(topic, partition)
 
 
-async def since_in_archive(item: LogRange, archive: Archive | None, since: float | None) -> LogRange:
-    """Return `item` from the first record that was produced at `since` (None: any time) or later, archived records included."""
+async def archived_range(  # noqa: PLR0913, PLR0917 - the arguments of log_range
+    consumer: AIOKafkaConsumer,
+    topic: str,
+    partitions: int,
+    since: float | None,
+    until: float | None,
+    archive: Archive | None,
+) -> LogRange:
+    """Return the result of :func:`stream.kafka.time_ranges.log_range` for the log with the records in `archive`."""
+    item = await log_range(consumer, topic, partitions, since, until)
     if archive is None:
         return item
-    first = dict(item.first)
-    for number, offset in item.first.items():
-        found = await asyncio.to_thread(archive.produced_since, item.topic, int(number), since)
-        if found is not None:
-            first[number] = min(offset, found)
-    return msgspec.structs.replace(item, first=first)
+    begins = await consumer.beginning_offsets(partitions_of({topic: partitions}))
+    first, last = dict(item.first), dict(item.last)
+    for place, begin in begins.items():
+        number = str(place.partition)
+        start = await asyncio.to_thread(archive.produced_since, topic, place.partition, since)
+        first[number] = first[number] if start is None else min(first[number], start)
+        if until is not None and last[number] <= begin:
+            end = await asyncio.to_thread(archive.last_until, topic, place.partition, until, until + LATE_SECONDS)
+            last[number] = last[number] if end is None else max(first[number], min(last[number], end))
+    return LogRange(topic=topic, first=first, last=last)
 
 
 def _chunk(records: Iterator[ArchivedRecord]) -> list[ArchivedRecord]:

@@ -16,6 +16,7 @@ import msgspec
 from stream.address import redacted
 from stream.errors import ArchiveFailed
 from stream.files import replace_file
+from stream.wire import parse_time
 
 __all__ = ["Archive", "ArchivedRecord", "Segment"]
 
@@ -113,6 +114,25 @@ class Archive:
                 return next((record.offset for record in self.read(segment) if record.timestamp >= least), segment.last)
         return None
 
+    def last_until(self, topic: str, partition: int, until: float, end: float) -> int | None:
+        """Return the offset after the last archived record with an event time of `until` or earlier.
+
+        The search begins at the first record that was produced at `until` or later, and ends at an event time after `end`.
+        Return None if it reaches the end of the archive.
+        """
+        start = self.produced_since(topic, partition, until)
+        if start is None:
+            return None
+        last = start
+        for segment in self.segments(topic, partition):
+            for record in self.read(segment) if segment.last > start else ():
+                time = _event_time(record)
+                if time is not None and time > end:
+                    return last
+                if time is not None and time <= until:
+                    last = max(last, record.offset + 1)
+        return None
+
     def _newest(self, segment: Segment) -> int:
         """Return the largest timestamp of a segment, from the statistics of its file."""
         import pyarrow.parquet as pq  # noqa: PLC0415 - an optional extra, half a second
@@ -127,6 +147,13 @@ class Archive:
 
     def _folder(self, topic: str, partition: int) -> str:
         return f"{self._root}/{topic}/{partition}"
+
+
+def _event_time(record: ArchivedRecord) -> float | None:
+    try:
+        return parse_time(dict(record.headers)["ce_time"].decode())
+    except (KeyError, ValueError, OverflowError):
+        return None
 
 
 def _encoded(records: Iterable[ArchivedRecord]) -> bytes:

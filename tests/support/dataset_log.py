@@ -1,4 +1,4 @@
-"""Judged requests as the log has them, and a scanner without models."""
+"""Reviewed requests as the log has them, and a scanner without models."""
 
 import hashlib
 import random

@@ -1,4 +1,4 @@
-"""Candidate rows: judged exchanges that may be used, with the texts to learn from."""
+"""Candidate rows: reviewed exchanges that may be used, with the texts to learn from."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -19,16 +19,16 @@ _RANKS: dict[Source, int] = {"correction": 0, "approved": 1, "thumb": 2, "replay
 
 
 class Candidate(msgspec.Struct, kw_only=True):
-    """A row before its last step; the steps of curation change its texts, its cluster and its judge.
+    """A row before its last step; the steps of curation change its texts, its cluster and its reviewer.
 
-    `author` is the API key of the request, `judges` are those that judged the answer as this row says, and `judge` is
+    `author` is the API key of the request, `reviewers` are those that reviewed the answer as this row says, and `reviewer` is
     the one that the row counts for. `spans` are the positions of personal data in the raw texts: those of the messages
     of the prompt, then that of the answer. `personal` states whether there are any.
     """
 
     id: str
     author: str
-    judges: tuple[str, ...]
+    reviewers: tuple[str, ...]
     source: Source
     conversation: str
     prompt: tuple[Turn, ...]
@@ -36,7 +36,7 @@ class Candidate(msgspec.Struct, kw_only=True):
     wanted: bool
     spans: tuple[tuple[Span, ...], ...]
     embedding: bytes | None
-    judge: str = ""
+    reviewer: str = ""
     cluster: int = -1
     language: str = ""
 
@@ -86,19 +86,19 @@ class Candidate(msgspec.Struct, kw_only=True):
 def candidates_of(
     exchanges: Iterable[Exchange], settings: DatasetSettings, kind: Kind
 ) -> tuple[list[Candidate], dict[str, str]]:
-    """Return the candidate rows, and {request id: reason} of the judged exchanges that are left out."""
-    judged = [exchange for exchange in exchanges if exchange.judgments]
+    """Return the candidate rows, and {request id: reason} of the reviewed exchanges that are left out."""
+    reviewed = [exchange for exchange in exchanges if exchange.judgments]
     excluded = set(settings.exclude_keys)
     givers = {
         judgment.principal
-        for exchange in judged
+        for exchange in reviewed
         for judgment in exchange.judgments
         if judgment.kind in {"up", "down"} and judgment.principal not in excluded
     }
     thumbs = kind == "kto" and len(givers) >= settings.feedback_min_principals
     found: list[Candidate] = []
     dropped: dict[str, str] = {}
-    for exchange in judged:
+    for exchange in reviewed:
         judgments = [one for one in exchange.judgments if one.principal not in excluded]
         decided = _decide(judgments, thumbs=thumbs)
         if not judgments or _opted_out(exchange, settings):
@@ -176,7 +176,7 @@ def _candidate(exchange: Exchange, source: Source, wanted: bool, judgments: tupl
     return Candidate(
         id=exchange.id,
         author=request.principal,
-        judges=tuple(sorted({one.principal for one in judgments})),
+        reviewers=tuple(sorted({one.principal for one in judgments})),
         source=source,
         conversation=exchange.conversation,
         prompt=tuple(Turn(role=message.role, content=message.text) for _, message in messages),

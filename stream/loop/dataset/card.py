@@ -40,7 +40,7 @@ Personal data is {{ "replaced by its type, such as `<EMAIL_ADDRESS>`" if manifes
 
 Columns: `id` (request id), `kind` (`sft` or `kto`), `prompt` (messages), `completion`, `label` (kto: whether the answer was wanted),
 `source` (`correction`, `approved`, `thumb`, `replay`), `conversation` (hash), `cluster` (of the prompt's embedding; -1: none), `principal` (id of the API key that
-judged the answer). Conversations and near duplicates are not divided between the splits.
+reviewed the answer). Conversations and near duplicates are not divided between the splits.
 
 ## Dataset Creation
 
@@ -50,7 +50,7 @@ judged the answer). Conversations and near duplicates are not divided between th
 |---|---|---|---|
 {% for range in manifest.ranges %}{% for number, first in range.first.items() %}| `{{ range.topic }}` | {{ number }} | {{ first }} | {{ range.last[number] }} |
 {% endfor %}{% endfor %}
-### Judged requests that were left out
+### Reviewed requests that were left out
 
 | Reason | Requests |
 |---|---|
@@ -94,7 +94,7 @@ def card(manifest: Manifest, languages: Mapping[str, int]) -> str:
         ],
     )
     names = len(manifest.principals)
-    text = f"{rows} rows, judged by {names} API key{'' if names == 1 else 's'}."
+    text = f"{rows} rows, reviewed by {names} API key{'' if names == 1 else 's'}."
     return str(DatasetCard.from_template(data, template_str=_TEMPLATE, pretty_name=name, manifest=manifest, rows=text))
 
 

@@ -45,7 +45,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Curated(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of curation; `dropped` is {reason: number of candidate rows}, `principals` the keys that judged rows."""
+    """The result of curation; `dropped` is {reason: number of candidate rows}, `principals` the keys that reviewed rows."""
 
     train: tuple[Row, ...]
     eval: tuple[Row, ...]
@@ -169,10 +169,10 @@ class _Curation:
         self._bound("max_per_answer", self._settings.max_per_answer, lambda one: (leader[one.id],))
 
     def _bound_principals(self) -> None:
-        """Bound the rows by author, then by judge; a row with several judges counts for one that is below the bound."""
+        """Bound the rows by author, then by reviewer; a row with several reviewers counts for one that is below the bound."""
         most = self._settings.max_per_principal
         self._bound("max_per_principal", most, lambda one: (one.author,))
-        self._bound("max_per_principal", most, lambda one: one.judges, assign=True)
+        self._bound("max_per_principal", most, lambda one: one.reviewers, assign=True)
 
     def _bound(
         self, name: str, most: int, keys_of: Callable[[Candidate], tuple[str, ...]], *, assign: bool = False
@@ -187,7 +187,7 @@ class _Curation:
                 return False
             kept[free] += 1
             if assign:
-                one.judge = free
+                one.reviewer = free
             return True
 
         self._keep(name, fits)
@@ -291,7 +291,7 @@ class _Curation:
             source=one.source,
             conversation=one.conversation,
             cluster=one.cluster,
-            principal=one.judge,
+            principal=one.reviewer,
         )
 
     def _facts(self) -> tuple[Facts, ...]:

@@ -104,9 +104,9 @@ class ExchangeJoin:
                 self._of(data.request_id).embeddings[event.id] = data.embedding
         elif isinstance(data, CorrectionRecord):
             kind: JudgmentKind | None = "correction" if data.answer else "approved" if data.approved else None
-            self._judge(data.request_id, kind, data.at, event, data.principal, data.answer)
+            self._review(data.request_id, kind, data.at, event, data.principal, data.answer)
         elif isinstance(data, Feedback):
-            self._judge(data.request_id, _THUMBS.get(data.rating), event.time, event, data.principal)
+            self._review(data.request_id, _THUMBS.get(data.rating), event.time, event, data.principal)
 
     def exchanges(self) -> list[Exchange]:
         """Return the joined requests, sorted by id."""
@@ -130,7 +130,7 @@ class ExchangeJoin:
     def _of(self, request_id: str) -> _Parts:
         return self._parts.setdefault(request_id, _Parts())
 
-    def _judge(  # noqa: PLR0913, PLR0917 - the fields of a judgment
+    def _review(  # noqa: PLR0913, PLR0917 - the fields of a judgment
         self, request_id: str, kind: JudgmentKind | None, at: float, event: Event, principal: str, answer: str = ""
     ) -> None:
         if kind is not None:

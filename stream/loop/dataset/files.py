@@ -35,7 +35,7 @@ _LEAST_PREFIX = 6
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """Numbers of rows; `dropped` is {reason: number of judged requests that were left out}."""
+    """Numbers of rows; `dropped` is {reason: number of reviewed requests that were left out}."""
 
     train: int
     eval: int

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from aiokafka import AIOKafkaConsumer
 
-from stream.archive.reader import ArchivedRangeReader, since_in_archive
+from stream.archive.reader import ArchivedRangeReader, archived_range
 from stream.archive.segments import Archive
 from stream.content import readable_content
 from stream.errors import DatasetRefused
@@ -63,8 +63,7 @@ async def request_for(kafka: KafkaSettings, retraining_id: str, archive: Archive
         first, last = pinning[0], pinning[-1]
         since = await _oldest(consumer, pins[names.inference], archive)
         ranges = [
-            pins.get(topic)
-            or await since_in_archive(await log_range(consumer, topic, counts[topic], since, last.at), archive, since)
+            pins.get(topic) or await archived_range(consumer, topic, counts[topic], since, last.at, archive)
             for topic in topics_of(names)
         ]
     promoted = [
@@ -98,8 +97,7 @@ async def request_between(  # noqa: PLR0913, PLR0917 - a range of a tenant's log
     counts = await _counts(kafka, topics_of(names))
     async with consumer_for(kafka.client_options()) as consumer:
         ranges = [
-            await since_in_archive(await log_range(consumer, topic, counts[topic], since, until), archive, since)
-            for topic in topics_of(names)
+            await archived_range(consumer, topic, counts[topic], since, until, archive) for topic in topics_of(names)
         ]
     return DatasetRequest(tenant=tenant, model=model, ranges=tuple(ranges))
 

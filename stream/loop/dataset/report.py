@@ -45,11 +45,11 @@ def report(manifest: Manifest, facts: Sequence[Facts]) -> str:
     """Return the report: lengths, languages, a map of the clusters before and after, and what was left out and why."""
     kept = [one for one in facts if one.outcome in _KEPT]
     duplicates = Counter(one.outcome for one in facts if "duplicate" in one.outcome or "similar" in one.outcome)
-    judged = manifest.counts.train + manifest.counts.eval + sum(manifest.counts.dropped.values())
+    reviewed = manifest.counts.train + manifest.counts.eval + sum(manifest.counts.dropped.values())
     summary = (
         f"<p>Model <code>{escape(manifest.model)}</code>, tenant <code>{escape(manifest.tenant)}</code>, digest"
         f" <code>{manifest.digest}</code>. {manifest.counts.train} rows to train on (old and augmented rows included),"
-        f" {manifest.counts.eval} held out. Judged requests and old rows: {judged}.</p>"
+        f" {manifest.counts.eval} held out. Reviewed requests and old rows: {reviewed}.</p>"
     )
     sections = [
         f"<h1>Dataset {escape(manifest.digest[:12])}</h1>",

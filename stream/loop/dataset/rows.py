@@ -26,7 +26,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` is the request's id, with the suffix ``#lower`` in a copy that augmentation made. `label` is whether the answer
     was wanted (kind ``kto``), or None (``sft``). `conversation` is a hash, `cluster` the number of the cluster of the
-    prompt's embedding (-1 without one), and `principal` the id of the API key that judged the answer.
+    prompt's embedding (-1 without one), and `principal` the id of the API key that reviewed the answer.
     """
 
     id: str

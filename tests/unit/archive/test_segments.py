@@ -4,6 +4,7 @@ import pytest
 
 from stream.archive.segments import Archive, ArchivedRecord
 from stream.errors import ArchiveFailed
+from stream.wire import format_time
 
 
 def record(offset, timestamp=0):
@@ -28,6 +29,16 @@ def test_segments_are_found_by_offset_and_time_at_an_address():
     assert again.segments("t", 0) == []
     found = [again.produced_since("t", 1, time) for time in (None, 0.0, 3.5, 9.0, 13.0)]
     assert found == [3, 3, 4, 12, None]
+
+
+def test_the_last_record_of_a_time_is_found_by_event_time(tmp_path):
+    archive = Archive(str(tmp_path))
+    times = {0: 10.0, 1: 20.0, 2: 19.0, 3: 30.0, 4: 18.0, 5: 95.0, 6: 19.5}
+    archive.write("t", 0, 7, [record(offset, 20_000 + offset, time) for offset, time in times.items()])
+    assert archive.last_until("t", 0, 20.0, 80.0) == 5
+    assert archive.last_until("t", 0, 9.0, 69.0) == 0
+    assert archive.last_until("t", 0, 20.0, 100.0) is None
+    assert archive.last_until("t", 0, 200.0, 260.0) is None
 
 
 def test_an_unknown_address_and_a_folder_that_cannot_be_written_are_errors(tmp_path):

@@ -87,12 +87,12 @@ def opted_out(where):
         return [*exchange("q", training=False), approval("q")], LOOSE
     if where == "author":
         return [*exchange("q", author="k9"), approval("q")], loose(exclude_keys=("k9",))
-    if where == "judge":
+    if where == "reviewer":
         return [*exchange("q"), approval("q", by="k9")], loose(exclude_keys=("k9",))
     return [*exchange("q"), approval("q")], loose(training=False)
 
 
-@pytest.mark.parametrize("where", ["request", "author", "judge", "tenant"])
+@pytest.mark.parametrize("where", ["request", "author", "reviewer", "tenant"])
 def test_an_opt_out_is_counted(where):
     events, settings = opted_out(where)
     found = rows_of(events, settings)
@@ -270,6 +270,6 @@ def test_a_dataset_with_too_few_rows_or_keys_is_refused_with_the_numbers():
     found = rows_of([*exchange("q"), approval("q")])
     assert refusals(found, DatasetSettings()) == [
         "rows to train on: has 1, needs 32 (min_examples)",
-        "API keys that judged them: has 1, needs 3 (min_principals)",
+        "API keys that reviewed them: has 1, needs 3 (min_principals)",
     ]
     assert refusals(found, LOOSE) == []
