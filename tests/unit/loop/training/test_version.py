@@ -61,7 +61,7 @@ def test_the_merged_file_is_the_base_plus_the_adapter(base, adapter, home):
     merged, tokenizer = load_base(folder.merged)
     plain, base_tokenizer = load_base(base)
     expected = logits(PeftModel.from_pretrained(load_base(base)[0], str(folder.adapter)))
-    assert torch.allclose(logits(merged), expected, atol=0.02)  # F16 weights
+    assert torch.allclose(logits(merged), expected, atol=0.1)  # F16 weights
     assert not torch.allclose(logits(merged), logits(plain), atol=1.0)
     assert tokenizer.chat_template == base_tokenizer.chat_template
     assert tokenizer.get_vocab() == base_tokenizer.get_vocab()
