@@ -22,6 +22,7 @@ SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
     "alerts": ("weir.cli.alerts", "alerts", "Show alerts that fired and resolved; silence them."),
     "retraining": ("weir.cli.retraining", "retraining", "Show retraining events, and why others were suppressed."),
     "labels": ("weir.cli.labels", "labels", "Import labels of answers; show the accuracy of the models."),
+    "detectors": ("weir.cli.detectors", "detectors", "Show the precision of detectors in reviewed alerts."),
     "replay": ("weir.cli.replay", "replay_command", "Run another version of a detector over past events."),
     "show": ("weir.cli.show", "show", "Show what is known of a request."),
     "explain": ("weir.cli.explain", "explain", "Show the words that caused an alert."),
