@@ -107,6 +107,7 @@ _LETTERS = (DEAD_LETTER,)
 _WATCH, _ALERT_STAGE, _RETRAIN = (f"stream/stages/{name}" for name in ("watch", "alert", "retrain"))
 _CLIENT, _OPERATE, _RESEND, _DEMO = (f"weir/{name}" for name in ("client", "operate", "dead_letters", "demo"))
 _REPLAY = "stream/replay"
+_TRAINING = "stream/loop/training"
 
 FLOW = (
     Step("shipper", "send", "inference", _CAPTURED, ("serving/capture",)),
@@ -135,6 +136,9 @@ FLOW = (
     Step("ledger", "receive", "retraining", (_RETRAINING,), ("stream/ledger",)),
     Step("ledger", "send", "alerts", (_ALERT,), ("stream/ledger",)),
     Step("bridge", "receive", "alerts", _ALERTS, ("stream/bridge",)),
+    Step("trainer", "receive", "retraining", (_RETRAINING,), (_TRAINING,)),
+    Step("trainer", "send", "retraining", (_RETRAINING,), (_TRAINING,)),
+    Step("trainer", "send", "models", (_MODEL,), (_TRAINING,)),
     Step("operator", "receive", "alerts", _ALERTS, (_CLIENT, _OPERATE, _DEMO)),
     Step("operator", "receive", "retraining", (_RETRAINING,), (_CLIENT, _OPERATE, _DEMO)),
     Step("operator", "send", "alerts", _ALERTS, (_OPERATE, _RESEND)),
