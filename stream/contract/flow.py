@@ -109,6 +109,7 @@ _CLIENT, _OPERATE, _RESEND, _DEMO = (f"weir/{name}" for name in ("client", "oper
 _REPLAY = "stream/replay"
 _DELIVERY = "stream/loop/delivery"
 _DATASET, _ARCHIVE = "stream/loop/dataset", "stream/archive"
+_TRAINING = "stream/loop/training"
 
 FLOW = (
     Step("shipper", "send", "inference", _CAPTURED, ("serving/capture",)),
@@ -142,6 +143,9 @@ FLOW = (
     Step("delivery", "receive", "verdicts", _VERDICTS, (_DELIVERY,)),
     Step("delivery", "send", "models", (_ROUTE,), (_DELIVERY,)),
     Step("delivery", "send", "retraining", (_RETRAINING,), (_DELIVERY,)),
+    Step("trainer", "receive", "retraining", (_RETRAINING,), (_TRAINING,)),
+    Step("trainer", "send", "retraining", (_RETRAINING,), (_TRAINING,)),
+    Step("trainer", "send", "models", (_MODEL,), (_TRAINING,)),
     Step("operator", "receive", "alerts", _ALERTS, (_CLIENT, _OPERATE, _DEMO)),
     Step("operator", "receive", "retraining", (_RETRAINING,), (_CLIENT, _OPERATE, _DEMO, _DATASET)),
     Step("operator", "send", "alerts", _ALERTS, (_OPERATE, _RESEND)),

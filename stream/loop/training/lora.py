@@ -62,7 +62,7 @@ def train(job: TrainingJob, folder: RunFolder, report: Callable[[Line], None]) -
         return Outcome(adapter=None, numbers=bounds.numbers)
     adapter = folder.path / "adapter"
     shutil.rmtree(adapter, ignore_errors=True)
-    trainer.model.save_pretrained(str(adapter))
+    trainer.model.save_pretrained(str(adapter), save_embedding_layers=False)
     return Outcome(adapter=adapter, numbers=bounds.numbers | {"rows": float(len(rows))})
 
 

@@ -207,7 +207,14 @@ class Run:
                 continue
             renewed, shown = time.monotonic(), self._progress
             self._number += 1
-            await self._state(_repeated(state), number=self._number, numbers=self._numbers(), lease_until=self._lease())
+            loading = state == "started" and self._progress is None
+            await self._state(
+                _repeated(state),
+                number=self._number,
+                reason="loading the model" if loading else "",
+                numbers=self._numbers(),
+                lease_until=self._lease(),
+            )
 
     def _numbers(self) -> dict[str, float]:
         progress = self._progress
