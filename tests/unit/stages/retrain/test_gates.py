@@ -5,6 +5,7 @@ from support.alert_log import settings
 from support.signal_log import MODEL, trace_of
 
 from stream.stages.retrain.machine import Retraining
+from stream.stages.retrain.records import pinned_versions
 from stream.stages.retrain.state import ModelState, decode, encode
 from stream.wire import RetrainingRecord
 
@@ -178,6 +179,64 @@ def test_a_run_that_was_taken_up_blocks_until_it_has_ended():
         run.stage.progress(run.state, record, "weir.retraining", offset)
         decisions = run(alert("drift", 130.0 + offset, revision=1 + offset))
         assert [decision.record.state for decision in decisions] == expected
+
+
+def progressed(run, *records):
+    """Apply (state, fields) of the request, then ask whether a new alert may cause a request at event time 130."""
+    (_, request) = run(alert("toxicity", 110.0), alert("drift", 120.0))
+    for offset, (state, fields) in enumerate(records):
+        given = {"retraining_id": request.record.retraining_id, "reason": "", "at": 1.0} | fields
+        record = RetrainingRecord(state=state, tenant="acme", model=MODEL, **given)
+        run.stage.progress(run.state, record, "weir.retraining", offset)
+    run.state = decode(encode(run.state))
+    return run.last(alert("pii", 130.0))
+
+
+LEASE = {"epoch": 1, "lease_until": 200.0}
+EXPIRED = {"epoch": 1, "lease_until": 130.0}
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [("approved", {}), ("dataset", LEASE)],
+        [("started", LEASE), ("progress", LEASE)],
+        [("started", EXPIRED), ("started", {"epoch": 2, "lease_until": 200.0})],
+        [("started", {"epoch": 2, "lease_until": 200.0}), ("failed", {"epoch": 1})],  # the former owner
+        [("started", LEASE), ("completed", {})],  # Weir's own trainer goes on to the gate
+        [("started", LEASE), ("trained", {"epoch": 1}), ("blessed", {"epoch": 1})],
+        [("started", EXPIRED), ("blessed", {}), ("shadow", {}), ("canary", {})],
+        [("started", {}), ("failed", {"retraining_id": "rt_other"})],
+        [("started", LEASE), ("failed", {"epoch": 1}), ("started", {"epoch": 2, "lease_until": 200.0})],  # resumed
+    ],
+)
+def test_a_request_in_progress_holds_its_place(records):
+    record = progressed(Run(cool_down_seconds=0), *records)
+    assert (record.state, refused(record)) == ("suppressed", ["in_flight"])
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [("approved", {})],
+        [("rejected", {})],
+        [("started", {}), ("completed", {})],
+        [("started", EXPIRED)],
+        [("started", EXPIRED), ("trained", {}), ("blessed", {})],  # the trainer died, and no delivery took over
+        *([("started", LEASE), (end, {"epoch": 1})] for end in ("refused", "failed", "expired")),
+        *([("started", LEASE), ("canary", {}), (end, {})] for end in ("promoted", "rolled_back")),
+        [("started", LEASE), ("failed", {"epoch": 1}), ("progress", LEASE)],  # a late record of a dead owner
+    ],
+)
+def test_an_ended_request_or_an_expired_lease_frees_the_place(records):
+    assert progressed(Run(cool_down_seconds=0), *records).state == "requested"
+
+
+def test_the_versions_change_with_the_settings_of_the_tenant():
+    first, same, other = (pinned_versions(settings(retraining={"windows": windows})) for windows in (2, 2, 3))
+    assert first == same
+    assert set(first) == {"weir", "settings"}
+    assert first["settings"] != other["settings"]
 
 
 def test_a_resolved_alert_no_longer_agrees_and_its_repetition_does_not_wake_it():
