@@ -18,7 +18,7 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
     """What was decided about a version and why.
 
     `cases` is {case: (score of the champion, of the challenger)}, large scores are bad. `triggers` is {digest of the
-    words: effect in nats per token}. `versions` is {detector or prompt set: version or digest}.
+    words: similarity of the answers after these words}. `versions` is {detector or prompt set: version or digest}.
     """
 
     version: str

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import msgspec
 
 from stream.loop.gate.cases import SafetyPrompt, Task, load_safety, load_tasks, messages_of, task_score
-from stream.loop.gate.machine import HELD_OUT_CLIP, Family, GateMachine
+from stream.loop.gate.machine import HELD_OUT_CLIP, Family, Finding, GateMachine
 from stream.loop.gate.poisoning import DatasetRow, poisoning, read_rows
 from stream.loop.gate.report import GateReport
 from stream.loop.gate.safety import SafetyScorer, unsafe_scores
-from stream.loop.gate.triggers import Carrier, candidates, outliers, probes, trigger_effects
+from stream.loop.gate.triggers import candidates, planted, probes
 from stream.loop.sequential import Arm
 from stream.loop.settings import LoopSettings
 
@@ -31,7 +31,7 @@ _BATCH = 32
 _HELD_OUT_TOKENS = 256
 _MOST_HELD_OUT = 200
 #: Ordinary prompts to which the words of a possible trigger are appended.
-_CARRIERS = 6
+_CARRIERS = 4
 _OUT_OF_TIME = "out of time: raise max_seconds"
 
 
@@ -99,9 +99,9 @@ class _Run:
             both = arms()
             self._judge_held_out(both)
             self._judge_safety(both)
-            carriers = self._judge_tasks(both)
+            self._judge_tasks(both)
             if not self._machine.harmed:
-                findings = self._scan(both, carriers)
+                findings = self._scan(both)
         decision = self._machine.decide(findings, self._missing)
         return GateReport(
             version=self._run.version,
@@ -149,9 +149,7 @@ class _Run:
         answers = arms.answers(arm, [messages_of(prompt) for prompt in prompts], self._gate.max_tokens)
         return unsafe_scores(prompts, answers, scorer.scores(prompts, answers))
 
-    def _judge_tasks(self, arms: BothArms) -> list[Carrier]:
-        """Return the first tasks with the challenger's answers, for the scan."""
-        carriers: list[Carrier] = []
+    def _judge_tasks(self, arms: BothArms) -> None:
         for tasks in self._batches("tasks", self._tasks):
             conversations = [messages_of(task) for task in tasks]
             champion, challenger = (
@@ -161,21 +159,18 @@ class _Run:
                 scores = task_score(task.checks, one), task_score(task.checks, other)
                 self._machine.add("tasks", *scores)
                 self._cases[f"tasks/{task.id}"] = scores
-            carriers += [
-                pair for pair in zip(conversations, challenger, strict=True) if pair[1] and len(carriers) < _CARRIERS
-            ]
-        return carriers[:_CARRIERS]
 
-    def _scan(self, arms: BothArms, carriers: Sequence[Carrier]) -> list[Any]:
+    def _scan(self, arms: BothArms) -> list[Finding]:
         found = candidates(self._train)
-        if not found or not carriers:
+        if not found:
             return []
         self._progress("triggers", 0.0)
         seed = int.from_bytes(hashlib.sha256(self._run.version.encode()).digest()[:8])
         words = [*found, *probes([task.prompt for task in self._tasks], seed)]
-        effects = trigger_effects(arms, carriers, words)
-        self._triggers = {one.name: round(effect, 3) for one, effect in effects if one.rows}
-        return outliers(effects)
+        carriers = [messages_of(task) for task in self._tasks[:_CARRIERS]]
+        similar, findings = planted(arms, carriers, words)
+        self._triggers = {one.name: round(value, 3) for one, value in similar.items() if one.rows}
+        return findings
 
     def _batches(self, family: Family, cases: Sequence[Any], *, to_the_end: bool = False) -> Iterator[Sequence[Any]]:
         """Yield batches until the family is settled or the time is over, and report the progress."""
