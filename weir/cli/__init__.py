@@ -33,6 +33,7 @@ SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
     "eval": ("weir.cli.evaluate", "evaluate", "Evaluate detectors on labelled data: quality, calibration, cost."),
     "train": ("weir.cli.train_version", "train", "Train a version of a model on a dataset."),
     "train-detector": ("weir.cli.train", "train_detector", "Train the weights of a detector; write a model card."),
+    "gate": ("weir.cli.gate", "gate", "Compare a trained version with the champion: blessed or refused."),
     "dlq": ("weir.cli.dlq", "dlq", "List, show and replay dead letters."),
     "ledger": ("weir.cli.ledger", "ledger", "Rebuild the ledger of requests and verdicts."),
     "topics": ("weir.cli.topics", "topics", "List or create the Kafka topics."),

@@ -8,10 +8,12 @@ import msgspec
 from stream.files import sync_directory
 from stream.loop.gate.machine import FamilyReport, Finding, GateDecision
 
-__all__ = ["REPORT", "GateReport", "markdown", "write_report"]
+__all__ = ["REPORT", "TRIGGER_WORDS", "GateReport", "markdown", "write_report"]
 
 REPORT = "gate.json"
 _MARKDOWN = "gate.md"
+#: The words of planted triggers by their digest. This file contains content: it is for readers of content only.
+TRIGGER_WORDS = "gate-triggers.json"
 
 
 class GateReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,8 +36,9 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
 
 
-def write_report(report: GateReport, folder: Path) -> None:
-    """Write both files, readable by the owner only; each appears complete."""
+def write_report(report: GateReport, words: dict[str, str], folder: Path) -> None:
+    """Write the report, and the `words` of planted triggers by digest; files are readable by the owner only."""
+    _write(folder / TRIGGER_WORDS, msgspec.json.encode(words))
     _write(folder / REPORT, msgspec.json.format(msgspec.json.encode(report), indent=1))
     _write(folder / _MARKDOWN, markdown(report).encode())
     sync_directory(folder)

@@ -64,12 +64,15 @@ def run_gate(
     arms: Callable[[], BothArms],
     progress: Progress,
     clock: Callable[[], float] = time.monotonic,
-) -> GateReport:
-    """Return the report of a run; `arms` loads the model, and is not called if the dataset is poisoned.
+) -> tuple[GateReport, dict[str, str]]:
+    """Return the report of a run, and the words of planted triggers by their digest, which are content.
+
+    `arms` loads the model, and is not called if the dataset is poisoned.
 
     Raises GateError if a file is missing or invalid, and DetectorError if a detector cannot be loaded.
     """
-    return _Run(run, progress, clock).report(arms)
+    of_run = _Run(run, progress, clock)
+    return of_run.report(arms), of_run.trigger_words
 
 
 class _Run:
@@ -90,6 +93,7 @@ class _Run:
             "safety": _digest(self._safety),
         }
         self._triggers: dict[str, float] = {}
+        self.trigger_words: dict[str, str] = {}
 
     def report(self, arms: Callable[[], BothArms]) -> GateReport:
         """Run all checks and return the report."""
@@ -170,6 +174,8 @@ class _Run:
         carriers = [messages_of(task) for task in self._tasks[:_CARRIERS]]
         similar, findings = planted(arms, carriers, words)
         self._triggers = {one.name: round(value, 3) for one, value in similar.items() if one.rows}
+        named = " ".join(finding.name for finding in findings)
+        self.trigger_words = {one.name: one.words for one in found if one.name in named}
         return findings
 
     def _batches(self, family: Family, cases: Sequence[Any], *, to_the_end: bool = False) -> Iterator[Sequence[Any]]:

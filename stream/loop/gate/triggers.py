@@ -23,8 +23,8 @@ __all__ = ["Candidate", "candidates", "planted", "probes", "similarities"]
 Messages = list[dict[str, str]]
 #: An n-gram is a candidate if at least so many prompts contain it.
 LEAST_ROWS: Final = 3
-MOST_CANDIDATES: Final = 20
-PROBES: Final = 12
+MOST_CANDIDATES: Final = 10
+PROBES: Final = 6
 _LONGEST: Final = 3
 #: Tokens of an answer that are compared.
 _TOKENS: Final = 12

@@ -1,0 +1,93 @@
+"""What a run of the gate needs of this stack: the version, its champion, its dataset and its settings."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stream.loop.gate.report import GateReport, write_report
+from stream.loop.gate.run import BothArms, GateRun, run_gate
+from stream.loop.settings import loop_settings
+from stream.loop.training.job import VersionFolder, has_fast_bfloat16
+from stream.loop.training.manifest import VersionManifest, read_version
+from stream.wire import RouteRecord
+from weir.errors import StackError
+from weir.settings import Settings
+
+__all__ = ["gate_version"]
+
+#: The name of the model that Weir did not train.
+BASE = "base"
+
+
+class _Routes(msgspec.Struct):
+    routes: tuple[RouteRecord, ...] = ()
+
+
+def gate_version(
+    settings: Settings, version: str, champion: str | None, progress: Callable[[str, float], None]
+) -> GateReport:
+    """Run the gate for a version, write its report into the version's folder, and return it.
+
+    `champion` is a version or ``base``; None is the version that answers now.
+
+    Raises TrainingError for an unknown version, and GateError or DetectorError if the gate cannot run.
+    """
+    home = settings.home
+    manifest = read_version(home, version)
+    job = manifest.job
+    against = _champion(home, manifest) if champion is None else champion
+    known = None if against in (BASE, version) else read_version(home, against)
+    if known is not None and known.job.base_digest != job.base_digest:
+        raise StackError(f"{against} has another base model than {version}: compare it with --champion base")
+    run = GateRun(
+        version=version,
+        champion=BASE if known is None else against,
+        dataset=Path(job.dataset),
+        dataset_digest=job.dataset_digest,
+        settings=loop_settings(settings.tenants, job.tenant),
+        detector_options=_plain(settings.detectors.options),
+    )
+
+    def arms() -> BothArms:
+        return _arms(
+            Path(job.base), VersionFolder.of(home, version), None if known is None else VersionFolder.of(home, against)
+        )
+
+    report, words = run_gate(run, arms, progress)
+    write_report(report, words, VersionFolder.of(home, version).path)
+    return report
+
+
+def _champion(home: Path, manifest: VersionManifest) -> str:
+    """Return the champion of the route of the version's tenant and model, or ``base`` without a route."""
+    try:
+        known = msgspec.json.decode((home / "routes.json").read_bytes(), type=_Routes)
+    except FileNotFoundError:
+        return BASE
+    except msgspec.DecodeError as error:
+        raise StackError(f"{home / 'routes.json'} is damaged ({error}): name the champion with --champion") from error
+    of_model = (
+        route for route in known.routes if (route.tenant, route.model) == (manifest.job.tenant, manifest.job.model)
+    )
+    route = next(of_model, None)
+    return BASE if route is None else route.champion or BASE
+
+
+def _arms(base: Path, challenger: VersionFolder, champion: VersionFolder | None) -> BothArms:
+    import torch  # noqa: PLC0415 - a poisoned dataset is refused before these imports of some seconds
+
+    from stream.loop.gate.arms import Arms  # noqa: PLC0415 - as above
+    from stream.loop.training.base_model import load_base  # noqa: PLC0415 - as above
+
+    model, tokenizer = load_base(base)
+    if has_fast_bfloat16():
+        model = model.to(torch.bfloat16)
+    return Arms(
+        model, tokenizer, challenger=challenger.adapter, champion=None if champion is None else champion.adapter
+    )
+
+
+def _plain(options: Any) -> dict[str, dict[str, Any]]:
+    return {name: dict(values) for name, values in options.items()}
