@@ -109,7 +109,7 @@ _CLIENT, _OPERATE, _RESEND, _DEMO = (f"weir/{name}" for name in ("client", "oper
 _REPLAY = "stream/replay"
 _DELIVERY = "stream/loop/delivery"
 _DATASET, _ARCHIVE = "stream/loop/dataset", "stream/archive"
-_TRAINING = "stream/loop/training"
+_TRAINING, _LINEAGE = "stream/loop/training", "stream/loop/lineage"
 
 FLOW = (
     Step("shipper", "send", "inference", _CAPTURED, ("serving/capture",)),
@@ -146,16 +146,17 @@ FLOW = (
     Step("trainer", "receive", "retraining", (_RETRAINING,), (_TRAINING,)),
     Step("trainer", "send", "retraining", (_RETRAINING,), (_TRAINING,)),
     Step("trainer", "send", "models", (_MODEL,), (_TRAINING,)),
-    Step("operator", "receive", "alerts", _ALERTS, (_CLIENT, _OPERATE, _DEMO)),
-    Step("operator", "receive", "retraining", (_RETRAINING,), (_CLIENT, _OPERATE, _DEMO, _DATASET)),
+    Step("operator", "receive", "models", (_MODEL, _ROUTE), (_LINEAGE,)),
+    Step("operator", "receive", "alerts", _ALERTS, (_CLIENT, _OPERATE, _DEMO, _LINEAGE)),
+    Step("operator", "receive", "retraining", (_RETRAINING,), (_CLIENT, _OPERATE, _DEMO, _DATASET, _LINEAGE)),
     Step("operator", "send", "alerts", _ALERTS, (_OPERATE, _RESEND)),
     Step("operator", "send", "retraining", (_RETRAINING,), (_OPERATE, _RESEND)),
     Step("operator", "send", "feedback", _JUDGMENTS, (_OPERATE,)),
-    Step("operator", "receive", "inference", _INFERENCE, (_OPERATE, _REPLAY, _DATASET, _ARCHIVE)),
-    Step("operator", "receive", "verdicts", _VERDICTS, (_REPLAY, _DEMO, _DATASET, _ARCHIVE)),
+    Step("operator", "receive", "inference", _INFERENCE, (_OPERATE, _REPLAY, _DATASET, _ARCHIVE, _LINEAGE)),
+    Step("operator", "receive", "verdicts", _VERDICTS, (_REPLAY, _DEMO, _DATASET, _ARCHIVE, _LINEAGE)),
     Step("operator", "receive", "feedback", _JUDGMENTS, (_DATASET, _ARCHIVE)),
     Step("operator", "receive", "signals", (_SIGNAL, _TICK), (_REPLAY, _DATASET, _ARCHIVE)),
-    Step("operator", "receive", "findings", _FINDINGS, (_REPLAY, _ARCHIVE)),
+    Step("operator", "receive", "findings", _FINDINGS, (_REPLAY, _ARCHIVE, _LINEAGE)),
     Step("operator", "send", "replay", (_FINDING, _ALERT), (_REPLAY,)),
     Step("operator", "receive", "dead_letters", _LETTERS, (_RESEND,)),
     Step("operator", "send", "dead_letters", _LETTERS, (_RESEND,)),
