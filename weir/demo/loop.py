@@ -15,6 +15,8 @@ from weir.demo.bad_version import make_bad_version
 from weir.demo.prompts import NEW_TOPIC
 from weir.demo.results import DemoResults
 from weir.demo.traffic import Answer, Traffic
+from weir.home.api_keys import create_key
+from weir.operate.retraining_decisions import decide
 from weir.operate.routes import start
 
 __all__ = ["LIMIT_SECONDS", "Loop"]
@@ -22,6 +24,8 @@ __all__ = ["LIMIT_SECONDS", "Loop"]
 #: From the first request to the promotion, and from there to the rollback.
 LIMIT_SECONDS = 480.0
 _PAUSE_SECONDS = 0.2
+#: The shipper sends an accepted correction to Kafka within this time.
+_SHIPPED_SECONDS = 2.0
 _ENDED = frozenset({"refused", "failed", "expired", "rolled_back", "rejected"})
 _DELIVERED = frozenset({"shadow", "canary"})
 
@@ -37,9 +41,22 @@ class Loop(msgspec.Struct, kw_only=True):
     status: Callable[[str], None]
 
     async def run(self) -> None:
-        """Wait until the requested version is promoted; then start a bad version, and wait until it is rolled back."""
+        """Approve the request, wait until its version is promoted; then start a bad version, and wait until it is rolled back."""
         requested = self.results.requested
-        if requested is None or not await self._until(requested.retraining_id, "promoted"):
+        if requested is None:
+            return
+        await asyncio.sleep(_SHIPPED_SECONDS)
+        _, key = create_key(self.home, self.results.tenant, ("approve",))
+        await decide(
+            self.kafka,
+            requested.retraining_id,
+            "approved",
+            home=self.home,
+            key=key,
+            approvers=lambda _tenant: (),
+            reason="the demo approves it after the reviews",
+        )
+        if not await self._until(requested.retraining_id, "promoted"):
             return
         version = self.results.states[requested.retraining_id].model_version
         self.status("making a bad version: the same adapter with noise in its weights")

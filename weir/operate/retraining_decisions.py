@@ -7,14 +7,24 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+from aiokafka.structs import TopicPartition
 
 from serving.api_keys import KeyRing, Principal, keys_path
 from stream.errors import no_kafka
-from stream.kafka.clients import BROKER_ERRORS, producer_for
+from stream.kafka.clients import BROKER_ERRORS, consumer_for, producer_for
 from stream.kafka.publisher import publish
 from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
-from stream.wire import Event, RetrainingRecord, canonical_time, event_type, partition_for, readable, tenant_model_key
+from stream.wire import (
+    Event,
+    LogRange,
+    RetrainingRecord,
+    canonical_time,
+    event_type,
+    partition_for,
+    readable,
+    tenant_model_key,
+)
 from weir.errors import AccessDenied, NotFoundError, SettingsError
 from weir.home.access_log import log_access
 
@@ -82,6 +92,8 @@ async def decide(  # noqa: PLR0913 - what is decided, by whom, and where it is l
 ) -> RetrainingRecord:
     """Publish the approval or the rejection of a request, and return its record; a repeated decision changes nothing.
 
+    An approval pins the log up to now, so that the dataset contains what reviewers wrote since the request.
+
     `approvers(tenant)` returns the ids of the keys that may approve. Each attempt with a key is logged in the access log of
     `home`, with the result ``allowed`` or ``denied``.
 
@@ -94,7 +106,11 @@ async def decide(  # noqa: PLR0913 - what is decided, by whom, and where it is l
     request = next(record for record in history if record.state == "requested")
     by = _logged_approver(home, key, request, outcome, approvers)
     known = _known(history, outcome)
-    return known if known is not None else await _publish(kafka, request, outcome, by, reason)
+    if known is not None:
+        return known
+    if outcome == "approved":
+        request = await _pinned_until_now(kafka, request)
+    return await _publish(kafka, request, outcome, by, reason)
 
 
 async def resume(
@@ -137,6 +153,28 @@ def _known(history: list[RetrainingRecord], outcome: Approval) -> RetrainingReco
                 "later state can be approved or rejected"
             )
     return None
+
+
+async def _pinned_until_now(kafka: KafkaSettings, request: RetrainingRecord) -> RetrainingRecord:
+    """Return the request with its ranges of the log extended to the present end."""
+
+    def extended(item: LogRange) -> LogRange:
+        return msgspec.structs.replace(
+            item, last={name: ends[TopicPartition(item.topic, int(name))] for name in item.last}
+        )
+
+    ranges = [item for item in (request.data, *request.pins) if item is not None]
+    places = [TopicPartition(item.topic, int(name)) for item in ranges for name in item.last]
+    try:
+        async with consumer_for(kafka.client_options()) as consumer:
+            ends = await consumer.end_offsets(places)
+    except BROKER_ERRORS as error:
+        raise no_kafka(kafka.bootstrap_servers) from error
+    return msgspec.structs.replace(
+        request,
+        data=None if request.data is None else extended(request.data),
+        pins=tuple(extended(item) for item in request.pins),
+    )
 
 
 async def _publish(  # noqa: PLR0913 - the parts of the record
