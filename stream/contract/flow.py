@@ -141,6 +141,7 @@ FLOW = (
     Step("operator", "send", "retraining", (_RETRAINING,), (_OPERATE, _RESEND)),
     Step("operator", "send", "feedback", _JUDGMENTS, (_OPERATE,)),
     Step("operator", "receive", "inference", _INFERENCE, (_OPERATE, _REPLAY)),
+    Step("operator", "send", "inference", (_CORRECTION,), (_OPERATE,)),
     Step("operator", "receive", "verdicts", _VERDICTS, (_REPLAY, _DEMO)),
     Step("operator", "receive", "signals", (_SIGNAL, _TICK), (_REPLAY,)),
     Step("operator", "receive", "findings", _FINDINGS, (_REPLAY,)),
