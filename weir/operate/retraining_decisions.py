@@ -23,7 +23,7 @@ __all__ = ["Approval", "approver_of", "decide", "records_of"]
 Approval = Literal["approved", "rejected"]
 _SOURCE = "weir/approval"
 _REASON_CHARACTERS = 500
-#: A request can be approved or rejected until work on it began.
+#: A request can be approved or rejected, and an approval can be withdrawn, until work on the request begins.
 _OPEN = frozenset({"requested", "approved"})
 
 
@@ -103,15 +103,15 @@ async def decide(  # noqa: PLR0913 - what is decided, by whom, and where it is l
 
 
 def _known(history: list[RetrainingRecord], outcome: Approval) -> RetrainingRecord | None:
-    """Return the record if the request was already decided so; raises SettingsError if a later state excludes the decision."""
-    for record in history:
-        if record.state == outcome:
-            return record
-        if record.state not in _OPEN:
-            raise SettingsError(
-                f"retraining {record.retraining_id} is {record.state} by {record.by or 'Weir'}; only a request without a "
-                "later state can be approved or rejected"
-            )
+    """Return the newest record if it is this decision; raises SettingsError if its state excludes the decision."""
+    newest = history[-1]
+    if newest.state == outcome:
+        return newest
+    if newest.state not in _OPEN:
+        raise SettingsError(
+            f"retraining {newest.retraining_id} is {newest.state} by {newest.by or 'Weir'}; only a request on which no work "
+            "has begun can be approved or rejected"
+        )
     return None
 
 
