@@ -111,6 +111,7 @@ def resume_command(*, retraining_id: str, key_file: Path | None, as_json: bool) 
             retraining_id,
             home=settings.home,
             key=_approval_key(key_file),
+            command="weir retraining resume",
             approvers=lambda tenant: loop_settings(settings.tenants, tenant).approvers,
         )
     )
@@ -131,6 +132,7 @@ def _decide(retraining_id: str, outcome: "Approval", key_file: Path | None, reas
             outcome,
             home=settings.home,
             key=_approval_key(key_file),
+            command=f"weir retraining {click.get_current_context().info_name}",
             reason=reason,
             approvers=lambda tenant: loop_settings(settings.tenants, tenant).approvers,
         )

@@ -53,6 +53,7 @@ class Loop(msgspec.Struct, kw_only=True):
             "approved",
             home=self.home,
             key=key,
+            command="weir demo",
             approvers=lambda _tenant: (),
             reason="the demo approves it after the reviews",
         )

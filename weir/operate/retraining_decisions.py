@@ -32,10 +32,8 @@ __all__ = ["Approval", "approver_of", "decide", "records_of", "resume"]
 
 Approval = Literal["approved", "rejected"]
 _SOURCE = "weir/approval"
-#: The name in the access log.
-_COMMAND = "retraining decision"
 _REASON_CHARACTERS = 500
-#: A request can be approved or rejected until work on it began.
+#: A request can be approved or rejected, and an approval can be withdrawn, until work on the request begins.
 _OPEN = frozenset({"requested", "approved"})
 
 
@@ -87,6 +85,7 @@ async def decide(  # noqa: PLR0913 - what is decided, by whom, and where it is l
     *,
     home: Path,
     key: str,
+    command: str,
     approvers: Callable[[str], tuple[str, ...]],
     reason: str = "",
 ) -> RetrainingRecord:
@@ -95,7 +94,7 @@ async def decide(  # noqa: PLR0913 - what is decided, by whom, and where it is l
     An approval pins the log up to now, so that the dataset contains what reviewers wrote since the request.
 
     `approvers(tenant)` returns the ids of the keys that may approve. Each attempt with a key is logged in the access log of
-    `home`, with the result ``allowed`` or ``denied``.
+    `home` as `command`, with the result ``allowed`` or ``denied``.
 
     Raises AccessDenied as :func:`approver_of`, SettingsError if the request was decided otherwise or work on it has begun,
     and as :func:`records_of`.
@@ -104,7 +103,7 @@ async def decide(  # noqa: PLR0913 - what is decided, by whom, and where it is l
         raise SettingsError(f"the reason has {len(reason)} characters, the limit is {_REASON_CHARACTERS}; shorten it")
     history = await records_of(kafka, retraining_id)
     request = next(record for record in history if record.state == "requested")
-    by = _logged_approver(home, key, request, outcome, approvers)
+    by = _logged_approver(home, key, command, request, outcome, approvers)
     known = _known(history, outcome)
     if known is not None:
         return known
@@ -113,13 +112,19 @@ async def decide(  # noqa: PLR0913 - what is decided, by whom, and where it is l
     return await _publish(kafka, request, outcome, by, reason)
 
 
-async def resume(
-    kafka: KafkaSettings, retraining_id: str, *, home: Path, key: str, approvers: Callable[[str], tuple[str, ...]]
+async def resume(  # noqa: PLR0913 - as decide
+    kafka: KafkaSettings,
+    retraining_id: str,
+    *,
+    home: Path,
+    key: str,
+    command: str,
+    approvers: Callable[[str], tuple[str, ...]],
 ) -> RetrainingRecord:
     """Approve a request that failed again, so that the trainer continues from its newest checkpoint; errors as :func:`decide`."""
     history = await records_of(kafka, retraining_id)
-    request = next(record for record in history if record.state == "requested")
-    by = _logged_approver(home, key, request, "approved", approvers)
+    request = next(record for record in reversed(history) if record.state in _OPEN)
+    by = _logged_approver(home, key, command, request, "approved", approvers)
     failures = sum(record.state == "failed" for record in history)
     if history[-1].state != "failed":
         raise SettingsError(
@@ -128,30 +133,35 @@ async def resume(
     return await _publish(kafka, request, "approved", by, f"resumed by {by}", number=failures)
 
 
-def _logged_approver(
-    home: Path, key: str, request: RetrainingRecord, outcome: Approval, approvers: Callable[[str], tuple[str, ...]]
+def _logged_approver(  # noqa: PLR0913, PLR0917 - what is decided, by whom, and where it is logged
+    home: Path,
+    key: str,
+    command: str,
+    request: RetrainingRecord,
+    outcome: Approval,
+    approvers: Callable[[str], tuple[str, ...]],
 ) -> str:
     """Return the id of the key that decides; log the attempt, whether it is allowed or denied."""
     what = {"retraining_id": request.retraining_id, "outcome": outcome, "tenant": request.tenant}
     try:
         by = approver_of(home, key, request.tenant, approvers(request.tenant)).id
     except AccessDenied:
-        log_access(home, _COMMAND, **what, result="denied")
+        log_access(home, command, **what, result="denied")
         raise
-    log_access(home, _COMMAND, **what, result="allowed", key=by)
+    log_access(home, command, **what, result="allowed", key=by)
     return by
 
 
 def _known(history: list[RetrainingRecord], outcome: Approval) -> RetrainingRecord | None:
-    """Return the record if the request was already decided so; raises SettingsError if a later state excludes the decision."""
-    for record in history:
-        if record.state == outcome:
-            return record
-        if record.state not in _OPEN:
-            raise SettingsError(
-                f"retraining {record.retraining_id} is {record.state} by {record.by or 'Weir'}; only a request without a "
-                "later state can be approved or rejected"
-            )
+    """Return the newest record if it is this decision; raises SettingsError if its state excludes the decision."""
+    newest = history[-1]
+    if newest.state == outcome:
+        return newest
+    if newest.state not in _OPEN:
+        raise SettingsError(
+            f"retraining {newest.retraining_id} is {newest.state} by {newest.by or 'Weir'}; only a request on which no work "
+            "has begun can be approved or rejected"
+        )
     return None
 
 
