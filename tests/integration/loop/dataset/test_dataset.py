@@ -91,9 +91,15 @@ async def test_a_dataset_is_built_from_pinned_offsets_and_rebuilt_with_the_same_
         assert (verified.returncode, verified.stdout.splitlines()[-1]) == (0, "the log gives the same digest"), (
             verified.stderr
         )
+        promoted = RetrainingRecord(
+            retraining_id="rt_first", state="promoted", reason="test", tenant=TENANT, model=MODEL, at=START + 150,
+            dataset_digest=digest,
+        )  # fmt: skip
+        await send.send(kafka.names.retraining, event_of(promoted, "rt_first/promoted", START + 150))
         await request(kafka, send, "rt_second", 300.0)
         longer = await commands.run("dataset", "build", "--for", "rt_second", "--json", seconds=200)
         assert json.loads(longer.stdout)["digest"] != digest
+        assert json.loads(longer.stdout)["parent"] == digest
         compared = await commands.run("dataset", "diff", digest, json.loads(longer.stdout)["digest"], "--json")
         assert json.loads(compared.stdout)["added"] == ["later"]
 
