@@ -7,13 +7,13 @@ from pydantic import Field, StringConstraints, model_validator
 from serving.openai_api.errors import ApiError, invalid
 from serving.openai_api.request_model import Name, RequestModel
 
-__all__ = ["FeedbackRequest", "Identifier", "Word"]
+__all__ = ["COMMENT_BYTES", "CORRECTION_BYTES", "FeedbackRequest", "Identifier", "Word"]
 
 #: One word of a vocabulary; the pattern excludes sentences, and so personal data.
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
 #: Most bytes of a text in UTF-8.
-_COMMENT_BYTES, _CORRECTION_BYTES = 4 * 1024, 64 * 1024
+COMMENT_BYTES, CORRECTION_BYTES = 4 * 1024, 64 * 1024
 
 
 class FeedbackRequest(RequestModel):
@@ -38,8 +38,8 @@ class FeedbackRequest(RequestModel):
             raise invalid(
                 "rating, label, comment, correction and approved are all missing; send one of them.", param="rating"
             )
-        _check_bytes("comment", self.comment, _COMMENT_BYTES)
-        _check_bytes("correction", self.correction, _CORRECTION_BYTES)
+        _check_bytes("comment", self.comment, COMMENT_BYTES)
+        _check_bytes("correction", self.correction, CORRECTION_BYTES)
         if self.correction and self.approved:
             raise invalid(
                 "approved and correction exclude each other; approve the answer as it is, or correct it.",

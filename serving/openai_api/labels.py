@@ -18,7 +18,7 @@ _LATEST = 4e9
 class Label(RequestModel):
     """The judgment of one answer: `value` in [0, 1], or `correct`.
 
-    `at` is the time of the judgment, in seconds since the epoch or as RFC 3339. `source` names the system that judged.
+    `at` is the time of the judgment, in seconds since the epoch or as RFC 3339. `source` names the system that made it.
     Without `label_id`, a later label of the same source for the same request replaces this label.
     """
 

@@ -142,6 +142,7 @@ FLOW = (
     Step("operator", "send", "retraining", (_RETRAINING,), (_OPERATE, _RESEND)),
     Step("operator", "send", "feedback", _JUDGMENTS, (_OPERATE,)),
     Step("operator", "receive", "inference", _INFERENCE, (_OPERATE, _REPLAY, _DATASET, _ARCHIVE)),
+    Step("operator", "send", "inference", (_CORRECTION,), (_OPERATE,)),
     Step("operator", "receive", "verdicts", _VERDICTS, (_REPLAY, _DEMO, _DATASET, _ARCHIVE)),
     Step("operator", "receive", "feedback", _JUDGMENTS, (_DATASET, _ARCHIVE)),
     Step("operator", "receive", "signals", (_SIGNAL, _TICK), (_REPLAY, _DATASET, _ARCHIVE)),

@@ -12,8 +12,17 @@ from support.console_server import alert, running_console, send, send_drift
 from support.kafka_log import sender
 from support.ledger_log import end, explanation, request, verdict
 
-from stream.wire import Event, Feedback, SilenceRecord
+from stream.wire import (
+    CorrectionRecord,
+    Event,
+    Feedback,
+    RetrainingRecord,
+    SilenceRecord,
+    partition_for,
+    tenant_model_key,
+)
 from weir.demo.prompts import ORDINARY
+from weir.home.api_keys import create_key
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
@@ -48,6 +57,20 @@ class Operator:
         event = Event(id="r2/feedback/bob", source="g", type=Feedback.event_type, time=time.time(), data=review)
         self._portal.call(self._send, event)
 
+    def request_retraining(self, name) -> None:
+        where = {"tenant": "acme", "model": "m", "at": time.time()}
+        data = RetrainingRecord(retraining_id=name, state="requested", reason="two agree", **where)
+        event = Event(id=name, source="t", type=data.event_type, time=data.at, data=data)
+        self._portal.call(self._send, event, "retraining", partition_for(tenant_model_key("acme", "m"), 2))
+        self._portal.call(
+            self._console.until, "the request", "/api/retraining", lambda found: name in str(found["retraining"])
+        )
+        self.go("/retraining", "li.requested")
+
+    def approver(self) -> str:
+        """Return a new key that may approve."""
+        return create_key(self._console.home, "acme", ("approve",))[1]
+
     def send_drift(self, earlier, recent) -> None:
         """Publish requests and a drift alert, and wait for the ledger to have them."""
         self._portal.call(send_drift, self._console.kafka, earlier, recent)
@@ -58,9 +81,9 @@ class Operator:
             lambda found: len(found["evidence"]) == len(recent),
         )
 
-    async def _send(self, event) -> None:
+    async def _send(self, event, topic="feedback", partition=0) -> None:
         async with sender(self._console.kafka) as to:
-            await to.send(self._console.kafka.names.feedback, event)
+            await to.send(getattr(self._console.kafka.names, topic), event, partition=partition)
 
     def accesses(self):
         log = self._console.home / "logs" / "access.log"
@@ -199,3 +222,30 @@ def test_the_typical_terms_of_a_drift_alert_are_computed_on_request_and_every_ac
     assert "4 evidence texts and 23 earlier texts" in page.locator(".terms").inner_text()
     assert len(operator.accesses()) == 4 + 23
     assert {command for command, _request in operator.accesses()} == {"console terms"}
+
+
+def test_an_answer_is_corrected_in_the_pane_of_its_request(operator):
+    page = operator.go("/requests/r2", ".pane textarea")
+    button(page, "Approve the answer").wait_for()
+    page.get_by_label("Better answer").fill("Lima")
+    assert button(page, "Approve the answer").is_disabled()
+    button(page, "Record the correction").click()
+    page.get_by_text("Correction recorded.").wait_for()
+    ((_, key, correction),) = operator.read("inference", CorrectionRecord)
+    assert (key, correction.answer, correction.request_id, correction.approved) == (KEY, "Lima", "r2", False)
+
+
+def test_a_retraining_request_is_rejected_with_a_key(operator):
+    page = operator.go("/retraining", ".timeline")
+    operator.request_retraining("rt_9")
+    button(page, "Reject").click()
+    page.get_by_label("API key with the scope approve").fill(operator.approver())
+    page.get_by_label("Reason").fill("holiday traffic")
+    page.locator("dialog").get_by_role("button", name="Reject").click()
+    page.locator(".timeline li.rejected").wait_for()
+    records = [data for _, _, data in operator.read("retraining", RetrainingRecord)]
+    assert [(one.state, one.reason) for one in records if one.retraining_id == "rt_9"][-1] == (
+        "rejected",
+        "holiday traffic",
+    )
+    assert button(page, "Reject").count() == 0

@@ -24,6 +24,7 @@ SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
     "dataset": ("weir.cli.dataset", "dataset", "Build, show, verify and compare datasets for training."),
     "archive": ("weir.cli.archive", "archive", "Copy the log into Parquet files that outlive Kafka's retention."),
     "labels": ("weir.cli.labels", "labels", "Import labels of answers; show the accuracy of the models."),
+    "detectors": ("weir.cli.detectors", "detectors", "Show the precision of detectors in reviewed alerts."),
     "replay": ("weir.cli.replay", "replay_command", "Run another version of a detector over past events."),
     "show": ("weir.cli.show", "show", "Show what is known of a request."),
     "explain": ("weir.cli.explain", "explain", "Show the words that caused an alert."),

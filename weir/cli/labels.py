@@ -30,7 +30,7 @@ def import_(*, file: Path, tenant: str, as_json: bool) -> None:
     """Import the labels of FILE: JSON lines, or CSV if its name ends in .csv.
 
     Fields: request_id (the x-request-id of the answer); value, from 0 to 1, or correct, true or false; and optionally at (time of the
-    judgment; default: the time of the file), source (the system that judged), label_id, conversation_id. A wrong line is named, and
+    judgment; default: the time of the file), source (the system that made the judgment), label_id, conversation_id. A wrong line is named, and
     then nothing is imported. After a failure, run the command again: a label with the same label_id, or with the same source and
     request, replaces the earlier label.
 

@@ -107,6 +107,7 @@ def _decide(retraining_id: str, outcome: "Approval", key_file: Path | None, reas
             outcome,
             home=settings.home,
             key=key,
+            command=f"weir retraining {click.get_current_context().info_name}",
             reason=reason,
             approvers=lambda tenant: loop_settings(settings.tenants, tenant).approvers,
         )

@@ -1,6 +1,7 @@
-"""Endpoints that change state or read texts: silences, reviews, prompt and answer, explanations, cluster terms.
+"""Endpoints that change state or read texts: silences, reviews, approvals, prompt and answer, explanations, cluster terms.
 
-Commands of ``weir`` do the same tasks. Before each access to a text, the user of this process and the session are logged.
+Commands of ``weir`` do most of these tasks. Each access to a text, each review of an answer and each attempt to approve or
+reject retraining is logged with the user of this process.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from stream.ledger.queries.console_queries import AlertStory, LedgerPages
+from stream.loop.settings import loop_settings
 from weir.client import effective_kafka, parse_duration
 from weir.console.json_http import body_of, json_response
 from weir.errors import NotFoundError, StackError
@@ -22,7 +24,8 @@ from weir.home.access_log import log_access, user_name
 from weir.operate.cluster_terms import DRIFT, cluster_terms
 from weir.operate.request_story import read_story
 from weir.operate.request_text import read_text
-from weir.operate.reviews import publish_review, review_of
+from weir.operate.retraining_decisions import decide
+from weir.operate.reviews import correction_of, publish_review, review_of
 from weir.operate.silences import silence, unsilence
 from weir.settings import Settings
 
@@ -43,6 +46,18 @@ class _Review(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     request_id: str = ""
 
 
+class _AnswerReview(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    correction: str = ""
+    comment: str = ""
+    approved: bool = False
+
+
+class _Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    outcome: Literal["approved", "rejected"]
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    reason: str = ""
+
+
 class ActionEndpoints:
     """Handlers of the requests that change state or read texts."""
 
@@ -59,6 +74,8 @@ class ActionEndpoints:
             Route("/api/feedback", self.feedback, methods=["POST"]),
             Route("/api/alerts/{alert_id}/terms", self.terms, methods=["POST"]),
             Route("/api/requests/{request_id}/text", self.text, methods=["POST"]),
+            Route("/api/requests/{request_id}/review", self.review, methods=["POST"]),
+            Route("/api/retraining/{retraining_id}/decision", self.decide, methods=["POST"]),
             Route("/api/requests/{request_id}/explain", self.explain, methods=["POST"]),
         ]
 
@@ -86,6 +103,33 @@ class ActionEndpoints:
         review = review_of(story.alert, body.label, body.request_id, f"console:{user_name()}")
         await publish_review(effective_kafka(self._settings), self._pages.reader, review)
         return json_response({"object": "feedback", "request_id": review.request_id, "accepted": True}, 202)
+
+    async def review(self, request: Request) -> Response:
+        """Publish a reviewer's judgment of an answer: approved, or a better answer; respond after the acknowledgement."""
+        body = await body_of(request, _AnswerReview)
+        request_id = request.path_params["request_id"]
+        story = await asyncio.to_thread(read_story, self._settings.home, request_id)
+        correction = correction_of(
+            story, answer=body.correction, comment=body.comment, approved=body.approved, by=f"console:{user_name()}"
+        )
+        self._log_access(request, "console review", request_id=request_id)
+        await publish_review(effective_kafka(self._settings), self._pages.reader, correction)
+        return json_response({"object": "review", "request_id": request_id, "accepted": True}, 202)
+
+    async def decide(self, request: Request) -> Response:
+        """Approve or reject a retraining request, as ``weir retraining approve`` does, with the key in the body."""
+        body = await body_of(request, _Decision)
+        record = await decide(
+            effective_kafka(self._settings),
+            request.path_params["retraining_id"],
+            body.outcome,
+            home=self._settings.home,
+            key=body.key,
+            command="console retraining",
+            approvers=lambda tenant: loop_settings(self._settings.tenants, tenant).approvers,
+            reason=body.reason,
+        )
+        return json_response(record, 201)
 
     async def terms(self, request: Request) -> Response:
         """Compute and return the terms that are typical of a drift alert's evidence texts."""

@@ -30,7 +30,18 @@ from weir.settings import Settings
 __all__ = ["VIEWS", "console_app"]
 
 #: Paths of the page's views; each returns the page, which reads its own address.
-VIEWS = ("live", "alerts", "drift", "coverage", "retraining", "review", "silences", "requests", "conversations")
+VIEWS = (
+    "live",
+    "alerts",
+    "drift",
+    "coverage",
+    "retraining",
+    "review",
+    "answers",
+    "silences",
+    "requests",
+    "conversations",
+)
 _NOT_MODIFIED = 304
 _SERVER_ERROR = 500
 

@@ -8,11 +8,12 @@ from starlette.responses import Response
 
 from stream.errors import BrokerError
 from stream.wire.errors import StreamError
-from weir.errors import NotFoundError, SettingsError, WeirError
+from weir.errors import AccessDenied, NotFoundError, SettingsError, WeirError
 
 __all__ = ["BadRequest", "bad_parameter", "body_of", "error_response", "json_response", "query_of"]
 
-_BODY_BYTES = 16 * 1024
+#: A correction and a comment at their limits, with room for the escapes of JSON.
+_BODY_BYTES = 256 * 1024
 #: Characters of an invalid parameter that its error contains.
 _SHOWN = 100
 StructT = TypeVar("StructT", bound=msgspec.Struct)
@@ -24,6 +25,7 @@ class BadRequest(WeirError):
 
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (BadRequest, 400),
+    (AccessDenied, 403),
     (NotFoundError, 404),
     (SettingsError, 422),
     (BrokerError, 503),

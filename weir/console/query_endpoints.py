@@ -61,6 +61,10 @@ class _Requests(msgspec.Struct, frozen=True, kw_only=True):
     limit: Limit = 100
 
 
+class _Answers(msgspec.Struct, frozen=True, kw_only=True):
+    limit: Limit = 100
+
+
 class _Conversation(msgspec.Struct, frozen=True, kw_only=True):
     limit: Limit = 50
 
@@ -96,6 +100,7 @@ class QueryEndpoints:
         return [
             Route("/api/stack", self.stack),
             Route("/api/requests", self.requests),
+            Route("/api/answers", self.answers),
             Route("/api/requests/{request_id}", self.request),
             Route("/api/requests/{request_id}/conversation", self.conversation),
             Route("/api/alerts", self.alerts),
@@ -118,6 +123,11 @@ class QueryEndpoints:
         return await _answer(
             lambda: self._pages.requests(before=before, limit=query.limit, tenant=query.tenant, flagged=query.flagged)
         )
+
+    async def answers(self, request: Request) -> Response:
+        """Return the requests whose answers wait for a review."""
+        limit = query_of(request, _Answers).limit
+        return await _answer(lambda: {"requests": self._pages.answers_to_review(limit)})
 
     async def request(self, request: Request) -> Response:
         """Return one request, as ``weir show --json`` prints it."""

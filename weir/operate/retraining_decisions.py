@@ -22,8 +22,6 @@ __all__ = ["Approval", "approver_of", "decide", "records_of"]
 
 Approval = Literal["approved", "rejected"]
 _SOURCE = "weir/approval"
-#: The name in the access log.
-_COMMAND = "retraining decision"
 _REASON_CHARACTERS = 500
 #: A request can be approved or rejected until work on it began.
 _OPEN = frozenset({"requested", "approved"})
@@ -77,13 +75,14 @@ async def decide(  # noqa: PLR0913 - what is decided, by whom, and where it is l
     *,
     home: Path,
     key: str,
+    command: str,
     approvers: Callable[[str], tuple[str, ...]],
     reason: str = "",
 ) -> RetrainingRecord:
     """Publish the approval or the rejection of a request, and return its record; a repeated decision changes nothing.
 
     `approvers(tenant)` returns the ids of the keys that may approve. Each attempt with a key is logged in the access log of
-    `home`, with the result ``allowed`` or ``denied``.
+    `home` as `command`, with the result ``allowed`` or ``denied``.
 
     Raises AccessDenied as :func:`approver_of`, SettingsError if the request was decided otherwise or work on it has begun,
     and as :func:`records_of`.
@@ -96,9 +95,9 @@ async def decide(  # noqa: PLR0913 - what is decided, by whom, and where it is l
     try:
         by = approver_of(home, key, request.tenant, approvers(request.tenant)).id
     except AccessDenied:
-        log_access(home, _COMMAND, **what, result="denied")
+        log_access(home, command, **what, result="denied")
         raise
-    log_access(home, _COMMAND, **what, result="allowed", key=by)
+    log_access(home, command, **what, result="allowed", key=by)
     known = _known(history, outcome)
     return known if known is not None else await _publish(kafka, request, outcome, by, reason)
 

@@ -1,6 +1,6 @@
-"""Publish reviews on the topic weir.feedback, which also has the feedback of users (``POST /v1/feedback``).
+"""Publish reviews: of alerts (right or wrong) on weir.feedback, and of answers (approved, or a better one) on weir.inference.
 
-A review is a user's opinion whether an alert was right or wrong.
+Both topics also have the feedback of users (``POST /v1/feedback``).
 """
 
 import secrets
@@ -8,17 +8,19 @@ import time
 
 from aiokafka.structs import TopicPartition
 
+from serving.openai_api.feedback import COMMENT_BYTES, CORRECTION_BYTES
 from stream.errors import no_kafka
 from stream.kafka.clients import BROKER_ERRORS, consumer_for, producer_for
 from stream.kafka.log_reader import record_at
 from stream.kafka.publisher import publish
 from stream.ledger.queries.ledger_reader import LedgerReader
+from stream.ledger.queries.request_story import RequestStory
 from stream.ledger.queries.reviews import REVIEW_LABELS
 from stream.settings import KafkaSettings
-from stream.wire import AlertRecord, Event, Feedback, canonical_time, inference_key, partition_for
+from stream.wire import AlertRecord, CorrectionRecord, Event, Feedback, canonical_time, inference_key, partition_for
 from weir.errors import NotFoundError, SettingsError
 
-__all__ = ["publish_review", "review_of"]
+__all__ = ["correction_of", "publish_review", "review_of"]
 
 _SOURCE = "weir/console"
 
@@ -49,31 +51,59 @@ def review_of(alert: AlertRecord, label: str, request_id: str, by: str) -> Feedb
     )
 
 
-async def publish_review(kafka: KafkaSettings, reader: LedgerReader, data: Feedback) -> None:
+def correction_of(story: RequestStory, *, answer: str, comment: str, approved: bool, by: str) -> CorrectionRecord:
+    """Return a reviewer's judgment of the answer of a request.
+
+    Raises SettingsError if a text is too long, or if not exactly one of `answer` and `approved` is given, and NotFoundError
+    if the request has no answer in the ledger.
+    """
+    if story.events is None or story.events.end is None:
+        raise NotFoundError(f"request {story.request_id} has no answer in the ledger")
+    if bool(answer) == approved:
+        raise SettingsError("give either a better answer, or approved; a comment can be added to both")
+    for what, text, limit in (("correction", answer, CORRECTION_BYTES), ("comment", comment, COMMENT_BYTES)):
+        if (size := len(text.encode())) > limit:
+            raise SettingsError(f"the {what} has {size} bytes, the limit is {limit}; shorten it")
+    return CorrectionRecord(
+        request_id=story.request_id,
+        tenant=story.events.tenant,
+        at=canonical_time(time.time()),
+        principal=by,
+        answer=answer,
+        comment=comment,
+        approved=approved,
+    )
+
+
+async def publish_review(kafka: KafkaSettings, reader: LedgerReader, data: Feedback | CorrectionRecord) -> None:
     """Publish a review with the key and partition of its request; wait for the acknowledgement; raises BrokerError."""
+    topic = kafka.names.feedback if isinstance(data, Feedback) else kafka.names.inference
     try:
         key, partition = await _key_and_partition(kafka, reader, data)
         async with producer_for(kafka.client_options()) as producer:
-            await publish(producer, kafka.names.feedback, _event(data, key), partition=partition)
+            await publish(producer, topic, _event(data, key), partition=partition)
     except BROKER_ERRORS as error:
         raise no_kafka(kafka.bootstrap_servers) from error
 
 
-def _event(data: Feedback, key: str) -> Event:
+def _event(data: Feedback | CorrectionRecord, key: str) -> Event:
+    kind, cause = ("feedback", data.alert_id) if isinstance(data, Feedback) else ("correction", "")
     return Event(
-        id=f"{data.request_id}/feedback/{secrets.token_hex(8)}",
+        id=f"{data.request_id}/{kind}/{secrets.token_hex(8)}",
         source=_SOURCE,
-        type=Feedback.event_type,
+        type=data.event_type,
         time=canonical_time(time.time()),
         data=data,
         subject=data.request_id,
         correlationid=data.request_id,
-        causationid=data.alert_id,
+        causationid=cause,
         partitionkey=key,
     )
 
 
-async def _key_and_partition(kafka: KafkaSettings, reader: LedgerReader, data: Feedback) -> tuple[str, int]:
+async def _key_and_partition(
+    kafka: KafkaSettings, reader: LedgerReader, data: Feedback | CorrectionRecord
+) -> tuple[str, int]:
     """Return key (a hash of the conversation id) and partition of the request's record; compute both if the record has expired."""
     story = reader.request(data.request_id)
     for location in story.events.locations if story is not None and story.events is not None else ():

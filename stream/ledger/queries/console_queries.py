@@ -90,6 +90,10 @@ class LedgerPages:
             RequestPage(requests=[]),
         )
 
+    def answers_to_review(self, limit: int) -> list[RequestRow]:
+        """Return the result of :func:`stream.ledger.queries.request_pages.answers_to_review`."""
+        return self._query(lambda _, shards: request_pages.answers_to_review(shards, limit), [])
+
     def alerts(self, query: AlertQuery, now: float) -> AlertPage:
         """Return the result of :func:`stream.ledger.queries.alert_pages.alert_page`."""
         silences = self.reader.silences()

@@ -1,4 +1,4 @@
-"""Labels joined with the answers that they judge, by request id, in any order and from any partition."""
+"""Labels joined with their answers, by request id, in any order and from any partition."""
 
 import sqlite3
 from collections import defaultdict

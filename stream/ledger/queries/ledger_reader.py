@@ -16,6 +16,7 @@ from stream.ledger.queries.request_pages import (
     conversation_tenants,
 )
 from stream.ledger.queries.request_story import RequestStory, gap_of, request_events, request_story
+from stream.ledger.queries.reviews import DetectorPrecision, detector_precision
 from stream.silences import Silences
 from stream.wire import OWN_TENANT, AlertRecord, SilenceRecord
 
@@ -54,6 +55,15 @@ class LedgerReader:
                 return accuracy_hours(databases, tenant)
 
         return retried(query)
+
+    def detector_precision(self, tenant: str = "") -> list[DetectorPrecision]:
+        """Return the precision of each detector in reviewed alerts; [] if there is no ledger."""
+
+        def query() -> list[DetectorPrecision]:
+            with self._files.read_decisions() as decisions, self._files.read_shards() as shards:
+                return detector_precision(decisions, shards, tenant)
+
+        return retried(query) if self.exists() else []
 
     def own_alerts(self) -> list[AlertRecord]:
         """Return the firing alerts about Weir itself, oldest first. Alerts about a model are left out."""

@@ -13,6 +13,7 @@ __all__ = [
     "RequestPage",
     "RequestRow",
     "VerdictMark",
+    "answers_to_review",
     "conversation_of_request",
     "conversation_requests",
     "conversation_tenants",
@@ -47,6 +48,14 @@ _VERDICTS = (
     "SELECT event_id, detector, side, flagged, label, score FROM verdicts WHERE event_id > ?1 || '/' AND event_id < ?1 || '0'"
     " ORDER BY side, detector, version"
 )
+
+
+# Requests with a bad rating or label, whose answer nobody has corrected or approved.
+_BAD = (
+    "SELECT request_id, tenant, time FROM feedback WHERE rating IN ('down', '1', '2')"
+    " UNION ALL SELECT request_id, tenant, time FROM labels WHERE value < 0.5"
+)
+_REVIEWED = "SELECT request_id, tenant FROM corrections WHERE answer OR approved"
 
 
 class VerdictMark(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +139,31 @@ def _scan(database: sqlite3.Connection, before: Cursor, tenant: str, limit: int,
         [Cursor(time, request_id) for time, request_id, owner in rows[:most] if tenant in ("", owner)],
         Cursor(*rows[most - 1][:2]) if len(rows) > most else None,
     )
+
+
+def answers_to_review(databases: Sequence[sqlite3.Connection], limit: int) -> list[RequestRow]:
+    """Return at most `limit` requests whose answers wait for a review, the newest judgment first.
+
+    Such an answer was rated ``down``, 1 or 2, or has a label below 0.5, by a principal of its tenant, and nobody has
+    corrected or approved it.
+    """
+    newest: dict[tuple[str, str], float] = {}
+    for database in databases:
+        for request_id, tenant, time in database.execute(_BAD):
+            newest[request_id, tenant] = max(newest.get((request_id, tenant), time), time)
+    for database in databases:
+        for subject in database.execute(_REVIEWED):
+            newest.pop(subject, None)
+    ordered = [
+        subject for _time, subject in sorted(((time, subject) for subject, time in newest.items()), reverse=True)
+    ]
+    found: list[RequestRow] = []
+    for request_id, tenant in ordered:
+        row = next((row for database in databases if (row := _row(database, request_id)) is not None), None)
+        found += [row] if row is not None and row.tenant == tenant else []
+        if len(found) == limit:
+            break
+    return found
 
 
 def request_rows(databases: Iterable[sqlite3.Connection], request_ids: Iterable[str]) -> dict[str, RequestRow]:

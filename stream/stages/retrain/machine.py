@@ -87,7 +87,7 @@ class Retraining:
 
 
 def _work(state: ModelState, record: RetrainingRecord) -> None:
-    """Give the place to the request of `record`; without a lease of its own, a record keeps the lease before it."""
+    """Set the request in flight to that of `record`; without a lease of its own, a record keeps the lease before it."""
     is_same = record.retraining_id == state.in_flight_id
     if is_same and record.epoch and record.epoch < state.epoch:
         return

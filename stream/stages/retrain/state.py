@@ -56,7 +56,7 @@ class ModelState(msgspec.Struct, kw_only=True):
     ended: dict[str, int] = {}
 
     def occupied(self, at: float) -> bool:
-        """Return whether a request is in flight at event time `at`; an owner whose lease has expired frees its place."""
+        """Return whether a request is in flight at event time `at`; with an expired lease it is not."""
         return self.in_flight and (self.lease_until is None or at < self.lease_until)
 
 

@@ -107,7 +107,7 @@ def test_every_client_of_kafka_is_a_user_with_rights_of_its_own():
     assert named.keys() <= users.keys()
     acls = [(name, acl["resource"]["name"], acl["operations"]) for name, found in users.items() for acl in found]
     writers = {name for name, resource, allowed in acls if resource == "weir.inference" and "Write" in allowed}
-    assert writers == {"shipper"}, "who writes what was served"
+    assert writers == {"shipper", "ledger"}, "what was served, and what reviewers write in the console"
     assert not any("All" in allowed for _, _, allowed in acls)
 
 

@@ -6,10 +6,11 @@ import socket
 
 import pytest
 from support.console_server import connects, running_console, send
-from support.kafka_log import until
+from support.kafka_log import sender, until
 
-from stream.wire import Feedback, SilenceRecord
+from stream.wire import Event, Feedback, RetrainingRecord, SilenceRecord, partition_for, tenant_model_key
 from weir.console.server import Console
+from weir.home.api_keys import create_key
 from weir.settings import Settings
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
@@ -65,6 +66,54 @@ async def test_a_review_is_published_to_the_partition_of_its_request_and_read_ba
     ]:
         assert (await console.client.post("/api/feedback", json=body)).status_code == status, body
     assert len(await console.topic(console.kafka.names.feedback)) == 1
+
+
+async def test_a_badly_rated_answer_waits_until_a_reviewer_corrects_it(console):
+    await send(console)
+    await console.until("its request", "/api/requests", lambda found: len(found["requests"]) == 2)
+    assert (await console.get("/api/answers"))["requests"] == []
+    rating = Feedback(request_id="r1", tenant="acme", rating="down")
+    event = Event(id="r1/feedback/u", source="g", type=Feedback.event_type, time=9.0, data=rating)
+    async with sender(console.kafka) as to:
+        await to.send(console.kafka.names.feedback, event)
+    await console.until("in the queue", "/api/answers", lambda found: found["requests"])
+    for body, status in [
+        ({"correction": "x" * 65_537}, 422),
+        ({"correction": "x", "approved": True}, 422),
+        ({"comment": "only this"}, 422),
+        ({"text": "x"}, 400),
+    ]:
+        assert (await console.client.post("/api/requests/r1/review", json=body)).status_code == status, body
+    answer = await console.client.post("/api/requests/r1/review", json={"correction": "canary-better", "comment": "no"})
+    assert answer.status_code == 202
+    await console.until("out of the queue", "/api/answers", lambda found: not found["requests"])
+    assert (await console.get("/api/requests/r1"))["judgments"] == {"rated down": 1, "corrections": 1, "comments": 1}
+    text = (await console.client.post("/api/requests/r1/text")).json()["text"]
+    (correction,) = text["corrections"]
+    assert (correction["answer"], correction["principal"].partition(":")[0]) == ("canary-better", "console")
+    lines = (console.home / "logs" / "access.log").read_text().splitlines()
+    assert [json.loads(line)["command"] for line in lines] == ["console review", "console text"]
+    assert b"canary" not in b"".join(one.read_bytes() for one in (console.home / "ledger").glob("*.db*"))
+
+
+async def test_retraining_is_approved_with_a_key_that_has_the_scope(console):
+    key = tenant_model_key("acme", "m")
+    data = RetrainingRecord(retraining_id="rt_9", state="requested", reason="x", tenant="acme", model="m", at=5.0)
+    event = Event(id="rt_9", source="t", type=data.event_type, time=5.0, data=data, partitionkey=key)
+    async with sender(console.kafka) as to:
+        place = partition_for(key, console.kafka.stream_partitions)
+        await to.send(console.kafka.names.retraining, event, partition=place)
+    (_, other), (approver, right) = create_key(console.home, "acme"), create_key(console.home, "acme", ("approve",))
+    path = "/api/retraining/rt_9/decision"
+    assert (await console.client.post(path, json={"outcome": "approved", "key": other})).status_code == 403
+    assert (await console.client.post(path, json={"outcome": "promoted", "key": right})).status_code == 400
+    answer = await console.client.post(path, json={"outcome": "approved", "key": right, "reason": "fine"})
+    assert (answer.status_code, answer.json()["by"], answer.json()["state"]) == (201, approver.id, "approved")
+    await console.until("approved", "/api/retraining", lambda found: "approved" in str(found["retraining"]))
+    assert (await console.client.post(path, json={"outcome": "rejected", "key": right})).status_code == 422
+    lines = (console.home / "logs" / "access.log").read_text().splitlines()
+    assert [json.loads(line)["result"] for line in lines] == ["denied", "allowed", "allowed"]
+    assert right not in "".join(lines)
 
 
 async def test_a_silence_of_the_console_is_published_like_the_commands(console):

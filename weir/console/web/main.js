@@ -8,6 +8,7 @@ import { List } from "./list.js";
 import { Navigation } from "./navigation.js";
 import { ErrorBox, html } from "./ui.js";
 import { AlertsView } from "./alerts.js";
+import { AnswersView } from "./answers.js";
 import { ConversationView } from "./conversation.js";
 import { CoverageView } from "./coverage.js";
 import { DriftView } from "./drift.js";
@@ -24,6 +25,7 @@ const VIEWS = {
   coverage: ["Coverage", CoverageView],
   retraining: ["Retraining", RetrainingView],
   review: ["Review", AlertsView],
+  answers: ["Answers", AnswersView],
   silences: ["Silences", SilencesView],
 };
 const THEMES = { "": "dark", dark: "light", light: "" };

@@ -10,6 +10,7 @@ const VIEWS = [
   ["coverage", "Coverage", "c"],
   ["retraining", "Retraining", "t"],
   ["review", "Review", "r"],
+  ["answers", "Answers", "w"],
   ["silences", "Silences", "s"],
 ];
 const THEMES = { "": "◐ System", dark: "● Dark", light: "○ Light" };

@@ -1,6 +1,7 @@
 // One request: its end, all verdicts, its alerts and retraining events; its text on request.
 
 import { get, send } from "./api.js";
+import { AnswerReview } from "./answer_review.js";
 import { Content } from "./content.js";
 import { Explanation, explanations } from "./marked_text.js";
 import { duration, ErrorBox, Fact, html, Id, Loader, Tag } from "./ui.js";
@@ -60,16 +61,20 @@ export class RequestPane extends Loader {
         <dl class="facts">
           ${found.tenant && html`<${Fact} name="stream">${found.tenant} / ${found.model}</${Fact}>`}
           ${ended(found.end)}
+          ${judged(found.judgments) && html`<${Fact} name="feedback">${judged(found.judgments)}</${Fact}>`}
           ${found.pending.length > 0 && html`<${Fact} name="pending verdicts">${found.pending.join(", ")}</${Fact}>`}
         </dl>
         <section><h3>Verdicts</h3><${VerdictTable} verdicts=${found.verdicts} /></section>
         ${explained?.map((one) => html`<${Explanation} explanation=${one} />`)}
         ${text && html`<${Texts} text=${text.text} verdicts=${found.verdicts} />`}
+        ${found.end && html`<${AnswerReview} id=${id} key=${id} />`}
         <${Related} found=${found} go=${go} />
       </div>`}
     </aside>`;
   }
 }
+
+const judged = (judgments) => Object.entries(judgments ?? {}).map(([what, count]) => `${what} ${count}`).join(", ");
 
 /** A table of verdicts, with the part and the spans of each. */
 export function VerdictTable({ verdicts }) {
@@ -92,7 +97,8 @@ export function Texts({ text, verdicts }) {
   const flagged = (side) => verdicts.filter((one) => one.side === side && one.flagged);
   const gone = html`<p class="quiet">The text has expired.</p>`;
   return html`<section><h3>Prompt</h3>${text.prompt === null ? gone : html`<${Content} messages=${text.messages} verdicts=${flagged("input")} />`}
-    <h3>Answer</h3>${text.answer === null ? gone : html`<${Content} messages=${text.choices} verdicts=${flagged("output")} choices />`}</section>`;
+    <h3>Answer</h3>${text.answer === null ? gone : html`<${Content} messages=${text.choices} verdicts=${flagged("output")} choices />`}</section>
+    ${text.corrections?.length > 0 && html`<section><h3>Corrections and comments</h3><ul class="plain-list">${text.corrections.map((one) => html`<li><span class="quiet">${one.principal}</span> ${one.answer && html`<q>${one.answer}</q>`} ${one.comment}</li>`)}</ul></section>`}`;
 }
 
 function Related({ found, go }) {

@@ -1,6 +1,7 @@
 // Retraining events: each decision with its reason, gates, alerts and data; suppressions for the same reason are one entry.
 
 import { get, live } from "./api.js";
+import { ApprovalForm } from "./approval_form.js";
 import { merged } from "./merge_pages.js";
 import { collapsed } from "./suppressions.js";
 import { Empty, ErrorBox, html, Id, Loader, number, Tag, Time } from "./ui.js";
@@ -23,6 +24,8 @@ export class RetrainingView extends Loader {
 
   _refresh = () => this.load(() => get("/api/retraining", { limit: PAGE }), refreshed);
 
+  _decide = (request, outcome) => this.setState({ deciding: { request, outcome } });
+
   _older = async () => {
     const before = this.state.found.next;
     this.setState({ reading: true, failure: null });
@@ -35,20 +38,24 @@ export class RetrainingView extends Loader {
     }
   };
 
-  render({ go }, { found, error, reading, failure }) {
+  render({ go }, { found, error, reading, failure, deciding }) {
     const events = found?.retraining;
     return html`<section class="page">
       <header class="head"><h1 tabindex="-1">Retraining</h1><span class="quiet" role="status">${events ? `${events.length}${found.next ? "+" : ""} events` : ""}</span></header>
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
       <div class="page-body">
         ${events?.length === 0 && html`<${Empty}>No retraining event yet. Retraining is requested when alerts of several detectors agree and every gate passes.</${Empty}>`}
-        <ol class="timeline">${events && collapsed(events).map((one) => html`<${Decision} key=${one.key} entry=${one} go=${go} />`)}</ol>
+        <ol class="timeline">${events && collapsed(events).map((one) => html`<${Decision} key=${one.key} entry=${one} go=${go} onDecide=${open(events, one.newest) ? this._decide : null} />`)}</ol>
         <${ErrorBox} error=${failure} />
         ${found?.next && html`<button disabled=${reading} onClick=${this._older}>${reading ? "Loading" : "Older"}</button>`}
       </div>
+      ${deciding && html`<${ApprovalForm} ...${deciding} onDone=${this._refresh} onClose=${() => this.setState({ deciding: null })} />`}
     </section>`;
   }
 }
+
+/** Whether a request waits for a decision: no later state of it is in the list. */
+const open = (events, one) => one.state === "requested" && !events.some((other) => other.retraining_id === one.retraining_id && other.state !== "requested");
 
 const joined = (found, page) => merged(found.retraining, page.retraining, key, (one) => one.at);
 
@@ -59,7 +66,7 @@ function refreshed(page, before) {
   return overlaps ? { retraining: joined(before, page), next: before.next } : page;
 }
 
-function Decision({ entry: { newest: one, count, first }, go }) {
+function Decision({ entry: { newest: one, count, first }, go, onDecide }) {
   const follow = (id) => (event) => {
     event.preventDefault();
     go(`/alerts/${id}?state=`);
@@ -72,6 +79,8 @@ function Decision({ entry: { newest: one, count, first }, go }) {
     <div class="second">
       ${one.alert_ids?.length > 0 && html`<span>alerts ${one.alert_ids.map((id) => html`<a href=${`/alerts/${id}?state=`} onClick=${follow(id)}><${Id} id=${id} /></a> `)}</span>`}
       ${one.data && html`<span title=${JSON.stringify(one.data)}>data: ${number(records(one.data))} records of ${one.data.topic}</span>`}
+      ${one.by && html`<span>by ${one.by}</span>`}
+      ${onDecide && html`<span class="actions"><button onClick=${() => onDecide(one, "approved")}>Approve</button> <button onClick=${() => onDecide(one, "rejected")}>Reject</button></span>`}
     </div>
   </li>`;
 }

@@ -85,6 +85,15 @@ def test_thumbs_are_rows_of_kto_by_the_majority_and_the_last_thumb_of_each_key()
     assert found.dropped == {"conflict": 1}
 
 
+def test_numbers_are_thumbs_except_the_middle():
+    events = []
+    for rating in ("1", "2", "3", "4", "5"):
+        events += [*exchange(f"q{rating}"), thumb(f"q{rating}", rating)]
+    found = rows_of(events, kind="kto")
+    assert {row.id: row.label for row in found.train} == {"q1": False, "q2": False, "q4": True, "q5": True}
+    assert found.dropped == {}
+
+
 def test_thumbs_below_the_quorum_of_keys_are_not_used():
     events = [event for number in range(4) for event in (*exchange(f"q{number}"), thumb(f"q{number}", by=f"u{number}"))]
     assert rows_of(events, loose(feedback_min_principals=5), "kto").dropped == {"quorum": 4}

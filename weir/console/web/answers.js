@@ -1,0 +1,39 @@
+// Answers that wait for a review: rated badly, or labelled as wrong, and neither corrected nor approved.
+
+import { get } from "./api.js";
+import { Empty, ErrorBox, html, Id, Loader, Time } from "./ui.js";
+
+const POLL_MS = 10_000;
+
+export class AnswersView extends Loader {
+  componentDidMount() {
+    this._refresh();
+    this._timer = setInterval(this._refresh, POLL_MS);
+  }
+
+  componentWillUnmount() {
+    clearInterval(this._timer);
+  }
+
+  _refresh = () => this.load(async () => (await get("/api/answers")).requests);
+
+  render({ go }, { found, error }) {
+    const follow = (id) => (event) => {
+      event.preventDefault();
+      go(`/requests/${id}`);
+    };
+    return html`<section class="page">
+      <header class="head"><h1 tabindex="-1">Answers</h1><span class="quiet" role="status">${found ? `${found.length} to review` : ""}</span></header>
+      <${ErrorBox} error=${error} onRetry=${this._refresh} />
+      <div class="page-body">
+        ${found?.length === 0 && html`<${Empty}>No answer waits for a review. Answers appear here if a user rated them badly or a label says that they are wrong.</${Empty}>`}
+        ${found?.length > 0 && html`<table class="grid">
+          <thead><tr><th scope="col">request</th><th scope="col">stream</th><th scope="col">status</th><th scope="col">time</th></tr></thead>
+          <tbody>${found.map((one) => html`<tr key=${one.request_id}>
+            <th scope="row"><a href=${`/requests/${one.request_id}`} onClick=${follow(one.request_id)}><${Id} id=${one.request_id} /></a></th>
+            <td>${one.tenant} / ${one.model}</td><td>${one.status}</td><td><${Time} at=${one.time} /></td>
+          </tr>`)}</tbody></table>`}
+      </div>
+    </section>`;
+  }
+}

@@ -1,0 +1,36 @@
+// The dialog that approves or rejects a retraining request, with an API key that has the scope approve.
+
+import { send } from "./api.js";
+import { Dialog } from "./dialogs.js";
+import { ErrorBox, html, Loader } from "./ui.js";
+
+export class ApprovalForm extends Loader {
+  constructor(props) {
+    super(props);
+    Object.assign(this.state, { key: "", reason: "", loading: false });
+  }
+
+  _submit = (event) => {
+    event.preventDefault();
+    const { request, outcome, onDone, onClose } = this.props;
+    const { key, reason } = this.state;
+    this.load(async () => {
+      await send("POST", `/api/retraining/${encodeURIComponent(request.retraining_id)}/decision`, { outcome, key, reason });
+      onDone();
+      onClose();
+    });
+  };
+
+  render({ request, outcome, onClose }, { key, reason, loading, error }) {
+    const verb = outcome === "approved" ? "Approve" : "Reject";
+    return html`<${Dialog} title=${`${verb} retraining`} onClose=${onClose}>
+      <p><strong>${request.tenant} / ${request.model}</strong>: ${request.reason}. ${outcome === "approved" ? "The trainer then builds a dataset and trains." : "No training starts."} The access log has an entry of each attempt.</p>
+      <form onSubmit=${this._submit}>
+        <label class="field">API key with the scope approve<input type="password" required autofocus autocomplete="off" value=${key} onInput=${(event) => this.setState({ key: event.target.value })} /></label>
+        <label class="field">Reason<input maxlength="500" value=${reason} onInput=${(event) => this.setState({ reason: event.target.value })} /></label>
+        <${ErrorBox} error=${error} />
+        <div class="actions"><button class="primary" disabled=${loading || !key.trim()}>${loading ? "Sending" : verb}</button><button type="button" onClick=${onClose}>Cancel</button></div>
+      </form>
+    </${Dialog}>`;
+  }
+}
