@@ -169,10 +169,20 @@ class _Curation:
         self._bound("max_per_answer", self._settings.max_per_answer, lambda one: (leader[one.id],))
 
     def _bound_principals(self) -> None:
-        """Bound the rows by author, then by reviewer; a row with several reviewers counts for one that is below the bound."""
+        """Bound the rows by reviewer, then by author; a row with several reviewers counts for one that is below the bound.
+
+        From here on, the rows are in the order of rounds, in each of which every reviewer has one row. So a reviewer with many
+        rows cannot exclude the other reviewers from the rows of an author or from the coreset.
+        """
         most = self._settings.max_per_principal
-        self._bound("max_per_principal", most, lambda one: (one.author,))
         self._bound("max_per_principal", most, lambda one: one.reviewers, assign=True)
+        rounds = Counter[str]()
+        numbers: dict[str, int] = {}
+        for one in self._left:
+            numbers[one.id] = rounds[one.reviewer]
+            rounds[one.reviewer] += 1
+        self._left.sort(key=lambda one: (numbers[one.id], _hash(one.id)))
+        self._bound("max_per_principal", most, lambda one: (one.author,))
 
     def _bound(
         self, name: str, most: int, keys_of: Callable[[Candidate], tuple[str, ...]], *, assign: bool = False

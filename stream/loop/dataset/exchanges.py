@@ -21,7 +21,8 @@ from stream.wire import (
 __all__ = ["Exchange", "ExchangeJoin", "Judgment"]
 
 JudgmentKind = Literal["correction", "approved", "up", "down"]
-_THUMBS: dict[str, JudgmentKind] = {"up": "up", "down": "down"}
+#: Ratings that are thumbs; 3 of 5 is none.
+_THUMBS: dict[str, JudgmentKind] = {"up": "up", "5": "up", "4": "up", "down": "down", "2": "down", "1": "down"}
 
 
 class Judgment(msgspec.Struct, frozen=True, kw_only=True, order=True):

@@ -1,27 +1,27 @@
 """Reads the records that decide a dataset: pinned ranges of the log, found by a retraining request or by event time."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import ConsumerRecord
 
 from stream.archive.reader import ArchivedRangeReader, archived_range
-from stream.archive.segments import Archive
+from stream.archive.segments import Archive, ArchivedRecord
 from stream.content import readable_content
 from stream.errors import DatasetRefused
 from stream.kafka.clients import consumer_for
-from stream.kafka.log_reader import partitions_of
-from stream.kafka.range_reader import RangeReader
 from stream.kafka.time_ranges import log_range
 from stream.kafka.topic_checks import partition_counts
 from stream.loop.dataset.exchanges import ExchangeJoin
 from stream.settings import KafkaSettings
-from stream.wire import LogRange, RequestRecord, RetrainingRecord, TopicNames
+from stream.wire import CorrectionRecord, Feedback, LogRange, RequestRecord, RetrainingRecord, TopicNames, event_type
 
 __all__ = ["DatasetRequest", "read_exchanges", "request_between", "request_for", "topics_of"]
 
 #: The states that may pin ranges: the request, and the approval, which includes what reviewers did in between.
 _PINNING = ("requested", "approved")
+_REVIEWS = frozenset({Feedback.event_type, CorrectionRecord.event_type})
 
 
 class DatasetRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,23 +110,42 @@ async def read_exchanges(
 ) -> ExchangeJoin:
     """Read the ranges of `request`; `progress` receives the number of records read and their total.
 
+    The ranges are read twice: first to find the reviewed requests, then to collect what the log says about these. So memory
+    depends on the number of reviews, not on the length of the log.
+
     Raises LogExpired if Kafka deleted a part of a range and `archive` does not contain it, and broker errors.
     """
     join = ExchangeJoin(request.tenant, request.model)
     total = sum(item.last[number] - first for item in request.ranges for number, first in item.first.items())
     done = 0
     async with consumer_for(kafka.client_options()) as consumer:
-        reader = await ArchivedRangeReader.open(consumer, request.ranges, archive)
-        for item in request.ranges:
-            for number in item.first:
-                while (record := await reader.next(item.topic, int(number))) is not None:
-                    if (event := readable_content(record.value, record.headers)) is not None:
-                        join.add(event)
-                    done += 1
-                    if done % 1000 == 0:
-                        progress(done, total)
+        reviewed: set[str] = set()
+        async for record in _records(consumer, request.ranges, archive):
+            if event_type(record.headers) in _REVIEWS:
+                event = readable_content(record.value, record.headers)
+                reviewed |= (
+                    {event.data.request_id} if event and isinstance(event.data, Feedback | CorrectionRecord) else set()
+                )
+        async for record in _records(consumer, request.ranges, archive):
+            event = readable_content(record.value, record.headers)
+            if event is not None and getattr(event.data, "request_id", "") in reviewed:
+                join.add(event)
+            done += 1
+            if done % 1000 == 0:
+                progress(done, total)
     progress(total, total)
     return join
+
+
+async def _records(
+    consumer: AIOKafkaConsumer, ranges: Iterable[LogRange], archive: Archive | None
+) -> AsyncIterator[ConsumerRecord | ArchivedRecord]:
+    """Yield the records of `ranges`, partition by partition."""
+    reader = await ArchivedRangeReader.open(consumer, ranges, archive)
+    for item in ranges:
+        for number in item.first:
+            while (record := await reader.next(item.topic, int(number))) is not None:
+                yield record
 
 
 async def _counts(kafka: KafkaSettings, topics: Sequence[str]) -> Mapping[str, int]:
@@ -141,13 +160,11 @@ async def _counts(kafka: KafkaSettings, topics: Sequence[str]) -> Mapping[str, i
 async def _history(consumer: AIOKafkaConsumer, topic: str, partitions: int) -> list[RetrainingRecord]:
     """Return the retraining records that the log contains, in order within a partition."""
     whole = await log_range(consumer, topic, partitions, None, None)
-    reader = RangeReader(consumer, [whole])
     found = []
-    for place in partitions_of({topic: partitions}):
-        while (record := await reader.next(topic, place.partition)) is not None:
-            event = readable_content(record.value, record.headers)
-            if event is not None and isinstance(event.data, RetrainingRecord):
-                found.append(event.data)
+    async for record in _records(consumer, [whole], None):
+        event = readable_content(record.value, record.headers)
+        if event is not None and isinstance(event.data, RetrainingRecord):
+            found.append(event.data)
     return found
 
 

@@ -140,7 +140,7 @@ def _sizes(facts: Iterable[Facts]) -> list[tuple[str, int, int]]:
     facts = list(facts)
     before = Counter(one.cluster for one in facts)
     after = Counter(one.cluster for one in facts if one.outcome in _KEPT)
-    return [("none" if name < 0 else str(name), before[name], after[name]) for name in sorted(before)]
+    return [("left out before" if name < 0 else str(name), before[name], after[name]) for name in sorted(before)]
 
 
 def _plane(embeddings: Sequence[bytes]) -> NDArray[np.float64]:

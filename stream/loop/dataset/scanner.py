@@ -36,12 +36,15 @@ class Scanner(Protocol):
 
 
 class DetectorScanner:
-    """The installed detectors with the options of the stack; loads models, which takes seconds and 200 MB."""
+    """The installed detectors with the options of the stack; loads models, which takes seconds and 200 MB.
+
+    The models use one thread, so that their sums, and with them the rows, do not depend on the number of processors.
+    """
 
     def __init__(self, options: Mapping[str, Mapping[str, Any]]) -> None:
         self._detectors: dict[str, TextDetector[Any]] = {}
         for name in (_PERSONAL, *HARMFUL):
-            detector = create_text(name, options.get(name))
+            detector = create_text(name, {**options.get(name, {}), "threads": 1})
             detector.load()
             self._detectors[name] = detector
         self._language = LanguageModel()

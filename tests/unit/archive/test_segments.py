@@ -7,14 +7,11 @@ from stream.errors import ArchiveFailed
 from stream.wire import format_time
 
 
-def record(offset, timestamp=0):
-    return ArchivedRecord(
-        offset=offset,
-        timestamp=timestamp,
-        key=b"k",
-        value=b'{"a":1}',
-        headers=(("ce_type", b"t"), ("ce_type", b"\xff")),
-    )
+def record(offset, timestamp=0, time=None):
+    headers = (("ce_type", b"t"), ("ce_type", b"\xff"))
+    if time is not None:
+        headers += (("ce_time", format_time(time).encode()),)
+    return ArchivedRecord(offset=offset, timestamp=timestamp, key=b"k", value=b'{"a":1}', headers=headers)
 
 
 def test_segments_are_found_by_offset_and_time_at_an_address():

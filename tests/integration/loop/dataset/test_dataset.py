@@ -4,12 +4,26 @@ import json
 
 import pytest
 from support.commands import Commands
-from support.dataset_log import MODEL, START, TENANT, approval, correction, exchange, thumb, verdict, words
+from support.dataset_log import (
+    LOOSE,
+    MODEL,
+    START,
+    TENANT,
+    WordScanner,
+    approval,
+    correction,
+    exchange,
+    thumb,
+    verdict,
+    words,
+)
 from support.events import event_of
 from support.kafka_log import fresh_topics, sender
 
 from stream.kafka.clients import consumer_for
 from stream.kafka.time_ranges import log_range
+from stream.loop.dataset.curate import curate
+from stream.loop.dataset.log import read_exchanges, request_for
 from stream.wire import LogRange, RetrainingRecord
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
@@ -54,55 +68,72 @@ async def request(kafka, send, identity, at):
     await send.send(names.retraining, event_of(record, identity, START + at))
 
 
-async def test_a_dataset_is_built_from_pinned_offsets_and_rebuilt_with_the_same_digest(apache_broker, tmp_path):
-    kafka = await fresh_topics(apache_broker.bootstrap)
+@pytest.fixture
+async def kafka(apache_broker):
+    return await fresh_topics(apache_broker.bootstrap)
+
+
+async def fill(kafka, send):
+    inference, feedback = traffic()
+    for row, event in enumerate(inference):
+        await send.send(kafka.names.inference, event, partition=row % 2)
+    await send.send(kafka.names.feedback, *feedback)
+    await send.send(kafka.names.verdicts, verdict("q0", "injection"))
+    await request(kafka, send, "rt_first", 100.0)
+
+
+async def test_the_command_builds_and_rebuilds_a_dataset_without_personal_data_and_toxic_text(kafka, tmp_path):
     commands = Commands(tmp_path, kafka)
     commands.env["WEIR_TENANTS"] = json.dumps({TENANT: {"loop": {"dataset": SETTINGS}}})
-    inference, feedback = traffic()
     async with sender(kafka) as send:
-        for row, event in enumerate(inference):
-            await send.send(kafka.names.inference, event, partition=row % 2)
-        await send.send(kafka.names.feedback, *feedback)
-        await send.send(kafka.names.verdicts, verdict("q0", "injection"))
-        await request(kafka, send, "rt_first", 100.0)
-        built = await commands.run("dataset", "build", "--for", "rt_first", "--json", seconds=200)
-        assert built.returncode == 0, built.stderr
-        manifest = json.loads(built.stdout)
-        digest = manifest["digest"]
-        folder = tmp_path / "loop" / "datasets" / digest
-        counts = manifest["counts"]
-        assert counts["train"] + counts["eval"] + sum(counts["dropped"].values()) == ROWS + len(PERSONAL) + len(TOXIC)
-        assert counts["train"] >= 30, counts
-        assert counts["dropped"]["injection"] >= 1
-        assert counts["dropped"]["toxicity"] >= len(TOXIC)
-        assert [item["topic"] for item in manifest["ranges"]] == [
-            f"{kafka.topic_prefix}{name}" for name in ("inference", "verdicts", "feedback", "signals")
-        ]
-        assert manifest["versions"]["code"] == "abc"
-        assert manifest["versions"]["scanner:pii"]
-        for path in folder.iterdir():
-            content = path.read_bytes()
-            assert not [text for text in (*PERSONAL, *TOXIC) if text.encode() in content], path.name
-
-        # Later records are beyond the pinned offsets; a later request includes them.
-        await send.send(kafka.names.inference, *exchange("later", author="k9"), approval("later", at=200.0))
-        await send.send(kafka.names.feedback, thumb("q1", by="u9", at=200.0))
-        verified = await commands.run("dataset", "verify", digest[:10], "--rebuild", seconds=200)
-        assert (verified.returncode, verified.stdout.splitlines()[-1]) == (0, "the log gives the same digest"), (
-            verified.stderr
-        )
-        await request(kafka, send, "rt_second", 300.0)
-        longer = await commands.run("dataset", "build", "--for", "rt_second", "--json", seconds=200)
-        assert json.loads(longer.stdout)["digest"] != digest
-        compared = await commands.run("dataset", "diff", digest, json.loads(longer.stdout)["digest"], "--json")
-        assert json.loads(compared.stdout)["added"] == ["later"]
-
-        unknown = await commands.run("dataset", "build", "--for", "rt_other")
-        assert unknown.returncode == 1
-        assert "contains no request 'rt_other' with offsets" in unknown.stderr
-    log = (tmp_path / "logs" / "access.log").read_text().splitlines()
-    assert [json.loads(line)["command"] for line in log] == [
-        "weir dataset build",
-        "weir dataset verify --rebuild",
-        "weir dataset build",
+        await fill(kafka, send)
+    built = await commands.run("dataset", "build", "--for", "rt_first", "--json", seconds=250)
+    assert built.returncode == 0, built.stderr
+    manifest = json.loads(built.stdout)
+    counts, folder = manifest["counts"], tmp_path / "loop" / "datasets" / manifest["digest"]
+    assert counts["train"] + counts["eval"] + sum(counts["dropped"].values()) == ROWS + len(PERSONAL) + len(TOXIC)
+    assert counts["train"] >= 30, counts
+    assert counts["dropped"]["injection"] >= 1
+    assert counts["dropped"]["toxicity"] >= len(TOXIC)
+    assert [item["topic"] for item in manifest["ranges"]] == [
+        f"{kafka.topic_prefix}{name}" for name in ("inference", "verdicts", "feedback", "signals")
     ]
+    assert manifest["versions"]["code"] == "abc"
+    assert manifest["versions"]["scanner:pii"]
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        assert not [text for text in (*PERSONAL, *TOXIC) if text.encode() in content], path.name
+    verified = await commands.run("dataset", "verify", manifest["digest"][:10], "--rebuild", seconds=250)
+    assert (verified.returncode, verified.stdout.splitlines()[-1]) == (0, "the log gives the same digest"), (
+        verified.stderr
+    )
+    unknown = await commands.run("dataset", "build", "--for", "rt_other")
+    assert unknown.returncode == 1
+    assert "contains no request 'rt_other' with offsets" in unknown.stderr
+    log = (tmp_path / "logs" / "access.log").read_text().splitlines()
+    assert [json.loads(line)["command"] for line in log] == ["weir dataset build", "weir dataset verify --rebuild"]
+
+
+async def curated(kafka, identity, kind="sft"):
+    pinned = await request_for(kafka, identity)
+    join = await read_exchanges(kafka, pinned)
+    return pinned, curate(join.exchanges(), LOOSE, kind, WordScanner())
+
+
+async def test_records_beyond_the_pinned_offsets_change_a_later_request_only(kafka):
+    async with sender(kafka) as send:
+        await fill(kafka, send)
+        first = {kind: (await curated(kafka, "rt_first", kind))[1].digest for kind in ("sft", "kto")}
+        await send.send(kafka.names.inference, *exchange("later", author="k9"), approval("later", at=200.0))
+        await send.send(kafka.names.feedback, thumb("q1", "down", by="u1", at=200.0))
+        assert {kind: (await curated(kafka, "rt_first", kind))[1].digest for kind in ("sft", "kto")} == first
+        promoted = RetrainingRecord(
+            retraining_id="rt_first", state="promoted", reason="test", tenant=TENANT, model=MODEL, at=START + 150,
+            dataset_digest=first["sft"],
+        )  # fmt: skip
+        await send.send(kafka.names.retraining, event_of(promoted, "rt_first/promoted", START + 150))
+        await request(kafka, send, "rt_second", 300.0)
+    pinned, found = await curated(kafka, "rt_second")
+    assert found.digest != first["sft"]
+    assert "later" in {row.id for row in found.train}
+    assert pinned.parent == first["sft"]

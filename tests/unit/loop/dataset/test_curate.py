@@ -50,6 +50,15 @@ def test_the_digest_depends_on_the_events_and_not_on_their_order_or_duplicates()
     assert rows_of(more, loose(eval_share=0.2)).digest != expected
 
 
+def test_the_digest_of_a_known_log_is_the_same_on_every_machine():
+    events = []
+    for number in range(40):
+        name = f"q{number}"
+        events += [*exchange(name, conversation=f"c{number % 9}"), approval(name, by=f"r{number % 5}")]
+    found = rows_of(events, loose(eval_share=0.2, max_examples=20))
+    assert found.digest == "616ff5dcaeece5d831f62323ce6e724203db2bde2913b5113d4903aa91859d64"
+
+
 def test_corrections_replace_answers_approvals_keep_them_and_unreviewed_answers_are_no_rows():
     events = [*exchange("a"), *exchange("b"), *exchange("c"), thumb("c")]
     events += [correction("a", "first version"), correction("a", "second version", at=20.0, by="r9"), approval("b")]
@@ -74,6 +83,15 @@ def test_thumbs_are_rows_of_kto_by_the_majority_and_the_last_thumb_of_each_key()
     found = rows_of(events, kind="kto")
     assert {row.id: (row.label, row.source) for row in found.train} == {"up": (True, "thumb"), "down": (False, "thumb")}
     assert found.dropped == {"conflict": 1}
+
+
+def test_numbers_are_thumbs_except_the_middle():
+    events = []
+    for rating in ("1", "2", "3", "4", "5"):
+        events += [*exchange(f"q{rating}"), thumb(f"q{rating}", rating)]
+    found = rows_of(events, kind="kto")
+    assert {row.id: row.label for row in found.train} == {"q1": False, "q2": False, "q4": True, "q5": True}
+    assert found.dropped == {}
 
 
 def test_thumbs_below_the_quorum_of_keys_are_not_used():
@@ -231,6 +249,18 @@ def test_a_flood_of_thumbs_of_one_key_is_bounded_by_name():
     assert len(found.train) == 56
     assert [(b.name, b.of, b.found, b.kept) for b in found.bounds] == [("max_per_principal", "flood", 10_000, 50)]
     assert len(scanner.read) == 2 * 56, "the detectors read more rows than the bound lets through"
+
+
+def test_a_reviewer_who_floods_the_requests_of_an_author_does_not_exclude_the_other_reviewers():
+    events = [event for number in range(500) for event in (*exchange(f"f{number}"), approval(f"f{number}", by="flood"))]
+    events += [
+        event
+        for number in range(40)
+        for event in (*exchange(f"q{number}"), approval(f"q{number}", by=f"r{number % 4}"))
+    ]
+    found = rows_of(events, loose(max_per_principal=20))
+    assert sum(row.principal == "flood" for row in found.train) < len(found.train) == 20
+    assert {row.principal for row in found.train} == {"flood", "r0", "r1", "r2", "r3"}
 
 
 def test_a_planted_answer_that_thirty_keys_approve_is_bounded_and_named():

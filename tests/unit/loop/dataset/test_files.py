@@ -90,7 +90,7 @@ def test_the_card_is_a_card_of_hugging_face(tmp_path):
         curated.digest,
         "| `weir.inference` | 0 | 3 | 90 |",
         "| max_per_principal | 22 |",
-        "| max_per_principal | `k0` | 26 | 4 |",
+        "| max_per_principal | `k0` | 16 | 4 |",
     ):
         assert expected in card.text, expected
     assert "{{" not in card.content
