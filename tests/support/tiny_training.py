@@ -83,8 +83,8 @@ class ForkedRun:
         self.process.kill()
         self.process.join()
 
-    def trained(self) -> Trained:
-        self.process.join(90)
+    def trained(self, seconds: float = 90.0) -> Trained:
+        self.process.join(seconds)
         assert self.process.exitcode == 0, self.folder.log.read_text()[-4000:]
         (last,) = self.lines[-1:]
         assert isinstance(last, Trained), last

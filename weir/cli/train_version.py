@@ -19,7 +19,7 @@ __all__ = ["train"]
 def train(*, digest: str, retraining_id: str | None, as_json: bool) -> None:
     """Train a version of a model on a dataset, as the trainer process does; print the version.
 
-    A run that was interrupted continues from its newest checkpoint. With --for, the gate judges the version too.
+    A run that was interrupted continues from its newest checkpoint. With --for, the gate evaluates the version too.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Takes one request from its dataset to a version that the gate has judged, and publishes each state."""
+"""Takes one request from its dataset to a version that the gate has evaluated, and publishes each state."""
 
 import asyncio
 import contextlib
@@ -55,7 +55,7 @@ class TrainerSetup(msgspec.Struct, frozen=True, kw_only=True):
     base
         Returns the base of a served model, and fetches it if needed; raises TrainingError for an unknown model.
     dataset_command, gate_command
-        Return the command that builds the dataset of a retraining id, or that judges a version. Each prints one JSON
+        Return the command that builds the dataset of a retraining id, or that evaluates a version. Each prints one JSON
         value: ``{"digest", "counts": {"train", "eval", "dropped"}}``, and ``{"decision": {"state", "reason"}, "numbers"}``.
     mlflow
         Address of the MLflow server that mirrors versions; "" for none.

@@ -25,7 +25,7 @@ def test_the_default_model_is_trained_and_served(tmp_path):
         bfloat16=has_fast_bfloat16(),
         checkpoint_seconds=1000.0,
     )
-    trained = ForkedRun(tmp_path, "run", job).trained()
+    trained = ForkedRun(tmp_path, "run", job).trained(300)
     assert trained.numbers["steps"] == 2
     manifest = verify_version(tmp_path, trained.version)
     merged = VersionFolder.of(tmp_path, trained.version).merged
