@@ -1,18 +1,22 @@
-"""The first step for an operator after an alert about Weir itself; for a detector's alert see `AlertText.runbook`.
+"""The first step for an operator after an alert of the ledger or about Weir itself; for a detector's alert see `AlertText.runbook`.
 
 The process that raises an alert writes this step into the alert, so consumers need neither this table nor the
 detectors. Tests compare this table and the detectors' first steps with docs/operate.md and docs/runbook.md.
 """
 
-__all__ = ["DETECTOR_PREFIX", "RUNBOOK", "SILENCE", "runbook_anchor", "runbook_line"]
+__all__ = ["ACCURACY", "DETECTOR_PREFIX", "RUNBOOK", "SILENCE", "runbook_anchor", "runbook_line"]
 
 #: The alert of an inactive source, and of a detector that returns nothing: its feature then starts with the prefix.
 SILENCE = "silence"
+#: The alert of a model whose labelled answers are less often correct than before.
+ACCURACY = "accuracy"
 DETECTOR_PREFIX = "detector:"
 _DETECTOR_SILENCE = f"{SILENCE} of a detector"
 
 #: {detector of an alert, as in docs/operate.md: first step}.
 RUNBOOK: dict[str, str] = {
+    ACCURACY: "Read some wrong answers (`weir show --text`), compare the accuracy by hour (`weir labels accuracy`) with deployments and with the labelling "
+    "system, then roll the model back or correct the labels.",
     "coverage": "Find the detector in `weir status`, then find in the logs of score and the ledger why its verdicts did not arrive; the alert "
     "resolves when they arrive.",
     "gap": "Free disk space on the gateways named in the summary, or raise `capture.limit_bytes`; then restore Kafka and the shipper; "

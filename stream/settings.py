@@ -162,6 +162,16 @@ class AlertSettings(Section):
     update_seconds: Seconds = Field(10, description="event time between two records of a firing alert")
 
 
+class AccuracySettings(Section):
+    """When the accuracy of a model's labelled answers fell."""
+
+    reference_events: Count = Field(200, description="first labelled answers, whose accuracy is the reference")
+    margin: Share = Field(
+        0.05, description="fall of the accuracy that is no fault; also covers the reference's sampling error"
+    )
+    alarm_every_events: Count = Field(10_000, description="at most one false alarm in this many labelled answers")
+
+
 class RetrainingSettings(Section):
     """The gates: conditions that alerts must meet before retraining is requested."""
 
@@ -192,6 +202,7 @@ class TenantSettings(Section):
         False, description="stream detectors watch users' turns, tool results and answers as separate streams"
     )
     alerts: AlertSettings = Field(AlertSettings(), description="how findings become an alert")
+    accuracy: AccuracySettings = Field(AccuracySettings(), description="when the accuracy of labelled answers fell")
     retraining: RetrainingSettings = Field(RetrainingSettings(), description="the gates of retraining")
 
     def detector_options(self, name: str) -> dict[str, Any]:

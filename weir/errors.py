@@ -5,10 +5,11 @@
     WeirError
     ├── SettingsError       a setting is unknown, out of bounds, or its file cannot be read
     ├── StackError          a process of the stack cannot be started, found or stopped
+    ├── AccessDenied        a key lacks the scope for an action
     └── NotFoundError       an id or a key does not exist
 """
 
-__all__ = ["NotFoundError", "SettingsError", "StackError", "WeirError"]
+__all__ = ["AccessDenied", "NotFoundError", "SettingsError", "StackError", "WeirError"]
 
 
 class WeirError(Exception):
@@ -21,6 +22,10 @@ class SettingsError(WeirError):
 
 class StackError(WeirError):
     """A process of the stack cannot be started, found or stopped."""
+
+
+class AccessDenied(WeirError):
+    """A key is invalid, or lacks the scope for an action."""
 
 
 class NotFoundError(WeirError):

@@ -10,10 +10,12 @@ from stream.wire import (
     ABORTED,
     ABORTED_TYPE,
     Closed,
+    CorrectionRecord,
     Event,
     EventData,
     Feedback,
     GapRecord,
+    LabelRecord,
     Record,
     RequestRecord,
     ResponseRecord,
@@ -23,9 +25,23 @@ from stream.wire import (
     inference_key,
 )
 
-__all__ = ["Stamp", "aborted_end", "bounded", "closed", "end", "feedback", "gap", "opened", "request", "tick"]
+__all__ = [
+    "Judgment",
+    "Stamp",
+    "aborted_end",
+    "bounded",
+    "closed",
+    "end",
+    "gap",
+    "judgment",
+    "opened",
+    "request",
+    "tick",
+]
 
 _MICROSECONDS = 1_000_000
+#: What people and systems say about an answer.
+Judgment = Feedback | CorrectionRecord | LabelRecord
 #: The fields that a request, its end and an :class:`OpenRequest` share.
 _NAMES = (
     "request_id",
@@ -75,11 +91,13 @@ def end(record: ResponseRecord, stamp: Stamp) -> Record:
     )
 
 
-def feedback(record: Feedback, stamp: Stamp, *, identity: str, conversation_id: str) -> Record:
-    """Encode feedback, with the same key as its request."""
+def judgment(record: Judgment, stamp: Stamp, *, identity: str, conversation_id: str) -> Record:
+    """Encode feedback, a correction or a label, with the same key as its request; a label's id is that of its judgment."""
     key = inference_key(record.tenant, conversation_id or record.request_id)
     name = record.request_id
-    return _encode(record, Feedback.event_type, f"{name}/feedback/{identity}", stamp, request_id=name, key=key)
+    kind = {Feedback: "feedback", CorrectionRecord: "correction", LabelRecord: "label"}[type(record)]
+    unique = record.label_id if isinstance(record, LabelRecord) else identity
+    return _encode(record, record.event_type, f"{name}/{kind}/{unique}", stamp, request_id=name, key=key)
 
 
 def gap(record: GapRecord, *, time: int) -> Record:

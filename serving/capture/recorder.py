@@ -16,13 +16,14 @@ from prometheus_client import CollectorRegistry
 
 from serving.capture.balance import Balance, SourceReader
 from serving.capture.clock import SourceClock
+from serving.capture.event_encoding import Judgment
 from serving.capture.metrics import RecorderMetrics
 from serving.capture.spool_layout import create_source
 from serving.capture.spool_writer import SpoolWriter
 from serving.errors import SpoolFull, SpoolUnavailable
 from serving.settings import CaptureSettings
 from stream.files import FileLock
-from stream.wire import Feedback, RequestRecord, ResponseRecord
+from stream.wire import RequestRecord, ResponseRecord
 
 __all__ = ["Recorder"]
 
@@ -116,13 +117,13 @@ class Recorder:
             self._writer.end(record, traceparent=traceparent)
             self._metrics.append_seconds.observe(time.perf_counter() - began)
 
-    async def feedback(self, record: Feedback, *, conversation_id: str = "", traceparent: str = "") -> None:
-        """Record feedback; raises SpoolFull, even with policy ``shed``.
+    async def judge(self, *records: Judgment, conversation_id: str = "", traceparent: str = "") -> None:
+        """Record all of feedback, corrections or labels, or none; raises SpoolFull, even with policy ``shed``.
 
-        Pass the request's `conversation_id`, so that the feedback has the same key as the request.
+        Pass the request's `conversation_id`, so that the records have the same key as the request.
         """
         identity = secrets.token_hex(8)
-        self._running.feedback(record, identity=identity, conversation_id=conversation_id, traceparent=traceparent)
+        self._running.judge(*records, identity=identity, conversation_id=conversation_id, traceparent=traceparent)
 
     def writable(self) -> bool:
         """Return whether the next request can be recorded, for ``/readyz``."""

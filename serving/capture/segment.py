@@ -68,6 +68,7 @@ class Kind(enum.IntEnum):
     GAP = 5
     TICK = 6
     CLOSED = 7
+    CORRECTION = 8
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):

@@ -15,7 +15,7 @@ import msgspec
 from serving.capture import event_encoding as encoding
 from serving.capture.clock import SourceClock
 from serving.capture.delivery_cursor import reserve_cursor
-from serving.capture.event_encoding import Stamp
+from serving.capture.event_encoding import Judgment, Stamp
 from serving.capture.open_gap import GAP_RECORD_BYTES, GapFile, OpenGap
 from serving.capture.segment import MAX_OPEN_BYTES, Head, Kind, OpenRequest, encode_frame
 from serving.capture.segment_writer import SegmentWriter
@@ -23,7 +23,7 @@ from serving.capture.spool_layout import MAX_RECORD_BYTES
 from serving.capture.unsendable_records import move_aside
 from serving.errors import SpoolFull
 from serving.settings import CaptureSettings
-from stream.wire import Feedback, GapRecord, Record, RequestRecord, ResponseRecord
+from stream.wire import CorrectionRecord, GapRecord, Record, RequestRecord, ResponseRecord
 
 __all__ = ["Position", "SpoolWriter"]
 
@@ -130,17 +130,24 @@ class SpoolWriter:
             ]  # only now: if this end begins a segment, its HEAD must contain the request
         return True
 
-    def feedback(self, record: Feedback, *, identity: str, conversation_id: str = "", traceparent: str = "") -> None:
-        """Append feedback, which has no number and is never shed (dropped without an error); raises SpoolFull."""
+    def judge(self, *records: Judgment, identity: str, conversation_id: str = "", traceparent: str = "") -> None:
+        """Append feedback, corrections or labels, which have no number and are never shed (dropped without an error).
+
+        Raises SpoolFull if there is no space for all of them; the caller then sends all again.
+        """
         with self._lock:
             time = self._clock.now()
             stamp = Stamp(self.source, 0, time, traceparent)
-            content = encoding.feedback(record, stamp, identity=identity, conversation_id=conversation_id)
-            frame = encode_frame(Kind.FEEDBACK, self._number, time, content)
-            if not self._has_room(len(frame)):
+            frames = []
+            for record in records:
+                content = encoding.judgment(record, stamp, identity=identity, conversation_id=conversation_id)
+                kind = Kind.CORRECTION if isinstance(record, CorrectionRecord) else Kind.FEEDBACK
+                frames.append(encode_frame(kind, self._number, time, content))
+            if not self._has_room(sum(map(len, frames))):
                 raise self._full_error()
             try:
-                self._append(frame, self._number, time)
+                for frame in frames:
+                    self._append(frame, self._number, time)
             except OSError as error:
                 raise self._full_error() from error
 

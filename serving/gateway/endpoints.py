@@ -9,7 +9,9 @@ import msgspec
 from opentelemetry import trace
 
 from serving.api_keys import Principal
+from serving.authentication import check_scope
 from serving.backend import ANY_FIELD, BackendLost, ModelInfo, ModelRequest, Operation
+from serving.capture.event_encoding import Judgment
 from serving.errors import CaptureError
 from serving.gateway.inference import Inference, Wiring
 from serving.gateway.models import ServedModel, ServedModels, check_features
@@ -21,17 +23,18 @@ from serving.openai_api.chat import ChatRequest
 from serving.openai_api.completions import CompletionRequest
 from serving.openai_api.errors import invalid, unavailable
 from serving.openai_api.feedback import FeedbackRequest
+from serving.openai_api.labels import LabelsRequest
 from serving.openai_api.open_request import OpenRequest, model_of
 from serving.openai_api.request_model import parse
 from stream.telemetry import traceparent_of
-from stream.wire import Feedback, RouteRecord, trained_version
+from stream.wire import CorrectionRecord, Feedback, RouteRecord, canonical_time, trained_version
 from stream.wire.route_files import in_shadow, version_for
 
 __all__ = ["Call", "Endpoints", "GatewaySettings"]
 
 _CONVERSATION_CHARACTERS = 256
-#: A small limit, because feedback consists of ids and single words.
-_FEEDBACK_BYTES = 16 * 1024
+#: A comment and a correction at their limits, with room for the escapes of JSON.
+_FEEDBACK_BYTES = 256 * 1024
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,29 +172,37 @@ class Endpoints:
         """Answer ``POST /v1/feedback``."""
         body = await self._body(call, min(_FEEDBACK_BYTES, self._settings.max_body_bytes))
         request = parse(FeedbackRequest, body)
-        if self._wiring.recorder is None:
-            raise unavailable("capture.enabled is false, so feedback is not recorded; enable it.", code="capture_off")
         assert call.principal is not None
-        record = Feedback(
-            request_id=request.request_id,
-            tenant=call.principal.tenant,
-            principal=call.principal.id,
-            rating="" if request.rating is None else str(request.rating),
-            label=request.label or "",
-            detector=request.detector or "",
-            alert_id=request.alert_id or "",
-        )
+        if request.approved:
+            check_scope(call.principal, "review")
+        conversation = request.conversation_id or _conversation(call.headers)
+        await self._judge({conversation: _judgments(request, call.principal)})
+        await call.reply.json({"object": "feedback", "request_id": request.request_id, "accepted": True}, 202)
+
+    async def labels(self, call: Call) -> None:
+        """Answer ``POST /v1/labels``; 503 means that a part may be recorded, and sending all again changes nothing."""
+        request = parse(LabelsRequest, await self._body(call, self._settings.max_body_bytes))
+        assert call.principal is not None
+        owner, now = {"tenant": call.principal.tenant, "principal": call.principal.id}, time.time()
+        by_conversation: dict[str, list[Judgment]] = {}
+        for label in request.labels:
+            by_conversation.setdefault(label.conversation_id or "", []).append(label.record(**owner, now=now))
+        await self._judge(by_conversation)
+        await call.reply.json({"object": "labels", "accepted": len(request.labels)}, 202)
+
+    async def _judge(self, by_conversation: dict[str, list[Judgment]]) -> None:
+        """Record judgments, by the conversation of their requests; raises ApiError 503 if they cannot be recorded."""
+        recorder = self._wiring.recorder
+        if recorder is None:
+            raise unavailable("capture.enabled is false, so feedback is not recorded; enable it.", code="capture_off")
+        traceparent = traceparent_of(trace.get_current_span())
         try:
-            await self._wiring.recorder.feedback(
-                record,
-                conversation_id=request.conversation_id or _conversation(call.headers),
-                traceparent=traceparent_of(trace.get_current_span()),
-            )
+            for conversation, records in by_conversation.items():
+                await recorder.judge(*records, conversation_id=conversation, traceparent=traceparent)
         except CaptureError as error:
             raise unavailable(
                 f"The feedback cannot be recorded now: {error}", code="spool_full", retry_after_seconds=5
             ) from None
-        await call.reply.json({"object": "feedback", "request_id": request.request_id, "accepted": True}, 202)
 
     async def models(self, call: Call) -> None:
         """Answer ``GET /v1/models``, with each model's current description, or the last one if the backend is lost."""
@@ -249,6 +260,33 @@ def _check_length(body: dict[str, Any], info: ModelInfo) -> None:
             code="context_length_exceeded",
             param=param,
         )
+
+
+def _judgments(request: FeedbackRequest, principal: Principal) -> list[Judgment]:
+    """Return the feedback without content, and the correction with it; each only if the request has one."""
+    owner: dict[str, Any] = {"request_id": request.request_id, "tenant": principal.tenant, "principal": principal.id}
+    found: list[Judgment] = []
+    if request.has_content:
+        found.append(
+            CorrectionRecord(
+                **owner,
+                at=canonical_time(time.time()),
+                answer=request.correction or "",
+                comment=request.comment or "",
+                approved=request.approved,
+            )
+        )
+    if request.rating is not None or request.label is not None:
+        found.append(
+            Feedback(
+                **owner,
+                rating="" if request.rating is None else str(request.rating),
+                label=request.label or "",
+                detector=request.detector or "",
+                alert_id=request.alert_id or "",
+            )
+        )
+    return found
 
 
 def _conversation(headers: Headers) -> str:

@@ -48,6 +48,7 @@ class Gateway:
             "/v1/embeddings": ("POST", endpoints.embeddings, "infer"),
             "/v1/responses": ("POST", endpoints.responses, "infer"),
             "/v1/feedback": ("POST", endpoints.feedback, "feedback"),
+            "/v1/labels": ("POST", endpoints.labels, "review"),
             "/v1/models": ("GET", endpoints.models, _ANY_KEY),
             "/healthz": ("GET", endpoints.healthz, None),
             "/readyz": ("GET", endpoints.readyz, None),

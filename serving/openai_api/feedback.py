@@ -1,21 +1,26 @@
-"""``POST /v1/feedback``: a rating or label for the id of a request or an alert; free text is rejected."""
+"""``POST /v1/feedback``: a rating, a label, a comment or a better answer for the id of a request or an alert."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from serving.openai_api.errors import invalid
+from serving.openai_api.errors import ApiError, invalid
 from serving.openai_api.request_model import Name, RequestModel
 
-__all__ = ["FeedbackRequest"]
+__all__ = ["FeedbackRequest", "Identifier", "Word"]
 
 #: One word of a vocabulary; the pattern excludes sentences, and so personal data.
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
+#: Most bytes of a text in UTF-8.
+_COMMENT_BYTES, _CORRECTION_BYTES = 4 * 1024, 64 * 1024
 
 
 class FeedbackRequest(RequestModel):
-    """The body of a feedback request; at least one of `rating` and `label` is required."""
+    """The body of a feedback request; at least one of rating, label, comment, correction and `approved` is required.
+
+    `comment` and `correction` (a better answer) are content. `approved` states that a reviewer approves the answer as it is.
+    """
 
     request_id: Identifier
     rating: Literal["up", "down"] | Annotated[int, Field(ge=1, le=5)] | None = None
@@ -23,9 +28,37 @@ class FeedbackRequest(RequestModel):
     detector: Word | None = None
     alert_id: Identifier | None = None
     conversation_id: Name | None = None
+    comment: str | None = None
+    correction: str | None = None
+    approved: bool = False
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if self.rating is None and self.label is None:
-            raise invalid("rating and label are both missing; send one of them.", param="rating")
+        if self.rating is None and self.label is None and not self.has_content:
+            raise invalid(
+                "rating, label, comment, correction and approved are all missing; send one of them.", param="rating"
+            )
+        _check_bytes("comment", self.comment, _COMMENT_BYTES)
+        _check_bytes("correction", self.correction, _CORRECTION_BYTES)
+        if self.correction and self.approved:
+            raise invalid(
+                "approved and correction exclude each other; approve the answer as it is, or correct it.",
+                param="approved",
+            )
         return self
+
+    @property
+    def has_content(self) -> bool:
+        """Whether there is a comment, a correction or an approval."""
+        return bool(self.comment or self.correction or self.approved)
+
+
+def _check_bytes(param: str, text: str | None, limit: int) -> None:
+    size = len((text or "").encode())
+    if size > limit:
+        raise ApiError(
+            413,
+            f"{param} has {size} bytes, the limit is {limit}; send a shorter text.",
+            code="request_too_large",
+            param=param,
+        )

@@ -108,6 +108,7 @@ _WATCH, _ALERT_STAGE, _RETRAIN = (f"stream/stages/{name}" for name in ("watch", 
 _CLIENT, _OPERATE, _RESEND, _DEMO = (f"weir/{name}" for name in ("client", "operate", "dead_letters", "demo"))
 _REPLAY = "stream/replay"
 _DELIVERY = "stream/loop/delivery"
+_TRAINING = "stream/loop/training"
 
 FLOW = (
     Step("shipper", "send", "inference", _CAPTURED, ("serving/capture",)),
@@ -123,6 +124,8 @@ FLOW = (
     Step("watch", "send", "alerts", (_ALERT,), (_ALERT_STAGE,)),
     Step("watch", "receive", "alerts", _ALERTS, (_RETRAIN,)),
     Step("watch", "receive", "inference", _INFERENCE, (_RETRAIN,)),
+    Step("watch", "receive", "verdicts", _VERDICTS, (_RETRAIN,)),
+    Step("watch", "receive", "feedback", _JUDGMENTS, (_RETRAIN,)),
     Step("watch", "send", "retraining", (_RETRAINING,), (_RETRAIN,)),
     Step("watch", "receive", "retraining", (_RETRAINING,), (_RETRAIN,)),
     Step("watch", "send", "dead_letters", _LETTERS, (_WATCH, _ALERT_STAGE, _RETRAIN)),
@@ -139,10 +142,13 @@ FLOW = (
     Step("delivery", "receive", "verdicts", _VERDICTS, (_DELIVERY,)),
     Step("delivery", "send", "models", (_ROUTE,), (_DELIVERY,)),
     Step("delivery", "send", "retraining", (_RETRAINING,), (_DELIVERY,)),
+    Step("trainer", "receive", "retraining", (_RETRAINING,), (_TRAINING,)),
+    Step("trainer", "send", "retraining", (_RETRAINING,), (_TRAINING,)),
+    Step("trainer", "send", "models", (_MODEL,), (_TRAINING,)),
     Step("operator", "receive", "alerts", _ALERTS, (_CLIENT, _OPERATE, _DEMO)),
-    Step("operator", "receive", "retraining", (_RETRAINING,), (_CLIENT, _DEMO)),
+    Step("operator", "receive", "retraining", (_RETRAINING,), (_CLIENT, _OPERATE, _DEMO)),
     Step("operator", "send", "alerts", _ALERTS, (_OPERATE, _RESEND)),
-    Step("operator", "send", "retraining", (_RETRAINING,), (_RESEND,)),
+    Step("operator", "send", "retraining", (_RETRAINING,), (_OPERATE, _RESEND)),
     Step("operator", "send", "feedback", _JUDGMENTS, (_OPERATE,)),
     Step("operator", "receive", "inference", _INFERENCE, (_OPERATE, _REPLAY)),
     Step("operator", "receive", "verdicts", _VERDICTS, (_REPLAY, _DEMO)),

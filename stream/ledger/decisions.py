@@ -12,13 +12,13 @@ import msgspec
 from stream.ledger.ledger_file import LedgerFile, LogRecord, Unstored
 from stream.ledger.schema import open_decisions, transaction
 from stream.ledger.window_history import expire_windows, store_window
-from stream.runbook import DETECTOR_PREFIX, SILENCE
+from stream.runbook import ACCURACY, DETECTOR_PREFIX, SILENCE
 from stream.wire import OWN_TENANT, AlertRecord, Event, FindingRecord, RetrainingRecord, SilenceRecord
 
 __all__ = ["OWN_DETECTORS", "Decisions", "Heartbeat", "OutgoingAlert", "is_own"]
 
-#: Detector names of the alerts that only the ledger opens and resolves, for tenant ``_weir``.
-OWN_DETECTORS = ("coverage", "gap", "lag", "spool")
+#: Detector names of the alerts that only the ledger opens and resolves: about a model's accuracy, and about Weir itself.
+OWN_DETECTORS = (ACCURACY, "coverage", "gap", "lag", "spool")
 #: Number of newest alert records that are kept.
 _CHANGES = 200_000
 
@@ -52,6 +52,8 @@ class OutgoingAlert(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_own(alert: AlertRecord) -> bool:
     """Return whether the ledger, not another stage, opened `alert`; watch opens the alerts about inactive sources."""
+    if alert.detector == ACCURACY:
+        return True
     if alert.tenant != OWN_TENANT:
         return False
     return alert.detector in OWN_DETECTORS or (alert.detector == SILENCE and alert.feature.startswith(DETECTOR_PREFIX))
@@ -105,7 +107,11 @@ class Decisions(LedgerFile):
 
     def _retraining(self, _record: LogRecord, _event: Event, data: RetrainingRecord) -> None:
         row = (data.retraining_id, data.state, data.tenant, data.model, data.at, _JSON.encode(data).decode())
-        self.database.execute("INSERT OR IGNORE INTO retraining VALUES (?, ?, ?, ?, ?, ?)", row)
+        self.database.execute(
+            "INSERT INTO retraining VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " at = excluded.at, record = excluded.record WHERE excluded.at > at",
+            row,
+        )
         links = [(alert_id, data.retraining_id) for alert_id in data.alert_ids]
         self.database.executemany("INSERT OR IGNORE INTO retraining_alerts VALUES (?, ?)", links)
 
@@ -124,7 +130,7 @@ class Decisions(LedgerFile):
 
     def own_firing(self) -> list[OutgoingAlert]:
         """Return the ledger's own alerts that fire."""
-        alerts = self._outgoing("alerts WHERE tenant = ? AND state = 'firing'", OWN_TENANT)
+        alerts = self._outgoing("alerts WHERE (tenant = ? OR detector = ?) AND state = 'firing'", OWN_TENANT, ACCURACY)
         return [alert for alert in alerts if is_own(alert.record)]
 
     def resolved_until(self, detector: str) -> float:

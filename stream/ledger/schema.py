@@ -24,7 +24,7 @@ __all__ = [
 
 StructT = TypeVar("StructT")
 #: A file of another version is deleted and read again from the log.
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 _COMMON = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS events (
   event_id TEXT PRIMARY KEY, request_id TEXT NOT NULL, side TEXT NOT NULL, tenant TEXT NOT NULL, model TEXT NOT NULL,
   type TEXT NOT NULL, status TEXT, finish_reason TEXT, prompt_tokens INTEGER, completion_tokens INTEGER,
   latency_seconds REAL, time_to_first_token_seconds REAL, guard TEXT, traceparent TEXT NOT NULL,
-  conversation TEXT NOT NULL, time REAL NOT NULL,
+  conversation TEXT NOT NULL, principal TEXT NOT NULL, time REAL NOT NULL,
   source TEXT NOT NULL, owed TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL
   ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS events_time ON events (time);
@@ -85,8 +85,21 @@ CREATE TABLE IF NOT EXISTS failed (
 CREATE INDEX IF NOT EXISTS failed_time ON failed (detector, time);
 CREATE TABLE IF NOT EXISTS feedback (
   event_id TEXT PRIMARY KEY, request_id TEXT NOT NULL, alert_id TEXT NOT NULL, label TEXT NOT NULL,
+  rating TEXT NOT NULL,
   tenant TEXT NOT NULL, principal TEXT NOT NULL, time REAL NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS feedback_alert ON feedback (alert_id, tenant, label) WHERE alert_id <> '';
+CREATE INDEX IF NOT EXISTS feedback_request ON feedback (request_id);
+-- What people wrote about an answer: whether there is a better answer, a comment or an approval, and where the text is.
+CREATE TABLE IF NOT EXISTS corrections (
+  event_id TEXT PRIMARY KEY, request_id TEXT NOT NULL, answer INTEGER NOT NULL, comment INTEGER NOT NULL,
+  approved INTEGER NOT NULL, tenant TEXT NOT NULL, principal TEXT NOT NULL, time REAL NOT NULL,
+  topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS corrections_request ON corrections (request_id);
+-- The newest judgment with each id; a label may be in another partition than its answer.
+CREATE TABLE IF NOT EXISTS labels (
+  tenant TEXT, label_id TEXT, request_id TEXT NOT NULL, value REAL NOT NULL, at REAL NOT NULL, source TEXT NOT NULL,
+  principal TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY (tenant, label_id)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS labels_request ON labels (request_id);
 """
 
 _DECISIONS = """

@@ -23,7 +23,7 @@ from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.metrics import LedgerMetrics
 from stream.ledger.store import LedgerStore
-from stream.settings import KafkaSettings, LedgerSettings
+from stream.settings import KafkaSettings, LedgerSettings, TenantSettings
 
 __all__ = ["run_ledger"]
 
@@ -45,6 +45,7 @@ async def run_ledger(  # noqa: PLR0913 - the arguments of every component
     tracer_provider: TracerProvider,
     stop: asyncio.Event,
     health: dict[str, Any],
+    tenants: Callable[[str], TenantSettings] = lambda _tenant: TenantSettings(),
 ) -> None:
     """Run the ledger in `directory` until `stop` is set; raises LedgerBusy if another process has the lock.
 
@@ -54,7 +55,9 @@ async def run_ledger(  # noqa: PLR0913 - the arguments of every component
     files = LedgerFiles(directory)
     with files.lock():
         metrics = LedgerMetrics(registry)
-        service = _Service(files, kafka, ledger, metrics=metrics, provider=tracer_provider, health=health)
+        service = _Service(
+            files, kafka, ledger, tenants=tenants, metrics=metrics, provider=tracer_provider, health=health
+        )
         beats = asyncio.create_task(service.beats())
         try:
             while not stop.is_set():
@@ -74,6 +77,7 @@ class _Service:
         kafka: KafkaSettings,
         settings: LedgerSettings,
         *,
+        tenants: Callable[[str], TenantSettings],
         metrics: LedgerMetrics,
         provider: TracerProvider,
         health: dict[str, Any],
@@ -81,6 +85,7 @@ class _Service:
         self._files = files
         self._kafka = kafka
         self._settings = settings
+        self._tenants = tenants
         self._metrics = metrics
         self._provider = provider
         self._health = health
@@ -99,7 +104,9 @@ class _Service:
     def _open(self) -> LedgerStore:
         retention = self._kafka.retention_hours * 3600
         kafka, unstored = self._kafka, self._metrics.unstored.inc
-        return LedgerStore(self._files, kafka.names, kafka.partitions, retention, unstored=unstored)
+        return LedgerStore(
+            self._files, kafka.names, kafka.partitions, retention, unstored=unstored, tenants=self._tenants
+        )
 
     async def run_session(self, ended: Callable[[], bool]) -> None:
         """Read until `ended()` is true, Kafka fails, or a rebuild is requested."""

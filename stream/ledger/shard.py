@@ -18,10 +18,12 @@ from stream.ledger.sources import advance_source, capture_tick
 from stream.wire import (
     ABORTED,
     Closed,
+    CorrectionRecord,
     Event,
     ExplanationRecord,
     Feedback,
     GapRecord,
+    LabelRecord,
     RequestRecord,
     ResponseRecord,
     Tick,
@@ -37,7 +39,7 @@ _WORDS = 20
 
 #: Hour, side, detector, tenant, model.
 _PairKey = tuple[int, str, str, str, str]
-_INSERT_EVENT = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_EVENT = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #: A duplicate changes a row only if it replaces an error.
 _INSERT_VERDICT = """
 INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
@@ -62,6 +64,8 @@ class Shard(LedgerFile):
         self._pairs: Counter[tuple[_PairKey, str]] = Counter()
         self._requests: Counter[tuple[tuple[int, str, str], str]] = Counter()
         self._newest = 0.0
+        #: Number of labels that were read since the start.
+        self.judgments = 0
         self._floor = self._stored_floor()
         self._handlers = {
             RequestRecord: self._request,
@@ -72,6 +76,8 @@ class Shard(LedgerFile):
             Closed: self._closed,
             GapRecord: self._gap,
             Feedback: self._feedback,
+            CorrectionRecord: self._correction,
+            LabelRecord: self._label,
         }
 
     def _apply(self, records: Sequence[LogRecord]) -> int:
@@ -129,7 +135,7 @@ class Shard(LedgerFile):
         expected = tuple(dict.fromkeys(data.owed))
         kind = event.type.split(".")[2]
         row = (event.id, data.request_id, side, data.tenant, data.model, kind, *details, event.traceparent)
-        row += (conversation_key(data.tenant, data.conversation_id), event.time, event.source)
+        row += (conversation_key(data.tenant, data.conversation_id), data.principal, event.time, event.source)
         row += (",".join(expected), record.topic, record.partition, record.offset)
         is_new = self.database.execute(_INSERT_EVENT, row).rowcount == 1
         if is_new:
@@ -233,9 +239,35 @@ class Shard(LedgerFile):
         self.database.executemany("INSERT OR IGNORE INTO gap_requests VALUES (?, ?)", links)
 
     def _feedback(self, record: LogRecord, event: Event, data: Feedback) -> None:
-        what = (event.id, data.request_id, data.alert_id, data.label, data.tenant, data.principal)
+        what = (event.id, data.request_id, data.alert_id, data.label, data.rating, data.tenant, data.principal)
         row = (*what, event.time, record.partition, record.offset)
-        self.database.execute("INSERT OR IGNORE INTO feedback VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        self.database.execute("INSERT OR IGNORE INTO feedback VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    def _correction(self, record: LogRecord, event: Event, data: CorrectionRecord) -> None:
+        written = (bool(data.answer), bool(data.comment), data.approved)
+        what = (event.id, data.request_id, *written, data.tenant, data.principal)
+        row = (*what, event.time, record.topic, record.partition, record.offset)
+        self.database.execute("INSERT OR IGNORE INTO corrections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    def _label(self, _record: LogRecord, event: Event, data: LabelRecord) -> None:
+        """Store a label; of labels with the same id, the latest judgment counts, so their order has no effect."""
+        self.judgments += 1
+        row = (
+            data.tenant,
+            data.label_id,
+            data.request_id,
+            data.value,
+            data.at,
+            data.source,
+            data.principal,
+            event.time,
+        )
+        self.database.execute(
+            "INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET request_id = excluded.request_id,"
+            " value = excluded.value, at = excluded.at, source = excluded.source, principal = excluded.principal,"
+            " time = excluded.time WHERE (excluded.at, excluded.value, excluded.request_id) > (at, value, request_id)",
+            row,
+        )
 
     # -- counts and retention
 
@@ -264,7 +296,17 @@ class Shard(LedgerFile):
         if floor <= self._floor:
             return self._floor
         with transaction(self.database) as database:
-            for table in ("events", "verdicts", "explanations", "unsettled", "failed", "gaps", "feedback"):
+            for table in (
+                "events",
+                "verdicts",
+                "explanations",
+                "unsettled",
+                "failed",
+                "gaps",
+                "feedback",
+                "corrections",
+                "labels",
+            ):
                 database.execute(f"DELETE FROM {table} WHERE time < ?", (floor,))  # noqa: S608 - constants
             for table in ("pairs", "requests"):
                 database.execute(f"DELETE FROM {table} WHERE hour < ?", (_hour(floor),))  # noqa: S608 - constants

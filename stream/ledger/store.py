@@ -6,6 +6,10 @@ The store is not thread-safe. The service calls it on one worker thread, so that
 from collections.abc import Callable, Iterable
 from itertools import count
 
+import msgspec
+
+from stream.ledger.accuracy import Accuracy, accuracy_of
+from stream.ledger.alerts.fallen_accuracy import decide_accuracy
 from stream.ledger.alerts.gaps import next_gap_episode
 from stream.ledger.alerts.inactive_detectors import inactive_alert_id
 from stream.ledger.alerts.ledger_alerts import decide
@@ -15,14 +19,18 @@ from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions, OutgoingAlert
 from stream.ledger.detector_health import last_answers, unanswered_pairs
 from stream.ledger.ledger_file import LogRecord, Partition, Unstored
+from stream.ledger.queries.judged_answers import judged_answers
 from stream.ledger.queries.reviews import RejectedFeedback, rejected_feedback
 from stream.ledger.shard import Shard
 from stream.ledger.sources import SourceTime, full_spools, read_watermark, source_times, verdict_lag, watermark
-from stream.settings import LedgerSettings
-from stream.wire import AlertRecord, TopicNames
+from stream.runbook import ACCURACY
+from stream.settings import LedgerSettings, TenantSettings
+from stream.wire import OWN_TENANT, AlertRecord, TopicNames, stream_key
+from stream.wire.ids import alert_id
 
 __all__ = ["LedgerStore", "SpanFactory", "topics_read"]
 
+_UNJOINED_SECONDS = 10.0
 #: Adds a span to a new alert, linked to the trace contexts of its evidence.
 SpanFactory = Callable[[AlertRecord, tuple[str, ...]], OutgoingAlert]
 
@@ -33,10 +41,18 @@ def topics_read(names: TopicNames, *, partitions: int, stream_partitions: int) -
     return by_event | dict.fromkeys((names.findings, names.alerts, names.retraining), stream_partitions)
 
 
+class _Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """The state when the accuracy was last computed; -1: never, so that a new process computes it."""
+
+    judgments: int = -1
+    log_time: float = 0.0
+    unjoined: int = 0
+
+
 class LedgerStore:
     """The open ledger, with one file per inference partition; the other parameters are those of :class:`LedgerFile`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the settings of the files and of the tenants
         self,
         files: LedgerFiles,
         names: TopicNames,
@@ -44,6 +60,7 @@ class LedgerStore:
         retention_seconds: float,
         *,
         unstored: Unstored = lambda: None,
+        tenants: Callable[[str], TenantSettings] = lambda _tenant: TenantSettings(),
     ) -> None:
         files.directory.mkdir(parents=True, exist_ok=True)
         self._decision_topics = {names.findings, names.alerts, names.retraining}
@@ -53,6 +70,9 @@ class LedgerStore:
             for index in range(partitions)
         }
         self._databases = [shard.database for shard in self.shards.values()]
+        self._tenants = tenants
+        self._accuracy: dict[tuple[str, str], Accuracy] = {}
+        self._judged = _Judged()
 
     def close(self) -> None:
         """Close every file."""
@@ -109,8 +129,13 @@ class LedgerStore:
         """Store new states of the ledger's own alerts, for publication; call this when the log was read to its end."""
         observation = self.observe(settings)
         firing = {alert.record.alert_id: alert for alert in self.decisions.own_firing()}
+        by_subject: dict[bool, list[AlertRecord]] = {True: [], False: []}
+        for alert in firing.values():
+            by_subject[alert.record.tenant == OWN_TENANT].append(alert.record)
+        records = decide(by_subject[True], observation, settings)
+        records += decide_accuracy(by_subject[False], self.accuracy(), observation.log_time, self._next_accuracy_alert)
         alerts = []
-        for record in decide([alert.record for alert in firing.values()], observation, settings):
+        for record in records:
             if record.alert_id in firing:
                 alerts.append(OutgoingAlert(record=record, traceparent=firing[record.alert_id].traceparent))
             elif not self.decisions.has_resolved(record.alert_id):
@@ -119,6 +144,27 @@ class LedgerStore:
         if alerts:
             self.decisions.decide(alerts)
         return observation
+
+    def accuracy(self) -> dict[tuple[str, str], Accuracy]:
+        """Return the accuracy of the labelled answers by (tenant, model).
+
+        It is computed again after new labels. While labels have no answer, it is also computed every 10 s of event time.
+        """
+        log_time, judgments = self.log_time(), sum(shard.judgments for shard in self.shards.values())
+        waited = self._judged.unjoined and abs(log_time - self._judged.log_time) >= _UNJOINED_SECONDS
+        if waited or judgments != self._judged.judgments:
+            found = judged_answers(self._databases)
+            self._accuracy = {
+                stream: accuracy_of(answers, self._tenants(stream[0]).accuracy)
+                for stream, answers in found.streams.items()
+            }
+            self._judged = _Judged(judgments=judgments, log_time=log_time, unjoined=found.unjoined)
+        return self._accuracy
+
+    def _next_accuracy_alert(self, tenant: str, model: str) -> str:
+        """Return the id of the next accuracy alert of a model: a hash that contains how many have resolved."""
+        ids = (alert_id(stream_key(tenant, model, "output"), ACCURACY, str(number)) for number in count())
+        return next(name for name in ids if not self.decisions.has_resolved(name))
 
     def _resolved(self, detector: str, last_answer: float | None) -> int:
         """Return how many alerts about the inactive `detector` have resolved since its last answer; this number is part of the next alert's id.

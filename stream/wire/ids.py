@@ -11,6 +11,7 @@ __all__ = [
     "bucket_finding_id",
     "event_finding_id",
     "explanation_id",
+    "label_id",
     "new_request_id",
     "replay_id",
     "retraining_id",
@@ -47,6 +48,11 @@ def event_finding_id(event_id: str, detector: str, version: str) -> str:
 def explanation_id(event_id: str, detector: str, version: str, method: str) -> str:
     """Return the id of one method's explanation of a verdict."""
     return _digest("ex", event_id, detector, version, method)
+
+
+def label_id(tenant: str, request_id: str, source: str) -> str:
+    """Return the id of the judgment of one answer by one source, so that a repeated import replaces its labels."""
+    return _digest("lb", tenant, request_id, source)
 
 
 def bucket_finding_id(stream: str, detector: str, bucket: int) -> str:

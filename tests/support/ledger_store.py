@@ -6,7 +6,7 @@ import msgspec
 
 from stream.ledger.decisions import OutgoingAlert
 from stream.ledger.store import LedgerStore
-from stream.settings import LedgerSettings
+from stream.settings import LedgerSettings, TenantSettings
 from stream.wire import TopicNames
 
 
@@ -23,9 +23,9 @@ class MemoryFiles:
 class MemoryLedger:
     """A store and everything that it has published."""
 
-    def __init__(self, partitions=1, **settings):
+    def __init__(self, partitions=1, tenants=lambda _tenant: TenantSettings(), **settings):
         self._settings = LedgerSettings(**settings)
-        self.store = LedgerStore(MemoryFiles(), TopicNames("weir."), partitions, float("inf"))
+        self.store = LedgerStore(MemoryFiles(), TopicNames("weir."), partitions, float("inf"), tenants=tenants)
         self.published = []
 
     def apply(self, records):

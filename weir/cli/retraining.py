@@ -1,19 +1,31 @@
 """``weir retraining``."""
 
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
-from weir.cli.options import follow_option, json_lines_option, since_option
+from weir.cli.options import follow_option, json_lines_option, json_option, since_option
 from weir.cli.render.event_stream import print_stream
 from weir.cli.render.output import print_json, screen
 
+if TYPE_CHECKING:
+    from stream.wire import RetrainingRecord
+    from weir.operate.retraining_decisions import Approval
+
 __all__ = ["retraining"]
 
+_KEY = "WEIR_APPROVAL_KEY"
 
-@click.command()
+
+@click.group(invoke_without_command=True)
 @follow_option
 @since_option
 @json_lines_option
-def retraining(*, follow: bool, since: str | None, as_json: bool) -> None:
+@click.pass_context
+def retraining(context: click.Context, *, follow: bool, since: str | None, as_json: bool) -> None:
     """Show retraining events, oldest first. A suppressed event states what the failed gates (conditions for retraining) need.
 
     Suppressed events of one model with the same failing gates are one line, with their number and the times of the first and the
@@ -24,7 +36,10 @@ def retraining(*, follow: bool, since: str | None, as_json: bool) -> None:
       weir retraining
       weir retraining --since 1d --json | jq -r '[.state, .reason] | @tsv'
       weir retraining --follow
+      weir retraining approve rt_0123456789abcdef --key-file approver.key
     """  # noqa: D301 - click's \b keeps the lines as they are
+    if context.invoked_subcommand is not None:
+        return
     from weir.cli.render.retraining import retraining_view
     from weir.client import Client
 
@@ -36,3 +51,104 @@ def retraining(*, follow: bool, since: str | None, as_json: bool) -> None:
         shown = print_stream(stream, view.show, view.refresh)
     if not shown and not follow:
         click.echo("no retraining events" + (f" since {since}" if since else ""), err=True)
+
+
+_key_option = click.option(
+    "--key-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help=f"File with an API key that has the scope approve; default: the environment variable {_KEY}.",
+)
+_reason_option = click.option("--reason", default="", help="Why; the reason is in the record.")
+
+
+@retraining.command()
+@click.argument("retraining_id")
+@_key_option
+@_reason_option
+@json_option
+def approve(*, retraining_id: str, key_file: Path | None, reason: str, as_json: bool) -> None:
+    """Approve a retraining request, so that the trainer begins (mode = "approve").
+
+    The API key must belong to the tenant of the request and have the scope approve. Each attempt, allowed or denied, is logged in
+    logs/access.log under WEIR_HOME.
+
+    Example: weir retraining approve rt_0123456789abcdef --key-file approver.key
+    """
+    _decide(retraining_id, "approved", key_file, reason, as_json=as_json)
+
+
+@retraining.command()
+@click.argument("retraining_id")
+@_key_option
+@_reason_option
+@json_option
+def reject(*, retraining_id: str, key_file: Path | None, reason: str, as_json: bool) -> None:
+    """Reject a retraining request, so that no training starts; keys and the access log are as for approve.
+
+    Example: weir retraining reject rt_0123456789abcdef --key-file approver.key --reason 'holiday traffic'
+    """
+    _decide(retraining_id, "rejected", key_file, reason, as_json=as_json)
+
+
+@retraining.command("resume")
+@click.argument("retraining_id")
+@_key_option
+@json_option
+def resume_command(*, retraining_id: str, key_file: Path | None, as_json: bool) -> None:
+    """Let the trainer continue a request that failed, from its newest checkpoint; keys and the access log are as for approve.
+
+    Example: weir retraining resume rt_0123456789abcdef --key-file approver.key
+    """
+    from stream.loop.settings import loop_settings
+    from weir.client import effective_kafka
+    from weir.operate.retraining_decisions import resume
+    from weir.settings import load_settings
+
+    settings = load_settings().settings
+    record = asyncio.run(
+        resume(
+            effective_kafka(settings),
+            retraining_id,
+            home=settings.home,
+            key=_approval_key(key_file),
+            approvers=lambda tenant: loop_settings(settings.tenants, tenant).approvers,
+        )
+    )
+    _show(record, as_json=as_json)
+
+
+def _decide(retraining_id: str, outcome: "Approval", key_file: Path | None, reason: str, *, as_json: bool) -> None:
+    from stream.loop.settings import loop_settings
+    from weir.client import effective_kafka
+    from weir.operate.retraining_decisions import decide
+    from weir.settings import load_settings
+
+    settings = load_settings().settings
+    record = asyncio.run(
+        decide(
+            effective_kafka(settings),
+            retraining_id,
+            outcome,
+            home=settings.home,
+            key=_approval_key(key_file),
+            reason=reason,
+            approvers=lambda tenant: loop_settings(settings.tenants, tenant).approvers,
+        )
+    )
+    _show(record, as_json=as_json)
+
+
+def _approval_key(key_file: Path | None) -> str:
+    from weir.errors import SettingsError
+
+    key = key_file.read_text(encoding="utf-8").strip() if key_file else os.environ.get(_KEY, "")
+    if not key:
+        raise SettingsError(f"no API key: give --key-file FILE, or set {_KEY}; the key needs the scope approve")
+    return key
+
+
+def _show(record: "RetrainingRecord", *, as_json: bool) -> None:
+    if as_json:
+        print_json(record)
+    else:
+        click.echo(f"{record.retraining_id} of {record.tenant}/{record.model} is {record.state} by {record.by}")

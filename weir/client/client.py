@@ -163,12 +163,12 @@ class _ChangeFilter:
         return msgspec.structs.replace(_as(Alert, data), silenced=silenced)
 
     def retraining(self, data: Any) -> Retraining | None:
-        """Return the retraining event if its state is new."""
+        """Return the retraining event if its state is new, or if it is progress."""
         if not isinstance(data, RetrainingRecord):
             return None
         known, *_ = self._known.get(data.retraining_id, ("", 0, False))
         self._remember(data.retraining_id, (data.state, 0, False))
-        return _as(Retraining, data) if data.state != known else None
+        return _as(Retraining, data) if data.state == "progress" or data.state != known else None
 
     def _remember(self, name: str, state: tuple[str, int, bool]) -> None:
         self._known[name] = state

@@ -80,7 +80,8 @@ class Retraining(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     state
-        ``requested``, ``suppressed``, ``started``, ``completed``, ``promoted`` or ``rolled_back``.
+        ``requested``, ``suppressed``, ``approved``, ``rejected``, ``dataset``, ``started``, ``progress``, ``trained``, ``blessed``,
+        ``refused``, ``shadow``, ``canary``, ``promoted``, ``rolled_back``, ``failed``, ``expired`` or ``completed``.
     reason
         The detectors whose alerts caused the retraining request; in a suppressed event: what the failing gates
         (conditions for retraining) need.
@@ -92,6 +93,12 @@ class Retraining(msgspec.Struct, frozen=True, kw_only=True):
         Event time, seconds since the epoch.
     gates
         Maps the name of a gate to whether the gate passed.
+    dataset_digest, model_version
+        The dataset and the version of this request, if the request has them.
+    numbers
+        Measurements behind the state, such as step, steps and loss.
+    by
+        Who decided.
     """
 
     retraining_id: str
@@ -103,3 +110,7 @@ class Retraining(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     at: float
     gates: dict[str, bool] = {}
+    dataset_digest: str = ""
+    model_version: str = ""
+    numbers: dict[str, float] = {}
+    by: str = ""

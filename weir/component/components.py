@@ -45,6 +45,7 @@ def _shipper(process: Process) -> int:
 
 def _ledger(process: Process) -> int:
     from stream.ledger.service import run_ledger
+    from stream.settings import cached_tenant_settings
     from weir.console.server import served
 
     work = partial(
@@ -52,6 +53,7 @@ def _ledger(process: Process) -> int:
         directory=process.home / "ledger",
         kafka=effective_kafka(process.settings),
         ledger=process.settings.ledger,
+        tenants=cached_tenant_settings(process.settings.tenants),
         registry=process.registry,
         tracer_provider=process.tracer,
         health=process.health,
@@ -192,6 +194,20 @@ def _intake(process: Process) -> int:
     return run_async(process, work)
 
 
+def _trainer(process: Process) -> int:
+    from stream.loop.training.agent import run_trainer
+    from weir.operate.trainer_setup import trainer_setup
+
+    work = partial(
+        run_trainer,
+        kafka=effective_kafka(process.settings),
+        setup=trainer_setup(process.settings, process.ports),
+        registry=process.registry,
+        health=process.health,
+    )
+    return run_async(process, work)
+
+
 COMPONENTS: dict[str, Callable[[Process], int]] = {
     "serve": _serve,
     "shipper": _shipper,
@@ -202,6 +218,7 @@ COMPONENTS: dict[str, Callable[[Process], int]] = {
     "delivery": _delivery,
     "sentinel": _sentinel,
     "intake": _intake,
+    "trainer": _trainer,
 }
 
 

@@ -31,6 +31,7 @@ PORT_NAMES = (
     "bridge",
     "delivery",
     "console",
+    "trainer",
 )
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - listen address to connect address
 _RANGE_SUFFIX = "_base"

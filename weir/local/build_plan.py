@@ -31,8 +31,11 @@ _READY_SECONDS = {
     "delivery": 180.0,
     "sentinel": 60.0,
     "intake": 60.0,
+    "trainer": 180.0,
 }
 _BROKER_STOP_SECONDS = 20.0
+#: A step of training, and its checkpoint.
+_TRAINER_STOP_SECONDS = 40.0
 #: If another process and serving need the same core, the other process gets about a tenth of it.
 _MONITORING_NICENESS = 10
 
@@ -56,6 +59,7 @@ def build_plan(
         *([_worker("delivery", settings.metrics, ports)] if settings.delivery.enabled else []),
         *([_worker("sentinel", settings.metrics, ports, after="serve")] if settings.sentinel.enabled else []),
         *([_intake(settings, ports)] if settings.intake.enabled else []),
+        *([_trainer(settings, ports)] if settings.train.enabled else []),
     ]
     chosen = _chosen(components, only)
     _refuse_shared_port(chosen, settings.metrics)
@@ -151,6 +155,14 @@ def _intake(settings: Settings, ports: dict[str, int]) -> Component:
         address=f"http://{settings.intake.host}:{settings.intake.port}/intake",
         after=[],  # it writes its spool whether Kafka answers or not
         niceness=0,
+    )
+
+
+def _trainer(settings: Settings, ports: dict[str, int]) -> Component:
+    return msgspec.structs.replace(
+        _worker("trainer", settings.metrics, ports),
+        niceness=settings.train.nice,
+        stop_seconds=_TRAINER_STOP_SECONDS,
     )
 
 

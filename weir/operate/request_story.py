@@ -36,7 +36,7 @@ class ShownVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """One request with its verdicts, and the ids of its alerts and retraining events.
+    """One request with its verdicts, and the ids of its alerts and retraining events; `judgments` counts its feedback.
 
     `gap` is set if the request was not delivered. `text` and `cluster_terms` (by alert id) are set if the user
     requested the text.
@@ -52,6 +52,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     retraining_ids: list[str]
     pending: list[str] = []
     gap: GapNote | None = None
+    judgments: dict[str, int] = {}
     text: RequestText | None = None
     cluster_terms: dict[str, ClusterTerms] = {}
 
@@ -105,6 +106,7 @@ def shown(
         retraining_ids=list(dict.fromkeys(record.retraining_id for record in story.retraining)),
         pending=_pending(story),
         gap=story.gap,
+        judgments=story.judgments.counts,
         text=text,
         cluster_terms=dict(cluster_terms or {}),
     )

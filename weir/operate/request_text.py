@@ -10,7 +10,7 @@ from stream.content import content_at
 from stream.errors import BrokerError
 from stream.kafka.clients import BROKER_ERRORS, consumer_for
 from stream.ledger.queries.request_story import RequestStory
-from stream.wire import Choice, Message, RequestRecord, ResponseRecord, Verdict, text_at
+from stream.wire import Choice, CorrectionRecord, Message, RequestRecord, ResponseRecord, Verdict, text_at
 
 __all__ = ["RequestText", "read_text", "read_texts"]
 
@@ -18,13 +18,15 @@ __all__ = ["RequestText", "read_text", "read_texts"]
 class RequestText(msgspec.Struct, frozen=True, kw_only=True):
     """The messages of a request and the choices of its answer, from Kafka.
 
-    `prompt` and `answer` are their text parts, joined; None if the record has expired or cannot be decoded.
+    `prompt` and `answer` are their text parts, joined; None if the record has expired or cannot be decoded. `corrections`
+    are what people wrote about the answer, oldest first.
     """
 
     messages: tuple[Message, ...] = ()
     prompt: str | None = None
     choices: tuple[Choice, ...] = ()
     answer: str | None = None
+    corrections: tuple[CorrectionRecord, ...] = ()
 
     def joined(self, side: str) -> str | None:
         """Return the prompt (side ``input``) or the answer."""
@@ -66,4 +68,9 @@ async def _text(consumer: AIOKafkaConsumer, story: RequestStory) -> RequestText:
             text = msgspec.structs.replace(text, messages=data.messages, prompt=data.text)
         elif isinstance(data, ResponseRecord):
             text = msgspec.structs.replace(text, choices=data.messages, answer=data.text)
-    return text
+    corrections = [
+        data
+        for note in story.judgments.corrections
+        if isinstance(data := await content_at(consumer, note.topic, note.partition, note.offset), CorrectionRecord)
+    ]
+    return msgspec.structs.replace(text, corrections=tuple(corrections))

@@ -32,7 +32,7 @@ _TENANTS = """\
 ## `[tenants."NAME"]`
 
 Settings that can differ by tenant. NAME may be a pattern (`"*"`, `"acme-*"`); matching tables are merged in their order, and the last one wins.
-Times are event time. `alerts`, `retraining`, `guard` and `loop` are tables: `[tenants."acme".alerts]`."""
+Times are event time. `alerts`, `accuracy`, `retraining`, `guard` and `loop` are tables: `[tenants."acme".alerts]`."""
 
 _OPTIONS = """\
 ## `[detectors.options.NAME]`

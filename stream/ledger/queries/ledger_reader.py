@@ -8,12 +8,15 @@ from stream.ledger.coverage import Coverage, coverage_of
 from stream.ledger.database_files import LedgerFiles, retried
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.errors import LedgerAbsent
+from stream.ledger.queries.judged_answers import AccuracyHour, accuracy_hours
+from stream.ledger.queries.judgments import judgments_of
 from stream.ledger.queries.request_pages import (
     conversation_of_request,
     conversation_requests,
     conversation_tenants,
 )
 from stream.ledger.queries.request_story import RequestStory, gap_of, request_events, request_story
+from stream.ledger.queries.reviews import DetectorPrecision, detector_precision
 from stream.silences import Silences
 from stream.wire import OWN_TENANT, AlertRecord, SilenceRecord
 
@@ -43,6 +46,24 @@ class LedgerReader:
                 return coverage_of(databases)
 
         return retried(query)
+
+    def accuracy(self, tenant: str = "") -> list[AccuracyHour]:
+        """Return the accuracy of labelled answers by tenant, model and hour; [] if there is no ledger."""
+
+        def query() -> list[AccuracyHour]:
+            with self._files.read_shards() as databases:
+                return accuracy_hours(databases, tenant)
+
+        return retried(query)
+
+    def detector_precision(self, tenant: str = "") -> list[DetectorPrecision]:
+        """Return the precision of each detector in reviewed alerts; [] if there is no ledger."""
+
+        def query() -> list[DetectorPrecision]:
+            with self._files.read_decisions() as decisions, self._files.read_shards() as shards:
+                return detector_precision(decisions, shards, tenant)
+
+        return retried(query) if self.exists() else []
 
     def own_alerts(self) -> list[AlertRecord]:
         """Return the firing alerts about Weir itself, oldest first. Alerts about a model are left out."""
@@ -111,7 +132,9 @@ class LedgerReader:
             for database in databases:
                 if events := request_events(database, request_id):
                     with self._files.read_decisions() as decisions:
-                        return request_story(request_id, events, decisions)
+                        story = request_story(request_id, events, decisions)
+                    judgments = judgments_of(databases, events.tenant, request_id)
+                    return msgspec.structs.replace(story, judgments=judgments)
             for database in databases:
                 if gap := gap_of(database, request_id):
                     return RequestStory(request_id=request_id, gap=gap)

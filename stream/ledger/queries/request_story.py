@@ -4,6 +4,7 @@ import sqlite3
 
 import msgspec
 
+from stream.ledger.queries.judgments import Judgments
 from stream.ledger.schema import named_rows, select
 from stream.wire import AlertRecord, GuardStop, RetrainingRecord, Span, TraceParent, Usage, Verdict, WordWeight
 
@@ -105,6 +106,7 @@ class RequestStory(msgspec.Struct, frozen=True, kw_only=True):
     alerts: tuple[AlertRecord, ...] = ()
     retraining: tuple[RetrainingRecord, ...] = ()
     gap: GapNote | None = None
+    judgments: Judgments = Judgments()
 
     @property
     def at(self) -> float:

@@ -5,8 +5,10 @@ so the ledger checks the tenant. Feedback is a review if the tenant of its princ
 tenant of the alert. Feedback of another tenant is counted as rejected.
 """
 
+import math
 import sqlite3
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -14,8 +16,10 @@ from stream.wire import AlertRecord
 
 __all__ = [
     "REVIEW_LABELS",
+    "DetectorPrecision",
     "RejectedFeedback",
     "Review",
+    "detector_precision",
     "rejected_feedback",
     "review_count",
     "reviewed_alerts",
@@ -23,6 +27,8 @@ __all__ = [
 ]
 
 REVIEW_LABELS = ("right", "wrong")
+#: The 97.5 % quantile of the normal distribution.
+_Z = 1.959964
 _IS_REVIEW = f"alert_id <> '' AND label IN {REVIEW_LABELS!r}"
 
 
@@ -42,6 +48,60 @@ class RejectedFeedback(msgspec.Struct, frozen=True, kw_only=True):
 
     tenant: int
     label: int
+
+
+class DetectorPrecision(msgspec.Struct, frozen=True, kw_only=True):
+    """The precision of a detector in the reviewed alerts of a tenant: the share of right ones.
+
+    `low` and `high` are the bounds of its 95 % interval (Wilson 1927, doi:10.1080/01621459.1927.10502953). An alert counts
+    once, by its newest review.
+    """
+
+    tenant: str
+    detector: str
+    right: int
+    wrong: int
+    precision: float
+    low: float
+    high: float
+
+
+def detector_precision(
+    decisions: sqlite3.Connection, shards: Sequence[sqlite3.Connection], tenant: str = ""
+) -> list[DetectorPrecision]:
+    """Return the precision of each detector with reviewed alerts, by tenant and detector; `tenant` is "" for all tenants."""
+    names = sorted({alert_id for alert_id, _tenant in reviewed_alerts(shards)})
+    alerts = [
+        msgspec.json.decode(record, type=AlertRecord)
+        for (record,) in decisions.execute(
+            "SELECT a.record FROM json_each(?) w CROSS JOIN alerts a ON a.alert_id = w.value",
+            (msgspec.json.encode(names).decode(),),
+        )
+    ]
+    reviews = reviews_of(shards, alerts)
+    counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for alert in alerts:
+        if tenant in {"", alert.tenant} and alert.alert_id in reviews:
+            counts[alert.tenant, alert.detector][reviews[alert.alert_id][-1].label] += 1
+    return [
+        _precision(owner, detector, labels["right"], labels["wrong"])
+        for (owner, detector), labels in sorted(counts.items())
+    ]
+
+
+def _precision(tenant: str, detector: str, right: int, wrong: int) -> DetectorPrecision:
+    total, share = right + wrong, right / (right + wrong)
+    centre = (share + _Z**2 / (2 * total)) / (1 + _Z**2 / total)
+    half = _Z / (1 + _Z**2 / total) * math.sqrt(share * (1 - share) / total + _Z**2 / (4 * total**2))
+    return DetectorPrecision(
+        tenant=tenant,
+        detector=detector,
+        right=right,
+        wrong=wrong,
+        precision=share,
+        low=max(0.0, centre - half),
+        high=min(1.0, centre + half),
+    )
 
 
 def reviews_of(shards: Iterable[sqlite3.Connection], alerts: Iterable[AlertRecord]) -> dict[str, list[Review]]:

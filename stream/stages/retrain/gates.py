@@ -62,8 +62,8 @@ def evaluate(state: ModelState, at: float, settings: RetrainingSettings) -> list
         _cool_down(state, at, settings.cool_down_seconds),
         Gate(
             name="in_flight",
-            passed=not state.in_flight or (state.lease_until is not None and state.lease_until < at),
-            reason=f"retraining in progress: has {state.requested_id}, needs none",
+            passed=not state.occupied(at),
+            reason=f"retraining in progress: has {state.in_flight_id or state.requested_id}, needs none",
         ),
     ]
 

@@ -1,6 +1,6 @@
 """The retraining stage without Kafka: it applies alert and retraining records and returns decisions.
 
-Weir itself only requests retraining; a trainer or a person does the rest and publishes its progress.
+This stage only requests retraining. People, the trainer and the delivery do the rest and publish its progress.
 """
 
 import msgspec
@@ -14,9 +14,14 @@ from stream.wire.ids import retraining_id
 
 __all__ = ["Retraining"]
 
-#: A trained version in shadow or in a canary still counts as in flight. `completed` is the end for an external trainer.
-_IN_FLIGHT = frozenset({"dataset", "started", "progress", "trained", "blessed", "shadow", "canary"})
-_ENDED = frozenset({"completed", "promoted", "rolled_back", "failed", "refused", "rejected", "expired"})
+_ENDED = frozenset({"rejected", "refused", "failed", "expired", "promoted", "rolled_back"})
+#: States of a request on which somebody works.
+_WORKING = frozenset({"dataset", "started", "progress", "trained", "blessed", "shadow", "canary"})
+#: States of the delivery, which ends each request itself and needs no lease.
+_DELIVERED = frozenset({"shadow", "canary"})
+#: The end of an external trainer's run, which has no lease. Weir's own trainer goes on to the gate and the delivery.
+_COMPLETED = "completed"
+_REMEMBERED = 64
 
 
 class Retraining:
@@ -48,16 +53,19 @@ class Retraining:
         return self._decide(state, event, record.at)
 
     def progress(self, state: ModelState, record: RetrainingRecord, topic: str, offset: int) -> None:
-        """Apply a retraining record: the start or end of a retraining, or, during a rebuild, the request."""
+        """Apply a retraining record: a step or the end of a retraining, or, during a rebuild, the request.
+
+        Records of an owner whose lease passed to another (a smaller epoch), and of a request that has ended, are ignored.
+        """
         if not _advance(state, topic, offset):
             return
         if record.state == "requested" and (state.requested_at is None or record.at > state.requested_at):
             state.requested_id, state.requested_at = record.retraining_id, record.at
             state.requested_alerts = record.alert_ids
-        elif record.state in _IN_FLIGHT:
-            state.in_flight, state.lease_until = True, record.lease_until
-        elif record.state in _ENDED:
-            state.in_flight, state.lease_until = False, None
+        elif record.state in _ENDED or (record.state == _COMPLETED and state.lease_until is None):
+            _end(state, record)
+        elif record.state in _WORKING:
+            _work(state, record)
 
     def _decide(self, state: ModelState, event: Event, at: float) -> Decision | None:
         gates = evaluate(state, at, self._settings)
@@ -76,6 +84,32 @@ class Retraining:
         state.requested_id, state.requested_at, state.requested_alerts = identity, at, tuple(alerts)
         since = min(alert.opened_at for alert in state.firing.values()) - self._margin
         return msgspec.structs.replace(decision_of(state, event, identity, gates), since=since, until=at)
+
+
+def _work(state: ModelState, record: RetrainingRecord) -> None:
+    """Set the request in flight to that of `record`; without a lease of its own, a record keeps the lease before it."""
+    is_same = record.retraining_id == state.in_flight_id
+    if is_same and record.epoch and record.epoch < state.epoch:
+        return
+    if record.retraining_id in state.ended and record.epoch <= state.ended[record.retraining_id]:
+        return
+    state.in_flight, state.in_flight_id = True, record.retraining_id
+    state.epoch = record.epoch or (state.epoch if is_same else 0)
+    if record.state in _DELIVERED:
+        state.lease_until = None
+    elif record.lease_until is not None or not is_same:
+        state.lease_until = record.lease_until
+
+
+def _end(state: ModelState, record: RetrainingRecord) -> None:
+    is_same = record.retraining_id == state.in_flight_id
+    if is_same and record.epoch and record.epoch < state.epoch:
+        return
+    state.ended[record.retraining_id] = max(record.epoch, state.epoch if is_same else 0)
+    while len(state.ended) > _REMEMBERED:
+        del state.ended[next(iter(state.ended))]
+    if is_same or not state.in_flight_id:  # "": a state that an earlier version wrote
+        state.in_flight, state.in_flight_id, state.epoch, state.lease_until = False, "", 0, None
 
 
 def _advance(state: ModelState, topic: str, offset: int) -> bool:

@@ -1,12 +1,16 @@
 """Builds the records of retraining: a request with the offsets of its data, or a suppression with the failed gates."""
 
+import hashlib
+from importlib.metadata import version
+
 import msgspec
 
+from stream.settings import TenantSettings
 from stream.stages.retrain.gates import Gate
 from stream.stages.retrain.state import ModelState
 from stream.wire import AlertRecord, Event, RetrainingRecord, tenant_model_key
 
-__all__ = ["RETRAIN_SOURCE", "Decision", "decision_of", "retraining_event"]
+__all__ = ["RETRAIN_SOURCE", "Decision", "decision_of", "pinned_versions", "retraining_event"]
 
 RETRAIN_SOURCE = "weir/retrain"
 
@@ -59,6 +63,12 @@ def _agreement(state: ModelState) -> str:
     windows, events = max(alert.windows for alert in alerts), sum(alert.events for alert in alerts)
     keys = len({name for alert in alerts for name in alert.principals})
     return f"{detectors} agree: {windows} windows, {events} events, {keys} API keys"
+
+
+def pinned_versions(settings: TenantSettings) -> dict[str, str]:
+    """Return {name: version} of Weir's code, and the SHA-256 of the tenant's settings as canonical JSON."""
+    encoded = msgspec.json.encode(settings.model_dump(mode="json"), order="deterministic")
+    return {"weir": version("weir-llm"), "settings": hashlib.sha256(encoded).hexdigest()}
 
 
 def retraining_event(decision: Decision, record: RetrainingRecord, traceparent: str) -> Event:

@@ -34,9 +34,9 @@ class ModelState(msgspec.Struct, kw_only=True):
 
     `offsets` is {topic: offset of the newest applied record}; records up to this offset are ignored. `resolved` has the
     ids of the latest resolved alerts, so that a late record opens none of them again; `suppressed` has the ids of the
-    latest suppressions. `in_flight` is whether the last request was started and has not ended; its owner must
-    publish progress before `lease_until`, or the request no longer counts. A request that nobody starts blocks other
-    requests only during its cool-down.
+    latest suppressions. `in_flight` is whether request `in_flight_id` was started and has not ended; its owner has it for
+    `epoch` until `lease_until`, or without limit if that is None. `ended` is {id of an ended request: epoch of its end}.
+    A request that nobody starts blocks other requests only during its cool-down.
     """
 
     version: int = _VERSION
@@ -50,7 +50,14 @@ class ModelState(msgspec.Struct, kw_only=True):
     requested_at: float | None = None
     requested_alerts: tuple[str, ...] = ()
     in_flight: bool = False
+    in_flight_id: str = ""
+    epoch: int = 0
     lease_until: float | None = None
+    ended: dict[str, int] = {}
+
+    def occupied(self, at: float) -> bool:
+        """Return whether a request is in flight at event time `at`; with an expired lease it is not."""
+        return self.in_flight and (self.lease_until is None or at < self.lease_until)
 
 
 def remember(items: list[str], item: str) -> None:

@@ -91,7 +91,7 @@ class RetrainingRecord(EventData, frozen=True, kw_only=True):
 
     `data` is the range of ``weir.inference`` that the request is based on, and `pins` are the ranges of the other
     topics. `versions` is {name: version} of what else decides the dataset: detectors, configuration, code. A process
-    that works on the request owns it for `epoch` until `lease_until`, so that a process that died frees its place.
+    that works on the request owns it for `epoch` until `lease_until`, so that another can follow a process that died.
     `numbers` are the measurements behind the state, for example steps and loss, or the bounds of a gate. `by` is who
     decided. `detectors` are the detectors of the alerts of a request; they compare the new version with the present one.
     """
@@ -138,10 +138,10 @@ class Feedback(EventData, frozen=True, kw_only=True):
 
 
 class LabelRecord(EventData, frozen=True, kw_only=True):
-    """A delayed judgment of an answer: `value` is in [0, 1], 1 for a correct answer; `at` is when it was judged.
+    """A delayed judgment of an answer: `value` is in [0, 1], 1 for a correct answer; `at` is the time of the judgment.
 
     `label_id` identifies the judgment: a later record with the same id replaces this one. `source` names the system
-    that judged.
+    that made it.
     """
 
     event_type: ClassVar[str] = "weir.label.v1"

@@ -200,12 +200,15 @@ def test_only_who_must_may_read_prompts():
         for line in rules()
         if "Read" in line.split()[3:] and any(covers(name, "weir.inference") for name in line.split()[2].split(","))
     }
-    assert readers == {"score", "ledger", "reader"}
+    assert readers == {"score", "ledger", "watch", "reader"}, "watch finds the offsets of a retraining request"
 
 
-def test_who_silences_may_write_alerts_and_read_nothing_else():
+def test_who_operates_may_silence_approve_and_label_and_read_no_prompts():
     granted = {tuple(line.split()[1:3]): set(line.split()[3:]) for line in rules() if line.startswith("operator ")}
-    assert granted == {("topic", "weir.alerts"): {"Read", "Write", "Describe"}}
+    assert granted == {
+        ("topic", "weir.alerts,weir.retraining"): {"Read", "Write", "Describe"},
+        ("topic", "weir.feedback"): {"Write", "Describe"},
+    }
     assert not [line for line in rules() if line.startswith("reader ") and "Write" in line.split()[3:]]
 
 

@@ -101,7 +101,7 @@ async def test_records_ticks_and_the_end_arrive_in_order_and_the_spool_is_remove
         recorder = Recorder(root=tmp_path, settings=CaptureSettings(tick_seconds=0.1), registry=CollectorRegistry())
         recorder.start()
         await traffic(recorder, requests, pause=0.001)
-        await recorder.feedback(Feedback(request_id="r0", tenant="acme", rating="down"))
+        await recorder.judge(Feedback(request_id="r0", tenant="acme", rating="down"))
         recorder.close()
         await until("the spool is removed", lambda: not list(tmp_path.glob("gateway-*")))
         assert health == {}

@@ -118,6 +118,9 @@ async def check_places(lab):
         assert record.partition == place
         assert record.key == tenant_model_key(TENANT, MODEL).encode()
         assert event.causationid in event.data.alert_ids
+        if event.data.state == "requested":
+            assert [pin.topic for pin in event.data.pins] == [lab.names.verdicts, lab.names.feedback]
+            assert {"settings", "weir"} <= event.data.versions.keys()
     for record, event in await lab.records(lab.names.findings, FindingRecord):
         assert record.partition == partition_for(event.partitionkey, Q)
     ticks = [(record.partition, event.data) for record, event in await lab.records(lab.names.findings, Tick)]

@@ -18,7 +18,7 @@ from serving.capture.delivery_limits import DeliveryLimits
 from serving.capture.metrics import ShipperMetrics
 from serving.capture.pipeline import Pipeline
 from serving.capture.segment import segment_path, segments
-from stream.wire import Feedback, GapRecord, RequestRecord, Tick, TraceParent
+from stream.wire import CorrectionRecord, Feedback, GapRecord, LabelRecord, RequestRecord, Tick, TraceParent
 
 LIMITS = DeliveryLimits(poll_seconds=0.001, save_seconds=0.0, stall_seconds=30)
 
@@ -78,7 +78,7 @@ async def test_a_requests_events_share_a_partition_and_feedback_has_its_topic(sp
     kafka = SteppedDelivery(partitions=8)
     spool.fill(20, ended=True)
     for number in range(20):
-        spool.writer.feedback(Feedback(request_id=f"r{number}", tenant="acme", rating="up"), identity="1")
+        spool.writer.judge(Feedback(request_id=f"r{number}", tenant="acme", rating="up"), identity="1")
     await deliver(kafka, 60)
     where = {}
     for topic, partition, event in kafka.log:
@@ -236,3 +236,15 @@ async def test_the_head_of_a_segment_is_nothing_to_wait_for(spool, ship):
         assert not task.done(), task.exception()
         kafka.take()
     await finish(stop, task)
+
+
+async def test_a_correction_goes_to_inference_and_a_label_to_feedback(spool, deliver):
+    kafka = SteppedDelivery(partitions=8)
+    owner = {"request_id": "r0", "tenant": "acme", "at": 1.0}
+    spool.writer.judge(
+        CorrectionRecord(**owner, answer="better"), LabelRecord(**owner, label_id="l", value=1.0), identity="1"
+    )
+    await deliver(kafka, 2)
+    (of_correction, one, correction), (of_label, other, label) = kafka.log
+    assert (of_correction, of_label) == (kafka.names.inference, kafka.names.feedback)
+    assert (correction.id, label.id, one) == ("r0/correction/1", "r0/label/l", other)

@@ -57,7 +57,7 @@ def make(tmp_path):
 def test_events_have_the_attributes_of_the_contract_and_only_requests_and_ends_a_number(make):
     spool = make()
     assert spool.request("a") == 1
-    spool.writer.feedback(Feedback(request_id="a", tenant="acme", rating="up"), identity="1")
+    spool.writer.judge(Feedback(request_id="a", tenant="acme", rating="up"), identity="1")
     spool.end("a")
     assert spool.request("b") == 3
     events = events_of(spool.directory)
@@ -190,7 +190,7 @@ def test_feedback_is_refused_rather_than_shed(make):
     spool = make(settings=small_settings(limit_bytes=120_000))
     spool.fill(100, "x" * 2000)
     with pytest.raises(SpoolFull):
-        spool.writer.feedback(Feedback(request_id="a", tenant="acme", rating="z" * 120_000), identity="1")
+        spool.writer.judge(Feedback(request_id="a", tenant="acme", rating="z" * 120_000), identity="1")
 
 
 def test_a_record_that_no_broker_takes_is_moved_aside_and_counted(make):

@@ -11,7 +11,7 @@ from support.ledger_log import Log, end, explanation, gap, request, verdict
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions
 from stream.ledger.shard import Shard
-from stream.wire import Event, GuardStop, RetrainingRecord, Span
+from stream.wire import CorrectionRecord, Event, Feedback, GuardStop, LabelRecord, RetrainingRecord, Span
 from weir.cli import main
 from weir.home.access_log import log_access
 
@@ -29,6 +29,25 @@ def retraining(name, *alert_ids):
     where = {"tenant": "acme", "model": "m", "at": 20.0}
     data = RetrainingRecord(retraining_id=name, state="requested", reason="two agree", alert_ids=alert_ids, **where)
     return Event(id=name, source="w", type=data.event_type, time=20.0, data=data)
+
+
+def judged(data, kind):
+    return Event(id=f"r1/{kind}", source="g", type=data.event_type, time=50.0, data=data)
+
+
+def corrections():
+    """Return a correction of r1 by its tenant, and one by another tenant, which does not count."""
+    for tenant in ("acme", "elm"):
+        data = CorrectionRecord(request_id="r1", tenant=tenant, at=50.0, answer="canary-correction", principal="k_1")
+        yield judged(data, f"correction/{tenant}")
+
+
+def feedback():
+    for tenant, rating in (("acme", "down"), ("acme", "up"), ("elm", "up")):
+        yield judged(Feedback(request_id="r1", tenant=tenant, rating=rating), f"feedback/{tenant}/{rating}")
+    for value in (0.0, 1.0):
+        data = LabelRecord(label_id="lb", request_id="r1", tenant="acme", at=value, value=value)
+        yield judged(data, f"label/{value}")
 
 
 @pytest.fixture
@@ -52,6 +71,8 @@ def home(home):
         )
     )
     shard.apply(log.verdicts(flagged, verdict(question, "toxicity"), verdict(answer, "pii"), partition=3))
+    empty.apply(log.inference(*corrections(), partition=0))
+    shard.apply(log.records("weir.feedback", *feedback(), partition=3))
     shard.apply(log.verdicts(explanation(question, "pii", (3, 6, 2.5), (7, 9, -1.0)), partition=3))
     alerts = [alert("al_firing"), alert("al_evidence", detector="drift", opened_at=15.0, evidence=("r1",))]
     alerts += [alert("al_over", opened_at=1.0, resolved_at=5.0), alert("al_later", opened_at=12.0)]
@@ -207,3 +228,12 @@ def test_an_access_to_text_is_logged_for_the_owner_only(tmp_path):
     assert [entry["request_id"] for entry in entries] == ["r1", "r2"]
     assert entries[0]["user"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_feedback_is_counted_and_its_text_not_read(home):
+    counts = {"rated down": 1, "rated up": 1, "corrections": 1, "labels": 1}
+    found = CliRunner().invoke(main, ["show", "r1", "--json"])
+    assert json.loads(found.stdout)["judgments"] == counts
+    printed = CliRunner().invoke(main, ["show", "r1"]).stdout
+    assert "feedback  rated down 1, rated up 1, corrections 1, labels 1" in printed
+    assert "canary-correction" not in printed + found.stdout

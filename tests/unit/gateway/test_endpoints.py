@@ -151,7 +151,7 @@ async def test_models_lists_the_one_that_is_served(stack):
 
 
 @pytest.mark.parametrize(("body", "status"), CASES["feedback"])
-async def test_feedback_takes_words_and_no_text(stack, body, status):
+async def test_feedback_is_checked_and_its_text_not_repeated(stack, body, status):
     answer = await stack.client.post("/v1/feedback", json=body)
     assert answer.status_code == status, answer.text
     assert CANARY not in answer.text

@@ -175,3 +175,17 @@ def test_alerts_without_a_review_are_found_behind_many_others(maker, pages):
     apply(maker, *(feedback(f"f_{name}", name, "right", 5.0) for name in reviewed), topic="weir.feedback", partition=1)
     found = paged(lambda before: pages.alerts(AlertQuery(unreviewed=True, limit=1, before=before), 1.0), "alerts")
     assert [[one.alert_id for one in page] for page in found] == [["al_c"], ["al_a"]]
+
+
+def test_the_precision_counts_each_alert_once_by_its_newest_review(maker, pages):
+    drift = {"detector": "drift"}
+    apply(maker, alert("al_1"), alert("al_2"), alert("al_3"), alert("al_4", **drift), alert("al_5", **drift))
+    given = [("al_1", "wrong"), ("al_1", "right"), ("al_2", "right"), ("al_3", "wrong"), ("al_4", "right")]
+    reviews = [feedback(f"f{row}", name, label, 20.0 + row) for row, (name, label) in enumerate(given)]
+    reviews.append(feedback("other", "al_5", "wrong", 30.0, tenant="elm"))
+    apply(maker, *reviews, topic="weir.feedback", partition=1)
+    drift, pii = pages.reader.detector_precision()
+    assert (drift.detector, drift.right, drift.wrong) == ("drift", 1, 0)
+    assert (pii.detector, pii.right, pii.wrong, pii.precision) == ("pii", 2, 1, pytest.approx(2 / 3))
+    assert (pii.low, pii.high) == (pytest.approx(0.208, abs=0.001), pytest.approx(0.939, abs=0.001))
+    assert pages.reader.detector_precision("elm") == []

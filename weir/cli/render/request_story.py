@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from rich.text import Text
 
 from stream.ledger.queries.request_story import ExplanationNote, RecordLocation, RequestStory, VerdictNote
-from stream.wire import AlertRecord, RetrainingRecord, Verdict
+from stream.wire import AlertRecord, CorrectionRecord, RetrainingRecord, Verdict
 from weir.cli.render.alert import SEVERITY_STYLE
 from weir.cli.render.content import content_lines
 from weir.cli.render.output import printable
@@ -43,6 +43,7 @@ def story_lines(
             yield from _verdicts(completed, location, text)
         if story.events.end is None:
             yield Text(f"{_INDENT}the end is not in the log yet", style="yellow")
+    yield from _judgments(story, text)
     for alert in story.alerts:
         yield _alert(alert)
         if alert.alert_id in (cluster_terms or {}):
@@ -131,6 +132,23 @@ def _explanation(explanation: ExplanationNote, content: str | None) -> Text:
     line = Text(f"{_INDENT}        because of {', '.join(parts) or 'no single word'}")
     line.append(f"  {explanation.method}, log-odds, {explanation.attributed} words", style="dim")
     return line
+
+
+def _judgments(story: RequestStory, text: RequestText | None) -> Iterator[Text]:
+    """Yield the numbers of ratings, corrections and labels, and with the text what people wrote."""
+    if counts := story.judgments.counts:
+        words = ", ".join(f"{what} {count}" for what, count in counts.items())
+        yield Text.assemble(_INDENT, ("feedback  ", "bold"), printable(words, kept=""))
+    for correction in text.corrections if text is not None else ():
+        yield from _correction(correction)
+
+
+def _correction(correction: CorrectionRecord) -> Iterator[Text]:
+    """Yield the lines of what a person wrote about the answer."""
+    for what, text in (("better answer", correction.answer), ("comment", correction.comment)):
+        for row, line in enumerate(printable(text).split("\n") if text else ()):
+            head = f"{what} by {correction.principal}: " if row == 0 else ""
+            yield Text.assemble(_INDENT, (printable(head, kept=""), "dim"), (line, "italic"))
 
 
 def _alert(alert: AlertRecord) -> Text:

@@ -18,6 +18,7 @@ __all__ = ["entry_line", "retraining_view"]
 _STATE_STYLE = {"requested": "bold magenta", "promoted": "green", "rolled_back": "red"}
 #: Number of entries that a terminal redraws; older entries are printed and do not change.
 _REDRAWN = 8
+_REDRAWN_STATES = ("suppressed", "progress")
 _PRINT_SECONDS = 60.0
 
 
@@ -28,9 +29,21 @@ def entry_line(entry: RetrainingEntry[Retraining]) -> Text:
     return Text.assemble(
         (f"{format_time(event.at)}  ", "dim"),
         (f"{event.state:11}  ", _STATE_STYLE.get(event.state, "bold")),
-        f"{event.tenant}/{event.model}  {event.reason}",
+        f"{event.tenant}/{event.model}  {event.reason or _measured(event)}",
         (f"  ({count}{event.retraining_id}, {len(event.alert_ids)} alerts)", "dim"),
     )
+
+
+def _measured(event: Retraining) -> str:
+    """Return the version and the measurements of a state without reason."""
+    numbers = event.numbers
+    parts = [event.model_version] if event.model_version else []
+    if "step" in numbers:
+        parts.append(f"step {numbers['step']:.0f} of {numbers['steps']:.0f}, loss {numbers['loss']:.3f}")
+        parts.append(f"{numbers['seconds']:.0f} s")
+    elif "train" in numbers:
+        parts.append(f"{numbers['train']:.0f} rows to train on, {numbers['eval']:.0f} held out")
+    return ", ".join(parts)
 
 
 @contextlib.contextmanager
@@ -64,7 +77,7 @@ class _Collected:
 
 
 class _Redrawn(_Collected):
-    """On a terminal: shows the newest suppressed entries in the last lines, and redraws these lines at each change."""
+    """On a terminal: shows the newest suppressed entries and the progress in the last lines, and redraws these lines at each change."""
 
     def __init__(self, live: Live) -> None:
         super().__init__()
@@ -74,7 +87,7 @@ class _Redrawn(_Collected):
     def show(self, event: Retraining) -> None:
         key = self.history.add(event)
         line = entry_line(self.history.entries[key])
-        if event.state != "suppressed":
+        if event.state not in _REDRAWN_STATES:
             self._live.console.print(line)
         else:
             self._drawn[key] = line

@@ -5,6 +5,7 @@ from support.alert_log import settings
 from support.signal_log import MODEL, trace_of
 
 from stream.stages.retrain.machine import Retraining
+from stream.stages.retrain.records import pinned_versions
 from stream.stages.retrain.state import ModelState, decode, encode
 from stream.wire import RetrainingRecord
 
@@ -180,33 +181,62 @@ def test_a_run_that_was_taken_up_blocks_until_it_has_ended():
         assert [decision.record.state for decision in decisions] == expected
 
 
-def progressed(run, request, offset, state, **more):
-    record = RetrainingRecord(
-        retraining_id=request.record.retraining_id, state=state, reason="", tenant="acme", model=MODEL, at=1.0, **more
-    )
-    run.stage.progress(run.state, record, "weir.retraining", offset)
-
-
-@pytest.mark.parametrize("state", ["trained", "blessed", "shadow", "canary"])
-@pytest.mark.parametrize("end", ["promoted", "rolled_back", "expired", "refused"])
-def test_a_trained_version_is_in_flight_until_its_delivery_has_ended(state, end):
-    run = Run(cool_down_seconds=0)
+def progressed(run, *records):
+    """Apply (state, fields) of the request, then ask whether a new alert may cause a request at event time 130."""
     (_, request) = run(alert("toxicity", 110.0), alert("drift", 120.0))
-    assert request.record.detectors == ("drift", "toxicity")
-    progressed(run, request, 0, state)
-    assert run(alert("drift", 130.0, revision=1)) == []
-    progressed(run, request, 1, end)
-    (decision,) = run(alert("drift", 131.0, revision=2))
-    assert decision.record.state == "requested"
+    for offset, (state, fields) in enumerate(records):
+        given = {"retraining_id": request.record.retraining_id, "reason": "", "at": 1.0} | fields
+        record = RetrainingRecord(state=state, tenant="acme", model=MODEL, **given)
+        run.stage.progress(run.state, record, "weir.retraining", offset)
+    run.state = decode(encode(run.state))
+    return run.last(alert("pii", 130.0))
 
 
-def test_a_trainer_that_died_frees_its_place_when_its_lease_ends():
-    run = Run(cool_down_seconds=0)
-    (_, request) = run(alert("toxicity", 110.0), alert("drift", 120.0))
-    progressed(run, request, 0, "started", lease_until=150.0)
-    assert run(alert("drift", 149.0, revision=1)) == []
-    (decision,) = run(alert("drift", 151.0, revision=2))
-    assert decision.record.state == "requested"
+LEASE = {"epoch": 1, "lease_until": 200.0}
+EXPIRED = {"epoch": 1, "lease_until": 130.0}
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [("approved", {}), ("dataset", LEASE)],
+        [("started", LEASE), ("progress", LEASE)],
+        [("started", EXPIRED), ("started", {"epoch": 2, "lease_until": 200.0})],
+        [("started", {"epoch": 2, "lease_until": 200.0}), ("failed", {"epoch": 1})],  # the former owner
+        [("started", LEASE), ("completed", {})],  # Weir's own trainer goes on to the gate
+        [("started", LEASE), ("trained", {"epoch": 1}), ("blessed", {"epoch": 1})],
+        [("started", EXPIRED), ("blessed", {}), ("shadow", {}), ("canary", {})],
+        [("started", {}), ("failed", {"retraining_id": "rt_other"})],
+        [("started", LEASE), ("failed", {"epoch": 1}), ("started", {"epoch": 2, "lease_until": 200.0})],  # resumed
+    ],
+)
+def test_a_request_in_progress_holds_its_place(records):
+    record = progressed(Run(cool_down_seconds=0), *records)
+    assert (record.state, refused(record)) == ("suppressed", ["in_flight"])
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [("approved", {})],
+        [("rejected", {})],
+        [("started", {}), ("completed", {})],
+        [("started", EXPIRED)],
+        [("started", EXPIRED), ("trained", {}), ("blessed", {})],  # the trainer died, and no delivery took over
+        *([("started", LEASE), (end, {"epoch": 1})] for end in ("refused", "failed", "expired")),
+        *([("started", LEASE), ("canary", {}), (end, {})] for end in ("promoted", "rolled_back")),
+        [("started", LEASE), ("failed", {"epoch": 1}), ("progress", LEASE)],  # a late record of a dead owner
+    ],
+)
+def test_an_ended_request_or_an_expired_lease_frees_the_place(records):
+    assert progressed(Run(cool_down_seconds=0), *records).state == "requested"
+
+
+def test_the_versions_change_with_the_settings_of_the_tenant():
+    first, same, other = (pinned_versions(settings(retraining={"windows": windows})) for windows in (2, 2, 3))
+    assert first == same
+    assert set(first) == {"weir", "settings"}
+    assert first["settings"] != other["settings"]
 
 
 def test_a_resolved_alert_no_longer_agrees_and_its_repetition_does_not_wake_it():
@@ -236,3 +266,8 @@ def test_a_rebuilt_state_learns_of_the_last_request_from_the_retraining_topic():
     )
     run.stage.progress(run.state, record, "weir.retraining", 0)
     assert refused(run.last(alert("toxicity", 110.0), alert("drift", 120.0))) == ["cool_down"]
+
+
+def test_a_request_names_the_detectors_of_its_alerts_and_a_suppression_none():
+    suppressed, request = Run()(alert("toxicity", 110.0), alert("drift", 120.0))
+    assert (suppressed.record.detectors, request.record.detectors) == ((), ("drift", "toxicity"))

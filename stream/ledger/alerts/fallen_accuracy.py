@@ -1,0 +1,84 @@
+"""The alert about a model whose answers are less often correct than at first (`accuracy`)."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from stream.ledger.accuracy import Accuracy
+from stream.runbook import ACCURACY, runbook_line
+from stream.wire import AlertRecord
+
+__all__ = ["decide_accuracy"]
+
+_UPDATE_SECONDS = 10.0
+#: Tenant and model.
+_Stream = tuple[str, str]
+
+
+def decide_accuracy(
+    firing: Iterable[AlertRecord],
+    found: Mapping[_Stream, Accuracy],
+    log_time: float,
+    next_id: Callable[[str, str], str],
+) -> list[AlertRecord]:
+    """Return the records to publish: alerts that open, change or resolve.
+
+    `firing` contains the firing accuracy alerts, `next_id(tenant, model)` returns the id of the next alert of a stream.
+    Labels of a firing alert that expired with the retention resolve the alert.
+    """
+    open_alerts = {(alert.tenant, alert.model): alert for alert in firing}
+    records = []
+    for stream, accuracy in sorted(found.items()):
+        alert = open_alerts.get(stream)
+        if accuracy.fell_at is None:
+            continue
+        if alert is None:
+            records.append(_opened(stream, accuracy, log_time, next_id(*stream)))
+        elif accuracy.wrong != alert.evidence_total and log_time - alert.at >= _UPDATE_SECONDS:
+            records.append(_revised(alert, at=log_time, **_fields(stream, accuracy)))
+    for stream, alert in open_alerts.items():
+        accuracy_now = found.get(stream)
+        if accuracy_now is None or accuracy_now.fell_at is None:
+            at = max(log_time, alert.at)
+            records.append(_revised(alert, at=at, state="resolved", resolved_at=at))
+    return records
+
+
+def _opened(stream: _Stream, accuracy: Accuracy, log_time: float, identity: str) -> AlertRecord:
+    tenant, model = stream
+    assert accuracy.fell_at is not None
+    return AlertRecord(
+        alert_id=identity,
+        state="firing",
+        detector=ACCURACY,
+        severity="warning",
+        tenant=tenant,
+        model=model,
+        side="output",
+        opened_at=accuracy.fell_at,
+        at=max(log_time, accuracy.fell_at),
+        limit=accuracy.limit,
+        runbook=runbook_line(ACCURACY),
+        **_fields(stream, accuracy),
+    )
+
+
+def _revised(alert: AlertRecord, **changes: Any) -> AlertRecord:
+    return msgspec.structs.replace(alert, revision=alert.revision + 1, **changes)
+
+
+def _fields(stream: _Stream, accuracy: Accuracy) -> dict[str, Any]:
+    assert accuracy.reference is not None
+    return {
+        "summary": (
+            f"Accuracy of {stream[1]} fell: {accuracy.accuracy:.0%} of the last {accuracy.since} labelled answers are correct, "
+            f"{accuracy.reference:.0%} of the first. {accuracy.wrong} wrong answers, {len(accuracy.principals)} API keys."
+        ),
+        "evidence": accuracy.evidence,
+        "evidence_total": accuracy.wrong,
+        "events": accuracy.wrong,
+        "principals": accuracy.principals,
+        "score": accuracy.accuracy,
+        "statistic": accuracy.statistic,
+    }

@@ -1,0 +1,72 @@
+"""What people and systems said about one request: ratings, corrections and labels, as numbers and positions in the log."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from stream.ledger.schema import select
+
+__all__ = ["CorrectionNote", "Judgments", "judgments_of"]
+
+
+class CorrectionNote(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person wrote about an answer: whether there is a better answer or a comment; the text is only in the log."""
+
+    event_id: str
+    answer: bool
+    comment: bool
+    approved: bool
+    principal: str
+    time: float
+    topic: str
+    partition: int
+    offset: int
+
+
+class Judgments(msgspec.Struct, frozen=True, kw_only=True):
+    """The judgments of one request by principals of its tenant; `labels` has the newest value of each label id."""
+
+    ratings: dict[str, int] = {}
+    labels: tuple[float, ...] = ()
+    corrections: tuple[CorrectionNote, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """{what: number}: ratings, corrections, comments, approvals and labels, without zeros."""
+        corrections = self.corrections
+        found = {f"rated {rating}": count for rating, count in self.ratings.items()} | {
+            "corrections": sum(one.answer for one in corrections),
+            "comments": sum(one.comment for one in corrections),
+            "approvals": sum(one.approved for one in corrections),
+            "labels": len(self.labels),
+        }
+        return {what: count for what, count in found.items() if count}
+
+
+def judgments_of(shards: Iterable[sqlite3.Connection], tenant: str, request_id: str) -> Judgments:
+    """Return the judgments of a request; those of principals of another tenant are ignored."""
+    ratings: Counter[str] = Counter()
+    corrections: list[CorrectionNote] = []
+    labels: dict[str, tuple[float, float]] = {}
+    subject = (request_id, tenant)
+    for database in shards:
+        ratings.update(
+            rating
+            for (rating,) in database.execute(
+                "SELECT rating FROM feedback WHERE request_id = ? AND tenant = ? AND rating <> ''", subject
+            )
+        )
+        corrections += select(
+            database, CorrectionNote, "SELECT * FROM corrections WHERE request_id = ? AND tenant = ?", subject
+        )
+        for label_id, at, value in database.execute(
+            "SELECT label_id, at, value FROM labels WHERE request_id = ? AND tenant = ?", subject
+        ):
+            labels[label_id] = max(labels.get(label_id, (at, value)), (at, value))
+    return Judgments(
+        ratings=dict(sorted(ratings.items())),
+        labels=tuple(value for _label_id, (_at, value) in sorted(labels.items())),
+        corrections=tuple(sorted(corrections, key=lambda note: (note.time, note.event_id))),
+    )

@@ -1,0 +1,171 @@
+"""The trainer: reads ``weir.retraining``, works on one request at a time, and publishes its states and versions.
+
+Its state is a function of the log: a trainer reads its partitions from their beginning and commits nothing. The consumer group
+gives each (tenant, model) to one trainer. A trainer that died frees its request when its lease ends, and the next trainer
+continues with ``epoch + 1`` from the checkpoints.
+"""
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Callable, Collection
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka.structs import TopicPartition
+from prometheus_client import CollectorRegistry
+
+from stream.errors import no_kafka
+from stream.kafka.clients import BROKER_ERRORS, consumer_for, producer_for
+from stream.kafka.publisher import publish
+from stream.loop.training.machine import TrainerMachine, Work
+from stream.loop.training.metrics import TrainerMetrics
+from stream.loop.training.run import Publish, Run, TrainerSetup
+from stream.settings import KafkaSettings
+from stream.wire import Event, ModelRecord, RetrainingRecord, partition_for, readable, tenant_model_key
+
+__all__ = ["publisher_for", "run_trainer"]
+
+_LOG = logging.getLogger(__name__)
+_WAITING = "waiting for kafka"
+_POLL_MS = 500
+_PAUSE_SECONDS = 1.0
+
+
+async def run_trainer(
+    *,
+    kafka: KafkaSettings,
+    setup: TrainerSetup,
+    registry: CollectorRegistry,
+    stop: asyncio.Event,
+    health: dict[str, object],
+) -> None:
+    """Train until `stop` is set; then the present run writes a checkpoint, and the next trainer continues it.
+
+    While Kafka is unavailable, the present run continues, and `health` contains the reason.
+    """
+    trainer = _Trainer(kafka, setup, TrainerMetrics(registry))
+    try:
+        while not stop.is_set():
+            try:
+                await trainer.session(stop, health)
+            except BROKER_ERRORS as error:
+                reason = f"{kafka.bootstrap_servers} does not answer ({type(error).__name__})"
+                if health.get(_WAITING) != reason:
+                    _LOG.warning("kafka: %s", reason)
+                health[_WAITING] = reason
+                await asyncio.sleep(_PAUSE_SECONDS)
+    finally:
+        await trainer.cancel()
+
+
+def publisher_for(kafka: KafkaSettings, attempts: int = 0) -> Publish:
+    """Return a function that publishes an event of the trainer, and retries while the broker is away.
+
+    After `attempts` it raises BrokerError; 0: never.
+    """
+    options = kafka.client_options()
+
+    async def send(event: Event) -> None:
+        data = event.data
+        assert isinstance(data, ModelRecord | RetrainingRecord)
+        partition = partition_for(tenant_model_key(data.tenant, data.model), kafka.stream_partitions)
+        topic = kafka.names.retraining if isinstance(data, RetrainingRecord) else kafka.names.models
+        for attempt in itertools.count(1):
+            try:
+                async with producer_for(options) as producer:
+                    await publish(producer, topic, event, partition=partition)
+            except BROKER_ERRORS as error:
+                if attempt == attempts:
+                    raise no_kafka(kafka.bootstrap_servers) from error
+                _LOG.warning("%s: %s is not sent; retrying", topic, type(error).__name__)
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                return
+
+    return send
+
+
+class _Trainer:
+    """The requests of the assigned partitions, and the present run."""
+
+    def __init__(self, kafka: KafkaSettings, setup: TrainerSetup, metrics: TrainerMetrics) -> None:
+        self._kafka, self._setup, self._metrics = kafka, setup, metrics
+        self._publish = publisher_for(kafka)
+        self._machine = TrainerMachine(setup.settings)
+        self._run: Run | None = None
+        self._task: asyncio.Task[str] | None = None
+
+    async def session(self, stop: asyncio.Event, health: dict[str, object]) -> None:
+        """Read and work until `stop` is set; raises a broker error if Kafka does not answer."""
+        options, topic = self._kafka.client_options(), self._kafka.names.retraining
+        group = f"{self._kafka.topic_prefix}trainer"
+        async with consumer_for(options, group_id=group, auto_offset_reset="earliest") as consumer:
+            assigned = _Assigned(self._forget)
+            consumer.subscribe([topic], listener=assigned)
+            while not stop.is_set():
+                read = await consumer.getmany(timeout_ms=_POLL_MS)
+                for records in read.values():
+                    for record in records:
+                        event = readable(record.value, record.headers)
+                        if event is not None and isinstance(event.data, RetrainingRecord):
+                            self._machine.apply(event.data)
+                health.pop(_WAITING, None)
+                await self._step(consumer, assigned.partitions)
+
+    def _forget(self) -> None:
+        self._machine = TrainerMachine(self._setup.settings)
+
+    async def _step(self, consumer: AIOKafkaConsumer, partitions: set[TopicPartition]) -> None:
+        if not partitions or not await _caught_up(consumer, partitions):
+            return
+        if self._task is not None and self._task.done():
+            self._task.result()
+            self._run = self._task = None
+            return  # its last record may not be read yet
+        if self._run is not None and self._lost(self._run.work, partitions):
+            _LOG.warning("another trainer owns retraining %s now", self._run.work.request.retraining_id)
+            await self.cancel()
+        if self._run is None and (work := self._machine.next(time.time())) is not None:
+            _LOG.info("retraining %s, epoch %d", work.request.retraining_id, work.epoch)
+            self._run = Run(self._setup, work, self._publish, self._metrics)
+            self._task = asyncio.create_task(self._run.run())
+
+    def _lost(self, work: Work, partitions: set[TopicPartition]) -> bool:
+        request = work.request
+        partition = partition_for(tenant_model_key(request.tenant, request.model), self._kafka.stream_partitions)
+        mine = any(assigned.partition == partition for assigned in partitions)
+        return not mine or self._machine.epoch(request.retraining_id) > work.epoch
+
+    async def cancel(self) -> None:
+        """End the present run after a checkpoint."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._run = self._task = None
+
+
+class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
+    """The assigned partitions; `forget` is called at each assignment, because all of them are read from their beginning."""
+
+    def __init__(self, forget: Callable[[], None]) -> None:
+        self._forget = forget
+        self.partitions: set[TopicPartition] = set()
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Stop deciding until the next assignment."""
+        del revoked
+        self.partitions = set()
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Read the new partitions from their beginning."""
+        self._forget()
+        self.partitions = set(assigned)
+
+
+async def _caught_up(consumer: AIOKafkaConsumer, partitions: set[TopicPartition]) -> bool:
+    ends = await consumer.end_offsets(list(partitions))
+    for partition, end in ends.items():
+        if await consumer.position(partition) < end:
+            return False
+    return True

@@ -1,0 +1,103 @@
+"""Train by command instead of by the trainer process."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from stream.kafka.tail import Tail
+from stream.loop.training.agent import publisher_for
+from stream.loop.training.errors import TrainingError
+from stream.loop.training.job import Progress, RunFolder, TrainingJob, VersionFolder, has_fast_bfloat16
+from stream.loop.training.machine import TrainerMachine, Work
+from stream.loop.training.manifest import VersionManifest, read_version
+from stream.loop.training.metrics import TrainerMetrics
+from stream.loop.training.process import run_training
+from stream.loop.training.records import model_event
+from stream.loop.training.run import UNTRAINED, Run, TrainerSetup
+from stream.settings import KafkaSettings
+from stream.wire import RetrainingRecord, readable
+
+__all__ = ["find_dataset", "train_dataset", "train_request"]
+
+
+_ATTEMPTS = 5
+
+
+class _DatasetManifest(msgspec.Struct, frozen=True, kw_only=True):
+    digest: str
+    tenant: str
+    model: str
+    retraining_id: str = ""
+
+
+def find_dataset(home: Path, digest: str) -> _DatasetManifest:
+    """Return the manifest of the only dataset whose digest starts with `digest`; raises TrainingError."""
+    folders = home / "loop" / "datasets"
+    found = sorted(folders.glob(f"{digest}*/manifest.json"))
+    if len(found) != 1:
+        raise TrainingError(
+            f"{len(found)} datasets in {folders} start with {digest!r}, and one is needed; see `weir dataset list`"
+        )
+    try:
+        return msgspec.json.decode(found[0].read_bytes(), type=_DatasetManifest)
+    except msgspec.DecodeError as error:
+        raise TrainingError(f"{found[0]} is damaged ({error}); build the dataset again") from None
+
+
+async def train_dataset(
+    setup: TrainerSetup, kafka: KafkaSettings, digest: str, on_progress: Callable[[Progress], None]
+) -> VersionManifest:
+    """Train on the dataset `digest` without a retraining request, and publish the version.
+
+    A run that was interrupted continues. Raises TrainingError if the run fails.
+    """
+    dataset = find_dataset(setup.home, digest)
+    base = await asyncio.to_thread(setup.base, dataset.model)
+    job = TrainingJob.of_settings(
+        setup.train,
+        setup.settings(dataset.tenant).train,
+        tenant=dataset.tenant,
+        model=dataset.model,
+        parent=UNTRAINED,
+        base=str(base.path),
+        base_digest=base.digest,
+        dataset=str(setup.home / "loop" / "datasets" / dataset.digest),
+        dataset_digest=dataset.digest,
+        retraining_id=dataset.retraining_id,
+        bfloat16=has_fast_bfloat16(),
+    )
+    folder = RunFolder.of(setup.home, dataset.digest)
+    trained = await run_training(setup.home, folder, job, on_progress, lambda: None)
+    manifest = read_version(setup.home, trained.version)
+    version = VersionFolder.of(setup.home, trained.version)
+    card = version.card.read_text(encoding="utf-8")
+    await publisher_for(kafka, _ATTEMPTS)(model_event(manifest, time.time(), version.path.as_uri(), card))
+    return manifest
+
+
+async def train_request(
+    setup: TrainerSetup, kafka: KafkaSettings, retraining_id: str, digest: str, on_progress: Callable[[Progress], None]
+) -> str:
+    """Work on a retraining request with the dataset `digest`, publish each state, and return the last one."""
+    work = msgspec.structs.replace(
+        await _work(setup, kafka, retraining_id), dataset_digest=find_dataset(setup.home, digest).digest
+    )
+    metrics = TrainerMetrics(CollectorRegistry())
+    return await Run(setup, work, publisher_for(kafka, _ATTEMPTS), metrics, on_progress).run()
+
+
+async def _work(setup: TrainerSetup, kafka: KafkaSettings, retraining_id: str) -> Work:
+    machine = TrainerMachine(setup.settings)
+    tail = Tail(kafka.client_options(), kafka.names.retraining, follow=False)
+    async for record in tail.records():
+        event = readable(record.value, record.headers)
+        if event is not None and isinstance(event.data, RetrainingRecord):
+            machine.apply(event.data)
+    work = machine.work_on(retraining_id)
+    if work is None:
+        raise TrainingError(f"{kafka.names.retraining} has no request {retraining_id}; see `weir retraining`")
+    return work

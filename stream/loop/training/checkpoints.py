@@ -1,0 +1,87 @@
+"""Checkpoints that survive kill -9 and a power loss at any moment.
+
+transformers writes its checkpoints in place and resumes from the highest number unchecked. So it writes into a draft
+folder; :func:`seal` writes all files to disk, adds a manifest with their digests, and renames the folder.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from stream.files import replace_file, sync_directory
+from stream.loop.training.job import file_digest
+
+__all__ = ["Checkpoint", "newest_checkpoint", "seal", "step_of"]
+
+_MANIFEST = "weir-checkpoint.json"
+_PREFIX = "checkpoint-"
+_KEPT = 2
+
+
+class _Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    key: str
+    seconds: float
+    files: dict[str, str]
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A complete checkpoint; `seconds` is the training time before it."""
+
+    path: Path
+    step: int
+    seconds: float
+
+
+def seal(draft: Path, checkpoints: Path, *, key: str, seconds: float) -> None:
+    """Move the complete folder `draft` to `checkpoints`, and delete all but the two newest checkpoints.
+
+    `key` is that of the job (:meth:`TrainingJob.weights_key`). Raises OSError if the disk is full or fails.
+    """
+    files = sorted(path for path in draft.rglob("*") if path.is_file())
+    for path in files:
+        _sync(path)
+    digests = {str(path.relative_to(draft)): file_digest(path) for path in files}
+    manifest = _Manifest(key=key, seconds=seconds, files=digests)
+    replace_file(draft / _MANIFEST, msgspec.json.encode(manifest), durable=True)
+    for folder in {path.parent for path in files}:
+        sync_directory(folder)
+    target = checkpoints / draft.name
+    shutil.rmtree(target, ignore_errors=True)  # a checkpoint of this step that does not verify
+    draft.rename(target)
+    sync_directory(checkpoints)
+    for older in _newest_first(checkpoints)[_KEPT:]:
+        shutil.rmtree(older)
+
+
+def newest_checkpoint(checkpoints: Path, key: str) -> Checkpoint | None:
+    """Return the newest checkpoint of the job `key` whose files all have their digests, or None."""
+    for path in _newest_first(checkpoints):
+        manifest = _verified(path)
+        if manifest is not None and manifest.key == key:
+            return Checkpoint(path=path, step=step_of(path), seconds=manifest.seconds)
+    return None
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the number of the last step before `checkpoint`."""
+    return int(checkpoint.name.removeprefix(_PREFIX))
+
+
+def _newest_first(checkpoints: Path) -> list[Path]:
+    return sorted(checkpoints.glob(f"{_PREFIX}*"), key=step_of, reverse=True)
+
+
+def _verified(path: Path) -> _Manifest | None:
+    try:
+        manifest = msgspec.json.decode((path / _MANIFEST).read_bytes(), type=_Manifest)
+        intact = all(file_digest(path / name) == digest for name, digest in manifest.files.items())
+    except (OSError, msgspec.DecodeError):
+        return None
+    return manifest if intact else None
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,214 @@
+"""The specification of a training run, its folders, and the lines that its process prints."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from stream.loop.settings import TenantTrainSettings, TrainSettings
+
+__all__ = [
+    "Failed",
+    "Line",
+    "Progress",
+    "RunFolder",
+    "Trained",
+    "TrainingJob",
+    "VersionFolder",
+    "file_digest",
+    "has_fast_bfloat16",
+    "version_of",
+]
+
+_VERSION_CHARACTERS = 12
+_GPU = Path("/dev/nvidiactl")
+_CPU_FLAGS = ("amx_bf16", "avx512_bf16")
+
+
+class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that decides the weights of a run; equal jobs with ``threads = 1`` make equal adapters on one machine.
+
+    Parameters
+    ----------
+    tenant, model, parent
+        Whose model is trained, and the version that it starts from ("" is the base).
+    base, base_digest
+        Folder or GGUF file of the base model, and the SHA-256 of its published weights.
+    dataset, dataset_digest
+        Folder with ``train.parquet``, and the dataset's digest.
+    retraining_id
+        The request that the run belongs to; "" for a run by hand.
+    layers
+        Number of the last layers that are adapted; 0: all.
+    bfloat16
+        Whether matrix products are computed in bfloat16.
+    memory_bytes
+        Resident memory at which the run fails.
+    """
+
+    tenant: str
+    model: str
+    base: str
+    base_digest: str
+    dataset: str
+    dataset_digest: str
+    parent: str = ""
+    retraining_id: str = ""
+    method: Literal["sft", "kto"] = "sft"
+    rank: int = 8
+    layers: int = 0
+    epochs: int = 1
+    max_steps: int = 0
+    batch_examples: int = 8
+    learning_rate: float = 2e-4
+    max_tokens: int = 512
+    max_seconds: float = 1800.0
+    checkpoint_seconds: float = 30.0
+    seed: int = 0
+    threads: int = 1
+    bfloat16: bool = False
+    memory_bytes: int = 4 << 30
+
+    @classmethod
+    def of_settings(cls, train: TrainSettings, rules: TenantTrainSettings, **given: Any) -> "TrainingJob":
+        """Return the job of the settings `train` and of a tenant's `rules`; `given` are the other fields."""
+        return cls(**rules.model_dump(), threads=train.threads, memory_bytes=train.memory_mib << 20, **given)
+
+    def weights_key(self) -> str:
+        """Return a digest of the fields that decide the weights: a run continues only from checkpoints with the same key."""
+        bounds = dict.fromkeys(("max_seconds", "checkpoint_seconds", "memory_bytes", "base", "dataset"))
+        deciding = {name: value for name, value in msgspec.to_builtins(self).items() if name not in bounds}
+        return hashlib.sha256(msgspec.json.encode(deciding, order="sorted")).hexdigest()
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress", tag_field="line"):
+    """Progress of a run after `step` of `steps`; `seconds` include those before an interruption."""
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+
+
+class Trained(msgspec.Struct, frozen=True, kw_only=True, tag="trained", tag_field="line"):
+    """The version that the run made, and its numbers."""
+
+    version: str
+    numbers: dict[str, float]
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed", tag_field="line"):
+    """The reason for which the run failed; running it again does not help."""
+
+    reason: str
+
+
+Line = Progress | Trained | Failed
+
+
+class RunFolder(msgspec.Struct, frozen=True):
+    """The folder of one run: ``job.json``, ``checkpoints/``, ``draft/`` and ``train.log``."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, home: Path, name: str) -> "RunFolder":
+        """Return the folder of the run `name`, a retraining id or a dataset's digest, in the stack's home."""
+        return cls(home / "loop" / "runs" / name)
+
+    @property
+    def job(self) -> Path:
+        """The specification."""
+        return self.path / "job.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Complete checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def draft(self) -> Path:
+        """A checkpoint that is being written."""
+        return self.path / "draft"
+
+    @property
+    def lock(self) -> Path:
+        """The lock of the process that trains."""
+        return self.path / "lock"
+
+    @property
+    def log(self) -> Path:
+        """The standard error of the process."""
+        return self.path / "train.log"
+
+    def read(self) -> TrainingJob:
+        """Return the job; raises OSError or msgspec.DecodeError."""
+        return msgspec.json.decode(self.job.read_bytes(), type=TrainingJob)
+
+
+class VersionFolder(msgspec.Struct, frozen=True):
+    """The folder of one model version: ``adapter/``, ``model.gguf``, ``manifest.json``, ``card.md``, ``model.sig``."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, home: Path, version: str) -> "VersionFolder":
+        """Return the folder of `version` in the stack's home."""
+        return cls(home / "loop" / "models" / version)
+
+    @property
+    def adapter(self) -> Path:
+        """The adapter, in the format of peft."""
+        return self.path / "adapter"
+
+    @property
+    def weights(self) -> Path:
+        """The adapter's weights, whose digest names the version."""
+        return self.adapter / "adapter_model.safetensors"
+
+    @property
+    def merged(self) -> Path:
+        """The merged weights; only for a base that is a GGUF file."""
+        return self.path / "model.gguf"
+
+    @property
+    def manifest(self) -> Path:
+        """The digests and what the version was made from."""
+        return self.path / "manifest.json"
+
+    @property
+    def card(self) -> Path:
+        """The model card."""
+        return self.path / "card.md"
+
+    @property
+    def signature(self) -> Path:
+        """The signature of all other files."""
+        return self.path / "model.sig"
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def version_of(adapter_digest: str) -> str:
+    """Return the version of a trained model.
+
+    Examples
+    --------
+    >>> version_of("b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")
+    'm_b179c9523d0e'
+    """
+    return f"m_{adapter_digest[:_VERSION_CHARACTERS]}"
+
+
+def has_fast_bfloat16() -> bool:
+    """Return whether this machine multiplies matrices in bfloat16 faster than in float32: with a GPU, or the processor's own instructions."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        flags = ""
+    return _GPU.exists() or any(flag in flags for flag in _CPU_FLAGS)

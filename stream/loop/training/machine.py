@@ -1,0 +1,91 @@
+"""Which retraining request a trainer works on: a pure function of ``weir.retraining`` and the time."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from stream.loop.settings import LoopSettings
+from stream.wire import RetrainingRecord
+
+__all__ = ["TrainerMachine", "Work"]
+
+#: The states that a trainer publishes while it owns a request.
+_OWNED = frozenset({"dataset", "started", "progress", "trained"})
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to work on, as its owner in `epoch`; `dataset_digest` and `model_version` are what an earlier owner made."""
+
+    request: RetrainingRecord
+    epoch: int
+    dataset_digest: str = ""
+    model_version: str = ""
+
+
+class _Request(msgspec.Struct, kw_only=True):
+    request: RetrainingRecord
+    last: RetrainingRecord
+    epoch: int = 0
+    dataset_digest: str = ""
+    model_version: str = ""
+
+
+class TrainerMachine:
+    """The requests in the records that :meth:`apply` has read; `settings` returns those of a tenant."""
+
+    def __init__(self, settings: Callable[[str], LoopSettings]) -> None:
+        self._settings = settings
+        self._requests: dict[str, _Request] = {}
+
+    def apply(self, record: RetrainingRecord) -> None:
+        """Apply a record; records of a former owner, whose epoch is lower, change nothing."""
+        known = self._requests.get(record.retraining_id)
+        if known is None:
+            if record.state == "requested":
+                self._requests[record.retraining_id] = _Request(request=record, last=record)
+            return
+        if record.state == "requested" or (record.state in _OWNED and record.epoch < known.epoch):
+            return
+        known.last = record
+        known.epoch = max(known.epoch, record.epoch)
+        known.dataset_digest = record.dataset_digest or known.dataset_digest
+        known.model_version = record.model_version or known.model_version
+
+    def epoch(self, retraining_id: str) -> int:
+        """Return the epoch of the present owner of a request; 0 without one."""
+        known = self._requests.get(retraining_id)
+        return known.epoch if known else 0
+
+    def state(self, retraining_id: str) -> str:
+        """Return the last state of a request, or "" if it is unknown."""
+        known = self._requests.get(retraining_id)
+        return known.last.state if known else ""
+
+    def next(self, now: float) -> Work | None:
+        """Return the oldest request that waits for a trainer, or whose trainer's lease ended before `now`."""
+        waiting = [known for known in self._requests.values() if self._waits(known, now)]
+        oldest = min(waiting, key=lambda known: (known.request.at, known.request.retraining_id), default=None)
+        return _work(oldest) if oldest else None
+
+    def work_on(self, retraining_id: str) -> Work | None:
+        """Return the work on one request, whatever its state, or None if the request is unknown."""
+        known = self._requests.get(retraining_id)
+        return _work(known) if known else None
+
+    def _waits(self, known: _Request, now: float) -> bool:
+        last, settings = known.last, self._settings(known.request.tenant)
+        if last.state == "requested":
+            return settings.mode == "auto"
+        if last.state == "approved":
+            return settings.mode != "propose" and (not settings.approvers or last.by in settings.approvers)
+        # A trainer of the user's own publishes no lease: its request is its own.
+        return last.state in _OWNED and last.lease_until is not None and last.lease_until < now
+
+
+def _work(known: _Request) -> Work:
+    return Work(
+        request=known.request,
+        epoch=known.epoch + 1,
+        dataset_digest=known.dataset_digest,
+        model_version=known.model_version,
+    )

@@ -1,0 +1,92 @@
+"""Copy a version to MLflow: ``python -m stream.loop.training.mlflow_mirror HOME VERSION``; the address is in ``MLFLOW_TRACKING_URI``.
+
+A run in the experiment ``weir-training``, and a version of the registered model ``TENANT.MODEL`` with the alias ``challenger``. MLflow
+receives settings, numbers, digests and the card, never rows. It is a mirror: the log decides.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.tracking import MlflowClient
+
+from stream.loop.training.job import VersionFolder
+from stream.loop.training.manifest import VersionManifest, read_version
+
+__all__ = ["mirror"]
+
+_EXPERIMENT = "weir-training"
+_EXISTS = "RESOURCE_ALREADY_EXISTS"
+
+
+def mirror(home: Path, version: str, client: Any = None) -> dict[str, str]:
+    """Copy `version` to MLflow, once; return its MLflow name, number and run.
+
+    Raises MlflowException if the server does not answer or rejects the data.
+    """
+    client = client or MlflowClient()
+    manifest = read_version(home, version)
+    name = f"{manifest.job.tenant}.{manifest.job.model}".replace("/", "_").replace(":", "_")
+    _create_model(client, name)
+    known = client.search_model_versions(f"name = '{name}'")
+    number = next((one.version for one in known if one.tags.get("weir.version") == version), None)
+    if number is None:
+        run = _run(client, manifest, VersionFolder.of(home, version))
+        made = client.create_model_version(
+            name, source=run.info.artifact_uri, run_id=run.info.run_id, tags=_tags(manifest)
+        )
+        number = made.version
+    client.set_registered_model_alias(name, "challenger", number)
+    return {"name": name, "version": str(number)}
+
+
+def _create_model(client: Any, name: str) -> None:
+    try:
+        client.create_registered_model(name)
+    except RestException as error:
+        if error.error_code != _EXISTS:
+            raise
+
+
+def _run(client: Any, manifest: VersionManifest, folder: VersionFolder) -> Any:
+    experiment = client.get_experiment_by_name(_EXPERIMENT)
+    identity = experiment.experiment_id if experiment else client.create_experiment(_EXPERIMENT)
+    run = client.create_run(identity, run_name=manifest.version, tags=_tags(manifest))
+    hidden = ("base", "dataset")  # folders of this machine
+    for key, value in msgspec.to_builtins(manifest.job).items():
+        if key not in hidden:
+            client.log_param(run.info.run_id, key, value)
+    for key, number in manifest.numbers.items():
+        client.log_metric(run.info.run_id, key, number)
+    client.log_text(run.info.run_id, folder.card.read_text(encoding="utf-8"), "card.md")
+    client.set_terminated(run.info.run_id)
+    return run
+
+
+def _tags(manifest: VersionManifest) -> dict[str, str]:
+    return {
+        "weir.version": manifest.version,
+        "weir.dataset_sha256": manifest.job.dataset_digest,
+        "weir.base_sha256": manifest.job.base_digest,
+        "weir.adapter_sha256": manifest.adapter_digest,
+        "weir.weights_sha256": manifest.weights_digest,
+        "weir.retraining_id": manifest.job.retraining_id,
+    }
+
+
+def main() -> int:
+    """Mirror the version that the command names, and print its MLflow name and number."""
+    try:
+        made = mirror(Path(sys.argv[1]), sys.argv[2])
+    except MlflowException as error:
+        print(f"MLflow: {error.error_code}", file=sys.stderr)  # noqa: T201 - the message of the process
+        return 1
+    print(json.dumps(made))  # noqa: T201 - the result of the process
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

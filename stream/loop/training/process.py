@@ -1,0 +1,121 @@
+"""Starts the process of a training run, reads its lines, and starts it again if it was killed."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stream.loop.training.errors import TrainingError
+from stream.loop.training.job import Failed, Line, Progress, RunFolder, Trained, TrainingJob
+
+__all__ = ["run_command", "run_training"]
+
+_ATTEMPTS = 4
+_STOP_SECONDS = 30.0
+#: Time for imports, loading and writing the version, beside that of the steps.
+_MORE_SECONDS = 900.0
+_LINE_BYTES = 1 << 20
+_SHOWN_CHARACTERS = 400
+#: The messages of Weir's own errors; other messages, such as a traceback's last line, may quote content.
+_EXPECTED = ("weir: ", "MLflow: ")
+
+
+async def run_training(
+    home: Path,
+    folder: RunFolder,
+    job: TrainingJob,
+    on_progress: Callable[[Progress], None],
+    on_restart: Callable[[], None],
+) -> Trained:
+    """Run `job` in `folder` and return its result; a process that was killed continues, at most three times.
+
+    Cancelling the task ends the process, which first writes a checkpoint.
+
+    Raises TrainingError if the run fails, takes longer than its bound, or was killed too often.
+    """
+    folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.job.write_bytes(msgspec.json.encode(job))
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            on_restart()
+        try:
+            async with asyncio.timeout(job.max_seconds + _MORE_SECONDS):
+                ended = await _run_once(home, folder, job, on_progress)
+        except TimeoutError:
+            raise TrainingError(
+                f"the run did not end within {job.max_seconds + _MORE_SECONDS:.0f} s; see {folder.log}"
+            ) from None
+        if isinstance(ended, Trained):
+            return ended
+        if isinstance(ended, Failed):
+            raise TrainingError(ended.reason)
+    raise TrainingError(f"the training process ended early {_ATTEMPTS} times; see {folder.log}")
+
+
+async def _run_once(
+    home: Path, folder: RunFolder, job: TrainingJob, on_progress: Callable[[Progress], None]
+) -> Line | None:
+    """Return the last line of the process."""
+    command = [sys.executable, "-m", "stream.loop.training", str(home), str(folder.path)]
+    environment = os.environ | {"OMP_NUM_THREADS": str(job.threads)}
+    last: Line | None = None
+    with folder.log.open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log, env=environment
+        )
+        try:
+            assert process.stdout is not None
+            async for raw in process.stdout:
+                last = msgspec.json.decode(raw, type=Line)
+                if isinstance(last, Progress):
+                    on_progress(last)
+            await process.wait()
+        finally:
+            await _end(process)
+    return last
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(_STOP_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+async def run_command(command: Sequence[str]) -> Any:
+    """Run a command that prints one JSON value, and return the value.
+
+    Raises TrainingError if the command fails, with the message if the error is one of Weir's own.
+    """
+    shown = " ".join(command[-4:])
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=_LINE_BYTES,
+    )
+    try:
+        out, error = await process.communicate()
+    finally:
+        await _end(process)
+    if process.returncode:
+        last = error.decode(errors="replace").strip().rpartition("\n")[2]
+        said = last[:_SHOWN_CHARACTERS] if last.startswith(_EXPECTED) else "run it by hand to see why"
+        raise TrainingError(f"`{shown}` failed with status {process.returncode}: {said}")
+    try:
+        return json.loads(out)
+    except ValueError:
+        raise TrainingError(f"`{shown}` printed no JSON value") from None

@@ -1,0 +1,69 @@
+"""Builds the trainer's records: the states of a request, and the version that it made."""
+
+from typing import Any
+
+from stream.loop.training.machine import Work
+from stream.loop.training.manifest import VersionManifest
+from stream.wire import Event, ModelRecord, RetrainingRecord, tenant_model_key, version_key
+
+__all__ = ["TRAINER", "model_event", "state_event"]
+
+#: The source of the events, and `by` in the records.
+TRAINER = "trainer"
+_SOURCE = "weir/trainer"
+
+
+def state_event(work: Work, state: str, at: float, *, number: int = 0, **fields: Any) -> Event:
+    """Return the event of a state of `work`; `number` separates repeated states, and `fields` are those of the record."""
+    request = work.request
+    record = RetrainingRecord(
+        retraining_id=request.retraining_id,
+        state=state,
+        tenant=request.tenant,
+        model=request.model,
+        at=at,
+        alert_ids=request.alert_ids,
+        epoch=work.epoch,
+        **{"reason": "", "by": TRAINER} | fields,
+    )
+    return Event(
+        id="/".join([request.retraining_id, state, str(work.epoch), *([str(number)] if number else [])]),
+        source=_SOURCE,
+        type=RetrainingRecord.event_type,
+        time=at,
+        data=record,
+        subject=request.retraining_id,
+        causationid=request.retraining_id,
+        partitionkey=tenant_model_key(request.tenant, request.model),
+    )
+
+
+def model_event(manifest: VersionManifest, at: float, uri: str, card: str) -> Event:
+    """Return the event of a trained version, whose files are at `uri`."""
+    job = manifest.job
+    record = ModelRecord(
+        tenant=job.tenant,
+        model=job.model,
+        version=manifest.version,
+        at=at,
+        parent=job.parent,
+        method=job.method,
+        base_digest=job.base_digest,
+        adapter_digest=manifest.adapter_digest,
+        weights_digest=manifest.weights_digest,
+        dataset_digest=job.dataset_digest,
+        retraining_id=job.retraining_id,
+        uri=uri,
+        metrics=manifest.numbers,
+        card=card,
+    )
+    return Event(
+        id=version_key(job.tenant, job.model, manifest.version),
+        source=_SOURCE,
+        type=ModelRecord.event_type,
+        time=at,
+        data=record,
+        subject=manifest.version,
+        causationid=job.retraining_id,
+        partitionkey=version_key(job.tenant, job.model, manifest.version),
+    )

@@ -1,0 +1,241 @@
+"""Takes one request from its dataset to a version that the gate has evaluated, and publishes each state."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stream.loop.settings import LoopSettings, TrainSettings
+from stream.loop.training.errors import TrainingError
+from stream.loop.training.job import Progress, RunFolder, TrainingJob, VersionFolder, has_fast_bfloat16
+from stream.loop.training.machine import Work
+from stream.loop.training.manifest import VersionManifest, read_version
+from stream.loop.training.metrics import TrainerMetrics
+from stream.loop.training.process import run_command, run_training
+from stream.loop.training.records import model_event, state_event
+from stream.wire import Event
+
+__all__ = ["UNTRAINED", "BaseModel", "Run", "TrainerSetup"]
+
+_LOG = logging.getLogger(__name__)
+#: The lease is renewed three times before it ends.
+_RENEWALS = 3
+_PROGRESS_SECONDS = 5.0
+_MIRROR_SECONDS = 120.0
+_RELEASE_SECONDS = 5.0
+#: A command printed another JSON value than agreed.
+_DAMAGED = (AttributeError, KeyError, TypeError, ValueError)
+_GATE_STATES = ("blessed", "refused")
+#: The version of a model that Weir did not train.
+UNTRAINED = "base"
+
+Publish = Callable[[Event], Awaitable[None]]
+
+
+class BaseModel(msgspec.Struct, frozen=True):
+    """The files of a served model, and the SHA-256 of its published weights."""
+
+    path: Path
+    digest: str
+
+
+class TrainerSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run needs of the stack.
+
+    Parameters
+    ----------
+    settings
+        Returns the loop's settings of a tenant.
+    base
+        Returns the base of a served model, and fetches it if needed; raises TrainingError for an unknown model.
+    dataset_command, gate_command
+        Return the command that builds the dataset of a retraining id, or that evaluates a version. Each prints one JSON
+        value: ``{"digest", "counts": {"train", "eval", "dropped"}}``, and ``{"decision": {"state", "reason"}, "numbers"}``.
+    mlflow
+        Address of the MLflow server that mirrors versions; "" for none.
+    """
+
+    home: Path
+    train: TrainSettings
+    settings: Callable[[str], LoopSettings]
+    base: Callable[[str], BaseModel]
+    dataset_command: Callable[[str], list[str]]
+    gate_command: Callable[[str], list[str]]
+    mirror_command: Callable[[str], list[str]]
+    mlflow: str = ""
+
+
+class Run:
+    """One request's run by its owner in ``work.epoch``."""
+
+    def __init__(
+        self,
+        setup: TrainerSetup,
+        work: Work,
+        publish: Publish,
+        metrics: TrainerMetrics,
+        show: Callable[[Progress], None] = lambda _progress: None,
+    ) -> None:
+        self._setup, self.work, self._publish, self._metrics, self._show = setup, work, publish, metrics, show
+        self._dataset_digest, self._version = work.dataset_digest, work.model_version
+        self._number = 0
+        self._progress: Progress | None = None
+
+    async def run(self) -> str:
+        """Run to the gate's decision, and return the last state; a failure is published as ``failed``."""
+        self._metrics.running.set(1)
+        try:
+            state = await self._states()
+        except (TrainingError, OSError, *_DAMAGED) as error:
+            state = "failed"
+            said = f"{type(error).__name__} in the output of a command" if isinstance(error, _DAMAGED) else str(error)
+            await self._state(state, reason=said, numbers=self._numbers())
+            _LOG.warning("retraining %s failed: %s", self.work.request.retraining_id, error)
+        finally:
+            self._metrics.running.set(0)
+        self._metrics.runs.labels(state).inc()
+        return state
+
+    async def _states(self) -> str:
+        if not (self._version and VersionFolder.of(self._setup.home, self._version).manifest.exists()):
+            await self._train(await self._dataset())
+        manifest = read_version(self._setup.home, self._version)
+        await self._publish_version(manifest)
+        async with self._leased("trained"):
+            await self._mirror()
+            report = await run_command(self._setup.gate_command(self._version))
+        state, reason = str(report["decision"]["state"]), str(report["decision"]["reason"])
+        if state not in _GATE_STATES:
+            raise TrainingError(f"the gate's state is {state}; it must be blessed or refused")
+        await self._state(state, reason=reason, numbers=report["numbers"])
+        return state
+
+    async def _dataset(self) -> Path:
+        """Return the folder of the request's dataset; build the dataset if this home does not contain it."""
+        datasets = self._setup.home / "loop" / "datasets"
+        if not self._dataset_digest or not (datasets / self._dataset_digest / "manifest.json").exists():
+            manifest = await run_command(self._setup.dataset_command(self.work.request.retraining_id))
+            self._dataset_digest = str(manifest["digest"])
+        folder = datasets / self._dataset_digest
+        counts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["counts"]
+        numbers = {name: float(counts[name]) for name in ("train", "eval")}
+        dropped = {f"dropped.{name}": float(count) for name, count in counts.get("dropped", {}).items()}
+        await self._state("dataset", numbers=numbers | dropped, lease_until=self._lease())
+        return folder
+
+    async def _train(self, dataset: Path) -> None:
+        job = await asyncio.to_thread(self._job, dataset)
+        folder = RunFolder.of(self._setup.home, self.work.request.retraining_id)
+        async with self._leased("started"):
+            trained = await run_training(self._setup.home, folder, job, self._on_progress, self._metrics.restarts.inc)
+        self._version = trained.version
+
+    def _job(self, dataset: Path) -> TrainingJob:
+        request = self.work.request
+        base = self._setup.base(request.model)
+        return TrainingJob.of_settings(
+            self._setup.train,
+            self._setup.settings(request.tenant).train,
+            tenant=request.tenant,
+            model=request.model,
+            parent=UNTRAINED,
+            base=str(base.path),
+            base_digest=base.digest,
+            dataset=str(dataset),
+            dataset_digest=self._dataset_digest,
+            retraining_id=request.retraining_id,
+            bfloat16=has_fast_bfloat16(),
+        )
+
+    def _on_progress(self, progress: Progress) -> None:
+        self._progress = progress
+        self._show(progress)
+        self._metrics.step.set(progress.step)
+        self._metrics.loss.set(progress.loss)
+
+    async def _publish_version(self, manifest: VersionManifest) -> None:
+        folder = VersionFolder.of(self._setup.home, manifest.version)
+        card = folder.card.read_text(encoding="utf-8")
+        await self._publish(model_event(manifest, time.time(), folder.path.absolute().as_uri(), card))
+
+    async def _mirror(self) -> None:
+        """Copy the version to MLflow; a failure is only logged, because the log decides."""
+        if not self._setup.mlflow:
+            return
+        try:
+            async with asyncio.timeout(_MIRROR_SECONDS):
+                await run_command(self._setup.mirror_command(self._version))
+        except (TrainingError, TimeoutError) as error:
+            _LOG.warning("version %s is not in MLflow: %s", self._version, error)
+
+    @contextlib.asynccontextmanager
+    async def _leased(self, state: str) -> AsyncIterator[None]:
+        """Publish `state` with a lease, and renew the lease during the body."""
+        await self._state(state, numbers=self._numbers(), lease_until=self._lease())
+        renewing = asyncio.create_task(self._renew(state))
+        try:
+            yield
+        except asyncio.CancelledError:
+            await self._release(state)
+            raise
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+
+    async def _release(self, state: str) -> None:
+        """End the lease now, so that the next trainer does not wait for its end."""
+        self._number += 1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RELEASE_SECONDS):
+                await self._state(
+                    _repeated(state), number=self._number, numbers=self._numbers(), lease_until=time.time()
+                )
+
+    async def _renew(self, state: str) -> None:
+        """Publish progress, at most every 5 s, and renew the lease before it ends."""
+        renewed, shown = time.monotonic(), self._progress
+        while True:
+            await asyncio.sleep(min(_PROGRESS_SECONDS, self._setup.train.lease_seconds / _RENEWALS))
+            due = time.monotonic() - renewed >= self._setup.train.lease_seconds / _RENEWALS
+            if not due and self._progress is shown:
+                continue
+            renewed, shown = time.monotonic(), self._progress
+            self._number += 1
+            loading = state == "started" and self._progress is None
+            await self._state(
+                _repeated(state),
+                number=self._number,
+                reason="loading the model" if loading else "",
+                numbers=self._numbers(),
+                lease_until=self._lease(),
+            )
+
+    def _numbers(self) -> dict[str, float]:
+        progress = self._progress
+        return {k: float(v) for k, v in msgspec.structs.asdict(progress).items()} if progress else {}
+
+    def _lease(self) -> float:
+        return time.time() + self._setup.train.lease_seconds
+
+    async def _state(self, state: str, *, number: int = 0, **fields: Any) -> None:
+        event = state_event(
+            self.work,
+            state,
+            time.time(),
+            number=number,
+            dataset_digest=self._dataset_digest,
+            model_version=self._version,
+            **fields,
+        )
+        await self._publish(event)
+
+
+def _repeated(state: str) -> str:
+    """Return the state that renews the lease of `state`."""
+    return "progress" if state == "started" else state

@@ -1,0 +1,84 @@
+"""Make the folder of a model version: adapter, merged weights, manifest, card and signature; all appear at once."""
+
+import contextlib
+import os
+import shutil
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from stream.files import sync_directory
+from stream.loop.training.base_model import gguf_of
+from stream.loop.training.errors import TrainingError
+from stream.loop.training.job import TrainingJob, VersionFolder, file_digest, version_of
+from stream.loop.training.manifest import VersionManifest
+from stream.loop.training.merge import can_merge, write_merged
+from stream.loop.training.model_card import model_card
+from stream.loop.training.signing import ADAPTER_FILES, ensure_keys, sign, verify_version
+
+__all__ = ["make_version"]
+
+_LIBRARIES = ("torch", "transformers", "peft", "trl")
+
+
+def make_version(job: TrainingJob, home: Path, adapter: Path, numbers: dict[str, float]) -> VersionManifest:
+    """Make the version of the adapter in the folder `adapter`, and return its manifest; idempotent.
+
+    Raises TrainingError if the adapter does not fit the base, and OSError if the disk is full or fails.
+    """
+    digest = file_digest(adapter / "adapter_model.safetensors")
+    target = VersionFolder.of(home, version_of(digest))
+    with contextlib.suppress(TrainingError):
+        return verify_version(home, target.path.name)
+    draft = VersionFolder(target.path.with_name(f".{target.path.name}.{os.getpid()}"))
+    shutil.rmtree(draft.path, ignore_errors=True)
+    draft.adapter.mkdir(mode=0o700, parents=True)
+    for name in sorted(ADAPTER_FILES):
+        shutil.copyfile(adapter / name, draft.adapter / name)
+    base = gguf_of(Path(job.base))
+    if base is not None and can_merge(base):
+        write_merged(base, draft.adapter, draft.merged)
+    manifest = _described(job, target.path.name, digest, draft, numbers)
+    draft.manifest.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+    for path in _files(draft.path):
+        path.chmod(0o600)
+    sign(draft, ensure_keys(home))
+    _publish(draft.path, target.path)
+    return manifest
+
+
+def _described(
+    job: TrainingJob, version: str, digest: str, draft: VersionFolder, numbers: dict[str, float]
+) -> VersionManifest:
+    """Write the card, and return the manifest of all files so far."""
+    libraries = {name: metadata.version(name) for name in _LIBRARIES}
+    weights = file_digest(draft.merged) if draft.merged.exists() else ""
+    card = model_card(job, version, adapter_digest=digest, weights_digest=weights, numbers=numbers, libraries=libraries)
+    draft.card.write_text(card, encoding="utf-8")
+    return VersionManifest(
+        version=version,
+        job=job,
+        adapter_digest=digest,
+        weights_digest=weights,
+        numbers=numbers,
+        libraries=libraries,
+        files={str(path.relative_to(draft.path)): file_digest(path) for path in _files(draft.path)},
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _publish(draft: Path, target: Path) -> None:
+    """Write `draft` to disk and rename it to `target`; a folder there that does not verify is deleted first."""
+    for path in [*_files(draft), draft / "adapter", draft]:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    shutil.rmtree(target, ignore_errors=True)
+    draft.rename(target)
+    sync_directory(target.parent)

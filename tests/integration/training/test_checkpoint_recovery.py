@@ -1,0 +1,86 @@
+"""Kill -9 at any moment: the run continues, and its adapter equals that of an uninterrupted run, bit for bit."""
+
+import random
+
+import pytest
+from support.tiny_gguf import save_tiny_gguf
+from support.tiny_training import ForkedRun, save_dataset, tiny_job
+
+from stream.loop.training.checkpoints import newest_checkpoint
+from stream.loop.training.job import VersionFolder
+from stream.loop.training.signing import verify_version
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return save_tiny_gguf(tmp_path_factory.mktemp("base"))
+
+
+@pytest.mark.parametrize("method", ["sft", "kto"])
+def test_a_run_that_is_killed_three_times_makes_the_same_adapter(tmp_path, base, method):
+    job = tiny_job(base, save_dataset(tmp_path / "data", kind=method), method=method)
+    whole = ForkedRun(tmp_path / "whole", "run", job).trained()
+    assert whole.numbers["step"] == 12
+
+    home, draw = tmp_path / "killed", random.Random(method)
+    first = ForkedRun(home, "run", job)
+    last_step = draw.randrange(2, 5)
+    first.until(lambda: len(first.lines) >= last_step)
+    first.kill()
+    second = ForkedRun(home, "run", job)
+    second.until(lambda: any(second.folder.draft.glob("checkpoint-*")))  # while a checkpoint is written
+    second.kill()
+    assert any(second.folder.draft.glob("checkpoint-*"))
+    third = ForkedRun(home, "run", job)
+    third.until(lambda: len(third.lines) >= draw.randrange(2, 4))
+    third.kill()
+    resumed = newest_checkpoint(third.folder.checkpoints, job.weights_key())
+    assert resumed is not None
+    assert resumed.step >= last_step
+    last = ForkedRun(home, "run", job)
+    assert last.trained().version == whole.version
+    assert last.lines[0].step == resumed.step + 1  # it did not begin anew
+    digests = [verify_version(root, whole.version).adapter_digest for root in (home, tmp_path / "whole")]
+    assert digests[0] == digests[1]
+    assert VersionFolder.of(home, whole.version).merged.exists()
+
+
+def test_a_damaged_checkpoint_is_left_out(tmp_path, base):
+    job = tiny_job(base, save_dataset(tmp_path / "data"))
+    whole = ForkedRun(tmp_path / "whole", "run", job).trained()
+    home = tmp_path / "killed"
+    run = ForkedRun(home, "run", job)
+    run.until(lambda: len(run.lines) >= 5)
+    run.kill()
+    newest = newest_checkpoint(run.folder.checkpoints, job.weights_key())
+    weights = newest.path / "adapter_model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    older = newest_checkpoint(run.folder.checkpoints, job.weights_key())
+    assert older.step < newest.step
+    again = ForkedRun(home, "run", job)
+    assert again.trained().version == whole.version
+    assert again.lines[0].step == older.step + 1
+
+
+def test_sigterm_ends_a_run_after_a_checkpoint(tmp_path, base):
+    job = tiny_job(base, save_dataset(tmp_path / "data"), checkpoint_seconds=1000.0)
+    run = ForkedRun(tmp_path, "run", job)
+    run.until(lambda: len(run.lines) >= 2)
+    run.process.terminate()
+    run.process.join(30)
+    assert run.process.exitcode == 75
+    assert newest_checkpoint(run.folder.checkpoints, job.weights_key()).step >= 2
+
+
+def test_other_settings_do_not_continue_a_run(tmp_path, base):
+    data = save_dataset(tmp_path / "data")
+    run = ForkedRun(tmp_path, "run", tiny_job(base, data))
+    run.until(lambda: len(run.lines) >= 4)
+    run.kill()
+    other = ForkedRun(tmp_path, "run", tiny_job(base, data, rank=4))
+    other.trained()
+    assert other.lines[0].step == 1

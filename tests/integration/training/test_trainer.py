@@ -1,0 +1,118 @@
+"""The trainer on a real Kafka: states, leases, takeover after kill -9, failures."""
+
+import json
+import sys
+
+import pytest
+from support.kafka_log import fresh_topics, sender, until
+from support.tiny_gguf import save_tiny_gguf
+from support.tiny_training import save_dataset
+from support.trainer_process import DIGEST, setup_of, trainer, trainer_process
+
+from stream.kafka.tail import Tail
+from stream.loop.training.checkpoints import newest_checkpoint
+from stream.loop.training.job import RunFolder
+from stream.loop.training.signing import verify_version
+from stream.wire import Event, ModelRecord, RetrainingRecord, decode, partition_for, tenant_model_key
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
+KEY = tenant_model_key("acme", "tiny")
+
+
+@pytest.fixture
+def base(tmp_path):
+    return save_tiny_gguf(tmp_path)
+
+
+@pytest.fixture
+def home(tmp_path):
+    folder = save_dataset(tmp_path / "home" / "loop" / "datasets" / DIGEST)
+    manifest = {"digest": DIGEST, "counts": {"train": 24, "eval": 3, "dropped": {"pii": 2}}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return tmp_path / "home"
+
+
+async def publish(kafka, state, at, *, name="rt_1", **fields):
+    record = RetrainingRecord(retraining_id=name, state=state, reason="", tenant="acme", model="tiny", at=at, **fields)
+    event = Event(
+        id=f"{name}/{state}/{at}", source="test", type=record.event_type, time=at, data=record, partitionkey=KEY
+    )
+    async with sender(kafka) as to:
+        await to.send(kafka.names.retraining, event, partition=partition_for(KEY, kafka.stream_partitions))
+
+
+async def read(kafka, topic):
+    tail = Tail(kafka.client_options(), topic, follow=False)
+    return [decode(record.value, record.headers).data async for record in tail.records()]
+
+
+async def reached(kafka, state, seconds=180):
+    async def states():
+        records = await read(kafka, kafka.names.retraining)
+        return records if any(record.state == state for record in records) else None
+
+    return await until(f"state {state}", states, seconds)
+
+
+async def test_a_second_trainer_continues_when_the_first_is_killed(apache_broker, tmp_path, home, base):
+    kafka = await fresh_topics(apache_broker.bootstrap)
+    await publish(kafka, "requested", 1.0, alert_ids=("al_1",))
+    await publish(kafka, "approved", 2.0, by="k_boss")
+    first = await trainer_process(kafka, home, base, tmp_path / "trainer.log")
+    run = RunFolder.of(home, "rt_1")
+    await until("a run", run.job.exists, 120)
+    key = run.read().weights_key()
+    await until("a checkpoint", lambda: newest_checkpoint(run.checkpoints, key), 180)
+    first.kill()
+    await first.wait()
+
+    async with trainer(kafka, setup_of(home, base)):
+        records = await reached(kafka, "blessed")
+    mine = [record for record in records if record.by == "trainer"]
+    by_epoch = {epoch: [record for record in mine if record.epoch == epoch] for epoch in (1, 2)}
+    order = [record.state for record in by_epoch[2] if record.state != "progress"]
+    assert [record.state for record in by_epoch[1]][:3] == ["dataset", "started", "progress"]
+    assert list(dict.fromkeys(order)) == ["dataset", "started", "trained", "blessed"]
+    assert by_epoch[2][0].at >= max(record.lease_until for record in by_epoch[1])
+    assert by_epoch[2][0].numbers == {"train": 24.0, "eval": 3.0, "dropped.pii": 2.0}
+    assert all(record.alert_ids == ("al_1",) and record.dataset_digest == DIGEST for record in mine)
+    last = mine[-1]
+    assert (last.reason, last.numbers) == ("not worse", {"e_safe": 25.0})
+
+    (model,) = await read(kafka, kafka.names.models)
+    assert isinstance(model, ModelRecord)
+    manifest = verify_version(home, last.model_version)
+    assert (model.version, model.retraining_id, model.parent) == (last.model_version, "rt_1", "base")
+    assert (model.adapter_digest, model.weights_digest) == (manifest.adapter_digest, manifest.weights_digest)
+    assert model.metrics["step"] == 36
+    log = run.log.read_text()
+    assert "question 1" not in log  # a prompt
+
+
+async def test_a_failure_is_published_and_an_approval_lets_it_continue(apache_broker, home, base):
+    kafka = await fresh_topics(apache_broker.bootstrap)
+    refused = [sys.executable, "-c", "import sys; sys.exit('weir: 3 rows, the limit is 32')"]
+    setup = setup_of(home, base, dataset_command=lambda _request: refused)
+    await publish(kafka, "requested", 1.0)
+    async with trainer(kafka, setup):
+        await publish(kafka, "approved", 2.0)
+        *_, failed = await reached(kafka, "failed", 60)
+        assert "weir: 3 rows, the limit is 32" in failed.reason
+        await publish(kafka, "approved", 3.0)
+
+        async def failures():
+            records = await read(kafka, kafka.names.retraining)
+            return [record.epoch for record in records if record.state == "failed"] == [1, 2]
+
+        await until("the second failure", failures)
+
+
+async def test_nothing_starts_without_an_approval(apache_broker, home, base):
+    kafka = await fresh_topics(apache_broker.bootstrap)
+    await publish(kafka, "requested", 1.0)
+    await publish(kafka, "rejected", 2.0)
+    async with trainer(kafka, setup_of(home, base, dataset_command=lambda _request: ["/bin/false"])):
+        await publish(kafka, "requested", 3.0, name="rt_2")
+        await publish(kafka, "approved", 4.0, name="rt_2")
+        records = await reached(kafka, "failed", 60)  # the later request was worked on, so the first one was seen
+    assert {record.retraining_id for record in records if record.by == "trainer"} == {"rt_2"}

@@ -1,0 +1,92 @@
+"""The accuracy of labelled answers: the join, the test for a fall, and the alert."""
+
+import random
+
+import pytest
+from support.events import event_of
+from support.ledger_log import Log, end, request
+from support.ledger_store import MemoryLedger
+
+from stream.ledger.accuracy import JudgedAnswer, accuracy_of
+from stream.ledger.queries.judged_answers import accuracy_hours
+from stream.settings import AccuracySettings
+from stream.wire import LabelRecord
+
+SETTINGS = AccuracySettings()
+
+
+def answers(*phases, seed=1):
+    """Return one answer a minute; each phase is (number of answers, probability of a correct one)."""
+    draw = random.Random(seed)
+    values = [float(draw.random() < share) for count, share in phases for _ in range(count)]
+    return [
+        JudgedAnswer(time=60.0 * row, request_id=f"r{row}", value=value, principal=f"k{row % 3}")
+        for row, value in enumerate(values)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_fall_is_found_with_its_begin_and_its_wrong_answers(seed):
+    given = answers((400, 0.95), (100, 0.6), seed=seed)
+    found = accuracy_of(given, SETTINGS)
+    assert found.fell_at == pytest.approx(400 * 60, abs=15 * 60)
+    assert found.accuracy < 0.75
+    assert found.reference > 0.9
+    since = [one for one in given if one.time >= found.fell_at]
+    wrong = [one.request_id for one in since if not one.value]
+    assert (found.since, found.wrong, found.evidence) == (len(since), len(wrong), tuple(wrong[-20:]))
+    assert sum(found.principals.values()) == found.wrong
+
+
+def test_a_fall_ends_when_the_accuracy_recovers():
+    fallen = answers((400, 0.95), (100, 0.5), seed=2)
+    assert accuracy_of(fallen, SETTINGS).fell_at is not None
+    assert accuracy_of(answers((400, 0.95), (100, 0.5), (200, 0.97), seed=2), SETTINGS).fell_at is None
+
+
+def test_false_alarms_stay_within_the_budget():
+    """With 200 streams of 1,000 answers after the reference, a budget of 1 in 2,000 allows 100 alarms; the margin makes them rare."""
+    settings = AccuracySettings(alarm_every_events=2_000)
+    alarms = sum(accuracy_of(answers((1_200, 0.9), seed=seed), settings).fell_at is not None for seed in range(200))
+    assert alarms <= 10
+
+
+def test_a_small_fall_within_the_margin_is_no_fault():
+    assert accuracy_of(answers((400, 0.95), (600, 0.92), seed=3), SETTINGS).fell_at is None
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_reference_at_a_bound_is_no_error(value):
+    given = [JudgedAnswer(time=float(row), request_id=str(row), value=value) for row in range(500)]
+    assert accuracy_of(given, AccuracySettings(margin=0.01)).fell_at is None
+
+
+# -- joined in the ledger
+
+
+def label(request_id, value, *, at=1.0, label_id="", tenant="acme"):
+    data = LabelRecord(label_id=label_id or request_id, request_id=request_id, tenant=tenant, at=at, value=value)
+    return event_of(data, f"{request_id}/label/{data.label_id}", 9_000.0)
+
+
+def joined(*records, partitions=2):
+    with MemoryLedger(partitions) as ledger:
+        ledger.apply(list(records))
+        return [(hour.time, hour.answers, hour.accuracy) for hour in accuracy_hours(list(ledger.store._databases))]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
+@pytest.mark.parametrize("answers_first", [True, False])
+def test_labels_are_joined_in_any_order_from_any_partition_and_the_latest_judgment_counts(order, answers_first):
+    log = Log()
+    given = [label("a", 1.0, at=2.0), label("a", 0.0, at=1.0), label("b", 0.5), label("b", 1.0, label_id="other")]
+    labels = [entry for row in order for entry in log.records("weir.feedback", given[row], partition=row % 2)]
+    ends = log.inference(end("a", 100.0), end("b", 5_000.0))
+    found = joined(*ends, *labels) if answers_first else joined(*labels, *ends)
+    assert found == [(0, 1, 1.0), (3600, 1, 0.75)]
+
+
+def test_a_label_of_another_tenant_or_of_an_unknown_request_judges_nothing():
+    log = Log()
+    labels = log.records("weir.feedback", label("a", 1.0, tenant="other"), label("unknown", 1.0))
+    assert joined(*log.inference(request("a", 1.0), end("a", 2.0)), *labels) == []

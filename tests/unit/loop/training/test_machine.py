@@ -1,0 +1,95 @@
+"""Which request a trainer takes: by mode, approval, lease and epoch."""
+
+import msgspec
+import pytest
+
+from stream.loop.settings import LoopSettings
+from stream.loop.training.machine import TrainerMachine
+from stream.wire import RetrainingRecord
+
+
+def record(state, at=0.0, name="rt_1", **fields):
+    return RetrainingRecord(retraining_id=name, state=state, tenant="acme", model="m", at=at, **{"reason": ""} | fields)
+
+
+def machine(*records, **settings):
+    made = TrainerMachine(lambda _tenant: LoopSettings(**settings))
+    for one in records:
+        made.apply(one)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("mode", "states", "taken"),
+    [
+        ("propose", ["requested"], False),
+        ("propose", ["requested", "approved"], False),
+        ("approve", ["requested"], False),
+        ("approve", ["requested", "approved"], True),
+        ("approve", ["requested", "approved", "rejected"], False),
+        ("approve", ["requested", "rejected"], False),
+        ("auto", ["requested"], True),
+        ("auto", ["requested", "rejected"], False),
+        ("auto", ["suppressed"], False),
+        ("auto", ["requested", "failed"], False),
+        ("auto", ["requested", "failed", "approved"], True),
+        ("auto", ["approved"], False),
+    ],
+)
+def test_the_mode_decides_what_a_trainer_takes(mode, states, taken):
+    work = machine(*(record(state, float(n)) for n, state in enumerate(states)), mode=mode).next(100.0)
+    assert (work is not None) is taken
+
+
+def test_only_the_named_keys_approve():
+    approved = [record("requested"), record("approved", by="k_other")]
+    assert machine(*approved, mode="approve", approvers=("k_boss",)).next(1.0) is None
+    assert machine(*approved, record("approved", by="k_boss"), mode="approve", approvers=("k_boss",)).next(1.0)
+
+
+def test_the_oldest_request_is_taken_first():
+    found = machine(record("requested", 5.0, "rt_b"), record("requested", 3.0, "rt_a"), mode="auto").next(10.0)
+    assert found.request.retraining_id == "rt_a"
+    assert found.epoch == 1
+
+
+def test_a_lease_that_ended_frees_the_request_and_what_was_made():
+    owned = [
+        record("requested"),
+        record("dataset", 1.0, epoch=1, lease_until=20.0, dataset_digest="dd"),
+        record("progress", 15.0, epoch=1, lease_until=35.0),
+    ]
+    assert machine(*owned, mode="auto").next(34.0) is None
+    work = machine(*owned, mode="auto").next(36.0)
+    assert (work.epoch, work.dataset_digest) == (2, "dd")
+
+
+def test_records_of_a_former_owner_change_nothing():
+    made = machine(
+        record("requested"),
+        record("started", 1.0, epoch=1, lease_until=10.0),
+        record("started", 12.0, epoch=2, lease_until=30.0),
+        record("trained", 13.0, epoch=1, lease_until=99.0, model_version="m_stale"),
+        mode="auto",
+    )
+    assert made.epoch("rt_1") == 2
+    work = made.next(31.0)
+    assert (work.epoch, work.model_version) == (3, "")
+
+
+def test_a_trainer_of_the_users_own_keeps_its_request():
+    assert machine(record("requested"), record("started", 1.0, by="mine"), mode="auto").next(1e9) is None
+
+
+@pytest.mark.parametrize("state", ["blessed", "refused", "failed", "shadow", "canary", "promoted", "completed"])
+def test_a_decided_request_is_not_taken(state):
+    trained = [record("requested"), record("trained", 1.0, epoch=1, lease_until=5.0, model_version="m_1")]
+    assert machine(*trained, mode="auto").next(9.0).model_version == "m_1"
+    assert machine(*trained, record(state, 6.0, epoch=1), mode="auto").next(9.0) is None
+
+
+def test_records_read_again_change_nothing():
+    records = [record("requested"), record("started", 1.0, epoch=1, lease_until=10.0), record("failed", 2.0, epoch=1)]
+    once, twice = machine(*records, mode="auto"), machine(*records, *records[:1], mode="auto")
+    assert once.next(99.0) is twice.next(99.0) is None
+    assert msgspec.json.encode(once.work_on("rt_1")) == msgspec.json.encode(twice.work_on("rt_1"))

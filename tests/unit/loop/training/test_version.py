@@ -1,0 +1,140 @@
+"""A version's folder: merged weights, manifest, card, signature."""
+
+import stat
+
+import msgspec
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from support.tiny_gguf import save_tiny_gguf
+from support.tiny_llama import save_tiny_llama
+from support.tiny_training import tiny_job
+
+from stream.loop.training.base_model import linear_modules, load_base
+from stream.loop.training.errors import TrainingError
+from stream.loop.training.job import VersionFolder, file_digest
+from stream.loop.training.manifest import read_version
+from stream.loop.training.signing import ensure_keys, verify_version
+from stream.loop.training.version import make_version
+
+NUMBERS = {"step": 3.0, "steps": 3.0, "loss": 1.5, "seconds": 2.0, "rows": 24.0}
+IDS = torch.arange(2, 60).reshape(2, 29)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return save_tiny_gguf(tmp_path_factory.mktemp("base"))
+
+
+def random_adapter(base, folder, seed=0):
+    """Write an adapter that changes the answers."""
+    model, _ = load_base(base)
+    torch.manual_seed(seed)
+    adapted = get_peft_model(
+        model, LoraConfig(r=4, lora_alpha=8, target_modules=linear_modules(model), task_type="CAUSAL_LM")
+    )
+    for name, weights in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weights, std=0.1)
+    adapted.save_pretrained(folder, save_embedding_layers=False)
+    return folder
+
+
+@pytest.fixture
+def adapter(base, tmp_path):
+    return random_adapter(base, tmp_path / "adapter")
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "home"
+
+
+def logits(model):
+    with torch.no_grad():
+        return model.eval()(IDS).logits
+
+
+def test_the_merged_file_is_the_base_plus_the_adapter(base, adapter, home):
+    version = make_version(tiny_job(base, home), home, adapter, NUMBERS).version
+    folder = VersionFolder.of(home, version)
+    merged, tokenizer = load_base(folder.merged)
+    plain, base_tokenizer = load_base(base)
+    expected = logits(PeftModel.from_pretrained(load_base(base)[0], str(folder.adapter)))
+    assert torch.allclose(logits(merged), expected, atol=0.1)  # F16 weights
+    assert not torch.allclose(logits(merged), logits(plain), atol=1.0)
+    assert tokenizer.chat_template == base_tokenizer.chat_template
+    assert tokenizer.get_vocab() == base_tokenizer.get_vocab()
+
+
+def test_a_version_names_what_it_was_made_from_and_verifies(base, adapter, home):
+    job = tiny_job(base, home, retraining_id="rt_1")
+    made = make_version(job, home, adapter, NUMBERS)
+    folder = VersionFolder.of(home, made.version)
+    assert made == read_version(home, made.version) == verify_version(home, made.version)
+    assert made.version == f"m_{file_digest(folder.weights)[:12]}"
+    assert made.weights_digest == file_digest(folder.merged)
+    assert set(made.files) == {
+        "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "card.md", "model.gguf",
+    }  # fmt: skip
+    card = folder.card.read_text()
+    for named in ("rt_1", job.dataset_digest, job.base_digest, made.adapter_digest, "3 of 3 steps", "24 rows"):
+        assert named in card
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.path.rglob("*") if path.is_file()} == {0o600}
+    assert stat.S_IMODE(ensure_keys(home).stat().st_mode) == 0o600
+    assert [path.name for path in folder.path.parent.iterdir()] == [made.version]
+
+
+def test_a_version_is_made_once(base, adapter, home):
+    first = make_version(tiny_job(base, home), home, adapter, NUMBERS)
+    signature = VersionFolder.of(home, first.version).signature.read_bytes()
+    assert make_version(tiny_job(base, home), home, adapter, NUMBERS | {"seconds": 9.0}) == first
+    assert VersionFolder.of(home, first.version).signature.read_bytes() == signature
+
+
+@pytest.mark.parametrize("name", ["model.gguf", "card.md", "manifest.json", "adapter/adapter_model.safetensors"])
+def test_a_changed_file_does_not_verify_and_is_made_again(base, adapter, home, name):
+    made = make_version(tiny_job(base, home), home, adapter, NUMBERS)
+    path = VersionFolder.of(home, made.version).path / name
+    path.write_bytes(path.read_bytes().replace(b"a", b"b", 1))
+    with pytest.raises(TrainingError, match=r"signature|damaged"):
+        verify_version(home, made.version)
+    assert make_version(tiny_job(base, home), home, adapter, NUMBERS).adapter_digest == made.adapter_digest
+    verify_version(home, made.version)
+
+
+def test_another_key_or_another_adapter_file_does_not_verify(base, adapter, home, tmp_path):
+    made = make_version(tiny_job(base, home), home, adapter, NUMBERS)
+    folder = VersionFolder.of(home, made.version)
+    (folder.path / "gate.json").write_text("{}")  # a later report
+    verify_version(home, made.version)
+    (folder.adapter / "adapter_model.bin").write_text("code")
+    with pytest.raises(TrainingError, match=r"adapter_model\.bin"):
+        verify_version(home, made.version)
+    (folder.adapter / "adapter_model.bin").unlink()
+    ensure_keys(tmp_path / "other")
+    (home / "loop" / "signing" / "public.pem").write_bytes(
+        (tmp_path / "other" / "loop" / "signing" / "public.pem").read_bytes()
+    )
+    with pytest.raises(TrainingError, match="signature"):
+        verify_version(home, made.version)
+
+
+def test_a_version_of_a_folder_in_hugging_faces_format_has_no_merged_file(tmp_path, home):
+    base = save_tiny_llama(tmp_path / "hf")
+    made = make_version(tiny_job(base, home), home, random_adapter(base, tmp_path / "adapter"), NUMBERS)
+    assert made.weights_digest == ""
+    assert not VersionFolder.of(home, made.version).merged.exists()
+    assert verify_version(home, made.version) == made
+
+
+def test_an_unknown_version_is_named(home):
+    with pytest.raises(TrainingError, match="no version m_none"):
+        read_version(home, "m_none")
+
+
+def test_the_bounds_of_a_job_do_not_decide_its_weights(tmp_path):
+    job = tiny_job(tmp_path, tmp_path)
+    for name in ("max_seconds", "checkpoint_seconds"):
+        assert msgspec.structs.replace(job, **{name: 7.0}).weights_key() == job.weights_key()
+    assert msgspec.structs.replace(job, seed=7).weights_key() != job.weights_key()

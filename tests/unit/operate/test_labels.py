@@ -1,0 +1,52 @@
+"""The file of `weir labels import`: formats, and errors that name the line and never the text."""
+
+import json
+
+import pytest
+
+from weir.errors import SettingsError
+from weir.operate.labels import read_labels
+
+LINES = [
+    {"request_id": "r-1", "correct": True},
+    {"request_id": "r-2", "value": 0.5, "at": "2026-01-31T12:00:00Z", "source": "crm"},
+]
+TABLE = 'request_id,correct,value,at,source\nr-1,true,,,\n\nr-2,,0.5,2026-01-31T12:00:00Z,crm\nr-3,No,,12.5,"crm"\n'
+
+
+def written(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def records(path):
+    return [label.record(tenant="acme", principal="k", now=7.0) for label in read_labels(path)]
+
+
+def test_json_lines_and_csv_have_the_same_labels(tmp_path):
+    lines = records(written(tmp_path, "a.jsonl", "\n".join(map(json.dumps, LINES)) + "\n\n"))
+    table = records(written(tmp_path, "a.csv", TABLE))
+    assert table[:2] == lines
+    assert [(one.value, one.at) for one in table] == [(1.0, 7.0), (0.5, 1769860800.0), (0.0, 12.5)]
+    assert len({one.label_id for one in table}) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line", "words"),
+    [
+        ("a.jsonl", '{"request_id": "r", "correct": true}\n{"request_id": "r"}\n', 2, "send either value"),
+        ("a.jsonl", "canary\n", 1, "not valid JSON"),
+        ("a.jsonl", '\n{"request_id": "a canary", "correct": true}\n', 2, "request_id"),
+        ("a.csv", "request_id,correct\nr,canary\n", 2, "correct"),
+        ("a.csv", "request_id,value\nr,1.5\n", 2, "got 1.5"),
+        ("a.csv", "request_id,correct,note\nr,true,canary\n", 2, "Unknown parameter 'note'"),
+        ("a.csv", "request_id,correct\nr,true,canary\n", 2, "more columns than the header"),
+    ],
+)
+def test_an_error_names_the_line_and_not_the_text(tmp_path, name, text, line, words):
+    with pytest.raises(SettingsError) as error:
+        records(written(tmp_path, name, text))
+    assert f"line {line}: " in str(error.value)
+    assert words in str(error.value)
+    assert "canary" not in str(error.value)

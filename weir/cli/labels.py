@@ -1,0 +1,86 @@
+"""``weir labels``."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from weir.cli.options import json_option
+from weir.cli.render.output import print_json, print_table
+
+__all__ = ["labels"]
+
+
+@click.group()
+def labels() -> None:
+    """Import delayed labels (whether answers were correct), and show the accuracy of the models.
+
+    \b
+    Examples:
+      weir labels import outcomes.jsonl --tenant support
+      weir labels accuracy --tenant support
+    """  # noqa: D301 - click's \b keeps the lines as they are
+
+
+@labels.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--tenant", required=True, help="Tenant of the labelled requests.")
+@json_option
+def import_(*, file: Path, tenant: str, as_json: bool) -> None:
+    """Import the labels of FILE: JSON lines, or CSV if its name ends in .csv.
+
+    Fields: request_id (the x-request-id of the answer); value, from 0 to 1, or correct, true or false; and optionally at (time of the
+    judgment; default: the time of the file), source (the system that made the judgment), label_id, conversation_id. A wrong line is named, and
+    then nothing is imported. After a failure, run the command again: a label with the same label_id, or with the same source and
+    request, replaces the earlier label.
+
+    \b
+    Examples:
+      weir labels import outcomes.jsonl --tenant support
+      echo '{"request_id": "7b0f6f0e-8a1c-4d59-9c56-4a2f6c1b9d10", "correct": false}' > one.jsonl
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    from weir.cli.render.progress import progress_on_stderr
+    from weir.client import effective_kafka
+    from weir.home.access_log import user_name
+    from weir.operate.labels import import_labels
+    from weir.settings import load_settings
+
+    kafka = effective_kafka(load_settings().settings)
+    with progress_on_stderr() as progress:
+        done = asyncio.run(
+            import_labels(
+                kafka,
+                file,
+                tenant=tenant,
+                by=f"operator:{user_name()}",
+                progress=lambda sent, total: progress("labels", sent, total),
+            )
+        )
+    if as_json:
+        print_json({"imported": done, "tenant": tenant})
+    else:
+        click.echo(f"{done} labels imported for tenant {tenant}")
+
+
+@labels.command("accuracy")
+@click.option("--tenant", default="", help="Only this tenant.")
+@json_option
+def accuracy(*, tenant: str, as_json: bool) -> None:
+    """Show the accuracy of labelled answers by tenant, model and hour of the answers.
+
+    Example: weir labels accuracy --tenant support --json
+    """
+    from stream.ledger.queries.ledger_reader import LedgerReader
+    from weir.client.times import format_time
+    from weir.settings import load_settings
+
+    found = LedgerReader(load_settings().settings.home / "ledger").accuracy(tenant)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        [format_time(hour.time), hour.tenant, hour.model, str(hour.answers), f"{hour.accuracy:.1%}"] for hour in found
+    ]
+    print_table(
+        ["hour", "tenant", "model", "labelled", "correct"], rows, "no labelled answers; see `weir labels import`"
+    )

@@ -1,0 +1,136 @@
+"""Import delayed labels of answers from a file to the topic weir.feedback.
+
+Each line of the file is a label: JSON lines with the fields of ``POST /v1/labels``, or CSV with these fields as columns.
+Delivery is at least once: the id of a label depends on its content, so a repeated import changes nothing.
+"""
+
+import asyncio
+import csv
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from serving.openai_api.errors import ApiError
+from serving.openai_api.labels import Label
+from serving.openai_api.request_model import parse
+from stream.errors import no_kafka
+from stream.kafka.clients import BROKER_ERRORS, producer_for
+from stream.settings import KafkaSettings
+from stream.wire import Event, LabelRecord, canonical_time, encode, inference_key, partition_for
+from weir.errors import SettingsError
+
+__all__ = ["import_labels", "read_labels"]
+
+_SOURCE = "weir/labels"
+_NUMBERS = ("value", "at")
+_TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+#: Labels that are in flight at the same time, and labels between two reports of the progress.
+_WINDOW = 500
+
+
+def read_labels(path: Path) -> Iterator[Label]:
+    """Yield the labels of a file; its name ends in ``.csv`` for CSV, else it has JSON lines.
+
+    Raises SettingsError, which names the line, for a file or a line that cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for number, raw in _csv_lines(file) if path.suffix.lower() == ".csv" else _json_lines(file):
+                try:
+                    yield parse(Label, raw)
+                except ApiError as error:
+                    raise SettingsError(f"{path}, line {number}: {error.message}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SettingsError(f"{path} cannot be read ({type(error).__name__}); give a file in UTF-8") from None
+
+
+def _json_lines(file: TextIO) -> Iterator[tuple[int, bytes]]:
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            yield number, line.encode()
+
+
+def _csv_lines(file: TextIO) -> Iterator[tuple[int, bytes]]:
+    """Yield (line number, row as JSON); empty cells are left out."""
+    reader = csv.DictReader(file)
+    for row in reader:
+        cells = {name: text.strip() for name, text in row.items() if name is not None and text and text.strip()}
+        if row.get(None):
+            raise SettingsError(f"{file.name}, line {reader.line_num}: more columns than the header; quote the cells")
+        yield reader.line_num, msgspec.json.encode({name: _cell(name, text) for name, text in cells.items()})
+
+
+def _cell(name: str, text: str) -> Any:
+    """Return a cell with the type of its column; text that does not fit stays text, and parsing it names the problem."""
+    if name == "correct":
+        return _TRUTH.get(text.lower(), text)
+    if name in _NUMBERS:
+        try:
+            return float(text)
+        except ValueError:
+            return text
+    return text
+
+
+async def import_labels(
+    kafka: KafkaSettings, path: Path, *, tenant: str, by: str, progress: Callable[[int, int], None]
+) -> int:
+    """Publish all labels of a file for `tenant`; return their number. Check the whole file before the first is sent.
+
+    `progress` is called with the numbers of acknowledged and of all labels. Raises SettingsError, or BrokerError; after a
+    BrokerError a part was sent, and a repeated import sends all again.
+    """
+    total, now = await asyncio.to_thread(_checked, path)
+    sent = 0
+    try:
+        async with producer_for(kafka.client_options()) as producer:
+            async for count in _publish(producer, kafka, path, tenant=tenant, by=by, now=now):
+                sent += count
+                progress(sent, total)
+    except BROKER_ERRORS as error:
+        raise no_kafka(kafka.bootstrap_servers) from error
+    return sent
+
+
+def _checked(path: Path) -> tuple[int, float]:
+    """Return the number of labels and the time of the file, which labels without a time get, so that a repeated import changes nothing."""
+    return sum(1 for _ in read_labels(path)), canonical_time(path.stat().st_mtime)
+
+
+async def _publish(  # noqa: PLR0913 - what a label's record needs
+    producer: AIOKafkaProducer, kafka: KafkaSettings, path: Path, *, tenant: str, by: str, now: float
+) -> AsyncIterator[int]:
+    """Send the labels in windows; yield the number of labels of each acknowledged window."""
+    waiting: list[asyncio.Future[Any]] = []
+    for label in read_labels(path):
+        key = inference_key(tenant, label.conversation_id or label.request_id)
+        record = encode(_event(label.record(tenant=tenant, principal=by, now=now), key))
+        partition = partition_for(key, kafka.partitions)
+        waiting.append(
+            await producer.send(
+                kafka.names.feedback, record.value, record.key, partition=partition, headers=list(record.headers)
+            )
+        )
+        if len(waiting) == _WINDOW:
+            await asyncio.gather(*waiting)
+            yield len(waiting)
+            waiting.clear()
+    await asyncio.gather(*waiting)
+    yield len(waiting)
+
+
+def _event(data: LabelRecord, key: str) -> Event:
+    return Event(
+        id=f"{data.request_id}/label/{data.label_id}",
+        source=_SOURCE,
+        type=LabelRecord.event_type,
+        time=canonical_time(time.time()),
+        data=data,
+        subject=data.request_id,
+        correlationid=data.request_id,
+        partitionkey=key,
+    )

@@ -1,0 +1,164 @@
+"""Approve or reject a retraining request: a record on weir.retraining, by a key with the scope ``approve``."""
+
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from serving.api_keys import KeyRing, Principal, keys_path
+from stream.errors import no_kafka
+from stream.kafka.clients import BROKER_ERRORS, producer_for
+from stream.kafka.publisher import publish
+from stream.kafka.tail import Tail
+from stream.settings import KafkaSettings
+from stream.wire import Event, RetrainingRecord, canonical_time, event_type, partition_for, readable, tenant_model_key
+from weir.errors import AccessDenied, NotFoundError, SettingsError
+from weir.home.access_log import log_access
+
+__all__ = ["Approval", "approver_of", "decide", "records_of", "resume"]
+
+Approval = Literal["approved", "rejected"]
+_SOURCE = "weir/approval"
+#: The name in the access log.
+_COMMAND = "retraining decision"
+_REASON_CHARACTERS = 500
+#: A request can be approved or rejected until work on it began.
+_OPEN = frozenset({"requested", "approved"})
+
+
+def approver_of(home: Path, key: str, tenant: str, approvers: tuple[str, ...]) -> Principal:
+    """Return the principal of `key` if the principal may approve retraining for `tenant`; raises AccessDenied.
+
+    `approvers` are the ids of the keys that may approve; if empty, every key of the tenant with the scope ``approve`` may.
+    """
+    principal = KeyRing(keys_path(home)).identify(f"Bearer {key}")
+    if principal is None:
+        raise AccessDenied("the key is not valid; `weir keys create --scope approve` makes a key that may approve")
+    fix = f"use a key of `weir keys create --tenant {tenant} --scope approve`"
+    if principal.tenant != tenant:
+        raise AccessDenied(
+            f"the key {principal.id} belongs to tenant {principal.tenant}, the request to {tenant}; {fix}"
+        )
+    if "approve" not in principal.scopes:
+        scopes = ", ".join(principal.scopes) or "(none)"
+        raise AccessDenied(f"the key {principal.id} has the scopes {scopes}, approval needs approve; {fix}")
+    if approvers and principal.id not in approvers:
+        raise AccessDenied(
+            f'the key {principal.id} is not in [tenants."{tenant}".loop] approvers ({", ".join(approvers)}); use one of them'
+        )
+    return principal
+
+
+async def records_of(kafka: KafkaSettings, retraining_id: str) -> list[RetrainingRecord]:
+    """Return all records of a retraining request, oldest first; raises NotFoundError, BrokerError or TopicMissing."""
+    found = []
+    tail = Tail(kafka.client_options(), kafka.names.retraining, follow=False)
+    async with aclosing(tail.records()) as records:
+        async for record in records:
+            if event_type(record.headers) != RetrainingRecord.event_type:
+                continue
+            event = readable(record.value, record.headers)
+            if event is not None and isinstance(event.data, RetrainingRecord):
+                found += [event.data] if event.data.retraining_id == retraining_id else []
+    if not any(record.state == "requested" for record in found):
+        raise NotFoundError(
+            f"no retraining request {retraining_id!r} on {kafka.names.retraining}; `weir retraining` prints the ids of requests"
+        )
+    return found
+
+
+async def decide(  # noqa: PLR0913 - what is decided, by whom, and where it is logged
+    kafka: KafkaSettings,
+    retraining_id: str,
+    outcome: Approval,
+    *,
+    home: Path,
+    key: str,
+    approvers: Callable[[str], tuple[str, ...]],
+    reason: str = "",
+) -> RetrainingRecord:
+    """Publish the approval or the rejection of a request, and return its record; a repeated decision changes nothing.
+
+    `approvers(tenant)` returns the ids of the keys that may approve. Each attempt with a key is logged in the access log of
+    `home`, with the result ``allowed`` or ``denied``.
+
+    Raises AccessDenied as :func:`approver_of`, SettingsError if the request was decided otherwise or work on it has begun,
+    and as :func:`records_of`.
+    """
+    if len(reason) > _REASON_CHARACTERS:
+        raise SettingsError(f"the reason has {len(reason)} characters, the limit is {_REASON_CHARACTERS}; shorten it")
+    history = await records_of(kafka, retraining_id)
+    request = next(record for record in history if record.state == "requested")
+    by = _logged_approver(home, key, request, outcome, approvers)
+    known = _known(history, outcome)
+    return known if known is not None else await _publish(kafka, request, outcome, by, reason)
+
+
+async def resume(
+    kafka: KafkaSettings, retraining_id: str, *, home: Path, key: str, approvers: Callable[[str], tuple[str, ...]]
+) -> RetrainingRecord:
+    """Approve a request that failed again, so that the trainer continues from its newest checkpoint; errors as :func:`decide`."""
+    history = await records_of(kafka, retraining_id)
+    request = next(record for record in history if record.state == "requested")
+    by = _logged_approver(home, key, request, "approved", approvers)
+    failures = sum(record.state == "failed" for record in history)
+    if history[-1].state != "failed":
+        raise SettingsError(
+            f"retraining {retraining_id} is {history[-1].state}; only a request whose last state is failed can be resumed"
+        )
+    return await _publish(kafka, request, "approved", by, f"resumed by {by}", number=failures)
+
+
+def _logged_approver(
+    home: Path, key: str, request: RetrainingRecord, outcome: Approval, approvers: Callable[[str], tuple[str, ...]]
+) -> str:
+    """Return the id of the key that decides; log the attempt, whether it is allowed or denied."""
+    what = {"retraining_id": request.retraining_id, "outcome": outcome, "tenant": request.tenant}
+    try:
+        by = approver_of(home, key, request.tenant, approvers(request.tenant)).id
+    except AccessDenied:
+        log_access(home, _COMMAND, **what, result="denied")
+        raise
+    log_access(home, _COMMAND, **what, result="allowed", key=by)
+    return by
+
+
+def _known(history: list[RetrainingRecord], outcome: Approval) -> RetrainingRecord | None:
+    """Return the record if the request was already decided so; raises SettingsError if a later state excludes the decision."""
+    for record in history:
+        if record.state == outcome:
+            return record
+        if record.state not in _OPEN:
+            raise SettingsError(
+                f"retraining {record.retraining_id} is {record.state} by {record.by or 'Weir'}; only a request without a "
+                "later state can be approved or rejected"
+            )
+    return None
+
+
+async def _publish(  # noqa: PLR0913 - the parts of the record
+    kafka: KafkaSettings, request: RetrainingRecord, outcome: Approval, by: str, reason: str, *, number: int = 0
+) -> RetrainingRecord:
+    at = canonical_time(max(time.time(), request.at))
+    data = msgspec.structs.replace(request, state=outcome, at=at, by=by, reason=reason or f"{outcome} by {by}")
+    key = tenant_model_key(data.tenant, data.model)
+    event = Event(
+        id=f"{data.retraining_id}/{outcome}" + (f"/{number}" if number else ""),
+        source=_SOURCE,
+        type=RetrainingRecord.event_type,
+        time=at,
+        data=data,
+        subject=data.retraining_id,
+        causationid=data.retraining_id,
+        partitionkey=key,
+    )
+    try:
+        async with producer_for(kafka.client_options()) as producer:
+            partition = partition_for(key, kafka.stream_partitions)
+            await publish(producer, kafka.names.retraining, event, partition=partition)
+    except BROKER_ERRORS as error:
+        raise no_kafka(kafka.bootstrap_servers) from error
+    return data

@@ -1,0 +1,51 @@
+"""What a training run needs of this stack: settings, base models, and the commands for datasets, the gate and MLflow."""
+
+import os
+import sys
+
+from stream.loop.settings import loop_settings
+from stream.loop.training.errors import TrainingError
+from stream.loop.training.run import BaseModel, TrainerSetup
+from weir.errors import StackError
+from weir.local.preflight import ensure_model
+from weir.settings import Settings
+
+__all__ = ["trainer_setup"]
+
+#: `weir` of this environment, also where the script is not on PATH.
+_WEIR = [sys.executable, "-c", "from weir.cli import main; main()"]
+
+
+def trainer_setup(settings: Settings, ports: dict[str, int]) -> TrainerSetup:
+    """Return the setup of this stack's training runs; `ports` are those of the stack."""
+    home = settings.home.absolute()
+    mlflow = f"http://127.0.0.1:{ports['mlflow']}" if settings.mlflow.enabled else ""
+    if mlflow:  # for the mirror's process; a server that is away must not delay training
+        os.environ.update(MLFLOW_TRACKING_URI=mlflow)
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+
+    def base(model: str) -> BaseModel:
+        served = settings.served_models().get(model)
+        if served is None:
+            raise TrainingError(f"model {model} is not served here; it serves {', '.join(settings.served_models())}")
+        try:
+            files = ensure_model(model, served, lambda _what, _share: None)
+        except StackError as error:
+            raise TrainingError(str(error)) from error
+        if files is None:
+            raise TrainingError(f"model {model} has no files here (engine {served.engine}); Weir cannot train it")
+        return BaseModel(files.path.absolute(), files.digest)
+
+    return TrainerSetup(
+        home=home,
+        train=settings.train,
+        settings=lambda tenant: loop_settings(settings.tenants, tenant),
+        base=base,
+        dataset_command=lambda retraining_id: [*_WEIR, "dataset", "build", "--for", retraining_id, "--json"],
+        gate_command=lambda version: [*_WEIR, "gate", version, "--json"],
+        mirror_command=lambda version: [
+            sys.executable, "-m", "stream.loop.training.mlflow_mirror", str(home), version,
+        ],
+        mlflow=mlflow,
+    )  # fmt: skip
