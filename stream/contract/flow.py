@@ -149,6 +149,8 @@ FLOW = (
     Step("operator", "receive", "models", (_MODEL, _ROUTE), (_LINEAGE,)),
     Step("operator", "receive", "alerts", _ALERTS, (_CLIENT, _OPERATE, _DEMO, _LINEAGE)),
     Step("operator", "receive", "retraining", (_RETRAINING,), (_CLIENT, _OPERATE, _DEMO, _DATASET, _LINEAGE)),
+    Step("operator", "receive", "alerts", _ALERTS, (_CLIENT, _OPERATE, _DEMO)),
+    Step("operator", "receive", "retraining", (_RETRAINING,), (_CLIENT, _OPERATE, _DEMO)),
     Step("operator", "send", "alerts", _ALERTS, (_OPERATE, _RESEND)),
     Step("operator", "send", "retraining", (_RETRAINING,), (_OPERATE, _RESEND)),
     Step("operator", "send", "feedback", _JUDGMENTS, (_OPERATE,)),

@@ -1,6 +1,6 @@
 """A damaged version in a canary is rolled back within a minute of its first flagged answer, and no request fails.
 
-The challenger is the default model with noise in its weights, so that it repeats itself. The detector ``repetition`` judges.
+The challenger is the default model with noise in its weights, so that it repeats itself. The detector ``repetition`` decides.
 """
 
 import asyncio

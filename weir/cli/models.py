@@ -21,9 +21,9 @@ def models(context: click.Context, *, as_json: bool) -> None:
     \b
     Examples:
       weir models --json
-      weir models verify m_0123456789ab
       weir models promote m_0123456789ab --tenant acme --reason 'tested by hand'
       weir models rollback --tenant acme --reason 'wrong answers'
+      weir models verify m_0123456789ab
     """  # noqa: D301 - click's \b keeps the lines as they are
     if context.invoked_subcommand is not None:
         return
@@ -47,29 +47,6 @@ def models(context: click.Context, *, as_json: bool) -> None:
     for name, model in settings.served_models().items():
         where = f"engine {model.engine} at {model.base_url}" if model.base_url else f"engine {model.engine}"
         click.echo(f"served: {name} ({where})")
-
-
-@models.command("verify")
-@click.argument("version")
-@json_option
-def verify(*, version: str, as_json: bool) -> None:
-    """Check the signature and the digests of a trained version; exit status 1 if a file was changed.
-
-    Example: weir models verify m_0123456789ab
-    """
-    from weir.cli.missing_extra import needing
-    from weir.settings import load_settings
-
-    home = load_settings().settings.home
-    with needing("weir models verify", "loop"):
-        from stream.loop.training.signing import verify_version
-
-        manifest = verify_version(home, version)
-    if as_json:
-        print_json(manifest)
-    else:
-        click.echo(f"{version}: signature and digests are valid; base {manifest.job.base_digest[:12]}")
-        click.echo(f"dataset {manifest.job.dataset_digest[:12]}, {len(manifest.files)} files")
 
 
 _TENANT = click.option(
@@ -148,3 +125,26 @@ def rollback(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
         print_json(override)
     else:
         click.echo(f"{override.tenant} {override.model}: {override.version} answers all requests")
+
+
+@models.command("verify")
+@click.argument("version")
+@json_option
+def verify(*, version: str, as_json: bool) -> None:
+    """Check the signature and the digests of a trained version; exit status 1 if a file was changed.
+
+    Example: weir models verify m_0123456789ab
+    """
+    from weir.cli.missing_extra import needing
+    from weir.settings import load_settings
+
+    home = load_settings().settings.home
+    with needing("weir models verify", "loop"):
+        from stream.loop.training.signing import verify_version
+
+        manifest = verify_version(home, version)
+    if as_json:
+        print_json(manifest)
+    else:
+        click.echo(f"{version}: signature and digests are valid; base {manifest.job.base_digest[:12]}")
+        click.echo(f"dataset {manifest.job.dataset_digest[:12]}, {len(manifest.files)} files")

@@ -4,7 +4,7 @@ none -> shadow -> canary, step by step -> promoted, or at any time rolled_back o
 challenger or of the concurrent champion updates a sequential test of its detector (stream/loop/sequential.py), whose
 evidence is valid after every event:
 
-- evidence of harm at ``rollback_alpha``, divided by the number of judging detectors: roll back at once;
+- evidence of harm at ``rollback_alpha``, divided by the number of detectors that decide: roll back at once;
 - ``min_events`` verdicts in a step and no evidence of harm at ``alpha``: the next step;
 - before the last step, evidence that every detector's rate is within the margin (at ``alpha``): promote, else hold;
 - ``hold_seconds`` in one step: expire, and the champion answers all requests.
@@ -22,10 +22,10 @@ from stream.loop.settings import DeliverySettings
 from stream.wire import RetrainingRecord, RouteRecord, canonical_time, trained_version
 from stream.wire.route_files import BASE, RouteOverride
 
-__all__ = ["ALWAYS_JUDGE", "Delivery"]
+__all__ = ["ALWAYS_COMPARED", "Delivery"]
 
-#: Detectors that judge every canary, if the tenant's answers have their verdicts.
-ALWAYS_JUDGE = ("refusal", "repetition")
+#: Detectors that decide about every canary, if the tenant's answers have their verdicts.
+ALWAYS_COMPARED = ("refusal", "repetition")
 _DELIVERY = "delivery"
 _ENDS = frozenset({"failed", "rolled_back", "expired", "promoted"})
 _ENDED, _SEEN, _CONVERSATIONS, _REQUESTS = 64, 2048, 4096, 64
@@ -69,12 +69,11 @@ class Delivery:
 
     def _start(self, record: RetrainingRecord, at: float) -> list[Decision]:
         alarmed = record.detectors or self._state.detectors.get(record.retraining_id, ())
-        detectors = tuple(sorted({*alarmed, *ALWAYS_JUDGE} & TEXT.keys()))
+        detectors = tuple(sorted({*alarmed, *ALWAYS_COMPARED} & TEXT.keys()))
         self._state.canary = Canary(
             retraining_id=record.retraining_id,
             version=record.model_version,
             detectors=detectors,
-            judges=len(detectors),
             step=SHADOW,
             since=at,
         )
@@ -95,7 +94,7 @@ class Delivery:
             return []
         test = canary.tests.get(verdict.detector)
         if test is None:
-            alpha = self._settings.rollback_alpha / canary.judges
+            alpha = self._settings.rollback_alpha / len(canary.detectors)
             test = canary.tests[verdict.detector] = TwoSampleTest(margin=self._settings.margin, alpha=alpha)
         test.update("challenger" if is_challenger else "champion", verdict.flagged)
         if test.e_harm >= 1 / test.alpha:
@@ -119,7 +118,7 @@ class Delivery:
         if max(canary.counts.values(), default=0) < settings.min_events:
             return []
         tests = canary.tests.values()
-        if any(test.e_harm >= canary.judges / settings.alpha for test in tests):
+        if any(test.e_harm >= len(canary.detectors) / settings.alpha for test in tests):
             return []
         following = canary.step + 1
         if settings.steps[following] == _ALL and any(test.e_safe < 1 / settings.alpha for test in tests):
@@ -168,13 +167,12 @@ class Delivery:
             return
         detectors = known.detectors if known is not None and known.version == route.challenger else ()
         detectors = detectors or tuple(
-            sorted({*state.detectors.get(route.retraining_id, ()), *ALWAYS_JUDGE} & TEXT.keys())
+            sorted({*state.detectors.get(route.retraining_id, ()), *ALWAYS_COMPARED} & TEXT.keys())
         )
         state.canary = Canary(
             retraining_id=route.retraining_id,
             version=route.challenger,
             detectors=detectors,
-            judges=len(detectors),
             step=_step_of(route, self._settings.steps),
             since=route.at,
         )

@@ -14,7 +14,9 @@ class DeliveryMetrics:
         self.decisions = Counter(
             "weir_delivery_decisions", "New routes, by the state of their request", ("state",), registry=registry
         )
-        self.verdicts = Counter("weir_delivery_verdicts", "Verdicts that a canary was judged by", registry=registry)
+        self.verdicts = Counter(
+            "weir_delivery_verdicts", "Verdicts on answers of a canary and its champion", registry=registry
+        )
         self.lag = Gauge("weir_delivery_lag", "Records that are not read yet", registry=registry)
         self._weight = Gauge(
             "weir_route_weight", "Percent of the conversations by role", ("tenant", "model", "role"), registry=registry

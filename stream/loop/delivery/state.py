@@ -20,14 +20,13 @@ class Canary(msgspec.Struct, kw_only=True):
 
     `tests` compares the flagged answers of challenger and champion by detector, since the start of the shadow. `counts`
     has the challenger's verdicts in this step, by detector, and `since` the event time at which the step began.
-    `judges` is the number of detectors among which the probability of a wrong rollback is divided. `seen` has the ids of
-    the latest verdicts, so that duplicates are not counted, and `conversations` the number of counted answers by key.
+    `seen` has the ids of the latest verdicts, so that duplicates are not counted, and `conversations` the number of
+    counted answers by detector and conversation.
     """
 
     retraining_id: str
     version: str
     detectors: tuple[str, ...]
-    judges: int
     step: int
     since: float
     tests: dict[str, TwoSampleTest] = {}

@@ -101,7 +101,7 @@ def test_a_canary_without_a_decision_holds_and_then_expires_to_the_champion():
     assert decisions[-1].route.at == 100.0
 
 
-def test_only_the_detectors_of_the_alarm_and_two_more_judge():
+def test_only_the_detectors_of_the_alarm_and_two_more_decide():
     state = fresh()
     delivery = Delivery(state, DIRECT)
     delivery.progress(blessed(detectors=("drift", "toxicity")), 0.0)

@@ -267,3 +267,8 @@ def test_a_rebuilt_state_learns_of_the_last_request_from_the_retraining_topic():
     )
     run.stage.progress(run.state, record, "weir.retraining", 0)
     assert refused(run.last(alert("toxicity", 110.0), alert("drift", 120.0))) == ["cool_down"]
+
+
+def test_a_request_names_the_detectors_of_its_alerts_and_a_suppression_none():
+    suppressed, request = Run()(alert("toxicity", 110.0), alert("drift", 120.0))
+    assert (suppressed.record.detectors, request.record.detectors) == ((), ("drift", "toxicity"))
