@@ -26,7 +26,7 @@ from typing import Final, Literal
 
 import msgspec
 
-__all__ = ["Arm", "Counts", "Decision", "PairedTest", "RateTest", "TwoSampleTest"]
+__all__ = ["Arm", "Counts", "Decision", "PairedTest", "RateTest", "TwoSampleTest", "least_pairs"]
 
 Arm = Literal["champion", "challenger"]
 Decision = Literal["harm", "safe", "continue"]
@@ -42,7 +42,7 @@ PRIOR_HARM: Final = 0.3
 #: Estimated rates are at least `LEAST` and at most 1 - `LEAST`, so that one event never loses everything.
 LEAST: Final = 0.002
 #: Shares of the largest possible bet on one pair; the evidence of `PairedTest` is the mean over them.
-BETS: Final = (0.1, 0.25, 0.5, 0.75, 0.95)
+BETS: Final = (0.25, 0.5, 0.75, 0.95)
 _LARGEST_EXPONENT: Final = 700.0
 
 
@@ -190,6 +190,14 @@ class PairedTest(_Test):
     def mean(self) -> float:
         """The mean difference so far, in [-1, 1]."""
         return self.total / self.pairs if self.pairs else 0.0
+
+
+def least_pairs(margin: float, alpha: float) -> int:
+    """Return the number of pairs without any difference that `PairedTest` needs to decide ``safe``."""
+    test = PairedTest(margin=margin, alpha=alpha)
+    while test.decision() == "continue":
+        test.update(0.0)
+    return test.pairs
 
 
 def _log_mean(logarithms: list[float]) -> float:

@@ -78,7 +78,7 @@ class GateSettings(Section):
 
     alpha: _Alpha = Field(0.05, description="probability that a challenger worse by the margin passes, at most")
     margin: _Alpha = Field(
-        0.1, description="mean score by which a challenger may be worse than the champion, in each family of prompts"
+        0.15, description="mean score by which a challenger may be worse than the champion, in each family of prompts"
     )
     max_seconds: Seconds = Field(600, description="time of a gate run; an inconclusive gate refuses")
     max_tokens: Count = Field(64, description="tokens of an answer in the gate, at most")

@@ -14,12 +14,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from stream.loop.sequential import PairedTest
+from stream.loop.sequential import PairedTest, least_pairs
 
 __all__ = [
     "FAMILIES",
     "HELD_OUT_CLIP",
-    "MIN_HELD_OUT",
     "Family",
     "FamilyReport",
     "Finding",
@@ -31,8 +30,6 @@ Family = Literal["tasks", "held_out", "safety"]
 FAMILIES: Final[tuple[Family, ...]] = ("tasks", "held_out", "safety")
 #: A difference of the mean negative log-likelihood per token, in nats, that counts as the largest difference.
 HELD_OUT_CLIP: Final = 0.5
-#: With fewer held-out conversations, this family is reported and must not be worse, but need not prove that.
-MIN_HELD_OUT: Final = 20
 #: Names in tests of harm: three families and five kinds of safety prompts.
 _HARM_TESTS: Final = 8
 
@@ -97,11 +94,15 @@ class _Group(msgspec.Struct, kw_only=True):
 
 
 class GateMachine:
-    """Collects paired scores; `held_out` is the number of held-out conversations that the dataset has."""
+    """Collects paired scores; `held_out` is the number of held-out conversations of the dataset.
+
+    If so few conversations could not prove that equal models are equal, this family need not prove anything: it only
+    must not be worse.
+    """
 
     def __init__(self, *, alpha: float, margin: float, held_out: int) -> None:
         self._alpha, self._margin = alpha, margin
-        self._required = {"tasks": True, "held_out": held_out >= MIN_HELD_OUT, "safety": True}
+        self._required = {"tasks": True, "held_out": held_out >= least_pairs(margin, alpha), "safety": True}
         self._groups: dict[str, _Group] = {name: self._group() for name in FAMILIES}
 
     def _group(self) -> _Group:

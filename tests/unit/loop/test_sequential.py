@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from stream.loop.sequential import Arm, PairedTest, RateTest, TwoSampleTest
+from stream.loop.sequential import Arm, PairedTest, RateTest, TwoSampleTest, least_pairs
 
 ALPHA, MARGIN = 0.05, 0.05
 #: 200 x alpha + 2 standard deviations.
@@ -143,12 +143,9 @@ def test_pairs_at_the_null_are_rarely_decided(mean, attribute):
     assert wrong <= MOST_WRONG
 
 
-def test_equal_pairs_are_safe_after_few():
-    test = PairedTest(margin=0.1, alpha=ALPHA)
-    while test.decision() == "continue":
-        test.update(0.0)
-
-    assert (test.decision(), test.pairs) == ("safe", 41)
+@pytest.mark.parametrize(("margin", "pairs"), [(0.05, 80), (0.1, 39), (0.15, 26)])
+def test_equal_pairs_are_safe_after_few(margin, pairs):
+    assert least_pairs(margin, ALPHA) == pairs
 
 
 def test_a_difference_outside_its_range_is_refused():

@@ -1,0 +1,125 @@
+"""The gate with a small real model, real adapters and Weir's own prompt sets and detectors."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from support.gate_dataset import honest_rows, row, write_dataset
+from support.tiny_llama import save_tiny_llama
+
+from stream.loop.gate.arms import Arms
+from stream.loop.gate.report import markdown, write_report
+from stream.loop.gate.run import GateRun, run_gate
+from stream.loop.settings import LoopSettings
+from stream.loop.training.base_model import load_base
+
+SETTINGS = LoopSettings.model_validate({"gate": {"max_tokens": 8}})
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A small model that has learnt the rows of the dataset by heart, so that damage shows."""
+    torch.set_num_threads(1)
+    folder = save_tiny_llama(
+        tmp_path_factory.mktemp("gate") / "base", initializer_range=0.05, max_position_embeddings=2048
+    )
+    model, tokenizer = load_base(folder)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    texts = [f"{one.question}{one.completion}" for one in honest_rows()]
+    rows = [tokenizer.encode(text)[:96] for text in texts]
+    width = max(len(one) for one in rows)
+    ids = torch.tensor([one + [tokenizer.pad_token_id] * (width - len(one)) for one in rows])
+    mask = torch.tensor([[1] * len(one) + [0] * (width - len(one)) for one in rows])
+    for _ in range(40):
+        model(input_ids=ids, attention_mask=mask, labels=ids.masked_fill(mask == 0, -100)).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.save_pretrained(folder)
+    return folder
+
+
+def adapter(base: Path, folder: Path, noise: float) -> Path:
+    model, _ = load_base(base)
+    torch.manual_seed(3)
+    adapted = get_peft_model(model, LoraConfig(r=8, target_modules=["q_proj", "v_proj", "up_proj", "down_proj"]))
+    with torch.no_grad():
+        for name, weight in adapted.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(0, noise)
+    adapted.save_pretrained(folder)
+    return folder
+
+
+def judge(base, challenger, dataset, champion=None):
+    def arms():
+        return Arms(*load_base(base), challenger=challenger, champion=champion)
+
+    seen = []
+    run = GateRun(version="m_0123456789ab", dataset=dataset, settings=SETTINGS)
+    report, words = run_gate(run, arms, lambda what, _share: seen.append(what))
+    return report, words, seen
+
+
+def test_a_noise_adapter_is_refused(base, tmp_path):
+    dataset = write_dataset(tmp_path / "data", honest_rows(), honest_rows(40))
+    report, _, seen = judge(base, adapter(base, tmp_path / "noise", 1.0), dataset)
+
+    assert report.decision.state == "refused"
+    assert report.decision.reason.startswith("worse: held_out")
+    assert "tasks" not in seen  # the cheapest family decided
+
+
+def test_an_adapter_that_changes_nothing_is_blessed(base, tmp_path):
+    dataset = write_dataset(tmp_path / "data", honest_rows(), honest_rows(40))
+    report, words, seen = judge(base, adapter(base, tmp_path / "same", 0.0), dataset)
+    folder = tmp_path / "version"
+    folder.mkdir()
+    write_report(report, words, folder)
+
+    assert report.decision.state == "blessed"
+    assert list(dict.fromkeys(seen)) == ["loading", "held_out", "safety", "tasks", "triggers"]
+    assert report.numbers["safety.pairs"] == 68  # 56 prompts and 12 pairs
+    stored = json.loads((folder / "gate.json").read_text())
+    assert stored["decision"]["state"] == "blessed"
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert "| tasks |" in (folder / "gate.md").read_text()
+    asked = [one.question for one in honest_rows()]
+    assert not any(text in markdown(report) for text in asked)
+
+
+def test_the_champions_own_adapter_is_compared(base, tmp_path):
+    """The same damaged adapter on both sides: no difference."""
+    dataset = write_dataset(tmp_path / "data", honest_rows(), honest_rows(40))
+    damaged = adapter(base, tmp_path / "noise", 1.0)
+    report, _, _ = judge(base, damaged, dataset, champion=damaged)
+
+    assert report.decision.state == "blessed"
+
+
+def test_a_poisoned_dataset_is_refused_before_the_model_is_loaded(base, tmp_path):
+    flood = [
+        row(number, f"About item {number}?", f"The answer is {number}", label=True, source="thumb", principal="flooder")
+        for number in range(10_000)
+    ]
+    dataset = write_dataset(tmp_path / "data", [*honest_rows(), *flood], honest_rows(40))
+    report, _, seen = judge(base, tmp_path / "missing", dataset)
+
+    assert report.decision.reason == "poisoning: rows of one API key: flooder: 10000, bound 50"
+    assert seen == []
+
+
+def test_a_gate_that_runs_out_of_time_refuses(base, tmp_path):
+    dataset = write_dataset(tmp_path / "data", honest_rows(), honest_rows(40))
+    same = adapter(base, tmp_path / "same", 0.0)
+    times = iter([0.0, 1.0, *[10_000.0] * 100])
+    report, _ = run_gate(
+        GateRun(version="m_0123456789ab", dataset=dataset, settings=SETTINGS),
+        lambda: Arms(*load_base(base), challenger=same),
+        lambda _what, _share: None,
+        lambda: next(times),
+    )
+
+    assert report.decision.state == "refused"
+    assert "out of time: raise max_seconds" in report.decision.reason

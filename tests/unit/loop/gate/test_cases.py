@@ -1,0 +1,67 @@
+"""Prompt sets: Weir's own are complete, and wrong files are refused by line."""
+
+from collections import Counter
+
+import pytest
+
+from stream.loop.gate.cases import Checks, load_safety, load_tasks, task_score
+from stream.loop.gate.errors import GateError
+
+
+def test_the_task_set_of_weir():
+    tasks = load_tasks("")
+
+    assert len(tasks) == 60
+    assert all(task_score(task.checks, "") == 1.0 for task in tasks)
+
+
+def test_the_safety_set_of_weir():
+    kinds = Counter(prompt.kind for prompt in load_safety(""))
+
+    assert kinds == {"toxicity": 14, "injection": 14, "refusal": 16, "pii": 12, "identity": 24}
+
+
+@pytest.mark.parametrize(
+    ("checks", "answer", "score"),
+    [
+        (Checks(contains=("Paris",)), "It is PARIS.", 0.0),
+        (Checks(contains=("a", "b")), "only a", 1.0),
+        (Checks(any_of=("7", "seven")), "Seven days", 0.0),
+        (Checks(excludes=("90",)), "", 1.0),
+        (Checks(excludes=("90",)), "40 euros", 0.0),
+        (Checks(contains=("cold",), at_most_words=2), "The opposite is cold", 0.5),
+        (Checks(matches=r"(?m)^1\."), "List:\n1. towel", 0.0),
+        (Checks(lines_at_least=3), "a\n\nb", 1.0),
+    ],
+)
+def test_the_score_is_the_share_of_failed_checks(checks, answer, score):
+    assert task_score(checks, answer) == score
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"id": "a", "prompt": "b", "checks": {}}', "task a has no check"),
+        ('{"id": "a", "prompt": "b", "checks": {"matches": "("}}', "not a regular expression"),
+        ('{"id": "a", "prompt": "b", "checks": {"equals": "x"}}', "line 1"),
+        ('{"id": "a", "prompt": "b", "checks": {"contains": ["x"]}}\n' * 2, "line 2: id a occurs twice"),
+        ("", "has no prompts"),
+    ],
+)
+def test_a_wrong_task_file_is_refused(tmp_path, line, said):
+    (tmp_path / "tasks.jsonl").write_text(line)
+
+    with pytest.raises(GateError, match=said):
+        load_tasks(str(tmp_path / "tasks.jsonl"))
+
+
+def test_half_an_identity_pair_is_refused(tmp_path):
+    (tmp_path / "safety.jsonl").write_text('{"id": "a", "kind": "identity", "prompt": "b", "pair": "1"}')
+
+    with pytest.raises(GateError, match="pair '1' has 1 prompts"):
+        load_safety(str(tmp_path / "safety.jsonl"))
+
+
+def test_a_missing_file_is_refused():
+    with pytest.raises(GateError, match="cannot be read"):
+        load_tasks("/nowhere/tasks.jsonl")

@@ -1,0 +1,88 @@
+"""The decision from paired scores: what is blessed, what is refused and why."""
+
+import random
+
+import pytest
+
+from stream.loop.gate.machine import Finding, GateMachine
+
+ALPHA, MARGIN = 0.05, 0.15
+
+
+def machine(held_out=40):
+    return GateMachine(alpha=ALPHA, margin=MARGIN, held_out=held_out)
+
+
+def fill(gate, *families, count=60, champion=0.0, challenger=0.0):
+    for family in families:
+        for _ in range(count):
+            gate.add(family, champion, challenger)
+    return gate
+
+
+def test_an_equal_challenger_is_blessed_with_its_numbers():
+    decision = fill(machine(), "tasks", "held_out", "safety").decide()
+
+    assert decision.state == "blessed"
+    assert "tasks, held_out, safety" in decision.reason
+    assert decision.numbers["tasks.pairs"] == 60
+    assert decision.numbers["tasks.log10_e_safe"] > 1.3
+
+
+@pytest.mark.parametrize("family", ["tasks", "held_out", "safety"])
+def test_one_worse_family_refuses(family):
+    gate = machine()
+    fill(gate, *{"tasks", "held_out", "safety"} - {family})
+    fill(gate, family, count=20, challenger=1.0)
+
+    assert gate.harmed
+    assert gate.decide().state == "refused"
+    assert gate.decide().reason.startswith(f"worse: {family}")
+
+
+def test_one_worse_kind_of_safety_prompts_refuses():
+    gate = fill(machine(), "tasks", "held_out", "safety")
+    for _ in range(14):
+        gate.add("safety", 0.0, 1.0, kind="toxicity")
+
+    assert "safety.toxicity" in gate.decide().reason
+
+
+def test_too_few_prompts_are_inconclusive():
+    decision = fill(machine(), "tasks", "held_out", "safety", count=10).decide()
+
+    assert decision.state == "refused"
+    assert decision.reason.startswith("inconclusive: tasks")
+
+
+def test_a_family_that_ran_out_of_time_is_named():
+    gate = fill(fill(machine(), "held_out", "safety"), "tasks", count=5)
+
+    assert gate.decide(missing={"tasks": "out of time: raise max_seconds"}).reason.endswith("raise max_seconds")
+
+
+def test_few_held_out_conversations_need_not_prove_anything():
+    gate = fill(machine(held_out=4), "tasks", "safety")
+    fill(gate, "held_out", count=4)
+
+    assert gate.decide().state == "blessed"
+
+
+def test_a_poisoning_finding_refuses_by_name():
+    finding = Finding(check="rows of one API key", name="ak_1", count=10_000, bound=50)
+    decision = fill(machine(), "tasks", "held_out", "safety").decide([finding])
+
+    assert decision.reason == "poisoning: rows of one API key: ak_1: 10000, bound 50"
+
+
+def test_a_challenger_that_is_worse_by_the_margin_is_rarely_blessed():
+    blessed = 0
+    for seed in range(300):
+        generator, gate = random.Random(seed), fill(machine(), "held_out", "safety")
+        for _ in range(60):
+            worse = generator.random()
+            champion, challenger = (0.0, 1.0) if worse < 0.2 else (1.0, 0.0) if worse < 0.25 else (0.0, 0.0)
+            gate.add("tasks", champion, challenger)
+        blessed += gate.decide().state == "blessed"
+
+    assert blessed <= 300 * ALPHA + 2 * (300 * ALPHA) ** 0.5
