@@ -33,4 +33,4 @@ def make_bad_version(home: Path, version: str) -> VersionManifest:
         for name in ADAPTER_FILES:
             shutil.copyfile(source.adapter / name, Path(folder, name))
         save_file(noisy, Path(folder, source.weights.name), metadata={"format": "pt"})
-        return make_version(good.job, home, Path(folder), {})
+        return make_version(good.job, home, Path(folder), good.numbers)
