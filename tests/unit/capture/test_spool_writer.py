@@ -248,7 +248,7 @@ def test_finishing_aborts_what_has_no_end_then_closes(make):
 def test_the_gateways_own_aborted_end_goes_out_under_its_own_type(make):
     spool = make()
     spool.request("a")
-    spool.writer.end(ResponseRecord(request_id="a", tenant="acme", model="m", status="aborted"), traceparent="")
+    spool.writer.end(ResponseRecord(request_id="a", tenant="acme", model="m", status="aborted"))
     assert events_of(spool.directory)[-1].type == ABORTED_TYPE
 
 
@@ -266,7 +266,7 @@ def test_an_aborted_end_keeps_text_only_and_expects_verdicts_only_on_text(make, 
         messages=(Choice(parts=(*parts, TextPart(content=text)) if text else parts),),
         owed=("pii", "toxicity"),
     )
-    spool.writer.end(record, traceparent="")
+    spool.writer.end(record)
     written = events_of(spool.directory)[-1].data
     assert (written.text, written.owed) == (text, expected)
     assert [part.text for _, _, part in written.located_parts()] == [text] * bool(text)
