@@ -184,7 +184,15 @@ def aborted_end(request: OpenRequest) -> ResponseRecord:
     return ResponseRecord(**{name: getattr(request, name) for name in _NAMES}, status=ABORTED)
 
 
-def _encode(data: EventData, kind: str, identity: str, stamp: Stamp, *, request_id: str = "", key: str = "") -> Record:
+def _encode(  # noqa: PLR0913 - the attributes of an event
+    data: EventData,
+    kind: str,
+    identity: str,
+    stamp: Stamp,
+    *,
+    request_id: str = "",
+    key: str = "",
+) -> Record:
     return encode(
         Event(
             id=identity,

@@ -102,7 +102,8 @@ class SpoolWriter:
     @property
     def last_number(self) -> int:
         """The last record number, including shed (dropped) records."""
-        return self._gap.gap.last if self._gap.gap.count else self._number
+        gap = self._gap.gap
+        return gap.last if gap.last >= gap.first else self._number
 
     def request(self, record: RequestRecord, *, traceparent: str, tracestate: str = "") -> int:
         """Append a request, reserve space for its end, and return its number; raises SpoolFull with policy ``reject``."""
@@ -241,7 +242,7 @@ class SpoolWriter:
         self._full = not fits if reserve else self._full
         if fits or (reserved and len(frame) <= self._settings.end_reserve_bytes):
             try:
-                if self._gap.gap.count:
+                if number != self._number + 1:  # the numbers between are in the open gap
                     self._flush_gap(time)
                 self._append(frame, number, time)
             except OSError as error:
