@@ -86,13 +86,12 @@ class Stamp(NamedTuple):
 def shared_headers(request: OpenRequest, source: str) -> SharedHeaders:
     """Return what the records of `request` and of its end have in common."""
     key = inference_key(request.tenant, request.conversation_id or request.request_id).encode()
-    trace = (("ce_traceparent", request.traceparent), ("ce_tracestate", request.tracestate))
-    return SharedHeaders(
-        request.request_id.encode(),
-        key,
-        ("ce_source", source.encode()),
-        (*((name, value.encode()) for name, value in trace if value), ("ce_partitionkey", key), _CONTENT_TYPE),
-    )
+    last: tuple[tuple[str, bytes], ...] = (("ce_partitionkey", key), _CONTENT_TYPE)
+    if request.tracestate:
+        last = (("ce_tracestate", request.tracestate.encode()), *last)
+    if request.traceparent:
+        last = (("ce_traceparent", request.traceparent.encode()), *last)
+    return SharedHeaders(request.request_id.encode(), key, ("ce_source", source.encode()), last)
 
 
 def request(record: RequestRecord, number: int, time: int, shared: SharedHeaders) -> Record:

@@ -108,14 +108,11 @@ class SpoolWriter:
     def request(self, record: RequestRecord, *, traceparent: str, tracestate: str = "") -> int:
         """Append a request, reserve space for its end, and return its number; raises SpoolFull with policy ``reject``."""
         request = encoding.opened(record, traceparent=traceparent, tracestate=tracestate)
-        oversize = request.size_bytes > MAX_OPEN_BYTES
         shared = encoding.shared_headers(request, self.source)
         with self._lock:
             number, time = self.last_number + 1, self._clock.now()
             content = encoding.request(record, number, time, shared)
-            recorded = self._record(
-                Kind.REQUEST, number, time, content, record.request_id, reserve=True, oversize=oversize
-            )
+            recorded = self._record(Kind.REQUEST, number, time, content, record.request_id, opened=request)
             reserved = self._end_bytes if recorded else 0
             self._open[record.request_id] = _Open(request, shared, reserved, recorded)
             self._reserved += reserved
@@ -228,19 +225,22 @@ class SpoolWriter:
         content: Record,
         request_id: str,
         *,
-        reserve: bool = False,
+        opened: OpenRequest | None = None,
         reserved: bool = False,
-        oversize: bool = False,
     ) -> bool:
-        """Append a numbered record, or drop it and count it as shed; return whether it was appended."""
+        """Append a numbered record, or drop it and count it as shed; return whether it was appended.
+
+        The frame of a request, which is `opened`, contains all values of `opened`, so a frame within its limit needs no further check.
+        """
         frame = encode_frame(kind, number, time, content)
-        if oversize or len(frame) > MAX_RECORD_BYTES:
+        size, reserve = len(frame), opened is not None
+        if size > MAX_RECORD_BYTES or (opened and size > MAX_OPEN_BYTES and opened.size_bytes > MAX_OPEN_BYTES):
             move_aside(self._root, self.source, number, frame)
             self._shed_number(number, request_id, "oversize", time)
             return False
-        fits = self._has_room(len(frame) + (self._end_bytes if reserve else 0))
+        fits = self._has_room(size + (self._end_bytes if reserve else 0))
         self._full = not fits if reserve else self._full
-        if fits or (reserved and len(frame) <= self._settings.end_reserve_bytes):
+        if fits or (reserved and size <= self._settings.end_reserve_bytes):
             try:
                 if number != self._number + 1:  # the numbers between are in the open gap
                     self._flush_gap(time)
