@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -47,7 +47,19 @@ _OWN_DETECTORS = frozenset({"refusal"})
 #: The detector that reads tool calls instead of text, and the most characters of schemas and names that an answer's record contains for it.
 _TOOLS = "tools"
 _MAX_DECLARED = 65_536
-_PARAMETERS = ("max_tokens", "temperature", "top_p", "seed", "frequency_penalty", "presence_penalty")
+#: Fields of a request body with their names in the record; of several fields with the same name, the first is recorded.
+_PARAMETERS = (
+    ("max_tokens", "max_tokens"),
+    ("max_completion_tokens", "max_tokens"),
+    ("max_output_tokens", "max_tokens"),
+    ("temperature", "temperature"),
+    ("top_p", "top_p"),
+    ("seed", "seed"),
+    ("frequency_penalty", "frequency_penalty"),
+    ("presence_penalty", "presence_penalty"),
+)
+#: Operations whose prompt can be a list of token ids.
+_TOKEN_OPERATIONS = ("text_completion", "embeddings")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,13 +127,24 @@ def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> Req
 
     No verdict is expected on a request without text and tool call, nor on a shadow request, whose prompt has its verdicts.
     """
-    body, messages = request.request.body, request.messages
+    sent, messages = request.request, request.messages
+    parameters: dict[str, Any] = _parameters(sent.body)
+    if count := _token_ids(sent):
+        parameters["token_ids"] = count
     return RequestRecord(
-        **_common(request),
+        request_id=sent.request_id,
+        tenant=request.tenant,
+        principal=request.principal,
+        conversation_id=request.conversation,
+        model=request.model,
+        model_version=request.info.version,
+        operation=sent.operation,
+        stream=sent.stream,
         messages=messages,
-        tools=_tools(body),
-        parameters=_parameters(body) | _token_ids(request.request),
-        training=_training(body),
+        tools=_tools(sent.body),
+        parameters=parameters,
+        training=_training(sent.body),
+        shadow_of=request.shadow_of,
         owed=() if request.shadow_of else owed_detectors(_detectors(request, expected.input), messages),
     )
 
@@ -139,19 +162,28 @@ def response_record(  # noqa: PLR0913 - the fields of an end
     guard: GuardStop | None = None,
 ) -> ResponseRecord:
     """Return the record of an inference's end; without an answer text, the prompt is omitted and only verdicts on tool calls are expected."""
-    detectors = _detectors(request, expected.output)
-    owed = owed_detectors(detectors, choices, calls_complete=status == "complete")
+    sent = request.request
+    owed = owed_detectors(_detectors(request, expected.output), choices, calls_complete=status == "complete")
+    characters = expected.context_characters if owed else 0
     return ResponseRecord(
-        **_common(request),
+        request_id=sent.request_id,
+        tenant=request.tenant,
+        principal=request.principal,
+        conversation_id=request.conversation,
+        model=request.model,
+        model_version=request.info.version,
+        operation=sent.operation,
+        stream=sent.stream,
         status=status,
         messages=choices,
-        context=context_of(request.messages, expected.context_characters) if owed else (),
-        tools=declared_tools(_tools(request.request.body), choices) if _TOOLS in owed else None,
+        context=context_of(request.messages, characters) if characters else (),
+        tools=declared_tools(_tools(sent.body), choices) if _TOOLS in owed else None,
         usage=usage,
         latency_seconds=latency_seconds,
         time_to_first_token_seconds=first_token_seconds,
         error=error,
         guard=guard,
+        shadow_of=request.shadow_of,
         owed=owed,
     )
 
@@ -160,9 +192,16 @@ def owed_detectors(
     names: tuple[str, ...], messages: Sequence[Message | Choice], *, calls_complete: bool = True
 ) -> tuple[str, ...]:
     """Return the detectors in `names` that have something to read in `messages`: a text, or for ``tools`` a complete tool call."""
-    parts = [part for message in messages for part in message.parts]
-    has_text = any(part.text for part in parts)
-    has_calls = calls_complete and _TOOLS in names and any(isinstance(part, ToolCallPart) for part in parts)
+    has_text = has_calls = False
+    for message in messages:
+        for part in message.parts:
+            has_text = has_text or part.text != ""
+            has_calls = has_calls or isinstance(part, ToolCallPart)
+    return _readable(names, has_text, has_calls and calls_complete)
+
+
+@lru_cache(maxsize=64)  # few combinations: the detectors of the settings
+def _readable(names: tuple[str, ...], has_text: bool, has_calls: bool) -> tuple[str, ...]:  # noqa: FBT001 - hashed
     return tuple(name for name in names if (has_calls if name == _TOOLS else has_text))
 
 
@@ -186,21 +225,8 @@ def declared_tools(tools: Sequence[ToolDefinition], choices: Sequence[Choice]) -
 
 
 def _tools(body: dict[str, Any]) -> tuple[ToolDefinition, ...]:
-    return tools_from(body.get("tools") or body.get("functions"))
-
-
-def _common(request: InferenceRequest) -> dict[str, Any]:
-    return {
-        "request_id": request.request_id,
-        "tenant": request.tenant,
-        "principal": request.principal,
-        "conversation_id": request.conversation,
-        "model": request.model,
-        "model_version": request.info.version,
-        "operation": request.operation,
-        "stream": request.request.stream,
-        "shadow_of": request.shadow_of,
-    }
+    tools = body.get("tools") or body.get("functions")
+    return tools_from(tools) if tools else ()
 
 
 def _training(body: dict[str, Any]) -> bool:
@@ -210,24 +236,29 @@ def _training(body: dict[str, Any]) -> bool:
 
 
 def _detectors(request: InferenceRequest, expected: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in expected if request.tenant != OWN_TENANT or name in _OWN_DETECTORS)
+    if request.tenant != OWN_TENANT:
+        return expected
+    return tuple(name for name in expected if name in _OWN_DETECTORS)
 
 
 def _parameters(body: dict[str, Any]) -> dict[str, Any]:
     """Return the sampling parameters that fit a record; another server's requests may contain anything."""
-    found = {name: body.get(name) for name in _PARAMETERS}
-    for name in ("max_completion_tokens", "max_output_tokens"):
-        found["max_tokens"] = body.get(name) if found["max_tokens"] is None else found["max_tokens"]
+    found: dict[str, Any] = {}
+    for name, parameter in _PARAMETERS:
+        value = body.get(name)
+        if value is not None and parameter not in found:
+            found[parameter] = value
     return {name: value for name, value in found.items() if _is_number(value)}
 
 
-def _token_ids(request: ModelRequest) -> dict[str, int]:
-    """Return the number of token ids in a prompt that is a list of token ids, or a list of such lists."""
+def _token_ids(request: ModelRequest) -> int:
+    """Return the number of token ids in a prompt that is a list of token ids, or a list of such lists; 0 for other prompts."""
+    if request.operation not in _TOKEN_OPERATIONS:
+        return 0
     prompt = request.body.get(_PROMPTS[request.operation])
-    if request.operation not in {"text_completion", "embeddings"} or not isinstance(prompt, list):
-        return {}
-    count = sum(len(item) if isinstance(item, list) else type(item) is int for item in prompt)
-    return {"token_ids": count} if count else {}
+    if not isinstance(prompt, list):
+        return 0
+    return sum(len(item) if isinstance(item, list) else type(item) is int for item in prompt)
 
 
 def _is_number(value: object) -> bool:

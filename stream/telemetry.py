@@ -21,8 +21,6 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from stream.wire.trace import TraceParent
-
 __all__ = [
     "MAX_TRACESTATE_BYTES",
     "Health",
@@ -128,12 +126,13 @@ def traceparent_of(span: trace.Span) -> str:
     context = span.get_span_context()
     if not context.is_valid:
         return ""
-    return TraceParent(f"{context.trace_id:032x}", f"{context.span_id:016x}", context.trace_flags.sampled).header()
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{'01' if context.trace_flags.sampled else '00'}"
 
 
 def tracestate_of(span: trace.Span) -> str:
     """Return the ``tracestate`` header of `span`'s trace, or "" if the trace has none."""
-    return span.get_span_context().trace_state.to_header()
+    state = span.get_span_context().trace_state
+    return state.to_header() if state else ""
 
 
 class MetricsServer:

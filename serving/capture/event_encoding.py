@@ -1,6 +1,6 @@
 """Encode capture's events as Kafka records, with ids, keys and attributes."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -24,9 +24,12 @@ from stream.wire import (
     encode,
     inference_key,
 )
+from stream.wire.codec import CONTENT_TYPE, encode_data
+from stream.wire.times import format_time
 
 __all__ = [
     "Judgment",
+    "SharedHeaders",
     "Stamp",
     "aborted_end",
     "bounded",
@@ -36,13 +39,14 @@ __all__ = [
     "judgment",
     "opened",
     "request",
+    "shared_headers",
     "tick",
 ]
 
 _MICROSECONDS = 1_000_000
 #: What people and systems say about an answer.
 Judgment = Feedback | CorrectionRecord | LabelRecord
-#: The fields that a request, its end and an :class:`OpenRequest` share.
+#: The fields that an :class:`OpenRequest` and its ``aborted`` end share.
 _NAMES = (
     "request_id",
     "tenant",
@@ -55,40 +59,79 @@ _NAMES = (
 )
 
 
+#: Headers of requests and ends; the values of the types are constant.
+_SPECVERSION = ("ce_specversion", b"1.0")
+_REQUEST_TYPE = ("ce_type", RequestRecord.event_type.encode())
+_END_TYPE = ("ce_type", ResponseRecord.event_type.encode())
+_ABORTED_TYPE = ("ce_type", ABORTED_TYPE.encode())
+_CONTENT_TYPE = ("content-type", CONTENT_TYPE)
+
+
+class SharedHeaders(NamedTuple):
+    """The key and the header values that the records of a request and of its end share, so that they are encoded once.
+
+    `name` is the request id, `last` are the headers from the trace context on. The records have the bytes of
+    :func:`stream.wire.encode`, which encodes every other event.
+    """
+
+    name: bytes
+    key: bytes
+    source: tuple[str, bytes]
+    last: tuple[tuple[str, bytes], ...]
+
+
 class Stamp(NamedTuple):
-    """The fields that the writer adds to a record: source, number, time in microseconds, trace context."""
+    """The fields that the writer adds to a record without a number: source, time in microseconds, trace context."""
 
     source: str
-    number: int
     time: int
     traceparent: str = ""
-    tracestate: str = ""
 
 
-def request(record: RequestRecord, stamp: Stamp) -> Record:
-    """Encode an accepted request."""
-    data = msgspec.structs.replace(record, number=stamp.number)
-    key = inference_key(record.tenant, record.conversation_id or record.request_id)
-    name = record.request_id
-    return _encode(data, RequestRecord.event_type, f"{name}/request", stamp, request_id=name, key=key)
+def shared_headers(request: OpenRequest, source: str) -> SharedHeaders:
+    """Return what the records of `request` and of its end have in common."""
+    key = inference_key(request.tenant, request.conversation_id or request.request_id).encode()
+    last: tuple[tuple[str, bytes], ...] = (("ce_partitionkey", key), _CONTENT_TYPE)
+    if request.tracestate:
+        last = (("ce_tracestate", request.tracestate.encode()), *last)
+    if request.traceparent:
+        last = (("ce_traceparent", request.traceparent.encode()), *last)
+    return SharedHeaders(request.request_id.encode(), key, ("ce_source", source.encode()), last)
 
 
-def end(record: ResponseRecord, stamp: Stamp) -> Record:
-    """Encode the end of a request; an ``aborted`` end has its own event type, whose data is version 1."""
-    data = msgspec.structs.replace(record, number=stamp.number)
-    key = inference_key(record.tenant, record.conversation_id or record.request_id)
-    aborted = record.status == ABORTED
-    kind = ABORTED_TYPE if aborted else ResponseRecord.event_type
-    name = record.request_id
-    return _encode(
-        ResponseRecordV1.downgraded(data) if aborted else data,
-        kind,
-        f"{name}/end",
-        stamp,
-        request_id=name,
-        key=key,
-        causation=f"{name}/request",
+def request(record: RequestRecord, number: int, time: int, shared: SharedHeaders) -> Record:
+    """Encode an accepted request; `time` is in microseconds."""
+    name = shared.name
+    headers = (
+        _SPECVERSION,
+        ("ce_id", name + b"/request"),
+        shared.source,
+        _REQUEST_TYPE,
+        ("ce_time", format_time(time / _MICROSECONDS).encode()),
+        ("ce_subject", name),
+        ("ce_correlationid", name),
+        *shared.last,
     )
+    return Record(key=shared.key, value=encode_data(msgspec.structs.replace(record, number=number)), headers=headers)
+
+
+def end(record: ResponseRecord, number: int, time: int, shared: SharedHeaders) -> Record:
+    """Encode the end of a request; an ``aborted`` end has its own event type, whose data is version 1."""
+    name, aborted = shared.name, record.status == ABORTED
+    data = msgspec.structs.replace(record, number=number)
+    headers = (
+        _SPECVERSION,
+        ("ce_id", name + b"/end"),
+        shared.source,
+        _ABORTED_TYPE if aborted else _END_TYPE,
+        ("ce_time", format_time(time / _MICROSECONDS).encode()),
+        ("ce_subject", name),
+        ("ce_correlationid", name),
+        ("ce_causationid", name + b"/request"),
+        *shared.last,
+    )
+    value = encode_data(ResponseRecordV1.downgraded(data) if aborted else data)
+    return Record(key=shared.key, value=value, headers=headers)
 
 
 def judgment(record: Judgment, stamp: Stamp, *, identity: str, conversation_id: str) -> Record:
@@ -102,39 +145,49 @@ def judgment(record: Judgment, stamp: Stamp, *, identity: str, conversation_id: 
 
 def gap(record: GapRecord, *, time: int) -> Record:
     """Encode a gap record; its key is the source."""
-    stamp = Stamp(record.source, record.last_number, time)
+    stamp = Stamp(record.source, time)
     return _encode(record, GapRecord.event_type, f"{record.source}/gap/{record.first_number}", stamp, key=record.source)
 
 
 def tick(source: str, time: int, spool: float = 0.0) -> Record:
     """Encode a tick (heartbeat record): later events of `source` are not before `time`; `spool` is the used share of the spool."""
     data = Tick(sources={source: time / _MICROSECONDS}, spool=round(spool, 2))
-    return _encode(data, Tick.event_type, f"{source}/tick/{time}", Stamp(source, 0, time))
+    return _encode(data, Tick.event_type, f"{source}/tick/{time}", Stamp(source, time))
 
 
 def closed(source: str, time: int) -> Record:
     """Encode the record that closes `source`."""
     data = Closed(source=source, time=time / _MICROSECONDS)
-    return _encode(data, Closed.event_type, f"{source}/closed", Stamp(source, 0, time))
+    return _encode(data, Closed.event_type, f"{source}/closed", Stamp(source, time))
 
 
 def opened(record: RequestRecord, *, traceparent: str, tracestate: str) -> OpenRequest:
-    """Return the data, without text, that the spool stores about a request until the request ends."""
-    return OpenRequest(**_names(record), traceparent=traceparent, tracestate=tracestate)
+    """Return the data, without text, that the spool stores about a request until the request ends.
+
+    A `tracestate` that is too large is dropped, because the HEAD of each later segment repeats it.
+    """
+    return OpenRequest(
+        request_id=record.request_id,
+        tenant=record.tenant,
+        model=record.model,
+        model_version=record.model_version,
+        principal=record.principal,
+        conversation_id=record.conversation_id,
+        operation=record.operation,
+        stream=record.stream,
+        traceparent=traceparent,
+        tracestate=bounded_tracestate(tracestate) if tracestate else "",
+    )
 
 
 def bounded(request: OpenRequest) -> OpenRequest:
-    """Return `request` with a valid tracestate of limited size, because each later segment's HEAD repeats the tracestate."""
+    """Return `request` with a tracestate of limited size; the HEAD of an earlier version may contain a larger one."""
     return msgspec.structs.replace(request, tracestate=bounded_tracestate(request.tracestate))
 
 
 def aborted_end(request: OpenRequest) -> ResponseRecord:
     """Return the end of a request whose gateway died; it has no text, so no verdict is expected for it."""
-    return ResponseRecord(**_names(request), status="aborted")
-
-
-def _names(record: RequestRecord | OpenRequest) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in _NAMES}
+    return ResponseRecord(**{name: getattr(request, name) for name in _NAMES}, status=ABORTED)
 
 
 def _encode(  # noqa: PLR0913 - the attributes of an event
@@ -145,7 +198,6 @@ def _encode(  # noqa: PLR0913 - the attributes of an event
     *,
     request_id: str = "",
     key: str = "",
-    causation: str = "",
 ) -> Record:
     return encode(
         Event(
@@ -156,9 +208,7 @@ def _encode(  # noqa: PLR0913 - the attributes of an event
             data=data,
             subject=request_id,
             correlationid=request_id,
-            causationid=causation,
             traceparent=stamp.traceparent,
-            tracestate=stamp.tracestate,
             partitionkey=key,
         )
     )

@@ -1,11 +1,14 @@
 """Metrics of capture: of one gateway, of the shipper, and the balance of all spools of the node."""
 
+from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from serving.capture.balance import BalanceReader
 from serving.capture.spool_writer import SpoolWriter
@@ -16,16 +19,36 @@ _APPEND_BUCKETS = (25e-6, 50e-6, 1e-4, 2e-4, 5e-4, 1e-3, 5e-3, 0.02, 0.1, 0.5)
 _PRODUCE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
 
 
+class AppendSeconds(Collector):
+    """The histogram of append times. One thread observes, so that a value needs no lock and costs less than a tenth of a ``Histogram``'s."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(_APPEND_BUCKETS) + 1)
+        self._sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one append."""
+        self._counts[bisect_left(_APPEND_BUCKETS, seconds)] += 1
+        self._sum += seconds
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the histogram."""
+        bounds = map(floatToGoString, (*_APPEND_BUCKETS, float("inf")))
+        buckets = list(zip(bounds, accumulate(self._counts), strict=True))
+        yield HistogramMetricFamily(
+            "weir_capture_append_seconds",
+            "Time to append one record to the spool",
+            buckets=buckets,
+            sum_value=self._sum,
+        )
+
+
 class RecorderMetrics:
     """The metrics of one gateway's spool."""
 
     def __init__(self, registry: CollectorRegistry, limit_bytes: int) -> None:
-        self.append_seconds = Histogram(
-            "weir_capture_append_seconds",
-            "Time to append one record to the spool",
-            buckets=_APPEND_BUCKETS,
-            registry=registry,
-        )
+        self.append_seconds = AppendSeconds()
+        registry.register(self.append_seconds)
         self.refused = Counter(
             "weir_capture_refused", "Requests rejected with 503 because they could not be recorded", registry=registry
         )

@@ -112,8 +112,8 @@ class Pipeline:
             self._advance(lease)
             if _now() - self._saved_at >= self._limits.save_seconds:
                 await self._save()
-            if not items:
-                await self._wait(self._limits.poll_seconds)
+            if reader.caught_up:  # the frames of an interval are sent together
+                await asyncio.sleep(self._limits.poll_seconds)
         deadline = _now() + _DRAIN_SECONDS
         while self._window and _now() < deadline:
             await self._wait(self._limits.poll_seconds)

@@ -102,19 +102,19 @@ class Recorder:
             raise
         self._metrics.append_seconds.observe(time.perf_counter() - began)
 
-    async def end(self, record: ResponseRecord, *, traceparent: str = "") -> None:
+    async def end(self, record: ResponseRecord) -> None:
         """Record how a request ended; call this before the last byte of the answer. See :meth:`end_nowait`."""
-        self.end_nowait(record, traceparent=traceparent)
+        self.end_nowait(record)
 
-    def end_nowait(self, record: ResponseRecord, *, traceparent: str = "") -> None:
+    def end_nowait(self, record: ResponseRecord) -> None:
         """Record how a request ended; this needs no ``await``, so a cancelled task can call it in ``finally``.
 
-        Later ends of the same request are ignored. If the spool is full, the end is counted in a gap record and no error is raised. After
-        :meth:`close` this has no effect. `traceparent` is by default that of the request.
+        The event has the trace context of its request. Later ends of the same request are ignored. If the spool is full, the end is
+        counted in a gap record and no error is raised. After :meth:`close` this has no effect.
         """
         if self._writer is not None:
             began = time.perf_counter()
-            self._writer.end(record, traceparent=traceparent)
+            self._writer.end(record)
             self._metrics.append_seconds.observe(time.perf_counter() - began)
 
     async def judge(self, *records: Judgment, conversation_id: str = "", traceparent: str = "") -> None:

@@ -57,9 +57,16 @@ class SegmentWriter:
 
     def append(self, frame: bytes) -> None:
         """Append `frame`, which then survives a kill of the process; after an OSError the spool contains no part of the frame."""
-        if self._broken or (self.has_frames and self._is_full(len(frame))):
+        if self._broken or (self._size + len(frame) > self._segment_bytes and self._may_end()):
             self.rotate()
-        self._write(frame)
+        try:
+            written = os.write(self._handle, frame)
+            if written < len(frame):
+                _write_whole(self._handle, frame[written:])
+        except OSError:
+            self._undo()
+            raise
+        self._size += len(frame)
 
     def rotate(self) -> None:
         """Begin a new segment; after an OSError the last segment is still used."""
@@ -115,21 +122,13 @@ class SegmentWriter:
             os.close(self._handle)
             self._handle = -1
 
-    def _is_full(self, more: int) -> bool:
-        return self._size + more > self._segment_bytes and self._size >= 2 * self._head_bytes
+    def _may_end(self) -> bool:
+        return self.has_frames and self._size >= 2 * self._head_bytes
 
     def _reopen(self, path: Path) -> None:
         self._handle = os.open(path, _FLAGS, 0o600)
         self._size = os.fstat(self._handle).st_size
         self._kept_bytes -= self._size
-
-    def _write(self, frame: bytes) -> None:
-        try:
-            _write_whole(self._handle, frame)
-        except OSError:
-            self._undo()
-            raise
-        self._size += len(frame)
 
     def _undo(self) -> None:
         try:

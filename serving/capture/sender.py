@@ -11,7 +11,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 from serving.capture.metrics import ShipperMetrics
 from serving.capture.producer import DeliveryLost, Lease
 from stream.telemetry import parent_context, traceparent_of
-from stream.wire import Record, TopicNames, partition_for, semconv
+from stream.wire import Record, TopicNames, TraceParent, partition_for, semconv
 
 __all__ = ["Sender", "Sent"]
 
@@ -19,7 +19,7 @@ Sent = asyncio.Future[Any]
 
 
 class Sender:
-    """Sends records; a record whose event belongs to a trace gets a span."""
+    """Sends records; a record whose event belongs to a sampled trace gets a span."""
 
     def __init__(self, names: TopicNames, partitions: int, tracer: Tracer, metrics: ShipperMetrics) -> None:
         self._names = names
@@ -33,9 +33,13 @@ class Sender:
         if partition is None:
             partition = partition_for(record.key or b"", self._partitions)
         headers = list(record.headers)
-        span = self._span(topic, partition, dict(headers))
-        if span is not None:
-            headers.append(("traceparent", traceparent_of(span).encode()))
+        span = None
+        found = dict(headers)
+        parent = TraceParent.parse(found.get("ce_traceparent", b"").decode())
+        if parent is not None:  # a heartbeat or gap record has no trace
+            span = self._span(topic, partition, found) if parent.sampled else None
+            traceparent = parent.header() if span is None else traceparent_of(span)
+            headers.append(("traceparent", traceparent.encode()))
         began = time.monotonic()
         try:
             future = await lease.send(topic, partition, record.key, record.value, headers)
@@ -45,14 +49,11 @@ class Sender:
         future.add_done_callback(partial(self._sent, span, began))
         return future
 
-    def _span(self, topic: str, partition: int, headers: dict[str, bytes]) -> Span | None:
-        """Begin a span in the event's trace, or return None if the event has no trace, such as a heartbeat or gap record."""
-        context = parent_context(headers.get("ce_traceparent", b"").decode())
-        if context is None:
-            return None
+    def _span(self, topic: str, partition: int, headers: dict[str, bytes]) -> Span:
+        """Begin a span in the event's trace."""
         return self._tracer.start_span(
             f"send {topic}",
-            context=context,
+            context=parent_context(headers["ce_traceparent"].decode()),
             kind=SpanKind.PRODUCER,
             attributes={
                 semconv.MESSAGING_SYSTEM: "kafka",

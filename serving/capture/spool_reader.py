@@ -34,7 +34,8 @@ class SpoolReader:
     """Reads one spool from `cursor` on; `rejected` contains ``(segment, offset after the frame)`` of rejected frames.
 
     An incomplete frame at the end of the last segment is still being written. If a valid frame follows, in the same segment or in the next,
-    the incomplete frame is damaged. Memory: one chunk (1 MiB, more for a longer frame).
+    the incomplete frame is damaged. `caught_up` is whether the last read reached the end of a segment. Memory: one chunk (1 MiB, more
+    for a longer frame).
     """
 
     def __init__(self, directory: Path, cursor: Cursor, rejected: frozenset[tuple[int, int]] = frozenset()) -> None:
@@ -43,6 +44,7 @@ class SpoolReader:
         self._chunk = _CHUNK_BYTES
         self._handle = -1
         self.cursor = cursor
+        self.caught_up = True
 
     def read(self) -> list[Item]:
         """Return the next frames that are complete within one chunk of the segment, or [] if there are no new frames."""
@@ -69,6 +71,7 @@ class SpoolReader:
         while True:
             offset = self.cursor.offset
             data = os.pread(self._handle, self._chunk, offset)
+            self.caught_up = len(data) < self._chunk
             frames, _ = parse(data, offset)
             if frames:
                 return frames

@@ -15,7 +15,7 @@ import msgspec
 from serving.capture import event_encoding as encoding
 from serving.capture.clock import SourceClock
 from serving.capture.delivery_cursor import reserve_cursor
-from serving.capture.event_encoding import Judgment, Stamp
+from serving.capture.event_encoding import Judgment, SharedHeaders, Stamp
 from serving.capture.open_gap import GAP_RECORD_BYTES, GapFile, OpenGap
 from serving.capture.segment import MAX_OPEN_BYTES, Head, Kind, OpenRequest, encode_frame
 from serving.capture.segment_writer import SegmentWriter
@@ -42,9 +42,10 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Open(NamedTuple):
-    """A request without an end, the space reserved for its end, and whether its record is in the spool (False: it was dropped)."""
+    """A request without an end, the headers and the space of its end, and whether its record is in the spool (False: it was dropped)."""
 
     request: OpenRequest
+    shared: SharedHeaders
     reserved: int
     recorded: bool
 
@@ -70,8 +71,9 @@ class SpoolWriter:
         self._number = start.number
         self._shed = start.shed
         self._time = start.time
-        self._open = {request.request_id: _Open(encoding.bounded(request), 0, recorded=True) for request in start.open}
+        self._open = {request.request_id: self._opened(encoding.bounded(request)) for request in start.open}
         self._reserved = 0
+        self._end_bytes = settings.end_reserve_bytes + GAP_RECORD_BYTES
         self._reason = "full"
         self._gap = GapFile(directory)
         reserve_cursor(directory)
@@ -100,31 +102,32 @@ class SpoolWriter:
     @property
     def last_number(self) -> int:
         """The last record number, including shed (dropped) records."""
-        return self._gap.gap.last if self._gap.gap.count else self._number
+        gap = self._gap.gap
+        return gap.last if gap.last >= gap.first else self._number
 
     def request(self, record: RequestRecord, *, traceparent: str, tracestate: str = "") -> int:
         """Append a request, reserve space for its end, and return its number; raises SpoolFull with policy ``reject``."""
-        request = encoding.bounded(encoding.opened(record, traceparent=traceparent, tracestate=tracestate))
-        oversize = request.size_bytes > MAX_OPEN_BYTES
+        request = encoding.opened(record, traceparent=traceparent, tracestate=tracestate)
+        shared = encoding.shared_headers(request, self.source)
         with self._lock:
             number, time = self.last_number + 1, self._clock.now()
-            content = encoding.request(record, Stamp(self.source, number, time, traceparent, request.tracestate))
-            recorded = self._record(
-                Kind.REQUEST, number, time, content, record.request_id, reserve=True, oversize=oversize
-            )
+            content = encoding.request(record, number, time, shared)
+            recorded = self._record(Kind.REQUEST, number, time, content, record.request_id, opened=request)
             reserved = self._end_bytes if recorded else 0
-            self._open[record.request_id] = _Open(request, reserved, recorded)
+            self._open[record.request_id] = _Open(request, shared, reserved, recorded)
             self._reserved += reserved
         return number
 
-    def end(self, record: ResponseRecord, *, traceparent: str = "") -> bool:
+    def end(self, record: ResponseRecord) -> bool:
         """Append the end of a request; return False if the request already has an end."""
         with self._lock:
             opened = self._open.get(record.request_id)
             if opened is None:
                 return False
-            self._reserved -= opened.reserved
-            self._end(record, opened, traceparent or opened.request.traceparent)
+            number, time = self.last_number + 1, self._clock.now()
+            content = encoding.end(record, number, time, opened.shared)
+            self._reserved -= opened.reserved  # not before: if the answer cannot be encoded, another end follows
+            self._record(Kind.END, number, time, content, record.request_id, reserved=opened.reserved > 0)
             del self._open[
                 record.request_id
             ]  # only now: if this end begins a segment, its HEAD must contain the request
@@ -137,7 +140,7 @@ class SpoolWriter:
         """
         with self._lock:
             time = self._clock.now()
-            stamp = Stamp(self.source, 0, time, traceparent)
+            stamp = Stamp(self.source, time, traceparent)
             frames = []
             for record in records:
                 content = encoding.judgment(record, stamp, identity=identity, conversation_id=conversation_id)
@@ -186,15 +189,14 @@ class SpoolWriter:
     def finish(self) -> None:
         """Write an ``aborted`` end for each request without an end, then ``closed``; after an OSError, the caller can call this again."""
         with self._lock:
-            for request_id, (request, _, recorded) in list(self._open.items()):
+            for request_id, (request, shared, _, recorded) in list(self._open.items()):
                 if not recorded:  # its gap record is also its end
                     continue
                 time = self._clock.now()
                 if self._gap.gap.count:
                     self._flush_gap(time)
                 number = self._number + 1
-                stamp = Stamp(self.source, number, time, request.traceparent, request.tracestate)
-                content = encoding.end(encoding.aborted_end(request), stamp)
+                content = encoding.end(encoding.aborted_end(request), number, time, shared)
                 self._append(encode_frame(Kind.END, number, time, content), number, time)
                 del self._open[request_id]
             time = self._clock.now()
@@ -211,9 +213,8 @@ class SpoolWriter:
             finally:
                 self._gap.close()
 
-    @property
-    def _end_bytes(self) -> int:
-        return self._settings.end_reserve_bytes + GAP_RECORD_BYTES
+    def _opened(self, request: OpenRequest) -> _Open:
+        return _Open(request, encoding.shared_headers(request, self.source), 0, recorded=True)
 
     def _head(self) -> bytes:
         head = Head(
@@ -223,11 +224,6 @@ class SpoolWriter:
         )
         return encode_frame(Kind.HEAD, self._number, self._time, head)
 
-    def _end(self, record: ResponseRecord, opened: _Open, traceparent: str) -> None:
-        number, time = self.last_number + 1, self._clock.now()
-        content = encoding.end(record, Stamp(self.source, number, time, traceparent, opened.request.tracestate))
-        self._record(Kind.END, number, time, content, record.request_id, reserved=opened.reserved > 0)
-
     def _record(  # noqa: PLR0913 - a frame's fields, and which space it may use
         self,
         kind: Kind,
@@ -236,21 +232,24 @@ class SpoolWriter:
         content: Record,
         request_id: str,
         *,
-        reserve: bool = False,
+        opened: OpenRequest | None = None,
         reserved: bool = False,
-        oversize: bool = False,
     ) -> bool:
-        """Append a numbered record, or drop it and count it as shed; return whether it was appended."""
+        """Append a numbered record, or drop it and count it as shed; return whether it was appended.
+
+        The frame of a request, which is `opened`, contains all values of `opened`, so a frame within its limit needs no further check.
+        """
         frame = encode_frame(kind, number, time, content)
-        if oversize or len(frame) > MAX_RECORD_BYTES:
+        size, reserve = len(frame), opened is not None
+        if size > MAX_RECORD_BYTES or (opened and size > MAX_OPEN_BYTES and opened.size_bytes > MAX_OPEN_BYTES):
             move_aside(self._root, self.source, number, frame)
             self._shed_number(number, request_id, "oversize", time)
             return False
-        fits = self._has_room(len(frame) + (self._end_bytes if reserve else 0))
+        fits = self._has_room(size + (self._end_bytes if reserve else 0))
         self._full = not fits if reserve else self._full
-        if fits or (reserved and len(frame) <= self._settings.end_reserve_bytes):
+        if fits or (reserved and size <= self._settings.end_reserve_bytes):
             try:
-                if self._gap.gap.count:
+                if number != self._number + 1:  # the numbers between are in the open gap
                     self._flush_gap(time)
                 self._append(frame, number, time)
             except OSError as error:

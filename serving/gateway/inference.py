@@ -251,11 +251,11 @@ class Inference:
             guard=self._guard.hit if self._guard is not None else None,
         )
         try:
-            self._wiring.recorder.end_nowait(record, traceparent=traceparent_of(self._span))
+            self._wiring.recorder.end_nowait(record)
         except (UnicodeError, ValueError, RecursionError):  # an answer that cannot be encoded still gets its end
             _LOG.warning("request %s: its answer cannot be encoded; its end is recorded without it", record.request_id)
             record = msgspec.structs.replace(record, messages=(), context=(), owed=())
-            self._wiring.recorder.end_nowait(record, traceparent=traceparent_of(self._span))
+            self._wiring.recorder.end_nowait(record)
 
     def _measure(self, status: EndStatus, error: ErrorInfo | None, seconds: float) -> None:
         outcome = Outcome(

@@ -183,9 +183,8 @@ class ExchangePairer:
 
     async def _record(self, exchange: ReportedExchange) -> None:
         request, response = records_of(exchange, self._expected)
-        traceparent = self._span(exchange, request)
-        await self._recorder.request(request, traceparent=traceparent)
-        await self._recorder.end(response, traceparent=traceparent)
+        await self._recorder.request(request, traceparent=self._span(exchange, request))
+        await self._recorder.end(response)
         self._database.execute("BEGIN IMMEDIATE").close()
         with self._database:  # commits, or rolls back on an error
             self._rows("INSERT OR IGNORE INTO done VALUES (?, ?)", (exchange.identity, time.time()))

@@ -191,7 +191,8 @@ class _ChoiceSoFar:
             parts.append(ReasoningPart(content="".join(self._reasoning)))
         texts = (self.content, self._refusal, self._transcript)
         parts += [TextPart(content="".join(pieces)) for pieces in texts if pieces]
-        parts += [call.recorded() for _, call in sorted(self._calls.items())]
+        if self._calls:
+            parts += [call.recorded() for _, call in sorted(self._calls.items())]
         return Choice(role=self._role, parts=tuple(parts), finish_reason=self.finish_reason)
 
     def message(self) -> dict[str, Any]:

@@ -33,6 +33,7 @@ __all__ = ["choice_from", "choices_from", "content_from", "message_from", "messa
 Body = Mapping[str, Any]
 _TOOL_ROLES = frozenset({"tool", "function"})
 _PLAIN = {"role", "content"}
+_MESSAGES = (str, dict, Mapping)  # the check of an abstract class is slow, so most items match before it
 _PLAIN_ROLES = ("system", "developer", "user", "assistant")
 _TEXT_KEYS = ("text", "refusal", "content", "transcript", "logs")
 _CALL_KEYS = ("arguments", "input", "action", "code", "queries")
@@ -57,7 +58,7 @@ def messages_from(raw: Any) -> tuple[Message, ...]:
     return tuple(
         Message.of_text("user", item) if isinstance(item, str) else message_from(item)
         for item in items
-        if isinstance(item, str | Mapping)
+        if isinstance(item, _MESSAGES)
     )
 
 

@@ -14,7 +14,7 @@ from stream.wire.events.inference import ResponseRecord
 from stream.wire.events.inference_v1 import RequestRecordV1, ResponseRecordV1
 from stream.wire.times import format_time, parse_time
 
-__all__ = ["CONTENT_TYPE", "Event", "Record", "decode", "encode", "event_type", "readable"]
+__all__ = ["CONTENT_TYPE", "Event", "Record", "decode", "encode", "encode_data", "event_type", "readable"]
 
 CONTENT_TYPE = b"application/json"
 
@@ -33,6 +33,9 @@ _OPTIONAL = (
     "dataclassification",
     "dataref",
 )
+_OPTIONAL_HEADERS = tuple((name, f"ce_{name}") for name in _OPTIONAL)
+_SPECVERSION = ("ce_specversion", b"1.0")
+_CONTENT_TYPE = ("content-type", CONTENT_TYPE)
 Headers = Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None
 
 
@@ -81,19 +84,26 @@ def encode(event: Event) -> Record:
     The data of an aborted end is converted to version 1, the version of its type.
     """
     headers = [
-        ("ce_specversion", b"1.0"),
+        _SPECVERSION,
         ("ce_id", event.id.encode()),
         ("ce_source", event.source.encode()),
         ("ce_type", event.type.encode()),
         ("ce_time", format_time(event.time).encode()),
     ]
-    headers += [(f"ce_{name}", value.encode()) for name in _OPTIONAL if (value := getattr(event, name))]
-    headers.append(("content-type", CONTENT_TYPE))
+    for name, header in _OPTIONAL_HEADERS:
+        if value := getattr(event, name):
+            headers.append((header, value.encode()))
+    headers.append(_CONTENT_TYPE)
     key = event.partitionkey.encode() if event.partitionkey else None
     data = event.data
-    if isinstance(data, ResponseRecord) and EVENT_TYPES[event.type] is ResponseRecordV1:
+    if EVENT_TYPES[event.type] is ResponseRecordV1 and isinstance(data, ResponseRecord):
         data = ResponseRecordV1.downgraded(data)
-    return Record(key=key, value=_ENCODER.encode(data), headers=tuple(headers))
+    return Record(key=key, value=encode_data(data), headers=tuple(headers))
+
+
+def encode_data(data: EventData) -> bytes:
+    """Return the value of a record with `data`; equal data has equal bytes."""
+    return _ENCODER.encode(data)
 
 
 def event_type(headers: Headers) -> str | None:

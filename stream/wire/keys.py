@@ -5,6 +5,7 @@ remainder by the number of partitions. Topics that are joined have the same key 
 """
 
 import hashlib
+from functools import lru_cache
 
 __all__ = [
     "OWN_TENANT",
@@ -73,6 +74,7 @@ def version_key(tenant: str, model: str, version: str) -> str:
     return _SEPARATOR.join((tenant, model, version))
 
 
+@lru_cache(maxsize=1024)  # a request and its end follow one another
 def murmur2(data: bytes) -> int:
     """Return the hash of `data` as Kafka's Java client computes it; the result is an unsigned 32-bit integer."""
     length = len(data)

@@ -6,7 +6,8 @@ import sys
 from importlib import import_module
 
 PARTS = {
-    "endpoint": "requests/s and p99 with capture on and off; echo engine",
+    "endpoint": "requests/s, p99 and CPU with capture on and off, and of LiteLLM's proxy; echo engine",
+    "capture_cost": "CPU that capture adds to the gateway, by cause; no model (endpoint prints it too)",
     "outage": "p50 and p99 with the broker down and up; echo engine",
     "generation": "tokens/s of 8 concurrent requests, against 1",
     "guard": "processor time of a token with the guard, against without; no model",

@@ -92,7 +92,7 @@ class _Source:
         us = round((time.perf_counter() - began) * 1e6)
         self._say(accepted=exchange.request.request_id, us=us, at=round(time.time(), 3))
         await asyncio.sleep(exchange.seconds)
-        await self.recorder.end(exchange.end, traceparent=trace)
+        await self.recorder.end(exchange.end)
         self._say(ended=exchange.request.request_id)
 
 

@@ -57,7 +57,7 @@ async def test_shed_on_a_full_disk_is_counted_whatever_happens_to_the_gateway(sm
     others = fill(small_disk)
     for number in range(3000):
         await recorder.request(a_request(f"full-{number}", "x" * 5000), traceparent=TRACE)
-        await recorder.end(an_end(f"full-{number}"), traceparent=TRACE)
+        await recorder.end(an_end(f"full-{number}"))
     assert not recorder.writable()
     full = read_balance(small_disk / "spool")
     assert full.accepted == 6001
@@ -85,7 +85,7 @@ async def test_a_spool_that_has_filled_its_own_disk_is_drained_and_freed(small_d
     with Recorder(root=root, settings=settings, registry=CollectorRegistry()) as recorder:
         for number in range(400):
             await recorder.request(a_request(f"r{number}", "x" * 5000), traceparent=TRACE)
-            await recorder.end(an_end(f"r{number}"), traceparent=TRACE)
+            await recorder.end(an_end(f"r{number}"))
         full = read_balance(root)
         assert full.shed > 0
         fill(small_disk)

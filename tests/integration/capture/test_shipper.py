@@ -66,7 +66,7 @@ async def shipping(root, kafka, registry=None):
 async def traffic(recorder, names, pause=0.0):
     for name in names:
         await recorder.request(a_request(name, f"prompt of {name} " * 20), traceparent=TRACE)
-        await recorder.end(an_end(name, "answer " * 30), traceparent=TRACE)
+        await recorder.end(an_end(name, "answer " * 30))
         if pause:
             await asyncio.sleep(pause)
 
@@ -253,7 +253,7 @@ GATEWAY = textwrap.dedent("""
             await recorder.request(a_request(name), traceparent=TRACE)
             print(name, flush=True)
             await asyncio.sleep(0.002)
-            await recorder.end(an_end(name), traceparent=TRACE)
+            await recorder.end(an_end(name))
 
     asyncio.run(main())
 """)

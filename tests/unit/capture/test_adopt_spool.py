@@ -53,7 +53,10 @@ def test_a_huge_tracestate_that_an_older_version_wrote_is_not_copied(tmp_path):
     opened = (
         OpenRequest(request_id=name, tenant="acme", model="m", traceparent=TRACE, tracestate=state) for name in names
     )
-    last = encoding.request(a_request("last"), encoding.Stamp(source, 1, 5, TRACE, state))
+    shared = encoding.shared_headers(
+        OpenRequest(request_id="last", tenant="acme", model="m", traceparent=TRACE, tracestate=state), source
+    )
+    last = encoding.request(a_request("last"), 1, 5, shared)
     frames = (
         encode_frame(Kind.HEAD, 0, 0, Head(source=source, open=tuple(opened))),
         encode_frame(Kind.REQUEST, 1, 5, last),

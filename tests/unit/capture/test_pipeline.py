@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import CollectorRegistry
 from support.conventions import departures, exported
 from support.simulated_kafka import SteppedDelivery
-from support.spool import TRACE, Spool, flip_bit, small_settings
+from support.spool import TRACE, Spool, a_request, flip_bit, small_settings
 
 from serving.capture.balance import SourceReader
 from serving.capture.delivery_cursor import load_cursor
@@ -210,6 +210,17 @@ async def test_each_record_has_one_hop_a_child_of_its_own_trace(spool, deliver, 
         assert f"{span.context.trace_id:032x}" == origin.trace_id
         assert span.attributes["messaging.kafka.offset"] in {0, 1}
         assert "hello" not in str(dict(span.attributes))
+
+
+async def test_a_record_of_a_trace_that_is_not_sampled_keeps_the_trace_and_has_no_span(spool, deliver, spans):
+    kafka = SteppedDelivery()
+    unsampled = f"{TRACE[:-2]}00"
+    spool.writer.request(a_request("a"), traceparent=unsampled)
+    spool.end("a")
+    await deliver(kafka, 2)
+    hops = [value for headers in kafka.headers for name, value in headers if name == "traceparent"]
+    assert hops == [unsampled.encode()] * 2
+    assert spans.get_finished_spans() == ()
 
 
 async def test_a_shipper_killed_after_the_last_cursor_knows_that_the_source_has_ended(spool, ship):

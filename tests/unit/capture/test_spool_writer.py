@@ -9,6 +9,7 @@ from support.spool import NUMBERED, TRACE, Spool, a_request, events_of, frames_o
 
 from serving.capture.balance import SourceReader
 from serving.capture.clock import SourceClock
+from serving.capture.open_gap import GAP_RECORD_BYTES
 from serving.capture.segment import HEADER_BYTES, MAX_OPEN_BYTES, Kind, head_of, segments
 from serving.errors import SpoolFull
 from serving.settings import CaptureSettings
@@ -248,7 +249,7 @@ def test_finishing_aborts_what_has_no_end_then_closes(make):
 def test_the_gateways_own_aborted_end_goes_out_under_its_own_type(make):
     spool = make()
     spool.request("a")
-    spool.writer.end(ResponseRecord(request_id="a", tenant="acme", model="m", status="aborted"), traceparent="")
+    spool.writer.end(ResponseRecord(request_id="a", tenant="acme", model="m", status="aborted"))
     assert events_of(spool.directory)[-1].type == ABORTED_TYPE
 
 
@@ -266,7 +267,7 @@ def test_an_aborted_end_keeps_text_only_and_expects_verdicts_only_on_text(make, 
         messages=(Choice(parts=(*parts, TextPart(content=text)) if text else parts),),
         owed=("pii", "toxicity"),
     )
-    spool.writer.end(record, traceparent="")
+    spool.writer.end(record)
     written = events_of(spool.directory)[-1].data
     assert (written.text, written.owed) == (text, expected)
     assert [part.text for _, _, part in written.located_parts()] == [text] * bool(text)
@@ -323,3 +324,15 @@ def test_the_longest_names_that_the_gateway_takes_fit_into_a_head(make):
     longest = a_request("0" * 36, **names, conversation_id="\N{GRINNING FACE}" * 512, operation="text_completion")
     spool.writer.request(longest, traceparent=TRACE, tracestate="v" * MAX_TRACESTATE_BYTES)
     assert [event.data for event in events_of(spool.directory)] == [msgspec.structs.replace(longest, number=1)]
+
+
+def test_an_end_that_cannot_be_encoded_does_not_return_its_space_twice(make):
+    spool = make(settings=small_settings(limit_bytes=10**6))
+    spool.request("a")
+    spool.request("b")
+    with pytest.raises(UnicodeEncodeError):
+        spool.end("a", "\ud800")
+    assert spool.end("a", "")
+    spool.writer.tick()
+    used = events_of(spool.directory)[-1].data.spool
+    assert used == pytest.approx((4096 + GAP_RECORD_BYTES) / 10**6, abs=0.01)  # the space of b's end

@@ -1,0 +1,50 @@
+"""The records of requests and ends, which are not encoded by the function for all other events."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.events import TRACE, a_request, an_end
+
+from serving.capture import event_encoding as encoding
+from serving.capture.segment import Kind, OpenRequest, encode_frame
+from stream.telemetry import MAX_TRACESTATE_BYTES
+from stream.wire import Event, decode, encode
+
+SOURCE, TIME = "gateway-1", 1_767_225_600_123_456
+
+
+def of(record, number, traceparent, tracestate):
+    opened = encoding.opened(record, traceparent=traceparent, tracestate=tracestate)
+    return encoding.request(record, number, TIME, encoding.shared_headers(opened, SOURCE))
+
+
+@pytest.mark.parametrize("conversation", ["", "Gespräch 1"])
+@pytest.mark.parametrize(("traceparent", "tracestate"), [("", ""), (TRACE, ""), (TRACE, "vendor=1")])
+@pytest.mark.parametrize("status", ["complete", "error", "aborted"])
+def test_the_bytes_are_those_of_the_function_for_all_events(conversation, traceparent, tracestate, status):
+    request = a_request("a", conversation_id=conversation)
+    shared = encoding.shared_headers(encoding.opened(request, traceparent=traceparent, tracestate=tracestate), SOURCE)
+    end = an_end("a", status=status, conversation_id=conversation)
+    for record in (encoding.request(request, 7, TIME, shared), encoding.end(end, 8, TIME, shared)):
+        event = decode(record.value, record.headers)
+        assert (event.correlationid, event.traceparent, event.tracestate) == ("a", traceparent, tracestate)
+        assert isinstance(event, Event)
+        assert encode(event) == record
+
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+@given(
+    names=st.fixed_dictionaries(
+        dict.fromkeys(("tenant", "model", "model_version", "principal", "conversation_id", "operation"), text)
+    ),
+    traceparent=st.sampled_from(["", TRACE]),
+    tracestate=st.text("kv=1", max_size=MAX_TRACESTATE_BYTES),
+)
+def test_the_frame_of_a_request_is_at_least_as_large_as_its_entry_in_a_head(names, traceparent, tracestate):
+    """The writer checks the size of the entry only if the frame is larger than the limit of the entry."""
+    request = a_request("a", "", messages=(), owed=(), **names)
+    entry = encoding.opened(request, traceparent=traceparent, tracestate=tracestate)
+    assert isinstance(entry, OpenRequest)
+    assert len(encode_frame(Kind.REQUEST, 1, TIME, of(request, 1, traceparent, tracestate))) >= entry.size_bytes
