@@ -25,7 +25,7 @@ from serving.engine.errors import (
     PromptRejectedError,
 )
 from serving.engine.gguf_file import context_length, find_gguf, is_readable
-from serving.engine.json_schema import check_schema
+from serving.engine.json_schema import check_schema, load_converter
 from serving.engine.model_files import IR_MODEL, model_version
 from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishReason, Sampling, TokenLogprob
 from serving.engine.text_stream import TextStream
@@ -161,6 +161,7 @@ class OpenvinoEngine:
             if self._thread is not None:
                 return
             self._open()
+            load_converter()  # not in the first request with a schema
             self._thread = threading.Thread(target=self._run, name="weir-engine", daemon=True)
             self._thread.start()
             _LOG.info("engine openvino has loaded %s (exact: %s)", self.model_version, self._exact)

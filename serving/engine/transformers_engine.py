@@ -20,12 +20,19 @@ from transformers import (
 )
 
 from serving.engine.chunk_queue import Inbox, check_prompt
-from serving.engine.errors import EngineClosedError, GenerationFailedError, ModelInvalidError, PromptRejectedError
+from serving.engine.errors import (
+    EngineClosedError,
+    GenerationFailedError,
+    ModelInvalidError,
+    PromptRejectedError,
+    SchemaRejectedError,
+)
 from serving.engine.gguf_file import find_gguf
 from serving.engine.model_files import model_version
 from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishReason, Sampling, TokenLogprob
 from serving.engine.resources import Resources
 from serving.engine.sampler import Draw, DrawnLogprob
+from serving.engine.schema_grammars import SchemaGrammars
 from serving.engine.text_stream import TextStream
 from serving.engine.tokenizer import TEMPLATE_REJECTS, Codec, DirectoryCodec, template_has_tools
 from serving.engine.transformers_sampler import RequestSampler
@@ -61,6 +68,7 @@ class TransformersEngine:
         self._model: Any = None
         self._manager: Any = None
         self._codec: Codec | None = None
+        self._grammars: SchemaGrammars | None = None
         self._inboxes: set[Inbox] = set()
         self._closed = False
         self._prompt_total = self._completion_total = 0
@@ -74,10 +82,11 @@ class TransformersEngine:
 
     @property
     def features(self) -> frozenset[EngineFeature]:
-        """What the engine supports; `tools` if the chat template has tools."""
+        """What the engine supports; `tools` if the chat template has tools, `json_schema` if the model has an end token."""
         template = self._codec.template if self._codec is not None else ""
         tools: frozenset[EngineFeature] = frozenset({"tools"} if template_has_tools(template) else ())
-        return tools | {"logit_bias", "logprobs", "top_logprobs"}
+        schemas: frozenset[EngineFeature] = frozenset({"json_schema"} if self._grammars is not None else ())
+        return tools | schemas | {"logit_bias", "logprobs", "top_logprobs"}
 
     @property
     def running(self) -> bool:
@@ -93,8 +102,21 @@ class TransformersEngine:
             self._codec = _codec(self._dir)
             model: Any = AutoModelForCausalLM.from_pretrained(**_source(self._dir), dtype=self._resources.dtype)
             self._model = model.to(self._resources.device).eval()
+            self._grammars = self._schema_grammars()
             self._manager = self._started()
             _LOG.info("engine transformers has loaded %s (%s)", self.model_version, self._resources.dtype)
+
+    def _schema_grammars(self) -> SchemaGrammars | None:
+        """Return the compiler of schemas, or None: no end token, or a tokenizer of a type that xgrammar does not know."""
+        if not self._ends:
+            return None
+        size = int(self._model.config.get_text_config().vocab_size)
+        try:
+            tokenizer: Any = AutoTokenizer.from_pretrained(**_source(self._dir))
+            return SchemaGrammars(tokenizer, size, self._ends, self._resources.thread_count)
+        except (OSError, ValueError) as error:
+            _LOG.warning("answers cannot follow a JSON Schema: xgrammar cannot read the tokenizer (%s)", error)
+            return None
 
     def _started(self) -> Any:
         manager = self._model.init_continuous_batching(
@@ -119,8 +141,13 @@ class TransformersEngine:
         """Generate an answer; see :meth:`serving.engine.protocol.Engine.generate`."""
         check_prompt(prompt, sampling, self.context_length)
         manager, codec = self._loaded()
+        matcher = None
+        if sampling.json_schema:
+            if self._grammars is None:
+                raise SchemaRejectedError("the model cannot follow a JSON Schema: choose another model")
+            matcher = await asyncio.to_thread(self._grammars.matcher, sampling.json_schema)
         request_id = f"weir-{next(self._numbers)}"
-        answer = _Answer(len(prompt), sampling, codec, self._ends, self._sampler.add(request_id, sampling))
+        answer = _Answer(len(prompt), sampling, codec, self._ends, self._sampler.add(request_id, sampling, matcher))
         self._inboxes.add(answer.inbox)
         manager.register_result_handler(request_id, answer.take)
         try:

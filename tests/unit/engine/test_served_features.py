@@ -3,6 +3,8 @@
 import asyncio
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +21,9 @@ _SCHEMA = {
     "additionalProperties": False,
 }
 _TOOL = {"type": "function", "function": {"name": "count_people", "parameters": _SCHEMA}}
+# A small random model writes numbers and texts without end.
+_SHORT = _SCHEMA | {"properties": {"city": {"enum": ["Paris", "Rome"]}, "people": {"type": "integer", "maximum": 99}}}
+_SHORT_TOOL = {"type": "function", "function": {"name": "count_people", "parameters": _SHORT}}
 _MESSAGES = [{"role": "user", "content": "How many people live in Paris?"}]
 
 
@@ -82,20 +87,81 @@ async def test_a_required_tool_is_called(openvino):
     assert message["message"]["content"] is None
 
 
+async def test_transformers_follows_a_schema_alone_and_in_a_batch(transformers):
+    schema = {"type": "json_schema", "json_schema": {"name": "city", "schema": _SHORT}}
+    wanted = {"response_format": schema, "max_tokens": 400, "temperature": 1.0}
+    alone = [await _answer(transformers, seed=seed, **wanted) for seed in range(3)]
+    free = _answer(transformers, seed=7, temperature=1.0, max_tokens=60)
+    *together, text = await asyncio.gather(*(_answer(transformers, seed=seed, **wanted) for seed in range(3)), free)
+    texts = [answer.recorded()[0].text for answer in together]
+    assert texts == [answer.recorded()[0].text for answer in alone]
+    assert len(set(texts)) == 3
+    assert all(_fits(json.loads(one)) for one in texts)
+    assert [answer.finish_reasons for answer in together] == [["stop"]] * 3
+    assert "{" not in text.recorded()[0].text[:1]
+
+
+async def test_transformers_writes_a_json_object(transformers):
+    answer = await _answer(transformers, response_format={"type": "json_object"}, max_tokens=10)
+    assert answer.recorded()[0].text.startswith("{")
+
+
+async def test_transformers_calls_the_named_and_the_required_function(transformers):
+    named = {"type": "function", "function": {"name": "count_people"}}
+    for choice in (named, "required"):
+        answer = await _answer(
+            transformers, tools=[_SHORT_TOOL], tool_choice=choice, parallel_tool_calls=False, max_tokens=440
+        )
+        (message,) = answer.chat_choices()
+        assert message["finish_reason"] == "tool_calls"
+        (call,) = message["message"]["tool_calls"]
+        assert call["function"]["name"] == "count_people"
+        assert _fits(json.loads(call["function"]["arguments"]))
+
+
+async def test_likely_tokens_are_those_that_the_schema_allows(transformers):
+    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"const": "a"}}}
+    answer = await _answer(transformers, response_format=schema, logprobs=True, top_logprobs=5)
+    (choice,) = answer.chat_choices()
+    first = choice["logprobs"]["content"][0]
+    assert [(top["token"], top["logprob"]) for top in first["top_logprobs"]] == [('"', 0.0)]
+    json.dumps(choice, allow_nan=False)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "transformers"])
 @pytest.mark.parametrize(
     ("schema", "problem"),
     [
         ({"type": "bogus"}, "invalid"),
         ({"type": "string", "pattern": "(?<=a)b("}, "invalid"),
         ({"enum": ["x" * 20_000]}, "20014 characters, the limit is 16384"),
+        ({"properties": {"a": {"items": [{"$ref": "http://secret.example"}]}}}, "has a $ref to another document"),
+        ({"$ref": "#secret", "$defs": {"secret": {"type": "string"}}}, "has a $ref to another document"),
     ],
 )
-async def test_a_schema_that_cannot_be_followed_is_400_and_ends_no_other_request(openvino, schema, problem):
+async def test_a_schema_that_cannot_be_followed_is_400_and_ends_no_other_request(
+    request, capfd, engine, schema, problem
+):
+    server = request.getfixturevalue(engine)
     response_format = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
-    (rejected,) = await _items(openvino, response_format=response_format)
+    (rejected,) = await _items(server, response_format=response_format)
     assert (rejected.status, rejected.param) == (400, "response_format")
     assert problem in rejected.message
-    assert (await _answer(openvino, max_tokens=3)).finish_reasons == ["length"]
+    assert "secret" not in rejected.message + "".join(capfd.readouterr())
+    assert (await _answer(server, max_tokens=3)).finish_reasons == ["length"]
+
+
+def test_the_check_of_schemas_imports_neither_torch_nor_transformers():
+    program = (
+        "import sys\n"
+        "from serving.engine.json_schema import check_schema\n"
+        """check_schema('{"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}}')\n"""
+        "assert not {'torch', 'transformers', 'xgrammar'} & set(sys.modules)\n"
+        "import torch, xgrammar\n"
+        """assert xgrammar.Grammar.from_json_schema('{"type": "string"}')\n"""
+        """check_schema('{"type": "string"}')\n"""
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 async def test_each_choice_is_an_answer_of_its_own(openvino):
