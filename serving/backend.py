@@ -36,7 +36,7 @@ Feature = Literal[
     "top_logprobs",
     "logit_bias",
     "images",
-    "echo",
+    "prompt_logprobs",
     "embeddings",
     "responses",
 ]

@@ -95,9 +95,9 @@ class Draw:
             top = tuple((other, value) for other, value in likely if value != -math.inf)
             self._logprobs.append(DrawnLogprob(token, float(logprobs[token]), top))
 
-    def take_logprobs(self) -> list[DrawnLogprob]:
-        """Return the log-probabilities of the tokens since the last call; another thread may choose tokens at the same time."""
-        return [self._logprobs.popleft() for _ in range(len(self._logprobs))]
+    def take_logprob(self) -> DrawnLogprob | None:
+        """Remove and return the oldest log-probability, or None; another thread may choose tokens at the same time."""
+        return self._logprobs.popleft() if self._logprobs else None
 
 
 @torch.inference_mode()
@@ -141,9 +141,7 @@ def _mask(logits: torch.Tensor, draws: Sequence[Draw]) -> None:
     allowed = allocate_token_bitmask(*logits.shape)
     for row, grammar in grammars.items():
         grammar.fill_next_token_bitmask(allowed, row)
-    apply_token_bitmask_inplace(
-        logits, allowed.to(logits.device), vocab_size=logits.shape[-1], indices=list(grammars)
-    )
+    apply_token_bitmask_inplace(logits, allowed.to(logits.device), vocab_size=logits.shape[-1], indices=list(grammars))
 
 
 def _sample(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:

@@ -31,7 +31,7 @@ from serving.engine.gguf_file import find_gguf
 from serving.engine.model_files import model_version
 from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishReason, Sampling, TokenLogprob
 from serving.engine.resources import Resources
-from serving.engine.sampler import Draw, DrawnLogprob
+from serving.engine.sampler import Draw
 from serving.engine.schema_grammars import SchemaGrammars
 from serving.engine.text_stream import TextStream
 from serving.engine.tokenizer import TEMPLATE_REJECTS, Codec, DirectoryCodec, template_has_tools
@@ -246,11 +246,14 @@ class _Answer:
                 finish_reason=self._reason,
                 prompt_tokens=self._prompt_tokens,
                 completion_tokens=self.seen,
-                logprobs=tuple(self._logprob(one) for one in self._draw.take_logprobs()),
+                logprobs=self._text.take_logprobs(),
             )
         )
 
-    def _logprob(self, drawn: DrawnLogprob) -> TokenLogprob:
+    def _logprob(self) -> TokenLogprob | None:
+        """Return the log-probability of the next token, or None if the request does not want it."""
+        if (drawn := self._draw.take_logprob()) is None:
+            return None
         top = tuple((self._decode([token]), logprob) for token, logprob in drawn.top)
         return TokenLogprob(self._decode([drawn.token]), drawn.logprob, top)
 
@@ -258,10 +261,11 @@ class _Answer:
         if self.ended:
             return ""
         self.seen += 1
+        logprob = self._logprob()
         if token in self._ends:
             self._reason = "stop"
             return self._text.flush()
-        text = self._text.push(token)
+        text = self._text.push(token, logprob)
         if self._text.stopped:
             self._reason = "stop"
         elif self.seen == self._most:

@@ -55,18 +55,21 @@ class ChatChunks(ChoiceChunks):
 
 
 class CompletionChunks(ChoiceChunks):
-    """Converts to the choices of a streamed plain completion."""
+    """Converts to the choices of a streamed plain completion; the first begins with `echo`, the prompt or ""."""
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, echo: str = "") -> None:
         super().__init__(index)
         self._characters = 0
+        self._echo = echo
 
     def convert(self, chunk: Chunk) -> dict[str, Any]:
         """Return the choice of a chunk."""
+        text, self._echo = self._echo + chunk.text, ""
+        logprobs = chunk.prompt_logprobs + chunk.logprobs
         return {
             "index": self._index,
-            "text": chunk.text,
-            "logprobs": self._logprobs(chunk.logprobs) if chunk.logprobs else None,
+            "text": text,
+            "logprobs": self._logprobs(logprobs) if logprobs else None,
             "finish_reason": chunk.finish_reason,
         }
 
@@ -78,9 +81,15 @@ class CompletionChunks(ChoiceChunks):
         return {
             "tokens": [token.token for token in tokens],
             "token_logprobs": [token.logprob for token in tokens],
-            "top_logprobs": [dict(token.top) or {token.token: token.logprob} for token in tokens],
+            "top_logprobs": [_likely(token) for token in tokens],
             "text_offset": offsets,
         }
+
+
+def _likely(token: TokenLogprob) -> dict[str, float] | None:
+    if token.logprob is None:
+        return None
+    return dict(token.top) or {token.token: token.logprob}
 
 
 def _chat_logprob(token: TokenLogprob) -> dict[str, Any]:
@@ -88,7 +97,7 @@ def _chat_logprob(token: TokenLogprob) -> dict[str, Any]:
     return {**_entry(token.token, token.logprob), "top_logprobs": top}
 
 
-def _entry(text: str, logprob: float) -> dict[str, Any]:
+def _entry(text: str, logprob: float | None) -> dict[str, Any]:
     # A token can be only a part of a character; then it has no bytes that can be shown.
     whole = "\N{REPLACEMENT CHARACTER}" not in text
     return {"token": text, "logprob": logprob, "bytes": list(text.encode()) if whole else None}

@@ -1,12 +1,12 @@
 """A model replica: an engine behind a bounded queue. Independent of Ray; `serving.deployments` deploys it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from serving.backend import Feature, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
 from serving.engine.errors import EngineClosedError, EngineError, PromptRejectedError, SchemaRejectedError
-from serving.engine.protocol import Chunk, Engine, joined
+from serving.engine.protocol import Chunk, Engine, Sampling, joined
 from serving.replica.choice_chunks import ChatChunks, ChoiceChunks, CompletionChunks
 from serving.replica.coalesce import coalesced
 from serving.replica.engine_request import EngineRequest, engine_request
@@ -109,13 +109,15 @@ class ModelServer:
     ) -> AsyncGenerator[OpenAIChunk | RejectedRequest, None]:
         prompt = await self._encode(wanted)
         room = self.context_length - len(prompt)
-        if not prompt or room < (wanted.max_tokens or 1):
+        least = 1 if wanted.max_tokens is None else wanted.max_tokens
+        if not prompt or room < least:
             yield self._rejected(len(prompt), wanted)
             return
-        max_tokens = wanted.max_tokens or min(wanted.default_max_tokens, room)
+        max_tokens = min(wanted.default_max_tokens, room) if wanted.max_tokens is None else wanted.max_tokens
+        generate = self._engine.generate if max_tokens or wanted.sampling.prompt_logprobs else _no_tokens
         hold = _STREAM_HOLD_SECONDS if request.stream else _WHOLE_HOLD_SECONDS
         answers = [
-            coalesced(self._engine.generate(prompt, wanted.sampling_of(choice, max_tokens)), hold, joined)
+            coalesced(generate(prompt, wanted.sampling_of(choice, max_tokens)), hold, joined)
             for choice in range(wanted.choices)
         ]
         formats = [_format(request, wanted, choice) for choice in range(wanted.choices)]
@@ -152,9 +154,14 @@ class ModelServer:
         return self._engine.encode(wanted.prompt)
 
 
+async def _no_tokens(prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
+    """Yield the answer of a request for 0 tokens."""
+    yield Chunk(text="", finish_reason="length", prompt_tokens=len(prompt), completion_tokens=sampling.max_tokens)
+
+
 def _format(request: ModelRequest, wanted: EngineRequest, choice: int) -> ChoiceChunks:
     if request.operation != "chat":
-        return CompletionChunks(choice)
+        return CompletionChunks(choice, wanted.prompt if wanted.echo else "")
     prefix = f"call_{request.request_id.replace('-', '')[:16]}{choice}"
     return ChatChunks(choice, tool_call_reader(wanted.tool_calls, wanted.function, prefix))
 

@@ -11,7 +11,10 @@ import pytest
 
 from serving.backend import ModelRequest, RejectedRequest
 from serving.engine.factory import create_engine
+from serving.gateway.models import check_features
 from serving.openai_api.accumulator import Accumulator
+from serving.openai_api.completions import CompletionRequest
+from serving.openai_api.errors import ApiError
 from serving.replica.model_server import ModelServer
 
 _SCHEMA = {
@@ -157,9 +160,6 @@ def test_the_check_of_schemas_imports_neither_torch_nor_transformers():
         "from serving.engine.json_schema import check_schema\n"
         """check_schema('{"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}}')\n"""
         "assert not {'torch', 'transformers', 'xgrammar'} & set(sys.modules)\n"
-        "import torch, xgrammar\n"
-        """assert xgrammar.Grammar.from_json_schema('{"type": "string"}')\n"""
-        """check_schema('{"type": "string"}')\n"""
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 
@@ -230,3 +230,83 @@ async def test_a_tool_call_in_the_history_that_no_template_can_print_is_no_lost_
         {"role": "tool", "tool_call_id": "c", "content": "x"},
     ]
     assert (await _answer(transformers, messages=messages, max_tokens=2)).finished
+
+
+@pytest.mark.parametrize("engine", ["openvino", "transformers"])
+async def test_a_stop_string_has_no_log_probabilities(request, engine):
+    server = request.getfixturevalue(engine)
+    whole = (await _answer(server, max_tokens=12)).recorded()[0].text
+    for stop in (whole[4:6], whole[-3:]):
+        answer = await _answer(server, logprobs=True, stop=stop, max_tokens=12)
+        (choice,) = answer.chat_choices()
+        text = choice["message"]["content"]
+        assert text == whole[: whole.index(stop)]
+        tokens = [token["token"] for token in choice["logprobs"]["content"]]
+        if engine == "openvino":
+            assert "".join(tokens[:-1]) in text, "only the last token can have text after the answer"
+            assert "".join(tokens).startswith(text)
+        else:  # a token is a byte, and the answer has characters that are cut off
+            assert len(tokens) < answer.usage.completion_tokens
+
+
+async def test_the_end_token_has_no_log_probability(openvino, transformers):
+    messages = [{"role": "user", "content": "Say only the word yes."}]
+    answer = await _answer(openvino, messages=messages, logprobs=True, max_tokens=60)
+    tokens = answer.chat_choices()[0]["logprobs"]["content"]
+    assert answer.finish_reasons == ["stop"]
+    assert len(tokens) == answer.usage.completion_tokens - 1
+    assert "".join(token["token"] for token in tokens) == answer.recorded()[0].text
+    end = str(257)  # of the tiny model
+    answer = await _answer(transformers, logit_bias={end: 100}, logprobs=True)
+    assert (answer.finish_reasons, answer.usage.completion_tokens) == (["stop"], 1)
+    assert answer.chat_choices()[0]["logprobs"] is None
+
+
+@pytest.mark.parametrize("engine", ["openvino", "transformers"])
+@pytest.mark.parametrize("max_tokens", [0, 4])
+async def test_an_echo_begins_with_the_prompt(request, engine, max_tokens):
+    server = request.getfixturevalue(engine)
+    prompt = "The weir  measures 日本 "
+    answer = await _answer(server, operation="text_completion", prompt=prompt, echo=True, max_tokens=max_tokens, n=2)
+    plain = await _answer(server, operation="text_completion", prompt=prompt, max_tokens=4)
+    text = plain.text_choices()[0]["text"] if max_tokens else ""
+    assert [choice["text"] for choice in answer.text_choices()] == [prompt + text] * 2
+    assert answer.usage.completion_tokens == 2 * max_tokens
+    assert answer.usage.prompt_tokens > 0
+    assert answer.finish_reasons == ["length"] * 2
+
+
+@pytest.mark.parametrize("max_tokens", [0, 1])
+async def test_an_echo_has_the_log_probability_of_each_token_of_the_prompt(openvino, max_tokens):
+    prompt = "The capital of France is Paris."
+    answer = await _answer(
+        openvino, operation="text_completion", prompt=prompt, echo=True, logprobs=1, max_tokens=max_tokens
+    )
+    (choice,) = answer.text_choices()
+    logprobs = choice["logprobs"]
+    assert logprobs["tokens"][0] == "The"
+    assert logprobs["token_logprobs"][0] is logprobs["top_logprobs"][0] is None
+    assert all(-30 < value < 0 for value in logprobs["token_logprobs"][1:])
+    assert "".join(logprobs["tokens"]) == choice["text"]
+    assert len(logprobs["tokens"]) == answer.usage.prompt_tokens + max_tokens
+    assert logprobs["text_offset"] == [0, 3, 11, 14, 21, 24, 30, 31][: len(logprobs["tokens"])]
+    assert answer.usage.completion_tokens == max_tokens
+
+
+async def test_an_echo_has_the_log_probability_of_an_end_token(openvino):
+    # lm-eval ignores the last log-probability, which is that of the one token that it requests.
+    prompt = "<|im_start|>user\nSay only the word yes.<|im_end|>\n<|im_start|>assistant\nYes."
+    fields = {"operation": "text_completion", "prompt": prompt, "echo": True, "logprobs": 1}
+    answers = [await _answer(openvino, max_tokens=max_tokens, **fields) for max_tokens in (0, 1)]
+    without, with_end = (answer.text_choices()[0]["logprobs"]["token_logprobs"] for answer in answers)
+    assert answers[1].finish_reasons == ["stop"]
+    assert with_end[:-1] == pytest.approx(without, abs=1e-3)
+
+
+def test_log_probabilities_of_a_prompt_are_400_where_the_engine_has_none(openvino, transformers):
+    request = CompletionRequest(model="m", prompt="x", echo=True, logprobs=1)
+    check_features(request.features(), openvino.describe())
+    with pytest.raises(
+        ApiError, match=r"^echo is not supported by the engine 'transformers' .* leave out echo or logprobs"
+    ):
+        check_features(request.features(), transformers.describe())
