@@ -37,6 +37,7 @@ Feature = Literal[
     "logit_bias",
     "images",
     "prompt_logprobs",
+    "reasoning",
     "embeddings",
     "responses",
 ]

@@ -29,7 +29,7 @@ from serving.engine.json_schema import check_schema, load_converter
 from serving.engine.model_files import IR_MODEL, model_version
 from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishReason, Sampling, TokenLogprob
 from serving.engine.text_stream import TextStream
-from serving.engine.tokenizer import TEMPLATE_REJECTS, template_has_tools
+from serving.engine.tokenizer import TEMPLATE_REJECTS, features_of
 
 __all__ = ["OpenvinoEngine"]
 
@@ -143,6 +143,7 @@ class OpenvinoEngine:
         self._pipeline: Any = None
         self._tokenizer: Any = None
         self._ends: frozenset[int] = frozenset()
+        self._model_features: frozenset[EngineFeature] = frozenset()
         self._ids = itertools.count()
         self._arrivals: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._requests: list[_Request] = []
@@ -158,10 +159,8 @@ class OpenvinoEngine:
 
     @property
     def features(self) -> frozenset[EngineFeature]:
-        """What the engine supports; `tools` if the chat template has tools."""
-        template = self._tokenizer.chat_template if self._tokenizer is not None else ""
-        tools: frozenset[EngineFeature] = frozenset({"tools"} if template_has_tools(template) else ())
-        return tools | {"json_schema", "logprobs", "prompt_logprobs"}
+        """What the engine supports; see :func:`serving.engine.tokenizer.features_of` for `tools` and `reasoning`."""
+        return self._model_features | {"json_schema", "logprobs", "prompt_logprobs"}
 
     @property
     def running(self) -> bool:
@@ -192,6 +191,7 @@ class OpenvinoEngine:
                 f"OpenVINO cannot load {path}: choose the engine 'transformers', or export the model with optimum-cli"
             ) from error
         self._tokenizer = self._pipeline.get_tokenizer()
+        self._model_features = features_of(self._tokenizer.chat_template, self._tokenizer.get_vocab())
         self._ends = frozenset(token for token in self._pipeline.get_config().stop_token_ids if token >= 0)
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
@@ -211,6 +211,10 @@ class OpenvinoEngine:
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a plain prompt."""
         return _ids(self._loaded().encode(text))
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens without special tokens."""
+        return str(self._loaded().decode(list(tokens)))
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
         """Generate an answer; see :meth:`serving.engine.protocol.Engine.generate`."""

@@ -8,8 +8,11 @@ import msgspec
 __all__ = ["Chunk", "Engine", "EngineFeature", "EngineStats", "FinishReason", "Sampling", "TokenLogprob", "joined"]
 
 FinishReason = Literal["stop", "length"]
-#: What an engine may support beyond the sampling parameters that every engine supports.
-EngineFeature = Literal["tools", "json_schema", "logprobs", "top_logprobs", "logit_bias", "prompt_logprobs"]
+#: What an engine may support beyond the sampling parameters that every engine supports. `reasoning`: the model may write its
+#: reasoning between tags.
+EngineFeature = Literal[
+    "tools", "json_schema", "logprobs", "top_logprobs", "logit_bias", "prompt_logprobs", "reasoning"
+]
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +141,9 @@ class Engine(Protocol):
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a plain prompt."""
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of `tokens` without special tokens; an incomplete character becomes U+FFFD."""
 
     def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
         """Generate the chunks of an answer; closing or cancelling the iterator frees the request's slot.

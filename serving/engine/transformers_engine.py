@@ -34,7 +34,7 @@ from serving.engine.resources import Resources
 from serving.engine.sampler import Draw
 from serving.engine.schema_grammars import SchemaGrammars
 from serving.engine.text_stream import TextStream
-from serving.engine.tokenizer import TEMPLATE_REJECTS, Codec, DirectoryCodec, template_has_tools
+from serving.engine.tokenizer import TEMPLATE_REJECTS, Codec, DirectoryCodec, features_of
 from serving.engine.transformers_sampler import RequestSampler
 
 __all__ = ["TransformersEngine"]
@@ -82,11 +82,13 @@ class TransformersEngine:
 
     @property
     def features(self) -> frozenset[EngineFeature]:
-        """What the engine supports; `tools` if the chat template has tools, `json_schema` if the model has an end token."""
-        template = self._codec.template if self._codec is not None else ""
-        tools: frozenset[EngineFeature] = frozenset({"tools"} if template_has_tools(template) else ())
+        """What the engine supports; `json_schema` if the model has an end token.
+
+        See :func:`serving.engine.tokenizer.features_of` for `tools` and `reasoning`.
+        """
+        found: frozenset[EngineFeature] = self._codec.features if self._codec is not None else frozenset()
         schemas: frozenset[EngineFeature] = frozenset({"json_schema"} if self._grammars is not None else ())
-        return tools | schemas | {"logit_bias", "logprobs", "top_logprobs"}
+        return found | schemas | {"logit_bias", "logprobs", "top_logprobs"}
 
     @property
     def running(self) -> bool:
@@ -136,6 +138,10 @@ class TransformersEngine:
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a plain prompt."""
         return self._loaded()[1].encode(text)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens without special tokens."""
+        return self._loaded()[1].decode(tokens)
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
         """Generate an answer; see :meth:`serving.engine.protocol.Engine.generate`."""
@@ -280,6 +286,7 @@ class _TokenizerCodec:
     def __init__(self, directory: Path) -> None:
         self._tokenizer: Any = AutoTokenizer.from_pretrained(**_source(directory))
         self.template = self._tokenizer.chat_template or ""
+        self.features = features_of(self.template, self._tokenizer.get_vocab())
 
     def encode(self, text: str) -> list[int]:
         return list(self._tokenizer(text)["input_ids"])

@@ -4,6 +4,7 @@ import abc
 from typing import Any
 
 from serving.engine.protocol import Chunk, TokenLogprob
+from serving.replica.reasoning import ReasoningReader, SplitText
 from serving.replica.tool_calls import Piece, ToolCallReader
 
 __all__ = ["ChatChunks", "ChoiceChunks", "CompletionChunks"]
@@ -21,26 +22,30 @@ class ChoiceChunks(abc.ABC):
 
 
 class ChatChunks(ChoiceChunks):
-    """Converts to the choices of a streamed chat completion; the first has the role."""
+    """Converts to the choices of a streamed chat completion; the first has the role. Without `reasoning`, all text is content."""
 
-    def __init__(self, index: int, reader: ToolCallReader) -> None:
+    def __init__(self, index: int, reader: ToolCallReader, reasoning: ReasoningReader | None = None) -> None:
         super().__init__(index)
         self._reader = reader
+        self._reasoning = reasoning
         self._begun = False
 
     def convert(self, chunk: Chunk) -> dict[str, Any] | None:
         """Return the choice of a chunk, or None while its text may be part of an incomplete tool call."""
-        piece = self._reader.push(chunk.text) if chunk.text else Piece()
+        reasoning, text = self._split(chunk)
+        piece = self._reader.push(text) if text else Piece()
         reason: str | None = chunk.finish_reason
         if reason is not None:
             rest = self._reader.flush()
             piece = Piece(text=piece.text + rest.text, calls=[*piece.calls, *rest.calls])
             if reason == "stop" and self._reader.calls:
                 reason = "tool_calls"
-        elif self._begun and not (piece.text or piece.calls or chunk.logprobs):
+        elif self._begun and not (reasoning or piece.text or piece.calls or chunk.logprobs):
             return None
         delta: dict[str, Any] = {} if self._begun else {"role": "assistant", "content": ""}
         self._begun = True
+        if reasoning:
+            delta["reasoning_content"] = reasoning
         if piece.text:
             delta["content"] = piece.text
         if piece.calls:
@@ -52,6 +57,15 @@ class ChatChunks(ChoiceChunks):
             "logprobs": logprobs if chunk.logprobs else None,
             "finish_reason": reason,
         }
+
+    def _split(self, chunk: Chunk) -> SplitText:
+        if self._reasoning is None:
+            return SplitText("", chunk.text)
+        new = self._reasoning.push(chunk.text)
+        if chunk.finish_reason is None:
+            return new
+        rest = self._reasoning.flush()
+        return SplitText(new.reasoning + rest.reasoning, new.content + rest.content)
 
 
 class CompletionChunks(ChoiceChunks):

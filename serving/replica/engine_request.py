@@ -14,6 +14,8 @@ __all__ = ["EngineRequest", "ToolCalls", "engine_request"]
 _DEFAULT_CHAT_TOKENS = 1024
 _DEFAULT_COMPLETION_TOKENS = 16
 _ANY_OBJECT = {"type": "object"}
+#: Fields of a message that chat templates read as they are.
+_SHOWN_FIELDS = ("name", "tool_call_id", "reasoning_content")
 
 #: How the answer contains tool calls. ``none``: it has none. ``tagged``: the model decides, and writes each call between tags.
 #: ``named``: the whole answer is the arguments of one function. ``listed``: the whole answer is a JSON list of calls.
@@ -132,7 +134,7 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
     calls = message.get("tool_calls") or ([{"function": call}] if (call := message.get("function_call")) else [])
     if calls:
         shown["tool_calls"] = [{"type": "function", **call, "function": _called(call["function"])} for call in calls]
-    return shown | {name: message[name] for name in ("name", "tool_call_id") if message.get(name)}
+    return shown | {name: message[name] for name in _SHOWN_FIELDS if message.get(name)}
 
 
 def _called(function: Mapping[str, Any]) -> dict[str, Any]:
