@@ -12,6 +12,7 @@ from serving.engine.echo_engine import EchoEngine
 from serving.engine.factory import create_engine
 from serving.engine.tokenizer import features_of
 from serving.openai_api.accumulator import Accumulator
+from serving.replica.engine_request import engine_request
 from serving.replica.model_server import ModelServer
 from serving.replica.reasoning import ReasoningReader, SplitText, is_open
 from stream.wire import ReasoningPart, TextPart, ToolCallPart
@@ -108,6 +109,12 @@ async def test_an_answer_to_an_open_prompt_begins_with_reasoning():
     answer, _ = await _answer(_Thinking(), "one </think> two <think>", max_tokens=3)
     (choice,) = answer.recorded()
     assert choice.parts == (ReasoningPart(content="one "), TextPart(content="two"))
+
+
+def test_the_chat_template_gets_the_reasoning_of_earlier_turns():
+    turn = {"role": "assistant", "content": "so", "reasoning_content": "hm"}
+    request = ModelRequest(request_id="r", operation="chat", body={"messages": [turn]})
+    assert engine_request(request).messages == (turn,)
 
 
 async def test_tags_are_text_for_other_models_and_in_completions():
