@@ -37,7 +37,8 @@ Feature = Literal[
     "top_logprobs",
     "logit_bias",
     "images",
-    "echo",
+    "prompt_logprobs",
+    "reasoning",
     "embeddings",
     "responses",
 ]

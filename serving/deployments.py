@@ -263,12 +263,14 @@ class GatewayIngress:
 
     async def __del__(self) -> None:
         """Close the spool and all connections; Ray calls this method before it stops the process."""
-        self._warming.cancel()
-        self._guards.close()
-        for upstream in self._upstreams.values():
-            await upstream.close()
-        if self._recorder is not None:
-            self._recorder.close()
+        try:
+            self._warming.cancel()
+            self._guards.close()
+            for upstream in self._upstreams.values():
+                await upstream.close()
+        finally:
+            if self._recorder is not None:
+                self._recorder.close()
         self._metrics.stop()
         await asyncio.to_thread(self._provider.shutdown)
 

@@ -48,11 +48,12 @@ class Inbox:
 
 
 def check_prompt(prompt: Sequence[int], sampling: Sampling, context_length: int) -> None:
-    """Raise PromptRejectedError if the prompt is empty, `max_tokens` is below 1, or prompt plus `max_tokens` exceed `context_length`."""
+    """Raise PromptRejectedError if the prompt is empty, `max_tokens` is too small, or prompt plus `max_tokens` exceed `context_length`."""
     if not prompt:
         raise PromptRejectedError("the prompt is empty: send at least one token")
-    if sampling.max_tokens < 1:
-        raise PromptRejectedError(f"max_tokens is {sampling.max_tokens}: ask for at least 1")
+    least = 0 if sampling.prompt_logprobs else 1
+    if sampling.max_tokens < least:
+        raise PromptRejectedError(f"max_tokens is {sampling.max_tokens}: ask for at least {least}")
     if len(prompt) + sampling.max_tokens > context_length:
         raise PromptRejectedError(
             f"{len(prompt)} prompt tokens and max_tokens {sampling.max_tokens} exceed the model's context of "

@@ -52,6 +52,10 @@ class EchoEngine:
         """Return the words of a text as tokens; each word includes the spaces before it."""
         return [int.from_bytes(b"\1" + word.encode("utf-8", "surrogatepass")) for word in _WORD.findall(text)]
 
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens."""
+        return "".join(map(_word, tokens))
+
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
         """Yield the prompt, one word per chunk; other tasks can run between two chunks."""
         check_prompt(prompt, sampling, self.context_length)

@@ -25,11 +25,11 @@ from serving.engine.errors import (
     PromptRejectedError,
 )
 from serving.engine.gguf_file import context_length, find_gguf, is_readable
-from serving.engine.json_schema import check_schema
+from serving.engine.json_schema import check_schema, load_converter
 from serving.engine.model_files import IR_MODEL, model_version
 from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishReason, Sampling, TokenLogprob
 from serving.engine.text_stream import TextStream
-from serving.engine.tokenizer import TEMPLATE_REJECTS, template_has_tools
+from serving.engine.tokenizer import TEMPLATE_REJECTS, features_of
 
 __all__ = ["OpenvinoEngine"]
 
@@ -48,11 +48,15 @@ _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 
 class _Request:
     """One request; any thread may set `cancelled`, only the engine's thread uses `handle` and `seen` (generated tokens)."""
 
-    def __init__(self, prompt: Sequence[int], sampling: Sampling, decode: Callable[[Sequence[int]], str]) -> None:
+    def __init__(
+        self, prompt: Sequence[int], sampling: Sampling, decode: Callable[[Sequence[int]], str], ends: frozenset[int]
+    ) -> None:
         self.prompt, self.sampling = prompt, sampling
-        self._decode = decode
+        self._decode, self._ends = decode, ends
         self._text = TextStream(decode, sampling.stop)
-        self._logprobs: list[TokenLogprob] = []
+        self._prompt_left = len(prompt) if sampling.prompt_logprobs else 0
+        self._prompt_logprobs: list[TokenLogprob] = []
+        self._end_logprob: tuple[TokenLogprob, ...] = ()
         self.inbox = Inbox()
         self.cancelled = False
         self.handle: Any = None
@@ -73,24 +77,32 @@ class _Request:
             for output in self.handle.read().values():
                 new, reason = self._add(output)
                 text += new
-        if self.seen == before and reason is None:
+        prompt_logprobs, self._prompt_logprobs = tuple(self._prompt_logprobs), []
+        if self.seen == before and reason is None and not prompt_logprobs:
             return None
-        logprobs, self._logprobs = tuple(self._logprobs), []
         return Chunk(
             text=text,
             finish_reason=reason,
             prompt_tokens=len(self.prompt),
             completion_tokens=self.seen,
-            logprobs=logprobs,
+            logprobs=self._text.take_logprobs() + self._end_logprob,
+            prompt_logprobs=prompt_logprobs,
         )
 
     def _add(self, output: Any) -> tuple[str, FinishReason | None]:
         text = ""
         for token, logprob in zip_longest(output.generated_ids, output.generated_log_probs):
+            entry = None if self.sampling.logprobs is None else TokenLogprob(self._decode([token]), logprob)
+            if self._prompt_left and entry is not None:
+                first = self._prompt_left == len(self.prompt)
+                self._prompt_logprobs.append(TokenLogprob(entry.token, None) if first else entry)
+                self._prompt_left -= 1
+                continue
             self.seen += 1
-            if self.sampling.logprobs is not None:
-                self._logprobs.append(TokenLogprob(self._decode([token]), logprob))
-            text += self._text.push(token)
+            if token in self._ends:
+                self._end_logprob = (entry,) if entry is not None and self.sampling.prompt_logprobs else ()
+                continue
+            text += self._text.push(token, entry)
             if self._text.stopped:
                 return text, "stop"
         end = output.finish_reason
@@ -130,6 +142,8 @@ class OpenvinoEngine:
         self._thread: threading.Thread | None = None
         self._pipeline: Any = None
         self._tokenizer: Any = None
+        self._ends: frozenset[int] = frozenset()
+        self._model_features: frozenset[EngineFeature] = frozenset()
         self._ids = itertools.count()
         self._arrivals: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._requests: list[_Request] = []
@@ -145,10 +159,8 @@ class OpenvinoEngine:
 
     @property
     def features(self) -> frozenset[EngineFeature]:
-        """What the engine supports; `tools` if the chat template has tools."""
-        template = self._tokenizer.chat_template if self._tokenizer is not None else ""
-        tools: frozenset[EngineFeature] = frozenset({"tools"} if template_has_tools(template) else ())
-        return tools | {"json_schema", "logprobs"}
+        """What the engine supports; see :func:`serving.engine.tokenizer.features_of` for `tools` and `reasoning`."""
+        return self._model_features | {"json_schema", "logprobs", "prompt_logprobs"}
 
     @property
     def running(self) -> bool:
@@ -161,6 +173,7 @@ class OpenvinoEngine:
             if self._thread is not None:
                 return
             self._open()
+            load_converter()  # not in the first request with a schema
             self._thread = threading.Thread(target=self._run, name="weir-engine", daemon=True)
             self._thread.start()
             _LOG.info("engine openvino has loaded %s (exact: %s)", self.model_version, self._exact)
@@ -178,6 +191,8 @@ class OpenvinoEngine:
                 f"OpenVINO cannot load {path}: choose the engine 'transformers', or export the model with optimum-cli"
             ) from error
         self._tokenizer = self._pipeline.get_tokenizer()
+        self._model_features = features_of(self._tokenizer.chat_template, self._tokenizer.get_vocab())
+        self._ends = frozenset(token for token in self._pipeline.get_config().stop_token_ids if token >= 0)
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
         """Return the tokens of a conversation, with the chat template's prefix of the assistant's answer at the end."""
@@ -197,12 +212,16 @@ class OpenvinoEngine:
         """Return the tokens of a plain prompt."""
         return _ids(self._loaded().encode(text))
 
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens without special tokens."""
+        return str(self._loaded().decode(list(tokens)))
+
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
         """Generate an answer; see :meth:`serving.engine.protocol.Engine.generate`."""
         check_prompt(prompt, sampling, self.context_length)
         if sampling.json_schema:
             await asyncio.to_thread(check_schema, sampling.json_schema)
-        request = _Request(prompt, sampling, self._loaded().decode)
+        request = _Request(prompt, sampling, self._loaded().decode, self._ends)
         self._arrivals.put(request)
         try:
             if self._closed:
@@ -305,11 +324,12 @@ class OpenvinoEngine:
 
     def _config(self, sampling: Sampling) -> Any:
         """Convert `sampling` to OpenVINO's configuration; only the end tokens are copied from the model's configuration."""
-        model, config = self._pipeline.get_config(), genai.GenerationConfig()
-        ends = {token for token in model.stop_token_ids if token >= 0} or {_NO_TOKEN}
+        config = genai.GenerationConfig()
+        ends = set(self._ends) or {_NO_TOKEN}
         config.eos_token_id, config.stop_token_ids = min(ends), ends
         config.max_new_tokens = sampling.max_tokens
         config.logprobs = int(sampling.logprobs is not None)
+        config.echo = sampling.prompt_logprobs
         if sampling.json_schema:
             config.structured_output_config = genai.StructuredOutputConfig(json_schema=sampling.json_schema)
         config.frequency_penalty, config.presence_penalty = sampling.frequency_penalty, sampling.presence_penalty

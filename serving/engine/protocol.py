@@ -8,8 +8,11 @@ import msgspec
 __all__ = ["Chunk", "Engine", "EngineFeature", "EngineStats", "FinishReason", "Sampling", "TokenLogprob", "joined"]
 
 FinishReason = Literal["stop", "length"]
-#: What an engine may support beyond the sampling parameters that every engine supports.
-EngineFeature = Literal["tools", "json_schema", "logprobs", "top_logprobs", "logit_bias"]
+#: What an engine may support beyond the sampling parameters that every engine supports. `reasoning`: the model may write its
+#: reasoning between tags.
+EngineFeature = Literal[
+    "tools", "json_schema", "logprobs", "top_logprobs", "logit_bias", "prompt_logprobs", "reasoning"
+]
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,7 +21,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     max_tokens
-        Maximum number of tokens to generate, at least 1.
+        Maximum number of tokens to generate, at least 1; with `prompt_logprobs`, at least 0.
     temperature
         In [0, 2]. With 0, each token is the most likely token.
     top_p
@@ -34,6 +37,8 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     logprobs
         None: chunks have no log-probabilities. Otherwise the number of most likely tokens to list for each token: 0 needs the feature
         `logprobs`, more needs `top_logprobs`.
+    prompt_logprobs
+        Whether the first chunk has the log-probabilities of the prompt's tokens. Feature `prompt_logprobs`.
     json_schema
         A JSON Schema as text that the answer fits, or "". Feature `json_schema`.
     """
@@ -47,14 +52,18 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     presence_penalty: float = 0.0
     logit_bias: tuple[tuple[int, float], ...] = ()
     logprobs: int | None = None
+    prompt_logprobs: bool = False
     json_schema: str = ""
 
 
 class TokenLogprob(msgspec.Struct, frozen=True):
-    """The text and the natural logarithm of the probability of a generated token; `top` are the most likely tokens at its position."""
+    """The text and the natural logarithm of the probability of a token; `top` are the most likely tokens at its position.
+
+    The first token of a prompt has no probability.
+    """
 
     token: str
-    logprob: float
+    logprob: float | None
     top: tuple[tuple[str, float], ...] = ()
 
 
@@ -62,7 +71,9 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of the answer.
 
     `text` contains only complete characters and may be empty. The token counts are totals of the answer up to this chunk, so the usage
-    of a cancelled request is known too. Only the last chunk has a `finish_reason`.
+    of a cancelled request is known too. Only the last chunk has a `finish_reason`. `logprobs` are those of the tokens whose text
+    begins in `text`: the end token and the tokens of a stop string have none. Exception: with `prompt_logprobs`, the last
+    entry is that of the end token, because evaluation tools ignore the last entry.
     """
 
     text: str
@@ -70,6 +81,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     logprobs: tuple[TokenLogprob, ...] = ()
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
 
 
 def joined(chunks: Sequence[Chunk]) -> Chunk:
@@ -80,6 +92,7 @@ def joined(chunks: Sequence[Chunk]) -> Chunk:
         chunks[-1],
         text="".join(chunk.text for chunk in chunks),
         logprobs=tuple(token for chunk in chunks for token in chunk.logprobs),
+        prompt_logprobs=tuple(token for chunk in chunks for token in chunk.prompt_logprobs),
     )
 
 
@@ -128,6 +141,9 @@ class Engine(Protocol):
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a plain prompt."""
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of `tokens` without special tokens; an incomplete character becomes U+FFFD."""
 
     def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
         """Generate the chunks of an answer; closing or cancelling the iterator frees the request's slot.

@@ -1,10 +1,12 @@
 """Choose the next token of each request in a batch, with the request's own sampling parameters and random numbers."""
 
+import math
 from collections import Counter, deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from xgrammar import GrammarMatcher, allocate_token_bitmask, apply_token_bitmask_inplace
 
 from serving.engine.protocol import Sampling
 
@@ -26,11 +28,14 @@ class DrawnLogprob(NamedTuple):
 class Draw:
     """The sampling state of one request: parameters, random number generator, and counts of its generated tokens.
 
-    Each request has its own random numbers, so its answer does not depend on the other requests in the batch.
+    Each request has its own random numbers, so its answer does not depend on the other requests in the batch. With a
+    `matcher`, only tokens are chosen that its grammar allows.
     """
 
-    def __init__(self, sampling: Sampling) -> None:
+    def __init__(self, sampling: Sampling, matcher: GrammarMatcher | None = None) -> None:
         self.sampling = sampling
+        self._matcher = matcher
+        self._bias: tuple[torch.Tensor, torch.Tensor] | None = None
         self.greedy = sampling.temperature < _GREEDY_BELOW
         self._penalised = bool(sampling.frequency_penalty or sampling.presence_penalty)
         self._counts: Counter[int] = Counter()
@@ -42,38 +47,57 @@ class Draw:
             self._generator.manual_seed(sampling.seed % 2**63)
 
     @property
+    def grammar(self) -> GrammarMatcher | None:
+        """The matcher of the next token, or None if the grammar allows any token or has ended."""
+        return None if self._matcher is None or self._matcher.is_terminated() else self._matcher
+
+    @property
     def adjusts(self) -> bool:
         """Whether a bias or penalties change the logits of the next token."""
         return bool(self.sampling.logit_bias) or (self._penalised and bool(self._counts))
 
     def adjust(self, logits: torch.Tensor) -> None:
         """Apply OpenAI's bias, and its frequency and presence penalties of the tokens generated before, to `logits` in place."""
-        for token, bias in self.sampling.logit_bias:
-            if token < len(logits):
-                logits[token] += bias
+        if self.sampling.logit_bias:
+            logits.index_add_(0, *self._bias_tensors(logits))
         if not self._penalised:
             return
         tokens = torch.tensor(list(self._counts), dtype=torch.long, device=logits.device)
         counts = torch.tensor(list(self._counts.values()), dtype=logits.dtype, device=logits.device)
         logits[tokens] -= counts * self.sampling.frequency_penalty + self.sampling.presence_penalty
 
+    def _bias_tensors(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the biased tokens that the model has, and their biases."""
+        if self._bias is None:
+            known = [(token, bias) for token, bias in self.sampling.logit_bias if token < len(logits)]
+            tokens = torch.tensor([token for token, _ in known], dtype=torch.long, device=logits.device)
+            biases = torch.tensor([bias for _, bias in known], dtype=logits.dtype, device=logits.device)
+            self._bias = tokens, biases
+        return self._bias
+
     def uniform(self) -> float:
         """Return the request's next random number, in [0, 1)."""
         return float(torch.rand((), generator=self._generator, dtype=torch.float64))
 
     def said(self, token: int, logits: torch.Tensor) -> None:
-        """Count a chosen token for the penalties, and store its log-probability if the request wants it."""
+        """Count a chosen token for the penalties and the grammar, and store its log-probability if the request wants it.
+
+        The most likely tokens are those that the grammar allows.
+        """
+        if (grammar := self.grammar) is not None:
+            grammar.accept_token(token)
         if self._penalised:
             self._counts[token] += 1
         if self.sampling.logprobs is not None:
             logprobs = torch.log_softmax(logits.float(), dim=-1)
             values, tokens = logprobs.topk(self.sampling.logprobs)
-            top = tuple(zip(tokens.tolist(), values.tolist(), strict=True))
+            likely = zip(tokens.tolist(), values.tolist(), strict=True)
+            top = tuple((other, value) for other, value in likely if value != -math.inf)
             self._logprobs.append(DrawnLogprob(token, float(logprobs[token]), top))
 
-    def take_logprobs(self) -> list[DrawnLogprob]:
-        """Return the log-probabilities of the tokens since the last call; another thread may choose tokens at the same time."""
-        return [self._logprobs.popleft() for _ in range(len(self._logprobs))]
+    def take_logprob(self) -> DrawnLogprob | None:
+        """Remove and return the oldest log-probability, or None; another thread may choose tokens at the same time."""
+        return self._logprobs.popleft() if self._logprobs else None
 
 
 @torch.inference_mode()
@@ -83,7 +107,7 @@ def choose(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:
     Parameters
     ----------
     logits
-        Shape `[rows, vocabulary size]`, one row per request; bias and penalties may change it in place.
+        Shape `[rows, vocabulary size]`, one row per request; bias, penalties and grammars may change it in place.
     draws
         The sampling state of each row's request.
 
@@ -97,6 +121,7 @@ def choose(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:
         for row, draw in zip(logits, draws, strict=True):
             if draw.adjusts:
                 draw.adjust(row)
+    _mask(logits, draws)
     tokens: list[int] = logits.argmax(dim=-1).tolist()
     drawn = [index for index, draw in enumerate(draws) if not draw.greedy]
     if drawn:
@@ -106,6 +131,17 @@ def choose(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:
     for draw, token, row in zip(draws, tokens, logits, strict=True):
         draw.said(token, row)
     return tokens
+
+
+def _mask(logits: torch.Tensor, draws: Sequence[Draw]) -> None:
+    """Set the logit of each token that a row's grammar does not allow to -inf, in place."""
+    grammars = {row: grammar for row, draw in enumerate(draws) if (grammar := draw.grammar) is not None}
+    if not grammars:
+        return
+    allowed = allocate_token_bitmask(*logits.shape)
+    for row, grammar in grammars.items():
+        grammar.fill_next_token_bitmask(allowed, row)
+    apply_token_bitmask_inplace(logits, allowed.to(logits.device), vocab_size=logits.shape[-1], indices=list(grammars))
 
 
 def _sample(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:

@@ -1,6 +1,9 @@
 """Decode tokens to text as they arrive, without incomplete characters and without parts of stop strings."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
+
+from serving.engine.protocol import TokenLogprob
 
 __all__ = ["Detokeniser", "StopStrings", "TextStream"]
 
@@ -70,24 +73,44 @@ class StopStrings:
 
 
 class TextStream:
-    """Decodes the tokens of one answer, up to a stop string."""
+    """Decodes the tokens of one answer, up to a stop string, and keeps each log-probability until its token's text is returned."""
 
     def __init__(self, decode: Callable[[Sequence[int]], str], stop: Sequence[str]) -> None:
         self._tokens = Detokeniser(decode)
         self._stop = StopStrings(stop)
+        self._decoded = self._returned = 0  # characters
+        #: (the character at which the token's text begins, log-probability)
+        self._logprobs: deque[tuple[int, TokenLogprob]] = deque()
 
     @property
     def stopped(self) -> bool:
         """Whether a stop string was found."""
         return self._stop.stopped
 
-    def push(self, token: int) -> str:
-        """Add `token`; return the text that can be sent now."""
-        return self._stop.push(self._tokens.push(token))
+    def push(self, token: int, logprob: TokenLogprob | None = None) -> str:
+        """Add `token` and its log-probability; return the text that can be sent now."""
+        if logprob is not None:
+            self._logprobs.append((self._decoded, logprob))
+        decoded = self._tokens.push(token)
+        self._decoded += len(decoded)
+        text = self._stop.push(decoded)
+        self._returned += len(text)
+        return text
 
     def flush(self) -> str:
         """Return the kept text, without an incomplete character; call this at the end of the answer."""
+        self._returned = self._decoded + 1
         return self._stop.flush()
+
+    def take_logprobs(self) -> tuple[TokenLogprob, ...]:
+        """Return the log-probabilities since the last call, of tokens of which at least the first character was returned.
+
+        After `flush`, all others are returned too. Tokens of a stop string have none.
+        """
+        taken = []
+        while self._logprobs and self._logprobs[0][0] < self._returned:
+            taken.append(self._logprobs.popleft()[1])
+        return tuple(taken)
 
 
 def _overlap(text: str, stop: str) -> int:

@@ -5,7 +5,7 @@ As in transformers, the package `tokenizers` reads the file and a Jinja sandbox 
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,8 +15,16 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 from serving.engine.errors import ModelInvalidError, PromptRejectedError
+from serving.engine.protocol import EngineFeature
 
-__all__ = ["TEMPLATE_REJECTS", "TOOL_CALL_TAG", "Codec", "DirectoryCodec", "template_has_tools"]
+__all__ = [
+    "REASONING_TAGS",
+    "TEMPLATE_REJECTS",
+    "TOOL_CALL_TAG",
+    "Codec",
+    "DirectoryCodec",
+    "features_of",
+]
 
 # What a model without a template of its own gets: base models continue text, and this reads like a transcript.
 _PLAIN_TEMPLATE = (
@@ -32,9 +40,22 @@ TEMPLATE_REJECTS = (
 TOOL_CALL_TAG = "<tool_call>"
 
 
-def template_has_tools(template: str) -> bool:
-    """Return whether a chat template shows tools to the model and asks for calls between tags."""
-    return "tools" in template and TOOL_CALL_TAG in template
+#: The tags around a model's reasoning, which :mod:`serving.replica.reasoning` reads.
+REASONING_TAGS = ("<think>", "</think>")
+
+
+def features_of(template: str, vocabulary: Container[str]) -> frozenset[EngineFeature]:
+    """Return the features that a model has because of its chat template and its tokens.
+
+    ``tools``: the template shows tools to the model and asks for calls between tags. ``reasoning``: the template has the closing tag of
+    reasoning, or both tags are tokens.
+    """
+    found: set[EngineFeature] = set()
+    if "tools" in template and TOOL_CALL_TAG in template:
+        found.add("tools")
+    if REASONING_TAGS[1] in template or all(tag in vocabulary for tag in REASONING_TAGS):
+        found.add("reasoning")
+    return frozenset(found)
 
 
 class Codec(Protocol):
@@ -49,6 +70,10 @@ class Codec(Protocol):
     @property
     def template(self) -> str:
         """The chat template, or "" if the model has none."""
+
+    @property
+    def features(self) -> frozenset[EngineFeature]:
+        """See :func:`features_of`."""
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of `tokens` without special tokens; an incomplete character becomes U+FFFD."""
@@ -68,6 +93,7 @@ class DirectoryCodec:
         self._specials = {key: _content(value) for key, value in config.items() if key.endswith("_token") and value}
         self.template = _template_text(directory, config)
         self._template = _environment().from_string(self.template)
+        self.features = features_of(self.template, self._tokenizer.get_vocab())
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a plain prompt, with the special tokens that the tokenizer adds."""

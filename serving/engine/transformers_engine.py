@@ -20,14 +20,21 @@ from transformers import (
 )
 
 from serving.engine.chunk_queue import Inbox, check_prompt
-from serving.engine.errors import EngineClosedError, GenerationFailedError, ModelInvalidError, PromptRejectedError
+from serving.engine.errors import (
+    EngineClosedError,
+    GenerationFailedError,
+    ModelInvalidError,
+    PromptRejectedError,
+    SchemaRejectedError,
+)
 from serving.engine.gguf_file import find_gguf
 from serving.engine.model_files import model_version
 from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishReason, Sampling, TokenLogprob
 from serving.engine.resources import Resources
-from serving.engine.sampler import Draw, DrawnLogprob
+from serving.engine.sampler import Draw
+from serving.engine.schema_grammars import SchemaGrammars
 from serving.engine.text_stream import TextStream
-from serving.engine.tokenizer import TEMPLATE_REJECTS, Codec, DirectoryCodec, template_has_tools
+from serving.engine.tokenizer import TEMPLATE_REJECTS, Codec, DirectoryCodec, features_of
 from serving.engine.transformers_sampler import RequestSampler
 
 __all__ = ["TransformersEngine"]
@@ -61,6 +68,7 @@ class TransformersEngine:
         self._model: Any = None
         self._manager: Any = None
         self._codec: Codec | None = None
+        self._grammars: SchemaGrammars | None = None
         self._inboxes: set[Inbox] = set()
         self._closed = False
         self._prompt_total = self._completion_total = 0
@@ -74,10 +82,13 @@ class TransformersEngine:
 
     @property
     def features(self) -> frozenset[EngineFeature]:
-        """What the engine supports; `tools` if the chat template has tools."""
-        template = self._codec.template if self._codec is not None else ""
-        tools: frozenset[EngineFeature] = frozenset({"tools"} if template_has_tools(template) else ())
-        return tools | {"logit_bias", "logprobs", "top_logprobs"}
+        """What the engine supports; `json_schema` if the model has an end token.
+
+        See :func:`serving.engine.tokenizer.features_of` for `tools` and `reasoning`.
+        """
+        found: frozenset[EngineFeature] = self._codec.features if self._codec is not None else frozenset()
+        schemas: frozenset[EngineFeature] = frozenset({"json_schema"} if self._grammars is not None else ())
+        return found | schemas | {"logit_bias", "logprobs", "top_logprobs"}
 
     @property
     def running(self) -> bool:
@@ -93,8 +104,21 @@ class TransformersEngine:
             self._codec = _codec(self._dir)
             model: Any = AutoModelForCausalLM.from_pretrained(**_source(self._dir), dtype=self._resources.dtype)
             self._model = model.to(self._resources.device).eval()
+            self._grammars = self._schema_grammars()
             self._manager = self._started()
             _LOG.info("engine transformers has loaded %s (%s)", self.model_version, self._resources.dtype)
+
+    def _schema_grammars(self) -> SchemaGrammars | None:
+        """Return the compiler of schemas, or None: no end token, or a tokenizer of a type that xgrammar does not know."""
+        if not self._ends:
+            return None
+        size = int(self._model.config.get_text_config().vocab_size)
+        try:
+            tokenizer: Any = AutoTokenizer.from_pretrained(**_source(self._dir))
+            return SchemaGrammars(tokenizer, size, self._ends, self._resources.thread_count)
+        except (OSError, ValueError) as error:
+            _LOG.warning("answers cannot follow a JSON Schema: xgrammar cannot read the tokenizer (%s)", error)
+            return None
 
     def _started(self) -> Any:
         manager = self._model.init_continuous_batching(
@@ -115,12 +139,21 @@ class TransformersEngine:
         """Return the tokens of a plain prompt."""
         return self._loaded()[1].encode(text)
 
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens without special tokens."""
+        return self._loaded()[1].decode(tokens)
+
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
         """Generate an answer; see :meth:`serving.engine.protocol.Engine.generate`."""
         check_prompt(prompt, sampling, self.context_length)
         manager, codec = self._loaded()
+        matcher = None
+        if sampling.json_schema:
+            if self._grammars is None:
+                raise SchemaRejectedError("the model cannot follow a JSON Schema: choose another model")
+            matcher = await asyncio.to_thread(self._grammars.matcher, sampling.json_schema)
         request_id = f"weir-{next(self._numbers)}"
-        answer = _Answer(len(prompt), sampling, codec, self._ends, self._sampler.add(request_id, sampling))
+        answer = _Answer(len(prompt), sampling, codec, self._ends, self._sampler.add(request_id, sampling, matcher))
         self._inboxes.add(answer.inbox)
         manager.register_result_handler(request_id, answer.take)
         try:
@@ -219,11 +252,14 @@ class _Answer:
                 finish_reason=self._reason,
                 prompt_tokens=self._prompt_tokens,
                 completion_tokens=self.seen,
-                logprobs=tuple(self._logprob(one) for one in self._draw.take_logprobs()),
+                logprobs=self._text.take_logprobs(),
             )
         )
 
-    def _logprob(self, drawn: DrawnLogprob) -> TokenLogprob:
+    def _logprob(self) -> TokenLogprob | None:
+        """Return the log-probability of the next token, or None if the request does not want it."""
+        if (drawn := self._draw.take_logprob()) is None:
+            return None
         top = tuple((self._decode([token]), logprob) for token, logprob in drawn.top)
         return TokenLogprob(self._decode([drawn.token]), drawn.logprob, top)
 
@@ -231,10 +267,11 @@ class _Answer:
         if self.ended:
             return ""
         self.seen += 1
+        logprob = self._logprob()
         if token in self._ends:
             self._reason = "stop"
             return self._text.flush()
-        text = self._text.push(token)
+        text = self._text.push(token, logprob)
         if self._text.stopped:
             self._reason = "stop"
         elif self.seen == self._most:
@@ -249,6 +286,7 @@ class _TokenizerCodec:
     def __init__(self, directory: Path) -> None:
         self._tokenizer: Any = AutoTokenizer.from_pretrained(**_source(directory))
         self.template = self._tokenizer.chat_template or ""
+        self.features = features_of(self.template, self._tokenizer.get_vocab())
 
     def encode(self, text: str) -> list[int]:
         return list(self._tokenizer(text)["input_ids"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from transformers.generation.continuous_batching.cb_logits_processors import ContinuousBatchingLogitsProcessor
+from xgrammar import GrammarMatcher
 
 from serving.engine.protocol import Sampling
 from serving.engine.sampler import Draw, choose
@@ -35,9 +36,9 @@ class RequestSampler(ContinuousBatchingLogitsProcessor):
         processors.tensors_required = 1
         processors.do_processing = True
 
-    def add(self, request_id: str, sampling: Sampling) -> Draw:
-        """Set the sampling parameters of a new request; return its sampling state."""
-        draw = Draw(sampling)
+    def add(self, request_id: str, sampling: Sampling, matcher: GrammarMatcher | None = None) -> Draw:
+        """Set the sampling parameters and the grammar of a new request; return its sampling state."""
+        draw = Draw(sampling, matcher)
         with self._lock:
             self._draws[request_id] = draw
         return draw

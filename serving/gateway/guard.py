@@ -8,7 +8,7 @@ tokens of a finding. In mode ``stop``, the answer waits only if `_AHEAD` tokens 
 import asyncio
 import logging
 import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
@@ -33,6 +33,9 @@ _MOST = 4096
 _PARTIAL = 64
 #: Tokens that may arrive during one check.
 _AHEAD = 8
+#: Longer chunks are counted as several tokens, of `_TOKEN_CHARACTERS` each, if the engine has not sent its number of tokens.
+_LONGEST_TOKEN = 16
+_TOKEN_CHARACTERS = 4
 _CACHED_TENANTS = 10_000
 _SPACE = re.compile(r"\s")
 
@@ -77,12 +80,12 @@ class Guards:
             detector.load()
             self._detectors[name] = detector
 
-    def start(self, tenant: str, *, streaming: bool) -> "Guard | None":
-        """Return a guard for one answer (choice), or None if the tenant's guard is off."""
+    def start(self, tenant: str, *, streaming: bool, tokens: int = 0) -> "Guard | None":
+        """Return a guard for one part of a choice, after `tokens` tokens of other parts, or None if the tenant's guard is off."""
         settings = self._settings(tenant)
         if settings.mode == "off" or tenant == OWN_TENANT:  # the answers to Weir's own prompts reach no user
             return None
-        return Guard(settings, self, streaming=streaming)
+        return Guard(settings, self, streaming=streaming, tokens=tokens)
 
     def submit(self, check: "Check") -> "Future[_Finding | None]":
         """Run a check in the thread."""
@@ -120,32 +123,31 @@ class Check(NamedTuple):
 
 
 class Guard:
-    """The guard of one answer (choice). Call `push` with all text in order, then `finish` before a normal end.
+    """The guard of one part of a choice. Call `push` with all text in order, then `finish` before a normal end.
 
     `hit` is the finding as soon as it is known; afterwards nothing is checked. If `hit.stopped` is true, the caller must
     cancel the engine and end the answer with the finish reason ``content_filter``.
     """
 
-    def __init__(self, settings: GuardSettings, guards: Guards, *, streaming: bool) -> None:
+    def __init__(self, settings: GuardSettings, guards: Guards, *, streaming: bool, tokens: int = 0) -> None:
         self._settings = settings
         self._guards = guards
         self._streaming = streaming
         self.hit: GuardStop | None = None
-        #: Number of the answer's first characters that are before the finding; without streaming, the text to return.
+        #: Number of the part's first characters that are before the finding; without streaming, the text to return.
         self.harmless_characters = 0
         self._failed = False
-        self._tokens = 0
-        self._tokens_at_check = 0
+        self._tokens = self._tokens_at_check = tokens
         self._check: Future[_Finding | None] | None = None
         self._overlap = ""
         self._unchecked = ""
         self._offset = 0
         #: (end of a pushed text in characters, tokens up to there), for the text that a finding can be in.
-        self._ends: deque[tuple[int, int]] = deque([(0, 0)])
+        self._ends: deque[tuple[int, int]] = deque([(0, tokens)])
         self._characters = 0
 
     async def push(self, text: str, tokens: int) -> GuardStop | None:
-        """Add the next text of the answer before it is sent, and return `hit`; `tokens` is the answer's number of tokens.
+        """Add the next text of the part before it is sent, and return `hit`; `tokens` is the choice's number of tokens.
 
         The text may be empty. In mode ``stop``, `push` waits only if `_AHEAD` tokens arrived during one check.
         """
@@ -167,7 +169,7 @@ class Guard:
         return None
 
     async def finish(self) -> GuardStop | None:
-        """Check the rest of the answer, and return `hit`."""
+        """Check the rest of the text so far, and return `hit`."""
         await self._wait()
         while not self._done() and self._unchecked:
             self._start_check(is_end=True)
@@ -233,31 +235,38 @@ class Guard:
 
 
 class AnswerGuard:
-    """The guards of all choices of one answer; `hit` is the first finding."""
+    """The guards of all choices of one answer: of the text, of the reasoning and of the arguments of each tool call.
+
+    `hit` is the first finding.
+    """
 
     def __init__(self, guards: Guards, tenant: str, *, streaming: bool) -> None:
         self._guards, self._tenant, self._streaming = guards, tenant, streaming
-        self._choices: dict[int, Guard] = {}
-        self._chunks: Counter[int] = Counter()
+        self._choices: dict[int, _Choice] = {}
         self.hit: GuardStop | None = None
 
     async def push(self, texts: Sequence[NewText], completion_tokens: int) -> bool:
         """Add new text before it is sent; return whether the answer must be stopped.
 
-        The tokens of a choice are the number of its chunks, or its share of `completion_tokens` if that is more. Other
-        servers send `completion_tokens` only at the end; replicas send several tokens in one chunk.
+        A choice has its share of `completion_tokens`, but at least one token for each text; replicas send several tokens in
+        one text. Other servers send `completion_tokens` only at the end: until then, long texts count as several tokens.
         """
-        for index, text in texts:
-            guard = self._choices.get(index) or self._new(index)
-            self._chunks[index] += 1
-            tokens = max(self._chunks[index], completion_tokens // len(self._choices))
-            self._note(await guard.push(text, tokens))
+        for index, text, part in texts:
+            choice = self._choices.setdefault(index, _Choice())
+            before = choice.tokens
+            choice.count(text, completion_tokens // len(self._choices))
+            if part != choice.part and (last := choice.guards.get(choice.part)) is not None:
+                self._note(await last.finish())
+            choice.part = part
+            guard = choice.guards.get(part) or self._new(choice, before)
+            self._note(await guard.push(text, choice.tokens))
         return self.must_stop
 
     async def finish(self) -> bool:
         """Check the rest of all choices; return whether the answer must be stopped."""
-        for guard in self._choices.values():
-            self._note(await guard.finish())
+        for choice in self._choices.values():
+            for guard in choice.guards.values():
+                self._note(await guard.finish())
         return self.must_stop
 
     @property
@@ -265,19 +274,40 @@ class AnswerGuard:
         """Whether the answer must be stopped."""
         return self.hit is not None and self.hit.stopped
 
-    def harmless_characters(self) -> dict[int, int]:
-        """Return, for each choice with a finding, the number of characters before the finding; call `finish` first."""
-        return {index: guard.harmless_characters for index, guard in self._choices.items() if guard.hit is not None}
+    def harmless_characters(self) -> dict[tuple[int, str], int]:
+        """Return, for each (choice, part) with a finding, the number of characters before the finding; call `finish` first."""
+        return {
+            (index, part): guard.harmless_characters
+            for index, choice in self._choices.items()
+            for part, guard in choice.guards.items()
+            if guard.hit is not None
+        }
 
-    def _new(self, index: int) -> Guard:
-        guard = self._guards.start(self._tenant, streaming=self._streaming)
+    def _new(self, choice: "_Choice", tokens: int) -> Guard:
+        guard = self._guards.start(self._tenant, streaming=self._streaming, tokens=tokens)
         assert guard is not None, "the settings of a tenant are constant"
-        self._choices[index] = guard
+        choice.guards[choice.part] = guard
         return guard
 
     def _note(self, hit: GuardStop | None) -> None:
         if self.hit is None and hit is not None:
             self.hit = hit
+
+
+class _Choice:
+    """The guards of a choice's parts; `part` is that of the last text, `tokens` the number of tokens so far."""
+
+    def __init__(self) -> None:
+        self.guards: dict[str, Guard] = {}
+        self.part = ""
+        self.tokens = 0
+        self._texts = self._estimated = 0
+
+    def count(self, text: str, counted: int) -> None:
+        """Count the tokens of new text; `counted` is the engine's number of tokens of the choice, or 0."""
+        self._texts += 1
+        self._estimated += 1 if len(text) <= _LONGEST_TOKEN else len(text) // _TOKEN_CHARACTERS
+        self.tokens = max(self.tokens, self._texts, counted or self._estimated)
 
 
 def _readable(text: str) -> int:

@@ -182,8 +182,8 @@ class Inference:
             await self._send(reply, self._answer.usage_chunk(self._so_far.usage))
             await reply.done(marker=self._answer.has_done)
         else:
-            for choice, characters in guard.harmless_characters().items():
-                self._so_far.cut(choice, characters)
+            for (choice, part), characters in guard.harmless_characters().items():
+                self._so_far.cut(choice, part, characters)
             await reply.json(self._answer.whole(self._so_far))
 
     def _check_counts(self) -> None:

@@ -160,4 +160,5 @@ _REMEDIES: dict[Feature, str] = {
     "tools": "set tool_choice to 'required' or to one function, or use a model whose chat template has tools",
     "top_logprobs": "request logprobs without top_logprobs, or leave it out",
     "images": "send text only",
+    "prompt_logprobs": "leave out echo or logprobs",
 }

@@ -8,10 +8,13 @@ from serving.backend import RUNNING_USAGE
 from serving.openai_api.parts import content_from
 from stream.wire import MAX_COUNT, Choice, Part, ReasoningPart, TextPart, ToolCallPart, Usage
 
-__all__ = ["CONTENT_FILTER", "Accumulator", "NewText", "shown_reasons"]
+__all__ = ["CONTENT_FILTER", "REASONING", "TEXT", "Accumulator", "NewText", "call_part", "shown_reasons"]
 
 #: The finish reason of an answer that the guard ended.
 CONTENT_FILTER = "content_filter"
+
+#: Parts of a choice: its text, its reasoning, and the arguments of each tool call (see :func:`call_part`).
+TEXT, REASONING = "text", "reasoning"
 
 _Fields = Mapping[str, Any]
 #: Ids and finish reasons of other servers that spans may contain: they could be text of an answer.
@@ -22,10 +25,16 @@ _MOST = 128
 
 
 class NewText(NamedTuple):
-    """Text that a chunk adds to a choice."""
+    """Text that a chunk adds to a part of a choice."""
 
     choice: int
     text: str
+    part: str = TEXT
+
+
+def call_part(index: int) -> str:
+    """Return the name of the part that consists of the arguments of a tool call."""
+    return f"call {index}"
 
 
 class Accumulator:
@@ -48,10 +57,10 @@ class Accumulator:
         self.last: _Fields = {}
 
     def add(self, chunk: _Fields) -> list[NewText]:
-        """Add a chunk or a whole response; return the new texts of its choices."""
+        """Add a chunk or a whole response; return the new texts of its choices: reasoning, then text, then tool calls."""
         self.last = chunk
         self._note(chunk)
-        return [new for choice in _mappings(chunk.get("choices")) if (new := self._add_choice(choice)).text]
+        return [new for choice in _mappings(chunk.get("choices")) for new in self._add_choice(choice)]
 
     def stop(self) -> None:
         """End all choices with the finish reason of a content filter."""
@@ -59,10 +68,10 @@ class Accumulator:
         for choice in self._choices.values():
             choice.finish_reason = CONTENT_FILTER
 
-    def cut(self, index: int, characters: int) -> None:
-        """Keep only the first `characters` of a choice's text."""
+    def cut(self, index: int, part: str, characters: int) -> None:
+        """Keep only the first `characters` of a part of a choice, and the parts before it; tool calls are removed."""
         if (choice := self._choices.get(index)) is not None:
-            choice.cut(characters)
+            choice.cut(part, characters)
 
     def _note(self, fields: _Fields) -> None:
         """Take the usage and the id from a chunk or a response."""
@@ -71,14 +80,15 @@ class Accumulator:
         if not self.response_id and _ID.fullmatch(name := _text(fields, "id")):
             self.response_id = name
 
-    def _add_choice(self, choice: _Fields) -> NewText:
+    def _add_choice(self, choice: _Fields) -> list[NewText]:
         index = choice.get("index", 0)
         if type(index) is not int or not 0 <= index <= MAX_COUNT or not _has_room(self._choices, index):
             self._ignored += 1
-            return NewText(0, "")
+            return []
         if not self._keep_logprobs:
             choice = {name: value for name, value in choice.items() if name != "logprobs"}
-        return NewText(index, self._choices.setdefault(index, _ChoiceSoFar()).add(choice))
+        added = self._choices.setdefault(index, _ChoiceSoFar()).add(choice)
+        return [NewText(index, text, part) for part, text in added if text]
 
     @property
     def ignored(self) -> int:
@@ -153,7 +163,8 @@ class _ChoiceSoFar:
         self._logprobs: dict[str, list[Any] | None] = {}
         self._role = "assistant"
 
-    def add(self, choice: _Fields) -> str:
+    def add(self, choice: _Fields) -> list[tuple[str, str]]:
+        """Add a chunk's choice; return (part, new text)."""
         fields = choice.get("delta") or choice.get("message")
         if not isinstance(fields, Mapping):
             fields = {"content": choice.get("text")}
@@ -162,12 +173,14 @@ class _ChoiceSoFar:
         _append(self.content, content)
         _append(self._refusal, refusal)
         _append(self._transcript, transcript)
-        _append(self._reasoning, _text(fields, "reasoning_content") or _text(fields, "reasoning") or thoughts)
+        reasoning = _text(fields, "reasoning_content") or _text(fields, "reasoning") or thoughts
+        _append(self._reasoning, reasoning)
+        added = [(REASONING, reasoning), (TEXT, content + refusal + transcript)]
         self._role = _text(fields, "role") or self._role
         for position, call in enumerate(_calls(fields)):
             index = call.get("index", position)
             if type(index) is int and _has_room(self._calls, index):
-                self._calls.setdefault(index, _CallSoFar()).add(call)
+                added.append((call_part(index), self._calls.setdefault(index, _CallSoFar()).add(call)))
             else:
                 self.ignored += 1
         if isinstance(logprobs := choice.get("logprobs"), Mapping):
@@ -178,12 +191,16 @@ class _ChoiceSoFar:
                     self._logprobs.setdefault(name, None)
         if isinstance(reason := choice.get("finish_reason"), str):
             self.finish_reason = reason
-        return content + refusal + transcript
+        return added
 
-    def cut(self, characters: int) -> None:
-        self.content = ["".join((*self.content, *self._refusal, *self._transcript))[:characters]]
+    def cut(self, part: str, characters: int) -> None:
+        if part == REASONING:
+            self._reasoning = ["".join(self._reasoning)[:characters]]
+        text = "".join((*self.content, *self._refusal, *self._transcript))
+        text = {REASONING: "", TEXT: text[:characters]}.get(part, text)
+        self.content = [text] if text else []
         self._refusal, self._transcript = [], []
-        self._logprobs = {}
+        self._calls, self._logprobs = {}, {}
 
     def recorded(self) -> Choice:
         parts: list[Part] = []
@@ -220,12 +237,15 @@ class _CallSoFar:
         self._id = self._name = ""
         self._arguments: list[str] = []
 
-    def add(self, call: _Fields) -> None:
+    def add(self, call: _Fields) -> str:
+        """Add a chunk's call; return the new text of its arguments."""
         function = call.get("function")
         fields = function if isinstance(function, Mapping) else {}
         self._id = _text(call, "id") or self._id
         self._name += _text(fields, "name")
-        _append(self._arguments, _text(fields, "arguments"))
+        arguments = _text(fields, "arguments")
+        _append(self._arguments, arguments)
+        return arguments
 
     def recorded(self) -> ToolCallPart:
         return ToolCallPart(id=self._id, name=self._name, arguments="".join(self._arguments))

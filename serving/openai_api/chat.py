@@ -69,6 +69,7 @@ class ChatMessage(RequestModel):
     tool_calls: Annotated[list[ToolCall], Field(max_length=_MAX_TOOLS)] | None = None
     function_call: CalledFunction | None = None
     tool_call_id: Name | None = None
+    reasoning_content: str | None = None
 
     @model_validator(mode="after")
     def _has_content(self) -> Self:

@@ -4,12 +4,13 @@ Reference: https://platform.openai.com/docs/api-reference/completions/create
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from serving.backend import Feature
-from serving.openai_api.request_model import SamplingRequest
+from serving.openai_api.errors import invalid
+from serving.openai_api.request_model import MAX_TOKENS, SamplingRequest
 
 __all__ = ["CompletionRequest"]
 
@@ -23,13 +24,20 @@ class CompletionRequest(SamplingRequest):
     harmless: ClassVar[dict[str, tuple[Any, ...]]] = {"best_of": (None, 1), "suffix": (None,)}
 
     prompt: _Prompt | Annotated[list[_Prompt], Field(min_length=1, max_length=1)]
+    max_tokens: Annotated[int, Field(ge=0, le=MAX_TOKENS)] | None = None
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=_MAX_LOGPROBS)] | None = None
+
+    @model_validator(mode="after")
+    def _has_answer(self) -> Self:
+        if self.max_tokens == 0 and not self.echo:
+            raise invalid("max_tokens is 0; send at least 1, or echo: true.", param="max_tokens")
+        return self
 
     def features(self) -> Iterator[tuple[str, Feature]]:
         """Yield the fields that not every engine supports, each with the feature that the engine needs."""
         yield from super().features()
-        if self.echo:
-            yield "echo", "echo"
         if self.logprobs is not None:
             yield "logprobs", "top_logprobs" if self.logprobs > 1 else "logprobs"
+            if self.echo:
+                yield "echo", "prompt_logprobs"

@@ -136,6 +136,9 @@ def _explained(error: ValidationError) -> ApiError:
         )
     if kind == "missing":
         return invalid(f"{param} is missing; send it.", code="missing_required_parameter", param=param)
+    if kind == "union_tag_invalid":  # pydantic's message contains the value
+        name = ".".join(filter(None, (param, "type")))
+        return invalid(f"{name} must be one of {first['ctx']['expected_tags']}; send one of them.", param=name)
     message = first["msg"][0].lower() + first["msg"][1:]
     return invalid(f"{param or 'The body'}: {message}{_got(first['input'])}.", param=param or None)
 

@@ -9,9 +9,17 @@ from typing import Any
 
 import msgspec
 
-from serving.openai_api.accumulator import CONTENT_FILTER, Accumulator, NewText, shown_reasons
+from serving.openai_api.accumulator import (
+    CONTENT_FILTER,
+    REASONING,
+    TEXT,
+    Accumulator,
+    NewText,
+    call_part,
+    shown_reasons,
+)
 from serving.openai_api.parts import choices_from
-from stream.wire import Choice, TextPart
+from stream.wire import Choice, ReasoningPart, TextPart, ToolCallPart
 
 __all__ = ["ResponsesAccumulator"]
 
@@ -52,23 +60,24 @@ class ResponsesAccumulator(Accumulator):
         self._texts: defaultdict[_Position, list[str]] = defaultdict(list)
 
     def add(self, chunk: Mapping[str, Any]) -> list[NewText]:
-        """Add a stream event or a whole response; return the new text, as that of choice 0."""
+        """Add a stream event or a whole response; return the new texts, as those of choice 0."""
         self.last = chunk
         if chunk.get("object") == "response":
             self._note(chunk)
             self._response = chunk
-            return [NewText(0, text)] if (text := "".join(choice.text for choice in self.recorded())) else []
+            return _whole(self.recorded())
         response = chunk.get("response")
         if isinstance(response, Mapping):
             self._note(response)
             if chunk.get("type") in _LAST_EVENTS:
                 self._response = response
         if delta := _delta(chunk):
-            if text := self._add_choice({"delta": delta}).text:
-                self._texts[_position(chunk)].append(text)
-        elif text := "\n".join(filter(None, [self._beyond(*repeated) for repeated in _repeated(chunk)])):
-            self._add_choice({"delta": {"content": text}})
-        return [NewText(0, text)] if text else []
+            added = self._add_choice({"delta": delta})
+            self._texts[_position(chunk)] += [new.text for new in added if new.part == TEXT]
+            return added
+        if text := "\n".join(filter(None, [self._beyond(*repeated) for repeated in _repeated(chunk)])):
+            return self._add_choice({"delta": {"content": text}})
+        return []
 
     def _beyond(self, position: _Position, text: str) -> str:
         """Return and keep the part of `text` that no event contained before; indexes of other servers may be wrong."""
@@ -88,10 +97,11 @@ class ResponsesAccumulator(Accumulator):
         if self._response is not None:
             self._response = {**self._response, **_FILTERED}
 
-    def cut(self, index: int, characters: int) -> None:
-        """Keep only the first `characters` of the text; reasoning and tool calls are removed."""
+    def cut(self, index: int, part: str, characters: int) -> None:
+        """Keep only the first `characters` of the text, or no text for a finding in the reasoning; the other parts are removed."""
         del index
-        text = "".join(choice.text for choice in self.recorded())[:characters]
+        text = "".join(choice.text for choice in self.recorded())
+        text = {TEXT: text[:characters], REASONING: ""}.get(part, text)
         message = {"type": "message", "role": "assistant", "status": "incomplete"}
         content = [{"type": "output_text", "text": text, "annotations": []}]
         self._response = {**(self._response or {}), **_FILTERED, "output": [message | {"content": content}]}
@@ -126,6 +136,16 @@ class ResponsesAccumulator(Accumulator):
         status = self._response.get("status")
         reason = choice.finish_reason or (_FINISH_REASONS.get(status) if isinstance(status, str) else None)
         return (msgspec.structs.replace(choice, finish_reason=reason),) if choice.parts or reason else ()
+
+
+def _whole(choices: tuple[Choice, ...]) -> list[NewText]:
+    """Return the texts of a whole response."""
+    parts = [part for choice in choices for part in choice.parts]
+    texts = [(REASONING, part.content) for part in parts if isinstance(part, ReasoningPart)]
+    texts.append((TEXT, "".join(choice.text for choice in choices)))
+    calls = (part for part in parts if isinstance(part, ToolCallPart))
+    texts += [(call_part(index), call.arguments) for index, call in enumerate(calls)]
+    return [NewText(0, text, part) for part, text in texts if text]
 
 
 def _delta(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import abc
 from typing import Any
 
 from serving.engine.protocol import Chunk, TokenLogprob
+from serving.replica.reasoning import ReasoningReader, SplitText
 from serving.replica.tool_calls import Piece, ToolCallReader
 
 __all__ = ["ChatChunks", "ChoiceChunks", "CompletionChunks"]
@@ -21,26 +22,30 @@ class ChoiceChunks(abc.ABC):
 
 
 class ChatChunks(ChoiceChunks):
-    """Converts to the choices of a streamed chat completion; the first has the role."""
+    """Converts to the choices of a streamed chat completion; the first has the role. Without `reasoning`, all text is content."""
 
-    def __init__(self, index: int, reader: ToolCallReader) -> None:
+    def __init__(self, index: int, reader: ToolCallReader, reasoning: ReasoningReader | None = None) -> None:
         super().__init__(index)
         self._reader = reader
+        self._reasoning = reasoning
         self._begun = False
 
     def convert(self, chunk: Chunk) -> dict[str, Any] | None:
         """Return the choice of a chunk, or None while its text may be part of an incomplete tool call."""
-        piece = self._reader.push(chunk.text) if chunk.text else Piece()
+        reasoning, text = self._split(chunk)
+        piece = self._reader.push(text) if text else Piece()
         reason: str | None = chunk.finish_reason
         if reason is not None:
             rest = self._reader.flush()
             piece = Piece(text=piece.text + rest.text, calls=[*piece.calls, *rest.calls])
             if reason == "stop" and self._reader.calls:
                 reason = "tool_calls"
-        elif self._begun and not (piece.text or piece.calls or chunk.logprobs):
+        elif self._begun and not (reasoning or piece.text or piece.calls or chunk.logprobs):
             return None
         delta: dict[str, Any] = {} if self._begun else {"role": "assistant", "content": ""}
         self._begun = True
+        if reasoning:
+            delta["reasoning_content"] = reasoning
         if piece.text:
             delta["content"] = piece.text
         if piece.calls:
@@ -53,20 +58,32 @@ class ChatChunks(ChoiceChunks):
             "finish_reason": reason,
         }
 
+    def _split(self, chunk: Chunk) -> SplitText:
+        if self._reasoning is None:
+            return SplitText("", chunk.text)
+        new = self._reasoning.push(chunk.text)
+        if chunk.finish_reason is None:
+            return new
+        rest = self._reasoning.flush()
+        return SplitText(new.reasoning + rest.reasoning, new.content + rest.content)
+
 
 class CompletionChunks(ChoiceChunks):
-    """Converts to the choices of a streamed plain completion."""
+    """Converts to the choices of a streamed plain completion; the first begins with `echo`, the prompt or ""."""
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, echo: str = "") -> None:
         super().__init__(index)
         self._characters = 0
+        self._echo = echo
 
     def convert(self, chunk: Chunk) -> dict[str, Any]:
         """Return the choice of a chunk."""
+        text, self._echo = self._echo + chunk.text, ""
+        logprobs = chunk.prompt_logprobs + chunk.logprobs
         return {
             "index": self._index,
-            "text": chunk.text,
-            "logprobs": self._logprobs(chunk.logprobs) if chunk.logprobs else None,
+            "text": text,
+            "logprobs": self._logprobs(logprobs) if logprobs else None,
             "finish_reason": chunk.finish_reason,
         }
 
@@ -78,9 +95,15 @@ class CompletionChunks(ChoiceChunks):
         return {
             "tokens": [token.token for token in tokens],
             "token_logprobs": [token.logprob for token in tokens],
-            "top_logprobs": [dict(token.top) or {token.token: token.logprob} for token in tokens],
+            "top_logprobs": [_likely(token) for token in tokens],
             "text_offset": offsets,
         }
+
+
+def _likely(token: TokenLogprob) -> dict[str, float] | None:
+    if token.logprob is None:
+        return None
+    return dict(token.top) or {token.token: token.logprob}
 
 
 def _chat_logprob(token: TokenLogprob) -> dict[str, Any]:
@@ -88,7 +111,7 @@ def _chat_logprob(token: TokenLogprob) -> dict[str, Any]:
     return {**_entry(token.token, token.logprob), "top_logprobs": top}
 
 
-def _entry(text: str, logprob: float) -> dict[str, Any]:
+def _entry(text: str, logprob: float | None) -> dict[str, Any]:
     # A token can be only a part of a character; then it has no bytes that can be shown.
     whole = "\N{REPLACEMENT CHARACTER}" not in text
     return {"token": text, "logprob": logprob, "bytes": list(text.encode()) if whole else None}

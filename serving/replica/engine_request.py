@@ -14,6 +14,8 @@ __all__ = ["EngineRequest", "ToolCalls", "engine_request"]
 _DEFAULT_CHAT_TOKENS = 1024
 _DEFAULT_COMPLETION_TOKENS = 16
 _ANY_OBJECT = {"type": "object"}
+#: Fields of a message that chat templates read as they are.
+_SHOWN_FIELDS = ("name", "tool_call_id", "reasoning_content")
 
 #: How the answer contains tool calls. ``none``: it has none. ``tagged``: the model decides, and writes each call between tags.
 #: ``named``: the whole answer is the arguments of one function. ``listed``: the whole answer is a JSON list of calls.
@@ -28,11 +30,13 @@ class EngineRequest(msgspec.Struct, frozen=True, kw_only=True):
     messages, tools
         The arguments of :meth:`serving.engine.protocol.Engine.encode_chat`.
     max_tokens
-        Maximum number of tokens of the answer. None: as many as fit into the context, at most `default_max_tokens`.
+        Maximum number of tokens of the answer; 0 only with `echo`. None: as many as fit into the context, at most `default_max_tokens`.
     choices
         Number of alternative answers.
     sampling
         The sampling parameters of the first choice, except `max_tokens`.
+    echo
+        Whether the answer begins with the prompt.
     tool_calls, function
         How the answer contains tool calls; `function` is the name of the function for ``named``.
     """
@@ -43,6 +47,7 @@ class EngineRequest(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     default_max_tokens: int = _DEFAULT_CHAT_TOKENS
     choices: int = 1
+    echo: bool = False
     sampling: Sampling
     tool_calls: ToolCalls = "none"
     function: str = ""
@@ -82,13 +87,15 @@ def engine_request(request: ModelRequest) -> EngineRequest:
             tool_calls=tool_calls,
             function=function,
         )
-    prompt = body["prompt"]
+    prompt, echo = body["prompt"], bool(body.get("echo"))
+    sampling = _sampling(body, "", _completion_logprobs(body.get("logprobs")))
     return EngineRequest(
         prompt=prompt if isinstance(prompt, str) else prompt[0],
         max_tokens=body.get("max_tokens"),
         default_max_tokens=_DEFAULT_COMPLETION_TOKENS,
         choices=body.get("n") or 1,
-        sampling=_sampling(body, "", _completion_logprobs(body.get("logprobs"))),
+        echo=echo,
+        sampling=msgspec.structs.replace(sampling, prompt_logprobs=echo and sampling.logprobs is not None),
     )
 
 
@@ -127,7 +134,7 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
     calls = message.get("tool_calls") or ([{"function": call}] if (call := message.get("function_call")) else [])
     if calls:
         shown["tool_calls"] = [{"type": "function", **call, "function": _called(call["function"])} for call in calls]
-    return shown | {name: message[name] for name in ("name", "tool_call_id") if message.get(name)}
+    return shown | {name: message[name] for name in _SHOWN_FIELDS if message.get(name)}
 
 
 def _called(function: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,16 +1,17 @@
 """A model replica: an engine behind a bounded queue. Independent of Ray; `serving.deployments` deploys it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from serving.backend import Feature, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
 from serving.engine.errors import EngineClosedError, EngineError, PromptRejectedError, SchemaRejectedError
-from serving.engine.protocol import Chunk, Engine, joined
+from serving.engine.protocol import Chunk, Engine, Sampling, joined
 from serving.replica.choice_chunks import ChatChunks, ChoiceChunks, CompletionChunks
 from serving.replica.coalesce import coalesced
 from serving.replica.engine_request import EngineRequest, engine_request
 from serving.replica.merge import merged
+from serving.replica.reasoning import ReasoningReader, is_open
 from serving.replica.tool_calls import tool_call_reader
 
 __all__ = ["ModelServer"]
@@ -20,6 +21,8 @@ _STREAM_HOLD_SECONDS = 0.02
 _WHOLE_HOLD_SECONDS = 0.25
 #: Longer inputs are tokenised in a thread, since they would block the event loop.
 _LONG_CHARACTERS = 8_192
+#: More tokens than a tag of reasoning and the white space after it.
+_TAG_TOKENS = 16
 
 
 class ModelServer:
@@ -125,16 +128,18 @@ class ModelServer:
     ) -> AsyncGenerator[OpenAIChunk | RejectedRequest, None]:
         prompt = await self._encode(wanted)
         room = self.context_length - len(prompt)
-        if not prompt or room < (wanted.max_tokens or 1):
+        least = 1 if wanted.max_tokens is None else wanted.max_tokens
+        if not prompt or room < least:
             yield self._rejected(len(prompt), wanted)
             return
-        max_tokens = wanted.max_tokens or min(wanted.default_max_tokens, room)
+        max_tokens = min(wanted.default_max_tokens, room) if wanted.max_tokens is None else wanted.max_tokens
+        generate = self._engine.generate if max_tokens or wanted.sampling.prompt_logprobs else _no_tokens
         hold = _STREAM_HOLD_SECONDS if request.stream else _WHOLE_HOLD_SECONDS
         answers = [
-            coalesced(self._engine.generate(prompt, wanted.sampling_of(choice, max_tokens)), hold, joined)
+            coalesced(generate(prompt, wanted.sampling_of(choice, max_tokens)), hold, joined)
             for choice in range(wanted.choices)
         ]
-        formats = [_format(request, wanted, choice) for choice in range(wanted.choices)]
+        formats = [self._format(request, wanted, prompt, choice) for choice in range(wanted.choices)]
         completion_tokens = [0] * wanted.choices
         async with aclosing(merged(answers)) as chunks:
             async for choice, chunk in chunks:
@@ -157,6 +162,15 @@ class ModelServer:
             param=param,
         )
 
+    def _format(self, request: ModelRequest, wanted: EngineRequest, prompt: Sequence[int], choice: int) -> ChoiceChunks:
+        if request.operation != "chat":
+            return CompletionChunks(choice, wanted.prompt if wanted.echo else "")
+        prefix = f"call_{request.request_id.replace('-', '')[:16]}{choice}"
+        reasoning = None
+        if "reasoning" in self._engine.features and not wanted.sampling.json_schema:
+            reasoning = ReasoningReader(opened=is_open(self._engine.decode(prompt[-_TAG_TOKENS:])))
+        return ChatChunks(choice, tool_call_reader(wanted.tool_calls, wanted.function, prefix), reasoning)
+
     async def _encode(self, wanted: EngineRequest) -> list[int]:
         if wanted.has_tools or wanted.characters > _LONG_CHARACTERS:
             return await asyncio.to_thread(self._encode_now, wanted)
@@ -168,11 +182,9 @@ class ModelServer:
         return self._engine.encode(wanted.prompt)
 
 
-def _format(request: ModelRequest, wanted: EngineRequest, choice: int) -> ChoiceChunks:
-    if request.operation != "chat":
-        return CompletionChunks(choice)
-    prefix = f"call_{request.request_id.replace('-', '')[:16]}{choice}"
-    return ChatChunks(choice, tool_call_reader(wanted.tool_calls, wanted.function, prefix))
+async def _no_tokens(prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
+    """Yield the answer of a request for 0 tokens."""
+    yield Chunk(text="", finish_reason="length", prompt_tokens=len(prompt), completion_tokens=sampling.max_tokens)
 
 
 def _usage(chunk: Chunk, completion_tokens: int) -> dict[str, int]:

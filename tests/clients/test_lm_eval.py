@@ -1,4 +1,4 @@
-"""lm-eval's `local-completions` on ten questions, which run in the separate environment `.venv-clients`."""
+"""lm-eval's `local-completions`, which runs in the separate environment `.venv-clients`."""
 
 import json
 import os
@@ -23,10 +23,46 @@ def questions(tmp_path):
     return tmp_path, [json.loads(line) for line in data.read_text().splitlines()]
 
 
-@pytest.mark.timeout(400)
-def test_generate_until(gateway, questions):
+@pytest.fixture(autouse=True)
+def lm_eval_is_installed():
     if not LM_EVAL.exists():
         pytest.fail(f"{LM_EVAL} does not exist: run `make test-clients`, which installs lm-eval")
+
+
+# lm-eval's own request and its own sum of log-probabilities. Its task runner needs transformers to count the tokens of a context;
+# here, the number is that of the response.
+_LIKELIHOODS = """
+import json, sys
+from lm_eval.models.openai_completions import LocalCompletionsAPI
+
+model, url, pairs = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+api = LocalCompletionsAPI(model=model, base_url=url, tokenizer_backend="None", tokenized_requests=False, max_retries=1)
+for context, continuation in pairs:
+    response = api.model_call([context + continuation], generate=False)
+    offsets = response["choices"][0]["logprobs"]["text_offset"]
+    print(api.parse_logprobs(response, ctxlens=[offsets.index(len(context))])[0][0])
+"""
+
+
+def test_loglikelihood(gateway):
+    pairs = [
+        (f"The capital of {country} is", f" {city}")
+        for country in ("France", "Japan")
+        for city in ("Paris", "Tokyo", "Madrid")
+    ]
+    command = [LM_EVAL.with_name("python"), "-c", _LIKELIHOODS, MODEL, f"{gateway.url}/completions", json.dumps(pairs)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=os.environ | OFFLINE)
+    assert done.returncode == 0, done.stderr[-3000:]
+    values = [float(line) for line in done.stdout.split()]
+    assert all(-30 < value < 0 for value in values)
+    assert (max(values[:3]), max(values[3:])) == (values[0], values[4])
+    exchanges = gateway.exchanges(len(pairs))
+    assert sorted(request.text for request, _ in exchanges) == sorted(map("".join, pairs))
+    assert {end.usage.completion_tokens for _, end in exchanges} == {1}
+
+
+@pytest.mark.timeout(400)
+def test_generate_until(gateway, questions):
     folder, asked = questions
     arguments = f"model={MODEL},base_url={gateway.url}/completions,num_concurrent=2,max_retries=1"
     command = [LM_EVAL, "--model", "local-completions", "--tasks", "ten_questions", "--include_path", folder]

@@ -1,7 +1,5 @@
 """``weir models``."""
 
-from pathlib import Path
-
 import click
 
 from weir.cli.options import json_option
@@ -31,7 +29,7 @@ def models(context: click.Context, *, as_json: bool) -> None:
     from weir.settings import load_settings
 
     settings = load_settings().settings
-    found = inventory(Path(settings.model.cache).expanduser() if settings.model.cache else None)
+    found = inventory(settings.served_models().values())
     if as_json:
         print_json(found)
         return

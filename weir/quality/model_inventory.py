@@ -1,15 +1,17 @@
 """List served models and detector models with their paths, digests and sources."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
 
+from serving.engine.catalogue import CATALOGUE, ENGINES_WITHOUT_FILES
 from serving.engine.fetch_model import default_cache_dir
 from serving.engine.model_files import read_manifest
+from serving.settings import ModelSettings
 
 __all__ = ["InstalledModel", "inventory"]
 
@@ -27,7 +29,8 @@ _STALE_SUFFIX = "-wheel"
 class InstalledModel(msgspec.Struct, frozen=True, kw_only=True):
     """A model on this machine.
 
-    `digest` is the SHA-256 of a served model's published weights, or of all model files of a detector. `source` is ``hub``, ``wheel``,
+    `digest` is the SHA-256 of a served model's published weights, or of all model files of a detector; "" for a served model of your own,
+    because reading it takes two seconds per gigabyte. `source` is ``hub``, ``wheel``,
     ``local`` or ``package`` (part of Weir). `origin` is the repository and its revision, or the distribution and its version.
     """
 
@@ -40,12 +43,34 @@ class InstalledModel(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
 
 
-def inventory(cache: Path | None = None) -> list[InstalledModel]:
-    """Return the installed models; reads all files of detector models, which needs about a second."""
-    return [*_served(cache or default_cache_dir()), *_detector_wheels(), *_own_weights()]
+def inventory(served: Collection[ModelSettings]) -> list[InstalledModel]:
+    """Return the installed models: those in the caches of the `served` models, the served models of your own, and the detectors'.
+
+    Reads all files of detector models, which needs about a second.
+    """
+    caches = dict.fromkeys(Path(one.cache).expanduser() if one.cache else default_cache_dir() for one in served)
+    cached = [model for cache in caches for model in _cached(cache)]
+    return [*cached, *_own(served, {model.path for model in cached}), *_detector_wheels(), *_own_weights()]
 
 
-def _served(cache: Path) -> Iterator[InstalledModel]:
+def _own(served: Collection[ModelSettings], known: Collection[str]) -> Iterator[InstalledModel]:
+    """Yield the served models that are a directory or a GGUF file."""
+    for name in dict.fromkeys(one.name for one in served if one.engine not in ENGINES_WITHOUT_FILES):
+        path = Path(name).expanduser()
+        if name not in CATALOGUE and path.exists() and str(path) not in known:
+            files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
+            yield InstalledModel(
+                name=name,
+                used_by="serving",
+                digest="",
+                source="local",
+                origin="",
+                path=str(path),
+                size_bytes=sum(file.stat().st_size for file in files),
+            )
+
+
+def _cached(cache: Path) -> Iterator[InstalledModel]:
     for directory in sorted(cache.iterdir()) if cache.is_dir() else ():
         manifest = read_manifest(directory)
         if manifest is not None:

@@ -88,11 +88,13 @@ class ResponseRecordV1(EventData, frozen=True, kw_only=True):
     def downgraded(cls, record: ResponseRecord) -> Self:
         """Return `record` in this version: only the text of its choices and of its context is kept.
 
-        Without a text, no verdict is expected, even if the answer had reasoning or tool calls: no detector could read them.
+        Without a text, the text is that of the other parts: reasoning and tool arguments. So such an end keeps its expected
+        verdicts, and differs from a substitute end, which has none.
         """
-        owed = record.owed if record.text else ()
+        text = record.text or "\n".join(part.text for _, _, part in record.located_parts() if part.text)
+        owed = record.owed if text else ()
         context = tuple(TextMessage(role=message.role, content=message.text) for message in record.context)
-        as_text = {"text": record.text, "context": context, "finish_reason": record.finish_reason, "owed": owed}
+        as_text = {"text": text, "context": context, "finish_reason": record.finish_reason, "owed": owed}
         fields = msgspec.structs.asdict(record) | as_text
         # Without the defaults: the encoder omits them only if they are the objects of this class.
         return cls(

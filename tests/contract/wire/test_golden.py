@@ -14,9 +14,11 @@ from stream.wire import (
     Event,
     LocatedPart,
     Message,
+    ReasoningPart,
     RequestRecord,
     ResponseRecord,
     TextPart,
+    ToolCallPart,
     decode,
     encode,
     text_at,
@@ -104,6 +106,22 @@ def test_an_aborted_end_is_written_in_version_1_with_the_text_of_its_answer():
         "error": {"kind": "replica_died", "status": 503},
     }
     assert decode(record.value, record.headers).data == data
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        ((ReasoningPart(content="First"),), "First"),
+        ((ReasoningPart(content="First"), ToolCallPart(name="f", arguments='{"a"')), 'First\n{"a"'),
+        ((ReasoningPart(content="First"), TextPart(content="The tra")), "The tra"),
+    ],
+)
+def test_an_aborted_end_without_a_text_has_the_text_of_its_other_parts_and_its_expected_verdicts(parts, text):
+    where = {"request_id": "r1", "tenant": "acme", "model": "m", "status": "aborted"}
+    data = ResponseRecord(**where, messages=(Choice(parts=parts),), owed=("pii",))
+    record = encode(Event(id="r1/end", source="s1", type=ABORTED_TYPE, time=1.0, data=data))
+    decoded = decode(record.value, record.headers).data
+    assert (decoded.text, decoded.owed) == (text, ("pii",))
 
 
 def test_every_part_has_a_pointer_and_a_text():

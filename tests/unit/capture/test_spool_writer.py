@@ -253,9 +253,12 @@ def test_the_gateways_own_aborted_end_goes_out_under_its_own_type(make):
     assert events_of(spool.directory)[-1].type == ABORTED_TYPE
 
 
-@pytest.mark.parametrize(("text", "expected"), [("", ()), ("Hel", ("pii", "toxicity"))])
-def test_an_aborted_end_keeps_text_only_and_expects_verdicts_only_on_text(make, text, expected):
-    """The verdicts on reasoning and arguments that are not in the record would all be "ok"."""
+@pytest.mark.parametrize(
+    ("text", "written_text"),
+    [("", 'Ann\'s number is 5550100\n{"to": "Ann"}'), ("Hel", "Hel")],
+)
+def test_an_aborted_end_keeps_the_text_or_else_the_text_of_the_other_parts(make, text, written_text):
+    """Without expected verdicts, the end would be taken for a substitute end."""
     spool = make()
     spool.request("a")
     parts = (ReasoningPart(content="Ann's number is 5550100"), ToolCallPart(name="call", arguments='{"to": "Ann"}'))
@@ -269,8 +272,8 @@ def test_an_aborted_end_keeps_text_only_and_expects_verdicts_only_on_text(make, 
     )
     spool.writer.end(record)
     written = events_of(spool.directory)[-1].data
-    assert (written.text, written.owed) == (text, expected)
-    assert [part.text for _, _, part in written.located_parts()] == [text] * bool(text)
+    assert (written.text, written.owed) == (written_text, ("pii", "toxicity"))
+    assert [part.text for _, _, part in written.located_parts()] == [written_text]
 
 
 def heads_of(directory):

@@ -3,8 +3,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from bench.exactness import PROMPTS, answers, encode, load_reference, shortfalls
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from serving.engine.errors import EngineUnavailableError, GenerationFailedError, PromptRejectedError
 from serving.engine.factory import create_engine
@@ -72,6 +73,20 @@ async def test_the_end_token_counts_and_ends_the_answer(smollm):
     text, last = await _collect(smollm, "Say only the word yes.", max_tokens=60)
     assert last.finish_reason == "stop"
     assert last.completion_tokens == len(smollm.encode(text)) + 1
+
+
+async def test_the_log_probabilities_of_a_prompt_are_those_of_transformers(tiny, tiny_gguf):
+    prompt = encode(tiny, "hello weir " * 12)  # more than one step
+    sampling = Sampling(max_tokens=0, temperature=0.7, logprobs=0, prompt_logprobs=True)
+    chunks = [chunk async for chunk in tiny.generate(prompt, sampling)]
+    found = [one for chunk in chunks for one in chunk.prompt_logprobs]
+    assert (chunks[-1].finish_reason, chunks[-1].completion_tokens) == ("length", 0)
+    model = AutoModelForCausalLM.from_pretrained(tiny_gguf.parent, gguf_file=tiny_gguf.name, dtype=torch.float32)
+    with torch.inference_mode():
+        expected = model(torch.tensor([prompt])).logits[0].log_softmax(-1)
+    wanted = [float(expected[at, token]) for at, token in enumerate(prompt[1:])]
+    assert found[0].logprob is None
+    assert [one.logprob for one in found[1:]] == pytest.approx(wanted, abs=1e-3)
 
 
 async def test_a_stop_string_inside_a_token_ends_the_text_before_it(smollm):
@@ -163,8 +178,6 @@ def test_an_unsupported_setting_is_rejected_with_the_choices(tiny_gguf, argument
 
 
 def test_a_gpu_that_is_missing_is_rejected(tiny_dir):
-    import torch  # noqa: PLC0415 - the engine under test does not import it
-
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(EngineUnavailableError, match="torch finds no GPU"):

@@ -106,3 +106,19 @@ def test_bfloat16_logits_are_sampled_in_float32():
     logits = _logits(0.2, 0.5, 0.3).to(torch.bfloat16)
     counts = _counts(logits, _draw(seed=9, presence_penalty=0.1))
     assert set(counts) == {0, 1, 2}
+
+
+def test_biases_change_the_logits_of_known_tokens_in_place():
+    draw = _draw(temperature=0.0, logit_bias=((0, 1.5), (2, -3.0), (9, 100.0)), presence_penalty=0.5)
+    logits = torch.tensor([[1.0, 2.0, 3.0]])
+    assert choose(logits, [draw]) == [0]
+    assert logits.tolist() == [[2.5, 2.0, 0.0]]
+    # The penalty of the first choice applies too.
+    assert choose(torch.tensor([[1.0, 2.1, 3.0]]), [draw]) == [1]
+
+
+def test_many_biases_are_added_in_few_operations():
+    draw = _draw(temperature=0.0, logit_bias=tuple((token, 1.0) for token in range(1024)))
+    with torch.profiler.profile() as profile:
+        choose(torch.zeros((1, 2000)), [draw])
+    assert sum(event.count for event in profile.key_averages()) < 60

@@ -3,13 +3,18 @@
 import asyncio
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from serving.backend import ModelRequest, RejectedRequest
 from serving.engine.factory import create_engine
+from serving.gateway.models import check_features
 from serving.openai_api.accumulator import Accumulator
+from serving.openai_api.completions import CompletionRequest
+from serving.openai_api.errors import ApiError
 from serving.replica.model_server import ModelServer
 
 _SCHEMA = {
@@ -19,6 +24,9 @@ _SCHEMA = {
     "additionalProperties": False,
 }
 _TOOL = {"type": "function", "function": {"name": "count_people", "parameters": _SCHEMA}}
+# A small random model writes numbers and texts without end.
+_SHORT = _SCHEMA | {"properties": {"city": {"enum": ["Paris", "Rome"]}, "people": {"type": "integer", "maximum": 99}}}
+_SHORT_TOOL = {"type": "function", "function": {"name": "count_people", "parameters": _SHORT}}
 _MESSAGES = [{"role": "user", "content": "How many people live in Paris?"}]
 
 
@@ -82,20 +90,78 @@ async def test_a_required_tool_is_called(openvino):
     assert message["message"]["content"] is None
 
 
+async def test_transformers_follows_a_schema_alone_and_in_a_batch(transformers):
+    schema = {"type": "json_schema", "json_schema": {"name": "city", "schema": _SHORT}}
+    wanted = {"response_format": schema, "max_tokens": 400, "temperature": 1.0}
+    alone = [await _answer(transformers, seed=seed, **wanted) for seed in range(3)]
+    free = _answer(transformers, seed=7, temperature=1.0, max_tokens=60)
+    *together, text = await asyncio.gather(*(_answer(transformers, seed=seed, **wanted) for seed in range(3)), free)
+    texts = [answer.recorded()[0].text for answer in together]
+    assert texts == [answer.recorded()[0].text for answer in alone]
+    assert len(set(texts)) == 3
+    assert all(_fits(json.loads(one)) for one in texts)
+    assert [answer.finish_reasons for answer in together] == [["stop"]] * 3
+    assert "{" not in text.recorded()[0].text[:1]
+
+
+async def test_transformers_writes_a_json_object(transformers):
+    answer = await _answer(transformers, response_format={"type": "json_object"}, max_tokens=10)
+    assert answer.recorded()[0].text.startswith("{")
+
+
+async def test_transformers_calls_the_named_and_the_required_function(transformers):
+    named = {"type": "function", "function": {"name": "count_people"}}
+    for choice in (named, "required"):
+        answer = await _answer(
+            transformers, tools=[_SHORT_TOOL], tool_choice=choice, parallel_tool_calls=False, max_tokens=440
+        )
+        (message,) = answer.chat_choices()
+        assert message["finish_reason"] == "tool_calls"
+        (call,) = message["message"]["tool_calls"]
+        assert call["function"]["name"] == "count_people"
+        assert _fits(json.loads(call["function"]["arguments"]))
+
+
+async def test_likely_tokens_are_those_that_the_schema_allows(transformers):
+    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"const": "a"}}}
+    answer = await _answer(transformers, response_format=schema, logprobs=True, top_logprobs=5)
+    (choice,) = answer.chat_choices()
+    first = choice["logprobs"]["content"][0]
+    assert [(top["token"], top["logprob"]) for top in first["top_logprobs"]] == [('"', 0.0)]
+    json.dumps(choice, allow_nan=False)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "transformers"])
 @pytest.mark.parametrize(
     ("schema", "problem"),
     [
         ({"type": "bogus"}, "invalid"),
         ({"type": "string", "pattern": "(?<=a)b("}, "invalid"),
         ({"enum": ["x" * 20_000]}, "20014 characters, the limit is 16384"),
+        ({"properties": {"a": {"items": [{"$ref": "http://secret.example"}]}}}, "has a $ref to another document"),
+        ({"$ref": "#secret", "$defs": {"secret": {"type": "string"}}}, "has a $ref to another document"),
     ],
 )
-async def test_a_schema_that_cannot_be_followed_is_400_and_ends_no_other_request(openvino, schema, problem):
+async def test_a_schema_that_cannot_be_followed_is_400_and_ends_no_other_request(
+    request, capfd, engine, schema, problem
+):
+    server = request.getfixturevalue(engine)
     response_format = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
-    (rejected,) = await _items(openvino, response_format=response_format)
+    (rejected,) = await _items(server, response_format=response_format)
     assert (rejected.status, rejected.param) == (400, "response_format")
     assert problem in rejected.message
-    assert (await _answer(openvino, max_tokens=3)).finish_reasons == ["length"]
+    assert "secret" not in rejected.message + "".join(capfd.readouterr())
+    assert (await _answer(server, max_tokens=3)).finish_reasons == ["length"]
+
+
+def test_the_check_of_schemas_imports_neither_torch_nor_transformers():
+    program = (
+        "import sys\n"
+        "from serving.engine.json_schema import check_schema\n"
+        """check_schema('{"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}}')\n"""
+        "assert not {'torch', 'transformers', 'xgrammar'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 async def test_each_choice_is_an_answer_of_its_own(openvino):
@@ -164,3 +230,83 @@ async def test_a_tool_call_in_the_history_that_no_template_can_print_is_no_lost_
         {"role": "tool", "tool_call_id": "c", "content": "x"},
     ]
     assert (await _answer(transformers, messages=messages, max_tokens=2)).finished
+
+
+@pytest.mark.parametrize("engine", ["openvino", "transformers"])
+async def test_a_stop_string_has_no_log_probabilities(request, engine):
+    server = request.getfixturevalue(engine)
+    whole = (await _answer(server, max_tokens=12)).recorded()[0].text
+    for stop in (whole[4:6], whole[-3:]):
+        answer = await _answer(server, logprobs=True, stop=stop, max_tokens=12)
+        (choice,) = answer.chat_choices()
+        text = choice["message"]["content"]
+        assert text == whole[: whole.index(stop)]
+        tokens = [token["token"] for token in choice["logprobs"]["content"]]
+        if engine == "openvino":
+            assert "".join(tokens[:-1]) in text, "only the last token can have text after the answer"
+            assert "".join(tokens).startswith(text)
+        else:  # a token is a byte, and the answer has characters that are cut off
+            assert len(tokens) < answer.usage.completion_tokens
+
+
+async def test_the_end_token_has_no_log_probability(openvino, transformers):
+    messages = [{"role": "user", "content": "Say only the word yes."}]
+    answer = await _answer(openvino, messages=messages, logprobs=True, max_tokens=60)
+    tokens = answer.chat_choices()[0]["logprobs"]["content"]
+    assert answer.finish_reasons == ["stop"]
+    assert len(tokens) == answer.usage.completion_tokens - 1
+    assert "".join(token["token"] for token in tokens) == answer.recorded()[0].text
+    end = str(257)  # of the tiny model
+    answer = await _answer(transformers, logit_bias={end: 100}, logprobs=True)
+    assert (answer.finish_reasons, answer.usage.completion_tokens) == (["stop"], 1)
+    assert answer.chat_choices()[0]["logprobs"] is None
+
+
+@pytest.mark.parametrize("engine", ["openvino", "transformers"])
+@pytest.mark.parametrize("max_tokens", [0, 4])
+async def test_an_echo_begins_with_the_prompt(request, engine, max_tokens):
+    server = request.getfixturevalue(engine)
+    prompt = "The weir  measures 日本 "
+    answer = await _answer(server, operation="text_completion", prompt=prompt, echo=True, max_tokens=max_tokens, n=2)
+    plain = await _answer(server, operation="text_completion", prompt=prompt, max_tokens=4)
+    text = plain.text_choices()[0]["text"] if max_tokens else ""
+    assert [choice["text"] for choice in answer.text_choices()] == [prompt + text] * 2
+    assert answer.usage.completion_tokens == 2 * max_tokens
+    assert answer.usage.prompt_tokens > 0
+    assert answer.finish_reasons == ["length"] * 2
+
+
+@pytest.mark.parametrize("max_tokens", [0, 1])
+async def test_an_echo_has_the_log_probability_of_each_token_of_the_prompt(openvino, max_tokens):
+    prompt = "The capital of France is Paris."
+    answer = await _answer(
+        openvino, operation="text_completion", prompt=prompt, echo=True, logprobs=1, max_tokens=max_tokens
+    )
+    (choice,) = answer.text_choices()
+    logprobs = choice["logprobs"]
+    assert logprobs["tokens"][0] == "The"
+    assert logprobs["token_logprobs"][0] is logprobs["top_logprobs"][0] is None
+    assert all(-30 < value < 0 for value in logprobs["token_logprobs"][1:])
+    assert "".join(logprobs["tokens"]) == choice["text"]
+    assert len(logprobs["tokens"]) == answer.usage.prompt_tokens + max_tokens
+    assert logprobs["text_offset"] == [0, 3, 11, 14, 21, 24, 30, 31][: len(logprobs["tokens"])]
+    assert answer.usage.completion_tokens == max_tokens
+
+
+async def test_an_echo_has_the_log_probability_of_an_end_token(openvino):
+    # lm-eval ignores the last log-probability, which is that of the one token that it requests.
+    prompt = "<|im_start|>user\nSay only the word yes.<|im_end|>\n<|im_start|>assistant\nYes."
+    fields = {"operation": "text_completion", "prompt": prompt, "echo": True, "logprobs": 1}
+    answers = [await _answer(openvino, max_tokens=max_tokens, **fields) for max_tokens in (0, 1)]
+    without, with_end = (answer.text_choices()[0]["logprobs"]["token_logprobs"] for answer in answers)
+    assert answers[1].finish_reasons == ["stop"]
+    assert with_end[:-1] == pytest.approx(without, abs=1e-3)
+
+
+def test_log_probabilities_of_a_prompt_are_400_where_the_engine_has_none(openvino, transformers):
+    request = CompletionRequest(model="m", prompt="x", echo=True, logprobs=1)
+    check_features(request.features(), openvino.describe())
+    with pytest.raises(
+        ApiError, match=r"^echo is not supported by the engine 'transformers' .* leave out echo or logprobs"
+    ):
+        check_features(request.features(), transformers.describe())

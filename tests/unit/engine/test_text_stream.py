@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.engine.protocol import TokenLogprob
 from serving.engine.text_stream import Detokeniser, StopStrings, TextStream
 
 
@@ -101,3 +102,40 @@ def test_flush_gives_what_was_held_back():
     stream = TextStream(_bytes, ["END"])
     assert "".join(stream.push(byte) for byte in b"the E") == "the "
     assert (stream.flush(), stream.stopped) == ("E", False)
+
+
+def _with_logprobs(pieces, stop):
+    """Push pieces as tokens; return what each push returned, as (text, the pieces whose log-probabilities came with it)."""
+    stream = TextStream(lambda tokens: "".join(pieces[token] for token in tokens), stop)
+    returned = []
+    for token, piece in enumerate(pieces):
+        text = stream.push(token, TokenLogprob(piece, -1.0))
+        returned.append((text, [one.token for one in stream.take_logprobs()]))
+        if stream.stopped:
+            return returned
+    return [*returned, (stream.flush(), [one.token for one in stream.take_logprobs()])]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "stop", "returned"),
+    [
+        (["a ", "b"], [], [("a ", ["a "]), ("b", ["b"]), ("", [])]),
+        (["a ", "", "b"], [], [("a ", ["a "]), ("", []), ("b", ["", "b"]), ("", [])]),
+        (["a ", "EN", "D", "x"], ["END"], [("a ", ["a "]), ("", []), ("", [])]),
+        (["a EN", "D"], ["END"], [("a ", ["a EN"]), ("", [])]),
+        (["a ", "EN", "T"], ["END"], [("a ", ["a "]), ("", []), ("ENT", ["EN", "T"]), ("", [])]),
+        (["a ", "EN"], ["END"], [("a ", ["a "]), ("", []), ("EN", ["EN"])]),
+        (["END"], ["END"], [("", [])]),
+    ],
+)
+def test_a_log_probability_comes_with_its_text_and_a_stop_string_has_none(pieces, stop, returned):
+    assert _with_logprobs(pieces, stop) == returned
+
+
+def test_each_byte_of_a_character_has_its_log_probability():
+    stream = TextStream(_bytes, [])
+    counts = []
+    for byte in "a👋".encode():
+        stream.push(byte, TokenLogprob("?", -1.0))
+        counts.append(len(stream.take_logprobs()))
+    assert counts == [1, 0, 0, 0, 4]

@@ -1,6 +1,7 @@
 """Authentication, validation, errors; and no text of a request in errors, metrics, spans or logs."""
 
 import asyncio
+import json
 
 import pytest
 from prometheus_client import generate_latest
@@ -33,6 +34,32 @@ async def test_a_bad_field_is_400_and_named_and_its_text_not_repeated(stack, cha
     assert error["param"] == param
     assert code in {None, error["code"]}
     assert CANARY not in answer.text
+
+
+@pytest.mark.parametrize(("change", "param", "code"), CASES["bad_completions"])
+async def test_a_bad_field_of_a_completion_is_400_and_named(stack, change, param, code):
+    answer = await stack.client.post("/v1/completions", json={"model": "echo", "prompt": CANARY} | change)
+    assert answer.status_code == 400
+    error = error_of(answer)
+    assert (error["param"], error["code"]) == (param, code)
+    assert CANARY not in answer.text
+
+
+@pytest.mark.parametrize("max_tokens", [0, 2])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_completion_with_echo_begins_with_the_prompt_and_is_recorded(stack, stream, max_tokens):
+    body = {"model": "echo", "prompt": "one two  three", "echo": True, "stream": stream, "max_tokens": max_tokens}
+    answer = await stack.client.post("/v1/completions", json=body)
+    assert answer.status_code == 200
+    if stream:
+        lines = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line.startswith("data: {")]
+        text = "".join(choice["text"] for line in lines for choice in json.loads(line)["choices"])
+    else:
+        text = answer.json()["choices"][0]["text"]
+    assert text == "one two  three" + ("one two" if max_tokens else "")
+    _, end = stack.records()
+    assert end.data.text == text
+    assert (end.data.usage.prompt_tokens, end.data.usage.completion_tokens) == (3, max_tokens)
 
 
 NESTED = ["[" * 100_000, '{"messages":' + "[" * 50_000 + "]" * 50_000 + "}"]

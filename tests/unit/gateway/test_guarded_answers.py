@@ -210,3 +210,111 @@ async def test_every_choice_with_a_finding_is_cut(make_stack, upstream, make_gua
     answered = (await stack.chat(n=3)).json()["choices"]
     assert [choice["message"]["content"].split(".")[0] for choice in answered] == ["Hello 0", "Hello 1", "Hello 2"]
     assert not any("shit" in choice["message"]["content"] for choice in answered)
+
+
+def delta_chunk(**delta):
+    chunk = chat_chunk()
+    return chunk | {"choices": [chunk["choices"][0] | {"delta": delta}]}
+
+
+def reasoned(word):
+    return delta_chunk(reasoning_content=f"{word} ")
+
+
+def called(piece, index=0):
+    return delta_chunk(tool_calls=[{"index": index, "function": {"arguments": piece}}])
+
+
+async def test_an_insult_in_the_reasoning_ends_the_stream(make_stack, upstream, make_guards):
+    pieces = [piece for word in words() for piece in (*sse(reasoned(word)), 0.002)]
+    upstream.script = [Answer(*pieces, *sse(chat_chunk("Yes."), chat_chunk(finish="stop")), DONE)]
+    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    events, _ = events_of(await stack.chat(stream=True))
+    received = [event["choices"][0]["delta"].get("reasoning_content", "") for event in events]
+    assert 50 <= len([text for text in received if text]) <= 50 + len(INSULT) + EVERY + 10
+    assert events[-1]["choices"][0]["finish_reason"] == "content_filter"
+    guard = end_of(stack).guard
+    assert (guard.detector, guard.stopped) == ("toxicity", True)
+    assert 50 < guard.position_tokens <= 50 + len(INSULT) + 1
+
+
+async def test_the_end_of_the_reasoning_is_checked_before_the_text(make_stack, upstream, make_guards):
+    chunks = [*(reasoned(word) for word in ("so", *INSULT)), *(chat_chunk(f"{word} ") for word in WORDS * 5)]
+    upstream.script = [Answer(*sse(*chunks, chat_chunk(finish="stop")), DONE)]
+    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    events, _ = events_of(await stack.chat(stream=True))
+    assert events[-1]["choices"][0]["finish_reason"] == "content_filter"
+    assert not any(event["choices"][0]["delta"].get("content") for event in events)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+async def test_an_address_in_the_arguments_of_a_call_ends_the_stream(make_stack, upstream, make_guards, index):
+    chunks = [chat_chunk("I look. "), called('{"to":["nobody"]}')]
+    address = '{"to": "jane.roe@example.com", "text": "'
+    chunks += [called(character, index) for character in address]
+    chunks += [called("word ", index)] * 100
+    upstream.script = [Answer(*sse(*chunks, chat_chunk(finish="tool_calls")), DONE)]
+    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    events, _ = events_of(await stack.chat(stream=True))
+    assert events[-1]["choices"][0]["finish_reason"] == "content_filter"
+    assert len(events) < 2 + len(address) + EVERY + 10
+    guard = end_of(stack).guard
+    assert guard.detector == "pii"
+    assert len(address) / 2 < guard.position_tokens <= 3 + len(address)
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        ({"reasoning_content": f"Hm. {' '.join(INSULT)}", "content": "Yes."}, ("Hm. I hate you ", "")),
+        ({"reasoning_content": "Hm.", "content": f"Yes. {' '.join(INSULT)}"}, ("Hm.", "Yes. I hate you ")),
+        (
+            {"content": "Yes.", "tool_calls": [{"function": {"name": "f", "arguments": "jane.roe@example.com"}}]},
+            (None, "Yes."),
+        ),
+    ],
+)
+async def test_a_whole_answer_has_the_parts_before_the_finding(make_stack, upstream, make_guards, fields, kept):
+    message = {"role": "assistant", "tool_calls": [{"function": {"name": "g", "arguments": "{}"}}], **fields}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    upstream.script = [Answer.json(chat_chunk() | {"object": "chat.completion", "choices": [choice]})]
+    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    answered = (await stack.chat()).json()["choices"][0]
+    assert answered["finish_reason"] == "content_filter"
+    assert (answered["message"].get("reasoning_content"), answered["message"]["content"]) == kept
+    assert "tool_calls" not in answered["message"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_the_reasoning_of_a_response_is_checked(make_stack, upstream, make_guards, stream):
+    summary = [{"type": "summary_text", "text": " ".join(words(60, 20))}]
+    output = [
+        {"type": "reasoning", "summary": summary},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Yes."}]},
+    ]
+    whole = {"id": "resp_1", "object": "response", "status": "completed", "model": "provider-model", "output": output}
+    deltas = [{"type": "response.reasoning_summary_text.delta", "delta": f"{word} "} for word in words(60, 20)]
+    script = [*sse(*deltas, {"type": "response.completed", "response": whole})]
+    upstream.script = [Answer(*script) if stream else Answer.json(whole)]
+    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    answer = await stack.post("responses", input="hi", stream=stream)
+    assert end_of(stack).guard.stopped
+    if not stream:
+        assert "Yes." not in answer.text
+        assert "shit" not in answer.text
+
+
+async def test_large_chunks_count_as_several_tokens_until_the_usage_arrives(make_stack, upstream, make_guards):
+    said = words(400, 200)
+    texts = [" ".join(said[at : at + 20]) + " " for at in range(0, 400, 20)]
+    characters = len(" ".join(said[:200]))
+    for counts in ([None] * 20, [20 * number for number in range(1, 21)]):
+        chunks = [
+            chat_chunk(text) | ({} if count is None else {"usage": {"prompt_tokens": 3, "completion_tokens": count}})
+            for text, count in zip(texts, counts, strict=True)
+        ]
+        upstream.script = [Answer(*sse(*chunks, chat_chunk(finish="stop")), DONE)]
+        stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards("observe"))
+        await stack.chat(stream=True)
+        expected = characters / 4 if counts[0] is None else 200
+        assert expected < end_of(stack).guard.position_tokens <= expected + 45

@@ -3,7 +3,7 @@
 import pytest
 
 from serving.backend import RUNNING_USAGE
-from serving.openai_api.accumulator import Accumulator, NewText
+from serving.openai_api.accumulator import REASONING, TEXT, Accumulator, NewText, call_part
 from serving.openai_api.answer import RelayedAnswer
 from stream.wire import MAX_COUNT, Choice, ReasoningPart, TextPart, ToolCallPart, Usage
 
@@ -87,8 +87,30 @@ def test_all_texts_of_a_message_are_new_and_recorded(kind, fields, text):
     new = answer.add({"choices": [{"index": 0, kind: fields}]})
     assert new == ([NewText(0, text)] if text else [])
     assert "".join(choice.text for choice in answer.recorded()).replace("\n", "") == text
-    answer.cut(0, 2)
+    answer.cut(0, TEXT, 2)
     assert "".join(choice.text for choice in answer.recorded()) == text[:2]
+
+
+def test_each_part_of_a_choice_has_its_new_text():
+    answer = Accumulator()
+    calls = [{"index": 1, "function": {"name": "g", "arguments": "{}"}}, {"index": 0, "function": {"name": "f"}}]
+    new = answer.add(delta(2, reasoning="hm", content="so", tool_calls=calls))
+    assert new == [NewText(2, "hm", REASONING), NewText(2, "so", TEXT), NewText(2, "{}", call_part(1))]
+
+
+@pytest.mark.parametrize(
+    ("part", "parts"),
+    [
+        (TEXT, (ReasoningPart(content="hmm"), TextPart(content="s"))),
+        (REASONING, (ReasoningPart(content="h"),)),
+        (call_part(0), (ReasoningPart(content="hmm"), TextPart(content="so"))),
+    ],
+)
+def test_a_cut_keeps_the_parts_before_it_and_no_call(part, parts):
+    call = {"index": 0, "function": {"name": "f", "arguments": "{}"}}
+    answer = accumulated(delta(reasoning="hmm", content="so", tool_calls=[call]))
+    answer.cut(0, part, 1)
+    assert answer.recorded()[0].parts == parts
 
 
 def test_reasoning_parts_are_no_text():

@@ -1,12 +1,49 @@
 from serving.engine.model_files import write_manifest
+from serving.settings import ModelSettings
 from weir.quality.model_inventory import inventory
+
+
+def _install(cache, name, folder):
+    (cache / folder).mkdir(parents=True)
+    (cache / folder / "model.gguf").write_bytes(b"weights")
+    write_manifest(cache / folder, name=name, source="wheel", origin="small==1", digest="d")
+
+
+def _served(models) -> list[tuple[str, str, str]]:
+    return [(one.name, one.used_by, one.path) for one in inventory(models) if one.used_by.startswith(("serv", "noth"))]
 
 
 def test_a_folder_of_an_earlier_version_is_listed_as_stale(tmp_path):
     for folder in ("small-gguf", "small-wheel"):
-        (tmp_path / folder).mkdir()
-        write_manifest(tmp_path / folder, name="small", source="wheel", origin="small==1", digest="d")
-    assert [model.used_by for model in inventory(tmp_path) if model.name == "small"] == [
+        _install(tmp_path, "small", folder)
+    assert [used_by for _, used_by, _ in _served([ModelSettings(name="small", cache=str(tmp_path))])] == [
         "serving",
         f"nothing (stale: delete {tmp_path / 'small-wheel'})",
     ]
+
+
+def test_the_models_of_every_cache_and_path_are_listed_once(tmp_path):
+    _install(tmp_path / "one", "small", "small-gguf")
+    _install(tmp_path / "two", "large", "large-gguf")
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "model.safetensors").write_bytes(b"12345")
+    models = [
+        ModelSettings(name="small", cache=str(tmp_path / "one")),
+        ModelSettings(name="large", cache=str(tmp_path / "two")),
+        ModelSettings(name=str(tmp_path / "two" / "large-gguf"), cache=str(tmp_path / "one")),
+        ModelSettings(name=str(own), cache=str(tmp_path / "one")),
+        ModelSettings(
+            name=str(own / "model.safetensors"),
+            engine="upstream",
+            base_url="http://127.0.0.1:1/v1",
+            cache=str(tmp_path / "one"),
+        ),
+    ]
+    assert _served(models) == [
+        ("small", "serving", str(tmp_path / "one" / "small-gguf")),
+        ("large", "serving", str(tmp_path / "two" / "large-gguf")),
+        (str(own), "serving", str(own)),
+    ]
+    (found,) = (one for one in inventory(models) if one.path == str(own))
+    assert (found.source, found.digest, found.size_bytes) == ("local", "", 5)
