@@ -1,7 +1,7 @@
 """The models that a gateway serves: backend, description, and the check that an engine supports a request."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from serving.backend import ANY_FIELD, Backend, BackendLost, Feature, ModelInfo
 from serving.openai_api.errors import ApiError, invalid, unavailable
@@ -12,11 +12,12 @@ _DESCRIBE_SECONDS = 2.0
 
 
 class ServedModel:
-    """One model; `info` is its last description, or None before the first."""
+    """One model; `takes_images` is the setting; `info` is its last description, or None before the first."""
 
-    def __init__(self, name: str, backend: Backend) -> None:
+    def __init__(self, name: str, backend: Backend, *, takes_images: bool = False) -> None:
         self.name = name
         self.backend = backend
+        self.takes_images = takes_images
         self.info: ModelInfo | None = None
 
     async def refresh(self) -> ModelInfo:
@@ -52,10 +53,12 @@ class ServedModel:
 
 
 class ServedModels:
-    """The models of a gateway, by the names that clients use."""
+    """The models of a gateway, by the names that clients use; those in `with_images` take images."""
 
-    def __init__(self, backends: Mapping[str, Backend]) -> None:
-        self._models = {name: ServedModel(name, backend) for name, backend in backends.items()}
+    def __init__(self, backends: Mapping[str, Backend], with_images: Collection[str] = ()) -> None:
+        self._models = {
+            name: ServedModel(name, backend, takes_images=name in with_images) for name, backend in backends.items()
+        }
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models.values())
@@ -77,6 +80,11 @@ class ServedModels:
         """Return whether Weir leaves the check of a request's fields to the engine; also true if `name` is unknown."""
         model = self._models.get(name)
         return model is None or ANY_FIELD in (await model.ready_info()).features
+
+    def takes_images(self, name: str) -> bool:
+        """Return whether the model takes images; False if `name` is unknown."""
+        model = self._models.get(name)
+        return model is not None and model.takes_images
 
     def capacity(self) -> int:
         """Return how many requests this gateway may have in progress at the same time."""
