@@ -1,10 +1,14 @@
 """Encode capture's events as Kafka records, with ids, keys and attributes."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
 
 from serving.capture.segment import OpenRequest
+from serving.capture.shortened_record import RecordT, shortened
+from serving.capture.spool_layout import MAX_RECORD_BYTES
 from stream.telemetry import bounded_tracestate
 from stream.wire import (
     ABORTED,
@@ -17,7 +21,6 @@ from stream.wire import (
     Record,
     RequestRecord,
     ResponseRecord,
-    ResponseRecordV1,
     Tick,
     encode,
     inference_key,
@@ -26,6 +29,8 @@ from stream.wire import (
 __all__ = ["Stamp", "aborted_end", "bounded", "closed", "end", "feedback", "gap", "opened", "request", "tick"]
 
 _MICROSECONDS = 1_000_000
+#: More than a frame adds to the bytes of its record.
+_FRAME_BYTES = 512
 #: The fields that a request, its end and an :class:`OpenRequest` share.
 _NAMES = (
     "request_id",
@@ -50,29 +55,36 @@ class Stamp(NamedTuple):
 
 
 def request(record: RequestRecord, stamp: Stamp) -> Record:
-    """Encode an accepted request."""
+    """Encode an accepted request; if it is too large for Kafka, without a part of its text."""
     data = msgspec.structs.replace(record, number=stamp.number)
     key = inference_key(record.tenant, record.conversation_id or record.request_id)
     name = record.request_id
-    return _encode(data, RequestRecord.event_type, f"{name}/request", stamp, request_id=name, key=key)
+    encoded = partial(
+        _encode, kind=RequestRecord.event_type, identity=f"{name}/request", stamp=stamp, request_id=name, key=key
+    )
+    return _fitting(data, encoded)
 
 
 def end(record: ResponseRecord, stamp: Stamp) -> Record:
-    """Encode the end of a request; an ``aborted`` end has its own event type, whose data is version 1."""
+    """Encode the end of a request; if it is too large for Kafka, without a part of its text.
+
+    An ``aborted`` end has its own event type, whose data is version 1.
+    """
     data = msgspec.structs.replace(record, number=stamp.number)
     key = inference_key(record.tenant, record.conversation_id or record.request_id)
     aborted = record.status == ABORTED
     kind = ABORTED_TYPE if aborted else ResponseRecord.event_type
     name = record.request_id
-    return _encode(
-        ResponseRecordV1.downgraded(data) if aborted else data,
-        kind,
-        f"{name}/end",
-        stamp,
+    encoded = partial(
+        _encode,
+        kind=kind,
+        identity=f"{name}/end",
+        stamp=stamp,
         request_id=name,
         key=key,
         causation=f"{name}/request",
     )
+    return _fitting(data, encoded)
 
 
 def feedback(record: Feedback, stamp: Stamp, *, identity: str, conversation_id: str) -> Record:
@@ -113,6 +125,13 @@ def bounded(request: OpenRequest) -> OpenRequest:
 def aborted_end(request: OpenRequest) -> ResponseRecord:
     """Return the end of a request whose gateway died; it has no text, so no verdict is expected for it."""
     return ResponseRecord(**_names(request), status="aborted")
+
+
+def _fitting(data: RecordT, encoded: Callable[[RecordT], Record]) -> Record:
+    """Return the record of `data`, or of its shortened copy if that of `data` is too large."""
+    whole = encoded(data)
+    excess = whole.size_bytes + _FRAME_BYTES - MAX_RECORD_BYTES
+    return whole if excess <= 0 else encoded(shortened(data, len(whole.value) - excess))
 
 
 def _names(record: RequestRecord | OpenRequest) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
-from stream.wire.events.base import Count, EventData, Int64, Seconds
+from stream.wire.events.base import Count, EventData, Int64, Seconds, Share
 
 __all__ = [
     "ABORTED",
@@ -223,6 +223,7 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
     """An accepted request, written before inference starts. `owed` names the detectors of its expected verdicts.
 
     The prompt of a plain completion (operation ``text_completion``) is one message with the role ``user``.
+    `recorded` is the share of the text's characters that the record contains: less than 1 if the whole text is too large for Kafka.
     """
 
     event_type: ClassVar[str] = "weir.inference.request.v2"
@@ -240,6 +241,7 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
     parameters: dict[str, float | Int64 | str | list[str] | None] = {}
     owed: tuple[str, ...] = ()
     number: Count = 0
+    recorded: Share = 1.0
 
     @property
     def text(self) -> str:
@@ -262,6 +264,7 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
     `messages` are all choices, in order. `context` is the last part of the prompt (``[detectors] context_characters``),
     for detectors that compare the answer with the prompt: the worker that scores the answer may not have read the request.
     `tools` are the tools of the request if the answer has tool calls and the detector ``tools`` is expected; None if they are unknown or too large.
+    `recorded` is the share of the text's characters that the record contains: less than 1 if the whole text is too large for Kafka.
     """
 
     event_type: ClassVar[str] = "weir.inference.response.v2"
@@ -285,6 +288,7 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
     guard: GuardStop | None = None
     owed: tuple[str, ...] = ()
     number: Count = 0
+    recorded: Share = 1.0
 
     @property
     def text(self) -> str:

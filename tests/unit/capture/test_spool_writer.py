@@ -195,7 +195,7 @@ def test_feedback_is_refused_rather_than_shed(make):
 
 def test_a_record_that_no_broker_takes_is_moved_aside_and_counted(make):
     spool = make()
-    spool.request("huge", "x" * 1_000_001)
+    spool.writer.request(a_request("huge", parameters={"stop": "x" * 1_000_001}), traceparent=TRACE)
     spool.end("huge")
     spool.writer.tick()
     gap, end, _ = events_of(spool.directory)

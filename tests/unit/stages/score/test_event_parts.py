@@ -264,6 +264,15 @@ def test_answers_with_equal_texts_and_other_prompts_are_scored_apart_only_if_the
     assert detector.batches == [["same"]]
 
 
+@pytest.mark.parametrize(("text", "label", "flagged"), [("fine", "error", False), ("bad !", "mark", True)])
+def test_a_verdict_covers_at_most_the_recorded_share_of_a_text(text, label, flagged):
+    event = event_of(an_end("r1", text, recorded=0.25), "r1/end", 1.0)
+    (score,) = scored(Marks(Reads.PARTS), item_of(event.data))
+    found = verdict(event, "pii", "1", score)
+    assert (found.covered, found.label, found.flagged) == (0.25, label, flagged)
+    assert verdict(event, "pii", "1", None).covered == 0.0
+
+
 def test_a_verdict_with_the_most_spans_fits_a_record():
     event = event_of(a_request("r1", messages=turns(*("!" * 1_000 for _ in range(40)))), "r1/request", 1.0)
     (score,) = scored(Marks(Reads.PARTS), item_of(event.data))
