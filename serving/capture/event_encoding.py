@@ -26,11 +26,23 @@ from stream.wire import (
     inference_key,
 )
 
-__all__ = ["Stamp", "aborted_end", "bounded", "closed", "end", "feedback", "gap", "opened", "request", "tick"]
+__all__ = [
+    "FRAME_BYTES",
+    "Stamp",
+    "aborted_end",
+    "bounded",
+    "closed",
+    "end",
+    "feedback",
+    "gap",
+    "opened",
+    "request",
+    "tick",
+]
 
 _MICROSECONDS = 1_000_000
 #: More than a frame adds to the bytes of its record.
-_FRAME_BYTES = 512
+FRAME_BYTES = 512
 #: The fields that a request, its end and an :class:`OpenRequest` share.
 _NAMES = (
     "request_id",
@@ -65,8 +77,8 @@ def request(record: RequestRecord, stamp: Stamp) -> Record:
     return _fitting(data, encoded)
 
 
-def end(record: ResponseRecord, stamp: Stamp) -> Record:
-    """Encode the end of a request; if it is too large for Kafka, without a part of its text.
+def end(record: ResponseRecord, stamp: Stamp, max_bytes: int = MAX_RECORD_BYTES) -> Record:
+    """Encode the end of a request; if its frame would have more than `max_bytes`, without a part of its text.
 
     An ``aborted`` end has its own event type, whose data is version 1.
     """
@@ -84,7 +96,7 @@ def end(record: ResponseRecord, stamp: Stamp) -> Record:
         key=key,
         causation=f"{name}/request",
     )
-    return _fitting(data, encoded)
+    return _fitting(data, encoded, max_bytes)
 
 
 def feedback(record: Feedback, stamp: Stamp, *, identity: str, conversation_id: str) -> Record:
@@ -127,10 +139,10 @@ def aborted_end(request: OpenRequest) -> ResponseRecord:
     return ResponseRecord(**_names(request), status="aborted")
 
 
-def _fitting(data: RecordT, encoded: Callable[[RecordT], Record]) -> Record:
+def _fitting(data: RecordT, encoded: Callable[[RecordT], Record], max_bytes: int = MAX_RECORD_BYTES) -> Record:
     """Return the record of `data`, or of its shortened copy if that of `data` is too large."""
     whole = encoded(data)
-    excess = whole.size_bytes + _FRAME_BYTES - MAX_RECORD_BYTES
+    excess = whole.size_bytes + FRAME_BYTES - max_bytes
     return whole if excess <= 0 else encoded(shortened(data, len(whole.value) - excess))
 
 

@@ -15,7 +15,7 @@ import msgspec
 from serving.capture import event_encoding as encoding
 from serving.capture.clock import SourceClock
 from serving.capture.delivery_cursor import reserve_cursor
-from serving.capture.event_encoding import Stamp
+from serving.capture.event_encoding import FRAME_BYTES, Stamp
 from serving.capture.open_gap import GAP_RECORD_BYTES, GapFile, OpenGap
 from serving.capture.segment import MAX_OPEN_BYTES, Head, Kind, OpenRequest, encode_frame
 from serving.capture.segment_writer import SegmentWriter
@@ -218,7 +218,11 @@ class SpoolWriter:
 
     def _end(self, record: ResponseRecord, opened: _Open, traceparent: str) -> None:
         number, time = self.last_number + 1, self._clock.now()
-        content = encoding.end(record, Stamp(self.source, number, time, traceparent, opened.request.tracestate))
+        stamp = Stamp(self.source, number, time, traceparent, opened.request.tracestate)
+        content = encoding.end(record, stamp)
+        size, reserve = content.size_bytes + FRAME_BYTES, self._settings.end_reserve_bytes
+        if opened.reserved and size > reserve and not self._has_room(size):
+            content = encoding.end(record, stamp, reserve)
         self._record(Kind.END, number, time, content, record.request_id, reserved=opened.reserved > 0)
 
     def _record(  # noqa: PLR0913 - a frame's fields, and which space it may use
