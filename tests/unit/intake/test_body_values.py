@@ -147,3 +147,10 @@ async def test_all_formats_reject_too_many_values_and_the_intake_goes_on(tmp_pat
         monkeypatch.setattr(body_values, "MAX_VALUES", 2000)
         assert (await running.sent("/intake/litellm", json=litellm_payload())).status_code == 200
         assert len(running.exchanges()) == 1
+
+
+async def test_all_rejections_are_counted_and_the_first_20_are_named(tmp_path):
+    async with intake(tmp_path / "home") as running:
+        answer = await running.sent("/intake/litellm", json=[{}] * 25)
+    assert (answer.status_code, answer.json()["refused"], len(answer.json()["refusals"])) == (422, 25, 20)
+    assert [refusal["index"] for refusal in answer.json()["refusals"]] == list(range(20))
