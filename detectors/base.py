@@ -164,6 +164,11 @@ class TextDetector(Detector[ConfigT]):
     #: The texts of an event that it scores; the verdict is that of the worst text.
     reads: ClassVar[Reads] = Reads.JOINED
 
+    @property
+    def reads_history(self) -> bool:
+        """Whether a detector of `Reads.UNTRUSTED` reads each text before the model's last message by itself, too."""
+        return False
+
     @abc.abstractmethod
     def load(self) -> None:
         """Load weights and compile patterns; a second call does nothing.

@@ -233,6 +233,8 @@ class GatewayIngress:
         )
         settings = GatewaySettings(
             max_body_bytes=args.http.max_body_bytes,
+            max_image_body_bytes=args.http.max_image_body_bytes,
+            image_bodies_bytes=args.http.image_bodies_bytes,
             edge_token=_read_token(args.edge_token_path),
         )
         metrics = UpstreamMetrics(self._metrics.registry)
@@ -243,7 +245,8 @@ class GatewayIngress:
         }
         backends: dict[str, Backend] = {**self._upstreams, **_backends(handles, args)}
         in_order = (*args.models, *backends)  # models as in the settings, then adapters
-        models = ServedModels({name: backends[name] for name in in_order})
+        with_images = {served for name, model in args.models.items() if model.images for served in (name, *model.lora)}
+        models = ServedModels({name: backends[name] for name in in_order}, with_images)
         self._gateway = Gateway(settings, wiring, models, KeyRing(keys_path(args.home)))
         self._warming = asyncio.create_task(self._warm())
 

@@ -14,6 +14,7 @@ from stream.wire.ids import new_request_id
 __all__ = [
     "BODY_SECONDS",
     "Headers",
+    "LargeBodies",
     "Receive",
     "Reply",
     "Scope",
@@ -22,6 +23,7 @@ __all__ = [
     "headers_of",
     "read_body",
     "request_id_of",
+    "too_large",
 ]
 
 Message = MutableMapping[str, Any]
@@ -84,6 +86,39 @@ class Slots:
             self._taken -= 1
 
 
+class LargeBodies:
+    """Limits the total size of the request bodies in progress that have more than `usual` bytes; each may have `largest`, all together `total`."""
+
+    def __init__(self, usual: int, largest: int, total: int) -> None:
+        self._usual = usual
+        self._largest = largest
+        self._total = total
+        self._taken = 0
+
+    @contextmanager
+    def take(self, headers: Headers) -> Iterator[int]:
+        """Reserve the size of a body for the duration of the ``with`` block; return the limit of its size.
+
+        A body without ``content-length`` counts as the largest. Raises ApiError 503 if too many large bodies are in progress.
+        """
+        declared = headers.get("content-length", "")
+        size = min(int(declared), self._largest) if declared.isdigit() else self._largest
+        if size <= self._usual:
+            yield self._usual
+            return
+        if self._taken + size > self._total:
+            raise unavailable(
+                f"{self._taken} bytes of large request bodies are in progress, the limit is {self._total}"
+                " (http.image_bodies_bytes); try again in a second.",
+                code="queue_full",
+            )
+        self._taken += size
+        try:
+            yield self._largest
+        finally:
+            self._taken -= size
+
+
 async def read_body(receive: Receive, headers: Headers, max_bytes: int, seconds: float = BODY_SECONDS) -> bytes:
     """Return the request's body; raises ApiError.
 
@@ -96,7 +131,7 @@ async def read_body(receive: Receive, headers: Headers, max_bytes: int, seconds:
         )
     declared = headers.get("content-length", "")
     if declared.isdigit() and int(declared) > max_bytes:
-        raise _too_large(max_bytes)
+        raise too_large(max_bytes)
     try:
         async with asyncio.timeout(seconds):
             return await _received(receive, max_bytes)
@@ -116,15 +151,16 @@ async def _received(receive: Receive, max_bytes: int) -> bytes:
         part = message.get("body", b"")
         size += len(part)
         if size > max_bytes:
-            raise _too_large(max_bytes)
+            raise too_large(max_bytes)
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
 
 
-def _too_large(max_bytes: int) -> ApiError:
+def too_large(max_bytes: int, what: str = "The body") -> ApiError:
+    """Return the error 413 for a body, or the part `what` of it, with more than `max_bytes`."""
     return _closing(
-        413, f"The body is larger than {max_bytes} bytes, the limit; send a shorter request.", "request_too_large"
+        413, f"{what} is larger than {max_bytes} bytes, the limit; send a shorter request.", "request_too_large"
     )
 
 

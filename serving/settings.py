@@ -28,7 +28,18 @@ class HttpSettings(Section):
 
     host: str = Field("127.0.0.1", description="address to listen on; Weir listens on loopback unless you set another")
     port: Annotated[int, Field(ge=1, le=65535)] = Field(8000, description="port of the endpoint")
-    max_body_bytes: Count = Field(512 * _KIB, description="larger bodies get 413")
+    max_body_bytes: Count = Field(
+        512 * _KIB,
+        description="larger bodies get 413; of a request to a model with images = true, the part without images",
+    )
+    max_image_body_bytes: Count = Field(
+        4 * _KIB**2, description="the limit of a whole body with inline images, for models with images = true"
+    )
+    image_bodies_bytes: Count = Field(
+        256 * _KIB**2,
+        description="size, in each gateway, of all bodies over max_body_bytes that are in progress; further ones get 503. A gateway needs about "
+        "three times as much memory",
+    )
     header_seconds: Annotated[float, Field(ge=0.001, le=3600)] = Field(
         10, description="a request whose headers arrive later gets 408, and its connection is closed"
     )
@@ -90,6 +101,10 @@ class ModelSettings(Section):
     min_replicas: Count = Field(1, description="model replicas that always run")
     max_replicas: Count = Field(1, description="Ray Serve's autoscaling stays within min and max replicas")
     target_ongoing_requests: Count = Field(8, description="requests per replica that autoscaling aims at")
+    images: bool = Field(
+        False,
+        description="upstream and vllm: the model takes images, so a body may have max_image_body_bytes of [http]",
+    )
     engine_kwargs: dict[str, Any] = Field(
         {},
         description="vllm: arguments of the engine, those of `vllm serve` with underscores: tensor_parallel_size = 2",
@@ -125,6 +140,16 @@ class ModelSettings(Section):
         if self.engine == "vllm" and self.device == "cpu" and self.prefill:
             raise PydanticCustomError(
                 "prefill_on_cpu", "prefill is set, but device is 'cpu'; separate prefill replicas need GPUs"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _only_some_engines_take_images(self) -> Self:
+        if self.images and self.engine not in {"upstream", "vllm"}:
+            raise PydanticCustomError(
+                "images_mismatch",
+                "images is true, but engine is {engine}; set engine to 'upstream' or 'vllm', or leave images out",
+                {"engine": repr(self.engine)},
             )
         return self
 

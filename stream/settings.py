@@ -201,6 +201,10 @@ class TenantSettings(Section):
     drift_by_part: bool = Field(
         False, description="stream detectors watch users' turns, tool results and answers as separate streams"
     )
+    tool_names: bool = Field(
+        False,
+        description="signals, findings and alerts of tool_mix name the declared tools, which clients choose; false: only the group of a name",
+    )
     alerts: AlertSettings = Field(AlertSettings(), description="how findings become an alert")
     accuracy: AccuracySettings = Field(AccuracySettings(), description="when the accuracy of labelled answers fell")
     retraining: RetrainingSettings = Field(RetrainingSettings(), description="the gates of retraining")

@@ -1,10 +1,13 @@
 """Encode capture's events as Kafka records, with ids, keys and attributes."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 
 from serving.capture.segment import OpenRequest
+from serving.capture.shortened_record import RecordT, shortened
+from serving.capture.spool_layout import MAX_RECORD_BYTES
 from stream.telemetry import bounded_tracestate
 from stream.wire import (
     ABORTED,
@@ -28,6 +31,7 @@ from stream.wire.codec import CONTENT_TYPE, encode_data
 from stream.wire.times import format_time
 
 __all__ = [
+    "FRAME_BYTES",
     "Judgment",
     "SharedHeaders",
     "Stamp",
@@ -44,6 +48,8 @@ __all__ = [
 ]
 
 _MICROSECONDS = 1_000_000
+#: More than a frame adds to the bytes of its record.
+FRAME_BYTES = 512
 #: What people and systems say about an answer.
 Judgment = Feedback | CorrectionRecord | LabelRecord
 #: The fields that an :class:`OpenRequest` and its ``aborted`` end share.
@@ -100,7 +106,7 @@ def shared_headers(request: OpenRequest, source: str) -> SharedHeaders:
 
 
 def request(record: RequestRecord, number: int, time: int, shared: SharedHeaders) -> Record:
-    """Encode an accepted request; `time` is in microseconds."""
+    """Encode an accepted request; if it is too large for Kafka, without a part of its text; `time` is in microseconds."""
     name = shared.name
     headers = (
         _SPECVERSION,
@@ -112,13 +118,21 @@ def request(record: RequestRecord, number: int, time: int, shared: SharedHeaders
         ("ce_correlationid", name),
         *shared.last,
     )
-    return Record(key=shared.key, value=encode_data(msgspec.structs.replace(record, number=number)), headers=headers)
+
+    def encoded(data: RequestRecord) -> Record:
+        return Record(key=shared.key, value=encode_data(data), headers=headers)
+
+    return _fitting(msgspec.structs.replace(record, number=number), encoded)
 
 
-def end(record: ResponseRecord, number: int, time: int, shared: SharedHeaders) -> Record:
-    """Encode the end of a request; an ``aborted`` end has its own event type, whose data is version 1."""
+def end(
+    record: ResponseRecord, number: int, time: int, shared: SharedHeaders, max_bytes: int = MAX_RECORD_BYTES
+) -> Record:
+    """Encode the end of a request; if its frame would have more than `max_bytes`, without a part of its text.
+
+    An ``aborted`` end has its own event type, whose data is version 1.
+    """
     name, aborted = shared.name, record.status == ABORTED
-    data = msgspec.structs.replace(record, number=number)
     headers = (
         _SPECVERSION,
         ("ce_id", name + b"/end"),
@@ -130,8 +144,12 @@ def end(record: ResponseRecord, number: int, time: int, shared: SharedHeaders) -
         ("ce_causationid", name + b"/request"),
         *shared.last,
     )
-    value = encode_data(ResponseRecordV1.downgraded(data) if aborted else data)
-    return Record(key=shared.key, value=value, headers=headers)
+
+    def encoded(data: ResponseRecord) -> Record:
+        value = encode_data(ResponseRecordV1.downgraded(data) if aborted else data)
+        return Record(key=shared.key, value=value, headers=headers)
+
+    return _fitting(msgspec.structs.replace(record, number=number), encoded, max_bytes)
 
 
 def judgment(record: Judgment, stamp: Stamp, *, identity: str, conversation_id: str) -> Record:
@@ -188,6 +206,13 @@ def bounded(request: OpenRequest) -> OpenRequest:
 def aborted_end(request: OpenRequest) -> ResponseRecord:
     """Return the end of a request whose gateway died; it has no text, so no verdict is expected for it."""
     return ResponseRecord(**{name: getattr(request, name) for name in _NAMES}, status=ABORTED)
+
+
+def _fitting(data: RecordT, encoded: Callable[[RecordT], Record], max_bytes: int = MAX_RECORD_BYTES) -> Record:
+    """Return the record of `data`, or of its shortened copy if that of `data` is too large."""
+    whole = encoded(data)
+    excess = whole.size_bytes + FRAME_BYTES - max_bytes
+    return whole if excess <= 0 else encoded(shortened(data, len(whole.value) - excess))
 
 
 def _encode(  # noqa: PLR0913 - the attributes of an event

@@ -15,7 +15,7 @@ import msgspec
 from serving.capture import event_encoding as encoding
 from serving.capture.clock import SourceClock
 from serving.capture.delivery_cursor import reserve_cursor
-from serving.capture.event_encoding import Judgment, SharedHeaders, Stamp
+from serving.capture.event_encoding import FRAME_BYTES, Judgment, SharedHeaders, Stamp
 from serving.capture.open_gap import GAP_RECORD_BYTES, GapFile, OpenGap
 from serving.capture.segment import MAX_OPEN_BYTES, Head, Kind, OpenRequest, encode_frame
 from serving.capture.segment_writer import SegmentWriter
@@ -126,6 +126,9 @@ class SpoolWriter:
                 return False
             number, time = self.last_number + 1, self._clock.now()
             content = encoding.end(record, number, time, opened.shared)
+            size, reserve = content.size_bytes + FRAME_BYTES, self._settings.end_reserve_bytes
+            if opened.reserved and size > reserve and not self._has_room(size - opened.reserved):
+                content = encoding.end(record, number, time, opened.shared, reserve)
             self._reserved -= opened.reserved  # not before: if the answer cannot be encoded, another end follows
             self._record(Kind.END, number, time, content, record.request_id, reserved=opened.reserved > 0)
             del self._open[

@@ -16,7 +16,7 @@ from serving.errors import CaptureError
 from serving.gateway.inference import Inference, Wiring
 from serving.gateway.models import ServedModel, ServedModels, check_features
 from serving.gateway.shadow import ShadowQueue
-from serving.http import BODY_SECONDS, Headers, Receive, Reply, Slots, read_body
+from serving.http import BODY_SECONDS, Headers, LargeBodies, Receive, Reply, Slots, read_body, too_large
 from serving.inference_records import InferenceRequest
 from serving.openai_api.answer import Answer, ChatAnswer, CompletionAnswer, RelayedAnswer
 from serving.openai_api.chat import ChatRequest
@@ -24,7 +24,7 @@ from serving.openai_api.completions import CompletionRequest
 from serving.openai_api.errors import invalid, unavailable
 from serving.openai_api.feedback import FeedbackRequest
 from serving.openai_api.labels import LabelsRequest
-from serving.openai_api.open_request import OpenRequest, model_of
+from serving.openai_api.open_request import OpenRequest, model_of, size_without_images
 from serving.openai_api.request_model import parse
 from stream.telemetry import traceparent_of
 from stream.wire import CorrectionRecord, Feedback, RouteRecord, canonical_time, trained_version
@@ -40,11 +40,14 @@ _FEEDBACK_BYTES = 256 * 1024
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of a gateway.
 
-    `edge_token` is a secret that HAProxy sends, so that the gateway accepts HAProxy's request ids; "" if there is no
+    A body may have `max_body_bytes`. For models that take images, this is the limit of the body without its inline images, the whole body may
+    have `max_image_body_bytes`, and all bodies over `max_body_bytes` in progress `image_bodies_bytes`. `edge_token` is a secret that HAProxy sends, so that the gateway accepts HAProxy's request ids; "" if there is no
     HAProxy. A request whose body needs longer than `body_seconds` gets 408.
     """
 
     max_body_bytes: int
+    max_image_body_bytes: int = 0
+    image_bodies_bytes: int = 0
     edge_token: str = ""
     body_seconds: float = BODY_SECONDS
 
@@ -70,6 +73,9 @@ class Endpoints:
         self._models = models
         self._slots = Slots(models.capacity())
         self._shadows = ShadowQueue(wiring, lambda: self._slots.busy)
+        largest = settings.max_image_body_bytes if any(model.takes_images for model in models) else 0
+        usual = settings.max_body_bytes
+        self._large_bodies = LargeBodies(usual, max(usual, largest), settings.image_bodies_bytes)
         self._created = int(time.time())
 
     async def chat(self, call: Call) -> None:
@@ -95,6 +101,18 @@ class Endpoints:
     async def _body(self, call: Call, max_bytes: int) -> bytes:
         return await read_body(call.receive, call.headers, max_bytes, self._settings.body_seconds)
 
+    async def _prompt(self, call: Call, max_bytes: int) -> bytes:
+        """Return the body of an inference; raises ApiError 413 if it is too large for its model."""
+        raw = await self._body(call, max_bytes)
+        usual = self._settings.max_body_bytes
+        if len(raw) > usual:
+            # Clients may write the model's name behind the messages, so it is known only now.
+            if not self._models.takes_images(model_of(raw)):
+                raise too_large(usual)
+            if size_without_images(raw) > usual:
+                raise too_large(usual, "The body without its inline images")
+        return raw
+
     async def _infer(
         self,
         call: Call,
@@ -102,23 +120,30 @@ class Endpoints:
         request_type: type[ChatRequest | CompletionRequest],
         answer_type: type[Answer],
     ) -> None:
-        raw = await self._body(call, self._settings.max_body_bytes)
+        with self._large_bodies.take(call.headers) as limit:
+            request = await self._parsed(await self._prompt(call, limit), operation, request_type)
+            await self._run(call, operation, request, None if isinstance(request, OpenRequest) else answer_type)
+
+    async def _parsed(
+        self, raw: bytes, operation: Operation, request_type: type[ChatRequest | CompletionRequest]
+    ) -> ChatRequest | CompletionRequest | OpenRequest:
+        """Return the request in `raw`; no caller keeps `raw`, because it may have several megabytes."""
         if await self._models.takes_any_field(model_of(raw)):
-            await self._run(call, operation, OpenRequest.parse(raw, operation), None)
-        else:
-            await self._run(call, operation, parse(request_type, raw), answer_type)
+            return OpenRequest.parse(raw, operation)
+        return parse(request_type, raw)
 
     async def _relay(self, call: Call, operation: Literal["embeddings", "responses"]) -> None:
-        request = OpenRequest.parse(await self._body(call, self._settings.max_body_bytes), operation)
-        model = self._models.find(request.model)
-        info = await model.ready_info()
-        if not {ANY_FIELD, operation} & info.features:
-            raise invalid(
-                f"The engine {info.engine!r} of this model does not support /v1/{operation}; use another model or endpoint.",
-                code="unsupported_endpoint",
-                param="model",
-            )
-        await self._run(call, operation, request, None)
+        with self._large_bodies.take(call.headers) as limit:
+            request = OpenRequest.parse(await self._prompt(call, limit), operation)
+            model = self._models.find(request.model)
+            info = await model.ready_info()
+            if not {ANY_FIELD, operation} & info.features:
+                raise invalid(
+                    f"The engine {info.engine!r} of this model does not support /v1/{operation}; use another model or endpoint.",
+                    code="unsupported_endpoint",
+                    param="model",
+                )
+            await self._run(call, operation, request, None)
 
     async def _run(
         self,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -38,11 +38,22 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServedModel:
-    """One model; `info` is its last description, or None before the first. `adapters` are LoRA adapters of vLLM, by name."""
+    """One model; `info` is its last description, or None before the first. `adapters` are LoRA adapters of vLLM, by name.
 
-    def __init__(self, name: str, backend: Backend, adapters: Mapping[str, Backend] | None = None) -> None:
+    `takes_images` is the setting.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        backend: Backend,
+        adapters: Mapping[str, Backend] | None = None,
+        *,
+        takes_images: bool = False,
+    ) -> None:
         self.name = name
         self.backend = backend
+        self.takes_images = takes_images
         self.info: ModelInfo | None = None
         self._adapters = adapters or {}
         self._versions_until = 0.0
@@ -111,11 +122,14 @@ class ServedModel:
 
 
 class ServedModels:
-    """The models of a gateway, by the names that clients use."""
+    """The models of a gateway, by the names that clients use; those in `with_images` take images."""
 
-    def __init__(self, backends: Mapping[str, Backend]) -> None:
+    def __init__(self, backends: Mapping[str, Backend], with_images: Collection[str] = ()) -> None:
         trained = {name: backend for name, backend in backends.items() if trained_version(name)}
-        self._models = {name: ServedModel(name, backend, trained) for name, backend in backends.items()}
+        self._models = {
+            name: ServedModel(name, backend, trained, takes_images=name in with_images)
+            for name, backend in backends.items()
+        }
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models.values())
@@ -137,6 +151,11 @@ class ServedModels:
         """Return whether Weir leaves the check of a request's fields to the engine; also true if `name` is unknown."""
         model = self._models.get(name)
         return model is None or ANY_FIELD in (await model.ready_info()).features
+
+    def takes_images(self, name: str) -> bool:
+        """Return whether the model takes images; False if `name` is unknown."""
+        model = self._models.get(name)
+        return model is not None and model.takes_images
 
     def capacity(self) -> int:
         """Return how many requests this gateway may have in progress at the same time."""

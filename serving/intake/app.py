@@ -53,12 +53,25 @@ class _Remark(msgspec.Struct, frozen=True):
 
 
 class _Tally(msgspec.Struct):
-    """Numbers of accepted and duplicate items of one body, with its rejections and warnings."""
+    """Numbers of the items of one body, with its first rejections and warnings."""
 
     accepted: int = 0
     repeated: int = 0
-    refused: list[_Remark] = []
+    refused: int = 0
+    refusals: list[_Remark] = []
     warnings: list[_Remark] = []
+    warned: int = 0
+
+    def refuse(self, index: int, message: str) -> None:
+        """Count a rejected item."""
+        self.refused += 1
+        if self.refused <= _MAX_NAMED:
+            self.refusals.append(_Remark(index, message))
+
+    def warn(self, index: int, messages: list[str]) -> None:
+        """Count the warnings about an item."""
+        self.warned += len(messages)
+        self.warnings += [_Remark(index, message) for message in messages[: max(0, _MAX_NAMED - len(self.warnings))]]
 
 
 class Intake:
@@ -134,9 +147,9 @@ class Intake:
             tally = await self._record(name, _items(read, headers, body, principal))
         if tally.warnings:
             first = tally.warnings[0].message
-            _LOG.warning("%d values of %s logs are left out; first: %s", len(tally.warnings), name, first)
+            _LOG.warning("%d values of %s logs are left out; first: %s", tally.warned, name, first)
         if isinstance(reply, OtlpReply):
-            await reply.exported(len(tally.refused), _first_remarks(tally))
+            await reply.exported(tally.refused, _first_remarks(tally))
         else:
             await reply.json(_summary(tally), 422 if tally.refused else 200)
 
@@ -155,7 +168,7 @@ class Intake:
                         continue
                     is_new = await self._pairer.add(exchange)
                 except UnreadablePayload as error:
-                    tally.refused.append(_Remark(index, str(error)))
+                    tally.refuse(index, str(error))
                     self._items.labels(name, "refused").inc()
                 except (CaptureError, HalvesFull, sqlite3.OperationalError) as error:
                     raise unavailable(
@@ -166,7 +179,7 @@ class Intake:
                 else:
                     tally.accepted += is_new
                     tally.repeated += not is_new
-                    tally.warnings += [_Remark(index, message) for message in left_out]
+                    tally.warn(index, left_out)
                     self._items.labels(name, "accepted" if is_new else "repeated").inc()
         return tally
 
@@ -216,20 +229,20 @@ def _read_logs(headers: Headers, body: bytes, principal: Principal) -> Iterator[
 
 def _first_remarks(tally: _Tally) -> str:
     """Return the first rejection and the first warning, for a client that accepts only one text."""
-    return "; ".join(remark.message for remarks in (tally.refused, tally.warnings) for remark in remarks[:1])
+    return "; ".join(remark.message for remarks in (tally.refusals, tally.warnings) for remark in remarks[:1])
 
 
 def _summary(tally: _Tally) -> dict[str, Any]:
     summary: dict[str, Any] = {"object": "intake", "accepted": tally.accepted, "repeated": tally.repeated}
     if tally.warnings:
-        summary["warnings"] = tally.warnings[:_MAX_NAMED]
+        summary["warnings"] = tally.warnings
     if not tally.refused:
         return summary
-    first = tally.refused[0]
+    first = tally.refusals[0]
     error = ApiError(
         422,
-        f"{len(tally.refused)} items are unreadable, the first at index {first.index}: {first.message}. The other items are"
+        f"{tally.refused} items are unreadable, the first at index {first.index}: {first.message}. The other items are"
         " recorded; correct the unreadable ones and send them again.",
         code="unreadable",
     )
-    return summary | {"refused": len(tally.refused), "refusals": tally.refused[:_MAX_NAMED]} | error.body()
+    return summary | {"refused": tally.refused, "refusals": tally.refusals} | error.body()

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from serving.errors import UnreadablePayload
+from serving.intake.body_values import check_json
 from serving.intake.reported_exchange import ReportedRequest, ReportedResponse, parameters_of
 from serving.openai_api.accumulator import Accumulator
 from serving.openai_api.parts import choice_from, choices_from, messages_from, tools_from
@@ -33,6 +34,7 @@ _SHOWN_CHARACTERS = 32
 
 def document(raw: bytes) -> Any:
     """Decode `raw` as JSON; raises UnreadablePayload."""
+    check_json(raw)
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

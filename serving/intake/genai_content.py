@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from serving.intake.body_values import check_json
 from serving.intake.reported_exchange import has_content
 from serving.openai_api.parts import choice_from, messages_from, tools_from
 from stream.wire import Choice, Message, ToolDefinition
@@ -36,16 +37,20 @@ class Content(msgspec.Struct, frozen=True):
 
 
 def content_of(attributes: Attributes) -> Content:
-    """Return the content, which is empty if the application does not export content; raises no error."""
+    """Return the content, which is empty if the application does not export content; raises UnreadablePayload, as :func:`json_value`."""
     shown = {name: value for name, value in attributes.items() if value != _REDACTED}
     found = (layout(shown) for layout in _LAYOUTS)
     return next((content for content in found if content), Content())
 
 
 def json_value(value: Any) -> Any:
-    """Return the value of a JSON text; another value, also a text that is not JSON, is returned unchanged."""
+    """Return the value of a JSON text; another value, also a text that is not JSON, is returned unchanged.
+
+    Raises UnreadablePayload if the text has too many values.
+    """
     if not isinstance(value, str):
         return value
+    check_json(value.encode())
     try:
         return msgspec.json.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

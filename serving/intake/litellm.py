@@ -12,6 +12,7 @@ import msgspec
 from serving.api_keys import Principal
 from serving.errors import UnreadablePayload
 from serving.intake.body_text import count_of, document, response_from, word_of
+from serving.intake.body_values import MAX_VALUES, check_json
 from serving.intake.reported_exchange import (
     Origin,
     ReportedExchange,
@@ -37,8 +38,11 @@ _UNKNOWN_STATUS = 500
 
 def payloads(raw: bytes) -> Iterator[Any]:
     """Yield the payloads of a body: a JSON array, one object, or one object per line; raises UnreadablePayload."""
+    if raw.count(b"\n") > MAX_VALUES:
+        raise UnreadablePayload(f"{len(raw)} bytes have more than {MAX_VALUES} lines, the limit; send smaller batches")
     lines = raw.strip().splitlines()
     if len(lines) > 1 and raw.lstrip().startswith(b"{"):
+        check_json(raw)
         try:
             yield from [msgspec.json.decode(line) for line in lines if line.strip()]
         except (msgspec.DecodeError, UnicodeDecodeError):

@@ -25,6 +25,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status as SpanStatus
 
 from serving.errors import UnreadablePayload
 from serving.http import Headers, Receive, Reply, Send, read_body
+from serving.intake.body_values import check_json, check_protobuf
 from serving.openai_api.errors import ApiError, invalid
 
 __all__ = ["LOGS", "TRACES", "OtlpLog", "OtlpReply", "OtlpSpan", "logs_of", "read_export", "spans_of"]
@@ -151,6 +152,7 @@ def _parsed(export: Any, headers: Headers, body: bytes) -> tuple[Any, _HexOf]:
     """Return the export in `body`, and the function that returns its ids as hexadecimal text."""
     kind = _content_type(headers)
     if kind == _PROTOBUF:
+        check_protobuf(body, export.DESCRIPTOR)
         try:
             export.ParseFromString(body)
         except DecodeError:
@@ -158,6 +160,7 @@ def _parsed(export: Any, headers: Headers, body: bytes) -> tuple[Any, _HexOf]:
         return export, bytes.hex
     if kind != _JSON:
         raise ApiError(415, f"content-type must be {_PROTOBUF} or {_JSON}.", code="unsupported_content_type")
+    check_json(body)
     try:
         json_format.Parse(body, export, ignore_unknown_fields=True)
     except (json_format.ParseError, UnicodeDecodeError, ValueError):  # their messages quote the body

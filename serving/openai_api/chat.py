@@ -85,9 +85,10 @@ class ChatMessage(RequestModel):
         return self
 
     @property
-    def has_image(self) -> bool:
-        """Whether a part of the content is an image."""
-        return isinstance(self.content, list) and any(isinstance(part, ImagePart) for part in self.content)
+    def first_image(self) -> int | None:
+        """The position of the first part of the content that is an image, or None."""
+        parts = self.content if isinstance(self.content, list) else []
+        return next((position for position, part in enumerate(parts) if isinstance(part, ImagePart)), None)
 
     @property
     def is_empty(self) -> bool:
@@ -211,8 +212,9 @@ class ChatRequest(SamplingRequest):
             yield "logprobs", "logprobs"
         if self.top_logprobs:
             yield "top_logprobs", "top_logprobs"
-        if any(message.has_image for message in self.messages):
-            yield "messages", "images"
+        for position, message in enumerate(self.messages):
+            if (part := message.first_image) is not None:
+                yield f"messages.{position}.content.{part}.image_url", "images"
 
     def body(self) -> dict[str, Any]:
         """Return the request as JSON, without fields that the client did not send or that have no effect."""

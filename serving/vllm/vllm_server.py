@@ -27,6 +27,7 @@ from serving.replica.metrics import EngineCollector
 from serving.settings import ModelSettings
 from serving.vllm.chunks import ChunkReader, Item, join
 from serving.vllm.metrics import VllmCollector, token_totals
+from serving.vllm.prompt_limit import too_many_prompts
 from serving.vllm.vllm_request import parse
 
 __all__ = ["VllmDataParallelServer", "VllmDecodeServer", "VllmPrefillServer", "VllmServer"]
@@ -136,7 +137,7 @@ class _Replica:
             self._in_progress -= 1
 
     async def _items(self, request: ModelRequest) -> AsyncGenerator[Item, None]:
-        parsed = parse(request)
+        parsed = too_many_prompts(request, self._settings.max_requests) or parse(request)
         if isinstance(parsed, RejectedRequest):
             yield parsed
             return

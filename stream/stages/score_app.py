@@ -50,7 +50,7 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a
     """Return the Faust app ``score``, to be run by :func:`stream.runtime.worker.run`.
 
     No other worker may use `data_dir`. `spec` defaults to the models of the settings. Of the settings `watch`,
-    only `watchdog_seconds` is used, and of those of `tenants` ({name or pattern: settings}) only `drift_by_part`. Raises DetectorError if a detector or an option is unknown.
+    only `watchdog_seconds` is used, and of those of `tenants` ({name or pattern: settings}) only `drift_by_part` and `tool_names`. Raises DetectorError if a detector or an option is unknown.
     """
     names = settings.names
     app = create_base_app(f"{settings.topic_prefix}score", settings, data_dir=data_dir)
@@ -81,6 +81,7 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a
         embedding_sample=detectors.embedding_sample,
         outstanding=score.outstanding_events,
         by_part=lambda tenant: tenant != OWN_TENANT and by_tenant(tenant).drift_by_part,
+        name_tools=lambda tenant: by_tenant(tenant).tool_names,
     )
     agent = ScoreAgent(app, parts)
 

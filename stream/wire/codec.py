@@ -79,8 +79,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode(event: Event) -> Record:
-    """Encode `event` as a Kafka record; equal events have equal bytes.
+    """Encode `event` as a Kafka record; a decoded record is encoded to the same bytes.
 
+    Equal events may have different bytes, so compare events and ids, never bytes: msgspec omits a text or number that is the object of the
+    field's default, and writes an equal one.
     The data of an aborted end is converted to version 1, the version of its type.
     """
     headers = [

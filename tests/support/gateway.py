@@ -74,7 +74,7 @@ def write_keys(path: Path, *keys) -> None:
 
 
 def make_gateway(home, backend, recorder, registry, **options):
-    """Return a gateway whose keys are in `home`, with a backend or {model: backend}; `options` are `expected`, `tracer`, `guards`, `routes` and those of GatewaySettings."""
+    """Return a gateway whose keys are in `home`, with a backend or {model: backend}; `options` are `expected`, `tracer`, `guards`, `routes`, `with_images` and those of GatewaySettings."""
     wiring = Wiring(
         recorder=recorder,
         metrics=GatewayMetrics(registry),
@@ -85,8 +85,9 @@ def make_gateway(home, backend, recorder, registry, **options):
         routes=options.pop("routes", None),
     )
     backends = backend if isinstance(backend, dict) else {"echo": backend}
-    settings = GatewaySettings(**({"max_body_bytes": HttpSettings().max_body_bytes} | options))
-    return Gateway(settings, wiring, ServedModels(backends), KeyRing(keys_path(home)))
+    models = ServedModels(backends, options.pop("with_images", ()))
+    limits = HttpSettings().model_dump(include={"max_body_bytes", "max_image_body_bytes", "image_bodies_bytes"})
+    return Gateway(GatewaySettings(**(limits | options)), wiring, models, KeyRing(keys_path(home)))
 
 
 async def serve(home: Path) -> None:

@@ -20,6 +20,7 @@ from support.running_serving import Serving
 START_SECONDS = 420
 MODEL = "small"
 MAX_LENGTH = 1024
+QUEUE = 64
 ADAPTERS = ("tuned-a", "tuned-b")
 VLLM = importlib.util.find_spec("vllm") is not None
 HAS_GPU = Path("/dev/nvidiactl").exists()
@@ -93,7 +94,7 @@ def settings(model: Path, *, slots: int, engine: dict, lora: dict[str, Path]) ->
         "engine": "vllm",
         "dtype": "bfloat16",
         "slots": slots,
-        "queue": 64,
+        "queue": QUEUE,
         "max_length": MAX_LENGTH,
         "engine_kwargs": engine,
         "lora": {name: str(path) for name, path in lora.items()},

@@ -14,11 +14,12 @@ import psutil
 import pytest
 from support.gateway import KEY
 from support.stack import until
-from support.vllm_serving import ADAPTERS, MODEL, START_SECONDS
+from support.vllm_serving import ADAPTERS, MODEL, QUEUE, START_SECONDS
 
 from stream.wire import ToolCallPart
 
 pytestmark = pytest.mark.timeout(900)
+SLOTS = 4
 TEXT = "Which city is the capital of France?"
 SCHEMA = {
     "type": "object",
@@ -163,6 +164,17 @@ def test_nothing_listens_beyond_loopback(serving):
 
 def test_no_usage_report_runs(serving):
     assert not [process for process in serving.processes() if "TelemetryAgent" in " ".join(process.cmdline())]
+
+
+def test_a_completion_with_more_prompts_than_a_replica_queues_is_a_client_error(serving, client, chat):
+    limit = SLOTS + QUEUE
+    body = {"model": chat["model"], "max_tokens": 1, "n": 3, "prompt": ["a"] * (limit // 3 + 1)}
+    raw = client.post("/v1/completions", json=body)
+    assert raw.status_code == 400
+    assert f"the limit is {limit}; send fewer" in raw.json()["error"]["message"]
+    assert end_of(serving, raw).status == "error"
+    few = client.post("/v1/completions", json=body | {"prompt": ["a"] * 2})
+    assert (few.status_code, len(few.json()["choices"])) == (200, 6)
 
 
 def new_pid(serving, old: int) -> int:

@@ -70,7 +70,7 @@ def build_plan(
         broker=broker.kind,
         bootstrap=settings.kafka.bootstrap_servers or f"127.0.0.1:{ports['broker']}",
         ports=ports,
-        http=settings.http.model_dump(),
+        http=settings.http.model_dump() | {"max_body_bytes": settings.largest_body_bytes},
     )
 
 

@@ -48,7 +48,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The plan of a stack; its components are in start order.
 
     `run_dir` contains sockets; its path is short, because the length of a socket's path is limited. `broker` is
-    ``given``, ``apache`` or ``embedded``. `http` is the settings section ``[http]``.
+    ``given``, ``apache`` or ``embedded``. `http` is the settings section ``[http]`` for HAProxy: its
+    `max_body_bytes` is the limit of the largest bodies that the gateway accepts.
     """
 
     home: str

@@ -146,16 +146,17 @@ def _capabilities(detector: type[Detector[Any]]) -> str:
 
 
 def _options(struct: type[msgspec.Struct]) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each option; its meaning is copied from ``Attributes`` in the docstring of `struct`."""
+    """Yield a row for each option; its meaning is copied from ``Attributes`` in the docstrings of `struct` and its bases."""
     (_, schemas) = msgspec.json.schema_components([struct])
-    properties, texts = schemas[struct.__name__]["properties"], _attributes(struct)
+    properties = schemas[struct.__name__]["properties"]
+    texts = {name: text for base in reversed(struct.__mro__) for name, text in _attributes(base).items()}
     for field in msgspec.structs.fields(struct):
         default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory
         default = default() if callable(default) else default
         yield f"`{field.name}`", _value(default), _allowed(properties[field.encode_name]), texts.get(field.name, "")
 
 
-def _attributes(struct: type[msgspec.Struct]) -> dict[str, str]:
+def _attributes(struct: type) -> dict[str, str]:
     """Return {name: text} of the ``Attributes`` section of a NumPy docstring."""
     _, _, section = cleandoc(struct.__doc__ or "").partition("Attributes\n----------\n")
     found: dict[str, str] = {}

@@ -155,6 +155,12 @@ class Settings(BaseSettings):
         """Name of the first served model, which Weir's own requests use."""
         return next(iter(self.served_models()))
 
+    @property
+    def largest_body_bytes(self) -> int:
+        """The limit of a request body: that of requests with images if a served model takes images."""
+        takes_images = any(model.images for model in self.served_models().values())
+        return max(self.http.max_body_bytes, self.http.max_image_body_bytes if takes_images else 0)
+
     @field_validator("models", mode="before")
     @classmethod
     def _named_models(cls, value: Any) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from detectors.base import AlertText
 from detectors.registry import alert_text
+from detectors.streams.tool_mix import NAMED_TOOL
 from stream.runbook import SILENCE
 from stream.stages.alert.state import Evidence, OpenAlert, StreamAlerts
 from stream.wire import SentinelRecord, format_time
@@ -63,7 +64,9 @@ def change(feature: str, side: str, details: Mapping[str, float]) -> str:
     if "recent_mean" in details and "reference_mean" in details:
         verb = _VERBS.get(details.get("direction", 0.0), "changed")
         spread = f" ± {details['reference_deviation']:.3g}" if "reference_deviation" in details else ""
-        return f"{feature} {verb} to {details['recent_mean']:.3g} (reference {details['reference_mean']:.3g}{spread})"
+        tools = [name.removeprefix(NAMED_TOOL) for name in details if name.startswith(NAMED_TOOL)]
+        what = f"calls of {', '.join(tools)} ({feature})" if tools else feature
+        return f"{what} {verb} to {details['recent_mean']:.3g} (reference {details['reference_mean']:.3g}{spread})"
     return ""
 
 

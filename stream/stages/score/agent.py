@@ -47,7 +47,7 @@ class ScoreParts(msgspec.Struct, frozen=True, kw_only=True):
     `version_of` returns the version of a detector by name, for verdicts without a score. After the agent has published
     the verdicts of an event, it calls `explain` with partition, event and verdicts. `embedding_sample` is the share of
     events that are embedded; at most `outstanding` events are in flight. `by_part` returns whether a tenant has
-    ``drift_by_part``.
+    ``drift_by_part``, `name_tools` whether it has ``tool_names``.
     """
 
     batcher: Batcher
@@ -59,6 +59,7 @@ class ScoreParts(msgspec.Struct, frozen=True, kw_only=True):
     outstanding: int
     explain: Callable[[int, Event, Sequence[Verdict]], None] = lambda _partition, _event, _verdicts: None
     by_part: Callable[[str], bool] = lambda _tenant: False
+    name_tools: Callable[[str], bool] = lambda _tenant: False
 
 
 class ScoreAgent:
@@ -162,8 +163,9 @@ class ScoreAgent:
             self._parts.metrics.verdict(verdict)
             if when is not None:
                 self._parts.metrics.detector_seconds(verdict.detector, (when[1] - when[0]) / 1e9)
-        by_part = self._parts.by_part(inference_of(event).tenant)
-        return [*found, *signal_events(event, outcome, traceparent_of(span), by_part=by_part)]
+        tenant = inference_of(event).tenant
+        by_part, name_tools = self._parts.by_part(tenant), self._parts.name_tools(tenant)
+        return [*found, *signal_events(event, outcome, traceparent_of(span), by_part=by_part, name_tools=name_tools)]
 
     async def _publish(self, partition: int, outputs: list[Event]) -> None:
         """Publish all outputs concurrently, and wait until each is acknowledged."""

@@ -87,8 +87,8 @@ def request_features(request: RequestRecord, text: str, part: str = "") -> dict[
     }
 
 
-def response_features(response: ResponseRecord) -> dict[str, float]:
-    """Return the measured features of an answer and its end record."""
+def response_features(response: ResponseRecord, *, name_tools: bool = False) -> dict[str, float]:
+    """Return the measured features of an answer and its end record; with `name_tools`, the called tools that were declared are named."""
     failed = response.status in {"error", "aborted"}
     features = {"error": float(failed), "cancelled": float(response.status == "cancelled")}
     if response.text:
@@ -106,4 +106,5 @@ def response_features(response: ResponseRecord) -> dict[str, float]:
     if response.time_to_first_token_seconds is not None:
         features["time_to_first_token_seconds"] = response.time_to_first_token_seconds
     calls = (located.part for located in response.located_parts())
-    return features | tool_features(part.name for part in calls if isinstance(part, ToolCallPart))
+    declared = {tool.name for tool in response.tools or ()} if name_tools else ()
+    return features | tool_features((part.name for part in calls if isinstance(part, ToolCallPart)), declared)

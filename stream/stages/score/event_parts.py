@@ -106,7 +106,7 @@ def readings(item: Item, detector: TextDetector[Any]) -> tuple[list[Reading], fl
     untrusted = reads is Reads.UNTRUSTED
     parts = [
         part
-        for part in (item.parts[_newest(item.parts)] if untrusted else item.parts)
+        for part in (item.parts[_newest(item.parts)] if untrusted and not detector.reads_history else item.parts)
         if part.text and (not untrusted or _untrusted(part))
     ]
     kept = _affordable(parts[-MAX_FAST_PARTS:], detector)

@@ -78,11 +78,13 @@ def verdicts(event: Event, outcome: Outcome, version_of: Callable[[str], str]) -
 def verdict(event: Event, detector: str, version: str, score: EventScore | None) -> Verdict:
     """Return one detector's verdict.
 
-    Its label is ``error`` if there is no score, or if the detector read only a part of the text and did not flag it.
+    Its label is ``error`` if there is no score, or if the record contains, or the detector read, only a part of the text and the detector did
+    not flag it.
     """
     data = inference_of(event)
     score = score or EventScore(label=ERROR, covered=0.0)
-    partial = score.covered < 1.0 and not score.flagged
+    covered = score.covered * data.recorded
+    partial = covered < 1.0 and not score.flagged
     return Verdict(
         request_id=data.request_id,
         event_id=event.id,
@@ -94,7 +96,7 @@ def verdict(event: Event, detector: str, version: str, score: EventScore | None)
         flagged=score.flagged,
         label=ERROR if partial else score.label,
         score=score.score,
-        covered=score.covered,
+        covered=covered,
         part=score.part,
         spans=score.spans,
         model_version=data.model_version,

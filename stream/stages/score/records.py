@@ -87,8 +87,10 @@ def finding_event(event: Event, verdict: Verdict, traceparent: str) -> Event | N
     )
 
 
-def signal_events(event: Event, outcome: Outcome, traceparent: str, *, by_part: bool = False) -> list[Event]:
-    """Return the signals of an event, one or with `by_part` one per part group.
+def signal_events(
+    event: Event, outcome: Outcome, traceparent: str, *, by_part: bool = False, name_tools: bool = False
+) -> list[Event]:
+    """Return the signals of an event, one or with `by_part` one per part group; see `response_features` for `name_tools`.
 
     A signal has features, including the scores (except for tool results), and the embedding if the event was sampled.
     A shadow request and its answer have no signals: stream detectors and the gates of retraining read users' traffic.
@@ -97,12 +99,21 @@ def signal_events(event: Event, outcome: Outcome, traceparent: str, *, by_part: 
         return []
     texts = signal_texts(inference_of(event), by_part=by_part)
     scored = outcome if isinstance(outcome, Scored) else Scored()
-    return [_signal_event(event, scored, traceparent, part, text) for part, text in texts.items()]
+    return [
+        _signal_event(event, scored, traceparent, part, _features(event, part, text, name_tools))
+        for part, text in texts.items()
+    ]
 
 
-def _signal_event(event: Event, scored: Scored, traceparent: str, part: str, text: str) -> Event:
+def _features(event: Event, part: str, text: str, name_tools: bool) -> dict[str, float]:  # noqa: FBT001 - private
+    data = inference_of(event)
+    if isinstance(data, RequestRecord):
+        return request_features(data, text, part)
+    return response_features(data, name_tools=name_tools)
+
+
+def _signal_event(event: Event, scored: Scored, traceparent: str, part: str, features: dict[str, float]) -> Event:
     data, side = inference_of(event), side_of(inference_of(event))
-    features = request_features(data, text, part) if isinstance(data, RequestRecord) else response_features(data)
     if part != TOOL_RESULT:
         features |= {f"score_{name}": score.score for name, score in scored.scores.items()}
     signal = Signal(

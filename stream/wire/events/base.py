@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-__all__ = ["MAX_COUNT", "MAX_INT64", "MIN_INT64", "Count", "EventData", "Int64", "Seconds"]
+__all__ = ["MAX_COUNT", "MAX_INT64", "MIN_INT64", "Count", "EventData", "Int64", "Seconds", "Share"]
 
 #: The largest integer that every JSON parser keeps exactly (RFC 8259, section 6).
 MAX_COUNT = 2**53 - 1
@@ -18,6 +18,8 @@ MIN_INT64, MAX_INT64 = -(2**63), 2**63 - 1
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 #: An integer that may be negative.
 Int64 = Annotated[int, msgspec.Meta(ge=MIN_INT64, le=MAX_INT64)]
+#: A share of a whole.
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 #: A duration, or a time since the epoch up to the year 9999, as ``ce_time``.
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_800)]
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
-from stream.wire.events.base import Count, EventData, Int64, Seconds
+from stream.wire.events.base import Count, EventData, Int64, Seconds, Share
 
 __all__ = [
     "ABORTED",
@@ -225,6 +225,7 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
     The prompt of a plain completion (operation ``text_completion``) is one message with the role ``user``. `training`
     is false if the client does not want the request in a dataset. `shadow_of` is the id of the user's request if this
     is a copy for a challenger, whose answer no user receives; else "".
+    `recorded` is the share of the text's characters that the record contains: less than 1 if the whole text is too large for Kafka.
     """
 
     event_type: ClassVar[str] = "weir.inference.request.v2"
@@ -244,6 +245,7 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
     number: Count = 0
     training: bool = True
     shadow_of: str = ""
+    recorded: Share = 1.0
 
     @property
     def text(self) -> str:
@@ -267,6 +269,7 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
     for detectors that compare the answer with the prompt: the worker that scores the answer may not have read the request.
     `tools` are the tools of the request if the answer has tool calls and the detector ``tools`` is expected; None if they are unknown or too large.
     `shadow_of` is that of the request.
+    `recorded` is the share of the text's characters that the record contains: less than 1 if the whole text is too large for Kafka.
     """
 
     event_type: ClassVar[str] = "weir.inference.response.v2"
@@ -291,6 +294,7 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
     owed: tuple[str, ...] = ()
     number: Count = 0
     shadow_of: str = ""
+    recorded: Share = 1.0
 
     @property
     def text(self) -> str:

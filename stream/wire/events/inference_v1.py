@@ -4,7 +4,7 @@ from typing import ClassVar, Self
 
 import msgspec
 
-from stream.wire.events.base import Count, EventData, Int64, Seconds
+from stream.wire.events.base import Count, EventData, Int64, Seconds, Share
 from stream.wire.events.inference import (
     Choice,
     ErrorInfo,
@@ -83,6 +83,7 @@ class ResponseRecordV1(EventData, frozen=True, kw_only=True):
     error: ErrorInfo | None = None
     owed: tuple[str, ...] = ()
     number: Count = 0
+    recorded: Share = 1.0
 
     @classmethod
     def downgraded(cls, record: ResponseRecord) -> Self:

@@ -29,6 +29,22 @@ def test_every_event_type_has_golden_bytes():
     assert {event(name).type for name in NAMES} == set(EVENT_TYPES)
 
 
+@pytest.mark.parametrize("name", sorted({*NAMES} - {*FORMER}))
+def test_a_decoded_record_is_encoded_to_the_same_bytes_with_and_without_its_defaults(name):
+    original = event(name)
+    explicit = {
+        field.name: field.default
+        for field in msgspec.structs.fields(original.data)
+        if field.default is not msgspec.NODEFAULT
+    }
+    written = msgspec.json.encode(json.loads(encode(original).value) | explicit)
+    headers = encode(original).headers
+    for value in (encode(original).value, encode(decode(written, headers)).value):
+        again = decode(value, headers)
+        assert encode(again).value == value
+        assert again == decode(encode(again).value, headers)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_golden_bytes_decode_to_the_event_that_wrote_them(name):
     _, value, headers = golden(name)

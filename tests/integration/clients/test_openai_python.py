@@ -152,7 +152,7 @@ def test_models(client):
                     {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x/y.png"}}]}
                 ]
             },
-            "messages",
+            "messages.0.content.0.image_url",
         ),
     ],
 )

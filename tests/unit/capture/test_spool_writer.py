@@ -196,13 +196,25 @@ def test_feedback_is_refused_rather_than_shed(make):
 
 def test_a_record_that_no_broker_takes_is_moved_aside_and_counted(make):
     spool = make()
-    spool.request("huge", "x" * 1_000_001)
+    spool.writer.request(a_request("huge", parameters={"stop": "x" * 1_000_001}), traceparent=TRACE)
     spool.end("huge")
     spool.writer.tick()
     gap, end, _ = events_of(spool.directory)
     assert (gap.data.reason, gap.data.request_ids, gap.data.count) == ("oversize", ("huge",), 1)
     assert end.data.number == 2
     assert [path.stat().st_size > 1_000_000 for path in (spool.root / "aside").iterdir()] == [True]
+
+
+def test_an_answer_larger_than_the_reserve_of_a_full_spool_is_shortened_to_it(make):
+    spool = make(settings=small_settings(limit_bytes=400_000, end_reserve_bytes=20_000))
+    spool.request("a")
+    spool.fill(300, "x" * 2000, ended=True)
+    assert spool.writer.full
+    spool.end("a", "begin " + "y" * 180_000)
+    end = next(event for event in events_of(spool.directory) if event.id == "a/end")
+    assert end.data.text.startswith("begin y")
+    assert 0.1 < end.data.recorded < 0.12
+    assert spool.writer.size_bytes <= 400_000
 
 
 def test_a_disk_that_fills_up_mid_frame_leaves_no_torn_frame_and_sheds(make):

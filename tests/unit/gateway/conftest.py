@@ -124,9 +124,9 @@ async def upstream():
 def relay(make_stack, upstream):
     """Make a stack whose model `echo` is that of `upstream`, which answers by a script."""
 
-    def make(*script, **settings):
+    def make(*script, stack=None, **settings):
         upstream.script = list(script)
         defaults = {"base_url": upstream.url, "upstream_api_key": PROVIDER_KEY, "upstream_model": "provider-model"}
-        return make_stack(upstream=defaults | {"upstream_retries": 0} | settings)
+        return make_stack(upstream=defaults | {"upstream_retries": 0} | settings, **(stack or {}))
 
     return make

@@ -325,3 +325,19 @@ async def test_a_body_that_weir_cannot_relay_is_400(relay, upstream, path, body)
 async def test_an_unknown_model_is_404_whatever_its_fields(relay):
     answer = await relay(Answer.json(WHOLE)).chat(model="other", top_k=3)
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_that_is_too_large_for_kafka_has_an_end_with_its_beginning(relay, stream):
+    text = "begin " + "long " * 50_000
+    if stream:
+        chunks = [chat_chunk(text) for _ in range(8)]
+        stack = relay(Answer(*sse(*chunks, chat_chunk(finish="stop")), DONE))
+    else:
+        stack = relay(Answer.json(WHOLE | {"choices": [{"index": 0, "message": {"content": text * 8}}]}))
+    answer = await stack.chat(stream=stream)
+    assert answer.text.count("begin ") == 8
+    _, end = stack.ended()
+    assert (end.status, end.owed, end.text[:10]) == ("complete", ("pii", "refusal"), "begin long")
+    assert end.recorded == pytest.approx(len(end.text) / len(text * 8))
+    assert 0.49 < end.recorded < 0.5

@@ -53,6 +53,7 @@ def test_both_forms_are_an_error_that_names_the_key(load):
     ("table", "problem"),
     [
         ("engine = 'upstream'", "the engine upstream needs a base_url"),
+        ("images = true", "images is true, but engine is 'auto'"),
         ("base_url = 'http://127.0.0.1:1/v1'", "the others have none"),
         ("engine = 'upstream'\nbase_url = 'http://127.0.0.1:1'", "base_url"),
         ("slot = 3", 'models."x".slot .*unknown key'),
@@ -69,3 +70,8 @@ def test_the_key_of_an_upstream_comes_from_a_file_and_is_not_shown(load, tmp_pat
     loaded = load(_TWO, WEIR_MODELS__SMALL__UPSTREAM_API_KEY_FILE=str(key))
     assert loaded.settings.models["small"].upstream_api_key.get_secret_value() == "sk-hidden"
     assert "sk-hidden" not in repr(loaded)
+
+
+@pytest.mark.parametrize(("images", "largest"), [("true", 4 * 1024 * 1024), ("false", 512 * 1024)])
+def test_the_largest_body_is_that_of_a_model_with_images(load, images, largest):
+    assert load(f"{_TWO}images = {images}\n").settings.largest_body_bytes == largest

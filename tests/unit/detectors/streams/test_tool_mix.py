@@ -11,10 +11,10 @@ from detectors.streams.tool_mix import tool_features
 OPTIONS = {"alarm_every_events": 1_000, "reference_events": 100}
 
 
-def answers(names, count, seed=0):
+def answers(names, count, seed=0, named=()):
     chance = random.Random(seed)
     return [
-        Observation(id=f"{seed}-{row}", time=float(row), features=tool_features([chance.choice(names)]))
+        Observation(id=f"{seed}-{row}", time=float(row), features=tool_features([chance.choice(names)], named))
         for row in range(count)
     ]
 
@@ -55,3 +55,20 @@ def test_answers_without_calls_are_no_events():
     state = detector.snapshot()
     detector.update_many([Observation(id=f"t{row}", time=200.0, features={"characters": 5.0}) for row in range(500)])
     assert detector.snapshot() == state
+
+
+def test_an_alarm_names_the_tools_of_its_bucket_if_the_observations_name_them():
+    detector = create_stream("tool_mix", OPTIONS)
+    alarms(detector, answers(["search", "read"], 300, named=["search", "read"]))
+    found = alarms(detector, answers(["search", "erase"], 60, seed=1, named=["search", "erase"]))
+    named = [{name for name in finding.details if name.startswith("tool:")} for finding in found]
+    assert {"tool:erase"} in named
+    assert all(one <= {"tool:erase"} for one in named)
+
+
+def test_only_declared_tools_with_plain_names_are_named():
+    called = ["search", "invented", "call +49 151 12345678", *map(str, range(30))]
+    features = tool_features(called, {*called} - {"invented"})
+    named = [name for name in features if name.startswith("tool:")]
+    assert named == ["tool:search", *(f"tool:{number}" for number in range(15))]
+    assert {name: value for name, value in features.items() if name not in named} == tool_features(called)

@@ -74,3 +74,10 @@ def test_a_number_has_no_exponent(value, text):
 
 def test_a_time_of_another_day_has_its_date():
     assert (clock(86_390.0, 86_399.0), clock(86_390.0, 86_400.0)) == ("23:59:50 UTC", "1970-01-01 23:59:50 UTC")
+
+
+def test_a_change_of_the_called_tools_names_them_if_the_finding_does():
+    details = {"recent_mean": 0.5, "reference_mean": 0.0, "direction": 1.0}
+    assert change("tool_bucket_07", "output", details) == "tool_bucket_07 rose to 0.5 (reference 0)"
+    named = change("tool_bucket_07", "output", details | {"tool:erase": 9.0, "tool:drop": 2.0})
+    assert named == "calls of erase, drop (tool_bucket_07) rose to 0.5 (reference 0)"

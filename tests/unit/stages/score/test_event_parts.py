@@ -138,6 +138,19 @@ def test_a_detector_of_untrusted_texts_reads_what_is_new_since_the_models_last_m
     assert read(asked(Message.of_text("system", "s"), Message.of_text("assistant", "a")), Reads.UNTRUSTED) == []
 
 
+def test_a_detector_that_reads_the_history_reads_what_a_client_says_was_said_before():
+    class Wary(Marks):
+        reads_history = True
+
+    said = [text for _, text in read(asked(*CONVERSATION), Reads.UNTRUSTED)]
+    found, share = readings(asked(*CONVERSATION), Wary(Reads.UNTRUSTED))
+    assert [one.text for one in found] == ["ask", "document", *said]
+    assert share == 1.0
+    chosen = create_text("injection", {"whole_history": True})
+    assert (chosen.reads_history, create_text("injection").reads_history) == (True, False)
+    assert chosen.version == create_text("injection").version
+
+
 def test_the_other_detectors_read_the_joined_text():
     assert read(asked(*CONVERSATION), Reads.JOINED) == [("", "sys\nask\ndocument\nlook\nmore\n")]
     assert asked(*CONVERSATION).text == a_request("r1", messages=CONVERSATION).text
@@ -262,6 +275,15 @@ def test_answers_with_equal_texts_and_other_prompts_are_scored_apart_only_if_the
     detector = Marks(Reads.JOINED)
     scored(detector, *items)
     assert detector.batches == [["same"]]
+
+
+@pytest.mark.parametrize(("text", "label", "flagged"), [("fine", "error", False), ("bad !", "mark", True)])
+def test_a_verdict_covers_at_most_the_recorded_share_of_a_text(text, label, flagged):
+    event = event_of(an_end("r1", text, recorded=0.25), "r1/end", 1.0)
+    (score,) = scored(Marks(Reads.PARTS), item_of(event.data))
+    found = verdict(event, "pii", "1", score)
+    assert (found.covered, found.label, found.flagged) == (0.25, label, flagged)
+    assert verdict(event, "pii", "1", None).covered == 0.0
 
 
 def test_a_verdict_with_the_most_spans_fits_a_record():

@@ -12,7 +12,7 @@ from stream.stages.score.machine import expected_detectors, item_of, verdicts
 from stream.stages.score.model_pool import Failed
 from stream.stages.score.model_process import Scored
 from stream.stages.score.records import finding_event, signal_events, verdict_event
-from stream.wire import Choice, Message, Span, ToolCallPart, ToolResponsePart, encode
+from stream.wire import Choice, DeclaredTool, Message, Span, ToolCallPart, ToolResponsePart, encode
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-aaaaaaaaaaaaaaaa-01"
 ASK = request("r1", "hello there 5551234", owed=("pii", "pii", "toxicity"))
@@ -206,3 +206,12 @@ def test_findings_and_signals_of_a_trained_version_have_keys_of_their_own():
         keys.append((finding_event(one, verdict, "").partitionkey, signal_of(one, outcome(), "").partitionkey))
     assert keys[0][0] == keys[0][1]
     assert keys[1] == tuple(f"{key}\x1f\x1fm_0123456789ab" for key in keys[0])
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_called_tools_are_named_only_where_the_tenant_allows_it(named):
+    calls = (Choice(parts=(ToolCallPart(name="search"), ToolCallPart(name="undeclared"))),)
+    event = event_of(an_end("r1", messages=calls, tools=(DeclaredTool(name="search"),)), "r1/end", 1.0)
+    (signal,) = signal_events(event, Scored(), TRACEPARENT, name_tools=named)
+    assert [name for name in signal.data.features if name.startswith("tool:")] == (["tool:search"] if named else [])
+    assert signal.data.features["tool_calls"] == 2.0

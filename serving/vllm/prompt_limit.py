@@ -1,0 +1,43 @@
+"""Limit the number of answers that one request generates: vLLM runs each prompt of a completion, and each choice, as a request of its own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from serving.backend import ModelRequest, RejectedRequest
+from serving.vllm.chunks import rejected
+
+__all__ = ["MAX_INPUTS", "too_many_prompts"]
+
+#: The most inputs of an embeddings request, as in OpenAI's API.
+MAX_INPUTS = 2048
+_BAD_REQUEST = 400
+
+
+def too_many_prompts(request: ModelRequest, max_requests: int) -> RejectedRequest | None:
+    """Return a rejection if a completion needs more than `max_requests` answers, or embeddings have more than `MAX_INPUTS` inputs."""
+    body = request.body
+    if request.operation == "embeddings":
+        count, limit, what = _prompts(body, "input"), MAX_INPUTS, "input has {} texts"
+    elif request.operation == "text_completion":
+        prompts, choices = _prompts(body, "prompt"), _choices(body)
+        count, limit, what = prompts * choices, max_requests, f"{prompts} prompts x n = {choices} are {{}} answers"
+    else:
+        return None
+    if count <= limit:
+        return None
+    message = f"{what.format(count)}, the limit is {limit}; send fewer in one request."
+    param = "input" if request.operation == "embeddings" else "prompt"
+    return rejected({"code": _BAD_REQUEST, "message": message, "param": param})
+
+
+def _prompts(body: Mapping[str, Any], field: str) -> int:
+    """Return the number of prompts in a field that is a text, a list of texts, a list of token ids or a list of such lists."""
+    value = body.get(field)
+    if not isinstance(value, list) or not value or type(value[0]) is int:
+        return 1
+    return len(value)
+
+
+def _choices(body: Mapping[str, Any]) -> int:
+    """Return the choices for each prompt; vLLM rejects values that are no positive integers."""
+    return max([1, *(value for name in ("n", "best_of") if type(value := body.get(name)) is int)])
