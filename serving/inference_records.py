@@ -1,6 +1,6 @@
 """The records of one inference, and the attributes of its span. Only the records contain prompts and answers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -118,6 +118,7 @@ def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> Req
         tools=_tools(body),
         parameters=_parameters(body) | _token_ids(request.request),
         owed=owed_detectors(_detectors(request, expected.input), messages),
+        training=_training(body),
     )
 
 
@@ -195,6 +196,12 @@ def _common(request: InferenceRequest) -> dict[str, Any]:
         "operation": request.operation,
         "stream": request.request.stream,
     }
+
+
+def _training(body: dict[str, Any]) -> bool:
+    """Return whether the request may be used for training: unless ``metadata.training`` is ``false``."""
+    metadata = body.get("metadata")
+    return not isinstance(metadata, Mapping) or str(metadata.get("training")).lower() != "false"
 
 
 def _detectors(request: InferenceRequest, expected: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,13 +13,19 @@
     ├── ReaderStalled          the log contains more records but none arrives
     ├── StateUnreadable        this version cannot read a table value
     ├── ModelsLost             the model processes ended and cannot be started again
-    └── ReplayError            a replay cannot run as requested
+    ├── ReplayError            a replay cannot run as requested
+    ├── DatasetRefused         the log does not contain enough for a dataset
+    ├── ArchiveFailed          the archive cannot be read or written
+    └── DatasetDamaged         the files of a dataset are missing, or do not fit their digest
 """
 
 from stream.wire.errors import StreamError
 
 __all__ = [
+    "ArchiveFailed",
     "BrokerError",
+    "DatasetDamaged",
+    "DatasetRefused",
     "LogExpired",
     "ModelsLost",
     "ReaderStalled",
@@ -62,6 +68,18 @@ class ModelsLost(StreamError):
 
 class ReplayError(StreamError):
     """A replay cannot run as requested, because of its detector, its range, or expired records."""
+
+
+class ArchiveFailed(StreamError):
+    """The archive cannot be read or written."""
+
+
+class DatasetRefused(StreamError):
+    """The log does not contain enough for a dataset: rows, API keys or the request itself."""
+
+
+class DatasetDamaged(StreamError):
+    """The files of a dataset are missing, or do not fit their digest."""
 
 
 def no_kafka(bootstrap_servers: str) -> BrokerError:

@@ -107,6 +107,7 @@ _LETTERS = (DEAD_LETTER,)
 _WATCH, _ALERT_STAGE, _RETRAIN = (f"stream/stages/{name}" for name in ("watch", "alert", "retrain"))
 _CLIENT, _OPERATE, _RESEND, _DEMO = (f"weir/{name}" for name in ("client", "operate", "dead_letters", "demo"))
 _REPLAY = "stream/replay"
+_DATASET, _ARCHIVE = "stream/loop/dataset", "stream/archive"
 
 FLOW = (
     Step("shipper", "send", "inference", _CAPTURED, ("serving/capture",)),
@@ -136,15 +137,16 @@ FLOW = (
     Step("ledger", "send", "alerts", (_ALERT,), ("stream/ledger",)),
     Step("bridge", "receive", "alerts", _ALERTS, ("stream/bridge",)),
     Step("operator", "receive", "alerts", _ALERTS, (_CLIENT, _OPERATE, _DEMO)),
-    Step("operator", "receive", "retraining", (_RETRAINING,), (_CLIENT, _OPERATE, _DEMO)),
+    Step("operator", "receive", "retraining", (_RETRAINING,), (_CLIENT, _OPERATE, _DEMO, _DATASET)),
     Step("operator", "send", "alerts", _ALERTS, (_OPERATE, _RESEND)),
     Step("operator", "send", "retraining", (_RETRAINING,), (_OPERATE, _RESEND)),
     Step("operator", "send", "feedback", _JUDGMENTS, (_OPERATE,)),
-    Step("operator", "receive", "inference", _INFERENCE, (_OPERATE, _REPLAY)),
+    Step("operator", "receive", "inference", _INFERENCE, (_OPERATE, _REPLAY, _DATASET, _ARCHIVE)),
     Step("operator", "send", "inference", (_CORRECTION,), (_OPERATE,)),
-    Step("operator", "receive", "verdicts", _VERDICTS, (_REPLAY, _DEMO)),
-    Step("operator", "receive", "signals", (_SIGNAL, _TICK), (_REPLAY,)),
-    Step("operator", "receive", "findings", _FINDINGS, (_REPLAY,)),
+    Step("operator", "receive", "verdicts", _VERDICTS, (_REPLAY, _DEMO, _DATASET, _ARCHIVE)),
+    Step("operator", "receive", "feedback", _JUDGMENTS, (_DATASET, _ARCHIVE)),
+    Step("operator", "receive", "signals", (_SIGNAL, _TICK), (_REPLAY, _DATASET, _ARCHIVE)),
+    Step("operator", "receive", "findings", _FINDINGS, (_REPLAY, _ARCHIVE)),
     Step("operator", "send", "replay", (_FINDING, _ALERT), (_REPLAY,)),
     Step("operator", "receive", "dead_letters", _LETTERS, (_RESEND,)),
     Step("operator", "send", "dead_letters", _LETTERS, (_RESEND,)),

@@ -17,13 +17,13 @@ from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader, partitions_of
 from stream.wire import LogRange, parse_time
 
-__all__ = ["data_range", "log_range", "produced_since"]
+__all__ = ["LATE_SECONDS", "data_range", "log_range", "produced_since"]
 
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.5
 _POLL_MS = 200
 #: The search ends at a record this much later than `until`, because the watermark waits for no source further behind.
-_MARGIN_SECONDS = 60.0
+LATE_SECONDS = 60.0
 
 
 async def data_range(options: Mapping[str, Any], topic: str, partitions: int, since: float, until: float) -> LogRange:
@@ -85,7 +85,7 @@ async def _last(consumer: AIOKafkaConsumer, place: TopicPartition, start: int, e
     while not reader.reached({place: end}):
         for record in (await reader.read()).get(place, ()):
             time = _event_time(record)
-            if time is not None and time > until + _MARGIN_SECONDS:
+            if time is not None and time > until + LATE_SECONDS:
                 return last
             if time is not None and time <= until:
                 last = int(record.offset) + 1

@@ -29,11 +29,11 @@ class DatasetSettings(Section):
     exclude_keys: tuple[str, ...] = Field((), description="ids of API keys whose requests and judgments are not used")
     min_examples: Count = Field(32, description="rows to train on; with fewer, no dataset is made")
     max_examples: Count = Field(500, description="rows to train on, at most; the coreset has this size")
-    max_per_principal: Count = Field(50, description="rows that one API key asked for or judged, at most")
+    max_per_principal: Count = Field(50, description="rows that one API key asked for or reviewed, at most")
     max_per_answer: Count = Field(
         5, description="rows whose answers are near duplicates, at most; bounds a planted answer"
     )
-    min_principals: Count = Field(3, description="API keys that judged the rows; with fewer, no dataset is made")
+    min_principals: Count = Field(3, description="API keys that reviewed the rows; with fewer, no dataset is made")
     feedback_min_principals: Count = Field(
         5,
         description="API keys that gave thumbs; with fewer, no thumb is used, because such feedback is not representative",

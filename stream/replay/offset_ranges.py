@@ -1,12 +1,15 @@
 """The offsets that a replay reads, determined before the replay starts, and the part of the log that still exists."""
 
+import asyncio
 from collections.abc import Mapping
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
 
+from stream.archive.reader import archived_range
+from stream.archive.segments import Archive
 from stream.kafka.log_reader import partitions_of
-from stream.kafka.time_ranges import log_range
 from stream.replay.plan import ReplayRequest
 from stream.wire import LogRange, TopicNames
 
@@ -31,8 +34,13 @@ def topics_of(names: TopicNames, request: ReplayRequest) -> tuple[str, str]:
     return (names.signals, names.findings) if request.detector.over_streams else (names.inference, names.verdicts)
 
 
-async def offset_ranges(
-    consumer: AIOKafkaConsumer, names: TopicNames, counts: Mapping[str, int], request: ReplayRequest, now: float
+async def offset_ranges(  # noqa: PLR0913, PLR0917 - the log, and the part of it to read
+    consumer: AIOKafkaConsumer,
+    names: TopicNames,
+    counts: Mapping[str, int],
+    request: ReplayRequest,
+    now: float,
+    archive: Archive | None = None,
 ) -> tuple[LogRange, ...]:
     """Return the offsets to read of each topic; for a range in the past, the result is always the same.
 
@@ -48,19 +56,28 @@ async def offset_ranges(
         late = _MARGIN_SECONDS if is_results or request.detector.over_streams else 0.0
         since = None if request.start is None else request.start - early
         until = None if request.until >= now else request.until + late
-        ranges.append(await log_range(consumer, topic, counts[topic], since, until))
+        ranges.append(await archived_range(consumer, topic, counts[topic], since, until, archive))
     return tuple(ranges)
 
 
-async def retained_log(consumer: AIOKafkaConsumer, topic: str, partitions: int) -> RetainedLog:
-    """Return which part of `topic` still exists."""
+async def retained_log(
+    consumer: AIOKafkaConsumer, topic: str, partitions: int, archive: Archive | None = None
+) -> RetainedLog:
+    """Return which part of `topic` still exists, in Kafka or in `archive`."""
     every = partitions_of({topic: partitions})
     first = await consumer.beginning_offsets(every)
     oldest = await consumer.offsets_for_times(dict.fromkeys(every, 0))
     times = {partition: found.timestamp / 1000 for partition in every if (found := oldest.get(partition)) is not None}
-    expired = [partition for partition in every if first[partition] > 0]
+    expired = [partition for partition in every if first[partition] > 0 and not await _is_archived(archive, partition)]
     since = [times[partition] for partition in expired if partition in times]
     return RetainedLog(
         expired=tuple(partition.partition for partition in expired),
         since=max(since) if since else min(times.values(), default=None),
     )
+
+
+async def _is_archived(archive: Archive | None, place: TopicPartition) -> bool:
+    """Whether the archive begins with the first record of the partition; a gap is an error when it is read."""
+    if archive is None:
+        return False
+    return await asyncio.to_thread(archive.produced_since, place.topic, place.partition, None) == 0

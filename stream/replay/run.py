@@ -7,14 +7,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer
 
 from detectors.errors import DetectorError
+from stream.archive.reader import ArchivedRangeReader
+from stream.archive.segments import Archive
 from stream.errors import ReplayError
 from stream.kafka.clients import consumer_for
-from stream.kafka.range_reader import RangeReader
 from stream.kafka.topic_checks import partition_counts
 from stream.replay.alert_diff import compare
+from stream.replay.merged_partitions import RecordReader
 from stream.replay.notes import ReplayResults, notes
 from stream.replay.offset_ranges import RetainedLog, offset_ranges, retained_log, topics_of
 from stream.replay.plan import ReplayPlan, ReplayRequest
@@ -33,12 +34,16 @@ __all__ = ["ReplaySettings", "replay"]
 
 
 class ReplaySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The present settings of the stack; `patterns` is {tenant name or pattern: settings}."""
+    """The present settings of the stack.
+
+    `patterns` is {tenant name or pattern: settings}, `archive` the address of the archive, or "" without one.
+    """
 
     kafka: KafkaSettings
     watch: WatchSettings
     score: ScoreSettings
     patterns: Mapping[str, Mapping[str, Any]]
+    archive: str = ""
 
 
 async def replay(request: ReplayRequest, settings: ReplaySettings, observe: Observe = lambda _: None) -> Report:
@@ -52,23 +57,24 @@ async def replay(request: ReplayRequest, settings: ReplaySettings, observe: Obse
     options, names = settings.kafka.client_options(), settings.kafka.names
     counts = await _counts(settings.kafka, request)
     main = topics_of(names, request)[0]
+    archive = Archive(settings.archive) if settings.archive else None
     async with consumer_for(options) as consumer:
-        log = await retained_log(consumer, main, counts[main])
+        log = await retained_log(consumer, main, counts[main], archive)
         plan = ReplayPlan(
             request=request,
             names=names,
-            ranges=await offset_ranges(consumer, names, counts, request, time.time()),
+            ranges=await offset_ranges(consumer, names, counts, request, time.time(), archive),
             partitions=counts[names.inference],
             stream_partitions=counts[names.signals],
             tenants=cached_tenant_settings(settings.patterns),
             watch=settings.watch,
         )
         _check_retained(plan, log)
-        return await _run(plan, settings, consumer, log, observe)
+        return await _run(plan, settings, await ArchivedRangeReader.open(consumer, plan.ranges, archive), log, observe)
 
 
 async def _run(
-    plan: ReplayPlan, settings: ReplaySettings, consumer: AIOKafkaConsumer, log: RetainedLog, observe: Observe
+    plan: ReplayPlan, settings: ReplaySettings, reader: RecordReader, log: RetainedLog, observe: Observe
 ) -> Report:
     request = plan.request
     identity = plan.identity({pattern: tenant_settings(settings.patterns, pattern) for pattern in settings.patterns})
@@ -80,7 +86,6 @@ async def _run(
             shadow = shadow_topic(settings.kafka.client_options(), plan.names.replay, identity, request.since)
             sink = await stack.enter_async_context(shadow)
         meter = ProgressMeter(sum(main.last[number] - first for number, first in main.first.items()), observe)
-        reader = RangeReader(consumer, plan.ranges)
         if request.detector.over_streams:
             results = await _streams(StreamReplay(plan, reader, sink, meter))
         else:

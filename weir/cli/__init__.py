@@ -21,6 +21,8 @@ SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("weir.cli.demo", "demo", "Send real traffic until every promised alert fired."),
     "alerts": ("weir.cli.alerts", "alerts", "Show alerts that fired and resolved; silence them."),
     "retraining": ("weir.cli.retraining", "retraining", "Show retraining events, and why others were suppressed."),
+    "dataset": ("weir.cli.dataset", "dataset", "Build, show, verify and compare datasets for training."),
+    "archive": ("weir.cli.archive", "archive", "Copy the log into Parquet files that outlive Kafka's retention."),
     "labels": ("weir.cli.labels", "labels", "Import labels of answers; show the accuracy of the models."),
     "detectors": ("weir.cli.detectors", "detectors", "Show the precision of detectors in reviewed alerts."),
     "replay": ("weir.cli.replay", "replay_command", "Run another version of a detector over past events."),

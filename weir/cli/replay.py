@@ -147,6 +147,7 @@ def _settings(settings: Settings, workers: int | None) -> ReplaySettings:
         watch=settings.watch,
         score=settings.score.model_copy(update={"workers": workers}) if workers else settings.score,
         patterns=settings.tenants,
+        archive=settings.archive.url,
     )
 
 

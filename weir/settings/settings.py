@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from serving.gateway.guard_settings import GuardRules, GuardSettings
 from serving.settings import CaptureSettings, HttpSettings, IntakeSettings, ModelSettings
 from stream.address import Address, Link
+from stream.archive.settings import ArchiveSettings
 from stream.loop.settings import LoopSettings, TrainSettings
 from stream.settings import (
     BridgeSettings,
@@ -136,6 +137,7 @@ class Settings(BaseSettings):
     ledger: LedgerSettings = LedgerSettings()
     bridge: BridgeSettings = BridgeSettings()
     train: TrainSettings = TrainSettings()
+    archive: ArchiveSettings = ArchiveSettings()
     trace: TraceSection = TraceSection()
     mlflow: MlflowSection = MlflowSection()
     metrics: MetricsSection = MetricsSection()

@@ -222,7 +222,8 @@ class GuardStop(EventData, frozen=True, kw_only=True):
 class RequestRecord(EventData, frozen=True, kw_only=True):
     """An accepted request, written before inference starts. `owed` names the detectors of its expected verdicts.
 
-    The prompt of a plain completion (operation ``text_completion``) is one message with the role ``user``.
+    The prompt of a plain completion (operation ``text_completion``) is one message with the role ``user``. `training`
+    is false if the client does not want the request in a dataset.
     """
 
     event_type: ClassVar[str] = "weir.inference.request.v2"
@@ -240,6 +241,7 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
     parameters: dict[str, float | Int64 | str | list[str] | None] = {}
     owed: tuple[str, ...] = ()
     number: Count = 0
+    training: bool = True
 
     @property
     def text(self) -> str:

@@ -142,6 +142,19 @@ async def test_an_expired_range_is_an_error_that_names_what_is_left(lab):
     assert "what is left was produced from" in gone.stderr
 
 
+async def test_the_archive_has_what_kafka_deleted(lab, tmp_path):
+    await lab.fill()
+    whole = await replayed(lab, *BOTH)
+    lab.commands.env["WEIR_ARCHIVE__URL"] = str(tmp_path / "archive")
+    archived = await lab.commands.run("archive", "run", "--json")
+    assert archived.returncode == 0, archived.stderr
+    assert json.loads(archived.stdout)[lab.names.inference] > 100
+    await delete(lab, 50)
+    again = await replayed(lab, *BOTH)
+    assert again["events"]["compared"] == SECONDS // 2
+    assert (again["diff"], again["offsets"], again["notes"]) == (whole["diff"], whole["offsets"], [])
+
+
 async def delete(lab, offset):
     """Delete the records before `offset` of each partition of inference."""
     partitions = [TopicPartition(lab.names.inference, number) for number in range(P)]

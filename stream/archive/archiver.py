@@ -1,0 +1,87 @@
+"""Copies the log into the archive, from the end of the archive to the end of the log."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from aiokafka.structs import ConsumerRecord, TopicPartition
+
+from stream.archive.segments import Archive, ArchivedRecord
+from stream.archive.settings import ArchiveSettings
+from stream.content import raw_content
+from stream.kafka.clients import consumer_for
+from stream.kafka.log_reader import partitions_of
+from stream.kafka.range_reader import RangeReader
+from stream.kafka.topic_checks import partition_counts
+from stream.settings import KafkaSettings
+from stream.wire import LogRange, TopicNames
+
+__all__ = ["archive_log", "archived_topics"]
+
+#: Bytes of values at which a segment ends.
+_SEGMENT_BYTES = 64 * 1024 * 1024
+
+Progress = Callable[[int, int], None]
+
+
+def archived_topics(names: TopicNames) -> tuple[str, ...]:
+    """Return the topics that datasets and replays read."""
+    return names.inference, names.verdicts, names.feedback, names.signals, names.findings
+
+
+async def archive_log(
+    kafka: KafkaSettings, settings: ArchiveSettings, progress: Progress = lambda _done, _total: None
+) -> dict[str, int]:
+    """Archive what Kafka contains now, and return {topic: records}. A segment is complete or absent, so a run can be repeated.
+
+    Records that Kafka deleted before they were archived are a gap, which readers report. Raises broker errors, and
+    ArchiveFailed if the archive cannot be written.
+    """
+    archive = Archive(settings.url)
+    counts = await partition_counts(kafka.client_options(), archived_topics(kafka.names))
+    places = partitions_of(counts)
+    written = dict.fromkeys(counts, 0)
+    async with consumer_for(kafka.client_options()) as consumer:
+        begins = await consumer.beginning_offsets(places)
+        ends = await consumer.end_offsets(places)
+        starts = {
+            place: max(begins[place], await asyncio.to_thread(archive.end, place.topic, place.partition))
+            for place in places
+        }
+        total = sum(max(0, ends[place] - starts[place]) for place in places)
+        for place in places:
+            if starts[place] >= ends[place]:
+                continue
+            number = str(place.partition)
+            item = LogRange(topic=place.topic, first={number: starts[place]}, last={number: ends[place]})
+            reader = RangeReader(consumer, [item])
+            async for records, last in _segments(reader, place, ends[place], settings.segment_records):
+                await asyncio.to_thread(archive.write, place.topic, place.partition, last, records)
+                written[place.topic] += len(records)
+                progress(sum(written.values()), total)
+    return written
+
+
+async def _segments(
+    reader: RangeReader, place: TopicPartition, end: int, most: int
+) -> AsyncIterator[tuple[list[ArchivedRecord], int]]:
+    """Yield (records, offset after them); the last segment ends at `end`."""
+    records: list[ArchivedRecord] = []
+    size = 0
+    while (record := await reader.next(place.topic, place.partition)) is not None:
+        if records and (len(records) == most or size > _SEGMENT_BYTES):
+            yield records, record.offset
+            records, size = [], 0
+        records.append(_archived(record))
+        size += len(raw_content(record))
+    if records:
+        yield records, end
+
+
+def _archived(record: ConsumerRecord) -> ArchivedRecord:
+    return ArchivedRecord(
+        offset=record.offset,
+        timestamp=record.timestamp,
+        key=record.key,
+        value=raw_content(record),
+        headers=tuple(record.headers),
+    )

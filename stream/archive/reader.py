@@ -1,0 +1,123 @@
+"""Reads ranges of the log from the archive where Kafka has deleted the records, else from Kafka."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+
+import msgspec
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import ConsumerRecord, TopicPartition
+
+from stream.archive.segments import Archive, ArchivedRecord
+from stream.errors import LogExpired
+from stream.kafka.log_reader import partitions_of
+from stream.kafka.range_reader import RangeReader
+from stream.kafka.time_ranges import LATE_SECONDS, log_range
+from stream.wire import LogRange
+
+__all__ = ["ArchivedRangeReader", "archived_range"]
+
+_CHUNK = 500
+
+
+class ArchivedRangeReader:
+    """Reads each partition to the end of its range, as :class:`RangeReader`; :meth:`open` creates one."""
+
+    def __init__(
+        self, archive: Archive | None, reader: RangeReader, archived: dict[TopicPartition, tuple[int, int]]
+    ) -> None:
+        self._reader = reader
+        self._parts = {
+            place: _records(archive, place, first, last)
+            for place, (first, last) in archived.items()
+            if archive is not None
+        }
+        self._waiting: dict[TopicPartition, list[ArchivedRecord]] = {}
+
+    @classmethod
+    async def open(
+        cls, consumer: AIOKafkaConsumer, ranges: Iterable[LogRange], archive: Archive | None
+    ) -> "ArchivedRangeReader":
+        """Return a reader of `ranges`; offsets that Kafka has deleted are read from `archive`.
+
+        Raises LogExpired if Kafka has deleted records of a range and the archive does not contain them.
+        """
+        ranges = tuple(ranges)
+        places = [TopicPartition(item.topic, int(number)) for item in ranges for number in item.first]
+        begins = await consumer.beginning_offsets(places)
+        archived: dict[TopicPartition, tuple[int, int]] = {}
+        left: list[LogRange] = []
+        for item in ranges:
+            first = dict(item.first)
+            for number, offset in item.first.items():
+                place = TopicPartition(item.topic, int(number))
+                if offset < min(begins[place], item.last[number]):
+                    first[number] = min(begins[place], item.last[number])
+                    archived[place] = (offset, first[number])
+            left.append(msgspec.structs.replace(item, first=first))
+        for place, (begin, end) in archived.items():
+            await asyncio.to_thread(_check, archive, place, begin, end)
+        return cls(archive, RangeReader(consumer, left), archived)
+
+    async def next(self, topic: str, partition: int) -> ConsumerRecord | ArchivedRecord | None:
+        """Return the next record of a partition, or None at the end of its range; raises as :class:`RangeReader`."""
+        place = TopicPartition(topic, partition)
+        if place in self._parts:
+            if not self._waiting.get(place):
+                self._waiting[place] = await asyncio.to_thread(_chunk, self._parts[place])
+            if self._waiting[place]:
+                return self._waiting[place].pop()
+            del self._parts[place]
+        return await self._reader.next(topic, partition)
+
+
+async def archived_range(  # noqa: PLR0913, PLR0917 - the arguments of log_range
+    consumer: AIOKafkaConsumer,
+    topic: str,
+    partitions: int,
+    since: float | None,
+    until: float | None,
+    archive: Archive | None,
+) -> LogRange:
+    """Return the result of :func:`stream.kafka.time_ranges.log_range` for the log with the records in `archive`."""
+    item = await log_range(consumer, topic, partitions, since, until)
+    if archive is None:
+        return item
+    begins = await consumer.beginning_offsets(partitions_of({topic: partitions}))
+    first, last = dict(item.first), dict(item.last)
+    for place, begin in begins.items():
+        number = str(place.partition)
+        start = await asyncio.to_thread(archive.produced_since, topic, place.partition, since)
+        first[number] = first[number] if start is None else min(first[number], start)
+        if until is not None and last[number] <= begin:
+            end = await asyncio.to_thread(archive.last_until, topic, place.partition, until, until + LATE_SECONDS)
+            last[number] = last[number] if end is None else max(first[number], min(last[number], end))
+    return LogRange(topic=topic, first=first, last=last)
+
+
+def _chunk(records: Iterator[ArchivedRecord]) -> list[ArchivedRecord]:
+    """Return the next records, last first."""
+    found = [record for record, _ in zip(records, range(_CHUNK), strict=False)]
+    return found[::-1]
+
+
+def _records(archive: Archive, place: TopicPartition, first: int, last: int) -> Iterator[ArchivedRecord]:
+    for segment in archive.segments(place.topic, place.partition):
+        if segment.last <= first or segment.first >= last:
+            continue
+        for record in archive.read(segment):
+            if first <= record.offset < last:
+                yield record
+        first = max(first, segment.last)
+
+
+def _check(archive: Archive | None, place: TopicPartition, first: int, last: int) -> None:
+    position = first
+    for segment in () if archive is None else archive.segments(place.topic, place.partition):
+        if segment.first <= position < segment.last:
+            position = segment.last
+    if position < last:
+        where = "there is no archive" if archive is None else "the archive does not contain them"
+        raise LogExpired(
+            f"Kafka has deleted the offsets {position} to {last} of {place.topic}-{place.partition}, and {where}; choose a later range, and"
+            " set [archive] url and run `weir archive run` before records expire"
+        )

@@ -1,0 +1,224 @@
+"""Builds a dataset: reads pinned ranges, curates, and writes rows, card, description, report and manifest."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stream.archive.segments import Archive
+from stream.errors import DatasetRefused
+from stream.files import replace_file
+from stream.loop.dataset.card import card, croissant
+from stream.loop.dataset.curate import Curated, curate
+from stream.loop.dataset.exchanges import ExchangeJoin
+from stream.loop.dataset.files import (
+    Counts,
+    Manifest,
+    find,
+    folder_of,
+    read_manifest,
+    read_rows,
+    verify,
+    write_manifest,
+    write_rows,
+)
+from stream.loop.dataset.log import DatasetRequest, read_exchanges, request_for
+from stream.loop.dataset.report import languages_of, report
+from stream.loop.dataset.rows import Row
+from stream.loop.dataset.scanner import DetectorScanner, Scanner
+from stream.loop.settings import DatasetSettings, LoopSettings, loop_settings
+from stream.settings import KafkaSettings
+
+__all__ = ["BuildSettings", "build", "build_for", "rebuilt", "refusals", "write"]
+
+_SAMPLES = 20
+_LIBRARIES = {"weir": "weir-llm", "datasketch": "datasketch", "numpy": "numpy"}
+
+
+class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of the stack that a build needs.
+
+    `tenants` is {name or pattern: settings}, `options` those of the detectors, `archive` the address of the archive or "".
+    """
+
+    home: Path
+    kafka: KafkaSettings
+    tenants: Mapping[str, Mapping[str, Any]]
+    options: Mapping[str, Mapping[str, Any]]
+    archive: str = ""
+
+    def opened(self) -> Archive | None:
+        """Return the archive, or None without one."""
+        return Archive(self.archive) if self.archive else None
+
+
+Progress = Callable[[int, int], None]
+
+
+def _quiet(_done: int, _total: int) -> None:
+    """Ignore progress."""
+
+
+def build_for(settings: BuildSettings, retraining_id: str, progress: Progress = _quiet) -> Path:
+    """Build the dataset of a retraining request and return its folder; runs an event loop of its own.
+
+    Raises DatasetRefused if the log does not contain enough, LogExpired if a part of the pinned ranges was deleted, and
+    broker errors.
+    """
+    return build(settings, asyncio.run(request_for(settings.kafka, retraining_id, settings.opened())), progress)
+
+
+def build(settings: BuildSettings, request: DatasetRequest, progress: Progress = _quiet) -> Path:
+    """Build the dataset of `request` and return its folder; raises as :func:`build_for`."""
+    loop = loop_settings(settings.tenants, request.tenant)
+    join = asyncio.run(read_exchanges(settings.kafka, request, progress, settings.opened()))
+    scanner = DetectorScanner(settings.options)
+    curated = _curated(settings.home, request, join, loop, scanner)
+    if reasons := refusals(curated, loop.dataset):
+        raise DatasetRefused(_refusal(request, curated, join.unmatched, reasons))
+    return write(settings.home, request, curated, loop, scanner.versions, join.unmatched)
+
+
+def rebuilt(settings: BuildSettings, folder: Path, progress: Progress = _quiet) -> str:
+    """Build the dataset in `folder` again from its ranges and settings, write nothing, and return the digest."""
+    manifest = read_manifest(folder)
+    request = manifest.request()
+    values = dict(manifest.settings)
+    method = values.pop("method")
+    present = loop_settings(settings.tenants, request.tenant)
+    loop = present.model_copy(
+        update={
+            "dataset": DatasetSettings.model_validate(values),
+            "train": present.train.model_copy(update={"method": method}),
+        }
+    )
+    join = asyncio.run(read_exchanges(settings.kafka, request, progress, settings.opened()))
+    return _curated(settings.home, request, join, loop, DetectorScanner(settings.options)).digest
+
+
+def _curated(home: Path, request: DatasetRequest, join: ExchangeJoin, loop: LoopSettings, scanner: Scanner) -> Curated:
+    return curate(
+        join.exchanges(),
+        loop.dataset,
+        loop.train.method,
+        scanner,
+        held_out=_prompts(loop.gate.eval_set),
+        old=_old_rows(home, request.parent),
+    )
+
+
+def refusals(curated: Curated, settings: DatasetSettings) -> list[str]:
+    """Return why the rows are not enough for a dataset, each with the found and the required number."""
+    rows, keys = len(curated.train), len(curated.principals)
+    found = []
+    if rows < settings.min_examples:
+        found.append(f"rows to train on: has {rows}, needs {settings.min_examples} (min_examples)")
+    if keys < settings.min_principals:
+        found.append(f"API keys that reviewed them: has {keys}, needs {settings.min_principals} (min_principals)")
+    return found
+
+
+def write(  # noqa: PLR0913, PLR0917 - what a manifest contains
+    home: Path,
+    request: DatasetRequest,
+    curated: Curated,
+    loop: LoopSettings,
+    detectors: Mapping[str, str],
+    unmatched: int = 0,
+) -> Path:
+    """Write the files of a dataset and return its folder; the same rows are the same folder."""
+    folder = folder_of(home, curated.digest)
+    write_rows(folder, curated)
+    manifest = Manifest(
+        digest=curated.digest,
+        retraining_id=request.retraining_id,
+        tenant=request.tenant,
+        model=request.model,
+        ranges=request.ranges,
+        versions=request.versions | _versions(detectors, loop.gate.eval_set),
+        counts=Counts(train=len(curated.train), eval=len(curated.eval), dropped=curated.dropped),
+        settings={**loop.dataset.model_dump(mode="json"), "method": loop.train.method},
+        bounds=curated.bounds,
+        principals=curated.principals,
+        parent=request.parent,
+        unmatched=unmatched,
+    )
+    splits = {name: len(rows) for name, rows in (("train", curated.train), ("eval", curated.eval))}
+    named = {f"{name}.parquet": _sha256(folder / f"{name}.parquet") for name, rows in splits.items() if rows}
+    others = {
+        "card.md": card(manifest, languages_of(curated.facts)),
+        "croissant.json": croissant(msgspec.structs.replace(manifest, files=named)),
+        "report.html": report(manifest, curated.facts),
+        "samples.jsonl": _samples(curated.train),
+    }
+    for name, text in others.items():
+        replace_file(folder / name, text, durable=True)
+    written = {name: _sha256(folder / name) for name in (*(f"{split}.parquet" for split in splits), *others)}
+    write_manifest(folder, msgspec.structs.replace(manifest, files=written))
+    return folder
+
+
+def _refusal(request: DatasetRequest, curated: Curated, unmatched: int, reasons: list[str]) -> str:
+    dropped = ", ".join(f"{number} {reason}" for reason, number in curated.dropped.items()) or "none"
+    bounds = "; ".join(f"{one.name} of {one.of}: {one.found} found, {one.kept} kept" for one in curated.bounds[:5])
+    return (
+        f"no dataset for {request.model} of tenant {request.tenant}: {'; '.join(reasons)}. Left out: {dropped}; judgments of requests"
+        f" outside the range: {unmatched}{f'; bounds: {bounds}' if bounds else ''}. Collect more feedback or corrections, choose a longer"
+        f' range, or change [tenants."{request.tenant}".loop.dataset]'
+    )
+
+
+def _old_rows(home: Path, parent: str) -> list[Row]:
+    """Return the rows to train on of the dataset `parent`; raises DatasetDamaged if it is missing."""
+    if not parent:
+        return []
+    folder = find(home, parent)
+    verify(folder)
+    return read_rows(folder, "train")
+
+
+def _prompts(path: str) -> list[str]:
+    """Return the prompts of a task set, a JSON Lines file with ``prompt`` (text) or ``messages`` in each line."""
+    if not path:
+        return []
+    found = []
+    try:
+        for line in Path(path).read_text(encoding="utf-8").splitlines():
+            task = json.loads(line) if line.strip() else {}
+            found += [task["prompt"]] if isinstance(task.get("prompt"), str) else []
+            found += [
+                str(message.get("content")) for message in task.get("messages", ()) if message.get("role") == "user"
+            ]
+    except (OSError, ValueError, AttributeError) as error:
+        raise DatasetRefused(
+            f"gate.eval_set is {path!r}, which cannot be read as JSON Lines ({type(error).__name__}); name another file, or unset it"
+        ) from None
+    return found
+
+
+def _versions(detectors: Mapping[str, str], eval_set: str) -> dict[str, str]:
+    found = {f"scanner:{name}": number for name, number in sorted(detectors.items())}
+    for name, package in _LIBRARIES.items():
+        try:
+            found[name] = version(package)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    if eval_set:
+        found["gate.eval_set"] = _sha256(Path(eval_set))
+    return found
+
+
+def _samples(rows: tuple[Row, ...]) -> str:
+    """Return some rows as JSON Lines, for people who may read content."""
+    chosen = sorted(rows, key=lambda row: hashlib.sha256(row.id.encode()).digest())[:_SAMPLES]
+    return "".join(json.dumps(row.columns(), ensure_ascii=False) + "\n" for row in chosen)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

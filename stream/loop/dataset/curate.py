@@ -1,0 +1,344 @@
+"""Curation: joined exchanges to the rows of a dataset; a pure function, and every row that is left out is counted."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from stream.loop.dataset.candidates import Candidate, candidates_of
+from stream.loop.dataset.clusters import clusters, quantised
+from stream.loop.dataset.exchanges import Exchange
+from stream.loop.dataset.near_duplicates import NearDuplicates, leaders
+from stream.loop.dataset.rows import Kind, Row, Turn, digest_of
+from stream.loop.dataset.scanner import HARMFUL, Scanner
+from stream.loop.dataset.texts import is_poor, masked, normalised
+from stream.loop.settings import DatasetSettings
+
+__all__ = ["Bound", "Curated", "Facts", "curate"]
+
+
+class Bound(msgspec.Struct, frozen=True, kw_only=True):
+    """A bound against poisoning that left rows out.
+
+    `name` is the setting, `of` is the API key, or the request id of the first of the similar answers; `found` and
+    `kept` are numbers of rows.
+    """
+
+    name: str
+    of: str
+    found: int
+    kept: int
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the report shows of a candidate row; it contains no text. `outcome` is its split, or why it was left out."""
+
+    id: str
+    source: str
+    prompt_characters: int
+    answer_characters: int
+    language: str
+    cluster: int
+    embedding: bytes | None
+    outcome: str
+
+
+class Curated(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of curation; `dropped` is {reason: number of candidate rows}, `principals` the keys that reviewed rows."""
+
+    train: tuple[Row, ...]
+    eval: tuple[Row, ...]
+    dropped: dict[str, int]
+    bounds: tuple[Bound, ...]
+    facts: tuple[Facts, ...]
+    principals: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the rows in hex."""
+        return digest_of(self.train, self.eval)
+
+
+def curate(  # noqa: PLR0913 - the inputs that decide a dataset
+    exchanges: Iterable[Exchange],
+    settings: DatasetSettings,
+    kind: Kind,
+    scanner: Scanner,
+    *,
+    held_out: Sequence[str] = (),
+    old: Sequence[Row] = (),
+) -> Curated:
+    """Return the rows of a dataset.
+
+    `held_out` are the prompts of the gate's task set, whose near duplicates are left out. `old` are the rows of the
+    dataset of the promoted version. The result depends on the arguments only, not on the order of `exchanges`.
+    """
+    work = _Curation(settings, kind, scanner)
+    return work.run(exchanges, held_out, old)
+
+
+class _Curation:
+    def __init__(self, settings: DatasetSettings, kind: Kind, scanner: Scanner) -> None:
+        self._settings = settings
+        self._kind: Kind = kind
+        self._scanner = scanner
+        self._left: list[Candidate] = []
+        self._outcomes: dict[str, str] = {}
+        self._all: list[Candidate] = []
+        self._bounds: list[Bound] = []
+
+    def run(self, exchanges: Iterable[Exchange], held_out: Sequence[str], old: Sequence[Row]) -> Curated:
+        found, self._outcomes = candidates_of(exchanges, self._settings, self._kind)
+        # In the order of a hash, which nobody who sends requests can choose.
+        self._left = sorted(found, key=lambda one: (one.rank, _hash(one.id)))
+        self._all = list(self._left)
+        self._clean()
+        self._texts()
+        self._duplicates()
+        self._held_out(held_out, "held_out")
+        self._bound_answers()
+        self._bound_principals()
+        self._scan()
+        self._cluster()
+        held, train = self._split()
+        replayed = self._replayed(old, held, len(train))
+        rows = [self._row(one) for one in self._coreset(train, len(replayed))]
+        chosen = {row.id for row in rows}
+        self._outcomes |= {one.id: "coreset" for one in train if one.id not in chosen}
+        self._outcomes |= dict.fromkeys(chosen, "train") | {one.id: "eval" for one in held}
+        return Curated(
+            train=tuple(sorted([*rows, *replayed, *self._augmented(rows)], key=lambda row: row.id)),
+            eval=tuple(sorted((self._row(one) for one in held), key=lambda row: row.id)),
+            dropped=dict(sorted(Counter(o for o in self._outcomes.values() if o not in {"train", "eval"}).items())),
+            bounds=tuple(sorted(self._bounds, key=lambda one: (one.name, -one.found, one.of))),
+            facts=self._facts(),
+            principals=tuple(sorted({row.principal for row in rows})),
+        )
+
+    def _keep(self, reason: str, wanted: Callable[[Candidate], bool]) -> None:
+        kept = []
+        for one in self._left:
+            if wanted(one):
+                kept.append(one)
+            else:
+                self._outcomes[one.id] = reason
+        self._left = kept
+
+    def _clean(self) -> None:
+        """Mask or drop what the verdicts of the log found, then normalise."""
+        if self._settings.pii == "drop":
+            self._keep("personal_data", lambda one: not one.personal)
+        for one in self._left:
+            one.change_texts(lambda text, spans: normalised(masked(text, spans)))
+
+    def _texts(self) -> None:
+        least, most = self._settings.min_characters, self._settings.max_characters
+        languages = set(self._settings.languages)
+        self._keep("length", lambda one: least <= len(one.answer) <= most and 0 < len(one.prompt_text) <= most)
+        self._keep("quality", lambda one: not is_poor(one.answer))
+        for one in self._left:
+            one.language = self._scanner.language(one.answer)
+        self._keep("language", lambda one: not languages or one.language in languages)
+
+    def _duplicates(self) -> None:
+        self._exact_duplicates()
+        numbers = leaders([one.text for one in self._left], self._settings.near_duplicate)
+        first = {one.id: number == row for row, (one, number) in enumerate(zip(self._left, numbers, strict=True))}
+        self._keep("near_duplicate", lambda one: first[one.id])
+
+    def _exact_duplicates(self) -> None:
+        seen: set[str] = set()
+
+        def is_new(one: Candidate) -> bool:
+            new = one.text not in seen
+            seen.add(one.text)
+            return new
+
+        self._keep("duplicate", is_new)
+
+    def _held_out(self, prompts: Iterable[str], reason: str) -> None:
+        index = NearDuplicates(self._settings.near_duplicate)
+        for number, prompt in enumerate(sorted(set(prompts))):
+            index.add(number, normalised(prompt))
+        self._keep(reason, lambda one: index.find(one.prompt_text) is None and index.find(one.question) is None)
+
+    def _bound_answers(self) -> None:
+        numbers = leaders([one.answer for one in self._left], self._settings.near_duplicate)
+        leader = {one.id: self._left[number].id for one, number in zip(self._left, numbers, strict=True)}
+        self._bound("max_per_answer", self._settings.max_per_answer, lambda one: (leader[one.id],))
+
+    def _bound_principals(self) -> None:
+        """Bound the rows by reviewer, then by author; a row with several reviewers counts for one that is below the bound.
+
+        From here on, the rows are in the order of rounds, in each of which every reviewer has one row. So a reviewer with many
+        rows cannot exclude the other reviewers from the rows of an author or from the coreset.
+        """
+        most = self._settings.max_per_principal
+        self._bound("max_per_principal", most, lambda one: one.reviewers, assign=True)
+        rounds = Counter[str]()
+        numbers: dict[str, int] = {}
+        for one in self._left:
+            numbers[one.id] = rounds[one.reviewer]
+            rounds[one.reviewer] += 1
+        self._left.sort(key=lambda one: (numbers[one.id], _hash(one.id)))
+        self._bound("max_per_principal", most, lambda one: (one.author,))
+
+    def _bound(
+        self, name: str, most: int, keys_of: Callable[[Candidate], tuple[str, ...]], *, assign: bool = False
+    ) -> None:
+        kept, refused = Counter[str](), Counter[str]()
+
+        def fits(one: Candidate) -> bool:
+            keys = keys_of(one)
+            free = next((key for key in keys if kept[key] < most), None)
+            if free is None:
+                refused.update(keys)
+                return False
+            kept[free] += 1
+            if assign:
+                one.reviewer = free
+            return True
+
+        self._keep(name, fits)
+        self._bounds += [
+            Bound(name=name, of=key, found=kept[key] + number, kept=kept[key]) for key, number in refused.items()
+        ]
+
+    def _scan(self) -> None:
+        """Let the detectors read the texts that would be used; they also find what no verdict is about."""
+        texts = sorted({text for one in self._left for text in one.texts})
+        spans = dict(zip(texts, self._scanner.personal(texts), strict=True))
+        if self._settings.pii == "drop":
+            self._keep("personal_data", lambda one: not any(spans[text] for text in one.texts))
+        flagged = {
+            name: {text for text, found in zip(texts, self._scanner.flagged(name, texts), strict=True) if found}
+            for name in HARMFUL
+        }
+        toxic, attack = (flagged[name] for name in HARMFUL)
+        self._keep("toxicity", lambda one: not toxic.intersection(one.texts))
+        self._keep("injection", lambda one: not attack.intersection(one.untrusted))
+        for one in self._left:
+            one.change_texts(lambda text, _: masked(text, spans[text]))
+        self._exact_duplicates()
+
+    def _cluster(self) -> None:
+        embedded = [one for one in self._left if one.embedding]
+        sizes = Counter(len(one.embedding or b"") for one in embedded)
+        usual = max(sizes, key=lambda size: (sizes[size], size), default=0)
+        embedded = sorted((one for one in embedded if len(one.embedding or b"") == usual), key=lambda one: one.id)
+        if not embedded:
+            return
+        numbers = clusters(quantised([one.embedding or b"" for one in embedded]), self._settings.clusters)
+        for one, number in zip(embedded, numbers, strict=True):
+            one.cluster = number
+
+    def _split(self) -> tuple[list[Candidate], list[Candidate]]:
+        """Return the held-out rows and the others; conversations and groups of similar prompts are not divided."""
+        groups = _groups(self._left, self._settings.near_duplicate)
+        usable = min(len(self._left), self._settings.max_examples)
+        wanted = -(-usable * round(self._settings.eval_share * 1000) // 1000)
+        held: list[Candidate] = []
+        if len(groups) > 1:
+            for group in sorted(groups, key=lambda group: _hash(*sorted(one.id for one in group))):
+                if len(held) + len(group) <= wanted:
+                    held += group
+        ids = {one.id for one in held}
+        self._left = [one for one in self._left if one.id not in ids]
+        self._held_out((one.prompt_text for one in held), "similar_to_eval")
+        return held, self._left
+
+    def _replayed(self, old: Sequence[Row], held: Sequence[Candidate], new: int) -> list[Row]:
+        """Return the old rows to add: a share of the result, without those that the held-out rows resemble."""
+        index = NearDuplicates(self._settings.near_duplicate)
+        for number, one in enumerate(held):
+            index.add(number, one.prompt_text)
+        excluded, known = set(self._settings.exclude_keys), {one.id for one in (*held, *self._left)}
+        usable = [
+            row
+            for row in sorted(old, key=lambda row: _hash(row.id))
+            if row.kind == self._kind
+            and "#" not in row.id
+            and row.id not in known
+            and row.principal not in excluded
+            and index.find("\n".join(turn.content for turn in row.prompt)) is None
+        ]
+        share = round(self._settings.replay_share * 1000)
+        total = min(self._settings.max_examples, new * 1000 // (1000 - share))
+        return [msgspec.structs.replace(row, source="replay", cluster=-1) for row in usable[: total * share // 1000]]
+
+    def _coreset(self, train: list[Candidate], replayed: int) -> list[Candidate]:
+        """Return at most `max_examples` rows, evenly from the clusters, in the order of `train` within a cluster."""
+        most = self._settings.max_examples - replayed
+        members: dict[int, list[Candidate]] = {}
+        for one in train:
+            members.setdefault(one.cluster, []).append(one)
+        ordered = sorted(members.items(), key=lambda item: (len(item[1]), item[0]))
+        chosen: list[Candidate] = []
+        for row, (_, group) in enumerate(ordered):
+            chosen += group[: (most - len(chosen)) // (len(ordered) - row)]
+        return chosen
+
+    def _augmented(self, rows: Iterable[Row]) -> list[Row]:
+        if self._settings.augment == "none":
+            return []
+        return [
+            msgspec.structs.replace(
+                row,
+                id=f"{row.id}#lower",
+                prompt=tuple(Turn(role=turn.role, content=turn.content.lower()) for turn in row.prompt),
+            )
+            for row in rows
+        ]
+
+    def _row(self, one: Candidate) -> Row:
+        return Row(
+            id=one.id,
+            kind=self._kind,
+            prompt=one.prompt,
+            completion=one.answer,
+            label=one.wanted if self._kind == "kto" else None,
+            source=one.source,
+            conversation=one.conversation,
+            cluster=one.cluster,
+            principal=one.reviewer,
+        )
+
+    def _facts(self) -> tuple[Facts, ...]:
+        return tuple(
+            Facts(
+                id=one.id,
+                source=one.source,
+                prompt_characters=len(one.prompt_text),
+                answer_characters=len(one.answer),
+                language=one.language,
+                cluster=one.cluster,
+                embedding=one.embedding,
+                outcome=self._outcomes[one.id],
+            )
+            for one in sorted(self._all, key=lambda one: one.id)
+        )
+
+
+def _groups(left: Sequence[Candidate], threshold: float) -> list[list[Candidate]]:
+    """Return the rows in groups that share conversations or have similar prompts."""
+    parent = list(range(len(left)))
+
+    def root(node: int) -> int:
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    first: dict[str, int] = {}
+    for row, number in enumerate(leaders([one.prompt_text for one in left], threshold)):
+        parent[root(row)] = root(number)
+        parent[root(row)] = root(first.setdefault(left[row].conversation, row))
+    groups: dict[int, list[Candidate]] = {}
+    for row, one in enumerate(left):
+        groups.setdefault(root(row), []).append(one)
+    return list(groups.values())
+
+
+def _hash(*parts: str) -> bytes:
+    return hashlib.sha256("\x1f".join(parts).encode()).digest()

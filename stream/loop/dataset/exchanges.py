@@ -1,0 +1,139 @@
+"""Joins requests, answers, verdicts, embeddings and judgments by request id, in whatever order they were read."""
+
+from typing import Literal
+
+import msgspec
+
+from stream.wire import (
+    ABORTED,
+    CorrectionRecord,
+    Event,
+    Feedback,
+    ReasoningPart,
+    RequestRecord,
+    ResponseRecord,
+    Signal,
+    TextPart,
+    Verdict,
+    conversation_key,
+)
+
+__all__ = ["Exchange", "ExchangeJoin", "Judgment"]
+
+JudgmentKind = Literal["correction", "approved", "up", "down"]
+#: Ratings that are thumbs; 3 of 5 is none.
+_THUMBS: dict[str, JudgmentKind] = {"up": "up", "5": "up", "4": "up", "down": "down", "2": "down", "1": "down"}
+
+
+class Judgment(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """What the API key `principal` said about an answer; `answer` is the text of a correction, `id` that of the event."""
+
+    at: float
+    id: str
+    kind: JudgmentKind
+    principal: str
+    answer: str = ""
+
+
+class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+    """A request with its answer and everything that the log says about it; `judgments` are sorted by time."""
+
+    request: RequestRecord
+    response: ResponseRecord | None
+    judgments: tuple[Judgment, ...]
+    verdicts: tuple[Verdict, ...]
+    embedding: bytes | None
+
+    @property
+    def id(self) -> str:
+        """The request's id."""
+        return self.request.request_id
+
+    @property
+    def conversation(self) -> str:
+        """The hash of the conversation; a request without a conversation is one of its own."""
+        return conversation_key(self.request.tenant, self.request.conversation_id or self.id)
+
+    def has_only_text(self) -> bool:
+        """Whether the messages of the request consist of text, and the answer is one text."""
+        parts = [part for message in self.request.messages for part in message.parts]
+        choices = () if self.response is None else self.response.messages
+        answer = [part for choice in choices for part in choice.parts]
+        return (
+            all(isinstance(part, TextPart) for part in parts)
+            and len(choices) <= 1
+            and all(isinstance(part, TextPart | ReasoningPart) for part in answer)
+        )
+
+
+class _Parts:
+    """What was read of one request."""
+
+    def __init__(self) -> None:
+        self.request: RequestRecord | None = None
+        self.responses: list[tuple[bool, float, str, ResponseRecord]] = []
+        self.judgments: set[Judgment] = set()
+        self.verdicts: dict[str, Verdict] = {}
+        self.embeddings: dict[str, bytes] = {}
+
+
+class ExchangeJoin:
+    """Collects the events of one tenant and model; memory is proportional to their number.
+
+    The result does not depend on the order of the events, and a duplicate changes nothing. `thumbs_by` are the API keys
+    that gave thumbs, and `unmatched` counts judgments of requests that were not read.
+    """
+
+    def __init__(self, tenant: str, model: str) -> None:
+        self._tenant = tenant
+        self._model = model
+        self._parts: dict[str, _Parts] = {}
+
+    def add(self, event: Event) -> None:
+        """Add an event; one that is not about the tenant and model, or has no use, is ignored."""
+        data = event.data
+        if getattr(data, "tenant", None) != self._tenant or getattr(data, "model", self._model) != self._model:
+            return
+        if isinstance(data, RequestRecord):
+            self._of(data.request_id).request = data
+        elif isinstance(data, ResponseRecord):
+            self._of(data.request_id).responses.append((data.status != ABORTED, event.time, event.id, data))
+        elif isinstance(data, Verdict):
+            self._of(data.request_id).verdicts[event.id] = data
+        elif isinstance(data, Signal):
+            if data.embedding is not None and data.side == "input" and data.part in {"", "prompt"}:
+                self._of(data.request_id).embeddings[event.id] = data.embedding
+        elif isinstance(data, CorrectionRecord):
+            kind: JudgmentKind | None = "correction" if data.answer else "approved" if data.approved else None
+            self._review(data.request_id, kind, data.at, event, data.principal, data.answer)
+        elif isinstance(data, Feedback):
+            self._review(data.request_id, _THUMBS.get(data.rating), event.time, event, data.principal)
+
+    def exchanges(self) -> list[Exchange]:
+        """Return the joined requests, sorted by id."""
+        return [
+            Exchange(
+                request=parts.request,
+                response=max(parts.responses, key=lambda one: one[:3])[3] if parts.responses else None,
+                judgments=tuple(sorted(parts.judgments)),
+                verdicts=tuple(parts.verdicts[key] for key in sorted(parts.verdicts)),
+                embedding=parts.embeddings[min(parts.embeddings)] if parts.embeddings else None,
+            )
+            for _, parts in sorted(self._parts.items())
+            if parts.request is not None
+        ]
+
+    @property
+    def unmatched(self) -> int:
+        """The number of judgments whose request was not read."""
+        return sum(len(parts.judgments) for parts in self._parts.values() if parts.request is None)
+
+    def _of(self, request_id: str) -> _Parts:
+        return self._parts.setdefault(request_id, _Parts())
+
+    def _review(  # noqa: PLR0913, PLR0917 - the fields of a judgment
+        self, request_id: str, kind: JudgmentKind | None, at: float, event: Event, principal: str, answer: str = ""
+    ) -> None:
+        if kind is not None:
+            judgment = Judgment(at=at, id=event.id, kind=kind, principal=principal, answer=answer)
+            self._of(request_id).judgments.add(judgment)

@@ -1,0 +1,181 @@
+"""Reads the records that decide a dataset: pinned ranges of the log, found by a retraining request or by event time."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+
+import msgspec
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import ConsumerRecord
+
+from stream.archive.reader import ArchivedRangeReader, archived_range
+from stream.archive.segments import Archive, ArchivedRecord
+from stream.content import readable_content
+from stream.errors import DatasetRefused
+from stream.kafka.clients import consumer_for
+from stream.kafka.time_ranges import log_range
+from stream.kafka.topic_checks import partition_counts
+from stream.loop.dataset.exchanges import ExchangeJoin
+from stream.settings import KafkaSettings
+from stream.wire import CorrectionRecord, Feedback, LogRange, RequestRecord, RetrainingRecord, TopicNames, event_type
+
+__all__ = ["DatasetRequest", "read_exchanges", "request_between", "request_for", "topics_of"]
+
+#: The states that may pin ranges: the request, and the approval, which includes what reviewers did in between.
+_PINNING = ("requested", "approved")
+_REVIEWS = frozenset({Feedback.event_type, CorrectionRecord.event_type})
+
+
+class DatasetRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a dataset is built from: `ranges` of inference, verdicts, feedback and signals, in this order.
+
+    `versions` is {name: version} of what the retraining request pinned. `parent` is the digest of the dataset of the
+    version that was promoted before the request, or "".
+    """
+
+    tenant: str
+    model: str
+    ranges: tuple[LogRange, ...]
+    retraining_id: str = ""
+    versions: dict[str, str] = {}
+    parent: str = ""
+
+
+def topics_of(names: TopicNames) -> tuple[str, ...]:
+    """Return the topics that a dataset is built from."""
+    return names.inference, names.verdicts, names.feedback, names.signals
+
+
+async def request_for(kafka: KafkaSettings, retraining_id: str, archive: Archive | None = None) -> DatasetRequest:
+    """Return what the retraining request `retraining_id` pinned.
+
+    Topics without pins are read up to the event time of the request. Raises DatasetRefused if the log does not contain the
+    request, and broker errors.
+    """
+    names = kafka.names
+    counts = await _counts(kafka, (*topics_of(names), names.retraining))
+    async with consumer_for(kafka.client_options()) as consumer:
+        history = await _history(consumer, names.retraining, counts[names.retraining])
+        pinning = [r for r in history if r.retraining_id == retraining_id and r.state in _PINNING]
+        pins = {pin.topic: pin for record in pinning for pin in (record.data, *record.pins) if pin is not None}
+        if names.inference not in pins:
+            raise DatasetRefused(
+                f"{names.retraining} contains no request {retraining_id!r} with offsets; see `weir retraining` for the ids"
+            )
+        first, last = pinning[0], pinning[-1]
+        since = await _oldest(consumer, pins[names.inference], archive)
+        ranges = [
+            pins.get(topic) or await archived_range(consumer, topic, counts[topic], since, last.at, archive)
+            for topic in topics_of(names)
+        ]
+    promoted = [
+        record.dataset_digest
+        for record in history
+        if record.state == "promoted"
+        and (record.tenant, record.model) == (first.tenant, first.model)
+        and record.at < first.at
+        and record.dataset_digest
+    ]
+    return DatasetRequest(
+        tenant=first.tenant,
+        model=first.model,
+        ranges=tuple(ranges),
+        retraining_id=retraining_id,
+        versions=last.versions or first.versions,
+        parent=promoted[-1] if promoted else "",
+    )
+
+
+async def request_between(  # noqa: PLR0913, PLR0917 - a range of a tenant's log
+    kafka: KafkaSettings,
+    tenant: str,
+    model: str,
+    since: float | None,
+    until: float | None,
+    archive: Archive | None = None,
+) -> DatasetRequest:
+    """Return the ranges of the event times from `since` (None: the first record) to `until` (None: the end of the log)."""
+    names = kafka.names
+    counts = await _counts(kafka, topics_of(names))
+    async with consumer_for(kafka.client_options()) as consumer:
+        ranges = [
+            await archived_range(consumer, topic, counts[topic], since, until, archive) for topic in topics_of(names)
+        ]
+    return DatasetRequest(tenant=tenant, model=model, ranges=tuple(ranges))
+
+
+async def read_exchanges(
+    kafka: KafkaSettings,
+    request: DatasetRequest,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    archive: Archive | None = None,
+) -> ExchangeJoin:
+    """Read the ranges of `request`; `progress` receives the number of records read and their total.
+
+    The ranges are read twice: first to find the reviewed requests, then to collect what the log says about these. So memory
+    depends on the number of reviews, not on the length of the log.
+
+    Raises LogExpired if Kafka deleted a part of a range and `archive` does not contain it, and broker errors.
+    """
+    join = ExchangeJoin(request.tenant, request.model)
+    total = sum(item.last[number] - first for item in request.ranges for number, first in item.first.items())
+    done = 0
+    async with consumer_for(kafka.client_options()) as consumer:
+        reviewed: set[str] = set()
+        async for record in _records(consumer, request.ranges, archive):
+            if event_type(record.headers) in _REVIEWS:
+                event = readable_content(record.value, record.headers)
+                reviewed |= (
+                    {event.data.request_id} if event and isinstance(event.data, Feedback | CorrectionRecord) else set()
+                )
+        async for record in _records(consumer, request.ranges, archive):
+            event = readable_content(record.value, record.headers)
+            if event is not None and getattr(event.data, "request_id", "") in reviewed:
+                join.add(event)
+            done += 1
+            if done % 1000 == 0:
+                progress(done, total)
+    progress(total, total)
+    return join
+
+
+async def _records(
+    consumer: AIOKafkaConsumer, ranges: Iterable[LogRange], archive: Archive | None
+) -> AsyncIterator[ConsumerRecord | ArchivedRecord]:
+    """Yield the records of `ranges`, partition by partition."""
+    reader = await ArchivedRangeReader.open(consumer, ranges, archive)
+    for item in ranges:
+        for number in item.first:
+            while (record := await reader.next(item.topic, int(number))) is not None:
+                yield record
+
+
+async def _counts(kafka: KafkaSettings, topics: Sequence[str]) -> Mapping[str, int]:
+    counts = await partition_counts(kafka.client_options(), topics)
+    if missing := [topic for topic in topics if topic not in counts]:
+        raise DatasetRefused(
+            f"no topic {', '.join(missing)} at {kafka.bootstrap_servers}; create it with `weir topics create`"
+        )
+    return counts
+
+
+async def _history(consumer: AIOKafkaConsumer, topic: str, partitions: int) -> list[RetrainingRecord]:
+    """Return the retraining records that the log contains, in order within a partition."""
+    whole = await log_range(consumer, topic, partitions, None, None)
+    found = []
+    async for record in _records(consumer, [whole], None):
+        event = readable_content(record.value, record.headers)
+        if event is not None and isinstance(event.data, RetrainingRecord):
+            found.append(event.data)
+    return found
+
+
+async def _oldest(consumer: AIOKafkaConsumer, data: LogRange, archive: Archive | None) -> float | None:
+    """Return the smallest event time of a request in `data`, or None if it contains none."""
+    reader = await ArchivedRangeReader.open(consumer, [data], archive)
+    times: list[float] = []
+    for number in data.first:
+        while (record := await reader.next(data.topic, int(number))) is not None:
+            event = readable_content(record.value, record.headers)
+            if event is not None and isinstance(event.data, RequestRecord):
+                times.append(event.time)
+                break
+    return min(times, default=None)

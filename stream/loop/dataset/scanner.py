@@ -1,0 +1,67 @@
+"""The detectors that a dataset needs itself: no verdict in the log is about a correction or about a masked text."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from detectors.base import Span, TextDetector
+from detectors.models.language_model import LanguageModel
+from detectors.registry import create_text
+
+__all__ = ["HARMFUL", "DetectorScanner", "Scanner"]
+
+#: The detectors whose findings leave a row out.
+HARMFUL = ("toxicity", "injection")
+_PERSONAL = "pii"
+
+
+class Scanner(Protocol):
+    """What curation asks about texts; the answers depend on the texts and on `versions` only."""
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """{detector: version}."""
+        ...
+
+    def personal(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
+        """Return the spans of personal data in each text."""
+        ...
+
+    def flagged(self, detector: str, texts: Sequence[str]) -> list[bool]:
+        """Return whether `detector`, of :data:`HARMFUL`, flags each text."""
+        ...
+
+    def language(self, text: str) -> str:
+        """Return the language of a text (ISO 639-1), or "" if it has no letters."""
+        ...
+
+
+class DetectorScanner:
+    """The installed detectors with the options of the stack; loads models, which takes seconds and 200 MB.
+
+    The models use one thread, so that their sums, and with them the rows, do not depend on the number of processors.
+    """
+
+    def __init__(self, options: Mapping[str, Mapping[str, Any]]) -> None:
+        self._detectors: dict[str, TextDetector[Any]] = {}
+        for name in (_PERSONAL, *HARMFUL):
+            detector = create_text(name, {**options.get(name, {}), "threads": 1})
+            detector.load()
+            self._detectors[name] = detector
+        self._language = LanguageModel()
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """See :class:`Scanner`."""
+        return {name: detector.version for name, detector in self._detectors.items()}
+
+    def personal(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
+        """See :class:`Scanner`."""
+        return [score.spans for score in self._detectors[_PERSONAL].score_many(texts)] if texts else []
+
+    def flagged(self, detector: str, texts: Sequence[str]) -> list[bool]:
+        """See :class:`Scanner`."""
+        return [score.flagged for score in self._detectors[detector].score_many(texts)] if texts else []
+
+    def language(self, text: str) -> str:
+        """See :class:`Scanner`."""
+        return self._language.guess(text).language

@@ -1,0 +1,49 @@
+"""Cleaning of texts: placeholders for personal data, Unicode, and a few rules of quality."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Protocol
+
+from detectors.normalise.unicode import without_surrogates
+
+__all__ = ["is_poor", "masked", "normalised"]
+
+_CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200b\\u2060\\ufeff]")
+_BLANK = re.compile(r"\n{3,}")
+_LEAST_LINES = 4
+
+
+class _Located(Protocol):
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def type(self) -> str: ...
+
+
+def masked(text: str, spans: Iterable[_Located]) -> str:
+    """Replace each span by its type: ``<EMAIL_ADDRESS>``. Overlapping spans become one, with the type of the first."""
+    pieces: list[str] = []
+    position = 0
+    for span in sorted(spans, key=lambda one: (one.start, -one.end, one.type)):
+        if span.start >= position:
+            pieces += [text[position : span.start], f"<{span.type}>"]
+        position = max(position, span.end)
+    return "".join([*pieces, text[position:]])
+
+
+def normalised(text: str) -> str:
+    """Return the text in NFC with line feeds as line breaks, without control characters and surrounding blanks."""
+    text = unicodedata.normalize("NFC", without_surrogates(text)).replace("\r\n", "\n").replace("\r", "\n")
+    lines = (line.rstrip() for line in _CONTROL.sub("", text).split("\n"))
+    return _BLANK.sub("\n\n", "\n".join(lines)).strip()
+
+
+def is_poor(answer: str) -> bool:
+    """Whether an answer is no text to learn from: without letters or digits, damaged, or mostly one repeated line."""
+    if not any(character.isalnum() for character in answer) or "\N{REPLACEMENT CHARACTER}" in answer:
+        return True
+    lines = [line for line in answer.split("\n") if line]
+    return len(lines) >= _LEAST_LINES and len(set(lines)) * 2 < len(lines)

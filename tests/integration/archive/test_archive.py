@@ -1,0 +1,101 @@
+"""The archive outlives Kafka's records: datasets are rebuilt from it, and DuckDB reads its files."""
+
+import duckdb
+import pytest
+from aiokafka.admin import RecordsToDelete
+from aiokafka.structs import TopicPartition
+from support.dataset_log import LOOSE, MODEL, TENANT, WordScanner, approval, exchange, thumb
+from support.kafka_log import fresh_topics, sender
+
+from stream.archive.archiver import archive_log
+from stream.archive.reader import ArchivedRangeReader, archived_range
+from stream.archive.segments import Archive
+from stream.archive.settings import ArchiveSettings
+from stream.errors import LogExpired
+from stream.kafka.clients import admin_for, consumer_for
+from stream.kafka.time_ranges import log_range
+from stream.loop.dataset.curate import curate
+from stream.loop.dataset.log import read_exchanges, request_between
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+async def kafka(apache_broker):
+    return await fresh_topics(apache_broker.bootstrap)
+
+
+async def send_reviewed(kafka, names):
+    async with sender(kafka) as send:
+        for row, name in enumerate(names):
+            await send.send(kafka.names.inference, *exchange(name), approval(name), partition=row % 2)
+            await send.send(kafka.names.feedback, thumb(name))
+
+
+async def expire(kafka, before):
+    """Delete the records of inference before the offset `before` of each partition."""
+    async with admin_for(kafka.client_options()) as admin:
+        await admin.delete_records(
+            {TopicPartition(kafka.names.inference, number): RecordsToDelete(before_offset=before) for number in (0, 1)}
+        )
+
+
+async def digest_of(kafka, request, archive):
+    join = await read_exchanges(kafka, request, archive=archive)
+    return curate(join.exchanges(), LOOSE, "sft", WordScanner()).digest
+
+
+async def test_a_dataset_is_the_same_after_kafka_deleted_its_records(kafka, tmp_path):
+    await send_reviewed(kafka, [f"q{number}" for number in range(20)])
+    request = await request_between(kafka, TENANT, MODEL, None, None)
+    before = await digest_of(kafka, request, None)
+    settings = ArchiveSettings(url=str(tmp_path), segment_records=7)
+    written = await archive_log(kafka, settings)
+    assert {topic.removeprefix(kafka.topic_prefix): count for topic, count in written.items() if count} == {
+        "inference": 60,
+        "feedback": 20,
+    }
+    archive = Archive(settings.url)
+    await expire(kafka, 13)
+    with pytest.raises(LogExpired, match="there is no archive"):
+        await digest_of(kafka, request, None)
+    assert await digest_of(kafka, request, archive) == before
+    # A range by time begins in the archive, too.
+    whole = await request_between(kafka, TENANT, MODEL, 0.0, None, archive)
+    assert whole.ranges[0].first == {"0": 0, "1": 0}
+    async with consumer_for(kafka.client_options()) as consumer:
+        topic = kafka.names.inference
+        assert (await log_range(consumer, topic, 2, None, None)).first == {"0": 13, "1": 13}
+        assert (await archived_range(consumer, topic, 2, 4e9, None, archive)).first == {"0": 30, "1": 30}
+
+
+async def test_a_second_run_continues_and_a_gap_is_an_error(kafka, tmp_path):
+    settings = ArchiveSettings(url=str(tmp_path))
+    await send_reviewed(kafka, ["a", "b"])
+    await archive_log(kafka, settings)
+    assert set((await archive_log(kafka, settings)).values()) == {0}
+    await send_reviewed(kafka, ["c", "d"])
+    assert (await archive_log(kafka, settings))[kafka.names.inference] == 6
+    archive = Archive(settings.url)
+    assert [(s.first, s.last) for s in archive.segments(kafka.names.inference, 0)] == [(0, 3), (3, 6)]
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*.parquet")} == {0o600}
+    await send_reviewed(kafka, ["e", "f", "g", "h"])
+    await expire(kafka, 9)
+    async with consumer_for(kafka.client_options()) as consumer:
+        item = await archived_range(consumer, kafka.names.inference, 2, None, None, archive)
+        assert item.first == {"0": 0, "1": 0}
+        with pytest.raises(
+            LogExpired, match=r"deleted the offsets 6 to 9 of .*, and the archive does not contain them"
+        ):
+            await ArchivedRangeReader.open(consumer, [item], archive)
+
+
+async def test_duckdb_reads_the_files(kafka, tmp_path):
+    await send_reviewed(kafka, ["a", "b", "c"])
+    await archive_log(kafka, ArchiveSettings(url=str(tmp_path)))
+    found = duckdb.sql(
+        f"select type, request_id, decode(value)->>'$.tenant' as tenant from '{tmp_path}/{kafka.names.inference}/*/*.parquet'"
+        " where type = 'weir.inference.request.v2' order by all"
+    ).fetchall()
+    assert len(found) == 3
+    assert {(kind, tenant) for kind, _, tenant in found} == {("weir.inference.request.v2", TENANT)}

@@ -1,0 +1,139 @@
+"""`weir dataset` on a real Kafka, with the shipped detectors."""
+
+import json
+
+import pytest
+from support.commands import Commands
+from support.dataset_log import (
+    LOOSE,
+    MODEL,
+    START,
+    TENANT,
+    WordScanner,
+    approval,
+    correction,
+    exchange,
+    thumb,
+    verdict,
+    words,
+)
+from support.events import event_of
+from support.kafka_log import fresh_topics, sender
+
+from stream.kafka.clients import consumer_for
+from stream.kafka.time_ranges import log_range
+from stream.loop.dataset.curate import curate
+from stream.loop.dataset.log import read_exchanges, request_for
+from stream.wire import LogRange, RetrainingRecord
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+
+ROWS = 24
+PERSONAL = [f"person{number}@example.org" for number in range(25)]
+TOXIC = [f"you are a worthless idiot and i hate you, {words(number, 5)}" for number in range(25)]
+SETTINGS = {"min_examples": 10, "min_principals": 3, "max_per_principal": 100, "eval_share": 0.1}
+
+
+def traffic():
+    """Return {topic: events}: reviewed answers, and 50 with personal data or toxic text that no verdict names."""
+    inference, feedback = [], []
+    for number in range(ROWS):
+        name = f"q{number}"
+        inference += [*exchange(name, group=None, author=f"k{number % 5}"), approval(name, by=f"r{number % 4}")]
+        feedback.append(thumb(name, by=f"u{number % 6}"))
+    for number, address in enumerate(PERSONAL):
+        name = f"mail{number}"
+        inference += exchange(name, prompt=f"my address is {address}, {words(name)}", author=f"k{number % 5}")
+        inference.append(correction(name, f"I will write to {address} about {words(number)}", by=f"r{number % 4}"))
+    for number, text in enumerate(TOXIC):
+        name = f"toxic{number}"
+        inference += [*exchange(name, author=f"k{number % 5}"), correction(name, text, by=f"r{number % 4}")]
+    return inference, feedback
+
+
+async def ends(kafka, topic):
+    async with consumer_for(kafka.client_options()) as consumer:
+        return await log_range(consumer, topic, 2, None, None)
+
+
+async def request(kafka, send, identity, at):
+    """Pin what the log contains now, as the stage of retraining does."""
+    names = kafka.names
+    pins = [await ends(kafka, topic) for topic in (names.inference, names.verdicts, names.feedback)]
+    assert isinstance(pins[0], LogRange)
+    record = RetrainingRecord(
+        retraining_id=identity, state="requested", reason="test", tenant=TENANT, model=MODEL, at=START + at, data=pins[0],
+        pins=tuple(pins[1:]), versions={"code": "abc"},
+    )  # fmt: skip
+    await send.send(names.retraining, event_of(record, identity, START + at))
+
+
+@pytest.fixture
+async def kafka(apache_broker):
+    return await fresh_topics(apache_broker.bootstrap)
+
+
+async def fill(kafka, send):
+    inference, feedback = traffic()
+    for row, event in enumerate(inference):
+        await send.send(kafka.names.inference, event, partition=row % 2)
+    await send.send(kafka.names.feedback, *feedback)
+    await send.send(kafka.names.verdicts, verdict("q0", "injection"))
+    await request(kafka, send, "rt_first", 100.0)
+
+
+async def test_the_command_builds_and_rebuilds_a_dataset_without_personal_data_and_toxic_text(kafka, tmp_path):
+    commands = Commands(tmp_path, kafka)
+    commands.env["WEIR_TENANTS"] = json.dumps({TENANT: {"loop": {"dataset": SETTINGS}}})
+    async with sender(kafka) as send:
+        await fill(kafka, send)
+    built = await commands.run("dataset", "build", "--for", "rt_first", "--json", seconds=250)
+    assert built.returncode == 0, built.stderr
+    manifest = json.loads(built.stdout)
+    counts, folder = manifest["counts"], tmp_path / "loop" / "datasets" / manifest["digest"]
+    assert counts["train"] + counts["eval"] + sum(counts["dropped"].values()) == ROWS + len(PERSONAL) + len(TOXIC)
+    assert counts["train"] >= 30, counts
+    assert counts["dropped"]["injection"] >= 1
+    assert counts["dropped"]["toxicity"] >= len(TOXIC)
+    assert [item["topic"] for item in manifest["ranges"]] == [
+        f"{kafka.topic_prefix}{name}" for name in ("inference", "verdicts", "feedback", "signals")
+    ]
+    assert manifest["versions"]["code"] == "abc"
+    assert manifest["versions"]["scanner:pii"]
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        assert not [text for text in (*PERSONAL, *TOXIC) if text.encode() in content], path.name
+    verified = await commands.run("dataset", "verify", manifest["digest"][:10], "--rebuild", seconds=250)
+    assert (verified.returncode, verified.stdout.splitlines()[-1]) == (0, "the log gives the same digest"), (
+        verified.stderr
+    )
+    unknown = await commands.run("dataset", "build", "--for", "rt_other")
+    assert unknown.returncode == 1
+    assert "contains no request 'rt_other' with offsets" in unknown.stderr
+    log = (tmp_path / "logs" / "access.log").read_text().splitlines()
+    assert [json.loads(line)["command"] for line in log] == ["weir dataset build", "weir dataset verify --rebuild"]
+
+
+async def curated(kafka, identity, kind="sft"):
+    pinned = await request_for(kafka, identity)
+    join = await read_exchanges(kafka, pinned)
+    return pinned, curate(join.exchanges(), LOOSE, kind, WordScanner())
+
+
+async def test_records_beyond_the_pinned_offsets_change_a_later_request_only(kafka):
+    async with sender(kafka) as send:
+        await fill(kafka, send)
+        first = {kind: (await curated(kafka, "rt_first", kind))[1].digest for kind in ("sft", "kto")}
+        await send.send(kafka.names.inference, *exchange("later", author="k9"), approval("later", at=200.0))
+        await send.send(kafka.names.feedback, thumb("q1", "down", by="u1", at=200.0))
+        assert {kind: (await curated(kafka, "rt_first", kind))[1].digest for kind in ("sft", "kto")} == first
+        promoted = RetrainingRecord(
+            retraining_id="rt_first", state="promoted", reason="test", tenant=TENANT, model=MODEL, at=START + 150,
+            dataset_digest=first["sft"],
+        )  # fmt: skip
+        await send.send(kafka.names.retraining, event_of(promoted, "rt_first/promoted", START + 150))
+        await request(kafka, send, "rt_second", 300.0)
+    pinned, found = await curated(kafka, "rt_second")
+    assert found.digest != first["sft"]
+    assert "later" in {row.id for row in found.train}
+    assert pinned.parent == first["sft"]

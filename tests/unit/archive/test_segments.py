@@ -1,0 +1,46 @@
+"""Segments at an address of fsspec, and the errors of the archive."""
+
+import pytest
+
+from stream.archive.segments import Archive, ArchivedRecord
+from stream.errors import ArchiveFailed
+from stream.wire import format_time
+
+
+def record(offset, timestamp=0, time=None):
+    headers = (("ce_type", b"t"), ("ce_type", b"\xff"))
+    if time is not None:
+        headers += (("ce_time", format_time(time).encode()),)
+    return ArchivedRecord(offset=offset, timestamp=timestamp, key=b"k", value=b'{"a":1}', headers=headers)
+
+
+def test_segments_are_found_by_offset_and_time_at_an_address():
+    archive = Archive("memory://weir-archive-test")
+    records = [record(offset, 1_000 * offset) for offset in (3, 4, 8)]
+    archive.write("t", 1, 9, records)
+    archive.write("t", 1, 20, [record(12, 12_000)])
+    again = Archive("memory://weir-archive-test")
+    first, second = again.segments("t", 1)
+    assert ((first.first, first.last), (second.first, second.last), again.end("t", 1)) == ((3, 9), (12, 20), 20)
+    assert list(again.read(first)) == records
+    assert again.segments("t", 0) == []
+    found = [again.produced_since("t", 1, time) for time in (None, 0.0, 3.5, 9.0, 13.0)]
+    assert found == [3, 3, 4, 12, None]
+
+
+def test_the_last_record_of_a_time_is_found_by_event_time(tmp_path):
+    archive = Archive(str(tmp_path))
+    times = {0: 10.0, 1: 20.0, 2: 19.0, 3: 30.0, 4: 18.0, 5: 95.0, 6: 19.5}
+    archive.write("t", 0, 7, [record(offset, 20_000 + offset, time) for offset, time in times.items()])
+    assert archive.last_until("t", 0, 20.0, 80.0) == 5
+    assert archive.last_until("t", 0, 9.0, 69.0) == 0
+    assert archive.last_until("t", 0, 20.0, 100.0) is None
+    assert archive.last_until("t", 0, 200.0, 260.0) is None
+
+
+def test_an_unknown_address_and_a_folder_that_cannot_be_written_are_errors(tmp_path):
+    with pytest.raises(ArchiveFailed, match="cannot be opened"):
+        Archive("nowhere://user:secret@x")
+    (tmp_path / "t").write_text("a file")
+    with pytest.raises(ArchiveFailed, match="cannot be written"):
+        Archive(str(tmp_path)).write("t", 0, 1, [record(0)])

@@ -1,0 +1,305 @@
+"""Curation is a function of the events, and each row that is left out is counted by its reason."""
+
+import random
+
+import pytest
+from support.dataset_log import (
+    LOOSE,
+    WordScanner,
+    approval,
+    correction,
+    exchange,
+    join,
+    thumb,
+    verdict,
+    words,
+)
+
+from stream.loop.dataset.build import refusals
+from stream.loop.dataset.curate import curate
+from stream.loop.dataset.rows import Turn
+from stream.loop.settings import DatasetSettings
+from stream.wire import Choice, Message, TextPart, ToolCallPart
+
+
+def rows_of(events, settings=LOOSE, kind="sft", **more):
+    return curate(join(*events).exchanges(), settings, kind, WordScanner(), **more)
+
+
+def loose(**changes):
+    return LOOSE.model_copy(update=changes)
+
+
+def reviewed(count, **fields):
+    """Return `count` requests with approved answers, each reviewed by one of five keys."""
+    events = []
+    for number in range(count):
+        name = f"q{number}"
+        events += [*exchange(name, group=number % 4, **fields), approval(name, by=f"r{number % 5}")]
+    return events
+
+
+def test_the_digest_depends_on_the_events_and_not_on_their_order_or_duplicates():
+    events = [*reviewed(30), correction("q3", words("better"), by="r1")]
+    expected = rows_of(events, loose(eval_share=0.2)).digest
+    for seed in range(3):
+        shuffled = events + events[:20]
+        random.Random(seed).shuffle(shuffled)
+        assert rows_of(shuffled, loose(eval_share=0.2)).digest == expected
+    more = [*events, *exchange("later"), approval("later")]
+    assert rows_of(more, loose(eval_share=0.2)).digest != expected
+
+
+def test_the_digest_of_a_known_log_is_the_same_on_every_machine():
+    events = []
+    for number in range(40):
+        name = f"q{number}"
+        events += [*exchange(name, conversation=f"c{number % 9}"), approval(name, by=f"r{number % 5}")]
+    found = rows_of(events, loose(eval_share=0.2, max_examples=20))
+    assert found.digest == "616ff5dcaeece5d831f62323ce6e724203db2bde2913b5113d4903aa91859d64"
+
+
+def test_corrections_replace_answers_approvals_keep_them_and_unreviewed_answers_are_no_rows():
+    events = [*exchange("a"), *exchange("b"), *exchange("c"), thumb("c")]
+    events += [correction("a", "first version"), correction("a", "second version", at=20.0, by="r9"), approval("b")]
+    found = rows_of(events)
+    assert {row.id: (row.source, row.completion, row.principal, row.label) for row in found.train} == {
+        "a": ("correction", "second version", "r9", None),
+        "b": ("approved", words("answer b"), "r0", None),
+    }
+    assert found.dropped == {"not_reviewed": 1}
+
+
+def test_thumbs_are_rows_of_kto_by_the_majority_and_the_last_thumb_of_each_key():
+    events = [
+        *exchange("up"),
+        *exchange("down"),
+        *exchange("tie"),
+        thumb("up"),
+        thumb("up", "down", by="u1"),
+        thumb("up", by="u2"),
+    ]
+    events += [thumb("down", at=1.0), thumb("down", "down", at=2.0), thumb("tie"), thumb("tie", "down", by="u1")]
+    found = rows_of(events, kind="kto")
+    assert {row.id: (row.label, row.source) for row in found.train} == {"up": (True, "thumb"), "down": (False, "thumb")}
+    assert found.dropped == {"conflict": 1}
+
+
+def test_numbers_are_thumbs_except_the_middle():
+    events = []
+    for rating in ("1", "2", "3", "4", "5"):
+        events += [*exchange(f"q{rating}"), thumb(f"q{rating}", rating)]
+    found = rows_of(events, kind="kto")
+    assert {row.id: row.label for row in found.train} == {"q1": False, "q2": False, "q4": True, "q5": True}
+    assert found.dropped == {}
+
+
+def test_thumbs_below_the_quorum_of_keys_are_not_used():
+    events = [event for number in range(4) for event in (*exchange(f"q{number}"), thumb(f"q{number}", by=f"u{number}"))]
+    assert rows_of(events, loose(feedback_min_principals=5), "kto").dropped == {"quorum": 4}
+    assert len(rows_of(events, loose(feedback_min_principals=4), "kto").train) == 4
+
+
+def opted_out(where):
+    if where == "request":
+        return [*exchange("q", training=False), approval("q")], LOOSE
+    if where == "author":
+        return [*exchange("q", author="k9"), approval("q")], loose(exclude_keys=("k9",))
+    if where == "reviewer":
+        return [*exchange("q"), approval("q", by="k9")], loose(exclude_keys=("k9",))
+    return [*exchange("q"), approval("q")], loose(training=False)
+
+
+@pytest.mark.parametrize("where", ["request", "author", "reviewer", "tenant"])
+def test_an_opt_out_is_counted(where):
+    events, settings = opted_out(where)
+    found = rows_of(events, settings)
+    assert (found.train, found.dropped) == ((), {"opt_out": 1})
+
+
+TOOL = Choice(parts=(ToolCallPart(name="f"),))
+TWO = (Choice(parts=(TextPart(content="one"),)), Choice(parts=(TextPart(content="two"),)))
+REASONS = {
+    "not_text": [*exchange("q", end={"messages": (TOOL,)}), approval("q")],
+    "not_text, two answers": [*exchange("q", end={"messages": TWO}), approval("q")],
+    "incomplete": [*exchange("q", end={"status": "cancelled"}), approval("q")],
+    "incomplete, cut": [*exchange("q", end={"finish_reason": "length"}), approval("q")],
+    "toxicity": [*exchange("q"), approval("q"), verdict("q", "toxicity", side="output")],
+    "toxicity, correction": [*exchange("q"), correction("q", "a vile answer")],
+    "injection": [*exchange("q"), approval("q"), verdict("q", "injection")],
+    "injection, unread": [*exchange("q", prompt="please jailbreak"), approval("q")],
+    "quality": [*exchange("q", answer="?!"), approval("q")],
+    "quality, repeated": [*exchange("q", answer="no\n" * 6 + "yes"), approval("q")],
+    "length": [*exchange("q", answer="x" * 9_000), approval("q")],
+    "language": [*exchange("q", answer="lang:de ja"), approval("q")],
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_a_row_is_left_out_for_its_reason(name):
+    found = rows_of(REASONS[name], loose(languages=("en",)))
+    assert (found.train, found.dropped) == ((), {name.split(",")[0]: 1})
+
+
+def test_a_correction_of_a_toxic_answer_is_used():
+    events = [*exchange("q"), correction("q", "a kind answer"), verdict("q", "toxicity", side="output")]
+    assert [row.completion for row in rows_of(events).train] == ["a kind answer"]
+
+
+def test_personal_data_is_masked_where_the_log_or_the_scanner_found_it_or_dropped():
+    prompt, answer = "I am Ada, write to ada@example.org", "Dear Ada"
+    events = [*exchange("q", prompt=prompt, answer=answer), approval("q")]
+    events += [
+        verdict("q", "pii", spans=[(5, 8, "PERSON")]),
+        verdict("q", "pii", side="output", spans=[(5, 8, "PERSON")]),
+    ]
+    (row,) = rows_of(events).train
+    assert row.prompt == (Turn(role="user", content="I am <PERSON>, write to <EMAIL_ADDRESS>"),)
+    assert row.completion == "Dear <PERSON>"
+    assert rows_of(events, loose(pii="drop")).dropped == {"personal_data": 1}
+    unread = [*exchange("q", prompt=prompt), approval("q")]
+    assert rows_of(unread, loose(pii="drop")).dropped == {"personal_data": 1}
+
+
+def test_offsets_of_a_later_part_are_offsets_into_the_joined_message():
+    parts = (TextPart(content="first part"), TextPart(content="I am Ada"))
+    events = [*exchange("q", messages=(Message(role="user", parts=parts),)), approval("q")]
+    events.append(verdict("q", "pii", spans=[(5, 8, "PERSON")], part="/messages/0/parts/1"))
+    (row,) = rows_of(events).train
+    assert row.prompt[0].content == "first part\nI am <PERSON>"
+
+
+def test_exact_and_near_duplicates_are_left_out_and_a_correction_is_kept_before_an_approval():
+    text, answer = words("a long prompt", 40), words("a long answer", 40)
+    events = [
+        *exchange("a", prompt=text, answer=answer),
+        approval("a"),
+        *exchange("b", prompt=text),
+        correction("b", answer),
+    ]
+    events += [*exchange("c", prompt=f"{text} please", answer=answer), approval("c")]
+    found = rows_of(events)
+    assert [row.id for row in found.train] == ["b"]
+    assert found.dropped == {"duplicate": 1, "near_duplicate": 1}
+
+
+def test_texts_that_resemble_the_task_set_are_left_out():
+    text = words("a task", 40)
+    events = [*exchange("a", prompt=f"{text} now"), approval("a"), *exchange("b"), approval("b")]
+    found = rows_of(events, held_out=[text])
+    assert ([row.id for row in found.train], found.dropped) == (["b"], {"held_out": 1})
+
+
+def test_conversations_and_similar_prompts_are_not_divided_between_the_splits():
+    events, text = [], words("a shared prompt", 40)
+    for number in range(60):
+        name = f"q{number}"
+        prompt = f"{text} {number}" if number % 10 == 0 else None
+        events += [*exchange(name, prompt=prompt, conversation=f"c{number % 20}"), approval(name, by=f"r{number % 7}")]
+    found = rows_of(events, loose(eval_share=0.2, max_per_principal=100))
+    train, held = ({row.conversation for row in rows} for rows in (found.train, found.eval))
+    assert len(found.train) + len(found.eval) == 60
+    assert 6 <= len(found.eval) <= 12
+    assert not train & held
+
+
+def test_the_coreset_takes_evenly_from_the_clusters():
+    events = []
+    for number in range(100):
+        name = f"q{number}"
+        events += [*exchange(name, group=0 if number < 90 else number % 2 + 1), approval(name, by=f"r{number % 9}")]
+    found = rows_of(events, loose(max_examples=20, clusters=3, max_per_principal=100))
+    sizes = sorted(
+        sum(row.cluster == cluster for row in found.train) for cluster in {row.cluster for row in found.train}
+    )
+    assert (sizes, found.dropped) == ([5, 5, 10], {"coreset": 80})
+
+
+def test_old_rows_have_their_share_and_are_marked():
+    old = rows_of([event for n in range(30) for event in (*exchange(f"old{n}"), approval(f"old{n}"))]).train
+    found = rows_of(reviewed(40), loose(replay_share=0.2, max_per_principal=100), old=old)
+    replayed = [row for row in found.train if row.source == "replay"]
+    assert (len(replayed), len(found.train)) == (10, 50)
+    assert {row.id for row in replayed} <= {row.id for row in old}
+    bounded = rows_of(reviewed(40), loose(replay_share=0.2, max_examples=20, max_per_principal=100), old=old)
+    assert (len(bounded.train), sum(row.source == "replay" for row in bounded.train)) == (20, 4)
+
+
+def test_augmentation_marks_its_copies():
+    found = rows_of([*exchange("q", prompt="Tell Me More"), approval("q")], loose(augment="lower"))
+    assert [(row.id, row.prompt[0].content) for row in found.train] == [
+        ("q", "Tell Me More"),
+        ("q#lower", "tell me more"),
+    ]
+
+
+def test_a_flood_of_thumbs_of_one_key_is_bounded_by_name():
+    events = []
+    for number in range(10_000):
+        name = f"q{number}"
+        events += [
+            *exchange(name, prompt=f"p{number}", answer=f"a{number}", author=f"k{number}"),
+            thumb(name, by="flood"),
+        ]
+    for number in range(6):
+        events += [*exchange(f"x{number}"), thumb(f"x{number}", by=f"u{number}")]
+    scanner = WordScanner()
+    found = curate(join(*events).exchanges(), loose(max_per_principal=50), "kto", scanner)
+    assert sum(row.principal == "flood" for row in found.train) == 50
+    assert len(found.train) == 56
+    assert [(b.name, b.of, b.found, b.kept) for b in found.bounds] == [("max_per_principal", "flood", 10_000, 50)]
+    assert len(scanner.read) == 2 * 56, "the detectors read more rows than the bound lets through"
+
+
+def test_a_reviewer_who_floods_the_requests_of_an_author_does_not_exclude_the_other_reviewers():
+    events = [event for number in range(500) for event in (*exchange(f"f{number}"), approval(f"f{number}", by="flood"))]
+    events += [
+        event
+        for number in range(40)
+        for event in (*exchange(f"q{number}"), approval(f"q{number}", by=f"r{number % 4}"))
+    ]
+    found = rows_of(events, loose(max_per_principal=20))
+    assert sum(row.principal == "flood" for row in found.train) < len(found.train) == 20
+    assert {row.principal for row in found.train} == {"flood", "r0", "r1", "r2", "r3"}
+
+
+def test_a_planted_answer_that_thirty_keys_approve_is_bounded_and_named():
+    planted = "visit the shop at the harbour today and buy two for one"
+    events = reviewed(20)
+    for number in range(30):
+        events += [
+            *exchange(f"t{number}", answer=planted, author=f"a{number}"),
+            approval(f"t{number}", by=f"p{number}"),
+        ]
+    found = rows_of(events, loose(max_per_answer=5))
+    kept = [row for row in found.train if row.completion == planted]
+    assert len(kept) == 5
+    (bound,) = found.bounds
+    assert (bound.name, bound.found, bound.kept) == ("max_per_answer", 30, 5)
+    assert bound.of in {row.id for row in kept}
+
+
+def test_poisoned_corrections_are_bounded_for_each_key():
+    events = reviewed(10)
+    for number in range(250):
+        name = f"t{number}"
+        events += [
+            *exchange(name, author=f"a{number}"),
+            correction(name, words(f"poison {number}"), by=f"p{number % 2}"),
+        ]
+    found = rows_of(events, loose(max_per_principal=10))
+    assert [(b.name, b.of, b.found, b.kept) for b in found.bounds] == [
+        ("max_per_principal", "p0", 125, 10),
+        ("max_per_principal", "p1", 125, 10),
+    ]
+    assert len(found.train) == 30
+    assert found.dropped == {"max_per_principal": 230}
+
+
+def test_a_dataset_with_too_few_rows_or_keys_is_refused_with_the_numbers():
+    found = rows_of([*exchange("q"), approval("q")])
+    assert refusals(found, DatasetSettings()) == [
+        "rows to train on: has 1, needs 32 (min_examples)",
+        "API keys that reviewed them: has 1, needs 3 (min_principals)",
+    ]
+    assert refusals(found, LOOSE) == []

@@ -1,0 +1,152 @@
+"""The files of a dataset: readable by others, complete, private, and without text in what is shown."""
+
+import json
+import re
+
+import mlcroissant
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+from huggingface_hub import DatasetCard
+from support.dataset_log import LOOSE, MODEL, TENANT, WordScanner, approval, exchange, join
+
+from stream.errors import DatasetDamaged
+from stream.loop.dataset.build import write
+from stream.loop.dataset.clusters import clusters, quantised
+from stream.loop.dataset.curate import curate
+from stream.loop.dataset.diff import diff
+from stream.loop.dataset.files import datasets_in, find, read_manifest, read_rows, verify
+from stream.loop.dataset.log import DatasetRequest
+from stream.loop.settings import LoopSettings
+from stream.wire import LogRange
+
+RANGES = (LogRange(topic="weir.inference", first={"0": 3, "1": 0}, last={"0": 90, "1": 7}),)
+EMAIL, VILE = "ada@example.org", "a vile answer"
+
+
+def events_of(count):
+    events = []
+    for number in range(count):
+        name = f"q{number}"
+        events += [*exchange(name, group=number % 3), approval(name, by=f"r{number % 4}")]
+    events += [
+        *exchange("mail", prompt=f"write to {EMAIL}"),
+        approval("mail"),
+        *exchange("vile", answer=VILE),
+        approval("vile"),
+    ]
+    return events
+
+
+def written(home, count=24, **settings):
+    loop = LoopSettings(dataset=LOOSE.model_copy(update={"eval_share": 0.2} | settings))
+    curated = curate(join(*events_of(count)).exchanges(), loop.dataset, "sft", WordScanner())
+    request = DatasetRequest(tenant=TENANT, model=MODEL, ranges=RANGES, retraining_id="rt_1", versions={"code": "abc"})
+    return write(home, request, curated, loop, WordScanner.versions), curated
+
+
+def test_the_rows_come_back_as_they_were_and_fit_the_digest(tmp_path):
+    folder, curated = written(tmp_path)
+    assert folder == tmp_path / "loop" / "datasets" / curated.digest == find(tmp_path, curated.digest[:8])
+    assert tuple(read_rows(folder, "train")) == curated.train
+    assert tuple(read_rows(folder, "eval")) == curated.eval
+    assert curated.eval
+    manifest = verify(folder)
+    assert (manifest.retraining_id, manifest.ranges, manifest.request().versions["code"]) == ("rt_1", RANGES, "abc")
+    assert manifest.counts.train + manifest.counts.eval == 25
+    assert manifest.counts.dropped == {"toxicity": 1}
+    assert pq.ParquetFile(folder / "train.parquet").metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_a_second_build_changes_nothing_and_files_are_private(tmp_path):
+    folder, _ = written(tmp_path)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert written(tmp_path)[0] == folder
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert datasets_in(tmp_path) == [folder]
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_no_file_contains_personal_data_or_toxic_text_and_what_is_shown_contains_no_text(tmp_path):
+    folder, curated = written(tmp_path)
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        assert EMAIL.encode() not in content
+        assert VILE.encode() not in content
+    rows = [*curated.train, *curated.eval]
+    assert any("<EMAIL_ADDRESS>" in row.prompt[0].content for row in rows)
+    for name in ("card.md", "croissant.json", "report.html", "manifest.json"):
+        text = (folder / name).read_text()
+        assert not [row.id for row in rows if row.completion in text or row.prompt[0].content in text]
+
+
+def test_the_card_is_a_card_of_hugging_face(tmp_path):
+    folder, curated = written(tmp_path, max_per_principal=4)
+    card = DatasetCard.load(folder / "card.md", ignore_metadata_errors=False)
+    assert card.data.to_dict()["configs"][0]["data_files"][1] == {"split": "eval", "path": "eval.parquet"}
+    assert card.data.language == ["en"]
+    for expected in (
+        curated.digest,
+        "| `weir.inference` | 0 | 3 | 90 |",
+        "| max_per_principal | 22 |",
+        "| max_per_principal | `k0` | 16 | 4 |",
+    ):
+        assert expected in card.text, expected
+    assert "{{" not in card.content
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # pandas, in mlcroissant
+@pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")  # rdflib's own, in mlcroissant
+def test_the_description_is_croissant_and_reads_the_rows(tmp_path, monkeypatch):
+    folder, curated = written(tmp_path)
+    monkeypatch.chdir(folder)
+    found = mlcroissant.Dataset(jsonld=str(folder / "croissant.json"))
+    assert not found.metadata.issues.errors
+    ids = [record["train/id"].decode() for record in found.records(record_set="train")]
+    assert ids == [row.id for row in curated.train]
+
+
+def test_the_report_shows_the_clusters_before_and_after(tmp_path):
+    folder, curated = written(tmp_path, max_examples=6)
+    text = (folder / "report.html").read_text()
+    assert not re.search(r"<script|https?://|src=|@import", text)
+    before, after = (int(re.search(rf">{title}: (\d+)<", text)[1]) for title in ("Candidates", "Kept"))
+    kept = {row.id for row in (*curated.train, *curated.eval)}
+    assert (before, after) == (24, len(kept - {"mail"}))
+    assert text.count("<circle") == before + after
+    assert "<td>coreset</td>" in text
+
+
+def test_a_changed_row_a_missing_file_and_an_unknown_digest_are_named(tmp_path):
+    folder, curated = written(tmp_path)
+    with pytest.raises(DatasetDamaged, match="0 datasets in"):
+        find(tmp_path, "ffffffff")
+    with pytest.raises(DatasetDamaged, match="at least 6 characters"):
+        find(tmp_path, curated.digest[:2])
+    manifest = read_manifest(folder)
+    changed = msgspec.structs.replace(manifest, digest="0" * 64)
+    (folder / "manifest.json").write_bytes(msgspec.json.encode(changed))
+    with pytest.raises(DatasetDamaged, match=f"digest {curated.digest}, the manifest says 0000"):
+        verify(folder)
+    (folder / "train.parquet").write_bytes(b"damaged")
+    with pytest.raises(DatasetDamaged, match=r"train\.parquet cannot be read"):
+        verify(folder)
+
+
+def test_a_diff_names_rows_and_settings(tmp_path):
+    before, first = written(tmp_path, 24)
+    after, second = written(tmp_path, 26, max_examples=400)
+    found = diff(before, after)
+    assert (found.before, found.after) == (first.digest, second.digest)
+    assert set(found.added) == {"q24", "q25"}
+    assert found.settings == {"max_examples": (500, 400)}
+    assert found.removed == ()
+    assert found.sources == {"approved": (25, 27)}
+    json.loads(msgspec.json.encode(found))
+
+
+def test_clusters_of_equal_and_of_few_vectors_are_few():
+    same = quantised([bytes(192)] * 3)
+    assert clusters(same, 4) == [0, 0, 0]
+    assert clusters(same[:0], 4) == []

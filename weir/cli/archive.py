@@ -1,0 +1,72 @@
+"""``weir archive``."""
+
+import asyncio
+
+import click
+
+from weir.cli.missing_extra import needing
+from weir.cli.options import json_option
+from weir.cli.render.output import print_json, print_table
+
+__all__ = ["archive"]
+
+
+@click.group()
+def archive() -> None:
+    """Copy the log into Parquet files ([archive] url) that outlive Kafka's retention.
+
+    `weir dataset` and `weir replay` read the archive where Kafka has deleted records. The files contain prompts and answers.
+
+    \b
+    Examples:
+      weir archive run
+      weir archive run --every 3600
+    """  # noqa: D301 - click's \b keeps the lines as they are
+
+
+@archive.command("run")
+@click.option("--every", type=click.FloatRange(min=1), metavar="SECONDS", help="Repeat until Ctrl-C, with this pause.")
+@json_option
+def run_command(*, every: float | None, as_json: bool) -> None:
+    """Archive the records that are new since the last run, and print their numbers.
+
+    \b
+    Examples:
+      weir archive run
+      duckdb -c "select type, count(*) from '.weir/archive/weir.inference/*/*.parquet' group by type"
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    import time
+
+    from stream.errors import BrokerError, no_kafka
+    from stream.kafka.clients import BROKER_ERRORS
+    from weir.cli.render.progress import progress_on_stderr
+    from weir.client import effective_kafka
+    from weir.errors import SettingsError
+    from weir.home.access_log import log_access
+    from weir.settings import load_settings
+
+    settings = load_settings().settings
+    if not settings.archive.url:
+        raise SettingsError(
+            f"archive.url is empty, so there is no archive; set it to a folder such as {settings.home / 'archive'}, or to an address of fsspec"
+        )
+    kafka = effective_kafka(settings)
+    with needing("weir archive", "stream,loop"):
+        from stream.archive.archiver import archive_log
+
+        while True:
+            log_access(settings.home, "weir archive run", archive=settings.archive.url)
+            try:
+                with progress_on_stderr() as show:
+                    work = archive_log(kafka, settings.archive, lambda done, total: show("archiving", done, total))
+                    written = asyncio.run(work)
+            except BROKER_ERRORS as error:
+                broken: BrokerError = no_kafka(kafka.bootstrap_servers)
+                raise broken from error
+            if as_json:
+                print_json(written)
+            else:
+                print_table(["topic", "archived records"], [[k, str(n)] for k, n in written.items()], "nothing new")
+            if every is None:
+                return
+            time.sleep(every)

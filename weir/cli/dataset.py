@@ -1,0 +1,244 @@
+"""``weir dataset``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from weir.cli.missing_extra import needing
+from weir.cli.options import json_option
+from weir.cli.render.output import print_json, print_table, printable
+
+if TYPE_CHECKING:
+    from stream.loop.dataset.build import BuildSettings
+    from stream.loop.dataset.log import DatasetRequest
+    from weir.settings import Settings
+
+__all__ = ["dataset"]
+
+_EXTRAS = "stream,loop"
+
+
+@click.group()
+def dataset() -> None:
+    """Build datasets from corrections, approvals and thumbs in the log; show, verify and compare them.
+
+    A dataset is a folder in $WEIR_HOME/loop/datasets, named by the digest of its rows. DIGEST may be the first characters.
+
+    \b
+    Examples:
+      weir dataset build --for rt_0123456789abcdef
+      weir dataset show 3f2a90
+      weir dataset verify 3f2a90 --rebuild
+    """  # noqa: D301 - click's \b keeps the lines as they are
+
+
+@dataset.command("build")
+@click.option("--for", "retraining_id", metavar="RETRAINING_ID", help="Use the offsets that this request pinned.")
+@click.option("--tenant", help="Without --for: the tenant.")
+@click.option("--model", help="Without --for: the name of the model.")
+@click.option("--from", "since", metavar="WHEN", help="Without --for: start, as 2h, 7d or a time (RFC 3339).")
+@click.option(
+    "--to", "until", metavar="WHEN", help="Without --for: end, in the same format; default: the end of the log."
+)
+@json_option
+def build_command(  # noqa: PLR0913 - the options of the command
+    *,
+    retraining_id: str | None,
+    tenant: str | None,
+    model: str | None,
+    since: str | None,
+    until: str | None,
+    as_json: bool,
+) -> None:
+    """Build a dataset and print its folder and counts; the build reads prompts and answers, so it is logged.
+
+    The same offsets, settings and detector versions give the same digest on every machine.
+
+    \b
+    Examples:
+      weir dataset build --for rt_0123456789abcdef
+      weir dataset build --tenant acme --model smollm2-135m-instruct --from 7d
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    from weir.cli.render.progress import progress_on_stderr
+    from weir.home.access_log import log_access
+    from weir.settings import load_settings
+
+    if (retraining_id is None) == (tenant is None or model is None):
+        raise click.UsageError("give --for RETRAINING_ID, or --tenant and --model")
+    settings = load_settings().settings
+    with needing("weir dataset", _EXTRAS):
+        from stream.loop.dataset.build import build
+        from stream.loop.dataset.files import read_manifest
+
+        build_settings = _build_settings(settings)
+        request = _request(build_settings, retraining_id, tenant or "", model or "", since, until)
+        log_access(settings.home, "weir dataset build", tenant=request.tenant, model=request.model)
+        with progress_on_stderr() as show:
+            folder = build(build_settings, request, lambda done, total: show("reading the log", done, total))
+        manifest = read_manifest(folder)
+    if as_json:
+        print_json(manifest)
+        return
+    click.echo(f"{folder}\n{manifest.counts.train} rows to train on, {manifest.counts.eval} held out\n")
+    print_table(["left out", "requests"], [[k, str(n)] for k, n in manifest.counts.dropped.items()], "nothing left out")
+    for bound in manifest.bounds:
+        click.echo(f"{bound.name} of {bound.of}: {bound.found} found, {bound.kept} kept")
+
+
+@dataset.command("list")
+@json_option
+def list_command(*, as_json: bool) -> None:
+    """List the datasets of this home.
+
+    \b
+    Examples:
+      weir dataset list
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    from stream.loop.dataset.files import datasets_in, read_manifest
+    from weir.settings import load_settings
+
+    found = [read_manifest(folder) for folder in datasets_in(load_settings().settings.home)]
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        [one.digest[:12], one.tenant, one.model, str(one.counts.train), str(one.counts.eval), one.retraining_id]
+        for one in found
+    ]
+    print_table(["digest", "tenant", "model", "train", "eval", "retraining request"], rows, "no datasets")
+
+
+@dataset.command("show")
+@click.argument("digest")
+@click.option("--samples", is_flag=True, help="Also print some rows; this access to content is logged.")
+@json_option
+def show_command(*, digest: str, samples: bool, as_json: bool) -> None:
+    """Print the card of a dataset: ranges, counts, what was left out and why.
+
+    \b
+    Examples:
+      weir dataset show 3f2a90
+      weir dataset show 3f2a90 --json | jq .counts
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    from stream.loop.dataset.files import find, read_manifest
+    from weir.home.access_log import log_access
+    from weir.settings import load_settings
+
+    home = load_settings().settings.home
+    folder = find(home, digest)
+    if as_json:
+        print_json(read_manifest(folder))
+    else:
+        click.echo((folder / "card.md").read_text(encoding="utf-8"))
+        click.echo(f"Report: {folder / 'report.html'}")
+    if samples:
+        log_access(home, "weir dataset show --samples", dataset=folder.name)
+        for line in (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            texts = [*(f"{turn['role']}: {turn['content']}" for turn in row["prompt"]), f"answer: {row['completion']}"]
+            click.echo("\n".join([f"\n{row['id']} ({row['source']})", *(printable(text) for text in texts)]))
+
+
+@dataset.command("verify")
+@click.argument("digest")
+@click.option(
+    "--rebuild", is_flag=True, help="Also build the rows again from the log; this access to content is logged."
+)
+def verify_command(*, digest: str, rebuild: bool) -> None:
+    """Check the rows of a dataset against its digest; exit with status 1 if they differ.
+
+    --rebuild uses the offsets and settings of the dataset, and the present detectors and gate.eval_set.
+
+    \b
+    Examples:
+      weir dataset verify 3f2a90
+      weir dataset verify 3f2a90 --rebuild
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    from weir.errors import WeirError
+    from weir.home.access_log import log_access
+    from weir.settings import load_settings
+
+    settings = load_settings().settings
+    with needing("weir dataset", _EXTRAS):
+        from stream.loop.dataset.files import find, verify
+
+        folder = find(settings.home, digest)
+        manifest = verify(folder)
+        click.echo(f"{manifest.counts.train + manifest.counts.eval} rows fit the digest {manifest.digest}")
+        if not rebuild:
+            return
+        from stream.loop.dataset.build import rebuilt
+
+        log_access(settings.home, "weir dataset verify --rebuild", tenant=manifest.tenant, model=manifest.model)
+        found = rebuilt(_build_settings(settings), folder)
+    if found != manifest.digest:
+        raise WeirError(
+            f"the log gives the digest {found}, the dataset has {manifest.digest}; compare the detector versions in its manifest with"
+            " the installed ones, and see whether the log lost records (`weir topics`)"
+        )
+    click.echo("the log gives the same digest")
+
+
+@dataset.command("diff")
+@click.argument("before")
+@click.argument("after")
+@json_option
+def diff_command(*, before: str, after: str, as_json: bool) -> None:
+    """Compare two datasets: rows, sources, reasons, settings and versions; no text.
+
+    \b
+    Examples:
+      weir dataset diff 3f2a90 81bc04
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    from weir.settings import load_settings
+
+    home = load_settings().settings.home
+    with needing("weir dataset", _EXTRAS):
+        from stream.loop.dataset.diff import diff
+        from stream.loop.dataset.files import find
+
+        found = diff(find(home, before), find(home, after))
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"{len(found.added)} rows added, {len(found.removed)} removed, {len(found.changed)} changed")
+    for title in ("sources", "dropped", "settings", "versions"):
+        rows = [[name, str(old), str(new)] for name, (old, new) in getattr(found, title).items()]
+        print_table([title, found.before[:12], found.after[:12]], rows, f"{title}: equal")
+
+
+def _build_settings(settings: Settings) -> BuildSettings:
+    from stream.loop.dataset.build import BuildSettings
+    from weir.client import effective_kafka
+
+    return BuildSettings(
+        home=settings.home,
+        kafka=effective_kafka(settings),
+        tenants=settings.tenants,
+        options=settings.detectors.options,
+        archive=settings.archive.url,
+    )
+
+
+def _request(  # noqa: PLR0913, PLR0917 - the options of the command
+    settings: BuildSettings, retraining_id: str | None, tenant: str, model: str, since: str | None, until: str | None
+) -> DatasetRequest:
+    from stream.errors import no_kafka
+    from stream.kafka.clients import BROKER_ERRORS
+    from stream.loop.dataset.log import request_between, request_for
+    from weir.client import parse_since
+
+    now = datetime.now(UTC)
+    first, last = (None if text is None else parse_since(text, now) for text in (since, until))
+    try:
+        if retraining_id is not None:
+            return asyncio.run(request_for(settings.kafka, retraining_id, settings.opened()))
+        start, end = (None if time is None else time.timestamp() for time in (first, last))
+        return asyncio.run(request_between(settings.kafka, tenant, model, start, end, settings.opened()))
+    except BROKER_ERRORS as error:
+        raise no_kafka(settings.kafka.bootstrap_servers) from error
