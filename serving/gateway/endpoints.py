@@ -35,6 +35,8 @@ __all__ = ["Call", "Endpoints", "GatewaySettings"]
 _CONVERSATION_CHARACTERS = 256
 #: A comment and a correction at their limits, with room for the escapes of JSON.
 _FEEDBACK_BYTES = 256 * 1024
+#: Feedback and labels that are read at the same time, limited because of their memory; inference has other slots.
+_MAX_JUDGMENTS = 64
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +78,7 @@ class Endpoints:
         largest = settings.max_image_body_bytes if any(model.takes_images for model in models) else 0
         usual = settings.max_body_bytes
         self._large_bodies = LargeBodies(usual, max(usual, largest), settings.image_bodies_bytes)
+        self._judgments = Slots(_MAX_JUDGMENTS)
         self._created = int(time.time())
 
     async def chat(self, call: Call) -> None:
@@ -195,6 +198,10 @@ class Endpoints:
 
     async def feedback(self, call: Call) -> None:
         """Answer ``POST /v1/feedback``."""
+        with self._judgments.take():
+            await self._feedback(call)
+
+    async def _feedback(self, call: Call) -> None:
         body = await self._body(call, min(_FEEDBACK_BYTES, self._settings.max_body_bytes))
         request = parse(FeedbackRequest, body)
         assert call.principal is not None
@@ -206,6 +213,10 @@ class Endpoints:
 
     async def labels(self, call: Call) -> None:
         """Answer ``POST /v1/labels``; 503 means that a part may be recorded, and sending all again changes nothing."""
+        with self._judgments.take():
+            await self._labels(call)
+
+    async def _labels(self, call: Call) -> None:
         request = parse(LabelsRequest, await self._body(call, self._settings.max_body_bytes))
         assert call.principal is not None
         owner, now = {"tenant": call.principal.tenant, "principal": call.principal.id}, time.time()

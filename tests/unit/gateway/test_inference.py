@@ -231,7 +231,7 @@ async def test_feedback_is_accepted_while_every_slot_is_taken(make_stack):
     stack = make_stack(capacity=0)
     answer = await stack.client.post("/v1/feedback", json={"request_id": "r1", "rating": "up"})
     assert answer.status_code == 202
-    large = await stack.client.post("/v1/feedback", content=b"x" * 20_000)
+    large = await stack.client.post("/v1/feedback", content=b"x" * 300_000)
     assert large.status_code == 413
 
 

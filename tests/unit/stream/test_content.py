@@ -22,6 +22,7 @@ WITHOUT_CONTENT = {
     "stream/stages/shared/stage.py": "signals, findings, alerts, retraining events",
     "weir/client/client.py": "alerts, retraining events",
     "weir/demo/run.py": "verdicts, alerts, retraining events",
+    "weir/operate/retraining_decisions.py": "retraining events",
     "weir/operate/silences.py": "alerts, silences",
 }
 #: The parts of records with content.
