@@ -22,6 +22,7 @@ __all__ = [
     "in_shadow",
     "named_versions",
     "overrides_path",
+    "previous_version",
     "routes_path",
     "version_for",
     "version_weights",
@@ -90,11 +91,21 @@ def with_overrides(
             at=override.at,
             champion=override.version,
             weights={override.version: 100},
-            previous=known.champion if known is not None else BASE,
+            previous=previous_version(known, override.version),
             reason=override.reason,
             by=override.by,
         )
     return found
+
+
+def previous_version(route: RouteRecord | None, version: str) -> str:
+    """Return the version for a later rollback if `version` becomes the champion of `route`.
+
+    After a rollback this is never the version that was rolled back, so that a second rollback does not bring it back.
+    """
+    if route is None or version in {BASE, route.previous}:
+        return BASE
+    return route.previous if version == route.champion else route.champion
 
 
 def named_versions(route: RouteRecord) -> frozenset[str]:

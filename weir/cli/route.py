@@ -57,7 +57,7 @@ def show(*, tenant: str, model: str, as_json: bool) -> None:
 @click.option("--reason", required=True, metavar="TEXT", help="Why; the next person on call reads it.")
 @json_option
 def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
-    """Stop new versions within two seconds, also without Kafka: end shadows and canaries, and take back the last promotion.
+    """Stop new versions within two seconds, also without Kafka: end a shadow or canary; without one, take back the last promotion.
 
     The gateways of this home follow at once. The component delivery publishes the decision when Kafka is available.
 

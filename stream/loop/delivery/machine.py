@@ -20,7 +20,7 @@ from stream.loop.delivery.state import SHADOW, Canary, HeldVerdict, ModelDeliver
 from stream.loop.sequential import TwoSampleTest
 from stream.loop.settings import DeliverySettings
 from stream.wire import RetrainingRecord, RouteRecord, canonical_time, trained_version
-from stream.wire.route_files import BASE, RouteOverride
+from stream.wire.route_files import BASE, RouteOverride, previous_version
 
 __all__ = ["ALWAYS_COMPARED", "Delivery"]
 
@@ -140,7 +140,8 @@ class Delivery:
         if canary is None and override.version == state.champion:
             return []
         if override.version != state.champion:
-            state.champion, state.previous = override.version, state.champion
+            state.previous = previous_version(state.route, override.version)
+            state.champion = override.version
         if canary is not None:
             return [self._end("rolled_back", at, override.reason, by=override.by)]
         return [Decision(route=self._next(at, override.reason, by=override.by))]

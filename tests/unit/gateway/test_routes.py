@@ -240,3 +240,27 @@ async def test_models_lists_the_versions_and_their_weights(stack):
 def test_a_name_that_is_no_version_is_no_path(tmp_path, name):
     with pytest.raises(ValueError, match="trained version"):
         version_weights(tmp_path, name)
+
+
+async def test_an_adapter_of_vllm_with_the_name_of_the_version_answers(tmp_path):
+    """The adapter's backend receives the adapter's name as the model, because vLLM selects adapters by this name."""
+    write_keys(keys_path(tmp_path), ("k_1", "acme", KEY, None))
+    routes_path(tmp_path).write_bytes(msgspec.json.encode(RouteFile(routes=(route(100),))))
+    seen = []
+
+    class Adapter(InProcess):
+        def generate(self, request):
+            seen.append((request.body["model"], request.version))
+            return super().generate(request)
+
+    servers = [ModelServer(engine, max_requests=8, max_length=8192) for engine in (EchoEngine(), Shouting())]
+    backends = {"echo": InProcess(servers[0]), M1: Adapter(servers[1])}
+    gateway = make_gateway(tmp_path, backends, None, CollectorRegistry(), routes=RouteTable(tmp_path))
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(gateway), base_url="http://t", headers=headers
+    ) as client:
+        answer = await client.post("/v1/chat/completions", json=CHAT)
+    assert answer.headers[HEADER] == M1
+    assert answer.json()["choices"][0]["message"]["content"] == "HELLO THERE"
+    assert seen == [(M1, "")]

@@ -1,0 +1,131 @@
+"""What operators decide about routes is in force at once, and never names a version that does not exist."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from stream.errors import StreamError
+from stream.loop.delivery.route_store import add_override, read_overrides, remove_overrides, write_routes
+from stream.wire import RouteRecord
+from stream.wire.route_files import BASE, RouteOverride, overrides_path, routes_path
+from weir.cli.models import models
+from weir.cli.route import route as route_command
+from weir.errors import NotFoundError, SettingsError
+from weir.operate.routes import pin, rollback_version, routes
+
+M1, M2 = "m_111111111111", "m_222222222222"
+
+
+def route(**more):
+    values = {
+        "tenant": "acme",
+        "model": "m",
+        "epoch": 3,
+        "at": 1.0,
+        "champion": M1,
+        "previous": BASE,
+        "weights": {M1: 100},
+    }
+    return RouteRecord(**values | more)
+
+
+def install(home, version):
+    folder = home / "loop" / "models" / version
+    folder.mkdir(parents=True)
+    (folder / "model.gguf").write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("known", "version"),
+    [
+        (route(), BASE),
+        (route(challenger=M2, weights={M1: 75, M2: 25}), M1),
+        (route(previous=M2), M2),
+        (route(previous=""), BASE),
+    ],
+)
+def test_a_rollback_returns_to_the_champion_of_a_canary_or_to_the_version_before(known, version):
+    assert rollback_version(known) == version
+
+
+@pytest.mark.parametrize(("version", "previous"), [(BASE, BASE), (M2, M1)])
+def test_a_version_that_was_rolled_back_is_not_brought_back_by_the_next_rollback(tmp_path, version, previous):
+    write_routes(tmp_path, [route()])
+    install(tmp_path, M2)
+    pin(tmp_path, route(), version, by="jo", reason="why")
+    (found,) = routes(tmp_path)
+    assert rollback_version(found) == previous
+
+
+def test_an_override_is_in_force_before_delivery_publishes_it(tmp_path):
+    write_routes(tmp_path, [route()])
+    override = pin(tmp_path, route(), BASE, by="jo", reason=" wrong ")
+    (found,) = routes(tmp_path, tenant="acme")
+    assert (found.champion, found.weights, found.by, found.reason) == (BASE, {BASE: 100}, "jo", "wrong")
+    assert overrides_path(tmp_path).stat().st_mode & 0o777 == 0o600
+    remove_overrides(tmp_path, [override])
+    assert routes(tmp_path) == [route()]
+
+
+def test_a_second_override_replaces_the_first_and_survives_the_removal_of_the_first(tmp_path):
+    install(tmp_path, M2)
+    first = pin(tmp_path, route(), BASE, by="jo", reason="a")
+    second = pin(tmp_path, route(), M2, by="jo", reason="b")
+    remove_overrides(tmp_path, [first])
+    assert read_overrides(tmp_path) == (second,)
+
+
+@pytest.mark.parametrize(
+    ("version", "reason", "error", "text"),
+    [
+        (M2, "why", NotFoundError, "model.gguf does not exist"),
+        ("../../etc", "why", SettingsError, "trained version"),
+        ("b179c9523d0e", "why", SettingsError, "trained version"),
+        (BASE, "  ", SettingsError, "reason is empty"),
+    ],
+)
+def test_a_wrong_decision_changes_nothing(tmp_path, version, reason, error, text):
+    with pytest.raises(error, match=text):
+        pin(tmp_path, route(), version, by="jo", reason=reason)
+    assert read_overrides(tmp_path) == ()
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    routes_path(tmp_path).write_bytes(b"{")
+    with pytest.raises(StreamError, match=r"routes\.json is damaged"):
+        routes(tmp_path)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    monkeypatch.setenv("WEIR_CONFIG", str(tmp_path / "weir.toml"))
+    (tmp_path / "weir.toml").write_text("")
+    return tmp_path
+
+
+def test_kill_ends_all_new_versions_and_show_prints_them_without_kafka(home):
+    unchanged = route(tenant="other", champion=BASE, weights={BASE: 100})
+    write_routes(home, [route(challenger=M2, weights={M1: 75, M2: 25}), route(model="n"), unchanged])
+    install(home, M1)
+    done = CliRunner().invoke(route_command, ["kill", "--reason", "wrong", "--json"])
+    assert done.exit_code == 0, done.output
+    assert [(one["model"], one["version"]) for one in json.loads(done.output)] == [("m", M1), ("n", BASE)]
+    shown = CliRunner().invoke(route_command, ["show"])
+    assert f"{M1} 100 %" in shown.output
+    assert M2 not in shown.output
+    again = CliRunner().invoke(route_command, ["kill", "--reason", "wrong", "--json"])
+    assert [(one["model"], one["version"]) for one in json.loads(again.output)] == [("m", BASE)], "the promotion before"
+    assert json.loads(CliRunner().invoke(route_command, ["kill", "--reason", "wrong", "--json"]).output) == []
+
+
+def test_rollback_and_promotion_at_once_need_no_kafka(home):
+    install(home, M2)
+    model = "smollm2-135m-instruct"
+    add_override(home, RouteOverride(tenant="acme", model=model, version=BASE, at=1.0, by="jo"))
+    promoted = CliRunner().invoke(models, ["promote", M2, "--tenant", "acme", "--reason", "good", "--now", "--json"])
+    assert promoted.exit_code == 0, promoted.output
+    assert routes(home, tenant="acme")[0].champion == M2
+    rolled_back = CliRunner().invoke(models, ["rollback", "--tenant", "acme", "--reason", "bad", "--json"])
+    assert json.loads(rolled_back.output)["version"] == BASE
