@@ -1,6 +1,7 @@
 """The default model: two steps on eight examples, and the merged file answers in OpenVINO as the adapter does in transformers."""
 
 import pytest
+from openvino_genai import LLMPipeline
 from support.tiny_training import ForkedRun, save_dataset, tiny_job
 
 from serving.engine.fetch_model import ensure
@@ -32,8 +33,6 @@ def test_the_default_model_is_trained_and_served(tmp_path):
     assert manifest.weights_digest
     _, tokenizer = load_base(files.path)
     assert (tokenizer.eos_token, bool(tokenizer.chat_template)) == ("<|im_end|>", True)
-
-    from openvino_genai import LLMPipeline
 
     pipeline = LLMPipeline(str(merged), "CPU")
     answer = pipeline.generate("The capital of France is", max_new_tokens=8, do_sample=False)
