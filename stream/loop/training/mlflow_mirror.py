@@ -4,6 +4,7 @@ A run in the experiment ``weir-training``, and a version of the registered model
 receives settings, numbers, digests and the card, never rows. It is a mirror: the log decides.
 """
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -80,7 +81,8 @@ def _tags(manifest: VersionManifest) -> dict[str, str]:
 def main() -> int:
     """Mirror the version that the command names, and print its MLflow name and number."""
     try:
-        made = mirror(Path(sys.argv[1]), sys.argv[2])
+        with contextlib.redirect_stdout(sys.stderr):  # MLflow prints the addresses of its pages
+            made = mirror(Path(sys.argv[1]), sys.argv[2])
     except MlflowException as error:
         print(f"MLflow: {error.error_code}", file=sys.stderr)  # noqa: T201 - the message of the process
         return 1

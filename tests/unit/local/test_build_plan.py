@@ -64,6 +64,12 @@ def test_optional_components_start_if_their_section_enables_them(build, name, se
     assert (component.after, component.argv[-1], component.niceness > 0) == (after, name, monitors)
 
 
+def test_the_trainer_starts_if_training_is_enabled_with_its_own_niceness(build):
+    assert "trainer" not in names(build())
+    component = build(train={"enabled": True, "nice": 15}).component("trainer")
+    assert (component.after, component.argv[-1], component.niceness) == ([module.TOPICS], "trainer", 15)
+
+
 def test_intake_has_its_own_address_and_a_health_check_on_its_metrics_port(build):
     component = build(intake={"enabled": True, "port": 8099}).component("intake")
     assert component.address == "http://127.0.0.1:8099/intake"

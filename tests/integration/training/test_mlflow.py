@@ -1,0 +1,55 @@
+"""A version in a real MLflow server: once, with digests and numbers, and with an alias."""
+
+import os
+import subprocess
+import sys
+
+import httpx
+import pytest
+from support.stack import free_port
+from support.tiny_gguf import save_tiny_gguf
+from support.tiny_training import ForkedRun, save_dataset, tiny_job
+
+from stream.loop.training.manifest import read_version
+from stream.loop.training.process import run_command
+from weir.local.health.health_probe import probe
+
+from .conftest import poll
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def server(tmp_path):
+    port = free_port()
+    command = [sys.executable, "-m", "weir.local.mlflow_server", str(tmp_path / "mlflow"), str(port)]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        poll(lambda: probe(f"http://127.0.0.1:{port}/health").ok, 200)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+async def test_a_version_is_mirrored_once(tmp_path, server, monkeypatch):
+    base = save_tiny_gguf(tmp_path)
+    job = tiny_job(base, save_dataset(tmp_path / "data", 8), epochs=1, retraining_id="rt_1")
+    version = ForkedRun(tmp_path, "run", job).trained(200).version
+    monkeypatch.setitem(os.environ, "MLFLOW_TRACKING_URI", server)
+    command = [sys.executable, "-m", "stream.loop.training.mlflow_mirror", str(tmp_path), version]
+    first = await run_command(command)
+    assert await run_command(command) == first == {"name": "acme.tiny", "version": "1"}
+
+    api = f"{server}/api/2.0/mlflow"
+    found = httpx.get(f"{api}/registered-models/alias", params={"name": "acme.tiny", "alias": "challenger"}).json()
+    tags = {tag["key"]: tag["value"] for tag in found["model_version"]["tags"]}
+    manifest = read_version(tmp_path, version)
+    assert tags["weir.version"] == version
+    assert tags["weir.adapter_sha256"] == manifest.adapter_digest
+    assert tags["weir.retraining_id"] == "rt_1"
+    run = httpx.get(f"{api}/runs/get", params={"run_id": found["model_version"]["run_id"]}).json()["run"]
+    assert {metric["key"]: metric["value"] for metric in run["data"]["metrics"]} == manifest.numbers
+    assert "question 1" not in str(run)  # a prompt
+    assert str(tmp_path) not in str(run["data"])
