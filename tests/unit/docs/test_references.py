@@ -7,7 +7,12 @@ import pytest
 from support.prose import ROOT, Passage, passages, repository_files
 
 #: Files that a command writes when it runs.
-WRITTEN = {"MODEL_CARD.md": "by `weir train-detector`", "settings.md": "the example of `weir config --reference`"}
+WRITTEN = {
+    "MODEL_CARD.md": "by `weir train-detector`",
+    "card.md": "by `weir train`",
+    "gate.md": "by `weir gate`",
+    "settings.md": "the example of `weir config --reference`",
+}
 #: Folders against which a page may name another page.
 FOLDERS = ("", "docs", "docs/design", "docs/adr")
 
