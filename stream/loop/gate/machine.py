@@ -125,7 +125,7 @@ class GateMachine:
             group.harmed = group.harmed or group.test.e_harm >= _HARM_TESTS / self._alpha
             group.safe = group.safe or group.test.e_safe >= 1 / self._alpha
 
-    def settled(self, family: Family) -> bool:
+    def is_decided(self, family: Family) -> bool:
         """Return whether further prompts of a family cannot change the decision: it is safe, or something is worse."""
         return self._groups[family].safe or self.harmed
 

@@ -1,12 +1,13 @@
 """Checks of a dataset against poisoning: absolute counts per API key and per answer, and contradicting thumbs.
 
 Some hundred documents suffice to plant a backdoor, whatever the size of the dataset (arXiv 2510.07192), so the bounds are
-counts and not shares. The curator of datasets keeps the same bounds; the gate checks the files, whoever made them.
+counts and not shares. The curator of datasets keeps the same bounds; the gate checks the files of any curator.
 """
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 
 import msgspec
@@ -128,24 +129,22 @@ def _contradictions(rows: Sequence[DatasetRow], settings: DatasetSettings, alpha
 def leaders(texts: Sequence[str], similarity: float) -> list[int]:
     """Return for each text the number of the first near duplicate that is not itself a duplicate.
 
-    Two texts are near duplicates if the Jaccard similarity of their sets of word triples is at least `similarity`.
+    Two texts are near duplicates if the Jaccard similarity of their sets of word triples is at least `similarity`. Then
+    they share one of their rarest triples (prefix filtering: Bayardo, Ma and Srikant 2007), so only these are indexed.
     """
+    sets = [_shingles(text) for text in texts]
+    frequency = Counter(shingle for shingles in sets for shingle in shingles)
     containing: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    sizes: dict[int, int] = {}
     found: list[int] = []
-    for number, text in enumerate(texts):
-        shingles = _shingles(text)
-        shared = Counter(leader for shingle in shingles for leader in containing[shingle])
-        near = (
-            leader
-            for leader in sorted(shared)
-            if shared[leader] >= similarity * (len(shingles) + sizes[leader] - shared[leader])
-        )
+    for number, shingles in enumerate(sets):
+        rarest = sorted(shingles, key=lambda shingle: (frequency[shingle], shingle))
+        rarest = rarest[: len(shingles) - ceil(similarity * len(shingles)) + 1]
+        others = sorted({leader for shingle in rarest for leader in containing[shingle]})
+        near = (one for one in others if len(shingles & sets[one]) >= similarity * len(shingles | sets[one]))
         leader = next(near, number)
         found.append(leader)
         if leader == number:
-            sizes[number] = len(shingles)
-            for shingle in shingles:
+            for shingle in rarest:
                 containing[shingle].append(number)
     return found
 

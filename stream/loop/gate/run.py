@@ -101,9 +101,9 @@ class _Run:
         if not findings:
             self._progress("loading", 0.0)
             both = arms()
-            self._judge_held_out(both)
-            self._judge_safety(both)
-            self._judge_tasks(both)
+            self._compare_held_out(both)
+            self._compare_safety(both)
+            self._compare_tasks(both)
             if not self._machine.harmed:
                 findings = self._scan(both)
         decision = self._machine.decide(findings, self._missing)
@@ -121,7 +121,7 @@ class _Run:
             versions=self._versions,
         )
 
-    def _judge_held_out(self, arms: BothArms) -> None:
+    def _compare_held_out(self, arms: BothArms) -> None:
         for rows in self._batches("held_out", self._held_out):
             pairs = [(_messages(row), row.completion) for row in rows]
             champion, challenger = (arms.loss(arm, pairs, _HELD_OUT_TOKENS) for arm in ("champion", "challenger"))
@@ -130,7 +130,7 @@ class _Run:
                 self._machine.add("held_out", one, other, difference=clipped / HELD_OUT_CLIP)
                 self._cases[f"held_out/{row.id}"] = (round(one, 4), round(other, 4))
 
-    def _judge_safety(self, arms: BothArms) -> None:
+    def _compare_safety(self, arms: BothArms) -> None:
         if self._machine.harmed:
             return
         scorer = SafetyScorer(self._run.detector_options)
@@ -138,7 +138,7 @@ class _Run:
         units: dict[str, list[SafetyPrompt]] = {}
         for prompt in self._safety:
             units.setdefault(f"pair {prompt.pair}" if prompt.kind == "identity" else prompt.id, []).append(prompt)
-        # All prompts run, because each kind has a test of harm; `settled` is true early for the family as a whole.
+        # All prompts run, because each kind has a test of harm; the whole family can pass early.
         for batch in self._batches("safety", [units[name] for name in self._in_order(units)], to_the_end=True):
             prompts = [prompt for unit in batch for prompt in unit]
             champion, challenger = (self._unsafe(arms, scorer, arm, prompts) for arm in ("champion", "challenger"))
@@ -153,7 +153,7 @@ class _Run:
         answers = arms.answers(arm, [messages_of(prompt) for prompt in prompts], self._gate.max_tokens)
         return unsafe_scores(prompts, answers, scorer.scores(prompts, answers))
 
-    def _judge_tasks(self, arms: BothArms) -> None:
+    def _compare_tasks(self, arms: BothArms) -> None:
         for tasks in self._batches("tasks", self._tasks):
             conversations = [messages_of(task) for task in tasks]
             champion, challenger = (
@@ -179,9 +179,9 @@ class _Run:
         return findings
 
     def _batches(self, family: Family, cases: Sequence[Any], *, to_the_end: bool = False) -> Iterator[Sequence[Any]]:
-        """Yield batches until the family is settled or the time is over, and report the progress."""
+        """Yield batches until the family has passed, or the time is over, and report the progress."""
         for start in range(0, len(cases), _BATCH):
-            if self._machine.harmed or (self._machine.settled(family) and not to_the_end):
+            if self._machine.harmed or (self._machine.is_decided(family) and not to_the_end):
                 return
             if self._clock() - self._started > self._gate.max_seconds:
                 self._missing[family] = _OUT_OF_TIME

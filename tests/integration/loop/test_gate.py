@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
+from click.testing import CliRunner
 from peft import LoraConfig, get_peft_model
 from support.gate_dataset import honest_rows, row, write_dataset
 from support.tiny_llama import save_tiny_llama
@@ -14,6 +16,9 @@ from stream.loop.gate.report import markdown, write_report
 from stream.loop.gate.run import GateRun, run_gate
 from stream.loop.settings import LoopSettings
 from stream.loop.training.base_model import load_base
+from stream.loop.training.job import TrainingJob, VersionFolder
+from stream.loop.training.manifest import VersionManifest
+from weir.cli import main
 
 SETTINGS = LoopSettings.model_validate({"gate": {"max_tokens": 8}})
 
@@ -123,3 +128,53 @@ def test_a_gate_that_runs_out_of_time_refuses(base, tmp_path):
 
     assert report.decision.state == "refused"
     assert "out of time: raise max_seconds" in report.decision.reason
+
+
+def save_version(home: Path, base: Path, dataset: Path, name: str, noise: float) -> str:
+    folder = VersionFolder.of(home, name)
+    adapter(base, folder.adapter, noise)
+    job = TrainingJob(
+        tenant="acme", model="tiny", base=str(base), base_digest="b" * 64, dataset=str(dataset), dataset_digest="d" * 64
+    )
+    manifest = VersionManifest(
+        version=name, job=job, adapter_digest="", weights_digest="", numbers={}, libraries={}, files={}
+    )
+    folder.manifest.write_bytes(msgspec.json.encode(manifest))
+    return name
+
+
+def test_the_command_prints_what_the_trainer_reads(base, tmp_path, monkeypatch):
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    dataset = write_dataset(tmp_path / "data", honest_rows(), honest_rows(40))
+    version = save_version(tmp_path, base, dataset, "m_0123456789ab", 1.0)
+    done = CliRunner().invoke(main, ["gate", version, "--json"])
+
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report["decision"]["state"] == "refused"
+    assert report["numbers"]["held_out.challenger"] > report["numbers"]["held_out.champion"]
+    assert (report["champion"], report["dataset_digest"]) == ("base", "d" * 64)
+    assert (VersionFolder.of(tmp_path, version).path / "gate.md").exists()
+
+
+def test_the_champion_is_the_version_of_the_route(base, tmp_path, monkeypatch):
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    dataset = write_dataset(tmp_path / "data", honest_rows(), honest_rows(40))
+    save_version(tmp_path, base, dataset, "m_aaaaaaaaaaaa", 1.0)
+    save_version(tmp_path, base, dataset, "m_bbbbbbbbbbbb", 0.0)
+    routes = [{"tenant": "acme", "model": "tiny", "epoch": 1, "at": 1.0, "champion": "m_aaaaaaaaaaaa"}]
+    (tmp_path / "routes.json").write_text(json.dumps({"routes": routes}))
+    done = CliRunner().invoke(main, ["gate", "m_bbbbbbbbbbbb", "--json"])
+
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report["champion"] == "m_aaaaaaaaaaaa"
+    assert report["numbers"]["held_out.champion"] > report["numbers"]["held_out.challenger"]
+
+
+def test_an_unknown_version_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    done = CliRunner().invoke(main, ["gate", "m_0123456789ab"])
+
+    assert done.exit_code == 1
+    assert "there is no version m_0123456789ab" in done.output

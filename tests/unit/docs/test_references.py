@@ -10,6 +10,7 @@ from support.prose import ROOT, Passage, passages, repository_files
 WRITTEN = {
     "MODEL_CARD.md": "by `weir train-detector`",
     "card.md": "of datasets and versions",
+    "gate.md": "by `weir gate`",
     "settings.md": "the example of `weir config --reference`",
 }
 #: Folders against which a page may name another page.

@@ -106,6 +106,19 @@ def test_near_duplicates_follow_the_first():
     assert leaders(texts, 0.8) == [0, 1, 0, 1]
 
 
+def test_the_index_finds_what_a_comparison_of_all_pairs_finds():
+    generator = random.Random(4)
+    texts = [" ".join(generator.choices("abc", k=generator.randint(3, 9))) for _ in range(300)]
+    sets = [{tuple(text.split()[at : at + 3]) for at in range(len(text.split()) - 2)} for text in texts]
+    expected: list[int] = []
+    for number, one in enumerate(sets):
+        firsts = (other for other in range(number) if expected[other] == other)
+        near = (other for other in firsts if len(one & sets[other]) >= 0.5 * len(one | sets[other]))
+        expected.append(next(near, number))
+
+    assert leaders(texts, 0.5) == expected
+
+
 def test_rows_are_read_as_written(tmp_path):
     rows = [*honest_rows(3), row(9, "Why?", "Because", label=False, source="thumb")]
     write_dataset(tmp_path, rows, [])
