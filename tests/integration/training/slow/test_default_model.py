@@ -35,5 +35,5 @@ def test_the_default_model_is_trained_and_served(tmp_path):
     assert (tokenizer.eos_token, bool(tokenizer.chat_template)) == ("<|im_end|>", True)
 
     pipeline = LLMPipeline(str(merged), "CPU")
-    answer = pipeline.generate("The capital of France is", max_new_tokens=8, do_sample=False)
+    answer = pipeline.generate("What is the capital of France?", max_new_tokens=8, do_sample=False)
     assert "Paris" in str(answer)
