@@ -137,6 +137,7 @@ FLOW = (
     Step("ledger", "receive", "alerts", _ALERTS, ("stream/ledger",)),
     Step("ledger", "receive", "retraining", (_RETRAINING,), ("stream/ledger",)),
     Step("ledger", "send", "alerts", (_ALERT,), ("stream/ledger",)),
+    Step("ledger", "send", "inference", (_CORRECTION,), (_OPERATE,)),  # the console, which this process serves
     Step("bridge", "receive", "alerts", _ALERTS, ("stream/bridge",)),
     Step("delivery", "receive", "retraining", (_RETRAINING,), (_DELIVERY,)),
     Step("delivery", "receive", "models", (_MODEL, _ROUTE), (_DELIVERY,)),
@@ -157,7 +158,6 @@ FLOW = (
     Step("operator", "receive", "feedback", _JUDGMENTS, (_DATASET, _ARCHIVE)),
     Step("operator", "receive", "signals", (_SIGNAL, _TICK), (_REPLAY, _DATASET, _ARCHIVE)),
     Step("operator", "receive", "findings", _FINDINGS, (_REPLAY, _ARCHIVE, _LINEAGE)),
-    Step("operator", "send", "inference", (_CORRECTION,), (_OPERATE,)),
     Step("operator", "send", "replay", (_FINDING, _ALERT), (_REPLAY,)),
     Step("operator", "receive", "dead_letters", _LETTERS, (_RESEND,)),
     Step("operator", "send", "dead_letters", _LETTERS, (_RESEND,)),

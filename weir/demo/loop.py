@@ -1,4 +1,4 @@
-"""The demo's closed loop: a version that is trained, judged and promoted; then a bad version that is rolled back."""
+"""The demo's closed loop: a version that is trained, evaluated and promoted; then a bad version that is rolled back."""
 
 import asyncio
 import itertools

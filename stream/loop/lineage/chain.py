@@ -172,8 +172,8 @@ class _Builder:
         cause = version
         if gate is not None:
             cause = self.state(gate)
-            wrong = "" if gate.model_version in ("", version) else f"the gate judged {gate.model_version}"
-            self.edge(version, cause, "judged", wrong)
+            wrong = "" if gate.model_version in ("", version) else f"the gate evaluated {gate.model_version}"
+            self.edge(version, cause, "evaluated", wrong)
         for route in facts.routes:
             if version not in {route.champion, route.challenger, *route.weights}:
                 continue

@@ -89,7 +89,7 @@ def test_a_complete_chain_names_its_requests_and_no_edge_is_broken():
     assert chain.broken == []
     assert {node.id for node in chain.nodes if node.kind == "request"} == {"r1", "r2", "r3"}
     kinds = {edge.kind for edge in chain.edges}
-    assert kinds == {"row", "evidence", "agreed", "approved", "pinned", "used", "trained", "judged", "routed"}
+    assert kinds == {"row", "evidence", "agreed", "approved", "pinned", "used", "trained", "evaluated", "routed"}
     assert next(node for node in chain.nodes if node.id == "al_1").place == "t-0@5"
 
 
