@@ -11,8 +11,9 @@ from stream.loop.training.version import make_version
 
 __all__ = ["make_bad_version"]
 
-#: Standard deviation of the noise in the second matrix of each adapter; trained values are below 0.01.
-_NOISE = 0.3
+#: Standard deviation of the noise in the second adapter matrix of the attention's values; trained values are below 0.01.
+_NOISE = 10.0
+_NOISY = "v_proj.lora_B."
 _SEED = 0
 
 
@@ -26,7 +27,7 @@ def make_bad_version(home: Path, version: str) -> VersionManifest:
     draw = torch.Generator().manual_seed(_SEED)
     weights = load_file(source.weights)
     noisy = {
-        name: value + _NOISE * torch.randn(value.shape, generator=draw) if ".lora_B." in name else value
+        name: value + _NOISE * torch.randn(value.shape, generator=draw) if _NOISY in name else value
         for name, value in weights.items()
     }
     with tempfile.TemporaryDirectory(dir=home / "loop") as folder:

@@ -24,6 +24,8 @@ __all__ = ["LIMIT_SECONDS", "Loop"]
 #: From the first request to the promotion, and from there to the rollback.
 LIMIT_SECONDS = 480.0
 _PAUSE_SECONDS = 0.2
+#: An answer that repeats itself needs this length to be recognised.
+_MAX_TOKENS = 32
 #: The shipper sends an accepted correction to Kafka within this time.
 _SHIPPED_SECONDS = 2.0
 _ENDED = frozenset({"refused", "failed", "expired", "rolled_back", "rejected"})
@@ -90,7 +92,7 @@ class Loop(msgspec.Struct, kw_only=True):
                 return False
             self.status(f"{now}, until: {state}")
             if now in _DELIVERED or (now == "blessed" and state == "rolled_back"):
-                await self.traffic.send([next(prompts) for _ in range(2)], _ignore)
+                await self.traffic.send([next(prompts) for _ in range(2)], _ignore, max_tokens=_MAX_TOKENS)
             await asyncio.sleep(_PAUSE_SECONDS)
         return False
 

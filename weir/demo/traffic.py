@@ -31,23 +31,25 @@ class Traffic:
         self._keys = itertools.cycle(keys)
         self.answers: list[Answer] = []
 
-    async def send(self, prompts: Iterable[str], on_answer: Callable[[Answer], None]) -> None:
-        """Send `prompts`, at most six at a time, and call `on_answer` with each answer."""
+    async def send(
+        self, prompts: Iterable[str], on_answer: Callable[[Answer], None], *, max_tokens: int = _MAX_TOKENS
+    ) -> None:
+        """Send `prompts`, at most six at a time, and call `on_answer` with each answer of at most `max_tokens`."""
         queue = iter(prompts)
 
         async def worker() -> None:
             for prompt in queue:
-                answer = await self._ask(prompt, next(self._keys))
+                answer = await self._ask(prompt, next(self._keys), max_tokens)
                 self.answers.append(answer)
                 on_answer(answer)
 
         await asyncio.gather(*(worker() for _ in range(_CONCURRENCY)))
 
-    async def _ask(self, prompt: str, key: str) -> Answer:
+    async def _ask(self, prompt: str, key: str, max_tokens: int) -> Answer:
         body = {
             "model": self._model,
             "messages": [{"role": "user", "content": prompt}],
-            "max_tokens": _MAX_TOKENS,
+            "max_tokens": max_tokens,
             "temperature": 0,
         }
         try:
