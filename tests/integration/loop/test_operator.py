@@ -28,7 +28,7 @@ class Operator:
                 tenant="acme",
                 model="m",
                 at=10.0,
-                pins=(LogRange(topic="weir.feedback", first={"0": 3}, last={"0": 9}),),
+                pins=(LogRange(topic=self.kafka.names.feedback, first={"0": 0}, last={"0": 1}),),
                 versions={"weir": "1"},
             )
             key = tenant_model_key("acme", "m")
@@ -70,6 +70,11 @@ async def operator(broker, tmp_path):
 
 
 async def test_only_a_key_with_the_scope_decides_and_every_attempt_is_logged(operator):
+    async with sender(operator.kafka) as to:  # two labels, the second one after the request's pin
+        for number in range(2):
+            data = LabelRecord(label_id=f"l{number}", request_id="r", tenant="acme", at=1.0, value=1.0)
+            event = Event(id=f"l{number}", source="t", type=data.event_type, time=1.0, data=data, partitionkey="k")
+            await to.send(operator.kafka.names.feedback, event)
     await operator.request("rt_1")
     await operator.request("rt_2", "approved", "started")
     status, error, _ = await operator.decide("approve", "rt_1", "infer", "review")
@@ -89,7 +94,8 @@ async def test_only_a_key_with_the_scope_decides_and_every_attempt_is_logged(ope
     (approved,) = [
         one for one in await operator.records(operator.kafka.names.retraining, RetrainingRecord) if one.by == key
     ]
-    assert (approved.pins[0].last, approved.versions, approved.tenant) == ({"0": 9}, {"weir": "1"}, "acme")
+    assert approved.pins[0].last == {"0": 2}, "an approval pins the log up to now"
+    assert (approved.pins[0].first, approved.versions, approved.tenant) == ({"0": 0}, {"weir": "1"}, "acme")
     denied = ("approved", "denied", None)
     allowed = [("approved", "allowed", key), ("approved", "allowed", again), ("rejected", "allowed", late)]
     assert operator.logged() == [denied, denied, *allowed]
