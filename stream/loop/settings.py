@@ -134,8 +134,6 @@ class TrainSettings(Section):
     """``[train]``: the trainer process, which makes a model version from a retraining request."""
 
     enabled: bool = Field(False, description="run the trainer with the stack")
-    cluster: Literal["local", "ray"] = Field("local", description="local: a process of this machine; ray: Ray Train")
-    workers: Count = Field(1, description="training workers of Ray Train")
     threads: Count = Field(1, description="torch threads of a run; with 1, equal runs give equal weights")
     nice: Annotated[int, Field(ge=0, le=19)] = Field(10, description="niceness of the trainer")
     memory_mib: Annotated[int, Field(ge=256)] = Field(4_096, description="memory of a training run, at most")
