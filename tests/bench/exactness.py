@@ -19,7 +19,7 @@ from serving.engine import openvino_engine
 from serving.engine.fetch_model import ensure
 from serving.engine.gguf_file import find_gguf
 from serving.engine.openvino_engine import OpenvinoEngine
-from serving.engine.protocol import Sampling
+from serving.engine.protocol import Sampling, TokenLogprob
 from serving.engine.text_stream import TextStream
 from serving.settings import ModelSettings
 
@@ -37,9 +37,9 @@ class RecordedText(TextStream):
         self.tokens: list[int] = []
         self.made.append(self)
 
-    def push(self, token: int) -> str:
+    def push(self, token: int, logprob: TokenLogprob | None = None) -> str:
         self.tokens.append(token)
-        return super().push(token)
+        return super().push(token, logprob)
 
 
 def default_model() -> Path:

@@ -1,5 +1,6 @@
 """The retraining agent: reads alerts and the progress of requests, and publishes retraining decisions."""
 
+import asyncio
 import logging
 from functools import partial
 from typing import Any
@@ -18,9 +19,7 @@ from stream.wire import (
     OWN_TENANT,
     AlertRecord,
     Event,
-    LogRange,
     RetrainingRecord,
-    Verdict,
     partition_for,
     tenant_model_key,
 )
@@ -29,8 +28,6 @@ from stream.wire.semconv import WEIR_ALERT_ID, WEIR_RETRAINING_ID, WEIR_TENANT
 __all__ = ["RetrainStage"]
 
 logger = logging.getLogger(__name__)
-#: Newest verdicts of a partition from which the versions of detectors are read.
-_READ_VERDICTS = 200
 #: States by (tenant, model).
 _Models = dict[str, ModelState]
 
@@ -61,11 +58,11 @@ class RetrainStage(TableStage):
     async def _publish(self, decision: Decision) -> None:
         record, kafka = decision.record, self._context.kafka
         if decision.since is not None and decision.until is not None:
-            data, *pins = [
-                await data_range(kafka.client_options(), topic, kafka.partitions, decision.since, decision.until)
-                for topic in (kafka.names.inference, kafka.names.verdicts, kafka.names.feedback)
-            ]
-            versions = await self._versions(record.tenant, pins[0])
+            options, topics = kafka.client_options(), (kafka.names.inference, kafka.names.verdicts, kafka.names.feedback)
+            data, *pins = await asyncio.gather(
+                *(data_range(options, topic, kafka.partitions, decision.since, decision.until) for topic in topics)
+            )
+            versions = pinned_versions(self._context.tenants(record.tenant))
             record = msgspec.structs.replace(record, data=data, pins=tuple(pins), versions=versions)
         event = retraining_event(decision, record, self._span(decision))
         await self._context.publish(
@@ -73,17 +70,6 @@ class RetrainStage(TableStage):
         )
         self._context.metrics.retraining.labels(record.state).inc()
         logger.info("retraining %s %s", record.retraining_id, record.state)
-
-    async def _versions(self, tenant: str, verdicts: LogRange) -> dict[str, str]:
-        """Return the versions of code and configuration, and those of the detectors in the newest pinned verdicts."""
-        found = pinned_versions(self._context.tenants(tenant))
-        for number, last in verdicts.last.items():
-            offsets = range(max(verdicts.first[number], last - _READ_VERDICTS), last)
-            if offsets:
-                async for _, event in self._context.retained(verdicts.topic, int(number), offsets):
-                    if isinstance(event.data, Verdict) and event.data.tenant == tenant:
-                        found[f"detector:{event.data.detector}"] = event.data.version
-        return dict(sorted(found.items()))
 
     def _span(self, decision: Decision) -> str:
         attributes = {

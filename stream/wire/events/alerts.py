@@ -90,7 +90,7 @@ class RetrainingRecord(EventData, frozen=True, kw_only=True):
     and completed instead. rejected, refused, failed, expired, promoted and rolled_back end a request.
 
     `data` is the range of ``weir.inference`` that the request is based on, and `pins` are the ranges of the other
-    topics. `versions` is {name: version} of what else decides the dataset: detectors, configuration, code. A process
+    topics. `versions` is {name: version} of what else decides the dataset: configuration and code. A process
     that works on the request owns it for `epoch` until `lease_until`, so that another can follow a process that died.
     `numbers` are the measurements behind the state, for example steps and loss, or the bounds of a gate. `by` is who
     decided. `detectors` are the detectors of the alerts of a request; they compare the new version with the present one.

@@ -164,10 +164,12 @@ def test_what_the_engine_cannot_do_is_a_bad_request(client, fields, param):
     assert param in raised.value.message
 
 
-def test_echo_of_a_completion_is_a_bad_request(client):
-    with pytest.raises(openai.BadRequestError, match=r"echo is not supported by the engine 'openvino'") as raised:
-        client.completions.create(model=MODEL, prompt="The sea is", max_tokens=1, echo=True, logprobs=1)
-    assert raised.value.param == "echo"
+def test_a_completion_echoes_its_prompt_with_log_probabilities(client):
+    made = client.completions.create(model=MODEL, prompt="The sea is", max_tokens=1, echo=True, logprobs=0)
+    (choice,) = made.choices
+    assert choice.text.startswith("The sea is")
+    assert len(choice.logprobs.tokens) == len(choice.logprobs.token_logprobs) >= 4
+    assert choice.logprobs.token_logprobs[0] is None
 
 
 def test_the_other_endpoints_are_bad_requests_of_this_engine(client):
