@@ -19,7 +19,7 @@ def test_topics_are_created_and_listed_by_the_command(broker, monkeypatch, tmp_p
         return CliRunner().invoke(main, list(arguments))
 
     created = json.loads(run("topics", "create", "--json").output)["created"]
-    assert len(created) == 9
+    assert len(created) == 10
     assert json.loads(run("topics", "create", "--json").output)["created"] == []
     listed = json.loads(run("topics", "--json").output)
     assert {entry["topic"] for entry in listed} == set(created)
