@@ -1,6 +1,6 @@
 """The versions of one model in a replica: its base version, and the trained versions that a route names.
 
-A trained version has a server of its own, with the merged weights in ``$WEIR_HOME/loop/models/VERSION/model.gguf``. It is
+Each trained version has a separate model server, with the merged weights in ``$WEIR_HOME/loop/models/VERSION/model.gguf``. It is
 loaded in the background when a route names it, and closed when no route does and its last answer has ended. A request for a
 version that is not loaded is answered by the base version, and its chunks say so, so a client never gets an error.
 """

@@ -68,7 +68,10 @@ class TenantTrainSettings(Section):
     batch_examples: Count = Field(8, description="rows in one step")
     learning_rate: Positive = Field(2e-4, description="learning rate of AdamW")
     max_tokens: Annotated[int, Field(ge=16)] = Field(512, description="tokens of a row, at most; longer rows are cut")
-    max_seconds: Seconds = Field(1_800, description="time of a training run; then it ends with what it has")
+    max_seconds: Seconds = Field(
+        1_800,
+        description="seconds of a training run, at most; the run then ends, and its present adapter becomes the version",
+    )
     checkpoint_seconds: Seconds = Field(30, description="time between two checkpoints")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="seed of the order of the rows and of dropout")
 
@@ -102,7 +105,8 @@ class DeliverySettings(Section):
         0.01, description="probability that a challenger that is not worse is rolled back, at most"
     )
     rollback_seconds: Seconds = Field(
-        60, description="time from a flagged answer of the challenger to its rollback, at most"
+        60,
+        description="a quarter of this time is the longest that a verdict waits for a late source before delivery decides",
     )
     hold_seconds: FromZero = Field(86_400, description="event time without a decision after which the canary expires")
 
