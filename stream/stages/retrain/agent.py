@@ -58,7 +58,10 @@ class RetrainStage(TableStage):
     async def _publish(self, decision: Decision) -> None:
         record, kafka = decision.record, self._context.kafka
         if decision.since is not None and decision.until is not None:
-            options, topics = kafka.client_options(), (kafka.names.inference, kafka.names.verdicts, kafka.names.feedback)
+            options, topics = (
+                kafka.client_options(),
+                (kafka.names.inference, kafka.names.verdicts, kafka.names.feedback),
+            )
             data, *pins = await asyncio.gather(
                 *(data_range(options, topic, kafka.partitions, decision.since, decision.until) for topic in topics)
             )
