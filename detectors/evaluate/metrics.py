@@ -72,14 +72,9 @@ def reliability(labels: Labels, scores: Scores, bins: int = 15) -> list[Bin]:
     truth, values = np.asarray(labels, dtype=bool), np.asarray(scores, dtype=float)
     indices = np.minimum((values * bins).astype(int), bins - 1)
     texts, scored, positive = (np.bincount(indices, weights, minlength=bins) for weights in (None, values, truth))
+    means, shares = scored / np.maximum(texts, 1), positive / np.maximum(texts, 1)
     return [
-        Bin(
-            index / bins,
-            (index + 1) / bins,
-            int(texts[index]),
-            scored[index] / texts[index],
-            positive[index] / texts[index],
-        )
+        Bin(index / bins, (index + 1) / bins, int(texts[index]), float(means[index]), float(shares[index]))
         for index in np.flatnonzero(texts).tolist()
     ]
 
