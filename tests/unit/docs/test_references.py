@@ -108,3 +108,10 @@ def test_what_is_a_reference(line, complaints):
 def test_a_program_cites_by_the_path_from_the_root():
     assert list(unknown(ROOT / "stream/a.py", Passage(1, "# docs/design/traps.md 1"))) == []
     assert len(list(unknown(ROOT / "stream/a.py", Passage(1, "# traps.md 1")))) == 1
+
+
+@pytest.mark.parametrize("page", ["docs/design/traps.md", "docs/design/faults.md", "docs/design/decisions.md"])
+def test_each_number_that_a_page_can_be_cited_by_is_unique(page):
+    numbers = re.findall(r"^(?:\| |## |### |)(\d+)(?: \||\. )", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(numbers) > 10
+    assert sorted(set(numbers), key=int) == sorted(numbers, key=int)
