@@ -6,6 +6,7 @@ import pytest
 from prov.model import ProvDocument
 from support.commands import Commands
 from support.kafka_log import fresh_topics, sender
+from support.receiver import receiver
 
 from stream.wire import (
     AlertRecord,
@@ -77,6 +78,18 @@ async def test_the_chain_names_its_request_and_every_edge_is_checked(broker, tmp
     assert (done.returncode, "none is broken" in done.stdout) == (0, True)
     done = await weir.run("why", "m_1", "--prov")
     assert list(ProvDocument.deserialize(content=done.stdout, format="json").get_records())
+    with receiver() as marquez:
+        done = await weir.run("why", "m_1", "--openlineage-url", marquez.url)
+        assert done.stdout == f"3 events sent to {marquez.url}/api/v1/lineage\n", done.stderr
+        assert [one.message["job"]["name"] for one in marquez.seen] == [
+            "acme/m/training",
+            "acme/m/gate",
+            "acme/m/delivery",
+        ]
+    done = await weir.run("why", "m_1", "--openlineage-url", "http://127.0.0.1:1")
+    assert (done.returncode, "did not accept an event: ConnectionError" in done.stderr) == (1, True), done.stderr
+    done = await weir.run("why", "m_1", "--openlineage-url", "marquez:5000")
+    assert (done.returncode, "--openlineage-url is wrong" in done.stderr) == (2, True)
     done = await weir.run("why", "m_9")
     assert (done.returncode, "no version 'm_9'" in done.stderr) == (1, True)
 

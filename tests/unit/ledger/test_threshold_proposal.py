@@ -23,7 +23,9 @@ def test_the_lowest_threshold_that_reaches_the_target_is_proposed():
     found = propose("acme", "toxicity", reviewed(*SEPARATED), present=0.48, target=1.0)
     now, then = found.present, found.proposed
     assert (now.alerts, now.right, now.precision, now.recall) == (40, 30, 0.75, 1.0)
-    assert (then.threshold, then.alerts, then.right, then.precision) == (0.72, 24, 24, 1.0), "20 thresholds are compared"
+    assert (then.threshold, then.alerts, then.right, then.precision) == (0.72, 24, 24, 1.0), (
+        "20 thresholds are compared"
+    )
     assert then.recall == pytest.approx(24 / 30)
     assert then.precision_low < wilson(24, 24)[0], "corrected for the compared thresholds"
     assert then.recall_low < 24 / 30 < then.recall_high

@@ -7,6 +7,8 @@ import { Empty, ErrorBox, html, Loader, Tag, Time } from "./ui.js";
 
 const ROW = 52;
 const POLL_MS = 15_000;
+/** A chain takes seconds to read, so it is not read for a version that the keys only pass. */
+const SETTLED_MS = 300;
 
 export class ModelsView extends Loader {
   componentDidMount() {
@@ -51,7 +53,11 @@ const Version = (one) => html`<div class="stream-row">
 
 class ChainPane extends Loader {
   componentDidMount() {
-    this._read();
+    this._timer = setTimeout(this._read, SETTLED_MS);
+  }
+
+  componentWillUnmount() {
+    clearTimeout(this._timer);
   }
 
   _read = () => this.load(() => get(`/api/models/${encodeURIComponent(this.props.version)}/chain`));
