@@ -1,6 +1,7 @@
 """The causal chain of a model version and the detectors' precision in a real Chromium, with a real ledger and broker."""
 
 import os
+import re
 
 import pytest
 from anyio.from_thread import start_blocking_portal
@@ -15,7 +16,7 @@ from support.lineage_log import BAD, GOOD, TOXIC, lineage, write_dataset
 
 from stream.wire import Feedback
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(480)]
 
 
 async def written(console, without=frozenset(), alerts=2):
@@ -69,7 +70,7 @@ def grave(page):
 def chain(look, version):
     """Open the page of a version and wait for its chain: `weir why` starts and reads the log."""
     page = look.go(f"/models/{version}", ".pane-head")
-    page.wait_for_selector(".chain-box.model", timeout=60_000)
+    page.wait_for_selector(".chain-box.model", timeout=150_000)
     return page
 
 
@@ -86,7 +87,7 @@ def test_the_chain_of_a_version_is_drawn_with_the_check_of_each_edge(browser, st
     with Look(browser, site, scheme=scheme, width=width, height=900) as look:
         page = look.go("/retraining", ".timeline li")
         page.get_by_role("link", name=GOOD).first.click()
-        page.wait_for_selector(".chain-box.model", timeout=60_000)
+        page.wait_for_selector(".chain-box.model", timeout=150_000)
         rows = page.locator(".chain-row").evaluate_all(
             "all => all.map((row) => [...row.children].map((box) => box.dataset.box))"
         )
@@ -96,19 +97,15 @@ def test_the_chain_of_a_version_is_drawn_with_the_check_of_each_edge(browser, st
         assert page.locator(".chain path.broken").count() == 0
         checks = page.locator(".chain-box.alert .checks").first.inner_text()
         assert "12 of 12: the log has the request, and a verdict or a finding" in checks
-        assert "canary" not in page.content(), "no text of a prompt or an answer"
+        assert not re.search("canary-(prompt|answer)", page.content()), "no text of a prompt or an answer"
         assert not (console.home / "logs" / "access.log").exists()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert grave(page) == []
         shot(page, f"chain-{scheme}-{width}")
-        for box, wanted in [
-            (".chain-box.alert a", "/alerts/al_"),
-            (".chain-box.requests a", f"/requests/{TOXIC[0]}"),
-        ]:
-            page.locator(box).first.click()
-            page.wait_for_url(f"**{wanted}*")
-            page.go_back()
-            page.wait_for_selector(".chain-box.model", timeout=60_000)
+        assert page.locator(".chain-box.requests a").first.get_attribute("href") == f"/requests/{TOXIC[0]}"
+        page.locator(".chain-box.alert a").first.click()
+        page.wait_for_selector(".pane h2")
+        assert "/alerts/al_" in page.url
         page = chain(look, BAD)
         assert page.locator(".chain-box.parent a").inner_text() == GOOD
         assert page.locator(".chain-box.blessed h3").inner_text().startswith("Decision of an operator")
@@ -129,7 +126,7 @@ def test_a_missing_record_is_a_red_edge_with_its_reason(browser, stage):
         assert "weir.retraining has no state dataset for rt_1" in text
         shot(page, "chain-broken")
         page.goto(f"{site.address}/models/m_unknown")
-        page.wait_for_selector(".pane .error-box", timeout=60_000)
+        page.wait_for_selector(".pane .error-box", timeout=150_000)
         assert "no version 'm_unknown'" in page.locator(".pane .error-box").inner_text()
         look.troubles.clear()  # the browser reports the status 404
 

@@ -42,17 +42,17 @@ def write_dataset(home, names) -> str:
 
 def _state(name, at, retraining_id="rt_1", **fields):
     data = RetrainingRecord(retraining_id=retraining_id, state=name, at=at, **({"reason": ""} | OWN | fields))
-    return event_of(data, f"{retraining_id}/{name}", at)
+    return event_of(data, f"{retraining_id}/{name}", at, key=retraining_id)
 
 
 def _route(epoch, at, weights, **fields):
     data = RouteRecord(epoch=epoch, at=at, weights=weights, **({"by": "delivery"} | OWN | fields))
-    return event_of(data, f"route/{epoch}", at)
+    return event_of(data, f"route/{epoch}", at, key=f"route/{epoch}")
 
 
 def _model(version, at, **fields):
     data = ModelRecord(version=version, at=at, method="sft", adapter_digest="ab" * 32, **OWN, **fields)
-    return event_of(data, version, at)
+    return event_of(data, version, at, key=version)
 
 
 def _alert(alert_id, detector, evidence, at, summary):
@@ -60,7 +60,7 @@ def _alert(alert_id, detector, evidence, at, summary):
         alert_id=alert_id, detector=detector, evidence=evidence, evidence_total=len(evidence), opened_at=at, at=at,
         state="firing", severity="warning", side="input", summary=summary, **OWN,
     )  # fmt: skip
-    return event_of(data, f"{alert_id}/0", at)
+    return event_of(data, f"{alert_id}/0", at, key=alert_id)
 
 
 def lineage(names, digest, *, without=frozenset()) -> list[tuple[str, Event]]:

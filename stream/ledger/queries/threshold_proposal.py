@@ -21,7 +21,8 @@ LEAST_ABOVE = 10
 #: Thresholds that are compared, at most.
 _CANDIDATES = 20
 _ALPHA = 0.05
-_DIGITS = 4
+#: Thresholds are rounded down to this fraction.
+_STEPS = 10_000
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +101,7 @@ def _candidates(base: Sequence[ReviewedAlert], present: float) -> list[float]:
 
 
 def _rounded_down(score: float) -> float:
-    return math.floor(score * 10**_DIGITS) / 10**_DIGITS
+    return math.floor(score * _STEPS) / _STEPS
 
 
 def _expectation(base: Sequence[ReviewedAlert], threshold: float, alpha: float) -> Expectation:

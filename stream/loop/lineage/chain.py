@@ -95,7 +95,7 @@ class _Builder:
         self.nodes: dict[str, Node] = {}
         self.edges: list[Edge] = []
 
-    def node(self, kind: str, identity: str, at: float, place: Place | None = None, **facts: str | float) -> str:
+    def node(self, kind: str, identity: str, at: float, place: Place | None = None, /, **facts: str | float) -> str:
         place = place or self._facts.places.get(identity)
         known = {name: value for name, value in facts.items() if value not in ("", None)}
         self.nodes[identity] = Node(kind=kind, id=identity, at=at, place=str(place or ""), facts=known)
@@ -190,8 +190,8 @@ class _Builder:
         """Add the decisions of the gate and of operators, and every route that names the version."""
         facts, own = self._facts, self._facts.models[version].retraining_id
         decided = facts.decisions(version)
-        for decision in decided:
-            self.edge(version, self.state(decision), "evaluated" if decision.retraining_id == own else "started")
+        for one in decided:
+            self.edge(version, self.state(one), "evaluated" if one.retraining_id == own else "started")
         for route in facts.routes:
             if version not in {route.champion, route.challenger, *route.weights}:
                 continue
