@@ -32,12 +32,12 @@ export class Chain extends Component {
     this._observer.disconnect();
   }
 
-  /** Compute each line from the places of its two boxes. */
+  /** Compute each line from the rectangles of its two boxes. */
   _measure = () => {
     const outer = this._box.current.getBoundingClientRect();
-    const places = new Map([...this._box.current.querySelectorAll("[data-box]")].map((one) => [one.dataset.box, one.getBoundingClientRect()]));
+    const boxes = new Map([...this._box.current.querySelectorAll("[data-box]")].map((one) => [one.dataset.box, one.getBoundingClientRect()]));
     const lines = graphOf(this.props.chain).links.flatMap(({ from, to, broken }) => {
-      const [first, last] = [places.get(from), places.get(to)];
+      const [first, last] = [boxes.get(from), boxes.get(to)];
       return first && last ? [{ broken, path: path(first, last, outer) }] : [];
     });
     this.setState({ lines, width: outer.width, height: outer.height });
