@@ -84,7 +84,7 @@ def shot(page, name):
 def test_the_chain_of_a_version_is_drawn_with_the_check_of_each_edge(browser, stage, scheme, width):
     portal, console, site = stage
     portal.call(written, console)
-    with Look(browser, site, scheme=scheme, width=width, height=900) as look:
+    with Look(browser, site, scheme=scheme, width=width, height=2400) as look:
         page = look.go("/retraining", ".timeline li")
         page.get_by_role("link", name=GOOD).first.click()
         page.wait_for_selector(".chain-box.model", timeout=150_000)

@@ -88,7 +88,7 @@ function Box({ box, go }) {
 
 function titleOf({ kind, node, ids, checks }) {
   if (kind === "requests" || kind === "rows") return `${TITLES[kind]} (${ids.length})`;
-  if (kind === "verdicts") return `Verdicts of ${node?.facts?.detector ?? "an unknown detector"} (${ids.length})`;
+  if (kind === "verdicts") return `Verdicts or findings of ${node?.facts?.detector ?? "an unknown detector"} (${ids.length})`;
   if (kind === "alert" && node) return `Alert ${node.facts.detector}`;
   if (checks.has("started")) return "Decision of an operator";
   return TITLES[kind];
