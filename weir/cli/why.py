@@ -71,6 +71,7 @@ def why(  # noqa: PLR0913 - the options of a command
 
     if bool(version) == bool(subject):
         raise click.UsageError("give either VERSION or --subject ID")
+    endpoint = _address(openlineage_url)
     settings = load_settings().settings
     kafka = effective_kafka(settings)
     if subject:
@@ -90,11 +91,11 @@ def why(  # noqa: PLR0913 - the options of a command
         from stream.loop.lineage.export import event_json, open_lineage, prov_json
 
         click.echo(prov_json(chain) if prov else "\n".join(map(event_json, open_lineage(chain))))
-    elif openlineage_url:
+    elif endpoint:
         from stream.loop.lineage.export import open_lineage, send_open_lineage
 
         events = open_lineage(chain)
-        sent_to = send_open_lineage(events, _address(openlineage_url), os.environ.get("OPENLINEAGE_API_KEY", ""))
+        sent_to = send_open_lineage(events, endpoint, os.environ.get("OPENLINEAGE_API_KEY", ""))
         click.echo(f"{len(events)} events sent to {sent_to}")
     elif as_json:
         print_json(chain)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from click.testing import CliRunner
 from prov.model import ProvDocument
 from support.receiver import receiver
 
@@ -22,6 +23,7 @@ from stream.wire import (
     RouteRecord,
     Verdict,
 )
+from weir.cli import main
 
 BASE = {"tenant": "acme", "model": "m"}
 DATASET = DatasetFacts(
@@ -171,6 +173,11 @@ def test_a_receiver_gets_the_open_lineage_events_with_key_and_path():
         marquez.answers = [401]
         with pytest.raises(LineageRefused, match="status 401"):
             send_open_lineage(events, Address(marquez.url))
+
+
+def test_a_wrong_address_of_an_endpoint_is_refused_before_the_log_is_read():
+    done = CliRunner().invoke(main, ["why", "m_1", "--openlineage-url", "marquez:5000"])
+    assert (done.exit_code, "--openlineage-url is wrong" in done.output) == (2, True)
 
 
 def test_a_version_of_an_operator_shows_no_gate_of_another_version():
