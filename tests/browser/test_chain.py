@@ -1,6 +1,5 @@
 """The causal chain of a model version and the detectors' precision in a real Chromium, with a real ledger and broker."""
 
-import os
 import re
 
 import pytest
@@ -74,17 +73,11 @@ def chain(look, version):
     return page
 
 
-def shot(page, name):
-    """Save a picture of the page, if PICTURES names a folder."""
-    if folder := os.environ.get("PICTURES"):
-        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
-
-
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 480)])
 def test_the_chain_of_a_version_is_drawn_with_the_check_of_each_edge(browser, stage, scheme, width):
     portal, console, site = stage
     portal.call(written, console)
-    with Look(browser, site, scheme=scheme, width=width, height=2400) as look:
+    with Look(browser, site, scheme=scheme, width=width, height=900) as look:
         page = look.go("/retraining", ".timeline li")
         page.get_by_role("link", name=GOOD).first.click()
         page.wait_for_selector(".chain-box.model", timeout=150_000)
@@ -101,7 +94,6 @@ def test_the_chain_of_a_version_is_drawn_with_the_check_of_each_edge(browser, st
         assert not (console.home / "logs" / "access.log").exists()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert grave(page) == []
-        shot(page, f"chain-{scheme}-{width}")
         assert page.locator(".chain-box.requests a").first.get_attribute("href") == f"/requests/{TOXIC[0]}"
         page.locator(".chain-box.alert a").first.click()
         page.wait_for_selector(".pane h2")
@@ -124,7 +116,6 @@ def test_a_missing_record_is_a_red_edge_with_its_reason(browser, stage):
         assert f"weir.inference has no request {TOXIC[3]}" in text
         assert "weir.alerts has no alert al_drift" in text
         assert "weir.retraining has no state dataset for rt_1" in text
-        shot(page, "chain-broken")
         page.goto(f"{site.address}/models/m_unknown")
         page.wait_for_selector(".pane .error-box", timeout=150_000)
         assert "no version 'm_unknown'" in page.locator(".pane .error-box").inner_text()
@@ -146,4 +137,3 @@ def test_the_precision_of_a_detector_is_beside_the_proposed_threshold(browser, s
         assert float(proposed.split("\t")[1]) > 0.6
         assert "weir detectors tune --tenant acme --detector toxicity --apply" in page.content()
         assert grave(page) == []
-        shot(page, "detectors-dark")
