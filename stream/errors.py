@@ -16,7 +16,8 @@
     ├── ReplayError            a replay cannot run as requested
     ├── DatasetRefused         the log does not contain enough for a dataset
     ├── ArchiveFailed          the archive cannot be read or written
-    └── DatasetDamaged         the files of a dataset are missing, or do not fit their digest
+    ├── DatasetDamaged         the files of a dataset are missing, or do not fit their digest
+    └── LineageRefused         an OpenLineage endpoint does not accept an event
 """
 
 from stream.wire.errors import StreamError
@@ -26,6 +27,7 @@ __all__ = [
     "BrokerError",
     "DatasetDamaged",
     "DatasetRefused",
+    "LineageRefused",
     "LogExpired",
     "ModelsLost",
     "ReaderStalled",
@@ -80,6 +82,10 @@ class DatasetRefused(StreamError):
 
 class DatasetDamaged(StreamError):
     """The files of a dataset are missing, or do not fit their digest."""
+
+
+class LineageRefused(StreamError):
+    """An OpenLineage endpoint does not answer, or does not accept an event."""
 
 
 def no_kafka(bootstrap_servers: str) -> BrokerError:

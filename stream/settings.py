@@ -160,6 +160,10 @@ class AlertSettings(Section):
     )
     critical_findings: Count = Field(20, description="findings that make an alert critical")
     update_seconds: Seconds = Field(10, description="event time between two records of a firing alert")
+    threshold: dict[str, Share] = Field(
+        default_factory=dict,
+        description="lowest score of a finding that counts, by text detector (`{toxicity = 0.7}`); useful if it is above the detector's own threshold",
+    )
 
 
 class AccuracySettings(Section):

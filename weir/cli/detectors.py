@@ -1,17 +1,25 @@
 """``weir detectors``."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from weir.cli.options import json_option
+from weir.cli.options import json_option, since_option
 from weir.cli.render.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from stream.ledger.queries.threshold_proposal import Expectation, Proposal
 
 __all__ = ["detectors"]
 
+_TARGET = 0.9
 
-@click.command()
+
+@click.group(invoke_without_command=True)
 @click.option("--tenant", default="", help="Only this tenant.")
 @json_option
-def detectors(*, tenant: str, as_json: bool) -> None:
+@click.pass_context
+def detectors(context: click.Context, *, tenant: str, as_json: bool) -> None:
     """Show the precision of each detector in reviewed alerts: the share that a reviewer called right.
 
     A review is made in the console, or with POST /v1/feedback (alert_id, and label right or wrong). The interval contains the
@@ -21,7 +29,10 @@ def detectors(*, tenant: str, as_json: bool) -> None:
     Examples:
       weir detectors
       weir detectors --tenant support --json
+      weir detectors tune --tenant support
     """  # noqa: D301 - click's \b keeps the lines as they are
+    if context.invoked_subcommand is not None:
+        return
     from stream.ledger.queries.ledger_reader import LedgerReader
     from weir.settings import load_settings
 
@@ -42,3 +53,80 @@ def detectors(*, tenant: str, as_json: bool) -> None:
     ]
     columns = ["tenant", "detector", "right", "wrong", "precision", "95 % interval"]
     print_table(columns, rows, "no reviewed alerts; review some in `weir console`")
+
+
+@detectors.command("tune")
+@click.option("--tenant", required=True, help="Tenant whose reviewed alerts and settings are used.")
+@click.option("--detector", default="", help="Only this detector.")
+@click.option("--precision", type=click.FloatRange(0, 1, min_open=True), default=_TARGET, show_default=True, help="Share of right alerts to reach.")  # fmt: skip
+@since_option
+@click.option("--apply", is_flag=True, help="Write the proposed thresholds to weir.toml.")
+@json_option
+def tune(*, tenant: str, detector: str, precision: float, since: str | None, apply: bool, as_json: bool) -> None:  # noqa: PLR0913 - the options of a command
+    """Propose thresholds for the alerts of a tenant from the reviews of its alerts; write nothing without --apply.
+
+    A proposal is the lowest score at which the share of right alerts reaches --precision. It needs 30 reviewed alerts, of which 10 reach the
+    proposed threshold. Recall is the share of today's right alerts that would still fire: nobody reviews what a detector misses, so a threshold
+    is never lowered. Intervals are Wilson's, 95 %, corrected for the number of compared thresholds, and assume that the reviewed alerts are a
+    random sample. If the weights of a detector have changed, use --since: older scores are not comparable.
+
+    \b
+    Examples:
+      weir detectors tune --tenant support
+      weir detectors tune --tenant support --detector toxicity --precision 0.95 --since 30d --apply
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    from weir.client.times import parse_since
+    from weir.operate.thresholds import proposals, write_threshold
+    from weir.settings import load_settings
+
+    opened = parse_since(since)
+    begin = opened.timestamp() if opened else 0.0
+    loaded = load_settings()
+    found = proposals(loaded.settings, tenant=tenant, detector=detector, target=precision, since=begin)
+    if as_json:
+        print_json(found)
+    else:
+        columns = [
+            "detector",
+            "threshold",
+            "",
+            "alerts",
+            "right",
+            "precision",
+            "95 % interval",
+            "recall",
+            "95 % interval",
+        ]
+        rows = [row for one in found for row in _rows(one)]
+        print_table(columns, rows, f"tenant {tenant} has no reviewed alerts; review some in `weir console`")
+    for one in found:
+        _explain(one, as_json=as_json)
+        if apply and one.proposed is not None:
+            path = write_threshold(load_settings(), one)
+            click.echo(
+                f"{path}: {one.detector} {one.proposed.threshold}; restart with `weir down` and `weir up`", err=True
+            )
+
+
+def _rows(proposal: "Proposal") -> list[list[str]]:
+    steps = (("present", proposal.present), ("proposed", proposal.proposed))
+    return [[proposal.detector, name, *_numbers(step)] for name, step in steps if step is not None]
+
+
+def _numbers(step: "Expectation") -> list[str]:
+    return [
+        f"{step.threshold:g}",
+        str(step.alerts),
+        str(step.right),
+        f"{step.precision:.0%}",
+        f"{step.precision_low:.0%}-{step.precision_high:.0%}",
+        f"{step.recall:.0%}",
+        f"{step.recall_low:.0%}-{step.recall_high:.0%}" if step.recall_low < step.recall_high else "",
+    ]
+
+
+def _explain(proposal: "Proposal", *, as_json: bool) -> None:
+    basis = f"{proposal.detector}: {proposal.reviews} reviewed alerts, {proposal.reviewers} reviewers"
+    if proposal.proposed is None:
+        basis += f"; no proposal: {proposal.reason}"
+    click.echo(basis, err=as_json)

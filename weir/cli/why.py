@@ -1,15 +1,29 @@
 """``weir why``."""
 
 import asyncio
+import os
+from typing import TYPE_CHECKING
 
 import click
 
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, print_table
 
+if TYPE_CHECKING:
+    from stream.address import Address
+
 __all__ = ["why"]
 
 _BROKEN = 1
+
+
+def _address(url: str) -> "Address":
+    from stream.address import Address
+
+    try:
+        return Address(url)
+    except ValueError as error:
+        raise click.UsageError(f"--openlineage-url is wrong: {error}") from None
 
 
 @click.command()
@@ -19,20 +33,32 @@ _BROKEN = 1
 @click.option("--verify", is_flag=True, help="Exit with status 1 if an edge is broken; print only broken edges.")
 @click.option("--prov", is_flag=True, help="Print W3C PROV-JSON.")
 @click.option("--openlineage", is_flag=True, help="Print OpenLineage run events, one a line.")
+@click.option("--openlineage-url", default="", metavar="URL", help="Send the OpenLineage run events to the API below URL, such as http://marquez:5000.")  # fmt: skip
 @json_option
 def why(  # noqa: PLR0913 - the options of a command
-    *, version: str | None, subject: str | None, tenant: str, verify: bool, prov: bool, openlineage: bool, as_json: bool
+    *,
+    version: str | None,
+    subject: str | None,
+    tenant: str,
+    verify: bool,
+    prov: bool,
+    openlineage: bool,
+    openlineage_url: str,
+    as_json: bool,
 ) -> None:
     """Show where a model version came from: requests, verdicts, alerts, retraining request, dataset, training, gate, routes.
 
     Each edge is checked against the log. An edge is broken if the record that it needs is missing or disagrees; a record that
     expired from the log is missing too.
 
+    OPENLINEAGE_API_KEY is the bearer token for --openlineage-url, if the endpoint needs one.
+
     \b
     Examples:
       weir why m_4c1d09e2aa01
       weir why m_4c1d09e2aa01 --verify
       weir why m_4c1d09e2aa01 --prov > m_4c1d09e2aa01.prov.json
+      weir why m_4c1d09e2aa01 --openlineage-url http://127.0.0.1:5000
       weir why --subject k_5d1f
     """  # noqa: D301 - click's \b keeps the lines as they are
     from stream.loop.lineage.chain import chain_of
@@ -45,6 +71,7 @@ def why(  # noqa: PLR0913 - the options of a command
 
     if bool(version) == bool(subject):
         raise click.UsageError("give either VERSION or --subject ID")
+    endpoint = _address(openlineage_url)
     settings = load_settings().settings
     kafka = effective_kafka(settings)
     if subject:
@@ -61,9 +88,15 @@ def why(  # noqa: PLR0913 - the options of a command
     if chain is None:
         raise NotFoundError(f"no version {version!r} on {kafka.names.models}; `weir models` lists the versions")
     if prov or openlineage:
-        from stream.loop.lineage.export import open_lineage, prov_json
+        from stream.loop.lineage.export import event_json, open_lineage, prov_json
 
-        click.echo(prov_json(chain) if prov else "\n".join(open_lineage(chain)))
+        click.echo(prov_json(chain) if prov else "\n".join(map(event_json, open_lineage(chain))))
+    elif endpoint:
+        from stream.loop.lineage.export import open_lineage, send_open_lineage
+
+        events = open_lineage(chain)
+        sent_to = send_open_lineage(events, endpoint, os.environ.get("OPENLINEAGE_API_KEY", ""))
+        click.echo(f"{len(events)} events sent to {sent_to}")
     elif as_json:
         print_json(chain)
     else:

@@ -5,8 +5,6 @@ reject retraining is logged with the user of this process.
 """
 
 import asyncio
-import contextlib
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +17,7 @@ from stream.ledger.queries.console_queries import AlertStory, LedgerPages
 from stream.loop.settings import loop_settings
 from weir.client import effective_kafka, parse_duration
 from weir.console.json_http import body_of, json_response
+from weir.console.weir_process import output_of
 from weir.errors import NotFoundError, StackError
 from weir.home.access_log import log_access, user_name
 from weir.operate.cluster_terms import DRIFT, cluster_terms
@@ -30,8 +29,6 @@ from weir.operate.silences import silence, unsilence
 from weir.settings import Settings
 
 __all__ = ["ActionEndpoints"]
-
-_EXPLAIN_SECONDS = 180.0
 
 
 class _Silence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -151,10 +148,7 @@ class ActionEndpoints:
         return json_response({"text": text, "logged": str(log)})
 
     async def explain(self, request: Request) -> Response:
-        """Return the text of a flagged request and the weights of its words, as ``weir explain`` computes them.
-
-        The command runs as a separate process, because it loads models and the ledger's process has no memory for them.
-        """
+        """Return the text of a flagged request and the weights of its words, as ``weir explain`` computes them."""
         request_id = request.path_params["request_id"]
         # Only a known id becomes an argument of the command: another value could be an option.
         await asyncio.to_thread(read_story, self._settings.home, request_id)
@@ -162,7 +156,9 @@ class ActionEndpoints:
             raise StackError("another explanation is being computed; try again when it is done")
         async with self._explaining:
             self._log_access(request, "console explain", request_id=request_id)
-            return json_response({"explanations": msgspec.Raw(await _explained(request_id))})
+            return json_response(
+                {"explanations": msgspec.Raw(await output_of("explain", "--json", "--text", request_id))}
+            )
 
     def _log_access(self, request: Request, command: str, **what: str) -> Path:
         return log_access(self._settings.home, command, session=str(request.scope["state"]["session"]), **what)
@@ -172,26 +168,3 @@ class ActionEndpoints:
         if story is None:
             raise NotFoundError(f"no alert {alert_id!r} in the ledger; it may be very new, or of another stack")
         return story
-
-
-async def _explained(request_id: str) -> bytes:
-    command = [str(Path(sys.executable).with_name("weir")), "explain", "--json", "--text", request_id]
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        async with asyncio.timeout(_EXPLAIN_SECONDS):
-            out, err = await process.communicate()
-    except TimeoutError:
-        raise StackError(
-            f"no explanation within {_EXPLAIN_SECONDS:.0f} s; `weir explain {request_id}` has no time limit"
-        ) from None
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    if process.returncode:
-        last = err.decode(errors="replace").strip().rpartition("\n")[2].removeprefix("weir: ")
-        raise NotFoundError(last or f"`weir explain` ended with status {process.returncode}; see the ledger's log")
-    return out

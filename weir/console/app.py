@@ -38,6 +38,8 @@ VIEWS = (
     "retraining",
     "review",
     "answers",
+    "detectors",
+    "models",
     "silences",
     "requests",
     "conversations",

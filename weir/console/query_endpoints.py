@@ -1,6 +1,7 @@
 """``GET /api/…``: lists and details from the ledger's files; they contain ids and numbers, never prompts or answers."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -15,9 +16,11 @@ from stream.ledger.queries.console_queries import LedgerPages
 from stream.ledger.queries.page_cursor import Cursor
 from stream.ledger.window_history import StreamName
 from weir.console.json_http import bad_parameter, json_response, query_of
-from weir.errors import NotFoundError
+from weir.console.weir_process import output_of
+from weir.errors import NotFoundError, StackError
 from weir.operate.request_story import read_story, shown
 from weir.operate.status import coverage_status
+from weir.operate.thresholds import proposals
 from weir.settings import Settings
 
 __all__ = ["QueryEndpoints"]
@@ -25,9 +28,14 @@ __all__ = ["QueryEndpoints"]
 _DAY_SECONDS = 86_400.0
 #: The end of the year 9999.
 _LAST_SECOND = 253_402_300_799
+#: A version is an argument of a command: it must not begin with a hyphen.
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+#: Characters of an unknown version that its error contains.
+_SHOWN = 100
 _CURSOR = "the `next` of a page, or a time in seconds since the epoch"
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=500, description="a whole number from 1 to 500")]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1, description="a number above 0, at most 1")]
 Name = Annotated[str, msgspec.Meta(max_length=200, description="200 characters at most")]
 Flag = Annotated[bool, msgspec.Meta(description="true or false")]
 Before = Annotated[str, msgspec.Meta(max_length=400, description=_CURSOR)]
@@ -82,6 +90,15 @@ class _Streams(msgspec.Struct, frozen=True, kw_only=True):
     tenant: Name = ""
 
 
+class _Precision(msgspec.Struct, frozen=True, kw_only=True):
+    tenant: Name = ""
+    precision: Share = 0.9
+
+
+class _Models(msgspec.Struct, frozen=True, kw_only=True):
+    limit: Limit = 100
+
+
 class _Retraining(msgspec.Struct, frozen=True, kw_only=True):
     before: Before = ""
     limit: Limit = 100
@@ -94,6 +111,7 @@ class QueryEndpoints:
         self._settings = settings
         self._pages = pages
         self._facts = facts
+        self._reading = asyncio.Lock()
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -109,6 +127,9 @@ class QueryEndpoints:
             Route("/api/drift/series", self.series),
             Route("/api/coverage", self.coverage),
             Route("/api/retraining", self.retraining),
+            Route("/api/detectors", self.detectors),
+            Route("/api/models", self.models),
+            Route("/api/models/{version}/chain", self.chain),
             Route("/api/silences", self.silences),
         ]
 
@@ -191,6 +212,37 @@ class QueryEndpoints:
         query = query_of(request, _Retraining)
         before = _cursor(query.before)
         return await _answer(lambda: self._pages.retraining(before=before, limit=query.limit))
+
+    async def detectors(self, request: Request) -> Response:
+        """Return the precision of each detector in reviewed alerts with the threshold that the reviews propose."""
+        query = query_of(request, _Precision)
+
+        def read() -> dict[str, Any]:
+            proposed = proposals(self._settings, tenant=query.tenant, target=query.precision)
+            by_name = {(one.tenant, one.detector): one for one in proposed}
+            return {
+                "detectors": [
+                    {"precision": one, "proposal": by_name.get((one.tenant, one.detector))}
+                    for one in self._pages.reader.detector_precision(query.tenant)
+                ]
+            }
+
+        return await _answer(read)
+
+    async def models(self, request: Request) -> Response:
+        """Return the trained versions, newest state first."""
+        limit = query_of(request, _Models).limit
+        return await _answer(lambda: {"models": self._pages.model_versions(limit)})
+
+    async def chain(self, request: Request) -> Response:
+        """Return the causal chain of a version, as ``weir why VERSION --json`` prints it: ids and numbers, no text of a row."""
+        version = request.path_params["version"]
+        if not _VERSION.fullmatch(version):
+            raise NotFoundError(f"no version {version[:_SHOWN]!r}; the name of a version is such as m_0123456789ab")
+        if self._reading.locked():
+            raise StackError("another chain is being read from the log; try again when it is done")
+        async with self._reading:
+            return json_response(msgspec.Raw(await output_of("why", "--json", version)))
 
     async def silences(self, _request: Request) -> Response:
         """Return the silences in force, ordered by expiry."""

@@ -4,6 +4,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import msgspec
+
 from stream.loop.training.job import VersionFolder
 from stream.loop.training.manifest import VersionManifest, read_version
 from stream.loop.training.signing import ADAPTER_FILES
@@ -34,4 +36,6 @@ def make_bad_version(home: Path, version: str) -> VersionManifest:
         for name in ADAPTER_FILES:
             shutil.copyfile(source.adapter / name, Path(folder, name))
         save_file(noisy, Path(folder, source.weights.name), metadata={"format": "pt"})
-        return make_version(good.job, home, Path(folder), good.numbers)
+        # No request trained this version: it has no retraining id and no dataset, so `weir why` shows no gate for it.
+        job = msgspec.structs.replace(good.job, parent=version, retraining_id="", dataset="", dataset_digest="")
+        return make_version(job, home, Path(folder), good.numbers)

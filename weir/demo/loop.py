@@ -26,8 +26,6 @@ LIMIT_SECONDS = 480.0
 _PAUSE_SECONDS = 0.2
 #: An answer that repeats itself needs this length to be recognised.
 _MAX_TOKENS = 32
-#: The shipper sends an accepted correction to Kafka within this time.
-_SHIPPED_SECONDS = 2.0
 _ENDED = frozenset({"refused", "failed", "expired", "rolled_back", "rejected"})
 _DELIVERED = frozenset({"shadow", "canary"})
 
@@ -43,11 +41,13 @@ class Loop(msgspec.Struct, kw_only=True):
     status: Callable[[str], None]
 
     async def run(self) -> None:
-        """Approve the request, wait until its version is promoted; then start a bad version, and wait until it is rolled back."""
+        """Approve the request, wait until its version is promoted; then start a bad version, and wait until it is rolled back.
+
+        The corrections must be in Kafka: an approval pins the log up to its own time.
+        """
         requested = self.results.requested
         if requested is None:
             return
-        await asyncio.sleep(_SHIPPED_SECONDS)
         _, key = create_key(self.home, self.results.tenant, ("approve",))
         await decide(
             self.kafka,

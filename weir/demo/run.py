@@ -29,7 +29,7 @@ from weir.demo.backlog import BacklogView, Deadline, follow_backlog, score_posit
 from weir.demo.loop import Loop
 from weir.demo.prompts import INJECTION, NEW_TOPIC, ORDINARY, PERSONAL, TOXIC
 from weir.demo.results import DemoResults
-from weir.demo.reviews import Reviews
+from weir.demo.reviews import Reviews, delivered
 from weir.demo.traffic import Answer, Traffic
 from weir.errors import StackError
 from weir.home.api_keys import create_key
@@ -95,7 +95,8 @@ async def run_demo(loaded: Loaded, console: Console, *, quick: bool) -> Outcome:
             await _until_seen(results, traffic, progress, view, reviews)
             if reviews is not None:
                 await reviews.finish()
-                line(f"reviewers sent {reviews.accepted} better answers")
+                line(f"reviewers sent {len(reviews.accepted)} better answers")
+                await delivered(kafka, reviews.accepted, reviews.began)
                 await _close_loop(settings, kafka, traffic, results, progress)
         finally:
             for follower in followers:

@@ -18,7 +18,7 @@ __all__ = ["check_detector_options"]
 
 
 def check_detector_options(loaded: Loaded) -> None:
-    """Check the options in ``[detectors.options.NAME]`` and, for each tenant, in ``[tenants.PATTERN.NAME]``.
+    """Check the options in ``[detectors.options.NAME]`` and, for each tenant, in ``[tenants.PATTERN.NAME]`` and ``alerts.threshold``.
 
     Each option is checked alone: options do not depend on each other, so valid tables are also valid after a merge. If
     the libraries of the detectors are not installed (as in an image that only serves), nothing is checked.
@@ -27,14 +27,16 @@ def check_detector_options(loaded: Loaded) -> None:
     that needs more characters of the prompt than are recorded.
     """
     options = list(_options(loaded.settings))
+    thresholds = list(_thresholds(loaded.settings))
     added = [name for name in loaded.settings.detectors.output if name not in DetectorSettings().output]
-    if not options and not added:
+    if not options and not thresholds and not added:
         return
     try:
         import detectors.registry  # noqa: F401, PLC0415 - about a second, and its libraries are an extra
     except ModuleNotFoundError:
         return
-    if errors := [*_option_errors(loaded, options), *_context_errors(loaded, added)]:
+    errors = [*_option_errors(loaded, options), *_threshold_errors(loaded, thresholds), *_context_errors(loaded, added)]
+    if errors:
         raise SettingsError("\n".join(errors))
 
 
@@ -51,6 +53,16 @@ def _option_errors(loaded: Loaded, options: list[tuple[tuple[str, ...], str, Any
                 continue
             key = (*table, option) if option else table
             yield f"{key_of(key)} ({_source(loaded, key)}) is {value!r}: {error}; change or unset it"
+
+
+def _threshold_errors(loaded: Loaded, keys: list[tuple[str, ...]]) -> Iterator[str]:
+    """Yield an error for each threshold of alerts that names no text detector with alerts."""
+    from detectors.registry import ALERTING, TEXT  # noqa: PLC0415 - see above
+
+    known = [name for name in ALERTING if name in TEXT]
+    for key in keys:
+        if key[-1] not in known:
+            yield f"{key_of(key)} ({_source(loaded, key)}): no text detector with alerts is named {key[-1]!r}; known are {', '.join(known)}"
 
 
 def _context_errors(loaded: Loaded, added: list[str]) -> Iterator[str]:
@@ -94,6 +106,12 @@ def _options(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, Any]]:
             yield table, "", {}
         for option, value in options.items():
             yield table, option, value
+
+
+def _thresholds(settings: Settings) -> Iterator[tuple[str, ...]]:
+    for pattern, tenant in settings.tenants.items():
+        for name in tenant.get("alerts", {}).get("threshold", {}):
+            yield ("tenants", pattern, "alerts", "threshold", name)
 
 
 def _source(loaded: Loaded, key: tuple[str, ...]) -> str:

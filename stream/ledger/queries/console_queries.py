@@ -13,6 +13,7 @@ from stream.ledger.queries import alert_pages, request_pages
 from stream.ledger.queries.alert_pages import AlertChange, AlertPage, AlertQuery, AlertRow, RetrainingPage
 from stream.ledger.queries.coverage_hours import HourCount, coverage_hours
 from stream.ledger.queries.ledger_reader import LedgerReader
+from stream.ledger.queries.model_versions import ModelVersion, model_versions
 from stream.ledger.queries.page_cursor import NEWEST, Cursor
 from stream.ledger.queries.request_pages import RequestPage, RequestRow
 from stream.ledger.queries.request_story import retraining_of
@@ -138,6 +139,10 @@ class LedgerPages:
         return self._query(
             lambda decisions, _: alert_pages.retraining_page(decisions, before, limit), RetrainingPage(retraining=[])
         )
+
+    def model_versions(self, limit: int) -> list[ModelVersion]:
+        """Return the result of :func:`stream.ledger.queries.model_versions.model_versions`."""
+        return self._query(lambda decisions, _: model_versions(decisions, limit), [])
 
     def hours(self) -> list[HourCount]:
         """Return the counts of the newest 72 hours with expected verdicts, oldest first."""

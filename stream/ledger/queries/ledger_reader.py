@@ -16,7 +16,7 @@ from stream.ledger.queries.request_pages import (
     conversation_tenants,
 )
 from stream.ledger.queries.request_story import RequestStory, gap_of, request_events, request_story
-from stream.ledger.queries.reviews import DetectorPrecision, detector_precision
+from stream.ledger.queries.reviews import DetectorPrecision, ReviewedAlert, detector_precision, scores_of_reviewed
 from stream.silences import Silences
 from stream.wire import OWN_TENANT, AlertRecord, SilenceRecord
 
@@ -62,6 +62,15 @@ class LedgerReader:
         def query() -> list[DetectorPrecision]:
             with self._files.read_decisions() as decisions, self._files.read_shards() as shards:
                 return detector_precision(decisions, shards, tenant)
+
+        return retried(query) if self.exists() else []
+
+    def reviewed_alerts(self, tenant: str = "", since: float = 0.0) -> list[ReviewedAlert]:
+        """Return the result of :func:`stream.ledger.queries.reviews.scores_of_reviewed`; [] if there is no ledger."""
+
+        def query() -> list[ReviewedAlert]:
+            with self._files.read_decisions() as decisions, self._files.read_shards() as shards:
+                return scores_of_reviewed(decisions, shards, tenant, since)
 
         return retried(query) if self.exists() else []
 

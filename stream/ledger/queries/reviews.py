@@ -5,13 +5,13 @@ so the ledger checks the tenant. Feedback is a review if the tenant of its princ
 tenant of the alert. Feedback of another tenant is counted as rejected.
 """
 
-import math
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from stream.ledger.queries.proportion import wilson
 from stream.wire import AlertRecord
 
 __all__ = [
@@ -19,16 +19,16 @@ __all__ = [
     "DetectorPrecision",
     "RejectedFeedback",
     "Review",
+    "ReviewedAlert",
     "detector_precision",
     "rejected_feedback",
     "review_count",
     "reviewed_alerts",
     "reviews_of",
+    "scores_of_reviewed",
 ]
 
 REVIEW_LABELS = ("right", "wrong")
-#: The 97.5 % quantile of the normal distribution.
-_Z = 1.959964
 _IS_REVIEW = f"alert_id <> '' AND label IN {REVIEW_LABELS!r}"
 
 
@@ -48,6 +48,16 @@ class RejectedFeedback(msgspec.Struct, frozen=True, kw_only=True):
 
     tenant: int
     label: int
+
+
+class ReviewedAlert(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert with its newest review: whether it was `right`, and who reviewed it; `score` is the highest of its findings."""
+
+    tenant: str
+    detector: str
+    score: float
+    right: bool
+    by: str
 
 
 class DetectorPrecision(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,37 +80,46 @@ def detector_precision(
     decisions: sqlite3.Connection, shards: Sequence[sqlite3.Connection], tenant: str = ""
 ) -> list[DetectorPrecision]:
     """Return the precision of each detector with reviewed alerts, by tenant and detector; `tenant` is "" for all tenants."""
+    counts: dict[tuple[str, str], Counter[bool]] = defaultdict(Counter)
+    for alert in scores_of_reviewed(decisions, shards, tenant):
+        counts[alert.tenant, alert.detector][alert.right] += 1
+    return [
+        _precision(owner, detector, labels[True], labels[False]) for (owner, detector), labels in sorted(counts.items())
+    ]
+
+
+def scores_of_reviewed(
+    decisions: sqlite3.Connection, shards: Sequence[sqlite3.Connection], tenant: str = "", since: float = 0.0
+) -> list[ReviewedAlert]:
+    """Return the reviewed alerts that opened at or after `since` (seconds since the epoch), of all tenants if `tenant` is ""."""
     names = sorted({alert_id for alert_id, _tenant in reviewed_alerts(shards)})
     alerts = [
         msgspec.json.decode(record, type=AlertRecord)
         for (record,) in decisions.execute(
-            "SELECT a.record FROM json_each(?) w CROSS JOIN alerts a ON a.alert_id = w.value",
-            (msgspec.json.encode(names).decode(),),
+            "SELECT a.record FROM json_each(?) w CROSS JOIN alerts a ON a.alert_id = w.value WHERE a.opened_at >= ?",
+            (msgspec.json.encode(names).decode(), since),
         )
     ]
     reviews = reviews_of(shards, alerts)
-    counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for alert in alerts:
-        if tenant in {"", alert.tenant} and alert.alert_id in reviews:
-            counts[alert.tenant, alert.detector][reviews[alert.alert_id][-1].label] += 1
+    newest = {alert_id: entries[-1] for alert_id, entries in reviews.items()}
     return [
-        _precision(owner, detector, labels["right"], labels["wrong"])
-        for (owner, detector), labels in sorted(counts.items())
+        ReviewedAlert(
+            tenant=alert.tenant,
+            detector=alert.detector,
+            score=alert.score,
+            right=newest[alert.alert_id].label == "right",
+            by=newest[alert.alert_id].by,
+        )
+        for alert in alerts
+        if tenant in {"", alert.tenant} and alert.alert_id in newest
     ]
 
 
 def _precision(tenant: str, detector: str, right: int, wrong: int) -> DetectorPrecision:
-    total, share = right + wrong, right / (right + wrong)
-    centre = (share + _Z**2 / (2 * total)) / (1 + _Z**2 / total)
-    half = _Z / (1 + _Z**2 / total) * math.sqrt(share * (1 - share) / total + _Z**2 / (4 * total**2))
+    total = right + wrong
+    low, high = wilson(right, total)
     return DetectorPrecision(
-        tenant=tenant,
-        detector=detector,
-        right=right,
-        wrong=wrong,
-        precision=share,
-        low=max(0.0, centre - half),
-        high=min(1.0, centre + half),
+        tenant=tenant, detector=detector, right=right, wrong=wrong, precision=right / total, low=low, high=high
     )
 
 

@@ -5,13 +5,28 @@ An edge is broken if the record that it needs is not in the log, or disagrees wi
 
 import msgspec
 
-from stream.loop.lineage.facts import DatasetFacts, Facts
+from stream.loop.lineage.facts import DatasetFacts, Facts, Place, route_name
 from stream.wire import AlertRecord, RetrainingRecord
+from stream.wire.route_files import BASE
 
 __all__ = ["Chain", "Edge", "Node", "chain_of", "wanted_requests"]
 
 _APPROVED = ("approved",)
-_DECIDED = ("blessed", "refused")
+#: What is checked of each kind of edge.
+_CHECKS: dict[str, str] = {
+    "evidence": "the log has the request, and a verdict or a finding of the alert's detector about it",
+    "agreed": "the log has the alert, and the alert opened before the request",
+    "requested": "the log has the request",
+    "approved": "the log has the approval",
+    "pinned": "the log has the request, which names the offsets of the dataset",
+    "row": "the log has the request of the row",
+    "used": "the digest of the log is the digest of the rows on this machine, if they are there",
+    "trained": "the log has the end of the training, which names this version",
+    "derived": "the log has the parent of the version",
+    "evaluated": "the log has the gate's decision about this version",
+    "started": "the log has an operator's decision about this version, without the gate",
+    "routed": "delivery routed requests only to a version that the gate or an operator let pass",
+}
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -25,11 +40,12 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`cause` led to `effect`, both ids of nodes; `broken` is "" or states what is wrong."""
+    """`cause` led to `effect`, both ids of nodes; `check` states what was checked, and `broken` is "" or what is wrong."""
 
     cause: str
     effect: str
     kind: str
+    check: str
     broken: str = ""
 
 
@@ -79,14 +95,14 @@ class _Builder:
         self.nodes: dict[str, Node] = {}
         self.edges: list[Edge] = []
 
-    def node(self, kind: str, identity: str, at: float, **facts: str | float) -> str:
-        place = self._facts.places.get(identity)
+    def node(self, kind: str, identity: str, at: float, place: Place | None = None, /, **facts: str | float) -> str:
+        place = place or self._facts.places.get(identity)
         known = {name: value for name, value in facts.items() if value not in ("", None)}
         self.nodes[identity] = Node(kind=kind, id=identity, at=at, place=str(place or ""), facts=known)
         return identity
 
     def edge(self, cause: str, effect: str, kind: str, broken: str = "") -> None:
-        self.edges.append(Edge(cause=cause, effect=effect, kind=kind, broken=broken))
+        self.edges.append(Edge(cause=cause, effect=effect, kind=kind, check=_CHECKS[kind], broken=broken))
 
     def state(self, record: RetrainingRecord) -> str:
         identity = f"{record.retraining_id}/{record.state}"
@@ -94,9 +110,14 @@ class _Builder:
         return self.node(record.state, identity, record.at, reason=record.reason, by=record.by, **numbers)
 
     def training(self, version: str) -> None:
-        """Add the record of the training, and the edge from it to the version."""
+        """Add the record of the training, or else the parent of a version that was made from another one, with the edge to the version."""
         model = self._facts.models[version]
         trained = self._facts.state(model.retraining_id, "trained", "completed")
+        if trained is None and model.parent not in ("", BASE):
+            parent = self._facts.models.get(model.parent)
+            self.node("model", model.parent, parent.at if parent else 0.0)
+            self.edge(model.parent, version, "derived", "" if parent else f"weir.models has no version {model.parent}")
+            return
         if trained is None:
             missing = f"weir.retraining has no state trained for {model.retraining_id or 'this version'}"
             self.edge(model.retraining_id, version, "trained", missing)
@@ -166,21 +187,22 @@ class _Builder:
         return "" if request_id in self._facts.requests else f"weir.inference has no request {request_id}"
 
     def decisions(self, version: str) -> None:
-        """Add the gate's decision and every route that names the version."""
-        facts, model = self._facts, self._facts.models[version]
-        gate = facts.state(model.retraining_id, *_DECIDED)
-        cause = version
-        if gate is not None:
-            cause = self.state(gate)
-            wrong = "" if gate.model_version in ("", version) else f"the gate evaluated {gate.model_version}"
-            self.edge(version, cause, "evaluated", wrong)
+        """Add the decisions of the gate and of operators, and every route that names the version."""
+        facts, own = self._facts, self._facts.models[version].retraining_id
+        decided = facts.decisions(version)
+        for one in decided:
+            self.edge(version, self.state(one), "evaluated" if one.retraining_id == own else "started")
         for route in facts.routes:
             if version not in {route.champion, route.challenger, *route.weights}:
                 continue
             identity = f"route {route.epoch}"
             percent = route.weights.get(version, 0)
-            self.node("route", identity, route.at, percent=float(percent), reason=route.reason, by=route.by)
-            refused = gate is not None and gate.state == "refused" and percent > 0 and route.by == "delivery"
-            unblessed = gate is None and percent > 0 and route.by == "delivery"
-            broken = "the gate refused this version" if refused else "no gate decision" if unblessed else ""
-            self.edge(cause, identity, "routed", broken)
+            place = facts.places.get(route_name(route))  # another tenant's route has the same epoch
+            self.node("route", identity, route.at, place, percent=float(percent), reason=route.reason, by=route.by)
+            before = [one for one in decided if one.at <= route.at]
+            own_decision = [one for one in before if one.retraining_id == route.retraining_id]
+            decision = next(reversed(own_decision or before), None)
+            broken = ""
+            if route.by == "delivery" and percent > 0 and (decision is None or decision.state == "refused"):
+                broken = "no gate decision" if decision is None else "the gate refused this version"
+            self.edge(version if decision is None else self.state(decision), identity, "routed", broken)

@@ -5,15 +5,19 @@ Specifications: https://www.w3.org/submissions/prov-json/ and https://openlineag
 
 import hashlib
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from openlineage.client import event_v2 as lineage
 from openlineage.client.serde import Serde
+from openlineage.client.transport.http import ApiKeyTokenProvider, HttpConfig, HttpTransport, TokenProvider
 from prov.model import ProvDocument
 
+from stream.address import Address
+from stream.errors import LineageRefused
 from stream.loop.lineage.chain import Chain, Node
 
-__all__ = ["open_lineage", "prov_json"]
+__all__ = ["event_json", "open_lineage", "prov_json", "send_open_lineage"]
 
 _NAMESPACE = "urn:weir:"
 #: Steps that did something; every other step is a thing.
@@ -53,8 +57,8 @@ def prov_json(chain: Chain) -> str:
     return str(document.serialize(format="json"))
 
 
-def open_lineage(chain: Chain) -> list[str]:
-    """Return one COMPLETE event in JSON for each job that the version went through: training, gate, delivery."""
+def open_lineage(chain: Chain) -> list[lineage.RunEvent]:
+    """Return one COMPLETE event for each job that the version went through: training, gate, delivery."""
     inputs = [node.id for node in chain.nodes if node.kind == "dataset"]
     events = []
     for node in chain.nodes:
@@ -72,8 +76,36 @@ def open_lineage(chain: Chain) -> list[str]:
             ],
             outputs=[lineage.OutputDataset(namespace="weir", name=chain.version)] if training else [],
         )
-        events.append(Serde.to_json(event))
+        events.append(event)
     return events
+
+
+def event_json(event: lineage.RunEvent) -> str:
+    """Return an event as one line of JSON."""
+    return Serde.to_json(event)
+
+
+def send_open_lineage(events: Sequence[lineage.RunEvent], url: Address, api_key: str = "") -> str:
+    """Send events to the OpenLineage API below `url`, and return its address; raises LineageRefused.
+
+    A run has the same id each time, so the receiver replaces events that it has already. `api_key` is the bearer token.
+    Statuses 500, 502, 503 and 504 are retried 5 times, within about 10 s.
+    """
+    base = f"{url.rstrip('/')}/"  # the transport replaces the part behind the last slash
+    auth = ApiKeyTokenProvider({"api_key": api_key}) if api_key else TokenProvider({})
+    transport = HttpTransport(HttpConfig(url=base, auth=auth, custom_headers=url.headers))
+    try:
+        for event in events:
+            transport.emit(event)
+    except OSError as error:  # the base of the exceptions of requests
+        answer = getattr(error, "response", None)
+        what = type(error).__name__ if answer is None else f"status {answer.status_code}"
+        raise LineageRefused(
+            f"{base}{transport.endpoint} did not accept an event: {what}; check the URL, and OPENLINEAGE_API_KEY if it needs a key"
+        ) from error
+    finally:
+        transport.close()
+    return f"{base}{transport.endpoint}"
 
 
 def _name(identity: str) -> str:

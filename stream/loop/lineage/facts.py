@@ -17,7 +17,9 @@ from stream.wire import (
     Verdict,
 )
 
-__all__ = ["DatasetFacts", "Facts", "Place"]
+__all__ = ["DatasetFacts", "Facts", "Place", "route_name"]
+
+_DECIDED = frozenset({"blessed", "refused"})
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -37,6 +39,11 @@ class DatasetFacts(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     ranges: tuple[LogRange, ...] = ()
     request_ids: frozenset[str] = frozenset()
+
+
+def route_name(route: RouteRecord) -> str:
+    """Return the name of a route in :attr:`Facts.places`; epochs are counted by tenant and model."""
+    return f"route {route.tenant}/{route.model}/{route.epoch}"
 
 
 class Facts:
@@ -65,7 +72,7 @@ class Facts:
             self.places[data.version] = place
         elif isinstance(data, RouteRecord):
             self.routes.append(data)
-            self.places[f"route {data.epoch}"] = place
+            self.places[route_name(data)] = place
         elif isinstance(data, RetrainingRecord):
             self.retraining.setdefault(data.retraining_id, []).append(data)
             self.places[f"{data.retraining_id}/{data.state}"] = place
@@ -91,6 +98,22 @@ class Facts:
     def states(self, retraining_id: str) -> Iterator[RetrainingRecord]:
         """Yield the states of a retraining request, oldest first."""
         yield from sorted(self.retraining.get(retraining_id, ()), key=lambda record: record.at)
+
+    def decisions(self, version: str) -> list[RetrainingRecord]:
+        """Return the records with state blessed or refused about `version`, oldest first.
+
+        The gate decides about the request that made the version; an operator's decision (`weir models promote`) has a
+        retraining id of its own. A record of an external trainer may omit the version: then its request decides.
+        """
+        own = self.models[version].retraining_id
+        found = [
+            record
+            for records in self.retraining.values()
+            for record in records
+            if record.state in _DECIDED
+            and version == (record.model_version or (version if record.retraining_id == own else ""))
+        ]
+        return sorted(found, key=lambda record: record.at)
 
     def state(self, retraining_id: str, *names: str) -> RetrainingRecord | None:
         """Return the newest record of a request with one of these states, or None."""

@@ -97,6 +97,8 @@ class Alerting:
 
     def _single(self, state: StreamAlerts, event: Event, finding: FindingRecord) -> list[Event]:
         identity = short_id(event.id)
+        if finding.score < self._settings.threshold.get(finding.detector, 0.0):
+            return []
         if not finding.alarm or any(held == identity for _, held in state.held):
             return []
         state.held = [*state.held[-HELD + 1 :], (finding.time, identity)]

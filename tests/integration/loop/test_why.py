@@ -6,6 +6,7 @@ import pytest
 from prov.model import ProvDocument
 from support.commands import Commands
 from support.kafka_log import fresh_topics, sender
+from support.receiver import receiver
 
 from stream.wire import (
     AlertRecord,
@@ -79,6 +80,15 @@ async def test_the_chain_names_its_request_and_every_edge_is_checked(broker, tmp
     assert list(ProvDocument.deserialize(content=done.stdout, format="json").get_records())
     done = await weir.run("why", "m_9")
     assert (done.returncode, "no version 'm_9'" in done.stderr) == (1, True)
+
+
+async def test_the_open_lineage_events_are_sent_to_an_endpoint(broker, tmp_path):
+    weir = await written(broker, tmp_path)
+    with receiver() as marquez:
+        done = await weir.run("why", "m_1", "--openlineage-url", marquez.url)
+        assert done.stdout == f"3 events sent to {marquez.url}/api/v1/lineage\n", done.stderr
+        jobs = [one.message["job"]["name"] for one in marquez.seen]
+    assert jobs == ["acme/m/training", "acme/m/gate", "acme/m/delivery"]
 
 
 @pytest.mark.parametrize(

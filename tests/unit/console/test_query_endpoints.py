@@ -7,6 +7,7 @@ from support.ledger_log import request
 
 from detectors.registry import ALERTING, DETECTORS, EXPLAINED
 from stream.runbook import RUNBOOK
+from stream.wire import RetrainingRecord
 
 CASES = cases(__file__)
 
@@ -25,6 +26,8 @@ async def test_without_a_ledger_every_list_is_empty(page):
     assert (await page.get("/api/coverage"))["hours"] == []
     assert await page.get("/api/retraining") == {"retraining": [], "next": ""}
     assert await page.get("/api/silences") == {"silences": []}
+    assert await page.get("/api/models") == {"models": []}
+    assert await page.get("/api/detectors") == {"detectors": []}
 
 
 async def test_requests_are_paged_newest_first_without_a_gap(page, demo):
@@ -96,6 +99,28 @@ async def test_streams_in_alarm_are_first_and_a_series_has_a_range(page, demo):
     half = await page.get("/api/drift/series", since=middle, **name)
     assert half["time"] == [at for at in whole["time"] if at >= middle]
     assert (await page.get("/api/drift", tenant="nobody"))["streams"] == []
+
+
+async def test_each_version_has_its_newest_state_newest_first(page, ledger):
+    def state(name, version, at, identity="rt_1"):
+        own = {"tenant": "acme", "model": "m", "reason": name, "at": at}
+        return RetrainingRecord(retraining_id=identity, state=name, model_version=version, **own)
+
+    ledger.retraining(state("requested", "", 1.0), state("trained", "m_1", 2.0), state("promoted", "m_1", 5.0))
+    ledger.retraining(state("blessed", "m_2", 3.0, "rt_2"), state("requested", "", 9.0, "rt_3"))
+    found = (await page.get("/api/models"))["models"]
+    assert [(one["version"], one["state"], one["retraining_id"]) for one in found] == [
+        ("m_1", "promoted", "rt_1"),
+        ("m_2", "blessed", "rt_2"),
+    ]
+    assert [one["version"] for one in (await page.get("/api/models", limit=1))["models"]] == ["m_1"]
+
+
+@pytest.mark.parametrize("version", ["--help", "-v", "m_1 --json", "m_1;ls", "x" * 101])
+async def test_what_is_no_name_of_a_version_is_no_argument_of_a_command(page, version):
+    status, error = await page.bad(f"/api/models/{quote(version)}/chain")
+    assert status == 404
+    assert "no version" in error
 
 
 async def test_coverage_is_as_in_weir_status_and_by_hour(page, demo):

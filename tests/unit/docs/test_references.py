@@ -108,3 +108,9 @@ def test_what_is_a_reference(line, complaints):
 def test_a_program_cites_by_the_path_from_the_root():
     assert list(unknown(ROOT / "stream/a.py", Passage(1, "# docs/design/traps.md 1"))) == []
     assert len(list(unknown(ROOT / "stream/a.py", Passage(1, "# traps.md 1")))) == 1
+
+
+def test_each_number_of_a_trap_is_unique():
+    numbers = re.findall(r"^\| (\d+) \|", (ROOT / "docs/design/traps.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(numbers) > 50
+    assert sorted(set(numbers)) == sorted(numbers)

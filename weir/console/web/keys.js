@@ -1,7 +1,8 @@
 // Keyboard shortcuts; the help shows the same table.
 
 export const KEYS = [
-  ["g l, g a, g d, g c, g t, g r, g w, g s", "Live, Alerts, Drift, Coverage, Retraining, Review, Answers, Silences"],
+  ["g l, g a, g d, g c, g t", "Live, Alerts, Drift, Coverage, Retraining"],
+  ["g m, g r, g w, g e, g s", "Models, Review, Answers, Detectors, Silences"],
   ["j, k or ↓, ↑", "next, previous row"],
   ["Enter", "open the row"],
   ["t", "open the trace"],
@@ -14,7 +15,7 @@ export const KEYS = [
   ["?", "this help"],
 ];
 
-const GO = { l: "/live", a: "/alerts", d: "/drift", c: "/coverage", t: "/retraining", r: "/review", w: "/answers", s: "/silences" };
+const GO = { l: "/live", a: "/alerts", d: "/drift", c: "/coverage", t: "/retraining", m: "/models", e: "/detectors", r: "/review", w: "/answers", s: "/silences" };
 const SEQUENCE_MS = 1500;
 
 const typing = (target) => target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));

@@ -11,8 +11,10 @@ import { AlertsView } from "./alerts.js";
 import { AnswersView } from "./answers.js";
 import { ConversationView } from "./conversation.js";
 import { CoverageView } from "./coverage.js";
+import { DetectorsView } from "./detectors.js";
 import { DriftView } from "./drift.js";
 import { LiveView } from "./live_requests.js";
+import { ModelsView } from "./models.js";
 import { RetrainingView } from "./retraining.js";
 import { SilencesView } from "./silences.js";
 
@@ -26,6 +28,8 @@ const VIEWS = {
   retraining: ["Retraining", RetrainingView],
   review: ["Review", AlertsView],
   answers: ["Answers", AnswersView],
+  detectors: ["Detectors", DetectorsView],
+  models: ["Models", ModelsView],
   silences: ["Silences", SilencesView],
 };
 const THEMES = { "": "dark", dark: "light", light: "" };

@@ -9,8 +9,10 @@ const VIEWS = [
   ["drift", "Drift", "d"],
   ["coverage", "Coverage", "c"],
   ["retraining", "Retraining", "t"],
+  ["models", "Models", "m"],
   ["review", "Review", "r"],
   ["answers", "Answers", "w"],
+  ["detectors", "Detectors", "e"],
   ["silences", "Silences", "s"],
 ];
 const THEMES = { "": "◐ System", dark: "● Dark", light: "○ Light" };

@@ -80,6 +80,7 @@ function Decision({ entry: { newest: one, count, first }, go, onDecide }) {
       ${one.alert_ids?.length > 0 && html`<span>alerts ${one.alert_ids.map((id) => html`<a href=${`/alerts/${id}?state=`} onClick=${follow(id)}><${Id} id=${id} /></a> `)}</span>`}
       ${one.data && html`<span title=${JSON.stringify(one.data)}>data: ${number(records(one.data))} records of ${one.data.topic}</span>`}
       ${one.by && html`<span>by ${one.by}</span>`}
+      ${one.model_version && html`<span>version <a href=${`/models/${encodeURIComponent(one.model_version)}`} onClick=${(event) => { event.preventDefault(); go(`/models/${encodeURIComponent(one.model_version)}`); }}>${one.model_version}</a></span>`}
       ${onDecide && html`<span class="actions"><button onClick=${() => onDecide(one, "approved")}>Approve</button> <button onClick=${() => onDecide(one, "rejected")}>Reject</button></span>`}
     </div>
   </li>`;

@@ -3,10 +3,14 @@
 import json
 
 import pytest
+from click.testing import CliRunner
 from prov.model import ProvDocument
+from support.receiver import receiver
 
+from stream.address import Address
+from stream.errors import LineageRefused
 from stream.loop.lineage.chain import chain_of, wanted_requests
-from stream.loop.lineage.export import open_lineage, prov_json
+from stream.loop.lineage.export import event_json, open_lineage, prov_json, send_open_lineage
 from stream.loop.lineage.facts import DatasetFacts, Facts, Place
 from stream.wire import (
     AlertRecord,
@@ -19,6 +23,7 @@ from stream.wire import (
     RouteRecord,
     Verdict,
 )
+from weir.cli import main
 
 BASE = {"tenant": "acme", "model": "m"}
 DATASET = DatasetFacts(
@@ -140,8 +145,72 @@ def test_the_chain_is_valid_prov_json():
 
 
 def test_open_lineage_has_a_run_for_training_gate_and_delivery():
-    events = [json.loads(line) for line in open_lineage(chain_of(facts_of(log()), "m_1", DATASET))]
+    events = [json.loads(event_json(one)) for one in open_lineage(chain_of(facts_of(log()), "m_1", DATASET))]
     assert [event["job"]["name"] for event in events] == ["acme/m/training", "acme/m/gate", "acme/m/delivery"]
     assert events[0]["inputs"][0]["name"] == "d1"
     assert events[0]["outputs"][0]["name"] == "m_1"
     assert all(event["eventType"] == "COMPLETE" for event in events)
+
+
+def test_a_receiver_gets_the_open_lineage_events_with_key_and_path():
+    events = open_lineage(chain_of(facts_of(log()), "m_1", DATASET))
+    with receiver() as marquez:
+        marquez.answers = [503]  # retried
+        url = marquez.url.replace("http://", "http://ann:secret@")
+        assert send_open_lineage(events, Address(url)) == f"{marquez.url}/api/v1/lineage"
+        assert [one.status for one in marquez.seen] == [503, 204, 204, 204]
+        assert [one.message["job"]["name"] for one in marquez.accepted] == [
+            "acme/m/training",
+            "acme/m/gate",
+            "acme/m/delivery",
+        ]
+        assert marquez.seen[0].headers["authorization"].startswith("Basic ")
+        send_open_lineage(events[:1], Address(marquez.url), "key-1")
+        assert marquez.seen[-1].headers["authorization"] == "Bearer key-1"
+        assert marquez.seen[-1].message["run"] == marquez.accepted[0].message["run"], (
+            "a repeated event has the same run"
+        )
+        marquez.answers = [401]
+        with pytest.raises(LineageRefused, match="status 401"):
+            send_open_lineage(events, Address(marquez.url))
+
+
+def test_a_wrong_address_of_an_endpoint_is_refused_before_the_log_is_read():
+    done = CliRunner().invoke(main, ["why", "m_1", "--openlineage-url", "marquez:5000"])
+    assert (done.exit_code, "--openlineage-url is wrong" in done.output) == (2, True)
+
+
+def test_a_version_of_an_operator_shows_no_gate_of_another_version():
+    records = log() | {
+        "bad": ModelRecord(version="m_bad", at=50.0, parent="m_1", **BASE),
+        "forced": RetrainingRecord(
+            retraining_id="rt_2", state="blessed", at=51.0, model_version="m_bad", by="demo", reason="by hand", **BASE
+        ),
+        "canary": RouteRecord(
+            epoch=3, at=52.0, champion="m_1", challenger="m_bad", weights={"m_1": 95, "m_bad": 5}, by="delivery",
+            retraining_id="rt_2", **BASE,
+        ),
+    }  # fmt: skip
+    facts = facts_of(records)
+    bad, good = chain_of(facts, "m_bad"), chain_of(facts, "m_1", DATASET)
+    assert [(edge.cause, edge.effect, edge.kind) for edge in bad.edges] == [
+        ("m_1", "m_bad", "derived"),
+        ("m_bad", "rt_2/blessed", "started"),
+        ("rt_2/blessed", "route 3", "routed"),
+    ]
+    assert bad.broken == []
+    del facts.models["m_1"]
+    assert [edge.broken for edge in chain_of(facts, "m_bad").broken] == ["weir.models has no version m_1"]
+    assert [(edge.cause, edge.effect) for edge in good.edges if edge.kind == "routed"] == [
+        ("rt_1/blessed", "route 2"),
+        ("rt_1/blessed", "route 3"),
+    ]
+    assert good.broken == []
+
+
+def test_the_routes_of_two_tenants_have_places_of_their_own():
+    other = RouteRecord(epoch=2, at=41.0, tenant="elm", model="m", champion="m_9", weights={"m_9": 100}, by="delivery")
+    records = log()
+    chain = chain_of(facts_of(records | {"other": other}), "m_1", DATASET)
+    place = f"t-0@{list(records).index('route')}"
+    assert [node.place for node in chain.nodes if node.kind == "route"] == [place]

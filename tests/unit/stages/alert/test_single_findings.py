@@ -89,3 +89,11 @@ def test_a_crash_between_publishing_and_writing_repeats_records_under_their_ids(
         after = again.run(log, 0)
         assert [*before, *after] == expected
         assert all(record in after for record in lost)
+
+
+def test_a_finding_below_the_tenants_threshold_opens_no_alert_and_is_no_evidence():
+    alerts = Alerts(settings(alerts={"threshold": {"pii": 0.95, "toxicity": 0.9}}))
+    assert alerts.run([finding_of("r1", 100.0, "pii")]) == []
+    (opened,) = alerts.run([finding_of("r2", 101.0, "toxicity")], 1)
+    assert opened.data.evidence == ("r2",)
+    assert alerts.run([finding_of("r1", 100.0, "pii")], 2) == [], "a repeated finding stays below it"

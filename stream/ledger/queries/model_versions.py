@@ -1,0 +1,45 @@
+"""The trained versions of models that retraining events name, each with its newest state."""
+
+import sqlite3
+
+import msgspec
+
+from stream.wire import RetrainingRecord
+
+__all__ = ["ModelVersion", "model_versions"]
+
+
+class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A version with the newest state of a retraining event that names it, at `at` (seconds since the epoch)."""
+
+    version: str
+    tenant: str
+    model: str
+    state: str
+    reason: str
+    at: float
+    retraining_id: str
+
+
+def model_versions(decisions: sqlite3.Connection, limit: int) -> list[ModelVersion]:
+    """Return at most `limit` versions, those with the newest states first."""
+    found: dict[str, ModelVersion] = {}
+    rows = decisions.execute(
+        "SELECT record FROM retraining WHERE ifnull(json_extract(record, '$.model_version'), '') <> ''"
+        " ORDER BY at DESC, retraining_id, state"
+    )
+    for (text,) in rows:
+        record = msgspec.json.decode(text, type=RetrainingRecord)
+        if record.model_version not in found:
+            found[record.model_version] = ModelVersion(
+                version=record.model_version,
+                tenant=record.tenant,
+                model=record.model,
+                state=record.state,
+                reason=record.reason,
+                at=record.at,
+                retraining_id=record.retraining_id,
+            )
+        if len(found) == limit:
+            break
+    return list(found.values())

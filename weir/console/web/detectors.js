@@ -1,0 +1,45 @@
+// The precision of each detector in reviewed alerts, and the threshold that the reviews propose.
+
+import { get, live } from "./api.js";
+import { Empty, ErrorBox, html, Loader } from "./ui.js";
+
+const whole = (share) => `${Math.round(share * 100)} %`;
+const range = (low, high) => `${Math.round(low * 100)}–${Math.round(high * 100)} %`;
+
+export class DetectorsView extends Loader {
+  componentDidMount() {
+    this._refresh();
+    live.addEventListener("operator", this._refresh); // a review
+  }
+
+  componentWillUnmount() {
+    live.removeEventListener("operator", this._refresh);
+  }
+
+  _refresh = () => this.load(async () => (await get("/api/detectors")).detectors);
+
+  render(_, { found, error }) {
+    return html`<section class="page">
+      <header class="head"><h1 tabindex="-1">Detectors</h1><span class="quiet">precision in reviewed alerts</span></header>
+      <${ErrorBox} error=${error} onRetry=${this._refresh} />
+      <div class="page-body">
+        ${found?.length === 0 && html`<${Empty}>No alert is reviewed yet. Review some: <kbd>g r</kbd>.</${Empty}>`}
+        ${found?.map((one) => html`<${Detector} key=${`${one.precision.tenant}/${one.precision.detector}`} ...${one} />`)}
+        ${found?.length > 0 && html`<p class="quiet small">Intervals are Wilson's, 95 %; those of a proposal are corrected for the number of compared thresholds. They assume that the reviewed alerts are a random sample. Recall is the share of the present right alerts that would still fire: nobody reviews what a detector misses, so a threshold is never lowered.</p>`}
+      </div>
+    </section>`;
+  }
+}
+
+function Detector({ precision: one, proposal }) {
+  return html`<section class="detector"><h2>${one.detector} <small class="quiet">${one.tenant}</small></h2>
+    <table class="grid"><thead><tr>${["", "threshold", "reviewed alerts", "right", "precision", "95 % interval", "recall", "95 % interval"].map((name, at) => html`<th scope="col" class=${at ? "right" : ""}>${name || html`<span class="sr">step</span>`}</th>`)}</tr></thead>
+      <tbody>${proposal?.present ? html`<${Step} name="present" step=${proposal.present} />` : html`<tr><th scope="row">all reviews</th><td></td><td class="right num">${one.right + one.wrong}</td><td class="right num">${one.right}</td><td class="right num">${whole(one.precision)}</td><td class="right num">${range(one.low, one.high)}</td><td></td><td></td></tr>`}
+        ${proposal?.proposed && html`<${Step} name="proposed" step=${proposal.proposed} />`}</tbody></table>
+    ${proposal?.proposed && html`<p>Write it: <code>weir detectors tune --tenant ${one.tenant} --detector ${one.detector} --apply</code></p>`}
+    ${proposal?.reason && html`<p class="quiet">No proposal: ${proposal.reason}.</p>`}
+  </section>`;
+}
+
+const Step = ({ name, step }) => html`<tr><th scope="row">${name}</th><td class="right num">${step.threshold}</td><td class="right num">${step.alerts}</td><td class="right num">${step.right}</td>
+  <td class="right num">${whole(step.precision)}</td><td class="right num">${range(step.precision_low, step.precision_high)}</td><td class="right num">${whole(step.recall)}</td><td class="right num">${step.recall_low < step.recall_high ? range(step.recall_low, step.recall_high) : ""}</td></tr>`;

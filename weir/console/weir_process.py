@@ -1,0 +1,43 @@
+"""Runs a command of ``weir`` in a process of its own: the ledger's process, which serves the console, has no memory or time for it."""
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+
+from weir.errors import NotFoundError, StackError
+
+__all__ = ["output_of"]
+
+_SECONDS = 180.0
+
+
+async def output_of(command: str, *arguments: str) -> bytes:
+    """Return the output of ``weir COMMAND ARGUMENTS``; the process has a niceness of 10.
+
+    The caller checks `arguments`: a value that begins with a hyphen would be an option. Raises NotFoundError with the last
+    line of the errors if the command fails, and StackError if it does not end within 180 s.
+    """
+    program = [str(Path(sys.executable).with_name("weir")), command, *arguments]
+    process = await asyncio.create_subprocess_exec(
+        "nice", "-n", "10", *program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(_SECONDS):
+            out, err = await process.communicate()
+    except TimeoutError:
+        shown = " ".join(arguments)
+        raise StackError(
+            f"`weir {command}` has not ended within {_SECONDS:.0f} s; `weir {command} {shown}` in a terminal has no time limit"
+        ) from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    if process.returncode:
+        last = err.decode(errors="replace").strip().rpartition("\n")[2].removeprefix("weir: ")
+        raise NotFoundError(
+            last or f"`weir {command}` ended with status {process.returncode}; see the log of the component ledger"
+        )
+    return out
