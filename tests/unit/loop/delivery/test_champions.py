@@ -5,6 +5,8 @@ import contextlib
 import json
 import sys
 
+from support.kafka_log import until
+
 from stream.loop.delivery.champions import ChampionAliases
 from stream.wire import RouteRecord
 
@@ -23,14 +25,21 @@ print("[]")
 
 def route(champion, model="m"):
     return RouteRecord(
-        tenant="acme", model=model, epoch=1, at=0.0, champion=champion, weights={champion: 100}, reason="", by="delivery"
+        tenant="acme",
+        model=model,
+        epoch=1,
+        at=0.0,
+        champion=champion,
+        weights={champion: 100},
+        reason="",
+        by="delivery",
     )
 
 
 async def calls_of(folder, count):
-    while not (folder / "calls").exists() or len((folder / "calls").read_text().splitlines()) < count:
-        await asyncio.sleep(0.01)
-    return [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
+    file = folder / "calls"
+    await until("the calls", lambda: file.exists() and len(file.read_text().splitlines()) == count)
+    return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 async def test_changed_champions_are_sent_and_a_failure_is_tried_again(tmp_path):
@@ -38,11 +47,10 @@ async def test_changed_champions_are_sent_and_a_failure_is_tried_again(tmp_path)
         lambda changes: [sys.executable, "-c", _PROGRAM, str(tmp_path), changes], retry_seconds=0.01
     )
     running = asyncio.create_task(aliases.run())
-    async with asyncio.timeout(60):
-        aliases.show([route("m_1"), route("base", "n")])
-        assert await calls_of(tmp_path, 1) == [[["acme", "m", "m_1"], ["acme", "n", "base"]]]
-        aliases.show([route("m_1"), route("m_2", "n")])
-        assert (await calls_of(tmp_path, 2))[1] == [["acme", "n", "m_2"]]
+    aliases.show([route("m_1"), route("base", "n")])
+    assert await calls_of(tmp_path, 1) == [[["acme", "m", "m_1"], ["acme", "n", "base"]]]
+    aliases.show([route("m_1"), route("m_2", "n")])
+    assert (await calls_of(tmp_path, 2))[1] == [["acme", "n", "m_2"]]
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running

@@ -33,7 +33,8 @@ def test_a_cluster_needs_an_address():
 
 
 @pytest.mark.parametrize(
-    ("change", "same"), [({"workers": 4}, False), ({"use_gpu": True}, False), ({"address": "b:1", "storage": "/b"}, True)]
+    ("change", "same"),
+    [({"workers": 4}, False), ({"use_gpu": True}, False), ({"address": "b:1", "storage": "/b"}, True)],
 )
 def test_only_what_decides_the_weights_is_in_the_key(change, same):
     job = TrainingJob(**GIVEN, ray=CLUSTER)
