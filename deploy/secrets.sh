@@ -7,7 +7,7 @@
 set -eu
 folder=${WEIR_SECRETS:-$(dirname "$0")/secrets}
 days=825
-users="admin topics shipper score watch ledger bridge reader operator"
+users="admin topics shipper score watch ledger bridge trainer delivery reader operator"
 
 command -v openssl >/dev/null || { echo "secrets.sh: openssl is not on PATH; install it (Debian: apt-get install openssl)" >&2; exit 1; }
 umask 077

@@ -26,7 +26,8 @@ RUN uv build --wheel --no-build-isolation --python /opt/tools --out-dir dist \
 FROM ${PYTHON}
 RUN groupadd --gid 10001 weir \
  && useradd --uid 10001 --gid weir --home-dir /var/lib/weir --no-create-home --shell /usr/sbin/nologin weir \
- && install -d -o weir -g weir -m 0700 /var/lib/weir /var/lib/weir/spool
+ && install -d -o weir -g weir -m 0700 /var/lib/weir /var/lib/weir/spool \
+      /var/lib/weir/routes /var/lib/weir/loop /var/lib/weir/loop/models
 COPY --from=build /opt/weir /opt/weir
 # Ray's sockets and the edge's script lie in /tmp, which must allow execution. HOME is where libraries put caches.
 ENV PATH=/opt/weir/bin:$PATH WEIR_HOME=/var/lib/weir WEIR_MODEL__CACHE=/var/lib/weir/models HOME=/tmp PYTHONUNBUFFERED=1

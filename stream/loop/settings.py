@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from stream.settings import Count, FromZero, Positive, Seconds, Section, Share, overlay
 
@@ -142,6 +142,22 @@ class TrainSettings(Section):
     nice: Annotated[int, Field(ge=0, le=19)] = Field(10, description="niceness of the trainer")
     memory_mib: Annotated[int, Field(ge=256)] = Field(4_096, description="memory of a training run, at most")
     lease_seconds: Seconds = Field(120, description="time without progress after which another trainer may continue")
+    cluster: Literal["local", "ray"] = Field(
+        "local", description="where a run trains: local: a process on this machine; ray: workers of a Ray cluster"
+    )
+    address: str = Field("", description="address of the Ray cluster, `host:port`; not the cluster that serves models")
+    workers: Count = Field(1, description="Ray workers; each computes an equal share of the rows of a step")
+    use_gpu: bool = Field(False, description="true: each Ray worker uses one GPU")
+    storage: str = Field(
+        "",
+        description="folder or URL for checkpoints that every node of the Ray cluster can write; empty: the folder of the run",
+    )
+
+    @model_validator(mode="after")
+    def _with_address(self) -> Self:
+        if self.cluster == "ray" and not self.address:
+            raise ValueError("address is empty, and cluster is ray; set address to the host:port of the Ray cluster")
+        return self
 
 
 class DeliveryProcessSettings(Section):

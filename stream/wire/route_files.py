@@ -2,7 +2,8 @@
 
 ``routes.json`` has the newest route of each (tenant, model); the component ``delivery`` writes it. ``route-overrides.json``
 has what operators decided and delivery has not yet published; ``weir route kill`` writes it. A gateway follows both, so that
-an operator's decision needs neither Kafka nor delivery.
+an operator's decision needs neither Kafka nor delivery. If ``$WEIR_HOME/routes`` is a folder, such as a volume that several
+containers share, the files are there.
 """
 
 import hashlib
@@ -61,12 +62,17 @@ class RouteOverrides(EventData, frozen=True, kw_only=True):
 
 def routes_path(home: Path) -> Path:
     """Return the path of the routes."""
-    return home / "routes.json"
+    return _folder(home) / "routes.json"
 
 
 def overrides_path(home: Path) -> Path:
     """Return the path of the operators' decisions."""
-    return home / "route-overrides.json"
+    return _folder(home) / "route-overrides.json"
+
+
+def _folder(home: Path) -> Path:
+    shared = home / "routes"
+    return shared if shared.is_dir() else home
 
 
 def version_weights(home: Path, version: str) -> Path:

@@ -50,6 +50,8 @@ WEIR_GUARD_EXPOSED_TOKENS: Final = "weir.guard.exposed_tokens"
 WEIR_GUARD_STOPPED: Final = "weir.guard.stopped"
 WEIR_ALERT_ID: Final = "weir.alert_id"
 WEIR_RETRAINING_ID: Final = "weir.retraining_id"
+WEIR_MODEL_VERSION: Final = "weir.model_version"
+WEIR_ROUTE_EPOCH: Final = "weir.route.epoch"
 
 #: Seconds: 0.01 times powers of two, up to 81.92 (GenAI metrics).
 DURATION_BUCKETS: Final = tuple(0.01 * 2**power for power in range(14))

@@ -218,5 +218,7 @@ def _nest(paths: dict[str, Path]) -> None:
     """Link a mount inside another one there: the spool in a component's home."""
     for outer, there in paths.items():
         for inner, here in paths.items():
-            if inner.startswith(f"{outer}/") and not (there / inner.removeprefix(f"{outer}/")).exists():
-                (there / inner.removeprefix(f"{outer}/")).symlink_to(here)
+            link = there / inner.removeprefix(f"{outer}/")
+            if inner.startswith(f"{outer}/") and not link.exists():
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(here)

@@ -83,13 +83,18 @@ def _bridge(process: Process) -> int:
 
 def _delivery(process: Process) -> int:
     from stream.loop.delivery.agent import run_delivery
+    from weir.operate.mlflow_address import use_mlflow
 
+    champions = [sys.executable, "-m", "stream.loop.training.mlflow_champions"]
+    mlflow = use_mlflow(process.settings, process.ports)
     work = partial(
         run_delivery,
         home=process.home,
         kafka=effective_kafka(process.settings),
         tenants=process.settings.tenants,
         registry=process.registry,
+        tracer_provider=process.tracer,
+        champion_command=(lambda changes: [*champions, changes]) if mlflow else None,
         health=process.health,
     )
     return run_async(process, work)
@@ -201,7 +206,7 @@ def _trainer(process: Process) -> int:
     work = partial(
         run_trainer,
         kafka=effective_kafka(process.settings),
-        setup=trainer_setup(process.settings, process.ports),
+        setup=trainer_setup(process.settings, process.ports, process.tracer.get_tracer("weir.trainer")),
         registry=process.registry,
         health=process.health,
     )

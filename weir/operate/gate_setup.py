@@ -12,13 +12,11 @@ from stream.loop.settings import loop_settings
 from stream.loop.training.job import VersionFolder, has_fast_bfloat16
 from stream.loop.training.manifest import VersionManifest, read_version
 from stream.wire import RouteRecord
+from stream.wire.route_files import BASE, routes_path
 from weir.errors import StackError
 from weir.settings import Settings
 
 __all__ = ["gate_version"]
-
-#: The name of the model that Weir did not train.
-BASE = "base"
 
 
 class _Routes(msgspec.Struct):
@@ -63,11 +61,11 @@ def gate_version(
 def _champion(home: Path, manifest: VersionManifest) -> str:
     """Return the champion of the route of the version's tenant and model, or ``base`` without a route."""
     try:
-        known = msgspec.json.decode((home / "routes.json").read_bytes(), type=_Routes)
+        known = msgspec.json.decode(routes_path(home).read_bytes(), type=_Routes)
     except FileNotFoundError:
         return BASE
     except msgspec.DecodeError as error:
-        raise StackError(f"{home / 'routes.json'} is damaged ({error}): name the champion with --champion") from error
+        raise StackError(f"{routes_path(home)} is damaged ({error}): name the champion with --champion") from error
     of_model = (
         route for route in known.routes if (route.tenant, route.model) == (manifest.job.tenant, manifest.job.model)
     )

@@ -1,13 +1,15 @@
 """What a training run needs of this stack: settings, base models, and the commands for datasets, the gate and MLflow."""
 
-import os
 import sys
+
+from opentelemetry.trace import NoOpTracer, Tracer
 
 from stream.loop.settings import loop_settings
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.run import BaseModel, TrainerSetup
-from weir.errors import StackError
+from weir.errors import SettingsError, StackError
 from weir.local.preflight import ensure_model
+from weir.operate.mlflow_address import use_mlflow
 from weir.settings import Settings
 
 __all__ = ["trainer_setup"]
@@ -16,14 +18,17 @@ __all__ = ["trainer_setup"]
 _WEIR = [sys.executable, "-c", "from weir.cli import main; main()"]
 
 
-def trainer_setup(settings: Settings, ports: dict[str, int]) -> TrainerSetup:
-    """Return the setup of this stack's training runs; `ports` are those of the stack."""
+def trainer_setup(settings: Settings, ports: dict[str, int], tracer: Tracer | None = None) -> TrainerSetup:
+    """Return the setup of this stack's training runs; `ports` are those of the stack, and `tracer` creates its spans.
+
+    Raises SettingsError if training would use the Ray cluster that serves models here.
+    """
+    if settings.train.cluster == "ray" and settings.train.address == f"127.0.0.1:{ports.get('ray_gcs')}":
+        raise SettingsError(
+            f"[train] address is {settings.train.address}, the Ray cluster that serves models; start another cluster for"
+            " training, because training would delay requests"
+        )
     home = settings.home.absolute()
-    mlflow = f"http://127.0.0.1:{ports['mlflow']}" if settings.mlflow.enabled else ""
-    if mlflow:  # for the mirror's process; a server that is away must not delay training
-        os.environ.update(MLFLOW_TRACKING_URI=mlflow)
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
     def base(model: str) -> BaseModel:
         served = settings.served_models().get(model)
@@ -47,5 +52,6 @@ def trainer_setup(settings: Settings, ports: dict[str, int]) -> TrainerSetup:
         mirror_command=lambda version: [
             sys.executable, "-m", "stream.loop.training.mlflow_mirror", str(home), version,
         ],
-        mlflow=mlflow,
+        mlflow=use_mlflow(settings, ports),
+        tracer=tracer or NoOpTracer(),
     )  # fmt: skip

@@ -71,6 +71,11 @@ class MlflowSection(Section):
 
     enabled: bool = Field(True, description="start MLflow with the stack")
     experiment: str = Field("0", description="experiment id of the traces")
+    tracking_uri: Link = Field(
+        "",
+        description="URL of the MLflow server that lists trained versions and their aliases; empty: the local MLflow, if it runs",
+        pattern=r"^$|^https?://\S+$",
+    )
 
 
 class ConsoleSection(Section):

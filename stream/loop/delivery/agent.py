@@ -16,6 +16,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord, TopicPartition
+from opentelemetry.trace import Tracer, TracerProvider
 from prometheus_client import CollectorRegistry
 
 from stream.errors import LogExpired, StateUnreadable, StreamError, TopicMismatch, TopicMissing
@@ -25,12 +26,14 @@ from stream.kafka.log_reader import READ_ERRORS, LogReader, partitions_of
 from stream.kafka.publisher import publish
 from stream.kafka.time_ranges import produced_since
 from stream.kafka.topic_checks import check_topics, partition_counts
+from stream.loop.delivery.champions import ChampionAliases, ChampionCommand
 from stream.loop.delivery.log_state import DeliveryLog
 from stream.loop.delivery.metrics import DeliveryMetrics
 from stream.loop.delivery.records import Decision, retraining_event, route_event
 from stream.loop.delivery.route_store import read_overrides, remove_overrides, write_routes
 from stream.loop.delivery.state import DeliveryState, decode
 from stream.loop.settings import DeliverySettings, loop_settings
+from stream.loop.spans import mark_route, mark_state
 from stream.settings import KafkaSettings
 from stream.wire import Event, RetrainingRecord, partition_for, readable
 
@@ -56,11 +59,14 @@ async def run_delivery(  # noqa: PLR0913 - the arguments of every component
     kafka: KafkaSettings,
     tenants: Mapping[str, Mapping[str, Any]],
     registry: CollectorRegistry,
+    tracer_provider: TracerProvider,
     stop: asyncio.Event,
     health: dict[str, Any],
+    champion_command: ChampionCommand | None = None,
 ) -> None:
     """Decide about the routes of `home` until `stop` is set; raises StreamError if another process does so.
 
+    `champion_command` moves the aliases of MLflow (:class:`ChampionAliases`); None: there is no MLflow.
     `health` receives {problem: reason}; if the problem's name starts with ``waiting``, a restart does not help.
     """
     state_path(home).parent.mkdir(parents=True, exist_ok=True)
@@ -68,32 +74,47 @@ async def run_delivery(  # noqa: PLR0913 - the arguments of every component
     if lock is None:
         raise StreamError(f"another process delivers in {home}; stop it first, because routes have one writer")
     with lock:
-        service = _Service(home, kafka, tenants, DeliveryMetrics(registry), health)
-        while not stop.is_set():
-            try:
-                await service.session(stop)
-            except LogExpired:
-                _LOG.warning("verdicts expired before delivery read them; it continues with the oldest that exist")
-            except READ_ERRORS as error:
-                health[_WAITING] = f"{kafka.bootstrap_servers} does not answer ({type(error).__name__}); routes stay"
-                await asyncio.sleep(_PAUSE_SECONDS)
-            except (TopicMismatch, TopicMissing) as error:
-                health[_NO_TOPICS] = str(error)
-                await asyncio.sleep(_PAUSE_SECONDS)
+        champions = ChampionAliases(champion_command)
+        tracer = tracer_provider.get_tracer("weir.delivery")
+        service = _Service(home, kafka, tenants, DeliveryMetrics(registry), tracer, champions, health)
+        mirroring = asyncio.create_task(champions.run())
+        try:
+            await _sessions(service, kafka, stop, health)
+        finally:
+            mirroring.cancel()
+            await asyncio.gather(mirroring, return_exceptions=True)
+
+
+async def _sessions(service: "_Service", kafka: KafkaSettings, stop: asyncio.Event, health: dict[str, Any]) -> None:
+    while not stop.is_set():
+        try:
+            await service.session(stop)
+        except LogExpired:
+            _LOG.warning("verdicts expired before delivery read them; it continues with the oldest that exist")
+        except READ_ERRORS as error:
+            health[_WAITING] = f"{kafka.bootstrap_servers} does not answer ({type(error).__name__}); routes stay"
+            await asyncio.sleep(_PAUSE_SECONDS)
+        except (TopicMismatch, TopicMissing) as error:
+            health[_NO_TOPICS] = str(error)
+            await asyncio.sleep(_PAUSE_SECONDS)
 
 
 class _Service:
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of the component
         self,
         home: Path,
         kafka: KafkaSettings,
         tenants: Mapping[str, Mapping[str, Any]],
         metrics: DeliveryMetrics,
+        tracer: Tracer,
+        champions: ChampionAliases,
         health: dict[str, Any],
     ) -> None:
         self._home = home
         self._kafka = kafka
         self._metrics = metrics
+        self._tracer = tracer
+        self._champions = champions
         self._health = health
         self._settings = lru_cache(maxsize=10_000)(lambda tenant: loop_settings(tenants, tenant).delivery)
         every: list[DeliverySettings] = [self._settings(pattern) for pattern in ("", *tenants)]
@@ -159,10 +180,14 @@ class _Service:
     async def _finish(self, log: DeliveryLog, decisions: list[Decision], producer: AIOKafkaProducer) -> None:
         """Publish decisions, replace ``routes.json``, then store the state."""
         for decision in decisions:
-            progress = retraining_event(decision)
+            context = decision.traceparent
+            if decision.progress is not None:
+                context = mark_state(self._tracer, decision.progress, context)
+            progress = retraining_event(decision, context)
             if progress is not None:
                 await self._publish(producer, self._kafka.names.retraining, progress)
-            await self._publish(producer, self._kafka.names.models, route_event(decision.route))
+            context = mark_route(self._tracer, decision.route, context)
+            await self._publish(producer, self._kafka.names.models, route_event(decision.route, context))
             state = decision.progress.state if decision.progress is not None else "operator"
             self._metrics.decisions.labels(state).inc()
             route = decision.route
@@ -173,6 +198,7 @@ class _Service:
             self._metrics.show(route)
         write_routes(self._home, log.routes)
         self._store(log)
+        self._champions.show(log.routes)
 
     async def _publish(self, producer: AIOKafkaProducer, topic: str, event: Event) -> None:
         partition = partition_for(event.partitionkey, self._kafka.stream_partitions)

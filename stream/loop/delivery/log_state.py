@@ -57,9 +57,9 @@ class DeliveryLog:
         """Apply a record of retraining, models or verdicts."""
         data = event.data
         if isinstance(data, RetrainingRecord):
-            return self._delivery(data.tenant, data.model).progress(data, self.time(data.at))
+            return self._delivery(data.tenant, data.model).progress(data, self.time(data.at), event.traceparent)
         if isinstance(data, RouteRecord):
-            self._delivery(data.tenant, data.model).adopt(data)
+            self._delivery(data.tenant, data.model).adopt(data, event.traceparent)
         elif isinstance(data, ModelRecord) and data.removed:
             return self._delivery(data.tenant, data.model).removed(data.version, self.time(data.at))
         elif isinstance(data, Verdict):

@@ -41,8 +41,11 @@ class Delivery:
         self._state = state
         self._settings = settings
 
-    def progress(self, record: RetrainingRecord, at: float) -> list[Decision]:
-        """Apply a retraining record at event time `at`: a blessed version starts, a failed one ends."""
+    def progress(self, record: RetrainingRecord, at: float, traceparent: str = "") -> list[Decision]:
+        """Apply a retraining record at event time `at`: a blessed version starts, a failed one ends.
+
+        `traceparent` is the trace context in which the record was created.
+        """
         state = self._state
         if record.state == "requested" and record.detectors:
             state.detectors[record.retraining_id] = record.detectors
@@ -59,7 +62,7 @@ class Delivery:
         if not trained_version(record.model_version) or record.model_version == state.champion:
             return []
         before = [] if canary is None else [self._end("expired", at, f"superseded by {record.model_version}")]
-        return [*before, *self._start(record, at)]
+        return [*before, *self._start(record, at, traceparent)]
 
     def _ended_elsewhere(self, record: RetrainingRecord, at: float) -> Decision:
         by = record.by or _DELIVERY
@@ -67,7 +70,7 @@ class Delivery:
             return self._promote(at, record.reason, by=by)
         return self._end("rolled_back" if record.state == "failed" else record.state, at, record.reason, by=by)
 
-    def _start(self, record: RetrainingRecord, at: float) -> list[Decision]:
+    def _start(self, record: RetrainingRecord, at: float, traceparent: str) -> list[Decision]:
         alarmed = record.detectors or self._state.detectors.get(record.retraining_id, ())
         detectors = tuple(sorted({*alarmed, *ALWAYS_COMPARED} & TEXT.keys()))
         self._state.canary = Canary(
@@ -76,6 +79,7 @@ class Delivery:
             detectors=detectors,
             step=SHADOW,
             since=at,
+            traceparent=traceparent,
         )
         if self._settings.shadow_share:
             return [self._route("shadow", at, f"blessed; {self._settings.shadow_share:.0%} of the requests in shadow")]
@@ -153,8 +157,11 @@ class Delivery:
             return []
         return [self._end("expired", at, f"the files of {version} were removed")]
 
-    def adopt(self, route: RouteRecord) -> None:
-        """Continue from a published route with a newer epoch: the log decides. Its evidence is collected again."""
+    def adopt(self, route: RouteRecord, traceparent: str = "") -> None:
+        """Continue from a published route with a newer epoch: the log decides. Its evidence is collected again.
+
+        `traceparent` is the trace context in which the route was published.
+        """
         state = self._state
         if route.epoch <= state.epoch:
             return
@@ -176,6 +183,7 @@ class Delivery:
             detectors=detectors,
             step=_step_of(route, self._settings.steps),
             since=route.at,
+            traceparent=traceparent,
         )
 
     def _enter(self, step: int, at: float, reason: str) -> Decision:
@@ -242,7 +250,7 @@ class Delivery:
             numbers=numbers,
             by=route.by,
         )
-        return Decision(route=route, progress=progress)
+        return Decision(route=route, progress=progress, traceparent=canary.traceparent)
 
 
 def _step_of(route: RouteRecord, steps: Sequence[int]) -> int:

@@ -11,14 +11,18 @@ DELIVERY_SOURCE = "weir/delivery"
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """A new route, and the state of the retraining request that caused it (None for a route without a request)."""
+    """A new route, and the state of the retraining request that caused it (None for a route without a request).
+
+    `traceparent` is the trace context of the cause.
+    """
 
     route: RouteRecord
     progress: RetrainingRecord | None = None
+    traceparent: str = ""
 
 
-def route_event(route: RouteRecord) -> Event:
-    """Return the event of `route`; its id depends only on tenant, model and epoch."""
+def route_event(route: RouteRecord, traceparent: str = "") -> Event:
+    """Return the event of `route`, created in the trace context `traceparent`; its id depends only on tenant, model and epoch."""
     return Event(
         id=route_id(route.tenant, route.model, route.epoch),
         source=DELIVERY_SOURCE,
@@ -27,12 +31,16 @@ def route_event(route: RouteRecord) -> Event:
         data=route,
         subject=route.retraining_id,
         causationid=route.retraining_id,
+        traceparent=traceparent,
         partitionkey=tenant_model_key(route.tenant, route.model),
     )
 
 
-def retraining_event(decision: Decision) -> Event | None:
-    """Return the event of the request's state; its id depends on the request, the state and the route's epoch."""
+def retraining_event(decision: Decision, traceparent: str = "") -> Event | None:
+    """Return the event of the request's state, created in the trace context `traceparent`.
+
+    Its id depends on the request, the state and the route's epoch.
+    """
     record = decision.progress
     if record is None:
         return None
@@ -44,5 +52,6 @@ def retraining_event(decision: Decision) -> Event | None:
         data=record,
         subject=record.retraining_id,
         causationid=route_id(record.tenant, record.model, decision.route.epoch),
+        traceparent=traceparent,
         partitionkey=tenant_model_key(record.tenant, record.model),
     )

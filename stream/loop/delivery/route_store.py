@@ -53,7 +53,7 @@ def _write(home: Path, overrides: Iterable[RouteOverride]) -> None:
 
 
 def _locked(home: Path) -> FileLock:
-    return FileLock.acquire(home / ".routes.lock")
+    return FileLock.acquire(overrides_path(home).with_name(".routes.lock"))
 
 
 def _read(path: Path, kind: type[FileT]) -> FileT:

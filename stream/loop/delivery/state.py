@@ -21,7 +21,7 @@ class Canary(msgspec.Struct, kw_only=True):
     `tests` compares the flagged answers of challenger and champion by detector, since the start of the shadow. `counts`
     has the challenger's verdicts in this step, by detector, and `since` the event time at which the step began.
     `seen` has the ids of the latest verdicts, so that duplicates are not counted, and `conversations` the number of
-    counted answers by detector and conversation.
+    counted answers by detector and conversation. `traceparent` is the trace context of the gate's decision.
     """
 
     retraining_id: str
@@ -33,6 +33,7 @@ class Canary(msgspec.Struct, kw_only=True):
     counts: dict[str, int] = {}
     seen: list[str] = []
     conversations: dict[str, int] = {}
+    traceparent: str = ""
 
 
 class ModelDelivery(msgspec.Struct, kw_only=True):

@@ -4,7 +4,6 @@ Its standard output has one JSON value a line (:data:`stream.loop.training.job.L
 The process ends when its standard input closes, so that it does not outlive the trainer that started it.
 """
 
-import logging
 import os
 import sys
 import threading
@@ -15,18 +14,12 @@ import msgspec
 
 from stream.files import FileLock
 from stream.loop.training.errors import TrainingError
-from stream.loop.training.job import Failed, Line, RunFolder, Trained
+from stream.loop.training.job import Failed, Line, Outcome, RunFolder, Trained, TrainingJob
+from stream.loop.training.libraries import library_environment, quiet_libraries
 
 INTERRUPTED = 75
 FAILED = 1
 _ORPHANED = 3
-#: No telemetry of trl, no look-ups on the hub, and no cache outside of the stack's home.
-_ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "OMP_WAIT_POLICY": "PASSIVE",
-}
 
 
 def main(home: Path, folder: RunFolder) -> int:
@@ -50,21 +43,29 @@ def main(home: Path, folder: RunFolder) -> int:
 
 
 def _run(home: Path, folder: RunFolder, report: Callable[[Line], None]) -> int:
-    os.environ.update(_ENVIRONMENT, HF_HOME=str(folder.path / "hf"))
-    from datasets import disable_progress_bars  # noqa: PLC0415 - after the environment, which these imports read
-
-    from stream.loop.training.lora import train  # noqa: PLC0415 - as above
-    from stream.loop.training.version import make_version  # noqa: PLC0415 - as above
-
-    disable_progress_bars()
-    logging.getLogger("trl").setLevel(logging.ERROR)  # its warnings quote prompts
     job = folder.read()
-    outcome = train(job, folder, report)
+    os.environ.update(library_environment(folder))
+    outcome = _train_on_cluster(job, folder, report) if job.ray else _train_here(job, folder, report)
     if outcome.adapter is None:
         return INTERRUPTED
+    from stream.loop.training.version import make_version  # noqa: PLC0415 - after the environment, which its imports read
+
     manifest = make_version(job, home, outcome.adapter, outcome.numbers)
     report(Trained(version=manifest.version, numbers=manifest.numbers))
     return 0
+
+
+def _train_here(job: TrainingJob, folder: RunFolder, report: Callable[[Line], None]) -> Outcome:
+    from stream.loop.training.lora import train  # noqa: PLC0415 - after the environment, which its imports read
+
+    quiet_libraries()
+    return train(job, folder, report)
+
+
+def _train_on_cluster(job: TrainingJob, folder: RunFolder, report: Callable[[Line], None]) -> Outcome:
+    from stream.loop.training.ray_driver import train_on_cluster  # noqa: PLC0415 - Ray is imported only if it is used
+
+    return train_on_cluster(job, folder, report)
 
 
 def _own_output() -> Callable[[bytes], object]:

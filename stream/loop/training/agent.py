@@ -109,7 +109,7 @@ class _Trainer:
                     for record in records:
                         event = readable(record.value, record.headers)
                         if event is not None and isinstance(event.data, RetrainingRecord):
-                            self._machine.apply(event.data)
+                            self._machine.apply(event.data, event.traceparent)
                 health.pop(_WAITING, None)
                 await self._step(consumer, assigned.partitions)
 

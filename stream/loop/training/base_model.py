@@ -1,8 +1,12 @@
 """The base model of a training run: float weights and a tokenizer, from a GGUF file or a folder in Hugging Face's format."""
 
+import contextlib
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gguf
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -34,7 +38,8 @@ def load_base(base: Path) -> tuple[Any, Any]:
     gguf = gguf_of(base)
     source: dict[str, Any] = {"gguf_file": gguf.name} if gguf is not None else {}
     folder = str(gguf.parent if gguf is not None else base)
-    model = AutoModelForCausalLM.from_pretrained(folder, **source, dtype=torch.float32)
+    with _one_name_map():
+        model = AutoModelForCausalLM.from_pretrained(folder, **source, dtype=torch.float32)
     if (quantizer := getattr(model, "hf_quantizer", None)) is not None:
         quantizer.remove_quantization_config(
             model
@@ -46,6 +51,17 @@ def load_base(base: Path) -> tuple[Any, Any]:
         tokenizer.eos_token = _END_OF_TURN
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     return model, tokenizer
+
+
+@contextlib.contextmanager
+def _one_name_map() -> Iterator[None]:
+    """Let gguf build its map of tensor names once; transformers builds the same map again for each submodule of the model."""
+    built = gguf.get_tensor_name_map
+    gguf.get_tensor_name_map = functools.cache(built)
+    try:
+        yield
+    finally:
+        gguf.get_tensor_name_map = built
 
 
 def linear_modules(model: Any) -> list[str]:

@@ -96,7 +96,7 @@ async def _work(setup: TrainerSetup, kafka: KafkaSettings, retraining_id: str) -
     async for record in tail.records():
         event = readable(record.value, record.headers)
         if event is not None and isinstance(event.data, RetrainingRecord):
-            machine.apply(event.data)
+            machine.apply(event.data, event.traceparent)
     work = machine.work_on(retraining_id)
     if work is None:
         raise TrainingError(f"{kafka.names.retraining} has no request {retraining_id}; see `weir retraining`")

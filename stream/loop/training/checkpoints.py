@@ -13,7 +13,7 @@ import msgspec
 from stream.files import replace_file, sync_directory
 from stream.loop.training.job import file_digest
 
-__all__ = ["Checkpoint", "newest_checkpoint", "seal", "step_of"]
+__all__ = ["Checkpoint", "describe", "newest_checkpoint", "read_checkpoint", "seal", "step_of"]
 
 _MANIFEST = "weir-checkpoint.json"
 _PREFIX = "checkpoint-"
@@ -24,27 +24,50 @@ class _Manifest(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     seconds: float
     files: dict[str, str]
+    numbers: dict[str, float] = {}
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A complete checkpoint; `seconds` is the training time before it."""
+    """A complete checkpoint; `seconds` is the training time before it, and `numbers` are those of its step."""
 
     path: Path
-    step: int
     seconds: float
+    numbers: dict[str, float]
+
+    @property
+    def step(self) -> int:
+        """The last step before this checkpoint of the folder of a run."""
+        return step_of(self.path)
 
 
-def seal(draft: Path, checkpoints: Path, *, key: str, seconds: float) -> None:
-    """Move the complete folder `draft` to `checkpoints`, and delete all but the two newest checkpoints.
+def describe(draft: Path, *, key: str, seconds: float, numbers: dict[str, float]) -> list[Path]:
+    """Add a manifest with the digests of all files to the folder `draft`, and return the files.
 
-    `key` is that of the job (:meth:`TrainingJob.weights_key`). Raises OSError if the disk is full or fails.
+    `key` is that of the job (:meth:`TrainingJob.weights_key`).
     """
     files = sorted(path for path in draft.rglob("*") if path.is_file())
+    digests = {str(path.relative_to(draft)): file_digest(path) for path in files}
+    manifest = _Manifest(key=key, seconds=seconds, files=digests, numbers=numbers)
+    replace_file(draft / _MANIFEST, msgspec.json.encode(manifest), durable=True)
+    return files
+
+
+def read_checkpoint(path: Path, key: str) -> Checkpoint | None:
+    """Return the checkpoint of the job `key` in the folder `path`, or None if a file does not have its digest."""
+    manifest = _verified(path)
+    if manifest is None or manifest.key != key:
+        return None
+    return Checkpoint(path=path, seconds=manifest.seconds, numbers=manifest.numbers)
+
+
+def seal(draft: Path, checkpoints: Path, *, key: str, seconds: float, numbers: dict[str, float]) -> None:
+    """Move the complete folder `draft` to `checkpoints`, and delete all but the two newest checkpoints.
+
+    The other arguments are those of :func:`describe`. Raises OSError if the disk is full or fails.
+    """
+    files = describe(draft, key=key, seconds=seconds, numbers=numbers)
     for path in files:
         _sync(path)
-    digests = {str(path.relative_to(draft)): file_digest(path) for path in files}
-    manifest = _Manifest(key=key, seconds=seconds, files=digests)
-    replace_file(draft / _MANIFEST, msgspec.json.encode(manifest), durable=True)
     for folder in {path.parent for path in files}:
         sync_directory(folder)
     target = checkpoints / draft.name
@@ -58,9 +81,8 @@ def seal(draft: Path, checkpoints: Path, *, key: str, seconds: float) -> None:
 def newest_checkpoint(checkpoints: Path, key: str) -> Checkpoint | None:
     """Return the newest checkpoint of the job `key` whose files all have their digests, or None."""
     for path in _newest_first(checkpoints):
-        manifest = _verified(path)
-        if manifest is not None and manifest.key == key:
-            return Checkpoint(path=path, step=step_of(path), seconds=manifest.seconds)
+        if (checkpoint := read_checkpoint(path, key)) is not None:
+            return checkpoint
     return None
 
 

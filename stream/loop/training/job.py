@@ -7,11 +7,14 @@ from typing import Any, Literal
 import msgspec
 
 from stream.loop.settings import TenantTrainSettings, TrainSettings
+from stream.loop.training.errors import TrainingError
 
 __all__ = [
     "Failed",
     "Line",
+    "Outcome",
     "Progress",
+    "RayCluster",
     "RunFolder",
     "Trained",
     "TrainingJob",
@@ -24,6 +27,18 @@ __all__ = [
 _VERSION_CHARACTERS = 12
 _GPU = Path("/dev/nvidiactl")
 _CPU_FLAGS = ("amx_bf16", "avx512_bf16")
+
+
+class RayCluster(msgspec.Struct, frozen=True, kw_only=True):
+    """The Ray cluster of a run: `address` is ``host:port``, and each of the `workers` uses a GPU if `use_gpu` is true.
+
+    `storage` is a folder or URL that all nodes can write; "" is the folder of the run.
+    """
+
+    address: str
+    workers: int
+    use_gpu: bool = False
+    storage: str = ""
 
 
 class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +59,9 @@ class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
     bfloat16
         Whether matrix products are computed in bfloat16.
     memory_bytes
-        Resident memory at which the run fails.
+        Resident memory of a process at which the run fails.
+    ray
+        The Ray cluster whose workers train; None: one process on this machine.
     """
 
     tenant: str
@@ -69,16 +86,33 @@ class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 1
     bfloat16: bool = False
     memory_bytes: int = 4 << 30
+    ray: RayCluster | None = None
 
     @classmethod
     def of_settings(cls, train: TrainSettings, rules: TenantTrainSettings, **given: Any) -> "TrainingJob":
-        """Return the job of the settings `train` and of a tenant's `rules`; `given` are the other fields."""
-        return cls(**rules.model_dump(), threads=train.threads, memory_bytes=train.memory_mib << 20, **given)
+        """Return the job of the settings `train` and of a tenant's `rules`; `given` are the other fields.
+
+        Raises TrainingError if the workers of a Ray cluster cannot have equal shares of a step.
+        """
+        cluster = None
+        if train.cluster == "ray":
+            if rules.batch_examples % train.workers:
+                raise TrainingError(
+                    f"batch_examples is {rules.batch_examples}, which {train.workers} workers cannot share equally; set"
+                    " [tenants.NAME.loop.train] batch_examples to a multiple of [train] workers"
+                )
+            cluster = RayCluster(
+                address=train.address, workers=train.workers, use_gpu=train.use_gpu, storage=train.storage
+            )
+        bounds = {"threads": train.threads, "memory_bytes": train.memory_mib << 20, "ray": cluster}
+        return cls(**rules.model_dump(), **bounds, **given)
 
     def weights_key(self) -> str:
         """Return a digest of the fields that decide the weights: a run continues only from checkpoints with the same key."""
-        bounds = dict.fromkeys(("max_seconds", "checkpoint_seconds", "memory_bytes", "base", "dataset"))
+        bounds = dict.fromkeys(("max_seconds", "checkpoint_seconds", "memory_bytes", "base", "dataset", "ray"))
         deciding = {name: value for name, value in msgspec.to_builtins(self).items() if name not in bounds}
+        if self.ray is not None:
+            deciding |= {"workers": self.ray.workers, "use_gpu": self.ray.use_gpu}
         return hashlib.sha256(msgspec.json.encode(deciding, order="sorted")).hexdigest()
 
 
@@ -95,6 +129,13 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True, tag="trained", tag_fiel
     """The version that the run made, and its numbers."""
 
     version: str
+    numbers: dict[str, float]
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The adapter's folder and the numbers of the run; `adapter` is None if SIGTERM interrupted the run."""
+
+    adapter: Path | None
     numbers: dict[str, float]
 
 
@@ -131,6 +172,16 @@ class RunFolder(msgspec.Struct, frozen=True):
     def draft(self) -> Path:
         """A checkpoint that is being written."""
         return self.path / "draft"
+
+    @property
+    def ray(self) -> Path:
+        """Checkpoints of Ray workers, if ``[train] storage`` is empty."""
+        return self.path / "ray"
+
+    @property
+    def adapter(self) -> Path:
+        """The trained adapter."""
+        return self.path / "adapter"
 
     @property
     def lock(self) -> Path:

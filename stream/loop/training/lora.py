@@ -5,11 +5,11 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import msgspec
 import torch
 from datasets import Dataset
 from peft import LoraConfig
@@ -20,23 +20,16 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from stream.loop.training.base_model import linear_modules, load_base
-from stream.loop.training.checkpoints import newest_checkpoint, seal
+from stream.loop.training.checkpoints import Checkpoint, newest_checkpoint, seal
 from stream.loop.training.errors import TrainingError
-from stream.loop.training.job import Line, Progress, RunFolder, TrainingJob
-from stream.loop.training.rows import training_rows
+from stream.loop.training.job import Line, Outcome, Progress, RunFolder, TrainingJob
+from stream.loop.training.rows import training_rows, training_table
 
-__all__ = ["Outcome", "train"]
+__all__ = ["RunCallback", "make_trainer", "prepare_torch", "train"]
 
 _PAGE = 4096
 #: LoRA's scale is alpha / rank.
 _ALPHA_PER_RANK = 2
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """The adapter's folder and the numbers of the run; `adapter` is None if SIGTERM interrupted the run."""
-
-    adapter: Path | None
-    numbers: dict[str, float]
 
 
 def train(job: TrainingJob, folder: RunFolder, report: Callable[[Line], None]) -> Outcome:
@@ -47,26 +40,32 @@ def train(job: TrainingJob, folder: RunFolder, report: Callable[[Line], None]) -
 
     Raises TrainingError if the loss is not finite, the memory exceeds its bound, or the dataset has too few rows.
     """
-    torch.set_num_threads(job.threads)
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    model, tokenizer = load_base(Path(job.base))
-    rows = training_rows(Path(job.dataset), job.method)
+    prepare_torch(job)
+    rows = training_rows(training_table(Path(job.dataset), job.method), job.method)
     shutil.rmtree(folder.draft, ignore_errors=True)
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     resumed = newest_checkpoint(folder.checkpoints, job.weights_key())
-    bounds = _Run(job, folder, report, seconds_before=resumed.seconds if resumed else 0.0)
-    trainer = _trainer(job, model, tokenizer, rows, bounds)
+    store = partial(seal, checkpoints=folder.checkpoints, key=job.weights_key())
+    bounds = RunCallback(job, report, store, resumed)
+    trainer = make_trainer(job, rows, folder.draft, bounds)
     signal.signal(signal.SIGTERM, bounds.interrupt)
     trainer.train(resume_from_checkpoint=str(resumed.path) if resumed else None)
     if bounds.interrupted:
         return Outcome(adapter=None, numbers=bounds.numbers)
-    adapter = folder.path / "adapter"
-    shutil.rmtree(adapter, ignore_errors=True)
-    trainer.model.save_pretrained(str(adapter), save_embedding_layers=False)
-    return Outcome(adapter=adapter, numbers=bounds.numbers | {"rows": float(len(rows))})
+    shutil.rmtree(folder.adapter, ignore_errors=True)
+    trainer.model.save_pretrained(str(folder.adapter), save_embedding_layers=False)
+    return Outcome(adapter=folder.adapter, numbers=bounds.numbers | {"rows": float(len(rows))})
 
 
-def _trainer(job: TrainingJob, model: Any, tokenizer: Any, rows: Dataset, bounds: "_Run") -> Any:
+def prepare_torch(job: TrainingJob) -> None:
+    """Set the threads of `job`, and deterministic algorithms."""
+    torch.set_num_threads(job.threads)
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+
+
+def make_trainer(job: TrainingJob, rows: Dataset, draft: Path, bounds: "RunCallback") -> Any:
+    """Return trl's trainer of `job` for this process, which is the only one or a Ray worker; checkpoints are written to `draft`."""
+    model, tokenizer = load_base(Path(job.base))
     layers = model.config.num_hidden_layers
     first = max(0, layers - job.layers) if job.layers else 0
     adapter = LoraConfig(
@@ -76,11 +75,12 @@ def _trainer(job: TrainingJob, model: Any, tokenizer: Any, rows: Dataset, bounds
         layers_to_transform=list(range(first, layers)),
         task_type="CAUSAL_LM",
     )
+    share = job.batch_examples // (job.ray.workers if job.ray else 1)
     arguments: dict[str, Any] = {
-        "output_dir": str(bounds.draft),
+        "output_dir": str(draft),
         "num_train_epochs": job.epochs,
         "max_steps": job.max_steps or -1,
-        "per_device_train_batch_size": max(job.batch_examples, 2) if job.method == "kto" else job.batch_examples,
+        "per_device_train_batch_size": max(share, 2) if job.method == "kto" else share,
         "learning_rate": job.learning_rate,
         "max_length": job.max_tokens,
         "seed": job.seed,
@@ -88,6 +88,7 @@ def _trainer(job: TrainingJob, model: Any, tokenizer: Any, rows: Dataset, bounds
         "bf16": job.bfloat16,
         "use_cpu": not torch.cuda.is_available(),
         "gradient_checkpointing": False,
+        "ddp_find_unused_parameters": False,
         "dataloader_pin_memory": False,
         "save_strategy": "no",  # the callback saves by time
         "logging_steps": 1,
@@ -101,22 +102,24 @@ def _trainer(job: TrainingJob, model: Any, tokenizer: Any, rows: Dataset, bounds
     return KTOTrainer(model, args=KTOConfig(**arguments), processing_class=tokenizer, **common)
 
 
-class _Run(TrainerCallback):
-    """Reports progress, saves checkpoints by time, and applies the bounds of time and memory."""
+class RunCallback(TrainerCallback):
+    """Reports progress, stores checkpoints by time, and applies the bounds of time and memory.
+
+    `store` is called with the folder of a checkpoint that transformers has written, `seconds` and `numbers`.
+    """
 
     def __init__(
-        self, job: TrainingJob, folder: RunFolder, report: Callable[[Line], None], *, seconds_before: float
+        self,
+        job: TrainingJob,
+        report: Callable[[Line], None],
+        store: Callable[..., None],
+        resumed: Checkpoint | None,
     ) -> None:
-        self._job, self._folder, self._report = job, folder, report
-        self._began = time.monotonic() - seconds_before
+        self._job, self._report, self._store = job, report, store
+        self._began = time.monotonic() - (resumed.seconds if resumed else 0.0)
         self._saved = time.monotonic()
         self.interrupted = False
-        self.numbers: dict[str, float] = {}
-
-    @property
-    def draft(self) -> Path:
-        """The folder that transformers writes checkpoints to."""
-        return self._folder.draft
+        self.numbers: dict[str, float] = resumed.numbers if resumed else {}
 
     @property
     def _seconds(self) -> float:
@@ -145,14 +148,10 @@ class _Run(TrainerCallback):
         return control
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_more: Any) -> None:
-        """Make the checkpoint durable."""
-        del args, control
-        seal(
-            self.draft / f"checkpoint-{state.global_step}",
-            self._folder.checkpoints,
-            key=self._job.weights_key(),
-            seconds=self._seconds,
-        )
+        """Store the checkpoint."""
+        del control
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        self._store(folder, seconds=self._seconds, numbers=self.numbers)
         self._saved = time.monotonic()
 
     def on_log(
@@ -176,6 +175,9 @@ class _Run(TrainerCallback):
             "loss": float(loss),
             "seconds": round(self._seconds, 3),
         }
-        self._report(
-            Progress(step=state.global_step, steps=state.max_steps, loss=float(loss), seconds=round(self._seconds, 3))
-        )
+        if state.is_world_process_zero:
+            self._report(
+                Progress(
+                    step=state.global_step, steps=state.max_steps, loss=float(loss), seconds=round(self._seconds, 3)
+                )
+            )

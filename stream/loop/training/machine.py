@@ -14,16 +14,21 @@ _OWNED = frozenset({"dataset", "started", "progress", "trained"})
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to work on, as its owner in `epoch`; `dataset_digest` and `model_version` are what an earlier owner made."""
+    """A request to work on, as its owner in `epoch`; `dataset_digest` and `model_version` are what an earlier owner made.
+
+    `traceparent` is the trace context of the request.
+    """
 
     request: RetrainingRecord
     epoch: int
+    traceparent: str = ""
     dataset_digest: str = ""
     model_version: str = ""
 
 
 class _Request(msgspec.Struct, kw_only=True):
     request: RetrainingRecord
+    traceparent: str
     last: RetrainingRecord
     epoch: int = 0
     dataset_digest: str = ""
@@ -37,12 +42,12 @@ class TrainerMachine:
         self._settings = settings
         self._requests: dict[str, _Request] = {}
 
-    def apply(self, record: RetrainingRecord) -> None:
-        """Apply a record; records of a former owner, whose epoch is lower, change nothing."""
+    def apply(self, record: RetrainingRecord, traceparent: str = "") -> None:
+        """Apply a record, created in the trace context `traceparent`; records of a former owner, whose epoch is lower, change nothing."""
         known = self._requests.get(record.retraining_id)
         if known is None:
             if record.state == "requested":
-                self._requests[record.retraining_id] = _Request(request=record, last=record)
+                self._requests[record.retraining_id] = _Request(request=record, last=record, traceparent=traceparent)
             return
         if record.state == "requested" or (record.state in _OWNED and record.epoch < known.epoch):
             return
@@ -86,6 +91,7 @@ def _work(known: _Request) -> Work:
     return Work(
         request=known.request,
         epoch=known.epoch + 1,
+        traceparent=known.traceparent,
         dataset_digest=known.dataset_digest,
         model_version=known.model_version,
     )

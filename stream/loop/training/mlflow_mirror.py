@@ -17,7 +17,7 @@ from mlflow.tracking import MlflowClient
 from stream.loop.training.job import VersionFolder
 from stream.loop.training.manifest import VersionManifest, read_version
 
-__all__ = ["mirror"]
+__all__ = ["find_version", "mirror", "registered_name"]
 
 _EXPERIMENT = "weir-training"
 _EXISTS = "RESOURCE_ALREADY_EXISTS"
@@ -30,18 +30,28 @@ def mirror(home: Path, version: str, client: Any = None) -> dict[str, str]:
     """
     client = client or MlflowClient()
     manifest = read_version(home, version)
-    name = f"{manifest.job.tenant}.{manifest.job.model}".replace("/", "_").replace(":", "_")
+    name = registered_name(manifest.job.tenant, manifest.job.model)
     _create_model(client, name)
-    known = client.search_model_versions(f"name = '{name}'")
-    number = next((one.version for one in known if one.tags.get("weir.version") == version), None)
+    number = find_version(client, name, version)
     if number is None:
         run = _run(client, manifest, VersionFolder.of(home, version))
         made = client.create_model_version(
             name, source=run.info.artifact_uri, run_id=run.info.run_id, tags=_tags(manifest)
         )
-        number = made.version
+        number = str(made.version)
     client.set_registered_model_alias(name, "challenger", number)
-    return {"name": name, "version": str(number)}
+    return {"name": name, "version": number}
+
+
+def registered_name(tenant: str, model: str) -> str:
+    """Return the name of the registered model, without the characters that MLflow rejects."""
+    return f"{tenant}.{model}".replace("/", "_").replace(":", "_")
+
+
+def find_version(client: Any, name: str, version: str) -> str | None:
+    """Return the number of `version` of the registered model `name`, or None; raises MlflowException."""
+    known = client.search_model_versions(f"name = '{name}'")
+    return next((str(one.version) for one in known if one.tags.get("weir.version") == version), None)
 
 
 def _create_model(client: Any, name: str) -> None:

@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Dataset
 
 from stream.loop.training.errors import TrainingError
 
-__all__ = ["training_rows"]
+__all__ = ["training_rows", "training_table"]
 
 TRAIN_FILE = "train.parquet"
 _COLUMNS = ["kind", "prompt", "completion", "label"]
@@ -16,22 +18,28 @@ _COLUMNS = ["kind", "prompt", "completion", "label"]
 _LEAST = {"sft": 1, "kto": 2}
 
 
-def training_rows(dataset: Path, method: Literal["sft", "kto"]) -> Dataset:
+def training_table(dataset: Path, method: Literal["sft", "kto"]) -> pa.Table:
     """Return the rows of a dataset's folder for `method`; ``sft`` reads corrected and approved answers only.
-
-    For ``kto`` such an answer is a good answer. The rows are in memory: `datasets` would otherwise copy them to a cache
-    outside of the stack's home.
 
     Raises TrainingError if there are too few rows.
     """
-    table = pq.read_table(dataset / TRAIN_FILE, columns=_COLUMNS).to_pylist()
-    rows = [_row(row, method) for row in table if method == "kto" or row["kind"] == "sft"]
-    if len(rows) < _LEAST[method]:
+    table = pq.read_table(dataset / TRAIN_FILE, columns=_COLUMNS)
+    if method == "sft":
+        table = table.filter(pc.equal(table["kind"], "sft"))
+    if len(table) < _LEAST[method]:
         raise TrainingError(
-            f"{dataset / TRAIN_FILE} has {len(rows)} rows for method {method}, the limit is {_LEAST[method]};"
+            f"{dataset / TRAIN_FILE} has {len(table)} rows for method {method}, the limit is {_LEAST[method]};"
             " build a dataset from a longer range, or choose another method ([tenants.NAME.loop.train] method)"
         )
-    return Dataset.from_list(rows)
+    return table
+
+
+def training_rows(table: pa.Table, method: Literal["sft", "kto"]) -> Dataset:
+    """Return the rows of :func:`training_table` for trl; for ``kto`` a corrected or approved answer is a good answer.
+
+    The rows are in memory: `datasets` would otherwise copy them to a cache outside of the stack's home.
+    """
+    return Dataset.from_list([_row(row, method) for row in table.to_pylist()])
 
 
 def _row(row: dict[str, Any], method: str) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from opentelemetry.trace import NoOpTracer, Tracer
 
 from stream.loop.settings import LoopSettings, TrainSettings
+from stream.loop.spans import mark_state
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import Progress, RunFolder, TrainingJob, VersionFolder, has_fast_bfloat16
 from stream.loop.training.machine import Work
@@ -59,6 +61,8 @@ class TrainerSetup(msgspec.Struct, frozen=True, kw_only=True):
         value: ``{"digest", "counts": {"train", "eval", "dropped"}}``, and ``{"decision": {"state", "reason"}, "numbers"}``.
     mlflow
         Address of the MLflow server that mirrors versions; "" for none.
+    tracer
+        Creates the spans of the states.
     """
 
     home: Path
@@ -69,6 +73,7 @@ class TrainerSetup(msgspec.Struct, frozen=True, kw_only=True):
     gate_command: Callable[[str], list[str]]
     mirror_command: Callable[[str], list[str]]
     mlflow: str = ""
+    tracer: Tracer = NoOpTracer()
 
 
 class Run:
@@ -233,6 +238,10 @@ class Run:
             model_version=self._version,
             **fields,
         )
+        if not number:
+            event = msgspec.structs.replace(
+                event, traceparent=mark_state(self._setup.tracer, event.data, self.work.traceparent)
+            )
         await self._publish(event)
 
 

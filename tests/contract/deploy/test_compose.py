@@ -43,6 +43,7 @@ def services(stack):
 
 def test_what_up_starts_by_default_and_by_profile():
     default, gpu = set(model()["services"]), set(model(profiles=("gpu",))["services"])
+    assert set(model(profiles=("cpu", "loop"))["services"]) == default | {"trainer", "delivery"}
     weir = {"serving", "shipper", "score", "watch", "ledger", "bridge"}
     others = {"kafka", "topics", "mlflow", "collector", "jaeger", "prometheus", "alertmanager", "grafana"}
     assert default == weir | others
@@ -200,7 +201,21 @@ def test_only_who_must_may_read_prompts():
         for line in rules()
         if "Read" in line.split()[3:] and any(covers(name, "weir.inference") for name in line.split()[2].split(","))
     }
-    assert readers == {"score", "ledger", "watch", "reader"}, "watch finds the offsets of a retraining request"
+    assert readers == {"score", "ledger", "watch", "reader", "trainer"}, (
+        "watch finds the offsets of a retraining request, and the trainer builds a dataset"
+    )
+
+
+def test_the_loop_shares_only_routes_and_versions_with_serving(plain):
+    writers = {}
+    for name, service in services(plain):
+        for mount in service.get("volumes", []):
+            if mount["type"] == "volume" and not mount.get("read_only"):
+                writers.setdefault(mount["source"], set()).add(name)
+    assert (writers["routes"], writers["versions"]) == ({"delivery"}, {"trainer"})
+    assert (writers["delivery"], writers["trainer"]) == ({"delivery"}, {"trainer"})
+    readers = {m["source"] for m in plain["services"]["serving"]["volumes"] if m.get("read_only")}
+    assert {"routes", "versions"} <= readers
 
 
 def test_who_operates_may_silence_approve_and_label_and_read_no_prompts():

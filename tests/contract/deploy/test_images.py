@@ -23,7 +23,7 @@ def instructions(path):
 
 
 def test_there_is_one_an_image():
-    assert [path.stem for path in FILES] == ["mlflow", "serving-vllm", "serving", "stream"]
+    assert [path.stem for path in FILES] == ["loop", "mlflow", "serving-vllm", "serving", "stream"]
 
 
 def test_hadolint_finds_nothing(dockerfile):

@@ -14,7 +14,7 @@ from weir.settings import Settings
 CASES = cases(__file__)
 
 _TABLE = FOLDER.parent / "kafka" / "acls.txt"
-_PLAIN = ("kustomization.yaml", "workers.yaml", "names.yaml")
+_PLAIN = ("kustomization.yaml", "workers.yaml", "names.yaml", "patch.yaml")
 FILES = sorted(path for path in FOLDER.rglob("*.yaml") if path.name not in _PLAIN)
 OBJECTS = [(path, one) for path in FILES for one in documents(path.read_text(encoding="utf-8"))]
 IDS = [f"{path.relative_to(FOLDER)}:{one['kind']}/{one['metadata']['name']}" for path, one in OBJECTS]

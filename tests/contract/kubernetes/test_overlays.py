@@ -102,3 +102,30 @@ def test_the_scaler_is_told_its_user():
     users = {one["metadata"]["name"] for one in objects if one["kind"] == "KafkaUser"}
     assert held["data"][named["key"]] in users
     assert {ref["name"] for ref in found["secretTargetRef"] if ref["parameter"] == "password"} <= users
+
+
+def test_the_loop_is_off_by_default_and_shares_routes_and_versions_with_serving():
+    """Only delivery writes routes, only the trainer writes versions, and nobody shares a home."""
+    assert "trainer" not in {name for one in rendered("cpu") for name, _, _ in pod_specs(one)}
+    access = {}
+    for one in rendered("full"):
+        for name, _, spec in pod_specs(one):
+            shared = [v["name"] for v in spec["volumes"] if _claim(v) == "weir-loop"]
+            mounts = spec["containers"][0]["volumeMounts"]
+            found = {m["mountPath"]: m.get("readOnly", False) for m in mounts if m["name"] in shared}
+            access |= {(name, path.removeprefix("/var/lib/weir/")): readonly for path, readonly in found.items()}
+    assert {place for place, readonly in access.items() if not readonly} == {
+        ("delivery", "routes"),
+        ("trainer", "loop/models"),
+    }
+    assert {place for place, readonly in access.items() if readonly} == {
+        ("delivery", "loop/models"),
+        ("head", "routes"),
+        ("model-gpu", "loop/models"),
+        ("model-gpu", "routes"),
+        ("trainer", "routes"),
+    }
+
+
+def _claim(volume):
+    return volume.get("persistentVolumeClaim", {}).get("claimName")

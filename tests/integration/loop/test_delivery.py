@@ -10,6 +10,9 @@ import sys
 import time
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 from support.kafka_log import fresh_topics, sender, until
 
@@ -35,6 +38,8 @@ M1 = "m_111111111111"
 TENANTS = {"*": {"loop": {"delivery": {"shadow_share": 0.0, "steps": [50, 100], "min_events": 30}}}}
 KEY = tenant_model_key("acme", "m")
 START = 1_700_000_000.0
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+GATE = f"00-{TRACE}-00f067aa0ba902b7-01"
 
 
 def blessed(version=M1, identity="rt_1"):
@@ -47,6 +52,7 @@ def blessed(version=M1, identity="rt_1"):
         type=record.event_type,
         time=START,
         data=record,
+        traceparent=GATE,
         partitionkey=KEY,
     )
 
@@ -103,7 +109,10 @@ async def states_of(kafka):
 
 
 @contextlib.asynccontextmanager
-async def delivery(home, kafka, registry=None, health=None):
+async def delivery(home, kafka, registry=None, health=None, spans=None, **options):
+    provider = TracerProvider()
+    if spans is not None:
+        provider.add_span_processor(SimpleSpanProcessor(spans))
     stop, health = asyncio.Event(), {} if health is None else health
     running = asyncio.create_task(
         run_delivery(
@@ -111,6 +120,8 @@ async def delivery(home, kafka, registry=None, health=None):
             kafka=kafka,
             tenants=TENANTS,
             registry=registry or CollectorRegistry(),
+            tracer_provider=provider,
+            **options,
             stop=stop,
             health=health,
         )
@@ -145,18 +156,24 @@ async def test_a_blessed_version_is_a_canary_and_a_bad_one_is_rolled_back(tmp_pa
     assert registry.get_sample_value("weir_route_weight", {"tenant": "acme", "model": "m", "role": "challenger"}) == 0
 
 
-async def test_a_good_version_is_promoted(tmp_path, embedded_broker):
+async def test_a_good_version_is_promoted_and_is_the_champion_in_mlflow(tmp_path, embedded_broker):
     kafka = await fresh_topics(embedded_broker.bootstrap)
-    async with sender(kafka) as to, delivery(tmp_path, kafka):
+    written = tmp_path / "champions"
+    program = "import sys; open(sys.argv[1], 'a').write(sys.argv[2] + chr(10)); print('[]')"
+    command = [sys.executable, "-c", program, str(written)]
+    async with sender(kafka) as to, delivery(tmp_path, kafka, champion_command=lambda change: [*command, change]):
         await bless(kafka, to)
         await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
         await answers(kafka, to, 1, 200, flagged=False)
         await until("it is promoted", lambda: weights(tmp_path) == {M1: 100})
+        last = [["acme", "m", M1]]
+        await until("the alias", lambda: written.exists() and json.loads(written.read_text().splitlines()[-1]) == last)
     assert [state for state, _ in await states_of(kafka)][-1] == "promoted"
 
 
 _STEP = """
 import asyncio, os, sys
+from opentelemetry.trace import NoOpTracerProvider
 from prometheus_client import CollectorRegistry
 from stream.loop.delivery import agent
 from stream.settings import KafkaSettings
@@ -190,7 +207,8 @@ for name in ("publish", "write_routes", "replace_file"):
 async def main():
     stop = asyncio.Event()
     await agent.run_delivery(home=pathlib.Path(home), kafka=KafkaSettings(**json.loads(options)),
-        tenants=json.loads(tenants), registry=CollectorRegistry(), stop=stop, health={})
+        tenants=json.loads(tenants), registry=CollectorRegistry(), tracer_provider=NoOpTracerProvider(),
+        stop=stop, health={})
 
 asyncio.run(main())
 """
@@ -258,6 +276,38 @@ async def test_without_its_state_the_canary_goes_on_and_ended_requests_do_not_st
             await until("the routes are back", lambda: weights(tmp_path) == {BASE: 50, "m_222222222222": 50})
             await asyncio.sleep(1)
     assert [state for state, _ in await states_of(kafka)] == ["blessed", "canary", "rolled_back", "blessed", "canary"]
+
+
+async def test_the_spans_of_routes_are_in_the_trace_of_the_gate_with_ids_and_numbers_only(tmp_path, embedded_broker):
+    kafka, spans = await fresh_topics(embedded_broker.bootstrap), InMemorySpanExporter()
+    async with sender(kafka) as to, delivery(tmp_path, kafka, spans=spans):
+        await bless(kafka, to)
+        await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+        add_override(
+            tmp_path,
+            RouteOverride(tenant="acme", model="m", version=BASE, at=time.time(), by="jo", reason="jo's words"),
+        )
+        await until("it is published", lambda: not read_overrides(tmp_path))
+    found = spans.get_finished_spans()
+    assert [span.name for span in found] == ["retraining canary", "route", "retraining rolled_back", "route"]
+    assert {f"{span.context.trace_id:032x}" for span in found} == {TRACE}
+    assert [f"{span.parent.span_id:016x}" for span in found[::2]] == [GATE[36:52]] * 2
+    assert [span.parent.span_id for span in found[1::2]] == [span.context.span_id for span in found[::2]]
+    assert found[0].attributes["weir.retraining.percent"] == 50
+    assert found[-1].attributes["weir.route.epoch"] == 2
+    assert "jo" not in str([dict(span.attributes) for span in found])
+    (route, _) = await log_of(kafka, kafka.names.models, RouteRecord)
+    assert route.traceparent[3:52] == f"{TRACE}-{found[1].context.span_id:016x}"
+
+
+async def test_an_mlflow_that_hangs_delays_no_route(tmp_path, embedded_broker):
+    kafka = await fresh_topics(embedded_broker.bootstrap)
+    hangs = [sys.executable, "-c", "import time; time.sleep(600)"]
+    async with sender(kafka) as to, delivery(tmp_path, kafka, champion_command=lambda change: [*hangs, change]):
+        await bless(kafka, to)
+        await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+        await answers(kafka, to, 1, 60)
+        await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
 
 
 async def test_an_operators_decision_waits_for_kafka_and_is_published_once(tmp_path, embedded_broker):

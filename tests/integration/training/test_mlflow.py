@@ -1,5 +1,6 @@
 """A version in a real MLflow server: once, with digests and numbers, and with an alias."""
 
+import json
 import os
 import subprocess
 import sys
@@ -52,4 +53,16 @@ async def test_a_version_is_mirrored_once(tmp_path, server, monkeypatch):
     run = httpx.get(f"{api}/runs/get", params={"run_id": found["model_version"]["run_id"]}).json()["run"]
     assert {metric["key"]: metric["value"] for metric in run["data"]["metrics"]} == manifest.numbers
     assert "question 1" not in str(run)  # a prompt
+
+    def champion():
+        query = {"name": "acme.tiny", "alias": "champion"}
+        answer = httpx.get(f"{api}/registered-models/alias", params=query)
+        return answer.json()["model_version"]["version"] if answer.status_code == 200 else None
+
+    moves = [sys.executable, "-m", "stream.loop.training.mlflow_champions"]
+    assert await run_command([*moves, json.dumps([["acme", "tiny", version]])]) == [version]
+    assert champion() == "1"
+    back = [["acme", "tiny", "base"], ["acme", "another", "base"]]
+    assert await run_command([*moves, json.dumps(back)]) == []
+    assert champion() is None
     assert str(tmp_path) not in str(run["data"])

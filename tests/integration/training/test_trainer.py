@@ -4,6 +4,9 @@ import json
 import sys
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from support.kafka_log import fresh_topics, sender, until
 from support.tiny_gguf import save_tiny_gguf
 from support.tiny_training import save_dataset
@@ -16,6 +19,8 @@ from stream.loop.training.signing import verify_version
 from stream.wire import Event, ModelRecord, RetrainingRecord, decode, partition_for, tenant_model_key
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+REQUEST = f"00-{TRACE}-00f067aa0ba902b7-01"
 KEY = tenant_model_key("acme", "tiny")
 
 
@@ -35,7 +40,13 @@ def home(tmp_path):
 async def publish(kafka, state, at, *, name="rt_1", **fields):
     record = RetrainingRecord(retraining_id=name, state=state, reason="", tenant="acme", model="tiny", at=at, **fields)
     event = Event(
-        id=f"{name}/{state}/{at}", source="test", type=record.event_type, time=at, data=record, partitionkey=KEY
+        id=f"{name}/{state}/{at}",
+        source="test",
+        type=record.event_type,
+        time=at,
+        data=record,
+        traceparent=REQUEST,
+        partitionkey=KEY,
     )
     async with sender(kafka) as to:
         await to.send(kafka.names.retraining, event, partition=partition_for(KEY, kafka.stream_partitions))
@@ -66,8 +77,16 @@ async def test_a_second_trainer_continues_when_the_first_is_killed(apache_broker
     first.kill()
     await first.wait()
 
-    async with trainer(kafka, setup_of(home, base)):
+    spans, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    async with trainer(kafka, setup_of(home, base, tracer=provider.get_tracer("test"))):
         records = await reached(kafka, "blessed")
+    found = {span.name: span for span in spans.get_finished_spans()}
+    assert {"retraining dataset", "retraining started", "retraining trained", "retraining blessed"} <= found.keys()
+    gate = found["retraining blessed"]
+    assert (f"{gate.context.trace_id:032x}", f"{gate.parent.span_id:016x}") == (TRACE, REQUEST[36:52])
+    assert gate.attributes["weir.retraining.e_safe"] == 25.0
+    assert "not worse" not in str(dict(gate.attributes))  # the reason
     mine = [record for record in records if record.by == "trainer"]
     by_epoch = {epoch: [record for record in mine if record.epoch == epoch] for epoch in (1, 2)}
     order = [record.state for record in by_epoch[2] if record.state != "progress"]

@@ -58,6 +58,19 @@ def test_a_version_that_was_rolled_back_is_not_brought_back_by_the_next_rollback
     assert rollback_version(found) == previous
 
 
+def test_a_shared_folder_contains_the_files_of_routes(tmp_path):
+    (tmp_path / "routes").mkdir()
+    write_routes(tmp_path, [route()])
+    remove_overrides(tmp_path, [pin(tmp_path, route(), BASE, by="jo", reason="wrong")])
+    assert routes(tmp_path) == [route()]
+    assert {path.name for path in (tmp_path / "routes").iterdir()} == {
+        "routes.json",
+        "route-overrides.json",
+        ".routes.lock",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["routes"]
+
+
 def test_an_override_is_in_force_before_delivery_publishes_it(tmp_path):
     write_routes(tmp_path, [route()])
     override = pin(tmp_path, route(), BASE, by="jo", reason=" wrong ")

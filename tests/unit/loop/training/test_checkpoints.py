@@ -9,7 +9,7 @@ def sealed(folder, step, *, key="k", seconds=1.0):
     (draft / "weights").write_bytes(bytes([step]) * 100)
     (draft / "nested" / "state").write_text(str(step))
     (folder / "checkpoints").mkdir(exist_ok=True)
-    seal(draft, folder / "checkpoints", key=key, seconds=seconds)
+    seal(draft, folder / "checkpoints", key=key, seconds=seconds, numbers={"step": 1.0})
     return folder / "checkpoints" / draft.name
 
 

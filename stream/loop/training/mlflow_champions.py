@@ -1,0 +1,58 @@
+"""Move MLflow's alias ``champion``: ``python -m stream.loop.training.mlflow_champions '[["TENANT", "MODEL", "VERSION"]]'``.
+
+The address is in ``MLFLOW_TRACKING_URI``. The version ``base`` has no entry in MLflow, so it removes the alias.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.tracking import MlflowClient
+
+from stream.loop.training.mlflow_mirror import find_version, registered_name
+
+__all__ = ["set_champions"]
+
+_ALIAS = "champion"
+_UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
+
+
+def set_champions(champions: Iterable[tuple[str, str, str]], client: Any = None) -> list[str]:
+    """Set the alias of each (tenant, model, version), and return the versions that MLflow contains.
+
+    A version that MLflow does not contain removes the alias. Raises MlflowException if the server does not answer.
+    """
+    client = client or MlflowClient()
+    found = []
+    for tenant, model, version in champions:
+        name = registered_name(tenant, model)
+        number = find_version(client, name, version)
+        if number is not None:
+            client.set_registered_model_alias(name, _ALIAS, number)
+            found.append(version)
+            continue
+        try:
+            client.delete_registered_model_alias(name, _ALIAS)
+        except RestException as error:
+            if error.error_code != _UNKNOWN:
+                raise
+    return found
+
+
+def main() -> int:
+    """Set the champions of the command's argument, and print the versions that were found."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # MLflow prints the addresses of its pages
+            found = set_champions(json.loads(sys.argv[1]))
+    except MlflowException as error:
+        print(f"MLflow: {error.error_code}", file=sys.stderr)  # noqa: T201 - the message of the process
+        return 1
+    print(json.dumps(found))  # noqa: T201 - the result of the process
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

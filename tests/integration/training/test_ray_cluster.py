@@ -1,0 +1,142 @@
+"""Training on two workers of a Ray cluster that serves nothing: kill -9 of a worker and of the driver, and the same adapter."""
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+from support.ray_cluster import ray_cluster
+from support.tiny_gguf import save_tiny_gguf
+from support.tiny_training import save_dataset, tiny_job
+
+from stream.loop.training.errors import TrainingError
+from stream.loop.training.job import RayCluster, RunFolder, VersionFolder
+from stream.loop.training.process import run_training
+from stream.loop.training.signing import verify_version
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with ray_cluster(tmp_path_factory.mktemp("ray")) as layout, pytest.MonkeyPatch.context() as patch:
+        for name, value in layout.environment().items():
+            patch.setenv(name, value)
+        yield RayCluster(address=layout.address, workers=2)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return save_tiny_gguf(tmp_path_factory.mktemp("base"))
+
+
+def workers():
+    """Return the process ids of the workers of Ray Train on this machine that this test's cluster started."""
+    token = os.environ["RAY_AUTH_TOKEN_PATH"].encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            title = (path / "cmdline").read_bytes()
+            if title.startswith(b"ray::") and b"RayTrainWorker" in title and token in (path / "environ").read_bytes():
+                found.append(int(path.name))
+        except OSError:
+            continue
+    return sorted(found)
+
+
+def processes(home):
+    """Return the process ids of the drivers of runs in `home`."""
+    mine = str(home).encode()
+    return [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if b"stream.loop.training" in (content := _content(path)) and mine in content
+    ]
+
+
+def _content(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+async def trained(home, job, *, at_step=None, kill=None):
+    """Run `job`; after step `at_step`, send SIGKILL to the process that `kill` returns."""
+    steps, restarts, killed = [], [], []
+
+    def progress(line):
+        steps.append(line.step)
+        if kill and line.step >= at_step and not killed:
+            killed.append(kill())
+            os.kill(killed[0], signal.SIGKILL)
+
+    done = await run_training(home, RunFolder.of(home, "run"), job, progress, lambda: restarts.append(1))
+    assert bool(killed) == bool(kill)
+    return done, steps, len(restarts)
+
+
+async def test_a_run_of_two_workers_survives_kill_9_of_a_worker_and_of_its_driver(tmp_path, cluster, base):
+    job = tiny_job(base, save_dataset(tmp_path / "data"), ray=cluster)
+    whole, steps, _ = await trained(tmp_path / "whole", job)
+    assert steps == list(range(1, 13))
+    assert whole.numbers["rows"] == 24
+
+    home = tmp_path / "worker"
+    again, steps, restarts = await trained(home, job, at_step=5, kill=lambda: workers()[-1])
+    assert restarts == 0, "Ray replaced the worker, and the driver went on"
+    assert steps[-1] == 12
+    assert len(steps) < 2 * 12, "it did not begin anew"
+    assert verify_version(home, again.version).job == job
+    assert again.version == whole.version
+
+    home = tmp_path / "driver"
+    again, steps, restarts = await trained(home, job, at_step=5, kill=lambda: processes(home)[-1])
+    assert restarts == 1
+    assert steps[-1] == 12
+    assert 1 not in steps[1:], "the new driver continued"
+    assert again.version == whole.version
+
+
+async def test_two_workers_compute_the_steps_of_one_process(tmp_path, cluster, base):
+    """The rows of each step are the same; the sums of the gradients differ by rounding."""
+    job = tiny_job(base, save_dataset(tmp_path / "data"), ray=cluster)
+    two = await run_training(tmp_path, RunFolder.of(tmp_path, "two"), job, lambda _line: None, lambda: None)
+    here = tiny_job(base, tmp_path / "data")
+    one = await run_training(tmp_path, RunFolder.of(tmp_path, "one"), here, lambda _line: None, lambda: None)
+    assert two.numbers["loss"] == pytest.approx(one.numbers["loss"], abs=1e-3)
+    first, second = (load_file(VersionFolder.of(tmp_path, run.version).weights) for run in (one, two))
+    assert first.keys() == second.keys()
+    for name, weights in first.items():
+        assert weights == pytest.approx(second[name], abs=1e-2), name
+
+
+async def test_an_error_of_a_worker_ends_the_run_with_its_reason(tmp_path, cluster, base):
+    job = tiny_job(base, save_dataset(tmp_path / "data"), ray=cluster, memory_bytes=1 << 20)
+    with pytest.raises(TrainingError, match="the limit is 1 MiB"):
+        await trained(tmp_path, job)
+
+
+async def test_a_cancelled_run_continues_later(tmp_path, cluster, base):
+    job = tiny_job(base, save_dataset(tmp_path / "data"), ray=cluster)
+    folder, seen = RunFolder.of(tmp_path, "run"), []
+    running = asyncio.create_task(run_training(tmp_path, folder, job, seen.append, lambda: None))
+    while len(seen) < 4:
+        await asyncio.sleep(0.05)
+        assert not running.done()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    _, steps, _ = await trained(tmp_path, job)
+    assert steps[0] > 1
+    snapshot = next(folder.ray.glob("*/checkpoint_manager_snapshot.json"))
+    assert len(json.loads(snapshot.read_text())["checkpoint_results"]) == 2
+
+
+async def test_a_cluster_that_does_not_answer_is_named(tmp_path, base):
+    away = RayCluster(address="127.0.0.1:1", workers=2)
+    with pytest.raises(TrainingError, match=r"the Ray cluster at 127\.0\.0\.1:1 does not answer"):
+        await trained(tmp_path, tiny_job(base, save_dataset(tmp_path / "data"), ray=away))

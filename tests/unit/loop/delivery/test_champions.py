@@ -1,0 +1,62 @@
+"""The alias champion: the newest routes are sent, and a failure is tried again."""
+
+import asyncio
+import contextlib
+import json
+import sys
+
+from support.kafka_log import until
+
+from stream.loop.delivery.champions import ChampionAliases
+from stream.wire import RouteRecord
+
+# Fails at its first call; then writes its argument.
+_PROGRAM = """
+import pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+if not (folder / "failed").exists():
+    (folder / "failed").touch()
+    sys.exit("weir: away")
+with (folder / "calls").open("a") as file:
+    file.write(sys.argv[2] + chr(10))
+print("[]")
+"""
+
+
+def route(champion, model="m"):
+    return RouteRecord(
+        tenant="acme",
+        model=model,
+        epoch=1,
+        at=0.0,
+        champion=champion,
+        weights={champion: 100},
+        reason="",
+        by="delivery",
+    )
+
+
+async def calls_of(folder, count):
+    file = folder / "calls"
+    await until("the calls", lambda: file.exists() and len(file.read_text().splitlines()) == count)
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+async def test_changed_champions_are_sent_and_a_failure_is_tried_again(tmp_path):
+    aliases = ChampionAliases(
+        lambda changes: [sys.executable, "-c", _PROGRAM, str(tmp_path), changes], retry_seconds=0.01
+    )
+    running = asyncio.create_task(aliases.run())
+    aliases.show([route("m_1"), route("base", "n")])
+    assert await calls_of(tmp_path, 1) == [[["acme", "m", "m_1"], ["acme", "n", "base"]]]
+    aliases.show([route("m_1"), route("m_2", "n")])
+    assert (await calls_of(tmp_path, 2))[1] == [["acme", "n", "m_2"]]
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+async def test_without_mlflow_nothing_runs():
+    aliases = ChampionAliases(None)
+    aliases.show([route("m_1")])
+    await asyncio.wait_for(aliases.run(), 1)

@@ -1,0 +1,43 @@
+"""The job of a Ray cluster: equal shares, and a name that depends on what decides the weights."""
+
+import msgspec
+import pytest
+
+from stream.loop.settings import TenantTrainSettings, TrainSettings
+from stream.loop.training.errors import TrainingError
+from stream.loop.training.job import RayCluster, TrainingJob
+
+GIVEN = dict.fromkeys(("tenant", "model", "base", "base_digest", "dataset", "dataset_digest"), "x")
+CLUSTER = RayCluster(address="10.0.0.5:6379", workers=2)
+
+
+def test_a_local_job_has_no_cluster():
+    assert TrainingJob.of_settings(TrainSettings(), TenantTrainSettings(), **GIVEN).ray is None
+
+
+def test_a_job_of_the_settings_has_their_cluster():
+    train = TrainSettings(cluster="ray", address="10.0.0.5:6379", workers=2, storage="s3://bucket/weir")
+    job = TrainingJob.of_settings(train, TenantTrainSettings(batch_examples=8), **GIVEN)
+    assert job.ray == msgspec.structs.replace(CLUSTER, storage="s3://bucket/weir")
+
+
+def test_workers_without_equal_shares_are_rejected():
+    train = TrainSettings(cluster="ray", address="10.0.0.5:6379", workers=3)
+    with pytest.raises(TrainingError, match="batch_examples is 8, which 3 workers cannot share equally"):
+        TrainingJob.of_settings(train, TenantTrainSettings(batch_examples=8), **GIVEN)
+
+
+def test_a_cluster_needs_an_address():
+    with pytest.raises(ValueError, match="set address"):
+        TrainSettings(cluster="ray")
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [({"workers": 4}, False), ({"use_gpu": True}, False), ({"address": "b:1", "storage": "/b"}, True)],
+)
+def test_only_what_decides_the_weights_is_in_the_key(change, same):
+    job = TrainingJob(**GIVEN, ray=CLUSTER)
+    other = TrainingJob(**GIVEN, ray=msgspec.structs.replace(CLUSTER, **change))
+    assert (job.weights_key() == other.weights_key()) is same
+    assert job.weights_key() != TrainingJob(**GIVEN).weights_key()
