@@ -136,19 +136,16 @@ def reversed_words(text: str) -> str:
     return " ".join(reversed(text.split()))
 
 
-def spelled(text: str) -> str:
-    """Return the letters and digits that a text spells one by one, in lower case.
+def spelled(text: str, least: int = 1) -> str:
+    """Return the letters and digits that a text spells one by one, in lower case; other words separate the runs by a space.
 
-    These are single letters, digits, digits as words and the words of the NATO alphabet. In "S as in Sam", only the first letter counts.
+    These are single letters, digits, digits as words and the words of the NATO alphabet. In "S as in Sam", only the first
+    letter counts. A run of fewer than `least` words is left out.
     """
-    kept: list[str] = []
+    runs: list[list[str]] = [[]]
     for word in _TOKEN.findall(_EXAMPLE.sub(r" \1 ", text).lower()):
-        if len(word) == 1:
-            kept.append(word)
-        elif word in _SPOKEN:
-            kept.append(_SPOKEN[word])
-        elif word.isdigit() and len(word) <= 4:
-            kept.append(word)
-        elif kept and kept[-1] != " ":
-            kept.append(" ")
-    return "".join(kept)
+        if len(word) == 1 or word in _SPOKEN or (word.isdigit() and len(word) <= 4):
+            runs[-1].append(_SPOKEN.get(word, word))
+        elif runs[-1]:
+            runs.append([])
+    return " ".join("".join(run) for run in runs if len(run) >= least)

@@ -18,7 +18,7 @@ from detectors.errors import NotLoadedError
 from detectors.normalise.encodings import caesar_shift, ciphers, decodings, reversed_words, spelled
 from detectors.normalise.unicode import normalise
 from detectors.text.claims import claims
-from detectors.text.subjects import numbers_of, stem, subject_of
+from detectors.text.subjects import is_year, numbers_of, stem, subject_of
 from detectors.text.system_prompt import (
     Kind,
     SystemPrompt,
@@ -210,7 +210,7 @@ def _disguised_words(raw: str, distinct: frozenset[str]) -> Iterator[_Evidence]:
         word = match.group().lower()
         if word[::-1] in distinct and word not in distinct and word != word[::-1]:
             yield _Evidence(_INSTRUCTIONS, 1.4, *match.span())
-    for run in spelled(raw).split():
+    for run in spelled(raw, least=3).split():
         if len(run) > 3 and (run in distinct or any(word in run for word in distinct if len(word) > 4)):
             yield _Evidence(_INSTRUCTIONS, 1.4, 0, len(raw))
 
@@ -295,9 +295,13 @@ def _cues() -> tuple[re.Pattern[str], re.Pattern[str]]:
 
 
 #: The weight of what an answer shares with a sentence of the prompt; 1 is a leak.
-_STEM, _NAME, _SHORT, _LONG = 0.25, 0.6, 0.3, 0.7
+_STEM, _NAME, _SHORT, _LONG = 0.25, 0.6, 0.3, 0.8
 #: What a statement of the assistant about its instructions multiplies and adds.
-_CUED, _CUE = 2.5, 0.25
+_CUED, _CUE = 2.5, 0.4
+
+
+#: How a translated system prompt begins.
+_ADDRESSED = re.compile(r"(?:^|[.:!\n«\"„“]\s*)(?:you are (?:a|an|the)|du bist|sie sind|tu es|vous êtes|eres|usted es|(?:tu )?sei (?:un|il|la|lo|l)|você é|tu és|je bent|jij bent|u bent|jesteś)\b", re.IGNORECASE)
 
 
 def _retold(raw: str, prompt: SystemPrompt, prior: _Prior) -> Iterator[_Evidence]:
@@ -307,15 +311,19 @@ def _retold(raw: str, prompt: SystemPrompt, prior: _Prior) -> Iterator[_Evidence
     said = [subject_of(claim) for claim in answer]
     refused = [refusals.search(claim.text) is not None for claim in answer]
     cued = any(cues.search(claim.text) for claim, refusal in zip(answer, refused, strict=True) if not refusal)
+    addressed = _ADDRESSED.search(raw) is not None
+    cued = cued or addressed
     stems = {one for subject, refusal in zip(said, refused, strict=True) if not refusal for one in subject.stems | subject.names} - prior.stems
     numbers = {one for subject in said for one in subject.numbers} - prior.numbers
     total = 0.0
     for rule in prompt.rules:
         if rule.kind is Kind.FACT or (rule.kind is not Kind.CONFIDENTIAL and not cued):
             continue
+        if rule.kind is Kind.PERSONA and not addressed:
+            continue
         about = rule.subject
         found = _STEM * len(about.stems & stems) + _NAME * len(about.names & stems)
-        found += sum(_LONG if len(number) > 2 else _SHORT for number in about.numbers & numbers)
+        found += sum(_LONG if len(number) > 2 and not is_year(number) else _SHORT for number in about.numbers & numbers)
         possible = _STEM * len(about.stems) + _NAME * len(about.names) + _SHORT * len(about.numbers)
         strength = found / min(1.0, max(0.6, 0.7 * possible))
         if cued and found:

@@ -9,7 +9,7 @@ import msgspec
 from detectors.text.claims import STEM, Claim
 from detectors.toml_files import read_toml
 
-__all__ = ["Subject", "folded", "numbers_of", "stem", "subject_of"]
+__all__ = ["Subject", "folded", "is_year", "numbers_of", "stem", "subject_of"]
 
 _WORD = re.compile(r"[^\W_]+")
 _DIGITS = re.compile(r"\d+(?:[.,:]\d+)*")
@@ -36,13 +36,13 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 @cache
-def _tables() -> tuple[dict[str, str], dict[str, int]]:
+def _tables() -> tuple[dict[str, set[str]], dict[str, int]]:
     lists = read_toml("detectors.text", "leak_translations.toml", _Lists)
-    translated: dict[str, str] = {}
+    translated: dict[str, set[str]] = {}
     for line in lists.words:
         english, _, foreign = line.partition(": ")
         for word in foreign.split():
-            translated.setdefault(stem(word), stem(english))
+            translated.setdefault(stem(word), set()).add(stem(english))
     values = {word: int(line.partition(":")[0]) for line in lists.numbers for word in line.partition(": ")[2].split()}
     return translated, values
 
@@ -67,9 +67,14 @@ def subject_of(claim: Claim) -> Subject:
     listed = _WORD.findall(claim.text.lower())
     if listed and sum(word in _ENGLISH for word in listed) < ENGLISH_SHARE * len(listed):
         translated, _ = _tables()
-        stems |= {translated[one] for one in stems if one in translated}
+        stems |= {english for one in stems for english in translated.get(one, ())}
     names = {stem(name) for name in claim.names}
     return Subject(frozenset(stems - names), numbers_of(claim.text), frozenset(names))
+
+
+def is_year(number: str) -> bool:
+    """Return whether a number is a year from 1900 to 2099."""
+    return re.fullmatch(r"(?:19|20)\d\d", number) is not None
 
 
 def numbers_of(text: str) -> frozenset[str]:

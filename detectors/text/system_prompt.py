@@ -10,11 +10,12 @@ import enum
 import re
 from collections.abc import Sequence
 from functools import cache
+from itertools import takewhile
 
 import msgspec
 
 from detectors.text.claims import claims
-from detectors.text.subjects import Subject, stem, subject_of
+from detectors.text.subjects import Subject, is_year, stem, subject_of
 from detectors.toml_files import read_toml
 
 __all__ = ["Kind", "Rule", "SystemPrompt", "Words", "alternatives", "read_system_prompt", "tokens", "words"]
@@ -52,6 +53,8 @@ _PUBLIC = re.compile(
 _CONDITION = re.compile(r"\b(?:only|unless|until|except)\b", re.IGNORECASE)
 #: What follows is told to the user on the operator's order.
 _TOLD = re.compile(r"\b(?:tell|inform|remind|explain|mention|say|note|point out|let)\b[^.!?\n]{0,30}\b(?:that|know)\b", re.IGNORECASE)
+#: Numbers of a list, and initials of names: their full stops end no sentence.
+_NUMBERED, _INITIAL = re.compile(r"^[ \t]*\d{1,2}[.)][ \t]+|(?<=[.;] )\d{1,2}[.)] ", re.MULTILINE), re.compile(r"\b([A-Z])\. (?=[A-Z])")
 #: A label such as "Internal:" or "Note, not for applicants:".
 _LABEL = re.compile(r"\W*[^\W\d][^.:!?\n]{0,70}:")
 _TOKEN_OR_HOLE = re.compile(r"\0|[^\W_]+(?:['’][^\W_]+)?")
@@ -92,15 +95,17 @@ class _Patterns:
         noun = alternatives(lists.secret_nouns)
         self.noun = re.compile(noun, re.IGNORECASE)
         self.confidential = re.compile(alternatives(lists.confidential), re.IGNORECASE)
-        self.forbids = re.compile(
-            rf"{alternatives(lists.negations)}[^.!?\n]{{0,40}}?{alternatives(lists.tell)}", re.IGNORECASE
+        tell = alternatives([f"(?:{'|'.join(lists.tell)})(?:n|d|ed|s|ing)?"])
+        self.forbids = re.compile(rf"{alternatives(lists.negations)}[^.!?\n]{{0,40}}?{tell}", re.IGNORECASE)
+        self.hides_prompt = re.compile(
+            rf"{alternatives(lists.negations)}[^.!?\n]{{0,40}}?{tell}[^.!?\n]{{0,40}}?{alternatives(lists.operator_text)}", re.IGNORECASE
         )
         self.negation = re.compile(alternatives(lists.negations), re.IGNORECASE)
-        self.operator_text = re.compile(alternatives(lists.operator_text), re.IGNORECASE)
         self.value = re.compile(
-            rf"{noun}(?: (?:for|of|to|that|used|which|on)\b[^.:=\n]{{0,60}}?)?(?:\s*[:=→]\s*|\s*\(|\s+(?:is|are|was|ist|lautet|est|es|é|è|reads)\s*:?\s+|\s+)",
+            rf"{noun}(?: (?:for|of|to|that|used|which|on)\b[^.:=\n]{{0,60}}?)?(?:\s*[:=→]\s*|\s+(?:is|was|ist|lautet|est|es|é|è|reads)\s*:?\s+)",
             re.IGNORECASE,
         )
+        self.coded_value = re.compile(rf"{noun}(?: (?:is|are|to|called|of))?[\s(]+", re.IGNORECASE)
         self.imperative = re.compile(rf"^\W*(?:{'|'.join(lists.imperatives)})(?!\w)", re.IGNORECASE)
 
 
@@ -146,6 +151,7 @@ def tokens(text: str) -> list[str]:
 
 def read_system_prompt(text: str) -> SystemPrompt:
     """Return the sentences of a system prompt with their kinds, and its secrets."""
+    text = _INITIAL.sub(r"\1 ", _NUMBERED.sub("- ", text))
     found, _ = claims(text, MAX_SENTENCES)
     subjects = [subject_of(claim) for claim in found]
     inside = Sections(text, [claim.start for claim in found])
@@ -154,20 +160,22 @@ def read_system_prompt(text: str) -> SystemPrompt:
     _mark_topics([claim.text for claim in found], subjects, kinds)
     facts = [subject for subject, kind in zip(subjects, kinds, strict=True) if kind is Kind.FACT]
     persona = [subject for subject, kind in zip(subjects, kinds, strict=True) if kind is Kind.PERSONA]
-    stems = _secrecy() | {one for subject in (*facts, *persona) for one in subject.stems | subject.names}
+    common = _secrecy() | {one for subject in facts for one in subject.stems | subject.names}
+    stems = common | {one for subject in persona for one in subject.stems | subject.names}
     numbers = {number for subject in facts for number in subject.numbers}
     rules: list[Rule] = []
     secrets: dict[str, None] = {}
     for claim, kind in zip(found, kinds, strict=True):
-        told = _told(claim.text) if kind is not Kind.CONFIDENTIAL else claim.text
+        told = _told(claim.text, kind)
         about, _ = claims(told.replace("\0", " "), 1)
         subject = subject_of(about[0]) if about else Subject(frozenset(), frozenset(), frozenset())
+        hidden = subject.stems - stems if kind is not Kind.PERSONA else subject.stems - common
         rules.append(
             Rule(
                 kind=kind,
                 text=claim.text,
                 tokens=tuple("" if token == "\0" else _lower(token) for token in _TOKEN_OR_HOLE.findall(told)),
-                subject=Subject(subject.stems - stems, subject.numbers - numbers, subject.names - stems),
+                subject=Subject(hidden, subject.numbers - numbers, subject.names - stems),
             )
         )
         secrets |= dict.fromkeys(value.strip().lower() for value in _secrets(claim.text, kind))
@@ -190,7 +198,7 @@ def _mark_topics(texts: Sequence[str], subjects: Sequence[Subject], kinds: list[
     patterns = _patterns()
     for row, text in enumerate(texts):
         forbids = patterns.forbids.search(text)
-        if forbids is None or _PUBLIC.search(text):
+        if forbids is None:
             continue
         about, _ = claims(text[forbids.end() :], 1)
         topic = ({stem(word) for word in about[0].words} - _secrecy()) if about else set()
@@ -202,19 +210,21 @@ def _mark_topics(texts: Sequence[str], subjects: Sequence[Subject], kinds: list[
                 kinds[other] = Kind.CONFIDENTIAL
 
 
-def _told(text: str) -> str:
+def _told(text: str, kind: Kind) -> str:
     """Return a sentence in which NUL replaces the words that the operator wants the user to read."""
     clause = _TOLD.search(text)
     if clause and not _patterns().negation.search(text[: clause.end()]):
         text = text[: clause.end()] + " \0"
-    return _QUOTED.sub(" \0 ", text)
+    if kind is not Kind.CONFIDENTIAL:
+        return _QUOTED.sub(" \0 ", text)
+    return _QUOTED.sub(lambda match: " \0 " if _SAY.search(text[: match.start()]) else match.group(), text)
 
 
 def _kind(text: str, *, section: bool) -> Kind:
     patterns = _patterns()
     persona = _PERSONA.search(text) is not None
     forbids = patterns.forbids.search(text) is not None
-    if patterns.operator_text.search(text) and forbids and not _values(text):
+    if patterns.hides_prompt.search(text) and not _values(text):
         return Kind.INSTRUCTION
     public = _PUBLIC.search(text) is not None and patterns.negation.search(text) is None
     noun = patterns.noun.search(text) is not None
@@ -239,7 +249,7 @@ def _mark_antecedents(texts: Sequence[str], kinds: list[Kind]) -> None:
     for row in range(1, len(texts)):
         text = texts[row]
         forbids = patterns.forbids.search(text)
-        closed = forbids and _TOLD_PRONOUN.match(text[forbids.end() :].lstrip())
+        closed = forbids and forbids.start() < 12 and _TOLD_PRONOUN.match(text[forbids.end() :].lstrip())
         closed = closed or (patterns.confidential.search(text) and len(text) < 80 and re.match(r"\W*(?:this|that|these|those|it|both)\b", text, re.IGNORECASE))
         if closed and kinds[row - 1] in {Kind.FACT, Kind.INSTRUCTION}:
             kinds[row - 1] = Kind.CONFIDENTIAL
@@ -268,42 +278,56 @@ class Sections:
         for start in starts:
             label = _LABEL.match(text, start)
             if label and patterns.confidential.search(label.group()) and not _PERSONA.search(label.group()):
-                stop = text.find("\n", start)
-                self._spans.append((start, stop if stop >= 0 else len(text)))
+                self._spans.append((start, _end_of_label(text, [one for one in starts if one > start])))
 
     def __call__(self, position: int) -> bool:
         """Return whether the sentence at `position` is in such a part."""
         return any(begin <= position < end for begin, end in self._spans)
 
 
+def _end_of_label(text: str, later: Sequence[int]) -> int:
+    """Return the end of what a label marks: the line, or the next sentence that is an instruction."""
+    for start in later:
+        if "\n" in text[max(0, start - 2) : start] or _patterns().imperative.match(text, start) or _PERSONA.match(text[start : start + 40]):
+            return start
+    return len(text)
+
+
 def _values(text: str) -> list[str]:
-    """Return what follows "the password is" and the like."""
+    """Return what follows "the password is" and the like; after a noun alone, only a quotation or a code counts."""
     found: list[str] = []
-    for match in _patterns().value.finditer(text):
-        rest = text[match.end() :]
-        quoted = _QUOTED.match(rest)
-        if quoted:
-            found.append(quoted.group(1) or quoted.group(2))
-            continue
-        stated = match.group().rstrip()[-1:] in ":=→(" or match.group().rstrip().lower().endswith((" is", " are", " was", " ist", " lautet", " est", " es", " é", " è", " reads"))
-        phrase = re.match(r"[^.,;:!?()\n—–]{1,60}(?:[.:@/-][\w-]+)*", rest)
-        if phrase is None:
-            continue
-        taken: list[str] = []
-        for word in phrase.group().split():
-            if word.lower() in _VALUE_ENDS:
-                break
-            taken.append(word.strip(_QUOTES + "'’*"))
-        coded = bool(taken) and bool(re.search(r"\d", taken[0]) or (taken[0].isupper() and len(taken[0]) > 2 and taken[0] not in _SHOUTED))
-        if not taken or not (stated or coded) or taken[0].lower() in _NO_VALUE:
-            continue
-        if coded:
-            found.append(taken[0])
-        elif len(taken) <= 5:
-            found.append(" ".join(taken))
-        else:
-            continue
+    patterns = _patterns()
+    for pattern, any_word in ((patterns.value, True), (patterns.coded_value, False)):
+        for match in pattern.finditer(text):
+            rest = text[match.end() : match.end() + 200]
+            if quoted := _QUOTED.match(rest):
+                found.append(quoted.group(1) or quoted.group(2))
+                continue
+            taken = list(takewhile(lambda word: word.lower() not in _VALUE_ENDS, _phrase(rest)))
+            if not taken or taken[0].lower() in _NO_VALUE:
+                continue
+            if _is_coded(taken[0]):
+                found.append(taken[0])
+            elif any_word and len(taken) <= 5:
+                found.append(" ".join(taken))
     return [value for value in found if len(value) > 2]
+
+
+def _phrase(text: str) -> list[str]:
+    """Return the words before the first sign that ends a phrase."""
+    taken: list[str] = []
+    for word in text.split():
+        bare = word.rstrip(".,;:!?)—–").strip(_QUOTES + "'’*`(")
+        if bare:
+            taken.append(bare)
+        if bare != word.strip(_QUOTES + "'’*`(") or not bare:
+            break
+    return taken
+
+
+def _is_coded(word: str) -> bool:
+    shouted = word.isupper() and len(word) > 2 and word.isalpha()
+    return any(map(str.isdigit, word)) or (shouted and word not in _SHOUTED) or (not word.islower() and not word.istitle() and not word.isalpha() and len(word) > 4)
 
 
 #: Words after "the password is" that are no password.
@@ -320,5 +344,5 @@ def _secrets(text: str, kind: Kind) -> list[str]:
     found += _values(text)
     found += [m.group(1) or m.group(2) for m in _QUOTED.finditer(text) if not _SAY.search(text[: m.start()])]
     found += [m.group() for m in _CODE.finditer(text) if m.group() not in _SHOUTED and not m.group().isdigit()]
-    found += [m.group() for m in _NUMBER.finditer(text) if sum(map(str.isdigit, m.group())) >= 4]
+    found += [m.group() for m in _NUMBER.finditer(text) if len(re.sub(r"\D", "", m.group())) > 3 and not is_year(m.group())]
     return found
