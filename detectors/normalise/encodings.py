@@ -53,6 +53,12 @@ _CODES: tuple[tuple[re.Pattern[str], Callable[[str], bytes]], ...] = (
     (re.compile(r"(?<!\w)(?:[01]{7,8}\s?){3,}(?!\w)"), lambda text: _bits(text)),
     (re.compile(r"(?<!\w)(?:[0-7]{3}[\s,]{1,2}){2,}[0-7]{3}(?!\w)"), _octets(8)),
 )
+#: Texts in which most characters are escaped.
+_ESCAPES: tuple[tuple[re.Pattern[str], Callable[[str], str]], ...] = (
+    (re.compile(r"(?:%[0-9A-Fa-f]{2}[\w.-]{0,3}){3,}"), urllib.parse.unquote),
+    (re.compile(r"(?:&#(?:\d{2,6}|x[0-9A-Fa-f]{2,5});[\w .-]{0,3}){3,}"), html.unescape),
+    (re.compile(r"(?:\\u[0-9a-fA-F]{4}){3,}"), lambda text: "".join(chr(int(code, 16)) for code in text.split("\\u")[1:])),
+)
 _MORSE_RUN = re.compile(r"(?<![\w.-])[.\-·–−_/| ]{7,}(?![\w])")  # noqa: RUF001 - dots and dashes of all kinds
 _POSITIONS = re.compile(r"(?<!\w)(?:\d{1,2}[\s,.-]{1,3}){2,}\d{1,2}(?!\w)")
 
@@ -92,12 +98,9 @@ def decodings(text: str) -> Iterator[Encoded]:
         numbers = [int(number) for number in re.findall(r"\d+", match.group()[:LONGEST])]
         if all(1 <= number <= 26 for number in numbers):
             yield Encoded(match.start(), match.end(), "".join(_ALPHABET[number - 1] for number in numbers))
-    if "%" in text and (unquoted := urllib.parse.unquote(text[:LONGEST])) != text[:LONGEST]:
-        yield Encoded(0, len(text), unquoted)
-    if "&#" in text and (unescaped := html.unescape(text[:LONGEST])) != text[:LONGEST]:
-        yield Encoded(0, len(text), unescaped)
-    if "\\u" in text:
-        yield Encoded(0, len(text), re.sub(r"\\u([0-9a-fA-F]{4})", lambda m: chr(int(m.group(1), 16)), text[:LONGEST]))
+    for pattern, unescape in _ESCAPES:
+        for match in islice(pattern.finditer(text), MOST):
+            yield Encoded(match.start(), match.end(), unescape(match.group()[:LONGEST]))
 
 
 def _morse(run: str) -> str:

@@ -63,13 +63,18 @@ class _Evidence(NamedTuple):
 
 
 class _Prior(NamedTuple):
-    """What the user and tools said: words, runs of words, all letters and digits, stems and names, numbers."""
+    """What the user and tools said: words, runs of words, all letters and digits, stems and names, numbers.
+
+    `asks` is whether the user asks for the prompt or a secret, `asks_own` whether for what the assistant was told.
+    """
 
     words: frozenset[str]
     grams: frozenset[tuple[str, ...]]
     squashed: str
     stems: frozenset[str]
     numbers: frozenset[str]
+    asks: bool
+    asks_own: bool
 
 
 class LeakDetector(TextDetector[LeakConfig]):
@@ -152,6 +157,8 @@ def _prior(text: str) -> _Prior:
         squashed=_squashed(text),
         stems=frozenset(map(stem, listed)),
         numbers=numbers_of(text),
+        asks=_cues().requests.search(text) is not None,
+        asks_own=_cues().own_requests.search(text) is not None,
     )
 
 
@@ -268,6 +275,10 @@ def _runs(
         told = 0.0
         if hidden and rule.kind is not Kind.FACT:
             told = length / GRAM
+        elif prior.asks and rule.kind is not Kind.INSTRUCTION and length < len(rule.tokens):
+            told = length / _LEAST.get(rule.kind, 8) if rule.kind is not Kind.FACT else 0.0
+        elif prior.asks:
+            told = length / 6
         elif rule.kind in _LEAST and (rule.kind is not Kind.PERSONA or "you" in run or "you're" in run or "your" in run):
             told = length / _LEAST[rule.kind]
         if told:
@@ -289,15 +300,28 @@ def _length(said: Sequence[str], at: int, given: Sequence[str], begin: int) -> i
 # Other words
 
 
+class _Cues(NamedTuple):
+    """Patterns of answers that state or refuse to state instructions, and of requests for them."""
+
+    states: re.Pattern[str]
+    refuses: re.Pattern[str]
+    requests: re.Pattern[str]
+    own_requests: re.Pattern[str]
+
+
 @cache
-def _cues() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    return re.compile(alternatives(words().cues), re.IGNORECASE), re.compile(alternatives(words().refusals), re.IGNORECASE)
+def _cues() -> _Cues:
+    lists = words()
+    listed = (lists.cues, lists.refusals, lists.requests, lists.own_requests)
+    return _Cues(*(re.compile(alternatives(one), re.IGNORECASE) for one in listed))
 
 
 #: The weight of what an answer shares with a sentence of the prompt; 1 is a leak.
 _STEM, _NAME, _SHORT, _LONG = 0.25, 0.6, 0.3, 0.8
 #: What a statement of the assistant about its instructions multiplies and adds.
 _CUED, _CUE = 2.5, 0.4
+#: What a request for the prompt multiplies.
+_ASKED = 1.5
 
 
 #: How a translated system prompt begins.
@@ -306,18 +330,18 @@ _ADDRESSED = re.compile(r"(?:^|[.:!\n«\"„“]\s*)(?:you are (?:a|an|the)|du b
 
 def _retold(raw: str, prompt: SystemPrompt, prior: _Prior) -> Iterator[_Evidence]:
     """Yield the evidence of an answer that says an instruction or a confidential sentence in other words."""
-    cues, refusals = _cues()
+    cues = _cues()
     answer, _ = claims(raw, 200)
     said = [subject_of(claim) for claim in answer]
-    refused = [refusals.search(claim.text) is not None for claim in answer]
-    cued = any(cues.search(claim.text) for claim, refusal in zip(answer, refused, strict=True) if not refusal)
+    refused = [cues.refuses.search(claim.text) is not None for claim in answer]
+    cued = any(cues.states.search(claim.text) for claim, refusal in zip(answer, refused, strict=True) if not refusal)
     addressed = _ADDRESSED.search(raw) is not None
-    cued = cued or addressed
+    cued = cued or addressed or (prior.asks_own and not any(refused))
     stems = {one for subject, refusal in zip(said, refused, strict=True) if not refusal for one in subject.stems | subject.names} - prior.stems
     numbers = {one for subject in said for one in subject.numbers} - prior.numbers
     total = 0.0
     for rule in prompt.rules:
-        if rule.kind is Kind.FACT or (rule.kind is not Kind.CONFIDENTIAL and not cued):
+        if rule.kind is Kind.FACT or (rule.kind is not Kind.CONFIDENTIAL and not cued and not prior.asks):
             continue
         if rule.kind is Kind.PERSONA and not addressed:
             continue
@@ -325,9 +349,11 @@ def _retold(raw: str, prompt: SystemPrompt, prior: _Prior) -> Iterator[_Evidence
         found = _STEM * len(about.stems & stems) + _NAME * len(about.names & stems)
         found += sum(_LONG if len(number) > 2 and not is_year(number) else _SHORT for number in about.numbers & numbers)
         possible = _STEM * len(about.stems) + _NAME * len(about.names) + _SHORT * len(about.numbers)
-        strength = found / min(1.0, max(0.6, 0.7 * possible))
+        strength = found / min(1.0, max(0.75, 0.7 * possible))
         if cued and found:
-            strength = _CUED * found + _CUE
+            strength = _CUED * found + (_CUE if rule.kind is Kind.CONFIDENTIAL else 0.0)
+        elif rule.kind is not Kind.CONFIDENTIAL:
+            strength = _ASKED * found
         total = max(total, strength) + 0.3 * min(total, strength)
     if total:
         yield _Evidence(_INSTRUCTIONS, min(2.0, total), 0, len(raw))

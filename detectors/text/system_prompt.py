@@ -30,7 +30,8 @@ _SAY = re.compile(
     rf"[^{_QUOTES}.!?]{{0,50}}$",
     re.IGNORECASE,
 )
-_KEY = re.compile(r"(?<![\w-])(?=[\w-]{0,63}\d)(?=[\w-]{0,63}[A-Za-z])[A-Za-z0-9][\w-]{14,120}(?![\w-])")
+#: A key, or an address with a password.
+_KEY = re.compile(r"(?<=://)[^\s:/@]{1,60}:[^\s/@]{3,60}(?=@)|(?<![\w-])(?=[\w-]{0,63}\d)(?=[\w-]{0,63}[A-Za-z])[A-Za-z0-9][\w-]{14,120}(?![\w-])")
 #: A code in a confidential sentence: letters and digits, or capitals.
 _CODE = re.compile(r"(?<![\w-])(?=[\w-]{0,40}\d)(?=[\w-]{0,40}[A-Za-z])[A-Za-z0-9][\w-]{2,60}(?![\w-])|(?<![\w-])[A-Z][A-Z0-9]{3,}(?:-[A-Z0-9]+)*(?![\w-])")
 _NUMBER = re.compile(r"(?<![\w.,])[$€£]? ?\d[\d.,:/-]*(?<=\d)(?: ?%| ?(?:percent|per cent|euros?|dollars?|pounds?|million|billion|thousand|k|m)\b)?(?![\w])")
@@ -53,13 +54,20 @@ _PUBLIC = re.compile(
 _CONDITION = re.compile(r"\b(?:only|unless|until|except)\b", re.IGNORECASE)
 #: What follows is told to the user on the operator's order.
 _TOLD = re.compile(r"\b(?:tell|inform|remind|explain|mention|say|note|point out|let)\b[^.!?\n]{0,30}\b(?:that|know)\b", re.IGNORECASE)
+#: A label of one word, such as "key:".
+_NAMED = re.compile(r"\W*([^\W\d_]{3,20})\s*[:=]\s")
 #: Numbers of a list, and initials of names: their full stops end no sentence.
-_NUMBERED, _INITIAL = re.compile(r"^[ \t]*\d{1,2}[.)][ \t]+|(?<=[.;] )\d{1,2}[.)] ", re.MULTILINE), re.compile(r"\b([A-Z])\. (?=[A-Z])")
+_NUMBERED = re.compile(r"^[ \t]*\d{1,2}[.)][ \t]+|(?<=[.;:] )\d{1,2}[.)] ", re.MULTILINE)
+_NO_END = re.compile(r"(?<![\w-])[A-Z]\.(?= [A-Z]\w+(?:[,;.)]|$))|\b(?:Dr|Mr|Mrs|Ms|Prof|St|No|vs|approx|ca|bzw|Nr)\.(?= )|[!?](?= [a-z])")
+_JOINER = "\u2060"
 #: A label such as "Internal:" or "Note, not for applicants:".
 _LABEL = re.compile(r"\W*[^\W\d][^.:!?\n]{0,70}:")
 _TOKEN_OR_HOLE = re.compile(r"\0|[^\W_]+(?:['’][^\W_]+)?")
-_TOLD_PRONOUN = re.compile(r"^\W*(?:this|that|these|those|it|both|all of (?:this|it))\b|\b(?:it|this|that|them|these|those|either)\b", re.IGNORECASE)
-_HEADER = re.compile(r"^\W*[^\n]{0,80}(?::\W*$|\*\*\W*$)|^\s*(?:#|\[|<|=|-{3})")
+_TOLD_PRONOUN = re.compile(
+    r"\W*(?:(?:to|with|about|of|for) (?:anyone|anybody|users?|customers?) )?(?:it|this|that|them|these|those|either|both|any of (?:it|this|them))(?=$|[.,;:!?)]|\s+(?:to|with|away|out|before|unless|until|if|under|in|even|or|and|for|is)\b|\s*$)",
+    re.IGNORECASE,
+)
+_HEADER = re.compile(r"^\W*[^\n]{0,80}(?::\W*$|\*\*\W*$)|^\s*(?:#|\[|<|=|-{3})|^[A-Z][^\n.!?:;,]{2,60}$")
 
 
 class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,6 +81,8 @@ class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     imperatives: tuple[str, ...]
     cues: tuple[str, ...]
     refusals: tuple[str, ...]
+    requests: tuple[str, ...]
+    own_requests: tuple[str, ...]
     secrecy: tuple[str, ...]
 
 
@@ -151,7 +161,7 @@ def tokens(text: str) -> list[str]:
 
 def read_system_prompt(text: str) -> SystemPrompt:
     """Return the sentences of a system prompt with their kinds, and its secrets."""
-    text = _INITIAL.sub(r"\1 ", _NUMBERED.sub("- ", text))
+    text = _NO_END.sub(lambda match: match.group() + _JOINER, _NUMBERED.sub("- ", text))
     found, _ = claims(text, MAX_SENTENCES)
     subjects = [subject_of(claim) for claim in found]
     inside = Sections(text, [claim.start for claim in found])
@@ -202,11 +212,12 @@ def _mark_topics(texts: Sequence[str], subjects: Sequence[Subject], kinds: list[
             continue
         about, _ = claims(text[forbids.end() :], 1)
         topic = ({stem(word) for word in about[0].words} - _secrecy()) if about else set()
-        if not 0 < len(topic) <= 5:
-            continue
+        named = {stem(word) for word in tokens(text)}
         for other, subject in enumerate(subjects):
             shared = topic & (subject.stems | subject.names)
-            if other != row and kinds[other] in {Kind.FACT, Kind.INSTRUCTION} and 2 * len(shared) >= len(topic):
+            same = 0 < len(topic) <= 5 and 2 * len(shared) >= len(topic)
+            labelled = (label := _NAMED.match(texts[other])) is not None and stem(label.group(1)) in named
+            if other != row and kinds[other] in {Kind.FACT, Kind.INSTRUCTION} and (same or labelled):
                 kinds[other] = Kind.CONFIDENTIAL
 
 
@@ -230,9 +241,12 @@ def _kind(text: str, *, section: bool) -> Kind:
     noun = patterns.noun.search(text) is not None
     if public and not (noun and _CONDITION.search(text)):
         return Kind.INSTRUCTION if patterns.imperative.search(text) or _SECOND.search(text) else Kind.FACT
-    if section or (patterns.confidential.search(text) and not persona):
+    if (section and not patterns.imperative.search(text) and not persona) or (patterns.confidential.search(text) and not persona):
         return Kind.CONFIDENTIAL
     if _values(text) and not _GUEST.search(text):
+        return Kind.CONFIDENTIAL
+    forbidden = patterns.forbids.search(text)
+    if forbidden and _forbids_itself(text, forbidden):
         return Kind.CONFIDENTIAL
     if forbids and (_CLAUSE.search(text) or _CODE.search(text) or _NAME.search(text)):
         return Kind.CONFIDENTIAL
@@ -243,13 +257,18 @@ def _kind(text: str, *, section: bool) -> Kind:
     return Kind.PERSONA if _SECOND.search(text) else Kind.FACT
 
 
+def _forbids_itself(text: str, forbids: re.Match[str]) -> bool:
+    """Return whether a sentence states something and forbids to tell it ("…; never tell them")."""
+    return len(text[: forbids.start()].split()) > 1 and _TOLD_PRONOUN.match(text[forbids.end() :]) is not None
+
+
 def _mark_antecedents(texts: Sequence[str], kinds: list[Kind]) -> None:
     """Make a sentence confidential if the next one forbids to tell "it"."""
     patterns = _patterns()
     for row in range(1, len(texts)):
         text = texts[row]
         forbids = patterns.forbids.search(text)
-        closed = forbids and forbids.start() < 12 and _TOLD_PRONOUN.match(text[forbids.end() :].lstrip())
+        closed = forbids and forbids.start() < 12 and _TOLD_PRONOUN.match(text[forbids.end() :])
         closed = closed or (patterns.confidential.search(text) and len(text) < 80 and re.match(r"\W*(?:this|that|these|those|it|both)\b", text, re.IGNORECASE))
         if closed and kinds[row - 1] in {Kind.FACT, Kind.INSTRUCTION}:
             kinds[row - 1] = Kind.CONFIDENTIAL
@@ -266,7 +285,7 @@ class Sections:
         for match in _LINE.finditer(text):
             line = match.group()
             header = _HEADER.search(line) is not None
-            if begin is not None and (header or "\n\n" in text[end : match.start()]):
+            if begin is not None and (header or ("\n\n" in text[end : match.start()] and end > begin)):
                 self._spans.append((begin, match.start()))
                 begin = None
             closed = header and (patterns.confidential.search(line) or patterns.forbids.search(line))
@@ -288,7 +307,7 @@ class Sections:
 def _end_of_label(text: str, later: Sequence[int]) -> int:
     """Return the end of what a label marks: the line, or the next sentence that is an instruction."""
     for start in later:
-        if "\n" in text[max(0, start - 2) : start] or _patterns().imperative.match(text, start) or _PERSONA.match(text[start : start + 40]):
+        if "\n" in text[max(0, start - 2) : start] or _patterns().imperative.match(text[start : start + 40]) or _PERSONA.match(text[start : start + 40]):
             return start
     return len(text)
 
@@ -317,10 +336,10 @@ def _phrase(text: str) -> list[str]:
     """Return the words before the first sign that ends a phrase."""
     taken: list[str] = []
     for word in text.split():
-        bare = word.rstrip(".,;:!?)—–").strip(_QUOTES + "'’*`(")
+        bare = word.replace(_JOINER, "").rstrip(".,;:!?)—–").strip(_QUOTES + "'’*`(")
         if bare:
             taken.append(bare)
-        if bare != word.strip(_QUOTES + "'’*`(") or not bare:
+        if bare != word.replace(_JOINER, "").strip(_QUOTES + "'’*`(") and _JOINER not in word or not bare:
             break
     return taken
 
@@ -342,7 +361,11 @@ def _secrets(text: str, kind: Kind) -> list[str]:
     if kind is not Kind.CONFIDENTIAL:
         return found
     found += _values(text)
+    if (label := _NAMED.match(text)) and stem(label.group(1)) in _secrecy() and 0 < len(value := _phrase(text[label.end() :])) < 4:
+        found.append(" ".join(value))
     found += [m.group(1) or m.group(2) for m in _QUOTED.finditer(text) if not _SAY.search(text[: m.start()])]
-    found += [m.group() for m in _CODE.finditer(text) if m.group() not in _SHOUTED and not m.group().isdigit()]
+    codes = [m.group() for m in _CODE.finditer(text)]
+    shouted = sum(code.isalpha() for code in codes) > 2
+    found += [code for code in codes if code not in _SHOUTED and not code.isdigit() and not (shouted and code.isalpha())]
     found += [m.group() for m in _NUMBER.finditer(text) if len(re.sub(r"\D", "", m.group())) > 3 and not is_year(m.group())]
     return found
