@@ -36,6 +36,10 @@ _SHIFTS = [str.maketrans(_ALPHABET, _ALPHABET[n:] + _ALPHABET[:n]) for n in rang
 _ATBASH = str.maketrans(_ALPHABET, _ALPHABET[::-1])
 _COMMON = frozenset("the and you to is are of in not never do if user must only your a with for it answer".split())
 _WORD = re.compile(r"[^\W_]+")
+#: Braille cells of the letters a to z, and the letters of flags.
+_PICTURES = {0x2800 + code: letter for code, letter in zip((1, 3, 9, 25, 17, 11, 27, 19, 10, 26, 5, 7, 13, 29, 21, 15, 31, 23, 14, 30, 37, 39, 58, 45, 61, 53), _ALPHABET, strict=True)} | {
+    0x1F1E6 + n: letter for n, letter in enumerate(_ALPHABET)
+}
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")  # noqa: RUF001 - both apostrophes
 _EXAMPLE = re.compile(r"\b(\w)\s{0,2}(?:,\s?)?(?:as in|for|like|is for|[-=–:]>?)\s{0,2}['\"(]?[^\W\d_]{2,20}", re.IGNORECASE)  # noqa: RUF001
 
@@ -60,7 +64,7 @@ _ESCAPES: tuple[tuple[re.Pattern[str], Callable[[str], str]], ...] = (
     (re.compile(r"(?:\\u[0-9a-fA-F]{4}){3,}"), lambda text: "".join(chr(int(code, 16)) for code in text.split("\\u")[1:])),
 )
 _MORSE_RUN = re.compile(r"(?<![\w.-])[.\-·–−_/| ]{7,}(?![\w])")  # noqa: RUF001 - dots and dashes of all kinds
-_POSITIONS = re.compile(r"(?<!\w)(?:\d{1,2}[\s,.-]{1,3}){2,}\d{1,2}(?!\w)")
+_POSITIONS = re.compile(r"(?<!\w)(?:\d{1,2}[\s,.|/-]{1,4}){2,}\d{1,2}(?!\w)")
 
 
 def _is_word(text: str) -> bool:
@@ -98,6 +102,8 @@ def decodings(text: str) -> Iterator[Encoded]:
         numbers = [int(number) for number in re.findall(r"\d+", match.group()[:LONGEST])]
         if all(1 <= number <= 26 for number in numbers):
             yield Encoded(match.start(), match.end(), "".join(_ALPHABET[number - 1] for number in numbers))
+    if not text.isascii() and (drawn := text.translate(_PICTURES)) != text:
+        yield Encoded(0, len(text), drawn)
     for pattern, unescape in _ESCAPES:
         for match in islice(pattern.finditer(text), MOST):
             yield Encoded(match.start(), match.end(), unescape(match.group()[:LONGEST]))
@@ -128,7 +134,7 @@ def caesar_shift(text: str) -> str | None:
 
 
 def ciphers(word: str) -> list[str]:
-    """Return a word, in lower case, under each Caesar cipher and Atbash; without letters, nothing."""
+    """Return a text, in lower case, under each Caesar cipher and Atbash; without letters, nothing."""
     if not any(letter in _ALPHABET for letter in word):
         return []
     return [word.translate(table) for table in (*_SHIFTS, _ATBASH)]

@@ -4,6 +4,7 @@ It compares the answer, and copies of it in which encodings are undone, with the
 (`detectors.text.system_prompt`). What the user or a tool result said first is no leak.
 """
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -18,9 +19,10 @@ from detectors.errors import NotLoadedError
 from detectors.normalise.encodings import caesar_shift, ciphers, decodings, reversed_words, spelled
 from detectors.normalise.unicode import normalise
 from detectors.text.claims import claims
-from detectors.text.subjects import is_year, numbers_of, stem, subject_of
+from detectors.text.subjects import is_english, is_year, numbers_of, stem, subject_of
 from detectors.text.system_prompt import (
     Kind,
+    Rule,
     SystemPrompt,
     alternatives,
     read_system_prompt,
@@ -35,6 +37,7 @@ _SECRET, _INSTRUCTIONS = "secret", "instructions"
 #: Words of a run that is compared, and words of a run of each kind that are a leak.
 GRAM = 4
 _LEAST = {Kind.CONFIDENTIAL: 5, Kind.INSTRUCTION: 7, Kind.PERSONA: 8}
+_SECOND_PERSON = frozenset({"you", "you're", "your"})
 _SQUASHED = re.compile(r"[\W_]+")
 
 
@@ -182,6 +185,9 @@ def _evidence(text: str, prompt: SystemPrompt, prior: _Prior) -> Iterator[_Evide
             for one in _runs(view, prompt, index, prior, hidden=True):
                 yield _Evidence(one.label, one.strength, 0, len(text))
     yield from _disguised_words(raw, distinct)
+    long = {word for word in distinct if len(word) > 5}
+    if any(not long.isdisjoint(tokens(cipher)) for cipher in ciphers(raw[:400].lower())):
+        yield _Evidence(_INSTRUCTIONS, 1.4, 0, len(text))
 
 
 # Secrets
@@ -213,7 +219,7 @@ def _told_secrets(raw: str, secrets: Sequence[str]) -> Iterator[_Evidence]:
 
 def _disguised_words(raw: str, distinct: frozenset[str]) -> Iterator[_Evidence]:
     """Yield the evidence of a word of the prompt that is spelled or reversed."""
-    for match in re.finditer(r"[^\W\d_]{5,40}", raw):
+    for match in re.finditer(r"[^\W\d_]{6,40}", raw):
         word = match.group().lower()
         if word[::-1] in distinct and word not in distinct and word != word[::-1]:
             yield _Evidence(_INSTRUCTIONS, 1.4, *match.span())
@@ -272,15 +278,7 @@ def _runs(
         length, row = max((_length(said, at, prompt.rules[row].tokens, begin), row) for row, begin in places)
         rule = prompt.rules[row]
         run = said[at : at + length]
-        told = 0.0
-        if hidden and rule.kind is not Kind.FACT:
-            told = length / GRAM
-        elif prior.asks and rule.kind is not Kind.INSTRUCTION and length < len(rule.tokens):
-            told = length / _LEAST.get(rule.kind, 8) if rule.kind is not Kind.FACT else 0.0
-        elif prior.asks:
-            told = length / 6
-        elif rule.kind in _LEAST and (rule.kind is not Kind.PERSONA or "you" in run or "you're" in run or "your" in run):
-            told = length / _LEAST[rule.kind]
+        told = length / _needed(rule, run, prior, hidden=hidden)
         if told:
             total += told * 0.6
             first, last = (first if first >= 0 else at), at + length - 1
@@ -288,6 +286,19 @@ def _runs(
             yield _Evidence(_INSTRUCTIONS, min(2.0, strength), spots[at][1], spots[last][2])
         at += length
     return
+
+
+def _needed(rule: Rule, run: Sequence[str], prior: _Prior, *, hidden: bool) -> float:
+    """Return the number of consecutive words of a sentence that are a leak."""
+    if rule.kind is Kind.FACT:
+        return math.inf
+    if hidden:
+        return GRAM
+    if prior.asks and (rule.kind is Kind.INSTRUCTION or len(run) == len(rule.tokens)):
+        return 6
+    if rule.kind is Kind.PERSONA and not _SECOND_PERSON.intersection(run):
+        return math.inf
+    return _LEAST[rule.kind]
 
 
 def _length(said: Sequence[str], at: int, given: Sequence[str], begin: int) -> int:
@@ -317,15 +328,21 @@ def _cues() -> _Cues:
 
 
 #: The weight of what an answer shares with a sentence of the prompt; 1 is a leak.
-_STEM, _NAME, _SHORT, _LONG = 0.25, 0.6, 0.3, 0.8
+_STEM, _NAME, _SHORT, _MEDIUM, _LONG = 0.25, 0.5, 0.3, 0.45, 0.8
 #: What a statement of the assistant about its instructions multiplies and adds.
 _CUED, _CUE = 2.5, 0.4
 #: What a request for the prompt multiplies.
 _ASKED = 1.5
+#: What an answer in another language multiplies, because few of its words can be compared.
+_FOREIGN = 1.4
 
 
 #: How a translated system prompt begins.
 _ADDRESSED = re.compile(r"(?:^|[.:!\n«\"„“]\s*)(?:you are (?:a|an|the)|du bist|sie sind|tu es|vous êtes|eres|usted es|(?:tu )?sei (?:un|il|la|lo|l)|você é|tu és|je bent|jij bent|u bent|jesteś)\b", re.IGNORECASE)
+
+
+def _weight(number: str) -> float:
+    return _SHORT if len(number) < 3 or is_year(number) else _MEDIUM if len(number) == 3 else _LONG
 
 
 def _retold(raw: str, prompt: SystemPrompt, prior: _Prior) -> Iterator[_Evidence]:
@@ -339,6 +356,7 @@ def _retold(raw: str, prompt: SystemPrompt, prior: _Prior) -> Iterator[_Evidence
     cued = cued or addressed or (prior.asks_own and not any(refused))
     stems = {one for subject, refusal in zip(said, refused, strict=True) if not refusal for one in subject.stems | subject.names} - prior.stems
     numbers = {one for subject in said for one in subject.numbers} - prior.numbers
+    foreign = len(raw.split()) > 4 and not is_english(raw) and is_english(" ".join(rule.text for rule in prompt.rules))
     total = 0.0
     for rule in prompt.rules:
         if rule.kind is Kind.FACT or (rule.kind is not Kind.CONFIDENTIAL and not cued and not prior.asks):
@@ -347,9 +365,10 @@ def _retold(raw: str, prompt: SystemPrompt, prior: _Prior) -> Iterator[_Evidence
             continue
         about = rule.subject
         found = _STEM * len(about.stems & stems) + _NAME * len(about.names & stems)
-        found += sum(_LONG if len(number) > 2 and not is_year(number) else _SHORT for number in about.numbers & numbers)
+        found += sum(map(_weight, about.numbers & numbers))
         possible = _STEM * len(about.stems) + _NAME * len(about.names) + _SHORT * len(about.numbers)
-        strength = found / min(1.0, max(0.75, 0.7 * possible))
+        strength = found / min(0.85, max(0.75, 0.7 * possible))
+        found *= _FOREIGN if foreign else 1.0
         if cued and found:
             strength = _CUED * found + (_CUE if rule.kind is Kind.CONFIDENTIAL else 0.0)
         elif rule.kind is not Kind.CONFIDENTIAL:

@@ -26,8 +26,8 @@ _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _QUOTES = "\"“”„«»`"
 _QUOTED = re.compile(rf"[{_QUOTES}]([^{_QUOTES}\n]{{2,120}})[{_QUOTES}]|(?<![\w'’])['‘]([^'‘’\n]{{2,80}})['’](?!\w)")
 _SAY = re.compile(
-    r"\b(?:say(?:ing)?|repl(?:y|ies)|respond|answer|tell|greet|begin|start|end|sign|finish|close|open|phrase|write|use|call(?:ed)?|ask|message|line|words?|add|append|reads?|sentence)\b"
-    rf"[^{_QUOTES}.!?]{{0,50}}$",
+    r"\b(?:say(?:ing)?|repl(?:y|ies)|respond|answer|tell|greet|begin|start|end|sign|finish|write|ask|append|add|reason|message)\b"
+    rf"[^{_QUOTES}.!?]{{0,30}}$",
     re.IGNORECASE,
 )
 #: A key, or an address with a password.
@@ -36,6 +36,8 @@ _KEY = re.compile(r"(?<=://)[^\s:/@]{1,60}:[^\s/@]{3,60}(?=@)|(?<![\w-])(?=[\w-]
 _CODE = re.compile(r"(?<![\w-])(?=[\w-]{0,40}\d)(?=[\w-]{0,40}[A-Za-z])[A-Za-z0-9][\w-]{2,60}(?![\w-])|(?<![\w-])[A-Z][A-Z0-9]{3,}(?:-[A-Z0-9]+)*(?![\w-])")
 _NUMBER = re.compile(r"(?<![\w.,])[$€£]? ?\d[\d.,:/-]*(?<=\d)(?: ?%| ?(?:percent|per cent|euros?|dollars?|pounds?|million|billion|thousand|k|m)\b)?(?![\w])")
 _NAME = re.compile(r"(?<![.!?:\n] )(?<!^)(?<![\w'’-])[A-Z][a-zà-ÿ]+(?: [A-Z][a-zà-ÿ]+)*(?!\w)")
+#: What the user is given on the operator's order, such as "give the hotline 116 123".
+_GIVEN = re.compile(r"\b(?:give|offer|provide|recommend|name|send|point (?:them )?to|refer (?:them )?to|transfer (?:them )?to)\b(?! sequence)[^.,;:!?\n]{3,60}", re.IGNORECASE)
 _LINE = re.compile(r"[^\n]+")
 _VALUE_ENDS = frozenset(
     "and but which for if so never do only when unless because to that in on at or with you this it is are don't use used please must should keep not as while then who after before from by".split()
@@ -55,7 +57,7 @@ _CONDITION = re.compile(r"\b(?:only|unless|until|except)\b", re.IGNORECASE)
 #: What follows is told to the user on the operator's order.
 _TOLD = re.compile(r"\b(?:tell|inform|remind|explain|mention|say|note|point out|let)\b[^.!?\n]{0,30}\b(?:that|know)\b", re.IGNORECASE)
 #: A label of one word, such as "key:".
-_NAMED = re.compile(r"\W*([^\W\d_]{3,20})\s*[:=]\s")
+_NAMED = re.compile(r"(?:^\W*|[.?!;]\u2060?\s+)([^\W\d_]{3,20})\s*[:=]\s")
 #: Numbers of a list, and initials of names: their full stops end no sentence.
 _NUMBERED = re.compile(r"^[ \t]*\d{1,2}[.)][ \t]+|(?<=[.;:] )\d{1,2}[.)] ", re.MULTILINE)
 _NO_END = re.compile(r"(?<![\w-])[A-Z]\.(?= [A-Z]\w+(?:[,;.)]|$))|\b(?:Dr|Mr|Mrs|Ms|Prof|St|No|vs|approx|ca|bzw|Nr)\.(?= )|[!?](?= [a-z])")
@@ -67,6 +69,7 @@ _TOLD_PRONOUN = re.compile(
     r"\W*(?:(?:to|with|about|of|for) (?:anyone|anybody|users?|customers?) )?(?:it|this|that|them|these|those|either|both|any of (?:it|this|them))(?=$|[.,;:!?)]|\s+(?:to|with|away|out|before|unless|until|if|under|in|even|or|and|for|is)\b|\s*$)",
     re.IGNORECASE,
 )
+_FORBIDDEN = re.compile(r"\W*(?:never|do not|don['’]t|no)\b", re.IGNORECASE)
 _HEADER = re.compile(r"^\W*[^\n]{0,80}(?::\W*$|\*\*\W*$)|^\s*(?:#|\[|<|=|-{3})|^[A-Z][^\n.!?:;,]{2,60}$")
 
 
@@ -106,7 +109,7 @@ class _Patterns:
         self.noun = re.compile(noun, re.IGNORECASE)
         self.confidential = re.compile(alternatives(lists.confidential), re.IGNORECASE)
         tell = alternatives([f"(?:{'|'.join(lists.tell)})(?:n|d|ed|s|ing)?"])
-        self.forbids = re.compile(rf"{alternatives(lists.negations)}[^.!?\n]{{0,40}}?{tell}", re.IGNORECASE)
+        self.forbids = re.compile(rf"{alternatives(lists.negations)}(?! (?:like|want|need|have|know)\b)[^.!?\n]{{0,40}}?{tell}", re.IGNORECASE)
         self.hides_prompt = re.compile(
             rf"{alternatives(lists.negations)}[^.!?\n]{{0,40}}?{tell}[^.!?\n]{{0,40}}?{alternatives(lists.operator_text)}", re.IGNORECASE
         )
@@ -188,10 +191,12 @@ def read_system_prompt(text: str) -> SystemPrompt:
                 subject=Subject(hidden, subject.numbers - numbers, subject.names - stems),
             )
         )
-        secrets |= dict.fromkeys(value.strip().lower() for value in _secrets(claim.text, kind))
+        secrets |= dict.fromkeys(value.strip().lower() for value in _secrets(claim.text, told, kind))
+    shown = "\n".join(claim.text for claim, kind in zip(found, kinds, strict=True) if kind is not Kind.CONFIDENTIAL)
+    shown += "\n".join(match.group() for claim in found for match in _QUOTED.finditer(claim.text) if _SAY.search(claim.text[: match.start()]))
     known = {token for rule in rules if rule.kind in {Kind.PERSONA} for token in rule.tokens}
     hidden = {token for rule in rules if rule.kind is not Kind.PERSONA for token in rule.tokens if len(token) > 3}
-    return SystemPrompt(rules=tuple(rules), secrets=tuple(secrets)[:MAX_SECRETS], words=frozenset(hidden - known))
+    return SystemPrompt(rules=tuple(rules), secrets=tuple(value for value in secrets if value not in shown.lower())[:MAX_SECRETS], words=frozenset(hidden - known))
 
 
 @cache
@@ -216,16 +221,18 @@ def _mark_topics(texts: Sequence[str], subjects: Sequence[Subject], kinds: list[
         for other, subject in enumerate(subjects):
             shared = topic & (subject.stems | subject.names)
             same = 0 < len(topic) <= 5 and 2 * len(shared) >= len(topic)
-            labelled = (label := _NAMED.match(texts[other])) is not None and stem(label.group(1)) in named
-            if other != row and kinds[other] in {Kind.FACT, Kind.INSTRUCTION} and (same or labelled):
+            labelled = (label := _NAMED.search(texts[other])) is not None and stem(label.group(1)) in named
+            if other != row and kinds[other] in {Kind.FACT, Kind.INSTRUCTION} and (same or labelled) and not _FORBIDDEN.match(texts[other]):
                 kinds[other] = Kind.CONFIDENTIAL
 
 
 def _told(text: str, kind: Kind) -> str:
     """Return a sentence in which NUL replaces the words that the operator wants the user to read."""
+    negation = _patterns().negation
     clause = _TOLD.search(text)
-    if clause and not _patterns().negation.search(text[: clause.end()]):
+    if clause and not negation.search(text[: clause.end()]):
         text = text[: clause.end()] + " \0"
+    text = _GIVEN.sub(lambda given: given.group() if negation.search(text[max(0, given.start() - 30) : given.start()]) else " \0 ", text)
     if kind is not Kind.CONFIDENTIAL:
         return _QUOTED.sub(" \0 ", text)
     return _QUOTED.sub(lambda match: " \0 " if _SAY.search(text[: match.start()]) else match.group(), text)
@@ -296,7 +303,7 @@ class Sections:
             self._spans.append((begin, len(text)))
         for start in starts:
             label = _LABEL.match(text, start)
-            if label and patterns.confidential.search(label.group()) and not _PERSONA.search(label.group()):
+            if label and patterns.confidential.search(label.group()) and not _PERSONA.search(label.group()) and not patterns.noun.search(label.group()):
                 self._spans.append((start, _end_of_label(text, [one for one in starts if one > start])))
 
     def __call__(self, position: int) -> bool:
@@ -355,17 +362,30 @@ _NO_VALUE = frozenset(
 )
 
 
-def _secrets(text: str, kind: Kind) -> list[str]:
-    """Return the keys of a sentence and, of a confidential one, its values, quotations, codes and long numbers."""
-    found = [match.group() for match in _KEY.finditer(text)]
+#: Labels whose value is a secret in a confidential sentence.
+_ANSWERS = frozenset("key code password passphrase passcode secret word answer solution pin token canary".split())
+
+
+def _secrets(text: str, told: str, kind: Kind) -> list[str]:
+    """Return the keys of a sentence and, of a confidential one, its values, quotations, codes and long numbers.
+
+    `told` is the sentence without the words that the operator wants the user to read.
+    """
     if kind is not Kind.CONFIDENTIAL:
-        return found
-    found += _values(text)
-    if (label := _NAMED.match(text)) and stem(label.group(1)) in _secrecy() and 0 < len(value := _phrase(text[label.end() :])) < 4:
+        return [match.group() for match in _KEY.finditer(text) if _is_random(match.group())]
+    found = _values(text) + [match.group() for match in _KEY.finditer(text)]
+    if (label := _NAMED.search(text)) and label.group(1).lower() in _ANSWERS and 0 < len(value := _phrase(text[label.end() :])) < 4:
         found.append(" ".join(value))
-    found += [m.group(1) or m.group(2) for m in _QUOTED.finditer(text) if not _SAY.search(text[: m.start()])]
-    codes = [m.group() for m in _CODE.finditer(text)]
+    found += [match.group(1) or match.group(2) for match in _QUOTED.finditer(told)]
+    codes = [match.group() for match in _CODE.finditer(told)]
     shouted = sum(code.isalpha() for code in codes) > 2
     found += [code for code in codes if code not in _SHOUTED and not code.isdigit() and not (shouted and code.isalpha())]
-    found += [m.group() for m in _NUMBER.finditer(text) if len(re.sub(r"\D", "", m.group())) > 3 and not is_year(m.group())]
+    found += [m.group() for m in _NUMBER.finditer(told) if len(re.sub(r"\D", "", m.group())) > 3 and not is_year(m.group())]
     return found
+
+
+def _is_random(text: str) -> bool:
+    """Return whether a part of a key of eight or more characters has digits and letters, so that it is no name."""
+    return ":" in text or any(
+        len(part) > 7 and sum(map(str.isdigit, part)) > 1 and any(map(str.isalpha, part)) for part in re.split(r"[-_]", text)
+    )
