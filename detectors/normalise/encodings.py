@@ -36,6 +36,7 @@ _SHIFTS = [str.maketrans(_ALPHABET, _ALPHABET[n:] + _ALPHABET[:n]) for n in rang
 _ATBASH = str.maketrans(_ALPHABET, _ALPHABET[::-1])
 _COMMON = frozenset("the and you to is are of in not never do if user must only your a with for it answer".split())
 _WORD = re.compile(r"[^\W_]+")
+_DRAWN = re.compile("[\u2801-\u283f\U0001f1e6-\U0001f1ff](?:[\u2800 ]{0,3}[\u2801-\u283f\U0001f1e6-\U0001f1ff]){3,}")
 #: Braille cells of the letters a to z, and the letters of flags.
 _PICTURES = {0x2800 + code: letter for code, letter in zip((1, 3, 9, 25, 17, 11, 27, 19, 10, 26, 5, 7, 13, 29, 21, 15, 31, 23, 14, 30, 37, 39, 58, 45, 61, 53), _ALPHABET, strict=True)} | {
     0x1F1E6 + n: letter for n, letter in enumerate(_ALPHABET)
@@ -102,8 +103,8 @@ def decodings(text: str) -> Iterator[Encoded]:
         numbers = [int(number) for number in re.findall(r"\d+", match.group()[:LONGEST])]
         if all(1 <= number <= 26 for number in numbers):
             yield Encoded(match.start(), match.end(), "".join(_ALPHABET[number - 1] for number in numbers))
-    if not text.isascii() and (drawn := text.translate(_PICTURES)) != text:
-        yield Encoded(0, len(text), drawn)
+    for match in islice(_DRAWN.finditer(text), MOST):
+        yield Encoded(match.start(), match.end(), match.group()[:LONGEST].translate(_PICTURES))
     for pattern, unescape in _ESCAPES:
         for match in islice(pattern.finditer(text), MOST):
             yield Encoded(match.start(), match.end(), unescape(match.group()[:LONGEST]))

@@ -19,7 +19,7 @@ from detectors.errors import NotLoadedError
 from detectors.normalise.encodings import caesar_shift, ciphers, decodings, reversed_words, spelled
 from detectors.normalise.unicode import normalise
 from detectors.text.claims import claims
-from detectors.text.subjects import is_english, is_year, numbers_of, stem, subject_of
+from detectors.text.subjects import is_year, numbers_of, stem, subject_of
 from detectors.text.system_prompt import (
     Kind,
     Rule,
@@ -292,6 +292,8 @@ def _needed(rule: Rule, run: Sequence[str], prior: _Prior, *, hidden: bool) -> f
     """Return the number of consecutive words of a sentence that are a leak."""
     if rule.kind is Kind.FACT:
         return math.inf
+    if rule.kind is Kind.CONFIDENTIAL and rule.is_order and not prior.asks:
+        return max(_LEAST[rule.kind], len(rule.tokens) / 2)
     if hidden:
         return GRAM
     if prior.asks and (rule.kind is Kind.INSTRUCTION or len(run) == len(rule.tokens)):
@@ -333,8 +335,6 @@ _STEM, _NAME, _SHORT, _MEDIUM, _LONG = 0.25, 0.5, 0.3, 0.45, 0.8
 _CUED, _CUE = 2.5, 0.4
 #: What a request for the prompt multiplies.
 _ASKED = 1.5
-#: What an answer in another language multiplies, because few of its words can be compared.
-_FOREIGN = 1.4
 
 
 #: How a translated system prompt begins.
@@ -356,7 +356,6 @@ def _retold(raw: str, prompt: SystemPrompt, prior: _Prior) -> Iterator[_Evidence
     cued = cued or addressed or (prior.asks_own and not any(refused))
     stems = {one for subject, refusal in zip(said, refused, strict=True) if not refusal for one in subject.stems | subject.names} - prior.stems
     numbers = {one for subject in said for one in subject.numbers} - prior.numbers
-    foreign = len(raw.split()) > 4 and not is_english(raw) and is_english(" ".join(rule.text for rule in prompt.rules))
     total = 0.0
     for rule in prompt.rules:
         if rule.kind is Kind.FACT or (rule.kind is not Kind.CONFIDENTIAL and not cued and not prior.asks):
@@ -367,8 +366,7 @@ def _retold(raw: str, prompt: SystemPrompt, prior: _Prior) -> Iterator[_Evidence
         found = _STEM * len(about.stems & stems) + _NAME * len(about.names & stems)
         found += sum(map(_weight, about.numbers & numbers))
         possible = _STEM * len(about.stems) + _NAME * len(about.names) + _SHORT * len(about.numbers)
-        strength = found / min(0.85, max(0.75, 0.7 * possible))
-        found *= _FOREIGN if foreign else 1.0
+        strength = found / max(0.75, 0.5 * possible if rule.is_order else min(0.85, 0.7 * possible))
         if cued and found:
             strength = _CUED * found + (_CUE if rule.kind is Kind.CONFIDENTIAL else 0.0)
         elif rule.kind is not Kind.CONFIDENTIAL:

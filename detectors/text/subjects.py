@@ -9,7 +9,7 @@ import msgspec
 from detectors.text.claims import STEM, Claim
 from detectors.toml_files import read_toml
 
-__all__ = ["Subject", "folded", "is_english", "is_year", "numbers_of", "stem", "subject_of"]
+__all__ = ["Subject", "folded", "is_year", "numbers_of", "stem", "subject_of"]
 
 _WORD = re.compile(r"[^\W_]+")
 _DIGITS = re.compile(r"\d+(?:[.,:]\d+)*")
@@ -65,14 +65,14 @@ def subject_of(claim: Claim) -> Subject:
     """Return the subject of a sentence; the stems of a sentence in another language include English translations."""
     stems = {stem(word) for word in claim.words}
     names = {stem(name) for name in claim.names}
-    if not is_english(claim.text):
+    if not _is_english(claim.text):
         translated, _ = _tables()
         names = set()  # in German, all nouns have capitals
         stems |= {english for one in stems for english in translated.get(one, ())}
     return Subject(frozenset(stems - names), numbers_of(claim.text), frozenset(names))
 
 
-def is_english(text: str) -> bool:
+def _is_english(text: str) -> bool:
     """Return whether a text has the function words of English, or no words."""
     listed = _WORD.findall(text.lower())
     return not listed or sum(word in _ENGLISH for word in listed) >= ENGLISH_SHARE * len(listed)

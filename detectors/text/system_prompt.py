@@ -139,12 +139,12 @@ class Kind(enum.Enum):
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """A sentence of a system prompt.
 
-    `tokens` are its words as in `tokens`; "" replaces words that the operator wants the user to read. `stems` are the stems
+    `is_order` is whether it is a command, which the assistant may carry out. `tokens` are its words as in `tokens`; "" replaces words that the operator wants the user to read. `stems` are the stems
     that say what it is about; it has none if it only forbids to tell the prompt.
     """
 
     kind: Kind
-    text: str
+    is_order: bool
     tokens: tuple[str, ...]
     subject: Subject
 
@@ -186,7 +186,7 @@ def read_system_prompt(text: str) -> SystemPrompt:
         rules.append(
             Rule(
                 kind=kind,
-                text=claim.text,
+                is_order=_patterns().imperative.search(claim.text) is not None,
                 tokens=tuple("" if token == "\0" else _lower(token) for token in _TOKEN_OR_HOLE.findall(told)),
                 subject=Subject(hidden, subject.numbers - numbers, subject.names - stems),
             )
@@ -195,7 +195,7 @@ def read_system_prompt(text: str) -> SystemPrompt:
     shown = "\n".join(claim.text for claim, kind in zip(found, kinds, strict=True) if kind is not Kind.CONFIDENTIAL)
     shown += "\n".join(match.group() for claim in found for match in _QUOTED.finditer(claim.text) if _SAY.search(claim.text[: match.start()]))
     known = {token for rule in rules if rule.kind in {Kind.PERSONA} for token in rule.tokens}
-    hidden = {token for rule in rules if rule.kind is not Kind.PERSONA for token in rule.tokens if len(token) > 3}
+    hidden = {token for rule in rules if rule.kind is not Kind.PERSONA for token in rule.tokens if len(token) > 3 and token.isalpha()}
     return SystemPrompt(rules=tuple(rules), secrets=tuple(value for value in secrets if value not in shown.lower())[:MAX_SECRETS], words=frozenset(hidden - known))
 
 
