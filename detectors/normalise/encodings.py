@@ -23,10 +23,11 @@ _MORSE = {
     "-.": "n", "---": "o", ".--.": "p", "--.-": "q", ".-.": "r", "...": "s", "-": "t", "..-": "u", "...-": "v", ".--": "w", "-..-": "x", "-.--": "y", "--..": "z",
     "-----": "0", ".----": "1", "..---": "2", "...--": "3", "....-": "4", ".....": "5", "-....": "6", "--...": "7", "---..": "8", "----.": "9", "/": " ", "|": " ",
 }  # fmt: skip
-_NATO = (
+_NATO = re.findall(
+    r"\w+",
     "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa quebec romeo "
-    "sierra tango uniform victor whiskey xray yankee zulu"
-).split()
+    "sierra tango uniform victor whiskey xray yankee zulu",
+)
 _SPOKEN = {word: word[0] for word in _NATO} | {
     "alfa": "a", "juliett": "j", "whisky": "w", "zero": "0", "oh": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
     "eight": "8", "nine": "9", "niner": "9", "dash": "", "hyphen": "", "dot": "", "space": "", "underscore": "",
@@ -34,38 +35,50 @@ _SPOKEN = {word: word[0] for word in _NATO} | {
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 _SHIFTS = [str.maketrans(_ALPHABET, _ALPHABET[n:] + _ALPHABET[:n]) for n in range(1, 26)]
 _ATBASH = str.maketrans(_ALPHABET, _ALPHABET[::-1])
-_COMMON = frozenset("the and you to is are of in not never do if user must only your a with for it answer".split())
 _WORD = re.compile(r"[^\W_]+")
-_DRAWN = re.compile("[\u2801-\u283f\U0001f1e6-\U0001f1ff](?:[\u2800 ]{0,3}[\u2801-\u283f\U0001f1e6-\U0001f1ff]){3,}")
+_COMMON = frozenset(
+    _WORD.findall("the and you to is are of in not never do if user must only your a with for it answer")
+)
 #: Braille cells of the letters a to z, and the letters of flags.
-_PICTURES = {0x2800 + code: letter for code, letter in zip((1, 3, 9, 25, 17, 11, 27, 19, 10, 26, 5, 7, 13, 29, 21, 15, 31, 23, 14, 30, 37, 39, 58, 45, 61, 53), _ALPHABET, strict=True)} | {
-    0x1F1E6 + n: letter for n, letter in enumerate(_ALPHABET)
-}
+_PICTURES = {
+    0x2800 + code: letter
+    for code, letter in zip(
+        (1, 3, 9, 25, 17, 11, 27, 19, 10, 26, 5, 7, 13, 29, 21, 15, 31, 23, 14, 30, 37, 39, 58, 45, 61, 53),
+        _ALPHABET,
+        strict=True,
+    )
+} | {0x1F1E6 + n: letter for n, letter in enumerate(_ALPHABET)}
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")  # noqa: RUF001 - both apostrophes
-_EXAMPLE = re.compile(r"\b(\w)\s{0,2}(?:,\s?)?(?:as in|for|like|is for|[-=–:]>?)\s{0,2}['\"(]?[^\W\d_]{2,20}", re.IGNORECASE)  # noqa: RUF001
+_EXAMPLE = re.compile(
+    r"\b(\w)\s{0,2}(?:,\s?)?(?:as in|for|like|is for|[-=:]>?)\s{0,2}['\"(]?[^\W\d_]{2,20}", re.IGNORECASE
+)
 
 
 def _octets(base: int) -> Callable[[str], bytes]:
-    return lambda text: bytes(int(number, base) for number in re.findall(r"[0-9a-fA-F]+", text.replace("0x", " ").replace("\\x", " ")))
+    size = {2: 8, 8: 3, 10: 3, 16: 2}[base]
+    digits = re.compile(rf"[0-9a-fA-F]{{1,{size}}}")
+    return lambda text: bytes(
+        int(number, base) for number in digits.findall(text.replace("0x", " ").replace("\\x", " "))
+    )
 
 
 _CODES: tuple[tuple[re.Pattern[str], Callable[[str], bytes]], ...] = (
-    (re.compile(r"(?<![\w+/-])[A-Za-z0-9+/_-]{6,}={0,2}(?![\w+/=])"), lambda text: base64.urlsafe_b64decode(_padded(text, 4))),
+    (
+        re.compile(r"(?<![\w+/-])[A-Za-z0-9+/_-]{6,}={0,2}(?![\w+/=])"),
+        lambda text: base64.urlsafe_b64decode(_padded(text, 4)),
+    ),
     (re.compile(r"(?<![A-Z2-7])[A-Z2-7]{8,}={0,6}(?![A-Z2-7=])"), lambda text: base64.b32decode(_padded(text, 8))),
     (re.compile(r"(?<!\w)(?:[0-9a-fA-F]{2}){3,}(?!\w)"), bytes.fromhex),
-    (re.compile(r"(?<!\w)(?:0x|\\x)?[0-9a-fA-F]{2}(?:[\s,:-]{1,3}(?:0x|\\x)?[0-9a-fA-F]{2}){2,}(?!\w)|(?:\\x[0-9a-fA-F]{2}){3,}"), _octets(16)),
+    (
+        re.compile(
+            r"(?<!\w)(?:0x|\\x)?[0-9a-fA-F]{2}(?:[\s,:-]{1,3}(?:0x|\\x)?[0-9a-fA-F]{2}){2,}(?!\w)|(?:\\x[0-9a-fA-F]{2}){3,}"
+        ),
+        _octets(16),
+    ),
     (re.compile(r"(?<!\w)(?:\d{2,3}[\s,.-]{1,3}){2,}\d{2,3}(?!\w)"), _octets(10)),
-    (re.compile(r"(?<!\w)(?:[01]{7,8}\s?){3,}(?!\w)"), lambda text: _bits(text)),
+    (re.compile(r"(?<!\w)(?:(?:[01]{8}\s?){3,}|(?:[01]{7}\s){2,}[01]{7})(?!\w)"), _octets(2)),
     (re.compile(r"(?<!\w)(?:[0-7]{3}[\s,]{1,2}){2,}[0-7]{3}(?!\w)"), _octets(8)),
 )
-#: Texts in which most characters are escaped.
-_ESCAPES: tuple[tuple[re.Pattern[str], Callable[[str], str]], ...] = (
-    (re.compile(r"(?:%[0-9A-Fa-f]{2}[\w.-]{0,3}){3,}"), urllib.parse.unquote),
-    (re.compile(r"(?:&#(?:\d{2,6}|x[0-9A-Fa-f]{2,5});[\w .-]{0,3}){3,}"), html.unescape),
-    (re.compile(r"(?:\\u[0-9a-fA-F]{4}){3,}"), lambda text: "".join(chr(int(code, 16)) for code in text.split("\\u")[1:])),
-)
-_MORSE_RUN = re.compile(r"(?<![\w.-])[.\-·–−_/| ]{7,}(?![\w])")  # noqa: RUF001 - dots and dashes of all kinds
-_POSITIONS = re.compile(r"(?<!\w)(?:\d{1,2}[\s,.|/-]{1,4}){2,}\d{1,2}(?!\w)")
 
 
 def _is_word(text: str) -> bool:
@@ -77,10 +90,6 @@ def _padded(text: str, block: int) -> str:
     bare = text.rstrip("=").replace("+", "-").replace("/", "_") if block == 4 else text.rstrip("=")
     bare = bare[: LONGEST // block * block]
     return bare + "=" * (-len(bare) % block)
-
-
-def _bits(text: str) -> bytes:
-    return bytes(int(octet, 2) for octet in re.findall(r"[01]{7,8}", text))
 
 
 def decodings(text: str) -> Iterator[Encoded]:
@@ -95,19 +104,16 @@ def decodings(text: str) -> Iterator[Encoded]:
                 continue
             if inner.strip() and all(character.isprintable() or character.isspace() for character in inner):
                 yield Encoded(match.start(), match.end(), inner)
-    for match in islice(_MORSE_RUN.finditer(text), MOST):
-        inner = _morse(match.group()[:LONGEST])
-        if len(inner) > 2:
-            yield Encoded(match.start(), match.end(), inner)
-    for match in islice(_POSITIONS.finditer(text), MOST):  # a = 1, b = 2
-        numbers = [int(number) for number in re.findall(r"\d+", match.group()[:LONGEST])]
-        if all(1 <= number <= 26 for number in numbers):
-            yield Encoded(match.start(), match.end(), "".join(_ALPHABET[number - 1] for number in numbers))
-    for match in islice(_DRAWN.finditer(text), MOST):
-        yield Encoded(match.start(), match.end(), match.group()[:LONGEST].translate(_PICTURES))
-    for pattern, unescape in _ESCAPES:
-        for match in islice(pattern.finditer(text), MOST):
-            yield Encoded(match.start(), match.end(), unescape(match.group()[:LONGEST]))
+    for signs, read in _SIGNS:
+        for match in islice(signs.finditer(text), MOST):
+            if len(inner := read(match.group()[:LONGEST])) > 2:
+                yield Encoded(match.start(), match.end(), inner)
+
+
+def _positions(run: str) -> str:
+    """Return the letters at positions of the alphabet (1 is a), or nothing if a number is no position."""
+    numbers = [int(number) for number in re.findall(r"\d+", run)]
+    return "".join(_ALPHABET[number - 1] for number in numbers) if all(0 < n <= 26 for n in numbers) else ""
 
 
 def _morse(run: str) -> str:
@@ -116,6 +122,23 @@ def _morse(run: str) -> str:
     if not groups or any(group not in _MORSE for group in groups):
         return ""
     return "".join(_MORSE[group] for group in groups)
+
+
+#: Codes of characters, each with its reading.
+_SIGNS: tuple[tuple[re.Pattern[str], Callable[[str], str]], ...] = (
+    (re.compile(r"(?<![\w.-])[.\-·–−_/| ]{7,}(?![\w])"), _morse),  # noqa: RUF001 - dots and dashes of all kinds
+    (re.compile(r"(?<!\w)(?:\d{1,2}[\s,.|/-]{1,4}){2,}\d{1,2}(?!\w)"), _positions),
+    (
+        re.compile("[\u2801-\u283f\U0001f1e6-\U0001f1ff](?:[\u2800 ]{0,3}[\u2801-\u283f\U0001f1e6-\U0001f1ff]){3,}"),
+        lambda run: run.translate(_PICTURES),
+    ),
+    (re.compile(r"(?:%[0-9A-Fa-f]{2}[\w.-]{0,3}){3,}"), urllib.parse.unquote),
+    (re.compile(r"(?:&#(?:\d{2,6}|x[0-9A-Fa-f]{2,5});[\w .-]{0,3}){3,}"), html.unescape),
+    (
+        re.compile(r"(?:\\u[0-9a-fA-F]{4}){3,}"),
+        lambda run: "".join(chr(int(code, 16)) for code in run.split("\\u")[1:]),
+    ),
+)
 
 
 def caesar_shift(text: str) -> str | None:

@@ -14,11 +14,23 @@ __all__ = ["Subject", "folded", "is_year", "numbers_of", "stem", "subject_of"]
 _WORD = re.compile(r"[^\W_]+")
 _DIGITS = re.compile(r"\d+(?:[.,:]\d+)*")
 _JOINING = frozenset({"and", "point", "und", "et", "y", "e", "en", "i", "comma", "komma", "virgule", "coma"})
-_HUNDRED = {"hundred": 100, "hundert": 100, "cent": 100, "cien": 100, "cento": 100, "thousand": 1000, "tausend": 1000, "mille": 1000, "mil": 1000}
+_HUNDRED = {
+    "hundred": 100,
+    "hundert": 100,
+    "cent": 100,
+    "cien": 100,
+    "cento": 100,
+    "thousand": 1000,
+    "tausend": 1000,
+    "mille": 1000,
+    "mil": 1000,
+}
 #: Share of English function words below which a text is taken for another language.
 ENGLISH_SHARE = 0.12
 _ENGLISH = frozenset(
-    "the a an and or of to in is are was for with that this it you i not on be as at by from have has do does if can will my your we they he she its me so but there which who what when".split()
+    _WORD.findall(
+        "the a an and or of to in is are was for with that this it you i not on be as at by from have has do does if can will my your we they he she its me so but there which who what when"
+    )
 )
 
 
@@ -69,7 +81,7 @@ def subject_of(claim: Claim) -> Subject:
         translated, _ = _tables()
         names = set()  # in German, all nouns have capitals
         stems |= {english for one in stems for english in translated.get(one, ())}
-    return Subject(frozenset(stems - names), numbers_of(claim.text), frozenset(names))
+    return Subject(frozenset(stems - names - {""}), numbers_of(claim.text), frozenset(names - {""}))
 
 
 def _is_english(text: str) -> bool:

@@ -74,7 +74,6 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         """The text parts, joined by line breaks, like `text` of a record."""
         return "\n".join(part.text for part in self.parts if part.kind == "text")
 
-
     def prompt_for(self, detector: TextDetector[Any]) -> tuple[Turn, ...]:
         """Return the messages that `detector` compares the answer with, oldest first."""
         if detector.reads_instructions:
