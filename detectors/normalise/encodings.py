@@ -116,8 +116,11 @@ def _positions(run: str) -> str:
     return "".join(_ALPHABET[number - 1] for number in numbers) if all(0 < n <= 26 for n in numbers) else ""
 
 
+_MARKS = str.maketrans("·–−_", ".---")  # noqa: RUF001 - dots and dashes of all kinds
+
+
 def _morse(run: str) -> str:
-    marks = run.translate(str.maketrans({"·": ".", "–": "-", "−": "-", "_": "-"}))  # noqa: RUF001
+    marks = run.translate(_MARKS)
     groups = re.sub(r" {2,}", " / ", marks.strip()).split()
     if not groups or any(group not in _MORSE for group in groups):
         return ""

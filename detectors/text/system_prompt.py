@@ -277,24 +277,21 @@ def _sections(text: str, starts: Sequence[int]) -> list[tuple[int, int]]:
         if begin >= 0 and (heading or ("\n\n" in text[end : match.start()] and end > begin)):
             found.append((begin, match.start()))
             begin = -1
-        if heading and _closes(match.group()):
+        if heading and _closes(match.group(), patterns().confidential, patterns().forbids):
             begin = match.end()
         end = match.end()
     if begin >= 0:
         found.append((begin, len(text)))
     for row, start in enumerate(starts):
         label = _LABEL.match(text, start)
-        if label and _closes(label.group()) and not patterns().noun.search(label.group()):
+        if label and _closes(label.group(), patterns().confidential) and not patterns().noun.search(label.group()):
             found.append((start, _end_of_label(text, starts[row + 1 :])))
     return found
 
 
-def _closes(heading: str) -> bool:
-    """Return whether a heading makes what follows confidential."""
-    given = patterns()
-    return _PERSONA.search(heading) is None and bool(
-        given.confidential.search(heading) or given.forbids.search(heading)
-    )
+def _closes(heading: str, *signs: re.Pattern[str]) -> bool:
+    """Return whether a heading has a sign that what follows is confidential."""
+    return _PERSONA.search(heading) is None and any(sign.search(heading) for sign in signs)
 
 
 def _end_of_label(text: str, later: Sequence[int]) -> int:
