@@ -66,5 +66,5 @@ async def test_leaks_are_findings_and_nothing_but_the_log_has_the_system_prompt(
     }
     (span,) = verdicts["told"].spans[:1]
     assert EXCHANGES["told"][1][span.start : span.end] == SECRET
-    assert {event.data.request_id for _, event in await lab.findings()} == {"told", "reversed"}
+    assert {event.data.evidence[0] for _, event in await lab.findings()} == {"told", "reversed"}
     assert SECRET not in repr(await lab.verdicts()) + repr(await lab.signals()) + repr(await lab.findings())
