@@ -15,7 +15,7 @@ from typing import NamedTuple
 from detectors.normalise.encodings import caesar_shift, ciphers, decodings, reversed_words, spelled
 from detectors.text.claims import claims
 from detectors.text.leak_words import TOKEN, alternatives, tokens, words
-from detectors.text.subjects import is_year, numbers_of, stem, subject_of
+from detectors.text.subjects import Subject, is_year, numbers_of, stem, subject_of
 from detectors.text.system_prompt import Kind, Rule, SystemPrompt
 
 __all__ = ["Evidence", "Prior", "evidence"]
@@ -35,6 +35,8 @@ _CUED, _CUE, _ASKED = 2.5, 0.4, 1.5
 #: The strength of evidence that needs no comparison of sentences: a secret, a spelled secret, an encoded text, a disguised word.
 _TOLD, _SPELLED, _ENCODED, _DISGUISED = 1.9, 1.8, 1.6, 1.4
 MAX_STRENGTH = 2.0
+#: Sentences whose subjects are compared together, and the share of further sentences of the prompt that counts.
+WINDOW, _AGAIN = 3, 0.3
 #: Most sentences of an answer whose subjects are compared, and most spelled words.
 MAX_SENTENCES, MAX_SPELLED = 200, 64
 #: Most characters of an answer of which each Caesar cipher is tried.
@@ -254,6 +256,28 @@ def _weight(number: str) -> float:
     return _SHORT if len(number) < 3 or is_year(number) else _MEDIUM if len(number) == 3 else _LONG
 
 
+def _together(subjects: Sequence[Subject], prior: Prior) -> Subject:
+    """Return the subject of sentences together, without what was said before; its names are also stems."""
+    stems = frozenset[str]().union(*(subject.stems | subject.names for subject in subjects)) - prior.stems
+    return Subject(stems, frozenset[str]().union(*(subject.numbers for subject in subjects)) - prior.numbers, stems)
+
+
+def _shared(rule: Rule, answer: Subject) -> float:
+    """Return the weight of what an answer shares with a sentence of the prompt."""
+    about = rule.subject
+    named = _STEM * len(about.stems & answer.stems) + _NAME * len(about.names & answer.names)
+    return named + sum(map(_weight, about.numbers & answer.numbers))
+
+
+def _possible(rule: Rule) -> float:
+    """Return the weight that is a leak if the answer does not say that it tells its instructions."""
+    if rule.kind is not Kind.CONFIDENTIAL:
+        return 1 / _ASKED
+    about = rule.subject
+    most = _STEM * len(about.stems) + _NAME * len(about.names) + _SHORT * len(about.numbers)
+    return max(0.75, 0.5 * most if rule.is_order else min(0.85, 0.7 * most))
+
+
 def _retold(raw: str, prompt: SystemPrompt, prior: Prior) -> Iterator[Evidence]:
     """Yield the evidence of an answer that says an instruction or a confidential sentence in other words."""
     cues = _cues()
@@ -263,28 +287,22 @@ def _retold(raw: str, prompt: SystemPrompt, prior: Prior) -> Iterator[Evidence]:
     cued = any(cues.states.search(claim.text) for claim, refusal in zip(answer, refused, strict=True) if not refusal)
     addressed = _ADDRESSED.search(raw) is not None
     cued = cued or addressed or (prior.asks_own and not any(refused))
-    stems = {
-        one
-        for subject, refusal in zip(said, refused, strict=True)
-        if not refusal
-        for one in subject.stems | subject.names
-    } - prior.stems
-    numbers = {one for subject in said for one in subject.numbers} - prior.numbers
+    open_ = [subject for subject, refusal in zip(said, refused, strict=True) if not refusal]
+    whole = _together(open_, prior)
+    windows = [_together(open_[row : row + WINDOW], prior) for row in range(max(1, len(open_) - WINDOW + 1))]
     total = 0.0
     for rule in prompt.rules:
         if rule.kind is Kind.FACT or (rule.kind is not Kind.CONFIDENTIAL and not cued and not prior.asks):
             continue
         if rule.kind is Kind.PERSONA and not addressed:
             continue
-        about = rule.subject
-        found = _STEM * len(about.stems & stems) + _NAME * len(about.names & stems)
-        found += sum(map(_weight, about.numbers & numbers))
-        possible = _STEM * len(about.stems) + _NAME * len(about.names) + _SHORT * len(about.numbers)
-        strength = found / max(0.75, 0.5 * possible if rule.is_order else min(0.85, 0.7 * possible))
-        if cued and found:
+        found = _shared(rule, whole)
+        if not found:
+            continue
+        if cued:
             strength = _CUED * found + (_CUE if rule.kind is Kind.CONFIDENTIAL else 0.0)
-        elif rule.kind is not Kind.CONFIDENTIAL:
-            strength = _ASKED * found
-        total = max(total, strength) + 0.3 * min(total, strength)
+        else:  # the words of a long answer are everywhere in it
+            strength = max(_shared(rule, window) for window in windows) / _possible(rule)
+        total = max(total, strength) + _AGAIN * min(total, strength)
     if total:
         yield Evidence(_INSTRUCTIONS, min(MAX_STRENGTH, total), 0, len(raw))
