@@ -13,6 +13,7 @@ import msgspec
 __all__ = [
     "ERROR",
     "OK",
+    "OPERATOR_ROLES",
     "AlertText",
     "ConfigT",
     "Detector",
@@ -56,10 +57,14 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """One message of a prompt; ``role`` is ``system``, ``user`` or ``assistant``."""
+    """One message of a prompt; ``role`` is ``system``, ``developer``, ``user``, ``assistant`` or ``tool``."""
 
     role: str
     content: str
+
+
+#: Roles of messages that the operator of the model wrote.
+OPERATOR_ROLES = frozenset({"system", "developer"})
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +168,8 @@ class TextDetector(Detector[ConfigT]):
 
     #: The texts of an event that it scores; the verdict is that of the worst text.
     reads: ClassVar[Reads] = Reads.JOINED
+    #: Whether `score_answers` needs the operator's messages, which are then in the record of each answer.
+    reads_instructions: ClassVar[bool] = False
 
     @property
     def reads_history(self) -> bool:

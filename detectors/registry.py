@@ -19,6 +19,7 @@ from detectors.text.groundedness import GroundednessDetector
 from detectors.text.hub import HubDetector
 from detectors.text.injection import InjectionDetector
 from detectors.text.language import LanguageDetector
+from detectors.text.leak import LeakDetector
 from detectors.text.refusal import RefusalDetector
 from detectors.text.repetition import RepetitionDetector
 from detectors.text.tools import ToolsDetector
@@ -48,6 +49,7 @@ TEXT: dict[str, type[TextDetector[Any]]] = {
         GroundednessDetector,
         HubDetector,
         LanguageDetector,
+        LeakDetector,
         RepetitionDetector,
         ToolsDetector,
     )

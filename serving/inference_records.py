@@ -18,11 +18,13 @@ from stream.wire import (
     ErrorInfo,
     GuardStop,
     Message,
+    Part,
     RequestRecord,
     ResponseRecord,
     TextPart,
     ToolCallPart,
     ToolDefinition,
+    ToolResponsePart,
     Usage,
     semconv,
 )
@@ -33,6 +35,8 @@ __all__ = [
     "InferenceRequest",
     "context_of",
     "declared_tools",
+    "has_instructions",
+    "instructions_of",
     "owed_detectors",
     "recorded_messages",
     "request_attributes",
@@ -47,6 +51,10 @@ _OWN_DETECTORS = frozenset({"refusal"})
 #: The detector that reads tool calls instead of text, and the most characters of schemas and names that an answer's record contains for it.
 _TOOLS = "tools"
 _MAX_DECLARED = 65_536
+#: The detector that compares an answer with the operator's messages, the roles of these, and the most bytes of their text in an answer's record.
+_LEAK = "leak"
+_OPERATOR_ROLES = frozenset({"system", "developer"})
+_MAX_INSTRUCTIONS = 16_384
 #: Fields of a request body with their names in the record; of several fields with the same name, the first is recorded.
 _PARAMETERS = (
     ("max_tokens", "max_tokens"),
@@ -163,7 +171,12 @@ def response_record(  # noqa: PLR0913 - the fields of an end
 ) -> ResponseRecord:
     """Return the record of an inference's end; without an answer text, the prompt is omitted and only verdicts on tool calls are expected."""
     sent = request.request
-    owed = owed_detectors(_detectors(request, expected.output), choices, calls_complete=status == "complete")
+    owed = owed_detectors(
+        _detectors(request, expected.output),
+        choices,
+        calls_complete=status == "complete",
+        instructed=_LEAK in expected.output and has_instructions(request.messages),
+    )
     characters = expected.context_characters if owed else 0
     return ResponseRecord(
         request_id=sent.request_id,
@@ -177,6 +190,7 @@ def response_record(  # noqa: PLR0913 - the fields of an end
         status=status,
         messages=choices,
         context=context_of(request.messages, characters) if characters else (),
+        instructions=instructions_of(request.messages) if _LEAK in owed else (),
         tools=declared_tools(_tools(sent.body), choices) if _TOOLS in owed else None,
         usage=usage,
         latency_seconds=latency_seconds,
@@ -189,20 +203,33 @@ def response_record(  # noqa: PLR0913 - the fields of an end
 
 
 def owed_detectors(
-    names: tuple[str, ...], messages: Sequence[Message | Choice], *, calls_complete: bool = True
+    names: tuple[str, ...],
+    messages: Sequence[Message | Choice],
+    *,
+    calls_complete: bool = True,
+    instructed: bool = False,
 ) -> tuple[str, ...]:
-    """Return the detectors in `names` that have something to read in `messages`: a text, or for ``tools`` a complete tool call."""
+    """Return the detectors in `names` that have something to read in `messages`: a text, or for ``tools`` a complete tool call.
+
+    `leak` also needs a text of the operator in the request (`instructed`).
+    """
     has_text = has_calls = False
     for message in messages:
         for part in message.parts:
             has_text = has_text or part.text != ""
             has_calls = has_calls or isinstance(part, ToolCallPart)
-    return _readable(names, has_text, has_calls and calls_complete)
+    return _readable(names, has_text, has_calls and calls_complete, has_text and instructed)
 
 
 @lru_cache(maxsize=64)  # few combinations: the detectors of the settings
-def _readable(names: tuple[str, ...], has_text: bool, has_calls: bool) -> tuple[str, ...]:  # noqa: FBT001 - hashed
-    return tuple(name for name in names if (has_calls if name == _TOOLS else has_text))
+def _readable(names: tuple[str, ...], has_text: bool, has_calls: bool, instructed: bool) -> tuple[str, ...]:  # noqa: FBT001 - hashed
+    readable = {_TOOLS: has_calls, _LEAK: instructed}
+    return tuple(name for name in names if readable.get(name, has_text))
+
+
+def has_instructions(messages: Sequence[Message]) -> bool:
+    """Return whether a message of the operator (role ``system`` or ``developer``) has text."""
+    return any(message.role in _OPERATOR_ROLES and message.text for message in messages)
 
 
 def declared_tools(tools: Sequence[ToolDefinition], choices: Sequence[Choice]) -> tuple[DeclaredTool, ...] | None:
@@ -266,19 +293,40 @@ def _is_number(value: object) -> bool:
 
 
 def context_of(messages: tuple[Message, ...], max_characters: int) -> tuple[Message, ...]:
-    """Return the text parts of the last messages, at most `max_characters` in total.
+    """Return the texts and tool results of the last messages, at most `max_characters` in total.
 
     If the oldest returned part is too long, its end is cut off.
     """
     kept: list[Message] = []
     for message in reversed(messages):
-        texts: list[TextPart] = []
+        parts: list[Part] = []
         for part in reversed(message.parts):
-            if isinstance(part, TextPart) and max_characters > 0:
-                texts.append(TextPart(content=part.content[:max_characters]))
-                max_characters -= len(part.content)
-        if texts:
-            kept.append(msgspec.structs.replace(message, parts=tuple(reversed(texts))))
+            if isinstance(part, TextPart | ToolResponsePart) and max_characters > 0:
+                parts.append(_beginning(part, max_characters))
+                max_characters -= len(part.text)
+        if parts:
+            kept.append(msgspec.structs.replace(message, parts=tuple(reversed(parts))))
+    return tuple(reversed(kept))
+
+
+def _beginning(part: TextPart | ToolResponsePart, characters: int) -> Part:
+    if isinstance(part, TextPart):
+        return TextPart(content=part.content[:characters])
+    return ToolResponsePart(response=part.response[:characters], id=part.id)
+
+
+def instructions_of(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Return the texts of the operator's newest messages, at most 16 KiB of UTF-8 in total.
+
+    If the oldest returned text is too long, its end is cut off.
+    """
+    kept: list[Message] = []
+    left = _MAX_INSTRUCTIONS
+    for message in reversed(messages):
+        if message.role in _OPERATOR_ROLES and message.text and left > 0:
+            text = message.text.encode("utf-8", "surrogatepass")
+            kept.append(Message.of_text(message.role, text[:left].decode("utf-8", "ignore")))
+            left -= len(text)
     return tuple(reversed(kept))
 
 

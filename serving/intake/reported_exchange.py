@@ -7,7 +7,14 @@ from typing import Any, Literal
 import msgspec
 
 from serving.errors import UnreadablePayload
-from serving.inference_records import ExpectedVerdicts, context_of, declared_tools, owed_detectors
+from serving.inference_records import (
+    ExpectedVerdicts,
+    context_of,
+    declared_tools,
+    has_instructions,
+    instructions_of,
+    owed_detectors,
+)
 from stream.wire import (
     MAX_COUNT,
     MAX_INT64,
@@ -222,10 +229,12 @@ def records_of(exchange: ReportedExchange, expected: ExpectedVerdicts) -> tuple[
     )
     begin = msgspec.structs.replace(begin, owed=owed_detectors(expected.input, begin.messages))
     known = response.status == "complete" and bool(request.tools)
-    if owed := owed_detectors(expected.output, end.messages, calls_complete=known):
+    instructed = has_instructions(request.messages)
+    if owed := owed_detectors(expected.output, end.messages, calls_complete=known, instructed=instructed):
         end = msgspec.structs.replace(
             end,
             context=context_of(request.messages, expected.context_characters),
+            instructions=instructions_of(request.messages) if "leak" in owed else (),
             tools=declared_tools(request.tools, end.messages) if "tools" in owed else None,
             owed=owed,
         )

@@ -17,6 +17,7 @@ from detectors.toml_files import read_toml
 __all__ = [
     "groundedness_cases",
     "identity_cases",
+    "leak_cases",
     "read_identities",
     "refusal_cases",
     "repetition_cases",
@@ -55,6 +56,14 @@ class Groundedness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     passages: tuple[Passage, ...]
     added: tuple[str, ...]
     nothing: tuple[str, ...]
+
+
+class LeakPrompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A system prompt, with pairs of a user's request and an answer that leaks (`leaks`) or does not (`clean`)."""
+
+    system: str
+    leaks: tuple[tuple[str, str], ...]
+    clean: tuple[tuple[str, str], ...]
 
 
 class Refusals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -169,6 +178,14 @@ def refusal_cases() -> Iterator[Case]:
         yield from (_case(answer + ending, kind, label=False) for answer in answers for ending in texts.endings)
 
 
+def leak_cases() -> Iterator[Case]:
+    """Yield answers that tell a part of their system prompt (label True), and answers to the same prompts that do not."""
+    for prompt in read_toml(FOLDER, "leak.toml", dict[str, tuple[LeakPrompt, ...]])["prompt"]:
+        for label, pairs_ in ((True, prompt.leaks), (False, prompt.clean)):
+            for request, answer in pairs_:
+                yield Case(text=answer, label=label, prompt=with_question(request, prompt.system))
+
+
 def identity_cases() -> Iterator[Case]:
     """Yield every template with every identity term, labelled as harmless; the type of a case is its term."""
     texts = read_identities()
@@ -199,6 +216,7 @@ def _language_pairs() -> list[LabelledSet]:
 SETS: dict[str, Callable[[], list[LabelledSet]]] = {
     "repetition": functools.partial(_sets, "repetition", repetition_cases),
     "groundedness": functools.partial(_sets, "groundedness", groundedness_cases),
+    "leak": functools.partial(_sets, "leak", leak_cases),
     "refusal": functools.partial(_sets, "refusal", refusal_cases),
     "language": _language_pairs,
 }

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from detectors.base import OK, Reads, Score, TextDetector, Turn
+from detectors.base import OK, OPERATOR_ROLES, Reads, Score, TextDetector, Turn
 from detectors.text.tools import MadeCall, ToolCall, repetitions
 from stream.wire import DeclaredTool, Span
 
@@ -57,7 +57,7 @@ class ItemPart(msgspec.Struct, frozen=True, kw_only=True):
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of an event, oldest first, and the detectors to score it; `side` is ``input`` or ``output``.
 
-    For an answer, `context` is the prompt, and `tools` is the declared tools if the record has them. `tools` is JSON,
+    For an answer, `context` is the end of the prompt, `instructions` is the operator's messages if the record has them, and `tools` is the declared tools if the record has them. `tools` is JSON,
     because an item is pickled, and pickle fails for a deep schema. `embed` contains the texts to embed, by part group.
     """
 
@@ -65,6 +65,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     detectors: tuple[str, ...]
     side: str = "input"
     context: tuple[Turn, ...] = ()
+    instructions: tuple[Turn, ...] = ()
     tools: bytes | None = None
     embed: dict[str, str] = {}
 
@@ -72,6 +73,12 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """The text parts, joined by line breaks, like `text` of a record."""
         return "\n".join(part.text for part in self.parts if part.kind == "text")
+
+    def prompt_for(self, detector: TextDetector[Any]) -> tuple[Turn, ...]:
+        """Return the messages that `detector` compares the answer with, oldest first."""
+        if detector.reads_instructions:
+            return (*self.instructions, *(turn for turn in self.context if turn.role not in OPERATOR_ROLES))
+        return self.context if detector.prompt_characters else ()
 
 
 class Reading(msgspec.Struct, frozen=True):

@@ -8,7 +8,16 @@ from detectors.base import ERROR, Turn
 from stream.stages.score.event_parts import EventScore, Item, ItemPart
 from stream.stages.score.model_pool import Outcome
 from stream.stages.score.model_process import Scored
-from stream.wire import Event, RequestRecord, ResponseRecord, TextPart, ToolCallPart, ToolResponsePart, Verdict
+from stream.wire import (
+    Event,
+    Message,
+    RequestRecord,
+    ResponseRecord,
+    TextPart,
+    ToolCallPart,
+    ToolResponsePart,
+    Verdict,
+)
 
 __all__ = [
     "Inference",
@@ -44,6 +53,7 @@ def item_of(
 ) -> Item:
     """Return the item that a model process scores; `detectors` defaults to the expected detectors, `embed` to no text."""
     context = data.context if isinstance(data, ResponseRecord) else ()
+    instructions = data.instructions if isinstance(data, ResponseRecord) else ()
     tools = data.tools if isinstance(data, ResponseRecord) else None
     return Item(
         parts=tuple(
@@ -60,9 +70,17 @@ def item_of(
         ),
         side=side_of(data),
         detectors=expected_detectors(data) if detectors is None else detectors,
-        context=tuple(Turn(role=message.role, content=message.text) for message in context),
+        context=_turns(context),
+        instructions=_turns(instructions),
         tools=None if tools is None else msgspec.json.encode(tools),
         embed=dict(embed or {}),
+    )
+
+
+def _turns(messages: tuple[Message, ...]) -> tuple[Turn, ...]:
+    return tuple(
+        Turn(role=message.role, content="\n".join(part.text for part in message.parts if part.text))
+        for message in messages
     )
 
 

@@ -267,6 +267,8 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
 
     `messages` are all choices, in order. `context` is the last part of the prompt (``[detectors] context_characters``),
     for detectors that compare the answer with the prompt: the worker that scores the answer may not have read the request.
+    `instructions` are the newest messages of the operator (roles ``system`` and ``developer``), at most 16 KiB of text; they are
+    present only if the detector ``leak`` is expected.
     `tools` are the tools of the request if the answer has tool calls and the detector ``tools`` is expected; None if they are unknown or too large.
     `shadow_of` is that of the request.
     `recorded` is the share of the text's characters that the record contains: less than 1 if the whole text is too large for Kafka.
@@ -285,6 +287,7 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
     stream: bool = False
     messages: tuple[Choice, ...] = ()
     context: tuple[Message, ...] = ()
+    instructions: tuple[Message, ...] = ()
     tools: tuple[DeclaredTool, ...] | None = None
     usage: Usage = Usage()
     latency_seconds: Seconds = 0.0

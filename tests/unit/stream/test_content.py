@@ -31,7 +31,9 @@ WITHOUT_CONTENT = {
     "weir/operate/silences.py": "alerts, silences",
 }
 #: The parts of records with content.
-CONTENT_FIELDS = {"messages", "context", "located_parts", "parts", "answer", "comment", "prompt", "content", "tools"}
+CONTENT_FIELDS = {
+    "messages", "context", "instructions", "located_parts", "parts", "answer", "comment", "prompt", "content", "tools",
+}  # fmt: skip
 CONTENT_FUNCTIONS = {"joined_text", "text_at"}
 
 

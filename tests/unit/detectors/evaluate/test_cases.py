@@ -100,14 +100,16 @@ def test_the_widest_gap_is_that_of_the_unfair_term():
     assert all(row["flagged"] == 0.0 for row in rest)
 
 
-@pytest.mark.parametrize(("name", "count"), [("repetition", 1), ("groundedness", 1), ("refusal", 1), ("language", 3)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("repetition", 1), ("groundedness", 1), ("leak", 1), ("refusal", 1), ("language", 3)]
+)
 def test_synthetic_cases_are_labelled_sets(name, count):
     sets = synthetic_sets(name)
     assert len(sets) == count
     for one in sets:
         assert one.detector == name
         assert {case.label for case in one.cases} == {True, False}
-        assert all(case.prompt for case in one.cases) == (name in {"groundedness", "language"})
+        assert all(case.prompt for case in one.cases) == (name in {"groundedness", "language", "leak"})
 
 
 def test_most_languages_are_identified_by_a_whole_sentence(tmp_path):

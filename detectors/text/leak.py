@@ -1,0 +1,107 @@
+"""Leak detector (experimental): an answer that tells instructions or secrets of the system prompt.
+
+It compares the answer, and copies of it in which encodings are undone, with the sentences and secrets of the system prompt
+(`detectors.text.system_prompt`, `detectors.text.leak_evidence`). What the user or a tool result said first is no leak.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from detectors.base import OK, OPERATOR_ROLES, AlertText, Score, Span, TextDetector, Turn, label_of
+from detectors.errors import NotLoadedError
+from detectors.normalise.unicode import normalise
+from detectors.text.leak_evidence import Evidence, Prior, evidence
+from detectors.text.system_prompt import SystemPrompt, read_system_prompt
+
+__all__ = ["LeakConfig", "LeakDetector"]
+
+PROMPT_CHARACTERS = 8_000
+
+
+class LeakConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of the leak detector.
+
+    Attributes
+    ----------
+    threshold
+        Answers with this score or a higher one are flagged.
+    max_characters
+        Maximum number of characters that are read from an answer; unread characters lower ``covered``.
+    """
+
+    threshold: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    max_characters: Annotated[int, Meta(ge=1_000, le=200_000)] = 32_768
+
+
+class LeakDetector(TextDetector[LeakConfig]):
+    """Detector of told instructions and secrets; no model, time linear in the lengths.
+
+    Spans mark what was found: ``SECRET`` or ``INSTRUCTIONS``.
+    """
+
+    name: ClassVar[str] = "leak"
+    version: ClassVar[str] = "1"
+    config_type: ClassVar[type[msgspec.Struct]] = LeakConfig
+    sides: ClassVar[tuple[str, ...]] = ("output",)
+    reads_instructions: ClassVar[bool] = True
+    alert: ClassVar[AlertText] = AlertText(
+        subject="leaks of the system prompt",
+        runbook="Open a request with `weir show ID --text`; replace a secret that was told, and keep secrets out of the system prompt.",
+    )
+
+    def __init__(self, config: LeakConfig | None = None) -> None:
+        super().__init__(config)
+        self._loaded = False
+
+    @property
+    def prompt_characters(self) -> int:
+        """See `TextDetector.prompt_characters`."""
+        return PROMPT_CHARACTERS
+
+    def load(self) -> None:
+        """Compile the patterns; see `TextDetector.load`."""
+        list(evidence("x", read_system_prompt("x"), Prior("x")))
+        self._loaded = True
+
+    def score_many(self, texts: Sequence[str]) -> list[Score]:
+        """Return ``unknown`` for each text, because there is no system prompt to compare the text with."""
+        return self.score_answers(texts, [()] * len(texts))
+
+    def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
+        """Score each answer against the system prompt among its messages; see `TextDetector.score_answers`."""
+        if not self._loaded:
+            raise NotLoadedError("leak.score_answers before load(): call load() once in the process that scores")
+        return [self._score(text, turns) for text, turns in zip(texts, prompts, strict=True)]
+
+    def _score(self, text: str, turns: Sequence[Turn]) -> Score:
+        if not text.strip():
+            return Score(score=0.0, label=OK, flagged=False)
+        operator = "\n\n".join(turn.content for turn in turns if turn.role in OPERATOR_ROLES)
+        if not operator.strip():
+            return Score(score=0.0, label="unknown", flagged=False)
+        read = text[: self.config.max_characters]
+        prior = Prior("\n".join(t.content for t in turns if t.role not in OPERATOR_ROLES and t.role != "assistant"))
+        copy = normalise(read)
+        found = list(evidence(copy.text if copy else read, _system_prompt(operator), prior))
+        covered = len(read) / len(text)
+        threshold = 2 * self.config.threshold  # of the strength; the score is half of it
+        worst = max(found, key=lambda one: one.strength, default=Evidence(OK, 0.0))
+        score = min(1.0, worst.strength / 2)
+        flagged = worst.strength >= threshold
+        strong = [one for one in found if one.end and one.strength >= threshold]
+        places = [copy.raw_span(one.start, one.end) if copy else (one.start, one.end) for one in strong]
+        spans = tuple(
+            Span(start=start, end=end, type=one.label.upper(), score=min(1.0, one.strength / 2))
+            for one, (start, end) in zip(strong, places, strict=True)
+        )
+        label = label_of(worst.label, flagged=flagged, covered=covered)
+        return Score(score=score, label=label, flagged=flagged, covered=covered, spans=spans)
+
+
+@lru_cache(maxsize=64)  # an application sends the same system prompt with each request
+def _system_prompt(text: str) -> SystemPrompt:
+    return read_system_prompt(text)

@@ -1,0 +1,112 @@
+"""The end record has the operator's messages exactly if the detector `leak` is expected."""
+
+import pytest
+
+from serving.backend import ModelInfo, ModelRequest
+from serving.inference_records import ExpectedVerdicts, InferenceRequest, context_of, instructions_of, response_record
+from serving.intake.reported_exchange import Origin, ReportedExchange, ReportedRequest, ReportedResponse, records_of
+from stream.stages.score.event_parts import Item
+from stream.stages.score.machine import item_of
+from stream.wire import OWN_TENANT, Choice, Message, TextPart, ToolCallPart, ToolResponsePart, Usage
+
+LEAK = ExpectedVerdicts(output=("pii", "leak"), context_characters=100)
+TEXT = Choice(parts=(TextPart(content="hello"),))
+SYSTEM, USER = {"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}
+
+
+def end(*messages, choices=(TEXT,), expected=LEAK, tenant="t"):
+    request = InferenceRequest(
+        tenant=tenant,
+        principal="p",
+        model="m",
+        info=ModelInfo(engine="echo", version="v", context_length=0),
+        request=ModelRequest(request_id="r", operation="chat", body={"messages": list(messages)}),
+    )
+    return response_record(
+        request,
+        expected,
+        status="complete",
+        error=None,
+        choices=choices,
+        usage=Usage(),
+        latency_seconds=0.0,
+        first_token_seconds=None,
+    )
+
+
+def test_the_newest_operator_messages_are_recorded():
+    record = end(SYSTEM, USER, {"role": "developer", "content": "Be kind."})
+    assert record.owed == ("pii", "leak")
+    assert record.instructions == (Message.of_text("system", "Be brief."), Message.of_text("developer", "Be kind."))
+
+
+@pytest.mark.parametrize(
+    ("record", "owed"),
+    [
+        (end(USER), ("pii",)),
+        (end(SYSTEM, USER, expected=ExpectedVerdicts(output=("pii",), context_characters=100)), ("pii",)),
+        (end(SYSTEM, USER, choices=()), ()),
+        (end({"role": "system", "content": ""}, USER), ("pii",)),
+        (end(SYSTEM, USER, tenant=OWN_TENANT), ()),
+    ],
+)
+def test_without_the_detector_or_a_system_prompt_they_are_not_recorded(record, owed):
+    assert (record.owed, record.instructions) == (owed, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("x" * 20_000, 16_384), ("\u00e9" * 20_000, 8_192), ("\u4e2d" * 20_000, 5_461)]
+)
+def test_at_most_16_kib_are_recorded(text, size):
+    (message,) = instructions_of((Message.of_text("system", text),))
+    assert message.text == text[:size]
+    newest = instructions_of((Message.of_text("system", text), Message.of_text("developer", "short")))
+    assert [one.text for one in newest][1] == "short"
+    assert sum(len(one.text.encode()) for one in newest) <= 16_384
+
+
+def test_an_exchange_of_another_gateway_has_them_too():
+    exchange = ReportedExchange(
+        identity="0" * 32,
+        origin=Origin(tenant="t", principal="p"),
+        request=ReportedRequest(messages=(Message.of_text("system", "Be brief."), Message.of_text("user", "hi"))),
+        response=ReportedResponse(choices=(TEXT,), status="complete"),
+    )
+    _, found = records_of(exchange, LEAK)
+    assert (found.owed, found.instructions) == (("pii", "leak"), (Message.of_text("system", "Be brief."),))
+    _, without = records_of(exchange, ExpectedVerdicts(output=("pii",)))
+    assert without.instructions == ()
+
+
+def test_the_context_has_tool_results_and_no_tool_calls():
+    messages = (
+        Message.of_text("user", "look"),
+        Message(role="assistant", parts=(ToolCallPart(name="get", arguments='{"secret": 1}', id="c"),)),
+        Message(role="tool", parts=(ToolResponsePart(response="12 degrees", id="c"),)),
+    )
+    found = context_of(messages, 100)
+    assert found == (messages[0], messages[2])
+    assert context_of(messages, 2) == (Message(role="tool", parts=(ToolResponsePart(response="12", id="c"),)),)
+
+
+class Detector:
+    """A detector that declares what it reads of a prompt."""
+
+    def __init__(self, characters, *, instructions):
+        self.prompt_characters, self.reads_instructions = characters, instructions
+
+
+def test_only_a_detector_of_instructions_gets_them_and_each_once():
+    record = end(SYSTEM, USER)
+    item = item_of(record)
+    assert isinstance(item, Item)
+    roles = {
+        name: [turn.role for turn in item.prompt_for(detector)]
+        for name, detector in {
+            "none": Detector(0, instructions=False),
+            "prompt": Detector(10, instructions=False),
+            "leak": Detector(10, instructions=True),
+        }.items()
+    }
+    assert roles == {"none": [], "prompt": ["system", "user"], "leak": ["system", "user"]}
+    assert item_of(end(SYSTEM, USER, expected=ExpectedVerdicts(output=("pii",)))).instructions == ()
