@@ -10,10 +10,10 @@ process caches the outputs of recent texts by digest.
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Generic, TypeVar
 
 import msgspec
 import numpy as np
@@ -33,6 +33,7 @@ CACHED_TEXTS = 4096
 #: Log-odds of a text without tokens.
 EMPTY_LOG_ODDS = -30.0
 _WORD = re.compile(r"\w+")
+ResultT = TypeVar("ResultT")
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -89,8 +90,33 @@ class _Output(msgspec.Struct, frozen=True, kw_only=True):
     covered: float
 
 
+class _Recent(Generic[ResultT]):
+    """The results of recent texts, by digest of the text."""
+
+    def __init__(self) -> None:
+        self._results: OrderedDict[bytes, ResultT] = OrderedDict()
+
+    def of(
+        self, texts: Sequence[str], compute: Callable[[list[str]], Sequence[ResultT]], salt: str = ""
+    ) -> list[ResultT]:
+        """Return the result of each text; `compute` computes those of the texts that are not recent. `salt` is a part of the digest."""
+        keys = [
+            hashlib.blake2b(f"{salt}\0{text}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            for text in texts
+        ]
+        found = {key: self._results[key] for key in keys if key in self._results}
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+        found |= dict(zip(new, compute(list(new.values())) if new else (), strict=True))
+        for key in keys:
+            self._results[key] = found[key]
+            self._results.move_to_end(key)
+        while len(self._results) > CACHED_TEXTS:
+            self._results.popitem(last=False)
+        return [found[key] for key in keys]
+
+
 class Engine:
-    """The linear model, the encoder, the tokenizer, and a cache of the encoder's outputs."""
+    """The linear model, the encoder, the tokenizer, and caches of both models' outputs."""
 
     def __init__(self, model_dir: str, compute: Compute, weights: str, digest: str) -> None:
         from detectors.models.linear import load_linear  # noqa: PLC0415 - imported together with torch
@@ -103,31 +129,22 @@ class Engine:
             model_dir or None, Path(weights) if weights else ENCODER_PATH, digest or ENCODER_DIGEST, compute
         )
         self._tokenizer = load_tokenizer(model_dir or None)
-        self._outputs: OrderedDict[bytes, _Output] = OrderedDict()
+        self._linear_odds = _Recent[NDArray[np.float64]]()
+        self._outputs = _Recent[_Output]()
 
     def linear_log_odds(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Return the linear model's log-odds of each task for each text, (texts, tasks)."""
+        """Return the linear model's log-odds of each task for each text, (texts, tasks), from the cache for recent texts."""
+        return np.stack(self._linear_odds.of(texts, self._screen)) if texts else np.zeros((0, len(TASKS)))
+
+    def _screen(self, texts: Sequence[str]) -> list[NDArray[np.float64]]:
         copies = [views(text) for text in texts]
         odds = self._linear.logits([copy for found in copies for copy in found])
         starts = np.cumsum([0, *(len(found) for found in copies[:-1])])
-        highest: NDArray[np.float64] = np.maximum.reduceat(odds, starts, axis=0)
-        return highest
+        return list(np.maximum.reduceat(odds, starts, axis=0))
 
     def encode_many(self, texts: Sequence[str], max_windows: int) -> list[_Output]:
         """Return the encoder's output for each text, from the cache if the text was encoded recently."""
-        keys = [
-            hashlib.blake2b(f"{max_windows}\0{t}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
-            for t in texts
-        ]
-        outputs = {key: self._outputs[key] for key in keys if key in self._outputs}
-        uncached = {key: text for key, text in zip(keys, texts, strict=True) if key not in outputs}
-        outputs |= dict(zip(uncached, self._encode(list(uncached.values()), max_windows), strict=True))
-        for key in keys:
-            self._outputs[key] = outputs[key]
-            self._outputs.move_to_end(key)
-        while len(self._outputs) > CACHED_TEXTS:
-            self._outputs.popitem(last=False)
-        return [outputs[key] for key in keys]
+        return self._outputs.of(texts, lambda new: self._encode(new, max_windows), str(max_windows))
 
     def _encode(self, texts: Sequence[str], max_windows: int) -> list[_Output]:
         from detectors.models.multitask import log_odds  # noqa: PLC0415 - torch takes seconds to import

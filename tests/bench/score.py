@@ -34,9 +34,9 @@ from stream.stages.score.records import signal_events, verdict_event
 from stream.stages.score_app import model_spec
 from stream.wire import Event, encode
 
-ROUNDS, BATCH, SEED = 5, 32, 0
+ROUNDS, BATCH, SEED = 3, 32, 0
 #: Exchanges of each source in the mix; MT-Bench has no answers, so each of its turns is a request.
-T0, GSM8K, MTBENCH = 96, 48, 32
+T0, GSM8K, MTBENCH = 48, 24, 16
 Place = tuple[Any, str]
 #: Causes and the functions whose time they are.
 CAUSES: dict[str, tuple[Place, ...]] = {
@@ -150,7 +150,8 @@ def forget(process: ModelProcess) -> None:
     """Empty the encoder's cache, so that a round does not reuse the previous one's results."""
     for detector in process._detectors.values():
         if isinstance(detector, shared_encoder.EncoderDetector):
-            detector._engine._outputs.clear()
+            engine = detector._engine
+            engine._outputs, engine._linear_odds = shared_encoder._Recent(), shared_encoder._Recent()
 
 
 def measure(data: Path, precisions: list[str]) -> None:
@@ -162,9 +163,7 @@ def measure(data: Path, precisions: list[str]) -> None:
         f"{len(mix)} events ({dict(sides)}), {characters:.0f} characters on average: {T0} exchanges of t0 tasks, {GSM8K} of GSM8K, "
         f"{2 * MTBENCH} prompts of MT-Bench; seed {SEED}, {BATCH} events a batch, one thread; CPU ms an event, medians of {ROUNDS} rounds"
     )
-    processes = {
-        name: ModelProcess(model_spec(DetectorSettings(precision=name), ScoreSettings())) for name in precisions
-    }
+    processes = {name: ModelProcess(spec_of(name)) for name in precisions}
     found: dict[str, list[Counter[str]]] = {name: [] for name in precisions}
     for process in processes.values():
         process.load()
