@@ -7,6 +7,7 @@ __all__ = [
     "NotLoadedError",
     "StateMismatch",
     "UnknownDetectorError",
+    "UnsupportedError",
     "WeightsError",
 ]
 
@@ -32,6 +33,10 @@ class WeightsError(DetectorError):
 
 class NotLoadedError(DetectorError, RuntimeError):
     """A score was requested before ``load()`` was called."""
+
+
+class UnsupportedError(DetectorError):
+    """The settings name a numeric type or a device that this machine does not support."""
 
 
 class DataError(DetectorError, ValueError):

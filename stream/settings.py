@@ -1,9 +1,11 @@
 """Settings of the processes in `stream`. ``weir.settings`` loads them once from the file and the environment."""
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -133,6 +135,21 @@ class DetectorSettings(Section):
         return value
 
 
+#: More model processes on one machine would wait for the worker, which needs about 1.7 ms for an event.
+MOST_PROCESSES = 4
+_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use: those of its affinity, or of its container's limit if that is smaller."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = _CPU_LIMIT.read_text(encoding="ascii").split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no cgroup v2, or no limit ("max")
+        return cores
+
+
 class ScoreSettings(Section):
     """``[score]``: the scoring workers."""
 
@@ -142,12 +159,28 @@ class ScoreSettings(Section):
     deadline_seconds: Seconds = Field(
         30, description="time limit of a batch; then halved until one event is a dead letter"
     )
-    threads: Count = Field(1, description="torch threads of each model process")
-    workers: Count = Field(1, description="model processes of the score worker")
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
+        "auto",
+        description="numeric type of the encoder and the embedding; auto: bfloat16 if the first score worker's processor supports it, else "
+        "float32, kept in compute.json; with several homes, set it: each verdict must not depend on its worker",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "cpu",
+        description="where the encoder and the embedding run; auto: cuda if the first score worker has a GPU, kept as precision",
+    )
+    threads: Count = Field(1, description="threads of each model process")
+    workers: Annotated[int, Field(ge=0)] = Field(
+        0, description="model processes of the score worker; 0: one for every two cores, at least 1 and at most 4"
+    )
     explain_findings: Annotated[int, Field(ge=0)] = Field(
         3, description="explained toxicity and injection findings of a stream in 5 minutes; 0: none"
     )
     explain_seconds: Seconds = Field(60, description="time limit of an explanation, which waits for idle time")
+
+    @property
+    def processes(self) -> int:
+        """Number of model processes: `workers`, or if it is 0, a number for the cores that this process may use."""
+        return self.workers or max(1, min(MOST_PROCESSES, usable_cores() // 2))
 
 
 class AlertSettings(Section):

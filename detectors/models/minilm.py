@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from detectors.models.token_windows import buckets
+from detectors.models.token_windows import buckets, padded
 from detectors.models.weight_files import MINILM_DIGEST, MINILM_TOKENIZER, minilm_dir, read_pinned
 
 __all__ = ["HIDDEN", "LAYERS", "MiniLM", "encode_mean", "load_minilm", "load_tokenizer", "pad", "set_threads"]
@@ -108,8 +108,8 @@ def load_tokenizer(model_dir: str | None = None) -> Tokenizer:
 
 
 def pad(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Pad n rows of token ids to equal length; return the ids, (n, longest), and a mask that is true at tokens."""
-    longest = max(map(len, rows))
+    """Pad n rows of token ids to the `padded` length of the longest; return the ids, (n, length), and a mask that is true at tokens."""
+    longest = padded(max(map(len, rows)))
     ids = torch.tensor([[*row, *([0] * (longest - len(row)))] for row in rows])
     lengths = torch.tensor([len(row) for row in rows])
     return ids, torch.arange(longest) < lengths[:, None]
@@ -121,8 +121,8 @@ def set_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def encode_mean(model: MiniLM, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-    """Return the mean of the token vectors of each row, scaled to length one: float32 (rows, 384)."""
+def encode_mean(model: nn.Module, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    """Return the mean of the token vectors of each row, scaled to length one: float32 (rows, 384); ``model`` is a `MiniLM` or compiled."""
     result = np.zeros((len(rows), HIDDEN), dtype=np.float32)
     with torch.inference_mode():
         for batch in buckets(rows):

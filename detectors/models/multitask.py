@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
+from detectors.models.backbone import compiled
+from detectors.models.compute import Compute
 from detectors.models.minilm import HIDDEN, MiniLM, load_minilm, pad
 from detectors.models.token_windows import buckets
 from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH, read_pinned
@@ -48,7 +50,7 @@ class MultiTask(nn.Module):
 
     def __init__(self, backbone: MiniLM, outputs: int = len(OUTPUTS)) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone: nn.Module = backbone
         self.heads = Heads(outputs)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -76,16 +78,21 @@ def merge(model: MultiTask, delta: dict[str, Tensor]) -> None:
 
 
 def load_multitask(
-    model_dir: str | None = None, weights: Path = ENCODER_PATH, digest: str = ENCODER_DIGEST, precision: str = "float32"
+    model_dir: str | None = None,
+    weights: Path = ENCODER_PATH,
+    digest: str = ENCODER_DIGEST,
+    compute: Compute = Compute(),  # noqa: B008 - it is immutable
 ) -> MultiTask:
-    """Build the shared encoder from the pinned MiniLM and the adapter ``weights``; the heads stay in float32.
+    """Build the shared encoder, for scoring, from the pinned MiniLM and the adapter ``weights``; the heads stay in float32.
 
-    Raises WeightsError if a file is missing, or if its SHA-256 is wrong. ``digest`` is the SHA-256 of ``weights``.
+    Raises WeightsError if a file is missing, or if its SHA-256 is wrong, and UnsupportedError if this machine does not support `compute`.
+    ``digest`` is the SHA-256 of ``weights``.
     """
     delta = load_safetensors(read_pinned(weights, digest))
-    model = MultiTask(load_minilm(model_dir), outputs=len(delta["heads.bias"]))
+    backbone = load_minilm(model_dir)
+    model = MultiTask(backbone, outputs=len(delta["heads.bias"]))
     merge(model, delta)
-    model.backbone.to(getattr(torch, precision))
+    model.backbone = compiled(backbone, compute)
     return model.eval().requires_grad_(requires_grad=False)
 
 

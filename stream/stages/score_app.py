@@ -9,6 +9,7 @@ from opentelemetry.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
 from detectors.errors import DetectorError
+from detectors.models.compute import Compute
 from stream.dead_letters import DeadLetters
 from stream.runtime.app import BaseApp, create_base_app
 from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings, cached_tenant_settings
@@ -17,7 +18,7 @@ from stream.stages.score.batches import Batcher
 from stream.stages.score.explanations import Explainer
 from stream.stages.score.metrics import ScoreMetrics
 from stream.stages.score.model_pool import ModelPool
-from stream.stages.score.model_process import ModelSpec
+from stream.stages.score.model_process import ModelSpec, make_embedder
 from stream.stages.score.spans import ScoreSpans
 from stream.wire import OWN_TENANT, Event
 
@@ -27,11 +28,16 @@ _UNKNOWN_VERSION = "unknown"
 
 
 def model_spec(detectors: DetectorSettings, score: ScoreSettings) -> ModelSpec:
-    """Return the models that each model process loads under these settings."""
+    """Return the models that each model process loads under these settings; a `precision` or `device` of ``auto`` selects float32 on a CPU."""
+    compute = Compute(
+        precision="float32" if score.precision == "auto" else score.precision,
+        device="cpu" if score.device == "auto" else score.device,
+    )
     return ModelSpec(
         detectors=tuple(dict.fromkeys((*detectors.input, *detectors.output))),
         options=detectors.options,
         threads=score.threads,
+        embedder=functools.partial(make_embedder, compute=compute),
     )
 
 
@@ -57,7 +63,7 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a
     app.watchdog_seconds = watch.watchdog_seconds
     spec = spec or model_spec(detectors, score)
     version_of = _versions(spec)
-    pool = ModelPool(spec, workers=score.workers, deadline_seconds=score.deadline_seconds, progress=app.progress)
+    pool = ModelPool(spec, workers=score.processes, deadline_seconds=score.deadline_seconds, progress=app.progress)
     metrics = ScoreMetrics(registry)
     spans = ScoreSpans(tracer_provider, names.inference, app.conf.id)
     batcher = Batcher(

@@ -12,6 +12,7 @@ PARTS = {
     "generation": "tokens/s of 8 concurrent requests, against 1",
     "guard": "processor time of a token with the guard, against without; no model",
     "delay": "seconds from the end of a response to its alert, at 20 events/s",
+    "score": "processor time of score for one event, by cause; ARGS: DATA_DIR [float32] [bfloat16] [int8]",
     "score_rate": "events/s of score, against a bare consumer; ARGS: [HOST:PORT [EVENTS]]",
     "replay_rate": "events/s of a replay, against its log; ARGS: [HOST:PORT [EVENTS]]",
     "exactness": "greedy answers of openvino, against transformers in float32; ARGS: --prompts N",
@@ -23,7 +24,7 @@ PARTS = {
     "growth.recovery": "start of a watch worker with the state of many tenants in its changelog",
 }
 DEFAULT = ("endpoint", "outage", "generation", "guard", "delay", "score_rate", "replay_rate")
-TAKES_ARGUMENTS = ("score_rate", "replay_rate", "exactness")
+TAKES_ARGUMENTS = ("score", "score_rate", "replay_rate", "exactness")
 
 
 def run(name: str, arguments: list[str]) -> int:

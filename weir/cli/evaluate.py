@@ -88,6 +88,7 @@ def evaluate(  # noqa: PLR0913 - the options of the command
         raise SettingsError(f"--json {json_file}: {json_file.parent} is no folder; create it, or name another file")
     if file is not None and not columns:
         raise WeirError("--file needs --columns, for example --columns text=comment,label=toxic")
+    from weir.home.compute import decided
     from weir.settings import load_settings
 
     with needing("weir eval", "stream,eval"):
@@ -107,7 +108,7 @@ def evaluate(  # noqa: PLR0913 - the options of the command
             seed=seed,
             runs=runs,
             cost=not no_cost,
-            options=load_settings().settings.detectors.options,
+            options=decided(load_settings().settings).detectors.options,
         )
         with progress_on_stderr() as progress:
             report = run_evaluation(options, progress)

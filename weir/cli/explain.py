@@ -17,6 +17,7 @@ from weir.cli.render.output import print_json, screen
 from weir.client import effective_kafka
 from weir.errors import WeirError
 from weir.home.access_log import log_access
+from weir.home.compute import decided
 from weir.operate.request_story import read_story
 from weir.operate.request_text import read_text
 from weir.quality.explaining import Explanation, explained, flagged_verdicts, request_of
@@ -62,14 +63,14 @@ def _explained(settings: Settings, event: str, detectors: tuple[str, ...], metho
     request_id = request_of(event)
     story = read_story(settings.home, request_id)
     found = flagged_verdicts(story, event, detectors)
-    kafka = effective_kafka(settings)
+    kafka, options = effective_kafka(settings), decided(settings).detectors.options
     log = log_access(settings.home, "weir explain", request_id=request_id)
     text = asyncio.run(read_text(kafka.client_options(), story))
     click.echo(f"this access to the text is logged in {log}", err=True)
 
     @cache
     def load(name: str) -> TextDetector[Any]:
-        return load_detectors((name,), settings.detectors.options)[0]
+        return load_detectors((name,), options)[0]
 
     try:
         return [explained(one, text, load, method=method, retention_hours=kafka.retention_hours) for one in found]

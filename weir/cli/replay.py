@@ -21,6 +21,7 @@ from weir.cli.render.progress import progress_on_stderr
 from weir.cli.render.replay_diff import replay_view
 from weir.client import effective_kafka, parse_since
 from weir.errors import SettingsError
+from weir.home.compute import decided
 from weir.settings import Settings, load_settings
 from weir.settings.detector_options import check_detector_options
 
@@ -97,7 +98,7 @@ def replay_command(  # noqa: PLR0913 - the options of the command
         )
     loaded = load_settings()
     check_detector_options(loaded)
-    settings = loaded.settings
+    settings = decided(loaded.settings)
     known = Versions(settings.detectors)
     version = known.resolve(detector)
     now = datetime.now(UTC)

@@ -15,6 +15,7 @@ from weir.cli.options import json_lines_option
 from weir.cli.render.output import print_json
 from weir.cli.render.progress import progress_on_stderr
 from weir.errors import WeirError
+from weir.home.compute import decided
 from weir.quality.scoring import BadLine, load_detectors, read_items, score_items
 from weir.settings import load_settings
 
@@ -45,7 +46,7 @@ def score(*, names: tuple[str, ...], side: str, as_json: bool, file: IO[bytes]) 
       weir score --side output answers.jsonl > verdicts.jsonl
     """  # noqa: D301 - click's \b keeps the lines as they are
     del as_json  # the output is JSON in any case
-    settings = load_settings().settings.detectors
+    settings = decided(load_settings().settings).detectors
     chosen = tuple(dict.fromkeys(names)) or _of_side(settings, side)
     try:
         detectors = load_detectors(chosen, settings.options)

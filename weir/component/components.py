@@ -123,8 +123,10 @@ def _serve(process: Process) -> int:
 
 def _score(process: Process) -> int:
     from stream.stages.score_app import create_app
+    from weir.home.compute import decided, save_decision
 
-    settings = process.settings
+    save_decision(process.settings)
+    settings = decided(process.settings)
     app = create_app(
         effective_kafka(settings),
         settings.detectors,

@@ -16,6 +16,7 @@ import msgspec
 
 from detectors.base import TextDetector
 from detectors.errors import DetectorError
+from detectors.models.compute import Compute
 from detectors.models.embedding import Embedder, pack
 from detectors.registry import create_text
 from detectors.text.explain import Answer, Question, answer
@@ -37,16 +38,16 @@ class _Embeds(Protocol):
     def embed_many(self, texts: Sequence[str]) -> Any: ...
 
 
-def make_embedder(threads: int) -> Embedder:
-    """Return the embedding model for drift detection, with fixed weights and `threads` torch threads."""
-    return Embedder(threads=threads)
+def make_embedder(threads: int, compute: Compute = Compute()) -> Embedder:  # noqa: B008 - it is immutable
+    """Return the embedding model for drift detection, with fixed weights and `threads` threads."""
+    return Embedder(threads=threads, precision=compute.precision, device=compute.device)
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The models that a model process loads; the struct is pickled and sent to the process.
 
     `detectors` are loaded at the start; any other detector is loaded for the first event that expects it. `create` builds a detector by name and must
-    be importable in the process. `embedder` is None if no event is sampled. `threads` is the number of torch threads.
+    be importable in the process. `embedder` is None if no event is sampled. `threads` is the number of threads.
     """
 
     detectors: tuple[str, ...]

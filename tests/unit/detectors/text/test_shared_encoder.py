@@ -9,6 +9,7 @@ from detectors.models import weight_files as pinned
 from detectors.models.embedding import Embedder, pack, unpack
 from detectors.models.token_windows import WINDOW, buckets, windows
 from detectors.registry import create_text
+from detectors.text.shared_encoder import _different
 
 CASES = tomllib.loads(Path(__file__).with_name("texts.toml").read_text())["clear_cases"]
 GOLDEN = [-0.064731, 0.064432, 0.015232, 0.028409, -0.061117, -0.065398]
@@ -70,6 +71,11 @@ def test_the_forward_pass_is_that_of_transformers():
     embedder = Embedder()
     embedder.load()
     assert embedder.embed_many(["Hello there!"])[0][:6] == pytest.approx(GOLDEN, abs=2e-5)
+
+
+def test_a_copy_that_differs_in_signs_only_is_not_encoded():
+    assert _different(["a \u2013 b!", "a - b", "a b", "ab"]) == ["a \u2013 b!", "ab"]
+    assert _different(["..."]) == ["..."]
 
 
 def test_embeddings_are_unit_vectors_that_know_what_is_alike():

@@ -1,0 +1,66 @@
+"""How the encoder and the embedding are computed: numeric type, device and threads, and what this machine supports.
+
+A numeric type other than float32 changes scores by some thousandths or hundredths. So all workers of a deployment use the same type, and
+the versions of detectors contain it.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from detectors.errors import UnsupportedError
+
+__all__ = ["Compute", "Device", "Precision", "best_precision", "processor_flags"]
+
+Precision = Literal["float32", "bfloat16", "int8"]
+Device = Literal["cpu", "cuda"]
+#: For each type, the flags of /proc/cpuinfo of which the processor must have one; without them, it is slower than float32.
+_NEEDS: dict[str, tuple[str, ...]] = {"bfloat16": ("amx_bf16", "avx512_bf16"), "int8": ("avx512_vnni",)}
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+class Compute(msgspec.Struct, frozen=True, kw_only=True):
+    """The numeric type, the device, and the number of threads; 0 threads: as many as torch uses in this process."""
+
+    precision: Precision = "float32"
+    device: Device = "cpu"
+    threads: int = 0
+
+    @property
+    def suffix(self) -> str:
+        """The end of a version: empty for float32, whose scores are equal up to rounding errors on all devices."""
+        return "" if self.precision == "float32" else f".{self.precision}"
+
+    def check(self) -> None:
+        """Raise UnsupportedError if this machine does not support the numeric type."""
+        if self.device == "cuda":
+            if self.precision == "int8":
+                raise UnsupportedError(
+                    "precision is int8 and device is cuda: choose float32 or bfloat16, or the device cpu"
+                )
+        elif not _supports(self.precision):
+            raise UnsupportedError(
+                f"precision is {self.precision}, and this processor has none of {', '.join(_NEEDS[self.precision])}: run score on "
+                "processors that have it, or set score.precision to float32 for all workers (the versions of the detectors then change)"
+            )
+
+
+@cache
+def processor_flags() -> frozenset[str]:
+    """Return the flags of the first processor in /proc/cpuinfo; empty where the file or its line is missing."""
+    try:
+        lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
+
+
+def _supports(precision: str) -> bool:
+    return precision not in _NEEDS or not processor_flags().isdisjoint(_NEEDS[precision])
+
+
+def best_precision() -> Precision:
+    """Return bfloat16 if this processor has instructions for it, else float32."""
+    return "bfloat16" if _supports("bfloat16") else "float32"

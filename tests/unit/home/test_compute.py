@@ -1,0 +1,59 @@
+"""The numeric type is decided once for a home, and a worker that does not support it does not start."""
+
+import pytest
+
+from detectors.models import compute
+from stream.settings import DetectorSettings, ScoreSettings
+from weir.errors import SettingsError
+from weir.home.compute import compute_path, decided, save_decision
+from weir.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(home=tmp_path)
+
+
+def on(monkeypatch, *flags):
+    monkeypatch.setattr(compute, "processor_flags", lambda: frozenset(flags))
+
+
+def precision(settings):
+    found = decided(settings)
+    assert found.detectors.options["injection"]["precision"] == found.score.precision
+    return found.score.precision
+
+
+def test_the_first_worker_decides_and_a_later_one_follows(settings, monkeypatch):
+    on(monkeypatch)
+    assert precision(settings) == "float32"
+    assert not compute_path(settings.home).exists()  # a command that only reads decides nothing
+    save_decision(settings)
+    on(monkeypatch, "avx512_bf16")
+    save_decision(settings)
+    assert precision(settings) == "float32"
+
+
+def test_a_worker_that_cannot_follow_does_not_start(settings, monkeypatch):
+    on(monkeypatch, "amx_bf16")
+    save_decision(settings)
+    on(monkeypatch)
+    assert precision(settings) == "bfloat16"
+    with pytest.raises(SettingsError, match="precision is bfloat16, and this processor has none of"):
+        save_decision(settings)
+
+
+def test_a_setting_overrides_the_decision_and_an_option_overrides_both(settings, monkeypatch):
+    on(monkeypatch, "avx512_bf16")
+    save_decision(settings)
+    detectors = DetectorSettings(options={"toxicity": {"precision": "bfloat16", "threshold": 0.5}})
+    found = decided(settings.model_copy(update={"score": ScoreSettings(precision="float32"), "detectors": detectors}))
+    assert found.score.precision == found.detectors.options["refusal"]["precision"] == "float32"
+    assert found.detectors.options["toxicity"] == {"precision": "bfloat16", "device": "cpu", "threshold": 0.5}
+    assert "pii" not in found.detectors.options
+
+
+def test_a_damaged_decision_is_an_error(settings):
+    compute_path(settings.home).write_text('{"precision": "float8"}')
+    with pytest.raises(SettingsError, match="delete the file"):
+        decided(settings)
