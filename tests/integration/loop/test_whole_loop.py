@@ -27,7 +27,7 @@ from stream.loop.delivery.route_store import read_routes
 from stream.loop.settings import LoopSettings
 from stream.wire import ModelRecord, RetrainingRecord, RouteRecord, decode, partition_for, tenant_model_key
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(1200)]
 KEY = tenant_model_key(TENANT, MODEL)
 LOOP = {
     "mode": "approve",
@@ -96,7 +96,7 @@ async def states_of(kafka, identity):
     return [one for one in found if one.retraining_id == identity]
 
 
-async def ended(kafka, identity, *names, seconds=400):
+async def ended(kafka, identity, *names, seconds=1000):
     """Wait for one of the states, and return its record."""
 
     async def last():
