@@ -17,7 +17,7 @@ def running_mlflow(folder: Path):
     with (folder / "mlflow.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        until("MLflow answers", lambda: probe(f"http://127.0.0.1:{port}/health").ok, 200)
+        until("MLflow answers", lambda: probe(f"http://127.0.0.1:{port}/health").ok, 600)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
