@@ -1,6 +1,6 @@
-"""A damaged version in a canary is rolled back within a minute of its first flagged answer, and no request fails.
+"""The gate refuses an adapter of noise; forced into a canary, it is rolled back within a minute, and no request fails.
 
-The challenger is the default model with noise in its weights, so that it repeats itself. The detector ``repetition`` decides.
+The challenger is the default model with a LoRA adapter of noise, which repeats itself. The detector ``repetition`` decides.
 """
 
 import asyncio
@@ -12,14 +12,16 @@ import time
 
 import httpx
 import pytest
-from support.damaged_gguf import damaged
+from support.gate_dataset import honest_rows, write_dataset
+from support.noise_adapter import noise_version
 from support.stack import running, until
 
 from serving.engine.fetch_model import ensure
+from stream.loop.training.job import TrainingJob
 from stream.wire.route_files import BASE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(900)]
-BAD, GOOD = "m_bad0bad0bad0", "m_900d900d900d"
+GOOD = "m_900d900d900d"
 TENANT = "e2e-canary"
 TOPICS = ("soup", "the moon", "rivers", "bread", "trains", "music", "winter", "tea", "maps", "clouds")
 
@@ -29,12 +31,22 @@ def stack(broker_kind):
     detectors = {"WEIR_DETECTORS__INPUT": '["pii"]', "WEIR_DETECTORS__OUTPUT": '["repetition"]'}
     settings = {"WEIR_KAFKA__BROKER": broker_kind, "WEIR_DELIVERY__ENABLED": "true", "WEIR_MLFLOW__ENABLED": "false"}
     with running(**settings, **detectors) as started:
-        weights = ensure("smollm2-135m-instruct").path / "model.gguf"
-        for version in (BAD, GOOD):
-            (started.home / "loop" / "models" / version).mkdir(parents=True)
-        damaged(weights, started.home / "loop" / "models" / BAD / "model.gguf", noise=4.0, tensors="attn_v")
-        shutil.copyfile(weights, started.home / "loop" / "models" / GOOD / "model.gguf")
+        good = started.home / "loop" / "models" / GOOD
+        good.mkdir(parents=True)
+        shutil.copyfile(ensure("smollm2-135m-instruct").path / "model.gguf", good / "model.gguf")
         yield started
+
+
+@pytest.fixture(scope="module")
+def noise(stack):
+    """The version of an adapter of noise for the default model."""
+    files = ensure("smollm2-135m-instruct")
+    dataset = write_dataset(stack.home / "loop" / "datasets" / "honest", honest_rows(), honest_rows(40))
+    job = TrainingJob(
+        tenant=TENANT, model="smollm2-135m-instruct", base=str(files.path), base_digest=files.digest, dataset=str(dataset),
+        dataset_digest="d" * 64,
+    )  # fmt: skip
+    return noise_version(stack.home, job, noise=4.0)
 
 
 class Traffic:
@@ -84,10 +96,19 @@ def version_now(stack, key):
     return answer.headers["x-weir-model-version"]
 
 
-async def test_a_bad_canary_is_rolled_back_within_a_minute_and_no_request_fails(stack):
+def test_the_gate_refuses_an_adapter_of_noise(stack, noise):
+    began = time.monotonic()
+    report = json.loads(stack.weir("gate", noise, "--json", seconds=600).stdout)
+    print(f"refused after {time.monotonic() - began:.0f} s: {report['decision']['reason']}")
+    assert report["decision"]["state"] == "refused"
+    assert report["decision"]["reason"].startswith("worse: held_out")
+    assert shown(stack) is None
+
+
+async def test_a_canary_of_noise_is_rolled_back_within_a_minute_and_no_request_fails(stack, noise):
     key = stack.new_key(TENANT)
-    stack.weir("models", "promote", BAD, "--tenant", TENANT, "--reason", "a test")
-    await asyncio.to_thread(until, "the canary begins", lambda: (shown(stack) or {}).get("challenger") == BAD)
+    stack.weir("models", "promote", noise, "--tenant", TENANT, "--reason", "a test")
+    await asyncio.to_thread(until, "the canary begins", lambda: (shown(stack) or {}).get("challenger") == noise)
     traffic = Traffic(stack, key)
     rolled_back: list[float] = []
     watched = stack.home / "routes.json"
@@ -99,10 +120,10 @@ async def test_a_bad_canary_is_rolled_back_within_a_minute_and_no_request_fails(
 
     await traffic.run(240, ended)
     assert rolled_back, (
-        f"not rolled back; {len(traffic.answers)} answers, {[v for _, v, _ in traffic.answers].count(BAD)} of the canary"
+        f"not rolled back; {len(traffic.answers)} answers, {[v for _, v, _ in traffic.answers].count(noise)} of the canary"
     )
     assert traffic.failed == []
-    first = min(at for at, version, _ in traffic.answers if version == BAD)
+    first = min(at for at, version, _ in traffic.answers if version == noise)
     seconds = rolled_back[0] - first
     print(f"rolled back {seconds:.1f} s after the first answer of the bad canary")
     assert seconds < 60

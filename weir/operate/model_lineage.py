@@ -32,9 +32,11 @@ def dataset_facts(home: Path, digest: str) -> DatasetFacts | None:
     if folder not in datasets_in(home):
         return None
     train, held_out = (read_rows(folder, split) for split in _SPLITS)
+    manifest = read_manifest(folder)
     return DatasetFacts(
         digest=digest_of(train, held_out),
-        ranges=read_manifest(folder).ranges,
+        retraining_id=manifest.retraining_id,
+        ranges=manifest.ranges,
         request_ids=frozenset(row.id.partition("#")[0] for row in (*train, *held_out)),
     )
 

@@ -70,11 +70,16 @@ class _Parts:
     """What was read of one request."""
 
     def __init__(self) -> None:
-        self.request: RequestRecord | None = None
+        self.requests: list[tuple[float, str, RequestRecord]] = []
         self.responses: list[tuple[bool, float, str, ResponseRecord]] = []
         self.judgments: set[Judgment] = set()
         self.verdicts: dict[str, Verdict] = {}
         self.embeddings: dict[str, bytes] = {}
+
+    @property
+    def request(self) -> RequestRecord | None:
+        """The first request with this id: other servers can use an id twice, and the order of reading must not decide."""
+        return min(self.requests, key=lambda one: one[:2])[2] if self.requests else None
 
 
 class ExchangeJoin:
@@ -95,7 +100,7 @@ class ExchangeJoin:
         if getattr(data, "tenant", None) != self._tenant or getattr(data, "model", self._model) != self._model:
             return
         if isinstance(data, RequestRecord):
-            self._of(data.request_id).request = data
+            self._of(data.request_id).requests.append((event.time, event.id, data))
         elif isinstance(data, ResponseRecord):
             self._of(data.request_id).responses.append((data.status != ABORTED, event.time, event.id, data))
         elif isinstance(data, Verdict):
@@ -113,20 +118,20 @@ class ExchangeJoin:
         """Return the joined requests, sorted by id."""
         return [
             Exchange(
-                request=parts.request,
+                request=request,
                 response=max(parts.responses, key=lambda one: one[:3])[3] if parts.responses else None,
                 judgments=tuple(sorted(parts.judgments)),
                 verdicts=tuple(parts.verdicts[key] for key in sorted(parts.verdicts)),
                 embedding=parts.embeddings[min(parts.embeddings)] if parts.embeddings else None,
             )
             for _, parts in sorted(self._parts.items())
-            if parts.request is not None
+            if (request := parts.request) is not None
         ]
 
     @property
     def unmatched(self) -> int:
         """The number of judgments whose request was not read."""
-        return sum(len(parts.judgments) for parts in self._parts.values() if parts.request is None)
+        return sum(len(parts.judgments) for parts in self._parts.values() if not parts.requests)
 
     def _of(self, request_id: str) -> _Parts:
         return self._parts.setdefault(request_id, _Parts())

@@ -32,6 +32,8 @@ FAMILIES: Final[tuple[Family, ...]] = ("tasks", "held_out", "safety")
 HELD_OUT_CLIP: Final = 0.5
 #: Names in tests of harm: three families and five kinds of safety prompts.
 _HARM_TESTS: Final = 8
+#: Poisoning findings that the reason names, at most; the report has all.
+_NAMED: Final = 8
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,8 +151,8 @@ class GateMachine:
 
     def _refusal(self, findings: Sequence[Finding], missing: Mapping[Family, str]) -> str:
         if findings:
-            more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
-            return f"poisoning: {findings[0]}{more}"
+            more = f" and {len(findings) - _NAMED} more" if len(findings) > _NAMED else ""
+            return f"poisoning: {'; '.join(map(str, findings[:_NAMED]))}{more}"
         if harmed := [name for name, group in self._groups.items() if group.harmed]:
             group = self._groups[harmed[-1]]
             return (

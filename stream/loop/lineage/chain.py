@@ -6,7 +6,7 @@ An edge is broken if the record that it needs is not in the log, or disagrees wi
 import msgspec
 
 from stream.loop.lineage.facts import DatasetFacts, Facts, Place, route_name
-from stream.wire import AlertRecord, RetrainingRecord
+from stream.wire import AlertRecord, ModelRecord, RetrainingRecord, RouteRecord
 from stream.wire.route_files import BASE
 
 __all__ = ["Chain", "Edge", "Node", "chain_of", "wanted_requests"]
@@ -27,6 +27,9 @@ _CHECKS: dict[str, str] = {
     "started": "the log has an operator's decision about this version, without the gate",
     "routed": "delivery routed requests only to a version that the gate or an operator let pass",
 }
+_PINNING = ("requested", "approved")
+_ROUTED = ("shadow", "canary", "promoted", "rolled_back", "expired")
+_DELIVERY = "delivery"
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -143,10 +146,22 @@ class _Builder:
         self.edge(digest, f"{model.retraining_id}/trained", "used", broken)
         requested = facts.state(model.retraining_id, "requested")
         if requested is not None:
-            self.edge(f"{model.retraining_id}/requested", digest, "pinned")
+            self.edge(
+                f"{model.retraining_id}/requested", digest, "pinned", self._unpinned(model.retraining_id, dataset)
+            )
         for request_id in sorted(dataset.request_ids) if dataset else ():
             self._request_node(request_id)
             self.edge(request_id, digest, "row", self._missing_request(request_id))
+
+    def _unpinned(self, retraining_id: str, dataset: DatasetFacts | None) -> str:
+        """Return which offsets of the dataset neither the request nor an approval pinned, or ""."""
+        if dataset is None or dataset.retraining_id != retraining_id:
+            return ""
+        records = [one for one in self._facts.states(retraining_id) if one.state in _PINNING]
+        pins = [pin for one in records for pin in (one.data, *one.pins) if pin is not None]
+        topics = {pin.topic for pin in pins}
+        wrong = [item.topic for item in dataset.ranges if item.topic in topics and item not in pins]
+        return f"no request or approval has the dataset's offsets of {wrong[0]}" if wrong else ""
 
     def request(self, retraining_id: str) -> None:
         """Add the retraining request with its alerts and their evidence, and its approval."""
@@ -203,6 +218,37 @@ class _Builder:
             own_decision = [one for one in before if one.retraining_id == route.retraining_id]
             decision = next(reversed(own_decision or before), None)
             broken = ""
-            if route.by == "delivery" and percent > 0 and (decision is None or decision.state == "refused"):
+            if route.by == _DELIVERY and percent > 0 and (decision is None or decision.state == "refused"):
                 broken = "no gate decision" if decision is None else "the gate refused this version"
-            self.edge(version if decision is None else self.state(decision), identity, "routed", broken)
+            self.edge(
+                version if decision is None else self.state(decision),
+                identity,
+                "routed",
+                broken or self._unannounced(route),
+            )
+        self._missing_routes(facts.models[version])
+
+    def _unannounced(self, route: RouteRecord) -> str:
+        """Return what is missing if delivery made the route without a state of its request, or ""."""
+        announced = {_epoch(record) for record in self._facts.states(route.retraining_id)}
+        if route.by != _DELIVERY or route.epoch in announced:
+            return ""
+        return f"weir.retraining has no state of {route.retraining_id} with epoch {route.epoch}"
+
+    def _missing_routes(self, model: ModelRecord) -> None:
+        """Add a broken edge if the newest state that delivery published has neither its route nor a later one.
+
+        Compaction keeps only the newest route of a model, so earlier routes can be missing.
+        """
+        routed = [record for record in self._facts.states(model.retraining_id) if _epoch(record)]
+        of_model = [route for route in self._facts.routes if (route.tenant, route.model) == (model.tenant, model.model)]
+        newest = max((route.epoch for route in of_model), default=0)
+        if routed and _epoch(routed[-1]) > newest:
+            epoch = _epoch(routed[-1])
+            missing = f"weir.models has no route of epoch {epoch} or later"
+            self.edge(self.state(routed[-1]), f"route {epoch}", "routed", missing)
+
+
+def _epoch(record: RetrainingRecord) -> int:
+    """Return the epoch of the route that delivery made with this state, or 0."""
+    return int(record.numbers.get("epoch", 0)) if record.state in _ROUTED else 0

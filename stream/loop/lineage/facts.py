@@ -34,9 +34,13 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class DatasetFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset on disk: its digest as computed from its rows, its ranges of the log, and the requests of its rows."""
+    """A dataset on disk: its digest as computed from its rows, its ranges of the log, and the requests of its rows.
+
+    `retraining_id` is the request that it was built for, or "".
+    """
 
     digest: str
+    retraining_id: str = ""
     ranges: tuple[LogRange, ...] = ()
     request_ids: frozenset[str] = frozenset()
 

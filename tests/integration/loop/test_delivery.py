@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -258,6 +259,32 @@ async def test_kill_9_between_any_two_writes_leaves_one_decision_and_its_route(t
         (routes[-1].id, 2),
     ]
     assert [event.data.epoch for event in routes] == sorted(event.data.epoch for event in routes)
+
+
+async def test_kill_9_at_random_moments_of_a_canary_leaves_its_route_and_one_decision(tmp_path, embedded_broker):
+    kafka, draw, sent = await fresh_topics(embedded_broker.bootstrap), random.Random(9), 1
+    async with sender(kafka) as to:
+        await bless(kafka, to)
+        for _ in range(3):
+            process = start(tmp_path, kafka)
+            try:
+                await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+                route = (tmp_path / "routes.json").read_bytes()
+                following = sent + draw.randrange(3, 8)  # fewer than `min_events` in all
+                await answers(kafka, to, sent, following, flagged=False)
+                sent = following
+                await asyncio.sleep(draw.random())
+            finally:
+                process.kill()
+                process.wait()
+            assert (tmp_path / "routes.json").read_bytes() == route
+        async with delivery(tmp_path, kafka):
+            await answers(kafka, to, sent, sent + 60)
+            await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
+    states = [event.data for event in await log_of(kafka, kafka.names.retraining, RetrainingRecord)]
+    assert [one.state for one in states] == ["blessed", "canary", "rolled_back"]
+    counted = states[-1].numbers
+    assert counted["repetition.events"] - counted["repetition.flagged"] == sent - 1, "verdicts before the kills count"
 
 
 async def test_without_its_state_the_canary_goes_on_and_ended_requests_do_not_start_again(tmp_path, embedded_broker):

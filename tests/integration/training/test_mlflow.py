@@ -2,36 +2,24 @@
 
 import json
 import os
-import subprocess
 import sys
 
 import httpx
 import pytest
-from support.stack import free_port
+from support.mlflow_server import running_mlflow
 from support.tiny_gguf import save_tiny_gguf
 from support.tiny_training import ForkedRun, save_dataset, tiny_job
 
 from stream.loop.training.manifest import read_version
 from stream.loop.training.process import run_command
-from weir.local.health.health_probe import probe
-
-from .conftest import poll
 
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
 def server(tmp_path):
-    port = free_port()
-    command = [sys.executable, "-m", "weir.local.mlflow_server", str(tmp_path / "mlflow"), str(port)]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        poll(lambda: probe(f"http://127.0.0.1:{port}/health").ok, 200)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(30)
+    with running_mlflow(tmp_path) as address:
+        yield address
 
 
 async def test_a_version_is_mirrored_once(tmp_path, server, monkeypatch):

@@ -1,6 +1,7 @@
 """`weir dataset` on a real Kafka, with the shipped detectors."""
 
 import json
+import random
 
 import pytest
 from support.commands import Commands
@@ -29,6 +30,16 @@ from stream.wire import LogRange, RetrainingRecord
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 ROWS = 24
+#: Another order of sets and dictionaries, another time zone, another locale, another number of threads.
+ANOTHER_MACHINE = {
+    "PYTHONHASHSEED": "4711",
+    "TZ": "Asia/Kathmandu",
+    "LC_ALL": "C",
+    "PYTHONUTF8": "0",
+    "PYTHONCOERCECLOCALE": "0",
+    "OMP_NUM_THREADS": "3",
+    "OPENBLAS_NUM_THREADS": "3",
+}
 PERSONAL = [f"person{number}@example.org" for number in range(25)]
 TOXIC = [f"you are a worthless idiot and i hate you, {words(number, 5)}" for number in range(25)]
 SETTINGS = {"min_examples": 10, "min_principals": 3, "max_per_principal": 100, "eval_share": 0.1}
@@ -53,7 +64,7 @@ def traffic():
 
 async def ends(kafka, topic):
     async with consumer_for(kafka.client_options()) as consumer:
-        return await log_range(consumer, topic, 2, None, None)
+        return await log_range(consumer, topic, kafka.partitions, None, None)
 
 
 async def request(kafka, send, identity, at):
@@ -103,6 +114,7 @@ async def test_the_command_builds_and_rebuilds_a_dataset_without_personal_data_a
     for path in folder.iterdir():
         content = path.read_bytes()
         assert not [text for text in (*PERSONAL, *TOXIC) if text.encode() in content], path.name
+    commands.env |= ANOTHER_MACHINE
     verified = await commands.run("dataset", "verify", manifest["digest"][:10], "--rebuild", seconds=250)
     assert (verified.returncode, verified.stdout.splitlines()[-1]) == (0, "the log gives the same digest"), (
         verified.stderr
@@ -137,3 +149,20 @@ async def test_records_beyond_the_pinned_offsets_change_a_later_request_only(kaf
     assert found.digest != first["sft"]
     assert "later" in {row.id for row in found.train}
     assert pinned.parent == first["sft"]
+
+
+async def test_records_in_another_order_and_in_other_partitions_give_the_same_digest(kafka):
+    other = await fresh_topics(kafka.bootstrap_servers, partitions=5)
+    draw = random.Random(5)
+    inference, feedback = traffic()
+    async with sender(kafka) as send, sender(other) as send_other:
+        await fill(kafka, send)
+        for topic, events in (("inference", inference), ("feedback", feedback)):
+            for event in draw.sample(events, len(events)) + events[:20]:  # 20 records twice
+                await send_other.send(getattr(other.names, topic), event, partition=draw.randrange(5))
+        await send_other.send(other.names.verdicts, verdict("q0", "injection"), partition=3)
+        await request(other, send_other, "rt_first", 100.0)
+    for kind in ("sft", "kto"):
+        (_, first), (_, second) = await curated(kafka, "rt_first", kind), await curated(other, "rt_first", kind)
+        assert first.digest == second.digest
+        assert first.dropped == second.dropped

@@ -5,6 +5,7 @@ import random
 import pytest
 from support.dataset_log import (
     LOOSE,
+    START,
     WordScanner,
     approval,
     correction,
@@ -14,6 +15,7 @@ from support.dataset_log import (
     verdict,
     words,
 )
+from support.events import a_request, event_of
 
 from stream.loop.dataset.build import refusals
 from stream.loop.dataset.curate import curate
@@ -48,6 +50,13 @@ def test_the_digest_depends_on_the_events_and_not_on_their_order_or_duplicates()
         assert rows_of(shuffled, loose(eval_share=0.2)).digest == expected
     more = [*events, *exchange("later"), approval("later")]
     assert rows_of(more, loose(eval_share=0.2)).digest != expected
+
+
+def test_the_first_of_two_requests_with_one_id_is_used_in_any_order():
+    first, second = (event_of(a_request("q", f"question {n}"), f"request {n}", START + n) for n in (1, 2))
+    for requests in ((first, second), (second, first)):
+        found = rows_of([*requests, *exchange("q")[1:], approval("q")])
+        assert [row.prompt[0].content for row in found.train] == ["question 1"]
 
 
 def test_the_digest_of_a_known_log_is_the_same_on_every_machine():

@@ -1,6 +1,7 @@
 """The files of a dataset: readable by others, complete, private, and without text in what is shown."""
 
 import json
+import os
 import re
 
 import mlcroissant
@@ -58,8 +59,13 @@ def test_the_rows_come_back_as_they_were_and_fit_the_digest(tmp_path):
     assert pq.ParquetFile(folder / "train.parquet").metadata.row_group(0).column(0).compression == "ZSTD"
 
 
-def test_a_second_build_changes_nothing_and_files_are_private(tmp_path):
-    folder, _ = written(tmp_path)
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_a_second_build_changes_nothing_and_files_are_private(tmp_path, umask):
+    before_the_test = os.umask(umask)
+    try:
+        folder, _ = written(tmp_path)
+    finally:
+        os.umask(before_the_test)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert written(tmp_path)[0] == folder
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -2,6 +2,7 @@
 
 import random
 
+import msgspec
 import pytest
 
 from stream.loop.gate.machine import Finding, GateMachine
@@ -73,6 +74,9 @@ def test_a_poisoning_finding_refuses_by_name():
     decision = fill(machine(), "tasks", "held_out", "safety").decide([finding])
 
     assert decision.reason == "poisoning: rows of one API key: ak_1: 10000, bound 50"
+    many = machine().decide([finding, msgspec.structs.replace(finding, name="ak_2", count=51), *[finding] * 7])
+    assert "ak_1: 10000, bound 50; rows of one API key: ak_2: 51, bound 50;" in many.reason
+    assert many.reason.endswith(" and 1 more")
 
 
 def test_a_challenger_that_is_worse_by_the_margin_is_rarely_blessed():

@@ -26,9 +26,8 @@ from stream.wire import (
 from weir.cli import main
 
 BASE = {"tenant": "acme", "model": "m"}
-DATASET = DatasetFacts(
-    digest="d1", ranges=(LogRange(topic="weir.inference", first={"0": 0}, last={"0": 9}),), request_ids=frozenset({"r2", "r3"})
-)  # fmt: skip
+EARLY, LATE = (LogRange(topic="weir.inference", first={"0": 0}, last={"0": last}) for last in (7, 9))
+DATASET = DatasetFacts(digest="d1", retraining_id="rt_1", ranges=(LATE,), request_ids=frozenset({"r2", "r3"}))
 
 
 def state(name, at, **fields):
@@ -57,13 +56,17 @@ def log():
         ),
         "alert al_1": alert("al_1", "toxicity", ("r1",)),
         "alert al_2": alert("al_2", "drift", ("r2",)),
-        "requested": state("requested", 10.0, alert_ids=("al_1", "al_2")),
-        "approved": state("approved", 11.0, by="ann"),
+        "requested": state("requested", 10.0, alert_ids=("al_1", "al_2"), data=EARLY),
+        "approved": state("approved", 11.0, by="ann", data=LATE),
         "dataset": state("dataset", 12.0, dataset_digest="d1"),
         "trained": state("trained", 20.0, model_version="m_1"),
         "model": ModelRecord(version="m_1", at=20.0, dataset_digest="d1", retraining_id="rt_1", **BASE),
         "blessed": state("blessed", 30.0, model_version="m_1", numbers={"e_safe": 40.0}),
-        "route": RouteRecord(epoch=2, at=40.0, champion="m_0", challenger="m_1", weights={"m_0": 95, "m_1": 5}, by="delivery", **BASE),
+        "canary": state("canary", 40.0, model_version="m_1", numbers={"epoch": 2.0}),
+        "route": RouteRecord(
+            epoch=2, at=40.0, champion="m_0", challenger="m_1", weights={"m_0": 95, "m_1": 5}, by="delivery",
+            retraining_id="rt_1", **BASE,
+        ),
     }  # fmt: skip
 
 
@@ -108,15 +111,40 @@ def test_a_complete_chain_names_its_requests_and_no_edge_is_broken():
         ("finding r2", {("r2", "al_2")}),
         ("alert al_1", {("al_1", "rt_1/requested")}),
         ("requested", {("", "rt_1/requested")}),
+        ("approved", {("rt_1/requested", "d1")}),
         ("dataset", {("d1", "rt_1/trained")}),
         ("trained", {("rt_1", "m_1")}),
         ("blessed", {("m_1", "route 2")}),
+        ("canary", {("rt_1/blessed", "route 2")}),
+        ("route", {("rt_1/canary", "route 2")}),
     ],
 )
 def test_a_removed_record_breaks_the_edges_that_need_it(removed, edges):
     records = log()
     del records[removed]
     assert broken(records) == edges
+
+
+def test_every_record_but_that_of_the_version_breaks_an_edge_if_it_is_removed():
+    """Without the record of the version, the version is unknown."""
+    for name in log():
+        records = log()
+        del records[name]
+        chain = chain_of(facts_of(records), "m_1", DATASET)
+        assert chain is None if name == "model" else chain.broken, name
+
+
+def test_compaction_may_remove_earlier_routes_and_a_resumed_request_has_further_pins():
+    later = RouteRecord(
+        epoch=5, at=90.0, champion="m_2", weights={"m_2": 100}, by="delivery", retraining_id="rt_2", **BASE
+    )
+    compacted = log() | {"resumed": state("approved", 13.0, by="ann", data=EARLY), "route": later}
+    assert broken(compacted) == set()
+
+
+def test_a_dataset_that_another_request_built_again_has_its_own_offsets():
+    again = DatasetFacts(digest="d1", retraining_id="rt_2", ranges=(EARLY,), request_ids=DATASET.request_ids)
+    assert broken(log(), again) == set()
 
 
 def test_another_digest_of_the_rows_on_disk_breaks_the_edge_of_the_dataset():
