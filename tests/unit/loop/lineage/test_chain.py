@@ -214,7 +214,10 @@ def test_a_version_of_an_operator_shows_no_gate_of_another_version():
         "forced": RetrainingRecord(
             retraining_id="rt_2", state="blessed", at=51.0, model_version="m_bad", by="demo", reason="by hand", **BASE
         ),
-        "canary": RouteRecord(
+        "announced": RetrainingRecord(
+            retraining_id="rt_2", state="canary", at=52.0, numbers={"epoch": 3.0}, by="delivery", reason="", **BASE
+        ),
+        "forced route": RouteRecord(
             epoch=3, at=52.0, champion="m_1", challenger="m_bad", weights={"m_1": 95, "m_bad": 5}, by="delivery",
             retraining_id="rt_2", **BASE,
         ),
