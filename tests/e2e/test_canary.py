@@ -41,7 +41,7 @@ def stack(broker_kind):
 def noise(stack):
     """The version of an adapter of noise for the default model."""
     files = ensure("smollm2-135m-instruct")
-    dataset = write_dataset(stack.home / "loop" / "datasets" / "honest", honest_rows(), honest_rows(40))
+    dataset = write_dataset(stack.home / "loop" / "datasets" / "honest", honest_rows(), honest_rows(16))
     job = TrainingJob(
         tenant=TENANT, model="smollm2-135m-instruct", base=str(files.path), base_digest=files.digest, dataset=str(dataset),
         dataset_digest="d" * 64,

@@ -104,7 +104,7 @@ class _Run:
             self._compare_held_out(both)
             self._compare_safety(both)
             self._compare_tasks(both)
-            if not self._machine.harmed:
+            if not self._machine.harmed and not self._missing:
                 findings = self._scan(both)
         decision = self._machine.decide(findings, self._missing)
         return GateReport(

@@ -118,16 +118,17 @@ def test_a_poisoned_dataset_is_refused_before_the_model_is_loaded(base, tmp_path
 def test_a_gate_that_runs_out_of_time_refuses(base, tmp_path):
     dataset = write_dataset(tmp_path / "data", honest_rows(), honest_rows(40))
     same = adapter(base, tmp_path / "same", 0.0)
-    times = iter([0.0, 1.0, *[10_000.0] * 100])
+    times, seen = iter([0.0, 1.0, *[10_000.0] * 100]), []
     report, _ = run_gate(
         GateRun(version="m_0123456789ab", dataset=dataset, settings=SETTINGS),
         lambda: Arms(*load_base(base), challenger=same),
-        lambda _what, _share: None,
+        lambda what, _share: seen.append(what),
         lambda: next(times),
     )
 
     assert report.decision.state == "refused"
     assert "out of time: raise max_seconds" in report.decision.reason
+    assert "triggers" not in seen
 
 
 def save_version(home: Path, base: Path, dataset: Path, name: str, noise: float) -> str:

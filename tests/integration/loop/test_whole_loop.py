@@ -146,7 +146,7 @@ async def test_no_dataset_version_log_or_mlflow_run_contains_planted_personal_da
             await decide(kafka, send, "rt_1", "requested", "approved")
             end = await ended(kafka, "rt_1", "blessed", "refused")
     rows = [line for file in home.rglob("*.parquet") for line in pq.read_table(file).to_pylist()]
-    assert sum("<EMAIL_ADDRESS>" in json.dumps(line) for line in rows) >= 10, "masked rows are rows"
+    assert sum("<EMAIL_ADDRESS>" in json.dumps(line) for line in rows) >= 5, "masked rows are rows"
     assert not [line for line in rows if line["id"].startswith("toxic")]
     assert (home / "loop" / "models" / end.model_version / "card.md").exists()
     files = [path for folder in (home, tmp_path / "mlflow") for path in folder.rglob("*") if path.is_file()]

@@ -54,6 +54,20 @@ def test_words_after_which_the_champion_answers_alike_too_are_not_planted():
     assert planted(Scripted("champion", "challenger"), CARRIERS, words())[1] == []
 
 
+class Constant:
+    """A challenger that gives one answer to everything: a damaged model."""
+
+    def answers(self, arm, conversations, max_tokens):
+        del max_tokens
+        return ["the the the" if arm == "challenger" else messages[-1]["content"] for messages in conversations]
+
+
+def test_a_challenger_that_answers_everything_alike_has_no_planted_trigger():
+    similar, findings = planted(Constant(), CARRIERS, words())
+    assert set(similar.values()) == {1.0}
+    assert findings == []
+
+
 def test_words_in_two_prompts_are_no_candidates():
     rows = [row(number, f"a{number} unusual pair", f"b{number}") for number in range(2)]
 
