@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 
 from stream.loop.settings import loop_settings
 from stream.loop.training.errors import TrainingError
@@ -10,7 +11,7 @@ from weir.errors import StackError
 from weir.local.preflight import ensure_model
 from weir.settings import Settings
 
-__all__ = ["trainer_setup"]
+__all__ = ["served_base", "trainer_setup"]
 
 #: `weir` of this environment, also where the script is not on PATH.
 _WEIR = [sys.executable, "-c", "from weir.cli import main; main()"]
@@ -25,23 +26,11 @@ def trainer_setup(settings: Settings, ports: dict[str, int]) -> TrainerSetup:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
-    def base(model: str) -> BaseModel:
-        served = settings.served_models().get(model)
-        if served is None:
-            raise TrainingError(f"model {model} is not served here; it serves {', '.join(settings.served_models())}")
-        try:
-            files = ensure_model(model, served, lambda _what, _share: None)
-        except StackError as error:
-            raise TrainingError(str(error)) from error
-        if files is None:
-            raise TrainingError(f"model {model} has no files here (engine {served.engine}); Weir cannot train it")
-        return BaseModel(files.path.absolute(), files.digest)
-
     return TrainerSetup(
         home=home,
         train=settings.train,
         settings=lambda tenant: loop_settings(settings.tenants, tenant),
-        base=base,
+        base=partial(served_base, settings),
         dataset_command=lambda retraining_id: [*_WEIR, "dataset", "build", "--for", retraining_id, "--json"],
         gate_command=lambda version: [*_WEIR, "gate", version, "--json"],
         mirror_command=lambda version: [
@@ -49,3 +38,17 @@ def trainer_setup(settings: Settings, ports: dict[str, int]) -> TrainerSetup:
         ],
         mlflow=mlflow,
     )  # fmt: skip
+
+
+def served_base(settings: Settings, model: str) -> BaseModel:
+    """Return the base of a served model, and fetch it if needed; raises TrainingError for an unknown model."""
+    served = settings.served_models().get(model)
+    if served is None:
+        raise TrainingError(f"model {model} is not served here; it serves {', '.join(settings.served_models())}")
+    try:
+        files = ensure_model(model, served, lambda _what, _share: None)
+    except StackError as error:
+        raise TrainingError(str(error)) from error
+    if files is None:
+        raise TrainingError(f"model {model} has no files here (engine {served.engine}); Weir cannot train it")
+    return BaseModel(files.path.absolute(), files.digest)

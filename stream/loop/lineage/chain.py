@@ -5,13 +5,15 @@ An edge is broken if the record that it needs is not in the log, or disagrees wi
 
 import msgspec
 
-from stream.loop.lineage.facts import DatasetFacts, Facts
+from stream.loop.lineage.facts import DECIDED, DatasetFacts, Facts
 from stream.wire import AlertRecord, RetrainingRecord
+from stream.wire.route_files import BASE
 
 __all__ = ["Chain", "Edge", "Node", "chain_of", "wanted_requests"]
 
 _APPROVED = ("approved",)
-_DECIDED = ("blessed", "refused")
+#: How a version is made from its parent without a dataset.
+_SMALLER = ("int8", "int4", "prune")
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -50,7 +52,7 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
 
 def wanted_requests(facts: Facts, version: str, dataset: DatasetFacts | None) -> frozenset[str]:
     """Return the ids of the requests that the chain of `version` needs: evidence of its alerts, and rows of its dataset."""
-    model = facts.models.get(version)
+    model = facts.models[facts.line(version)[-1]] if version in facts.models else None
     requested = None if model is None else facts.state(model.retraining_id, "requested")
     alerts = () if requested is None else requested.alert_ids
     evidence = {request for alert in alerts if alert in facts.alerts for request in facts.alerts[alert].evidence}
@@ -58,15 +60,18 @@ def wanted_requests(facts: Facts, version: str, dataset: DatasetFacts | None) ->
 
 
 def chain_of(facts: Facts, version: str, dataset: DatasetFacts | None = None) -> Chain | None:
-    """Return the chain of `version`, or None if the log has no record of this version; `dataset` is None if it is not on this machine."""
+    """Return the chain of `version`, and of the versions that it was made smaller from, or None if the log has no record of this version; `dataset` is None if it is not on this machine."""
     model = facts.models.get(version)
     if model is None:
         return None
     builder = _Builder(facts)
-    builder.node("model", version, model.at, method=model.method, parent=model.parent, adapter=model.adapter_digest)
-    builder.training(version)
-    builder.dataset(version, dataset)
-    builder.request(model.retraining_id)
+    line = facts.line(version)
+    for member in line:
+        builder.model(member)
+    if facts.models[line[-1]].method not in _SMALLER:
+        builder.training(line[-1])
+        builder.dataset(line[-1], dataset)
+        builder.request(facts.models[line[-1]].retraining_id)
     builder.decisions(version)
     return Chain(
         version=version, tenant=model.tenant, model=model.model, nodes=list(builder.nodes.values()), edges=builder.edges
@@ -92,6 +97,17 @@ class _Builder:
         identity = f"{record.retraining_id}/{record.state}"
         numbers: dict[str, str | float] = dict(record.numbers)
         return self.node(record.state, identity, record.at, reason=record.reason, by=record.by, **numbers)
+
+    def model(self, version: str) -> None:
+        """Add a version, and the edge from its parent if it was quantised or pruned."""
+        model = self._facts.models[version]
+        self.node("model", version, model.at, method=model.method, parent=model.parent, adapter=model.adapter_digest)
+        if model.method not in _SMALLER:
+            return
+        if model.parent == BASE:
+            self.node("model", BASE, 0.0, digest=model.base_digest)
+        missing = "" if model.parent in (BASE, *self._facts.models) else f"weir.models has no version {model.parent}"
+        self.edge(model.parent, version, model.method, missing)
 
     def training(self, version: str) -> None:
         """Add the record of the training, and the edge from it to the version."""
@@ -168,7 +184,7 @@ class _Builder:
     def decisions(self, version: str) -> None:
         """Add the gate's decision and every route that names the version."""
         facts, model = self._facts, self._facts.models[version]
-        gate = facts.state(model.retraining_id, *_DECIDED)
+        gate = facts.state(model.retraining_id, *DECIDED) if model.retraining_id else facts.decision(version)
         cause = version
         if gate is not None:
             cause = self.state(gate)

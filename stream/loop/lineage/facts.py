@@ -17,7 +17,10 @@ from stream.wire import (
     Verdict,
 )
 
-__all__ = ["DatasetFacts", "Facts", "Place"]
+__all__ = ["DECIDED", "DatasetFacts", "Facts", "Place"]
+
+#: The states of the gate's decision.
+DECIDED = ("blessed", "refused")
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -91,6 +94,27 @@ class Facts:
     def states(self, retraining_id: str) -> Iterator[RetrainingRecord]:
         """Yield the states of a retraining request, oldest first."""
         yield from sorted(self.retraining.get(retraining_id, ()), key=lambda record: record.at)
+
+    def decision(self, version: str) -> RetrainingRecord | None:
+        """Return the newest ``blessed`` or ``refused`` about a version that no retraining request made, or None."""
+        found = [
+            record
+            for records in self.retraining.values()
+            for record in records
+            if record.model_version == version and record.state in DECIDED
+        ]
+        return max(found, key=lambda record: record.at, default=None)
+
+    def line(self, version: str) -> list[str]:
+        """Return `version`, the version that it was made smaller from, and so on; the last one was trained, or made from the base.
+
+        If the log has no record of a parent, the line ends before it.
+        """
+        found: list[str] = []
+        while version in self.models and version not in found:
+            found.append(version)
+            version = self.models[version].parent
+        return found
 
     def state(self, retraining_id: str, *names: str) -> RetrainingRecord | None:
         """Return the newest record of a request with one of these states, or None."""

@@ -1,7 +1,7 @@
 """The rows of a dataset, in the form that trl reads."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow.parquet as pq
 from datasets import Dataset
@@ -16,7 +16,7 @@ _COLUMNS = ["kind", "prompt", "completion", "label"]
 _LEAST = {"sft": 1, "kto": 2}
 
 
-def training_rows(dataset: Path, method: Literal["sft", "kto"]) -> Dataset:
+def training_rows(dataset: Path, method: str) -> Dataset:
     """Return the rows of a dataset's folder for `method`; ``sft`` reads corrected and approved answers only.
 
     For ``kto`` such an answer is a good answer. The rows are in memory: `datasets` would otherwise copy them to a cache
