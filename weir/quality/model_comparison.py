@@ -34,7 +34,7 @@ _ANSWER_TOKENS = 64
 _AT_ONCE = (1, 8)
 _MIB = 1 << 20
 #: The number makes each prompt another one, as users' prompts are: a cache of prefixes would skip an equal prompt.
-_PROMPT = "{}. Tell me about the history of sailing ships, from the first rafts to the clippers, in plain words."
+_PROMPT = "{}. Describe the history of sailing ships, from the first rafts to the clippers, in plain words."
 
 Progress = Callable[[str, int, int], None]
 

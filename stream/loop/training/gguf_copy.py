@@ -28,7 +28,7 @@ Matrix = tuple[str, Floats, gguf.GGMLQuantizationType]
 
 
 def open_gguf(file: Path) -> gguf.GGUFReader:
-    """Return the reader of a GGUF file; raises TrainingError if the file is damaged."""
+    """Open a GGUF file; raises TrainingError if the file is damaged."""
     try:
         reader = gguf.GGUFReader(file)
         architecture(reader)
