@@ -73,8 +73,12 @@ def publish_smaller(settings: Settings, manifest: VersionManifest) -> str:
     """Publish the version on ``weir.models``; return "" or the reason for which it is not published."""
     folder = VersionFolder.of(settings.home, manifest.version)
     event = model_event(manifest, time.time(), folder.path.absolute().as_uri(), folder.card.read_text(encoding="utf-8"))
+
+    async def publish() -> None:
+        await publisher_for(effective_kafka(settings), _ATTEMPTS)(event)
+
     try:
-        asyncio.run(publisher_for(effective_kafka(settings), _ATTEMPTS)(event))
+        asyncio.run(publish())
     except (BrokerError, StackError) as error:
         return str(error)
     return ""

@@ -10,6 +10,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from statistics import fmean, median
 
@@ -82,7 +83,7 @@ def compare_models(settings: Settings, names: Sequence[str], rounds: int, progre
     with contextlib.ExitStack() as stack:
         processes = [stack.enter_context(_process(settings, model)) for model in models]
         quality = [
-            _quality(settings, model, process, scorer, lambda what, name=name: progress(f"{name}: {what}", 0, 0))
+            _quality(settings, model, process, scorer, partial(_show, progress, name))
             for name, model, process in zip(names, models, processes, strict=True)
         ]
         speeds = _speeds(processes, rounds, progress)
@@ -131,6 +132,10 @@ def table(measures: Sequence[ModelMeasures]) -> tuple[list[str], list[list[str]]
         for one in measures
     ]
     return columns, rows
+
+
+def _show(progress: Progress, name: str, what: str) -> None:
+    progress(f"{name}: {what}", 0, 0)
 
 
 class _Quality(msgspec.Struct, frozen=True, kw_only=True):

@@ -144,7 +144,7 @@ def _distil(
         loss = _divergence(whole, student, chosen, job)
         if not math.isfinite(loss.item()):
             raise TrainingError(f"the divergence is {loss.item()} after step {step}; lower --learning-rate")
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         schedule.step()

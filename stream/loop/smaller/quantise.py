@@ -2,20 +2,19 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import gguf
 
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.gguf_copy import Floats, Matrix, copy_gguf, open_gguf
 
-__all__ = ["PRECISIONS", "Precision", "Report", "write_quantised"]
+__all__ = ["PRECISIONS", "Report", "write_quantised"]
 
-Precision = Literal["int8", "int4"]
 _Kind = gguf.GGMLQuantizationType
 _File = gguf.LlamaFileType
 #: Q4_1 has a minimum in each block, and is closer to the weights than Q4_0; `gguf` does not write K-quants.
-PRECISIONS: Final[dict[Precision, tuple[_Kind, _File]]] = {
+PRECISIONS: Final[dict[str, tuple[_Kind, _File]]] = {
     "int8": (_Kind.Q8_0, _File.MOSTLY_Q8_0),
     "int4": (_Kind.Q4_1, _File.MOSTLY_Q4_1),
 }
@@ -25,7 +24,7 @@ Report = Callable[[str, int, int], None]
 """Called with the step of the work, the completed units and their number; 0: unknown."""
 
 
-def write_quantised(source: Path, target: Path, precision: Precision, report: Report) -> None:
+def write_quantised(source: Path, target: Path, precision: str, report: Report) -> None:
     """Write the model of the GGUF file `source` to `target`, with its matrices in `precision`.
 
     Vectors keep their type. With ``int4``, the token embedding and the output matrix have 8 bits, because errors there change

@@ -9,7 +9,7 @@ import msgspec
 
 from stream.loop.smaller.card import smaller_card
 from stream.loop.smaller.plan import Parent, Pruning
-from stream.loop.smaller.quantise import PRECISIONS, Precision, Report, write_quantised
+from stream.loop.smaller.quantise import PRECISIONS, Report, write_quantised
 from stream.loop.smaller.text import load_passages, passages_digest, split
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import TrainingJob, VersionFolder, file_digest, version_of
@@ -33,7 +33,7 @@ class _Made(msgspec.Struct, frozen=True):
     libraries: tuple[str, ...]
 
 
-def quantise(home: Path, parent: Parent, precision: Precision, report: Report) -> VersionManifest:
+def quantise(home: Path, parent: Parent, precision: str, report: Report) -> VersionManifest:
     """Make the version of `parent` with weights in `precision`; the same parent gives the same version.
 
     Raises TrainingError if the precision is unknown, the file is damaged or cannot be quantised, or the disk is full; then no

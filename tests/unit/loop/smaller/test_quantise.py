@@ -1,6 +1,5 @@
 """Quantised versions: types, sizes, refusals, and nothing half-written."""
 
-import multiprocessing
 import resource
 import stat
 
@@ -112,22 +111,18 @@ def test_a_model_whose_rows_are_no_multiple_of_a_block_is_refused(tmp_path):
     refused(tmp_path / "home", odd, "int8", "no matrix whose rows are a multiple of 32")
 
 
-def write_on_a_full_disk(home, file, answers):
-    limit = file.stat().st_size // 4
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # a write beyond it fails as on a full disk
-    try:
-        quantise(home, parent_of_file(file), "int8", nothing)
-    except TrainingError as error:
-        answers.put(str(error))
+@pytest.fixture
+def full_disk(base):
+    """Let every write beyond a quarter of the base fail, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (base.stat().st_size // 4, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_is_an_error_that_names_the_space_and_leaves_nothing(base, tmp_path):
-    context = multiprocessing.get_context("spawn")
-    answers = context.Queue()
-    process = context.Process(target=write_on_a_full_disk, args=(tmp_path, base, answers))
-    process.start()
-    said = answers.get(timeout=60)
-    process.join()
-    assert "cannot be written to" in said
-    assert "MiB are free" in said
+    with pytest.raises(TrainingError, match=r"cannot be written to .* MiB are free") as raised:
+        quantise(tmp_path, parent_of_file(base), "int8", nothing)
+    assert "free space and run the command again" in str(raised.value)
     assert list((tmp_path / "loop" / "models").iterdir()) == []
