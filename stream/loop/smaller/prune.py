@@ -18,6 +18,7 @@ import gguf
 import msgspec
 import torch
 from peft import LoraConfig, get_peft_model
+from transformers.utils.logging import disable_progress_bar
 
 from stream.loop.smaller.plan import Pruning
 from stream.loop.smaller.quantise import Report
@@ -56,6 +57,7 @@ def write_pruned(
     """
     _check_layers(source, plan.layers)
     report("loading the model", 0, 0)
+    disable_progress_bar()  # the command shows its own
     torch.set_num_threads(plan.job.threads)
     model, tokenizer = load_base(source)
     whole = _Whole(model=model.eval(), tokenizer=tokenizer)
