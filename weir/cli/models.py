@@ -198,7 +198,7 @@ def quantise(*, model: str, precision: str, tenant: str, as_json: bool) -> None:
 @click.argument("model")
 @click.option("--layers", required=True, type=int, help="Number of layers to remove.")
 @click.option("--text", type=click.Path(path_type=Path, dir_okay=False), help="JSON Lines file with prompt and completion; default: the language reference of Python.")  # fmt: skip
-@click.option("--steps", default=100, show_default=True, type=click.IntRange(2), help="Steps of the distillation.")
+@click.option("--steps", default=100, show_default=True, type=click.IntRange(1), help="Steps of the distillation.")
 @click.option("--learning-rate", default=1e-3, show_default=True, type=click.FloatRange(0, min_open=True), help="Its largest learning rate.")  # fmt: skip
 @click.option("--max-seconds", default=900.0, show_default=True, type=click.FloatRange(1), help="Its time; then the version is made with what it has.")  # fmt: skip
 @_TENANT

@@ -35,6 +35,7 @@ _ALPHA_PER_RANK = 2
 _PROBES = 16
 #: Steps whose mean is the last divergence.
 _LAST = 8
+_WARM_UP = 5
 
 
 class _Whole(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +140,8 @@ def _distil(
     )
     weights = [weight for weight in student.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=job.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, job.learning_rate, total_steps=job.max_steps)
+    # Constant after a few steps: `max_seconds` may end the run at any step.
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.1, total_iters=_WARM_UP)
     draw, began, losses = random.Random(job.seed), time.monotonic(), []  # noqa: S311 - an order that can be repeated
     for step in range(1, job.max_steps + 1):
         chosen = draw.sample(passages, min(job.batch_examples, len(passages)))
