@@ -16,15 +16,18 @@ _MERGES = ["ÿ ÿ", "þ þ"]
 
 def save_tiny_gguf(directory: Path, **changes: Any) -> Path:
     """Write the model that `save_tiny_llama` writes, in F16; return the file."""
-    save_tiny_llama(directory / "hf", **changes)
-    config = json.loads((directory / "hf" / "config.json").read_text())
-    file = directory / "tiny.gguf"
+    return convert_to_gguf(save_tiny_llama(directory / "hf", **changes), directory / "tiny.gguf")
+
+
+def convert_to_gguf(folder: Path, file: Path) -> Path:
+    """Write the model of `folder`, in Hugging Face's format, to `file` in F16; return the file."""
+    config = json.loads((folder / "config.json").read_text())
     writer = gguf.GGUFWriter(file, "llama")
     _add_shape(writer, config)
-    _add_tokenizer(writer, directory / "hf", config["vocab_size"])
+    _add_tokenizer(writer, folder, config["vocab_size"])
     if config["eos_token_id"] is not None:
         writer.add_eos_token_id(config["eos_token_id"])
-    _add_weights(writer, directory / "hf", config)
+    _add_weights(writer, folder, config)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

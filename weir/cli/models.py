@@ -1,9 +1,16 @@
 """``weir models``."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from stream.loop.training.manifest import VersionManifest
+    from weir.settings import Settings
 
 __all__ = ["models"]
 
@@ -22,6 +29,9 @@ def models(context: click.Context, *, as_json: bool) -> None:
       weir models promote m_0123456789ab --tenant acme --reason 'tested by hand'
       weir models rollback --tenant acme --reason 'wrong answers'
       weir models verify m_0123456789ab
+      weir models quantise smollm2-135m-instruct --precision int8
+      weir models prune smollm2-135m-instruct --layers 4
+      weir models compare smollm2-135m-instruct m_0123456789ab
     """  # noqa: D301 - click's \b keeps the lines as they are
     if context.invoked_subcommand is not None:
         return
@@ -145,4 +155,136 @@ def verify(*, version: str, as_json: bool) -> None:
         print_json(manifest)
     else:
         click.echo(f"{version}: signature and digests are valid; base {manifest.job.base_digest[:12]}")
-        click.echo(f"dataset {manifest.job.dataset_digest[:12]}, {len(manifest.files)} files")
+        made_from = (
+            f"dataset {manifest.job.dataset_digest[:12]}"
+            if manifest.smaller is None
+            else f"parent {manifest.job.parent}"
+        )
+        click.echo(f"{made_from}, {len(manifest.files)} files")
+
+
+@models.command("quantise")
+@click.argument("model")
+@click.option(
+    "--precision", required=True, metavar="int8|int4", help="Bits of a weight: int8 is GGUF's Q8_0, int4 its Q4_1."
+)
+@_TENANT
+@json_option
+def quantise(*, model: str, precision: str, tenant: str, as_json: bool) -> None:
+    """Make a version of MODEL, a served model or a version, with 8 or 4 bits a weight; print the version.
+
+    The model must be a GGUF file. The new version has a manifest, a card and a signature as a trained version has, and goes
+    through the gate and delivery in the same way. --tenant counts only for a served model.
+
+    \b
+    Examples:
+      weir models quantise smollm2-135m-instruct --precision int8
+      weir models quantise m_0123456789ab --precision int4
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    from weir.cli.missing_extra import needing
+    from weir.cli.render.progress import progress_on_stderr
+    from weir.settings import load_settings
+
+    settings = load_settings().settings
+    with needing("weir models quantise", "serving,stream,loop"), progress_on_stderr() as show:
+        from stream.loop.smaller.version import quantise as make
+        from weir.operate.smaller_models import parent_of
+
+        made = make(settings.home, parent_of(settings, model, tenant), precision, show)
+    _print_made(settings, made, as_json=as_json)
+
+
+@models.command("prune")
+@click.argument("model")
+@click.option("--layers", required=True, type=int, help="Number of layers to remove.")
+@click.option("--text", type=click.Path(path_type=Path, dir_okay=False), help="JSON Lines file with prompt and completion; default: the language reference of Python.")  # fmt: skip
+@click.option("--steps", default=100, show_default=True, type=click.IntRange(1), help="Steps of the distillation.")
+@click.option("--learning-rate", default=1e-3, show_default=True, type=click.FloatRange(0, min_open=True), help="Its largest learning rate.")  # fmt: skip
+@click.option("--max-seconds", default=900.0, show_default=True, type=click.FloatRange(1), help="Its time; then the version is made with what it has.")  # fmt: skip
+@_TENANT
+@json_option
+def prune(  # noqa: PLR0913 - click passes each option by name
+    *,
+    model: str,
+    layers: int,
+    text: Path | None,
+    steps: int,
+    learning_rate: float,
+    max_seconds: float,
+    tenant: str,
+    as_json: bool,
+) -> None:
+    """Make a version of MODEL without some of its layers, after a short distillation against MODEL; print the version.
+
+    The layers that change the least are removed. Then a LoRA adapter learns the probabilities of the whole model, and is merged.
+    MODEL is a served model or a version, and must be a GGUF file of a Llama. --tenant counts only for a served model.
+
+    \b
+    Examples:
+      weir models prune smollm2-135m-instruct --layers 4
+      weir models prune m_0123456789ab --layers 2 --text passages.jsonl --steps 300
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    from weir.cli.missing_extra import needing
+    from weir.cli.render.progress import progress_on_stderr
+    from weir.settings import load_settings
+
+    settings = load_settings().settings
+    with needing("weir models prune", "serving,stream,loop"), progress_on_stderr() as show:
+        from stream.loop.smaller.plan import Pruning
+        from stream.loop.smaller.version import prune as make
+        from weir.operate.smaller_models import distillation, parent_of
+
+        parent = parent_of(settings, model, tenant)
+        job = distillation(settings, parent, steps=steps, learning_rate=learning_rate, max_seconds=max_seconds)
+        made = make(settings.home, parent, Pruning(layers=layers, job=job, text=text), show)
+    _print_made(settings, made, as_json=as_json)
+
+
+def _print_made(settings: "Settings", made: "VersionManifest", *, as_json: bool) -> None:
+    """Publish the version, and print it; Kafka that is away is a warning, because the version exists."""
+    from weir.operate.smaller_models import publish_smaller
+
+    if failed := publish_smaller(settings, made):
+        click.echo(
+            f"weir: {made.version} is not on Kafka, so `weir why` does not find it ({failed}); run the command again",
+            err=True,
+        )
+    if as_json:
+        print_json(made)
+        return
+    before, after = made.numbers["parent_size_bytes"] / _MIB, made.numbers["size_bytes"] / _MIB
+    click.echo(f"{made.version}: {made.job.method} of {made.job.parent}, {after:.0f} MiB instead of {before:.0f} MiB")
+    if "loss" in made.numbers:
+        click.echo(
+            f"{made.numbers['step']:.0f} steps, divergence {made.numbers['loss_before']:.3f} to {made.numbers['loss']:.3f} nats per token"
+        )
+    click.echo(f"weir gate {made.version}")
+
+
+@models.command("compare")
+@click.argument("names", nargs=-1, required=True, metavar="MODEL...")
+@click.option(
+    "--rounds", default=3, show_default=True, type=click.IntRange(1), help="Speed measurements of each model, in turn."
+)
+@json_option
+def compare(*, names: tuple[str, ...], rounds: int, as_json: bool) -> None:
+    """Measure served models and versions in the engine that serves them, and compare each with the first.
+
+    Perplexity is that of held-out passages of Python's language reference. Tasks and safety are the sets of the gate, and
+    Weir's detectors score the answers. The models are in memory at the same time. Needs some minutes, and an idle machine.
+
+    Example: weir models compare smollm2-135m-instruct m_0123456789ab
+    """
+    from weir.cli.missing_extra import needing
+    from weir.cli.render.progress import progress_on_stderr
+    from weir.settings import load_settings
+
+    settings = load_settings().settings
+    with needing("weir models compare", "serving,stream,loop"), progress_on_stderr() as show:
+        from weir.quality.model_comparison import compare_models, table
+
+        found = compare_models(settings, names, rounds, show)
+    if as_json:
+        print_json(found)
+    else:
+        print_table(*table(found), "")

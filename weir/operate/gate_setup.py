@@ -9,6 +9,7 @@ import msgspec
 from stream.loop.gate.report import GateReport, write_report
 from stream.loop.gate.run import BothArms, GateRun, run_gate
 from stream.loop.settings import loop_settings
+from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import VersionFolder, has_fast_bfloat16
 from stream.loop.training.manifest import VersionManifest, read_version
 from stream.wire import RouteRecord
@@ -42,16 +43,21 @@ def gate_version(
     run = GateRun(
         version=version,
         champion=BASE if known is None else against,
-        dataset=Path(job.dataset),
+        dataset=Path(job.dataset) if job.dataset else None,
         dataset_digest=job.dataset_digest,
         settings=loop_settings(settings.tenants, job.tenant),
         detector_options=_plain(settings.detectors.options),
     )
 
     def arms() -> BothArms:
-        return _arms(
-            Path(job.base), VersionFolder.of(home, version), None if known is None else VersionFolder.of(home, against)
-        )
+        if all(one is None or one.smaller is None for one in (manifest, known)):
+            return _arms(
+                Path(job.base),
+                VersionFolder.of(home, version),
+                None if known is None else VersionFolder.of(home, against),
+            )
+        served = settings.served_models().get(job.model)
+        return _engine_arms(home, manifest, known, exact=served is not None and served.dtype == "float32")
 
     report, words = run_gate(run, arms, progress)
     write_report(report, words, VersionFolder.of(home, version).path)
@@ -85,6 +91,26 @@ def _arms(base: Path, challenger: VersionFolder, champion: VersionFolder | None)
     return Arms(
         model, tokenizer, challenger=challenger.adapter, champion=None if champion is None else champion.adapter
     )
+
+
+def _engine_arms(home: Path, challenger: VersionManifest, champion: VersionManifest | None, *, exact: bool) -> BothArms:
+    """Return both versions in the engine that serves them: with quantised weights its answers differ from those of transformers."""
+    from serving.engine.errors import EngineError  # noqa: PLC0415 - as in _arms
+    from serving.engine.gguf_file import find_gguf  # noqa: PLC0415 - as in _arms
+    from weir.operate.engine_arm import EngineArms  # noqa: PLC0415 - as in _arms
+
+    weights = VersionFolder.of(home, challenger.version).merged
+    against = (
+        find_gguf(Path(challenger.job.base)) if champion is None else VersionFolder.of(home, champion.version).merged
+    )
+    if against is None or not against.is_file():
+        raise TrainingError(
+            f"the champion of {challenger.version} has no GGUF file, which the gate needs for smaller versions"
+        )
+    try:
+        return EngineArms({"champion": against, "challenger": weights}, exact=exact)
+    except EngineError as error:
+        raise TrainingError(str(error)) from error
 
 
 def _plain(options: Any) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ import msgspec
 from stream.kafka.tail import Tail
 from stream.loop.dataset.files import Manifest, datasets_in, folder_of, read_manifest, read_rows
 from stream.loop.dataset.rows import Row, digest_of
-from stream.loop.lineage.facts import DatasetFacts
+from stream.loop.lineage.facts import DatasetFacts, Facts
 from stream.settings import KafkaSettings
 from stream.wire import ModelRecord, conversation_key, readable
 
@@ -69,12 +69,14 @@ def _found(version: str, manifest: Manifest, rows: int) -> SubjectVersion:
 
 
 async def _versions(kafka: KafkaSettings) -> dict[str, list[str]]:
-    """Return {digest of a dataset: versions trained on it}."""
-    found: dict[str, list[str]] = {}
+    """Return {digest of a dataset: versions trained on it, and versions that were made smaller from these}."""
+    facts = Facts()
     async for record in Tail(kafka.client_options(), kafka.names.models, follow=False).records():
         event = readable(record.value, record.headers)
-        if event is not None and isinstance(event.data, ModelRecord) and event.data.dataset_digest:
-            versions = found.setdefault(event.data.dataset_digest, [])
-            if event.data.version not in versions:
-                versions.append(event.data.version)
+        if event is not None and isinstance(event.data, ModelRecord):
+            facts.models[event.data.version] = event.data
+    found: dict[str, list[str]] = {}
+    for version in facts.models:
+        if digest := facts.models[facts.line(version)[-1]].dataset_digest:
+            found.setdefault(digest, []).append(version)
     return found

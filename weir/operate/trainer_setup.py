@@ -1,6 +1,7 @@
 """What a training run needs of this stack: settings, base models, and the commands for datasets, the gate and MLflow."""
 
 import sys
+from functools import partial
 
 from opentelemetry.trace import NoOpTracer, Tracer
 
@@ -12,7 +13,7 @@ from weir.local.preflight import ensure_model
 from weir.operate.mlflow_address import use_mlflow
 from weir.settings import Settings
 
-__all__ = ["trainer_setup"]
+__all__ = ["served_base", "trainer_setup"]
 
 #: `weir` of this environment, also where the script is not on PATH.
 _WEIR = [sys.executable, "-c", "from weir.cli import main; main()"]
@@ -30,23 +31,11 @@ def trainer_setup(settings: Settings, ports: dict[str, int], tracer: Tracer | No
         )
     home = settings.home.absolute()
 
-    def base(model: str) -> BaseModel:
-        served = settings.served_models().get(model)
-        if served is None:
-            raise TrainingError(f"model {model} is not served here; it serves {', '.join(settings.served_models())}")
-        try:
-            files = ensure_model(model, served, lambda _what, _share: None)
-        except StackError as error:
-            raise TrainingError(str(error)) from error
-        if files is None:
-            raise TrainingError(f"model {model} has no files here (engine {served.engine}); Weir cannot train it")
-        return BaseModel(files.path.absolute(), files.digest)
-
     return TrainerSetup(
         home=home,
         train=settings.train,
         settings=lambda tenant: loop_settings(settings.tenants, tenant),
-        base=base,
+        base=partial(served_base, settings),
         dataset_command=lambda retraining_id: [*_WEIR, "dataset", "build", "--for", retraining_id, "--json"],
         gate_command=lambda version: [*_WEIR, "gate", version, "--json"],
         mirror_command=lambda version: [
@@ -55,3 +44,17 @@ def trainer_setup(settings: Settings, ports: dict[str, int], tracer: Tracer | No
         mlflow=use_mlflow(settings, ports),
         tracer=tracer or NoOpTracer(),
     )  # fmt: skip
+
+
+def served_base(settings: Settings, model: str) -> BaseModel:
+    """Return the base of a served model, and fetch it if needed; raises TrainingError for an unknown model."""
+    served = settings.served_models().get(model)
+    if served is None:
+        raise TrainingError(f"model {model} is not served here; it serves {', '.join(settings.served_models())}")
+    try:
+        files = ensure_model(model, served, lambda _what, _share: None)
+    except StackError as error:
+        raise TrainingError(str(error)) from error
+    if files is None:
+        raise TrainingError(f"model {model} has no files here (engine {served.engine}); Weir cannot train it")
+    return BaseModel(files.path.absolute(), files.digest)

@@ -17,7 +17,7 @@ from stream.loop.gate.machine import Finding
 from stream.loop.settings import DatasetSettings
 from stream.loop.votes import Vote, disagreeing_keys
 
-__all__ = ["DatasetRow", "leaders", "poisoning", "read_rows"]
+__all__ = ["DatasetRow", "Message", "leaders", "poisoning", "read_rows"]
 
 #: Words in one shingle.
 _SHINGLE = 3

@@ -59,7 +59,7 @@ def markdown(report: GateReport) -> str:
         "",
         f"{decision.reason[:1].upper()}{decision.reason[1:]}.",
         "",
-        f"Champion: {report.champion or 'the base model'}. Dataset: `{report.dataset_digest or 'unknown'}`.",
+        f"Champion: {report.champion or 'the base model'}. Dataset: `{report.dataset_digest or 'none'}`.",
         f"Alpha {report.alpha:g}, margin {report.margin:g}. The gate took {report.seconds:.0f} s.",
         "",
         "| Family | Prompts | Champion | Challenger | Difference | e-value: worse | e-value: not worse | Result |",

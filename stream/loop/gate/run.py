@@ -13,12 +13,13 @@ import msgspec
 
 from stream.loop.gate.cases import SafetyPrompt, Task, load_safety, load_tasks, messages_of, task_score
 from stream.loop.gate.machine import HELD_OUT_CLIP, Family, Finding, GateMachine
-from stream.loop.gate.poisoning import DatasetRow, poisoning, read_rows
+from stream.loop.gate.poisoning import DatasetRow, Message, poisoning, read_rows
 from stream.loop.gate.report import GateReport
 from stream.loop.gate.safety import SafetyScorer, unsafe_scores
 from stream.loop.gate.triggers import candidates, planted, probes
 from stream.loop.sequential import Arm
 from stream.loop.settings import LoopSettings
+from stream.loop.smaller.text import load_passages, passages_digest, split
 
 __all__ = ["BothArms", "GateRun", "Progress", "run_gate"]
 
@@ -48,11 +49,12 @@ class BothArms(Protocol):
 class GateRun(msgspec.Struct, frozen=True, kw_only=True):
     """What a run reads: the version, its champion ("" is the base), and the folder of its dataset.
 
+    Without a dataset, nothing can be poisoned, and passages of the built-in text are the held-out conversations.
     `detector_options` are those of ``[detectors.options]``.
     """
 
     version: str
-    dataset: Path
+    dataset: Path | None
     settings: LoopSettings
     champion: str = ""
     dataset_digest: str = ""
@@ -80,8 +82,9 @@ class _Run:
         self._run, self._progress, self._clock = run, progress, clock
         self._gate = run.settings.gate
         self._started = clock()
-        self._train = read_rows(run.dataset / "train.parquet")
-        held_out = [row for row in read_rows(run.dataset / "eval.parquet") if row.wanted and row.completion]
+        self._train = [] if run.dataset is None else read_rows(run.dataset / "train.parquet")
+        held_out = _passages() if run.dataset is None else read_rows(run.dataset / "eval.parquet")
+        held_out = [row for row in held_out if row.wanted and row.completion]
         self._held_out: Sequence[DatasetRow] = self._shuffled(held_out)[:_MOST_HELD_OUT]
         self._tasks: Sequence[Task] = self._shuffled(load_tasks(self._gate.eval_set))
         self._safety = load_safety(self._gate.safety_set)
@@ -92,12 +95,16 @@ class _Run:
             "tasks": _digest(self._tasks),
             "safety": _digest(self._safety),
         }
+        if run.dataset is None:
+            self._versions["text"] = passages_digest(load_passages())[:12]
         self._triggers: dict[str, float] = {}
         self.trigger_words: dict[str, str] = {}
 
     def report(self, arms: Callable[[], BothArms]) -> GateReport:
         """Run all checks and return the report."""
-        findings = poisoning(self._train, self._run.settings.dataset, alpha=self._gate.alpha)
+        findings = (
+            poisoning(self._train, self._run.settings.dataset, alpha=self._gate.alpha) if self._run.dataset else []
+        )
         if not findings:
             self._progress("loading", 0.0)
             both = arms()
@@ -195,6 +202,22 @@ class _Run:
     def _shuffled(self, cases: Sequence[Any]) -> list[Any]:
         of_id = {case.id: case for case in cases}
         return [of_id[name] for name in self._in_order(of_id)]
+
+
+def _passages() -> list[DatasetRow]:
+    """Return the held-out passages of the built-in text as rows."""
+    _, held_out = split(load_passages())
+    return [
+        DatasetRow(
+            id=passage.name[:16],
+            prompt=(Message("user", passage.prompt),),
+            completion=passage.completion,
+            label=None,
+            source="text",
+            principal="",
+        )
+        for passage in held_out
+    ]
 
 
 def _messages(row: DatasetRow) -> Messages:

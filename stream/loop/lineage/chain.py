@@ -69,7 +69,7 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
 
 def wanted_requests(facts: Facts, version: str, dataset: DatasetFacts | None) -> frozenset[str]:
     """Return the ids of the requests that the chain of `version` needs: evidence of its alerts, and rows of its dataset."""
-    model = facts.models.get(version)
+    model = facts.models[facts.line(version)[-1]] if version in facts.models else None
     requested = None if model is None else facts.state(model.retraining_id, "requested")
     alerts = () if requested is None else requested.alert_ids
     evidence = {request for alert in alerts if alert in facts.alerts for request in facts.alerts[alert].evidence}
@@ -77,15 +77,21 @@ def wanted_requests(facts: Facts, version: str, dataset: DatasetFacts | None) ->
 
 
 def chain_of(facts: Facts, version: str, dataset: DatasetFacts | None = None) -> Chain | None:
-    """Return the chain of `version`, or None if the log has no record of this version; `dataset` is None if it is not on this machine."""
+    """Return the chain of `version` and of the versions that it was derived from, or None if the log does not have it.
+
+    `dataset` is None if it is not on this machine.
+    """
     model = facts.models.get(version)
     if model is None:
         return None
     builder = _Builder(facts)
-    builder.node("model", version, model.at, method=model.method, parent=model.parent, adapter=model.adapter_digest)
-    builder.training(version)
-    builder.dataset(version, dataset)
-    builder.request(model.retraining_id)
+    line = facts.line(version)
+    for member in line:
+        builder.model(member)
+    if not facts.is_derived(line[-1]):
+        builder.training(line[-1])
+        builder.dataset(line[-1], dataset)
+        builder.request(facts.models[line[-1]].retraining_id)
     builder.decisions(version)
     return Chain(
         version=version, tenant=model.tenant, model=model.model, nodes=list(builder.nodes.values()), edges=builder.edges
@@ -112,15 +118,21 @@ class _Builder:
         numbers: dict[str, str | float] = dict(record.numbers)
         return self.node(record.state, identity, record.at, reason=record.reason, by=record.by, **numbers)
 
+    def model(self, version: str) -> None:
+        """Add a version, and the edge from its parent if it was derived from it."""
+        model = self._facts.models[version]
+        self.node("model", version, model.at, method=model.method, parent=model.parent, adapter=model.adapter_digest)
+        if not self._facts.is_derived(version):
+            return
+        if model.parent == BASE:
+            self.node("model", BASE, 0.0, digest=model.base_digest)
+        missing = "" if model.parent in (BASE, *self._facts.models) else f"weir.models has no version {model.parent}"
+        self.edge(model.parent, version, "derived", missing)
+
     def training(self, version: str) -> None:
-        """Add the record of the training, or else the parent of a version that was made from another one, with the edge to the version."""
+        """Add the record of the training, with the edge to the version."""
         model = self._facts.models[version]
         trained = self._facts.state(model.retraining_id, "trained", "completed")
-        if trained is None and model.parent not in ("", BASE):
-            parent = self._facts.models.get(model.parent)
-            self.node("model", model.parent, parent.at if parent else 0.0)
-            self.edge(model.parent, version, "derived", "" if parent else f"weir.models has no version {model.parent}")
-            return
         if trained is None:
             missing = f"weir.retraining has no state trained for {model.retraining_id or 'this version'}"
             self.edge(model.retraining_id, version, "trained", missing)

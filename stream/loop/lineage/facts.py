@@ -119,6 +119,24 @@ class Facts:
         ]
         return sorted(found, key=lambda record: record.at)
 
+    def is_derived(self, version: str) -> bool:
+        """Return whether the version was made from its parent without a training: quantised, pruned, or by hand."""
+        model = self.models[version]
+        return bool(model.parent) and not model.retraining_id
+
+    def line(self, version: str) -> list[str]:
+        """Return `version`, the version that it was derived from, and so on, up to the first that was trained.
+
+        If the log has no record of a parent, the line ends before it.
+        """
+        found: list[str] = []
+        while version in self.models and version not in found:
+            found.append(version)
+            if not self.is_derived(version):
+                break
+            version = self.models[version].parent
+        return found
+
     def state(self, retraining_id: str, *names: str) -> RetrainingRecord | None:
         """Return the newest record of a request with one of these states, or None."""
         found = [record for record in self.states(retraining_id) if record.state in names]

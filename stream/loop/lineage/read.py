@@ -32,7 +32,7 @@ async def read_facts(kafka: KafkaSettings, version: str, datasets: Datasets) -> 
         async with consumer_for(options) as consumer:
             for topic in (names.models, names.retraining, names.alerts):
                 await _read(consumer, facts, topic, counts[topic], {})
-        model = facts.models.get(version)
+        model = facts.models[facts.line(version)[-1]] if version in facts.models else None
         dataset = datasets(model.dataset_digest) if model is not None and model.dataset_digest else None
         facts.wanted = wanted_requests(facts, version, dataset)
         if model is not None and facts.wanted:

@@ -54,6 +54,8 @@ class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
         Folder with ``train.parquet``, and the dataset's digest.
     retraining_id
         The request that the run belongs to; "" for a run by hand.
+    method
+        ``sft`` or ``kto``; or how a smaller version is made: ``int8``, ``int4`` or ``prune`` (:mod:`stream.loop.smaller`).
     layers
         Number of the last layers that are adapted; 0: all.
     bfloat16
@@ -72,7 +74,7 @@ class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
     dataset_digest: str
     parent: str = ""
     retraining_id: str = ""
-    method: Literal["sft", "kto"] = "sft"
+    method: Literal["sft", "kto", "int8", "int4", "prune"] = "sft"
     rank: int = 8
     layers: int = 0
     epochs: int = 1
@@ -199,7 +201,10 @@ class RunFolder(msgspec.Struct, frozen=True):
 
 
 class VersionFolder(msgspec.Struct, frozen=True):
-    """The folder of one model version: ``adapter/``, ``model.gguf``, ``manifest.json``, ``card.md``, ``model.sig``."""
+    """The folder of one model version: ``adapter/``, ``model.gguf``, ``manifest.json``, ``card.md``, ``model.sig``.
+
+    A smaller version, quantised or pruned, has no ``adapter/``.
+    """
 
     path: Path
 
@@ -215,12 +220,12 @@ class VersionFolder(msgspec.Struct, frozen=True):
 
     @property
     def weights(self) -> Path:
-        """The adapter's weights, whose digest names the version."""
+        """The adapter's weights, whose digest names a trained version."""
         return self.adapter / "adapter_model.safetensors"
 
     @property
     def merged(self) -> Path:
-        """The merged weights; only for a base that is a GGUF file."""
+        """The merged weights, only for a base that is a GGUF file; or the weights of a smaller version, whose digest names it."""
         return self.path / "model.gguf"
 
     @property
@@ -245,15 +250,15 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def version_of(adapter_digest: str) -> str:
-    """Return the version of a trained model.
+def version_of(digest: str) -> str:
+    """Return the version of a model whose adapter, or whose weights without an adapter, have this SHA-256.
 
     Examples
     --------
     >>> version_of("b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")
     'm_b179c9523d0e'
     """
-    return f"m_{adapter_digest[:_VERSION_CHARACTERS]}"
+    return f"m_{digest[:_VERSION_CHARACTERS]}"
 
 
 def has_fast_bfloat16() -> bool:

@@ -7,13 +7,32 @@ import msgspec
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import TrainingJob, VersionFolder
 
-__all__ = ["VersionManifest", "read_version"]
+__all__ = ["Smaller", "VersionManifest", "read_version"]
+
+
+class Smaller(msgspec.Struct, frozen=True, kw_only=True):
+    """What a quantised or pruned version was made from.
+
+    Parameters
+    ----------
+    source_digest
+        SHA-256 of the GGUF file of the parent.
+    removed_layers
+        Numbers of the layers that the parent has and this version has not, from 0.
+    text_digest
+        SHA-256 of the passages of the distillation; "" without distillation.
+    """
+
+    source_digest: str
+    removed_layers: tuple[int, ...] = ()
+    text_digest: str = ""
 
 
 class VersionManifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a version was made from; `files` is {path in the folder: SHA-256}, and `numbers` those of its training.
 
-    `weights_digest` is that of the merged weights, or "" without them. `libraries` is {name: release}.
+    `weights_digest` is that of ``model.gguf``, or "" without it; `adapter_digest` is "" for a quantised or pruned version, and
+    `smaller` is None for a trained one. `libraries` is {name: release}.
     """
 
     version: str
@@ -23,6 +42,7 @@ class VersionManifest(msgspec.Struct, frozen=True, kw_only=True):
     numbers: dict[str, float]
     libraries: dict[str, str]
     files: dict[str, str]
+    smaller: Smaller | None = None
 
 
 def read_version(home: Path, version: str) -> VersionManifest:

@@ -1,7 +1,7 @@
 """The rows of a dataset, in the form that trl reads."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +18,7 @@ _COLUMNS = ["kind", "prompt", "completion", "label"]
 _LEAST = {"sft": 1, "kto": 2}
 
 
-def training_table(dataset: Path, method: Literal["sft", "kto"]) -> pa.Table:
+def training_table(dataset: Path, method: str) -> pa.Table:
     """Return the rows of a dataset's folder for `method`; ``sft`` reads corrected and approved answers only.
 
     Raises TrainingError if there are too few rows.
@@ -34,7 +34,7 @@ def training_table(dataset: Path, method: Literal["sft", "kto"]) -> pa.Table:
     return table
 
 
-def training_rows(table: pa.Table, method: Literal["sft", "kto"]) -> Dataset:
+def training_rows(table: pa.Table, method: str) -> Dataset:
     """Return the rows of :func:`training_table` for trl; for ``kto`` a corrected or approved answer is a good answer.
 
     The rows are in memory: `datasets` would otherwise copy them to a cache outside of the stack's home.

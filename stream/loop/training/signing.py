@@ -56,13 +56,14 @@ def sign(folder: VersionFolder, private_key: Path) -> None:
 def verify_version(home: Path, version: str) -> VersionManifest:
     """Check the signature, the digests and the name of `version`, and return its manifest; raises TrainingError."""
     folder, manifest = VersionFolder.of(home, version), read_version(home, version)
-    _verify(folder, public_key(home))
-    if version_of(file_digest(folder.weights)) != version:
-        raise TrainingError(f"{folder.path} is not named by the digest of its adapter; delete it and train again")
+    trained = manifest.smaller is None
+    _verify(folder, public_key(home), ADAPTER_FILES if trained else set())
+    if version_of(file_digest(folder.weights if trained else folder.merged)) != version:
+        raise TrainingError(f"{folder.path} is not named by the digest of its weights; delete it and make it again")
     return manifest
 
 
-def _verify(folder: VersionFolder, public: Path) -> None:
+def _verify(folder: VersionFolder, public: Path, adapter_files: set[str]) -> None:
     """Check that the files of `folder` are those that were signed with the private key of `public`.
 
     Later reports beside the signed files, such as that of the gate, are allowed; more files in the adapter are not.
@@ -78,9 +79,9 @@ def _verify(folder: VersionFolder, public: Path) -> None:
         config.verify(folder.path, folder.signature)
     except (ValueError, OSError) as error:
         raise TrainingError(
-            f"{folder.path.name} does not fit its signature: {error}; delete {folder.path} and train again"
+            f"{folder.path.name} does not fit its signature: {error}; delete {folder.path} and make it again"
         ) from error
-    if more := {path.name for path in folder.adapter.iterdir()} - ADAPTER_FILES:
+    if more := {path.name for path in folder.adapter.glob("*")} - adapter_files:
         raise TrainingError(f"{folder.adapter} contains {min(more)}, which was not signed; delete the file")
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from stream.loop.training.merge import can_merge, write_merged
 from stream.loop.training.model_card import model_card
 from stream.loop.training.signing import ADAPTER_FILES, ensure_keys, sign, verify_version
 
-__all__ = ["make_version"]
+__all__ = ["digests", "draft_of", "make_version", "publish_version", "releases"]
 
 _LIBRARIES = ("torch", "transformers", "peft", "trl")
 
@@ -28,31 +29,57 @@ def make_version(job: TrainingJob, home: Path, adapter: Path, numbers: dict[str,
     Raises TrainingError if the adapter does not fit the base, and OSError if the disk is full or fails.
     """
     digest = file_digest(adapter / "adapter_model.safetensors")
-    target = VersionFolder.of(home, version_of(digest))
+    version = version_of(digest)
     with contextlib.suppress(TrainingError):
-        return verify_version(home, target.path.name)
-    draft = VersionFolder(target.path.with_name(f".{target.path.name}.{os.getpid()}"))
+        return verify_version(home, version)
+    with draft_of(home, version) as draft:
+        draft.adapter.mkdir(mode=0o700)
+        for name in sorted(ADAPTER_FILES):
+            shutil.copyfile(adapter / name, draft.adapter / name)
+        base = gguf_of(Path(job.base))
+        if base is not None and can_merge(base):
+            write_merged(base, draft.adapter, draft.merged)
+        return publish_version(home, draft, _described(job, version, digest, draft, numbers))
+
+
+@contextlib.contextmanager
+def draft_of(home: Path, name: str) -> Iterator[VersionFolder]:
+    """Return an empty folder beside the versions; it is deleted at the end of the body, unless it was published."""
+    folder = VersionFolder.of(home, name)
+    draft = VersionFolder(folder.path.with_name(f".{name}.{os.getpid()}"))
     shutil.rmtree(draft.path, ignore_errors=True)
-    draft.adapter.mkdir(mode=0o700, parents=True)
-    for name in sorted(ADAPTER_FILES):
-        shutil.copyfile(adapter / name, draft.adapter / name)
-    base = gguf_of(Path(job.base))
-    if base is not None and can_merge(base):
-        write_merged(base, draft.adapter, draft.merged)
-    manifest = _described(job, target.path.name, digest, draft, numbers)
+    draft.path.mkdir(mode=0o700, parents=True)
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft.path, ignore_errors=True)
+
+
+def publish_version(home: Path, draft: VersionFolder, manifest: VersionManifest) -> VersionManifest:
+    """Write `manifest` into `draft`, sign all files, and rename the folder to that of the version."""
     draft.manifest.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
     for path in _files(draft.path):
         path.chmod(0o600)
     sign(draft, ensure_keys(home))
-    _publish(draft.path, target.path)
+    _publish(draft.path, VersionFolder.of(home, manifest.version).path)
     return manifest
+
+
+def releases(libraries: Sequence[str]) -> dict[str, str]:
+    """Return {library: installed release}."""
+    return {name: metadata.version(name) for name in libraries}
+
+
+def digests(folder: VersionFolder) -> dict[str, str]:
+    """Return {path in the folder: SHA-256} of all files."""
+    return {str(path.relative_to(folder.path)): file_digest(path) for path in _files(folder.path)}
 
 
 def _described(
     job: TrainingJob, version: str, digest: str, draft: VersionFolder, numbers: dict[str, float]
 ) -> VersionManifest:
     """Write the card, and return the manifest of all files so far."""
-    libraries = {name: metadata.version(name) for name in _LIBRARIES}
+    libraries = releases(_LIBRARIES)
     weights = file_digest(draft.merged) if draft.merged.exists() else ""
     card = model_card(job, version, adapter_digest=digest, weights_digest=weights, numbers=numbers, libraries=libraries)
     draft.card.write_text(card, encoding="utf-8")
@@ -63,7 +90,7 @@ def _described(
         weights_digest=weights,
         numbers=numbers,
         libraries=libraries,
-        files={str(path.relative_to(draft.path)): file_digest(path) for path in _files(draft.path)},
+        files=digests(draft),
     )
 
 
@@ -73,7 +100,8 @@ def _files(folder: Path) -> list[Path]:
 
 def _publish(draft: Path, target: Path) -> None:
     """Write `draft` to disk and rename it to `target`; a folder there that does not verify is deleted first."""
-    for path in [*_files(draft), draft / "adapter", draft]:
+    folders = sorted(path for path in draft.rglob("*") if path.is_dir())
+    for path in [*_files(draft), *folders, draft]:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(handle)

@@ -70,7 +70,7 @@ def log():
     }  # fmt: skip
 
 
-def facts_of(records, dataset=DATASET):
+def facts_of(records, dataset=DATASET, version="m_1"):
     """Return the facts of a log, read twice as `weir why` reads it: the wanted requests are known after the first time."""
     facts = Facts()
     events = [
@@ -80,7 +80,7 @@ def facts_of(records, dataset=DATASET):
     for event, place in events:
         if not isinstance(event.data, RequestRecord | Verdict | FindingRecord):
             facts.add(event, place)
-    facts.wanted = wanted_requests(facts, "m_1", dataset)
+    facts.wanted = wanted_requests(facts, version, dataset)
     for event, place in events:
         if isinstance(event.data, RequestRecord | Verdict | FindingRecord):
             facts.add(event, place)
@@ -159,6 +159,47 @@ def test_a_route_to_a_refused_version_is_broken_unless_a_person_forced_it():
     assert broken(records | {"route": route}) == set()
 
 
+def smaller_log():
+    """Return the chain of `log` with a quantised version of its version, which an operator let delivery take."""
+    return log() | {
+        "smaller": ModelRecord(version="m_2", at=50.0, parent="m_1", method="int8", **BASE),
+        "blessed m_2": RetrainingRecord(
+            retraining_id="rt_2", state="blessed", reason="by hand", at=60.0, model_version="m_2", **BASE
+        ),
+        "canary m_2": RetrainingRecord(
+            retraining_id="rt_2", state="canary", at=70.0, numbers={"epoch": 3.0}, by="delivery", reason="", **BASE
+        ),
+        "route m_2": RouteRecord(
+            epoch=3, at=70.0, champion="m_1", challenger="m_2", weights={"m_1": 95, "m_2": 5}, by="delivery",
+            retraining_id="rt_2", **BASE,
+        ),
+    }  # fmt: skip
+
+
+def test_a_smaller_version_has_its_parent_and_the_parents_chain():
+    chain = chain_of(facts_of(smaller_log(), version="m_2"), "m_2", DATASET)
+    assert chain.broken == []
+    assert ("m_1", "m_2", "derived") in {(edge.cause, edge.effect, edge.kind) for edge in chain.edges}
+    assert {node.id for node in chain.nodes if node.kind == "request"} == {"r1", "r2", "r3"}
+    assert ("m_2", "rt_2/blessed") in {(edge.cause, edge.effect) for edge in chain.edges}
+
+
+def test_a_smaller_version_whose_parent_is_not_in_the_log_is_broken():
+    records = smaller_log()
+    del records["model"]
+    chain = chain_of(facts_of(records, version="m_2"), "m_2", None)
+    assert {(edge.cause, edge.effect) for edge in chain.broken} == {("m_1", "m_2")}
+
+
+def test_a_smaller_version_of_the_base_needs_no_training_and_no_dataset():
+    record = ModelRecord(version="m_2", at=50.0, parent="base", method="prune", base_digest="b1", **BASE)
+    chain = chain_of(facts_of({"smaller": record}, version="m_2"), "m_2", None)
+    assert (chain.broken, [(edge.cause, edge.effect, edge.kind) for edge in chain.edges]) == (
+        [], [("base", "m_2", "derived")],
+    )  # fmt: skip
+    assert json.loads(prov_json(chain))["wasDerivedFrom"]
+
+
 def test_an_unknown_version_has_no_chain():
     assert chain_of(facts_of(log()), "m_9") is None
 
@@ -224,11 +265,10 @@ def test_a_version_of_an_operator_shows_no_gate_of_another_version():
     }  # fmt: skip
     facts = facts_of(records)
     bad, good = chain_of(facts, "m_bad"), chain_of(facts, "m_1", DATASET)
-    assert [(edge.cause, edge.effect, edge.kind) for edge in bad.edges] == [
-        ("m_1", "m_bad", "derived"),
-        ("m_bad", "rt_2/blessed", "started"),
-        ("rt_2/blessed", "route 3", "routed"),
-    ]
+    edges = [(edge.cause, edge.effect, edge.kind) for edge in bad.edges]
+    assert edges[0] == ("m_1", "m_bad", "derived")
+    assert edges[-2:] == [("m_bad", "rt_2/blessed", "started"), ("rt_2/blessed", "route 3", "routed")]
+    assert not [edge for edge in edges if "rt_1/blessed" in edge]
     assert bad.broken == []
     del facts.models["m_1"]
     assert [edge.broken for edge in chain_of(facts, "m_bad").broken] == ["weir.models has no version m_1"]

@@ -1,0 +1,54 @@
+"""What is made smaller, and how."""
+
+from pathlib import Path
+
+import msgspec
+
+from stream.loop.training.job import TrainingJob
+
+__all__ = ["Parent", "Pruning"]
+
+
+class Parent(msgspec.Struct, frozen=True, kw_only=True):
+    """The model that is made smaller.
+
+    Parameters
+    ----------
+    tenant, model
+        Whose requests the version may answer.
+    version
+        The version, or ``base``.
+    weights
+        Its GGUF file.
+    base, base_digest
+        Files of the base of the model, and the SHA-256 of its published weights.
+    """
+
+    tenant: str
+    model: str
+    version: str
+    weights: Path
+    base: Path
+    base_digest: str
+
+    def job(self, method: str, **given: object) -> TrainingJob:
+        """Return the job that makes a version of this model, without a dataset; `given` are its other fields."""
+        fields = {
+            "tenant": self.tenant,
+            "model": self.model,
+            "parent": self.version,
+            "base": str(self.base),
+            "base_digest": self.base_digest,
+            "dataset": "",
+            "dataset_digest": "",
+            "method": method,
+        }
+        return msgspec.convert(fields | given, TrainingJob)
+
+
+class Pruning(msgspec.Struct, frozen=True, kw_only=True):
+    """How many layers are removed, the job of the distillation, and its JSON Lines file (None: the built-in text)."""
+
+    layers: int
+    job: TrainingJob
+    text: Path | None = None

@@ -1,0 +1,102 @@
+"""Make a quantised or pruned version: the same folder, manifest, card and signature as a trained version has."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from stream.loop.smaller.card import smaller_card
+from stream.loop.smaller.plan import Parent, Pruning
+from stream.loop.smaller.quantise import PRECISIONS, Report, write_quantised
+from stream.loop.smaller.text import load_passages, passages_digest, split
+from stream.loop.training.errors import TrainingError
+from stream.loop.training.job import TrainingJob, VersionFolder, file_digest, version_of
+from stream.loop.training.manifest import Smaller, VersionManifest
+from stream.loop.training.signing import verify_version
+from stream.loop.training.version import digests, draft_of, publish_version, releases
+
+__all__ = ["prune", "quantise"]
+
+_QUANTISE_LIBRARIES = ("gguf",)
+_PRUNE_LIBRARIES = ("gguf", "peft", "torch", "transformers")
+_MIB = 1 << 20
+
+
+class _Made(msgspec.Struct, frozen=True):
+    """What a manifest says beside the files."""
+
+    job: TrainingJob
+    smaller: Smaller
+    numbers: dict[str, float]
+    libraries: tuple[str, ...]
+
+
+def quantise(home: Path, parent: Parent, precision: str, report: Report) -> VersionManifest:
+    """Make the version of `parent` with weights in `precision`; the same parent gives the same version.
+
+    Raises TrainingError if the precision is unknown, the file is damaged or cannot be quantised, or the disk is full; then no
+    version appears.
+    """
+    if precision not in PRECISIONS:
+        raise TrainingError(f"precision is {precision!r}; choose one of {', '.join(PRECISIONS)}")
+    with _draft(home, parent) as draft:
+        write_quantised(parent.weights, draft.merged, precision, report)
+        smaller = Smaller(source_digest=file_digest(parent.weights))
+        return _published(home, parent, draft, _Made(parent.job(precision), smaller, {}, _QUANTISE_LIBRARIES))
+
+
+def prune(home: Path, parent: Parent, plan: Pruning, report: Report) -> VersionManifest:
+    """Make the version of `parent` without some layers, after a distillation.
+
+    Raises TrainingError if the number of layers is out of range, a file is damaged, the distillation diverges, or the disk is
+    full; then no version appears.
+    """
+    from stream.loop.smaller.prune import write_pruned  # noqa: PLC0415 - quantising needs no torch
+
+    passages = load_passages(plan.text)
+    with _draft(home, parent) as draft:
+        removed, numbers = write_pruned(parent.weights, draft.merged, plan, split(passages)[0], report)
+        smaller = Smaller(
+            source_digest=file_digest(parent.weights), removed_layers=removed, text_digest=passages_digest(passages)
+        )
+        return _published(home, parent, draft, _Made(plan.job, smaller, numbers, _PRUNE_LIBRARIES))
+
+
+@contextlib.contextmanager
+def _draft(home: Path, parent: Parent) -> Iterator[VersionFolder]:
+    """Return an empty folder; an error of the disk is a TrainingError that names the space, and deletes the folder."""
+    try:
+        with draft_of(home, "smaller") as draft:
+            yield draft
+    except OSError as error:
+        folder = VersionFolder.of(home, "smaller").path.parent
+        free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+        raise TrainingError(
+            f"the version cannot be written to {folder} ({error}; {free // _MIB} MiB are free, "
+            f"the parent has {parent.weights.stat().st_size // _MIB} MiB); free space and run the command again"
+        ) from error
+
+
+def _published(home: Path, parent: Parent, draft: VersionFolder, made: _Made) -> VersionManifest:
+    """Write card and manifest, and publish the folder; return the present manifest if this version exists and verifies."""
+    digest = file_digest(draft.merged)
+    with contextlib.suppress(TrainingError):
+        return verify_version(home, version_of(digest))
+    sizes = {
+        "size_bytes": float(draft.merged.stat().st_size),
+        "parent_size_bytes": float(parent.weights.stat().st_size),
+    }
+    manifest = VersionManifest(
+        version=version_of(digest),
+        job=made.job,
+        adapter_digest="",
+        weights_digest=digest,
+        numbers=made.numbers | sizes,
+        libraries=releases(made.libraries),
+        files={},
+        smaller=made.smaller,
+    )
+    draft.card.write_text(smaller_card(manifest), encoding="utf-8")
+    return publish_version(home, draft, msgspec.structs.replace(manifest, files=digests(draft)))

@@ -1,0 +1,66 @@
+"""Pruned versions: which layer is removed, what is left, and what the distillation learns."""
+
+import pytest
+import torch
+from support.smaller_models import nothing, parent_of_file, prune_job, save_base
+
+from stream.loop.smaller.plan import Pruning
+from stream.loop.smaller.prune import drop_layers
+from stream.loop.smaller.version import prune
+from stream.loop.training.base_model import load_base
+from stream.loop.training.errors import TrainingError
+from stream.loop.training.job import VersionFolder
+from stream.loop.training.signing import verify_version
+
+IDS = torch.arange(2, 60).reshape(2, 29)
+
+
+def logits(file):
+    with torch.no_grad():
+        return load_base(file)[0].eval()(IDS).logits
+
+
+def test_the_layer_that_changes_nothing_is_removed_and_the_answers_stay(tmp_path):
+    base = save_base(tmp_path, idle_layer=2)
+    parent = parent_of_file(base)
+    made = prune(tmp_path, parent, Pruning(layers=1, job=prune_job(parent, max_steps=2)), nothing)
+    assert verify_version(tmp_path, made.version) == made
+    assert made.smaller.removed_layers == (2,)
+    assert (made.job.method, made.job.parent, made.numbers["step"]) == ("prune", "base", 2)
+    merged = VersionFolder.of(tmp_path, made.version).merged
+    assert load_base(merged)[0].config.num_hidden_layers == 3
+    assert made.numbers["loss_before"] < 1e-4
+    assert torch.allclose(logits(merged), logits(base), atol=0.2)
+
+
+def test_the_distillation_brings_the_answers_nearer_to_those_of_the_whole_model(tmp_path):
+    base = save_base(tmp_path)
+    parent = parent_of_file(base)
+    steps = []
+    job = prune_job(parent, max_steps=60)
+    made = prune(tmp_path, parent, Pruning(layers=2, job=job), lambda what, done, _total: steps.append((what, done)))
+    assert made.numbers["loss"] < 0.7 * made.numbers["loss_before"]
+    assert [done for what, done in steps if what == "distilling"] == list(range(1, 61))
+    removed = tmp_path / "removed.gguf"
+    drop_layers(base, removed, made.smaller.removed_layers)
+    merged = VersionFolder.of(tmp_path, made.version).merged
+    assert not torch.allclose(logits(merged), logits(removed), atol=0.1)  # the adapter is in the weights
+    card = VersionFolder.of(tmp_path, made.version).card.read_text()
+    assert made.smaller.text_digest in card
+    assert "60 of 60 steps" in card
+
+
+@pytest.mark.parametrize("layers", [-1, 0, 4, 9])
+def test_a_number_of_layers_that_is_out_of_range_is_refused(tmp_path, layers):
+    parent = parent_of_file(save_base(tmp_path))
+    with pytest.raises(TrainingError, match=rf"--layers is {layers}; the model has 4 layers, so give 1 to 3"):
+        prune(tmp_path / "home", parent, Pruning(layers=layers, job=prune_job(parent)), nothing)
+    assert list((tmp_path / "home" / "loop" / "models").iterdir()) == []
+
+
+def test_a_distillation_that_diverges_is_refused(tmp_path):
+    parent = parent_of_file(save_base(tmp_path))
+    job = prune_job(parent, learning_rate=1e30)
+    with pytest.raises(TrainingError, match="lower --learning-rate"):
+        prune(tmp_path / "home", parent, Pruning(layers=1, job=job), nothing)
+    assert list((tmp_path / "home" / "loop" / "models").iterdir()) == []
