@@ -17,11 +17,12 @@ import numpy as np
 import re2
 
 from detectors.base import Span
+from detectors.pii.addresses import STREET
 from detectors.pii.ip_addresses import PUBLIC, ip_score
 from detectors.pii.phone_numbers import PHONE, phone_spans
 from detectors.pii.rules import RULES
 
-__all__ = ["PatternScanner", "Scan", "without_model_libraries"]
+__all__ = ["STREET_SCORE", "PatternScanner", "Scan", "without_model_libraries"]
 
 CONTEXT_BEFORE, CONTEXT_AFTER = 60, 20
 CONTEXT_GAIN = 0.35
@@ -42,11 +43,9 @@ MARKS = {"EMAIL_ADDRESS": "@"}
 #: Most candidates of one pattern that are validated: validators are slow, and a hostile text has many candidates.
 JUDGED = 400
 PHONES_JUDGED = 120
+#: Scores of a street with a house number.
+STREET_SCORE = 0.6
 URL = r"(?:https?://|\bwww\.)[^\s<>\"'`]{3,900}"
-ADDRESS = (
-    r"\b\d{1,5}[A-Za-z]?,? (?:(?:[A-Z][\w.'\-]{0,30}|\d{1,3}(?:st|nd|rd|th)) ){1,4}"
-    r"(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Way|Place|Pl|Square|Terrace|Crescent|Close)\b"
-)
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,7 +122,7 @@ class PatternScanner:
         self._domains = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
         self._rules = [rule for name in RULES.recognizers for rule in _rules(getattr(presidio, name)())]
         self._own = [(kind, _compile(expression, group=True), score) for kind, expression, score in RULES.own]
-        self._phone, self._url, self._address = _compile(PHONE), _compile(URL), _compile(f"(?-i){ADDRESS}")
+        self._phone, self._url, self._address = _compile(PHONE), _compile(URL), _compile(STREET, group=True)
 
     def scan(self, text: str) -> Scan:
         """Return the spans of all types in a text."""
@@ -234,5 +233,5 @@ def _addresses(view: _Text, pattern: Any) -> list[Span]:
         msgspec.structs.replace(span, score=span.score + CONTEXT_GAIN)
         if view.near(span.start, span.end, RULES.address_context)
         else span
-        for span in _plain(view, pattern, "LOCATION", 0.6)
+        for span in _plain(view, pattern, "LOCATION", STREET_SCORE)
     ]
