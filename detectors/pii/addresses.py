@@ -15,7 +15,7 @@ __all__ = ["STREET", "is_somebodys"]
 
 _RULES = RULES.address
 _NUMBER = r"\d{1,5}[A-Za-z]?(?:[-/]\d{1,4}[A-Za-z]?)?"
-_NAME = r"\p{Lu}[\p{L}\p{M}.'\u2019\-]{0,30}"
+_NAME = r"\p{Lu}[\p{L}\p{M}.'\x{2019}\-]*"
 _OF = "(?:(?:de la|de las|de los|de l['\u2019]|del|della|delle|dei|des|de|du|da|do|das|dos|d['\u2019]) ?)?"
 #: Expression for streets with a house number, for RE2; capitals count.
 STREET = "|".join(
@@ -23,7 +23,7 @@ STREET = "|".join(
         rf"\b{_NUMBER},? (?:(?:{_NAME}|\d{{1,3}}(?:st|nd|rd|th)) ){{1,4}}(?:{'|'.join(_RULES.after_name)})\b",
         rf"\b{_NUMBER}(?: ?(?:bis|ter))?,? (?:{'|'.join(_RULES.after_number)}) {_OF}{_NAME}(?: {_OF}{_NAME}){{0,3}}",
         rf"\b(?:{'|'.join(_RULES.before_name)}) {_OF}{_NAME}(?: {_OF}{_NAME}){{0,3}},?(?: n\.?º?)? {_NUMBER}\b",
-        rf"\b\p{{Lu}}[\p{{L}}\-]{{2,40}}(?:{'|'.join(_RULES.suffixes)}) {_NUMBER}\b",
+        rf"\b\p{{Lu}}[\p{{L}}\-]+(?:{'|'.join(_RULES.suffixes)}) {_NUMBER}\b",
         rf"\b{_NAME} (?:{'|'.join(_RULES.between)}) {_NUMBER}\b",
     )
 )

@@ -124,6 +124,8 @@ class PiiDetector(TextDetector[PiiConfig]):
             spans = [*scanned.spans, *(_span(plain, entity) for entity in own.entities)]
             covered = min(_share(scanned.reached, plain), _share(own.reached, plain))
             if plain is not view:
+                # Numbers that leetspeak does not change are judged beside their own neighbours.
+                spans = [span for span in spans if span.type in RULES.indirect or _differ(plain, view, span)]
                 spans += self._scanner.scan(view).spans
             if copy is not None:
                 first = self._scanner.scan(text)
@@ -155,6 +157,10 @@ class PiiDetector(TextDetector[PiiConfig]):
         flagged = score >= self.config.threshold
         label = label_of("pii", flagged=flagged, covered=covered)
         return Score(score=score, label=label, flagged=flagged, covered=covered, spans=tuple(kept[:SPANS]))
+
+
+def _differ(plain: str, view: str, span: Span) -> bool:
+    return plain[span.start : span.end] != view[span.start : span.end]
 
 
 def _share(reached: int, text: str) -> float:

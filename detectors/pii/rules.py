@@ -45,10 +45,12 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     address_context: Words
     ip_words: Words
     version_words: Words
+    other_labels: Words
     own: tuple[tuple[str, str, float], ...]
     overrides: dict[str, str]
     context: dict[str, Words]
     card_lengths: dict[str, tuple[int, ...]]
+    card_lengths_in_context: dict[str, tuple[int, ...]]
     sure_from: dict[str, float]
     fewest_digits: dict[str, int]
     id_words: dict[str, Words]

@@ -39,7 +39,7 @@ KINDS = (
     "FORMAT",
 )
 CLASSES = 1 + 2 * len(KINDS)
-WIDTH = 128
+WIDTH = 192
 DILATIONS = (1, 2, 4, 2)
 #: Empty positions between two texts in one row: the widest distance of a convolution, so that texts stay independent.
 GAP = max(DILATIONS)
