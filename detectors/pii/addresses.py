@@ -43,6 +43,8 @@ _UNIT_OR_CODE = re.compile(
     r"|\b(?!(?:1[5-9]|20)\d\d\b)\d{4,6},? [^\W\d_a-z][^\W\d_]{2}|[^\W\d_a-z][^\W\d_]{2,30},? (?!(?:1[5-9]|20)\d\d\b)\d{4,6}\b"
 )
 _RESIDENCE = re.compile(rf"(?i)\b(?:{'|'.join(_RULES.residence)})\b[^.!?]*$")
+#: Text between a name and an address side by side: punctuation, an age, "of", or the label of a form.
+_BESIDE = re.compile(r"(?:[\s,;:()|>\-\u2013]|\d{1,3}(?=[,)])|\bof\b|[^\W\d_]+ ?:)*")
 _SENTENCE_END = re.compile(r"\w{3}[.!?](?: |$)|\n\n")
 
 
@@ -78,6 +80,5 @@ def is_somebodys(text: str, address: Span, names: Sequence[Span], *, by_form: bo
     if _RESIDENCE.search(text[max(0, address.start - BEFORE) : address.start]):
         return True
     return by_form and any(
-        0 <= address.start - name.end <= BESIDE and not _SENTENCE_END.search(text[name.end : address.start])
-        for name in near
+        0 <= address.start - name.end <= BESIDE and _BESIDE.fullmatch(text[name.end : address.start]) for name in near
     )

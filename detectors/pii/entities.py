@@ -44,7 +44,7 @@ class EntityFinder:
 
     def find_many(self, texts: Sequence[str], max_tokens: int) -> list[Found]:
         """Return the entities in the first ``max_tokens`` tokens of each text."""
-        tokens = encode(self._tokenizer, texts)
+        tokens = encode(self._tokenizer, texts, self._head.gazetteer)
         reached = [
             len(text) if len(token.ids) <= max_tokens else int(token.starts[max_tokens])
             for text, token in zip(texts, tokens, strict=True)

@@ -41,7 +41,7 @@ LONG = 7
 _PIECE_BEFORE, _PIECE_AFTER = re.compile(r"(?:\d\.|(?:^|\s)\d{4} )$"), re.compile(r"\.\d| \d{4}(?![\d/])")
 #: Cards are printed without separators, in fours, or (15 digits) as 4-6-5.
 _CARD = re.compile(r"\d+|\d{4}([ -])\d{4}\1\d{4}\1\d{4}|\d{4}([ -])\d{6}\2\d{5}")
-_LONG_NUMBER = re.compile(r"(?<![\d.,\-])\d{15,16}(?![\d.,\-]\d|\d)")
+_LONG_NUMBER = re.compile(r"(?<![\d.\-])\d{15,16}(?!\d|[.\-]\d)")
 #: Score of a card among numbers of its length of which most are no cards.
 AMONG_OTHERS = 0.5
 #: Digits are not counted in texts with more characters.

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from detectors.evaluate.readers import CLINC, HALUEVAL
 from detectors.models.minilm import load_minilm, load_tokenizer
 from detectors.models.weight_files import MINILM_DIGEST
+from detectors.pii.gazetteer import Gazetteer
 from detectors.pii.token_head import CLASSES, KINDS, TokenHead, row
-from detectors.pii.tokens import Tokens, encode
+from detectors.pii.tokens import FORMS, Tokens, encode
 from detectors.train.averaged_training import AveragedTraining, Log
 from detectors.train.entity_texts import SOURCES, entity_texts
+from detectors.train.pii_names import known_names
 from detectors.train.pii_texts import Labelled, texts
 
 __all__ = ["NEGATIVES", "POSITIVES", "train"]
@@ -31,6 +33,8 @@ POSITIVES, NEGATIVES = 10_000, 5_000
 RATE, AVERAGE = 3e-3, 0.99
 #: Share of tokens that are hidden, so that the head learns from their context, and of vector elements set to 0.
 HIDDEN_WORDS, DROPPED = 0.06, 0.1
+#: Share of tokens without the code of the gazetteer, so that the head also finds names that are in no list.
+UNLISTED = 0.4
 UNKNOWN = 100
 CHECKPOINT_EVERY = 50
 Item = tuple[list[int], list[int], NDArray[np.bool_]]
@@ -54,9 +58,9 @@ def allowed_classes(tokens: Tokens, example: Labelled) -> NDArray[np.bool_]:
     return allowed
 
 
-def items(examples: Sequence[Labelled]) -> list[Item]:
+def items(examples: Sequence[Labelled], gazetteer: Gazetteer) -> list[Item]:
     """Return the token ids, shapes and allowed classes of each text; texts without tokens are omitted."""
-    tokenized = encode(load_tokenizer(), [example.text for example in examples])
+    tokenized = encode(load_tokenizer(), [example.text for example in examples], gazetteer)
     return [
         (tokens.ids, tokens.shapes.tolist(), allowed_classes(tokens, example))
         for tokens, example in zip(tokenized, examples, strict=True)
@@ -84,6 +88,8 @@ def _loss(head: TokenHead, words: Tensor, batch: Sequence[Item], generator: torc
     for start, item in zip(starts, batch, strict=True):
         allowed[start : start + len(item[2])] = torch.from_numpy(item[2])
     ids[torch.rand(len(ids), generator=generator) < HIDDEN_WORDS] = UNKNOWN
+    unlisted = torch.rand(len(ids), generator=generator) < UNLISTED
+    shapes = torch.where(unlisted, shapes % FORMS, shapes)
     kept = torch.rand(len(ids), words.shape[1], generator=generator) >= DROPPED
     vectors = head.project(words[ids] * kept)
     logits = head(vectors / (1 - DROPPED), shapes, real)
@@ -120,13 +126,14 @@ def train(  # noqa: PLR0913 - the options of the recipe
         "epochs": epochs, "faker": version("faker"), "base": MINILM_DIGEST,
         "data": {name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in (CLINC, HALUEVAL, *sources)},
     }  # fmt: skip
-    synthetic = items(texts(data, positives, negatives, seed))
+    gazetteer = Gazetteer.of(known_names())
+    synthetic = items(texts(data, positives, negatives, seed), gazetteer)
     rng = random.Random(seed)  # noqa: S311 - a reproducible order, not secrets
     plan = [
         # Real texts are varied anew for each epoch.
         batch
         for epoch in range(epochs)
-        for batch in batches(synthetic + items(entity_texts(data, seed * 100 + epoch, without)), rng)
+        for batch in batches(synthetic + items(entity_texts(data, seed * 100 + epoch, without), gazetteer), rng)
     ]
     torch.manual_seed(seed)
     words, head = load_minilm().words.weight, TokenHead()
@@ -145,7 +152,9 @@ def train(  # noqa: PLR0913 - the options of the recipe
         return float(loss.item())
 
     mean = training.run(plan, take, log, every=CHECKPOINT_EVERY)
-    save_file({name: value.half().contiguous() for name, value in training.averaged.items()}, out)
+    state = {name: value.half().contiguous() for name, value in training.averaged.items()}
+    lists = {"hashes": gazetteer.hashes, "codes": gazetteer.codes}
+    save_file(state | {f"gazetteer.{name}": torch.from_numpy(value) for name, value in lists.items()}, out)
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
     record |= {"sha256": digest, "loss": round(mean, 4)}
     out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -23,8 +23,8 @@ from detectors.models.minilm import load_tokenizer
 from detectors.pii.entities import _decode
 from detectors.pii.token_head import CLASSES, KINDS, REACH, TOKENS, WIDTH, Loaded, TokenHead
 from detectors.pii.tokens import encode
-from detectors.train.pii_slots import Slots
 from detectors.train.entity_texts import SOURCES, entity_texts
+from detectors.train.pii_slots import Slots
 from detectors.train.pii_texts import _SLOT, Labelled, _filled, joined, varied
 from detectors.train.templates import read_source
 from detectors.train.token_head_trainer import allowed_classes, train
