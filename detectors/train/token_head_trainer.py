@@ -20,7 +20,7 @@ from detectors.pii.gazetteer import Gazetteer
 from detectors.pii.token_head import CLASSES, KINDS, TokenHead, row
 from detectors.pii.tokens import FORMS, Tokens, encode
 from detectors.train.averaged_training import AveragedTraining, Log
-from detectors.train.entity_texts import SOURCES, entity_texts
+from detectors.train.entity_texts import ATTRIBUTION, SOURCES, entity_texts
 from detectors.train.pii_names import known_names
 from detectors.train.pii_texts import Labelled, texts
 
@@ -156,6 +156,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
     lists = {"hashes": gazetteer.hashes, "codes": gazetteer.codes}
     save_file(state | {f"gazetteer.{name}": torch.from_numpy(value) for name, value in lists.items()}, out)
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
+    record["attribution"] = {name: text for name, text in ATTRIBUTION.items() if name not in without}
     record |= {"sha256": digest, "loss": round(mean, 4)}
     out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     training.finish()
