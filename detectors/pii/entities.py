@@ -15,6 +15,9 @@ __all__ = ["Entity", "EntityFinder", "Found"]
 #: Characters that are cut from both ends of an entity.
 TRIM = frozenset(" \t\r\n,;:!?\"'()[]{}<>|*_")
 
+#: Kinds of which every entity contains a digit.
+NUMBERS = frozenset({"PHONE_NUMBER", "ID", "AGE"})
+
 
 class Entity(msgspec.Struct, frozen=True, kw_only=True):
     """A named entity: character offsets, kind (one of `detectors.pii.token_head.KINDS`) and probability."""
@@ -88,7 +91,7 @@ def _decode(text: str, tokens: Tokens, scores: NDArray[np.float32]) -> list[Enti
 
 
 def _trimmed(text: str, entity: Entity) -> Entity | None:
-    """Remove punctuation at both ends of an entity; return None if no letter or digit is left."""
+    """Remove punctuation at both ends of an entity; return None if no letter or digit is left, or no digit of a number."""
     start, end = entity.start, entity.end
     while start < end and text[start] in TRIM:
         start += 1
@@ -96,6 +99,7 @@ def _trimmed(text: str, entity: Entity) -> Entity | None:
         text[end - 1] in TRIM or (text[end - 1] == "." and entity.kind not in {"TITLE", "ORGANIZATION", "ADDRESS"})
     ):
         end -= 1
-    if not any(c.isalnum() for c in text[start:end]):
+    wanted = str.isdigit if entity.kind in NUMBERS else str.isalnum
+    if not any(map(wanted, text[start:end])):
         return None
     return msgspec.structs.replace(entity, start=start, end=end)

@@ -181,6 +181,7 @@ class Slots:
         return self._fake("postcode") if self.rng.random() < 0.7 else self._english.postcode()
 
     def _address(self) -> Pieces:
+        """Return an address with its street, its town and often its unit and country, as one entity."""
         comma = self.rng.choice((", ", "\n", " ", ",\n", "\n "))
         pieces: Pieces = [(self._street(), "ADDRESS")]
         if self.rng.random() < 0.4:
@@ -196,7 +197,7 @@ class Slots:
             pieces += [city, (comma, ""), code] if order < 0.8 else [city]
         if self.rng.random() < 0.4:
             pieces += [(comma, ""), (self._country(), "LOCATION")]
-        return pieces
+        return [("".join(text for text, _ in pieces), "ADDRESS")]
 
     def _school(self) -> str:
         city, last, word = self._fake("city"), self._fake("last_name"), self._word("org_words")

@@ -29,7 +29,7 @@ __all__ = ["NEGATIVES", "POSITIVES", "train"]
 TOKENS_A_BATCH = 1400
 EPOCHS = 3
 #: Numbers of sentences with entities and without entities in a full run.
-POSITIVES, NEGATIVES = 10_000, 5_000
+POSITIVES, NEGATIVES = 8_000, 4_000
 RATE, AVERAGE = 3e-3, 0.99
 #: Share of tokens that are hidden, so that the head learns from their context, and of vector elements set to 0.
 HIDDEN_WORDS, DROPPED = 0.06, 0.1
