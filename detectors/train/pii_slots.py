@@ -67,6 +67,8 @@ class Slots:
     def fill(self, slot: str) -> Pieces:
         """Return a value for a slot as labelled pieces; raise KeyError if there is no such slot."""
         if slot == "address":
+            return [("".join(text for text, _ in self._address()), "ADDRESS")]
+        if slot == "address_lines":
             return self._address()
         if slot == "formal":
             return self._formal()
@@ -181,7 +183,7 @@ class Slots:
         return self._fake("postcode") if self.rng.random() < 0.7 else self._english.postcode()
 
     def _address(self) -> Pieces:
-        """Return an address with its street, its town and often its unit and country, as one entity."""
+        """Return an address with its street, its town and often its unit and country, an entity each."""
         comma = self.rng.choice((", ", "\n", " ", ",\n", "\n "))
         pieces: Pieces = [(self._street(), "ADDRESS")]
         if self.rng.random() < 0.4:
@@ -197,7 +199,7 @@ class Slots:
             pieces += [city, (comma, ""), code] if order < 0.8 else [city]
         if self.rng.random() < 0.4:
             pieces += [(comma, ""), (self._country(), "LOCATION")]
-        return [("".join(text for text, _ in pieces), "ADDRESS")]
+        return pieces
 
     def _school(self) -> str:
         city, last, word = self._fake("city"), self._fake("last_name"), self._word("org_words")

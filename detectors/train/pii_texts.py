@@ -36,7 +36,13 @@ def _filled(slots: Slots, template: str) -> Pieces:
     slots.begin()
     pieces: Pieces = []
     for index, part in enumerate(_SLOT.split(template)):
-        pieces += slots.fill(part) if index % 2 else [(part.replace("{{", "{").replace("}}", "}"), "")]
+        # On lines of its own, an address has a field per line; in a sentence it is one entity.
+        lines = part == "address" and index and pieces[-1][0].endswith("\n")
+        pieces += (
+            slots.fill("address_lines" if lines else part)
+            if index % 2
+            else [(part.replace("{{", "{").replace("}}", "}"), "")]
+        )
     return pieces
 
 
