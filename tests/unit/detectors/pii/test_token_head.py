@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from detectors.base import Score, Span
 from detectors.evaluate.entity_sets import (
     BTC,
     PRESIDIO,
@@ -19,6 +20,7 @@ from detectors.evaluate.entity_sets import (
     social_set,
 )
 from detectors.evaluate.readers import T0, presidio
+from detectors.evaluate.set_metrics import set_metrics
 from detectors.models.minilm import load_tokenizer
 from detectors.pii.entities import _decode
 from detectors.pii.token_head import CLASSES, KINDS, REACH, TOKENS, WIDTH, Loaded, TokenHead
@@ -240,3 +242,11 @@ def test_a_run_that_was_cut_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     assert record["sha256"] == hashlib.sha256((tmp_path / "whole.safetensors").read_bytes()).hexdigest()
     assert set(record["data"]) == {"drift/clinc_data_full.json.gz", "hallucination/halueval_general.jsonl.gz", *SOURCES}
     assert not (tmp_path / "cut.checkpoint").exists()
+
+
+def test_a_set_of_persons_and_places_ignores_spans_of_other_types():
+    one = social_set("posts", [[("Anna", "B-PER"), ("at", "O"), ("Oslo", "B-LOC")]])
+    (case,) = one.cases
+    other = Span(start=5, end=7, type="ORGANIZATION", score=0.9)
+    row = set_metrics(one, {case.input: Score(score=0.2, label="ok", flagged=False, spans=(*case.spans, other))})
+    assert (row["typed"]["precision"], row["typed"]["recall"]) == (1.0, 1.0)
