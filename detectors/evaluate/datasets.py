@@ -17,6 +17,7 @@ import msgspec
 from detectors.errors import DataError
 from detectors.evaluate.cases import with_question
 from detectors.evaluate.cases.synthetic import synthetic_sets
+from detectors.evaluate.entity_sets import BTC, PRESIDIO, WNUT_DEV, btc_parts, conll, is_held_out, social_set
 from detectors.evaluate.examples import Example
 from detectors.evaluate.labelled import Case, LabelledSet, OrdinaryPrompts
 from detectors.evaluate.public_sets import FILES, fine_labels, public_examples
@@ -35,7 +36,6 @@ __all__ = [
     "sample",
 ]
 
-PRESIDIO = "pii/presidio_generated_large.json.gz"
 #: The seed with which the shipped weights were trained and the examples were split.
 SHIPPED_SEED = 0
 #: Prefix of the name of the set that contains all sources of a split.
@@ -62,8 +62,16 @@ class Reader(NamedTuple):
 
 
 def _pii(path: Path) -> LabelledSet:
-    cases = [Case(text=text, spans=spans) for text, spans in presidio(path)]
+    cases = [Case(text=text, spans=spans) for text, spans in presidio(path, is_held_out)]
     return LabelledSet(detector="pii", name=path.name.removesuffix(".json.gz"), cases=cases)
+
+
+def _wnut_dev(path: Path) -> LabelledSet:
+    return social_set("wnut17_dev", list(conll(path)))
+
+
+def _btc(path: Path) -> LabelledSet:
+    return social_set("btc_held_out", btc_parts(path)[1])
 
 
 def _halueval_answers(path: Path, detector: str) -> LabelledSet:
@@ -76,6 +84,8 @@ READERS: dict[str, tuple[Reader, ...]] = {
     "pii": (
         Reader(PRESIDIO, _pii),
         Reader("pii/presidio_generated_small.json.gz", _pii),
+        Reader(WNUT_DEV, _wnut_dev),
+        Reader(BTC, _btc),
     ),
     **{
         name: (Reader(ORDINARY["halueval_question"], partial(_halueval_answers, detector=name)),)

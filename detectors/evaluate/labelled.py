@@ -37,6 +37,8 @@ class LabelledSet(msgspec.Struct, frozen=True, kw_only=True):
     detector: str
     name: str
     cases: Sequence[Case]
+    #: The only types of spans that the set labels; found spans of other types are not counted. Empty: every type counts.
+    types: tuple[str, ...] = ()
 
 
 class OrdinaryPrompts(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ __all__ = [
     "HALUEVAL",
     "MTBENCH",
     "ORDINARY",
+    "T0",
     "clinc",
     "clinc_domains",
     "clinc_intents",
@@ -31,6 +32,7 @@ __all__ = [
 CLINC = "drift/clinc_data_full.json.gz"
 HALUEVAL = "hallucination/halueval_general.jsonl.gz"
 MTBENCH = "traffic/mtbench_prompts.jsonl"
+T0 = "ordinary/t0_tasks_half.jsonl.gz"
 #: Source of ordinary prompts → its file. MT-Bench is not used for training.
 ORDINARY = {"mtbench": MTBENCH, "clinc": CLINC, "halueval_question": HALUEVAL}
 
@@ -83,7 +85,7 @@ def clinc_domains(root: Path) -> Groups:
 def t0_tasks(root: Path) -> Groups:
     """Return the prompts of T0 by task."""
     groups: Groups = defaultdict(list)
-    for row in read_lines(root / "ordinary/t0_tasks_half.jsonl.gz"):
+    for row in read_lines(root / T0):
         groups[row["template"]].append(row["prompt"])
     return groups
 
@@ -111,8 +113,12 @@ def ordinary_prompts(root: Path) -> list[tuple[str, str]]:
     return [(source, text) for source, path in there.items() for text in readers[source](path)]
 
 
-def presidio(path: Path) -> list[tuple[str, tuple[Span, ...]]]:
-    """Return the texts of a file in the format of presidio-research, with their labelled spans."""
+def presidio(path: Path, keep: Callable[[str], bool] = bool) -> list[tuple[str, tuple[Span, ...]]]:
+    """Return the texts of a file in the format of presidio-research, with their labelled spans.
+
+    ``keep`` is called with a text's template and returns whether the text is read. A record without a template is
+    always read.
+    """
     return [
         (
             record["full_text"],
@@ -122,4 +128,5 @@ def presidio(path: Path) -> list[tuple[str, tuple[Span, ...]]]:
             ),
         )
         for record in read_json(path)
+        if "masked" not in record or keep(record["masked"])
     ]

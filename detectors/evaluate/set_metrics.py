@@ -7,7 +7,7 @@ from detectors.base import Score
 from detectors.evaluate.intervals import of_counts, of_labels, share
 from detectors.evaluate.labelled import Case, Input, LabelledSet, OrdinaryPrompts
 from detectors.evaluate.metrics import auroc, average_precision, calibration_error, decisions, reliability
-from detectors.evaluate.span_metrics import character_counts, characters, typed, typed_counts
+from detectors.evaluate.span_metrics import character_counts, characters, common, typed, typed_counts
 
 __all__ = ["Row", "false_positive_rates", "set_metrics"]
 
@@ -51,7 +51,7 @@ def set_metrics(one: LabelledSet, scores: Mapping[Input, Score]) -> Row:
     if all(case.label is not None for case in one.cases):
         row |= _of_labels(one.cases, found)
     if all(case.spans is not None for case in one.cases):
-        row |= _of_spans(one.cases, found)
+        row |= _of_spans(one, found)
     return row
 
 
@@ -87,9 +87,9 @@ def _by_value(cases: Sequence[Case], found: Sequence[Score], column: str) -> lis
     return rows
 
 
-def _of_spans(cases: Sequence[Case], found: Sequence[Score]) -> Row:
-    predicted = [score.spans for score in found]
-    marked = [case.spans or () for case in cases]
+def _of_spans(one: LabelledSet, found: Sequence[Score]) -> Row:
+    predicted = [[span for span in score.spans if not one.types or common(span.type) in one.types] for score in found]
+    marked = [case.spans or () for case in one.cases]
     by_type, pooled, formats = typed(predicted, marked)
     return {
         "spans": sum(map(len, marked)),

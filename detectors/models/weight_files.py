@@ -33,7 +33,7 @@ ENCODER_PATH = Path(__file__).parents[1] / "weights" / "encoder.safetensors"
 ENCODER_DIGEST = "819e5f3ed56590aaeb6875fb2ab6c4cb4064cff827d76435c14360e2d4025302"
 
 PII_PATH = Path(__file__).parents[1] / "weights" / "pii.safetensors"
-PII_DIGEST = "6e1374d8dd9549f462601c2e99637da0d93045379dbd53bb0ed1f8c883ba72af"
+PII_DIGEST = "a8e7bedaca8b7952a81c96903037dbe17213c7945f9f494ada8e37dd6c7b7c19"
 
 LINEAR_PATH = Path(__file__).parents[1] / "weights" / "linear.safetensors"
 LINEAR_DIGEST = "1eca322b929ef32b58f07cfdc4178539802eacc15266b0785ddee6dfb850b6e3"

@@ -5,7 +5,6 @@ cities and celebrities. Cards, accounts, e-mail addresses, phone numbers, offici
 address identify a person.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -19,28 +18,20 @@ from detectors.models.weight_files import PII_DIGEST, PII_PATH
 from detectors.normalise.disguise import Encoded, encoded, unleeted
 from detectors.normalise.emoji import without_pictures
 from detectors.normalise.unicode import Normalised, normalise, without_surrogates
+from detectors.pii.addresses import is_somebodys
 from detectors.pii.entities import Entity, EntityFinder, Found
-from detectors.pii.patterns import PatternScanner
+from detectors.pii.patterns import STREET_SCORE, PatternScanner
 from detectors.pii.rules import RULES
 
 __all__ = ["PiiConfig", "PiiDetector"]
 
 NER_SCORE = 0.85
-#: Score of a street with a house number; with a full name nearby, the text is flagged.
-ADDRESS_SCORE = 0.7
-#: Most characters (spaces, commas, a line break) between two parts of one address.
-ADDRESS_GAP = 3
-#: Most characters between a full name and an address that are flagged together.
-NAME_TO_ADDRESS = 150
+#: Score of an address that only the token head finds; lower than that of a street's form.
+ADDRESS_SCORE = 0.55
 #: Score of a personal number that only the token head finds: it is reported, but not flagged.
 NUMBER_SCORE = 0.5
 #: Number of characters before a number in which words state its type.
 ID_BEFORE = 40
-#: A house number, and characters that code and tables have, but addresses and people's names do not. The last two
-#: expressions exclude the signs and digits that leetspeak uses as letters.
-HOUSE_NUMBER = re.compile(r"(?<![\w.\-+#])\d{1,5}[A-Za-z]?(?:[-/]\d{1,4}[A-Za-z]?)?(?![\w%°]|[.\-]\d)")
-NOT_ADDRESS = re.compile(r"[_=<>(){}\[\]\\+*~`;€£%:]|\d[.,]\d")
-NOT_NAME = re.compile(r"[_=<>(){}\[\]\\+*~`;%:#\n\t,2689]|  ")
 #: Most spans in one verdict; the score uses all spans.
 SPANS = 500
 
@@ -84,7 +75,7 @@ class PiiDetector(TextDetector[PiiConfig]):
     """Detector that applies patterns and a token head to the text, in linear time."""
 
     name: ClassVar[str] = "pii"
-    version: ClassVar[str] = f"6+{PII_DIGEST[:8]}"
+    version: ClassVar[str] = f"7+{PII_DIGEST[:8]}"
     config_type: ClassVar[type[msgspec.Struct]] = PiiConfig
     reads: ClassVar[Reads] = Reads.PARTS
     alert: ClassVar[AlertText] = AlertText(
@@ -99,7 +90,7 @@ class PiiDetector(TextDetector[PiiConfig]):
         self._finder: EntityFinder | None = None
         if self.config.weights_sha256:
             # The ignore: other weights are another version of this detector, not of its class.
-            self.version = f"6+{self.config.weights_sha256[:8]}"  # type: ignore[misc]
+            self.version = f"7+{self.config.weights_sha256[:8]}"  # type: ignore[misc]
 
     def load(self) -> None:
         """Compile the patterns and load the token head; see `TextDetector.load`."""
@@ -133,6 +124,8 @@ class PiiDetector(TextDetector[PiiConfig]):
             spans = [*scanned.spans, *(_span(plain, entity) for entity in own.entities)]
             covered = min(_share(scanned.reached, plain), _share(own.reached, plain))
             if plain is not view:
+                # Numbers that leetspeak does not change are judged beside their own neighbours.
+                spans = [span for span in spans if span.type in RULES.indirect or _differ(plain, view, span)]
                 spans += self._scanner.scan(view).spans
             if copy is not None:
                 first = self._scanner.scan(text)
@@ -166,6 +159,10 @@ class PiiDetector(TextDetector[PiiConfig]):
         return Score(score=score, label=label, flagged=flagged, covered=covered, spans=tuple(kept[:SPANS]))
 
 
+def _differ(plain: str, view: str, span: Span) -> bool:
+    return plain[span.start : span.end] != view[span.start : span.end]
+
+
 def _share(reached: int, text: str) -> float:
     return reached / len(text) if text else 1.0
 
@@ -195,7 +192,7 @@ def without_overlaps(text: str, spans: Sequence[Span]) -> list[Span]:
     Types that identify a person rank first, then higher scores, then longer spans.
     """
     ranked = sorted(
-        _joined(text, spans), key=lambda s: (s.type in RULES.indirect, -s.score, s.start - s.end, s.start, s.type)
+        _joined(spans), key=lambda s: (s.type in RULES.indirect, -s.score, s.start - s.end, s.start, s.type)
     )
     taken: dict[int, Span] = {}
     occupied = bytearray(max((span.end for span in ranked), default=0))
@@ -209,28 +206,19 @@ def without_overlaps(text: str, spans: Sequence[Span]) -> list[Span]:
     return [taken[start] for start in sorted(taken)]
 
 
-def _joined(text: str, spans: Sequence[Span]) -> list[Span]:
-    """Join overlapping spans if their type alone does not identify a person, and join the parts of a street address."""
+def _joined(spans: Sequence[Span]) -> list[Span]:
+    """Join overlapping spans if their type alone does not identify a person."""
     found: dict[str, list[Span]] = {}
     for span in sorted(spans, key=lambda s: (s.start, s.end)):
         row = found.setdefault(span.type, [])
         last = row[-1] if row and span.type in RULES.indirect else None
-        if last is None or not (span.start < last.end or _one_address(text, last, span)):
+        if last is None or span.start >= last.end:
             row.append(span)
         else:
             # A score other than NER_SCORE is that of an address, which is the more specific finding.
             score = max(last.score, span.score, key=lambda value: (value != NER_SCORE, value))
             row[-1] = msgspec.structs.replace(last, end=max(last.end, span.end), score=score)
     return [span for row in found.values() for span in row]
-
-
-def _one_address(text: str, one: Span, other: Span) -> bool:
-    return (
-        one.type == "LOCATION"
-        and NER_SCORE not in {one.score, other.score}
-        and other.start - one.end <= ADDRESS_GAP
-        and not text[one.end : other.start].strip(" \n\r\t,")
-    )
 
 
 def _free(occupied: bytearray, span: Span) -> Iterator[tuple[int, int]]:
@@ -249,25 +237,14 @@ def _free(occupied: bytearray, span: Span) -> Iterator[tuple[int, int]]:
 def _decide(text: str, spans: Sequence[Span]) -> float:
     direct = max((span.score for span in spans if span.type not in RULES.indirect), default=0.0)
     names = [s for s in spans if s.type == "PERSON" and len(text[s.start : s.end].split()) > 1]
-    # A LOCATION with another score than a town's is from an address pattern, or is a street with a number.
+    # A LOCATION with another score than a town's is a unit, a postal code, or a street with a number.
     addresses = [s for s in spans if s.type == "LOCATION" and s.score != NER_SCORE]
     if addresses:
-        known = any(s.score > NER_SCORE for s in addresses) or _lives_there(text, names, addresses)
+        known = any(
+            s.score > NER_SCORE
+            or (s.score >= ADDRESS_SCORE and is_somebodys(text, s, names, by_form=s.score >= STREET_SCORE))
+            for s in addresses
+        )
         direct = max(direct, 0.8 if known else 0.5)
     indirect = 0.3 if names else 0.2 if any(s.type in RULES.indirect for s in spans) else 0.0
     return max(direct, indirect)
-
-
-def _lives_there(text: str, names: Sequence[Span], addresses: Sequence[Span]) -> bool:
-    """Return whether a full name is near an address with a house number; names that match `NOT_NAME` do not count."""
-    names = [s for s in names if not NOT_NAME.search(text[s.start : s.end])]
-    return any(
-        max(address.start - name.end, name.start - address.end) < NAME_TO_ADDRESS
-        for address in addresses
-        if _is_street(text[address.start : address.end])
-        for name in names
-    )
-
-
-def _is_street(value: str) -> bool:
-    return bool(HOUSE_NUMBER.search(value)) and sum(map(str.isalpha, value)) > 2 and not NOT_ADDRESS.search(value)

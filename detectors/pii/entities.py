@@ -1,5 +1,6 @@
 """Recognition of named entities in a batch of texts: the token head classifies tokens, which are joined into spans."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,10 @@ __all__ = ["Entity", "EntityFinder", "Found"]
 
 #: Characters that are cut from both ends of an entity.
 TRIM = frozenset(" \t\r\n,;:!?\"'()[]{}<>|*_")
+
+_WORD = re.compile(r"\S+")
+#: Kinds of which every entity contains a digit.
+NUMBERS = frozenset({"PHONE_NUMBER", "ID", "AGE"})
 
 
 class Entity(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +49,7 @@ class EntityFinder:
 
     def find_many(self, texts: Sequence[str], max_tokens: int) -> list[Found]:
         """Return the entities in the first ``max_tokens`` tokens of each text."""
-        tokens = encode(self._tokenizer, texts)
+        tokens = encode(self._tokenizer, texts, self._head.gazetteer)
         reached = [
             len(text) if len(token.ids) <= max_tokens else int(token.starts[max_tokens])
             for text, token in zip(texts, tokens, strict=True)
@@ -87,15 +92,24 @@ def _decode(text: str, tokens: Tokens, scores: NDArray[np.float32]) -> list[Enti
     return [entity for raw in found if (entity := _trimmed(text, raw)) is not None]
 
 
+def _without_numbers(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return the offsets of a name without words with digits at its ends; a name of such words only is unchanged."""
+    words = [word for word in _WORD.finditer(text, start, end) if not any(map(str.isdigit, word[0]))]
+    return (words[0].start(), words[-1].end()) if words else (start, end)
+
+
 def _trimmed(text: str, entity: Entity) -> Entity | None:
-    """Remove punctuation at both ends of an entity; return None if no letter or digit is left."""
+    """Remove punctuation at both ends of an entity; return None if no letter or digit is left, or no digit of a number."""
     start, end = entity.start, entity.end
+    if entity.kind == "PERSON":
+        start, end = _without_numbers(text, start, end)
     while start < end and text[start] in TRIM:
         start += 1
     while end > start and (
         text[end - 1] in TRIM or (text[end - 1] == "." and entity.kind not in {"TITLE", "ORGANIZATION", "ADDRESS"})
     ):
         end -= 1
-    if not any(c.isalnum() for c in text[start:end]):
+    wanted = str.isdigit if entity.kind in NUMBERS else str.isalpha if entity.kind == "PERSON" else str.isalnum
+    if not any(map(wanted, text[start:end])):
         return None
     return msgspec.structs.replace(entity, start=start, end=end)

@@ -7,8 +7,10 @@ bounded number of candidates is checked; a text with more candidates is reported
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -17,11 +19,12 @@ import numpy as np
 import re2
 
 from detectors.base import Span
+from detectors.pii.addresses import STREET
 from detectors.pii.ip_addresses import PUBLIC, ip_score
-from detectors.pii.phone_numbers import PHONE, phone_spans
+from detectors.pii.phone_numbers import PHONE, is_other_number, phone_spans
 from detectors.pii.rules import RULES
 
-__all__ = ["PatternScanner", "Scan", "without_model_libraries"]
+__all__ = ["STREET_SCORE", "PatternScanner", "Scan", "without_model_libraries"]
 
 CONTEXT_BEFORE, CONTEXT_AFTER = 60, 20
 CONTEXT_GAIN = 0.35
@@ -30,11 +33,17 @@ REPORTED_FROM = 0.4
 ROW = 0.3
 #: Lowest score of a number of the right form near a word of its context ("my passport number is ...").
 IN_CONTEXT = 0.65
-_WORD = re.compile(r"[^\W\d_]+")
+#: A word of letters; letters inside a hexadecimal number are none.
+_WORD = re.compile(r"(?<![^\W_])[^\W\d_]+(?![^\W_])")
 _DIGIT = re.compile(r"\d")
 #: Next to these expressions, a number of at least 7 digits is a part of a decimal number or of groups of four digits.
 LONG = 7
 _PIECE_BEFORE, _PIECE_AFTER = re.compile(r"(?:\d\.|(?:^|\s)\d{4} )$"), re.compile(r"\.\d| \d{4}(?![\d/])")
+#: Cards are printed without separators, in fours, or (15 digits) as 4-6-5.
+_CARD = re.compile(r"\d+|\d{4}([ -])\d{4}\1\d{4}\1\d{4}|\d{4}([ -])\d{6}\2\d{5}")
+_LONG_NUMBER = re.compile(r"(?<![\d.\-])\d{15,16}(?!\d|[.\-]\d)")
+#: Score of a card among numbers of its length of which most are no cards.
+AMONG_OTHERS = 0.5
 #: Digits are not counted in texts with more characters.
 MOST_DIGITS = 20_000
 #: For each type, a character that every match contains.
@@ -42,11 +51,9 @@ MARKS = {"EMAIL_ADDRESS": "@"}
 #: Most candidates of one pattern that are validated: validators are slow, and a hostile text has many candidates.
 JUDGED = 400
 PHONES_JUDGED = 120
+#: Scores of a street with a house number.
+STREET_SCORE = 0.6
 URL = r"(?:https?://|\bwww\.)[^\s<>\"'`]{3,900}"
-ADDRESS = (
-    r"\b\d{1,5}[A-Za-z]?,? (?:(?:[A-Z][\w.'\-]{0,30}|\d{1,3}(?:st|nd|rd|th)) ){1,4}"
-    r"(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Way|Place|Pl|Square|Terrace|Crescent|Close)\b"
-)
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +92,14 @@ class _Text:
         alone = set(_WORD.findall(around))
         return any(word in alone or (" " in word and word in around) for word in words)
 
+    @cached_property
+    def card_majorities(self) -> set[int]:
+        """The lengths of which at least half of the numbers of the text pass the checksum of cards."""
+        counts: Counter[int] = Counter()
+        for match in _LONG_NUMBER.finditer(self.text):
+            counts[len(match[0])] += 1 if _luhn(match[0]) else -1
+        return {length for length in (15, 16) if counts[length] >= 0}
+
 
 @contextmanager
 def without_model_libraries() -> Iterator[None]:
@@ -101,6 +116,12 @@ def without_model_libraries() -> Iterator[None]:
     finally:
         for name in absent:
             del sys.modules[name]
+
+
+def _luhn(digits: str) -> bool:
+    """Return whether the last digit is the checksum of the others (ISO/IEC 7812)."""
+    doubled = (sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+    return (sum(map(int, digits[-1::-2])) + sum(doubled)) % 10 == 0
 
 
 def _compile(pattern: str, *, group: bool = False) -> Any:
@@ -123,7 +144,7 @@ class PatternScanner:
         self._domains = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
         self._rules = [rule for name in RULES.recognizers for rule in _rules(getattr(presidio, name)())]
         self._own = [(kind, _compile(expression, group=True), score) for kind, expression, score in RULES.own]
-        self._phone, self._url, self._address = _compile(PHONE), _compile(URL), _compile(f"(?-i){ADDRESS}")
+        self._phone, self._url, self._address = _compile(PHONE), _compile(URL), _compile(STREET, group=True)
 
     def scan(self, text: str) -> Scan:
         """Return the spans of all types in a text."""
@@ -154,30 +175,37 @@ class PatternScanner:
 
     def _judge(self, rule: _Rule, view: _Text, match: Any) -> Span | None:
         start, end = view.characters(match.start(), match.end())
-        score = self._score(rule, view, start, end)
+        near = view.near(start, end, rule.context)
+        score = self._score(rule, view, start, end, near=near)
         if score <= 0.0:
             return None
-        near = view.near(start, end, rule.context)
         if rule.kind in RULES.needs_context and not near:
             return None
         if near and rule.kind not in RULES.indirect and (rule.kind != "IP_ADDRESS" or score >= PUBLIC):
             score = min(1.0, max(score + CONTEXT_GAIN, IN_CONTEXT))
         return Span(start=start, end=end, type=rule.kind, score=score) if score >= REPORTED_FROM else None
 
-    def _score(self, rule: _Rule, view: _Text, start: int, end: int) -> float:
-        """Return the score of a candidate by its form alone; 0 if the candidate is invalid."""
+    def _score(self, rule: _Rule, view: _Text, start: int, end: int, *, near: bool) -> float:
+        """Return the score of a candidate by its form and its neighbours; 0 if the candidate is invalid.
+
+        ``near`` is whether a word of the rule's context is near the candidate.
+        """
         found = view.text[start:end]
         if rule.kind == "EMAIL_ADDRESS":  # Presidio's own check would download the suffix list
             return 1.0 if self._domains(found.rpartition("@")[2]).suffix else 0.0
         if rule.kind == "IP_ADDRESS":
             return ip_score(view.text, view.lower, start, end)
         if RULES.fewest_digits.get(rule.kind, 0) >= LONG and (
-            _PIECE_BEFORE.search(view.text[max(0, start - 6) : start]) or _PIECE_AFTER.match(view.text, end)
+            _PIECE_BEFORE.search(view.text[max(0, start - 6) : start])
+            or _PIECE_AFTER.match(view.text, end)
+            or is_other_number(view.lower, start)
         ):
             return 0.0
-        if rule.kind == "CREDIT_CARD" and not _is_card_length(found):
+        if rule.kind == "CREDIT_CARD" and not _is_card(found, near=near):
             return 0.0
         score = _validated(rule, found)
+        if rule.kind == "CREDIT_CARD" and not near and found.isdigit() and len(found) not in view.card_majorities:
+            score = min(score, AMONG_OTHERS)
         # Groups of digits with spaces or points between them are more often unrelated numbers.
         return min(score, ROW) if rule.kind == "US_SSN" and "-" not in found else score
 
@@ -216,9 +244,12 @@ def _validated(rule: _Rule, found: str) -> float:
     return 1.0 if valid else rule.score
 
 
-def _is_card_length(found: str) -> bool:
+def _is_card(found: str, *, near: bool) -> bool:
+    """Return whether a number has the length and layout of a card; fewer count without a word such as "card" near it."""
     digits = "".join(filter(str.isdigit, found))
-    return len(digits) in (RULES.card_lengths.get(digits[:2]) or RULES.card_lengths[digits[0]])
+    if len(digits) in (RULES.card_lengths.get(digits[:2]) or RULES.card_lengths.get(digits[0], ())):
+        return near or _CARD.fullmatch(found) is not None
+    return near and len(digits) in RULES.card_lengths_in_context.get(digits[0], ())
 
 
 def _plain(view: _Text, pattern: Any, kind: str, score: float, group: int = 0) -> list[Span]:
@@ -234,5 +265,5 @@ def _addresses(view: _Text, pattern: Any) -> list[Span]:
         msgspec.structs.replace(span, score=span.score + CONTEXT_GAIN)
         if view.near(span.start, span.end, RULES.address_context)
         else span
-        for span in _plain(view, pattern, "LOCATION", 0.6)
+        for span in _plain(view, pattern, "LOCATION", STREET_SCORE)
     ]

@@ -14,7 +14,7 @@ import msgspec
 from detectors.base import Span
 from detectors.pii.rules import RULES
 
-__all__ = ["PHONE", "phone_spans"]
+__all__ = ["PHONE", "is_other_number", "phone_spans"]
 
 _RULES = RULES.phone
 
@@ -51,7 +51,9 @@ _THOUSANDS = re.compile(r"\d{1,3}(?:\.\d{3})+$")
 _GLUED_BEFORE = re.compile(r"(?:[\w@#%$€£¥<\\\-\u2013]|\d[.:/'\u2019])$")
 #: A word of letters and digits before groups of digits, as in an IBAN ("GB82 1234 5678"): the groups belong to it.
 _CODE_BEFORE = re.compile(r"(?<!\w)[^\W\d_]+\d+ $")
-_GLUED_AFTER = re.compile(rf"\w|[%°€£¥$@]|[.:/'\u2019]\d|[\-\u2013]\w| ?=| ?(?:{'|'.join(_RULES.units)})\b")
+_GLUED_AFTER = re.compile(
+    rf"\w| [0-9a-f]{{2}}\b|[%°€£¥$@]|[.:/'\u2019]\d|[\-\u2013]\w| ?=| ?(?:{'|'.join(_RULES.units)})\b"
+)
 
 
 def _any(words: Iterable[str]) -> str:
@@ -63,7 +65,10 @@ _LABEL = rf"(?:{_any(_RULES.labels)}|{'|'.join(_RULES.labels_unspaced)})"
 _LABEL_BEFORE = re.compile(rf"{_LABEL}(?:[^\w$€£<]|_|{_any(_RULES.fillers)}|{'|'.join(_RULES.fillers_unspaced)})*$")
 _LABEL_AFTER = re.compile(rf"[ ,;\-(]{{0,3}}(?:{_LABEL}|office\b)")
 _NOT_LABEL_BEFORE = re.compile(
-    rf"{_any(_RULES.not_labels)}(?:[\W_]|{_any(('no', 'nr', 'num', 'number', 'id', 'is'))})*$"
+    rf"{_any((*RULES.other_labels, *_RULES.not_labels))}(?:[\W_]|{_any(('no', 'nr', 'num', 'number', 'id', 'is'))})*$"
+)
+_OTHER_LABEL_BEFORE = re.compile(
+    rf"{_any(RULES.other_labels)}(?:[\W_]|{_any(('no', 'nr', 'num', 'number', 'id', 'is'))})*$"
 )
 _NEAR = re.compile(rf"{_LABEL}|{_any(_RULES.words)}")
 
@@ -75,6 +80,11 @@ class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
     end: int
     found: str
     near: bool
+
+
+def is_other_number(lower: str, start: int) -> bool:
+    """Return whether words right before a number, such as "order no.", say that it is no personal number."""
+    return _OTHER_LABEL_BEFORE.search(lower[max(0, start - BEFORE) : start].rpartition("\n")[2]) is not None
 
 
 def phone_spans(text: str, lower: str, ranges: Iterable[tuple[int, int]], judged: int) -> tuple[list[Span], int | None]:

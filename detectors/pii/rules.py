@@ -24,6 +24,17 @@ class PhoneRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     groups: dict[str, frozenset[tuple[int, ...]]]
 
 
+class AddressRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Words of streets, by their position beside the name and the house number, and words of residence."""
+
+    after_name: Words
+    after_number: Words
+    before_name: Words
+    suffixes: Words
+    between: Words
+    residence: Words
+
+
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The tables of rules.toml; the comments in this file describe each table."""
 
@@ -34,14 +45,17 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     address_context: Words
     ip_words: Words
     version_words: Words
+    other_labels: Words
     own: tuple[tuple[str, str, float], ...]
     overrides: dict[str, str]
     context: dict[str, Words]
     card_lengths: dict[str, tuple[int, ...]]
+    card_lengths_in_context: dict[str, tuple[int, ...]]
     sure_from: dict[str, float]
     fewest_digits: dict[str, int]
     id_words: dict[str, Words]
     phone: PhoneRules
+    address: AddressRules
 
 
 RULES = read_toml("detectors.pii", "rules.toml", Rules)

@@ -9,7 +9,7 @@ length of the text. Per token, the head needs 0.2 million multiplications, 2 % o
 layers.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from detectors.models.minilm import HIDDEN, load_minilm
 from detectors.models.weight_files import read_pinned
+from detectors.pii.gazetteer import Gazetteer
 from detectors.pii.tokens import SHAPES
 
 __all__ = ["KINDS", "Loaded", "TokenHead", "load_head", "row"]
@@ -39,7 +40,7 @@ KINDS = (
     "FORMAT",
 )
 CLASSES = 1 + 2 * len(KINDS)
-WIDTH = 128
+WIDTH = 192
 DILATIONS = (1, 2, 4, 2)
 #: Empty positions between two texts in one row: the widest distance of a convolution, so that texts stay independent.
 GAP = max(DILATIONS)
@@ -107,9 +108,10 @@ def row(
 
 
 class Loaded:
-    """The token head with its word vectors, which are projected once at load and need 16 MB."""
+    """The token head with its gazetteer and its word vectors, which are projected once at load and need 23 MB."""
 
-    def __init__(self, head: TokenHead, words: Tensor) -> None:
+    def __init__(self, head: TokenHead, words: Tensor, gazetteer: Gazetteer | None = None) -> None:
+        self.gazetteer = gazetteer
         self._head = head
         self._words = words
 
@@ -150,8 +152,9 @@ def _rows(lengths: Sequence[int]) -> Iterator[list[tuple[int, int, int]]]:
 def load_head(model_dir: str | None, weights: Path, digest: str) -> Loaded:
     """Build the token head from MiniLM's word vectors and a file of weights whose SHA-256 must be ``digest``."""
     head = TokenHead()
-    state: Mapping[str, Tensor] = load_safetensors(read_pinned(weights, digest))
+    state: dict[str, Tensor] = load_safetensors(read_pinned(weights, digest))
+    gazetteer = Gazetteer(*(state.pop(f"gazetteer.{name}").numpy() for name in ("hashes", "codes")))
     head.load_state_dict({name: value.float() for name, value in state.items()})
     head.eval().requires_grad_(requires_grad=False)
     with torch.inference_mode():
-        return Loaded(head, head.project(load_minilm(model_dir).words.weight))
+        return Loaded(head, head.project(load_minilm(model_dir).words.weight), gazetteer)

@@ -1,4 +1,7 @@
-"""Tokenization for the PII token head: the id, offsets and shape (capitals, digits, space before) of each token."""
+"""Tokenization for the PII token head: the id, offsets and shape of each token.
+
+The shape encodes capitals, digits, the space before the token, and the lists of names that contain the token's word.
+"""
 
 import re
 from collections.abc import Sequence
@@ -9,13 +12,17 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.pii.gazetteer import CODES, Gazetteer
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["SHAPES", "Tokens", "continues_word", "encode"]
+__all__ = ["FORMS", "SHAPES", "Tokens", "continues_word", "encode"]
 
 #: Six cases (no letter, lower, Title, UPPER, miXed, digits) times three gaps before a token (none, space, line break).
-SHAPES = 18
+FORMS = 18
+#: A shape is a form plus `FORMS` times the code of the gazetteer.
+SHAPES = FORMS * CODES
 # Long words are cut: WordPiece maps a word of over 100 characters to [UNK], so a text without spaces would not be read.
 _LONG_WORD = re.compile(r"(\S{90})(?=\S)")
 _LETTER, _UPPER, _DIGIT, _SPACE, _BREAK = 1, 2, 4, 8, 16
@@ -84,7 +91,18 @@ def _shapes(text: str, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> ND
     return (case * 3 + gap).astype(np.int64)
 
 
-def encode(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[Tokens]:
+def _named(text: str, tokens: Tokens, gazetteer: Gazetteer) -> Tokens:
+    """Return the tokens with the codes of their words in the shapes."""
+    begins = np.flatnonzero(~continues_word(text, tokens))
+    if not len(begins):
+        return tokens
+    sizes = np.diff(np.append(begins, len(tokens.ids)))
+    first, last = tokens.starts[begins].tolist(), tokens.ends[begins + sizes - 1].tolist()
+    codes = gazetteer.lookup([text[a:b] for a, b in zip(first, last, strict=True)])
+    return msgspec.structs.replace(tokens, shapes=tokens.shapes + FORMS * np.repeat(codes, sizes))
+
+
+def encode(tokenizer: "Tokenizer", texts: Sequence[str], gazetteer: Gazetteer | None = None) -> list[Tokens]:
     """Return the tokens of each text, in time linear in its length; texts must not contain lone surrogates."""
     cut = [_LONG_WORD.sub(r"\1 ", text) if len(text) > 90 else text for text in texts]
     found: list[Tokens] = []
@@ -96,5 +114,6 @@ def encode(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[Tokens]:
             offsets = offsets - np.searchsorted(inserted + np.arange(len(inserted)), offsets, side="left")
         starts, ends = offsets[:, 0], np.maximum(offsets[:, 1], offsets[:, 0])
         shapes = _shapes(text, starts, ends) if len(starts) else np.zeros(0, dtype=np.int64)
-        found.append(Tokens(ids=encoding.ids, starts=starts, ends=ends, shapes=shapes))
+        tokens = Tokens(ids=encoding.ids, starts=starts, ends=ends, shapes=shapes)
+        found.append(tokens if gazetteer is None else _named(text, tokens, gazetteer))
     return found

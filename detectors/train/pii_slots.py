@@ -9,11 +9,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from detectors.train.pii_names import towns
 from detectors.train.templates import read_source
 
 __all__ = ["Pieces", "Slots"]
 
-POOL = 120
+POOL = 250
 #: Last date that Faker draws; its default is the current time, so values would depend on the clock.
 END = datetime(2026, 1, 1, tzinfo=UTC)
 #: (text, label) pairs; the label is empty for text outside entities.
@@ -66,6 +67,8 @@ class Slots:
     def fill(self, slot: str) -> Pieces:
         """Return a value for a slot as labelled pieces; raise KeyError if there is no such slot."""
         if slot == "address":
+            return [("".join(text for text, _ in self._address()), "ADDRESS")]
+        if slot == "address_lines":
             return self._address()
         if slot == "formal":
             return self._formal()
@@ -165,7 +168,10 @@ class Slots:
         return self._fake("first_name") if self.rng.random() < 0.9 else self._word("first_names")
 
     def _city(self) -> str:
-        return self._fake("city") if self.rng.random() < 0.75 else self._word("cities")
+        draw = self.rng.random()
+        if draw < 0.4:
+            return self.rng.choice(towns()[draw < 0.2])
+        return self._fake("city") if draw < 0.8 else self._word("cities")
 
     def _street(self) -> str:
         if self.rng.random() < 0.6:
@@ -177,6 +183,7 @@ class Slots:
         return self._fake("postcode") if self.rng.random() < 0.7 else self._english.postcode()
 
     def _address(self) -> Pieces:
+        """Return an address with its street, its town and often its unit and country, an entity each."""
         comma = self.rng.choice((", ", "\n", " ", ",\n", "\n "))
         pieces: Pieces = [(self._street(), "ADDRESS")]
         if self.rng.random() < 0.4:

@@ -12,7 +12,7 @@ from detectors.evaluate.readers import ordinary_prompts
 from detectors.train.pii_slots import Pieces, Slots
 from detectors.train.templates import read_source
 
-__all__ = ["Labelled", "texts"]
+__all__ = ["Labelled", "joined", "texts", "varied"]
 
 _SLOT = re.compile(r"(?<!\{)\{(\w+)\}")
 _NAMES = 500
@@ -26,20 +26,32 @@ class Labelled(NamedTuple):
     """A text with its entities as (start, end, kind)."""
 
     text: str
+    #: A kind can be several names, divided by "|", if the label does not say which; an empty name is no entity.
     spans: tuple[tuple[int, int, str], ...]
+    #: Kinds that text outside the spans can have, because the source does not label these kinds.
+    open: tuple[str, ...] = ()
 
 
 def _filled(slots: Slots, template: str) -> Pieces:
     slots.begin()
     pieces: Pieces = []
     for index, part in enumerate(_SLOT.split(template)):
-        pieces += slots.fill(part) if index % 2 else [(part.replace("{{", "{").replace("}}", "}"), "")]
+        # On lines of its own, an address has a field per line; in a sentence it is one entity.
+        lines = part == "address" and index and pieces[-1][0].endswith("\n")
+        pieces += (
+            slots.fill("address_lines" if lines else part)
+            if index % 2
+            else [(part.replace("{{", "{").replace("}}", "}"), "")]
+        )
     return pieces
 
 
-def _varied(pieces: Pieces, rng: random.Random) -> Pieces:
-    """At random, change all pieces or only the entities to lower case or capitals, and omit the final punctuation."""
-    draw = rng.random()
+def varied(pieces: Pieces, rng: random.Random, share: float = 1.0) -> Pieces:
+    """At random, change all pieces or only the entities to lower case or capitals, and omit the final punctuation.
+
+    ``share`` scales the probability (.36) that the case changes.
+    """
+    draw = rng.random() / share
     for limit, change, whole in (
         (0.22, str.lower, True),
         (0.3, str.lower, False),
@@ -54,13 +66,14 @@ def _varied(pieces: Pieces, rng: random.Random) -> Pieces:
     return pieces
 
 
-def _joined(pieces: Pieces) -> Labelled:
+def joined(pieces: Pieces, unlabelled: tuple[str, ...] = ()) -> Labelled:
+    """Return the text of labelled pieces; ``unlabelled`` becomes `Labelled.open`."""
     text, spans = "", []
     for piece, kind in pieces:
         if kind and piece:
             spans.append((len(text), len(text) + len(piece), kind))
         text += piece
-    return Labelled(text, tuple(spans))
+    return Labelled(text, tuple(spans), unlabelled)
 
 
 def _training_questions(root: Path) -> list[str]:
@@ -95,12 +108,12 @@ def texts(root: Path, positives: int, negatives: int, seed: int) -> list[Labelle
     templates, without = sentences["with_entities"], sentences["without_entities"]
     found: list[Labelled] = []
     while len(found) < positives:
-        pieces = _varied(_filled(slots, rng.choice(templates)), rng)
+        pieces = varied(_filled(slots, rng.choice(templates)), rng)
         if rng.random() < 0.2:
             other = rng.choice(templates if rng.random() < 0.5 else without)
-            pieces = [*pieces, (rng.choice((" ", "\n", "\n\n")), ""), *_varied(_filled(slots, other), rng)]
-        found.append(_joined(pieces))
-    own = [_joined(_varied(_filled(slots, rng.choice(without)), rng)) for _ in range(negatives // 4)]
+            pieces = [*pieces, (rng.choice((" ", "\n", "\n\n")), ""), *varied(_filled(slots, other), rng)]
+        found.append(joined(pieces))
+    own = [joined(varied(_filled(slots, rng.choice(without)), rng)) for _ in range(negatives // 4)]
     questions = list(_without_entities(_training_questions(root), slots))
     rng.shuffle(questions)
     found += own + [Labelled(text, ()) for text in questions[: negatives - len(own)]]

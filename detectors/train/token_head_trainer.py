@@ -9,45 +9,60 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from detectors.evaluate.readers import CLINC, HALUEVAL
 from detectors.models.minilm import load_minilm, load_tokenizer
 from detectors.models.weight_files import MINILM_DIGEST
-from detectors.pii.token_head import KINDS, TokenHead, row
-from detectors.pii.tokens import Tokens, encode
+from detectors.pii.gazetteer import Gazetteer
+from detectors.pii.token_head import CLASSES, KINDS, TokenHead, row
+from detectors.pii.tokens import FORMS, Tokens, encode
 from detectors.train.averaged_training import AveragedTraining, Log
+from detectors.train.entity_texts import ATTRIBUTION, SOURCES, entity_texts
+from detectors.train.pii_names import known_names
 from detectors.train.pii_texts import Labelled, texts
 
 __all__ = ["NEGATIVES", "POSITIVES", "train"]
 
 TOKENS_A_BATCH = 1400
+EPOCHS = 3
 #: Numbers of sentences with entities and without entities in a full run.
-POSITIVES, NEGATIVES = 16_000, 8_000
+POSITIVES, NEGATIVES = 8_000, 4_000
 RATE, AVERAGE = 3e-3, 0.99
 #: Share of tokens that are hidden, so that the head learns from their context, and of vector elements set to 0.
 HIDDEN_WORDS, DROPPED = 0.06, 0.1
+#: Share of tokens without the code of the gazetteer, so that the head also finds names that are in no list.
+UNLISTED = 0.4
 UNKNOWN = 100
 CHECKPOINT_EVERY = 50
-Item = tuple[list[int], list[int], list[int]]
+Item = tuple[list[int], list[int], NDArray[np.bool_]]
 
 
-def labels_of(tokens: Tokens, spans: Sequence[tuple[int, int, str]]) -> list[int]:
-    """Return the class of each token: 0 outside spans, ``1 + 2k`` first in a span of kind k, ``2 + 2k`` later in it."""
-    found = np.zeros(len(tokens.ids), dtype=np.int64)
-    for start, end, kind in spans:
+def allowed_classes(tokens: Tokens, example: Labelled) -> NDArray[np.bool_]:
+    """Return the classes that each token can have according to the labels, (length, classes).
+
+    Class 0 is outside entities, class ``1 + 2k`` the first token of an entity of kind k, class ``2 + 2k`` a later token.
+    """
+    allowed = np.zeros((len(tokens.ids), CLASSES), dtype=np.bool_)
+    allowed[:, 0] = True
+    for kind in example.open:
+        allowed[:, [1 + 2 * KINDS.index(kind), 2 + 2 * KINDS.index(kind)]] = True
+    for start, end, names in example.spans:
         inside = np.flatnonzero((tokens.starts < end) & (tokens.ends > start))
-        found[inside] = 2 + 2 * KINDS.index(kind)
-        found[inside[:1]] -= 1
-    return [int(value) for value in found]
+        allowed[inside] = False
+        for name in names.split("|"):
+            allowed[inside[:1], 1 + 2 * KINDS.index(name) if name else 0] = True
+            allowed[inside[1:], 2 + 2 * KINDS.index(name) if name else 0] = True
+    return allowed
 
 
-def items(examples: Sequence[Labelled]) -> list[Item]:
-    """Return the token ids, shapes and classes of each text; texts without tokens are omitted."""
-    tokenized = encode(load_tokenizer(), [example.text for example in examples])
+def items(examples: Sequence[Labelled], gazetteer: Gazetteer) -> list[Item]:
+    """Return the token ids, shapes and allowed classes of each text; texts without tokens are omitted."""
+    tokenized = encode(load_tokenizer(), [example.text for example in examples], gazetteer)
     return [
-        (tokens.ids, tokens.shapes.tolist(), labels_of(tokens, example.spans))
+        (tokens.ids, tokens.shapes.tolist(), allowed_classes(tokens, example))
         for tokens, example in zip(tokenized, examples, strict=True)
         if tokens.ids
     ]
@@ -67,15 +82,20 @@ def batches(rows: Sequence[Item], rng: random.Random) -> list[list[Item]]:
 
 
 def _loss(head: TokenHead, words: Tensor, batch: Sequence[Item], generator: torch.Generator) -> Tensor:
-    """Return the mean cross-entropy of a batch's tokens; a random share of the tokens is hidden."""
+    """Return the mean negative log-probability of the allowed classes; a random share of the tokens is hidden."""
     ids, shapes, real, starts = row([item[0] for item in batch], [item[1] for item in batch])
-    classes = torch.full((len(ids),), -100)
+    allowed = torch.ones(len(ids), CLASSES, dtype=torch.bool)  # in the gaps, every class is allowed: their loss is 0
     for start, item in zip(starts, batch, strict=True):
-        classes[start : start + len(item[2])] = torch.tensor(item[2])
+        allowed[start : start + len(item[2])] = torch.from_numpy(item[2])
     ids[torch.rand(len(ids), generator=generator) < HIDDEN_WORDS] = UNKNOWN
+    unlisted = torch.rand(len(ids), generator=generator) < UNLISTED
+    shapes = torch.where(unlisted, shapes % FORMS, shapes)
     kept = torch.rand(len(ids), words.shape[1], generator=generator) >= DROPPED
     vectors = head.project(words[ids] * kept)
-    return nn.functional.cross_entropy(head(vectors / (1 - DROPPED), shapes, real), classes, ignore_index=-100)
+    logits = head(vectors / (1 - DROPPED), shapes, real)
+    loss = logits.logsumexp(1) - logits.masked_fill(~allowed, -torch.inf).logsumexp(1)
+    mean: Tensor = loss.sum() / real.sum()
+    return mean
 
 
 def _rate(step: int, steps: int) -> float:
@@ -92,28 +112,36 @@ def train(  # noqa: PLR0913 - the options of the recipe
     log: Log,
     positives: int = POSITIVES,
     negatives: int = NEGATIVES,
-    epochs: int = 2,
+    epochs: int = EPOCHS,
+    without: tuple[str, ...] = (),
 ) -> None:
     """Train the token head; write its weights to ``out``, and a record of the run to a JSON file beside ``out``.
 
-    From the folder ``data``, only ordinary questions are read, as texts without entities. ``positives`` and
-    ``negatives`` are the numbers of texts with and without entities.
+    ``positives`` and ``negatives`` are the numbers of synthetic texts with entities and of texts without entities. The
+    texts of `entity_texts.SOURCES` are added; ``without`` names files of them that are left out, to measure on them.
     """
+    sources = [file for file in SOURCES if file not in without]
     record = {
         "detector": "pii", "kinds": list(KINDS), "seed": seed, "positives": positives, "negatives": negatives,
         "epochs": epochs, "faker": version("faker"), "base": MINILM_DIGEST,
-        "data": {name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in (CLINC, HALUEVAL)},
+        "data": {name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in (CLINC, HALUEVAL, *sources)},
     }  # fmt: skip
-    rows = items(texts(data, positives, negatives, seed))
+    gazetteer = Gazetteer.of(known_names())
+    synthetic = items(texts(data, positives, negatives, seed), gazetteer)
     rng = random.Random(seed)  # noqa: S311 - a reproducible order, not secrets
-    plan = [batch for _ in range(epochs) for batch in batches(rows, rng)]
+    plan = [
+        # Real texts are varied anew for each epoch.
+        batch
+        for epoch in range(epochs)
+        for batch in batches(synthetic + items(entity_texts(data, seed * 100 + epoch, without), gazetteer), rng)
+    ]
     torch.manual_seed(seed)
     words, head = load_minilm().words.weight, TokenHead()
     nn.init.normal_(head.shapes.weight, std=0.02)
-    task = hashlib.sha256(json.dumps(record | {"checkpoint": 2}, sort_keys=True).encode()).hexdigest()
+    task = hashlib.sha256(json.dumps(record | {"checkpoint": 3}, sort_keys=True).encode()).hexdigest()
     parameters = dict(head.named_parameters())
     training = AveragedTraining(parameters, out.with_suffix(".checkpoint"), average=AVERAGE, task=task)
-    log(f"{len(rows)} texts, {len(plan)} steps")
+    log(f"{sum(map(len, plan))} texts in {epochs} epochs, {len(plan)} steps")
     training.resume(log)
 
     def take(batch: Sequence[Item]) -> float:
@@ -124,8 +152,11 @@ def train(  # noqa: PLR0913 - the options of the recipe
         return float(loss.item())
 
     mean = training.run(plan, take, log, every=CHECKPOINT_EVERY)
-    save_file({name: value.half().contiguous() for name, value in training.averaged.items()}, out)
+    state = {name: value.half().contiguous() for name, value in training.averaged.items()}
+    lists = {"hashes": gazetteer.hashes, "codes": gazetteer.codes}
+    save_file(state | {f"gazetteer.{name}": torch.from_numpy(value) for name, value in lists.items()}, out)
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
+    record["attribution"] = {name: text for name, text in ATTRIBUTION.items() if name not in without}
     record |= {"sha256": digest, "loss": round(mean, 4)}
     out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     training.finish()

@@ -18,6 +18,7 @@ from detectors.models.multitask import TASKS
 from detectors.toml_files import read_toml
 from detectors.train import encoder_trainer
 from detectors.train.averaged_training import Log
+from detectors.train.entity_texts import SOURCES
 
 __all__ = ["TRAINERS", "CardText", "Log", "Trainer", "find_trainer"]
 
@@ -67,7 +68,11 @@ _ENCODER = Trainer(train=_encoder, weights="encoder.safetensors", files=FILES, d
 TRAINERS: dict[str, Trainer] = {
     **dict.fromkeys(TASKS, _ENCODER),
     "pii": Trainer(
-        train=_pii, weights="pii.safetensors", files=(CLINC, HALUEVAL), detectors=("pii",), card=_CARDS["pii"]
+        train=_pii,
+        weights="pii.safetensors",
+        files=(CLINC, HALUEVAL, *SOURCES),
+        detectors=("pii",),
+        card=_CARDS["pii"],
     ),
 }
 

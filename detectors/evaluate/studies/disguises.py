@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 from detectors.base import Score, Span
-from detectors.evaluate.datasets import PRESIDIO
+from detectors.evaluate.entity_sets import PRESIDIO, is_held_out
 from detectors.evaluate.progress import tracked
 from detectors.evaluate.readers import presidio
 from detectors.evaluate.scoring import load_text, score_texts
@@ -61,7 +61,7 @@ def _disguised(text: str, spans: Sequence[Span], disguise: Callable[[str], str])
 def disguised_pii(study: StudyContext) -> list[Row]:
     """Return the shares of personal characters found and of texts flagged, for plain texts and each disguise."""
     detector = load_text("pii")
-    every = presidio(study.data / PRESIDIO)
+    every = presidio(study.data / PRESIDIO, is_held_out)
     records = random.Random(study.seed).sample(every, min(TEXTS, len(every)))  # noqa: S311 - a reproducible sample
     rows: list[Row] = []
     for name, disguise in tracked(study.progress, "pii in disguises", BY_CHARACTER.items()):

@@ -24,7 +24,7 @@ def test_the_encoder_s_sets_are_not_measured_where_a_file_of_them_is_missing(tmp
 
 
 def test_a_folder_that_holds_nothing_known(tmp_path):
-    with pytest.raises(DataError, match=r"contains none of the 5 known files .*--file and --columns"):
+    with pytest.raises(DataError, match=r"contains none of the 7 known files .*--file and --columns"):
         load_datasets(tmp_path, ["pii"], 10, 0)
 
 

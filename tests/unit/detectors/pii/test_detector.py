@@ -94,6 +94,8 @@ HOSTILE = {
     "one word": "a" * 65_536,
     "dots": "a." * 32_768,
     "ibans": "DE89 3704 " * 6_500,
+    "streets": "12 Oak Elm " * 6_000,
+    "long numbers": "4576320813621891 " * 3_800,
 }
 
 

@@ -58,6 +58,17 @@ def test_pieces_of_longer_numbers_are_not_flagged(patterns, text):
     assert not patterns.score_many([text])[0].flagged
 
 
+@pytest.mark.parametrize("text", TEXTS["no_cards"])
+def test_numbers_of_orders_and_tables_are_not_cards(patterns, text):
+    assert not patterns.score_many([text])[0].flagged
+
+
+@pytest.mark.parametrize("text", TEXTS["cards"])
+def test_cards_count_beside_their_label_or_among_cards(patterns, text):
+    assert _found(patterns, text, "CREDIT_CARD")
+    assert patterns.score_many([text])[0].flagged
+
+
 def test_code_is_not_a_name_with_an_address(detector):
     code = "elif isinstance(p2cread, p2cwrite): c2pread, errread = rpt, rit  # glibc 2.3 needs drv2, root2\n"
     assert not detector.score_many([code * 3])[0].flagged

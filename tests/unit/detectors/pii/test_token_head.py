@@ -9,14 +9,27 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from detectors.base import Score, Span
+from detectors.evaluate.entity_sets import (
+    BTC,
+    PRESIDIO,
+    WIKIGOLD,
+    WNUT_TRAIN,
+    btc_parts,
+    is_held_out,
+    social_set,
+)
+from detectors.evaluate.readers import T0, presidio
+from detectors.evaluate.set_metrics import set_metrics
 from detectors.models.minilm import load_tokenizer
 from detectors.pii.entities import _decode
-from detectors.pii.token_head import CLASSES, KINDS, REACH, TOKENS, Loaded, TokenHead
+from detectors.pii.token_head import CLASSES, KINDS, REACH, TOKENS, WIDTH, Loaded, TokenHead
 from detectors.pii.tokens import encode
+from detectors.train.entity_texts import SOURCES, entity_texts
 from detectors.train.pii_slots import Slots
-from detectors.train.pii_texts import _SLOT, _filled, _joined, _varied
+from detectors.train.pii_texts import _SLOT, Labelled, _filled, joined, varied
 from detectors.train.templates import read_source
-from detectors.train.token_head_trainer import labels_of, train
+from detectors.train.token_head_trainer import allowed_classes, train
 
 SENTENCES = read_source("pii_sentences").templates
 TEMPLATES, NEGATIVES = SENTENCES["with_entities"], SENTENCES["without_entities"]
@@ -37,7 +50,7 @@ def tokenizer():
 def head():
     torch.manual_seed(0)
     model = TokenHead().eval()
-    return Loaded(model, torch.randn(30522, 128))
+    return Loaded(model, torch.randn(30522, WIDTH))
 
 
 @pytest.mark.parametrize(("text", "expected"), SHAPE_CASES)
@@ -75,6 +88,10 @@ def test_a_cut_says_what_the_whole_text_says(head):
     assert np.allclose(whole, part, atol=1e-5)
 
 
+def _labels(tokens, spans):
+    return allowed_classes(tokens, Labelled("", spans)).argmax(1)
+
+
 def _scores(labels):
     scores = np.full((len(labels), CLASSES), 0.01, dtype=np.float32)
     scores[np.arange(len(labels)), labels] = 0.9
@@ -85,7 +102,7 @@ def test_words_become_spans_and_sentence_marks_are_left_out(tokenizer):
     text = "Mr. Jonathan Smythe-Jones, Oslo."
     tokens = encode(tokenizer, [text])[0]
     marked = ((0, 3, "TITLE"), (4, 26, "PERSON"), (27, 32, "LOCATION"))
-    found = _decode(text, tokens, _scores(labels_of(tokens, marked)))
+    found = _decode(text, tokens, _scores(_labels(tokens, marked)))
     assert [(e.kind, text[e.start : e.end]) for e in found] == [
         ("TITLE", "Mr."),
         ("PERSON", "Jonathan Smythe-Jones"),
@@ -97,7 +114,20 @@ def test_two_of_a_kind_side_by_side_stay_two(tokenizer):
     text = "Anna Bert Carl"
     tokens = encode(tokenizer, [text])[0]
     marked = ((0, 4, "PERSON"), (5, 9, "PERSON"), (10, 14, "PERSON"))
-    assert len(_decode(text, tokens, _scores(labels_of(tokens, marked)))) == 3
+    assert len(_decode(text, tokens, _scores(_labels(tokens, marked)))) == 3
+
+
+def test_a_label_that_leaves_several_kinds_open_allows_their_classes(tokenizer):
+    text = "Dr Lee is back"
+    tokens = encode(tokenizer, [text])[0]
+    allowed = allowed_classes(tokens, Labelled(text, ((0, 6, "PERSON|TITLE"), (7, 9, "|NRP")), ("AGE",)))
+    person, title, nationality, age = (1 + 2 * KINDS.index(kind) for kind in ("PERSON", "TITLE", "NRP", "AGE"))
+    assert [set(np.flatnonzero(row)) for row in allowed] == [
+        {person, title},
+        {person + 1, title + 1},
+        {0, nationality},
+        {0, age, age + 1},
+    ]
 
 
 def test_every_slot_of_every_sentence_can_be_filled():
@@ -105,7 +135,7 @@ def test_every_slot_of_every_sentence_can_be_filled():
     assert len(TEMPLATES) >= 60
     assert len(slots.locales) >= 30
     for template in (*TEMPLATES, *NEGATIVES):
-        example = _joined(_filled(slots, template))
+        example = joined(_filled(slots, template))
         assert "{" not in example.text.replace("{{", "") or example.text.startswith(("{", '{"'))
         assert all(kind in KINDS and 0 <= a < b <= len(example.text) for a, b, kind in example.spans)
         assert template in TEMPLATES or not example.spans
@@ -114,7 +144,7 @@ def test_every_slot_of_every_sentence_can_be_filled():
 def test_sentences_are_a_function_of_the_seed():
     def made(seed):
         slots = Slots(seed)
-        return [_joined(_varied(_filled(slots, template), slots.rng)) for template in TEMPLATES[:20]]
+        return [joined(varied(_filled(slots, template), slots.rng)) for template in TEMPLATES[:20]]
 
     assert made(3) == made(3) != made(4)
 
@@ -123,9 +153,23 @@ def test_every_template_s_slots_are_marked_in_the_text():
     assert _SLOT.findall('{{"name": "{name}"}}') == ["name"]
 
 
+CONLL = {
+    WIKIGOLD: "Anna I-PER\nmet O\nthe O\nOslo I-ORG\nBank I-ORG\n\n",
+    WNUT_TRAIN: "@anna\tO\nlikes\tO\nLa\tB-creative-work\nLa\tI-creative-work\nLand\tI-creative-work\n.\tO\n",
+    BTC: "@\tB-PER\nanna\tB-PER\nin\tO\n#\tO\nOslo\tB-LOC\n\n" * 1001,
+}
+
+
 def _data(root):
-    for folder in ("drift", "hallucination", "traffic"):
+    for folder in ("drift", "hallucination", "traffic", "pii", "ordinary"):
         (root / folder).mkdir()
+    for file, text in CONLL.items():
+        (root / file).write_bytes(gzip.compress(text.encode()))
+    span = {"start_position": 0, "end_position": 4, "entity_type": "PERSON"}
+    records = [{"full_text": f"Anna {n}", "masked": f"{{{{first_name}}}} {n}", "spans": [span]} for n in range(9)]
+    (root / PRESIDIO).write_bytes(gzip.compress(json.dumps(records).encode()))
+    tasks = [{"template": f"task{n}_x", "prompt": f"Is {n} a prime?"} for n in range(9)]
+    (root / T0).write_bytes(gzip.compress("\n".join(map(json.dumps, tasks)).encode()))
     rows = [[f"how do i cook {n} eggs", "cook"] for n in range(30)]
     names = ("train", "val", "test", "oos_train", "oos_test")
     (root / "drift/clinc_data_full.json.gz").write_bytes(gzip.compress(json.dumps(dict.fromkeys(names, rows)).encode()))
@@ -133,6 +177,39 @@ def _data(root):
     (root / "hallucination/halueval_general.jsonl.gz").write_bytes(gzip.compress(json.dumps(line).encode()))
     (root / "traffic/mtbench_prompts.jsonl").write_text(json.dumps({"turns": ["a", "b"]}) + "\n")
     return root
+
+
+def test_each_source_marks_the_kinds_that_it_labels(tmp_path):
+    root = _data(tmp_path)
+    found = {}
+    for seed in range(6):
+        for example in entity_texts(root, seed):
+            marks = tuple((example.text[a:b].lower(), kind) for a, b, kind in example.spans)
+            found.setdefault(example.text.lower(), set()).add((marks, example.open))
+    by_text = {text: {marks for marks, _ in every} for text, every in found.items()}
+    assert by_text["anna met the oslo bank"] == {(("anna", "PERSON"), ("oslo bank", "ORGANIZATION"))}
+    assert by_text["@ anna in # oslo"] == {(("anna", "PERSON"), ("oslo", "LOCATION|ADDRESS"))}
+    # A mention that is written as usual can be of any class.
+    assert {marks[0][0] for marks in by_text["@anna in #oslo"]} == {"anna"}
+    assert not any(marks[0][1] == "PERSON" for marks in by_text["@anna in #oslo"])
+    assert by_text["@anna likes la la land ."] == {(("la la land", "|ORGANIZATION"),)}
+    assert all("DATE_TIME" in kinds for every in found.values() for _, kinds in every)
+
+
+def test_held_out_texts_are_no_training_texts(tmp_path):
+    root = _data(tmp_path)
+    texts = {example.text for example in entity_texts(root, 0)}
+    held_out = {text for text, _ in presidio(root / PRESIDIO, is_held_out)}
+    every = {text for text, _ in presidio(root / PRESIDIO)}
+    assert held_out
+    assert texts & every == every - held_out != set()
+    assert len(btc_parts(root / BTC)[0]) == 1
+    (case,) = social_set("btc", btc_parts(root / BTC)[0]).cases
+    assert [(span.type, case.text[span.start : span.end]) for span in case.spans] == [
+        ("PERSON", "anna"),
+        ("LOCATION", "Oslo"),
+    ]
+    assert not any(example.open == () or "@" in example.text for example in entity_texts(root, 0, (BTC, WNUT_TRAIN)))
 
 
 @pytest.fixture
@@ -163,5 +240,13 @@ def test_a_run_that_was_cut_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     assert all(torch.allclose(one[name].float(), other[name].float(), atol=1e-6) for name in one)
     record = json.loads((tmp_path / "whole.json").read_text())
     assert record["sha256"] == hashlib.sha256((tmp_path / "whole.safetensors").read_bytes()).hexdigest()
-    assert set(record["data"]) == {"drift/clinc_data_full.json.gz", "hallucination/halueval_general.jsonl.gz"}
+    assert set(record["data"]) == {"drift/clinc_data_full.json.gz", "hallucination/halueval_general.jsonl.gz", *SOURCES}
     assert not (tmp_path / "cut.checkpoint").exists()
+
+
+def test_a_set_of_persons_and_places_ignores_spans_of_other_types():
+    one = social_set("posts", [[("Anna", "B-PER"), ("at", "O"), ("Oslo", "B-LOC")]])
+    (case,) = one.cases
+    other = Span(start=5, end=7, type="ORGANIZATION", score=0.9)
+    row = set_metrics(one, {case.input: Score(score=0.2, label="ok", flagged=False, spans=(*case.spans, other))})
+    assert (row["typed"]["precision"], row["typed"]["recall"]) == (1.0, 1.0)
