@@ -17,11 +17,13 @@ from detectors.models.minilm import HIDDEN, MiniLM, load_minilm, pad
 from detectors.models.token_windows import buckets
 from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH, read_pinned
 
-__all__ = ["CATEGORIES", "OUTPUTS", "TASKS", "Heads", "MultiTask", "load_multitask", "log_odds", "merge"]
+__all__ = ["CATEGORIES", "CONFLICT", "OUTPUTS", "TASKS", "Heads", "MultiTask", "load_multitask", "log_odds", "merge"]
 
 TASKS = ("toxicity", "injection", "refusal")
 CATEGORIES = ("hate", "harassment", "sexual", "violence", "self_harm")
-OUTPUTS = TASKS + CATEGORIES
+#: The output for a pair [CLS] context [SEP] text [SEP]: whether the text conflicts with the rules in its context.
+CONFLICT = "conflict"
+OUTPUTS = (*TASKS, *CATEGORIES, CONFLICT)
 INNER = 48
 
 
@@ -50,6 +52,10 @@ class MultiTask(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.heads = Heads(outputs)
+        #: Slope and shift of the log-odds of each task that calibrate its probability, (tasks, 2).
+        self.register_buffer("calibration", torch.tensor([[1.0, 0.0]] * len(TASKS)))
+
+    calibration: Tensor
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Return the logits, (n, outputs), of the token ids ``ids``, (n, length); ``mask`` is true at tokens."""
@@ -61,7 +67,7 @@ def merge(model: MultiTask, delta: dict[str, Tensor]) -> None:
     """Apply an adapter to a model.
 
     The product of the matrices ``NAME.b`` and ``NAME.a`` is added to the weights of the linear map NAME. The vector
-    ``NAME.shift`` is added to the parameter NAME. Tensors ``heads.…`` replace the model's heads.
+    ``NAME.shift`` is added to the parameter NAME. Tensors ``heads.…`` and ``calibration`` replace those of the model.
     """
     state = model.state_dict()
     with torch.no_grad():
@@ -71,7 +77,7 @@ def merge(model: MultiTask, delta: dict[str, Tensor]) -> None:
                 state[f"backbone.{stem}.weight"] += delta[f"{stem}.b"].float() @ value.float()
             elif kind == "shift":
                 state[f"backbone.{stem}"] += value.float()
-            elif name.startswith("heads."):
+            elif name.startswith("heads.") or name == "calibration":
                 state[name].copy_(value.float())
 
 

@@ -24,9 +24,11 @@ from detectors.errors import NotLoadedError
 from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH, LINEAR_DIGEST
 from detectors.normalise.disguise import views
 
-__all__ = ["EncoderConfig", "EncoderDetector", "Engine"]
+__all__ = ["CONFLICT", "EncoderConfig", "EncoderDetector", "Engine"]
 
 TASKS = ("toxicity", "injection", "refusal")
+#: Index of the output that says whether a text conflicts with its context (`detectors.models.multitask.OUTPUTS`).
+CONFLICT = 8
 CACHED_TEXTS = 4096
 #: Log-odds of a text without tokens.
 EMPTY_LOG_ODDS = -30.0
@@ -102,14 +104,32 @@ class Engine:
         highest: NDArray[np.float64] = np.maximum.reduceat(odds, starts, axis=0)
         return highest
 
-    def encode_many(self, texts: Sequence[str], max_windows: int) -> list[_Output]:
-        """Return the encoder's output for each text, from the cache if the text was encoded recently."""
+    @property
+    def calibration(self) -> NDArray[np.float64]:
+        """Slope and shift of the log-odds of each task, (tasks, 2)."""
+        found: NDArray[np.float64] = self._model.calibration.double().numpy()
+        return found
+
+    @property
+    def finds_conflicts(self) -> bool:
+        """Whether the weights have the output ``conflict``; weights of earlier versions do not."""
+        return len(self._model.heads.bias) > CONFLICT
+
+    def encode_many(
+        self, texts: Sequence[str], max_windows: int, contexts: Sequence[str] | None = None
+    ) -> list[_Output]:
+        """Return the encoder's output for each text, from the cache if the text was encoded recently.
+
+        With ``contexts``, each window is encoded in a pair with the text's context; only the output ``conflict`` of a
+        pair has a meaning.
+        """
+        pairs = list(zip(texts, contexts or [""] * len(texts), strict=True))
         keys = [
-            hashlib.blake2b(f"{max_windows}\0{t}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
-            for t in texts
+            hashlib.blake2b(f"{max_windows}\0{c}\0{t}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            for t, c in pairs
         ]
         outputs = {key: self._outputs[key] for key in keys if key in self._outputs}
-        uncached = {key: text for key, text in zip(keys, texts, strict=True) if key not in outputs}
+        uncached = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in outputs}
         outputs |= dict(zip(uncached, self._encode(list(uncached.values()), max_windows), strict=True))
         for key in keys:
             self._outputs[key] = outputs[key]
@@ -118,10 +138,16 @@ class Engine:
             self._outputs.popitem(last=False)
         return [outputs[key] for key in keys]
 
-    def _encode(self, texts: Sequence[str], max_windows: int) -> list[_Output]:
+    def _encode(self, pairs: Sequence[tuple[str, str]], max_windows: int) -> list[_Output]:
         from detectors.models.multitask import log_odds  # noqa: PLC0415 - torch takes seconds to import
-        from detectors.models.token_windows import tokenize, windows  # noqa: PLC0415 - tokenizers is loaded with torch
+        from detectors.models.token_windows import (  # noqa: PLC0415 - tokenizers is loaded with torch
+            in_context,
+            tokenize,
+            windows,
+        )
 
+        texts = [text for text, _ in pairs]
+        contexts = tokenize(self._tokenizer, [context for _, context in pairs])
         copies = [views(text) for text in texts]
         tokens = iter(tokenize(self._tokenizer, [copy for found in copies for copy in found]))
         rows: list[list[int]] = []
@@ -134,7 +160,7 @@ class Engine:
                 different += [ids] if ids not in different else []
             for ids in different:
                 cut = windows(ids, max(1, max_windows // len(different)))
-                rows += cut.rows
+                rows += [in_context(contexts[index], row) for row in cut.rows] if contexts[index] else cut.rows
                 owners += [index] * len(cut.rows)
                 covered[index] = min(covered[index], cut.covered)
         odds = log_odds(self._model, rows)
@@ -207,6 +233,10 @@ class EncoderDetector(TextDetector[EncoderConfig]):
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
         """Score each text; see `TextDetector.score_many`. An empty text scores 0."""
+        return self._scores(texts, *self.log_odds(texts))
+
+    def log_odds(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the log-odds of each text, not calibrated, and the share of the text that was read."""
         odds, unsure = self.screen(texts)
         assert self._engine is not None  # `screen` raises if it is None
         task = TASKS.index(self.name)
@@ -217,7 +247,12 @@ class EncoderDetector(TextDetector[EncoderConfig]):
         ):
             odds[index] = self.blend * odds[index] + (1 - self.blend) * output.odds[task]
             covered[index] = output.covered
-        scores = _probability(odds)
+        return odds, covered
+
+    def _scores(self, texts: Sequence[str], odds: NDArray[np.float64], covered: NDArray[np.float64]) -> list[Score]:
+        assert self._engine is not None  # `screen` raises if it is None
+        slope, shift = self._engine.calibration[TASKS.index(self.name)]
+        scores = _probability(slope * odds + shift)
         return [
             self._score(float(score) if text.strip() else 0.0, float(share))
             for text, score, share in zip(texts, scores, covered, strict=True)

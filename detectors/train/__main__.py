@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from detectors.models.weight_files import ENCODER_PATH, LINEAR_PATH, PII_PATH, PROJECTION_PATH
-from detectors.train import encoder_trainer, linear_trainer, projection, teacher, token_head_trainer
+from detectors.train import calibration, encoder_trainer, linear_trainer, projection, teacher, token_head_trainer
 
 OUT = {
     "encoder": ENCODER_PATH,
@@ -18,6 +18,7 @@ OUT = {
     "linear": LINEAR_PATH,
     "projection": PROJECTION_PATH,
     "teacher": Path("teacher.npy"),
+    "calibration": ENCODER_PATH,
 }
 
 
@@ -48,6 +49,8 @@ def main() -> int:
         token_head_trainer.train(data, out, seed, log=_log)
     elif options.part == "linear":
         linear_trainer.train(data, out, seed, teacher=options.teacher)
+    elif options.part == "calibration":
+        calibration.calibrate(data, out, seed, log=_log)
     elif options.part == "teacher":
         teacher.write_probabilities(data, out, seed, log=_log, precision=options.precision)
     else:

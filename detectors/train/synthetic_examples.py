@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from detectors.evaluate.examples import UNKNOWN, Example, Labels, labels
+from detectors.evaluate.examples import UNKNOWN, Example, Labels, conflict, labels
 from detectors.train.injection_texts import (
     attack,
     extraction,
@@ -14,7 +14,9 @@ from detectors.train.injection_texts import (
     planted,
     planted_benign,
 )
-from detectors.train.refusal_texts import complying, declining, helping, refusal
+from detectors.train.refusal_texts import complying, declining, helping, polite, refusal
+from detectors.train.rule_texts import ruled
+from detectors.train.style_texts import styled, styled_harmless
 from detectors.train.templates import fill, read_source
 from detectors.train.toxicity_texts import abuse, contrast, harmless, retort
 
@@ -51,6 +53,9 @@ BY_SPLIT: Table = (
     ("own_helping", helping, 2600, labels(0.0)),
     ("own_planted", planted, 3000, labels(UNKNOWN, 1.0)),
     ("own_carried", planted_benign, 3000, labels(0.0)),
+    ("own_style", styled, 3000, labels(UNKNOWN, 1.0)),
+    ("own_styled", styled_harmless, 2400, labels(0.0)),
+    ("own_polite", polite, 500, labels(0.0)),
 )
 
 
@@ -66,6 +71,8 @@ def synthetic_examples() -> Iterator[Example]:
             yield Example(text, labels(toxic, **{kind: toxic}), 1.0, "own_contrast", split)
         for text, toxic, pictured in _distinct(retort, int(4000 * share), seed, split):
             yield Example(text, labels(toxic), 1.0, "own_pictured" if pictured else "own_retort", split)
+        for system, text, forbidden in _distinct(ruled, int(3600 * share), seed, split):
+            yield Example(text, conflict(forbidden), 1.0, "own_rule", split, system)
 
 
 def _distinct(make: Callable[..., ItemT], count: int, seed: int, *split: str) -> list[ItemT]:

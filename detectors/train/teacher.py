@@ -47,7 +47,7 @@ def write_probabilities(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Write the probabilities for the train split to the ``.npy`` file ``out``; an interrupted run resumes."""
     torch.set_num_threads(1)
-    examples = [e for e in load_examples(data, seed) if e.split == "train"]
+    examples = [e for e in load_examples(data, seed) if e.split == "train" and not e.context]
     scored = np.array([_is_scored(example) for example in examples])
     texts = [example.text for example in examples if _is_scored(example)]
     model = load_multitask(None, weights, hashlib.sha256(weights.read_bytes()).hexdigest(), precision)
