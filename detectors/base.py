@@ -163,8 +163,7 @@ class TextDetector(Detector[ConfigT]):
 
     #: The texts of an event that it scores; the verdict is that of the worst text.
     reads: ClassVar[Reads] = Reads.JOINED
-    #: Whether `score_answers` compares a text of a request (`Reads.UNTRUSTED`) with the request's system messages. The
-    #: "prompt" of a tool's result is then one empty turn of the role ``tool``.
+    #: Whether `score_answers` compares the users' texts of a request (`Reads.UNTRUSTED`) with the request's system messages.
     reads_rules: ClassVar[bool] = False
 
     @property

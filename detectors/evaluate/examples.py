@@ -6,35 +6,25 @@ An example has one label per task. The label is NaN if it is unknown: for exampl
 import math
 from typing import NamedTuple
 
-from detectors.models.multitask import CATEGORIES, OUTPUTS
+from detectors.models.multitask import CATEGORIES
 
-__all__ = ["UNKNOWN", "Example", "Labels", "conflict", "labels"]
+__all__ = ["UNKNOWN", "Example", "Labels", "labels"]
 
 UNKNOWN = math.nan
 Labels = tuple[float, ...]
 
 
 class Example(NamedTuple):
-    """A text and its labels, in the order of `multitask.OUTPUTS`: tasks, categories of toxicity, conflict.
-
-    ``context`` is the first segment of a pair: the rules of a system prompt, or the marker of a tool result. A pair has
-    only the label ``conflict``; the label is unknown for a text without context.
-    """
+    """A text and its labels, in the order of `multitask.OUTPUTS`: tasks, then categories of toxicity."""
 
     text: str
     labels: Labels
     weight: float
     source: str
     split: str = "train"
-    context: str = ""
 
 
 def labels(toxicity: float, injection: float = 0.0, refusal: float = 0.0, **known: float) -> Labels:
     """Return the labels of a text; a category not in ``known`` has label 0 if ``toxicity`` is 0, else NaN (unknown)."""
     rest = 0.0 if toxicity == 0.0 else UNKNOWN
-    return (toxicity, injection, refusal, *(known.get(name, rest) for name in CATEGORIES), UNKNOWN)
-
-
-def conflict(label: float) -> Labels:
-    """Return the labels of a pair: 1 if the text conflicts with its context, else 0; the other labels are unknown."""
-    return (*(UNKNOWN for _ in OUTPUTS[:-1]), label)
+    return (toxicity, injection, refusal, *(known.get(name, rest) for name in CATEGORIES))

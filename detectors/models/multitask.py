@@ -17,13 +17,11 @@ from detectors.models.minilm import HIDDEN, MiniLM, load_minilm, pad
 from detectors.models.token_windows import buckets
 from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH, read_pinned
 
-__all__ = ["CATEGORIES", "CONFLICT", "OUTPUTS", "TASKS", "Heads", "MultiTask", "load_multitask", "log_odds", "merge"]
+__all__ = ["CATEGORIES", "OUTPUTS", "TASKS", "Heads", "MultiTask", "load_multitask", "log_odds", "merge"]
 
 TASKS = ("toxicity", "injection", "refusal")
 CATEGORIES = ("hate", "harassment", "sexual", "violence", "self_harm")
-#: The output for a pair [CLS] context [SEP] text [SEP]: whether the text conflicts with the rules in its context.
-CONFLICT = "conflict"
-OUTPUTS = (*TASKS, *CATEGORIES, CONFLICT)
+OUTPUTS = TASKS + CATEGORIES
 INNER = 48
 
 

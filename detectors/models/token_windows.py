@@ -8,13 +8,11 @@ from tokenizers import Tokenizer
 
 from detectors.normalise.unicode import without_surrogates
 
-__all__ = ["CLS", "SEP", "WINDOW", "Windows", "buckets", "in_context", "split_long_words", "tokenize", "windows"]
+__all__ = ["CLS", "SEP", "WINDOW", "Windows", "buckets", "split_long_words", "tokenize", "windows"]
 
 CLS, SEP = 101, 102
 WINDOW = 126
 STRIDE = 100
-#: Most tokens of the context of a pair.
-CONTEXT = 64
 # Long words are cut: WordPiece maps a word of over 100 characters to [UNK], so a text without spaces would not be read.
 _LONG_WORD = re.compile(r"(\S{90})(?=\S)")
 
@@ -57,11 +55,6 @@ def windows(ids: list[int], most: int) -> Windows:
         seen += end - max(start, reached)
         reached = end
     return Windows(rows=[[CLS, *ids[start : start + WINDOW], SEP] for start in starts], covered=seen / len(ids))
-
-
-def in_context(context: Sequence[int], row: Sequence[int]) -> list[int]:
-    """Return the pair [CLS] context [SEP] window [SEP] of a window, which has its special tokens."""
-    return [CLS, *context[:CONTEXT], SEP, *row[1:]]
 
 
 def buckets(rows: Sequence[Sequence[int]], tokens: int = 2048, most: int = 64) -> Iterator[list[int]]:

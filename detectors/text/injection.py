@@ -1,23 +1,27 @@
 """Injection detector: attempts to override the model's instructions or to make it ignore its rules.
 
 Some requests are attacks only in view of the system prompt, such as a question about what it keeps secret. With the
-system messages of its request, a text is also read in a pair with their rules (`detectors.text.system_rules`); with a
-turn of the role ``tool``, as data that must not give orders. The higher of both log-odds counts.
+system messages of its request, a text is also compared with their rules (`detectors.text.system_rules`); the higher
+score counts.
 """
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from detectors.base import AlertText, Reads, Score, Turn
-from detectors.text.shared_encoder import CONFLICT, EncoderConfig, EncoderDetector
-from detectors.text.system_rules import context_of
+from detectors.models.embedding import Embedder
+from detectors.text.shared_encoder import EncoderConfig, EncoderDetector
+from detectors.text.system_rules import Rules, conflict_log_odds, rules_of
 
 __all__ = ["InjectionConfig", "InjectionDetector"]
 
-#: Most windows of a text that are compared with its context; of a longer text, this many evenly spaced windows.
-CONFLICT_WINDOWS = 16
+#: Embedded rules that a process keeps.
+CACHED_RULES = 1024
 
 
 class InjectionConfig(EncoderConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,8 +55,11 @@ class InjectionDetector(EncoderDetector):
     limits: ClassVar[tuple[float, float]] = (0.03, 0.97)
     blend: ClassVar[float] = 0.3
     reads_rules: ClassVar[bool] = True
-    #: Added to the log-odds of a conflict, so that both log-odds have the same threshold.
-    conflict_shift: ClassVar[float] = 0.0
+
+    def __init__(self, config: EncoderConfig | None = None) -> None:
+        super().__init__(config)
+        self._embedder: Embedder | None = None
+        self._rules: dict[str, NDArray[np.float32]] = {}
 
     @property
     def reads_history(self) -> bool:
@@ -60,16 +67,32 @@ class InjectionDetector(EncoderDetector):
         return isinstance(self.config, InjectionConfig) and self.config.whole_history
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
-        """Score each text of a request with its system messages, or with a turn of the role ``tool`` for a tool's result."""
+        """Score each text in view of the system messages among its ``prompts``; other turns are ignored."""
         odds, covered = self.log_odds(texts)
-        assert self._engine is not None  # `log_odds` raises if it is None
-        contexts = [context_of(prompt) for prompt in prompts]
-        rows = [row for row, context in enumerate(contexts) if context and texts[row].strip()]
-        if not self._engine.finds_conflicts:
-            rows = []
-        found = self._engine.encode_many(
-            [texts[row] for row in rows], CONFLICT_WINDOWS, [contexts[row] for row in rows]
-        )
-        for row, output in zip(rows, found, strict=True):
-            odds[row] = max(odds[row], output.odds[CONFLICT] + self.conflict_shift)
-        return self._scores(texts, odds, covered)
+        found = self.scores(texts, odds, covered)
+        rules = [rules_of(prompt) for prompt in prompts]
+        rows = [row for row, own in enumerate(rules) if own and texts[row].strip()]
+        if not rows:
+            return found
+        vectors = self._embed([texts[row] for row in rows])
+        for row, vector in zip(rows, vectors, strict=True):
+            cosine = float((self._rule_vectors(rules[row]) @ vector).max())
+            conflict = conflict_log_odds(float(odds[row]), cosine, secret=rules[row].keep_a_secret)
+            score = 1.0 / (1.0 + math.exp(-conflict))
+            if score > found[row].score:
+                found[row] = self.score_of(score, found[row].covered)
+        return found
+
+    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        if self._embedder is None:  # only requests with rules need it
+            self._embedder = Embedder(self.config.model_dir or None, self.config.threads)
+            self._embedder.load()
+        return self._embedder.embed_many(texts)
+
+    def _rule_vectors(self, rules: Rules) -> NDArray[np.float32]:
+        if unknown := [rule for rule in rules if rule not in self._rules]:
+            self._rules.update(zip(unknown, self._embed(unknown), strict=True))
+        vectors = np.stack([self._rules[rule] for rule in rules])
+        while len(self._rules) > CACHED_RULES:
+            self._rules.pop(next(iter(self._rules)))
+        return vectors

@@ -24,11 +24,9 @@ from detectors.errors import NotLoadedError
 from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH, LINEAR_DIGEST
 from detectors.normalise.disguise import views
 
-__all__ = ["CONFLICT", "EncoderConfig", "EncoderDetector", "Engine"]
+__all__ = ["EncoderConfig", "EncoderDetector", "Engine"]
 
 TASKS = ("toxicity", "injection", "refusal")
-#: Index of the output that says whether a text conflicts with its context (`detectors.models.multitask.OUTPUTS`).
-CONFLICT = 8
 CACHED_TEXTS = 4096
 #: Log-odds of a text without tokens.
 EMPTY_LOG_ODDS = -30.0
@@ -110,26 +108,14 @@ class Engine:
         found: NDArray[np.float64] = self._model.calibration.double().numpy()
         return found
 
-    @property
-    def finds_conflicts(self) -> bool:
-        """Whether the weights have the output ``conflict``; weights of earlier versions do not."""
-        return len(self._model.heads.bias) > CONFLICT
-
-    def encode_many(
-        self, texts: Sequence[str], max_windows: int, contexts: Sequence[str] | None = None
-    ) -> list[_Output]:
-        """Return the encoder's output for each text, from the cache if the text was encoded recently.
-
-        With ``contexts``, each window is encoded in a pair with the text's context; only the output ``conflict`` of a
-        pair has a meaning.
-        """
-        pairs = list(zip(texts, contexts or [""] * len(texts), strict=True))
+    def encode_many(self, texts: Sequence[str], max_windows: int) -> list[_Output]:
+        """Return the encoder's output for each text, from the cache if the text was encoded recently."""
         keys = [
-            hashlib.blake2b(f"{max_windows}\0{c}\0{t}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
-            for t, c in pairs
+            hashlib.blake2b(f"{max_windows}\0{t}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            for t in texts
         ]
         outputs = {key: self._outputs[key] for key in keys if key in self._outputs}
-        uncached = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in outputs}
+        uncached = {key: text for key, text in zip(keys, texts, strict=True) if key not in outputs}
         outputs |= dict(zip(uncached, self._encode(list(uncached.values()), max_windows), strict=True))
         for key in keys:
             self._outputs[key] = outputs[key]
@@ -138,16 +124,10 @@ class Engine:
             self._outputs.popitem(last=False)
         return [outputs[key] for key in keys]
 
-    def _encode(self, pairs: Sequence[tuple[str, str]], max_windows: int) -> list[_Output]:
+    def _encode(self, texts: Sequence[str], max_windows: int) -> list[_Output]:
         from detectors.models.multitask import log_odds  # noqa: PLC0415 - torch takes seconds to import
-        from detectors.models.token_windows import (  # noqa: PLC0415 - tokenizers is loaded with torch
-            in_context,
-            tokenize,
-            windows,
-        )
+        from detectors.models.token_windows import tokenize, windows  # noqa: PLC0415 - tokenizers is loaded with torch
 
-        texts = [text for text, _ in pairs]
-        contexts = tokenize(self._tokenizer, [context for _, context in pairs])
         copies = [views(text) for text in texts]
         tokens = iter(tokenize(self._tokenizer, [copy for found in copies for copy in found]))
         rows: list[list[int]] = []
@@ -160,7 +140,7 @@ class Engine:
                 different += [ids] if ids not in different else []
             for ids in different:
                 cut = windows(ids, max(1, max_windows // len(different)))
-                rows += [in_context(contexts[index], row) for row in cut.rows] if contexts[index] else cut.rows
+                rows += cut.rows
                 owners += [index] * len(cut.rows)
                 covered[index] = min(covered[index], cut.covered)
         odds = log_odds(self._model, rows)
@@ -233,10 +213,13 @@ class EncoderDetector(TextDetector[EncoderConfig]):
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
         """Score each text; see `TextDetector.score_many`. An empty text scores 0."""
-        return self._scores(texts, *self.log_odds(texts))
+        return self.scores(texts, *self.log_odds(texts))
 
     def log_odds(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the log-odds of each text, not calibrated, and the share of the text that was read."""
+        """Return the log-odds of each text before calibration, and the share of the text that was read.
+
+        Raises NotLoadedError if ``load()`` was not called.
+        """
         odds, unsure = self.screen(texts)
         assert self._engine is not None  # `screen` raises if it is None
         task = TASKS.index(self.name)
@@ -249,16 +232,18 @@ class EncoderDetector(TextDetector[EncoderConfig]):
             covered[index] = output.covered
         return odds, covered
 
-    def _scores(self, texts: Sequence[str], odds: NDArray[np.float64], covered: NDArray[np.float64]) -> list[Score]:
+    def scores(self, texts: Sequence[str], odds: NDArray[np.float64], covered: NDArray[np.float64]) -> list[Score]:
+        """Return the score of each text from its log-odds before calibration, and the share that was read."""
         assert self._engine is not None  # `screen` raises if it is None
         slope, shift = self._engine.calibration[TASKS.index(self.name)]
         scores = _probability(slope * odds + shift)
         return [
-            self._score(float(score) if text.strip() else 0.0, float(share))
+            self.score_of(float(score) if text.strip() else 0.0, float(share))
             for text, score, share in zip(texts, scores, covered, strict=True)
         ]
 
-    def _score(self, score: float, covered: float) -> Score:
+    def score_of(self, score: float, covered: float) -> Score:
+        """Return the result for a score: flagged if the score reaches the threshold."""
         flagged = score >= (self.config.threshold or self.threshold)
         label = label_of(self.label, flagged=flagged, covered=covered)
         return Score(score=score, label=label, flagged=flagged, covered=covered)

@@ -39,6 +39,7 @@ def main() -> int:
     parser.add_argument("--warm", type=Path, help="encoder: weights of an earlier run to start from")
     parser.add_argument("--hold", nargs="*", default=(), help="encoder: outputs to hold near those of --warm")
     parser.add_argument("--teacher", type=Path, help="linear: the file that the part `teacher` wrote")
+    parser.add_argument("--weights", type=Path, default=ENCODER_PATH, help="teacher: the encoder that teaches")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="teacher")
     options = parser.parse_args()
     data, out, seed = options.data, options.out or OUT[options.part], options.seed
@@ -52,7 +53,9 @@ def main() -> int:
     elif options.part == "calibration":
         calibration.calibrate(data, out, seed, log=_log)
     elif options.part == "teacher":
-        teacher.write_probabilities(data, out, seed, log=_log, precision=options.precision)
+        teacher.write_probabilities(
+            data, out, seed, log=_log, weights=options.weights, precision=options.precision
+        )
     else:
         projection.fit_projection(data, out)
     _log(f"wrote {out}, SHA-256 {hashlib.sha256(out.read_bytes()).hexdigest()}")

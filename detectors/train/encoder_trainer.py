@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from detectors.evaluate.examples import Example, Labels
 from detectors.models.minilm import load_minilm, load_tokenizer, pad
 from detectors.models.multitask import CATEGORIES, OUTPUTS, MultiTask, merge
-from detectors.models.token_windows import CLS, SEP, WINDOW, in_context
+from detectors.models.token_windows import CLS, SEP, WINDOW
 from detectors.normalise.disguise import spoken
 from detectors.train.averaged_training import AveragedTraining, Log
 from detectors.train.lowrank import adapt, delta
@@ -32,8 +32,8 @@ from detectors.train.toxicity_texts import swap_group
 __all__ = ["RATE", "STEPS", "train"]
 
 TOKENS_A_BATCH, ROWS_A_BATCH, SHORT = 1280, 48, 56
-POSITIVE_WEIGHT = (1.0, 1.5, 3.0, 1.0, 2.0, 2.0, 2.0, 3.0, 1.0)
-OUTPUT_WEIGHT = (1.0, 1.0, 1.0, *(0.4 for _ in CATEGORIES), 1.0)
+POSITIVE_WEIGHT = (1.0, 1.5, 3.0, 1.0, 2.0, 2.0, 2.0, 3.0)
+OUTPUT_WEIGHT = (1.0, 1.0, 1.0, *(0.4 for _ in CATEGORIES))
 RATE = 6e-4
 STEPS = 1700
 SMOOTHING, PAIRING, PAIRED, HOLDING = 0.02, 0.15, 0.5, 0.1
@@ -63,19 +63,11 @@ def windows(tokens: list[int], example: Example, rng: random.Random) -> Iterator
 
 
 def batches(
-    examples: Sequence[Example],
-    tokens: Sequence[list[int]],
-    counterfactuals: Sequence[list[int]],
-    contexts: Sequence[list[int]],
-    rng: random.Random,
+    examples: Sequence[Example], tokens: Sequence[list[int]], counterfactuals: Sequence[list[int]], rng: random.Random
 ) -> list[list[Item]]:
     """Divide the examples of one epoch into batches of texts with similar length, in random order."""
     items: list[Item] = []
-    for example, ids, other, context in zip(examples, tokens, counterfactuals, contexts, strict=True):
-        if context:
-            row = in_context(context, [CLS, *ids[:WINDOW], SEP])
-            items.append(Item([row], example.labels, example.weight))
-            continue
+    for example, ids, other in zip(examples, tokens, counterfactuals, strict=True):
         paired = other and rng.random() < PAIRED and max(len(ids), len(other)) <= WINDOW
         for window, factor in windows(ids, example, rng):
             rows = [window, other] if paired else [window]
@@ -217,19 +209,15 @@ def train(  # noqa: PLR0913 - the options of the recipe
 def _plan(examples: Sequence[Example], steps: int, rng: random.Random, log: Log) -> list[list[Item]]:
     """Return at least ``steps`` batches, from as many epochs as necessary."""
     texts = [spoken(example.text[:20_000]) for example in examples]
-    swapped = [
-        swap_group(text, rng) if len(text) < 400 and not example.context else None
-        for example, text in zip(examples, texts, strict=True)
-    ]
+    swapped = [swap_group(text, rng) if len(text) < 400 else None for text in texts]
     tokenizer = load_tokenizer()
     tokens = [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
-    counterfactuals, contexts = (
-        [e.ids for e in tokenizer.encode_batch(more, add_special_tokens=False)]
-        for more in ([text or "" for text in swapped], [example.context for example in examples])
-    )
+    counterfactuals = [
+        e.ids for e in tokenizer.encode_batch([text or "" for text in swapped], add_special_tokens=False)
+    ]
     plan: list[list[Item]] = []
     while len(plan) < steps:
-        plan += batches(examples, tokens, counterfactuals, contexts, rng)
+        plan += batches(examples, tokens, counterfactuals, rng)
     paired = sum(map(bool, counterfactuals))
     log(f"{len(examples)} examples, {paired} with another group: {len(plan)} batches planned, {steps} run")
     return plan

@@ -83,7 +83,7 @@ def _ordinary(data: Path, known: set[str]) -> list[Example]:
 def train(data: Path, out: Path, seed: int, *, teacher: Path | None = None) -> None:
     """Train the linear model and write it to ``out``; ``teacher`` is the file that `detectors.train.teacher` writes."""
     everything = load_examples(data, seed)
-    examples = [e for e in everything if e.split == "train" and not e.context]
+    examples = [e for e in everything if e.split == "train"]
     more = _ordinary(data, {example.text for example in everything})
     taught = None
     if teacher:

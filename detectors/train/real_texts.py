@@ -14,9 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from detectors.evaluate.examples import UNKNOWN, Example, conflict, labels
+from detectors.evaluate.examples import UNKNOWN, Example, labels
 from detectors.evaluate.readers import HALUEVAL, halueval, read_json, read_lines, t0_tasks
-from detectors.text.system_rules import DATA
 from detectors.train.templates import PARTS
 
 __all__ = ["BIPIA", "GSM8K", "T0", "planted_examples", "real_examples"]
@@ -73,8 +72,7 @@ def _documents(data: Mapping[str, Any], kind: str) -> list[str]:
 def planted_examples(root: Path, seed: int = 0) -> Iterator[Example]:
     """Yield documents with a planted task or planted code, the same documents clean, and with a question about them.
 
-    Tasks are BIPIA's and HaluEval's user questions, because BIPIA's 75 tasks alone would be learned by heart. Half of the
-    documents also occur as the result of a tool (``context``), with the label in the output ``conflict``.
+    Tasks are BIPIA's and HaluEval's user questions, because BIPIA's 75 tasks alone would be learned by heart.
     """
     if not (root / BIPIA).exists():
         return
@@ -91,14 +89,11 @@ def planted_examples(root: Path, seed: int = 0) -> Iterator[Example]:
             more = [question for question in questions if _split_of(question) == split] if kind != "code" else []
             documents, rows = _of(_documents(data, kind), split), _of(data[kind], split)
             for _ in range(int(count * share)):
-                attack = rng.choice(more) if more and rng.random() < 0.4 else rng.choice(attacks)
+                attack = rng.choice(more) if more and rng.random() < 0.25 else rng.choice(attacks)
                 text, span = _inserted(rng.choice(documents), attack, rng)
                 yield Example(_piece(text, rng, length, span), labels(UNKNOWN, 1.0), 1.0, f"bipia_{kind}", split)
                 clean = rng.choice(documents)
                 yield Example(_piece(clean, rng, length), labels(0.0), 1.0, f"bipia_{kind}_clean", split)
-                if rng.random() < 0.5:
-                    yield Example(attack, conflict(1.0), 0.5, "tool_order", split, DATA)
-                    yield Example(_piece(clean, rng, length), conflict(0.0), 1.0, "tool_data", split, DATA)
                 if kind == "email" and rng.random() < 0.3:
                     row = rng.choice(rows)
                     pair = [row["context"][:WINDOW], row["question"].removeprefix("Q: ")]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from detectors.train.style_texts import wrapped
 from detectors.train.templates import Scenario, fill, of_scenarios, read_source, varied
 
-__all__ = ["ruled"]
+__all__ = ["asked", "ruled"]
 
 #: Share of requests in an attack style, and of allowed requests that belong to another scenario.
 STYLED, FOREIGN = 0.35, 0.4
@@ -46,3 +46,11 @@ def ruled(rng: random.Random, split: str) -> tuple[str, str, float]:
         verb, _, noun = rng.choice(read_source("styles").templates["good"]).partition("|")
         return system, varied(wrapped(verb, noun, split, rng), rng), 0.0
     return system, varied(rng.choice(fine), rng), 0.0
+
+
+def asked(rng: random.Random, split: str) -> str:
+    """Return a request that is harmless without the rule of its scenario."""
+    source = read_source("rules")
+    scenario = rng.choice([one for one in of_scenarios(source.scenarios, split) if one.kind == "topic"])
+    fine = [*scenario.fine, *source.templates["secret_fine"]]
+    return varied(rng.choice([*scenario.asks, *fine]), rng)

@@ -2,9 +2,10 @@
 
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeVar
 
-from detectors.evaluate.examples import UNKNOWN, Example, Labels, conflict, labels
+from detectors.evaluate.examples import UNKNOWN, Example, Labels, labels
 from detectors.train.injection_texts import (
     attack,
     extraction,
@@ -15,10 +16,10 @@ from detectors.train.injection_texts import (
     planted_benign,
 )
 from detectors.train.refusal_texts import complying, declining, helping, polite, refusal
-from detectors.train.rule_texts import ruled
+from detectors.train.rule_texts import asked
 from detectors.train.style_texts import styled, styled_harmless
 from detectors.train.templates import fill, read_source
-from detectors.train.toxicity_texts import abuse, contrast, harmless, retort
+from detectors.train.toxicity_texts import abuse, contrast, foreign, harmless, reported, retort
 
 __all__ = ["synthetic_examples"]
 
@@ -55,7 +56,11 @@ BY_SPLIT: Table = (
     ("own_carried", planted_benign, 3000, labels(0.0)),
     ("own_style", styled, 3000, labels(UNKNOWN, 1.0)),
     ("own_styled", styled_harmless, 2400, labels(0.0)),
+    ("own_asked", asked, 400, labels(0.0)),
     ("own_polite", polite, 500, labels(0.0)),
+    ("own_foreign", partial(foreign, "toxic"), 1500, labels(1.0)),
+    ("own_foreign_harmless", partial(foreign, "harmless"), 1300, labels(0.0)),
+    ("own_reported", reported, 900, labels(0.0)),
 )
 
 
@@ -71,8 +76,6 @@ def synthetic_examples() -> Iterator[Example]:
             yield Example(text, labels(toxic, **{kind: toxic}), 1.0, "own_contrast", split)
         for text, toxic, pictured in _distinct(retort, int(4000 * share), seed, split):
             yield Example(text, labels(toxic), 1.0, "own_pictured" if pictured else "own_retort", split)
-        for system, text, forbidden in _distinct(ruled, int(3600 * share), seed, split):
-            yield Example(text, conflict(forbidden), 1.0, "own_rule", split, system)
 
 
 def _distinct(make: Callable[..., ItemT], count: int, seed: int, *split: str) -> list[ItemT]:

@@ -36,10 +36,8 @@ _WINDOW_TEXTS, _WINDOW_CHARACTERS = 6, 4_000
 #: Authors whose texts cannot attack the model: the operator, and the model itself.
 _OPERATOR_ROLES = frozenset({"system", "developer"})
 _TRUSTED_ROLES = _OPERATOR_ROLES | {"assistant"}
-#: Most parts of a request that are compared with its system messages; the newest are kept. Each costs a pass of the encoder.
+#: Most parts of a request that are compared with its system messages; the newest are kept. Each costs an embedding.
 MAX_RULED_PARTS = 8
-#: Context of a tool's result.
-_TOOL = (Turn(role="tool", content=""),)
 #: Types of tools that the client runs, and whose declared name is that of the call.
 _CLIENT_TOOLS = frozenset({"function", "custom"})
 _CALL, _RESULT = "tool_call", "tool_call_response"
@@ -82,7 +80,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 class Reading(msgspec.Struct, frozen=True):
     """A text that a detector scores, and the pointer of its part; offsets into `derived` text do not fit that part.
 
-    `context` is the system messages for a text that `Reads.UNTRUSTED` compares with them, or a turn that marks a tool's result.
+    `context` is the request's system messages if the detector compares the text with them.
     """
 
     pointer: str
@@ -124,7 +122,7 @@ def readings(item: Item, detector: TextDetector[Any]) -> tuple[list[Reading], fl
         system = _system(item.parts)
         newest = range(len(kept) - MAX_RULED_PARTS, len(kept))
         found = [
-            Reading(one.pointer, one.text, context=_TOOL if part.kind == _RESULT else system) if row in newest else one
+            Reading(one.pointer, one.text, context=system) if row in newest and part.kind != _RESULT else one
             for row, (one, part) in enumerate(zip(found, kept, strict=True))
         ]
     if untrusted and kept and (window := _window(item.parts, kept[-1])):
