@@ -1,8 +1,9 @@
 """A request in view of its system prompt: how near it is to a sentence that forbids something or keeps something secret.
 
 Nearness is the cosine of the frozen embeddings of the request and of the nearest such sentence, so it needs no training
-of the encoder. The constants are a logistic regression on the training scenarios of ``detectors/train/texts/rules.toml``.
-A system prompt without such a sentence costs nothing.
+of the encoder. The constants are a logistic regression on the training scenarios of ``detectors/train/texts/rules.toml``,
+shifted so that the threshold of `detectors.text.injection` flags at most 1 % of the allowed requests of the other
+scenarios. A system prompt without such a sentence costs nothing.
 """
 
 import re
@@ -29,7 +30,7 @@ _SECRET = re.compile(
     r"|geheim\w*|vertraulich\w*|kennwort|secr[eè]te?|mot de passe|secreto|contrase[nñ]a)\b"
 )
 #: Slope of the request's own log-odds (within -4 to 4), slope of the cosine, and shift: with and without a secret.
-_WITH_SECRET, _WITHOUT = (0.5, 12.0, -1.8), (0.0, 10.5, -2.3)
+_WITH_SECRET, _WITHOUT = (0.5, 12.0, -1.0), (0.0, 10.5, -1.5)
 _BOUND = 4.0
 
 

@@ -21,7 +21,7 @@ from detectors.train.mixes import load_examples
 
 __all__ = ["calibrate", "platt"]
 
-TEXTS = 150
+TEXTS = 80
 Floats = NDArray[np.float64]
 
 
@@ -38,7 +38,7 @@ def platt(odds: Floats, labels: Floats, weights: Floats) -> tuple[float, float]:
 
 def calibrate(data: Path, out: Path, seed: int, *, log: Log) -> None:
     """Fit the calibration of the installed weights and write it into ``out``, the file of the encoder's weights."""
-    held = [e for e in load_examples(data, seed) if e.split == "tune" and not e.context]
+    held = [e for e in load_examples(data, seed) if e.split == "tune"]
     found: list[tuple[float, float]] = []
     for task, name in enumerate(TASKS):
         by_source: dict[str, list[tuple[str, float]]] = defaultdict(list)

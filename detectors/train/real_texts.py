@@ -49,8 +49,9 @@ def _piece(text: str, rng: random.Random, length: int = WINDOW, around: tuple[in
     """Return a random piece of at most ``length`` characters; it contains the span ``around``, or the span's beginning."""
     if len(text) <= length:
         return text
-    first, last = around or (len(text) - length, length)
-    start = rng.randint(min(max(0, last - length), first), first)
+    first, last = around or (len(text), length)
+    latest = min(first, len(text) - length)
+    start = rng.randint(min(max(0, last - length), latest), latest)
     return text[start : start + length]
 
 

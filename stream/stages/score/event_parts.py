@@ -12,6 +12,7 @@ from stream.wire import DeclaredTool, Span
 __all__ = [
     "MAX_FAST_PARTS",
     "MAX_PARTS",
+    "MAX_RULED_PARTS",
     "MAX_SLOW_CHARACTERS",
     "MAX_SPANS",
     "EventScore",
