@@ -7,24 +7,27 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, fbeta_score, precision_recall_fscore_support, roc_auc_score
 
 __all__ = ["Bin", "auroc", "average_precision", "calibration_error", "decisions", "f_beta", "reliability"]
 
 NAN = float("nan")
+Labels = Sequence[bool] | NDArray[np.bool_]
+Scores = Sequence[float] | NDArray[np.float64]
 
 
-def auroc(labels: Sequence[bool], scores: Sequence[float]) -> float:
+def auroc(labels: Labels, scores: Scores) -> float:
     """Return the probability that a positive has a higher score than a negative; NaN if a class is missing.
 
     A tie counts as one half.
     """
-    return float(roc_auc_score(labels, scores)) if any(labels) and not all(labels) else NAN
+    return float(roc_auc_score(labels, scores)) if np.any(labels) and not np.all(labels) else NAN
 
 
-def average_precision(labels: Sequence[bool], scores: Sequence[float]) -> float:
+def average_precision(labels: Labels, scores: Scores) -> float:
     """Return the mean precision over all thresholds, weighted by the increase of recall; NaN without positives."""
-    return float(average_precision_score(labels, scores)) if any(labels) else NAN
+    return float(average_precision_score(labels, scores)) if np.any(labels) else NAN
 
 
 def f_beta(hits: float, found: float, wanted: float, beta: float = 1.0) -> float:
@@ -64,16 +67,16 @@ class Bin(NamedTuple):
     positive: float
 
 
-def reliability(labels: Sequence[bool], scores: Sequence[float], bins: int = 15) -> list[Bin]:
+def reliability(labels: Labels, scores: Scores, bins: int = 15) -> list[Bin]:
     """Return the reliability curve of scores in [0, 1]: the non-empty bins of equal width (arXiv 1706.04599)."""
     truth, values = np.asarray(labels, dtype=bool), np.asarray(scores, dtype=float)
     indices = np.minimum((values * bins).astype(int), bins - 1)
-    result = []
-    for index in np.unique(indices):
-        inside = indices == index
-        low, high = float(index) / bins, float(index + 1) / bins
-        result.append(Bin(low, high, int(inside.sum()), float(values[inside].mean()), float(truth[inside].mean())))
-    return result
+    texts, scored, positive = (np.bincount(indices, weights, minlength=bins) for weights in (None, values, truth))
+    means, shares = scored / np.maximum(texts, 1), positive / np.maximum(texts, 1)
+    return [
+        Bin(index / bins, (index + 1) / bins, int(texts[index]), float(means[index]), float(shares[index]))
+        for index in np.flatnonzero(texts).tolist()
+    ]
 
 
 def calibration_error(curve: Sequence[Bin]) -> float:

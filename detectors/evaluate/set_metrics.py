@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from detectors.base import Score
+from detectors.evaluate.intervals import of_counts, of_labels, share
 from detectors.evaluate.labelled import Case, Input, LabelledSet, OrdinaryPrompts
 from detectors.evaluate.metrics import auroc, average_precision, calibration_error, decisions, reliability
-from detectors.evaluate.span_metrics import characters, typed
+from detectors.evaluate.span_metrics import character_counts, characters, typed, typed_counts
 
 __all__ = ["Row", "false_positive_rates", "set_metrics"]
 
@@ -14,14 +15,25 @@ Row = dict[str, Any]
 
 
 def false_positive_rates(ordinary: Sequence[OrdinaryPrompts], scores: Mapping[Input, Score]) -> list[Row]:
-    """Return the number and share of flagged ordinary prompts, per source and for all sources together."""
+    """Return the number and share of flagged ordinary prompts, per source and for all sources together.
+
+    ``interval`` is the 95 % interval of the share.
+    """
     groups = {one.source: one.texts for one in ordinary if one.texts}
     if len(groups) > 1:
         groups["all"] = [text for one in ordinary for text in one.texts]
     rows = []
     for source, texts in groups.items():
         flagged = sum(scores[text, ()].flagged for text in texts)
-        rows.append({"source": source, "texts": len(texts), "flagged": flagged, "rate": flagged / len(texts)})
+        rows.append(
+            {
+                "source": source,
+                "texts": len(texts),
+                "flagged": flagged,
+                "rate": flagged / len(texts),
+                "interval": share(flagged, len(texts)),
+            }
+        )
     return rows
 
 
@@ -31,7 +43,8 @@ def set_metrics(one: LabelledSet, scores: Mapping[Input, Score]) -> Row:
     All sets have the keys ``set`` and ``texts``. Sets with labels also have the keys of `metrics.decisions`,
     ``positive``, ``auroc``, ``average_precision``, ``ece``, ``reliability`` (the curve), ``length_auroc`` (AUROC of
     the length as a baseline) and ``by`` (for each column, a row per value). Sets with spans also have the keys
-    ``spans``, ``characters``, ``typed``, ``formats`` and ``types``.
+    ``spans``, ``characters``, ``typed``, ``formats`` and ``types``. ``intervals`` has the 95 % interval of most metrics
+    (`intervals.of_labels`, `intervals.of_counts`).
     """
     found = [scores[case.input] for case in one.cases]
     row: Row = {"set": one.name, "texts": len(one.cases)}
@@ -56,6 +69,7 @@ def _of_labels(cases: Sequence[Case], found: Sequence[Score]) -> Row:
         "length_auroc": auroc(labels, [float(len(case.text)) for case in cases]),
         "reliability": [one._asdict() for one in curve],
         "by": {column: _by_value(cases, found, column) for column in columns},
+        "intervals": of_labels(labels, values, [score.flagged for score in found]),
     }
 
 
@@ -79,8 +93,8 @@ def _of_spans(cases: Sequence[Case], found: Sequence[Score]) -> Row:
     by_type, pooled, formats = typed(predicted, marked)
     return {
         "spans": sum(map(len, marked)),
-        "characters": characters(predicted, marked),
-        "typed": pooled,
+        "characters": characters(predicted, marked) | {"intervals": of_counts(character_counts(predicted, marked))},
+        "typed": pooled | {"intervals": of_counts(typed_counts(predicted, marked))},
         "formats": formats,
         "types": [{"value": kind, **row} for kind, row in by_type.items()],
     }

@@ -7,13 +7,30 @@ sets divide Presidio's LOCATION in several ways.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
 
 from detectors.base import Span
 from detectors.evaluate.metrics import f_beta
 
-__all__ = ["FORMATS", "TYPES", "Row", "characters", "common", "overlap", "span_counts", "typed"]
+__all__ = [
+    "FORMATS",
+    "TYPES",
+    "Counts",
+    "Row",
+    "character_counts",
+    "characters",
+    "common",
+    "overlap",
+    "span_counts",
+    "typed",
+    "typed_counts",
+]
 
-Row = dict[str, float]
+Row = dict[str, Any]
+#: Numbers of matches, of what was found, and of what is labelled.
+Counts = tuple[int, int, int]
 LEAST_OVERLAP = 0.5
 
 _SYNONYMS = {
@@ -45,7 +62,7 @@ def overlap(one: Span, other: Span) -> float:
     return shared / (one.end - one.start + other.end - other.start - shared)
 
 
-def span_counts(found: Iterable[Span], wanted: Iterable[Span]) -> tuple[int, int, int]:
+def span_counts(found: Iterable[Span], wanted: Iterable[Span]) -> Counts:
     """Return the numbers of matches, found spans and labelled spans of one type; largest overlaps are matched first."""
     mine, theirs = list(found), list(wanted)
     pairs = [(overlap(a, b), i, j) for i, a in enumerate(mine) for j, b in enumerate(theirs)]
@@ -74,11 +91,34 @@ def _covered(spans: Iterable[Span]) -> set[int]:
 
 def characters(found: Sequence[Sequence[Span]], wanted: Sequence[Sequence[Span]]) -> Row:
     """Return F1, F2, precision and recall of the characters under spans of any type, for all texts together."""
-    hits = mine = theirs = 0
-    for one, other in zip(found, wanted, strict=True):
-        ours, truth = _covered(one), _covered(other)
-        hits, mine, theirs = hits + len(ours & truth), mine + len(ours), theirs + len(truth)
-    return _figures(hits, mine, theirs)
+    return _figures(*_summed(character_counts(found, wanted)))
+
+
+def character_counts(found: Sequence[Sequence[Span]], wanted: Sequence[Sequence[Span]]) -> list[Counts]:
+    """Return the numbers of matching, found and labelled characters of each text."""
+    pairs = [(_covered(one), _covered(other)) for one, other in zip(found, wanted, strict=True)]
+    return [(len(ours & truth), len(ours), len(truth)) for ours, truth in pairs]
+
+
+def _summed(counts: Iterable[Counts]) -> Counts:
+    hits, found, wanted = np.array([(0, 0, 0), *counts]).sum(0).tolist()
+    return hits, found, wanted
+
+
+def _by_type(found: Sequence[Span], wanted: Sequence[Span]) -> dict[str, Counts]:
+    """Return the counts of one text for each common type that it has."""
+    return {
+        kind: span_counts(
+            [span for span in found if common(span.type) == kind],
+            [span for span in wanted if common(span.type) == kind],
+        )
+        for kind in {common(span.type) for span in (*found, *wanted)}
+    }
+
+
+def typed_counts(found: Sequence[Sequence[Span]], wanted: Sequence[Sequence[Span]]) -> list[Counts]:
+    """Return the numbers of matches, found spans and labelled spans of each text, for all types together."""
+    return [_summed(_by_type(one, other).values()) for one, other in zip(found, wanted, strict=True)]
 
 
 def typed(found: Sequence[Sequence[Span]], wanted: Sequence[Sequence[Span]]) -> tuple[dict[str, Row], Row, Row]:
@@ -86,16 +126,14 @@ def typed(found: Sequence[Sequence[Span]], wanted: Sequence[Sequence[Span]]) -> 
 
     A span of a type that the data set never labels is a false positive.
     """
-    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    texts: dict[str, list[Counts]] = defaultdict(list)
     for one, other in zip(found, wanted, strict=True):
-        for kind in {common(span.type) for span in (*one, *other)}:
-            mine = [span for span in one if common(span.type) == kind]
-            theirs = [span for span in other if common(span.type) == kind]
-            counts[kind] = [a + b for a, b in zip(counts[kind], span_counts(mine, theirs), strict=True)]
+        for kind, count in _by_type(one, other).items():
+            texts[kind].append(count)
+    counts = {kind: _summed(each) for kind, each in texts.items()}
 
     def pooled(kinds: Iterable[str]) -> Row:
-        chosen = [counts[kind] for kind in kinds]
-        return _figures(*(sum(count[i] for count in chosen) for i in range(3)))
+        return _figures(*_summed(counts[kind] for kind in kinds))
 
     by_type = {
         kind: {"spans": float(counts[kind][2]), "found": float(counts[kind][1]), **_figures(*counts[kind])}

@@ -1,9 +1,13 @@
-"""Reading of a user's labelled file by named columns: CSV, TSV, JSON or JSON lines, optionally gzipped."""
+"""Reading of a user's labelled data by named columns: CSV, TSV, JSON or JSON lines, optionally gzipped, or a folder.
+
+A folder is a data set in Hugging Face's format: files that `datasets.load_dataset` reads, or the result of `save_to_disk`.
+"""
 
 import csv
 import gzip
 import io
 import json
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,6 +103,33 @@ def _table(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, Any]]:
         raise DataError(f"{path} is no CSV: {error}") from error
 
 
+def _folder(path: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the rows of a split of a data set; the values of a `ClassLabel` column are its names."""
+    try:
+        import datasets  # noqa: PLC0415 - seconds, and only for folders
+    except ModuleNotFoundError as error:
+        raise DataError(f"{path} is a folder, which needs the package datasets: install weir-llm[eval]") from error
+    saved = any((path / name).is_file() for name in ("dataset_dict.json", "dataset_info.json", "state.json"))
+    try:
+        with tempfile.TemporaryDirectory() as cache:
+            found = datasets.load_from_disk(str(path)) if saved else datasets.load_dataset(str(path), cache_dir=cache)
+            if isinstance(found, dict):
+                name = split or ("test" if "test" in found else next(iter(found)))
+                if name not in found:
+                    raise DataError(f"{path} has no split {name!r}; its splits are {', '.join(found)}")
+                found = found[name]
+            names = {
+                column: feature.int2str
+                for column, feature in found.features.items()
+                if isinstance(feature, datasets.ClassLabel)
+            }
+            for number, row in enumerate(found, 1):
+                named = {column: name(row[column]) for column, name in names.items() if (row[column] or 0) >= 0}
+                yield number, row | named
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise DataError(f"cannot read the data set in {path}: {type(error).__name__}: {str(error)[:200]}") from error
+
+
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (number from 1, row) for each row of a file."""
     kinds = [suffix.lower() for suffix in path.suffixes]
@@ -187,24 +218,27 @@ def _label(word: str, location: str, positive: Sequence[str]) -> bool:
     )
 
 
-def read_cases(path: Path, columns: Columns, positive: Sequence[str] = ()) -> list[Case]:
-    """Read a labelled file.
+def read_cases(path: Path, columns: Columns, positive: Sequence[str] = (), split: str = "") -> list[Case]:
+    """Read a labelled file, or a folder with a data set.
 
     Parameters
     ----------
     path
-        File with suffix ``.csv``, ``.tsv``, ``.json`` (a list of objects) or ``.jsonl``, optionally with ``.gz`` added.
+        File with suffix ``.csv``, ``.tsv``, ``.json`` (a list of objects) or ``.jsonl``, optionally with ``.gz`` added; or a
+        folder in Hugging Face's format.
     columns
         The names of the columns.
     positive
         The labels that should be flagged; empty if labels are 1/0, true/false or yes/no.
+    split
+        The split of a folder; empty for ``test``, or for the first split if there is no ``test``.
 
     Raises DataError if the file cannot be read, a column is missing, or the text, label or spans of a row are invalid.
     """
     cases: list[Case] = []
     seen: set[str] = set()
     wanted = {role: column for role in ROLES if (column := getattr(columns, role))}
-    for number, row in _rows(path):
+    for number, row in _folder(path, split) if path.is_dir() else _rows(path):
         location = f"{path}: row {number}"
         for role, column in wanted.items():
             if column not in row:

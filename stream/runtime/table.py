@@ -20,7 +20,6 @@ from faust.types import TP
 
 from stream.errors import StateUnreadable, TopicMismatch
 from stream.runtime.overrides import overrides, require_attributes
-from stream.wire import partition_for
 
 __all__ = ["AckedTable", "Order"]
 
@@ -46,8 +45,8 @@ class AckedTable(faust.Table[bytes, bytes]):
 
     def rows(self, partition: int) -> list[tuple[bytes, bytes]]:
         """Return the keys and values of `partition` in memory."""
-        assert self.partitions is not None  # app.raw_table names it
-        return [row for row in list(self.data.items()) if partition_for(row[0], self.partitions) == partition]
+        places = cast(Any, self.data)._key_partition  # noqa: SLF001 - the partition of each row's event
+        return [row for row in list(self.data.items()) if places.get(row[0]) == partition]
 
     def read(self, partition: int, decode: Callable[[bytes], _StateT]) -> tuple[dict[str, _StateT], set[str]]:
         """Return {key: state} of `partition`, and the keys whose values `decode` rejects with StateUnreadable."""

@@ -242,7 +242,7 @@ def test_a_retraining_request_is_rejected_with_a_key(operator):
     page.get_by_label("API key with the scope approve").fill(operator.approver())
     page.get_by_label("Reason").fill("holiday traffic")
     page.locator("dialog").get_by_role("button", name="Reject").click()
-    page.locator(".timeline li.rejected").wait_for()
+    page.locator(".timeline li.rejected").wait_for(timeout=10_000)  # less than the 15 s of the poll
     records = [data for _, _, data in operator.read("retraining", RetrainingRecord)]
     assert [(one.state, one.reason) for one in records if one.retraining_id == "rt_9"][-1] == (
         "rejected",

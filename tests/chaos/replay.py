@@ -164,6 +164,6 @@ class RetrainReplay:
             return
         key = tenant_model_key(record.tenant, record.model)
         state = self._states.setdefault(key, ModelState(tenant=record.tenant, model=record.model))
-        decision = Retraining(self._tenants(record.tenant)).alert(state, event, raw.topic, raw.offset)
+        decision = Retraining(self._tenants(record.tenant)).alert(state, event, raw.offset)
         if decision is not None:
             self.decisions.add((decision.record.retraining_id, decision.record.state))

@@ -56,7 +56,7 @@ class Chain:
         state = self._models.setdefault(
             tenant_model_key(record.tenant, record.model), ModelState(tenant=record.tenant, model=record.model)
         )
-        decision = Retraining(self._tenant(record.tenant)).alert(state, event, "alerts", len(self.alerts))
+        decision = Retraining(self._tenant(record.tenant)).alert(state, event, len(self.alerts))
         if decision is not None:
             self.decisions.append(decision)
 

@@ -17,7 +17,13 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.command("eval")
 @click.option("--data", type=_FOLDER, metavar="DIR", help="Folder of the labelled sets (docs/detectors.md).")
-@click.option("--file", type=_FILE, metavar="FILE", help="One labelled file: .csv, .tsv, .json, .jsonl, or with .gz.")
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="One labelled file: .csv, .tsv, .json, .jsonl, or with .gz; or the folder of a Hugging Face data set.",
+)
+@click.option("--split", default="", metavar="NAME", help="For a folder: its split; default: test, else the first.")
 @click.option(
     "--columns", default="", metavar="ROLE=COLUMN,…", help="For --file: text, label or spans, functionality, type."
 )
@@ -50,6 +56,7 @@ def evaluate(  # noqa: PLR0913 - the options of the command
     *,
     data: Path | None,
     file: Path | None,
+    split: str,
     columns: str,
     positive: tuple[str, ...],
     names: tuple[str, ...],
@@ -75,6 +82,7 @@ def evaluate(  # noqa: PLR0913 - the options of the command
       weir eval --file hatecheck.csv --detector toxicity --positive hateful \\
         --columns text=test_case,label=label_gold,functionality=functionality
       weir eval --file marked.jsonl --columns text=text,spans=spans
+      weir eval --file ../hf/my-set --split validation --detector injection --columns text=text,label=label
     """  # noqa: D301 - click's \b keeps the lines as they are
     if json_file is not None and not json_file.parent.is_dir():
         raise SettingsError(f"--json {json_file}: {json_file.parent} is no folder; create it, or name another file")
@@ -92,6 +100,7 @@ def evaluate(  # noqa: PLR0913 - the options of the command
             studies=studies,
             data=data,
             file=file,
+            file_split=split,
             columns=columns,
             positive=positive,
             limit=limit,

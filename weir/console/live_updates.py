@@ -96,6 +96,7 @@ class LiveEndpoint:
             "traffic": {"requests": update.rate, "flagged": update.flagged},
             "firing": update.firing,
             "said": {"reviews": update.reviews, "silences": update.silences},
+            "retraining": update.retraining,
             "coverage": self._cached_coverage(),
         }
         return state | _differences(client, rest)

@@ -33,6 +33,7 @@ class EvaluationOptions(msgspec.Struct, frozen=True, kw_only=True):
     If `names` and `studies` are empty, all detectors are measured. If `names` contains a stream detector, its study is
     run. `limit` is the maximum number of texts per source (0: all). `runs` is the number of simulated streams per row
     of a study. `split` is a pair: the name of a split of the shared encoder's examples, and the seed of the splits.
+    `file_split` is the split of `file` if this is the folder of a data set.
     Detectors that `options` does not name use the shipped options.
     """
 
@@ -47,6 +48,7 @@ class EvaluationOptions(msgspec.Struct, frozen=True, kw_only=True):
     runs: int = 40
     cost: bool = True
     split: tuple[str, int] = ("test", SHIPPED_SEED)
+    file_split: str = ""
     options: Mapping[str, Mapping[str, Any]] = {}
 
 
@@ -117,7 +119,7 @@ def _names(options: EvaluationOptions) -> tuple[list[str], list[str]]:
 
 def _own_file(options: EvaluationOptions, names: Sequence[str]) -> Datasets:
     assert options.file is not None
-    cases = read_cases(options.file, parse_columns(options.columns), options.positive)
+    cases = read_cases(options.file, parse_columns(options.columns), options.positive, options.file_split)
     cases = sample(cases, options.limit, options.seed)
     sets = [LabelledSet(detector=name, name=options.file.name, cases=cases) for name in names]
     ordinary = load_ordinary(options.data, options.limit, options.seed) if options.data else []
@@ -134,7 +136,14 @@ def _folder(options: EvaluationOptions, names: Sequence[str]) -> Datasets:
 
 
 def _files(options: EvaluationOptions, datasets: Datasets) -> list[Any]:
-    files = data_files(options.file.parent, [options.file.name]) if options.file else []
+    files: list[Any] = []
+    if options.file:
+        inside = (
+            sorted(path for path in options.file.rglob("*") if path.is_file())
+            if options.file.is_dir()
+            else [options.file]
+        )
+        files = data_files(options.file.parent, [str(path.relative_to(options.file.parent)) for path in inside])
     return files + (data_files(options.data, datasets.files) if options.data else [])
 
 

@@ -50,7 +50,8 @@ class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
     `seq` is the number of the newest change of an alert in the file with id `born`; if the id changes, the file was
     rebuilt and the page must load everything again. `alerts` are the alerts that changed, newest first, at most 100;
     `left_out` is whether more alerts changed. `rate` and `flagged` count requests and flagged verdicts in each of the last
-    60 s. `reviews` is the number of reviews, and `silences` is {id: end} of the active silences.
+    60 s. `reviews` is the number of reviews, and `silences` is {id: end} of the active silences. `retraining` is the
+    number of retraining events and the time of the newest.
     """
 
     born: str
@@ -63,6 +64,7 @@ class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
     firing: dict[str, int]
     reviews: int
     silences: dict[str, float]
+    retraining: tuple[int, float]
 
 
 class LedgerPages:
@@ -161,6 +163,7 @@ class LedgerPages:
                 firing=alert_pages.firing_counts(decisions),
                 reviews=review_count(shards),
                 silences={silence.silence_id: silence.until for silence in silences.active(now)},
+                retraining=decisions.execute("SELECT count(*), coalesce(max(at), 0.0) FROM retraining").fetchone(),
             )
 
         return self._query(query, None)

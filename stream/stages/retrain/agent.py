@@ -10,9 +10,9 @@ from aiokafka.structs import TopicPartition
 
 from stream.kafka.admin import group_offsets
 from stream.kafka.time_ranges import data_range
-from stream.stages.retrain.machine import Retraining
+from stream.stages.retrain.machine import Retraining, observe
 from stream.stages.retrain.records import Decision, pinned_versions, retraining_event
-from stream.stages.retrain.state import ModelState, decode
+from stream.stages.retrain.state import AlertsHalf, ModelState, decode, encode, half_key, model_key
 from stream.stages.shared.spans import mark
 from stream.stages.shared.stage import TableStage
 from stream.wire import (
@@ -41,19 +41,20 @@ class RetrainStage(TableStage):
         key, state = _state_of(models, event)
         if state is None:
             return {}
-        topic, offset = raw.message.topic, raw.message.offset
-        decide = partial(self._decide, state, event, topic, offset)
+        offset = raw.message.offset
+        decide = partial(self._decide, state, event, offset)
         decision = await self._context.guarded(raw, self.name, decide, None)
         if decision is not None:
             await self._publish(decision)
-        return {key: state} if state.offsets.get(topic) == offset else {}
+        half = state.requests if isinstance(event.data, RetrainingRecord) else state.alerts
+        return {half_key(key, half): half} if half.offset == offset else {}
 
-    def _decide(self, state: ModelState, event: Event, topic: str, offset: int) -> Decision | None:
+    def _decide(self, state: ModelState, event: Event, offset: int) -> Decision | None:
         machine = Retraining(self._context.tenants(state.tenant))
         if isinstance(event.data, RetrainingRecord):
-            machine.progress(state, event.data, topic, offset)
+            machine.progress(state.requests, event.data, offset)
             return None
-        return machine.alert(state, event, topic, offset)
+        return machine.alert(state, event, offset)
 
     async def _publish(self, decision: Decision) -> None:
         record, kafka = decision.record, self._context.kafka
@@ -86,27 +87,49 @@ class RetrainStage(TableStage):
 
     async def _load(self, partition: int, offset: int) -> _Models:
         del offset  # two topics share the partition: their offsets are in the states
-        models, lost = self._table.read(partition, decode)
-        if lost:
+        halves, unreadable = self._table.read(partition, decode)
+        models: _Models = {}
+        for key, half in halves.items():
+            state = _model(models, model_key(key))
+            if isinstance(half, AlertsHalf):
+                state.alerts = half
+            else:
+                state.requests = half
+        if lost := {model_key(key) for key in unreadable}:
             models |= await self._rebuilt(partition, lost)
+            for key in lost:
+                for half in (models[key].alerts, models[key].requests):
+                    await self._table.put(half_key(key, half).encode(), encode(half), partition=partition)
+            for key in unreadable & lost:  # the one value that version 1 had
+                await self._table.remove(key.encode(), partition=partition)
         return models
 
     async def _rebuilt(self, partition: int, lost: set[str]) -> _Models:
-        """Rebuild the states of the models in `lost` from the retained alerts, then the retained retraining records.
+        """Rebuild the states of the models in `lost` from the retained alerts and the retained retraining records.
 
-        Only records before the committed offsets are read. Kafka delivers the later records to the stage, which
-        publishes the decisions.
+        Only records before the committed offsets are read, and they cause no decision: these decisions are among the
+        retraining records. Kafka delivers the later records to the stage, which decides and publishes.
         """
-        models: _Models = {}
+        models = {key: _model({}, key) for key in lost}
         group = self._app.conf.id
         committed = (await group_offsets(self._context.kafka.client_options(), [group]))[group]
         for topic in (self._context.names.alerts, self._context.names.retraining):
             end = committed.get(TopicPartition(topic, partition), 0)
             async for offset, event in self._context.retained(topic, partition, range(end)):
                 _, state = _state_of(models, event, lost)
-                if state is not None:
-                    self._decide(state, event, topic, offset)
+                if state is not None and isinstance(event.data, AlertRecord):
+                    observe(state.alerts, event, offset)
+                elif state is not None:
+                    self._decide(state, event, offset)
         return models
+
+
+def _model(models: _Models, key: str) -> ModelState:
+    """Return the state of model `key` in `models`; add an empty one if there is none."""
+    if key not in models:
+        tenant, _, model = key.partition("\x1f")
+        models[key] = ModelState(tenant=tenant, model=model)
+    return models[key]
 
 
 def _state_of(models: _Models, event: Event, only: set[str] | None = None) -> tuple[str, ModelState | None]:
@@ -117,4 +140,4 @@ def _state_of(models: _Models, event: Event, only: set[str] | None = None) -> tu
     key = tenant_model_key(data.tenant, data.model)
     if only is not None and key not in only:
         return key, None
-    return key, models.setdefault(key, ModelState(tenant=data.tenant, model=data.model))
+    return key, _model(models, key)

@@ -38,7 +38,7 @@ def evaluate(state: ModelState, at: float, settings: RetrainingSettings) -> list
 
     So the gate fails if one API key causes most findings of a required detector.
     """
-    alerts = list(state.firing.values())
+    alerts = list(state.alerts.firing.values())
     share = _largest_share(alerts, settings.agreeing_alerts)
     windows = max((alert.windows for alert in alerts), default=0)
     events = sum(alert.events for alert in alerts)
@@ -62,8 +62,8 @@ def evaluate(state: ModelState, at: float, settings: RetrainingSettings) -> list
         _cool_down(state, at, settings.cool_down_seconds),
         Gate(
             name="in_flight",
-            passed=not state.occupied(at),
-            reason=f"retraining in progress: has {state.in_flight_id or state.requested_id}, needs none",
+            passed=not state.requests.occupied(at),
+            reason=f"retraining in progress: has {state.requests.in_flight_id}, needs none",
         ),
     ]
 
@@ -81,8 +81,9 @@ def _at_least(name: str, label: str, value: int, needed: int) -> Gate:
 
 
 def _cool_down(state: ModelState, at: float, needed: float) -> Gate:
-    elapsed = None if state.requested_at is None else at - state.requested_at
-    reason = f"cool-down: has {elapsed or 0:.0f} s since {state.requested_id}, needs {needed:.0f} s"
+    elapsed = None if state.requested is None else at - state.requested.at
+    since = state.requested.retraining_id if state.requested else ""
+    reason = f"cool-down: has {elapsed or 0:.0f} s since {since}, needs {needed:.0f} s"
     return Gate(name="cool_down", passed=elapsed is None or elapsed >= needed, reason=reason)
 
 

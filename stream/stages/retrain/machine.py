@@ -8,11 +8,11 @@ import msgspec
 from stream.settings import TenantSettings
 from stream.stages.retrain.gates import Gate, evaluate
 from stream.stages.retrain.records import Decision, decision_of
-from stream.stages.retrain.state import FiringAlert, ModelState, remember
+from stream.stages.retrain.state import AlertsHalf, FiringAlert, LastRequest, ModelState, RequestsHalf, remember
 from stream.wire import OWN_TENANT, AlertRecord, Event, RetrainingRecord
 from stream.wire.ids import retraining_id
 
-__all__ = ["Retraining"]
+__all__ = ["Retraining", "observe"]
 
 _ENDED = frozenset({"rejected", "refused", "failed", "expired", "promoted", "rolled_back"})
 #: States of a request on which somebody works.
@@ -31,62 +31,76 @@ class Retraining:
         self._settings = settings.retraining
         self._margin = settings.bucket_seconds * settings.alerts.open_windows
 
-    def alert(self, state: ModelState, event: Event, topic: str, offset: int) -> Decision | None:
+    def alert(self, state: ModelState, event: Event, offset: int) -> Decision | None:
         """Apply an alert record; ignore a duplicate or an older revision.
 
         Alerts of Weir's own tenant never cause retraining, because they are about no user's model.
         """
         record = event.data
         assert isinstance(record, AlertRecord)
-        if record.tenant == OWN_TENANT:
+        if record.tenant == OWN_TENANT or not observe(state.alerts, event, offset):
             return None
-        if not _advance(state, topic, offset) or record.alert_id in state.resolved:
-            return None
-        known = state.firing.get(record.alert_id)
-        if known is not None and record.revision <= known.revision:
-            return None
-        if record.state != "firing":
-            state.firing.pop(record.alert_id, None)
-            remember(state.resolved, record.alert_id)
-            return None
-        state.firing[record.alert_id] = _firing(record, event.traceparent, known)
         return self._decide(state, event, record.at)
 
-    def progress(self, state: ModelState, record: RetrainingRecord, topic: str, offset: int) -> None:
-        """Apply a retraining record: a step or the end of a retraining, or, during a rebuild, the request.
+    def progress(self, requests: RequestsHalf, record: RetrainingRecord, offset: int) -> None:
+        """Apply a retraining record: a request, or a step or the end of its retraining.
 
         Records of an owner whose lease passed to another (a smaller epoch), and of a request that has ended, are ignored.
         """
-        if not _advance(state, topic, offset):
+        if offset <= requests.offset:
             return
-        if record.state == "requested" and (state.requested_at is None or record.at > state.requested_at):
-            state.requested_id, state.requested_at = record.retraining_id, record.at
-            state.requested_alerts = record.alert_ids
-        elif record.state in _ENDED or (record.state == _COMPLETED and state.lease_until is None):
-            _end(state, record)
+        requests.offset = offset
+        if record.state == "requested":
+            if requests.requested is None or record.at > requests.requested.at:
+                requests.requested = LastRequest(
+                    retraining_id=record.retraining_id, at=record.at, alert_ids=record.alert_ids
+                )
+        elif record.state in _ENDED or (record.state == _COMPLETED and requests.lease_until is None):
+            _end(requests, record)
         elif record.state in _WORKING:
-            _work(state, record)
+            _work(requests, record)
 
     def _decide(self, state: ModelState, event: Event, at: float) -> Decision | None:
         gates = evaluate(state, at, self._settings)
         failed = {gate.name for gate in gates if not gate.passed}
         if not failed:
             return self._request(state, event, at, gates)
-        was_requested = set(state.firing) <= set(state.requested_alerts)
+        was_requested = state.requested is not None and set(state.alerts.firing) <= set(state.requested.alert_ids)
         if was_requested and failed & {"cool_down", "in_flight"}:
             return None
         return _suppress(state, event, gates)
 
     def _request(self, state: ModelState, event: Event, at: float, gates: list[Gate]) -> Decision:
-        alerts = sorted(state.firing)
-        before = (f"after {state.requested_id}",) if state.requested_id else ()
+        alerts = tuple(sorted(state.alerts.firing))
+        before = (f"after {state.requested.retraining_id}",) if state.requested else ()
         identity = retraining_id(state.tenant, state.model, (*alerts, *before), "requested")
-        state.requested_id, state.requested_at, state.requested_alerts = identity, at, tuple(alerts)
-        since = min(alert.opened_at for alert in state.firing.values()) - self._margin
+        state.alerts.requested = LastRequest(retraining_id=identity, at=at, alert_ids=alerts)
+        since = min(alert.opened_at for alert in state.alerts.firing.values()) - self._margin
         return msgspec.structs.replace(decision_of(state, event, identity, gates), since=since, until=at)
 
 
-def _work(state: ModelState, record: RetrainingRecord) -> None:
+def observe(alerts: AlertsHalf, event: Event, offset: int) -> bool:
+    """Apply an alert record without a decision; return whether it is a firing alert's newest revision.
+
+    A duplicate and an older revision change nothing.
+    """
+    record = event.data
+    assert isinstance(record, AlertRecord)
+    if offset <= alerts.offset:
+        return False
+    alerts.offset = offset
+    known = alerts.firing.get(record.alert_id)
+    if record.alert_id in alerts.resolved or (known is not None and record.revision <= known.revision):
+        return False
+    if record.state != "firing":
+        alerts.firing.pop(record.alert_id, None)
+        remember(alerts.resolved, record.alert_id)
+        return False
+    alerts.firing[record.alert_id] = _firing(record, event.traceparent, known)
+    return True
+
+
+def _work(state: RequestsHalf, record: RetrainingRecord) -> None:
     """Set the request in flight to that of `record`; without a lease of its own, a record keeps the lease before it."""
     is_same = record.retraining_id == state.in_flight_id
     if is_same and record.epoch and record.epoch < state.epoch:
@@ -101,22 +115,15 @@ def _work(state: ModelState, record: RetrainingRecord) -> None:
         state.lease_until = record.lease_until
 
 
-def _end(state: ModelState, record: RetrainingRecord) -> None:
+def _end(state: RequestsHalf, record: RetrainingRecord) -> None:
     is_same = record.retraining_id == state.in_flight_id
     if is_same and record.epoch and record.epoch < state.epoch:
         return
     state.ended[record.retraining_id] = max(record.epoch, state.epoch if is_same else 0)
     while len(state.ended) > _REMEMBERED:
         del state.ended[next(iter(state.ended))]
-    if is_same or not state.in_flight_id:  # "": a state that an earlier version wrote
+    if is_same:
         state.in_flight, state.in_flight_id, state.epoch, state.lease_until = False, "", 0, None
-
-
-def _advance(state: ModelState, topic: str, offset: int) -> bool:
-    if offset <= state.offsets.get(topic, -1):
-        return False
-    state.offsets[topic] = offset
-    return True
 
 
 def _firing(record: AlertRecord, traceparent: str, known: FiringAlert | None) -> FiringAlert:
@@ -142,8 +149,8 @@ def _suppress(state: ModelState, event: Event, gates: list[Gate]) -> Decision | 
     The numbers of the alerts are not compared.
     """
     marks = tuple(f"gate {gate.name}" for gate in gates if not gate.passed)
-    identity = retraining_id(state.tenant, state.model, (*sorted(state.firing), *marks), "suppressed")
-    if identity in state.suppressed:
+    identity = retraining_id(state.tenant, state.model, (*sorted(state.alerts.firing), *marks), "suppressed")
+    if identity in state.alerts.suppressed:
         return None
-    remember(state.suppressed, identity)
+    remember(state.alerts.suppressed, identity)
     return decision_of(state, event, identity, gates)

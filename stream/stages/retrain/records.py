@@ -37,7 +37,7 @@ def decision_of(state: ModelState, event: Event, identity: str, gates: list[Gate
     alert = event.data
     assert isinstance(alert, AlertRecord)
     failed = [gate.reason for gate in gates if not gate.passed]
-    contexts = [firing.traceparent for firing in state.firing.values()]
+    contexts = [firing.traceparent for firing in state.alerts.firing.values()]
     return Decision(
         record=RetrainingRecord(
             retraining_id=identity,
@@ -46,8 +46,8 @@ def decision_of(state: ModelState, event: Event, identity: str, gates: list[Gate
             tenant=state.tenant,
             model=state.model,
             at=alert.at,
-            alert_ids=tuple(sorted(state.firing)),
-            detectors=() if failed else tuple(sorted({alert.detector for alert in state.firing.values()})),
+            alert_ids=tuple(sorted(state.alerts.firing)),
+            detectors=() if failed else tuple(sorted({alert.detector for alert in state.alerts.firing.values()})),
             gates={gate.name: gate.passed for gate in gates},
         ),
         cause=alert.alert_id,
@@ -58,7 +58,7 @@ def decision_of(state: ModelState, event: Event, identity: str, gates: list[Gate
 
 
 def _agreement(state: ModelState) -> str:
-    alerts = state.firing.values()
+    alerts = state.alerts.firing.values()
     detectors = " and ".join(sorted({alert.detector for alert in alerts}))
     windows, events = max(alert.windows for alert in alerts), sum(alert.events for alert in alerts)
     keys = len({name for alert in alerts for name in alert.principals})

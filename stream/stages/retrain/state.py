@@ -1,13 +1,29 @@
-"""The retraining stage's table: one value per (tenant, model)."""
+"""The retraining stage's table: two values per (tenant, model), one for each topic that the stage reads."""
+
+from collections.abc import Callable
 
 import msgspec
 
 from stream.stages.shared.state_codec import decoder, encode
 
-__all__ = ["FiringAlert", "ModelState", "decode", "encode", "order", "remember"]
+__all__ = [
+    "AlertsHalf",
+    "FiringAlert",
+    "Half",
+    "LastRequest",
+    "ModelState",
+    "RequestsHalf",
+    "decode",
+    "encode",
+    "half_key",
+    "model_key",
+    "order",
+    "remember",
+]
 
-_VERSION = 1
+_VERSION = 2
 _REMEMBERED = 64
+_SEPARATOR = "\x1f"
 
 
 class FiringAlert(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,26 +45,40 @@ class FiringAlert(msgspec.Struct, frozen=True, kw_only=True):
     sentinels: str = ""
 
 
-class ModelState(msgspec.Struct, kw_only=True):
-    """The retraining state of one (tenant, model).
+class LastRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for retraining: its id, its event time and its alerts."""
 
-    `offsets` is {topic: offset of the newest applied record}; records up to this offset are ignored. `resolved` has the
-    ids of the latest resolved alerts, so that a late record opens none of them again; `suppressed` has the ids of the
-    latest suppressions. `in_flight` is whether request `in_flight_id` was started and has not ended; its owner has it for
-    `epoch` until `lease_until`, or without limit if that is None. `ended` is {id of an ended request: epoch of its end}.
-    A request that nobody starts blocks other requests only during its cool-down.
+    retraining_id: str
+    at: float
+    alert_ids: tuple[str, ...] = ()
+
+
+class AlertsHalf(msgspec.Struct, kw_only=True, tag="alerts"):
+    """What the alerts up to `offset` say; `requested` is the last request that they caused.
+
+    `resolved` has the ids of the latest resolved alerts, so that a late record opens none of them again; `suppressed` has
+    the ids of the latest suppressions.
     """
 
     version: int = _VERSION
-    tenant: str
-    model: str
-    offsets: dict[str, int] = {}
+    offset: int = -1
     firing: dict[str, FiringAlert] = {}
     resolved: list[str] = []
     suppressed: list[str] = []
-    requested_id: str = ""
-    requested_at: float | None = None
-    requested_alerts: tuple[str, ...] = ()
+    requested: LastRequest | None = None
+
+
+class RequestsHalf(msgspec.Struct, kw_only=True, tag="retraining"):
+    """What the retraining records up to `offset` say; `requested` is the last request among them.
+
+    `in_flight` is whether request `in_flight_id` was started and has not ended; its owner has it for `epoch` until
+    `lease_until`, or without limit if that is None. `ended` is {id of an ended request: epoch of its end}. A request that
+    nobody starts blocks other requests only during its cool-down.
+    """
+
+    version: int = _VERSION
+    offset: int = -1
+    requested: LastRequest | None = None
     in_flight: bool = False
     in_flight_id: str = ""
     epoch: int = 0
@@ -60,20 +90,51 @@ class ModelState(msgspec.Struct, kw_only=True):
         return self.in_flight and (self.lease_until is None or at < self.lease_until)
 
 
+class ModelState(msgspec.Struct, kw_only=True):
+    """The retraining state of one (tenant, model), in two table values.
+
+    Each half is a function of one topic, so of two values of a half, the one with the larger offset includes the other.
+    One value for both topics has no such order: of two writers, each can be ahead in another topic.
+    """
+
+    tenant: str
+    model: str
+    alerts: AlertsHalf = msgspec.field(default_factory=AlertsHalf)
+    requests: RequestsHalf = msgspec.field(default_factory=RequestsHalf)
+
+    @property
+    def requested(self) -> LastRequest | None:
+        """The last request; a request that was just published is not among the retraining records yet."""
+        return max(filter(None, (self.alerts.requested, self.requests.requested)), key=lambda one: one.at, default=None)
+
+
+Half = AlertsHalf | RequestsHalf
+
+
 def remember(items: list[str], item: str) -> None:
     """Append `item`, and keep only the last 64 items."""
     items.append(item)
     del items[:-_REMEMBERED]
 
 
+def half_key(key: str, half: Half) -> str:
+    """Return the table key of `half` of the state of model `key`."""
+    return f"{key}{_SEPARATOR}{half.__struct_config__.tag}"
+
+
+def model_key(key: str) -> str:
+    """Return the model's key (`stream.wire.tenant_model_key`) for the table key of a half, or of a value of version 1."""
+    return _SEPARATOR.join(key.split(_SEPARATOR)[:2])
+
+
 class _Order(msgspec.Struct, kw_only=True):
-    offsets: dict[str, int]
+    offset: int
 
 
-decode = decoder(ModelState)
+decode: Callable[[bytes], Half] = decoder(AlertsHalf, RequestsHalf)
 _order = decoder(_Order)
 
 
 def order(_key: bytes, value: bytes) -> float:
-    """Return the sum of the state's offsets; a state with a larger sum is newer. Raises StateUnreadable."""
-    return sum(_order(value).offsets.values())
+    """Return the offset of the last record that the half includes. Raises StateUnreadable."""
+    return _order(value).offset

@@ -1,6 +1,8 @@
 """Encodes table values as msgpack; each value contains the version of its format."""
 
 from collections.abc import Callable
+from functools import reduce
+from operator import or_
 from typing import TypeVar
 
 import msgspec
@@ -14,27 +16,26 @@ StateT = TypeVar("StateT", bound=msgspec.Struct)
 encode = msgspec.msgpack.encode
 
 
-def decoder(kind: type[StateT]) -> Callable[[bytes], StateT]:
-    """Return a decoder of table values of type `kind`, whose field `version`, if any, defaults to the present version.
+def decoder(*kinds: type[StateT]) -> Callable[[bytes], StateT]:
+    """Return a decoder of table values of the types `kinds`; several types need tags.
 
-    If the bytes cannot be decoded as `kind`, or have another version, the decoder raises StateUnreadable. The state is
-    then rebuilt from the log.
+    The default of the field `version`, if there is one, is the present version. If the bytes cannot be decoded, or have
+    another version, the decoder raises StateUnreadable. The state is then rebuilt from the log.
     """
-    packed = msgspec.msgpack.Decoder(kind)
-    version = next((field.default for field in msgspec.structs.fields(kind) if field.name == "version"), None)
+    packed: msgspec.msgpack.Decoder[StateT] = msgspec.msgpack.Decoder(reduce(or_, kinds))
+    version = next((field.default for field in msgspec.structs.fields(kinds[0]) if field.name == "version"), None)
+    name = " or ".join(kind.__name__ for kind in kinds)
 
     def decode(value: bytes) -> StateT:
         try:
             state = packed.decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StateUnreadable(
-                f"{kind.__name__} of {len(value)} bytes cannot be decoded: {error}; it is rebuilt from the log"
+                f"{name} of {len(value)} bytes cannot be decoded: {error}; it is rebuilt from the log"
             ) from error
         found = getattr(state, "version", version)
         if found != version:
-            raise StateUnreadable(
-                f"{kind.__name__} has version {found}, expected {version}; it is rebuilt from the log"
-            )
+            raise StateUnreadable(f"{name} has version {found}, expected {version}; it is rebuilt from the log")
         return state
 
     return decode

@@ -172,9 +172,9 @@ async def test_garbage_in_the_table_is_rebuilt_from_the_log(apache):
         await settled_signals(apache, app)
         for name in ("streams", "alerts", "retraining"):
             table = app.tables[name]
-            for key in list(table.data):
-                partition = int(key[-1:]) if key.startswith(b"\0") else partition_for(key, Q)
-                await table.put(key, b"garbage", partition=partition)
+            for partition in range(Q):
+                for key, _ in table.rows(partition):
+                    await table.put(key, b"garbage", partition=partition)
     await apache.publish(log[half:])
     async with apache.watching() as app:
         await settled(apache, app)

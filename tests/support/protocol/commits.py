@@ -1,7 +1,8 @@
 """I5 at every commit, from the outside: below a committed offset everything has had its effect on the log."""
 
 from stream.stages.alert.state import decode as decode_alerts
-from stream.stages.retrain.state import decode as decode_model
+from stream.stages.retrain.state import AlertsHalf, RequestsHalf, half_key
+from stream.stages.retrain.state import decode as decode_half
 from stream.stages.watch.state import decode_stream
 from stream.wire import (
     OWN_TENANT,
@@ -61,8 +62,9 @@ class Commits:
             value = self._row("alerts", stored, stream_key(data.tenant, data.model, data.side))
             return value is not None and decode_alerts(value).offset >= stored.offset
         if isinstance(data, AlertRecord | RetrainingRecord) and data.tenant != OWN_TENANT:
-            value = self._row("retraining", stored, tenant_model_key(data.tenant, data.model))
-            return value is not None and decode_model(value).offsets.get(stored.topic, -1) >= stored.offset
+            half = AlertsHalf() if isinstance(data, AlertRecord) else RequestsHalf()
+            value = self._row("retraining", stored, half_key(tenant_model_key(data.tenant, data.model), half))
+            return value is not None and decode_half(value).offset >= stored.offset
         return True
 
     def _closed(self, signal, number):

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from stream.wire import AlertRecord, FindingRecord, partition_for
+from stream.wire import AlertRecord, FindingRecord
 from support.protocol.oracle import Inference, Watched
 from support.protocol.parts import KAFKA
 
@@ -28,8 +28,7 @@ class Rest:
         for worker_name, worker in self.world.workers.items():
             if worker_name.startswith("watch"):
                 mine = {place.partition for place in worker.assigned}
-                rows = worker.app.tables[name].data.items()
-                memory |= {key: value for key, value in rows if partition_for(key, KAFKA.stream_partitions) in mine}
+                memory |= dict(row for number in mine for row in worker.app.tables[name].rows(number))
         return [("changelog", changelog), ("memory", memory)]
 
 

@@ -6,7 +6,8 @@ import msgspec
 
 from stream.ledger.decisions import is_own
 from stream.stages.alert.state import decode as decode_alerts
-from stream.stages.retrain.state import decode as decode_model
+from stream.stages.retrain.state import AlertsHalf
+from stream.stages.retrain.state import decode as decode_half
 from stream.stages.watch.state import decode_stream
 from stream.wire import OWN_TENANT, AlertRecord, FindingRecord, RetrainingRecord, Signal
 from support.protocol.oracle import Alerts, bucket_findings, opened
@@ -81,7 +82,11 @@ def retraining(rest):
     known = {
         (where, name)
         for where, rows in rest.tables("retraining")
-        for value in rows.values()
-        for name in decode_model(value).firing
+        for half in map(decode_half, rows.values())
+        if isinstance(half, AlertsHalf)
+        for name in half.firing
     }
-    return told(thought_to_fire=[place for place in sorted(known) if place[1] not in firing])
+    return told(
+        thought_to_fire=[place for place in sorted(known) if place[1] not in firing],
+        not_known_to_fire=sorted(firing - {name for where, name in known if where == "changelog"}),
+    )

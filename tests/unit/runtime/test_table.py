@@ -13,8 +13,8 @@ from stream.settings import KafkaSettings
 from stream.stages.alert.state import StreamAlerts
 from stream.stages.alert.state import encode as encode_alerts
 from stream.stages.alert.state import order as alert_order
-from stream.stages.retrain.state import ModelState
-from stream.stages.retrain.state import encode as encode_model
+from stream.stages.retrain.state import AlertsHalf, RequestsHalf
+from stream.stages.retrain.state import encode as encode_half
 from stream.stages.retrain.state import order as retraining_order
 from stream.stages.watch.state import LivenessState, SourcesState, StreamState, encode, liveness_key, sources_key
 from stream.stages.watch.state import order as watch_order
@@ -108,8 +108,8 @@ def test_how_far_a_state_has_come():
     sources = encode(SourcesState(sources=("a",), offset=5))
     assert watch_order(sources_key(12).encode(), sources) == 5
     assert alert_order(KEY, encode_alerts(StreamAlerts(tenant="a", model="m", side="input", offset=9))) == 9
-    model = ModelState(tenant="a", model="m", offsets={"alerts": 4, "retraining": 3})
-    assert retraining_order(KEY, encode_model(model)) == 7
+    assert retraining_order(KEY, encode_half(AlertsHalf(offset=4))) == 4
+    assert retraining_order(KEY, encode_half(RequestsHalf(offset=3))) == 3
 
 
 @pytest.mark.parametrize("order", [watch_order, alert_order, retraining_order])

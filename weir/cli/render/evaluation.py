@@ -22,6 +22,7 @@ GROUPED = {
     "texts": "texts", "pos": "positive", "AUROC": "auroc", "accuracy": "accuracy", "F1": "f1", "recall": "recall",
     "precision": "precision", "flagged": "flagged",
 }  # fmt: skip
+BOUNDED = {title: key for title, key in LABELLED.items() if key not in ("set", "texts", "positive", "length_auroc")}
 SPANS = {"F1": "f1", "F2": "f2", "recall": "recall", "precision": "precision"}
 TYPES = {"type": "value", "spans": "spans", "found": "found", **SPANS}
 COST = {
@@ -63,6 +64,8 @@ def _detector(row: Row) -> None:
     if labelled:
         _table(LABELLED, labelled)
         click.echo("length: AUROC of the length of the text alone, a baseline")
+        click.echo("\n95 % confidence intervals (docs/detectors.md)")
+        _table({"set": "set"} | BOUNDED, [{"set": one["set"], **_intervals(one)} for one in labelled])
     for one in row["sets"]:
         for column, rows in one.get("by", {}).items():
             click.echo(f"\n{one['set']}, by {column}")
@@ -71,7 +74,8 @@ def _detector(row: Row) -> None:
             _spans(one)
     if row["ordinary"]:
         click.echo("\nordinary prompts")
-        _table({"source": "source", "texts": "texts", "flagged": "flagged", "rate": "rate"}, row["ordinary"])
+        columns = {"source": "source", "texts": "texts", "flagged": "flagged", "rate": "rate", "95 %": "interval"}
+        _table(columns, [one | {"interval": _interval(one["interval"])} for one in row["ordinary"]])
     if row.get("cost"):
         click.echo("\ncost, in a process of its own")
         _table(COST, [row["cost"]])
@@ -81,7 +85,20 @@ def _spans(one: Row) -> None:
     click.echo(f"\n{one['set']}: {one['texts']} texts, {one['spans']} spans")
     rows = {"characters of any type": "characters", "typed spans": "typed", "format types": "formats"}
     _table({"what": "what", **SPANS}, [{"what": name, **one[key]} for name, key in rows.items()])
+    click.echo("\n95 % confidence intervals")
+    _table(
+        {"what": "what", **SPANS},
+        [{"what": name, **_intervals(one[key])} for name, key in rows.items() if "intervals" in one[key]],
+    )
     _table(TYPES, one["types"])
+
+
+def _intervals(row: Row) -> dict[str, str]:
+    return {name: _interval(bounds) for name, bounds in row["intervals"].items()}
+
+
+def _interval(bounds: Sequence[float]) -> str:
+    return "-" if math.isnan(bounds[0]) else f"{bounds[0]:.3f} to {bounds[1]:.3f}"
 
 
 def _table(columns: Mapping[str, str], rows: Sequence[Row]) -> None:

@@ -47,7 +47,7 @@ const RECONNECT_MS = 3_000;
 
 /**
  * The live state. Events: "change", at most once per frame; "alerts", with the alerts that changed (null: reload the list); "operator", when the
- * ledger has a new review, or a silence that was created, ended or expired.
+ * ledger has a new review, or a silence that was created, ended or expired; "retraining", when it has a new retraining event.
  */
 class Live extends EventTarget {
   constructor() {
@@ -85,6 +85,7 @@ class Live extends EventTarget {
     if (state.alerts?.length) this.dispatchEvent(new CustomEvent("alerts", { detail: state.alerts }));
     if (state.alerts_anew) this.dispatchEvent(new CustomEvent("alerts", { detail: null }));
     if (state.said) this.dispatchEvent(new Event("operator"));
+    if (state.retraining) this.dispatchEvent(new Event("retraining"));
     for (const name of ["traffic", "firing", "coverage", "ledger"]) if (name in state) this[name] = state[name];
     this._set({});
   }

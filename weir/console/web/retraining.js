@@ -12,13 +12,13 @@ const key = (one) => `${one.retraining_id}/${one.state}`;
 
 export class RetrainingView extends Loader {
   componentDidMount() {
-    live.addEventListener("alerts", this._refresh); // a change of an alert may cause a decision
+    live.addEventListener("retraining", this._refresh);
     this._timer = setInterval(this._refresh, POLL_MS);
     this._refresh();
   }
 
   componentWillUnmount() {
-    live.removeEventListener("alerts", this._refresh);
+    live.removeEventListener("retraining", this._refresh);
     clearInterval(this._timer);
   }
 

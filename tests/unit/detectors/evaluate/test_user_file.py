@@ -3,6 +3,7 @@
 import gzip
 import json
 
+import datasets
 import pytest
 
 from detectors.base import Span
@@ -141,3 +142,39 @@ def test_a_file_that_is_missing_or_not_gzip(tmp_path):
     for name, message in (("a.csv", "No such file"), ("b.csv.gz", "cannot read .*gzip"), ("c.csv.gz", "ends within")):
         with pytest.raises(DataError, match=message):
             read_cases(tmp_path / name, parse_columns(LABEL))
+
+
+@pytest.fixture(params=["files", "saved"])
+def folder(request, tmp_path):
+    """A data set in Hugging Face's format, with the splits train and test."""
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["safe", "attack"])}
+    )
+    splits = {
+        name: datasets.Dataset.from_dict({"text": [f"{name} a", f"{name} b"], "label": [0, 1]}, features=features)
+        for name in ("train", "test")
+    }
+    path = tmp_path / "set"
+    if request.param == "saved":
+        datasets.DatasetDict(splits).save_to_disk(str(path))
+        return path
+    (path / "data").mkdir(parents=True)
+    for name, split in splits.items():
+        split.to_parquet(str(path / "data" / f"{name}-00000-of-00001.parquet"))
+    return path
+
+
+@pytest.mark.parametrize(("split", "texts"), [("", "test"), ("train", "train")])
+def test_a_folder_is_a_data_set_whose_labels_are_names(folder, split, texts):
+    cases = read_cases(folder, parse_columns("text=text,label=label"), ["attack"], split)
+    assert [(case.text, case.label) for case in cases] == [(f"{texts} a", False), (f"{texts} b", True)]
+
+
+def test_a_split_that_a_folder_lacks_is_named_with_those_that_it_has(folder):
+    with pytest.raises(DataError, match="no split 'dev'; its splits are train, test"):
+        read_cases(folder, parse_columns("text=text,label=label"), ["attack"], "dev")
+
+
+def test_a_folder_without_a_data_set(tmp_path):
+    with pytest.raises(DataError, match="cannot read the data set in"):
+        read_cases(tmp_path, parse_columns("text=text,label=label"))

@@ -10,7 +10,6 @@ from stream.stages.retrain.state import ModelState, decode, encode
 from stream.wire import RetrainingRecord
 
 SPREAD = {"k1": 70, "k2": 70, "k3": 60}
-TOPIC = "weir.alerts"
 
 
 def alert(detector, at, *, name="", **fields):
@@ -32,8 +31,13 @@ class Run:
         decisions = []
         for event in events:
             self.offset += 1
-            decisions.append(self.stage.alert(self.state, event, TOPIC, self.offset))
+            decisions.append(self.stage.alert(self.state, event, self.offset))
         return [decision for decision in decisions if decision is not None]
+
+    def reload(self):
+        self.state.alerts, self.state.requests = (
+            decode(encode(half)) for half in (self.state.alerts, self.state.requests)
+        )
 
     def last(self, *events):
         return self(*events)[-1].record
@@ -61,7 +65,7 @@ def test_drift_and_a_second_detector_are_a_request_with_what_it_rests_on():
 def test_alerts_about_weir_itself_decide_nothing_however_many_agree():
     run = Run()
     assert run(*(alert(name, 100.0, tenant="_weir") for name in ("silence", "coverage", "lag", "drift", "pii"))) == []
-    assert run.state.firing == {}
+    assert run.state.alerts.firing == {}
     assert run.last(alert("drift", 100.0), alert("pii", 101.0)).state == "requested", "another tenant"
 
 
@@ -121,7 +125,7 @@ def test_drift_that_the_fixed_prompts_share_is_no_reason_to_retrain_until_they_a
 def test_what_the_fixed_prompts_said_is_kept_in_the_state():
     run = Run()
     run(alert("toxicity", 110.0), alert("drift", 120.0, sentinels="moved"))
-    run.state = decode(encode(run.state))
+    run.reload()
     assert run(alert("drift", 130.0, revision=1)) == []
     assert run(alert("drift", 140.0, state="resolved", revision=2)) == []
     assert run.last(alert("drift", 150.0, name="later")).state == "requested", "another alert, of another change"
@@ -161,9 +165,9 @@ def test_a_cool_down_is_held_and_told_for_new_alerts_alone():
     assert run(alert("drift", 130.0, revision=1)) == []
     (decision,) = run(alert("pii", 200.0))
     assert refused(decision.record) == ["cool_down"]
-    assert decision.record.reason == f"cool-down: has 80 s since {run.state.requested_id}, needs 1000 s"
+    assert decision.record.reason == f"cool-down: has 80 s since {run.state.requested.retraining_id}, needs 1000 s"
     assert run(alert("drift", 1119.0, revision=2)) == []
-    first = run.state.requested_id
+    first = run.state.requested.retraining_id
     (again,) = run(alert("drift", 1120.0, revision=3))
     assert again.record.state == "requested"
     assert again.record.retraining_id != first
@@ -176,7 +180,7 @@ def test_a_run_that_was_taken_up_blocks_until_it_has_ended():
         record = RetrainingRecord(
             retraining_id=request.record.retraining_id, state=kind, reason="", tenant="acme", model=MODEL, at=1.0
         )
-        run.stage.progress(run.state, record, "weir.retraining", offset)
+        run.stage.progress(run.state.requests, record, offset)
         decisions = run(alert("drift", 130.0 + offset, revision=1 + offset))
         assert [decision.record.state for decision in decisions] == expected
 
@@ -188,8 +192,8 @@ def progressed(run, *records):
     for offset, (state, fields) in enumerate(records):
         given = {"retraining_id": request.record.retraining_id, "reason": "", "at": 1.0} | fields
         record = RetrainingRecord(state=state, tenant="acme", model=MODEL, **given)
-        run.stage.progress(run.state, record, "weir.retraining", offset)
-    run.state = decode(encode(run.state))
+        run.stage.progress(run.state.requests, record, offset)
+    run.reload()
     return run.last(alert("pii", 130.0))
 
 
@@ -245,7 +249,7 @@ def test_a_resolved_alert_no_longer_agrees_and_its_repetition_does_not_wake_it()
     opened = alert("toxicity", 110.0)
     run(opened, alert("toxicity", 115.0, state="resolved", revision=1))
     assert run(opened) == []
-    assert run.state.firing == {}
+    assert run.state.alerts.firing == {}
     assert refused(run.last(alert("drift", 120.0))) == ["agree"]
 
 
@@ -253,11 +257,11 @@ def test_what_is_read_again_after_a_crash_decides_nothing_anew():
     run = Run()
     log = [alert("toxicity", 110.0), alert("drift", 120.0)]
     run(*log)
-    run.state = decode(encode(run.state))
+    run.reload()
     run.offset = -1
     assert run(*log) == []
     lost = Run()
-    assert [decision.record.retraining_id for decision in lost(*log)][-1] == run.state.requested_id
+    assert [decision.record.retraining_id for decision in lost(*log)][-1] == run.state.requested.retraining_id
 
 
 def test_a_rebuilt_state_learns_of_the_last_request_from_the_retraining_topic():
@@ -265,7 +269,7 @@ def test_a_rebuilt_state_learns_of_the_last_request_from_the_retraining_topic():
     record = RetrainingRecord(
         retraining_id="rt_1", state="requested", reason="", tenant="acme", model=MODEL, at=90.0, alert_ids=("al_old",)
     )
-    run.stage.progress(run.state, record, "weir.retraining", 0)
+    run.stage.progress(run.state.requests, record, 0)
     assert refused(run.last(alert("toxicity", 110.0), alert("drift", 120.0))) == ["cool_down"]
 
 

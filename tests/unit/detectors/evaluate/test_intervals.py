@@ -1,0 +1,57 @@
+"""Confidence intervals: they contain the figure, cover at their level, and are not empty at 0."""
+
+import math
+
+import numpy as np
+import pytest
+
+from detectors.base import Span
+from detectors.evaluate.intervals import of_counts, of_labels, share
+from detectors.evaluate.metrics import auroc, calibration_error, decisions, reliability
+from detectors.evaluate.span_metrics import character_counts, characters, typed, typed_counts
+
+
+def test_a_share_of_zero_is_uncertain_as_the_rule_of_three_says():
+    low, high = share(0, 300)
+    assert low == 0.0
+    assert high == pytest.approx(3.84 / 303.84, abs=1e-3), "Wilson: z^2 / (n + z^2)"
+    assert all(map(math.isnan, share(0, 0)))
+
+
+def scored(rng, texts):
+    labels = rng.random(texts) < 0.3
+    scores = np.clip(rng.random(texts) * 0.7 + labels * 0.2, 0, 1)
+    return labels.tolist(), scores.tolist(), (scores > 0.5).tolist()
+
+
+def test_an_interval_contains_its_figure_and_narrows_with_more_texts():
+    few, many = (of_labels(*scored(np.random.default_rng(1), texts)) for texts in (100, 1600))
+    labels, scores, flagged = scored(np.random.default_rng(1), 1600)
+    figures = decisions(labels, flagged) | {
+        "auroc": auroc(labels, scores),
+        "ece": calibration_error(reliability(labels, scores)),
+    }
+    for name in ("auroc", "f1", "f2", "macro_f1", "recall", "precision", "flagged"):
+        low, high = many[name]
+        assert low < figures[name] < high
+        assert high - low < 0.5 * (few[name][1] - few[name][0])
+    assert many["ece"][0] <= figures["ece"] + 0.01
+
+
+def test_a_metric_that_is_undefined_has_no_interval():
+    found = of_labels([False] * 20, [0.1] * 20, [False] * 20)
+    assert "auroc" not in found
+    assert found["flagged"][0] == 0.0
+
+
+def test_spans_are_resampled_by_text():
+    rng = np.random.default_rng(2)
+    wanted = [[Span(start=0, end=4, type="PERSON", score=1.0)] for _ in range(200)]
+    found = [spans if rng.random() < 0.7 else [] for spans in wanted]
+    for counts, figure in (
+        (character_counts(found, wanted), characters(found, wanted)),
+        (typed_counts(found, wanted), typed(found, wanted)[1]),
+    ):
+        low, high = of_counts(counts)["recall"]
+        assert low < figure["recall"] < high
+        assert high - low == pytest.approx(4 * math.sqrt(0.7 * 0.3 / 200), rel=0.3)
