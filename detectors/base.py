@@ -170,6 +170,8 @@ class TextDetector(Detector[ConfigT]):
     reads: ClassVar[Reads] = Reads.JOINED
     #: Whether `score_answers` needs the operator's messages, which are then in the record of each answer.
     reads_instructions: ClassVar[bool] = False
+    #: Whether `score_answers` compares the users' texts of a request (`Reads.UNTRUSTED`) with the request's system messages.
+    reads_rules: ClassVar[bool] = False
 
     @property
     def reads_history(self) -> bool:

@@ -1,7 +1,7 @@
 """The encoder that toxicity, injection and refusal share: MiniLM with a low-rank adapter and a head per output.
 
 Three fine-tuned encoders would need three forward passes and 270 MB. The adapter (Hu et al., LoRA, arXiv 2106.09685)
-has 12 MB after five successive training runs. `merge` adds it to MiniLM's matrices at load, so scoring is not slower.
+has 19 MB after eight successive training runs. `merge` adds it to MiniLM's matrices at load, so scoring is not slower.
 """
 
 from collections.abc import Sequence
@@ -52,6 +52,10 @@ class MultiTask(nn.Module):
         super().__init__()
         self.backbone: nn.Module = backbone
         self.heads = Heads(outputs)
+        #: Slope and shift of the log-odds of each task that calibrate its probability, (tasks, 2).
+        self.register_buffer("calibration", torch.tensor([[1.0, 0.0]] * len(TASKS)))
+
+    calibration: Tensor
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Return the logits, (n, outputs), of the token ids ``ids``, (n, length); ``mask`` is true at tokens."""
@@ -63,7 +67,7 @@ def merge(model: MultiTask, delta: dict[str, Tensor]) -> None:
     """Apply an adapter to a model.
 
     The product of the matrices ``NAME.b`` and ``NAME.a`` is added to the weights of the linear map NAME. The vector
-    ``NAME.shift`` is added to the parameter NAME. Tensors ``heads.…`` replace the model's heads.
+    ``NAME.shift`` is added to the parameter NAME. Tensors ``heads.…`` and ``calibration`` replace those of the model.
     """
     state = model.state_dict()
     with torch.no_grad():
@@ -73,7 +77,7 @@ def merge(model: MultiTask, delta: dict[str, Tensor]) -> None:
                 state[f"backbone.{stem}.weight"] += delta[f"{stem}.b"].float() @ value.float()
             elif kind == "shift":
                 state[f"backbone.{stem}"] += value.float()
-            elif name.startswith("heads."):
+            elif name.startswith("heads.") or name == "calibration":
                 state[name].copy_(value.float())
 
 

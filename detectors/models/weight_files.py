@@ -30,13 +30,13 @@ MINILM_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 MINILM_TOKENIZER = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 
 ENCODER_PATH = Path(__file__).parents[1] / "weights" / "encoder.safetensors"
-ENCODER_DIGEST = "819e5f3ed56590aaeb6875fb2ab6c4cb4064cff827d76435c14360e2d4025302"
+ENCODER_DIGEST = "749d549eeff0f1164516cd9775764306001a6a7879253cb9335af976ea10a965"
 
 PII_PATH = Path(__file__).parents[1] / "weights" / "pii.safetensors"
 PII_DIGEST = "a8e7bedaca8b7952a81c96903037dbe17213c7945f9f494ada8e37dd6c7b7c19"
 
 LINEAR_PATH = Path(__file__).parents[1] / "weights" / "linear.safetensors"
-LINEAR_DIGEST = "1eca322b929ef32b58f07cfdc4178539802eacc15266b0785ddee6dfb850b6e3"
+LINEAR_DIGEST = "3c1e9880393e765572c170b480889341dc7d99a73c48c402bed7da718a959454"
 
 PROJECTION_PATH = Path(__file__).parents[1] / "weights" / "projection.safetensors"
 PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac6d1a0"

@@ -1,13 +1,27 @@
-"""Injection detector: attempts to override the model's instructions or to make it ignore its rules."""
+"""Injection detector: attempts to override the model's instructions or to make it ignore its rules.
 
+Some requests are attacks only in view of the system prompt, such as a question about what it keeps secret. With the
+system messages of its request, a text is also compared with their rules (`detectors.text.system_rules`); the higher
+score counts.
+"""
+
+import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from detectors.base import AlertText, Reads
+from detectors.base import AlertText, Reads, Score, Turn
+from detectors.models.embedding import Embedder
 from detectors.text.shared_encoder import EncoderConfig, EncoderDetector
+from detectors.text.system_rules import Rules, conflict_log_odds, rules_of
 
 __all__ = ["InjectionConfig", "InjectionDetector"]
+
+#: Embedded rules that a process keeps.
+CACHED_RULES = 1024
 
 
 class InjectionConfig(EncoderConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,7 +42,7 @@ class InjectionDetector(EncoderDetector):
 
     name: ClassVar[str] = "injection"
     config_type: ClassVar[type[msgspec.Struct]] = InjectionConfig
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     alert: ClassVar[AlertText] = AlertText(
         subject="prompt injection",
         runbook="Open a request with `weir show ID --text` and check what the answer disclosed; then make the system "
@@ -37,11 +51,48 @@ class InjectionDetector(EncoderDetector):
     explains: ClassVar[bool] = True
     reads: ClassVar[Reads] = Reads.UNTRUSTED
     label: ClassVar[str] = "injection"
-    threshold: ClassVar[float] = 0.8
+    threshold: ClassVar[float] = 0.9
     limits: ClassVar[tuple[float, float]] = (0.03, 0.97)
     blend: ClassVar[float] = 0.3
+    reads_rules: ClassVar[bool] = True
+
+    def __init__(self, config: EncoderConfig | None = None) -> None:
+        super().__init__(config)
+        self._embedder: Embedder | None = None
+        self._rules: dict[str, NDArray[np.float32]] = {}
 
     @property
     def reads_history(self) -> bool:
         """Whether it reads each text before the model's last message by itself, too."""
         return isinstance(self.config, InjectionConfig) and self.config.whole_history
+
+    def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
+        """Score each text in view of the system messages among its ``prompts``; other turns are ignored."""
+        odds, covered = self.log_odds(texts)
+        found = self.scores(texts, odds, covered)
+        rules = [rules_of(prompt) for prompt in prompts]
+        rows = [row for row, own in enumerate(rules) if own and texts[row].strip()]
+        if not rows:
+            return found
+        vectors = self._embed([texts[row] for row in rows])
+        for row, vector in zip(rows, vectors, strict=True):
+            cosine = float((self._rule_vectors(rules[row]) @ vector).max())
+            conflict = conflict_log_odds(float(odds[row]), cosine, secret=rules[row].keep_a_secret)
+            score = 1.0 / (1.0 + math.exp(-conflict))
+            if score > found[row].score:
+                found[row] = self.score_of(score, found[row].covered)
+        return found
+
+    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        if self._embedder is None:  # only requests with rules need it
+            self._embedder = Embedder(self.config.model_dir or None, self.config.threads)
+            self._embedder.load()
+        return self._embedder.embed_many(texts)
+
+    def _rule_vectors(self, rules: Rules) -> NDArray[np.float32]:
+        if unknown := [rule for rule in rules if rule not in self._rules]:
+            self._rules.update(zip(unknown, self._embed(unknown), strict=True))
+        vectors = np.stack([self._rules[rule] for rule in rules])
+        while len(self._rules) > CACHED_RULES:
+            self._rules.pop(next(iter(self._rules)))
+        return vectors

@@ -11,8 +11,9 @@ class RefusalDetector(EncoderDetector):
     """Detector of answers that refuse a request; experimental: trained on Weir's own phrases and on weak labels."""
 
     name: ClassVar[str] = "refusal"
+    revision: ClassVar[int] = 3
     sides: ClassVar[tuple[str, ...]] = ("output",)
     label: ClassVar[str] = "refusal"
-    threshold: ClassVar[float] = 0.8
+    threshold: ClassVar[float] = 0.7
     limits: ClassVar[tuple[float, float]] = (0.05, 0.97)
     blend: ClassVar[float] = 0.3

@@ -142,6 +142,12 @@ class Engine:
         starts = np.cumsum([0, *(len(found) for found in copies[:-1])])
         return list(np.maximum.reduceat(odds, starts, axis=0))
 
+    @property
+    def calibration(self) -> NDArray[np.float64]:
+        """Slope and shift of the log-odds of each task, (tasks, 2)."""
+        found: NDArray[np.float64] = self._model.calibration.double().numpy()
+        return found
+
     def encode_many(self, texts: Sequence[str], max_windows: int) -> list[_Output]:
         """Return the encoder's output for each text, from the cache if the text was encoded recently."""
         return self._outputs.of(texts, lambda new: self._encode(new, max_windows), str(max_windows))
@@ -238,6 +244,13 @@ class EncoderDetector(TextDetector[EncoderConfig]):
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
         """Score each text; see `TextDetector.score_many`. An empty text scores 0."""
+        return self.scores(texts, *self.log_odds(texts))
+
+    def log_odds(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the log-odds of each text before calibration, and the share of the text that was read.
+
+        Raises NotLoadedError if ``load()`` was not called.
+        """
         odds, unsure = self.screen(texts)
         assert self._engine is not None  # `screen` raises if it is None
         task = TASKS.index(self.name)
@@ -248,13 +261,20 @@ class EncoderDetector(TextDetector[EncoderConfig]):
         ):
             odds[index] = self.blend * odds[index] + (1 - self.blend) * output.odds[task]
             covered[index] = output.covered
-        scores = _probability(odds)
+        return odds, covered
+
+    def scores(self, texts: Sequence[str], odds: NDArray[np.float64], covered: NDArray[np.float64]) -> list[Score]:
+        """Return the score of each text from its log-odds before calibration, and the share that was read."""
+        assert self._engine is not None  # `screen` raises if it is None
+        slope, shift = self._engine.calibration[TASKS.index(self.name)]
+        scores = _probability(slope * odds + shift)
         return [
-            self._score(float(score) if text.strip() else 0.0, float(share))
+            self.score_of(float(score) if text.strip() else 0.0, float(share))
             for text, score, share in zip(texts, scores, covered, strict=True)
         ]
 
-    def _score(self, score: float, covered: float) -> Score:
+    def score_of(self, score: float, covered: float) -> Score:
+        """Return the result for a score: flagged if the score reaches the threshold."""
         flagged = score >= (self.config.threshold or self.threshold)
         label = label_of(self.label, flagged=flagged, covered=covered)
         return Score(score=score, label=label, flagged=flagged, covered=covered)

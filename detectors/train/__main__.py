@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from detectors.models.weight_files import ENCODER_PATH, LINEAR_PATH, PII_PATH, PROJECTION_PATH
-from detectors.train import encoder_trainer, linear_trainer, projection, teacher, token_head_trainer
+from detectors.train import calibration, encoder_trainer, linear_trainer, projection, soup, teacher, token_head_trainer
 
 OUT = {
     "encoder": ENCODER_PATH,
@@ -18,6 +18,8 @@ OUT = {
     "linear": LINEAR_PATH,
     "projection": PROJECTION_PATH,
     "teacher": Path("teacher.npy"),
+    "calibration": ENCODER_PATH,
+    "soup": ENCODER_PATH,
 }
 
 
@@ -38,6 +40,9 @@ def main() -> int:
     parser.add_argument("--warm", type=Path, help="encoder: weights of an earlier run to start from")
     parser.add_argument("--hold", nargs="*", default=(), help="encoder: outputs to hold near those of --warm")
     parser.add_argument("--teacher", type=Path, help="linear: the file that the part `teacher` wrote")
+    parser.add_argument("--runs", type=Path, nargs="+", help="soup: weights of successive runs, the earliest first")
+    parser.add_argument("--shares", type=float, nargs="+", help="soup: share of the change of each later run")
+    parser.add_argument("--weights", type=Path, default=ENCODER_PATH, help="teacher: the encoder that teaches")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="teacher")
     options = parser.parse_args()
     data, out, seed = options.data, options.out or OUT[options.part], options.seed
@@ -48,8 +53,12 @@ def main() -> int:
         token_head_trainer.train(data, out, seed, log=_log)
     elif options.part == "linear":
         linear_trainer.train(data, out, seed, teacher=options.teacher)
+    elif options.part == "soup":
+        soup.interpolate(options.runs, options.shares, out)
+    elif options.part == "calibration":
+        calibration.calibrate(data, out, seed, log=_log)
     elif options.part == "teacher":
-        teacher.write_probabilities(data, out, seed, log=_log, precision=options.precision)
+        teacher.write_probabilities(data, out, seed, log=_log, weights=options.weights, precision=options.precision)
     else:
         projection.fit_projection(data, out)
     _log(f"wrote {out}, SHA-256 {hashlib.sha256(out.read_bytes()).hexdigest()}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from detectors.evaluate.examples import Example
 from detectors.evaluate.public_sets import public_examples
 from detectors.toml_files import read_toml
+from detectors.train.real_texts import planted_examples, real_examples
 from detectors.train.synthetic_examples import synthetic_examples
 
 __all__ = ["REFRESH", "load_examples", "refreshed"]
@@ -16,8 +17,13 @@ REFRESH = read_toml("detectors.train", "refresh.toml", dict[str, float])
 
 
 def load_examples(root: Path, seed: int = 0) -> list[Example]:
-    """Return the public examples, balanced and split, and the synthetic examples."""
-    return [*public_examples(root, seed), *synthetic_examples()]
+    """Return the public examples, balanced and split, the texts of real origin, and the synthetic examples."""
+    return [
+        *public_examples(root, seed),
+        *planted_examples(root, seed),
+        *real_examples(root, seed),
+        *synthetic_examples(),
+    ]
 
 
 def refreshed(examples: Sequence[Example], seed: int) -> list[Example]:

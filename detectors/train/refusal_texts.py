@@ -1,6 +1,6 @@
 """Synthetic refusals, and helpful answers that contain the same words (sorry, cannot, unable).
 
-The templates, with reasons, are in ``texts/refusals.toml`` and ``texts/declining.toml``. The detector is experimental,
+The templates, with reasons, are in ``texts/refusals.toml``, ``texts/declining.toml`` and ``texts/polite.toml``. The detector is experimental,
 because the data has no labelled set of refusals, only weak labels of HaluEval (`detectors.evaluate.public_sets`).
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from detectors.train.templates import capitalised, fill, of_split, read_source, varied
 
-__all__ = ["complying", "declining", "helping", "refusal"]
+__all__ = ["complying", "declining", "helping", "polite", "refusal"]
 
 
 def _gerund(task: str) -> str:
@@ -76,3 +76,9 @@ def helping(rng: random.Random, split: str) -> str:
     text = fill(rng.choice(of_split(source.by_split["helps"], split)), slots, rng)
     more = " ".join(capitalised(sentence) for sentence in rng.sample(good, rng.choice([0, 0, 1, 3])))
     return varied(capitalised(f"{text} {more}".strip()), rng)
+
+
+def polite(rng: random.Random, split: str) -> str:
+    """Return a message in which a person or a company declines something, from a template of ``split``."""
+    source = read_source("polite")
+    return varied(fill(rng.choice(of_split(source.by_split["declines"], split)), source.slots, rng).strip(), rng)

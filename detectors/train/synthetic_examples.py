@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeVar
 
 from detectors.evaluate.examples import UNKNOWN, Example, Labels, labels
@@ -14,9 +15,11 @@ from detectors.train.injection_texts import (
     planted,
     planted_benign,
 )
-from detectors.train.refusal_texts import complying, declining, helping, refusal
+from detectors.train.refusal_texts import complying, declining, helping, polite, refusal
+from detectors.train.rule_texts import asked
+from detectors.train.style_texts import styled, styled_harmless
 from detectors.train.templates import fill, read_source
-from detectors.train.toxicity_texts import abuse, contrast, harmless, retort
+from detectors.train.toxicity_texts import abuse, contrast, foreign, harmless, reported, retort
 
 __all__ = ["synthetic_examples"]
 
@@ -51,6 +54,13 @@ BY_SPLIT: Table = (
     ("own_helping", helping, 2600, labels(0.0)),
     ("own_planted", planted, 3000, labels(UNKNOWN, 1.0)),
     ("own_carried", planted_benign, 3000, labels(0.0)),
+    ("own_style", styled, 3000, labels(UNKNOWN, 1.0)),
+    ("own_styled", styled_harmless, 2400, labels(0.0)),
+    ("own_asked", asked, 400, labels(0.0)),
+    ("own_polite", polite, 500, labels(0.0)),
+    ("own_foreign", partial(foreign, "toxic"), 1500, labels(1.0)),
+    ("own_foreign_harmless", partial(foreign, "harmless"), 1300, labels(0.0)),
+    ("own_reported", reported, 900, labels(0.0)),
 )
 
 

@@ -12,7 +12,17 @@ import msgspec
 
 from detectors.toml_files import read_toml
 
-__all__ = ["PARTS", "TextSource", "capitalised", "fill", "of_split", "read_source", "varied"]
+__all__ = [
+    "PARTS",
+    "Scenario",
+    "TextSource",
+    "capitalised",
+    "fill",
+    "of_scenarios",
+    "of_split",
+    "read_source",
+    "varied",
+]
 
 #: Split → indices (modulo six) of its templates.
 PARTS = {"train": (0, 1, 2, 3), "tune": (4,), "test": (5,)}
@@ -28,6 +38,20 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     thing: str
 
 
+class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A system prompt in several wordings, and requests that its rule forbids (``asks``) or allows (``fine``).
+
+    The name ``it`` of a secret selects the shared requests for secrets. ``goal`` is a forbidden request as "verb phrase|noun phrase".
+    """
+
+    kind: str
+    system: tuple[str, ...]
+    it: str = ""
+    goal: str = ""
+    asks: tuple[str, ...] = ()
+    fine: tuple[str, ...] = ()
+
+
 class TextSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The content of one file of templates and words."""
 
@@ -40,6 +64,7 @@ class TextSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     #: Groups of people: plural → singular.
     groups: Mapping[str, str] = {}
     requests: tuple[Request, ...] = ()
+    scenarios: tuple[Scenario, ...] = ()
 
 
 @functools.cache
@@ -51,6 +76,11 @@ def read_source(name: str) -> TextSource:
 def of_split(templates: Sequence[str], split: str) -> list[str]:
     """Return the templates that belong to a split."""
     return [template for index, template in enumerate(templates) if index % 6 in PARTS[split]]
+
+
+def of_scenarios(scenarios: Sequence[Scenario], split: str) -> list[Scenario]:
+    """Return the scenarios that belong to a split."""
+    return [scenario for index, scenario in enumerate(scenarios) if index % 6 in PARTS[split]]
 
 
 def capitalised(text: str) -> str:

@@ -1,6 +1,7 @@
 """Synthetic toxic texts, and harmless texts with the same words, groups of people and emoji.
 
-The templates, with reasons, are in ``texts/abuse.toml``, ``texts/contrast.toml`` and ``texts/retorts.toml``.
+The templates, with reasons, are in ``texts``: ``abuse.toml``, ``contrast.toml``, ``retorts.toml``, ``foreign.toml`` (other
+languages) and ``reported.toml`` (harmless texts about harm).
 """
 
 import random
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 
 from detectors.train.templates import capitalised, fill, of_split, read_source, varied
 
-__all__ = ["abuse", "contrast", "harmless", "retort", "swap_group"]
+__all__ = ["abuse", "contrast", "foreign", "harmless", "reported", "retort", "swap_group"]
 
 #: Rows of (kind, name of the templates in contrast.toml, label of toxicity, weight).
 POOLS = (
@@ -73,6 +74,19 @@ def retort(rng: random.Random, split: str) -> tuple[str, float, bool]:
         template = template.replace(" a {s}", " an {s}").replace("A {s}", "An {s}")
     text = fill(template, {**source.slots, "P": [plural], "s": [singular]}, rng)
     return varied(capitalised(text), rng), float(toxic), pictured
+
+
+def foreign(name: str, rng: random.Random, split: str) -> str:
+    """Return a text in another language, from the templates ``name`` (toxic or harmless) of ``split``."""
+    source = read_source("foreign")
+    return varied(capitalised(fill(rng.choice(of_split(source.by_split[name], split)), source.slots, rng)), rng)
+
+
+def reported(rng: random.Random, split: str) -> str:
+    """Return one or two harmless sentences about harm, from the templates of ``split``."""
+    source = read_source("reported")
+    lines = rng.sample(of_split(source.by_split["reported"], split), rng.choice([1, 1, 2]))
+    return varied(" ".join(fill(line, source.slots, rng) for line in lines), rng)
 
 
 def _group_names() -> list[list[str]]:

@@ -12,6 +12,7 @@ from stream.wire import DeclaredTool, Span
 __all__ = [
     "MAX_FAST_PARTS",
     "MAX_PARTS",
+    "MAX_RULED_PARTS",
     "MAX_SLOW_CHARACTERS",
     "MAX_SPANS",
     "EventScore",
@@ -34,7 +35,10 @@ MAX_SPANS = 2_000
 #: The last texts that `Reads.UNTRUSTED` also reads together, and the most characters of these texts.
 _WINDOW_TEXTS, _WINDOW_CHARACTERS = 6, 4_000
 #: Authors whose texts cannot attack the model: the operator, and the model itself.
-_TRUSTED_ROLES = frozenset({"system", "developer", "assistant"})
+_OPERATOR_ROLES = frozenset({"system", "developer"})
+_TRUSTED_ROLES = _OPERATOR_ROLES | {"assistant"}
+#: Most parts of a request that are compared with its system messages; the newest are kept. Each costs an embedding.
+MAX_RULED_PARTS = 8
 #: Types of tools that the client runs, and whose declared name is that of the call.
 _CLIENT_TOOLS = frozenset({"function", "custom"})
 _CALL, _RESULT = "tool_call", "tool_call_response"
@@ -82,11 +86,15 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """A text that a detector scores, and the pointer of its part; offsets into `derived` text do not fit that part."""
+    """A text that a detector scores, and the pointer of its part; offsets into `derived` text do not fit that part.
+
+    `context` is the request's system messages if the detector compares the text with them.
+    """
 
     pointer: str
     text: str
     derived: bool = False
+    context: tuple[Turn, ...] = ()
 
 
 class EventScore(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,9 +126,24 @@ def readings(item: Item, detector: TextDetector[Any]) -> tuple[list[Reading], fl
     ]
     kept = _affordable(parts[-MAX_FAST_PARTS:], detector)
     found = [Reading(part.pointer, part.text) for part in kept]
+    if detector.reads_rules:
+        system = _system(item.parts)
+        newest = range(len(kept) - MAX_RULED_PARTS, len(kept))
+        found = [
+            Reading(one.pointer, one.text, context=system) if row in newest and part.kind != _RESULT else one
+            for row, (one, part) in enumerate(zip(found, kept, strict=True))
+        ]
     if untrusted and kept and (window := _window(item.parts, kept[-1])):
         found.append(window)
     return found, _characters(kept) / _characters(parts) if parts else 1.0
+
+
+def _system(parts: Sequence[ItemPart]) -> tuple[Turn, ...]:
+    return tuple(
+        Turn(role=part.role, content=part.text)
+        for part in parts
+        if part.role in _OPERATOR_ROLES and part.kind == "text"
+    )
 
 
 def newest_turn(own: Sequence[bool]) -> slice:

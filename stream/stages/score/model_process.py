@@ -148,7 +148,10 @@ def _scored(detector: TextDetector[Any], items: Sequence[Item]) -> list[EventSco
     """Score the texts of all items in one call; a text that occurs several times is scored once."""
     read = [readings(item, detector) for item in items]
     contexts = [item.prompt_for(detector) for item in items]
-    texts = [[(one.text, context) for one in found] for (found, _), context in zip(read, contexts, strict=True)]
+    texts = [
+        [(one.text, one.context or context) for one in found]
+        for (found, _), context in zip(read, contexts, strict=True)
+    ]
     unique = list(dict.fromkeys(text for found in texts for text in found))
     results = detector.score_answers(*zip(*unique, strict=True)) if unique else []
     score_of = dict(zip(unique, results, strict=True))

@@ -13,6 +13,7 @@ from detectors.registry import create_text
 from stream.stages.score.event_parts import (
     MAX_FAST_PARTS,
     MAX_PARTS,
+    MAX_RULED_PARTS,
     MAX_SLOW_CHARACTERS,
     MAX_SPANS,
     Item,
@@ -395,3 +396,24 @@ def test_the_tools_detector_counts_the_equal_calls_of_a_history():
     many, share = calls_read(asked(*[step(number, "", f"f{number}")[0] for number in range(80)]))
     assert (len(many), share) == (MAX_PARTS, MAX_PARTS / 80)
     assert calls_read(asked(*turns("hello"))) == ([], 1.0)
+
+
+def test_a_users_text_is_compared_with_the_system_messages_and_a_tools_result_is_not():
+    class Ruled(Marks):
+        reads_rules = True
+
+    found, _ = readings(asked(*CONVERSATION[:2]), Ruled(Reads.UNTRUSTED))
+    assert [(one.text, [turn.content for turn in one.context]) for one in found] == [
+        ("ask", ["sys"]),
+        ("document", ["sys"]),
+        ("ask\ndocument", []),
+    ]
+    results, _ = readings(asked(*CONVERSATION), Ruled(Reads.UNTRUSTED))
+    assert {one.text: bool(one.context) for one in results} == {
+        "result": False,
+        "more": True,
+        "built-in": False,
+        "ask\ndocument\nresult\nmore\nbuilt-in": False,
+    }
+    many, _ = readings(asked(Message.of_text("system", "sys"), *turns(*map(str, range(30)))), Ruled(Reads.UNTRUSTED))
+    assert [one.text for one in many if one.context] == [str(n) for n in range(30 - MAX_RULED_PARTS, 30)]

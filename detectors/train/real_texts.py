@@ -1,0 +1,155 @@
+"""Texts of real origin for the shared encoder: tasks planted in documents, and harmless texts of many kinds.
+
+Both kinds are cut to pieces of the length of one window, because the encoder reads windows. The documents and attacks
+are those of BIPIA's training part (Yi et al., arXiv 2312.14197). The split is by document and by category of attack, by
+task template, by file of code; so the held-out splits have documents, attacks, templates and files of their own.
+"""
+
+import gzip
+import json
+import random
+import sysconfig
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from detectors.evaluate.examples import UNKNOWN, Example, labels
+from detectors.evaluate.readers import HALUEVAL, halueval, read_json, read_lines, t0_tasks
+from detectors.train.templates import PARTS
+
+__all__ = ["BIPIA", "GSM8K", "T0", "planted_examples", "real_examples"]
+
+BIPIA = "injection/bipia_train.json.gz"
+T0 = "ordinary/t0_tasks_half.jsonl.gz"
+GSM8K = "ordinary/gsm8k_train_3000.jsonl.gz"
+WIKIGOLD = "pii/ner_wikigold.conll.gz"
+#: Characters of a piece: about the tokens of one window; code and tables have more tokens a character.
+WINDOW, DENSE = 430, 280
+#: Number of training texts of each kind; the held-out splits have a tenth.
+PLANTED = {"email": 1500, "code": 700, "table": 400}
+CODE, DOCS, TASKS, ANSWERS, MATHS, PROSE, REPEATED = 1200, 500, 1500, 300, 400, 500, 150
+_RANDOM_WORDS = ("word", "test", "hello", "la", "the", "ok", "data", "a", "yes", "company", "buffalo", "0", "foo", "no")
+
+
+def _rng(*parts: object) -> random.Random:
+    return random.Random(" ".join(map(str, parts)))  # noqa: S311 - reproducible text, not secrets
+
+
+def _split_of(key: str) -> str:
+    bucket = zlib.crc32(key.encode()) % 10
+    return "test" if bucket == 0 else "tune" if bucket == 1 else "train"
+
+
+def _of(items: Sequence[Any], split: str) -> list[Any]:
+    return [item for index, item in enumerate(items) if index % 6 in PARTS[split]]
+
+
+def _piece(text: str, rng: random.Random, length: int = WINDOW, around: tuple[int, int] | None = None) -> str:
+    """Return a random piece of at most ``length`` characters; it contains the span ``around``, or the span's beginning."""
+    if len(text) <= length:
+        return text
+    first, last = around or (len(text), length)
+    latest = min(first, len(text) - length)
+    start = rng.randint(min(max(0, last - length), latest), latest)
+    return text[start : start + length]
+
+
+def _inserted(document: str, attack: str, rng: random.Random) -> tuple[str, tuple[int, int]]:
+    """Insert an attack at the start, at a line or sentence inside, or at the end; return the text and the attack's span."""
+    places = [0, len(document), len(document)]
+    places += [at + 1 for at, character in enumerate(document) if character in ".\n"]
+    at = rng.choice(places[: 3 if rng.random() < 0.7 else None])
+    gap = rng.choice([" ", "\n", "\n\n"])
+    before = document[:at] + gap if at else ""
+    text = before + attack + gap + document[at:]
+    return text, (len(before), len(before) + len(attack))
+
+
+def _documents(data: Mapping[str, Any], kind: str) -> list[str]:
+    return ["\n".join(row["context"]) if isinstance(row["context"], list) else row["context"] for row in data[kind]]
+
+
+def planted_examples(root: Path, seed: int = 0) -> Iterator[Example]:
+    """Yield documents with a planted task or planted code, the same documents clean, and with a question about them.
+
+    Tasks are BIPIA's and HaluEval's user questions, because BIPIA's 75 tasks alone would be learned by heart.
+    """
+    if not (root / BIPIA).exists():
+        return
+    data = read_json(root / BIPIA)
+    questions = [q for q, _ in halueval(root / HALUEVAL) if len(q) < 150] if (root / HALUEVAL).exists() else []
+    for split, share in (("train", 1.0), ("tune", 0.12), ("test", 0.12)):
+        for kind, count in PLANTED.items():
+            rng, length = _rng("planted", kind, split, seed), WINDOW if kind == "email" else DENSE
+            attacks = [
+                one
+                for group in _of(list(data[f"{'code' if kind == 'code' else 'text'}_attacks"].values()), split)
+                for one in group
+            ]
+            more = [question for question in questions if _split_of(question) == split] if kind != "code" else []
+            documents, rows = _of(_documents(data, kind), split), _of(data[kind], split)
+            for _ in range(int(count * share)):
+                attack = rng.choice(more) if more and rng.random() < 0.25 else rng.choice(attacks)
+                text, span = _inserted(rng.choice(documents), attack, rng)
+                yield Example(_piece(text, rng, length, span), labels(UNKNOWN, 1.0), 1.0, f"bipia_{kind}", split)
+                clean = rng.choice(documents)
+                yield Example(_piece(clean, rng, length), labels(0.0), 1.0, f"bipia_{kind}_clean", split)
+                if kind == "email" and rng.random() < 0.3:
+                    row = rng.choice(rows)
+                    pair = [row["context"][:WINDOW], row["question"].removeprefix("Q: ")]
+                    yield Example("\n".join(rng.sample(pair, 2)), labels(0.0), 1.0, "bipia_question", split)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Yield the sentences of a file in the format of CoNLL: one token a line."""
+    words: list[str] = []
+    for line in gzip.decompress(path.read_bytes()).decode().splitlines():
+        if line.strip():
+            words.append(line.split()[0])
+        elif words:
+            yield " ".join(words)
+            words = []
+
+
+def _files(pattern: str, folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob(pattern) if path.is_file() and 400 < path.stat().st_size < 400_000)
+
+
+def _pieces(paths: Sequence[Path], source: str, count: int, seed: int) -> Iterator[Example]:
+    rng = _rng(source, seed)
+    for _ in range(count):
+        path = rng.choice(paths)
+        text = path.read_text(encoding="utf-8", errors="replace")
+        yield Example(_piece(text, rng), labels(0.0), 1.0, source, _split_of("/".join(path.parts[-2:])))
+
+
+def real_examples(root: Path, seed: int = 0) -> Iterator[Example]:
+    """Yield harmless texts: code and documents of the installed Python, task prompts, maths, prose, repeated words."""
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    yield from _pieces(_files("*.py", stdlib) + _files("*/*.py", stdlib), "code", CODE, seed)
+    packages = Path(sysconfig.get_path("purelib"))
+    yield from _pieces(
+        _files("*.dist-info/METADATA", packages) + _files("*/*.md", packages), "package_docs", DOCS, seed
+    )
+    if (root / T0).exists():
+        rng = _rng("t0", seed)
+        prompts = [(name, text) for name, texts in sorted(t0_tasks(root).items()) for text in texts]
+        for name, text in rng.sample(prompts, min(TASKS, len(prompts))):
+            yield Example(_piece(text, rng), labels(0.0), 1.0, "t0_prompt", _split_of(name))
+        rows = [(row["template"], row["completion"]) for row in read_lines(root / T0) if len(row["completion"]) > 60]
+        for name, text in rng.sample(rows, min(ANSWERS, len(rows))):
+            yield Example(_piece(text, rng), labels(0.0), 1.0, "t0_completion", _split_of(name))
+    if (root / GSM8K).exists():
+        rng = _rng("gsm8k", seed)
+        for row in rng.sample(list(read_lines(root / GSM8K)), MATHS):
+            text = row["question"] if rng.random() < 0.6 else row["answer"]
+            yield Example(text, labels(0.0), 1.0, "gsm8k", _split_of(text))
+    if (root / WIKIGOLD).exists():
+        for text in _rng("prose", seed).sample(list(_lines(root / WIKIGOLD)), PROSE):
+            yield Example(text, labels(0.0), 1.0, "wikigold", _split_of(text))
+    rng = _rng("repeated", seed)
+    for _ in range(REPEATED):
+        words = rng.sample(_RANDOM_WORDS, rng.choice([1, 1, 1, 2, 3]))
+        text = rng.choice([" ", " ", "", "\n", ", "]).join(words * rng.randint(2, 60))
+        yield Example(text, labels(0.0), 1.0, "repeated", _split_of(json.dumps(words)))
