@@ -30,7 +30,9 @@ class LowRank(nn.Module):
 def adapt(model: MultiTask, seed: int) -> None:
     """Replace every linear map of the layers by a `LowRank`; mark the norms and biases of the layers for training."""
     generator = torch.Generator().manual_seed(seed)
-    for layer in model.backbone.layers:
+    layers = model.backbone.layers
+    assert isinstance(layers, nn.ModuleList)  # MiniLM, as it is loaded for training
+    for layer in layers:
         for name in ("qkv", "out", "inner", "outer"):
             linear = getattr(layer, name)
             linear.bias.requires_grad = True

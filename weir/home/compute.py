@@ -14,8 +14,6 @@ from weir.settings import Settings
 
 __all__ = ["compute_path", "decided", "save_decision"]
 
-_AUTO = "auto"
-
 
 def compute_path(home: Path) -> Path:
     """Return the file with the decision of the deployment in `home`."""
@@ -66,8 +64,8 @@ def _decision(settings: Settings) -> Compute:
             f"{path} is damaged ({error}): stop score, delete the file, and start score again"
         ) from error
     return Compute(
-        precision=stored.precision if score.precision == _AUTO else score.precision,
-        device=stored.device if score.device == _AUTO else score.device,
+        precision=stored.precision if score.precision == "auto" else score.precision,
+        device=stored.device if score.device == "auto" else score.device,
     )
 
 

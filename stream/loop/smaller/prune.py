@@ -58,7 +58,7 @@ def write_pruned(
     """
     _check_layers(source, plan.layers)
     report("loading the model", 0, 0)
-    disable_progress_bar()  # the command shows its own
+    disable_progress_bar()  # type: ignore[no-untyped-call] # the command shows its own
     torch.set_num_threads(plan.job.threads)
     model, tokenizer = load_base(source)
     whole = _Whole(model=model.eval(), tokenizer=tokenizer)

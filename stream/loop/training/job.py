@@ -106,7 +106,7 @@ class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
             cluster = RayCluster(
                 address=train.address, workers=train.workers, use_gpu=train.use_gpu, storage=train.storage
             )
-        bounds = {"threads": train.threads, "memory_bytes": train.memory_mib << 20, "ray": cluster}
+        bounds: dict[str, Any] = {"threads": train.threads, "memory_bytes": train.memory_mib << 20, "ray": cluster}
         return cls(**rules.model_dump(), **bounds, **given)
 
     def weights_key(self) -> str:

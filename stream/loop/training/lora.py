@@ -150,6 +150,7 @@ class RunCallback(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_more: Any) -> None:
         """Store the checkpoint."""
         del control
+        assert args.output_dir is not None  # `TrainingArguments` of this run name it
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         self._store(folder, seconds=self._seconds, numbers=self.numbers)
         self._saved = time.monotonic()

@@ -21,7 +21,7 @@ from stream.loop.training.manifest import VersionManifest, read_version
 from stream.loop.training.metrics import TrainerMetrics
 from stream.loop.training.process import run_command, run_training
 from stream.loop.training.records import model_event, state_event
-from stream.wire import Event
+from stream.wire import Event, RetrainingRecord
 
 __all__ = ["UNTRAINED", "BaseModel", "Run", "TrainerSetup"]
 
@@ -239,9 +239,9 @@ class Run:
             **fields,
         )
         if not number:
-            event = msgspec.structs.replace(
-                event, traceparent=mark_state(self._setup.tracer, event.data, self.work.traceparent)
-            )
+            assert isinstance(event.data, RetrainingRecord)
+            traceparent = mark_state(self._setup.tracer, event.data, self.work.traceparent)
+            event = msgspec.structs.replace(event, traceparent=traceparent)
         await self._publish(event)
 
 
