@@ -1,4 +1,4 @@
-"""Public sets of texts with labelled persons, places and organisations, divided into a training part and a held-out part.
+"""Public sets of texts with labelled persons, locations and organisations, divided into a training part and a held-out part.
 
 The labels of WNUT17 and the Broad Twitter Corpus (BTC) are noisy. BTC's text labels mentions (``@ name``) as persons or
 organisations; WNUT17 does not label mentions. WNUT17's training file and all of wikigold are training texts.
@@ -91,7 +91,7 @@ def _case(sentence: Sentence) -> Case:
 
 
 def social_set(name: str, sentences: Sequence[Sentence]) -> LabelledSet:
-    """Return sentences, joined with spaces, as a set for `pii` in which only persons and places are labelled."""
+    """Return sentences, joined with spaces, as a set for `pii` in which only persons and locations are labelled."""
     return LabelledSet(
         detector="pii", name=name, cases=[_case(sentence) for sentence in sentences], types=("PERSON", "LOCATION")
     )

@@ -124,7 +124,7 @@ class PiiDetector(TextDetector[PiiConfig]):
             spans = [*scanned.spans, *(_span(plain, entity) for entity in own.entities)]
             covered = min(_share(scanned.reached, plain), _share(own.reached, plain))
             if plain is not view:
-                # Numbers that leetspeak does not change are judged beside their own neighbours.
+                # Numbers that leetspeak does not change are compared with their own neighbours.
                 spans = [span for span in spans if span.type in RULES.indirect or _differ(plain, view, span)]
                 spans += self._scanner.scan(view).spans
             if copy is not None:

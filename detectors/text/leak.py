@@ -1,4 +1,4 @@
-"""Leak detector (experimental): an answer that tells instructions or secrets of the system prompt.
+"""Leak detector (experimental): an answer that reveals instructions or secrets of the system prompt.
 
 It compares the answer, and copies of it in which encodings are undone, with the sentences and secrets of the system prompt
 (`detectors.text.system_prompt`, `detectors.text.leak_evidence`). What the user or a tool result said first is no leak.
@@ -38,7 +38,7 @@ class LeakConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class LeakDetector(TextDetector[LeakConfig]):
-    """Detector of told instructions and secrets; no model, time linear in the lengths.
+    """Detector of revealed instructions and secrets; no model, time linear in the lengths.
 
     Spans mark what was found: ``SECRET`` or ``INSTRUCTIONS``.
     """
@@ -50,7 +50,7 @@ class LeakDetector(TextDetector[LeakConfig]):
     reads_instructions: ClassVar[bool] = True
     alert: ClassVar[AlertText] = AlertText(
         subject="leaks of the system prompt",
-        runbook="Open a request with `weir show ID --text`; replace a secret that was told, and keep secrets out of the system prompt.",
+        runbook="Open a request with `weir show ID --text`; replace a secret that was revealed, and keep secrets out of the system prompt.",
     )
 
     def __init__(self, config: LeakConfig | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Evidence that an answer tells instructions or secrets of a system prompt.
+"""Evidence that an answer reveals instructions or secrets of a system prompt.
 
 Three comparisons: secrets, letter by letter; runs of words; and the subjects of sentences (`detectors.text.subjects`). Each
 also looks at decoded, reversed and spelled copies of the answer.
@@ -63,7 +63,7 @@ class Evidence(NamedTuple):
 class Prior:
     """What users and tools said: words, runs of words, all letters and digits, stems, numbers.
 
-    `asks` is whether they ask for the prompt or a secret, `asks_own` whether for what the assistant was told.
+    `asks` is whether they ask for the prompt or a secret, `asks_own` whether for the assistant's instructions.
     """
 
     def __init__(self, text: str) -> None:
@@ -178,7 +178,7 @@ def _spread(bare: str) -> re.Pattern[str]:
 
 
 def _index(prompt: SystemPrompt) -> dict[tuple[str, ...], list[tuple[int, int]]]:
-    """Return the places of each run of `GRAM` words: (row of the sentence, first word)."""
+    """Return the positions of each run of `GRAM` words: (row of the sentence, first word)."""
     index: dict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)
     for row, rule in enumerate(prompt.rules):
         for at in range(len(rule.tokens) - GRAM + 1):
@@ -270,7 +270,7 @@ def _shared(rule: Rule, answer: Subject) -> float:
 
 
 def _possible(rule: Rule) -> float:
-    """Return the weight that is a leak if the answer does not say that it tells its instructions."""
+    """Return the weight that is a leak if the answer does not say that it reveals its instructions."""
     if rule.kind is not Kind.CONFIDENTIAL:
         return 1 / _ASKED
     about = rule.subject

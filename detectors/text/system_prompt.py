@@ -1,7 +1,7 @@
 """Reading of a system prompt: which of its sentences are instructions, facts or confidential, and which secrets it contains.
 
-An assistant may tell the facts of its prompt (opening hours) and its persona (its name), and may follow its instructions.
-It leaks if it tells an instruction, a confidential sentence or a secret. Rules and word lists (`leak_words.toml`) decide.
+An assistant may say the facts of its prompt (opening hours) and its persona (its name), and may follow its instructions.
+It leaks if it reveals an instruction, a confidential sentence or a secret. Rules and word lists (`leak_words.toml`) decide.
 """
 
 # ruff: noqa: RUF001 - typographic quotation marks
@@ -22,7 +22,7 @@ __all__ = ["Kind", "Rule", "SystemPrompt", "read_system_prompt"]
 MAX_SENTENCES, MAX_SECRETS = 400, 64
 #: Most words of a topic that a prohibition names, and most characters of a sentence such as "This is confidential."
 MAX_TOPIC, MAX_REMARK = 5, 80
-#: Stands for words of a sentence that the user may read.
+#: Replaces words of a sentence that the user may read.
 _HOLE = "\0"
 _WORD_OR_HOLE = re.compile(rf"\0|{TOKEN.pattern}")
 #: What the user is given on the operator's order, such as "give the hotline 116 123".
@@ -48,7 +48,7 @@ _PUBLIC = re.compile(
     re.IGNORECASE,
 )
 _CONDITION = re.compile(r"\b(?:only|unless|until|except)\b", re.IGNORECASE)
-#: What follows is told to the user on the operator's order.
+#: What follows goes to the user on the operator's order.
 _TOLD = re.compile(
     r"\b(?:tell|inform|remind|explain|mention|say|note|point out|let)\b[^.!?\n]{0,30}\b(?:that|know)\b", re.IGNORECASE
 )
@@ -85,7 +85,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """A sentence of a system prompt.
 
     `is_order` is whether it is a command, which the assistant may carry out. `tokens` are its words as in `tokens`; "" replaces words that the operator wants the user to read. `stems` are the stems
-    that say what it is about; it has none if it only forbids to tell the prompt.
+    that say what it is about; it has none if it only forbids to reveal the prompt.
     """
 
     kind: Kind
@@ -95,7 +95,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SystemPrompt(msgspec.Struct, frozen=True, kw_only=True):
-    """The sentences of a system prompt, the texts that must not be told, and the words that stand only in a secret sentence or an instruction."""
+    """The sentences of a system prompt, the texts that must not be revealed, and the words that occur only in a secret sentence or an instruction."""
 
     rules: tuple[Rule, ...]
     secrets: tuple[str, ...]
@@ -213,7 +213,7 @@ def _kind(text: str, *, inside: bool) -> Kind:
 
 
 def _is_public(text: str) -> bool:
-    """Return whether a sentence tells the assistant to share something."""
+    """Return whether a sentence allows the assistant to share something."""
     given = patterns()
     shared = _PUBLIC.search(text) is not None and given.negation.search(text) is None
     return shared and not (given.noun.search(text) and _CONDITION.search(text))
@@ -228,13 +228,13 @@ def _is_confidential(text: str, *, persona: bool) -> bool:
     forbids = given.forbids.search(text)
     if forbids is None:
         return False
-    # "… is closed in June; never tell them" or "never say that …"
+    # "… is closed in June; never say so" or "never say that …"
     itself = len(text[: forbids.start()].split()) > 1 and _TOLD_PRONOUN.match(text[forbids.end() :])
     return bool(itself or _CLAUSE.search(text) or _CODED_OR_NAME.search(text))
 
 
 def _mark_antecedents(texts: Sequence[str], kinds: list[Kind]) -> None:
-    """Make a sentence confidential if the next one forbids to tell "it", or says that it is confidential."""
+    """Make a sentence confidential if the next one forbids to reveal "it", or says that it is confidential."""
     given = patterns()
     for row in range(1, len(texts)):
         text = texts[row]
@@ -246,7 +246,7 @@ def _mark_antecedents(texts: Sequence[str], kinds: list[Kind]) -> None:
 
 
 def _mark_topics(texts: Sequence[str], subjects: Sequence[Subject], kinds: list[Kind]) -> None:
-    """Make a sentence confidential if another one forbids to tell its topic ("never disclose tiers") or label ("key: …")."""
+    """Make a sentence confidential if another one forbids to reveal its topic ("never disclose tiers") or label ("key: …")."""
     labels = [NAMED.search(text) for text in texts]
     for row, text in enumerate(texts):
         forbids = patterns().forbids.search(text)

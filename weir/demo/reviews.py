@@ -4,9 +4,10 @@ import asyncio
 import time
 from contextlib import aclosing
 
+from stream.content import readable_content
 from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
-from stream.wire import CorrectionRecord, readable
+from stream.wire import CorrectionRecord
 from weir.demo.prompts import BETTER, NEW_TOPIC
 from weir.demo.traffic import Answer, Traffic
 from weir.errors import StackError
@@ -55,7 +56,7 @@ async def delivered(
         async with asyncio.timeout(limit_seconds), aclosing(tail.records()) as records:
             while left:
                 record = await anext(records)
-                event = readable(record.value, record.headers)
+                event = readable_content(record.value, record.headers)
                 if event is not None and isinstance(event.data, CorrectionRecord):
                     left.discard(event.data.request_id)
     except TimeoutError:

@@ -179,7 +179,7 @@ def refusal_cases() -> Iterator[Case]:
 
 
 def leak_cases() -> Iterator[Case]:
-    """Yield answers that tell a part of their system prompt (label True), and answers to the same prompts that do not."""
+    """Yield answers that reveal a part of their system prompt (label True), and answers to the same prompts that do not."""
     for prompt in read_toml(FOLDER, "leak.toml", dict[str, tuple[LeakPrompt, ...]])["prompt"]:
         for label, pairs_ in ((True, prompt.leaks), (False, prompt.clean)):
             for request, answer in pairs_:
