@@ -1,6 +1,6 @@
 """The alert about a model whose answers are less often correct than at first (`accuracy`)."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from stream.wire import AlertRecord
 __all__ = ["decide_accuracy"]
 
 _UPDATE_SECONDS = 10.0
+_RESOLVE_SECONDS = 3600.0
 #: Tenant and model.
 _Stream = tuple[str, str]
 
@@ -21,11 +22,14 @@ def decide_accuracy(
     found: Mapping[_Stream, Accuracy],
     log_time: float,
     next_id: Callable[[str, str], str],
+    recovered: MutableMapping[str, float],
 ) -> list[AlertRecord]:
     """Return the records to publish: alerts that open, change or resolve.
 
     `firing` contains the firing accuracy alerts, `next_id(tenant, model)` returns the id of the next alert of a stream.
-    Labels of a firing alert that expired with the retention resolve the alert.
+    Labels of a firing alert that expired with the retention resolve the alert. `recovered` is {id of a firing alert: log time
+    since which its stream has recovered}; this function updates it. An alert resolves after `_RESOLVE_SECONDS`, because while
+    late labels arrive, a fall can disappear and return.
     """
     open_alerts = {(alert.tenant, alert.model): alert for alert in firing}
     records = []
@@ -39,7 +43,10 @@ def decide_accuracy(
             records.append(_revised(alert, at=log_time, **_fields(stream, accuracy)))
     for stream, alert in open_alerts.items():
         accuracy_now = found.get(stream)
-        if accuracy_now is None or accuracy_now.fell_at is None:
+        if accuracy_now is not None and accuracy_now.fell_at is not None:
+            recovered.pop(alert.alert_id, None)
+        elif log_time - recovered.setdefault(alert.alert_id, log_time) >= _RESOLVE_SECONDS:
+            del recovered[alert.alert_id]
             at = max(log_time, alert.at)
             records.append(_revised(alert, at=at, state="resolved", resolved_at=at))
     return records

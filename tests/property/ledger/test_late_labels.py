@@ -41,7 +41,7 @@ def observed(given_answers, order, batch):
             for row in order[start : start + batch]:
                 name, _, value = given_answers[row]
                 ledger.apply(log.records("weir.feedback", label(name, value), partition=row % PARTITIONS))
-            ledger.apply(tick(log, 2e5 + 60.0 * start))
+            ledger.apply(tick(log, 2e5 + 10.0 * start))
             ledger.decide()
         hours = accuracy_hours(ledger.store._databases)
         (found,) = ledger.store.accuracy().values()

@@ -7,7 +7,8 @@ from support.events import event_of
 from support.ledger_log import Log, end, request
 from support.ledger_store import MemoryLedger
 
-from stream.ledger.accuracy import JudgedAnswer, accuracy_of
+from stream.ledger.accuracy import Accuracy, JudgedAnswer, accuracy_of
+from stream.ledger.alerts.fallen_accuracy import decide_accuracy
 from stream.ledger.queries.judged_answers import accuracy_hours
 from stream.settings import AccuracySettings
 from stream.wire import LabelRecord
@@ -90,3 +91,21 @@ def test_a_label_of_another_tenant_or_of_an_unknown_request_judges_nothing():
     log = Log()
     labels = log.records("weir.feedback", label("a", 1.0, tenant="other"), label("unknown", 1.0))
     assert joined(*log.inference(request("a", 1.0), end("a", 2.0)), *labels) == []
+
+
+def test_an_alert_resolves_an_hour_after_the_accuracy_recovered():
+    fallen = Accuracy(answers=90, accuracy=0.4, reference=0.95, fell_at=50.0, since=30, wrong=18)
+    fine = Accuracy(answers=95, accuracy=0.9, reference=0.95)
+    recovered = {}
+
+    def decided(firing, now, log_time):
+        return decide_accuracy(firing, {("acme", "m"): now}, log_time, lambda *_: "al_1", recovered)
+
+    (alert,) = decided([], fallen, 100.0)
+    assert decided([alert], fine, 200.0) == []
+    assert decided([alert], fallen, 300.0) == [], "the same fall, after more late labels"
+    assert decided([alert], fine, 400.0) == []
+    assert decided([alert], fine, 3999.0) == []
+    (resolved,) = decided([alert], fine, 4000.0)
+    assert (resolved.alert_id, resolved.state, resolved.resolved_at) == ("al_1", "resolved", 4000.0)
+    assert recovered == {}
