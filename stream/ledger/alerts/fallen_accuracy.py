@@ -27,7 +27,7 @@ def decide_accuracy(
     """Return the records to publish: alerts that open, change or resolve.
 
     `firing` contains the firing accuracy alerts, `next_id(tenant, model)` returns the id of the next alert of a stream.
-    Labels of a firing alert that expired with the retention resolve the alert. `recovered` is {id of a firing alert: log time
+    Labels of a firing alert that expired with the retention resolve the alert. `recovered` is {id of a firing alert: event time
     since which its stream has recovered}; this function updates it. An alert resolves after `_RESOLVE_SECONDS`, because while
     late labels arrive, a fall can disappear and return.
     """
