@@ -189,7 +189,7 @@ def response_record(  # noqa: PLR0913 - the fields of an end
         stream=sent.stream,
         status=status,
         messages=choices,
-        context=context_of(request.messages, characters) if characters else (),
+        context=context_of(request.messages, characters, tool_results=_LEAK in owed) if characters else (),
         instructions=instructions_of(request.messages) if _LEAK in owed else (),
         tools=declared_tools(_tools(sent.body), choices) if _TOOLS in owed else None,
         usage=usage,
@@ -292,8 +292,10 @@ def _is_number(value: object) -> bool:
     return isinstance(value, float) or (type(value) is int and MIN_INT64 <= value <= MAX_INT64)
 
 
-def context_of(messages: tuple[Message, ...], max_characters: int) -> tuple[Message, ...]:
-    """Return the texts and tool results of the last messages, at most `max_characters` in total.
+def context_of(
+    messages: tuple[Message, ...], max_characters: int, *, tool_results: bool = False
+) -> tuple[Message, ...]:
+    """Return the texts of the last messages, with `tool_results` their tool results too; at most `max_characters` in total.
 
     If the oldest returned part is too long, its end is cut off.
     """
@@ -301,7 +303,7 @@ def context_of(messages: tuple[Message, ...], max_characters: int) -> tuple[Mess
     for message in reversed(messages):
         parts: list[Part] = []
         for part in reversed(message.parts):
-            if isinstance(part, TextPart | ToolResponsePart) and max_characters > 0:
+            if isinstance(part, TextPart | ToolResponsePart if tool_results else TextPart) and max_characters > 0:
                 parts.append(_beginning(part, max_characters))
                 max_characters -= len(part.text)
         if parts:

@@ -31,7 +31,9 @@ class Compute(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def suffix(self) -> str:
         """The end of a version: empty for float32, whose scores are equal up to rounding errors on all devices."""
-        return "" if self.precision == "float32" else f".{self.precision}"
+        if self.precision == "float32":
+            return ""
+        return f".{self.precision}" if self.device == "cpu" else f".{self.precision}-{self.device}"
 
     def check(self) -> None:
         """Raise UnsupportedError if this machine does not support the numeric type."""

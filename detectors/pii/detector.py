@@ -5,7 +5,9 @@ cities and celebrities. Cards, accounts, e-mail addresses, phone numbers, offici
 address identify a person.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -34,6 +36,8 @@ NUMBER_SCORE = 0.5
 ID_BEFORE = 40
 #: Most spans in one verdict; the score uses all spans.
 SPANS = 500
+#: Characters beside an address in which a name may begin: the distance of `is_somebodys`, and a long name.
+_NEAR = 400
 
 
 class PiiConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -236,13 +240,24 @@ def _free(occupied: bytearray, span: Span) -> Iterator[tuple[int, int]]:
 
 def _decide(text: str, spans: Sequence[Span]) -> float:
     direct = max((span.score for span in spans if span.type not in RULES.indirect), default=0.0)
-    names = [s for s in spans if s.type == "PERSON" and len(text[s.start : s.end].split()) > 1]
+    names = sorted(
+        (s for s in spans if s.type == "PERSON" and len(text[s.start : s.end].split()) > 1), key=attrgetter("start")
+    )
+    starts = [name.start for name in names]
     # A LOCATION with another score than a town's is a unit, a postal code, or a street with a number.
     addresses = [s for s in spans if s.type == "LOCATION" and s.score != NER_SCORE]
     if addresses:
         known = any(
             s.score > NER_SCORE
-            or (s.score >= ADDRESS_SCORE and is_somebodys(text, s, names, by_form=s.score >= STREET_SCORE))
+            or (
+                s.score >= ADDRESS_SCORE
+                and is_somebodys(
+                    text,
+                    s,
+                    names[bisect_left(starts, s.start - _NEAR) : bisect_left(starts, s.end + _NEAR)],
+                    by_form=s.score >= STREET_SCORE,
+                )
+            )
             for s in addresses
         )
         direct = max(direct, 0.8 if known else 0.5)

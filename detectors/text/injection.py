@@ -1,8 +1,8 @@
 """Injection detector: attempts to override the model's instructions or to make it ignore its rules.
 
 Some requests are attacks only in view of the system prompt, such as a question about what it keeps secret. With the
-system messages of its request, a text is also compared with their rules (`detectors.text.system_rules`); the higher
-score counts.
+system messages of its request, a text is also compared with their sentences about secrets
+(`detectors.text.system_rules`); the higher score counts.
 """
 
 import math
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from detectors.base import AlertText, Reads, Score, Turn
 from detectors.models.embedding import Embedder
 from detectors.text.shared_encoder import EncoderConfig, EncoderDetector
-from detectors.text.system_rules import Rules, conflict_log_odds, rules_of
+from detectors.text.system_rules import conflict_log_odds, secrets_of
 
 __all__ = ["InjectionConfig", "InjectionDetector"]
 
@@ -70,14 +70,14 @@ class InjectionDetector(EncoderDetector):
         """Score each text in view of the system messages among its ``prompts``; other turns are ignored."""
         odds, covered = self.log_odds(texts)
         found = self.scores(texts, odds, covered)
-        rules = [rules_of(prompt) for prompt in prompts]
+        rules = [secrets_of(prompt) for prompt in prompts]
         rows = [row for row, own in enumerate(rules) if own and texts[row].strip()]
         if not rows:
             return found
         vectors = self._embed([texts[row] for row in rows])
         for row, vector in zip(rows, vectors, strict=True):
             cosine = float((self._rule_vectors(rules[row]) @ vector).max())
-            conflict = conflict_log_odds(float(odds[row]), cosine, secret=rules[row].keep_a_secret)
+            conflict = conflict_log_odds(float(odds[row]), cosine)
             score = 1.0 / (1.0 + math.exp(-conflict))
             if score > found[row].score:
                 found[row] = self.score_of(score, found[row].covered)
@@ -85,11 +85,12 @@ class InjectionDetector(EncoderDetector):
 
     def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         if self._embedder is None:  # only requests with rules need it
-            self._embedder = Embedder(self.config.model_dir or None, self.config.threads)
-            self._embedder.load()
+            embedder = Embedder(self.config.model_dir or None, self.config.threads)
+            embedder.load()
+            self._embedder = embedder
         return self._embedder.embed_many(texts)
 
-    def _rule_vectors(self, rules: Rules) -> NDArray[np.float32]:
+    def _rule_vectors(self, rules: tuple[str, ...]) -> NDArray[np.float32]:
         if unknown := [rule for rule in rules if rule not in self._rules]:
             self._rules.update(zip(unknown, self._embed(unknown), strict=True))
         vectors = np.stack([self._rules[rule] for rule in rules])

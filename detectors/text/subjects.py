@@ -25,6 +25,8 @@ _HUNDRED = {
     "mille": 1000,
     "mil": 1000,
 }
+#: Larger numbers in words count as this one; Python writes no number of more than 4,300 digits.
+_LARGEST = 10**15
 #: Share of English function words below which a text is taken for another language.
 ENGLISH_SHARE = 0.12
 _ENGLISH = frozenset(
@@ -110,7 +112,7 @@ def numbers_of(text: str) -> frozenset[str]:
             joined = joined[: -len(str(last))] + str(last + value) if unit else joined + str(value)
             total, last = total + value, value
         elif last >= 0 and word in _HUNDRED:
-            total, last = total * _HUNDRED[word], 100
+            total, last = min(total * _HUNDRED[word], _LARGEST), 100
         elif last >= 0 and word not in _JOINING:
             found |= {str(total), joined}
             total, joined, last = 0, "", -1

@@ -69,7 +69,9 @@ _CODED_OR_NAME = re.compile(
 )
 _REMARK = re.compile(r"\W*(?:this|that|these|those|it|both)\b", re.IGNORECASE)
 _FORBIDDEN = re.compile(r"\W*(?:never|do not|don['’]t|no)\b", re.IGNORECASE)
-_HEADER = re.compile(r"^\W*[^\n]{0,80}(?::\W*$|\*\*\W*$)|^\s*(?:#|\[|<|=|-{3})|^[A-Z][^\n.!?:;,]{2,60}$")
+_HEADER = re.compile(r"\s*(?:#|\[|<|=|-{3})|[A-Z][^\n.!?:;,]{2,60}$")
+#: Most characters of a heading that ends with a colon or two asterisks.
+_LONGEST_HEADING = 80
 
 
 class Kind(enum.Enum):
@@ -268,12 +270,21 @@ def _mark_topics(texts: Sequence[str], subjects: Sequence[Subject], kinds: list[
                 kinds[other] = Kind.CONFIDENTIAL
 
 
+def _is_heading(line: str) -> bool:
+    """Return whether a line is a heading: "Internal:", "**Rules**", "# Rules", "RULES"; in time linear in its length."""
+    end = len(line)
+    while end and not (line[end - 1].isalnum() or line[end - 1] == "_"):
+        end -= 1
+    marks = [place for sign in (":", "**") if (place := line.find(sign, end)) >= 0]
+    return (bool(marks) and min(marks) <= _LONGEST_HEADING) or _HEADER.match(line) is not None
+
+
 def _sections(text: str, starts: Sequence[int]) -> list[tuple[int, int]]:
     """Return the parts of a prompt that a heading or a label makes confidential, as offsets."""
     found: list[tuple[int, int]] = []
     begin, end = -1, 0
     for match in _LINE.finditer(text):
-        heading = _HEADER.search(match.group()) is not None
+        heading = _is_heading(match.group())
         if begin >= 0 and (heading or ("\n\n" in text[end : match.start()] and end > begin)):
             found.append((begin, match.start()))
             begin = -1

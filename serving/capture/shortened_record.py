@@ -43,7 +43,7 @@ def shortened(record: RecordT, max_bytes: int) -> RecordT:
     """Return `record` with as much of its text as fits into `max_bytes` of JSON.
 
     `recorded` is the share of the text's characters that is kept. Of a request, the newest messages are kept; of an answer, the first choices, and
-    no context. A text that does not fit as a whole loses its end. The tools of a request are kept as far as they fit.
+    neither context nor instructions. A text that does not fit as a whole loses its end. The tools of a request are kept as far as they fit.
     """
     if isinstance(record, RequestRecord):
         bare = msgspec.structs.replace(record, messages=(), tools=(), recorded=_LONGEST_SHARE)
@@ -51,7 +51,7 @@ def shortened(record: RecordT, max_bytes: int) -> RecordT:
         tools = _first(record.tools, left)
         share = _share(newest, record.messages)
         return msgspec.structs.replace(bare, messages=newest[::-1], tools=tools, recorded=share)
-    bare = msgspec.structs.replace(record, messages=(), context=(), recorded=_LONGEST_SHARE)
+    bare = msgspec.structs.replace(record, messages=(), context=(), instructions=(), recorded=_LONGEST_SHARE)
     choices, _ = _kept(record.messages, max_bytes - _size(bare) - _LISTS_BYTES)
     return msgspec.structs.replace(bare, messages=choices, recorded=_share(choices, record.messages))
 

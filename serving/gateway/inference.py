@@ -254,7 +254,7 @@ class Inference:
             self._wiring.recorder.end_nowait(record)
         except (UnicodeError, ValueError, RecursionError):  # an answer that cannot be encoded still gets its end
             _LOG.warning("request %s: its answer cannot be encoded; its end is recorded without it", record.request_id)
-            record = msgspec.structs.replace(record, messages=(), context=(), owed=())
+            record = msgspec.structs.replace(record, messages=(), context=(), instructions=(), owed=())
             self._wiring.recorder.end_nowait(record)
 
     def _measure(self, status: EndStatus, error: ErrorInfo | None, seconds: float) -> None:

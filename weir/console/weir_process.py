@@ -10,13 +10,15 @@ from weir.errors import NotFoundError, StackError
 __all__ = ["output_of"]
 
 _SECONDS = 180.0
+#: How each message of the command begins.
+_MESSAGE = "weir: "
 
 
 async def output_of(command: str, *arguments: str) -> bytes:
     """Return the output of ``weir COMMAND ARGUMENTS``; the process has a niceness of 10.
 
-    The caller checks `arguments`: a value that begins with a hyphen would be an option. Raises NotFoundError with the last
-    line of the errors if the command fails, and StackError if it does not end within 180 s.
+    The caller checks `arguments`: a value that begins with a hyphen would be an option. Raises NotFoundError with the message of
+    the command if it fails, and StackError if it crashes or does not end within 180 s.
     """
     program = [str(Path(sys.executable).with_name("weir")), command, *arguments]
     process = await asyncio.create_subprocess_exec(
@@ -36,8 +38,10 @@ async def output_of(command: str, *arguments: str) -> bytes:
                 process.kill()
             await process.wait()
     if process.returncode:
-        last = err.decode(errors="replace").strip().rpartition("\n")[2].removeprefix("weir: ")
-        raise NotFoundError(
-            last or f"`weir {command}` ended with status {process.returncode}; see the log of the component ledger"
+        last = err.decode(errors="replace").strip().rpartition("\n")[2]
+        if last.startswith(_MESSAGE):  # another line can be a part of a traceback, which can quote content
+            raise NotFoundError(last.removeprefix(_MESSAGE))
+        raise StackError(
+            f"`weir {command}` ended with status {process.returncode}; run it in a terminal to see the cause"
         )
     return out

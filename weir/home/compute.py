@@ -1,6 +1,8 @@
 """The numeric type and the device of the encoder: decided once for each deployment, so that no verdict depends on its worker."""
 
+import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,11 @@ def save_decision(settings: Settings) -> None:
     path = compute_path(settings.home)
     if not path.exists():
         best = _best()
-        replace_file(path, json.dumps({"precision": best.precision, "device": best.device}) + "\n")
+        draft = path.with_suffix(f".{os.getpid()}")
+        replace_file(draft, json.dumps({"precision": best.precision, "device": best.device}) + "\n")
+        with contextlib.suppress(FileExistsError):  # of workers that start together, the first decides
+            os.link(draft, path)
+        draft.unlink()
     try:
         _decision(settings).check()
     except UnsupportedError as error:

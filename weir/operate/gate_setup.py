@@ -35,7 +35,7 @@ def gate_version(
     """
     home = settings.home
     manifest = read_version(home, version)
-    job = manifest.job
+    job, trained = manifest.job, _trained(home, manifest).job
     against = _champion(home, manifest) if champion is None else champion
     known = None if against in (BASE, version) else read_version(home, against)
     if known is not None and known.job.base_digest != job.base_digest:
@@ -44,7 +44,8 @@ def gate_version(
         version=version,
         champion=BASE if known is None else against,
         dataset=Path(job.dataset) if job.dataset else None,
-        dataset_digest=job.dataset_digest,
+        dataset_digest=trained.dataset_digest,
+        inherited=Path(trained.dataset) if trained.dataset else None,
         settings=loop_settings(settings.tenants, job.tenant),
         detector_options=_plain(settings.detectors.options),
     )
@@ -62,6 +63,13 @@ def gate_version(
     report, words = run_gate(run, arms, progress)
     write_report(report, words, VersionFolder.of(home, version).path)
     return report
+
+
+def _trained(home: Path, manifest: VersionManifest) -> VersionManifest:
+    """Return the version that was trained: `manifest`, or the one that it was made smaller from."""
+    while manifest.smaller is not None and manifest.job.parent not in ("", BASE):
+        manifest = read_version(home, manifest.job.parent)
+    return manifest
 
 
 def _champion(home: Path, manifest: VersionManifest) -> str:

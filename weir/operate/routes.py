@@ -58,6 +58,8 @@ async def start(  # noqa: PLR0913 - what an operator states
 ) -> RetrainingRecord:
     """Let delivery take `version` through shadow and canary; raises BrokerError, SettingsError or NotFoundError."""
     _check_version(home, version)
+    if any(route.champion == version and not route.challenger for route in routes(home, tenant=tenant, model=model)):
+        raise SettingsError(f"{version} answers all requests of {tenant} / {model} already; name another version")
     at = canonical_time(time.time())
     record = RetrainingRecord(
         retraining_id=retraining_id(tenant, model, (version, f"{at:.6f}"), "blessed"),

@@ -49,8 +49,9 @@ class BothArms(Protocol):
 class GateRun(msgspec.Struct, frozen=True, kw_only=True):
     """What a run reads: the version, its champion ("" is the base), and the folder of its dataset.
 
-    Without a dataset, nothing can be poisoned, and passages of the built-in text are the held-out conversations.
-    `detector_options` are those of ``[detectors.options]``.
+    A version without a dataset of its own has passages of the built-in text as held-out conversations. If it was made
+    smaller from a trained version, `inherited` is the folder of that version's dataset: a poisoned dataset also poisons
+    what is made from it. `detector_options` are those of ``[detectors.options]``.
     """
 
     version: str
@@ -58,6 +59,7 @@ class GateRun(msgspec.Struct, frozen=True, kw_only=True):
     settings: LoopSettings
     champion: str = ""
     dataset_digest: str = ""
+    inherited: Path | None = None
     detector_options: dict[str, dict[str, Any]] = {}
 
 
@@ -82,7 +84,8 @@ class _Run:
         self._run, self._progress, self._clock = run, progress, clock
         self._gate = run.settings.gate
         self._started = clock()
-        self._train = [] if run.dataset is None else read_rows(run.dataset / "train.parquet")
+        trained_on = run.dataset or run.inherited
+        self._train = [] if trained_on is None else read_rows(trained_on / "train.parquet")
         held_out = _passages() if run.dataset is None else read_rows(run.dataset / "eval.parquet")
         held_out = [row for row in held_out if row.wanted and row.completion]
         self._held_out: Sequence[DatasetRow] = self._shuffled(held_out)[:_MOST_HELD_OUT]
@@ -102,9 +105,7 @@ class _Run:
 
     def report(self, arms: Callable[[], BothArms]) -> GateReport:
         """Run all checks and return the report."""
-        findings = (
-            poisoning(self._train, self._run.settings.dataset, alpha=self._gate.alpha) if self._run.dataset else []
-        )
+        findings = poisoning(self._train, self._run.settings.dataset, alpha=self._gate.alpha) if self._train else []
         if not findings:
             self._progress("loading", 0.0)
             both = arms()

@@ -132,6 +132,8 @@ class _Builder:
     def training(self, version: str) -> None:
         """Add the record of the training, with the edge to the version."""
         model = self._facts.models[version]
+        if not model.retraining_id and model.dataset_digest:  # `weir train` has no request
+            return
         trained = self._facts.state(model.retraining_id, "trained", "completed")
         if trained is None:
             missing = f"weir.retraining has no state trained for {model.retraining_id or 'this version'}"
@@ -149,13 +151,13 @@ class _Builder:
             return
         self.node("dataset", digest, record.at if record else 0.0, rows=len(dataset.request_ids) if dataset else "")
         broken = ""
-        if record is None:
+        if record is None and model.retraining_id:
             broken = f"weir.retraining has no state dataset for {model.retraining_id}"
-        elif record.dataset_digest != digest:
+        elif record is not None and record.dataset_digest != digest:
             broken = f"the request's dataset is {record.dataset_digest}"
         elif dataset is not None and dataset.digest != digest:
             broken = f"the rows on disk have the digest {dataset.digest}"
-        self.edge(digest, f"{model.retraining_id}/trained", "used", broken)
+        self.edge(digest, f"{model.retraining_id}/trained" if model.retraining_id else version, "used", broken)
         requested = facts.state(model.retraining_id, "requested")
         if requested is not None:
             self.edge(

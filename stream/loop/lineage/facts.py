@@ -122,7 +122,7 @@ class Facts:
     def is_derived(self, version: str) -> bool:
         """Return whether the version was made from its parent without a training: quantised, pruned, or by hand."""
         model = self.models[version]
-        return bool(model.parent) and not model.retraining_id
+        return bool(model.parent) and not model.retraining_id and not model.dataset_digest
 
     def line(self, version: str) -> list[str]:
         """Return `version`, the version that it was derived from, and so on, up to the first that was trained.

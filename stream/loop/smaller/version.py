@@ -79,11 +79,21 @@ def _draft(home: Path, parent: Parent) -> Iterator[VersionFolder]:
         ) from error
 
 
+def _of_this_model(known: VersionManifest, job: TrainingJob) -> VersionManifest:
+    """Return `known`; raises TrainingError if it is a version of another tenant or model than `job`."""
+    if (known.job.tenant, known.job.model) != (job.tenant, job.model):
+        raise TrainingError(
+            f"these weights are version {known.version} of {known.job.tenant} / {known.job.model}, and a version has one owner; "
+            f"use it there, or serve {job.model} of {job.tenant} from weights of its own"
+        )
+    return known
+
+
 def _published(home: Path, parent: Parent, draft: VersionFolder, made: _Made) -> VersionManifest:
     """Write card and manifest, and publish the folder; return the present manifest if this version exists and verifies."""
     digest = file_digest(draft.merged)
     with contextlib.suppress(TrainingError):
-        return verify_version(home, version_of(digest))
+        return _of_this_model(verify_version(home, version_of(digest)), made.job)
     sizes = {
         "size_bytes": float(draft.merged.stat().st_size),
         "parent_size_bytes": float(parent.weights.stat().st_size),

@@ -103,6 +103,11 @@ class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
                     f"batch_examples is {rules.batch_examples}, which {train.workers} workers cannot share equally; set"
                     " [tenants.NAME.loop.train] batch_examples to a multiple of [train] workers"
                 )
+            if rules.method == "kto" and rules.batch_examples < 2 * train.workers:
+                raise TrainingError(
+                    f"batch_examples is {rules.batch_examples} with method kto, which compares at least 2 examples on each of"
+                    f" {train.workers} workers; set [tenants.NAME.loop.train] batch_examples to at least {2 * train.workers}"
+                )
             cluster = RayCluster(
                 address=train.address, workers=train.workers, use_gpu=train.use_gpu, storage=train.storage
             )

@@ -9,6 +9,7 @@ import msgspec
 from aiokafka.structs import TopicPartition
 
 from stream.kafka.admin import group_offsets
+from stream.kafka.clients import consumer_for
 from stream.kafka.time_ranges import data_range
 from stream.stages.retrain.machine import Retraining, observe
 from stream.stages.retrain.records import Decision, pinned_versions, retraining_event
@@ -107,14 +108,17 @@ class RetrainStage(TableStage):
     async def _rebuilt(self, partition: int, lost: set[str]) -> _Models:
         """Rebuild the states of the models in `lost` from the retained alerts and the retained retraining records.
 
-        Only records before the committed offsets are read, and they cause no decision: these decisions are among the
-        retraining records. Kafka delivers the later records to the stage, which decides and publishes.
+        The alerts before the committed offset cause no decision: these decisions are among the retraining records, which
+        are read to their present end. Kafka delivers the later alerts to the stage, which decides and publishes.
         """
         models = {key: _model({}, key) for key in lost}
-        group = self._app.conf.id
-        committed = (await group_offsets(self._context.kafka.client_options(), [group]))[group]
-        for topic in (self._context.names.alerts, self._context.names.retraining):
-            end = committed.get(TopicPartition(topic, partition), 0)
+        group, options, names = self._app.conf.id, self._context.kafka.client_options(), self._context.names
+        committed = (await group_offsets(options, [group]))[group]
+        async with consumer_for(options) as consumer:
+            place = TopicPartition(names.retraining, partition)
+            ends = {names.retraining: (await consumer.end_offsets([place]))[place]}
+        ends[names.alerts] = committed.get(TopicPartition(names.alerts, partition), 0)
+        for topic, end in ends.items():
             async for offset, event in self._context.retained(topic, partition, range(end)):
                 _, state = _state_of(models, event, lost)
                 if state is not None and isinstance(event.data, AlertRecord):

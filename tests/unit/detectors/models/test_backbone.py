@@ -9,8 +9,9 @@ from detectors.models.compute import Compute, best_precision, processor_flags
 from detectors.models.minilm import encode_mean, load_minilm, pad
 from detectors.registry import create_text
 
-#: Rows of token ids of different lengths, so that all but one are padded.
-ROWS = [[101, *range(2000, 2000 + 13 * count, 13), 102] for count in (5, 17, 40, 126)]
+#: Rows of token ids, several of each padded length, so that they share batches; most are padded.
+LENGTHS = (4, 5, 6, 9, 17, 19, 21, 25, 40, 41, 43, 110, 118, 126)
+ROWS = [[101, *range(2000 + 7 * count, 2000 + 20 * count, 13), 102] for count in LENGTHS]
 #: Smallest cosine of a row's mean vector with that of torch in float32.
 NEAR = {"float32": 0.999_999, "bfloat16": 0.9995, "int8": 0.99}
 
