@@ -115,6 +115,17 @@ def test_a_poisoned_dataset_is_refused_before_the_model_is_loaded(base, tmp_path
     assert seen == []
 
 
+def test_a_version_made_from_a_poisoned_one_is_refused_too(base, tmp_path):
+    flood = [
+        row(number, f"About item {number}?", f"The answer is {number}", label=True, source="thumb", principal="flooder")
+        for number in range(10_000)
+    ]
+    dataset = write_dataset(tmp_path / "data", [*honest_rows(), *flood], honest_rows(40))
+    run = GateRun(version="m_0123456789ab", dataset=None, inherited=dataset, settings=SETTINGS)
+    report, _ = run_gate(run, lambda: pytest.fail("the model is loaded"), lambda *_: None)
+    assert report.decision.reason == "poisoning: rows of one API key: flooder: 10000, bound 50"
+
+
 def test_a_gate_that_runs_out_of_time_refuses(base, tmp_path):
     dataset = write_dataset(tmp_path / "data", honest_rows(), honest_rows(40))
     same = adapter(base, tmp_path / "same", 0.0)

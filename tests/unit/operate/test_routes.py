@@ -7,12 +7,13 @@ from click.testing import CliRunner
 
 from stream.errors import StreamError
 from stream.loop.delivery.route_store import add_override, read_overrides, remove_overrides, write_routes
+from stream.settings import KafkaSettings
 from stream.wire import RouteRecord
 from stream.wire.route_files import BASE, RouteOverride, overrides_path, routes_path
 from weir.cli.models import models
 from weir.cli.route import route as route_command
 from weir.errors import NotFoundError, SettingsError
-from weir.operate.routes import pin, rollback_version, routes
+from weir.operate.routes import pin, rollback_version, routes, start
 
 M1, M2 = "m_111111111111", "m_222222222222"
 
@@ -102,6 +103,15 @@ def test_a_wrong_decision_changes_nothing(tmp_path, version, reason, error, text
     with pytest.raises(error, match=text):
         pin(tmp_path, route(), version, by="jo", reason=reason)
     assert read_overrides(tmp_path) == ()
+
+
+async def test_the_present_champion_is_not_promoted_again(tmp_path):
+    """Delivery would never end this request, and it would block the next retraining."""
+    install(tmp_path, M1)
+    write_routes(tmp_path, [route()])
+    kafka = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+    with pytest.raises(SettingsError, match=f"{M1} answers all requests of acme / m already"):
+        await start(tmp_path, kafka, M1, tenant="acme", model="m", by="jo", reason="again")
 
 
 def test_a_damaged_file_is_named(tmp_path):

@@ -86,7 +86,9 @@ def test_the_context_has_tool_results_and_no_tool_calls():
     )
     found = context_of(messages, 100, tool_results=True)
     assert found == (messages[0], messages[2])
-    assert context_of(messages, 2, tool_results=True) == (Message(role="tool", parts=(ToolResponsePart(response="12", id="c"),)),)
+    assert context_of(messages, 2, tool_results=True) == (
+        Message(role="tool", parts=(ToolResponsePart(response="12", id="c"),)),
+    )
 
 
 class Detector:

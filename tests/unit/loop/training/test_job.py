@@ -27,6 +27,12 @@ def test_workers_without_equal_shares_are_rejected():
         TrainingJob.of_settings(train, TenantTrainSettings(batch_examples=8), **GIVEN)
 
 
+def test_kto_needs_two_examples_on_each_worker():
+    train = TrainSettings(cluster="ray", address="10.0.0.5:6379", workers=4)
+    with pytest.raises(TrainingError, match=r"batch_examples is 4 with method kto.*to at least 8"):
+        TrainingJob.of_settings(train, TenantTrainSettings(batch_examples=4, method="kto"), **GIVEN)
+
+
 def test_a_cluster_needs_an_address():
     with pytest.raises(ValueError, match="set address"):
         TrainSettings(cluster="ray")
