@@ -97,9 +97,15 @@ def make_trainer(job: TrainingJob, rows: Dataset, draft: Path, bounds: "RunCallb
         "disable_tqdm": True,
     }
     common: dict[str, Any] = {"peft_config": adapter, "callbacks": [bounds], "train_dataset": rows}
-    if job.method == "sft":
-        return SFTTrainer(model, args=SFTConfig(**arguments), processing_class=tokenizer, **common)
-    return KTOTrainer(model, args=KTOConfig(**arguments), processing_class=tokenizer, **common)
+    kind: Any
+    kind, config = (SFTTrainer, SFTConfig) if job.method == "sft" else (KTOTrainer, KTOConfig)
+    trainer = kind(model, args=config(**arguments), processing_class=tokenizer, **common)
+    if not len(trainer.train_dataset):  # trl leaves out a row whose prompt fills `max_length`
+        raise TrainingError(
+            f"none of {len(rows)} rows fits: each prompt has max_tokens = {job.max_tokens} tokens or more;"
+            " raise [tenants.NAME.loop.train] max_tokens"
+        )
+    return trainer
 
 
 class RunCallback(TrainerCallback):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from opentelemetry.trace import NoOpTracerProvider
 from prometheus_client import CollectorRegistry
 from support.commands import WEIR, Commands
 from support.dataset_log import MODEL, START, TENANT, approval, correction, exchange, thumb, words
@@ -33,7 +34,7 @@ KEY = tenant_model_key(TENANT, MODEL)
 LOOP = {
     "mode": "approve",
     "dataset": {"min_examples": 10, "max_per_principal": 60},
-    "train": {"epochs": 1, "batch_examples": 8, "learning_rate": 0.01, "max_tokens": 64, "max_seconds": 5},
+    "train": {"epochs": 1, "batch_examples": 8, "learning_rate": 0.01, "max_tokens": 256, "max_seconds": 5},
     "gate": {"max_tokens": 8},
     "delivery": {"shadow_share": 0.0, "steps": [50, 100]},
 }
@@ -200,7 +201,15 @@ async def test_a_poisoned_dataset_is_refused_by_name_and_nothing_is_promoted(kaf
     stop = asyncio.Event()
     rules = {"*": {"loop": LOOP}}
     delivering = asyncio.create_task(
-        run_delivery(home=home, kafka=kafka, tenants=rules, registry=CollectorRegistry(), stop=stop, health={})
+        run_delivery(
+            home=home,
+            kafka=kafka,
+            tenants=rules,
+            registry=CollectorRegistry(),
+            stop=stop,
+            health={},
+            tracer_provider=NoOpTracerProvider(),
+        )
     )
     chosen = setup(kafka, home, base, dataset_command=lambda _request: printed({"digest": DIGEST}))
     async with sender(kafka) as send, trainer(kafka, chosen):
