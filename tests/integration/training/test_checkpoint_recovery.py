@@ -5,9 +5,13 @@ import random
 import pytest
 from support.tiny_gguf import save_tiny_gguf
 from support.tiny_training import ForkedRun, save_dataset, tiny_job
+from transformers import TrainerCallback
 
 from stream.loop.training.checkpoints import newest_checkpoint
+from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import VersionFolder
+from stream.loop.training.lora import make_trainer
+from stream.loop.training.rows import training_rows, training_table
 from stream.loop.training.signing import verify_version
 
 pytestmark = pytest.mark.timeout(300)
@@ -84,3 +88,11 @@ def test_other_settings_do_not_continue_a_run(tmp_path, base):
     other = ForkedRun(tmp_path, "run", tiny_job(base, data, rank=4))
     other.trained()
     assert other.lines[0].step == 1
+
+
+def test_rows_whose_prompts_fill_the_limit_are_an_error_that_names_it(tmp_path, base):
+    job = tiny_job(base, save_dataset(tmp_path / "data"), max_tokens=2)
+    with pytest.raises(TrainingError, match=r"none of 24 rows fits: each prompt has max_tokens = 2 tokens or more"):
+        make_trainer(
+            job, training_rows(training_table(tmp_path / "data", "sft"), "sft"), tmp_path / "draft", TrainerCallback()
+        )
