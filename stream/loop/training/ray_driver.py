@@ -9,6 +9,7 @@ import logging
 import queue
 import shutil
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,7 @@ _LOG = logging.getLogger(__name__)
 #: Deaths of workers after which a run continues; as often as a process on this machine is started again.
 _FAILURES = 3
 _KEPT = 2
+_CONNECT_SECONDS = 10.0
 _POLL_SECONDS = 1.0
 _NAME_CHARACTERS = 16
 
@@ -60,14 +62,17 @@ def train_on_cluster(job: TrainingJob, folder: RunFolder, report: Callable[[Line
 
 
 def _connect(cluster: RayCluster, environment: dict[str, str]) -> None:
+    host, _, port = cluster.address.rpartition(":")
     try:
+        if port.isdigit():  # `ray.init` tries for some minutes
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
         ray.init(
             address=cluster.address,
             runtime_env={"env_vars": environment},
             logging_level=logging.WARNING,
             log_to_driver=False,  # the logs of workers stay on their nodes
         )
-    except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise TrainingError(
             f"the Ray cluster at {cluster.address} does not answer ({type(error).__name__}); start it, or correct"
             " [train] address; this machine must be a node of the cluster"
