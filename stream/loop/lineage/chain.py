@@ -6,7 +6,7 @@ An edge is broken if the record that it needs is not in the log, or disagrees wi
 import msgspec
 
 from stream.loop.lineage.facts import DatasetFacts, Facts, Place, route_name
-from stream.wire import AlertRecord, ModelRecord, RetrainingRecord, RouteRecord
+from stream.wire import AlertRecord, ModelRecord, RetrainingRecord, RouteRecord, canonical_time
 from stream.wire.route_files import BASE
 
 __all__ = ["Chain", "Edge", "Node", "chain_of", "wanted_requests"]
@@ -228,7 +228,8 @@ class _Builder:
             percent = route.weights.get(version, 0)
             place = facts.places.get(route_name(route))  # another tenant's route has the same epoch
             self.node("route", identity, route.at, place, percent=float(percent), reason=route.reason, by=route.by)
-            before = [one for one in decided if one.at <= route.at]
+            # A route has the canonical time of the decision that it follows.
+            before = [one for one in decided if canonical_time(one.at) <= canonical_time(route.at)]
             own_decision = [one for one in before if one.retraining_id == route.retraining_id]
             decision = next(reversed(own_decision or before), None)
             broken = ""

@@ -285,3 +285,8 @@ def test_the_routes_of_two_tenants_have_places_of_their_own():
     chain = chain_of(facts_of(records | {"other": other}), "m_1", DATASET)
     place = f"t-0@{list(records).index('route')}"
     assert [node.place for node in chain.nodes if node.kind == "route"] == [place]
+
+
+def test_a_route_at_the_rounded_time_of_its_decision_follows_it():
+    records = log() | {"blessed": state("blessed", 40.000_000_2, model_version="m_1")}
+    assert chain_of(facts_of(records), "m_1", DATASET).broken == []
