@@ -17,7 +17,8 @@ from stream.loop.training.job import RayCluster, RunFolder, VersionFolder
 from stream.loop.training.process import run_training
 from stream.loop.training.signing import verify_version
 
-pytestmark = pytest.mark.timeout(600)
+#: Each run starts Ray workers, which takes a minute or two on busy cores; the first test has five runs.
+pytestmark = pytest.mark.timeout(1500)
 
 
 @pytest.fixture(scope="module")
