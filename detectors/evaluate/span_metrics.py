@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 Row = dict[str, Any]
-#: Numbers of matches, of what was found, and of what is labelled.
+#: (matches, found, labelled): numbers of characters or of spans.
 Counts = tuple[int, int, int]
 LEAST_OVERLAP = 0.5
 

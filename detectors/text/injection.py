@@ -1,6 +1,6 @@
 """Injection detector: attempts to override the model's instructions or to make it ignore its rules.
 
-Some requests are attacks only in view of the system prompt, such as a question about what it keeps secret. With the
+A request for a secret of the system prompt can be an attack although its words are harmless. With the
 system messages of its request, a text is also compared with their sentences about secrets
 (`detectors.text.system_rules`); the higher score counts.
 """

@@ -260,7 +260,7 @@ def _weight(number: str) -> float:
 
 
 def _together(subjects: Sequence[Subject], prior: Prior) -> Subject:
-    """Return the subject of sentences together, without what was said before; its names are also stems."""
+    """Return the common subject of sentences, without words that users or tools wrote earlier; its names are also stems."""
     stems = frozenset[str]().union(*(subject.stems | subject.names for subject in subjects)) - prior.stems
     return Subject(stems, frozenset[str]().union(*(subject.numbers for subject in subjects)) - prior.numbers, stems)
 

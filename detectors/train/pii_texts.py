@@ -36,7 +36,7 @@ def _filled(slots: Slots, template: str) -> Pieces:
     slots.begin()
     pieces: Pieces = []
     for index, part in enumerate(_SLOT.split(template)):
-        # On lines of its own, an address has a field per line; in a sentence it is one entity.
+        # An address on several lines has one entity per line; an address in a sentence is one entity.
         lines = part == "address" and index and pieces[-1][0].endswith("\n")
         pieces += (
             slots.fill("address_lines" if lines else part)

@@ -1,6 +1,6 @@
 """The alias ``champion`` of MLflow's registered models follows the routes.
 
-MLflow is a mirror: a process of its own moves the aliases, and no route waits for it. After a failure it is started again with the newest champions.
+A separate process sets the aliases in MLflow, and no route waits for it. After a failure, it starts again with the newest champions.
 """
 
 import asyncio
