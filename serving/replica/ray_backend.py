@@ -8,8 +8,12 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
 
 from serving.backend import BackendLost, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
+from serving.engine.errors import EngineClosedError
 
 __all__ = ["RayBackend"]
+
+#: Over gRPC, Ray raises the replica's own exception; over actor calls it raises a RayError that wraps it.
+_LOST = (RayError, RayServeException, EngineClosedError)
 
 
 class RayBackend:
@@ -40,7 +44,7 @@ class RayBackend:
         """Return the model description of a replica; raises BackendLost."""
         try:
             info: ModelInfo = await self._describe.remote(*self._described)
-        except (RayError, RayServeException) as error:
+        except _LOST as error:
             raise BackendLost(type(error).__name__) from None
         return info
 
@@ -59,7 +63,7 @@ class RayBackend:
                 status=503,
                 message=f"Every replica is full and {self._max_queued} requests wait, the limit; try again in a second.",
             )
-        except (RayError, RayServeException) as error:
+        except _LOST as error:
             finished = True
             raise BackendLost(type(error).__name__) from None
         finally:

@@ -1,12 +1,14 @@
-"""The number of model replicas, and the error while all of them are full."""
+"""The number of model replicas, and the errors of a full and of a lost replica."""
 
 from types import SimpleNamespace
 
 import pytest
-from ray.serve.exceptions import BackPressureError
+from ray.exceptions import RayError
+from ray.serve.exceptions import BackPressureError, ReplicaUnavailableError
 
-from serving.backend import ModelRequest
+from serving.backend import BackendLost, ModelRequest
 from serving.deployments import _backend, build
+from serving.engine.errors import EngineClosedError
 from serving.replica.ray_backend import RayBackend
 from serving.settings import ModelSettings
 from stream.telemetry import TraceSettings
@@ -14,29 +16,38 @@ from weir.application import application_args
 from weir.settings import Settings
 
 
-class Full:
-    """A deployment's handle whose queue is full."""
+class Failing:
+    """A deployment's handle whose calls raise `error`."""
 
     describe = None
+
+    def __init__(self, error):
+        self._error = error
 
     def options(self, **_):
         return SimpleNamespace(generate=SimpleNamespace(remote=self._remote))
 
     async def _remote(self, _generation):
-        raise BackPressureError(num_queued_requests=3, max_queued_requests=3)
+        raise self._error
         yield
 
 
+async def items_of(error):
+    backend = RayBackend(Failing(error), max_requests=8, max_queued=3, replicas=1, gateways=1)
+    request = ModelRequest(request_id="r", operation="text_completion", body={"prompt": "x"})
+    return [item async for item in backend.generate(request)]
+
+
 async def test_a_full_queue_is_rejected_with_its_limit():
-    backend = RayBackend(Full(), max_requests=8, max_queued=3, replicas=1, gateways=1)
-    (rejected,) = [
-        item
-        async for item in backend.generate(
-            ModelRequest(request_id="r", operation="text_completion", body={"prompt": "x"})
-        )
-    ]
+    (rejected,) = await items_of(BackPressureError(num_queued_requests=3, max_queued_requests=3))
     assert (rejected.code, rejected.status) == ("queue_full", 503)
     assert "3 requests wait, the limit" in rejected.message
+
+
+@pytest.mark.parametrize("error", [EngineClosedError("ended"), ReplicaUnavailableError("gone"), RayError()])
+async def test_the_end_of_an_engine_or_replica_is_a_lost_backend(error):
+    with pytest.raises(BackendLost, match=type(error).__name__):
+        await items_of(error)
 
 
 @pytest.mark.parametrize(("least", "most", "replicas"), [(1, 1, 1), (4, 1, 4), (1, 3, 3)])
@@ -47,6 +58,6 @@ def test_a_minimum_that_alone_was_raised_is_the_maximum_too(least, most, replica
     (models, _) = build(args)._bound_deployment.init_args
     (model,) = models.values()
     assert model._bound_deployment._deployment_config.autoscaling_config.max_replicas == replicas
-    assert _backend(next(iter(models)), dict.fromkeys(models, Full()), args).capacity() == 10 * replicas, (
+    assert _backend(next(iter(models)), dict.fromkeys(models, Failing(None)), args).capacity() == 10 * replicas, (
         "a gateway accepts as many as all of them"
     )
