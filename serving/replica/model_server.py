@@ -78,7 +78,11 @@ class ModelServer:
         return self._engine.running
 
     def describe(self, versions: frozenset[str] = frozenset()) -> ModelInfo:
-        """Return the model description and the load; `versions` are the loaded trained versions."""
+        """Return the model description and the load; `versions` are the loaded trained versions.
+
+        Raises EngineClosedError if the engine has ended: Ray replaces the replica seconds later.
+        """
+        self.check_health()
         engine = self._engine
         features: frozenset[Feature] = frozenset(engine.features)
         return ModelInfo(

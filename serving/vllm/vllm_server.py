@@ -36,6 +36,7 @@ _LOG = logging.getLogger(__name__)
 #: How long text is held to be sent in one chunk: unnoticeable while a client reads.
 _HOLD_SECONDS = 0.02
 _INTERNAL_ERROR = 500
+_ENDED = "the engine 'vllm' has ended"
 #: The values that vLLM accepts as `max_lora_rank`.
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 _METHODS = {"chat": "chat", "text_completion": "completions", "embeddings": "embeddings"}
@@ -94,7 +95,14 @@ class _Replica:
         EngineCollector(self._stats, self._metrics.registry)
 
     async def describe(self, adapter: str = "") -> ModelInfo:
-        """Return the description of the model, or of the model with a LoRA adapter, and the replica's load."""
+        """Return the description of the model, or of the model with a LoRA adapter, and the replica's load.
+
+        Raises EngineClosedError if the engine has ended: Ray replaces the replica seconds later.
+        """
+        try:
+            await self.engine.check_health()
+        except EngineDeadError:
+            raise EngineClosedError(_ENDED) from None
         version = f"{self._version}+{self._adapters[adapter]}" if adapter else self._version
         return ModelInfo(
             engine="vllm",
@@ -125,7 +133,7 @@ class _Replica:
                         yield item
         except EngineDeadError:
             # Not vLLM's error: the gateway would import vLLM to read it.
-            raise EngineClosedError("the engine 'vllm' has ended") from None
+            raise EngineClosedError(_ENDED) from None
         except Exception as error:  # noqa: BLE001 - the boundary to vLLM: its message may contain text of the request
             _LOG.error("request %s failed: %s", request.request_id, type(error).__name__)
             yield RejectedRequest(

@@ -8,7 +8,9 @@ from ray.serve.exceptions import BackPressureError, ReplicaUnavailableError
 
 from serving.backend import BackendLost, ModelRequest
 from serving.deployments import _backend, build
+from serving.engine.echo_engine import EchoEngine
 from serving.engine.errors import EngineClosedError
+from serving.replica.model_server import ModelServer
 from serving.replica.ray_backend import RayBackend
 from serving.settings import ModelSettings
 from stream.telemetry import TraceSettings
@@ -48,6 +50,14 @@ async def test_a_full_queue_is_rejected_with_its_limit():
 async def test_the_end_of_an_engine_or_replica_is_a_lost_backend(error):
     with pytest.raises(BackendLost, match=type(error).__name__):
         await items_of(error)
+
+
+async def test_a_replica_whose_engine_has_ended_is_lost_before_ray_replaces_it():
+    server = ModelServer(EchoEngine(), max_requests=8, max_length=64)
+    assert server.describe().engine == "echo"
+    await server.close()
+    with pytest.raises(EngineClosedError):
+        server.describe()
 
 
 @pytest.mark.parametrize(("least", "most", "replicas"), [(1, 1, 1), (4, 1, 4), (1, 3, 3)])
