@@ -73,7 +73,6 @@ class LedgerStore:
         self._tenants = tenants
         self._accuracy: dict[tuple[str, str], Accuracy] = {}
         self._judged = _Judged()
-        self._recovered: dict[str, float] = {}
 
     def close(self) -> None:
         """Close every file."""
@@ -134,9 +133,7 @@ class LedgerStore:
         for alert in firing.values():
             by_subject[alert.record.tenant == OWN_TENANT].append(alert.record)
         records = decide(by_subject[True], observation, settings)
-        records += decide_accuracy(
-            by_subject[False], self.accuracy(), observation.log_time, self._next_accuracy_alert, self._recovered
-        )
+        records += decide_accuracy(by_subject[False], self.accuracy(), observation.log_time, self._next_accuracy_alert)
         alerts = []
         for record in records:
             if record.alert_id in firing:

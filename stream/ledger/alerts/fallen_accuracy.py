@@ -1,6 +1,6 @@
 """The alert about a model whose answers are less often correct than at first (`accuracy`)."""
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -22,34 +22,45 @@ def decide_accuracy(
     found: Mapping[_Stream, Accuracy],
     log_time: float,
     next_id: Callable[[str, str], str],
-    recovered: MutableMapping[str, float],
 ) -> list[AlertRecord]:
     """Return the records to publish: alerts that open, change or resolve.
 
-    `firing` contains the firing accuracy alerts, `next_id(tenant, model)` returns the id of the next alert of a stream.
-    Labels of a firing alert that expired with the retention resolve the alert. `recovered` is {id of a firing alert: event time
-    since which its stream has recovered}; this function updates it. An alert resolves after `_RESOLVE_SECONDS`, because while
-    late labels arrive, a fall can disappear and return.
+    `firing` contains the firing accuracy alerts, `next_id(tenant, model)` returns the id of the next alert of a stream. When the
+    accuracy has recovered, or the labels of the fall expired with the retention, a record with statistic 0 says so. The alert
+    resolves `_RESOLVE_SECONDS` of event time after that record, because while late labels arrive, a fall can disappear and return.
     """
     open_alerts = {(alert.tenant, alert.model): alert for alert in firing}
+    fallen = {stream: accuracy for stream, accuracy in found.items() if accuracy.fell_at is not None}
     records = []
-    for stream, accuracy in sorted(found.items()):
+    for stream, accuracy in sorted(fallen.items()):
         alert = open_alerts.get(stream)
-        if accuracy.fell_at is None:
-            continue
         if alert is None:
             records.append(_opened(stream, accuracy, log_time, next_id(*stream)))
-        elif accuracy.wrong != alert.evidence_total and log_time - alert.at >= _UPDATE_SECONDS:
+        elif log_time - alert.at >= _UPDATE_SECONDS and (
+            _has_recovered(alert) or accuracy.wrong != alert.evidence_total
+        ):
             records.append(_revised(alert, at=log_time, **_fields(stream, accuracy)))
     for stream, alert in open_alerts.items():
-        accuracy_now = found.get(stream)
-        if accuracy_now is not None and accuracy_now.fell_at is not None:
-            recovered.pop(alert.alert_id, None)
-        elif log_time - recovered.setdefault(alert.alert_id, log_time) >= _RESOLVE_SECONDS:
-            del recovered[alert.alert_id]
-            at = max(log_time, alert.at)
+        if stream in fallen:
+            continue
+        at = max(log_time, alert.at)
+        if not _has_recovered(alert):
+            records.append(_revised(alert, at=at, **_recovered(stream, found.get(stream))))
+        elif log_time - alert.at >= _RESOLVE_SECONDS:
             records.append(_revised(alert, at=at, state="resolved", resolved_at=at))
     return records
+
+
+def _has_recovered(alert: AlertRecord) -> bool:
+    """Return whether the newest record is that of the recovery; the statistic of a fall is never 0."""
+    return alert.statistic == 0.0
+
+
+def _recovered(stream: _Stream, accuracy: Accuracy | None) -> dict[str, Any]:
+    if accuracy is None:
+        return {"statistic": 0.0, "summary": f"Accuracy of {stream[1]}: the labels of the fall expired."}
+    summary = f"Accuracy of {stream[1]} recovered: {accuracy.accuracy:.0%} of all {accuracy.answers} labelled answers are correct."
+    return {"statistic": 0.0, "score": accuracy.accuracy, "summary": summary}
 
 
 def _opened(stream: _Stream, accuracy: Accuracy, log_time: float, identity: str) -> AlertRecord:

@@ -93,19 +93,24 @@ def test_a_label_of_another_tenant_or_of_an_unknown_request_judges_nothing():
     assert joined(*log.inference(request("a", 1.0), end("a", 2.0)), *labels) == []
 
 
-def test_an_alert_resolves_an_hour_after_the_accuracy_recovered():
-    fallen = Accuracy(answers=90, accuracy=0.4, reference=0.95, fell_at=50.0, since=30, wrong=18)
+def test_an_alert_resolves_an_hour_after_its_record_of_the_recovery():
+    fallen = Accuracy(answers=90, accuracy=0.4, reference=0.95, fell_at=50.0, since=30, wrong=18, statistic=9.0)
     fine = Accuracy(answers=95, accuracy=0.9, reference=0.95)
-    recovered = {}
 
     def decided(firing, now, log_time):
-        return decide_accuracy(firing, {("acme", "m"): now}, log_time, lambda *_: "al_1", recovered)
+        return decide_accuracy(firing, {("acme", "m"): now} if now else {}, log_time, lambda *_: "al_1")
 
     (alert,) = decided([], fallen, 100.0)
-    assert decided([alert], fine, 200.0) == []
-    assert decided([alert], fallen, 300.0) == [], "the same fall, after more late labels"
-    assert decided([alert], fine, 400.0) == []
-    assert decided([alert], fine, 3999.0) == []
-    (resolved,) = decided([alert], fine, 4000.0)
+    (recovery,) = decided([alert], fine, 200.0)
+    assert (recovery.state, recovery.statistic, recovery.evidence_total) == ("firing", 0.0, 18)
+    assert "recovered: 90% of all 95" in recovery.summary
+    assert decided([recovery], fallen, 205.0) == [], "at most one record in ten seconds"
+    (again,) = decided([recovery], fallen, 300.0)
+    assert (again.alert_id, again.statistic) == ("al_1", 9.0), "the same fall, after more late labels"
+    (recovery,) = decided([again], fine, 400.0)
+    assert decided([recovery], fine, 3999.0) == []
+    (resolved,) = decided([recovery], fine, 4000.0)
     assert (resolved.alert_id, resolved.state, resolved.resolved_at) == ("al_1", "resolved", 4000.0)
-    assert recovered == {}
+    assert resolved.revision == alert.revision + 4
+    (expired,) = decided([alert], None, 200.0)
+    assert "expired" in expired.summary
