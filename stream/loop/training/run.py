@@ -14,7 +14,7 @@ from opentelemetry.trace import NoOpTracer, Tracer
 
 from stream.loop.settings import LoopSettings, TrainSettings
 from stream.loop.spans import mark_state
-from stream.loop.training.errors import TrainingError
+from stream.loop.training.errors import LeaseLostError, TrainingError
 from stream.loop.training.job import Progress, RunFolder, TrainingJob, VersionFolder, has_fast_bfloat16
 from stream.loop.training.machine import Work
 from stream.loop.training.manifest import VersionManifest, read_version
@@ -93,10 +93,16 @@ class Run:
         self._progress: Progress | None = None
 
     async def run(self) -> str:
-        """Run to the gate's decision, and return the last state; a failure is published as ``failed``."""
+        """Run to the gate's decision, and return the last state; a failure is published as ``failed``.
+
+        Returns ``interrupted``, which is not published, if the lease was lost: the next trainer continues.
+        """
         self._metrics.running.set(1)
         try:
             state = await self._states()
+        except LeaseLostError as error:
+            state = "interrupted"
+            _LOG.warning("retraining %s: %s; a trainer continues later", self.work.request.retraining_id, error)
         except (TrainingError, OSError, *_DAMAGED) as error:
             state = "failed"
             said = f"{type(error).__name__} in the output of a command" if isinstance(error, _DAMAGED) else str(error)
@@ -181,17 +187,41 @@ class Run:
 
     @contextlib.asynccontextmanager
     async def _leased(self, state: str) -> AsyncIterator[None]:
-        """Publish `state` with a lease, and renew the lease during the body."""
-        await self._state(state, numbers=self._numbers(), lease_until=self._lease())
-        renewing = asyncio.create_task(self._renew(state))
+        """Publish `state` with a lease, and renew the lease during the body.
+
+        Raises LeaseLostError after it cancelled the body, if the body uses a Ray cluster and Kafka acknowledged no renewal early enough.
+        """
+        until = self._lease()
+        await self._state(state, numbers=self._numbers(), lease_until=until)
+        fence = asyncio.timeout(None)
         try:
-            yield
-        except asyncio.CancelledError:
-            await self._release(state)
-            raise
-        finally:
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
+            async with fence:
+                self._extend(fence, until)
+                renewing = asyncio.create_task(self._renew(state, fence))
+                try:
+                    yield
+                except asyncio.CancelledError:
+                    if not fence.expired():
+                        await self._release(state)
+                    raise
+                finally:
+                    renewing.cancel()
+                    await asyncio.gather(renewing, return_exceptions=True)
+        except TimeoutError:
+            if not fence.expired():
+                raise
+            raise LeaseLostError(
+                f"the lease of {self._setup.train.lease_seconds:g} s was not renewed in time, because Kafka did not answer"
+            ) from None
+
+    def _extend(self, fence: asyncio.Timeout, until: float) -> None:
+        """Let the body run until its lease, which Kafka has acknowledged, is nearly over.
+
+        The next trainer's Ray workers would write to the same storage as ours. Without Ray, each trainer has its own folders.
+        """
+        if self._setup.train.cluster == "ray" and not fence.expired():
+            spare = self._setup.train.lease_seconds / _RENEWALS
+            fence.reschedule(asyncio.get_running_loop().time() + until - time.time() - spare)
 
     async def _release(self, state: str) -> None:
         """End the lease now, so that the next trainer does not wait for its end."""
@@ -202,7 +232,7 @@ class Run:
                     _repeated(state), number=self._number, numbers=self._numbers(), lease_until=time.time()
                 )
 
-    async def _renew(self, state: str) -> None:
+    async def _renew(self, state: str, fence: asyncio.Timeout) -> None:
         """Publish progress, at most every 5 s, and renew the lease before it ends."""
         renewed, shown = time.monotonic(), self._progress
         while True:
@@ -213,13 +243,15 @@ class Run:
             renewed, shown = time.monotonic(), self._progress
             self._number += 1
             loading = state == "started" and self._progress is None
+            until = self._lease()
             await self._state(
                 _repeated(state),
                 number=self._number,
                 reason="loading the model" if loading else "",
                 numbers=self._numbers(),
-                lease_until=self._lease(),
+                lease_until=until,
             )
+            self._extend(fence, until)
 
     def _numbers(self) -> dict[str, float]:
         progress = self._progress
