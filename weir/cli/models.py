@@ -163,6 +163,30 @@ def verify(*, version: str, as_json: bool) -> None:
         click.echo(f"{made_from}, {len(manifest.files)} files")
 
 
+@models.command("publish")
+@click.argument("version")
+@json_option
+def publish(*, version: str, as_json: bool) -> None:
+    """Publish the record of a version again; for a version whose command found no Kafka. Idempotent.
+
+    Example: weir models publish m_0123456789ab
+    """
+    from weir.cli.missing_extra import needing
+    from weir.settings import load_settings
+
+    settings = load_settings().settings
+    with needing("weir models publish", "serving,stream,loop"):
+        from stream.loop.training.signing import verify_version
+        from weir.operate.smaller_models import publish_manifest
+
+        manifest = verify_version(settings.home, version)
+        publish_manifest(settings, manifest)
+    if as_json:
+        print_json(manifest)
+    else:
+        click.echo(f"{version} is published; `weir why {version}` finds it")
+
+
 @models.command("quantise")
 @click.argument("model")
 @click.option(
@@ -242,11 +266,16 @@ def prune(  # noqa: PLR0913 - click passes each option by name
 
 def _print_made(settings: "Settings", made: "VersionManifest", *, as_json: bool) -> None:
     """Publish the version, and print it; Kafka that is away is a warning, because the version exists."""
-    from weir.operate.smaller_models import publish_smaller
+    from stream.errors import BrokerError
+    from weir.errors import StackError
+    from weir.operate.smaller_models import publish_manifest
 
-    if failed := publish_smaller(settings, made):
+    try:
+        publish_manifest(settings, made)
+    except (BrokerError, StackError) as error:
         click.echo(
-            f"weir: {made.version} is not on Kafka, so `weir why` does not find it ({failed}); run the command again",
+            f"weir: {made.version} is not on Kafka, so `weir why` does not find it ({error}); run `weir models publish "
+            f"{made.version}` later",
             err=True,
         )
     if as_json:

@@ -1,11 +1,10 @@
-"""What `weir models quantise`, `prune` and `compare` need of this stack: the model's files, and the record on Kafka."""
+"""What `weir models quantise`, `prune`, `compare` and `publish` need of this stack: the model's files, and the record on Kafka."""
 
 import asyncio
 import time
 from pathlib import Path
 
 from serving.engine.gguf_file import find_gguf
-from stream.errors import BrokerError
 from stream.loop.smaller.plan import Parent
 from stream.loop.training.agent import publisher_for
 from stream.loop.training.errors import TrainingError
@@ -16,11 +15,10 @@ from stream.loop.training.signing import verify_version
 from stream.wire.keys import trained_version
 from stream.wire.route_files import BASE
 from weir.client import effective_kafka
-from weir.errors import StackError
 from weir.operate.trainer_setup import served_base
 from weir.settings import Settings
 
-__all__ = ["distillation", "parent_of", "publish_smaller"]
+__all__ = ["distillation", "parent_of", "publish_manifest"]
 
 _ATTEMPTS = 2
 #: Of the distillation. 4 passages of 160 tokens have 126 MB of logits with a vocabulary of 49,000.
@@ -69,19 +67,15 @@ def distillation(
     )
 
 
-def publish_smaller(settings: Settings, manifest: VersionManifest) -> str:
-    """Publish the version on ``weir.models``; return "" or the reason for which it is not published."""
+def publish_manifest(settings: Settings, manifest: VersionManifest) -> None:
+    """Publish the version on ``weir.models``; raises BrokerError or StackError if Kafka does not answer."""
     folder = VersionFolder.of(settings.home, manifest.version)
     event = model_event(manifest, time.time(), folder.path.absolute().as_uri(), folder.card.read_text(encoding="utf-8"))
 
     async def publish() -> None:
         await publisher_for(effective_kafka(settings), _ATTEMPTS)(event)
 
-    try:
-        asyncio.run(publish())
-    except (BrokerError, StackError) as error:
-        return str(error)
-    return ""
+    asyncio.run(publish())
 
 
 def _checked(parent: Parent) -> Parent:

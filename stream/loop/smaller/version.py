@@ -14,8 +14,7 @@ from stream.loop.smaller.text import load_passages, passages_digest, split
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import TrainingJob, VersionFolder, file_digest, version_of
 from stream.loop.training.manifest import Smaller, VersionManifest
-from stream.loop.training.signing import verify_version
-from stream.loop.training.version import digests, draft_of, publish_version, releases
+from stream.loop.training.version import digests, draft_of, existing_version, publish_version, releases
 
 __all__ = ["prune", "quantise"]
 
@@ -68,10 +67,10 @@ def prune(home: Path, parent: Parent, plan: Pruning, report: Report) -> VersionM
 def _draft(home: Path, parent: Parent) -> Iterator[VersionFolder]:
     """Return an empty folder; an error of the disk is a TrainingError that names the space, and deletes the folder."""
     try:
-        with draft_of(home, "smaller") as draft:
+        with draft_of(home) as draft:
             yield draft
     except OSError as error:
-        folder = VersionFolder.of(home, "smaller").path.parent
+        folder = VersionFolder.of(home, "").path
         free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
         raise TrainingError(
             f"the version cannot be written to {folder} ({error}; {free // _MIB} MiB are free, "
@@ -79,21 +78,14 @@ def _draft(home: Path, parent: Parent) -> Iterator[VersionFolder]:
         ) from error
 
 
-def _of_this_model(known: VersionManifest, job: TrainingJob) -> VersionManifest:
-    """Return `known`; raises TrainingError if it is a version of another tenant or model than `job`."""
-    if (known.job.tenant, known.job.model) != (job.tenant, job.model):
-        raise TrainingError(
-            f"these weights are version {known.version} of {known.job.tenant} / {known.job.model}, and a version has one owner; "
-            f"use it there, or serve {job.model} of {job.tenant} from weights of its own"
-        )
-    return known
-
-
 def _published(home: Path, parent: Parent, draft: VersionFolder, made: _Made) -> VersionManifest:
-    """Write card and manifest, and publish the folder; return the present manifest if this version exists and verifies."""
+    """Write card and manifest, and publish the folder; return the present manifest if this version exists and verifies.
+
+    Raises TrainingError if the version belongs to another tenant or model.
+    """
     digest = file_digest(draft.merged)
-    with contextlib.suppress(TrainingError):
-        return _of_this_model(verify_version(home, version_of(digest)), made.job)
+    if (known := existing_version(home, version_of(digest), made.job)) is not None:
+        return known
     sizes = {
         "size_bytes": float(draft.merged.stat().st_size),
         "parent_size_bytes": float(parent.weights.stat().st_size),

@@ -3,13 +3,14 @@
 import contextlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
-from stream.files import sync_directory
+from stream.files import FileLock, sync_directory
 from stream.loop.training.base_model import gguf_of
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import TrainingJob, VersionFolder, file_digest, version_of
@@ -18,21 +19,23 @@ from stream.loop.training.merge import can_merge, write_merged
 from stream.loop.training.model_card import model_card
 from stream.loop.training.signing import ADAPTER_FILES, ensure_keys, sign, verify_version
 
-__all__ = ["digests", "draft_of", "make_version", "publish_version", "releases"]
+__all__ = ["digests", "draft_of", "existing_version", "make_version", "publish_version", "releases"]
 
+_DRAFT = ".draft-"
 _LIBRARIES = ("torch", "transformers", "peft", "trl")
 
 
 def make_version(job: TrainingJob, home: Path, adapter: Path, numbers: dict[str, float]) -> VersionManifest:
     """Make the version of the adapter in the folder `adapter`, and return its manifest; idempotent.
 
-    Raises TrainingError if the adapter does not fit the base, and OSError if the disk is full or fails.
+    Raises TrainingError if the adapter does not fit the base or belongs to another tenant or model, and OSError if the disk is full or
+    fails.
     """
     digest = file_digest(adapter / "adapter_model.safetensors")
     version = version_of(digest)
-    with contextlib.suppress(TrainingError):
-        return verify_version(home, version)
-    with draft_of(home, version) as draft:
+    if (known := existing_version(home, version, job)) is not None:
+        return known
+    with draft_of(home) as draft:
         draft.adapter.mkdir(mode=0o700)
         for name in sorted(ADAPTER_FILES):
             shutil.copyfile(adapter / name, draft.adapter / name)
@@ -42,17 +45,40 @@ def make_version(job: TrainingJob, home: Path, adapter: Path, numbers: dict[str,
         return publish_version(home, draft, _described(job, version, digest, draft, numbers))
 
 
-@contextlib.contextmanager
-def draft_of(home: Path, name: str) -> Iterator[VersionFolder]:
-    """Return an empty folder beside the versions; it is deleted at the end of the body, unless it was published."""
-    folder = VersionFolder.of(home, name)
-    draft = VersionFolder(folder.path.with_name(f".{name}.{os.getpid()}"))
-    shutil.rmtree(draft.path, ignore_errors=True)
-    draft.path.mkdir(mode=0o700, parents=True)
+def existing_version(home: Path, version: str, job: TrainingJob) -> VersionManifest | None:
+    """Return the manifest of `version` if it exists and verifies, otherwise None.
+
+    Raises TrainingError if the version belongs to another tenant or model than `job`.
+    """
     try:
+        known = verify_version(home, version)
+    except TrainingError:
+        return None
+    if (known.job.tenant, known.job.model) != (job.tenant, job.model):
+        raise TrainingError(
+            f"these weights are version {version} of {known.job.tenant} / {known.job.model}, and a version has one owner; "
+            f"use it there, or serve {job.model} of {job.tenant} from weights of its own"
+        )
+    return known
+
+
+@contextlib.contextmanager
+def draft_of(home: Path) -> Iterator[VersionFolder]:
+    """Return an empty folder beside the versions; it is deleted at the end of the body, unless it was published.
+
+    Folders of processes that were killed are deleted at the next call.
+    """
+    versions = VersionFolder.of(home, "").path
+    versions.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in versions.glob(f"{_DRAFT}*"):
+        with contextlib.suppress(OSError):  # another process deletes it
+            if (lock := FileLock.try_acquire(left / "lock")) is not None:
+                with lock:
+                    shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=_DRAFT, dir=versions) as folder, FileLock.acquire(Path(folder) / "lock"):
+        draft = VersionFolder(Path(folder) / "version")
+        draft.path.mkdir(mode=0o700)
         yield draft
-    finally:
-        shutil.rmtree(draft.path, ignore_errors=True)
 
 
 def publish_version(home: Path, draft: VersionFolder, manifest: VersionManifest) -> VersionManifest:

@@ -1,17 +1,21 @@
-"""``weir models quantise``, ``prune`` and ``compare`` with a small real model, the engine, the gate and Weir's detectors."""
+"""``weir models quantise``, ``prune``, ``compare`` and ``publish`` with a small real model, the engine, the gate and Weir's detectors."""
 
+import asyncio
 import json
 
 import pytest
 import torch
 from click.testing import CliRunner
+from support.kafka_log import fresh_topics
 from support.smaller_models import SHAPE
 from support.tiny_gguf import convert_to_gguf
 from support.tiny_llama import save_tiny_llama
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from stream.kafka.tail import Tail
 from stream.loop.smaller.text import load_passages, split
 from stream.loop.training.job import VersionFolder
+from stream.wire import decode
 from weir.cli import main
 
 pytestmark = pytest.mark.timeout(400)
@@ -76,6 +80,23 @@ def test_a_quantised_version_verifies_passes_the_gate_and_can_be_promoted(weir, 
     weir("models", "promote", version, "--reason", "cheaper", "--now")
     overrides = json.loads((tmp_path / "route-overrides.json").read_text())["overrides"]
     assert [one["version"] for one in overrides] == [version]
+
+
+@pytest.mark.kafka
+def test_a_version_made_without_kafka_is_published_later(weir, base, embedded_broker, monkeypatch):
+    version = json.loads(weir("models", "quantise", str(base), "--precision", "int8", "--json").stdout)["version"]
+    assert "run `weir up`" in weir("models", "publish", version, status=1).output
+    kafka = asyncio.run(fresh_topics(embedded_broker.bootstrap))
+    monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", kafka.bootstrap_servers)
+    monkeypatch.setenv("WEIR_KAFKA__TOPIC_PREFIX", kafka.topic_prefix)
+    monkeypatch.setenv("WEIR_KAFKA__STREAM_PARTITIONS", str(kafka.stream_partitions))
+    assert "is published" in weir("models", "publish", version).stdout
+
+    async def versions():
+        records = Tail(kafka.client_options(), kafka.names.models, follow=False).records()
+        return [decode(record.value, record.headers).data.version async for record in records]
+
+    assert asyncio.run(versions()) == [version]
 
 
 def test_a_pruned_version_that_lost_too_much_is_refused(weir, base):

@@ -4,6 +4,7 @@ import resource
 import stat
 
 import gguf
+import msgspec
 import numpy as np
 import pytest
 from support.smaller_models import nothing, parent_of_file, save_base
@@ -44,6 +45,14 @@ def test_matrices_are_quantised_and_stay_near_their_values(base, tmp_path, preci
         assert tensor.tensor_type == (KINDS.Q8_0 if name in ("token_embd.weight", "output.weight") else kind)
         assert np.abs(made - whole).mean() < error * np.abs(whole).mean()
     assert target.stat().st_size < base.stat().st_size
+
+
+def test_the_same_weights_of_another_owner_are_refused_and_their_version_stays(base, tmp_path):
+    parent = parent_of_file(base)
+    made = quantise(tmp_path, parent, "int8", nothing)
+    with pytest.raises(TrainingError, match=f"version {made.version} of {parent.tenant} / {parent.model}"):
+        quantise(tmp_path, msgspec.structs.replace(parent, tenant="beta"), "int8", nothing)
+    assert verify_version(tmp_path, made.version) == made
 
 
 def test_a_version_has_the_layout_of_a_trained_one_and_is_made_once(base, tmp_path):

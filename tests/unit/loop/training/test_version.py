@@ -1,6 +1,9 @@
 """A version's folder: merged weights, manifest, card, signature."""
 
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,7 +18,7 @@ from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import VersionFolder, file_digest
 from stream.loop.training.manifest import read_version
 from stream.loop.training.signing import ensure_keys, verify_version
-from stream.loop.training.version import make_version
+from stream.loop.training.version import draft_of, make_version
 
 NUMBERS = {"step": 3.0, "steps": 3.0, "loss": 1.5, "seconds": 2.0, "rows": 24.0}
 IDS = torch.arange(2, 60).reshape(2, 29)
@@ -90,6 +93,31 @@ def test_a_version_is_made_once(base, adapter, home):
     signature = VersionFolder.of(home, first.version).signature.read_bytes()
     assert make_version(tiny_job(base, home), home, adapter, NUMBERS | {"seconds": 9.0}) == first
     assert VersionFolder.of(home, first.version).signature.read_bytes() == signature
+
+
+@pytest.mark.parametrize(("field", "value"), [("tenant", "beta"), ("model", "n")])
+def test_the_same_weights_of_another_owner_are_refused_and_their_version_stays(base, adapter, home, field, value):
+    made = make_version(tiny_job(base, home), home, adapter, NUMBERS)
+    with pytest.raises(TrainingError, match=f"version {made.version} of {made.job.tenant} / {made.job.model}"):
+        make_version(msgspec.structs.replace(tiny_job(base, home), **{field: value}), home, adapter, NUMBERS)
+    assert verify_version(home, made.version) == made
+
+
+def test_the_draft_of_a_killed_process_is_deleted_and_that_of_a_running_one_stays(home):
+    script = (
+        "import sys, time; from pathlib import Path; from stream.loop.training.version import draft_of\n"
+        "with draft_of(Path(sys.argv[1])) as draft: print(draft.path, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(home)], stdout=subprocess.PIPE, text=True) as process:
+        other = Path(process.stdout.readline().strip())
+        with draft_of(home):
+            assert other.is_dir()
+        process.kill()
+    assert other.is_dir()
+    with draft_of(home) as draft:
+        assert not other.parent.exists()
+        assert list(home.rglob("version")) == [draft.path]
+    assert not list(home.rglob(".draft-*"))
 
 
 @pytest.mark.parametrize("name", ["model.gguf", "card.md", "manifest.json", "adapter/adapter_model.safetensors"])
