@@ -6,8 +6,10 @@ so the result depends on the texts and their order only.
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from datasketch import MinHash, MinHashLSH
+if TYPE_CHECKING:
+    from datasketch import MinHash
 
 __all__ = ["NearDuplicates", "leaders"]
 
@@ -35,6 +37,8 @@ class NearDuplicates:
     """An index of texts with a Jaccard similarity of word triples of at least `threshold`, in (0, 1]."""
 
     def __init__(self, threshold: float) -> None:
+        from datasketch import MinHash, MinHashLSH  # noqa: PLC0415 - an optional extra
+
         rows = _rows(threshold)
         self._threshold = threshold
         self._empty = MinHash(num_perm=_HASHES, seed=_SEED, scheme="affine32")
@@ -56,14 +60,14 @@ class NearDuplicates:
             self._known.append((number, shingles))
         return found
 
-    def _find(self, shingles: frozenset[str], hashed: MinHash) -> int | None:
+    def _find(self, shingles: frozenset[str], hashed: "MinHash") -> int | None:
         for key in sorted(self._index.query(hashed)):
             number, others = self._known[key]
             if len(shingles & others) >= self._threshold * len(shingles | others):
                 return int(number)
         return None
 
-    def _hash(self, shingles: frozenset[str]) -> MinHash:
+    def _hash(self, shingles: frozenset[str]) -> "MinHash":
         hashed = self._empty.copy()
         hashed.update_batch([shingle.encode() for shingle in sorted(shingles)])
         return hashed
