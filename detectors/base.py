@@ -14,6 +14,7 @@ __all__ = [
     "ERROR",
     "OK",
     "OPERATOR_ROLES",
+    "UNSUPPORTED_LANGUAGE",
     "AlertText",
     "ConfigT",
     "Detector",
@@ -46,7 +47,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
     #: In [0, 1], higher is worse.
     score: float
-    #: The detector's name for its decision; ``error`` if it read only a part of the text and did not flag it.
+    #: The detector's name for its decision; without a finding ``ok``, ``error`` if it read only a part of the text, or
+    #: ``unsupported_language``.
     label: str
     #: Whether the score reaches the detector's threshold.
     flagged: bool
@@ -110,6 +112,8 @@ def too_small(finding: Finding) -> Finding:
 
 #: Labels of texts without a finding: read to the end, or only in part.
 OK, ERROR = "ok", "error"
+#: Label of a text without a finding in a language in which the detector finds less than half of what it finds in English.
+UNSUPPORTED_LANGUAGE = "unsupported_language"
 
 
 def label_of(word: str, *, flagged: bool, covered: float) -> str:

@@ -28,6 +28,10 @@ _GROUPS = (
     "fa mzn glk azb", "hi bh mai ne mr sa gom", "id ms jv su min", "it co scn nap lmo vec pms eml rm", "nl af fy li vls",
     "ru be bg mk uk ba tt kk ky cv", "tl ceb war ilo pam bcl", "tr az tk", "ur pnb sd", "zh wuu yue", "ca oc", "fr wa frr",
 )  # fmt: skip
+#: A text's language is certain from this many letters, and from this probability.
+CERTAIN_LETTERS, CERTAIN_PROBABILITY = 20, 0.8
+#: Characters of a text's beginning whose language is identified by `certain`.
+CERTAIN_CHARACTERS = 2_000
 _GROUP = {code: group.split()[0] for group in reversed(_GROUPS) for code in group.split()}
 
 # Code, URLs, e-mail addresses and markup, which the model identifies as English. Punctuation is listed by range,
@@ -77,6 +81,12 @@ class LanguageModel:
         return Guess(
             language=str(labels[0]).removeprefix("__label__"), probability=min(1.0, float(chances[0])), letters=count
         )
+
+    def certain(self, text: str) -> str:
+        """Return the language of the beginning of a text, as the first of its group of similar languages, or "" if it is uncertain."""
+        guess = self.guess(text[:CERTAIN_CHARACTERS])
+        is_certain = guess.letters >= CERTAIN_LETTERS and guess.probability >= CERTAIN_PROBABILITY
+        return group_of(guess.language) if is_certain else ""
 
 
 def letters(text: str) -> int:

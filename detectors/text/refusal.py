@@ -11,7 +11,7 @@ class RefusalDetector(EncoderDetector):
     """Detector of answers that refuse a request; experimental: trained on Weir's own phrases and on weak labels."""
 
     name: ClassVar[str] = "refusal"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     sides: ClassVar[tuple[str, ...]] = ("output",)
     label: ClassVar[str] = "refusal"
     threshold: ClassVar[float] = 0.7

@@ -23,7 +23,7 @@ from unittest.mock import patch
 
 from support import score_stack
 
-from detectors.models import linear, minilm, multitask, token_windows
+from detectors.models import language_model, linear, minilm, multitask, token_windows
 from detectors.pii import entities, patterns, token_head
 from detectors.text import shared_encoder
 from stream.content import decode_content
@@ -46,6 +46,7 @@ CAUSES: dict[str, tuple[Place, ...]] = {
     "PII patterns": ((patterns.PatternScanner, "scan"),),
     "PII token head": ((token_head.Loaded, "probabilities"),),
     "cheap tier": ((linear.Linear, "logits"),),
+    "language identification": ((language_model.LanguageModel, "certain"),),
     "disguise copies (text)": ((shared_encoder, "views"),),
 }
 
@@ -151,7 +152,7 @@ def forget(process: ModelProcess) -> None:
     for detector in process._detectors.values():
         if isinstance(detector, shared_encoder.EncoderDetector):
             engine = detector._engine
-            engine._outputs, engine._linear_odds = shared_encoder._Recent(), shared_encoder._Recent()
+            engine._outputs, engine._linear_odds, engine._languages = (shared_encoder._Recent() for _ in range(3))
 
 
 def measure(data: Path, precisions: list[str]) -> None:

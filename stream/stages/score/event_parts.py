@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from detectors.base import OK, OPERATOR_ROLES, Reads, Score, TextDetector, Turn
+from detectors.base import OK, OPERATOR_ROLES, UNSUPPORTED_LANGUAGE, Reads, Score, TextDetector, Turn
 from detectors.text.tools import MadeCall, ToolCall, repetitions
 from stream.wire import DeclaredTool, Span
 
@@ -245,7 +245,8 @@ def _characters(parts: Sequence[ItemPart]) -> int:
 def combined(read: Sequence[Reading], scores: Sequence[Score], share: float) -> EventScore:
     """Return the event's score: that of its worst text, with the spans of all flagged texts.
 
-    `share` is the second result of `readings`. Of texts with equal scores, the newest is the worst.
+    `share` is the second result of `readings`. Of texts with equal scores, the newest is the worst. Without a finding, one text in an
+    unsupported language decides the label.
     """
     if not read:
         return EventScore()
@@ -264,9 +265,10 @@ def combined(read: Sequence[Reading], scores: Sequence[Score], share: float) -> 
         for one, score in [(worst, decisive), *others]
         for s in (() if one.derived else score.spans[:MAX_SPANS])
     ]
+    unsupported = decisive.label == OK and any(score.label == UNSUPPORTED_LANGUAGE for score in scores)
     return EventScore(
         score=decisive.score,
-        label=decisive.label,
+        label=UNSUPPORTED_LANGUAGE if unsupported else decisive.label,
         flagged=decisive.flagged,
         covered=min(share, *(score.covered for score in scores)),
         part=worst.pointer,

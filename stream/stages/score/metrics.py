@@ -4,7 +4,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from detectors.base import ERROR
+from detectors.base import ERROR, UNSUPPORTED_LANGUAGE
 from detectors.registry import TEXT
 from stream.stages.score.cpu_time import CpuCollector
 from stream.wire import Verdict
@@ -43,9 +43,10 @@ class ScoreMetrics:
         self.ticks = counter("weir_score_ticks", "Ticks forwarded")
 
     def verdict(self, verdict: Verdict) -> None:
-        """Count a verdict as ``flagged``, ``clear`` or ``error``."""
+        """Count a verdict as ``flagged``, ``clear``, ``error`` or ``unsupported_language``."""
         detector = _label(verdict.detector)
-        label = ERROR if verdict.label == ERROR else "flagged" if verdict.flagged else "clear"
+        unread = verdict.label in (ERROR, UNSUPPORTED_LANGUAGE)
+        label = verdict.label if unread else "flagged" if verdict.flagged else "clear"
         self._verdicts.labels(detector, label).inc()
         if label != ERROR:
             self._scores.labels(detector, verdict.side).observe(verdict.score)

@@ -24,7 +24,8 @@ class Verdict(EventData, frozen=True, kw_only=True):
     """The result of one detector for one event.
 
     `part` is the JSON pointer of the part with the highest score, such as ``/messages/3/parts/0``; "" if the detector
-    read all text parts together, joined by line breaks. `model_version` is the version that answered, so that the
+    read all text parts together, joined by line breaks. `label` is the detector's word for its decision; without a finding ``ok``,
+    ``error`` (not read, or only in part) or ``unsupported_language``. `model_version` is the version that answered, so that the
     answers of two versions can be compared.
     """
 

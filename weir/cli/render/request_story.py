@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
+from detectors.base import ERROR, UNSUPPORTED_LANGUAGE
 from stream.ledger.queries.request_story import ExplanationNote, RecordLocation, RequestStory, VerdictNote
 from stream.wire import AlertRecord, CorrectionRecord, RetrainingRecord, Verdict
 from weir.cli.render.alert import SEVERITY_STYLE
@@ -17,6 +18,8 @@ from weir.operate.retraining import RetrainingEntry, RetrainingHistory
 __all__ = ["story_lines"]
 
 _INDENT = " " * 14
+#: Labels of texts that a detector did not read, or does not read well.
+_UNREAD = (ERROR, UNSUPPORTED_LANGUAGE)
 _SPANS_SHOWN = 6
 _WORDS_SHOWN = 6
 
@@ -105,7 +108,7 @@ def _verdicts(completed: list[VerdictNote], location: RecordLocation, text: Requ
 
 def _verdict(note: VerdictNote) -> Text:
     verdict = note.verdict
-    style = "bold red" if verdict.flagged else "yellow" if verdict.label == "error" else "green"
+    style = "bold red" if verdict.flagged else "yellow" if verdict.label in _UNREAD else "green"
     line = Text(f"{_INDENT}{verdict.side:7} {verdict.detector:12} ")
     line.append(f"{'FLAGGED' if verdict.flagged else verdict.label:12}", style=style)
     line.append(f" {verdict.score:.2f}")

@@ -29,7 +29,7 @@ def test_an_attack_deep_in_a_long_text_is_seen(detectors):
     assert not detectors["injection"].score_many([filler])[0].flagged
 
 
-@pytest.mark.parametrize(("name", "revision"), [("pii", "7"), ("toxicity", "4"), ("injection", "4"), ("refusal", "3")])
+@pytest.mark.parametrize(("name", "revision"), [("pii", "7"), ("toxicity", "5"), ("injection", "5"), ("refusal", "4")])
 def test_a_version_has_the_revision_of_the_readings_and_the_digest_of_the_weights(name, revision):
     """Verdict ids contain the version: detectors that read parts are not the detectors that read the joined text."""
     shipped = create_text(name, {}).version
@@ -37,6 +37,31 @@ def test_a_version_has_the_revision_of_the_readings_and_the_digest_of_the_weight
     assert shipped.startswith(f"{revision}+{digest[:8]}")
     own = create_text(name, {"weights": "own.safetensors", "weights_sha256": "ab" * 32}).version
     assert own == shipped.replace(digest[:8], "abababab")
+
+
+@pytest.mark.parametrize(
+    ("text", "unsupported"),
+    [
+        ("Mañana por la mañana visitaremos el museo con toda la familia.", {"toxicity", "injection", "refusal"}),
+        ("明日の午前中に家族みんなで博物館に行きます。", {"toxicity", "injection", "refusal"}),
+        ("Morgen besuchen wir mit der ganzen Familie das Museum am Fluss.", {"injection", "refusal"}),
+        ("Tomorrow we will visit the museum with the whole family.", set()),
+        ("def area(width, height):\n    return width * height  # Quadratmeter\n", set()),
+        ("2025-06-24 14:36:34,417 GET /api/v1/items 200 12 ms 10.2.3.4", set()),
+        ("Guten Tag", set()),
+    ],
+)
+def test_a_clear_text_in_a_language_that_is_not_read_well_says_so(detectors, text, unsupported):
+    scores = {name: detectors[name].score_many([text])[0] for name in ("toxicity", "injection", "refusal")}
+    assert {name for name, score in scores.items() if score.label == "unsupported_language"} == unsupported
+    assert not any(score.flagged for score in scores.values())
+
+
+def test_a_flagged_text_keeps_its_label_in_any_language(detectors):
+    strict = create_text("injection", {"threshold": 0.000001})
+    strict.load()
+    score = strict.score_many(["Mañana por la mañana visitaremos el museo con toda la familia."])[0]
+    assert (score.flagged, score.label) == (True, "injection")
 
 
 def test_a_threshold_is_a_setting(detectors):

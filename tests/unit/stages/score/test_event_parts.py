@@ -241,6 +241,15 @@ def test_the_coverage_is_the_smallest_of_the_parts():
     assert combined(read, [whole, half], share).covered == 0.5
 
 
+def test_a_part_in_an_unsupported_language_decides_the_label_unless_a_part_is_flagged():
+    fine = Score(score=0.4, label="ok", flagged=False)
+    foreign = Score(score=0.1, label="unsupported_language", flagged=False)
+    found = Score(score=0.9, label="x", flagged=True)
+    read, share = readings(asked(*turns("a", "b")), Marks(Reads.PARTS))
+    labels = [combined(read, list(pair), share).label for pair in ((fine, fine), (fine, foreign), (found, foreign))]
+    assert labels == ["ok", "unsupported_language", "x"]
+
+
 @pytest.mark.parametrize("reads", Reads)
 @pytest.mark.parametrize("messages", [(), (Message.of_text("system", ""),), (Message(role="user"),)])
 def test_an_event_without_a_text_to_read_is_not_flagged(reads, messages):

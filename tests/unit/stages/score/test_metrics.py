@@ -17,12 +17,18 @@ def verdict(detector="toxicity", label="clear", score=0.25, *, flagged=False):
 def test_scores_are_shown_as_a_distribution_and_errors_have_none():
     registry = CollectorRegistry()
     metrics = ScoreMetrics(registry)
-    for one in (verdict(), verdict(score=0.95, flagged=True, label="toxic"), verdict(label="error", score=0.0)):
+    for one in (
+        verdict(),
+        verdict(score=0.95, flagged=True, label="toxic"),
+        verdict(label="error", score=0.0),
+        verdict(label="unsupported_language", score=0.05),
+    ):
         metrics.verdict(one)
     labels = {"detector": "toxicity", "side": "input"}
-    assert registry.get_sample_value("weir_score_value_count", labels) == 2
-    assert registry.get_sample_value("weir_score_value_bucket", labels | {"le": "0.3"}) == 1
-    assert registry.get_sample_value("weir_score_verdicts_total", {"detector": "toxicity", "label": "error"}) == 1
+    assert registry.get_sample_value("weir_score_value_count", labels) == 3
+    assert registry.get_sample_value("weir_score_value_bucket", labels | {"le": "0.3"}) == 2
+    for label in ("clear", "flagged", "error", "unsupported_language"):
+        assert registry.get_sample_value("weir_score_verdicts_total", {"detector": "toxicity", "label": label}) == 1
 
 
 def test_the_log_makes_no_labels():
