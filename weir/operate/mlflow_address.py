@@ -10,7 +10,7 @@ __all__ = ["use_mlflow"]
 def use_mlflow(settings: Settings, ports: dict[str, int]) -> str:
     """Return the address of the MLflow server, or "" without one, and set it for the processes that this process starts."""
     address = settings.mlflow.tracking_uri
-    if not address and settings.mlflow.enabled:
+    if not address and settings.mlflow.enabled and "mlflow" in ports:
         address = f"http://127.0.0.1:{ports['mlflow']}"
     if address:  # a server that does not answer must not delay training
         os.environ.update(MLFLOW_TRACKING_URI=address)

@@ -11,11 +11,13 @@ from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import TrainingJob, VersionFolder, has_fast_bfloat16
 from stream.loop.training.manifest import VersionManifest
 from stream.loop.training.records import model_event
+from stream.loop.training.run import mirror_version
 from stream.loop.training.signing import verify_version
 from stream.wire.keys import trained_version
 from stream.wire.route_files import BASE
 from weir.client import effective_kafka
-from weir.operate.trainer_setup import served_base
+from weir.home.ports import load_ports, ports_path
+from weir.operate.trainer_setup import served_base, trainer_setup
 from weir.settings import Settings
 
 __all__ = ["distillation", "parent_of", "publish_manifest"]
@@ -68,12 +70,14 @@ def distillation(
 
 
 def publish_manifest(settings: Settings, manifest: VersionManifest) -> None:
-    """Publish the version on ``weir.models``; raises BrokerError or StackError if Kafka does not answer."""
+    """Publish the version on ``weir.models`` and copy it to MLflow; raises BrokerError or StackError if Kafka does not answer."""
     folder = VersionFolder.of(settings.home, manifest.version)
     event = model_event(manifest, time.time(), folder.path.absolute().as_uri(), folder.card.read_text(encoding="utf-8"))
 
     async def publish() -> None:
         await publisher_for(effective_kafka(settings), _ATTEMPTS)(event)
+        ports = load_ports(settings.home) if ports_path(settings.home).exists() else {}
+        await mirror_version(trainer_setup(settings, ports), manifest.version)
 
     asyncio.run(publish())
 

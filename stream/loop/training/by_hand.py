@@ -17,7 +17,7 @@ from stream.loop.training.manifest import VersionManifest, read_version
 from stream.loop.training.metrics import TrainerMetrics
 from stream.loop.training.process import run_training
 from stream.loop.training.records import model_event
-from stream.loop.training.run import UNTRAINED, Run, TrainerSetup
+from stream.loop.training.run import UNTRAINED, Run, TrainerSetup, mirror_version
 from stream.settings import KafkaSettings
 from stream.wire import RetrainingRecord, readable
 
@@ -76,6 +76,7 @@ async def train_dataset(
     version = VersionFolder.of(setup.home, trained.version)
     card = version.card.read_text(encoding="utf-8")
     await publisher_for(kafka, _ATTEMPTS)(model_event(manifest, time.time(), version.path.as_uri(), card))
+    await mirror_version(setup, manifest.version)
     return manifest
 
 

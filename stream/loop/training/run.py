@@ -23,7 +23,7 @@ from stream.loop.training.process import run_command, run_training
 from stream.loop.training.records import model_event, state_event
 from stream.wire import Event, RetrainingRecord
 
-__all__ = ["UNTRAINED", "BaseModel", "Run", "TrainerSetup"]
+__all__ = ["UNTRAINED", "BaseModel", "Run", "TrainerSetup", "mirror_version"]
 
 _LOG = logging.getLogger(__name__)
 #: The lease is renewed three times before it ends.
@@ -76,6 +76,17 @@ class TrainerSetup(msgspec.Struct, frozen=True, kw_only=True):
     tracer: Tracer = NoOpTracer()
 
 
+async def mirror_version(setup: TrainerSetup, version: str) -> None:
+    """Copy the version to MLflow, if the setup names one; a failure is only logged, because the log decides."""
+    if not setup.mlflow:
+        return
+    try:
+        async with asyncio.timeout(_MIRROR_SECONDS):
+            await run_command(setup.mirror_command(version))
+    except (TrainingError, TimeoutError) as error:
+        _LOG.warning("version %s is not in MLflow: %s", version, error)
+
+
 class Run:
     """One request's run by its owner in ``work.epoch``."""
 
@@ -119,7 +130,7 @@ class Run:
         manifest = read_version(self._setup.home, self._version)
         await self._publish_version(manifest)
         async with self._leased("trained"):
-            await self._mirror()
+            await mirror_version(self._setup, self._version)
             report = await run_command(self._setup.gate_command(self._version))
         state, reason = str(report["decision"]["state"]), str(report["decision"]["reason"])
         if state not in _GATE_STATES:
@@ -174,16 +185,6 @@ class Run:
         folder = VersionFolder.of(self._setup.home, manifest.version)
         card = folder.card.read_text(encoding="utf-8")
         await self._publish(model_event(manifest, time.time(), folder.path.absolute().as_uri(), card))
-
-    async def _mirror(self) -> None:
-        """Copy the version to MLflow; a failure is only logged, because the log decides."""
-        if not self._setup.mlflow:
-            return
-        try:
-            async with asyncio.timeout(_MIRROR_SECONDS):
-                await run_command(self._setup.mirror_command(self._version))
-        except (TrainingError, TimeoutError) as error:
-            _LOG.warning("version %s is not in MLflow: %s", self._version, error)
 
     @contextlib.asynccontextmanager
     async def _leased(self, state: str) -> AsyncIterator[None]:

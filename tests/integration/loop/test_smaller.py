@@ -6,7 +6,9 @@ import json
 import pytest
 import torch
 from click.testing import CliRunner
+from mlflow.tracking import MlflowClient
 from support.kafka_log import fresh_topics
+from support.mlflow_server import running_mlflow
 from support.smaller_models import SHAPE
 from support.tiny_gguf import convert_to_gguf
 from support.tiny_llama import save_tiny_llama
@@ -83,14 +85,21 @@ def test_a_quantised_version_verifies_passes_the_gate_and_can_be_promoted(weir, 
 
 
 @pytest.mark.kafka
-def test_a_version_made_without_kafka_is_published_later(weir, base, embedded_broker, monkeypatch):
+def test_a_version_made_without_kafka_is_published_later(weir, base, embedded_broker, monkeypatch, tmp_path):
     version = json.loads(weir("models", "quantise", str(base), "--precision", "int8", "--json").stdout)["version"]
     assert "run `weir up`" in weir("models", "publish", version, status=1).output
     kafka = asyncio.run(fresh_topics(embedded_broker.bootstrap))
     monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", kafka.bootstrap_servers)
     monkeypatch.setenv("WEIR_KAFKA__TOPIC_PREFIX", kafka.topic_prefix)
     monkeypatch.setenv("WEIR_KAFKA__STREAM_PARTITIONS", str(kafka.stream_partitions))
-    assert "is published" in weir("models", "publish", version).stdout
+    with running_mlflow(tmp_path) as address:
+        for name in ("WEIR_MLFLOW__TRACKING_URI", "MLFLOW_TRACKING_URI"):  # the command sets the second one
+            monkeypatch.setenv(name, address)
+        assert "is published" in weir("models", "publish", version).stdout
+        client = MlflowClient(address)
+        (found,) = client.search_model_versions()
+        challenger = client.get_model_version_by_alias(found.name, "challenger")
+    assert challenger.tags["weir.version"] == version
 
     async def versions():
         records = Tail(kafka.client_options(), kafka.names.models, follow=False).records()
