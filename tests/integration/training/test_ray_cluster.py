@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import msgspec
 import pytest
 from safetensors.numpy import load_file
 from support.ray_cluster import ray_cluster
@@ -80,9 +81,21 @@ async def trained(home, job, *, at_step=None, kill=None):
     return done, steps, len(restarts)
 
 
-async def test_a_run_of_two_workers_survives_kill_9_of_a_worker_and_of_its_driver(tmp_path, cluster, base):
-    job = tiny_job(base, save_dataset(tmp_path / "data"), ray=cluster)
-    whole, steps, _ = await trained(tmp_path / "whole", job)
+@pytest.fixture(scope="module")
+def job(cluster, base, tmp_path_factory):
+    return tiny_job(base, save_dataset(tmp_path_factory.mktemp("dataset")), ray=cluster)
+
+
+@pytest.fixture(scope="module")
+def whole(job, tmp_path_factory):
+    """Return the home, the result and the steps of a run without interruption."""
+    home = tmp_path_factory.mktemp("whole")
+    done, steps, _ = asyncio.run(trained(home, job))
+    return home, done, steps
+
+
+async def test_a_run_of_two_workers_survives_kill_9_of_a_worker_and_of_its_driver(tmp_path, job, whole):
+    _, whole, steps = whole
     assert steps == list(range(1, 13))
     assert whole.numbers["rows"] == 24
 
@@ -102,27 +115,24 @@ async def test_a_run_of_two_workers_survives_kill_9_of_a_worker_and_of_its_drive
     assert again.version == whole.version
 
 
-async def test_two_workers_compute_the_steps_of_one_process(tmp_path, cluster, base):
+async def test_two_workers_compute_the_steps_of_one_process(tmp_path, job, whole):
     """The rows of each step are the same; the sums of the gradients differ by rounding."""
-    job = tiny_job(base, save_dataset(tmp_path / "data"), ray=cluster)
-    two = await run_training(tmp_path, RunFolder.of(tmp_path, "two"), job, lambda _line: None, lambda: None)
-    here = tiny_job(base, tmp_path / "data")
-    one = await run_training(tmp_path, RunFolder.of(tmp_path, "one"), here, lambda _line: None, lambda: None)
+    home, two, _ = whole
+    one, _, _ = await trained(tmp_path, msgspec.structs.replace(job, ray=None))
     assert two.numbers["loss"] == pytest.approx(one.numbers["loss"], abs=1e-3)
-    first, second = (load_file(VersionFolder.of(tmp_path, run.version).weights) for run in (one, two))
+    first = load_file(VersionFolder.of(tmp_path, one.version).weights)
+    second = load_file(VersionFolder.of(home, two.version).weights)
     assert first.keys() == second.keys()
     for name, weights in first.items():
         assert weights == pytest.approx(second[name], abs=1e-2), name
 
 
-async def test_an_error_of_a_worker_ends_the_run_with_its_reason(tmp_path, cluster, base):
-    job = tiny_job(base, save_dataset(tmp_path / "data"), ray=cluster, memory_bytes=1 << 20)
+async def test_an_error_of_a_worker_ends_the_run_with_its_reason(tmp_path, job):
     with pytest.raises(TrainingError, match="the limit is 1 MiB"):
-        await trained(tmp_path, job)
+        await trained(tmp_path, msgspec.structs.replace(job, memory_bytes=1 << 20))
 
 
-async def test_a_cancelled_run_continues_later(tmp_path, cluster, base):
-    job = tiny_job(base, save_dataset(tmp_path / "data"), ray=cluster)
+async def test_a_cancelled_run_continues_later(tmp_path, job):
     folder, seen = RunFolder.of(tmp_path, "run"), []
     running = asyncio.create_task(run_training(tmp_path, folder, job, seen.append, lambda: None))
     while len(seen) < 4:
