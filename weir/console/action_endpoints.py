@@ -64,6 +64,7 @@ class ActionEndpoints:
         self._settings = settings
         self._pages = pages
         self._explaining = asyncio.Lock()
+        self._describing = asyncio.Lock()
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -146,12 +147,13 @@ class ActionEndpoints:
         """Return the terms and two example texts of each cluster of a stream's map."""
         query = (await body_of(request, MapParameters)).query()
         kafka = effective_kafka(self._settings)
-        found = await embedding_map(kafka, self._pages, self._settings.tenants, query)
 
         def logged(request_id: str) -> None:
             self._log_access(request, "console clusters", request_id=request_id)
 
-        return json_response({"clusters": await cluster_texts(kafka, self._pages, found, query, logged)})
+        async with self._describing:  # as in QueryEndpoints.map
+            found = await embedding_map(kafka, self._pages, self._settings.tenants, query)
+            return json_response({"clusters": await cluster_texts(kafka, self._pages, found, query, logged)})
 
     async def text(self, request: Request) -> Response:
         """Return the prompt and the answer of one request."""

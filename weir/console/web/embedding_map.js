@@ -108,7 +108,7 @@ class Plot extends Component {
     const { points, variance } = map;
     const shape = (recent) => points.recent.map((one, index) => (one === recent ? (recent ? triangle : circle)(this._x[index], this._y[index]) : "")).join("");
     const percents = variance.map(percent);
-    return html`<div class="map-legend"><span><svg viewBox="0 0 12 12" aria-hidden="true"><path class="reference" d=${circle(6, 6)} /></svg>reference: ${map.reference} requests</span><span><svg viewBox="0 0 12 12" aria-hidden="true"><path class="recent" d=${triangle(6, 6)} /></svg>recent: ${map.recent} requests</span></div>
+    return html`<div class="map-legend"><span><svg viewBox="0 0 12 12" aria-hidden="true"><path class="reference" d=${circle(6, 6)} /></svg>reference: ${map.reference} requests${between(points, false)}</span><span><svg viewBox="0 0 12 12" aria-hidden="true"><path class="recent" d=${triangle(6, 6)} /></svg>recent: ${map.recent} requests${between(points, true)}</span></div>
       <svg ref=${this._svg} class="plot" viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} tabindex="0" role="application" aria-label=${`Map of ${map.reference} reference and ${map.recent} recent requests. Arrow keys choose a point, Enter opens its request.`}
         onPointerMove=${this._onMove} onPointerLeave=${this._onLeave} onClick=${this._onClick} onKeyDown=${this._onKey}>
         <path class="axes" d=${`M${MARGIN.left} ${MARGIN.top}V${HEIGHT - MARGIN.bottom}H${WIDTH - MARGIN.right}`} />
@@ -138,6 +138,12 @@ class Plot extends Component {
     const id = points.request_id[chosen];
     return html`${points.recent[chosen] ? "recent" : "reference"}${points.cluster[chosen] >= 0 && html`, cluster ${points.cluster[chosen]}`}, <${Time} at=${points.time[chosen]} />, request <${RequestLink} id=${id} go=${go} whole />`;
   }
+}
+
+/** The times of the first and the last point of a set. */
+function between(points, recent) {
+  const times = points.time.filter((_, index) => points.recent[index] === recent);
+  return html`, <${Time} at=${times[0]} /> to <${Time} at=${times.at(-1)} />`;
 }
 
 const circle = (x, y) => `M${(x - 3).toFixed(1)} ${y.toFixed(1)}a3 3 0 1 0 6 0a3 3 0 1 0 -6 0`;
