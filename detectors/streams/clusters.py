@@ -46,6 +46,11 @@ class Clusters:
         self._shares: list[float] = []
         self._recent: deque[tuple[int, int]] = deque(maxlen=_RECENT)
 
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Each cluster's share of the reference, in [0, 1]."""
+        return tuple(self._shares)
+
     def begin(self, reference: Vectors, count: int) -> None:
         """Divide the reference embeddings, (n, d), into ``count`` clusters."""
         self.centres = spherical_k_means(reference, count).astype("<f2").astype(np.float32)

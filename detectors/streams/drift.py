@@ -6,7 +6,7 @@ clusters of the reference. Numeric features are compared with their own history.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,7 +23,7 @@ from detectors.streams.numeric_features import MomentsState, NumericFeatures, sc
 from detectors.streams.river_monitor import E_DETECTOR, RiverState, monitor_for
 from detectors.streams.sequential_tests import tie_break
 
-__all__ = ["CLUSTERS", "EMBEDDING", "DriftConfig", "DriftDetector"]
+__all__ = ["CLUSTERS", "EMBEDDING", "DriftConfig", "DriftDetector", "Reference"]
 
 EMBEDDING = "embedding"
 CLUSTERS = "topics"  # the name in findings and snapshots
@@ -100,6 +100,18 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
     topics: ClustersState
     monitor: MonitorState | RiverState
     moments: dict[str, MomentsState]
+
+
+class Reference(NamedTuple):
+    """The packed embeddings of a reference in order, its size when it is complete, and its clusters' centres, (clusters, d), and shares.
+
+    `centres` is None while the reference is incomplete, and without clusters.
+    """
+
+    embeddings: tuple[bytes, ...]
+    size: int
+    centres: Vectors | None
+    shares: tuple[float, ...]
 
 
 class DriftDetector(StreamDetector[DriftConfig]):
@@ -278,6 +290,10 @@ class DriftDetector(StreamDetector[DriftConfig]):
 
     def _vectors(self) -> Vectors:
         return np.stack([unpack(data) for data in self._reference])
+
+    def reference(self) -> Reference:
+        """Return the reference and its clusters."""
+        return Reference(tuple(self._reference), self._size, self._clusters.centres, self._clusters.shares)
 
     def snapshot(self) -> bytes:
         """Return the state; see `StreamDetector.snapshot`."""

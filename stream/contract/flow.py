@@ -137,7 +137,8 @@ FLOW = (
     Step("ledger", "receive", "alerts", _ALERTS, ("stream/ledger",)),
     Step("ledger", "receive", "retraining", (_RETRAINING,), ("stream/ledger",)),
     Step("ledger", "send", "alerts", (_ALERT,), ("stream/ledger",)),
-    Step("ledger", "send", "inference", (_CORRECTION,), (_OPERATE,)),  # the console, which this process serves
+    Step("ledger", "receive", "signals", (_SIGNAL, _TICK), (_OPERATE,)),  # the console, which this process serves
+    Step("ledger", "send", "inference", (_CORRECTION,), (_OPERATE,)),
     Step("bridge", "receive", "alerts", _ALERTS, ("stream/bridge",)),
     Step("delivery", "receive", "retraining", (_RETRAINING,), (_DELIVERY,)),
     Step("delivery", "receive", "models", (_MODEL, _ROUTE), (_DELIVERY,)),

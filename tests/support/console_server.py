@@ -62,11 +62,11 @@ class ConsoleClient:
 
 
 @contextlib.asynccontextmanager
-async def running_console(bootstrap, home):
-    """Run the ledger of `home` and its console on new topics."""
+async def running_console(bootstrap, home, **sections):
+    """Run the ledger of `home` and its console, with the settings `sections`, on new topics."""
     kafka = await fresh_topics(bootstrap)
     port, health = free_port(), {}
-    settings = Settings(kafka=kafka.model_dump(), console={"port": port})
+    settings = Settings(kafka=kafka.model_dump(), console={"port": port}, **sections)
     settings = settings.model_copy(update={"home": home, "kafka": kafka})
     headers = {"authorization": f"Bearer {ensure_token(home)}"}
     async with (

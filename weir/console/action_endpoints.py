@@ -17,10 +17,12 @@ from stream.ledger.queries.console_queries import AlertStory, LedgerPages
 from stream.loop.settings import loop_settings
 from weir.client import effective_kafka, parse_duration
 from weir.console.json_http import body_of, json_response
+from weir.console.query_endpoints import MapParameters
 from weir.console.weir_process import output_of
 from weir.errors import NotFoundError, StackError
 from weir.home.access_log import log_access, user_name
 from weir.operate.cluster_terms import DRIFT, cluster_terms
+from weir.operate.embedding_map import cluster_texts, embedding_map
 from weir.operate.request_story import read_story
 from weir.operate.request_text import read_text
 from weir.operate.retraining_decisions import decide
@@ -62,6 +64,7 @@ class ActionEndpoints:
         self._settings = settings
         self._pages = pages
         self._explaining = asyncio.Lock()
+        self._describing = asyncio.Lock()
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -70,6 +73,7 @@ class ActionEndpoints:
             Route("/api/silences/{name}", self.unsilence, methods=["DELETE"]),
             Route("/api/feedback", self.feedback, methods=["POST"]),
             Route("/api/alerts/{alert_id}/terms", self.terms, methods=["POST"]),
+            Route("/api/drift/map/clusters", self.clusters, methods=["POST"]),
             Route("/api/requests/{request_id}/text", self.text, methods=["POST"]),
             Route("/api/requests/{request_id}/review", self.review, methods=["POST"]),
             Route("/api/retraining/{retraining_id}/decision", self.decide, methods=["POST"]),
@@ -138,6 +142,18 @@ class ActionEndpoints:
             self._log_access(request, "console terms", request_id=request_id, alert_id=story.alert.alert_id)
 
         return json_response(await cluster_terms(effective_kafka(self._settings), self._pages, story, logged))
+
+    async def clusters(self, request: Request) -> Response:
+        """Return the terms and two example texts of each cluster of a stream's map."""
+        query = (await body_of(request, MapParameters)).query()
+        kafka = effective_kafka(self._settings)
+
+        def logged(request_id: str) -> None:
+            self._log_access(request, "console clusters", request_id=request_id)
+
+        async with self._describing:  # as in QueryEndpoints.map
+            found = await embedding_map(kafka, self._pages, self._settings.tenants, query)
+            return json_response({"clusters": await cluster_texts(kafka, self._pages, found, query, logged)})
 
     async def text(self, request: Request) -> Response:
         """Return the prompt and the answer of one request."""

@@ -1,4 +1,4 @@
-"""``GET /api/…``: lists and details from the ledger's files; they contain ids and numbers, never prompts or answers."""
+"""``GET /api/…``: lists and details from the ledger's files, and maps from the signals; they contain ids and numbers, never prompts or answers."""
 
 import asyncio
 import re
@@ -15,15 +15,17 @@ from stream.ledger.queries.alert_pages import AlertQuery
 from stream.ledger.queries.console_queries import LedgerPages
 from stream.ledger.queries.page_cursor import Cursor
 from stream.ledger.window_history import StreamName
+from weir.client import effective_kafka
 from weir.console.json_http import bad_parameter, json_response, query_of
 from weir.console.weir_process import output_of
 from weir.errors import NotFoundError, StackError
+from weir.operate.embedding_map import MapQuery, embedding_map
 from weir.operate.request_story import read_story, shown
 from weir.operate.status import coverage_status
 from weir.operate.thresholds import proposals
 from weir.settings import Settings
 
-__all__ = ["QueryEndpoints"]
+__all__ = ["MapParameters", "QueryEndpoints"]
 
 _DAY_SECONDS = 86_400.0
 #: The end of the year 9999.
@@ -86,6 +88,20 @@ class _Series(msgspec.Struct, frozen=True, kw_only=True):
     until: Time | None = None
 
 
+class MapParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters of a map of embeddings."""
+
+    tenant: Name
+    model: Name
+    side: Name
+    until: Time
+    since: Time | None = None
+
+    def query(self) -> MapQuery:
+        """Return the query of the map."""
+        return MapQuery(**msgspec.structs.asdict(self))
+
+
 class _Streams(msgspec.Struct, frozen=True, kw_only=True):
     tenant: Name = ""
 
@@ -112,6 +128,7 @@ class QueryEndpoints:
         self._pages = pages
         self._facts = facts
         self._reading = asyncio.Lock()
+        self._mapping = asyncio.Lock()
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -125,6 +142,7 @@ class QueryEndpoints:
             Route("/api/alerts/{alert_id}", self.alert),
             Route("/api/drift", self.drift),
             Route("/api/drift/series", self.series),
+            Route("/api/drift/map", self.map),
             Route("/api/coverage", self.coverage),
             Route("/api/retraining", self.retraining),
             Route("/api/detectors", self.detectors),
@@ -197,6 +215,13 @@ class QueryEndpoints:
         until = time.time() if query.until is None else query.until
         since = until - _DAY_SECONDS if query.since is None else query.since
         return await _answer(lambda: self._pages.series(name, since, until))
+
+    async def map(self, request: Request) -> Response:
+        """Return the map of a stream's embeddings: coordinates, ids and numbers, no text."""
+        query = query_of(request, MapParameters).query()
+        async with self._mapping:  # a map can need 100 MB while it is computed
+            kafka = effective_kafka(self._settings)
+            return json_response(await embedding_map(kafka, self._pages, self._settings.tenants, query))
 
     async def coverage(self, _request: Request) -> Response:
         """Return coverage as in ``weir status --json``, and coverage per hour."""

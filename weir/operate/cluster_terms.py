@@ -12,10 +12,9 @@ from stream.ledger.queries.console_queries import AlertStory, LedgerPages
 from stream.ledger.queries.page_cursor import Cursor
 from stream.settings import KafkaSettings
 from stream.stages.score.event_features import PROMPT, TOOL_RESULT, turn_texts
-from stream.wire import AlertRecord
 from weir.operate.request_text import RequestText, read_texts
 
-__all__ = ["DRIFT", "ClusterTerms", "Term", "cluster_terms", "evidence_text", "typical_terms"]
+__all__ = ["DRIFT", "ClusterTerms", "Term", "cluster_terms", "evidence_text", "texts_of", "typical_terms"]
 
 DRIFT = "drift"
 #: Requests before the change that the evidence is compared with, and how many of the tenant's are searched for the same model.
@@ -56,7 +55,8 @@ async def cluster_terms(
     alert = story.alert
     reference = await asyncio.to_thread(_reference, pages, story)
     evidence, before = [
-        await _texts(kafka, pages, request_ids, alert, log_access) for request_ids in (alert.evidence, reference)
+        [*(await texts_of(kafka, pages, request_ids, alert.side, alert.part, log_access)).values()]
+        for request_ids in (alert.evidence, reference)
     ]
     return ClusterTerms(terms=typical_terms(evidence, before), texts=len(evidence), reference_texts=len(before))
 
@@ -72,26 +72,31 @@ def _reference(pages: LedgerPages, story: AlertStory) -> list[str]:
     return [request_id for request_id in found if request_id not in evidence][:_REFERENCE_TEXTS]
 
 
-async def _texts(
+async def texts_of(  # noqa: PLR0913, PLR0917 - where the texts are, and which part of each
     kafka: KafkaSettings,
     pages: LedgerPages,
     request_ids: Iterable[str],
-    alert: AlertRecord,
+    side: str,
+    part: str,
     log_access: Callable[[str], None],
-) -> list[str]:
-    """Log the accesses, and return the prompts, answers or tool results (as the alert's stream) that Kafka still has."""
+) -> dict[str, str]:
+    """Log the accesses, and return the text of a stream of each request that Kafka still has; raises BrokerError."""
     stories = [story for name in request_ids if (story := await asyncio.to_thread(pages.reader.request, name))]
     for story in stories:
         log_access(story.request_id)
     texts = await read_texts(kafka.client_options(), stories)
-    return [text for one in texts if (text := evidence_text(one, alert))]
+    return {
+        story.request_id: text
+        for story, one in zip(stories, texts, strict=True)
+        if (text := evidence_text(one, side, part))
+    }
 
 
-def evidence_text(text: RequestText, alert: AlertRecord) -> str | None:
-    """Return the part of a request's text that the alert's stream consists of: with a part group, only the newest turn's."""
-    if alert.part in {PROMPT, TOOL_RESULT}:
-        return turn_texts(text.messages).get(alert.part)
-    return text.joined(alert.side)
+def evidence_text(text: RequestText, side: str, part: str) -> str | None:
+    """Return the part of a request's text that a stream consists of: with a part group, only the newest turn's."""
+    if part in {PROMPT, TOOL_RESULT}:
+        return turn_texts(text.messages).get(part)
+    return text.joined(side)
 
 
 def typical_terms(texts: Sequence[str], reference: Sequence[str]) -> tuple[Term, ...]:

@@ -93,6 +93,10 @@ class LedgerPages:
             RequestPage(requests=[]),
         )
 
+    def first_request(self, tenant: str, model: str) -> float | None:
+        """Return the result of :func:`stream.ledger.queries.request_pages.first_request`."""
+        return self._query(lambda _, shards: request_pages.first_request(shards, tenant, model), None)
+
     def answers_to_review(self, limit: int) -> list[RequestRow]:
         """Return the result of :func:`stream.ledger.queries.request_pages.answers_to_review`."""
         return self._query(lambda _, shards: request_pages.answers_to_review(shards, limit), [])

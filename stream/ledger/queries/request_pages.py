@@ -17,11 +17,13 @@ __all__ = [
     "conversation_of_request",
     "conversation_requests",
     "conversation_tenants",
+    "first_request",
     "request_page",
     "request_rows",
     "traffic",
 ]
 
+_HOUR_SECONDS = 3600.0
 #: Requests of each partition that are scanned for one page if it is filtered by tenant.
 _SCANNED = 2_000
 _ACCEPTED = (
@@ -207,6 +209,20 @@ def _joined(events: list[tuple[Any, ...]], verdicts: list[tuple[Any, ...]]) -> R
             if (event[0], detector) not in completed
         ],
     )
+
+
+def first_request(databases: Iterable[sqlite3.Connection], tenant: str, model: str) -> float | None:
+    """Return the event time of the first events of a tenant and model that the ledger has; None without any."""
+    query = "SELECT min(hour) FROM requests WHERE tenant = ? AND model = ?"
+    hours = [hour for database in databases for (hour,) in database.execute(query, (tenant, model)) if hour is not None]
+    if not hours:
+        return None
+    since: float = min(hours) * _HOUR_SECONDS
+    # The index on the time limits the search to one hour.
+    query = "SELECT min(time) FROM events WHERE time >= ? AND time < ? AND tenant = ? AND model = ?"
+    bounds = (since, since + _HOUR_SECONDS, tenant, model)
+    times = [time for database in databases for (time,) in database.execute(query, bounds) if time is not None]
+    return min(times, default=since)
 
 
 def conversation_requests(

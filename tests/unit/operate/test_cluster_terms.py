@@ -1,7 +1,6 @@
 """Typical terms: words of significantly more evidence texts than earlier texts, and nothing else."""
 
 import pytest
-from support.alert_records import alert
 
 from stream.wire import Message, ToolResponsePart
 from weir.demo.prompts import ORDINARY
@@ -56,7 +55,7 @@ def test_the_evidence_of_an_alert_with_a_part_is_the_newest_turn():
     )
     text = RequestText(messages=messages, prompt="old turn\nreply\nnew turn", answer="bye")
     found = {
-        (side, part): evidence_text(text, alert(side=side, part=part))
+        (side, part): evidence_text(text, side, part)
         for side, part in [("input", ""), ("input", "prompt"), ("input", "tool_result"), ("output", "answer")]
     }
     assert found == {
@@ -65,4 +64,4 @@ def test_the_evidence_of_an_alert_with_a_part_is_the_newest_turn():
         ("input", "tool_result"): "new result",
         ("output", "answer"): "bye",
     }
-    assert evidence_text(RequestText(messages=messages[:1]), alert(side="input", part="tool_result")) is None
+    assert evidence_text(RequestText(messages=messages[:1]), "input", "tool_result") is None

@@ -26,6 +26,7 @@ WITHOUT_CONTENT = {
     "stream/stages/shared/stage.py": "signals, findings, alerts, retraining events",
     "weir/client/client.py": "alerts, retraining events",
     "weir/demo/run.py": "verdicts, alerts, retraining events",
+    "weir/operate/embedding_map.py": "signals",
     "weir/operate/model_lineage.py": "model versions",
     "weir/operate/retraining_decisions.py": "retraining events",
     "weir/operate/silences.py": "alerts, silences",

@@ -4,12 +4,16 @@ import { Component } from "./vendor/preact.mjs";
 import { get, live, send } from "./api.js";
 import { BeforeAfter } from "./before_after.js";
 import { SeriesChart } from "./charts.js";
+import { EmbeddingMap } from "./embedding_map.js";
 import { Explanation, explanations } from "./marked_text.js";
 import { SilenceForm } from "./silence_form.js";
 import { collapsed } from "./suppressions.js";
 import { duration, Empty, ErrorBox, Fact, html, Id, Loader, Mark, number, stream, Tag, Time, TraceLink, Verdicts } from "./ui.js";
 
 const SENTINELS = { moved: "answers changed too: check the model first", still: "answers unchanged: the inputs changed" };
+
+/** The stream of an alert as the drift API names it. */
+const streamOf = ({ tenant, model, side, part, model_version }) => ({ tenant, model, side: `${side}${part ? `/${part}` : ""}${model_version?.startsWith("m_") ? `@${model_version}` : ""}` });
 
 export class AlertPane extends Loader {
   constructor(props) {
@@ -63,6 +67,7 @@ export class AlertPane extends Loader {
         ${found.series?.time.length > 1 && html`<section><h3>Windows</h3>
           <${SeriesChart} series=${found.series} height=${190} label=${`Statistic and limit of ${found.alert.detector}`} /></section>`}
         ${found.series?.changed && html`<${BeforeAfter} window=${found.series.changed} />`}
+        ${found.alert.detector === "drift" && found.series?.changed && html`<${EmbeddingMap} key=${id} stream=${streamOf(found.alert)} since=${found.series.changed.details.changed_at} until=${found.series.changed.time} go=${go} />`}
         ${found.alert.detector === "drift" && found.alert.evidence?.length > 0 && html`<${ClusterTerms} id=${id} />`}
         <${Evidence} story=${found} go=${go} stack=${stack} />
         <${History} story=${found} go=${go} />

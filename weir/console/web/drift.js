@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { BeforeAfter } from "./before_after.js";
 import { SeriesChart } from "./charts.js";
+import { EmbeddingMap } from "./embedding_map.js";
 import { List } from "./list.js";
 import { dateTime, Empty, ErrorBox, Fact, html, Loader, number, stream, Tag, Time } from "./ui.js";
 
@@ -109,6 +110,7 @@ class StreamPane extends Loader {
           <${Fact} name="leading feature">${series.latest.feature}</${Fact}>
         </dl>`}
         ${series.changed ? html`<${BeforeAfter} window=${series.changed} />` : html`<${Empty}>No alarm in this range.</${Empty}>`}
+        ${one.detector === "drift" && series.latest && html`<${EmbeddingMap} stream=${{ tenant: one.tenant, model: one.model, side: one.side }} since=${series.changed?.details.changed_at} until=${(series.changed ?? series.latest).time} go=${go} />`}
         ${found.alerts.length > 0 && html`<section><h3>Alerts</h3><ul class="plain-list">${found.alerts.map((alert) => html`<li><a href=${`/alerts/${alert.alert_id}?state=`} onClick=${(event) => { event.preventDefault(); go(`/alerts/${alert.alert_id}?state=`); }}>${dateTime(alert.opened_at)}</a> <${Tag} kind=${alert.state}>${alert.state}</${Tag}> <span class="quiet">${alert.summary}</span></li>`)}</ul></section>`}
       </div>`}
     </div>`;

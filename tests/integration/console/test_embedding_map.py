@@ -1,0 +1,129 @@
+"""Maps of embeddings from a real broker: what moved is visible, and no text is read without a session and a log entry."""
+
+import json
+from collections import Counter
+
+import httpx
+import numpy as np
+import pytest
+from support.console_map import INPUT, TENANTS, send_shift
+from support.console_server import running_console
+
+from weir.home.api_keys import create_key
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+
+@pytest.fixture
+async def console(embedded_broker, tmp_path):
+    async with running_console(embedded_broker.bootstrap, tmp_path, tenants=TENANTS) as console:
+        yield console
+
+
+async def drifted(console):
+    """Send a change of subject; return the query of the map of its newest alert."""
+    alert = (await send_shift(console.kafka))[-1]
+    story = await console.until(
+        "the alert", f"/api/alerts/{alert.alert_id}", lambda found: found["series"] and found["series"]["changed"]
+    )
+    changed = story["series"]["changed"]
+    return INPUT | {"since": changed["details"]["changed_at"], "until": changed["time"]}
+
+
+async def mapped(console, query):
+    """Return the map, when the ledger has the requests."""
+    await console.until("requests", "/api/requests?limit=500", lambda found: len(found["requests"]) == 332)
+    return await console.get("/api/drift/map", **query)
+
+
+def accesses(console):
+    log = console.home / "logs" / "access.log"
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+async def test_a_new_subject_is_apart_and_its_cluster_grows(console):
+    query = await drifted(console)
+    found = await mapped(console, query)
+    points = found["points"]
+    recent = np.array(points["recent"])
+    assert (found["missing"], found["reference"], found["recent"]) == ("", int((~recent).sum()), int(recent.sum()))
+    assert found["reference"] > 20
+    assert found["recent"] > 20
+    at = np.column_stack([points["x"], points["y"]])
+    apart = np.linalg.norm(at[recent].mean(axis=0) - at[~recent].mean(axis=0))
+    assert apart > 3 * at[recent].std(axis=0).max()
+    assert found["variance"][0] > found["variance"][1] > 0.05
+    grown = max(found["clusters"], key=lambda one: one["after"] - one["before"])
+    assert grown["after"] >= 0.5 > 3 * grown["before"]
+    assert set(grown["near_recent"]) <= {name for name, late in zip(points["request_id"], recent, strict=True) if late}
+    assert sum(one["before"] for one in found["clusters"]) == pytest.approx(1)
+    assert all(
+        query["since"] <= time < query["until"] for time, late in zip(points["time"], recent, strict=True) if late
+    )
+    assert found == await console.get("/api/drift/map", **query), "the same log has the same map"
+
+
+async def test_the_clusters_are_those_of_the_detector(console):
+    query = await drifted(console)
+    found = await mapped(console, query)
+    assert found["detector_clusters"] is True
+    series = await console.get("/api/drift/series", detector="drift", **query | {"since": 0})
+    details = series["changed"]["details"]
+    grown = found["clusters"][int(details["topic_since"])]
+    assert (grown["before"], grown["after"]) == pytest.approx(
+        (details["topic_since_share_before"], details["topic_since_share"])
+    )
+
+
+async def test_a_map_of_the_newest_requests_needs_no_alarm(console):
+    query = await drifted(console)
+    found = await mapped(console, INPUT | {"until": query["until"]})
+    assert found["recent"] > 200
+
+
+async def test_descriptions_are_of_the_clusters_and_every_access_is_logged_first(console):
+    query = await drifted(console)
+    found = await mapped(console, query)
+    assert accesses(console) == []
+    answer = await console.client.post("/api/drift/map/clusters", json=query)
+    described = {one["cluster"]: one for one in answer.json()["clusters"]}
+    grown = max(found["clusters"], key=lambda one: one["after"] - one["before"])
+    text = described[grown["cluster"]]
+    assert {"sql", "query", "table"} <= {one["term"] for one in text["terms"]}
+    assert [one["request_id"] for one in text["examples"]] == grown["near_recent"][:2]
+    assert all("SQL" in one["text"] for one in text["examples"])
+    logged = Counter((one["command"], one["request_id"]) for one in accesses(console))
+    read = {name for one in found["clusters"] for name in one["near_recent"] + one["near_reference"]}
+    assert logged == {("console clusters", name): 1 for name in read}
+
+
+async def test_without_the_right_to_read_content_there_is_no_text(console):
+    query = await drifted(console)
+    answer = await console.client.get("/api/drift/map", params=query)
+    assert "SQL" not in answer.text
+    _, key = create_key(console.home, INPUT["tenant"])
+    for headers in ({}, {"authorization": f"Bearer {key}"}):
+        async with httpx.AsyncClient(base_url=console.client.base_url, headers=headers) as other:
+            refused = await other.post("/api/drift/map/clusters", json=query)
+            assert (refused.status_code, "SQL" in refused.text) == (401, False)
+            assert (await other.get("/api/drift/map", params=query)).status_code == 401
+    assert accesses(console) == []
+
+
+async def test_expired_or_too_few_signals_are_the_reason_of_no_map(console):
+    assert (await console.get("/api/drift/map", **INPUT, until=1.0))["missing"].startswith("The ledger has no request")
+    query = await drifted(console)
+    await mapped(console, query)
+    early = await console.get("/api/drift/map", **query | {"since": query["since"] - 590})
+    assert "of the" in early["missing"]
+    assert "events of the reference" in early["missing"]
+    late = await console.get("/api/drift/map", **query | {"since": query["until"] - 0.1})
+    assert "a map needs 5" in late["missing"]
+    nobody = await console.get("/api/drift/map", **query | {"side": "input/tool_result"})
+    assert "has 0 of the" in nobody["missing"]
+    assert nobody["points"] is None
+
+
+async def test_an_unknown_or_invalid_field_is_an_error(console):
+    for body in (INPUT, INPUT | {"until": 1e300}, INPUT | {"until": 1.0, "text": "x"}):
+        assert (await console.client.post("/api/drift/map/clusters", json=body)).status_code == 400
