@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 from support.console_map import INPUT, TENANTS, send_shift
 from support.console_server import running_console
+from support.demo_log import embeddings
+from support.kafka_log import sender
+from support.signal_log import signal_event
 
+from stream.wire import partition_for, stream_key
 from weir.home.api_keys import create_key
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
@@ -79,6 +83,24 @@ async def test_a_map_of_the_newest_requests_needs_no_alarm(console):
     query = await drifted(console)
     found = await mapped(console, INPUT | {"until": query["until"]})
     assert found["recent"] > 200
+
+
+async def test_the_newest_thousand_recent_requests_are_compared_each_once(console):
+    query = await drifted(console)
+    await mapped(console, query)
+    make, until = embeddings(1), query["until"]
+    more = [
+        signal_event(f"more{number}", until + number / 100, tenant=INPUT["tenant"], embedding=make(number % 2))
+        for number in range(2100)
+    ]
+    place = partition_for(stream_key(*INPUT.values()), 2)
+    async with sender(console.kafka) as to:
+        await to.send(console.kafka.names.signals, *more, *more[-50:], partition=place)
+    found = await console.get("/api/drift/map", **query | {"until": until + 100})
+    points = found["points"]
+    late = [name for name, recent in zip(points["request_id"], points["recent"], strict=True) if recent]
+    assert late == [f"more{number}" for number in range(1100, 2100)]
+    assert found["recent"] == 1000
 
 
 async def test_descriptions_are_of_the_clusters_and_every_access_is_logged_first(console):

@@ -2,10 +2,11 @@ from urllib.parse import quote
 
 import pytest
 from support.cases import cases
-from support.console_ledger import NAMES
+from support.console_ledger import MODEL, NAMES
 from support.ledger_log import request
 
 from detectors.registry import ALERTING, DETECTORS, EXPLAINED
+from stream.ledger.queries.console_queries import LedgerPages
 from stream.runbook import RUNBOOK
 from stream.wire import RetrainingRecord
 
@@ -121,6 +122,21 @@ async def test_what_is_no_name_of_a_version_is_no_argument_of_a_command(page, ve
     status, error = await page.bad(f"/api/models/{quote(version)}/chain")
     assert status == 404
     assert "no version" in error
+
+
+async def test_the_first_request_of_a_stream_is_that_of_its_tenant_and_model(page, ledger):
+    pages = LedgerPages(ledger.directory)
+    assert pages.first_request("acme", MODEL) is None
+    for name, at, tenant in (
+        ("r1", 3590.0, "other"),
+        ("r2", 7300.0, "acme"),
+        ("r3", 7250.0, "acme"),
+        ("r4", 9e4, "acme"),
+    ):
+        ledger.side(name, "input", at, tenant=tenant)
+    assert pages.first_request("acme", MODEL) == 7250.0
+    assert pages.first_request("other", MODEL) == 3590.0
+    assert pages.first_request("acme", "another") is None
 
 
 async def test_coverage_is_as_in_weir_status_and_by_hour(page, demo):
