@@ -219,7 +219,7 @@ class BiasDetector(StreamDetector[BiasConfig]):
                     bet.update(1.0, passed, cap)
                 continue
             added = passed if feature in comparison.bets else 1  # the sums of a feature begin with its first pair
-            directions = comparison.bets.setdefault(feature, ([_Bet() for _ in _BETS], [_Bet() for _ in _BETS]))
+            directions = comparison.bets.setdefault(feature, _fresh_bets())
             stake, time = _stake(feature, before, now), max(reference.time, compared.time)
             for sign, bets in zip(_DIRECTIONS, directions, strict=True):
                 for size, bet in zip(_BETS, bets, strict=True):
@@ -251,6 +251,7 @@ class BiasDetector(StreamDetector[BiasConfig]):
         alarm = statistic >= limit
         everything = sum(lead.total for lead in leads) / len(leads)
         small = not alarm and everything >= limit
+        statistic = everything if small else statistic
         lead = max(large if alarm else leads, key=lambda one: one.total)
         finding = Finding(
             score=statistic / (statistic + limit),
@@ -269,9 +270,15 @@ class BiasDetector(StreamDetector[BiasConfig]):
             },
         )
         if self._alarm and not alarm:
-            self._comparisons = {}  # as the other detectors, begin all sums again at the end of an alarm
+            self._restart()
         self._alarm = alarm
         return too_small(finding) if small else finding
+
+    def _restart(self) -> None:
+        """Begin all sums again at the end of an alarm."""
+        for comparison in self._comparisons.values():
+            comparison.answers = self._answers
+            comparison.bets = {feature: _fresh_bets() for feature in comparison.bets}
 
     def _is_large(self, lead: _Lead) -> bool:
         """Whether the means differ in the direction of `lead` by the minimum effect or more."""
@@ -307,6 +314,10 @@ class BiasDetector(StreamDetector[BiasConfig]):
                     raise ValueError(f"state of {name} has other features or bets; expected {', '.join(FEATURES)}")
             self._version, self._answers, self._alarm = body.version, body.answers, body.alarm
             self._comparisons, self._waiting = body.comparisons, body.waiting
+
+
+def _fresh_bets() -> tuple[list[_Bet], list[_Bet]]:
+    return [_Bet() for _ in _BETS], [_Bet() for _ in _BETS]
 
 
 def _values(observation: Observation) -> dict[str, float]:

@@ -112,8 +112,6 @@ def _delay(study: StudyContext, name: str, limit: int) -> Row:
 
 
 def paired_answers(study: StudyContext) -> list[Row]:
-    """Return run lengths without bias, and delays with bias for one of eight comparisons."""
-    return [
-        _run_length(study, LIMIT),
-        *(_delay(study, name, limit) for limit in (LIMIT, 10 * LIMIT) for name in BIASES),
-    ]
+    """Return the run length without bias, and the delays with bias for one of eight comparisons at the default alarm budget."""
+    budget = BiasConfig().alarm_every_events
+    return [_run_length(study, LIMIT), *(_delay(study, name, budget) for name in BIASES)]
