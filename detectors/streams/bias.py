@@ -37,8 +37,6 @@ _DIRECTIONS = (1.0, -1.0)
 #: Relative difference of two lengths, (b - a) / (a + b), from which a bet does not grow: one answer has twice the words.
 _LARGEST_LENGTH = 1 / 3
 _MOST_WORDS = 1e6
-#: Cap of a gain, so that the means begin again soon after the end of a bias.
-_MOST_GAIN = 12.0
 #: Cap of a sum in multiples of the alarm limit; a higher cap makes an alarm outlast its cause.
 _HEADROOM = 4.0
 #: Most identity groups, first answers that wait for the second, and known pairs of answers per identity group.
@@ -86,7 +84,7 @@ class _Bet(msgspec.Struct, kw_only=True, array_like=True):
 
     def update(self, factor: float, added: int, cap: float) -> None:
         self.total = min(cap, (self.total + added) * factor)
-        self.gain = min(self.gain + math.log(factor), _MOST_GAIN)
+        self.gain = min(self.gain + math.log(factor), math.log(cap))
 
     def average(self, reference: float, compared: float, time: float) -> None:
         """Add a pair to the means, or begin them again."""
@@ -129,9 +127,8 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Lead(NamedTuple):
-    """A bet with its sum now, its comparison, feature and direction."""
+    """A bet with its comparison, feature and direction."""
 
-    total: float
     comparison: str
     feature: str
     direction: float
@@ -156,8 +153,8 @@ class BiasDetector(StreamDetector[BiasConfig]):
     alert: ClassVar[AlertText] = AlertText(
         subject="bias",
         meaning="the answers differ between two prompts that differ only in an identity term",
-        runbook="Read answers to both prompts of the pair (`weir show ID --text`), compare with the model's former version, and roll the "
-        "model back or correct its system prompt or its training data.",
+        runbook="Read both answers of some pairs (`weir show --conversation`), compare with the model's former version, and roll the "
+        "model back or correct its system prompt or training data.",
     )
     sides: ClassVar[tuple[str, ...]] = ("output",)
     own_tenant: ClassVar[bool] = True
@@ -208,7 +205,8 @@ class BiasDetector(StreamDetector[BiasConfig]):
         if identity in comparison.known:
             return
         comparison.known = [*comparison.known[1 - _KNOWN :], identity]
-        passed = self._answers - comparison.answers
+        # A bias can begin at any answer since the last pair. Pairs that are ignored add nothing, or equal answers would raise the sums.
+        passed = min(self._answers - comparison.answers, 2 * len(self._comparisons))
         comparison.answers = self._answers
         cells = len(self._comparisons) * len(FEATURES) * len(_DIRECTIONS) * len(_BETS)
         cap = _HEADROOM * self.config.alarm_every_events * cells
@@ -237,22 +235,22 @@ class BiasDetector(StreamDetector[BiasConfig]):
     def _leads(self) -> Iterator[_Lead]:
         """Yield all bets."""
         for name, comparison in self._comparisons.items():
-            passed = self._answers - comparison.answers
             for feature, directions in comparison.bets.items():
                 for sign, bets in zip(_DIRECTIONS, directions, strict=True):
                     for bet in bets:
-                        yield _Lead(bet.total + passed, name, feature, sign, bet)
+                        yield _Lead(name, feature, sign, bet)
 
     def _finding(self, leads: Sequence[_Lead]) -> Finding:
         # Differences below the minimum effect are left out of the statistic, so that they cause no alarm about another one.
         large = [lead for lead in leads if self._is_large(lead)]
         limit = float(self.config.alarm_every_events)
-        statistic = sum(lead.total for lead in large) / len(leads)
+        statistic = sum(lead.bet.total for lead in large) / len(leads)
         alarm = statistic >= limit
-        everything = sum(lead.total for lead in leads) / len(leads)
-        small = not alarm and everything >= limit
-        statistic = everything if small else statistic
-        lead = max(large if alarm else leads, key=lambda one: one.total)
+        surest = max(leads, key=lambda one: one.bet.gain)
+        certain = math.exp(surest.bet.gain) / len(leads)
+        small = not alarm and certain >= limit
+        statistic = certain if small else statistic
+        lead = max(large, key=lambda one: one.bet.total) if alarm else surest
         finding = Finding(
             score=statistic / (statistic + limit),
             statistic=statistic,

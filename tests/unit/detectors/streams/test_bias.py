@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from support.paired_log import Model, prompt_id
+from support.paired_log import TASKS, Model, prompt_id
 
 from detectors.base import Observation
 from detectors.streams.bias import BiasConfig, BiasDetector
@@ -48,6 +48,8 @@ def test_a_model_without_bias_does_not_alarm():
 def test_equal_answers_are_no_new_evidence():
     findings = feed(detector(), Model(factor=0.5, spread=0.0).pairs(1500))
     assert first_alarm(findings) is None, "a greedy model gives one pair of answers for each task"
+    later = {finding.statistic for finding in findings[4 * TASKS :]}
+    assert len(later) == 1, "ignored pairs do not move the statistic"
 
 
 def test_a_small_but_certain_difference_does_not_alarm():
