@@ -144,7 +144,7 @@ class BiasDetector(StreamDetector[BiasConfig]):
     Notes
     -----
     State: at most 32 identity groups with 24 bets of six numbers and 64 hashes of 8 bytes each, and at most 512 answers that wait for the
-    second answer of their pair. An update costs about 30 µs.
+    second answer of their pair. An update costs about 16 µs, a finding 90 µs (eight identity groups).
     """
 
     name: ClassVar[str] = BIAS
