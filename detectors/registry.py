@@ -12,6 +12,7 @@ from detectors.base import AlertText, Detector, StreamDetector, TextDetector
 from detectors.errors import ConfigError, UnknownDetectorError
 from detectors.pii.detector import PiiDetector
 from detectors.streams.anomaly import AnomalyDetector
+from detectors.streams.bias import BiasDetector
 from detectors.streams.drift import DriftDetector
 from detectors.streams.sentinel import SentinelDetector
 from detectors.streams.tool_mix import ToolMixDetector
@@ -55,7 +56,8 @@ TEXT: dict[str, type[TextDetector[Any]]] = {
     )
 }
 STREAM: dict[str, type[StreamDetector[Any]]] = {
-    detector.name: detector for detector in (DriftDetector, AnomalyDetector, SentinelDetector, ToolMixDetector)
+    detector.name: detector
+    for detector in (DriftDetector, AnomalyDetector, SentinelDetector, BiasDetector, ToolMixDetector)
 }
 DETECTORS: dict[str, type[Detector[Any]]] = {**TEXT, **STREAM}
 #: Detectors whose findings open alerts, and those whose verdicts can be attributed to words.

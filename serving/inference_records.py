@@ -46,8 +46,8 @@ __all__ = [
 
 EndStatus = Literal["complete", "error", "cancelled", "aborted"]
 
-#: Detectors for the answers to Weir's own prompts (sentinels); the prompts never change and need no detector.
-_OWN_DETECTORS = frozenset({"refusal"})
+#: Detectors for the answers to Weir's own prompts; the prompts never change and need no detector.
+_OWN_DETECTORS = frozenset({"refusal", "toxicity"})
 #: The detector that reads tool calls instead of text, and the most characters of schemas and names that an answer's record contains for it.
 _TOOLS = "tools"
 _MAX_DECLARED = 65_536

@@ -1,1 +1,1 @@
-"""Detectors that learn from a stream of events: drift, anomaly, sentinel."""
+"""Detectors that learn from a stream of events: drift, anomaly, sentinel, bias."""

@@ -21,6 +21,7 @@ from detectors.models.embedding import unpack
 from detectors.snapshots import restoring, seal, unseal
 from detectors.streams.monitor import Budget, Feature, Monitor, MonitorState
 from detectors.streams.numeric_features import bin_of
+from detectors.streams.paired_prompts import is_paired
 from detectors.streams.sequential_tests import tie_break
 
 __all__ = ["SENTINEL", "SentinelConfig", "SentinelDetector"]
@@ -103,7 +104,7 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
 class SentinelDetector(StreamDetector[SentinelConfig]):
     """Detector that compares each answer with earlier answers to the same prompt; all prompts share one alarm budget.
 
-    Observations without a ``prompt`` are ignored.
+    Observations without a ``prompt``, and answers to the paired prompts of the bias detector, are ignored.
 
     Notes
     -----
@@ -142,7 +143,7 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Process one bucket; see `StreamDetector.update_many`."""
         for observation in observations:
-            if observation.prompt:
+            if observation.prompt and not is_paired(observation.prompt):
                 self._update(observation)
         finding = self._monitor.close()
         if self._alarmed >= self.config.adopt_events:

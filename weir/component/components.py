@@ -165,7 +165,7 @@ def _run_app(process: Process, app: "BaseApp") -> int:
 
 def _sentinel(process: Process) -> int:
     from weir.home.api_keys import ensure_own_key
-    from weir.sentinel import PROMPTS, SentinelClient, endpoint
+    from weir.sentinel import PAIRS, PROMPTS, SentinelClient, endpoint
 
     settings = process.settings
     sentinel = SentinelClient(
@@ -175,6 +175,9 @@ def _sentinel(process: Process) -> int:
         PROMPTS,
         every_seconds=settings.sentinel.every_seconds,
         max_tokens=settings.sentinel.max_tokens,
+        pairs=PAIRS if settings.sentinel.bias else (),
+        pairs_every_seconds=settings.sentinel.bias_every_seconds,
+        pairs_max_tokens=settings.sentinel.bias_max_tokens,
         registry=process.registry,
     )
     return run_async(process, sentinel.run)

@@ -1,24 +1,30 @@
 """Send the fixed prompts to the users' endpoint, one at a time, at a fixed interval, as tenant ``_weir``.
 
-Decoding is greedy with a fixed seed, so an unchanged model returns the same answer. Capture, score and watch process these answers like all
-others.
+Sentinels: decoding is greedy with a fixed seed, so an unchanged model returns the same answer. Paired prompts: answers are sampled, and a
+random one of the two is sent first, which is what the detector `bias` assumes. Capture, score and watch process all of these answers like
+those of users.
 """
 
 import asyncio
 import logging
+import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import httpx
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from weir.home.ports import reachable
+from weir.sentinel.pairs import PromptOfPair
 from weir.sentinel.prompts import SentinelPrompt
 
 __all__ = ["SentinelClient", "endpoint"]
 
 _LOG = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 120.0
+_ANSWERED = "answered"
+_GREEDY: dict[str, float] = {"temperature": 0, "seed": 0}
+_SAMPLED: dict[str, float] = {"temperature": 1}
 
 
 def endpoint(host: str, port: int) -> str:
@@ -27,7 +33,7 @@ def endpoint(host: str, port: int) -> str:
 
 
 class SentinelClient:
-    """Sends a fixed set of prompts to the endpoint."""
+    """Sends a fixed set of prompts, and pairs of prompts if `pairs` is not empty, to the endpoint."""
 
     def __init__(  # noqa: PLR0913 - endpoint, prompts and pace
         self,
@@ -39,6 +45,9 @@ class SentinelClient:
         every_seconds: float,
         max_tokens: int,
         registry: CollectorRegistry,
+        pairs: Sequence[tuple[PromptOfPair, PromptOfPair]] = (),
+        pairs_every_seconds: float = 120.0,
+        pairs_max_tokens: int = 128,
     ) -> None:
         self._client = httpx.AsyncClient(
             base_url=base_url, timeout=_TIMEOUT_SECONDS, headers={"authorization": f"Bearer {key}"}
@@ -47,6 +56,9 @@ class SentinelClient:
         self._prompts = prompts
         self._every = every_seconds
         self._max_tokens = max_tokens
+        self._pairs = pairs
+        self._pairs_every = pairs_every_seconds
+        self._pairs_max_tokens = pairs_max_tokens
         self._requests = Counter(
             "weir_sentinel_requests", "Sentinel prompts by outcome", ["outcome"], registry=registry
         )
@@ -58,27 +70,46 @@ class SentinelClient:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Send prompts until `stop` is set."""
-        number = 0
-        async with self._client:
-            while not stop.is_set():
-                due = time.monotonic() + self._every
-                outcome = await self.send(self._prompts[number % len(self._prompts)])
-                number += outcome == "answered"  # a prompt without an answer is sent again
-                try:
-                    async with asyncio.timeout(max(0.0, due - time.monotonic())):
-                        await stop.wait()
-                except TimeoutError:
-                    continue
+        """Send prompts and pairs until `stop` is set."""
+        async with self._client, asyncio.TaskGroup() as group:
+            group.create_task(self._repeat(stop, len(self._prompts), 0, self._every, self._send_prompt))
+            if self._pairs:
+                first = secrets.randbelow(
+                    len(self._pairs)
+                )  # a process that restarts often must not send the first pairs only
+                group.create_task(self._repeat(stop, len(self._pairs), first, self._pairs_every, self._send_pair))
 
-    async def send(self, prompt: SentinelPrompt) -> str:
+    async def _repeat(
+        self, stop: asyncio.Event, count: int, first: int, every: float, send: Callable[[int], Awaitable[bool]]
+    ) -> None:
+        """Call `send` with the numbers below `count` in turn, from `first` on; a number without an answer is sent again."""
+        number = first
+        while not stop.is_set():
+            due = time.monotonic() + every
+            number += await send(number % count)
+            try:
+                async with asyncio.timeout(max(0.0, due - time.monotonic())):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+
+    async def _send_prompt(self, number: int) -> bool:
+        return await self.send(self._prompts[number]) == _ANSWERED
+
+    async def _send_pair(self, number: int) -> bool:
+        """Send both prompts of a pair, in random order; return whether both were answered."""
+        pair, first = self._pairs[number], secrets.randbelow(2)
+        outcomes = [await self.send(prompt) for prompt in (pair[first], pair[1 - first])]
+        return set(outcomes) == {_ANSWERED}
+
+    async def send(self, prompt: SentinelPrompt | PromptOfPair) -> str:
         """Send one prompt; return and count ``answered``, ``refused`` (an error status) or ``unreachable``."""
+        greedy = isinstance(prompt, SentinelPrompt)
         body = {
             "model": self._model,
             "messages": [{"role": "user", "content": prompt.text}],
-            "max_tokens": self._max_tokens,
-            "temperature": 0,
-            "seed": 0,
+            "max_tokens": self._max_tokens if greedy else self._pairs_max_tokens,
+            **(_GREEDY if greedy else _SAMPLED),
         }
         outcome, began = "unreachable", time.monotonic()
         try:
@@ -88,7 +119,7 @@ class SentinelClient:
         except httpx.HTTPError as error:
             _LOG.warning("no answer to sentinel prompt %s: %s", prompt.id, type(error).__name__)
         else:
-            outcome = "answered" if response.is_success else "refused"
+            outcome = _ANSWERED if response.is_success else "refused"
             if response.is_success:
                 self._count(response.json(), time.monotonic() - began)
             else:

@@ -42,7 +42,7 @@ Options of the text detectors, for every tenant."""
 _STREAM_OPTIONS = """\
 ## Options of stream detectors
 
-One table for each detector and tenant: `[tenants."acme".drift]`. `sentinel` reads the answers to Weir's fixed prompts, which have tenant
+One table for each detector and tenant: `[tenants."acme".drift]`. `sentinel` and `bias` read the answers to Weir's fixed prompts, which have tenant
 `_weir`: `[tenants._weir.sentinel]`."""
 
 _COLUMNS = ("Key", "Default", "Allowed", "Meaning")

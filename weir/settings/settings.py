@@ -115,6 +115,13 @@ class SentinelSection(Section):
         60, description="time between two prompts; at most half of tenant _weir's alerts.resolve_after_seconds"
     )
     max_tokens: Annotated[int, Field(ge=1, le=1024)] = Field(32, description="maximum tokens of an answer")
+    bias: bool = Field(
+        True, description="also send pairs of prompts that differ in one identity term, for the detector `bias`"
+    )
+    bias_every_seconds: Annotated[float, Field(ge=1)] = Field(120, description="time between two pairs")
+    bias_max_tokens: Annotated[int, Field(ge=16, le=1024)] = Field(
+        128, description="maximum tokens of an answer to a prompt of a pair; a low limit hides differences of length"
+    )
 
 
 class Settings(BaseSettings):

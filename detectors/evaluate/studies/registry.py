@@ -19,6 +19,7 @@ from detectors.evaluate.studies.drift_delay import drift_delay
 from detectors.evaluate.studies.error_over_patience import error_over_patience
 from detectors.evaluate.studies.identity_terms import identity_bias
 from detectors.evaluate.studies.languages import language_identification
+from detectors.evaluate.studies.paired_answers import paired_answers
 from detectors.evaluate.studies.run_length import run_length_rows
 from detectors.evaluate.studies.sentinel import sentinel
 from detectors.evaluate.studies.thresholds import thresholds
@@ -48,7 +49,11 @@ STUDIES: dict[str, Study] = {
     "delays": Study("drift", "three changes of clusters, beside windowed MMD and river's detectors", drift_delay),
     "clients": Study("drift", "false alarms and delays on real texts, by the ids that clients send", conversation_ids),
     "languages": Study("language", "sentences of 62 languages, by the length that is read", language_identification),
-    "bias": Study("toxicity", "gap of toxicity, injection and refusal between identity terms", identity_bias),
+    "bias": Study(
+        "toxicity",
+        "gap of toxicity, injection and refusal between identity terms; simulated answers to paired prompts",
+        lambda study: [*identity_bias(study), *paired_answers(study)],
+    ),
     "tiers": Study("toxicity", "cost and loss of the cheap tier before the encoder, disguises, lengths", cascade),
     "thresholds": Study("toxicity", "thresholds by leaving one source of the tune split out", thresholds),
     "disguises": Study("pii", "personal data in eight disguises and three codes", disguised_pii),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from detectors.base import AlertText
 from detectors.registry import alert_text
+from detectors.streams.bias import PAIRED_TERMS
 from detectors.streams.tool_mix import NAMED_TOOL
 from stream.runbook import SILENCE
 from stream.stages.alert.state import Evidence, OpenAlert, StreamAlerts
@@ -15,6 +16,7 @@ _CLUSTERS, _EMBEDDING = "topics", "embedding"
 _TEXTS = {"input": "prompts", "output": "answers", "tool_result": "tool results"}
 _SIDES = {"input": "prompts to", "output": "answers of"}
 _VERBS = {1.0: "rose", -1.0: "fell"}
+_SHARES = {"score_refusal": "refusals", "score_toxicity": "toxic answers"}
 _DAY_SECONDS = 86_400
 
 
@@ -54,6 +56,8 @@ def change(feature: str, side: str, details: Mapping[str, float]) -> str:
 
     `side` is ``input``, ``output`` or ``tool_result``.
     """
+    if terms := next((name for name in details if name.startswith(PAIRED_TERMS)), ""):
+        return _pair_change(feature, terms.removeprefix(PAIRED_TERMS), details)
     texts = f"recent {_TEXTS.get(side, 'events')}"
     if feature == _CLUSTERS and "topic_since" in details:
         before, now = details["topic_since_share_before"], details["topic_since_share"]
@@ -68,6 +72,19 @@ def change(feature: str, side: str, details: Mapping[str, float]) -> str:
         what = f"calls of {', '.join(tools)} ({feature})" if tools else feature
         return f"{what} {verb} to {details['recent_mean']:.3g} (reference {details['reference_mean']:.3g}{spread})"
     return ""
+
+
+def _pair_change(feature: str, terms: str, details: Mapping[str, float]) -> str:
+    """State the size of a difference between answers to paired prompts; `terms` is GROUP.REFERENCE.COMPARED."""
+    group, reference, compared = terms.split(".")
+    before, now = details["reference_term_mean"], details["compared_term_mean"]
+    if feature in _SHARES:
+        size = f"{_percent(now)} {_SHARES[feature]} instead of {_percent(before)}"
+    else:
+        relative = f" ({100 * (now / before - 1):+.0f} %)" if feature == "words" and before else ""
+        size = f"{feature} {now:.3g} instead of {before:.3g}{relative}"
+    pairs = _count(int(details["pairs"]), "pair")
+    return f"with {compared!r} in the prompt instead of {reference!r} ({group}): {size}, {pairs}"
 
 
 def _inactive_source(alert: OpenAlert, evidence: Evidence) -> Iterator[str]:

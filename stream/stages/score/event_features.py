@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Iterable
 
+from detectors.streams.paired_prompts import paired_prompt
 from detectors.streams.tool_mix import tool_features
+from detectors.text.sentiment import sentiment
 from stream.stages.score.event_parts import newest_turn
 from stream.wire import OWN_TENANT, Message, RequestRecord, ResponseRecord, TextPart, ToolCallPart, ToolResponsePart
 
@@ -88,7 +90,10 @@ def request_features(request: RequestRecord, text: str, part: str = "") -> dict[
 
 
 def response_features(response: ResponseRecord, *, name_tools: bool = False) -> dict[str, float]:
-    """Return the measured features of an answer and its end record; with `name_tools`, the called tools that were declared are named."""
+    """Return the measured features of an answer and its end record; with `name_tools`, the called tools that were declared are named.
+
+    The sentiment is measured for answers to Weir's paired prompts only.
+    """
     failed = response.status in {"error", "aborted"}
     features = {"error": float(failed), "cancelled": float(response.status == "cancelled")}
     if response.text:
@@ -103,6 +108,8 @@ def response_features(response: ResponseRecord, *, name_tools: bool = False) -> 
             "prompt_tokens": float(response.usage.prompt_tokens),
             "completion_tokens": float(response.usage.completion_tokens),
         }
+    if (pair := paired_prompt(prompt_of(response))) is not None:
+        features["sentiment"] = sentiment(response.text, (pair.reference, pair.compared))
     if response.time_to_first_token_seconds is not None:
         features["time_to_first_token_seconds"] = response.time_to_first_token_seconds
     calls = (located.part for located in response.located_parts())

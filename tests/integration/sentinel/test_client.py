@@ -9,12 +9,12 @@ from support.spool import events_of
 
 from stream.wire import OWN_TENANT, RequestRecord, ResponseRecord
 from weir.home.api_keys import ensure_own_key, list_keys
-from weir.sentinel import PROMPTS, SentinelClient
+from weir.sentinel import PAIRS, PROMPTS, SentinelClient
 
 
-def sentinel(url, key, registry, every_seconds=0.05):
+def sentinel(url, key, registry, every_seconds=0.05, **pairs):
     return SentinelClient(
-        f"{url}/v1", "echo", key, PROMPTS, every_seconds=every_seconds, max_tokens=8, registry=registry
+        f"{url}/v1", "echo", key, PROMPTS, every_seconds=every_seconds, max_tokens=8, registry=registry, **pairs
     )
 
 
@@ -51,3 +51,22 @@ async def test_refused_and_unreachable_are_counted(tmp_path):
         assert await refused.send(PROMPTS[0]) == "refused"
     assert await refused.send(PROMPTS[0]) == "unreachable"
     assert registry.get_sample_value("weir_sentinel_requests_total", {"outcome": "refused"}) == 1
+
+
+async def test_both_prompts_of_a_pair_are_sent_and_sampled(tmp_path):
+    registry, stop = CollectorRegistry(), asyncio.Event()
+    with gateway(tmp_path) as (_, url):
+        pairs = {"pairs": PAIRS[:2], "pairs_every_seconds": 0.05, "pairs_max_tokens": 9}
+        client = sentinel(url, ensure_own_key(tmp_path), registry, every_seconds=60, **pairs)
+        running = asyncio.create_task(client.run(stop))
+        async with asyncio.timeout(60):
+            while (registry.get_sample_value("weir_sentinel_requests_total", {"outcome": "answered"}) or 0) < 6:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        stop.set()
+        await running
+    events = [event for path in (tmp_path / "spool").glob("gateway-*") for event in events_of(path)]
+    asked = [event.data for event in events if isinstance(event.data, RequestRecord)]
+    sent = [data for data in asked if data.conversation_id != PROMPTS[0].id]
+    assert {data.conversation_id: data.text for data in sent[:4]} == {p.id: p.text for pair in PAIRS[:2] for p in pair}
+    wanted = {"temperature": 1, "max_tokens": 9}
+    assert [data.parameters for data in sent[:4]] == [wanted] * 4, "no seed: two answers to one prompt must differ"

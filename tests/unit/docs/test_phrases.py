@@ -11,7 +11,7 @@ from support.prose import ROOT, Passage, passages, repository_files
 #: Tests are read by their authors.
 UNREAD = ("tests/",)
 #: Modules whose strings are texts that detectors learn from or are measured on; their docstrings and comments are prose.
-TEXTS = ("detectors/train/", "detectors/evaluate/", "weir/sentinel/prompts.py")
+TEXTS = ("detectors/train/", "detectors/evaluate/", "weir/sentinel/prompts.py", "weir/sentinel/pairs.py")
 
 
 class Phrase(NamedTuple):

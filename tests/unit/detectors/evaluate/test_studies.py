@@ -11,6 +11,7 @@ from detectors.evaluate.studies.conversation_ids import CLIENTS, Text, Trial, fi
 from detectors.evaluate.studies.drift_delay import _RIVER, _every, _river_first, _river_value
 from detectors.evaluate.studies.error_over_patience import e_d_bh, error_over_patience
 from detectors.evaluate.studies.in_control import STREAMS
+from detectors.evaluate.studies.paired_answers import BIASES, paired_answers
 from detectors.evaluate.studies.registry import STUDIES, find_study
 from detectors.evaluate.studies.run_length import run_length_rows
 from detectors.registry import STREAM, TEXT
@@ -67,6 +68,16 @@ def test_clients_of_every_kind_are_watched_from_when_the_detector_is_ready(name)
     assert alarm is not None
     assert 100 < alarm < 300
     assert first_alarm_of(groups, CLIENTS[name], Trial(1000, 200), [0, 0]) is None
+
+
+def test_paired_answers_have_a_row_without_bias_and_one_for_each_bias(tmp_path, monkeypatch):
+    monkeypatch.setattr("detectors.evaluate.studies.paired_answers.BIASES", {"20 % shorter": BIASES["20 % shorter"]})
+    study = StudyContext(tmp_path, 3, 0, no_progress)
+    fair, biased = rows = paired_answers(study)
+    assert rows == paired_answers(study)
+    assert fair["run_length"] > 0
+    assert (fair["runs"], biased["runs"], biased["missed"]) == (3, 3, 0)
+    assert 20 < biased["delay_median"] < 400
 
 
 def test_delays_count_early_alarms_separately_and_censor_missed_changes():

@@ -11,6 +11,9 @@ CLUSTER = {"topic_since": 4.0, "topic_since_share_before": 0.16, "topic_since_sh
 REGION = {"share_before": 0.05, "share_since": 1.0}
 MEANS = {"reference_mean": 41.2, "reference_deviation": 6.0, "recent_mean": 380.0, "direction": -1.0}
 
+PAIRED = {"terms:religion.Christian.Muslim": 1.0, "reference_term_mean": 50.0, "compared_term_mean": 40.0, "pairs": 1.0}
+REFUSED = PAIRED | {"reference_term_mean": 0.02, "compared_term_mean": 0.12, "pairs": 80.0}
+
 
 @pytest.mark.parametrize(
     ("feature", "details", "parts"),
@@ -19,6 +22,13 @@ MEANS = {"reference_mean": 41.2, "reference_deviation": 6.0, "recent_mean": 380.
         ("embedding", REGION, ("100 % of recent prompts", "reference region", "expected 5 %")),
         ("characters", MEANS, ("characters fell to 380", "41.2 ± 6")),
         ("characters", {"reference_mean": 2.0, "recent_mean": 1.0}, ("characters changed to 1 ", "reference 2)")),
+        (
+            "words",
+            PAIRED,
+            ("with 'Muslim' in the prompt instead of 'Christian' (religion)", "40 instead of 50 (-20 %), 1 pair"),
+        ),
+        ("score_refusal", REFUSED, ("12 % refusals instead of 2 %, 80 pairs",)),
+        ("sentiment", REFUSED, ("sentiment 0.12 instead of 0.02, 80 pairs",)),
     ],
 )
 def test_a_change_is_stated_with_its_numbers(feature, details, parts):

@@ -1,9 +1,10 @@
 """What score makes of Weir's own requests: the answer's embedding, whatever the sample, and the name of its prompt."""
 
+import msgspec
 import pytest
 from support.events import choices
 
-from stream.stages.score.event_features import embedded, prompt_of
+from stream.stages.score.event_features import embedded, prompt_of, response_features
 from stream.wire import OWN_TENANT, Message, RequestRecord, ResponseRecord
 
 WHERE = {"request_id": "r1", "model": "m", "conversation_id": "sentinel/1/fact"}
@@ -29,3 +30,14 @@ def test_users_are_sampled_as_before():
     assert embedded("r1/end", answered("acme"), 1.0)
     assert not embedded("r1/end", answered("acme", text=""), 1.0)
     assert not embedded("r1/end", answered("acme"), 1e-9)
+
+
+def test_only_answers_to_paired_prompts_have_a_sentiment():
+    def measured(conversation, tenant=OWN_TENANT):
+        answer = answered(tenant, text="She is an excellent nurse.")
+        return response_features(msgspec.structs.replace(answer, conversation_id=conversation)).get("sentiment")
+
+    pair = "bias/1/gender.male.female/letter/compared"
+    assert measured(pair) > 0.3
+    assert measured("sentinel/1/fact") is None
+    assert measured(pair, "acme") is None

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 from support.alert_log import Alerts, bucket_finding
+from support.paired_log import Model, signals
 from support.sentinel_log import answers
 from support.signal_log import MODEL, rules, watch_tick
 from support.watch_chain import Chain
@@ -13,7 +14,10 @@ from stream.stages.watch_app import stream_detectors
 from stream.wire import OWN_TENANT, Event, SentinelRecord, stream_key
 
 OPTIONS = {"alarm_every_events": 1000, "reference_events": 24}
-PATTERNS = {"*": {"bucket_seconds": 5, "drift": OPTIONS}, OWN_TENANT: {"sentinel": OPTIONS}}
+PATTERNS = {
+    "*": {"bucket_seconds": 5, "drift": OPTIONS},
+    OWN_TENANT: {"sentinel": OPTIONS, "bias": {"alarm_every_events": 1000}},
+}
 P = 2
 
 
@@ -22,10 +26,19 @@ def test_answers_that_stay_as_they_are_alert_nobody():
     assert Chain(patterns, stream_detectors, P).run(answers(OWN_TENANT, 300)).alerts == []
 
 
+def test_a_biased_model_alerts_as_weirs_tenant_with_the_terms_and_the_size():
+    chain = Chain(PATTERNS, stream_detectors, P).run(signals(Model(factor=0.7), 150))
+    opened = chain.alerts[0].data
+    assert (opened.detector, opened.tenant, opened.feature) == ("bias", OWN_TENANT, "words")
+    start = f"Answer bias on {MODEL}: with 'Muslim' in the prompt instead of 'Christian' (religion): words 1"
+    assert opened.summary.startswith(start)
+    assert {alert.data.detector for alert in chain.alerts} == {"bias"}, "sentinel does not read these answers"
+
+
 def test_users_have_every_other_detector_and_the_sentinels_theirs_alone():
     machine = PartitionWatch(rules(P, PATTERNS, stream_detectors))
     names = {key: set(machine._fresh(stream_key(key, MODEL, "output"))) for key in ("acme", OWN_TENANT)}
-    assert names == {"acme": {"drift", "anomaly", "tool_mix"}, OWN_TENANT: {"sentinel"}}
+    assert names == {"acme": {"drift", "anomaly", "tool_mix"}, OWN_TENANT: {"sentinel", "bias"}}
 
 
 def test_the_streams_of_prompts_have_the_detectors_of_prompts():
