@@ -61,7 +61,7 @@ class BiasConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         The same for the mean sentiment, which is in [-1, 1].
     """
 
-    alarm_every_events: Annotated[int, Meta(ge=10)] = 10_000
+    alarm_every_events: Annotated[int, Meta(ge=10)] = 100_000
     min_length_ratio: Annotated[float, Meta(ge=1, le=100)] = 1.1
     min_refusal_points: Annotated[float, Meta(ge=0, le=100)] = 3.0
     min_toxicity_points: Annotated[float, Meta(ge=0, le=100)] = 1.0
