@@ -241,6 +241,15 @@ def test_the_coverage_is_the_smallest_of_the_parts():
     assert combined(read, [whole, half], share).covered == 0.5
 
 
+def test_a_span_of_the_context_keeps_its_part():
+    spans = (
+        Span(start=0, end=2, type="UNSUPPORTED", score=1.0),
+        Span(start=3, end=9, type="SOURCE", score=0.5, part="/context/0/parts/0"),
+    )
+    found = combined([Reading("", "no")], [Score(score=1.0, label="unsupported", flagged=True, spans=spans)], 1.0)
+    assert [span.part for span in found.spans] == ["", "/context/0/parts/0"]
+
+
 @pytest.mark.parametrize("reads", Reads)
 @pytest.mark.parametrize("messages", [(), (Message.of_text("system", ""),), (Message(role="user"),)])
 def test_an_event_without_a_text_to_read_is_not_flagged(reads, messages):
