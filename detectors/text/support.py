@@ -37,6 +37,7 @@ FEATURES = (
     "name_gap",  # share of its words that the best passage has, less that of the passages with its name or number
     "number_gap",
     "negated_alone",  # it is negated, and the best passage is not: the share of its words in this passage
+    "plain_alone",  # it is not negated, and the best sentence is: the share of words that both have
     "similarity",  # cosine with the most similar sentence, and mean of the three most similar
     "similarity_3",
     "token_mean",  # of its tokens, the cosine with the most similar token of the sources: mean, least
@@ -86,6 +87,7 @@ class Sources:
         self._numbers = frozenset(number for claim in sentences for number in claim.numbers)
         self._said_words = frozenset(word for claim in said for word in claim.words)
         self._said_numbers = frozenset(number for claim in said for number in claim.numbers)
+        self._sentences = sentences
         self._passages: list[_Passage] = []
         for row, claim in enumerate(sentences):
             follows = row + 1 < len(sentences) and turns[row] == turns[row + 1]
@@ -110,6 +112,8 @@ class Sources:
         size = max(1, len(claim.words))
         names, numbers = claim.names & self._words, claim.numbers & self._numbers
         shared = len(claim.words & passage.words) / size
+        sentence = max(self._sentences, key=lambda one: len(claim.words & one.words) + len(claim.numbers & one.numbers))
+        both = len(claim.words & sentence.words) / max(1, len(claim.words | sentence.words))
         return np.array(
             [
                 len(claim.words - self._words - self._said_words) / size,
@@ -118,6 +122,7 @@ class Sources:
                 self._gap(claim, [[one for one in self._passages if name in one.words] for name in names], names),
                 self._gap(claim, [[one for one in self._passages if number in one.numbers] for number in numbers]),
                 shared * (claim.negated and not passage.negated),
+                both * (sentence.negated and not claim.negated),
                 *self._likeness(tokens),
             ],
             dtype=np.float64,

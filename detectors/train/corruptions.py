@@ -11,8 +11,10 @@ __all__ = ["KINDS", "Corrupted", "Material", "corrupted"]
 _NUMBER = re.compile(r"(?<![\w#.,])\d+(?:,\d{3})*(?:\.\d+)?(?![\w#])")
 _NAME = re.compile(r"(?<=[\w,;] )[A-Z][a-z]{2,}(?: [A-Z][a-z]{2,})*\b")
 _FIRST_NAME = re.compile(r"^[A-Z][a-z]{2,}(?: [A-Z][a-z]{2,})+\b")
-_AUXILIARY = re.compile(r"\b(?:is|are|was|were|has|had|will|would|can|could|should|must)\b(?! (?:not|no|never)\b| n't)")
-_NOT = re.compile(r"\b(is|are|was|were|has|had|will|would|can|could|should|must|do|does|did) not\b")
+_AUXILIARY = re.compile(
+    r"\b(?:is|are|was|were|has|had|will|would|can|could|may|might|should|must)\b(?! (?:not|no|never)\b| n't)"
+)
+_NOT = re.compile(r"\b(is|are|was|were|has|had|will|would|can|could|may|might|should|must|do|does|did)(?: not|n't)\b")
 _CLAUSE = re.compile(r"[,;] (?:and |but |who |which |after |because )?[a-z][^,;.]{20,120}(?=[,;.])")
 
 
