@@ -78,7 +78,7 @@ def item_of(
 
 
 def _turns(messages: tuple[Message, ...], field: str) -> tuple[Turn, ...]:
-    """Return a turn for each part with text of the record's `field`; the role of a tool result is ``tool``, whoever sent it."""
+    """Return a turn for each part with text of the record's `field`; the role of a tool result is ``tool``."""
     return tuple(
         Turn(
             role="tool" if isinstance(part, ToolResponsePart) else message.role,
