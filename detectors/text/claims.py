@@ -32,6 +32,7 @@ STOP = frozenset(
         "while who whose why will with would you your according text passage says yes",
     )
 )
+_NO_NAMES = STOP | _NUMBERS.keys()
 _NEGATION = re.compile(
     r"\b(?:not|no|never|none|nobody|nothing|neither|nor|cannot|without)\b|n ?['’]t\b",  # noqa: RUF001 - both apostrophes
     re.IGNORECASE,
@@ -100,7 +101,8 @@ def claim_of(text: str, start: int = 0) -> Claim:
 
 def is_name(token: str) -> bool:
     """Return whether a word that does not begin a sentence is a name: it has a capital, and is no common word or numeral."""
-    return len(token) > 1 and token[0].isupper() and token.lower() not in STOP | _NUMBERS.keys()
+    bare = re.split("['’]", token.lower())[0]  # noqa: RUF001 - both apostrophes; "I'm" is no name
+    return len(token) > 1 and token[0].isupper() and bare not in _NO_NAMES
 
 
 def _number(token: str) -> str:

@@ -18,12 +18,20 @@ from detectors.text.claims import STOP, WORD, Claim, is_name, stem
 __all__ = ["FEATURES", "Floats", "Sources", "SupportModel", "is_statement"]
 
 Floats = NDArray[np.float64]
-#: Sentences that state nothing which a source could support: that it has no information, and arithmetic.
+#: Sentences that state nothing which a source could support: questions, that the text has no information, and arithmetic.
 _NOTHING = re.compile(
-    r"(?:does not|doesn't|do not|don't|cannot|can't|not) (?:say|state|mention|tell|know|give|contain|specify|include|possible|enough)"
-    r"|(?:no|not enough) information|\d\s*[-+*/x×=]\s*\$?\d|=\s*\$?\d",  # noqa: RUF001 - the sign of multiplication
+    r"(?:does not|doesn't|do not|don't|cannot|can't|not) (?:say|state|mention|tell|know|find|give|contain|specify|include|possible|enough)"
+    r"|(?:no|not enough) information|\?[\"'”’)\]]*\s*$"  # noqa: RUF001 - both quotation marks
+    r"|\d\s*[-+*/x×=]\s*\$?\d|=\s*\$?\d",  # noqa: RUF001 - the sign of multiplication
     re.IGNORECASE,
 )
+#: Beginnings of courtesies, and their most words; a name or a number makes a sentence a statement.
+_COURTESY = re.compile(
+    r"\W*(?:(?:i'm |i am )?(?:sorry|happy to|glad to)|i apologi[sz]e|i hope|hello|hi|sure|certainly|of course|thanks|thank you|let me know|feel free|"
+    r"here (?:is|are)|here's)\b",
+    re.IGNORECASE,
+)
+_COURTESY_WORDS = 6
 #: Least words of a sentence without a name or a number; fewer are a label ("Positive", "Yes").
 _STATEMENT_WORDS = 3
 #: Cosine of a token in context with its counterpart that counts as the same; the value of features without a token.
@@ -50,10 +58,13 @@ FEATURES = (
 
 
 def is_statement(claim: Claim) -> bool:
-    """Return whether a sentence of an answer states something: not a label, a sum, or that the text does not say it."""
+    """Return whether a sentence of an answer states something: not a label, a courtesy, a question or a sum."""
     if _NOTHING.search(claim.text):
         return False
-    return bool(claim.names or claim.numbers) or len(claim.words) >= _STATEMENT_WORDS
+    if claim.names or claim.numbers:
+        return True
+    polite = len(claim.words) <= _COURTESY_WORDS and _COURTESY.match(claim.text.replace("’", "'"))  # noqa: RUF001
+    return len(claim.words) >= _STATEMENT_WORDS and not polite
 
 
 class _Passage(msgspec.Struct, frozen=True):

@@ -127,10 +127,32 @@ def test_the_newest_sources_are_kept():
 
 
 @pytest.mark.parametrize(
-    "text", ["Positive", "Yes.", "not at all", "48 / 2 = 24 clips", "The passage does not say who he is."]
+    "text",
+    [
+        "Positive",
+        "Yes.",
+        "not at all",
+        "48 / 2 = 24 clips",
+        "The passage does not say who he is.",
+        "Is there anything else?",
+        "Hello! Happy to help you with that.",
+        "I’m sorry, but I'd have to guess.",  # noqa: RUF001 - both apostrophes
+    ],
 )
-def test_labels_sums_and_answers_without_information_are_no_statements(text):
+def test_labels_sums_questions_courtesies_and_answers_without_information_are_no_statements(text):
     assert not any(map(is_statement, claims(text, 9)[0]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sure, Anna did it.",
+        "Sorry, the fee is 15%.",
+        "Of course the old harbour office near the river was closed again in spring.",
+    ],
+)
+def test_a_courtesy_with_a_fact_is_a_statement(text):
+    assert any(map(is_statement, claims(text, 9)[0]))
 
 
 @given(answer=st.text(), passage=st.text(), question=st.text())
