@@ -35,7 +35,7 @@ ENCODER_PATH = Path(__file__).parents[1] / "weights" / "encoder.safetensors"
 ENCODER_DIGEST = "749d549eeff0f1164516cd9775764306001a6a7879253cb9335af976ea10a965"
 
 GROUNDEDNESS_PATH = Path(__file__).parents[1] / "weights" / "groundedness.toml"
-GROUNDEDNESS_DIGEST = "3cde6c7a6abfca323418c049839cfd4c618b862e5d0abd9cfc82e49cc3106c70"
+GROUNDEDNESS_DIGEST = "e0191445869b78da8805ec9afa2c12d97abf027b579077260c618cd340448344"
 
 PII_PATH = Path(__file__).parents[1] / "weights" / "pii.safetensors"
 PII_DIGEST = "a8e7bedaca8b7952a81c96903037dbe17213c7945f9f494ada8e37dd6c7b7c19"
