@@ -34,12 +34,16 @@ ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """The position of a finding in the raw text, as character offsets, ``end`` exclusive; it contains no text."""
+    """The position of a finding in the raw text, as character offsets, ``end`` exclusive; it contains no text.
+
+    If ``part`` is not empty, the offsets are into the message of the prompt with this `Turn.pointer`.
+    """
 
     start: int
     end: int
     type: str
     score: float
+    part: str = ""
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,10 +63,14 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """One message of a prompt; ``role`` is ``system``, ``developer``, ``user``, ``assistant`` or ``tool``."""
+    """One message of a prompt, or a part of it; ``role`` is ``system``, ``developer``, ``user``, ``assistant`` or ``tool``.
+
+    ``pointer`` is the JSON pointer of the part in its record; empty if there is no record.
+    """
 
     role: str
     content: str
+    pointer: str = ""
 
 
 #: Roles of messages that the operator of the model wrote.

@@ -55,6 +55,9 @@ _MAX_DECLARED = 65_536
 _LEAK = "leak"
 _OPERATOR_ROLES = frozenset({"system", "developer"})
 _MAX_INSTRUCTIONS = 16_384
+#: The detectors that compare an answer with tool results, and the most bytes of these in an answer's record.
+_TOOL_RESULT_READERS = frozenset({_LEAK, "groundedness"})
+_MAX_TOOL_RESULTS = 16_384
 #: Fields of a request body with their names in the record; of several fields with the same name, the first is recorded.
 _PARAMETERS = (
     ("max_tokens", "max_tokens"),
@@ -101,7 +104,8 @@ class InferenceRequest:
 class ExpectedVerdicts(msgspec.Struct, frozen=True, kw_only=True):
     """The detectors that must return a verdict on each prompt (`input`) and on each answer (`output`).
 
-    The record of an answer contains up to `context_characters` of the prompt, for detectors that compare answer and prompt.
+    The record of an answer contains up to `context_characters` of the prompt, for detectors that compare answer and prompt
+    (`context_of`).
     """
 
     input: tuple[str, ...] = ()
@@ -177,7 +181,6 @@ def response_record(  # noqa: PLR0913 - the fields of an end
         calls_complete=status == "complete",
         instructed=_LEAK in expected.output and has_instructions(request.messages),
     )
-    characters = expected.context_characters if owed else 0
     return ResponseRecord(
         request_id=sent.request_id,
         tenant=request.tenant,
@@ -189,7 +192,7 @@ def response_record(  # noqa: PLR0913 - the fields of an end
         stream=sent.stream,
         status=status,
         messages=choices,
-        context=context_of(request.messages, characters, tool_results=_LEAK in owed) if characters else (),
+        context=context_of(request.messages, expected.context_characters, owed),
         instructions=instructions_of(request.messages) if _LEAK in owed else (),
         tools=declared_tools(_tools(sent.body), choices) if _TOOLS in owed else None,
         usage=usage,
@@ -292,29 +295,35 @@ def _is_number(value: object) -> bool:
     return isinstance(value, float) or (type(value) is int and MIN_INT64 <= value <= MAX_INT64)
 
 
-def context_of(
-    messages: tuple[Message, ...], max_characters: int, *, tool_results: bool = False
-) -> tuple[Message, ...]:
-    """Return the texts of the last messages, with `tool_results` their tool results too; at most `max_characters` in total.
+def context_of(messages: tuple[Message, ...], max_characters: int, owed: tuple[str, ...]) -> tuple[Message, ...]:
+    """Return the newest texts of a prompt, at most `max_characters` in total, for the expected verdicts `owed` on its answer.
 
-    If the oldest returned part is too long, its end is cut off.
+    If a detector in `owed` reads tool results, the newest of these are returned too, at most 16 KiB of UTF-8 in total. If the oldest returned
+    text or result is too long, its end is cut off. Without expected verdicts, and with `max_characters` 0, the result is empty.
     """
+    if not owed or max_characters <= 0:
+        return ()
+    left = _MAX_TOOL_RESULTS if _TOOL_RESULT_READERS & set(owed) else 0
     kept: list[Message] = []
     for message in reversed(messages):
         parts: list[Part] = []
         for part in reversed(message.parts):
-            if isinstance(part, TextPart | ToolResponsePart if tool_results else TextPart) and max_characters > 0:
-                parts.append(_beginning(part, max_characters))
-                max_characters -= len(part.text)
+            if isinstance(part, TextPart) and max_characters > 0:
+                parts.append(TextPart(content=part.content[:max_characters]))
+                max_characters -= len(part.content)
+            elif isinstance(part, ToolResponsePart) and left > 0:
+                response, size = _first_bytes(part.response, left)
+                parts.append(ToolResponsePart(response=response, id=part.id))
+                left -= size
         if parts:
             kept.append(msgspec.structs.replace(message, parts=tuple(reversed(parts))))
     return tuple(reversed(kept))
 
 
-def _beginning(part: TextPart | ToolResponsePart, characters: int) -> Part:
-    if isinstance(part, TextPart):
-        return TextPart(content=part.content[:characters])
-    return ToolResponsePart(response=part.response[:characters], id=part.id)
+def _first_bytes(text: str, most: int) -> tuple[str, int]:
+    """Return the beginning of a text, at most `most` bytes of UTF-8, and the size of the whole text."""
+    encoded = text.encode("utf-8", "surrogatepass")
+    return encoded[:most].decode("utf-8", "ignore"), len(encoded)
 
 
 def instructions_of(messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -326,9 +335,9 @@ def instructions_of(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     left = _MAX_INSTRUCTIONS
     for message in reversed(messages):
         if message.role in _OPERATOR_ROLES and message.text and left > 0:
-            text = message.text.encode("utf-8", "surrogatepass")
-            kept.append(Message.of_text(message.role, text[:left].decode("utf-8", "ignore")))
-            left -= len(text)
+            text, size = _first_bytes(message.text, left)
+            kept.append(Message.of_text(message.role, text))
+            left -= size
     return tuple(reversed(kept))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load as load_safetensors
@@ -19,10 +20,23 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import nn
 
-__all__ = ["PACKED_DIMENSIONS", "Embedder", "pack", "unpack", "unpack_many"]
+__all__ = ["PACKED_DIMENSIONS", "Embedder", "TokenVectors", "pack", "unpack", "unpack_many"]
 
 PACKED_DIMENSIONS = 96
 Vectors = NDArray[np.float32]
+
+
+class TokenVectors(msgspec.Struct, frozen=True, kw_only=True):
+    """The first 126 tokens of a text: their ids, (n,), their offsets in `text`, and their unit vectors, (n, 384).
+
+    `text` is the text as the tokenizer read it: long words are cut, and lone surrogates are replaced. `mean` is the embedding of the text, (384,).
+    """
+
+    text: str
+    ids: NDArray[np.int64]
+    starts: tuple[int, ...]
+    vectors: Vectors
+    mean: Vectors
 
 
 class Embedder:
@@ -80,6 +94,32 @@ class Embedder:
         # The first 126 tokens, of at most 100 characters each, end before this limit: the rest need not be tokenized.
         ids = tokenize(self._tokenizer, [text[: WINDOW * 100] for text in texts])
         return encode_mean(self._model, [[CLS, *row[:WINDOW], SEP] for row in ids])
+
+    def token_vectors(self, texts: Sequence[str]) -> list[TokenVectors]:
+        """Return the token vectors and the embedding of each text."""
+        if self._model is None or self._tokenizer is None:
+            raise NotLoadedError("Embedder.token_vectors before load(): call load() once in the process that embeds")
+        from detectors.models.minilm import encode_tokens  # noqa: PLC0415 - torch takes seconds to import
+        from detectors.models.token_windows import CLS, SEP, WINDOW, split_long_words  # noqa: PLC0415 - as above
+
+        read = [split_long_words(text[: WINDOW * 100]) for text in texts]
+        encodings = self._tokenizer.encode_batch(read, add_special_tokens=False)
+        rows = encode_tokens(self._model, [[CLS, *one.ids[:WINDOW], SEP] for one in encodings])
+        return [
+            TokenVectors(
+                text=text,
+                ids=np.array(one.ids[:WINDOW], dtype=np.int64),
+                starts=tuple(start for start, _ in one.offsets[:WINDOW]),
+                vectors=_unit(hidden[1:-1]),
+                mean=_unit(hidden.mean(0)),
+            )
+            for text, one, hidden in zip(read, encodings, rows, strict=True)
+        ]
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
 @cache

@@ -17,7 +17,17 @@ from torch.nn import functional
 from detectors.models.token_windows import buckets, padded
 from detectors.models.weight_files import MINILM_DIGEST, MINILM_TOKENIZER, minilm_dir, read_pinned
 
-__all__ = ["HIDDEN", "LAYERS", "MiniLM", "encode_mean", "load_minilm", "load_tokenizer", "pad", "set_threads"]
+__all__ = [
+    "HIDDEN",
+    "LAYERS",
+    "MiniLM",
+    "encode_mean",
+    "encode_tokens",
+    "load_minilm",
+    "load_tokenizer",
+    "pad",
+    "set_threads",
+]
 
 HIDDEN, HEADS, LAYERS, INNER, VOCABULARY, POSITIONS = 384, 12, 6, 1536, 30522, 512
 EPSILON = 1e-12
@@ -129,4 +139,16 @@ def encode_mean(model: nn.Module, rows: Sequence[Sequence[int]]) -> NDArray[np.f
             ids, mask = pad([rows[index] for index in batch])
             hidden = model(ids, mask) * mask[..., None]
             result[batch] = functional.normalize(hidden.sum(1) / mask.sum(1, keepdim=True), dim=1).numpy()
+    return result
+
+
+def encode_tokens(model: nn.Module, rows: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+    """Return the token vectors of each row, float32 (length of the row, 384), not scaled; ``model`` as for `encode_mean`."""
+    result = [np.zeros((0, HIDDEN), dtype=np.float32)] * len(rows)
+    with torch.inference_mode():
+        for batch in buckets(rows):
+            ids, mask = pad([rows[index] for index in batch])
+            hidden = model(ids, mask).numpy()
+            for place, index in enumerate(batch):
+                result[index] = hidden[place, : len(rows[index])].copy()
     return result

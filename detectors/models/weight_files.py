@@ -13,6 +13,8 @@ from detectors.errors import WeightsError
 __all__ = [
     "ENCODER_DIGEST",
     "ENCODER_PATH",
+    "GROUNDEDNESS_DIGEST",
+    "GROUNDEDNESS_PATH",
     "LINEAR_DIGEST",
     "LINEAR_PATH",
     "MINILM_DIGEST",
@@ -31,6 +33,9 @@ MINILM_TOKENIZER = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f41157
 
 ENCODER_PATH = Path(__file__).parents[1] / "weights" / "encoder.safetensors"
 ENCODER_DIGEST = "749d549eeff0f1164516cd9775764306001a6a7879253cb9335af976ea10a965"
+
+GROUNDEDNESS_PATH = Path(__file__).parents[1] / "weights" / "groundedness.toml"
+GROUNDEDNESS_DIGEST = "e0191445869b78da8805ec9afa2c12d97abf027b579077260c618cd340448344"
 
 PII_PATH = Path(__file__).parents[1] / "weights" / "pii.safetensors"
 PII_DIGEST = "a8e7bedaca8b7952a81c96903037dbe17213c7945f9f494ada8e37dd6c7b7c19"

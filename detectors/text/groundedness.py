@@ -1,8 +1,8 @@
-"""Groundedness detector (experimental): whether the prompt supports the sentences of an answer.
+"""Groundedness detector (experimental): whether the sources in a prompt support the sentences of an answer.
 
-Each sentence is compared with the prompt by words, numbers, names and negation (`detectors.text.claims`), and by its
-embedding. The detector does not reason: it may flag a correct conclusion that uses other words than the prompt, and
-miss a false statement that uses only the prompt's words.
+Sources are tool results and passages of the prompt (`detectors.text.sources`). A linear model of features of each sentence
+(`detectors.text.support`) gives the doubt about it. The detector does not reason: it may flag a correct conclusion, and miss a
+false statement that uses only the sources' words.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,12 @@ from msgspec import Meta
 from detectors.base import OK, Score, Span, TextDetector, Turn, label_of
 from detectors.errors import NotLoadedError
 from detectors.models.embedding import Embedder
-from detectors.text.claims import Claim, claims, unsupported, vocabulary
+from detectors.models.weight_files import GROUNDEDNESS_DIGEST, GROUNDEDNESS_PATH, read_pinned
+from detectors.text.claims import Claim, claims
+from detectors.text.sources import Source, sources
+from detectors.text.support import FEATURES, Floats, Sources, SupportModel, is_statement
 
-__all__ = ["GroundednessConfig", "GroundednessDetector"]
+__all__ = ["Comparison", "GroundednessConfig", "GroundednessDetector", "compare"]
 
 PROMPT_CHARACTERS = 32_000
 
@@ -30,18 +33,18 @@ class GroundednessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     threshold
         Texts with this score or a higher one are flagged.
     context_characters
-        Minimum length of a prompt, in characters; an answer to a shorter prompt is ``unknown``.
+        Minimum length of the sources in a prompt, in characters; with less, an answer is ``unknown``.
     max_sentences
         Maximum number of sentences that are read from an answer; unread sentences lower ``covered``.
     max_context
-        Maximum number of sentences that are read from a prompt.
+        Maximum number of sentences that are read from the sources, the newest message first.
     threads
         Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     model_dir
         A folder with the pinned all-MiniLM-L6-v2; empty selects the installed wheel's folder.
     """
 
-    threshold: Annotated[float, Meta(gt=0, le=1)] = 0.55
+    threshold: Annotated[float, Meta(gt=0, le=1)] = 0.79
     context_characters: Annotated[int, Meta(ge=1)] = 200
     max_sentences: Annotated[int, Meta(ge=1, le=1000)] = 64
     max_context: Annotated[int, Meta(ge=1, le=2000)] = 256
@@ -49,24 +52,60 @@ class GroundednessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     model_dir: str = ""
 
 
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """The sentences of an answer that state something, compared with its sources.
+
+    ``rows`` are their features, (n, len(FEATURES)); ``nearest`` is the most similar sentence of the sources, with its cosine in [0, 1];
+    ``covered`` is the share of the answer that was read.
+    """
+
+    claims: list[Claim]
+    rows: Floats
+    nearest: list[tuple[Source, float]]
+    covered: float
+
+
+def compare(text: str, turns: Sequence[Turn], embedder: Embedder, config: GroundednessConfig) -> Comparison | None:
+    """Compare an answer with the sources in its prompt; None if these are shorter than ``config.context_characters``."""
+    found, said = sources(turns, config.max_context)
+    if sum(len(source.claim.text) for source in found) < config.context_characters:
+        return None
+    sentences, covered = claims(text, config.max_sentences)
+    stated = [claim for claim in sentences if is_statement(claim)]
+    if not stated:
+        return Comparison(claims=[], rows=np.zeros((0, len(FEATURES))), nearest=[], covered=covered)
+    context = [source.claim for source in found]
+    tokens = embedder.token_vectors([claim.text for claim in (*stated, *context)])
+    own = tokens[: len(stated)]
+    against = Sources(context, [source.turn for source in found], tokens[len(stated) :], said)
+    nearest = [against.nearest(one) for one in own]
+    return Comparison(
+        claims=stated,
+        rows=np.array([against.features(claim, one) for claim, one in zip(stated, own, strict=True)]),
+        nearest=[(found[row], cosine) for row, cosine in nearest],
+        covered=covered,
+    )
+
+
 class GroundednessDetector(TextDetector[GroundednessConfig]):
     """Detector whose score is the doubt about the least supported sentence.
 
-    Spans of type ``UNSUPPORTED`` mark unsupported sentences.
+    Spans of type ``UNSUPPORTED`` mark unsupported sentences. Each is followed by a span of type ``SOURCE``: the most similar sentence of the
+    sources, with its cosine and the pointer of its message.
 
     Notes
     -----
-    The cost is one embedding per sentence of the answer and of the prompt.
+    The cost is one embedding per sentence of the answer and of the sources.
     """
 
     name: ClassVar[str] = "groundedness"
-    version: ClassVar[str] = f"1+{Embedder.version.partition('+')[2]}"
+    version: ClassVar[str] = f"2+{GROUNDEDNESS_DIGEST[:8]}.{Embedder.version.partition('+')[2]}"
     config_type: ClassVar[type[msgspec.Struct]] = GroundednessConfig
     sides: ClassVar[tuple[str, ...]] = ("output",)
 
     def __init__(self, config: GroundednessConfig | None = None) -> None:
         super().__init__(config)
-        self._embedder: Embedder | None = None
+        self._loaded: tuple[Embedder, SupportModel] | None = None
 
     @property
     def prompt_characters(self) -> int:
@@ -74,49 +113,45 @@ class GroundednessDetector(TextDetector[GroundednessConfig]):
         return PROMPT_CHARACTERS
 
     def load(self) -> None:
-        """Load the frozen embedding; see `TextDetector.load`."""
-        if self._embedder is None:
+        """Load the frozen embedding and the linear model; see `TextDetector.load`."""
+        if self._loaded is None:
+            model = msgspec.toml.decode(read_pinned(GROUNDEDNESS_PATH, GROUNDEDNESS_DIGEST), type=SupportModel)
             embedder = Embedder(self.config.model_dir or None, self.config.threads)
             embedder.load()
-            self._embedder = embedder
+            self._loaded = embedder, model
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Return ``unknown`` for each text, because there is no prompt to compare the text with."""
+        """Return ``unknown`` for each text, because there is no source to compare the text with."""
         return self.score_answers(texts, [()] * len(texts))
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
         """Score each answer against its prompt; see `TextDetector.score_answers`."""
-        if self._embedder is None:
+        if self._loaded is None:
             raise NotLoadedError(
                 "groundedness.score_answers before load(): call load() once in the process that scores"
             )
-        return [self._score(text, turns) for text, turns in zip(texts, prompts, strict=True)]
+        return [self._score(text, turns, *self._loaded) for text, turns in zip(texts, prompts, strict=True)]
 
-    def _score(self, text: str, turns: Sequence[Turn]) -> Score:
+    def _score(self, text: str, turns: Sequence[Turn], embedder: Embedder, model: SupportModel) -> Score:
         if not text.strip():
             return Score(score=0.0, label=OK, flagged=False)
-        given = "\n".join(turn.content for turn in turns)
-        if len(given) < self.config.context_characters:
+        compared = compare(text, turns, embedder, self.config)
+        if compared is None:
             return Score(score=0.0, label="unknown", flagged=False)
-        answer, covered = claims(text, self.config.max_sentences)
-        context, _ = claims(given, self.config.max_context)
-        if not answer or not context:
-            return Score(score=0.0, label="unknown", flagged=False)
-        doubts = self._doubts(answer, context)
-        threshold = self.config.threshold
-        score = min(1.0, max(0.0, *doubts))
-        flagged = score >= threshold
-        spans = tuple(
-            Span(start=claim.start, end=claim.end, type="UNSUPPORTED", score=min(1.0, doubt))
-            for claim, doubt in zip(answer, doubts, strict=True)
-            if doubt >= threshold
+        doubts = model.doubts(compared.rows).tolist()
+        spans: list[Span] = []
+        for claim, (source, cosine), doubt in zip(compared.claims, compared.nearest, doubts, strict=True):
+            if doubt >= self.config.threshold:
+                best, part = source.claim, turns[source.turn].pointer or f"/prompt/{source.turn}/content"
+                spans += (
+                    Span(start=claim.start, end=claim.end, type="UNSUPPORTED", score=doubt),
+                    Span(start=best.start, end=best.end, type="SOURCE", score=cosine, part=part),
+                )
+        flagged = bool(spans)
+        return Score(
+            score=max(doubts, default=0.0),
+            label=label_of("unsupported", flagged=flagged, covered=compared.covered),
+            flagged=flagged,
+            covered=compared.covered,
+            spans=tuple(spans),
         )
-        label = label_of("unsupported", flagged=flagged, covered=covered)
-        return Score(score=score, label=label, flagged=flagged, covered=covered, spans=spans)
-
-    def _doubts(self, answer: Sequence[Claim], context: Sequence[Claim]) -> list[float]:
-        assert self._embedder is not None
-        vectors = self._embedder.embed_many([claim.text for claim in (*answer, *context)])
-        similar = np.asarray(vectors[: len(answer)] @ vectors[len(answer) :].T, dtype=np.float64)
-        known = vocabulary(context)
-        return [unsupported(claim, context, known, row.tolist()) for claim, row in zip(answer, similar, strict=True)]

@@ -9,12 +9,22 @@ import hashlib
 import sys
 from pathlib import Path
 
-from detectors.models.weight_files import ENCODER_PATH, LINEAR_PATH, PII_PATH, PROJECTION_PATH
-from detectors.train import calibration, encoder_trainer, linear_trainer, projection, soup, teacher, token_head_trainer
+from detectors.models.weight_files import ENCODER_PATH, GROUNDEDNESS_PATH, LINEAR_PATH, PII_PATH, PROJECTION_PATH
+from detectors.train import (
+    calibration,
+    encoder_trainer,
+    groundedness_trainer,
+    linear_trainer,
+    projection,
+    soup,
+    teacher,
+    token_head_trainer,
+)
 
 OUT = {
     "encoder": ENCODER_PATH,
     "pii": PII_PATH,
+    "groundedness": GROUNDEDNESS_PATH,
     "linear": LINEAR_PATH,
     "projection": PROJECTION_PATH,
     "teacher": Path("teacher.npy"),
@@ -51,6 +61,8 @@ def main() -> int:
         encoder_trainer.train(data, out, seed, log=_log, **chosen)
     elif options.part == "pii":
         token_head_trainer.train(data, out, seed, log=_log)
+    elif options.part == "groundedness":
+        groundedness_trainer.train(data, out, seed, log=_log)
     elif options.part == "linear":
         linear_trainer.train(data, out, seed, teacher=options.teacher)
     elif options.part == "soup":

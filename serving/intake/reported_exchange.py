@@ -233,7 +233,7 @@ def records_of(exchange: ReportedExchange, expected: ExpectedVerdicts) -> tuple[
     if owed := owed_detectors(expected.output, end.messages, calls_complete=known, instructed=instructed):
         end = msgspec.structs.replace(
             end,
-            context=context_of(request.messages, expected.context_characters, tool_results="leak" in owed),
+            context=context_of(request.messages, expected.context_characters, owed),
             instructions=instructions_of(request.messages) if "leak" in owed else (),
             tools=declared_tools(request.tools, end.messages) if "tools" in owed else None,
             owed=owed,

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from detectors.base import Score, TextDetector, Turn
+from detectors.base import Score, Span, TextDetector, Turn
 from detectors.registry import create_text
 
 __all__ = ["BadLine", "Item", "load_detectors", "read_items", "score_items"]
@@ -112,5 +112,11 @@ def _verdict(detector: TextDetector[Any], score: Score) -> dict[str, Any]:
         "label": score.label,
         "score": score.score,
         "covered": score.covered,
-        "spans": [msgspec.structs.asdict(span) for span in score.spans],
+        "spans": [_span(span) for span in score.spans],
     }
+
+
+def _span(span: Span) -> dict[str, Any]:
+    """Return the fields of a span; `part` only if the span is in a message of the prompt."""
+    found = msgspec.structs.asdict(span)
+    return found if span.part else {name: value for name, value in found.items() if name != "part"}

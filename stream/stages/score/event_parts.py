@@ -260,7 +260,7 @@ def combined(read: Sequence[Reading], scores: Sequence[Score], share: float) -> 
             end=s.end,
             type=s.type,
             score=s.score,
-            part="" if one.pointer == worst.pointer else one.pointer,
+            part=s.part or ("" if one.pointer == worst.pointer else one.pointer),
         )
         for one, score in [(worst, decisive), *others]
         for s in (() if one.derived else score.spans[:MAX_SPANS])

@@ -70,17 +70,24 @@ def item_of(
         ),
         side=side_of(data),
         detectors=expected_detectors(data) if detectors is None else detectors,
-        context=_turns(context),
-        instructions=_turns(instructions),
+        context=_turns(context, "/context"),
+        instructions=_turns(instructions, "/instructions"),
         tools=None if tools is None else msgspec.json.encode(tools),
         embed=dict(embed or {}),
     )
 
 
-def _turns(messages: tuple[Message, ...]) -> tuple[Turn, ...]:
+def _turns(messages: tuple[Message, ...], field: str) -> tuple[Turn, ...]:
+    """Return a turn for each part with text of the record's `field`; the role of a tool result is ``tool``."""
     return tuple(
-        Turn(role=message.role, content="\n".join(part.text for part in message.parts if part.text))
-        for message in messages
+        Turn(
+            role="tool" if isinstance(part, ToolResponsePart) else message.role,
+            content=part.text,
+            pointer=f"{field}/{row}/parts/{column}",
+        )
+        for row, message in enumerate(messages)
+        for column, part in enumerate(message.parts)
+        if part.text
     )
 
 

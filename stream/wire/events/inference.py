@@ -267,6 +267,7 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
 
     `messages` are all choices, in order. `context` is the last part of the prompt (``[detectors] context_characters``),
     for detectors that compare the answer with the prompt: the worker that scores the answer may not have read the request.
+    It also has the newest tool results, at most 16 KiB of text, if a detector that reads them is expected (``leak``, ``groundedness``).
     `instructions` are the newest messages of the operator (roles ``system`` and ``developer``), at most 16 KiB of text; they are
     present only if the detector ``leak`` is expected.
     `tools` are the tools of the request if the answer has tool calls and the detector ``tools`` is expected; None if they are unknown or too large.

@@ -21,7 +21,10 @@ PASSAGE = (
     "The harbour office in Selby was founded in 1923 by Ingrid Vale. It employs 48 people and opens at eight every morning. "
     "Ships longer than 60 metres may not enter after dark. The crane was sold in spring because nobody could repair it."
 )
-CONTEXT = (("system", PASSAGE), ("user", "Who founded the harbour office, and in what year was that?"))
+CONTEXT = (
+    ("system", f"Answer from this text: {PASSAGE}"),
+    ("user", "Who founded the harbour office, and in what year was that?"),
+)
 ANSWERS = {
     "fine": "The harbour office was founded by Ingrid Vale in 1923.",
     "wrong": "The harbour office was founded by Ingrid Vale in 1932.",

@@ -84,11 +84,24 @@ def test_the_context_has_tool_results_and_no_tool_calls():
         Message(role="assistant", parts=(ToolCallPart(name="get", arguments='{"secret": 1}', id="c"),)),
         Message(role="tool", parts=(ToolResponsePart(response="12 degrees", id="c"),)),
     )
-    found = context_of(messages, 100, tool_results=True)
-    assert found == (messages[0], messages[2])
-    assert context_of(messages, 2, tool_results=True) == (
-        Message(role="tool", parts=(ToolResponsePart(response="12", id="c"),)),
-    )
+    for name in ("leak", "groundedness"):
+        assert context_of(messages, 100, ("pii", name)) == (messages[0], messages[2])
+        assert context_of(messages, 2, (name,)) == (Message.of_text("user", "lo"), messages[2])
+    assert context_of(messages, 100, ("pii",)) == (messages[0],)
+    assert context_of(messages, 100, ()) == context_of(messages, 0, ("leak",)) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("x" * 20_000, 16_384), ("\u00e9" * 20_000, 8_192), ("\u4e2d" * 20_000, 5_461)]
+)
+def test_at_most_16_kib_of_the_newest_tool_results_are_recorded(text, size):
+    older, newest = (Message(role="tool", parts=(ToolResponsePart(response=one, id="c"),)) for one in (text, "new"))
+    (kept,) = context_of((older,), 1, ("leak",))
+    assert kept.parts[0].text == text[:size]
+    found = context_of((older, newest), 1, ("leak",))
+    assert found[1] == newest
+    assert sum(len(part.text.encode()) for message in found for part in message.parts) <= 16_384
+    assert context_of((newest, older), 1, ("leak",))[-1].parts[0].text == text[:size]
 
 
 class Detector:

@@ -218,6 +218,15 @@ def test_the_verdict_is_that_of_the_worst_part_with_the_spans_of_all_flagged_par
     )
 
 
+def test_a_span_of_the_context_keeps_its_part():
+    spans = (
+        Span(start=0, end=2, type="UNSUPPORTED", score=1.0),
+        Span(start=3, end=9, type="SOURCE", score=0.5, part="/context/0/parts/0"),
+    )
+    found = combined([Reading("", "no")], [Score(score=1.0, label="unsupported", flagged=True, spans=spans)], 1.0)
+    assert [span.part for span in found.spans] == ["", "/context/0/parts/0"]
+
+
 def test_an_attack_that_is_spread_over_turns_is_found_in_the_window():
     first, second = Score(score=0.2, label="ok", flagged=False), Score(score=0.3, label="ok", flagged=False)
     together = Score(score=0.9, label="x", flagged=True, spans=(Span(start=0, end=9, type="X", score=1.0),))

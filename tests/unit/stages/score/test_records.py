@@ -12,7 +12,7 @@ from stream.stages.score.machine import expected_detectors, item_of, verdicts
 from stream.stages.score.model_pool import Failed
 from stream.stages.score.model_process import Scored
 from stream.stages.score.records import finding_event, signal_events, verdict_event
-from stream.wire import Choice, DeclaredTool, Message, Span, ToolCallPart, ToolResponsePart, encode
+from stream.wire import Choice, DeclaredTool, Message, Span, TextPart, ToolCallPart, ToolResponsePart, encode
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-aaaaaaaaaaaaaaaa-01"
 ASK = request("r1", "hello there 5551234", owed=("pii", "pii", "toxicity"))
@@ -68,8 +68,20 @@ def test_an_answer_brings_the_prompt_that_its_record_carries():
     data = msgspec.structs.replace(end("r1", "Fine.").data, context=turns)
     item = item_of(data, ("language",))
     assert (item.text, item.detectors) == ("Fine.", ("language",))
-    assert item.context == (Turn(role="system", content="Be kind."), Turn(role="user", content="Wie geht es dir?"))
+    assert item.context == (
+        Turn(role="system", content="Be kind.", pointer="/context/0/parts/0"),
+        Turn(role="user", content="Wie geht es dir?", pointer="/context/1/parts/0"),
+    )
     assert item_of(ASK.data, ()).context == ()
+
+
+def test_each_part_of_the_context_is_a_turn_with_its_pointer_and_a_tool_result_has_the_role_tool():
+    parts = (TextPart(content="look"), ToolResponsePart(response="12 degrees", id="c"))
+    data = msgspec.structs.replace(end("r1", "Fine.").data, context=(Message(role="user", parts=parts),))
+    assert item_of(data, ("groundedness",)).context == (
+        Turn(role="user", content="look", pointer="/context/0/parts/0"),
+        Turn(role="tool", content="12 degrees", pointer="/context/0/parts/1"),
+    )
 
 
 def test_ids_and_bytes_are_the_same_when_it_is_scored_again():

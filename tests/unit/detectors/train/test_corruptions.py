@@ -1,0 +1,57 @@
+"""Each rule changes what it says it changes, and nothing if it finds nothing to change."""
+
+import random
+
+import pytest
+
+from detectors.train.corruptions import KINDS, Material, corrupted
+
+MATERIAL = Material(
+    source="In Selby, Ingrid Vale sold 48 ships to Martin Hale in 1923.",
+    other_source="The mayor, who was born in a village near the coast, thanked Paula Quist for 77 years of work.",
+    other_sentence="The bridge was closed for two weeks.",
+)
+TEXT = "The office of Ingrid Vale was not in Selby before 1923."
+
+
+def made(text=TEXT):
+    return {one.kind: one for one in corrupted(text, MATERIAL, random.Random(3))}
+
+
+def test_all_kinds_are_made_and_say_what_they_changed():
+    found = made()
+    assert set(found) == set(KINDS)
+    for one in found.values():
+        assert one.text != TEXT
+        assert one.text[one.start : one.end].strip()
+
+
+@pytest.mark.parametrize(
+    ("kind", "inserted"),
+    [
+        ("new name", {"Paula Quist"}),
+        ("name of the source", {"Martin Hale"}),
+        ("number of the source", {"48"}),
+        ("negation", {"was"}),
+        ("added sentence", {MATERIAL.other_sentence}),
+    ],
+)
+def test_the_new_words_come_from_where_the_kind_says(kind, inserted):
+    one = made()[kind]
+    assert one.text[one.start : one.end] in inserted
+
+
+def test_a_new_number_is_in_no_source_and_names_are_exchanged():
+    found = made()
+    number = found["new number"]
+    assert number.text[number.start : number.end] not in MATERIAL.source
+    assert found["names exchanged"].text == "The office of Selby was not in Ingrid Vale before 1923."
+
+
+def test_a_negation_is_added_once():
+    assert made("The ship was old.")["negation"].text == "The ship was not old."
+    assert "negation" not in made("There was never a ship.")
+
+
+def test_a_text_without_names_numbers_and_auxiliaries_only_gets_additions():
+    assert set(made("they sold old ships quickly")) == {"added sentence", "added clause"}
