@@ -10,10 +10,20 @@ import sys
 from pathlib import Path
 
 from detectors.models.weight_files import ENCODER_PATH, LINEAR_PATH, PII_PATH, PROJECTION_PATH
-from detectors.train import calibration, encoder_trainer, linear_trainer, projection, soup, teacher, token_head_trainer
+from detectors.train import (
+    calibration,
+    encoder_trainer,
+    head_trainer,
+    linear_trainer,
+    projection,
+    soup,
+    teacher,
+    token_head_trainer,
+)
 
 OUT = {
     "encoder": ENCODER_PATH,
+    "heads": ENCODER_PATH,
     "pii": PII_PATH,
     "linear": LINEAR_PATH,
     "projection": PROJECTION_PATH,
@@ -42,13 +52,16 @@ def main() -> int:
     parser.add_argument("--teacher", type=Path, help="linear: the file that the part `teacher` wrote")
     parser.add_argument("--runs", type=Path, nargs="+", help="soup: weights of successive runs, the earliest first")
     parser.add_argument("--shares", type=float, nargs="+", help="soup: share of the change of each later run")
-    parser.add_argument("--weights", type=Path, default=ENCODER_PATH, help="teacher: the encoder that teaches")
+    parser.add_argument("--weights", type=Path, default=ENCODER_PATH, help="heads, teacher: the encoder")
+    parser.add_argument("--cache", type=Path, default=Path("pooled.npz"), help="heads: file for the pooled vectors")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="teacher")
     options = parser.parse_args()
     data, out, seed = options.data, options.out or OUT[options.part], options.seed
     if options.part == "encoder":
         chosen = {name: getattr(options, name) for name in ("steps", "rate", "warm", "hold")}
         encoder_trainer.train(data, out, seed, log=_log, **chosen)
+    elif options.part == "heads":
+        head_trainer.train(data, out, seed, weights=options.weights, cache=options.cache, log=_log)
     elif options.part == "pii":
         token_head_trainer.train(data, out, seed, log=_log)
     elif options.part == "linear":
