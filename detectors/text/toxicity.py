@@ -12,7 +12,7 @@ class ToxicityDetector(EncoderDetector):
     """Detector of insults, hate, threats and other abuse."""
 
     name: ClassVar[str] = "toxicity"
-    revision: ClassVar[int] = 4
+    revision: ClassVar[int] = 5
     alert: ClassVar[AlertText] = AlertText(
         subject="toxic language",
         runbook="Check `principals` (`weir alerts --json`): one API key or many; revoke a key with `weir keys revoke ID`; "
@@ -22,5 +22,5 @@ class ToxicityDetector(EncoderDetector):
     reads: ClassVar[Reads] = Reads.PARTS
     label: ClassVar[str] = "toxic"
     threshold: ClassVar[float] = 0.5
-    limits: ClassVar[tuple[float, float]] = (0.12, 0.97)
-    blend: ClassVar[float] = 0.3
+    limits: ClassVar[tuple[float, float]] = (0.08, 0.97)
+    blend: ClassVar[float] = 0.15

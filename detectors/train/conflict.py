@@ -1,8 +1,8 @@
 """Fit of the constants with which injection scores a request beside a system prompt with a secret.
 
 A logistic regression on the three readings of `detectors.text.system_rules`. Its texts are of the tune split, whose
-wordings the encoder's heads have not learned: half are requests for the secret, a quarter harmless requests to the same
-assistants, and a quarter harmless texts of all other sources.
+wordings the encoder's heads have not learned: a third are requests for the secret, a third harmless requests to the same
+assistants, and a third harmless texts of all other sources.
 """
 
 import random
@@ -22,6 +22,8 @@ from detectors.train.guarded_texts import pair
 __all__ = ["fit_conflict", "pairs_of"]
 
 PAIRS = 1200
+#: Share of requests for the secret, by weight. It is lower than among the pairs, because most requests to such assistants are harmless.
+PREVALENCE = 0.1
 #: Weight of the squared slopes in the loss.
 PENALTY = 0.01
 
@@ -46,7 +48,7 @@ def fit_conflict(detector: InjectionDetector, examples: Sequence[Example], seed:
     texts = [text for text, *_ in rows]
     labels = np.array([label for *_, label in rows])
     inputs = np.array(detector.conflict_readings(texts, detector.log_odds(texts)[0], [rules for _, rules, _ in rows]))
-    weights = np.where(labels == 1, 0.5 / labels.sum(), 0.5 / (1 - labels).sum())
+    weights = np.where(labels == 1, PREVALENCE / labels.sum(), (1 - PREVALENCE) / (1 - labels).sum())
 
     def loss(point: NDArray[np.float64]) -> float:
         logits = inputs @ point[:3] + point[3]

@@ -56,14 +56,15 @@ HOLDING = 0.5
 
 
 class Recipe(NamedTuple):
-    """Number of epochs and highest learning rate."""
+    """Number of epochs, highest learning rate, and whether `TOXIC` outputs stay near those of the first heads on the sources `HELD`."""
 
     epochs: int
     rate: float
+    hold: bool
 
 
 #: From the earlier heads, and from random heads.
-WARM, NEW = Recipe(4, 5e-4), Recipe(2, 1e-3)
+WARM, NEW = Recipe(4, 5e-4, hold=True), Recipe(2, 1e-3, hold=False)
 
 
 class HeadInputs(NamedTuple):
@@ -115,21 +116,16 @@ def head_inputs(examples: Sequence[Example], weights: Path, cache: Path, seed: i
     return HeadInputs(torch.from_numpy(vectors), torch.tensor(known), torch.tensor(factors), sources, swapped)
 
 
-def fit(
-    heads: Heads, inputs: HeadInputs, seed: int, recipe: Recipe, *, without: Collection[str] = (), hold: bool = False
-) -> Heads:
-    """Train ``heads`` in place on the rows of all sources except ``without``; return them with the averaged weights.
-
-    With ``hold``, the outputs of toxicity on the sources `HELD` are kept near those of the heads at the beginning.
-    """
+def fit(heads: Heads, inputs: HeadInputs, seed: int, recipe: Recipe, *, without: Collection[str] = ()) -> Heads:
+    """Train ``heads`` in place on the rows of all sources except ``without``; return them with the averaged weights."""
     generator = torch.Generator().manual_seed(seed)
     kept = torch.tensor([index for index, source in enumerate(inputs.sources) if source not in without])
-    held = torch.tensor([hold and source in HELD for source in inputs.sources])
+    held = torch.tensor([recipe.hold and source in HELD for source in inputs.sources])
     before = copy.deepcopy(heads).requires_grad_(requires_grad=False)
     training = AveragedTraining(dict(heads.named_parameters()), Path("unused"), average=AVERAGE)
     total = recipe.epochs * -(-len(kept) // BATCH)
     for _ in range(recipe.epochs):
-        for batch in kept[torch.randperm(len(kept), generator=generator)].split(BATCH):
+        for batch in torch.split(kept[torch.randperm(len(kept), generator=generator)], BATCH):
             vectors = inputs.vectors[batch].float()
             logits = heads.of_pooled(vectors)
             loss = penalty(logits, inputs.labels[batch], inputs.weights[batch])
@@ -173,7 +169,7 @@ def train(  # noqa: PLR0913 - the options of the command
     examples = load_examples(data, seed)
     inputs = head_inputs([example for example in examples if example.split == "train"], weights, cache, seed, log)
     before = load_file(weights)
-    _save(fit(_new_heads(seed, before), inputs, seed, WARM, hold=True), before, out)
+    _save(fit(_new_heads(seed, before), inputs, seed, WARM), before, out)
     with TemporaryDirectory() as folder:
         without: dict[str, Path] = {}
         sources = sorted({example.source for example in examples})

@@ -29,7 +29,7 @@ def test_an_attack_deep_in_a_long_text_is_seen(detectors):
     assert not detectors["injection"].score_many([filler])[0].flagged
 
 
-@pytest.mark.parametrize(("name", "revision"), [("pii", "7"), ("toxicity", "4"), ("injection", "4"), ("refusal", "3")])
+@pytest.mark.parametrize(("name", "revision"), [("pii", "7"), ("toxicity", "5"), ("injection", "5"), ("refusal", "3")])
 def test_a_version_has_the_revision_of_the_readings_and_the_digest_of_the_weights(name, revision):
     """Verdict ids contain the version: detectors that read parts are not the detectors that read the joined text."""
     shipped = create_text(name, {}).version
