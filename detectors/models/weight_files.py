@@ -30,7 +30,7 @@ MINILM_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 MINILM_TOKENIZER = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 
 ENCODER_PATH = Path(__file__).parents[1] / "weights" / "encoder.safetensors"
-ENCODER_DIGEST = "cda74748e1da158ebfcf78f49fe6bf5a899719e31c0e7fb039ec4e4b2a69dd33"
+ENCODER_DIGEST = "2ff47bf28a14c972db64786441ae199a9873c6371985a462c383530aa03870bd"
 
 PII_PATH = Path(__file__).parents[1] / "weights" / "pii.safetensors"
 PII_DIGEST = "a8e7bedaca8b7952a81c96903037dbe17213c7945f9f494ada8e37dd6c7b7c19"

@@ -53,7 +53,7 @@ class InjectionDetector(EncoderDetector):
     explains: ClassVar[bool] = True
     reads: ClassVar[Reads] = Reads.UNTRUSTED
     label: ClassVar[str] = "injection"
-    threshold: ClassVar[float] = 0.7
+    threshold: ClassVar[float] = 0.8
     limits: ClassVar[tuple[float, float]] = (0.03, 0.995)
     blend: ClassVar[float] = 0.3
     reads_rules: ClassVar[bool] = True

@@ -22,5 +22,5 @@ class ToxicityDetector(EncoderDetector):
     reads: ClassVar[Reads] = Reads.PARTS
     label: ClassVar[str] = "toxic"
     threshold: ClassVar[float] = 0.5
-    limits: ClassVar[tuple[float, float]] = (0.08, 0.97)
+    limits: ClassVar[tuple[float, float]] = (0.12, 0.97)
     blend: ClassVar[float] = 0.15
