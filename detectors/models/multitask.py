@@ -57,10 +57,10 @@ class Heads(nn.Module):
 class MultiTask(nn.Module):
     """The shared encoder with its heads, which returns one logit per output for each row of token ids."""
 
-    def __init__(self, backbone: MiniLM, outputs: int = len(OUTPUTS)) -> None:
+    def __init__(self, backbone: MiniLM) -> None:
         super().__init__()
         self.backbone: nn.Module = backbone
-        self.heads = Heads(outputs)
+        self.heads = Heads(len(OUTPUTS))
         #: Slope and shift of the log-odds of each task that calibrate its probability, (tasks, 2).
         self.register_buffer("calibration", torch.tensor([[1.0, 0.0]] * len(TASKS)))
         #: Constants of `detectors.text.system_rules.conflict_log_odds`; without those of a file, no request asks for a secret.
@@ -90,7 +90,7 @@ def merge(model: MultiTask, delta: dict[str, Tensor]) -> None:
             elif kind == "shift":
                 state[f"backbone.{stem}"] += value.float()
             elif name.startswith("heads.") or name in {"calibration", "conflict"}:
-                state[name].copy_(value.float())
+                state[name][: len(value)].copy_(value.float())  # earlier weights may have fewer outputs
 
 
 def load_multitask(
@@ -106,7 +106,7 @@ def load_multitask(
     """
     delta = load_safetensors(read_pinned(weights, digest))
     backbone = load_minilm(model_dir)
-    model = MultiTask(backbone, outputs=len(delta["heads.bias"]))
+    model = MultiTask(backbone)
     merge(model, delta)
     model.backbone = compiled(backbone, compute)
     return model.eval().requires_grad_(requires_grad=False)

@@ -119,7 +119,9 @@ def head_inputs(examples: Sequence[Example], weights: Path, cache: Path, seed: i
 def fit(heads: Heads, inputs: HeadInputs, seed: int, recipe: Recipe, *, without: Collection[str] = ()) -> Heads:
     """Train ``heads`` in place on the rows of all sources except ``without``; return them with the averaged weights."""
     generator = torch.Generator().manual_seed(seed)
-    kept = torch.tensor([index for index, source in enumerate(inputs.sources) if source not in without])
+    kept = torch.tensor(
+        [index for index, source in enumerate(inputs.sources) if source not in without], dtype=torch.long
+    )
     held = torch.tensor([recipe.hold and source in HELD for source in inputs.sources])
     before = copy.deepcopy(heads).requires_grad_(requires_grad=False)
     training = AveragedTraining(dict(heads.named_parameters()), Path("unused"), average=AVERAGE)
