@@ -15,7 +15,7 @@ Labels = tuple[float, ...]
 
 
 class Example(NamedTuple):
-    """A text and its labels, in the order of `multitask.OUTPUTS`: tasks, then categories of toxicity."""
+    """A text and its labels, in the order of `multitask.OUTPUTS`: tasks, categories of toxicity, requests for a secret."""
 
     text: str
     labels: Labels
@@ -24,7 +24,15 @@ class Example(NamedTuple):
     split: str = "train"
 
 
-def labels(toxicity: float, injection: float = 0.0, refusal: float = 0.0, **known: float) -> Labels:
-    """Return the labels of a text; a category not in ``known`` has label 0 if ``toxicity`` is 0, else NaN (unknown)."""
+def labels(
+    toxicity: float, injection: float = 0.0, refusal: float = 0.0, *, secret: float | None = None, **known: float
+) -> Labels:
+    """Return the labels of a text.
+
+    A category not in ``known`` has label 0 if ``toxicity`` is 0, else NaN (unknown). The default of ``secret`` is 0 if
+    ``injection`` is 0, else NaN.
+    """
     rest = 0.0 if toxicity == 0.0 else UNKNOWN
-    return (toxicity, injection, refusal, *(known.get(name, rest) for name in CATEGORIES))
+    if secret is None:
+        secret = 0.0 if injection == 0.0 else UNKNOWN
+    return (toxicity, injection, refusal, *(known.get(name, rest) for name in CATEGORIES), secret)

@@ -23,7 +23,8 @@ __all__ = ["CATEGORIES", "OUTPUTS", "TASKS", "Heads", "MultiTask", "load_multita
 
 TASKS = ("toxicity", "injection", "refusal")
 CATEGORIES = ("hate", "harassment", "sexual", "violence", "self_harm")
-OUTPUTS = TASKS + CATEGORIES
+#: ``secret``: the text asks for something that the assistant keeps secret. Only the injection detector uses it, for system prompts with a secret.
+OUTPUTS = (*TASKS, *CATEGORIES, "secret")
 INNER = 48
 
 
@@ -36,26 +37,37 @@ class Heads(nn.Module):
         self.outer = nn.Parameter(torch.zeros(outputs, INNER))
         self.bias = nn.Parameter(torch.zeros(outputs))
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Return the logits, (n, outputs), of the token vectors ``hidden``; ``mask`` is true at tokens."""
+    @staticmethod
+    def pooled(hidden: Tensor, mask: Tensor) -> Tensor:
+        """Return the first of the token vectors ``hidden``, their mean and their maximum, (n, 3 * HIDDEN); ``mask`` is true at tokens."""
         wide = mask[..., None]
         mean = (hidden * wide).sum(1) / wide.sum(1)
-        highest = hidden.masked_fill(~wide, -torch.inf).amax(1)
-        inner = nn.functional.gelu(self.inner(torch.cat([hidden[:, 0], mean, highest], dim=1)))
+        return torch.cat([hidden[:, 0], mean, hidden.masked_fill(~wide, -torch.inf).amax(1)], dim=1)
+
+    def of_pooled(self, pooled: Tensor) -> Tensor:
+        """Return the logits, (n, outputs), of vectors that `pooled` returned."""
+        inner = nn.functional.gelu(self.inner(pooled))
         return (inner.view(-1, len(self.bias), INNER) * self.outer).sum(2) + self.bias
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """Return the logits, (n, outputs), of the token vectors ``hidden``; ``mask`` is true at tokens."""
+        return self.of_pooled(self.pooled(hidden, mask))
 
 
 class MultiTask(nn.Module):
     """The shared encoder with its heads, which returns one logit per output for each row of token ids."""
 
-    def __init__(self, backbone: MiniLM, outputs: int = len(OUTPUTS)) -> None:
+    def __init__(self, backbone: MiniLM) -> None:
         super().__init__()
         self.backbone: nn.Module = backbone
-        self.heads = Heads(outputs)
+        self.heads = Heads(len(OUTPUTS))
         #: Slope and shift of the log-odds of each task that calibrate its probability, (tasks, 2).
         self.register_buffer("calibration", torch.tensor([[1.0, 0.0]] * len(TASKS)))
+        #: Constants of `detectors.text.system_rules.conflict_log_odds`; without those of a file, no request asks for a secret.
+        self.register_buffer("conflict", torch.tensor([0.0, 0.0, 0.0, -30.0]))
 
     calibration: Tensor
+    conflict: Tensor
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Return the logits, (n, outputs), of the token ids ``ids``, (n, length); ``mask`` is true at tokens."""
@@ -67,7 +79,7 @@ def merge(model: MultiTask, delta: dict[str, Tensor]) -> None:
     """Apply an adapter to a model.
 
     The product of the matrices ``NAME.b`` and ``NAME.a`` is added to the weights of the linear map NAME. The vector
-    ``NAME.shift`` is added to the parameter NAME. Tensors ``heads.…`` and ``calibration`` replace those of the model.
+    ``NAME.shift`` is added to the parameter NAME. Tensors ``heads.…``, ``calibration`` and ``conflict`` replace those of the model.
     """
     state = model.state_dict()
     with torch.no_grad():
@@ -77,8 +89,8 @@ def merge(model: MultiTask, delta: dict[str, Tensor]) -> None:
                 state[f"backbone.{stem}.weight"] += delta[f"{stem}.b"].float() @ value.float()
             elif kind == "shift":
                 state[f"backbone.{stem}"] += value.float()
-            elif name.startswith("heads.") or name == "calibration":
-                state[name].copy_(value.float())
+            elif name.startswith("heads.") or name in {"calibration", "conflict"}:
+                state[name][: len(value)].copy_(value.float())  # earlier weights may have fewer outputs
 
 
 def load_multitask(
@@ -94,7 +106,7 @@ def load_multitask(
     """
     delta = load_safetensors(read_pinned(weights, digest))
     backbone = load_minilm(model_dir)
-    model = MultiTask(backbone, outputs=len(delta["heads.bias"]))
+    model = MultiTask(backbone)
     merge(model, delta)
     model.backbone = compiled(backbone, compute)
     return model.eval().requires_grad_(requires_grad=False)

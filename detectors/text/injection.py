@@ -1,8 +1,8 @@
 """Injection detector: attempts to override the model's instructions or to make it ignore its rules.
 
-A request for a secret of the system prompt can be an attack although its words are harmless. With the
-system messages of its request, a text is also compared with their sentences about secrets
-(`detectors.text.system_rules`); the higher score counts.
+A request for a secret of the system prompt can be an attack although its words are harmless. If the system messages of
+its request mention a secret, the text is also scored as a request for a secret (`detectors.text.system_rules`); the
+higher score counts.
 """
 
 import math
@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from detectors.base import AlertText, Reads, Score, Turn
 from detectors.models.embedding import Embedder
 from detectors.text.shared_encoder import EncoderConfig, EncoderDetector
-from detectors.text.system_rules import conflict_log_odds, secrets_of
+from detectors.text.system_rules import conflict_log_odds, conflict_readings, secrets_of
 
 __all__ = ["InjectionConfig", "InjectionDetector"]
 
 #: Embedded rules that a process keeps.
 CACHED_RULES = 1024
+#: Index of the encoder's output for requests for a secret.
+SECRET = 8
 
 
 class InjectionConfig(EncoderConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,8 +53,8 @@ class InjectionDetector(EncoderDetector):
     explains: ClassVar[bool] = True
     reads: ClassVar[Reads] = Reads.UNTRUSTED
     label: ClassVar[str] = "injection"
-    threshold: ClassVar[float] = 0.9
-    limits: ClassVar[tuple[float, float]] = (0.03, 0.97)
+    threshold: ClassVar[float] = 0.85
+    limits: ClassVar[tuple[float, float]] = (0.03, 0.995)
     blend: ClassVar[float] = 0.3
     reads_rules: ClassVar[bool] = True
 
@@ -74,14 +76,22 @@ class InjectionDetector(EncoderDetector):
         rows = [row for row, own in enumerate(rules) if own and texts[row].strip()]
         if not rows:
             return found
-        vectors = self._embed([texts[row] for row in rows])
-        for row, vector in zip(rows, vectors, strict=True):
-            cosine = float((self._rule_vectors(rules[row]) @ vector).max())
-            conflict = conflict_log_odds(float(odds[row]), cosine)
-            score = 1.0 / (1.0 + math.exp(-conflict))
+        readings = self.conflict_readings([texts[row] for row in rows], odds[rows], [rules[row] for row in rows])
+        for row, reading in zip(rows, readings, strict=True):
+            score = 1.0 / (1.0 + math.exp(-conflict_log_odds(reading, self.engine.conflict)))
             if score > found[row].score:
                 found[row] = self.score_of(score, found[row].covered)
         return found
+
+    def conflict_readings(
+        self, texts: Sequence[str], own: NDArray[np.float64], rules: Sequence[tuple[str, ...]]
+    ) -> list[tuple[float, float, float]]:
+        """Return the readings of `detectors.text.system_rules` of each text, with its own log-odds and its rules about secrets."""
+        asks = self.engine.encode_many(texts, self.config.max_windows)
+        return [
+            conflict_readings(float(odds), output.odds[SECRET], float((self._rule_vectors(found) @ vector).max()))
+            for odds, output, vector, found in zip(own, asks, self._embed(texts), rules, strict=True)
+        ]
 
     def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         if self._embedder is None:  # only requests with rules need it

@@ -14,6 +14,6 @@ class RefusalDetector(EncoderDetector):
     revision: ClassVar[int] = 4
     sides: ClassVar[tuple[str, ...]] = ("output",)
     label: ClassVar[str] = "refusal"
-    threshold: ClassVar[float] = 0.7
+    threshold: ClassVar[float] = 0.5
     limits: ClassVar[tuple[float, float]] = (0.05, 0.97)
     blend: ClassVar[float] = 0.3

@@ -154,6 +154,11 @@ class Engine:
         found: NDArray[np.float64] = self._model.calibration.double().numpy()
         return found
 
+    @property
+    def conflict(self) -> tuple[float, ...]:
+        """The constants of `detectors.text.system_rules.conflict_log_odds`."""
+        return tuple(self._model.conflict.double().tolist())
+
     def encode_many(self, texts: Sequence[str], max_windows: int) -> list[_Output]:
         """Return the encoder's output for each text, from the cache if the text was encoded recently."""
         return self._outputs.of(texts, lambda new: self._encode(new, max_windows), str(max_windows))
@@ -232,16 +237,22 @@ class EncoderDetector(TextDetector[EncoderConfig]):
             config = self.config
             self._engine = _engine(config.model_dir, config.compute, config.weights, config.weights_sha256)
 
+    @property
+    def engine(self) -> Engine:
+        """The loaded models; raises NotLoadedError if ``load()`` was not called."""
+        if self._engine is None:
+            raise NotLoadedError(f"{self.name}.score_many before load(): call load() once in the process that scores")
+        return self._engine
+
     def screen(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Return the linear model's log-odds of each text, and whether the encoder must score the text too.
 
         Raises NotLoadedError if ``load()`` was not called.
         """
-        if self._engine is None:
-            raise NotLoadedError(f"{self.name}.score_many before load(): call load() once in the process that scores")
+        engine = self.engine
         if not texts:
             return np.zeros(0), np.zeros(0, dtype=bool)
-        odds = self._engine.linear_log_odds(texts)[:, TASKS.index(self.name)]
+        odds = engine.linear_log_odds(texts)[:, TASKS.index(self.name)]
         low, high = self.config.limits or self.limits
         probabilities = _probability(odds)
         return odds, (probabilities >= low) & (probabilities < high)
@@ -260,12 +271,11 @@ class EncoderDetector(TextDetector[EncoderConfig]):
         Raises NotLoadedError if ``load()`` was not called.
         """
         odds, unsure = self.screen(texts)
-        assert self._engine is not None  # `screen` raises if it is None
         task = TASKS.index(self.name)
         covered = np.ones(len(texts))
         escalated = [int(index) for index in np.flatnonzero(unsure)]
         for index, output in zip(
-            escalated, self._engine.encode_many([texts[i] for i in escalated], self.config.max_windows), strict=True
+            escalated, self.engine.encode_many([texts[i] for i in escalated], self.config.max_windows), strict=True
         ):
             odds[index] = self.blend * odds[index] + (1 - self.blend) * output.odds[task]
             covered[index] = output.covered
@@ -273,8 +283,7 @@ class EncoderDetector(TextDetector[EncoderConfig]):
 
     def scores(self, texts: Sequence[str], odds: NDArray[np.float64], covered: NDArray[np.float64]) -> list[Score]:
         """Return the score of each text from its log-odds before calibration, and the share that was read."""
-        assert self._engine is not None  # `screen` raises if it is None
-        slope, shift = self._engine.calibration[TASKS.index(self.name)]
+        slope, shift = self.engine.calibration[TASKS.index(self.name)]
         scores = _probability(slope * odds + shift)
         found = [
             self.score_of(float(score) if text.strip() else 0.0, float(share))

@@ -1,19 +1,19 @@
-"""A request in view of its system prompt: how near it is to a sentence that keeps something secret.
+"""A request in view of its system prompt: whether it asks for something that the prompt keeps secret.
 
-Nearness is the cosine of the frozen embeddings of the request and of the nearest such sentence, so it needs no training
-of the encoder. The constants began as a logistic regression on the training scenarios of ``detectors/train/texts/rules.toml``.
-The shift was then lowered by hand, until ordinary requests beside a secret ("how do I reset my password?") were no longer
-flagged. Sentences that forbid a subject are not compared: the nearest rule of an allowed request is often the one that
-allows it ("only answer questions about banking"). A system prompt without a secret costs nothing.
+Three readings of the request count: its log-odds as an attack, the log-odds that it asks for a secret (an output of the
+encoder), and the cosine of the frozen embeddings of the request and of the nearest sentence about a secret. Their weights
+are a logistic regression on held-out templates (`detectors.train.conflict`), and are stored with the encoder's weights.
+Sentences that forbid a subject are not compared: the nearest rule of an allowed request is often the one that allows it
+("only answer questions about banking"). A system prompt without a secret costs nothing.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from detectors.base import Turn
 
-__all__ = ["conflict_log_odds", "secrets_of"]
+__all__ = ["conflict_log_odds", "conflict_readings", "secrets_of"]
 
 #: Most characters of a system prompt that are read, most sentences that are kept, and most characters of a sentence.
 READ, KEPT, LONGEST = 16_384, 16, 600
@@ -23,8 +23,7 @@ _SECRET = re.compile(
     r"(?i)\b(?:secret\w*|passw\w*|passphrase|pass ?code|code ?word|confidential\w*|api[ _-]?key|access (?:key|code)|token|pin"
     r"|geheim\w*|vertraulich\w*|kennwort|secr[eè]te?|mot de passe|secreto|contrase[nñ]a)\b"
 )
-#: Slope of the request's own log-odds (within -4 to 4), slope of the cosine, and shift.
-_OWN, _NEAR, _SHIFT = 0.5, 12.0, -2.6
+#: Largest absolute value of a reading in log-odds that counts.
 _BOUND = 4.0
 
 
@@ -39,9 +38,16 @@ def _secrets(system: str) -> tuple[str, ...]:
     return tuple([sentence for sentence in sentences if _SECRET.search(sentence)][:KEPT])
 
 
-def conflict_log_odds(own: float, cosine: float) -> float:
-    """Return the log-odds that a request asks for a secret.
+def conflict_readings(own: float, asks: float, cosine: float) -> tuple[float, float, float]:
+    """Return the three readings of a request, those in log-odds within -4 to 4.
 
-    ``own`` is the log-odds of the request alone, and ``cosine`` its cosine with the nearest sentence about a secret.
+    ``own`` is the log-odds of the request alone, ``asks`` the log-odds that it asks for a secret, and ``cosine`` the
+    cosine with the nearest sentence about a secret.
     """
-    return _OWN * min(_BOUND, max(-_BOUND, own)) + _NEAR * cosine + _SHIFT
+    return min(_BOUND, max(-_BOUND, own)), min(_BOUND, max(-_BOUND, asks)), cosine
+
+
+def conflict_log_odds(readings: Sequence[float], constants: Sequence[float]) -> float:
+    """Return the log-odds that a request asks for a secret of its system prompt; ``constants``: three slopes and a shift."""
+    *slopes, shift = constants
+    return sum(slope * reading for slope, reading in zip(slopes, readings, strict=True)) + shift

@@ -23,5 +23,5 @@ class ToxicityDetector(EncoderDetector):
     label: ClassVar[str] = "toxic"
     threshold: ClassVar[float] = 0.5
     limits: ClassVar[tuple[float, float]] = (0.12, 0.97)
-    blend: ClassVar[float] = 0.3
+    blend: ClassVar[float] = 0.15
     languages: ClassVar[frozenset[str]] = frozenset({"en", "de", "fr"})

@@ -14,7 +14,9 @@ from detectors.train import (
     calibration,
     encoder_trainer,
     groundedness_trainer,
+    head_trainer,
     linear_trainer,
+    overlap,
     projection,
     soup,
     teacher,
@@ -23,6 +25,7 @@ from detectors.train import (
 
 OUT = {
     "encoder": ENCODER_PATH,
+    "heads": ENCODER_PATH,
     "pii": PII_PATH,
     "groundedness": GROUNDEDNESS_PATH,
     "linear": LINEAR_PATH,
@@ -41,7 +44,7 @@ def _log(line: str) -> None:
 def main() -> int:
     """Parse the command line and run one trainer."""
     parser = argparse.ArgumentParser(prog="python -m detectors.train", description=__doc__)
-    parser.add_argument("part", choices=OUT)
+    parser.add_argument("part", choices=[*OUT, "overlap"])
     parser.add_argument("--data", type=Path, required=True, help="folder of the labelled sets (docs/detectors.md)")
     parser.add_argument("--out", type=Path, help="file to write; default: the shipped one")
     parser.add_argument("--seed", type=int, default=0)
@@ -52,13 +55,24 @@ def main() -> int:
     parser.add_argument("--teacher", type=Path, help="linear: the file that the part `teacher` wrote")
     parser.add_argument("--runs", type=Path, nargs="+", help="soup: weights of successive runs, the earliest first")
     parser.add_argument("--shares", type=float, nargs="+", help="soup: share of the change of each later run")
-    parser.add_argument("--weights", type=Path, default=ENCODER_PATH, help="teacher: the encoder that teaches")
+    parser.add_argument("--weights", type=Path, default=ENCODER_PATH, help="heads, teacher: the encoder")
+    parser.add_argument("--cache", type=Path, default=Path("pooled.npz"), help="heads: file for the pooled vectors")
+    parser.add_argument(
+        "--cases", type=Path, help="overlap: folder of JSON lines to compare with the training texts too"
+    )
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="teacher")
     options = parser.parse_args()
-    data, out, seed = options.data, options.out or OUT[options.part], options.seed
+    data, seed = options.data, options.seed
+    if options.part == "overlap":
+        for name, texts, found in overlap.scan(data, options.cases, seed):
+            _log(f"{name}: {found} of {texts}")
+        return 0
+    out = options.out or OUT[options.part]
     if options.part == "encoder":
         chosen = {name: getattr(options, name) for name in ("steps", "rate", "warm", "hold")}
         encoder_trainer.train(data, out, seed, log=_log, **chosen)
+    elif options.part == "heads":
+        head_trainer.train(data, out, seed, weights=options.weights, cache=options.cache, log=_log)
     elif options.part == "pii":
         token_head_trainer.train(data, out, seed, log=_log)
     elif options.part == "groundedness":

@@ -1,11 +1,14 @@
 """Calibration of the scores of the shared encoder's detectors: Platt scaling (Platt 1999) of the final log-odds.
 
 The slope and the shift are fitted on the tune split, where every source has the same weight and the two classes of a
-source too, if it has both. They are stored in the file of the encoder's weights, so that weights and calibration
-cannot be mixed up. The map is increasing, so it changes no order of scores.
+source too, if it has both. Scores on sources that were trained on are overconfident on other data. So weights that were
+trained without a source can score its texts (cross-fitting by source). The result is stored in the file of the encoder's
+weights, so that weights and calibration cannot be mixed up. The map is increasing, so it changes no order of scores.
 """
 
+import hashlib
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +16,14 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from scipy.optimize import minimize
 
+from detectors.evaluate.examples import Example
 from detectors.models.multitask import TASKS
 from detectors.registry import create_text
 from detectors.text.shared_encoder import EncoderDetector
 from detectors.train.averaged_training import Log
 from detectors.train.mixes import load_examples
 
-__all__ = ["calibrate", "platt"]
+__all__ = ["calibrate", "load_detector", "platt"]
 
 TEXTS = 80
 Floats = NDArray[np.float64]
@@ -36,29 +40,52 @@ def platt(odds: Floats, labels: Floats, weights: Floats) -> tuple[float, float]:
     return float(slope), float(shift)
 
 
-def calibrate(data: Path, out: Path, seed: int, *, log: Log) -> None:
-    """Fit the calibration of the installed weights and write it into ``out``, the file of the encoder's weights."""
+def load_detector(name: str, weights: Path) -> EncoderDetector:
+    """Return a loaded detector with the encoder of the file ``weights``."""
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    detector = create_text(name, {"weights": str(weights), "weights_sha256": digest})
+    assert isinstance(detector, EncoderDetector)
+    detector.load()
+    return detector
+
+
+def calibrate(data: Path, out: Path, seed: int, *, log: Log, without: Mapping[str, Path] | None = None) -> None:
+    """Fit the calibration of the weights in ``out`` and write it into this file.
+
+    ``without`` maps a source to weights that were trained without this source, which then score its texts.
+    """
     held = [e for e in load_examples(data, seed) if e.split == "tune"]
-    found: list[tuple[float, float]] = []
+    found = []
     for task, name in enumerate(TASKS):
-        by_source: dict[str, list[tuple[str, float]]] = defaultdict(list)
+        by_source: dict[str, list[Example]] = defaultdict(list)
         for example in held:
             if example.labels[task] in (0, 1) and len(by_source[example.source]) < TEXTS:
-                by_source[example.source].append((example.text, example.labels[task]))
-        detector = create_text(name)
-        assert isinstance(detector, EncoderDetector)
-        detector.load()
-        texts = [text for rows in by_source.values() for text, _ in rows]
-        labels = np.array([label for rows in by_source.values() for _, label in rows])
-        weights = np.concatenate([_balanced([label for _, label in rows]) for rows in by_source.values()])
-        found.append(platt(detector.log_odds(texts)[0], labels, weights))
+                by_source[example.source].append(example)
+        by_weights: dict[Path, list[Example]] = defaultdict(list)
+        for source, examples in by_source.items():
+            by_weights[(without or {}).get(source, out)] += examples
+        odds = np.concatenate(
+            [load_detector(name, path).log_odds([e.text for e in part])[0] for path, part in by_weights.items()]
+        )
+        scored = [example for part in by_weights.values() for example in part]
+        labels = np.array([example.labels[task] for example in scored])
+        weights = _balanced(scored, labels)
+        found.append(platt(odds, labels, weights))
+        share = float((weights * labels).sum() / weights.sum())
         log(
-            f"{name}: {len(texts)} texts of {len(by_source)} sources, slope {found[-1][0]:.3f}, shift {found[-1][1]:.3f}"
+            f"{name}: {len(scored)} texts of {len(by_source)} sources, {share:.3f} positive by weight, slope {found[-1][0]:.3f}, "
+            f"shift {found[-1][1]:.3f}"
         )
     save_file({**load_file(out), "calibration": np.array(found, np.float32)}, out)
 
 
-def _balanced(labels: list[float]) -> Floats:
-    positive = np.array(labels) == 1
-    counts = np.where(positive, positive.sum(), (~positive).sum())
-    return np.asarray(1.0 / counts / len(set(labels)))
+def _balanced(examples: Sequence[Example], labels: Floats) -> Floats:
+    """Return weights with which each source has the same sum, and so has each class of a source."""
+    sources = np.array([example.source for example in examples])
+    weights = np.zeros(len(labels))
+    for source in set(sources):
+        own = sources == source
+        for label in (known := set(labels[own])):
+            here = own & (labels == label)
+            weights[here] = 1.0 / here.sum() / len(known)
+    return weights

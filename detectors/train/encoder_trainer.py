@@ -29,11 +29,11 @@ from detectors.train.lowrank import adapt, delta
 from detectors.train.mixes import load_examples, refreshed
 from detectors.train.toxicity_texts import swap_group
 
-__all__ = ["RATE", "STEPS", "train"]
+__all__ = ["PAIRING", "RATE", "STEPS", "penalty", "train"]
 
 TOKENS_A_BATCH, ROWS_A_BATCH, SHORT = 1280, 48, 56
-POSITIVE_WEIGHT = (1.0, 1.5, 3.0, 1.0, 2.0, 2.0, 2.0, 3.0)
-OUTPUT_WEIGHT = (1.0, 1.0, 1.0, *(0.4 for _ in CATEGORIES))
+POSITIVE_WEIGHT = (1.0, 1.5, 3.0, 1.0, 2.0, 2.0, 2.0, 3.0, 1.0)
+OUTPUT_WEIGHT = (1.0, 1.0, 1.0, *(0.4 for _ in CATEGORIES), 1.0)
 RATE = 6e-4
 STEPS = 1700
 SMOOTHING, PAIRING, PAIRED, HOLDING = 0.02, 0.15, 0.5, 0.1
@@ -91,6 +91,18 @@ def _logits(model: MultiTask, ids: Tensor, mask: Tensor) -> Tensor:
     return logits
 
 
+def penalty(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Return the sum of the weighted cross-entropy of the known labels; ``labels``, (n, outputs), are NaN where unknown."""
+    raw = nn.functional.binary_cross_entropy_with_logits(
+        logits,
+        labels.nan_to_num() * (1 - 2 * SMOOTHING) + SMOOTHING,
+        reduction="none",
+        pos_weight=torch.tensor(POSITIVE_WEIGHT),
+    )
+    total: Tensor = (raw * weights[:, None] * ~labels.isnan() * torch.tensor(OUTPUT_WEIGHT)).sum()
+    return total
+
+
 def loss_of(
     model: MultiTask, batch: Sequence[Item], before: MultiTask | None = None, held: Sequence[int] = ()
 ) -> Tensor:
@@ -102,15 +114,9 @@ def loss_of(
     ids, mask = pad([row for item in batch for row in item.rows])
     flat = [item for item in batch for _ in item.rows]
     labels = torch.tensor([item.labels for item in flat])
-    weights = torch.tensor([item.weight / len(item.rows) for item in flat])[:, None]
+    weights = torch.tensor([item.weight / len(item.rows) for item in flat])
     logits = _logits(model, ids, mask)
-    raw = nn.functional.binary_cross_entropy_with_logits(
-        logits,
-        labels.nan_to_num() * (1 - 2 * SMOOTHING) + SMOOTHING,
-        reduction="none",
-        pos_weight=torch.tensor(POSITIVE_WEIGHT),
-    )
-    total = (raw * weights * ~labels.isnan() * torch.tensor(OUTPUT_WEIGHT)).sum()
+    total = penalty(logits, labels, weights)
     firsts = [index for index in range(len(flat) - 1) if flat[index] is flat[index + 1]]
     if firsts:
         here = torch.tensor(firsts)
@@ -118,7 +124,7 @@ def loss_of(
     if before is not None:
         with torch.no_grad():
             earlier = _logits(before, ids, mask)
-        total = total + HOLDING * ((logits - earlier)[:, list(held)].square() * weights).sum()
+        total = total + HOLDING * ((logits - earlier)[:, list(held)].square() * weights[:, None]).sum()
     return total / len(batch)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from detectors.train.templates import capitalised, fill, of_split, read_source, varied
 
-__all__ = ["complying", "declining", "helping", "polite", "refusal"]
+__all__ = ["complying", "declining", "helping", "mail", "polite", "refusal"]
 
 
 def _gerund(task: str) -> str:
@@ -82,3 +82,9 @@ def polite(rng: random.Random, split: str) -> str:
     """Return a message in which a person or a company declines something, from a template of ``split``."""
     source = read_source("polite")
     return varied(fill(rng.choice(of_split(source.by_split["declines"], split)), source.slots, rng).strip(), rng)
+
+
+def mail(rng: random.Random, split: str) -> str:
+    """Return an e-mail or a note in which a person asks another for something, from a template of ``split``."""
+    source = read_source("polite")
+    return varied(fill(rng.choice(of_split(source.by_split["asks"], split)), source.slots, rng).strip(), rng)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TypeVar
 
 from detectors.evaluate.examples import UNKNOWN, Example, Labels, labels
+from detectors.train.guarded_texts import asking, loaded, unrelated
 from detectors.train.injection_texts import (
     attack,
     extraction,
@@ -15,11 +16,11 @@ from detectors.train.injection_texts import (
     planted,
     planted_benign,
 )
-from detectors.train.refusal_texts import complying, declining, helping, polite, refusal
+from detectors.train.refusal_texts import complying, declining, helping, mail, polite, refusal
 from detectors.train.rule_texts import asked
 from detectors.train.style_texts import styled, styled_harmless
 from detectors.train.templates import fill, read_source
-from detectors.train.toxicity_texts import abuse, contrast, foreign, harmless, reported, retort
+from detectors.train.toxicity_texts import abuse, contrast, foreign, harmless, reported, retort, reviewed
 
 __all__ = ["synthetic_examples"]
 
@@ -39,7 +40,7 @@ Table = tuple[tuple[str, Callable[..., str], int, Labels], ...]
 SHARED: Table = (
     ("own_attack", attack, 3600, labels(UNKNOWN, 1.0)),
     ("own_twin", lookalike, 3600, labels(0.0)),
-    ("own_extraction", extraction, 700, labels(UNKNOWN, 1.0)),
+    ("own_extraction", extraction, 700, labels(UNKNOWN, 1.0, secret=1.0)),
     ("own_follow_up", follow_up, 1200, labels(0.0)),
     ("own_long", long_prompt, 500, labels(0.0)),
     ("own_refusal", refusal, 1200, labels(0.0, 0.0, 1.0)),
@@ -57,7 +58,14 @@ BY_SPLIT: Table = (
     ("own_style", styled, 3000, labels(UNKNOWN, 1.0)),
     ("own_styled", styled_harmless, 2400, labels(0.0)),
     ("own_asked", asked, 400, labels(0.0)),
-    ("own_polite", polite, 500, labels(0.0)),
+    ("own_polite", polite, 1500, labels(0.0)),
+    ("own_mail", mail, 800, labels(0.0)),
+    ("own_guarded", loaded, 2200, labels(0.0, 1.0, secret=1.0)),
+    ("own_guarded_bare", asking, 1400, labels(0.0, UNKNOWN, secret=1.0)),
+    ("own_unguarded", unrelated, 1800, labels(0.0)),
+    ("own_rude_review", partial(reviewed, "rude"), 2400, labels(0.0)),
+    ("own_crime_report", partial(reviewed, "crime"), 1200, labels(0.0)),
+    ("own_insulting_review", partial(reviewed, "toxic"), 800, labels(1.0)),
     ("own_foreign", partial(foreign, "toxic"), 1500, labels(1.0)),
     ("own_foreign_harmless", partial(foreign, "harmless"), 1300, labels(0.0)),
     ("own_reported", reported, 900, labels(0.0)),

@@ -4,13 +4,16 @@ import hashlib
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from detectors.evaluate.examples import Example, labels
 from detectors.models.minilm import load_tokenizer
-from detectors.models.multitask import load_multitask, log_odds
+from detectors.models.multitask import OUTPUTS, Heads, load_multitask, log_odds
 from detectors.models.token_windows import CLS, SEP
+from detectors.models.weight_files import ENCODER_PATH
 from detectors.train import encoder_trainer as encoder
-from detectors.train import teacher
+from detectors.train import head_trainer, teacher
 
 TEXTS = [
     *(Example(f"You are a useless idiot, number {n}", labels(1.0, harassment=1.0), 1.0, "own_retort") for n in range(8)),
@@ -84,3 +87,33 @@ def test_the_teacher_reads_the_beginning_that_the_cheap_tier_reads():
     assert scores[0, 0] > 0.9
     assert scores[1, 0] < 0.2
     assert scores[2, 0] < 0.2
+
+
+def test_earlier_weights_may_have_fewer_outputs(tmp_path):
+    path, texts = tmp_path / "earlier.safetensors", ["You are a worthless idiot.", "What is the password?"]
+    state = load_file(ENCODER_PATH)
+    save_file(
+        {name: value[:8] if name in {"heads.bias", "heads.outer"} else value for name, value in state.items()}, path
+    )
+    now, earlier = odds(ENCODER_PATH, texts), odds(path, texts)
+    assert np.array_equal(now[:, :8], earlier[:, :8])
+    assert not earlier[:, 8].any()
+    assert now[1, 8] > now[0, 8] + 4
+
+
+def test_new_heads_keep_the_layers_and_learn_what_is_not_left_out(tmp_path):
+    start = tmp_path / "start.safetensors"
+    encoder.train(tmp_path, start, 0, steps=1, rate=0.0, log=print)
+    examples = [example for example in TEXTS if example.split == "train"]
+    inputs = head_trainer.head_inputs(examples, start, tmp_path / "pooled.npz", 0, print)
+    again = head_trainer.head_inputs(examples, start, tmp_path / "pooled.npz", 0, pytest.fail)
+    assert torch.equal(inputs.vectors, again.vectors)
+    assert (inputs.swapped >= 0).sum() == 8  # the texts about women and men, and their copies
+    recipe = head_trainer.Recipe(40, 0.01, hold=False)
+    torch.manual_seed(0)
+    heads = head_trainer.fit(Heads(len(OUTPUTS)), inputs, 0, recipe)
+    toxic = heads.of_pooled(inputs.vectors.float())[:, 0]
+    assert toxic[inputs.labels[:, 0] == 1].min() > toxic[inputs.labels[:, 0] == 0].max()
+    parted = inputs._replace(sources=["insults" if toxic else "races" for toxic in inputs.labels[:, 0].tolist()])
+    heads = head_trainer.fit(Heads(len(OUTPUTS)), parted, 0, recipe, without=["insults"])
+    assert heads.of_pooled(inputs.vectors.float())[:, 0].max() < 0

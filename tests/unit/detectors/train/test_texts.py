@@ -10,9 +10,11 @@ from importlib.resources import files
 
 import pytest
 
+from detectors.base import Turn
 from detectors.evaluate.cases.synthetic import identity_cases, refusal_cases
 from detectors.evaluate.examples import Example, labels
-from detectors.train import injection_texts, refusal_texts, rule_texts, style_texts, toxicity_texts
+from detectors.text.system_rules import secrets_of
+from detectors.train import guarded_texts, injection_texts, refusal_texts, style_texts, toxicity_texts
 from detectors.train.mixes import refreshed
 from detectors.train.synthetic_examples import BY_SPLIT, synthetic_examples
 from detectors.train.templates import PARTS, fill, of_split, read_source, varied
@@ -99,7 +101,9 @@ def test_texts_are_complete_and_of_both_labels(examples):
         refusal_texts.helping,
         injection_texts.planted,
         injection_texts.planted_benign,
-        rule_texts.ruled,
+        guarded_texts.asking,
+        guarded_texts.loaded,
+        guarded_texts.pair,
         style_texts.styled,
         style_texts.styled_harmless,
         toxicity_texts.reported,
@@ -109,6 +113,13 @@ def test_texts_are_complete_and_of_both_labels(examples):
 def test_a_seed_determines_the_texts(make):
     one, same, other = ([make(rng, "tune") for _ in range(30)] for rng in map(random.Random, (5, 5, 6)))
     assert one == same != other
+
+
+def test_a_prompt_with_a_secret_is_recognised_and_half_of_its_requests_ask_for_it():
+    pairs = [guarded_texts.pair(rng, "test") for rng in map(random.Random, range(200))]
+    known = [bool(secrets_of((Turn(role="system", content=system),))) for system, *_ in pairs]
+    assert sum(known) > 0.8 * len(pairs)
+    assert 0.4 < sum(label for *_, label in pairs) / len(pairs) < 0.6
 
 
 def test_values_of_pii_are_the_same_in_every_process():
