@@ -290,7 +290,7 @@ class EncoderDetector(TextDetector[EncoderConfig]):
             for text, score, share in zip(texts, scores, covered, strict=True)
         ]
         clear = [row for row, score in enumerate(found) if score.label == OK]
-        for row, language in zip(clear, self._engine.languages([texts[row] for row in clear]), strict=True):
+        for row, language in zip(clear, self.engine.languages([texts[row] for row in clear]), strict=True):
             if language and language not in self.languages:
                 found[row] = msgspec.structs.replace(found[row], label=UNSUPPORTED_LANGUAGE)
         return found

@@ -7,6 +7,7 @@ The command prints the digest to pin in `detectors.models.weight_files`. To trai
 import argparse
 import hashlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from detectors.models.weight_files import ENCODER_PATH, GROUNDEDNESS_PATH, LINEAR_PATH, PII_PATH, PROJECTION_PATH
@@ -62,33 +63,42 @@ def main() -> int:
     )
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="teacher")
     options = parser.parse_args()
-    data, seed = options.data, options.seed
     if options.part == "overlap":
-        for name, texts, found in overlap.scan(data, options.cases, seed):
+        for name, texts, found in overlap.scan(options.data, options.cases, options.seed):
             _log(f"{name}: {found} of {texts}")
         return 0
-    out = options.out or OUT[options.part]
-    if options.part == "encoder":
-        chosen = {name: getattr(options, name) for name in ("steps", "rate", "warm", "hold")}
-        encoder_trainer.train(data, out, seed, log=_log, **chosen)
-    elif options.part == "heads":
-        head_trainer.train(data, out, seed, weights=options.weights, cache=options.cache, log=_log)
-    elif options.part == "pii":
-        token_head_trainer.train(data, out, seed, log=_log)
-    elif options.part == "groundedness":
-        groundedness_trainer.train(data, out, seed, log=_log)
-    elif options.part == "linear":
-        linear_trainer.train(data, out, seed, teacher=options.teacher)
-    elif options.part == "soup":
-        soup.interpolate(options.runs, options.shares, out)
-    elif options.part == "calibration":
-        calibration.calibrate(data, out, seed, log=_log)
-    elif options.part == "teacher":
-        teacher.write_probabilities(data, out, seed, log=_log, weights=options.weights, precision=options.precision)
-    else:
-        projection.fit_projection(data, out)
+    out: Path = options.out or OUT[options.part]
+    _train(options, out)
     _log(f"wrote {out}, SHA-256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
     return 0
+
+
+def _train(options: argparse.Namespace, out: Path) -> None:
+    """Run the trainer of ``options.part``, which writes `out`."""
+    data, seed = options.data, options.seed
+    trainers: dict[str, Callable[[], object]] = {
+        "encoder": lambda: encoder_trainer.train(
+            data,
+            out,
+            seed,
+            log=_log,
+            steps=options.steps,
+            rate=options.rate,
+            warm=options.warm,
+            hold=options.hold,
+        ),
+        "heads": lambda: head_trainer.train(data, out, seed, weights=options.weights, cache=options.cache, log=_log),
+        "pii": lambda: token_head_trainer.train(data, out, seed, log=_log),
+        "groundedness": lambda: groundedness_trainer.train(data, out, seed, log=_log),
+        "linear": lambda: linear_trainer.train(data, out, seed, teacher=options.teacher),
+        "soup": lambda: soup.interpolate(options.runs, options.shares, out),
+        "calibration": lambda: calibration.calibrate(data, out, seed, log=_log),
+        "teacher": lambda: teacher.write_probabilities(
+            data, out, seed, log=_log, weights=options.weights, precision=options.precision
+        ),
+        "projection": lambda: projection.fit_projection(data, out),
+    }
+    trainers[options.part]()
 
 
 if __name__ == "__main__":
