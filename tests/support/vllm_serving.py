@@ -70,8 +70,8 @@ def write_adapter(directory: Path, model: Path, seed: int) -> Path:
     tensors = {}
     for layer in range(config["num_hidden_layers"]):
         name = f"base_model.model.model.layers.{layer}.self_attn.q_proj"
-        tensors[f"{name}.lora_A.weight"] = torch.randn(rank, width, generator=generator) * 0.05
-        tensors[f"{name}.lora_B.weight"] = torch.randn(width, rank, generator=generator) * 0.05
+        tensors[f"{name}.lora_A.weight"] = torch.randn(rank, width, generator=generator) * 0.1
+        tensors[f"{name}.lora_B.weight"] = torch.randn(width, rank, generator=generator) * 0.1
     directory.mkdir()
     save_file(tensors, directory / "adapter_model.safetensors")
     adapter = {
