@@ -120,7 +120,7 @@ def too_small(finding: Finding) -> Finding:
 
 #: Labels of texts without a finding: read to the end, or only in part.
 OK, ERROR = "ok", "error"
-#: Label of a text without a finding in a language in which the detector finds less than half of what it finds in English.
+#: Label of a text without a finding, if its language is one that the detector does not support.
 UNSUPPORTED_LANGUAGE = "unsupported_language"
 
 

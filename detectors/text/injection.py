@@ -80,7 +80,8 @@ class InjectionDetector(EncoderDetector):
         for row, reading in zip(rows, readings, strict=True):
             score = 1.0 / (1.0 + math.exp(-conflict_log_odds(reading, self.engine.conflict)))
             if score > found[row].score:
-                found[row] = self.score_of(score, found[row].covered)
+                seen = self.score_of(score, found[row].covered)
+                found[row] = seen if seen.flagged else msgspec.structs.replace(found[row], score=score)
         return found
 
     def conflict_readings(

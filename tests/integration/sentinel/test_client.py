@@ -5,6 +5,7 @@ from itertools import islice
 
 from prometheus_client import CollectorRegistry
 from support.flood import gateway
+from support.kafka_log import until
 from support.spool import events_of
 
 from stream.wire import OWN_TENANT, RequestRecord, ResponseRecord
@@ -27,9 +28,7 @@ async def test_prompts_are_sent_in_turn_as_weirs_own_tenant(tmp_path):
     with gateway(tmp_path) as (_, url):
         key = ensure_own_key(tmp_path)
         running = asyncio.create_task(sentinel(url, key, registry).run(stop))
-        async with asyncio.timeout(60):
-            while answered() < len(PROMPTS) + 1:  # noqa: ASYNC110 - a task of this loop fills it
-                await asyncio.sleep(0.02)
+        await until("an answer to each prompt", lambda: answered() > len(PROMPTS))
         stop.set()
         await running
     assert registry.get_sample_value("weir_sentinel_tokens_total", {"kind": "completion"}) > 0
@@ -59,9 +58,10 @@ async def test_both_prompts_of_a_pair_are_sent_and_sampled(tmp_path):
         pairs = {"pairs": PAIRS[:2], "pairs_every_seconds": 0.05, "pairs_max_tokens": 9}
         client = sentinel(url, ensure_own_key(tmp_path), registry, every_seconds=60, **pairs)
         running = asyncio.create_task(client.run(stop))
-        async with asyncio.timeout(60):
-            while (registry.get_sample_value("weir_sentinel_requests_total", {"outcome": "answered"}) or 0) < 6:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        outcome = {"outcome": "answered"}
+        await until(
+            "six answers", lambda: (registry.get_sample_value("weir_sentinel_requests_total", outcome) or 0) >= 6
+        )
         stop.set()
         await running
     events = [event for path in (tmp_path / "spool").glob("gateway-*") for event in events_of(path)]

@@ -1,4 +1,4 @@
-"""Each rule changes what it says it changes, and nothing if it finds nothing to change."""
+"""Each rule makes its own kind of error, and returns nothing for an answer that it cannot change."""
 
 import random
 
