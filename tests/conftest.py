@@ -16,6 +16,8 @@ _NO_MAVEN = "Apache Kafka needs Maven (Debian package `maven`), which is not on 
 _NO_CHROMIUM = "the console's page needs Chromium (Debian package `chromium`), which is not on PATH"
 
 _WHOLE = ("tests/e2e/", "tests/chaos/")
+#: It takes nine minutes. It starts first, so that no process is still busy with it when the others have nothing left to do.
+_LONGEST = "tests/integration/training/test_ray_cluster.py"
 
 
 def _required(variable: str) -> bool:
@@ -52,6 +54,10 @@ class _ByFile(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file, _, _ = nodeid.partition("::")
         return "whole" if file.startswith(_WHOLE) else file
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:

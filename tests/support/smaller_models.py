@@ -45,6 +45,7 @@ def prune_job(parent: Parent, **changes) -> TrainingJob:
         "max_steps": 20,
         "max_seconds": 120.0,
         "learning_rate": 5e-3,
+        "memory_bytes": 1 << 40,  # a process of many tests may already be large
     }
     return parent.job("prune", **given | changes)
 

@@ -55,7 +55,7 @@ def parent_of(settings: Settings, name: str, tenant: str = "default") -> Parent:
 def distillation(
     settings: Settings, parent: Parent, *, steps: int, learning_rate: float, max_seconds: float
 ) -> TrainingJob:
-    """Return the job of the distillation after layers were removed from `parent`, with the threads of ``[train]``."""
+    """Return the job of the distillation after layers were removed from `parent`, with the threads and the memory of ``[train]``."""
     return parent.job(
         "prune",
         rank=_RANK,
@@ -65,6 +65,7 @@ def distillation(
         max_seconds=max_seconds,
         learning_rate=learning_rate,
         threads=settings.train.threads,
+        memory_bytes=settings.train.memory_mib << 20,
         bfloat16=has_fast_bfloat16(),
     )
 

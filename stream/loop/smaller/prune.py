@@ -27,6 +27,7 @@ from stream.loop.training.base_model import linear_modules, load_base
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.gguf_copy import LLAMA, Floats, Matrix, architecture, copy_gguf, number, open_gguf
 from stream.loop.training.job import TrainingJob
+from stream.loop.training.memory import check_memory
 from stream.loop.training.merge import write_merged
 
 __all__ = ["drop_layers", "write_pruned"]
@@ -36,6 +37,7 @@ _PROBES = 16
 #: Steps whose mean is the last divergence.
 _LAST = 8
 _WARM_UP = 5
+_REMEDY = ": the whole model and the pruned one are in memory together, in float32"
 
 
 class _Whole(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,8 +55,8 @@ def write_pruned(
     Returns the numbers of the removed layers, from 0, and those of the distillation: ``loss_before`` and ``loss`` are the
     divergence in nats per token. Other files beside `target` are deleted at the end.
 
-    Raises TrainingError if the number of layers is out of range, the file is damaged, or the loss is not finite; OSError if
-    the disk is full or fails.
+    Raises TrainingError if the number of layers is out of range, the file is damaged, the loss is not finite, or the
+    memory exceeds its bound; OSError if the disk is full or fails.
     """
     _check_layers(source, plan.layers)
     report("loading the model", 0, 0)
@@ -62,6 +64,7 @@ def write_pruned(
     torch.set_num_threads(plan.job.threads)
     model, tokenizer = load_base(source)
     whole = _Whole(model=model.eval(), tokenizer=tokenizer)
+    check_memory(plan.job, _REMEDY)
     removed = _layers_to_remove(whole, passages, plan.layers, plan.job.max_tokens)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         pruned, adapter = Path(folder, "pruned.gguf"), Path(folder, "adapter")
@@ -125,7 +128,7 @@ def _distil(
     """Train an adapter of the GGUF file `pruned` on the probabilities of `whole`; return the model with it, and the numbers.
 
     There are at most ``job.max_steps`` steps, and the run ends early after ``job.max_seconds``. Raises TrainingError if the
-    loss is not finite.
+    loss is not finite, or the memory exceeds its bound.
     """
     torch.manual_seed(job.seed)
     student, _ = load_base(pruned)
@@ -154,6 +157,7 @@ def _distil(
         schedule.step()
         optimizer.zero_grad()
         losses.append(loss.item())
+        check_memory(job, _REMEDY)
         report("distilling", step, job.max_steps)
         if time.monotonic() - began > job.max_seconds:
             break

@@ -23,11 +23,11 @@ from stream.loop.training.base_model import linear_modules, load_base
 from stream.loop.training.checkpoints import Checkpoint, newest_checkpoint, seal
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import Line, Outcome, Progress, RunFolder, TrainingJob
+from stream.loop.training.memory import check_memory
 from stream.loop.training.rows import training_rows, training_table
 
 __all__ = ["RunCallback", "make_trainer", "prepare_torch", "train"]
 
-_PAGE = 4096
 #: LoRA's scale is alpha / rank.
 _ALPHA_PER_RANK = 2
 
@@ -140,12 +140,7 @@ class RunCallback(TrainerCallback):
     ) -> TrainerControl:
         """Decide whether to save and to stop."""
         del args
-        used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
-        if used > self._job.memory_bytes:
-            raise TrainingError(
-                f"the run uses {used >> 20} MiB, the limit is {self._job.memory_bytes >> 20} MiB; raise [train] memory_mib,"
-                " or lower batch_examples or max_tokens"
-            )
+        check_memory(self._job, ", or lower batch_examples or max_tokens")
         last = state.global_step >= state.max_steps
         if self._seconds > self._job.max_seconds or self.interrupted:
             control.should_training_stop = True

@@ -86,6 +86,6 @@ def test_a_taken_port_is_named_with_the_setting(tmp_path):
             _,
         ):
             _, errors = process.communicate(timeout=60)
-    assert process.returncode == 2
+    assert process.returncode == 2, errors.decode()
     assert f"intake cannot listen on 127.0.0.1:{port}" in errors.decode()
     assert "set intake.host and intake.port" in errors.decode()

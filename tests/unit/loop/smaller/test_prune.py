@@ -58,6 +58,14 @@ def test_a_number_of_layers_that_is_out_of_range_is_refused(tmp_path, layers):
     assert list((tmp_path / "home" / "loop" / "models").iterdir()) == []
 
 
+def test_a_process_that_needs_too_much_memory_is_refused(tmp_path):
+    parent = parent_of_file(save_base(tmp_path))
+    job = prune_job(parent, memory_bytes=1 << 20)
+    with pytest.raises(TrainingError, match=r"the limit is 1 MiB; raise \[train\] memory_mib"):
+        prune(tmp_path / "home", parent, Pruning(layers=1, job=job), nothing)
+    assert list((tmp_path / "home" / "loop" / "models").iterdir()) == []
+
+
 def test_a_distillation_that_diverges_is_refused(tmp_path):
     parent = parent_of_file(save_base(tmp_path))
     job = prune_job(parent, learning_rate=1e30)
