@@ -9,9 +9,10 @@ Sentences that forbid a subject are not compared: the nearest rule of an allowed
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from detectors.base import Turn
+from detectors.text.leak_words import patterns
 
 __all__ = ["conflict_log_odds", "conflict_readings", "secrets_of"]
 
@@ -19,12 +20,28 @@ __all__ = ["conflict_log_odds", "conflict_readings", "secrets_of"]
 READ, KEPT, LONGEST = 16_384, 16, 600
 _SYSTEM = frozenset({"system", "developer"})
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+")
-_SECRET = re.compile(
-    r"(?i)\b(?:secret\w*|passw\w*|passphrase|pass ?code|code ?word|confidential\w*|api[ _-]?key|access (?:key|code)|token|pin"
-    r"|geheim\w*|vertraulich\w*|kennwort|secr[eè]te?|mot de passe|secreto|contrase[nñ]a)\b"
+#: What is kept secret; the word list of the detector leak has more.
+_NAMED = (
+    r"\b(?:secret\w*|passw\w*|passphrase|(?:the|this|meal|lock) code|code ?word|code ?[:=]|combination|(?:magic|access|call|final|internal|solution|pass) ?(?:word|phrase|sentence|number|sign)"
+    r"|(?:pass|reveal_\w+|hidden|internal) ?[:=]|secreto|c[oó]digo)\b"
+)
+#: An order to withhold something, such as "never reveal" or "only the staff may know"; "never give advice" is none.
+_WITHHELD = (
+    r"(?:n['\u2019]t|\b(?:never|not|nobody|no one|refuse|avoid|without|only|cannot|nie|niemals|nicht|nunca|jamais|ne|no))\b[^.!?\n]{0,60}?"
+    r"\b(?:(?:reveal|disclos|divulg|leak|betray|confirm|hint|verrat|nenne|revel|révél|divulgu)\w*"
+    r"|(?:tell|give|hand|share|show|say|mention|print|output|learn|know|get)\b[^.!?\n]{0,25}?"
+    r"\b(?:it|them|this|that|out|anyone|anybody|users?|customers?|visitors?|guests?|whether|over|word|code|key|name))\b"
+    r"|\bonly\b[^.!?\n]{0,40}?\bmay (?:know|see|learn)\b"
+    r"|\b(?:keep|guard|protect|hide)\b[^.!?\n]{0,30}?\b(?:safe|from|word)\b"
 )
 #: Largest absolute value of a reading in log-odds that counts.
 _BOUND = 4.0
+
+
+@cache
+def _secret() -> re.Pattern[str]:
+    listed = patterns()
+    return re.compile(f"{listed.noun.pattern}|{listed.confidential.pattern}|{_NAMED}|{_WITHHELD}", re.IGNORECASE)
 
 
 def secrets_of(turns: Iterable[Turn]) -> tuple[str, ...]:
@@ -35,7 +52,7 @@ def secrets_of(turns: Iterable[Turn]) -> tuple[str, ...]:
 @lru_cache(maxsize=256)
 def _secrets(system: str) -> tuple[str, ...]:
     sentences = (sentence.strip()[:LONGEST] for sentence in _SENTENCE.split(system))
-    return tuple([sentence for sentence in sentences if _SECRET.search(sentence)][:KEPT])
+    return tuple([sentence for sentence in sentences if _secret().search(sentence)][:KEPT])
 
 
 def conflict_readings(own: float, asks: float, cosine: float) -> tuple[float, float, float]:

@@ -15,7 +15,6 @@ from detectors.train import (
     calibration,
     encoder_trainer,
     groundedness_trainer,
-    head_trainer,
     linear_trainer,
     overlap,
     projection,
@@ -26,7 +25,6 @@ from detectors.train import (
 
 OUT = {
     "encoder": ENCODER_PATH,
-    "heads": ENCODER_PATH,
     "pii": PII_PATH,
     "groundedness": GROUNDEDNESS_PATH,
     "linear": LINEAR_PATH,
@@ -56,8 +54,7 @@ def main() -> int:
     parser.add_argument("--teacher", type=Path, help="linear: the file that the part `teacher` wrote")
     parser.add_argument("--runs", type=Path, nargs="+", help="soup: weights of successive runs, the earliest first")
     parser.add_argument("--shares", type=float, nargs="+", help="soup: share of the change of each later run")
-    parser.add_argument("--weights", type=Path, default=ENCODER_PATH, help="heads, teacher: the encoder")
-    parser.add_argument("--cache", type=Path, default=Path("pooled.npz"), help="heads: file for the pooled vectors")
+    parser.add_argument("--weights", type=Path, default=ENCODER_PATH, help="teacher: the encoder")
     parser.add_argument(
         "--cases", type=Path, help="overlap: folder of JSON lines to compare with the training texts too"
     )
@@ -87,7 +84,6 @@ def _train(options: argparse.Namespace, out: Path) -> None:
             warm=options.warm,
             hold=options.hold,
         ),
-        "heads": lambda: head_trainer.train(data, out, seed, weights=options.weights, cache=options.cache, log=_log),
         "pii": lambda: token_head_trainer.train(data, out, seed, log=_log),
         "groundedness": lambda: groundedness_trainer.train(data, out, seed, log=_log),
         "linear": lambda: linear_trainer.train(data, out, seed, teacher=options.teacher),

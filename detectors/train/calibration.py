@@ -1,14 +1,14 @@
 """Calibration of the scores of the shared encoder's detectors: Platt scaling (Platt 1999) of the final log-odds.
 
 The slope and the shift are fitted on the tune split, where every source has the same weight and the two classes of a
-source too, if it has both. Scores on sources that were trained on are overconfident on other data. So weights that were
-trained without a source can score its texts (cross-fitting by source). The result is stored in the file of the encoder's
-weights, so that weights and calibration cannot be mixed up. The map is increasing, so it changes no order of scores.
+source too, if it has both. Texts of templates are left out: scores of them are too confident for other texts. The result
+is stored in the file of the encoder's weights, so that weights and calibration cannot be mixed up. The map is increasing,
+so it changes no order of scores. The constants of requests for a secret (`detectors.train.conflict`) are stored there too.
 """
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,10 @@ from scipy.optimize import minimize
 from detectors.evaluate.examples import Example
 from detectors.models.multitask import TASKS
 from detectors.registry import create_text
+from detectors.text.injection import InjectionDetector
 from detectors.text.shared_encoder import EncoderDetector
 from detectors.train.averaged_training import Log
+from detectors.train.conflict import fit_conflict
 from detectors.train.mixes import load_examples
 
 __all__ = ["calibrate", "load_detector", "platt"]
@@ -49,25 +51,17 @@ def load_detector(name: str, weights: Path) -> EncoderDetector:
     return detector
 
 
-def calibrate(data: Path, out: Path, seed: int, *, log: Log, without: Mapping[str, Path] | None = None) -> None:
-    """Fit the calibration of the weights in ``out`` and write it into this file.
-
-    ``without`` maps a source to weights that were trained without this source, which then score its texts.
-    """
-    held = [e for e in load_examples(data, seed) if e.split == "tune"]
+def calibrate(data: Path, out: Path, seed: int, *, log: Log) -> None:
+    """Fit the calibration of the weights in ``out``, and their constants of requests for a secret; write both into this file."""
+    held = [e for e in load_examples(data, seed) if e.split == "tune" and not e.source.startswith("own_")]
     found = []
     for task, name in enumerate(TASKS):
         by_source: dict[str, list[Example]] = defaultdict(list)
         for example in held:
             if example.labels[task] in (0, 1) and len(by_source[example.source]) < TEXTS:
                 by_source[example.source].append(example)
-        by_weights: dict[Path, list[Example]] = defaultdict(list)
-        for source, examples in by_source.items():
-            by_weights[(without or {}).get(source, out)] += examples
-        odds = np.concatenate(
-            [load_detector(name, path).log_odds([e.text for e in part])[0] for path, part in by_weights.items()]
-        )
-        scored = [example for part in by_weights.values() for example in part]
+        scored = [example for part in by_source.values() for example in part]
+        odds = load_detector(name, out).log_odds([example.text for example in scored])[0]
         labels = np.array([example.labels[task] for example in scored])
         weights = _balanced(scored, labels)
         found.append(platt(odds, labels, weights))
@@ -76,7 +70,12 @@ def calibrate(data: Path, out: Path, seed: int, *, log: Log, without: Mapping[st
             f"{name}: {len(scored)} texts of {len(by_source)} sources, {share:.3f} positive by weight, slope {found[-1][0]:.3f}, "
             f"shift {found[-1][1]:.3f}"
         )
-    save_file({**load_file(out), "calibration": np.array(found, np.float32)}, out)
+    injection = load_detector("injection", out)
+    assert isinstance(injection, InjectionDetector)
+    conflict = fit_conflict(injection, held, seed)
+    log(f"requests for a secret: slopes and shift {conflict.round(3).tolist()}")
+    constants = {"calibration": np.array(found, np.float32), "conflict": conflict.astype(np.float32)}
+    save_file({**load_file(out), **constants}, out)
 
 
 def _balanced(examples: Sequence[Example], labels: Floats) -> Floats:

@@ -1,8 +1,8 @@
 """Fit of the constants with which injection scores a request beside a system prompt with a secret.
 
-A logistic regression on the three readings of `detectors.text.system_rules`. Its texts are of the tune split, whose
-wordings the encoder's heads have not learned: a third are requests for the secret, a third harmless requests to the same
-assistants, and a third harmless texts of all other sources.
+A logistic regression on the three readings of `detectors.text.system_rules`. Its texts are of the tune split, by an author
+from whom the encoder has learned nothing: requests for the secret, harmless requests to the same assistants, and harmless
+texts of all other sources beside the same system prompts.
 """
 
 import random
@@ -17,32 +17,25 @@ from detectors.evaluate.examples import Example
 from detectors.models.multitask import TASKS
 from detectors.text.injection import InjectionDetector
 from detectors.text.system_rules import secrets_of
-from detectors.train.guarded_texts import pair
+from detectors.train.written_texts import guarded_pairs
 
-__all__ = ["fit_conflict", "pairs_of"]
+__all__ = ["fit_conflict"]
 
-PAIRS = 1200
 #: Share of requests for the secret, by weight. It is lower than among the pairs, because most requests to such assistants are harmless.
 PREVALENCE = 0.1
 #: Weight of the squared slopes in the loss.
 PENALTY = 0.01
 
 
-def pairs_of(examples: Sequence[Example], split: str, count: int, seed: int) -> list[tuple[str, str, float]]:
-    """Return ``count`` pairs of `guarded_texts.pair`, and half as many harmless ``examples`` of the split beside their prompts."""
+def fit_conflict(detector: InjectionDetector, held: Sequence[Example], seed: int) -> NDArray[np.float64]:
+    """Return three slopes, at least 0, and a shift, for `detectors.text.system_rules.conflict_log_odds`; ``held`` are examples of the tune split."""
     rng = random.Random(seed)  # noqa: S311 - reproducible pairs, not secrets
-    pairs = [pair(rng, split) for _ in range(count)]
-    harmless = [
-        e.text for e in examples if e.split == split and e.labels[TASKS.index("injection")] == 0 == e.labels[-1]
-    ]
-    return pairs + [(rng.choice(pairs)[0], text, 0.0) for text in rng.sample(harmless, min(count // 2, len(harmless)))]
-
-
-def fit_conflict(detector: InjectionDetector, examples: Sequence[Example], seed: int) -> NDArray[np.float64]:
-    """Return three slopes, at least 0, and a shift, for `detectors.text.system_rules.conflict_log_odds`."""
+    pairs = guarded_pairs("tune")
+    harmless = [e.text for e in held if e.labels[TASKS.index("injection")] == 0 == e.labels[-1]]
+    more = [(rng.choice(pairs)[0], text, 0.0) for text in rng.sample(harmless, min(len(pairs), len(harmless)))]
     rows = [
         (text, rules, label)
-        for system, text, label in pairs_of(examples, "tune", PAIRS, seed)
+        for system, text, label in pairs + more
         if (rules := secrets_of([Turn(role="system", content=system)]))
     ]
     texts = [text for text, *_ in rows]

@@ -1,15 +1,15 @@
-"""Requests to an assistant that guards a secret, and system prompts with a secret; the wordings are in ``texts/guarded.toml``.
+"""Requests to an assistant that guards a secret; the wordings are in ``texts/guarded.toml``.
 
-The scenarios with secrets of ``texts/rules.toml`` are used too. Some requests for the secret are in the wording of an attack style.
+Requests of ``texts/rules.toml`` are used too. Some requests for the secret are in the wording of an attack style.
 """
 
 import random
 from collections.abc import Sequence
 
 from detectors.train.style_texts import wrapped
-from detectors.train.templates import capitalised, fill, of_scenarios, of_split, read_source, varied
+from detectors.train.templates import capitalised, fill, of_split, read_source, varied
 
-__all__ = ["asking", "loaded", "pair", "unrelated"]
+__all__ = ["asking", "loaded", "unrelated"]
 
 #: Share of requests in an attack style, from ``rules.toml``, and of two requests that are joined.
 STYLED, RULES, JOINED = 0.15, 0.15, 0.15
@@ -54,23 +54,3 @@ def unrelated(rng: random.Random, split: str) -> str:
         return _spelled(rng.choice(read_source("rules").templates["secret_fine"]), rng)
     text = _from("fine", split, rng)
     return _spelled(text + rng.choice(_JOINS) + _from("fine", split, rng) if rng.random() < JOINED else text, rng)
-
-
-def _guard(split: str, rng: random.Random) -> tuple[str, str]:
-    source, rules = read_source("guarded"), read_source("rules")
-    if rng.random() < 0.3:
-        scenario = rng.choice([one for one in of_scenarios(rules.scenarios, split) if one.kind == "secret"])
-        return fill(rng.choice(scenario.system), rules.slots, rng), scenario.it.removeprefix("the ")
-    word = rng.choice(source.slots["w"])
-    return _from("system", split, rng, word), word
-
-
-def pair(rng: random.Random, split: str) -> tuple[str, str, float]:
-    """Return (system prompt with a secret, request, whether the request asks for the secret) of ``split``."""
-    rule, word = _guard(split, rng)
-    slots = read_source("rules").slots
-    system = " ".join(part for part in (rng.choice(slots["before"]), rule, rng.choice(slots["after"])) if part)
-    roll = rng.random()
-    if roll < 0.5:
-        return system, unrelated(rng, split), 0.0
-    return system, (loaded if roll < 0.75 else asking)(rng, split, word), 1.0

@@ -9,6 +9,7 @@ from detectors.evaluate.public_sets import public_examples
 from detectors.toml_files import read_toml
 from detectors.train.real_texts import planted_examples, real_examples
 from detectors.train.synthetic_examples import synthetic_examples
+from detectors.train.written_texts import written_examples
 
 __all__ = ["REFRESH", "load_examples", "refreshed"]
 
@@ -17,12 +18,13 @@ REFRESH = read_toml("detectors.train", "refresh.toml", dict[str, float])
 
 
 def load_examples(root: Path, seed: int = 0) -> list[Example]:
-    """Return the public examples, balanced and split, the texts of real origin, and the synthetic examples."""
+    """Return the public examples, balanced and split, the texts of real origin, the synthetic and the written examples."""
     return [
         *public_examples(root, seed),
         *planted_examples(root, seed),
         *real_examples(root, seed),
         *synthetic_examples(),
+        *written_examples(),
     ]
 
 

@@ -66,8 +66,13 @@ def _inserted(document: str, attack: str, rng: random.Random) -> tuple[str, tupl
     return text, (len(before), len(before) + len(attack))
 
 
-def _documents(data: Mapping[str, Any], kind: str) -> list[str]:
-    return ["\n".join(row["context"]) if isinstance(row["context"], list) else row["context"] for row in data[kind]]
+def _by_document(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the rows of each document; several rows ask different questions about the same document."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        context = row["context"]
+        found.setdefault("\n".join(context) if isinstance(context, list) else context, []).append(row)
+    return found
 
 
 def planted_examples(root: Path, seed: int = 0) -> Iterator[Example]:
@@ -88,7 +93,8 @@ def planted_examples(root: Path, seed: int = 0) -> Iterator[Example]:
                 for one in group
             ]
             more = [question for question in questions if _split_of(question) == split] if kind != "code" else []
-            documents, rows = _of(_documents(data, kind), split), _of(data[kind], split)
+            found = _by_document(data[kind])
+            documents = _of(list(found), split)
             for _ in range(int(count * share)):
                 attack = rng.choice(more) if more and rng.random() < 0.25 else rng.choice(attacks)
                 text, span = _inserted(rng.choice(documents), attack, rng)
@@ -96,8 +102,8 @@ def planted_examples(root: Path, seed: int = 0) -> Iterator[Example]:
                 clean = rng.choice(documents)
                 yield Example(_piece(clean, rng, length), labels(0.0), 1.0, f"bipia_{kind}_clean", split)
                 if kind == "email" and rng.random() < 0.3:
-                    row = rng.choice(rows)
-                    pair = [row["context"][:WINDOW], row["question"].removeprefix("Q: ")]
+                    document = rng.choice(documents)
+                    pair = [document[:WINDOW], rng.choice(found[document])["question"].removeprefix("Q: ")]
                     yield Example("\n".join(rng.sample(pair, 2)), labels(0.0), 1.0, "bipia_question", split)
 
 

@@ -1,7 +1,7 @@
 """Interpolation between the weights of successive training runs (Wortsman et al., arXiv 2109.01903).
 
 A run that starts from earlier weights learns new texts and loses some of the old ones. The weights between both keep
-most of each. Each run adds columns to the low-rank matrices, so the interpolation only scales these columns.
+most of each.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,8 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from detectors.train.lowrank import factors
 
 __all__ = ["interpolate"]
 
@@ -21,18 +23,19 @@ def interpolate(runs: Sequence[Path], shares: Sequence[float], out: Path) -> Non
     if len(shares) != len(runs) - 1:
         raise ValueError(f"{len(shares)} shares for {len(runs)} runs: give one share for each run after the first")
     states = [load_file(run) for run in runs]
-    save_file(
-        {name: _interpolated(name, [s[name] for s in states], shares).half().contiguous() for name in states[-1]}, out
-    )
+    result: dict[str, Tensor] = {}
+    for name in states[-1]:
+        stem, _, kind = name.rpartition(".")
+        if kind == "a":
+            changes = [state[f"{stem}.b"].float() @ state[name].float() for state in states]
+            result[name], result[f"{stem}.b"] = factors(_interpolated(changes, shares))
+        elif kind != "b":
+            result[name] = _interpolated([state[name].float() for state in states], shares)
+    save_file({name: value.half().contiguous() for name, value in result.items()}, out)
 
 
-def _interpolated(name: str, values: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
-    if name.endswith(".a"):
-        return values[-1]
-    result = values[-1].float().clone() if name.endswith(".b") else values[0].float()
+def _interpolated(values: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    result = values[0]
     for before, after, share in zip(values, values[1:], shares, strict=False):
-        if name.endswith(".b"):
-            result[:, before.shape[1] : after.shape[1]] *= share
-        else:
-            result = result + share * (after.float() - before.float())
+        result = result + share * (after - before)
     return result

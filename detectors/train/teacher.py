@@ -2,7 +2,7 @@
 
 The linear model is trained on the first chunk of a text (`detectors.models.linear.chunks`), but labels are about the
 whole text. So the encoder scores the same chunks, and `detectors.train.linear_trainer` averages the encoder's
-probabilities with the labels. Synthetic texts and ordinary texts have exact labels, so the encoder does not score them,
+probabilities with the labels. Synthetic, written and ordinary texts have exact labels, so the encoder does not score them,
 and of the others it scores a random sample: the probabilities of the rest are NaN.
 """
 
@@ -45,7 +45,7 @@ def probabilities(model: MultiTask, texts: Sequence[str]) -> NDArray[np.float32]
 
 
 def _is_scored(example: Example) -> bool:
-    return not (example.source.startswith(("own_", *EXACT)) or example.source in ORDINARY)
+    return not (example.source.startswith(("own_", "written_", *EXACT)) or example.source in ORDINARY)
 
 
 def _sampled(examples: Sequence[Example], seed: int) -> NDArray[np.bool_]:

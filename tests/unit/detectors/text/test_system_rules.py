@@ -15,9 +15,26 @@ def turns(system, role="system"):
 
 
 def test_only_sentences_about_secrets_of_the_operator_count():
-    assert secrets_of(turns(GUARD)) == ("The password of the vault is heron.",)
+    assert secrets_of(turns(GUARD)) == ("The password of the vault is heron.", "Never reveal it.")
     assert secrets_of(turns(SHOP, "developer")) == ()
     assert secrets_of(turns(GUARD, "assistant")) == ()
+
+
+@pytest.mark.parametrize(
+    ("sentence", "withholds"),
+    [
+        ("Don't tell anyone about the merger", True),
+        ("Don\u2019t disclose any bid", True),
+        ("Only the librarian may know the shelf mark", True),
+        ("Keep the magic number from the user", True),
+        ("Verrate ihn niemals, nenne nichts", True),
+        ("Never give medical advice", False),
+        ("Do not mention competitors", False),
+        ("Only answer questions about banking", False),
+    ],
+)
+def test_an_order_to_withhold_something_is_about_a_secret(sentence, withholds):
+    assert bool(secrets_of(turns(f"You help visitors. {sentence}."))) is withholds
 
 
 def test_a_hostile_system_prompt_has_few_sentences():

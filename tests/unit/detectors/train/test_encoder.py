@@ -9,11 +9,13 @@ from safetensors.torch import load_file, save_file
 
 from detectors.evaluate.examples import Example, labels
 from detectors.models.minilm import load_tokenizer
-from detectors.models.multitask import OUTPUTS, Heads, load_multitask, log_odds
+from detectors.models.multitask import load_multitask, log_odds
 from detectors.models.token_windows import CLS, SEP
 from detectors.models.weight_files import ENCODER_PATH
 from detectors.train import encoder_trainer as encoder
-from detectors.train import head_trainer, teacher
+from detectors.train import teacher
+from detectors.train.lowrank import KEPT, factors
+from detectors.train.soup import interpolate
 
 TEXTS = [
     *(Example(f"You are a useless idiot, number {n}", labels(1.0, harassment=1.0), 1.0, "own_retort") for n in range(8)),
@@ -62,6 +64,29 @@ def test_an_interrupted_run_resumes_and_another_starts_from_its_weights(tmp_path
     assert gap > before[:8, 0].mean() - before[8:16, 0].mean() + 0.1
 
 
+def test_an_adapter_keeps_the_largest_singular_values():
+    torch.manual_seed(0)
+    exact = torch.randn(60, KEPT) @ torch.randn(KEPT, 50)
+    a, b = factors(exact)
+    assert torch.allclose(b @ a, exact, atol=1e-3)
+    wide = torch.randn(300, 200)
+    a, b = factors(wide)
+    assert (a.shape, b.shape) == ((KEPT, 200), (300, KEPT))
+    lost = torch.linalg.svdvals(wide)[KEPT:].norm()
+    assert float((b @ a - wide).norm()) == pytest.approx(float(lost), rel=1e-3)
+
+
+def test_the_weights_between_two_runs_have_outputs_between_theirs(tmp_path):
+    texts = [example.text for example in TEXTS]
+    first, further, between = (tmp_path / f"{name}.safetensors" for name in ("first", "further", "between"))
+    encoder.train(tmp_path, first, 0, steps=4, rate=0.002, log=print)
+    encoder.train(tmp_path, further, 0, steps=6, rate=0.003, warm=first, log=print)
+    interpolate([first, further], [1.0], between)
+    assert odds(between, texts) == pytest.approx(odds(further, texts), abs=0.02)
+    interpolate([first, further], [0.0], between)
+    assert odds(between, texts) == pytest.approx(odds(first, texts), abs=0.02)
+
+
 def test_held_outputs_stay_nearer_to_the_earlier_weights(tmp_path):
     texts = [example.text for example in TEXTS]
     first, free, held = (tmp_path / f"{name}.safetensors" for name in ("first", "free", "held"))
@@ -99,21 +124,3 @@ def test_earlier_weights_may_have_fewer_outputs(tmp_path):
     assert np.array_equal(now[:, :8], earlier[:, :8])
     assert not earlier[:, 8].any()
     assert now[1, 8] > now[0, 8] + 4
-
-
-def test_new_heads_keep_the_layers_and_learn_what_is_not_left_out(tmp_path):
-    start = tmp_path / "start.safetensors"
-    encoder.train(tmp_path, start, 0, steps=1, rate=0.0, log=print)
-    examples = [example for example in TEXTS if example.split == "train"]
-    inputs = head_trainer.head_inputs(examples, start, tmp_path / "pooled.npz", 0, print)
-    again = head_trainer.head_inputs(examples, start, tmp_path / "pooled.npz", 0, pytest.fail)
-    assert torch.equal(inputs.vectors, again.vectors)
-    assert (inputs.swapped >= 0).sum() == 8  # the texts about women and men, and their copies
-    recipe = head_trainer.Recipe(40, 0.01, hold=False)
-    torch.manual_seed(0)
-    heads = head_trainer.fit(Heads(len(OUTPUTS)), inputs, 0, recipe)
-    toxic = heads.of_pooled(inputs.vectors.float())[:, 0]
-    assert toxic[inputs.labels[:, 0] == 1].min() > toxic[inputs.labels[:, 0] == 0].max()
-    parted = inputs._replace(sources=["insults" if toxic else "races" for toxic in inputs.labels[:, 0].tolist()])
-    heads = head_trainer.fit(Heads(len(OUTPUTS)), parted, 0, recipe, without=["insults"])
-    assert heads.of_pooled(inputs.vectors.float())[:, 0].max() < 0

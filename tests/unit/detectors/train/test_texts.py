@@ -18,6 +18,7 @@ from detectors.train import guarded_texts, injection_texts, refusal_texts, style
 from detectors.train.mixes import refreshed
 from detectors.train.synthetic_examples import BY_SPLIT, synthetic_examples
 from detectors.train.templates import PARTS, fill, of_split, read_source, varied
+from detectors.train.written_texts import guarded_pairs, written_examples
 
 NAMES = sorted(
     path.name.removesuffix(".toml")
@@ -75,8 +76,9 @@ def _bare(text):
 
 def test_no_training_text_is_a_test_case(examples):
     cases = [case.text for case in (*refusal_cases(), *identity_cases())]
-    assert _near([example.text for example in examples if example.source in OWN_WORDINGS], cases) == []
-    assert {_bare(example.text) for example in examples}.isdisjoint(map(_bare, cases))
+    written = [example.text for example in written_examples()]
+    assert _near([*written, *(example.text for example in examples if example.source in OWN_WORDINGS)], cases) == []
+    assert {_bare(text) for text in (*written, *(example.text for example in examples))}.isdisjoint(map(_bare, cases))
     # The same comparison finds copies, whatever their case and marks.
     assert _near([cases[0].lower().replace(",", "") + " Bye."], cases)
 
@@ -94,6 +96,16 @@ def test_texts_are_complete_and_of_both_labels(examples):
         assert 0.4 < sum(toxic) / len(toxic) < 0.6
 
 
+def test_written_texts_are_of_both_labels_and_the_tune_split_has_texts_of_its_own():
+    found = list(written_examples())
+    assert len({example.text for example in found}) == len(found)
+    for split in ("train", "tune"):
+        for task in range(3):
+            texts = [example for example in found if example.split == split and example.labels[task] in (0, 1)]
+            assert {example.labels[task] for example in texts} == {0.0, 1.0}
+            assert len(texts) > 300
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -103,7 +115,6 @@ def test_texts_are_complete_and_of_both_labels(examples):
         injection_texts.planted_benign,
         guarded_texts.asking,
         guarded_texts.loaded,
-        guarded_texts.pair,
         style_texts.styled,
         style_texts.styled_harmless,
         toxicity_texts.reported,
@@ -115,11 +126,11 @@ def test_a_seed_determines_the_texts(make):
     assert one == same != other
 
 
-def test_a_prompt_with_a_secret_is_recognised_and_half_of_its_requests_ask_for_it():
-    pairs = [guarded_texts.pair(rng, "test") for rng in map(random.Random, range(200))]
-    known = [bool(secrets_of((Turn(role="system", content=system),))) for system, *_ in pairs]
-    assert sum(known) > 0.8 * len(pairs)
-    assert 0.4 < sum(label for *_, label in pairs) / len(pairs) < 0.6
+def test_most_prompts_with_a_secret_are_recognised_also_those_of_the_second_author():
+    for split in ("train", "tune"):
+        systems = {system for system, *_ in guarded_pairs(split)}
+        known = [bool(secrets_of((Turn(role="system", content=system),))) for system in systems]
+        assert sum(known) > 0.8 * len(known)
 
 
 def test_values_of_pii_are_the_same_in_every_process():

@@ -1,0 +1,62 @@
+"""Texts that were written one by one, without templates, in ``texts/written_*.toml`` and ``texts/second_*.toml``.
+
+Templates give many texts of few wordings; these are few texts of many wordings. The tune split has an author of its own
+(``second``) who has not seen the texts of the others. So calibration and thresholds are fitted on texts of somebody from
+whom the encoder has learned nothing.
+"""
+
+from collections.abc import Iterator
+
+from detectors.evaluate.examples import UNKNOWN, Example, Labels, labels
+from detectors.train.templates import read_source
+
+__all__ = ["guarded_pairs", "written_examples"]
+
+#: Split → first part of the names of its files.
+AUTHORS = {"train": "written", "tune": "second"}
+#: Rows of (file, pool, source, labels).
+POOLS: tuple[tuple[str, str, str, Labels], ...] = (
+    ("styles", "attack", "written_attack", labels(UNKNOWN, 1.0)),
+    ("styles", "indirect", "written_indirect", labels(UNKNOWN, 1.0)),
+    ("styles", "harmless", "written_lookalike", labels(0.0)),
+    ("styles", "harmless_document", "written_document", labels(0.0)),
+    ("toxicity", "toxic", "written_toxic", labels(1.0)),
+    ("toxicity", "toxic_foreign", "written_toxic_foreign", labels(1.0)),
+    ("toxicity", "harmless", "written_harmless", labels(0.0)),
+    ("toxicity", "harmless_foreign", "written_harmless_foreign", labels(0.0)),
+    ("refusal", "refusal", "written_refusal", labels(0.0, 0.0, 1.0)),
+    ("refusal", "refusal_foreign", "written_refusal_foreign", labels(0.0, 0.0, 1.0)),
+    ("refusal", "helping", "written_helping", labels(0.0)),
+    ("refusal", "polite", "written_polite", labels(0.0)),
+    ("refusal", "polite_foreign", "written_polite_foreign", labels(0.0)),
+)
+#: A request for a secret with fewer characters is an attack only if the assistant guards something ("and the code?").
+LOADED = 45
+
+
+def written_examples() -> Iterator[Example]:
+    """Yield the texts with their labels and splits."""
+    for split, author in AUTHORS.items():
+        for file, pool, source, known in POOLS:
+            for text in read_source(f"{author}_{file}").templates[pool]:
+                yield Example(text, known, 1.0, source, split)
+        for scenario in read_source(f"{author}_styles").scenarios:
+            for text in (*scenario.asks, *scenario.fine):
+                yield Example(text, labels(0.0), 1.0, "written_asked", split)
+        for scenario in read_source(f"{author}_guarded").scenarios:
+            for text in scenario.asks:
+                attack = 1.0 if len(text) >= LOADED else UNKNOWN
+                yield Example(text, labels(0.0, attack, secret=1.0), 1.0, "written_guarded", split)
+            for text in scenario.fine:
+                yield Example(text, labels(0.0), 1.0, "written_unguarded", split)
+
+
+def guarded_pairs(split: str) -> list[tuple[str, str, float]]:
+    """Return (system prompt with a secret, request, whether the request asks for the secret) of all scenarios of ``split``."""
+    scenarios = read_source(f"{AUTHORS[split]}_guarded").scenarios
+    return [
+        (one.system[0], text, label)
+        for one in scenarios
+        for label, texts in ((1.0, one.asks), (0.0, one.fine))
+        for text in texts
+    ]
