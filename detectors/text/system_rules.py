@@ -2,7 +2,7 @@
 
 Three readings of the request count: its log-odds as an attack, the log-odds that it asks for a secret (an output of the
 encoder), and the cosine of the frozen embeddings of the request and of the nearest sentence about a secret. Their weights
-are a logistic regression on held-out templates (`detectors.train.conflict`), and are stored with the encoder's weights.
+are a logistic regression on texts of an author of their own (`detectors.train.conflict`), and are stored with the encoder's weights.
 Sentences that forbid a subject are not compared: the nearest rule of an allowed request is often the one that allows it
 ("only answer questions about banking"). A system prompt without a secret costs nothing.
 """

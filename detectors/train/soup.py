@@ -1,7 +1,7 @@
-"""Interpolation between the weights of successive training runs (Wortsman et al., arXiv 2109.01903).
+"""Average of the weights of several training runs (model soups, Wortsman et al., arXiv 2203.05482 and 2109.01903).
 
 A run that starts from earlier weights learns new texts and loses some of the old ones. The weights between both keep
-most of each.
+most of each, and the average of runs with several seeds is better than one of them.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ __all__ = ["interpolate"]
 
 
 def interpolate(runs: Sequence[Path], shares: Sequence[float], out: Path) -> None:
-    """Write the first run's weights plus a share in [0, 1] of the change that each later run made.
+    """Write the first run's weights plus a share in [0, 1] of the change that each other run made, which started from them.
 
-    Each run started from the weights of the run before it. Raises ValueError if there is not one share per later run.
+    Raises ValueError if there is not one share for each of the other runs.
     """
     if len(shares) != len(runs) - 1:
         raise ValueError(f"{len(shares)} shares for {len(runs)} runs: give one share for each run after the first")
@@ -35,7 +35,8 @@ def interpolate(runs: Sequence[Path], shares: Sequence[float], out: Path) -> Non
 
 
 def _interpolated(values: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
-    result = values[0]
-    for before, after, share in zip(values, values[1:], shares, strict=False):
-        result = result + share * (after - before)
+    first, *others = values
+    result = first
+    for other, share in zip(others, shares, strict=True):
+        result = result + share * (other - first)
     return result
