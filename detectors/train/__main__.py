@@ -52,7 +52,9 @@ def main() -> int:
     parser.add_argument("--warm", type=Path, help="encoder: weights of an earlier run to start from")
     parser.add_argument("--hold", nargs="*", default=(), help="encoder: outputs to hold near those of --warm")
     parser.add_argument("--teacher", type=Path, help="linear: the file that the part `teacher` wrote")
-    parser.add_argument("--runs", type=Path, nargs="+", help="soup: earlier weights, and those of runs that started from them")
+    parser.add_argument(
+        "--runs", type=Path, nargs="+", help="soup: earlier weights, and those of runs that started from them"
+    )
     parser.add_argument("--shares", type=float, nargs="+", help="soup: share of the change that each run made")
     parser.add_argument("--weights", type=Path, default=ENCODER_PATH, help="teacher: the encoder")
     parser.add_argument(

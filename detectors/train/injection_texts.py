@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from detectors.train.templates import capitalised, fill, of_split, read_source, varied
 
-__all__ = ["attack", "extraction", "follow_up", "long_prompt", "lookalike", "planted", "planted_benign"]
+__all__ = ["attack", "lookalike", "planted", "planted_benign"]
 
 Names = dict[str, Sequence[str]]
 #: Share of planted texts in other languages, and share of texts in other languages or with code.
@@ -48,35 +48,6 @@ def lookalike(rng: random.Random) -> str:
         inner = rng.choice([text, rng.choice(fillers)])
         text = carrier.format(A=inner, a=inner, B=rng.choice(fillers))
     return _shouted(text, rng)
-
-
-def long_prompt(rng: random.Random) -> str:
-    """Return a benign prompt of 100 to 350 words, so that length or an assigned role alone is not flagged."""
-    source = read_source("attacks")
-    texts = source.templates
-    values = {name: rng.choice(words) for name, words in source.slots.items()}
-    parts = [rng.choice(texts["roles"])]
-    if rng.random() < 0.7:
-        parts += rng.sample(texts["rules"], rng.randrange(4, 10))
-    for _ in range(rng.randrange(1, 4)):
-        parts += [" ".join(rng.sample(texts["fillers"], rng.randrange(2, 7))), rng.choice(texts["rules"])]
-    parts.append(rng.choice(texts["benign"]))
-    return rng.choice([" ", "\n", "\n- "]).join(parts).format(**values)
-
-
-def _filled(name: str, rng: random.Random) -> str:
-    source = read_source("attacks")
-    return _shouted(fill(rng.choice(source.templates[name]), source.slots, rng), rng)
-
-
-def follow_up(rng: random.Random) -> str:
-    """Return a benign follow-up message, which refers to an earlier answer."""
-    return _filled("follow_ups", rng)
-
-
-def extraction(rng: random.Random) -> str:
-    """Return an attempt to obtain the model's hidden instructions."""
-    return _filled("extractions", rng)
 
 
 def _embedded(inner: str, split: str, rng: random.Random) -> str:

@@ -18,7 +18,6 @@ __all__ = [
     "TextSource",
     "capitalised",
     "fill",
-    "of_scenarios",
     "of_split",
     "read_source",
     "varied",
@@ -30,26 +29,12 @@ PARTS = {"train": (0, 1, 2, 3), "tune": (4,), "test": (5,)}
 Texts = Mapping[str, tuple[str, ...]]
 
 
-class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A user's request in three forms: a verb with its object, the same request as a noun phrase, and its subject."""
-
-    do: str
-    doing: str
-    thing: str
-
-
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A system prompt in several wordings, and requests that its rule forbids (``asks``) or allows (``fine``).
+    """A system prompt, and requests that it forbids (``asks``) or allows (``fine``)."""
 
-    The name ``it`` of a secret selects the shared requests for secrets. ``goal`` is a forbidden request as "verb phrase|noun phrase".
-    """
-
-    kind: str
-    system: tuple[str, ...]
-    it: str = ""
-    goal: str = ""
-    asks: tuple[str, ...] = ()
-    fine: tuple[str, ...] = ()
+    system: str
+    asks: tuple[str, ...]
+    fine: tuple[str, ...]
 
 
 class TextSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,7 +48,6 @@ class TextSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     words: Texts = {}
     #: Groups of people: plural → singular.
     groups: Mapping[str, str] = {}
-    requests: tuple[Request, ...] = ()
     scenarios: tuple[Scenario, ...] = ()
 
 
@@ -76,11 +60,6 @@ def read_source(name: str) -> TextSource:
 def of_split(templates: Sequence[str], split: str) -> list[str]:
     """Return the templates that belong to a split."""
     return [template for index, template in enumerate(templates) if index % 6 in PARTS[split]]
-
-
-def of_scenarios(scenarios: Sequence[Scenario], split: str) -> list[Scenario]:
-    """Return the scenarios that belong to a split."""
-    return [scenario for index, scenario in enumerate(scenarios) if index % 6 in PARTS[split]]
 
 
 def capitalised(text: str) -> str:

@@ -1,7 +1,7 @@
 """Synthetic toxic texts, and harmless texts with the same words, groups of people and emoji.
 
-The templates, with reasons, are in ``texts``: ``abuse.toml``, ``contrast.toml``, ``retorts.toml``, ``foreign.toml`` (other
-languages), ``reported.toml`` (harmless texts about harm) and ``reviews.toml``.
+The templates, with reasons, are in ``texts``: ``abuse.toml``, ``contrast.toml``, ``retorts.toml`` and ``foreign.toml``
+(other languages).
 """
 
 import random
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from detectors.train.templates import capitalised, fill, of_split, read_source, varied
 
-__all__ = ["abuse", "contrast", "foreign", "harmless", "reported", "retort", "reviewed", "swap_group"]
+__all__ = ["abuse", "contrast", "foreign", "harmless", "retort", "swap_group"]
 
 #: Rows of (kind, name of the templates in contrast.toml, label of toxicity, weight).
 POOLS = (
@@ -24,9 +24,6 @@ POOLS = (
     ("violence", "violence", 1.0, 1),
     ("violence", "violence_harmless", 0.0, 1),
 )
-
-#: Share of messages with rude words that are no reviews.
-FRIENDLY = 0.25
 
 
 def _abuse(name: str, rng: random.Random) -> str:
@@ -83,30 +80,6 @@ def foreign(name: str, rng: random.Random, split: str) -> str:
     """Return a text in another language, from the templates ``name`` (toxic or harmless) of ``split``."""
     source = read_source("foreign")
     return varied(capitalised(fill(rng.choice(of_split(source.by_split[name], split)), source.slots, rng)), rng)
-
-
-def reported(rng: random.Random, split: str) -> str:
-    """Return one or two harmless sentences about harm, from the templates of ``split``."""
-    source = read_source("reported")
-    lines = rng.sample(of_split(source.by_split["reported"], split), rng.choice([1, 1, 2]))
-    return varied(" ".join(fill(line, source.slots, rng) for line in lines), rng)
-
-
-def reviewed(name: str, rng: random.Random, split: str) -> str:
-    """Return a review or a friendly message with rude words (``rude``), a report of a crime (``crime``) or a review with an insult (``toxic``), of ``split``."""
-    source = read_source("reviews")
-
-    def lines(pool: str, count: int) -> list[str]:
-        found = rng.sample(of_split(source.by_split[pool], split), count)
-        return [capitalised(fill(line, source.slots, rng)) for line in found]
-
-    if name == "crime":
-        return varied(" ".join(lines("crime", rng.choice([1, 1, 2, 3]))), rng)
-    if name == "rude" and rng.random() < FRIENDLY:
-        return varied(lines("friendly", 1)[0], rng)
-    first, *rest = lines(name, 1) + lines("rude", 1)
-    frame = fill(rng.choice(of_split(source.by_split["frames"], split)), {**source.slots, "X": [first], "Y": rest}, rng)
-    return varied(frame, rng)
 
 
 def _group_names() -> list[list[str]]:

@@ -55,7 +55,7 @@ def guarded_pairs(split: str) -> list[tuple[str, str, float]]:
     """Return (system prompt with a secret, request, whether the request asks for the secret) of all scenarios of ``split``."""
     scenarios = read_source(f"{AUTHORS[split]}_guarded").scenarios
     return [
-        (one.system[0], text, label)
+        (one.system, text, label)
         for one in scenarios
         for label, texts in ((1.0, one.asks), (0.0, one.fine))
         for text in texts
