@@ -26,7 +26,7 @@ SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
     "labels": ("weir.cli.labels", "labels", "Import labels of answers; show the accuracy of the models."),
     "detectors": ("weir.cli.detectors", "detectors", "Show the precision of detectors in reviewed alerts."),
     "replay": ("weir.cli.replay", "replay_command", "Run another version of a detector over past events."),
-    "show": ("weir.cli.show", "show", "Show what is known of a request."),
+    "show": ("weir.cli.show", "show", "Show a request with its verdicts and alerts."),
     "why": ("weir.cli.why", "why", "Show where a model version came from: the chain from requests to its route."),
     "explain": ("weir.cli.explain", "explain", "Show the words that caused an alert."),
     "score": ("weir.cli.score", "score", "Score lines of text; needs no broker and no server."),

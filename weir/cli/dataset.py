@@ -152,7 +152,7 @@ def show_command(*, digest: str, samples: bool, as_json: bool) -> None:
 def verify_command(*, digest: str, rebuild: bool) -> None:
     """Check the rows of a dataset against its digest; exit with status 1 if they differ.
 
-    --rebuild uses the offsets and settings of the dataset, and the present detectors and gate.eval_set.
+    --rebuild uses the offsets and settings of the dataset, and the installed detectors and the current gate.eval_set.
 
     \b
     Examples:

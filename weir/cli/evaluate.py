@@ -45,13 +45,19 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     show_default=True,
     help="Maximum number of texts per source; 0: all.",
 )
-@click.option("--runs", type=click.IntRange(1), default=40, show_default=True, help="Simulated streams a row.")
+@click.option(
+    "--runs",
+    type=click.IntRange(1),
+    default=40,
+    show_default=True,
+    help="Number of simulated streams per row of a study.",
+)
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the samples and the streams."
 )
-@click.option("--no-cost", is_flag=True, help="Do not measure time and memory, which takes a process a detector.")
+@click.option("--no-cost", is_flag=True, help="Do not measure time and memory (one process per detector).")
 @click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write all metrics to this file.")
-@click.option("--plots", type=_FOLDER, metavar="DIR", help="Draw a PNG a detector in this folder.")
+@click.option("--plots", type=_FOLDER, metavar="DIR", help="Write one PNG per detector to this folder.")
 def evaluate(  # noqa: PLR0913 - the options of the command
     *,
     data: Path | None,

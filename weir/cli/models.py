@@ -190,15 +190,15 @@ def publish(*, version: str, as_json: bool) -> None:
 @models.command("quantise")
 @click.argument("model")
 @click.option(
-    "--precision", required=True, metavar="int8|int4", help="Bits of a weight: int8 is GGUF's Q8_0, int4 its Q4_1."
+    "--precision", required=True, metavar="int8|int4", help="Bits per weight: int8 is GGUF's Q8_0, int4 its Q4_1."
 )
 @_TENANT
 @json_option
 def quantise(*, model: str, precision: str, tenant: str, as_json: bool) -> None:
-    """Make a version of MODEL, a served model or a version, with 8 or 4 bits a weight; print the version.
+    """Make a version of MODEL, a served model or a version, with 8 or 4 bits per weight; print the version.
 
     The model must be a GGUF file. The new version has a manifest, a card and a signature as a trained version has, and goes
-    through the gate and delivery in the same way. --tenant counts only for a served model.
+    through the gate and delivery in the same way. --tenant has an effect only if MODEL is a served model.
 
     \b
     Examples:
@@ -223,8 +223,8 @@ def quantise(*, model: str, precision: str, tenant: str, as_json: bool) -> None:
 @click.option("--layers", required=True, type=int, help="Number of layers to remove.")
 @click.option("--text", type=click.Path(path_type=Path, dir_okay=False), help="JSON Lines file with prompt and completion; default: the language reference of Python.")  # fmt: skip
 @click.option("--steps", default=100, show_default=True, type=click.IntRange(1), help="Steps of the distillation.")
-@click.option("--learning-rate", default=1e-3, show_default=True, type=click.FloatRange(0, min_open=True), help="Its largest learning rate.")  # fmt: skip
-@click.option("--max-seconds", default=900.0, show_default=True, type=click.FloatRange(1), help="Its time; then the version is made with what it has.")  # fmt: skip
+@click.option("--learning-rate", default=1e-3, show_default=True, type=click.FloatRange(0, min_open=True), help="Largest learning rate of the distillation.")  # fmt: skip
+@click.option("--max-seconds", default=900.0, show_default=True, type=click.FloatRange(1), help="Maximum time of the distillation; then the version is made from its last step.")  # fmt: skip
 @_TENANT
 @json_option
 def prune(  # noqa: PLR0913 - click passes each option by name
@@ -241,7 +241,7 @@ def prune(  # noqa: PLR0913 - click passes each option by name
     """Make a version of MODEL without some of its layers, after a short distillation against MODEL; print the version.
 
     The layers that change the least are removed. Then a LoRA adapter learns the probabilities of the whole model, and is merged.
-    MODEL is a served model or a version, and must be a GGUF file of a Llama. --tenant counts only for a served model.
+    MODEL is a served model or a version, and must be a GGUF file of a Llama. --tenant has an effect only if MODEL is a served model.
 
     \b
     Examples:

@@ -28,11 +28,11 @@ def _address(url: str) -> "Address":
 
 @click.command()
 @click.argument("version", required=False)
-@click.option("--subject", metavar="ID", help="Instead: list the versions that the requests of this API key or conversation went into.")  # fmt: skip
+@click.option("--subject", metavar="ID", help="Instead: list the versions whose dataset has rows of this API key or conversation.")  # fmt: skip
 @click.option("--tenant", default="", help="With --subject: the tenant of the conversation.")
 @click.option("--verify", is_flag=True, help="Exit with status 1 if an edge is broken; print only broken edges.")
 @click.option("--prov", is_flag=True, help="Print W3C PROV-JSON.")
-@click.option("--openlineage", is_flag=True, help="Print OpenLineage run events, one a line.")
+@click.option("--openlineage", is_flag=True, help="Print OpenLineage run events, one per line.")
 @click.option("--openlineage-url", default="", metavar="URL", help="Send the OpenLineage run events to the API below URL, such as http://marquez:5000.")  # fmt: skip
 @json_option
 def why(  # noqa: PLR0913 - the options of a command
