@@ -44,7 +44,7 @@ class InjectionDetector(EncoderDetector):
 
     name: ClassVar[str] = "injection"
     config_type: ClassVar[type[msgspec.Struct]] = InjectionConfig
-    revision: ClassVar[int] = 5
+    revision: ClassVar[int] = 6
     alert: ClassVar[AlertText] = AlertText(
         subject="prompt injection",
         runbook="Open a request with `weir show ID --text` and check what the answer disclosed; then make the system "
@@ -54,8 +54,8 @@ class InjectionDetector(EncoderDetector):
     reads: ClassVar[Reads] = Reads.UNTRUSTED
     label: ClassVar[str] = "injection"
     threshold: ClassVar[float] = 0.85
-    limits: ClassVar[tuple[float, float]] = (0.03, 0.995)
-    blend: ClassVar[float] = 0.3
+    limits: ClassVar[tuple[float, float]] = (0.05, 0.995)
+    blend: ClassVar[float] = 0.1
     reads_rules: ClassVar[bool] = True
 
     def __init__(self, config: EncoderConfig | None = None) -> None:

@@ -11,9 +11,9 @@ class RefusalDetector(EncoderDetector):
     """Detector of answers that refuse a request; experimental: trained on Weir's own phrases and on weak labels."""
 
     name: ClassVar[str] = "refusal"
-    revision: ClassVar[int] = 4
+    revision: ClassVar[int] = 5
     sides: ClassVar[tuple[str, ...]] = ("output",)
     label: ClassVar[str] = "refusal"
     threshold: ClassVar[float] = 0.5
-    limits: ClassVar[tuple[float, float]] = (0.05, 0.97)
-    blend: ClassVar[float] = 0.3
+    limits: ClassVar[tuple[float, float]] = (0.04, 0.97)
+    blend: ClassVar[float] = 0.1

@@ -12,7 +12,7 @@ class ToxicityDetector(EncoderDetector):
     """Detector of insults, hate, threats and other abuse."""
 
     name: ClassVar[str] = "toxicity"
-    revision: ClassVar[int] = 5
+    revision: ClassVar[int] = 6
     alert: ClassVar[AlertText] = AlertText(
         subject="toxic language",
         runbook="Check `principals` (`weir alerts --json`): one API key or many; revoke a key with `weir keys revoke ID`; "
@@ -21,7 +21,7 @@ class ToxicityDetector(EncoderDetector):
     explains: ClassVar[bool] = True
     reads: ClassVar[Reads] = Reads.PARTS
     label: ClassVar[str] = "toxic"
-    threshold: ClassVar[float] = 0.5
-    limits: ClassVar[tuple[float, float]] = (0.12, 0.97)
+    threshold: ClassVar[float] = 0.6
+    limits: ClassVar[tuple[float, float]] = (0.03, 0.97)
     blend: ClassVar[float] = 0.15
     languages: ClassVar[frozenset[str]] = frozenset({"en", "de", "fr"})

@@ -21,8 +21,9 @@ from detectors.train.written_texts import guarded_pairs
 
 __all__ = ["fit_conflict"]
 
-#: Share of requests for the secret, by weight. It is lower than among the pairs, because most requests to such assistants are harmless.
-PREVALENCE = 0.1
+#: Share of requests for the secret, by weight. With .3, a tenth fewer of the second author's are found, and 2 % instead of 4 % of the
+#: honest requests that resemble them are flagged.
+PREVALENCE = 0.5
 #: Weight of the squared slopes in the loss.
 PENALTY = 0.01
 

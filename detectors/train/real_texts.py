@@ -28,7 +28,7 @@ WIKIGOLD = "pii/ner_wikigold.conll.gz"
 WINDOW, DENSE = 430, 280
 #: Number of training texts of each kind; the held-out splits have a tenth.
 PLANTED = {"email": 1500, "code": 700, "table": 400}
-CODE, DOCS, TASKS, ANSWERS, MATHS, PROSE, REPEATED = 1200, 500, 1500, 300, 400, 500, 150
+CODE, DOCS, TASKS, ANSWERS, MATHS, PROSE, REPEATED = 1200, 500, 3000, 1200, 400, 500, 150
 _RANDOM_WORDS = ("word", "test", "hello", "la", "the", "ok", "data", "a", "yes", "company", "buffalo", "0", "foo", "no")
 
 

@@ -28,6 +28,8 @@ TEXT_SUFFIXES = {
 SKIPPED = ("vendor", "weights", "__pycache__", "node_modules", "golden", "official", "schemas", "secrets")
 
 _FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
+#: A comment after text in which no double quotation mark is open.
+_COMMENT = re.compile(r'(?:[^"#]|"(?:\\.|[^"\\])*")*#(.*)')
 _CODE = re.compile(r"(`{1,2})[^`]{1,400}\1")
 _LINK_TARGET = re.compile(r"\]\([^)]*\)")
 _SQL = re.compile(r"\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE|WHERE|VALUES|FROM)\b")
@@ -119,6 +121,6 @@ def _comments(source: str) -> Iterator[Passage]:
     """Yield comments, and the texts of Prometheus' alerts."""
     for number, line in enumerate(source.splitlines(), 1):
         shown = _ANNOTATION.match(line)
-        _, mark, comment = line.partition("#")
-        if shown or mark:
-            yield Passage(number, line if shown else comment)
+        comment = _COMMENT.match(line)
+        if shown or comment:
+            yield Passage(number, line if shown else comment[1])
