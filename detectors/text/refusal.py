@@ -8,7 +8,7 @@ __all__ = ["RefusalDetector"]
 
 
 class RefusalDetector(EncoderDetector):
-    """Detector of answers that refuse a request; experimental: trained on Weir's own phrases and on weak labels."""
+    """Detector of answers that refuse a request; experimental: trained on texts that Weir's authors wrote, and on weak labels."""
 
     name: ClassVar[str] = "refusal"
     revision: ClassVar[int] = 5
@@ -17,3 +17,4 @@ class RefusalDetector(EncoderDetector):
     threshold: ClassVar[float] = 0.5
     limits: ClassVar[tuple[float, float]] = (0.04, 0.97)
     blend: ClassVar[float] = 0.1
+    languages: ClassVar[frozenset[str]] = frozenset({"en", "de", "fr", "es"})

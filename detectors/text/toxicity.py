@@ -24,4 +24,4 @@ class ToxicityDetector(EncoderDetector):
     threshold: ClassVar[float] = 0.6
     limits: ClassVar[tuple[float, float]] = (0.03, 0.97)
     blend: ClassVar[float] = 0.15
-    languages: ClassVar[frozenset[str]] = frozenset({"en", "de", "fr"})
+    languages: ClassVar[frozenset[str]] = frozenset({"en", "de", "fr", "es"})

@@ -29,7 +29,7 @@ def test_an_attack_deep_in_a_long_text_is_seen(detectors):
     assert not detectors["injection"].score_many([filler])[0].flagged
 
 
-@pytest.mark.parametrize(("name", "revision"), [("pii", "7"), ("toxicity", "5"), ("injection", "5"), ("refusal", "4")])
+@pytest.mark.parametrize(("name", "revision"), [("pii", "7"), ("toxicity", "6"), ("injection", "6"), ("refusal", "5")])
 def test_a_version_has_the_revision_of_the_readings_and_the_digest_of_the_weights(name, revision):
     """Verdict ids contain the version: detectors that read parts are not the detectors that read the joined text."""
     shipped = create_text(name, {}).version
@@ -42,9 +42,9 @@ def test_a_version_has_the_revision_of_the_readings_and_the_digest_of_the_weight
 @pytest.mark.parametrize(
     ("text", "unsupported"),
     [
-        ("Mañana por la mañana visitaremos el museo con toda la familia.", {"toxicity", "injection", "refusal"}),
+        ("Mañana por la mañana visitaremos el museo con toda la familia.", {"injection"}),
         ("明日の午前中に家族みんなで博物館に行きます。", {"toxicity", "injection", "refusal"}),
-        ("Morgen besuchen wir mit der ganzen Familie das Museum am Fluss.", {"injection", "refusal"}),
+        ("Morgen besuchen wir mit der ganzen Familie das Museum am Fluss.", {"injection"}),
         ("Tomorrow we will visit the museum with the whole family.", set()),
         ("def area(width, height):\n    return width * height  # Quadratmeter\n", set()),
         ("2025-06-24 14:36:34,417 GET /api/v1/items 200 12 ms 10.2.3.4", set()),
