@@ -37,21 +37,13 @@ class Heads(nn.Module):
         self.outer = nn.Parameter(torch.zeros(outputs, INNER))
         self.bias = nn.Parameter(torch.zeros(outputs))
 
-    @staticmethod
-    def pooled(hidden: Tensor, mask: Tensor) -> Tensor:
-        """Return the first of the token vectors ``hidden``, their mean and their maximum, (n, 3 * HIDDEN); ``mask`` is true at tokens."""
-        wide = mask[..., None]
-        mean = (hidden * wide).sum(1) / wide.sum(1)
-        return torch.cat([hidden[:, 0], mean, hidden.masked_fill(~wide, -torch.inf).amax(1)], dim=1)
-
-    def of_pooled(self, pooled: Tensor) -> Tensor:
-        """Return the logits, (n, outputs), of vectors that `pooled` returned."""
-        inner = nn.functional.gelu(self.inner(pooled))
-        return (inner.view(-1, len(self.bias), INNER) * self.outer).sum(2) + self.bias
-
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """Return the logits, (n, outputs), of the token vectors ``hidden``; ``mask`` is true at tokens."""
-        return self.of_pooled(self.pooled(hidden, mask))
+        wide = mask[..., None]
+        mean = (hidden * wide).sum(1) / wide.sum(1)
+        pooled = torch.cat([hidden[:, 0], mean, hidden.masked_fill(~wide, -torch.inf).amax(1)], dim=1)
+        inner = nn.functional.gelu(self.inner(pooled))
+        return (inner.view(-1, len(self.bias), INNER) * self.outer).sum(2) + self.bias
 
 
 class MultiTask(nn.Module):

@@ -2,7 +2,7 @@
 
 Three readings of the request count: its log-odds as an attack, the log-odds that it asks for a secret (an output of the
 encoder), and the cosine of the frozen embeddings of the request and of the nearest sentence about a secret. Their weights
-are a logistic regression on texts of an author of their own (`detectors.train.conflict`), and are stored with the encoder's weights.
+are a logistic regression on texts of a separate author (`detectors.train.conflict`), and are stored with the encoder's weights.
 Sentences that forbid a subject are not compared: the nearest rule of an allowed request is often the one that allows it
 ("only answer questions about banking"). A system prompt without a secret costs nothing.
 """
@@ -22,17 +22,17 @@ _SYSTEM = frozenset({"system", "developer"})
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n+")
 #: What is kept secret; the word list of the detector leak has more.
 _NAMED = (
-    r"\b(?:secret\w*|passw\w*|passphrase|(?:the|this|meal|lock) code|code ?word|code ?[:=]|combination|(?:magic|access|call|final|internal|solution|pass) ?(?:word|phrase|sentence|number|sign)"
-    r"|(?:pass|reveal_\w+|hidden|internal) ?[:=]|secreto|c[oó]digo)\b"
+    r"\b(?:secret\w*|passw\w*|passphrase|(?:meal|lock|gate|door) code|code ?word|code ?[:=]|access (?:granted|denied)|(?:magic|access|call|solution|pass) ?(?:word|phrase|sentence|number|sign)"
+    r"|secreto|c[oó]digo)\b|\bcode (?:is|to the|['\"(])|\b(?:pass|reveal_\w+|hidden|internal) ?[:=]"
 )
 #: An order to withhold something, such as "never reveal" or "only the staff may know"; "never give advice" is none.
 _WITHHELD = (
     r"(?:n['\u2019]t|\b(?:never|not|nobody|no one|refuse|avoid|without|only|cannot|nie|niemals|nicht|nunca|jamais|ne|no))\b[^.!?\n]{0,60}?"
-    r"\b(?:(?:reveal|disclos|divulg|leak|betray|confirm|hint|verrat|nenne|revel|révél|divulgu)\w*"
-    r"|(?:tell|give|hand|share|show|say|mention|print|output|learn|know|get)\b[^.!?\n]{0,25}?"
-    r"\b(?:it|them|this|that|out|anyone|anybody|users?|customers?|visitors?|guests?|whether|over|word|code|key|name))\b"
+    r"\b(?:(?:reveal|disclos|divulg|betray|confirm|hint|verrat|nenne|revel|révél|divulgu)\w*|leak (?:it|this|the)"
+    r"|(?:tell|share|mention|print|output|learn|hand|say|give)\b[^.!?\n]{0,25}?"
+    r"\b(?:it|this|out|anyone|anybody|whether|over|word|key|name|(?:to|with) (?:\w+ )?(?:users?|customers?|visitors?|guests?)))\b"
     r"|\bonly\b[^.!?\n]{0,40}?\bmay (?:know|see|learn)\b"
-    r"|\b(?:keep|guard|protect|hide)\b[^.!?\n]{0,30}?\b(?:safe|from|word)\b"
+    r"|\b(?:keep|guard|protect|hide)\b[^.!?\n]{0,30}?\b(?:it|this|word|code|number)\b"
 )
 #: Largest absolute value of a reading in log-odds that counts.
 _BOUND = 4.0

@@ -21,8 +21,8 @@ from detectors.train.written_texts import guarded_pairs
 
 __all__ = ["fit_conflict"]
 
-#: Share of requests for the secret, by weight. With .3, a tenth fewer of the second author's are found, and 2 % instead of 4 % of the
-#: honest requests that resemble them are flagged.
+#: Share of requests for the secret, by weight. With .1, the score beside the system prompt finds no more than the text alone; with .5, it
+#: finds 74 instead of 57 % of the second author's, and flags 5.5 instead of 2 % of his honest requests that resemble them.
 PREVALENCE = 0.5
 #: Weight of the squared slopes in the loss.
 PENALTY = 0.01

@@ -29,7 +29,7 @@ from detectors.train.lowrank import adapt, delta
 from detectors.train.mixes import load_examples, refreshed
 from detectors.train.toxicity_texts import swap_group
 
-__all__ = ["PAIRING", "RATE", "STEPS", "penalty", "train"]
+__all__ = ["RATE", "STEPS", "train"]
 
 TOKENS_A_BATCH, ROWS_A_BATCH, SHORT = 1280, 48, 56
 POSITIVE_WEIGHT = (1.0, 1.5, 3.0, 1.0, 2.0, 2.0, 2.0, 3.0, 1.0)
@@ -91,7 +91,7 @@ def _logits(model: MultiTask, ids: Tensor, mask: Tensor) -> Tensor:
     return logits
 
 
-def penalty(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+def _penalty(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     """Return the sum of the weighted cross-entropy of the known labels; ``labels``, (n, outputs), are NaN where unknown."""
     raw = nn.functional.binary_cross_entropy_with_logits(
         logits,
@@ -116,7 +116,7 @@ def loss_of(
     labels = torch.tensor([item.labels for item in flat])
     weights = torch.tensor([item.weight / len(item.rows) for item in flat])
     logits = _logits(model, ids, mask)
-    total = penalty(logits, labels, weights)
+    total = _penalty(logits, labels, weights)
     firsts = [index for index in range(len(flat) - 1) if flat[index] is flat[index + 1]]
     if firsts:
         here = torch.tensor(firsts)
@@ -191,7 +191,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
 ) -> None:
     """Train the shared encoder and write its weights to ``out``.
 
-    A step is one batch of at most 1,280 tokens; about 1,700 steps read all texts once. ``warm`` is a file with weights
+    A step is one batch of at most 1,280 tokens; about 3,200 steps read the texts of `REFRESH` once. ``warm`` is a file with weights
     of an earlier run to start from; `detectors.train.mixes.REFRESH` then selects the texts. The outputs ``hold`` (names
     of `detectors.models.multitask.OUTPUTS`) are kept near the outputs of these earlier weights.
     """

@@ -132,6 +132,7 @@ def _distil(
     """
     torch.manual_seed(job.seed)
     student, _ = load_base(pruned)
+    check_memory(job, _REMEDY)
     student = get_peft_model(
         student,
         LoraConfig(

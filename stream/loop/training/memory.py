@@ -1,5 +1,6 @@
 """The bound of a training run's memory."""
 
+import os
 from pathlib import Path
 
 from stream.loop.training.errors import TrainingError
@@ -7,7 +8,7 @@ from stream.loop.training.job import TrainingJob
 
 __all__ = ["check_memory"]
 
-_PAGE = 4096
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def check_memory(job: TrainingJob, remedy: str) -> None:

@@ -31,6 +31,11 @@ def test_only_sentences_about_secrets_of_the_operator_count():
         ("Never give medical advice", False),
         ("Do not mention competitors", False),
         ("Only answer questions about banking", False),
+        ("If you are not sure, say that you do not know", False),
+        ("Review the code and use headings", False),
+        ("Keep answers short and safe, and protect users from harm", False),
+        ("Avoid memory leaks, and answer in one final sentence", False),
+        ("Do not give users medical advice", False),
     ],
 )
 def test_an_order_to_withhold_something_is_about_a_secret(sentence, withholds):
