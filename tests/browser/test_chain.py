@@ -13,6 +13,7 @@ from support.events import event_of
 from support.kafka_log import sender
 from support.lineage_log import BAD, GOOD, TOXIC, lineage, write_dataset
 
+from detectors.text.toxicity import ToxicityDetector
 from stream.wire import Feedback
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(480)]
@@ -123,7 +124,8 @@ def test_a_missing_record_is_a_red_edge_with_its_reason(browser, stage):
 
 
 def test_the_precision_of_a_detector_is_beside_the_proposed_threshold(browser, stage):
-    scores = [(0.51 + 0.01 * row, "right" if row >= 20 else "wrong") for row in range(40)]
+    threshold = ToxicityDetector.threshold
+    scores = [(threshold + 0.005 + 0.008 * row, "right" if row >= 20 else "wrong") for row in range(40)]
     portal, console, site = stage
     portal.call(reviewed, console, [*scores])
     with Look(browser, site, scheme="dark") as look:
@@ -132,8 +134,8 @@ def test_the_precision_of_a_detector_is_beside_the_proposed_threshold(browser, s
         page.keyboard.press("e")
         page.wait_for_selector(".detector tbody tr:nth-child(2)")
         present, proposed = page.locator(".detector tbody tr").all_inner_texts()
-        assert present.split("\t")[:5] == ["present", "0.5", "40", "20", "50 %"]
+        assert present.split("\t")[:5] == ["present", f"{threshold:g}", "40", "20", "50 %"]
         assert proposed.split("\t")[0] == "proposed"
-        assert float(proposed.split("\t")[1]) > 0.6
+        assert float(proposed.split("\t")[1]) > threshold + 0.1
         assert "weir detectors tune --tenant acme --detector toxicity --apply" in page.content()
         assert grave(page) == []
