@@ -1,8 +1,8 @@
 """Texts that were written one by one, without templates, in ``texts/written_*.toml`` and ``texts/second_*.toml``.
 
-Templates give many texts of few wordings; these are few texts of many wordings. The tune split has an author of its own
-(``second``) who has not seen the texts of the others. So calibration and thresholds are fitted on texts of somebody from
-whom the encoder has learned nothing.
+Texts of templates repeat few wordings; each of these texts has its own. One author, ``second``, wrote the whole tune split
+and has not seen the other texts. So calibration and thresholds are fitted on texts of an author from whom the encoder has
+learned nothing.
 """
 
 from collections.abc import Iterator

@@ -83,6 +83,8 @@ def test_the_weights_between_two_runs_have_outputs_between_theirs(tmp_path):
     encoder.train(tmp_path, further, 0, steps=6, rate=0.003, warm=first, log=print)
     interpolate([first, further], [1.0], between)
     assert odds(between, texts) == pytest.approx(odds(further, texts), abs=0.02)
+    interpolate([first, further, further], [0.5, 0.5], between)  # both changes are relative to the first weights
+    assert odds(between, texts) == pytest.approx(odds(further, texts), abs=0.02)
     interpolate([first, further], [0.0], between)
     assert odds(between, texts) == pytest.approx(odds(first, texts), abs=0.02)
 
