@@ -50,7 +50,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=encoder_trainer.STEPS, help="encoder")
     parser.add_argument("--rate", type=float, default=encoder_trainer.RATE, help="encoder: the highest learning rate")
     parser.add_argument("--warm", type=Path, help="encoder: weights of an earlier run to start from")
-    parser.add_argument("--hold", nargs="*", default=(), help="encoder: outputs to hold near those of --warm")
+    parser.add_argument("--without", nargs="*", default=(), help="encoder: sources of which no text is read")
     parser.add_argument("--teacher", type=Path, help="linear: the file that the part `teacher` wrote")
     parser.add_argument(
         "--runs", type=Path, nargs="+", help="soup: earlier weights, and those of runs that started from them"
@@ -84,7 +84,7 @@ def _train(options: argparse.Namespace, out: Path) -> None:
             steps=options.steps,
             rate=options.rate,
             warm=options.warm,
-            hold=options.hold,
+            without=options.without,
         ),
         "pii": lambda: token_head_trainer.train(data, out, seed, log=_log),
         "groundedness": lambda: groundedness_trainer.train(data, out, seed, log=_log),

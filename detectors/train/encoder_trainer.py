@@ -3,11 +3,9 @@
 Every matrix of the six layers gets a low-rank adapter (LoRA, arXiv 2106.09685). Biases and norms are trained too, word
 vectors are not. Sources are balanced (`detectors.evaluate.public_sets.SOURCES`). A text that names a group of people is
 paired with a copy that names another group, and a loss penalises the difference of their logits (counterfactual logit
-pairing, Garg et al., arXiv 1809.10610). The result is the exponential moving average of the weights. A run that starts
-from earlier weights can keep selected outputs near the earlier ones (learning without forgetting, arXiv 1606.09282).
+pairing, Garg et al., arXiv 1809.10610). The result is the exponential moving average of the weights.
 """
 
-import copy
 import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +19,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from detectors.evaluate.examples import Example, Labels
 from detectors.models.minilm import load_minilm, load_tokenizer, pad
-from detectors.models.multitask import CATEGORIES, OUTPUTS, MultiTask, merge
+from detectors.models.multitask import CATEGORIES, MultiTask, merge
 from detectors.models.token_windows import CLS, SEP, WINDOW
 from detectors.normalise.disguise import spoken
 from detectors.train.averaged_training import AveragedTraining, Log
 from detectors.train.lowrank import adapt, delta
-from detectors.train.mixes import load_examples, refreshed
+from detectors.train.mixes import load_examples, sample_mixture
 from detectors.train.toxicity_texts import swap_group
 
 __all__ = ["RATE", "STEPS", "train"]
@@ -36,7 +34,7 @@ POSITIVE_WEIGHT = (1.0, 1.5, 3.0, 1.0, 2.0, 2.0, 2.0, 3.0, 1.0)
 OUTPUT_WEIGHT = (1.0, 1.0, 1.0, *(0.4 for _ in CATEGORIES), 1.0)
 RATE = 6e-4
 STEPS = 1700
-SMOOTHING, PAIRING, PAIRED, HOLDING = 0.02, 0.15, 0.5, 0.1
+SMOOTHING, PAIRING, PAIRED = 0.02, 0.15, 0.5
 WARM_UP, DECAY_FROM, AVERAGE = 0.06, 0.6, 0.995
 EVERY, THREADS = 20, 2
 
@@ -103,13 +101,11 @@ def _penalty(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     return total
 
 
-def loss_of(
-    model: MultiTask, batch: Sequence[Item], before: MultiTask | None = None, held: Sequence[int] = ()
-) -> Tensor:
-    """Return the loss of a batch: the weighted cross-entropy of the known labels, plus two squared differences.
+def loss_of(model: MultiTask, batch: Sequence[Item]) -> Tensor:
+    """Return the loss of a batch.
 
-    The first difference is between the logits of a text and of its copy with another group. The second difference is
-    between the ``held`` logits of the model and those of the earlier model, ``before``.
+    The loss is the weighted cross-entropy of the known labels, plus the squared difference between the logits of a text
+    and of its copy with another group.
     """
     ids, mask = pad([row for item in batch for row in item.rows])
     flat = [item for item in batch for _ in item.rows]
@@ -121,10 +117,6 @@ def loss_of(
     if firsts:
         here = torch.tensor(firsts)
         total = total + PAIRING * (logits[here] - logits[here + 1])[:, [0, 3]].square().sum()
-    if before is not None:
-        with torch.no_grad():
-            earlier = _logits(before, ids, mask)
-        total = total + HOLDING * ((logits - earlier)[:, list(held)].square() * weights[:, None]).sum()
     return total / len(batch)
 
 
@@ -139,7 +131,7 @@ def pace(step: int, total: int) -> float:
 class EncoderRun:
     """One training run: the model, its optimizer and its output file."""
 
-    def __init__(self, out: Path, seed: int, rate: float, warm: dict[str, Tensor], hold: Sequence[str] = ()) -> None:
+    def __init__(self, out: Path, seed: int, rate: float, warm: dict[str, Tensor]) -> None:
         torch.manual_seed(seed)
         self._model, self._warm = MultiTask(load_minilm()), warm
         nn.init.normal_(self._model.heads.outer, std=0.05)
@@ -149,8 +141,6 @@ class EncoderRun:
                 kept = warm.get(f"heads.{name}", p[:0])  # earlier weights may have fewer outputs
                 p[: len(kept)] = kept.float()
         before = {name: value.clone() for name, value in self._model.named_parameters()}
-        self._held = [index for index, output in enumerate(OUTPUTS) if output in hold]
-        self._before = copy.deepcopy(self._model).requires_grad_(requires_grad=False) if hold else None
         adapt(self._model, seed)
         trained = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
         self._start = {name: before[base] for name in trained if (base := name.replace(".base", "")) in before}
@@ -164,7 +154,7 @@ class EncoderRun:
         values = list(self.training.parameters.values())
 
         def gradients(part: Sequence[Item]) -> tuple[float, tuple[Tensor, ...]]:
-            loss = loss_of(self._model, part, self._before, self._held) * (len(part) / len(batch))
+            loss = loss_of(self._model, part) * (len(part) / len(batch))
             return loss.item(), torch.autograd.grad(loss, values)
 
         found = list(pool.map(gradients, parts))
@@ -187,24 +177,25 @@ def train(  # noqa: PLR0913 - the options of the recipe
     steps: int = STEPS,
     rate: float = RATE,
     warm: Path | None = None,
-    hold: Sequence[str] = (),
+    without: Sequence[str] = (),
 ) -> None:
     """Train the shared encoder and write its weights to ``out``.
 
-    A step is one batch of at most 1,280 tokens; about 3,200 steps read the texts of `REFRESH` once. ``warm`` is a file with weights
-    of an earlier run to start from; `detectors.train.mixes.REFRESH` then selects the texts. The outputs ``hold`` (names
-    of `detectors.models.multitask.OUTPUTS`) are kept near the outputs of these earlier weights.
+    A step is one batch of at most 1,280 tokens; about 3,200 steps read the texts of `detectors.train.mixes.MIXTURE` once. ``warm`` is a file with weights
+    of an earlier run to start from. The run reads no text of the sources ``without``, to measure how well the others replace them;
+    a source without training texts is a `ValueError`.
     """
-    if hold and not warm:
-        raise ValueError(f"hold is {list(hold)} without warm: name the weights that they are held near")
     torch.set_num_threads(1)
     examples = [e for e in load_examples(data, seed) if e.split == "train"]
-    if warm:
-        examples = refreshed(examples, seed)
+    if unknown := set(without) - {e.source for e in examples}:
+        raise ValueError(
+            f"no training text of the sources {sorted(unknown)}; known: {sorted({e.source for e in examples})}"
+        )
+    examples = sample_mixture([e for e in examples if e.source not in without], seed)
     rng = random.Random(seed)  # noqa: S311 - a reproducible order, not secrets
     rng.shuffle(examples)
     plan = _plan(examples, steps, rng, log)
-    run = EncoderRun(out, seed, rate, load_file(warm) if warm else {}, hold)
+    run = EncoderRun(out, seed, rate, load_file(warm) if warm else {})
     run.training.resume(log)
     with ThreadPoolExecutor(THREADS) as pool:
         run.training.run(plan[:steps], lambda batch: run.step(batch, steps, pool), log, every=EVERY)

@@ -1,4 +1,4 @@
-"""The training texts of the shared encoder, and the sample for a run that starts from earlier weights."""
+"""The training texts of the shared encoder, and the mixture of their sources in a run."""
 
 import random
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from detectors.train.real_texts import planted_examples, real_examples
 from detectors.train.synthetic_examples import synthetic_examples
 from detectors.train.written_texts import written_examples
 
-__all__ = ["REFRESH", "load_examples", "refreshed"]
+__all__ = ["MIXTURE", "load_examples", "sample_mixture"]
 
-#: Source → mean copies of each of its texts in a run that starts from earlier weights.
-REFRESH = read_toml("detectors.train", "refresh.toml", dict[str, float])
+#: Source → mean copies of each of its texts in a run.
+MIXTURE = read_toml("detectors.train", "mixture.toml", dict[str, float])
 
 
 def load_examples(root: Path, seed: int = 0) -> list[Example]:
@@ -28,11 +28,11 @@ def load_examples(root: Path, seed: int = 0) -> list[Example]:
     ]
 
 
-def refreshed(examples: Sequence[Example], seed: int) -> list[Example]:
-    """Return a random sample in which each example occurs, on average, as often as `REFRESH` says for its source."""
+def sample_mixture(examples: Sequence[Example], seed: int) -> list[Example]:
+    """Return a random sample in which each example occurs, on average, as often as `MIXTURE` says for its source."""
     rng = random.Random(seed)  # noqa: S311 - a reproducible sample, not secrets
     found: list[Example] = []
     for example in examples:
-        whole, rest = divmod(REFRESH.get(example.source, 1.0), 1.0)
+        whole, rest = divmod(MIXTURE.get(example.source, 1.0), 1.0)
         found += [example] * (int(whole) + (rng.random() < rest))
     return found

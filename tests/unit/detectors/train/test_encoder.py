@@ -29,7 +29,7 @@ def small(monkeypatch):
     monkeypatch.setattr(encoder, "load_examples", lambda *_: TEXTS)
     monkeypatch.setattr(encoder, "TOKENS_A_BATCH", 64)
     monkeypatch.setattr(encoder, "EVERY", 1)
-    monkeypatch.setattr("detectors.train.mixes.REFRESH", {})  # a run from earlier weights draws all of them
+    monkeypatch.setattr("detectors.train.mixes.MIXTURE", {})  # every text once
 
 
 def odds(path, texts):
@@ -89,20 +89,16 @@ def test_the_weights_between_two_runs_have_outputs_between_theirs(tmp_path):
     assert odds(between, texts) == pytest.approx(odds(first, texts), abs=0.02)
 
 
-def test_held_outputs_stay_nearer_to_the_earlier_weights(tmp_path):
-    texts = [example.text for example in TEXTS]
-    first, free, held = (tmp_path / f"{name}.safetensors" for name in ("first", "free", "held"))
-    encoder.train(tmp_path, first, 0, steps=4, rate=0.002, log=print)
-    encoder.train(tmp_path, free, 0, steps=8, rate=0.003, warm=first, log=print)
-    encoder.train(tmp_path, held, 0, steps=8, rate=0.003, warm=first, hold=("toxicity",), log=print)
-    before = odds(first, texts)
-    moved, stayed = (np.abs(odds(path, texts) - before)[:, 0].mean() for path in (free, held))
-    assert 0 < stayed < 0.8 * moved
-
-
-def test_hold_needs_earlier_weights(tmp_path):
-    with pytest.raises(ValueError, match="without warm: name the weights"):
-        encoder.train(tmp_path, tmp_path / "out.safetensors", 0, steps=1, hold=("toxicity",), log=print)
+def test_a_run_without_a_source_reads_none_of_its_texts(tmp_path, monkeypatch):
+    other = [Example(text, known, 1.0, "other") for text, known, *_ in TEXTS[:8]]
+    monkeypatch.setattr(encoder, "load_examples", lambda *_: [*TEXTS, *other])
+    lines = []
+    encoder.train(tmp_path, tmp_path / "out.safetensors", 0, steps=1, without=("other",), log=lines.append)
+    assert lines[0].startswith("16 examples")
+    with pytest.raises(
+        ValueError, match=r"no training text of the sources \['else'\]; known: \['other', 'own_retort'\]"
+    ):
+        encoder.train(tmp_path, tmp_path / "out.safetensors", 0, steps=1, without=("else",), log=print)
 
 
 def test_the_teacher_reads_the_beginning_that_the_cheap_tier_reads():

@@ -15,7 +15,7 @@ from detectors.evaluate.cases.synthetic import identity_cases, refusal_cases
 from detectors.evaluate.examples import Example, labels
 from detectors.text.system_rules import secrets_of
 from detectors.train import injection_texts, toxicity_texts
-from detectors.train.mixes import refreshed
+from detectors.train.mixes import sample_mixture
 from detectors.train.synthetic_examples import BY_SPLIT, synthetic_examples
 from detectors.train.templates import PARTS, fill, of_split, read_source, varied
 from detectors.train.written_texts import guarded_pairs, written_examples
@@ -159,14 +159,14 @@ def test_a_group_is_swapped_for_another_of_the_same_form():
 
 
 def test_a_run_from_earlier_weights_draws_each_source_by_its_share(monkeypatch):
-    monkeypatch.setattr("detectors.train.mixes.REFRESH", {"clinc": 0.4, "hatemojibuild": 2.0})
+    monkeypatch.setattr("detectors.train.mixes.MIXTURE", {"clinc": 0.4, "hatemojibuild": 2.0})
     texts = [
         Example(f"{source} {n}", labels(0.0), 1.0, source)
         for source in ("clinc", "hatemojibuild", "own_retort")
         for n in range(500)
     ]
-    drawn = refreshed(texts, seed=1)
-    assert drawn == refreshed(texts, seed=1) != refreshed(texts, seed=2)
+    drawn = sample_mixture(texts, seed=1)
+    assert drawn == sample_mixture(texts, seed=1) != sample_mixture(texts, seed=2)
     counts = {source: sum(e.source == source for e in drawn) for source in ("clinc", "hatemojibuild", "own_retort")}
     assert counts["hatemojibuild"] == 1000
     assert counts["own_retort"] == 500
