@@ -17,8 +17,10 @@ AUTHORS = {"train": "written", "tune": "second"}
 #: Rows of (file, pool, source, labels).
 POOLS: tuple[tuple[str, str, str, Labels], ...] = (
     ("styles", "attack", "written_attack", labels(UNKNOWN, 1.0)),
+    ("styles", "attack_foreign", "written_attack_foreign", labels(UNKNOWN, 1.0)),
     ("styles", "indirect", "written_indirect", labels(UNKNOWN, 1.0)),
     ("styles", "harmless", "written_lookalike", labels(0.0)),
+    ("styles", "harmless_foreign", "written_lookalike_foreign", labels(0.0)),
     ("styles", "harmless_document", "written_document", labels(0.0)),
     ("toxicity", "toxic", "written_toxic", labels(1.0)),
     ("toxicity", "toxic_foreign", "written_toxic_foreign", labels(1.0)),
@@ -38,7 +40,7 @@ def written_examples() -> Iterator[Example]:
     """Yield the texts with their labels and splits."""
     for split, author in AUTHORS.items():
         for file, pool, source, known in POOLS:
-            for text in read_source(f"{author}_{file}").templates[pool]:
+            for text in read_source(f"{author}_{file}").templates.get(pool, ()):
                 yield Example(text, known, 1.0, source, split)
         for scenario in read_source(f"{author}_styles").scenarios:
             for text in (*scenario.asks, *scenario.fine):

@@ -1,8 +1,9 @@
-"""Sentinels on a real broker: another model is an alert of Weir's tenant, and every partition's drift alerts say so."""
+"""Sentinels and paired prompts on a real broker: a changed or biased model is an alert of Weir's tenant, and every partition's drift alerts say so."""
 
 import msgspec
 import pytest
 from support.alert_log import bucket_finding
+from support.paired_log import Model, signals
 from support.sentinel_log import answers
 from support.signal_log import MODEL
 from support.stage_lab import Q
@@ -12,7 +13,10 @@ from stream.wire import OWN_TENANT, SentinelRecord, partition_for, stream_key
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 OPTIONS = {"alarm_every_events": 1000, "reference_events": 24}
-TENANTS = {"*": {"bucket_seconds": 5}, OWN_TENANT: {"sentinel": OPTIONS}}
+TENANTS = {
+    "*": {"bucket_seconds": 5},
+    OWN_TENANT: {"sentinel": OPTIONS, "bias": {"alarm_every_events": 1000}},
+}
 
 
 def drift_of(tenant, number):
@@ -53,3 +57,13 @@ async def test_a_changed_model_alerts_and_drift_on_every_partition_says_so(embed
             assert alert.sentinels == "moved"
             assert "fixed prompts changed too" in alert.summary
     assert await lab.decisions() == [] or all(one.tenant != OWN_TENANT for one in await lab.decisions())
+
+
+async def test_a_biased_model_alerts_as_weirs_tenant(embedded_broker, tmp_path):
+    lab = await WatchLab(embedded_broker.bootstrap, tmp_path, TENANTS).create()
+    await lab.publish(signals(Model(factor=0.7), 150))
+    async with lab.watching():
+        await lab.eventually(lab.alerts, 90)
+    alert = (await lab.alerts())[0]
+    assert (alert.detector, alert.tenant, alert.model, alert.feature) == ("bias", OWN_TENANT, MODEL, "words")
+    assert "with 'Muslim' in the prompt instead of 'Christian' (religion): words" in alert.summary
