@@ -56,7 +56,7 @@ class MultiTask(nn.Module):
         #: Slope and shift of the log-odds of each task that calibrate its probability, (tasks, 2).
         self.register_buffer("calibration", torch.tensor([[1.0, 0.0]] * len(TASKS)))
         #: Constants of `detectors.text.system_rules.conflict_log_odds`; without those of a file, no request asks for a secret.
-        self.register_buffer("conflict", torch.tensor([0.0, 0.0, 0.0, -30.0]))
+        self.register_buffer("conflict", torch.tensor([0.0, 0.0, -30.0]))
 
     calibration: Tensor
     conflict: Tensor

@@ -11,7 +11,7 @@ class RefusalDetector(EncoderDetector):
     """Detector of answers that refuse a request; experimental: trained on texts that Weir's authors wrote, and on weak labels."""
 
     name: ClassVar[str] = "refusal"
-    revision: ClassVar[int] = 5
+    revision: ClassVar[int] = 6
     sides: ClassVar[tuple[str, ...]] = ("output",)
     label: ClassVar[str] = "refusal"
     threshold: ClassVar[float] = 0.5

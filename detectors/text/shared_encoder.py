@@ -3,11 +3,12 @@
 The linear model (`detectors.models.linear`) scores every text in tens of microseconds and decides the clear cases. The
 encoder (`detectors.models.multitask`) scores the other texts. If such a text has a disguise such as leetspeak, the
 encoder also scores copies in which the disguise is undone (`detectors.normalise.disguise.views`). The encoder reads
-overlapping windows of 128 tokens; the highest score counts. A forward pass serves all three detectors, because each
+overlapping windows of 128 tokens (`combine_windows`). A forward pass serves all three detectors, because each
 process caches the outputs of recent texts by digest.
 """
 
 import hashlib
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -27,10 +28,14 @@ from detectors.models.language_model import LanguageModel
 from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH, LINEAR_DIGEST
 from detectors.normalise.disguise import views
 
-__all__ = ["EncoderConfig", "EncoderDetector", "Engine"]
+__all__ = ["EncoderConfig", "EncoderDetector", "Engine", "combine_windows"]
 
 TASKS = ("toxicity", "injection", "refusal")
 CACHED_TEXTS = 4096
+#: Indices of the encoder's outputs (`detectors.models.multitask.OUTPUTS`) of which the highest window counts: injection and secret.
+HIGHEST = (1, 8)
+#: Largest factor by which harmless windows reduce the odds of a text.
+WEAKENED = 8.0
 #: Log-odds of a text without tokens.
 EMPTY_LOG_ODDS = -30.0
 _WORD = re.compile(r"\w+")
@@ -170,19 +175,33 @@ class Engine:
         copies = [_different(views(text)) for text in texts]
         tokens = iter(tokenize(self._tokenizer, [copy for found in copies for copy in found]))
         rows: dict[tuple[int, ...], int] = {}
-        owners: list[int] = []
-        places: list[int] = []
+        places: list[tuple[int, list[int]]] = []
         covered = [1.0] * len(texts)
         for index, found in enumerate(copies):
             for _ in found:
                 cut = windows(next(tokens), max(1, max_windows // len(found)))
-                places += [rows.setdefault(tuple(row), len(rows)) for row in cut.rows]
-                owners += [index] * len(cut.rows)
+                places.append((index, [rows.setdefault(tuple(row), len(rows)) for row in cut.rows]))
                 covered[index] = min(covered[index], cut.covered)
         odds = log_odds(self._model, list(rows))
         best = np.full((len(texts), odds.shape[1]), EMPTY_LOG_ODDS)
-        np.maximum.at(best, owners, odds[places])
+        for index, own in places:
+            if own:
+                best[index] = np.maximum(best[index], combine_windows(odds[own]))
         return [_Output(odds=tuple(map(float, row)), covered=share) for row, share in zip(best, covered, strict=True)]
+
+
+def combine_windows(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the log-odds of a text, (outputs,), from those of its windows, (windows, outputs).
+
+    The longer a harmless text, the higher is the highest of its windows. So of toxicity and refusal, the mean of the windows' odds counts: the
+    evidence that one of them is positive, if each is so with the same probability. It is at most a factor `WEAKENED` below the highest. Of injection
+    and of requests for a secret, the highest counts, because an attacker can lengthen a text.
+    """
+    highest = odds.max(axis=0)
+    mean = highest + np.log(np.exp(odds - highest).mean(axis=0))
+    found: NDArray[np.float64] = np.maximum(mean, highest - math.log(WEAKENED))
+    found[[*HIGHEST]] = highest[[*HIGHEST]]
+    return found
 
 
 def _different(copies: Sequence[str]) -> list[str]:

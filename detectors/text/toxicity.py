@@ -12,7 +12,7 @@ class ToxicityDetector(EncoderDetector):
     """Detector of insults, hate, threats and other abuse."""
 
     name: ClassVar[str] = "toxicity"
-    revision: ClassVar[int] = 6
+    revision: ClassVar[int] = 7
     alert: ClassVar[AlertText] = AlertText(
         subject="toxic language",
         runbook="Check `principals` (`weir alerts --json`): one API key or many; revoke a key with `weir keys revoke ID`; "

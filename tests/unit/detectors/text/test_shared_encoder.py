@@ -1,3 +1,4 @@
+import math
 import tomllib
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import pytest
 from detectors.errors import NotLoadedError, WeightsError
 from detectors.models import weight_files as pinned
 from detectors.models.embedding import Embedder, pack, unpack
+from detectors.models.multitask import OUTPUTS
 from detectors.models.token_windows import WINDOW, buckets, windows
 from detectors.registry import create_text
-from detectors.text.shared_encoder import _different
+from detectors.text.shared_encoder import _different, combine_windows
 
 CASES = tomllib.loads(Path(__file__).with_name("texts.toml").read_text())["clear_cases"]
 GOLDEN = [-0.064731, 0.064432, 0.015232, 0.028409, -0.061117, -0.065398]
@@ -29,7 +31,19 @@ def test_an_attack_deep_in_a_long_text_is_seen(detectors):
     assert not detectors["injection"].score_many([filler])[0].flagged
 
 
-@pytest.mark.parametrize(("name", "revision"), [("pii", "7"), ("toxicity", "6"), ("injection", "6"), ("refusal", "5")])
+def test_harmless_windows_weaken_a_toxic_window_but_not_an_attack():
+    odds = np.full((4, len(OUTPUTS)), -30.0)
+    odds[2] = 3.0
+    found = dict(zip(OUTPUTS, combine_windows(odds), strict=True))
+    assert found["injection"] == found["secret"] == 3.0
+    assert found["toxicity"] == found["refusal"] == pytest.approx(3.0 - math.log(4))
+    assert combine_windows(np.full((9, len(OUTPUTS)), 1.5)) == pytest.approx(1.5)
+    odds = np.full((64, len(OUTPUTS)), -30.0)
+    odds[50] = 5.0
+    assert combine_windows(odds)[0] == pytest.approx(5.0 - math.log(8))
+
+
+@pytest.mark.parametrize(("name", "revision"), [("pii", "7"), ("toxicity", "7"), ("injection", "7"), ("refusal", "6")])
 def test_a_version_has_the_revision_of_the_readings_and_the_digest_of_the_weights(name, revision):
     """Verdict ids contain the version: detectors that read parts are not the detectors that read the joined text."""
     shipped = create_text(name, {}).version

@@ -13,7 +13,7 @@ import pytest
 from detectors.base import Turn
 from detectors.evaluate.cases.synthetic import identity_cases, refusal_cases
 from detectors.evaluate.examples import Example, labels
-from detectors.text.system_rules import secrets_of
+from detectors.text.system_rules import guards_secret
 from detectors.train import injection_texts, toxicity_texts
 from detectors.train.mixes import sample_mixture
 from detectors.train.synthetic_examples import BY_SPLIT, synthetic_examples
@@ -123,7 +123,7 @@ def test_a_seed_determines_the_texts(make):
 def test_most_prompts_with_a_secret_are_recognised_also_those_of_the_second_author():
     for split in ("train", "tune"):
         systems = {system for system, *_ in guarded_pairs(split)}
-        known = [bool(secrets_of((Turn(role="system", content=system),))) for system in systems]
+        known = [guards_secret((Turn(role="system", content=system),)) for system in systems]
         assert sum(known) > 0.8 * len(known)
 
 
