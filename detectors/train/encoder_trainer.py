@@ -135,7 +135,7 @@ class EncoderRun:
         torch.manual_seed(seed)
         self._model, self._warm = MultiTask(load_minilm()), warm
         nn.init.normal_(self._model.heads.outer, std=0.05)
-        merge(self._model, {name: value for name, value in warm.items() if not name.startswith("heads.")})
+        merge(self._model, {name: value for name, value in warm.items() if name.endswith((".a", ".b", ".shift"))})
         with torch.no_grad():
             for name, p in self._model.heads.named_parameters():
                 kept = warm.get(f"heads.{name}", p[:0])  # earlier weights may have fewer outputs
