@@ -32,7 +32,7 @@ MINILM_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 MINILM_TOKENIZER = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 
 ENCODER_PATH = Path(__file__).parents[1] / "weights" / "encoder.safetensors"
-ENCODER_DIGEST = "d1ed3d5cbb3728c9d4f8841e6a251a5d0b493bb6a8e3736c675715e11e6b513c"
+ENCODER_DIGEST = "04ad6806efaa7ef606f0f14eb7664e3912e0f2a06b9d1bc085ad834fd6f6170e"
 
 GROUNDEDNESS_PATH = Path(__file__).parents[1] / "weights" / "groundedness.toml"
 GROUNDEDNESS_DIGEST = "e0191445869b78da8805ec9afa2c12d97abf027b579077260c618cd340448344"
@@ -41,7 +41,7 @@ PII_PATH = Path(__file__).parents[1] / "weights" / "pii.safetensors"
 PII_DIGEST = "a8e7bedaca8b7952a81c96903037dbe17213c7945f9f494ada8e37dd6c7b7c19"
 
 LINEAR_PATH = Path(__file__).parents[1] / "weights" / "linear.safetensors"
-LINEAR_DIGEST = "403225ff64ede425977e46b6f86b92b2f68f0a40c0fd1e4356de3abf6db15345"
+LINEAR_DIGEST = "71c4b42a17b068180aec2741b6b561fbf7c71c85ea656a71b0ea6616035db89b"
 
 PROJECTION_PATH = Path(__file__).parents[1] / "weights" / "projection.safetensors"
 PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac6d1a0"

@@ -50,8 +50,8 @@ class InjectionDetector(EncoderDetector):
     explains: ClassVar[bool] = True
     reads: ClassVar[Reads] = Reads.UNTRUSTED
     label: ClassVar[str] = "injection"
-    threshold: ClassVar[float] = 0.85
-    limits: ClassVar[tuple[float, float]] = (0.05, 0.995)
+    threshold: ClassVar[float] = 0.8
+    limits: ClassVar[tuple[float, float]] = (0.06, 0.995)
     blend: ClassVar[float] = 0.1
     reads_rules: ClassVar[bool] = True
 

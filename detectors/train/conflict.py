@@ -23,7 +23,7 @@ __all__ = ["fit_conflict"]
 
 #: Share of requests for the secret, by weight. With .1, the score beside the system prompt finds no more than the text alone; with .5, it
 #: finds 76 instead of 57 % of the second author's, and flags 5.5 instead of 2 % of the honest requests that resemble them.
-PREVALENCE = 0.5
+PREVALENCE = 0.4
 #: Weight of the squared slopes in the loss.
 PENALTY = 0.01
 

@@ -3,7 +3,8 @@
 Every matrix of the six layers gets a low-rank adapter (LoRA, arXiv 2106.09685). Biases and norms are trained too, word
 vectors are not. Sources are balanced (`detectors.evaluate.public_sets.SOURCES`). A text that names a group of people is
 paired with a copy that names another group, and a loss penalises the difference of their logits (counterfactual logit
-pairing, Garg et al., arXiv 1809.10610). The result is the exponential moving average of the weights.
+pairing, Garg et al., arXiv 1809.10610). Tokens of other rows are dropped at random (word dropout, Iyyer et al., ACL 2015,
+10.3115/v1/P15-1162). The result is the exponential moving average of the weights.
 """
 
 import random
@@ -35,6 +36,8 @@ OUTPUT_WEIGHT = (1.0, 1.0, 1.0, *(0.4 for _ in CATEGORIES), 1.0)
 RATE = 6e-4
 STEPS = 1700
 SMOOTHING, PAIRING, PAIRED = 0.02, 0.15, 0.5
+#: Share of the tokens that are dropped from a row, so that a text that is read several times is not learned by heart.
+DROPPED = 0.15
 WARM_UP, DECAY_FROM, AVERAGE = 0.06, 0.6, 0.995
 EVERY, THREADS = 20, 2
 
@@ -68,7 +71,7 @@ def batches(
     for example, ids, other in zip(examples, tokens, counterfactuals, strict=True):
         paired = other and rng.random() < PAIRED and max(len(ids), len(other)) <= WINDOW
         for window, factor in windows(ids, example, rng):
-            rows = [window, other] if paired else [window]
+            rows = [window, other] if paired else [[token for token in window if rng.random() >= DROPPED] or window]
             items.append(Item([[CLS, *row, SEP] for row in rows], example.labels, example.weight * factor))
     items.sort(key=lambda item: (max(map(len, item.rows)) + rng.random() * 4, rng.random()))
     result: list[list[Item]] = [[]]

@@ -1,6 +1,7 @@
 """The encoder's training: an interrupted run resumes, a run from earlier weights starts from them, and the encoder teaches the cheap tier."""
 
 import hashlib
+import random
 
 import numpy as np
 import pytest
@@ -62,6 +63,29 @@ def test_an_interrupted_run_resumes_and_another_starts_from_its_weights(tmp_path
     after = odds(further, texts)
     gap = after[:8, 0].mean() - after[8:16, 0].mean()
     assert gap > before[:8, 0].mean() - before[8:16, 0].mean() + 0.1
+
+
+def test_some_tokens_of_a_row_are_dropped_in_the_same_way_with_the_same_seed():
+    example = Example("a text", labels(0.0), 1.0, "other")
+    tokens = list(range(1000, 1050))
+
+    def rows(seed):
+        return [
+            item.rows[0]
+            for batch in encoder.batches([example] * 40, [tokens] * 40, [[]] * 40, random.Random(seed))
+            for item in batch
+        ]
+
+    assert rows(1) == rows(1) != rows(2)
+    lengths = [len(row) - 2 for row in rows(1)]
+    assert 0.75 * 50 < sum(lengths) / 40 < 0.95 * 50
+    assert all(row[1:-1] == sorted(row[1:-1]) and set(row[1:-1]) <= set(tokens) for row in rows(1))
+    assert [
+        len(row)
+        for row in (
+            item.rows[0] for batch in encoder.batches([example], [[7]], [[]], random.Random(0)) for item in batch
+        )
+    ] == [3]
 
 
 def test_an_adapter_keeps_the_largest_singular_values():
