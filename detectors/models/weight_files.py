@@ -32,7 +32,7 @@ MINILM_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 MINILM_TOKENIZER = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 
 ENCODER_PATH = Path(__file__).parents[1] / "weights" / "encoder.safetensors"
-ENCODER_DIGEST = "04ad6806efaa7ef606f0f14eb7664e3912e0f2a06b9d1bc085ad834fd6f6170e"
+ENCODER_DIGEST = "21211988481f3dcf2258dd407bc7d4f3df80af23d0d57a0df72cb9180d297315"
 
 GROUNDEDNESS_PATH = Path(__file__).parents[1] / "weights" / "groundedness.toml"
 GROUNDEDNESS_DIGEST = "e0191445869b78da8805ec9afa2c12d97abf027b579077260c618cd340448344"
@@ -41,7 +41,7 @@ PII_PATH = Path(__file__).parents[1] / "weights" / "pii.safetensors"
 PII_DIGEST = "a8e7bedaca8b7952a81c96903037dbe17213c7945f9f494ada8e37dd6c7b7c19"
 
 LINEAR_PATH = Path(__file__).parents[1] / "weights" / "linear.safetensors"
-LINEAR_DIGEST = "71c4b42a17b068180aec2741b6b561fbf7c71c85ea656a71b0ea6616035db89b"
+LINEAR_DIGEST = "1edfc4b93ae8ca98074f7e810f7053ba0dbfd1a211e5cdf4ad1a67b25be6d07b"
 
 PROJECTION_PATH = Path(__file__).parents[1] / "weights" / "projection.safetensors"
 PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac6d1a0"

@@ -51,7 +51,7 @@ class InjectionDetector(EncoderDetector):
     reads: ClassVar[Reads] = Reads.UNTRUSTED
     label: ClassVar[str] = "injection"
     threshold: ClassVar[float] = 0.8
-    limits: ClassVar[tuple[float, float]] = (0.06, 0.995)
+    limits: ClassVar[tuple[float, float]] = (0.045, 0.995)
     blend: ClassVar[float] = 0.1
     reads_rules: ClassVar[bool] = True
 

@@ -15,6 +15,6 @@ class RefusalDetector(EncoderDetector):
     sides: ClassVar[tuple[str, ...]] = ("output",)
     label: ClassVar[str] = "refusal"
     threshold: ClassVar[float] = 0.5
-    limits: ClassVar[tuple[float, float]] = (0.035, 0.97)
+    limits: ClassVar[tuple[float, float]] = (0.032, 0.97)
     blend: ClassVar[float] = 0.1
     languages: ClassVar[frozenset[str]] = frozenset({"en", "de", "fr", "es"})

@@ -22,6 +22,6 @@ class ToxicityDetector(EncoderDetector):
     reads: ClassVar[Reads] = Reads.PARTS
     label: ClassVar[str] = "toxic"
     threshold: ClassVar[float] = 0.6
-    limits: ClassVar[tuple[float, float]] = (0.04, 0.97)
+    limits: ClassVar[tuple[float, float]] = (0.02, 0.97)
     blend: ClassVar[float] = 0.15
     languages: ClassVar[frozenset[str]] = frozenset({"en", "de", "fr", "es"})

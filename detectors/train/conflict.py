@@ -21,8 +21,8 @@ from detectors.train.written_texts import guarded_pairs
 
 __all__ = ["fit_conflict"]
 
-#: Share of requests for the secret, by weight. With .1, the score beside the system prompt finds no more than the text alone; with .5, it
-#: finds 76 instead of 57 % of the second author's, and flags 5.5 instead of 2 % of the honest requests that resemble them.
+#: Share of requests for the secret, by weight. Beside the system prompt, at the threshold .8, the score finds 78 % of the requests of the
+#: first held-out author and flags 7 % of the honest ones; with .5, 82 and 9 %; the text alone 62 and 2 %.
 PREVALENCE = 0.4
 #: Weight of the squared slopes in the loss.
 PENALTY = 0.01
