@@ -18,7 +18,7 @@ __all__ = ["GrowingToxicity"]
 #: a short window, because the linear model divides by the square root of the number of features.
 WINDOW, STEP = 35, 15
 #: Score of a direct insult.
-INSULT = 0.95
+INSULT = 0.96
 #: Most characters of a sentence that are scored together.
 SENTENCE = 150
 #: Fewest characters that are scored together, and always two words: the features of one word alone are too few ("Twitch").
@@ -36,7 +36,7 @@ class GrowingToxicity(GrowingTextDetector):
     """
 
     name: ClassVar[str] = "toxicity"
-    threshold: ClassVar[float] = 0.95
+    threshold: ClassVar[float] = 0.96
 
     def __init__(self) -> None:
         self._linear: Linear | None = None

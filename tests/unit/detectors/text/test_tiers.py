@@ -126,7 +126,7 @@ def test_a_threshold_keeps_to_the_share_of_ordinary_prompts():
 
 def test_the_clear_cases_never_reach_the_encoder(detectors):
     for name in TASKS:
-        _, unsure = detectors[name].screen(["what is my credit card balance", "set a timer for ten minutes"])
+        _, unsure = detectors[name].screen(["what is my credit card balance", "how many calories are in an apple"])
         assert not unsure.any()
 
 
