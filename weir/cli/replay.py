@@ -48,13 +48,13 @@ _INTERRUPTED = 130
     default="recorded",
     metavar="NAME@VERSION",
     show_default=True,
-    help="Version to compare with; recorded: the alerts that were published.",
+    help="Version to compare with; recorded: the recorded verdicts and findings.",
 )
 @click.option("--tenant", default="*", metavar="PATTERN", show_default=True, help="Replay only tenants that match.")
 @click.option(
     "--warm-up",
     metavar="DURATION|all",
-    help="Time before --from that only builds state; default: 10m, for drift and anomaly the whole log.",
+    help="Time before --from that only builds state; default: 10m, for stream detectors the whole log.",
 )
 @click.option(
     "--windows",
