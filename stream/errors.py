@@ -88,9 +88,15 @@ class LineageRefused(StreamError):
     """An OpenLineage endpoint does not answer, or does not accept an event."""
 
 
-def no_kafka(bootstrap_servers: str) -> BrokerError:
-    """Return the error for a Kafka broker that does not answer."""
+def no_kafka(bootstrap_servers: str, error: BaseException) -> BrokerError:
+    """Return the error for a Kafka broker that does not answer, or that rejects a request with ``error``."""
+    # By attribute and name: aiokafka is imported only where a client is used.
+    if isinstance(error, OSError) or getattr(error, "retriable", False) or type(error).__name__ == "KafkaTimeoutError":
+        return BrokerError(
+            f"no Kafka answers at {bootstrap_servers}; start the stack with `weir up`, or set "
+            "WEIR_KAFKA__BOOTSTRAP_SERVERS to a broker that runs"
+        )
     return BrokerError(
-        f"no Kafka answers at {bootstrap_servers}; start the stack with `weir up`, or set "
-        "WEIR_KAFKA__BOOTSTRAP_SERVERS to a broker that runs"
+        f"Kafka at {bootstrap_servers} rejected a request ({type(error).__name__}); if the reason is authorization, give the user "
+        "the rights (ACLs) of deploy/kafka/acls.txt"
     )

@@ -62,7 +62,10 @@ def short_run_dir(home: Path) -> Path:
     path.mkdir(mode=_PRIVATE, exist_ok=True)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise RayLocalError(f"{path} belongs to uid {found.st_uid} or is no directory; remove it, Weir creates its own")
+        raise RayLocalError(
+            f"the run directory {path} must be a directory of uid {os.getuid()}, and it belongs to uid {found.st_uid} or is a file; "
+            "delete it, Weir creates its own"
+        )
     path.chmod(_PRIVATE)
     return path
 

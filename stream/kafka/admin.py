@@ -37,7 +37,7 @@ def _answering(options: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except KafkaConnectionError as error:
-        raise no_kafka(options["bootstrap_servers"]) from error
+        raise no_kafka(options["bootstrap_servers"], error) from error
 
 
 async def create_topics(options: Mapping[str, Any], topics: list[Topic]) -> list[str]:

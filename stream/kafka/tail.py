@@ -75,7 +75,7 @@ class Tail:
                 return
 
     def _failure(self, error: Exception) -> Exception:
-        return no_kafka(self._options["bootstrap_servers"]) if isinstance(error, BROKER_ERRORS) else error
+        return no_kafka(self._options["bootstrap_servers"], error) if isinstance(error, BROKER_ERRORS) else error
 
     async def _session(self, consumer: AIOKafkaConsumer) -> AsyncGenerator[ConsumerRecord, None]:
         partitions = await self._partitions()

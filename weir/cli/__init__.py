@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from serving.errors import ServingError
 from stream.wire.errors import StreamError
 from weir.errors import WeirError
 
@@ -72,7 +73,7 @@ class LazyGroup(click.Group):
         """Run the command; print an expected error and exit with status 1."""
         try:
             return super().invoke(ctx)
-        except (WeirError, StreamError) as error:
+        except (WeirError, StreamError, ServingError) as error:
             click.echo(f"weir: {error}", err=True)
             sys.exit(1)
 

@@ -25,7 +25,12 @@ def archive() -> None:
 
 
 @archive.command("run")
-@click.option("--every", type=click.FloatRange(min=1), metavar="SECONDS", help="Repeat until Ctrl-C, with this pause.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    help="Repeat with this pause until Ctrl-C or an error (exit status 1); run it under a supervisor.",
+)
 @json_option
 def run_command(*, every: float | None, as_json: bool) -> None:
     """Archive the records that are new since the last run, and print their numbers.
@@ -48,7 +53,8 @@ def run_command(*, every: float | None, as_json: bool) -> None:
     settings = load_settings().settings
     if not settings.archive.url:
         raise SettingsError(
-            f"archive.url is empty, so there is no archive; set it to a folder such as {settings.home / 'archive'}, or to an address of fsspec"
+            f"archive.url is empty, so there is no archive; set WEIR_ARCHIVE__URL to a folder such as {settings.home / 'archive'}, "
+            "or to an fsspec URL such as s3://bucket/weir"
         )
     kafka = effective_kafka(settings)
     with needing("weir archive", "stream,loop"):
@@ -61,7 +67,7 @@ def run_command(*, every: float | None, as_json: bool) -> None:
                     work = archive_log(kafka, settings.archive, lambda done, total: show("archiving", done, total))
                     written = asyncio.run(work)
             except BROKER_ERRORS as error:
-                broken: BrokerError = no_kafka(kafka.bootstrap_servers)
+                broken: BrokerError = no_kafka(kafka.bootstrap_servers, error)
                 raise broken from error
             if as_json:
                 print_json(written)

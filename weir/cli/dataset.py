@@ -241,4 +241,4 @@ def _request(  # noqa: PLR0913, PLR0917 - the options of the command
         start, end = (None if time is None else time.timestamp() for time in (first, last))
         return asyncio.run(request_between(settings.kafka, tenant, model, start, end, settings.opened()))
     except BROKER_ERRORS as error:
-        raise no_kafka(settings.kafka.bootstrap_servers) from error
+        raise no_kafka(settings.kafka.bootstrap_servers, error) from error

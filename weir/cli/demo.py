@@ -51,6 +51,7 @@ def demo(*, quick: bool) -> None:
 
     from weir.client.times import format_duration
     from weir.demo.backlog import LIMIT_SECONDS, LONGEST_SECONDS
+    from weir.demo.loop import LIMIT_SECONDS as LOOP_SECONDS
     from weir.demo.results import EXPECTED, LOOP_EXPECTED
     from weir.demo.run import run_demo
     from weir.local.step_reporter import StepReporter
@@ -72,8 +73,9 @@ def demo(*, quick: bool) -> None:
     if missing := outcome.results.missing(expected):
         backlog = f" ({outcome.backlog})" if outcome.backlog else ""
         click.echo(
-            f"weir: not seen for the demo's requests within {format_duration(LIMIT_SECONDS)}, or {format_duration(LONGEST_SECONDS)} "
-            f"with a backlog: {', '.join(missing)}{backlog}; see `{weir_command()} status`",
+            f"weir: not seen for the demo's requests: {', '.join(missing)}{backlog}. Limits: alerts and retraining event "
+            f"{format_duration(LIMIT_SECONDS)}, {format_duration(LONGEST_SECONDS)} with a backlog; promotion and rollback "
+            f"{format_duration(LOOP_SECONDS)} each. See `{weir_command()} status` and `{weir_command()} retraining`",
             err=True,
         )
         raise click.exceptions.Exit(1)

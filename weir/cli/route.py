@@ -79,7 +79,10 @@ def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
     for override in done:
         click.echo(f"{override.tenant} {override.model}: {override.version} answers all requests")
     if not done:
-        click.echo("no new version answers; nothing was changed", err=True)
+        chosen = f"tenant {tenant or '(all)'}, model {model or '(all)'}"
+        click.echo(
+            f"no new version answers for {chosen}; nothing was changed. `weir route show` lists the routes", err=True
+        )
 
 
 def _weights(route: "RouteRecord") -> str:

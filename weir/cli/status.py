@@ -15,8 +15,9 @@ __all__ = ["status"]
 def status(*, as_json: bool) -> None:
     """Show components with health and logs, capture counts, consumer lag, and coverage (completed of expected verdicts).
 
-    Exit status 0 if the stack is healthy, else 1. The stack is not healthy if a component does not run or answer, all sources are inactive,
-    verdicts are missing, a spool is 80 % full, or an alert about Weir itself fires (gap, lag, silence, spool).
+    Exit status 0 if the stack is healthy, else 1. The stack is not healthy if a component does not run or answer, Kafka does not
+    answer, the ledger sends no heartbeat, all sources are inactive, the clock of a source is ahead, verdicts are missing, a spool is
+    80 % full, or an alert about Weir itself fires, also a silenced one (gap, lag, spool, or silence: inactive sources or detectors).
 
     \b
     Examples:

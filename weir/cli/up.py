@@ -21,12 +21,18 @@ _INTERRUPTED = 130
 
 @click.command()
 @click.option("--detach", "-d", is_flag=True, help="Return when the stack is ready; `weir down` stops it.")
-@click.option("--only", multiple=True, metavar="NAME", help="Start only this component; repeatable. For containers.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Start only this component (broker, ray, serve, shipper, score, watch, ledger, …); repeatable. For containers.",
+)
 def up(*, detach: bool, only: tuple[str, ...]) -> None:
     """Start Kafka, the trace view, serving and the stream stages on this machine, and supervise them.
 
     `weir up` restarts a component that exits or fails its health check. Without --detach, the command prints events until Ctrl-C,
-    and then stops the stack. If the stack is already running, the command only prints the addresses.
+    and then stops the stack. If the stack already runs, the command waits up to 60 s until it is
+    healthy and prints the addresses; --only has no effect.
 
     \b
     Examples:

@@ -86,7 +86,10 @@ def why(  # noqa: PLR0913 - the options of a command
     facts, dataset = asyncio.run(read_facts(kafka, version, lambda digest: dataset_facts(settings.home, digest)))
     chain = chain_of(facts, version, dataset)
     if chain is None:
-        raise NotFoundError(f"no version {version!r} on {kafka.names.models}; `weir models` lists the versions")
+        raise NotFoundError(
+            f"no version {version!r} on topic {kafka.names.models}; the trained versions of this home are the folders in "
+            f"{settings.home / 'loop' / 'models'}"
+        )
     if prov or openlineage:
         from stream.loop.lineage.export import event_json, open_lineage, prov_json
 

@@ -87,4 +87,4 @@ class DeadLetterTopic:
             async with consumer_for(self._options) as consumer:
                 return await record_at(consumer, partition, offset)
         except BROKER_ERRORS as error:
-            raise no_kafka(self._kafka.bootstrap_servers) from error
+            raise no_kafka(self._kafka.bootstrap_servers, error) from error

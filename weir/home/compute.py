@@ -67,7 +67,7 @@ def _decision(settings: Settings) -> Compute:
         stored = _best()
     except (OSError, msgspec.DecodeError) as error:
         raise SettingsError(
-            f"{path} is damaged ({error}): stop score, delete the file, and start score again"
+            f"{path} is damaged ({error}); run `weir down`, delete the file, then run `weir up`"
         ) from error
     return Compute(
         precision=stored.precision if score.precision == "auto" else score.precision,

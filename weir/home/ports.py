@@ -97,7 +97,8 @@ def _free_run(width: int, ports: list[int]) -> int:
         elif len(run) == width:
             return run[0]
     raise StackError(
-        f"no {width} consecutive free ports among the {len(ports)} of this stack; stop the processes that listen there (ss -ltnp)"
+        f"{width} consecutive free ports are needed in {min(ports, default=0)} to {max(ports, default=0)} on 127.0.0.1, and none were "
+        "found; stop processes that listen there (ss -ltnp), or set WEIR_HOME to another folder"
     )
 
 

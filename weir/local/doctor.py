@@ -66,7 +66,7 @@ def diagnose() -> list[Check]:
 
 def _python() -> Check:
     version, needed = ".".join(map(str, sys.version_info[:3])), ".".join(map(str, _PYTHON))
-    remedy = f"install Python {needed} or newer, then run `make clean up`"
+    remedy = f"install Python {needed} or newer, then run `make clean up` (it reinstalls .venv; data is kept)"
     return Check("python", sys.version_info[:2] >= _PYTHON, version, remedy)
 
 

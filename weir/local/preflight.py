@@ -53,7 +53,9 @@ def port_owner(port: int) -> str:
     for connection in psutil.net_connections("tcp"):
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
             return _describe(connection.pid)
-    return "a process of another user"
+    return (
+        "an unknown process (of another user), or it cannot be bound: the port is below 1024, or the host is not local"
+    )
 
 
 def _describe(pid: int) -> str:
@@ -72,7 +74,7 @@ def check_http_port(settings: Settings) -> None:
     port, host = settings.http.port, settings.http.host
     if not port_is_free(port, host):
         raise StackError(
-            f"HTTP port {port} on {host} is in use by {port_owner(port)}; stop that process, or set another port, "
+            f"cannot listen on HTTP port {port} of {host}: it is in use by {port_owner(port)}; stop that process, or set another port, "
             f"for example WEIR_HTTP__PORT={port + 1}"
         )
 
@@ -96,4 +98,7 @@ def ensure_model(name: str, model: ModelSettings, progress: Callable[[str, float
     try:
         return ensure(model.name, cache, model.source, progress)
     except EngineError as error:
-        raise StackError(f"model {name}: {error}. Set WEIR_MODEL__NAME or WEIR_MODEL__SOURCE") from error
+        raise StackError(
+            f"model {name}: {error}. Correct name or source in [model] (WEIR_MODEL__NAME, WEIR_MODEL__SOURCE), "
+            f'or in [models."{name}"] if weir.toml has several models'
+        ) from error

@@ -45,7 +45,10 @@ def read_labels(path: Path) -> Iterator[Label]:
                 except ApiError as error:
                     raise SettingsError(f"{path}, line {number}: {error.message}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SettingsError(f"{path} cannot be read ({type(error).__name__}); give a file in UTF-8") from None
+        reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+        raise SettingsError(
+            f"{path} cannot be read ({reason}); correct its mode, or save it as JSON lines or CSV in UTF-8"
+        ) from None
 
 
 def _json_lines(file: TextIO) -> Iterator[tuple[int, bytes]]:
@@ -92,7 +95,7 @@ async def import_labels(
                 sent += count
                 progress(sent, total)
     except BROKER_ERRORS as error:
-        raise no_kafka(kafka.bootstrap_servers) from error
+        raise no_kafka(kafka.bootstrap_servers, error) from error
     return sent
 
 

@@ -44,7 +44,9 @@ def approver_of(home: Path, key: str, tenant: str, approvers: tuple[str, ...]) -
     """
     principal = KeyRing(keys_path(home)).identify(f"Bearer {key}")
     if principal is None:
-        raise AccessDenied("the key is not valid; `weir keys create --scope approve` makes a key that may approve")
+        raise AccessDenied(
+            f"the API key is unknown or revoked; create a key with `weir keys create --tenant {tenant} --scope approve`"
+        )
     fix = f"use a key of `weir keys create --tenant {tenant} --scope approve`"
     if principal.tenant != tenant:
         raise AccessDenied(
@@ -159,8 +161,8 @@ def _known(history: list[RetrainingRecord], outcome: Approval) -> RetrainingReco
         return newest
     if newest.state not in _OPEN:
         raise SettingsError(
-            f"retraining {newest.retraining_id} is {newest.state} by {newest.by or 'Weir'}; only a request on which no work "
-            "has begun can be approved or rejected"
+            f"retraining {newest.retraining_id} is {newest.state} by {newest.by or 'Weir'}; only a request in state "
+            f"{' or '.join(sorted(_OPEN))} can be approved or rejected. `weir retraining resume` continues a failed request"
         )
     return None
 
@@ -179,7 +181,7 @@ async def _pinned_until_now(kafka: KafkaSettings, request: RetrainingRecord) -> 
         async with consumer_for(kafka.client_options()) as consumer:
             ends = await consumer.end_offsets(places)
     except BROKER_ERRORS as error:
-        raise no_kafka(kafka.bootstrap_servers) from error
+        raise no_kafka(kafka.bootstrap_servers, error) from error
     return msgspec.structs.replace(
         request,
         data=None if request.data is None else extended(request.data),
@@ -208,5 +210,5 @@ async def _publish(  # noqa: PLR0913 - the parts of the record
             partition = partition_for(key, kafka.stream_partitions)
             await publish(producer, kafka.names.retraining, event, partition=partition)
     except BROKER_ERRORS as error:
-        raise no_kafka(kafka.bootstrap_servers) from error
+        raise no_kafka(kafka.bootstrap_servers, error) from error
     return data

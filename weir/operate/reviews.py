@@ -83,7 +83,7 @@ async def publish_review(kafka: KafkaSettings, reader: LedgerReader, data: Feedb
         async with producer_for(kafka.client_options()) as producer:
             await publish(producer, topic, _event(data, key), partition=partition)
     except BROKER_ERRORS as error:
-        raise no_kafka(kafka.bootstrap_servers) from error
+        raise no_kafka(kafka.bootstrap_servers, error) from error
 
 
 def _event(data: Feedback | CorrectionRecord, key: str) -> Event:

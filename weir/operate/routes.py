@@ -85,7 +85,7 @@ async def start(  # noqa: PLR0913 - what an operator states
         async with producer_for(kafka.client_options()) as producer:
             await publish(producer, kafka.names.retraining, event, partition=partition)
     except BROKER_ERRORS as error:
-        raise no_kafka(kafka.bootstrap_servers) from error
+        raise no_kafka(kafka.bootstrap_servers, error) from error
     return record
 
 

@@ -76,7 +76,7 @@ class _AlertTopic:
                 "to write (in deploy/: `operator`), or silence the alert in the console"
             ) from None
         except BROKER_ERRORS as error:
-            raise no_kafka(self._kafka.bootstrap_servers) from error
+            raise no_kafka(self._kafka.bootstrap_servers, error) from error
 
 
 async def silence(

@@ -28,7 +28,7 @@ from weir.settings.settings import PREFIX, Settings, TenantTable
 __all__ = ["Loaded", "key_of", "load_settings"]
 
 _MASK = "********"
-_CONTROL = {"WEIR_CONFIG", "WEIR_HOME", "WEIR_REQUIRE_APACHE", "WEIR_REQUIRE_CHROMIUM"}
+_CONTROL = {"WEIR_APPROVAL_KEY", "WEIR_CONFIG", "WEIR_HOME", "WEIR_REQUIRE_APACHE", "WEIR_REQUIRE_CHROMIUM"}
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +56,11 @@ def load_settings() -> Loaded:
     except ValidationError as error:
         raise SettingsError(_explain(error, path)) from None
     except SourceError as error:
-        raise SettingsError(f"{error}: give it as JSON, or one key at a time as WEIR_<SECTION>__<KEY>") from None
+        names = ", ".join(sorted(_environment_keys().values()))
+        raise SettingsError(
+            f"{error}: one of these variables is not JSON: {names}. Write a list as '[\"pii\"]', a table as "
+            "'{\"key\": 1}'"
+        ) from None
     named = os.environ.get("WEIR_HOME") or read_files(os.environ, PREFIX).get("WEIR_HOME") or values.get("home")
     home = Path(named or ".weir")
     beside = path.parent if path else Path.cwd()
@@ -105,7 +109,9 @@ def _explain(error: ValidationError, path: Path | None) -> str:
     lines = []
     for item in error.errors(include_url=False):
         parts = [str(part) for part in item["loc"]]
-        source = variables.get(".".join(parts)) or (str(path) if path else "the defaults")
+        prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+        variable = next((variables[prefix] for prefix in prefixes if prefix in variables), None)
+        source = variable or (str(path) if path else "the defaults")
         lines.append(f"{redacted(key_of(parts))} ({source}){_problem(parts, item)}")
     return "\n".join(lines)
 

@@ -43,7 +43,7 @@ async def read_facts(kafka: KafkaSettings, version: str, datasets: Datasets) -> 
                 async with consumer_for(options) as consumer:
                     await _read(consumer, facts, topic, counts[topic], first.get(topic, {}))
     except BROKER_ERRORS as error:
-        raise no_kafka(options["bootstrap_servers"]) from error
+        raise no_kafka(options["bootstrap_servers"], error) from error
     return facts, dataset
 
 

@@ -6,6 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from serving.errors import RayLocalError
 from weir.cli import main
 from weir.errors import StackError
 from weir.local.preflight import check_http_port, create_home, stack_lock
@@ -50,6 +51,15 @@ def test_errors_are_one_line_with_status_1(run):
     assert result.exit_code == 1
     assert "'k_none'" in result.output
     assert len(result.output.splitlines()) == 1
+
+
+def test_an_error_of_serving_is_one_line_with_status_1(run, monkeypatch):
+    def fails():
+        raise RayLocalError("the run directory is a file")
+
+    monkeypatch.setattr("weir.settings.load_settings", fails)
+    result = run("topics", "create")
+    assert (result.exit_code, result.stderr) == (1, "weir: the run directory is a file\n")
 
 
 def test_doctor_names_every_check_with_a_remedy_where_it_fails(run):

@@ -58,6 +58,17 @@ def test_a_bad_variable_is_an_error_that_names_it(monkeypatch, name, value, repo
         load_settings()
 
 
+def test_an_item_of_a_list_is_blamed_on_the_variable_of_the_list(monkeypatch):
+    monkeypatch.setenv("WEIR_DETECTORS__OUTPUT", "[1]")
+    with pytest.raises(SettingsError, match=r"detectors\.output\.0 \(WEIR_DETECTORS__OUTPUT\)"):
+        load_settings()
+
+
+def test_the_key_of_an_approver_is_no_setting(monkeypatch):
+    monkeypatch.setenv("WEIR_APPROVAL_KEY", "wk_1")
+    load_settings()
+
+
 def test_every_bad_pattern_is_reported(write):
     write('[tenants."acme.*"]\nbucket_second = 5\n[tenants."demo-*"]\nbucket_seconds = -1\n')
     with pytest.raises(SettingsError) as raised:
