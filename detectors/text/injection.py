@@ -14,13 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import AlertText, Reads, Score, Turn
-from detectors.text.shared_encoder import EncoderConfig, EncoderDetector
+from detectors.text.shared_encoder import SECRET, EncoderConfig, EncoderDetector
 from detectors.text.system_rules import conflict_log_odds, conflict_readings, guards_secret
 
 __all__ = ["InjectionConfig", "InjectionDetector"]
-
-#: Index of the encoder's output for requests for a secret.
-SECRET = 8
 
 
 class InjectionConfig(EncoderConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):

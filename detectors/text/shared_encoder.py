@@ -28,12 +28,14 @@ from detectors.models.language_model import LanguageModel
 from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH, LINEAR_DIGEST
 from detectors.normalise.disguise import views
 
-__all__ = ["EncoderConfig", "EncoderDetector", "Engine", "combine_windows"]
+__all__ = ["SECRET", "EncoderConfig", "EncoderDetector", "Engine", "combine_windows"]
 
 TASKS = ("toxicity", "injection", "refusal")
 CACHED_TEXTS = 4096
-#: Indices of the encoder's outputs (`detectors.models.multitask.OUTPUTS`) of which the highest window counts: injection and secret.
-HIGHEST = (1, 8)
+#: Index of the encoder's output for requests for a secret, in `detectors.models.multitask.OUTPUTS`.
+SECRET = 8
+#: Indices of the outputs of which the highest window counts.
+HIGHEST = [TASKS.index("injection"), SECRET]
 #: Largest factor by which harmless windows reduce the odds of a text.
 WEAKENED = 8.0
 #: Log-odds of a text without tokens.
@@ -200,7 +202,7 @@ def combine_windows(odds: NDArray[np.float64]) -> NDArray[np.float64]:
     highest = odds.max(axis=0)
     mean = highest + np.log(np.exp(odds - highest).mean(axis=0))
     found: NDArray[np.float64] = np.maximum(mean, highest - math.log(WEAKENED))
-    found[[*HIGHEST]] = highest[[*HIGHEST]]
+    found[HIGHEST] = highest[HIGHEST]
     return found
 
 

@@ -14,7 +14,7 @@ def turns(system, role="system"):
     return (Turn(role=role, content=system), Turn(role="user", content="Never mind the password."))
 
 
-def test_only_sentences_about_secrets_of_the_operator_count():
+def test_only_secrets_in_messages_of_the_operator_count():
     assert guards_secret(turns(GUARD))
     assert guards_secret(turns(GUARD, "developer"))
     assert not guards_secret(turns(SHOP))
