@@ -66,8 +66,8 @@ class ModelSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if Ray has one")
     engine: Engine = Field(
         "auto",
-        description="text generation; auto: vllm if Ray has a GPU and vllm is installed, else openvino on a CPU for a GGUF file or OpenVINO "
-        "IR, else transformers; upstream: another OpenAI-compatible server",
+        description="text generation; auto: vllm if Ray has a GPU, vllm is installed and the model is in Hugging Face's format, else openvino on a CPU "
+        "for a GGUF file or OpenVINO IR, else transformers; upstream: another OpenAI-compatible server",
     )
     base_url: str = Field(
         "",

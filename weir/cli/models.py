@@ -167,7 +167,7 @@ def verify(*, version: str, as_json: bool) -> None:
 @click.argument("version")
 @json_option
 def publish(*, version: str, as_json: bool) -> None:
-    """Publish the record of a version again; for a version whose command found no Kafka. Idempotent.
+    """Publish the record of a version again, if Kafka did not answer when the version was made. Idempotent.
 
     Example: weir models publish m_0123456789ab
     """

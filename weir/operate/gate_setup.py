@@ -113,7 +113,8 @@ def _engine_arms(home: Path, challenger: VersionManifest, champion: VersionManif
     )
     if against is None or not against.is_file():
         raise TrainingError(
-            f"the champion of {challenger.version} has no GGUF file, which the gate needs for smaller versions"
+            f"{challenger.version} is a smaller version, and its champion {'base' if champion is None else champion.version} has no GGUF "
+            "file, which the gate needs for the comparison: name another champion with --champion"
         )
     try:
         return EngineArms({"champion": against, "challenger": weights}, exact=exact)

