@@ -12,7 +12,7 @@ class ToxicityDetector(EncoderDetector):
     """Detector of insults, hate, threats and other abuse."""
 
     name: ClassVar[str] = "toxicity"
-    revision: ClassVar[int] = 7
+    revision: ClassVar[int] = 8
     alert: ClassVar[AlertText] = AlertText(
         subject="toxic language",
         runbook="Check `principals` (`weir alerts --json`): one API key or many; revoke a key with `weir keys revoke ID`; "
@@ -22,6 +22,6 @@ class ToxicityDetector(EncoderDetector):
     reads: ClassVar[Reads] = Reads.PARTS
     label: ClassVar[str] = "toxic"
     threshold: ClassVar[float] = 0.6
-    limits: ClassVar[tuple[float, float]] = (0.02, 0.97)
+    limits: ClassVar[tuple[float, float]] = (0.01, 0.995)
     blend: ClassVar[float] = 0.15
     languages: ClassVar[frozenset[str]] = frozenset({"en", "de", "fr", "es"})
