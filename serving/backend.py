@@ -22,6 +22,7 @@ __all__ = [
     "OpenAIChunk",
     "Operation",
     "RejectedRequest",
+    "inputs_in",
 ]
 
 #: A chunk of a streamed chat completion or completion, or the whole response of another operation, as decoded JSON. Every chunk of a
@@ -68,6 +69,11 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     def stream(self) -> bool:
         """Whether the client receives the answer during the generation."""
         return self.body.get("stream") is True
+
+
+def inputs_in(value: Any) -> int:
+    """Return the number of texts in `prompt` or `input`: a text, a list of texts, a list of token ids or a list of such lists."""
+    return len(value) if isinstance(value, list) and value and type(value[0]) is not int else 1
 
 
 class RejectedRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -51,7 +51,7 @@ def headers_of(scope: Scope) -> dict[str, str]:
 def request_id_of(headers: Headers, edge_token: str) -> str:
     """Return HAProxy's request id if the request has HAProxy's token, else a new id; an id from the client is ignored."""
     given = headers.get("x-request-id", "")
-    if given and edge_token and hmac.compare_digest(headers.get("x-weir-edge", ""), edge_token):
+    if given and edge_token and hmac.compare_digest(headers.get("x-weir-edge", "").encode(), edge_token.encode()):
         return given
     return new_request_id()
 
@@ -219,10 +219,10 @@ class Reply:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]], extra: Headers | None) -> None:
-        self.status = status
         headers.append((b"x-request-id", self._request_id.encode()))
         headers += [
-            (name.encode("latin-1"), value.encode("latin-1"))
+            (name.encode("latin-1"), value.encode("latin-1", "backslashreplace"))
             for name, value in (self.headers | dict(extra or {})).items()
         ]
+        self.status = status
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

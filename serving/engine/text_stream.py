@@ -16,28 +16,39 @@ _LONGEST = 12
 class Detokeniser:
     """Decodes one token after the other.
 
-    A token's text can depend on the tokens before it, so the last few tokens are decoded together. An incomplete character at the end
-    is decoded as one U+FFFD, which is not returned; the text before it is final.
+    A token's text can depend on the tokens before it, so the last few tokens are decoded together. While a character is incomplete, the
+    text ends with U+FFFD: one, or with byte fallback one for each byte of the run of bytes, also for complete characters in it.
+    This text is kept until the character is complete, or until no character can have so many tokens.
     """
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
         self._decode = decode
         self._window: list[int] = []
+        self._complete = 0  # tokens at the beginning of the window that end with a complete character
         self._returned = 0  # characters of the window's text
 
     def push(self, token: int) -> str:
         """Add `token`; return the new text, or "" if `token` ends within a character."""
         self._window.append(token)
-        text = self._finished()
+        text = self._decode(self._window)
+        waiting = len(self._window) - self._complete
+        unfinished = text.endswith(_UNFINISHED)
+        if unfinished and waiting < _KEPT:
+            return ""
+        text = text.removesuffix(_UNFINISHED)
         new = text[self._returned :]
         self._returned = len(text)
-        if len(self._window) >= _LONGEST:
-            self._window = self._window[-_KEPT:]
-            self._returned = len(self._finished())
+        if not unfinished:
+            self._shorten(waiting)
+            self._complete = len(self._window)
+        elif waiting >= _LONGEST:
+            self._shorten(_KEPT)
+            self._complete = 0
         return new
 
-    def _finished(self) -> str:
-        return self._decode(self._window).removesuffix(_UNFINISHED)
+    def _shorten(self, tokens: int) -> None:
+        self._window = self._window[-tokens:]
+        self._returned = len(self._decode(self._window).removesuffix(_UNFINISHED))
 
 
 class StopStrings:

@@ -179,7 +179,7 @@ class Inference:
         self._end("complete")
         if self._request.request.stream:
             await self._send(reply, self._answer.stopped_chunk(self._so_far))
-            await self._send(reply, self._answer.usage_chunk(self._so_far.usage))
+            await self._send(reply, self._answer.stopped_usage_chunk(self._so_far))
             await reply.done(marker=self._answer.has_done)
         else:
             for (choice, part), characters in guard.harmless_characters().items():

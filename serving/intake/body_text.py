@@ -13,6 +13,7 @@ from serving.intake.body_values import check_json
 from serving.intake.reported_exchange import ReportedRequest, ReportedResponse, parameters_of
 from serving.openai_api.accumulator import Accumulator
 from serving.openai_api.parts import choice_from, choices_from, messages_from, tools_from
+from serving.openai_api.responses_accumulator import ResponsesAccumulator
 from stream.wire import Choice, Message, TextPart, Usage
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
 Body = Mapping[str, Any]
 _DATA = b"data:"
 _DONE = b"[DONE]"
+#: How a stream of events can begin, and JSON cannot.
+_EVENT_LINES = (_DATA, b"event:", b"id:", b"retry:", b":")
 _SHOWN_FIELDS = 8
 _SHOWN_CHARACTERS = 32
 
@@ -68,7 +71,7 @@ def request_from(body: Any) -> ReportedRequest:
 
 def response_from_bytes(raw: bytes) -> ReportedResponse:
     """Return the response in the bytes of a body; raises UnreadablePayload if the format is not known."""
-    if raw.lstrip().startswith(_DATA):
+    if raw.lstrip().startswith(_EVENT_LINES):
         return _streamed(raw)
     body = document(raw)
     if not isinstance(body, Mapping):
@@ -104,11 +107,14 @@ def usage_of(raw: Any) -> Usage:
 
 
 def _streamed(raw: bytes) -> ReportedResponse:
-    """Return one response for a stream of OpenAI's chunks."""
-    answer, model = Accumulator(), ""
-    for chunk in _chunks(raw):
+    """Return one response for a stream of OpenAI's chunks, or of the events of its Responses API."""
+    chunks, model = list(_chunks(raw)), ""
+    is_response = bool(chunks) and str(chunks[0].get("type")).startswith("response.")
+    answer = ResponsesAccumulator() if is_response else Accumulator()
+    for chunk in chunks:
         answer.add(chunk)
-        model = word_of(chunk.get("model")) or model
+        response = chunk.get("response")
+        model = word_of((response if isinstance(response, Mapping) else chunk).get("model")) or model
     return ReportedResponse(model=model, choices=answer.recorded(), usage=answer.usage)
 
 

@@ -178,7 +178,7 @@ class _ChoiceSoFar:
         added = [(REASONING, reasoning), (TEXT, content + refusal + transcript)]
         self._role = _text(fields, "role") or self._role
         for position, call in enumerate(_calls(fields)):
-            index = call.get("index", position)
+            index = self._index_of(call, position)
             if type(index) is int and _has_room(self._calls, index):
                 added.append((call_part(index), self._calls.setdefault(index, _CallSoFar()).add(call)))
             else:
@@ -192,6 +192,16 @@ class _ChoiceSoFar:
         if isinstance(reason := choice.get("finish_reason"), str):
             self.finish_reason = reason
         return added
+
+    def _index_of(self, call: _Fields, position: int) -> Any:
+        """Return the call's index; without one, a new id begins a new call."""
+        if (index := call.get("index")) is not None:
+            return index
+        name = _text(call, "id")
+        known = self._calls.get(position)
+        if name and known is not None and known.id not in {"", name}:
+            return next((at for at, other in self._calls.items() if other.id == name), max(self._calls) + 1)
+        return position
 
     def cut(self, part: str, characters: int) -> None:
         if part == REASONING:
@@ -234,25 +244,25 @@ class _CallSoFar:
     """One tool call: id, name, and the pieces of its arguments."""
 
     def __init__(self) -> None:
-        self._id = self._name = ""
+        self.id = self._name = ""
         self._arguments: list[str] = []
 
     def add(self, call: _Fields) -> str:
         """Add a chunk's call; return the new text of its arguments."""
         function = call.get("function")
         fields = function if isinstance(function, Mapping) else {}
-        self._id = _text(call, "id") or self._id
+        self.id = _text(call, "id") or self.id
         self._name += _text(fields, "name")
         arguments = _text(fields, "arguments")
         _append(self._arguments, arguments)
         return arguments
 
     def recorded(self) -> ToolCallPart:
-        return ToolCallPart(id=self._id, name=self._name, arguments="".join(self._arguments))
+        return ToolCallPart(id=self.id, name=self._name, arguments="".join(self._arguments))
 
     def whole(self) -> dict[str, Any]:
         function = {"name": self._name, "arguments": "".join(self._arguments)}
-        return {"id": self._id, "type": "function", "function": function}
+        return {"id": self.id, "type": "function", "function": function}
 
 
 def _calls(fields: _Fields) -> Iterator[_Fields]:

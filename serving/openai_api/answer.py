@@ -72,6 +72,10 @@ class Answer:
         """Return the chunk with the token usage, or None if the client did not request the usage."""
         return self._chunk([]) | {"usage": _counts(usage)} if self._include_usage else None
 
+    def stopped_usage_chunk(self, answer: Accumulator) -> dict[str, Any] | None:
+        """Return the chunk with the token usage of a stream that the guard stopped, or None."""
+        return self.usage_chunk(answer.usage)
+
     def whole(self, answer: Accumulator) -> dict[str, Any]:
         """Return the body of a response that is not a stream."""
         return {
@@ -146,11 +150,22 @@ class RelayedAnswer(Answer):
     def usage_chunk(self, usage: Usage) -> None:
         """Return None: the other server sends this chunk."""
 
+    def stopped_usage_chunk(self, answer: Accumulator) -> dict[str, Any] | None:
+        """Return the chunk that the other server cannot send after the stop, with the tokens that it has reported so far.
+
+        None if the client did not request the usage, or if the server reports it only at the end of a stream.
+        """
+        if not self._include_usage or self._is_response or not answer.usage.total_tokens:
+            return None
+        last = {name: value for name, value in answer.last.items() if name != RUNNING_USAGE}
+        return self._named(last | {"choices": [], "usage": _counts(answer.usage)})
+
     def stopped_chunk(self, answer: Accumulator) -> dict[str, Any]:
         """Return the chunk or event that ends a stream that the guard stopped."""
         if isinstance(answer, ResponsesAccumulator):
             # Without the output: the last event of the other server may have been the first with the text that the guard found.
-            return {"type": "response.incomplete", "response": self._named(answer.incomplete()) | {"output": []}}
+            event = {"type": "response.incomplete", "response": self._named(answer.incomplete()) | {"output": []}}
+            return event | {"sequence_number": answer.sequence_number + 1} if answer.sequence_number >= 0 else event
         choices = _stopped_choices(answer, {"delta": {}} if self._is_chat else {"text": ""})
         last = {name: value for name, value in answer.last.items() if name not in {"usage", RUNNING_USAGE}}
         return self._named(last | {"choices": choices})

@@ -64,7 +64,9 @@ class ChatMessage(RequestModel):
     harmless: ClassVar[dict[str, tuple[Any, ...]]] = {"audio": (None,)}
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | Annotated[list[TextPart | ImagePart], Field(min_length=1, max_length=_MAX_PARTS)] | None = None
+    content: (
+        str | Annotated[list[TextPart | ImagePart], Field(min_length=1, max_length=_MAX_PARTS, fail_fast=True)] | None
+    ) = None
     name: Name | None = None
     tool_calls: Annotated[list[ToolCall], Field(max_length=_MAX_TOOLS)] | None = None
     function_call: CalledFunction | None = None
@@ -168,9 +170,9 @@ class ChatRequest(SamplingRequest):
         "web_search_options": (None,),
     }
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=_MAX_MESSAGES)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=_MAX_MESSAGES, fail_fast=True)]
     max_completion_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
-    tools: Annotated[list[Tool], Field(max_length=_MAX_TOOLS)] | None = None
+    tools: Annotated[list[Tool], Field(max_length=_MAX_TOOLS, fail_fast=True)] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
     response_format: Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")] | None = (

@@ -56,12 +56,17 @@ class ResponsesAccumulator(Accumulator):
     def __init__(self) -> None:
         super().__init__(keep_logprobs=False)
         self._response: Mapping[str, Any] | None = None
+        #: The newest response in an event before the last one, and the number of the newest event.
+        self._begun: Mapping[str, Any] = {}
+        self.sequence_number = -1
         #: The pieces of each text, by its output and content index.
         self._texts: defaultdict[_Position, list[str]] = defaultdict(list)
 
     def add(self, chunk: Mapping[str, Any]) -> list[NewText]:
         """Add a stream event or a whole response; return the new texts, as those of choice 0."""
         self.last = chunk
+        if type(number := chunk.get("sequence_number")) is int:
+            self.sequence_number = number
         if chunk.get("object") == "response":
             self._note(chunk)
             self._response = chunk
@@ -69,6 +74,7 @@ class ResponsesAccumulator(Accumulator):
         response = chunk.get("response")
         if isinstance(response, Mapping):
             self._note(response)
+            self._begun = response
             if chunk.get("type") in _LAST_EVENTS:
                 self._response = response
         if delta := _delta(chunk):
@@ -108,7 +114,7 @@ class ResponsesAccumulator(Accumulator):
 
     def incomplete(self) -> dict[str, Any]:
         """Return the stopped response in the format of the API."""
-        return dict(self._response or _FILTERED)
+        return dict(self._response or {**self._begun, **_FILTERED})
 
     @property
     def finished(self) -> bool:

@@ -164,17 +164,33 @@ def _calls_schema(
         return json.dumps(parameters[function])
     if tool_calls != "listed":
         return ""
+    definitions = {f"call{number}": schema for number, schema in enumerate(parameters.values())}
     calls = [
         {
             "type": "object",
-            "properties": {"name": {"const": name}, "arguments": schema},
+            "properties": {"name": {"const": name}, "arguments": {"$ref": f"#/$defs/{place}"}},
             "required": ["name", "arguments"],
             "additionalProperties": False,
         }
-        for name, schema in parameters.items()
+        for name, place in zip(parameters, definitions, strict=True)
     ]
     most = {"maxItems": 1} if body.get("parallel_tool_calls") is False else {}
-    return json.dumps({"type": "array", "minItems": 1, "items": {"anyOf": calls}} | most)
+    moved = {place: _moved(schema, f"#/$defs/{place}") for place, schema in definitions.items()}
+    return json.dumps({"type": "array", "minItems": 1, "items": {"anyOf": calls}, "$defs": moved} | most)
+
+
+def _moved(schema: Any, place: str) -> Any:
+    """Return a schema whose references to itself are right at `place` of another schema."""
+    if isinstance(schema, list):
+        return [_moved(item, place) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: place + value[1:]
+        if name == "$ref" and isinstance(value, str) and (value == "#" or value.startswith("#/"))
+        else _moved(value, place)
+        for name, value in schema.items()
+    }
 
 
 def _answer_schema(response_format: Any) -> str:

@@ -37,7 +37,7 @@ class CircuitBreaker:
     def seconds_to_wait(self) -> float:
         """Return 0 if the caller may send a request now, else the seconds until the next probe.
 
-        After a 0, the caller must call `succeeded`, `failed` or `abandoned`.
+        After a 0, the caller must call `succeeded`, `failed` or `abandoned`. If the circuit is open then, the request is the probe.
         """
         if self._probe_at is None:
             return 0.0
@@ -55,13 +55,13 @@ class CircuitBreaker:
         self._probe_at = None
         self._probing = False
 
-    def failed(self) -> None:
+    def failed(self, *, probe: bool = False) -> None:
         """Count a failure; open the circuit if there were too many in a row, or if the request was the probe."""
         self._failures += 1
-        if self._probing or self._failures >= self._limit:
+        if probe or self._failures >= self._limit:
             self._probe_at = self._clock() + self._open_seconds
-        self._probing = False
+        self._probing = self._probing and not probe
 
-    def abandoned(self) -> None:
-        """Allow another probe: the request ended before the server answered or failed."""
-        self._probing = False
+    def abandoned(self, *, probe: bool = False) -> None:
+        """Allow another probe if the request was the probe: it ended before the server answered or failed."""
+        self._probing = self._probing and not probe

@@ -14,7 +14,7 @@ import httpx
 import msgspec
 from opentelemetry import trace
 
-from serving.backend import ANY_FIELD, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
+from serving.backend import ANY_FIELD, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest, inputs_in
 from serving.decoded_json import UndecodableJson
 from serving.engine.protocol import EngineStats
 from serving.settings import ModelSettings
@@ -124,7 +124,7 @@ class UpstreamBackend:
         self._in_progress += 1
         try:
             async with self._slots, self._answered(request) as response:
-                items = self._streamed(response) if request.stream else self._whole(response, request)
+                items = self._streamed(response, request) if request.stream else self._whole(response, request)
                 async with aclosing(items):
                     async for item in items:
                         yield item
@@ -161,16 +161,17 @@ class UpstreamBackend:
     async def _send(self, request: ModelRequest) -> httpx.Response:
         if seconds := self._circuit.seconds_to_wait():
             raise circuit_open(seconds)
+        probe = self._circuit.is_open
         try:
             response = await self._client.send(self._http_request(request), stream=True)
         except (httpx.HTTPError, OSError) as error:
-            self._circuit.failed()
+            self._circuit.failed(probe=probe)
             raise transport_failure(error, answered=False) from None
         except BaseException:
-            self._circuit.abandoned()
+            self._circuit.abandoned(probe=probe)
             raise
         if response.status_code in _RETRIED and response.is_server_error:
-            self._circuit.failed()
+            self._circuit.failed(probe=probe)
         else:
             self._circuit.succeeded()
         return response
@@ -230,9 +231,9 @@ class UpstreamBackend:
             raise failure
         yield body
 
-    async def _streamed(self, response: httpx.Response) -> AsyncGenerator[OpenAIChunk, None]:
+    async def _streamed(self, response: httpx.Response, request: ModelRequest) -> AsyncGenerator[OpenAIChunk, None]:
         await self._check_status(response)
-        complete = False
+        complete, choices = False, _choices(request)
         finished: dict[int, bool] = {}
         async with aclosing(self._pieces(response, _MAX_STREAM_BYTES)) as pieces:
             async with aclosing(_events(pieces)) as events:
@@ -241,7 +242,7 @@ class UpstreamBackend:
                         complete = True
                         break
                     chunk = _chunk(event)
-                    complete = _is_last(chunk, finished)
+                    complete = _is_last(chunk, finished, choices)
                     yield chunk
             if complete:
                 with suppress(UpstreamFailure, TimeoutError):
@@ -274,15 +275,24 @@ def _chunk(event: ServerSentEvent) -> OpenAIChunk:
     return chunk
 
 
-def _is_last(chunk: OpenAIChunk, finished: dict[int, bool]) -> bool:
-    """Return whether all choices have ended, so that ``[DONE]`` may be missing; note ended choices in `finished`."""
+def _choices(request: ModelRequest) -> int:
+    """Return how many choices the answer to a request has; the request was not checked."""
+    body = request.body
+    if request.operation not in {"chat", "text_completion"}:
+        return 1
+    each = n if type(n := body.get("n")) is int and n > 0 else 1
+    return each * inputs_in(body.get("prompt")) if request.operation == "text_completion" else each
+
+
+def _is_last(chunk: OpenAIChunk, finished: dict[int, bool], expected: int) -> bool:
+    """Return whether all `expected` choices have ended, so that ``[DONE]`` may be missing; note ended choices in `finished`."""
     choices = chunk.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict) and type(index := choice.get("index", 0)) is int:
             finished[index] = finished.get(index, False) or choice.get("finish_reason") is not None
     if chunk.get("type") in _LAST_EVENTS:
         finished[0] = True
-    return bool(finished) and all(finished.values())
+    return len(finished) >= expected and all(finished.values())
 
 
 def _is_loopback(url: str) -> bool:

@@ -106,7 +106,7 @@ def _joined(first: Item, second: Item) -> OpenAIChunk | None:
         return None
     delta = dict(one["delta"])
     for name, text in two["delta"].items():
-        delta[name] = (delta.get(name) or "") + text
+        delta[name] = (delta.get(name) or "") + text if name in _TEXTS else text
     return second | {"choices": [two | {"delta": delta}]}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from serving.backend import ModelRequest, RejectedRequest
+from serving.backend import ModelRequest, RejectedRequest, inputs_in
 from serving.vllm.chunks import rejected
 
 __all__ = ["MAX_INPUTS", "too_many_prompts"]
@@ -17,9 +17,9 @@ def too_many_prompts(request: ModelRequest, max_requests: int) -> RejectedReques
     """Return a rejection if a completion needs more than `max_requests` answers, or embeddings have more than `MAX_INPUTS` inputs."""
     body = request.body
     if request.operation == "embeddings":
-        count, limit, what = _prompts(body, "input"), MAX_INPUTS, "input has {} texts"
+        count, limit, what = inputs_in(body.get("input")), MAX_INPUTS, "input has {} texts"
     elif request.operation == "text_completion":
-        prompts, choices = _prompts(body, "prompt"), _choices(body)
+        prompts, choices = inputs_in(body.get("prompt")), _choices(body)
         count, limit, what = prompts * choices, max_requests, f"{prompts} prompts x n = {choices} are {{}} answers"
     else:
         return None
@@ -28,14 +28,6 @@ def too_many_prompts(request: ModelRequest, max_requests: int) -> RejectedReques
     message = f"{what.format(count)}, the limit is {limit}; send fewer in one request."
     param = "input" if request.operation == "embeddings" else "prompt"
     return rejected({"code": _BAD_REQUEST, "message": message, "param": param})
-
-
-def _prompts(body: Mapping[str, Any], field: str) -> int:
-    """Return the number of prompts in a field that is a text, a list of texts, a list of token ids or a list of such lists."""
-    value = body.get(field)
-    if not isinstance(value, list) or not value or type(value[0]) is int:
-        return 1
-    return len(value)
 
 
 def _choices(body: Mapping[str, Any]) -> int:

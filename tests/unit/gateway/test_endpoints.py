@@ -5,8 +5,13 @@ import json
 
 import pytest
 from prometheus_client import generate_latest
+from pydantic import ValidationError
 from support.cases import cases
 from support.gateway import KEY
+
+from serving.openai_api.chat import ChatRequest
+from serving.openai_api.errors import ApiError
+from serving.openai_api.request_model import parse
 
 CASES = cases(__file__)
 
@@ -158,6 +163,33 @@ async def test_an_id_is_taken_from_the_edge_alone(stack):
         client = await stack.client.get("/healthz", headers={"x-request-id": mine} | pretended)
         assert client.headers.get_list("x-request-id") != [mine]
         assert len(client.headers.get_list("x-request-id")) == 1
+
+
+async def test_an_edge_token_that_is_no_ascii_is_a_wrong_one(stack):
+    mine = "11111111-2222-3333-4444-555555555555"
+    answer = await stack.client.get("/healthz", headers={"x-request-id": mine, "x-weir-edge": b"\xe9"})
+    assert (answer.status_code, answer.headers["x-request-id"] == mine) == (200, False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": [{}] * 9}, "messages.0.role"),
+        ({"messages": [{"role": "user", "content": [{}] * 9}]}, "messages.0.content.0.type"),
+        ({"messages": [{"role": "user", "content": "x"}], "tools": [{}] * 9}, "tools.0.type"),
+        ({"messages": [{"role": "user", "content": "x"}], "stop": [1] * 9}, "stop.0"),
+    ],
+)
+def test_a_list_is_checked_up_to_its_first_wrong_item(fields, param):
+    """A list of 100,000 wrong items blocked the event loop for seconds."""
+    with pytest.raises(ValidationError) as error:
+        ChatRequest.model_validate({"model": "echo"} | fields)
+    wrong = {place[1] for one in error.value.errors() if len(place := one["loc"]) > 1 and type(place[1]) is int}
+    assert wrong <= {0}
+    assert error.value.error_count() < 9
+    with pytest.raises(ApiError) as shown:
+        parse(ChatRequest, json.dumps({"model": "echo"} | fields).encode())
+    assert shown.value.param == param
 
 
 async def test_unknown_addresses_and_methods(stack):

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from openai.types.responses import ResponseIncompleteEvent
 from prometheus_client import CollectorRegistry, generate_latest
 from support.scripted_upstream import DONE, Answer, chat_chunk, scripted_upstream, sse, usage_chunk
 
@@ -83,7 +84,7 @@ def streamed(pause=0.002):
 
 
 async def test_a_provider_stream_ends_soon_after_an_insult(make_stack, upstream, make_guards):
-    upstream.script = [streamed()]
+    upstream.script = [streamed(0.01)]
     stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
     answer = await stack.chat(stream=True)
     events, last = events_of(answer)
@@ -149,6 +150,40 @@ async def test_a_whole_provider_answer_is_cut(make_stack, upstream, make_guards)
     assert choice["finish_reason"] == "content_filter"
     assert "shit" not in choice["message"]["content"]
     assert "shit" in end_of(stack).text
+
+
+async def test_the_clients_of_a_stopped_responses_stream_receive_a_valid_event(make_stack, upstream, make_guards):
+    begun = {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1.0,
+        "status": "in_progress",
+        "model": "provider-model",
+    }
+    begun |= {"output": [], "parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
+    deltas = [{"type": "response.output_text.delta", "delta": f"{word} "} for word in words()]
+    events = [{"type": "response.created", "response": begun}, *deltas]
+    upstream.script = [Answer(*sse(*(event | {"sequence_number": at} for at, event in enumerate(events))))]
+    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    answer = await stack.post("responses", input="hi", stream=True)
+    received = [
+        json.loads(line.removeprefix("data: ")) for line in answer.text.splitlines() if line.startswith("data: ")
+    ]
+    last = ResponseIncompleteEvent.model_validate(received[-1], strict=True)
+    assert last.sequence_number > received[-2]["sequence_number"]
+    assert (last.response.id, last.response.model, last.response.output) == ("resp_1", "echo", [])
+
+
+@pytest.mark.parametrize("reported", [True, False])
+async def test_the_usage_of_a_stopped_stream_is_sent_if_the_server_reported_it(
+    make_stack, upstream, make_guards, reported
+):
+    usage = {"usage": {"prompt_tokens": 3, "completion_tokens": 60, "total_tokens": 63}} if reported else {}
+    upstream.script = [Answer(*sse(*(chat_chunk(f"{word} ", **usage) for word in words())))]
+    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    events, last = events_of(await stack.chat(stream=True, stream_options={"include_usage": True}))
+    assert last == "[DONE]"
+    assert [event["usage"]["total_tokens"] for event in events if not event["choices"]] == ([63] if reported else [])
 
 
 @pytest.mark.parametrize("stream", [True, False])

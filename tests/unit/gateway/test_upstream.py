@@ -272,6 +272,21 @@ async def test_a_stream_of_two_choices_is_complete_when_both_have_ended(relay, i
     assert stack.ended()[1].status == status
 
 
+@pytest.mark.parametrize("fields", [{"n": 2}, {"n": "2"}, {"n": 0}, {}], ids=str)
+async def test_a_stream_that_ends_before_a_choice_begins_is_broken(relay, fields):
+    stack = relay(Answer(*sse(chat_chunk("a"), chat_chunk(finish="stop"))))
+    await stack.chat(stream=True, **fields)
+    assert stack.ended()[1].status == ("error" if fields == {"n": 2} else "complete")
+
+
+async def test_a_model_version_with_any_character_fits_its_header(make_stack, upstream):
+    upstream.script = [Answer.json(WHOLE)]
+    stack = make_stack(upstream={"base_url": upstream.url, "upstream_model": "通义"})
+    answer = await stack.chat()
+    assert (answer.status_code, answer.headers["x-weir-model-version"]) == (200, r"\u901a\u4e49")
+    assert stack.ended()[0].model_version == "通义"
+
+
 async def test_a_server_that_is_not_there(relay):
     stack = relay(Answer.json(WHOLE), base_url="http://127.0.0.1:9/v1")
     answer = await stack.chat()

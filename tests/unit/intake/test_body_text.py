@@ -46,6 +46,27 @@ def test_a_streamed_response():
     check(f"{chunks}data: [DONE]\n\n", "Grüße", "stop", 3, 2)
 
 
+@pytest.mark.parametrize("begin", [": ping\n\n", "event: chunk\n", "id: 1\nretry: 5\n", "\r\n"])
+def test_a_stream_may_begin_with_any_field_of_an_event(begin):
+    chunks = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in CASES["stream"])
+    check(f"{begin}{chunks}data: [DONE]\n\n", "Grüße", "stop", 3, 2)
+
+
+def test_a_streamed_response_of_the_responses_api():
+    begun = {"object": "response", "status": "in_progress", "model": "m", "output": []}
+    content = [{"type": "output_text", "text": "Grüße"}]
+    output = [{"type": "message", "role": "assistant", "content": content}]
+    usage = {"input_tokens": 3, "output_tokens": 2}
+    events = [
+        {"type": "response.created", "response": begun},
+        {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "Grüße"},
+        {"type": "response.completed", "response": begun | {"status": "completed", "output": output, "usage": usage}},
+    ]
+    raw = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
+    check(raw, "Grüße", "stop", 3, 2)
+    assert response_from_bytes(raw.encode()).model == "m"
+
+
 @pytest.mark.parametrize(("body", "message"), CASES["bad_requests"])
 def test_an_unreadable_request_is_an_error_that_names_the_fields_and_the_supported_shapes(body, message):
     with pytest.raises(UnreadablePayload) as error:

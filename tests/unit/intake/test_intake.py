@@ -306,7 +306,7 @@ async def test_the_tenant_is_the_keys(tmp_path, authorization, tenant):
 
 
 @pytest.mark.parametrize(
-    "authorization", ["", "Bearer nobody", "Basic ?", "Basic " + base64.b64encode(b"\xff").decode()]
+    "authorization", ["", "Bearer nobody", "Basic ?", "Basic " + base64.b64encode(b"\xff").decode(), b"Basic \xe9"]
 )
 async def test_a_request_without_a_valid_key_is_401(tmp_path, authorization):
     async with intake(tmp_path / "home") as running:

@@ -55,6 +55,19 @@ def test_tool_calls_are_joined_by_their_index():
     }
 
 
+@pytest.mark.parametrize("index", [{}, {"index": None}], ids=["missing", "null"])
+def test_tool_calls_without_an_index_are_kept_apart_by_their_ids(index):
+    first = index | {"id": "c1", "function": {"name": "f", "arguments": '{"a"'}}
+    rest = index | {"function": {"arguments": ":1}"}}
+    second = index | {"id": "c2", "function": {"name": "g", "arguments": "{}"}}
+    answer = accumulated(
+        *(delta(tool_calls=[call]) for call in (first, rest, second)), delta(tool_calls=[first, second])
+    )
+    (choice,) = answer.recorded()
+    assert [(part.id, part.name) for part in choice.parts] == [("c1", "ff"), ("c2", "gg")]
+    assert choice.parts[0].arguments.startswith('{"a":1}')
+
+
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
 def test_reasoning_comes_before_the_text(name):
     answer = accumulated(delta(**{name: "be"}), delta(**{name: "cause"}), delta(content="so"))

@@ -3,9 +3,14 @@
 import json
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
+from serving.backend import ModelRequest
+from serving.engine.json_schema import check_schema
+from serving.replica.engine_request import engine_request
 from serving.replica.tool_calls import tool_call_reader
 
 
@@ -69,3 +74,18 @@ def test_plain_text_is_not_searched():
 def test_a_lone_surrogate_in_a_call_becomes_a_question_mark():
     _, calls = read("tagged", '<tool_call>{"name": "f\\ud800", "arguments": {"a": "\\ud800"}}</tool_call>')
     assert calls == {0: ("call_0", "f?", '{"a": "?"}')}
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "book"}}], ids=str)
+def test_the_parameters_of_a_forced_call_keep_their_references(choice):
+    city = {"type": "object", "properties": {"name": {"type": "string"}, "part_of": {"$ref": "#/$defs/city"}}}
+    parameters = {"type": "object", "properties": {"to": {"$ref": "#/$defs/city"}}, "$defs": {"city": city}}
+    tools = [{"type": "function", "function": {"name": name, "parameters": parameters}} for name in ("book", "cancel")]
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": tools, "tool_choice": choice}
+    schema = engine_request(ModelRequest(request_id="r", operation="chat", body=body)).sampling.json_schema
+    check_schema(schema)
+    good, bad = ({"to": {"name": "Rome", "part_of": {"name": name}}} for name in ("Italy", 7))
+    if choice == "required":
+        good, bad = ([{"name": "cancel", "arguments": arguments}] for arguments in (good, bad))
+    validator = Draft202012Validator(json.loads(schema))
+    assert (validator.is_valid(good), validator.is_valid(bad)) == (True, False)

@@ -55,7 +55,7 @@ def test_one_probe_is_sent_and_its_success_closes_the_circuit(opened, clock):
 def test_a_probe_that_fails_opens_it_again(opened, clock):
     clock.now += 5
     assert opened.seconds_to_wait() == 0
-    opened.failed()
+    opened.failed(probe=True)
     assert opened.seconds_to_wait() == 5
     clock.now += 5
     assert opened.seconds_to_wait() == 0
@@ -64,6 +64,18 @@ def test_a_probe_that_fails_opens_it_again(opened, clock):
 def test_a_probe_whose_client_left_is_replaced(opened, clock):
     clock.now += 5
     assert opened.seconds_to_wait() == 0
-    opened.abandoned()
+    opened.abandoned(probe=True)
     assert opened.is_open
+    assert opened.seconds_to_wait() == 0
+
+
+def test_an_older_request_that_ends_does_not_end_the_probe(opened, clock):
+    clock.now += 5
+    assert opened.seconds_to_wait() == 0
+    opened.abandoned()
+    assert opened.seconds_to_wait() == 5
+    opened.failed()
+    clock.now += 5
+    assert opened.seconds_to_wait() == 5, "the probe has not ended"
+    opened.succeeded()
     assert opened.seconds_to_wait() == 0
