@@ -37,7 +37,7 @@ def dead_letter_headers(message: Any, *, stage: str, place: str, error: str, dis
     its message. `disposition` is one of :data:`DISPOSITIONS`.
     """
     own = [(name, value) for name, value in message.headers or () if not name.startswith(HEADER_PREFIX)]
-    before = dict(message.headers or ()).get(f"{HEADER_PREFIX}attempt", b"0")
+    before = dict(message.headers or ()).get(f"{HEADER_PREFIX}attempt") or b"0"
     attempt = int(before) + 1 if before.isdigit() and len(before) < 6 else 1
     facts = {
         "topic": message.topic,

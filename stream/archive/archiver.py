@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Callable
 
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from stream.address import redacted
 from stream.archive.segments import Archive, ArchivedRecord
 from stream.archive.settings import ArchiveSettings
 from stream.content import raw_content
+from stream.errors import ArchiveFailed
 from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import partitions_of
 from stream.kafka.range_reader import RangeReader
@@ -34,7 +36,7 @@ async def archive_log(
     """Archive what Kafka contains now, and return {topic: records}. A segment is complete or absent, so a run can be repeated.
 
     Records that Kafka deleted before they were archived are a gap, which readers report. Raises broker errors, and
-    ArchiveFailed if the archive cannot be written.
+    ArchiveFailed if the archive cannot be written or is longer than the log.
     """
     archive = Archive(settings.url)
     counts = await partition_counts(kafka.client_options(), archived_topics(kafka.names))
@@ -43,10 +45,14 @@ async def archive_log(
     async with consumer_for(kafka.client_options()) as consumer:
         begins = await consumer.beginning_offsets(places)
         ends = await consumer.end_offsets(places)
-        starts = {
-            place: max(begins[place], await asyncio.to_thread(archive.end, place.topic, place.partition))
-            for place in places
-        }
+        archived = {place: await asyncio.to_thread(archive.end, place.topic, place.partition) for place in places}
+        for place in places:
+            if archived[place] > ends[place]:
+                raise ArchiveFailed(
+                    f"[archive] url {redacted(settings.url)!r} has records of {place.topic}/{place.partition} up to offset {archived[place]}, "
+                    f"but the topic ends at {ends[place]}: the topic was created again; choose another url for the new log"
+                )
+        starts = {place: max(begins[place], archived[place]) for place in places}
         total = sum(max(0, ends[place] - starts[place]) for place in places)
         for place in places:
             if starts[place] >= ends[place]:

@@ -152,7 +152,7 @@ class Archive:
 def _event_time(record: ArchivedRecord) -> float | None:
     try:
         return parse_time(dict(record.headers)["ce_time"].decode())
-    except (KeyError, ValueError, OverflowError):
+    except (KeyError, AttributeError, ValueError, OverflowError):
         return None
 
 
@@ -174,7 +174,7 @@ def _encoded(records: Iterable[ArchivedRecord]) -> bytes:
     rows: list[dict[str, Any]] = []
     for record in records:
         named = dict(record.headers)
-        shown = {name: named.get(key, b"").decode("utf-8", "replace") for name, key in _SHOWN.items()}
+        shown = {name: (named.get(key) or b"").decode("utf-8", "replace") for name, key in _SHOWN.items()}
         headers = [{"name": name, "value": value} for name, value in record.headers]
         rows.append(msgspec.structs.asdict(record) | {"headers": headers} | shown)
     buffer = io.BytesIO()

@@ -32,7 +32,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
             "labels": dict(self.labels),
             "annotations": self.annotations,
             "startsAt": format_time(self.starts),
-            "endsAt": format_time(firing_until if self.ends is None else max(self.ends, self.starts)),
+            "endsAt": format_time(max(self.starts, firing_until if self.ends is None else self.ends)),
         }
         return body | ({"generatorURL": self.link} if self.link else {})
 

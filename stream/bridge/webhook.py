@@ -82,6 +82,9 @@ class WebhookNotifier:
 
     async def _session(self, reader: AlertReader, stop: asyncio.Event) -> None:
         partitions = await alert_partitions(self._kafka)
+        if not partitions:  # the topic was deleted; `weir topics create` creates it again
+            await pause(stop, 1.0)
+            return
         async with consumer_for(self._kafka.client_options(), group_id=group_of(self._kafka, self._name)) as consumer:
             consumer.assign(partitions)
             offsets = WebhookOffsets(self._name, consumer, partitions, self._metrics.missed.labels(self._name))

@@ -28,7 +28,10 @@ class WebhookFilter:
         """Return whether the webhook receives `alert`; False if a silence mutes the alert at the time `alert.at`."""
         if not fnmatchcase(alert.tenant, self._settings.tenants):
             return False
-        if SEVERITY_NUMBERS[alert.severity] < SEVERITY_NUMBERS[self._settings.severity]:
+        if (
+            SEVERITY_NUMBERS.get(alert.severity, SEVERITY_NUMBERS["critical"])
+            < SEVERITY_NUMBERS[self._settings.severity]
+        ):
             return False
         revision, message = self._delivered.get(alert.alert_id, (-1, ""))
         if alert.revision < revision or message == message_id(alert):

@@ -96,5 +96,5 @@ def _event_time(record: ConsumerRecord) -> float | None:
     """Return a record's event time, or None if its header is missing or invalid."""
     try:
         return parse_time(dict(record.headers)["ce_time"].decode())
-    except (KeyError, ValueError, OverflowError):
+    except (KeyError, AttributeError, ValueError, OverflowError):
         return None

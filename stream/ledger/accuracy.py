@@ -23,6 +23,8 @@ _BETS = (0.1, 0.25, 0.5, 0.9)
 _ENDED = 0.01
 _EVIDENCE = 20
 _WRONG = 0.5
+#: API keys that an alert names, at most; more would make its record too large for Kafka.
+_PRINCIPALS = 32
 
 
 class JudgedAnswer(msgspec.Struct, frozen=True, kw_only=True, order=True):
@@ -80,7 +82,7 @@ def _fallen(found: Accuracy, since: Sequence[JudgedAnswer]) -> Accuracy:
         since=len(since),
         wrong=len(wrong),
         evidence=tuple(one.request_id for one in wrong[-_EVIDENCE:]),
-        principals=dict(sorted(Counter(one.principal for one in wrong if one.principal).items())),
+        principals=dict(Counter(one.principal for one in wrong if one.principal).most_common(_PRINCIPALS)),
     )
 
 

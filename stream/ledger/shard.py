@@ -4,6 +4,7 @@ The state is a function of the set of records. Duplicates and the order of topic
 before its event, late, twice, or from two versions of a detector. Only the order of ticks within a partition matters.
 """
 
+import time as clock
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -292,7 +293,8 @@ class Shard(LedgerFile):
 
     def expire(self) -> float:
         """Delete the rows of hours that are older than the retention; return the start of the oldest remaining hour."""
-        floor = (_hour(self._newest - self._retention_seconds) * HOUR_SECONDS) if self._newest else 0.0
+        newest = min(self._newest, clock.time())  # the clock of a source can be wrong by years
+        floor = (_hour(newest - self._retention_seconds) * HOUR_SECONDS) if self._newest else 0.0
         if floor <= self._floor:
             return self._floor
         with transaction(self.database) as database:

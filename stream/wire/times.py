@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-__all__ = ["canonical_time", "format_time", "parse_time"]
+__all__ = ["LATEST", "canonical_time", "format_time", "parse_time"]
 
+#: The latest time of an event, 9999-01-01: later times that a stage computes from it can still be formatted.
+LATEST = 253_370_764_800
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -21,11 +23,14 @@ def _format_second(seconds: int) -> str:
 
 
 def parse_time(text: str) -> float:
-    """Return an RFC 3339 time with a zone as seconds since the epoch; raises ValueError."""
+    """Return an RFC 3339 time with a zone as seconds since the epoch, from 0 to `LATEST`; raises ValueError."""
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError(f"time {text!r} has no zone; RFC 3339 needs one")
-    return ((time - _EPOCH) // _MICROSECOND) / 1e6
+    seconds = ((time - _EPOCH) // _MICROSECOND) / 1e6
+    if not 0 <= seconds <= LATEST:
+        raise ValueError(f"time {text!r} is not between 1970-01-01 and 9999-01-01")
+    return seconds
 
 
 def canonical_time(seconds: float) -> float:

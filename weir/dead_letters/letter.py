@@ -60,7 +60,7 @@ def letter_of(record: ConsumerRecord) -> DeadLetter:
     headers = dict(record.headers)
 
     def fact(name: str) -> str:
-        return escaped(headers.get(HEADER_PREFIX + name, b""))
+        return escaped(headers.get(HEADER_PREFIX + name) or b"")
 
     value = record.value or b""
     disposition = fact("disposition")

@@ -30,8 +30,8 @@ def shown_headers(headers: Sequence[tuple[str, bytes]], *, content: bool) -> lis
     return [
         Header(
             name=escaped(name.encode()),
-            value=escaped(value) if content or name.startswith(PREFIXES) or name in NAMES else None,
-            size_bytes=len(value),
+            value=escaped(value or b"") if content or name.startswith(PREFIXES) or name in NAMES else None,
+            size_bytes=len(value or b""),
         )
         for name, value in headers
     ]

@@ -168,8 +168,11 @@ class ScoreAgent:
         return [*found, *signal_events(event, outcome, traceparent_of(span), by_part=by_part, name_tools=name_tools)]
 
     async def _publish(self, partition: int, outputs: list[Event]) -> None:
-        """Publish all outputs concurrently, and wait until each is acknowledged."""
-        await asyncio.gather(*(self._send(partition, output) for output in outputs))
+        """Publish all outputs concurrently, and wait until each is acknowledged or rejected; raises the first error."""
+        sent = await asyncio.gather(*(self._send(partition, output) for output in outputs), return_exceptions=True)
+        for error in sent:
+            if error is not None:
+                raise error
 
     async def _send(self, partition: int, output: Event) -> None:
         kind = output.type.split(".")[1]

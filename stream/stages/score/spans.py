@@ -29,7 +29,7 @@ class ScoreSpans:
 
     def process(self, message: Any, event: Event) -> Span:
         """Start the span of one event: a child in the request's trace, with a link to the producer's span."""
-        hop = dict(message.headers or ()).get("traceparent", b"").decode("ascii", "replace")
+        hop = (dict(message.headers or ()).get("traceparent") or b"").decode("ascii", "replace")
         return self._tracer.start_span(
             self._name,
             context=parent_context(event.traceparent) or Context(),

@@ -99,7 +99,7 @@ def watermark_tick(partition: int, watermark: float) -> Event:
 
 
 def _blank(bucket: StreamBucket, detector: str, version: str) -> FindingRecord:
-    tenant, model, side, part, version, *_ = (*bucket.key.split("\x1f"), "", "")
+    tenant, model, side, part, model_version, *_ = (*bucket.key.split("\x1f"), "", "")
     return FindingRecord(
         tenant=tenant,
         model=model,
@@ -114,7 +114,7 @@ def _blank(bucket: StreamBucket, detector: str, version: str) -> FindingRecord:
         feature=RESET,
         events=0,
         part=part,
-        model_version=version,
+        model_version=model_version,
     )
 
 

@@ -17,6 +17,8 @@ __all__ = ["SourceLane", "SourceTime", "Watermark"]
 _LARGEST_STEP = 0.25
 #: Number of closed sources that are kept per partition, to ignore duplicate ticks after the end of a source.
 _ENDED = 128
+#: Number of released sources that are kept per partition: their value must fit into one record.
+_RELEASED = 512
 
 
 class SourceTime(msgspec.Struct):
@@ -65,6 +67,8 @@ class SourceLane(msgspec.Struct, kw_only=True):
             low = min(source.time for source in self.sources.values())
             if low > -inf:
                 self.low = low if self.low is None else max(self.low, low)
+        while len(self.released) > _RELEASED:
+            del self.released[min(self.released, key=self.released.__getitem__)]
 
     def _end(self, name: str, time: float) -> None:
         source = self.sources.pop(name, None)
@@ -109,7 +113,7 @@ class Watermark:
     `value` is None until each partition has a tick and each of the `known` sources (live before a restart) has sent a
     tick or is released. Without live sources the watermark stays the same.
 
-    Memory is O(P x live sources); a tick costs O(live sources).
+    Memory is O(P x live sources), with at most 512 released sources per partition; a tick costs O(live sources).
     """
 
     def __init__(self, partitions: int, silence_seconds: float, known: Iterable[str] = ()) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
+from stream.wire.times import LATEST
+
 __all__ = ["MAX_COUNT", "MAX_INT64", "MIN_INT64", "Count", "EventData", "Int64", "Seconds", "Share"]
 
 #: The largest integer that every JSON parser keeps exactly (RFC 8259, section 6).
@@ -21,7 +23,7 @@ Int64 = Annotated[int, msgspec.Meta(ge=MIN_INT64, le=MAX_INT64)]
 #: A share of a whole.
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 #: A duration, or a time since the epoch up to the year 9999, as ``ce_time``.
-Seconds = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_800)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=LATEST)]
 
 
 class EventData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

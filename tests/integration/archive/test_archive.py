@@ -9,9 +9,9 @@ from support.kafka_log import fresh_topics, sender
 
 from stream.archive.archiver import archive_log
 from stream.archive.reader import ArchivedRangeReader, archived_range
-from stream.archive.segments import Archive
+from stream.archive.segments import Archive, ArchivedRecord
 from stream.archive.settings import ArchiveSettings
-from stream.errors import LogExpired
+from stream.errors import ArchiveFailed, LogExpired
 from stream.kafka.clients import admin_for, consumer_for
 from stream.kafka.time_ranges import log_range
 from stream.loop.dataset.curate import curate
@@ -43,6 +43,16 @@ async def expire(kafka, before):
 async def digest_of(kafka, request, archive):
     join = await read_exchanges(kafka, request, archive=archive)
     return curate(join.exchanges(), LOOSE, "sft", WordScanner()).digest
+
+
+async def test_an_archive_of_another_log_is_an_error(kafka, tmp_path):
+    """The broker's volume was deleted: the new log begins at 0 again."""
+    await send_reviewed(kafka, ["q1"])
+    settings = ArchiveSettings(url=str(tmp_path))
+    rows = [ArchivedRecord(offset=7, timestamp=1, key=None, value=b"{}", headers=())]
+    Archive(settings.url).write(kafka.names.inference, 0, 8, rows)
+    with pytest.raises(ArchiveFailed, match=r"inference/0 up to offset 8, but the topic ends at 3: .* another url"):
+        await archive_log(kafka, settings)
 
 
 async def test_a_dataset_is_the_same_after_kafka_deleted_its_records(kafka, tmp_path):

@@ -1,10 +1,13 @@
 """Webhooks: signed, in order, each alert at least once over failures of receiver and bridge, retries with the same id."""
 
+import asyncio
 import itertools
 import json
 import random
+from unittest.mock import Mock
 
 import pytest
+from prometheus_client import CollectorRegistry
 from support.alert_records import alert, event, resolved
 from support.bridges import SECRET, bridge
 from support.kafka_log import fresh_topics, sender, until
@@ -12,6 +15,9 @@ from support.receiver import is_signed, receiver
 from support.stack import free_port
 
 from stream.bridge.backoff import BackOff
+from stream.bridge.metrics import BridgeMetrics
+from stream.bridge.webhook import WebhookNotifier
+from stream.settings import KafkaSettings, WebhookSettings
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
@@ -49,6 +55,20 @@ async def test_each_webhook_receives_its_alerts_signed(broker):
         assert ids(pager.accepted) == ["al_1.firing.critical", "al_1.resolved.critical"]
         assert all(is_signed(one, SECRET) for one in every.accepted + pager.accepted)
         assert every.accepted[0].message["data"]["tenant"] == "acme-1"
+
+
+async def test_without_the_topic_a_webhook_waits(broker):
+    """The broker's volume was deleted: other alerts continue to fire until the topics are created again."""
+    kafka = KafkaSettings(bootstrap_servers=broker.bootstrap, topic_prefix="deleted.")
+    settings, stop = WebhookSettings(url="http://127.0.0.1:9", secret=SECRET), asyncio.Event()
+    notifier = WebhookNotifier(
+        "hook", settings, kafka, Mock(), Mock(), metrics=BridgeMetrics(CollectorRegistry()), health={}
+    )
+    running = asyncio.create_task(notifier.run(Mock(alerts=[]), stop))
+    done, _ = await asyncio.wait({running}, timeout=2)
+    stop.set()
+    await running
+    assert not done
 
 
 async def test_an_unavailable_receiver_delays_no_other_and_misses_nothing(apache_broker):

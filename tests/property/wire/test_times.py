@@ -1,4 +1,7 @@
-from hypothesis import given
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream.wire import canonical_time, format_time, parse_time
@@ -9,3 +12,15 @@ def test_a_canonical_time_survives_the_wire(seconds):
     time = canonical_time(seconds)
     assert parse_time(format_time(time)) == time
     assert canonical_time(time) == time
+
+
+@given(st.datetimes(timezones=st.timezones() | st.just(timezone(timedelta(hours=-12)))))
+@example(datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=-12))))
+@example(datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=12))))
+def test_a_time_that_is_read_can_be_written(time):
+    try:
+        seconds = parse_time(time.isoformat())
+    except ValueError:
+        return
+    assert parse_time(format_time(seconds)) == pytest.approx(seconds, abs=1e-3)
+    assert format_time(seconds + 86_400)

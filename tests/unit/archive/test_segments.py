@@ -44,3 +44,12 @@ def test_an_unknown_address_and_a_folder_that_cannot_be_written_are_errors(tmp_p
     (tmp_path / "t").write_text("a file")
     with pytest.raises(ArchiveFailed, match="cannot be written"):
         Archive(str(tmp_path)).write("t", 0, 1, [record(0)])
+
+
+def test_a_null_header_is_archived():
+    archive = Archive("memory://weir-archive-null")
+    headers = (("ce_type", None), ("ce_time", None))
+    archive.write("t", 0, 1, [ArchivedRecord(offset=0, timestamp=0, key=None, value=b"x", headers=headers)])
+    (segment,) = archive.segments("t", 0)
+    assert [one.headers for one in archive.read(segment)] == [headers]
+    assert archive.last_until("t", 0, 10.0, 5.0) is None, "no record has a time"

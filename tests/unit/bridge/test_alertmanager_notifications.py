@@ -124,3 +124,10 @@ def test_the_number_of_alerts_is_bounded_and_dropped_ones_are_counted():
     assert [one.alert_id for one in log.firing()] == [f"al_{number}" for number in range(20, 30)]
     assert log.dropped == 20
     assert all(not one.evidence and not one.principals for one in log.firing())
+
+
+def test_an_alert_of_a_clock_that_is_ahead_does_not_end_before_it_begins(notifications):
+    """Alertmanager rejects the whole request otherwise."""
+    (sent,) = notifications.due(log_of(alert()), 110.0)
+    body = sent.body(sent.starts - 600)
+    assert body["endsAt"] == body["startsAt"]

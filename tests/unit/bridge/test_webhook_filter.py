@@ -61,3 +61,8 @@ def test_the_payload_has_the_alert_and_its_links():
     assert message["data"]["evidence"] == ["r1", "r2"]
     assert message["data"]["runbook_url"] == "runbook.md#pii"
     assert message["timestamp"] == "1970-01-01T00:03:20.000000Z"
+
+
+def test_an_unknown_severity_counts_as_critical():
+    """Later versions can add values."""
+    assert delivered(filter_of(severity="critical"), alert(severity="emergency")) == ["al_1.firing.emergency"]

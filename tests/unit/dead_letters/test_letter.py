@@ -93,3 +93,11 @@ def test_headers_that_weir_does_not_write_are_content():
 )
 def test_bytes_cannot_control_the_terminal(raw, text):
     assert escaped(raw) == text
+
+
+def test_a_header_may_be_null():
+    """Kafka allows it."""
+    assert dict(kept(headers=(("__weir.errors.attempt", None),)))["__weir.errors.attempt"] == b"1"
+    assert letter_of(record((("__weir.errors.stage", None),))).stage == ""
+    (shown,) = shown_headers((("traceparent", None),), content=False)
+    assert (shown.value, shown.size_bytes) == ("", 0)

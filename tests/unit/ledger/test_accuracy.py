@@ -2,6 +2,7 @@
 
 import random
 
+import msgspec
 import pytest
 from support.events import event_of
 from support.ledger_log import Log, end, request
@@ -114,3 +115,11 @@ def test_an_alert_resolves_an_hour_after_its_record_of_the_recovery():
     assert resolved.revision == alert.revision + 4
     (expired,) = decided([alert], None, 200.0)
     assert "expired" in expired.summary
+
+
+def test_an_alert_names_at_most_32_keys():
+    """All keys of a large service would make its record too large for Kafka."""
+    given = answers((400, 0.95), (400, 0.3))
+    many = [msgspec.structs.replace(one, principal=f"k{row}") for row, one in enumerate(given)]
+    found = accuracy_of(many, SETTINGS)
+    assert (len(found.principals), set(found.principals.values())) == (32, {1})

@@ -1,5 +1,7 @@
 """Events joined with their verdicts in one partition; tests/property/ledger has the counts in any order."""
 
+import time
+
 import msgspec
 import pytest
 from support.events import tick
@@ -150,3 +152,12 @@ def test_no_table_contains_text(shard, log):
     dump = "\n".join(shard.database.iterdump())
     assert "r1/request" in dump
     assert "canary" not in dump
+
+
+def test_a_source_whose_clock_is_ahead_does_not_delete_the_others(log):
+    shard, now = Shard(":memory:", retention_seconds=168 * 3600.0), time.time() - 3600
+    shard.apply(log.inference(request("r1", now), tick(now + 8 * 86_400, "s2")))
+    assert shard.expire() <= now
+    shard.apply(log.inference(request("r2", now + 60)))
+    assert shard.database.execute("SELECT sum(requests) FROM requests").fetchone() == (2,)
+    shard.close()

@@ -1,17 +1,24 @@
 """What one scored event gives, without a broker."""
 
+import asyncio
+from types import SimpleNamespace
+
 import msgspec
 import pytest
+from aiokafka.errors import MessageSizeTooLargeError
+from opentelemetry.sdk.trace import TracerProvider
 from support.events import a_request, an_end, event_of
 from support.score_stack import end, request
 
 from detectors.base import Turn
+from stream.stages.score.agent import ScoreAgent
 from stream.stages.score.event_features import embedded, sampled, signal_texts
 from stream.stages.score.event_parts import EventScore
 from stream.stages.score.machine import expected_detectors, item_of, verdicts
 from stream.stages.score.model_pool import Failed
 from stream.stages.score.model_process import Scored
 from stream.stages.score.records import finding_event, signal_events, verdict_event
+from stream.stages.score.spans import ScoreSpans
 from stream.wire import Choice, DeclaredTool, Message, Span, TextPart, ToolCallPart, ToolResponsePart, encode
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-aaaaaaaaaaaaaaaa-01"
@@ -227,3 +234,28 @@ def test_called_tools_are_named_only_where_the_tenant_allows_it(named):
     (signal,) = signal_events(event, Scored(), TRACEPARENT, name_tools=named)
     assert [name for name in signal.data.features if name.startswith("tool:")] == (["tool:search"] if named else [])
     assert signal.data.features["tool_calls"] == 2.0
+
+
+def test_a_null_traceparent_of_the_record_links_nothing():
+    """Kafka allows null headers."""
+    message = SimpleNamespace(headers=(("traceparent", None),), partition=0, offset=1)
+    span = ScoreSpans(TracerProvider(), "topic", "group").process(message, ASK)
+    assert not span.links
+
+
+async def test_all_outputs_are_acknowledged_before_an_oversize_one_is_an_error():
+    sent = []
+
+    class Publisher:
+        async def publish(self, topic, event, **_):
+            if topic == "signals":
+                raise MessageSizeTooLargeError
+            await asyncio.sleep(0)
+            sent.append(topic)
+
+    names = SimpleNamespace(verdicts="verdicts", signals="signals", findings="findings")
+    app = SimpleNamespace(kafka=SimpleNamespace(names=names, stream_partitions=2), publisher=Publisher())
+    outputs = [*signal_events(ASK, Scored(), TRACEPARENT), verdict_event(ASK, the_verdicts(ASK, Scored())["pii"], "")]
+    with pytest.raises(MessageSizeTooLargeError):
+        await ScoreAgent(app, SimpleNamespace(outstanding=8))._publish(0, outputs)
+    assert sent == ["verdicts"]

@@ -52,6 +52,7 @@ def test_a_shift_is_found_once_a_bucket_with_its_evidence_by_reference():
     assert [record.bucket for record in alarms] == [206, 207, 208, 209, 210, 211]
     first = alarms[0]
     assert (first.tenant, first.model, first.side, first.time) == ("acme", MODEL, "input", 1035.0)
+    assert first.version == LevelDetector.version
     assert first.events == 13
     assert sum(first.principals.values()) == 13
     assert len(first.evidence) == 13

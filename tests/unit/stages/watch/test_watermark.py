@@ -137,3 +137,15 @@ def test_a_tick_of_a_partition_that_does_not_exist_changes_nothing():
     assert not watermark.apply(tick(7, a=1.0))
     assert not watermark.apply(tick(-1, a=1.0))
     assert watermark.live() == set()
+
+
+def test_the_state_stays_small_when_sources_are_lost_again_and_again():
+    watermark = Watermark(1, 60)
+    for number in range(1_000):
+        for second in range(0, 80, 20):
+            lost = {f"lost-{number}": 100.0 * number} if second == 0 else {}
+            watermark.apply(tick(0, steady=100.0 * number + second, **lost))
+    assert "lost-900" in watermark.released()
+    assert len(watermark.released()) <= 512
+    watermark.apply(tick(0, **{"lost-1": 100.0}))
+    assert "lost-1" not in watermark.live(), "a forgotten source with an old time is released at once"
