@@ -1,5 +1,6 @@
 """An inference that another gateway reported: its request and its response, and their conversion to records."""
 
+import re
 import uuid
 from hashlib import blake2b
 from typing import Any, Literal
@@ -52,6 +53,7 @@ _PARAMETERS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "s
 _ID_BYTES = 16
 #: The gateway's limit; every segment of the spool contains the names of a request until its end.
 _NAME_CHARACTERS = 256
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: Messages do not contain numbers with more digits.
 _SHOWN_DIGITS = 24
 #: The year 2096: OTLP stores a span's nanoseconds in 64 bits, and a time that does not fit makes the collector drop the batch.
@@ -137,7 +139,7 @@ def has_content(messages: tuple[Message, ...] | tuple[Choice, ...]) -> bool:
 def without_invalid_numbers(exchange: ReportedExchange) -> tuple[ReportedExchange, list[str]]:
     """Return `exchange` without numbers that a record cannot contain, and a message per omitted number; all text is kept.
 
-    Raises UnreadablePayload if a name is longer than 256 characters.
+    Raises UnreadablePayload if a name is longer than 256 characters or has a control character.
     """
     request, response, left_out = exchange.request, exchange.response, list[str]()
     _check_names(request, response)
@@ -152,9 +154,13 @@ def without_invalid_numbers(exchange: ReportedExchange) -> tuple[ReportedExchang
 def _check_names(*halves: ReportedRequest | ReportedResponse | None) -> None:
     for half in halves:
         for field in ("model", "model_version"):
-            size = len(getattr(half, field, ""))
-            if size > _NAME_CHARACTERS:
-                raise UnreadablePayload(f"{field} has {size} characters, the limit is {_NAME_CHARACTERS}; shorten it")
+            name: str = getattr(half, field, "")
+            if len(name) > _NAME_CHARACTERS:
+                raise UnreadablePayload(
+                    f"{field} has {len(name)} characters, the limit is {_NAME_CHARACTERS}; shorten it"
+                )
+            if control := _CONTROL.search(name):  # the keys of streams are joined with such a character
+                raise UnreadablePayload(f"{field} has the control character {control[0]!r}; remove it")
 
 
 def _kept(values: dict[str, Any], least: int, most: int, left_out: list[str]) -> dict[str, Any]:

@@ -161,12 +161,16 @@ async def test_an_item_with_strange_values_does_not_affect_the_others(tmp_path, 
 
 
 @pytest.mark.parametrize("field", ["model_group", "model"])
-async def test_a_name_longer_than_256_characters_is_rejected(tmp_path, field):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("m" * 257, "has 257 characters, the limit is 256"), ("a\x1fb", r"has the control character '\x1f'; remove it")],
+)
+async def test_a_name_that_no_key_of_a_stream_can_contain_is_rejected(tmp_path, field, name, message):
     async with intake(tmp_path / "home") as running:
-        batch = [litellm_payload(id="long", **{field: "m" * 257}), litellm_payload(id="short", **{field: "m" * 256})]
+        batch = [litellm_payload(id="bad", **{field: name}), litellm_payload(id="good", **{field: "m" * 256})]
         answer = await running.sent("/intake/litellm", json=batch)
         assert (answer.status_code, answer.json()["accepted"], answer.json()["refused"]) == (422, 1, 1)
-        assert "has 257 characters, the limit is 256" in answer.json()["refusals"][0]["message"]
+        assert message in answer.json()["refusals"][0]["message"]
         running.only()
 
 
