@@ -21,7 +21,7 @@ from faust.types import TP
 from stream.kafka.ack_tracker import AckTracker
 from stream.kafka.clients import paced
 from stream.runtime.overrides import overrides, require_attributes
-from stream.wire.topics import copies
+from stream.wire.topics import TIMESTAMPS, copies
 
 __all__ = ["Consumer", "Producer", "Transport"]
 
@@ -214,7 +214,7 @@ class Transport(driver.Transport):
     async def _create_topic(
         self, owner: Any, client: Any, topic: str, partitions: int, replication: int, **kwargs: Any
     ) -> None:
-        """Create a changelog with the replication factor of the other topics; Faust would use a constant."""
+        """Create a changelog with the replication factor and timestamps of the other topics; Faust would use a constant."""
         del replication
-        brokers = len(client.cluster.brokers())
-        await super()._create_topic(owner, client, topic, partitions, copies(brokers), **kwargs)
+        brokers, config = len(client.cluster.brokers()), {**(kwargs.pop("config", None) or {}), **TIMESTAMPS}
+        await super()._create_topic(owner, client, topic, partitions, copies(brokers), config=config, **kwargs)

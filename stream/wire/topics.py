@@ -2,7 +2,7 @@
 
 import msgspec
 
-__all__ = ["Topic", "TopicNames", "copies", "topic_specs"]
+__all__ = ["TIMESTAMPS", "Topic", "TopicNames", "copies", "topic_specs"]
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _MIB = 1024 * 1024
@@ -68,6 +68,11 @@ class TopicNames(msgspec.Struct, frozen=True):
         return f"{self.prefix}replay"
 
 
+#: Kafka's own clock dates the records: it rejects a record that the clock of its sender dates more than an hour ahead, and
+#: deletes one early that is dated behind.
+TIMESTAMPS = {"message.timestamp.type": "LogAppendTime"}
+
+
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
     """The settings with which a topic is created."""
 
@@ -85,6 +90,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
             "retention.ms": str(self.retention_ms),
             "retention.bytes": str(self.retention_bytes),
             "max.message.bytes": str(self.max_message_bytes),
+            **TIMESTAMPS,
         }
 
 

@@ -13,6 +13,7 @@ from support.lab import Lab
 from support.running_broker import RunningBroker, start_broker
 
 from stream.kafka.admin import create_topics, list_topics
+from stream.kafka.clients import producer_for
 from stream.kafka.probe import broker_answers
 from stream.settings import KafkaSettings
 from stream.wire.topics import Topic
@@ -40,6 +41,16 @@ async def test_topics_are_created_once_with_their_settings(broker):
     if broker.kind == "apache":
         assert {name: info.cleanup_policy for name, info in listed.items()} == {s.name: s.cleanup_policy for s in specs}
         assert {info.retention_ms for info in listed.values()} == {3_600_000}
+
+
+async def test_a_record_of_a_host_whose_clock_is_wrong_is_taken(broker):
+    """With the sender's timestamps, Kafka rejects a record that is dated more than an hour ahead."""
+    kafka = KafkaSettings(topic_prefix=fresh_prefix())
+    await create_topics(options(broker), kafka.topics())
+    async with producer_for(options(broker)) as producer:
+        for days in (2, -30):
+            timestamp = int((time.time() + days * 86_400) * 1000)
+            await producer.send_and_wait(kafka.names.inference, b"x", partition=0, timestamp_ms=timestamp)
 
 
 async def test_messages_count_what_the_topic_holds(broker):

@@ -130,7 +130,8 @@ async def test_a_changelog_has_as_many_copies_as_the_other_topics(consumer, monk
     monkeypatch.setattr("faust.transport.drivers.aiokafka.Transport._create_topic", made)
     client = SimpleNamespace(cluster=SimpleNamespace(brokers=lambda: set(range(brokers))))
     await consumer.transport._create_topic(consumer, client, "changelog", 4, 1, compacting=True)
-    made.assert_awaited_once_with(consumer, client, "changelog", 4, wanted, compacting=True)
+    config = {"message.timestamp.type": "LogAppendTime"}
+    made.assert_awaited_once_with(consumer, client, "changelog", 4, wanted, config=config, compacting=True)
 
 
 @pytest.fixture
