@@ -68,7 +68,7 @@ class TopicNames(msgspec.Struct, frozen=True):
         return f"{self.prefix}replay"
 
 
-#: Kafka's own clock dates the records: it rejects a record that the clock of its sender dates more than an hour ahead, and
+#: Kafka's own clock dates the records: it rejects a record that its producer dates more than an hour ahead, and
 #: deletes one early that is dated behind.
 TIMESTAMPS = {"message.timestamp.type": "LogAppendTime"}
 
