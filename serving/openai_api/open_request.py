@@ -16,6 +16,7 @@ from serving.openai_api.errors import invalid
 __all__ = ["OpenRequest", "model_of", "size_without_images"]
 
 _NAME_CHARACTERS = 256
+_MAX_ITEMS = 16_384
 _STREAMED = frozenset({"chat", "text_completion", "responses"})
 
 
@@ -74,6 +75,10 @@ class OpenRequest:
                 code="unsupported_parameter",
                 param="background",
             )
+        if (items := _items(body)) > _MAX_ITEMS:
+            raise invalid(
+                f"the messages, their parts and the tools are {items} items, the limit is {_MAX_ITEMS}; send fewer."
+            )
         return cls(body)
 
     @property
@@ -95,6 +100,14 @@ class OpenRequest:
     def body(self) -> dict[str, Any]:
         """Return the decoded JSON as the client sent it."""
         return self._body
+
+
+def _items(body: Mapping[str, Any]) -> int:
+    """Return the number of messages, parts of messages and tools; reading 100,000 of them would block the event loop for a second."""
+    lists = [value for name in ("messages", "input", "tools") if isinstance(value := body.get(name), list)]
+    items = [item for values in lists for item in values if isinstance(item, Mapping)]
+    parts = (item.get("content") for item in items)
+    return len(items) + sum(len(content) for content in parts if isinstance(content, list))
 
 
 def _check(body: Mapping[str, Any], name: str, kind: type, what: str) -> None:

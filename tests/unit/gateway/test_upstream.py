@@ -337,6 +337,19 @@ async def test_a_body_that_weir_cannot_relay_is_400(relay, upstream, path, body)
     assert stack.records() == []
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"messages": [{}] * 16_385}, {"messages": [{"content": [{}] * 16_384}]}, {"tools": [{}] * 16_384}],
+    ids=["messages", "parts", "tools"],
+)
+async def test_more_items_than_weir_reads_in_time_are_400(relay, upstream, fields):
+    stack = relay()
+    answer = await stack.post("chat/completions", **{"messages": [{}]} | fields)
+    assert answer.status_code == 400
+    assert "are 16385 items, the limit is 16384; send fewer" in answer.json()["error"]["message"]
+    assert upstream.requests == []
+
+
 async def test_an_unknown_model_is_404_whatever_its_fields(relay):
     answer = await relay(Answer.json(WHOLE)).chat(model="other", top_k=3)
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
