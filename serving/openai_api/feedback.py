@@ -1,4 +1,4 @@
-"""``POST /v1/feedback``: a rating, a label, a comment or a better answer for the id of a request or an alert."""
+"""``POST /v1/feedback``: a rating, a label, a comment or a better answer for a request, and optionally for an alert about it."""
 
 from typing import Annotated, Literal, Self
 

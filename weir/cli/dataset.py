@@ -100,9 +100,9 @@ def list_command(*, as_json: bool) -> None:
       weir dataset list
     """  # noqa: D301 - click's \b keeps the lines as they are
     from stream.loop.dataset.files import datasets_in, read_manifest
-    from weir.settings import load_settings
+    from weir.settings import home_folder
 
-    found = [read_manifest(folder) for folder in datasets_in(load_settings().settings.home)]
+    found = [read_manifest(folder) for folder in datasets_in(home_folder())]
     if as_json:
         print_json(found)
         return
@@ -127,9 +127,9 @@ def show_command(*, digest: str, samples: bool, as_json: bool) -> None:
     """  # noqa: D301 - click's \b keeps the lines as they are
     from stream.loop.dataset.files import find, read_manifest
     from weir.home.access_log import log_access
-    from weir.settings import load_settings
+    from weir.settings import home_folder
 
-    home = load_settings().settings.home
+    home = home_folder()
     folder = find(home, digest)
     if as_json:
         print_json(read_manifest(folder))
@@ -195,9 +195,9 @@ def diff_command(*, before: str, after: str, as_json: bool) -> None:
     Examples:
       weir dataset diff 3f2a90 81bc04
     """  # noqa: D301 - click's \b keeps the lines as they are
-    from weir.settings import load_settings
+    from weir.settings import home_folder
 
-    home = load_settings().settings.home
+    home = home_folder()
     with needing("weir dataset", _EXTRAS):
         from stream.loop.dataset.diff import diff
         from stream.loop.dataset.files import find

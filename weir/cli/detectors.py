@@ -22,7 +22,7 @@ _TARGET = 0.9
 def detectors(context: click.Context, *, tenant: str, as_json: bool) -> None:
     """Show the precision of each detector in reviewed alerts: the share that a reviewer called right.
 
-    A review is made in the console, or with POST /v1/feedback (alert_id, and label right or wrong). The interval contains the
+    A review is made in the console, or with POST /v1/feedback (alert_id, request_id of its evidence, and label right or wrong). The interval contains the
     precision of all alerts with 95 % confidence, if the reviewed alerts are a random sample.
 
     \b
@@ -34,9 +34,9 @@ def detectors(context: click.Context, *, tenant: str, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     from stream.ledger.queries.ledger_reader import LedgerReader
-    from weir.settings import load_settings
+    from weir.settings import home_folder
 
-    found = LedgerReader(load_settings().settings.home / "ledger").detector_precision(tenant)
+    found = LedgerReader(home_folder() / "ledger").detector_precision(tenant)
     if as_json:
         print_json(found)
         return

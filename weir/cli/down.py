@@ -19,9 +19,9 @@ def down() -> None:
     from weir.local.down import take_down
     from weir.local.preflight import create_home, stack_lock
     from weir.local.step_reporter import StepReporter
-    from weir.settings import load_settings
+    from weir.settings import home_folder
 
-    home = load_settings().settings.home
+    home = home_folder()
     if not home.is_dir():
         click.echo(f"nothing to stop: {home} does not exist; set WEIR_HOME for another home")
         return

@@ -51,9 +51,9 @@ def create(*, tenant: str, scopes: tuple["KeyScope", ...], as_json: bool) -> Non
       weir keys create --tenant support --scope feedback --scope review
     """  # noqa: D301 - click's \b keeps the lines as they are
     from weir.home.api_keys import create_key
-    from weir.settings import load_settings
+    from weir.settings import home_folder
 
-    record, secret = create_key(load_settings().settings.home, tenant, tuple(dict.fromkeys(scopes)))
+    record, secret = create_key(home_folder(), tenant, tuple(dict.fromkeys(scopes)))
     if as_json:
         shown = {"id": record.id, "tenant": record.tenant, "created": record.created, "scopes": record.scopes}
         print_json(shown | {"key": secret})
@@ -73,9 +73,9 @@ def list_(*, as_json: bool) -> None:
     Example: weir keys list --json
     """
     from weir.home.api_keys import list_keys
-    from weir.settings import load_settings
+    from weir.settings import home_folder
 
-    home = load_settings().settings.home
+    home = home_folder()
     known = list_keys(home)
     if as_json:
         print_json(
@@ -100,9 +100,9 @@ def revoke(*, key_id: str, as_json: bool) -> None:
     Example: weir keys revoke k_0123456789ab
     """
     from weir.home.api_keys import revoke_key
-    from weir.settings import load_settings
+    from weir.settings import home_folder
 
-    record = revoke_key(load_settings().settings.home, key_id)
+    record = revoke_key(home_folder(), key_id)
     if as_json:
         print_json({"id": record.id, "tenant": record.tenant, "revoked": record.revoked})
     else:

@@ -72,9 +72,9 @@ def accuracy(*, tenant: str, as_json: bool) -> None:
     """
     from stream.ledger.queries.ledger_reader import LedgerReader
     from weir.client.times import format_time
-    from weir.settings import load_settings
+    from weir.settings import home_folder
 
-    found = LedgerReader(load_settings().settings.home / "ledger").accuracy(tenant)
+    found = LedgerReader(home_folder() / "ledger").accuracy(tenant)
     if as_json:
         print_json(found)
         return

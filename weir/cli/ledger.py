@@ -39,9 +39,9 @@ def rebuild(*, no_wait: bool) -> None:
     """  # noqa: D301 - click's \b keeps the lines as they are
     from stream.ledger.database_files import LedgerFiles
     from stream.ledger.errors import LedgerBusy
-    from weir.settings import load_settings
+    from weir.settings import home_folder
 
-    directory = load_settings().settings.home / "ledger"
+    directory = home_folder() / "ledger"
     if not directory.exists():
         raise StackError(f"no ledger in {directory}; start it with `weir up`, or set WEIR_HOME to the home of a stack")
     files = LedgerFiles(directory)

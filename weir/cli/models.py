@@ -144,9 +144,9 @@ def verify(*, version: str, as_json: bool) -> None:
     Example: weir models verify m_0123456789ab
     """
     from weir.cli.missing_extra import needing
-    from weir.settings import load_settings
+    from weir.settings import home_folder
 
-    home = load_settings().settings.home
+    home = home_folder()
     with needing("weir models verify", "loop"):
         from stream.loop.training.signing import verify_version
 

@@ -35,9 +35,9 @@ def show(*, tenant: str, model: str, as_json: bool) -> None:
     Example: weir route show --json
     """
     from weir.operate.routes import routes
-    from weir.settings import load_settings
+    from weir.settings import home_folder
 
-    found = routes(load_settings().settings.home, tenant=tenant, model=model)
+    found = routes(home_folder(), tenant=tenant, model=model)
     if as_json:
         print_json(found)
         return
@@ -65,9 +65,9 @@ def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
     """
     from weir.home.access_log import user_name
     from weir.operate.routes import pin, rollback_version, routes
-    from weir.settings import load_settings
+    from weir.settings import home_folder
 
-    home = load_settings().settings.home
+    home = home_folder()
     done = [
         pin(home, one, rollback_version(one), by=user_name(), reason=reason)
         for one in routes(home, tenant=tenant, model=model)

@@ -25,7 +25,7 @@ from weir.errors import SettingsError
 from weir.settings.secret_files import SUFFIX, files_of, read_files
 from weir.settings.settings import PREFIX, Settings, TenantTable
 
-__all__ = ["Loaded", "key_of", "load_settings"]
+__all__ = ["Loaded", "home_folder", "key_of", "load_settings"]
 
 _MASK = "********"
 _CONTROL = {"WEIR_APPROVAL_KEY", "WEIR_CONFIG", "WEIR_HOME", "WEIR_REQUIRE_APACHE", "WEIR_REQUIRE_CHROMIUM"}
@@ -61,11 +61,24 @@ def load_settings() -> Loaded:
             f"{error}: one of these variables is not JSON: {names}. Write a list as '[\"pii\"]', a table as "
             "'{\"key\": 1}'"
         ) from None
-    named = os.environ.get("WEIR_HOME") or read_files(os.environ, PREFIX).get("WEIR_HOME") or values.get("home")
-    home = Path(named or ".weir")
-    beside = path.parent if path else Path.cwd()
-    settings = settings.model_copy(update={"home": home if home.is_absolute() else (beside / home).resolve()})
+    settings = settings.model_copy(update={"home": _home(path, values)})
     return Loaded(settings=settings, sources=_sources(values, path), config_path=path)
+
+
+def home_folder() -> Path:
+    """Return the home of the settings without a check of the other keys, so that an error in one does not keep an operator from stopping the stack.
+
+    Raises SettingsError if the settings file cannot be read.
+    """
+    path = _config_path()
+    return _home(path, _read(path) if path else {})
+
+
+def _home(path: Path | None, values: Mapping[str, Any]) -> Path:
+    named = os.environ.get("WEIR_HOME") or read_files(os.environ, PREFIX).get("WEIR_HOME") or values.get("home")
+    home = Path(str(named or ".weir"))
+    beside = path.parent if path else Path.cwd()
+    return home if home.is_absolute() else (beside / home).resolve()
 
 
 def _config_path() -> Path | None:
@@ -131,6 +144,8 @@ def _problem(parts: Sequence[str], item: ErrorDetails) -> str:
         return f": unknown key; known here are {', '.join(section.model_fields)}{tables}. Rename or remove it"
     field = section.model_fields.get(parts[-1])
     value = _MASK if field is not None and field.annotation is SecretStr else repr(_without_credentials(item["input"]))
+    if item["type"] == "missing":
+        return f" is missing; set it, in the file or as {PREFIX}{'__'.join(parts).upper()}"
     is_value = isinstance(item["input"], str | int | float) and item["type"] != "model_type"
     return f"{f' is {value}' if is_value else ''}: {item['msg'].removeprefix('Value error, ')}; change or unset it"
 

@@ -30,7 +30,8 @@ def summary(
 
 def _finding(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidence) -> Iterator[str]:
     text = alert_text(name) or AlertText(subject=name, runbook="")
-    since = clock(evidence.details.get("changed_at") or alert.opened_at, alert.at)
+    # While the alert fires, the detector's newest estimate of the change can be later than the alert.
+    since = clock(min(evidence.details.get("changed_at") or alert.opened_at, alert.opened_at), alert.at)
     keys = _count(len(evidence.principals), "API key")
     texts = state.part if state.part in _TEXTS else state.side
     if evidence.feature:
@@ -41,7 +42,7 @@ def _finding(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidenc
         )
         subject = f"{_TEXTS[texts][:-1]} {text.subject}" if texts in _TEXTS else text.subject
         yield f"{subject[:1].upper()}{subject[1:]} on {state.model}: {what}"
-        yield f"Since {since}, {_count(evidence.events, 'event')}, {keys}"
+        yield f"Since {since}. The alerting windows have {_count(evidence.events, 'event')} of {keys}"
         yield f"Statistic {number(evidence.statistic)}, limit {number(evidence.limit)}"
     else:
         where = f"{_SIDES.get(state.side, state.side)} {state.model}"
@@ -66,7 +67,9 @@ def change(feature: str, side: str, details: Mapping[str, float]) -> str:
         share, expected = _percent(details["share_since"]), _percent(details["share_before"])
         return f"{share} of {texts} are outside the reference region (expected {expected})"
     if "recent_mean" in details and "reference_mean" in details:
-        verb = _VERBS.get(details.get("direction", 0.0), "changed")
+        rises = details["recent_mean"] > details["reference_mean"]
+        direction = details.get("direction", 0.0)  # of most values; a few extreme ones can move the mean the other way
+        verb = _VERBS[direction] if direction in _VERBS and rises == (direction > 0) else "changed"
         spread = f" ± {details['reference_deviation']:.3g}" if "reference_deviation" in details else ""
         tools = [name.removeprefix(NAMED_TOOL) for name in details if name.startswith(NAMED_TOOL)]
         what = f"calls of {', '.join(tools)} ({feature})" if tools else feature

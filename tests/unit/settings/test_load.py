@@ -3,7 +3,7 @@ from support.cases import cases
 
 from weir.component.process import trace_settings
 from weir.errors import SettingsError
-from weir.settings import load_settings
+from weir.settings import home_folder, load_settings
 
 CASES = cases(__file__)
 
@@ -33,6 +33,15 @@ def test_home_resolves_beside_the_file(tmp_path, monkeypatch):
     monkeypatch.setenv("WEIR_CONFIG", str(path))
     monkeypatch.setenv("WEIR_HOME", "here")
     assert load_settings().settings.home == tmp_path / "etc" / "here"
+
+
+def test_a_wrong_setting_hides_the_home_from_no_command_that_needs_only_the_home(write, tmp_path, monkeypatch):
+    write('home = "there"\n[bridge.webhooks.pager]\nurl = "http://127.0.0.1:9"\n')
+    with pytest.raises(SettingsError, match=r"secret .* is missing; set it, .* WEIR_BRIDGE__WEBHOOKS__PAGER__SECRET"):
+        load_settings()
+    assert home_folder() == tmp_path / "there"
+    monkeypatch.setenv("WEIR_HOME", "/elsewhere")
+    assert str(home_folder()) == "/elsewhere"
 
 
 @pytest.mark.parametrize(("text", "key", "detail"), CASES["bad_files"])

@@ -24,13 +24,14 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Answer to a health check.
 
     A `hung` process does not answer, or reports that it is stuck. A `waiting` process only waits for something, such as Kafka.
-    `detail` contains the reasons in one line.
+    `detail` contains the reasons in one line, `reasons` those that the process itself reports.
     """
 
     ok: bool
     hung: bool = False
     waiting: bool = False
     detail: str = ""
+    reasons: tuple[str, ...] = ()
 
 
 def probe(url: str, timeout_seconds: float = 2.0) -> Health:
@@ -72,9 +73,10 @@ def _reasons(status: int, body: bytes) -> Health:
         reasons = {}
     if not isinstance(reasons, dict) or not reasons:
         return Health(ok=False, detail=f"HTTP status {status}")
-    detail = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+    lines = tuple(f"{name}: {reason}" for name, reason in reasons.items())
     waiting = all(str(name).startswith("waiting") for name in reasons)
-    return Health(ok=False, hung=not _STUCK.isdisjoint(reasons), waiting=waiting, detail=detail)
+    stuck = not _STUCK.isdisjoint(reasons)
+    return Health(ok=False, hung=stuck, waiting=waiting, detail="; ".join(lines), reasons=lines)
 
 
 def _short(error: BaseException) -> str:

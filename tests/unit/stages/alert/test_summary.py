@@ -9,7 +9,7 @@ from stream.stages.alert.summary import change, clock, number
 
 CLUSTER = {"topic_since": 4.0, "topic_since_share_before": 0.16, "topic_since_share": 0.58}
 REGION = {"share_before": 0.05, "share_since": 1.0}
-MEANS = {"reference_mean": 41.2, "reference_deviation": 6.0, "recent_mean": 380.0, "direction": -1.0}
+MEANS = {"reference_mean": 41.2, "reference_deviation": 6.0, "recent_mean": 380.0, "direction": 1.0}
 
 PAIRED = {"terms:religion.Christian.Muslim": 1.0, "reference_term_mean": 50.0, "compared_term_mean": 40.0, "pairs": 1.0}
 REFUSED = PAIRED | {"reference_term_mean": 0.02, "compared_term_mean": 0.12, "pairs": 80.0}
@@ -20,7 +20,8 @@ REFUSED = PAIRED | {"reference_term_mean": 0.02, "compared_term_mean": 0.12, "pa
     [
         ("topics", CLUSTER, ("cluster 4", "58 %", "16 %", "prompts")),
         ("embedding", REGION, ("100 % of recent prompts", "reference region", "expected 5 %")),
-        ("characters", MEANS, ("characters fell to 380", "41.2 ± 6")),
+        ("characters", MEANS, ("characters rose to 380", "41.2 ± 6")),
+        ("characters", MEANS | {"direction": -1.0}, ("characters changed to 380",)),
         ("characters", {"reference_mean": 2.0, "recent_mean": 1.0}, ("characters changed to 1 ", "reference 2)")),
         (
             "words",
@@ -53,14 +54,15 @@ def summary_of(event, **changes):
             summary_of(bucket_finding(1), details=REGION | {"changed_at": 7.0}, statistic=30401.2, limit=1000.0),
             (
                 "Prompt drift on m: 100 %",
-                "Since 00:00:07 UTC, 10 events, 2 API keys.",
+                "Since 00:00:07 UTC. The alerting windows have 10 events of 2 API keys.",
                 "Statistic 30,401, limit 1,000.",
             ),
         ),
         (
             summary_of(bucket_finding(1, "anomaly", side="output"), feature="latency_seconds", details=MEANS),
-            ("Answer anomaly on m: latency_seconds fell to 380", "Since 00:00:10 UTC", "Statistic 20, limit 10."),
+            ("Answer anomaly on m: latency_seconds rose to 380", "Since 00:00:10 UTC", "Statistic 20, limit 10."),
         ),
+        (summary_of(bucket_finding(1), details=REGION | {"changed_at": 99.0}), ("Since 00:00:10 UTC.",)),
         (summary_of(bucket_finding(1, "sentinel", side="output")), ("Answer change on m: ", "fixed prompts")),
         (summary_of(bucket_finding(1, "of your own")), ("Prompt of your own on m: embedding differs", "10 events")),
         (

@@ -1,0 +1,67 @@
+"""The start of components, with supervisord doubled and real health answers."""
+
+import http.server
+import io
+import json
+import threading
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from weir.errors import StackError
+from weir.local import start_components
+from weir.local.plan import Component, Plan
+from weir.local.start_components import ComponentStarter
+from weir.local.step_reporter import StepReporter
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Start a component whose health check answers 503 with `reasons`; return what was printed."""
+
+    def start(reasons):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(503)
+                self.end_headers()
+                self.wfile.write(json.dumps(reasons).encode())
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+            url = f"http://127.0.0.1:{server.server_port}/healthz"
+            bridge = Component(name="bridge", argv=["x"], address="here", health_url=url, ready_seconds=2.5)
+            plan = Plan(
+                home=str(tmp_path), run_dir="", components=[bridge], broker="given", bootstrap="k:9092", ports={}
+            )
+            info = SimpleNamespace(pid=1, statename="RUNNING")
+            supervisord = SimpleNamespace(start=lambda _: None, processes=lambda: {"bridge": info})
+            output = io.StringIO()
+            starter = ComponentStarter(
+                plan, supervisord, StepReporter(Console(file=output, width=300)), lambda: "created"
+            )
+            try:
+                starter.run()
+            finally:
+                server.shutdown()
+            return output.getvalue()
+
+    return start
+
+
+def test_a_receiver_of_alerts_that_is_away_does_not_keep_the_stack_from_starting(started, monkeypatch):
+    monkeypatch.setattr(start_components, "_RECEIVER_SECONDS", 0.3)
+    printed = started({"waiting for alertmanager http://a": "it does not answer (ConnectError); again in 1 s"})
+    assert "not healthy yet: waiting for alertmanager http://a: it does not answer" in printed
+
+
+def test_a_component_that_waits_longer_for_something_else_counts_as_ready_at_its_limit(started):
+    assert "not healthy yet: waiting for kafka: away" in started({"waiting for kafka": "away"})
+
+
+def test_a_component_that_is_unhealthy_by_itself_ends_the_start(started):
+    with pytest.raises(StackError, match=r"bridge was not ready within 2 s \(disk: full\)"):
+        started({"disk": "full"})
