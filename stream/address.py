@@ -90,9 +90,17 @@ def _without_sasl(text: str) -> str:
     return text
 
 
+def _with_ports(text: str) -> str:
+    for server in filter(None, map(str.strip, text.split(","))):
+        host, _, port = server.rpartition(":")
+        if not (host and re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 1 << 16):
+            raise ValueError(f"{server!r} is not host:port with a port from 1 to 65535")
+    return text
+
+
 #: A required address.
 Target = Annotated[Address, AfterValidator(_given)]
 #: An address that is shown to people.
 Link = Annotated[str, AfterValidator(_without_user)]
 #: ``host:port[,host:port]`` of Kafka.
-Servers = Annotated[str, AfterValidator(_without_sasl)]
+Servers = Annotated[str, AfterValidator(_without_sasl), AfterValidator(_with_ports)]

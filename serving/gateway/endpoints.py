@@ -327,6 +327,8 @@ def _judgments(request: FeedbackRequest, principal: Principal) -> list[Judgment]
 
 def _conversation(headers: Headers) -> str:
     named = headers.get("x-weir-conversation-id", "")
+    with suppress(UnicodeError):  # most clients send UTF-8, and headers are decoded as Latin-1
+        named = named.encode("latin-1").decode()
     if len(named) > _CONVERSATION_CHARACTERS:
         raise invalid(
             f"x-weir-conversation-id has {len(named)} characters, the limit is {_CONVERSATION_CHARACTERS}; shorten it.",

@@ -157,11 +157,13 @@ class ModelServer:
         if not prompt_tokens:
             message = "The prompt has no tokens; send some text."
             return RejectedRequest(code="invalid_value", status=400, message=message, param=param)
+        # A tokenizer may stop at the model's own context length.
+        least = "at least " if prompt_tokens == self._engine.context_length else ""
         asked = f" and max_tokens is {wanted.max_tokens}" if wanted.max_tokens else ""
         return RejectedRequest(
             code="context_length_exceeded",
             status=400,
-            message=f"The prompt has {prompt_tokens} tokens{asked}; together the limit is {self.context_length}."
+            message=f"The prompt has {least}{prompt_tokens} tokens{asked}; together the limit is {self.context_length}."
             " Shorten the prompt or reduce max_tokens.",
             param=param,
         )

@@ -45,8 +45,8 @@ def _about(event):
     }
 
 
-def verdict(event, detector, *, version="1", label="ok", flagged=False):
-    score = 0.9 if flagged else 0.1
+def verdict(event, detector, *, version="1", label="ok", flagged=False, score=None):
+    score = (0.9 if flagged else 0.1) if score is None else score
     data = Verdict(**_about(event), detector=detector, version=version, flagged=flagged, label=label, score=score)
     return event_of(data, verdict_id(event.id, detector, version), event.time)
 

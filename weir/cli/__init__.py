@@ -1,6 +1,7 @@
 """The command ``weir``; a subcommand is imported only when it is used, so that ``--help`` is fast."""
 
 import importlib
+import logging
 import sys
 from typing import Any
 
@@ -76,6 +77,11 @@ class LazyGroup(click.Group):
         except (WeirError, StreamError, ServingError) as error:
             click.echo(f"weir: {error}", err=True)
             sys.exit(1)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            click.echo(f"weir: {error.filename}: {error.strerror}; check the path and its rights", err=True)
+            sys.exit(1)
 
 
 @click.command(
@@ -97,3 +103,5 @@ def main() -> None:
       weir status              health, lag, coverage
       weir alerts --follow     alerts as they fire
     """  # noqa: D301 - click's \b keeps the lines as they are
+    # The commands state themselves that Kafka does not answer, and what to do.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -81,7 +81,8 @@ class Client:
     def alerts(self, since: Since = None, *, follow: bool = True, updates: bool = False) -> AsyncGenerator[Alert, None]:
         """Yield an alert when its state changes, and when it is firing and its silence ends.
 
-        :attr:`Alert.silenced` is true for a silenced alert. Leaving the loop closes the connection; the stream resumes after a broker restart.
+        :attr:`Alert.silenced` is true for a silenced alert. The stream resumes after a broker restart. To leave the loop early, close the
+        stream: ``async with contextlib.aclosing(client.alerts()) as alerts``.
 
         Parameters
         ----------

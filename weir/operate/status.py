@@ -203,7 +203,8 @@ async def _lags(settings: Settings) -> tuple[dict[str, dict[str, int]], list[str
     except StackError:
         return {}, []  # no broker runs or is configured; the components show why
     except BROKER_ERRORS as error:
-        return {}, [f"lag is unknown: Kafka at {kafka.bootstrap_servers} does not answer ({type(error).__name__})"]
+        problem = f"Kafka at {kafka.bootstrap_servers} does not answer ({type(error).__name__})"
+        return {}, [f"the present lag is unknown, the lag below is that of the ledger's last heartbeat: {problem}"]
 
 
 def _component_problems(found: list[ComponentStatus]) -> list[str]:

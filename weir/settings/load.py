@@ -78,7 +78,10 @@ def _home(path: Path | None, values: Mapping[str, Any]) -> Path:
     named = os.environ.get("WEIR_HOME") or read_files(os.environ, PREFIX).get("WEIR_HOME") or values.get("home")
     home = Path(str(named or ".weir"))
     beside = path.parent if path else Path.cwd()
-    return home if home.is_absolute() else (beside / home).resolve()
+    found = home if home.is_absolute() else (beside / home).resolve()
+    if found.exists() and not found.is_dir():
+        raise SettingsError(f"the home {found} is not a folder; set WEIR_HOME to a folder, which may be new")
+    return found
 
 
 def _config_path() -> Path | None:

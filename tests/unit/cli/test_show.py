@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 from support import alert_records as records
 from support.alert_records import event
-from support.ledger_log import Log, end, explanation, gap, request, verdict
+from support.ledger_log import Log, aborted, end, explanation, gap, request, verdict
 
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions
@@ -67,10 +67,13 @@ def home(home):
     shard.apply(log.inference(request("r3", 30.0, **where), stopped, partition=3))
     empty.apply(
         log.inference(
-            request("r2", 20.0, tenant="elm", **where), request("r4", 40.0, conversation_id="c-18"), partition=0
+            request("r2", 20.0, tenant="elm", **where),
+            request("r4", 40.0, conversation_id="c-18"),
+            *(request("r6", 50.0), aborted("r6", 51.0)),
+            partition=0,
         )
     )
-    shard.apply(log.verdicts(flagged, verdict(question, "toxicity"), verdict(answer, "pii"), partition=3))
+    shard.apply(log.verdicts(flagged, verdict(question, "toxicity", score=0.5999), verdict(answer, "pii"), partition=3))
     empty.apply(log.inference(*corrections(), partition=0))
     shard.apply(log.records("weir.feedback", *feedback(), partition=3))
     shard.apply(log.verdicts(explanation(question, "pii", (3, 6, 2.5), (7, 9, -1.0)), partition=3))
@@ -197,6 +200,15 @@ def test_the_end_has_the_guards_finding_if_there_is_one(home):
         "exposed_tokens": 4,
     }
     assert "stopped by the guard: pii at token 9, 4 tokens sent" in run("r3").stdout
+
+
+def test_a_score_below_its_threshold_is_not_rounded_up_to_it(home):
+    (line,) = [line for line in run("r1").stdout.splitlines() if " toxicity " in line and "version" in line]
+    assert " 0.59 " in line
+
+
+def test_the_end_of_a_dead_gateway_has_no_numbers(home):
+    assert "aborted: its gateway ended first, so its answer and its tokens are unknown" in run("r6").stdout
 
 
 def test_a_shed_request_has_its_gap(home):

@@ -86,9 +86,9 @@ async def test_a_request_and_its_end_are_recorded_in_that_order(stack):
 
 
 async def test_the_conversation_may_come_as_a_header(stack):
-    stack.client.headers["x-weir-conversation-id"] = "c9"
+    stack.client.headers["x-weir-conversation-id"] = "c9 äö".encode().decode("latin-1")  # as httpx sends UTF-8
     await stack.chat("x")
-    assert stack.records()[0].data.conversation_id == "c9"
+    assert stack.records()[0].data.conversation_id == "c9 äö"
 
 
 async def test_the_end_is_recorded_before_the_last_event(stack):
@@ -165,8 +165,9 @@ async def test_a_replica_lost_in_a_stream_is_an_error_event_without_done(stack):
 
 
 async def test_a_prompt_too_long_is_recorded_as_an_error(stack):
-    answer = await stack.chat("w " * 8_192)
+    answer = await stack.chat("w " * 8_191)
     assert answer.status_code == 400
+    assert "has at least 8192 tokens; together the limit is 8192" in answer.json()["error"]["message"]
     assert answer.json()["error"]["code"] == "context_length_exceeded"
     _, end = stack.records()
     assert (end.data.status, end.data.error.kind, end.data.error.status) == ("error", "context_length_exceeded", 400)

@@ -42,6 +42,9 @@ def test_a_wrong_setting_hides_the_home_from_no_command_that_needs_only_the_home
     assert home_folder() == tmp_path / "there"
     monkeypatch.setenv("WEIR_HOME", "/elsewhere")
     assert str(home_folder()) == "/elsewhere"
+    monkeypatch.setenv("WEIR_HOME", __file__)
+    with pytest.raises(SettingsError, match=r"test_load\.py is not a folder; set WEIR_HOME to a folder"):
+        home_folder()
 
 
 @pytest.mark.parametrize(("text", "key", "detail"), CASES["bad_files"])

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from detectors.base import ERROR, UNSUPPORTED_LANGUAGE
 from stream.ledger.queries.request_story import ExplanationNote, RecordLocation, RequestStory, VerdictNote
-from stream.wire import AlertRecord, CorrectionRecord, RetrainingRecord, Verdict
+from stream.wire import ABORTED, AlertRecord, CorrectionRecord, RetrainingRecord, Verdict
 from weir.cli.render.alert import SEVERITY_STYLE
 from weir.cli.render.content import content_lines
 from weir.cli.render.output import printable
@@ -77,6 +77,8 @@ def _event(story: RequestStory, location: RecordLocation) -> Text:
     assert end is not None
     style = "bold" if end.status == "complete" else "bold red"
     parts = [f"{end.usage.prompt_tokens} + {end.usage.completion_tokens} tokens", f"{end.latency_seconds:.2f} s"]
+    if end.status == ABORTED and not end.latency_seconds:
+        parts = ["its gateway ended first, so its answer and its tokens are unknown"]
     if end.finish_reason:
         parts.insert(0, end.finish_reason)
     if end.time_to_first_token_seconds is not None:
@@ -111,7 +113,7 @@ def _verdict(note: VerdictNote) -> Text:
     style = "bold red" if verdict.flagged else "yellow" if verdict.label in _UNREAD else "green"
     line = Text(f"{_INDENT}{verdict.side:7} {verdict.detector:12} ")
     line.append(f"{'FLAGGED' if verdict.flagged else verdict.label:12}", style=style)
-    line.append(f" {verdict.score:.2f}")
+    line.append(f" {int(verdict.score * 100) / 100:.2f}")  # rounded down, so that a score below its threshold looks so
     if verdict.covered < 1:
         line.append(f", {verdict.covered:.0%} of the text was scored", style="yellow")
     if verdict.part:
