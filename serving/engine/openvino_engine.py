@@ -16,6 +16,7 @@ import numpy as np
 import openvino
 import openvino_genai as genai
 
+from serving.engine.chat_template import TEMPLATE_REJECTS, features_of
 from serving.engine.chunk_queue import Inbox, check_prompt
 from serving.engine.errors import (
     EngineClosedError,
@@ -29,7 +30,6 @@ from serving.engine.json_schema import check_schema, load_converter
 from serving.engine.model_files import IR_MODEL, model_version
 from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishReason, Sampling, TokenLogprob
 from serving.engine.text_stream import TextStream
-from serving.engine.tokenizer import TEMPLATE_REJECTS, features_of
 
 __all__ = ["OpenvinoEngine"]
 
@@ -159,7 +159,7 @@ class OpenvinoEngine:
 
     @property
     def features(self) -> frozenset[EngineFeature]:
-        """What the engine supports; see :func:`serving.engine.tokenizer.features_of` for `tools` and `reasoning`."""
+        """What the engine supports; see :func:`serving.engine.chat_template.features_of` for `tools` and `reasoning`."""
         return self._model_features | {"json_schema", "logprobs", "prompt_logprobs"}
 
     @property

@@ -10,31 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    ContinuousBatchingConfig,
-    GenerationConfig,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, ContinuousBatchingConfig, GenerationConfig
 
 from serving.engine.chunk_queue import Inbox, check_prompt
 from serving.engine.errors import (
     EngineClosedError,
     GenerationFailedError,
     ModelInvalidError,
-    PromptRejectedError,
     SchemaRejectedError,
 )
-from serving.engine.gguf_file import find_gguf
 from serving.engine.model_files import model_version
 from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishReason, Sampling, TokenLogprob
 from serving.engine.resources import Resources
 from serving.engine.sampler import Draw
 from serving.engine.schema_grammars import SchemaGrammars
 from serving.engine.text_stream import TextStream
-from serving.engine.tokenizer import TEMPLATE_REJECTS, Codec, DirectoryCodec, features_of
+from serving.engine.transformers_codec import TransformersCodec, source_of
 from serving.engine.transformers_sampler import RequestSampler
 
 __all__ = ["TransformersEngine"]
@@ -67,7 +58,7 @@ class TransformersEngine:
         self._sampler = RequestSampler()
         self._model: Any = None
         self._manager: Any = None
-        self._codec: Codec | None = None
+        self._codec: TransformersCodec | None = None
         self._grammars: SchemaGrammars | None = None
         self._inboxes: set[Inbox] = set()
         self._closed = False
@@ -84,7 +75,7 @@ class TransformersEngine:
     def features(self) -> frozenset[EngineFeature]:
         """What the engine supports; `json_schema` if the model has an end token.
 
-        See :func:`serving.engine.tokenizer.features_of` for `tools` and `reasoning`.
+        See :func:`serving.engine.chat_template.features_of` for `tools` and `reasoning`.
         """
         found: frozenset[EngineFeature] = self._codec.features if self._codec is not None else frozenset()
         schemas: frozenset[EngineFeature] = frozenset({"json_schema"} if self._grammars is not None else ())
@@ -101,20 +92,19 @@ class TransformersEngine:
             if self._manager is not None:
                 return
             torch.set_num_threads(self._resources.thread_count)
-            self._codec = _codec(self._dir)
-            model: Any = AutoModelForCausalLM.from_pretrained(**_source(self._dir), dtype=self._resources.dtype)
+            self._codec = TransformersCodec(self._dir)
+            model: Any = AutoModelForCausalLM.from_pretrained(**source_of(self._dir), dtype=self._resources.dtype)
             self._model = model.to(self._resources.device).eval()
-            self._grammars = self._schema_grammars()
+            self._grammars = self._schema_grammars(self._codec.tokenizer)
             self._manager = self._started()
             _LOG.info("engine transformers has loaded %s (%s)", self.model_version, self._resources.dtype)
 
-    def _schema_grammars(self) -> SchemaGrammars | None:
+    def _schema_grammars(self, tokenizer: Any) -> SchemaGrammars | None:
         """Return the compiler of schemas, or None: no end token, or a tokenizer of a type that xgrammar does not know."""
         if not self._ends:
             return None
         size = int(self._model.config.get_text_config().vocab_size)
         try:
-            tokenizer: Any = AutoTokenizer.from_pretrained(**_source(self._dir))
             return SchemaGrammars(tokenizer, size, self._ends, self._resources.thread_count)
         except (OSError, ValueError) as error:
             _LOG.warning("answers cannot follow a JSON Schema: xgrammar cannot read the tokenizer (%s)", error)
@@ -198,7 +188,7 @@ class TransformersEngine:
             completion_tokens_total=self._completion_total,
         )
 
-    def _loaded(self) -> tuple[Any, Codec]:
+    def _loaded(self) -> tuple[Any, TransformersCodec]:
         if self._closed:
             raise EngineClosedError(_CLOSED)
         if self._manager is None or self._codec is None:
@@ -225,7 +215,9 @@ class TransformersEngine:
 class _Answer:
     """Converts transformers' outputs for one request to chunks."""
 
-    def __init__(self, prompt_tokens: int, sampling: Sampling, codec: Codec, ends: frozenset[int], draw: Draw) -> None:
+    def __init__(
+        self, prompt_tokens: int, sampling: Sampling, codec: TransformersCodec, ends: frozenset[int], draw: Draw
+    ) -> None:
         self.inbox = Inbox()
         self.seen = 0
         self._prompt_tokens, self._most, self._ends = prompt_tokens, sampling.max_tokens, ends
@@ -280,43 +272,9 @@ class _Answer:
         return text
 
 
-class _TokenizerCodec:
-    """The codec of a model without `tokenizer.json`, whose tokenizer only transformers can build."""
-
-    def __init__(self, directory: Path) -> None:
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(**_source(directory))
-        self.template = self._tokenizer.chat_template or ""
-        self.features = features_of(self.template, self._tokenizer.get_vocab())
-
-    def encode(self, text: str) -> list[int]:
-        return list(self._tokenizer(text)["input_ids"])
-
-    def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
-        if not self.template:
-            raise PromptRejectedError("the model has no chat template: use /v1/completions")
-        try:
-            tokens = self._tokenizer.apply_chat_template(
-                list(messages), tools=list(tools) or None, add_generation_prompt=True, return_dict=True
-            )
-        except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:  # templates are programs
-            raise PromptRejectedError(TEMPLATE_REJECTS) from error
-        return list(tokens["input_ids"])
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
-
-
-def _source(model: Path) -> dict[str, Any]:
-    """Return the arguments with which `from_pretrained` loads `model`."""
-    file = find_gguf(model)
-    if file is None:
-        return {"pretrained_model_name_or_path": model}
-    return {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
-
-
 def _config(model: Path) -> Any:
     try:
-        return AutoConfig.from_pretrained(**_source(model)).get_text_config()
+        return AutoConfig.from_pretrained(**source_of(model)).get_text_config()
     except (OSError, ValueError) as error:
         raise ModelInvalidError(
             f"{model} has no configuration that transformers can read: fetch the model again"
@@ -334,13 +292,6 @@ def _end_tokens(model: Path, config: Any) -> frozenset[int]:
     for value in (config.eos_token_id, generation.get("eos_token_id")):
         ends.update(value if isinstance(value, list) else [] if value is None else [value])
     return frozenset(ends)
-
-
-def _codec(directory: Path) -> Codec:
-    try:
-        return DirectoryCodec(directory)
-    except ModelInvalidError:
-        return _TokenizerCodec(directory)
 
 
 def _forget(manager: Any, request_id: str) -> None:

@@ -6,8 +6,8 @@ template of some models ends with the opening tag.
 
 from typing import Literal, NamedTuple
 
+from serving.engine.chat_template import REASONING_TAGS
 from serving.engine.text_stream import StopStrings
-from serving.engine.tokenizer import REASONING_TAGS
 
 __all__ = ["ReasoningReader", "SplitText", "is_open"]
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from serving.engine.chat_template import TOOL_CALL_TAG
 from serving.engine.text_stream import StopStrings
-from serving.engine.tokenizer import TOOL_CALL_TAG
 from serving.replica.engine_request import ToolCalls
 
 __all__ = ["Piece", "ToolCallReader", "tool_call_reader"]

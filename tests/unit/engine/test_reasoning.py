@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from serving.backend import ModelRequest
+from serving.engine.chat_template import features_of
 from serving.engine.echo_engine import EchoEngine
 from serving.engine.factory import create_engine
-from serving.engine.tokenizer import features_of
 from serving.openai_api.accumulator import Accumulator
 from serving.replica.engine_request import engine_request
 from serving.replica.model_server import ModelServer

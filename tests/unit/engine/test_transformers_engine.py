@@ -7,7 +7,7 @@ import pytest
 from serving.engine.errors import GenerationFailedError
 from serving.engine.factory import create_engine
 from serving.engine.protocol import Sampling
-from serving.engine.transformers_engine import _source, _TokenizerCodec
+from serving.engine.transformers_codec import source_of
 from tests.support.tiny_llama import greedy
 
 
@@ -54,13 +54,6 @@ async def test_a_cancelled_request_leaves_nothing_behind(engine):
     assert not engine._inboxes
 
 
-def test_tokenizers_that_only_transformers_can_build_encode_the_same(engine, tiny_dir):
-    codec, messages = _TokenizerCodec(tiny_dir), [{"role": "user", "content": "naïve 👋"}]
-    assert codec.encode_chat(messages) == engine.encode_chat(messages)
-    assert codec.encode("naïve 👋") == engine.encode("naïve 👋")
-    assert codec.decode(codec.encode("naïve 👋")) == "naïve 👋"
-
-
 async def test_it_reads_a_gguf_file_and_answers_as_openvino_does(tiny_gguf):
     texts = []
     for kind in ("transformers", "openvino"):
@@ -82,4 +75,4 @@ def test_the_safetensors_of_a_directory_are_loaded_even_if_it_has_a_gguf_file(ti
     shutil.copy(tiny_gguf, tmp_path)
     engine = create_engine(model_dir=tmp_path, name="tiny", device="cpu", slots=1)
     assert engine.name == "transformers"
-    assert _source(tmp_path) == {"pretrained_model_name_or_path": tmp_path}
+    assert source_of(tmp_path) == {"pretrained_model_name_or_path": tmp_path}

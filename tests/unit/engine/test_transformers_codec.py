@@ -3,8 +3,8 @@ import json
 import pytest
 from transformers import AutoTokenizer
 
-from serving.engine.errors import ModelInvalidError, PromptRejectedError
-from serving.engine.tokenizer import DirectoryCodec
+from serving.engine.errors import PromptRejectedError
+from serving.engine.transformers_codec import TransformersCodec
 from tests.support.tiny_llama import byte_tokenizer
 
 _CONVERSATIONS = [
@@ -24,7 +24,7 @@ def smollm(smollm_files, tmp_path_factory):
     tokenizer = AutoTokenizer.from_pretrained(smollm_files.path, gguf_file="model.gguf")
     directory = tmp_path_factory.mktemp("tokenizer")
     tokenizer.save_pretrained(directory)
-    return DirectoryCodec(directory), tokenizer
+    return TransformersCodec(directory), tokenizer
 
 
 @pytest.mark.parametrize("messages", _CONVERSATIONS)
@@ -48,15 +48,15 @@ def _directory(path, template=None, config=None):
     (path / "tokenizer_config.json").write_text(json.dumps(config or {}))
     if template is not None:
         (path / "chat_template.jinja").write_text(template)
-    return DirectoryCodec(path)
+    return TransformersCodec(path)
 
 
 def test_a_template_sees_the_special_tokens_and_its_helpers(tmp_path):
-    config = {"bos_token": {"content": "<s>"}, "eos_token": "</s>"}
+    config = {"bos_token": {"__type": "AddedToken", "content": "<s>"}, "eos_token": "</s>"}
     codec = _directory(
         tmp_path, "{{ bos_token }}{{ eos_token }}{{ messages[0] | tojson }}{{ strftime_now('%Y') }}", config
     )
-    text = codec.decode(codec.encode_chat([{"role": "user", "content": "é"}]))
+    text = codec.tokenizer.decode(codec.encode_chat([{"role": "user", "content": "é"}]))
     assert text.startswith('<s></s>{"role": "user", "content": "é"}2')
 
 
@@ -83,6 +83,6 @@ def test_the_default_of_several_named_templates_is_used(tmp_path):
     assert codec.decode(codec.encode_chat([{"role": "user", "content": "hi"}])) == "yes"
 
 
-def test_a_directory_without_a_fast_tokenizer_is_refused(tmp_path):
-    with pytest.raises(ModelInvalidError, match=r"no tokenizer\.json"):
-        DirectoryCodec(tmp_path)
+def test_a_text_keeps_its_spaces(tmp_path):
+    codec = _directory(tmp_path, config={"clean_up_tokenization_spaces": True})
+    assert codec.decode(codec.encode("Well , you 're right .")) == "Well , you 're right ."
