@@ -21,6 +21,7 @@ import httpx
 from serving.errors import DriverError
 from serving.ray_local.layout import RayLayout
 from serving.settings import HttpSettings
+from stream.pause import pause
 
 if TYPE_CHECKING:
     from serving.deployments import AppArgs
@@ -199,9 +200,7 @@ async def _watch(
             misses = 0 if await _answers(layout.address) else misses + 1
             if misses >= _RAY_MISSES or layout.session() != session:
                 raise DriverError(f"Ray at {layout.address} is gone; Weir deploys again when Ray is back")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_WATCH_SECONDS):
-                    await stop.wait()
+            await pause(stop, _WATCH_SECONDS)
 
 
 async def _unready(client: httpx.AsyncClient, url: str) -> str | None:

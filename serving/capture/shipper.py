@@ -28,6 +28,7 @@ from serving.capture.pipeline import Pipeline
 from serving.capture.producer import Delivery
 from serving.capture.spool_layout import LOCK_FILE, source_directories
 from stream.files import FileLock, replace_file
+from stream.pause import pause
 from stream.wire import TopicNames
 
 __all__ = ["Shipper", "ShipperStatus", "read_shipper_status", "run_shipper"]
@@ -100,16 +101,8 @@ async def _only_one(root: Path, stop: asyncio.Event) -> FileLock | None:
         if not logged:
             _LOG.warning("another shipper runs on %s; waiting for it to end", root)
             logged = True
-        await _sleep(stop, _SCAN_SECONDS)
+        await pause(stop, _SCAN_SECONDS)
     return None
-
-
-async def _sleep(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return
 
 
 class Shipper:
@@ -148,7 +141,7 @@ class Shipper:
                 beat()
                 self._raise_failures(delivery)
                 await self._scan(stop)
-                await _sleep(stop, _SCAN_SECONDS)
+                await pause(stop, _SCAN_SECONDS)
         finally:
             await _end(self._tasks.values(), _STOP_SECONDS)
             await _end([delivery], 0)
@@ -195,7 +188,7 @@ class Shipper:
         )
         await pipeline.run(stop)
         while pipeline.closed and source not in self._adopted and not stop.is_set():
-            await _sleep(stop, _SCAN_SECONDS)  # a closed gateway releases its lock a little later
+            await pause(stop, _SCAN_SECONDS)  # a closed gateway releases its lock a little later
         if pipeline.closed and source in self._adopted and await self._folded(directory, pipeline.cursor, stop):
             self._locks.pop(source).release()
             self._adopted.discard(source)
@@ -209,7 +202,7 @@ class Shipper:
                     await asyncio.to_thread(fold, self._root, directory, cursor)
             except OSError as error:
                 _LOG.warning("%s: cannot be removed yet, retrying: %s", directory.name, error)
-                await _sleep(stop, _SCAN_SECONDS)
+                await pause(stop, _SCAN_SECONDS)
             else:
                 return True
         return False

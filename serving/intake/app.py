@@ -1,7 +1,6 @@
 """Intake's HTTP API, an ASGI application without Ray. A body contains one or more items and gets one response."""
 
 import asyncio
-import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from serving.intake.otlp import LOGS, TRACES, OtlpReply, OtlpSpan, logs_of, read
 from serving.intake.reported_exchange import ReportedExchange, without_invalid_numbers
 from serving.openai_api.errors import ApiError, invalid, unavailable
 from serving.settings import IntakeSettings
+from stream.pause import pause
 from stream.wire.ids import new_request_id
 
 __all__ = ["Intake"]
@@ -124,9 +124,7 @@ class Intake:
                     self._items.labels("otlp", "no_content").inc(overdue.without_content)
                 except sqlite3.OperationalError as error:  # the disk is full; the next call records the halves
                     _LOG.warning("overdue halves cannot be recorded yet: %s", error)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_OVERDUE_SECONDS):
-                    await stop.wait()
+            await pause(stop, _OVERDUE_SECONDS)
 
     async def _answer(self, scope: Scope, path: str, receive: Receive, reply: Reply) -> None:
         if path == "/healthz":

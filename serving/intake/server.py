@@ -19,6 +19,7 @@ from serving.intake.app import Intake
 from serving.intake.connections import bounded_protocol
 from serving.intake.exchange_pairer import ExchangePairer
 from serving.settings import CaptureSettings, IntakeSettings
+from stream.pause import pause
 
 __all__ = ["run_intake"]
 
@@ -82,9 +83,7 @@ async def _watch(recorder: Recorder, stop: asyncio.Event, health: dict[str, obje
         health.pop("spool", None)
         if not recorder.writable():
             health["spool"] = "full or not writable; clients get 503"
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_HEALTH_SECONDS):
-                await stop.wait()
+        await pause(stop, _HEALTH_SECONDS)
 
 
 def _listener(settings: IntakeSettings) -> socket.socket:

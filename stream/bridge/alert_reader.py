@@ -10,12 +10,13 @@ from collections.abc import Iterable
 
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from stream.bridge.backoff import BackOff, pause
+from stream.bridge.backoff import BackOff
 from stream.bridge.firing_alerts import FiringAlerts
 from stream.bridge.metrics import BridgeMetrics
 from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader, partitions_of
 from stream.kafka.topic_checks import partition_counts
+from stream.pause import pause
 from stream.settings import KafkaSettings
 from stream.wire import WireError, decode
 

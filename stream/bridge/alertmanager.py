@@ -6,8 +6,8 @@ import time
 from stream.address import Address
 from stream.bridge.alert_reader import AlertReader
 from stream.bridge.alertmanager_notifications import Notification, Notifications
-from stream.bridge.backoff import pause
 from stream.bridge.notification_target import NotificationTarget
+from stream.pause import pause
 
 __all__ = ["AlertmanagerNotifier"]
 

@@ -1,18 +1,8 @@
-"""Exponential backoff, and pauses that end early when the process stops."""
+"""Exponential backoff."""
 
-import asyncio
 import random
 
-__all__ = ["BackOff", "pause"]
-
-
-async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Wait for `seconds`, or until `stop` is set."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return
+__all__ = ["BackOff"]
 
 
 class BackOff:

@@ -12,7 +12,6 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream.bridge.alert_links import AlertLinks
 from stream.bridge.alert_reader import AlertReader, alert_partitions
-from stream.bridge.backoff import pause
 from stream.bridge.metrics import BridgeMetrics
 from stream.bridge.notification_target import NotificationTarget
 from stream.bridge.webhook_filter import WebhookFilter, message_id
@@ -20,6 +19,7 @@ from stream.bridge.webhook_offsets import WebhookOffsets
 from stream.bridge.webhook_payload import payload
 from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader
+from stream.pause import pause
 from stream.settings import KafkaSettings, WebhookSettings
 from stream.webhook_signature import secret_bytes, sign
 from stream.wire import AlertRecord, readable

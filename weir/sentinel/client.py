@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import httpx
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from stream.pause import pause
 from weir.home.ports import reachable
 from weir.sentinel.pairs import PromptOfPair
 from weir.sentinel.prompts import SentinelPrompt
@@ -87,11 +88,7 @@ class SentinelClient:
         while not stop.is_set():
             due = time.monotonic() + every
             number += await send(number % count)
-            try:
-                async with asyncio.timeout(max(0.0, due - time.monotonic())):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await pause(stop, max(0.0, due - time.monotonic()))
 
     async def _send_prompt(self, number: int) -> bool:
         return await self.send(self._prompts[number]) == _ANSWERED

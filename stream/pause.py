@@ -1,0 +1,14 @@
+"""Pauses that end early when the process stops."""
+
+import asyncio
+
+__all__ = ["pause"]
+
+
+async def pause(stop: asyncio.Event, seconds: float) -> None:
+    """Wait for `seconds`, or until `stop` is set."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
