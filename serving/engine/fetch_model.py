@@ -36,7 +36,6 @@ __all__ = [
     "default_cache_dir",
     "ensure",
     "from_hub",
-    "installed",
 ]
 
 _LOG = logging.getLogger(__name__)
@@ -83,12 +82,6 @@ def ensure(
     if local.is_dir() or (local.suffix == ".gguf" and (local.exists() or not _REPOSITORY.fullmatch(name))):
         return _local(local)
     return _repository(name, cache, source, progress)
-
-
-def installed(name: str, cache_dir: Path | None = None) -> ModelFiles | None:
-    """Return the installed files of a model in the catalogue, or None; never fetches."""
-    cache = cache_dir or default_cache_dir()
-    return next((files for kind in _KINDS if (files := _present(_folder(cache, name, kind)))), None)
 
 
 def _known(name: str, cache: Path, source: str, progress: Progress) -> ModelFiles:

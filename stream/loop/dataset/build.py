@@ -27,14 +27,14 @@ from stream.loop.dataset.files import (
     write_manifest,
     write_rows,
 )
-from stream.loop.dataset.log import DatasetRequest, read_exchanges, request_for
+from stream.loop.dataset.log import DatasetRequest, read_exchanges
 from stream.loop.dataset.report import languages_of, report
 from stream.loop.dataset.rows import Row
 from stream.loop.dataset.scanner import DetectorScanner, Scanner
 from stream.loop.settings import DatasetSettings, LoopSettings, loop_settings
 from stream.settings import KafkaSettings
 
-__all__ = ["BuildSettings", "build", "build_for", "rebuilt", "refusals", "write"]
+__all__ = ["BuildSettings", "build", "rebuilt", "refusals", "write"]
 
 _SAMPLES = 20
 _LIBRARIES = {"weir": "weir-llm", "datasketch": "datasketch", "numpy": "numpy"}
@@ -60,21 +60,12 @@ class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
 Progress = Callable[[int, int], None]
 
 
-def _quiet(_done: int, _total: int) -> None:
-    """Ignore progress."""
-
-
-def build_for(settings: BuildSettings, retraining_id: str, progress: Progress = _quiet) -> Path:
-    """Build the dataset of a retraining request and return its folder; runs an event loop of its own.
+def build(settings: BuildSettings, request: DatasetRequest, progress: Progress) -> Path:
+    """Build the dataset of `request` and return its folder; runs an event loop of its own.
 
     Raises DatasetRefused if the log does not contain enough, LogExpired if a part of the pinned ranges was deleted, and
     broker errors.
     """
-    return build(settings, asyncio.run(request_for(settings.kafka, retraining_id, settings.opened())), progress)
-
-
-def build(settings: BuildSettings, request: DatasetRequest, progress: Progress = _quiet) -> Path:
-    """Build the dataset of `request` and return its folder; raises as :func:`build_for`."""
     loop = loop_settings(settings.tenants, request.tenant)
     join = asyncio.run(read_exchanges(settings.kafka, request, progress, settings.opened()))
     scanner = DetectorScanner(settings.options)
@@ -84,7 +75,7 @@ def build(settings: BuildSettings, request: DatasetRequest, progress: Progress =
     return write(settings.home, request, curated, loop, scanner.versions, join.unmatched)
 
 
-def rebuilt(settings: BuildSettings, folder: Path, progress: Progress = _quiet) -> str:
+def rebuilt(settings: BuildSettings, folder: Path) -> str:
     """Build the dataset in `folder` again from its ranges and settings, write nothing, and return the digest."""
     manifest = read_manifest(folder)
     request = manifest.request()
@@ -97,7 +88,7 @@ def rebuilt(settings: BuildSettings, folder: Path, progress: Progress = _quiet) 
             "train": present.train.model_copy(update={"method": method}),
         }
     )
-    join = asyncio.run(read_exchanges(settings.kafka, request, progress, settings.opened()))
+    join = asyncio.run(read_exchanges(settings.kafka, request, archive=settings.opened()))
     return _curated(settings.home, request, join, loop, DetectorScanner(settings.options)).digest
 
 

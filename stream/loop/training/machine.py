@@ -61,11 +61,6 @@ class TrainerMachine:
         known = self._requests.get(retraining_id)
         return known.epoch if known else 0
 
-    def state(self, retraining_id: str) -> str:
-        """Return the last state of a request, or "" if it is unknown."""
-        known = self._requests.get(retraining_id)
-        return known.last.state if known else ""
-
     def next(self, now: float) -> Work | None:
         """Return the oldest request that waits for a trainer, or whose trainer's lease ended before `now`."""
         waiting = [known for known in self._requests.values() if self._waits(known, now)]

@@ -3,7 +3,6 @@
 The results must be a function of the log, independent of crashes, duplicates and the order between partitions.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -20,8 +19,6 @@ from stream.stages.watch.watermark import Watermark
 from stream.wire import OWN_TENANT, Event, Signal, Tick, stream_key
 
 __all__ = ["ClosedStream", "Detectors", "PartitionWatch", "Tenants", "WatchRules"]
-
-logger = logging.getLogger(__name__)
 
 Tenants = Callable[[str], TenantSettings]
 Detectors = Callable[[TenantSettings], dict[str, StreamDetector[Any]]]

