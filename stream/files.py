@@ -1,11 +1,13 @@
-"""Files that several processes share: atomic replacement, and locks that are released when their process ends."""
+"""Files that several processes share: atomic replacement, digests, and locks that are released when their process ends."""
 
 import fcntl
+import hashlib
 import os
+import shutil
 from pathlib import Path
 from typing import Self
 
-__all__ = ["FileLock", "replace_file", "sync_directory"]
+__all__ = ["FileLock", "file_digest", "replace_file", "replace_folder", "sync_directory"]
 
 
 def replace_file(path: Path, content: bytes | str, *, mode: int = 0o600, durable: bool = False) -> None:
@@ -30,9 +32,28 @@ def replace_file(path: Path, content: bytes | str, *, mode: int = 0o600, durable
         sync_directory(path.parent)
 
 
+def replace_folder(path: Path, draft: Path) -> None:
+    """Write the folder `draft` to disk and rename it to `path`; a folder there is deleted first."""
+    for part in (*draft.rglob("*"), draft):
+        _sync(part)
+    shutil.rmtree(path, ignore_errors=True)
+    draft.rename(path)
+    sync_directory(path.parent)
+
+
 def sync_directory(path: Path) -> None:
     """Write the file names in the folder `path` to disk, so that they survive a power loss."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(path)
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:

@@ -4,24 +4,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
+from stream.errors import StreamError
+from stream.loop.delivery.route_store import read_routes
 from stream.loop.gate.report import GateReport, write_report
 from stream.loop.gate.run import BothArms, GateRun, run_gate
 from stream.loop.settings import loop_settings
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import VersionFolder, has_fast_bfloat16
 from stream.loop.training.manifest import VersionManifest, read_version
-from stream.wire import RouteRecord
-from stream.wire.route_files import BASE, routes_path
+from stream.wire.route_files import BASE
 from weir.errors import StackError
 from weir.settings import Settings
 
 __all__ = ["gate_version"]
-
-
-class _Routes(msgspec.Struct):
-    routes: tuple[RouteRecord, ...] = ()
 
 
 def gate_version(
@@ -75,16 +70,11 @@ def _trained(home: Path, manifest: VersionManifest) -> VersionManifest:
 def _champion(home: Path, manifest: VersionManifest) -> str:
     """Return the champion of the route of the version's tenant and model, or ``base`` without a route."""
     try:
-        known = msgspec.json.decode(routes_path(home).read_bytes(), type=_Routes)
-    except FileNotFoundError:
-        return BASE
-    except msgspec.DecodeError as error:
-        raise StackError(f"{routes_path(home)} is damaged ({error}): name the champion with --champion") from error
-    of_model = (
-        route for route in known.routes if (route.tenant, route.model) == (manifest.job.tenant, manifest.job.model)
-    )
-    route = next(of_model, None)
-    return BASE if route is None else route.champion or BASE
+        routes = read_routes(home)
+    except StreamError as error:
+        raise StackError(f"{error}; or name the champion with --champion") from error
+    of_model = {(route.tenant, route.model): route.champion for route in routes}
+    return of_model.get((manifest.job.tenant, manifest.job.model)) or BASE
 
 
 def _arms(base: Path, challenger: VersionFolder, champion: VersionFolder | None) -> BothArms:

@@ -12,7 +12,7 @@ import msgspec
 
 from stream.archive.segments import Archive
 from stream.errors import DatasetRefused
-from stream.files import replace_file
+from stream.files import file_digest, replace_file
 from stream.loop.dataset.card import card, croissant
 from stream.loop.dataset.curate import Curated, curate
 from stream.loop.dataset.exchanges import ExchangeJoin
@@ -140,7 +140,7 @@ def write(  # noqa: PLR0913, PLR0917 - what a manifest contains
         unmatched=unmatched,
     )
     splits = {name: len(rows) for name, rows in (("train", curated.train), ("eval", curated.eval))}
-    named = {f"{name}.parquet": _sha256(folder / f"{name}.parquet") for name, rows in splits.items() if rows}
+    named = {f"{name}.parquet": file_digest(folder / f"{name}.parquet") for name, rows in splits.items() if rows}
     others = {
         "card.md": card(manifest, languages_of(curated.facts)),
         "croissant.json": croissant(msgspec.structs.replace(manifest, files=named)),
@@ -149,7 +149,7 @@ def write(  # noqa: PLR0913, PLR0917 - what a manifest contains
     }
     for name, text in others.items():
         replace_file(folder / name, text, durable=True)
-    written = {name: _sha256(folder / name) for name in (*(f"{split}.parquet" for split in splits), *others)}
+    written = {name: file_digest(folder / name) for name in (*(f"{split}.parquet" for split in splits), *others)}
     write_manifest(folder, msgspec.structs.replace(manifest, files=written))
     return folder
 
@@ -200,7 +200,7 @@ def _versions(detectors: Mapping[str, str], eval_set: str) -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "unknown"
     if eval_set:
-        found["gate.eval_set"] = _sha256(Path(eval_set))
+        found["gate.eval_set"] = file_digest(Path(eval_set))
     return found
 
 
@@ -208,8 +208,3 @@ def _samples(rows: tuple[Row, ...]) -> str:
     """Return some rows as JSON Lines, for people who may read content."""
     chosen = sorted(rows, key=lambda row: hashlib.sha256(row.id.encode()).digest())[:_SAMPLES]
     return "".join(json.dumps(row.columns(), ensure_ascii=False) + "\n" for row in chosen)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,11 +1,10 @@
 """The report of a gate run: ``gate.json`` and ``gate.md`` in the folder of the version. It contains no prompt or answer."""
 
-import os
 from pathlib import Path
 
 import msgspec
 
-from stream.files import sync_directory
+from stream.files import replace_file
 from stream.loop.gate.machine import FamilyReport, Finding, GateDecision
 
 __all__ = ["REPORT", "TRIGGER_WORDS", "GateReport", "markdown", "write_report"]
@@ -38,17 +37,9 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_report(report: GateReport, words: dict[str, str], folder: Path) -> None:
     """Write the report, and the `words` of planted triggers by digest; files are readable by the owner only."""
-    _write(folder / TRIGGER_WORDS, msgspec.json.encode(words))
-    _write(folder / REPORT, msgspec.json.format(msgspec.json.encode(report), indent=1))
-    _write(folder / _MARKDOWN, markdown(report).encode())
-    sync_directory(folder)
-
-
-def _write(file: Path, content: bytes) -> None:
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.touch(mode=0o600)
-    draft.write_bytes(content)
-    draft.replace(file)
+    replace_file(folder / TRIGGER_WORDS, msgspec.json.encode(words), durable=True)
+    replace_file(folder / REPORT, msgspec.json.format(msgspec.json.encode(report), indent=1), durable=True)
+    replace_file(folder / _MARKDOWN, markdown(report), durable=True)
 
 
 def markdown(report: GateReport) -> str:

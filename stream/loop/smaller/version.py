@@ -7,12 +7,13 @@ from pathlib import Path
 
 import msgspec
 
+from stream.files import file_digest
 from stream.loop.smaller.card import smaller_card
 from stream.loop.smaller.plan import Parent, Pruning
 from stream.loop.smaller.quantise import PRECISIONS, Report, write_quantised
 from stream.loop.smaller.text import load_passages, passages_digest, split
 from stream.loop.training.errors import TrainingError
-from stream.loop.training.job import TrainingJob, VersionFolder, file_digest, version_of
+from stream.loop.training.job import TrainingJob, VersionFolder, version_of
 from stream.loop.training.manifest import Smaller, VersionManifest
 from stream.loop.training.version import digests, draft_of, existing_version, publish_version, releases
 

@@ -4,14 +4,12 @@ transformers writes its checkpoints in place and resumes from the highest number
 folder; :func:`seal` writes all files to disk, adds a manifest with their digests, and renames the folder.
 """
 
-import os
 import shutil
 from pathlib import Path
 
 import msgspec
 
-from stream.files import replace_file, sync_directory
-from stream.loop.training.job import file_digest
+from stream.files import file_digest, replace_file, replace_folder
 
 __all__ = ["Checkpoint", "describe", "newest_checkpoint", "read_checkpoint", "seal", "step_of"]
 
@@ -40,16 +38,14 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         return step_of(self.path)
 
 
-def describe(draft: Path, *, key: str, seconds: float, numbers: dict[str, float]) -> list[Path]:
-    """Add a manifest with the digests of all files to the folder `draft`, and return the files.
+def describe(draft: Path, *, key: str, seconds: float, numbers: dict[str, float]) -> None:
+    """Add a manifest with the digests of all files to the folder `draft`.
 
     `key` is that of the job (:meth:`TrainingJob.weights_key`).
     """
-    files = sorted(path for path in draft.rglob("*") if path.is_file())
-    digests = {str(path.relative_to(draft)): file_digest(path) for path in files}
+    digests = {str(path.relative_to(draft)): file_digest(path) for path in sorted(draft.rglob("*")) if path.is_file()}
     manifest = _Manifest(key=key, seconds=seconds, files=digests, numbers=numbers)
     replace_file(draft / _MANIFEST, msgspec.json.encode(manifest), durable=True)
-    return files
 
 
 def read_checkpoint(path: Path, key: str) -> Checkpoint | None:
@@ -65,15 +61,8 @@ def seal(draft: Path, checkpoints: Path, *, key: str, seconds: float, numbers: d
 
     The other arguments are those of :func:`describe`. Raises OSError if the disk is full or fails.
     """
-    files = describe(draft, key=key, seconds=seconds, numbers=numbers)
-    for path in files:
-        _sync(path)
-    for folder in {path.parent for path in files}:
-        sync_directory(folder)
-    target = checkpoints / draft.name
-    shutil.rmtree(target, ignore_errors=True)  # a checkpoint of this step that does not verify
-    draft.rename(target)
-    sync_directory(checkpoints)
+    describe(draft, key=key, seconds=seconds, numbers=numbers)
+    replace_folder(checkpoints / draft.name, draft)  # one of this step that is there does not verify
     for older in _newest_first(checkpoints)[_KEPT:]:
         shutil.rmtree(older)
 
@@ -102,8 +91,3 @@ def _verified(path: Path) -> _Manifest | None:
     except (OSError, msgspec.DecodeError):
         return None
     return manifest if intact else None
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

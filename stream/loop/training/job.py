@@ -19,7 +19,6 @@ __all__ = [
     "Trained",
     "TrainingJob",
     "VersionFolder",
-    "file_digest",
     "has_fast_bfloat16",
     "version_of",
 ]
@@ -247,12 +246,6 @@ class VersionFolder(msgspec.Struct, frozen=True):
     def signature(self) -> Path:
         """The signature of all other files."""
         return self.path / "model.sig"
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def version_of(digest: str) -> str:

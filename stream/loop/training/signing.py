@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from model_signing import hashing, signing, verifying
 
-from stream.files import FileLock, replace_file
+from stream.files import FileLock, file_digest, replace_file
 from stream.loop.training.errors import TrainingError
-from stream.loop.training.job import VersionFolder, file_digest, version_of
+from stream.loop.training.job import VersionFolder, version_of
 from stream.loop.training.manifest import VersionManifest, read_version
 
 __all__ = ["ADAPTER_FILES", "ensure_keys", "public_key", "sign", "verify_version"]

@@ -1,7 +1,6 @@
 """Make the folder of a model version: adapter, merged weights, manifest, card and signature; all appear at once."""
 
 import contextlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -10,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from stream.files import FileLock, sync_directory
+from stream.files import FileLock, file_digest, replace_folder
 from stream.loop.training.base_model import gguf_of
 from stream.loop.training.errors import TrainingError
-from stream.loop.training.job import TrainingJob, VersionFolder, file_digest, version_of
+from stream.loop.training.job import TrainingJob, VersionFolder, version_of
 from stream.loop.training.manifest import VersionManifest
 from stream.loop.training.merge import can_merge, write_merged
 from stream.loop.training.model_card import model_card
@@ -82,12 +81,12 @@ def draft_of(home: Path) -> Iterator[VersionFolder]:
 
 
 def publish_version(home: Path, draft: VersionFolder, manifest: VersionManifest) -> VersionManifest:
-    """Write `manifest` into `draft`, sign all files, and rename the folder to that of the version."""
+    """Write `manifest` into `draft`, sign all files, and rename the folder to that of the version; one that does not verify is deleted."""
     draft.manifest.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
     for path in _files(draft.path):
         path.chmod(0o600)
     sign(draft, ensure_keys(home))
-    _publish(draft.path, VersionFolder.of(home, manifest.version).path)
+    replace_folder(VersionFolder.of(home, manifest.version).path, draft.path)
     return manifest
 
 
@@ -122,17 +121,3 @@ def _described(
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _publish(draft: Path, target: Path) -> None:
-    """Write `draft` to disk and rename it to `target`; a folder there that does not verify is deleted first."""
-    folders = sorted(path for path in draft.rglob("*") if path.is_dir())
-    for path in [*_files(draft), *folders, draft]:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    shutil.rmtree(target, ignore_errors=True)
-    draft.rename(target)
-    sync_directory(target.parent)

@@ -10,10 +10,11 @@ import pytest
 from support.smaller_models import nothing, parent_of_file, save_base
 from support.tiny_gguf import save_tiny_gguf
 
+from stream.files import file_digest
 from stream.loop.smaller.quantise import write_quantised
 from stream.loop.smaller.version import quantise
 from stream.loop.training.errors import TrainingError
-from stream.loop.training.job import VersionFolder, file_digest
+from stream.loop.training.job import VersionFolder
 from stream.loop.training.signing import verify_version
 
 KINDS = gguf.GGMLQuantizationType

@@ -13,9 +13,10 @@ from support.tiny_gguf import save_tiny_gguf
 from support.tiny_llama import save_tiny_llama
 from support.tiny_training import tiny_job
 
+from stream.files import file_digest
 from stream.loop.training.base_model import linear_modules, load_base
 from stream.loop.training.errors import TrainingError
-from stream.loop.training.job import VersionFolder, file_digest
+from stream.loop.training.job import VersionFolder
 from stream.loop.training.manifest import read_version
 from stream.loop.training.signing import ensure_keys, verify_version
 from stream.loop.training.version import draft_of, make_version
