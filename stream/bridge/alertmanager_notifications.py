@@ -7,7 +7,6 @@ alert for some minutes. So after a lost post or a restart, the bridge needs no r
 import msgspec
 
 from stream.bridge.alert_links import AlertLinks
-from stream.bridge.alertmanager_resolved_duration import RESOLVED_SECONDS
 from stream.bridge.firing_alerts import FiringAlerts, Labels, labels_of
 from stream.wire import AlertRecord, SilenceRecord, format_time
 
@@ -15,6 +14,8 @@ __all__ = ["Notification", "Notifications"]
 
 #: A firing alert expires after this number of intervals without a post.
 _LIFE_INTERVALS = 4
+#: A resolved alert is posted for this time, as Prometheus does: long enough for an Alertmanager to restart.
+_RESOLVED_SECONDS = 900.0
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +55,7 @@ class Notifications:
         for labels, notification in self._firing.items():
             if labels not in firing:
                 self._resolved[labels] = _ended(notification, now, muted.get(labels))
-        since = now - RESOLVED_SECONDS
+        since = now - _RESOLVED_SECONDS
         for alert in alerts.resolved(since):
             notification = self._notification(labels_of(alert, self._service), [alert])
             self._resolved.setdefault(notification.labels, _ended(notification, alert.at, None))

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 
+import msgspec
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream.bridge.alert_links import AlertLinks
@@ -16,15 +17,14 @@ from stream.bridge.metrics import BridgeMetrics
 from stream.bridge.notification_target import NotificationTarget
 from stream.bridge.webhook_filter import WebhookFilter, message_id
 from stream.bridge.webhook_offsets import WebhookOffsets
-from stream.bridge.webhook_payload import payload
 from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader
 from stream.pause import pause
 from stream.settings import KafkaSettings, WebhookSettings
 from stream.webhook_signature import secret_bytes, sign
-from stream.wire import AlertRecord, readable
+from stream.wire import AlertRecord, format_time, readable
 
-__all__ = ["WebhookNotifier", "group_of"]
+__all__ = ["WebhookNotifier", "group_of", "payload"]
 
 _LOG = logging.getLogger(__name__)
 _MAX_RECORDS = 100
@@ -137,3 +137,12 @@ def _alert(record: ConsumerRecord) -> AlertRecord | None:
     """Return the alert in `record`, or None for any other record; :class:`AlertReader` logs unreadable records."""
     event = readable(record.value, record.headers)
     return event.data if event is not None and isinstance(event.data, AlertRecord) else None
+
+
+def payload(alert: AlertRecord, links: AlertLinks) -> bytes:
+    """Return ``type``, ``timestamp`` and ``data``: the alert in the form of `weir alerts --json`, and its links."""
+    data = msgspec.to_builtins(alert)
+    addresses = {"runbook_url": links.runbook_of(alert), "trace_url": links.trace_of(alert)}
+    return msgspec.json.encode(
+        {"type": f"weir.alert.{alert.state}", "timestamp": format_time(alert.at), "data": data | addresses}
+    )

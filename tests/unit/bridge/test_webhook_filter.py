@@ -5,8 +5,8 @@ from support.alert_records import alert, resolved, silence
 from support.bridges import SECRET
 
 from stream.bridge.alert_links import AlertLinks
+from stream.bridge.webhook import payload
 from stream.bridge.webhook_filter import WebhookFilter, message_id
-from stream.bridge.webhook_payload import payload
 from stream.settings import WebhookSettings
 from stream.silences import Silences
 
