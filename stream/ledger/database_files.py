@@ -11,11 +11,12 @@ from stream.files import FileLock
 from stream.ledger.errors import LedgerBusy
 from stream.ledger.schema import SCHEMA_VERSION, schema_version
 
-__all__ = ["LedgerFiles", "retried"]
+__all__ = ["LedgerFiles"]
 
 _ATTEMPTS = 20
 _PAUSE_SECONDS = 0.1
 ResultT = TypeVar("ResultT")
+Shards = list[sqlite3.Connection]
 
 
 class LedgerFiles:
@@ -40,6 +41,27 @@ class LedgerFiles:
         """Return the existing files of partitions, in order."""
         return sorted(self.directory.glob("partition-*.db"), key=lambda path: int(path.stem.rpartition("-")[2]))
 
+    def query(self, query: Callable[[sqlite3.Connection, Shards], ResultT], empty: ResultT) -> ResultT:
+        """Return the result of `query` on the decisions and the partitions, or `empty` if there is no ledger.
+
+        A query is repeated for two seconds while a file is locked, or absent because of a rebuild.
+        """
+
+        def attempt() -> ResultT:
+            with self.read_decisions() as decisions, self._read_shards() as shards:
+                return query(decisions, shards)
+
+        return _retried(attempt) if self.decisions.exists() else empty
+
+    def query_shards(self, query: Callable[[Shards], ResultT]) -> ResultT:
+        """Return the result of `query` on the partitions alone, none if there is no ledger; repeats it like `query`."""
+
+        def attempt() -> ResultT:
+            with self._read_shards() as shards:
+                return query(shards)
+
+        return _retried(attempt)
+
     @contextmanager
     def read_decisions(self) -> Iterator[sqlite3.Connection]:
         """Open the file of alerts, windows and retraining events for reading."""
@@ -47,8 +69,7 @@ class LedgerFiles:
             yield database
 
     @contextmanager
-    def read_shards(self) -> Iterator[list[sqlite3.Connection]]:
-        """Open the file of each inference partition for reading."""
+    def _read_shards(self) -> Iterator[Shards]:
         with ExitStack() as stack:
             yield [stack.enter_context(closing(_connect(path))) for path in self.shards()]
 
@@ -92,8 +113,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2, isolation_level=None)
 
 
-def retried(query: Callable[[], ResultT]) -> ResultT:
-    """Run `query`; retry for two seconds while a file is locked, or absent because of a rebuild."""
+def _retried(query: Callable[[], ResultT]) -> ResultT:
     for _ in range(_ATTEMPTS - 1):
         try:
             return query()

@@ -1,14 +1,12 @@
 """The console's queries for lists and details; each reads one snapshot of the files."""
 
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
 from stream.ledger import window_history
-from stream.ledger.database_files import LedgerFiles, retried
+from stream.ledger.database_files import LedgerFiles
 from stream.ledger.queries import alert_pages, request_pages
 from stream.ledger.queries.alert_pages import AlertChange, AlertPage, AlertQuery, AlertRow, RetrainingPage
 from stream.ledger.queries.coverage_hours import HourCount, coverage_hours
@@ -26,7 +24,6 @@ __all__ = ["AlertStory", "LedgerPages", "LiveUpdate"]
 _CHANGED_ALERTS = 100
 _RATE_SECONDS = 60
 _AROUND_SECONDS = 3600.0
-ResultT = TypeVar("ResultT")
 
 
 class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,18 +72,9 @@ class LedgerPages:
         self.reader = LedgerReader(directory)
         self._files = LedgerFiles(directory)
 
-    def _query(
-        self, query: Callable[[sqlite3.Connection, list[sqlite3.Connection]], ResultT], empty: ResultT
-    ) -> ResultT:
-        def attempt() -> ResultT:
-            with self._files.read_decisions() as decisions, self._files.read_shards() as shards:
-                return query(decisions, shards)
-
-        return retried(attempt) if self.reader.exists() else empty
-
     def requests(self, *, limit: int, before: Cursor = NEWEST, tenant: str = "", flagged: bool = False) -> RequestPage:
         """Return the result of :func:`stream.ledger.queries.request_pages.request_page`."""
-        return self._query(
+        return self._files.query(
             lambda _, shards: request_pages.request_page(
                 shards, before=before, limit=limit, tenant=tenant, flagged=flagged
             ),
@@ -95,16 +83,16 @@ class LedgerPages:
 
     def first_request(self, tenant: str, model: str) -> float | None:
         """Return the result of :func:`stream.ledger.queries.request_pages.first_request`."""
-        return self._query(lambda _, shards: request_pages.first_request(shards, tenant, model), None)
+        return self._files.query(lambda _, shards: request_pages.first_request(shards, tenant, model), None)
 
     def answers_to_review(self, limit: int) -> list[RequestRow]:
         """Return the result of :func:`stream.ledger.queries.request_pages.answers_to_review`."""
-        return self._query(lambda _, shards: request_pages.answers_to_review(shards, limit), [])
+        return self._files.query(lambda _, shards: request_pages.answers_to_review(shards, limit), [])
 
     def alerts(self, query: AlertQuery, now: float) -> AlertPage:
         """Return the result of :func:`stream.ledger.queries.alert_pages.alert_page`."""
         silences = self.reader.silences()
-        return self._query(
+        return self._files.query(
             lambda decisions, shards: alert_pages.alert_page(decisions, shards, silences, query, now),
             AlertPage(alerts=[]),
         )
@@ -128,29 +116,29 @@ class LedgerPages:
                 series=_around(decisions, alert) if alert.limit else None,
             )
 
-        return self._query(query, None)
+        return self._files.query(query, None)
 
     def streams(self, tenant: str = "") -> list[WindowStream]:
         """Return the result of :func:`stream.ledger.window_history.streams`."""
-        return self._query(lambda decisions, _: window_history.streams(decisions, tenant), [])
+        return self._files.query(lambda decisions, _: window_history.streams(decisions, tenant), [])
 
     def series(self, name: StreamName, since: float, until: float) -> Series:
         """Return the result of :func:`stream.ledger.window_history.series`."""
-        return self._query(lambda decisions, _: window_history.series(decisions, name, since, until), Series())
+        return self._files.query(lambda decisions, _: window_history.series(decisions, name, since, until), Series())
 
     def retraining(self, *, limit: int, before: Cursor = NEWEST) -> RetrainingPage:
         """Return the result of :func:`stream.ledger.queries.alert_pages.retraining_page`."""
-        return self._query(
+        return self._files.query(
             lambda decisions, _: alert_pages.retraining_page(decisions, before, limit), RetrainingPage(retraining=[])
         )
 
     def model_versions(self, limit: int) -> list[ModelVersion]:
         """Return the result of :func:`stream.ledger.queries.model_versions.model_versions`."""
-        return self._query(lambda decisions, _: model_versions(decisions, limit), [])
+        return self._files.query(lambda decisions, _: model_versions(decisions, limit), [])
 
     def hours(self) -> list[HourCount]:
         """Return the counts of the newest 72 hours with expected verdicts, oldest first."""
-        return self._query(lambda _, shards: coverage_hours(shards), [])
+        return self._files.query(lambda _, shards: coverage_hours(shards), [])
 
     def live_update(self, *, seq: int, now: float, log_time: float, limit: int) -> LiveUpdate | None:
         """Return the alerts that changed after change number `seq`, and the present counts; None without a ledger."""
@@ -175,7 +163,7 @@ class LedgerPages:
                 retraining=decisions.execute("SELECT count(*), coalesce(max(at), 0.0) FROM retraining").fetchone(),
             )
 
-        return self._query(query, None)
+        return self._files.query(query, None)
 
 
 def _around(decisions: sqlite3.Connection, alert: AlertRecord) -> Series:

@@ -1,11 +1,12 @@
 """Queries of the command `weir`: coverage, one request, alerts about Weir, silences, heartbeat."""
 
+import sqlite3
 from pathlib import Path
 
 import msgspec
 
 from stream.ledger.coverage import Coverage, coverage_of
-from stream.ledger.database_files import LedgerFiles, retried
+from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.errors import LedgerAbsent
 from stream.ledger.queries.judged_answers import AccuracyHour, accuracy_hours
@@ -40,39 +41,19 @@ class LedgerReader:
 
     def coverage(self) -> Coverage:
         """Return the coverage over all partitions; zeros if there is no ledger."""
-
-        def query() -> Coverage:
-            with self._files.read_shards() as databases:
-                return coverage_of(databases)
-
-        return retried(query)
+        return self._files.query_shards(coverage_of)
 
     def accuracy(self, tenant: str = "") -> list[AccuracyHour]:
         """Return the accuracy of labelled answers by tenant, model and hour; [] if there is no ledger."""
-
-        def query() -> list[AccuracyHour]:
-            with self._files.read_shards() as databases:
-                return accuracy_hours(databases, tenant)
-
-        return retried(query)
+        return self._files.query_shards(lambda shards: accuracy_hours(shards, tenant))
 
     def detector_precision(self, tenant: str = "") -> list[DetectorPrecision]:
         """Return the precision of each detector in reviewed alerts; [] if there is no ledger."""
-
-        def query() -> list[DetectorPrecision]:
-            with self._files.read_decisions() as decisions, self._files.read_shards() as shards:
-                return detector_precision(decisions, shards, tenant)
-
-        return retried(query) if self.exists() else []
+        return self._files.query(lambda decisions, shards: detector_precision(decisions, shards, tenant), [])
 
     def reviewed_alerts(self, tenant: str = "", since: float = 0.0) -> list[ReviewedAlert]:
         """Return the result of :func:`stream.ledger.queries.reviews.scores_of_reviewed`; [] if there is no ledger."""
-
-        def query() -> list[ReviewedAlert]:
-            with self._files.read_decisions() as decisions, self._files.read_shards() as shards:
-                return scores_of_reviewed(decisions, shards, tenant, since)
-
-        return retried(query) if self.exists() else []
+        return self._files.query(lambda decisions, shards: scores_of_reviewed(decisions, shards, tenant, since), [])
 
     def own_alerts(self) -> list[AlertRecord]:
         """Return the firing alerts about Weir itself, oldest first. Alerts about a model are left out."""
@@ -88,47 +69,31 @@ class LedgerReader:
 
     def _decisions(self, query: str, *parameters: str) -> list[str]:
         """Return the first column of a query's result, or an empty list if there is no ledger."""
-
-        def rows() -> list[str]:
-            with self._files.read_decisions() as database:
-                return [row[0] for row in database.execute(query, parameters)]
-
-        return retried(rows) if self.exists() else []
+        return self._files.query(lambda decisions, _: [row[0] for row in decisions.execute(query, parameters)], [])
 
     def request(self, request_id: str) -> RequestStory | None:
         """Return a request with all related data, or None if it is unknown; raises LedgerAbsent without a ledger."""
         self._require()
-        return retried(lambda: self._request(request_id))
+        return self._files.query_shards(lambda shards: self._request(shards, request_id))
 
     def conversation_tenants(self, conversation_id: str) -> list[str]:
         """Return the tenants that have a conversation with this id, in order; raises LedgerAbsent without a ledger."""
         self._require()
-
-        def query() -> list[str]:
-            with self._files.read_shards() as databases:
-                return conversation_tenants(databases, conversation_id)
-
-        return retried(query)
+        return self._files.query_shards(lambda shards: conversation_tenants(shards, conversation_id))
 
     def conversation(self, conversation_id: str, *, tenant: str, limit: int) -> list[RequestStory]:
         """Return the newest `limit` requests of a tenant's conversation, oldest first; raises LedgerAbsent without a ledger."""
         self._require()
-
-        def query() -> list[str]:
-            with self._files.read_shards() as databases:
-                return conversation_requests(databases, conversation_id, tenant=tenant, limit=limit)
-
-        return [story for request_id in retried(query) if (story := self.request(request_id)) is not None]
+        names = self._files.query_shards(
+            lambda shards: conversation_requests(shards, conversation_id, tenant=tenant, limit=limit)
+        )
+        return [story for name in names if (story := self.request(name)) is not None]
 
     def conversation_of(self, request_id: str, *, limit: int) -> list[RequestStory]:
         """Return the newest `limit` requests of the conversation of a request, oldest first; [] without a conversation."""
         self._require()
-
-        def query() -> list[str]:
-            with self._files.read_shards() as databases:
-                return conversation_of_request(databases, request_id, limit=limit)
-
-        return [story for name in retried(query) if (story := self.request(name)) is not None]
+        names = self._files.query_shards(lambda shards: conversation_of_request(shards, request_id, limit=limit))
+        return [story for name in names if (story := self.request(name)) is not None]
 
     def _require(self) -> None:
         if not self.exists():
@@ -136,15 +101,14 @@ class LedgerReader:
                 f"no ledger in {self._files.directory}; start it with `weir up`, or set WEIR_HOME to a stack's home"
             )
 
-    def _request(self, request_id: str) -> RequestStory | None:
-        with self._files.read_shards() as databases:
-            for database in databases:
-                if events := request_events(database, request_id):
-                    with self._files.read_decisions() as decisions:
-                        story = request_story(request_id, events, decisions)
-                    judgments = judgments_of(databases, events.tenant, request_id)
-                    return msgspec.structs.replace(story, judgments=judgments)
-            for database in databases:
-                if gap := gap_of(database, request_id):
-                    return RequestStory(request_id=request_id, gap=gap)
+    def _request(self, shards: list[sqlite3.Connection], request_id: str) -> RequestStory | None:
+        for database in shards:
+            if events := request_events(database, request_id):
+                with self._files.read_decisions() as decisions:
+                    story = request_story(request_id, events, decisions)
+                judgments = judgments_of(shards, events.tenant, request_id)
+                return msgspec.structs.replace(story, judgments=judgments)
+        for database in shards:
+            if gap := gap_of(database, request_id):
+                return RequestStory(request_id=request_id, gap=gap)
         return None
