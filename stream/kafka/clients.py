@@ -5,8 +5,8 @@ Consumers have no group unless the caller names one. Without a group, the caller
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -14,11 +14,14 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 
+from stream.errors import no_kafka
+
 __all__ = [
     "BROKER_ERRORS",
     "admin_for",
     "consumer_for",
     "discard_producer",
+    "needs_kafka",
     "new_producer",
     "paced",
     "producer_for",
@@ -39,6 +42,15 @@ _CONSUMER = {
     "metadata_max_age_ms": 30_000,
 }
 _PRODUCER = {"acks": "all", "request_timeout_ms": _REQUEST_TIMEOUT_MS}
+
+
+@contextmanager
+def needs_kafka(bootstrap_servers: str) -> Iterator[None]:
+    """Raise a BrokerError with advice instead of one of BROKER_ERRORS."""
+    try:
+        yield
+    except BROKER_ERRORS as error:
+        raise no_kafka(bootstrap_servers, error) from error
 
 
 @asynccontextmanager

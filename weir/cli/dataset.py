@@ -228,17 +228,14 @@ def _build_settings(settings: Settings) -> BuildSettings:
 def _request(  # noqa: PLR0913, PLR0917 - the options of the command
     settings: BuildSettings, retraining_id: str | None, tenant: str, model: str, since: str | None, until: str | None
 ) -> DatasetRequest:
-    from stream.errors import no_kafka
-    from stream.kafka.clients import BROKER_ERRORS
+    from stream.kafka.clients import needs_kafka
     from stream.loop.dataset.log import request_between, request_for
     from weir.client import parse_since
 
     now = datetime.now(UTC)
     first, last = (None if text is None else parse_since(text, now) for text in (since, until))
-    try:
+    with needs_kafka(settings.kafka.bootstrap_servers):
         if retraining_id is not None:
             return asyncio.run(request_for(settings.kafka, retraining_id, settings.opened()))
         start, end = (None if time is None else time.timestamp() for time in (first, last))
         return asyncio.run(request_between(settings.kafka, tenant, model, start, end, settings.opened()))
-    except BROKER_ERRORS as error:
-        raise no_kafka(settings.kafka.bootstrap_servers, error) from error

@@ -7,8 +7,7 @@ import msgspec
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream.content import raw_content
-from stream.errors import no_kafka
-from stream.kafka.clients import BROKER_ERRORS, consumer_for
+from stream.kafka.clients import consumer_for, needs_kafka
 from stream.kafka.log_reader import record_at
 from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
@@ -83,8 +82,6 @@ class DeadLetterTopic:
         )
 
     async def _record(self, partition: TopicPartition, offset: int) -> ConsumerRecord | None:
-        try:
+        with needs_kafka(self._kafka.bootstrap_servers):
             async with consumer_for(self._options) as consumer:
                 return await record_at(consumer, partition, offset)
-        except BROKER_ERRORS as error:
-            raise no_kafka(self._kafka.bootstrap_servers, error) from error

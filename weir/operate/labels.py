@@ -17,8 +17,7 @@ from aiokafka import AIOKafkaProducer
 from serving.openai_api.errors import ApiError
 from serving.openai_api.labels import Label
 from serving.openai_api.request_model import parse
-from stream.errors import no_kafka
-from stream.kafka.clients import BROKER_ERRORS, producer_for
+from stream.kafka.clients import needs_kafka, producer_for
 from stream.settings import KafkaSettings
 from stream.wire import Event, LabelRecord, canonical_time, encode, inference_key, partition_for
 from weir.errors import SettingsError
@@ -89,13 +88,11 @@ async def import_labels(
     """
     total, now = await asyncio.to_thread(_checked, path)
     sent = 0
-    try:
+    with needs_kafka(kafka.bootstrap_servers):
         async with producer_for(kafka.client_options()) as producer:
             async for count in _publish(producer, kafka, path, tenant=tenant, by=by, now=now):
                 sent += count
                 progress(sent, total)
-    except BROKER_ERRORS as error:
-        raise no_kafka(kafka.bootstrap_servers, error) from error
     return sent
 
 

@@ -10,8 +10,7 @@ import msgspec
 from aiokafka.structs import TopicPartition
 
 from serving.api_keys import KeyRing, Principal, keys_path
-from stream.errors import no_kafka
-from stream.kafka.clients import BROKER_ERRORS, consumer_for, producer_for
+from stream.kafka.clients import consumer_for, needs_kafka, producer_for
 from stream.kafka.publisher import publish
 from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
@@ -177,11 +176,9 @@ async def _pinned_until_now(kafka: KafkaSettings, request: RetrainingRecord) -> 
 
     ranges = [item for item in (request.data, *request.pins) if item is not None]
     places = [TopicPartition(item.topic, int(name)) for item in ranges for name in item.last]
-    try:
+    with needs_kafka(kafka.bootstrap_servers):
         async with consumer_for(kafka.client_options()) as consumer:
             ends = await consumer.end_offsets(places)
-    except BROKER_ERRORS as error:
-        raise no_kafka(kafka.bootstrap_servers, error) from error
     return msgspec.structs.replace(
         request,
         data=None if request.data is None else extended(request.data),
@@ -205,10 +202,8 @@ async def _publish(  # noqa: PLR0913 - the parts of the record
         causationid=data.retraining_id,
         partitionkey=key,
     )
-    try:
+    with needs_kafka(kafka.bootstrap_servers):
         async with producer_for(kafka.client_options()) as producer:
             partition = partition_for(key, kafka.stream_partitions)
             await publish(producer, kafka.names.retraining, event, partition=partition)
-    except BROKER_ERRORS as error:
-        raise no_kafka(kafka.bootstrap_servers, error) from error
     return data

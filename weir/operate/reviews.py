@@ -9,8 +9,7 @@ import time
 from aiokafka.structs import TopicPartition
 
 from serving.openai_api.feedback import COMMENT_BYTES, CORRECTION_BYTES
-from stream.errors import no_kafka
-from stream.kafka.clients import BROKER_ERRORS, consumer_for, producer_for
+from stream.kafka.clients import consumer_for, needs_kafka, producer_for
 from stream.kafka.log_reader import record_at
 from stream.kafka.publisher import publish
 from stream.ledger.queries.ledger_reader import LedgerReader
@@ -78,12 +77,10 @@ def correction_of(story: RequestStory, *, answer: str, comment: str, approved: b
 async def publish_review(kafka: KafkaSettings, reader: LedgerReader, data: Feedback | CorrectionRecord) -> None:
     """Publish a review with the key and partition of its request; wait for the acknowledgement; raises BrokerError."""
     topic = kafka.names.feedback if isinstance(data, Feedback) else kafka.names.inference
-    try:
+    with needs_kafka(kafka.bootstrap_servers):
         key, partition = await _key_and_partition(kafka, reader, data)
         async with producer_for(kafka.client_options()) as producer:
             await publish(producer, topic, _event(data, key), partition=partition)
-    except BROKER_ERRORS as error:
-        raise no_kafka(kafka.bootstrap_servers, error) from error
 
 
 def _event(data: Feedback | CorrectionRecord, key: str) -> Event:

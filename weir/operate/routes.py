@@ -7,8 +7,7 @@ which delivery takes through shadow and canary.
 import time
 from pathlib import Path
 
-from stream.errors import no_kafka
-from stream.kafka.clients import BROKER_ERRORS, producer_for
+from stream.kafka.clients import needs_kafka, producer_for
 from stream.kafka.publisher import publish
 from stream.loop.delivery.route_store import add_override, read_overrides, read_routes
 from stream.settings import KafkaSettings
@@ -81,11 +80,9 @@ async def start(  # noqa: PLR0913 - what an operator states
         partitionkey=tenant_model_key(tenant, model),
     )
     partition = partition_for(event.partitionkey, kafka.stream_partitions)
-    try:
+    with needs_kafka(kafka.bootstrap_servers):
         async with producer_for(kafka.client_options()) as producer:
             await publish(producer, kafka.names.retraining, event, partition=partition)
-    except BROKER_ERRORS as error:
-        raise no_kafka(kafka.bootstrap_servers, error) from error
     return record
 
 

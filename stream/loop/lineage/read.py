@@ -5,8 +5,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
-from stream.errors import no_kafka
-from stream.kafka.clients import BROKER_ERRORS, consumer_for
+from stream.kafka.clients import consumer_for, needs_kafka
 from stream.kafka.log_reader import partitions_of
 from stream.kafka.range_reader import RangeReader
 from stream.loop.lineage.chain import wanted_requests
@@ -28,7 +27,7 @@ async def read_facts(kafka: KafkaSettings, version: str, datasets: Datasets) -> 
     """
     facts, names, options = Facts(), kafka.names, kafka.client_options()
     counts = {topic.name: topic.partitions for topic in kafka.topics()}
-    try:
+    with needs_kafka(options["bootstrap_servers"]):
         async with consumer_for(options) as consumer:
             for topic in (names.models, names.retraining, names.alerts):
                 await _read(consumer, facts, topic, counts[topic], {})
@@ -42,8 +41,6 @@ async def read_facts(kafka: KafkaSettings, version: str, datasets: Datasets) -> 
             for topic in (names.inference, names.verdicts, names.findings):
                 async with consumer_for(options) as consumer:
                     await _read(consumer, facts, topic, counts[topic], first.get(topic, {}))
-    except BROKER_ERRORS as error:
-        raise no_kafka(options["bootstrap_servers"], error) from error
     return facts, dataset
 
 
