@@ -51,8 +51,8 @@ def _parse_time(text: str) -> datetime:
 
 
 def format_time(seconds: float) -> str:
-    """Format a time (seconds since the epoch) as date and time in the local time zone, to the second."""
-    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """Format a time (seconds since the epoch) as date and time in UTC, as in alert summaries and logs, to the second."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def format_duration(seconds: float) -> str:

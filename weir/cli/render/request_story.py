@@ -190,4 +190,4 @@ def _line(time: float, *parts: str | tuple[str, str]) -> Text:
 
 
 def _clock(time: float) -> str:
-    return datetime.fromtimestamp(time, UTC).astimezone().strftime("%H:%M:%S.%f")[:12]
+    return f"{datetime.fromtimestamp(time, UTC).strftime('%H:%M:%S.%f')[:12]}Z"
