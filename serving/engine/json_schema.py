@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -15,17 +16,27 @@ __all__ = ["INVALID_SCHEMA", "MAX_SCHEMA_CHARACTERS", "check_limits", "check_sch
 
 #: Compiling a schema of this size may stop the engine's other requests for one or two seconds.
 MAX_SCHEMA_CHARACTERS = 16_384
+#: Copies of the elements of counted groups, ``(...){n}``, in all patterns: nested groups in a pattern of 30 characters used 5 GB.
+MAX_REPEATED = 5_000
 INVALID_SCHEMA = (
     "the JSON Schema is invalid or has a keyword that the engine cannot follow: check types, references and patterns"
 )
+#: OpenVINO contains an older xgrammar, which fails for what the installed one converts: groups with ``?`` (lookaheads, flags, names of Python),
+#: a quantifier after a quantifier, names with these characters, an empty choice.
+_LITERAL = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]", re.DOTALL)
+_UNSUPPORTED = re.compile(r"\(\?(?!:|<[A-Za-z_])|[*+?}][*+{]|[*+?}]\?\?")
+_UNSUPPORTED_NAME = re.compile(r'["\\\x00-\x1f]')
+_COUNTED = re.compile(r"\{(\d+)(,?)(\d*)\}|.", re.DOTALL)
 
 
 def check_schema(schema: str) -> None:
-    """Raise SchemaRejectedError unless xgrammar can convert the JSON Schema in `schema` to a grammar.
+    """Raise SchemaRejectedError unless OpenVINO's xgrammar can convert the JSON Schema in `schema` to a grammar.
 
     A hostile schema takes seconds; call this function in a thread.
     """
     check_limits(schema)
+    if _has_unsupported(json.loads(schema)):
+        raise SchemaRejectedError(INVALID_SCHEMA)
     try:
         # Any white space, no indentation, default separators, strict; no white space limit, no printing, properties in order.
         load_converter().from_json_schema(schema, True, None, None, True, None, False, False)
@@ -34,7 +45,7 @@ def check_schema(schema: str) -> None:
 
 
 def check_limits(schema: str) -> None:
-    """Raise SchemaRejectedError if `schema` is too long, or has a reference to another document.
+    """Raise SchemaRejectedError if `schema` is too long, repeats groups too often, or has a reference to another document.
 
     xgrammar would accept any value in the place of such a reference, and write the reference to the process's log.
     """
@@ -43,9 +54,14 @@ def check_limits(schema: str) -> None:
             f"the JSON Schema has {len(schema)} characters, the limit is {MAX_SCHEMA_CHARACTERS}: shorten it"
         )
     try:
-        is_local = all(reference == "#" or reference.startswith("#/") for reference in _references(json.loads(schema)))
+        parsed = json.loads(schema)
+        is_local = all(reference == "#" or reference.startswith("#/") for reference in _references(parsed))
     except (ValueError, RecursionError) as error:
         raise SchemaRejectedError(INVALID_SCHEMA) from error
+    if (repeated := sum(map(_repeated, _patterns(parsed)))) > MAX_REPEATED:
+        raise SchemaRejectedError(
+            f"the patterns of the JSON Schema repeat groups {repeated} times, the limit is {MAX_REPEATED}: lower their counts"
+        )
     if not is_local:
         raise SchemaRejectedError(
             "the JSON Schema has a $ref to another document or to an anchor: move the definition into $defs, and"
@@ -53,16 +69,59 @@ def check_limits(schema: str) -> None:
         )
 
 
-def _references(schema: Any) -> Iterator[str]:
+def _has_unsupported(schema: Any) -> bool:
+    """Return whether the schema has something for which OpenVINO's pipeline would fail, with all its requests."""
+    if any(_UNSUPPORTED.search(_LITERAL.sub("x", pattern)) for pattern in _patterns(schema)):
+        return True
+    for node in _objects(schema):
+        names = node.get("properties")
+        if isinstance(names, dict) and any(map(_UNSUPPORTED_NAME.search, names)):
+            return True
+        if [] in (node.get("anyOf"), node.get("oneOf")):
+            return True
+    return False
+
+
+def _patterns(schema: Any) -> Iterator[str]:
+    for node in _objects(schema):
+        named = node.get("patternProperties")
+        yield from named if isinstance(named, dict) else ()
+        if isinstance(pattern := node.get("pattern"), str):
+            yield pattern
+
+
+def _objects(schema: Any) -> Iterator[dict[str, Any]]:
     nodes = [schema]
     while nodes:
         node = nodes.pop()
-        if isinstance(node, dict):
-            if isinstance(reference := node.get("$ref"), str):
-                yield reference
-            nodes += node.values()
-        elif isinstance(node, list):
+        if isinstance(node, list):
             nodes += node
+        elif isinstance(node, dict):
+            yield node
+            nodes += node.values()
+
+
+def _repeated(pattern: str) -> int:
+    """Return how many elements the counted groups of `pattern` add if they are written out."""
+    plain, sizes, group = 0, [0], 0
+    for token in _COUNTED.finditer(_LITERAL.sub("x", pattern)):
+        if token[1] is not None:  # a character with a count stays one element
+            sizes[-1] += group * (max(int(token[1]), int(token[3] or 0)) - 1) if group else 0
+            group = 0
+        elif token[0] == "(":
+            sizes.append(0)
+            group = 0
+        elif token[0] == ")" and len(sizes) > 1:
+            group = sizes.pop()
+            sizes[-1] += group
+        else:
+            sizes[-1] += 1
+            plain, group = plain + 1, 0
+    return max(0, sum(sizes) - plain)
+
+
+def _references(schema: Any) -> Iterator[str]:
+    return (node["$ref"] for node in _objects(schema) if isinstance(node.get("$ref"), str))
 
 
 @cache

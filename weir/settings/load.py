@@ -27,6 +27,8 @@ from weir.settings.settings import PREFIX, Settings, TenantTable
 
 __all__ = ["Loaded", "home_folder", "key_of", "load_settings"]
 
+#: Sections whose keys are names that users choose.
+_NAMED = ("models", "tenants")
 _MASK = "********"
 _CONTROL = {"WEIR_APPROVAL_KEY", "WEIR_CONFIG", "WEIR_HOME", "WEIR_REQUIRE_APACHE", "WEIR_REQUIRE_CHROMIUM"}
 
@@ -50,7 +52,7 @@ def load_settings() -> Loaded:
     """Load the settings and make `home` absolute; raises SettingsError."""
     path = _config_path()
     values = _read(path) if path else {}
-    _check_environment()
+    _check_environment(values)
     try:
         settings = Settings(**values)
     except ValidationError as error:
@@ -99,6 +101,8 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not TOML: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read ({error.strerror}); correct its mode") from None
 
 
 def _environment_keys() -> dict[str, str]:
@@ -110,9 +114,17 @@ def _environment_keys() -> dict[str, str]:
     )
 
 
-def _check_environment() -> None:
+def _check_environment(values: Mapping[str, Any]) -> None:
     for key, name in _environment_keys().items():
-        section = key.split(".")[0]
+        section, *parts = key.split(".")
+        named = values.get(section) if section in _NAMED and parts else None
+        if isinstance(named, Mapping) and parts[0] not in named:
+            for other in named:
+                if other.lower() == parts[0]:
+                    raise SettingsError(
+                        f"{name} sets {key_of((section, *parts))}, because names of variables are read in lower case, and {section} has"
+                        f" {other!r}; unset it, and set the key in the file, or {PREFIX}{section.upper()} as JSON"
+                    )
         if section not in Settings.model_fields:
             known = ", ".join(sorted(Settings.model_fields))
             raise SettingsError(

@@ -65,6 +65,11 @@ def test_only_the_ray_heads_autoscaler_has_a_token_of_the_cluster():
     assert {name for name, _, spec in PODS if spec["automountServiceAccountToken"]} == {"head"}
 
 
+def test_pods_receive_no_variables_of_services():
+    """The service weir-kafka-bootstrap would add WEIR_KAFKA_BOOTSTRAP_SERVICE_HOST, which the settings reject."""
+    assert {name for name, _, spec in PODS if spec.get("enableServiceLinks") is not False} == set()
+
+
 @pytest.mark.parametrize("container", [one for _, one in CONTAINERS], ids=[name for name, _ in CONTAINERS])
 def test_containers_start_components_with_settings_that_there_are(container):
     if "command" in container:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.admin import NewTopic
 from support.alert_records import alert, silence
 from support.alert_records import event as event_of
 from support.demo_log import START, TENANT, demo_log
@@ -148,23 +148,23 @@ def check_traces(lab, decisions):
 async def test_a_request_names_the_offsets_that_hold_its_event_times(lab):
     """Records were produced 30 s after they happened, as after an outage."""
     start = time.time() - 600
-    own = {"message.timestamp.type": "CreateTime"}  # so that the test decides when a record was produced
+    topic, own = f"{lab.names.inference}.timed", {"message.timestamp.type": "CreateTime"}  # the test dates the records
     async with admin_for(lab.kafka.client_options()) as admin:
-        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, lab.names.inference, configs=own)])
+        await admin.create_topics([NewTopic(topic, P, 1, topic_configs=own)])
     async with lab.producer() as producer:
         for number in range(200):
             await producer.send_and_wait(
-                lab.names.inference,
+                topic,
                 b"x",
                 partition=number % P,
                 timestamp_ms=int((start + number + 30) * 1000),
                 headers=[("ce_time", format_time(start + number).encode())],
             )
     options = lab.kafka.client_options()
-    found = await data_range(options, lab.names.inference, P, start + 40, start + 101.5)
-    assert found.topic == lab.names.inference
+    found = await data_range(options, topic, P, start + 40, start + 101.5)
+    assert found.topic == topic
     assert (found.first, found.last) == ({"0": 5, "1": 5}, {"0": 51, "1": 51})
-    rest = await data_range(options, lab.names.inference, P, start + 300, start + 400)
+    rest = await data_range(options, topic, P, start + 300, start + 400)
     assert (rest.first, rest.last) == ({"0": 100, "1": 100}, {"0": 100, "1": 100})
 
 

@@ -140,6 +140,7 @@ async def test_likely_tokens_are_those_that_the_schema_allows(transformers):
         ({"enum": ["x" * 20_000]}, "20014 characters, the limit is 16384"),
         ({"properties": {"a": {"items": [{"$ref": "http://secret.example"}]}}}, "has a $ref to another document"),
         ({"$ref": "#secret", "$defs": {"secret": {"type": "string"}}}, "has a $ref to another document"),
+        ({"type": "string", "pattern": "((a{1000}){1000}){1000}"}, "repeat groups 999999 times, the limit is 5000"),
     ],
 )
 async def test_a_schema_that_cannot_be_followed_is_400_and_ends_no_other_request(
@@ -152,6 +153,36 @@ async def test_a_schema_that_cannot_be_followed_is_400_and_ends_no_other_request
     assert problem in rejected.message
     assert "secret" not in rejected.message + "".join(capfd.readouterr())
     assert (await _answer(server, max_tokens=3)).finish_reasons == ["length"]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        *(
+            {"type": "string", "pattern": pattern}
+            for pattern in ("(?=a)b", "(?!a)b", "(?i)a", "(?P<n>a)", "a++", "a*{2}")
+        ),
+        {"type": "object", "properties": {"default": {"type": "string", "pattern": "(?=a)b"}}},
+        {"type": "object", "patternProperties": {"(?=a)": {"type": "string"}}},
+        {"type": "object", "properties": {'a"b': {"type": "string"}}},
+        {"anyOf": []},
+    ],
+    ids=json.dumps,
+)
+async def test_a_schema_that_would_end_all_requests_of_openvino_is_400(openvino, schema):
+    response_format = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    (rejected,) = await _items(openvino, response_format=response_format)
+    assert (rejected.status, rejected.param) == (400, "response_format")
+
+
+@pytest.mark.parametrize("pattern", [r"\++", "[*+]+", "a*?", "(?:ab){2,3}", "(?<year>\\d{4})-\\d{2}", "^a{0,1000}$"])
+async def test_ordinary_patterns_are_followed(openvino, pattern):
+    schema = {"type": "string", "pattern": pattern}
+    response_format = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    assert (await _answer(openvino, max_tokens=3, response_format=response_format)).finish_reasons[0] in {
+        "length",
+        "stop",
+    }
 
 
 def test_the_check_of_schemas_imports_neither_torch_nor_transformers():

@@ -35,6 +35,17 @@ def test_home_resolves_beside_the_file(tmp_path, monkeypatch):
     assert load_settings().settings.home == tmp_path / "etc" / "here"
 
 
+def test_a_variable_that_names_a_model_in_lower_case_does_not_add_a_second_model(write, monkeypatch):
+    write('[models."Llama"]\nengine = "upstream"\nbase_url = "http://127.0.0.1:1/v1"\n')
+    monkeypatch.setenv("WEIR_MODELS__LLAMA__UPSTREAM_API_KEY", "k")
+    with pytest.raises(
+        SettingsError, match=r'WEIR_MODELS__LLAMA__UPSTREAM_API_KEY sets models."llama".* has .*\'Llama\''
+    ):
+        load_settings()
+    write('[models.llama]\nengine = "upstream"\nbase_url = "http://127.0.0.1:1/v1"\n')
+    assert load_settings().settings.served_models()["llama"].upstream_api_key.get_secret_value() == "k"
+
+
 def test_a_wrong_setting_hides_the_home_from_no_command_that_needs_only_the_home(write, tmp_path, monkeypatch):
     write('home = "there"\n[bridge.webhooks.pager]\nurl = "http://127.0.0.1:9"\n')
     with pytest.raises(SettingsError, match=r"secret .* is missing; set it, .* WEIR_BRIDGE__WEBHOOKS__PAGER__SECRET"):
