@@ -7,7 +7,7 @@ import click
 from msgspec.structs import asdict
 
 from weir.cli.options import follow_option, json_lines_option, json_option, since_option
-from weir.cli.render.event_stream import print_stream
+from weir.cli.render.event_stream import oldest_first, print_stream
 from weir.cli.render.output import print_json, print_table, screen
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ __all__ = ["alerts"]
 @click.pass_context
 def alerts(context: click.Context, *, follow: bool, since: str | None, as_json: bool, silenced: bool) -> None:
     """Show when alerts fired and resolved, oldest first. Without --since and --follow: all alerts that Kafka still has.
+
+    A line has the event time at which the alert fired or resolved. --since selects the changes that Weir published since then; an
+    alert that fired before is not shown again. With --follow, the lines are in the order in which Weir publishes the
+    changes, so a line can have an earlier time than the line before it.
 
     Alerts about Weir itself (missing verdicts, lag, an inactive source) have tenant _weir.
 
@@ -51,6 +55,8 @@ def alerts(context: click.Context, *, follow: bool, since: str | None, as_json: 
             console.print(alert_line(alert), soft_wrap=True)
 
     stream = Client().alerts(since=since, follow=follow)
+    if not follow:
+        stream = oldest_first(stream, lambda alert: alert.at)
     if as_json:
         print_stream(stream, print_json)
         return

@@ -18,7 +18,7 @@ import msgspec
 from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
 from stream.silences import LONGEST_SECONDS, Silences
-from stream.wire import AlertRecord, RetrainingRecord, SilenceRecord, WireError, decode, event_type
+from stream.wire import AlertRecord, RetrainingRecord, SilenceRecord, WireError, decode
 from weir.client.events import Alert, Retraining
 from weir.client.times import Since, parse_since
 from weir.errors import StackError
@@ -105,7 +105,7 @@ class Client:
         ...     print(alert.alert_id, alert.state)
         """
         changes = _ChangeFilter(updates=updates)
-        # Silences in force at the start are at most this old.
+        # Silences in force at the start are at most this old. The alerts of this time are known, so that their updates are no new firings.
         return self._read(
             self._kafka.names.alerts, since, changes.alert, follow=follow, lookback_seconds=LONGEST_SECONDS
         )
@@ -119,7 +119,7 @@ class Client:
         self,
         topic: str,
         since: Since,
-        select: Callable[[Any], ItemT | None],
+        select: Callable[[Any, float | None], ItemT | None],
         *,
         follow: bool,
         lookback_seconds: float = 0.0,
@@ -129,14 +129,12 @@ class Client:
         tail = Tail(self._kafka.client_options(), topic, since=begin, follow=follow, lookback_seconds=lookback_seconds)
         async with aclosing(tail.records()) as records:
             async for record in records:
-                if tail.is_lookback(record) and event_type(record.headers) != SilenceRecord.event_type:
-                    continue
                 try:
                     event = decode(record.value, record.headers)
                 except WireError:
                     continue  # a tombstone of the compacted topic, or an event of a later version
-                item = select(event.data)
-                if item is not None:
+                item = select(event.data, begin)
+                if item is not None and not tail.is_lookback(record):
                     yield item
 
 
@@ -148,8 +146,12 @@ class _ChangeFilter:
         self._known: OrderedDict[str, tuple[str, int, bool]] = OrderedDict()
         self._silences = Silences()
 
-    def alert(self, data: Any) -> Alert | None:
-        """Return the alert if its state is new, its silence has ended, or (with `updates`) its revision is new."""
+    def alert(self, data: Any, begin: float | None = None) -> Alert | None:
+        """Return the alert if its state is new, its silence has ended, or (with `updates`) its revision is new.
+
+        `begin` is the start of the stream, or None. Compaction can remove the record of a firing before `begin`; a later
+        record of this alert is then an update, not a firing.
+        """
         if isinstance(data, SilenceRecord):
             self._silences.apply(data)
         if not isinstance(data, AlertRecord):
@@ -159,11 +161,15 @@ class _ChangeFilter:
             return None
         silenced = bool(self._silences.muting(data, data.at))
         self._remember(data.alert_id, (data.state, data.revision, silenced))
+        if not state and data.state == "firing" and data.revision and begin is not None and data.opened_at < begin:
+            state = "firing"
         if not self._updates and data.state == state and (silenced or not was_silenced):
             return None
-        return msgspec.structs.replace(_as(Alert, data), silenced=silenced)
+        fired = data.state == "firing" and data.state != state
+        at = data.opened_at if fired else data.resolved_at or data.at
+        return msgspec.structs.replace(_as(Alert, data), silenced=silenced, at=at)
 
-    def retraining(self, data: Any) -> Retraining | None:
+    def retraining(self, data: Any, _begin: float | None = None) -> Retraining | None:
         """Return the retraining event if its state is new, or if it is progress."""
         if not isinstance(data, RetrainingRecord):
             return None

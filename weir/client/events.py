@@ -36,6 +36,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         ``prompt``, ``tool_result`` or ``answer`` if the tenant has ``drift_by_part``; else "".
     model_version
         The version of the model if Weir trained it; else "".
+    at
+        Event time of the change: when the alert fired, resolved, or (an update, or the end of a silence) changed.
     """
 
     alert_id: str
@@ -61,6 +63,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     sentinels: str = ""
     part: str = ""
     model_version: str = ""
+    at: float = 0.0
 
 
 class DataRange(msgspec.Struct, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):

@@ -44,3 +44,32 @@ def test_alerts_within_a_silence_are_marked(records, found):
 
 def test_updates_are_marked_too():
     assert yielded(SILENCE, ALERT, alert(revision=1, at=210.0), updates=True) == [MARKED, FIRING]
+
+
+def test_an_update_of_an_alert_that_fired_before_the_start_is_no_firing():
+    changes = _ChangeFilter()
+    changes.alert(ALERT, 180.0)  # in the lookback: the client drops what this call returns
+    assert changes.alert(alert(revision=1, at=190.0), 180.0) is None
+    assert changes.alert(alert(revision=2, state="resolved", at=200.0, resolved_at=200.0), 180.0).at == 200.0
+
+
+@pytest.mark.parametrize(
+    ("opened_at", "begin", "fired"), [(100.0, 180.0, False), (185.0, 180.0, True), (100.0, None, True)]
+)
+def test_without_the_record_of_its_firing_an_alert_that_opened_before_the_start_is_no_firing(opened_at, begin, fired):
+    found = _ChangeFilter().alert(alert(revision=3, opened_at=opened_at, at=190.0), begin)
+    assert (found is not None and found.at == opened_at) is fired
+
+
+def test_the_time_of_an_alert_is_the_time_of_its_change():
+    changes = _ChangeFilter()
+    changes.alert(SILENCE)
+    found = [
+        changes.alert(one)
+        for one in (
+            alert(opened_at=140.0),
+            *LATER[1:],
+            alert(revision=9, state="resolved", at=400.0, resolved_at=390.0),
+        )
+    ]
+    assert [one.at for one in found if one is not None] == [140.0, 210.0, 390.0]

@@ -15,11 +15,10 @@ _INDENT = " " * 21
 def alert_line(alert: Alert) -> Text:
     """Return time, state, severity, tenant, model, summary and id; a firing alert has a second line with its runbook."""
     firing = alert.state == "firing"
-    at = alert.opened_at if firing or alert.resolved_at is None else alert.resolved_at
     style = SEVERITY_STYLE.get(alert.severity, "") if firing else "green"
     stream = "/".join(part for part in (alert.tenant, alert.model, alert.model_version, alert.side, alert.part) if part)
     line = Text.assemble(
-        (f"{format_time(at)}  ", "dim"),
+        (f"{format_time(alert.at)}  ", "dim"),
         (f"{alert.state:8}  {alert.severity:8}  ", style),
         (f"{alert.detector:9}  ", "bold"),
         f"{stream}  {alert.summary}",

@@ -9,10 +9,20 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
-__all__ = ["print_stream"]
+__all__ = ["oldest_first", "print_stream"]
 
 _REFRESH_SECONDS = 1.0
 ItemT = TypeVar("ItemT")
+
+
+async def oldest_first(
+    stream: AsyncGenerator[ItemT, None], at: Callable[[ItemT], float]
+) -> AsyncGenerator[ItemT, None]:
+    """Read a stream to its end, then yield its events ordered by time; events of the same time keep their order."""
+    async with aclosing(stream):
+        found = [item async for item in stream]
+    for item in sorted(found, key=at):
+        yield item
 
 
 def print_stream(

@@ -1,0 +1,56 @@
+"""``weir alerts``: the order of its lines."""
+
+import asyncio
+import json
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+from support import alert_records as records
+
+from weir.cli import main
+from weir.client import Alert
+from weir.client.times import format_time
+
+
+def alert(alert_id, at, **fields):
+    return msgspec.structs.replace(
+        msgspec.convert(records.alert(alert_id, opened_at=at, **fields), Alert, from_attributes=True), at=at
+    )
+
+
+PUBLISHED = [
+    alert("al_1", 300.0),
+    alert("al_2", 200.0),
+    alert("al_1", 320.0, state="resolved", resolved_at=320.0),
+    alert("al_3", 310.0),
+]
+
+
+@pytest.fixture
+def published(monkeypatch):
+    class Client:
+        async def alerts(self, *, since, follow):
+            for item in PUBLISHED:
+                await asyncio.sleep(0)
+                yield item
+
+    monkeypatch.setattr("weir.client.Client", Client)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "order"),
+    [
+        ((), ["al_2", "al_1", "al_3", "al_1"]),
+        (("--since", "1h"), ["al_2", "al_1", "al_3", "al_1"]),
+        (("--follow",), ["al_1", "al_2", "al_1", "al_3"]),
+    ],
+)
+def test_alerts_are_ordered_by_time_and_with_follow_as_published(published, arguments, order):
+    result = CliRunner().invoke(main, ["alerts", "--json", *arguments])
+    assert [json.loads(line)["alert_id"] for line in result.stdout.splitlines()] == order
+
+
+def test_a_line_has_the_time_of_the_change(published):
+    lines = [line for line in CliRunner().invoke(main, ["alerts"]).stdout.splitlines() if "al_" in line]
+    assert [line[:19] for line in lines] == [format_time(at) for at in (200.0, 300.0, 310.0, 320.0)]
