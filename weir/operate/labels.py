@@ -98,7 +98,12 @@ async def import_labels(
 
 def _checked(path: Path) -> tuple[int, float]:
     """Return the number of labels and the time of the file, which labels without a time get, so that a repeated import changes nothing."""
-    return sum(1 for _ in read_labels(path)), canonical_time(path.stat().st_mtime)
+    total = sum(1 for _ in read_labels(path))
+    if not total:
+        raise SettingsError(
+            f"{path} contains no label; write one JSON object per line, or in a .csv file a header and one row per label"
+        )
+    return total, canonical_time(path.stat().st_mtime)
 
 
 async def _publish(  # noqa: PLR0913 - what a label's record needs

@@ -1,11 +1,13 @@
 """The file of `weir labels import`: formats, and errors that name the line and never the text."""
 
+import asyncio
 import json
 
 import pytest
 
+from stream.settings import KafkaSettings
 from weir.errors import SettingsError
-from weir.operate.labels import read_labels
+from weir.operate.labels import import_labels, read_labels
 
 LINES = [
     {"request_id": "r-1", "correct": True},
@@ -50,3 +52,11 @@ def test_an_error_names_the_line_and_not_the_text(tmp_path, name, text, line, wo
     assert f"line {line}: " in str(error.value)
     assert words in str(error.value)
     assert "canary" not in str(error.value)
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.jsonl", ""), ("a.jsonl", "\n \n"), ("a.csv", "request_id,correct\n")])
+def test_a_file_without_labels_is_an_error_that_names_the_file_and_the_formats(tmp_path, name, text):
+    path = written(tmp_path, name, text)
+    work = import_labels(KafkaSettings(), path, tenant="acme", by="operator:jo", progress=lambda _sent, _total: None)
+    with pytest.raises(SettingsError, match=rf"{name} contains no label; write one JSON object per line"):
+        asyncio.run(work)
