@@ -4,6 +4,7 @@ from math import isinf
 
 import msgspec
 
+from stream.count_text import count_text
 from stream.replay.offset_ranges import RetainedLog
 from stream.replay.plan import ReplayRequest
 from stream.replay.report import EventCounts, Flips
@@ -38,9 +39,11 @@ def notes(request: ReplayRequest, log: RetainedLog, results: ReplayResults, even
     if events.read and not events.compared and not events.pending:
         lines.append(f"no event of the range expects a verdict of {detector}: the detector was not enabled then")
     if events.pending:
-        lines.append(f"{events.pending} events are not compared: score had not reached them")
+        lines.append(f"{count_text(events.pending, 'event is', 'events are')} not compared: score had not reached them")
     if events.missing:
-        lines.append(f"{events.missing} events have no recorded verdict of {detector}; see `weir status`")
+        lines.append(
+            f"{count_text(events.missing, 'event has', 'events have')} no recorded verdict of {detector}; see `weir status`"
+        )
     if events.failed:
         lines.append(
             f"{events.failed} texts could not be scored; they have no finding, as after an error verdict of score"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import asdict
 
+from stream.count_text import count_text
 from weir.cli.options import follow_option, json_lines_option, json_option, since_option
 from weir.cli.render.event_stream import oldest_first, print_stream
 from weir.cli.render.output import print_json, print_table, screen
@@ -64,7 +65,10 @@ def alerts(context: click.Context, *, follow: bool, since: str | None, as_json: 
     if not print_stream(stream, show) and not follow:
         click.echo("no alerts" + (f" since {since}" if since else ""), err=True)
     if hidden:
-        click.echo(f"{hidden} silenced alerts are hidden; --silenced shows them, `weir alerts silences` why", err=True)
+        click.echo(
+            f"{count_text(hidden, 'silenced alert is', 'silenced alerts are')} hidden; --silenced shows {'it' if hidden == 1 else 'them'}, `weir alerts silences` why",
+            err=True,
+        )
 
 
 @alerts.command("silence")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from stream.count_text import count_text
 from weir.errors import SettingsError
 
 __all__ = ["contract"]
@@ -36,4 +37,4 @@ def contract(what: str, folder: Path | None) -> None:
             path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"cannot write to {folder}: {error.strerror}; name another folder") from None
-    click.echo(f"{len(contract_files())} files written to {folder}")
+    click.echo(f"{count_text(len(contract_files()), 'file')} written to {folder}")

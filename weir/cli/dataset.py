@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stream.count_text import count_text
 from weir.cli.missing_extra import needing
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, print_table, printable
@@ -84,7 +85,7 @@ def build_command(  # noqa: PLR0913 - the options of the command
     if as_json:
         print_json(manifest)
         return
-    click.echo(f"{folder}\n{manifest.counts.train} rows to train on, {manifest.counts.eval} held out\n")
+    click.echo(f"{folder}\n{count_text(manifest.counts.train, 'row')} to train on, {manifest.counts.eval} held out\n")
     print_table(["left out", "requests"], [[k, str(n)] for k, n in manifest.counts.dropped.items()], "nothing left out")
     for bound in manifest.bounds:
         click.echo(f"{bound.name} of {bound.of}: {bound.found} found, {bound.kept} kept")
@@ -169,7 +170,9 @@ def verify_command(*, digest: str, rebuild: bool) -> None:
 
         folder = find(settings.home, digest)
         manifest = verify(folder)
-        click.echo(f"{manifest.counts.train + manifest.counts.eval} rows fit the digest {manifest.digest}")
+        click.echo(
+            f"{count_text(manifest.counts.train + manifest.counts.eval, 'row fits', 'rows fit')} the digest {manifest.digest}"
+        )
         if not rebuild:
             return
         from stream.loop.dataset.build import rebuilt
@@ -206,7 +209,9 @@ def diff_command(*, before: str, after: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    click.echo(f"{len(found.added)} rows added, {len(found.removed)} removed, {len(found.changed)} changed")
+    click.echo(
+        f"{count_text(len(found.added), 'row')} added, {len(found.removed)} removed, {len(found.changed)} changed"
+    )
     for title in ("sources", "dropped", "settings", "versions"):
         rows = [[name, str(old), str(new)] for name, (old, new) in getattr(found, title).items()]
         print_table([title, found.before[:12], found.after[:12]], rows, f"{title}: equal")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stream.count_text import count_text
 from weir.cli.command_line import weir_command
 from weir.cli.render.output import table
 from weir.cli.up import interrupt_on_signals, print_addresses
@@ -92,7 +93,7 @@ def _summary(console: "Console", outcome: "Outcome", expected: tuple[str, ...]) 
         console.print(f"  {detector:14} {flagged:4} of {count}")
     if suppressed := sum(entry.count for entry in results.suppressed.entries.values()):
         console.print(
-            f"[dim]Retraining was suppressed {suppressed} times, for {len(results.suppressed.entries)} reasons (above).[/]"
+            f"[dim]Retraining was suppressed {count_text(suppressed, 'time')}, for {count_text(len(results.suppressed.entries), 'reason')} (above).[/]"
         )
     rows = table("expected", "seen after", "summary")
     for name in expected:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stream.count_text import count_text
 from weir.cli.options import json_option, since_option
 from weir.cli.render.output import print_json, print_table
 
@@ -126,7 +127,7 @@ def _numbers(step: "Expectation") -> list[str]:
 
 
 def _explain(proposal: "Proposal", *, as_json: bool) -> None:
-    basis = f"{proposal.detector}: {proposal.reviews} reviewed alerts, {proposal.reviewers} reviewers"
+    basis = f"{proposal.detector}: {count_text(proposal.reviews, 'reviewed alert')}, {count_text(proposal.reviewers, 'reviewer')}"
     if proposal.proposed is None:
         basis += f"; no proposal: {proposal.reason}"
     click.echo(basis, err=as_json)

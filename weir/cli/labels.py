@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from stream.count_text import count_text
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, print_table
 
@@ -59,7 +60,7 @@ def import_(*, file: Path, tenant: str, as_json: bool) -> None:
     if as_json:
         print_json({"imported": done, "tenant": tenant})
     else:
-        click.echo(f"{done} labels imported for tenant {tenant}")
+        click.echo(f"{count_text(done, 'label')} imported for tenant {tenant}")
 
 
 @labels.command("accuracy")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stream.count_text import count_text
 from weir.errors import StackError
 
 if TYPE_CHECKING:
@@ -81,11 +82,11 @@ def _wait(directory: Path, requested_at: float) -> None:
         time.sleep(_POLL_SECONDS)
     coverage = reader.coverage()
     click.echo(
-        f"rebuilt in {time.time() - requested_at:.0f} s: {coverage.requests} requests, {coverage.total.settled} of "
-        f"{coverage.total.owed} expected verdicts completed, {coverage.total.missing} missing",
+        f"rebuilt in {time.time() - requested_at:.0f} s: {count_text(coverage.requests, 'request')}, {coverage.total.settled} of "
+        f"{count_text(coverage.total.owed, 'expected verdict')} completed, {coverage.total.missing} missing",
         err=True,
     )
 
 
 def _progress(beat: "Heartbeat") -> None:
-    click.echo(f"reading the log: {sum(beat.lag.values())} records to read", err=True)
+    click.echo(f"reading the log: {count_text(sum(beat.lag.values()), 'record')} to read", err=True)

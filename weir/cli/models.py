@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stream.count_text import count_text
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, print_table
 
@@ -160,7 +161,7 @@ def verify(*, version: str, as_json: bool) -> None:
             if manifest.smaller is None
             else f"parent {manifest.job.parent}"
         )
-        click.echo(f"{made_from}, {len(manifest.files)} files")
+        click.echo(f"{made_from}, {count_text(len(manifest.files), 'file')}")
 
 
 @models.command("publish")

@@ -10,6 +10,7 @@ import click
 from detectors.errors import DetectorError
 from detectors.evaluate.progress import Progress, no_progress, tracked
 from detectors.registry import TEXT
+from stream.count_text import count_text
 from stream.settings import DetectorSettings
 from weir.cli.options import json_lines_option
 from weir.cli.render.output import print_json
@@ -60,7 +61,7 @@ def score(*, names: tuple[str, ...], side: str, as_json: bool, file: IO[bytes]) 
                 bad += 1
                 click.echo(f"weir: line {item.line}: {item.error}", err=True)
     if bad:
-        click.echo(f"weir: {bad} bad lines have no verdicts", err=True)
+        click.echo(f"weir: {count_text(bad, 'bad line has', 'bad lines have')} no verdicts", err=True)
         raise click.exceptions.Exit(1)
 
 

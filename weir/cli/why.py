@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stream.count_text import count_text
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, print_table
 
@@ -99,7 +100,7 @@ def why(  # noqa: PLR0913 - the options of a command
 
         events = open_lineage(chain)
         sent_to = send_open_lineage(events, endpoint, os.environ.get("OPENLINEAGE_API_KEY", ""))
-        click.echo(f"{len(events)} events sent to {sent_to}")
+        click.echo(f"{count_text(len(events), 'event')} sent to {sent_to}")
     elif as_json:
         print_json(chain)
     else:

@@ -21,6 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from stream.count_text import count_text
 from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
 from stream.wire import AlertRecord, RetrainingRecord, Verdict, WireError, decode
@@ -95,7 +96,7 @@ async def run_demo(loaded: Loaded, console: Console, *, quick: bool) -> Outcome:
             await _until_seen(results, traffic, progress, view, reviews)
             if reviews is not None:
                 await reviews.finish()
-                line(f"reviewers sent {len(reviews.accepted)} better answers")
+                line(f"reviewers sent {count_text(len(reviews.accepted), 'better answer')}")
                 await delivered(kafka, reviews.accepted, reviews.began)
                 await _close_loop(settings, kafka, traffic, results, progress)
         finally:

@@ -9,6 +9,7 @@ import msgspec
 
 from serving.capture.balance import Balance, read_balance
 from serving.capture.shipper import read_shipper_status
+from stream.count_text import count_text
 from stream.kafka.clients import BROKER_ERRORS
 from stream.ledger.alerts.full_spool import ALERT_SHARE
 from stream.ledger.coverage import Count, Coverage
@@ -224,7 +225,7 @@ def _ledger_problems(
     if coverage.total.missing:
         note = "".join(silenced[alert.alert_id] for alert in alerts if alert.detector == "coverage")
         problems.append(
-            f"{coverage.total.missing} verdicts are missing; see the coverage alert and the log of score{note}"
+            f"{count_text(coverage.total.missing, 'verdict is', 'verdicts are')} missing; see the coverage alert and the log of score{note}"
         )
     for alert in alerts:
         if alert.detector != "coverage":

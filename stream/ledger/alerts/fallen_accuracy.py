@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from stream.count_text import count_text
 from stream.ledger.accuracy import Accuracy
 from stream.runbook import ACCURACY, runbook_line
 from stream.wire import AlertRecord
@@ -91,7 +92,7 @@ def _fields(stream: _Stream, accuracy: Accuracy) -> dict[str, Any]:
     return {
         "summary": (
             f"Accuracy of {stream[1]} fell: {accuracy.accuracy:.0%} of the last {accuracy.since} labelled answers are correct, "
-            f"{accuracy.reference:.0%} of the first. {accuracy.wrong} wrong answers, {len(accuracy.principals)} API keys."
+            f"{accuracy.reference:.0%} of the first. {count_text(accuracy.wrong, 'wrong answer')}, {count_text(len(accuracy.principals), 'API key')}."
         ),
         "evidence": accuracy.evidence,
         "evidence_total": accuracy.wrong,

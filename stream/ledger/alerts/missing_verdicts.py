@@ -1,5 +1,6 @@
 """The alert about missing verdicts (`coverage`)."""
 
+from stream.count_text import count_text
 from stream.ledger.alerts.condition import Condition, counted
 from stream.ledger.coverage import MissingVerdicts
 
@@ -12,7 +13,8 @@ def missing_verdicts(missing: MissingVerdicts) -> Condition:
         detector="coverage",
         severity="critical",
         summary=(
-            f"{missing.pairs} expected verdicts on {missing.requests_total} requests are missing: {counted(missing.detectors)};"
+            f"{count_text(missing.pairs, 'expected verdict')} on {count_text(missing.requests_total, 'request')}"
+            f" {'is' if missing.pairs == 1 else 'are'} missing: {counted(missing.detectors)};"
             f" tenants {counted(missing.tenants)}; models {counted(missing.models)}"
         ),
         opening=missing.first,

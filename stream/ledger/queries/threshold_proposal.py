@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from stream.count_text import count_text
 from stream.ledger.queries.proportion import wilson
 from stream.ledger.queries.reviews import ReviewedAlert
 
@@ -73,7 +74,7 @@ def propose(
         tenant=tenant, detector=detector, target=target, reviews=len(base), reviewers=len({alert.by for alert in base})
     )
     if len(base) < LEAST_REVIEWS:
-        reason = f"{len(base)} alerts are reviewed, a proposal needs {LEAST_REVIEWS}"
+        reason = f"{count_text(len(base), 'alert is', 'alerts are')} reviewed, a proposal needs {LEAST_REVIEWS}"
         return msgspec.structs.replace(known, reason=reason)
     now = msgspec.structs.replace(_expectation(base, present, _ALPHA), recall=1.0, recall_low=1.0, recall_high=1.0)
     known = msgspec.structs.replace(known, present=now)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from stream.count_text import count_text
 from stream.loop.dataset.files import Manifest
 
 __all__ = ["card", "croissant"]
@@ -94,7 +95,7 @@ def card(manifest: Manifest, languages: Mapping[str, int]) -> str:
         ],
     )
     names = len(manifest.principals)
-    text = f"{rows} rows, reviewed by {names} API key{'' if names == 1 else 's'}."
+    text = f"{count_text(rows, 'row')}, reviewed by {count_text(names, 'API key')}."
     return str(DatasetCard.from_template(data, template_str=_TEMPLATE, pretty_name=name, manifest=manifest, rows=text))
 
 

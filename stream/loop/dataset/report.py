@@ -7,6 +7,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.count_text import count_text
 from stream.loop.dataset.clusters import quantised
 from stream.loop.dataset.curate import Facts
 from stream.loop.dataset.files import Manifest
@@ -48,7 +49,7 @@ def report(manifest: Manifest, facts: Sequence[Facts]) -> str:
     reviewed = manifest.counts.train + manifest.counts.eval + sum(manifest.counts.dropped.values())
     summary = (
         f"<p>Model <code>{escape(manifest.model)}</code>, tenant <code>{escape(manifest.tenant)}</code>, digest"
-        f" <code>{manifest.digest}</code>. {manifest.counts.train} rows to train on (old and augmented rows included),"
+        f" <code>{manifest.digest}</code>. {count_text(manifest.counts.train, 'row')} to train on (old and augmented rows included),"
         f" {manifest.counts.eval} held out. Reviewed requests and old rows: {reviewed}.</p>"
     )
     sections = [

@@ -15,6 +15,7 @@ All times are event times, so the same inputs in the same order give the same de
 from collections.abc import Sequence
 
 from detectors.registry import TEXT
+from stream.count_text import count_text
 from stream.loop.delivery.records import Decision
 from stream.loop.delivery.state import SHADOW, Canary, HeldVerdict, ModelDelivery, remember
 from stream.loop.sequential import TwoSampleTest
@@ -127,7 +128,9 @@ class Delivery:
         following = canary.step + 1
         if settings.steps[following] == _ALL and any(test.e_safe < 1 / settings.alpha for test in tests):
             return []
-        return [self._enter(following, at, f"{max(canary.counts.values())} verdicts without evidence of harm")]
+        return [
+            self._enter(following, at, f"{count_text(max(canary.counts.values()), 'verdict')} without evidence of harm")
+        ]
 
     def clock(self, at: float) -> list[Decision]:
         """Apply the event time `at`, which no later verdict is older than: a canary without a decision expires."""

@@ -6,6 +6,7 @@ from detectors.base import AlertText
 from detectors.registry import alert_text
 from detectors.streams.bias import PAIRED_TERMS
 from detectors.streams.tool_mix import NAMED_TOOL
+from stream.count_text import count_text
 from stream.runbook import SILENCE
 from stream.stages.alert.state import Evidence, OpenAlert, StreamAlerts
 from stream.wire import SentinelRecord, format_time
@@ -32,7 +33,7 @@ def _finding(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidenc
     text = alert_text(name) or AlertText(subject=name, runbook="")
     # While the alert fires, the detector's newest estimate of the change can be later than the alert.
     since = clock(min(evidence.details.get("changed_at") or alert.opened_at, alert.opened_at), alert.at)
-    keys = _count(len(evidence.principals), "API key")
+    keys = count_text(len(evidence.principals), "API key")
     texts = state.part if state.part in _TEXTS else state.side
     if evidence.feature:
         what = (
@@ -42,11 +43,11 @@ def _finding(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidenc
         )
         subject = f"{_TEXTS[texts][:-1]} {text.subject}" if texts in _TEXTS else text.subject
         yield f"{subject[:1].upper()}{subject[1:]} on {state.model}: {what}"
-        yield f"Since {since}. The alerting windows have {_count(evidence.events, 'event')} of {keys}"
+        yield f"Since {since}. The alerting windows have {count_text(evidence.events, 'event')} of {keys}"
         yield f"Statistic {number(evidence.statistic)}, limit {number(evidence.limit)}"
     else:
         where = f"{_SIDES.get(state.side, state.side)} {state.model}"
-        found = f"{_count(evidence.count, 'finding')}, highest score {evidence.score:.2f}"
+        found = f"{count_text(evidence.count, 'finding')}, highest score {evidence.score:.2f}"
         yield f"{text.subject[:1].upper()}{text.subject[1:]} in {where}: {found}"
         yield f"Since {since}, {keys}"
     yield f"Tenant {state.tenant}"
@@ -86,7 +87,7 @@ def _pair_change(feature: str, terms: str, details: Mapping[str, float]) -> str:
     else:
         relative = f" ({100 * (now / before - 1):+.0f} %)" if feature == "words" and before else ""
         size = f"{feature} {now:.3g} instead of {before:.3g}{relative}"
-    pairs = _count(int(details["pairs"]), "pair")
+    pairs = count_text(int(details["pairs"]), "pair")
     return f"with {compared!r} in the prompt instead of {reference!r} ({group}): {size}, {pairs}"
 
 
@@ -119,7 +120,3 @@ def clock(seconds: float, near: float) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

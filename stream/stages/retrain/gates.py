@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from stream.count_text import count_text
 from stream.settings import RetrainingSettings
 from stream.stages.retrain.state import FiringAlert, ModelState
 
@@ -71,7 +72,7 @@ def evaluate(state: ModelState, at: float, settings: RetrainingSettings) -> list
 def _agree(alerts: Sequence[FiringAlert], needed: int) -> Gate:
     detectors = sorted({alert.detector for alert in alerts})
     more = needed - 1
-    others = f" plus {more} other detector{'' if more == 1 else 's'}" if more else ""
+    others = f" plus {count_text(more, 'other detector')}" if more else ""
     reason = f"needs {_DRIFT}{others}; firing: {', '.join(detectors) or 'none'}"
     return Gate(name="agree", passed=_DRIFT in detectors and len(detectors) >= needed, reason=reason)
 

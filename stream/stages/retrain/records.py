@@ -5,6 +5,7 @@ from importlib.metadata import version
 
 import msgspec
 
+from stream.count_text import count_text
 from stream.settings import TenantSettings
 from stream.stages.retrain.gates import Gate
 from stream.stages.retrain.state import ModelState
@@ -62,7 +63,8 @@ def _agreement(state: ModelState) -> str:
     detectors = " and ".join(sorted({alert.detector for alert in alerts}))
     windows, events = max(alert.windows for alert in alerts), sum(alert.events for alert in alerts)
     keys = len({name for alert in alerts for name in alert.principals})
-    return f"{detectors} agree: {windows} windows, {events} events, {keys} API keys"
+    counts = (count_text(windows, "window"), count_text(events, "event"), count_text(keys, "API key"))
+    return f"{detectors} agree: {', '.join(counts)}"
 
 
 def pinned_versions(settings: TenantSettings) -> dict[str, str]:

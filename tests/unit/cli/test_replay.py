@@ -67,7 +67,7 @@ def test_the_text_has_counts_and_each_alert_that_differs():
     assert "pii@strict (1/strict) against pii@recorded" in text
     assert "9 events read, 8 compared; 9 events/s, 6.0 times" in text
     assert "vanished" in text
-    assert "(1 requests, first r1000)" in text
+    assert "(1 request, first r1000)" in text
     assert "opened: was" in text
     assert "• 2 events are not compared" in text
     assert "weir/replay/rp_1" in text

@@ -84,6 +84,7 @@ def test_the_command_prints_one_object_per_line_and_reports_bad_lines(options):
     assert run.exit_code == 1
     assert [json.loads(line)["id"] for line in run.stdout.splitlines()] == [1, 2]
     assert "line 2" in run.stderr
+    assert "weir: 1 bad line has no verdicts" in run.stderr
 
 
 def test_an_unknown_detector_is_an_error_that_names_the_known_ones():

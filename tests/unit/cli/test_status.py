@@ -125,7 +125,7 @@ def test_the_text_begins_with_the_problems(ledger):
 @pytest.mark.parametrize(
     ("events", "beat", "problem"),
     [
-        ([forwarded({"s1": 99.0})], {}, "1 verdicts are missing"),
+        ([forwarded({"s1": 99.0})], {}, "1 verdict is missing"),
         ([], {"advanced_at": time.time() - 45}, "every source is inactive"),
         ([], {"log_time": time.time() + 3600}, "s ahead of the clock, the bound is 30 s"),
         ([], {"wall_time": time.time() - 60}, "no heartbeat of the ledger for"),
@@ -150,7 +150,7 @@ def test_a_silenced_alert_remains_a_problem_and_is_marked(home, ledger, detector
     ledger(forwarded({"s1": 99.0}), alerts=own(detector, until=until))
     result = run("--json")
     assert result.exit_code == 1
-    text = "lag is bad" if detector == "lag" else "1 verdicts are missing"
+    text = "lag is bad" if detector == "lag" else "1 verdict is missing"
     (problem,) = [line for line in json.loads(result.stdout)["problems"] if text in line]
     assert ("silenced until" in problem) is named
     assert ("by jo: load test" in problem) is named

@@ -57,7 +57,7 @@ def test_nothing_is_written_without_apply(home):
     assert done.exit_code == 0, done.output
     assert "toxicity" in done.output
     assert "0.71" in done.output
-    assert "40 reviewed alerts, 1 reviewers" in done.output
+    assert "40 reviewed alerts, 1 reviewer" in done.output
     assert (home / "weir.toml").read_text() == GIVEN
 
 

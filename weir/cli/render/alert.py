@@ -2,6 +2,7 @@
 
 from rich.text import Text
 
+from stream.count_text import count_text
 from weir.client import Alert
 from weir.client.times import format_time
 
@@ -25,7 +26,7 @@ def alert_line(alert: Alert) -> Text:
     )
     if alert.silenced:
         line.append("  silenced", style="dim")
-    evidence = f", {alert.evidence_total} requests, last {alert.evidence[-1]}" if alert.evidence else ""
+    evidence = f", {count_text(alert.evidence_total, 'request')}, last {alert.evidence[-1]}" if alert.evidence else ""
     line.append(f"  ({alert.alert_id}{evidence})", style="dim")
     if firing and alert.runbook:
         line.append(f"\n{_INDENT}do: {alert.runbook}", style="cyan")

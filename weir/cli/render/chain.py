@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from stream.count_text import count_text
 from stream.loop.lineage.chain import Chain, Edge, Node
 from stream.wire import format_time
 
@@ -26,7 +27,7 @@ def chain_lines(chain: Chain, *, only_broken: bool = False) -> Iterator[str]:
     for edge in chain.broken:
         yield f"  broken     {_name(edge)}: {edge.broken}"
     if not chain.broken:
-        yield f"  {len(chain.edges)} edges checked against the log, none is broken"
+        yield f"  {count_text(len(chain.edges), 'edge')} checked against the log, none is broken"
 
 
 def _line(node: Node) -> str:

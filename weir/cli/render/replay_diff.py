@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from stream.count_text import count_text
 from stream.replay.report import Report
 from stream.replay.timeline import ReplayedAlert
 from weir.cli.render.output import table
@@ -23,7 +24,9 @@ def replay_view(report: Report) -> RenderableType:
     if report.diff.by:
         parts += [_sums(report), ""]
     if report.diff.empty:
-        parts.append(Text(f"no difference: both have the same {report.diff.unchanged} alerts", style="green"))
+        parts.append(
+            Text(f"no difference: both have the same {count_text(report.diff.unchanged, 'alert')}", style="green")
+        )
     else:
         parts += _differences(report)
     parts += [Text(f"• {note}", style="yellow") for note in report.notes]
@@ -49,7 +52,7 @@ def _head(report: Report) -> Iterator[Text]:
     )
     ratio = "" if run.ratio is None else f", {run.ratio:.1f} times their arrival rate"
     yield Text(
-        f"{events.read} events read, {events.compared} compared; {run.events_per_second:.0f} events/s{ratio}",
+        f"{count_text(events.read, 'event')} read, {events.compared} compared; {run.events_per_second:.0f} events/s{ratio}",
         style="dim",
     )
 
@@ -90,5 +93,5 @@ def _line(kind: str, alert: ReplayedAlert) -> Text:
     if alert.feature:
         line.append(f"  {alert.feature}")
     if alert.evidence:
-        line.append(f"  ({alert.evidence_total} requests, first {alert.evidence[0]})", style="dim")
+        line.append(f"  ({count_text(alert.evidence_total, 'request')}, first {alert.evidence[0]})", style="dim")
     return line

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from rich.text import Text
 
 from detectors.base import ERROR, UNSUPPORTED_LANGUAGE
+from stream.count_text import count_text
 from stream.ledger.queries.request_story import ExplanationNote, RecordLocation, RequestStory, VerdictNote
 from stream.wire import ABORTED, AlertRecord, CorrectionRecord, RetrainingRecord, Verdict
 from weir.cli.render.alert import SEVERITY_STYLE
@@ -86,7 +87,9 @@ def _event(story: RequestStory, location: RecordLocation) -> Text:
     if end.guard is not None:
         guard = end.guard
         done = "stopped by the guard" if guard.stopped else "the guard found"
-        parts.append(f"{done}: {guard.detector} at token {guard.position_tokens}, {guard.exposed_tokens} tokens sent")
+        parts.append(
+            f"{done}: {guard.detector} at token {guard.position_tokens}, {count_text(guard.exposed_tokens, 'token')} sent"
+        )
     return _line(location.time, ("end    ", "bold"), "  ", (end.status, style), f": {', '.join(parts)}", record)
 
 
@@ -135,7 +138,7 @@ def _explanation(explanation: ExplanationNote, content: str | None) -> Text:
         for word in shown
     ]
     line = Text(f"{_INDENT}        because of {', '.join(parts) or 'no single word'}")
-    line.append(f"  {explanation.method}, log-odds, {explanation.attributed} words", style="dim")
+    line.append(f"  {explanation.method}, log-odds, {count_text(explanation.attributed, 'word')}", style="dim")
     return line
 
 
@@ -170,7 +173,10 @@ def _terms(found: ClusterTerms) -> Text:
     """Return the typical terms of an alert's cluster, each with the number of texts that contain it."""
     terms = ", ".join(f"{printable(one.term)} {one.texts}/{found.texts}" for one in found.terms) or "none"
     line = Text(f"{_INDENT}        typical terms: {terms}")
-    line.append(f"  in {found.texts} evidence texts, compared with {found.reference_texts} earlier texts", style="dim")
+    line.append(
+        f"  in {count_text(found.texts, 'evidence text')}, compared with {count_text(found.reference_texts, 'earlier text')}",
+        style="dim",
+    )
     return line
 
 

@@ -9,6 +9,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from stream.count_text import count_text
 from weir.client import Retraining
 from weir.client.times import format_time
 from weir.operate.retraining import RetrainingEntry, RetrainingHistory
@@ -30,7 +31,7 @@ def entry_line(entry: RetrainingEntry[Retraining]) -> Text:
         (f"{format_time(event.at)}  ", "dim"),
         (f"{event.state:11}  ", _STATE_STYLE.get(event.state, "bold")),
         f"{event.tenant}/{event.model}  {event.reason or _measured(event)}",
-        (f"  ({count}{event.retraining_id}, {len(event.alert_ids)} alerts)", "dim"),
+        (f"  ({count}{event.retraining_id}, {count_text(len(event.alert_ids), 'alert')})", "dim"),
     )
 
 
@@ -42,7 +43,7 @@ def _measured(event: Retraining) -> str:
         parts.append(f"step {numbers['step']:.0f} of {numbers['steps']:.0f}, loss {numbers['loss']:.3f}")
         parts.append(f"{numbers['seconds']:.0f} s")
     elif "train" in numbers:
-        parts.append(f"{numbers['train']:.0f} rows to train on, {numbers['eval']:.0f} held out")
+        parts.append(f"{count_text(round(numbers['train']), 'row')} to train on, {numbers['eval']:.0f} held out")
     return ", ".join(parts)
 
 

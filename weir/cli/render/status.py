@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from stream.count_text import count_text
 from weir.cli.render.output import table
 from weir.client.times import format_duration
 from weir.operate.status import CaptureStatus, ComponentStatus, CoverageStatus, PairCount, ServedModelStatus, Status
@@ -75,16 +76,17 @@ def _coverage(coverage: CoverageStatus) -> list[RenderableType]:
     line = Text.assemble(
         ("coverage  ", "bold"),
         (f"{coverage.ratio:.4f}", style),
-        f"  {coverage.requests} requests, {coverage.settled} of {coverage.owed} expected verdicts completed",
+        f"  {count_text(coverage.requests, 'request')}, {coverage.settled} of "
+        f"{count_text(coverage.owed, 'expected verdict')} completed",
     )
     if coverage.oldest_pending_seconds is not None:
         age = format_duration(coverage.oldest_pending_seconds)
         line.append(f"; {coverage.pending} pending, the oldest for {age}")
     if coverage.gap_records:
-        line.append(f"; {coverage.gap_records} records not delivered", style="yellow")
+        line.append(f"; {count_text(coverage.gap_records, 'record')} not delivered", style="yellow")
     if skipped := sum(coverage.skipped.values()):
         line.append(
-            f"; {skipped} records could not be read or stored (see `weir dlq list` and the ledger's log)",
+            f"; {count_text(skipped, 'record')} could not be read or stored (see `weir dlq list` and the ledger's log)",
             style="yellow",
         )
     splits = (("detector", coverage.by_detector), ("tenant", coverage.by_tenant), ("model", coverage.by_model))
