@@ -92,3 +92,11 @@ def test_an_unknown_detector_is_an_error_that_names_the_known_ones():
     assert run.exit_code == 1
     assert "no text detector is named 'drift'" in run.stderr
     assert "pii" in run.stderr
+
+
+def test_the_help_states_which_lines_are_json_and_that_empty_lines_have_no_object():
+    text = " ".join(CliRunner().invoke(main, ["score", "--help"]).stdout.split())
+    assert "else every line is plain text, also a line that looks like JSON" in text
+    assert "empty lines are counted but have no object" in text
+    plain = CliRunner().invoke(main, ["score", "--detector", "pii"], input='one\n\n{bad\n{"id": "b"}\n')
+    assert (plain.exit_code, [json.loads(line)["id"] for line in plain.stdout.splitlines()]) == (0, ["1", "3", "4"])
