@@ -73,6 +73,11 @@ async def records_of(kafka: KafkaSettings, retraining_id: str) -> list[Retrainin
             if event is not None and isinstance(event.data, RetrainingRecord):
                 found += [event.data] if event.data.retraining_id == retraining_id else []
     if not any(record.state == "requested" for record in found):
+        if suppressed := next((record for record in found if record.state == "suppressed"), None):
+            raise NotFoundError(
+                f"retraining {retraining_id} is suppressed, not requested ({suppressed.reason}); only a request can be approved, rejected "
+                "or resumed. `weir retraining` prints the ids of requests"
+            )
         raise NotFoundError(
             f"no retraining request {retraining_id!r} on {kafka.names.retraining}; `weir retraining` prints the ids of requests"
         )
