@@ -158,8 +158,8 @@ def _refusal(request: DatasetRequest, curated: Curated, unmatched: int, reasons:
     dropped = ", ".join(f"{number} {reason}" for reason, number in curated.dropped.items()) or "none"
     bounds = "; ".join(f"{one.name} of {one.of}: {one.found} found, {one.kept} kept" for one in curated.bounds[:5])
     return (
-        f"no dataset for {request.model} of tenant {request.tenant}: {'; '.join(reasons)}. Left out: {dropped}; judgments of requests"
-        f" outside the range: {unmatched}{f'; bounds: {bounds}' if bounds else ''}. Collect more feedback or corrections, choose a longer"
+        f"no dataset for {request.model} of tenant {request.tenant}: {'; '.join(reasons)}. Left out: {dropped}; judgments without"
+        f" a request of this model in the range: {unmatched}{f'; bounds: {bounds}' if bounds else ''}. Collect more feedback or corrections, choose a longer"
         f' range, or change [tenants."{request.tenant}".loop.dataset]'
     )
 

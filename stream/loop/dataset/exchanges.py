@@ -86,7 +86,7 @@ class ExchangeJoin:
     """Collects the events of one tenant and model; memory is proportional to their number.
 
     The result does not depend on the order of the events, and a duplicate changes nothing. `thumbs_by` are the API keys
-    that gave thumbs, and `unmatched` counts judgments of requests that were not read.
+    that gave thumbs, and `unmatched` counts judgments whose request is not among the events of the tenant and model.
     """
 
     def __init__(self, tenant: str, model: str) -> None:

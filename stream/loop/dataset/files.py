@@ -45,7 +45,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a dataset was built from, and what it contains; the file manifest.json.
 
-    `unmatched` is the number of judgments of requests outside the ranges. `files` is {name: SHA-256} of the other files.
+    `unmatched` is the number of judgments without a request of this model in the ranges: the request
+    is outside the ranges, of another model, or unknown. `files` is {name: SHA-256} of the other files.
     """
 
     digest: str

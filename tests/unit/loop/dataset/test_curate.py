@@ -17,8 +17,9 @@ from support.dataset_log import (
 )
 from support.events import a_request, event_of
 
-from stream.loop.dataset.build import refusals
+from stream.loop.dataset.build import _refusal, refusals
 from stream.loop.dataset.curate import curate
+from stream.loop.dataset.log import DatasetRequest
 from stream.loop.dataset.rows import Turn
 from stream.loop.settings import DatasetSettings
 from stream.wire import Choice, Message, TextPart, ToolCallPart
@@ -312,3 +313,14 @@ def test_a_dataset_with_too_few_rows_or_keys_is_refused_with_the_numbers():
         "API keys that reviewed them: has 1, needs 3 (min_principals)",
     ]
     assert refusals(found, LOOSE) == []
+
+
+def test_judgments_of_other_models_and_of_unknown_requests_are_named_as_such():
+    other = exchange("r2", model="other")
+    joined = join(*exchange("r1"), *other, thumb("r1"), thumb("r2"), approval("r3"))
+    assert joined.unmatched == 2
+    request = DatasetRequest(tenant="acme", model="m", ranges=())
+    text = _refusal(
+        request, curate(joined.exchanges(), LOOSE, "sft", WordScanner()), joined.unmatched, ["too few rows"]
+    )
+    assert "judgments without a request of this model in the range: 2" in text
