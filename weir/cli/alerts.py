@@ -87,13 +87,11 @@ def silence(*, alert_id: str, duration: str, reason: str, as_json: bool) -> None
       weir alerts silence al_4f0c2d… --for 2h --reason 'load test until noon'
       weir alerts silence al_4f0c2d… --for 30m --reason 'node 3 restarts' --json
     """  # noqa: D301 - click's \b keeps the lines as they are
-    from weir.client import parse_duration
     from weir.client.times import format_time
     from weir.home.access_log import user_name
     from weir.operate.silences import silence as make_silence
 
-    seconds = parse_duration(duration).total_seconds()
-    made, resolved = asyncio.run(make_silence(_kafka(), alert_id, seconds=seconds, reason=reason, by=user_name()))
+    made, resolved = asyncio.run(make_silence(_kafka(), alert_id, duration=duration, reason=reason, by=user_name()))
     if as_json:
         print_json(asdict(made))
         return
@@ -126,7 +124,7 @@ def unsilence(*, name: str, as_json: bool) -> None:
 @alerts.command("silences")
 @json_option
 def silences(*, as_json: bool) -> None:
-    """List the silences in force, ordered by expiry.
+    """List the silences in force, ordered by expiry, with the id that `weir alerts unsilence` accepts.
 
     \b
     Examples:
@@ -140,8 +138,8 @@ def silences(*, as_json: bool) -> None:
     if as_json:
         print_json([asdict(one) for one in found])
         return
-    rows = [[format_time(one.until), _scope(one), one.by, one.reason, one.alert_id] for one in found]
-    print_table(["until", "scope", "by", "reason", "from alert"], rows, "nothing is silenced")
+    rows = [[format_time(one.until), _scope(one), one.by, one.reason, one.alert_id, one.silence_id] for one in found]
+    print_table(["until", "scope", "by", "reason", "from alert", "id"], rows, "nothing is silenced")
 
 
 def _kafka() -> "KafkaSettings":

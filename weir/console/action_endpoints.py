@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from stream.ledger.queries.console_queries import AlertStory, LedgerPages
 from stream.loop.settings import loop_settings
-from weir.client import effective_kafka, parse_duration
+from weir.client import effective_kafka
 from weir.console.json_http import body_of, json_response
 from weir.console.query_endpoints import MapParameters
 from weir.console.weir_process import output_of
@@ -86,9 +86,10 @@ class ActionEndpoints:
         made, resolved = await silence(
             effective_kafka(self._settings),
             body.alert_id,
-            seconds=parse_duration(body.duration).total_seconds(),
+            duration=body.duration,
             reason=body.reason,
             by=user_name(),
+            parameter='"for"',
         )
         return json_response({"silence": msgspec.structs.asdict(made), "resolved": resolved}, 201)
 

@@ -16,12 +16,14 @@ from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
 from stream.silences import LONGEST_SECONDS, SHORTEST_SECONDS, Silences, silence_id_of
 from stream.wire import AlertRecord, Event, SilenceRecord, WireError, canonical_time, decode, format_time
+from weir.client import parse_duration
 from weir.errors import NotFoundError, SettingsError
 
 __all__ = ["SILENCE_SOURCE", "list_silences", "silence", "unsilence"]
 
 SILENCE_SOURCE = "weir/cli"
 _REASON_CHARACTERS = 500
+_SILENCE_PREFIX = "si_"
 
 
 class _AlertTopic:
@@ -58,10 +60,14 @@ class _AlertTopic:
     def alert(self, alert_id: str) -> AlertRecord:
         """Return the alert; raises NotFoundError."""
         if alert_id not in self.alerts:
-            raise NotFoundError(
-                f"no alert {alert_id!r} on {self._kafka.names.alerts} at {self._kafka.bootstrap_servers}; `weir alerts` prints ids"
-            )
+            raise self.absent("alert", alert_id, "`weir alerts` prints ids")
         return self.alerts[alert_id]
+
+    def absent(self, what: str, name: str, fix: str) -> NotFoundError:
+        """Return the error for an id that the topic does not have."""
+        return NotFoundError(
+            f"no {what} {name!r} on {self._kafka.names.alerts} at {self._kafka.bootstrap_servers}; {fix}"
+        )
 
     async def write(self, *records: SilenceRecord) -> None:
         """Publish silences to the partitions of their alerts, one after the other, and wait for the acknowledgements."""
@@ -79,14 +85,16 @@ class _AlertTopic:
             raise no_kafka(self._kafka.bootstrap_servers, error) from error
 
 
-async def silence(
-    kafka: KafkaSettings, alert_id: str, *, seconds: float, reason: str, by: str
+async def silence(  # noqa: PLR0913 - what an operator states, and where
+    kafka: KafkaSettings, alert_id: str, *, duration: str, reason: str, by: str, parameter: str = "--for"
 ) -> tuple[SilenceRecord, bool]:
-    """Silence an alert for `seconds` from now; return the silence, and whether the alert has resolved already.
+    """Silence an alert for `duration` (``2h``) from now; return the silence, and whether the alert has resolved already.
 
-    Raises NotFoundError or BrokerError, and SettingsError if `seconds` or the length of `reason` is out of bounds.
+    Raises NotFoundError or BrokerError, and SettingsError if `duration` or the length of `reason` is out of bounds; the
+    error names `parameter`, with which the user states the duration.
     """
-    _check(seconds, reason)
+    seconds = _seconds(duration, parameter)
+    _check_reason(reason)
     topic = await _AlertTopic(kafka).read(alert_id)
     alert = topic.alert(alert_id)
     at = _now(topic.silences.newest(silence_id_of(alert)))
@@ -112,12 +120,14 @@ async def silence(
 async def unsilence(kafka: KafkaSettings, name: str, *, by: str) -> list[SilenceRecord]:
     """End the silence with id `name`, or all silences that cover the alert with id `name`; return the ended silences.
 
-    Raises NotFoundError if there is no such alert or no silence in force covers it, or BrokerError if Kafka does not answer.
+    Raises NotFoundError if there is no such alert or silence, or no silence in force covers it, or BrokerError if Kafka does not answer.
     """
     topic = await _AlertTopic(kafka).read(name)
     now = time.time()
     named = topic.silences.newest(name)
     held = [item for item in topic.silences.active(now) if item == named]
+    if named is None and name.startswith(_SILENCE_PREFIX):
+        raise topic.absent("silence", name, "`weir alerts silences` prints the ids of the silences in force")
     if named is None:
         held = topic.silences.muting(topic.alert(name), now)
     if not held:
@@ -133,12 +143,17 @@ async def list_silences(kafka: KafkaSettings) -> list[SilenceRecord]:
     return topic.silences.active(time.time())
 
 
-def _check(seconds: float, reason: str) -> None:
+def _seconds(duration: str, parameter: str) -> float:
+    seconds = parse_duration(duration).total_seconds()
     if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
         raise SettingsError(
-            f"a duration of {seconds:g} s is out of bounds, {SHORTEST_SECONDS / 60:g}m to {LONGEST_SECONDS / 86_400:g}d; give --for as "
+            f"a duration of {duration} is out of bounds, {SHORTEST_SECONDS / 60:g}m to {LONGEST_SECONDS / 86_400:g}d; give {parameter} as "
             "30m, 2h or 7d, and silence the alert again later"
         )
+    return seconds
+
+
+def _check_reason(reason: str) -> None:
     if not reason.strip() or len(reason) > _REASON_CHARACTERS:
         raise SettingsError(
             f"the reason has {len(reason.strip())} characters; give 1 to {_REASON_CHARACTERS}, for the next person on call"

@@ -134,7 +134,11 @@ async def test_a_silence_of_the_console_is_published_like_the_commands(console):
     ]
     assert [one.until > one.at for one in records][-1] is False
     for body, status, message in [
-        ({"alert_id": "al_1", "for": "1s", "reason": "x"}, 422, "1m to 30d"),
+        (
+            {"alert_id": "al_1", "for": "1s", "reason": "x"},
+            422,
+            'a duration of 1s is out of bounds, 1m to 30d; give "for" as 30m',
+        ),
         ({"alert_id": "al_1", "for": "2h", "reason": " "}, 422, "the reason has 0 characters"),
         ({"alert_id": "al_none", "for": "2h", "reason": "x"}, 404, "no alert 'al_none'"),
     ]:

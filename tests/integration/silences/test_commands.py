@@ -155,7 +155,7 @@ async def test_what_cannot_be_silenced_is_refused_with_the_remedy(operator):
     for name, words in (
         ("al_1", "no silence in force covers al_1"),
         ("al_0", "no alert 'al_0'"),
-        ("si_0", "no alert 'si_0'"),
+        ("si_0", "no silence 'si_0'"),
     ):
         result = await operator.alerts("unsilence", name)
         assert result.returncode == 1

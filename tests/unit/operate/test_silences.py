@@ -1,0 +1,48 @@
+"""Silences: their ids and durations in errors and in the table."""
+
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+from support import alert_records as records
+
+from stream.settings import KafkaSettings
+from stream.wire import encode
+from weir.cli import main
+from weir.errors import NotFoundError, SettingsError
+from weir.operate import silences
+from weir.operate.silences import silence, unsilence
+
+ALERT = records.alert()
+HELD = records.silence(ALERT, 100.0, 9_999_999_999.0)
+
+
+@pytest.fixture
+def log(monkeypatch):
+    class Tail:
+        def __init__(self, *_arguments, **_options):
+            pass
+
+        async def records(self):
+            for one in map(encode, map(records.event, (ALERT, HELD))):
+                yield SimpleNamespace(value=one.value, headers=one.headers, partition=0)
+
+    monkeypatch.setattr(silences, "Tail", Tail)
+
+
+@pytest.mark.parametrize(("name", "what"), [("si_nope", "no silence 'si_nope'"), ("al_nope", "no alert 'al_nope'")])
+async def test_an_unknown_id_is_named_as_the_silence_or_the_alert_that_it_is(log, name, what):
+    with pytest.raises(NotFoundError, match=what):
+        await unsilence(KafkaSettings(), name, by="jo")
+
+
+def test_the_id_that_unsilence_accepts_is_in_the_table(log, monkeypatch):
+    monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    assert HELD.silence_id in CliRunner().invoke(main, ["alerts", "silences"]).stdout
+
+
+@pytest.mark.parametrize("parameter", ["--for", '"for"'])
+async def test_a_duration_out_of_bounds_is_shown_as_given_with_the_name_of_its_parameter(parameter):
+    words = f"a duration of 40d is out of bounds, 1m to 30d; give {parameter} as 30m"
+    with pytest.raises(SettingsError, match=words):
+        await silence(KafkaSettings(), "al_1", duration="40d", reason="x", by="jo", parameter=parameter)
