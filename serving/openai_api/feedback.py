@@ -1,17 +1,19 @@
 """``POST /v1/feedback``: a rating, a label, a comment or a better answer for a request, and optionally for an alert about it."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from serving.openai_api.errors import ApiError, invalid
-from serving.openai_api.request_model import Name, RequestModel
+from serving.openai_api.request_model import Name, RequestModel, got
 
 __all__ = ["COMMENT_BYTES", "CORRECTION_BYTES", "FeedbackRequest", "Identifier", "Word"]
 
 #: One word of a vocabulary; the pattern excludes sentences, and so personal data.
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
+#: The best rating in numbers; the worst is 1.
+_MOST = 5
 #: Most bytes of a text in UTF-8.
 COMMENT_BYTES, CORRECTION_BYTES = 4 * 1024, 64 * 1024
 
@@ -23,7 +25,7 @@ class FeedbackRequest(RequestModel):
     """
 
     request_id: Identifier
-    rating: Literal["up", "down"] | Annotated[int, Field(ge=1, le=5)] | None = None
+    rating: Literal["up", "down"] | Annotated[int, Field(ge=1, le=_MOST)] | None = None
     label: Word | None = None
     detector: Word | None = None
     alert_id: Identifier | None = None
@@ -31,6 +33,15 @@ class FeedbackRequest(RequestModel):
     comment: str | None = None
     correction: str | None = None
     approved: bool = False
+
+    @field_validator("rating", mode="before")
+    @classmethod
+    def _rating(cls, value: Any) -> Any:
+        """Check a rating, so that the error names the whole rule; pydantic's names one alternative."""
+        is_number = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST
+        if value is None or is_number or (isinstance(value, str) and value in {"up", "down"}):
+            return value
+        raise invalid(f"rating: send 'up', 'down' or a whole number from 1 to {_MOST}{got(value)}.", param="rating")
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

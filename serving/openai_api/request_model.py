@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from serving.backend import Feature
 from serving.openai_api.errors import ApiError, invalid
 
-__all__ = ["Name", "RequestModel", "SamplingRequest", "parse"]
+__all__ = ["Name", "RequestModel", "SamplingRequest", "got", "parse"]
 
 #: Short words that name something: ids, roles, models.
 Name = Annotated[str, Field(max_length=256)]
@@ -140,7 +140,7 @@ def _explained(error: ValidationError) -> ApiError:
         name = ".".join(filter(None, (param, "type")))
         return invalid(f"{name} must be one of {first['ctx']['expected_tags']}; send one of them.", param=name)
     message = first["msg"][0].lower() + first["msg"][1:]
-    return invalid(f"{param or 'The body'}: {message}{_got(first['input'])}.", param=param or None)
+    return invalid(f"{param or 'The body'}: {message}{got(first['input'])}.", param=param or None)
 
 
 def _json_problem(problem: Mapping[str, Any]) -> str:
@@ -162,7 +162,7 @@ def _is_field(part: str) -> bool:
 _TYPES = frozenset({"str", "int", "float", "bool", "list", "dict", "constrained"})
 
 
-def _got(value: Any) -> str:
+def got(value: Any) -> str:
     """Return the wrong value if it is a number, else only its type, because the value may be text."""
     if isinstance(value, bool | int | float):
         return f"; got {value!r}"[:_SHOWN_CHARACTERS]

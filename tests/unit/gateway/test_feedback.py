@@ -88,3 +88,12 @@ async def test_a_wrong_label_is_named_and_none_is_recorded(stack, label, words):
 async def test_labels_need_the_scope_review(stack):
     answer = await stack.client.post("/v1/labels", json={"labels": [{"request_id": "r-1", "correct": True}]})
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "insufficient_scope")
+
+
+@pytest.mark.parametrize(("rating", "given"), [(9, "9"), (0, "0"), (True, "True"), (2.5, "2.5"), ("canary", "str")])
+async def test_the_error_of_a_rating_names_all_values_that_are_allowed(stack, rating, given):
+    answer = await stack.client.post("/v1/feedback", json={"request_id": "r-1", "rating": rating})
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["message"] == f"rating: send 'up', 'down' or a whole number from 1 to 5; got {given}."
+    assert error["param"] == "rating"
