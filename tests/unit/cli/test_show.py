@@ -247,5 +247,5 @@ def test_feedback_is_counted_and_its_text_not_read(home):
     found = CliRunner().invoke(main, ["show", "r1", "--json"])
     assert json.loads(found.stdout)["judgments"] == counts
     printed = CliRunner().invoke(main, ["show", "r1"]).stdout
-    assert "feedback  rated down 1, rated up 1, corrections 1, labels 1" in printed
+    assert "feedback  rated down: 1 time, rated up: 1 time, corrections: 1, labels: 1" in printed
     assert "canary-correction" not in printed + found.stdout

@@ -145,10 +145,15 @@ def _explanation(explanation: ExplanationNote, content: str | None) -> Text:
 def _judgments(story: RequestStory, text: RequestText | None) -> Iterator[Text]:
     """Yield the numbers of ratings, corrections and labels, and with the text what people wrote."""
     if counts := story.judgments.counts:
-        words = ", ".join(f"{what} {count}" for what, count in counts.items())
+        words = ", ".join(map(_counted, counts, counts.values()))
         yield Text.assemble(_INDENT, ("feedback  ", "bold"), printable(words, kept=""))
     for correction in text.corrections if text is not None else ():
         yield from _correction(correction)
+
+
+def _counted(what: str, count: int) -> str:
+    """Return "rated 3: 1 time" or "corrections: 2"."""
+    return f"{what}: {count_text(count, 'time')}" if what.startswith("rated ") else f"{what}: {count}"
 
 
 def _correction(correction: CorrectionRecord) -> Iterator[Text]:

@@ -74,7 +74,7 @@ export class RequestPane extends Loader {
   }
 }
 
-const judged = (judgments) => Object.entries(judgments ?? {}).map(([what, count]) => `${what} ${count}`).join(", ");
+const judged = (judgments) => Object.entries(judgments ?? {}).map(([what, count]) => `${what}: ${count}${what.startsWith("rated ") ? (count === 1 ? " time" : " times") : ""}`).join(", ");
 
 /** A table of verdicts, with the part and the spans of each. */
 export function VerdictTable({ verdicts }) {
