@@ -67,6 +67,10 @@ def show(  # noqa: PLR0913 - the options of a command
 
     if bool(request_id) == bool(conversation):
         raise click.UsageError("give either REQUEST_ID or --conversation ID")
+    given = [f"--{name}" for name in ("tenant", "limit") if _is_given(name)]
+    if request_id and given:
+        verb = "applies" if len(given) == 1 else "apply"
+        raise click.UsageError(f"{' and '.join(given)} {verb} to --conversation only; leave out {' and '.join(given)}")
     settings = load_settings().settings
     if request_id:
         stories = [read_story(settings.home, request_id)]
@@ -84,6 +88,11 @@ def show(  # noqa: PLR0913 - the options of a command
             console.print()
         for line in story_lines(story, trace_url=_trace_url(settings, story.trace_id), text=text, cluster_terms=terms):
             console.print(line, soft_wrap=True)
+
+
+def _is_given(parameter: str) -> bool:
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is not None and source is not click.core.ParameterSource.DEFAULT
 
 
 async def _texts(settings: "Settings", stories: "list[RequestStory]") -> "list[RequestText | None]":

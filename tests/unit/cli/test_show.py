@@ -249,3 +249,16 @@ def test_feedback_is_counted_and_its_text_not_read(home):
     printed = CliRunner().invoke(main, ["show", "r1"]).stdout
     assert "feedback  rated down: 1 time, rated up: 1 time, corrections: 1, labels: 1" in printed
     assert "canary-correction" not in printed + found.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--tenant", "other", "--limit", "3"), "--tenant and --limit apply to --conversation only"),
+        (("--limit", "50"), "--limit applies to --conversation only"),
+    ],
+)
+def test_options_of_a_conversation_are_refused_for_a_request(home, options, words):
+    result = CliRunner().invoke(main, ["show", "r1", *options])
+    assert result.exit_code == 2
+    assert words in result.stderr
