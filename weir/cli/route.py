@@ -59,18 +59,24 @@ def show(*, tenant: str, model: str, as_json: bool) -> None:
 def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
     """Stop new versions within two seconds, also without Kafka: end a shadow or canary; without one, take back the last promotion.
 
+    A tenant or model without a route is an error. If no new version answers, nothing is changed.
+
     The gateways of this home follow at once. The component delivery publishes the decision when Kafka is available.
 
     Example: weir route kill --tenant acme --model smollm2-135m-instruct --reason 'wrong answers'
     """
+    from weir.errors import NotFoundError
     from weir.home.access_log import user_name
     from weir.operate.routes import pin, rollback_version, routes
     from weir.settings import home_folder
 
     home = home_folder()
+    chosen = routes(home, tenant=tenant, model=model)
+    if (tenant or model) and not chosen:
+        raise NotFoundError(f"{_named(tenant, model)} has no route, so nothing was changed; {_known(routes(home))}")
     done = [
         pin(home, one, rollback_version(one), by=user_name(), reason=reason)
-        for one in routes(home, tenant=tenant, model=model)
+        for one in chosen
         if one.challenger or one.champion != rollback_version(one)
     ]
     if as_json:
@@ -79,10 +85,23 @@ def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
     for override in done:
         click.echo(f"{override.tenant} {override.model}: {override.version} answers all requests")
     if not done:
-        chosen = f"tenant {tenant or '(all)'}, model {model or '(all)'}"
         click.echo(
-            f"no new version answers for {chosen}; nothing was changed. `weir route show` lists the routes", err=True
+            f"no new version answers for {_named(tenant, model)}; nothing was changed. `weir route show` lists the routes",
+            err=True,
         )
+
+
+def _named(tenant: str, model: str) -> str:
+    return f"tenant {tenant or '(all)'}, model {model or '(all)'}"
+
+
+def _known(found: "list[RouteRecord]") -> str:
+    names = sorted({f"{one.tenant} / {one.model}" for one in found})
+    return (
+        f"these have one: {', '.join(names)}"
+        if names
+        else "there are no routes: every model answers with its base version"
+    )
 
 
 def _weights(route: "RouteRecord") -> str:

@@ -10,6 +10,7 @@ from stream.loop.delivery.route_store import add_override, read_overrides, remov
 from stream.settings import KafkaSettings
 from stream.wire import RouteRecord
 from stream.wire.route_files import BASE, RouteOverride, overrides_path, routes_path
+from weir.cli import main
 from weir.cli.models import models
 from weir.cli.route import route as route_command
 from weir.errors import NotFoundError, SettingsError
@@ -141,6 +142,29 @@ def test_kill_ends_all_new_versions_and_show_prints_them_without_kafka(home):
     again = CliRunner().invoke(route_command, ["kill", "--reason", "wrong", "--json"])
     assert [(one["model"], one["version"]) for one in json.loads(again.output)] == [("m", BASE)], "the promotion before"
     assert json.loads(CliRunner().invoke(route_command, ["kill", "--reason", "wrong", "--json"]).output) == []
+
+
+@pytest.mark.parametrize("chosen", [("--model", "nope"), ("--tenant", "nope"), ("--tenant", "acme", "--model", "nope")])
+def test_a_kill_of_a_tenant_or_model_without_a_route_is_an_error_that_names_the_known_ones(home, chosen):
+    write_routes(home, [route(), route(tenant="other", model="n")])
+    done = CliRunner().invoke(main, ["route", "kill", *chosen, "--reason", "x"])
+    assert done.exit_code == 1
+    assert "nope" in done.stderr
+    assert "these have one: acme / m, other / n" in done.stderr
+    assert read_overrides(home) == ()
+
+
+def test_a_kill_that_is_in_force_succeeds_again_and_without_names_there_may_be_no_route(home):
+    command = ["route", "kill", "--tenant", "acme", "--model", "m", "--reason", "x"]
+    write_routes(home, [route()])
+    first, again = (CliRunner().invoke(main, command) for _ in range(2))
+    assert (first.exit_code, again.exit_code) == (0, 0)
+    assert "nothing was changed" in again.stderr
+    write_routes(home, [])
+    remove_overrides(home, read_overrides(home))
+    assert CliRunner().invoke(main, ["route", "kill", "--reason", "x"]).exit_code == 0
+    missing = CliRunner().invoke(main, command)
+    assert (missing.exit_code, "there are no routes" in missing.stderr) == (1, True)
 
 
 def test_rollback_and_promotion_at_once_need_no_kafka(home):
