@@ -32,7 +32,7 @@ def up(*, detach: bool, only: tuple[str, ...]) -> None:
 
     `weir up` restarts a component that exits or fails its health check. Without --detach, the command prints events until Ctrl-C,
     and then stops the stack. If the stack already runs, the command waits up to 60 s until it is
-    healthy and prints the addresses; --only has no effect.
+    healthy and prints the addresses; --only starts nothing then, and a component that the stack does not have is an error.
 
     \b
     Examples:

@@ -40,7 +40,7 @@ def bring_up(loaded: Loaded, reporter: StepReporter, only: Collection[str] = ())
     preflight.create_home(home)
     with preflight.stack_lock(home):
         if supervisor_runs(home):
-            return _already_up(home, reporter), False
+            return _already_up(home, reporter, only), False
         if ended := clear_leftovers(home):
             reporter.say(f"ended {ended} processes of an earlier run")
         plan = _prepare(loaded.settings, reporter, only)
@@ -53,8 +53,14 @@ def bring_up(loaded: Loaded, reporter: StepReporter, only: Collection[str] = ())
         return plan, True
 
 
-def _already_up(home: Path, reporter: StepReporter) -> Plan:
+def _already_up(home: Path, reporter: StepReporter, only: Collection[str]) -> Plan:
     plan = load_plan(home)
+    running = [component.name for component in plan.components]
+    if absent := [name for name in only if name not in running]:
+        raise StackError(
+            f"the running stack in {home} has no component {', '.join(absent)}; it has {', '.join(running)}. To start other "
+            "components, stop the stack with `weir down` first"
+        )
     deadline = time.monotonic() + _ALREADY_UP_SECONDS
     reported = False
     while unhealthy := unhealthy_components(plan):
