@@ -99,7 +99,8 @@ def tune(*, tenant: str, detector: str, precision: float, since: str | None, app
             "95 % interval",
         ]
         rows = [row for one in found for row in _rows(one)]
-        print_table(columns, rows, f"tenant {tenant} has no reviewed alerts; review some in `weir console`")
+        if rows or not any(one.reviews for one in found):
+            print_table(columns, rows, f"tenant {tenant} has no reviewed alerts; review some in `weir console`")
     for one in found:
         _explain(one, as_json=as_json)
         if apply and one.proposed is not None:

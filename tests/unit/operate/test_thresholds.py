@@ -51,6 +51,14 @@ def weir(*command):
     return CliRunner().invoke(main, ["detectors", "tune", "--tenant", "acme", *command])
 
 
+def test_reviewed_alerts_that_are_too_few_are_not_reported_as_none(home):
+    few = weir("--since", "1970-01-01T00:02:19Z")
+    assert "1 reviewed alert, 1 reviewer; no proposal: 1 alert is reviewed, a proposal needs 30" in few.output
+    assert "no reviewed alerts" not in few.output
+    none = weir("--since", "1h")
+    assert "tenant acme has no reviewed alerts" in none.output
+
+
 def test_nothing_is_written_without_apply(home):
     (home / "weir.toml").write_text(GIVEN)
     done = weir("--precision", "1")
