@@ -46,6 +46,11 @@ class DemoResults(msgspec.Struct, kw_only=True):
         counts[1] += verdict.flagged
         return verdict.flagged
 
+    @property
+    def counted(self) -> int:
+        """Number of counted verdicts of all detectors."""
+        return sum(count for count, _flagged in self.verdicts.values())
+
     def add_alert(self, alert: AlertRecord) -> bool:
         """Store an alert if it is of the tenant; return whether it was stored with a new state or a new severity."""
         if alert.tenant != self.tenant:

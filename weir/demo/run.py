@@ -23,10 +23,12 @@ from rich.progress import (
 
 from stream.count_text import count_text
 from stream.kafka.tail import Tail
+from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.settings import KafkaSettings
 from stream.wire import AlertRecord, RetrainingRecord, Verdict, WireError, decode
 from weir.client import effective_kafka
 from weir.demo.backlog import BacklogView, Deadline, follow_backlog, score_position
+from weir.demo.last_verdicts import LIMIT_SECONDS, last_verdicts
 from weir.demo.loop import Loop
 from weir.demo.prompts import INJECTION, NEW_TOPIC, ORDINARY, PERSONAL, TOXIC
 from weir.demo.results import DemoResults
@@ -99,6 +101,8 @@ async def run_demo(loaded: Loaded, console: Console, *, quick: bool) -> Outcome:
                 line(f"reviewers sent {count_text(len(reviews.accepted), 'better answer')}")
                 await delivered(kafka, reviews.accepted, reviews.began)
                 await _close_loop(settings, kafka, traffic, results, progress)
+            if view.newest is None or not view.newest.notable:
+                await _count_last_verdicts(settings, traffic, results, line)
         finally:
             for follower in followers:
                 follower.cancel()
@@ -156,6 +160,17 @@ async def _close_loop(
     )
     await loop.run()
     progress.update(task, visible=False)
+
+
+async def _count_last_verdicts(
+    settings: Settings, traffic: Traffic, results: DemoResults, line: Callable[[str], None]
+) -> None:
+    answered = [answer.request_id for answer in traffic.answers if answer.status == 200]
+    reader = LedgerReader(settings.home / "ledger")
+    if incomplete := await last_verdicts(reader.request, answered, lambda: results.counted):
+        line(
+            f"{count_text(incomplete, 'request has', 'requests have')} missing verdicts after {LIMIT_SECONDS:.0f} s; the counts below are without them"
+        )
 
 
 async def _until_seen(
