@@ -119,7 +119,7 @@ async def test_following_leaves_silenced_alerts_out_until_the_silence_ends(opera
         following.send_signal(signal.SIGINT)
         _, errors = await asyncio.wait_for(following.communicate(), 20)
         assert following.returncode == 0
-        assert b"1 silenced alerts are hidden" in errors
+        assert b"1 silenced alert is hidden" in errors
     finally:
         with contextlib.suppress(ProcessLookupError):
             if following.returncode is None:
