@@ -1,9 +1,13 @@
 """Alerts that the client yields during and after a silence."""
 
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 from support import alert_records as records
 
+from stream.wire import encode
+from weir.client import Client
 from weir.client.client import _ChangeFilter
 
 ALERT = records.alert(at=150.0)
@@ -73,3 +77,29 @@ def test_the_time_of_an_alert_is_the_time_of_its_change():
         )
     ]
     assert [one.at for one in found if one is not None] == [140.0, 210.0, 390.0]
+
+
+async def test_the_client_reads_the_alerts_before_the_start_and_yields_none_of_them(monkeypatch, tmp_path):
+    log = [
+        ALERT,
+        alert(alert_id="al_2"),
+        alert(revision=1, at=190.0),
+        alert(alert_id="al_3", at=191.0),
+        alert(revision=2, state="resolved", at=195.0, resolved_at=195.0),
+    ]
+
+    class Tail:
+        def __init__(self, *_arguments, **_options):
+            pass
+
+        def is_lookback(self, record):
+            return record.offset < 2
+
+        async def records(self):
+            for offset, one in enumerate(encode(records.event(data)) for data in log):
+                yield SimpleNamespace(offset=offset, value=one.value, headers=one.headers)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("weir.client.client.Tail", Tail)
+    found = [item async for item in Client(bootstrap_servers="127.0.0.1:1").alerts()]
+    assert [(item.alert_id, item.state) for item in found] == [("al_3", "firing"), ("al_1", "resolved")]
