@@ -53,4 +53,4 @@ def test_alerts_are_ordered_by_time_and_with_follow_as_published(published, argu
 
 def test_a_line_has_the_time_of_the_change(published):
     lines = [line for line in CliRunner().invoke(main, ["alerts"]).stdout.splitlines() if "al_" in line]
-    assert [line[:19] for line in lines] == [format_time(at) for at in (200.0, 300.0, 310.0, 320.0)]
+    assert [line[:20] for line in lines] == [format_time(at) for at in (200.0, 300.0, 310.0, 320.0)]
