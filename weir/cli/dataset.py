@@ -139,7 +139,7 @@ def show_command(*, digest: str, samples: bool, as_json: bool) -> None:
         click.echo(f"Report: {folder / 'report.html'}")
     if samples:
         log_access(home, "weir dataset show --samples", dataset=folder.name)
-        for line in (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines():
+        for line in (folder / "samples.jsonl").read_bytes().splitlines():
             row = json.loads(line)
             texts = [*(f"{turn['role']}: {turn['content']}" for turn in row["prompt"]), f"answer: {row['completion']}"]
             click.echo("\n".join([f"\n{row['id']} ({row['source']})", *(printable(text) for text in texts)]))

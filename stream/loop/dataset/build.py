@@ -179,7 +179,7 @@ def _prompts(path: str) -> list[str]:
         return []
     found = []
     try:
-        for line in Path(path).read_text(encoding="utf-8").splitlines():
+        for line in Path(path).read_bytes().splitlines():
             task = json.loads(line) if line.strip() else {}
             found += [task["prompt"]] if isinstance(task.get("prompt"), str) else []
             found += [

@@ -15,6 +15,8 @@ __all__ = ["Candidate", "candidates_of"]
 
 #: Roles whose texts may attack the model.
 _TRUSTED = frozenset({"system", "developer", "assistant"})
+#: Other servers can report any text as a role, and no detector reads a role.
+_ROLES = _TRUSTED | {"user"}
 _RANKS: dict[Source, int] = {"correction": 0, "approved": 1, "thumb": 2, "replay": 3}
 
 
@@ -141,9 +143,10 @@ def _opted_out(exchange: Exchange, settings: DatasetSettings) -> bool:
 
 def _unusable(exchange: Exchange, source: Source, _wanted: bool, judgments: tuple[Judgment, ...]) -> str | None:  # noqa: FBT001
     """Return why the exchange cannot be a row, or None."""
-    if not exchange.request.messages or not exchange.has_only_text():
+    messages = exchange.request.messages
+    if not messages or not exchange.has_only_text() or any(message.role not in _ROLES for message in messages):
         return "not_text"
-    if not judgments:
+    if not judgments or exchange.reused:
         return "conflict"
     response = exchange.response
     complete = response is not None and response.status == "complete" and response.finish_reason in {None, "stop"}

@@ -36,10 +36,14 @@ class Judgment(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
-    """A request with its answer and everything that the log says about it; `judgments` are sorted by time."""
+    """A request with its answer and everything that the log says about it; `judgments` are sorted by time.
+
+    `reused` is whether another server used the id for several requests; then nobody knows which answer a judgment is about.
+    """
 
     request: RequestRecord
     response: ResponseRecord | None
+    reused: bool
     judgments: tuple[Judgment, ...]
     verdicts: tuple[Verdict, ...]
     embedding: bytes | None
@@ -78,8 +82,20 @@ class _Parts:
 
     @property
     def request(self) -> RequestRecord | None:
-        """The first request with this id: other servers can use an id twice, and the order of reading must not decide."""
+        """The first request with this id; the order of reading does not decide."""
         return min(self.requests, key=lambda one: one[:2])[2] if self.requests else None
+
+    @property
+    def response(self) -> ResponseRecord | None:
+        """The last answer; a substitute, which Weir writes if a gateway died, counts only without an answer."""
+        return max(self.responses, key=lambda one: one[:3])[3] if self.responses else None
+
+    @property
+    def reused(self) -> bool:
+        """Whether the records are those of several requests, and no duplicates of one."""
+        requests = {(one.principal, one.training, one.messages) for *_, one in self.requests}
+        answers = {one.messages for is_answer, *_, one in self.responses if is_answer}
+        return len(requests) > 1 or len(answers) > 1
 
 
 class ExchangeJoin:
@@ -119,7 +135,8 @@ class ExchangeJoin:
         return [
             Exchange(
                 request=request,
-                response=max(parts.responses, key=lambda one: one[:3])[3] if parts.responses else None,
+                response=parts.response,
+                reused=parts.reused,
                 judgments=tuple(sorted(parts.judgments)),
                 verdicts=tuple(parts.verdicts[key] for key in sorted(parts.verdicts)),
                 embedding=parts.embeddings[min(parts.embeddings)] if parts.embeddings else None,

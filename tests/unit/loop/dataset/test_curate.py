@@ -2,6 +2,7 @@
 
 import random
 
+import msgspec
 import pytest
 from support.dataset_log import (
     LOOSE,
@@ -15,7 +16,7 @@ from support.dataset_log import (
     verdict,
     words,
 )
-from support.events import a_request, event_of
+from support.events import an_end, event_of
 
 from stream.loop.dataset.build import _refusal, refusals
 from stream.loop.dataset.curate import curate
@@ -53,11 +54,36 @@ def test_the_digest_depends_on_the_events_and_not_on_their_order_or_duplicates()
     assert rows_of(more, loose(eval_share=0.2)).digest != expected
 
 
-def test_the_first_of_two_requests_with_one_id_is_used_in_any_order():
-    first, second = (event_of(a_request("q", f"question {n}"), f"request {n}", START + n) for n in (1, 2))
-    for requests in ((first, second), (second, first)):
-        found = rows_of([*requests, *exchange("q")[1:], approval("q")])
-        assert [row.prompt[0].content for row in found.train] == ["question 1"]
+def renamed(events):
+    """Return the events with other ids, as another server sends them if it uses a request id again."""
+    return [msgspec.structs.replace(event, id=f"{event.id}/2") for event in events]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"prompt": "the prompt of another user"},
+        {"prompt": "the prompt of another user", "answer": words("another answer"), "training": False},
+        {"answer": words("another answer")},
+        {"author": "k9"},
+    ],
+)
+def test_an_id_of_two_requests_is_no_row_because_a_judgment_can_be_about_either(second):
+    events = [*exchange("q"), *renamed(exchange("q", at=100.0, **second)), approval("q", at=200.0)]
+    for order in (events, events[::-1]):
+        found = rows_of(order)
+        assert (found.train, found.dropped) == ((), {"conflict": 1})
+
+
+def test_a_request_that_was_recorded_twice_is_a_row():
+    events = [*exchange("q"), *renamed(exchange("q", at=100.0)), approval("q", at=200.0)]
+    assert [row.id for row in rows_of(events).train] == ["q"]
+
+
+def test_a_substitute_end_is_not_used_if_the_log_has_the_answer():
+    substitute = event_of(an_end("q", "", status="aborted", messages=()), "q/substitute", START + 50)
+    events = [*exchange("q"), substitute, approval("q", at=60.0)]
+    assert [row.completion for row in rows_of(events).train] == [words("answer q")]
 
 
 def test_the_digest_of_a_known_log_is_the_same_on_every_machine():
@@ -131,6 +157,10 @@ TOOL = Choice(parts=(ToolCallPart(name="f"),))
 TWO = (Choice(parts=(TextPart(content="one"),)), Choice(parts=(TextPart(content="two"),)))
 REASONS = {
     "not_text": [*exchange("q", end={"messages": (TOOL,)}), approval("q")],
+    "not_text, role": [
+        *exchange("q", messages=(Message.of_text("ada@example.org", "hello"),)),
+        approval("q"),
+    ],
     "not_text, two answers": [*exchange("q", end={"messages": TWO}), approval("q")],
     "incomplete": [*exchange("q", end={"status": "cancelled"}), approval("q")],
     "incomplete, cut": [*exchange("q", end={"finish_reason": "length"}), approval("q")],

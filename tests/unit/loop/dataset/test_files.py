@@ -8,11 +8,12 @@ import mlcroissant
 import msgspec
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from huggingface_hub import DatasetCard
 from support.dataset_log import LOOSE, MODEL, TENANT, WordScanner, approval, exchange, join
 
 from stream.errors import DatasetDamaged
-from stream.loop.dataset.build import write
+from stream.loop.dataset.build import _prompts, write
 from stream.loop.dataset.clusters import clusters, quantised
 from stream.loop.dataset.curate import curate
 from stream.loop.dataset.diff import diff
@@ -20,6 +21,7 @@ from stream.loop.dataset.files import datasets_in, find, read_manifest, read_row
 from stream.loop.dataset.log import DatasetRequest
 from stream.loop.settings import LoopSettings
 from stream.wire import LogRange
+from weir.cli.dataset import dataset
 
 RANGES = (LogRange(topic="weir.inference", first={"0": 3, "1": 0}, last={"0": 90, "1": 7}),)
 EMAIL, VILE = "ada@example.org", "a vile answer"
@@ -138,6 +140,23 @@ def test_a_changed_row_a_missing_file_and_an_unknown_digest_are_named(tmp_path):
     (folder / "train.parquet").write_bytes(b"damaged")
     with pytest.raises(DatasetDamaged, match=r"train\.parquet cannot be read"):
         verify(folder)
+
+
+def test_samples_with_a_line_separator_of_unicode_are_printed(tmp_path, monkeypatch):
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    events = [*exchange("q", prompt="first\u2028second\u0085third"), approval("q")]
+    curated = curate(join(*events).exchanges(), LOOSE, "sft", WordScanner())
+    folder = write(tmp_path, DatasetRequest(tenant=TENANT, model=MODEL, ranges=RANGES), curated, LoopSettings(), {})
+    done = CliRunner().invoke(dataset, ["show", folder.name, "--samples"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "q (approved)" in done.output
+
+
+def test_a_task_set_with_a_line_separator_of_unicode_is_read(tmp_path):
+    tasks = [{"prompt": "first\u2028second"}, {"messages": [{"role": "user", "content": "third"}]}]
+    file = tmp_path / "tasks.jsonl"
+    file.write_text("\r\n".join(json.dumps(task, ensure_ascii=False) for task in tasks), encoding="utf-8", newline="")
+    assert _prompts(str(file)) == ["first\u2028second", "third"]
 
 
 def test_a_diff_names_rows_and_settings(tmp_path):
