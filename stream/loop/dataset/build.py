@@ -93,13 +93,15 @@ def rebuilt(settings: BuildSettings, folder: Path) -> str:
 
 
 def _curated(home: Path, request: DatasetRequest, join: ExchangeJoin, loop: LoopSettings, scanner: Scanner) -> Curated:
+    old, old_authors = _old_rows(home, request.parent) if loop.dataset.replay_share else ([], {})
     return curate(
         join.exchanges(),
         loop.dataset,
         loop.train.method,
         scanner,
         held_out=_prompts(loop.gate.eval_set),
-        old=_old_rows(home, request.parent),
+        old=old,
+        old_authors=old_authors,
     )
 
 
@@ -136,7 +138,8 @@ def write(  # noqa: PLR0913, PLR0917 - what a manifest contains
         settings={**loop.dataset.model_dump(mode="json"), "method": loop.train.method},
         bounds=curated.bounds,
         principals=curated.principals,
-        parent=request.parent,
+        authors=curated.authors,
+        parent=request.parent if loop.dataset.replay_share else "",
         unmatched=unmatched,
     )
     splits = {name: len(rows) for name, rows in (("train", curated.train), ("eval", curated.eval))}
@@ -164,13 +167,13 @@ def _refusal(request: DatasetRequest, curated: Curated, unmatched: int, reasons:
     )
 
 
-def _old_rows(home: Path, parent: str) -> list[Row]:
-    """Return the rows to train on of the dataset `parent`; raises DatasetDamaged if it is missing."""
+def _old_rows(home: Path, parent: str) -> tuple[list[Row], dict[str, str]]:
+    """Return the rows to train on of the dataset `parent`, and their authors; raises DatasetDamaged if it is missing."""
     if not parent:
-        return []
+        return [], {}
     folder = find(home, parent)
-    verify(folder)
-    return read_rows(folder, "train")
+    authors = verify(folder).authors
+    return read_rows(folder, "train"), authors
 
 
 def _prompts(path: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -45,7 +46,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Curated(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of curation; `dropped` is {reason: number of candidate rows}, `principals` the keys that reviewed rows."""
+    """The result of curation.
+
+    `dropped` is {reason: number of candidate rows}. `principals` are the keys that reviewed rows, and `authors` is
+    {id of a row to train on: key of its request}.
+    """
 
     train: tuple[Row, ...]
     eval: tuple[Row, ...]
@@ -53,6 +58,7 @@ class Curated(msgspec.Struct, frozen=True, kw_only=True):
     bounds: tuple[Bound, ...]
     facts: tuple[Facts, ...]
     principals: tuple[str, ...]
+    authors: dict[str, str]
 
     @property
     def digest(self) -> str:
@@ -68,14 +74,16 @@ def curate(  # noqa: PLR0913 - the inputs that decide a dataset
     *,
     held_out: Sequence[str] = (),
     old: Sequence[Row] = (),
+    old_authors: Mapping[str, str] = MappingProxyType({}),
 ) -> Curated:
     """Return the rows of a dataset.
 
     `held_out` are the prompts of the gate's task set, whose near duplicates are left out. `old` are the rows of the
-    dataset of the promoted version. The result depends on the arguments only, not on the order of `exchanges`.
+    dataset of the promoted version, and `old_authors` is {id of an old row: API key of its request}. The result depends
+    on the arguments only, not on the order of `exchanges`.
     """
     work = _Curation(settings, kind, scanner)
-    return work.run(exchanges, held_out, old)
+    return work.run(exchanges, held_out, old, old_authors)
 
 
 class _Curation:
@@ -88,7 +96,13 @@ class _Curation:
         self._all: list[Candidate] = []
         self._bounds: list[Bound] = []
 
-    def run(self, exchanges: Iterable[Exchange], held_out: Sequence[str], old: Sequence[Row]) -> Curated:
+    def run(
+        self,
+        exchanges: Iterable[Exchange],
+        held_out: Sequence[str],
+        old: Sequence[Row],
+        old_authors: Mapping[str, str],
+    ) -> Curated:
         found, self._outcomes = candidates_of(exchanges, self._settings, self._kind)
         # In the order of a hash, which nobody who sends requests can choose.
         self._left = sorted(found, key=lambda one: (one.rank, _hash(one.id)))
@@ -102,11 +116,12 @@ class _Curation:
         self._scan()
         self._cluster()
         held, train = self._split()
-        replayed = self._replayed(old, held, len(train))
+        replayed = self._replayed(self._allowed(old, old_authors), held, held_out, len(train))
         rows = [self._row(one) for one in self._coreset(train, len(replayed))]
         chosen = {row.id for row in rows}
         self._outcomes |= {one.id: "coreset" for one in train if one.id not in chosen}
         self._outcomes |= dict.fromkeys(chosen, "train") | {one.id: "eval" for one in held}
+        authors = {**old_authors, **{one.id: one.author for one in train}}
         return Curated(
             train=tuple(sorted([*rows, *replayed, *self._augmented(rows)], key=lambda row: row.id)),
             eval=tuple(sorted((self._row(one) for one in held), key=lambda row: row.id)),
@@ -114,6 +129,7 @@ class _Curation:
             bounds=tuple(sorted(self._bounds, key=lambda one: (one.name, -one.found, one.of))),
             facts=self._facts(),
             principals=tuple(sorted({row.principal for row in rows})),
+            authors={name: authors[name] for name in sorted(row.id for row in (*rows, *replayed)) if name in authors},
         )
 
     def _keep(self, reason: str, wanted: Callable[[Candidate], bool]) -> None:
@@ -158,10 +174,14 @@ class _Curation:
         self._keep("duplicate", is_new)
 
     def _held_out(self, prompts: Iterable[str], reason: str) -> None:
+        index = self._index(prompts)
+        self._keep(reason, lambda one: index.find(one.prompt_text) is None and index.find(one.question) is None)
+
+    def _index(self, prompts: Iterable[str]) -> NearDuplicates:
         index = NearDuplicates(self._settings.near_duplicate)
         for number, prompt in enumerate(sorted(set(prompts))):
             index.add(number, normalised(prompt))
-        self._keep(reason, lambda one: index.find(one.prompt_text) is None and index.find(one.question) is None)
+        return index
 
     def _bound_answers(self) -> None:
         numbers = leaders([one.answer for one in self._left], self._settings.near_duplicate)
@@ -248,22 +268,35 @@ class _Curation:
         self._held_out((one.prompt_text for one in held), "similar_to_eval")
         return held, self._left
 
-    def _replayed(self, old: Sequence[Row], held: Sequence[Candidate], new: int) -> list[Row]:
-        """Return the old rows to add: a share of the result, without those that the held-out rows resemble."""
-        index = NearDuplicates(self._settings.near_duplicate)
-        for number, one in enumerate(held):
-            index.add(number, one.prompt_text)
-        excluded, known = set(self._settings.exclude_keys), {one.id for one in (*held, *self._left)}
+    def _allowed(self, old: Sequence[Row], authors: Mapping[str, str]) -> list[Row]:
+        """Return the old rows without those of excluded keys; a row of an unknown author can be one of these."""
+        excluded = set(self._settings.exclude_keys)
+        return [
+            row
+            for row in old
+            if not excluded or (row.id in authors and not excluded & {row.principal, authors[row.id]})
+        ]
+
+    def _replayed(self, old: Sequence[Row], held: Sequence[Candidate], held_out: Sequence[str], new: int) -> list[Row]:
+        """Return the old rows to add: a share of the result, without those that resemble a held-out row or prompt.
+
+        Rows of held-out conversations are left out too, and rows of requests that are in this log with a review: if such a
+        request is left out, its old row must not bring it back.
+        """
+        index = self._index([*held_out, *(one.prompt_text for one in held)])
+        known = {*self._outcomes, *(one.id for one in self._all)}
+        conversations = {one.conversation for one in held}
         usable = [
             row
             for row in sorted(old, key=lambda row: _hash(row.id))
             if row.kind == self._kind
             and "#" not in row.id
             and row.id not in known
-            and row.principal not in excluded
-            and index.find("\n".join(turn.content for turn in row.prompt)) is None
+            and row.conversation not in conversations
+            and index.find(row.prompt_text) is None
+            and index.find(row.question) is None
         ]
-        share = round(self._settings.replay_share * 1000)
+        share = min(round(self._settings.replay_share * 1000), 999)
         total = min(self._settings.max_examples, new * 1000 // (1000 - share))
         return [msgspec.structs.replace(row, source="replay", cluster=-1) for row in usable[: total * share // 1000]]
 

@@ -45,8 +45,9 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a dataset was built from, and what it contains; the file manifest.json.
 
-    `unmatched` is the number of judgments without a request of this model in the ranges: the request
-    is outside the ranges, of another model, or unknown. `files` is {name: SHA-256} of the other files.
+    `authors` is {id of a row to train on: API key of its request}. `unmatched` is the number of judgments without a request
+    of this model in the ranges: the request is outside the ranges, of another model, or unknown. `files` is {name: SHA-256}
+    of the other files.
     """
 
     digest: str
@@ -59,6 +60,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any]
     bounds: tuple[Bound, ...] = ()
     principals: tuple[str, ...] = ()
+    authors: dict[str, str] = {}
     parent: str = ""
     unmatched: int = 0
     files: dict[str, str] = {}

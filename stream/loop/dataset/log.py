@@ -66,22 +66,25 @@ async def request_for(kafka: KafkaSettings, retraining_id: str, archive: Archive
             pins.get(topic) or await archived_range(consumer, topic, counts[topic], since, last.at, archive)
             for topic in topics_of(names)
         ]
-    promoted = [
-        record.dataset_digest
-        for record in history
-        if record.state == "promoted"
-        and (record.tenant, record.model) == (first.tenant, first.model)
-        and record.at < first.at
-        and record.dataset_digest
-    ]
     return DatasetRequest(
         tenant=first.tenant,
         model=first.model,
         ranges=tuple(ranges),
         retraining_id=retraining_id,
         versions=last.versions or first.versions,
-        parent=promoted[-1] if promoted else "",
+        parent=_parent(first, history),
     )
+
+
+def _parent(request: RetrainingRecord, history: Sequence[RetrainingRecord]) -> str:
+    """Return the digest of the dataset of the version that was promoted before `request`, or "".
+
+    Delivery's record `promoted` names the version only; the trainer's records of the version name its dataset.
+    """
+    own = [one for one in history if (one.tenant, one.model) == (request.tenant, request.model)]
+    trained_on = {one.model_version: one.dataset_digest for one in own if one.model_version and one.dataset_digest}
+    promoted = [one.model_version for one in own if one.state == "promoted" and one.at < request.at]
+    return next((trained_on[version] for version in reversed(promoted) if version in trained_on), "")
 
 
 async def request_between(  # noqa: PLR0913, PLR0917 - a range of a tenant's log

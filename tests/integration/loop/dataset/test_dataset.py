@@ -3,6 +3,7 @@
 import json
 import random
 
+import msgspec
 import pytest
 from support.commands import Commands
 from support.dataset_log import (
@@ -24,6 +25,7 @@ from support.kafka_log import fresh_topics, sender
 from stream.kafka.clients import consumer_for
 from stream.kafka.time_ranges import log_range
 from stream.loop.dataset.curate import curate
+from stream.loop.dataset.files import read_manifest, read_rows
 from stream.loop.dataset.log import read_exchanges, request_for
 from stream.wire import LogRange, RetrainingRecord
 
@@ -67,16 +69,28 @@ async def ends(kafka, topic):
         return await log_range(consumer, topic, kafka.partitions, None, None)
 
 
-async def request(kafka, send, identity, at):
-    """Pin what the log contains now, as the stage of retraining does."""
+async def request(kafka, send, identity, at, after=None):
+    """Pin what the log contains now, as the stage of retraining does; `after` is the end of an earlier range of inference."""
     names = kafka.names
     pins = [await ends(kafka, topic) for topic in (names.inference, names.verdicts, names.feedback)]
     assert isinstance(pins[0], LogRange)
+    if after is not None:
+        pins[0] = msgspec.structs.replace(pins[0], first=after)
     record = RetrainingRecord(
         retraining_id=identity, state="requested", reason="test", tenant=TENANT, model=MODEL, at=START + at, data=pins[0],
         pins=tuple(pins[1:]), versions={"code": "abc"},
     )  # fmt: skip
     await send.send(names.retraining, event_of(record, identity, START + at))
+
+
+async def promote(kafka, send, identity, digest, at):
+    """Publish what the trainer and delivery publish about a version that is promoted; only the trainer names the dataset."""
+    version = {"model_version": "m_111111111111"}
+    for state, fields in (("trained", version | {"dataset_digest": digest}), ("promoted", version)):
+        record = RetrainingRecord(
+            retraining_id=identity, state=state, reason="test", tenant=TENANT, model=MODEL, at=START + at, **fields
+        )
+        await send.send(kafka.names.retraining, event_of(record, f"{identity}/{state}", START + at))
 
 
 @pytest.fixture
@@ -119,11 +133,32 @@ async def test_the_command_builds_and_rebuilds_a_dataset_without_personal_data_a
     assert (verified.returncode, verified.stdout.splitlines()[-1]) == (0, "the log gives the same digest"), (
         verified.stderr
     )
+    async with sender(kafka) as send:
+        await promote(kafka, send, "rt_first", manifest["digest"], 150.0)
+        later = [
+            event
+            for n in range(ROWS)
+            for event in (*exchange(f"new{n}", at=200.0), approval(f"new{n}", by=f"r{n % 4}"))
+        ]
+        await send.send(kafka.names.inference, *later)
+        await request(kafka, send, "rt_second", 300.0, after=read_manifest(folder).ranges[0].last)
+    second = await commands.run("dataset", "build", "--for", "rt_second", "--json", seconds=250)
+    assert second.returncode == 0, second.stderr
+    assert json.loads(second.stdout)["parent"] == manifest["digest"]
+    before = {row.id for row in read_rows(folder, "train")}
+    rows = read_rows(folder.parent / json.loads(second.stdout)["digest"], "train")
+    replayed = {row.id for row in rows if row.source == "replay"}
+    assert replayed < before
+    assert len(replayed) == len(rows) // 5, "a fifth of the rows (replay_share)"
     unknown = await commands.run("dataset", "build", "--for", "rt_other")
     assert unknown.returncode == 1
     assert "contains no request 'rt_other' with offsets" in unknown.stderr
     log = (tmp_path / "logs" / "access.log").read_text().splitlines()
-    assert [json.loads(line)["command"] for line in log] == ["weir dataset build", "weir dataset verify --rebuild"]
+    assert [json.loads(line)["command"] for line in log] == [
+        "weir dataset build",
+        "weir dataset verify --rebuild",
+        "weir dataset build",
+    ]
 
 
 async def curated(kafka, identity, kind="sft"):
@@ -139,11 +174,7 @@ async def test_records_beyond_the_pinned_offsets_change_a_later_request_only(kaf
         await send.send(kafka.names.inference, *exchange("later", author="k9"), approval("later", at=200.0))
         await send.send(kafka.names.feedback, thumb("q1", "down", by="u1", at=200.0))
         assert {kind: (await curated(kafka, "rt_first", kind))[1].digest for kind in ("sft", "kto")} == first
-        promoted = RetrainingRecord(
-            retraining_id="rt_first", state="promoted", reason="test", tenant=TENANT, model=MODEL, at=START + 150,
-            dataset_digest=first["sft"],
-        )  # fmt: skip
-        await send.send(kafka.names.retraining, event_of(promoted, "rt_first/promoted", START + 150))
+        await promote(kafka, send, "rt_first", first["sft"], 150.0)
         await request(kafka, send, "rt_second", 300.0)
     pinned, found = await curated(kafka, "rt_second")
     assert found.digest != first["sft"]

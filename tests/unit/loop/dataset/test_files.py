@@ -142,6 +142,11 @@ def test_a_changed_row_a_missing_file_and_an_unknown_digest_are_named(tmp_path):
         verify(folder)
 
 
+def test_the_authors_of_the_rows_are_in_the_manifest(tmp_path):
+    folder, curated = written(tmp_path)
+    assert read_manifest(folder).authors == dict.fromkeys(sorted(row.id for row in curated.train), "k0")
+
+
 def test_samples_with_a_line_separator_of_unicode_are_printed(tmp_path, monkeypatch):
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     events = [*exchange("q", prompt="first\u2028second\u0085third"), approval("q")]

@@ -1,0 +1,60 @@
+"""The dataset whose rows are replayed is that of the version that was promoted before."""
+
+import msgspec
+import pytest
+
+from stream.loop.dataset.log import _parent
+from stream.loop.delivery.machine import Delivery
+from stream.loop.delivery.state import ModelDelivery
+from stream.loop.settings import DeliverySettings
+from stream.loop.training.machine import Work
+from stream.loop.training.records import state_event
+from stream.wire import RetrainingRecord
+from stream.wire.route_files import RouteOverride
+
+M1, M2 = "m_111111111111", "m_222222222222"
+
+
+def requested(identity, at):
+    return RetrainingRecord(retraining_id=identity, state="requested", reason="", tenant="t", model="m", at=at)
+
+
+def history(identity, version, digest, at):
+    """Return the records that the trainer and delivery publish until the version is promoted."""
+    work = Work(request=requested(identity, at), epoch=1)
+    made = [
+        state_event(work, "dataset", at + 1, dataset_digest=digest).data,
+        *(
+            state_event(work, state, at + 2, dataset_digest=digest, model_version=version).data
+            for state in ("trained", "blessed")
+        ),
+    ]
+    delivery = Delivery(ModelDelivery(tenant="t", model="m"), DeliverySettings(shadow_share=0, steps=(50, 100)))
+    order = RouteOverride(tenant="t", model="m", version=version, at=at + 4, by="jo")
+    decisions = delivery.progress(made[-1], at + 3) + delivery.override(order, at + 4)
+    assert decisions[-1].progress.state == "promoted"
+    return [work.request, *made, *(decision.progress for decision in decisions)]
+
+
+FIRST, SECOND = history("rt_1", M1, "d1", 0.0), history("rt_2", M2, "d2", 10.0)
+
+
+@pytest.mark.parametrize(
+    ("records", "parent"),
+    [
+        ([], ""),
+        (FIRST[:-1], ""),
+        (FIRST, "d1"),
+        ([*FIRST, *SECOND[:-1]], "d1"),
+        ([*FIRST, *SECOND], "d2"),
+        ([*FIRST, msgspec.structs.replace(FIRST[-1], model_version=M2, at=6.0)], "d1"),
+        ([msgspec.structs.replace(record, tenant="other") for record in FIRST], ""),
+        ([*(msgspec.structs.replace(record, tenant="other") for record in FIRST[:-1]), FIRST[-1]], ""),
+    ],
+)
+def test_the_parent_is_the_dataset_of_the_version_that_was_promoted_before(records, parent):
+    assert _parent(requested("rt_3", 20.0), records) == parent
+
+
+def test_a_version_that_was_promoted_after_the_request_is_no_parent():
+    assert _parent(requested("rt_3", 5.0 - 1), FIRST) == ""
