@@ -125,7 +125,7 @@ class Delivery:
         tests = canary.tests.values()
         if any(test.e_harm >= len(canary.detectors) / settings.alpha for test in tests):
             return []
-        following = canary.step + 1
+        following = min(canary.step + 1, len(settings.steps) - 1)  # the settings can have fewer steps than before
         if settings.steps[following] == _ALL and any(test.e_safe < 1 / settings.alpha for test in tests):
             return []
         return [

@@ -101,4 +101,6 @@ async def _work(setup: TrainerSetup, kafka: KafkaSettings, retraining_id: str) -
     work = machine.work_on(retraining_id)
     if work is None:
         raise TrainingError(f"{kafka.names.retraining} has no request {retraining_id}; see `weir retraining`")
+    if machine.state(retraining_id) == "rejected":
+        raise TrainingError(f"retraining {retraining_id} is rejected, and a rejection is final; train without --for")
     return work

@@ -43,13 +43,19 @@ class TrainerMachine:
         self._requests: dict[str, _Request] = {}
 
     def apply(self, record: RetrainingRecord, traceparent: str = "") -> None:
-        """Apply a record, created in the trace context `traceparent`; records of a former owner, whose epoch is lower, change nothing."""
+        """Apply a record, created in the trace context `traceparent`.
+
+        Records of a former owner, whose epoch is lower, and records after a rejection change nothing.
+        """
         known = self._requests.get(record.retraining_id)
         if known is None:
             if record.state == "requested":
                 self._requests[record.retraining_id] = _Request(request=record, last=record, traceparent=traceparent)
             return
-        if record.state == "requested" or (record.state in _OWNED and record.epoch < known.epoch):
+        if record.state == "requested" or known.last.state == "rejected":
+            return
+        # Approvals and the states of delivery have no epoch.
+        if record.epoch < known.epoch and (record.epoch or record.state in _OWNED):
             return
         known.last = record
         known.epoch = max(known.epoch, record.epoch)
@@ -60,6 +66,11 @@ class TrainerMachine:
         """Return the epoch of the present owner of a request; 0 without one."""
         known = self._requests.get(retraining_id)
         return known.epoch if known else 0
+
+    def state(self, retraining_id: str) -> str:
+        """Return the newest state of a request; "" if the request is unknown."""
+        known = self._requests.get(retraining_id)
+        return known.last.state if known else ""
 
     def next(self, now: float) -> Work | None:
         """Return the oldest request that waits for a trainer, or whose trainer's lease ended before `now`."""

@@ -13,7 +13,9 @@ from support.tiny_training import save_dataset
 from support.trainer_process import DIGEST, setup_of, trainer, trainer_process
 
 from stream.kafka.tail import Tail
+from stream.loop.training.by_hand import train_request
 from stream.loop.training.checkpoints import newest_checkpoint
+from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import RunFolder
 from stream.loop.training.signing import verify_version
 from stream.wire import Event, ModelRecord, RetrainingRecord, decode, partition_for, tenant_model_key
@@ -63,6 +65,20 @@ async def reached(kafka, state, seconds=180):
         return records if any(record.state == state for record in records) else None
 
     return await until(f"state {state}", states, seconds)
+
+
+async def test_no_command_trains_for_a_request_that_is_rejected(apache_broker, home, base):
+    kafka = await fresh_topics(apache_broker.bootstrap)
+    await publish(kafka, "requested", 1.0)
+    await publish(kafka, "rejected", 2.0, by="k_boss")
+    await publish(kafka, "approved", 2.0, by="k_other")
+    with pytest.raises(TrainingError, match="rt_1 is rejected, and a rejection is final"):
+        await train_request(setup_of(home, base), kafka, "rt_1", DIGEST, lambda _progress: None)
+    assert {record.state for record in await read(kafka, kafka.names.retraining)} == {
+        "requested",
+        "rejected",
+        "approved",
+    }
 
 
 async def test_a_second_trainer_continues_when_the_first_is_killed(apache_broker, tmp_path, home, base):

@@ -193,6 +193,18 @@ def test_an_operator_ends_a_canary_promotes_it_or_returns_to_the_previous_versio
     assert (decision.progress, decision.route.champion, decision.route.previous) == (None, BASE, BASE)
 
 
+def test_a_canary_whose_steps_became_fewer_is_still_promoted():
+    state = fresh()
+    delivery = Delivery(state, DIRECT.model_copy(update={"steps": (5, 25, 50, 100)}))
+    delivery.progress(blessed(), 0.0)
+    state.canary.step = 2
+    delivery = Delivery(state, DIRECT)
+    decisions = []
+    for second in range(400):
+        decisions += delivery.verdict(verdict(second, M1 if second % 2 else "b179c9523d0e", False))
+    assert [(d.progress.state, d.route.weights) for d in decisions] == [("promoted", {M1: 100})]
+
+
 def test_a_newer_blessed_version_replaces_the_canary():
     state = fresh()
     delivery = Delivery(state, DIRECT)

@@ -28,6 +28,8 @@ def machine(*records, **settings):
         ("approve", ["requested", "approved"], True),
         ("approve", ["requested", "approved", "rejected"], False),
         ("approve", ["requested", "rejected"], False),
+        ("approve", ["requested", "rejected", "approved"], False),
+        ("auto", ["requested", "rejected", "approved"], False),
         ("auto", ["requested"], True),
         ("auto", ["requested", "rejected"], False),
         ("auto", ["suppressed"], False),
@@ -75,6 +77,26 @@ def test_records_of_a_former_owner_change_nothing():
     assert made.epoch("rt_1") == 2
     work = made.next(31.0)
     assert (work.epoch, work.model_version) == (3, "")
+
+
+def test_the_end_of_a_former_owner_does_not_end_the_work_of_the_present_owner():
+    owned = [
+        record("requested"),
+        record("started", 1.0, epoch=1, lease_until=10.0),
+        record("started", 12.0, epoch=2, lease_until=30.0),
+    ]
+    for state in ("failed", "refused", "blessed"):
+        made = machine(*owned, record(state, 13.0, epoch=1, model_version="m_stale"), mode="auto")
+        assert made.state("rt_1") == "started"
+        work = made.next(31.0)
+        assert (work.epoch, work.model_version) == (3, "")
+        assert machine(*owned, record(state, 13.0, epoch=2), mode="auto").next(31.0) is None
+
+
+def test_a_rejection_stays_the_newest_state():
+    made = machine(record("requested"), record("rejected"), record("approved"), record("started", epoch=1))
+    assert made.state("rt_1") == "rejected"
+    assert made.state("rt_2") == ""
 
 
 def test_a_trainer_of_the_users_own_keeps_its_request():
