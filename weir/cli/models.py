@@ -120,7 +120,7 @@ def rollback(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
     """
     from weir.errors import NotFoundError
     from weir.home.access_log import user_name
-    from weir.operate.routes import pin, rollback_version, routes
+    from weir.operate.routes import roll_back, routes
     from weir.settings import load_settings
 
     settings = load_settings().settings
@@ -129,7 +129,7 @@ def rollback(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
         raise NotFoundError(
             f"tenant {tenant} has no route of {model or settings.first_model}; `weir route show` lists the routes"
         )
-    override = pin(settings.home, found[0], rollback_version(found[0]), by=user_name(), reason=reason)
+    override = roll_back(settings.home, found[0], by=user_name(), reason=reason)
     if as_json:
         print_json(override)
     else:

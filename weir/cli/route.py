@@ -67,7 +67,7 @@ def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
     """
     from weir.errors import NotFoundError
     from weir.home.access_log import user_name
-    from weir.operate.routes import pin, rollback_version, routes
+    from weir.operate.routes import roll_back, rollback_version, routes
     from weir.settings import home_folder
 
     home = home_folder()
@@ -75,7 +75,7 @@ def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
     if (tenant or model) and not chosen:
         raise NotFoundError(f"{_named(tenant, model)} has no route, so nothing was changed; {_known(routes(home))}")
     done = [
-        pin(home, one, rollback_version(one), by=user_name(), reason=reason)
+        roll_back(home, one, by=user_name(), reason=reason)
         for one in chosen
         if one.challenger or one.champion != rollback_version(one)
     ]

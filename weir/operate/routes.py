@@ -10,6 +10,8 @@ from pathlib import Path
 from stream.kafka.clients import needs_kafka, producer_for
 from stream.kafka.publisher import publish
 from stream.loop.delivery.route_store import add_override, read_overrides, read_routes
+from stream.loop.training.job import VersionFolder
+from stream.loop.training.manifest import read_version
 from stream.settings import KafkaSettings
 from stream.wire import (
     Event,
@@ -23,7 +25,7 @@ from stream.wire.ids import retraining_id
 from stream.wire.route_files import BASE, RouteOverride, version_weights, with_overrides
 from weir.errors import NotFoundError, SettingsError
 
-__all__ = ["pin", "rollback_version", "routes", "start"]
+__all__ = ["pin", "roll_back", "rollback_version", "routes", "start"]
 
 OPERATE_SOURCE = "weir/cli"
 
@@ -41,10 +43,25 @@ def rollback_version(route: RouteRecord) -> str:
 
 
 def pin(home: Path, route: RouteRecord, version: str, *, by: str, reason: str) -> RouteOverride:
-    """Let `version` answer all requests of the route's tenant and model, from now on; raises SettingsError or NotFoundError."""
+    """Let `version` answer all requests of the route's tenant and model, from now on.
+
+    Raises SettingsError, NotFoundError, or TrainingError if the manifest of the version is damaged.
+    """
+    _check_version(home, version, route.tenant, route.model)
+    return _override(home, route, version, by=by, reason=reason)
+
+
+def roll_back(home: Path, route: RouteRecord, *, by: str, reason: str) -> RouteOverride:
+    """Let the version before answer all requests of the route's tenant and model, from now on; raises SettingsError.
+
+    The files of that version are not checked. If they are missing, the base version answers, and the new version still ends.
+    """
+    return _override(home, route, rollback_version(route), by=by, reason=reason)
+
+
+def _override(home: Path, route: RouteRecord, version: str, *, by: str, reason: str) -> RouteOverride:
     if not reason.strip():
         raise SettingsError("the reason is empty; give --reason, for the next person on call")
-    _check_version(home, version)
     override = RouteOverride(
         tenant=route.tenant, model=route.model, version=version, at=time.time(), by=by, reason=reason.strip()
     )
@@ -55,8 +72,8 @@ def pin(home: Path, route: RouteRecord, version: str, *, by: str, reason: str) -
 async def start(  # noqa: PLR0913 - what an operator states
     home: Path, kafka: KafkaSettings, version: str, *, tenant: str, model: str, by: str, reason: str
 ) -> RetrainingRecord:
-    """Let delivery take `version` through shadow and canary; raises BrokerError, SettingsError or NotFoundError."""
-    _check_version(home, version)
+    """Let delivery take `version` through shadow and canary; raises BrokerError and what `pin` raises."""
+    _check_version(home, version, tenant, model)
     if any(route.champion == version and not route.challenger for route in routes(home, tenant=tenant, model=model)):
         raise SettingsError(f"{version} answers all requests of {tenant} / {model} already; name another version")
     at = canonical_time(time.time())
@@ -86,7 +103,7 @@ async def start(  # noqa: PLR0913 - what an operator states
     return record
 
 
-def _check_version(home: Path, version: str) -> None:
+def _check_version(home: Path, version: str, tenant: str, model: str) -> None:
     if version == BASE:
         return
     try:
@@ -95,3 +112,11 @@ def _check_version(home: Path, version: str) -> None:
         raise SettingsError(f"{error}, or `{BASE}`") from None
     if not weights.is_file():
         raise NotFoundError(f"{weights} does not exist; `ls {home / 'loop' / 'models'}` shows the trained versions")
+    if not VersionFolder.of(home, version).manifest.exists():
+        return  # a user made this version without Weir
+    job = read_version(home, version).job
+    if (job.tenant, job.model) != (tenant, model):
+        raise SettingsError(
+            f"{version} is a version of tenant {job.tenant}, model {job.model}, and not of tenant {tenant}, model {model};"
+            f" give --tenant {job.tenant} --model {job.model}, or name another version"
+        )

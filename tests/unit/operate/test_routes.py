@@ -2,11 +2,15 @@
 
 import json
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from stream.errors import StreamError
 from stream.loop.delivery.route_store import add_override, read_overrides, remove_overrides, write_routes
+from stream.loop.training.errors import TrainingError
+from stream.loop.training.job import TrainingJob
+from stream.loop.training.manifest import VersionManifest
 from stream.settings import KafkaSettings
 from stream.wire import RouteRecord
 from stream.wire.route_files import BASE, RouteOverride, overrides_path, routes_path
@@ -32,10 +36,17 @@ def route(**more):
     return RouteRecord(**values | more)
 
 
-def install(home, version):
+def install(home, version, *, tenant="", model="m"):
+    """Write the weights of a version; with `tenant`, also a manifest, as the trainer does."""
     folder = home / "loop" / "models" / version
     folder.mkdir(parents=True)
     (folder / "model.gguf").write_bytes(b"")
+    if tenant:
+        job = TrainingJob(tenant=tenant, model=model, base="", base_digest="", dataset="", dataset_digest="")
+        manifest = VersionManifest(
+            version=version, job=job, adapter_digest="", weights_digest="", numbers={}, libraries={}, files={}
+        )
+        (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
 
 
 @pytest.mark.parametrize(
@@ -106,6 +117,26 @@ def test_a_wrong_decision_changes_nothing(tmp_path, version, reason, error, text
     assert read_overrides(tmp_path) == ()
 
 
+@pytest.mark.parametrize(("tenant", "model"), [("other", "m"), ("acme", "n")])
+async def test_a_version_belongs_to_its_tenant_and_model(tmp_path, tenant, model):
+    install(tmp_path, M2, tenant="acme")
+    text = f"{M2} is a version of tenant acme, model m, and not of tenant {tenant}, model {model}"
+    with pytest.raises(SettingsError, match=text):
+        pin(tmp_path, route(tenant=tenant, model=model), M2, by="jo", reason="why")
+    kafka = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+    with pytest.raises(SettingsError, match=text):
+        await start(tmp_path, kafka, M2, tenant=tenant, model=model, by="jo", reason="why")
+    assert read_overrides(tmp_path) == ()
+    assert pin(tmp_path, route(), M2, by="jo", reason="why").version == M2
+
+
+def test_a_damaged_manifest_is_named(tmp_path):
+    install(tmp_path, M2, tenant="acme")
+    (tmp_path / "loop" / "models" / M2 / "manifest.json").write_bytes(b"{}")
+    with pytest.raises(TrainingError, match=r"manifest\.json is damaged"):
+        pin(tmp_path, route(), M2, by="jo", reason="why")
+
+
 async def test_the_present_champion_is_not_promoted_again(tmp_path):
     """Delivery would never end this request, and it would block the next retraining."""
     install(tmp_path, M1)
@@ -165,6 +196,15 @@ def test_a_kill_that_is_in_force_succeeds_again_and_without_names_there_may_be_n
     assert CliRunner().invoke(main, ["route", "kill", "--reason", "x"]).exit_code == 0
     missing = CliRunner().invoke(main, command)
     assert (missing.exit_code, "there are no routes" in missing.stderr) == (1, True)
+
+
+def test_kill_ends_every_new_version_even_if_the_version_before_has_no_file(home):
+    """An adapter of vLLM has no file; and somebody may have deleted the file."""
+    canary = {"champion": M1, "challenger": M2, "weights": {M1: 75, M2: 25}}
+    write_routes(home, [route(tenant=tenant, **canary) for tenant in ("a", "b")])
+    done = CliRunner().invoke(route_command, ["kill", "--reason", "wrong", "--json"], catch_exceptions=False)
+    assert [(one["tenant"], one["version"]) for one in json.loads(done.output)] == [("a", M1), ("b", M1)]
+    assert [one.weights for one in routes(home)] == [{M1: 100}, {M1: 100}]
 
 
 def test_rollback_and_promotion_at_once_need_no_kafka(home):
