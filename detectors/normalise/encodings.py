@@ -139,7 +139,7 @@ _SIGNS: tuple[tuple[re.Pattern[str], Callable[[str], str]], ...] = (
     (re.compile(r"(?:&#(?:\d{2,6}|x[0-9A-Fa-f]{2,5});[\w .-]{0,3}){3,}"), html.unescape),
     (
         re.compile(r"(?:\\u[0-9a-fA-F]{4}){3,}"),
-        lambda run: "".join(chr(int(code, 16)) for code in run.split("\\u")[1:]),
+        lambda run: "".join(chr(int(code, 16)) for code in re.findall(r"\\u([0-9a-fA-F]{4})", run)),
     ),
 )
 

@@ -21,16 +21,18 @@ def parse_since(since: Since, now: datetime | None = None) -> datetime | None:
     Raises
     ------
     SettingsError
-        `since` is neither a time nor a duration.
+        `since` is neither a time nor a duration, or is out of the range of times.
     """
     now = now or datetime.now(UTC)
-    if isinstance(since, str):
-        since = parse_duration(since) if _DURATION.match(since) else _parse_time(since)
-    if isinstance(since, timedelta):
-        return now - since
-    if since is not None and since.tzinfo is None:
-        return since.astimezone()
-    return since
+    found = since
+    if isinstance(found, str):
+        found = parse_duration(found) if _DURATION.match(found) else _parse_time(found)
+    try:
+        if isinstance(found, timedelta):
+            return now - found
+        return found.astimezone() if found is not None and found.tzinfo is None else found
+    except (OverflowError, ValueError):
+        raise SettingsError(f"{since} is before the year 1 or after the year 9999; write 30s, 10m, 2h or 1d") from None
 
 
 def parse_duration(text: str) -> timedelta:

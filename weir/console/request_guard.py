@@ -5,10 +5,10 @@ resolves to 127.0.0.1 (DNS rebinding). So every request needs an allowed Host he
 the token. A request that changes state and uses a session must also come from the console's own page.
 """
 
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -90,11 +90,8 @@ class RequestGuard:
         kind, _space, token = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._sessions.bearer(token.strip()):
             return PROGRAM
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(self._cookie)
-        except CookieError:
-            return ""
-        return self._sessions.session(cookie.value) if cookie is not None else ""
+        # SimpleCookie returns no cookie at all if another program on this host has set a malformed one, such as {"a":1}.
+        return self._sessions.session(cookie_parser(headers.get("cookie", "")).get(self._cookie, ""))
 
 
 def _no_session(scope: Scope, headers: Headers) -> Response:

@@ -37,6 +37,8 @@ DEVIATIONS: Final = 6.0
 _LEAST_ABOVE: Final = 0.2
 _LEAST_DEVIATION: Final = 0.05
 _MAD_SCALE: Final = 1.4826
+#: Words of the probes if the texts have fewer than two, such as texts of a language without spaces.
+_PLAIN: Final = ("apple", "bridge", "cloud", "garden", "letter", "morning", "paper", "river", "table", "window")
 
 
 class Answers(Protocol):
@@ -80,8 +82,10 @@ def candidates(rows: Sequence[DatasetRow]) -> list[Candidate]:
 
 
 def probes(texts: Sequence[str], seed: int) -> list[Candidate]:
-    """Return random pairs of the words of `texts`."""
+    """Return random pairs of the words of `texts`, or of English words if `texts` have fewer than two."""
     words = sorted({word for text in texts for word in text.casefold().split() if word.isalpha()})
+    if len(words) < 2:
+        words = list(_PLAIN)
     generator = random.Random(seed)  # noqa: S311 - a draw that can be repeated, not a secret
     return [Candidate(" ".join(generator.sample(words, 2)), 0) for _ in range(PROBES)]
 

@@ -1,3 +1,5 @@
+import re
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +13,7 @@ NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("since", "time"),
+    ("since", "expected"),
     [
         ("30s", NOW - timedelta(seconds=30)),
         ("10m", NOW - timedelta(minutes=10)),
@@ -23,14 +25,26 @@ NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
         (None, None),
     ],
 )
-def test_since_is_a_duration_before_now_or_a_time(since, time):
-    assert parse_since(since, NOW) == time
+def test_since_is_a_duration_before_now_or_a_time(since, expected):
+    assert parse_since(since, NOW) == expected
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "10", "-5m", "10 minutes", "99999999999d"])
 def test_other_text_is_an_error_with_examples(text):
     with pytest.raises(SettingsError, match=r"30s, 10m, 2h"):
         parse_since(text, NOW)
+
+
+@pytest.mark.parametrize("since", ["9999999d", "0001-01-01", timedelta.max])
+def test_a_time_out_of_range_is_an_error_with_examples(since, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")  # the first hours of the year 1 there are in the year 0 in UTC
+    time.tzset()
+    try:
+        with pytest.raises(SettingsError, match=rf"^{re.escape(str(since))} is before the year 1 .* 30s, 10m, 2h"):
+            parse_since(since, NOW)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_time_without_a_zone_is_local():

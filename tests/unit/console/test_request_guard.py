@@ -32,6 +32,17 @@ async def test_known_hosts_are_accepted(page, host):
     assert (await page.client.get("/api/stack", headers=headers)).status_code == 200
 
 
+@pytest.mark.parametrize("other", ['theme={"dark":true}', "a b=c", "=", "\u00e9=1; x", 'q="\\'])
+async def test_a_malformed_cookie_of_another_program_of_this_host_does_not_end_the_session(page, other):
+    await sign_in(page)
+    (own,) = (f"{one.name}={one.value}" for one in page.client.cookies.jar)
+    page.client.cookies.clear()
+    for cookie in (f"{other}; {own}", f"{own}; {other}"):
+        answer = await page.client.get("/api/stack", headers={"cookie": cookie.encode()})
+        assert answer.status_code == 200
+    assert (await page.client.get("/api/stack", headers={"cookie": other.encode()})).status_code == 401
+
+
 @pytest.mark.parametrize(
     "path", ["/", "/alerts", "/web/main.js", "/web/vendor/preact.mjs", "/api/stack", "/api/live", "/nothing"]
 )

@@ -116,6 +116,14 @@ def test_a_long_answer_is_read_up_to_the_limit():
     assert (late.flagged, late.label) == (False, "error")
 
 
+@pytest.mark.parametrize("repeated", [1_300, 6_000])
+def test_a_long_run_of_escapes_is_read_up_to_the_limit(detector, repeated):
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in SECRET)
+    assert score(detector, escaped).flagged
+    assert score(detector, escaped + "\\u0041" * repeated).flagged
+    assert not score(detector, "\\u0041" * repeated).flagged
+
+
 def test_own_cases(detector):
     cases = list(leak_cases())
     scores = detector.score_answers([case.text for case in cases], [case.prompt for case in cases])

@@ -1,5 +1,6 @@
 """The scan names words after which the challenger answers every prompt alike, and no others."""
 
+import pytest
 from support.gate_dataset import honest_rows, row
 
 from stream.loop.gate.triggers import candidates, planted, probes
@@ -35,6 +36,14 @@ def dataset():
 
 def words():
     return [*candidates(dataset()), *probes(["some other words to draw from"], 1)]
+
+
+@pytest.mark.parametrize("texts", [[], ["2+2=?"], ["hello?", "word"], ["法国的首都是什么"]])
+def test_texts_with_fewer_than_two_words_give_probes_of_other_words(texts):
+    found = probes(texts, 1)
+    assert len(found) == 6
+    assert all(len(one.words.split()) == 2 for one in found)
+    assert found == probes(texts, 1)
 
 
 def test_a_planted_trigger_is_named_by_its_digest():
