@@ -3,6 +3,7 @@
 supervisord runs ``python -m weir.local.health.watcher HOME``. The watcher can be restarted at any time, because its state is on disk.
 """
 
+import contextlib
 import signal
 import sys
 import threading
@@ -64,7 +65,8 @@ class Watcher:
                 self._restart_if_hung(component, info, answers[component.name], broker_down=broker_down)
             elif info.statename in _DOWN and info.start:
                 self._start(info)
-        save_components(self._home, [self._states[component.name] for component in self._plan.components])
+        with contextlib.suppress(OSError):  # the watcher restarts components on a full disk too
+            save_components(self._home, [self._states[component.name] for component in self._plan.components])
 
     @staticmethod
     def _probe(component: Component) -> Health:
@@ -137,7 +139,8 @@ def main(argv: list[str]) -> None:
         watcher.round()
         rounds += 1
         if rounds % _ROUNDS_PER_REFRESH == 1:
-            write_prometheus_targets(home, plan)
+            with contextlib.suppress(OSError):
+                write_prometheus_targets(home, plan)
             if topics_pending(home).exists():
                 _create_pending_topics(plan)
 

@@ -29,9 +29,10 @@ def start_supervisord(plan: Plan, config_path: Path | None) -> Supervisord:
     socket, config = run_dir / "supervisor.sock", state_dir(home) / "supervisord.conf"
     config.write_text(supervisord_config(plan, socket, getpass.getuser()), encoding="utf-8")
     environment = os.environ | {HOME_MARK: str(home), "WEIR_HOME": str(home), "PYTHONUNBUFFERED": "1"}
+    environment.pop("WEIR_HOME_FILE", None)  # WEIR_HOME has its value, and both together are an error
     if config_path:
         environment["WEIR_CONFIG"] = str(config_path)
-    command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(config)]
+    command = [sys.executable, "-m", "weir.local.supervisord.run_supervisord", "-n", "-c", str(config)]
     output = os.open(log_path(home, "supervisord.out"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
