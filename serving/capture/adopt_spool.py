@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from serving.capture.clock import SourceClock
+from serving.capture.delivery_cursor import Cursor, load_cursor
 from serving.capture.open_gap import read_gap
 from serving.capture.segment import Frame, Kind, OpenRequest, head_of, read_segment, record_of, segment_path, segments
 from serving.capture.spool_tail import gap_count
@@ -41,24 +42,36 @@ def adopt(directory: Path, source: str, clock: SourceClock | None = None) -> int
 
 
 def _recover(directory: Path) -> tuple[Position, bool]:
-    """Truncate an incomplete last frame; return the state at the end of the spool, and whether the spool is closed."""
+    """Truncate an incomplete last frame; return the state at the end of the spool, and whether the spool is closed.
+
+    If the spool ends before its cursor, a power loss or damage took frames that Kafka has. The shipper reads on at the cursor, so new frames
+    begin a segment after the cursor's segment.
+    """
+    cursor = load_cursor(directory)
+    frames: list[Frame] = []
+    last = end = 0
     for index in reversed(segments(directory)):
         path = segment_path(directory, index)
         frames, end = read_segment(path)
-        if not frames:  # killed while it wrote the head of this segment
-            path.unlink()
-            sync_directory(directory)
-            continue
-        if end != path.stat().st_size:
-            os.truncate(path, end)
-        return _position(directory, frames), frames[-1].kind == Kind.CLOSED
-    return Position(gap=read_gap(directory, 0)), False
+        if frames:
+            last = index
+            if end != path.stat().st_size:
+                os.truncate(path, end)
+            break
+        path.unlink()  # killed while it wrote the head of this segment
+        sync_directory(directory)
+    position = _position(directory, frames, cursor)
+    if (last, end) < (cursor.segment, cursor.offset):
+        return msgspec.structs.replace(position, segment=cursor.segment + 1), False
+    return position, bool(frames) and frames[-1].kind == Kind.CLOSED
 
 
-def _position(directory: Path, frames: list[Frame]) -> Position:
-    shed = 0
+def _position(directory: Path, frames: list[Frame], cursor: Cursor) -> Position:
+    """Return the state after `frames`, the frames of the last segment; numbers that Kafka has are not used again."""
+    number, shed, time = cursor.number, 0, 0
     requests: dict[str, OpenRequest] = {}
     for frame in frames:
+        number, time = max(number, frame.number), frame.time
         if frame.kind == Kind.HEAD:
             head = head_of(frame)
             shed, requests = head.shed, {request.request_id: request for request in head.open}
@@ -71,11 +84,10 @@ def _position(directory: Path, frames: list[Frame]) -> Position:
             requests[request.request_id] = request
         elif frame.kind == Kind.END:
             requests.pop(_header(frame, "ce_correlationid"), None)
-    last = frames[-1]
-    gap = read_gap(directory, last.number)
+    gap = read_gap(directory, number)
     for request_id in gap.request_ids:
         requests.pop(request_id, None)
-    return Position(number=last.number, shed=shed, time=last.time, open=tuple(requests.values()), gap=gap)
+    return Position(number=number, shed=max(shed, cursor.shed), time=time, open=tuple(requests.values()), gap=gap)
 
 
 def _opened(frame: Frame) -> OpenRequest:

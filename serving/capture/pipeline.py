@@ -1,11 +1,13 @@
 """Send one spool to Kafka in order: read frames, send many frames at once, advance the cursor over acknowledged frames, unlink segments.
 
-The cursor is written and synced after the acknowledgement, and segments are unlinked after that. A kill between these steps sends records
-again, and consumers deduplicate by id. A frame is in flight from its sending to its acknowledgement.
+After the acknowledgement, the sent frames are synced, the cursor is written and synced, and then segments are unlinked. A kill between
+these steps sends records again, and consumers deduplicate by id. A frame is in flight from its sending to its acknowledgement.
 """
 
 import asyncio
+import contextlib
 import logging
+import os
 from collections import deque
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +24,7 @@ from serving.capture.segment import Kind, record_of, segment_path, segments
 from serving.capture.sender import Sender, Sent
 from serving.capture.spool_reader import Item, SpoolReader
 from serving.capture.unsendable_records import move_aside
+from stream.files import sync_directory
 from stream.wire import GapRecord
 
 __all__ = ["Pipeline"]
@@ -214,7 +217,7 @@ class Pipeline:
         if self.cursor == self._saved:
             return
         cursor = self.cursor
-        writing = asyncio.ensure_future(asyncio.to_thread(save_cursor, self._directory, cursor))
+        writing = asyncio.ensure_future(asyncio.to_thread(_sync_and_save, self._directory, cursor))
         try:
             await asyncio.shield(writing)
         finally:
@@ -223,6 +226,14 @@ class Pipeline:
         for index in segments(self._directory):
             if index < cursor.segment:
                 segment_path(self._directory, index).unlink(missing_ok=True)
+
+
+def _sync_and_save(directory: Path, cursor: Cursor) -> None:
+    """Sync the frames before `cursor`, then write the cursor, so that after a power loss the spool does not end before its cursor."""
+    with contextlib.suppress(FileNotFoundError), segment_path(directory, cursor.segment).open("rb") as segment:
+        os.fdatasync(segment.fileno())
+    sync_directory(directory)
+    save_cursor(directory, cursor)
 
 
 def _now() -> float:

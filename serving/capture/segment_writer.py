@@ -18,16 +18,18 @@ class SegmentWriter:
     """The segments of one spool; frames are appended to the last one.
 
     A segment is closed at `segment_bytes`, but not before its frames are as large as its HEAD, so HEADs use at most half of the spool.
+    Segments before the index `first` get no more frames.
     :meth:`append` leaves no incomplete frame: a failed write is truncated, and if that fails too, the next append begins a new segment.
     :meth:`sync` can run in another thread; the caller must serialise the other methods.
     """
 
-    def __init__(self, directory: Path, *, segment_bytes: int, head: Callable[[], bytes]) -> None:
+    def __init__(self, directory: Path, *, segment_bytes: int, head: Callable[[], bytes], first: int = 0) -> None:
         self._directory = directory
         self._segment_bytes = segment_bytes
         self._head = head
         existing = segments(directory)
-        self._index = existing[-1] if existing else -1
+        last = existing[-1] if existing else -1
+        self._index = max(last, first - 1)
         self._handle = -1
         self._size = 0
         self._head_bytes = 0
@@ -35,8 +37,8 @@ class SegmentWriter:
         self._retired: deque[int] = deque()
         self._synced_size = 0
         self._kept_bytes = sum(segment_path(directory, index).stat().st_size for index in existing)
-        if existing:
-            self._reopen(segment_path(directory, self._index))
+        if last >= first:
+            self._reopen(segment_path(directory, last))
         else:
             self.rotate()
 
@@ -56,7 +58,10 @@ class SegmentWriter:
         return self._kept_bytes == 0
 
     def append(self, frame: bytes) -> None:
-        """Append `frame`, which then survives a kill of the process; after an OSError the spool contains no part of the frame."""
+        """Append a frame, or several that belong together; after an OSError the spool contains no part of them.
+
+        Appended frames survive a kill of the process.
+        """
         if self._broken or (self._size + len(frame) > self._segment_bytes and self._may_end()):
             self.rotate()
         try:

@@ -32,13 +32,17 @@ _MIN_SEGMENTS = 4
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """The state at the end of a dead gateway's spool, from which a new writer continues."""
+    """The state at the end of a dead gateway's spool, from which a new writer continues.
+
+    `segment` is the lowest index of a segment for new frames.
+    """
 
     number: int = 0
     shed: int = 0
     time: int = 0
     open: tuple[OpenRequest, ...] = ()
     gap: OpenGap | None = None
+    segment: int = 0
 
 
 class _Open(NamedTuple):
@@ -80,7 +84,7 @@ class SpoolWriter:
         if start.gap is not None:
             self._gap.gap = start.gap
         segment_bytes = min(settings.segment_bytes, max(settings.limit_bytes // _MIN_SEGMENTS, 1))
-        self._segments = SegmentWriter(directory, segment_bytes=segment_bytes, head=self._head)
+        self._segments = SegmentWriter(directory, segment_bytes=segment_bytes, head=self._head, first=start.segment)
         self._full = False
         self._failure: OSError | None = None
 

@@ -10,8 +10,10 @@ from serving.capture import event_encoding as encoding
 from serving.capture.adopt_spool import adopt
 from serving.capture.balance import SourceReader
 from serving.capture.clock import SourceClock
+from serving.capture.delivery_cursor import Cursor, load_cursor, save_cursor
 from serving.capture.segment import Head, Kind, OpenRequest, encode_frame, read_segment, segment_path, segments
 from serving.capture.spool_layout import create_source
+from serving.capture.spool_reader import SpoolReader
 from stream.wire import ABORTED_TYPE, Closed, GapRecord, RequestRecord, ResponseRecord
 
 
@@ -149,3 +151,90 @@ def test_a_spool_without_any_record_is_closed(tmp_path):
     spool.kill()
     assert adopt(spool.directory, spool.source) == 0
     assert [frame.kind for frame in without_heads(frames_of(spool.directory))] == [Kind.CLOSED]
+
+
+def read_on(directory):
+    """Return the frames that the shipper still reads, and its cursor after them."""
+    reader = SpoolReader(directory, load_cursor(directory))
+    frames = []
+    while items := reader.read():
+        frames += [item.frame for item in items]
+    reader.close()
+    return frames, reader.cursor
+
+
+@pytest.fixture
+def cut_before_its_cursor(orphan, tmp_path):
+    """Return a function that makes a spool that was delivered as a whole, and then lost frames by a power loss.
+
+    The spool has no segment but the last, because the shipper unlinked the others.
+    """
+    reader = SpoolReader(orphan.directory, Cursor())
+    while reader.read():
+        pass
+    reader.close()
+    *shipped, last = segments(orphan.directory)
+    for index in shipped:
+        segment_path(orphan.directory, index).unlink()
+    save_cursor(orphan.directory, reader.cursor)
+    frames, size = read_segment(segment_path(orphan.directory, last))
+    assert reader.cursor.offset == size
+
+    def cut(kept):
+        """Keep `kept` frames; with -1, not even the segment."""
+        if kept < 0:
+            segment_path(orphan.directory, last).unlink()
+        else:
+            os.truncate(segment_path(orphan.directory, last), frames[kept - 1].end if kept else 0)
+        return orphan.directory
+
+    return cut
+
+
+@pytest.mark.parametrize("kept", [-1, 0, 1, 2])
+def test_a_spool_that_lost_delivered_frames_is_read_to_its_end_after_adoption(cut_before_its_cursor, orphan, kept):
+    directory = cut_before_its_cursor(kept)
+    delivered = load_cursor(directory)
+    aborted = adopt(directory, orphan.source)
+    frames, cursor = read_on(directory)
+    ended = [frame for frame in frames if frame.kind == Kind.END]
+    assert len(ended) == aborted
+    assert [frame.number for frame in ended] == [delivered.number + 1 + place for place in range(len(ended))]
+    assert cursor.closed
+    assert (cursor.shed, cursor.moved) == (delivered.shed, delivered.moved)
+    balance = SourceReader(directory).read()
+    assert (balance.accepted, balance.spooled) == (delivered.number + len(ended), len(ended))
+
+
+@pytest.mark.parametrize("kept", [-1, 0, 1])
+def test_an_adopter_of_such_a_spool_that_is_killed_at_any_byte_is_followed_by_one_that_ends_the_same(
+    cut_before_its_cursor, orphan, tmp_path, kept
+):
+    directory = cut_before_its_cursor(kept)
+    adopt(directory, orphan.source)
+    first, _ = read_on(directory)
+    last = segments(directory)[-1]
+    size = segment_path(directory, last).stat().st_size
+    for cut in [*range(0, size, 7), size]:
+        again = tmp_path / "again"
+        shutil.copytree(directory, again)
+        os.truncate(segment_path(again, last), cut)
+        adopt(again, orphan.source)
+        frames, cursor = read_on(again)
+        assert cursor.closed
+        assert [(frame.kind, frame.number) for frame in without_heads(frames)] == [
+            (frame.kind, frame.number) for frame in without_heads(first)
+        ]
+        shutil.rmtree(again)
+
+
+def test_a_spool_that_an_older_version_closed_before_its_cursor_is_read_to_its_end(cut_before_its_cursor, orphan):
+    directory = cut_before_its_cursor(1)
+    delivered = load_cursor(directory)
+    (last,) = segments(directory)
+    with segment_path(directory, last).open("ab") as segment:
+        segment.write(encode_frame(Kind.CLOSED, 1, 5, encoding.closed(orphan.source, 5)))
+    assert segment_path(directory, last).stat().st_size < delivered.offset
+    adopt(directory, orphan.source)
+    _, cursor = read_on(directory)
+    assert (cursor.closed, cursor.delivered) == (True, delivered.delivered + cursor.number - delivered.number)

@@ -1,6 +1,8 @@
 """Shipping against a broker in memory: order, prefix, resending, what cannot be sent."""
 
 import asyncio
+import os
+from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -13,7 +15,7 @@ from support.simulated_kafka import SteppedDelivery
 from support.spool import TRACE, Spool, a_request, flip_bit, small_settings
 
 from serving.capture.balance import SourceReader
-from serving.capture.delivery_cursor import load_cursor
+from serving.capture.delivery_cursor import CURSOR_FILE, load_cursor
 from serving.capture.delivery_limits import DeliveryLimits
 from serving.capture.metrics import ShipperMetrics
 from serving.capture.pipeline import Pipeline
@@ -174,6 +176,22 @@ async def test_damage_on_the_disk_becomes_a_gap_record(spool, ship):
     numbers = {event.data.number for _, _, event in kafka.log if isinstance(event.data, RequestRecord)}
     assert (gap.reason, gap.count) == ("damaged", 1)
     assert numbers == set(range(1, 13)) - {gap.first_number}
+
+
+async def test_sent_frames_are_on_disk_before_the_cursor_that_is_after_them(spool, deliver, monkeypatch):
+    """A power loss would otherwise leave a spool that ends before its cursor."""
+    synced = []
+
+    def sync(handle):
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink())
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "fdatasync", sync)
+    spool.fill(40)
+    last = segment_path(spool.directory, segments(spool.directory)[-1])
+    await deliver(SteppedDelivery(), 40)
+    cursor = max(place for place, path in enumerate(synced) if path.name == CURSOR_FILE)
+    assert synced[cursor - 2 : cursor] == [last, spool.directory]
 
 
 @pytest.mark.parametrize("spool", [1_000_000], indirect=True)
