@@ -3,6 +3,7 @@
 All counts are computed from the files of the spools, not kept in memory, so a restart loses nothing.
 """
 
+import threading
 import time
 from pathlib import Path
 
@@ -44,14 +45,22 @@ def read_balance(root: Path) -> Balance:
 
 
 class BalanceReader:
-    """Reads the balance of ``$WEIR_HOME/spool``; each call reads only the frames appended since the last call."""
+    """Reads the balance of ``$WEIR_HOME/spool``; each call reads only the frames appended since the last call.
+
+    Several threads can call :meth:`read` at the same time.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._sources: dict[str, SourceReader] = {}
+        self._reading = threading.Lock()  # scrapes can overlap
 
     def read(self) -> Balance:
         """Return the balance now."""
+        with self._reading:
+            return self._read()
+
+    def _read(self) -> Balance:
         for _ in range(_ATTEMPTS):
             totals = load_totals(self._root)
             live = {name: path for name, path in source_directories(self._root).items() if name not in totals.folded}

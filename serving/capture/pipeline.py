@@ -242,10 +242,13 @@ def _now() -> float:
 
 
 def _without_idle_ticks(items: list[Item]) -> list[Item]:
-    """Drop each tick (heartbeat record) that is directly followed by another tick, so that an idle time's backlog is short."""
+    """Drop each tick (heartbeat record) that is directly followed by another tick, so that an idle time's backlog is short.
+
+    A tick after damaged records is kept, because the gap record of the damaged records is sent with it.
+    """
     following = [item.frame.kind for item in items[1:]]
     return [
         item
         for position, item in enumerate(items)
-        if not (item.frame.kind == Kind.TICK and following[position : position + 1] == [Kind.TICK])
+        if item.missing or not (item.frame.kind == Kind.TICK and following[position : position + 1] == [Kind.TICK])
     ]

@@ -156,9 +156,9 @@ class SpoolWriter:
             if not self._has_room(sum(map(len, frames))):
                 raise self._full_error()
             try:
-                for frame in frames:
-                    self._append(frame, self._number, time)
+                self._append(b"".join(frames), self._number, time)  # all or none
             except OSError as error:
+                self._failure = error
                 raise self._full_error() from error
 
     def tick(self) -> None:

@@ -178,6 +178,19 @@ async def test_damage_on_the_disk_becomes_a_gap_record(spool, ship):
     assert numbers == set(range(1, 13)) - {gap.first_number}
 
 
+async def test_damaged_records_before_idle_ticks_become_a_gap_record(spool, deliver):
+    kafka = SteppedDelivery()
+    spool.request("a")
+    spool.end("a")
+    damaged = spool.writer.size_bytes - 10
+    for _ in range(3):
+        spool.writer.tick()
+    flip_bit(segment_path(spool.directory, 0), damaged)
+    await deliver(kafka, 2 + 2 * kafka.partitions)
+    (gap,) = [event.data for _, _, event in kafka.log if isinstance(event.data, GapRecord)]
+    assert (gap.first_number, gap.count, gap.reason) == (2, 1, "damaged")
+
+
 async def test_sent_frames_are_on_disk_before_the_cursor_that_is_after_them(spool, deliver, monkeypatch):
     """A power loss would otherwise leave a spool that ends before its cursor."""
     synced = []

@@ -1,9 +1,15 @@
 """The end of a spool's log, while its last segment is in the making."""
 
-import pytest
-from support.spool import Spool, small_settings
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
-from serving.capture.balance import read_balance
+import pytest
+from support.events import TRACE
+from support.spool import Spool, a_request, small_settings
+
+from serving.capture import spool_tail
+from serving.capture.balance import BalanceReader, read_balance
 from serving.capture.segment import HEADER_BYTES, segment_path, segments
 from serving.capture.spool_tail import SpoolTail
 
@@ -43,3 +49,24 @@ def test_the_segment_is_followed_once_it_has_begun(spool):
     spool.request("b")
     tail.advance()
     assert tail.number == 2
+
+
+def test_two_scrapes_at_once_count_shed_records_once(spool, monkeypatch):
+    spool.request("a")
+    reader = BalanceReader(spool.root)
+    reader.read()
+    spool.writer.request(a_request("huge", parameters={"stop": "x" * 1_000_001}), traceparent=TRACE)
+    spool.writer.tick()
+    both, read_at = threading.Barrier(2), spool_tail._read_at
+
+    def meets(path, offset):
+        data = read_at(path, offset)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.5)  # two threads that read at the same time have the same frames
+        return data
+
+    monkeypatch.setattr(spool_tail, "_read_at", meets)
+    with ThreadPoolExecutor(2) as pool:
+        scrapes = [pool.submit(reader.read) for _ in range(2)]
+    for balance in (*(scrape.result() for scrape in scrapes), reader.read()):
+        assert (balance.accepted, balance.shed, balance.spooled) == (2, 1, 1)

@@ -194,6 +194,19 @@ def test_feedback_is_refused_rather_than_shed(make):
         spool.writer.judge(Feedback(request_id="a", tenant="acme", rating="z" * 120_000), identity="1")
 
 
+def test_a_disk_that_fills_up_between_two_judgments_keeps_neither(make):
+    spool = make()
+    spool.request("a")
+    both = [Feedback(request_id="a", tenant="acme", rating=rating) for rating in ("up", "down")]
+    spool.writer.judge(both[0], identity="1")
+    (*_, one) = frames_of(spool.directory)
+    room = HEADER_BYTES + len(one.payload)
+    with no_file_beyond(spool.writer.size_bytes + room + 10), pytest.raises(SpoolFull, match="free the disk"):
+        spool.writer.judge(*both, identity="2")
+    spool.writer.judge(*both, identity="3")
+    assert [event.data.rating for event in events_of(spool.directory)[1:]] == ["up", "up", "down"]
+
+
 def test_a_record_that_no_broker_takes_is_moved_aside_and_counted(make):
     spool = make()
     spool.writer.request(a_request("huge", parameters={"stop": "x" * 1_000_001}), traceparent=TRACE)
