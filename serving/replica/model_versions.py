@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from serving.backend import MODEL_VERSION, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
-from serving.engine.errors import EngineError
 from serving.replica.model_server import ModelServer
 
 __all__ = ["ModelVersions"]
@@ -30,7 +29,7 @@ class ModelVersions:
     base
         The server of the base version.
     load
-        Returns the server of a trained version, not loaded; raises OSError, ValueError or EngineError.
+        Returns the server of a trained version, not loaded.
     wanted
         Returns the trained versions that must be loaded.
     """
@@ -74,8 +73,13 @@ class ModelVersions:
             await asyncio.sleep(_CHECK_SECONDS)
 
     async def update(self) -> None:
-        """Load the versions that are wanted now, and close idle versions that are not."""
+        """Load the versions that are wanted now, and close idle versions that are not wanted or whose engine has ended."""
         wanted = self._wanted()
+        for version, server in list(self._servers.items()):
+            if server.idle and not server.running:
+                del self._servers[version]
+                await server.close()
+                _LOG.warning("the engine of version %s has ended; it is loaded again while a route names it", version)
         for version in sorted(wanted - self._servers.keys()):
             await self._add(version)
         for version in self._servers.keys() - wanted:
@@ -90,9 +94,9 @@ class ModelVersions:
         try:
             server = await asyncio.to_thread(self._load, version)
             await server.load()
-        except (EngineError, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - a library may raise any type, and `follow` must go on
             self._retry_at[version] = now + _RETRY_SECONDS
-            _LOG.warning("version %s cannot be loaded (%s); the base version answers its requests", version, error)
+            _LOG.warning("version %s cannot be loaded (%r); the base version answers its requests", version, error)
             return
         self._retry_at.pop(version, None)
         self._servers[version] = server
