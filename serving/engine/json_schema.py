@@ -56,9 +56,10 @@ def check_limits(schema: str) -> None:
     try:
         parsed = json.loads(schema)
         is_local = all(reference == "#" or reference.startswith("#/") for reference in _references(parsed))
+        repeated = sum(map(_repeated, _patterns(parsed)))
     except (ValueError, RecursionError) as error:
         raise SchemaRejectedError(INVALID_SCHEMA) from error
-    if (repeated := sum(map(_repeated, _patterns(parsed)))) > MAX_REPEATED:
+    if repeated > MAX_REPEATED:
         raise SchemaRejectedError(
             f"the patterns of the JSON Schema repeat groups {repeated} times, the limit is {MAX_REPEATED}: lower their counts"
         )

@@ -33,10 +33,10 @@ class Detokeniser:
         text = self._decode(self._window)
         waiting = len(self._window) - self._complete
         unfinished = text.endswith(_UNFINISHED)
-        if unfinished and waiting < _KEPT:
-            return ""
         text = text.removesuffix(_UNFINISHED)
         new = text[self._returned :]
+        if unfinished and waiting < _KEPT and _UNFINISHED in new:
+            return ""
         self._returned = len(text)
         if not unfinished:
             self._shorten(waiting)

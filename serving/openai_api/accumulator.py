@@ -198,6 +198,8 @@ class _ChoiceSoFar:
         if (index := call.get("index")) is not None:
             return index
         name = _text(call, "id")
+        if not name and position == 0 and self._calls:
+            return next(reversed(self._calls))  # a piece of the call that began last
         known = self._calls.get(position)
         if name and known is not None and known.id not in {"", name}:
             return next((at for at, other in self._calls.items() if other.id == name), max(self._calls) + 1)

@@ -98,7 +98,7 @@ def _named(tenant: str, model: str) -> str:
 def _known(found: "list[RouteRecord]") -> str:
     names = sorted({f"{one.tenant} / {one.model}" for one in found})
     return (
-        f"these have one: {', '.join(names)}"
+        f"routes exist for {', '.join(names)}"
         if names
         else "there are no routes: every model answers with its base version"
     )

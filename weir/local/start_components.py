@@ -46,8 +46,8 @@ class ComponentStarter:
     def run(self) -> None:
         """Start the components, create the topics, and return when all are ready.
 
-        A component that only waits for something, such as an Alertmanager, counts as ready at its limit. Raises StackError if a
-        component exits three times or is not ready in time. The message contains the end of the component's log.
+        A component that only waits for receivers of alerts counts as ready after ten seconds. Raises StackError if a component
+        exits three times or is not ready in time. The message contains the end of the component's log.
         """
         while len(self._ready) < len(self._plan.components) + 1:  # the components and the topics
             infos = self._supervisord.processes()
@@ -103,7 +103,7 @@ class ComponentStarter:
         if self._stable(component, healthy=health.ok or (self.without_kafka and not health.hung)):
             self._ready.add(component.name)
             self._reporter.ready(component.name, component.address)
-        elif health.waiting and waited > (_RECEIVER_SECONDS if _receivers_only(health) else component.ready_seconds):
+        elif waited > _RECEIVER_SECONDS and health.waiting and _receivers_only(health):
             self._ready.add(component.name)
             self._reporter.ready(component.name, f"{component.address}, not healthy yet: {health.detail}")
         elif waited > component.ready_seconds:

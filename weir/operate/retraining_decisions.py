@@ -131,6 +131,7 @@ async def resume(  # noqa: PLR0913 - as decide
     history = await records_of(kafka, retraining_id)
     request = next(record for record in reversed(history) if record.state in _OPEN)
     by = _logged_approver(home, key, command, request, "approved", approvers)
+    _check_not_rejected(history)
     failures = sum(record.state == "failed" for record in history)
     if history[-1].state != "failed":
         raise SettingsError(
@@ -163,12 +164,21 @@ def _known(history: list[RetrainingRecord], outcome: Approval) -> RetrainingReco
     newest = history[-1]
     if newest.state == outcome:
         return newest
+    _check_not_rejected(history)
     if newest.state not in _OPEN:
         raise SettingsError(
             f"retraining {newest.retraining_id} is {newest.state} by {newest.by or 'Weir'}; only a request in state "
             f"{' or '.join(sorted(_OPEN))} can be approved or rejected. `weir retraining resume` continues a failed request"
         )
     return None
+
+
+def _check_not_rejected(history: list[RetrainingRecord]) -> None:
+    """Raise SettingsError if a record rejects the request, also if an approval or a trainer's record follows it."""
+    if rejected := next((record for record in history if record.state == "rejected"), None):
+        raise SettingsError(
+            f"retraining {rejected.retraining_id} was rejected by {rejected.by or 'Weir'}, and a rejection is final"
+        )
 
 
 async def _pinned_until_now(kafka: KafkaSettings, request: RetrainingRecord) -> RetrainingRecord:

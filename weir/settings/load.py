@@ -77,7 +77,8 @@ def home_folder() -> Path:
 
 
 def _home(path: Path | None, values: Mapping[str, Any]) -> Path:
-    named = os.environ.get("WEIR_HOME") or read_files(os.environ, PREFIX).get("WEIR_HOME") or values.get("home")
+    own = {name: value for name, value in os.environ.items() if name.removesuffix(SUFFIX) == "WEIR_HOME"}
+    named = own.get("WEIR_HOME") or read_files(own, PREFIX).get("WEIR_HOME") or values.get("home")
     home = Path(str(named or ".weir"))
     beside = path.parent if path else Path.cwd()
     found = home if home.is_absolute() else (beside / home).resolve()

@@ -124,7 +124,7 @@ class _Trainer:
             self._run = self._task = None
             return  # its last record may not be read yet
         if self._run is not None and self._lost(self._run.work, partitions):
-            _LOG.warning("another trainer owns retraining %s now", self._run.work.request.retraining_id)
+            _LOG.warning("retraining %s was rejected, or another trainer owns it", self._run.work.request.retraining_id)
             await self.cancel()
         if self._run is None and (work := self._machine.next(time.time())) is not None:
             _LOG.info("retraining %s, epoch %d", work.request.retraining_id, work.epoch)
@@ -135,7 +135,8 @@ class _Trainer:
         request = work.request
         partition = partition_for(tenant_model_key(request.tenant, request.model), self._kafka.stream_partitions)
         mine = any(assigned.partition == partition for assigned in partitions)
-        return not mine or self._machine.epoch(request.retraining_id) > work.epoch
+        name = request.retraining_id
+        return not mine or self._machine.state(name) == "rejected" or self._machine.epoch(name) > work.epoch
 
     async def cancel(self) -> None:
         """End the present run after a checkpoint."""

@@ -62,7 +62,7 @@ def seal(draft: Path, checkpoints: Path, *, key: str, seconds: float, numbers: d
     The other arguments are those of :func:`describe`. Raises OSError if the disk is full or fails.
     """
     describe(draft, key=key, seconds=seconds, numbers=numbers)
-    replace_folder(checkpoints / draft.name, draft)  # one of this step that is there does not verify
+    replace_folder(checkpoints / draft.name, draft)  # an existing checkpoint of this step does not verify
     for older in _newest_first(checkpoints)[_KEPT:]:
         shutil.rmtree(older)
 

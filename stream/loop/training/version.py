@@ -81,7 +81,7 @@ def draft_of(home: Path) -> Iterator[VersionFolder]:
 
 
 def publish_version(home: Path, draft: VersionFolder, manifest: VersionManifest) -> VersionManifest:
-    """Write `manifest` into `draft`, sign all files, and rename the folder to that of the version; one that does not verify is deleted."""
+    """Write `manifest` into `draft`, sign all files, and rename the folder to that of the version; an existing folder that does not verify is deleted."""
     draft.manifest.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
     for path in _files(draft.path):
         path.chmod(0o600)

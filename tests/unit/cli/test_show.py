@@ -73,7 +73,11 @@ def home(home):
             partition=0,
         )
     )
-    shard.apply(log.verdicts(flagged, verdict(question, "toxicity", score=0.5999), verdict(answer, "pii"), partition=3))
+    shard.apply(
+        log.verdicts(
+            flagged, verdict(question, "toxicity", score=0.5999), verdict(answer, "pii", score=0.57), partition=3
+        )
+    )
     empty.apply(log.inference(*corrections(), partition=0))
     shard.apply(log.records("weir.feedback", *feedback(), partition=3))
     shard.apply(log.verdicts(explanation(question, "pii", (3, 6, 2.5), (7, 9, -1.0)), partition=3))
@@ -205,6 +209,7 @@ def test_the_end_has_the_guards_finding_if_there_is_one(home):
 def test_a_score_below_its_threshold_is_not_rounded_up_to_it(home):
     (line,) = [line for line in run("r1").stdout.splitlines() if " toxicity " in line and "version" in line]
     assert " 0.59 " in line
+    assert " 0.57 " in next(line for line in run("r1").stdout.splitlines() if "output  pii" in line)
 
 
 def test_the_end_of_a_dead_gateway_has_no_numbers(home):

@@ -140,6 +140,7 @@ async def test_likely_tokens_are_those_that_the_schema_allows(transformers):
         ({"enum": ["x" * 20_000]}, "20014 characters, the limit is 16384"),
         ({"properties": {"a": {"items": [{"$ref": "http://secret.example"}]}}}, "has a $ref to another document"),
         ({"$ref": "#secret", "$defs": {"secret": {"type": "string"}}}, "has a $ref to another document"),
+        ({"type": "string", "pattern": f"(a){{{'9' * 5000}}}"}, "invalid"),
         ({"type": "string", "pattern": "((a{1000}){1000}){1000}"}, "repeat groups 999999 times, the limit is 5000"),
     ],
 )

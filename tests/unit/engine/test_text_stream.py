@@ -34,6 +34,12 @@ def test_a_character_cut_off_at_the_end_is_left_out():
     assert "".join(_pieces("ab👋".encode()[:-1])) == "ab"
 
 
+def test_text_before_a_character_that_is_cut_off_is_returned():
+    tokens = [b"Hi", b" there \xe4"]
+    stream = TextStream(lambda ids: b"".join(tokens[index] for index in ids).decode("utf-8", "replace"), ())
+    assert [stream.push(0), stream.push(1), stream.flush()] == ["Hi", " there ", ""]
+
+
 def test_bytes_that_never_become_a_character_do_not_hold_the_text_back_for_ever():
     pieces = _pieces(b"\xff" * 40 + b"done")
     assert any(pieces[:10])

@@ -66,6 +66,11 @@ def test_tool_calls_without_an_index_are_kept_apart_by_their_ids(index):
     (choice,) = answer.recorded()
     assert [(part.id, part.name) for part in choice.parts] == [("c1", "ff"), ("c2", "gg")]
     assert choice.parts[0].arguments.startswith('{"a":1}')
+    last = accumulated(
+        *(delta(tool_calls=[call]) for call in (first, rest, second | {"function": {"name": "g", "arguments": "{"}}))
+    )
+    last.add(delta(tool_calls=[index | {"function": {"arguments": "}"}}]))
+    assert [part.arguments for part in last.recorded()[0].parts] == ['{"a":1}', "{}"]
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])

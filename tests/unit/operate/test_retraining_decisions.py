@@ -6,9 +6,10 @@ import pytest
 
 from stream.settings import KafkaSettings
 from stream.wire import Event, RetrainingRecord, encode
-from weir.errors import NotFoundError
+from weir.errors import NotFoundError, SettingsError
+from weir.home.api_keys import create_key
 from weir.operate import retraining_decisions
-from weir.operate.retraining_decisions import records_of
+from weir.operate.retraining_decisions import decide, records_of, resume
 
 
 def record(retraining_id, state):
@@ -26,7 +27,8 @@ def log(monkeypatch):
             pass
 
         async def records(self):
-            for one in (record("rt_a", "suppressed"), record("rt_b", "requested")):
+            rejected = [record("rt_r", state) for state in ("requested", "rejected", "approved", "failed")]
+            for one in (record("rt_a", "suppressed"), record("rt_b", "requested"), *rejected):
                 yield SimpleNamespace(value=one.value, headers=one.headers)
 
     monkeypatch.setattr(retraining_decisions, "Tail", Tail)
@@ -40,3 +42,12 @@ async def test_a_request_is_found_and_a_suppressed_event_is_named_as_such(log):
         await records_of(KafkaSettings(), "rt_a")
     with pytest.raises(NotFoundError, match="no retraining request 'rt_c'"):
         await records_of(KafkaSettings(), "rt_c")
+
+
+async def test_a_rejected_request_can_neither_be_approved_nor_resumed_whatever_follows(log, tmp_path):
+    _, secret = create_key(tmp_path, "acme", ("approve",))
+    who = {"home": tmp_path, "key": secret, "command": "test", "approvers": lambda _tenant: ()}
+    with pytest.raises(SettingsError, match="rt_r was rejected by Weir, and a rejection is final"):
+        await decide(KafkaSettings(), "rt_r", "approved", **who)
+    with pytest.raises(SettingsError, match="a rejection is final"):
+        await resume(KafkaSettings(), "rt_r", **who)

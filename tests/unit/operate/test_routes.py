@@ -181,7 +181,7 @@ def test_a_kill_of_a_tenant_or_model_without_a_route_is_an_error_that_names_the_
     done = CliRunner().invoke(main, ["route", "kill", *chosen, "--reason", "x"])
     assert done.exit_code == 1
     assert "nope" in done.stderr
-    assert "these have one: acme / m, other / n" in done.stderr
+    assert "routes exist for acme / m, other / n" in done.stderr
     assert read_overrides(home) == ()
 
 

@@ -35,6 +35,11 @@ def test_home_resolves_beside_the_file(tmp_path, monkeypatch):
     assert load_settings().settings.home == tmp_path / "etc" / "here"
 
 
+def test_a_server_of_kafka_may_have_the_default_port(monkeypatch):
+    monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", "kafka,other:9094")
+    assert load_settings().settings.kafka.bootstrap_servers == "kafka,other:9094"
+
+
 def test_a_variable_that_names_a_model_in_lower_case_does_not_add_a_second_model(write, monkeypatch):
     write('[models."Llama"]\nengine = "upstream"\nbase_url = "http://127.0.0.1:1/v1"\n')
     monkeypatch.setenv("WEIR_MODELS__LLAMA__UPSTREAM_API_KEY", "k")
@@ -50,6 +55,7 @@ def test_a_wrong_setting_hides_the_home_from_no_command_that_needs_only_the_home
     write('home = "there"\n[bridge.webhooks.pager]\nurl = "http://127.0.0.1:9"\n')
     with pytest.raises(SettingsError, match=r"secret .* is missing; set it, .* WEIR_BRIDGE__WEBHOOKS__PAGER__SECRET"):
         load_settings()
+    monkeypatch.setenv("WEIR_KAFKA__SASL_PASSWORD_FILE", "/nowhere")
     assert home_folder() == tmp_path / "there"
     monkeypatch.setenv("WEIR_HOME", "/elsewhere")
     assert str(home_folder()) == "/elsewhere"

@@ -116,7 +116,9 @@ def _verdict(note: VerdictNote) -> Text:
     style = "bold red" if verdict.flagged else "yellow" if verdict.label in _UNREAD else "green"
     line = Text(f"{_INDENT}{verdict.side:7} {verdict.detector:12} ")
     line.append(f"{'FLAGGED' if verdict.flagged else verdict.label:12}", style=style)
-    line.append(f" {int(verdict.score * 100) / 100:.2f}")  # rounded down, so that a score below its threshold looks so
+    line.append(
+        f" {int(round(verdict.score * 100, 6)) / 100:.2f}"
+    )  # rounded down, so that a score below its threshold looks so
     if verdict.covered < 1:
         line.append(f", {verdict.covered:.0%} of the text was scored", style="yellow")
     if verdict.part:
