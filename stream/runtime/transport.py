@@ -21,7 +21,7 @@ from faust.types import TP
 from stream.kafka.ack_tracker import AckTracker
 from stream.kafka.clients import paced
 from stream.runtime.overrides import overrides, require_attributes
-from stream.wire.topics import TIMESTAMPS, copies
+from stream.wire.topics import TIMESTAMP_TYPE, copies
 
 __all__ = ["Consumer", "Producer", "Transport"]
 
@@ -216,5 +216,6 @@ class Transport(driver.Transport):
     ) -> None:
         """Create a changelog with the replication factor and timestamps of the other topics; Faust would use a constant."""
         del replication
-        brokers, config = len(client.cluster.brokers()), {**(kwargs.pop("config", None) or {}), **TIMESTAMPS}
+        brokers = len(client.cluster.brokers())
+        config = {**(kwargs.pop("config", None) or {}), "message.timestamp.type": TIMESTAMP_TYPE}
         await super()._create_topic(owner, client, topic, partitions, copies(brokers), config=config, **kwargs)

@@ -2,7 +2,7 @@
 
 import msgspec
 
-__all__ = ["TIMESTAMPS", "Topic", "TopicNames", "copies", "topic_specs"]
+__all__ = ["TIMESTAMP_TYPE", "Topic", "TopicNames", "copies", "topic_specs"]
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _MIB = 1024 * 1024
@@ -70,7 +70,7 @@ class TopicNames(msgspec.Struct, frozen=True):
 
 #: Kafka's own clock dates the records: it rejects a record that its producer dates more than an hour ahead, and
 #: deletes one early that is dated behind.
-TIMESTAMPS = {"message.timestamp.type": "LogAppendTime"}
+TIMESTAMP_TYPE = "LogAppendTime"
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +82,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     retention_ms: int = -1
     retention_bytes: int = -1
     max_message_bytes: int = 1024 * _MIB // 1024 + 64 * 1024
+    timestamp_type: str = TIMESTAMP_TYPE
 
     def config(self) -> dict[str, str]:
         """Return Kafka's topic configuration."""
@@ -90,7 +91,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
             "retention.ms": str(self.retention_ms),
             "retention.bytes": str(self.retention_bytes),
             "max.message.bytes": str(self.max_message_bytes),
-            **TIMESTAMPS,
+            "message.timestamp.type": self.timestamp_type,
         }
 
 

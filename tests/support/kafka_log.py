@@ -14,6 +14,7 @@ from stream.kafka.admin import create_topics
 from stream.kafka.clients import producer_for
 from stream.settings import KafkaSettings
 from stream.wire import Event, encode
+from weir.local.create_topics import topics_on
 
 
 async def until(what: str, check: Callable[[], Any], seconds: float = 60) -> Any:
@@ -28,11 +29,11 @@ async def until(what: str, check: Callable[[], Any], seconds: float = 60) -> Any
         await asyncio.sleep(0.05)
 
 
-async def fresh_topics(bootstrap: str, **settings: Any) -> KafkaSettings:
-    """Create every topic under a prefix of its own."""
+async def fresh_topics(bootstrap: str, kind: str = "apache", **settings: Any) -> KafkaSettings:
+    """Create every topic under a prefix of its own, as a stack with a broker of this kind does."""
     counts = {"partitions": 2, "stream_partitions": 2} | settings
     kafka = KafkaSettings(bootstrap_servers=bootstrap, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", **counts)
-    await create_topics(kafka.client_options(), kafka.topics())
+    await create_topics(kafka.client_options(), topics_on(kind, kafka))
     return kafka
 
 

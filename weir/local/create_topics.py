@@ -7,21 +7,31 @@ import msgspec
 
 from stream.errors import BrokerError, TopicMismatch
 from stream.kafka.admin import create_topics
+from stream.settings import KafkaSettings
+from stream.wire.topics import TIMESTAMP_TYPE, Topic
 from weir.local.broker.launch import retention_bytes
 from weir.local.plan import Plan, topics_pending
 from weir.settings import Settings
 
-__all__ = ["ensure_topics", "retry_pending"]
+__all__ = ["ensure_topics", "retry_pending", "topics_on"]
 
 
 def ensure_topics(settings: Settings, broker: str, bootstrap: str) -> list[str]:
     """Create the topics that Kafka at `bootstrap` lacks, and return their names; raises TopicMismatch or BrokerError."""
     kafka = settings.kafka.model_copy(update={"bootstrap_servers": bootstrap})
-    kept = retention_bytes(broker, kafka)
-    topics = [
-        msgspec.structs.replace(topic, retention_bytes=min(kept, topic.retention_bytes)) for topic in kafka.topics()
+    return asyncio.run(create_topics(kafka.client_options(), topics_on(broker, kafka)))
+
+
+def topics_on(broker: str, kafka: KafkaSettings) -> list[Topic]:
+    """Return Weir's topics with the settings for a broker ``given``, ``apache`` or ``embedded``.
+
+    The embedded broker rejects no record because of its date, and if it dates records, it loses headers of the same name.
+    """
+    kept, dated = retention_bytes(broker, kafka), "CreateTime" if broker == "embedded" else TIMESTAMP_TYPE
+    return [
+        msgspec.structs.replace(topic, retention_bytes=min(kept, topic.retention_bytes), timestamp_type=dated)
+        for topic in kafka.topics()
     ]
-    return asyncio.run(create_topics(kafka.client_options(), topics))
 
 
 def retry_pending(plan: Plan, settings: Settings) -> str:

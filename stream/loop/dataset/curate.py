@@ -58,7 +58,7 @@ class Curated(msgspec.Struct, frozen=True, kw_only=True):
     bounds: tuple[Bound, ...]
     facts: tuple[Facts, ...]
     principals: tuple[str, ...]
-    authors: dict[str, str]
+    authors: dict[str, str] = {}
 
     @property
     def digest(self) -> str:

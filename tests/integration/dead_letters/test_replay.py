@@ -57,7 +57,7 @@ class Lab:
 
 @asynccontextmanager
 async def lab_on(broker):
-    kafka = await fresh_topics(broker.bootstrap)
+    kafka = await fresh_topics(broker.bootstrap, broker.kind)
     async with AIOKafkaProducer(**kafka.client_options(), acks="all", max_request_size=2**23) as producer:
         yield Lab(kafka, producer)
 
