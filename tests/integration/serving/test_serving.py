@@ -276,7 +276,7 @@ def test_a_driver_ends_with_ray_and_ray_leaves_nothing_behind(serving):
     serving.processes()
     serving.head.kill()
     assert serving.driver.wait(30) != 0
-    until("no process left", lambda: not [pid for pid in serving.pids if _is_rays(pid, serving)], 20)
+    until("no process left", lambda: not [pid for pid in serving.pids if _is_rays(pid, serving)], 60)
 
 
 def _is_rays(pid: int, serving) -> bool:
