@@ -13,7 +13,7 @@ from serving.engine.gguf_file import find_gguf
 
 __all__ = ["TransformersCodec", "source_of"]
 
-# What a model without a template of its own gets: base models continue text, and this reads like a transcript.
+# The chat template of a model without one: base models continue text, and this template reads like a transcript.
 _PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
     "{% if add_generation_prompt %}assistant:{% endif %}"

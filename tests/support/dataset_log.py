@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from detectors.base import Span
+from stream.loop.dataset.curate import curate
 from stream.loop.dataset.exchanges import ExchangeJoin
 from stream.loop.settings import DatasetSettings
 from stream.wire import CorrectionRecord, Feedback, Signal, Verdict
@@ -130,3 +131,20 @@ def join(*events):
     for event in events:
         found.add(event)
     return found
+
+
+def rows_of(events, settings=LOOSE, kind="sft", **more):
+    return curate(join(*events).exchanges(), settings, kind, WordScanner(), **more)
+
+
+def loose(**changes):
+    return LOOSE.model_copy(update=changes)
+
+
+def reviewed(count, **fields):
+    """Return `count` requests with approved answers, each reviewed by one of five keys."""
+    events = []
+    for number in range(count):
+        name = f"q{number}"
+        events += [*exchange(name, group=number % 4, **fields), approval(name, by=f"r{number % 5}")]
+    return events

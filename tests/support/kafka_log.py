@@ -30,7 +30,7 @@ async def until(what: str, check: Callable[[], Any], seconds: float = 60) -> Any
 
 
 async def fresh_topics(bootstrap: str, kind: str = "apache", **settings: Any) -> KafkaSettings:
-    """Create every topic under a prefix of its own, as a stack with a broker of this kind does."""
+    """Create every topic under its own prefix, as a stack with this kind of broker does."""
     counts = {"partitions": 2, "stream_partitions": 2} | settings
     kafka = KafkaSettings(bootstrap_servers=bootstrap, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", **counts)
     await create_topics(kafka.client_options(), topics_on(kind, kafka))

@@ -61,7 +61,7 @@ Progress = Callable[[int, int], None]
 
 
 def build(settings: BuildSettings, request: DatasetRequest, progress: Progress) -> Path:
-    """Build the dataset of `request` and return its folder; runs an event loop of its own.
+    """Build the dataset of `request` and return its folder; starts its own event loop.
 
     Raises DatasetRefused if the log does not contain enough, LogExpired if a part of the pinned ranges was deleted, and
     broker errors.

@@ -293,8 +293,8 @@ class _Curation:
             and "#" not in row.id
             and row.id not in known
             and row.conversation not in conversations
-            and index.find(row.prompt_text) is None
-            and index.find(row.question) is None
+            and index.find("\n".join(turn.content for turn in row.prompt)) is None
+            and all(index.find(turn.content) is None for turn in row.prompt[-1:])
         ]
         share = min(round(self._settings.replay_share * 1000), 999)
         total = min(self._settings.max_examples, new * 1000 // (1000 - share))

@@ -39,16 +39,6 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     cluster: int
     principal: str
 
-    @property
-    def prompt_text(self) -> str:
-        """The messages of the prompt, joined by line breaks."""
-        return "\n".join(turn.content for turn in self.prompt)
-
-    @property
-    def question(self) -> str:
-        """The last message of the prompt."""
-        return self.prompt[-1].content if self.prompt else ""
-
     def columns(self) -> dict[str, Any]:
         """Return the row as a dictionary of JSON values."""
         columns: dict[str, Any] = msgspec.to_builtins(self)

@@ -1,8 +1,7 @@
 """Which retraining events can be approved."""
 
-from types import SimpleNamespace
-
 import pytest
+from support.log_tail import tail_of
 
 from stream.settings import KafkaSettings
 from stream.wire import Event, RetrainingRecord, encode
@@ -22,16 +21,9 @@ def record(retraining_id, state):
 
 @pytest.fixture
 def log(monkeypatch):
-    class Tail:
-        def __init__(self, *_arguments, **_options):
-            pass
-
-        async def records(self):
-            rejected = [record("rt_r", state) for state in ("requested", "rejected", "approved", "failed")]
-            for one in (record("rt_a", "suppressed"), record("rt_b", "requested"), *rejected):
-                yield SimpleNamespace(value=one.value, headers=one.headers)
-
-    monkeypatch.setattr(retraining_decisions, "Tail", Tail)
+    rejected = [record("rt_r", state) for state in ("requested", "rejected", "approved", "failed")]
+    tail = tail_of(record("rt_a", "suppressed"), record("rt_b", "requested"), *rejected)
+    monkeypatch.setattr(retraining_decisions, "Tail", tail)
 
 
 async def test_a_request_is_found_and_a_suppressed_event_is_named_as_such(log):

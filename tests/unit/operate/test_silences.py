@@ -1,10 +1,9 @@
 """Silences: their ids and durations in errors and in the table."""
 
-from types import SimpleNamespace
-
 import pytest
 from click.testing import CliRunner
 from support import alert_records as records
+from support.log_tail import tail_of
 
 from stream.settings import KafkaSettings
 from stream.wire import encode
@@ -19,15 +18,7 @@ HELD = records.silence(ALERT, 100.0, 9_999_999_999.0)
 
 @pytest.fixture
 def log(monkeypatch):
-    class Tail:
-        def __init__(self, *_arguments, **_options):
-            pass
-
-        async def records(self):
-            for one in map(encode, map(records.event, (ALERT, HELD))):
-                yield SimpleNamespace(value=one.value, headers=one.headers, partition=0)
-
-    monkeypatch.setattr(silences, "Tail", Tail)
+    monkeypatch.setattr(silences, "Tail", tail_of(*map(encode, map(records.event, (ALERT, HELD)))))
 
 
 @pytest.mark.parametrize(("name", "what"), [("si_nope", "no silence 'si_nope'"), ("al_nope", "no alert 'al_nope'")])

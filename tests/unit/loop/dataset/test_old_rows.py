@@ -1,0 +1,92 @@
+"""Rows of the dataset of the promoted version in a new dataset."""
+
+import pytest
+from support.dataset_log import (
+    approval,
+    exchange,
+    loose,
+    reviewed,
+    rows_of,
+    thumb,
+    verdict,
+    words,
+)
+
+from stream.loop.dataset.rows import Row, Turn
+
+
+def test_old_rows_have_their_share_and_are_marked():
+    old = rows_of([event for n in range(30) for event in (*exchange(f"old{n}"), approval(f"old{n}"))]).train
+    found = rows_of(reviewed(40), loose(replay_share=0.2, max_per_principal=100), old=old)
+    replayed = [row for row in found.train if row.source == "replay"]
+    assert (len(replayed), len(found.train)) == (10, 50)
+    assert {row.id for row in replayed} <= {row.id for row in old}
+    bounded = rows_of(reviewed(40), loose(replay_share=0.2, max_examples=20, max_per_principal=100), old=old)
+    assert (len(bounded.train), sum(row.source == "replay" for row in bounded.train)) == (20, 4)
+
+
+def old_row(name, *, prompt=None, principal="r1", conversation=""):
+    """Return a row of an earlier dataset, of a request that the log of the new dataset does not have."""
+    prompt = (Turn(role="user", content=words(f"old {name}")),) if prompt is None else prompt
+    return Row(
+        id=name, kind="sft", prompt=prompt, completion=words(f"old answer {name}"), label=None, source="approved",
+        conversation=conversation or name, cluster=0, principal=principal,
+    )  # fmt: skip
+
+
+def replayed(events, old, *, old_authors=None, held_out=(), **settings):
+    changed = loose(**{"replay_share": 0.3, "max_per_principal": 100} | settings)
+    found = rows_of(events, changed, old=old, old_authors=old_authors or {}, held_out=held_out)
+    return {row.id for row in found.train if row.source == "replay"}
+
+
+def test_an_excluded_key_is_excluded_from_old_rows_as_author_and_as_reviewer():
+    old = [old_row("asked"), old_row("reviewed", principal="k9"), old_row("unknown"), old_row("other")]
+    authors = {"asked": "k9", "reviewed": "k0", "other": "k0"}
+    assert replayed(reviewed(30), old, old_authors=authors) == {"asked", "reviewed", "unknown", "other"}
+    assert replayed(reviewed(30), old, old_authors=authors, exclude_keys=("k9",)) == {"other"}
+
+
+def test_the_authors_of_the_rows_to_train_on_are_in_the_result():
+    events = [*reviewed(30, author="k1"), *exchange("vile", answer="a vile answer"), approval("vile")]
+    settings = loose(replay_share=0.3, augment="lower", max_per_principal=100, max_examples=20)
+    old = [old_row("o1"), old_row("o2")]
+    found = rows_of(events, settings, old=old, old_authors={"o1": "k7", "unused": "k8"})
+    chosen = {row.id for row in found.train if "#" not in row.id}
+    assert {"o1", "o2"} < chosen
+    assert found.authors == dict.fromkeys(sorted(chosen - {"o1", "o2"}), "k1") | {"o1": "k7"}
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        [*exchange("old"), approval("old"), verdict("old", "toxicity")],
+        [*exchange("old", training=False), approval("old")],
+        [*exchange("old", answer="?!"), approval("old")],
+        [*exchange("old"), thumb("old")],
+    ],
+)
+def test_an_old_row_does_not_bring_back_a_request_that_is_left_out(left_out):
+    found = rows_of([*reviewed(30), *left_out], loose(replay_share=0.3, max_per_principal=100), old=[old_row("old")])
+    assert "old" not in {row.id for row in found.train}
+    assert sum(found.dropped.values()) == 1
+
+
+def test_old_rows_that_resemble_the_task_set_are_not_replayed():
+    task = words("a task", 40)
+    old = [
+        old_row("equal", prompt=(Turn(role="user", content=f"{task} now"),)),
+        old_row("last", prompt=(Turn(role="system", content=words("rules", 40)), Turn(role="user", content=task))),
+        old_row("other"),
+    ]
+    assert replayed(reviewed(30), old, held_out=[task]) == {"other"}
+
+
+def test_a_conversation_is_not_divided_between_old_rows_and_the_held_out_rows():
+    held = rows_of(reviewed(30), loose(eval_share=0.2, max_per_principal=100)).eval[0]
+    old = [old_row("old", conversation=held.conversation), old_row("other")]
+    assert replayed(reviewed(30), old, eval_share=0.2) == {"other"}
+
+
+def test_a_share_of_old_rows_that_rounds_to_one_leaves_new_rows():
+    assert replayed(reviewed(30), [old_row("old")], replay_share=0.9996) == {"old"}
