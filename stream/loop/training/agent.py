@@ -135,8 +135,7 @@ class _Trainer:
         request = work.request
         partition = partition_for(tenant_model_key(request.tenant, request.model), self._kafka.stream_partitions)
         mine = any(assigned.partition == partition for assigned in partitions)
-        name = request.retraining_id
-        return not mine or self._machine.state(name) == "rejected" or self._machine.epoch(name) > work.epoch
+        return not mine or self._machine.must_end(work)
 
     async def cancel(self) -> None:
         """End the present run after a checkpoint."""

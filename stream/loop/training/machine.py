@@ -62,10 +62,10 @@ class TrainerMachine:
         known.dataset_digest = record.dataset_digest or known.dataset_digest
         known.model_version = record.model_version or known.model_version
 
-    def epoch(self, retraining_id: str) -> int:
-        """Return the epoch of the present owner of a request; 0 without one."""
-        known = self._requests.get(retraining_id)
-        return known.epoch if known else 0
+    def must_end(self, work: Work) -> bool:
+        """Return whether the run of `work` must end: its request was rejected, or another trainer owns it."""
+        known = self._requests.get(work.request.retraining_id)
+        return known is not None and (known.last.state == "rejected" or known.epoch > work.epoch)
 
     def state(self, retraining_id: str) -> str:
         """Return the newest state of a request; "" if the request is unknown."""

@@ -74,7 +74,6 @@ def test_records_of_a_former_owner_change_nothing():
         record("trained", 13.0, epoch=1, lease_until=99.0, model_version="m_stale"),
         mode="auto",
     )
-    assert made.epoch("rt_1") == 2
     work = made.next(31.0)
     assert (work.epoch, work.model_version) == (3, "")
 
@@ -115,3 +114,20 @@ def test_records_read_again_change_nothing():
     once, twice = machine(*records, mode="auto"), machine(*records, *records[:1], mode="auto")
     assert once.next(99.0) is twice.next(99.0) is None
     assert msgspec.json.encode(once.work_on("rt_1")) == msgspec.json.encode(twice.work_on("rt_1"))
+
+
+@pytest.mark.parametrize(
+    ("later", "ends"),
+    [
+        (record("approved", 2.0), False),
+        (record("started", 2.0, epoch=1, lease_until=10.0), False),
+        (record("started", 2.0, epoch=2, lease_until=10.0), True),
+        (record("rejected", 2.0), True),
+    ],
+    ids=["approved", "its own", "another owner's", "rejected"],
+)
+def test_a_run_ends_at_a_rejection_or_if_another_trainer_owns_the_request(later, ends):
+    made = machine(record("requested"), mode="auto")
+    work = made.next(1.0)
+    made.apply(later)
+    assert made.must_end(work) is ends
