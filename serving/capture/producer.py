@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from stream.errors import TopicMismatch, TopicMissing
-from stream.kafka.clients import BROKER_ERRORS, discard_producer, new_producer
+from stream.kafka.clients import BROKER_ERRORS, discard_producer, new_producer, start_client
 from stream.kafka.topic_checks import check_topics
 from stream.wire import TopicNames
 
@@ -162,7 +162,7 @@ class Delivery:
         self._on_producer()
         try:
             async with asyncio.timeout(_START_SECONDS):
-                await producer.start()
+                await start_client(producer)
                 await self._check_topics(producer)
         except BaseException:  # on cancellation too: leave no connections
             await _discard(producer)

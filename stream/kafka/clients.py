@@ -25,6 +25,7 @@ __all__ = [
     "new_producer",
     "paced",
     "producer_for",
+    "start_client",
     "stop_consumer",
 ]
 
@@ -32,6 +33,7 @@ __all__ = [
 BROKER_ERRORS = (KafkaError, OSError, TimeoutError)
 _REQUEST_TIMEOUT_MS = 10_000
 _EMPTY_FETCH_SECONDS = 0.02
+_START_END_SECONDS = 2.0
 
 _CONSUMER = {
     "group_id": None,
@@ -61,10 +63,25 @@ async def consumer_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator
     """
     consumer = paced(AIOKafkaConsumer(**options, **(_CONSUMER | more)))
     try:
-        await consumer.start()
+        await start_client(consumer)
         yield consumer
     finally:
         await stop_consumer(consumer)
+
+
+async def start_client(client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient) -> None:
+    """Start `client`. A caller that is cancelled waits up to 2 s until the start has ended.
+
+    A start that is cancelled while it asks for metadata leaves its first connection open, and nobody can close it (aiokafka 0.14).
+    """
+    starting = asyncio.create_task(client.start())
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait({starting}, timeout=_START_END_SECONDS)
+        starting.cancel()
+        await asyncio.wait({starting})
+        raise
 
 
 def new_producer(options: Mapping[str, Any], **more: Any) -> AIOKafkaProducer:
@@ -77,7 +94,7 @@ async def producer_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator
     """Start a producer that waits for all in-sync replicas; stop it at exit, even if the start failed."""
     producer = new_producer(options, **more)
     try:
-        await producer.start()
+        await start_client(producer)
         yield producer
     finally:
         await producer.stop()
@@ -88,7 +105,7 @@ async def admin_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator[AI
     """Start an admin client; close it at exit, even if the start failed."""
     client = AIOKafkaAdminClient(**options, **({"request_timeout_ms": _REQUEST_TIMEOUT_MS} | more))
     try:
-        await client.start()
+        await start_client(client)
         yield client
     finally:
         await client.close()

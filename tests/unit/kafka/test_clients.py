@@ -6,7 +6,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
-from stream.kafka.clients import consumer_for, paced, stop_consumer
+from stream.kafka.clients import consumer_for, paced, start_client, stop_consumer
 
 
 class Fetcher:
@@ -87,3 +87,45 @@ async def test_only_a_fetch_that_brings_nothing_takes_a_while(monkeypatch, reque
     assert await reader._client.send(1, object.__new__(request_class)) is broker.response
     assert len(slept) == pauses
     assert all(0 <= seconds <= 0.02 for seconds in slept)
+
+
+class Starting:
+    """A client that asks for metadata as it starts, and whose first connection stays open if it is cancelled then."""
+
+    def __init__(self):
+        self.asked, self.answer, self.ends = asyncio.Event(), asyncio.Event(), []
+
+    async def start(self):
+        self.asked.set()
+        try:
+            await self.answer.wait()
+        except asyncio.CancelledError:
+            self.ends.append("cancelled")
+            raise
+        self.ends.append("started")
+
+
+async def cancelled_while_it_asks(client):
+    starting = asyncio.create_task(start_client(client))
+    await client.asked.wait()
+    starting.cancel()
+    await asyncio.sleep(0)
+    return starting
+
+
+async def test_a_cancelled_caller_waits_until_the_start_has_ended():
+    client = Starting()
+    starting = await cancelled_while_it_asks(client)
+    client.answer.set()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert client.ends == ["started"]
+
+
+async def test_a_start_without_an_answer_is_cancelled_in_the_end(monkeypatch):
+    monkeypatch.setattr("stream.kafka.clients._START_END_SECONDS", 0.01)
+    client = Starting()
+    starting = await cancelled_while_it_asks(client)
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert client.ends == ["cancelled"]
