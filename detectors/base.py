@@ -150,6 +150,8 @@ class Reads(enum.Enum):
     #: Of a request, the parts that neither the operator nor the model wrote (users' turns and tool results): each part
     #: after the model's last message by itself, and the last texts together. Of an answer, the joined text.
     UNTRUSTED = "untrusted"
+    #: The text of each choice of an answer, as one JSON list of strings.
+    CHOICES = "choices"
     #: Each tool call by itself, as a `detectors.text.tools.ToolCall` in JSON.
     CALLS = "calls"
 

@@ -16,6 +16,7 @@ from detectors.streams.bias import BiasDetector
 from detectors.streams.drift import DriftDetector
 from detectors.streams.sentinel import SentinelDetector
 from detectors.streams.tool_mix import ToolMixDetector
+from detectors.text.consistency import ConsistencyDetector
 from detectors.text.groundedness import GroundednessDetector
 from detectors.text.hub import HubDetector
 from detectors.text.injection import InjectionDetector
@@ -47,6 +48,7 @@ TEXT: dict[str, type[TextDetector[Any]]] = {
         ToxicityDetector,
         InjectionDetector,
         RefusalDetector,
+        ConsistencyDetector,
         GroundednessDetector,
         HubDetector,
         LanguageDetector,

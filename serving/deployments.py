@@ -27,6 +27,7 @@ from serving.engine.catalogue import CATALOGUE, ECHO_MODEL, ENGINES_WITHOUT_FILE
 from serving.engine.factory import create_engine
 from serving.engine.fetch_model import ensure
 from serving.engine.protocol import Engine
+from serving.gateway.consistency_settings import ConsistencyRules
 from serving.gateway.endpoints import GatewaySettings
 from serving.gateway.gateway import Gateway, lifespan
 from serving.gateway.guard import Guards
@@ -85,6 +86,7 @@ class AppArgs(BaseModel):
     expected_output: tuple[str, ...]
     context_characters: int
     guards: GuardRules = GuardRules()
+    consistency: ConsistencyRules = ConsistencyRules()
     metrics_host: str
     metrics_port: int
     inference_topic: str
@@ -230,6 +232,7 @@ class GatewayIngress:
             topic=args.inference_topic,
             guards=self._guards,
             routes=RouteTable(args.home),
+            consistency=args.consistency,
         )
         settings = GatewaySettings(
             max_body_bytes=args.http.max_body_bytes,

@@ -55,6 +55,8 @@ _MAX_DECLARED = 65_536
 _LEAK = "leak"
 _OPERATOR_ROLES = frozenset({"system", "developer"})
 _MAX_INSTRUCTIONS = 16_384
+#: The detector that compares the user's answer with further answers, which a copy of the request gets.
+_CONSISTENCY = "consistency"
 #: The detectors that compare an answer with tool results, and the most bytes of these in an answer's record.
 _TOOL_RESULT_READERS = frozenset({_LEAK, "groundedness"})
 _MAX_TOOL_RESULTS = 16_384
@@ -75,7 +77,10 @@ _TOKEN_OPERATIONS = ("text_completion", "embeddings")
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceRequest:
-    """One inference; `model` is the client's name for the model, `shadow_of` the id of the user's request if this is a copy of it."""
+    """One inference; `model` is the client's name for the model, `shadow_of` the id of the user's request if this is a copy of it.
+
+    `compared` is the answer that the user received, if the answers to this copy are compared with it.
+    """
 
     tenant: str
     principal: str
@@ -84,6 +89,7 @@ class InferenceRequest:
     info: ModelInfo
     request: ModelRequest
     shadow_of: str = ""
+    compared: str = ""
 
     @cached_property
     def messages(self) -> tuple[Message, ...]:
@@ -173,14 +179,21 @@ def response_record(  # noqa: PLR0913 - the fields of an end
     first_token_seconds: float | None,
     guard: GuardStop | None = None,
 ) -> ResponseRecord:
-    """Return the record of an inference's end; without an answer text, the prompt is omitted and only verdicts on tool calls are expected."""
+    """Return the record of an inference's end; without an answer text, the prompt is omitted and only verdicts on tool calls are expected.
+
+    If further answers are compared with the user's, this is the last message of `context`, and only the verdict of `consistency` is expected.
+    """
     sent = request.request
     owed = owed_detectors(
         _detectors(request, expected.output),
         choices,
         calls_complete=status == "complete",
         instructed=_LEAK in expected.output and has_instructions(request.messages),
+        compared=bool(request.compared),
     )
+    messages = request.messages
+    if request.compared:
+        messages = (*messages, Message.of_text("assistant", request.compared))
     return ResponseRecord(
         request_id=sent.request_id,
         tenant=request.tenant,
@@ -192,7 +205,7 @@ def response_record(  # noqa: PLR0913 - the fields of an end
         stream=sent.stream,
         status=status,
         messages=choices,
-        context=context_of(request.messages, expected.context_characters, owed),
+        context=context_of(messages, expected.context_characters, owed),
         instructions=instructions_of(request.messages) if _LEAK in owed else (),
         tools=declared_tools(_tools(sent.body), choices) if _TOOLS in owed else None,
         usage=usage,
@@ -211,22 +224,23 @@ def owed_detectors(
     *,
     calls_complete: bool = True,
     instructed: bool = False,
+    compared: bool = False,
 ) -> tuple[str, ...]:
     """Return the detectors in `names` that have something to read in `messages`: a text, or for ``tools`` a complete tool call.
 
-    `leak` also needs a text of the operator in the request (`instructed`).
+    `leak` also needs a text of the operator in the request (`instructed`), and `consistency` a user's answer (`compared`).
     """
     has_text = has_calls = False
     for message in messages:
         for part in message.parts:
             has_text = has_text or part.text != ""
             has_calls = has_calls or isinstance(part, ToolCallPart)
-    return _readable(names, has_text, has_calls and calls_complete, has_text and instructed)
+    return _readable(names, has_text, (has_calls and calls_complete, has_text and instructed, has_text and compared))
 
 
 @lru_cache(maxsize=64)  # few combinations: the detectors of the settings
-def _readable(names: tuple[str, ...], has_text: bool, has_calls: bool, instructed: bool) -> tuple[str, ...]:  # noqa: FBT001 - hashed
-    readable = {_TOOLS: has_calls, _LEAK: instructed}
+def _readable(names: tuple[str, ...], has_text: bool, special: tuple[bool, bool, bool]) -> tuple[str, ...]:  # noqa: FBT001 - hashed
+    readable = dict(zip((_TOOLS, _LEAK, _CONSISTENCY), special, strict=True))
     return tuple(name for name in names if readable.get(name, has_text))
 
 
@@ -266,6 +280,8 @@ def _training(body: dict[str, Any]) -> bool:
 
 
 def _detectors(request: InferenceRequest, expected: tuple[str, ...]) -> tuple[str, ...]:
+    if request.compared:
+        return tuple(name for name in expected if name == _CONSISTENCY)
     if request.tenant != OWN_TENANT:
         return expected
     return tuple(name for name in expected if name in _OWN_DETECTORS)

@@ -1,11 +1,21 @@
 """Settings of serving; ``weir.settings`` builds them once and passes them to the application, the shipper and intake."""
 
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-__all__ = ["MAX_CONNECTIONS", "CaptureSettings", "HttpSettings", "IntakeSettings", "ModelSettings"]
+__all__ = [
+    "MAX_CONNECTIONS",
+    "CaptureSettings",
+    "HttpSettings",
+    "IntakeSettings",
+    "ModelSettings",
+    "Section",
+    "tables_for",
+]
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -21,6 +31,13 @@ class Section(BaseModel):
     """A section of settings; it is frozen, and an unknown key is an error with the name of the key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+def tables_for(tables: Mapping[str, Section], tenant: str) -> Iterator[dict[str, Any]]:
+    """Yield what each table whose name or pattern matches `tenant` sets, in the order of the file."""
+    for pattern, table in tables.items():
+        if fnmatchcase(tenant, pattern):
+            yield table.model_dump(exclude_unset=True)
 
 
 class HttpSettings(Section):

@@ -32,6 +32,7 @@ def application_args(settings: Settings, traces: TraceSettings, **paths: Any) ->
         expected_output=settings.detectors.output,
         context_characters=settings.detectors.context_characters,
         guards=settings.guards,
+        consistency=settings.consistency,
         metrics_host=settings.metrics.host,
         metrics_port=settings.metrics.serving_port,
         inference_topic=settings.kafka.names.inference,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-__all__ = ["STEM", "STOP", "WORD", "Claim", "claim_of", "claims", "is_name", "stem"]
+__all__ = ["STEM", "STOP", "WORD", "Claim", "claim_of", "claims", "compared", "is_name", "stem"]
 
 #: The end of a sentence is a sign before a space (but not that of an initial or a title), or the end of the line.
 _SENTENCE = re.compile(
@@ -84,7 +84,7 @@ def _sentences(text: str) -> Iterator[tuple[int, int]]:
 def claim_of(text: str, start: int = 0) -> Claim:
     """Return the claim of one sentence that begins at ``start``."""
     tokens = WORD.findall(text)
-    numbers = [token for token in tokens if token[0].isdigit() or token.lower() in _NUMBERS]
+    numbers = [token for token in tokens if _is_number(token)]
     # The first word is a name where a second one follows: any sentence begins with a capital.
     begun = 0 if len(tokens) > 1 and tokens[1][0].isupper() else 1
     return Claim(
@@ -103,6 +103,15 @@ def is_name(token: str) -> bool:
     """Return whether a word that does not begin a sentence is a name: it has a capital, and is no common word or numeral."""
     bare = re.split("['’]", token.lower())[0]  # noqa: RUF001 - both apostrophes; "I'm" is no name
     return len(token) > 1 and token[0].isupper() and bare not in _NO_NAMES
+
+
+def compared(token: str) -> str:
+    """Return the form of a word or number in which it is compared: "Two" as 2, "1,000" as 1000, another word as its `stem`."""
+    return _number(token) if _is_number(token) else stem(token)
+
+
+def _is_number(token: str) -> bool:
+    return token[0].isdigit() or token.lower() in _NUMBERS
 
 
 def _number(token: str) -> str:

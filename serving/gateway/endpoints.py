@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -13,6 +14,7 @@ from serving.authentication import check_scope
 from serving.backend import ANY_FIELD, BackendLost, ModelInfo, ModelRequest, Operation
 from serving.capture.event_encoding import Judgment
 from serving.errors import CaptureError
+from serving.gateway.consistency_settings import is_asked_again
 from serving.gateway.inference import Inference, Wiring
 from serving.gateway.models import ServedModel, ServedModels, check_features
 from serving.gateway.shadow import ShadowQueue
@@ -27,7 +29,7 @@ from serving.openai_api.labels import LabelsRequest
 from serving.openai_api.open_request import OpenRequest, model_of, size_without_images
 from serving.openai_api.request_model import parse
 from stream.telemetry import traceparent_of
-from stream.wire import CorrectionRecord, Feedback, RouteRecord, canonical_time, trained_version
+from stream.wire import OWN_TENANT, CorrectionRecord, Feedback, RouteRecord, canonical_time, trained_version
 from stream.wire.route_files import in_shadow, version_for
 
 __all__ = ["Call", "Endpoints", "GatewaySettings"]
@@ -37,6 +39,7 @@ _CONVERSATION_CHARACTERS = 256
 _FEEDBACK_BYTES = 256 * 1024
 #: Feedback and labels that are read at the same time, limited because of their memory; inference has other slots.
 _MAX_JUDGMENTS = 64
+_CACHED_TENANTS = 1024
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +80,7 @@ class Endpoints:
         self._shadows = ShadowQueue(wiring, lambda: self._slots.busy)
         largest = settings.max_image_body_bytes if any(model.takes_images for model in models) else 0
         usual = settings.max_body_bytes
+        self._consistency = lru_cache(maxsize=_CACHED_TENANTS)(wiring.consistency.for_tenant)
         self._large_bodies = LargeBodies(usual, max(usual, largest), settings.image_bodies_bytes)
         self._judgments = Slots(_MAX_JUDGMENTS)
         self._created = int(time.time())
@@ -186,9 +190,14 @@ class Endpoints:
                 version=target.sent_version,
             ),
         )
-        await Inference(self._wiring, target.backend, inference, answer).run(call.reply)
+        running = Inference(self._wiring, target.backend, inference, answer)
+        await running.run(call.reply)
         if route is not None and target.version != route.challenger and in_shadow(route, call.request_id):
-            self._shadows.offer(model, inference, route.challenger)
+            self._shadows.challenge(model, inference, route.challenger)
+        if self._wiring.consistency.tables and inference.tenant != OWN_TENANT:
+            settings = self._consistency(inference.tenant)
+            if is_asked_again(call.request_id, settings.share) and (said := running.answer_text):
+                self._shadows.ask_again(model, inference, target.version, said, settings)
 
     def _route(self, call: Call, model: ServedModel) -> RouteRecord | None:
         """Return the route of the call's tenant to `model`, or None without one."""

@@ -1,11 +1,10 @@
 """Settings of the guard, by tenant."""
 
-from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from serving.settings import Section
+from serving.settings import Section, tables_for
 
 __all__ = ["GuardDetector", "GuardRules", "GuardSettings"]
 
@@ -36,10 +35,8 @@ class GuardRules(Section):
     def for_tenant(self, name: str) -> GuardSettings:
         """Return the settings of tenant `name`: the defaults, overridden by each matching table in order."""
         merged: dict[str, Any] = {}
-        for pattern, table in self.tables.items():
-            if fnmatchcase(name, pattern):
-                given = table.model_dump(exclude_unset=True)
-                merged |= given | {"threshold": merged.get("threshold", {}) | given.get("threshold", {})}
+        for given in tables_for(self.tables, name):
+            merged |= given | {"threshold": merged.get("threshold", {}) | given.get("threshold", {})}
         return GuardSettings.model_validate(merged)
 
     @property

@@ -18,6 +18,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 from serving.backend import MODEL_VERSION, Backend, BackendLost, OpenAIChunk, RejectedRequest
 from serving.capture.recorder import Recorder
 from serving.errors import CaptureError, SpoolFull
+from serving.gateway.consistency_settings import ConsistencyRules
 from serving.gateway.guard import AnswerGuard, Guards
 from serving.gateway.metrics import GatewayMetrics, Outcome
 from serving.http import Reply
@@ -46,7 +47,7 @@ _BAD_GATEWAY = 502
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
-    """Objects that all inferences of a gateway share; `recorder` is None if capture is off, `guards` if no tenant has one; `topic` is written into spans; without `routes`, base versions answer."""
+    """Objects that all inferences of a gateway share; `recorder` is None if capture is off, `guards` if no tenant has one; `topic` is written into spans; without `routes`, base versions answer. `consistency` says which requests are asked again."""
 
     recorder: Recorder | None
     metrics: GatewayMetrics
@@ -55,6 +56,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     topic: str
     guards: Guards | None = None
     routes: RouteTable | None = None
+    consistency: ConsistencyRules = ConsistencyRules()
 
 
 class Inference:
@@ -97,6 +99,13 @@ class Inference:
             except Exception as error:  # an internal error of any kind: the request still gets its end
                 self._end("error", ErrorInfo(kind=type(error).__name__, status=_INTERNAL_ERROR))
                 raise
+
+    @property
+    def answer_text(self) -> str:
+        """The text of the first choice that the user received; "" before the end, and if the guard stopped the answer."""
+        if not self._ended or self._so_far.stopped:
+            return ""
+        return next((choice.text for choice in self._so_far.recorded()), "")
 
     async def _accept(self) -> None:
         """Write the request record; the request is accepted when this method returns."""

@@ -37,7 +37,10 @@ class GatewayMetrics:
             "weir_inference_ends", "Accepted requests by how they ended", ("status",), registry=registry
         )
         self.shadows = Counter(
-            "weir_shadow_requests", "Copies of requests for a challenger, by outcome", ("outcome",), registry=registry
+            "weir_shadow_requests",
+            "Copies of requests, by purpose (challenger, consistency) and outcome",
+            ("purpose", "outcome"),
+            registry=registry,
         )
         self.duration = Histogram(
             "gen_ai_server_request_duration_seconds",

@@ -1,26 +1,28 @@
-"""Shadow requests: the challenger answers a copy of a user's request, and no user receives the answer.
+"""Shadow requests: copies of users' requests, whose answers no user receives.
 
-A copy starts after the user's answer has ended, one at a time per gateway, and only while the gateway is not busy; otherwise it
-is dropped and counted. Its records have ``shadow_of``, so that drift, alerts and the gates of retraining ignore it.
+The challenger answers a copy before a canary. The version that answered the user answers another copy, several times, for the detector
+`consistency`. A copy starts after the user's answer has ended, one at a time per gateway, and only while the gateway is not
+busy; otherwise it is dropped and counted. Its records have ``shadow_of``, so that drift, alerts and the gates of retraining ignore it.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, MutableMapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from opentelemetry import context
 from opentelemetry.context import Context
 
+from serving.gateway.consistency_settings import ConsistencySettings
 from serving.gateway.inference import Inference, Wiring
 from serving.gateway.models import ServedModel
 from serving.http import Reply
 from serving.inference_records import InferenceRequest
 from serving.openai_api.answer import ChatAnswer, CompletionAnswer
 from serving.openai_api.errors import ApiError
-from stream.wire.ids import shadow_request_id
+from stream.wire.ids import consistency_request_id, shadow_request_id
 
 __all__ = ["ShadowQueue"]
 
@@ -28,6 +30,18 @@ _LOG = logging.getLogger(__name__)
 _WAITING = 8
 #: Only these have answers that a replica generates.
 _ANSWERS: dict[str, type[ChatAnswer | CompletionAnswer]] = {"chat": ChatAnswer, "text_completion": CompletionAnswer}
+#: Fields of the user's request that a copy does not have; its answer is not streamed.
+_NOT_COPIED = frozenset({"stream", "stream_options"})
+
+
+class _Copy(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that waits; `version` answers it, and `trace` is that of the user's request."""
+
+    purpose: Literal["challenger", "consistency"]
+    request: InferenceRequest
+    model: ServedModel
+    version: str
+    trace: Context
 
 
 class ShadowQueue:
@@ -36,55 +50,76 @@ class ShadowQueue:
     def __init__(self, wiring: Wiring, busy: Callable[[], bool]) -> None:
         self._wiring = wiring
         self._busy = busy
-        self._waiting: asyncio.Queue[tuple[Context, ServedModel, InferenceRequest, str]] = asyncio.Queue(_WAITING)
+        self._waiting: asyncio.Queue[_Copy] = asyncio.Queue(_WAITING)
         self._worker: asyncio.Task[None] | None = None
 
-    def offer(self, model: ServedModel, request: InferenceRequest, version: str) -> None:
+    def challenge(self, model: ServedModel, request: InferenceRequest, version: str) -> None:
         """Queue a copy of `request` for the challenger `version`; drop it if too many copies wait."""
-        if request.operation not in _ANSWERS or self._wiring.recorder is None:
+        name = shadow_request_id(request.request_id, version)
+        info = msgspec.structs.replace(request.info, version=version)
+        self._offer("challenger", model, replace(_copy(request, name), info=info), version)
+
+    def ask_again(
+        self, model: ServedModel, request: InferenceRequest, version: str, answer: str, settings: ConsistencySettings
+    ) -> None:
+        """Queue a copy of `request` for the version that gave `answer`, with several choices; drop it if too many copies wait."""
+        name = consistency_request_id(request.request_id)
+        copy = _copy(request, name, seed=None, n=settings.samples, temperature=settings.temperature)
+        self._offer("consistency", model, replace(copy, compared=answer), version)
+
+    def _offer(
+        self, purpose: Literal["challenger", "consistency"], model: ServedModel, copy: InferenceRequest, version: str
+    ) -> None:
+        if copy.operation not in _ANSWERS or self._wiring.recorder is None:
             return
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._run())
         try:
-            self._waiting.put_nowait((context.get_current(), model, request, version))
+            self._waiting.put_nowait(
+                _Copy(purpose=purpose, request=copy, model=model, version=version, trace=context.get_current())
+            )
         except asyncio.QueueFull:
-            self._wiring.metrics.shadows.labels("dropped").inc()
+            self._wiring.metrics.shadows.labels(purpose, "dropped").inc()
 
     async def _run(self) -> None:
         while True:
-            parent, model, request, version = await self._waiting.get()
-            token = context.attach(parent)  # the copy is in the trace of the user's request
-            outcome = "dropped" if self._busy() else await self._answer(model, request, version)
+            copy = await self._waiting.get()
+            token = context.attach(copy.trace)
+            outcome = "dropped" if self._busy() else await self._answer(copy)
             context.detach(token)
-            self._wiring.metrics.shadows.labels(outcome).inc()
+            self._wiring.metrics.shadows.labels(copy.purpose, outcome).inc()
 
-    async def _answer(self, model: ServedModel, request: InferenceRequest, version: str) -> str:
-        target = await model.target(version)
-        if target.version != version:
+    async def _answer(self, copy: _Copy) -> str:
+        target = await copy.model.target(copy.version)
+        if target.version != copy.version:
             return "not_loaded"
-        body = {name: value for name, value in request.request.body.items() if name != "stream_options"}
-        copy = replace(
-            request,
-            info=msgspec.structs.replace(request.info, version=version),
-            request=msgspec.structs.replace(
-                request.request,
-                request_id=shadow_request_id(request.request_id, version),
-                body=target.body(body | {"stream": False}),
-                version=target.sent_version,
-                shadow=True,
-            ),
-            shadow_of=request.request_id,
+        sent = msgspec.structs.replace(
+            copy.request.request, body=target.body(copy.request.request.body), version=target.sent_version
         )
-        answer = _ANSWERS[request.operation](copy.request_id, model.name, version, 0, include_usage=False)
+        request = replace(copy.request, request=sent)
+        answer = _ANSWERS[request.operation](
+            request.request_id, copy.model.name, request.info.version, 0, include_usage=False
+        )
         try:
-            await Inference(self._wiring, target.backend, copy, answer).run(Reply(_discard, copy.request_id))
+            await Inference(self._wiring, target.backend, request, answer).run(Reply(_discard, request.request_id))
         except ApiError as error:
-            _LOG.info("shadow of request %s: %s", request.request_id, error.body()["error"]["code"])
+            _LOG.info("shadow of request %s: %s", request.shadow_of, error.body()["error"]["code"])
             return "failed"
         except Exception:  # noqa: BLE001 - the boundary of a copy: no user waits for its answer
-            _LOG.exception("shadow of request %s", request.request_id)
+            _LOG.exception("shadow of request %s", request.shadow_of)
             return "failed"
         return "answered"
+
+
+def _copy(request: InferenceRequest, name: str, **changes: Any) -> InferenceRequest:
+    """Return a copy of `request` with the id `name`; `changes` are fields of its body, and a field with None is removed."""
+    body = {field: value for field, value in request.request.body.items() if field not in _NOT_COPIED} | changes
+    sent = {field: value for field, value in body.items() if field not in changes or value is not None}
+    return replace(
+        request,
+        request=msgspec.structs.replace(request.request, request_id=name, body=sent | {"stream": False}, shadow=True),
+        shadow_of=request.request_id,
+    )
 
 
 async def _discard(message: MutableMapping[str, Any]) -> None:

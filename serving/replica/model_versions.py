@@ -52,7 +52,7 @@ class ModelVersions:
         server = self._servers.get(request.version)
         if server is not None and not server.running:
             server = None
-        if server is None and request.shadow:
+        if server is None and request.version and request.shadow:
             yield RejectedRequest(
                 code="version_not_loaded",
                 status=503,

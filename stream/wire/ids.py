@@ -9,6 +9,7 @@ import uuid
 __all__ = [
     "alert_id",
     "bucket_finding_id",
+    "consistency_request_id",
     "event_finding_id",
     "explanation_id",
     "label_id",
@@ -83,6 +84,11 @@ def route_id(tenant: str, model: str, epoch: int) -> str:
 def shadow_request_id(request_id: str, version: str) -> str:
     """Return the id of the copy of a request that the challenger `version` answers: a UUID."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{request_id}{_SEPARATOR}{version}"))
+
+
+def consistency_request_id(request_id: str) -> str:
+    """Return the id of the copy of a request whose answers are compared with the user's answer: a UUID."""
+    return shadow_request_id(request_id, "consistency")
 
 
 def replay_id(ranges: str, versions: str, rule: str) -> str:

@@ -8,7 +8,7 @@ import msgspec
 
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.queries.request_story import ExplanationNote, GapNote, RequestStory
-from stream.wire import Span
+from stream.wire import Span, Verdict
 from weir.errors import NotFoundError, WeirError
 from weir.operate.cluster_terms import ClusterTerms
 from weir.operate.request_text import RequestText
@@ -35,10 +35,19 @@ class ShownVerdict(msgspec.Struct, frozen=True, kw_only=True):
     explanation: ExplanationNote | None = None
 
 
+class ShownConsistency(msgspec.Struct, frozen=True, kw_only=True):
+    """How consistent the model was when it was asked again; `request_id` is that of the copy, which has the further answers."""
+
+    request_id: str
+    flagged: bool
+    label: str
+    score: float
+
+
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """One request with its verdicts, and the ids of its alerts and retraining events; `judgments` counts its feedback.
 
-    `gap` is set if the request was not delivered. `text` and `cluster_terms` (by alert id) are set if the user
+    `gap` is set if the request was not delivered, `consistency` if the model was asked again. `text` and `cluster_terms` (by alert id) are set if the user
     requested the text.
     """
 
@@ -53,6 +62,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     pending: list[str] = []
     gap: GapNote | None = None
     judgments: dict[str, int] = {}
+    consistency: ShownConsistency | None = None
     text: RequestText | None = None
     cluster_terms: dict[str, ClusterTerms] = {}
 
@@ -107,8 +117,17 @@ def shown(
         pending=_pending(story),
         gap=story.gap,
         judgments=story.judgments.counts,
+        consistency=_consistency(story.consistency),
         text=text,
         cluster_terms=dict(cluster_terms or {}),
+    )
+
+
+def _consistency(verdict: Verdict | None) -> ShownConsistency | None:
+    if verdict is None:
+        return None
+    return ShownConsistency(
+        request_id=verdict.request_id, flagged=verdict.flagged, label=verdict.label, score=verdict.score
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from serving.gateway.consistency_settings import ConsistencyRules, ConsistencySettings
 from serving.gateway.guard_settings import GuardRules, GuardSettings
 from serving.settings import CaptureSettings, HttpSettings, IntakeSettings, ModelSettings
 from stream.address import Address, Link
@@ -42,9 +43,12 @@ PREFIX = "WEIR_"
 
 
 class TenantTable(TenantSettings):
-    """``[tenants."name or pattern"]``: the settings of the stages, of the guard, which only serving reads, and of the loop."""
+    """``[tenants."name or pattern"]``: the settings of the stages, of the guard and of `consistency`, which only serving reads, and of the loop."""
 
     guard: GuardSettings = Field(GuardSettings(), description="checks answers while they are generated")
+    consistency: ConsistencySettings = Field(
+        ConsistencySettings(), description="asks the model again, for the detector `consistency`"
+    )
     loop: LoopSettings = Field(LoopSettings(), description="datasets, training, gate and delivery of new versions")
 
 
@@ -195,6 +199,18 @@ class Settings(BaseSettings):
         _TENANTS.validate_python(value)
         return value
 
+    @field_validator("tenants")
+    @classmethod
+    def _compared_answers(cls, value: dict[str, dict[str, Any]], info: ValidationInfo) -> dict[str, dict[str, Any]]:
+        detectors = info.data.get("detectors")
+        shares = {name: table.get("consistency", {}).get("share", 0) for name, table in value.items()}
+        asked = next((name for name, share in shares.items() if float(share) > 0), None)
+        if detectors is not None and asked is not None and "consistency" not in detectors.output:
+            raise ValueError(
+                f'[tenants."{asked}".consistency] share is {shares[asked]}, but no detector would compare the answers; add "consistency" to detectors.output'
+            )
+        return value
+
     @field_validator("sentinel")
     @classmethod
     def _can_alert(cls, value: SentinelSection, info: ValidationInfo) -> SentinelSection:
@@ -221,6 +237,12 @@ class Settings(BaseSettings):
     def guards(self) -> GuardRules:
         """The guard's tables of all tenants."""
         return GuardRules(tables={name: table["guard"] for name, table in self.tenants.items() if "guard" in table})
+
+    @property
+    def consistency(self) -> ConsistencyRules:
+        """The tables `consistency` of all tenants."""
+        tables = {name: table["consistency"] for name, table in self.tenants.items() if "consistency" in table}
+        return ConsistencyRules(tables=tables)
 
     @classmethod
     def settings_customise_sources(

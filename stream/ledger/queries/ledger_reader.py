@@ -1,6 +1,7 @@
 """Queries of the command `weir`: coverage, one request, alerts about Weir, silences, heartbeat."""
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,10 +17,11 @@ from stream.ledger.queries.request_pages import (
     conversation_requests,
     conversation_tenants,
 )
-from stream.ledger.queries.request_story import RequestStory, gap_of, request_events, request_story
+from stream.ledger.queries.request_story import RequestStory, consistency_of, gap_of, request_events, request_story
 from stream.ledger.queries.reviews import DetectorPrecision, ReviewedAlert, detector_precision, scores_of_reviewed
 from stream.silences import Silences
 from stream.wire import OWN_TENANT, AlertRecord, SilenceRecord
+from stream.wire.ids import consistency_request_id
 
 __all__ = ["LedgerReader"]
 
@@ -87,13 +89,19 @@ class LedgerReader:
         names = self._files.query_shards(
             lambda shards: conversation_requests(shards, conversation_id, tenant=tenant, limit=limit)
         )
-        return [story for name in names if (story := self.request(name)) is not None]
+        return self._stories(names)
 
     def conversation_of(self, request_id: str, *, limit: int) -> list[RequestStory]:
         """Return the newest `limit` requests of the conversation of a request, oldest first; [] without a conversation."""
         self._require()
-        names = self._files.query_shards(lambda shards: conversation_of_request(shards, request_id, limit=limit))
-        return [story for name in names if (story := self.request(name)) is not None]
+        return self._stories(
+            self._files.query_shards(lambda shards: conversation_of_request(shards, request_id, limit=limit))
+        )
+
+    def _stories(self, names: Sequence[str]) -> list[RequestStory]:
+        """Return the requests `names`; the copies that were asked again are shown with their requests."""
+        again = set(map(consistency_request_id, names))
+        return [story for name in names if name not in again and (story := self.request(name)) is not None]
 
     def _require(self) -> None:
         if not self.exists():
@@ -107,7 +115,8 @@ class LedgerReader:
                 with self._files.read_decisions() as decisions:
                     story = request_story(request_id, events, decisions)
                 judgments = judgments_of(shards, events.tenant, request_id)
-                return msgspec.structs.replace(story, judgments=judgments)
+                again = next(filter(None, (consistency_of(shard, request_id) for shard in shards)), None)
+                return msgspec.structs.replace(story, judgments=judgments, consistency=again)
         for database in shards:
             if gap := gap_of(database, request_id):
                 return RequestStory(request_id=request_id, gap=gap)

@@ -7,6 +7,7 @@ import msgspec
 from stream.ledger.queries.judgments import Judgments
 from stream.ledger.schema import named_rows, select
 from stream.wire import AlertRecord, GuardStop, RetrainingRecord, Span, TraceParent, Usage, Verdict, WordWeight
+from stream.wire.ids import consistency_request_id
 
 __all__ = [
     "ExplanationNote",
@@ -15,6 +16,7 @@ __all__ = [
     "RequestEvents",
     "RequestStory",
     "VerdictNote",
+    "consistency_of",
     "gap_of",
     "request_events",
     "request_story",
@@ -99,7 +101,10 @@ class RequestEvents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestStory(msgspec.Struct, frozen=True, kw_only=True):
-    """A request with all related data; if the request was lost, only `gap` is set."""
+    """A request with all related data; if the request was lost, only `gap` is set.
+
+    `consistency` is the verdict on the copy of the request whose answers were compared with the user's answer.
+    """
 
     request_id: str
     events: RequestEvents | None = None
@@ -107,6 +112,7 @@ class RequestStory(msgspec.Struct, frozen=True, kw_only=True):
     retraining: tuple[RetrainingRecord, ...] = ()
     gap: GapNote | None = None
     judgments: Judgments = Judgments()
+    consistency: Verdict | None = None
 
     @property
     def at(self) -> float:
@@ -206,6 +212,12 @@ def _explanations(database: sqlite3.Connection, request_id: str) -> dict[tuple[s
         )
         for event_id, detector, version, method, base, score, attributed, words in rows
     }
+
+
+def consistency_of(database: sqlite3.Connection, request_id: str) -> Verdict | None:
+    """Return the verdict of the detector `consistency` on the copy of a request, or None if the partition lacks it."""
+    copy = request_events(database, consistency_request_id(request_id))
+    return next((one.verdict for one in copy.verdicts if one.verdict.detector == "consistency"), None) if copy else None
 
 
 def gap_of(database: sqlite3.Connection, request_id: str) -> GapNote | None:

@@ -41,7 +41,7 @@ _TRUSTED_ROLES = _OPERATOR_ROLES | {"assistant"}
 MAX_RULED_PARTS = 8
 #: Types of tools that the client runs, and whose declared name is that of the call.
 _CLIENT_TOOLS = frozenset({"function", "custom"})
-_CALL, _RESULT = "tool_call", "tool_call_response"
+_TEXT, _CALL, _RESULT = "text", "tool_call", "tool_call_response"
 
 
 class ItemPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +76,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         """The text parts, joined by line breaks, like `text` of a record."""
-        return "\n".join(part.text for part in self.parts if part.kind == "text")
+        return "\n".join(part.text for part in self.parts if part.kind == _TEXT)
 
     def prompt_for(self, detector: TextDetector[Any]) -> tuple[Turn, ...]:
         """Return the messages that `detector` compares the answer with, oldest first."""
@@ -116,6 +116,8 @@ def readings(item: Item, detector: TextDetector[Any]) -> tuple[list[Reading], fl
     reads = detector.reads
     if reads is Reads.JOINED or (reads is Reads.UNTRUSTED and item.side == "output"):
         return ([Reading("", item.text)] if item.text else []), 1.0
+    if reads is Reads.CHOICES:
+        return _choices(item.parts), 1.0
     if reads is Reads.CALLS:
         return _calls(item)
     untrusted = reads is Reads.UNTRUSTED
@@ -140,9 +142,7 @@ def readings(item: Item, detector: TextDetector[Any]) -> tuple[list[Reading], fl
 
 def _system(parts: Sequence[ItemPart]) -> tuple[Turn, ...]:
     return tuple(
-        Turn(role=part.role, content=part.text)
-        for part in parts
-        if part.role in _OPERATOR_ROLES and part.kind == "text"
+        Turn(role=part.role, content=part.text) for part in parts if part.role in _OPERATOR_ROLES and part.kind == _TEXT
     )
 
 
@@ -172,6 +172,15 @@ def _window(parts: Sequence[ItemPart], newest: ItemPart) -> Reading | None:
     if len(texts) < 2 or len(newest.text) >= _WINDOW_CHARACTERS:
         return None
     return Reading(newest.pointer, "\n".join(texts[-_WINDOW_TEXTS:])[-_WINDOW_CHARACTERS:], derived=True)
+
+
+def _choices(parts: Sequence[ItemPart]) -> list[Reading]:
+    texts: dict[str, list[str]] = {}
+    for part in parts:
+        if part.kind == _TEXT and part.text:
+            texts.setdefault(part.pointer.rpartition("/parts/")[0], []).append(part.text)
+    choices = ["\n".join(of) for of in texts.values()]
+    return [Reading("", msgspec.json.encode(choices).decode(), derived=True)] if choices else []
 
 
 def _calls(item: Item) -> tuple[list[Reading], float]:
@@ -263,7 +272,8 @@ def combined(read: Sequence[Reading], scores: Sequence[Score], share: float) -> 
             part=s.part or ("" if one.pointer == worst.pointer else one.pointer),
         )
         for one, score in [(worst, decisive), *others]
-        for s in (() if one.derived else score.spans[:MAX_SPANS])
+        for s in score.spans[:MAX_SPANS]
+        if s.part or not one.derived
     ]
     unsupported = decisive.label == OK and any(score.label == UNSUPPORTED_LANGUAGE for score in scores)
     return EventScore(

@@ -6,7 +6,7 @@ from support.score_stack import end, request
 from detectors.models.embedding import Embedder, unpack
 from stream.settings import DetectorSettings, ScoreSettings
 from stream.stages.score_app import model_spec
-from stream.wire import Choice, DeclaredTool, Message, Signal, ToolCallPart, ToolResponsePart
+from stream.wire import Choice, DeclaredTool, Message, Signal, TextPart, ToolCallPart, ToolResponsePart
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]  # the models load in a spawned process, on a busy machine
 
@@ -70,6 +70,23 @@ async def test_detectors_find_what_is_there_and_compare_an_answer_with_the_promp
     printed = repr(await lab.verdicts()) + repr(await lab.signals()) + repr(await lab.findings())
     assert "John" not in printed
     assert "212-555" not in printed
+
+
+async def test_an_answer_that_further_answers_do_not_repeat_is_inconsistent_and_no_alert(lab):
+    settings = DetectorSettings(output=("consistency",))
+    app = lab.score_app(spec=model_spec(settings, ScoreSettings()), deadline_seconds=60)
+    context = (("user", "Who founded the harbour office?"), ("assistant", "It was founded by Ingrid Vale."))
+    again = {"same": ("Ingrid Vale founded it.", "Ingrid Vale did."), "other": ("Jo Smith.", "Ann Marsh.")}
+    for name, texts in again.items():
+        choices = tuple(Choice(parts=(TextPart(content=text),)) for text in texts)
+        await lab.append(end(name, messages=choices, context=context, owed=("consistency",), shadow_of=f"r-{name}"))
+    async with lab.running(app):
+        await lab.settled(app, 200)
+    verdicts = {event.data.request_id: event.data for _, event in await lab.verdicts()}
+    assert {name: verdict.label for name, verdict in verdicts.items()} == {"same": "ok", "other": "inconsistent"}
+    (span,) = verdicts["other"].spans
+    assert (span.type, span.part, span.start) == ("INCONSISTENT", "/context/1/parts/0", 0)
+    assert await lab.findings() == []
 
 
 async def test_wrong_tool_calls_are_findings_and_by_part_a_request_has_a_signal_per_part_group(lab):

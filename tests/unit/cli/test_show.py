@@ -12,6 +12,7 @@ from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions
 from stream.ledger.shard import Shard
 from stream.wire import CorrectionRecord, Event, Feedback, GuardStop, LabelRecord, RetrainingRecord, Span
+from stream.wire.ids import consistency_request_id
 from weir.cli import main
 from weir.home.access_log import log_access
 
@@ -77,6 +78,11 @@ def home(home):
         log.verdicts(
             flagged, verdict(question, "toxicity", score=0.5999), verdict(answer, "pii", score=0.57), partition=3
         )
+    )
+    copy = end(consistency_request_id("r1"), 12.0, owed=("consistency",), **where)
+    empty.apply(log.inference(copy, partition=0))
+    empty.apply(
+        log.verdicts(verdict(copy, "consistency", flagged=True, label="inconsistent", score=0.875), partition=0)
     )
     empty.apply(log.inference(*corrections(), partition=0))
     shard.apply(log.records("weir.feedback", *feedback(), partition=3))
@@ -179,7 +185,7 @@ def test_a_conversation_of_one_tenant_needs_no_tenant(home):
 def test_a_conversation_as_text_has_the_verdicts_of_each_request(home):
     lines = run("--conversation", "c-17", "--tenant", "acme").stdout.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("request ")] == ["r1", "r3"]
-    assert sum("FLAGGED" in line for line in lines) == 1
+    assert sum("FLAGGED" in line for line in lines) == 2
 
 
 @pytest.mark.parametrize("options", [("c-9",), ("c-17", "--tenant", "fir"), ("r1",)])
@@ -267,3 +273,18 @@ def test_options_of_a_conversation_are_refused_for_a_request(home, options, word
     result = CliRunner().invoke(main, ["show", "r1", *options])
     assert result.exit_code == 2
     assert words in result.stderr
+
+
+def test_a_request_that_the_model_was_asked_again_has_the_verdict_and_the_id_of_its_copy(home):
+    copy = consistency_request_id("r1")
+    assert json.loads(run("r1", "--json").stdout)["consistency"] == {
+        "request_id": copy,
+        "flagged": True,
+        "label": "inconsistent",
+        "score": 0.875,
+    }
+    (line,) = [line for line in run("r1").stdout.splitlines() if "asked again" in line]
+    assert line.split() == f"output consistency FLAGGED 0.87 the model was asked again: weir show {copy}".split()
+    assert json.loads(run("r3", "--json").stdout)["consistency"] is None
+    assert "asked again" not in run("r3").stdout
+    assert json.loads(run(copy, "--json").stdout)["verdicts"][0]["detector"] == "consistency"

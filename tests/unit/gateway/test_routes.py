@@ -183,13 +183,16 @@ async def test_a_shadow_copy_is_recorded_and_no_user_receives_it(stack):
     assert (request.owed, end.owed) == ((), ("pii",))
     text = generate_latest(stack.registry).decode()
     assert 'weir_inference_ends_total{status="complete"} 1.0' in text, "usage counts the user's request only"
-    assert 'weir_shadow_requests_total{outcome="answered"} 1.0' in text
+    assert 'weir_shadow_requests_total{outcome="answered",purpose="challenger"} 1.0' in text
 
 
 async def test_a_shadow_copy_is_not_made_by_another_version(stack):
     stack.write(route(shadow=1.0))
     await stack.ask()
-    await until("it is counted", lambda: 'outcome="not_loaded"} 1.0' in generate_latest(stack.registry).decode())
+    await until(
+        "it is counted",
+        lambda: 'outcome="not_loaded",purpose="challenger"} 1.0' in generate_latest(stack.registry).decode(),
+    )
     assert len(stack.records()) == 2
 
 

@@ -47,6 +47,7 @@ def story_lines(
             yield from _verdicts(completed, location, text)
         if story.events.end is None:
             yield Text(f"{_INDENT}the end is not in the log yet", style="yellow")
+    yield from _consistency(story.consistency)
     yield from _judgments(story, text)
     for alert in story.alerts:
         yield _alert(alert)
@@ -111,14 +112,24 @@ def _verdicts(completed: list[VerdictNote], location: RecordLocation, text: Requ
             yield Text.assemble(f"{_INDENT}{location.side:7} {detector:12} ", ("expected, no verdict yet", "yellow"))
 
 
-def _verdict(note: VerdictNote) -> Text:
-    verdict = note.verdict
+def _consistency(verdict: Verdict | None) -> Iterator[Text]:
+    if verdict is not None:
+        yield _scored(verdict).append(f"  the model was asked again: weir show {verdict.request_id}", style="dim")
+
+
+def _scored(verdict: Verdict) -> Text:
+    """Return the beginning of a verdict's line: side, detector, result and score."""
     style = "bold red" if verdict.flagged else "yellow" if verdict.label in _UNREAD else "green"
     line = Text(f"{_INDENT}{verdict.side:7} {verdict.detector:12} ")
     line.append(f"{'FLAGGED' if verdict.flagged else verdict.label:12}", style=style)
     line.append(
         f" {int(round(verdict.score * 100, 6)) / 100:.2f}"
     )  # rounded down, so that a score below its threshold looks so
+    return line
+
+
+def _verdict(note: VerdictNote) -> Text:
+    verdict, line = note.verdict, _scored(note.verdict)
     if verdict.covered < 1:
         line.append(f", {verdict.covered:.0%} of the text was scored", style="yellow")
     if verdict.part:

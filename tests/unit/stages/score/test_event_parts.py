@@ -383,3 +383,10 @@ def test_a_users_text_is_compared_with_the_system_messages_and_a_tools_result_is
     }
     many, _ = readings(asked(Message.of_text("system", "sys"), *turns(*map(str, range(30)))), Ruled(Reads.UNTRUSTED))
     assert [one.text for one in many if one.context] == [str(n) for n in range(30 - MAX_RULED_PARTS, 30)]
+
+
+def test_the_choices_of_an_answer_are_one_list_of_texts():
+    choices = (*CHOICES, Choice(parts=(TextPart(content="two"), TextPart(content="parts"))), Choice())
+    read, share = readings(item_of(an_end("r1", messages=choices), ("consistency",)), create_text("consistency"))
+    assert read == [Reading("", '["answer","two\\nparts"]', derived=True)]
+    assert share == 1.0

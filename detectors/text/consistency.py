@@ -1,0 +1,121 @@
+"""Consistency detector (experimental): whether further answers of the model to the same prompt state the same.
+
+A model that knows something repeats it when it is asked again; what it invents differs each time (SelfCheckGPT, Manakul et al. 2023,
+arXiv 2303.08896). Serving asks again for a share of the requests (``[tenants."x".consistency]``). The detector compares words, so
+another wording is a difference too, and a mistake that the model repeats is none.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from detectors.base import OK, Reads, Score, Span, TextDetector, Turn, label_of
+from detectors.errors import NotLoadedError
+from detectors.text.claims import STOP, WORD, claims, compared
+
+__all__ = ["ConsistencyConfig", "ConsistencyDetector"]
+
+PROMPT_CHARACTERS = 4_096
+#: Least further answers for a score.
+_SAMPLES = 2
+#: Weight of a name or a number; a wrong answer differs in these more often than in other words.
+_ANCHOR = 3.0
+
+
+class ConsistencyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of the consistency detector.
+
+    Attributes
+    ----------
+    threshold
+        Answers with this score or a higher one are flagged. The usual scores depend on the model and its temperature.
+    max_sentences
+        Maximum number of sentences that are read from an answer; unread sentences lower ``covered``.
+    """
+
+    threshold: Annotated[float, Meta(gt=0, le=1)] = 0.8
+    max_sentences: Annotated[int, Meta(ge=1, le=1000)] = 64
+
+
+class ConsistencyDetector(TextDetector[ConsistencyConfig]):
+    """Detector whose score is the weighted share of the answer's words that the model's further answers do not have.
+
+    The share is 0 for a word that all further answers have, and 1 for a word that none has. Words of the user's messages do not count, if the answer has
+    others. The score is the mean of the sentences. Spans of type ``INCONSISTENT`` mark the sentences of a flagged answer whose share reaches the threshold.
+    """
+
+    name: ClassVar[str] = "consistency"
+    version: ClassVar[str] = "1"
+    config_type: ClassVar[type[msgspec.Struct]] = ConsistencyConfig
+    sides: ClassVar[tuple[str, ...]] = ("output",)
+    reads: ClassVar[Reads] = Reads.CHOICES
+
+    def __init__(self, config: ConsistencyConfig | None = None) -> None:
+        super().__init__(config)
+        self._loaded = False
+
+    @property
+    def prompt_characters(self) -> int:
+        """See `TextDetector.prompt_characters`."""
+        return PROMPT_CHARACTERS
+
+    def load(self) -> None:
+        """Allow scoring; there are no weights."""
+        self._loaded = True
+
+    def score_many(self, texts: Sequence[str]) -> list[Score]:
+        """Return ``unknown`` for each text, because there is no answer to compare."""
+        return self.score_answers(texts, [()] * len(texts))
+
+    def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
+        """Score the last message of the role ``assistant`` in each prompt; a text is a JSON list of the model's further answers."""
+        if not self._loaded:
+            raise NotLoadedError("consistency.score_answers before load(): call load() once in the process that scores")
+        return [self._score(text, turns) for text, turns in zip(texts, prompts, strict=True)]
+
+    def _score(self, text: str, turns: Sequence[Turn]) -> Score:
+        if not text.strip():
+            return Score(score=0.0, label=OK, flagged=False)
+        try:
+            samples = [set(_words(sample)) for sample in msgspec.json.decode(text, type=list[str])]
+        except (msgspec.DecodeError, UnicodeError):
+            samples = []
+        answer = next((turn for turn in reversed(turns) if turn.role == "assistant"), None)
+        if answer is None or len(samples) < _SAMPLES:
+            return Score(score=0.0, label="unknown", flagged=False)
+        said = {word for turn in turns if turn.role == "user" for word in _words(turn.content)}
+        sentences, covered = claims(answer.content, self.config.max_sentences)
+        weights = [_words(claim.text) for claim in sentences]
+        own = [{word: weight for word, weight in of.items() if word not in said} for of in weights]
+        shares = [_missing(of, samples) for of in (own if any(own) else weights)]
+        known = [share for share in shares if share is not None]
+        score = sum(known) / len(known) if known else 0.0
+        flagged = score >= self.config.threshold
+        spans = [
+            Span(start=claim.start, end=claim.end, type="INCONSISTENT", score=share, part=answer.pointer)
+            for claim, share in zip(sentences, shares, strict=True)
+            if flagged and share is not None and share >= self.config.threshold
+        ]
+        label = label_of("inconsistent", flagged=flagged, covered=covered) if known else OK
+        return Score(score=score, label=label, flagged=flagged, covered=covered, spans=tuple(spans))
+
+
+def _words(text: str) -> dict[str, float]:
+    """Return the weight of each word of a text that is compared."""
+    weights: dict[str, float] = {}
+    for token in WORD.findall(text):
+        if token.lower() not in STOP:
+            word = compared(token)
+            anchor = token[0].isdigit() or token[0].isupper()
+            weights[word] = max(weights.get(word, 1.0), _ANCHOR if anchor else 1.0)
+    return weights
+
+
+def _missing(weights: dict[str, float], samples: Sequence[Iterable[str]]) -> float | None:
+    """Return the weighted share of the words that `samples` do not have; None without words."""
+    if not weights:
+        return None
+    missing = sum(weight * sum(word not in sample for sample in samples) for word, weight in weights.items())
+    return missing / (len(samples) * sum(weights.values()))

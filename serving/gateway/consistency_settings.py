@@ -1,0 +1,40 @@
+"""Settings of the questions that serving repeats for the detector `consistency`, by tenant."""
+
+import hashlib
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from serving.settings import Section, tables_for
+
+__all__ = ["ConsistencyRules", "ConsistencySettings", "is_asked_again"]
+
+
+def is_asked_again(request_id: str, share: float) -> bool:
+    """Return whether a request is in the share that is asked again; this depends only on its id."""
+    digest = hashlib.blake2b(request_id.encode(), digest_size=8, person=b"weir-again").digest()
+    return int.from_bytes(digest) < share * 2**64
+
+
+class ConsistencySettings(Section):
+    """``[tenants."NAME".consistency]``: asks the model again, so that the detector `consistency` can compare its answers."""
+
+    share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="share of the requests that are asked again; 0: none. `consistency` must be in detectors.output",
+    )
+    samples: Annotated[int, Field(ge=2, le=16)] = Field(4, description="further answers to each of these requests")
+    temperature: Annotated[float, Field(gt=0, le=2)] = Field(1.0, description="temperature of the further answers")
+
+
+class ConsistencyRules(Section):
+    """The table of each tenant name or pattern, in the order of the file."""
+
+    tables: dict[str, ConsistencySettings] = Field(default_factory=dict)
+
+    def for_tenant(self, name: str) -> ConsistencySettings:
+        """Return the settings of tenant `name`: the defaults, overridden by each matching table in order."""
+        merged: dict[str, Any] = {}
+        for given in tables_for(self.tables, name):
+            merged |= given
+        return ConsistencySettings.model_validate(merged)

@@ -1,0 +1,161 @@
+"""Requests that the model is asked again: how many, with which fields, what is recorded, and what is never asked."""
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from support.gateway import KEY, InProcess, make_gateway, write_keys
+from support.kafka_log import until
+from support.spool import events_of
+
+from serving.api_keys import keys_path
+from serving.capture.recorder import Recorder
+from serving.engine.echo_engine import EchoEngine
+from serving.gateway.consistency_settings import ConsistencyRules, is_asked_again
+from serving.gateway.guard import Guards
+from serving.gateway.guard_settings import GuardRules
+from serving.inference_records import ExpectedVerdicts
+from serving.replica.model_server import ModelServer
+from serving.replica.model_versions import ModelVersions
+from serving.settings import CaptureSettings
+from stream.wire import RequestRecord, ResponseRecord
+from stream.wire.ids import consistency_request_id
+from weir.errors import SettingsError
+from weir.settings import load_settings
+
+CHAT = {"model": "echo", "messages": [{"role": "user", "content": "hello there"}]}
+EXPECTED = ExpectedVerdicts(input=("pii",), output=("pii", "consistency"), context_characters=8192)
+ALL = {"*": {"share": 1.0, "samples": 3, "temperature": 0.7}}
+
+
+class Stack:
+    """A gateway and a base model in one process; `sent` are the bodies that the model got."""
+
+    def __init__(self, home, recorder, registry, tables, guards=None):
+        self.home, self.registry, self.sent = home, registry, []
+        base = ModelServer(EchoEngine(), max_requests=8, max_length=8192)
+        backend = InProcess(ModelVersions(base, None, tuple))
+        generate = backend.generate
+
+        def seen(request):
+            self.sent.append(request.body)
+            return generate(request)
+
+        backend.generate = seen
+        rules = ConsistencyRules(tables=tables)
+        gateway = make_gateway(home, backend, recorder, registry, expected=EXPECTED, consistency=rules, guards=guards)
+        self.client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(gateway), base_url="http://t", headers={"authorization": f"Bearer {KEY}"}
+        )
+
+    async def ask(self, path="chat/completions", **more):
+        answer = await self.client.post(f"/v1/{path}", json={"model": "echo"} | more)
+        assert answer.status_code == 200, answer.text
+        return answer
+
+    def records(self):
+        events = [event.data for path in (self.home / "spool").glob("gateway-*") for event in events_of(path)]
+        return [data for data in events if isinstance(data, RequestRecord | ResponseRecord)]
+
+    async def copied(self, records=4):
+        await until("the copy has ended", lambda: len(self.records()) == records)
+        return self.records()
+
+    def metric(self, outcome):
+        line = f'weir_shadow_requests_total{{outcome="{outcome}",purpose="consistency"}} 1.0'
+        return line in generate_latest(self.registry).decode()
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Return a function that starts a stack."""
+    registry = CollectorRegistry()
+    write_keys(keys_path(tmp_path), ("k_1", "acme", KEY, None), ("k_2", "_weir", "own-key", None))
+    with Recorder(root=tmp_path / "spool", settings=CaptureSettings(), registry=registry) as recorder:
+        yield lambda tables=ALL, **options: Stack(tmp_path, recorder, registry, tables, **options)
+
+
+async def test_a_copy_asks_for_several_answers_and_is_compared_with_the_users_answer(started):
+    stack = started()
+    answer = await stack.ask(messages=CHAT["messages"], temperature=0, seed=7, max_tokens=50)
+    assert [choice["message"]["content"] for choice in answer.json()["choices"]] == ["hello there"]
+    copy = consistency_request_id(answer.headers["x-request-id"])
+    request, end = [record for record in await stack.copied() if record.request_id == copy]
+    assert request.shadow_of == end.shadow_of == answer.headers["x-request-id"]
+    assert (request.owed, end.owed) == ((), ("consistency",))
+    assert [choice.text for choice in end.messages] == ["hello there"] * 3
+    assert [(message.role, message.text) for message in end.context] == [
+        ("user", "hello there"),
+        ("assistant", "hello there"),
+    ]
+    fields = {name: stack.sent[-1].get(name) for name in ("n", "temperature", "seed", "max_tokens", "stream")}
+    assert fields == {"n": 3, "temperature": 0.7, "seed": None, "max_tokens": 50, "stream": False}
+    await until("it is counted", lambda: stack.metric("answered"))
+    users = [record for record in stack.records() if not record.shadow_of]
+    assert [record.owed for record in users] == [("pii",), ("pii",)], "a user's answer has nothing to compare"
+
+
+async def test_a_streamed_answer_and_a_plain_completion_are_asked_again_too(started):
+    stack = started()
+    await stack.ask(messages=CHAT["messages"], stream=True, stream_options={"include_usage": True})
+    await stack.copied()
+    assert "stream_options" not in stack.sent[-1]
+    await stack.ask("completions", prompt="hello")
+    ends = [record for record in await stack.copied(8) if isinstance(record, ResponseRecord) and record.shadow_of]
+    assert [end.context[-1].text for end in ends] == ["hello there", "hello"]
+
+
+@pytest.mark.parametrize("tables", [{}, {"*": {"share": 0.0}}, {"other": {"share": 1.0}}, {"*": {"samples": 3}}])
+async def test_without_a_share_nothing_is_asked_again(started, tables):
+    stack = started(tables)
+    await stack.ask(messages=CHAT["messages"])
+    assert len(stack.sent) == 1
+    assert len(stack.records()) == 2
+
+
+async def test_a_tenants_own_table_overrides_the_pattern_before_it(started):
+    stack = started(ALL | {"acme": {"samples": 2}})
+    await stack.ask(messages=CHAT["messages"])
+    await stack.copied()
+    assert (stack.sent[-1]["n"], stack.sent[-1]["temperature"]) == (2, 0.7)
+
+
+async def test_weirs_own_prompts_are_not_asked_again(started):
+    stack = started()
+    stack.client.headers["authorization"] = "Bearer own-key"
+    await stack.ask(messages=CHAT["messages"])
+    assert len(stack.sent) == 1
+
+
+async def test_an_answer_that_the_guard_stopped_is_not_asked_again(started):
+    guards = Guards(GuardRules(tables={"*": {"mode": "stop", "every_tokens": 1}}), CollectorRegistry())
+    await guards.load()
+    stack = started(guards=guards)
+    answer = await stack.ask(messages=[{"role": "user", "content": "write to jane.doe@example.com or not at all"}])
+    assert answer.json()["choices"][0]["finish_reason"] == "content_filter"
+    assert len(stack.sent) == 1
+    guards.close()
+
+
+def test_the_share_is_that_of_the_requests():
+    asked = sum(is_asked_again(f"r{number}", 0.1) for number in range(10_000))
+    assert 900 < asked < 1_100
+    assert not is_asked_again("r", 0.0)
+    assert is_asked_again("r", 1.0)
+
+
+def test_a_share_without_the_detector_is_an_error_that_names_the_fix(tmp_path, monkeypatch):
+    (tmp_path / "weir.toml").write_text('[tenants."acme".consistency]\nshare = 0.05\n')
+    monkeypatch.setenv("WEIR_CONFIG", str(tmp_path / "weir.toml"))
+    with pytest.raises(SettingsError, match=r'share is 0\.05.*add "consistency" to detectors\.output'):
+        load_settings()
+    monkeypatch.setenv("WEIR_DETECTORS__OUTPUT", '["pii", "consistency"]')
+    assert load_settings().settings.consistency.for_tenant("acme").share == 0.05
+
+
+@pytest.mark.parametrize(("key", "value"), [("share", 1.5), ("samples", 1), ("samples", 17), ("temperature", 0)])
+def test_a_value_out_of_its_bounds_is_an_error(tmp_path, monkeypatch, key, value):
+    (tmp_path / "weir.toml").write_text(f'[tenants."acme".consistency]\n{key} = {value}\n')
+    monkeypatch.setenv("WEIR_CONFIG", str(tmp_path / "weir.toml"))
+    monkeypatch.setenv("WEIR_DETECTORS__OUTPUT", '["consistency"]')
+    with pytest.raises(SettingsError, match=f"consistency.*{key}"):
+        load_settings()
