@@ -11,6 +11,7 @@ PARTS = {
     "outage": "p50 and p99 with the broker down and up; echo engine",
     "generation": "tokens/s of 8 concurrent requests, against 1",
     "batch": "tokens/s of the engine against the number of concurrent requests, and of two replicas against one",
+    "consistency": "AUROC of the detector consistency for wrong answers of the default model; ten minutes",
     "guard": "processor time of a token with the guard, against without; no model",
     "delay": "seconds from the end of a response to its alert, at 20 events/s",
     "score": "processor time of score for one event, by cause; ARGS: DATA_DIR [float32] [bfloat16] [int8]",
