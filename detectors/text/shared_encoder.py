@@ -298,9 +298,15 @@ class EncoderDetector(TextDetector[EncoderConfig]):
         for index, output in zip(
             escalated, self.engine.encode_many([texts[i] for i in escalated], self.config.max_windows), strict=True
         ):
-            odds[index] = self.blend * odds[index] + (1 - self.blend) * output.odds[task]
+            weight = self.blend_of(texts[index])
+            odds[index] = weight * odds[index] + (1 - weight) * output.odds[task]
             covered[index] = output.covered
         return odds, covered
+
+    def blend_of(self, text: str) -> float:
+        """Return the weight of the linear model in the average for `text`."""
+        del text  # a subclass reads it
+        return self.blend
 
     def scores(self, texts: Sequence[str], odds: NDArray[np.float64], covered: NDArray[np.float64]) -> list[Score]:
         """Return the score of each text from its log-odds before calibration, and the share that was read."""

@@ -7,12 +7,19 @@ from detectors.text.shared_encoder import EncoderDetector
 
 __all__ = ["ToxicityDetector"]
 
+#: Most words, and characters, of a text that is too short for the encoder: an answer such as "shrinks" or "herd, dog, sheep".
+_SHORT_WORDS, _SHORT_CHARACTERS = 3, 40
+_SHORT_BLEND = 0.5
+
 
 class ToxicityDetector(EncoderDetector):
-    """Detector of insults, hate, threats and other abuse."""
+    """Detector of insults, hate, threats and other abuse.
+
+    In a text of at most three words in ASCII, the linear model counts as much as the encoder, which needs a context.
+    """
 
     name: ClassVar[str] = "toxicity"
-    revision: ClassVar[int] = 8
+    revision: ClassVar[int] = 9
     alert: ClassVar[AlertText] = AlertText(
         subject="toxic language",
         runbook="Check `principals` (`weir alerts --json`): one API key or many; revoke a key with `weir keys revoke ID`; "
@@ -25,3 +32,8 @@ class ToxicityDetector(EncoderDetector):
     limits: ClassVar[tuple[float, float]] = (0.01, 0.995)
     blend: ClassVar[float] = 0.15
     languages: ClassVar[frozenset[str]] = frozenset({"en", "de", "fr", "es"})
+
+    def blend_of(self, text: str) -> float:
+        """See `EncoderDetector.blend_of`."""
+        short = len(text) <= _SHORT_CHARACTERS and text.isascii() and len(text.split()) <= _SHORT_WORDS
+        return _SHORT_BLEND if short else self.blend

@@ -1,0 +1,28 @@
+"""Texts of at most three words: answers of tasks, and insults."""
+
+import pytest
+
+from detectors.registry import create_text
+
+
+@pytest.fixture(scope="module")
+def detector():
+    made = create_text("toxicity")
+    made.load()
+    return made
+
+
+@pytest.mark.parametrize("answer", ["culottes", "a zygote", "blanket, cat, lie", "alleles", "plane, runway, sit", "Harkness"])
+def test_a_short_answer_is_not_toxic(detector, answer):
+    assert not detector.score_many([answer])[0].flagged
+
+
+@pytest.mark.parametrize("answer", ["you idiot", "moron", "kill yourself", "stupid bitch", "y0u 1d10t"])
+def test_a_short_insult_is(detector, answer):
+    assert detector.score_many([answer])[0].flagged
+
+
+@pytest.mark.parametrize("text", ["bisexuals belong in cages.", "🧕 = 🐖", "a" * 41])
+def test_longer_texts_and_emoji_are_left_to_the_encoder(detector, text):
+    assert detector.blend_of(text) == detector.blend
+    assert detector.blend_of("blanket, cat, lie") > detector.blend
