@@ -28,7 +28,9 @@ __all__ = ["ALWAYS_COMPARED", "Delivery"]
 #: Detectors that decide about every canary, if the tenant's answers have their verdicts.
 ALWAYS_COMPARED = ("refusal", "repetition")
 _DELIVERY = "delivery"
-_ENDS = frozenset({"failed", "rolled_back", "expired", "promoted"})
+#: The ends of a delivery. A request that failed before its delivery can be resumed (`weir retraining resume`).
+_DELIVERED = frozenset({"rolled_back", "expired", "promoted"})
+_ENDS = _DELIVERED | {"failed"}
 _ENDED, _SEEN, _CONVERSATIONS, _REQUESTS = 64, 2048, 4096, 64
 #: Answers of one conversation depend on each other, so only the first ones are counted.
 _ANSWERS_OF_CONVERSATION = 3
@@ -52,11 +54,13 @@ class Delivery:
             state.detectors[record.retraining_id] = record.detectors
             while len(state.detectors) > _REQUESTS:
                 del state.detectors[next(iter(state.detectors))]
+        if self._is_of_former_owner(record):
+            return []
         canary = state.canary
         own = canary is not None and canary.retraining_id == record.retraining_id
         if own and record.state in _ENDS:  # of an operator, or of this process before a crash: the log decides
             return [self._ended_elsewhere(record, at)]
-        if record.state in _ENDS and record.retraining_id not in state.ended:
+        if record.state in _DELIVERED and record.retraining_id not in state.ended:
             remember(state.ended, record.retraining_id, _ENDED)
         if record.state != "blessed" or own or record.retraining_id in state.ended:
             return []
@@ -64,6 +68,16 @@ class Delivery:
             return []
         before = [] if canary is None else [self._end("expired", at, f"superseded by {record.model_version}")]
         return [*before, *self._start(record, at, traceparent)]
+
+    def _is_of_former_owner(self, record: RetrainingRecord) -> bool:
+        """Return whether another trainer owned the request before this record; records without an epoch are nobody's."""
+        if not record.epoch:
+            return False
+        epochs = self._state.epochs
+        newest = epochs[record.retraining_id] = max(record.epoch, epochs.pop(record.retraining_id, 0))
+        while len(epochs) > _REQUESTS:
+            del epochs[next(iter(epochs))]
+        return record.epoch < newest
 
     def _ended_elsewhere(self, record: RetrainingRecord, at: float) -> Decision:
         by = record.by or _DELIVERY

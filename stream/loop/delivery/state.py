@@ -39,8 +39,8 @@ class Canary(msgspec.Struct, kw_only=True):
 class ModelDelivery(msgspec.Struct, kw_only=True):
     """The state of one (tenant, model); `route` is its newest route.
 
-    `detectors` has the detectors of the latest retraining requests by id, and `ended` the ids of the latest requests whose
-    delivery ended.
+    `detectors` has the detectors of the latest retraining requests by id, `epochs` the newest epoch of their trainers, and
+    `ended` the ids of the latest requests whose delivery ended.
     """
 
     tenant: str
@@ -51,6 +51,7 @@ class ModelDelivery(msgspec.Struct, kw_only=True):
     route: RouteRecord | None = None
     canary: Canary | None = None
     detectors: dict[str, tuple[str, ...]] = {}
+    epochs: dict[str, int] = {}
     ended: list[str] = []
 
 

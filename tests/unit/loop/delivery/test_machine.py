@@ -214,6 +214,25 @@ def test_a_newer_blessed_version_replaces_the_canary():
     assert decisions[-1].route.weights == {BASE: 50, M2: 50}
 
 
+def owned(*states):
+    """Let a trainer own rt_1 in a state and an epoch, one after the other; return the states of the delivery."""
+    state, decisions = fresh(), []
+    for name, epoch in states:
+        record = msgspec.structs.replace(blessed(), state=name, epoch=epoch)
+        decisions += Delivery(state, DIRECT).progress(record, 1.0)
+    return [decision.progress.state for decision in decisions]
+
+
+def test_a_request_that_failed_and_was_resumed_is_delivered():
+    assert owned(("dataset", 1), ("failed", 1), ("approved", 0), ("dataset", 2), ("blessed", 2)) == ["canary"]
+
+
+def test_the_records_of_a_trainer_that_lost_the_request_are_ignored():
+    assert owned(("started", 2), ("blessed", 1)) == []
+    assert owned(("started", 2), ("blessed", 2), ("failed", 1)) == ["canary"]
+    assert owned(("started", 2), ("blessed", 2), ("failed", 2)) == ["canary", "rolled_back"]
+
+
 @pytest.mark.parametrize("version", ["", "b179c9523d0e"])
 def test_only_a_version_that_weir_trained_is_delivered(version):
     assert not Delivery(fresh(), DIRECT).progress(blessed(version), 0.0)
