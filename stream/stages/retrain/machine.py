@@ -105,7 +105,8 @@ def _work(state: RequestsHalf, record: RetrainingRecord) -> None:
     is_same = record.retraining_id == state.in_flight_id
     if is_same and record.epoch and record.epoch < state.epoch:
         return
-    if record.retraining_id in state.ended and record.epoch <= state.ended[record.retraining_id]:
+    # A request that was resumed after its end is in flight again, and the states of its delivery have no epoch.
+    if not is_same and record.epoch <= state.ended.get(record.retraining_id, -1):
         return
     state.in_flight, state.in_flight_id = True, record.retraining_id
     state.epoch = record.epoch or (state.epoch if is_same else 0)

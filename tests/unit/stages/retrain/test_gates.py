@@ -213,6 +213,7 @@ EXPIRED = {"epoch": 1, "lease_until": 130.0}
         [("started", EXPIRED), ("blessed", {}), ("shadow", {}), ("canary", {})],
         [("started", {}), ("failed", {"retraining_id": "rt_other"})],
         [("started", LEASE), ("failed", {"epoch": 1}), ("started", {"epoch": 2, "lease_until": 200.0})],  # resumed
+        [("started", LEASE), ("failed", {"epoch": 1}), ("started", EXPIRED | {"epoch": 2}), ("canary", {})],
     ],
 )
 def test_a_request_in_progress_holds_its_place(records):
