@@ -1,6 +1,7 @@
 """Reads the records that decide a dataset: pinned ranges of the log, found by a retraining request or by event time."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
@@ -15,13 +16,24 @@ from stream.kafka.time_ranges import log_range
 from stream.kafka.topic_checks import partition_counts
 from stream.loop.dataset.exchanges import ExchangeJoin
 from stream.settings import KafkaSettings
-from stream.wire import CorrectionRecord, Feedback, LogRange, RequestRecord, RetrainingRecord, TopicNames, event_type
+from stream.wire import (
+    CorrectionRecord,
+    Feedback,
+    LogRange,
+    ModelRecord,
+    RequestRecord,
+    RetrainingRecord,
+    RouteRecord,
+    TopicNames,
+    event_type,
+)
 
 __all__ = ["DatasetRequest", "read_exchanges", "request_between", "request_for", "topics_of"]
 
 #: The states that may pin ranges: the request, and the approval, which includes what reviewers did in between.
 _PINNING = ("requested", "approved")
 _REVIEWS = frozenset({Feedback.event_type, CorrectionRecord.event_type})
+DataT = TypeVar("DataT", ModelRecord, RetrainingRecord, RouteRecord)
 
 
 class DatasetRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,9 +63,11 @@ async def request_for(kafka: KafkaSettings, retraining_id: str, archive: Archive
     request, and broker errors.
     """
     names = kafka.names
-    counts = await _counts(kafka, (*topics_of(names), names.retraining))
+    counts = await _counts(kafka, (*topics_of(names), names.retraining, names.models))
     async with consumer_for(kafka.client_options()) as consumer:
-        history = await _history(consumer, names.retraining, counts[names.retraining])
+        history = await _whole(consumer, names.retraining, counts[names.retraining], RetrainingRecord)
+        routes = await _whole(consumer, names.models, counts[names.models], RouteRecord)
+        models = await _whole(consumer, names.models, counts[names.models], ModelRecord)
         pinning = [r for r in history if r.retraining_id == retraining_id and r.state in _PINNING]
         pins = {pin.topic: pin for record in pinning for pin in (record.data, *record.pins) if pin is not None}
         if names.inference not in pins:
@@ -72,19 +86,29 @@ async def request_for(kafka: KafkaSettings, retraining_id: str, archive: Archive
         ranges=tuple(ranges),
         retraining_id=retraining_id,
         versions=last.versions or first.versions,
-        parent=_parent(first, history),
+        parent=_parent(first, history, models, routes),
     )
 
 
-def _parent(request: RetrainingRecord, history: Sequence[RetrainingRecord]) -> str:
+def _parent(
+    request: RetrainingRecord,
+    history: Sequence[RetrainingRecord],
+    models: Sequence[ModelRecord],
+    routes: Sequence[RouteRecord],
+) -> str:
     """Return the digest of the dataset of the version that was promoted before `request`, or "".
 
-    Delivery's record `promoted` names the version only; the trainer's records of the version name its dataset.
+    The route and the records of versions outlive the retraining records, which expire.
     """
-    own = [one for one in history if (one.tenant, one.model) == (request.tenant, request.model)]
-    trained_on = {one.model_version: one.dataset_digest for one in own if one.model_version and one.dataset_digest}
-    promoted = [one.model_version for one in own if one.state == "promoted" and one.at < request.at]
-    return next((trained_on[version] for version in reversed(promoted) if version in trained_on), "")
+    key = request.tenant, request.model
+    own = [one for one in history if (one.tenant, one.model) == key]
+    trained_on = {one.version: one.dataset_digest for one in models if (one.tenant, one.model) == key}
+    trained_on |= {one.model_version: one.dataset_digest for one in own if one.dataset_digest}
+    before = [one for one in routes if (one.tenant, one.model) == key and one.at < request.at]
+    newest = max(before, key=lambda one: one.epoch, default=None)
+    promoted = [] if newest is None else [newest.previous, newest.champion]
+    promoted += [one.model_version for one in own if one.state == "promoted" and one.at < request.at]
+    return next((digest for version in reversed(promoted) if (digest := trained_on.get(version))), "")
 
 
 async def request_between(  # noqa: PLR0913, PLR0917 - a range of a tenant's log
@@ -160,13 +184,13 @@ async def _counts(kafka: KafkaSettings, topics: Sequence[str]) -> Mapping[str, i
     return counts
 
 
-async def _history(consumer: AIOKafkaConsumer, topic: str, partitions: int) -> list[RetrainingRecord]:
-    """Return the retraining records that the log contains, in order within a partition."""
+async def _whole(consumer: AIOKafkaConsumer, topic: str, partitions: int, kind: type[DataT]) -> list[DataT]:
+    """Return the records of `kind` that the log contains, in order within a partition."""
     whole = await log_range(consumer, topic, partitions, None, None)
     found = []
     async for record in _records(consumer, [whole], None):
         event = readable_content(record.value, record.headers)
-        if event is not None and isinstance(event.data, RetrainingRecord):
+        if event is not None and isinstance(event.data, kind):
             found.append(event.data)
     return found
 

@@ -9,7 +9,7 @@ from stream.loop.delivery.state import ModelDelivery
 from stream.loop.settings import DeliverySettings
 from stream.loop.training.machine import Work
 from stream.loop.training.records import state_event
-from stream.wire import RetrainingRecord
+from stream.wire import ModelRecord, RetrainingRecord, RouteRecord
 from stream.wire.route_files import RouteOverride
 
 M1, M2 = "m_111111111111", "m_222222222222"
@@ -53,8 +53,36 @@ FIRST, SECOND = history("rt_1", M1, "d1", 0.0), history("rt_2", M2, "d2", 10.0)
     ],
 )
 def test_the_parent_is_the_dataset_of_the_version_that_was_promoted_before(records, parent):
-    assert _parent(requested("rt_3", 20.0), records) == parent
+    assert _parent(requested("rt_3", 20.0), records, [], []) == parent
 
 
 def test_a_version_that_was_promoted_after_the_request_is_no_parent():
-    assert _parent(requested("rt_3", 5.0 - 1), FIRST) == ""
+    assert _parent(requested("rt_3", 5.0 - 1), FIRST, [], []) == ""
+
+
+def route(at, champion, previous="base", *, epoch=1, tenant="t"):
+    return RouteRecord(tenant=tenant, model="m", epoch=epoch, at=at, champion=champion, previous=previous)
+
+
+def made(version, digest, *, tenant="t"):
+    return ModelRecord(tenant=tenant, model="m", version=version, at=1.0, dataset_digest=digest)
+
+
+MADE = [made(M1, "d1"), made(M2, "d2")]
+
+
+@pytest.mark.parametrize(
+    ("routes", "records", "parent"),
+    [
+        ([route(4.0, M1)], [], "d1"),
+        ([route(4.0, M1), route(14.0, M2, M1, epoch=2)], [], "d2"),
+        ([route(14.0, "m_333333333333", M1)], [], "d1"),  # the champion was made smaller: it has no dataset
+        ([route(14.0, M2, M1)], SECOND[-1:], "d2"),  # only the newest record is left
+        ([route(24.0, M1)], [], ""),  # promoted after the request
+        ([route(4.0, "base")], [], ""),
+        ([route(4.0, M1, tenant="other")], [], ""),
+    ],
+)
+def test_the_parent_is_found_after_the_retraining_records_have_expired(routes, records, parent):
+    models = [*MADE, made(M1, "other", tenant="other")]
+    assert _parent(requested("rt_3", 20.0), records, models, routes) == parent
