@@ -74,8 +74,9 @@ class RouteTable:
         now = time.monotonic()
         if now >= self._next_check:
             self._next_check = now + _CHECK_SECONDS
-            routes = _read(self._routes_file, self._routes)
+            # Delivery writes an override's route before it removes the override, so read in the opposite order.
             overrides = _read(self._overrides_file, self._overrides)
+            routes = _read(self._routes_file, self._routes)
             if routes is not self._routes or overrides is not self._overrides:
                 self._routes, self._overrides = routes, overrides
                 self._in_force = with_overrides(routes.routes, overrides.overrides)

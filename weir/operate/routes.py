@@ -32,7 +32,8 @@ OPERATE_SOURCE = "weir/cli"
 
 def routes(home: Path, *, tenant: str = "", model: str = "") -> list[RouteRecord]:
     """Return the routes in force, those of `tenant` and `model` if given; raises StreamError if a file is damaged."""
-    found = with_overrides(read_routes(home), read_overrides(home)).values()
+    overrides = read_overrides(home)  # before the routes, as the gateways (serving/routes.py)
+    found = with_overrides(read_routes(home), overrides).values()
     chosen = [route for route in found if tenant in {"", route.tenant} and model in {"", route.model}]
     return sorted(chosen, key=lambda route: (route.tenant, route.model))
 

@@ -17,8 +17,9 @@ from serving.engine.echo_engine import EchoEngine
 from serving.engine.errors import EngineUnavailableError
 from serving.replica.model_server import ModelServer
 from serving.replica.model_versions import ModelVersions
-from serving.routes import RouteTable
+from serving.routes import RouteTable, _Watched
 from serving.settings import CaptureSettings
+from stream.loop.delivery.route_store import add_override, remove_overrides, write_routes
 from stream.wire import RequestRecord, ResponseRecord, RouteRecord
 from stream.wire.ids import shadow_request_id
 from stream.wire.route_files import (
@@ -267,3 +268,24 @@ async def test_an_adapter_of_vllm_with_the_name_of_the_version_answers(tmp_path)
     assert answer.headers[HEADER] == M1
     assert answer.json()["choices"][0]["message"]["content"] == "HELLO THERE"
     assert seen == [(M1, "")]
+
+
+def test_a_kill_that_delivery_publishes_between_the_reads_of_the_two_files_stays_in_force(tmp_path, monkeypatch):
+    kill = RouteOverride(tenant="acme", model="echo", version=BASE, at=1.0, by="jo")
+    write_routes(tmp_path, [route(50)])
+    add_override(tmp_path, kill)
+    table = RouteTable(tmp_path)
+    assert not table.route("acme", "echo").challenger
+    files, changed = [], _Watched.changed
+
+    def publish_between(file):
+        files.append(file)
+        if len(files) == 2:
+            write_routes(tmp_path, [route(challenger="", epoch=2)])
+            remove_overrides(tmp_path, [kill])
+        return changed(file)
+
+    monkeypatch.setattr(_Watched, "changed", publish_between)
+    for _ in range(2):
+        table._next_check = 0.0
+        assert not table.route("acme", "echo").challenger
