@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from stream.errors import StreamError
-from stream.loop.delivery.route_store import read_routes
 from stream.loop.gate.report import GateReport, write_report
 from stream.loop.gate.run import BothArms, GateRun, run_gate
 from stream.loop.settings import loop_settings
@@ -14,6 +13,7 @@ from stream.loop.training.job import VersionFolder, has_fast_bfloat16
 from stream.loop.training.manifest import VersionManifest, read_version
 from stream.wire.route_files import BASE
 from weir.errors import StackError
+from weir.operate.routes import routes
 from weir.settings import Settings
 
 __all__ = ["gate_version"]
@@ -68,13 +68,12 @@ def _trained(home: Path, manifest: VersionManifest) -> VersionManifest:
 
 
 def _champion(home: Path, manifest: VersionManifest) -> str:
-    """Return the champion of the route of the version's tenant and model, or ``base`` without a route."""
+    """Return the champion of the route in force of the version's tenant and model, or ``base`` without a route."""
     try:
-        routes = read_routes(home)
+        in_force = routes(home, tenant=manifest.job.tenant, model=manifest.job.model)
     except StreamError as error:
         raise StackError(f"{error}; or name the champion with --champion") from error
-    of_model = {(route.tenant, route.model): route.champion for route in routes}
-    return of_model.get((manifest.job.tenant, manifest.job.model)) or BASE
+    return in_force[0].champion if in_force else BASE
 
 
 def _arms(base: Path, challenger: VersionFolder, champion: VersionFolder | None) -> BothArms:

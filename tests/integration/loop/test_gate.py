@@ -169,13 +169,22 @@ def test_the_command_prints_what_the_trainer_reads(base, tmp_path, monkeypatch):
     assert (VersionFolder.of(tmp_path, version).path / "gate.md").exists()
 
 
-def test_the_champion_is_the_version_of_the_route(base, tmp_path, monkeypatch):
+PROMOTED = {"tenant": "acme", "model": "tiny", "at": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("routes.json", {"routes": [PROMOTED | {"epoch": 1, "champion": "m_aaaaaaaaaaaa"}]}),
+        ("route-overrides.json", {"overrides": [PROMOTED | {"version": "m_aaaaaaaaaaaa", "by": "jo"}]}),
+    ],
+)
+def test_the_champion_is_the_version_that_answers(base, tmp_path, monkeypatch, file, content):
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     dataset = write_dataset(tmp_path / "data", honest_rows(), honest_rows(40))
     save_version(tmp_path, base, dataset, "m_aaaaaaaaaaaa", 1.0)
     save_version(tmp_path, base, dataset, "m_bbbbbbbbbbbb", 0.0)
-    routes = [{"tenant": "acme", "model": "tiny", "epoch": 1, "at": 1.0, "champion": "m_aaaaaaaaaaaa"}]
-    (tmp_path / "routes.json").write_text(json.dumps({"routes": routes}))
+    (tmp_path / file).write_text(json.dumps(content))
     done = CliRunner().invoke(main, ["gate", "m_bbbbbbbbbbbb", "--json"])
 
     assert done.exit_code == 0, done.output
