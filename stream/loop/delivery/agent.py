@@ -239,16 +239,20 @@ class _Service:
                         yield event
 
     async def _positions(self, log: DeliveryLog, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-        """Return {partition: next offset}: the stored offsets; without them, verdicts since the oldest canary and all others."""
+        """Return {partition: next offset}: the stored offset; without it, verdicts since the oldest canary and all others."""
         places = partitions_of(self._topics)
-        first, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+        first: dict[TopicPartition, int] = await consumer.beginning_offsets(places)
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(places)
         verdicts = [place for place in places if place.topic == self._kafka.names.verdicts]
         canaries = [model.canary.since for model in log.state.models.values() if model.canary is not None]
-        default = dict(first) | {place: ends[place] for place in verdicts}
+        default = first | {place: ends[place] for place in verdicts}
         if canaries and not log.state.offsets:
             default |= await produced_since(consumer, min(canaries), {place: ends[place] for place in verdicts})
         stored = log.state.offsets
-        return {
-            place: min(max(stored.get(place.topic, {}).get(place.partition, default[place]), first[place]), ends[place])
-            for place in places
-        }
+
+        def position(place: TopicPartition) -> int:
+            offset = stored.get(place.topic, {}).get(place.partition, default[place])
+            # A stored offset after the end is that of a topic that was deleted and created again.
+            return max(offset if offset <= ends[place] else default[place], first[place])
+
+        return {place: position(place) for place in places}

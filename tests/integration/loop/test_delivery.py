@@ -21,6 +21,8 @@ from stream.errors import StreamError
 from stream.kafka.tail import Tail
 from stream.loop.delivery.agent import run_delivery, state_path
 from stream.loop.delivery.route_store import add_override, read_overrides, read_routes
+from stream.loop.delivery.state import decode as decode_state
+from stream.loop.delivery.state import encode as encode_state
 from stream.wire import (
     Event,
     RetrainingRecord,
@@ -302,6 +304,21 @@ async def test_without_its_state_the_canary_goes_on_and_ended_requests_do_not_st
             await until("the routes are back", lambda: weights(tmp_path) == {BASE: 50, "m_222222222222": 50})
             await asyncio.sleep(1)
     assert [state for state, _ in await states_of(kafka)] == ["blessed", "canary", "rolled_back", "blessed", "canary"]
+
+
+async def test_a_version_that_was_blessed_on_new_topics_while_delivery_was_down_is_delivered(tmp_path, embedded_broker):
+    kafka = await fresh_topics(embedded_broker.bootstrap)
+    async with sender(kafka) as to:
+        async with delivery(tmp_path, kafka):
+            await until("delivery has stored its state", state_path(tmp_path).exists)
+        state = decode_state(state_path(tmp_path).read_bytes())
+        state.offsets = {topic: {0: 10_000, 1: 10_000} for topic in (kafka.names.retraining, kafka.names.verdicts)}
+        state_path(tmp_path).write_bytes(encode_state(state))  # the topics before had more records
+        await bless(kafka, to)
+        async with delivery(tmp_path, kafka):
+            await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+            await answers(kafka, to, 1, 60)
+            await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
 
 
 async def test_the_spans_of_routes_are_in_the_trace_of_the_gate_with_ids_and_numbers_only(tmp_path, embedded_broker):
