@@ -62,16 +62,22 @@ def approver_of(home: Path, key: str, tenant: str, approvers: tuple[str, ...]) -
 
 
 async def records_of(kafka: KafkaSettings, retraining_id: str) -> list[RetrainingRecord]:
-    """Return all records of a retraining request, oldest first; raises NotFoundError, BrokerError or TopicMissing."""
-    found = []
+    """Return all records of a retraining request, oldest first; raises NotFoundError, BrokerError or TopicMissing.
+
+    Duplicates of the request, which can follow an approval, are left out.
+    """
+    found: list[RetrainingRecord] = []
     tail = Tail(kafka.client_options(), kafka.names.retraining, follow=False)
     async with aclosing(tail.records()) as records:
         async for record in records:
             if event_type(record.headers) != RetrainingRecord.event_type:
                 continue
             event = readable(record.value, record.headers)
-            if event is not None and isinstance(event.data, RetrainingRecord):
-                found += [event.data] if event.data.retraining_id == retraining_id else []
+            if event is None or not isinstance(event.data, RetrainingRecord):
+                continue
+            is_duplicate = event.data.state == "requested" and any(one.state == "requested" for one in found)
+            if event.data.retraining_id == retraining_id and not is_duplicate:
+                found.append(event.data)
     if not any(record.state == "requested" for record in found):
         if suppressed := next((record for record in found if record.state == "suppressed"), None):
             raise NotFoundError(

@@ -68,7 +68,11 @@ async def request_for(kafka: KafkaSettings, retraining_id: str, archive: Archive
         history = await _whole(consumer, names.retraining, counts[names.retraining], RetrainingRecord)
         routes = await _whole(consumer, names.models, counts[names.models], RouteRecord)
         models = await _whole(consumer, names.models, counts[names.models], ModelRecord)
-        pinning = [r for r in history if r.retraining_id == retraining_id and r.state in _PINNING]
+        requested, approved = (
+            [one for one in history if one.retraining_id == retraining_id and one.state == state] for state in _PINNING
+        )
+        # The stage publishes a request again after a crash, perhaps after its approval.
+        pinning = [*requested[:1], *approved]
         pins = {pin.topic: pin for record in pinning for pin in (record.data, *record.pins) if pin is not None}
         if names.inference not in pins:
             raise DatasetRefused(

@@ -101,6 +101,13 @@ async def test_only_a_key_with_the_scope_decides_and_every_attempt_is_logged(ope
     assert operator.logged() == [denied, denied, *allowed]
 
 
+async def test_a_request_that_is_published_again_after_work_has_begun_is_not_open(operator):
+    await operator.request("rt_1", "approved", "started", "requested")
+    for decision in ("approve", "reject"):
+        status, error, _ = await operator.decide(decision, "rt_1", "approve")
+        assert (status, "is started by Weir" in error) == (1, True), error
+
+
 async def test_labels_are_imported_twice_as_the_same_records(operator):
     lines = [{"request_id": f"r-{row}", "correct": row % 3 > 0, "source": "crm"} for row in range(1_200)]
     file = operator.home / "labels.jsonl"

@@ -69,7 +69,7 @@ async def ends(kafka, topic):
         return await log_range(consumer, topic, kafka.partitions, None, None)
 
 
-async def request(kafka, send, identity, at, after=None):
+async def request(kafka, send, identity, at, after=None, *, state="requested"):
     """Pin what the log contains now, as the stage of retraining does; `after` is the end of an earlier range of inference."""
     names = kafka.names
     pins = [await ends(kafka, topic) for topic in (names.inference, names.verdicts, names.feedback)]
@@ -77,10 +77,11 @@ async def request(kafka, send, identity, at, after=None):
     if after is not None:
         pins[0] = msgspec.structs.replace(pins[0], first=after)
     record = RetrainingRecord(
-        retraining_id=identity, state="requested", reason="test", tenant=TENANT, model=MODEL, at=START + at, data=pins[0],
+        retraining_id=identity, state=state, reason="test", tenant=TENANT, model=MODEL, at=START + at, data=pins[0],
         pins=tuple(pins[1:]), versions={"code": "abc"},
     )  # fmt: skip
     await send.send(names.retraining, event_of(record, identity, START + at))
+    return record
 
 
 async def promote(kafka, send, identity, digest, at):
@@ -180,6 +181,17 @@ async def test_records_beyond_the_pinned_offsets_change_a_later_request_only(kaf
     assert found.digest != first["sft"]
     assert "later" in {row.id for row in found.train}
     assert pinned.parent == first["sft"]
+
+
+async def test_a_request_that_is_published_again_after_its_approval_does_not_change_the_offsets(kafka):
+    async with sender(kafka) as send:
+        await send.send(kafka.names.inference, *exchange("early"))
+        record = await request(kafka, send, "rt_first", 100.0)
+        await send.send(kafka.names.inference, approval("early", at=150.0))
+        approved = await request(kafka, send, "rt_first", 200.0, state="approved")
+        await send.send(kafka.names.retraining, event_of(record, "rt_first", record.at))
+    assert record.data != approved.data
+    assert (await request_for(kafka, "rt_first")).ranges[0] == approved.data
 
 
 async def test_records_in_another_order_and_in_other_partitions_give_the_same_digest(kafka):
