@@ -9,7 +9,8 @@ evidence is valid after every event:
 - before the last step, evidence that every detector's rate is within the margin (at ``alpha``): promote, else hold;
 - ``hold_seconds`` in one step: expire, and the champion answers all requests.
 
-All times are event times, so the same inputs in the same order give the same decisions.
+All times are event times, so the same inputs in the same order give the same decisions. A decision has at least the time of the
+decision before it, also if a verdict is late or the clock of the trainer is ahead.
 """
 
 from collections.abc import Sequence
@@ -143,7 +144,11 @@ class Delivery:
         if settings.steps[following] == _ALL and any(test.e_safe < 1 / settings.alpha for test in tests):
             return []
         return [
-            self._enter(following, at, f"{count_text(max(canary.counts.values()), 'verdict')} without evidence of harm")
+            self._enter(
+                following,
+                max(at, canary.since),
+                f"{count_text(max(canary.counts.values()), 'verdict')} without evidence of harm",
+            )
         ]
 
     def clock(self, at: float) -> list[Decision]:
@@ -222,6 +227,7 @@ class Delivery:
         assert decided is not None
         remember(self._state.ended, decided.retraining_id, _ENDED)
         self._state.canary = None
+        at = max(at, decided.since)
         return self._decision(name, decided, self._next(at, reason, by=by, retraining_id=decided.retraining_id))
 
     def _route(self, name: str, at: float, reason: str) -> Decision:

@@ -214,6 +214,19 @@ def test_a_newer_blessed_version_replaces_the_canary():
     assert decisions[-1].route.weights == {BASE: 50, M2: 50}
 
 
+@pytest.mark.parametrize("flagged", [False, True])
+def test_no_decision_has_an_earlier_time_than_the_one_before_it(flagged):
+    """The clock of the trainer, or of the gate, is a minute ahead of that of the gateways."""
+    state, settings = fresh(), DeliverySettings(shadow_share=1.0, steps=(50, 100), min_events=20)
+    decisions = Delivery(state, settings).progress(blessed(), 60.0)
+    for number in range(400):
+        for version in ("b1", M1):
+            found = verdict(number / 10, version, flagged and version == M1 and number > 30)
+            decisions += Delivery(state, settings).verdict(found)
+    assert states(decisions) == ["shadow", "canary", "rolled_back" if flagged else "promoted"]
+    assert [decision.route.at for decision in decisions] == [60.0] * 3
+
+
 def owned(*states):
     """Let a trainer own rt_1 in a state and an epoch, one after the other; return the states of the delivery."""
     state, decisions = fresh(), []
