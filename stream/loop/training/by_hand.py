@@ -31,7 +31,6 @@ class _DatasetManifest(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     tenant: str
     model: str
-    retraining_id: str = ""
 
 
 def find_dataset(home: Path, digest: str) -> _DatasetManifest:
@@ -67,7 +66,6 @@ async def train_dataset(
         base_digest=base.digest,
         dataset=str(setup.home / "loop" / "datasets" / dataset.digest),
         dataset_digest=dataset.digest,
-        retraining_id=dataset.retraining_id,
         bfloat16=has_fast_bfloat16(),
     )
     folder = RunFolder.of(setup.home, dataset.digest)
@@ -83,12 +81,24 @@ async def train_dataset(
 async def train_request(
     setup: TrainerSetup, kafka: KafkaSettings, retraining_id: str, digest: str, on_progress: Callable[[Progress], None]
 ) -> str:
-    """Work on a retraining request with the dataset `digest`, publish each state, and return the last one."""
-    work = msgspec.structs.replace(
-        await _work(setup, kafka, retraining_id), dataset_digest=find_dataset(setup.home, digest).digest
-    )
+    """Work on a retraining request with the dataset `digest`, publish each state, and return the last one.
+
+    Raises TrainingError if the request or the dataset is unknown, or if they are of different tenants or models.
+    """
+    work = _with_dataset(await _work(setup, kafka, retraining_id), find_dataset(setup.home, digest))
     metrics = TrainerMetrics(CollectorRegistry())
     return await Run(setup, work, publisher_for(kafka, _ATTEMPTS), metrics, on_progress).run()
+
+
+def _with_dataset(work: Work, dataset: _DatasetManifest) -> Work:
+    """Return `work` with `dataset`; raises TrainingError if they are of different tenants or models."""
+    request = work.request
+    if (dataset.tenant, dataset.model) != (request.tenant, request.model):
+        raise TrainingError(
+            f"dataset {dataset.digest} is of tenant {dataset.tenant}, model {dataset.model}, and the request is of tenant"
+            f" {request.tenant}, model {request.model}; see `weir dataset list`"
+        )
+    return msgspec.structs.replace(work, dataset_digest=dataset.digest)
 
 
 async def _work(setup: TrainerSetup, kafka: KafkaSettings, retraining_id: str) -> Work:

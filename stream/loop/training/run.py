@@ -125,7 +125,8 @@ class Run:
         return state
 
     async def _states(self) -> str:
-        if not (self._version and VersionFolder.of(self._setup.home, self._version).manifest.exists()):
+        if not self._is_trained():
+            self._version = ""
             await self._train(await self._dataset())
         manifest = read_version(self._setup.home, self._version)
         await self._publish_version(manifest)
@@ -137,6 +138,13 @@ class Run:
             raise TrainingError(f"the gate's state is {state}; it must be blessed or refused")
         await self._state(state, reason=reason, numbers=report["numbers"])
         return state
+
+    def _is_trained(self) -> bool:
+        """Return whether an earlier owner trained a version on this dataset, and this home contains the version."""
+        home = self._setup.home
+        if not (self._version and VersionFolder.of(home, self._version).manifest.exists()):
+            return False
+        return read_version(home, self._version).job.dataset_digest == self._dataset_digest
 
     async def _dataset(self) -> Path:
         """Return the folder of the request's dataset; build the dataset if this home does not contain it."""

@@ -1,0 +1,84 @@
+"""`weir train`: the dataset that the operator names is the one that is trained on."""
+
+import json
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+from support.trainer_process import setup_of
+
+from stream.loop.training import by_hand
+from stream.loop.training.by_hand import _with_dataset, find_dataset, train_dataset
+from stream.loop.training.errors import TrainingError
+from stream.loop.training.job import TrainingJob, VersionFolder
+from stream.loop.training.machine import Work
+from stream.loop.training.manifest import VersionManifest
+from stream.loop.training.metrics import TrainerMetrics
+from stream.loop.training.run import Run
+from stream.settings import KafkaSettings
+from stream.wire import RetrainingRecord
+
+REQUEST = RetrainingRecord(retraining_id="rt_1", state="requested", tenant="acme", model="m", at=1.0, reason="")
+#: The former owner trained m_1 on the dataset d1.
+WORK = Work(request=REQUEST, epoch=2, dataset_digest="d1", model_version="m_1")
+
+
+@pytest.fixture
+def home(tmp_path):
+    for digest, tenant in (("d1", "acme"), ("d2", "acme"), ("d3", "elm")):
+        folder = tmp_path / "loop" / "datasets" / digest
+        folder.mkdir(parents=True)
+        manifest = {"digest": digest, "tenant": tenant, "model": "m", "retraining_id": "rt_1"}
+        manifest |= {"counts": {"train": 1, "eval": 0}}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+    folder = VersionFolder.of(tmp_path, "m_1")
+    folder.path.mkdir(parents=True)
+    folder.card.write_text("card")
+    job = TrainingJob(tenant="acme", model="m", base="b", base_digest="d", dataset="", dataset_digest="d1")
+    version = VersionManifest(
+        version="m_1", job=job, adapter_digest="", weights_digest="", numbers={}, libraries={}, files={}
+    )
+    folder.manifest.write_bytes(msgspec.json.encode(version))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("digest", "states"),
+    [
+        ("d1", [("trained", "d1", "m_1"), ("blessed", "d1", "m_1")]),
+        ("d2", [("dataset", "d2", ""), ("failed", "d2", "")]),  # this base cannot be trained
+    ],
+)
+async def test_a_version_that_was_trained_on_another_dataset_is_not_the_one_that_is_evaluated(home, digest, states):
+    found = []
+
+    async def publish(event):
+        if isinstance(event.data, RetrainingRecord):
+            found.append((event.data.state, event.data.dataset_digest, event.data.model_version))
+
+    def no_base(_model):
+        raise TrainingError("no base")
+
+    setup = msgspec.structs.replace(setup_of(home, home), base=no_base)
+    work = _with_dataset(WORK, find_dataset(home, digest))
+    await Run(setup, work, publish, TrainerMetrics(CollectorRegistry())).run()
+    assert found == states
+
+
+async def test_a_version_without_a_request_does_not_name_that_of_its_dataset(home, monkeypatch):
+    """The request has another version, and `weir why` would name a broken edge."""
+    jobs = []
+
+    async def run_training(_home, _folder, job, *_):
+        jobs.append(job)
+        raise TrainingError("enough")
+
+    monkeypatch.setattr(by_hand, "run_training", run_training)
+    with pytest.raises(TrainingError, match="enough"):
+        await train_dataset(setup_of(home, home), KafkaSettings(), "d1", print)
+    assert [(job.dataset_digest, job.retraining_id) for job in jobs] == [("d1", "")]
+
+
+def test_a_dataset_of_another_tenant_is_refused(home):
+    with pytest.raises(TrainingError, match="is of tenant elm, model m, and the request is of tenant acme, model m"):
+        _with_dataset(WORK, find_dataset(home, "d3"))
