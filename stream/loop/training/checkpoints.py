@@ -57,14 +57,17 @@ def read_checkpoint(path: Path, key: str) -> Checkpoint | None:
 
 
 def seal(draft: Path, checkpoints: Path, *, key: str, seconds: float, numbers: dict[str, float]) -> None:
-    """Move the complete folder `draft` to `checkpoints`, and delete all but the two newest checkpoints.
+    """Move the complete folder `draft` to `checkpoints`, and delete all but the two newest checkpoints of the job `key`.
 
     The other arguments are those of :func:`describe`. Raises OSError if the disk is full or fails.
     """
     describe(draft, key=key, seconds=seconds, numbers=numbers)
     replace_folder(checkpoints / draft.name, draft)  # an existing checkpoint of this step does not verify
-    for older in _newest_first(checkpoints)[_KEPT:]:
-        shutil.rmtree(older)
+    known = _newest_first(checkpoints)
+    kept = [path for path in known if (manifest := _manifest(path)) is not None and manifest.key == key][:_KEPT]
+    for path in known:
+        if path not in kept:
+            shutil.rmtree(path)
 
 
 def newest_checkpoint(checkpoints: Path, key: str) -> Checkpoint | None:
@@ -84,10 +87,19 @@ def _newest_first(checkpoints: Path) -> list[Path]:
     return sorted(checkpoints.glob(f"{_PREFIX}*"), key=step_of, reverse=True)
 
 
-def _verified(path: Path) -> _Manifest | None:
+def _manifest(path: Path) -> _Manifest | None:
     try:
-        manifest = msgspec.json.decode((path / _MANIFEST).read_bytes(), type=_Manifest)
-        intact = all(file_digest(path / name) == digest for name, digest in manifest.files.items())
+        return msgspec.json.decode((path / _MANIFEST).read_bytes(), type=_Manifest)
     except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _verified(path: Path) -> _Manifest | None:
+    manifest = _manifest(path)
+    if manifest is None:
+        return None
+    try:
+        intact = all(file_digest(path / name) == digest for name, digest in manifest.files.items())
+    except OSError:
         return None
     return manifest if intact else None

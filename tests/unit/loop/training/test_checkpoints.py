@@ -21,6 +21,16 @@ def test_the_newest_checkpoint_is_found_and_older_ones_are_deleted(tmp_path):
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["checkpoint-10", "checkpoint-9"]
 
 
+def test_the_later_steps_of_another_job_do_not_delete_a_new_checkpoint(tmp_path):
+    """The settings of a request that failed were changed before it was resumed."""
+    for step in (100, 200):
+        sealed(tmp_path, step, key="before")
+    for step in (5, 10):
+        sealed(tmp_path, step)
+        assert newest_checkpoint(tmp_path / "checkpoints", "k").step == step
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["checkpoint-10", "checkpoint-5"]
+
+
 def test_a_changed_missing_or_foreign_checkpoint_is_left_out(tmp_path):
     sealed(tmp_path, 1)
     (sealed(tmp_path, 2) / "nested" / "state").write_text("3")
