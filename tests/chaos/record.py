@@ -39,6 +39,11 @@ def plain_alert(record):
     return msgspec.structs.replace(record, trace_id="")
 
 
+def plain_decision(record):
+    """Return `record` without the offsets, which depend on how much of the log existed, and without the versions."""
+    return msgspec.structs.replace(record, data=None, pins=(), versions={})
+
+
 class Record:
     """Everything read so far."""
 
@@ -58,9 +63,9 @@ class Record:
         self.signals: dict[str, Seen] = {}
         self.found: dict[str, Seen] = {}
         self.watched: dict[str, Seen] = {}
-        #: By (alert id, revision); (retraining id, state).
+        #: By (alert id, revision); by (retraining id, state).
         self.alerts: dict[tuple[str, int], AlertRecord] = {}
-        self.decisions = set()
+        self.decisions: dict[tuple[str, str], RetrainingRecord] = {}
         #: Dead letters by their origin: (topic, partition, offset).
         self.letters = Counter()
         #: By table and key: (partition, offset, value), in order.
@@ -107,9 +112,9 @@ class Record:
             kept = self.watched if event.source == WATCH_SOURCE else self.found
             self._first(kept, event.id, raw, event, plain_finding(data))
         elif isinstance(data, AlertRecord) and event.source == "weir/alert":
-            self._alert(raw, plain_alert(data))
+            self._record(self.alerts, (data.alert_id, data.revision), raw, plain_alert(data))
         elif isinstance(data, RetrainingRecord):
-            self.decisions.add((event.id, data.state))
+            self._record(self.decisions, (event.id, data.state), raw, plain_decision(data))
 
     def _inference(self, raw, event):
         identity = None
@@ -126,12 +131,11 @@ class Record:
         else:
             self._copy(raw, identity, kept[identity].event.data == data)
 
-    def _alert(self, raw, record):
-        identity = (record.alert_id, record.revision)
-        if identity not in self.alerts:
-            self.alerts[identity] = record
+    def _record(self, kept, identity, raw, record):
+        if identity not in kept:
+            kept[identity] = record
         else:
-            self._copy(raw, identity, self.alerts[identity] == record)
+            self._copy(raw, identity, kept[identity] == record)
 
     def _copy(self, raw, identity, equal):
         self.repeated[raw.topic] += 1

@@ -155,7 +155,7 @@ class RetrainReplay:
     def __init__(self, tenants) -> None:
         self._tenants = tenants
         self._states = {}
-        self.decisions = set()
+        self.decisions = {}
 
     def add(self, raw, event):
         """Apply the next record."""
@@ -166,4 +166,4 @@ class RetrainReplay:
         state = self._states.setdefault(key, ModelState(tenant=record.tenant, model=record.model))
         decision = Retraining(self._tenants(record.tenant)).alert(state, event, raw.offset)
         if decision is not None:
-            self.decisions.add((decision.record.retraining_id, decision.record.state))
+            self.decisions[decision.record.retraining_id, decision.record.state] = decision.record

@@ -84,11 +84,11 @@ def published(record, watch, alert, retrain):
     """I4 for watch, alert and retrain, against a replay from zero."""
     findings = {key: plain_finding(event.data) for key, event in _merged(watch, "findings").items()}
     alerts = {key: plain_alert(one) for key, one in _merged(alert, "alerts").items()}
-    decisions = {one for replay in retrain for one in replay.decisions}
+    decisions = _merged(retrain, "decisions")
     return [
         *_compare("findings of buckets", _data(record.watched), findings),
         *_compare("alert records", record.alerts, alerts),
-        *_compare("retraining decisions", dict.fromkeys(record.decisions), dict.fromkeys(decisions)),
+        *_compare("retraining decisions", record.decisions, decisions),
         *_one_at_a_time(record),
     ]
 
