@@ -189,7 +189,7 @@ class _Curation:
         self._bound("max_per_answer", self._settings.max_per_answer, lambda one: (leader[one.id],))
 
     def _bound_principals(self) -> None:
-        """Bound the rows by reviewer, then by author; a row with several reviewers counts for one that is below the bound.
+        """Bound the rows by reviewer, then by author; a row with several reviewers counts for the one with the fewest rows.
 
         From here on, the rows are in the order of rounds, in each of which every reviewer has one row. So a reviewer with many
         rows cannot exclude the other reviewers from the rows of an author or from the coreset.
@@ -211,8 +211,8 @@ class _Curation:
 
         def fits(one: Candidate) -> bool:
             keys = keys_of(one)
-            free = next((key for key in keys if kept[key] < most), None)
-            if free is None:
+            free = min(keys, key=lambda key: kept[key])  # so the rows name as many keys as possible
+            if kept[free] >= most:
                 refused.update(keys)
                 return False
             kept[free] += 1

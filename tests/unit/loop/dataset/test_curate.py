@@ -312,6 +312,16 @@ def test_poisoned_corrections_are_bounded_for_each_key():
     assert found.dropped == {"max_per_principal": 230}
 
 
+def test_the_keys_that_all_approved_each_answer_count_as_reviewers():
+    events = []
+    for number in range(40):
+        events += exchange(f"q{number}", author=f"k{number % 5}")
+        events += [approval(f"q{number}", by=f"r{reviewer}") for reviewer in range(3)]
+    found = rows_of(events, DatasetSettings())
+    assert refusals(found, DatasetSettings()) == []
+    assert found.principals == ("r0", "r1", "r2")
+
+
 def test_a_dataset_with_too_few_rows_or_keys_is_refused_with_the_numbers():
     found = rows_of([*exchange("q"), approval("q")])
     assert refusals(found, DatasetSettings()) == [
