@@ -9,7 +9,7 @@ from stream.loop.gate.report import GateReport, write_report
 from stream.loop.gate.run import BothArms, GateRun, run_gate
 from stream.loop.settings import loop_settings
 from stream.loop.training.errors import TrainingError
-from stream.loop.training.job import VersionFolder, has_fast_bfloat16
+from stream.loop.training.job import TrainingJob, VersionFolder, has_fast_bfloat16
 from stream.loop.training.manifest import VersionManifest, read_version
 from stream.wire.route_files import BASE
 from weir.errors import StackError
@@ -38,9 +38,9 @@ def gate_version(
     run = GateRun(
         version=version,
         champion=BASE if known is None else against,
-        dataset=Path(job.dataset) if job.dataset else None,
+        dataset=_dataset(home, job),
         dataset_digest=trained.dataset_digest,
-        inherited=Path(trained.dataset) if trained.dataset else None,
+        inherited=_dataset(home, trained),
         settings=loop_settings(settings.tenants, job.tenant),
         detector_options=_plain(settings.detectors.options),
     )
@@ -65,6 +65,14 @@ def _trained(home: Path, manifest: VersionManifest) -> VersionManifest:
     while manifest.smaller is not None and manifest.job.parent not in ("", BASE):
         manifest = read_version(home, manifest.job.parent)
     return manifest
+
+
+def _dataset(home: Path, job: TrainingJob) -> Path | None:
+    """Return the folder of the job's dataset: that of this home, which can have another path than at the training."""
+    if not job.dataset:
+        return None
+    own = home / "loop" / "datasets" / job.dataset_digest
+    return own if job.dataset_digest and own.is_dir() else Path(job.dataset)
 
 
 def _champion(home: Path, manifest: VersionManifest) -> str:

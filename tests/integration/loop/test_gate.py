@@ -159,6 +159,9 @@ def test_the_command_prints_what_the_trainer_reads(base, tmp_path, monkeypatch):
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     dataset = write_dataset(tmp_path / "data", honest_rows(), honest_rows(40))
     version = save_version(tmp_path, base, dataset, "m_0123456789ab", 1.0)
+    moved = tmp_path / "loop" / "datasets" / ("d" * 64)  # the home had another path when the version was trained
+    moved.parent.mkdir()
+    dataset.rename(moved)
     done = CliRunner().invoke(main, ["gate", version, "--json"])
 
     assert done.exit_code == 0, done.output
