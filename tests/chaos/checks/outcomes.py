@@ -111,7 +111,7 @@ def states(record, watch, alert):
     kept = {key: values[-1][2] for key, values in record.changelog["streams"].items()}
     streams = {key: value and decode_stream(value) for key, value in kept.items() if not key.startswith("\0")}
     wanted = _merged(alert, "states")
-    last = {key: values[-1][2] for key, values in record.changelog["alerts"].items() if key in wanted}
+    last = {key: values[-1][2] for key, values in record.changelog["alerts"].items()}
     alerts = {key: plain_alerts(alert_state.decode(value)) for key, value in last.items()}
     return [
         *_compare("streams", streams, _merged(watch, "states"), "I3"),
