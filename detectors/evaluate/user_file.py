@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,14 +80,14 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, Any]]:
         if line.strip():
             try:
                 yield number, json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{path}: line {number} is no JSON ({error}); correct or remove it") from error
 
 
 def _array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is no JSON ({error}); a file of JSON lines is named .jsonl") from error
     if not isinstance(value, list):
         raise DataError(
@@ -98,13 +99,19 @@ def _array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
 def _table(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, Any]]:
     csv.field_size_limit(1 << 24)
     try:
-        yield from enumerate(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter), 1)
+        for number, row in enumerate(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter), 1):
+            if None in row:
+                raise DataError(
+                    f"{path}: row {number} has {len(row) - 1 + len(row[None])} fields, the header {len(row) - 1}: write a "
+                    f"field that contains {delimiter!r} in double quotes"
+                )
+            yield number, row
     except csv.Error as error:
         raise DataError(f"{path} is no CSV: {error}") from error
 
 
 def _folder(path: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the rows of a split of a data set; the values of a `ClassLabel` column are its names."""
+    """Yield the rows of a split of a data set; the values of a `ClassLabel` column are its names, or None without a label."""
     try:
         import datasets  # noqa: PLC0415 - seconds, and only for folders
     except ModuleNotFoundError as error:
@@ -119,13 +126,12 @@ def _folder(path: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
                     raise DataError(f"{path} has no split {name!r}; its splits are {', '.join(found)}")
                 found = found[name]
             names = {
-                column: feature.int2str
+                column: dict(enumerate(feature.names))
                 for column, feature in found.features.items()
                 if isinstance(feature, datasets.ClassLabel)
             }
             for number, row in enumerate(found, 1):
-                named = {column: name(row[column]) for column, name in names.items() if (row[column] or 0) >= 0}
-                yield number, row | named
+                yield number, row | {column: known.get(row[column]) for column, known in names.items()}
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DataError(f"cannot read the data set in {path}: {type(error).__name__}: {str(error)[:200]}") from error
 
@@ -140,6 +146,8 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         text = (gzip.decompress(data) if packed else data).decode("utf-8-sig")
     except EOFError as error:
         raise DataError(f"{path} ends within its gzip data; fetch it again") from error
+    except zlib.error as error:
+        raise DataError(f"{path} has damaged gzip data ({error}); fetch it again") from error
     except OSError as error:  # also a file that is not gzip
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -169,8 +177,8 @@ def _prompt(value: Any, location: str) -> tuple[Turn, ...]:
     if value is None or isinstance(value, str):
         return (Turn(role="user", content=value),) if value else ()
     try:
-        return tuple(Turn(role=str(turn["role"]), content=str(turn["content"])) for turn in value)
-    except (TypeError, KeyError) as error:
+        return msgspec.convert(value, tuple[Turn, ...])
+    except msgspec.ValidationError as error:
         raise DataError(
             f'{location} has the prompt {str(value)[:80]!r}; expected a string, or a list of {{"role", "content"}}'
         ) from error
@@ -249,7 +257,12 @@ def read_cases(path: Path, columns: Columns, positive: Sequence[str] = (), split
             raise DataError(f"{location} has the text {text!r} in column {columns.text!r}; expected a string")
         label = None
         if columns.label:
-            word = _word(row[columns.label])
+            value = row[columns.label]
+            word = _word(value)
+            if value is None or value != value or not word:  # noqa: PLR0124 - NaN, as pandas writes a missing label
+                raise DataError(
+                    f"{location} has no label in column {columns.label!r}: remove the row, or write a label"
+                )
             seen.add(word)
             label = _label(word, location, positive)
         spans = _spans(row[columns.spans], text, location) if columns.spans else None

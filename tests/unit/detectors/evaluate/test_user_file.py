@@ -52,6 +52,20 @@ def test_named_labels_are_positive_and_every_other_one_is_not(tmp_path):
     assert [case.label for case in cases] == [True, False, True, False]
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "t,l\na,hate\nb,\n"),
+        ("a.csv", "t,l\na,hate\nb\n"),
+        ("a.jsonl", '{"t": "a", "l": "hate"}\n{"t": "b", "l": null}\n'),
+        ("a.jsonl", '{"t": "a", "l": "hate"}\n{"t": "b", "l": NaN}\n'),
+    ],
+)
+def test_a_missing_label_is_no_negative(tmp_path, name, content):
+    with pytest.raises(DataError, match="row 2 has no label in column 'l': remove the row, or write a label"):
+        read_cases(write(tmp_path, name, content), parse_columns(LABEL), ["hate"])
+
+
 def test_groups_and_lists_of_them(tmp_path):
     path = write(tmp_path, "a.jsonl", '{"t": "x", "l": 1, "f": "slur", "k": ["hate", "threat"]}')
     (case,) = read_cases(path, parse_columns("text=t,label=l,functionality=f,type=k"))
@@ -111,14 +125,23 @@ def spans_of(value):
         ("a.csv", "t,label\na,1\n", LABEL, "row 1 has no column 'l' .label.; its columns are 't', 'label'"),
         ("a.csv", "t,l\n", LABEL, "no rows"),
         ("a.csv", "t,l\na,1\nb,hate\n", LABEL, "row 2 has the label 'hate'.* --positive hate"),
-        ("a.csv", "t,l\na\n", LABEL, "row 1 has the label 'None'"),
+        ("a.csv", "t,l\na\n", LABEL, "row 1 has no label in column 'l'"),
+        ("a.csv", "t,l\nhello, you,hateful\n", LABEL, "row 1 has 3 fields, the header 2: .* ',' in double quotes"),
         ("a.csv", b"t,l\n\xff,1\n", LABEL, "byte 4 is not UTF-8"),
         ("a.json", '{"t": "a"}', LABEL, "a JSON dict; expected a list of objects, or JSON lines named .jsonl"),
         ("a.json", '{"t": "a"}\n{"t": "b"}', LABEL, "is no JSON .*JSON lines is named .jsonl"),
         ("a.json", "[1]", LABEL, "row 1 is int; expected an object"),
         ("a.jsonl", '{"t": "a", "l": 1}\n{"t"', LABEL, "line 2 is no JSON"),
+        ("a.jsonl", '{"t": "a", "l": ' + "[" * 100_000, LABEL, "line 1 is no JSON .maximum recursion depth"),
+        ("a.json", "[" * 100_000, LABEL, "is no JSON .maximum recursion depth"),
         ("a.jsonl", '{"t": 5, "l": 1}', LABEL, "row 1 has the text 5 in column 't'; expected a string"),
         ("a.jsonl", '{"t": "a", "l": 1, "p": 5}', f"{LABEL},prompt=p", "row 1 has the prompt '5'"),
+        (
+            "a.jsonl",
+            '{"t": "a", "l": 1, "p": [{"role": "user", "content": null}]}',
+            f"{LABEL},prompt=p",
+            "row 1 has the prompt .*expected a string, or a list of",
+        ),
         ("a.jsonl", spans_of("nonsense"), SPANS, "has spans 'nonsense'; expected a list of objects"),
         ("a.jsonl", spans_of([{"start": 0, "end": 2}]), SPANS, "expected a list of objects"),
         ("a.jsonl", spans_of([{"start": 0, "end": 9, "type": "X"}]), SPANS, "a span 0 to 9 in a text of 4 characters"),
@@ -139,9 +162,12 @@ def test_a_positive_label_that_no_row_has(tmp_path):
 def test_a_file_that_is_missing_or_not_gzip(tmp_path):
     (tmp_path / "b.csv.gz").write_bytes(b"t,l\na,1\n")
     (tmp_path / "c.csv.gz").write_bytes(gzip.compress(b"t,l\na,1\n" * 999)[:-20])
-    for name, message in (("a.csv", "No such file"), ("b.csv.gz", "cannot read .*gzip"), ("c.csv.gz", "ends within")):
+    (tmp_path / "d.csv.gz").write_bytes(gzip.compress(b"t,l\na,1\n")[:10] + b"\xff" * 20)
+    messages = {"a": "No such file", "b": "cannot read .*gzip", "c": "ends within", "d": "damaged gzip data .Error -3"}
+    for name, message in messages.items():
+        path = tmp_path / ("a.csv" if name == "a" else f"{name}.csv.gz")
         with pytest.raises(DataError, match=message):
-            read_cases(tmp_path / name, parse_columns(LABEL))
+            read_cases(path, parse_columns(LABEL))
 
 
 @pytest.fixture(params=["files", "saved"])
@@ -168,6 +194,17 @@ def folder(request, tmp_path):
 def test_a_folder_is_a_data_set_whose_labels_are_names(folder, split, texts):
     cases = read_cases(folder, parse_columns("text=text,label=label"), ["attack"], split)
     assert [(case.text, case.label) for case in cases] == [(f"{texts} a", False), (f"{texts} b", True)]
+
+
+@pytest.mark.parametrize("missing", [-1, None])
+def test_a_missing_label_in_a_folder(tmp_path, missing):
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["safe", "attack"])}
+    )
+    rows = {"text": ["a", "b", "c"], "label": [0, 1, missing]}
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk(str(tmp_path / "set"))
+    with pytest.raises(DataError, match="row 3 has no label in column 'label'"):
+        read_cases(tmp_path / "set", parse_columns("text=text,label=label"), ["attack"])
 
 
 def test_a_split_that_a_folder_lacks_is_named_with_those_that_it_has(folder):
