@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 
 from detectors.errors import DataError
+from detectors.evaluate.cases.synthetic import synthetic_sets
 from detectors.evaluate.datasets import ALL_SOURCES, load_datasets
 from detectors.evaluate.progress import Progress
 from detectors.evaluate.provenance import DataFile, data_files, machine, versions
-from detectors.evaluate.readers import ORDINARY
 from detectors.evaluate.scoring import inputs_of, score_all
 from detectors.evaluate.studies.thresholds import choose
 from detectors.models.multitask import TASKS
@@ -171,13 +171,15 @@ def _thresholds(
     scores = score_all(load_detectors(names, chosen), inputs_of(names, sets, ()), progress)
     found = {}
     for name in names:
+        # Generated cases are in no split: they only measure.
+        generated = {one.name for one in synthetic_sets(name)}
         sources = {
             one.name: (
                 np.array([scores[name][case.input].score for case in one.cases]),
                 np.array([bool(case.label) for case in one.cases]),
             )
             for one in sets
-            if one.detector == name and not one.name.startswith(ALL_SOURCES)
+            if one.detector == name and one.name not in generated and not one.name.startswith(ALL_SOURCES)
         }
-        found[name], _ = choose(sources, [sources[source][0] for source in ORDINARY if source in sources])
+        found[name], _ = choose(sources)
     return found

@@ -2,19 +2,18 @@
 
 For each source, the study chooses the threshold with the best mean quality on all other sources, and measures the
 quality of this threshold on the omitted source. The proposed threshold is the median of these thresholds. No threshold
-flags more than 2 % of any source's ordinary prompts.
+flags more than 2 % of the split's CLINC prompts, or of its HaluEval questions.
 """
 
 import random
 import statistics
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.evaluate.progress import tracked
-from detectors.evaluate.readers import ordinary_prompts
+from detectors.evaluate.readers import ORDINARY
 from detectors.evaluate.scoring import load_text, score_texts
 from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.models.multitask import TASKS
@@ -39,13 +38,15 @@ def _quality(data: Labelled, grid: Floats) -> Floats:
     return np.asarray(np.mean(f1, axis=0))
 
 
-def choose(sources: Mapping[str, Labelled], benign: Sequence[Floats]) -> tuple[float, dict[str, float]]:
+def choose(sources: Mapping[str, Labelled]) -> tuple[float, dict[str, float]]:
     """Return the proposed threshold, and for each source the quality of a threshold chosen without this source.
 
-    ``sources`` contains (scores, labels) of the tune split by source; ``benign`` has the scores of ordinary prompts of
-    each source.
+    ``sources`` contains (scores, labels) of the tune split by source; those in `ORDINARY` are ordinary prompts.
     """
-    least = max((float(np.quantile(scores, 1 - MOST_FLAGGED)) for scores in benign), default=0.0)
+    benign = [scores for name, (scores, _) in sources.items() if name in ORDINARY]
+    # Not interpolated: of few prompts, more than `MOST_FLAGGED` can be above an interpolated quantile.
+    quantiles = [float(np.quantile(scores, 1 - MOST_FLAGGED, method="inverted_cdf")) for scores in benign]
+    least = max(quantiles, default=0.0)
     grid = np.arange(0.02, 0.99, 0.01).round(2)
     grid = grid[grid > least] if (grid > least).any() else np.array([0.99])
     table = {name: _quality(data, grid) for name, data in sources.items()}
@@ -63,10 +64,6 @@ def thresholds(study: StudyContext) -> list[Row]:
     """Return the proposed threshold of each task of the shared encoder, and the quality on each source."""
     rng = random.Random(study.seed)  # noqa: S311 - a reproducible sample
     held = [e for e in study.load_examples(study.data, study.seed) if e.split == "tune"]
-    by_source: dict[str, list[str]] = defaultdict(list)
-    for source, text in ordinary_prompts(study.data):
-        by_source[source].append(text)
-    prompts = [rng.sample(texts, min(TEXTS, len(texts))) for texts in by_source.values()]
     rng.shuffle(held)
     rows: list[Row] = []
     for task, name in enumerate(TASKS):
@@ -77,8 +74,7 @@ def thresholds(study: StudyContext) -> list[Row]:
             if group:
                 scores = np.array([score.score for score in score_texts(detector, [e.text for e in group])])
                 sources[source] = scores, np.array([e.labels[task] == 1 for e in group])
-        benign = [np.array([score.score for score in score_texts(detector, texts)]) for texts in prompts]
-        threshold, quality = choose(sources, benign)
+        threshold, quality = choose(sources)
         rows.append({"detector": name, "data": "proposed threshold", "threshold": threshold})
         for source, value in quality.items():
             data = f"  {source}, left out (of one class: share right)"

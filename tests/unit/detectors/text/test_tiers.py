@@ -117,11 +117,18 @@ def test_a_threshold_keeps_to_the_share_of_ordinary_prompts():
         )
         for name in "ab"
     }
-    free, told = choose(sources, [])
-    bound, _ = choose(sources, [np.r_[np.zeros(90), np.full(10, 0.7)]])
+    free, told = choose(sources)
+    prompts = np.r_[np.zeros(90), np.full(10, 0.7)]
+    bound, _ = choose(sources | {"clinc": (prompts, np.zeros(100, bool))})
     assert 0.3 <= free <= 0.5
     assert bound > 0.7
     assert set(told) == {"a", "b"}
+    few = np.r_[np.zeros(49), 0.6, 0.9]  # 1 of 51 is 2 %, 2 of 51 are 4 %
+    assert (few >= choose(sources | {"clinc": (few, np.zeros(51, bool))})[0]).sum() == 1
+    for count in (10, 30, 60, 80):
+        few = np.linspace(0.1, 0.9, count)
+        threshold, _ = choose(sources | {"clinc": (few, np.zeros(count, bool))})
+        assert (few >= threshold).mean() <= 0.02
 
 
 def test_the_clear_cases_never_reach_the_encoder(detectors):
