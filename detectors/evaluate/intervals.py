@@ -1,7 +1,9 @@
 """95 % confidence intervals of metrics.
 
 Shares have Wilson's interval (1927), which is not empty at 0 or 1. Other metrics have the percentile bootstrap over texts
-(Efron and Tibshirani 1993). Texts count as independent, so intervals are too narrow for a set of few templates.
+(Efron and Tibshirani 1993). Texts count as independent, so intervals are too narrow for a set of few templates. ECE has
+no interval: with few texts in a bin it is too high, and in a resample higher still, so a percentile interval of
+calibrated scores is above the true value.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from detectors.evaluate.metrics import auroc, average_precision, calibration_error, f_beta, reliability
+from detectors.evaluate.metrics import auroc, average_precision, f_beta
 
 __all__ = ["Interval", "of_counts", "of_labels", "share"]
 
@@ -43,11 +45,12 @@ def _resampled(metrics: Metrics, texts: int) -> dict[str, Interval]:
 
 
 def _f(wanted: NDArray[np.bool_], found: NDArray[np.bool_], beta: float) -> float:
-    return f_beta(int((wanted & found).sum()), int(found.sum()), int(wanted.sum()), beta)
+    """Return F-beta, or NaN if no text is wanted, as `metrics.decisions` does."""
+    return f_beta(int((wanted & found).sum()), int(found.sum()), int(wanted.sum()), beta) if wanted.any() else np.nan
 
 
 def of_labels(labels: Sequence[bool], scores: Sequence[float], flagged: Sequence[bool]) -> dict[str, Interval]:
-    """Return the intervals of AUROC, average precision, F1, F2, macro-F1, ECE, recall, precision and the flagged share."""
+    """Return the intervals of AUROC, average precision, F1, F2, macro-F1, recall, precision and the flagged share."""
     truth, values, chosen = np.array(labels, bool), np.array(scores, float), np.array(flagged, bool)
 
     def metrics(rows: NDArray[np.intp]) -> dict[str, float]:
@@ -59,7 +62,6 @@ def of_labels(labels: Sequence[bool], scores: Sequence[float], flagged: Sequence
             "macro_f1": (f1 + other) / 2,
             "auroc": auroc(known, given),
             "average_precision": average_precision(known, given),
-            "ece": calibration_error(reliability(known, given)),
         }
 
     hits = int((truth & chosen).sum())

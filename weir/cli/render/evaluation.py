@@ -22,7 +22,9 @@ GROUPED = {
     "texts": "texts", "pos": "positive", "AUROC": "auroc", "accuracy": "accuracy", "F1": "f1", "recall": "recall",
     "precision": "precision", "flagged": "flagged",
 }  # fmt: skip
-BOUNDED = {title: key for title, key in LABELLED.items() if key not in ("set", "texts", "positive", "length_auroc")}
+BOUNDED = {
+    title: key for title, key in LABELLED.items() if key not in ("set", "texts", "positive", "ece", "length_auroc")
+}
 SPANS = {"F1": "f1", "F2": "f2", "recall": "recall", "precision": "precision"}
 TYPES = {"type": "value", "spans": "spans", "found": "found", **SPANS}
 COST = {
