@@ -5,6 +5,7 @@ overlap by at least half (intersection over union). `TYPES` maps the types of da
 sets divide Presidio's LOCATION in several ways.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -65,11 +66,16 @@ def overlap(one: Span, other: Span) -> float:
 def span_counts(found: Iterable[Span], wanted: Iterable[Span]) -> Counts:
     """Return the numbers of matches, found spans and labelled spans of one type; largest overlaps are matched first."""
     mine, theirs = list(found), list(wanted)
-    pairs = [(overlap(a, b), i, j) for i, a in enumerate(mine) for j, b in enumerate(theirs)]
+    starts = sorted((span.start, j) for j, span in enumerate(theirs))
+    pairs = []
+    for i, a in enumerate(mine):
+        # A span that overlaps by half begins at most the length of the other before it. A log can have 10,000 spans: compare few pairs.
+        near = starts[bisect_left(starts, (2 * a.start - a.end,)) : bisect_left(starts, (a.end,))]
+        pairs += [(share, i, j) for _, j in near if (share := overlap(a, theirs[j])) >= LEAST_OVERLAP]
     taken: set[int] = set()
     matched: set[int] = set()
-    for share, i, j in sorted(pairs, key=lambda pair: (-pair[0], pair[1:])):
-        if share >= LEAST_OVERLAP and i not in taken and j not in matched:
+    for _, i, j in sorted(pairs, key=lambda pair: (-pair[0], pair[1:])):
+        if i not in taken and j not in matched:
             taken.add(i)
             matched.add(j)
     return len(taken), len(mine), len(theirs)
