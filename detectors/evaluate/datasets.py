@@ -1,7 +1,8 @@
 """The labelled sets of each text detector in one data folder, and ordinary prompts.
 
 Only one split of the shared encoder's examples is used. If a file of these examples is missing, none of the examples
-are used, because the splits would differ from those of the training. To add a labelled file, extend `READERS`. To add
+are used, because the splits would differ from those of the training. Ordinary prompts outside this split are not used
+either: the linear model, which scores a text before the encoder, is trained on them. To add a labelled file, extend `READERS`. To add
 generated cases, extend `cases.synthetic`.
 """
 
@@ -32,12 +33,13 @@ __all__ = [
     "Datasets",
     "ExampleLoader",
     "load_datasets",
-    "load_ordinary",
     "sample",
 ]
 
 #: The seed with which the shipped weights were trained and the examples were split.
 SHIPPED_SEED = 0
+#: The source of `ORDINARY` of which no model learns.
+UNTRAINED = "mtbench"
 #: Prefix of the name of the set that contains all sources of a split.
 ALL_SOURCES = "all of the "
 #: (data folder, seed of the splits) → examples of the shared encoder's tasks.
@@ -123,11 +125,11 @@ def _of_task(
         yield LabelledSet(detector=task, name=source, cases=cases)
 
 
-def load_ordinary(root: Path, limit: int, seed: int, trained_on: frozenset[str] = frozenset()) -> list[OrdinaryPrompts]:
-    """Return at most ``limit`` ordinary prompts per source (0: all); texts in ``trained_on`` are omitted."""
+def _ordinary(root: Path, limit: int, seed: int, held_out: frozenset[str] | None) -> list[OrdinaryPrompts]:
+    """Return at most ``limit`` ordinary prompts per source (0: all): only texts in ``held_out`` and `UNTRAINED`, or all if it is None."""
     by_source: dict[str, dict[str, None]] = {}
     for source, text in ordinary_prompts(root):
-        if text not in trained_on:
+        if held_out is None or source == UNTRAINED or text in held_out:
             by_source.setdefault(source, {})[text] = None
     return [OrdinaryPrompts(source=name, texts=sample(list(texts), limit, seed)) for name, texts in by_source.items()]
 
@@ -160,18 +162,18 @@ def load_datasets(  # noqa: PLR0913 - what to read, and how much of it
             "labelled sets (docs/detectors.md), or evaluate a file of your own with --file and --columns"
         )
     sets: list[LabelledSet] = []
-    trained_on: frozenset[str] = frozenset()
+    held_out: frozenset[str] | None = frozenset() if tasks else None
     if tasks and set(FILES) <= set(there):
         examples, finer = load_examples(root, split[1]), fine_labels(root)
-        held_out = [example for example in examples if example.split == split[0]]
-        trained_on = frozenset(example.text for example in examples if example.split != split[0])
-        sets += [one for task in tasks for one in _of_task(held_out, finer, task, limit, seed)]
+        chosen = [example for example in examples if example.split == split[0]]
+        held_out = frozenset(example.text for example in chosen)
+        sets += [one for task in tasks for one in _of_task(chosen, finer, task, limit, seed)]
     for reader in readers:
         if reader.file in there:
             one = reader.read(root / reader.file)
             sets.append(msgspec.structs.replace(one, cases=sample(one.cases, limit, seed)))
     # Synthetic cases are few and balanced: all of them are read.
     sets += [one for name in names for one in synthetic_sets(name)]
-    ordinary = load_ordinary(root, limit, seed, trained_on)
+    ordinary = _ordinary(root, limit, seed, held_out)
     absent = [file for file in wanted if file not in there]
     return Datasets(sets=sets, ordinary=ordinary, files=there, absent=absent)

@@ -241,8 +241,13 @@ def read_cases(path: Path, columns: Columns, positive: Sequence[str] = (), split
     split
         The split of a folder; empty for ``test``, or for the first split if there is no ``test``.
 
-    Raises DataError if the file cannot be read, a column is missing, or the text, label or spans of a row are invalid.
+    Raises DataError if the file cannot be read, if ``split`` is given for a file, if a column is missing, or if the text,
+    label or spans of a row are invalid.
     """
+    if split and path.is_file():
+        raise DataError(
+            f"{path} is a file, so it has no split {split!r}: leave --split out, or name the data set's folder"
+        )
     cases: list[Case] = []
     seen: set[str] = set()
     wanted = {role: column for role in ROLES if (column := getattr(columns, role))}

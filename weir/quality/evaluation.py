@@ -8,15 +8,15 @@ from typing import Any
 import msgspec
 
 from detectors.errors import ConfigError, DataError
-from detectors.evaluate.datasets import SHIPPED_SEED, Datasets, load_datasets, load_ordinary, sample
+from detectors.evaluate.datasets import SHIPPED_SEED, Datasets, load_datasets, sample
 from detectors.evaluate.evaluation import Evaluated, evaluate, measure_cost
 from detectors.evaluate.labelled import LabelledSet
 from detectors.evaluate.progress import Progress
 from detectors.evaluate.provenance import data_files, machine, versions
-from detectors.evaluate.readers import ORDINARY
 from detectors.evaluate.studies.context import StudyContext
 from detectors.evaluate.studies.registry import find_study
 from detectors.evaluate.user_file import parse_columns, read_cases
+from detectors.models.multitask import TASKS
 from detectors.registry import STREAM, TEXT, create
 from detectors.train.mixes import load_examples
 from weir.quality.scoring import load_detectors
@@ -105,6 +105,8 @@ def _names(options: EvaluationOptions) -> tuple[list[str], list[str]]:
         names = names or ([] if options.studies else [*TEXT, *STREAM])
         studies = dict.fromkeys([*(name for name in names if name in STREAM), *options.studies])
         return [name for name in names if name not in STREAM], list(studies)
+    if options.studies:
+        raise DataError(f"the study {options.studies[0]} reads --data, not --file: leave --study or --file out")
     if not names and parse_columns(options.columns).spans:
         names = [SPANS_DETECTOR]
     if not names:
@@ -122,9 +124,10 @@ def _own_file(options: EvaluationOptions, names: Sequence[str]) -> Datasets:
     cases = read_cases(options.file, parse_columns(options.columns), options.positive, options.file_split)
     cases = sample(cases, options.limit, options.seed)
     sets = [LabelledSet(detector=name, name=options.file.name, cases=cases) for name in names]
-    ordinary = load_ordinary(options.data, options.limit, options.seed) if options.data else []
-    files = [file for file in ORDINARY.values() if options.data and (options.data / file).is_file()]
-    return Datasets(sets=sets, ordinary=ordinary, files=files, absent=[])
+    if options.data is None:
+        return Datasets(sets=sets, ordinary=[], files=[], absent=[])
+    # Of the folder: the ordinary prompts, without those that the shared encoder's detectors were trained on.
+    return msgspec.structs.replace(_folder(options, [name for name in names if name in TASKS]), sets=sets)
 
 
 def _folder(options: EvaluationOptions, names: Sequence[str]) -> Datasets:

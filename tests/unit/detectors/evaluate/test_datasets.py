@@ -8,19 +8,50 @@ import pytest
 from detectors.base import Score
 from detectors.errors import ConfigError, DataError
 from detectors.evaluate.datasets import load_datasets
+from detectors.evaluate.examples import Example, labels
 from detectors.evaluate.labelled import Case, LabelledSet, OrdinaryPrompts
 from detectors.evaluate.public_sets import FILES
+from detectors.evaluate.readers import CLINC, MTBENCH
 from detectors.evaluate.scoring import inputs_of, score_all
 from detectors.registry import create_text
+from detectors.train.linear_trainer import _ordinary
 
 
-def test_the_encoder_s_sets_are_not_measured_where_a_file_of_them_is_missing(tmp_path):
-    path = tmp_path / "drift/clinc_data_full.json.gz"
-    path.parent.mkdir()
-    path.write_bytes(gzip.compress(json.dumps({"train": [["what time is it", "time"]]}).encode()))
-    datasets = load_datasets(tmp_path, ["toxicity"], 10, 0)
-    assert (datasets.sets, [one.texts for one in datasets.ordinary]) == ([], [["what time is it"]])
-    assert set(FILES) - set(datasets.absent) == {"drift/clinc_data_full.json.gz"}
+@pytest.fixture
+def root(tmp_path):
+    """A folder with CLINC and MT-Bench only."""
+    prompts = {"train": [["what time is it", "time"], ["book a table", "table"], ["pay my bill", "bill"]]}
+    for name, content in (
+        (CLINC, gzip.compress(json.dumps(prompts).encode())),
+        (MTBENCH, b'{"turns": ["Sort a list."]}\n'),
+    ):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+def test_the_encoder_s_sets_are_not_measured_where_a_file_of_them_is_missing(root):
+    datasets = load_datasets(root, ["toxicity"], 10, 0)
+    assert (datasets.sets, [one.texts for one in datasets.ordinary]) == ([], [["Sort a list."]])
+    assert set(FILES) - set(datasets.absent) == {CLINC}
+
+
+def test_ordinary_prompts_that_a_model_was_trained_on_are_not_measured(root, monkeypatch):
+    examples = [
+        Example("what time is it", labels(0.0), 1.0, "clinc", "train"),
+        Example("book a table", labels(0.0), 1.0, "clinc", "test"),
+    ]
+    learned = _ordinary(root, {example.text for example in examples})
+    assert [one.text for one in learned] == ["pay my bill"], "the linear model learns it, although it is in no split"
+    monkeypatch.setattr("detectors.evaluate.datasets.FILES", (CLINC,))
+    monkeypatch.setattr("detectors.evaluate.datasets.fine_labels", lambda _: {})
+    datasets = load_datasets(root, ["toxicity"], 10, 0, load_examples=lambda *_: examples)
+    assert {one.source: one.texts for one in datasets.ordinary} == {
+        "mtbench": ["Sort a list."],
+        "clinc": ["book a table"],
+    }
+    (everything,) = [one.texts for one in load_datasets(root, ["language"], 0, 0).ordinary if one.source == "clinc"]
+    assert len(everything) == 3
 
 
 def test_a_folder_that_holds_nothing_known(tmp_path):
