@@ -62,14 +62,30 @@ def main() -> int:
     )
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="teacher")
     options = parser.parse_args()
+    out: Path = options.out or OUT.get(options.part, Path())
+    _check(parser, options, out)
     if options.part == "overlap":
         for name, texts, found in overlap.scan(options.data, options.cases, options.seed):
             _log(f"{name}: {found} of {texts}")
         return 0
-    out: Path = options.out or OUT[options.part]
-    _train(options, out)
+    try:
+        _train(options, out)
+    except OSError as error:
+        parser.error(f"{error}; docs/detectors.md lists the files of --data")
     _log(f"wrote {out}, SHA-256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
     return 0
+
+
+def _check(parser: argparse.ArgumentParser, options: argparse.Namespace, out: Path) -> None:
+    """End the command with an error, before any work, if an option cannot be used."""
+    if not options.data.is_dir():
+        parser.error(f"--data {options.data} is no folder: name the folder of the labelled sets (docs/detectors.md)")
+    if not out.parent.is_dir():
+        parser.error(f"--out {out}: {out.parent} is no folder; create it, or name another file")
+    if options.steps < 1:
+        parser.error(f"--steps {options.steps}: a run has at least 1 step")
+    if options.part == "soup" and len(options.runs or ()) != len(options.shares or ()) + 1:
+        parser.error("soup needs --runs, the earlier weights first, and one of --shares for each further run")
 
 
 def _train(options: argparse.Namespace, out: Path) -> None:

@@ -25,9 +25,7 @@ class AveragedTraining:
     checkpoint with the same ``task``.
     """
 
-    def __init__(
-        self, parameters: Mapping[str, nn.Parameter], checkpoint: Path, *, average: float, task: str = ""
-    ) -> None:
+    def __init__(self, parameters: Mapping[str, nn.Parameter], checkpoint: Path, *, average: float, task: str) -> None:
         self.parameters, self.done = dict(parameters), 0
         self.averaged = {name: p.detach().clone() for name, p in self.parameters.items()}
         self._optimizer = torch.optim.AdamW(self.parameters.values(), weight_decay=WEIGHT_DECAY)
@@ -75,6 +73,7 @@ class AveragedTraining:
             return
         with safe_open(self._checkpoint, "pt") as file:
             if (file.metadata() or {}).get("task", "") != self._task:
+                log(f"{self._checkpoint} is of a run with other options or data, and is overwritten")
                 return
         state = load_file(self._checkpoint)
         self.done = int(state["done"])

@@ -7,6 +7,7 @@ pairing, Garg et al., arXiv 1809.10610). Tokens of other rows are dropped at ran
 10.3115/v1/P15-1162). The result is the exponential moving average of the weights.
 """
 
+import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -134,7 +135,7 @@ def pace(step: int, total: int) -> float:
 class EncoderRun:
     """One training run: the model, its optimizer and its output file."""
 
-    def __init__(self, out: Path, seed: int, rate: float, warm: dict[str, Tensor]) -> None:
+    def __init__(self, out: Path, seed: int, rate: float, warm: dict[str, Tensor], task: str) -> None:
         torch.manual_seed(seed)
         self._model, self._warm = MultiTask(load_minilm()), warm
         nn.init.normal_(self._model.heads.outer, std=0.05)
@@ -147,7 +148,9 @@ class EncoderRun:
         adapt(self._model, seed)
         trained = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
         self._start = {name: before[base] for name in trained if (base := name.replace(".base", "")) in before}
-        self.training = AveragedTraining(trained, out.with_suffix(".checkpoint.safetensors"), average=AVERAGE)
+        self.training = AveragedTraining(
+            trained, out.with_suffix(".checkpoint.safetensors"), average=AVERAGE, task=task
+        )
         self._rate, self._out = rate, out
         self._model.train()
 
@@ -198,7 +201,9 @@ def train(  # noqa: PLR0913 - the options of the recipe
     rng = random.Random(seed)  # noqa: S311 - a reproducible order, not secrets
     rng.shuffle(examples)
     plan = _plan(examples, steps, rng, log)
-    run = EncoderRun(out, seed, rate, load_file(warm) if warm else {})
+    before = hashlib.sha256(warm.read_bytes()).hexdigest() if warm else ""
+    task = hashlib.sha256(repr((plan[:steps], seed, rate, before)).encode()).hexdigest()
+    run = EncoderRun(out, seed, rate, load_file(warm) if warm else {}, task)
     run.training.resume(log)
     with ThreadPoolExecutor(THREADS) as pool:
         run.training.run(plan[:steps], lambda batch: run.step(batch, steps, pool), log, every=EVERY)

@@ -91,7 +91,12 @@ def train(data: Path, out: Path, seed: int, *, teacher: Path | None = None) -> N
     more = _ordinary(data, {example.text for example in everything})
     taught = None
     if teacher:
-        taught = np.vstack([np.load(teacher, allow_pickle=False), np.full((len(more), len(TASKS)), np.nan)])
+        known = np.load(teacher, allow_pickle=False)
+        if len(known) != len(examples):
+            raise ValueError(
+                f"{teacher} has {len(known)} rows, the train split {len(examples)} texts: write it with the same --data and --seed"
+            )
+        taught = np.vstack([known, np.full((len(more), len(TASKS)), np.nan)])
     examples += more
     table, bias = fit(matrix([example.text for example in examples]), *targets_of(examples, taught))
     save_file({"weights": table.astype(np.float16), "bias": bias.astype(np.float32)}, out)

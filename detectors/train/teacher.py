@@ -65,10 +65,11 @@ def write_probabilities(  # noqa: PLR0913 - the options of the command
     examples = [e for e in load_examples(data, seed) if e.split == "train"]
     scored = _sampled(examples, seed)
     texts = [example.text for example, wanted in zip(examples, scored, strict=True) if wanted]
-    model = load_multitask(
-        None, weights, hashlib.sha256(weights.read_bytes()).hexdigest(), Compute(precision=precision)
-    )
-    partial = out.with_suffix(".partial.npy")
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    model = load_multitask(None, weights, digest, Compute(precision=precision))
+    # The name has a digest of the inputs, so that a run resumes only from its own file.
+    task = hashlib.sha256(repr((digest, precision, texts)).encode()).hexdigest()
+    partial = out.with_suffix(f".{task[:12]}.partial.npy")
     done = np.load(partial, allow_pickle=False) if partial.exists() else np.zeros((0, len(TASKS)), np.float32)
     while len(done) < len(texts):
         done = np.vstack([done, probabilities(model, texts[len(done) : len(done) + BLOCK])])

@@ -14,7 +14,8 @@ from detectors.models.multitask import load_multitask, log_odds
 from detectors.models.token_windows import CLS, SEP
 from detectors.models.weight_files import ENCODER_PATH
 from detectors.train import encoder_trainer as encoder
-from detectors.train import teacher
+from detectors.train import linear_trainer, teacher
+from detectors.train.__main__ import main
 from detectors.train.lowrank import KEPT, factors
 from detectors.train.soup import interpolate
 
@@ -63,6 +64,23 @@ def test_an_interrupted_run_resumes_and_another_starts_from_its_weights(tmp_path
     after = odds(further, texts)
     gap = after[:8, 0].mean() - after[8:16, 0].mean()
     assert gap > before[:8, 0].mean() - before[8:16, 0].mean() + 0.1
+
+
+def test_a_checkpoint_of_another_run_is_not_continued(tmp_path):
+    out = tmp_path / "encoder.safetensors"
+
+    def cut(line):
+        if line.startswith("step 2/"):
+            raise KeyboardInterrupt
+
+    for other in ({"seed": 1}, {"rate": 0.001}, {"steps": 5}):
+        with pytest.raises(KeyboardInterrupt):
+            encoder.train(tmp_path, out, 0, steps=4, rate=0.002, log=cut)
+        lines = []
+        options = {"seed": 0, "steps": 4, "rate": 0.002, "log": lines.append} | other
+        encoder.train(tmp_path, out, **options)
+        assert not [line for line in lines if line.startswith("resumes")], other
+        assert [line for line in lines if "is of a run with other options or data, and is overwritten" in line]
 
 
 def test_some_tokens_of_a_row_are_dropped_in_the_same_way_with_the_same_seed():
@@ -125,6 +143,60 @@ def test_the_teacher_reads_the_beginning_that_the_cheap_tier_reads():
     assert scores[0, 0] > 0.9
     assert scores[1, 0] < 0.2
     assert scores[2, 0] < 0.2
+
+
+def test_the_teacher_resumes_only_its_own_run(tmp_path, monkeypatch):
+    texts = [Example(f"text {n}", labels(0.0), 1.0, "davidson") for n in range(4)]
+    monkeypatch.setattr(teacher, "load_examples", lambda *_: texts)
+    monkeypatch.setattr(teacher, "load_multitask", lambda *_: None)
+    monkeypatch.setattr(teacher, "BLOCK", 1)
+    seen = []
+
+    def probabilities(_, texts):
+        seen.extend(texts)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return np.zeros((len(texts), 3), np.float32)
+
+    monkeypatch.setattr(teacher, "probabilities", probabilities)
+    out = tmp_path / "teacher.npy"
+    with pytest.raises(KeyboardInterrupt):
+        teacher.write_probabilities(tmp_path, out, 0, log=print)
+    teacher.write_probabilities(tmp_path, out, 0, log=print, precision="bfloat16")
+    assert len(seen) == 3 + 4, "the texts of the other run do not count"
+    teacher.write_probabilities(tmp_path, out, 0, log=print)
+    assert len(seen) == 3 + 4 + 2
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_the_linear_model_rejects_the_teacher_of_another_split(tmp_path, monkeypatch):
+    monkeypatch.setattr(linear_trainer, "load_examples", lambda *_: TEXTS)
+    np.save(tmp_path / "teacher.npy", np.zeros((3, 3)))
+    with pytest.raises(
+        ValueError, match=r"teacher.npy has 3 rows, the train split 16 texts: .* same --data and --seed"
+    ):
+        linear_trainer.train(tmp_path, tmp_path / "linear.safetensors", 0, teacher=tmp_path / "teacher.npy")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["encoder", "--data", "nowhere"], "--data nowhere is no folder"),
+        (["encoder", "--data", ".", "--out", "nowhere/a.safetensors"], "nowhere is no folder; create it"),
+        (["encoder", "--data", ".", "--out", "a", "--steps", "0"], "--steps 0: a run has at least 1 step"),
+        (["encoder", "--data", ".", "--out", "a"], "davidson.csv.gz'; docs/detectors.md lists the files"),
+        (["soup", "--data", ".", "--out", "a"], "soup needs --runs"),
+        (["soup", "--data", ".", "--out", "a", "--runs", "b", "c", "--shares", "1", "1"], "soup needs --runs"),
+    ],
+)
+def test_a_wrong_option_ends_before_the_work(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["train", *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_earlier_weights_may_have_fewer_outputs(tmp_path):
