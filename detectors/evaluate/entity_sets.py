@@ -11,6 +11,7 @@ from pathlib import Path
 
 from detectors.base import Span
 from detectors.evaluate.labelled import Case, LabelledSet
+from detectors.evaluate.readers import complete
 
 __all__ = [
     "BTC",
@@ -42,7 +43,7 @@ Sentence = list[tuple[str, str]]
 def conll(path: Path) -> Iterator[Sentence]:
     """Yield the sentences of a gzipped file with a token and its label per line, and an empty line after each sentence."""
     sentence: Sentence = []
-    with gzip.open(path, "rt", encoding="utf-8", newline="\n") as file:
+    with complete(path), gzip.open(path, "rt", encoding="utf-8", newline="\n") as file:
         for line in file:
             columns = line.strip("\r\n").rsplit("\t" if "\t" in line else " ", 1)
             if len(columns) == 2 and columns[0].strip():

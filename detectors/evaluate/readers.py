@@ -3,12 +3,15 @@
 import csv
 import gzip
 import json
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from detectors.base import Span
+from detectors.errors import DataError
 
 __all__ = [
     "CLINC",
@@ -19,6 +22,7 @@ __all__ = [
     "clinc",
     "clinc_domains",
     "clinc_intents",
+    "complete",
     "halueval",
     "mtbench",
     "ordinary_prompts",
@@ -39,21 +43,34 @@ ORDINARY = {"mtbench": MTBENCH, "clinc": CLINC, "halueval_question": HALUEVAL}
 Groups = dict[str, list[str]]
 
 
+@contextmanager
+def complete(path: Path) -> Iterator[None]:
+    """Raise DataError if the file is damaged or cut off, as after an interrupted download."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile, csv.Error, ValueError) as error:
+        raise DataError(f"{path} is damaged ({error}); fetch it again") from error
+
+
 def read_json(path: Path) -> Any:
     """Return the content of a gzipped JSON file."""
-    return json.loads(gzip.decompress(path.read_bytes()).decode("utf-8-sig"))
+    with complete(path):
+        return json.loads(gzip.decompress(path.read_bytes()).decode("utf-8-sig"))
 
 
 def read_lines(path: Path) -> Iterator[Mapping[str, Any]]:
     """Yield the objects of a file of JSON lines, gzipped or not."""
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+    with (
+        complete(path),
+        gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file,
+    ):
         yield from map(json.loads, file)
 
 
 def read_rows(path: Path) -> Iterator[dict[str, str]]:
     """Yield the rows of a gzipped CSV file."""
     csv.field_size_limit(1 << 24)
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+    with complete(path), gzip.open(path, "rt", encoding="utf-8", newline="") as file:
         yield from csv.DictReader(file)
 
 

@@ -55,7 +55,8 @@ class EvaluationOptions(msgspec.Struct, frozen=True, kw_only=True):
 class EvaluationReport(msgspec.Struct, frozen=True, kw_only=True):
     """The metrics and curves of text detectors, the rows of studies, and their provenance.
 
-    ``absent`` lists known files that are missing, ``left_out`` the errors of detectors that need to be configured first.
+    ``absent`` lists known files that are missing, ``left_out`` the errors of detectors that need to be configured first, and
+    of studies without their file.
     """
 
     text: Sequence[Evaluated]
@@ -83,7 +84,13 @@ def run_evaluation(options: EvaluationOptions, progress: Progress) -> Evaluation
     rows: list[Mapping[str, Any]] = []
     if options.data:
         context = StudyContext(options.data, options.runs, options.seed, progress, load_examples)
-        rows = [row for name in studies for row in find_study(name).run(context)]
+        for name in studies:
+            try:
+                rows += find_study(name).run(context)
+            except FileNotFoundError as error:
+                if options.names or options.studies:
+                    raise
+                left_out.append(f"{name}: there is no file {error.filename}")
     provenance = {
         "at": begun.isoformat(timespec="seconds"),
         "seed": options.seed,

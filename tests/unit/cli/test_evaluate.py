@@ -132,6 +132,18 @@ def test_a_stream_detector_runs_its_study():
     assert len(report["streams"]) == 7  # the false alarms, and six changes
 
 
+def test_a_study_without_its_file_is_left_out_if_it_was_not_named(data, monkeypatch):
+    monkeypatch.setattr("weir.quality.evaluation.TEXT", {"pii": None})
+    monkeypatch.setattr("weir.quality.evaluation.STREAM", {"drift": None})
+    report, pii = report_of("--data", "data", "--no-cost", "--runs", "1")
+    assert report["left_out"] == [
+        f"drift: there is no file {data.relative_to(data.parent)}/drift/clinc_domains.json.gz"
+    ]
+    assert pii["sets"]
+    with pytest.raises(FileNotFoundError):
+        run_evaluation(EvaluationOptions(data=data, names=["drift"], cost=False), no_progress)
+
+
 def test_the_configured_threshold_is_measured(data):
     (data.parent / "weir.toml").write_text("[detectors.options.pii]\nthreshold = 1.0\n")
     _, pii = report_of("--data", "data", "--detector", "pii", "--no-cost")

@@ -8,6 +8,7 @@ import pytest
 from detectors.base import Score
 from detectors.errors import ConfigError, DataError
 from detectors.evaluate.datasets import load_datasets
+from detectors.evaluate.entity_sets import BTC
 from detectors.evaluate.examples import Example, labels
 from detectors.evaluate.labelled import Case, LabelledSet, OrdinaryPrompts
 from detectors.evaluate.public_sets import FILES
@@ -57,6 +58,25 @@ def test_ordinary_prompts_that_a_model_was_trained_on_are_not_measured(root, mon
 def test_a_folder_that_holds_nothing_known(tmp_path):
     with pytest.raises(DataError, match=r"contains none of the 7 known files .*--file and --columns"):
         load_datasets(tmp_path, ["pii"], 10, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        (CLINC, lambda data: data[:-12]),
+        (CLINC, lambda data: data[:30] + b"\xff" * 30),
+        (CLINC, lambda _: b"<html>not found"),
+        (CLINC, lambda _: gzip.compress(b'{"train": [')),
+        (MTBENCH, lambda _: b'{"turns": ["a"]}\n{"turns":'),
+        (BTC, lambda _: gzip.compress(b"anna\tB-PER\n" * 99)[:-12]),
+    ],
+)
+def test_a_file_that_is_damaged(root, name, damage):
+    path = root / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(damage(path.read_bytes() if path.exists() else b""))
+    with pytest.raises(DataError, match=rf"{path.name} is damaged \(.+\); fetch it again"):
+        load_datasets(root, ["pii"], 10, 0)
 
 
 class Counting:
