@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -24,13 +25,22 @@ CURVES = len(COLOURS)
 def draw(result: Evaluated, folder: Path) -> list[Path]:
     """Draw a file with the detector's curves, and a file for each data set that has typed spans; return the files."""
     written = []
-    shown = [one for one in result.curves if any(one.labels) and not all(one.labels)]
+    shown = [
+        msgspec.structs.replace(one, name=_plain(one.name))
+        for one in result.curves
+        if any(one.labels) and not all(one.labels)
+    ]
     if shown:
         written.append(_save(_curves(result, shown), folder / f"{result.detector}.png"))
     marked = [row for row in result.row["sets"] if row.get("types")]
     return written + [
         _save(_types(result, row), folder / f"{result.detector}-{_slug(row['set'])}.png") for row in marked
     ]
+
+
+def _plain(name: str) -> str:
+    """Return a name of the user as Matplotlib prints it: two dollar signs would begin and end a formula."""
+    return name.replace("$", r"\$")
 
 
 def _slug(name: str) -> str:
@@ -107,9 +117,11 @@ def _histogram(axes: Axes, one: Curves) -> None:
 def _types(result: Evaluated, row: Row) -> Figure:
     """Draw bars of recall and precision for the spans of each type, and for characters under spans of any type."""
     kinds = [kind for kind in row["types"] if kind["spans"]][::-1]
-    figure, (axes,) = _figure(f"{result.detector} {result.version}, {row['set']}", 9, 1.6 + 0.42 * len(kinds), 1, 1)
+    figure, (axes,) = _figure(
+        f"{result.detector} {result.version}, {_plain(row['set'])}", 9, 1.6 + 0.42 * len(kinds), 1, 1
+    )
     positions = np.arange(len(kinds) + 1)
-    names = [f"{kind['value']} ({kind['spans']:.0f})" for kind in kinds] + ["characters, any type"]
+    names = [f"{_plain(kind['value'])} ({kind['spans']:.0f})" for kind in kinds] + ["characters, any type"]
     for key, shift, colour in (("recall", 0.2, COLOURS[1]), ("precision", -0.2, COLOURS[5])):
         values = np.nan_to_num([kind[key] for kind in kinds] + [row["characters"][key]])
         axes.barh(positions + shift, values, height=0.38, color=colour, label=key)

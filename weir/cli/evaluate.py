@@ -119,9 +119,9 @@ def evaluate(  # noqa: PLR0913 - the options of the command
         with progress_on_stderr() as progress:
             report = run_evaluation(options, progress)
     print_report(report)
-    drawn = [path for one in report.text for path in draw(one, plots)] if plots else []
-    for path in drawn:
-        click.echo(f"drew {path}")
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report.as_json()), indent=1) + b"\n")
         click.echo(f"wrote {json_file}")
+    drawn = [path for one in report.text for path in draw(one, plots)] if plots else []
+    for path in drawn:
+        click.echo(f"drew {path}")

@@ -105,6 +105,17 @@ def test_a_labelled_file_of_the_user_with_functionalities(tmp_path):
     assert (tmp_path / "plots/pii.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_names_with_dollar_signs_are_drawn_as_they_are(tmp_path):
+    rows = [
+        {"body": text, "label": bool(marked), "entities": spans_of(text, [(part, "$A_$") for part, _ in marked])}
+        for text, marked in MARKED
+    ]
+    (tmp_path / "$cost_$5.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = ("--file", "$cost_$5.jsonl", "--columns", "text=body,label=label,spans=entities", "--no-cost")
+    weir(*arguments, "--plots", "plots")
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["pii--cost_-5.jsonl.png", "pii.png"]
+
+
 @pytest.mark.usefixtures("data")
 def test_a_folder_is_read_and_missing_files_are_reported():
     report, pii = report_of("--data", "data", "--detector", "pii", "--no-cost")
