@@ -18,12 +18,14 @@ from detectors.evaluate.examples import UNKNOWN, Example, labels
 from detectors.evaluate.readers import HALUEVAL, halueval, read_json, read_lines, t0_tasks
 from detectors.train.templates import PARTS
 
-__all__ = ["BIPIA", "GSM8K", "T0", "planted_examples", "real_examples"]
+__all__ = ["BIPIA", "GSM8K", "REAL_FILES", "T0", "planted_examples", "real_examples"]
 
 BIPIA = "injection/bipia_train.json.gz"
 T0 = "ordinary/t0_tasks_half.jsonl.gz"
 GSM8K = "ordinary/gsm8k_train_3000.jsonl.gz"
 WIKIGOLD = "pii/ner_wikigold.conll.gz"
+#: Files whose texts are read if they exist.
+REAL_FILES = (BIPIA, T0, GSM8K, WIKIGOLD)
 #: Characters of a piece: about the tokens of one window; code and tables have more tokens a character.
 WINDOW, DENSE = 430, 280
 #: Number of training texts of each kind; the held-out splits have a tenth.

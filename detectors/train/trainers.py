@@ -19,6 +19,7 @@ from detectors.toml_files import read_toml
 from detectors.train import encoder_trainer
 from detectors.train.averaged_training import Log
 from detectors.train.entity_texts import SOURCES
+from detectors.train.real_texts import REAL_FILES
 
 __all__ = ["TRAINERS", "CardText", "Log", "Trainer", "find_trainer"]
 
@@ -44,6 +45,8 @@ class Trainer(msgspec.Struct, frozen=True, kw_only=True):
     weights: str
     #: The files in the data folder that the function reads.
     files: tuple[str, ...]
+    #: Files that the function also reads if they exist.
+    optional: tuple[str, ...] = ()
     #: The detectors that use these weights.
     detectors: tuple[str, ...]
     card: CardText
@@ -63,7 +66,14 @@ def _pii(data: Path, out: Path, seed: int, share: float, log: Log) -> None:
 
 
 _CARDS = read_toml("detectors.train", "model_cards.toml", dict[str, CardText])
-_ENCODER = Trainer(train=_encoder, weights="encoder.safetensors", files=FILES, detectors=TASKS, card=_CARDS["encoder"])
+_ENCODER = Trainer(
+    train=_encoder,
+    weights="encoder.safetensors",
+    files=FILES,
+    optional=REAL_FILES,
+    detectors=TASKS,
+    card=_CARDS["encoder"],
+)
 #: Detector → its trainer.
 TRAINERS: dict[str, Trainer] = {
     **dict.fromkeys(TASKS, _ENCODER),

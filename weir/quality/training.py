@@ -119,7 +119,9 @@ def _record(options: TrainingOptions, recipe: Trainer) -> RunRecord:
         detectors=recipe.detectors,
         seed=options.seed,
         share=options.share,
-        data=data_files(options.data, recipe.files),
+        data=data_files(
+            options.data, [*recipe.files, *(name for name in recipe.optional if (options.data / name).is_file())]
+        ),
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=versions(),
     )
@@ -149,7 +151,7 @@ def _resumed(options: TrainingOptions, path: Path, fresh: RunRecord) -> RunRecor
             raise DataError(
                 f"{options.out} contains a run with {field} {before!r}, not {now!r}: use the same, or another --out"
             )
-    changed = [file.file for file in fresh.data if file not in begun.data]
+    changed = [file.file for file in (*fresh.data, *begun.data) if file not in fresh.data or file not in begun.data]
     if changed:
         raise DataError(
             f"{changed[0]} has changed since the run in {options.out} began: name another folder with --out"

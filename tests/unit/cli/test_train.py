@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -13,12 +14,13 @@ from support.cases import cases
 from detectors.errors import WeightsError
 from detectors.evaluate.provenance import data_files
 from detectors.registry import create_text
+from detectors.train.real_texts import planted_examples, real_examples
 from detectors.train.trainers import TRAINERS, CardText, Trainer
 from weir.cli import main
 
 CASES = cases(__file__)
 
-FILE = "pii/presidio_generated_small.json.gz"
+FILE, MORE = "pii/presidio_generated_small.json.gz", "more.txt"
 TEXT = "Write to anna.keller@example.com please."
 
 
@@ -40,6 +42,7 @@ LENGTH = Trainer(
     train=learn,
     weights="length.safetensors",
     files=(FILE,),
+    optional=(MORE,),
     detectors=("pii",),
     options=lambda _, digest: {"threshold": 0.9 if digest else 0.8},
     card=CardText(recipe="The mean length.", limits=("It knows no meaning.",)),
@@ -70,12 +73,13 @@ def weir(*arguments, code=0, error=""):
 
 
 def test_weights_record_metrics_and_card(tmp_path, data):
+    (data / MORE).write_text("a text")
     weir("length", "--data", "data", "--seed", "7", error="step 1/2")
     out = tmp_path / "trained/length"
     assert load_file(out / "length.safetensors")["length"][0] == 30.0
     record = json.loads((out / "run.json").read_text())
-    (file,) = data_files(data, [FILE])
-    assert (record["seed"], record["data"]) == (7, [msgspec.to_builtins(file)])
+    (file, more) = data_files(data, [FILE, MORE])
+    assert (record["seed"], record["data"]) == (7, [msgspec.to_builtins(file), msgspec.to_builtins(more)])
     assert record["versions"]["numpy"] == np.__version__
     (metrics,) = json.loads((out / "figures.json").read_text())["detectors"]
     assert metrics["config"]["threshold"] == 0.9
@@ -105,6 +109,9 @@ def test_an_interrupted_run_resumes_from_its_checkpoint_if_nothing_changed(tmp_p
     (data / FILE).write_bytes(gzip.compress(b"[]"))
     weir("length", "--data", "data", "--seed", "3", "--resume", code=1, error=f"{FILE} has changed")
     (data / FILE).write_bytes(kept)
+    (data / MORE).write_text("a text")
+    weir("length", "--data", "data", "--seed", "3", "--resume", code=1, error=f"{MORE} has changed")
+    (data / MORE).unlink()
     result = weir("length", "--data", "data", "--seed", "3", "--resume", error="step 2/2 after seed 3")
     assert "step 1/2" not in result.stderr
     assert (tmp_path / "trained/length/MODEL_CARD.md").exists()
@@ -150,3 +157,11 @@ def test_an_encoder_runs_weights_of_one_s_own_under_their_digest(tmp_path):
     other = create_text("toxicity", {**every, "weights": str(own), "weights_sha256": ENCODER_DIGEST})
     with pytest.raises(WeightsError, match="pinned is"):
         other.load()
+
+
+def test_the_record_of_an_encoder_names_every_file_that_its_examples_come_from(tmp_path, monkeypatch):
+    trainer, read = TRAINERS["toxicity"], set()
+    monkeypatch.setattr(Path, "exists", lambda path, **_: bool(read.add(path)))
+    list(planted_examples(tmp_path))
+    list(real_examples(tmp_path))
+    assert {str(path.relative_to(tmp_path)) for path in read if path.is_relative_to(tmp_path)} == set(trainer.optional)
