@@ -55,10 +55,10 @@ def run_length_row(data: str, alarms: Sequence[int | None], longest: int) -> Row
     return {"detector": "drift", "data": data, "run_length": events_per_alarm(alarms, longest), "runs": len(alarms)}
 
 
-def delay_row(detector: str, data: str, delays: Sequence[int | None]) -> Row:
-    """Return a table row with quantiles of delays.
+def delay_row(detector: str, data: str, delays: Sequence[float | None]) -> Row:
+    """Return a table row with quantiles of delays; a quantile is None if too many changes had no alarm.
 
-    A delay of at most 0 is an alarm before the change. A delay of None is a change without an alarm.
+    A delay of at most 0 is an alarm before the change. A delay of None is a change without an alarm, longer than any other.
     """
     never = 1 << 30
     right = sorted(never if delay is None else delay for delay in delays if delay is None or delay > 0)

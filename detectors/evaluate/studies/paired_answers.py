@@ -14,6 +14,7 @@ import numpy as np
 
 from detectors.base import Observation
 from detectors.evaluate.progress import tracked
+from detectors.evaluate.studies.alarms import delay_row
 from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.streams.bias import BiasConfig, BiasDetector
 from detectors.streams.paired_prompts import COMPARED, REFERENCE, PairedPrompt
@@ -105,10 +106,8 @@ def _delay(study: StudyContext, name: str, limit: int) -> Row:
         _first_alarm(study, run, BIASES[name], limit, MOST_PAIRS * COMPARISONS)
         for run in tracked(study.progress, f"bias: {name}", range(study.runs))
     ]
-    delays = [alarm / 2 / COMPARISONS for alarm in found if alarm is not None]
-    median, high = np.percentile(delays or [np.nan], [50, 90]).tolist()
-    row = {"detector": "bias", "data": f"N = {limit}: {name}, in pairs", "runs": study.runs}
-    return row | {"delay_median": median, "delay_p90": high, "missed": len(found) - len(delays)}
+    pairs = [None if alarm is None else alarm / 2 / COMPARISONS for alarm in found]
+    return delay_row("bias", f"N = {limit}: {name}, in pairs", pairs)
 
 
 def paired_answers(study: StudyContext) -> list[Row]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from detectors.base import Observation
 from detectors.evaluate.progress import tracked
-from detectors.evaluate.studies.alarms import first_alarm
+from detectors.evaluate.studies.alarms import delay_row, first_alarm
 from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.streams.sentinel import SentinelConfig, SentinelDetector
 
@@ -73,17 +73,14 @@ def _false_alarms(study: StudyContext, varying: int) -> Row:
 
 
 def _delays(study: StudyContext, changed: int, varying: int) -> Row:
-    """Return quantiles of the number of answers from a change to the alarm; omit runs that alarm before the change."""
-    found = []
+    """Return quantiles of the number of answers from a change to the alarm."""
+    delays: list[int | None] = []
     for run in tracked(study.progress, f"sentinel: {changed} of {PROMPTS} answers change", range(study.runs)):
         rng, detector = np.random.default_rng([study.seed, run]), _detector()
-        if first_alarm(detector, _Model(rng, varying=varying).answers(BEFORE)) is None:
-            found.append(first_alarm(detector, _Model(rng, varying=varying, changed=changed).answers(AFTER)))
-    delays = [float(delay) for delay in found if delay is not None]
-    median, high = np.percentile(delays or [np.nan], [50, 90]).tolist()
-    data = f"N = {LIMIT}: {changed} of {PROMPTS} answers change, {varying} loose"
-    row = {"detector": "sentinel", "data": data, "runs": study.runs, "missed": len(found) - len(delays)}
-    return row | {"delay_median": median, "delay_p90": high}
+        early = first_alarm(detector, _Model(rng, varying=varying).answers(BEFORE))
+        after = _Model(rng, varying=varying, changed=changed).answers(AFTER)
+        delays.append(first_alarm(detector, after) if early is None else 0)
+    return delay_row("sentinel", f"N = {LIMIT}: {changed} of {PROMPTS} answers change, {varying} loose", delays)
 
 
 def sentinel(study: StudyContext) -> list[Row]:

@@ -5,6 +5,8 @@ import pytest
 
 from detectors.errors import DataError
 from detectors.evaluate.progress import no_progress
+from detectors.evaluate.studies import paired_answers as paired_answers_study
+from detectors.evaluate.studies import sentinel as sentinel_study
 from detectors.evaluate.studies.alarms import AFTER, censored_delay_row
 from detectors.evaluate.studies.context import StudyContext
 from detectors.evaluate.studies.conversation_ids import CLIENTS, Text, Trial, first_alarm_of
@@ -14,6 +16,7 @@ from detectors.evaluate.studies.in_control import STREAMS
 from detectors.evaluate.studies.paired_answers import BIASES, paired_answers
 from detectors.evaluate.studies.registry import STUDIES, find_study
 from detectors.evaluate.studies.run_length import run_length_rows
+from detectors.evaluate.studies.sentinel import sentinel
 from detectors.registry import STREAM, TEXT
 
 
@@ -78,6 +81,17 @@ def test_paired_answers_have_a_row_without_bias_and_one_for_each_bias(tmp_path, 
     assert fair["run_length"] > 0
     assert (fair["runs"], biased["runs"], biased["missed"]) == (3, 3, 0)
     assert 20 < biased["delay_median"] < 400
+
+
+def test_changes_without_an_alarm_do_not_shorten_the_delays(tmp_path, monkeypatch):
+    study = StudyContext(tmp_path, 10, 0, no_progress)
+    alarms = {run: None if run < 2 else 16 * (100 + run) for run in range(10)}
+    monkeypatch.setattr(paired_answers_study, "_first_alarm", lambda _, run, *__: alarms[run])
+    row = paired_answers(study)[1]
+    assert (row["delay_median"], row["delay_p90"], row["missed"]) == (107, None, 2)
+    monkeypatch.setattr(sentinel_study, "first_alarm", lambda *_: None)
+    row = sentinel(study)[-1]
+    assert (row["delay_median"], row["delay_p90"], row["missed"], row["too_early"]) == (None, None, 10, 0)
 
 
 def test_delays_count_early_alarms_separately_and_censor_missed_changes():
