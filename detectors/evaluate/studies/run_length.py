@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import sem
 
 from detectors.evaluate.progress import Progress, no_progress
 from detectors.evaluate.studies.context import Row, StudyContext
@@ -157,7 +158,7 @@ def run_lengths(  # noqa: PLR0913 - a stream, its budget, and how it is simulate
 
 
 def run_length_rows(study: StudyContext, limit: int = 1000) -> list[Row]:
-    """Return, for each of `STREAMS`, the mean run length divided by ``limit``, and its standard error."""
+    """Return, for each of `STREAMS`, the mean run length divided by ``limit``, and its standard error (NaN for one run)."""
     rows: list[Row] = []
     for name, (make, options) in STREAMS.items():
         budget = Budget(limit=limit, **options)
@@ -171,7 +172,7 @@ def run_length_rows(study: StudyContext, limit: int = 1000) -> list[Row]:
                 "data": f"{name}, N = {limit}: mean run length / N",
                 "runs": study.runs,
                 "run_length": float((lengths / limit).mean()),
-                "standard_error": float((lengths / limit).std() / math.sqrt(study.runs)),
+                "standard_error": float(sem(lengths / limit)) if study.runs > 1 else math.nan,
             }
         )
     return rows

@@ -6,6 +6,7 @@ import pytest
 from detectors.errors import DataError
 from detectors.evaluate.progress import no_progress
 from detectors.evaluate.studies import paired_answers as paired_answers_study
+from detectors.evaluate.studies import run_length
 from detectors.evaluate.studies import sentinel as sentinel_study
 from detectors.evaluate.studies.alarms import AFTER, censored_delay_row
 from detectors.evaluate.studies.context import StudyContext
@@ -56,6 +57,15 @@ def test_run_lengths_have_a_row_a_stream_with_its_error(tmp_path):
     rows = run_length_rows(StudyContext(tmp_path, 4, 0, no_progress), limit=20)
     assert len(rows) == len(STREAMS)
     assert all(row["run_length"] > 0 and row["standard_error"] >= 0 for row in rows)
+
+
+def test_the_standard_error_is_of_the_sample_and_unknown_for_one_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_length, "STREAMS", {"exchangeable": STREAMS["exchangeable"]})
+    monkeypatch.setattr(run_length, "run_lengths", lambda *_, runs, **__: np.array([100.0, 300.0])[:runs])
+    (two,) = run_length_rows(StudyContext(tmp_path, 2, 0, no_progress), limit=100)
+    (one,) = run_length_rows(StudyContext(tmp_path, 1, 0, no_progress), limit=100)
+    assert two["standard_error"] == pytest.approx(1.0)  # deviation of the sample: the square root of 2
+    assert np.isnan(one["standard_error"])
 
 
 @pytest.mark.parametrize("name", ["single texts, one id on all", "conversations of five, a key and an id each"])
