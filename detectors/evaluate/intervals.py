@@ -73,7 +73,10 @@ def of_labels(labels: Sequence[bool], scores: Sequence[float], flagged: Sequence
 
 
 def of_counts(counts: Sequence[Sequence[int]]) -> dict[str, Interval]:
-    """Return the intervals of F1, F2, precision and recall from (hits, found, labelled) of each text."""
+    """Return the intervals of F1, F2, precision and recall from (hits, found, labelled) of each text.
+
+    A precision or recall of 0 or 1 is that of every resample, so it has Wilson's interval over the texts.
+    """
     table = np.array(counts, dtype=np.int64).reshape(-1, 3)
 
     def metrics(rows: NDArray[np.intp]) -> dict[str, float]:
@@ -85,4 +88,9 @@ def of_counts(counts: Sequence[Sequence[int]]) -> dict[str, Interval]:
             "recall": hits / wanted if wanted else float("nan"),
         }
 
-    return _resampled(metrics, len(table))
+    intervals = _resampled(metrics, len(table))
+    for name, column in (("precision", 1), ("recall", 2)):
+        hits, total, texts = table[:, 0].sum(), table[:, column].sum(), int((table[:, column] > 0).sum())
+        if total and hits in (0, total):
+            intervals[name] = share(texts if hits else 0, texts)
+    return intervals

@@ -67,3 +67,10 @@ def test_spans_are_resampled_by_text():
         low, high = of_counts(counts)["recall"]
         assert low < figure["recall"] < high
         assert high - low == pytest.approx(4 * math.sqrt(0.7 * 0.3 / 200), rel=0.3)
+
+
+def test_spans_that_are_all_found_or_all_missed_leave_a_doubt_by_the_number_of_texts():
+    found, missed = of_counts([(2, 2, 2)] * 10 + [(0, 0, 0)] * 90), of_counts([(0, 1, 2)] * 10)
+    assert found["recall"] == found["precision"] == share(10, 10)
+    assert missed["recall"] == missed["precision"] == share(0, 10)
+    assert "precision" not in of_counts([(0, 0, 2)] * 10)
