@@ -1,8 +1,4 @@
-"""Limits on intake's connections: the number per client address, and the time until the headers have arrived.
-
-Why this exists: uvicorn limits requests (``limit_concurrency``) and idle connections (``timeout_keep_alive``), but waits without limit
-for the headers of a request, and does not count connections per address (docs/design/traps.md).
-"""
+"""Limits on intake's connections: the number per client address, and the time until the headers have arrived."""
 
 import asyncio
 from collections import Counter
@@ -10,8 +6,8 @@ from http import HTTPStatus
 from typing import ClassVar
 
 import msgspec
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from serving.header_deadline import HeaderDeadline
 from serving.openai_api.errors import ApiError, unavailable
 from serving.settings import IntakeSettings
 from stream.wire.ids import new_request_id
@@ -21,13 +17,12 @@ __all__ = ["bounded_protocol"]
 _RETRY_AFTER_SECONDS = 1
 
 
-class _BoundedProtocol(H11Protocol):
-    """uvicorn's h11 protocol with limits on connections and time; h11 itself limits the size of headers (64 KiB)."""
+class _BoundedProtocol(HeaderDeadline):
+    """Also limits the number of connections; h11 itself limits the size of headers (64 KiB)."""
 
     settings: ClassVar[IntakeSettings]
     open: ClassVar[Counter[str]]
     _address = ""
-    _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         """Count the connection, and reject it at once if a limit is exceeded."""
@@ -36,24 +31,13 @@ class _BoundedProtocol(H11Protocol):
         self.open[self._address] += 1
         if (error := self._excess()) is not None:
             self._reject(error)
-        else:
-            self._wait_for_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop counting the connection."""
-        self._stop_waiting()
         self.open[self._address] -= 1
         if not self.open[self._address]:
             del self.open[self._address]
         super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Parse `data`. Start the deadline for a request's headers once; later header bytes do not extend it."""
-        super().data_received(data)
-        if self.cycle is None or self.cycle.response_complete:
-            self._wait_for_headers()
-        else:
-            self._stop_waiting()
 
     def _excess(self) -> ApiError | None:
         limit, per_address = self.settings.connections, self.settings.connections_per_address
@@ -73,23 +57,13 @@ class _BoundedProtocol(H11Protocol):
             )
         return None
 
-    def _wait_for_headers(self) -> None:
-        if self._deadline is None and not self.transport.is_closing():
-            self._deadline = self.loop.call_later(self.settings.header_seconds, self._too_late)
-
-    def _stop_waiting(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
     def _too_late(self) -> None:
         """Close the connection; if a part of the headers has arrived, respond with 408 first."""
-        self._deadline = None
         half_sent, _ = self.conn.trailing_data
         if not half_sent:
             self.transport.close()
             return
-        bound = self.settings.header_seconds
+        bound = self.header_seconds
         message = f"The headers did not arrive within {bound:g} s, the limit; send them faster."
         self._reject(ApiError(408, message, code="request_timeout"))
 
@@ -114,4 +88,5 @@ def bounded_protocol(settings: IntakeSettings) -> type[asyncio.Protocol]:
         open: ClassVar[Counter[str]] = Counter()
 
     Protocol.settings = settings
+    Protocol.header_seconds = settings.header_seconds
     return Protocol

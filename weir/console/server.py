@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 
+from serving.header_deadline import HeaderDeadline
 from weir.console.addresses import console_port
 from weir.console.app import console_app
 from weir.console.sessions import Sessions, ensure_token
@@ -22,8 +23,14 @@ _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 5.0
 _STOP_SECONDS = 5.0
 _MAX_REQUESTS = 64
+#: A connection without a request counts as one of _MAX_REQUESTS; it needs no session.
+_HEADER_SECONDS = 10.0
 #: Key of the health report.
 _WAITING = "waiting for the console"
+
+
+class _Protocol(HeaderDeadline):
+    header_seconds = _HEADER_SECONDS
 
 
 class Console:
@@ -73,7 +80,7 @@ class Console:
         config = uvicorn.Config(
             console_app(self._settings, self._sessions, self._port),
             loop="asyncio",
-            http="h11",
+            http=_Protocol,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -1,5 +1,9 @@
 """The console's thread: a failure is logged and reported, and the console restarts."""
 
+import socket
+from contextlib import ExitStack
+
+import httpx
 from support.console_server import connects
 from support.kafka_log import until
 from support.stack import free_port
@@ -31,3 +35,23 @@ async def test_a_console_that_fails_is_reported_and_restarts(tmp_path, monkeypat
         console.stop()
     (record,) = [one for one in caplog.records if one.name == "weir.console.server"]
     assert record.exc_info is not None, "with where it failed, and once"
+
+
+async def test_connections_that_send_no_request_do_not_keep_others_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(server._Protocol, "header_seconds", 0.2)
+    port = free_port()
+    console = Console(Settings().model_copy(update={"home": tmp_path}), port, {}).start()
+    address = f"http://127.0.0.1:{port}/"
+    try:
+        await until("it serves", lambda: connects(port))
+        with ExitStack() as idle:
+            for _ in range(server._MAX_REQUESTS + 1):
+                idle.enter_context(socket.create_connection(("127.0.0.1", port)))
+            async with httpx.AsyncClient() as client:
+                await until("it answers", lambda: _status(client, address, 401))
+    finally:
+        console.stop()
+
+
+async def _status(client, address, wanted):
+    return (await client.get(address)).status_code == wanted
