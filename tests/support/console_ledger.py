@@ -55,9 +55,11 @@ class LedgerMaker:
         self.store.apply([self.log.records(topic, *events, partition=partition)])
 
     def beat(self, log_time):
-        """Write the heartbeat of a ledger that has read everything."""
-        now = time.time()
-        beat = Heartbeat(wall_time=now, log_time=log_time, advanced_at=now, caught_up=True, lag={NAMES.inference: 0})
+        """Write the heartbeat of a ledger that has read everything; it stays new for an hour, longer than any test."""
+        later = time.time() + 3600
+        beat = Heartbeat(
+            wall_time=later, log_time=log_time, advanced_at=later, caught_up=True, lag={NAMES.inference: 0}
+        )
         self.store.decisions.beat(beat)
 
     def side(self, request_id, side, at, *, tenant="acme", flagged=(), model=MODEL):

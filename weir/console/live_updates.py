@@ -14,10 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from stream.ledger.decisions import Heartbeat
 from stream.ledger.queries.console_queries import LedgerPages, LiveUpdate
 from stream.ledger.queries.request_pages import RequestRow
 from weir.console.json_http import json_response
-from weir.operate.status import coverage_status
+from weir.operate.status import HEARTBEAT_SECONDS, coverage_status
 
 __all__ = ["LiveEndpoint"]
 
@@ -90,9 +91,8 @@ class LiveEndpoint:
         state = ({"requests": changed} if changed else {}) | _alerts(update, client)
         client.born, client.seq = update.born, update.seq
         client.rows = {row.request_id: row for row in update.requests}
-        ledger = {"log_time": event_time, "caught_up": beat.caught_up, "lag": sum(beat.lag.values())} if beat else None
         rest = {
-            "ledger": ledger,
+            "ledger": None if beat is None else _ledger(beat),
             "traffic": {"requests": update.rate, "flagged": update.flagged},
             "firing": update.firing,
             "said": {"reviews": update.reviews, "silences": update.silences},
@@ -110,6 +110,12 @@ class LiveEndpoint:
             known = {name: getattr(found, name) for name in _COVERAGE_FIELDS}
             self._coverage = (time.monotonic(), known)
         return known
+
+
+def _ledger(beat: Heartbeat) -> dict[str, Any]:
+    """Return the ledger's state; `alive` is false if the ledger has sent no heartbeat for 15 s, because the rest is that old."""
+    alive = time.time() - beat.wall_time <= HEARTBEAT_SECONDS
+    return {"log_time": beat.log_time, "caught_up": beat.caught_up, "lag": sum(beat.lag.values()), "alive": alive}
 
 
 def _differences(client: _Client, now: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from weir.local.stack_state import ComponentState, load_components
 from weir.settings import Settings
 
 __all__ = [
+    "HEARTBEAT_SECONDS",
     "CaptureStatus",
     "ComponentStatus",
     "CoverageStatus",
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 #: If the ledger has sent no heartbeat for this time, it does not run or is stuck.
-_HEARTBEAT_SECONDS = 15.0
+HEARTBEAT_SECONDS = 15.0
 _PROBE_SECONDS = 2.0
 _LAG_SECONDS = 5.0
 
@@ -236,7 +237,7 @@ def _ledger_problems(
 
 def _clock_problems(heartbeat: Heartbeat, now: float) -> list[str]:
     bound = heartbeat.silence_seconds
-    if (age := now - heartbeat.wall_time) > _HEARTBEAT_SECONDS:
+    if (age := now - heartbeat.wall_time) > HEARTBEAT_SECONDS:
         return [f"no heartbeat of the ledger for {age:.0f} s; coverage and lag are that old"]
     if (ahead := heartbeat.log_time - heartbeat.wall_time) > bound:
         problem = (

@@ -71,7 +71,8 @@ function state() {
   if (live.signedOut) return ["critical", "session ended: run weir console"];
   if (!live.connected || live.ledger === undefined) return ["warning", "connecting"];
   if (live.ledger === null) return ["warning", "no ledger yet"];
-  if (live.ledger && !live.ledger.caught_up) return ["warning", `reading, ${live.ledger.lag} records left`];
+  if (!live.ledger.alive) return ["critical", "the ledger has stopped: run weir status"];
+  if (!live.ledger.caught_up) return ["warning", `reading, ${live.ledger.lag} records left`];
   if (live.coverage && live.coverage.missing) return ["warning", `coverage ${percent(live.coverage.ratio)}`];
   return ["good", "up to date"];
 }
