@@ -28,9 +28,49 @@ def look(browser, maker, tmp_path):
         yield look
 
 
+def hold(page, pattern):
+    """Return the list of requests for `pattern`, in which each request waits until the test answers it."""
+    held = []
+
+    def keep(route):
+        held.append(route)
+
+    page.route(pattern, keep)
+    return held
+
+
 def test_a_ledger_without_a_heartbeat_is_not_called_up_to_date(look, maker):
     page = look.go("/live", ".row")
     then = time.time() - 60
     maker.store.decisions.beat(Heartbeat(wall_time=then, log_time=then, advanced_at=then, caught_up=True, lag={}))
     page.wait_for_selector(".side .state.critical:has-text('the ledger has stopped')")
     page.wait_for_selector(".tile .bad:has-text('the ledger has stopped')")
+
+
+def test_a_review_keeps_the_filter_of_the_queue(look):
+    page = look.page
+    page.route("**/api/feedback", lambda route: route.fulfill(status=202, json={}))
+    look.go("/review?severity=warning", ".row")
+    before = page.locator(".row").count()
+    page.locator(".row").first.click()
+    page.wait_for_selector(".pane h2")
+    first = page.url
+    page.keyboard.press("y")
+    page.wait_for_url(lambda url: url != first)
+    assert page.url.endswith("?severity=warning")
+    page.wait_for_function("count => document.querySelectorAll('.row').length === count", arg=before - 1)
+
+
+def test_a_review_that_ends_late_does_not_leave_the_view_that_the_user_chose(look):
+    page = look.page
+    held = hold(page, "**/api/feedback")
+    look.go("/review", ".row")
+    page.locator(".row").first.click()
+    page.get_by_role("button", name="Right").click()
+    page.keyboard.press("g")
+    page.keyboard.press("c")
+    page.wait_for_selector(".tiles")
+    with page.expect_response("**/api/feedback"):
+        held[0].fulfill(status=202, json={})
+    page.wait_for_timeout(200)
+    assert page.evaluate("location.pathname") == "/coverage"

@@ -158,7 +158,8 @@ export class AlertsView extends Component {
     const left = alerts.toSpliced(index, 1);
     const following = left[Math.min(index, left.length - 1)];
     this.setState({ alerts: left });
-    this.props.go(following ? `/review/${following.alert_id}` : "/review");
+    if (location.pathname !== `/review/${alert_id}`) return; // the user has moved on meanwhile
+    this.props.go(`/review${following ? `/${following.alert_id}` : ""}${location.search}`);
   };
 
   render({ id, go, stack, view }, { alerts, next, error, chosen, typed }) {
