@@ -74,3 +74,39 @@ def test_a_review_that_ends_late_does_not_leave_the_view_that_the_user_chose(loo
         held[0].fulfill(status=202, json={})
     page.wait_for_timeout(200)
     assert page.evaluate("location.pathname") == "/coverage"
+
+
+def test_a_held_key_reviews_one_alert(look):
+    page, reviews = look.page, []
+
+    def answer(route):
+        reviews.append(route.request.post_data_json["alert_id"])
+        route.fulfill(status=202, json={})
+
+    page.route("**/api/feedback", answer)
+    look.go("/review", ".row")
+    page.locator(".row").first.click()
+    page.wait_for_selector(".pane h2")
+    page.keyboard.down("y")
+    page.wait_for_function("() => document.querySelectorAll('.row').length === 5")
+    page.wait_for_selector(".pane [aria-keyshortcuts=y]")
+    for _ in range(5):  # each is a repeat of the key
+        page.keyboard.down("y")
+        page.wait_for_timeout(50)
+    page.keyboard.up("y")
+    assert len(reviews) == 1
+
+
+def test_the_keys_work_after_a_click_on_the_check_box(look):
+    page = look.go("/live", ".row")
+    page.get_by_label("flagged only").click()
+    page.keyboard.press("g")
+    page.keyboard.press("a")
+    page.wait_for_selector("h1:has-text('Alerts')")
+
+
+def test_esc_leads_from_a_conversation_to_its_request(look):
+    page = look.go("/conversations/r1", ".empty")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".pane table")
+    assert page.url.endswith("/requests/r1")

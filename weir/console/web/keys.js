@@ -18,7 +18,7 @@ export const KEYS = [
 const GO = { l: "/live", a: "/alerts", d: "/drift", c: "/coverage", t: "/retraining", m: "/models", e: "/detectors", r: "/review", w: "/answers", s: "/silences" };
 const SEQUENCE_MS = 1500;
 
-const typing = (target) => target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+const typing = (target) => target instanceof HTMLElement && (target.isContentEditable || target.matches("input:not([type=checkbox]), textarea, select"));
 
 /** Call `actions[key]`, or `go(path)` for g and a letter. Returns a function that removes the listener. */
 export function listen({ go, actions }) {
@@ -36,7 +36,10 @@ export function listen({ go, actions }) {
     if (event.key === "g") return void (prefixAt = performance.now());
     // Enter on a focused button or link activates that.
     if (event.key === "Enter" && event.target.closest?.("a, button, summary")) return;
-    const action = actions[{ ArrowDown: "j", ArrowUp: "k" }[event.key] ?? event.key];
+    const key = { ArrowDown: "j", ArrowUp: "k" }[event.key] ?? event.key;
+    // A held key repeats: it may move through a list, but not review one alert after another.
+    if (event.repeat && key !== "j" && key !== "k") return;
+    const action = actions[key];
     if (action) {
       event.preventDefault();
       action(event);

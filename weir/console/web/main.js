@@ -111,7 +111,10 @@ class App extends Component {
   _escape = (event) => {
     if (event.target instanceof HTMLInputElement) return void event.target.blur();
     if (this.state.help) return void this.setState({ help: false });
-    if (this.state.id && !document.querySelector("dialog[open]")) this.go(`/${this.state.view === "requests" ? "live" : this.state.view}${location.search}`);
+    const { view, id } = this.state;
+    if (!id || document.querySelector("dialog[open]")) return;
+    if (view === "conversations") this.go(`/requests/${encodeURIComponent(id)}`);
+    else this.go(`/${view === "requests" ? "live" : view}${location.search}`);
   };
 
   render(_, { view, parts, id, query, stack, error, theme, help }) {
