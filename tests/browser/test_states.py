@@ -110,3 +110,47 @@ def test_esc_leads_from_a_conversation_to_its_request(look):
     page.keyboard.press("Escape")
     page.wait_for_selector(".pane table")
     assert page.url.endswith("/requests/r1")
+
+
+def test_replies_that_take_longer_than_the_time_between_two_polls_are_shown(look):
+    page = look.page
+    held = hold(page, "**/api/coverage")
+    page.clock.install()
+    page.goto(f"{look.served.address}/coverage")
+    page.wait_for_selector("h1")
+    page.clock.run_for(5_500)
+    page.wait_for_timeout(200)
+    assert len(held) == 2
+    held[0].continue_()  # the older one
+    page.wait_for_selector(".tiles")
+
+
+def test_an_older_reply_does_not_replace_a_newer_one(look):
+    page = look.page
+    held = hold(page, "**/api/silences")
+    page.clock.install()
+    page.goto(f"{look.served.address}/silences")
+    page.wait_for_selector("h1")
+    page.clock.run_for(5_500)
+    page.wait_for_timeout(200)
+    held[1].fulfill(json={"silences": []})
+    page.wait_for_selector(".empty")
+    with page.expect_response("**/api/silences"):
+        held[0].fulfill(status=500, json={"error": "old"})
+    page.wait_for_timeout(200)
+    assert page.locator(".error-box").count() == 0
+    look.troubles.clear()  # Chromium reports the status 500
+
+
+def test_a_reply_for_the_time_range_before_is_not_shown(look, maker):
+    maker.windows(time.time(), tenant="acme", model="m")
+    page = look.go("/drift", ".pane canvas")
+    held = hold(page, "**/api/drift/series?*")
+    page.get_by_role("button", name="6h").click()
+    page.get_by_role("button", name="7d").click()
+    page.wait_for_selector("[aria-pressed=true]:has-text('7d')")
+    page.wait_for_timeout(200)
+    empty = {"time": [], "statistic": [], "limit": [], "alarm": [], "latest": None, "changed": None}
+    held[0].fulfill(json=empty)
+    page.wait_for_timeout(300)
+    assert page.locator(".pane canvas").count() == 1

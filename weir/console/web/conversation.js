@@ -15,7 +15,9 @@ export class ConversationView extends Loader {
   }
 
   componentDidUpdate(before) {
-    if (before.id !== this.props.id) this._refresh();
+    if (before.id === this.props.id) return;
+    this.forget();
+    this._refresh();
   }
 
   _refresh = () => this.load(() => get(`/api/requests/${encodeURIComponent(this.props.id)}/conversation`));

@@ -80,7 +80,9 @@ class StreamPane extends Loader {
   }
 
   componentDidUpdate(before) {
-    if (before.range !== this.props.range) this._refresh();
+    if (before.range === this.props.range) return;
+    this.forget();
+    this._refresh();
   }
 
   _refresh = () => {

@@ -86,12 +86,21 @@ export function ErrorBox({ error, onRetry }) {
   return html`<div class="error-box" role="alert">${error.message}${onRetry && html` <button onClick=${onRetry}>Try again</button>`}</div>`;
 }
 
-/** A view that loads data: `load(fetch)` keeps the result of its newest call, as `merge(found, before)`. */
+/**
+ * A view that loads data: `load(fetch)` keeps each result as `merge(found, before)`, unless a newer call was answered before. A result need not
+ * be that of the newest call: if every reply took longer than the time between two polls, the view would never show one.
+ */
 export class Loader extends Component {
   constructor(props) {
     super(props);
     this.state = { found: null, error: null, loading: true };
     this._calls = 0;
+    this._answered = 0;
+  }
+
+  /** Discard the replies to earlier calls, because the view now shows something else. */
+  forget() {
+    this._answered = this._calls;
   }
 
   load = async (fetch, merge = (found) => found) => {
@@ -99,11 +108,18 @@ export class Loader extends Component {
     this.setState({ loading: true });
     try {
       const found = await fetch();
-      if (call === this._calls) this.setState((state) => ({ found: merge(found, state.found), error: null, loading: false }));
+      this._answer(call, (state) => ({ found: merge(found, state.found), error: null }));
     } catch (error) {
-      if (call === this._calls) this.setState({ error, loading: false });
+      this._answer(call, { error });
     }
   };
+
+  _answer(call, changes) {
+    if (call <= this._answered) return;
+    this._answered = call;
+    this.setState(changes);
+    this.setState({ loading: call !== this._calls });
+  }
 }
 
 /** Renders again when the live state changes. */
