@@ -3,8 +3,9 @@
 import time
 
 import pytest
-from support.console_ledger import LedgerMaker
+from support.console_ledger import NAMES, LedgerMaker
 from support.console_page import Look, served_console
+from support.ledger_log import request
 
 from stream.ledger.decisions import Heartbeat
 
@@ -154,3 +155,30 @@ def test_a_reply_for_the_time_range_before_is_not_shown(look, maker):
     held[0].fulfill(json=empty)
     page.wait_for_timeout(300)
     assert page.locator(".pane canvas").count() == 1
+
+
+def test_counts_have_all_their_digits(look):
+    page = look.page
+
+    def many(route):
+        reply = route.fetch().json()
+        reply["coverage"] |= {"requests": 1_234_567, "owed": 7_407_402, "missing": 123_456}
+        route.fulfill(json=reply)
+
+    page.route("**/api/coverage", many)
+    look.go("/coverage", ".tiles")
+    tiles = page.locator(".tiles").inner_text().replace("\N{NARROW NO-BREAK SPACE}", " ")
+    assert all(number in tiles for number in ("1 234 567", "7 407 402", "123 456"))
+
+
+def test_coverage_without_an_expected_verdict_is_not_a_hundred_percent(browser, tmp_path):
+    maker = LedgerMaker(tmp_path / "ledger")
+    maker.apply(NAMES.inference, request("r1", time.time(), owed=()))
+    maker.beat(time.time())
+    with served_console(tmp_path) as served, Look(browser, served) as look:
+        page = look.go("/coverage", ".tile:has-text('requests')")
+        assert page.locator(".tile", has_text="requests").locator("b").inner_text() == "1"
+        assert page.locator(".tile", has_text="detector coverage").locator("b").inner_text() == "\N{EN DASH}"
+        page = look.go("/live", ".row")
+        assert page.locator(".tile", has_text="detector coverage").locator("b").inner_text() == "\N{EN DASH}"
+    maker.close()

@@ -2,7 +2,7 @@
 
 import { Component, createRef } from "./vendor/preact.mjs";
 import { graphOf } from "./chain_graph.js";
-import { html, Id, number, Time } from "./ui.js";
+import { exact, html, Id, number, Time } from "./ui.js";
 
 const TITLES = { requests: "Requests", verdicts: "Verdicts", alert: "Alert", requested: "Retraining request", approved: "Approval", rows: "Reviewed requests", dataset: "Dataset", trained: "Training", completed: "Training", parent: "Parent version", model: "Version", blessed: "Gate: blessed", refused: "Gate: refused", route: "Route" };
 const SHOWN_IDS = 8;
@@ -114,7 +114,7 @@ const Follow = ({ path: to, go, children }) => html`<a href=${to} onClick=${(eve
 function Facts({ facts }) {
   const rest = Object.entries(facts ?? {}).filter(([name]) => !TEXTS.includes(name) && name !== "detector");
   return html`${TEXTS.filter((name) => facts?.[name]).map((name) => html`<p>${facts[name]}</p>`)}
-    ${rest.length > 0 && html`<dl class="chain-facts">${rest.map(([name, value]) => html`<div><dt>${name.replaceAll("_", " ")}</dt><dd class="clip" title=${value}>${typeof value === "number" ? number(value) : value}</dd></div>`)}</dl>`}`;
+    ${rest.length > 0 && html`<dl class="chain-facts">${rest.map(([name, value]) => html`<div><dt>${name.replaceAll("_", " ")}</dt><dd class="clip" title=${value}>${Number.isInteger(value) ? exact(value) : typeof value === "number" ? number(value) : value}</dd></div>`)}</dl>`}`;
 }
 
 function Requests({ ids, go }) {

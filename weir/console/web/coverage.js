@@ -1,7 +1,7 @@
 // Coverage: completed and missing verdicts, in total, by hour, detector, tenant and model.
 
 import { get } from "./api.js";
-import { Empty, ErrorBox, html, iso, Loader, number, percent } from "./ui.js";
+import { Empty, ErrorBox, exact, html, iso, Loader, percent } from "./ui.js";
 
 const POLL_MS = 5_000;
 const SPLITS = [["by_detector", "detector"], ["by_tenant", "tenant"], ["by_model", "model"]];
@@ -28,15 +28,15 @@ export class CoverageView extends Loader {
   }
 
   _body({ coverage, hours }) {
-    if (!coverage.owed) return html`<${Empty}>No verdict is expected yet: no request was accepted.</${Empty}>`;
+    if (!coverage.requests && !coverage.owed && !coverage.gap_records) return html`<${Empty}>No request was accepted yet.</${Empty}>`;
     return html`<div class="page-body">
       <div class="tiles">
-        ${tile("detector coverage", percent(coverage.ratio))}
-        ${tile("requests", number(coverage.requests), `${number(coverage.ends)} ended`)}
-        ${tile("expected verdicts", number(coverage.owed), `${number(coverage.pending)} pending`)}
-        ${tile("missing", number(coverage.missing), coverage.missing ? "see the coverage alert" : "", coverage.missing ? "bad" : "")}
-        ${tile("errors", number(coverage.errors), "completed without a result", coverage.errors ? "warn" : "")}
-        ${tile("not delivered", number(coverage.gap_records), "counted in gap records", coverage.gap_records ? "bad" : "")}
+        ${tile("detector coverage", coverage.owed ? percent(coverage.ratio) : "–", coverage.owed ? "" : "no verdict is expected")}
+        ${tile("requests", exact(coverage.requests), `${exact(coverage.ends)} ended`)}
+        ${tile("expected verdicts", exact(coverage.owed), `${exact(coverage.pending)} pending`)}
+        ${tile("missing", exact(coverage.missing), coverage.missing ? "see the coverage alert" : "", coverage.missing ? "bad" : "")}
+        ${tile("errors", exact(coverage.errors), "completed without a result", coverage.errors ? "warn" : "")}
+        ${tile("not delivered", exact(coverage.gap_records), "counted in gap records", coverage.gap_records ? "bad" : "")}
       </div>
       <section><h2>By hour</h2><${Hours} hours=${hours} /></section>
       ${SPLITS.map(([field, name]) => html`<section><h2>By ${name}</h2><${Split} counts=${coverage[field]} name=${name} /></section>`)}
@@ -62,6 +62,6 @@ function Split({ counts, name }) {
     <thead><tr><th scope="col">${name}</th><th scope="col" class="right">coverage</th><th scope="col"><span class="sr">share</span></th>${["expected", "pending", "missing", "errors"].map((one) => html`<th scope="col" class="right">${one}</th>`)}</tr></thead>
     <tbody>${rows.slice(0, SHOWN).map(([key, one]) => html`<tr><th scope="row">${key}</th><td class="right num">${percent(one.ratio)}</td>
       <td class="share"><i style=${{ width: `${one.ratio * 100}%` }}></i></td>
-      <td class="right num">${number(one.owed)}</td><td class="right num">${number(one.pending)}</td><td class=${`right num ${one.missing ? "bad" : ""}`}>${number(one.missing)}</td><td class=${`right num ${one.errors ? "warn" : ""}`}>${number(one.errors)}</td></tr>`)}</tbody>
+      <td class="right num">${exact(one.owed)}</td><td class="right num">${exact(one.pending)}</td><td class=${`right num ${one.missing ? "bad" : ""}`}>${exact(one.missing)}</td><td class=${`right num ${one.errors ? "warn" : ""}`}>${exact(one.errors)}</td></tr>`)}</tbody>
   </table>${rows.length > SHOWN && html`<p class="quiet">${rows.length - SHOWN} more, with higher coverage.</p>`}`;
 }

@@ -4,7 +4,7 @@ import { live } from "./api.js";
 import { Spark } from "./charts.js";
 import { List } from "./list.js";
 import { RequestPane } from "./request.js";
-import { clock, duration, Empty, html, Id, iso, LiveComponent, Mark, number, percent, Verdicts } from "./ui.js";
+import { clock, duration, Empty, exact, html, Id, iso, LiveComponent, Mark, number, percent, Verdicts } from "./ui.js";
 
 const ROW = 30;
 const RATE_SECONDS = 10;
@@ -75,8 +75,8 @@ class Tiles extends LiveComponent {
       <div class="tile"><span class="label">flagged / s</span><b>${number(rate(traffic.flagged))}</b><${Spark} values=${traffic.flagged} kind="critical" label="flagged verdicts in each of the last 60 seconds" /></div>
       <div class="tile"><span class="label">alerts firing</span><b>${Object.values(firing).reduce((sum, one) => sum + one, 0)}</b>
         <span class="parts">${["critical", "warning", "info"].filter((name) => firing[name]).map((name) => html`<span><${Mark} severity=${name} state="firing" /> ${firing[name]} ${name}</span>`)}</span></div>
-      <div class="tile"><span class="label">detector coverage</span><b>${coverage ? percent(coverage.ratio) : "–"}</b>
-        <span class="parts">${coverage && html`<span>${number(coverage.requests)} requests</span>${coverage.pending > 0 && html`<span>${coverage.pending} pending</span>`}${coverage.missing > 0 && html`<span class="bad">${coverage.missing} missing</span>`}`}</span></div>
+      <div class="tile"><span class="label">detector coverage</span><b>${coverage?.owed ? percent(coverage.ratio) : "–"}</b>
+        <span class="parts">${coverage && html`<span>${exact(coverage.requests)} requests</span>${coverage.pending > 0 && html`<span>${exact(coverage.pending)} pending</span>`}${coverage.missing > 0 && html`<span class="bad">${exact(coverage.missing)} missing</span>`}`}</span></div>
       <div class="tile"><span class="label">event time</span><b>${ledger?.log_time ? clock(ledger.log_time) : "–"}</b>
         <span class="parts">${ledger && html`<span>${!ledger.alive ? html`<span class="bad">the ledger has stopped</span>` : behind > 15 ? html`<span class="bad">${duration(behind)} ago</span>` : ledger.caught_up ? "the ledger is up to date" : `${ledger.lag} records to read`}</span>`}</span></div>
     </div>`;

@@ -4,7 +4,7 @@ import { get, live } from "./api.js";
 import { ApprovalForm } from "./approval_form.js";
 import { merged } from "./merge_pages.js";
 import { collapsed } from "./suppressions.js";
-import { Empty, ErrorBox, html, Id, Loader, number, Tag, Time } from "./ui.js";
+import { Empty, ErrorBox, exact, html, Id, Loader, Tag, Time } from "./ui.js";
 
 const PAGE = 100;
 const POLL_MS = 15_000;
@@ -78,7 +78,7 @@ function Decision({ entry: { newest: one, count, first }, go, onDecide }) {
     ${gates.length > 0 && html`<ul class="gates" aria-label="Gates">${gates.map(([gate, passed]) => html`<li class=${passed ? "passed" : "failed"}><span aria-hidden="true">${passed ? "✓" : "✕"}</span> ${gate.replaceAll("_", " ")}<span class="sr">${passed ? " passed" : " failed"}</span></li>`)}</ul>`}
     <div class="second">
       ${one.alert_ids?.length > 0 && html`<span>alerts ${one.alert_ids.map((id) => html`<a href=${`/alerts/${id}?state=`} onClick=${follow(id)}><${Id} id=${id} /></a> `)}</span>`}
-      ${one.data && html`<span title=${JSON.stringify(one.data)}>data: ${number(records(one.data))} records of ${one.data.topic}</span>`}
+      ${one.data && html`<span title=${JSON.stringify(one.data)}>data: ${exact(records(one.data))} records of ${one.data.topic}</span>`}
       ${one.by && html`<span>by ${one.by}</span>`}
       ${one.model_version && html`<span>version <a href=${`/models/${encodeURIComponent(one.model_version)}`} onClick=${(event) => { event.preventDefault(); go(`/models/${encodeURIComponent(one.model_version)}`); }}>${one.model_version}</a></span>`}
       ${onDecide && html`<span class="actions"><button onClick=${() => onDecide(one, "approved")}>Approve</button> <button onClick=${() => onDecide(one, "rejected")}>Reject</button></span>`}

@@ -28,11 +28,14 @@ export function duration(seconds) {
   return `${Math.round(size / 86400)} d`;
 }
 
+/** A number of things, with all its digits. */
+export const exact = (value) => value.toLocaleString("en").replaceAll(",", "\u202f");
+
 export function number(value) {
   if (value === null || value === undefined) return "";
   const size = Math.abs(value);
   if (size >= 1e5) return value.toExponential(1).replace("e+", "e");
-  if (size >= 100 || Number.isInteger(value)) return Math.round(value).toLocaleString("en").replaceAll(",", "\u202f");
+  if (size >= 100 || Number.isInteger(value)) return exact(Math.round(value));
   return size >= 1 ? value.toFixed(1) : value.toFixed(2);
 }
 
