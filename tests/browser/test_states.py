@@ -1,5 +1,6 @@
 """What the page says about the ledger and about its own replies, in a real Chromium."""
 
+import re
 import time
 
 import pytest
@@ -182,3 +183,17 @@ def test_coverage_without_an_expected_verdict_is_not_a_hundred_percent(browser, 
         page = look.go("/live", ".row")
         assert page.locator(".tile", has_text="detector coverage").locator("b").inner_text() == "\N{EN DASH}"
     maker.close()
+
+
+def test_an_open_alert_says_how_long_ago_it_opened_and_in_which_time_zone(browser, maker, tmp_path):
+    with served_console(tmp_path) as served, Look(browser, served, zone="Asia/Tokyo") as look:
+        page = look.page
+        page.clock.install()
+        page.goto(f"{served.address}/alerts?state=")
+        page.locator(".row").first.click()
+        opened = page.locator(".pane .fact", has_text="opened").locator("dd")
+        assert re.fullmatch(r"\S.*:\d\d GMT\+9 \(\d+ (s|min) ago\)", opened.inner_text())
+        page.clock.fast_forward(7_200_000)
+        page.wait_for_selector(".pane .fact:has-text('2 h ago')")
+        page = look.go("/live", ".row")
+        page.wait_for_selector(".tile:has-text('event time, GMT+9')")

@@ -72,8 +72,9 @@ def chromium(path) -> Iterator[Browser]:
 class Look:
     """A page of the console, and everything that went wrong on it."""
 
-    def __init__(self, browser: Browser, served: Served, *, scheme="light", width=1280, height=800):
-        self._context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    def __init__(self, browser: Browser, served: Served, *, scheme="light", width=1280, height=800, zone=None):
+        size = {"width": width, "height": height}
+        self._context = browser.new_context(viewport=size, color_scheme=scheme, timezone_id=zone)
         self.served = served
         self.page: Page = self._context.new_page()
         self.page.set_default_timeout(15_000)

@@ -8,7 +8,7 @@ import { EmbeddingMap } from "./embedding_map.js";
 import { Explanation, explanations } from "./marked_text.js";
 import { SilenceForm } from "./silence_form.js";
 import { collapsed } from "./suppressions.js";
-import { duration, Empty, ErrorBox, Fact, html, Id, Loader, Mark, number, stream, Tag, Time, TraceLink, Verdicts } from "./ui.js";
+import { Ago, duration, Empty, ErrorBox, Fact, html, Id, Loader, Mark, number, stream, Tag, Time, TraceLink, Verdicts, zone } from "./ui.js";
 
 const SENTINELS = { moved: "answers changed too: check the model first", still: "answers unchanged: the inputs changed" };
 
@@ -92,7 +92,7 @@ export class AlertPane extends Loader {
     const keys = Object.entries(alert.principals ?? {}).sort((a, b) => b[1] - a[1]);
     return html`<dl class="facts">
       <${Fact} name="stream"><a href=${`/alerts?state=&tenant=${encodeURIComponent(alert.tenant)}`} onClick=${this._to(`/alerts?state=&tenant=${encodeURIComponent(alert.tenant)}`)}>${stream(alert)}</a></${Fact}>
-      <${Fact} name="opened"><${Time} at=${alert.opened_at} /> (<${Time} at=${alert.opened_at} since />)</${Fact}>
+      <${Fact} name="opened"><${Time} at=${alert.opened_at} /> ${zone(alert.opened_at)} (<${Ago} at=${alert.opened_at} />)</${Fact}>
       ${alert.resolved_at !== undefined && html`<${Fact} name="resolved"><${Time} at=${alert.resolved_at} />, after ${duration(alert.resolved_at - alert.opened_at)}</${Fact}>`}
       ${alert.feature && html`<${Fact} name="feature">${alert.feature}</${Fact}>`}
       ${alert.limit > 0 && html`<${Fact} name="statistic"><b class="num">${number(alert.statistic)}</b>, limit ${number(alert.limit)}</${Fact}>`}

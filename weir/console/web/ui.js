@@ -6,6 +6,8 @@ import htm from "./vendor/htm.mjs";
 export const html = htm.bind(h);
 
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const ZONE = new Intl.DateTimeFormat(undefined, { timeZoneName: "short" });
+const AGO_MS = 5_000;
 const DAY = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
 
 export const clock = (seconds) => CLOCK.format(seconds * 1000);
@@ -15,6 +17,9 @@ export function dateTime(seconds) {
   const date = new Date(seconds * 1000);
   return date.toDateString() === new Date().toDateString() ? CLOCK.format(date) : `${DAY.format(date)} ${CLOCK.format(date)}`;
 }
+
+/** The name of this machine's time zone at a time: all times of the page are in it, but those in an alert's summary are UTC. */
+export const zone = (seconds) => ZONE.formatToParts(seconds * 1000).find((part) => part.type === "timeZoneName").value;
 
 export const iso = (seconds) => new Date(seconds * 1000).toISOString();
 
@@ -41,8 +46,22 @@ export function number(value) {
 
 export const percent = (share) => (share === 1 ? "100 %" : `${(Math.floor(share * 1000) / 10).toFixed(1)} %`);
 
-export const Time = ({ at, since = false }) =>
-  html`<time datetime=${iso(at)} title=${iso(at)}>${since ? `${duration(Date.now() / 1000 - at)} ago` : dateTime(at)}</time>`;
+export const Time = ({ at }) => html`<time datetime=${iso(at)} title=${iso(at)}>${dateTime(at)}</time>`;
+
+/** How long ago a time was; renders again, because the view around it renders only if its data changes. */
+export class Ago extends Component {
+  componentDidMount() {
+    this._timer = setInterval(() => this.setState({}), AGO_MS);
+  }
+
+  componentWillUnmount() {
+    clearInterval(this._timer);
+  }
+
+  render({ at }) {
+    return html`${duration(Date.now() / 1000 - at)} ago`;
+  }
+}
 
 export const short = (id) => id.replace(/^(al|rt|si)_/, "").slice(0, 8);
 
