@@ -9,6 +9,7 @@ from support.console_page import Look, served_console
 from support.ledger_log import request
 
 from stream.ledger.decisions import Heartbeat
+from stream.wire import RetrainingRecord
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -197,3 +198,29 @@ def test_an_open_alert_says_how_long_ago_it_opened_and_in_which_time_zone(browse
         page.wait_for_selector(".pane .fact:has-text('2 h ago')")
         page = look.go("/live", ".row")
         page.wait_for_selector(".tile:has-text('event time, GMT+9')")
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1400, 480)])
+def test_a_small_window_hides_no_tile_button_or_verdict(browser, maker, tmp_path, width, height):
+    maker.windows(time.time(), tenant="acme", model="m")
+    request = RetrainingRecord(
+        retraining_id="rt_1", state="requested", reason="two agree", tenant="acme", model="m", at=time.time(),
+        alert_ids=tuple(f"al_{number:08d}" for number in range(20)),
+    )  # fmt: skip
+    maker.retraining(request)
+    with served_console(tmp_path) as served, Look(browser, served, width=width, height=height) as look:
+        page = look.go("/coverage", ".tiles")
+        assert (
+            page.evaluate("() => (tiles => tiles.scrollHeight - tiles.clientHeight)(document.querySelector('.tiles'))")
+            == 0
+        )
+        seen = [
+            ("/coverage", ".counts thead th:last-child"),
+            ("/live", ".row .verdicts"),
+            ("/retraining", "button:has-text('Approve')"),
+            ("/drift", "button:has-text('7d')"),
+            ("/drift", ".side .state"),
+        ]
+        for path, what in seen:
+            box = look.go(path, what).locator(what).first.bounding_box()
+            assert box["x"] + box["width"] <= width, what
