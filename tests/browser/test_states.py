@@ -4,8 +4,10 @@ import re
 import time
 
 import pytest
+from support import alert_records
 from support.console_ledger import NAMES, LedgerMaker
 from support.console_page import Look, served_console
+from support.events import event_of
 from support.ledger_log import request
 
 from stream.ledger.decisions import Heartbeat
@@ -224,3 +226,17 @@ def test_a_small_window_hides_no_tile_button_or_verdict(browser, maker, tmp_path
         for path, what in seen:
             box = look.go(path, what).locator(what).first.bounding_box()
             assert box["x"] + box["width"] <= width, what
+
+
+def test_a_name_cannot_change_the_direction_of_the_text_beside_it(look, maker):
+    model = "m\N{RIGHT-TO-LEFT OVERRIDE}gpj\x07"
+    maker.windows(time.time(), tenant="acme", model=model)
+    summary = f"Prompt drift on {model}: 100 % of recent prompts are outside the reference region."
+    record = alert_records.alert("al_rlo", model=model, detector="drift", side="input", summary=summary)
+    maker.apply(NAMES.alerts, event_of(record, "al_rlo/0", time.time()))
+    page = look.go("/alerts/al_rlo?state=", ".pane h2")
+    shown = "m\N{REPLACEMENT CHARACTER}gpj\N{REPLACEMENT CHARACTER}"
+    assert page.locator(".pane h2").inner_text() == summary.replace(model, shown)
+    assert shown in page.locator(".pane .facts a").inner_text()
+    look.go("/drift", ".row").locator(".row", has_text="gpj").click()  # the address keeps the name
+    page.wait_for_selector(".pane canvas")

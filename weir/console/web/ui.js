@@ -3,7 +3,11 @@
 import { Component, h } from "./vendor/preact.mjs";
 import htm from "./vendor/htm.mjs";
 
-export const html = htm.bind(h);
+/** Control characters, and those that change the direction of the text after them: a name with one would change the text beside it. */
+const UNSAFE = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu;
+const visible = (child) => (typeof child === "string" ? child.replace(UNSAFE, (one) => (/\s/.test(one) ? one : "\ufffd")) : child);
+
+export const html = htm.bind((type, props, ...children) => h(type, props, ...children.map(visible)));
 
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const ZONE = new Intl.DateTimeFormat(undefined, { timeZoneName: "short" });
