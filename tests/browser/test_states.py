@@ -240,3 +240,41 @@ def test_a_name_cannot_change_the_direction_of_the_text_beside_it(look, maker):
     assert shown in page.locator(".pane .facts a").inner_text()
     look.go("/drift", ".row").locator(".row", has_text="gpj").click()  # the address keeps the name
     page.wait_for_selector(".pane canvas")
+
+
+def test_a_click_with_ctrl_opens_a_link_in_a_new_tab(look):
+    page = look.go("/alerts?state=", ".row")
+    page.locator(".row").first.click()
+    link = page.locator(".pane td a", has_text="r1").first
+    with page.context.expect_page() as opened:
+        link.click(modifiers=["Control"])
+    opened.value.wait_for_selector(".pane table")
+    assert "/alerts/" in page.url
+    link.click()
+    page.wait_for_selector(".pane-head:has-text('Request')")
+
+
+def test_an_ended_silence_does_not_come_back_with_an_older_reply(look):
+    page, now = look.page, time.time()
+    silence = {"silence_id": "si_1", "alert_id": "al_1", "at": now, "by": "ann", "tenant": "acme", "until": now + 900}
+    silence |= {"model": "m", "side": "input", "detector": "pii", "reason": "known"}
+    replies = [{"silences": [silence]}] * 2
+    held = []
+
+    def answer(route):
+        if not held:
+            route.fulfill(json=replies[0])
+        held.append(route)
+
+    page.route("**/api/silences", answer)
+    page.route("**/api/silences/si_1", lambda route: route.fulfill(json={"ended": []}))
+    page.clock.install()
+    page.goto(f"{look.served.address}/silences")
+    page.wait_for_selector("td button")
+    page.clock.run_for(5_500)
+    page.get_by_role("button", name="End").click()
+    page.wait_for_selector(".empty")
+    for route in held[1:]:
+        route.fulfill(json=replies[1])
+    page.wait_for_timeout(200)
+    assert page.locator(".empty").count() == 1

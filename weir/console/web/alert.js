@@ -8,7 +8,7 @@ import { EmbeddingMap } from "./embedding_map.js";
 import { Explanation, explanations } from "./marked_text.js";
 import { SilenceForm } from "./silence_form.js";
 import { collapsed } from "./suppressions.js";
-import { Ago, duration, Empty, ErrorBox, Fact, html, Id, Loader, Mark, number, stream, Tag, Time, TraceLink, Verdicts, zone } from "./ui.js";
+import { Ago, duration, Empty, ErrorBox, Fact, html, Id, Link, Loader, Mark, number, stream, Tag, Time, TraceLink, Verdicts, zone } from "./ui.js";
 
 const SENTINELS = { moved: "answers changed too: check the model first", still: "answers unchanged: the inputs changed" };
 
@@ -91,7 +91,7 @@ export class AlertPane extends Loader {
   _facts(alert) {
     const keys = Object.entries(alert.principals ?? {}).sort((a, b) => b[1] - a[1]);
     return html`<dl class="facts">
-      <${Fact} name="stream"><a href=${`/alerts?state=&tenant=${encodeURIComponent(alert.tenant)}`} onClick=${this._to(`/alerts?state=&tenant=${encodeURIComponent(alert.tenant)}`)}>${stream(alert)}</a></${Fact}>
+      <${Fact} name="stream"><${Link} to=${`/alerts?state=&tenant=${encodeURIComponent(alert.tenant)}`} go=${this.props.go}>${stream(alert)}</${Link}></${Fact}>
       <${Fact} name="opened"><${Time} at=${alert.opened_at} /> ${zone(alert.opened_at)} (<${Ago} at=${alert.opened_at} />)</${Fact}>
       ${alert.resolved_at !== undefined && html`<${Fact} name="resolved"><${Time} at=${alert.resolved_at} />, after ${duration(alert.resolved_at - alert.opened_at)}</${Fact}>`}
       ${alert.feature && html`<${Fact} name="feature">${alert.feature}</${Fact}>`}
@@ -100,12 +100,6 @@ export class AlertPane extends Loader {
       ${keys.length > 0 && html`<${Fact} name=${keys.length === 1 ? "API key" : `${keys.length} API keys`}>${keys.slice(0, 4).map(([key, events], at) => html`${at > 0 && ", "}<code>${key}</code> ${events}`)}${keys.length > 4 && ", …"}</${Fact}>`}
     </dl>`;
   }
-
-  _to = (path) => (event) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
-    this.props.go(path);
-  };
 }
 
 /** The terms that are typical of a drift alert's evidence, on request: texts are read for it, which is logged. */
@@ -143,15 +137,10 @@ class Evidence extends Component {
 
   _row(row) {
     const { story, go, stack } = this.props;
-    const path = `/requests/${row.request_id}`;
-    const follow = (event) => {
-      event.preventDefault();
-      go(path);
-    };
     const { reading } = this.state;
     return html`<tr>
       <td><${Time} at=${row.time} /></td>
-      <td><a href=${path} onClick=${follow}><${Id} id=${row.request_id} /></a></td>
+      <td><${Link} to=${`/requests/${row.request_id}`} go=${go}><${Id} id=${row.request_id} /></${Link}></td>
       <td><${Verdicts} row=${row} /></td>
       <td class="right">${stack?.capabilities[story.alert.detector]?.explains && html`<button class="small" disabled=${reading !== ""} title="Which words: reads the text, which is logged" onClick=${() => this._explain(row.request_id)}>${reading === row.request_id ? "loading" : "why"}</button> `}<${TraceLink} template=${stack?.trace} id=${row.trace_id} label="trace" /></td>
     </tr>`;
@@ -176,13 +165,9 @@ class Evidence extends Component {
 /** Changes of the alert, retraining events and reviews in order of time; suppressions with the same failing gates are one line. */
 function History({ story, go }) {
   const { changes, reviews, retraining } = story;
-  const follow = (event) => {
-    event.preventDefault();
-    go("/retraining");
-  };
   const entries = [
     ...notable(changes).map(([one, before]) => [one.at, changeText(one, before)]),
-    ...collapsed(retraining).map(({ newest: one, count, first }) => [one.at, html`retraining <${Tag} kind=${one.state}>${one.state}</${Tag}> ${one.reason}${count > 1 && html` <span class="quiet">(${count} times since <${Time} at=${first} />)</span>`} <a href="/retraining" onClick=${follow}>timeline</a>`]),
+    ...collapsed(retraining).map(({ newest: one, count, first }) => [one.at, html`retraining <${Tag} kind=${one.state}>${one.state}</${Tag}> ${one.reason}${count > 1 && html` <span class="quiet">(${count} times since <${Time} at=${first} />)</span>`} <${Link} to="/retraining" go=${go}>timeline</${Link}>`]),
     ...reviews.map((one) => [one.at, html`reviewed <${Tag} kind=${one.label}>${one.label}</${Tag}> by ${one.by || "a user"}`]),
   ].sort(([at], [other]) => at - other);
   return html`<section><h3>History</h3>

@@ -1,7 +1,7 @@
 // Answers that wait for a review: rated badly, or labelled as wrong, and neither corrected nor approved.
 
 import { get } from "./api.js";
-import { Empty, ErrorBox, html, Id, Loader, Time } from "./ui.js";
+import { Empty, ErrorBox, html, Id, Link, Loader, Time } from "./ui.js";
 
 const POLL_MS = 10_000;
 
@@ -18,10 +18,6 @@ export class AnswersView extends Loader {
   _refresh = () => this.load(async () => (await get("/api/answers")).requests);
 
   render({ go }, { found, error }) {
-    const follow = (id) => (event) => {
-      event.preventDefault();
-      go(`/requests/${id}`);
-    };
     return html`<section class="page">
       <header class="head"><h1 tabindex="-1">Answers</h1><span class="quiet" role="status">${found ? `${found.length} to review` : ""}</span></header>
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
@@ -30,7 +26,7 @@ export class AnswersView extends Loader {
         ${found?.length > 0 && html`<table class="grid">
           <thead><tr><th scope="col">request</th><th scope="col">stream</th><th scope="col">status</th><th scope="col">time</th></tr></thead>
           <tbody>${found.map((one) => html`<tr key=${one.request_id}>
-            <th scope="row"><a href=${`/requests/${one.request_id}`} onClick=${follow(one.request_id)}><${Id} id=${one.request_id} /></a></th>
+            <th scope="row"><${Link} to=${`/requests/${one.request_id}`} go=${go}><${Id} id=${one.request_id} /></${Link}></th>
             <td>${one.tenant} / ${one.model}</td><td>${one.status}</td><td><${Time} at=${one.time} /></td>
           </tr>`)}</tbody></table>`}
       </div>

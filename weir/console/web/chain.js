@@ -2,7 +2,7 @@
 
 import { Component, createRef } from "./vendor/preact.mjs";
 import { graphOf } from "./chain_graph.js";
-import { exact, html, Id, number, Time } from "./ui.js";
+import { exact, html, Id, Link, number, Time } from "./ui.js";
 
 const TITLES = { requests: "Requests", verdicts: "Verdicts", alert: "Alert", requested: "Retraining request", approved: "Approval", rows: "Reviewed requests", dataset: "Dataset", trained: "Training", completed: "Training", parent: "Parent version", model: "Version", blessed: "Gate: blessed", refused: "Gate: refused", route: "Route" };
 const SHOWN_IDS = 8;
@@ -77,7 +77,7 @@ function Box({ box, go }) {
   const about = addressOf(box);
   return html`<li class=${`chain-box ${kind} ${faulty ? "faulty" : ""}`} data-box=${box.key}>
     <h3>${titleOf(box)} ${node?.at > 0 && kind !== "verdicts" && html`<small><${Time} at=${node.at} /></small>`}</h3>
-    ${about && html`<p>${about.path ? html`<${Follow} path=${about.path} go=${go}>${about.text}</${Follow}>` : html`<code class="id">${about.text}</code>`}</p>`}
+    ${about && html`<p>${about.path ? html`<${Link} to=${about.path} go=${go}>${about.text}</${Link}>` : html`<code class="id">${about.text}</code>`}</p>`}
     ${lost && html`<p class="bad">not in the log</p>`}
     ${kind !== "verdicts" && node && html`<${Facts} facts=${node.facts} />`}
     ${(kind === "requests" || kind === "rows") && html`<${Requests} ids=${ids} go=${go} />`}
@@ -105,12 +105,6 @@ function addressOf({ key, kind, node }) {
   return null;
 }
 
-const Follow = ({ path: to, go, children }) => html`<a href=${to} onClick=${(event) => {
-  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-  event.preventDefault();
-  go(to);
-}}>${children}</a>`;
-
 function Facts({ facts }) {
   const rest = Object.entries(facts ?? {}).filter(([name]) => !TEXTS.includes(name) && name !== "detector");
   return html`${TEXTS.filter((name) => facts?.[name]).map((name) => html`<p>${facts[name]}</p>`)}
@@ -118,7 +112,7 @@ function Facts({ facts }) {
 }
 
 function Requests({ ids, go }) {
-  const link = (id) => html`<li><${Follow} path=${`/requests/${encodeURIComponent(id)}`} go=${go}><${Id} id=${id} /></${Follow}></li>`;
+  const link = (id) => html`<li><${Link} to=${`/requests/${encodeURIComponent(id)}`} go=${go}><${Id} id=${id} /></${Link}></li>`;
   return html`<ul class="chain-ids">${ids.slice(0, SHOWN_IDS).map(link)}</ul>
     ${ids.length > SHOWN_IDS && html`<details><summary>${ids.length - SHOWN_IDS} more</summary><ul class="chain-ids">${ids.slice(SHOWN_IDS).map(link)}</ul></details>`}`;
 }

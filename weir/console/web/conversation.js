@@ -2,7 +2,7 @@
 
 import { get, send } from "./api.js";
 import { ended, Texts, VerdictTable } from "./request.js";
-import { Empty, ErrorBox, Fact, html, Id, Loader, Time } from "./ui.js";
+import { Empty, ErrorBox, Fact, html, Id, Link, Loader, Time } from "./ui.js";
 
 export class ConversationView extends Loader {
   constructor(props) {
@@ -49,12 +49,8 @@ export class ConversationView extends Loader {
 
 function Turn({ turn: { at, request }, text, reading, onRead, go }) {
   const id = request.request_id;
-  const follow = (event) => {
-    event.preventDefault();
-    go(`/requests/${encodeURIComponent(id)}`);
-  };
   return html`<section class="turn" aria-label=${`Request ${id}`}>
-    <h2 class="small"><${Time} at=${at} /> <a href=${`/requests/${encodeURIComponent(id)}`} onClick=${follow}><${Id} id=${id} /></a></h2>
+    <h2 class="small"><${Time} at=${at} /> <${Link} to=${`/requests/${encodeURIComponent(id)}`} go=${go}><${Id} id=${id} /></${Link}></h2>
     <dl class="facts">${ended(request.end)}${request.pending.length > 0 && html`<${Fact} name="pending verdicts">${request.pending.join(", ")}</${Fact}>`}</dl>
     <${VerdictTable} verdicts=${request.verdicts} />
     <div class="actions"><button disabled=${reading !== ""} onClick=${() => onRead(id)}>${reading === id ? "Reading" : "Show text"}</button></div>

@@ -5,7 +5,7 @@ import { BeforeAfter } from "./before_after.js";
 import { SeriesChart } from "./charts.js";
 import { EmbeddingMap } from "./embedding_map.js";
 import { List } from "./list.js";
-import { dateTime, Empty, ErrorBox, Fact, html, Loader, number, stream, Tag, Time } from "./ui.js";
+import { dateTime, Empty, ErrorBox, Fact, html, Link, Loader, number, stream, Tag, Time } from "./ui.js";
 
 const ROW = 52;
 const POLL_MS = 10_000;
@@ -113,7 +113,7 @@ class StreamPane extends Loader {
         </dl>`}
         ${series.changed ? html`<${BeforeAfter} window=${series.changed} />` : html`<${Empty}>No alarm in this range.</${Empty}>`}
         ${one.detector === "drift" && series.latest && html`<${EmbeddingMap} stream=${{ tenant: one.tenant, model: one.model, side: one.side }} since=${series.changed?.details.changed_at} until=${(series.changed ?? series.latest).time} go=${go} />`}
-        ${found.alerts.length > 0 && html`<section><h3>Alerts</h3><ul class="plain-list">${found.alerts.map((alert) => html`<li><a href=${`/alerts/${alert.alert_id}?state=`} onClick=${(event) => { event.preventDefault(); go(`/alerts/${alert.alert_id}?state=`); }}>${dateTime(alert.opened_at)}</a> <${Tag} kind=${alert.state}>${alert.state}</${Tag}> <span class="quiet">${alert.summary}</span></li>`)}</ul></section>`}
+        ${found.alerts.length > 0 && html`<section><h3>Alerts</h3><ul class="plain-list">${found.alerts.map((alert) => html`<li><${Link} to=${`/alerts/${alert.alert_id}?state=`} go=${go}>${dateTime(alert.opened_at)}</${Link}> <${Tag} kind=${alert.state}>${alert.state}</${Tag}> <span class="quiet">${alert.summary}</span></li>`)}</ul></section>`}
       </div>`}
     </div>`;
   }

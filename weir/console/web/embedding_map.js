@@ -2,7 +2,7 @@
 
 import { Component, createRef } from "./vendor/preact.mjs";
 import { get, send } from "./api.js";
-import { ErrorBox, html, Id, Loader, percent, Time } from "./ui.js";
+import { ErrorBox, html, Id, Link, Loader, percent, Time } from "./ui.js";
 
 const WIDTH = 640;
 const HEIGHT = 400;
@@ -149,15 +149,7 @@ function between(points, recent) {
 const circle = (x, y) => `M${(x - 3).toFixed(1)} ${y.toFixed(1)}a3 3 0 1 0 6 0a3 3 0 1 0 -6 0`;
 const triangle = (x, y) => `M${x.toFixed(1)} ${(y - 4).toFixed(1)}l4 7h-8z`;
 
-function RequestLink({ id, go, whole = false }) {
-  const path = `/requests/${encodeURIComponent(id)}`;
-  const follow = (event) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
-    go(path);
-  };
-  return html`<a href=${path} onClick=${follow}>${whole ? html`<code class="id">${id}</code>` : html`<${Id} id=${id} />`}</a>`;
-}
+const RequestLink = ({ id, go, whole = false }) => html`<${Link} to=${`/requests/${encodeURIComponent(id)}`} go=${go}>${whole ? html`<code class="id">${id}</code>` : html`<${Id} id=${id} />`}</${Link}>`;
 
 /** The clusters with their shares before and after; with their terms and examples if the user asks for texts, which is logged. */
 class ClusterTable extends Loader {

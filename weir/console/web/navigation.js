@@ -1,7 +1,7 @@
 // The navigation: views, counts, and whether the page is up to date.
 
 import { live } from "./api.js";
-import { html, LiveComponent, percent } from "./ui.js";
+import { html, Link, LiveComponent, percent } from "./ui.js";
 
 const VIEWS = [
   ["live", "Live", "l"],
@@ -25,15 +25,10 @@ export class Navigation extends LiveComponent {
   _link(target, name, key) {
     const { view, go } = this.props;
     const current = target === view || (target === "live" && ["requests", "conversations"].includes(view));
-    const follow = (event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-      event.preventDefault();
-      go(`/${target}`);
-    };
     return html`<li>
-      <a href=${`/${target}`} aria-current=${current ? "page" : undefined} onClick=${follow}>
+      <${Link} to=${`/${target}`} go=${go} aria-current=${current ? "page" : undefined}>
         <span>${name}</span>${this._count(target)}<kbd aria-hidden="true">g ${key}</kbd>
-      </a>
+      </${Link}>
     </li>`;
   }
 

@@ -4,7 +4,7 @@ import { get, send } from "./api.js";
 import { AnswerReview } from "./answer_review.js";
 import { Content } from "./content.js";
 import { Explanation, explanations } from "./marked_text.js";
-import { duration, ErrorBox, Fact, html, Id, Loader, Tag } from "./ui.js";
+import { duration, ErrorBox, Fact, html, Id, Link, Loader, Tag } from "./ui.js";
 
 const POLL_MS = 2_000;
 
@@ -51,7 +51,7 @@ export class RequestPane extends Loader {
       ${found && html`<div class="pane-body">
         <div class="actions">
           ${stack?.trace && found.trace_id && html`<a class="button primary" aria-keyshortcuts="t" href=${stack.trace.replace("{trace_id}", found.trace_id)} target="_blank" rel="noreferrer">Open trace ↗<kbd aria-hidden="true">t</kbd></a>`}
-          <a class="button" href=${`/conversations/${encodeURIComponent(id)}`} onClick=${(event) => { event.preventDefault(); go(`/conversations/${encodeURIComponent(id)}`); }}>Conversation</a>
+          <${Link} class="button" to=${`/conversations/${encodeURIComponent(id)}`} go=${go}>Conversation</${Link}>
           <button disabled=${reading !== ""} onClick=${() => this._read("text")}>${reading === "text" ? "Reading" : "Show text"}</button>
           ${explainable && html`<button disabled=${reading !== ""} onClick=${() => this._read("words")}>${reading === "words" ? "Computing, up to 30 s" : "Which words"}</button>`}
         </div>
@@ -103,12 +103,8 @@ export function Texts({ text, verdicts }) {
 
 function Related({ found, go }) {
   if (!found.alert_ids.length && !found.retraining_ids.length) return null;
-  const follow = (path) => (event) => {
-    event.preventDefault();
-    go(path);
-  };
   return html`<section><h3>Alerts and retraining</h3><ul class="plain-list">
-    ${found.alert_ids.map((id) => html`<li>alert <a href=${`/alerts/${id}?state=`} onClick=${follow(`/alerts/${id}?state=`)}><${Id} id=${id} /></a></li>`)}
-    ${found.retraining_ids.map((id) => html`<li>retraining <a href="/retraining" onClick=${follow("/retraining")}><${Id} id=${id} /></a></li>`)}
+    ${found.alert_ids.map((id) => html`<li>alert <${Link} to=${`/alerts/${id}?state=`} go=${go}><${Id} id=${id} /></${Link}></li>`)}
+    ${found.retraining_ids.map((id) => html`<li>retraining <${Link} to="/retraining" go=${go}><${Id} id=${id} /></${Link}></li>`)}
   </ul></section>`;
 }

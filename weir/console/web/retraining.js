@@ -4,7 +4,7 @@ import { get, live } from "./api.js";
 import { ApprovalForm } from "./approval_form.js";
 import { merged } from "./merge_pages.js";
 import { collapsed } from "./suppressions.js";
-import { Empty, ErrorBox, exact, html, Id, Loader, Tag, Time } from "./ui.js";
+import { Empty, ErrorBox, exact, html, Id, Link, Loader, Tag, Time } from "./ui.js";
 
 const PAGE = 100;
 const POLL_MS = 15_000;
@@ -67,20 +67,16 @@ function refreshed(page, before) {
 }
 
 function Decision({ entry: { newest: one, count, first }, go, onDecide }) {
-  const follow = (id) => (event) => {
-    event.preventDefault();
-    go(`/alerts/${id}?state=`);
-  };
   const gates = Object.entries(one.gates ?? {});
   return html`<li class=${one.state}>
     <div class="first"><${Tag} kind=${one.state}>${one.state}</${Tag}> <strong>${one.tenant} / ${one.model}</strong> <${Time} at=${one.at} /> ${count > 1 && html`<span class="repeated">${count} times since <${Time} at=${first} /></span> `}<${Id} id=${one.retraining_id} /></div>
     <p>${one.reason}</p>
     ${gates.length > 0 && html`<ul class="gates" aria-label="Gates">${gates.map(([gate, passed]) => html`<li class=${passed ? "passed" : "failed"}><span aria-hidden="true">${passed ? "✓" : "✕"}</span> ${gate.replaceAll("_", " ")}<span class="sr">${passed ? " passed" : " failed"}</span></li>`)}</ul>`}
     <div class="second">
-      ${one.alert_ids?.length > 0 && html`<span>alerts ${one.alert_ids.map((id) => html`<a href=${`/alerts/${id}?state=`} onClick=${follow(id)}><${Id} id=${id} /></a> `)}</span>`}
+      ${one.alert_ids?.length > 0 && html`<span>alerts ${one.alert_ids.map((id) => html`<${Link} to=${`/alerts/${id}?state=`} go=${go}><${Id} id=${id} /></${Link}> `)}</span>`}
       ${one.data && html`<span title=${JSON.stringify(one.data)}>data: ${exact(records(one.data))} records of ${one.data.topic}</span>`}
       ${one.by && html`<span>by ${one.by}</span>`}
-      ${one.model_version && html`<span>version <a href=${`/models/${encodeURIComponent(one.model_version)}`} onClick=${(event) => { event.preventDefault(); go(`/models/${encodeURIComponent(one.model_version)}`); }}>${one.model_version}</a></span>`}
+      ${one.model_version && html`<span>version <${Link} to=${`/models/${encodeURIComponent(one.model_version)}`} go=${go}>${one.model_version}</${Link}></span>`}
       ${onDecide && html`<span class="actions"><button onClick=${() => onDecide(one, "approved")}>Approve</button> <button onClick=${() => onDecide(one, "rejected")}>Reject</button></span>`}
     </div>
   </li>`;

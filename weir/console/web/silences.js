@@ -1,7 +1,7 @@
 // Silences in force: scope, reason, author, expiry; a button ends each. Silences are created on an alert.
 
 import { get, live, send } from "./api.js";
-import { duration, Empty, ErrorBox, html, Id, Loader, Time } from "./ui.js";
+import { duration, Empty, ErrorBox, html, Id, Link, Loader, Time } from "./ui.js";
 
 export class SilencesView extends Loader {
   componentDidMount() {
@@ -21,6 +21,7 @@ export class SilencesView extends Loader {
     this.setState({ ending: one.silence_id, failure: null });
     try {
       await send("DELETE", `/api/silences/${one.silence_id}`);
+      this.forget(); // a reply to an earlier call still has the silence
       this.setState({ found: this.state.found.filter((other) => other.silence_id !== one.silence_id), ending: "" });
     } catch (failure) {
       this.setState({ failure, ending: "" });
@@ -39,7 +40,7 @@ export class SilencesView extends Loader {
           <tbody>${found.map((one) => html`<tr key=${one.silence_id}>
             <th scope="row">${[one.tenant, one.model, one.side, one.part, one.detector, one.feature].filter(Boolean).join(" / ")}</th>
             <td>${one.reason}</td><td>${one.by}</td><td><${Time} at=${one.until} /> <small class="quiet">${duration(one.until - Date.now() / 1000)} left</small></td>
-            <td><a href=${`/alerts/${one.alert_id}?state=`} onClick=${(event) => { event.preventDefault(); go(`/alerts/${one.alert_id}?state=`); }}><${Id} id=${one.alert_id} /></a></td>
+            <td><${Link} to=${`/alerts/${one.alert_id}?state=`} go=${go}><${Id} id=${one.alert_id} /></${Link}></td>
             <td class="right"><button disabled=${ending === one.silence_id} onClick=${() => this._end(one)}>${ending === one.silence_id ? "Ending" : "End"}<span class="sr"> the ${one.detector} silence</span></button></td>
           </tr>`)}</tbody></table>`}
       </div>

@@ -103,6 +103,16 @@ export function TraceLink({ template, id, label = "Open trace", primary = false 
   return html`<a class=${primary ? "button primary trace" : "trace"} href=${address} target="_blank" rel="noreferrer">${label}<span aria-hidden="true"> ↗</span></a>`;
 }
 
+/** A link to a path of this page; a click with Ctrl, Meta or Shift opens it elsewhere, as the browser does. */
+export function Link({ to, go, children, ...rest }) {
+  const follow = (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    go(to);
+  };
+  return html`<a ...${rest} href=${to} onClick=${follow}>${children}</a>`;
+}
+
 export const Fact = ({ name, children }) => html`<div class="fact"><dt>${name}</dt><dd>${children}</dd></div>`;
 
 export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
