@@ -278,3 +278,35 @@ def test_an_ended_silence_does_not_come_back_with_an_older_reply(look):
         route.fulfill(json=replies[1])
     page.wait_for_timeout(200)
     assert page.locator(".empty").count() == 1
+
+
+def test_the_failure_of_a_silence_is_shown_although_esc_was_pressed(look):
+    page = look.page
+    held = hold(page, re.compile("/api/silences$"))
+    look.go("/alerts?state=", ".row")
+    page.locator(".row").first.click()
+    page.get_by_role("button", name="Silence").click()
+    page.keyboard.type("known")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog button:has-text('Silencing')")
+    page.keyboard.press("Escape")
+    held[0].fulfill(status=503, json={"error": "no Kafka answers"})
+    page.wait_for_selector("dialog .error-box:has-text('no Kafka answers')")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog", state="detached")
+    look.troubles.clear()  # Chromium reports the status 503
+
+
+def test_the_failure_of_a_review_is_shown_although_another_alert_is_open(look):
+    page = look.page
+    held = hold(page, "**/api/feedback")
+    look.go("/review", ".row")
+    page.locator(".row").first.click()
+    page.wait_for_selector(".pane h2")
+    page.keyboard.press("y")
+    page.wait_for_selector(".pane button[aria-keyshortcuts=y]:disabled")
+    page.keyboard.press("j")
+    page.wait_for_selector(".pane button[aria-keyshortcuts=y]:enabled")
+    held[0].fulfill(status=503, json={"error": "no Kafka answers"})
+    page.wait_for_selector(".left .error-box:has-text('was not recorded: no Kafka answers')")
+    look.troubles.clear()  # Chromium reports the status 503

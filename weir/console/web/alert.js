@@ -46,6 +46,7 @@ export class AlertPane extends Loader {
       this.props.onReviewed(this.props.id, label);
     } catch (failure) {
       this.setState({ sending: false, failure });
+      this.props.onFailed(this.props.id, failure);
     }
   };
 

@@ -150,6 +150,7 @@ export class AlertsView extends Component {
     const index = alerts?.findIndex((row) => row.alert_id === alert_id) ?? -1;
     const before = this._reviews.get(alert_id)?.before ?? alerts?.[index]?.review ?? "";
     this._reviews.set(alert_id, { label, before });
+    this.setState({ failure: null });
     if (index < 0) return;
     if (!this.review) {
       this.setState({ alerts: alerts.with(index, { ...alerts[index], review: label }) });
@@ -162,7 +163,12 @@ export class AlertsView extends Component {
     this.props.go(`/review${following ? `/${following.alert_id}` : ""}${location.search}`);
   };
 
-  render({ id, go, stack, view }, { alerts, next, error, chosen, typed }) {
+  /** Show the failure of a review here if its alert is no longer open. */
+  _failed = (alert_id, { message }) => {
+    if (alert_id !== this.props.id) this.setState({ failure: { message: `The review of alert ${alert_id.slice(0, 14)} was not recorded: ${message}` } });
+  };
+
+  render({ id, go, stack, view }, { alerts, next, error, failure, chosen, typed }) {
     const filter = this._filter();
     const named = (name, label, options) => html`<label class="pick"><span class="sr">${label}</span>
       <select value=${filter[name]} onChange=${(event) => this._set({ [name]: event.target.value })}>
@@ -181,6 +187,7 @@ export class AlertsView extends Component {
           ${filter.tenant && html`<button onClick=${() => this._set({ tenant: "" })} aria-label=${`Remove the filter tenant ${filter.tenant}`}>${filter.tenant} ✕</button>`}
         </div>
         <${ErrorBox} error=${error} onRetry=${this._reload} />
+        <${ErrorBox} error=${failure} />
         <${List}
           name="alert"
           label=${this.review ? "Alerts to review" : "Alerts"}
@@ -196,7 +203,7 @@ export class AlertsView extends Component {
           empty=${alerts && html`<${Empty}>${this._nothing(filter)}</${Empty}>`}
         />
       </div>
-      ${id && html`<${AlertPane} key=${id} id=${id} go=${go} stack=${stack} view=${view} onReviewed=${this._reviewed} />`}
+      ${id && html`<${AlertPane} key=${id} id=${id} go=${go} stack=${stack} view=${view} onReviewed=${this._reviewed} onFailed=${this._failed} />`}
     </section>`;
   }
 

@@ -23,13 +23,13 @@ export class ApprovalForm extends Loader {
 
   render({ request, outcome, onClose }, { key, reason, loading, error }) {
     const verb = outcome === "approved" ? "Approve" : "Reject";
-    return html`<${Dialog} title=${`${verb} retraining`} onClose=${onClose}>
+    return html`<${Dialog} title=${`${verb} retraining`} busy=${loading} onClose=${onClose}>
       <p><strong>${request.tenant} / ${request.model}</strong>: ${request.reason}. ${outcome === "approved" ? "The trainer then builds a dataset and trains." : "No training starts."} The access log has an entry of each attempt.</p>
       <form onSubmit=${this._submit}>
         <label class="field">API key with the scope approve<input type="password" required autofocus autocomplete="off" value=${key} onInput=${(event) => this.setState({ key: event.target.value })} /></label>
         <label class="field">Reason<input maxlength="500" value=${reason} onInput=${(event) => this.setState({ reason: event.target.value })} /></label>
         <${ErrorBox} error=${error} />
-        <div class="actions"><button class="primary" disabled=${loading || !key.trim()}>${loading ? "Sending" : verb}</button><button type="button" onClick=${onClose}>Cancel</button></div>
+        <div class="actions"><button class="primary" disabled=${loading || !key.trim()}>${loading ? "Sending" : verb}</button><button type="button" disabled=${loading} onClick=${onClose}>Cancel</button></div>
       </form>
     </${Dialog}>`;
   }

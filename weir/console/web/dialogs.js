@@ -4,7 +4,7 @@ import { Component, createRef } from "./vendor/preact.mjs";
 import { KEYS } from "./keys.js";
 import { html } from "./ui.js";
 
-/** A modal dialog; props: title, onClose, children. Esc or a click outside closes it. */
+/** A modal dialog; props: title, onClose, busy, children. Esc or a click outside closes it, but not while it is busy: a failure must be seen. */
 export class Dialog extends Component {
   _box = createRef();
 
@@ -12,11 +12,11 @@ export class Dialog extends Component {
     this._box.current.showModal();
   }
 
-  render({ title, onClose, children }) {
-    const outside = (event) => event.target === this._box.current && onClose();
-    return html`<dialog ref=${this._box} onClose=${onClose} onClick=${outside} aria-label=${title}>
+  render({ title, onClose, busy, children }) {
+    const outside = (event) => !busy && event.target === this._box.current && onClose();
+    return html`<dialog ref=${this._box} onClose=${onClose} onCancel=${(event) => busy && event.preventDefault()} onClick=${outside} aria-label=${title}>
       <div class="dialog-body">
-        <header><h2>${title}</h2><button class="plain" aria-label="Close" onClick=${onClose}>✕</button></header>
+        <header><h2>${title}</h2><button class="plain" aria-label="Close" disabled=${busy} onClick=${onClose}>✕</button></header>
         ${children}
       </div>
     </dialog>`;

@@ -23,13 +23,13 @@ export class SilenceForm extends Loader {
   };
 
   render({ alert, onClose }, { duration: lasts, reason, loading, error }) {
-    return html`<${Dialog} title="Silence" onClose=${onClose}>
+    return html`<${Dialog} title="Silence" busy=${loading} onClose=${onClose}>
       <p>Nobody is notified about alerts of <strong>${[stream(alert), alert.detector, alert.feature].filter(Boolean).join(" / ")}</strong>, also if they fire again. Everything else continues.</p>
       <form onSubmit=${this._submit}>
         <div class="choice" role="group" aria-label="How long">${DURATIONS.map((one) => html`<button type="button" aria-pressed=${lasts === one ? "true" : "false"} onClick=${() => this.setState({ duration: one })}>${one}</button>`)}</div>
         <label class="field">Reason, for the next person on call<input required maxlength="500" autofocus value=${reason} onInput=${(event) => this.setState({ reason: event.target.value })} /></label>
         <${ErrorBox} error=${error} />
-        <div class="actions"><button class="primary" disabled=${loading || !reason.trim()}>${loading ? "Silencing" : `Silence for ${lasts}`}</button><button type="button" onClick=${onClose}>Cancel</button></div>
+        <div class="actions"><button class="primary" disabled=${loading || !reason.trim()}>${loading ? "Silencing" : `Silence for ${lasts}`}</button><button type="button" disabled=${loading} onClick=${onClose}>Cancel</button></div>
       </form>
     </${Dialog}>`;
   }
