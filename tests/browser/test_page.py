@@ -70,9 +70,9 @@ def test_the_conversation_of_a_request_lists_its_turns_and_leads_back(look):
     assert page.url.endswith("/requests/talk-2")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious_in_any_view(browser, served, scheme):
-    with Look(browser, served, scheme=scheme) as look:
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
+def test_axe_finds_nothing_serious_in_any_view(browser, served, scheme, width):
+    with Look(browser, served, scheme=scheme, width=width) as look:
         for path, wait in VIEWS.items():
             assert grave(look.go(path, wait)) == [], path
         page = look.go("/alerts?state=&detector=drift", ".row")

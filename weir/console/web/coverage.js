@@ -29,7 +29,7 @@ export class CoverageView extends Loader {
 
   _body({ coverage, hours }) {
     if (!coverage.requests && !coverage.owed && !coverage.gap_records) return html`<${Empty}>No request was accepted yet.</${Empty}>`;
-    return html`<div class="page-body">
+    return html`<div class="page-body" tabindex="0">
       <div class="tiles">
         ${tile("detector coverage", coverage.owed ? percent(coverage.ratio) : "–", coverage.owed ? "" : "no verdict is expected")}
         ${tile("requests", exact(coverage.requests), `${exact(coverage.ends)} ended`)}
