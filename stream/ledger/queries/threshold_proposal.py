@@ -74,7 +74,10 @@ def propose(
         tenant=tenant, detector=detector, target=target, reviews=len(base), reviewers=len({alert.by for alert in base})
     )
     if len(base) < LEAST_REVIEWS:
-        reason = f"{count_text(len(base), 'alert is', 'alerts are')} reviewed, a proposal needs {LEAST_REVIEWS}"
+        have = f"{count_text(len(base), 'alert is', 'alerts are')} reviewed"
+        if len(base) < len(reviewed):
+            have = f"{len(base)} of {count_text(len(reviewed), 'reviewed alert')} reached the present threshold {present:g}"
+        reason = f"{have}, a proposal needs {LEAST_REVIEWS}"
         return msgspec.structs.replace(known, reason=reason)
     now = msgspec.structs.replace(_expectation(base, present, _ALPHA), recall=1.0, recall_low=1.0, recall_high=1.0)
     known = msgspec.structs.replace(known, present=now)

@@ -49,7 +49,7 @@ def test_too_few_reviews_or_alerts_above_propose_nothing():
 def test_a_threshold_is_kept_if_it_reaches_the_target_and_is_never_lowered():
     found = propose("acme", "toxicity", reviewed(*SEPARATED), present=0.71, target=0.9)
     assert found.proposed is None
-    assert found.reason == "25 alerts are reviewed, a proposal needs 30"
+    assert found.reason == "25 of 40 reviewed alerts reached the present threshold 0.71, a proposal needs 30"
     found = propose("acme", "toxicity", reviewed(*SEPARATED), present=0.48, target=0.7)
     assert (found.proposed, found.reason) == (None, "the precision is 75%, the target 70%")
 
