@@ -310,3 +310,27 @@ def test_the_failure_of_a_review_is_shown_although_another_alert_is_open(look):
     held[0].fulfill(status=503, json={"error": "no Kafka answers"})
     page.wait_for_selector(".left .error-box:has-text('was not recorded: no Kafka answers')")
     look.troubles.clear()  # Chromium reports the status 503
+
+
+def hide(page, hidden):
+    page.evaluate(
+        "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+        " document.dispatchEvent(new Event('visibilitychange')); }",
+        hidden,
+    )
+
+
+def test_many_hidden_tabs_leave_connections_for_the_visible_one(look, maker):
+    for _ in range(6):
+        page = look.page.context.new_page()
+        page.goto(f"{look.served.address}/coverage")
+        page.wait_for_selector(".tiles")
+        page.wait_for_selector(".side .state.good")
+        hide(page, True)
+        page.wait_for_selector(".side .state.warning")
+    maker.alerts(9, evidence=("r1",))
+    hide(page, False)
+    page.wait_for_selector(".side .state.good")
+    page.locator(".side a", has_text="Alerts").click()
+    page.get_by_role("button", name="All").click()
+    page.wait_for_function("() => document.querySelectorAll('.row').length > 6")

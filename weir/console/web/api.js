@@ -62,17 +62,33 @@ class Live extends EventTarget {
     this._due = false;
   }
 
+  /** A hidden page is not connected: a browser has at most six connections to a host, so with six tabs every request would wait. */
   start() {
+    document.addEventListener("visibilitychange", () => (document.hidden ? this._disconnect() : this._connect()));
+    if (!document.hidden) this._connect();
+  }
+
+  _connect() {
+    this._disconnect();
     const source = new EventSource("/api/live");
+    this._source = source;
     source.addEventListener("open", () => this._set({ connected: true, signedOut: false }));
     source.addEventListener("state", (event) => this._onState(JSON.parse(event.data)));
     source.addEventListener("error", () => this._lost(source));
   }
 
+  _disconnect() {
+    clearTimeout(this._retry);
+    this._source?.close();
+    this._source = null;
+    this._set({ connected: false });
+  }
+
   /** A browser reconnects by itself, but not after an error status (too many pages are connected, the session has ended). */
   async _lost(source) {
+    if (source !== this._source) return;
     this._set({ connected: false });
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => this.start(), RECONNECT_MS);
+    if (source.readyState === EventSource.CLOSED) this._retry = setTimeout(() => this._connect(), RECONNECT_MS);
     try {
       await get("/api/stack");
     } catch (error) {
