@@ -334,3 +334,15 @@ def test_many_hidden_tabs_leave_connections_for_the_visible_one(look, maker):
     page.locator(".side a", has_text="Alerts").click()
     page.get_by_role("button", name="All").click()
     page.wait_for_function("() => document.querySelectorAll('.row').length > 6")
+
+
+def test_the_number_of_a_list_that_was_cut_has_a_plus(look, maker):
+    for number in range(201):
+        maker.windows(time.time(), tenant="acme", model=f"m{number}", count=1)
+    page = look.go("/drift", ".row")
+    assert page.locator(".left .head .quiet").inner_text() == "200+ streams"
+    row = {"tenant": "acme", "model": "m", "status": "complete", "time": time.time()}
+    rows = [row | {"request_id": f"r{number}"} for number in range(100)]
+    page.route("**/api/answers?*", lambda route: route.fulfill(json={"requests": rows}))
+    page = look.go("/answers", "td")
+    assert page.locator(".head .quiet").inner_text() == "100+ to review"

@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { Empty, ErrorBox, html, Id, Link, Loader, Time } from "./ui.js";
 
+const PAGE = 100;
 const POLL_MS = 10_000;
 
 export class AnswersView extends Loader {
@@ -15,11 +16,11 @@ export class AnswersView extends Loader {
     clearInterval(this._timer);
   }
 
-  _refresh = () => this.load(async () => (await get("/api/answers")).requests);
+  _refresh = () => this.load(async () => (await get("/api/answers", { limit: PAGE })).requests);
 
   render({ go }, { found, error }) {
     return html`<section class="page">
-      <header class="head"><h1 tabindex="-1">Answers</h1><span class="quiet" role="status">${found ? `${found.length} to review` : ""}</span></header>
+      <header class="head"><h1 tabindex="-1">Answers</h1><span class="quiet" role="status">${found ? `${found.length}${found.length === PAGE ? "+" : ""} to review` : ""}</span></header>
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
       <div class="page-body">
         ${found?.length === 0 && html`<${Empty}>No answer waits for a review. Answers appear here if a user rated them badly or a label says that they are wrong.</${Empty}>`}

@@ -8,6 +8,8 @@ import { List } from "./list.js";
 import { dateTime, Empty, ErrorBox, Fact, html, Link, Loader, number, stream, Tag, Time } from "./ui.js";
 
 const ROW = 52;
+/** Streams that the API returns at most. */
+const MOST = 200;
 const POLL_MS = 10_000;
 const RANGES = [["1h", 3600], ["6h", 21600], ["1d", 86400], ["7d", 604800]];
 /** What a stream's newest window says. */
@@ -40,7 +42,7 @@ export class DriftView extends Loader {
     const chosen = streams.find((one) => name(one) === wanted) ?? (id ? undefined : streams[0]);
     return html`<section class="split open wide-right">
       <div class="left">
-        <header class="head"><h1 tabindex="-1">Drift</h1><span class="quiet">${found ? `${streams.length} streams` : ""}</span></header>
+        <header class="head"><h1 tabindex="-1">Drift</h1><span class="quiet">${found ? `${streams.length}${streams.length === MOST ? "+" : ""} streams` : ""}</span></header>
         <${ErrorBox} error=${error} onRetry=${this._refresh} />
         <${List}
           name="stream"

@@ -6,6 +6,7 @@ import { List } from "./list.js";
 import { Empty, ErrorBox, html, Loader, Tag, Time } from "./ui.js";
 
 const ROW = 52;
+const PAGE = 100;
 const POLL_MS = 15_000;
 /** A chain takes seconds to read, so it is not read for a version that the keys only pass. */
 const SETTLED_MS = 300;
@@ -20,13 +21,13 @@ export class ModelsView extends Loader {
     clearInterval(this._timer);
   }
 
-  _refresh = () => this.load(async () => (await get("/api/models")).models);
+  _refresh = () => this.load(async () => (await get("/api/models", { limit: PAGE })).models);
 
   render({ id, go }, { found, error }) {
     const chosen = id || found?.[0]?.version;
     return html`<section class="split open wide-right">
       <div class="left">
-        <header class="head"><h1 tabindex="-1">Models</h1><span class="quiet">${found ? `${found.length} trained versions` : ""}</span></header>
+        <header class="head"><h1 tabindex="-1">Models</h1><span class="quiet">${found ? `${found.length}${found.length === PAGE ? "+" : ""} trained versions` : ""}</span></header>
         <${ErrorBox} error=${error} onRetry=${this._refresh} />
         <${List}
           name="model"
