@@ -346,3 +346,14 @@ def test_the_number_of_a_list_that_was_cut_has_a_plus(look, maker):
     page.route("**/api/answers?*", lambda route: route.fulfill(json={"requests": rows}))
     page = look.go("/answers", "td")
     assert page.locator(".head .quiet").inner_text() == "100+ to review"
+
+
+def test_a_ledger_that_cannot_read_kafka_is_said_to_wait_and_its_event_time_ages(look, maker):
+    page, now = look.page, time.time()
+    page.clock.install()
+    maker.store.decisions.beat(Heartbeat(wall_time=now + 3600, log_time=now, advanced_at=now))
+    page.goto(f"{look.served.address}/live")
+    page.wait_for_selector(".side .state.warning:has-text('waiting for Kafka')")
+    page.wait_for_selector(".tile:has-text('waiting for Kafka')")
+    page.clock.fast_forward(60_000)
+    page.wait_for_selector(".tile .bad:has-text(' s ago')")

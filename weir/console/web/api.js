@@ -44,6 +44,7 @@ export async function send(method, path, body = {}) {
 
 const KEPT = 100;
 const RECONNECT_MS = 3_000;
+const AGE_MS = 5_000;
 
 /**
  * The live state. Events: "change", at most once per frame; "alerts", with the alerts that changed (null: reload the list); "operator", when the
@@ -65,6 +66,7 @@ class Live extends EventTarget {
   /** A hidden page is not connected: a browser has at most six connections to a host, so with six tabs every request would wait. */
   start() {
     document.addEventListener("visibilitychange", () => (document.hidden ? this._disconnect() : this._connect()));
+    setInterval(() => this._set({}), AGE_MS); // the age of the event time grows without an event
     if (!document.hidden) this._connect();
   }
 

@@ -78,7 +78,7 @@ class Tiles extends LiveComponent {
       <div class="tile"><span class="label">detector coverage</span><b>${coverage?.owed ? percent(coverage.ratio) : "–"}</b>
         <span class="parts">${coverage && html`<span>${exact(coverage.requests)} requests</span>${coverage.pending > 0 && html`<span>${exact(coverage.pending)} pending</span>`}${coverage.missing > 0 && html`<span class="bad">${exact(coverage.missing)} missing</span>`}`}</span></div>
       <div class="tile"><span class="label">event time${ledger?.log_time ? `, ${zone(ledger.log_time)}` : ""}</span><b>${ledger?.log_time ? clock(ledger.log_time) : "–"}</b>
-        <span class="parts">${ledger && html`<span>${!ledger.alive ? html`<span class="bad">the ledger has stopped</span>` : behind > 15 ? html`<span class="bad">${duration(behind)} ago</span>` : ledger.caught_up ? "the ledger is up to date" : `${ledger.lag} records to read`}</span>`}</span></div>
+        <span class="parts">${ledger && html`<span>${!ledger.alive ? html`<span class="bad">the ledger has stopped</span>` : behind > 15 ? html`<span class="bad">${duration(behind)} ago</span>` : ledger.caught_up ? "the ledger is up to date" : ledger.lag ? `${ledger.lag} records to read` : "waiting for Kafka"}</span>`}</span></div>
     </div>`;
   }
 }

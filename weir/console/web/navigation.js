@@ -67,7 +67,7 @@ function state() {
   if (!live.connected || live.ledger === undefined) return ["warning", "connecting"];
   if (live.ledger === null) return ["warning", "no ledger yet"];
   if (!live.ledger.alive) return ["critical", "the ledger has stopped: run weir status"];
-  if (!live.ledger.caught_up) return ["warning", `reading, ${live.ledger.lag} records left`];
+  if (!live.ledger.caught_up) return ["warning", live.ledger.lag ? `reading, ${live.ledger.lag} records left` : "waiting for Kafka"];
   if (live.coverage && live.coverage.missing) return ["warning", `coverage ${percent(live.coverage.ratio)}`];
   return ["good", "up to date"];
 }
