@@ -12,7 +12,9 @@ def detector():
     return made
 
 
-@pytest.mark.parametrize("answer", ["culottes", "a zygote", "blanket, cat, lie", "alleles", "plane, runway, sit", "Harkness"])
+@pytest.mark.parametrize(
+    "answer", ["culottes", "a zygote", "blanket, cat, lie", "alleles", "plane, runway, sit", "Harkness"]
+)
 def test_a_short_answer_is_not_toxic(detector, answer):
     assert not detector.score_many([answer])[0].flagged
 
