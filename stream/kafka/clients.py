@@ -78,9 +78,11 @@ async def start_client(client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdm
     try:
         await asyncio.shield(starting)
     except asyncio.CancelledError:
-        await asyncio.wait({starting}, timeout=_START_END_SECONDS)
-        starting.cancel()
-        await asyncio.wait({starting})
+        try:
+            await asyncio.wait({starting}, timeout=_START_END_SECONDS)
+        finally:  # a second cancellation ends the wait
+            starting.cancel()
+            await asyncio.wait({starting})
         raise
 
 

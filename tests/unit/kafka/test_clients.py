@@ -129,3 +129,12 @@ async def test_a_start_without_an_answer_is_cancelled_in_the_end(monkeypatch):
     with pytest.raises(asyncio.CancelledError):
         await starting
     assert client.ends == ["cancelled"]
+
+
+async def test_a_caller_that_is_cancelled_again_leaves_no_start_running():
+    client = Starting()
+    starting = await cancelled_while_it_asks(client)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert client.ends == ["cancelled"]
