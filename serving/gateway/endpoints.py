@@ -197,7 +197,7 @@ class Endpoints:
         if self._wiring.consistency.tables and inference.tenant != OWN_TENANT:
             settings = self._consistency(inference.tenant)
             if is_asked_again(call.request_id, settings.share) and (said := running.answer_text):
-                self._shadows.ask_again(model, inference, target.version, said, settings)
+                self._shadows.ask_again(model, running.request, said, settings)
 
     def _route(self, call: Call, model: ServedModel) -> RouteRecord | None:
         """Return the route of the call's tenant to `model`, or None without one."""

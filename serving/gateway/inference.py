@@ -101,6 +101,11 @@ class Inference:
                 raise
 
     @property
+    def request(self) -> InferenceRequest:
+        """The request, with the version that answers it."""
+        return self._request
+
+    @property
     def answer_text(self) -> str:
         """The text of the first choice that the user received; "" before the end, and if the guard stopped the answer."""
         if not self._ended or self._so_far.stopped:

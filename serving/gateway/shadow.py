@@ -22,6 +22,7 @@ from serving.http import Reply
 from serving.inference_records import InferenceRequest
 from serving.openai_api.answer import ChatAnswer, CompletionAnswer
 from serving.openai_api.errors import ApiError
+from stream.wire import trained_version
 from stream.wire.ids import consistency_request_id, shadow_request_id
 
 __all__ = ["ShadowQueue"]
@@ -60,12 +61,12 @@ class ShadowQueue:
         self._offer("challenger", model, replace(_copy(request, name), info=info), version)
 
     def ask_again(
-        self, model: ServedModel, request: InferenceRequest, version: str, answer: str, settings: ConsistencySettings
+        self, model: ServedModel, request: InferenceRequest, answer: str, settings: ConsistencySettings
     ) -> None:
         """Queue a copy of `request` for the version that gave `answer`, with several choices; drop it if too many copies wait."""
         name = consistency_request_id(request.request_id)
         copy = _copy(request, name, seed=None, n=settings.samples, temperature=settings.temperature)
-        self._offer("consistency", model, replace(copy, compared=answer), version)
+        self._offer("consistency", model, replace(copy, compared=answer), trained_version(request.info.version))
 
     def _offer(
         self, purpose: Literal["challenger", "consistency"], model: ServedModel, copy: InferenceRequest, version: str

@@ -15,6 +15,7 @@ from serving.api_keys import keys_path
 from serving.capture.recorder import Recorder
 from serving.engine.echo_engine import EchoEngine
 from serving.engine.errors import EngineUnavailableError
+from serving.gateway.consistency_settings import ConsistencyRules
 from serving.replica.model_server import ModelServer
 from serving.replica.model_versions import ModelVersions
 from serving.routes import RouteTable, _Watched
@@ -56,13 +57,13 @@ def route(weight=0, shadow=0.0, **more):
 class Stack:
     """A gateway and a replica with versions, in one process; `write` writes the routes, which are read at once."""
 
-    def __init__(self, home, recorder, registry):
+    def __init__(self, home, recorder, registry, **options):
         self.home, self.recorder, self.registry = home, recorder, registry
         self.routes = RouteTable(home)
         self.loads = []
         base = ModelServer(EchoEngine(), max_requests=8, max_length=8192)
         self.versions = ModelVersions(base, self._load, lambda: self.routes.versions("echo"))
-        gateway = make_gateway(home, InProcess(self.versions), recorder, registry, routes=self.routes)
+        gateway = make_gateway(home, InProcess(self.versions), recorder, registry, routes=self.routes, **options)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(gateway),
             base_url="http://t",
@@ -146,6 +147,23 @@ async def test_a_replica_that_has_just_lost_the_version_answers_with_the_base_an
     assert (answer.status_code, answer.headers[HEADER]) == (200, "echo")
     assert answer.json()["system_fingerprint"] == "fp_echo"
     assert stack.records()[-1].model_version == "echo"
+
+
+async def test_the_version_that_answered_in_place_of_another_is_asked_again(stack):
+    again = ConsistencyRules(tables={"*": {"share": 1.0}})
+    stack = Stack(stack.home, stack.recorder, CollectorRegistry(), consistency=again)
+    stack.write(route(100))
+    await stack.versions.update()
+    loaded = dict(stack.versions._servers)
+    await stack.models.find("echo").target(M1)
+    stack.versions._servers.clear()
+    answer = await stack.ask()
+    stack.versions._servers |= loaded
+    assert answer.headers[HEADER] == "echo"
+    await until("the copy has ended", lambda: len(stack.records()) == 4)
+    request, end = [record for record in stack.records() if record.shadow_of]
+    assert (request.model_version, end.model_version) == ("echo", "echo")
+    assert {choice.text for choice in end.messages} == {"hello there"}
 
 
 async def test_a_version_that_cannot_be_loaded_is_tried_again_later_only(stack):
