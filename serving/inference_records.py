@@ -181,7 +181,7 @@ def response_record(  # noqa: PLR0913 - the fields of an end
 ) -> ResponseRecord:
     """Return the record of an inference's end; without an answer text, the prompt is omitted and only verdicts on tool calls are expected.
 
-    If further answers are compared with the user's, this is the last message of `context`, and only the verdict of `consistency` is expected.
+    If further answers are compared with the user's, this is the last message of `context`, and only the verdict of `consistency` is expected, if they are complete.
     """
     sent = request.request
     owed = owed_detectors(
@@ -189,7 +189,7 @@ def response_record(  # noqa: PLR0913 - the fields of an end
         choices,
         calls_complete=status == "complete",
         instructed=_LEAK in expected.output and has_instructions(request.messages),
-        compared=bool(request.compared),
+        compared=bool(request.compared) and status == "complete",
     )
     messages = request.messages
     if request.compared:

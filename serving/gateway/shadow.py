@@ -15,6 +15,7 @@ import msgspec
 from opentelemetry import context
 from opentelemetry.context import Context
 
+from serving.backend import inputs_in
 from serving.gateway.consistency_settings import ConsistencySettings
 from serving.gateway.inference import Inference, Wiring
 from serving.gateway.models import ServedModel
@@ -63,9 +64,15 @@ class ShadowQueue:
     def ask_again(
         self, model: ServedModel, request: InferenceRequest, answer: str, settings: ConsistencySettings
     ) -> None:
-        """Queue a copy of `request` for the version that gave `answer`, with several choices; drop it if too many copies wait."""
+        """Queue a copy of `request` for the version that gave `answer`, with several choices; drop it if too many copies wait.
+
+        A completion of several prompts is not asked again: its further answers do not name their prompt.
+        """
+        if inputs_in(request.request.body.get("prompt")) > 1:
+            return
         name = consistency_request_id(request.request_id)
-        copy = _copy(request, name, seed=None, n=settings.samples, temperature=settings.temperature)
+        # An engine rejects a `best_of` below `n`.
+        copy = _copy(request, name, seed=None, best_of=None, n=settings.samples, temperature=settings.temperature)
         self._offer("consistency", model, replace(copy, compared=answer), trained_version(request.info.version))
 
     def _offer(

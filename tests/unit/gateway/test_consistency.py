@@ -5,19 +5,21 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from support.gateway import KEY, InProcess, make_gateway, write_keys
 from support.kafka_log import until
+from support.scripted_upstream import WHOLE, Answer
 from support.spool import events_of
 
 from serving.api_keys import keys_path
+from serving.backend import ModelInfo, ModelRequest
 from serving.capture.recorder import Recorder
 from serving.engine.echo_engine import EchoEngine
 from serving.gateway.consistency_settings import ConsistencyRules, is_asked_again
 from serving.gateway.guard import Guards
 from serving.gateway.guard_settings import GuardRules
-from serving.inference_records import ExpectedVerdicts
+from serving.inference_records import ExpectedVerdicts, InferenceRequest, response_record
 from serving.replica.model_server import ModelServer
 from serving.replica.model_versions import ModelVersions
 from serving.settings import CaptureSettings
-from stream.wire import RequestRecord, ResponseRecord
+from stream.wire import Choice, RequestRecord, ResponseRecord, TextPart, Usage
 from stream.wire.ids import consistency_request_id
 from weir.errors import SettingsError
 from weir.settings import load_settings
@@ -25,6 +27,7 @@ from weir.settings import load_settings
 CHAT = {"model": "echo", "messages": [{"role": "user", "content": "hello there"}]}
 EXPECTED = ExpectedVerdicts(input=("pii",), output=("pii", "consistency"), context_characters=8192)
 ALL = {"*": {"share": 1.0, "samples": 3, "temperature": 0.7}}
+RELAYED = {"expected": EXPECTED, "consistency": ConsistencyRules(tables=ALL)}
 
 
 class Stack:
@@ -102,6 +105,54 @@ async def test_a_streamed_answer_and_a_plain_completion_are_asked_again_too(star
     await stack.ask("completions", prompt="hello")
     ends = [record for record in await stack.copied(8) if isinstance(record, ResponseRecord) and record.shadow_of]
     assert [end.context[-1].text for end in ends] == ["hello there", "hello"]
+
+
+def completed(*texts):
+    choices = [{"index": index, "text": text, "finish_reason": "stop"} for index, text in enumerate(texts)]
+    return Answer.json(WHOLE | {"choices": choices})
+
+
+async def test_a_completion_of_several_prompts_is_not_asked_again(relay, upstream):
+    stack = relay(completed("Paris", "Rome"), stack=RELAYED)
+    await stack.post("completions", prompt=["France?", "Italy?"])
+    await stack.post("completions", prompt=[[1, 2], [3]])
+    await stack.post("completions", prompt=[1, 2])
+    await until("the only copy was sent", lambda: len(upstream.bodies) >= 4)
+    assert [body["prompt"] for body in upstream.bodies[3:]] == [[1, 2]]
+
+
+async def test_a_copy_has_no_best_of_which_could_be_less_than_its_choices(relay, upstream):
+    stack = relay(completed("Paris"), completed("Paris", "Rome", "Paris"), stack=RELAYED)
+    await stack.post("completions", prompt="France?", best_of=2)
+    await until("the copy was sent", lambda: len(upstream.bodies) == 2)
+    assert upstream.bodies[1] == {
+        "model": "provider-model",
+        "prompt": "France?",
+        "n": 3,
+        "temperature": 0.7,
+        "stream": False,
+    }
+
+
+@pytest.mark.parametrize(("status", "owed"), [("complete", ("consistency",)), ("error", ()), ("cancelled", ())])
+def test_only_complete_further_answers_are_compared(status, owed):
+    sent = ModelRequest(request_id="r2", operation="chat", body=CHAT)
+    info = ModelInfo(engine="echo", version="v", context_length=0)
+    copy = InferenceRequest(
+        tenant="t", principal="p", model="echo", info=info, request=sent, shadow_of="r1", compared="hello there"
+    )
+    choices = (Choice(parts=(TextPart(content="hel"),)),) * 3
+    end = response_record(
+        copy,
+        EXPECTED,
+        status=status,
+        error=None,
+        choices=choices,
+        usage=Usage(),
+        latency_seconds=0.0,
+        first_token_seconds=None,
+    )
+    assert end.owed == owed
 
 
 @pytest.mark.parametrize("tables", [{}, {"*": {"share": 0.0}}, {"other": {"share": 1.0}}, {"*": {"samples": 3}}])
