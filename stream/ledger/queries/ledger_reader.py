@@ -87,21 +87,21 @@ class LedgerReader:
         """Return the newest `limit` requests of a tenant's conversation, oldest first; raises LedgerAbsent without a ledger."""
         self._require()
         names = self._files.query_shards(
-            lambda shards: conversation_requests(shards, conversation_id, tenant=tenant, limit=limit)
+            lambda shards: conversation_requests(shards, conversation_id, tenant=tenant, limit=2 * limit)
         )
-        return self._stories(names)
+        return self._stories(names, limit)
 
     def conversation_of(self, request_id: str, *, limit: int) -> list[RequestStory]:
         """Return the newest `limit` requests of the conversation of a request, oldest first; [] without a conversation."""
         self._require()
-        return self._stories(
-            self._files.query_shards(lambda shards: conversation_of_request(shards, request_id, limit=limit))
-        )
+        names = self._files.query_shards(lambda shards: conversation_of_request(shards, request_id, limit=2 * limit))
+        return self._stories(names, limit)
 
-    def _stories(self, names: Sequence[str]) -> list[RequestStory]:
-        """Return the requests `names`; the copies that were asked again are shown with their requests."""
+    def _stories(self, names: Sequence[str], limit: int) -> list[RequestStory]:
+        """Return the newest `limit` requests of `names`; the copies that were asked again, at most one of each, are shown with their requests."""
         again = set(map(consistency_request_id, names))
-        return [story for name in names if name not in again and (story := self.request(name)) is not None]
+        newest = [name for name in names if name not in again][-limit:]
+        return [story for name in newest if (story := self.request(name)) is not None]
 
     def _require(self) -> None:
         if not self.exists():

@@ -80,7 +80,7 @@ def home(home):
         )
     )
     copy = end(consistency_request_id("r1"), 12.0, owed=("consistency",), **where)
-    empty.apply(log.inference(copy, partition=0))
+    empty.apply(log.inference(copy, end(consistency_request_id("r3"), 32.0, **where), partition=0))
     empty.apply(
         log.verdicts(verdict(copy, "consistency", flagged=True, label="inconsistent", score=0.875), partition=0)
     )
@@ -165,6 +165,7 @@ def test_a_conversation_is_all_its_requests_oldest_first(home):
 
     assert listed("--tenant", "acme") == ["r1", "r3"]
     assert listed("--limit", "1", "--tenant", "acme") == ["r3"]
+    assert listed("--limit", "2", "--tenant", "acme") == ["r1", "r3"]
     assert listed("--tenant", "elm") == ["r2"]
     first, *_ = json.loads(run("--conversation", "c-17", "--tenant", "acme", "--json").stdout)
     assert first == json.loads(run("r1", "--json").stdout)
