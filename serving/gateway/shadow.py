@@ -15,13 +15,13 @@ import msgspec
 from opentelemetry import context
 from opentelemetry.context import Context
 
-from serving.backend import inputs_in
+from serving.backend import ANY_FIELD, inputs_in
 from serving.gateway.consistency_settings import ConsistencySettings
 from serving.gateway.inference import Inference, Wiring
 from serving.gateway.models import ServedModel
 from serving.http import Reply
 from serving.inference_records import InferenceRequest
-from serving.openai_api.answer import ChatAnswer, CompletionAnswer
+from serving.openai_api.answer import Answer, ChatAnswer, CompletionAnswer, RelayedAnswer
 from serving.openai_api.errors import ApiError
 from stream.wire import trained_version
 from stream.wire.ids import consistency_request_id, shadow_request_id
@@ -105,8 +105,11 @@ class ShadowQueue:
             copy.request.request, body=target.body(copy.request.request.body), version=target.sent_version
         )
         request = replace(copy.request, request=sent)
-        answer = _ANSWERS[request.operation](
-            request.request_id, copy.model.name, request.info.version, 0, include_usage=False
+        name, operation = copy.model.name, request.operation
+        answer: Answer = (
+            RelayedAnswer(request.request_id, name, operation, include_usage=False)
+            if ANY_FIELD in request.info.features
+            else _ANSWERS[operation](request.request_id, name, request.info.version, 0, include_usage=False)
         )
         try:
             await Inference(self._wiring, target.backend, request, answer).run(Reply(_discard, request.request_id))

@@ -107,8 +107,8 @@ async def test_a_streamed_answer_and_a_plain_completion_are_asked_again_too(star
     assert [end.context[-1].text for end in ends] == ["hello there", "hello"]
 
 
-def completed(*texts):
-    choices = [{"index": index, "text": text, "finish_reason": "stop"} for index, text in enumerate(texts)]
+def completed(*texts, reason="stop"):
+    choices = [{"index": index, "text": text, "finish_reason": reason} for index, text in enumerate(texts)]
     return Answer.json(WHOLE | {"choices": choices})
 
 
@@ -132,6 +132,16 @@ async def test_a_copy_has_no_best_of_which_could_be_less_than_its_choices(relay,
         "temperature": 0.7,
         "stream": False,
     }
+
+
+async def test_another_server_decides_whether_a_further_answer_is_complete(relay):
+    stack = relay(completed("Paris", reason=None), completed("Paris", "Rome", reason=None), stack=RELAYED)
+    await stack.post("completions", prompt="France?")
+    await until(
+        "the copy is counted", lambda: "weir_shadow_requests_total{" in generate_latest(stack.registry).decode()
+    )
+    ends = [event.data for event in stack.records() if isinstance(event.data, ResponseRecord)]
+    assert [(end.status, end.owed) for end in ends] == [("complete", ("pii",)), ("complete", ("consistency",))]
 
 
 @pytest.mark.parametrize(("status", "owed"), [("complete", ("consistency",)), ("error", ()), ("cancelled", ())])
