@@ -114,7 +114,7 @@ class ShadowQueue:
         try:
             await Inference(self._wiring, target.backend, request, answer).run(Reply(_discard, request.request_id))
         except ApiError as error:
-            _LOG.info("shadow of request %s: %s", request.shadow_of, error.body()["error"]["code"])
+            _LOG.info("shadow of request %s: %s", request.shadow_of, error.code)
             return "failed"
         except Exception:  # noqa: BLE001 - the boundary of a copy: no user waits for its answer
             _LOG.exception("shadow of request %s", request.shadow_of)

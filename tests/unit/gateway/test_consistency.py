@@ -1,5 +1,7 @@
 """Requests that the model is asked again: how many, with which fields, what is recorded, and what is never asked."""
 
+import asyncio
+
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -64,8 +66,7 @@ class Stack:
         return self.records()
 
     def metric(self, outcome):
-        line = f'weir_shadow_requests_total{{outcome="{outcome}",purpose="consistency"}} 1.0'
-        return line in generate_latest(self.registry).decode()
+        return copies(outcome) in generate_latest(self.registry).decode()
 
 
 @pytest.fixture
@@ -107,6 +108,10 @@ async def test_a_streamed_answer_and_a_plain_completion_are_asked_again_too(star
     assert [end.context[-1].text for end in ends] == ["hello there", "hello"]
 
 
+def copies(outcome):
+    return f'weir_shadow_requests_total{{outcome="{outcome}",purpose="consistency"}} 1.0'
+
+
 def completed(*texts, reason="stop"):
     choices = [{"index": index, "text": text, "finish_reason": reason} for index, text in enumerate(texts)]
     return Answer.json(WHOLE | {"choices": choices})
@@ -134,12 +139,19 @@ async def test_a_copy_has_no_best_of_which_could_be_less_than_its_choices(relay,
     }
 
 
+@pytest.mark.parametrize("body", [{"error": {"message": "no n"}}, {"error": "no n"}, {"detail": "no n"}])
+async def test_a_rejected_copy_does_not_stop_the_others(relay, body):
+    answer, rejected = completed("Paris"), Answer.json(body, status=400)
+    stack = relay(answer, answer, rejected, answer, stack=RELAYED)
+    await asyncio.gather(*(stack.post("completions", prompt="France?") for _ in range(2)))
+    counted = (copies("failed"), copies("answered"))
+    await until("both are counted", lambda: all(one in generate_latest(stack.registry).decode() for one in counted))
+
+
 async def test_another_server_decides_whether_a_further_answer_is_complete(relay):
     stack = relay(completed("Paris", reason=None), completed("Paris", "Rome", reason=None), stack=RELAYED)
     await stack.post("completions", prompt="France?")
-    await until(
-        "the copy is counted", lambda: "weir_shadow_requests_total{" in generate_latest(stack.registry).decode()
-    )
+    await until("the copy is counted", lambda: copies("answered") in generate_latest(stack.registry).decode())
     ends = [event.data for event in stack.records() if isinstance(event.data, ResponseRecord)]
     assert [(end.status, end.owed) for end in ends] == [("complete", ("pii",)), ("complete", ("consistency",))]
 
