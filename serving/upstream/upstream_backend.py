@@ -137,9 +137,10 @@ class UpstreamBackend:
 
     @asynccontextmanager
     async def _answered(self, request: ModelRequest) -> AsyncIterator[httpx.Response]:
-        """Send a request, with retries; yield the response before its body is read, and close it at the end."""
-        for attempt in range(self._settings.upstream_retries + 1):
-            final = attempt == self._settings.upstream_retries
+        """Send a request, with retries unless it is a copy; yield the response before its body is read, and close it at the end."""
+        retries = 0 if request.shadow else self._settings.upstream_retries
+        for attempt in range(retries + 1):
+            final = attempt == retries
             delay = random.uniform(0.5, 1) * min(_FIRST_DELAY_SECONDS * 2**attempt, _MAX_DELAY_SECONDS)  # noqa: S311
             try:
                 response = await self._send(request)
@@ -162,16 +163,18 @@ class UpstreamBackend:
         if seconds := self._circuit.seconds_to_wait():
             raise circuit_open(seconds)
         probe = self._circuit.is_open
+        # A copy with many answers can take too long while the server answers users well.
+        failed = self._circuit.abandoned if request.shadow else self._circuit.failed
         try:
             response = await self._client.send(self._http_request(request), stream=True)
         except (httpx.HTTPError, OSError) as error:
-            self._circuit.failed(probe=probe)
+            failed(probe=probe)
             raise transport_failure(error, answered=False) from None
         except BaseException:
             self._circuit.abandoned(probe=probe)
             raise
         if response.status_code in _RETRIED and response.is_server_error:
-            self._circuit.failed(probe=probe)
+            failed(probe=probe)
         else:
             self._circuit.succeeded()
         return response

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from support.gateway import KEY, InProcess, make_gateway, write_keys
 from support.kafka_log import until
-from support.scripted_upstream import WHOLE, Answer
+from support.scripted_upstream import ERROR, WHOLE, Answer
 from support.spool import events_of
 
 from serving.api_keys import keys_path
@@ -146,6 +146,14 @@ async def test_a_rejected_copy_does_not_stop_the_others(relay, body):
     await asyncio.gather(*(stack.post("completions", prompt="France?") for _ in range(2)))
     counted = (copies("failed"), copies("answered"))
     await until("both are counted", lambda: all(one in generate_latest(stack.registry).decode() for one in counted))
+
+
+async def test_failing_copies_are_not_sent_again_and_open_no_circuit_for_users(relay, upstream):
+    stack = relay(*[Answer.json(ERROR, status=503)] * 6, Answer.json(WHOLE), upstream_retries=2)
+    copy = ModelRequest(request_id="r", operation="chat", body=CHAT, shadow=True)
+    items = [item for _ in range(6) async for item in stack.backend.generate(copy)]
+    assert [item.status for item in items] == [503] * len(upstream.bodies) == [503] * 6
+    assert (await stack.chat()).status_code == 200
 
 
 async def test_another_server_decides_whether_a_further_answer_is_complete(relay):
