@@ -7,6 +7,7 @@ busy; otherwise it is dropped and counted. Its records have ``shadow_of``, so th
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Callable, MutableMapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -116,8 +117,9 @@ class ShadowQueue:
         except ApiError as error:
             _LOG.info("shadow of request %s: %s", request.shadow_of, error.code)
             return "failed"
-        except Exception:  # noqa: BLE001 - the boundary of a copy: no user waits for its answer
-            _LOG.exception("shadow of request %s", request.shadow_of)
+        except Exception as error:  # noqa: BLE001 - the boundary of a copy: no user waits for its answer
+            where = "".join(traceback.format_tb(error.__traceback__))  # the message may contain text of the request
+            _LOG.error("shadow of request %s failed: %s\n%s", request.shadow_of, type(error).__name__, where)
             return "failed"
         return "answered"
 

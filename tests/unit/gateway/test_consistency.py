@@ -148,6 +148,22 @@ async def test_a_rejected_copy_does_not_stop_the_others(relay, body):
     await until("both are counted", lambda: all(one in generate_latest(stack.registry).decode() for one in counted))
 
 
+async def test_the_log_of_a_copy_that_fails_has_no_text(started, caplog, monkeypatch):
+    stack, generate = started(), EchoEngine.generate
+    caplog.set_level("DEBUG", "serving")
+
+    def fail(self, prompt, sampling):
+        if sampling.temperature == 0.7:
+            raise ValueError(CHAT["messages"][0]["content"])
+        return generate(self, prompt, sampling)
+
+    monkeypatch.setattr(EchoEngine, "generate", fail)
+    await stack.ask(messages=CHAT["messages"])
+    await until("it is counted", lambda: stack.metric("failed"))
+    assert "ValueError" in caplog.text
+    assert "hello there" not in caplog.text
+
+
 async def test_failing_copies_are_not_sent_again_and_open_no_circuit_for_users(relay, upstream):
     stack = relay(*[Answer.json(ERROR, status=503)] * 6, Answer.json(WHOLE), upstream_retries=2)
     copy = ModelRequest(request_id="r", operation="chat", body=CHAT, shadow=True)
