@@ -2,7 +2,7 @@
 
 The challenger answers a copy before a canary. The version that answered the user answers another copy, several times, for the detector
 `consistency`. A copy starts after the user's answer has ended, one at a time per gateway, and only while the gateway is not
-busy; otherwise it is dropped and counted. Its records have ``shadow_of``, so that drift, alerts and the gates of retraining ignore it.
+busy and the engine has free slots; otherwise it is dropped and counted. Its records have ``shadow_of``, so that drift, alerts and the gates of retraining ignore it.
 """
 
 import asyncio
@@ -94,9 +94,22 @@ class ShadowQueue:
         while True:
             copy = await self._waiting.get()
             token = context.attach(copy.trace)
-            outcome = "dropped" if self._busy() else await self._answer(copy)
+            outcome = await self._outcome(copy)
             context.detach(token)
             self._wiring.metrics.shadows.labels(copy.purpose, outcome).inc()
+
+    async def _outcome(self, copy: _Copy) -> str:
+        name = copy.request.shadow_of
+        try:
+            if self._busy() or not await _has_room(copy):
+                return "dropped"
+            return await self._answer(copy)
+        except ApiError as error:
+            _LOG.info("shadow of request %s: %s", name, error.code)
+        except Exception as error:  # noqa: BLE001 - the boundary of a copy: no user waits for its answer
+            where = "".join(traceback.format_tb(error.__traceback__))  # the message may contain text of the request
+            _LOG.error("shadow of request %s failed: %s\n%s", name, type(error).__name__, where)
+        return "failed"
 
     async def _answer(self, copy: _Copy) -> str:
         target = await copy.model.target(copy.version)
@@ -112,16 +125,15 @@ class ShadowQueue:
             if ANY_FIELD in request.info.features
             else _ANSWERS[operation](request.request_id, name, request.info.version, 0, include_usage=False)
         )
-        try:
-            await Inference(self._wiring, target.backend, request, answer).run(Reply(_discard, request.request_id))
-        except ApiError as error:
-            _LOG.info("shadow of request %s: %s", request.shadow_of, error.code)
-            return "failed"
-        except Exception as error:  # noqa: BLE001 - the boundary of a copy: no user waits for its answer
-            where = "".join(traceback.format_tb(error.__traceback__))  # the message may contain text of the request
-            _LOG.error("shadow of request %s failed: %s\n%s", request.shadow_of, type(error).__name__, where)
-            return "failed"
+        await Inference(self._wiring, target.backend, request, answer).run(Reply(_discard, request.request_id))
         return "answered"
+
+
+async def _has_room(copy: _Copy) -> bool:
+    """Return whether a replica has a free slot for each answer; the slots of another server are not known."""
+    stats = (await copy.model.refresh()).stats
+    answers = min(copy.request.request.body.get("n") or 1, stats.slots)
+    return not stats.slots or stats.running + stats.waiting + answers <= stats.slots
 
 
 def _copy(request: InferenceRequest, name: str, **changes: Any) -> InferenceRequest:

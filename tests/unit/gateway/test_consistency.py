@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from support.gateway import KEY, InProcess, make_gateway, write_keys
@@ -14,6 +15,7 @@ from serving.api_keys import keys_path
 from serving.backend import ModelInfo, ModelRequest
 from serving.capture.recorder import Recorder
 from serving.engine.echo_engine import EchoEngine
+from serving.engine.protocol import EngineStats
 from serving.gateway.consistency_settings import ConsistencyRules, is_asked_again
 from serving.gateway.guard import Guards
 from serving.gateway.guard_settings import GuardRules
@@ -38,7 +40,7 @@ class Stack:
     def __init__(self, home, recorder, registry, tables, guards=None):
         self.home, self.registry, self.sent = home, registry, []
         base = ModelServer(EchoEngine(), max_requests=8, max_length=8192)
-        backend = InProcess(ModelVersions(base, None, tuple))
+        self.backend = backend = InProcess(ModelVersions(base, None, tuple))
         generate = backend.generate
 
         def seen(request):
@@ -231,6 +233,42 @@ async def test_an_answer_that_the_guard_stopped_is_not_asked_again(started):
     assert answer.json()["choices"][0]["finish_reason"] == "content_filter"
     assert len(stack.sent) == 1
     guards.close()
+
+
+@pytest.mark.parametrize(
+    ("load", "outcome"),
+    [
+        ((5, 0, 8), "answered"),
+        ((6, 0, 8), "dropped"),
+        ((4, 2, 8), "dropped"),
+        ((0, 0, 2), "answered"),
+        ((1, 0, 2), "dropped"),
+    ],
+)
+async def test_a_copy_without_a_free_slot_for_each_answer_is_dropped(started, monkeypatch, load, outcome):
+    stack = started()
+    info = await stack.backend.describe()
+    stats = EngineStats(**dict(zip(("running", "waiting", "slots"), load, strict=True)))
+
+    async def describe():
+        return msgspec.structs.replace(info, stats=stats)
+
+    monkeypatch.setattr(stack.backend, "describe", describe)
+    await stack.ask(messages=CHAT["messages"])
+    await until("it is counted", lambda: stack.metric(outcome))
+    assert len(stack.sent) == (2 if outcome == "answered" else 1)
+
+
+async def test_a_lost_replica_does_not_stop_the_copies_after_it(started):
+    stack = started()
+    await stack.ask(messages=CHAT["messages"])
+    await stack.copied()
+    stack.backend.lost = True
+    await stack.ask(messages=CHAT["messages"])
+    await until("it is counted", lambda: stack.metric("failed"))
+    stack.backend.lost = False
+    await stack.ask(messages=CHAT["messages"])
+    await stack.copied(10)
 
 
 def test_the_share_is_that_of_the_requests():
