@@ -1,6 +1,6 @@
 """Consistency detector (experimental): whether further answers of the model to the same prompt state the same.
 
-A model that knows something repeats it when it is asked again; what it invents differs each time (SelfCheckGPT, Manakul et al. 2023,
+If a model knows something, it repeats it when it is asked again. What it invents differs each time (SelfCheckGPT, Manakul et al. 2023,
 arXiv 2303.08896). Serving asks again for a share of the requests (``[tenants."x".consistency]``). The detector compares words, so
 another wording is a difference too, and a mistake that the model repeats is none.
 """

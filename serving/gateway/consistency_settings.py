@@ -1,19 +1,18 @@
 """Settings of the questions that serving repeats for the detector `consistency`, by tenant."""
 
-import hashlib
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from serving.settings import Section, tables_for
+from stream.wire.ids import in_sample
 
 __all__ = ["ConsistencyRules", "ConsistencySettings", "is_asked_again"]
 
 
 def is_asked_again(request_id: str, share: float) -> bool:
     """Return whether a request is in the share that is asked again; this depends only on its id."""
-    digest = hashlib.blake2b(request_id.encode(), digest_size=8, person=b"weir-again").digest()
-    return int.from_bytes(digest) < share * 2**64
+    return in_sample(request_id, share, b"weir-again")
 
 
 class ConsistencySettings(Section):

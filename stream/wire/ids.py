@@ -12,6 +12,7 @@ __all__ = [
     "consistency_request_id",
     "event_finding_id",
     "explanation_id",
+    "in_sample",
     "label_id",
     "new_request_id",
     "replay_id",
@@ -89,6 +90,12 @@ def shadow_request_id(request_id: str, version: str) -> str:
 def consistency_request_id(request_id: str) -> str:
     """Return the id of the copy of a request whose answers are compared with the user's answer: a UUID."""
     return shadow_request_id(request_id, "consistency")
+
+
+def in_sample(identity: str, share: float, purpose: bytes) -> bool:
+    """Return whether an id is in a uniform sample of `share` of all ids; each `purpose` (at most 16 bytes) has its own sample."""
+    digest = hashlib.blake2b(identity.encode(), digest_size=8, person=purpose).digest()
+    return int.from_bytes(digest, "big") < share * 2**64
 
 
 def replay_id(ranges: str, versions: str, rule: str) -> str:

@@ -71,7 +71,7 @@ class Delivery:
         return [*before, *self._start(record, at, traceparent)]
 
     def _is_of_former_owner(self, record: RetrainingRecord) -> bool:
-        """Return whether another trainer owned the request before this record; records without an epoch are nobody's."""
+        """Return whether another trainer owned the request before this record. A record without an epoch has no owner."""
         if not record.epoch:
             return False
         epochs = self._state.epochs

@@ -1,6 +1,5 @@
 """Numeric features of an event, and the choice of the events to embed."""
 
-import hashlib
 from collections.abc import Iterable
 
 from detectors.streams.paired_prompts import paired_prompt
@@ -8,6 +7,7 @@ from detectors.streams.tool_mix import tool_features
 from detectors.text.sentiment import sentiment
 from stream.stages.score.event_parts import newest_turn
 from stream.wire import OWN_TENANT, Message, RequestRecord, ResponseRecord, TextPart, ToolCallPart, ToolResponsePart
+from stream.wire.ids import in_sample
 
 __all__ = [
     "ANSWER",
@@ -26,13 +26,10 @@ __all__ = [
 PROMPT, TOOL_RESULT, ANSWER = "prompt", "tool_result", "answer"
 _OPERATOR = frozenset({"system", "developer"})
 
-_SPACE = 1 << 64
-
 
 def sampled(event_id: str, share: float) -> bool:
     """Return whether an event is in the uniform sample for drift detection; this depends only on the event's id."""
-    digest = hashlib.blake2b(event_id.encode(), digest_size=8, person=b"weir-sample").digest()
-    return int.from_bytes(digest, "big") < share * _SPACE
+    return in_sample(event_id, share, b"weir-sample")
 
 
 def signal_texts(data: RequestRecord | ResponseRecord, *, by_part: bool = False) -> dict[str, str]:

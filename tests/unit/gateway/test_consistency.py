@@ -1,4 +1,4 @@
-"""Requests that the model is asked again: how many, with which fields, what is recorded, and what is never asked."""
+"""Repeated requests: how many are repeated, with which fields, what is recorded, and which requests are never repeated."""
 
 import asyncio
 

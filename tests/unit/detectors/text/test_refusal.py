@@ -41,5 +41,5 @@ def test_a_short_refusal_is_still_found(detector, answer):
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("text", ["no" + " " * 100_000 + "x", "*" * 100_000 + "no it is", "answer" + "-" * 100_000])
-def test_a_hostile_text_costs_no_time(detector, text):
+def test_a_hostile_text_does_not_hang(detector, text):
     assert len(detector.scores([text], detector.screen([text])[0], detector.screen([text])[0] * 0 + 1)) == 1
