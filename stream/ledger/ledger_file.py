@@ -113,12 +113,18 @@ class LedgerFile:
     def _flush(self) -> None:
         """Write the rows that a batch has collected, in the transaction of the batch."""
 
+    def _deleted_before(self, record: LogRecord) -> None:
+        """Note that Kafka deleted the records before `record` before the ledger read them."""
+
     def _read_new(self, records: Iterable[LogRecord], progress: _Progress) -> Iterable[tuple[LogRecord, Event]]:
         """Yield the new, readable records; advance `progress` past all records."""
         for record in records:
             key = (record.topic, record.partition)
-            if record.offset < progress.next.get(key, 0):
+            expected = progress.next.get(key, 0)
+            if record.offset < expected:
                 continue
+            if record.offset > expected:
+                self._deleted_before(record)
             progress.next[key] = record.offset + 1
             if record.value is None and self.tombstones:
                 continue

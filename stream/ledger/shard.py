@@ -2,11 +2,15 @@
 
 The state is a function of the set of records. Duplicates and the order of topics have no effect: a verdict can arrive
 before its event, late, twice, or from two versions of a detector. Only the order of ticks within a partition matters.
+
+Kafka can delete verdicts before it deletes their events. If a rebuild then reads the events, their absent verdicts are not
+missing: of the events before `_verdicts_since`, only the verdicts that the log contains count as expected.
 """
 
 import time as clock
 from collections import Counter
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ import msgspec
 from stream.ledger.detector_health import DetectorHealth
 from stream.ledger.ledger_file import LedgerFile, LogRecord, Unstored
 from stream.ledger.schema import open_shard, transaction
-from stream.ledger.sources import advance_source, capture_tick
+from stream.ledger.sources import VERDICTS_SINCE, advance_source, capture_tick
 from stream.wire import (
     ABORTED,
     Closed,
@@ -37,6 +41,8 @@ __all__ = ["HOUR_SECONDS", "Shard"]
 HOUR_SECONDS = 3600
 ERROR_LABEL = "error"
 _WORDS = 20
+#: Score publishes a verdict at most this much event time before the tick that passes its event.
+_MARGIN_SECONDS = 60.0
 
 #: Hour, side, detector, tenant, model.
 _PairKey = tuple[int, str, str, str, str]
@@ -67,7 +73,9 @@ class Shard(LedgerFile):
         self._newest = 0.0
         #: Number of labels that were read since the start.
         self.judgments = 0
-        self._floor = self._stored_floor()
+        self._floor = self._stored("floor")
+        self._verdicts_since = self._stored(VERDICTS_SINCE)
+        self._incomplete: set[str] = set()
         self._handlers = {
             RequestRecord: self._request,
             ResponseRecord: self._end,
@@ -82,11 +90,11 @@ class Shard(LedgerFile):
         }
 
     def _apply(self, records: Sequence[LogRecord]) -> int:
-        newest = self._newest
+        before = self._newest, self._verdicts_since, set(self._incomplete)
         try:
             return super()._apply(records)
         except BaseException:
-            self._newest = newest
+            self._newest, self._verdicts_since, self._incomplete = before
             raise
         finally:
             self._pairs.clear()
@@ -148,9 +156,12 @@ class Shard(LedgerFile):
         """Store the expected verdicts of an event, and complete each whose verdict arrived before the event."""
         known = self._labels(event.id) if expected else {}
         for detector in expected:
+            labels = known.get(detector)
+            if labels is None and event.time < self._verdicts_since:
+                continue
             key = (_hour(event.time), side, detector, data.tenant, data.model)
             self._pairs[(key, "owed")] += 1
-            if labels := known.get(detector):
+            if labels is not None:
                 self._complete(key, event.id, data.request_id, event.time, error=labels == {ERROR_LABEL})
             else:
                 row = (event.id, detector, data.request_id, side, data.tenant, data.model, event.source, event.time)
@@ -196,16 +207,23 @@ class Shard(LedgerFile):
             "DELETE FROM unsettled WHERE event_id = ? AND detector = ? RETURNING time, side, detector, tenant, model",
             (data.event_id, data.detector),
         ).fetchone()
+        if pair is None and (pair := self._pair(data, before=self._verdicts_since)) is not None:
+            self._pairs[((_hour(pair[0]), *pair[1:]), "owed")] += 1
         if pair is not None:
             key, time = (_hour(pair[0]), *pair[1:]), pair[0]
             self._complete(key, data.event_id, data.request_id, time, error=data.label == ERROR_LABEL)
 
     def _replace_error(self, data: Verdict) -> None:
-        query = "SELECT time, side, tenant, model, owed FROM events WHERE event_id = ?"
-        event = self.database.execute(query, (data.event_id,)).fetchone()
-        if event is not None and data.detector in event[4].split(","):
-            self._pairs[((_hour(event[0]), event[1], data.detector, event[2], event[3]), "errors")] -= 1
-            self._health.recovered(data.event_id, data.detector, event[0])
+        pair = self._pair(data)
+        if pair is not None:
+            self._pairs[((_hour(pair[0]), *pair[1:]), "errors")] -= 1
+            self._health.recovered(data.event_id, data.detector, pair[0])
+
+    def _pair(self, data: Verdict, before: float = inf) -> tuple[float, str, str, str, str] | None:
+        """Return time, side, detector, tenant and model of a verdict's event if the event expects it and is before `before`."""
+        query = "SELECT time, side, ?, tenant, model, owed FROM events WHERE event_id = ? AND time < ?"
+        row = self.database.execute(query, (data.detector, data.event_id, before)).fetchone()
+        return row[:5] if row is not None and data.detector in row[5].split(",") else None
 
     def _explanation(self, _record: LogRecord, event: Event, data: ExplanationRecord) -> None:
         if event.time < self._floor:
@@ -216,8 +234,14 @@ class Shard(LedgerFile):
 
     # -- sources, gaps, feedback
 
-    def _tick(self, _record: LogRecord, _event: Event, data: Tick) -> None:
+    def _deleted_before(self, record: LogRecord) -> None:
+        self._incomplete.add(record.topic)
+
+    def _tick(self, record: LogRecord, _event: Event, data: Tick) -> None:
         if data.stage == "score":
+            if record.topic in self._incomplete and data.sources:
+                self._incomplete.discard(record.topic)
+                self._expect_no_deleted_verdict(max(data.sources.values()) + _MARGIN_SECONDS)
             for source, time in data.sources.items():
                 advance_source(self.database, source, "score", time=time)
             for source in data.closed:
@@ -226,6 +250,15 @@ class Shard(LedgerFile):
             for source, time in data.sources.items():
                 self._newest = max(self._newest, time)
                 capture_tick(self.database, source, time, data.spool)
+
+    def _expect_no_deleted_verdict(self, since: float) -> None:
+        """Expect no absent verdict on the events before `since`: Kafka deleted verdicts that score published before a tick."""
+        since = max(self._verdicts_since, min(since, clock.time()))  # the clock of a source can be wrong by years
+        self._verdicts_since = since
+        query = "DELETE FROM unsettled WHERE time < ? RETURNING time, side, detector, tenant, model"
+        for time, *names in self.database.execute(query, (since,)).fetchall():
+            self._pairs[((_hour(time), *names), "owed")] -= 1
+        self.database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (VERDICTS_SINCE, repr(since)))
 
     def _closed(self, _record: LogRecord, _event: Event, data: Closed) -> None:
         advance_source(self.database, data.source, "capture", time=data.time, closed=True)
@@ -287,8 +320,8 @@ class Shard(LedgerFile):
             )
         self._health.flush()
 
-    def _stored_floor(self) -> float:
-        row = self.database.execute("SELECT value FROM meta WHERE key = 'floor'").fetchone()
+    def _stored(self, key: str) -> float:
+        row = self.database.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return float(row[0]) if row else 0.0
 
     def expire(self) -> float:

@@ -12,6 +12,7 @@ from stream.ledger.alerts.full_spool import ALERT_SHARE, CLEAR_SHARE, FullSpool
 from stream.ledger.schema import select
 
 __all__ = [
+    "VERDICTS_SINCE",
     "SourceTime",
     "advance_source",
     "capture_tick",
@@ -22,6 +23,8 @@ __all__ = [
     "watermark",
 ]
 
+#: Key in the table ``meta``: the event time before which Kafka has deleted verdicts and ticks of score.
+VERDICTS_SINCE = "verdicts_since"
 #: Times only increase. The newest tick of a source decides about its spool.
 _CAPTURE_TICK = f"""
 INSERT INTO sources (source, first_time, capture_time, spool, spool_since)
@@ -75,8 +78,13 @@ def advance_source(
 
 
 def source_times(database: sqlite3.Connection) -> list[SourceTime]:
-    """Return the sources of one partition."""
-    return select(database, SourceTime, "SELECT * FROM sources")
+    """Return the sources of one partition; score has passed the time before which Kafka has deleted its ticks."""
+    query = (
+        "SELECT source, first_time, capture_time, capture_closed, score_closed, spool, spool_since,"
+        " ifnull(max(score_time, since), ifnull(score_time, since)) AS score_time"
+        " FROM sources LEFT JOIN (SELECT CAST(value AS REAL) AS since FROM meta WHERE key = ?)"
+    )
+    return select(database, SourceTime, query, (VERDICTS_SINCE,))
 
 
 def watermark(sources: Sources) -> float:

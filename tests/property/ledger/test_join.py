@@ -115,3 +115,20 @@ def test_order_duplicates_and_batches_do_not_change_coverage(history, data):
     assert coverage == plain_coverage
     assert statuses == plain_statuses
     assert missing == plain_missing
+
+
+@settings(max_examples=100, deadline=None)
+@given(history=histories(), data=st.data())
+def test_a_rebuild_without_the_oldest_verdicts_expects_only_those_that_the_log_contains(history, data):
+    """Kafka deletes verdicts before their events if they fill their topic first."""
+    events, answers = history
+    left, right = entries("weir.inference", events), entries("weir.verdicts", answers)
+    first = data.draw(st.integers(1, len(right)))
+    retained = answers[first:]
+    merged = interleaved(data.draw, left, right[first:])
+    size = data.draw(st.integers(1, 7))
+    coverage, missing, _ = coverage_after([merged[start : start + size] for start in range(0, len(merged), size)])
+    known = oracle(events, retained)
+    if any(answer.data.sources for answer in retained if hasattr(answer.data, "sources")):
+        assert (coverage.total.owed, coverage.total.settled) == (known["settled"], known["settled"])
+        assert (coverage.total.errors, missing.pairs, coverage.total.pending) == (known["errors"], 0, 0)

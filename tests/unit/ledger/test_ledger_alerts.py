@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 from support import alert_records
-from support.events import event_of, tick
-from support.ledger_log import Log, forwarded, request
+from support.events import closed, event_of, tick
+from support.ledger_log import Log, forwarded, request, verdict
+from support.ledger_store import MemoryLedger
 
 from stream.ledger.alerts.ledger_alerts import decide
 from stream.ledger.alerts.observations import Observation
@@ -46,6 +47,29 @@ def test_missing_verdicts_open_one_alert_that_grows_and_resolves():
 def test_the_same_log_has_the_same_alert_id_at_any_time():
     first, later = decided(missing=missing()), decided(log_time=900.0, missing=missing(5))
     assert first[0].alert_id == later[0].alert_id
+
+
+@pytest.mark.parametrize("verdicts_first", [False, True])
+def test_verdicts_that_kafka_deleted_before_a_rebuild_are_neither_missing_nor_late(verdicts_first):
+    """The source s0 ended before the oldest verdict; score lost the last verdict of s1, of an event after it."""
+    log, inference, verdicts = Log(), [], []
+    for number in range(400):
+        source, time = ("s0", 100.0 + number) if number < 200 else ("s1", 400.0 + number)
+        event = request(f"r{number}", time, source=source, owed=("pii",))
+        inference += log.inference(event, tick(time + 0.5, source))
+        found = [verdict(event, "pii")] if number != 399 else []
+        verdicts += log.verdicts(*found, forwarded({source: time + 0.5}))
+        if number == 199:
+            inference += log.inference(closed(300.0, source))
+            verdicts += log.verdicts(forwarded({source: 300.0}, closed=(source,)))
+    retained = verdicts[430:]
+    with MemoryLedger() as ledger:
+        for records in (retained, inference) if verdicts_first else (inference, retained):
+            ledger.apply(records)
+        (alert,) = ledger.decide()
+        total = ledger.store.coverage().total
+    assert (alert.detector, alert.evidence) == ("coverage", ("r399",))
+    assert (total.settled, total.missing, total.owed) == (184, 1, 185)
 
 
 def test_lag_fires_above_its_bound_is_published_again_when_it_doubles_and_resolves_at_half():
