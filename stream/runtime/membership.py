@@ -37,11 +37,17 @@ class Membership:
         self._member = self._path.read_text(encoding="utf-8") if self._lock else ""
 
     def keep(self, member: str) -> None:
-        """Store `member`, the id from the group's coordinator; "" means that there is no id yet."""
+        """Store `member`, the id from the group's coordinator; "" means that there is no id yet.
+
+        If the disk is full, log this: the worker needs no disk, only its successor waits until this worker's session expires.
+        """
         if self._lock is None or not member or member == self._member:
             return
         self._member = member
-        self._path.write_text(member, encoding="utf-8")
+        try:
+            self._path.write_text(member, encoding="utf-8")
+        except OSError as error:
+            _log.warning("the member id is not stored in %s: %s", self._path, error)
 
     async def remove_predecessor(self, options: Mapping[str, Any]) -> None:
         """Remove the former worker from the group. If this fails, the group waits until that worker's session expires."""

@@ -1,4 +1,5 @@
 import logging
+import resource
 
 from stream.runtime.membership import Membership
 
@@ -12,6 +13,19 @@ def test_a_member_is_remembered_over_a_restart_and_the_newest_counts(tmp_path):
     second = Membership(tmp_path / "worker", "weir.score")
     assert second._member == "member-2"
     second.close()
+
+
+def test_a_full_disk_ends_no_worker(tmp_path, caplog):
+    worker = Membership(tmp_path, "weir.score")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # the kernel refuses writes, as on a full disk
+    try:
+        worker.keep("member-1")
+        worker.keep("member-1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    worker.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 async def test_a_living_workers_directory_is_not_taken(tmp_path, caplog):
