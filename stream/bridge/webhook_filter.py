@@ -25,7 +25,10 @@ class WebhookFilter:
         self._delivered: OrderedDict[str, tuple[int, str]] = OrderedDict()
 
     def selects(self, alert: AlertRecord, silences: Silences) -> bool:
-        """Return whether the webhook receives `alert`; False if a silence mutes the alert at the time `alert.at`."""
+        """Return whether the webhook receives `alert`; False if a silence mutes the alert at the time `alert.at`.
+
+        A silence mutes a resolution only if it also muted the opening; otherwise the receiver would keep the alert open.
+        """
         if not fnmatchcase(alert.tenant, self._settings.tenants):
             return False
         if (
@@ -36,7 +39,8 @@ class WebhookFilter:
         revision, message = self._delivered.get(alert.alert_id, (-1, ""))
         if alert.revision < revision or message == message_id(alert):
             return False
-        return not silences.muting(alert, alert.at)
+        times = (alert.at, alert.opened_at) if alert.state == "resolved" else (alert.at,)
+        return not all(silences.muting(alert, time) for time in times)
 
     def delivered(self, alert: AlertRecord) -> None:
         """Record a delivery, so that the message is not sent again.

@@ -55,6 +55,14 @@ def test_an_alert_that_opens_silenced_is_sent_when_it_changes_after_the_silence(
     assert delivered(filter_, alert(at=160.0, revision=1), silences=silences) == ["al_1.firing.warning"]
 
 
+@pytest.mark.parametrize(("since", "sent"), [(150.0, ["al_1.resolved.warning"]), (50.0, [])])
+def test_a_silence_mutes_a_resolution_only_if_it_muted_the_opening(since, sent):
+    """The bridge may have been restarted since the opening, so the filter is new."""
+    silences = Silences()
+    silences.apply(silence(alert(at=100.0), since, 900.0))
+    assert delivered(filter_of(), resolved(at=200.0), silences=silences) == sent
+
+
 def test_the_payload_has_the_alert_and_its_links():
     message = json.loads(payload(resolved(evidence=("r1", "r2")), AlertLinks(runbook="runbook.md")))
     assert message["type"] == "weir.alert.resolved"
