@@ -61,7 +61,7 @@ class KafkaSettings(Section):
     stream_partitions: Count = Field(
         4, description="partitions of signals, findings, alerts, retraining; fixed at creation"
     )
-    retention_hours: Positive = Field(168, description="retention of a partition, in hours")
+    retention_hours: Positive = Field(168, le=1e9, description="retention of a partition, in hours")
     retention_bytes: Count = Field(
         1024**3, description="retention of a partition, in bytes (embedded broker: at most 64 MiB)"
     )
