@@ -36,10 +36,15 @@ def notes(request: ReplayRequest, log: RetainedLog, results: ReplayResults, even
         lines.append(f"no events of tenant {request.tenant} from {start} to {format_time(request.until)}")
     if log.expired and (request.start is None or (log.since or 0.0) > request.start):
         lines.append(_expired(request, log))
-    if events.read and not events.compared and not events.pending:
+    if events.read and not (events.compared or events.pending or events.expired):
         lines.append(f"no event of the range expects a verdict of {detector}: the detector was not enabled then")
     if events.pending:
         lines.append(f"{count_text(events.pending, 'event is', 'events are')} not compared: score had not reached them")
+    if events.expired:
+        lines.append(
+            f"{count_text(events.expired, 'event is', 'events are')} not compared: Kafka deleted their verdicts; start later, or raise "
+            "retention.bytes of the verdicts topic (docs/sizing.md)"
+        )
     if events.missing:
         lines.append(
             f"{count_text(events.missing, 'event has', 'events have')} no recorded verdict of {detector}; see `weir status`"

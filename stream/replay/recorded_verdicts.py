@@ -12,25 +12,37 @@ __all__ = ["Absent", "RecordedVerdicts"]
 #: Largest number of verdicts read before their events. Score has fewer outstanding events, so older verdicts have no
 #: event in the range.
 _AHEAD = 20_000
+#: Score publishes a verdict at most this much event time before the tick that passes its event.
+_MARGIN_SECONDS = 60.0
 
 
 class Absent(enum.Enum):
-    """The reason for an absent verdict: score passed the event without a verdict, or has not reached the event."""
+    """The reason for an absent verdict.
+
+    Score passed the event without a verdict, or has not reached the event, or the log begins after the verdicts of the event's time.
+    """
 
     MISSING = "missing"
     PENDING = "pending"
+    EXPIRED = "expired"
 
 
 class _Partition:
-    """Verdicts of one partition that were read before their events, and the progress of score."""
+    """Verdicts of one partition that were read before their events, and the progress of score.
+
+    The verdicts of events before `since` may be before the first record that was read.
+    """
 
     def __init__(self) -> None:
         self.ahead: OrderedDict[str, Verdict] = OrderedDict()
         self.sources: dict[str, float] = {}
+        self.since: float | None = None
 
     def apply(self, event: Event, detector: str) -> None:
         data = event.data
         if isinstance(data, Tick):
+            if self.since is None:
+                self.since = max(data.sources.values(), default=-inf) + _MARGIN_SECONDS
             self.sources |= {name: max(time, self.sources.get(name, -inf)) for name, time in data.sources.items()}
             self.sources |= dict.fromkeys(data.closed, inf)
         elif isinstance(data, Verdict) and data.detector == detector:
@@ -38,9 +50,14 @@ class _Partition:
             if len(self.ahead) > _AHEAD:
                 self.ahead.popitem(last=False)
 
-    def has_passed(self, event: Event) -> bool:
-        """Return whether score's ticks have passed `event`; score publishes a verdict on `event` before these ticks."""
-        return self.sources.get(event.source, -inf) > event.time
+    def absence(self, event: Event) -> Absent | None:
+        """Return why the log has no verdict on `event`, or None if later records may have one.
+
+        Score publishes the verdict before its ticks pass the event.
+        """
+        if self.since is not None and event.time < self.since and max(self.sources.values(), default=-inf) > event.time:
+            return Absent.EXPIRED
+        return Absent.MISSING if self.sources.get(event.source, -inf) > event.time else None
 
 
 class RecordedVerdicts:
@@ -59,10 +76,12 @@ class RecordedVerdicts:
             verdict = state.ahead.pop(event.id, None)
             if verdict is not None:
                 return verdict
-            if state.has_passed(event):
-                return Absent.MISSING
+            if (reason := state.absence(event)) is not None:
+                return reason
             record = await self._reader.next(self._topic, partition)
             if record is None:
                 return Absent.PENDING
+            if record.offset == 0:
+                state.since = -inf
             if (found := readable(record.value, record.headers)) is not None:
                 state.apply(found, self._detector)

@@ -61,6 +61,7 @@ class EventCounts(msgspec.Struct, kw_only=True):
     - `compared`: events on which both versions decided.
     - `failed`: texts that could not be scored; their verdict is an error, as in the score stage.
     - `pending`: events that are not compared, because score had not reached them.
+    - `expired`: events that are not compared, because their verdicts were deleted from the log.
     - `missing`: events for which score published no verdict.
     - `skipped`: unreadable or duplicate records.
 
@@ -71,6 +72,7 @@ class EventCounts(msgspec.Struct, kw_only=True):
     compared: int = 0
     failed: int = 0
     pending: int = 0
+    expired: int = 0
     missing: int = 0
     skipped: int = 0
     first: float | None = None

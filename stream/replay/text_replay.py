@@ -143,12 +143,15 @@ class TextReplay:
         return await self._with_recorded(record.partition, event)
 
     async def _with_recorded(self, partition: int, event: Event) -> _Expected | None:
-        """Return the event with its recorded verdict, or None if score had not reached the event."""
+        """Return the event with its recorded verdict, or None if score had not reached the event, or Kafka deleted the verdict."""
         if self._recorded is None:
             return _Expected(event, None)
         verdict = await self._recorded.find(partition, event)
         if verdict is Absent.PENDING:
             self._meter.events.pending += 1
+            return None
+        if verdict is Absent.EXPIRED:
+            self._meter.events.expired += 1
             return None
         if verdict is Absent.MISSING:
             self._meter.events.missing += 1

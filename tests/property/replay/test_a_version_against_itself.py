@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.replay_log import TENANTS, Replayed, request_of, stream_log, text_log, versions
+from support.replay_log import NAMES, TENANTS, Replayed, request_of, stream_log, text_log, versions
 from support.rescoring import START, THRESHOLD, P, Scoring, inference_log, load_models
 from support.watch_chain import Chain
 
@@ -156,6 +156,23 @@ def test_events_that_score_had_not_reached_are_not_compared(seed, shares):
     expected = {event.id for lane in lanes for event in lane}
     assert replayed.meter.events.pending >= len(expected - scored) - 2 * P
     assert replayed.meter.events.pending + replayed.meter.events.compared == len(expected)
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=SEEDS, share=st.floats(0.1, 0.7))
+def test_events_whose_verdicts_kafka_deleted_are_not_compared(seed, share):
+    """Kafka deletes verdicts before their events if they fill their topic first."""
+    lanes, scoring, _ = recorded(seed)
+    log = text_log(lanes, scoring.verdicts)
+    for number in range(P):
+        records = log.records[NAMES.verdicts, number]
+        del records[: int(len(records) * share)]
+    known = versions()
+    replayed = Replayed(log, request_of(known.resolve("toxicity@installed"), known.resolve("toxicity@recorded")))
+    events = replayed.meter.events
+    assert replayed.diff.empty
+    assert (events.missing, events.pending) == (0, 0)
+    assert 0 < events.expired == sum(map(len, lanes)) - events.compared
 
 
 @settings(max_examples=4, deadline=None)
