@@ -1,16 +1,18 @@
 """Merged partitions are read at the pace of the slowest, in bounded memory."""
 
 import asyncio
+import tracemalloc
 
 import pytest
 from aiokafka.admin import RecordsToDelete
 from aiokafka.structs import TopicPartition
+from support.events import tick
 from support.lab import Lab
 
 from stream.errors import LogExpired
 from stream.kafka.clients import admin_for, consumer_for
 from stream.kafka.range_reader import RangeReader
-from stream.wire import LogRange
+from stream.wire import LogRange, encode
 
 pytestmark = pytest.mark.kafka
 LARGE, COUNT = 100_000, 300
@@ -46,6 +48,29 @@ async def test_a_partition_that_is_ahead_waits_within_its_bound_and_nothing_is_l
         assert large == list(range(COUNT))
         assert 0 < highest <= BOUND, f"{highest} of {COUNT * LARGE} bytes waited"
         assert await reader.next(topic, 0) is None
+
+
+async def test_a_partition_of_ticks_waits_in_bounded_memory(lab):
+    """The value of a tick is small, but its headers and the record take memory too."""
+    topic, record, count = await lab.topic(2), encode(tick(1.7e9)), 30_000
+    async with lab.producer() as producer:
+        for number in range(2):
+            sent = [
+                await producer.send(topic, record.value, partition=number, headers=list(record.headers))
+                for _ in range(count)
+            ]
+            await asyncio.gather(*sent)
+    ranges = [LogRange(topic=topic, first={"0": 0, "1": 0}, last={"0": count, "1": count})]
+    async with consumer_for(lab.kafka.client_options()) as consumer:
+        reader = RangeReader(consumer, ranges)
+        tracemalloc.start()
+        try:
+            read = [[(await reader.next(topic, number)).offset for _ in range(count)] for number in range(2)]
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert read == [list(range(count))] * 2
+    assert peak < 16 * 2**20
 
 
 async def test_a_log_that_expires_while_it_is_read_is_an_error(lab):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, OffsetOutOfRangeError, TopicAuthorizationFailedError
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream.errors import LogExpired, ReaderStalled
 from stream.kafka import range_reader, tail
@@ -49,8 +49,7 @@ class Consumer:
             raise step
         first, self.offset = self.offset, self.offset + step
         records = [
-            SimpleNamespace(topic="t", partition=0, offset=offset, timestamp=0, serialized_value_size=1, value=b"")
-            for offset in range(first, self.offset)
+            ConsumerRecord("t", 0, offset, 0, 0, None, b"", None, 0, 1, ()) for offset in range(first, self.offset)
         ]
         return {PARTITION: records} if records else {}
 
