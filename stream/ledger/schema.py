@@ -25,6 +25,10 @@ __all__ = [
 StructT = TypeVar("StructT")
 #: A file of another version is deleted and read again from the log.
 SCHEMA_VERSION = 7
+#: SQLite's codes for a file that is no ledger: a table is absent (SQLITE_ERROR), a page is damaged, it is no database.
+_DAMAGED = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+#: The other bits of an extended error code are its details.
+_PRIMARY_CODE = 0xFF
 
 _COMMON = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -163,11 +167,16 @@ def _open(path: Path | str, tables: str) -> sqlite3.Connection:
 
 
 def schema_version(path: Path) -> int | None:
-    """Return the schema version of the file at `path`, or None if the file is damaged or has no version."""
+    """Return the schema version of the file at `path`, or None if the file is damaged or has no version.
+
+    Raises OperationalError if the file cannot be opened, for example because the disk is full or the file is locked.
+    """
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as database:
             row = database.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-    except sqlite3.DatabaseError:
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & _PRIMARY_CODE not in _DAMAGED:
+            raise
         return None
     return int(row[0]) if row and row[0].isdigit() else None
 

@@ -1,19 +1,26 @@
 """A record that the ledger cannot store is skipped and counted; every other record is kept."""
 
+import asyncio
 import json
 import random
+import resource
 import sqlite3
 from unittest.mock import Mock
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CollectorRegistry
 from support import alert_records
 from support.events import event_of, tick
 from support.ledger_log import Log, end, gap, request, verdict
 
 from stream.ledger.coverage import coverage_of
+from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions
 from stream.ledger.queries.request_story import request_events
+from stream.ledger.service import run_ledger
 from stream.ledger.shard import Shard
+from stream.settings import KafkaSettings, LedgerSettings
 from stream.wire import RequestRecord, encode
 
 HUGE = 2**63
@@ -155,3 +162,33 @@ def test_a_full_disk_skips_nothing(tmp_path, log, unstored):
     shard.database.execute("PRAGMA max_page_count = 100000").close()
     assert shard.apply(records) == 500
     shard.close()
+
+
+async def test_a_start_on_a_full_disk_deletes_no_ledger(tmp_path, log):
+    """SQLite then cannot create the shared memory of a file, which is no damage of the file."""
+    shard = Shard(tmp_path / "partition-0.db")
+    shard.apply(log.inference(request("r1", 10.0)))
+    shard.close()
+    Decisions(tmp_path / "decisions.db").close()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # the kernel refuses writes, as on a full disk
+    try:
+        with pytest.raises(sqlite3.OperationalError):
+            await run_ledger(
+                directory=tmp_path,
+                kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"),
+                ledger=LedgerSettings(),
+                registry=CollectorRegistry(),
+                tracer_provider=TracerProvider(),
+                stop=asyncio.Event(),
+                health={},
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert LedgerFiles(tmp_path).query_shards(coverage_of).requests == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"no database" * 1000])
+def test_a_file_that_is_no_ledger_is_of_another_version(tmp_path, content):
+    (tmp_path / "decisions.db").write_bytes(content)
+    assert LedgerFiles(tmp_path).other_version() == tmp_path / "decisions.db"
