@@ -243,19 +243,20 @@ class _ChoiceSoFar:
 
 
 class _CallSoFar:
-    """One tool call: id, name, and the pieces of its arguments."""
+    """One tool call: id, name, and the pieces of its arguments, or of the input of a custom tool."""
 
     def __init__(self) -> None:
         self.id = self._name = ""
         self._arguments: list[str] = []
+        self._is_custom = False
 
     def add(self, call: _Fields) -> str:
         """Add a chunk's call; return the new text of its arguments."""
-        function = call.get("function")
-        fields = function if isinstance(function, Mapping) else {}
+        self._is_custom |= isinstance(call.get("custom"), Mapping)
+        fields = _called(call)
         self.id = _text(call, "id") or self.id
         self._name += _text(fields, "name")
-        arguments = _text(fields, "arguments")
+        arguments = _text(fields, "arguments") or _text(fields, "input")
         _append(self._arguments, arguments)
         return arguments
 
@@ -263,8 +264,15 @@ class _CallSoFar:
         return ToolCallPart(id=self.id, name=self._name, arguments="".join(self._arguments))
 
     def whole(self) -> dict[str, Any]:
-        function = {"name": self._name, "arguments": "".join(self._arguments)}
-        return {"id": self.id, "type": "function", "function": function}
+        arguments = "".join(self._arguments)
+        if self._is_custom:
+            return {"id": self.id, "type": "custom", "custom": {"name": self._name, "input": arguments}}
+        return {"id": self.id, "type": "function", "function": {"name": self._name, "arguments": arguments}}
+
+
+def _called(call: _Fields) -> _Fields:
+    """Return the fields of the function or of the custom tool that is called."""
+    return next((fields for kind in ("function", "custom") if isinstance(fields := call.get(kind), Mapping)), {})
 
 
 def _calls(fields: _Fields) -> Iterator[_Fields]:

@@ -55,6 +55,17 @@ def test_tool_calls_are_joined_by_their_index():
     }
 
 
+def test_the_input_of_a_custom_tool_is_new_text_and_recorded():
+    call = {"id": "c1", "type": "custom", "custom": {"name": "sql", "input": "DROP TABLE x"}}
+    begun = call | {"index": 0, "custom": {"name": "sql", "input": "DROP "}}
+    streamed = accumulated(delta(tool_calls=[begun]))
+    new = streamed.add(delta(0, "tool_calls", tool_calls=[{"index": 0, "custom": {"input": "TABLE x"}}]))
+    assert new == [NewText(0, "TABLE x", call_part(0))]
+    for answer in (streamed, accumulated({"choices": [{"index": 0, "message": {"tool_calls": [call]}}]})):
+        assert answer.recorded()[0].parts == (ToolCallPart(id="c1", name="sql", arguments="DROP TABLE x"),)
+        assert answer.chat_choices()[0]["message"]["tool_calls"] == [call]
+
+
 @pytest.mark.parametrize("index", [{}, {"index": None}], ids=["missing", "null"])
 def test_tool_calls_without_an_index_are_kept_apart_by_their_ids(index):
     first = index | {"id": "c1", "function": {"name": "f", "arguments": '{"a"'}}
