@@ -189,7 +189,7 @@ class _ChoiceSoFar:
                     self._logprobs[name] = (self._logprobs.get(name) or []) + values
                 else:
                     self._logprobs.setdefault(name, None)
-        if isinstance(reason := choice.get("finish_reason"), str):
+        if reason := _text(choice, "finish_reason"):
             self.finish_reason = reason
         return added
 

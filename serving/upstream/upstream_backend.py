@@ -292,7 +292,8 @@ def _is_last(chunk: OpenAIChunk, finished: dict[int, bool], expected: int) -> bo
     choices = chunk.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict) and type(index := choice.get("index", 0)) is int:
-            finished[index] = finished.get(index, False) or choice.get("finish_reason") is not None
+            # Some servers send "" instead of null before the end.
+            finished[index] = finished.get(index, False) or bool(choice.get("finish_reason"))
     if chunk.get("type") in _LAST_EVENTS:
         finished[0] = True
     return len(finished) >= expected and all(finished.values())

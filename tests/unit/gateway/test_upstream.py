@@ -154,6 +154,7 @@ FAILURES = {
     "half a chunk": ([*BEGUN, b'data: {"choi', "break"], "upstream_broken"),
     "half a chunk, then the end": ([*BEGUN, b'data: {"choi'], "upstream_broken"),
     "the end without a finish reason": ([*BEGUN], "upstream_broken"),
+    "the end with an empty finish reason": (sse(chat_chunk("one ", finish="")), "upstream_broken"),
     "no JSON": ([*BEGUN, b"data: <html>\n\n"], "upstream_broken"),
     "no object": ([*BEGUN, b"data: [1]\n\n"], "upstream_broken"),
     "deep": ([*BEGUN, b"data: {" + b'"a":{' * 5000 + b"}" * 5001 + b"\n\n"], "upstream_broken"),

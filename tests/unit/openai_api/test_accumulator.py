@@ -34,6 +34,7 @@ def test_text_of_several_choices_is_kept_apart():
 def test_it_is_finished_when_every_choice_is():
     assert not accumulated().finished
     assert not accumulated(delta(0, "stop"), delta(1, content="x")).finished
+    assert not accumulated(delta(0, "", content="x")).finished
     assert accumulated(delta(0, "stop"), delta(1, "stop")).finished
 
 
