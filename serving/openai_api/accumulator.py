@@ -160,6 +160,8 @@ class _ChoiceSoFar:
         self._transcript: list[str] = []
         self.ignored = 0
         self._calls: dict[int, _CallSoFar] = {}
+        #: For an index that several calls have, the key in `_calls` of the newest.
+        self._places: dict[int, int] = {}
         self._logprobs: dict[str, list[Any] | None] = {}
         self._role = "assistant"
 
@@ -194,16 +196,23 @@ class _ChoiceSoFar:
         return added
 
     def _index_of(self, call: _Fields, position: int) -> Any:
-        """Return the call's index; without one, a new id begins a new call."""
-        if (index := call.get("index")) is not None:
-            return index
-        name = _text(call, "id")
-        if not name and position == 0 and self._calls:
+        """Return the index of the call to which a piece belongs.
+
+        A new id begins a new call if the piece has no index, or also has a name: some servers send all parallel calls with the index 0.
+        """
+        index, name = call.get("index"), _text(call, "id")
+        if index is None and not name and position == 0 and self._calls:
             return next(reversed(self._calls))  # a piece of the call that began last
-        known = self._calls.get(position)
-        if name and known is not None and known.id not in {"", name}:
-            return next((at for at, other in self._calls.items() if other.id == name), max(self._calls) + 1)
-        return position
+        begins = name and (index is None or _text(_called(call), "name"))
+        index = position if index is None else index
+        if type(index) is not int:
+            return index
+        place = self._places.get(index, index)
+        known = self._calls.get(place)
+        if begins and known is not None and known.id not in {"", name}:
+            place = next((at for at, other in self._calls.items() if other.id == name), max(self._calls) + 1)
+            self._places[index] = place
+        return place
 
     def cut(self, part: str, characters: int) -> None:
         if part == REASONING:

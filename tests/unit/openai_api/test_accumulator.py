@@ -85,6 +85,27 @@ def test_tool_calls_without_an_index_are_kept_apart_by_their_ids(index):
     assert [part.arguments for part in last.recorded()[0].parts] == ['{"a":1}', "{}"]
 
 
+def test_parallel_calls_with_the_same_index_are_kept_apart_by_their_ids():
+    first = {"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{}"}}
+    second = {"index": 0, "id": "c2", "function": {"name": "f", "arguments": '{"a"'}}
+    rest = {"index": 0, "function": {"arguments": ":1}"}}
+    third = {"index": 1, "id": "c3", "function": {"name": "g", "arguments": "{}"}}
+    answer = accumulated(*(delta(tool_calls=[call]) for call in (first, second, rest, third)))
+    assert [(part.id, part.name, part.arguments) for part in answer.recorded()[0].parts] == [
+        ("c1", "f", "{}"),
+        ("c2", "f", '{"a":1}'),
+        ("c3", "g", "{}"),
+    ]
+
+
+def test_a_server_may_send_another_id_with_each_piece_of_a_call():
+    first = {"index": 0, "id": "c1", "function": {"name": "f", "arguments": '{"a"'}}
+    answer = accumulated(
+        *(delta(tool_calls=[call]) for call in (first, {"index": 0, "id": "c2", "function": {"arguments": ":1}"}}))
+    )
+    assert [part.arguments for part in answer.recorded()[0].parts] == ['{"a":1}']
+
+
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
 def test_reasoning_comes_before_the_text(name):
     answer = accumulated(delta(**{name: "be"}), delta(**{name: "cause"}), delta(content="so"))
