@@ -22,6 +22,7 @@ __all__ = [
     "OpenAIChunk",
     "Operation",
     "RejectedRequest",
+    "answers_in",
     "inputs_in",
 ]
 
@@ -74,6 +75,14 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
 def inputs_in(value: Any) -> int:
     """Return the number of texts in `prompt` or `input`: a text, a list of texts, a list of token ids or a list of such lists."""
     return len(value) if isinstance(value, list) and value and type(value[0]) is not int else 1
+
+
+def answers_in(operation: Operation, body: dict[str, Any]) -> int:
+    """Return the number of choices of the answer to a request, which may be unchecked: `n` for each prompt."""
+    if operation not in {"chat", "text_completion"}:
+        return 1
+    each = n if type(n := body.get("n")) is int and n > 0 else 1
+    return each * inputs_in(body.get("prompt")) if operation == "text_completion" else each
 
 
 class RejectedRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ from serving.inference_records import (
     request_record,
     response_record,
 )
+from serving.openai_api.accumulator import MAX_CALLS, MAX_CHOICES
 from serving.openai_api.answer import Answer
 from serving.openai_api.errors import ApiError, unavailable
 from serving.routes import RouteTable
@@ -209,9 +210,11 @@ class Inference:
             )
         if self._so_far.ignored:
             _LOG.warning(
-                "request %s: %d pieces of choices or tool calls are not recorded: their index is invalid or beyond the first 128",
+                "request %s: %d pieces of choices or tool calls are not recorded: their index is invalid, or there are more than %d choices or %d calls",
                 self._request.request_id,
                 self._so_far.ignored,
+                MAX_CHOICES,
+                MAX_CALLS,
             )
 
     async def _send(self, reply: Reply, event: dict[str, Any] | None) -> None:

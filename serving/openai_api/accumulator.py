@@ -8,7 +8,17 @@ from serving.backend import RUNNING_USAGE
 from serving.openai_api.parts import content_from
 from stream.wire import MAX_COUNT, Choice, Part, ReasoningPart, TextPart, ToolCallPart, Usage
 
-__all__ = ["CONTENT_FILTER", "REASONING", "TEXT", "Accumulator", "NewText", "call_part", "shown_reasons"]
+__all__ = [
+    "CONTENT_FILTER",
+    "MAX_CALLS",
+    "MAX_CHOICES",
+    "REASONING",
+    "TEXT",
+    "Accumulator",
+    "NewText",
+    "call_part",
+    "shown_reasons",
+]
 
 #: The finish reason of an answer that the guard ended.
 CONTENT_FILTER = "content_filter"
@@ -20,8 +30,10 @@ _Fields = Mapping[str, Any]
 #: Ids and finish reasons of other servers that spans may contain: they could be text of an answer.
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _REASON = re.compile(r"[A-Za-z_]{1,32}")
-#: Choices of an answer, and tool calls of a choice: the most that OpenAI allows.
-_MOST = 128
+#: Most choices of an answer: `n` for each prompt of a completion.
+MAX_CHOICES = 2048
+#: Most tool calls of a choice.
+MAX_CALLS = 128
 
 
 class NewText(NamedTuple):
@@ -82,7 +94,7 @@ class Accumulator:
 
     def _add_choice(self, choice: _Fields) -> list[NewText]:
         index = choice.get("index", 0)
-        if type(index) is not int or not 0 <= index <= MAX_COUNT or not _has_room(self._choices, index):
+        if type(index) is not int or not 0 <= index <= MAX_COUNT or not _has_room(self._choices, index, MAX_CHOICES):
             self._ignored += 1
             return []
         if not self._keep_logprobs:
@@ -92,7 +104,7 @@ class Accumulator:
 
     @property
     def ignored(self) -> int:
-        """Number of ignored pieces of choices and tool calls: their index is invalid, or beyond the first 128."""
+        """Number of ignored pieces of choices and tool calls: their index is invalid, or they are too many."""
         return self._ignored + sum(choice.ignored for choice in self._choices.values())
 
     @property
@@ -181,7 +193,7 @@ class _ChoiceSoFar:
         self._role = _text(fields, "role") or self._role
         for position, call in enumerate(_calls(fields)):
             index = self._index_of(call, position)
-            if type(index) is int and _has_room(self._calls, index):
+            if type(index) is int and _has_room(self._calls, index, MAX_CALLS):
                 added.append((call_part(index), self._calls.setdefault(index, _CallSoFar()).add(call)))
             else:
                 self.ignored += 1
@@ -321,6 +333,6 @@ def _append(pieces: list[str], text: str) -> None:
         pieces.append(text)
 
 
-def _has_room(known: Mapping[int, object], index: int) -> bool:
+def _has_room(known: Mapping[int, object], index: int, most: int) -> bool:
     """Return whether `known` contains `index`, or has room for it."""
-    return index in known or len(known) < _MOST
+    return index in known or len(known) < most

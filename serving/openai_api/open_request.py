@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from serving.backend import Feature, Operation
+from serving.backend import Feature, Operation, answers_in
 from serving.decoded_json import UndecodableJson, decode_object
+from serving.openai_api.accumulator import MAX_CHOICES
 from serving.openai_api.errors import invalid
 
 __all__ = ["OpenRequest", "model_of", "size_without_images"]
@@ -77,7 +78,12 @@ class OpenRequest:
             )
         if (items := _items(body)) > _MAX_ITEMS:
             raise invalid(
-                f"the messages, their parts and the tools are {items} items, the limit is {_MAX_ITEMS}; send fewer."
+                f"the messages or texts, their parts and the tools are {items} items, the limit is {_MAX_ITEMS}; send fewer."
+            )
+        if (answers := answers_in(operation, body)) > MAX_CHOICES:
+            raise invalid(
+                f"the prompts and n ask for {answers} answers, the limit is {MAX_CHOICES}; send fewer in one request.",
+                param="n" if operation == "chat" else "prompt",
             )
         return cls(body)
 
@@ -103,10 +109,13 @@ class OpenRequest:
 
 
 def _items(body: Mapping[str, Any]) -> int:
-    """Return the number of messages, parts of messages and tools; reading 100,000 of them would block the event loop for a second."""
-    lists = [value for name in ("messages", "input", "tools") if isinstance(value := body.get(name), list)]
-    items = [item for values in lists for item in values if isinstance(item, Mapping)]
-    parts = (item.get("content") for item in items)
+    """Return the number of messages, texts, parts of messages and tools; reading 100,000 of them would block the event loop for a second.
+
+    Token ids are not recorded and not counted.
+    """
+    lists = [value for name in ("messages", "input", "prompt", "tools") if isinstance(value := body.get(name), list)]
+    items = [item for values in lists for item in values if isinstance(item, Mapping | str)]
+    parts = (item.get("content") for item in items if isinstance(item, Mapping))
     return len(items) + sum(len(content) for content in parts if isinstance(content, list))
 
 

@@ -14,7 +14,7 @@ import httpx
 import msgspec
 from opentelemetry import trace
 
-from serving.backend import ANY_FIELD, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest, inputs_in
+from serving.backend import ANY_FIELD, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest, answers_in
 from serving.decoded_json import UndecodableJson
 from serving.engine.protocol import EngineStats
 from serving.settings import ModelSettings
@@ -236,7 +236,7 @@ class UpstreamBackend:
 
     async def _streamed(self, response: httpx.Response, request: ModelRequest) -> AsyncGenerator[OpenAIChunk, None]:
         await self._check_status(response)
-        complete, choices = False, _choices(request)
+        complete, choices = False, answers_in(request.operation, request.body)
         finished: dict[int, bool] = {}
         async with aclosing(self._pieces(response, _MAX_STREAM_BYTES)) as pieces:
             async with aclosing(_events(pieces)) as events:
@@ -276,15 +276,6 @@ def _chunk(event: ServerSentEvent) -> OpenAIChunk:
     if failure := reported_error(event.name, chunk):
         raise failure
     return chunk
-
-
-def _choices(request: ModelRequest) -> int:
-    """Return how many choices the answer to a request has; the request was not checked."""
-    body = request.body
-    if request.operation not in {"chat", "text_completion"}:
-        return 1
-    each = n if type(n := body.get("n")) is int and n > 0 else 1
-    return each * inputs_in(body.get("prompt")) if request.operation == "text_completion" else each
 
 
 def _is_last(chunk: OpenAIChunk, finished: dict[int, bool], expected: int) -> bool:

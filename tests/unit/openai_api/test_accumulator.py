@@ -172,9 +172,9 @@ def test_reasoning_parts_are_no_text():
     )
 
 
-def test_choices_and_calls_beyond_128_are_ignored_and_counted():
-    answer = accumulated(*(delta(index, content="a") for index in range(130)), delta(3, content="b"))
-    assert len(answer.recorded()) == 128
+def test_choices_beyond_2048_and_calls_beyond_128_are_ignored_and_counted():
+    answer = accumulated(*(delta(index, content="a") for index in range(2050)), delta(3, content="b"))
+    assert len(answer.recorded()) == 2048
     assert answer.recorded()[3].text == "ab"
     calls = [{"index": index, "function": {"name": "f"}} for index in range(131)]
     answer.add(delta(tool_calls=calls))
