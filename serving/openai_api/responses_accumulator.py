@@ -59,8 +59,9 @@ class ResponsesAccumulator(Accumulator):
         #: The newest response in an event before the last one, and the number of the newest event.
         self._begun: Mapping[str, Any] = {}
         self.sequence_number = -1
-        #: The pieces of each text, by its output and content index.
+        #: The pieces of each text that no event has repeated as a whole, by output and content index; and the repeated texts.
         self._texts: defaultdict[_Position, list[str]] = defaultdict(list)
+        self._known: set[str] = set()
 
     def add(self, chunk: Mapping[str, Any]) -> list[NewText]:
         """Add a stream event or a whole response; return the new texts, as those of choice 0."""
@@ -86,16 +87,19 @@ class ResponsesAccumulator(Accumulator):
         return []
 
     def _beyond(self, position: _Position, text: str) -> str:
-        """Return and keep the part of `text` that no event contained before; indexes of other servers may be wrong."""
+        """Return the part of the whole `text` that no event contained before; indexes of other servers may be wrong."""
+        if text in self._known:
+            return ""
+        self._known.add(text)
         before = "".join(self._texts.get(position, ()))
         if before and text.startswith(before):
-            new = text[len(before) :]
-        elif any(text in "".join(pieces) for pieces in self._texts.values()):
-            return ""
-        else:
-            new = text
-        self._texts[position].append(new)
-        return new
+            del self._texts[position]
+            return text[len(before) :]
+        for other, pieces in self._texts.items():
+            if text in (joined := "".join(pieces)):
+                self._texts[other] = [joined.removeprefix(text)]
+                return ""
+        return text
 
     def stop(self) -> None:
         """End the answer with the finish reason of a content filter."""

@@ -154,6 +154,31 @@ def test_text_that_no_delta_contained_is_new_once(events):
     assert sorted("".join(new).replace("\n", "")) == sorted("one twoa bno")
 
 
+@pytest.mark.parametrize(
+    "events",
+    [
+        [text_event("output_text.done", text="banana"), text_event("output_text.done", 1, text="nan")],
+        [
+            text_event("output_text.delta", delta="banana"),
+            text_event("output_text.done", text="banana"),
+            text_event("output_text.done", 1, text="nan"),
+            text_event("content_part.done", 1, part={"type": "output_text", "text": "nan"}),
+        ],
+        [
+            text_event("output_text.delta", delta="ban"),
+            text_event("output_text.done", text="banana"),
+            text_event("output_text.delta", 1, delta="n"),
+            text_event("output_text.done", 1, text="nan"),
+        ],
+    ],
+    ids=["without deltas", "a delta of the first", "a delta of both"],
+)
+def test_a_text_that_is_a_part_of_an_earlier_text_is_new(events):
+    answer = ResponsesAccumulator()
+    assert "".join(new.text for event in events for new in answer.add(event)) == "banananan"
+    assert [choice.text for choice in answer.recorded()] == ["banananan"]
+
+
 def test_the_event_that_ends_a_stopped_response_has_no_text_of_the_last_event():
     relayed = RelayedAnswer("r", "echo", "responses", include_usage=False)
     answer = relayed.accumulator()
