@@ -119,21 +119,22 @@ class ExpectedVerdicts(msgspec.Struct, frozen=True, kw_only=True):
     context_characters: int = 0
 
 
-#: The field of a request body that contains the prompt.
-_PROMPTS: dict[Operation, str] = {
-    "chat": "messages",
-    "text_completion": "prompt",
-    "embeddings": "input",
-    "responses": "input",
+#: The field of a request body that contains the prompt, and a further field that may contain text: vLLM embeds messages.
+_PROMPTS: dict[Operation, tuple[str, str]] = {
+    "chat": ("messages", ""),
+    "text_completion": ("prompt", "suffix"),
+    "embeddings": ("input", "messages"),
+    "responses": ("input", ""),
 }
 
 
 def recorded_messages(request: ModelRequest) -> tuple[Message, ...]:
-    """Return the messages of a request; the prompt of a plain completion, or an input of embeddings, is a message of the user.
+    """Return the messages of a request; the prompt and the suffix of a plain completion, or an input of embeddings, are messages of the user.
 
     Token ids are not recorded. The instructions of the Responses API are a system message.
     """
-    messages = messages_from(request.body.get(_PROMPTS[request.operation]))
+    prompt, further = _PROMPTS[request.operation]
+    messages = messages_from(request.body.get(prompt)) + messages_from(request.body.get(further) or ())
     instructions = request.body.get("instructions")
     if request.operation == "responses" and isinstance(instructions, str) and instructions:
         return (Message.of_text("system", instructions), *messages)
@@ -301,7 +302,7 @@ def _token_ids(request: ModelRequest) -> int:
     """Return the number of token ids in a prompt that is a list of token ids, or a list of such lists; 0 for other prompts."""
     if request.operation not in _TOKEN_OPERATIONS:
         return 0
-    prompt = request.body.get(_PROMPTS[request.operation])
+    prompt = request.body.get(_PROMPTS[request.operation][0])
     if not isinstance(prompt, list):
         return 0
     return sum(len(item) if isinstance(item, list) else type(item) is int for item in prompt)

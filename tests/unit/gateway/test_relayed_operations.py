@@ -35,6 +35,23 @@ async def test_embeddings_are_relayed_and_their_texts_recorded(relay, upstream, 
 
 
 @pytest.mark.parametrize(
+    ("path", "fields", "texts"),
+    [
+        ("embeddings", {"messages": [{"role": "user", "content": [{"type": "text", "text": "a b"}]}]}, ["a b"]),
+        ("completions", {"prompt": "def f(", "suffix": "return 1"}, ["def f(", "return 1"]),
+        ("completions", {"prompt": "def f(", "suffix": ""}, ["def f("]),
+        ("completions", {"prompt": "def f(", "suffix": 3}, ["def f("]),
+    ],
+)
+async def test_text_beside_the_usual_field_of_a_prompt_is_recorded(relay, path, fields, texts):
+    stack = relay(Answer.json(EMBEDDING | {"choices": [{"index": 0, "text": "x", "finish_reason": "stop"}]}))
+    await stack.post(path, **fields)
+    request, _ = stack.ended()
+    assert [(message.role, message.text) for message in request.messages] == [("user", text) for text in texts]
+    assert request.owed == ("pii", "injection")
+
+
+@pytest.mark.parametrize(
     ("field", "expected"),
     [
         (b'"model": 1e400', (502, "upstream_broken")),
