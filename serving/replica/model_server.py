@@ -119,7 +119,8 @@ class ModelServer:
                 async for item in items:
                     yield item
         except PromptRejectedError as error:
-            yield RejectedRequest(code="context_length_exceeded", status=400, message=str(error))
+            # Of the chat template: `_run` has checked the length.
+            yield RejectedRequest(code="invalid_value", status=400, message=str(error), param="messages")
         except SchemaRejectedError as error:
             yield RejectedRequest(code="invalid_json_schema", status=400, message=str(error), param="response_format")
         except EngineError as error:

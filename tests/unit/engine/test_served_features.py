@@ -264,6 +264,14 @@ async def test_a_tool_call_in_the_history_that_no_template_can_print_is_no_lost_
     assert (await _answer(transformers, messages=messages, max_tokens=2)).finished
 
 
+async def test_messages_that_the_template_rejects_are_not_too_long(transformers, monkeypatch):
+    template = "{{ raise_exception('roles must alternate') }}"
+    monkeypatch.setattr(transformers._engine._codec, "_template", template)
+    (rejected,) = await _items(transformers)
+    assert (rejected.status, rejected.code, rejected.param) == (400, "invalid_value", "messages")
+    assert "roles must alternate" in rejected.message
+
+
 @pytest.mark.parametrize("engine", ["openvino", "transformers"])
 async def test_a_stop_string_has_no_log_probabilities(request, engine):
     server = request.getfixturevalue(engine)
