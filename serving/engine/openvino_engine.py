@@ -39,6 +39,8 @@ _CLOSED = "the engine is closed: send the request again when the model is back"
 _GREEDY_BELOW = 1e-5
 # Prompt tokens of a step, beside one token of each running request: more delay the others' tokens, fewer the first token.
 _PROMPT_TOKENS_PER_STEP = 64
+# A smaller number is 0 as a float32, which the pipeline rejects; both mean the most likely token.
+_LEAST_TOP_P = float(np.finfo(np.float32).tiny)
 # The pipeline requires an end token; this one is in no vocabulary.
 _NO_TOKEN = 2**31
 # float32 everywhere: the answers of transformers in float32, alone and in a batch.
@@ -335,7 +337,7 @@ class OpenvinoEngine:
         config.frequency_penalty, config.presence_penalty = sampling.frequency_penalty, sampling.presence_penalty
         if sampling.temperature >= _GREEDY_BELOW:
             config.do_sample = True
-            config.temperature, config.top_p = sampling.temperature, sampling.top_p
+            config.temperature, config.top_p = sampling.temperature, max(sampling.top_p, _LEAST_TOP_P)
             config.rng_seed = secrets.randbits(63) if sampling.seed is None else sampling.seed % 2**63
         return config
 

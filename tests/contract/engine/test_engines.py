@@ -131,6 +131,10 @@ async def test_a_seed_repeats_alone_and_in_a_batch(engine):
     assert engine.name == "echo" or len(set(batch)) == 4
 
 
+async def test_the_smallest_top_p_leaves_the_most_likely_token(engine):
+    assert await _text(engine, temperature=1.0, top_p=1e-300) == await _text(engine, temperature=0.0)
+
+
 async def test_a_penalty_changes_what_is_said(engine):
     if engine.name == "echo":
         pytest.skip("it samples nothing")
