@@ -33,8 +33,8 @@ _LOG = logging.getLogger(__name__)
 _WAITING = 8
 #: Only these have answers that a replica generates.
 _ANSWERS: dict[str, type[ChatAnswer | CompletionAnswer]] = {"chat": ChatAnswer, "text_completion": CompletionAnswer}
-#: Fields of the user's request that a copy does not have; its answer is not streamed.
-_NOT_COPIED = frozenset({"stream", "stream_options"})
+#: Fields of the user's request that a copy does not have; its answer is not streamed, and log-probabilities are not recorded.
+_NOT_COPIED = frozenset({"stream", "stream_options", "logprobs", "top_logprobs"})
 
 
 class _Copy(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,9 +67,11 @@ class ShadowQueue:
     ) -> None:
         """Queue a copy of `request` for the version that gave `answer`, with several choices; drop it if too many copies wait.
 
-        A completion of several prompts is not asked again: its further answers do not name their prompt.
+        A completion of several prompts is not asked again: its further answers do not name their prompt. Neither is one with `echo`:
+        its answers begin with the same prompt.
         """
-        if inputs_in(request.request.body.get("prompt")) > 1:
+        body = request.request.body
+        if inputs_in(body.get("prompt")) > 1 or body.get("echo"):
             return
         name = consistency_request_id(request.request_id)
         # An engine rejects a `best_of` below `n`.
@@ -140,9 +142,11 @@ def _copy(request: InferenceRequest, name: str, **changes: Any) -> InferenceRequ
     """Return a copy of `request` with the id `name`; `changes` are fields of its body, and a field with None is removed."""
     body = {field: value for field, value in request.request.body.items() if field not in _NOT_COPIED} | changes
     sent = {field: value for field, value in body.items() if field not in changes or value is not None}
+    # Some providers store what does not forbid it; others do not know the field.
+    fixed = {"stream": False} | ({"store": False} if "store" in sent else {})
     return replace(
         request,
-        request=msgspec.structs.replace(request.request, request_id=name, body=sent | {"stream": False}, shadow=True),
+        request=msgspec.structs.replace(request.request, request_id=name, body=sent | fixed, shadow=True),
         shadow_of=request.request_id,
     )
 

@@ -119,13 +119,14 @@ def completed(*texts, reason="stop"):
     return Answer.json(WHOLE | {"choices": choices})
 
 
-async def test_a_completion_of_several_prompts_is_not_asked_again(relay, upstream):
+async def test_a_completion_of_several_prompts_or_with_echo_is_not_asked_again(relay, upstream):
     stack = relay(completed("Paris", "Rome"), stack=RELAYED)
     await stack.post("completions", prompt=["France?", "Italy?"])
     await stack.post("completions", prompt=[[1, 2], [3]])
+    await stack.post("completions", prompt="France?", echo=True)
     await stack.post("completions", prompt=[1, 2])
-    await until("the only copy was sent", lambda: len(upstream.bodies) >= 4)
-    assert [body["prompt"] for body in upstream.bodies[3:]] == [[1, 2]]
+    await until("the only copy was sent", lambda: len(upstream.bodies) >= 5)
+    assert [body["prompt"] for body in upstream.bodies[4:]] == [[1, 2]]
 
 
 async def test_a_copy_has_no_best_of_which_could_be_less_than_its_choices(relay, upstream):
@@ -139,6 +140,18 @@ async def test_a_copy_has_no_best_of_which_could_be_less_than_its_choices(relay,
         "temperature": 0.7,
         "stream": False,
     }
+
+
+@pytest.mark.parametrize("store", [True, False, None])
+async def test_a_copy_is_not_stored_and_has_no_log_probabilities(relay, upstream, store):
+    stack = relay(Answer.json(WHOLE), stack=RELAYED)
+    fields = {"logprobs": True, "top_logprobs": 5} | ({} if store is None else {"store": store})
+    await stack.chat("France?", **fields)
+    await until("the copy was sent", lambda: len(upstream.bodies) == 2)
+    user, copy = upstream.bodies
+    assert fields.items() <= user.items()
+    assert copy.get("store") is (None if store is None else False)
+    assert not {"logprobs", "top_logprobs"} & copy.keys()
 
 
 @pytest.mark.parametrize("body", [{"error": {"message": "no n"}}, {"error": "no n"}, {"detail": "no n"}])
