@@ -4,13 +4,13 @@ from collections.abc import Container
 
 from serving.engine.protocol import EngineFeature
 
-__all__ = ["REASONING_TAGS", "TEMPLATE_REJECTS", "TOOL_CALL_TAG", "features_of"]
+__all__ = ["REASONING_TAGS", "TEMPLATE_REJECTS", "TOOL_CALL_END", "TOOL_CALL_TAG", "features_of"]
 
 TEMPLATE_REJECTS = (
     "the model's chat template rejects these messages: check their roles, their order and their tool calls"
 )
-#: The tag before a tool call, in the format that :mod:`serving.replica.tool_calls` reads.
-TOOL_CALL_TAG = "<tool_call>"
+#: The tags around a tool call, in the format that :mod:`serving.replica.tool_calls` reads.
+TOOL_CALL_TAG, TOOL_CALL_END = "<tool_call>", "</tool_call>"
 #: The tags around a model's reasoning, which :mod:`serving.replica.reasoning` reads.
 REASONING_TAGS = ("<think>", "</think>")
 

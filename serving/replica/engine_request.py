@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from serving.backend import ModelRequest
+from serving.engine.chat_template import TOOL_CALL_END
 from serving.engine.protocol import Sampling
 
 __all__ = ["EngineRequest", "ToolCalls", "engine_request"]
@@ -78,12 +79,15 @@ def engine_request(request: ModelRequest) -> EngineRequest:
         tool_calls, function = _tool_calls(body.get("tool_choice"), tools)
         schema = _calls_schema(body, tools, tool_calls, function) or _answer_schema(body.get("response_format"))
         logprobs = (body.get("top_logprobs") or 0) if body.get("logprobs") else None
+        sampling = _sampling(body, schema, logprobs)
+        if tool_calls == "tagged" and body.get("parallel_tool_calls") is False:
+            sampling = msgspec.structs.replace(sampling, stop=(*sampling.stop, TOOL_CALL_END))
         return EngineRequest(
             messages=tuple(map(_message, body["messages"])),
             tools=() if body.get("tool_choice") == "none" else tools,
             max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
             choices=body.get("n") or 1,
-            sampling=_sampling(body, schema, logprobs),
+            sampling=sampling,
             tool_calls=tool_calls,
             function=function,
         )

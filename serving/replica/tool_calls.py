@@ -9,13 +9,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from serving.engine.chat_template import TOOL_CALL_TAG
+from serving.engine.chat_template import TOOL_CALL_END, TOOL_CALL_TAG
 from serving.engine.text_stream import StopStrings
 from serving.replica.engine_request import ToolCalls
 
 __all__ = ["Piece", "ToolCallReader", "tool_call_reader"]
-
-_CLOSE_TAG = "</tool_call>"
 
 
 class Piece(msgspec.Struct):
@@ -99,7 +97,10 @@ class _Listed:
 
 
 class _Tagged:
-    """The answer is text with calls between tags; a call that is not a JSON object with a name is returned as text."""
+    """The answer is text with calls between tags; a call that is not a JSON object with a name is returned as text.
+
+    The last call may lack the closing tag: the tag may be a stop string.
+    """
 
     def __init__(self, id_prefix: str) -> None:
         self.calls = 0
@@ -115,7 +116,11 @@ class _Tagged:
         return piece
 
     def flush(self) -> Piece:
-        return Piece(text=f"{TOOL_CALL_TAG}{self._body}" if self._inside else self._tag.flush())
+        if not self._inside:
+            return Piece(text=self._tag.flush())
+        piece = Piece(calls=[])
+        self._end_call(self._body, "", piece)
+        return piece
 
     def _outside_call(self, text: str, piece: Piece) -> str:
         """Take text up to the next opening tag; return the text after the tag."""
@@ -130,17 +135,20 @@ class _Tagged:
     def _inside_call(self, text: str, piece: Piece) -> str:
         """Take text up to the closing tag; return the text after the tag."""
         self._body += text
-        body, tag, rest = self._body.partition(_CLOSE_TAG)
+        body, tag, rest = self._body.partition(TOOL_CALL_END)
         if not tag:
             return ""
         self._inside, self._body = False, ""
+        self._end_call(body, tag, piece)
+        return rest
+
+    def _end_call(self, body: str, tag: str, piece: Piece) -> None:
         call = _call(_parsed(body), self.calls, self._id_prefix)
         if call is None:
-            piece.text += f"{TOOL_CALL_TAG}{body}{_CLOSE_TAG}"
+            piece.text += f"{TOOL_CALL_TAG}{body}{tag}"
         else:
             self.calls += 1
             piece.calls.append(call)
-        return rest
 
 
 def _parsed(text: str) -> Any:

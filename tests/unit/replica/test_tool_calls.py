@@ -9,9 +9,13 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from serving.backend import ModelRequest
+from serving.engine.echo_engine import EchoEngine
 from serving.engine.json_schema import check_schema
+from serving.openai_api.accumulator import Accumulator
 from serving.replica.engine_request import engine_request
+from serving.replica.model_server import ModelServer
 from serving.replica.tool_calls import tool_call_reader
+from stream.wire import ToolCallPart
 
 
 def read(kind, text, cuts=(), function=""):
@@ -50,6 +54,24 @@ def test_a_tag_without_a_call_is_text(cuts):
         "a <tool_c",
     ):
         assert read("tagged", broken, cuts) == (broken, {})
+
+
+@pytest.mark.parametrize("parallel", [False, True, None])
+async def test_without_parallel_calls_the_answer_ends_after_the_first_call(parallel):
+    body = {
+        "messages": [{"role": "user", "content": f"I add. {CALL} {CALL} Done"}],
+        "tools": [{"type": "function", "function": {"name": "add"}}],
+        "parallel_tool_calls": parallel,
+    }
+    server = ModelServer(EchoEngine(), max_requests=1, max_length=1024)
+    answer = Accumulator()
+    async for chunk in server.generate(ModelRequest(request_id="r", operation="chat", body=body)):
+        answer.add(chunk)
+    (choice,) = answer.recorded()
+    calls = [part for part in choice.parts if isinstance(part, ToolCallPart)]
+    assert [(call.name, call.arguments) for call in calls] == [("add", '{"a": 1}')] * (1 if parallel is False else 2)
+    assert choice.text.split() == ["I", "add."] + ([] if parallel is False else ["Done"])
+    assert choice.finish_reason == "tool_calls"
 
 
 @given(CUTS)
