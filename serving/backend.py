@@ -35,6 +35,7 @@ Feature = Literal[
     "any_field",
     "tools",
     "json_schema",
+    "schema_or_tools",
     "logprobs",
     "top_logprobs",
     "logit_bias",

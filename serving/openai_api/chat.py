@@ -204,12 +204,14 @@ class ChatRequest(SamplingRequest):
     def features(self) -> Iterator[tuple[str, Feature]]:
         """Yield the fields that not every engine supports, each with the feature that the engine needs."""
         yield from super().features()
-        if self.tools and (self.tool_choice is None or self.tool_choice == "auto"):
+        decides = bool(self.tools) and (self.tool_choice is None or self.tool_choice == "auto")
+        if decides:
             yield "tools", "tools"
         if self.tool_choice == "required" or isinstance(self.tool_choice, NamedTool):
             yield "tool_choice", "json_schema"
         if self.response_format is not None and self.response_format.type != "text":
-            yield "response_format", "json_schema"
+            # An engine that follows the schema from the first token never calls a tool.
+            yield "response_format", "schema_or_tools" if decides else "json_schema"
         if self.logprobs:
             yield "logprobs", "logprobs"
         if self.top_logprobs:
