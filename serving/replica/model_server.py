@@ -122,7 +122,8 @@ class ModelServer:
             # Of the chat template: `_run` has checked the length.
             yield RejectedRequest(code="invalid_value", status=400, message=str(error), param="messages")
         except SchemaRejectedError as error:
-            yield RejectedRequest(code="invalid_json_schema", status=400, message=str(error), param="response_format")
+            param = "tools" if wanted.tool_calls in {"named", "listed"} else "response_format"
+            yield RejectedRequest(code="invalid_json_schema", status=400, message=str(error), param=param)
         except EngineError as error:
             yield RejectedRequest(code="generation_failed", status=503, message=str(error))
         finally:

@@ -177,6 +177,13 @@ async def test_a_schema_that_would_end_all_requests_of_openvino_is_400(openvino,
     assert (rejected.status, rejected.param) == (400, "response_format")
 
 
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "f"}}], ids=str)
+async def test_a_schema_of_a_tool_that_cannot_be_followed_is_400(openvino, choice):
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"anyOf": []}}}]
+    (rejected,) = await _items(openvino, tools=tools, tool_choice=choice)
+    assert (rejected.status, rejected.code, rejected.param) == (400, "invalid_json_schema", "tools")
+
+
 @pytest.mark.parametrize("pattern", [r"\++", "[*+]+", "a*?", "(?:ab){2,3}", "(?<year>\\d{4})-\\d{2}", "^a{0,1000}$"])
 async def test_ordinary_patterns_are_followed(openvino, pattern):
     schema = {"type": "string", "pattern": pattern}
