@@ -24,6 +24,8 @@ FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 class TextPart(RequestModel):
     """A part of a message's content that is text."""
 
+    ignored = frozenset({"prompt_cache_breakpoint"})
+
     type: Literal["text"]
     text: str
 

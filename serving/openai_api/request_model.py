@@ -69,7 +69,17 @@ class StreamOptions(RequestModel):
 class SamplingRequest(RequestModel):
     """The fields that chat and plain completions share."""
 
-    ignored = frozenset({"user", "service_tier", "store", "prompt_cache_key", "safety_identifier"})
+    ignored = frozenset(
+        {
+            "user",
+            "service_tier",
+            "store",
+            "prompt_cache_key",
+            "prompt_cache_options",
+            "prompt_cache_retention",
+            "safety_identifier",
+        }
+    )
 
     model: Name
     stream: bool | None = None
