@@ -1,5 +1,8 @@
 """``weir config``."""
 
+import json
+from typing import Any
+
 import click
 
 from weir.cli.options import json_option
@@ -39,6 +42,10 @@ def config(*, changed: bool, page: bool, as_json: bool) -> None:
     if as_json:
         print_json(settings)
         return
-    rows = [[key, entry["value"], entry["source"]] for key, entry in settings.items()]
+    rows = [[key, _text(entry["value"]), entry["source"]] for key, entry in settings.items()]
     print_table(["setting", "value", "source"], rows, "every setting has its default value")
     click.echo(f"file: {loaded.config_path or 'none (put weir.toml here, or set WEIR_CONFIG)'}")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -9,6 +9,7 @@ Environment variables:
 - ``WEIR_<SECTION>__<KEY>_FILE``: path of a file that contains the value of a key.
 """
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any, get_args
 
 import msgspec
 from pydantic import BaseModel, SecretStr, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, to_jsonable_python
 from pydantic_settings import SettingsError as SourceError
 
 from stream.address import redacted
@@ -40,8 +41,8 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     sources: dict[str, str]
     config_path: Path | None
 
-    def effective(self) -> dict[str, dict[str, str]]:
-        """Return {dotted key: {value, source}}, with masked secrets."""
+    def effective(self) -> dict[str, dict[str, Any]]:
+        """Return {dotted key: {value, source}}, with masked secrets; the values have the types of JSON."""
         return {
             key: {"value": _shown(value), "source": self.sources.get(key, "default")}
             for key, value in _flatten(self.settings)
@@ -184,11 +185,22 @@ def _section(parts: Sequence[str]) -> type[BaseModel]:
 
 def _sources(values: Mapping[str, Any], path: Path | None) -> dict[str, str]:
     found = {key: f"file {path}" for key, _ in _flatten_mapping(values)}
-    found |= {key: f"environment {name}" for key, name in _environment_keys().items()}
-    found |= {key: f"file {os.environ[name]} of {name}" for key, name in files_of(os.environ, PREFIX).items()}
+    content = os.environ | read_files(os.environ, PREFIX)
+    for key, name in _environment_keys().items():
+        source = f"file {os.environ[name]} of {name}" if name.endswith(SUFFIX) else f"environment {name}"
+        found |= dict.fromkeys([key, *_keys_of_table(key, content[name.removesuffix(SUFFIX)])], source)
     if "WEIR_HOME" in os.environ:
         found["home"] = "environment WEIR_HOME"
     return found
+
+
+def _keys_of_table(key: str, value: str) -> list[str]:
+    """Return the dotted keys of a table that a variable contains as JSON."""
+    try:
+        table = json.loads(value)
+    except ValueError:
+        return []
+    return [name for name, _ in _flatten_mapping({key: table})] if isinstance(table, dict) else []
 
 
 def _flatten(model: BaseModel, prefix: str = "") -> list[tuple[str, Any]]:
@@ -207,7 +219,7 @@ def _flatten_mapping(values: Mapping[str, Any], prefix: str = "") -> list[tuple[
     return flat
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return _MASK if value.get_secret_value() else ""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return to_jsonable_python(value)

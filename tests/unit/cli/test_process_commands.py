@@ -88,7 +88,9 @@ def test_config_shows_values_with_their_sources_and_masks_secrets(run, monkeypat
     monkeypatch.setenv("WEIR_KAFKA__SASL_PASSWORD", "hunter2")
     shown = json.loads(run("config", "--json").output)
     assert shown["kafka.sasl_password"] == {"value": "********", "source": "environment WEIR_KAFKA__SASL_PASSWORD"}
-    assert shown["http.port"] == {"value": "8000", "source": "default"}
+    assert shown["http.port"] == {"value": 8000, "source": "default"}
+    assert shown["capture.enabled"]["value"] is True
+    assert shown["detectors.input"]["value"] == ["pii", "toxicity", "injection", "tools"]
     assert "hunter2" not in run("config").output
 
 

@@ -13,7 +13,7 @@ SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 def test_defaults_live_in_the_current_folder(tmp_path):
     loaded = load_settings()
     assert loaded.settings.home == tmp_path / ".weir"
-    assert loaded.effective()["http.port"] == {"value": "8000", "source": "default"}
+    assert loaded.effective()["http.port"] == {"value": 8000, "source": "default"}
 
 
 def test_environment_wins_over_file_wins_over_default(write, tmp_path, monkeypatch):
@@ -24,6 +24,26 @@ def test_environment_wins_over_file_wins_over_default(write, tmp_path, monkeypat
     effective = loaded.effective()
     assert effective["kafka.broker"]["source"] == "environment WEIR_KAFKA__BROKER"
     assert effective["kafka.partitions"]["source"] == f"file {tmp_path / 'weir.toml'}"
+
+
+def test_a_table_in_a_variable_is_the_source_of_its_keys(write, tmp_path, monkeypatch):
+    write("[tenants.acme]\nbucket_seconds = 5\n[score]\nexplain_findings = 1\n")
+    (tmp_path / "score").write_text('{"workers": 2}\n')
+    tables = {
+        "WEIR_TENANTS": '{"acme": {"bucket_seconds": 60, "drift": {"reference_events": 40}}}',
+        "WEIR_SCORE_FILE": str(tmp_path / "score"),
+    }
+    for name, value in tables.items():
+        monkeypatch.setenv(name, value)
+    changed = {key: one for key, one in load_settings().effective().items() if one["source"] != "default"}
+    here = {"source": "environment WEIR_TENANTS"}
+    file = {"source": f"file {tmp_path / 'weir.toml'}"}
+    assert changed == {
+        "tenants.acme.bucket_seconds": {"value": 60, **here},
+        "tenants.acme.drift.reference_events": {"value": 40, **here},
+        "score.workers": {"value": 2, "source": f"file {tmp_path / 'score'} of WEIR_SCORE_FILE"},
+        "score.explain_findings": {"value": 1, **file},
+    }
 
 
 def test_home_resolves_beside_the_file(tmp_path, monkeypatch):
@@ -154,7 +174,7 @@ def test_no_password_is_shown(monkeypatch):
     effective = loaded.effective()
     assert "hunter2" not in str(effective) + repr(loaded)
     assert effective["kafka.sasl_password"]["value"] == "********"
-    assert effective["bridge.alertmanagers"]["value"] == "http://127.0.0.1:9093"
+    assert effective["bridge.alertmanagers"]["value"] == ["http://127.0.0.1:9093"]
     assert effective["trace.endpoint"]["value"] == "http://127.0.0.1:5000/v1/traces"
     traces = trace_settings(loaded.settings, {})
     assert (traces.endpoint, list(traces.headers)) == ("http://127.0.0.1:5000/v1/traces", ["authorization"])

@@ -32,9 +32,9 @@ def test_it_wins_over_the_settings_file_like_a_variable(secret, write):
 @pytest.mark.parametrize(
     ("variable", "text", "setting"),
     [
-        ("WEIR_HTTP__PORT_FILE", "9099\n", ("http.port", "9099")),
+        ("WEIR_HTTP__PORT_FILE", "9099\n", ("http.port", 9099)),
         ("WEIR_HOME_FILE", "/srv/elsewhere\n", ("home", "/srv/elsewhere")),
-        ("WEIR_BRIDGE__ALERTMANAGERS_FILE", f'["{A}", "{B}"]\n', ("bridge.alertmanagers", f"{A},{B}")),
+        ("WEIR_BRIDGE__ALERTMANAGERS_FILE", f'["{A}", "{B}"]\n', ("bridge.alertmanagers", [A, B])),
     ],
 )
 def test_any_key_can_come_from_a_file(secret, monkeypatch, variable, text, setting):
