@@ -72,6 +72,18 @@ def test_components_start_in_order_once_the_others_are_healthy(plan, home):
         take_down(home, reporter())
 
 
+def test_a_stack_runs_as_the_present_user_whatever_name_the_environment_has(plan, home, monkeypatch):
+    """`su` without `-` keeps LOGNAME; a container may run with a user id that has no name."""
+    for name in ("LOGNAME", "USER"):
+        monkeypatch.setenv(name, "root" if os.getuid() else "nobody")
+    try:
+        start(plan)
+        pids = [load_supervisor(home).pid, pid_of(home, "one")]
+        assert {psutil.Process(pid).uids().real for pid in pids} == {os.getuid()}
+    finally:
+        take_down(home, reporter())
+
+
 def test_down_ends_every_process_even_a_daemonised_child(stack, home):
     assert len(owned_processes(home)) >= 5  # supervisord, watcher, two servers, and the child in a session of its own
     assert take_down(home, reporter())

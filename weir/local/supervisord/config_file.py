@@ -25,14 +25,11 @@ def _quoted(value: object) -> str:
     return '"' + _escaped(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def supervisord_config(plan: Plan, socket: Path, user: str) -> str:
-    """Return the text of ``supervisord.conf``.
-
-    The text sets `user`, because supervisord warns if it runs as root and no user is configured.
-    """
+def supervisord_config(plan: Plan, socket: Path) -> str:
+    """Return the text of ``supervisord.conf``."""
     home = Path(plan.home)
     head, program = ((_TEMPLATES / name).read_text(encoding="ascii") for name in ("head.conf", "program.conf"))
-    places = {"socket": socket, "logs": home / "logs", "state": home / "state", "user": user}
+    places = {"socket": socket, "logs": home / "logs", "state": home / "state"}
     text = head.format_map({name: _escaped(value) for name, value in places.items()})
     launcher = "weir.local.supervisord.launch_component"
     programs = [(item.name, [launcher, home, item.name], item.stop_seconds) for item in plan.components]

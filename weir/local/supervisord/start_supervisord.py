@@ -1,6 +1,5 @@
 """Start supervisord for a plan, as a process that outlives the command that started it."""
 
-import getpass
 import os
 import sys
 import time
@@ -27,7 +26,7 @@ def start_supervisord(plan: Plan, config_path: Path | None) -> Supervisord:
     """
     home, run_dir = Path(plan.home), Path(plan.run_dir)
     socket, config = run_dir / "supervisor.sock", state_dir(home) / "supervisord.conf"
-    config.write_text(supervisord_config(plan, socket, getpass.getuser()), encoding="utf-8")
+    config.write_text(supervisord_config(plan, socket), encoding="utf-8")
     environment = os.environ | {HOME_MARK: str(home), "WEIR_HOME": str(home), "PYTHONUNBUFFERED": "1"}
     environment.pop("WEIR_HOME_FILE", None)  # WEIR_HOME has its value, and both together are an error
     if config_path:

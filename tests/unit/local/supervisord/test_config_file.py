@@ -18,7 +18,7 @@ def make_plan(home: Path) -> Plan:
 @pytest.mark.parametrize("name", ["plain", "with space", "per%cent", "100%(home)s", 'quo"te'])
 def test_the_ini_file_escapes_any_name_of_a_home(name):
     home = Path("/srv") / name
-    text = supervisord_config(make_plan(home), Path("/tmp/weir-x/supervisor.sock"), "weir")
+    text = supervisord_config(make_plan(home), Path("/tmp/weir-x/supervisor.sock"))
     parser = configparser.ConfigParser()
     parser.read_string(text)
     assert parser["program:score"]["stdout_logfile"] == f"{home}/logs/score.log"
