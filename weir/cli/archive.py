@@ -5,7 +5,7 @@ import asyncio
 import click
 
 from weir.cli.missing_extra import needing
-from weir.cli.options import json_option
+from weir.cli.options import FiniteRange, json_option
 from weir.cli.render.output import print_json, print_table
 
 __all__ = ["archive"]
@@ -27,7 +27,7 @@ def archive() -> None:
 @archive.command("run")
 @click.option(
     "--every",
-    type=click.FloatRange(min=1),
+    type=FiniteRange(min=1),
     metavar="SECONDS",
     help="Repeat with this pause until Ctrl-C or an error (exit status 1); run it under a supervisor.",
 )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stream.count_text import count_text
-from weir.cli.options import json_option, since_option
+from weir.cli.options import FiniteRange, json_option, since_option
 from weir.cli.render.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def detectors(context: click.Context, *, tenant: str, as_json: bool) -> None:
 @detectors.command("tune")
 @click.option("--tenant", required=True, help="Tenant whose reviewed alerts and settings are used.")
 @click.option("--detector", default="", help="Only this detector.")
-@click.option("--precision", type=click.FloatRange(0, 1, min_open=True), default=_TARGET, show_default=True, help="Share of right alerts to reach.")  # fmt: skip
+@click.option("--precision", type=FiniteRange(0, 1, min_open=True), default=_TARGET, show_default=True, help="Share of right alerts to reach.")  # fmt: skip
 @since_option
 @click.option("--apply", is_flag=True, help="Write the proposed thresholds to weir.toml.")
 @json_option

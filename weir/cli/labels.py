@@ -38,7 +38,8 @@ def import_(*, file: Path, tenant: str, as_json: bool) -> None:
     \b
     Examples:
       weir labels import outcomes.jsonl --tenant support
-      echo '{"request_id": "7b0f6f0e-8a1c-4d59-9c56-4a2f6c1b9d10", "correct": false}' > one.jsonl && weir labels import one.jsonl
+      echo '{"request_id": "7b0f6f0e-8a1c-4d59-9c56-4a2f6c1b9d10", "correct": false}' > one.jsonl
+      weir labels import one.jsonl --tenant support
     """  # noqa: D301 - click's \b keeps the lines as they are
     from weir.cli.render.progress import progress_on_stderr
     from weir.client import effective_kafka

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stream.count_text import count_text
-from weir.cli.options import json_option
+from weir.cli.options import FiniteRange, json_option
 from weir.cli.render.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -224,8 +224,8 @@ def quantise(*, model: str, precision: str, tenant: str, as_json: bool) -> None:
 @click.option("--layers", required=True, type=int, help="Number of layers to remove.")
 @click.option("--text", type=click.Path(path_type=Path, dir_okay=False), help="JSON Lines file with prompt and completion; default: the language reference of Python.")  # fmt: skip
 @click.option("--steps", default=100, show_default=True, type=click.IntRange(1), help="Steps of the distillation.")
-@click.option("--learning-rate", default=1e-3, show_default=True, type=click.FloatRange(0, min_open=True), help="Largest learning rate of the distillation.")  # fmt: skip
-@click.option("--max-seconds", default=900.0, show_default=True, type=click.FloatRange(1), help="Maximum time of the distillation; then the version is made from its last step.")  # fmt: skip
+@click.option("--learning-rate", default=1e-3, show_default=True, type=FiniteRange(0, min_open=True), help="Largest learning rate of the distillation.")  # fmt: skip
+@click.option("--max-seconds", default=900.0, show_default=True, type=FiniteRange(1), help="Maximum time of the distillation; then the version is made from its last step.")  # fmt: skip
 @_TENANT
 @json_option
 def prune(  # noqa: PLR0913 - click passes each option by name

@@ -1,8 +1,11 @@
 """Options that several commands share."""
 
+import math
+from typing import Any
+
 import click
 
-__all__ = ["follow_option", "json_lines_option", "json_option", "since_option"]
+__all__ = ["FiniteRange", "follow_option", "json_lines_option", "json_option", "since_option"]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
 json_lines_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value per line.")
@@ -12,3 +15,14 @@ follow_option = click.option(
 since_option = click.option(
     "--since", metavar="WHEN", help="Start at a duration before now (30s, 10m, 2h, 1d) or a time (RFC 3339)."
 )
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers; `nan` is in no range, although click compares it with the bounds without an error."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; raises BadParameter."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number in the range {self._describe_range()}.", param, ctx)
+        return number

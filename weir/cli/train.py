@@ -8,6 +8,7 @@ import click
 
 from weir.cli.command_line import weir_command
 from weir.cli.missing_extra import needing
+from weir.cli.options import FiniteRange
 from weir.cli.render.progress import progress_on_stderr
 
 __all__ = ["train_detector"]
@@ -26,7 +27,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @click.option(
     "--share",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=FiniteRange(0, 1, min_open=True),
     default=1.0,
     show_default=True,
     help="Length of the run as a share of the full recipe; .02 is a trial run.",
