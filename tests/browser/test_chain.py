@@ -29,15 +29,16 @@ async def written(console, without=frozenset(), alerts=2):
     await console.until("the alerts", "/api/alerts", lambda found: len(found["alerts"]) == alerts)
 
 
-async def reviewed(console, scores):
+async def reviewed(console, scores, tenant):
     """Write a toxicity alert with a review for each (score, label)."""
     alerts = [
-        alert_records.alert(f"al_{row}", detector="toxicity", score=score) for row, (score, _) in enumerate(scores)
+        alert_records.alert(f"al_{row}", detector="toxicity", score=score, tenant=tenant)
+        for row, (score, _) in enumerate(scores)
     ]
     async with sender(console.kafka) as to:
         await to.send(console.kafka.names.alerts, *map(alert_records.event, alerts))
         for row, (_, label) in enumerate(scores):
-            data = Feedback(request_id="r1", tenant="acme", principal="console:ann", label=label, alert_id=f"al_{row}")
+            data = Feedback(request_id="r1", tenant=tenant, principal="console:ann", label=label, alert_id=f"al_{row}")
             await to.send(console.kafka.names.feedback, event_of(data, f"f/{row}", 200.0))
 
     def all_reviewed(found):
@@ -127,7 +128,7 @@ def test_the_precision_of_a_detector_is_beside_the_proposed_threshold(browser, s
     threshold = ToxicityDetector.threshold
     scores = [(threshold + 0.005 + 0.008 * row, "right" if row >= 20 else "wrong") for row in range(40)]
     portal, console, site = stage
-    portal.call(reviewed, console, [*scores])
+    portal.call(reviewed, console, [*scores], "ann's team")
     with Look(browser, site, scheme="dark") as look:
         page = look.go("/live", "h1")
         page.keyboard.press("g")
@@ -137,5 +138,6 @@ def test_the_precision_of_a_detector_is_beside_the_proposed_threshold(browser, s
         assert present.split("\t")[:5] == ["present", f"{threshold:g}", "40", "20", "50 %"]
         assert proposed.split("\t")[0] == "proposed"
         assert float(proposed.split("\t")[1]) > threshold + 0.1
-        assert "weir detectors tune --tenant acme --detector toxicity --apply" in page.content()
+        command = "weir detectors tune --tenant 'ann'\\''s team' --detector toxicity --apply"
+        assert page.locator(".detector code").inner_text() == command, "a shell reads the name as one word"
         assert grave(page) == []

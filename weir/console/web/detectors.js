@@ -6,6 +6,9 @@ import { Empty, ErrorBox, html, Loader } from "./ui.js";
 const whole = (share) => `${Math.round(share * 100)} %`;
 const range = (low, high) => `${Math.round(low * 100)}–${Math.round(high * 100)} %`;
 
+/** A word as a shell reads it: the log may have tenants of other producers, with any name. */
+const quoted = (word) => (/^[\w.-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
 export class DetectorsView extends Loader {
   componentDidMount() {
     this._refresh();
@@ -36,7 +39,7 @@ function Detector({ precision: one, proposal }) {
     <table class="grid"><thead><tr>${["", "threshold", "reviewed alerts", "right", "precision", "95 % interval", "recall", "95 % interval"].map((name, at) => html`<th scope="col" class=${at ? "right" : ""}>${name || html`<span class="sr">step</span>`}</th>`)}</tr></thead>
       <tbody>${proposal?.present ? html`<${Step} name="present" step=${proposal.present} />` : html`<tr><th scope="row">all reviews</th><td></td><td class="right num">${one.right + one.wrong}</td><td class="right num">${one.right}</td><td class="right num">${whole(one.precision)}</td><td class="right num">${range(one.low, one.high)}</td><td></td><td></td></tr>`}
         ${proposal?.proposed && html`<${Step} name="proposed" step=${proposal.proposed} />`}</tbody></table>
-    ${proposal?.proposed && html`<p>Write it: <code>weir detectors tune --tenant ${one.tenant} --detector ${one.detector} --apply</code></p>`}
+    ${proposal?.proposed && html`<p>Write it: <code>weir detectors tune --tenant ${quoted(one.tenant)} --detector ${quoted(one.detector)} --apply</code></p>`}
     ${proposal?.reason && html`<p class="quiet">No proposal: ${proposal.reason}.</p>`}
   </section>`;
 }
