@@ -37,7 +37,9 @@ def detectors(context: click.Context, *, tenant: str, as_json: bool) -> None:
     from stream.ledger.queries.ledger_reader import LedgerReader
     from weir.settings import home_folder
 
-    found = LedgerReader(home_folder() / "ledger").detector_precision(tenant)
+    ledger = LedgerReader(home_folder() / "ledger")
+    ledger.require()
+    found = ledger.detector_precision(tenant)
     if as_json:
         print_json(found)
         return
@@ -76,6 +78,7 @@ def tune(*, tenant: str, detector: str, precision: float, since: str | None, app
       weir detectors tune --tenant support
       weir detectors tune --tenant support --detector toxicity --precision 0.95 --since 30d --apply
     """  # noqa: D301 - click's \b keeps the lines as they are
+    from stream.ledger.queries.ledger_reader import LedgerReader
     from weir.client.times import parse_since
     from weir.operate.thresholds import proposals, write_threshold
     from weir.settings import load_settings
@@ -83,6 +86,7 @@ def tune(*, tenant: str, detector: str, precision: float, since: str | None, app
     opened = parse_since(since)
     begin = opened.timestamp() if opened else 0.0
     loaded = load_settings()
+    LedgerReader(loaded.settings.home / "ledger").require()
     found = proposals(loaded.settings, tenant=tenant, detector=detector, target=precision, since=begin)
     if as_json:
         print_json(found)

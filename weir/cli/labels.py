@@ -76,7 +76,9 @@ def accuracy(*, tenant: str, as_json: bool) -> None:
     from weir.client.times import format_time
     from weir.settings import home_folder
 
-    found = LedgerReader(home_folder() / "ledger").accuracy(tenant)
+    ledger = LedgerReader(home_folder() / "ledger")
+    ledger.require()
+    found = ledger.accuracy(tenant)
     if as_json:
         print_json(found)
         return

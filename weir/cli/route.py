@@ -1,5 +1,6 @@
 """``weir route``."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -37,7 +38,8 @@ def show(*, tenant: str, model: str, as_json: bool) -> None:
     from weir.operate.routes import routes
     from weir.settings import home_folder
 
-    found = routes(home_folder(), tenant=tenant, model=model)
+    home = home_folder()
+    found = routes(home, tenant=tenant, model=model)
     if as_json:
         print_json(found)
         return
@@ -47,7 +49,7 @@ def show(*, tenant: str, model: str, as_json: bool) -> None:
     print_table(
         ["tenant", "model", "epoch", "answers", "shadow", "by", "reason"],
         rows,
-        "no routes: every model answers with its base version",
+        _no_routes(home),
     )
 
 
@@ -73,7 +75,9 @@ def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
     home = home_folder()
     chosen = routes(home, tenant=tenant, model=model)
     if (tenant or model) and not chosen:
-        raise NotFoundError(f"{_named(tenant, model)} has no route, so nothing was changed; {_known(routes(home))}")
+        raise NotFoundError(
+            f"{_named(tenant, model)} has no route, so nothing was changed; {_known(home, routes(home))}"
+        )
     done = [
         roll_back(home, one, by=user_name(), reason=reason)
         for one in chosen
@@ -86,7 +90,7 @@ def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
         click.echo(f"{override.tenant} {override.model}: {override.version} answers all requests")
     if not done:
         click.echo(
-            f"no new version answers for {_named(tenant, model)}; nothing was changed. `weir route show` lists the routes",
+            f"no new version answers in {home} for {_named(tenant, model)}; nothing was changed. `weir route show` lists the routes",
             err=True,
         )
 
@@ -95,13 +99,13 @@ def _named(tenant: str, model: str) -> str:
     return f"tenant {tenant or '(all)'}, model {model or '(all)'}"
 
 
-def _known(found: "list[RouteRecord]") -> str:
+def _known(home: Path, found: "list[RouteRecord]") -> str:
     names = sorted({f"{one.tenant} / {one.model}" for one in found})
-    return (
-        f"routes exist for {', '.join(names)}"
-        if names
-        else "there are no routes: every model answers with its base version"
-    )
+    return f"routes exist for {', '.join(names)}" if names else _no_routes(home)
+
+
+def _no_routes(home: Path) -> str:
+    return f"no routes in {home}: every model of this home answers with its base version"
 
 
 def _weights(route: "RouteRecord") -> str:

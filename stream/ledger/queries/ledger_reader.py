@@ -75,17 +75,17 @@ class LedgerReader:
 
     def request(self, request_id: str) -> RequestStory | None:
         """Return a request with all related data, or None if it is unknown; raises LedgerAbsent without a ledger."""
-        self._require()
+        self.require()
         return self._files.query_shards(lambda shards: self._request(shards, request_id))
 
     def conversation_tenants(self, conversation_id: str) -> list[str]:
         """Return the tenants that have a conversation with this id, in order; raises LedgerAbsent without a ledger."""
-        self._require()
+        self.require()
         return self._files.query_shards(lambda shards: conversation_tenants(shards, conversation_id))
 
     def conversation(self, conversation_id: str, *, tenant: str, limit: int) -> list[RequestStory]:
         """Return the newest `limit` requests of a tenant's conversation, oldest first; raises LedgerAbsent without a ledger."""
-        self._require()
+        self.require()
         names = self._files.query_shards(
             lambda shards: conversation_requests(shards, conversation_id, tenant=tenant, limit=2 * limit)
         )
@@ -93,7 +93,7 @@ class LedgerReader:
 
     def conversation_of(self, request_id: str, *, limit: int) -> list[RequestStory]:
         """Return the newest `limit` requests of the conversation of a request, oldest first; [] without a conversation."""
-        self._require()
+        self.require()
         names = self._files.query_shards(lambda shards: conversation_of_request(shards, request_id, limit=2 * limit))
         return self._stories(names, limit)
 
@@ -103,7 +103,8 @@ class LedgerReader:
         newest = [name for name in names if name not in again][-limit:]
         return [story for name in newest if (story := self.request(name)) is not None]
 
-    def _require(self) -> None:
+    def require(self) -> None:
+        """Raise LedgerAbsent, which names the folder, if there is no ledger."""
         if not self.exists():
             raise LedgerAbsent(
                 f"no ledger in {self._files.directory}; start it with `weir up`, or set WEIR_HOME to a stack's home"

@@ -45,3 +45,16 @@ def test_without_kafka_the_address_and_the_remedy_are_named(arguments):
 def test_the_access_to_a_letters_text_is_logged_before_it_is_read(no_broker):
     run("dlq", "show", "17", "--text")
     assert '"dead_letter": 17' in (no_broker / "logs" / "access.log").read_text()
+
+
+@pytest.mark.parametrize("arguments", CASES["without_a_ledger"])
+def test_without_a_ledger_the_home_is_named(arguments, no_broker):
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"no ledger in {no_broker / 'ledger'}" in result.stderr
+
+
+def test_without_routes_the_home_is_named(no_broker):
+    """In another container or clone, "no routes" would be wrong about the model that answers."""
+    assert f"no routes in {no_broker}" in run("route", "show").stdout
+    assert f"no new version answers in {no_broker}" in run("route", "kill", "--reason", "wrong answers").stderr
