@@ -1,7 +1,8 @@
-"""deploy/kafka/start.sh over a real Kafka: its users come from secrets, which no argument of a program holds; so does a new password."""
+"""deploy/kafka/start.sh and password.sh over a real Kafka: passwords come from secrets, which no argument of a program holds."""
 
 import asyncio
 import contextlib
+import functools
 import os
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
+from aiokafka.helpers import create_ssl_context
 from support.compose import ROOT
 from support.kafkascripts import write_scripts
 from support.stack import free_port
@@ -18,15 +20,20 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 CONFIG = Path(__file__).with_name("server.properties").read_text()
 
 
+def own(folder, **more):
+    """Return the environment of a script of deploy/kafka."""
+    places = {"KAFKA_BIN": str(folder / "bin"), "KAFKA_SECRETS": str(folder / "secrets"), "TMPDIR": str(folder / "tmp")}
+    return os.environ | places | more
+
+
 @contextlib.contextmanager
-def started(folder, ports):
+def started(folder, ports, text=CONFIG):
     """Become Kafka as the container does; its scratch files are in ``tmp``."""
     config = folder / "server.properties"
-    config.write_text(CONFIG.format(logs=folder / "data", **ports))
-    own = {"KAFKA_BIN": str(folder / "bin"), "KAFKA_SECRETS": str(folder / "secrets"), "TMPDIR": str(folder / "tmp")}
+    config.write_text(text.format(logs=folder / "data", **ports))
     with (folder / "log").open("ab") as log:
         command = ["sh", str(ROOT / "deploy/kafka/start.sh"), str(config)]
-        process = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=own(folder), stdout=log, stderr=log)
     try:
         yield process
     finally:
@@ -46,9 +53,11 @@ async def answers(port, **login):
     return True
 
 
-async def knows(port, user, password):
-    login = {"sasl_plain_username": user, "sasl_plain_password": password}
-    return await answers(port, security_protocol="SASL_PLAINTEXT", sasl_mechanism="SCRAM-SHA-512", **login)
+async def knows(port, user, password, cafile=None):
+    login = {"sasl_plain_username": user, "sasl_plain_password": password, "sasl_mechanism": "SCRAM-SHA-512"}
+    if cafile is None:
+        return await answers(port, security_protocol="SASL_PLAINTEXT", **login)
+    return await answers(port, security_protocol="SASL_SSL", ssl_context=create_ssl_context(cafile=cafile), **login)
 
 
 async def reached(what, check, process):
@@ -76,16 +85,48 @@ async def test_users_are_made_of_secrets_that_no_process_shows(apache, tmp_path)
         await reached("ann is let in", lambda: knows(clients, "ann", "hunter2 %s\\n"), process)
         assert await knows(clients, "bob", "hunter3")
         assert not await knows(clients, "bob", "hunter2")
-        changed = tmp_path / "changed"
-        changed.write_text("SCRAM-SHA-512=password=hunter4\n")
-        command = [tmp_path / "bin" / "kafka-configs.sh", "--bootstrap-server", f"127.0.0.1:{ports['plain']}"]
-        command += ["--alter", "--add-config-file", changed, "--entity-type", "users", "--entity-name", "bob"]
-        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        await reached("bob has another password", lambda: knows(clients, "bob", "hunter4"), process)
     seen = (tmp_path / "seen").read_text()
     assert f"@{tmp_path / 'tmp'}" in seen
     assert "hunter" not in seen + (tmp_path / "log").read_text()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+async def test_a_changed_secret_becomes_the_password_also_of_admin_and_of_a_new_user(apache, tmp_path):
+    ports, secrets = prepared(tmp_path), tmp_path / "secrets"
+    made = {"WEIR_SECRETS": str(tmp_path / "made")}
+    subprocess.run(["sh", ROOT / "deploy/secrets.sh"], env=os.environ | made, check=True, capture_output=True)
+    for path in (tmp_path / "made").iterdir():
+        (secrets / path.name.removesuffix(".pem")).write_bytes(path.read_bytes())
+    (secrets / "kafka-user-operator").unlink()
+    text = (ROOT / "deploy/kafka/server-secure.properties").read_text()
+    for old, new in {
+        "9093": "{clients}",
+        "9094": "{plain}",
+        "9095": "{control}",
+        "/var/lib/kafka/data": "{logs}",
+    }.items():
+        text = text.replace(old, new)
+    text = (
+        text.replace("//kafka:", "//127.0.0.1:").replace("0.0.0.0", "127.0.0.1").replace("/run/secrets", str(secrets))
+    )
+    check = functools.partial(knows, ports["clients"], cafile=secrets / "kafka-ca")
+    with started(tmp_path, ports, text) as process:
+        old = (secrets / "kafka-user-admin").read_text().strip()
+        await reached("admin is let in", lambda: check("admin", old), process)
+        assert not await check("operator", "hunter3")
+        for user, password in (("admin", "hunter2"), ("operator", "hunter3")):
+            (secrets / f"kafka-user-{user}").write_text(f"{password}\n")
+        command = ["sh", ROOT / "deploy/kafka/password.sh", "admin", "operator"]
+        environment = own(tmp_path, KAFKA_BROKER=f"127.0.0.1:{ports['plain']}")
+        run = functools.partial(
+            subprocess.run, env=environment, capture_output=True, text=True, timeout=90, check=False
+        )
+        done = await asyncio.to_thread(run, command)
+        assert done.returncode == 0, done.stdout + done.stderr
+        await reached("the operator is let in", lambda: check("operator", "hunter3"), process)
+        await reached("admin has the new password", lambda: check("admin", "hunter2"), process)
+        assert not await check("admin", old)
+    assert "hunter" not in (tmp_path / "seen").read_text() + (tmp_path / "log").read_text()
     assert list((tmp_path / "tmp").iterdir()) == []
 
 

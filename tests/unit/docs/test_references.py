@@ -23,6 +23,7 @@ EXAMPLES = {
     "detectors/text/shouting.py": "an example of docs/add-a-detector.md",
     "detectors/streams/error_rate.py": "an example of docs/add-a-detector.md",
     "deploy/secrets": "written by deploy/secrets.sh",
+    "deploy/secrets/kafka-user-score": "written by deploy/secrets.sh",
     "weir/replay": "the source of a replay's events",
 }
 _URL = re.compile(r"https?://")
