@@ -81,10 +81,24 @@ def test_containers_start_components_with_settings_that_there_are(container):
             assert key in Settings.model_fields[section].annotation.model_fields, variable
 
 
+def test_the_environment_of_a_container_hides_no_value_of_the_file():
+    """An operator who changes weir.toml changes the pods. The two containers of intake need two ports of metrics."""
+    hidden = set()
+    for path in FOLDER.rglob("weir.toml"):
+        values = tomllib.loads(path.read_text())
+        for name, container in CONTAINERS:
+            for variable in container["env"]:
+                section, _, key = variable["name"].removeprefix("WEIR_").lower().partition("__")
+                if key in values.get(section, {}):
+                    hidden.add((name, variable["name"]))
+    assert hidden == {("intake/intake", "WEIR_METRICS__PORT")}
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.rglob("weir.toml")), ids=lambda path: path.parent.name)
 def test_the_settings_are_settings_and_agree_with_the_topics(path, monkeypatch):
     settings = Settings(**tomllib.loads(path.read_text()))
     assert (settings.metrics.port, settings.metrics.serving_port) == (9464, 9470)
+    assert settings.score.precision != "auto", "each pod has a home of its own, so the pods cannot decide together"
     declared = {one["metadata"]["name"]: one["spec"] for one in of_kind("KafkaTopic")}
     for topic in settings.kafka.topics():
         spec = declared[topic.name]
