@@ -134,7 +134,7 @@ class AlertText(msgspec.Struct, frozen=True, kw_only=True):
 
     #: What was found, in lower case, as the summary names it: "personal data", "drift".
     subject: str
-    #: What an operator does first: one sentence of at most 200 characters, the detector's row in docs/operate.md.
+    #: What an operator does first: one sentence of at most 200 characters, as in docs/runbook.md.
     runbook: str
     #: What an alarm of a stream detector means; used if the finding's details describe no change.
     meaning: str = ""

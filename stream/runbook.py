@@ -1,7 +1,7 @@
 """The first step for an operator after an alert of the ledger or about Weir itself; for a detector's alert see `AlertText.runbook`.
 
 The process that raises an alert writes this step into the alert, so consumers need neither this table nor the
-detectors. Tests compare this table and the detectors' first steps with docs/operate.md and docs/runbook.md.
+detectors. Tests compare this table and the detectors' first steps with docs/runbook.md.
 """
 
 __all__ = ["ACCURACY", "DETECTOR_PREFIX", "RUNBOOK", "SILENCE", "runbook_anchor", "runbook_line"]
@@ -13,7 +13,7 @@ ACCURACY = "accuracy"
 DETECTOR_PREFIX = "detector:"
 _DETECTOR_SILENCE = f"{SILENCE} of a detector"
 
-#: {detector of an alert, as in docs/operate.md: first step}.
+#: {detector of an alert, as in docs/runbook.md: first step}.
 RUNBOOK: dict[str, str] = {
     ACCURACY: "Read some wrong answers (`weir show --text`), compare the accuracy by hour (`weir labels accuracy`) with deployments and with the labelling "
     "system, then roll the model back or correct the labels.",
