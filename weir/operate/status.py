@@ -23,6 +23,7 @@ from stream.wire import AlertRecord, format_time
 from weir.client import effective_kafka
 from weir.errors import StackError
 from weir.local.health.health_probe import probe
+from weir.local.plan import plan_path
 from weir.local.stack_state import ComponentState, load_components
 from weir.settings import Settings
 
@@ -110,14 +111,16 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def gather_status(settings: Settings) -> Status:
-    """Query all parts concurrently; a part that does not answer is a problem. Raises StackError if no stack has run."""
+    """Query all parts concurrently; a part that does not answer is a problem. Raises StackError if no stack has run.
+
+    If `weir up` did not start the stack, as in containers, another program knows the health of the components.
+    """
     home = settings.home
-    states = load_components(home)
-    if not states and not (home / "ports.json").exists():
+    states, reader = load_components(home), LedgerReader(home / "ledger")
+    if not states and not reader.exists() and not (home / "ports.json").exists():
         raise StackError(
             f"no stack has run in {home}; start it with `weir up`, or set WEIR_HOME to the home of a stack"
         )
-    reader = LedgerReader(home / "ledger")
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(len(states) + 2, thread_name_prefix="status") as pool:
         probes = [loop.run_in_executor(pool, _component, state, home) for state in states]
@@ -130,7 +133,7 @@ async def gather_status(settings: Settings) -> Status:
     if heartbeat is not None:
         lags["ledger"] = heartbeat.lag
     problems = [
-        *_component_problems(found),
+        *_component_problems(found, home),
         *lag_problem,
         *_spool_problems(capture),
         *_ledger_problems(heartbeat, coverage, alerts, silences),
@@ -209,8 +212,8 @@ async def _lags(settings: Settings) -> tuple[dict[str, dict[str, int]], list[str
         return {}, [f"the present lag is unknown, the lag below is that of the ledger's last heartbeat: {problem}"]
 
 
-def _component_problems(found: list[ComponentStatus]) -> list[str]:
-    if not found:
+def _component_problems(found: list[ComponentStatus], home: Path) -> list[str]:
+    if not found and plan_path(home).exists():
         return ["no component runs; start the stack with `weir up`"]
     return [f"{one.name}: {one.detail or 'not healthy'}; log {one.log}" for one in found if not one.healthy]
 

@@ -255,6 +255,17 @@ def test_without_a_stack_the_error_names_home_and_remedy(tmp_path, monkeypatch):
     assert "weir up" in result.stderr
 
 
+def test_in_a_container_of_the_ledger_no_missing_component_is_a_problem(home, ledger):
+    """Docker or Kubernetes started the components, and knows their health; the spool is in another home."""
+    problems = json.loads(run("--json").stdout)["problems"]
+    assert ["does not answer" in problem for problem in problems] == [True], "Kafka alone"
+    text = run().stdout
+    assert "docker compose ps" in text
+    assert "accepted 0" not in text
+    (home / "state" / "plan.json").touch()
+    assert "no component runs; start the stack with `weir up`" in run().stdout
+
+
 def test_the_text_of_a_healthy_stack_begins_with_healthy():
     text = printed(pairs(), by_detector={"pii": pairs()})
     assert text.startswith("healthy")

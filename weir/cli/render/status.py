@@ -15,6 +15,7 @@ __all__ = ["status_view"]
 
 #: Maximum number of rows of a coverage table.
 _SHOWN = 8
+_ELSEWHERE = "no component of this home was started by `weir up`; for containers, see `docker compose ps` or `kubectl -n weir get pods`"
 
 
 def status_view(status: Status) -> RenderableType:
@@ -26,11 +27,11 @@ def status_view(status: Status) -> RenderableType:
         head,
         *(Text(f"  • {problem}", style="red") for problem in status.problems),
         "",
-        _components(status.components),
+        _components(status.components) if status.components else Text(_ELSEWHERE, style="yellow"),
         *(Text(f"  {one.name}: {one.detail}", style="yellow") for one in waiting),
         "",
         _models(status.models),
-        _capture(status.capture),
+        *([_capture(status.capture)] if status.components or status.capture.accepted else []),
         _lag(status.lag),
         "",
         *_coverage(status.coverage),
