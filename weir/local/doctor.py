@@ -19,7 +19,7 @@ from weir.home.ports import port_is_free
 from weir.local.broker.find_java import JAVA_MINIMUM, find_java, java_version
 from weir.local.broker.kafka_jars import apache_available, apache_installed
 from weir.local.preflight import port_owner
-from weir.local.stack_state import supervisor_runs
+from weir.local.stack_state import load_components, supervisor_runs
 from weir.settings import Settings, load_settings
 from weir.settings.detector_options import check_detector_options
 
@@ -149,10 +149,10 @@ def _given_kafka(bootstrap: str, protocol: str) -> Check:
 
 
 def _http_port(settings: Settings) -> Iterator[Check]:
-    port, host = settings.http.port, settings.http.host
-    if supervisor_runs(settings.home):
-        yield Check("http-port", True, f"{host}:{port}, in use by this stack")
+    if serve := next((one for one in load_components(settings.home) if one.name == "serve" and one.running), None):
+        yield Check("http-port", True, f"{serve.address}, in use by this stack")
         return
+    port, host = settings.http.port, settings.http.host
     free = port_is_free(port, host)
     detail = f"{host}:{port}" if free else f"{host}:{port} is in use by {port_owner(port)}"
     yield Check("http-port", free, detail, "stop that process, or set WEIR_HTTP__PORT to another port")

@@ -10,6 +10,8 @@ from serving.errors import RayLocalError
 from weir.cli import main
 from weir.errors import StackError
 from weir.local.preflight import check_http_port, create_home, stack_lock
+from weir.local.processes import process_identity
+from weir.local.stack_state import ComponentState, save_components
 from weir.settings import load_settings
 
 
@@ -75,6 +77,17 @@ def test_doctor_reports_a_setting_that_cannot_be_read(run, monkeypatch):
     result = run("doctor")
     assert result.exit_code == 1
     assert "http.port" in result.output
+
+
+def test_doctor_names_the_address_of_the_running_stack(run, tmp_path):
+    """Another shell may have another WEIR_HTTP__PORT."""
+    create_home(tmp_path / "home")
+    address, log = "http://127.0.0.1:8043/v1", {"health_url": "", "log": "", "started_at": 0.0, "restarts": 0}
+    pid = os.getpid()
+    serve = ComponentState(name="serve", pid=pid, identity=process_identity(pid), address=address, running=True, **log)
+    save_components(tmp_path / "home", [serve])
+    checks = {check["check"]: check["detail"] for check in json.loads(run("doctor", "--json").output)}
+    assert checks["http-port"] == "http://127.0.0.1:8043/v1, in use by this stack"
 
 
 def test_doctor_without_maven_names_the_package(run, monkeypatch):
