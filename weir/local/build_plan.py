@@ -45,7 +45,7 @@ def build_plan(
 ) -> Plan:
     """Return the plan of all components, or of those in `only`; a local broker is installed and formatted if needed.
 
-    Raises StackError if `only` has an unknown component or several processes would use one metrics port; BrokerError if the broker's setup fails.
+    Raises StackError if `only` has an unknown component or leaves out a needed broker, or several processes would use one metrics port; BrokerError if the broker's setup fails.
     """
     home = settings.home
     ray, serve = _serving(settings, ports, run_dir)
@@ -62,6 +62,7 @@ def build_plan(
         *([_trainer(settings, ports)] if settings.train.enabled else []),
     ]
     chosen = _chosen(components, only)
+    _refuse_missing_broker(chosen, broker)
     _refuse_shared_port(chosen, settings.metrics)
     return Plan(
         home=str(home),
@@ -86,6 +87,15 @@ def _chosen(components: list[Component], only: Collection[str]) -> list[Componen
         for component in components
         if component.name in only
     ]
+
+
+def _refuse_missing_broker(components: list[Component], broker: BrokerPlan) -> None:
+    waiting = [component.name for component in components if TOPICS in component.after]
+    if broker.kind != "given" and waiting and components[0].name != _BROKER:
+        raise StackError(
+            f"{', '.join(waiting)} would wait for Kafka, and --only leaves out the broker of this stack; add --only {_BROKER}, or set"
+            " WEIR_KAFKA__BOOTSTRAP_SERVERS to a broker that runs"
+        )
 
 
 def _refuse_shared_port(components: list[Component], metrics: MetricsSection) -> None:

@@ -92,7 +92,13 @@ def test_selected_components_wait_only_for_each_other(build):
     plan = build(only=("ray", "serve"))
     assert names(plan) == ["ray", "serve"]
     assert build(only=("mlflow",)).component("mlflow").after == []
-    assert build(only=("shipper",)).component("shipper").after == [module.TOPICS]
+    assert build("given", only=("shipper",)).component("shipper").after == [module.TOPICS]
+
+
+def test_a_selected_component_that_needs_kafka_needs_the_broker_too(build):
+    with pytest.raises(StackError, match=r"^shipper would wait for Kafka, .*; add --only broker, or set WEIR_KAFKA__"):
+        build(only=("ray", "serve", "shipper"))
+    assert names(build(only=("shipper", "broker"))) == ["broker", "shipper"]
 
 
 def test_an_unknown_component_is_refused(build):
