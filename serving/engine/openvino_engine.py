@@ -45,6 +45,9 @@ _LEAST_TOP_P = float(np.finfo(np.float32).tiny)
 _NO_TOKEN = 2**31
 # float32 everywhere: the answers of transformers in float32, alone and in a batch.
 _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0, "KV_CACHE_PRECISION": "f32"}
+# In bfloat16 with AMX and one thread, OpenVINO divides by zero, which ends the process (openvino issue 33300).
+_ONE_THREAD_WITH_AMX = {"INFERENCE_PRECISION_HINT": "f32"}
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 class _Request:
@@ -185,6 +188,8 @@ class OpenvinoEngine:
         scheduler.max_num_seqs = self._slots
         scheduler.max_num_batched_tokens = _PROMPT_TOKENS_PER_STEP + self._slots
         properties = {"INFERENCE_NUM_THREADS": self._threads} | (_EXACT if self._exact else {})
+        if self._threads == 1 and "amx_bf16" in _CPUINFO.read_text(encoding="utf-8"):
+            properties |= _ONE_THREAD_WITH_AMX
         path = find_gguf(self._model) or self._model
         try:
             self._pipeline = genai.ContinuousBatchingPipeline(str(path), scheduler, "CPU", properties)

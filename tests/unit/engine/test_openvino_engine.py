@@ -1,4 +1,6 @@
 import asyncio
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -57,6 +59,13 @@ def test_in_float32_the_default_model_answers_as_transformers_alone_and_together
     assert [shortfalls(model, encode(smollm, text), tokens) for text, tokens in zip(prompts, alone, strict=True)] == [
         {} for _ in prompts
     ]
+
+
+def test_in_the_fast_mode_the_default_model_loads_with_one_thread(smollm_files):
+    build = f"create_engine(model_dir=Path({str(smollm_files.path)!r}), name='m', slots=1, threads=1)"
+    script = f"from pathlib import Path; from serving.engine.factory import create_engine; {build}.load()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
 
 
 def test_texts_and_conversations_have_the_tokens_of_transformers(smollm, smollm_files):
