@@ -45,7 +45,7 @@ _LEAST_TOP_P = float(np.finfo(np.float32).tiny)
 _NO_TOKEN = 2**31
 # float32 everywhere: the answers of transformers in float32, alone and in a batch.
 _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0, "KV_CACHE_PRECISION": "f32"}
-# In bfloat16 with AMX and one thread, OpenVINO divides by zero, which ends the process (openvino issue 33300).
+# In bfloat16 with AMX and one thread, OpenVINO divides by zero, which ends the process (https://github.com/openvinotoolkit/openvino/issues/33300).
 _ONE_THREAD_WITH_AMX = {"INFERENCE_PRECISION_HINT": "f32"}
 _CPUINFO = Path("/proc/cpuinfo")
 
