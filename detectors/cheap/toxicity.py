@@ -36,7 +36,7 @@ class GrowingToxicity(GrowingTextDetector):
     """
 
     name: ClassVar[str] = "toxicity"
-    threshold: ClassVar[float] = 0.96
+    threshold: ClassVar[float] = 0.92
 
     def __init__(self) -> None:
         self._linear: Linear | None = None

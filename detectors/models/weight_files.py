@@ -32,7 +32,7 @@ MINILM_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 MINILM_TOKENIZER = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 
 ENCODER_PATH = Path(__file__).parents[1] / "weights" / "encoder.safetensors"
-ENCODER_DIGEST = "21211988481f3dcf2258dd407bc7d4f3df80af23d0d57a0df72cb9180d297315"
+ENCODER_DIGEST = "fcba0d68da57ce5708dc648345b979aed7b85125598dcfbd0f21abef605ea30e"
 
 GROUNDEDNESS_PATH = Path(__file__).parents[1] / "weights" / "groundedness.toml"
 GROUNDEDNESS_DIGEST = "e0191445869b78da8805ec9afa2c12d97abf027b579077260c618cd340448344"
@@ -41,7 +41,7 @@ PII_PATH = Path(__file__).parents[1] / "weights" / "pii.safetensors"
 PII_DIGEST = "a8e7bedaca8b7952a81c96903037dbe17213c7945f9f494ada8e37dd6c7b7c19"
 
 LINEAR_PATH = Path(__file__).parents[1] / "weights" / "linear.safetensors"
-LINEAR_DIGEST = "1edfc4b93ae8ca98074f7e810f7053ba0dbfd1a211e5cdf4ad1a67b25be6d07b"
+LINEAR_DIGEST = "328c6383d5f9a76caded3a23676001ec162ff00313cfcd70cb0f76469f5b83b9"
 
 PROJECTION_PATH = Path(__file__).parents[1] / "weights" / "projection.safetensors"
 PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac6d1a0"

@@ -47,9 +47,10 @@ class InjectionDetector(EncoderDetector):
     explains: ClassVar[bool] = True
     reads: ClassVar[Reads] = Reads.UNTRUSTED
     label: ClassVar[str] = "injection"
-    threshold: ClassVar[float] = 0.8
-    limits: ClassVar[tuple[float, float]] = (0.045, 0.995)
+    threshold: ClassVar[float] = 0.82
+    limits: ClassVar[tuple[float, float]] = (0.06, 0.995)
     blend: ClassVar[float] = 0.1
+    languages: ClassVar[frozenset[str]] = frozenset({"en", "de", "fr", "es"})
     reads_rules: ClassVar[bool] = True
 
     @property

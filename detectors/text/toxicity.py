@@ -29,7 +29,7 @@ class ToxicityDetector(EncoderDetector):
     reads: ClassVar[Reads] = Reads.PARTS
     label: ClassVar[str] = "toxic"
     threshold: ClassVar[float] = 0.6
-    limits: ClassVar[tuple[float, float]] = (0.01, 0.995)
+    limits: ClassVar[tuple[float, float]] = (0.015, 0.995)
     blend: ClassVar[float] = 0.15
     languages: ClassVar[frozenset[str]] = frozenset({"en", "de", "fr", "es"})
 

@@ -30,7 +30,31 @@ REAL_FILES = (BIPIA, T0, GSM8K, WIKIGOLD)
 WINDOW, DENSE = 430, 280
 #: Number of training texts of each kind; the held-out splits have a tenth.
 PLANTED = {"email": 1500, "code": 700, "table": 400}
-CODE, DOCS, TASKS, ANSWERS, MATHS, PROSE, REPEATED = 1200, 500, 3000, 1200, 400, 500, 150
+CODE, PACKAGES, DOCS, TASKS, ANSWERS, MATHS, PROSE, REPEATED = 1200, 4000, 500, 3000, 1200, 400, 500, 150
+SHORT, FRAGMENTS = 1500, 1500
+#: Most characters of a short answer.
+_SHORT = 40
+#: Endings of the names of files with code, markup or settings in installed packages.
+_CODE_FILES = frozenset(
+    {
+        ".py",
+        ".pyi",
+        ".pyx",
+        ".js",
+        ".ts",
+        ".css",
+        ".html",
+        ".h",
+        ".hpp",
+        ".cpp",
+        ".cu",
+        ".cuh",
+        ".sh",
+        ".yaml",
+        ".json",
+        ".toml",
+    }
+)
 _RANDOM_WORDS = ("word", "test", "hello", "la", "the", "ok", "data", "a", "yes", "company", "buffalo", "0", "foo", "no")
 
 
@@ -124,6 +148,12 @@ def _files(pattern: str, folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob(pattern) if path.is_file() and 400 < path.stat().st_size < 400_000)
 
 
+def _code_files(packages: Path) -> list[Path]:
+    """Return the files with code of the installed packages; of each name, one, because many packages contain copies."""
+    named = {path.name: path for path in sorted(packages.rglob("*")) if path.suffix in _CODE_FILES}
+    return sorted(path for path in named.values() if path.is_file() and 400 < path.stat().st_size < 400_000)
+
+
 def _pieces(paths: Sequence[Path], source: str, count: int, seed: int) -> Iterator[Example]:
     rng = _rng(source, seed)
     for _ in range(count):
@@ -132,11 +162,20 @@ def _pieces(paths: Sequence[Path], source: str, count: int, seed: int) -> Iterat
         yield Example(_piece(text, rng), labels(0.0), 1.0, source, _split_of("/".join(path.parts[-2:])))
 
 
+def _short_answers(path: Path, rng: random.Random) -> Iterator[Example]:
+    """Yield different short completions of T0; an answer of several templates has the split of the last one."""
+    answers = {row["completion"].strip(): row["template"] for row in read_lines(path)}
+    short = {text: name for text, name in sorted(answers.items()) if 0 < len(text) <= _SHORT}
+    for text in rng.sample(list(short), min(SHORT, len(short))):
+        yield Example(text, labels(0.0), 1.0, "t0_short", _split_of(short[text]))
+
+
 def real_examples(root: Path, seed: int = 0) -> Iterator[Example]:
     """Yield harmless texts: code and documents of the installed Python, task prompts, maths, prose, repeated words."""
     stdlib = Path(sysconfig.get_path("stdlib"))
     yield from _pieces(_files("*.py", stdlib) + _files("*/*.py", stdlib), "code", CODE, seed)
     packages = Path(sysconfig.get_path("purelib"))
+    yield from _pieces(_code_files(packages), "package_code", PACKAGES, seed)
     yield from _pieces(
         _files("*.dist-info/METADATA", packages) + _files("*/*.md", packages), "package_docs", DOCS, seed
     )
@@ -148,6 +187,7 @@ def real_examples(root: Path, seed: int = 0) -> Iterator[Example]:
         rows = [(row["template"], row["completion"]) for row in read_lines(root / T0) if len(row["completion"]) > 60]
         for name, text in rng.sample(rows, min(ANSWERS, len(rows))):
             yield Example(_piece(text, rng), labels(0.0), 1.0, "t0_completion", _split_of(name))
+        yield from _short_answers(root / T0, rng)
     if (root / GSM8K).exists():
         rng = _rng("gsm8k", seed)
         for row in rng.sample(list(read_lines(root / GSM8K)), MATHS):
@@ -156,6 +196,13 @@ def real_examples(root: Path, seed: int = 0) -> Iterator[Example]:
     if (root / WIKIGOLD).exists():
         for text in _rng("prose", seed).sample(list(_lines(root / WIKIGOLD)), PROSE):
             yield Example(text, labels(0.0), 1.0, "wikigold", _split_of(text))
+        rng = _rng("fragment", seed)
+        for text in rng.sample(list(_lines(root / WIKIGOLD)), FRAGMENTS):
+            words = text.split()
+            start = rng.randrange(len(words))
+            yield Example(
+                " ".join(words[start : start + rng.randint(1, 3)]), labels(0.0), 1.0, "fragment", _split_of(text)
+            )
     rng = _rng("repeated", seed)
     for _ in range(REPEATED):
         words = rng.sample(_RANDOM_WORDS, rng.choice([1, 1, 1, 2, 3]))

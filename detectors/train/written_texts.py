@@ -1,6 +1,6 @@
 """Texts that were written one by one, without templates, in ``texts/written_*.toml`` and ``texts/second_*.toml``.
 
-Texts of templates repeat few wordings; each of these texts has its own. Two authors, in the files ``second_*.toml``, wrote the whole tune split
+Texts of templates repeat few wordings; each of these texts has its own. Three authors, in the files ``second_*.toml``, wrote the whole tune split
 and have not seen the other texts. So calibration and thresholds are fitted on texts of authors from whom the encoder has
 learned nothing.
 """
@@ -31,6 +31,12 @@ POOLS: tuple[tuple[str, str, str, Labels], ...] = (
     ("refusal", "helping", "written_helping", labels(0.0)),
     ("refusal", "polite", "written_polite", labels(0.0)),
     ("refusal", "polite_foreign", "written_polite_foreign", labels(0.0)),
+    ("turns", "harmless", "written_turn", labels(0.0)),
+    ("turns", "attack", "written_turn_attack", labels(UNKNOWN, 1.0)),
+    ("turns", "short_harmless", "written_short", labels(0.0)),
+    ("turns", "insult", "written_insult", labels(1.0)),
+    ("turns", "refusal", "written_short_refusal", labels(0.0, 0.0, 1.0)),
+    ("turns", "denial", "written_denial", labels(0.0)),
 )
 #: A request for a secret with fewer characters is an attack only if the assistant guards something ("and the code?").
 LOADED = 45

@@ -56,9 +56,9 @@ def test_a_version_has_the_revision_of_the_readings_and_the_digest_of_the_weight
 @pytest.mark.parametrize(
     ("text", "unsupported"),
     [
-        ("Mañana por la mañana visitaremos el museo con toda la familia.", {"injection"}),
+        ("Mañana por la mañana visitaremos el museo con toda la familia.", set()),
         ("明日の午前中に家族みんなで博物館に行きます。", {"toxicity", "injection", "refusal"}),
-        ("Morgen besuchen wir mit der ganzen Familie das Museum am Fluss.", {"injection"}),
+        ("Morgen besuchen wir mit der ganzen Familie das Museum am Fluss.", set()),
         ("Tomorrow we will visit the museum with the whole family.", set()),
         ("def area(width, height):\n    return width * height  # Quadratmeter\n", set()),
         ("2025-06-24 14:36:34,417 GET /api/v1/items 200 12 ms 10.2.3.4", set()),

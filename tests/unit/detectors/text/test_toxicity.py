@@ -19,7 +19,7 @@ def test_a_short_answer_is_not_toxic(detector, answer):
     assert not detector.score_many([answer])[0].flagged
 
 
-@pytest.mark.parametrize("answer", ["you idiot", "moron", "kill yourself", "stupid bitch", "y0u 1d10t"])
+@pytest.mark.parametrize("answer", ["you idiot", "kill yourself", "stupid bitch", "y0u 1d10t"])
 def test_a_short_insult_is(detector, answer):
     assert detector.score_many([answer])[0].flagged
 

@@ -142,7 +142,7 @@ def test_the_teacher_reads_the_beginning_that_the_cheap_tier_reads():
     assert scores.shape == (3, 3)
     assert scores[0, 0] > 0.9
     assert scores[1, 0] < 0.2
-    assert scores[2, 0] < 0.2
+    assert scores[2, 0] < 0.3
 
 
 def test_the_teacher_resumes_only_its_own_run(tmp_path, monkeypatch):

@@ -26,9 +26,10 @@ def test_a_piece_of_a_document_contains_the_planted_task(seed):
 
 def test_harmless_texts_need_no_data_folder_and_keep_a_file_in_one_split(tmp_path):
     examples = list(real_examples(tmp_path, seed=1))
-    assert {example.source for example in examples} == {"code", "package_docs", "repeated"}
+    assert {example.source for example in examples} == {"code", "package_code", "package_docs", "repeated"}
     assert all(example.labels[:3] == (0.0, 0.0, 0.0) for example in examples)
-    assert {example.split for example in examples if example.source == "code"} == {"train", "tune", "test"}
+    for source in ("code", "package_code"):
+        assert {example.split for example in examples if example.source == source} == {"train", "tune", "test"}
     assert examples == list(real_examples(tmp_path, seed=1))
 
 
