@@ -1,6 +1,6 @@
 """Fit of the constants with which injection scores a request beside a system prompt with a secret.
 
-A logistic regression on the two readings of `detectors.text.system_rules`. Its texts are of the tune split, by an author
+A logistic regression on the two readings of `detectors.text.system_rules`. Its texts are of the tune split, by authors
 from whom the encoder has learned nothing: requests for the secret, harmless requests to the same assistants, and harmless
 texts of all other sources.
 """
@@ -21,8 +21,9 @@ from detectors.train.written_texts import guarded_pairs
 
 __all__ = ["fit_conflict"]
 
-#: Share of requests for the secret, by weight. Beside the system prompt, at the threshold .8, the score finds 78 % of the requests of the
-#: first held-out author and flags 7 % of the honest ones; with .5, 82 and 9 %; the text alone 62 and 2 %.
+#: Share of requests for the secret, by weight. Beside the system prompt, at the threshold .82, the score finds 71 % of the held-out
+#: authors' requests and flags 5 % of the honest ones; the text alone 56 and 1 %. With .5, earlier weights found 4 points more of the
+#: requests and flagged 2 points more of the honest ones.
 PREVALENCE = 0.4
 #: Weight of the squared slopes in the loss.
 PENALTY = 0.01

@@ -187,7 +187,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
 ) -> None:
     """Train the shared encoder and write its weights to ``out``.
 
-    A step is one batch of at most 1,280 tokens; about 3,200 steps read the texts of `detectors.train.mixes.MIXTURE` once. ``warm`` is a file with weights
+    A step is one batch of at most 1,280 tokens; about 5,000 steps read the texts of `detectors.train.mixes.MIXTURE` once. ``warm`` is a file with weights
     of an earlier run to start from. The run reads no text of the sources ``without``, to measure how well the others replace them;
     a source without training texts is a `ValueError`.
     """

@@ -26,9 +26,9 @@ PENALTY, ITERATIONS = 1e-5, 40
 #: Weight of an ordinary prompt that is not among the encoder's examples. With twice this weight, fewer texts reach the
 #: encoder, but the scores of doubtful texts fall too.
 ORDINARY_WEIGHT = 1.0
-#: Factor of the weight of a text without a template (`detectors.train.written_texts`). At limits that keep 96.5 %
-#: of the held-out authors' texts, the linear model decides 62 % of T0's prompts for toxicity with 4, 67 % with 6 and 59 % with 8;
-#: with 8, the guard, which uses it alone, stops 48 of 5,600 harmless answers at the threshold .94, with 6 17 and with 4 none.
+#: Factor of the weight of a text without a template (`detectors.train.written_texts`), chosen on the texts of three authors. At limits
+#: that kept 96.5 % of the held-out texts, the linear model decided 62 % of T0's prompts for toxicity with 4, 67 % with 6 and 59 % with 8.
+#: With 8, the guard, which uses the linear model alone, stopped three times as many harmless answers as with 6.
 WRITTEN = 6.0
 
 
