@@ -33,7 +33,7 @@ BLOCK = 2048
 #: Most texts that are scored; a text more costs about 10 ms.
 SCORED = 9000
 #: Sources of real origin whose labels are exact (`detectors.train.real_texts`).
-EXACT = ("bipia_", "code", "package_docs", "t0_", "gsm8k", "wikigold", "repeated")
+EXACT = ("bipia_", "code", "package_", "t0_", "gsm8k", "wikigold", "fragment", "repeated")
 
 
 def probabilities(model: MultiTask, texts: Sequence[str]) -> NDArray[np.float32]:
