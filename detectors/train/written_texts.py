@@ -18,10 +18,10 @@ AUTHORS = {"train": "written", "tune": "second"}
 POOLS: tuple[tuple[str, str, str, Labels], ...] = (
     ("styles", "attack", "written_attack", labels(UNKNOWN, 1.0)),
     ("styles", "attack_foreign", "written_attack_foreign", labels(UNKNOWN, 1.0)),
-    ("styles", "indirect", "written_indirect", labels(UNKNOWN, 1.0)),
+    ("documents", "indirect", "written_indirect", labels(UNKNOWN, 1.0)),
     ("styles", "harmless", "written_lookalike", labels(0.0)),
     ("styles", "harmless_foreign", "written_lookalike_foreign", labels(0.0)),
-    ("styles", "harmless_document", "written_document", labels(0.0)),
+    ("documents", "harmless_document", "written_document", labels(0.0)),
     ("toxicity", "toxic", "written_toxic", labels(1.0)),
     ("toxicity", "toxic_foreign", "written_toxic_foreign", labels(1.0)),
     ("toxicity", "harmless", "written_harmless", labels(0.0)),

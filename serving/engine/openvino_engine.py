@@ -30,6 +30,7 @@ from serving.engine.json_schema import check_schema, load_converter
 from serving.engine.model_files import IR_MODEL, model_version
 from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishReason, Sampling, TokenLogprob
 from serving.engine.text_stream import TextStream
+from stream.processor import processor_flags
 
 __all__ = ["OpenvinoEngine"]
 
@@ -47,7 +48,6 @@ _NO_TOKEN = 2**31
 _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0, "KV_CACHE_PRECISION": "f32"}
 # In bfloat16 with AMX and one thread, OpenVINO divides by zero, which ends the process (https://github.com/openvinotoolkit/openvino/issues/33300).
 _ONE_THREAD_WITH_AMX = {"INFERENCE_PRECISION_HINT": "f32"}
-_CPUINFO = Path("/proc/cpuinfo")
 
 
 class _Request:
@@ -188,7 +188,7 @@ class OpenvinoEngine:
         scheduler.max_num_seqs = self._slots
         scheduler.max_num_batched_tokens = _PROMPT_TOKENS_PER_STEP + self._slots
         properties = {"INFERENCE_NUM_THREADS": self._threads} | (_EXACT if self._exact else {})
-        if self._threads == 1 and "amx_bf16" in _CPUINFO.read_text(encoding="utf-8"):
+        if self._threads == 1 and "amx_bf16" in processor_flags():
             properties |= _ONE_THREAD_WITH_AMX
         path = find_gguf(self._model) or self._model
         try:

@@ -8,6 +8,7 @@ import msgspec
 
 from stream.loop.settings import TenantTrainSettings, TrainSettings
 from stream.loop.training.errors import TrainingError
+from stream.processor import processor_flags
 
 __all__ = [
     "Failed",
@@ -25,7 +26,7 @@ __all__ = [
 
 _VERSION_CHARACTERS = 12
 _GPU = Path("/dev/nvidiactl")
-_CPU_FLAGS = ("amx_bf16", "avx512_bf16")
+_CPU_FLAGS = {"amx_bf16", "avx512_bf16"}
 
 
 class RayCluster(msgspec.Struct, frozen=True, kw_only=True):
@@ -261,8 +262,4 @@ def version_of(digest: str) -> str:
 
 def has_fast_bfloat16() -> bool:
     """Return whether this machine multiplies matrices in bfloat16 faster than in float32: with a GPU, or the processor's own instructions."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
-    except OSError:
-        flags = ""
-    return _GPU.exists() or any(flag in flags for flag in _CPU_FLAGS)
+    return _GPU.exists() or not _CPU_FLAGS.isdisjoint(processor_flags())

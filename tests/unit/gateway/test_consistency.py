@@ -1,4 +1,4 @@
-"""Repeated requests: how many are repeated, with which fields, what is recorded, and which requests are never repeated."""
+"""The gateway repeats a share of the requests: the share, the fields of a copy, its record, and the requests that have no copy."""
 
 import asyncio
 

@@ -357,30 +357,6 @@ async def test_more_items_than_weir_reads_in_time_are_400(relay, upstream, field
     assert upstream.requests == []
 
 
-async def test_every_answer_to_a_batch_of_prompts_is_recorded(relay):
-    choices = [{"index": index, "text": f"answer {index}", "finish_reason": "stop"} for index in range(300)]
-    stack = relay(Answer.json({"object": "text_completion", "choices": choices}))
-    await stack.post("completions", prompt=["a"] * 150, n=2)
-    _, end = stack.ended()
-    assert [choice.text for choice in end.messages] == [choice["text"] for choice in choices]
-
-
-@pytest.mark.parametrize(
-    ("path", "fields", "param"),
-    [
-        ("completions", {"prompt": ["a"] * 1025, "n": 2}, "prompt"),
-        ("completions", {"prompt": [[1, 2]] * 2049}, "prompt"),
-        ("chat/completions", {"messages": [{}], "n": 2049}, "n"),
-    ],
-)
-async def test_more_answers_than_a_record_has_are_400(relay, upstream, path, fields, param):
-    stack = relay()
-    answer = await stack.post(path, **fields)
-    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
-    assert "the limit is 2048" in answer.json()["error"]["message"]
-    assert upstream.requests == []
-
-
 async def test_an_unknown_model_is_404_whatever_its_fields(relay):
     answer = await relay(Answer.json(WHOLE)).chat(model="other", top_k=3)
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
