@@ -8,6 +8,7 @@ task template, by file of code; so the held-out splits have documents, attacks, 
 import gzip
 import json
 import random
+import re
 import sysconfig
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,27 +35,8 @@ CODE, PACKAGES, DOCS, TASKS, ANSWERS, MATHS, PROSE, REPEATED = 1200, 4000, 500, 
 SHORT, FRAGMENTS = 1500, 1500
 #: Most characters of a short answer.
 _SHORT = 40
-#: Endings of the names of files with code, markup or settings in installed packages.
-_CODE_FILES = frozenset(
-    {
-        ".py",
-        ".pyi",
-        ".pyx",
-        ".js",
-        ".ts",
-        ".css",
-        ".html",
-        ".h",
-        ".hpp",
-        ".cpp",
-        ".cu",
-        ".cuh",
-        ".sh",
-        ".yaml",
-        ".json",
-        ".toml",
-    }
-)
+#: Names of files with code, markup or settings in installed packages.
+_CODE_FILE = re.compile(r".+\.(pyi?|pyx|js|ts|css|html|h|[hc]pp|cuh?|sh|yaml|json|toml)")
 _RANDOM_WORDS = ("word", "test", "hello", "la", "the", "ok", "data", "a", "yes", "company", "buffalo", "0", "foo", "no")
 
 
@@ -150,7 +132,7 @@ def _files(pattern: str, folder: Path) -> list[Path]:
 
 def _code_files(packages: Path) -> list[Path]:
     """Return the files with code of the installed packages; of each name, one, because many packages contain copies."""
-    named = {path.name: path for path in sorted(packages.rglob("*")) if path.suffix in _CODE_FILES}
+    named = {path.name: path for path in sorted(packages.rglob("*")) if _CODE_FILE.fullmatch(path.name)}
     return sorted(path for path in named.values() if path.is_file() and 400 < path.stat().st_size < 400_000)
 
 
