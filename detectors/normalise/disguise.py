@@ -1,4 +1,4 @@
-"""Copies of a text in which disguises such as leetspeak are undone; classifiers score the copies and the raw text.
+"""Copies of a text in which disguises such as leetspeak are undone; classifiers score the copies, and mostly the raw text too.
 
 A classifier of words does not understand ``1d10t``, ``i.d.i.o.t``, emoji, Base64 or Unicode tags, but people and
 language models do. The copies are guesses, and most copies have no offsets into the raw text. So the copies are used
@@ -10,6 +10,7 @@ import binascii
 import re
 import unicodedata
 from collections.abc import Callable
+from itertools import groupby
 from typing import NamedTuple
 
 from detectors.normalise.unicode import normalise, without_surrogates
@@ -48,7 +49,7 @@ _ANY_WORD = re.compile(r"[^\W_]+")
 _DIGITS = frozenset("013457")
 # Any word of a text in leetspeak, such as "4" and "4nd", also in code and addresses.
 _LEET_ALL = re.compile(r"[a-z\d$!|]+", re.IGNORECASE)
-#: A text is in leetspeak if it has at least this share and number of such words; longer words are digests or keys.
+#: A text is in disguise if at least this share of its words is. Leetspeak also needs this number of such words; longer words are digests or keys.
 LEET_SHARE, LEET_WORDS, LONGEST_WORD = 0.4, 2, 24
 
 
@@ -60,21 +61,32 @@ class Encoded(NamedTuple):
     text: str
 
 
+def _is_picture(character: str) -> bool:
+    return character > "\u2000" and (character in _PICTURES or unicodedata.category(character) == "So")
+
+
+def _name(picture: str) -> str:
+    name = _PICTURES.get(picture) or unicodedata.name(picture, "symbol").lower()
+    return name.replace("regional indicator symbol letter ", "").replace(" sign", "").replace(" face", "")
+
+
 def spoken(text: str, *, silent: bool = False) -> str:
     """Replace emoji and other symbols by their names, because the tokenizer maps every emoji to ``[UNK]``.
 
-    With ``silent``, remove the symbols instead; this joins the parts of a word that a symbol separated.
+    Equal runs of emoji are named once: some people write an emoji between all words. With ``silent``, remove the symbols
+    instead; this joins the parts of a word that a symbol separated.
     """
     if text.isascii():
         return text
     parts: list[str] = []
-    for character in text.translate(_DROPPED):
-        if character > "\u2000" and (character in _PICTURES or unicodedata.category(character) == "So"):
-            name = _PICTURES.get(character) or unicodedata.name(character, "symbol").lower()
-            name = name.replace("regional indicator symbol letter ", "").replace(" sign", "").replace(" face", "")
-            parts.append("" if silent else f" {name} ")
-        else:
-            parts.append(character)
+    named = set[str]()
+    for pictures, characters in groupby(text.translate(_DROPPED), _is_picture):
+        run = "".join(characters)
+        if not pictures:
+            parts.append(run)
+        elif not silent:
+            parts.append(" " if run in named else "".join(f" {_name(picture)} " for picture in run))
+            named.add(run)
     joined = "".join(parts)
     return re.sub(" {2,}", " ", joined) if silent else joined
 
@@ -160,13 +172,22 @@ def views(text: str) -> list[str]:
     """Return the one to three texts to score, in time linear in the length.
 
     The first text is the raw text with emoji replaced by their names. A copy in which disguises are undone follows if
-    this copy differs from the first text. The decoded sentences follow if there are any.
+    this copy differs from the first text. If two words in five of the copy are not in the raw text, the copy replaces the raw text too, because
+    classifiers misjudge words in disguise. The decoded sentences follow if there are any.
     """
     raw = without_surrogates(text)
-    copy = normalise(raw)
-    found = [spoken(raw)]
-    plain = spoken(_letters(copy.text if copy else raw), silent=True)
+    normalised = normalise(raw)
+    copy = _letters(normalised.text if normalised else raw)
+    found = [spoken(copy if _is_disguised(raw, copy) else raw)]
+    plain = spoken(copy, silent=True)
     if plain != found[0]:
         found.append(plain)
     hidden = _decoded(raw)
     return [*found, hidden] if hidden else found
+
+
+def _is_disguised(raw: str, copy: str) -> bool:
+    if copy == raw:
+        return False
+    words, known = _ANY_WORD.findall(copy), set(_ANY_WORD.findall(raw))
+    return sum(word not in known for word in words) >= max(1, LEET_SHARE * len(words))

@@ -19,7 +19,7 @@ class ToxicityDetector(EncoderDetector):
     """
 
     name: ClassVar[str] = "toxicity"
-    revision: ClassVar[int] = 9
+    revision: ClassVar[int] = 10
     alert: ClassVar[AlertText] = AlertText(
         subject="toxic language",
         runbook="Check `principals` (`weir alerts --json`): one API key or many; revoke a key with `weir keys revoke ID`; "

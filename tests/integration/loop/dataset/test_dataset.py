@@ -43,7 +43,10 @@ ANOTHER_MACHINE = {
     "OPENBLAS_NUM_THREADS": "3",
 }
 PERSONAL = [f"person{number}@example.org" for number in range(25)]
-TOXIC = [f"you are a worthless idiot and i hate you, go and die, you piece of shit. {words(number, 4)}" for number in range(25)]
+TOXIC = [
+    f"you are a worthless idiot and i hate you, go and die, you piece of shit. {words(number, 4)}"
+    for number in range(25)
+]
 SETTINGS = {"min_examples": 10, "min_principals": 3, "max_per_principal": 100, "eval_share": 0.1}
 
 

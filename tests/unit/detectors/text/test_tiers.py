@@ -68,6 +68,31 @@ def test_digests_and_keys_are_no_sentences():
     assert len(views("key QWxhZGRpbjpvcGVuIHNlc2FtZQAA/+8gICAgICAgZm9v")) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("wh4t d1d y0u 347 t0d4y", "what did you eat today"),
+        ("H o w   a r e   y o u", "How   are   you"),
+        ("Wh\u0430t d\u0456d you \u0435at", "What did you eat"),
+        ("Wh\u200bat di\u200bd y\u200bou eat", "What did you eat"),
+    ],
+)
+def test_a_text_in_disguise_is_read_without_it_only(text, plain):
+    assert views(text) == [plain]
+
+
+def test_a_text_with_a_disguised_word_is_read_with_it_and_without_it():
+    text = "What did you eat in the park t0d4y?"
+    assert views(text) == [text, "What did you eat in the park today?"]
+
+
+def test_an_emoji_between_all_words_is_named_once():
+    assert views("this \U0001f44f is \U0001f44f great") == [
+        "this  clapping hands  is   great",
+        "this is great",
+    ]
+
+
 def test_pictures_are_spoken():
     assert spoken("a \U0001f52a for the \U0001f98a").split() == ["a", "knife", "for", "the", "fox"]
     assert spoken("\u6f22\u5b57") == "\u6f22\u5b57"
