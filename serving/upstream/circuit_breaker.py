@@ -37,7 +37,7 @@ class CircuitBreaker:
     def seconds_to_wait(self) -> float:
         """Return 0 if the caller may send a request now, else the seconds until the next probe.
 
-        After a 0, the caller must call `succeeded`, `failed` or `abandoned`. If the circuit is open then, the request is the probe.
+        After a 0, the caller must call `answered`, `succeeded`, `failed` or `abandoned`. If the circuit is open then, the request is the probe.
         """
         if self._probe_at is None:
             return 0.0
@@ -49,11 +49,15 @@ class CircuitBreaker:
         self._probing = True
         return 0.0
 
-    def succeeded(self) -> None:
-        """Close the circuit: the server answered."""
-        self._failures = 0
+    def answered(self) -> None:
+        """Close the circuit, but do not forget the failures: a response has begun, and may still fail."""
         self._probe_at = None
         self._probing = False
+
+    def succeeded(self) -> None:
+        """Close the circuit and forget the failures: the response is complete."""
+        self._failures = 0
+        self.answered()
 
     def failed(self, *, probe: bool = False) -> None:
         """Count a failure; open the circuit if there were too many in a row, or if the request was the probe."""

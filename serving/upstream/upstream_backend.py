@@ -128,6 +128,7 @@ class UpstreamBackend:
                 async with aclosing(items):
                     async for item in items:
                         yield item
+                self._circuit.succeeded()
         except UpstreamFailure as failure:
             if isinstance(failure, KeyRejected):
                 _LOG.error("model %s: %s", self._name, failure.rejected.message)
@@ -163,21 +164,25 @@ class UpstreamBackend:
         if seconds := self._circuit.seconds_to_wait():
             raise circuit_open(seconds)
         probe = self._circuit.is_open
-        # A copy with many answers can take too long while the server answers users well.
-        failed = self._circuit.abandoned if request.shadow else self._circuit.failed
         try:
             response = await self._client.send(self._http_request(request), stream=True)
         except (httpx.HTTPError, OSError) as error:
-            failed(probe=probe)
+            self._failed(request, probe=probe)
             raise transport_failure(error, answered=False) from None
         except BaseException:
             self._circuit.abandoned(probe=probe)
             raise
         if response.status_code in _RETRIED and response.is_server_error:
-            failed(probe=probe)
+            self._failed(request, probe=probe)
+        elif response.is_success:
+            self._circuit.answered()
         else:
             self._circuit.succeeded()
         return response
+
+    def _failed(self, request: ModelRequest, *, probe: bool = False) -> None:
+        # A copy with many answers can take too long while the server answers users well.
+        (self._circuit.abandoned if request.shadow else self._circuit.failed)(probe=probe)
 
     def _http_request(self, request: ModelRequest) -> httpx.Request:
         headers = {"content-type": "application/json"}
@@ -194,7 +199,9 @@ class UpstreamBackend:
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         return body
 
-    async def _pieces(self, response: httpx.Response, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    async def _pieces(
+        self, response: httpx.Response, request: ModelRequest, max_bytes: int
+    ) -> AsyncGenerator[bytes, None]:
         """Yield a body's bytes; raises UpstreamFailure if it is compressed, incomplete or larger than `max_bytes`."""
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             raise broken("sent a compressed response, which was not requested")
@@ -207,27 +214,27 @@ class UpstreamBackend:
                         raise broken(f"sent more than {max_bytes} bytes, the limit of a response")
                     yield piece
         except (httpx.HTTPError, OSError) as error:
-            self._circuit.failed()
+            self._failed(request)
             raise transport_failure(error, answered=True) from None
 
-    async def _read(self, response: httpx.Response, max_bytes: int) -> bytes:
-        async with aclosing(self._pieces(response, max_bytes)) as pieces:
+    async def _read(self, response: httpx.Response, request: ModelRequest, max_bytes: int) -> bytes:
+        async with aclosing(self._pieces(response, request, max_bytes)) as pieces:
             return b"".join([piece async for piece in pieces])
 
-    async def _check_status(self, response: httpx.Response) -> None:
+    async def _check_status(self, response: httpx.Response, request: ModelRequest) -> None:
         """Raise UpstreamFailure unless the status is 2xx; it has the response's body if that is a JSON object."""
         if response.is_success:
             return
         body = None
         with suppress(UpstreamFailure, UndecodableJson):
-            body = decode_tolerantly(await self._read(response, _MAX_ERROR_BYTES))
+            body = decode_tolerantly(await self._read(response, request, _MAX_ERROR_BYTES))
         raise error_response(response.status_code, body, retry_after(response))
 
     async def _whole(self, response: httpx.Response, request: ModelRequest) -> AsyncGenerator[OpenAIChunk, None]:
-        await self._check_status(response)
+        await self._check_status(response, request)
         decode = decode_embeddings if request.operation == "embeddings" else decode_tolerantly
         try:
-            body = decode(await self._read(response, _MAX_BODY_BYTES))
+            body = decode(await self._read(response, request, _MAX_BODY_BYTES))
         except UndecodableJson as error:
             raise broken(f"sent a response that is no JSON object: {error}") from None
         if failure := reported_error("", body):
@@ -235,10 +242,10 @@ class UpstreamBackend:
         yield body
 
     async def _streamed(self, response: httpx.Response, request: ModelRequest) -> AsyncGenerator[OpenAIChunk, None]:
-        await self._check_status(response)
+        await self._check_status(response, request)
         complete, choices = False, answers_in(request.operation, request.body)
         finished: dict[int, bool] = {}
-        async with aclosing(self._pieces(response, _MAX_STREAM_BYTES)) as pieces:
+        async with aclosing(self._pieces(response, request, _MAX_STREAM_BYTES)) as pieces:
             async with aclosing(_events(pieces)) as events:
                 async for event in events:
                     if event.data.strip() == _DONE:

@@ -87,6 +87,26 @@ async def test_the_circuit_opens_is_shown_and_closes(relay, upstream):
     assert kinds == ["upstream_error"] * 5 + ["upstream_circuit_open"]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("end", ["break", "hang"])
+async def test_responses_that_break_or_hang_after_their_begin_open_the_circuit(relay, upstream, stream, end):
+    stack = relay(Answer(*BEGUN, end), upstream_read_seconds=0.1)
+    for _ in range(5):
+        await stack.chat(stream=stream)
+    rejected = await stack.chat(stream=stream)
+    assert (rejected.status_code, rejected.json()["error"]["code"]) == (503, "upstream_circuit_open")
+    assert len(upstream.requests) == 5
+
+
+async def test_a_complete_response_ends_the_row_of_failures(relay, upstream):
+    broken, whole = Answer(*BEGUN, "break"), Answer(*stream_of("one"))
+    stack = relay(*[broken] * 4, whole, *[broken] * 4, whole)
+    for _ in range(10):
+        await stack.chat(stream=True)
+    assert len(upstream.requests) == 10
+    assert not stack.backend._circuit.is_open
+
+
 async def test_a_probe_that_cannot_be_sent_is_followed_by_another(relay, monkeypatch):
     stack = relay(*[Answer.json(ERROR, status=503)] * 5, Answer.json(WHOLE))
     stack.backend._circuit._open_seconds = 0.01

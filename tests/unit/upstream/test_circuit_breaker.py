@@ -35,6 +35,24 @@ def test_only_failures_in_a_row_open_it():
     assert circuit.seconds_to_wait() == 0
 
 
+def test_a_response_that_fails_after_its_begin_is_a_failure():
+    circuit = CircuitBreaker(failures=3)
+    for _ in range(3):
+        assert not circuit.is_open
+        circuit.answered()
+        circuit.failed()
+    assert circuit.is_open
+
+
+def test_a_probe_whose_response_begins_closes_the_circuit_until_the_next_failure(opened, clock):
+    clock.now += 5
+    assert opened.seconds_to_wait() == 0
+    opened.answered()
+    assert not opened.is_open
+    opened.failed()
+    assert opened.is_open
+
+
 def test_while_it_is_open_requests_wait_for_the_probe(opened, clock):
     assert opened.is_open
     assert opened.seconds_to_wait() == 5
