@@ -1,13 +1,27 @@
 """Decode JSON objects from clients and other servers; a decoded object can be encoded again, and is not nested too deeply to be walked."""
 
+import re
 from typing import Any
 
 import msgspec
 
-__all__ = ["MAX_DEPTH", "UndecodableJson", "decode_object"]
+__all__ = ["MAX_DEPTH", "UndecodableJson", "decode_object", "repaired_json"]
 
 #: Levels of nested arrays and objects. Code with a deeper stack than the decoder's must be able to encode the object again.
 MAX_DEPTH = 128
+#: Most replacements of each kind, because each needs 90 bytes of memory; after them, the rest is left as it is.
+_MOST_REPAIRS = 100_000
+#: Text up to a constant that is no JSON, or up to the end. Each character is read once, also if a string has no end.
+_CONSTANT = re.compile(
+    rb'((?:[^"NI-]++|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|-(?!Infinity)|N(?!aN)|I(?!nfinity))*+)(-?Infinity|NaN|\Z)',
+    re.DOTALL,
+)
+#: Text up to the escape of a lone surrogate, or up to the end.
+_SURROGATE = re.compile(
+    rb"((?:[^\\]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\(?!u[dD][89a-fA-F][0-9a-fA-F]{2}).?)*+)"
+    rb"(\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\Z)",
+    re.DOTALL,
+)
 
 
 class UndecodableJson(ValueError):
@@ -30,6 +44,16 @@ def decode_object(raw: bytes) -> dict[str, Any]:
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_deep(decoded):
         raise _too_deep()
     return decoded
+
+
+def repaired_json(raw: bytes) -> bytes:
+    """Return the JSON that other programs write, as valid JSON: NaN and infinity become null, invalid Unicode is replaced.
+
+    Servers send NaN in log-probabilities, and lone surrogates or invalid UTF-8 for a part of a character.
+    """
+    text = raw.decode("utf-8", "replace").encode()
+    text = _CONSTANT.sub(lambda found: found[1] + (b"null" if found[2] else b""), text, _MOST_REPAIRS)
+    return _SURROGATE.sub(lambda found: found[1] + (b"?" if found[2] else b""), text, _MOST_REPAIRS)
 
 
 def _too_deep() -> UndecodableJson:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from serving.decoded_json import repaired_json
 from serving.errors import UnreadablePayload
 from serving.intake.body_values import check_json
 from serving.intake.reported_exchange import ReportedRequest, ReportedResponse, parameters_of
@@ -18,6 +19,7 @@ from stream.wire import Choice, Message, TextPart, Usage
 
 __all__ = [
     "count_of",
+    "decoded",
     "document",
     "request_from",
     "response_from",
@@ -39,9 +41,17 @@ def document(raw: bytes) -> Any:
     """Decode `raw` as JSON; raises UnreadablePayload."""
     check_json(raw)
     try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return decoded(raw)
+    except (ValueError, RecursionError):
         raise UnreadablePayload(f"{len(raw)} bytes are not JSON; send JSON") from None
+
+
+def decoded(raw: bytes) -> Any:
+    """Decode JSON, if necessary after :func:`serving.decoded_json.repaired_json`; raises ValueError or RecursionError."""
+    try:
+        return msgspec.json.decode(raw)
+    except ValueError:
+        return msgspec.json.decode(repaired_json(raw))
 
 
 def request_from(body: Any) -> ReportedRequest:

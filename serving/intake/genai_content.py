@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from serving.intake.body_text import decoded
 from serving.intake.body_values import check_json
 from serving.intake.reported_exchange import has_content
 from serving.openai_api.parts import choice_from, messages_from, tools_from
@@ -23,6 +24,8 @@ _REDACTED = "__REDACTED__"
 #: No layout has names with more levels.
 _MAX_LEVELS = 10
 _MEDIA = ("image", "audio", "video")
+#: How messages, parts and tools begin as JSON; other texts are a user's words, which must not be repaired.
+_STRUCTURED = ("[{", "{")
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -51,9 +54,10 @@ def json_value(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     check_json(value.encode())
+    decode = decoded if value.startswith(_STRUCTURED) else msgspec.json.decode
     try:
-        return msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return decode(value.encode())
+    except (ValueError, RecursionError):
         return value
 
 

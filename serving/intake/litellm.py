@@ -11,7 +11,7 @@ import msgspec
 
 from serving.api_keys import Principal
 from serving.errors import UnreadablePayload
-from serving.intake.body_text import count_of, document, response_from, word_of
+from serving.intake.body_text import count_of, decoded, document, response_from, word_of
 from serving.intake.body_values import MAX_VALUES, check_json
 from serving.intake.reported_exchange import (
     Origin,
@@ -44,8 +44,8 @@ def payloads(raw: bytes) -> Iterator[Any]:
     if len(lines) > 1 and raw.lstrip().startswith(b"{"):
         check_json(raw)
         try:
-            yield from [msgspec.json.decode(line) for line in lines if line.strip()]
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            yield from [decoded(line) for line in lines if line.strip()]
+        except ValueError:
             yield document(raw)  # one object, printed over several lines
         return
     body = document(raw)

@@ -25,6 +25,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status as SpanStatus
 
 from serving.errors import UnreadablePayload
 from serving.http import Headers, Receive, Reply, Send, read_body
+from serving.intake.body_text import decoded
 from serving.intake.body_values import check_json, check_protobuf
 from serving.openai_api.errors import ApiError, invalid
 
@@ -162,8 +163,8 @@ def _parsed(export: Any, headers: Headers, body: bytes) -> tuple[Any, _HexOf]:
         raise ApiError(415, f"content-type must be {_PROTOBUF} or {_JSON}.", code="unsupported_content_type")
     check_json(body)
     try:
-        json_format.Parse(body, export, ignore_unknown_fields=True)
-    except (json_format.ParseError, UnicodeDecodeError, ValueError):  # their messages quote the body
+        json_format.ParseDict(decoded(body), export, ignore_unknown_fields=True)
+    except (json_format.ParseError, TypeError, ValueError, RecursionError):  # their messages quote the body
         raise UnreadablePayload(f"{len(body)} bytes are not OTLP; send {type(export).__name__} as JSON") from None
     return export, _hex_of_json
 

@@ -1,29 +1,23 @@
 """Decode the JSON of another server, with more tolerance than the JSON of clients."""
 
-import json
 from typing import Any
 
 import msgspec
 
-from serving.decoded_json import UndecodableJson, decode_object
+from serving.decoded_json import UndecodableJson, decode_object, repaired_json
 
 __all__ = ["decode_embeddings", "decode_tolerantly"]
 
 
 def decode_tolerantly(raw: bytes) -> dict[str, Any]:
-    """Decode a JSON object; raises UndecodableJson.
-
-    NaN and infinity become null, because servers send them in log-probabilities. Invalid UTF-8 and lone surrogates are
-    replaced, because servers send them for tokens that are a part of a character.
-    """
+    """Decode a JSON object, if necessary after :func:`serving.decoded_json.repaired_json`; raises UndecodableJson."""
     try:
         return decode_object(raw)
     except UndecodableJson as error:
         refused = error
     try:
-        decoded = json.loads(raw.decode("utf-8", "replace"), parse_constant=lambda _: None)
-        return decode_object(json.dumps(decoded, ensure_ascii=False).encode("utf-8", "replace"))
-    except (ValueError, RecursionError):
+        return decode_object(repaired_json(raw))
+    except UndecodableJson:
         raise refused from None
 
 

@@ -1,3 +1,6 @@
+import json
+import math
+
 import pytest
 from support.cases import cases
 from support.intake import litellm_failure, litellm_payload
@@ -78,3 +81,20 @@ def test_the_formats_of_a_batch(raw):
 def test_what_is_no_standard_payload_is_refused(payload, message):
     with pytest.raises(UnreadablePayload, match=message):
         exchange_from_litellm(payload, PRINCIPAL)
+
+
+@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"messages": [{"role": "user", "content": "cut \ud83d"}]},
+        {"response": {"choices": [{"message": {"content": "ho"}, "logprobs": {"content": [{"logprob": -math.inf}]}}]}},
+    ],
+    ids=["half a character", "infinity"],
+)
+def test_a_value_that_is_no_json_loses_no_log_of_the_batch(change, lines):
+    logs = [litellm_payload(), litellm_payload(id="other", **change)]
+    raw = "\n".join(map(json.dumps, logs)) if lines else json.dumps(logs)
+    requests = [records(payload)[0] for payload in payloads(raw.encode())]
+    assert len({request.request_id for request in requests}) == 2
+    assert all(request.owed for request in requests)

@@ -233,6 +233,26 @@ async def test_log_records_in_too_many_exports_are_rejected(tmp_path):
         assert "64 exports, the limit" in partial.error_message
 
 
+async def test_half_a_character_in_one_span_loses_no_other_span(tmp_path):
+    half = span(CHAT | {"note": "cut \ud83d"}, span_id="b7ad6b7169203332")
+    async with intake(tmp_path) as running:
+        answer = await sent(running, traces(span(CHAT), half), JSON)
+        assert (answer.status_code, answer.json()) == (200, {})
+        assert len(running.exchanges()) == 2
+
+
+@pytest.mark.parametrize("text", ["cut \ud83d", "{"])
+async def test_half_a_character_in_a_message_keeps_the_roles(tmp_path, text):
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]
+    async with intake(tmp_path) as running:
+        await sent(running, traces(span(CHAT | {"gen_ai.input.messages": json.dumps(messages)})))
+        request, _ = running.only()
+    assert [(message.role, message.text) for message in request.messages] == [
+        ("system", "Be brief."),
+        ("user", text.replace("\ud83d", "?")),
+    ]
+
+
 @pytest.mark.parametrize("kind", [PROTOBUF, JSON])
 async def test_rejected_spans_are_counted_in_the_answer_and_the_others_recorded(tmp_path, kind):
     invalid = span(CHAT, traceId="0" * 32)
