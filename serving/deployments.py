@@ -63,6 +63,8 @@ _GATEWAY_ONGOING = 10_000
 _HEALTH_CHECK_SECONDS = 1.0
 _HEALTH_TIMEOUT_SECONDS = 15.0
 _STOP_SECONDS = 2.0
+#: A model replica that autoscaling stops gets no new requests, and has this time for its running answers.
+_DRAIN_SECONDS = 600.0
 _WARM_RETRY_SECONDS = 0.5
 #: Characters of a model's name that the name of a deployment does not contain.
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9]+")
@@ -327,7 +329,7 @@ def _deployed(args: AppArgs, name: str, *, is_only: bool) -> serve.Application:
         health_check_period_s=_HEALTH_CHECK_SECONDS,
         health_check_timeout_s=_HEALTH_TIMEOUT_SECONDS,
         graceful_shutdown_wait_loop_s=0.2,
-        graceful_shutdown_timeout_s=_STOP_SECONDS,
+        graceful_shutdown_timeout_s=_DRAIN_SECONDS,
     )(Model)
     application: serve.Application = deployment.bind(args, name)
     return application

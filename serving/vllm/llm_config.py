@@ -10,7 +10,8 @@ __all__ = ["config_fields", "prefill_fields"]
 _REPLICA_CPUS = 0.2
 _HEALTH_CHECK_SECONDS = 1.0
 _HEALTH_TIMEOUT_SECONDS = 15.0
-_STOP_SECONDS = 2.0
+#: As in :mod:`serving.deployments`.
+_DRAIN_SECONDS = 600.0
 #: As in Weir's own check of requests: the limit of the field `n`.
 _MAX_CHOICES = 16
 
@@ -53,7 +54,7 @@ def _deployment(settings: ModelSettings) -> dict[str, Any]:
         "health_check_period_s": _HEALTH_CHECK_SECONDS,
         "health_check_timeout_s": _HEALTH_TIMEOUT_SECONDS,
         "graceful_shutdown_wait_loop_s": 0.2,
-        "graceful_shutdown_timeout_s": _STOP_SECONDS,
+        "graceful_shutdown_timeout_s": _DRAIN_SECONDS,
     }
 
 

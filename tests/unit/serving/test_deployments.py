@@ -8,10 +8,11 @@ from prometheus_client import CollectorRegistry
 from support.spool import events_of
 
 from serving.capture.recorder import Recorder
-from serving.deployments import GatewayIngress
+from serving.deployments import AppArgs, GatewayIngress, build
 from serving.gateway.guard import Guards
 from serving.gateway.guard_settings import GuardRules
-from serving.settings import CaptureSettings
+from serving.settings import CaptureSettings, HttpSettings, ModelSettings
+from serving.vllm.llm_config import config_fields
 from stream.wire import Closed
 
 
@@ -31,3 +32,27 @@ async def test_a_gateway_closes_its_spool_even_if_a_connection_cannot_be_closed(
         await GatewayIngress.__del__(gateway)
     (spool,) = tmp_path.iterdir()
     assert isinstance(events_of(spool)[-1].data, Closed)
+
+
+def test_a_replica_that_autoscaling_stops_has_as_long_for_its_answers_as_another_server(tmp_path):
+    settings = ModelSettings(name="echo")
+    arguments = AppArgs(
+        home=tmp_path,
+        http=HttpSettings(),
+        models={"echo": settings},
+        capture=CaptureSettings(),
+        expected_input=(),
+        expected_output=(),
+        context_characters=0,
+        metrics_host="127.0.0.1",
+        metrics_port=0,
+        inference_topic="weir.inference",
+        trace_endpoint="",
+        trace_headers={},
+        trace_ratio=0,
+    )
+    (models, _) = build(arguments)._bound_deployment.init_args
+    own = models["echo"]._bound_deployment._deployment_config.graceful_shutdown_timeout_s
+    vllm = config_fields("echo", settings, on_cpu=False)["deployment_config"]["graceful_shutdown_timeout_s"]
+    assert own == vllm
+    assert own >= settings.upstream_read_seconds
