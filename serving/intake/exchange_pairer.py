@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from serving.capture.recorder import Recorder
 from serving.errors import CaptureError, HalvesFull, UnreadablePayload
 from serving.inference_records import ExpectedVerdicts
-from serving.intake.reported_exchange import LATEST_SECONDS, ReportedExchange, records_of
+from serving.intake.reported_exchange import LATEST_SECONDS, ReportedExchange, identity_of, records_of
 from serving.intake.stored_halves import decode_half, encode_half, is_complete, joined
 from serving.settings import IntakeSettings
 from stream.telemetry import parent_context, traceparent_of
@@ -42,6 +42,8 @@ CREATE INDEX IF NOT EXISTS done_at ON done (at);
 _OVERDUE_BATCH = 1000
 #: Fragments of one exchange; an exporter sends the log records of a span in one or two exports.
 _MAX_FRAGMENTS = 64
+#: Follows the identity in `done` if only the request was recorded: its answer may still arrive.
+_UNANSWERED = " unanswered"
 
 
 class Overdue(NamedTuple):
@@ -98,6 +100,11 @@ class ExchangePairer:
         Raises CaptureError if the spool is full, HalvesFull if too many halves wait; the client must then send the item again. Raises
         UnreadablePayload if the exchange has too many fragments.
         """
+        if self._is_done(exchange.identity + _UNANSWERED):
+            if exchange.response is None:
+                return False
+            # Consumers drop a second end of the same request, so a late answer is a request of its own.
+            exchange = msgspec.structs.replace(exchange, identity=identity_of(exchange.identity, "answer"))
         if self._is_done(exchange.identity):
             return False
         if exchange.whole:
@@ -183,11 +190,12 @@ class ExchangePairer:
 
     async def _record(self, exchange: ReportedExchange) -> None:
         request, response = records_of(exchange, self._expected)
+        done = exchange.identity if exchange.response is not None else exchange.identity + _UNANSWERED
         await self._recorder.request(request, traceparent=self._span(exchange, request))
         await self._recorder.end(response)
         self._database.execute("BEGIN IMMEDIATE").close()
         with self._database:  # commits, or rolls back on an error
-            self._rows("INSERT OR IGNORE INTO done VALUES (?, ?)", (exchange.identity, time.time()))
+            self._rows("INSERT OR IGNORE INTO done VALUES (?, ?)", (done, time.time()))
             removed = self._rows("DELETE FROM held WHERE identity = ? RETURNING 1", (exchange.identity,))
         self._waiting -= len(removed)
 

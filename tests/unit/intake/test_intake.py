@@ -111,8 +111,20 @@ async def test_a_half_that_stays_alone_is_recorded_alone(tmp_path):
         unanswered, unasked = ends["Mail me at ann.lee@example.org"], ends[""]
         assert (unanswered.status, unanswered.error) == ("error", ErrorInfo(kind="no_answer_told", status=502))
         assert (unasked.status, unasked.text, unasked.model) == ("complete", "ho", "qwen")
-        late = await kserve(running, "response", RESPONSE, identity="request")
-        assert late.json()["repeated"] == 1, "its exchange has ended"
+
+
+async def test_an_answer_that_takes_longer_than_its_request_may_wait_is_recorded_once(tmp_path):
+    async with intake(tmp_path / "home", pair_seconds=1e-9) as running:
+        await kserve(running, "request", REQUEST)
+        await running.pairer.record_overdue()
+        for accepted in (1, 0, 0):
+            late = await kserve(running, "response", RESPONSE)
+            assert late.json()["accepted"] == accepted
+            assert (await kserve(running, "request", REQUEST)).json()["repeated"] == 1
+            await running.pairer.record_overdue()
+        (request, unanswered), (_, end) = running.exchanges().values()
+        assert (request.text, unanswered.error.kind) == ("Mail me at ann.lee@example.org", "no_answer_told")
+        assert (end.status, end.text, end.owed) == ("complete", "ho", ("pii",))
 
 
 async def test_a_half_waits_while_it_may(tmp_path):

@@ -211,6 +211,16 @@ async def test_what_waited_too_long_is_recorded_if_it_has_content(tmp_path):
     assert "quoted" not in repr(ends)
 
 
+async def test_a_late_answer_is_joined_with_its_span(tmp_path):
+    async with intake(tmp_path / "home", pair_seconds=1e-9) as running:
+        await sent(running, logs(USER))
+        await running.pairer.record_overdue()
+        await sent(running, logs(CHOICE))
+        await sent(running, traces(span(SPAN_WITHOUT_CONTENT)))
+        _, (request, end) = running.exchanges().values()
+    assert (request.model, end.status, end.text, end.latency_seconds) == ("gpt", "complete", "ho", 1.5)
+
+
 async def test_dropped_spans_are_counted(tmp_path):
     async with intake(tmp_path / "home", pair_seconds=0.01) as running:
         stop = asyncio.Event()
