@@ -160,8 +160,7 @@ class TransformersEngine:
                     return
         finally:
             self._completion_total += answer.seen
-            if not answer.ended:
-                manager.cancel_request(request_id)
+            manager.cancel_request(request_id)  # transformers does not know stop strings
             self._inboxes.discard(answer.inbox)
             self._sampler.remove(request_id)
             _forget(manager, request_id)

@@ -54,6 +54,14 @@ async def test_a_cancelled_request_leaves_nothing_behind(engine):
     assert not engine._inboxes
 
 
+async def test_a_stop_string_frees_the_slot(engine):
+    said = await _text(engine)
+    assert await _text(engine, stop=(said[2:4],), max_tokens=400) == said[:2]
+    requests = engine._manager.batch_processor.scheduler.active_requests
+    await _text(engine, max_tokens=3)
+    assert "weir-1" not in requests, "the request that was stopped"
+
+
 async def test_it_reads_a_gguf_file_and_answers_as_openvino_does(tiny_gguf):
     texts = []
     for kind in ("transformers", "openvino"):
