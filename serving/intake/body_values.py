@@ -1,14 +1,15 @@
 """Limit the number of values in a body before it is decoded: an empty object or message needs up to 90 times its size in memory."""
 
 import re
+from contextlib import suppress
 from functools import cache
 from itertools import islice
 
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from serving.errors import UnreadablePayload
 
-__all__ = ["MAX_VALUES", "check_json", "check_protobuf"]
+__all__ = ["MAX_VALUES", "check_json", "check_protobuf", "repaired_protobuf"]
 
 #: A body with more fields (Protobuf), or with more texts, objects and lists (JSON), is not decoded.
 MAX_VALUES = 1_000_000
@@ -19,7 +20,8 @@ _MAX_DEPTH = 100
 #: A JSON text or the begin of an object or list. A text without an end is the rest of the body, which makes the search linear.
 _VALUE = re.compile(rb'[{\[]|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _VARINT, _FIXED_64, _LENGTH, _FIXED_32 = 0, 1, 2, 5
-_Messages = dict[int, Descriptor]
+#: The types of the fields that are messages, and None for those that are texts, by field number.
+_Fields = dict[int, Descriptor | None]
 
 
 def check_json(raw: bytes) -> None:
@@ -47,25 +49,40 @@ def check_protobuf(raw: bytes, descriptor: Descriptor) -> None:
         )
 
 
-def _has_few_fields(raw: bytes, descriptor: Descriptor) -> bool:
+def repaired_protobuf(raw: bytes, descriptor: Descriptor) -> bytes:
+    """Return `raw` with ``?`` for each byte of a text that is no UTF-8: exporters cut texts within a character."""
+    repaired = bytearray(raw)
+    with suppress(IndexError, ValueError):  # malformed: the parser rejects it
+        _has_few_fields(raw, descriptor, repaired)
+    return bytes(repaired)
+
+
+def _has_few_fields(raw: bytes, descriptor: Descriptor, repaired: bytearray | None = None) -> bool:
     """Walk over the fields of all messages; raises IndexError or ValueError if `raw` is malformed.
+
+    In `repaired`, a copy of `raw`, the bytes of texts that are no UTF-8 are replaced.
 
     Encoding: https://protobuf.dev/programming-guides/encoding/
     """
-    position, end, messages = 0, len(raw), _messages(descriptor)
-    outer: list[tuple[int, _Messages]] = []
+    position, end, fields = 0, len(raw), _fields(descriptor)
+    outer: list[tuple[int, _Fields]] = []
     for _ in range(MAX_VALUES):
         while position == end:
             if not outer:
                 return True
-            end, messages = outer.pop()
+            end, fields = outer.pop()
         tag, position = _varint(raw, position)
         kind = tag & 7
         if kind == _LENGTH:
             size, position = _varint(raw, position)
-            if (inner := messages.get(tag >> 3)) is not None:
-                outer.append((end, messages))
-                messages, end, size = _messages(inner), position + size, 0
+            if (inner := fields.get(tag >> 3)) is not None:
+                outer.append((end, fields))
+                fields, end, size = _fields(inner), position + size, 0
+            elif repaired is not None and tag >> 3 in fields:
+                text = raw[position : position + size]
+                repaired[position : position + size] = text.decode("utf-8", "surrogateescape").encode(
+                    "utf-8", "replace"
+                )
         elif kind == _VARINT:
             size, (_, position) = 0, _varint(raw, position)
         else:
@@ -87,6 +104,9 @@ def _varint(raw: bytes, position: int) -> tuple[int, int]:
 
 
 @cache
-def _messages(descriptor: Descriptor) -> _Messages:
-    """Return the types of the fields that are messages, by field number."""
-    return {field.number: field.message_type for field in descriptor.fields if field.message_type is not None}
+def _fields(descriptor: Descriptor) -> _Fields:
+    return {
+        field.number: field.message_type
+        for field in descriptor.fields
+        if field.message_type is not None or field.type == FieldDescriptor.TYPE_STRING
+    }

@@ -26,7 +26,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status as SpanStatus
 from serving.errors import UnreadablePayload
 from serving.http import Headers, Receive, Reply, Send, read_body
 from serving.intake.body_text import decoded
-from serving.intake.body_values import check_json, check_protobuf
+from serving.intake.body_values import check_json, check_protobuf, repaired_protobuf
 from serving.openai_api.errors import ApiError, invalid
 
 __all__ = ["LOGS", "TRACES", "OtlpLog", "OtlpReply", "OtlpSpan", "logs_of", "read_export", "spans_of"]
@@ -155,7 +155,7 @@ def _parsed(export: Any, headers: Headers, body: bytes) -> tuple[Any, _HexOf]:
     if kind == _PROTOBUF:
         check_protobuf(body, export.DESCRIPTOR)
         try:
-            export.ParseFromString(body)
+            _parse(export, body)
         except DecodeError:
             raise UnreadablePayload(f"{len(body)} bytes are not OTLP; send {type(export).__name__}") from None
         return export, bytes.hex
@@ -167,6 +167,13 @@ def _parsed(export: Any, headers: Headers, body: bytes) -> tuple[Any, _HexOf]:
     except (json_format.ParseError, TypeError, ValueError, RecursionError):  # their messages quote the body
         raise UnreadablePayload(f"{len(body)} bytes are not OTLP; send {type(export).__name__} as JSON") from None
     return export, _hex_of_json
+
+
+def _parse(export: Message, body: bytes) -> None:
+    try:
+        export.ParseFromString(body)
+    except DecodeError:
+        export.ParseFromString(repaired_protobuf(body, export.DESCRIPTOR))
 
 
 def _hex_of_json(value: bytes) -> str:

@@ -243,12 +243,20 @@ async def test_log_records_in_too_many_exports_are_rejected(tmp_path):
         assert "64 exports, the limit" in partial.error_message
 
 
-async def test_half_a_character_in_one_span_loses_no_other_span(tmp_path):
-    half = span(CHAT | {"note": "cut \ud83d"}, span_id="b7ad6b7169203332")
+@pytest.mark.parametrize("kind", [PROTOBUF, JSON])
+async def test_half_a_character_in_one_span_loses_no_other_span(tmp_path, kind):
+    half = {
+        PROTOBUF: b"\xed\xa0\xbd",  # as protobuf.js encodes it
+        JSON: rb"\ud83d",
+    }
+    note = {"note": "cut half"}
+    body = encoded(traces(span(CHAT), span(CHAT | note, span_id="b7ad6b7169203332")), kind)
+    body = body.replace(b"cut half", half[kind].ljust(8) if kind == PROTOBUF else half[kind])
     async with intake(tmp_path) as running:
-        answer = await sent(running, traces(span(CHAT), half), JSON)
-        assert (answer.status_code, answer.json()) == (200, {})
+        answer = await running.sent("/v1/traces", content=body, headers={"content-type": kind})
+        assert (answer.status_code, answer.content) == (200, b"" if kind == PROTOBUF else b"{}")
         assert len(running.exchanges()) == 2
+        assert {event.traceparent.split("-")[1] for event in running.events()} == {TRACE_ID}
 
 
 @pytest.mark.parametrize("text", ["cut \ud83d", "{"])
