@@ -38,7 +38,7 @@ GROUNDEDNESS_PATH = Path(__file__).parents[1] / "weights" / "groundedness.toml"
 GROUNDEDNESS_DIGEST = "e0191445869b78da8805ec9afa2c12d97abf027b579077260c618cd340448344"
 
 PII_PATH = Path(__file__).parents[1] / "weights" / "pii.safetensors"
-PII_DIGEST = "a8e7bedaca8b7952a81c96903037dbe17213c7945f9f494ada8e37dd6c7b7c19"
+PII_DIGEST = "8baaf4cd31497ad0b57fc765dc6bf42e9719030b98132f0607e9c428dfacdbc0"
 
 LINEAR_PATH = Path(__file__).parents[1] / "weights" / "linear.safetensors"
 LINEAR_DIGEST = "328c6383d5f9a76caded3a23676001ec162ff00313cfcd70cb0f76469f5b83b9"

@@ -10,12 +10,16 @@ from typing import NamedTuple
 from detectors.evaluate.near_duplicates import splits
 from detectors.evaluate.readers import ordinary_prompts
 from detectors.train.pii_slots import Pieces, Slots
+from detectors.train.real_texts import code_examples
 from detectors.train.templates import read_source
 
-__all__ = ["Labelled", "joined", "texts", "varied"]
+__all__ = ["CODE", "Labelled", "code_texts", "joined", "texts", "varied"]
 
 _SLOT = re.compile(r"(?<!\{)\{(\w+)\}")
 _NAMES = 500
+#: Number of pieces of code, and words beside which code names people and organisations.
+CODE = 1200
+_NAMES_PEOPLE = re.compile(r"(?i)@|copyright|\(c\)|licen[cs]e|author|written by|maintain|contribut|thanks|original")
 _DATE_WORDS = re.compile(
     r"(?i)\b(?:mon|tues|wednes|thurs|fri|satur|sun)day|\b(?:january|february|march|april|june|july|august|september|october|november|december)\b"
     r"|\b(?:1[89]|20)\d\d\b|\d\s?[ap]m\b|\d(?:st|nd|rd|th)\b"
@@ -99,6 +103,13 @@ def _without_entities(candidates: list[str], slots: Slots) -> Iterator[str]:
         pairs = {f"{one} {two}" for one, two in pairwise(tokens)}
         if not inner and not _DATE_WORDS.search(text) and known.isdisjoint(tokens) and known.isdisjoint(pairs):
             yield text
+
+
+def code_texts(seed: int) -> list[Labelled]:
+    """Return pieces of code as texts without names; pieces that may name a person are left out."""
+    found = [one.text for one in code_examples(seed) if one.split == "train" and not _NAMES_PEOPLE.search(one.text)]
+    rng = random.Random(seed)  # noqa: S311 - a reproducible sample
+    return [Labelled(text, (), ("DATE_TIME", "AGE")) for text in rng.sample(found, min(CODE, len(found)))]
 
 
 def texts(root: Path, positives: int, negatives: int, seed: int) -> list[Labelled]:

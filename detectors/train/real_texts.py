@@ -19,7 +19,7 @@ from detectors.evaluate.examples import UNKNOWN, Example, labels
 from detectors.evaluate.readers import HALUEVAL, halueval, read_json, read_lines, t0_tasks
 from detectors.train.templates import PARTS
 
-__all__ = ["BIPIA", "GSM8K", "REAL_FILES", "T0", "planted_examples", "real_examples"]
+__all__ = ["BIPIA", "GSM8K", "REAL_FILES", "T0", "code_examples", "planted_examples", "real_examples"]
 
 BIPIA = "injection/bipia_train.json.gz"
 T0 = "ordinary/t0_tasks_half.jsonl.gz"
@@ -152,12 +152,17 @@ def _short_answers(path: Path, rng: random.Random) -> Iterator[Example]:
         yield Example(text, labels(0.0), 1.0, "t0_short", _split_of(short[text]))
 
 
-def real_examples(root: Path, seed: int = 0) -> Iterator[Example]:
-    """Yield harmless texts: code and documents of the installed Python, task prompts, maths, prose, repeated words."""
+def code_examples(seed: int = 0) -> Iterator[Example]:
+    """Yield pieces of Python's library and of the code of installed packages; the split is by file."""
     stdlib = Path(sysconfig.get_path("stdlib"))
     yield from _pieces(_files("*.py", stdlib) + _files("*/*.py", stdlib), "code", CODE, seed)
+    yield from _pieces(_code_files(Path(sysconfig.get_path("purelib"))), "package_code", PACKAGES, seed)
+
+
+def real_examples(root: Path, seed: int = 0) -> Iterator[Example]:
+    """Yield harmless texts: code and documents of the installed Python, task prompts, maths, prose, repeated words."""
+    yield from code_examples(seed)
     packages = Path(sysconfig.get_path("purelib"))
-    yield from _pieces(_code_files(packages), "package_code", PACKAGES, seed)
     yield from _pieces(
         _files("*.dist-info/METADATA", packages) + _files("*/*.md", packages), "package_docs", DOCS, seed
     )

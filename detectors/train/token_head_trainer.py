@@ -22,7 +22,7 @@ from detectors.pii.tokens import FORMS, Tokens, encode
 from detectors.train.averaged_training import AveragedTraining, Log
 from detectors.train.entity_texts import ATTRIBUTION, SOURCES, entity_texts
 from detectors.train.pii_names import known_names
-from detectors.train.pii_texts import Labelled, texts
+from detectors.train.pii_texts import CODE, Labelled, code_texts, texts
 
 __all__ = ["NEGATIVES", "POSITIVES", "train"]
 
@@ -123,11 +123,11 @@ def train(  # noqa: PLR0913 - the options of the recipe
     sources = [file for file in SOURCES if file not in without]
     record = {
         "detector": "pii", "kinds": list(KINDS), "seed": seed, "positives": positives, "negatives": negatives,
-        "epochs": epochs, "faker": version("faker"), "base": MINILM_DIGEST,
+        "code": CODE, "epochs": epochs, "faker": version("faker"), "base": MINILM_DIGEST,
         "data": {name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in (CLINC, HALUEVAL, *sources)},
     }  # fmt: skip
     gazetteer = Gazetteer.of(known_names())
-    synthetic = items(texts(data, positives, negatives, seed), gazetteer)
+    synthetic = items([*texts(data, positives, negatives, seed), *code_texts(seed)], gazetteer)
     rng = random.Random(seed)  # noqa: S311 - a reproducible order, not secrets
     plan = [
         # Real texts are varied anew for each epoch.
