@@ -139,9 +139,9 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
             scores[:, monitor.columns(name).start] = scores_of(column, [tie for tie, _ in drawn])
         alarms = monitor.update_many(observations, looked, scores, [draw for _, draw in drawn])
         numbers.update(values, alarms)
-        finding = self._monitor.close()
-        if finding is None:
-            return None
+        return monitor.close(self._judged)
+
+    def _judged(self, finding: Finding) -> Finding:
         finding = self._numbers.explain(finding)
         return finding if not finding.alarm or self._large(finding) else too_small(finding)
 

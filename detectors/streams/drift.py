@@ -177,15 +177,16 @@ class DriftDetector(StreamDetector[DriftConfig]):
             block = observations[at:] if self._steady(observations[at:]) else observations[at : at + 1]
             self._update(block)
             at += len(block)
-        finding = self._monitor.close()
+        finding = self._monitor.close(self._judged)
         if finding is None:
             return None
-        if finding.alarm and not self._large(finding):
-            finding = too_small(finding)
         if finding.feature in (EMBEDDING, CLUSTERS):
             since = finding.details["events"] - finding.details["changed_events_ago"]
             return msgspec.structs.replace(finding, details=finding.details | self._clusters.details(since))
         return self._numbers.explain(finding)
+
+    def _judged(self, finding: Finding) -> Finding:
+        return finding if not finding.alarm or self._large(finding) else too_small(finding)
 
     def _large(self, finding: Finding) -> bool:
         """Whether the changed share of the events reaches the minimum; river's methods measure no share."""

@@ -7,7 +7,7 @@ history. During an alarm, no value is added to the history, so the alarm ends a 
 ends. At the end of an alarm, the sums are reset.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ from detectors.streams.sequential_tests import BettingStep, ReferenceRegions, Re
 
 __all__ = ["Budget", "Feature", "Monitor", "MonitorState"]
 
-#: Cap of the statistic in multiples of the limit; a higher cap makes an alarm outlast its cause.
+#: Cap of each feature's part of the statistic in multiples of the limit; a higher cap makes an alarm outlast its cause.
 HEADROOM = 4.0
 DAY_SECONDS = 86_400.0
 SLOT_SECONDS = 1_800.0
@@ -89,6 +89,9 @@ class Monitor:
         self.layout = layout
         self.blank = np.full(first, np.nan)
         names = [row[0] for row in layout]
+        self._names = list(features)
+        #: The number of each region's feature.
+        self._groups = np.array([self._names.index(name) for name in names], dtype=np.intp)
         #: Share of the budget by region.
         self.weights = np.array([features[name].share / names.count(name) for name in names])
         self._regions = ReferenceRegions(
@@ -234,7 +237,7 @@ class Monitor:
         elif self._alarm and not alarm:
             self._regions.restart()
         if alarm:
-            self._regions.cap(HEADROOM * self._budget.limit)
+            self._regions.cap(HEADROOM * self._budget.limit, self._groups)
         self._alarm = alarm
 
     def _learn_first(self, scores: NDArray[np.float64], slot: int) -> None:
@@ -254,18 +257,35 @@ class Monitor:
             if feature == name:
                 self._regions.begin(region, values[:, column - start], slots, fraction)
 
-    def close(self) -> Finding | None:
+    def close(self, judge: Callable[[Finding], Finding] = lambda finding: finding) -> Finding | None:
         """Return the finding of the current bucket, or None while no reference is complete; start the next bucket.
 
-        The finding has the bucket's highest statistic, so it also reports an alarm that starts and ends in the bucket.
+        The finding has the bucket's highest statistic, so it also reports an alarm that starts and ends in the bucket. It is about the
+        leading feature, as ``judge`` returns it. If ``judge`` removes the alarm, because the change is too small to act on, the finding is
+        about another feature that reaches the limit by itself and that ``judge`` accepts, if there is one.
         """
-        statistic, limit = max(self._highest, self.statistic), float(self._budget.limit)
+        statistic = max(self._highest, self.statistic)
         self._highest = 0.0
         if not self.ready:
             return None
-        leading = self._regions.leading()
-        feature, column, sign, fraction = self.layout[leading]
-        change = self._regions.change(leading)
+        leading = judge(self._finding(self._regions.leading(), statistic))
+        if leading.alarm or statistic < self._budget.limit:
+            return leading
+        others = (judge(self._finding(region, part)) for region, part in self._sufficient(leading.feature))
+        return next((finding for finding in others if finding.alarm), leading)
+
+    def _sufficient(self, but: str) -> list[tuple[int, float]]:
+        """Return the leading region and the statistic of each feature, except ``but``, that reaches the limit by itself."""
+        parts = self._regions.parts(self._groups).tolist()
+        return [
+            (self._regions.leading(self._groups == number), parts[number])
+            for number in sorted(range(len(parts)), key=parts.__getitem__, reverse=True)
+            if parts[number] >= self._budget.limit and self._names[number] != but
+        ]
+
+    def _finding(self, region: int, statistic: float) -> Finding:
+        feature, column, sign, fraction = self.layout[region]
+        change, limit = self._regions.change(region), float(self._budget.limit)
         return Finding(
             score=statistic / (statistic + limit),
             statistic=statistic,

@@ -5,7 +5,7 @@ only, so a bucket has an alarm if the detector of any feature signals a change d
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -136,21 +136,28 @@ class RiverMonitor:
             made.update(value)
         return made
 
-    def close(self) -> Finding | None:
-        """Return the bucket's finding; its statistic is the number of features with a signal, and its limit is 1."""
+    def close(self, judge: Callable[[Finding], Finding] = lambda finding: finding) -> Finding | None:
+        """Return the bucket's finding, as ``judge`` returns it; its statistic is the number of features with a signal, and its limit is 1."""
         names = [self._names[column] for column in sorted(self._signals)]
         self._signals.clear()
         if not self.ready:
             return None
         statistic = float(len(set(names)))
-        return Finding(
-            score=statistic / (statistic + 1.0),
-            statistic=statistic,
-            limit=1.0,
-            feature=names[0] if names else self._names[0],
-            alarm=statistic >= 1.0,
-            details={"events": float(self.events), "changed_events_ago": float(self.events - self._last_signal)},
-        )
+        details = {"events": float(self.events), "changed_events_ago": float(self.events - self._last_signal)}
+        findings = [
+            judge(
+                Finding(
+                    score=statistic / (statistic + 1.0),
+                    statistic=statistic,
+                    limit=1.0,
+                    feature=name,
+                    alarm=statistic >= 1.0,
+                    details=details,
+                )
+            )
+            for name in dict.fromkeys(names or self._names[:1])
+        ]
+        return next((finding for finding in findings if finding.alarm), findings[0])
 
     def snapshot(self) -> RiverState:
         """Return an immutable copy of the state; call this method only after `close`."""

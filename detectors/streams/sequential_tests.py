@@ -321,10 +321,20 @@ class ReferenceRegions:
         odds: Floats = np.minimum(_RAISED, np.maximum(cut, 1.0))
         return odds
 
-    def cap(self, highest: float) -> None:
-        """Scale the sums so that the statistic is at most ``highest``, to end an alarm soon after its cause ends."""
-        if self.statistic > highest:
-            self._sums *= highest / self.statistic
+    def parts(self, groups: NDArray[np.intp]) -> Floats:
+        """Return the part of the statistic that each group of regions contributes; ``groups`` is the group of each region, (m,)."""
+        parts = np.zeros(int(groups.max()) + 1)
+        np.add.at(parts, groups, (self._weights * self._sums).sum(axis=0))
+        return parts
+
+    def cap(self, highest: float, groups: NDArray[np.intp]) -> None:
+        """Scale the sums so that each group's part is at most ``highest``, to end an alarm soon after its cause ends.
+
+        Each group is scaled by itself, so that a change in one group hides no change in another.
+        """
+        parts = self.parts(groups)
+        if parts.max() > highest:
+            self._sums *= (highest / np.maximum(parts, highest))[groups]
             self._update_statistic()
 
     def restart(self) -> None:
@@ -335,9 +345,10 @@ class ReferenceRegions:
         self._sums[:] = 0.0
         self.statistic = 0.0
 
-    def leading(self) -> int:
-        """Return the region that contributes most to the statistic."""
-        return int(np.argmax((self._weights * self._sums).sum(axis=0)))
+    def leading(self, among: NDArray[np.bool_] | None = None) -> int:
+        """Return the region that contributes most to the statistic, of all regions or of those that the mask ``among`` selects."""
+        parts = (self._weights * self._sums).sum(axis=0)
+        return int(np.argmax(parts if among is None else np.where(among, parts, -1.0)))
 
     def change(self, region: int) -> Change:
         """Return the change that most likely raised a region's share of values; see `RecentObservations.change`."""

@@ -245,6 +245,15 @@ def test_a_change_below_the_minimum_effect_is_reported_and_is_no_alarm(changed, 
     assert first_alarm(sensitive, (*calls(rng, 100, "a"), *calls(rng, 80, "b", **changed))) != NEVER
 
 
+def test_a_lasting_change_below_the_minimum_effect_hides_no_larger_change_of_another_feature():
+    rng = np.random.default_rng(4)
+    detector = create_stream("anomaly", FAST)
+    assert first_alarm(detector, calls(rng, 100, "a") + calls(rng, 300, "b", latency=14.0)) == NEVER
+    delay, finding = first_alarm(detector, calls(rng, 200, "c", latency=14.0, error=0.3))
+    assert delay <= 60
+    assert finding.feature == "error"
+
+
 def test_drift_of_a_smaller_share_than_the_minimum_is_no_alarm():
     rng = np.random.default_rng(0)
     few = [prompts(rng, [7 if index % 5 == 0 else 0], 1, f"b{index}")[0] for index in range(400)]

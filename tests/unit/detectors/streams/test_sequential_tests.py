@@ -151,7 +151,7 @@ def test_what_is_learned_one_by_one_is_bounded():
 def test_the_statistic_is_capped_so_that_an_alarm_clears():
     made = warmed(np.random.default_rng(8))
     feed(made, [2.0] * 40, alarm=True)
-    made.cap(4.0 * LIMIT)
+    made.cap(4.0 * LIMIT, np.zeros(len(made.snapshot().thresholds), dtype=np.intp))
     assert made.statistic == pytest.approx(4.0 * LIMIT)
 
 
