@@ -183,6 +183,8 @@ class ReferenceRegions:
         flags = np.empty((2, len(values)), dtype=np.bool_)
         won = inside = np.greater_equal(values, self._thresholds, out=flags[0])
         seen = np.equal(values, values, out=flags[1])
+        # `begin` counts the values of an incomplete reference, so `forget` must not remove them.
+        seen &= self._ready > 0.0
         counts = self._counts_of(step.slot)
         share = counts[0] / (counts[1] + 1.0)
         if step.slot != self._common_slot:

@@ -155,6 +155,16 @@ def test_the_statistic_is_capped_so_that_an_alarm_clears():
     assert made.statistic == pytest.approx(4.0 * LIMIT)
 
 
+def test_values_of_a_reference_are_not_forgotten():
+    made = regions()
+    values = np.random.default_rng(8).random(40)
+    feed(made, values)
+    made.begin(0, values, np.zeros(40, dtype=np.int64), 0.1)
+    counts = made.snapshot().counts
+    made.forget(0.0)
+    assert made.snapshot().counts == counts
+
+
 def test_a_missing_value_bets_nothing_and_its_event_counts():
     made = warmed(np.random.default_rng(9))
     feed(made, [float("nan")] * 5)
