@@ -15,6 +15,8 @@ BINS = 1024
 RESOLUTION = 34
 UNIT = 0.001
 RECENT = 0.1
+#: A value enters mean and variance as at most this multiple of the mean or of the deviation above the mean.
+OUTLIER = 30.0
 
 
 def scores_of(values: Sequence[float], ties: Sequence[float]) -> list[float]:
@@ -43,7 +45,8 @@ class MomentsState(msgspec.Struct, frozen=True, kw_only=True):
 class Moments:
     """Mean and variance of a feature outside alarms, and an exponentially weighted mean of all its values.
 
-    The algorithm is that of Welford, Technometrics 4(3), 1962.
+    The algorithm is that of Welford, Technometrics 4(3), 1962. Mean and variance contain an extreme value as a smaller one (`OUTLIER`):
+    else one wrong latency of hours would raise the mean for ever, and no later change would be large beside it.
     """
 
     def __init__(self) -> None:
@@ -56,10 +59,14 @@ class Moments:
             if math.isnan(value):
                 continue
             if not alarm:
+                bounded = value
+                if count:
+                    room = max(1.0, OUTLIER * max(mean, math.sqrt(squares / count)))
+                    bounded = min(max(value, mean - room), mean + room)
                 count += 1.0
-                off = value - mean
+                off = bounded - mean
                 mean += 1.0 / count * off
-                squares += off * (value - mean)
+                squares += off * (bounded - mean)
             recent = value if count <= 1.0 else recent + RECENT * (value - recent)
         self._count, self._mean, self._squares, self._recent = count, mean, squares, recent
 

@@ -245,6 +245,17 @@ def test_a_change_below_the_minimum_effect_is_reported_and_is_no_alarm(changed, 
     assert first_alarm(sensitive, (*calls(rng, 100, "a"), *calls(rng, 80, "b", **changed))) != NEVER
 
 
+def test_one_wrong_latency_hides_no_later_change():
+    rng = np.random.default_rng(5)
+    detector = create_stream("anomaly", FAST)
+    usual = answers(rng, 300, "a")
+    usual[150] = msgspec.structs.replace(usual[150], features=usual[150].features | {"latency_seconds": 1.7e9})
+    first_alarm(detector, usual)
+    delay, finding = first_alarm(detector, answers(rng, 60, "b", latency=5.0))
+    assert delay <= 20
+    assert finding.feature == "latency_seconds"
+
+
 def test_a_lasting_change_below_the_minimum_effect_hides_no_larger_change_of_another_feature():
     rng = np.random.default_rng(4)
     detector = create_stream("anomaly", FAST)
