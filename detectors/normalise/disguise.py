@@ -24,6 +24,8 @@ _PICTURES = {
     "\U0001f3fb": "white", "\U0001f3fc": "white", "\U0001f3fd": "brown", "\U0001f3fe": "black", "\U0001f3ff": "black", "\u2640": "woman",
     "\u2642": "man", "\U0001f5d1": "trash",
 }  # fmt: skip
+#: Most characters of the names in a text: a million characters of symbols would have 26 million characters of names.
+_NAMES = 100_000
 _DROPPED = str.maketrans("", "", "\u200d\ufe0f")
 
 _LEET = str.maketrans("013457@$!|", "oieastasil")
@@ -73,20 +75,22 @@ def _name(picture: str) -> str:
 def spoken(text: str, *, silent: bool = False) -> str:
     """Replace emoji and other symbols by their names, because the tokenizer maps every emoji to ``[UNK]``.
 
-    Equal runs of emoji are named once: some people write an emoji between all words. With ``silent``, remove the symbols
-    instead; this joins the parts of a word that a symbol separated.
+    Equal runs of emoji are named once: some people write an emoji between all words. The names have at most 100,000 characters
+    in all. With ``silent``, remove the symbols instead; this joins the parts of a word that a symbol separated.
     """
     if text.isascii():
         return text
     parts: list[str] = []
-    named = set[str]()
+    named, left = set[str](), _NAMES
     for pictures, characters in groupby(text.translate(_DROPPED), _is_picture):
         run = "".join(characters)
-        if not pictures:
+        if not pictures or left <= 0:
             parts.append(run)
         elif not silent:
-            parts.append(" " if run in named else "".join(f" {_name(picture)} " for picture in run))
+            name = " " if run in named else "".join(f" {_name(picture)} " for picture in run)[:left]
+            parts.append(name)
             named.add(run)
+            left -= len(name)
     joined = "".join(parts)
     return re.sub(" {2,}", " ", joined) if silent else joined
 

@@ -29,6 +29,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _TWINS = frozenset(_LOOKALIKES[0][0] + _LOOKALIKES[2][0] + _LOOKALIKES[3][0])
 _DASHES = {ord(dash): "-" for dash in _LOOKALIKES[-1][0]}
 _WORD = re.compile(r"\w+")
+_GROWTH = (
+    100_000  # most characters that a copy has more than its text: a ligature can become 18, which costs time and memory
+)
 _CLUSTER = 32  # most marks composed with one letter: languages need fewer, and more would not take linear time
 
 
@@ -85,16 +88,22 @@ def _fold(match: re.Match[str]) -> str:
 def normalise(text: str) -> Normalised | None:
     """Return the normalised copy of ``text``, or None if the copy would equal ``text``; time is linear in length.
 
-    Compatibility forms are composed (NFKC). Format, tag and other invisible characters are removed. Lookalikes of ASCII
-    letters are replaced.
+    Compatibility forms are composed (NFKC), until the copy has 100,000 characters more than ``text``. Format, tag and
+    other invisible characters are removed. Lookalikes of ASCII letters are replaced.
     """
     if text.isascii():
         return None
     out: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
+    left = _GROWTH
     for piece, start, end in _pieces(without_surrogates(text)):
         composed = unicodedata.normalize("NFKC", piece)
+        grown = max(0, len(composed) - len(piece))
+        if grown > left:
+            composed = piece
+        else:
+            left -= grown
         out.append(composed)
         starts += [start] * len(composed)
         ends += [end] * len(composed)

@@ -64,3 +64,10 @@ def test_a_stack_of_marks_is_linear():
 
 def test_surrogates_are_replaced_one_for_one():
     assert without_surrogates("a\ud800b\udfffc") == "a\ufffdb\ufffdc"
+
+
+def test_a_text_of_ligatures_grows_little():
+    copy = normalise("\ufdfa\u33af\u3316" * 100_000)
+    assert copy is not None
+    assert len(copy.text) <= 400_000
+    assert copy.ends[-1] == 300_000

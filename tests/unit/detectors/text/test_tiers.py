@@ -195,3 +195,9 @@ def test_the_curve_counts_escalated_texts_of_the_mix_alone_and_the_auroc_of_all(
     assert rows[0.05] == (0.5, 0.75)
     assert rows[0.02] == (0.5, 1.0)
     assert rows[1.0] == (0.0, 0.75)
+
+
+def test_a_text_of_symbols_with_long_names_grows_little():
+    text = "\u2b81" * 200_000
+    assert spoken(text).startswith(" upwards triangle-headed arrow")
+    assert all(len(view) <= len(text) + 200_000 for view in views(text))
