@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from detectors.base import Score, Span, TextDetector, Turn
+from detectors.normalise.unicode import without_surrogates
 from detectors.registry import create_text
 
 __all__ = ["BadLine", "Item", "load_detectors", "read_items", "score_items"]
@@ -68,16 +69,25 @@ def _from_json(number: int, line: str) -> Item | BadLine:
         return BadLine(line=number, id=str(number), error=f"invalid JSON: {reason}")
     name = value.get("id", str(number)) if isinstance(value, dict) else str(number)
     if not isinstance(value, dict) or not isinstance(value.get("text"), str):
-        name = name if isinstance(name, str | int) else str(number)
+        name = name if _is_id(name) else str(number)
         return BadLine(line=number, id=name, error='expected an object {"id": …, "text": "…"} whose text is a string')
-    if isinstance(name, bool) or not isinstance(name, str | int):
-        return BadLine(line=number, id=str(number), error="id is neither a string nor an integer")
+    if not _is_id(name):
+        return BadLine(
+            line=number, id=str(number), error="id is neither a string nor an integer, or has half a surrogate pair"
+        )
     try:
         return Item(line=number, id=name, text=value["text"], prompt=_prompt(value.get("prompt")))
     except msgspec.ValidationError:
         return BadLine(
             line=number, id=name, error='prompt is neither a string nor a list of {"role": "…", "content": "…"}'
         )
+
+
+def _is_id(value: object) -> bool:
+    """Return whether `value` is a string that can be printed as JSON, or an integer."""
+    if isinstance(value, str):
+        return without_surrogates(value) == value
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _prompt(value: object) -> tuple[Turn, ...]:
