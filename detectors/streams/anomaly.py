@@ -1,6 +1,7 @@
 """Anomaly detector: compares latencies, token counts and errors with their own history, by the same test as drift."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
@@ -138,8 +139,13 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
         for name, column in values.items():
             scores[:, monitor.columns(name).start] = scores_of(column, [tie for tie, _ in drawn])
         alarms = monitor.update_many(observations, looked, scores, [draw for _, draw in drawn])
-        numbers.update(values, alarms)
-        return monitor.close(self._judged)
+        # If the alarm ended in this bucket, the means are those of its start, like the change in the monitor's finding.
+        starts = [row for row, (was, on) in enumerate(pairwise([False, *alarms])) if on and not was]
+        first = starts[-1] if starts and not monitor.alarm else len(alarms)
+        numbers.update({name: column[:first] for name, column in values.items()}, alarms[:first])
+        finding = monitor.close(self._judged)
+        numbers.update({name: column[first:] for name, column in values.items()}, alarms[first:])
+        return finding
 
     def _judged(self, finding: Finding) -> Finding:
         finding = self._numbers.explain(finding)

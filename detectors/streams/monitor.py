@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from detectors.base import Finding, Observation
 from detectors.streams.conversations import TURNS, Conversations, ConversationsState
+from detectors.streams.recent import Change
 from detectors.streams.sequential_tests import BettingStep, ReferenceRegions, RegionsState
 
 __all__ = ["Budget", "Feature", "Monitor", "MonitorState"]
@@ -106,6 +107,8 @@ class Monitor:
         self._last_time = 0.0
         self._alarm = False
         self._highest = 0.0
+        #: The leading region and the change of the last alarm that started or ended in this bucket.
+        self._ended: tuple[int, Change] | None = None
 
     @property
     def ready(self) -> bool:
@@ -233,12 +236,18 @@ class Monitor:
         self._highest = max(self._highest, statistic)
         alarm = statistic >= self._budget.limit
         if alarm and not self._alarm:
-            self._regions.forget(self._regions.change(self._regions.leading()).event)
+            self._ended = self._leading()
+            self._regions.forget(self._ended[1].event)
         elif self._alarm and not alarm:
+            self._ended = self._ended or self._leading()
             self._regions.restart()
         if alarm:
             self._regions.cap(HEADROOM * self._budget.limit, self._groups)
         self._alarm = alarm
+
+    def _leading(self) -> tuple[int, Change]:
+        leading = self._regions.leading()
+        return leading, self._regions.change(leading)
 
     def _learn_first(self, scores: NDArray[np.float64], slot: int) -> None:
         """Add the scores to each incomplete reference; when a reference is complete, set its feature's regions."""
@@ -260,18 +269,23 @@ class Monitor:
     def close(self, judge: Callable[[Finding], Finding] = lambda finding: finding) -> Finding | None:
         """Return the finding of the current bucket, or None while no reference is complete; start the next bucket.
 
-        The finding has the bucket's highest statistic, so it also reports an alarm that starts and ends in the bucket. It is about the
-        leading feature, as ``judge`` returns it. If ``judge`` removes the alarm, because the change is too small to act on, the finding is
-        about another feature that reaches the limit by itself and that ``judge`` accepts, if there is one.
+        The finding has the bucket's highest statistic, so it also reports an alarm that starts and ends in the bucket; it then
+        has the feature and the change of the start. Else it is about the leading feature. ``judge`` returns the finding, or
+        removes its alarm because the change is too small to act on. Then the finding is about another feature that reaches the
+        limit by itself and that ``judge`` accepts, if there is one.
         """
         statistic = max(self._highest, self.statistic)
-        self._highest = 0.0
+        ended = None if self._alarm else self._ended
+        self._highest, self._ended = 0.0, None
         if not self.ready:
             return None
-        leading = judge(self._finding(self._regions.leading(), statistic))
+        leading = judge(self._finding(*(ended or self._leading()), statistic))
         if leading.alarm or statistic < self._budget.limit:
             return leading
-        others = (judge(self._finding(region, part)) for region, part in self._sufficient(leading.feature))
+        others = (
+            judge(self._finding(region, self._regions.change(region), part))
+            for region, part in self._sufficient(leading.feature)
+        )
         return next((finding for finding in others if finding.alarm), leading)
 
     def _sufficient(self, but: str) -> list[tuple[int, float]]:
@@ -283,9 +297,9 @@ class Monitor:
             if parts[number] >= self._budget.limit and self._names[number] != but
         ]
 
-    def _finding(self, region: int, statistic: float) -> Finding:
+    def _finding(self, region: int, change: Change, statistic: float) -> Finding:
         feature, column, sign, fraction = self.layout[region]
-        change, limit = self._regions.change(region), float(self._budget.limit)
+        limit = float(self._budget.limit)
         return Finding(
             score=statistic / (statistic + limit),
             statistic=statistic,
@@ -329,4 +343,4 @@ class Monitor:
         self._conversations.restore(state.conversations)
         self._waiting = {name: list(state.waiting[name]) for name in self._features if name in state.waiting}
         self._events, self._last_time, self._alarm = state.events, state.last_time, state.alarm
-        self._highest = 0.0
+        self._highest, self._ended = 0.0, None

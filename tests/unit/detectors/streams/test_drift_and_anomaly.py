@@ -245,6 +245,29 @@ def test_a_change_below_the_minimum_effect_is_reported_and_is_no_alarm(changed, 
     assert first_alarm(sensitive, (*calls(rng, 100, "a"), *calls(rng, 80, "b", **changed))) != NEVER
 
 
+@pytest.mark.parametrize(
+    ("burst", "feature"),
+    [({"error": 1.0}, "error"), ({"latency": 60.0}, "latency_seconds"), ({"tokens": 200.0}, "completion_tokens")],
+)
+def test_a_burst_that_ends_before_its_bucket_is_an_alarm_about_its_feature(burst, feature):
+    rng = np.random.default_rng(3)
+    detector = create_stream("anomaly", FAST)
+    detector.update_many(calls(rng, 300, "a"))
+    finding = detector.update_many([*calls(rng, 300, "b"), *calls(rng, 100, "c", **burst), *calls(rng, 300, "d")])
+    assert finding.alarm
+    assert finding.feature == feature
+    assert not detector.update_many(calls(rng, 100, "e")).alarm
+
+
+def test_a_burst_of_a_new_topic_that_ends_before_its_bucket_is_an_alarm():
+    rng = np.random.default_rng(3)
+    detector = create_stream("drift", FAST)
+    detector.update_many(prompts(rng, [0, 1], 300, "a"))
+    finding = detector.update_many([*prompts(rng, [7], 60, "b"), *prompts(rng, [0, 1], 300, "c")])
+    assert finding.alarm
+    assert finding.feature in {"embedding", "topics"}
+
+
 def test_one_wrong_latency_hides_no_later_change():
     rng = np.random.default_rng(5)
     detector = create_stream("anomaly", FAST)
