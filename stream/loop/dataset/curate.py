@@ -228,7 +228,9 @@ class _Curation:
     def _scan(self) -> None:
         """Let the detectors read the texts that would be used; they also find what no verdict is about."""
         texts = sorted({text for one in self._left for text in one.texts})
-        spans = dict(zip(texts, self._scanner.personal(texts), strict=True))
+        found = dict(zip(texts, self._scanner.personal(texts), strict=True))
+        spans = {text: own for text, own in found.items() if own is not None}
+        self._keep("personal_data", lambda one: all(text in spans for text in one.texts))
         if self._settings.pii == "drop":
             self._keep("personal_data", lambda one: not any(spans[text] for text in one.texts))
         flagged = {

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from detectors.base import Span, TextDetector
 from detectors.models.language_model import LanguageModel
+from detectors.pii.detector import SPANS
 from detectors.registry import create_text
 
 __all__ = ["HARMFUL", "DetectorScanner", "Scanner"]
@@ -22,8 +23,8 @@ class Scanner(Protocol):
         """{detector: version}."""
         ...
 
-    def personal(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
-        """Return the spans of personal data in each text."""
+    def personal(self, texts: Sequence[str]) -> list[tuple[Span, ...] | None]:
+        """Return the spans of personal data in each text, or None for a text that can contain more of it."""
         ...
 
     def flagged(self, detector: str, texts: Sequence[str]) -> list[bool]:
@@ -54,9 +55,10 @@ class DetectorScanner:
         """See :class:`Scanner`."""
         return {name: detector.version for name, detector in self._detectors.items()}
 
-    def personal(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
+    def personal(self, texts: Sequence[str]) -> list[tuple[Span, ...] | None]:
         """See :class:`Scanner`."""
-        return [score.spans for score in self._detectors[_PERSONAL].score_many(texts)] if texts else []
+        scores = self._detectors[_PERSONAL].score_many(texts) if texts else []
+        return [score.spans if score.covered >= 1.0 and len(score.spans) < SPANS else None for score in scores]
 
     def flagged(self, detector: str, texts: Sequence[str]) -> list[bool]:
         """See :class:`Scanner`."""

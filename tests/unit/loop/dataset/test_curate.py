@@ -187,6 +187,17 @@ def test_personal_data_is_masked_where_the_log_or_the_scanner_found_it_or_droppe
     assert rows_of(unread, loose(pii="drop")).dropped == {"personal_data": 1}
 
 
+@pytest.mark.parametrize("pii", ["mask", "drop"])
+def test_a_text_that_the_scanner_did_not_read_completely_is_left_out(pii):
+    class Partial(WordScanner):
+        def personal(self, texts):
+            return [None if "ada" in text else () for text in texts]
+
+    events = [*exchange("q", prompt="write to ada@example.org"), approval("q"), *exchange("p"), approval("p")]
+    found = curate(join(*events).exchanges(), loose(pii=pii), "sft", Partial())
+    assert ([row.id for row in found.train], found.dropped) == (["p"], {"personal_data": 1})
+
+
 def test_offsets_of_a_later_part_are_offsets_into_the_joined_message():
     parts = (TextPart(content="first part"), TextPart(content="I am Ada"))
     events = [*exchange("q", messages=(Message(role="user", parts=parts),)), approval("q")]
