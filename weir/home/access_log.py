@@ -6,6 +6,8 @@ import pwd
 import time
 from pathlib import Path
 
+from weir.errors import WeirError
+
 __all__ = ["log_access", "user_name"]
 
 
@@ -19,11 +21,27 @@ def user_name() -> str:
 
 
 def log_access(home: Path, command: str, **what: str | int) -> Path:
-    """Log the user and `what` (``request_id=…``) before the text is read; return the log file."""
+    """Log the user and `what` (``request_id=…``) before the text is read; return the log file.
+
+    Raises WeirError if the entry cannot be written; the caller then reads no text.
+    """
     path = home / "logs" / "access.log"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     entry = {"time": round(time.time(), 3), "user": user_name(), "uid": os.getuid(), "pid": os.getpid(), **what}
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(descriptor, "a", encoding="utf-8") as log:
-        log.write(json.dumps(entry | {"command": command}) + "\n")
+    try:
+        _append(path, json.dumps(entry | {"command": command}))
+    except OSError as error:
+        raise WeirError(
+            f"the access cannot be logged in {path} ({error.strerror}), so no text is read; free disk space or correct the "
+            "mode of the file"
+        ) from None
     return path
+
+
+def _append(path: Path, line: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "wb") as log:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":  # the disk was full within the last entry
+            log.write(b"\n")
+        log.write(f"{line}\n".encode())
