@@ -223,6 +223,7 @@ def test_who_operates_may_silence_approve_and_label_and_read_no_prompts():
     assert granted == {
         ("topic", "weir.alerts,weir.retraining"): {"Read", "Write", "Describe"},
         ("topic", "weir.feedback"): {"Write", "Describe"},
+        ("topic", "weir.inference,weir.verdicts"): {"Describe"},  # an approval pins their ends
     }
     assert not [line for line in rules() if line.startswith("reader ") and "Write" in line.split()[3:]]
 
