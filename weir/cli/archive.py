@@ -42,6 +42,7 @@ def run_command(*, every: float | None, as_json: bool) -> None:
     """  # noqa: D301 - click's \b keeps the lines as they are
     import time
 
+    from stream.address import redacted
     from stream.errors import BrokerError, no_kafka
     from stream.kafka.clients import BROKER_ERRORS
     from weir.cli.render.progress import progress_on_stderr
@@ -61,7 +62,7 @@ def run_command(*, every: float | None, as_json: bool) -> None:
         from stream.archive.archiver import archive_log
 
         while True:
-            log_access(settings.home, "weir archive run", archive=settings.archive.url)
+            log_access(settings.home, "weir archive run", archive=redacted(settings.archive.url))
             try:
                 with progress_on_stderr() as show:
                     work = archive_log(kafka, settings.archive, lambda done, total: show("archiving", done, total))

@@ -222,4 +222,6 @@ def _flatten_mapping(values: Mapping[str, Any], prefix: str = "") -> list[tuple[
 def _shown(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return _MASK if value.get_secret_value() else ""
+    if isinstance(value, str) and "://" in value:  # an address for fsspec, such as sftp://user:password@host/folder
+        return redacted(value)
     return to_jsonable_python(value)

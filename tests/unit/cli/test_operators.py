@@ -58,3 +58,11 @@ def test_without_routes_the_home_is_named(no_broker):
     """In another container or clone, "no routes" would be wrong about the model that answers."""
     assert f"no routes in {no_broker}" in run("route", "show").stdout
     assert f"no new version answers in {no_broker}" in run("route", "kill", "--reason", "wrong answers").stderr
+
+
+def test_the_access_log_has_no_password_of_the_archive(no_broker, monkeypatch):
+    monkeypatch.setenv("WEIR_ARCHIVE__URL", "nosuch://ann:hunter2@host/weir")
+    assert run("archive", "run").exit_code == 1
+    entry = (no_broker / "logs" / "access.log").read_text()
+    assert "host/weir" in entry
+    assert "hunter2" not in entry

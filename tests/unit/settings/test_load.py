@@ -180,6 +180,18 @@ def test_no_password_is_shown(monkeypatch):
     assert (traces.endpoint, list(traces.headers)) == ("http://127.0.0.1:5000/v1/traces", ["authorization"])
 
 
+@pytest.mark.parametrize("key", ["archive.url", "train.storage"])
+def test_no_password_in_an_address_of_files_is_shown(key, monkeypatch):
+    name = f"WEIR_{key.upper().replace('.', '__')}"
+    for address, shown in {
+        "sftp://ann:hunter2@host/weir": "********@host/weir",
+        "s3://bucket/weir": "s3://bucket/weir",
+        "/data/a@b:c": "/data/a@b:c",
+    }.items():
+        monkeypatch.setenv(name, address)
+        assert load_settings().effective()[key]["value"] == shown
+
+
 @pytest.mark.parametrize(("name", "value"), CASES["refused_addresses"])
 def test_no_password_of_a_refused_address_is_shown(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
