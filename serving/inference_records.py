@@ -37,6 +37,7 @@ __all__ = [
     "declared_tools",
     "has_instructions",
     "instructions_of",
+    "may_train",
     "owed_detectors",
     "recorded_messages",
     "request_attributes",
@@ -162,7 +163,7 @@ def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> Req
         messages=messages,
         tools=_tools(sent.body),
         parameters=parameters,
-        training=_training(sent.body),
+        training=may_train(sent.body),
         shadow_of=request.shadow_of,
         owed=() if request.shadow_of else owed_detectors(_detectors(request, expected.input), messages),
     )
@@ -274,8 +275,8 @@ def _tools(body: dict[str, Any]) -> tuple[ToolDefinition, ...]:
     return tools_from(tools) if tools else ()
 
 
-def _training(body: dict[str, Any]) -> bool:
-    """Return whether the request may be used for training: unless ``metadata.training`` is ``false``."""
+def may_train(body: Mapping[str, Any]) -> bool:
+    """Return whether the request in `body` may be used for training: unless ``metadata.training`` is ``false``."""
     metadata = body.get("metadata")
     return not isinstance(metadata, Mapping) or str(metadata.get("training")).lower() != "false"
 

@@ -10,6 +10,7 @@ import msgspec
 
 from serving.decoded_json import repaired_json
 from serving.errors import UnreadablePayload
+from serving.inference_records import may_train
 from serving.intake.body_values import check_json
 from serving.intake.reported_exchange import ReportedRequest, ReportedResponse, parameters_of
 from serving.openai_api.accumulator import Accumulator
@@ -63,6 +64,7 @@ def request_from(body: Any) -> ReportedRequest:
         "stream": body.get("stream") is True,
         "tools": tools_from(body.get("tools") or body.get("functions")),
         "parameters": parameters_of(dict(body)),
+        "training": may_train(body),
     }
     if "messages" in body:
         return ReportedRequest(**common, messages=messages_from(body["messages"]))

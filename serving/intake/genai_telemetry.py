@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from serving.api_keys import Principal
+from serving.inference_records import may_train
 from serving.intake.body_text import count_of, word_of
 from serving.intake.genai_content import Content, content_of, json_value
 from serving.intake.otlp import OtlpLog, OtlpSpan
@@ -186,6 +187,12 @@ def _request(attributes: Attributes, operation: str, content: Content) -> Report
         if name.startswith(_REQUEST_PREFIX):
             parameters.setdefault(name.removeprefix(_REQUEST_PREFIX), value)
     model = _first_word(parameters, "model") or _first_word(attributes, "llm.request.model_name", "llm.model_name")
+    # The request's own metadata, and those of the application's context: OpenInference's and OpenLLMetry's.
+    metadata = (
+        json_value(parameters.get("metadata")),
+        json_value(attributes.get("metadata")),
+        {"training": attributes.get("traceloop.association.properties.training")},
+    )
     streams = (attributes.get("gen_ai.is_streaming"), attributes.get("llm.is_streaming"), parameters.get("stream"))
     return ReportedRequest(
         model=model,
@@ -197,6 +204,7 @@ def _request(attributes: Attributes, operation: str, content: Content) -> Report
         messages=content.messages,
         tools=content.tools,
         parameters=parameters_of(parameters),
+        training=all(may_train({"metadata": one}) for one in metadata),
     )
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from serving.api_keys import Principal
 from serving.errors import UnreadablePayload
+from serving.inference_records import may_train
 from serving.intake.body_text import count_of, decoded, document, response_from, word_of
 from serving.intake.body_values import MAX_VALUES, check_json
 from serving.intake.reported_exchange import (
@@ -100,6 +101,7 @@ def _request(payload: Payload, started: float) -> ReportedRequest:
         messages=() if _redacted(messages) else messages,
         tools=tools_from(parameters.get("tools") or parameters.get("functions")),
         parameters=parameters_of(dict(parameters)),
+        training=may_train({"metadata": _table(payload.get("metadata")).get("requester_metadata")}),
         at=started,
     )
 

@@ -72,7 +72,10 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportedRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The request of an exchange; `at` is its time in seconds since the epoch, or 0 if unknown."""
+    """The request of an exchange; `at` is its time in seconds since the epoch, or 0 if unknown.
+
+    `training` is whether it may be used for training.
+    """
 
     model: str = ""
     model_version: str = ""
@@ -81,6 +84,7 @@ class ReportedRequest(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...] = ()
     tools: tuple[ToolDefinition, ...] = ()
     parameters: Parameters = {}
+    training: bool = True
     at: float = 0.0
 
 
@@ -223,7 +227,13 @@ def records_of(exchange: ReportedExchange, expected: ExpectedVerdicts) -> tuple[
         "operation": request.operation,
         "stream": request.stream,
     }
-    begin = RequestRecord(**common, messages=request.messages, tools=request.tools, parameters=request.parameters)
+    begin = RequestRecord(
+        **common,
+        messages=request.messages,
+        tools=request.tools,
+        parameters=request.parameters,
+        training=request.training,
+    )
     end = ResponseRecord(
         **common,
         status=response.status,

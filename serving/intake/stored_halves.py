@@ -59,7 +59,8 @@ def joined(halves: list[ReportedExchange]) -> ReportedExchange:
     if requests:
         messages = tuple(message for part in requests for message in part.messages)
         tools = next((part.tools for part in requests if part.tools), ())
-        request = msgspec.structs.replace(requests[0], messages=messages, tools=tools)
+        training = all(part.training for part in requests)
+        request = msgspec.structs.replace(requests[0], messages=messages, tools=tools, training=training)
     if responses:
         choices = tuple(choice for part in responses for choice in part.choices)
         response = msgspec.structs.replace(responses[0], choices=choices)

@@ -45,6 +45,12 @@ def test_without_a_model_in_the_body_the_model_is_the_service():
     assert exchange("response", {"predictions": ["hi"]}).response.model == "qwen"
 
 
+def test_a_request_that_must_not_be_used_for_training_is_marked():
+    kept = exchange("request", REQUEST | {"metadata": {"training": "false"}})
+    assert records_of(decode_half(encode_half(kept)), ExpectedVerdicts())[0].training is False
+    assert records_of(exchange("request", REQUEST | {"metadata": {"user": "7"}}), ExpectedVerdicts())[0].training
+
+
 def test_a_streamed_response():
     chunk = json.dumps({"choices": [{"index": 0, "delta": {"content": "ho"}}]})
     (found,) = exchanges(kserve_headers("response"), f"data: {chunk}\n\ndata: [DONE]\n\n".encode())

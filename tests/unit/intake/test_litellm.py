@@ -72,6 +72,11 @@ def test_the_conversation(metadata, conversation):
     assert records(litellm_payload(metadata=metadata, session_id="s-1"))[0].conversation_id == conversation
 
 
+def test_a_request_that_must_not_be_used_for_training_is_marked():
+    assert records(litellm_payload(metadata={"requester_metadata": {"training": "false"}}))[0].training is False
+    assert records(litellm_payload(metadata={"requester_metadata": {"training": "true"}}))[0].training
+
+
 @pytest.mark.parametrize("raw", CASES["batches"])
 def test_the_formats_of_a_batch(raw):
     assert [one["id"] for one in payloads(raw.encode())] == ["a", "b"]

@@ -87,6 +87,24 @@ async def test_the_layouts_of_content(tmp_path, attributes, messages, choices, t
     assert [[tool.name, tool.parameters] for tool in request.tools] == tools
 
 
+OPTED_OUT = [
+    {"llm.invocation_parameters": json.dumps({"metadata": {"training": "false"}})},
+    {"metadata": json.dumps({"training": False})},
+    {"traceloop.association.properties.training": "false"},
+]
+
+
+@pytest.mark.parametrize("attributes", OPTED_OUT)
+async def test_a_request_that_must_not_be_used_for_training_is_marked(tmp_path, attributes):
+    async with intake(tmp_path / "home") as running:
+        await sent(running, traces(span(CHAT | attributes)))
+        assert running.only()[0].training is False
+    async with intake(tmp_path / "joined") as running:
+        await sent(running, logs(USER, CHOICE))
+        await sent(running, traces(span(SPAN_WITHOUT_CONTENT | attributes)))
+        assert running.only()[0].training is False
+
+
 @pytest.mark.parametrize(("attributes", "outcome"), CASES["not_recorded"])
 async def test_what_is_no_inference_or_has_no_content_is_counted_and_acknowledged(tmp_path, attributes, outcome):
     async with intake(tmp_path / "home") as running:
