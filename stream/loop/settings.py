@@ -27,7 +27,10 @@ class DatasetSettings(Section):
     """``[tenants."NAME".loop.dataset]``: which rows of the log become a dataset."""
 
     training: bool = Field(True, description="false: no request of this tenant is used for training")
-    exclude_keys: tuple[str, ...] = Field((), description="ids of API keys whose requests and judgments are not used")
+    exclude_keys: tuple[str, ...] = Field(
+        (),
+        description="ids of API keys whose requests and judgments are not used, with the keys of another gateway that they report",
+    )
     min_examples: Count = Field(32, description="rows to train on; with fewer, no dataset is made")
     max_examples: Count = Field(500, description="rows to train on, at most; the coreset has this size")
     max_per_principal: Count = Field(50, description="rows that one API key asked for or reviewed, at most")

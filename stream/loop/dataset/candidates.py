@@ -1,6 +1,6 @@
 """Candidate rows: reviewed exchanges that may be used, with the texts to learn from."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from stream.loop.dataset.scanner import HARMFUL
 from stream.loop.settings import DatasetSettings
 from stream.wire import Span, TextPart
 
-__all__ = ["Candidate", "candidates_of"]
+__all__ = ["Candidate", "candidates_of", "is_excluded"]
 
 #: Roles whose texts may attack the model.
 _TRUSTED = frozenset({"system", "developer", "assistant"})
@@ -95,13 +95,13 @@ def candidates_of(
         judgment.principal
         for exchange in reviewed
         for judgment in exchange.judgments
-        if judgment.kind in {"up", "down"} and judgment.principal not in excluded
+        if judgment.kind in {"up", "down"} and not is_excluded(judgment.principal, excluded)
     }
     thumbs = kind == "kto" and len(givers) >= settings.feedback_min_principals
     found: list[Candidate] = []
     dropped: dict[str, str] = {}
     for exchange in reviewed:
-        judgments = [one for one in exchange.judgments if one.principal not in excluded]
+        judgments = [one for one in exchange.judgments if not is_excluded(one.principal, excluded)]
         decided = _decide(judgments, thumbs=thumbs)
         if not judgments or _opted_out(exchange, settings):
             dropped[exchange.id] = "opt_out"
@@ -112,6 +112,11 @@ def candidates_of(
         else:
             found.append(_candidate(exchange, *decided))
     return found, dropped
+
+
+def is_excluded(principal: str, keys: Collection[str]) -> bool:
+    """Return whether `principal` is one of `keys`, or a key of another gateway that one of `keys` reported (``KEY/…``)."""
+    return principal in keys or principal.partition("/")[0] in keys
 
 
 _Decided = tuple[Source, bool, tuple[Judgment, ...]]
@@ -138,7 +143,7 @@ def _decide(judgments: Sequence[Judgment], *, thumbs: bool) -> _Decided | None:
 
 def _opted_out(exchange: Exchange, settings: DatasetSettings) -> bool:
     request = exchange.request
-    return not settings.training or not request.training or request.principal in settings.exclude_keys
+    return not settings.training or not request.training or is_excluded(request.principal, settings.exclude_keys)
 
 
 def _unusable(exchange: Exchange, source: Source, _wanted: bool, judgments: tuple[Judgment, ...]) -> str | None:  # noqa: FBT001

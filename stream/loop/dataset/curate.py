@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from stream.loop.dataset.candidates import Candidate, candidates_of
+from stream.loop.dataset.candidates import Candidate, candidates_of, is_excluded
 from stream.loop.dataset.clusters import clusters, quantised
 from stream.loop.dataset.exchanges import Exchange
 from stream.loop.dataset.near_duplicates import NearDuplicates, leaders
@@ -276,7 +276,8 @@ class _Curation:
         return [
             row
             for row in old
-            if not excluded or (row.id in authors and not excluded & {row.principal, authors[row.id]})
+            if not excluded
+            or (row.id in authors and not any(is_excluded(one, excluded) for one in (row.principal, authors[row.id])))
         ]
 
     def _replayed(self, old: Sequence[Row], held: Sequence[Candidate], held_out: Sequence[str], new: int) -> list[Row]:

@@ -127,12 +127,14 @@ def opted_out(where):
         return [*exchange("q", training=False), approval("q")], LOOSE
     if where == "author":
         return [*exchange("q", author="k9"), approval("q")], loose(exclude_keys=("k9",))
+    if where == "author behind another gateway":
+        return [*exchange("q", author="k9/88dc28d0f030"), approval("q")], loose(exclude_keys=("k9",))
     if where == "reviewer":
         return [*exchange("q"), approval("q", by="k9")], loose(exclude_keys=("k9",))
     return [*exchange("q"), approval("q")], loose(training=False)
 
 
-@pytest.mark.parametrize("where", ["request", "author", "reviewer", "tenant"])
+@pytest.mark.parametrize("where", ["request", "author", "author behind another gateway", "reviewer", "tenant"])
 def test_an_opt_out_is_counted(where):
     events, settings = opted_out(where)
     found = rows_of(events, settings)
