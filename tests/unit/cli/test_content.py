@@ -96,3 +96,8 @@ def test_content_cannot_control_the_terminal_and_offsets_stay_valid(part):
     assert not any(set("\x1b\r\n") & set(line) for line in lines)
     assert lines[-2:] == ["│ a\ufffd[31mb ", "│ c"]
     assert marked((Message(role="user", parts=(part,)),), verdict)[-1] == "c"
+
+
+def test_the_finish_reason_of_a_choice_cannot_control_the_terminal():
+    choice = Choice(parts=(TextPart(content="a"),), finish_reason="stop\x1b[2J\n")
+    assert drawn((choice, choice))[0] == "assistant choice 1 of 2, stop\ufffd[2J\ufffd"

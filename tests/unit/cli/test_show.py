@@ -10,10 +10,12 @@ from support.ledger_log import Log, aborted, end, explanation, gap, request, ver
 
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions
+from stream.ledger.queries.request_story import EndNote, RecordLocation, RequestEvents, RequestStory
 from stream.ledger.shard import Shard
-from stream.wire import CorrectionRecord, Event, Feedback, GuardStop, LabelRecord, RetrainingRecord, Span
+from stream.wire import CorrectionRecord, Event, Feedback, GuardStop, LabelRecord, RetrainingRecord, Span, Usage
 from stream.wire.ids import consistency_request_id
 from weir.cli import main
+from weir.cli.render.request_story import story_lines
 from weir.home.access_log import log_access
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -217,6 +219,21 @@ def test_a_score_below_its_threshold_is_not_rounded_up_to_it(home):
     (line,) = [line for line in run("r1").stdout.splitlines() if " toxicity " in line and "version" in line]
     assert " 0.59 " in line
     assert " 0.57 " in next(line for line in run("r1").stdout.splitlines() if "output  pii" in line)
+
+
+def test_the_finish_reason_of_another_server_cannot_control_the_terminal():
+    place = {"topic": "weir.inference", "partition": 0, "offset": 7}
+    location = RecordLocation(event_id="r1/end", side="output", type="x", time=1.0, **place)
+    ended = EndNote(
+        status="complete",
+        finish_reason="stop\x1b[2J\n",
+        usage=Usage(),
+        latency_seconds=1.0,
+        time_to_first_token_seconds=None,
+    )
+    events = RequestEvents(tenant="acme", model="m", locations=(location,), end=ended, verdicts=())
+    lines = [line.plain for line in story_lines(RequestStory(request_id="r1", events=events))]
+    assert any("complete: stop\ufffd[2J\ufffd, 0 + 0 tokens" in line for line in lines)
 
 
 def test_the_end_of_a_dead_gateway_has_no_numbers(home):

@@ -44,7 +44,8 @@ def _head(message: Message | Choice, row: int, total: int) -> str:
     if isinstance(message, Message):
         words += [printable(message.name, kept="")] if message.name else []
     elif total > 1:
-        words.append(f"choice {row + 1} of {total}, {message.finish_reason or 'unfinished'}")
+        reason = printable(message.finish_reason or "unfinished", kept="")
+        words.append(f"choice {row + 1} of {total}, {reason}")
     return " ".join(words)
 
 

@@ -82,7 +82,7 @@ def _event(story: RequestStory, location: RecordLocation) -> Text:
     if end.status == ABORTED and not end.latency_seconds:
         parts = ["its gateway ended first, so its answer and its tokens are unknown"]
     if end.finish_reason:
-        parts.insert(0, end.finish_reason)
+        parts.insert(0, printable(end.finish_reason, kept=""))
     if end.time_to_first_token_seconds is not None:
         parts.append(f"first token after {end.time_to_first_token_seconds:.2f} s")
     if end.guard is not None:
