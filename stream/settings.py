@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from pathlib import Path
+from ssl import SSLError
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from stream.address import Link, Servers, Target
+from stream.errors import BrokerError
 from stream.webhook_signature import secret_bytes
 from stream.wire.topics import Topic, TopicNames, topic_specs
 
@@ -91,7 +93,7 @@ class KafkaSettings(Section):
         )
 
     def client_options(self) -> dict[str, Any]:
-        """Return the connection arguments of every aiokafka client."""
+        """Return the connection arguments of every aiokafka client; raises BrokerError if the CA bundle cannot be used."""
         options: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap_servers,
             "security_protocol": self.security_protocol,
@@ -99,7 +101,14 @@ class KafkaSettings(Section):
         if "SSL" in self.security_protocol:
             from aiokafka.helpers import create_ssl_context  # noqa: PLC0415 - only needed with TLS
 
-            options["ssl_context"] = create_ssl_context(cafile=self.ssl_cafile or None)
+            try:
+                options["ssl_context"] = create_ssl_context(cafile=self.ssl_cafile or None)
+            except OSError as error:
+                reason = "it contains no certificate" if isinstance(error, SSLError) else error.strerror
+                raise BrokerError(
+                    f"kafka.ssl_cafile {self.ssl_cafile!r} cannot be used ({reason}); name a readable PEM file with the certificate of "
+                    "Kafka's CA"
+                ) from None
         if self.security_protocol.startswith("SASL"):
             options["sasl_mechanism"] = self.sasl_mechanism
             options["sasl_plain_username"] = self.sasl_username

@@ -1,4 +1,4 @@
-"""The error about Kafka distinguishes a broker that does not answer from one that rejects a request."""
+"""Errors about Kafka: a broker that does not answer, a broker that rejects a request, and a CA bundle that cannot be used."""
 
 import pytest
 from aiokafka.errors import (
@@ -8,17 +8,31 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from stream.errors import no_kafka
+from stream.errors import BrokerError, no_kafka
+from stream.settings import KafkaSettings
 
 
 @pytest.mark.parametrize(
     "error", [KafkaConnectionError(), KafkaTimeoutError(), TimeoutError(), ConnectionRefusedError()]
 )
 def test_a_broker_that_does_not_answer(error):
-    assert str(no_kafka("kafka:9092", error)).startswith("no Kafka answers at kafka:9092; start the stack")
+    message = str(no_kafka("kafka:9092", error))
+    assert message.startswith("no Kafka answers at kafka:9092; start the stack")
+    assert "check ssl_cafile, sasl_username and sasl_password" in message
 
 
 @pytest.mark.parametrize("error", [TopicAuthorizationFailedError(), MessageSizeTooLargeError()])
 def test_a_broker_that_rejects_a_request_is_not_called_away(error):
     message = str(no_kafka("kafka:9092", error))
     assert message.startswith(f"Kafka at kafka:9092 rejected a request ({type(error).__name__})")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "No such file"), ("", "no certificate"), ("x", "no certificate")]
+)
+def test_a_ca_bundle_that_cannot_be_used_is_named(content, reason, tmp_path):
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(BrokerError, match=rf"kafka\.ssl_cafile '.*ca\.pem' cannot be used \(.*{reason}"):
+        KafkaSettings(security_protocol="SSL", ssl_cafile=str(path)).client_options()
