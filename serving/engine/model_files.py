@@ -92,11 +92,19 @@ def file_digest(path: Path, report: Callable[[float], None] | None = None) -> st
 
 
 def directory_digest(directory: Path) -> str:
-    """Return the SHA-256 of the names and contents of a directory's weight files; takes about two seconds per gigabyte."""
+    """Return the SHA-256 of the names and contents of a directory's weight files; takes about two seconds per gigabyte.
+
+    Raises ModelInvalidError if there are none, or only pickles.
+    """
     weights = sorted(path for path in directory.iterdir() if path.suffix in _WEIGHT_SUFFIXES)
     if not weights:
         raise ModelInvalidError(
             f"{directory} has no weights (*{', *'.join(_WEIGHT_SUFFIXES)}): set a model directory in Hugging Face's format"
+        )
+    if all(path.suffix == ".bin" and not path.name.startswith("openvino_") for path in weights):
+        raise ModelInvalidError(
+            f"{directory} has only pickled weights ({weights[0].name}), which can run code: convert them to safetensors where you "
+            "trust them, AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(FOLDER)"
         )
     sha = hashlib.sha256()
     for path in weights:

@@ -93,7 +93,10 @@ class TransformersEngine:
                 return
             torch.set_num_threads(self._resources.thread_count)
             self._codec = TransformersCodec(self._dir)
-            model: Any = AutoModelForCausalLM.from_pretrained(**source_of(self._dir), dtype=self._resources.dtype)
+            # Without `use_safetensors`, transformers also loads a pickle.
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                **source_of(self._dir), dtype=self._resources.dtype, use_safetensors=True
+            )
             self._model = model.to(self._resources.device).eval()
             self._grammars = self._schema_grammars(self._codec.tokenizer)
             self._manager = self._started()

@@ -39,7 +39,8 @@ def load_base(base: Path) -> tuple[Any, Any]:
     source: dict[str, Any] = {"gguf_file": gguf.name} if gguf is not None else {}
     folder = str(gguf.parent if gguf is not None else base)
     with _one_name_map():
-        model = AutoModelForCausalLM.from_pretrained(folder, **source, dtype=torch.float32)
+        # Without `use_safetensors`, transformers also loads a pickle.
+        model = AutoModelForCausalLM.from_pretrained(folder, **source, dtype=torch.float32, use_safetensors=True)
     if (quantizer := getattr(model, "hf_quantizer", None)) is not None:
         quantizer.remove_quantization_config(
             model

@@ -210,6 +210,13 @@ def test_a_directory_without_a_model_is_refused(tmp_path):
         weights.ensure(str(tmp_path))
 
 
+def test_a_directory_of_pickled_weights_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"code")
+    with pytest.raises(ModelInvalidError, match=r"only pickled weights \(pytorch_model\.bin\), which can run code"):
+        weights.ensure(str(tmp_path))
+
+
 @pytest.mark.parametrize("name", ["no-such-model", "gpt-4", ""])
 def test_an_unknown_name_says_what_there_is(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -3,11 +3,14 @@ import shutil
 import time
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from serving.engine.errors import GenerationFailedError
 from serving.engine.factory import create_engine
 from serving.engine.protocol import Sampling
 from serving.engine.transformers_codec import source_of
+from stream.loop.training.base_model import load_base
 from tests.support.tiny_llama import greedy
 
 
@@ -84,3 +87,25 @@ def test_the_safetensors_of_a_directory_are_loaded_even_if_it_has_a_gguf_file(ti
     engine = create_engine(model_dir=tmp_path, name="tiny", device="cpu", slots=1)
     assert engine.name == "transformers"
     assert source_of(tmp_path) == {"pretrained_model_name_or_path": tmp_path}
+
+
+def pickled(tiny_dir, folder):
+    """Return a copy of the model whose weights are in a pickle, beside a file of other safetensors."""
+    shutil.copytree(tiny_dir, folder)
+    (folder / "model.safetensors").rename(folder / "adapter.safetensors")
+    torch.save(load_file(folder / "adapter.safetensors"), folder / "pytorch_model.bin")
+    return folder
+
+
+def load_engine(folder):
+    engine = create_engine(model_dir=folder, name="tiny", device="cpu", slots=1)
+    try:
+        engine.load()
+    finally:
+        asyncio.run(engine.close())
+
+
+@pytest.mark.parametrize("load", [load_engine, load_base])
+def test_no_pickle_is_loaded(load, tiny_dir, tmp_path):
+    with pytest.raises(OSError, match=r"model\.safetensors"):
+        load(pickled(tiny_dir, tmp_path / "model"))
