@@ -10,12 +10,15 @@ from typing import ClassVar, Generic, TypeVar
 
 import msgspec
 
+from detectors.errors import NotLoadedError
+
 __all__ = [
     "ERROR",
     "OK",
     "OPERATOR_ROLES",
     "UNSUPPORTED_LANGUAGE",
     "AlertText",
+    "AnswerDetector",
     "ConfigT",
     "Detector",
     "Finding",
@@ -186,6 +189,8 @@ class TextDetector(Detector[ConfigT]):
     reads_instructions: ClassVar[bool] = False
     #: Whether `score_answers` compares the users' texts of a request (`Reads.UNTRUSTED`) with the request's system messages.
     reads_rules: ClassVar[bool] = False
+    #: Maximum number of prompt characters that the detector reads with an answer; 0 if prompts are not read.
+    prompt_characters: int = 0
 
     @property
     def reads_history(self) -> bool:
@@ -212,15 +217,33 @@ class TextDetector(Detector[ConfigT]):
         """Return whether each text needs a slow model. Of one event, only a bounded number of characters of such texts is scored."""
         return [False] * len(texts)
 
-    @property
-    def prompt_characters(self) -> int:
-        """Maximum number of prompt characters that the detector reads with an answer; 0 if prompts are not read."""
-        return 0
-
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
         """Score each answer with its prompt's messages, oldest first; an unknown prompt is an empty list."""
         del prompts  # most detectors read only the answer
         return self.score_many(texts)
+
+
+class AnswerDetector(TextDetector[ConfigT]):
+    """A text detector that scores an answer with its prompt; a text alone is an answer to an empty prompt."""
+
+    #: What ``load()`` loaded, or True without weights; None before.
+    _loaded: object = None
+
+    def score_many(self, texts: Sequence[str]) -> list[Score]:
+        """Score each text with an empty prompt."""
+        return self.score_answers(texts, [()] * len(texts))
+
+    def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
+        """Score each answer with its prompt; see `TextDetector.score_answers`."""
+        if self._loaded is None:
+            raise NotLoadedError(
+                f"{self.name}.score_answers before load(): call load() once in the process that scores"
+            )
+        return [self._score(text, turns) for text, turns in zip(texts, prompts, strict=True)]
+
+    @abc.abstractmethod
+    def _score(self, text: str, turns: Sequence[Turn]) -> Score:
+        """Return the score of an answer, given the messages of its prompt; ``load()`` was called."""
 
 
 class StreamDetector(Detector[ConfigT]):

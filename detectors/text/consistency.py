@@ -11,13 +11,11 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from detectors.base import OK, Reads, Score, Span, TextDetector, Turn, label_of
-from detectors.errors import NotLoadedError
+from detectors.base import OK, AnswerDetector, Reads, Score, Span, Turn, label_of
 from detectors.text.claims import STOP, WORD, claims, compared
 
 __all__ = ["ConsistencyConfig", "ConsistencyDetector"]
 
-PROMPT_CHARACTERS = 4_096
 #: Least further answers for a score.
 _SAMPLES = 2
 #: Weight of a name or a number; a wrong answer differs in these more often than in other words.
@@ -39,9 +37,10 @@ class ConsistencyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     max_sentences: Annotated[int, Meta(ge=1, le=1000)] = 64
 
 
-class ConsistencyDetector(TextDetector[ConsistencyConfig]):
+class ConsistencyDetector(AnswerDetector[ConsistencyConfig]):
     """Detector whose score is the weighted share of the answer's words that the model's further answers do not have.
 
+    The answer is the last message of the role ``assistant`` in the prompt; a text is a JSON list of the model's further answers.
     The share is 0 for a word that all further answers have, and 1 for a word that none has. Words of the user's messages do not count, if the answer has
     others. The score is the mean of the sentences. Spans of type ``INCONSISTENT`` mark the sentences of a flagged answer whose share reaches the threshold.
     """
@@ -51,29 +50,11 @@ class ConsistencyDetector(TextDetector[ConsistencyConfig]):
     config_type: ClassVar[type[msgspec.Struct]] = ConsistencyConfig
     sides: ClassVar[tuple[str, ...]] = ("output",)
     reads: ClassVar[Reads] = Reads.CHOICES
-
-    def __init__(self, config: ConsistencyConfig | None = None) -> None:
-        super().__init__(config)
-        self._loaded = False
-
-    @property
-    def prompt_characters(self) -> int:
-        """See `TextDetector.prompt_characters`."""
-        return PROMPT_CHARACTERS
+    prompt_characters = 4_096
 
     def load(self) -> None:
         """Allow scoring; there are no weights."""
         self._loaded = True
-
-    def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Return ``unknown`` for each text, because there is no answer to compare."""
-        return self.score_answers(texts, [()] * len(texts))
-
-    def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
-        """Score the last message of the role ``assistant`` in each prompt; a text is a JSON list of the model's further answers."""
-        if not self._loaded:
-            raise NotLoadedError("consistency.score_answers before load(): call load() once in the process that scores")
-        return [self._score(text, turns) for text, turns in zip(texts, prompts, strict=True)]
 
     def _score(self, text: str, turns: Sequence[Turn]) -> Score:
         if not text.strip():

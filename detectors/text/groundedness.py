@@ -12,8 +12,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from detectors.base import OK, Score, Span, TextDetector, Turn, label_of
-from detectors.errors import NotLoadedError
+from detectors.base import OK, AnswerDetector, Score, Span, Turn, label_of
 from detectors.models.embedding import Embedder
 from detectors.models.weight_files import GROUNDEDNESS_DIGEST, GROUNDEDNESS_PATH, read_pinned
 from detectors.text.claims import Claim, claims
@@ -21,8 +20,6 @@ from detectors.text.sources import Source, sources
 from detectors.text.support import FEATURES, Floats, Sources, SupportModel, is_statement
 
 __all__ = ["Comparison", "GroundednessConfig", "GroundednessDetector", "compare"]
-
-PROMPT_CHARACTERS = 32_000
 
 
 class GroundednessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,7 +84,7 @@ def compare(text: str, turns: Sequence[Turn], embedder: Embedder, config: Ground
     )
 
 
-class GroundednessDetector(TextDetector[GroundednessConfig]):
+class GroundednessDetector(AnswerDetector[GroundednessConfig]):
     """Detector whose score is the doubt about the least supported sentence.
 
     Spans of type ``UNSUPPORTED`` mark unsupported sentences. Each is followed by a span of type ``SOURCE``: the most similar sentence of the
@@ -102,15 +99,8 @@ class GroundednessDetector(TextDetector[GroundednessConfig]):
     version: ClassVar[str] = f"2+{GROUNDEDNESS_DIGEST[:8]}.{Embedder.version.partition('+')[2]}"
     config_type: ClassVar[type[msgspec.Struct]] = GroundednessConfig
     sides: ClassVar[tuple[str, ...]] = ("output",)
-
-    def __init__(self, config: GroundednessConfig | None = None) -> None:
-        super().__init__(config)
-        self._loaded: tuple[Embedder, SupportModel] | None = None
-
-    @property
-    def prompt_characters(self) -> int:
-        """See `TextDetector.prompt_characters`."""
-        return PROMPT_CHARACTERS
+    prompt_characters = 32_000
+    _loaded: tuple[Embedder, SupportModel] | None = None
 
     def load(self) -> None:
         """Load the frozen embedding and the linear model; see `TextDetector.load`."""
@@ -120,19 +110,9 @@ class GroundednessDetector(TextDetector[GroundednessConfig]):
             embedder.load()
             self._loaded = embedder, model
 
-    def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Return ``unknown`` for each text, because there is no source to compare the text with."""
-        return self.score_answers(texts, [()] * len(texts))
-
-    def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
-        """Score each answer against its prompt; see `TextDetector.score_answers`."""
-        if self._loaded is None:
-            raise NotLoadedError(
-                "groundedness.score_answers before load(): call load() once in the process that scores"
-            )
-        return [self._score(text, turns, *self._loaded) for text, turns in zip(texts, prompts, strict=True)]
-
-    def _score(self, text: str, turns: Sequence[Turn], embedder: Embedder, model: SupportModel) -> Score:
+    def _score(self, text: str, turns: Sequence[Turn]) -> Score:
+        assert self._loaded is not None
+        embedder, model = self._loaded
         if not text.strip():
             return Score(score=0.0, label=OK, flagged=False)
         compared = compare(text, turns, embedder, self.config)

@@ -11,8 +11,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from detectors.base import OK, Score, Span, TextDetector, Turn
-from detectors.errors import NotLoadedError
+from detectors.base import OK, AnswerDetector, Score, Span, Turn
 from detectors.models.language_model import Guess, LanguageModel, group_of
 from detectors.text.requested_language import names_language
 
@@ -41,7 +40,7 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     letters: Annotated[int, Meta(ge=1)] = 20
 
 
-class LanguageDetector(TextDetector[LanguageConfig]):
+class LanguageDetector(AnswerDetector[LanguageConfig]):
     """Detector of answers in a wrong language; the score is 0 if the language is allowed or uncertain.
 
     Otherwise the score is the lower of the probabilities of the answer's and the prompt's language. A flagged text has
@@ -51,34 +50,20 @@ class LanguageDetector(TextDetector[LanguageConfig]):
     name: ClassVar[str] = "language"
     version: ClassVar[str] = "1+8f3472cf"
     config_type: ClassVar[type[msgspec.Struct]] = LanguageConfig
+    _loaded: LanguageModel | None = None
 
     def __init__(self, config: LanguageConfig | None = None) -> None:
         super().__init__(config)
-        self._model: LanguageModel | None = None
         self._expected = {group_of(code.lower()) for code in self.config.expected}
-
-    @property
-    def prompt_characters(self) -> int:
-        """See `TextDetector.prompt_characters`; 0 if `expected` languages are configured."""
-        return 0 if self._expected else PROMPT_CHARACTERS
+        self.prompt_characters = 0 if self._expected else PROMPT_CHARACTERS
 
     def load(self) -> None:
         """Load the pinned model; see `TextDetector.load`."""
-        self._model = self._model or LanguageModel()
-
-    def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Score each text without a prompt; the label is ``unknown`` unless `expected` languages are configured."""
-        return self.score_answers(texts, [()] * len(texts))
-
-    def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
-        """Score each answer with its prompt; see `TextDetector.score_answers`."""
-        if self._model is None:
-            raise NotLoadedError("language.score_answers before load(): call load() once in the process that scores")
-        return [self._score(text, turns) for text, turns in zip(texts, prompts, strict=True)]
+        self._loaded = self._loaded or LanguageModel()
 
     def _score(self, text: str, turns: Sequence[Turn]) -> Score:
-        assert self._model is not None
-        answer = self._model.guess(text)
+        assert self._loaded is not None
+        answer = self._loaded.guess(text)
         if not answer.letters:
             return Score(score=0.0, label=OK, flagged=False)
         if self._expected:
@@ -104,14 +89,14 @@ class LanguageDetector(TextDetector[LanguageConfig]):
 
         If the prompt's language is uncertain, no language is returned, and the probability is 0.
         """
-        assert self._model is not None
+        assert self._loaded is not None
         last = next((turn.content for turn in reversed(turns) if turn.role == "user"), "")
-        whole = self._model.guess(last[:PROMPT_CHARACTERS])
+        whole = self._loaded.guess(last[:PROMPT_CHARACTERS])
         if not self._is_certain(whole):
             return set(), 0.0
         allowed = {group_of(whole.language)}
         text = "\n".join(turn.content[:PROMPT_CHARACTERS] for turn in turns)
         if names_language(text, answer.language):
             return {*allowed, group_of(answer.language)}, whole.probability
-        passages = [self._model.guess(passage) for passage in text.splitlines()[:PASSAGES]]
+        passages = [self._loaded.guess(passage) for passage in text.splitlines()[:PASSAGES]]
         return allowed | {group_of(guess.language) for guess in passages if guess.letters >= 8}, whole.probability

@@ -11,15 +11,12 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from detectors.base import OK, OPERATOR_ROLES, AlertText, Score, Span, TextDetector, Turn, label_of
-from detectors.errors import NotLoadedError
+from detectors.base import OK, OPERATOR_ROLES, AlertText, AnswerDetector, Score, Span, Turn, label_of
 from detectors.normalise.unicode import normalise
 from detectors.text.leak_evidence import Evidence, Prior, evidence
 from detectors.text.system_prompt import SystemPrompt, read_system_prompt
 
 __all__ = ["LeakConfig", "LeakDetector"]
-
-PROMPT_CHARACTERS = 8_000
 
 
 class LeakConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,7 +34,7 @@ class LeakConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     max_characters: Annotated[int, Meta(ge=1_000, le=200_000)] = 32_768
 
 
-class LeakDetector(TextDetector[LeakConfig]):
+class LeakDetector(AnswerDetector[LeakConfig]):
     """Detector of revealed instructions and secrets; no model, time linear in the lengths.
 
     Spans mark what was found: ``SECRET`` or ``INSTRUCTIONS``.
@@ -48,34 +45,16 @@ class LeakDetector(TextDetector[LeakConfig]):
     config_type: ClassVar[type[msgspec.Struct]] = LeakConfig
     sides: ClassVar[tuple[str, ...]] = ("output",)
     reads_instructions: ClassVar[bool] = True
+    prompt_characters = 8_000
     alert: ClassVar[AlertText] = AlertText(
         subject="leaks of the system prompt",
         runbook="Open a request with `weir show ID --text`; replace a secret that was revealed, and keep secrets out of the system prompt.",
     )
 
-    def __init__(self, config: LeakConfig | None = None) -> None:
-        super().__init__(config)
-        self._loaded = False
-
-    @property
-    def prompt_characters(self) -> int:
-        """See `TextDetector.prompt_characters`."""
-        return PROMPT_CHARACTERS
-
     def load(self) -> None:
         """Compile the patterns; see `TextDetector.load`."""
         list(evidence("x", read_system_prompt("x"), Prior("x")))
         self._loaded = True
-
-    def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Return ``unknown`` for each text, because there is no system prompt to compare the text with."""
-        return self.score_answers(texts, [()] * len(texts))
-
-    def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
-        """Score each answer against the system prompt among its messages; see `TextDetector.score_answers`."""
-        if not self._loaded:
-            raise NotLoadedError("leak.score_answers before load(): call load() once in the process that scores")
-        return [self._score(text, turns) for text, turns in zip(texts, prompts, strict=True)]
 
     def _score(self, text: str, turns: Sequence[Turn]) -> Score:
         if not text.strip():
