@@ -1,11 +1,21 @@
 """Decode JSON objects from clients and other servers; a decoded object can be encoded again, and is not nested too deeply to be walked."""
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-__all__ = ["MAX_DEPTH", "UndecodableJson", "decode_object", "repaired_json"]
+__all__ = [
+    "MAX_DEPTH",
+    "UndecodableJson",
+    "count_of",
+    "decode_object",
+    "mapping_of",
+    "mappings_of",
+    "repaired_json",
+    "text_of",
+]
 
 #: Levels of nested arrays and objects. Code with a deeper stack than the decoder's must be able to encode the object again.
 MAX_DEPTH = 128
@@ -54,6 +64,26 @@ def repaired_json(raw: bytes) -> bytes:
     text = raw.decode("utf-8", "replace").encode()
     text = _CONSTANT.sub(lambda found: found[1] + (b"null" if found[2] else b""), text, _MOST_REPAIRS)
     return _SURROGATE.sub(lambda found: found[1] + (b"?" if found[2] else b""), text, _MOST_REPAIRS)
+
+
+def text_of(value: Any) -> str:
+    """Return `value` if it is a string, else ""."""
+    return value if isinstance(value, str) else ""
+
+
+def count_of(value: Any) -> int:
+    """Return `value` if it is an integer of at least 0, else 0."""
+    return value if type(value) is int and value >= 0 else 0
+
+
+def mapping_of(value: Any) -> Mapping[str, Any]:
+    """Return `value` if it is an object, else an empty object."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def mappings_of(value: Any) -> Iterable[Mapping[str, Any]]:
+    """Return the objects in `value` if it is an array, else nothing."""
+    return (item for item in value if isinstance(item, Mapping)) if isinstance(value, list | tuple) else ()
 
 
 def _too_deep() -> UndecodableJson:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from serving.decoded_json import repaired_json
+from serving.decoded_json import count_of, mappings_of, repaired_json, text_of
 from serving.errors import UnreadablePayload
 from serving.inference_records import may_train
 from serving.intake.body_values import check_json
@@ -19,14 +19,12 @@ from serving.openai_api.responses_accumulator import ResponsesAccumulator
 from stream.wire import Choice, Message, TextPart, Usage
 
 __all__ = [
-    "count_of",
     "decoded",
     "document",
     "request_from",
     "response_from",
     "response_from_bytes",
     "usage_of",
-    "word_of",
 ]
 
 Body = Mapping[str, Any]
@@ -60,7 +58,7 @@ def request_from(body: Any) -> ReportedRequest:
     if not isinstance(body, Mapping):
         raise UnreadablePayload(f"the body is a {_kind(body)}; a request is a JSON object")
     common: dict[str, Any] = {
-        "model": word_of(body.get("model")),
+        "model": text_of(body.get("model")),
         "stream": body.get("stream") is True,
         "tools": tools_from(body.get("tools") or body.get("functions")),
         "parameters": parameters_of(dict(body)),
@@ -93,7 +91,7 @@ def response_from_bytes(raw: bytes) -> ReportedResponse:
 
 def response_from(body: Body) -> ReportedResponse:
     """Return the response in a decoded body; raises UnreadablePayload if the format is not known."""
-    common: dict[str, Any] = {"model": word_of(body.get("model")), "usage": usage_of(body.get("usage"))}
+    common: dict[str, Any] = {"model": text_of(body.get("model")), "usage": usage_of(body.get("usage"))}
     if "choices" in body or "output" in body:
         return ReportedResponse(**common, choices=choices_from(body))
     if "predictions" in body:
@@ -126,7 +124,7 @@ def _streamed(raw: bytes) -> ReportedResponse:
     for chunk in chunks:
         answer.add(chunk)
         response = chunk.get("response")
-        model = word_of((response if isinstance(response, Mapping) else chunk).get("model")) or model
+        model = text_of((response if isinstance(response, Mapping) else chunk).get("model")) or model
     return ReportedResponse(model=model, choices=answer.recorded(), usage=answer.usage)
 
 
@@ -143,7 +141,7 @@ def _chunks(raw: bytes) -> Iterator[Body]:
 
 def _instructions(body: Body) -> tuple[Message, ...]:
     """Return the system message of a request of the responses API."""
-    text = word_of(body.get("instructions"))
+    text = text_of(body.get("instructions"))
     return (Message.of_text("system", text),) if text else ()
 
 
@@ -171,23 +169,9 @@ def _strings(node: Any) -> Iterable[str]:
 
 def _tensors(raw: Any) -> Iterable[str]:
     """Yield the strings in KServe V2 tensors of type BYTES."""
-    for tensor in _mappings(raw):
+    for tensor in mappings_of(raw):
         if tensor.get("datatype") == "BYTES":
             yield from _strings(tensor.get("data"))
-
-
-def _mappings(raw: Any) -> Iterable[Body]:
-    return (item for item in raw if isinstance(item, Mapping)) if isinstance(raw, list | tuple) else ()
-
-
-def word_of(value: Any) -> str:
-    """Return `value` if it is a string, else ""."""
-    return value if isinstance(value, str) else ""
-
-
-def count_of(value: Any) -> int:
-    """Return `value` if it is an integer of at least 0, else 0."""
-    return value if type(value) is int and value >= 0 else 0
 
 
 def _kind(value: Any) -> str:

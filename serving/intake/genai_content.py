@@ -5,11 +5,12 @@
 - OpenLLMetry's earlier versions: ``gen_ai.prompt.0.content``, ``gen_ai.completion.0.content``.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
+from serving.decoded_json import mapping_of, mappings_of
 from serving.intake.body_text import decoded
 from serving.intake.body_values import check_json
 from serving.intake.reported_exchange import has_content
@@ -69,7 +70,7 @@ def _opentelemetry(attributes: Attributes) -> Content:
         outputs = [{"text": outputs}]
     return Content(
         (*messages_from(system), *messages_from(json_value(attributes.get("gen_ai.input.messages")))),
-        tuple(choice_from(output) for output in _mappings(outputs)),
+        tuple(choice_from(output) for output in mappings_of(outputs)),
         tools_from(json_value(attributes.get("gen_ai.tool.definitions"))),
     )
 
@@ -145,17 +146,11 @@ def _plant(tree: dict[str, Any], path: list[str], value: Any) -> None:
 
 
 def _in_order(tree: Any, item_of: Callable[[Attributes], Any]) -> list[Any]:
-    numbered = [(int(key), item) for key, item in _mapping(tree).items() if key.isdecimal() and len(key) <= _MAX_LEVELS]
+    numbered = [
+        (int(key), item) for key, item in mapping_of(tree).items() if key.isdecimal() and len(key) <= _MAX_LEVELS
+    ]
     return [item_of(item) for _, item in sorted(numbered, key=lambda pair: pair[0]) if isinstance(item, Mapping)]
 
 
 def _table(item: Any, name: str) -> Attributes:
-    return _mapping(_mapping(item).get(name))
-
-
-def _mapping(value: Any) -> Attributes:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _mappings(raw: Any) -> Iterable[Attributes]:
-    return (item for item in raw if isinstance(item, Mapping)) if isinstance(raw, list) else ()
+    return mapping_of(mapping_of(item).get(name))

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import msgspec
 
 from serving.api_keys import Principal
+from serving.decoded_json import count_of, mapping_of, text_of
 from serving.inference_records import may_train
-from serving.intake.body_text import count_of, word_of
 from serving.intake.genai_content import Content, content_of, json_value
 from serving.intake.otlp import OtlpLog, OtlpSpan
 from serving.intake.reported_exchange import (
@@ -145,8 +145,7 @@ def _from_messages(group: list[OtlpLog], principal: Principal) -> ReportedExchan
 
 
 def _body(log: OtlpLog) -> Attributes:
-    body = json_value(log.body)
-    return body if isinstance(body, Mapping) else {}
+    return mapping_of(json_value(log.body))
 
 
 def _choice(body: Attributes) -> Choice:
@@ -168,7 +167,7 @@ def _operation(attributes: Attributes) -> str | None:
 
 
 def _exchange(item: OtlpSpan | OtlpLog, attributes: Attributes, principal: Principal) -> ReportedExchange:
-    conversation = next((found for name in _CONVERSATIONS if (found := word_of(attributes.get(name)))), "")
+    conversation = next((found for name in _CONVERSATIONS if (found := text_of(attributes.get(name)))), "")
     return ReportedExchange(
         identity=identity_of(principal.tenant, "otlp", item.trace_id, item.span_id),
         origin=Origin(
@@ -228,7 +227,7 @@ def _finished(choices: tuple[Choice, ...], reasons: Any) -> Iterator[Choice]:
     """Yield the choices, with the span's finish reasons where a choice has none."""
     known = reasons if isinstance(reasons, list) else []
     for number, choice in enumerate(choices):
-        reason = word_of(known[number]) if number < len(known) else ""
+        reason = text_of(known[number]) if number < len(known) else ""
         if reason and choice.finish_reason is None:
             yield msgspec.structs.replace(choice, finish_reason=reason)
         else:
@@ -256,7 +255,7 @@ def _error_kind(value: Any) -> str:
 
 
 def _first_word(attributes: Attributes, *names: str) -> str:
-    return next((found for name in names if (found := word_of(attributes.get(name)))), "")
+    return next((found for name in names if (found := text_of(attributes.get(name)))), "")
 
 
 def _count(attributes: Attributes, *names: str) -> int:

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from serving.api_keys import Principal
+from serving.decoded_json import count_of, mapping_of, text_of
 from serving.errors import UnreadablePayload
 from serving.inference_records import may_train
-from serving.intake.body_text import count_of, decoded, document, response_from, word_of
+from serving.intake.body_text import decoded, document, response_from
 from serving.intake.body_values import MAX_VALUES, check_json
 from serving.intake.reported_exchange import (
     Origin,
@@ -73,13 +74,13 @@ def _origin(payload: Payload, principal: Principal) -> Origin:
 
     Retraining and datasets count principals, so a client must not be able to invent them.
     """
-    metadata = _table(payload.get("metadata"))
-    key = word_of(metadata.get("user_api_key_hash"))[:_HASH_CHARACTERS] if "delegate" in principal.scopes else ""
-    headers = {str(name).lower(): value for name, value in _table(metadata.get("requester_custom_headers")).items()}
+    metadata = mapping_of(payload.get("metadata"))
+    key = text_of(metadata.get("user_api_key_hash"))[:_HASH_CHARACTERS] if "delegate" in principal.scopes else ""
+    headers = {str(name).lower(): value for name, value in mapping_of(metadata.get("requester_custom_headers")).items()}
     conversation = (
-        word_of(headers.get(_CONVERSATION_HEADER))
-        or word_of(_table(metadata.get("requester_metadata")).get("conversation_id"))
-        or word_of(payload.get("session_id"))
+        text_of(headers.get(_CONVERSATION_HEADER))
+        or text_of(mapping_of(metadata.get("requester_metadata")).get("conversation_id"))
+        or text_of(payload.get("session_id"))
     )
     return Origin(
         tenant=principal.tenant,
@@ -89,19 +90,19 @@ def _origin(payload: Payload, principal: Principal) -> Origin:
 
 
 def _request(payload: Payload, started: float) -> ReportedRequest:
-    kind = word_of(payload.get("call_type"))
+    kind = text_of(payload.get("call_type"))
     raw = payload.get("messages")
     messages = messages_from(raw["messages"] if isinstance(raw, Mapping) and "messages" in raw else raw)
-    parameters = _table(payload.get("model_parameters"))
+    parameters = mapping_of(payload.get("model_parameters"))
     return ReportedRequest(
-        model=word_of(payload.get("model_group")) or word_of(payload.get("model")),
-        model_version=word_of(payload.get("model")),
+        model=text_of(payload.get("model_group")) or text_of(payload.get("model")),
+        model_version=text_of(payload.get("model")),
         operation="text_completion" if "text_completion" in kind else "chat",
         stream=payload.get("stream") is True,
         messages=() if _redacted(messages) else messages,
         tools=tools_from(parameters.get("tools") or parameters.get("functions")),
         parameters=parameters_of(dict(parameters)),
-        training=may_train({"metadata": _table(payload.get("metadata")).get("requester_metadata")}),
+        training=may_train({"metadata": mapping_of(payload.get("metadata")).get("requester_metadata")}),
         at=started,
     )
 
@@ -142,14 +143,10 @@ def _redacted(messages: tuple[Message, ...] | tuple[Choice, ...]) -> bool:
 
 def _error(payload: Payload) -> ErrorInfo:
     """Return the class and status of a failure, without LiteLLM's message, which may quote the prompt."""
-    information = _table(payload.get("error_information"))
+    information = mapping_of(payload.get("error_information"))
     code = str(information.get("error_code") or "")
     status = int(code) if re.fullmatch("[1-9][0-9]{2}", code) else _UNKNOWN_STATUS
-    return ErrorInfo(kind=word_of(information.get("error_class")) or "unknown", status=status)
-
-
-def _table(value: Any) -> Payload:
-    return value if isinstance(value, Mapping) else {}
+    return ErrorInfo(kind=text_of(information.get("error_class")) or "unknown", status=status)
 
 
 def _seconds(value: Any) -> float:

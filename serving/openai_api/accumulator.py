@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from serving.backend import RUNNING_USAGE
+from serving.decoded_json import mappings_of, text_of
 from serving.openai_api.parts import content_from
 from stream.wire import MAX_COUNT, Choice, Part, ReasoningPart, TextPart, ToolCallPart, Usage
 
@@ -72,7 +73,7 @@ class Accumulator:
         """Add a chunk or a whole response; return the new texts of its choices: reasoning, then text, then tool calls."""
         self.last = chunk
         self._note(chunk)
-        return [new for choice in _mappings(chunk.get("choices")) for new in self._add_choice(choice)]
+        return [new for choice in mappings_of(chunk.get("choices")) for new in self._add_choice(choice)]
 
     def stop(self) -> None:
         """End all choices with the finish reason of a content filter."""
@@ -298,18 +299,13 @@ def _called(call: _Fields) -> _Fields:
 
 def _calls(fields: _Fields) -> Iterator[_Fields]:
     """Yield the tool calls of a delta or message, also one in the older field `function_call`."""
-    yield from _mappings(fields.get("tool_calls"))
+    yield from mappings_of(fields.get("tool_calls"))
     if isinstance(call := fields.get("function_call"), Mapping):
         yield {"function": call}
 
 
-def _mappings(raw: Any) -> Iterator[_Fields]:
-    yield from (item for item in raw if isinstance(item, Mapping)) if isinstance(raw, list) else ()
-
-
 def _text(fields: _Fields, name: str) -> str:
-    value = fields.get(name)
-    return value if isinstance(value, str) else ""
+    return text_of(fields.get(name))
 
 
 def _content(fields: _Fields) -> tuple[str, str]:

@@ -9,12 +9,13 @@ Images, audio and files are recorded by digest and size.
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from serving.decoded_json import mapping_of, mappings_of
 from stream.wire import (
     BlobPart,
     Choice,
@@ -87,23 +88,23 @@ def choice_from(raw: Body) -> Choice:
 def choices_from(body: Body) -> tuple[Choice, ...]:
     """Return the choices of a response; the output items of the responses API are one choice."""
     if isinstance(body.get("choices"), list | tuple):
-        return tuple(choice_from(choice) for choice in _mappings(body["choices"]))
+        return tuple(choice_from(choice) for choice in mappings_of(body["choices"]))
     output = body.get("output")
     if isinstance(output, str):
         return (Choice(parts=_text_parts(output)),)
-    parts = tuple(part for item in _mappings(output) for part in _message_parts(item))
-    reason = _word(_mapping(body.get("incomplete_details")), "reason")
+    parts = tuple(part for item in mappings_of(output) for part in _message_parts(item))
+    reason = _word(mapping_of(body.get("incomplete_details")), "reason")
     return (Choice(parts=parts, finish_reason=_FINISH_REASONS.get(reason, reason) or None),) if parts or reason else ()
 
 
 def tools_from(raw: Any) -> tuple[ToolDefinition, ...]:
     """Return the tool definitions of a request (`tools` or `functions`); a schema nested deeper than 64 levels is omitted."""
-    return tuple(_tool(tool) for tool in _mappings(raw))
+    return tuple(_tool(tool) for tool in mappings_of(raw))
 
 
 def _tool(raw: Body) -> ToolDefinition:
     kind = _word(raw, "type") or "function"
-    definition = _mapping(raw.get(kind)) or raw
+    definition = mapping_of(raw.get(kind)) or raw
     schema = next(
         (value for key in ("parameters", "input_schema") if isinstance(value := definition.get(key), dict)), {}
     )
@@ -141,10 +142,10 @@ def _message_parts(raw: Body) -> Iterator[Part]:
     content = raw.get("content")
     yield from content_from(raw.get("parts") if content is None else content)
     yield from _text_parts(_word(raw, "refusal"))
-    if audio := _mapping(raw.get("audio")):
+    if audio := mapping_of(raw.get("audio")):
         yield from _text_parts(_word(audio, "transcript"))
         yield from _media(raw)
-    for call in (*_mappings(raw.get("tool_calls")), *_mappings([raw.get("function_call")])):
+    for call in (*mappings_of(raw.get("tool_calls")), *mappings_of([raw.get("function_call")])):
         yield _call(call)
 
 
@@ -166,7 +167,7 @@ def content_from(content: Any) -> Iterator[Part]:
         yield from _text_parts(content)
     elif isinstance(content, list | tuple):
         for item in content:
-            yield from _text_parts(item) if isinstance(item, str) else _part(_mapping(item))
+            yield from _text_parts(item) if isinstance(item, str) else _part(mapping_of(item))
     elif isinstance(content, Mapping):
         yield from _part(content)
 
@@ -201,13 +202,13 @@ def _reasoning(item: Body) -> Iterator[Part]:
     thoughts = [_word(item, "thinking")]
     for key in ("summary", "content"):
         value = item.get(key)
-        thoughts += [value] if isinstance(value, str) else [_word(part, *_TEXT_KEYS) for part in _mappings(value)]
+        thoughts += [value] if isinstance(value, str) else [_word(part, *_TEXT_KEYS) for part in mappings_of(value)]
     if text := "\n".join(filter(None, thoughts)):
         yield ReasoningPart(content=text)
 
 
 def _call(item: Body) -> ToolCallPart:
-    inner = _mapping(item.get("function")) or _mapping(item.get("custom")) or item
+    inner = mapping_of(item.get("function")) or mapping_of(item.get("custom")) or item
     arguments = next((inner[key] for key in _CALL_KEYS if inner.get(key) is not None), "")
     name = _word(inner, "name") or _word(item, "type").removesuffix("_call")
     return ToolCallPart(name=name, arguments=_json(arguments), id=_word(item, *_CALL_IDS))
@@ -228,7 +229,7 @@ def _media(item: Body) -> Iterator[Part]:
     """Yield an image, audio, video or file by its digest."""
     kind = f"{_word(item, 'modality')} {_word(item, 'type')} {' '.join(key for key in _MEDIA_KEYS if key in item)}"
     inner = next((item[key] for key in _MEDIA_KEYS if item.get(key) is not None), item)
-    source: Body = {"url": inner} if isinstance(inner, str) else _mapping(inner)
+    source: Body = {"url": inner} if isinstance(inner, str) else mapping_of(inner)
     audio_format = _word(source, "format")
     mime_type = _word(source, "mime_type", "media_type") or (f"audio/{audio_format}" if audio_format else "")
     modality = next((one for one in _MODALITIES if one in f"{mime_type} {kind}"), "file")
@@ -271,11 +272,3 @@ def _json(value: Any) -> str:
 def _word(body: Body, *keys: str) -> str:
     """Return the first non-empty string among the values of `keys`, else ""."""
     return next((value for key in keys if isinstance(value := body.get(key), str) and value), "")
-
-
-def _mapping(value: Any) -> Body:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _mappings(raw: Any) -> Iterable[Body]:
-    return (item for item in raw if isinstance(item, Mapping)) if isinstance(raw, list | tuple) else ()
