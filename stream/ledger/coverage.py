@@ -41,7 +41,7 @@ class Count(msgspec.Struct, kw_only=True):
 
 
 class Coverage(msgspec.Struct, kw_only=True):
-    """Counts over all partitions: distinct requests and end records, records lost in gaps, feedback, expected verdicts.
+    """Counts over all partitions: distinct requests and end records, records lost in gaps, expected verdicts.
 
     `oldest_pending_time` is the time of the oldest event with a pending verdict. `skipped` is {topic: number of skipped records}.
     """
@@ -49,7 +49,6 @@ class Coverage(msgspec.Struct, kw_only=True):
     requests: int = 0
     ends: int = 0
     gaps: int = 0
-    feedback: int = 0
     total: Count = msgspec.field(default_factory=Count)
     by_detector: dict[str, Count] = {}
     by_tenant: dict[str, Count] = {}
@@ -101,7 +100,6 @@ def _add_counts(coverage: Coverage, database: sqlite3.Connection) -> None:
     coverage.requests += _value(database, "SELECT ifnull(sum(requests), 0) FROM requests")
     coverage.ends += _value(database, "SELECT ifnull(sum(ends), 0) FROM requests")
     coverage.gaps += _value(database, "SELECT CAST(total(count) AS INTEGER) FROM gaps")
-    coverage.feedback += _value(database, "SELECT count(*) FROM feedback")
     for topic, records in database.execute("SELECT topic, sum(records) FROM skipped GROUP BY 1"):
         coverage.skipped[topic] = coverage.skipped.get(topic, 0) + records
 
