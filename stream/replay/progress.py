@@ -2,7 +2,7 @@
 
 import time
 
-from stream.replay.report import EventCounts, Observe, Progress, RunStatistics
+from stream.replay.report import EventCounts, Observe, RunStatistics
 
 __all__ = ["ProgressMeter"]
 
@@ -12,7 +12,7 @@ _INTERVAL_SECONDS = 0.25
 class ProgressMeter:
     """The counts of one replay; `total` is the number of records of the replayed topic."""
 
-    def __init__(self, total: int, observe: Observe = lambda _: None) -> None:
+    def __init__(self, total: int, observe: Observe = lambda _done, _total: None) -> None:
         self.events = EventCounts()
         self._total = total
         self._observe = observe
@@ -24,30 +24,18 @@ class ProgressMeter:
         self._records += 1
         if time.monotonic() - self._reported >= _INTERVAL_SECONDS:
             self._reported = time.monotonic()
-            self._observe(self._progress())
+            self._observe(self._records, self._total)
 
     def statistics(self) -> RunStatistics:
         """Report the end of the run, and return its statistics."""
-        self._observe(self._progress())
-        events = self.events
+        self._observe(self._records, self._total)
+        events, seconds = self.events, max(time.monotonic() - self._started, 1e-6)
         span = 0.0 if events.first is None or events.last is None else events.last - events.first
-        rate, recorded = events.read / self._seconds(), events.read / span if span > 0 else None
+        rate, recorded = events.read / seconds, events.read / span if span > 0 else None
         return RunStatistics(
-            seconds=self._seconds(),
+            seconds=seconds,
             records=self._records,
             events_per_second=rate,
             recorded_events_per_second=recorded,
             ratio=rate / recorded if recorded else None,
-        )
-
-    def _seconds(self) -> float:
-        return max(time.monotonic() - self._started, 1e-6)
-
-    def _progress(self) -> Progress:
-        seconds = self._seconds()
-        return Progress(
-            done=self._records,
-            total=self._total,
-            events_per_second=self.events.read / seconds,
-            left_seconds=seconds / self._records * (self._total - self._records) if self._records else None,
         )

@@ -13,7 +13,6 @@ __all__ = [
     "Flip",
     "Flips",
     "Observe",
-    "Progress",
     "Report",
     "RunStatistics",
     "VersionSummary",
@@ -127,13 +126,5 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from",
     run: RunStatistics
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """The numbers of records read and of all records, and the estimated time left (None if unknown)."""
-
-    done: int
-    total: int
-    events_per_second: float
-    left_seconds: float | None
-
-
-Observe = Callable[[Progress], None]
+#: Receives the numbers of records read and of all records.
+Observe = Callable[[int, int], None]

@@ -13,7 +13,7 @@ from detectors.registry import ALERTING
 from stream.errors import BrokerError
 from stream.kafka.clients import BROKER_ERRORS
 from stream.replay.plan import ReplayRequest
-from stream.replay.report import Observe, Progress, Report
+from stream.replay.report import Observe, Report
 from stream.replay.run import ReplaySettings, replay
 from stream.replay.versions import Versions
 from weir.cli.render.output import screen
@@ -155,8 +155,8 @@ def _settings(settings: Settings, workers: int | None) -> ReplaySettings:
 def _run(request: ReplayRequest, settings: ReplaySettings) -> Report:
     with progress_on_stderr() as show:
 
-        def observe(progress: Progress) -> None:
-            show("replaying" if progress.done else "loading the detector", progress.done, progress.total)
+        def observe(done: int, total: int) -> None:
+            show("replaying" if done else "loading the detector", done, total)
 
         try:
             report = asyncio.run(_until_done(request, settings, observe))
@@ -178,6 +178,6 @@ async def _until_done(request: ReplayRequest, settings: ReplaySettings, observe:
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
             loop.add_signal_handler(number, work.cancel)
-    observe(Progress(done=0, total=0, events_per_second=0.0, left_seconds=None))
+    observe(0, 0)
     await asyncio.wait({work})
     return None if work.cancelled() else work.result()
