@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream.kafka.log_reader import record_at
-from stream.wire import CorrectionRecord, Event, RequestRecord, ResponseRecord, WireError, decode
+from stream.wire import CorrectionRecord, Event, RequestRecord, ResponseRecord, decode, readable
 from stream.wire.codec import Headers
 
 __all__ = ["Content", "content_at", "decode_content", "raw_content", "readable_content"]
@@ -25,10 +25,7 @@ def decode_content(value: bytes | None, headers: Headers) -> Event:
 
 def readable_content(value: bytes | None, headers: Headers) -> Event | None:
     """Decode a record like :func:`decode_content`; return None if it is not an event of the contract."""
-    try:
-        return decode_content(value, headers)
-    except WireError:
-        return None
+    return readable(value, headers)
 
 
 async def content_at(consumer: AIOKafkaConsumer, topic: str, partition: int, offset: int) -> Content | None:

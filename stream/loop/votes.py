@@ -25,12 +25,11 @@ class Vote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
-    """A key that contradicts: in `contradicted` of `compared` groups, with the e-value of the test."""
+    """A key that contradicts in `contradicted` of `compared` groups."""
 
     principal: str
     contradicted: int
     compared: int
-    e_value: float
 
 
 def disagreeing_keys(votes: Iterable[Vote], alpha: float) -> list[Disagreement]:
@@ -55,7 +54,7 @@ def disagreeing_keys(votes: Iterable[Vote], alpha: float) -> list[Disagreement]:
             test.update(sides[key] != (2 * others_up > others))
     bound = max(len(tests), 1) / alpha
     return [
-        Disagreement(principal=key, contradicted=test.seen.flagged, compared=test.seen.events, e_value=test.e_harm)
+        Disagreement(principal=key, contradicted=test.seen.flagged, compared=test.seen.events)
         for key, test in sorted(tests.items())
         if test.e_harm >= bound
     ]
