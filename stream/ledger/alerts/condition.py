@@ -1,13 +1,14 @@
-"""The condition that opens an alert of the ledger and keeps it firing."""
+"""The condition that opens an alert of the ledger and keeps it firing, and the alert's next revision."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
-from stream.wire import OWN_TENANT, stream_key
+from stream.wire import OWN_TENANT, AlertRecord, stream_key
 from stream.wire.ids import alert_id
 
-__all__ = ["Condition", "counted", "own_alert_id"]
+__all__ = ["Condition", "counted", "own_alert_id", "revised"]
 
 _NAMED = 3
 
@@ -33,6 +34,11 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 def own_alert_id(detector: str, opening: str) -> str:
     """Return the id of an alert about Weir itself: a hash of `detector` and `opening`."""
     return alert_id(stream_key(OWN_TENANT, "", ""), detector, opening)
+
+
+def revised(alert: AlertRecord, **changes: Any) -> AlertRecord:
+    """Return the next revision of `alert`, with `changes`."""
+    return msgspec.structs.replace(alert, revision=alert.revision + 1, **changes)
 
 
 def counted(counts: Mapping[str, int]) -> str:

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import msgspec
-
 from stream.count_text import count_text
 from stream.ledger.accuracy import Accuracy
+from stream.ledger.alerts.condition import revised
 from stream.runbook import ACCURACY, runbook_line
 from stream.wire import AlertRecord
 
@@ -40,15 +39,15 @@ def decide_accuracy(
         elif log_time - alert.at >= _UPDATE_SECONDS and (
             _has_recovered(alert) or accuracy.wrong != alert.evidence_total
         ):
-            records.append(_revised(alert, at=log_time, **_fields(stream, accuracy)))
+            records.append(revised(alert, at=log_time, **_fields(stream, accuracy)))
     for stream, alert in open_alerts.items():
         if stream in fallen:
             continue
         at = max(log_time, alert.at)
         if not _has_recovered(alert):
-            records.append(_revised(alert, at=at, **_recovered(stream, found.get(stream))))
+            records.append(revised(alert, at=at, **_recovered(stream, found.get(stream))))
         elif log_time - alert.at >= _RESOLVE_SECONDS:
-            records.append(_revised(alert, at=at, state="resolved", resolved_at=at))
+            records.append(revised(alert, at=at, state="resolved", resolved_at=at))
     return records
 
 
@@ -81,10 +80,6 @@ def _opened(stream: _Stream, accuracy: Accuracy, log_time: float, identity: str)
         runbook=runbook_line(ACCURACY),
         **_fields(stream, accuracy),
     )
-
-
-def _revised(alert: AlertRecord, **changes: Any) -> AlertRecord:
-    return msgspec.structs.replace(alert, revision=alert.revision + 1, **changes)
 
 
 def _fields(stream: _Stream, accuracy: Accuracy) -> dict[str, Any]:

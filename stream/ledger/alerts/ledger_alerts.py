@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
-from stream.ledger.alerts.condition import Condition, own_alert_id
+from stream.count_text import count_text
+from stream.ledger.alerts.condition import Condition, counted, own_alert_id, revised
 from stream.ledger.alerts.full_spool import full_spool
 from stream.ledger.alerts.gaps import lost_records
 from stream.ledger.alerts.inactive_detectors import Firing, inactive_detectors
-from stream.ledger.alerts.missing_verdicts import missing_verdicts
 from stream.ledger.alerts.observations import Observation
-from stream.ledger.alerts.verdict_lag import verdict_lag
+from stream.ledger.coverage import MissingVerdicts
 from stream.runbook import runbook_line
 from stream.settings import LedgerSettings
 from stream.wire import OWN_TENANT, AlertRecord
@@ -27,6 +27,8 @@ __all__ = ["decide"]
 _UPDATE_SECONDS = 10.0
 #: Factor of growth of the statistic at which a firing alert is published again.
 _GROWN = 2.0
+#: Factor of the bound of the lag below which its alert resolves, so that it does not flap.
+_LAG_EXIT = 0.5
 
 
 def decide(firing: Iterable[AlertRecord], observation: Observation, settings: LedgerSettings) -> list[AlertRecord]:
@@ -46,12 +48,41 @@ def decide(firing: Iterable[AlertRecord], observation: Observation, settings: Le
 
 def _conditions(observation: Observation, settings: LedgerSettings, firing: Firing) -> Iterable[Condition]:
     if observation.missing.pairs:
-        yield missing_verdicts(observation.missing)
+        yield _missing_verdicts(observation.missing)
     if observation.gaps.records and (observation.gaps.over is None or ("gap", "") not in firing):
         yield lost_records(observation.gaps)
-    yield from verdict_lag(observation, settings, firing)
+    # While the alert fires, the bound is lower.
+    if observation.lag_seconds > settings.lag_seconds * (_LAG_EXIT if ("lag", "") in firing else 1.0):
+        yield _verdict_lag(observation, settings.lag_seconds)
     yield from inactive_detectors(observation, settings, firing)
     yield from map(full_spool, observation.spools)
+
+
+def _missing_verdicts(missing: MissingVerdicts) -> Condition:
+    return Condition(
+        detector="coverage",
+        severity="critical",
+        summary=(
+            f"{count_text(missing.pairs, 'expected verdict')} on {count_text(missing.requests_total, 'request')}"
+            f" {'is' if missing.pairs == 1 else 'are'} missing: {counted(missing.detectors)};"
+            f" tenants {counted(missing.tenants)}; models {counted(missing.models)}"
+        ),
+        opening=missing.first,
+        evidence=missing.requests,
+        evidence_total=missing.requests_total,
+        statistic=float(missing.pairs),
+    )
+
+
+def _verdict_lag(observation: Observation, bound: float) -> Condition:
+    return Condition(
+        detector="lag",
+        severity="warning",
+        summary=f"Verdicts are {observation.lag_seconds:.0f} s behind inference (limit {bound:.0f} s)",
+        opening=observation.lag_identity,
+        statistic=observation.lag_seconds,
+        limit=bound,
+    )
 
 
 def _open(condition: Condition, observation: Observation) -> AlertRecord:
@@ -73,7 +104,7 @@ def _update(alert: AlertRecord, condition: Condition, observation: Observation) 
     grown = condition.statistic >= _GROWN * alert.statistic > 0
     if not (changed or grown) or observation.log_time - alert.at < _UPDATE_SECONDS:
         return None
-    return _revise(alert, at=observation.log_time, **_fields(condition))
+    return revised(alert, at=observation.log_time, **_fields(condition))
 
 
 def _resolve(alert: AlertRecord, observation: Observation) -> AlertRecord:
@@ -81,12 +112,8 @@ def _resolve(alert: AlertRecord, observation: Observation) -> AlertRecord:
     at = max(observation.log_time, alert.at)
     gaps = observation.gaps
     if alert.detector == "gap" and gaps.over is not None:
-        return _revise(alert, state="resolved", at=at, resolved_at=gaps.over, **_fields(lost_records(gaps)))
-    return _revise(alert, state="resolved", at=at, resolved_at=at)
-
-
-def _revise(alert: AlertRecord, **changes: Any) -> AlertRecord:
-    return msgspec.structs.replace(alert, revision=alert.revision + 1, **changes)
+        return revised(alert, state="resolved", at=at, resolved_at=gaps.over, **_fields(lost_records(gaps)))
+    return revised(alert, state="resolved", at=at, resolved_at=at)
 
 
 def _fields(condition: Condition) -> dict[str, Any]:
