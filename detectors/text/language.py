@@ -5,6 +5,7 @@ language is allowed if the prompt names this language, asks for a translation or
 a language is uncertain, the label is ``unknown``.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
@@ -13,13 +14,17 @@ from msgspec import Meta
 
 from detectors.base import OK, AnswerDetector, Score, Span, Turn
 from detectors.models.language_model import Guess, LanguageModel, group_of
-from detectors.text.requested_language import names_language
+from detectors.toml_files import read_toml
 
-__all__ = ["LanguageConfig", "LanguageDetector"]
+__all__ = ["LanguageConfig", "LanguageDetector", "names_language"]
 
 PROMPT_CHARACTERS = 2_000
 #: Largest number of passages of a prompt whose languages are detected separately.
 PASSAGES = 40
+_NAMES = read_toml("detectors.text", "language_names.toml", dict[str, str])
+_TRANSLATE = re.compile(
+    r"translat|übersetz|tradu[iczs]|перевед|перевод|翻译|翻訳|번역|ترجم|çevir|tłumacz|vertaal|översätt|przetłum|अनुवाद|dịch sang"
+)
 
 
 class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,3 +105,11 @@ class LanguageDetector(AnswerDetector[LanguageConfig]):
             return {*allowed, group_of(answer.language)}, whole.probability
         passages = [self._loaded.guess(passage) for passage in text.splitlines()[:PASSAGES]]
         return allowed | {group_of(guess.language) for guess in passages if guess.letters >= 8}, whole.probability
+
+
+def names_language(text: str, language: str) -> bool:
+    """Return whether a text asks for a translation, or names ``language`` or a language of its group (`group_of`)."""
+    lowered = text.lower()
+    group = group_of(language)
+    names = "|".join(names for code, names in _NAMES.items() if group_of(code) == group)
+    return bool(_TRANSLATE.search(lowered)) or bool(names and re.search(names, lowered))

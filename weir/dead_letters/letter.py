@@ -6,8 +6,7 @@ import msgspec
 from aiokafka.structs import ConsumerRecord
 
 from stream.dead_letters import HEADER_PREFIX, REPLAYED
-from weir.dead_letters.escape import escaped
-from weir.dead_letters.shown_headers import Header
+from weir.dead_letters.shown_headers import Header, escaped
 
 __all__ = ["DeadLetter", "ShownLetter", "letter_of", "replay_note_of"]
 

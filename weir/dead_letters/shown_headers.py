@@ -1,4 +1,4 @@
-"""The headers whose values ``weir dlq show`` prints without ``--text``.
+"""The headers whose values ``weir dlq show`` prints without ``--text``, and the form in which it prints bytes.
 
 To print the value of another header too, add the header's name or prefix here.
 """
@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 from stream.dead_letters import HEADER_PREFIX
-from weir.dead_letters.escape import escaped
 
-__all__ = ["Header", "shown_headers"]
+__all__ = ["Header", "escaped", "shown_headers"]
 
 #: Weir or a tracer writes these; the values of all other headers are content.
 PREFIXES = ("ce_", HEADER_PREFIX)
@@ -35,3 +34,12 @@ def shown_headers(headers: Sequence[tuple[str, bytes]], *, content: bool) -> lis
         )
         for name, value in headers
     ]
+
+
+def escaped(raw: bytes) -> str:
+    r"""Return `raw` as text that cannot control a terminal; control characters and invalid UTF-8 become escapes (``\x1b``)."""
+    text = raw.decode("utf-8", "backslashreplace")
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else character.encode("unicode_escape").decode()
+        for character in text
+    )

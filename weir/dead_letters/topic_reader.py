@@ -11,9 +11,8 @@ from stream.kafka.clients import consumer_for, needs_kafka
 from stream.kafka.log_reader import record_at
 from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
-from weir.dead_letters.escape import escaped
 from weir.dead_letters.letter import DeadLetter, ShownLetter, letter_of, replay_note_of
-from weir.dead_letters.shown_headers import shown_headers
+from weir.dead_letters.shown_headers import escaped, shown_headers
 from weir.errors import NotFoundError
 
 __all__ = ["DeadLetterTopic"]

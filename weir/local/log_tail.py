@@ -1,12 +1,14 @@
-"""Read the last lines of a log, and the lines that are appended later."""
+"""Read the last lines of a log, the lines that are appended later, and the exits of components in supervisord's log."""
 
+import re
 from pathlib import Path
 
 from weir.local.plan import log_path
 
-__all__ = ["LogTail", "log_excerpt"]
+__all__ = ["ExitLog", "LogTail", "log_excerpt"]
 
 _EXCERPT_LINES = 12
+_EXITED = re.compile(r" exited: (?P<name>\S+) \((?P<reason>.*?)(?:; (?:not )?expected)?\)$")
 
 
 class LogTail:
@@ -29,6 +31,21 @@ class LogTail:
         complete = appended[: appended.rfind(b"\n") + 1]
         self._offset += len(complete)
         return complete.decode(errors="replace").splitlines()
+
+
+class ExitLog:
+    """Reads the exits that supervisord logs after this object was created.
+
+    The RPC of supervisord omits signals, and forgets an exit at the next start.
+    """
+
+    def __init__(self, log: Path) -> None:
+        self._tail = LogTail(log)
+
+    def new_exits(self) -> list[tuple[str, str]]:
+        """Return (component, reason) of each exit since the last call, oldest first."""
+        found = map(_EXITED.search, self._tail.new_lines())
+        return [(match["name"], match["reason"]) for match in found if match]
 
 
 def log_excerpt(home: Path, name: str) -> str:

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from weir.component.repeated_log_messages import RepeatFilter
+from weir.component.logs import RepeatFilter
 
 
 def said(log, name, text, *arguments, at):

@@ -7,9 +7,8 @@ import pytest
 from support.cases import cases
 
 from stream.dead_letters import REPLAYED, dead_letter_headers
-from weir.dead_letters.escape import escaped
 from weir.dead_letters.letter import letter_of, replay_note_of
-from weir.dead_letters.shown_headers import shown_headers
+from weir.dead_letters.shown_headers import escaped, shown_headers
 
 CASES = cases(__file__)
 OWN = (("ce_id", b"r1/request"), ("ce_correlationid", b"r1"), ("ce_type", b"weir.inference.request.v1"))

@@ -10,7 +10,7 @@ from detectors.errors import WeightsError
 from detectors.models import language_model as languages
 from detectors.models.language_model import LanguageModel, group_of, letters
 from detectors.registry import create_text
-from detectors.text.requested_language import names_language
+from detectors.text.language import names_language
 
 CASES = tomllib.loads(Path(__file__).with_name("texts.toml").read_text())
 TEXTS = CASES["languages"]

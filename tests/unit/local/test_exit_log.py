@@ -1,4 +1,4 @@
-from weir.local.supervisord.exit_log import ExitLog
+from weir.local.log_tail import ExitLog
 
 HEAD = "2026-01-31 12:00:00,000 "
 
