@@ -87,23 +87,19 @@ class Endpoints:
 
     async def chat(self, call: Call) -> None:
         """Answer ``POST /v1/chat/completions``."""
-        with self._slots.take():
-            await self._infer(call, "chat", ChatRequest, ChatAnswer)
+        await self._infer(call, "chat", ChatRequest, ChatAnswer)
 
     async def completion(self, call: Call) -> None:
         """Answer ``POST /v1/completions``."""
-        with self._slots.take():
-            await self._infer(call, "text_completion", CompletionRequest, CompletionAnswer)
+        await self._infer(call, "text_completion", CompletionRequest, CompletionAnswer)
 
     async def embeddings(self, call: Call) -> None:
         """Answer ``POST /v1/embeddings``."""
-        with self._slots.take():
-            await self._relay(call, "embeddings")
+        await self._relay(call, "embeddings")
 
     async def responses(self, call: Call) -> None:
         """Answer ``POST /v1/responses``."""
-        with self._slots.take():
-            await self._relay(call, "responses")
+        await self._relay(call, "responses")
 
     async def _body(self, call: Call, max_bytes: int) -> bytes:
         return await read_body(call.receive, call.headers, max_bytes, self._settings.body_seconds)
@@ -127,7 +123,7 @@ class Endpoints:
         request_type: type[ChatRequest | CompletionRequest],
         answer_type: type[Answer],
     ) -> None:
-        with self._large_bodies.take(call.headers) as limit:
+        with self._slots.take(), self._large_bodies.take(call.headers) as limit:
             request = await self._parsed(await self._prompt(call, limit), operation, request_type)
             await self._run(call, operation, request, None if isinstance(request, OpenRequest) else answer_type)
 
@@ -140,7 +136,7 @@ class Endpoints:
         return parse(request_type, raw)
 
     async def _relay(self, call: Call, operation: Literal["embeddings", "responses"]) -> None:
-        with self._large_bodies.take(call.headers) as limit:
+        with self._slots.take(), self._large_bodies.take(call.headers) as limit:
             request = OpenRequest.parse(await self._prompt(call, limit), operation)
             model = self._models.find(request.model)
             info = await model.ready_info()
@@ -207,33 +203,27 @@ class Endpoints:
 
     async def feedback(self, call: Call) -> None:
         """Answer ``POST /v1/feedback``."""
-        with self._judgments.take():
-            await self._feedback(call)
-
-    async def _feedback(self, call: Call) -> None:
-        body = await self._body(call, min(_FEEDBACK_BYTES, self._settings.max_body_bytes))
-        request = parse(FeedbackRequest, body)
         assert call.principal is not None
-        if request.approved:
-            check_scope(call.principal, "review")
-        conversation = request.conversation_id or _conversation(call.headers)
-        await self._judge({conversation: _judgments(request, call.principal)})
-        await call.reply.json({"object": "feedback", "request_id": request.request_id, "accepted": True}, 202)
+        with self._judgments.take():
+            body = await self._body(call, min(_FEEDBACK_BYTES, self._settings.max_body_bytes))
+            request = parse(FeedbackRequest, body)
+            if request.approved:
+                check_scope(call.principal, "review")
+            conversation = request.conversation_id or _conversation(call.headers)
+            await self._judge({conversation: _judgments(request, call.principal)})
+            await call.reply.json({"object": "feedback", "request_id": request.request_id, "accepted": True}, 202)
 
     async def labels(self, call: Call) -> None:
         """Answer ``POST /v1/labels``; 503 means that a part may be recorded, and sending all again changes nothing."""
-        with self._judgments.take():
-            await self._labels(call)
-
-    async def _labels(self, call: Call) -> None:
-        request = parse(LabelsRequest, await self._body(call, self._settings.max_body_bytes))
         assert call.principal is not None
         owner, now = {"tenant": call.principal.tenant, "principal": call.principal.id}, time.time()
-        by_conversation: dict[str, list[Judgment]] = {}
-        for label in request.labels:
-            by_conversation.setdefault(label.conversation_id or "", []).append(label.record(**owner, now=now))
-        await self._judge(by_conversation)
-        await call.reply.json({"object": "labels", "accepted": len(request.labels)}, 202)
+        with self._judgments.take():
+            request = parse(LabelsRequest, await self._body(call, self._settings.max_body_bytes))
+            by_conversation: dict[str, list[Judgment]] = {}
+            for label in request.labels:
+                by_conversation.setdefault(label.conversation_id or "", []).append(label.record(**owner, now=now))
+            await self._judge(by_conversation)
+            await call.reply.json({"object": "labels", "accepted": len(request.labels)}, 202)
 
     async def _judge(self, by_conversation: dict[str, list[Judgment]]) -> None:
         """Record judgments, by the conversation of their requests; raises ApiError 503 if they cannot be recorded."""
