@@ -25,7 +25,6 @@ from support.stack import Stack, free_port, running
 from bench import capture_cost
 from bench.rounds import Figure, in_turn
 from weir.local.processes import COMPONENT_MARK, owned_processes
-from weir.local.supervisord.held_components import stop_component
 
 SECONDS = 8.0
 CLIENTS = 8
@@ -140,8 +139,7 @@ def stacks(both: ExitStack) -> tuple[Stack, Stack]:
     quiet = {"WEIR_MODEL__NAME": "echo", "WEIR_MLFLOW__ENABLED": "false", "WEIR_TRACE__RATIO": "0"}
     pair = tuple(both.enter_context(running(**quiet, WEIR_CAPTURE__ENABLED=on)) for on in ("true", "false"))
     for stack in pair:
-        for name in ("score", "watch", "ledger"):
-            stop_component(Path(stack.home), name)
+        stack.stop("score", "watch", "ledger")
     return pair
 
 
@@ -151,7 +149,7 @@ async def measure() -> list[str]:
         found = await in_turn(lambda: load_stack(on), lambda: load_stack(off), ROUNDS)
         litellm = await beside_litellm(on)
         for stack in (on, off):
-            stop_component(Path(stack.home), "shipper")
+            stack.stop("shipper")
         alone = await in_turn(lambda: load_stack(on), lambda: load_stack(off), ROUNDS)
     rate, p99 = found.pop("rate"), found.pop("p99")
     left, right = found["CPU of gateway"]

@@ -4,13 +4,11 @@ import asyncio
 import secrets
 import time
 from functools import partial
-from pathlib import Path
 
 import httpx
 from support.stack import Stack
 
 from bench.rounds import Figure, in_turn
-from weir.local.supervisord.held_components import stop_component
 
 TOKENS = 64
 #: Begins with a number of its own in each request: users do not send the same prompt, and a cache of prefixes would skip it.
@@ -56,6 +54,5 @@ async def measure(stack: Stack, model: str) -> list[Figure]:
         return Figure(name=name, unit="tokens/s", left=left, right=right, aim=aim)
 
     figures = [await figure("tokens over HTTP, 8 requests / 1", ">= 3.5")]
-    for name in ("mlflow", "score", "watch", "ledger", "shipper"):
-        stop_component(Path(stack.home), name)
+    stack.stop("mlflow", "score", "watch", "ledger", "shipper")
     return [*figures, await figure("the same, Weir's serving alone", "-")]

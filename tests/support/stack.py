@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from support.running_broker import free_ports
+from weir.local.plan import WATCHER
+from weir.local.supervisord.rpc_client import connect
 
 WEIR = Path(sys.executable).with_name("weir")
 UP_SECONDS = 600
@@ -95,6 +97,13 @@ class Stack:
 
     def down(self) -> None:
         self.weir("down", seconds=120)
+
+    def stop(self, *components: str) -> None:
+        """Stop components, and the watcher, which would start them again."""
+        supervisord = connect(self.home)
+        for name in (WATCHER, *components):
+            supervisord.stop(name)
+        assert supervisord.wait_stopped([WATCHER, *components], 60)
 
     def new_key(self, tenant: str) -> str:
         return self.json("keys", "create", "--tenant", tenant)["key"]

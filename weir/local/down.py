@@ -13,7 +13,6 @@ from weir.local.plan import WATCHER, Plan, load_plan
 from weir.local.processes import end_owned_processes, end_processes, is_running
 from weir.local.stack_state import SupervisorRecord, delete_state, load_components, load_supervisor
 from weir.local.step_reporter import StepReporter
-from weir.local.supervisord.held_components import save_held
 from weir.local.supervisord.rpc_client import Supervisord, connect
 
 __all__ = ["clear_leftovers", "take_down"]
@@ -80,8 +79,6 @@ def clear_leftovers(home: Path) -> int:
     ended = _end_recorded(home) + end_owned_processes(home)
     shutil.rmtree(short_run_dir(home), ignore_errors=True)
     delete_state(home)
-    if (home / "state").is_dir():
-        save_held(home, set())
     return ended
 
 

@@ -17,7 +17,6 @@ from weir.local.processes import process_identity as identity
 from weir.local.stack_state import load_components, load_supervisor, supervisor_runs
 from weir.local.start_components import ComponentStarter
 from weir.local.step_reporter import StepReporter
-from weir.local.supervisord.held_components import start_component, stop_component
 from weir.local.supervisord.rpc_client import connect
 from weir.local.supervisord.start_supervisord import start_supervisord
 from weir.local.up import unhealthy_components
@@ -129,20 +128,6 @@ def test_a_waiting_component_is_not_restarted(stack, home):
     (home / "two.unhealthy").unlink()
     poll(lambda: "two is healthy again" in log(home))
     assert pid_of(home, "two") == before
-
-
-def test_a_held_component_is_not_restarted(stack, home):
-    stop_component(home, "two")
-    before = log(home)
-    poll(lambda: pid_of(home, "two") == 0)
-    os.kill(poll(lambda: pid_of(home, "one")), signal.SIGKILL)
-    poll(lambda: "one was started again" in log(home))
-    assert pid_of(home, "two") == 0
-    assert "two" not in log(home).removeprefix(before)
-    start_component(home, "two")
-    poll(lambda: unhealthy_components(stack) == [])
-    with pytest.raises(StackError, match="no component 'three'; it has one, two"):
-        stop_component(home, "three")
 
 
 def test_components_die_with_supervisord_and_the_next_start_ends_the_rest(stack, home):

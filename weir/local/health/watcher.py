@@ -21,7 +21,6 @@ from weir.local.plan import Component, Plan, load_plan, log_path, topics_pending
 from weir.local.processes import process_identity
 from weir.local.prometheus_targets import write_prometheus_targets
 from weir.local.stack_state import ComponentState, load_components, save_components
-from weir.local.supervisord.held_components import load_held
 from weir.local.supervisord.rpc_client import ProcessInfo, Supervisord, connect
 
 __all__ = ["Watcher", "main"]
@@ -55,12 +54,9 @@ class Watcher:
         running = [component for component in self._plan.components if infos[component.name].pid]
         answers = dict(zip((c.name for c in running), self._pool.map(self._probe, running), strict=True))
         broker_down = "broker" in answers and not answers["broker"].ok
-        held = load_held(self._home)
         for component in self._plan.components:
             info = infos[component.name]
             self._record(component, info)
-            if component.name in held:
-                continue
             if info.pid:
                 self._restart_if_hung(component, info, answers[component.name], broker_down=broker_down)
             elif info.statename in _DOWN and info.start:
