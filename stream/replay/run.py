@@ -46,7 +46,9 @@ class ReplaySettings(msgspec.Struct, frozen=True, kw_only=True):
     archive: str = ""
 
 
-async def replay(request: ReplayRequest, settings: ReplaySettings, observe: Observe = lambda _done, _total: None) -> Report:
+async def replay(
+    request: ReplayRequest, settings: ReplaySettings, observe: Observe = lambda _done, _total: None
+) -> Report:
     """Run a replay and return its report; `observe` receives the progress.
 
     It reads without a consumer group, commits nothing, and writes to the shadow topic only. Raises ReplayError if a
