@@ -10,14 +10,13 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 
-from detectors.base import Turn
+from detectors.base import OPERATOR_ROLES, Turn
 from detectors.text.leak_words import patterns
 
 __all__ = ["conflict_log_odds", "conflict_readings", "guards_secret"]
 
 #: Most characters of a system prompt that are read.
 READ = 16_384
-_SYSTEM = frozenset({"system", "developer"})
 #: What is kept secret; the word list of the detector leak has more.
 _NAMED = (
     r"\b(?:secret\w*|passw\w*|passphrase|(?:meal|lock|gate|door) code|code ?word|code ?[:=]|access (?:granted|denied)|(?:magic|access|call|solution|pass) ?(?:word|phrase|sentence|number|sign)"
@@ -46,7 +45,7 @@ def _secret() -> re.Pattern[str]:
 
 def guards_secret(turns: Iterable[Turn]) -> bool:
     """Return whether the first `READ` characters of the system messages among ``turns`` mention a secret."""
-    return _mentions("\n".join(turn.content for turn in turns if turn.role in _SYSTEM)[:READ])
+    return _mentions("\n".join(turn.content for turn in turns if turn.role in OPERATOR_ROLES)[:READ])
 
 
 @lru_cache(maxsize=256)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from detectors.base import OPERATOR_ROLES
 from detectors.streams.paired_prompts import paired_prompt
 from detectors.streams.tool_mix import tool_features
 from detectors.text.sentiment import sentiment
@@ -24,7 +25,6 @@ __all__ = [
 
 #: Part groups of a tenant with ``drift_by_part``.
 PROMPT, TOOL_RESULT, ANSWER = "prompt", "tool_result", "answer"
-_OPERATOR = frozenset({"system", "developer"})
 
 
 def sampled(event_id: str, share: float) -> bool:
@@ -51,7 +51,9 @@ def turn_texts(messages: Iterable[Message]) -> dict[str, str]:
     own = [role == "assistant" and not isinstance(part, ToolResponsePart) for role, part in parts]
     newest = parts[newest_turn(own)]
     results = [part.text for _, part in newest if isinstance(part, ToolResponsePart) and part.text]
-    turns = [part.text for role, part in newest if isinstance(part, TextPart) and part.text and role not in _OPERATOR]
+    turns = [
+        part.text for role, part in newest if isinstance(part, TextPart) and part.text and role not in OPERATOR_ROLES
+    ]
     return ({PROMPT: "\n".join(turns)} if turns or not results else {}) | (
         {TOOL_RESULT: "\n".join(results)} if results else {}
     )

@@ -35,8 +35,7 @@ MAX_SPANS = 2_000
 #: The last texts that `Reads.UNTRUSTED` also reads together, and the most characters of these texts.
 _WINDOW_TEXTS, _WINDOW_CHARACTERS = 6, 4_000
 #: Authors whose texts cannot attack the model: the operator, and the model itself.
-_OPERATOR_ROLES = frozenset({"system", "developer"})
-_TRUSTED_ROLES = _OPERATOR_ROLES | {"assistant"}
+_TRUSTED_ROLES = OPERATOR_ROLES | {"assistant"}
 #: Most parts of a request that are compared with its system messages; the newest are kept. Each costs an embedding.
 MAX_RULED_PARTS = 8
 #: Types of tools that the client runs, and whose declared name is that of the call.
@@ -142,7 +141,7 @@ def readings(item: Item, detector: TextDetector[Any]) -> tuple[list[Reading], fl
 
 def _system(parts: Sequence[ItemPart]) -> tuple[Turn, ...]:
     return tuple(
-        Turn(role=part.role, content=part.text) for part in parts if part.role in _OPERATOR_ROLES and part.kind == _TEXT
+        Turn(role=part.role, content=part.text) for part in parts if part.role in OPERATOR_ROLES and part.kind == _TEXT
     )
 
 
