@@ -7,7 +7,6 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.tracking import MlflowClient
@@ -20,12 +19,12 @@ _ALIAS = "champion"
 _UNKNOWN = "RESOURCE_DOES_NOT_EXIST"
 
 
-def set_champions(champions: Iterable[tuple[str, str, str]], client: Any = None) -> list[str]:
+def set_champions(champions: Iterable[tuple[str, str, str]]) -> list[str]:
     """Set the alias of each (tenant, model, version), and return the versions that MLflow contains.
 
     A version that MLflow does not contain removes the alias. Raises MlflowException if the server does not answer.
     """
-    client = client or MlflowClient()
+    client = MlflowClient()
     found = []
     for tenant, model, version in champions:
         name = registered_name(tenant, model)

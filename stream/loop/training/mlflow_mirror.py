@@ -23,12 +23,12 @@ _EXPERIMENT = "weir-training"
 _EXISTS = "RESOURCE_ALREADY_EXISTS"
 
 
-def mirror(home: Path, version: str, client: Any = None) -> dict[str, str]:
+def mirror(home: Path, version: str) -> dict[str, str]:
     """Copy `version` to MLflow, once; return its MLflow name, number and run.
 
     Raises MlflowException if the server does not answer or rejects the data.
     """
-    client = client or MlflowClient()
+    client = MlflowClient()
     manifest = read_version(home, version)
     name = registered_name(manifest.job.tenant, manifest.job.model)
     _create_model(client, name)
