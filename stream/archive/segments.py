@@ -16,7 +16,7 @@ import msgspec
 from stream.address import redacted
 from stream.errors import ArchiveFailed
 from stream.files import replace_file
-from stream.wire import parse_time
+from stream.wire import event_time
 
 __all__ = ["Archive", "ArchivedRecord", "Segment"]
 
@@ -126,7 +126,7 @@ class Archive:
         last = start
         for segment in self.segments(topic, partition):
             for record in self.read(segment) if segment.last > start else ():
-                time = _event_time(record)
+                time = event_time(record.headers)
                 if time is not None and time > end:
                     return last
                 if time is not None and time <= until:
@@ -147,13 +147,6 @@ class Archive:
 
     def _folder(self, topic: str, partition: int) -> str:
         return f"{self._root}/{topic}/{partition}"
-
-
-def _event_time(record: ArchivedRecord) -> float | None:
-    try:
-        return parse_time(dict(record.headers)["ce_time"].decode())
-    except (KeyError, AttributeError, ValueError, OverflowError):
-        return None
 
 
 def _encoded(records: Iterable[ArchivedRecord]) -> bytes:

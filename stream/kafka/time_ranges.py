@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import TopicPartition
 
 from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader, partitions_of
-from stream.wire import LogRange, parse_time
+from stream.wire import LogRange, event_time
 
 __all__ = ["LATE_SECONDS", "data_range", "log_range", "produced_since"]
 
@@ -84,17 +84,9 @@ async def _last(consumer: AIOKafkaConsumer, place: TopicPartition, start: int, e
     last = start
     while not reader.reached({place: end}):
         for record in (await reader.read()).get(place, ()):
-            time = _event_time(record)
+            time = event_time(record.headers)
             if time is not None and time > until + LATE_SECONDS:
                 return last
             if time is not None and time <= until:
                 last = int(record.offset) + 1
     return last
-
-
-def _event_time(record: ConsumerRecord) -> float | None:
-    """Return a record's event time, or None if its header is missing or invalid."""
-    try:
-        return parse_time(dict(record.headers)["ce_time"].decode())
-    except (KeyError, AttributeError, ValueError, OverflowError):
-        return None

@@ -3,7 +3,7 @@
 Capture, stages, ledger and other consumers use this package, so it imports only the standard library and msgspec.
 """
 
-from stream.wire.codec import Event, Record, decode, encode, event_type, readable
+from stream.wire.codec import Event, Record, decode, encode, event_time, event_type, readable
 from stream.wire.errors import DecodeError, SchemaError, StreamError, WireError
 from stream.wire.event_types import ABORTED_TYPE, EVENT_TYPES
 from stream.wire.events.alerts import AlertRecord, Feedback, LabelRecord, LogRange, RetrainingRecord, SilenceRecord
@@ -119,6 +119,7 @@ __all__ = [
     "conversation_key",
     "decode",
     "encode",
+    "event_time",
     "event_type",
     "format_time",
     "inference_key",

@@ -14,7 +14,7 @@ from stream.wire.events.inference import ResponseRecord
 from stream.wire.events.inference_v1 import RequestRecordV1, ResponseRecordV1
 from stream.wire.times import format_time, parse_time
 
-__all__ = ["CONTENT_TYPE", "Event", "Record", "decode", "encode", "encode_data", "event_type", "readable"]
+__all__ = ["CONTENT_TYPE", "Event", "Record", "decode", "encode", "encode_data", "event_time", "event_type", "readable"]
 
 CONTENT_TYPE = b"application/json"
 
@@ -112,6 +112,14 @@ def event_type(headers: Headers) -> str | None:
     """Return the ``ce_type`` header without decoding the rest, or None if it is missing."""
     raw = _as_mapping(headers).get("ce_type")
     return raw.decode("utf-8", "replace") if raw is not None else None
+
+
+def event_time(headers: Headers) -> float | None:
+    """Return the event time without decoding the rest, or None if its header is missing or invalid."""
+    try:
+        return parse_time(_as_mapping(headers)["ce_time"].decode())
+    except (KeyError, AttributeError, ValueError, OverflowError):
+        return None
 
 
 def decode(value: bytes | None, headers: Headers) -> Event:
