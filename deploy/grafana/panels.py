@@ -86,16 +86,16 @@ def bars(title: str, description: str, expression: str, *, unit: str = "short", 
     return _panel("bargauge", title, description, [query(expression, legend)], unit=unit, limit=None, options=options)
 
 
-def heatmap(title: str, description: str, buckets: str, *, unit: str = "short") -> Json:
+def heatmap(title: str, description: str, buckets: str) -> Json:
     """Return a distribution over time from a query of histogram buckets by ``le``."""
     options = {
         "calculate": False,
         "cellGap": 1,
-        "yAxis": {"unit": unit},
+        "yAxis": {"unit": "short"},
         "color": {"mode": "scheme", "scheme": "Blues"},
     }
     one = query(buckets, "{{le}}", format="heatmap")
-    return _panel("heatmap", title, description, [one], unit=unit, limit=None, options=options)
+    return _panel("heatmap", title, description, [one], unit="short", limit=None, options=options)
 
 
 def trace_link(title: str, service: str, operation: str) -> Json:

@@ -7,10 +7,10 @@ __all__ = ["CAPTURE", "COST", "REQUESTS"]
 _MODEL = 'gen_ai_request_model=~"$model"'
 
 
-def _quantiles(metric: str, by: str = "") -> list[Json]:
+def _quantiles(metric: str) -> list[Json]:
     return [
         query(
-            f"histogram_quantile({share}, sum by (le{by}) (rate({metric}_bucket{{{_MODEL}}}[{RATE}])))",
+            f"histogram_quantile({share}, sum by (le) (rate({metric}_bucket{{{_MODEL}}}[{RATE}])))",
             f"p{share:.0%}"[:-1],
         )
         for share in (0.5, 0.95, 0.99)

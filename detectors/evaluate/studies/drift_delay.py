@@ -96,10 +96,10 @@ def mmd(stream: Vectors, window: int) -> Floats:
     return result
 
 
-def distances(stream: Vectors, nearest_of: int = 3) -> Floats:
+def distances(stream: Vectors) -> Floats:
     """Return, for each event after the reference, its mean distance to the three nearest reference embeddings."""
     similarities = stream[REFERENCE:] @ stream[:REFERENCE].T
-    nearest: Floats = np.partition(similarities, -nearest_of, axis=1)[:, -nearest_of:].mean(axis=1)
+    nearest: Floats = np.partition(similarities, -3, axis=1)[:, -3:].mean(axis=1)
     return 1.0 - nearest
 
 

@@ -16,6 +16,7 @@ from stream.wire import Closed, Event, Tick
 __all__ = ["Forward", "TickForwarder", "TickLine", "merge_ticks"]
 
 _STAGE = "score"
+_EVERY_SECONDS = 1.0
 
 
 class Forward(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,14 +93,13 @@ class TickLine:
 
 
 class TickForwarder:
-    """Forwards the ticks of all partitions, those of one partition at most once per `every_seconds` of clock time.
+    """Forwards the ticks of all partitions, those of one partition at most once per second of clock time.
 
     `send` publishes the ticks of one partition and acknowledges them.
     """
 
-    def __init__(self, send: Callable[[Forward], Awaitable[None]], *, every_seconds: float = 1.0) -> None:
+    def __init__(self, send: Callable[[Forward], Awaitable[None]]) -> None:
         self._send = send
-        self._every = every_seconds
         self._lines: dict[int, TickLine] = {}
         self._due: dict[int, float] = {}
         self._changed = asyncio.Event()
@@ -132,7 +132,7 @@ class TickForwarder:
             now = loop.time()
             due = [line for line in ready if self._due.get(line.partition, now) <= now]
             for line in due:
-                self._due[line.partition] = now + self._every
+                self._due[line.partition] = now + _EVERY_SECONDS
             await asyncio.gather(*(self._send(line.take()) for line in due))
             if not due:
                 await self._pause([self._due[line.partition] - now for line in ready])
