@@ -85,7 +85,7 @@ def test_a_client_without_the_option_gets_no_usage_and_it_is_recorded(serving, c
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_named_function_is_called_with_arguments_that_fit_its_schema(serving, client, chat, *, stream):
-    body = chat | {"tools": [TOOL], "tool_choice": NAMED, "max_tokens": 60, "stream": stream}
+    body = chat | {"tools": [TOOL], "tool_choice": NAMED, "max_tokens": 120, "stream": stream}
     raw = client.post("/v1/chat/completions", json=body)
     assert raw.status_code == 200, raw.text
     (choice,) = end_of(serving, raw).messages
