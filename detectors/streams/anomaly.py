@@ -92,7 +92,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
     """
 
     name: ClassVar[str] = "anomaly"
-    version: ClassVar[str] = "4"
+    version: ClassVar[str] = "5"
     config_type: ClassVar[type[msgspec.Struct]] = AnomalyConfig
     alert: ClassVar[AlertText] = AlertText(
         subject="anomaly",

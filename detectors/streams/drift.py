@@ -124,7 +124,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
     """
 
     name: ClassVar[str] = "drift"
-    version: ClassVar[str] = "4"
+    version: ClassVar[str] = "5"
     config_type: ClassVar[type[msgspec.Struct]] = DriftConfig
     alert: ClassVar[AlertText] = AlertText(
         subject="drift",

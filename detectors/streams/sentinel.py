@@ -113,7 +113,7 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
     """
 
     name: ClassVar[str] = SENTINEL
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     config_type: ClassVar[type[msgspec.Struct]] = SentinelConfig
     alert: ClassVar[AlertText] = AlertText(
         subject="change",
