@@ -1,4 +1,4 @@
-"""Copies of a text in which disguises such as leetspeak are undone; classifiers score the copies, and mostly the raw text too.
+"""Copies of a text in which disguises such as leetspeak are undone; classifiers score the copies, and the raw text unless most of it is in disguise.
 
 A classifier of words does not understand ``1d10t``, ``i.d.i.o.t``, emoji, Base64 or Unicode tags, but people and
 language models do. The copies are guesses, and most copies have no offsets into the raw text. So the copies are used
@@ -176,7 +176,7 @@ def views(text: str) -> list[str]:
     """Return the one to three texts to score, in time linear in the length.
 
     The first text is the raw text with emoji replaced by their names. A copy in which disguises are undone follows if
-    this copy differs from the first text. If two words in five of the copy are not in the raw text, the copy replaces the raw text too, because
+    this copy differs from the first text. If two words in five of the copy are not in the raw text, the first text is made from the copy, because
     classifiers misjudge words in disguise. The decoded sentences follow if there are any.
     """
     raw = without_surrogates(text)

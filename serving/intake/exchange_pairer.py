@@ -103,7 +103,7 @@ class ExchangePairer:
         if self._is_done(exchange.identity + _UNANSWERED):
             if exchange.response is None:
                 return False
-            # Consumers drop a second end of the same request, so a late answer is a request of its own.
+            # Consumers drop a second end of a request, so a late answer is recorded as another request.
             exchange = msgspec.structs.replace(exchange, identity=identity_of(exchange.identity, "answer"))
         if self._is_done(exchange.identity):
             return False

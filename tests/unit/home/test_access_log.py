@@ -1,4 +1,4 @@
-"""Each access to a text has an entry of its own, and no text is read without one."""
+"""Each access to a text has one entry, and a text whose entry cannot be written is not read."""
 
 import json
 
