@@ -201,7 +201,8 @@ async def test_a_long_prompt_does_not_stall_an_answer_in_progress(backend, asked
 
 
 async def test_adapters_answer_together_each_in_its_own_way(backends, asked, model):
-    requests = [asked(model=name, max_tokens=24) for name in (MODEL, *ADAPTERS)]
+    # The first sentence may be the same for all of them.
+    requests = [asked(model=name, max_tokens=96) for name in (MODEL, *ADAPTERS)]
     together = await asyncio.gather(*(generated(backends[""], request) for request in requests))
     assert len({tuple(texts(items)) for items in together}) == 3
 
