@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from ray.serve.llm import LLMConfig
 from ray.serve.llm.deployment import DPServer, LLMServer, PDDecodeServer, PDPrefillServer
 from vllm.entrypoints.openai.models.protocol import LoRAModulePath
+from vllm.platforms import current_platform
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from serving.backend import ANY_FIELD, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
@@ -229,7 +230,8 @@ def _complete(llm_config: LLMConfig, settings: ModelSettings, directory: Path) -
         engine.frontend_kwargs["lora_modules"] = [LoRAModulePath(name, path) for name, path in settings.lora.items()]
         added |= {
             "enable_lora": True,
-            "max_loras": len(settings.lora),
+            # On a CPU, vLLM applies its last slot to requests without an adapter (vllm-project/vllm#48421): keep that slot empty.
+            "max_loras": len(settings.lora) + current_platform.is_cpu(),
             "max_lora_rank": max(_lora_rank(Path(path)) for path in settings.lora.values()),
         }
     llm_config.update_engine_kwargs(**{name: value for name, value in added.items() if name not in given})

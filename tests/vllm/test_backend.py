@@ -67,11 +67,6 @@ async def until_free(backend):
         await asyncio.sleep(0.05)
 
 
-def metric(serving, name):
-    lines = serving.metrics().splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name + "{"))
-
-
 async def test_it_describes_the_model_and_each_adapter(backends, model, adapters):
     info = await backends[""].describe()
     assert (info.engine, info.version, info.context_length) == ("vllm", model_version(model), MAX_LENGTH)
@@ -163,7 +158,7 @@ async def test_more_requests_than_slots_wait(backend, asked):
 @pytest.mark.parametrize("how", ["close", "cancel"])
 async def test_a_closed_or_cancelled_answer_frees_the_slot(serving, backend, asked, how):
     """If a slot were not freed, these answers would have 7,200 tokens."""
-    before = metric(serving, "vllm:generation_tokens_total")
+    before = serving.metric("vllm:generation_tokens_total")
     for _ in range(2 * SLOTS):
         if how == "close":
             async with aclosing(backend.generate(asked(max_tokens=900))) as items:
@@ -175,8 +170,8 @@ async def test_a_closed_or_cancelled_answer_frees_the_slot(serving, backend, ask
             await asyncio.gather(task, return_exceptions=True)
     await until_free(backend)
     assert answer_of(await generated(backend, asked())).finished
-    assert metric(serving, "vllm:generation_tokens_total") - before < 900
-    assert metric(serving, "vllm:num_requests_running") == 0
+    assert serving.metric("vllm:generation_tokens_total") - before < 900
+    assert serving.metric("vllm:num_requests_running") == 0
 
 
 async def test_a_long_prompt_does_not_stall_an_answer_in_progress(backend, asked):
@@ -205,6 +200,22 @@ async def test_adapters_answer_together_each_in_its_own_way(backends, asked, mod
     requests = [asked(model=name, max_tokens=96) for name in (MODEL, *ADAPTERS)]
     together = await asyncio.gather(*(generated(backends[""], request) for request in requests))
     assert len({tuple(texts(items)) for items in together}) == 3
+
+
+async def test_an_adapter_does_not_change_the_answers_of_its_base_model_in_the_same_batch(backends, asked):
+    async def likelihood(model):
+        """Return the log-probability of the first word, which is the same for all three models."""
+        items = await generated(backends[""], asked(model=model, max_tokens=1, logprobs=True))
+        choices = [choice for item in items for choice in item["choices"]]
+        (token,) = (token for choice in choices for token in (choice.get("logprobs") or {}).get("content", ()))
+        return token["logprob"]
+
+    alone = await likelihood(MODEL)
+    assert await likelihood(ADAPTERS[-1]) < alone - 0.3
+    for name in ADAPTERS:
+        async with aclosing(backends[""].generate(asked(model=name, max_tokens=900))) as items:
+            await anext(items)
+            assert await likelihood(MODEL) == pytest.approx(alone, abs=0.1)
 
 
 async def test_the_running_usage_is_shown_to_a_client_that_requests_it(backend, asked):

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import httpx
 import jsonschema
@@ -233,7 +232,7 @@ def test_a_killed_replica_or_engine_aborts_its_requests_and_is_replaced(serving,
     engine = next(child for child in children if "EngineCore" in " ".join(child.cmdline()))
     for worker in workers:
         worker.start()
-    time.sleep(3)
+    until("four requests run", lambda: serving.metric("vllm:num_requests_running") == len(workers), 60)
     os.kill(before if victim == "replica" else engine.pid, signal.SIGKILL)
     for worker in workers:
         worker.join()
