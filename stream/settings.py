@@ -166,16 +166,17 @@ class ScoreSettings(Section):
     batch_wait_seconds: FromZero = Field(0.02, description="time that a batch waits for more events")
     outstanding_events: Count = Field(256, description="events that are read and not acknowledged, at most")
     deadline_seconds: Seconds = Field(
-        30, description="time limit of a batch; then halved until one event is a dead letter"
+        30,
+        description="time limit of a batch; a batch that is late is halved until one event is left, which becomes a dead letter",
     )
     precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         "auto",
         description="numeric type of the encoder and the embedding; auto: bfloat16 if the first score worker's processor supports it, else "
-        "float32, kept in compute.json; with several homes, set it: each verdict must not depend on its worker",
+        "float32; compute.json in the home keeps the choice. Set it if workers have different homes: all must use the same type",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "cpu",
-        description="where the encoder and the embedding run; auto: cuda if the first score worker has a GPU, kept as precision",
+        description="where the encoder and the embedding run; auto: cuda if the first score worker has a GPU, kept in compute.json",
     )
     threads: Count = Field(1, description="threads of each model process")
     workers: Annotated[int, Field(ge=0)] = Field(
@@ -221,7 +222,7 @@ class AccuracySettings(Section):
 class RetrainingSettings(Section):
     """The gates: conditions that alerts must meet before retraining is requested."""
 
-    agreeing_alerts: Count = Field(2, description="firing alerts of different detectors, drift included, at least")
+    agreeing_alerts: Count = Field(2, description="detectors with firing alerts, drift included, at least")
     windows: Count = Field(3, description="windows with findings of these alerts, at least")
     events: Count = Field(200, description="events of these alerts, at least")
     principals: Count = Field(3, description="API keys of these events, at least")

@@ -27,7 +27,7 @@ class InjectionConfig(EncoderConfig, frozen=True, kw_only=True, forbid_unknown_f
     ----------
     whole_history
         Whether the detector reads every text of a request by itself, also those before the model's last message, which a client can
-        invent. Each request of a conversation then has the wrong findings of all its turns.
+        invent. Each request of a conversation then has the false positives of all its turns.
     """
 
     whole_history: bool = False

@@ -105,7 +105,7 @@ class MetricsSection(Section):
     )
     serving_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         0,
-        description="port at which gateways and model replicas also answer, with one of them in a container, as under KubeRay; 0: on loopback only",
+        description="second metrics port of gateways and model replicas, at `host`; only if each runs in its own container, as under KubeRay; 0: none",
     )
 
 
