@@ -77,7 +77,7 @@ def alerts(context: click.Context, *, follow: bool, since: str | None, as_json: 
 @click.option("--reason", metavar="TEXT", required=True, help="Why; the next person on call reads it.")
 @json_option
 def silence(*, alert_id: str, duration: str, reason: str, as_json: bool) -> None:
-    """Silence alert ALERT_ID and all later alerts with the same tenant, model, side, detector and feature.
+    """Silence an alert. Later alerts with the same tenant, model, side, detector and feature are silenced too.
 
     A silenced alert sends no notification. It still opens, resolves, and counts for retraining and `weir status`. You can also
     silence a resolved alert. A new silence with the same scope replaces the old one.
@@ -104,7 +104,7 @@ def silence(*, alert_id: str, duration: str, reason: str, as_json: bool) -> None
 @click.argument("name", metavar="ID")
 @json_option
 def unsilence(*, name: str, as_json: bool) -> None:
-    """End a silence by its own id (si_…) or by the id of an alert that it covers.
+    """End a silence. The id is its own (si_…), or that of an alert that it covers.
 
     Example: weir alerts unsilence al_4f0c2d…
     """
@@ -124,7 +124,7 @@ def unsilence(*, name: str, as_json: bool) -> None:
 @alerts.command("silences")
 @json_option
 def silences(*, as_json: bool) -> None:
-    """List the silences in force, ordered by expiry, with the id that `weir alerts unsilence` accepts.
+    """List the silences in force. They are ordered by expiry; `weir alerts unsilence` accepts their ids.
 
     \b
     Examples:

@@ -33,7 +33,7 @@ def archive() -> None:
 )
 @json_option
 def run_command(*, every: float | None, as_json: bool) -> None:
-    """Archive the records that are new since the last run, and print their numbers.
+    """Archive the records since the last run. Prints their numbers.
 
     \b
     Examples:

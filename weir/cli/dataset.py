@@ -56,7 +56,7 @@ def build_command(  # noqa: PLR0913 - the options of the command
     until: str | None,
     as_json: bool,
 ) -> None:
-    """Build a dataset and print its folder and counts; the build reads prompts and answers, so it is logged.
+    """Build a dataset and print its folder and counts. The build reads prompts and answers, so it is logged.
 
     The same offsets, settings and detector versions give the same digest on every machine.
 
@@ -119,7 +119,7 @@ def list_command(*, as_json: bool) -> None:
 @click.option("--samples", is_flag=True, help="Also print some rows; this access to content is logged.")
 @json_option
 def show_command(*, digest: str, samples: bool, as_json: bool) -> None:
-    """Print the card of a dataset: ranges, counts, what was left out and why.
+    """Print the card of a dataset. It has ranges, counts, and the reasons for which rows were left out.
 
     \b
     Examples:
@@ -151,7 +151,7 @@ def show_command(*, digest: str, samples: bool, as_json: bool) -> None:
     "--rebuild", is_flag=True, help="Also build the rows again from the log; this access to content is logged."
 )
 def verify_command(*, digest: str, rebuild: bool) -> None:
-    """Check the rows of a dataset against its digest; exit with status 1 if they differ.
+    """Check the rows of a dataset against its digest. Exit status 1 if they differ.
 
     --rebuild uses the offsets and settings of the dataset, and the installed detectors and the current gate.eval_set.
 
@@ -192,7 +192,7 @@ def verify_command(*, digest: str, rebuild: bool) -> None:
 @click.argument("after")
 @json_option
 def diff_command(*, before: str, after: str, as_json: bool) -> None:
-    """Compare two datasets: rows, sources, reasons, settings and versions; no text.
+    """Compare two datasets. Prints rows, sources, reasons, settings and versions; no text.
 
     \b
     Examples:

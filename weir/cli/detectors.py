@@ -66,7 +66,7 @@ def detectors(context: click.Context, *, tenant: str, as_json: bool) -> None:
 @click.option("--apply", is_flag=True, help="Write the proposed thresholds to weir.toml.")
 @json_option
 def tune(*, tenant: str, detector: str, precision: float, since: str | None, apply: bool, as_json: bool) -> None:  # noqa: PLR0913 - the options of a command
-    """Propose thresholds for the alerts of a tenant from the reviews of its alerts; write nothing without --apply.
+    """Propose thresholds for a tenant's alerts from their reviews. Without --apply, nothing is written.
 
     A proposal is the lowest score at which the share of right alerts reaches --precision. It needs 30 reviewed alerts, of which 10 reach the
     proposed threshold. Recall is the share of today's right alerts that would still fire: nobody reviews what a detector misses, so a threshold

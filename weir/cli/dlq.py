@@ -53,7 +53,7 @@ def dlq() -> None:
 @_since_option
 @json_option
 def list_letters(*, stage: str | None, disposition: str | None, since: str | None, as_json: bool) -> None:
-    """List dead letters, oldest first, with source, stage and error, but without the content.
+    """List dead letters, oldest first. A row has source, stage and error, but not the content.
 
     \b
     Examples:
@@ -85,7 +85,7 @@ def list_letters(*, stage: str | None, disposition: str | None, since: str | Non
 @click.option("--text", "with_text", is_flag=True, help="Also print key, value and all headers; the access is logged.")
 @json_option
 def show_letter(*, offset: int, with_text: bool, as_json: bool) -> None:
-    """Show the metadata of one dead letter and the headers that Weir wrote.
+    """Show the metadata of one dead letter. The headers that Weir wrote are shown too.
 
     --text also prints the content: key, value and every header (invalid UTF-8 as \\xff). The content may be personal,
     so the access is logged in logs/access.log under WEIR_HOME. A value that was too large for the dead-letter topic is
@@ -128,7 +128,7 @@ def replay_letters(  # noqa: PLR0913 - one parameter an option
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Replay dead letters to the topic and partition of their source; fix the cause of the errors first.
+    """Replay dead letters to their source. Each is written to its topic and partition. Fix the cause of the errors first.
 
     Key, value and headers do not change, so ids are the same and processing is idempotent. The new verdict replaces the error
     verdict. A record that fails again becomes a new dead letter, and its attempt number grows. If a letter cannot be replayed, the

@@ -68,7 +68,7 @@ def create(*, tenant: str, scopes: tuple["KeyScope", ...], as_json: bool) -> Non
 @keys.command("list")
 @json_option
 def list_(*, as_json: bool) -> None:
-    """List the ids and tenants of all keys, including revoked keys; the keys themselves are never shown.
+    """List the ids and tenants of all keys. Revoked keys are included; the keys themselves are never shown.
 
     Example: weir keys list --json
     """

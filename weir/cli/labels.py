@@ -28,7 +28,7 @@ def labels() -> None:
 @click.option("--tenant", required=True, help="Tenant of the labelled requests.")
 @json_option
 def import_(*, file: Path, tenant: str, as_json: bool) -> None:
-    """Import the labels of FILE: JSON lines, or CSV if its name ends in .csv.
+    """Import the labels of FILE. The format is JSON lines, or CSV if the name ends in .csv.
 
     Fields: request_id (the x-request-id of the answer); value, from 0 to 1, or correct, true or false; and optionally at (time of the
     judgment; default: the time of the file), source (the system that made the judgment), label_id, conversation_id. A wrong line is named, and
@@ -68,7 +68,7 @@ def import_(*, file: Path, tenant: str, as_json: bool) -> None:
 @click.option("--tenant", default="", help="Only this tenant.")
 @json_option
 def accuracy(*, tenant: str, as_json: bool) -> None:
-    """Show the accuracy of labelled answers by tenant, model and hour of the answers.
+    """Show the accuracy of labelled answers. A row is a tenant, a model and an hour of the answers.
 
     Example: weir labels accuracy --tenant support --json
     """

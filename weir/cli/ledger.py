@@ -29,7 +29,9 @@ def ledger() -> None:
 @ledger.command()
 @click.option("--no-wait", is_flag=True, help="Return at once; `weir status` shows the progress.")
 def rebuild(*, no_wait: bool) -> None:
-    """Delete the ledger's files and read all records in Kafka again; only records that Kafka has deleted are lost.
+    """Rebuild the ledger from Kafka.
+
+    Its files are deleted and all records are read again; only records that Kafka has deleted are lost.
 
     A running ledger rebuilds at once. If the ledger does not run, it rebuilds after the next `weir up`.
 

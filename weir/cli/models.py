@@ -75,7 +75,7 @@ _REASON = click.option("--reason", required=True, metavar="TEXT", help="Why; the
 def promote(  # noqa: PLR0913 - click passes each option by name
     *, version: str, tenant: str, model: str, reason: str, now: bool, as_json: bool
 ) -> None:
-    """Let a trained VERSION answer: first in shadow and in a canary, whose verdicts decide; with --now at once.
+    """Let a trained VERSION answer. It begins in shadow and in a canary, whose verdicts decide; with --now it answers at once.
 
     \b
     Examples:
@@ -114,7 +114,7 @@ def promote(  # noqa: PLR0913 - click passes each option by name
 @_REASON
 @json_option
 def rollback(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
-    """End a shadow or canary, or take back the last promotion: the version before it answers all requests.
+    """End a shadow or canary, or take back the last promotion. The version before it answers all requests.
 
     Example: weir models rollback --tenant acme --reason 'wrong answers'
     """
@@ -140,7 +140,7 @@ def rollback(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
 @click.argument("version")
 @json_option
 def verify(*, version: str, as_json: bool) -> None:
-    """Check the signature and the digests of a trained version; exit status 1 if a file was changed.
+    """Check the signature and digests of a trained version. Exit status 1 if a file was changed.
 
     Example: weir models verify m_0123456789ab
     """
@@ -168,7 +168,7 @@ def verify(*, version: str, as_json: bool) -> None:
 @click.argument("version")
 @json_option
 def publish(*, version: str, as_json: bool) -> None:
-    """Publish the record of a version again, if Kafka did not answer when the version was made. Idempotent.
+    """Publish the record of a version again. Use it if Kafka did not answer when the version was made. Idempotent.
 
     Example: weir models publish m_0123456789ab
     """
@@ -196,7 +196,7 @@ def publish(*, version: str, as_json: bool) -> None:
 @_TENANT
 @json_option
 def quantise(*, model: str, precision: str, tenant: str, as_json: bool) -> None:
-    """Make a version of MODEL, a served model or a version, with 8 or 4 bits per weight; print the version.
+    """Make a version of MODEL with fewer bits per weight. MODEL is a served model or a version. Prints the version.
 
     The model must be a GGUF file. The new version has a manifest, a card and a signature as a trained version has, and goes
     through the gate and delivery in the same way. --tenant has an effect only if MODEL is a served model.
@@ -239,7 +239,7 @@ def prune(  # noqa: PLR0913 - click passes each option by name
     tenant: str,
     as_json: bool,
 ) -> None:
-    """Make a version of MODEL without some of its layers, after a short distillation against MODEL; print the version.
+    """Make a version of MODEL with fewer layers. A short distillation against MODEL follows. Prints the version.
 
     The layers that change the least are removed. Then a LoRA adapter learns the probabilities of the whole model, and is merged.
     MODEL is a served model or a version, and must be a GGUF file of a Llama. --tenant has an effect only if MODEL is a served model.
@@ -298,7 +298,7 @@ def _print_made(settings: "Settings", made: "VersionManifest", *, as_json: bool)
 )
 @json_option
 def compare(*, names: tuple[str, ...], rounds: int, as_json: bool) -> None:
-    """Measure served models and versions in the engine that serves them, and compare each with the first.
+    """Measure and compare served models and versions. Each runs in the engine that serves it, and is compared with the first.
 
     Perplexity is that of held-out passages of Python's language reference. Tasks and safety are the sets of the gate, and
     Weir's detectors score the answers. The models are in memory at the same time. Needs some minutes, and an idle machine.

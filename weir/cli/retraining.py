@@ -67,7 +67,7 @@ _reason_option = click.option("--reason", default="", help="Why; the reason is i
 @_reason_option
 @json_option
 def approve(*, retraining_id: str, key_file: Path | None, reason: str, as_json: bool) -> None:
-    """Approve a retraining request, so that the trainer begins (mode = "approve").
+    """Approve a retraining request. The trainer then begins (mode = "approve").
 
     The API key must belong to the tenant of the request and have the scope approve. Each attempt, allowed or denied, is logged in
     logs/access.log under WEIR_HOME.
@@ -83,7 +83,7 @@ def approve(*, retraining_id: str, key_file: Path | None, reason: str, as_json: 
 @_reason_option
 @json_option
 def reject(*, retraining_id: str, key_file: Path | None, reason: str, as_json: bool) -> None:
-    """Reject a retraining request, so that no training starts; keys and the access log are as for approve.
+    """Reject a retraining request. No training starts. Keys and the access log are as for approve.
 
     Example: weir retraining reject rt_0123456789abcdef --key-file approver.key --reason 'holiday traffic'
     """
@@ -95,7 +95,9 @@ def reject(*, retraining_id: str, key_file: Path | None, reason: str, as_json: b
 @_key_option
 @json_option
 def resume_command(*, retraining_id: str, key_file: Path | None, as_json: bool) -> None:
-    """Let the trainer continue a request that failed, from its newest checkpoint; keys and the access log are as for approve.
+    """Let the trainer continue a request that failed.
+
+    It continues from its newest checkpoint. Keys and the access log are as for approve.
 
     Example: weir retraining resume rt_0123456789abcdef --key-file approver.key
     """

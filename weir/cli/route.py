@@ -31,7 +31,9 @@ def route() -> None:
 @click.option("--model", default="", help="Only this model.")
 @json_option
 def show(*, tenant: str, model: str, as_json: bool) -> None:
-    """Show the routes in force, with the share of the conversations of each version. A model without a route has its base version.
+    """Show the routes in force.
+
+    A route has the share of the conversations of each version. A model without a route has its base version.
 
     Example: weir route show --json
     """
@@ -59,7 +61,7 @@ def show(*, tenant: str, model: str, as_json: bool) -> None:
 @click.option("--reason", required=True, metavar="TEXT", help="Why; the next person on call reads it.")
 @json_option
 def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
-    """Stop new versions within two seconds, also without Kafka: end a shadow or canary; without one, take back the last promotion.
+    """Stop new versions within two seconds, also without Kafka. Ends a shadow or canary; without one, takes back the last promotion.
 
     A tenant or model without a route is an error. If no new version answers, nothing is changed.
 

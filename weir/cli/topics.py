@@ -41,7 +41,7 @@ def topics(context: click.Context, *, as_json: bool) -> None:
 @topics.command("create")
 @json_option
 def create(*, as_json: bool) -> None:
-    """Create missing topics; a topic that exists with another partition count is an error.
+    """Create missing topics. A topic that exists with another partition count is an error.
 
     Example: weir topics create
     """

@@ -46,6 +46,15 @@ def test_an_example_has_every_needed_option_and_no_unknown_one(arguments, tmp_pa
 
 
 @pytest.mark.parametrize(
+    "command",
+    [pytest.param(command, id=path) for path, command in COMMANDS.items() if path.count(" ") > 1],
+)
+def test_the_list_of_a_groups_commands_has_whole_sentences(command):
+    width = 80 - len("  unsilence  ") - 2
+    assert not command.get_short_help_str(limit=width).endswith("...")
+
+
+@pytest.mark.parametrize(
     ("command", "option"),
     [
         pytest.param(command, option, id=f"{path} {option.opts[0]}")
