@@ -117,6 +117,16 @@ def test_esc_leads_from_a_conversation_to_its_request(look):
     assert page.url.endswith("/requests/r1")
 
 
+def test_esc_leaves_the_field_of_a_correction_and_keeps_its_text(look):
+    page = look.go("/requests/r1", "textarea")
+    page.get_by_label("Better answer").fill("The office opens at 9.")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("textarea:not(:focus)")
+    assert page.get_by_label("Better answer").input_value() == "The office opens at 9."
+    page.keyboard.press("Escape")
+    page.wait_for_selector("textarea", state="detached")
+
+
 def test_replies_that_take_longer_than_the_time_between_two_polls_are_shown(look):
     page = look.page
     held = hold(page, "**/api/coverage")
