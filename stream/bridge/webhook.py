@@ -140,8 +140,8 @@ def _alert(record: ConsumerRecord) -> AlertRecord | None:
 
 
 def payload(alert: AlertRecord, links: AlertLinks) -> bytes:
-    """Return ``type``, ``timestamp`` and ``data``: the alert in the form of `weir alerts --json`, and its links."""
-    data = msgspec.to_builtins(alert)
+    """Return ``type``, ``timestamp`` and ``data``: all fields of the alert, as `weir alerts --json` has them, and its links."""
+    data = msgspec.structs.asdict(alert)  # to_builtins omits fields with their default value
     addresses = {"runbook_url": links.runbook_of(alert), "trace_url": links.trace_of(alert)}
     return msgspec.json.encode(
         {"type": f"weir.alert.{alert.state}", "timestamp": format_time(alert.at), "data": data | addresses}

@@ -9,6 +9,7 @@ from stream.bridge.webhook import payload
 from stream.bridge.webhook_filter import WebhookFilter, message_id
 from stream.settings import WebhookSettings
 from stream.silences import Silences
+from weir.client import Alert
 
 
 def filter_of(**settings):
@@ -69,6 +70,13 @@ def test_the_payload_has_the_alert_and_its_links():
     assert message["data"]["evidence"] == ["r1", "r2"]
     assert message["data"]["runbook_url"] == "runbook.md#pii"
     assert message["timestamp"] == "1970-01-01T00:03:20.000000Z"
+
+
+def test_the_payload_of_a_firing_alert_has_the_fields_of_weir_alerts():
+    message = json.loads(payload(alert(), AlertLinks()))
+    assert set(Alert.__struct_fields__) - {"silenced"} <= message["data"].keys()
+    assert message["data"]["resolved_at"] is None
+    assert message["data"]["feature"] == ""
 
 
 def test_an_unknown_severity_counts_as_critical():
