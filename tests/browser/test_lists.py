@@ -1,6 +1,7 @@
 """Lists of several pages in a real Chromium: no row is skipped, duplicated, or lost when the list reloads."""
 
 import time
+from datetime import datetime
 from urllib.parse import quote
 
 import pytest
@@ -78,6 +79,15 @@ def test_a_stream_lists_the_alerts_of_its_own_part(look, maker):
         page.wait_for_selector(".plain-list li")
         (listed,) = page.locator(".plain-list li").all_inner_texts()
         assert listed.endswith(summary)
+
+
+def test_a_stream_has_the_time_of_its_newest_window(look, maker):
+    """A stream without traffic keeps the state of its newest window, such as an alarm of yesterday."""
+    maker.windows(time.time() - 86_400, tenant="acme", model="m")
+    (stream,) = LedgerPages(maker.directory).streams()
+    page = look.go("/drift", ".row")
+    shown_at = page.locator(".row time").get_attribute("datetime")
+    assert datetime.fromisoformat(shown_at).timestamp() == pytest.approx(stream.time, abs=0.001)
 
 
 def test_an_unknown_stream_is_reported(look, maker):

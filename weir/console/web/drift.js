@@ -67,7 +67,7 @@ export class DriftView extends Loader {
 const reach = ({ statistic, limit }) => Math.min(Math.max((Math.log10(Math.max(statistic, 0.1) * 10) / Math.log10(limit * 10)) * 66, 1), 100);
 
 const StreamRow = (one) => html`<div class="stream-row">
-  <div class="first"><strong>${one.detector}</strong><span class="clip" title=${stream(one)}>${one.tenant} / ${one.model}</span>${stateOf(one)}</div>
+  <div class="first"><strong>${one.detector}</strong><span class="clip" title=${stream(one)}>${one.tenant} / ${one.model}</span>${stateOf(one)} <${Time} at=${one.time} /></div>
   <div class="second"><span class=${`reach ${one.alarm ? "alarm" : ""}`} aria-hidden="true"><i style=${{ width: `${reach(one)}%` }}></i></span><span class="num">${number(one.statistic)} of ${number(one.limit)}</span><span class="clip" title=${one.feature}>${one.side}, ${one.feature}</span></div>
 </div>`;
 
