@@ -75,8 +75,16 @@ async def start(  # noqa: PLR0913 - what an operator states
 ) -> RetrainingRecord:
     """Let delivery take `version` through shadow and canary; raises BrokerError and what `pin` raises."""
     _check_version(home, version, tenant, model)
-    if any(route.champion == version and not route.challenger for route in routes(home, tenant=tenant, model=model)):
-        raise SettingsError(f"{version} answers all requests of {tenant} / {model} already; name another version")
+    if version == BASE:
+        raise SettingsError(f"{BASE} answers without shadow and canary; give --now, or use `weir models rollback`")
+    for route in routes(home, tenant=tenant, model=model):
+        if route.champion == version:
+            fix = (
+                f"`weir route kill` ends the canary of {route.challenger}"
+                if route.challenger
+                else "name another version"
+            )
+            raise SettingsError(f"{version} is the champion of {tenant} / {model} already; {fix}")
     at = canonical_time(time.time())
     record = RetrainingRecord(
         retraining_id=retraining_id(tenant, model, (version, f"{at:.6f}"), "blessed"),

@@ -15,8 +15,9 @@ from stream.wire.ids import retraining_id
 __all__ = ["Retraining", "observe"]
 
 _ENDED = frozenset({"rejected", "refused", "failed", "expired", "promoted", "rolled_back"})
-#: States of a request on which somebody works.
-_WORKING = frozenset({"dataset", "started", "progress", "trained", "blessed", "shadow", "canary"})
+#: States of a request on which somebody works. After ``blessed`` nobody does until a delivery starts, which can be off: the
+#: lease before it counts.
+_WORKING = frozenset({"dataset", "started", "progress", "trained", "shadow", "canary"})
 #: States of the delivery, which ends each request itself and needs no lease.
 _DELIVERED = frozenset({"shadow", "canary"})
 #: The end of an external trainer's run, which has no lease. Weir's own trainer goes on to the gate and the delivery.

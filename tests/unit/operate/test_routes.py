@@ -137,13 +137,25 @@ def test_a_damaged_manifest_is_named(tmp_path):
         pin(tmp_path, route(), M2, by="jo", reason="why")
 
 
-async def test_the_present_champion_is_not_promoted_again(tmp_path):
-    """Delivery would never end this request, and it would block the next retraining."""
+@pytest.mark.parametrize(
+    ("known", "version", "said"),
+    [
+        ([route()], M1, f"{M1} is the champion of acme / m already; name another version"),
+        (
+            [route(challenger=M2)],
+            M1,
+            f"{M1} is the champion of acme / m already; `weir route kill` ends the canary of {M2}",
+        ),
+        ([route()], BASE, "base answers without shadow and canary; give --now"),
+        ([], BASE, "base answers without shadow and canary; give --now"),
+    ],
+)
+async def test_a_version_that_delivery_would_ignore_is_not_started(tmp_path, known, version, said):
     install(tmp_path, M1)
-    write_routes(tmp_path, [route()])
+    write_routes(tmp_path, known)
     kafka = KafkaSettings(bootstrap_servers="127.0.0.1:1")
-    with pytest.raises(SettingsError, match=f"{M1} answers all requests of acme / m already"):
-        await start(tmp_path, kafka, M1, tenant="acme", model="m", by="jo", reason="again")
+    with pytest.raises(SettingsError, match=said):
+        await start(tmp_path, kafka, version, tenant="acme", model="m", by="jo", reason="again")
 
 
 def test_a_damaged_file_is_named(tmp_path):

@@ -211,6 +211,7 @@ EXPIRED = {"epoch": 1, "lease_until": 130.0}
         [("started", LEASE), ("completed", {})],  # Weir's own trainer goes on to the gate
         [("started", LEASE), ("trained", {"epoch": 1}), ("blessed", {"epoch": 1})],
         [("started", EXPIRED), ("blessed", {}), ("shadow", {}), ("canary", {})],
+        [("blessed", {"retraining_id": "rt_operator"}), ("shadow", {"retraining_id": "rt_operator"})],
         [("started", {}), ("failed", {"retraining_id": "rt_other"})],
         [("started", LEASE), ("failed", {"epoch": 1}), ("started", {"epoch": 2, "lease_until": 200.0})],  # resumed
         [("started", LEASE), ("failed", {"epoch": 1}), ("started", EXPIRED | {"epoch": 2}), ("canary", {})],
@@ -229,6 +230,7 @@ def test_a_request_in_progress_holds_its_place(records):
         [("started", {}), ("completed", {})],
         [("started", EXPIRED)],
         [("started", EXPIRED), ("trained", {}), ("blessed", {})],  # the trainer died, and no delivery took over
+        [("blessed", {"retraining_id": "rt_operator"})],  # `weir models promote`, and no delivery runs
         *([("started", LEASE), (end, {"epoch": 1})] for end in ("refused", "failed", "expired")),
         *([("started", LEASE), ("canary", {}), (end, {})] for end in ("promoted", "rolled_back")),
         [("started", LEASE), ("failed", {"epoch": 1}), ("progress", LEASE)],  # a late record of a dead owner
