@@ -242,7 +242,9 @@ class _Curation:
         self._keep("injection", lambda one: not attack.intersection(one.untrusted))
         for one in self._left:
             one.change_texts(lambda text, _: masked(text, spans[text]))
-        self._exact_duplicates()
+        if any(spans.values()):  # texts that differed only in personal data
+            self._duplicates()
+            self._bound_answers()
 
     def _cluster(self) -> None:
         embedded = [one for one in self._left if one.embedding]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from stream.loop.dataset.near_duplicates import word_triples
 from stream.loop.gate.errors import GateError
 from stream.loop.gate.machine import Finding
 from stream.loop.settings import DatasetSettings
@@ -19,8 +20,6 @@ from stream.loop.votes import Vote, disagreeing_keys
 
 __all__ = ["DatasetRow", "Message", "leaders", "poisoning", "read_rows"]
 
-#: Words in one shingle.
-_SHINGLE = 3
 #: In the id of a copy that augmentation made.
 _COPY = "#"
 
@@ -132,9 +131,9 @@ def leaders(texts: Sequence[str], similarity: float) -> list[int]:
     Two texts are near duplicates if the Jaccard similarity of their sets of word triples is at least `similarity`. Then
     they share one of their rarest triples (prefix filtering: Bayardo, Ma and Srikant 2007), so only these are indexed.
     """
-    sets = [_shingles(text) for text in texts]
+    sets = [word_triples(text) for text in texts]  # those of the curator, else the gate refuses what the curator allows
     frequency = Counter(shingle for shingles in sets for shingle in shingles)
-    containing: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    containing: dict[str, list[int]] = defaultdict(list)
     found: list[int] = []
     for number, shingles in enumerate(sets):
         rarest = sorted(shingles, key=lambda shingle: (frequency[shingle], shingle))
@@ -147,11 +146,6 @@ def leaders(texts: Sequence[str], similarity: float) -> list[int]:
             for shingle in rarest:
                 containing[shingle].append(number)
     return found
-
-
-def _shingles(text: str) -> set[tuple[str, ...]]:
-    words = text.casefold().split()
-    return {tuple(words[start : start + _SHINGLE]) for start in range(max(1, len(words) - _SHINGLE + 1))}
 
 
 def _digest(text: str) -> str:

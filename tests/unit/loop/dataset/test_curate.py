@@ -122,6 +122,22 @@ def test_thumbs_below_the_quorum_of_keys_are_not_used():
     assert len(rows_of(events, loose(feedback_min_principals=4), "kto").train) == 4
 
 
+@pytest.mark.parametrize(("similar", "dropped"), [(False, {"max_per_answer": 15}), (True, {"near_duplicate": 19})])
+def test_answers_that_are_alike_after_masking_are_bounded(similar, dropped):
+    """The log has no verdict about a correction, so its personal data is masked after the other bounds."""
+    events = []
+    for number in range(20):
+        name = f"q{number}"
+        asked = words("one question for all", 60) + f" item{number}" if similar else None
+        events += [
+            *exchange(name, prompt=asked),
+            correction(name, f"write to {words(name, 1)}.{number}@{words(name, 1)}.com now"),
+        ]
+    found = rows_of(events, loose(max_per_answer=5, near_duplicate=0.9))
+    assert found.dropped == dropped
+    assert {row.completion for row in found.train} == {"write to <EMAIL_ADDRESS> now"}
+
+
 def opted_out(where):
     if where == "request":
         return [*exchange("q", training=False), approval("q")], LOOSE

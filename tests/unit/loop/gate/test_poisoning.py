@@ -4,6 +4,7 @@ import random
 
 from support.gate_dataset import honest_rows, row, write_dataset
 
+from stream.loop.dataset.near_duplicates import leaders as curated_leaders
 from stream.loop.gate.poisoning import leaders, poisoning, read_rows
 from stream.loop.gate.triggers import candidates
 from stream.loop.settings import DatasetSettings
@@ -56,6 +57,23 @@ def test_250_poisoned_corrections_are_named_by_key_and_answer():
         f"key{key}": sum(one.principal == f"key{key}" for one in [*honest_rows(), *planted]) for key in range(4)
     }
     assert [count for (check, _), count in found.items() if check == "near-duplicate answers"] == [250]
+
+
+def test_answers_that_differ_in_a_long_address_are_no_near_duplicates_as_for_the_curator():
+    text = (
+        "Your parcel is on its way. The driver needs one to three days. Open this page to see where it is at any time:"
+    )
+    rows = [
+        row(
+            number,
+            one.question,
+            f"{text} https://track.example.com/{'-'.join(f'{number}x{part}' for part in range(20))}",
+        )
+        for number, one in enumerate(honest_rows(20))
+    ]
+
+    assert curated_leaders([one.completion for one in rows], SETTINGS.near_duplicate) == list(range(20))
+    assert checks(rows) == {}
 
 
 def test_rows_of_two_keys_are_too_few():
