@@ -27,6 +27,7 @@ from stream.wire import (
     TopicNames,
     event_type,
 )
+from stream.wire.route_files import BASE
 
 __all__ = ["DatasetRequest", "read_exchanges", "request_between", "request_for", "topics_of"]
 
@@ -100,7 +101,7 @@ def _parent(
     models: Sequence[ModelRecord],
     routes: Sequence[RouteRecord],
 ) -> str:
-    """Return the digest of the dataset of the version that was promoted before `request`, or "".
+    """Return the digest of the dataset of the version that was promoted before `request` and not rolled back, or "".
 
     The route and the records of versions outlive the retraining records, which expire.
     """
@@ -110,8 +111,9 @@ def _parent(
     trained_on |= {one.model_version: one.dataset_digest for one in own if one.dataset_digest}
     before = [one for one in routes if (one.tenant, one.model) == key and one.at < request.at]
     newest = max(before, key=lambda one: one.epoch, default=None)
-    promoted = [] if newest is None else [newest.previous, newest.champion]
-    promoted += [one.model_version for one in own if one.state == "promoted" and one.at < request.at]
+    promoted = [one.model_version for one in own if one.state == "promoted" and one.at < request.at]
+    if newest is not None:  # an operator can have rolled back what was promoted
+        promoted = [] if newest.champion == BASE else [*promoted, newest.previous, newest.champion]
     return next((digest for version in reversed(promoted) if (digest := trained_on.get(version))), "")
 
 

@@ -86,3 +86,15 @@ MADE = [made(M1, "d1"), made(M2, "d2")]
 def test_the_parent_is_found_after_the_retraining_records_have_expired(routes, records, parent):
     models = [*MADE, made(M1, "other", tenant="other")]
     assert _parent(requested("rt_3", 20.0), records, models, routes) == parent
+
+
+@pytest.mark.parametrize(
+    ("routes", "records", "parent"),
+    [
+        ([route(4.0, M1), route(14.0, M2, M1, epoch=2), route(16.0, M1, epoch=3)], [*FIRST, *SECOND], "d1"),
+        ([route(4.0, M1), route(6.0, "base", epoch=2)], FIRST, ""),
+        ([route(16.0, M1, epoch=3)], SECOND[-1:], "d1"),  # the topic was compacted
+    ],
+)
+def test_a_version_that_an_operator_rolled_back_is_no_parent(routes, records, parent):
+    assert _parent(requested("rt_3", 20.0), records, MADE, routes) == parent
