@@ -9,7 +9,7 @@ their parts proves it; these tests are alternatives, so each has its share of al
 """
 
 from collections.abc import Mapping, Sequence
-from math import log10
+from math import isfinite, log10
 from typing import Final, Literal
 
 import msgspec
@@ -73,7 +73,7 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def numbers(self) -> dict[str, float]:
-        """The measurements by name; evidence as its decimal logarithm."""
+        """The measurements by name; evidence as its decimal logarithm. Only finite numbers: JSON has no others."""
         found: dict[str, float] = {}
         for family in self.families:
             values = {
@@ -83,7 +83,9 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
                 "log10_e_harm": log10(max(family.e_harm, 1e-300)),
                 "log10_e_safe": log10(max(family.e_safe, 1e-300)),
             }
-            found.update({f"{family.name}.{name}": round(value, 4) for name, value in values.items()})
+            found.update(
+                {f"{family.name}.{name}": round(value, 4) for name, value in values.items() if isfinite(value)}
+            )
         return {**found, "poisoning_findings": float(len(self.findings))}
 
 

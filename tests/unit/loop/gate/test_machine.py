@@ -1,6 +1,7 @@
 """The decision from paired scores: what is blessed, what is refused and why."""
 
 import random
+from math import nan
 
 import msgspec
 import pytest
@@ -28,6 +29,17 @@ def test_an_equal_challenger_is_blessed_with_its_numbers():
     assert "tasks, held_out, safety" in decision.reason
     assert decision.numbers["tasks.pairs"] == 60
     assert decision.numbers["tasks.log10_e_safe"] > 1.3
+
+
+def test_a_challenger_without_finite_likelihoods_is_refused_with_numbers_that_can_be_read():
+    """An adapter with overflowing weights; a `null` in the numbers makes the record of the refusal unreadable."""
+    gate = machine()
+    for _ in range(20):
+        gate.add("held_out", 3.0, nan, difference=1.0)
+    decision = gate.decide()
+
+    assert decision.state == "refused"
+    assert msgspec.json.decode(msgspec.json.encode(decision.numbers), type=dict[str, float]) == decision.numbers
 
 
 @pytest.mark.parametrize("family", ["tasks", "held_out", "safety"])
