@@ -58,6 +58,8 @@ def verify_version(home: Path, version: str) -> VersionManifest:
     folder, manifest = VersionFolder.of(home, version), read_version(home, version)
     trained = manifest.smaller is None
     _verify(folder, public_key(home), ADAPTER_FILES if trained else set())
+    if folder.merged.exists() and not manifest.weights_digest:  # replicas load this file
+        raise TrainingError(f"{folder.merged} was not signed with the version; delete the file")
     if version_of(file_digest(folder.weights if trained else folder.merged)) != version:
         raise TrainingError(f"{folder.path} is not named by the digest of its weights; delete it and make it again")
     return manifest

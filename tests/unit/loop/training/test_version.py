@@ -152,9 +152,13 @@ def test_another_key_or_another_adapter_file_does_not_verify(base, adapter, home
 def test_a_version_of_a_folder_in_hugging_faces_format_has_no_merged_file(tmp_path, home):
     base = save_tiny_llama(tmp_path / "hf")
     made = make_version(tiny_job(base, home), home, random_adapter(base, tmp_path / "adapter"), NUMBERS)
+    merged = VersionFolder.of(home, made.version).merged
     assert made.weights_digest == ""
-    assert not VersionFolder.of(home, made.version).merged.exists()
+    assert not merged.exists()
     assert verify_version(home, made.version) == made
+    merged.write_bytes(b"weights that a replica would load")
+    with pytest.raises(TrainingError, match=r"model\.gguf was not signed"):
+        verify_version(home, made.version)
 
 
 def test_an_unknown_version_is_named(home):
