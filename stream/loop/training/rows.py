@@ -21,9 +21,14 @@ _LEAST = {"sft": 1, "kto": 2}
 def training_table(dataset: Path, method: str) -> pa.Table:
     """Return the rows of a dataset's folder for `method`; ``sft`` reads corrected and approved answers only.
 
-    Raises TrainingError if there are too few rows.
+    Raises TrainingError if the file is damaged or has too few rows.
     """
-    table = pq.read_table(dataset / TRAIN_FILE, columns=_COLUMNS)
+    try:
+        table = pq.read_table(dataset / TRAIN_FILE, columns=_COLUMNS)
+    except pa.ArrowException as error:
+        raise TrainingError(
+            f"{dataset / TRAIN_FILE} cannot be read ({type(error).__name__}); build the dataset again with `weir dataset build`"
+        ) from None
     if method == "sft":
         table = table.filter(pc.equal(table["kind"], "sft"))
     if len(table) < _LEAST[method]:
