@@ -1,6 +1,7 @@
 """``weir train``."""
 
 import asyncio
+import sys
 
 import click
 
@@ -11,6 +12,9 @@ from weir.cli.render.progress import progress_on_stderr
 
 __all__ = ["train"]
 
+#: The states of a run that reached the gate's decision.
+_EVALUATED = ("blessed", "refused")
+
 
 @click.command()
 @click.option("--dataset", "digest", required=True, metavar="DIGEST", help="The dataset, or the start of its digest.")
@@ -19,7 +23,8 @@ __all__ = ["train"]
 def train(*, digest: str, retraining_id: str | None, as_json: bool) -> None:
     """Train a version of a model on a dataset, as the trainer process does; print the version.
 
-    A run that was interrupted continues from its newest checkpoint. With --for, the gate evaluates the version too.
+    A run that was interrupted continues from its newest checkpoint. With --for, the gate evaluates the version too; the exit
+    status is 0 for a refused version, and 1 if the run failed.
 
     \b
     Examples:
@@ -45,6 +50,8 @@ def train(*, digest: str, retraining_id: str | None, as_json: bool) -> None:
         if retraining_id is not None:
             state = asyncio.run(train_request(setup, kafka, retraining_id, digest, step))
             print_json({"state": state}) if as_json else click.echo(f"{retraining_id}: {state}")
+            if state not in _EVALUATED:
+                sys.exit(1)
             return
         manifest = asyncio.run(train_dataset(setup, kafka, digest, step))
     if as_json:

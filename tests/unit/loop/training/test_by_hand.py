@@ -4,6 +4,7 @@ import json
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
 from support.trainer_process import setup_of
 
@@ -17,6 +18,7 @@ from stream.loop.training.metrics import TrainerMetrics
 from stream.loop.training.run import Run
 from stream.settings import KafkaSettings
 from stream.wire import RetrainingRecord
+from weir.cli.train_version import train
 
 REQUEST = RetrainingRecord(retraining_id="rt_1", state="requested", tenant="acme", model="m", at=1.0, reason="")
 #: The former owner trained m_1 on the dataset d1.
@@ -77,6 +79,20 @@ async def test_a_version_without_a_request_does_not_name_that_of_its_dataset(hom
     with pytest.raises(TrainingError, match="enough"):
         await train_dataset(setup_of(home, home), KafkaSettings(), "d1", print)
     assert [(job.dataset_digest, job.retraining_id) for job in jobs] == [("d1", "")]
+
+
+@pytest.mark.parametrize(("state", "status"), [("blessed", 0), ("refused", 0), ("failed", 1), ("interrupted", 1)])
+def test_the_exit_status_says_whether_the_run_reached_the_gate(tmp_path, monkeypatch, state, status):
+    async def train_request(*_):
+        return state
+
+    monkeypatch.setattr(by_hand, "train_request", train_request)
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    monkeypatch.setenv("WEIR_CONFIG", str(tmp_path / "weir.toml"))
+    (tmp_path / "ports.json").write_text("{}")
+    (tmp_path / "weir.toml").write_text('[kafka]\nbootstrap_servers = "127.0.0.1:1"\n')
+    found = CliRunner().invoke(train, ["--dataset", "d1", "--for", "rt_1"])
+    assert (found.output, found.exit_code) == (f"rt_1: {state}\n", status)
 
 
 def test_a_dataset_of_another_tenant_is_refused(home):
