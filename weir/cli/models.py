@@ -92,14 +92,25 @@ def promote(  # noqa: PLR0913 - click passes each option by name
 
     settings = load_settings().settings
     model = model or settings.first_model
+    served = settings.served_models().get(model)
+    adapters = tuple(served.lora) if served is not None else ()
     if now:
         known = RouteRecord(tenant=tenant, model=model, epoch=0, at=0.0, champion="")
-        result: object = pin(settings.home, known, version, by=user_name(), reason=reason)
+        result: object = pin(settings.home, known, version, by=user_name(), reason=reason, adapters=adapters)
         line = f"{tenant} {model}: {version} answers all requests"
     else:
         kafka = effective_kafka(settings)
         record = asyncio.run(
-            start(settings.home, kafka, version, tenant=tenant, model=model, by=user_name(), reason=reason)
+            start(
+                settings.home,
+                kafka,
+                version,
+                tenant=tenant,
+                model=model,
+                by=user_name(),
+                reason=reason,
+                adapters=adapters,
+            )
         )
         result, line = record, f"{record.retraining_id}: {version} starts; follow it with `weir retraining --follow`"
     if as_json:

@@ -5,6 +5,7 @@ which delivery takes through shadow and canary.
 """
 
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from stream.kafka.clients import needs_kafka, producer_for
@@ -43,12 +44,16 @@ def rollback_version(route: RouteRecord) -> str:
     return route.champion if route.challenger else route.previous or BASE
 
 
-def pin(home: Path, route: RouteRecord, version: str, *, by: str, reason: str) -> RouteOverride:
+def pin(  # noqa: PLR0913 - what an operator states
+    home: Path, route: RouteRecord, version: str, *, by: str, reason: str, adapters: Collection[str] = ()
+) -> RouteOverride:
     """Let `version` answer all requests of the route's tenant and model, from now on.
+
+    `adapters` are the versions that vLLM serves as LoRA adapters; any other version needs merged weights.
 
     Raises SettingsError, NotFoundError, or TrainingError if the manifest of the version is damaged.
     """
-    _check_version(home, version, route.tenant, route.model)
+    _check_version(home, version, route.tenant, route.model, adapters)
     return _override(home, route, version, by=by, reason=reason)
 
 
@@ -71,10 +76,18 @@ def _override(home: Path, route: RouteRecord, version: str, *, by: str, reason: 
 
 
 async def start(  # noqa: PLR0913 - what an operator states
-    home: Path, kafka: KafkaSettings, version: str, *, tenant: str, model: str, by: str, reason: str
+    home: Path,
+    kafka: KafkaSettings,
+    version: str,
+    *,
+    tenant: str,
+    model: str,
+    by: str,
+    reason: str,
+    adapters: Collection[str] = (),
 ) -> RetrainingRecord:
-    """Let delivery take `version` through shadow and canary; raises BrokerError and what `pin` raises."""
-    _check_version(home, version, tenant, model)
+    """Let delivery take `version` through shadow and canary; arguments as `pin`, raises BrokerError and what `pin` raises."""
+    _check_version(home, version, tenant, model, adapters)
     if version == BASE:
         raise SettingsError(f"{BASE} answers without shadow and canary; give --now, or use `weir models rollback`")
     for route in routes(home, tenant=tenant, model=model):
@@ -112,14 +125,14 @@ async def start(  # noqa: PLR0913 - what an operator states
     return record
 
 
-def _check_version(home: Path, version: str, tenant: str, model: str) -> None:
+def _check_version(home: Path, version: str, tenant: str, model: str, adapters: Collection[str]) -> None:
     if version == BASE:
         return
     try:
         weights = version_weights(home, version)
     except ValueError as error:
         raise SettingsError(f"{error}, or `{BASE}`") from None
-    if not weights.is_file():
+    if version not in adapters and not weights.is_file():
         raise NotFoundError(f"{weights} does not exist; `ls {home / 'loop' / 'models'}` shows the trained versions")
     if not VersionFolder.of(home, version).manifest.exists():
         return  # a user made this version without Weir

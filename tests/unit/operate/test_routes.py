@@ -137,6 +137,16 @@ def test_a_damaged_manifest_is_named(tmp_path):
         pin(tmp_path, route(), M2, by="jo", reason="why")
 
 
+def test_an_adapter_of_vllm_needs_no_merged_weights(home):
+    """A base in Hugging Face's format has none; the settings name the adapter."""
+    promote = ["promote", M2, "--tenant", "acme", "--model", "m", "--reason", "good", "--now"]
+    (home / "weir.toml").write_text('[models.m]\nengine = "vllm"\n')
+    assert CliRunner().invoke(models, promote).exit_code == 1
+    (home / "weir.toml").write_text(f'[models.m]\nengine = "vllm"\nlora = {{ {M2} = "/adapters/{M2}" }}\n')
+    assert CliRunner().invoke(models, promote).exit_code == 0
+    assert routes(home, tenant="acme")[0].champion == M2
+
+
 @pytest.mark.parametrize(
     ("known", "version", "said"),
     [
