@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 
 from stream.errors import no_kafka
+from stream.kafka.header_names import accept_any_header_name
 
 __all__ = [
     "BROKER_ERRORS",
@@ -31,6 +32,7 @@ __all__ = [
 
 #: The errors that clients raise while the broker is away or slow, or a connection is half-open.
 BROKER_ERRORS = (KafkaError, OSError, TimeoutError)
+accept_any_header_name()
 _REQUEST_TIMEOUT_MS = 10_000
 _EMPTY_FETCH_SECONDS = 0.02
 _START_END_SECONDS = 2.0
