@@ -11,6 +11,7 @@ import pytest
 
 from serving.backend import ModelInfo, ModelRequest, RejectedRequest
 from serving.engine.factory import create_engine
+from serving.engine.json_schema import _length_limits
 from serving.gateway.models import check_features
 from serving.openai_api.accumulator import Accumulator
 from serving.openai_api.chat import ChatRequest
@@ -175,6 +176,26 @@ async def test_a_schema_that_would_end_all_requests_of_openvino_is_400(openvino,
     response_format = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     (rejected,) = await _items(openvino, response_format=response_format)
     assert (rejected.status, rejected.param) == (400, "response_format")
+
+
+async def test_length_limits_whose_compilation_would_stop_openvino_for_a_minute_are_400(openvino):
+    texts = {f"t{number}": {"type": "string", "maxLength": 500 + number} for number in range(6)}
+    wanted = {"name": "x", "schema": {"type": "object", "properties": texts}}
+    (rejected,) = await _items(openvino, response_format={"type": "json_schema", "json_schema": wanted})
+    assert (rejected.status, rejected.param) == (400, "response_format")
+    assert "sum to 2400, the limit is 2000" in rejected.message
+
+
+@pytest.mark.parametrize(
+    ("limited", "total"),
+    [
+        ([{"maxLength": 20}, {"maxLength": 20}, {"maxLength": 30}, {"maxLength": 9**999}, {"maxLength": -1}], 450),
+        ([{"pattern": "^[a-z]{2}-.{1,30}$"}, {"pattern": "^[a-z]{2}-.{1,30}$"}, {"pattern": r"^x\{9}{7,}$"}], 39),
+        ([{"maxLength": "20"}, {"properties": {"maxLength": {"maxLength": 5}}}, {"maxItems": 100}], 5),
+    ],
+)
+def test_each_different_length_limit_counts_once(limited, total):
+    assert _length_limits({"anyOf": limited}) == total
 
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "f"}}], ids=str)
