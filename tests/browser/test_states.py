@@ -117,49 +117,6 @@ def test_esc_leads_from_a_conversation_to_its_request(look):
     assert page.url.endswith("/requests/r1")
 
 
-def test_esc_leaves_the_field_of_a_correction_and_keeps_its_text(look):
-    page = look.go("/requests/r1", "textarea")
-    page.get_by_label("Better answer").fill("The office opens at 9.")
-    page.keyboard.press("Escape")
-    page.wait_for_selector("textarea:not(:focus)")
-    assert page.get_by_label("Better answer").input_value() == "The office opens at 9."
-    page.keyboard.press("Escape")
-    page.wait_for_selector("textarea", state="detached")
-
-
-def test_a_correction_that_is_not_sent_is_kept_in_the_conversation_and_at_another_request(look, maker):
-    maker.side("r2", "input", time.time())
-    maker.side("r2", "output", time.time())
-    page = look.go("/live", ".row:has-text('r2')")
-    page.locator(".row", has_text="r1").click()
-    page.get_by_label("Better answer").fill("The office opens at 9.")
-    page.get_by_label("Comment").fill("see the door")
-    page.locator(".row", has_text="r2").click()
-    page.wait_for_selector(".pane-head:has-text('r2')")
-    assert page.get_by_label("Better answer").input_value() == ""
-    page.locator(".row", has_text="r1").click()
-    page.wait_for_selector(".pane-head:has-text('r1')")
-    page.get_by_role("link", name="Conversation").click()
-    page.wait_for_selector("h1:has-text('Conversation')")
-    page.keyboard.press("Escape")
-    page.wait_for_selector("textarea")
-    assert page.get_by_label("Better answer").input_value() == "The office opens at 9."
-    assert page.get_by_label("Comment").input_value() == "see the door"
-
-
-def test_a_correction_that_was_sent_is_not_kept(look):
-    page = look.go("/requests/r1", "textarea")
-    page.route("**/api/requests/r1/review", lambda route: route.fulfill(status=202, json={}))
-    page.get_by_label("Better answer").fill("The office opens at 9.")
-    page.get_by_role("button", name="Record the correction").click()
-    page.wait_for_selector("[role=status]:has-text('Correction recorded.')")
-    page.get_by_role("link", name="Conversation").click()
-    page.wait_for_selector("h1:has-text('Conversation')")
-    page.keyboard.press("Escape")
-    page.wait_for_selector("textarea")
-    assert page.get_by_label("Better answer").input_value() == ""
-
-
 def test_replies_that_take_longer_than_the_time_between_two_polls_are_shown(look):
     page = look.page
     held = hold(page, "**/api/coverage")
