@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 __all__ = ["print_json", "print_table", "printable", "screen", "table"]
 
-#: Long lines in a pipe: programs that read them need no line breaks.
-_PIPED_WIDTH = 240
+#: No line breaks in a pipe: a program that reads lines needs whole ones.
+_PIPED_WIDTH = 100_000
 
 
 def print_json(value: Any) -> None:
