@@ -37,7 +37,7 @@ def read_labels(path: Path) -> Iterator[Label]:
     Raises SettingsError, which names the line, for a file or a line that cannot be read.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write a byte order mark
             for number, raw in _csv_lines(file) if path.suffix.lower() == ".csv" else _json_lines(file):
                 try:
                     yield parse(Label, raw)

@@ -32,6 +32,7 @@ def test_json_lines_and_csv_have_the_same_labels(tmp_path):
     assert table[:2] == lines
     assert [(one.value, one.at) for one in table] == [(1.0, 7.0), (0.5, 1769860800.0), (0.0, 12.5)]
     assert len({one.label_id for one in table}) == 3
+    assert records(written(tmp_path, "b.csv", "\N{ZERO WIDTH NO-BREAK SPACE}" + TABLE)) == table  # a byte order mark
 
 
 @pytest.mark.parametrize(
