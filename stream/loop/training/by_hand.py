@@ -83,7 +83,8 @@ async def train_request(
 ) -> str:
     """Work on a retraining request with the dataset `digest`, publish each state, and return the last one.
 
-    Raises TrainingError if the request or the dataset is unknown, or if they are of different tenants or models.
+    Raises TrainingError if the request or the dataset is unknown, if they are of different tenants or models, or if a trainer
+    works on the request.
     """
     work = _with_dataset(await _work(setup, kafka, retraining_id), find_dataset(setup.home, digest))
     metrics = TrainerMetrics(CollectorRegistry())
@@ -113,4 +114,8 @@ async def _work(setup: TrainerSetup, kafka: KafkaSettings, retraining_id: str) -
         raise TrainingError(f"{kafka.names.retraining} has no request {retraining_id}; see `weir retraining`")
     if machine.state(retraining_id) == "rejected":
         raise TrainingError(f"retraining {retraining_id} is rejected, and a rejection is final; train without --for")
+    if (left := machine.lease_until(retraining_id) - time.time()) > 0:
+        raise TrainingError(
+            f"a trainer works on retraining {retraining_id} (its lease ends in {left:.0f} s); wait until it ends, or train without --for"
+        )
     return work

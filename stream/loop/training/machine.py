@@ -72,6 +72,11 @@ class TrainerMachine:
         known = self._requests.get(retraining_id)
         return known.last.state if known else ""
 
+    def lease_until(self, retraining_id: str) -> float:
+        """Return the end of the lease of the trainer that works on a request; 0 if none does."""
+        known = self._requests.get(retraining_id)
+        return (known.last.lease_until or 0.0) if known and known.last.state in _OWNED else 0.0
+
     def next(self, now: float) -> Work | None:
         """Return the oldest request that waits for a trainer, or whose trainer's lease ended before `now`."""
         waiting = [known for known in self._requests.values() if self._waits(known, now)]

@@ -1,23 +1,26 @@
 """`weir train`: the dataset that the operator names is the one that is trained on."""
 
 import json
+import time
 
 import msgspec
 import pytest
 from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
+from support.log_tail import tail_of
 from support.trainer_process import setup_of
 
 from stream.loop.training import by_hand
-from stream.loop.training.by_hand import _with_dataset, find_dataset, train_dataset
+from stream.loop.training.by_hand import _with_dataset, _work, find_dataset, train_dataset, train_request
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import TrainingJob, VersionFolder
 from stream.loop.training.machine import Work
 from stream.loop.training.manifest import VersionManifest
 from stream.loop.training.metrics import TrainerMetrics
+from stream.loop.training.records import state_event
 from stream.loop.training.run import Run
 from stream.settings import KafkaSettings
-from stream.wire import RetrainingRecord
+from stream.wire import Event, RetrainingRecord, encode
 from weir.cli.train_version import train
 
 REQUEST = RetrainingRecord(retraining_id="rt_1", state="requested", tenant="acme", model="m", at=1.0, reason="")
@@ -93,6 +96,30 @@ def test_the_exit_status_says_whether_the_run_reached_the_gate(tmp_path, monkeyp
     (tmp_path / "weir.toml").write_text('[kafka]\nbootstrap_servers = "127.0.0.1:1"\n')
     found = CliRunner().invoke(train, ["--dataset", "d1", "--for", "rt_1"])
     assert (found.output, found.exit_code) == (f"rt_1: {state}\n", status)
+
+
+async def test_a_request_that_a_trainer_works_on_is_not_taken_from_it(home, monkeypatch):
+    """The trainer would end its run, and this one would fail, because the folder of the run is still locked."""
+    published = []
+
+    async def publish(event):
+        published.append(event.data.state)
+
+    owned = state_event(WORK, "progress", 2.0, lease_until=time.time() + 60)
+    asked = Event(id="rt_1", source="test", type=REQUEST.event_type, time=1.0, data=REQUEST, partitionkey="k")
+    monkeypatch.setattr(by_hand, "Tail", tail_of(encode(asked), encode(owned)))
+    monkeypatch.setattr(by_hand, "publisher_for", lambda *_: publish)
+    with pytest.raises(TrainingError, match=r"a trainer works on retraining rt_1 \(its lease ends in \d+ s\)"):
+        await train_request(setup_of(home, home), KafkaSettings(bootstrap_servers="127.0.0.1:1"), "rt_1", "d1", print)
+    assert published == []
+
+
+async def test_a_request_whose_trainer_died_is_worked_on(home, monkeypatch):
+    owned = state_event(WORK, "progress", 2.0, lease_until=time.time() - 1)
+    asked = Event(id="rt_1", source="test", type=REQUEST.event_type, time=1.0, data=REQUEST, partitionkey="k")
+    monkeypatch.setattr(by_hand, "Tail", tail_of(encode(asked), encode(owned)))
+    work = await _work(setup_of(home, home), KafkaSettings(bootstrap_servers="127.0.0.1:1"), "rt_1")
+    assert work.epoch == WORK.epoch + 1
 
 
 def test_a_dataset_of_another_tenant_is_refused(home):
