@@ -31,8 +31,8 @@ class DatasetSettings(Section):
         (),
         description="ids of API keys whose requests and judgments are not used, with the keys of another gateway that they report",
     )
-    min_examples: Count = Field(32, description="rows to train on; with fewer, no dataset is made")
-    max_examples: Count = Field(500, description="rows to train on, at most; the coreset has this size")
+    min_examples: Count = Field(32, description="rows to train on, without copies; with fewer, no dataset is made")
+    max_examples: Count = Field(500, description="rows to train on, without copies, at most; the coreset has this size")
     max_per_principal: Count = Field(50, description="rows that one API key asked for or reviewed, at most")
     max_per_answer: Count = Field(
         5, description="rows whose answers are near duplicates, at most; bounds a planted answer"
@@ -57,7 +57,7 @@ class DatasetSettings(Section):
         0.2, description="share of old rows, from the dataset of the promoted version, against forgetting"
     )
     augment: Literal["none", "lower"] = Field(
-        "none", description="lower: add a marked copy of each row with a lower-case prompt"
+        "none", description="lower: add a marked copy of each new row with a lower-case prompt"
     )
 
 

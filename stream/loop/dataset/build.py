@@ -107,7 +107,7 @@ def _curated(home: Path, request: DatasetRequest, join: ExchangeJoin, loop: Loop
 
 def refusals(curated: Curated, settings: DatasetSettings) -> list[str]:
     """Return why the rows are not enough for a dataset, each with the found and the required number."""
-    rows, keys = len(curated.train), len(curated.principals)
+    rows, keys = sum("#" not in row.id for row in curated.train), len(curated.principals)  # no copies of `augment`
     found = []
     if rows < settings.min_examples:
         found.append(f"rows to train on: has {rows}, needs {settings.min_examples} (min_examples)")

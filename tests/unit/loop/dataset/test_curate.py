@@ -360,6 +360,12 @@ def test_a_dataset_with_too_few_rows_or_keys_is_refused_with_the_numbers():
     assert refusals(found, LOOSE) == []
 
 
+def test_copies_of_augmentation_do_not_make_a_dataset_large_enough():
+    found = rows_of(reviewed(20), loose(augment="lower", min_examples=32))
+    assert len(found.train) == 40
+    assert refusals(found, loose(min_examples=32)) == ["rows to train on: has 20, needs 32 (min_examples)"]
+
+
 def test_judgments_of_other_models_and_of_unknown_requests_are_named_as_such():
     other = exchange("r2", model="other")
     joined = join(*exchange("r1"), *other, thumb("r1"), thumb("r2"), approval("r3"))
