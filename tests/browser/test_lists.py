@@ -65,20 +65,39 @@ def test_a_stream_with_slashes_in_its_name_opens_by_a_click_and_by_its_address(l
     assert page.locator(".pane-head").inner_text().count(tenant) == 1
 
 
-def test_a_stream_lists_the_alerts_of_its_own_part(look, maker):
+def test_a_stream_lists_the_alerts_of_its_own_part_and_version(look, maker):
     now = time.time()
-    for part in ("", "tool_result"):
-        maker.windows(now, tenant="acme", model="m", part=part)
-        fields = {"detector": "drift", "tenant": "acme", "model": "m", "side": "input"}
+    streams = {
+        "input": ("", ""),
+        "input/tool_result": ("tool_result", ""),
+        "input@m_59a26d56f505": ("", "m_59a26d56f505"),
+    }
+    for name, (part, version) in streams.items():
+        maker.windows(now, tenant="acme", model="m", part=part, model_version=version)
+        fields = {"detector": "drift", "tenant": "acme", "model": "m", "side": "input", "part": part}
         record = alert_records.alert(
-            f"al_{part}", part=part, opened_at=now, at=now, summary=f"changed {part}.", **fields
+            f"al_{name}", model_version=version, opened_at=now, at=now, summary=f"changed {name}.", **fields
         )
         maker.apply(NAMES.alerts, event_of(record, f"{record.alert_id}/0", now))
-    for address, summary in (("input", "changed ."), ("input%2Ftool_result", "changed tool_result.")):
+    for address, summary in ((quote(name, safe=""), f"changed {name}.") for name in streams):
         page = look.go(f"/drift/acme/m/{address}/drift", ".pane canvas")
         page.wait_for_selector(".plain-list li")
         (listed,) = page.locator(".plain-list li").all_inner_texts()
         assert listed.endswith(summary)
+
+
+def test_an_alert_and_its_silence_name_the_version_that_weir_trained(look, maker):
+    now = time.time()
+    record = alert_records.alert("al_1", model_version="m_59a26d56f505", opened_at=now, at=now)
+    maker.apply(NAMES.alerts, event_of(record, "al_1/0", now))
+    silence = alert_records.silence(record, now, now + 600)
+    maker.apply(NAMES.alerts, event_of(silence, "si_1/0", now))
+    page = look.go("/alerts", ".row")
+    assert "acme / m / m_59a26d56f505 / input" in page.locator(".row").inner_text()
+    page.locator(".row").click()
+    page.wait_for_selector(".pane .facts:has-text('acme / m / m_59a26d56f505 / input')")
+    page = look.go("/silences", "tbody th")
+    assert page.locator("tbody th").inner_text() == "acme / m / m_59a26d56f505 / input / pii"
 
 
 def test_a_stream_has_the_time_of_its_newest_window(look, maker):

@@ -32,7 +32,8 @@ def resolved(alert_id="al_1", **fields) -> AlertRecord:
 
 
 def silence(of: AlertRecord, at: float, until: float) -> SilenceRecord:
-    about = {name: getattr(of, name) for name in ("alert_id", "tenant", "model", "side", "detector", "feature")}
+    names = ("alert_id", "tenant", "model", "side", "detector", "feature", "part", "model_version")
+    about = {name: getattr(of, name) for name in names}
     return SilenceRecord(silence_id=silence_id_of(of), at=at, until=until, reason="load test", by="jo", **about)
 
 

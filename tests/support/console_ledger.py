@@ -128,16 +128,16 @@ class LedgerMaker:
         events = (event_of(record, f"{record.retraining_id}/{record.state}", record.at) for record in records)
         self.apply(NAMES.retraining, *events)
 
-    def windows(self, at, *, tenant, model, count=6, side="input", part="", detector="drift"):
+    def windows(self, at, *, tenant, model, count=6, side="input", part="", detector="drift", model_version=""):
         """Apply windows of one stream up to `at`, the newest in alarm."""
         for number in range(count):
             ended = at - 30.0 * (count - 1 - number)
             data = FindingRecord(
                 tenant=tenant, model=model, side=side, part=part, detector=detector, version="1", time=ended,
                 bucket=int(ended // 30), bucket_seconds=30.0, alarm=number == count - 1, statistic=2.0 + number,
-                limit=6.5, feature="embedding", events=9,
+                limit=6.5, feature="embedding", events=9, model_version=model_version,
             )  # fmt: skip
-            self.apply(NAMES.findings, event_of(data, f"{tenant}/{model}/{part}/{ended}", ended))
+            self.apply(NAMES.findings, event_of(data, f"{tenant}/{model}/{part}/{model_version}/{ended}", ended))
 
     def _alert(self, number, at, firing, evidence):
         fires = self._random.random() < firing

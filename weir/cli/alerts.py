@@ -150,5 +150,5 @@ def _kafka() -> "KafkaSettings":
 
 
 def _scope(one: "SilenceRecord") -> str:
-    parts = (one.tenant, one.model, one.side, one.part, one.detector, one.feature)
+    parts = (one.tenant, one.model, one.model_version, one.side, one.part, one.detector, one.feature)
     return "/".join(part for part in parts if part)

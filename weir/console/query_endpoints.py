@@ -58,6 +58,7 @@ class _Alerts(msgspec.Struct, frozen=True, kw_only=True):
     model: Name = ""
     side: Side = ""
     part: Name | None = None
+    model_version: Name | None = None
     q: Name = ""
     unreviewed: Flag = False
     before: Before = ""

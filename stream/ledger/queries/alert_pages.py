@@ -53,12 +53,14 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
     silenced: bool = False
     review: str = ""
     part: str = ""
+    model_version: str = ""
 
 
 class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A query for one page: at most `limit` alerts after the position `before`, newest first.
 
-    Each other field is a filter; "" matches every alert. For `part`, None matches every alert and "" those without a part.
+    Each other field is a filter; "" matches every alert. For `part` and `model_version`, None matches every alert and "" those
+    without a part or a trained version.
     `words` selects records that contain this text, in upper or lower case. `unreviewed` selects alerts of users'
     tenants (not Weir's own) that have evidence and no review.
     """
@@ -70,6 +72,7 @@ class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     side: str = ""
     part: str | None = None
+    model_version: str | None = None
     words: str = ""
     unreviewed: bool = False
     before: Cursor = NEWEST
@@ -133,9 +136,10 @@ def _rows(
         if wanted := getattr(query, column):
             conditions.append(f"{column} = ?")
             values.append(wanted)
-    if query.part is not None:
-        conditions.append("ifnull(json_extract(record, '$.part'), '') = ?")  # a record omits empty fields
-        values.append(query.part)
+    for name, of_stream in (("part", query.part), ("model_version", query.model_version)):
+        if of_stream is not None:
+            conditions.append(f"ifnull(json_extract(record, '$.{name}'), '') = ?")  # a record omits empty fields
+            values.append(of_stream)
     if query.words:
         conditions.append("instr(lower(record), lower(?))")
         values.append(query.words)

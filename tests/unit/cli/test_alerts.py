@@ -1,4 +1,4 @@
-"""``weir alerts``: the order of its lines."""
+"""``weir alerts``: the order of its lines, and the scope of a silence."""
 
 import asyncio
 import json
@@ -54,3 +54,15 @@ def test_alerts_are_ordered_by_time_and_with_follow_as_published(published, argu
 def test_a_line_has_the_time_of_the_change(published):
     lines = [line for line in CliRunner().invoke(main, ["alerts"]).stdout.splitlines() if "al_" in line]
     assert [line[:20] for line in lines] == [format_time(at) for at in (200.0, 300.0, 310.0, 320.0)]
+
+
+def test_a_silence_names_the_version_that_weir_trained(monkeypatch):
+    silence = records.silence(records.alert(model_version="m_59a26d56f505"), 100.0, 200.0)
+
+    async def list_silences(_kafka):
+        return [silence]
+
+    monkeypatch.setattr("weir.cli.alerts._kafka", lambda: None)
+    monkeypatch.setattr("weir.operate.silences.list_silences", list_silences)
+    result = CliRunner().invoke(main, ["alerts", "silences"])
+    assert "acme/m/m_59a26d56f505/input/pii" in result.stdout

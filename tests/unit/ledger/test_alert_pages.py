@@ -89,6 +89,19 @@ def test_alerts_are_selected_by_part_group_also_by_none(maker, pages):
     assert listed() == ["al_1", "al_2", "al_3"]
 
 
+def test_alerts_are_selected_by_trained_version_also_by_none(maker, pages):
+    for name, version in (("al_1", ""), ("al_2", "m_1"), ("al_3", "m_2")):
+        apply(maker, alert(name, detector="drift", model_version=version))
+
+    def listed(**query):
+        rows = pages.alerts(AlertQuery(detector="drift", **query), 0.0).alerts
+        return sorted((row.alert_id, row.model_version) for row in rows)
+
+    assert listed(model_version="m_2") == [("al_3", "m_2")]
+    assert listed(model_version="") == [("al_1", "")]
+    assert listed() == [("al_1", ""), ("al_2", "m_1"), ("al_3", "m_2")]
+
+
 def test_changes_since_a_number_are_the_later_ones(maker):
     database = maker.store.decisions.database
     apply(maker, alert("al_1"), alert("al_2"))

@@ -16,10 +16,11 @@ const RANGES = [["1h", 3600], ["6h", 21600], ["1d", 86400], ["7d", 604800]];
 const stateOf = (one) => (one.alarm ? html`<${Tag} kind="flagged">alarm</${Tag}>` : one.statistic >= one.limit && html`<${Tag}>too small to act on</${Tag}>`);
 const name = (one) => [one.tenant, one.model, one.side, one.detector].map(encodeURIComponent).join("/");
 
-/** The side and the part group of an alert of a stream; "input/tool_result" is the side of a stream with a part group. */
-const sideAndPart = (side) => {
-  const [name, part = ""] = side.split("/");
-  return { side: name, part };
+/** Side, part group and trained version of an alert of a stream, from the side of the stream: "input/tool_result", "output@m_59a26d56f505". */
+const sidePartVersion = (stream) => {
+  const [place, model_version = ""] = stream.split("@");
+  const [side, part = ""] = place.split("/");
+  return { side, part, model_version };
 };
 
 export class DriftView extends Loader {
@@ -94,7 +95,7 @@ class StreamPane extends Loader {
     return this.load(async () => {
       const [series, alerts] = await Promise.all([
         get("/api/drift/series", { tenant, model, side, detector, since: one.time - seconds, until: one.time + seconds }),
-        get(`/api/alerts?${new URLSearchParams({ tenant, model, ...sideAndPart(side), detector, limit: 50 })}`), // with an empty part
+        get(`/api/alerts?${new URLSearchParams({ tenant, model, ...sidePartVersion(side), detector, limit: 50 })}`), // with an empty part and version
       ]);
       return { series, alerts: alerts.alerts };
     });

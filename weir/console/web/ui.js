@@ -81,7 +81,7 @@ export function Mark({ severity, state }) {
 
 export const Tag = ({ kind = "", children }) => html`<span class="tag ${kind}">${children}</span>`;
 
-export const stream = (one) => [one.tenant, one.model, one.side, one.part].filter(Boolean).join(" / ");
+export const stream = (one) => [one.tenant, one.model, one.model_version, one.side, one.part].filter(Boolean).join(" / ");
 
 /** Verdicts of a request: flagged ones by name, the rest as a count. */
 export function Verdicts({ row }) {
