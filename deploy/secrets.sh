@@ -28,14 +28,17 @@ if [ ! -s "$folder/kafka-key.pem" ]; then
   done
   scratch=$(mktemp -d)
   trap 'rm -rf "$scratch"' EXIT
-  openssl req -x509 -newkey rsa:3072 -nodes -days $days -subj "/CN=weir-kafka-ca" -keyout "$scratch/ca.key" -out "$folder/kafka-ca.pem" \
+  openssl req -x509 -newkey rsa:3072 -nodes -days $days -subj "/CN=weir-kafka-ca" -keyout "$scratch/ca.key" -out "$scratch/ca.pem" \
     -addext "basicConstraints=critical,CA:TRUE" -addext "keyUsage=critical,keyCertSign" 2>/dev/null
   openssl req -newkey rsa:3072 -nodes -subj "/CN=kafka" -keyout "$scratch/kafka.key" -out "$scratch/kafka.csr" 2>/dev/null
   printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth,clientAuth\nbasicConstraints=CA:FALSE\n' "$names" > "$scratch/extensions"
-  openssl x509 -req -in "$scratch/kafka.csr" -CA "$folder/kafka-ca.pem" -CAkey "$scratch/ca.key" -CAserial "$scratch/serial" -CAcreateserial -days $days \
+  openssl x509 -req -in "$scratch/kafka.csr" -CA "$scratch/ca.pem" -CAkey "$scratch/ca.key" -CAserial "$scratch/serial" -CAcreateserial -days $days \
     -extfile "$scratch/extensions" -out "$scratch/kafka.crt" 2>/dev/null
   # The CA's key ends here: another certificate needs another CA, and no key that could sign one lies about.
-  cat "$scratch/kafka.key" "$scratch/kafka.crt" "$folder/kafka-ca.pem" > "$folder/kafka-key.pem"
+  cat "$scratch/kafka.key" "$scratch/kafka.crt" "$scratch/ca.pem" > "$scratch/key.pem"
+  # A new file in the place of an old one, which is read-only, and which running containers still read.
+  mv -f "$scratch/ca.pem" "$folder/kafka-ca.pem"
+  mv -f "$scratch/key.pem" "$folder/kafka-key.pem"
 fi
 chmod 0444 "$folder"/kafka-*
 echo "secrets of docker-compose.secure.yml are in $folder"

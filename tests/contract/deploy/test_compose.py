@@ -255,6 +255,20 @@ def test_the_secrets_are_made_once_and_are_those_that_are_mounted(secure, tmp_pa
     assert all(name in names for name in ("DNS:kafka", "DNS:kafka.example", "IP Address:127.0.0.9"))
     passwords = [text for name, text in first.items() if name.startswith("kafka-user-")]
     assert len(set(passwords)) == len(passwords)
+    check_renewal(folder, make)
+
+
+def check_renewal(folder, make):
+    """A new certificate has a new CA. It does not change the old file, which is read-only, and which running containers still read."""
+    first = make()
+    authority = folder / "kafka-ca.pem"
+    mounted = authority.rename(folder.parent / "mounted")
+    authority.hardlink_to(mounted)
+    (folder / "kafka-key.pem").unlink()
+    renewed = make()
+    assert {name for name in first if renewed[name] != first[name]} == {"kafka-ca.pem", "kafka-key.pem"}
+    assert mounted.read_text() == first["kafka-ca.pem"]
+    assert "OK" in shell("openssl", "verify", "-CAfile", authority, folder / "kafka-key.pem")
 
 
 def test_secrets_never_enter_the_repository_or_an_image():
