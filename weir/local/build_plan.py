@@ -9,6 +9,7 @@ import msgspec
 from serving.ray_local import RayLayout
 from weir.errors import StackError
 from weir.home.ports import reachable
+from weir.local.broker.apache import JAVA_ENVIRONMENT
 from weir.local.broker.launch import BrokerPlan, launch_broker
 from weir.local.plan import Component, Plan
 from weir.settings import MetricsSection, Settings
@@ -115,6 +116,7 @@ def _broker(home: Path, broker: BrokerPlan, ports: dict[str, int]) -> list[Compo
         Component(
             name=_BROKER,
             argv=launch.argv,
+            environment=JAVA_ENVIRONMENT if broker.kind == "apache" else {},
             address=launch.bootstrap,
             health_url=f"kafka://{launch.bootstrap}",
             stop_seconds=_BROKER_STOP_SECONDS,
