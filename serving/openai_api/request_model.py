@@ -140,7 +140,8 @@ def _explained(error: ValidationError) -> ApiError:
     if kind == "json_invalid":
         return invalid(f"The body is not valid JSON: {_json_problem(first)}.", code="invalid_json")
     param = _param(first["loc"])
-    if kind == "extra_forbidden":
+    if kind == "extra_forbidden":  # the last part is a field of any name
+        param = ".".join(filter(None, (_param(first["loc"][:-1]), str(first["loc"][-1]))))[:_PARAM_CHARACTERS]
         return invalid(
             f"Unknown parameter {param!r}; remove it, or check its spelling.", code="unknown_parameter", param=param
         )

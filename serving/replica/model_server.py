@@ -160,7 +160,7 @@ class ModelServer:
             message = "The prompt has no tokens; send some text."
             return RejectedRequest(code="invalid_value", status=400, message=message, param=param)
         # A tokenizer may stop at the model's own context length.
-        least = "at least " if prompt_tokens == self._engine.context_length else ""
+        least = "at least " if prompt_tokens >= self._engine.context_length else ""
         asked = f" and max_tokens is {wanted.max_tokens}" if wanted.max_tokens else ""
         return RejectedRequest(
             code="context_length_exceeded",

@@ -362,6 +362,13 @@ async def test_an_echo_has_the_log_probability_of_each_token_of_the_prompt(openv
     assert answer.usage.completion_tokens == max_tokens
 
 
+async def test_a_prompt_that_the_tokenizer_shortens_has_at_least_its_tokens(openvino):
+    # The tokenizer of the default model stops at 8,192 tokens, and the limit of this server is 1,024.
+    (rejected,) = await _items(openvino, operation="text_completion", prompt="w " * 9_000)
+    assert (rejected.code, rejected.param) == ("context_length_exceeded", "prompt")
+    assert "has at least 8192 tokens and max_tokens is 120; together the limit is 1024" in rejected.message
+
+
 async def test_an_echo_has_the_log_probability_of_an_end_token(openvino):
     # lm-eval ignores the last log-probability, which is that of the one token that it requests.
     prompt = "<|im_start|>user\nSay only the word yes.<|im_end|>\n<|im_start|>assistant\nYes."
