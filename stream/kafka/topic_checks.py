@@ -41,7 +41,8 @@ def check_topics(expected: Mapping[str, int], found: Mapping[str, int]) -> None:
         )
     if missing := sorted(expected.keys() - found.keys()):
         raise TopicMissing(
-            f"no topic {', '.join(missing)}; run `weir topics create`, or set WEIR_KAFKA__TOPIC_PREFIX to the prefix of existing topics"
+            f"no topic {', '.join(missing)}; run `weir topics create`, or set WEIR_KAFKA__TOPIC_PREFIX to the prefix of existing topics. "
+            "Kafka also hides a topic from a user without the right Describe"
         )
 
 
