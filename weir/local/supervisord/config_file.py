@@ -40,7 +40,7 @@ def supervisord_config(plan: Plan, socket: Path) -> str:
             command=" ".join(map(_quoted, [sys.executable, "-m", *module])),
             autostart="true" if name == WATCHER else "false",
             stop=round(stop),
-            log=_escaped(log_path(home, name)),
+            log=_escaped(_escaped(log_path(home, name))),  # supervisord expands the names of logs twice
             priority=priority,
         )
     return text

@@ -1,8 +1,8 @@
-import configparser
 import shlex
 from pathlib import Path
 
 import pytest
+from supervisor.options import ServerOptions
 
 from weir.errors import StackError
 from weir.local.plan import Component, Plan, load_plan, save_plan
@@ -15,17 +15,20 @@ def make_plan(home: Path) -> Plan:
     return Plan(home=str(home), run_dir="/tmp/weir-x", components=[component], ports={"score": 1}, **broker)
 
 
-@pytest.mark.parametrize("name", ["plain", "with space", "per%cent", "100%(home)s", 'quo"te'])
-def test_the_ini_file_escapes_any_name_of_a_home(name):
-    home = Path("/srv") / name
-    text = supervisord_config(make_plan(home), Path("/tmp/weir-x/supervisor.sock"))
-    parser = configparser.ConfigParser()
-    parser.read_string(text)
-    assert parser["program:score"]["stdout_logfile"] == f"{home}/logs/score.log"
-    assert shlex.split(parser["program:score"]["command"])[-2:] == [str(home), "score"]
-    assert parser["program:score"]["autostart"] == "false"
-    assert parser["program:watcher"]["autostart"] == "true"
-    assert "inet_http_server" not in parser
+@pytest.mark.parametrize("name", ["plain", "with space", "per%cent", "100%(home)s", "a%2Fb", 'quo"te'])
+def test_supervisord_reads_any_name_of_a_home(name, tmp_path):
+    home = tmp_path / name
+    for folder in ("logs", "state"):
+        (home / folder).mkdir(parents=True)
+    file = tmp_path / "supervisord.conf"
+    file.write_text(supervisord_config(make_plan(home), tmp_path / "supervisor.sock"))
+    options = ServerOptions()
+    options.realize(["-c", str(file)])
+    programs = {program.name: program for group in options.process_group_configs for program in group.process_configs}
+    assert programs["score"].stdout_logfile == f"{home}/logs/score.log"
+    assert shlex.split(programs["score"].command)[-2:] == [str(home), "score"]
+    assert {name: program.autostart for name, program in programs.items()} == {"score": False, "watcher": True}
+    assert "inet_http_server" not in file.read_text()
 
 
 def test_a_plan_round_trips(tmp_path):
