@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from stream.files import FileLock
 from stream.ledger.errors import LedgerBusy
-from stream.ledger.schema import SCHEMA_VERSION, schema_version
+from stream.ledger.schema import SCHEMA_VERSION, open_for_reading, schema_version
 
 __all__ = ["LedgerFiles"]
 
@@ -65,13 +65,13 @@ class LedgerFiles:
     @contextmanager
     def read_decisions(self) -> Iterator[sqlite3.Connection]:
         """Open the file of alerts, windows and retraining events for reading."""
-        with closing(_connect(self.decisions)) as database:
+        with closing(open_for_reading(self.decisions, timeout=2)) as database:
             yield database
 
     @contextmanager
     def _read_shards(self) -> Iterator[Shards]:
         with ExitStack() as stack:
-            yield [stack.enter_context(closing(_connect(path))) for path in self.shards()]
+            yield [stack.enter_context(closing(open_for_reading(path, timeout=2))) for path in self.shards()]
 
     def other_version(self) -> Path | None:
         """Return the first file that is damaged or has another schema version, or None."""
@@ -107,10 +107,6 @@ class LedgerFiles:
             raise LedgerBusy(f"another process writes the ledger in {self.directory}; stop that process first")
         with lock:
             yield
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2, isolation_level=None)
 
 
 def _retried(query: Callable[[], ResultT]) -> ResultT:

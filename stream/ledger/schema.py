@@ -16,6 +16,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "named_rows",
     "open_decisions",
+    "open_for_reading",
     "open_shard",
     "schema_version",
     "select",
@@ -166,13 +167,18 @@ def _open(path: Path | str, tables: str) -> sqlite3.Connection:
     return database
 
 
+def open_for_reading(path: Path, timeout: float) -> sqlite3.Connection:
+    """Open a file of the ledger for queries; its folders may have any name."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=timeout, isolation_level=None)
+
+
 def schema_version(path: Path) -> int | None:
     """Return the schema version of the file at `path`, or None if the file is damaged or has no version.
 
     Raises OperationalError if the file cannot be opened, for example because the disk is full or the file is locked.
     """
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as database:
+        with closing(open_for_reading(path, timeout=5)) as database:
             row = database.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & _PRIMARY_CODE not in _DAMAGED:
