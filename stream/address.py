@@ -6,16 +6,17 @@ text of an :class:`Address` has no credentials; only `headers` contains them.
 
 import base64
 import re
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["Address", "Link", "Servers", "Target", "redacted"]
+__all__ = ["Address", "Link", "Servers", "Target", "WebhookAddress", "WebhookTarget", "redacted"]
 
 _CREDENTIALS = re.compile(r"(https?://)?.*:.*@", re.DOTALL)
 _MASK = "********@"
+AddressT = TypeVar("AddressT", bound="Address")
 
 
 class Address(str):
@@ -42,6 +43,19 @@ class Address(str):
         return core_schema.no_info_wrap_validator_function(
             lambda value, string: value if isinstance(value, cls) else cls(string(value)), core_schema.str_schema()
         )
+
+
+class WebhookAddress(Address):
+    """The address of a webhook, whose path and query can contain a token; only `shown` is for people."""
+
+    __slots__ = ()
+
+    @property
+    def shown(self) -> str:
+        """The address with a mask in place of path and query."""
+        parts = urlsplit(self)
+        origin = parts._replace(path="", query="", fragment="").geturl()
+        return f"{origin}/********" if parts.path.strip("/") or parts.query else str(self)
 
 
 def _checked(text: str) -> str:
@@ -72,7 +86,7 @@ def redacted(text: str) -> str:
     return _CREDENTIALS.sub(rf"\1{_MASK}", text)
 
 
-def _given(address: Address) -> Address:
+def _given(address: AddressT) -> AddressT:
     if not address:
         raise ValueError("it is empty")
     return address
@@ -102,6 +116,8 @@ def _with_ports(text: str) -> str:
 
 #: A required address.
 Target = Annotated[Address, AfterValidator(_given)]
+#: A required address of a webhook.
+WebhookTarget = Annotated[WebhookAddress, AfterValidator(_given)]
 #: An address that is shown to people.
 Link = Annotated[str, AfterValidator(_without_user)]
 #: ``host:port[,host:port]`` of Kafka.

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from stream.address import Link, Servers, Target
+from stream.address import Link, Servers, Target, WebhookTarget
 from stream.errors import BrokerError
 from stream.webhook_signature import secret_bytes
 from stream.wire.topics import Topic, TopicNames, topic_specs
@@ -288,7 +288,9 @@ class LedgerSettings(Section):
 class WebhookSettings(Section):
     """``[bridge.webhooks.NAME]``: a webhook, and the alerts that it receives."""
 
-    url: Target = Field(description="address for the POST requests; user:password@ in it is sent and never shown")
+    url: WebhookTarget = Field(
+        description="address for the POST requests; user:password@ in it is sent and never shown, and its path is masked"
+    )
     secret: SecretStr = Field(description="key of the signatures: whsec_ and base64 (Standard Webhooks)")
     tenants: str = Field("*", description="tenant, or pattern of tenants")
     severity: Literal["info", "warning", "critical"] = Field("warning", description="lowest severity")

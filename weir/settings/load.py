@@ -21,7 +21,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails, to_jsonable_python
 from pydantic_settings import SettingsError as SourceError
 
-from stream.address import redacted
+from stream.address import WebhookAddress, redacted
 from weir.errors import SettingsError
 from weir.settings.secret_files import SUFFIX, files_of, read_files
 from weir.settings.settings import PREFIX, Settings, TenantTable
@@ -222,6 +222,8 @@ def _flatten_mapping(values: Mapping[str, Any], prefix: str = "") -> list[tuple[
 def _shown(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return _MASK if value.get_secret_value() else ""
+    if isinstance(value, WebhookAddress):
+        return value.shown
     if isinstance(value, str) and "://" in value:  # an address for fsspec, such as sftp://user:password@host/folder
         return redacted(value)
     return to_jsonable_python(value)

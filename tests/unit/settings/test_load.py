@@ -167,6 +167,22 @@ def test_a_webhooks_secret_may_come_from_the_environment_and_is_masked(write, mo
     assert SIGNING not in str(effective)
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://hooks.example.org/services/T0/hunter2", "https://hooks.example.org/********"),
+        ("http://ann:hunter2@127.0.0.1:9?token=hunter2", "http://127.0.0.1:9/********"),
+        ("http://127.0.0.1:9/", "http://127.0.0.1:9/"),
+    ],
+)
+def test_a_token_in_the_path_of_a_webhook_is_not_shown(address, shown, write, monkeypatch):
+    write(f'[bridge.webhooks.pager]\nurl = "{address}"\n')
+    monkeypatch.setenv("WEIR_BRIDGE__WEBHOOKS__PAGER__SECRET", SIGNING)
+    effective = load_settings().effective()
+    assert effective["bridge.webhooks.pager.url"]["value"] == shown
+    assert "hunter2" not in str(effective)
+
+
 def test_no_password_is_shown(monkeypatch):
     for name, value in CASES["credentials"]:
         monkeypatch.setenv(name, value)
