@@ -82,7 +82,7 @@ class Suite:
         for fault in faults:
             strikes = [strike for strike in self.strikes if strike.fault == fault.key]
             times = [strike.recovery_seconds for strike in strikes if strike.recovery_seconds is not None]
-            violated = sum(bool(strike.violations) for strike in strikes)
+            violated = sum(bool(strike.failures) for strike in strikes)
             cells = (
                 f"{fault.key} {fault.what}",
                 len(strikes),
@@ -132,7 +132,7 @@ def main(given=None):
     for group in (together, *([fault] for fault in faults if not fault.together)):
         suite.run(group, deadline)
     say(suite.table(faults))
-    return 1 if any(strike.violations for strike in suite.strikes if strike.fault in FAULTS) else 0
+    return 1 if any(strike.failures for strike in suite.strikes if strike.fault in FAULTS) else 0
 
 
 if __name__ == "__main__":

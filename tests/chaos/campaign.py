@@ -131,5 +131,5 @@ class Campaign:
 def _line(strike):
     recovered = f"continued after {strike.recovery_seconds} s" if strike.recovery_seconds is not None else ""
     figures = ", ".join(f"{name} {value:g}" for name, value in strike.figures.items())
-    parts = [strike.how, strike.effect or "no effect", recovered, figures, *strike.violations]
+    parts = [strike.how, strike.effect or "no effect", recovered, figures, *strike.failures]
     return f"  {strike.fault} {strike.number}: {'; '.join(part for part in parts if part)}"

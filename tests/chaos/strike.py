@@ -14,7 +14,10 @@ PARTS = ("shipper", "score", "watch")
 
 
 class Strike(msgspec.Struct, kw_only=True):
-    """One strike. `effect` is what it interrupted; a strike without one does not count. `violations` are those of its round."""
+    """One strike. `effect` is what it interrupted; a strike without one does not count. `violations` are those of its round.
+
+    `slow` are speeds that missed their bound. They count in ``make chaos``, on an idle machine, and not in the tests.
+    """
 
     fault: str
     number: int
@@ -24,11 +27,22 @@ class Strike(msgspec.Struct, kw_only=True):
     recovery_seconds: float | None = None
     figures: dict[str, float] = {}
     violations: list[str] = []
+    slow: list[str] = []
+
+    @property
+    def failures(self):
+        """All that was wrong."""
+        return self.violations + self.slow
 
     def require(self, condition, violation):
         """Add `violation` unless `condition` is true."""
         if not condition:
             self.violations.append(violation)
+
+    def require_speed(self, condition, text):
+        """Add `text` to `slow` unless `condition` is true."""
+        if not condition:
+            self.slow.append(text)
 
     def expect(self, invariant, what, check, seconds, every=0.1):
         """Poll `check`; add a violation at the deadline."""

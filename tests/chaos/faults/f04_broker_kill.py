@@ -48,7 +48,7 @@ class BrokerKill(Fault):
         seconds, end = max(time.monotonic() - began, 1e-3), world.balance()
         arrived = world.options.rate * world.options.sources * 2
         ratio = strike.figures["drain_ratio"] = round((end.delivered - first.delivered) / seconds / arrived, 2)
-        strike.require(
+        strike.require_speed(
             ratio >= _DRAIN_RATIO, f"F4: the backlog drained at {ratio} times the arrival rate, 3 are wanted"
         )
 
@@ -59,7 +59,7 @@ class BrokerKill(Fault):
         strike.figures |= {"p99_us_healthy": healthy, "p99_us_dead": dead}
         strike.require(dead >= 0, "F4: nothing was accepted while the broker was away")
         bound = max(1.05 * healthy, healthy + _SLACK_US)
-        strike.require(dead <= bound, f"F4: accepting took {dead} µs, {healthy} µs with a broker")
+        strike.require_speed(dead <= bound, f"F4: accepting took {dead} µs, {healthy} µs with a broker")
 
 
 def _p99(times):
