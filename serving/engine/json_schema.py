@@ -17,9 +17,9 @@ __all__ = ["INVALID_SCHEMA", "MAX_SCHEMA_CHARACTERS", "check_limits", "check_sch
 MAX_SCHEMA_CHARACTERS = 16_384
 #: Copies of the elements of counted groups, ``(...){n}``, in all patterns: nested groups in a pattern of 30 characters used 5 GB.
 MAX_REPEATED = 5_000
-#: Sum of the different length limits of texts: OpenVINO's engine answers nobody while it compiles them, 10 ms of CPU for each character.
+#: Sum of the different length limits of texts. OpenVINO compiles them for 10 ms of CPU per character, while all its requests wait.
 MAX_LENGTH_LIMITS = 2_000
-_DEAREST_LIMIT = 400  # a larger limit takes no longer
+_COSTLIEST_LIMIT = 400  # a larger limit takes no longer
 INVALID_SCHEMA = (
     "the JSON Schema is invalid or has a keyword that the engine cannot follow: check types, references and patterns"
 )
@@ -43,7 +43,7 @@ def check_schema(schema: str) -> None:
     if (total := _length_limits(parsed)) > MAX_LENGTH_LIMITS:
         raise SchemaRejectedError(
             f"the length limits of texts in the JSON Schema (maxLength, and {{m,n}} in patterns; each different limit once, as at most"
-            f" {_DEAREST_LIMIT}) sum to {total}, the limit is {MAX_LENGTH_LIMITS}: remove some, or give several texts the same one"
+            f" {_COSTLIEST_LIMIT}) sum to {total}, the limit is {MAX_LENGTH_LIMITS}: remove some, or give several texts the same one"
         )
     try:
         # Any white space, no indentation, default separators, strict; no white space limit, no printing, properties in order.
@@ -130,12 +130,12 @@ def _repeated(pattern: str) -> int:
 
 
 def _length_limits(schema: Any) -> int:
-    """Return the sum of the different length limits of texts, each as at most `_DEAREST_LIMIT` characters."""
+    """Return the sum of the different length limits of texts, each as at most `_COSTLIEST_LIMIT` characters."""
     limits = {("", limit) for node in _objects(schema) if isinstance(limit := node.get("maxLength"), int)}
     for pattern in _patterns(schema):
         tokens = _COUNTED.finditer(_LITERAL.sub("x", pattern))
         limits |= {(pattern, int(token[3] or token[1])) for token in tokens if token[1] is not None}
-    return sum(min(max(limit, 0), _DEAREST_LIMIT) for _, limit in limits)
+    return sum(min(max(limit, 0), _COSTLIEST_LIMIT) for _, limit in limits)
 
 
 def _references(schema: Any) -> Iterator[str]:

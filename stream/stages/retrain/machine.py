@@ -15,8 +15,8 @@ from stream.wire.ids import retraining_id
 __all__ = ["Retraining", "observe"]
 
 _ENDED = frozenset({"rejected", "refused", "failed", "expired", "promoted", "rolled_back"})
-#: States of a request on which somebody works. After ``blessed`` nobody does until a delivery starts, which can be off: the
-#: lease before it counts.
+#: States of a request that a trainer or delivery works on. ``blessed`` is none of them, because delivery can be off; until delivery
+#: starts, the trainer's lease counts.
 _WORKING = frozenset({"dataset", "started", "progress", "trained", "shadow", "canary"})
 #: States of the delivery, which ends each request itself and needs no lease.
 _DELIVERED = frozenset({"shadow", "canary"})

@@ -3,15 +3,12 @@
 import asyncio
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from serving.backend import ModelInfo, ModelRequest, RejectedRequest
 from serving.engine.factory import create_engine
-from serving.engine.json_schema import _length_limits
 from serving.gateway.models import check_features
 from serving.openai_api.accumulator import Accumulator
 from serving.openai_api.chat import ChatRequest
@@ -186,18 +183,6 @@ async def test_length_limits_whose_compilation_would_stop_openvino_for_a_minute_
     assert "sum to 2400, the limit is 2000" in rejected.message
 
 
-@pytest.mark.parametrize(
-    ("limited", "total"),
-    [
-        ([{"maxLength": 20}, {"maxLength": 20}, {"maxLength": 30}, {"maxLength": 9**999}, {"maxLength": -1}], 450),
-        ([{"pattern": "^[a-z]{2}-.{1,30}$"}, {"pattern": "^[a-z]{2}-.{1,30}$"}, {"pattern": r"^x\{9}{7,}$"}], 39),
-        ([{"maxLength": "20"}, {"properties": {"maxLength": {"maxLength": 5}}}, {"maxItems": 100}], 5),
-    ],
-)
-def test_each_different_length_limit_counts_once(limited, total):
-    assert _length_limits({"anyOf": limited}) == total
-
-
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "f"}}], ids=str)
 async def test_a_schema_of_a_tool_that_cannot_be_followed_is_400(openvino, choice):
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"anyOf": []}}}]
@@ -213,16 +198,6 @@ async def test_ordinary_patterns_are_followed(openvino, pattern):
         "length",
         "stop",
     }
-
-
-def test_the_check_of_schemas_imports_neither_torch_nor_transformers():
-    program = (
-        "import sys\n"
-        "from serving.engine.json_schema import check_schema\n"
-        """check_schema('{"$ref": "#/$defs/a", "$defs": {"a": {"type": "string"}}}')\n"""
-        "assert not {'torch', 'transformers', 'xgrammar'} & set(sys.modules)\n"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 async def test_each_choice_is_an_answer_of_its_own(openvino):
