@@ -143,6 +143,7 @@ FLOW = (
     Step("delivery", "receive", "retraining", (_RETRAINING,), (_DELIVERY,)),
     Step("delivery", "receive", "models", (_MODEL, _ROUTE), (_DELIVERY,)),
     Step("delivery", "receive", "verdicts", _VERDICTS, (_DELIVERY,)),
+    Step("delivery", "receive", "signals", (_SIGNAL, _TICK), (_DELIVERY,)),
     Step("delivery", "send", "models", (_ROUTE,), (_DELIVERY,)),
     Step("delivery", "send", "retraining", (_RETRAINING,), (_DELIVERY,)),
     Step("trainer", "receive", "retraining", (_RETRAINING,), (_TRAINING,)),

@@ -1,6 +1,6 @@
 """The component ``delivery``: the only writer of routes.
 
-It reads ``weir.retraining``, ``weir.models`` and ``weir.verdicts`` without a consumer group. For each decision it publishes the
+It reads ``weir.retraining``, ``weir.models``, ``weir.verdicts`` and ``weir.signals`` without a consumer group. For each decision it publishes the
 request's state, then the route, then replaces ``routes.json``, then stores its state with the offsets that it has read. After a crash
 between two of these, the next process reads the same records again: the log decides about what was published, and equal decisions
 have equal ids. Without a stored state it continues from the newest routes.
@@ -124,6 +124,7 @@ class _Service:
             names.retraining: kafka.stream_partitions,
             names.models: kafka.stream_partitions,
             names.verdicts: kafka.partitions,
+            names.signals: kafka.stream_partitions,
         }
         self._store_at = 0.0
 
@@ -136,6 +137,7 @@ class _Service:
                 self._stored(),
                 self._settings,
                 partitions=self._kafka.partitions,
+                signal_partitions=self._kafka.stream_partitions,
                 silence_seconds=self._silence_seconds,
             )
             await self._catch_up(log, consumer)
@@ -156,7 +158,8 @@ class _Service:
         """Apply the records of one partition; the state that is stored never has an offset without its record's effect."""
         for record in batch:
             event = readable(record.value, record.headers)
-            decisions = log.apply(event) if event is not None else []
+            signal_partition = record.partition if record.topic == self._kafka.names.signals else None
+            decisions = log.apply(event, signal_partition) if event is not None else []
             log.state.offsets.setdefault(record.topic, {})[record.partition] = record.offset + 1
             if decisions:
                 await self._finish(log, decisions, producer)
@@ -239,11 +242,12 @@ class _Service:
                         yield event
 
     async def _positions(self, log: DeliveryLog, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-        """Return {partition: next offset}: the stored offset; without it, verdicts since the oldest canary and all others."""
+        """Return {partition: next offset}: the stored offset; without it, verdicts and signals since the oldest canary, and all others."""
         places = partitions_of(self._topics)
         first: dict[TopicPartition, int] = await consumer.beginning_offsets(places)
         ends: dict[TopicPartition, int] = await consumer.end_offsets(places)
-        verdicts = [place for place in places if place.topic == self._kafka.names.verdicts]
+        judged = {self._kafka.names.verdicts, self._kafka.names.signals}
+        verdicts = [place for place in places if place.topic in judged]
         canaries = [model.canary.since for model in log.state.models.values() if model.canary is not None]
         default = first | {place: ends[place] for place in verdicts}
         if canaries and not log.state.offsets:

@@ -1,7 +1,8 @@
 """All models of delivery without Kafka: applies records of the log in event time, and returns the decisions.
 
-Verdicts wait until the watermark, computed from score's ticks on ``weir.verdicts``, has passed them, and are applied in the order
-(time, id). So the decisions do not depend on the order between partitions.
+Verdicts, and the ends of requests in signals, wait until the watermark, computed from score's ticks on ``weir.verdicts`` and
+``weir.signals``, has passed them, and are applied in the order (time, id). So the decisions do not depend on the order between
+partitions.
 """
 
 import heapq
@@ -9,23 +10,28 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from stream.loop.delivery.machine import Delivery
+from detectors.streams.tool_mix import TOOL_CALLS
+from stream.loop.delivery.machine import FAILURE, Delivery
 from stream.loop.delivery.records import Decision
 from stream.loop.delivery.state import DeliveryState, HeldVerdict, ModelDelivery
 from stream.loop.settings import DeliverySettings
 from stream.stages.watch.watermark import Watermark
-from stream.wire import Event, ModelRecord, RetrainingRecord, RouteRecord, Tick, Verdict, tenant_model_key
+from stream.wire import Event, ModelRecord, RetrainingRecord, RouteRecord, Signal, Tick, Verdict, tenant_model_key
 from stream.wire.route_files import RouteOverride
 
 __all__ = ["DeliveryLog"]
 
 _OUTPUT, _ERROR = "output", "error"
+_CANCELLED, _COMPLETE = "cancelled", "complete"
+#: A signal has one of these features if the answer has a text or a tool call.
+_ANSWER = frozenset({"characters", TOOL_CALLS})
 
 
 class DeliveryLog:
     """Applies events to `state`; `settings(tenant)` returns the rules of a tenant.
 
-    `partitions` is the number of partitions of verdicts. The watermark waits `silence_seconds` (event time) for a source.
+    `partitions` is the number of partitions of verdicts, `signal_partitions` that of signals. The watermark waits
+    `silence_seconds` (event time) for a source.
     """
 
     def __init__(
@@ -34,11 +40,14 @@ class DeliveryLog:
         settings: Callable[[str], DeliverySettings],
         *,
         partitions: int,
+        signal_partitions: int,
         silence_seconds: float,
     ) -> None:
         self.state = state
         self._settings = settings
-        self._watermark = Watermark(partitions, silence_seconds)
+        self._partitions = partitions
+        # One lane for each partition of inference in verdicts, then one for each of them in each partition of signals.
+        self._watermark = Watermark(partitions * (1 + signal_partitions), silence_seconds)
         if state.lanes:
             self._watermark.restore(state.lanes, state.watermark)
         heapq.heapify(state.held)
@@ -53,8 +62,8 @@ class DeliveryLog:
         """Return the event time at which a record with time `at` takes effect: never before the watermark."""
         return max(at, self._watermark.value or 0.0)
 
-    def apply(self, event: Event) -> list[Decision]:
-        """Apply a record of retraining, models or verdicts."""
+    def apply(self, event: Event, signal_partition: int | None = None) -> list[Decision]:
+        """Apply a record of retraining, models, verdicts, or of a partition of signals."""
         data = event.data
         if isinstance(data, RetrainingRecord):
             return self._delivery(data.tenant, data.model).progress(data, self.time(data.at), event.traceparent)
@@ -62,10 +71,15 @@ class DeliveryLog:
             self._delivery(data.tenant, data.model).adopt(data, event.traceparent)
         elif isinstance(data, ModelRecord) and data.removed:
             return self._delivery(data.tenant, data.model).removed(data.version, self.time(data.at))
-        elif isinstance(data, Verdict):
-            self._hold(event, data)
-        elif isinstance(data, Tick) and self._watermark.apply(data):
-            return list(self._advance())
+        elif isinstance(data, Verdict) and data.label != _ERROR:
+            self._hold(event, data, data.detector, event.partitionkey[:16], flagged=data.flagged)
+        elif isinstance(data, Signal) and data.status and data.status != _CANCELLED:
+            answered = data.status == _COMPLETE and not _ANSWER.isdisjoint(data.features)
+            self._hold(event, data, FAILURE, data.conversation or event.id, flagged=not answered)
+        elif isinstance(data, Tick) and 0 <= data.partition < self._partitions:
+            lane = data.partition + self._partitions * (0 if signal_partition is None else 1 + signal_partition)
+            if self._watermark.apply(msgspec.structs.replace(data, partition=lane)):
+                return list(self._advance())
         return []
 
     def override(self, override: RouteOverride) -> list[Decision]:
@@ -78,20 +92,12 @@ class DeliveryLog:
         self.state.lanes, self.state.watermark = self._watermark.lanes, self._watermark.value
         return msgspec.msgpack.encode(self.state)
 
-    def _hold(self, event: Event, verdict: Verdict) -> None:
-        key = tenant_model_key(verdict.tenant, verdict.model)
+    def _hold(self, event: Event, data: Verdict | Signal, detector: str, conversation: str, *, flagged: bool) -> None:
+        key = tenant_model_key(data.tenant, data.model)
         model = self.state.models.get(key)
-        if verdict.side != _OUTPUT or verdict.label == _ERROR or model is None or model.canary is None:
+        if data.side != _OUTPUT or model is None or model.canary is None:
             return
-        held = HeldVerdict(
-            event.time,
-            event.id,
-            event.partitionkey[:16],
-            key,
-            verdict.detector,
-            verdict.model_version,
-            verdict.flagged,
-        )
+        held = HeldVerdict(event.time, event.id, conversation, key, detector, data.model_version, flagged)
         heapq.heappush(self.state.held, held)
 
     def _advance(self) -> Iterator[Decision]:

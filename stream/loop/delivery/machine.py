@@ -2,7 +2,7 @@
 
 none -> shadow -> canary, step by step -> promoted, or at any time rolled_back or expired. Each verdict on an answer of the
 challenger or of the concurrent champion updates a sequential test of its detector (stream/loop/sequential.py), whose
-evidence is valid after every event:
+evidence is valid after every event. `FAILURE` is treated as one more detector, which flags failed requests and empty answers:
 
 - evidence of harm at ``rollback_alpha``, divided by the number of detectors that decide: roll back at once;
 - ``min_events`` verdicts in a step and no evidence of harm at ``alpha``: the next step;
@@ -24,10 +24,12 @@ from stream.loop.settings import DeliverySettings
 from stream.wire import RetrainingRecord, RouteRecord, canonical_time, trained_version
 from stream.wire.route_files import BASE, RouteOverride, previous_version
 
-__all__ = ["ALWAYS_COMPARED", "Delivery"]
+__all__ = ["ALWAYS_COMPARED", "FAILURE", "Delivery"]
 
 #: Detectors that decide about every canary, if the tenant's answers have their verdicts.
 ALWAYS_COMPARED = ("refusal", "repetition")
+#: The name under which failed requests and empty answers are compared.
+FAILURE = "failure"
 _DELIVERY = "delivery"
 #: The ends of a delivery. A request that failed before its delivery can be resumed (`weir retraining resume`).
 _DELIVERED = frozenset({"rolled_back", "expired", "promoted"})
@@ -87,12 +89,10 @@ class Delivery:
         return self._end("rolled_back" if record.state == "failed" else record.state, at, record.reason, by=by)
 
     def _start(self, record: RetrainingRecord, at: float, traceparent: str) -> list[Decision]:
-        alarmed = record.detectors or self._state.detectors.get(record.retraining_id, ())
-        detectors = tuple(sorted({*alarmed, *ALWAYS_COMPARED} & TEXT.keys()))
         self._state.canary = Canary(
             retraining_id=record.retraining_id,
             version=record.model_version,
-            detectors=detectors,
+            detectors=self._detectors(record.retraining_id, record.detectors),
             step=SHADOW,
             since=at,
             traceparent=traceparent,
@@ -100,6 +100,10 @@ class Delivery:
         if self._settings.shadow_share:
             return [self._route("shadow", at, f"blessed; {self._settings.shadow_share:.0%} of the requests in shadow")]
         return [self._enter(0, at, "blessed")]
+
+    def _detectors(self, retraining_id: str, alarmed: tuple[str, ...] = ()) -> tuple[str, ...]:
+        alarmed = alarmed or self._state.detectors.get(retraining_id, ())
+        return tuple(sorted({FAILURE, *({*alarmed, *ALWAYS_COMPARED} & TEXT.keys())}))
 
     def verdict(self, verdict: HeldVerdict) -> list[Decision]:
         """Apply a verdict on an answer of either version; duplicates have no effect."""
@@ -119,7 +123,7 @@ class Delivery:
         test.update("challenger" if is_challenger else "champion", verdict.flagged)
         if test.e_harm >= 1 / test.alpha:
             return [self._end("rolled_back", verdict.time, _harm(verdict.detector, test))]
-        if is_challenger:
+        if is_challenger and verdict.detector != FAILURE:
             canary.counts[verdict.detector] = canary.counts.get(verdict.detector, 0) + 1
         return self._advanced(canary, verdict.time)
 
@@ -196,13 +200,10 @@ class Delivery:
             remember(state.ended, route.retraining_id, _ENDED)
             return
         detectors = known.detectors if known is not None and known.version == route.challenger else ()
-        detectors = detectors or tuple(
-            sorted({*state.detectors.get(route.retraining_id, ()), *ALWAYS_COMPARED} & TEXT.keys())
-        )
         state.canary = Canary(
             retraining_id=route.retraining_id,
             version=route.challenger,
-            detectors=detectors,
+            detectors=detectors or self._detectors(route.retraining_id),
             step=_step_of(route, self._settings.steps),
             since=route.at,
             traceparent=traceparent,
@@ -298,7 +299,8 @@ def _numbers(test: TwoSampleTest) -> dict[str, float]:
 
 def _harm(detector: str, test: TwoSampleTest) -> str:
     champion, champion_flagged, events, flagged = _totals(test)
+    found = "failed or empty" if detector == FAILURE else "flagged"
     return (
-        f"{detector}: {flagged} of {events} answers of the challenger are flagged, {champion_flagged} of {champion} of the"
+        f"{detector}: {flagged} of {events} answers of the challenger are {found}, {champion_flagged} of {champion} of the"
         f" champion; evidence {test.e_harm:,.0f}, limit {1 / test.alpha:,.0f}"
     )

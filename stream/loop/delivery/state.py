@@ -70,7 +70,7 @@ class DeliveryState(msgspec.Struct, kw_only=True):
 
 
 class HeldVerdict(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """A verdict on an answer of a model with a canary, until all earlier verdicts have arrived."""
+    """A verdict on an answer of a model with a canary, or how its request ended, until all earlier ones have arrived."""
 
     time: float
     id: str

@@ -27,11 +27,13 @@ from stream.wire import (
     Event,
     RetrainingRecord,
     RouteRecord,
+    Signal,
     Tick,
     Verdict,
     decode,
     inference_key,
     partition_for,
+    stream_key,
     tenant_model_key,
 )
 from stream.wire.route_files import BASE, RouteOverride
@@ -94,8 +96,32 @@ async def answers(kafka, to, first, last, *, flagged=True):
         for version, is_flagged in ((M1, flagged), ("b1", False)):
             event = verdict(number, version, is_flagged)
             await to.send(kafka.names.verdicts, event, partition=partition_for(event.partitionkey, 2))
-    for number, tick in enumerate(ticks(last)):
+    await tick_all(kafka, to, last)
+
+
+async def ends(kafka, to, first, last, *, status):
+    """Send the end of a request to each version; those of the challenger have `status`."""
+    for number in range(first, last):
+        for version, how in ((M1, status), ("b1", "complete")):
+            features = {"characters": 9.0} if how == "complete" else {}
+            name = f"{number}/{version}"
+            data = Signal(
+                request_id=name, event_id=f"{name}/end", tenant="acme", model="m", side="output",
+                time=START + number, model_version=version, status=how, features=features,
+            )  # fmt: skip
+            key = stream_key("acme", "m", "output", "", version)
+            event = Event(
+                id=f"{name}/end/signal", source="t", type=data.event_type, time=data.time, data=data, partitionkey=key
+            )
+            await to.send(kafka.names.signals, event, partition=partition_for(key, 2))
+
+
+async def tick_all(kafka, to, time_):
+    """Send score's ticks of all partitions of inference to those of verdicts, and to each partition of signals."""
+    for number, tick in enumerate(ticks(time_)):
         await to.send(kafka.names.verdicts, tick, partition=number)
+        for partition in range(2):
+            await to.send(kafka.names.signals, tick, partition=partition)
 
 
 async def log_of(kafka, topic, kind):
@@ -157,6 +183,23 @@ async def test_a_blessed_version_is_a_canary_and_a_bad_one_is_rolled_back(tmp_pa
     assert (tmp_path / "routes.json").stat().st_mode & 0o777 == 0o600
     assert registry.get_sample_value("weir_delivery_decisions_total", {"state": "rolled_back"}) == 1
     assert registry.get_sample_value("weir_route_weight", {"tenant": "acme", "model": "m", "role": "challenger"}) == 0
+
+
+async def test_a_version_whose_requests_fail_is_rolled_back_although_its_other_answers_are_good(
+    tmp_path, embedded_broker
+):
+    kafka = await fresh_topics(embedded_broker.bootstrap)
+    async with sender(kafka) as to, delivery(tmp_path, kafka):
+        await bless(kafka, to)
+        await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+        await ends(kafka, to, 1, 40, status="error")
+        await answers(kafka, to, 1, 200, flagged=False)
+        await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
+    last = (await log_of(kafka, kafka.names.retraining, RetrainingRecord))[-1].data
+    assert last.state == "rolled_back"
+    assert last.reason.startswith("failure: ")
+    assert "answers of the challenger are failed or empty, 0 of" in last.reason
+    assert last.numbers["repetition.flagged"] == 0
 
 
 async def test_a_good_version_is_promoted_and_is_the_champion_in_mlflow(tmp_path, embedded_broker):

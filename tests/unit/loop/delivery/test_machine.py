@@ -105,7 +105,7 @@ def test_only_the_detectors_of_the_alarm_and_two_more_decide():
     state = fresh()
     delivery = Delivery(state, DIRECT)
     delivery.progress(blessed(detectors=("drift", "toxicity")), 0.0)
-    assert state.canary.detectors == ("refusal", "repetition", "toxicity")
+    assert state.canary.detectors == ("failure", "refusal", "repetition", "toxicity")
     for second in range(200):
         assert not delivery.verdict(verdict(second, M1, True, detector="pii"))
         assert not delivery.verdict(verdict(second, "b1", False, detector="pii"))

@@ -1,0 +1,120 @@
+"""The log of delivery: which ends of requests are failures, and that the order between partitions decides nothing."""
+
+import random
+
+import pytest
+
+from stream.loop.delivery.log_state import DeliveryLog
+from stream.loop.delivery.state import DeliveryState
+from stream.loop.settings import DeliverySettings
+from stream.wire import Event, RetrainingRecord, Signal, Tick, Verdict, inference_key
+
+M1 = "m_111111111111"
+SETTINGS = DeliverySettings(shadow_share=0, steps=(50, 100), min_events=20)
+PARTITIONS, SIGNAL_PARTITIONS = 2, 3
+TEXT = {"characters": 5.0, "completion_tokens": 2.0}
+
+
+def event(identity, at, data, key=""):
+    return Event(id=identity, source="t", type=data.event_type, time=at, data=data, partitionkey=key)
+
+
+def end(number, version=M1, status="complete", features=TEXT, side="output"):
+    name = f"{number}/{version}"
+    data = Signal(
+        request_id=name, event_id=f"{name}/end", tenant="t", model="m", side=side, time=float(number),
+        model_version=version, status=status, features=features,
+    )  # fmt: skip
+    return event(f"{name}/end/signal", float(number), data)
+
+
+def verdict(number, version):
+    name = f"{number}/{version}"
+    data = Verdict(
+        request_id=name, event_id=f"{name}/end", tenant="t", model="m", side="output", detector="repetition",
+        version="1", flagged=False, label="ok", score=0.0, model_version=version,
+    )  # fmt: skip
+    return event(f"vd_{name}", float(number), data, inference_key("t", name))
+
+
+def ticks(at, signal_partition):
+    """Return (tick, partition of signals) of all partitions of inference."""
+    data = [Tick(stage="score", partition=number, sources={"s": at}) for number in range(PARTITIONS)]
+    return [(event(f"score/{one.partition}/{at}", at, one), signal_partition) for one in data]
+
+
+def started():
+    log = DeliveryLog(
+        DeliveryState(),
+        lambda tenant: SETTINGS,
+        partitions=PARTITIONS,
+        signal_partitions=SIGNAL_PARTITIONS,
+        silence_seconds=15.0,
+    )
+    blessed = RetrainingRecord(
+        retraining_id="rt_1", state="blessed", reason="", tenant="t", model="m", at=0.0, model_version=M1
+    )
+    assert len(log.apply(event("rt_1", 0.0, blessed))) == 1
+    return log
+
+
+def applied(log, lanes, draw=None):
+    """Apply the records of all partitions, each partition in its order; `draw` mixes the partitions."""
+    decisions, lanes = [], [list(lane) for lane in lanes]
+    while lanes := [lane for lane in lanes if lane]:
+        lane = lanes[0] if draw is None else draw.choice(lanes)
+        decisions += log.apply(*lane.pop(0))
+    return decisions
+
+
+def ticked(log, at):
+    return applied(log, [ticks(at, lane) for lane in (None, *range(SIGNAL_PARTITIONS))])
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (end(1), (1, 0)),
+        (end(1, features={"tool_calls": 1.0}), (1, 0)),
+        (end(1, features={"completion_tokens": 1.0}), (1, 1)),
+        (end(1, status="error", features={"error": 1.0}), (1, 1)),
+        (end(1, status="aborted"), (1, 1)),
+        (end(1, status="cancelled"), None),
+        (end(1, side="input"), None),
+        (end(1, "m_222222222222", status="error"), None),
+    ],
+)
+def test_failed_requests_and_empty_answers_are_failures_and_cancelled_ones_do_not_count(record, expected):
+    log = started()
+    log.apply(record, 0)
+    ticked(log, 10.0)
+    tests = log.state.models["t\x1fm"].canary.tests
+    block = tests["failure"].block[1] if tests else None
+    assert (None if block is None else (block.events, block.flagged)) == expected
+
+
+def test_failures_alone_promote_nothing():
+    log = started()
+    for number in range(300):
+        for version in (M1, "b1"):
+            log.apply(end(number, version), number % SIGNAL_PARTITIONS)
+    assert not ticked(log, 1_000.0)
+
+
+def test_the_order_between_partitions_does_not_change_the_decisions():
+    draw = random.Random(3)
+    lanes = {None: [], **{number: [] for number in range(SIGNAL_PARTITIONS)}}
+    for number in range(1, 200):
+        for version in (M1, "b1"):
+            lanes[None].append((verdict(number, version), None))
+            failed = version == M1 and draw.random() < 0.3
+            one = end(number, version, status="error" if failed else "complete", features={} if failed else TEXT)
+            lanes[number % SIGNAL_PARTITIONS].append((one, number % SIGNAL_PARTITIONS))
+        if number % 7 == 0:
+            for name, lane in lanes.items():
+                lane.extend(ticks(float(number), name))
+    expected = applied(started(), lanes.values())
+    assert [one.progress.state for one in expected] == ["rolled_back"]
+    assert expected[0].route.reason.startswith("failure: ")
+    for seed in range(5):
+        assert applied(started(), lanes.values(), random.Random(seed)) == expected
