@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from serving.backend import ModelInfo, ModelRequest, Operation
-from serving.openai_api.parts import messages_from, tools_from
+from serving.openai_api.parts import documents_from, messages_from, tools_from, variables_from
 from stream.wire import (
     MAX_INT64,
     MIN_INT64,
@@ -132,14 +132,16 @@ _PROMPTS: dict[Operation, tuple[str, str]] = {
 def recorded_messages(request: ModelRequest) -> tuple[Message, ...]:
     """Return the messages of a request; the prompt and the suffix of a plain completion, or an input of embeddings, are messages of the user.
 
-    Token ids are not recorded. The instructions of the Responses API are a system message.
+    Token ids are not recorded. The instructions of the Responses API are a system message. The documents of a chat (vLLM) and the
+    variables of a stored prompt (Responses API) come before the last message: a document is a tool result, a variable is the user's.
     """
     prompt, further = _PROMPTS[request.operation]
     messages = messages_from(request.body.get(prompt)) + messages_from(request.body.get(further) or ())
     instructions = request.body.get("instructions")
     if request.operation == "responses" and isinstance(instructions, str) and instructions:
-        return (Message.of_text("system", instructions), *messages)
-    return messages
+        messages = (Message.of_text("system", instructions), *messages)
+    further = (*documents_from(request.body.get("documents")), *variables_from(request.body.get("prompt")))
+    return (*messages[:-1], *further, *messages[-1:]) if further else messages
 
 
 def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> RequestRecord:

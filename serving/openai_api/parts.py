@@ -29,7 +29,16 @@ from stream.wire import (
     UriPart,
 )
 
-__all__ = ["choice_from", "choices_from", "content_from", "message_from", "messages_from", "tools_from"]
+__all__ = [
+    "choice_from",
+    "choices_from",
+    "content_from",
+    "documents_from",
+    "message_from",
+    "messages_from",
+    "tools_from",
+    "variables_from",
+]
 
 Body = Mapping[str, Any]
 _TOOL_ROLES = frozenset({"tool", "function"})
@@ -61,6 +70,21 @@ def messages_from(raw: Any) -> tuple[Message, ...]:
         for item in items
         if isinstance(item, _MESSAGES)
     )
+
+
+def documents_from(raw: Any) -> Iterator[Message]:
+    """Yield the documents of a chat (a field of vLLM), each a text or an object with texts, as results of a tool."""
+    for item in raw if isinstance(raw, list | tuple) else ():
+        values = item.values() if isinstance(item, Mapping) else (item,)
+        if text := "\n".join(value for value in values if isinstance(value, str)):
+            yield Message(role="tool", parts=(ToolResponsePart(response=text),))
+
+
+def variables_from(prompt: Any) -> Iterator[Message]:
+    """Yield the variables of the field ``prompt`` of the Responses API, texts or content parts, as a message of the user."""
+    variables = mapping_of(mapping_of(prompt).get("variables"))
+    if parts := tuple(content_from(list(variables.values()))):
+        yield Message(role="user", parts=parts)
 
 
 def message_from(raw: Body) -> Message:
