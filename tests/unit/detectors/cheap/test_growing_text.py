@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 from support.cases import cases
@@ -81,11 +80,10 @@ def test_a_detector_that_is_not_loaded_says_so(name):
         find(GROWING[name](), "text")
 
 
+@pytest.mark.timeout(30)  # quadratic time would take hours
 @pytest.mark.parametrize("hostile", ["you ", "you are a ", "you a a a a a a a a ", "you, ", "piece of ", '"  '])
 def test_patterns_take_linear_time(hostile):
-    began = time.process_time()
-    list(insults(hostile * (200_000 // len(hostile))))
-    assert time.process_time() - began < 1
+    assert not list(insults(hostile * (1_000_000 // len(hostile))))
 
 
 def test_a_process_with_the_detectors_imports_no_torch():

@@ -1,7 +1,6 @@
 """Wrong tool calls, correct ones, and schemas and arguments that are written to block the check."""
 
 import json
-import time
 
 import pytest
 
@@ -120,25 +119,23 @@ def test_a_call_whose_declaration_is_unknown_was_not_read(detector):
     assert (score.label, score.covered, score.flagged) == ("error", 0.0, False)
 
 
+@pytest.mark.timeout(30)  # each of these checks would take hours
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_hostile_schema_or_argument_ends_the_check(detector, kind):
     schema, arguments = HOSTILE[kind]
-    began = time.process_time()
     score = scored(detector, arguments=arguments, parameters=schema)
-    assert time.process_time() - began < 1
     assert (score.label, score.covered) == ("error", 0.0)
     assert scored(detector, arguments=FIT[0], parameters=SCHEMA).label == "ok"
 
 
+@pytest.mark.timeout(30)  # with a budget for each call, they take a minute
 def test_the_calls_of_an_answer_share_one_budget(detector):
     schema = {"properties": {f"k{n}": {"pattern": f"^.{{1,{430 + n}}}$"} for n in range(60)}}
     keys = {f"k{n}": "xy" for n in range(60)}
     one = ToolCall(name="get", arguments=json.dumps(keys), parameters=schema)
     many = [ToolCall(name="get", arguments=json.dumps(keys | {"n": n}), parameters=schema, calls=64) for n in range(64)]
     assert detector.score_many([one.text])[0].label == "ok"
-    began = time.process_time()
     scores = detector.score_many([call.text for call in many])
-    assert time.process_time() - began < 1
     assert {(score.label, score.covered) for score in scores} == {("error", 0.0)}
 
 
