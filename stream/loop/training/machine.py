@@ -78,9 +78,18 @@ class TrainerMachine:
         return (known.last.lease_until or 0.0) if known and known.last.state in _OWNED else 0.0
 
     def next(self, now: float) -> Work | None:
-        """Return the oldest request that waits for a trainer, or whose trainer's lease ended before `now`."""
-        waiting = [known for known in self._requests.values() if self._waits(known, now)]
-        oldest = min(waiting, key=lambda known: (known.request.at, known.request.retraining_id), default=None)
+        """Return the oldest request that waits for a trainer, or whose trainer's lease ended before `now`.
+
+        Of the requests of a model that nobody approved, only the newest waits: `mode` may have become "auto" after many of them.
+        """
+        newest = {(one.request.tenant, one.request.model): one for one in sorted(self._requests.values(), key=_age)}
+        waiting = [
+            known
+            for known in self._requests.values()
+            if self._waits(known, now)
+            and (known.last.state != "requested" or newest[known.request.tenant, known.request.model] is known)
+        ]
+        oldest = min(waiting, key=_age, default=None)
         return _work(oldest) if oldest else None
 
     def work_on(self, retraining_id: str) -> Work | None:
@@ -96,6 +105,10 @@ class TrainerMachine:
             return settings.mode != "propose" and (not settings.approvers or last.by in settings.approvers)
         # A trainer of the user's own publishes no lease: its request is its own.
         return last.state in _OWNED and last.lease_until is not None and last.lease_until < now
+
+
+def _age(known: _Request) -> tuple[float, str]:
+    return known.request.at, known.request.retraining_id
 
 
 def _work(known: _Request) -> Work:

@@ -50,9 +50,19 @@ def test_only_the_named_keys_approve():
 
 
 def test_the_oldest_request_is_taken_first():
-    found = machine(record("requested", 5.0, "rt_b"), record("requested", 3.0, "rt_a"), mode="auto").next(10.0)
+    other = msgspec.structs.replace(record("requested", 5.0, "rt_b"), model="other")
+    found = machine(other, record("requested", 3.0, "rt_a"), mode="auto").next(10.0)
     assert found.request.retraining_id == "rt_a"
     assert found.epoch == 1
+
+
+def test_after_a_change_from_propose_to_auto_only_the_newest_request_of_a_model_is_taken():
+    old = [record("requested", float(at), f"rt_{at}") for at in (3, 9, 5)]
+    trainer = machine(*old, mode="auto")
+    assert trainer.next(10.0).request.retraining_id == "rt_9"
+    trainer.apply(record("dataset", 11.0, "rt_9", epoch=1, lease_until=99.0))
+    assert trainer.next(12.0) is None
+    assert machine(*old, record("approved", 13.0, "rt_3"), mode="approve").next(14.0).request.retraining_id == "rt_3"
 
 
 def test_a_lease_that_ended_frees_the_request_and_what_was_made():
