@@ -25,6 +25,8 @@ __all__ = ["LiveEndpoint"]
 _EVERY_SECONDS = 0.5
 _COVERAGE_SECONDS = 5.0
 _PING_SECONDS = 5.0
+#: Then the page connects again, which needs a valid session.
+_LONGEST_SECONDS = 3_600.0
 _REQUESTS = 100
 _MAX_CLIENTS = 16
 #: Larger than every sequence number, so that a new client gets no old changes.
@@ -65,10 +67,10 @@ class LiveEndpoint:
     async def _events(self) -> AsyncIterator[bytes]:
         self._clients += 1
         client = _Client()
+        ends = time.monotonic() + _LONGEST_SECONDS
         try:
             yield b"retry: 2000\n\n"
-            while True:
-                began = time.monotonic()
+            while (began := time.monotonic()) < ends:
                 state = await asyncio.to_thread(self._state, client)
                 if state:
                     client.at = began
