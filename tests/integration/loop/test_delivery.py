@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
+from support.delivery_events import GATE, M1, START, TRACE, answers, bless, blessed, ends
 from support.kafka_log import fresh_topics, sender, until
 
 from stream.errors import StreamError
@@ -23,105 +24,11 @@ from stream.loop.delivery.agent import run_delivery, state_path
 from stream.loop.delivery.route_store import add_override, read_overrides, read_routes
 from stream.loop.delivery.state import decode as decode_state
 from stream.loop.delivery.state import encode as encode_state
-from stream.wire import (
-    Event,
-    RetrainingRecord,
-    RouteRecord,
-    Signal,
-    Tick,
-    Verdict,
-    decode,
-    inference_key,
-    partition_for,
-    stream_key,
-    tenant_model_key,
-)
+from stream.wire import RetrainingRecord, RouteRecord, decode
 from stream.wire.route_files import BASE, RouteOverride
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
-M1 = "m_111111111111"
 TENANTS = {"*": {"loop": {"delivery": {"shadow_share": 0.0, "steps": [50, 100], "min_events": 30}}}}
-KEY = tenant_model_key("acme", "m")
-START = 1_700_000_000.0
-TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-GATE = f"00-{TRACE}-00f067aa0ba902b7-01"
-
-
-def blessed(version=M1, identity="rt_1"):
-    record = RetrainingRecord(
-        retraining_id=identity, state="blessed", reason="", tenant="acme", model="m", at=START, model_version=version
-    )
-    return Event(
-        id=f"{identity}/blessed",
-        source="test",
-        type=record.event_type,
-        time=START,
-        data=record,
-        traceparent=GATE,
-        partitionkey=KEY,
-    )
-
-
-def verdict(number, version, flagged):
-    name = f"{number}/{version}"
-    data = Verdict(
-        request_id=name, event_id=f"{name}/end", tenant="acme", model="m", side="output", detector="repetition",
-        version="1", flagged=flagged, label="", score=float(flagged), model_version=version,
-    )  # fmt: skip
-    key = inference_key("acme", name)
-    return Event(id=f"vd_{name}", source="t", type=data.event_type, time=START + number, data=data, partitionkey=key)
-
-
-def ticks(time_, partitions=2):
-    return [
-        Event(
-            id=f"score/{number}/{time_}",
-            source="weir/score",
-            type=Tick.event_type,
-            time=START + time_,
-            data=Tick(stage="score", partition=number, sources={"s": START + time_}),
-        )
-        for number in range(partitions)
-    ]
-
-
-async def bless(kafka, to, *records):
-    for record in records or [blessed()]:
-        await to.send(kafka.names.retraining, record, partition=partition_for(KEY, 2))
-
-
-async def answers(kafka, to, first, last, *, flagged=True):
-    """Send verdicts on both versions, and the ticks after them."""
-    for number in range(first, last):
-        for version, is_flagged in ((M1, flagged), ("b1", False)):
-            event = verdict(number, version, is_flagged)
-            await to.send(kafka.names.verdicts, event, partition=partition_for(event.partitionkey, 2))
-    await tick_all(kafka, to, last)
-
-
-async def ends(kafka, to, first, last, *, status):
-    """Send the end of a request to each version; those of the challenger have `status`."""
-    for number in range(first, last):
-        for version, how in ((M1, status), ("b1", "complete")):
-            features = {"characters": 9.0} if how == "complete" else {}
-            name = f"{number}/{version}"
-            data = Signal(
-                request_id=name, event_id=f"{name}/end", tenant="acme", model="m", side="output",
-                time=START + number, model_version=version, status=how, features=features,
-            )  # fmt: skip
-            key = stream_key("acme", "m", "output", "", version)
-            event = Event(
-                id=f"{name}/end/signal", source="t", type=data.event_type, time=data.time, data=data, partitionkey=key
-            )
-            await to.send(kafka.names.signals, event, partition=partition_for(key, 2))
-
-
-async def tick_all(kafka, to, time_):
-    """Send score's ticks of all partitions of inference to those of verdicts, and to each partition of signals."""
-    for number, tick in enumerate(ticks(time_)):
-        await to.send(kafka.names.verdicts, tick, partition=number)
-        for partition in range(2):
-            await to.send(kafka.names.signals, tick, partition=partition)
 
 
 async def log_of(kafka, topic, kind):

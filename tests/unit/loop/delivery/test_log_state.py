@@ -3,44 +3,14 @@
 import random
 
 import pytest
+from support.delivery_events import KEY, M1, PARTITIONS, TEXT, blessed, end, ticks, verdict
 
 from stream.loop.delivery.log_state import DeliveryLog
 from stream.loop.delivery.state import DeliveryState
 from stream.loop.settings import DeliverySettings
-from stream.wire import Event, RetrainingRecord, Signal, Tick, Verdict, inference_key
 
-M1 = "m_111111111111"
 SETTINGS = DeliverySettings(shadow_share=0, steps=(50, 100), min_events=20)
-PARTITIONS, SIGNAL_PARTITIONS = 2, 3
-TEXT = {"characters": 5.0, "completion_tokens": 2.0}
-
-
-def event(identity, at, data, key=""):
-    return Event(id=identity, source="t", type=data.event_type, time=at, data=data, partitionkey=key)
-
-
-def end(number, version=M1, status="complete", features=TEXT, side="output"):
-    name = f"{number}/{version}"
-    data = Signal(
-        request_id=name, event_id=f"{name}/end", tenant="t", model="m", side=side, time=float(number),
-        model_version=version, status=status, features=features,
-    )  # fmt: skip
-    return event(f"{name}/end/signal", float(number), data)
-
-
-def verdict(number, version):
-    name = f"{number}/{version}"
-    data = Verdict(
-        request_id=name, event_id=f"{name}/end", tenant="t", model="m", side="output", detector="repetition",
-        version="1", flagged=False, label="ok", score=0.0, model_version=version,
-    )  # fmt: skip
-    return event(f"vd_{name}", float(number), data, inference_key("t", name))
-
-
-def ticks(at, signal_partition):
-    """Return (tick, partition of signals) of all partitions of inference."""
-    data = [Tick(stage="score", partition=number, sources={"s": at}) for number in range(PARTITIONS)]
-    return [(event(f"score/{one.partition}/{at}", at, one), signal_partition) for one in data]
+SIGNAL_PARTITIONS = 3
 
 
 def started():
@@ -51,10 +21,7 @@ def started():
         signal_partitions=SIGNAL_PARTITIONS,
         silence_seconds=15.0,
     )
-    blessed = RetrainingRecord(
-        retraining_id="rt_1", state="blessed", reason="", tenant="t", model="m", at=0.0, model_version=M1
-    )
-    assert len(log.apply(event("rt_1", 0.0, blessed))) == 1
+    assert len(log.apply(blessed())) == 1
     return log
 
 
@@ -68,7 +35,7 @@ def applied(log, lanes, draw=None):
 
 
 def ticked(log, at):
-    return applied(log, [ticks(at, lane) for lane in (None, *range(SIGNAL_PARTITIONS))])
+    return applied(log, [[(tick, lane) for tick in ticks(at)] for lane in (None, *range(SIGNAL_PARTITIONS))])
 
 
 @pytest.mark.parametrize(
@@ -87,8 +54,8 @@ def ticked(log, at):
 def test_failed_requests_and_empty_answers_are_failures_and_cancelled_ones_do_not_count(record, expected):
     log = started()
     log.apply(record, 0)
-    ticked(log, 10.0)
-    tests = log.state.models["t\x1fm"].canary.tests
+    ticked(log, 10)
+    tests = log.state.models[KEY].canary.tests
     block = tests["failure"].block[1] if tests else None
     assert (None if block is None else (block.events, block.flagged)) == expected
 
@@ -98,7 +65,7 @@ def test_failures_alone_promote_nothing():
     for number in range(300):
         for version in (M1, "b1"):
             log.apply(end(number, version), number % SIGNAL_PARTITIONS)
-    assert not ticked(log, 1_000.0)
+    assert not ticked(log, 1_000)
 
 
 def test_the_order_between_partitions_does_not_change_the_decisions():
@@ -112,7 +79,7 @@ def test_the_order_between_partitions_does_not_change_the_decisions():
             lanes[number % SIGNAL_PARTITIONS].append((one, number % SIGNAL_PARTITIONS))
         if number % 7 == 0:
             for name, lane in lanes.items():
-                lane.extend(ticks(float(number), name))
+                lane.extend((tick, name) for tick in ticks(number))
     expected = applied(started(), lanes.values())
     assert [one.progress.state for one in expected] == ["rolled_back"]
     assert expected[0].route.reason.startswith("failure: ")

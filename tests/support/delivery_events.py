@@ -1,0 +1,81 @@
+"""Events that delivery reads, of the model ``m`` of the tenant ``acme``, and how to send them to Kafka."""
+
+from stream.wire import (
+    Event,
+    RetrainingRecord,
+    Signal,
+    Tick,
+    Verdict,
+    inference_key,
+    partition_for,
+    stream_key,
+    tenant_model_key,
+)
+
+M1 = "m_111111111111"
+KEY = tenant_model_key("acme", "m")
+START = 1_700_000_000.0
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+GATE = f"00-{TRACE}-00f067aa0ba902b7-01"
+PARTITIONS = 2
+TEXT = {"characters": 5.0, "completion_tokens": 2.0}
+
+
+def blessed(version=M1, identity="rt_1"):
+    record = RetrainingRecord(
+        retraining_id=identity, state="blessed", reason="", tenant="acme", model="m", at=START, model_version=version
+    )
+    return _event(f"{identity}/blessed", START, record, KEY, traceparent=GATE)
+
+
+def verdict(number, version, *, flagged=False):
+    name = f"{number}/{version}"
+    data = Verdict(
+        request_id=name, event_id=f"{name}/end", tenant="acme", model="m", side="output", detector="repetition",
+        version="1", flagged=flagged, label="ok", score=float(flagged), model_version=version,
+    )  # fmt: skip
+    return _event(f"vd_{name}", START + number, data, inference_key("acme", name))
+
+
+def end(number, version=M1, status="complete", features=TEXT, side="output"):
+    """The signal of the end of a request."""
+    name = f"{number}/{version}"
+    data = Signal(
+        request_id=name, event_id=f"{name}/end", tenant="acme", model="m", side=side, time=START + number,
+        model_version=version, status=status, features=features,
+    )  # fmt: skip
+    return _event(f"{name}/end/signal", data.time, data, stream_key("acme", "m", side, "", version))
+
+
+def ticks(at):
+    """Score's ticks of all partitions of inference."""
+    data = [Tick(stage="score", partition=number, sources={"s": START + at}) for number in range(PARTITIONS)]
+    return [_event(f"score/{one.partition}/{at}", START + at, one, "") for one in data]
+
+
+def _event(identity, at, data, key, **more):
+    return Event(id=identity, source="test", type=data.event_type, time=at, data=data, partitionkey=key, **more)
+
+
+async def bless(kafka, to, *records):
+    for record in records or [blessed()]:
+        await to.send(kafka.names.retraining, record, partition=partition_for(KEY, kafka.stream_partitions))
+
+
+async def answers(kafka, to, first, last, *, flagged=True):
+    """Send verdicts on both versions, and the ticks after them."""
+    for number in range(first, last):
+        for event in (verdict(number, M1, flagged=flagged), verdict(number, "b1")):
+            await to.send(kafka.names.verdicts, event, partition=partition_for(event.partitionkey, PARTITIONS))
+    for tick in ticks(last):
+        await to.send(kafka.names.verdicts, tick, partition=tick.data.partition)
+        for partition in range(kafka.stream_partitions):
+            await to.send(kafka.names.signals, tick, partition=partition)
+
+
+async def ends(kafka, to, first, last, *, status):
+    """Send the end of a request to each version; those of the challenger have `status` and no text."""
+    for number in range(first, last):
+        for event in (end(number, status=status, features={}), end(number, "b1")):
+            partition = partition_for(event.partitionkey, kafka.stream_partitions)
+            await to.send(kafka.names.signals, event, partition=partition)
