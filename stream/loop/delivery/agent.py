@@ -144,7 +144,11 @@ class _Service:
             await self._finish(log, [], producer)
             for problem in (_WAITING, _NO_TOPICS):
                 self._health.pop(problem, None)
-            reader = LogReader(consumer, await self._positions(log, consumer), poll_ms=_POLL_MS)
+            positions = await self._positions(log, consumer)
+            for place, offset in positions.items():  # also of partitions without a record: the next process reads what comes
+                log.state.offsets.setdefault(place.topic, {})[place.partition] = offset
+            self._store(log)
+            reader = LogReader(consumer, positions, poll_ms=_POLL_MS)
             while not stop.is_set():
                 await self._orders(log, producer)
                 for batch in (await reader.read()).values():

@@ -238,6 +238,17 @@ async def test_kill_9_at_random_moments_of_a_canary_leaves_its_route_and_one_dec
     assert states[-1].numbers["repetition.flagged"] > 0
 
 
+async def test_the_first_verdicts_of_a_partition_count_if_they_come_while_delivery_is_down(tmp_path, embedded_broker):
+    kafka = await fresh_topics(embedded_broker.bootstrap)
+    async with sender(kafka) as to:
+        async with delivery(tmp_path, kafka):
+            await bless(kafka, to)
+            await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+        await answers(kafka, to, 1, 60)
+        async with delivery(tmp_path, kafka):
+            await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
+
+
 async def test_without_its_state_the_canary_goes_on_and_ended_requests_do_not_start_again(tmp_path, embedded_broker):
     kafka = await fresh_topics(embedded_broker.bootstrap)
     async with sender(kafka) as to:
