@@ -59,4 +59,5 @@ class NotificationTarget:
             return f"it does not answer ({type(error).__name__})"
         if response.is_success:
             return ""
-        return f"it answers {response.status_code}" + (f": {response.text[:200]}" if show_answer else "")
+        answer = response.text[:200].strip() if show_answer else ""
+        return f"it answers {response.status_code}" + (f": {answer}" if answer else "")
