@@ -1,5 +1,6 @@
 """Datasets for the gate: rows as the curator writes them, in Parquet."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stream.files import file_digest
 from stream.loop.gate.poisoning import DatasetRow, Message
 
 _GOODS = ("bread", "cake", "tea", "milk", "rice", "salt", "soap", "rope", "wool", "glue", "ink", "oil")
@@ -66,4 +68,11 @@ def write_dataset(folder: Path, train: Sequence[DatasetRow], held_out: Sequence[
             ),
         )
         pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+    return write_digests(folder)
+
+
+def write_digests(folder: Path, **manifest: Any) -> Path:
+    """Write manifest.json with the digests of the Parquet files, and the fields `manifest`."""
+    files = {path.name: file_digest(path) for path in folder.glob("*.parquet")}
+    (folder / "manifest.json").write_text(json.dumps({"files": files} | manifest))
     return folder

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from stream.loop.training.__main__ import _run
 from stream.loop.training.job import Line, RunFolder, Trained, TrainingJob
+from support.gate_dataset import write_digests
 
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _SCHEMA = pa.schema(
@@ -36,7 +37,7 @@ def save_dataset(folder: Path, count: int = 24, *, kind: str = "sft") -> Path:
         for n in range(count)
     ]
     pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), folder / "train.parquet", compression="zstd")
-    return folder
+    return write_digests(folder)
 
 
 def tiny_job(base: Path, dataset: Path, **changes) -> TrainingJob:

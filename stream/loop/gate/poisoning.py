@@ -5,6 +5,7 @@ counts and not shares. The curator of datasets keeps the same bounds; the gate c
 """
 
 import hashlib
+import io
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from math import ceil
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from stream.errors import DatasetDamaged
+from stream.loop.dataset.checked_file import read_checked
 from stream.loop.dataset.near_duplicates import word_triples
 from stream.loop.gate.errors import GateError
 from stream.loop.gate.machine import Finding
@@ -53,14 +56,17 @@ class DatasetRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_rows(file: Path) -> list[DatasetRow]:
-    """Return the rows of a Parquet file; raises GateError if the file is missing or not a dataset's."""
+    """Return the rows of a dataset's Parquet file; raises GateError if it is not the file of the dataset's manifest."""
     from pyarrow import parquet  # noqa: PLC0415 - the pure functions need no pyarrow
 
     try:
         return msgspec.convert(
-            parquet.read_table(file, columns=list(DatasetRow.__struct_fields__)).to_pylist(), list[DatasetRow]
+            parquet.read_table(io.BytesIO(read_checked(file)), columns=list(DatasetRow.__struct_fields__)).to_pylist(),
+            list[DatasetRow],
         )
-    except (OSError, ValueError, msgspec.ValidationError) as error:
+    except DatasetDamaged as error:
+        raise GateError(str(error)) from None
+    except (ValueError, msgspec.ValidationError) as error:
         raise GateError(
             f"{file} is not a file of a dataset ({type(error).__name__}): build the dataset again"
         ) from error

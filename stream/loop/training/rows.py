@@ -1,5 +1,6 @@
 """The rows of a dataset, in the form that trl reads."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Dataset
 
+from stream.errors import DatasetDamaged
+from stream.loop.dataset.checked_file import read_checked
 from stream.loop.training.errors import TrainingError
 
 __all__ = ["training_rows", "training_table"]
@@ -21,10 +24,12 @@ _LEAST = {"sft": 1, "kto": 2}
 def training_table(dataset: Path, method: str) -> pa.Table:
     """Return the rows of a dataset's folder for `method`; ``sft`` reads corrected and approved answers only.
 
-    Raises TrainingError if the file is damaged or has too few rows.
+    Raises TrainingError if the file is not that of the dataset's manifest, or has too few rows.
     """
     try:
-        table = pq.read_table(dataset / TRAIN_FILE, columns=_COLUMNS)
+        table = pq.read_table(io.BytesIO(read_checked(dataset / TRAIN_FILE)), columns=_COLUMNS)
+    except DatasetDamaged as error:
+        raise TrainingError(str(error)) from None
     except pa.ArrowException as error:
         raise TrainingError(
             f"{dataset / TRAIN_FILE} cannot be read ({type(error).__name__}); build the dataset again with `weir dataset build`"

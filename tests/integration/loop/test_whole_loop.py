@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from support.commands import WEIR, Commands
 from support.dataset_log import MODEL, START, TENANT, approval, correction, exchange, thumb, words
 from support.events import event_of
-from support.gate_dataset import honest_rows, row, write_dataset
+from support.gate_dataset import honest_rows, row, write_dataset, write_digests
 from support.kafka_log import fresh_topics, sender, until
 from support.mlflow_server import running_mlflow
 from support.planted import PERSONAL, TOXIC, sentence
@@ -197,7 +197,7 @@ def poisoned():
 async def test_a_poisoned_dataset_is_refused_by_name_and_nothing_is_promoted(kafka, home, base):
     folder = home / "loop" / "datasets" / DIGEST
     write_dataset(folder, [*honest_rows(), *poisoned()], honest_rows(40))
-    (folder / "manifest.json").write_text(json.dumps({"digest": DIGEST, "counts": {"train": 10_352, "eval": 40}}))
+    write_digests(folder, digest=DIGEST, counts={"train": 10_352, "eval": 40})
     stop = asyncio.Event()
     rules = {"*": {"loop": LOOP}}
     delivering = asyncio.create_task(

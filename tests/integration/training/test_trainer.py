@@ -1,12 +1,12 @@
 """The trainer on a real Kafka: states, leases, takeover after kill -9, failures."""
 
-import json
 import sys
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from support.gate_dataset import write_digests
 from support.kafka_log import fresh_topics, sender, until
 from support.tiny_gguf import save_tiny_gguf
 from support.tiny_training import save_dataset
@@ -34,8 +34,7 @@ def base(tmp_path):
 @pytest.fixture
 def home(tmp_path):
     folder = save_dataset(tmp_path / "home" / "loop" / "datasets" / DIGEST)
-    manifest = {"digest": DIGEST, "counts": {"train": 24, "eval": 3, "dropped": {"pii": 2}}}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_digests(folder, digest=DIGEST, counts={"train": 24, "eval": 3, "dropped": {"pii": 2}})
     return tmp_path / "home"
 
 
