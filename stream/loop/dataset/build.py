@@ -30,7 +30,7 @@ from stream.loop.dataset.files import (
 from stream.loop.dataset.log import DatasetRequest, read_exchanges
 from stream.loop.dataset.report import languages_of, report
 from stream.loop.dataset.rows import Row
-from stream.loop.dataset.scanner import DetectorScanner, Scanner
+from stream.loop.dataset.scanner import Scanner
 from stream.loop.settings import DatasetSettings, LoopSettings, loop_settings
 from stream.settings import KafkaSettings
 
@@ -68,7 +68,7 @@ def build(settings: BuildSettings, request: DatasetRequest, progress: Progress) 
     """
     loop = loop_settings(settings.tenants, request.tenant)
     join = asyncio.run(read_exchanges(settings.kafka, request, progress, settings.opened()))
-    scanner = DetectorScanner(settings.options)
+    scanner = Scanner(settings.options)
     curated = _curated(settings.home, request, join, loop, scanner)
     if reasons := refusals(curated, loop.dataset):
         raise DatasetRefused(_refusal(request, curated, join.unmatched, reasons))
@@ -89,7 +89,7 @@ def rebuilt(settings: BuildSettings, folder: Path) -> str:
         }
     )
     join = asyncio.run(read_exchanges(settings.kafka, request, archive=settings.opened()))
-    return _curated(settings.home, request, join, loop, DetectorScanner(settings.options)).digest
+    return _curated(settings.home, request, join, loop, Scanner(settings.options)).digest
 
 
 def _curated(home: Path, request: DatasetRequest, join: ExchangeJoin, loop: LoopSettings, scanner: Scanner) -> Curated:

@@ -1,45 +1,25 @@
 """The detectors that a dataset needs itself: no verdict in the log is about a correction or about a masked text."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from detectors.base import Span, TextDetector
 from detectors.models.language_model import LanguageModel
 from detectors.pii.detector import SPANS
 from detectors.registry import create_text
 
-__all__ = ["HARMFUL", "DetectorScanner", "Scanner"]
+__all__ = ["HARMFUL", "Scanner"]
 
 #: The detectors whose findings leave a row out.
 HARMFUL = ("toxicity", "injection")
 _PERSONAL = "pii"
 
 
-class Scanner(Protocol):
-    """What curation asks about texts; the answers depend on the texts and on `versions` only."""
-
-    @property
-    def versions(self) -> Mapping[str, str]:
-        """{detector: version}."""
-        ...
-
-    def personal(self, texts: Sequence[str]) -> list[tuple[Span, ...] | None]:
-        """Return the spans of personal data in each text, or None for a text that can contain more of it."""
-        ...
-
-    def flagged(self, detector: str, texts: Sequence[str]) -> list[bool]:
-        """Return whether `detector`, of :data:`HARMFUL`, flags each text."""
-        ...
-
-    def language(self, text: str) -> str:
-        """Return the language of a text (ISO 639-1), or "" if it has no letters."""
-        ...
-
-
-class DetectorScanner:
+class Scanner:
     """The installed detectors with the options of the stack; loads models, which takes seconds and 200 MB.
 
-    The models use one thread, so that their sums, and with them the rows, do not depend on the number of processors.
+    The results depend on the texts and on `versions` only: the models use one thread, so that their sums, and with them the rows, do not
+    depend on the number of processors.
     """
 
     def __init__(self, options: Mapping[str, Mapping[str, Any]]) -> None:
@@ -52,18 +32,18 @@ class DetectorScanner:
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """See :class:`Scanner`."""
+        """{detector: version}."""
         return {name: detector.version for name, detector in self._detectors.items()}
 
     def personal(self, texts: Sequence[str]) -> list[tuple[Span, ...] | None]:
-        """See :class:`Scanner`."""
+        """Return the spans of personal data in each text, or None for a text that can contain more of it."""
         scores = self._detectors[_PERSONAL].score_many(texts) if texts else []
         return [score.spans if score.covered >= 1.0 and len(score.spans) < SPANS else None for score in scores]
 
     def flagged(self, detector: str, texts: Sequence[str]) -> list[bool]:
-        """See :class:`Scanner`."""
+        """Return whether `detector`, of :data:`HARMFUL`, flags each text."""
         return [score.flagged for score in self._detectors[detector].score_many(texts)] if texts else []
 
     def language(self, text: str) -> str:
-        """See :class:`Scanner`."""
+        """Return the language of a text (ISO 639-1), or "" if it has no letters."""
         return self._language.guess(text).language

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -19,6 +18,7 @@ from detectors.registry import EXPLAINED
 from detectors.text.explain import Answer, Explained, Question, steps
 from stream.stages.score.machine import inference_of
 from stream.stages.score.metrics import ScoreMetrics
+from stream.stages.score.model_pool import ModelPool
 from stream.stages.score.records import explanation_event
 from stream.wire import Event, Verdict, stream_key, text_at
 
@@ -65,10 +65,6 @@ class _Job(msgspec.Struct, frozen=True, kw_only=True):
     until: float
 
 
-class _Models(Protocol):
-    async def answer_question(self, name: str, question: Question) -> Answer: ...
-
-
 class Explainer:
     """Explains flagged verdicts one by one, within the settings ``explain_findings`` and ``explain_seconds``.
 
@@ -77,7 +73,7 @@ class Explainer:
 
     def __init__(  # noqa: PLR0913 - four parts and two settings
         self,
-        models: _Models,
+        models: ModelPool,
         quiet: Callable[[], Awaitable[None]],
         publish: Callable[[int, Event], Awaitable[None]],
         metrics: ScoreMetrics,

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -30,14 +30,6 @@ _log = logging.getLogger(__name__)
 DetectorFactory = Callable[[str, Mapping[str, object] | None], TextDetector[Any]]
 
 
-class _Embeds(Protocol):
-    version: str
-
-    def load(self) -> None: ...
-
-    def embed_many(self, texts: Sequence[str]) -> Any: ...
-
-
 def make_embedder(threads: int, compute: Compute = Compute()) -> Embedder:  # noqa: B008 - it is immutable
     """Return the embedding model for drift detection, with fixed weights and `threads` threads."""
     return Embedder(threads=threads, precision=compute.precision, device=compute.device)
@@ -54,7 +46,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, dict[str, Any]] = {}
     threads: int
     create: DetectorFactory = create_text
-    embedder: Callable[[int], _Embeds] | None = make_embedder
+    embedder: Callable[[int], Embedder] | None = make_embedder
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +69,7 @@ class ModelProcess:
     def __init__(self, spec: ModelSpec) -> None:
         self._spec = spec
         self._detectors: dict[str, TextDetector[Any] | None] = {}
-        self._embedder: _Embeds | None = None
+        self._embedder: Embedder | None = None
 
     def load(self) -> None:
         """Load the detectors and the embedding of the spec."""
