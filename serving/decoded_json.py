@@ -10,7 +10,9 @@ __all__ = [
     "MAX_DEPTH",
     "UndecodableJson",
     "count_of",
+    "decode_embeddings",
     "decode_object",
+    "decode_tolerantly",
     "mapping_of",
     "mappings_of",
     "repaired_json",
@@ -98,3 +100,27 @@ def _is_deep(value: dict[str, Any]) -> bool:
         if not level:
             return False
     return True
+
+
+def decode_tolerantly(raw: bytes) -> dict[str, Any]:
+    """Decode a JSON object of another server, if necessary after :func:`repaired_json`; raises UndecodableJson."""
+    try:
+        return decode_object(raw)
+    except UndecodableJson as error:
+        refused = error
+    try:
+        return decode_object(repaired_json(raw))
+    except UndecodableJson:
+        raise refused from None
+
+
+def decode_embeddings(raw: bytes) -> dict[str, Any]:
+    """Decode a response with embeddings, but leave their numbers encoded; raises UndecodableJson."""
+    try:
+        fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except (ValueError, RecursionError):
+        return decode_tolerantly(raw)
+    if (data := fields.pop("data", None)) is None:
+        return decode_tolerantly(raw)
+    # The numbers are megabytes that nothing here reads.
+    return decode_tolerantly(msgspec.json.encode(fields)) | {"data": data}

@@ -17,7 +17,11 @@
     ├── DatasetRefused         the log does not contain enough for a dataset
     ├── ArchiveFailed          the archive cannot be read or written
     ├── DatasetDamaged         the files of a dataset are missing, or do not fit their digest
-    └── LineageRefused         an OpenLineage endpoint does not accept an event
+    ├── LineageRefused         an OpenLineage endpoint does not accept an event
+    ├── GateError              the gate cannot run: a file is missing or invalid
+    └── LedgerError            base of the ledger's errors
+        ├── LedgerAbsent       the folder contains no ledger
+        └── LedgerBusy         another process has the ledger's lock
 """
 
 from stream.wire.errors import StreamError
@@ -27,6 +31,10 @@ __all__ = [
     "BrokerError",
     "DatasetDamaged",
     "DatasetRefused",
+    "GateError",
+    "LedgerAbsent",
+    "LedgerBusy",
+    "LedgerError",
     "LineageRefused",
     "LogExpired",
     "ModelsLost",
@@ -38,6 +46,22 @@ __all__ = [
     "TopicMissing",
     "no_kafka",
 ]
+
+
+class LedgerError(StreamError):
+    """Base of the ledger's errors."""
+
+
+class LedgerAbsent(LedgerError):
+    """The folder contains no ledger."""
+
+
+class LedgerBusy(LedgerError):
+    """Another process has the ledger's lock."""
+
+
+class GateError(StreamError):
+    """The gate cannot run: a file is missing or invalid."""
 
 
 class BrokerError(StreamError):

@@ -12,22 +12,22 @@ from collections import deque
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from aiokafka.errors import MessageSizeTooLargeError
 from opentelemetry.trace import Tracer
 
 from serving.capture import event_encoding as encoding
 from serving.capture.delivery_cursor import Cursor, load_cursor, save_cursor
-from serving.capture.delivery_limits import DeliveryLimits
 from serving.capture.metrics import ShipperMetrics
 from serving.capture.producer import Delivery, DeliveryLost, Lease, is_size_error
 from serving.capture.segment import Kind, record_of, segment_path, segments
 from serving.capture.sender import Sender, Sent
+from serving.capture.spool_layout import move_aside
 from serving.capture.spool_reader import Item, SpoolReader
-from serving.capture.unsendable_records import move_aside
 from stream.files import sync_directory
 from stream.wire import GapRecord
 
-__all__ = ["Pipeline"]
+__all__ = ["DeliveryLimits", "Pipeline"]
 
 _LOG = logging.getLogger(__name__)
 _DRAIN_SECONDS = 5.0
@@ -35,6 +35,21 @@ _ROOM_SECONDS = 1.0
 #: Records that are sent before the event loop can run other tasks.
 _YIELD_EVERY = 32
 _NUMBERED = (Kind.REQUEST, Kind.END)
+
+
+class DeliveryLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of the frames in flight (`window_frames`, `window_bytes`), and intervals of a pipeline.
+
+    A spool without new frames is read every `poll_seconds`. The cursor is written every `save_seconds`; if the shipper
+    is killed, the records since the last write are sent again. A producer without an acknowledgement for
+    `stall_seconds` is replaced.
+    """
+
+    window_frames: int = 1024
+    window_bytes: int = 8 * 1024 * 1024
+    poll_seconds: float = 0.02
+    save_seconds: float = 0.1
+    stall_seconds: float = 40.0
 
 
 class _Entry(NamedTuple):

@@ -1,7 +1,7 @@
 """The shipper: one supervised process per node. It sends all spools to Kafka, and completes the spools of dead gateways.
 
 An outage of Kafka changes a metric and ``shipper.json``, but no health check fails, because a restart would not help. The health check
-fails only if the shipper's event loop hangs.
+fails only if the shipper's event loop hangs; a thread checks that.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,10 +22,8 @@ from prometheus_client import CollectorRegistry
 from serving.capture.adopt_spool import adopt
 from serving.capture.balance import BalanceReader
 from serving.capture.delivery_cursor import Cursor, Totals, load_totals, save_totals
-from serving.capture.delivery_limits import DeliveryLimits
-from serving.capture.heartbeat import Heartbeat
 from serving.capture.metrics import BalanceCollector, ShipperMetrics
-from serving.capture.pipeline import Pipeline
+from serving.capture.pipeline import DeliveryLimits, Pipeline
 from serving.capture.producer import Delivery
 from serving.capture.spool_layout import LOCK_FILE, source_directories
 from stream.files import FileLock, replace_file
@@ -38,6 +37,40 @@ _SCAN_SECONDS = 0.5
 _STOP_SECONDS = 8.0
 _LOCK_NAME = "shipper.lock"
 _STATUS_FILE = "shipper.json"
+
+
+_STALLED_SECONDS = 30.0
+_CHECK_SECONDS = 1.0
+
+
+class Heartbeat:
+    """Adds a reason to `health` while the shipper's event loop hangs; the check runs in a thread, which a hanging loop does not block."""
+
+    def __init__(self, health: dict[str, object]) -> None:
+        self._health = health
+        self._at = time.monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def beat(self) -> None:
+        """Record that the loop runs; the loop calls this at least once per second."""
+        self._at = time.monotonic()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_CHECK_SECONDS):
+            idle = time.monotonic() - self._at
+            if idle > _STALLED_SECONDS:
+                self._health["shipper"] = (
+                    f"its loop has not run for {idle:.0f} s, the limit is {_STALLED_SECONDS:.0f} s"
+                )
+            else:
+                self._health.pop("shipper", None)
 
 
 class ShipperStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@
             gap              the open gap (open_gap.py)
             cursor           the shipper's position (delivery_cursor.py)
             000000000000.seg segments (segment.py)
-        aside/               records that Kafka rejects (unsendable_records.py)
+        aside/               records that Kafka rejects; the newest are kept for an operator
         totals.json          totals of the spools that were delivered completely and removed
         shipper.lock         flock of the node's one shipper
         shipper.json         last status of the shipper: whether Kafka accepts records
@@ -22,7 +22,7 @@ from pathlib import Path
 from serving.errors import SpoolUnavailable
 from stream.files import FileLock, sync_directory
 
-__all__ = ["ASIDE", "LOCK_FILE", "MAX_RECORD_BYTES", "create_source", "source_directories"]
+__all__ = ["ASIDE", "LOCK_FILE", "MAX_RECORD_BYTES", "create_source", "move_aside", "source_directories"]
 
 LOCK_FILE = "lock"
 #: aiokafka and the broker reject records from about 1 MiB; the difference is for headers and framing.
@@ -60,3 +60,20 @@ def source_directories(root: Path) -> dict[str, Path]:
             if entry.is_dir() and entry.name != ASIDE and not entry.name.startswith("."):
                 found[entry.name] = root / entry.name
     return found
+
+
+#: Number of rejected records that are kept.
+KEPT_RECORDS = 100
+
+
+def move_aside(root: Path, source: str, number: int, frame: bytes) -> None:
+    """Store a rejected record as ``aside/<source>-<number>.frame``; if the disk is full, the record is not kept."""
+    folder = root / ASIDE
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        path = folder / f"{source}-{number}.frame"
+        path.touch(mode=0o600)
+        path.write_bytes(frame)
+        kept = sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime_ns)
+        for old in kept[:-KEPT_RECORDS]:
+            old.unlink(missing_ok=True)

@@ -19,8 +19,7 @@ from serving.capture.event_encoding import FRAME_BYTES, Judgment, SharedHeaders,
 from serving.capture.open_gap import GAP_RECORD_BYTES, GapFile, OpenGap
 from serving.capture.segment import MAX_OPEN_BYTES, Head, Kind, OpenRequest, encode_frame
 from serving.capture.segment_writer import SegmentWriter
-from serving.capture.spool_layout import MAX_RECORD_BYTES
-from serving.capture.unsendable_records import move_aside
+from serving.capture.spool_layout import MAX_RECORD_BYTES, move_aside
 from serving.errors import SpoolFull
 from serving.settings import CaptureSettings
 from stream.wire import CorrectionRecord, GapRecord, Record, RequestRecord, ResponseRecord

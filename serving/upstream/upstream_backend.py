@@ -15,7 +15,7 @@ import msgspec
 from opentelemetry import trace
 
 from serving.backend import ANY_FIELD, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest, answers_in
-from serving.decoded_json import UndecodableJson
+from serving.decoded_json import UndecodableJson, decode_embeddings, decode_tolerantly
 from serving.engine.protocol import EngineStats
 from serving.settings import ModelSettings
 from serving.upstream.circuit_breaker import CircuitBreaker
@@ -31,7 +31,6 @@ from serving.upstream.failures import (
     transport_failure,
 )
 from serving.upstream.metrics import UpstreamMetrics
-from serving.upstream.upstream_json import decode_embeddings, decode_tolerantly
 from stream.telemetry import traceparent_of
 
 __all__ = ["UpstreamBackend"]

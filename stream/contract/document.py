@@ -3,17 +3,19 @@
 Specification: https://www.asyncapi.com/docs/reference/specification/v3.1.0, Kafka binding 0.5.0.
 """
 
+import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
 from stream.contract.attributes import DEAD_LETTER_HEADERS, EVENT_HEADERS
 from stream.contract.examples import example
 from stream.contract.flow import CHANNELS, DEAD_LETTER, FLOW, KEYS, Step, channel_messages
-from stream.contract.schemas import Schema, components
+from stream.contract.schemas import Schema, components, event_schemas
 from stream.settings import KafkaSettings
 from stream.wire import EVENT_TYPES, Topic
 
-__all__ = ["asyncapi_document"]
+__all__ = ["asyncapi_document", "contract_files", "printed"]
 
 _BINDING = "0.5.0"
 _SCHEMAS = "#/components/schemas/{name}"
@@ -139,3 +141,14 @@ def _dead_letter() -> dict[str, Any]:
         "headers": {"$ref": "#/components/schemas/DeadLetterHeaders"},
         "bindings": {"kafka": _key(DEAD_LETTER)},
     }
+
+
+def contract_files() -> dict[str, str]:
+    """Return {path below the contract folder: text of the file}, which ``weir contract --write`` writes."""
+    schemas = {f"schemas/{name}.json": printed(schema) for name, schema in event_schemas().items()}
+    return {"asyncapi.json": printed(asyncapi_document())} | schemas
+
+
+def printed(document: Mapping[str, Any]) -> str:
+    """Return `document` as indented JSON with a newline at the end."""
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"

@@ -7,11 +7,10 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
-from stream.errors import TopicMismatch, TopicMissing
+from stream.errors import LedgerError, TopicMismatch, TopicMissing
 from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import LogReader, partitions_of
 from stream.kafka.topic_checks import check_topics, partition_counts
-from stream.ledger.errors import LedgerError
 from stream.ledger.metrics import LedgerMetrics
 from stream.ledger.store import LedgerStore, topics_read
 from stream.settings import KafkaSettings

@@ -7,8 +7,8 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from stream.errors import LedgerBusy
 from stream.files import FileLock
-from stream.ledger.errors import LedgerBusy
 from stream.ledger.schema import SCHEMA_VERSION, open_for_reading, schema_version
 
 __all__ = ["LedgerFiles"]

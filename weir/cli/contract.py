@@ -25,7 +25,7 @@ def contract(what: str, folder: Path | None) -> None:
       weir contract --write docs/contract
     """  # noqa: D301 - click's \b keeps the lines as they are
     from stream.contract import asyncapi_document, contract_files, event_schemas
-    from stream.contract.files import printed
+    from stream.contract.document import printed
 
     if folder is None:
         click.echo(printed(asyncapi_document() if what == "asyncapi" else event_schemas()), nl=False)

@@ -40,8 +40,8 @@ def rebuild(*, no_wait: bool) -> None:
       weir ledger rebuild
       weir ledger rebuild --no-wait
     """  # noqa: D301 - click's \b keeps the lines as they are
+    from stream.errors import LedgerBusy
     from stream.ledger.database_files import LedgerFiles
-    from stream.ledger.errors import LedgerBusy
     from weir.settings import home_folder
 
     directory = home_folder() / "ledger"

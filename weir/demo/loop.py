@@ -2,6 +2,8 @@
 
 import asyncio
 import itertools
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +11,12 @@ from pathlib import Path
 import msgspec
 
 from stream.loop.training.agent import publisher_for
+from stream.loop.training.job import VersionFolder
+from stream.loop.training.manifest import VersionManifest, read_version
 from stream.loop.training.records import model_event
+from stream.loop.training.signing import ADAPTER_FILES
+from stream.loop.training.version import make_version
 from stream.settings import KafkaSettings
-from weir.demo.bad_version import make_bad_version
 from weir.demo.prompts import NEW_TOPIC
 from weir.demo.results import DemoResults
 from weir.demo.traffic import Answer, Traffic
@@ -28,6 +33,37 @@ _PAUSE_SECONDS = 0.2
 _MAX_TOKENS = 32
 _ENDED = frozenset({"refused", "failed", "expired", "rolled_back", "rejected"})
 _DELIVERED = frozenset({"shadow", "canary"})
+
+
+#: Standard deviation of the noise in the second adapter matrix of the attention's values; trained values are below 0.01.
+_NOISE = 10.0
+_NOISY = "v_proj.lora_B."
+_SEED = 0
+
+
+def make_bad_version(home: Path, version: str) -> VersionManifest:
+    """Make a version from the adapter of `version` with noise, so that the model repeats itself; return its manifest.
+
+    Raises TrainingError or OSError.
+    """
+    import torch  # noqa: PLC0415 - loads for seconds
+    from safetensors.torch import load_file, save_file  # noqa: PLC0415
+
+    good = read_version(home, version)
+    source = VersionFolder.of(home, version)
+    draw = torch.Generator().manual_seed(_SEED)
+    weights = load_file(source.weights)
+    noisy = {
+        name: value + _NOISE * torch.randn(value.shape, generator=draw) if _NOISY in name else value
+        for name, value in weights.items()
+    }
+    with tempfile.TemporaryDirectory(dir=home / "loop") as folder:
+        for name in ADAPTER_FILES:
+            shutil.copyfile(source.adapter / name, Path(folder, name))
+        save_file(noisy, Path(folder, source.weights.name), metadata={"format": "pt"})
+        # No request trained this version: it has no retraining id and no dataset, so `weir why` shows no gate for it.
+        job = msgspec.structs.replace(good.job, parent=version, retraining_id="", dataset="", dataset_digest="")
+        return make_version(job, home, Path(folder), good.numbers)
 
 
 class Loop(msgspec.Struct, kw_only=True):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from stream.errors import LedgerAbsent
 from stream.ledger.coverage import Coverage, coverage_of
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Heartbeat
-from stream.ledger.errors import LedgerAbsent
 from stream.ledger.queries.judged_answers import AccuracyHour, accuracy_hours
 from stream.ledger.queries.judgments import judgments_of
 from stream.ledger.queries.request_pages import (

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from stream.loop.gate.errors import GateError
+from stream.errors import GateError
 
 __all__ = [
     "Checks",

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from stream.errors import DatasetDamaged
+from stream.errors import DatasetDamaged, GateError
 from stream.loop.dataset.checked_file import read_checked
 from stream.loop.dataset.near_duplicates import word_triples
-from stream.loop.gate.errors import GateError
 from stream.loop.gate.machine import Finding
 from stream.loop.settings import DatasetSettings
 from stream.loop.votes import Vote, disagreeing_keys

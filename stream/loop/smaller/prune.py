@@ -26,8 +26,7 @@ from stream.loop.smaller.text import Passage
 from stream.loop.training.base_model import linear_modules, load_base
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.gguf_copy import LLAMA, Floats, Matrix, architecture, copy_gguf, number, open_gguf
-from stream.loop.training.job import TrainingJob
-from stream.loop.training.memory import check_memory
+from stream.loop.training.job import TrainingJob, check_memory
 from stream.loop.training.merge import write_merged
 
 __all__ = ["drop_layers", "write_pruned"]

@@ -1,6 +1,7 @@
 """The specification of a training run, its folders, and the lines that its process prints."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ __all__ = [
     "Trained",
     "TrainingJob",
     "VersionFolder",
+    "check_memory",
     "has_fast_bfloat16",
     "version_of",
 ]
@@ -263,3 +265,15 @@ def version_of(digest: str) -> str:
 def has_fast_bfloat16() -> bool:
     """Return whether this machine multiplies matrices in bfloat16 faster than in float32: with a GPU, or the processor's own instructions."""
     return _GPU.exists() or not _CPU_FLAGS.isdisjoint(processor_flags())
+
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def check_memory(job: TrainingJob, remedy: str) -> None:
+    """Raise TrainingError if this process has more resident memory than ``job.memory_bytes``; `remedy` ends the message."""
+    used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
+    if used > job.memory_bytes:
+        raise TrainingError(
+            f"the run uses {used >> 20} MiB, the limit is {job.memory_bytes >> 20} MiB; raise [train] memory_mib{remedy}"
+        )

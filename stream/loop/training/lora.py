@@ -22,8 +22,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from stream.loop.training.base_model import linear_modules, load_base
 from stream.loop.training.checkpoints import Checkpoint, newest_checkpoint, seal
 from stream.loop.training.errors import TrainingError
-from stream.loop.training.job import Line, Outcome, Progress, RunFolder, TrainingJob
-from stream.loop.training.memory import check_memory
+from stream.loop.training.job import Line, Outcome, Progress, RunFolder, TrainingJob, check_memory
 from stream.loop.training.rows import training_rows, training_table
 
 __all__ = ["RunCallback", "make_trainer", "prepare_torch", "train"]

@@ -1,6 +1,8 @@
 """Builds the events of the watch stage: findings, the results of the fixed prompts, and watermarks."""
 
+from collections import Counter
 from collections.abc import Sequence
+from statistics import median
 from typing import NamedTuple
 
 import msgspec
@@ -8,7 +10,6 @@ import msgspec
 from detectors.base import Finding
 from detectors.streams.sentinel import SENTINEL
 from stream.stages.watch.buckets import Held
-from stream.stages.watch.finding_evidence import principals, strongest_evidence
 from stream.wire import Event, FindingRecord, SentinelRecord, Tick, canonical_time
 from stream.wire.ids import bucket_finding_id
 
@@ -132,3 +133,32 @@ def _event(bucket: StreamBucket, identity: str, record: FindingRecord, evidence:
         traceparent=first.traceparent if first else "",
         partitionkey=bucket.key,
     )
+
+
+EVIDENCE = 20
+PRINCIPALS = 32
+
+
+def strongest_evidence(held: Sequence[Held], feature: str) -> list[Held]:
+    """Return at most 20 events, one per request: the events whose `feature` is furthest from its median.
+
+    If no event has the feature, return the latest events.
+    """
+    latest = list(reversed(held))
+    values = [item.observation.features[feature] for item in latest if feature in item.observation.features]
+    if values:
+        middle = median(values)
+        measured = [item for item in latest if feature in item.observation.features]
+        latest = sorted(measured, key=lambda item: -abs(item.observation.features[feature] - middle))
+    by_request: dict[str, Held] = {}
+    for item in latest:
+        by_request.setdefault(item.request_id, item)
+        if len(by_request) == EVIDENCE:
+            break
+    return list(by_request.values())
+
+
+def principals(held: Sequence[Held]) -> dict[str, int]:
+    """Return {principal: number of events} of the most frequent principals."""
+    counts = Counter(item.observation.principal for item in held)
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:PRINCIPALS])

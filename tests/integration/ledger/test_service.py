@@ -13,8 +13,8 @@ from support.ledger_log import end, forwarded, gap, verdict
 from support.ledger_log import request as inference_request
 from support.running_broker import start_broker
 
+from stream.errors import LedgerBusy
 from stream.ledger.database_files import LedgerFiles
-from stream.ledger.errors import LedgerBusy
 from stream.ledger.queries.console_queries import LedgerPages
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.service import run_ledger

@@ -6,7 +6,7 @@ from unittest import mock
 from opentelemetry.trace import NoOpTracerProvider
 from prometheus_client import CollectorRegistry
 
-from serving.capture.delivery_limits import DeliveryLimits
+from serving.capture.pipeline import DeliveryLimits
 from serving.capture.shipper import Shipper
 from stream.ledger.service import run_ledger
 from stream.settings import (

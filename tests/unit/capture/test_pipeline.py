@@ -16,9 +16,8 @@ from support.spool import TRACE, Spool, a_request, flip_bit, small_settings
 
 from serving.capture.balance import SourceReader
 from serving.capture.delivery_cursor import CURSOR_FILE, load_cursor
-from serving.capture.delivery_limits import DeliveryLimits
 from serving.capture.metrics import ShipperMetrics
-from serving.capture.pipeline import Pipeline
+from serving.capture.pipeline import DeliveryLimits, Pipeline
 from serving.capture.segment import segment_path, segments
 from stream.wire import CorrectionRecord, Feedback, GapRecord, LabelRecord, RequestRecord, Tick, TraceParent
 

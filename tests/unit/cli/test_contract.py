@@ -1,7 +1,7 @@
 from click.testing import CliRunner
 
 from stream.contract import asyncapi_document, contract_files, event_schemas
-from stream.contract.files import printed
+from stream.contract.document import printed
 from weir.cli.contract import contract
 
 

@@ -1,22 +1,63 @@
-"""Start supervisord for a plan, as a process that outlives the command that started it."""
+"""Start supervisord for a plan, as a process that outlives the command that started it.
+
+``supervisord.conf`` has a program for each component and for the watcher, restarted without a limit.
+"""
 
 import os
 import sys
 import time
+from importlib.resources import files
 from pathlib import Path
 
 from weir.errors import StackError
 from weir.local.log_tail import log_excerpt
-from weir.local.plan import Plan, log_path, state_dir
+from weir.local.plan import WATCHER, Plan, log_path, state_dir
 from weir.local.processes import HOME_MARK, process_identity
 from weir.local.stack_state import save_supervisor
-from weir.local.supervisord.config_file import supervisord_config
 from weir.local.supervisord.rpc_client import Supervisord
 
 __all__ = ["start_supervisord"]
 
 _START_SECONDS = 20.0
 _POLL_SECONDS = 0.05
+
+
+_TEMPLATES = files("weir.local.supervisord")
+
+# In program.conf: supervisord waits one second longer after each failed start and gives up (FATAL) after startretries; the watcher then starts the
+# program again. So the back-off is at most 10 s, and there is no last attempt.
+_WATCHER_STOP_SECONDS = 5.0
+_FIRST_PRIORITY = 100
+
+
+def _escaped(value: object) -> str:
+    """Return `value` with each ``%`` doubled, because a single ``%`` starts an expansion in supervisord.conf."""
+    return str(value).replace("%", "%%")
+
+
+def _quoted(value: object) -> str:
+    return '"' + _escaped(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def supervisord_config(plan: Plan, socket: Path) -> str:
+    """Return the text of ``supervisord.conf``."""
+    home = Path(plan.home)
+    head, program = ((_TEMPLATES / name).read_text(encoding="ascii") for name in ("head.conf", "program.conf"))
+    places = {"socket": socket, "logs": home / "logs", "state": home / "state"}
+    text = head.format_map({name: _escaped(value) for name, value in places.items()})
+    launcher = "weir.local.supervisord.launch_component"
+    programs = [(item.name, [launcher, home, item.name], item.stop_seconds) for item in plan.components]
+    programs.append((WATCHER, ["weir.local.health.watcher", home], _WATCHER_STOP_SECONDS))
+    for priority, (name, module, stop) in enumerate(programs, _FIRST_PRIORITY):
+        text += "\n" + program.format(
+            name=name,
+            command=" ".join(map(_quoted, [sys.executable, "-m", *module])),
+            autostart="true" if name == WATCHER else "false",
+            stop=round(stop),
+            log=_escaped(_escaped(log_path(home, name))),  # supervisord expands the names of logs twice
+            priority=priority,
+        )
+    return text
 
 
 def start_supervisord(plan: Plan, config_path: Path | None) -> Supervisord:

@@ -6,7 +6,7 @@ from supervisor.options import ServerOptions
 
 from weir.errors import StackError
 from weir.local.plan import Component, Plan, load_plan, save_plan
-from weir.local.supervisord.config_file import supervisord_config
+from weir.local.supervisord.start_supervisord import supervisord_config
 
 
 def make_plan(home: Path) -> Plan:

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
+from stream.errors import GateError
 from stream.loop.gate.cases import Checks, load_safety, load_tasks, task_score
-from stream.loop.gate.errors import GateError
 
 
 def test_the_task_set_of_weir():

@@ -2,8 +2,7 @@ import os
 
 from prometheus_client import CollectorRegistry
 
-from stream.stages.score.cpu_time import CpuCollector, cpu_seconds
-from stream.stages.score.metrics import ScoreMetrics
+from stream.stages.score.metrics import CpuCollector, ScoreMetrics, cpu_seconds
 from stream.wire import Verdict
 
 

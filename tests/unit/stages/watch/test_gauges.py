@@ -1,6 +1,6 @@
 from prometheus_client import CollectorRegistry
 
-from stream.stages.shared.stream_gauges import StreamGauges
+from stream.stages.shared.metrics import StreamGauges
 
 
 def shown(registry):

@@ -14,9 +14,8 @@ from support.signal_log import (
 )
 
 from stream.stages.watch.buckets import Offer
-from stream.stages.watch.finding_evidence import EVIDENCE
 from stream.stages.watch.machine import PartitionWatch
-from stream.stages.watch.records import RESET
+from stream.stages.watch.records import EVIDENCE, RESET
 from stream.stages.watch.state import SourcesState, decode_sources, decode_stream, encode
 from stream.stages.watch.watermark import SourceLane
 from stream.wire import stream_key

@@ -1,9 +1,0 @@
-"""Errors of the gate."""
-
-from stream.errors import StreamError
-
-__all__ = ["GateError"]
-
-
-class GateError(StreamError):
-    """The gate cannot run: a file is missing or invalid."""
