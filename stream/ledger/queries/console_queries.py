@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 
 from stream.ledger import window_history
+from stream.ledger.coverage import HourCount, coverage_hours
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.queries import alert_pages, request_pages
 from stream.ledger.queries.alert_pages import AlertChange, AlertPage, AlertQuery, AlertRow, RetrainingPage
-from stream.ledger.queries.coverage_hours import HourCount, coverage_hours
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.queries.model_versions import ModelVersion, model_versions
 from stream.ledger.queries.page_cursor import NEWEST, Cursor
