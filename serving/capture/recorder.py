@@ -14,7 +14,6 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry
 
-from serving.capture.balance import Balance, SourceReader
 from serving.capture.clock import SourceClock
 from serving.capture.event_encoding import Judgment
 from serving.capture.metrics import RecorderMetrics
@@ -49,7 +48,6 @@ class Recorder:
         self._keeper: threading.Thread | None = None
         self._lock: FileLock | None = None
         self._writer: SpoolWriter | None = None
-        self._reader: SourceReader | None = None
         self._source = ""
 
     @property
@@ -68,7 +66,6 @@ class Recorder:
             raise SpoolUnavailable(
                 f"the spool {directory} cannot be written: {error.strerror}; free the disk"
             ) from error
-        self._reader = SourceReader(directory)
         self._metrics.observe(self._writer)
         self._keeper = threading.Thread(target=self._keep, args=(self._writer,), name="spool-keeper", daemon=True)
         self._keeper.start()
@@ -128,10 +125,6 @@ class Recorder:
     def writable(self) -> bool:
         """Return whether the next request can be recorded, for ``/readyz``."""
         return self._writer is not None and self._writer.writable
-
-    def balance(self) -> Balance:
-        """Return the balance of this process's spool."""
-        return self._reader.read() if self._reader is not None else Balance()
 
     def __enter__(self) -> Self:
         self.start()

@@ -76,10 +76,9 @@ async def test_closing_ends_the_source_and_gives_its_lock_back(recorder, tmp_pat
 async def test_the_balance_is_the_disks(recorder, tmp_path):
     for number in range(5):
         await recorder.request(a_request(f"r{number}"), traceparent=TRACE)
-    balance = recorder.balance()
+    balance = read_balance(tmp_path)
     assert (balance.accepted, balance.delivered, balance.spooled, balance.shed) == (5, 0, 5, 0)
     assert balance.oldest_age_seconds > 0
-    assert read_balance(tmp_path).accepted == 5
 
 
 def test_before_anything_runs_the_balance_is_empty(tmp_path):

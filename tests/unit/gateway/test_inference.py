@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from serving.capture.balance import read_balance
 from serving.ray_local.haproxy import timeout_page
 from stream.wire import ABORTED_TYPE
 
@@ -96,7 +97,9 @@ async def test_the_end_is_recorded_before_the_last_event(stack):
     seen = []
 
     async def send(message):
-        seen.append((message.get("body", b""), message.get("more_body", False), stack.recorder.balance().accepted))
+        seen.append(
+            (message.get("body", b""), message.get("more_body", False), read_balance(stack.home / "spool").accepted)
+        )
 
     await drive(stack, "a b", send, stream=True)
     assert seen[-1] == (b"data: [DONE]\n\n", False, 2)
@@ -107,7 +110,7 @@ async def test_a_whole_answer_starts_after_its_end_is_recorded(stack):
     accepted = []
 
     async def send(message):
-        accepted.append(stack.recorder.balance().accepted)
+        accepted.append(read_balance(stack.home / "spool").accepted)
 
     await drive(stack, "a b", send)
     assert accepted == [2, 2]

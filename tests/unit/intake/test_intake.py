@@ -24,7 +24,7 @@ async def test_a_batch_of_logs_is_in_the_spool_when_it_is_answered(tmp_path):
         answer = await running.sent("/intake/litellm", json=[litellm_payload(), litellm_failure()])
         assert (answer.status_code, answer.json()) == (200, {"object": "intake", "accepted": 2, "repeated": 0})
         assert {end.status for _, end in running.exchanges().values()} == {"complete", "error"}
-        assert running.recorder.balance().accepted == 4
+        assert read_balance(tmp_path / "home" / "spool").accepted == 4
         spans = {span.attributes["weir.request_id"]: span for span in running.exporter.get_finished_spans()}
         for event in running.events():
             span = spans[event.correlationid]
@@ -288,7 +288,7 @@ async def test_a_full_spool_is_503_and_a_retry_records_the_rest(tmp_path):
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
         taken = len(running.exchanges())
         assert 0 < taken < 8
-        assert running.recorder.balance().shed == 0
+        assert read_balance(tmp_path / "home" / "spool").shed == 0
     async with intake(tmp_path / "home") as running:
         answer = await running.sent("/intake/litellm", json=batch)
         assert answer.json() | {"object": ""} == {"object": "", "accepted": 8 - taken, "repeated": taken}
