@@ -7,7 +7,6 @@ from urllib.parse import quote
 import pytest
 from support import alert_records
 from support.console_ledger import NAMES, LedgerMaker
-from support.console_page import Look, served_console
 from support.events import event_of
 
 from stream.ledger.queries.alert_pages import AlertQuery
@@ -36,12 +35,6 @@ def maker(tmp_path):
     maker.beat(time.time())
     yield maker
     maker.close()
-
-
-@pytest.fixture
-def look(browser, maker, tmp_path):
-    with served_console(tmp_path) as served, Look(browser, served) as look:
-        yield look
 
 
 def shown(page):

@@ -27,12 +27,6 @@ def maker(tmp_path):
     maker.close()
 
 
-@pytest.fixture
-def look(browser, maker, tmp_path):
-    with served_console(tmp_path) as served, Look(browser, served) as look:
-        yield look
-
-
 def hold(page, pattern):
     """Return the list of requests for `pattern`, in which each request waits until the test answers it."""
     held = []

@@ -10,7 +10,9 @@ import msgspec
 from detectors.base import Reads, Score, Span, TextDetector
 from detectors.errors import NotLoadedError, UnknownDetectorError, WeightsError
 from detectors.registry import TEXT
-from stream.stages.score.model_process import ModelSpec
+from stream.stages.score.machine import item_of
+from stream.stages.score.model_process import ModelProcess, ModelSpec
+from support.events import a_request
 
 _DIGITS = re.compile(r"\d{4,}")
 
@@ -89,3 +91,15 @@ def create_broken(name, options=None):
 
 
 DOUBLES = ModelSpec(threads=1, detectors=("pii", "toxicity", "injection", "refusal"), create=create, embedder=None)
+
+
+def asked(*messages, detectors=("pii",)):
+    """Return the item of a request."""
+    return item_of(a_request("r1", messages=messages), detectors)
+
+
+def scored(detector, *items):
+    """Return the scores of `items`, computed in this process."""
+    process = ModelProcess(ModelSpec(threads=1, detectors=("pii",), create=lambda *_: detector, embedder=None))
+    process.load()
+    return [one.scores["pii"] for one in process.score(items)]

@@ -7,11 +7,11 @@ from contextlib import aclosing
 
 import pytest
 import pytest_asyncio
+from support.inference_ends import answer_of, generated
 from support.vllm_serving import ADAPTERS, MAX_LENGTH, MODEL, connected
 
 from serving.backend import ANY_FIELD, RUNNING_USAGE, ModelRequest, RejectedRequest
 from serving.engine.model_files import directory_digest, model_version, version_of
-from serving.openai_api.accumulator import Accumulator
 
 SLOTS = 4
 CAPACITY = 16
@@ -41,19 +41,6 @@ def asked(model):
         return ModelRequest(request_id=f"r-{time.monotonic_ns()}", operation=operation, body=common | content | fields)
 
     return ask
-
-
-async def generated(backend, request):
-    async with aclosing(backend.generate(request)) as items:
-        return [item async for item in items]
-
-
-def answer_of(items):
-    assert not any(isinstance(item, RejectedRequest) for item in items), items
-    so_far = Accumulator()
-    for item in items:
-        so_far.add(item)
-    return so_far
 
 
 def texts(items):

@@ -9,12 +9,12 @@ import pytest
 import uvicorn
 from prometheus_client import CollectorRegistry
 from support.gateway import KEY, InProcess, make_gateway, write_keys
+from support.inference_ends import answer_of, generated
 from support.tiny_gguf import save_tiny_gguf
 
 from serving.api_keys import keys_path
 from serving.backend import ModelInfo, ModelRequest, RejectedRequest
 from serving.engine.factory import create_engine
-from serving.openai_api.accumulator import Accumulator
 from serving.replica.model_server import ModelServer
 from serving.settings import ModelSettings
 from serving.upstream.metrics import UpstreamMetrics
@@ -76,19 +76,6 @@ def a_request(text=TEXT, operation="chat", **fields):
     content = {"messages": [{"role": "user", "content": text}]} if operation == "chat" else {"prompt": text}
     body = {"model": "mine", "max_tokens": 6, "temperature": 0, "stream": True} | content | fields
     return ModelRequest(request_id="r-1", operation=operation, body=body)
-
-
-async def generated(backend, request):
-    async with aclosing(backend.generate(request)) as items:
-        return [item async for item in items]
-
-
-def answer_of(items):
-    assert not any(isinstance(item, RejectedRequest) for item in items), items
-    so_far = Accumulator()
-    for item in items:
-        so_far.add(item)
-    return so_far
 
 
 async def test_it_describes_itself(backend):

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from support.gateway import KEY, InProcess, make_gateway, write_keys
+from support.inference_ends import ended
 from support.kafka_log import until
 from support.scripted_upstream import ERROR, WHOLE, Answer
 from support.spool import events_of
@@ -19,11 +20,11 @@ from serving.engine.protocol import EngineStats
 from serving.gateway.consistency_settings import ConsistencyRules, is_asked_again
 from serving.gateway.guard import Guards
 from serving.gateway.guard_settings import GuardRules
-from serving.inference_records import ExpectedVerdicts, InferenceRequest, response_record
+from serving.inference_records import ExpectedVerdicts, InferenceRequest
 from serving.replica.model_server import ModelServer
 from serving.replica.model_versions import ModelVersions
 from serving.settings import CaptureSettings
-from stream.wire import Choice, RequestRecord, ResponseRecord, TextPart, Usage
+from stream.wire import Choice, RequestRecord, ResponseRecord, TextPart
 from stream.wire.ids import consistency_request_id
 from weir.errors import SettingsError
 from weir.settings import load_settings
@@ -203,17 +204,7 @@ def test_only_complete_further_answers_are_compared(status, owed):
         tenant="t", principal="p", model="echo", info=info, request=sent, shadow_of="r1", compared="hello there"
     )
     choices = (Choice(parts=(TextPart(content="hel"),)),) * 3
-    end = response_record(
-        copy,
-        EXPECTED,
-        status=status,
-        error=None,
-        choices=choices,
-        usage=Usage(),
-        latency_seconds=0.0,
-        first_token_seconds=None,
-    )
-    assert end.owed == owed
+    assert ended(copy, EXPECTED, choices, status).owed == owed
 
 
 @pytest.mark.parametrize("tables", [{}, {"*": {"share": 0.0}}, {"other": {"share": 1.0}}, {"*": {"samples": 3}}])

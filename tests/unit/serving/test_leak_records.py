@@ -1,13 +1,14 @@
 """The end record has the operator's messages exactly if the detector `leak` is expected."""
 
 import pytest
+from support.inference_ends import ended
 
 from serving.backend import ModelInfo, ModelRequest
-from serving.inference_records import ExpectedVerdicts, InferenceRequest, context_of, instructions_of, response_record
+from serving.inference_records import ExpectedVerdicts, InferenceRequest, context_of, instructions_of
 from serving.intake.reported_exchange import Origin, ReportedExchange, ReportedRequest, ReportedResponse, records_of
 from stream.stages.score.event_parts import Item
 from stream.stages.score.machine import item_of
-from stream.wire import OWN_TENANT, Choice, Message, TextPart, ToolCallPart, ToolResponsePart, Usage
+from stream.wire import OWN_TENANT, Choice, Message, TextPart, ToolCallPart, ToolResponsePart
 
 LEAK = ExpectedVerdicts(output=("pii", "leak"), context_characters=100)
 TEXT = Choice(parts=(TextPart(content="hello"),))
@@ -22,16 +23,7 @@ def end(*messages, choices=(TEXT,), expected=LEAK, tenant="t"):
         info=ModelInfo(engine="echo", version="v", context_length=0),
         request=ModelRequest(request_id="r", operation="chat", body={"messages": list(messages)}),
     )
-    return response_record(
-        request,
-        expected,
-        status="complete",
-        error=None,
-        choices=choices,
-        usage=Usage(),
-        latency_seconds=0.0,
-        first_token_seconds=None,
-    )
+    return ended(request, expected, choices)
 
 
 def test_the_newest_operator_messages_are_recorded():

@@ -1,11 +1,12 @@
 """The detector `tools` is expected only where there is a tool call, and the record of an answer has what it needs."""
 
 import pytest
+from support.inference_ends import ended
 
 from serving.backend import ModelInfo, ModelRequest
-from serving.inference_records import ExpectedVerdicts, InferenceRequest, request_record, response_record
+from serving.inference_records import ExpectedVerdicts, InferenceRequest, request_record
 from serving.intake.reported_exchange import Origin, ReportedExchange, ReportedRequest, ReportedResponse, records_of
-from stream.wire import Choice, DeclaredTool, Message, TextPart, ToolCallPart, ToolDefinition, Usage
+from stream.wire import Choice, DeclaredTool, Message, TextPart, ToolCallPart, ToolDefinition
 
 EXPECTED = ExpectedVerdicts(input=("pii", "tools"), output=("pii", "tools"))
 CALL = Choice(parts=(ToolCallPart(name="get"),))
@@ -18,17 +19,7 @@ def tool(name, schema=SCHEMA):
 
 
 def end(*choices, body=(), status="complete", expected=EXPECTED):
-    request = inference(**dict(body))
-    return response_record(
-        request,
-        expected,
-        status=status,
-        error=None,
-        choices=choices,
-        usage=Usage(),
-        latency_seconds=0.0,
-        first_token_seconds=None,
-    )
+    return ended(inference(**dict(body)), expected, choices, status)
 
 
 def inference(**body):

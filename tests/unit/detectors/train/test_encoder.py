@@ -40,12 +40,13 @@ def odds(path, texts):
     return log_odds(model, [[CLS, *row.ids, SEP] for row in rows])
 
 
+def cut(line):
+    if line.startswith("step 2/"):
+        raise KeyboardInterrupt
+
+
 def test_an_interrupted_run_resumes_and_another_starts_from_its_weights(tmp_path, monkeypatch):
     out, lines = tmp_path / "encoder.safetensors", []
-
-    def cut(line):
-        if line.startswith("step 2/"):
-            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         encoder.train(tmp_path, out, 0, steps=4, rate=0.002, log=cut)
@@ -68,10 +69,6 @@ def test_an_interrupted_run_resumes_and_another_starts_from_its_weights(tmp_path
 
 def test_a_checkpoint_of_another_run_is_not_continued(tmp_path):
     out = tmp_path / "encoder.safetensors"
-
-    def cut(line):
-        if line.startswith("step 2/"):
-            raise KeyboardInterrupt
 
     for other in ({"seed": 1}, {"rate": 0.001}, {"steps": 5}):
         with pytest.raises(KeyboardInterrupt):

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.doubles import asked, scored
 from support.events import a_request, an_end, event_of
 
 from detectors.base import Reads, Score, Span, TextDetector
@@ -51,10 +52,6 @@ CHOICES = (
 )
 
 
-def asked(*messages, detectors=("pii",)):
-    return item_of(a_request("r1", messages=messages), detectors)
-
-
 def turns(*texts):
     return tuple(Message.of_text("user", text) for text in texts)
 
@@ -84,12 +81,6 @@ class Marks(TextDetector):
         spans = tuple(Span(start=n, end=n + 1, type="MARK", score=1.0) for n, char in enumerate(text) if char == "!")
         value = len(spans) / (1 + len(spans))
         return Score(score=value, label="mark" if spans else "ok", flagged=bool(spans), spans=spans)
-
-
-def scored(detector, *items):
-    process = ModelProcess(ModelSpec(threads=1, detectors=("pii",), create=lambda *_: detector, embedder=None))
-    process.load()
-    return [one.scores["pii"] for one in process.score(items)]
 
 
 def test_a_detector_of_parts_reads_every_text_by_itself():

@@ -1,28 +1,18 @@
 """The calls that the detector `tools` reads of an event."""
 
 import msgspec
-from support.events import a_request, an_end
+from support.doubles import asked, scored
+from support.events import an_end
 
 from detectors.registry import create_text
 from stream.stages.score.event_parts import MAX_PARTS, Item, readings
 from stream.stages.score.machine import item_of
-from stream.stages.score.model_process import ModelProcess, ModelSpec
 from stream.wire import Choice, DeclaredTool, Message, ToolCallPart, ToolResponsePart
-
-
-def asked(*messages, detectors=("pii",)):
-    return item_of(a_request("r1", messages=messages), detectors)
 
 
 def calls_read(item):
     found, share = readings(item, create_text("tools"))
     return [(one.pointer, msgspec.json.decode(one.text)) for one in found], share
-
-
-def scored(detector, *items):
-    process = ModelProcess(ModelSpec(threads=1, detectors=("pii",), create=lambda *_: detector, embedder=None))
-    process.load()
-    return [one.scores["pii"] for one in process.score(items)]
 
 
 def test_the_tools_detector_reads_each_call_of_an_answer_with_its_declaration():
