@@ -37,8 +37,6 @@ _SCAN_SECONDS = 0.5
 _STOP_SECONDS = 8.0
 _LOCK_NAME = "shipper.lock"
 _STATUS_FILE = "shipper.json"
-
-
 _STALLED_SECONDS = 30.0
 _CHECK_SECONDS = 1.0
 

@@ -29,6 +29,8 @@ LOCK_FILE = "lock"
 MAX_RECORD_BYTES = 1_000_000
 ASIDE = "aside"
 _NEW = ".new-"
+#: Number of rejected records that are kept.
+KEPT_RECORDS = 100
 
 
 def create_source(root: Path, prefix: str = "gateway") -> tuple[str, Path, FileLock]:
@@ -60,10 +62,6 @@ def source_directories(root: Path) -> dict[str, Path]:
             if entry.is_dir() and entry.name != ASIDE and not entry.name.startswith("."):
                 found[entry.name] = root / entry.name
     return found
-
-
-#: Number of rejected records that are kept.
-KEPT_RECORDS = 100
 
 
 def move_aside(root: Path, source: str, number: int, frame: bytes) -> None:

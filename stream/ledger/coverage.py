@@ -28,6 +28,8 @@ EVIDENCE = 20
 #: SQL: score's tick has passed the event of a pair. At equal times the pair waits for the next tick.
 PASSED = "(ifnull(s.score_closed, 0) OR u.time < ifnull(s.score_time, -1))"
 _PAIRS = "FROM unsettled u LEFT JOIN sources s ON s.source = u.source"
+_HOUR_SECONDS = 3600
+_HOURS = 72
 
 
 class Count(msgspec.Struct, kw_only=True):
@@ -160,10 +162,6 @@ def missing_verdicts(databases: Iterable[sqlite3.Connection]) -> MissingVerdicts
 
 def _value(database: sqlite3.Connection, query: str) -> Any:
     return database.execute(query).fetchone()[0]
-
-
-_HOUR_SECONDS = 3600
-_HOURS = 72
 
 
 class HourCount(msgspec.Struct, frozen=True, kw_only=True):

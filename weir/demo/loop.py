@@ -33,8 +33,6 @@ _PAUSE_SECONDS = 0.2
 _MAX_TOKENS = 32
 _ENDED = frozenset({"refused", "failed", "expired", "rolled_back", "rejected"})
 _DELIVERED = frozenset({"shadow", "canary"})
-
-
 #: Standard deviation of the noise in the second adapter matrix of the attention's values; trained values are below 0.01.
 _NOISE = 10.0
 _NOISY = "v_proj.lora_B."

@@ -29,6 +29,7 @@ __all__ = [
 _VERSION_CHARACTERS = 12
 _GPU = Path("/dev/nvidiactl")
 _CPU_FLAGS = {"amx_bf16", "avx512_bf16"}
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class RayCluster(msgspec.Struct, frozen=True, kw_only=True):
@@ -265,9 +266,6 @@ def version_of(digest: str) -> str:
 def has_fast_bfloat16() -> bool:
     """Return whether this machine multiplies matrices in bfloat16 faster than in float32: with a GPU, or the processor's own instructions."""
     return _GPU.exists() or not _CPU_FLAGS.isdisjoint(processor_flags())
-
-
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def check_memory(job: TrainingJob, remedy: str) -> None:

@@ -19,6 +19,8 @@ __all__ = ["ScoreMetrics"]
 
 _SCORE_BUCKETS = tuple(tenth / 10 for tenth in range(1, 11))
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+#: Fields utime and stime in /proc/PID/stat, counted after the name, which may contain spaces.
+_UTIME, _STIME = 11, 12
 
 
 class ScoreMetrics:
@@ -71,10 +73,6 @@ class ScoreMetrics:
 
 def _label(detector: str) -> str:
     return detector if detector in TEXT else "other"
-
-
-#: Fields utime and stime in /proc/PID/stat, counted after the name, which may contain spaces.
-_UTIME, _STIME = 11, 12
 
 
 def cpu_seconds(pid: int) -> float:

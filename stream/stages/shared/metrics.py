@@ -10,7 +10,6 @@ from stream.runbook import SILENCE
 
 __all__ = ["StreamGauges", "WatchMetrics", "detector_label"]
 
-
 _LABELS = ("tenant", "model", "side", "detector")
 
 

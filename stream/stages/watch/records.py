@@ -26,6 +26,8 @@ __all__ = [
 WATCH_SOURCE = "weir/watch"
 #: ``feature`` of the finding that reports that a detector's state was lost and rebuilt.
 RESET = "detector reset"
+EVIDENCE = 20
+PRINCIPALS = 32
 
 
 class StreamBucket(NamedTuple):
@@ -133,10 +135,6 @@ def _event(bucket: StreamBucket, identity: str, record: FindingRecord, evidence:
         traceparent=first.traceparent if first else "",
         partitionkey=bucket.key,
     )
-
-
-EVIDENCE = 20
-PRINCIPALS = 32
 
 
 def strongest_evidence(held: Sequence[Held], feature: str) -> list[Held]:

@@ -17,8 +17,6 @@ from weir.local.broker.kafka_jars import apache_available
 __all__ = ["BrokerKind", "BrokerLaunch", "BrokerPlan", "launch_broker", "plan_broker"]
 
 BrokerKind = Literal["apache", "embedded"]
-
-
 EMBEDDED_RETENTION_BYTES = 64 * 1024 * 1024
 EMBEDDED_NOTICE = (
     "the embedded broker (noida-db) is for trying Weir out: it keeps all records in memory; it saves them about once a second, so "

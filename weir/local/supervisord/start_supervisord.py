@@ -20,8 +20,6 @@ __all__ = ["start_supervisord"]
 
 _START_SECONDS = 20.0
 _POLL_SECONDS = 0.05
-
-
 _TEMPLATES = files("weir.local.supervisord")
 
 # In program.conf: supervisord waits one second longer after each failed start and gives up (FATAL) after startretries; the watcher then starts the
