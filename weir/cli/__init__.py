@@ -9,6 +9,7 @@ import click
 
 from serving.errors import ServingError
 from stream.wire.errors import StreamError
+from weir.cli.render.standard_streams import OUTPUT_NAME, prepare_standard_streams
 from weir.errors import WeirError
 
 __all__ = ["SUBCOMMANDS", "main"]
@@ -70,18 +71,19 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in SUBCOMMANDS.items()])
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command; print an expected error and exit with status 1."""
+        prepare_standard_streams()
         try:
-            return super().invoke(ctx)
+            return super().main(*args, **kwargs)
         except (WeirError, StreamError, ServingError) as error:
             click.echo(f"weir: {error}", err=True)
-            sys.exit(1)
         except OSError as error:
             if error.filename is None:
                 raise
-            click.echo(f"weir: {error.filename}: {error.strerror}; check the path and its rights", err=True)
-            sys.exit(1)
+            what = "free space on its disk" if error.filename == OUTPUT_NAME else "check the path and its rights"
+            click.echo(f"weir: {error.filename}: {error.strerror}; {what}", err=True)
+        sys.exit(1)
 
 
 @click.command(

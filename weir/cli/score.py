@@ -15,6 +15,7 @@ from stream.settings import DetectorSettings
 from weir.cli.options import json_lines_option
 from weir.cli.render.output import print_json
 from weir.cli.render.progress import progress_on_stderr
+from weir.cli.render.standard_streams import output_closed
 from weir.errors import WeirError
 from weir.home.compute import decided
 from weir.quality.scoring import BadLine, load_detectors, read_items, score_items
@@ -63,6 +64,8 @@ def score(*, names: tuple[str, ...], side: str, as_json: bool, file: IO[bytes]) 
             if isinstance(item, BadLine):
                 bad += 1
                 click.echo(f"weir: line {item.line}: {item.error}", err=True)
+            if output_closed():
+                break
     if bad:
         click.echo(f"weir: {count_text(bad, 'bad line has', 'bad lines have')} no verdicts", err=True)
         raise click.exceptions.Exit(1)

@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import os
 import signal
-import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TypeVar
+
+from weir.cli.render.standard_streams import output_closed
 
 __all__ = ["oldest_first", "print_stream"]
 
@@ -43,23 +43,23 @@ async def _drain(
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
             loop.add_signal_handler(number, task.cancel)
-    refreshing = asyncio.create_task(_repeat(refresh))
+    refreshing = asyncio.create_task(_repeat(refresh, task.cancel))
     async with aclosing(stream):
         try:
             async for item in stream:
                 show(item)
                 shown += 1
+                if output_closed():
+                    break
         except asyncio.CancelledError:
             task.uncancel()
-        except BrokenPipeError:
-            # The interpreter flushes standard output once more when it ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         finally:
             refreshing.cancel()
     return shown
 
 
-async def _repeat(refresh: Callable[[], None]) -> None:
-    while True:
+async def _repeat(refresh: Callable[[], None], stop: Callable[[], object]) -> None:
+    while not output_closed():
         await asyncio.sleep(_REFRESH_SECONDS)
         refresh()
+    stop()

@@ -1,0 +1,56 @@
+"""Standard output and error whose reader can end early (``weir alerts | head -1``) and whose disk can be full."""
+
+import errno
+import io
+import select
+import sys
+from typing import Any, TextIO
+
+__all__ = ["OUTPUT_NAME", "output_closed", "prepare_standard_streams"]
+
+#: The file name in the error of a write to standard output that fails.
+OUTPUT_NAME = "standard output"
+_OUTPUT = 1
+
+
+class _StandardFile(io.FileIO):
+    """A file that drops bytes after a write has failed; raises only the first error, and no error if the reader has ended."""
+
+    _failed = False
+
+    def write(self, data: Any) -> int:
+        """Write `data` and return the number of bytes that need no further write; raises OSError."""
+        if self._failed:
+            return len(data)
+        try:
+            return super().write(data)
+        except OSError as error:
+            self._failed = True
+            if error.errno == errno.EPIPE:
+                return len(data)
+            raise OSError(error.errno, error.strerror, OUTPUT_NAME) from error
+
+
+def prepare_standard_streams() -> None:
+    """Let the command continue if the reader of its output ends: work is finished, and the exit status is the command's own.
+
+    Streams that a test has replaced are unchanged.
+    """
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        sys.stdout = _over(sys.stdout)
+    if sys.stderr is sys.__stderr__ and sys.stderr is not None:
+        sys.stderr = _over(sys.stderr)
+
+
+def output_closed() -> bool:
+    """Return whether the program that reads standard output has ended; a command that only prints then stops."""
+    poll = select.poll()
+    poll.register(_OUTPUT, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _over(stream: TextIO) -> TextIO:
+    file = io.BufferedWriter(_StandardFile(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(
+        file, encoding=stream.encoding, errors=stream.errors, line_buffering=getattr(stream, "line_buffering", False)
+    )
