@@ -8,6 +8,7 @@ queries `type`, `id`, `time` and `request_id` from the headers.
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from stream.wire import event_time
 __all__ = ["Archive", "ArchivedRecord", "Segment"]
 
 _NAME = re.compile(r"(?:\A|/)(\d{20})-(\d{20})\.parquet\Z")
+_RESTORE = "restore it from a copy, or delete it: its records are then a gap in the archive"
 _SHOWN = {"type": "ce_type", "id": "ce_id", "time": "ce_time", "request_id": "ce_correlationid"}
 
 
@@ -60,12 +62,14 @@ class Archive:
         )
 
     def segments(self, topic: str, partition: int) -> list[Segment]:
-        """Return the segments of a partition, sorted by their first offset."""
+        """Return the segments of a partition, sorted by their first offset; raises ArchiveFailed."""
         self._files.invalidate_cache()
-        try:
-            names: list[str] = self._files.ls(self._folder(topic, partition), detail=False)
-        except FileNotFoundError:
-            return []
+        folder = self._folder(topic, partition)
+        with _reading(folder, "check [archive] url and the rights"):
+            try:
+                names: list[str] = self._files.ls(folder, detail=False)
+            except FileNotFoundError:
+                return []
         found = ((name, _NAME.search(str(name))) for name in names)
         return sorted(
             Segment(first=int(match[1]), last=int(match[2]), path=str(name))
@@ -94,11 +98,11 @@ class Archive:
             ) from error
 
     def read(self, segment: Segment) -> Iterator[ArchivedRecord]:
-        """Yield the records of a segment."""
+        """Yield the records of a segment; raises ArchiveFailed."""
         import pyarrow.parquet as pq  # noqa: PLC0415 - an optional extra, half a second
 
         columns = ["offset", "timestamp", "key", "value", "headers"]
-        with self._files.open(segment.path, "rb") as file:
+        with _reading(segment.path, _RESTORE), self._files.open(segment.path, "rb") as file:
             for batch in pq.ParquetFile(file).iter_batches(batch_size=1_000, columns=columns):
                 for row in batch.to_pylist():
                     headers = tuple((header["name"], header["value"]) for header in row["headers"])
@@ -137,7 +141,7 @@ class Archive:
         """Return the largest timestamp of a segment, from the statistics of its file."""
         import pyarrow.parquet as pq  # noqa: PLC0415 - an optional extra, half a second
 
-        with self._files.open(segment.path, "rb") as file:
+        with _reading(segment.path, _RESTORE), self._files.open(segment.path, "rb") as file:
             metadata = pq.ParquetFile(file).metadata
             column = metadata.schema.names.index("timestamp")
             return max(
@@ -147,6 +151,15 @@ class Archive:
 
     def _folder(self, topic: str, partition: int) -> str:
         return f"{self._root}/{topic}/{partition}"
+
+
+@contextmanager
+def _reading(path: str, remedy: str) -> Iterator[None]:
+    """Raise ArchiveFailed if `path` cannot be read, or is not the file that Weir wrote."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are an OSError or a ValueError
+        raise ArchiveFailed(f"{path} in the archive cannot be read: {error}; {remedy}") from error
 
 
 def _encoded(records: Iterable[ArchivedRecord]) -> bytes:

@@ -1,5 +1,7 @@
 """Segments at an address of fsspec, and the errors of the archive."""
 
+from pathlib import Path
+
 import pytest
 
 from stream.archive.segments import Archive, ArchivedRecord
@@ -53,3 +55,22 @@ def test_a_null_header_is_archived():
     (segment,) = archive.segments("t", 0)
     assert [one.headers for one in archive.read(segment)] == [headers]
     assert archive.last_until("t", 0, 10.0, 5.0) is None, "no record has a time"
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"half a file"])
+def test_a_damaged_file_is_an_error_with_its_path(tmp_path, content):
+    archive = Archive(str(tmp_path))
+    archive.write("t", 0, 2, [record(0), record(1)])
+    (segment,) = archive.segments("t", 0)
+    Path(segment.path).write_bytes(content)
+    reads = [lambda: list(archive.read(segment)), lambda: archive.produced_since("t", 0, 1.0)]
+    for read in reads:
+        with pytest.raises(ArchiveFailed, match=rf"{segment.path} in the archive cannot be read: .*; restore it"):
+            read()
+
+
+def test_an_address_that_is_no_folder_is_an_error(tmp_path):
+    """Not the error of a missing broker, which is an OSError too."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ArchiveFailed, match=r"file/t/0 in the archive cannot be read: .*check \[archive\] url"):
+        Archive(str(tmp_path / "file")).end("t", 0)
