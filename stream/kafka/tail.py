@@ -50,6 +50,7 @@ class Tail:
         self._lookback_seconds = lookback_seconds
         self._positions: Offsets = {}
         self._begins: Offsets = {}
+        self._interrupted = False
 
     def is_lookback(self, record: ConsumerRecord) -> bool:
         """Whether `record` is before the start; such records are read because of `lookback_seconds`."""
@@ -59,7 +60,7 @@ class Tail:
         """Yield records. Existing records are read in chunks of bounded size; each chunk is sorted by timestamp.
 
         Raises TopicMissing if the topic does not exist, and BrokerError if no broker answers. With `follow`, a broker
-        error after the start is not raised; the read is retried.
+        error after the start is not raised; the read is retried, and a warning is logged when an outage begins and ends.
         """
         while True:
             try:
@@ -69,7 +70,9 @@ class Tail:
             except READ_ERRORS as error:
                 if not self._positions or not self._follow:
                     raise self._failure(error) from error
-                _LOG.info("%s: %s; trying again", self._topic, type(error).__name__)
+                if not self._interrupted:
+                    _LOG.warning("%s: reading from Kafka failed (%s); trying again", self._topic, type(error).__name__)
+                self._interrupted = True
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 return
@@ -81,6 +84,9 @@ class Tail:
         partitions = await self._partitions()
         ends: Offsets = await consumer.end_offsets(partitions)
         reader = LogReader(consumer, await self._start(consumer, partitions, ends))
+        if self._interrupted:
+            _LOG.warning("%s: reading continues after the last record", self._topic)
+        self._interrupted = False
         backlog: list[ConsumerRecord] = []
         waiting_bytes = 0
         while not reader.reached(ends):

@@ -81,8 +81,9 @@ class Client:
     def alerts(self, since: Since = None, *, follow: bool = True, updates: bool = False) -> AsyncGenerator[Alert, None]:
         """Yield an alert when its state changes, and when it is firing and its silence ends.
 
-        :attr:`Alert.silenced` is true for a silenced alert. The stream resumes after a broker restart. To leave the loop early, close the
-        stream: ``async with contextlib.aclosing(client.alerts()) as alerts``.
+        :attr:`Alert.silenced` is true for a silenced alert. The stream resumes after a broker restart; a warning is logged when an
+        outage begins and when it ends. To leave the loop early, close the stream:
+        ``async with contextlib.aclosing(client.alerts()) as alerts``.
 
         Parameters
         ----------

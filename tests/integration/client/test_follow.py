@@ -111,7 +111,7 @@ async def test_leaving_the_loop_closes_the_connection(broker):
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["apache", "embedded"])
-async def test_following_resumes_after_a_broker_restart(kind, tmp_path, request):
+async def test_following_resumes_after_a_broker_restart(kind, tmp_path, request, caplog):
     if kind == "apache":
         request.getfixturevalue("apache")
     with start_broker(kind, tmp_path) as broker:
@@ -122,13 +122,16 @@ async def test_following_resumes_after_a_broker_restart(kind, tmp_path, request)
             assert [item.alert_id for item in await take(stream, 1)] == ["al_1"]
             broker.kill() if kind == "apache" else broker.stop()  # the embedded one saves once a second
             waiting = asyncio.create_task(anext(stream))
-            done, _ = await asyncio.wait({waiting}, timeout=3)
-            assert not done, "an outage ends nothing"
+            await until("a warning", lambda: "alerts: reading from Kafka failed" in caplog.text)
+            assert not waiting.done(), "an outage ends nothing"
             broker.start()
             async with sender(kafka) as to:
                 await to.send(kafka.names.alerts, alert("al_2"))
             async with asyncio.timeout(120):
                 assert (await waiting).alert_id == "al_2"
+    ours = [one.getMessage() for one in caplog.records if one.name == "stream.kafka.tail"]
+    continued = [one.endswith("alerts: reading continues after the last record") for one in ours]
+    assert continued == [False, True] * (len(ours) // 2), "one warning when an outage begins, one when it ends"
 
 
 async def test_a_missing_broker_or_topic_is_an_error_with_a_remedy(broker):
