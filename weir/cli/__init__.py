@@ -1,5 +1,6 @@
 """The command ``weir``; a subcommand is imported only when it is used, so that ``--help`` is fast."""
 
+import errno
 import importlib
 import logging
 import sys
@@ -9,7 +10,7 @@ import click
 
 from serving.errors import ServingError
 from stream.wire.errors import StreamError
-from weir.cli.render.standard_streams import OUTPUT_NAME, prepare_standard_streams
+from weir.cli.render.standard_streams import prepare_standard_streams
 from weir.errors import WeirError
 
 __all__ = ["SUBCOMMANDS", "main"]
@@ -79,10 +80,11 @@ class LazyGroup(click.Group):
         except (WeirError, StreamError, ServingError) as error:
             click.echo(f"weir: {error}", err=True)
         except OSError as error:
-            if error.filename is None:
+            full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+            if error.filename is None and not full:
                 raise
-            what = "free space on its disk" if error.filename == OUTPUT_NAME else "check the path and its rights"
-            click.echo(f"weir: {error.filename}: {error.strerror}; {what}", err=True)
+            what = "free space on the disk" if full else "check the path and its rights"
+            click.echo(f"weir: {error.filename or 'a file cannot be written'}: {error.strerror}; {what}", err=True)
         sys.exit(1)
 
 

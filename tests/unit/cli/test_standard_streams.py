@@ -57,7 +57,7 @@ def test_a_closed_standard_error_does_not_change_the_exit_status(ended_reader):
 def test_a_full_disk_is_one_line_with_status_1(arguments):
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         ended = run([*WEIR, *arguments], full)
-    line = "weir: standard output: No space left on device; free space on its disk\n"
+    line = "weir: standard output: No space left on device; free space on the disk\n"
     assert (ended.returncode, ended.stderr) == (1, line)
 
 

@@ -6,11 +6,11 @@ import select
 import sys
 from typing import Any, TextIO
 
-__all__ = ["OUTPUT_NAME", "output_closed", "prepare_standard_streams"]
+__all__ = ["output_closed", "prepare_standard_streams"]
 
-#: The file name in the error of a write to standard output that fails.
-OUTPUT_NAME = "standard output"
 _OUTPUT = 1
+#: The file name in the error of a write that fails.
+_NAME = "standard output"
 
 
 class _StandardFile(io.FileIO):
@@ -28,7 +28,7 @@ class _StandardFile(io.FileIO):
             self._failed = True
             if error.errno == errno.EPIPE:
                 return len(data)
-            raise OSError(error.errno, error.strerror, OUTPUT_NAME) from error
+            raise OSError(error.errno, error.strerror, _NAME) from error
 
 
 def prepare_standard_streams() -> None:
