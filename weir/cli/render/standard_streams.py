@@ -32,7 +32,7 @@ class _StandardFile(io.FileIO):
 
 
 def prepare_standard_streams() -> None:
-    """Let the command continue if the reader of its output ends: work is finished, and the exit status is the command's own.
+    """Let the command continue if the program that reads its output ends: the work is done, and the exit status is the command's own.
 
     Streams that a test has replaced are unchanged.
     """
