@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream.address import redacted
@@ -11,7 +12,7 @@ from stream.archive.settings import ArchiveSettings
 from stream.content import raw_content
 from stream.errors import ArchiveFailed
 from stream.kafka.clients import consumer_for
-from stream.kafka.log_reader import partitions_of
+from stream.kafka.log_reader import partitions_of, record_at
 from stream.kafka.range_reader import RangeReader
 from stream.kafka.topic_checks import partition_counts
 from stream.settings import KafkaSettings
@@ -21,6 +22,8 @@ __all__ = ["archive_log", "archived_topics"]
 
 #: Bytes of values at which a segment ends.
 _SEGMENT_BYTES = 64 * 1024 * 1024
+
+_OTHER_LOG = "the topic was created again; choose another url for the new log"
 
 Progress = Callable[[int, int], None]
 
@@ -36,7 +39,7 @@ async def archive_log(
     """Archive what Kafka contains now, and return {topic: records}. A segment is complete or absent, so a run can be repeated.
 
     Records that Kafka deleted before they were archived are a gap, which readers report. Raises broker errors, and
-    ArchiveFailed if the archive cannot be written or is longer than the log.
+    ArchiveFailed if the archive cannot be written or is of another log.
     """
     archive = Archive(settings.url)
     counts = await partition_counts(kafka.client_options(), archived_topics(kafka.names))
@@ -50,8 +53,9 @@ async def archive_log(
             if archived[place] > ends[place]:
                 raise ArchiveFailed(
                     f"[archive] url {redacted(settings.url)!r} has records of {place.topic}/{place.partition} up to offset {archived[place]}, "
-                    f"but the topic ends at {ends[place]}: the topic was created again; choose another url for the new log"
+                    f"but the topic ends at {ends[place]}: {_OTHER_LOG}"
                 )
+            await _check_same_log(consumer, archive, settings.url, place)
         starts = {place: max(begins[place], archived[place]) for place in places}
         total = sum(max(0, ends[place] - starts[place]) for place in places)
         for place in places:
@@ -65,6 +69,18 @@ async def archive_log(
                 written[place.topic] += len(records)
                 progress(sum(written.values()), total)
     return written
+
+
+async def _check_same_log(consumer: AIOKafkaConsumer, archive: Archive, url: str, place: TopicPartition) -> None:
+    """Raise ArchiveFailed if Kafka has another record at the offset of the first record of the newest segment."""
+    segments = await asyncio.to_thread(archive.segments, place.topic, place.partition)
+    kept = await asyncio.to_thread(next, archive.read(segments[-1]), None) if segments else None
+    found = None if kept is None else await record_at(consumer, place, kept.offset)
+    if kept is not None and found is not None and _archived(found) != kept:
+        raise ArchiveFailed(
+            f"[archive] url {redacted(url)!r} has another record at offset {kept.offset} of {place.topic}/{place.partition} "
+            f"than the topic: {_OTHER_LOG}"
+        )
 
 
 async def _segments(

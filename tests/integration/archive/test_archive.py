@@ -1,5 +1,7 @@
 """The archive outlives Kafka's records: datasets are rebuilt from it, and DuckDB reads its files."""
 
+import asyncio
+
 import duckdb
 import pytest
 from aiokafka.admin import RecordsToDelete
@@ -53,6 +55,16 @@ async def test_an_archive_of_another_log_is_an_error(kafka, tmp_path):
     Archive(settings.url).write(kafka.names.inference, 0, 8, rows)
     with pytest.raises(ArchiveFailed, match=r"inference/0 up to offset 8, but the topic ends at 3: .* another url"):
         await archive_log(kafka, settings)
+
+
+async def test_an_archive_of_another_log_is_an_error_also_if_the_new_log_is_longer(kafka, tmp_path):
+    await send_reviewed(kafka, ["q1"])
+    settings = ArchiveSettings(url=str(tmp_path))
+    rows = [ArchivedRecord(offset=0, timestamp=1, key=None, value=b"{}", headers=())]
+    Archive(settings.url).write(kafka.names.inference, 0, 1, rows)
+    with pytest.raises(ArchiveFailed, match=r"another record at offset 0 of .*inference/0 .* another url"):
+        await archive_log(kafka, settings)
+    assert await asyncio.to_thread(Archive(settings.url).end, kafka.names.inference, 0) == 1
 
 
 async def test_a_dataset_is_the_same_after_kafka_deleted_its_records(kafka, tmp_path):
