@@ -141,11 +141,14 @@ class Gateway:
         ) as span:
             try:
                 await handler(call)
-            except ApiError as error:
-                span.set_attribute(semconv.ERROR_TYPE, error.code)
-                span.set_attribute("http.response.status_code", error.status)
-                if error.status >= 500:
-                    span.set_status(Status(StatusCode.ERROR, error.code))
+            except Exception as error:
+                status, kind = 500, type(error).__name__
+                if isinstance(error, ApiError):
+                    status, kind = error.status, error.code
+                span.set_attribute(semconv.ERROR_TYPE, kind)
+                span.set_attribute("http.response.status_code", status)
+                if status >= 500:
+                    span.set_status(Status(StatusCode.ERROR, kind))
                 raise
             finally:
                 if call.reply.status is not None:

@@ -88,6 +88,7 @@ class Inference:
             kind=SpanKind.CLIENT,
             attributes=request_attributes(self._request, topic),
             record_exception=False,
+            set_status_on_exception=False,  # an exception's message may contain text; see _fail
         ) as self._span:
             try:
                 await self._accept()

@@ -89,6 +89,28 @@ async def test_a_lost_replica_fails_the_span_with_its_class(stack):
     assert not chat.events  # an exception's message may hold text
 
 
+async def test_spans_of_an_internal_error_have_its_class_and_not_its_message(stack):
+    async def broken(request):
+        raise ZeroDivisionError(request.body["messages"][0]["content"])
+        yield
+
+    stack.backend.generate = broken
+    await stack.chat("canary")
+    chat, root = stack.spans.get_finished_spans()
+    assert (chat.name, root.name) == ("chat echo", "POST /v1/chat/completions")
+    for span in (chat, root):
+        assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "ZeroDivisionError")
+        assert span.attributes["error.type"] == "ZeroDivisionError"
+    assert root.attributes["http.response.status_code"] == 500
+
+
+async def test_a_failed_span_is_described_by_its_error_type(stack):
+    stack.backend.lose_after = 0
+    await stack.chat("canary")
+    descriptions = {span.status.description for span in stack.spans.get_finished_spans()}
+    assert descriptions == {"model_replica_lost"}
+
+
 async def test_metrics_carry_the_conventions_names(stack):
     await stack.client.post("/v1/chat/completions", json=CHAT)
     await stack.client.post("/v1/chat/completions", json=CHAT | {"n": 30})
