@@ -40,14 +40,20 @@ def _text(content: str) -> dict[str, str]:
 
 
 def is_complete(halves: list[ReportedExchange]) -> bool:
-    """Return whether `halves` of one exchange are all of it: both halves, or a span and the log records that it announces."""
+    """Return whether `halves` of one exchange are all of it: both halves, or a span, its prompt and the choices that it announces.
+
+    Exports of log records can overtake each other, so the choices do not show that the prompt has arrived.
+    """
     spans = [half for half in halves if half.fragment == SPAN]
     if not any(half.fragment for half in halves):
         return len(halves) == 2
     if not spans:
         return False
+    if any(half.fragment == EVENT for half in halves):
+        return True
+    asked = any(half.request.messages for half in halves if half.request is not None)
     choices = sum(len(half.response.choices) for half in halves if half.response is not None)
-    return choices >= spans[0].expected_choices or any(half.fragment == EVENT for half in halves)
+    return asked and choices >= spans[0].expected_choices
 
 
 def joined(halves: list[ReportedExchange]) -> ReportedExchange:

@@ -128,6 +128,7 @@ async def test_a_retry_is_a_duplicate_and_a_tenant_has_its_own_spans(tmp_path):
     [
         [logs(USER, CHOICE)],
         [logs(USER), logs(CHOICE)],
+        [logs(CHOICE), logs(USER)],
         [logs(log("gen_ai.client.inference.operation.details", attributes=CHAT))],
         [
             logs(
@@ -140,7 +141,7 @@ async def test_a_retry_is_a_duplicate_and_a_tenant_has_its_own_spans(tmp_path):
             )
         ],
     ],
-    ids=["one export", "two exports", "one event", "names in attributes"],
+    ids=["one export", "two exports", "the answer first", "one event", "names in attributes"],
 )
 async def test_a_span_and_its_log_records_are_joined(tmp_path, content, span_first):
     exports = [traces(span(SPAN_WITHOUT_CONTENT)), *content]
@@ -234,6 +235,7 @@ async def test_a_late_answer_is_joined_with_its_span(tmp_path):
         await running.pairer.record_overdue()
         await sent(running, logs(CHOICE))
         await sent(running, traces(span(SPAN_WITHOUT_CONTENT)))
+        await running.pairer.record_overdue()
         _, (request, end) = running.exchanges().values()
     assert (request.model, end.status, end.text, end.latency_seconds) == ("gpt", "complete", "ho", 1.5)
 
