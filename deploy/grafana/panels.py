@@ -20,6 +20,11 @@ def query(expression: str, legend: str = "", **more: Any) -> Json:
     return {"datasource": _PROMETHEUS, "expr": expression, "legendFormat": legend or "__auto", "range": True} | more
 
 
+def _present(expression: str, legend: str) -> Json:
+    """Return a query of present values only: of a range, Grafana shows a series that ended hours ago as if it were present."""
+    return query(expression, legend, range=False, instant=True)
+
+
 def _panel(  # noqa: PLR0913 - a panel is what it shows, in which unit, and what that means
     kind: str, title: str, description: str, queries: Sequence[Json], *, unit: str, limit: float | None, options: Json
 ) -> Json:
@@ -68,11 +73,21 @@ def timeseries(  # noqa: PLR0913 - see _panel
 
 
 def stat(  # noqa: PLR0913 - see _panel
-    title: str, description: str, expression: str, *, unit: str = "short", limit: float | None = None, legend: str = ""
+    title: str,
+    description: str,
+    expression: str,
+    *,
+    unit: str = "short",
+    limit: float | None = None,
+    least: float | None = None,
+    legend: str = "",
 ) -> Json:
-    """Return the present value of each series as a number, red from `limit` on."""
+    """Return the present value of each series as a number, red from `limit` on, or below `least`."""
     options = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}, "colorMode": "value"}
-    panel = _panel("stat", title, description, [query(expression, legend)], unit=unit, limit=limit, options=options)
+    panel = _panel("stat", title, description, [_present(expression, legend)], unit=unit, limit=limit, options=options)
+    if least is not None:
+        steps = [{"color": "red", "value": None}, {"color": "green", "value": least}]
+        panel["fieldConfig"]["defaults"]["thresholds"]["steps"] = steps
     return panel | {"width": 6, "height": 4}
 
 
@@ -83,7 +98,9 @@ def bars(title: str, description: str, expression: str, *, unit: str = "short", 
         "orientation": "horizontal",
         "displayMode": "basic",
     }
-    return _panel("bargauge", title, description, [query(expression, legend)], unit=unit, limit=None, options=options)
+    return _panel(
+        "bargauge", title, description, [_present(expression, legend)], unit=unit, limit=None, options=options
+    )
 
 
 def heatmap(title: str, description: str, buckets: str) -> Json:
@@ -98,11 +115,12 @@ def heatmap(title: str, description: str, buckets: str) -> Json:
     return _panel("heatmap", title, description, [one], unit="short", limit=None, options=options)
 
 
-def trace_link(title: str, service: str, operation: str) -> Json:
-    """Return a link from a point to the traces of `service` that hold `operation`; a label is ``${__field.labels.NAME}``."""
+def trace_link(title: str, service: str, operation: str = "") -> Json:
+    """Return a link from a point to the traces of `service` that hold `operation`, or to all; a label is ``${__field.labels.NAME}``."""
+    named = f'"operation":"{operation}",' if operation else ""
     panes = (
         f'{{"weir":{{"datasource":"jaeger","queries":[{{"refId":"A","queryType":"search","service":"{service}",'
-        f'"operation":"{operation}","limit":20}}],"range":{{"from":"${{__from}}","to":"${{__to}}"}}}}}}'
+        f'{named}"limit":20}}],"range":{{"from":"${{__from}}","to":"${{__to}}"}}}}}}'
     )
     return {
         "title": title,

@@ -5,6 +5,8 @@ from panels import RATE, Json, dashboard, query, stat, timeseries, trace_link, v
 __all__ = ["CAPTURE", "COST", "REQUESTS"]
 
 _MODEL = 'gen_ai_request_model=~"$model"'
+#: Counts also the models that never gave a token.
+_ENDED = "gen_ai_server_request_duration_seconds_count"
 
 
 def _quantiles(metric: str) -> list[Json]:
@@ -22,9 +24,7 @@ REQUESTS = dashboard(
     "Weir: requests",
     "Requests, tokens and latency of the gateways.",
     [
-        stat(
-            "Requests", "Accepted requests per second.", f"sum(rate(weir_inference_ends_total[{RATE}]))", unit="reqps"
-        ),
+        stat("Requests", "Accepted requests per second.", f"sum(rate({_ENDED}{{{_MODEL}}}[{RATE}]))", unit="reqps"),
         stat("In flight", "Requests being answered.", "sum(weir_http_requests_in_flight)"),
         stat(
             "5xx",
@@ -33,14 +33,23 @@ REQUESTS = dashboard(
             unit="percentunit",
             limit=0.05,
         ),
-        stat("Waiting", "Requests that wait for an engine slot.", "sum(weir_engine_waiting)", limit=100),
+        stat("Waiting", "Requests that wait for a slot of a model replica.", "sum(weir_engine_waiting)", limit=100),
         timeseries(
             "How requests ended",
-            "complete, error, cancelled by the client, or aborted because a process died.",
+            "All models: complete, error, cancelled by the client, or aborted because a model replica was lost.",
             query(f"sum by (status) (rate(weir_inference_ends_total[{RATE}]))", "{{status}}"),
             unit="reqps",
             stacked=True,
-            links=[trace_link("Traces of requests", "weir-gateway", "all")],
+            links=[trace_link("Traces of requests", "weir-gateway")],
+        ),
+        timeseries(
+            "Failures",
+            "Requests without their whole answer, by model and error type; client_disconnected is a cancelled request.",
+            query(
+                f'sum by (gen_ai_request_model, error_type) (rate({_ENDED}{{error_type!="",{_MODEL}}}[{RATE}]))',
+                "{{gen_ai_request_model}} {{error_type}}",
+            ),
+            unit="reqps",
         ),
         timeseries(
             "Answers by HTTP status",
@@ -74,14 +83,23 @@ REQUESTS = dashboard(
             unit="short",
         ),
         timeseries(
+            "Tokens per request",
+            "95th percentile of the lengths of prompts (input) and answers (output).",
+            query(
+                "histogram_quantile(0.95, sum by (le, gen_ai_token_type)"
+                f" (rate(gen_ai_client_token_usage_bucket{{{_MODEL}}}[{RATE}])))",
+                "{{gen_ai_token_type}}",
+            ),
+        ),
+        timeseries(
             "Engines",
-            "Running and waiting requests, and the number of slots.",
+            "Running and waiting requests of model replicas, and their slots; models of other servers have no replica.",
             query("sum(weir_engine_running)", "running"),
             query("sum(weir_engine_waiting)", "waiting"),
             query("sum(weir_engine_slots)", "slots"),
         ),
     ],
-    [variable("model", "label_values(gen_ai_client_token_usage_sum, gen_ai_request_model)")],
+    [variable("model", f"label_values({_ENDED}, gen_ai_request_model)")],
 )
 
 CAPTURE = dashboard(
@@ -89,7 +107,7 @@ CAPTURE = dashboard(
     "Weir: capture",
     "The balance of capture: accepted = delivered + spooled + shed, at any instant.",
     [
-        stat("Kafka", "Whether Kafka accepts records: 1 or 0.", "min(weir_capture_kafka_reachable)"),
+        stat("Kafka", "Whether Kafka accepts records: 1 or 0.", "min(weir_capture_kafka_reachable)", least=1),
         stat("Fullest spool", "Share of its limit.", "weir:spool_used:ratio", unit="percentunit", limit=0.8),
         stat(
             "Oldest record",
