@@ -182,7 +182,8 @@ ALERTS = dashboard(
             "Alert records",
             "Alerts that fire, change and resolve, by detector, state and severity.",
             query(
-                f"sum by (detector, state, severity) (increase(weir_alert_records_total[{RATE}]))",
+                f"sum by (detector, state, severity) (increase(weir_alert_records_total[{RATE}]))"
+                " and sum by (detector, state, severity) (weir_alert_records_total) > 0",
                 "{{detector}} {{state}} {{severity}}",
             ),
             links=[trace_link("Traces of these alerts", "weir-watch", "alert ${__field.labels.detector}")],

@@ -2,10 +2,11 @@
 
 from collections import OrderedDict
 from functools import partial
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from detectors.registry import DETECTORS
+from detectors.registry import ALERTING, DETECTORS, STREAM
 from stream.runbook import SILENCE
 
 __all__ = ["StreamGauges", "WatchMetrics", "detector_label"]
@@ -62,6 +63,16 @@ class WatchMetrics:
         self.findings_read = counter("weir_findings_read", "Findings that the alert stage read", ["detector"])
         self.alerts = counter("weir_alert_records", "Alert records published", ["detector", "state", "severity"])
         self.retraining = counter("weir_retraining_decisions", "Retraining decisions published", ["state"])
-        for state in ("requested", "suppressed"):  # from zero, so that the first decision is an increase
-            self.retraining.labels(state)
+        self._start_at_zero()
         self.streams = StreamGauges(registry)
+
+    def _start_at_zero(self) -> None:
+        """Create the counters of rare events: Prometheus does not see the first increase of a counter that begins at 1."""
+        for state in ("requested", "suppressed"):
+            self.retraining.labels(state)
+        for detector, alarm in product((*STREAM, SILENCE), ("true", "false")):
+            self.findings.labels(detector, alarm)
+        for detector in (*ALERTING, SILENCE):
+            self.findings_read.labels(detector)
+            for state, severity in product(("firing", "resolved"), ("warning", "critical")):
+                self.alerts.labels(detector, state, severity)

@@ -1,6 +1,6 @@
 from prometheus_client import CollectorRegistry
 
-from stream.stages.shared.metrics import StreamGauges
+from stream.stages.shared.metrics import StreamGauges, WatchMetrics
 
 
 def shown(registry):
@@ -18,3 +18,16 @@ def test_a_stream_is_shown_as_of_its_newest_bucket_and_the_oldest_makes_room():
     for tenant, statistic in (("a", 1.0), ("b", 2.0), ("a", 3.0), ("c", 4.0)):
         gauges.show((tenant, "m", "input", "drift"), statistic, 10.0)
     assert shown(registry) == {"a": 3.0, "c": 4.0}
+
+
+def test_the_first_alert_and_the_first_alarm_are_an_increase_for_prometheus():
+    registry = CollectorRegistry()
+    metrics = WatchMetrics(registry)
+    firing = {"detector": "pii", "state": "firing", "severity": "warning"}
+    alarm = {"detector": "drift", "alarm": "true"}
+    before = [registry.get_sample_value("weir_alert_records_total", firing)]
+    before.append(registry.get_sample_value("weir_bucket_findings_total", alarm))
+    before.append(registry.get_sample_value("weir_findings_read_total", {"detector": "pii"}))
+    assert before == [0, 0, 0]
+    metrics.alerts.labels(**firing).inc()
+    assert registry.get_sample_value("weir_alert_records_total", firing) == 1
