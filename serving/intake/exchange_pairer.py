@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from opentelemetry.trace import SpanKind, Tracer
+from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from serving.capture.recorder import Recorder
@@ -25,7 +25,7 @@ from serving.intake.reported_exchange import LATEST_SECONDS, ReportedExchange, i
 from serving.intake.stored_halves import decode_half, encode_half, is_complete, joined
 from serving.settings import IntakeSettings
 from stream.telemetry import parent_context, traceparent_of
-from stream.wire import RequestRecord, semconv
+from stream.wire import RequestRecord, ResponseRecord, semconv
 
 __all__ = ["ExchangePairer", "Overdue"]
 
@@ -191,7 +191,7 @@ class ExchangePairer:
     async def _record(self, exchange: ReportedExchange) -> None:
         request, response = records_of(exchange, self._expected)
         done = exchange.identity if exchange.response is not None else exchange.identity + _UNANSWERED
-        await self._recorder.request(request, traceparent=self._span(exchange, request))
+        await self._recorder.request(request, traceparent=self._span(exchange, request, response))
         await self._recorder.end(response)
         self._database.execute("BEGIN IMMEDIATE").close()
         with self._database:  # commits, or rolls back on an error
@@ -202,7 +202,7 @@ class ExchangePairer:
     def _forget(self, identity: str) -> None:
         self._waiting -= len(self._rows("DELETE FROM held WHERE identity = ? RETURNING 1", (identity,)))
 
-    def _span(self, exchange: ReportedExchange, request: RequestRecord) -> str:
+    def _span(self, exchange: ReportedExchange, request: RequestRecord, response: ResponseRecord) -> str:
         """Create a span with the reported times of the exchange; return its ``traceparent``."""
         began = _nanoseconds(exchange.request.at if exchange.request is not None else 0.0)
         ended = _nanoseconds(exchange.response.at if exchange.response is not None else 0.0)
@@ -212,12 +212,16 @@ class ExchangePairer:
             kind=SpanKind.INTERNAL,
             attributes={
                 semconv.GEN_AI_OPERATION_NAME: request.operation,
+                semconv.GEN_AI_PROVIDER_NAME: "weir.intake",
                 semconv.GEN_AI_REQUEST_MODEL: request.model,
                 semconv.WEIR_REQUEST_ID: request.request_id,
                 semconv.WEIR_TENANT: request.tenant,
             },
             start_time=began,
         )
+        if response.error is not None:
+            span.set_attribute(semconv.ERROR_TYPE, response.error.kind)
+            span.set_status(Status(StatusCode.ERROR, response.error.kind))
         span.end(max(began, ended) if began and ended else None)
         return traceparent_of(span)
 

@@ -24,6 +24,7 @@ from serving.intake.reported_exchange import (
     ReportedExchange,
     ReportedRequest,
     ReportedResponse,
+    error_kind,
     has_content,
     identity_of,
     parameters_of,
@@ -53,8 +54,6 @@ _CONVERSATIONS = (
     "traceloop.association.properties.conversation_id",
 )
 _CONVERSATION_CHARACTERS = 256
-#: The class of an error; anything else may be a message that quotes the prompt.
-_ERROR_TYPE = re.compile(r"[\w.:$-]{1,128}")
 _FIRST_TOKEN_EVENTS = frozenset({"First Token Stream Event", "gen_ai.content.completion.chunk"})
 _OPENINFERENCE_KIND = "openinference.span.kind"
 _REQUEST_PREFIX = "gen_ai.request."
@@ -116,7 +115,7 @@ def _from_details(log: OtlpLog, principal: Principal) -> ReportedExchange | NotR
         return "no_content"
     response = _response(attributes, content)
     if semconv.ERROR_TYPE in attributes:
-        error = ErrorInfo(kind=_error_kind(attributes.get(semconv.ERROR_TYPE)))
+        error = ErrorInfo(kind=error_kind(attributes.get(semconv.ERROR_TYPE)))
         response = msgspec.structs.replace(response, status="error", error=error)
     return msgspec.structs.replace(
         _exchange(log, attributes, principal),
@@ -247,11 +246,7 @@ def _error(span: OtlpSpan) -> ErrorInfo:
     thrown = (attributes.get("exception.type") for name, _, attributes in span.events if name == "exception")
     kind = span.attributes.get(semconv.ERROR_TYPE) or next(thrown, "")
     status = count_of(span.attributes.get("http.response.status_code"))
-    return ErrorInfo(kind=_error_kind(kind), status=status if 100 <= status <= 999 else 500)
-
-
-def _error_kind(value: Any) -> str:
-    return value if isinstance(value, str) and _ERROR_TYPE.fullmatch(value) else "unknown"
+    return ErrorInfo(kind=error_kind(kind), status=status if 100 <= status <= 999 else 500)
 
 
 def _first_word(attributes: Attributes, *names: str) -> str:

@@ -20,6 +20,7 @@ from serving.intake.reported_exchange import (
     ReportedExchange,
     ReportedRequest,
     ReportedResponse,
+    error_kind,
     identity_of,
     parameters_of,
     valid_time,
@@ -146,7 +147,7 @@ def _error(payload: Payload) -> ErrorInfo:
     information = mapping_of(payload.get("error_information"))
     code = str(information.get("error_code") or "")
     status = int(code) if re.fullmatch("[1-9][0-9]{2}", code) else _UNKNOWN_STATUS
-    return ErrorInfo(kind=text_of(information.get("error_class")) or "unknown", status=status)
+    return ErrorInfo(kind=error_kind(information.get("error_class")), status=status)
 
 
 def _seconds(value: Any) -> float:

@@ -39,6 +39,7 @@ __all__ = [
     "ReportedExchange",
     "ReportedRequest",
     "ReportedResponse",
+    "error_kind",
     "has_content",
     "identity_of",
     "parameters_of",
@@ -54,6 +55,8 @@ _ID_BYTES = 16
 #: The gateway's limit; every segment of the spool contains the names of a request until its end.
 _NAME_CHARACTERS = 256
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+#: The class of an error; anything else may be a message that quotes the prompt.
+_ERROR_TYPE = re.compile(r"[\w.:$-]{1,128}")
 #: Messages do not contain numbers with more digits.
 _SHOWN_DIGITS = 24
 #: The year 2096: OTLP stores a span's nanoseconds in 64 bits, and a time that does not fit makes the collector drop the batch.
@@ -179,6 +182,11 @@ def _kept(values: dict[str, Any], least: int, most: int, left_out: list[str]) ->
 def _shown(number: int) -> str:
     digits = len(str(abs(number)))
     return str(number) if digits <= _SHOWN_DIGITS else f"a number of {digits} digits"
+
+
+def error_kind(value: Any) -> str:
+    """Return `value` if it is the name of an error's class, else ``unknown``."""
+    return value if isinstance(value, str) and _ERROR_TYPE.fullmatch(value) else "unknown"
 
 
 def valid_time(seconds: float) -> float:

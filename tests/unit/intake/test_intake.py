@@ -6,7 +6,9 @@ import json
 import sqlite3
 
 import pytest
+from opentelemetry.trace import StatusCode
 from support.cases import cases
+from support.conventions import departures, exported
 from support.gateway import KEY
 from support.intake import REQUEST, RESPONSE, intake, kserve, litellm_failure, litellm_payload
 from support.ledger_log import Log
@@ -31,6 +33,9 @@ async def test_a_batch_of_logs_is_in_the_spool_when_it_is_answered(tmp_path):
             assert TraceParent.parse(event.traceparent).trace_id == f"{span.context.trace_id:032x}"
             assert span.start_time == 1767225600_250_000_000
         assert len({span.context.trace_id for span in spans.values()}) == 2
+        assert departures(exported(spans.values())) == []
+        statuses = {(span.status.status_code, span.attributes.get("error.type")) for span in spans.values()}
+        assert statuses == {(StatusCode.UNSET, None), (StatusCode.ERROR, "RateLimitError")}
 
 
 async def test_a_log_that_is_sent_twice_is_recorded_once_after_a_restart_too(tmp_path):

@@ -50,6 +50,8 @@ def test_a_failure_ends_as_an_error_without_the_message_that_may_quote_the_promp
     assert (end.status, end.text, end.owed) == ("error", "", ())
     assert end.error == ErrorInfo(kind="RateLimitError", status=429)
     assert "ann.lee" not in repr(end)
+    _, end = records(litellm_failure(error_information={"error_class": "Error: the prompt was x", "error_code": "429"}))
+    assert end.error == ErrorInfo(kind="unknown", status=429)
 
 
 @pytest.mark.parametrize(("change", "text", "answer"), CASES["shapes"])
