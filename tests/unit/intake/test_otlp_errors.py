@@ -18,6 +18,8 @@ from support.otlp import JSON, PROTOBUF
         ({"content-encoding": "br"}, b"x", 415, "content-encoding is not supported"),
         ({}, b"\xff\xff", 400, "2 bytes are not OTLP; send ExportTraceServiceRequest"),
         ({"content-type": JSON}, b"<html>", 400, "6 bytes are not OTLP"),
+        ({"content-type": JSON}, b"[]", 400, "2 bytes are not OTLP"),
+        ({"content-type": JSON}, b'"resourceSpans"', 400, "15 bytes are not OTLP"),
         ({"content-type": JSON}, b'{"resourceSpans": [{"scopeSpans": "ann.lee"}]}', 400, "are not OTLP"),
         ({"content-type": JSON}, b"[" * 900, 400, "are not OTLP"),
         ({"content-encoding": "gzip"}, b"<html>", 400, "The body is not gzip"),
