@@ -65,7 +65,9 @@ def _create_model(client: Any, name: str) -> None:
 def _run(client: Any, manifest: VersionManifest, folder: VersionFolder) -> Any:
     experiment = client.get_experiment_by_name(_EXPERIMENT)
     identity = experiment.experiment_id if experiment else client.create_experiment(_EXPERIMENT)
-    run = client.create_run(identity, run_name=manifest.version, tags=_tags(manifest))
+    # An earlier process may have been killed before it made the version of this run.
+    begun = client.search_runs([identity], f"tags.`weir.version` = '{manifest.version}'", max_results=1)
+    run = begun[0] if begun else client.create_run(identity, run_name=manifest.version, tags=_tags(manifest))
     hidden = ("base", "dataset")  # folders of this machine
     for key, value in msgspec.to_builtins(manifest.job).items():
         if key not in hidden:

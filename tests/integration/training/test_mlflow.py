@@ -28,23 +28,31 @@ async def test_a_version_is_mirrored_once(tmp_path, server, monkeypatch):
     version = ForkedRun(tmp_path, "run", job).trained(200).version
     monkeypatch.setitem(os.environ, "MLFLOW_TRACKING_URI", server)
     command = [sys.executable, "-m", "stream.loop.training.mlflow_mirror", str(tmp_path), version]
+    api = f"{server}/api/2.0/mlflow"
+    client = httpx.Client(base_url=api, timeout=120)
+    experiment = client.post("/experiments/create", json={"name": "weir-training"}).json()["experiment_id"]
+    # What a mirror leaves that is killed after its first request.
+    begun = {"experiment_id": experiment, "tags": [{"key": "weir.version", "value": version}]}
+    client.post("/runs/create", json=begun).raise_for_status()
     first = await run_command(command)
     assert await run_command(command) == first == {"name": "acme.tiny", "version": "1"}
 
-    api = f"{server}/api/2.0/mlflow"
-    found = httpx.get(f"{api}/registered-models/alias", params={"name": "acme.tiny", "alias": "challenger"}).json()
+    found = client.get("/registered-models/alias", params={"name": "acme.tiny", "alias": "challenger"}).json()
     tags = {tag["key"]: tag["value"] for tag in found["model_version"]["tags"]}
     manifest = read_version(tmp_path, version)
     assert tags["weir.version"] == version
     assert tags["weir.adapter_sha256"] == manifest.adapter_digest
     assert tags["weir.retraining_id"] == "rt_1"
-    run = httpx.get(f"{api}/runs/get", params={"run_id": found["model_version"]["run_id"]}).json()["run"]
+    run = client.get("/runs/get", params={"run_id": found["model_version"]["run_id"]}).json()["run"]
     assert {metric["key"]: metric["value"] for metric in run["data"]["metrics"]} == manifest.numbers
     assert "question 1" not in str(run)  # a prompt
+    assert run["info"]["status"] == "FINISHED"
+    runs = client.post("/runs/search", json={"experiment_ids": [experiment]}).json()["runs"]
+    assert [one["info"]["run_id"] for one in runs] == [run["info"]["run_id"]]
 
     def champion():
         query = {"name": "acme.tiny", "alias": "champion"}
-        answer = httpx.get(f"{api}/registered-models/alias", params=query)
+        answer = client.get("/registered-models/alias", params=query)
         return answer.json()["model_version"]["version"] if answer.status_code == 200 else None
 
     moves = [sys.executable, "-m", "stream.loop.training.mlflow_champions"]
