@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ receivers:
 class Alertmanager:
     """A process on its own port; `start` after `kill` starts with an empty store."""
 
-    def __init__(self, folder: Path, port: int, hook: str) -> None:
+    def __init__(self, folder: Path, port: int, hook: str, inhibit_rules: Sequence[Any] = ()) -> None:
+        self._inhibit_rules = json.dumps({"inhibit_rules": inhibit_rules})[1:-1]  # JSON is YAML
         self._folder = folder
         self._port = port
         self._hook = hook
@@ -39,7 +40,7 @@ class Alertmanager:
     def start(self) -> "Alertmanager":
         self._starts += 1
         config = self._folder / "alertmanager.yml"
-        config.write_text(CONFIG.format(url=self._hook))
+        config.write_text(CONFIG.format(url=self._hook) + self._inhibit_rules)
         arguments = [
             f"--config.file={config}",
             f"--storage.path={self._folder / str(self._starts)}",

@@ -3,11 +3,14 @@
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from support.alert_records import alert
+from support.alertmanagers import Alertmanager
 from support.cases import cases
 from support.programs import amtool
+from support.stack import free_port
 
 from stream.bridge.firing_alerts import labels_of
 
@@ -34,6 +37,20 @@ def test_alerts_go_by_tenant_and_severity(labels, receiver):
 
 def test_a_critical_alert_mutes_only_the_warning_with_the_same_other_labels():
     """A new version's critical alert must not mute the warning of the version that answers most requests."""
-    rule = next(one for one in yaml.safe_load(CONFIG.read_text())["inhibit_rules"] if "equal" in one)
+    rule = next(one for one in yaml.safe_load(CONFIG.read_text())["inhibit_rules"] if "alertname" in one.get("equal", ()))
     labels = labels_of(alert(part="prompt", model_version="m_1"), "weir")
     assert set(rule["equal"]) == {name for name, _value in labels} - {"severity"}
+
+
+def test_a_stack_without_kafka_mutes_only_its_own_alerts_of_lag(tmp_path):
+    rules = yaml.safe_load(CONFIG.read_text())["inhibit_rules"]
+    manager = Alertmanager(tmp_path, free_port(), "http://127.0.0.1:1/", rules).start()
+    try:
+        unreachable = {"alertname": "WeirKafkaUnreachable", "severity": "critical", "service": "weir"}
+        lag = {"alertname": "WeirLag", "severity": "warning", "tenant": "_weir"}
+        posted = [unreachable, lag | {"service": "weir"}, lag | {"service": "other"}]
+        httpx.post(f"{manager.url}/api/v2/alerts", json=[{"labels": one} for one in posted]).raise_for_status()
+        muted = {one["labels"]["service"]: bool(one["status"]["inhibitedBy"]) for one in manager.alerts(**lag)}
+        assert muted == {"weir": True, "other": False}
+    finally:
+        manager.kill()
