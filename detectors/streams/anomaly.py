@@ -88,11 +88,12 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
 
     Notes
     -----
-    State: two counts per region and half-hour, and 160 observations. An update takes about 30 µs.
+    State: two counts per region and half-hour, and 160 observations. An update takes about 30 µs. Errors have one region, that
+    of the failed requests: a share of the reference would mix rare errors with successful requests in random order.
     """
 
     name: ClassVar[str] = "anomaly"
-    version: ClassVar[str] = "5"
+    version: ClassVar[str] = "6"
     config_type: ClassVar[type[msgspec.Struct]] = AnomalyConfig
     alert: ClassVar[AlertText] = AlertText(
         subject="anomaly",
@@ -112,7 +113,11 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
         config = self.config
         features = {
             name: Feature(
-                tails=tails, share=1 / len(self.tails), warm_up=config.reference_events, fractions=self.fractions
+                tails=tails,
+                share=1 / len(self.tails),
+                warm_up=config.reference_events,
+                fractions=self.fractions,
+                binary=name == _ERROR,
             )
             for name, tails in self.tails.items()
         }
@@ -149,6 +154,11 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
 
     def _judged(self, finding: Finding) -> Finding:
         finding = self._numbers.explain(finding)
+        if (
+            finding.feature == _ERROR and "share_since" in finding.details
+        ):  # a moving mean of rare errors is often below the minimum
+            details = finding.details | {"recent_mean": finding.details["share_since"]}
+            finding = msgspec.structs.replace(finding, details=details)
         return finding if not finding.alarm or self._large(finding) else too_small(finding)
 
     def _large(self, finding: Finding) -> bool:

@@ -58,6 +58,8 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
     scores: int = 1
     #: Each region of a tail contains this share of the reference: its most extreme values.
     fractions: tuple[float, ...] = (0.03, 0.1, 0.3)
+    #: Whether the values are 0 or 1; then the only region contains the ones, and `tails` and `fractions` are not used.
+    binary: bool = False
 
 
 class MonitorState(msgspec.Struct, frozen=True, kw_only=True, tag="e-detector"):
@@ -83,8 +85,9 @@ class Monitor:
         for name, feature in features.items():
             self._columns[name] = slice(first, first + feature.scores)
             columns = range(first, first + feature.scores)
-            signs = (1.0, -1.0)[: feature.tails]
-            layout += [(name, c, sign, part) for c in columns for sign in signs for part in feature.fractions]
+            signs = (1.0, -1.0)[: 1 if feature.binary else feature.tails]
+            fractions = (0.0,) if feature.binary else feature.fractions
+            layout += [(name, c, sign, part) for c in columns for sign in signs for part in fractions]
             first += feature.scores
         #: For each region: feature, column of the score, tail (1 upper, -1 lower), share of the reference in it.
         self.layout = layout
@@ -99,6 +102,7 @@ class Monitor:
             np.array([row[1] for row in layout], dtype=np.intp),
             np.array([row[2] for row in layout]),
             self.weights,
+            np.array([features[row[0]].binary for row in layout]),
             limit=budget.limit,
         )
         self._waiting: dict[str, list[tuple[int, list[float]]]] = {name: [] for name in features}

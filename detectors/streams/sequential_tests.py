@@ -41,6 +41,8 @@ OVERSHOOT: Final = 1.1
 FEW: Final = 50
 LENIENT, LEAST, MOST = 2.0, 0.02, 0.9
 _RAISED: Final = np.array(ODDS)[:, None]
+#: The lowest score of a one, if values are 0 or 1; scores of zeros are below (`numeric_features.scores_of`).
+ONE: Final = 1.0
 #: `ReferenceRegions.update_many` leaves bets that are nearly capped to `update`, so that rounding changes no decision.
 _SAFETY: Final = 0.999
 _HALVES: Final = struct.Struct(">QQ")
@@ -89,6 +91,9 @@ class ReferenceRegions:
         For each region 1 if it contains large values, -1 if it contains small values, (m,).
     weights
         For each region its share of the alarm budget, (m,); the shares add up to at most one.
+    ones
+        For each region whether it contains the ones of a feature whose values are 0 or 1, (m,). Of n values, n_in are ones: the
+        next value is a one with a probability of at most (n_in + 1) / (n + 1), with which the bet is made.
     limit
         Alarm limit of the weighted average of the sums.
 
@@ -98,8 +103,10 @@ class ReferenceRegions:
     a dozen operations on arrays of shape (2, m), about 15 µs for 30 regions.
     """
 
-    def __init__(self, scores: NDArray[np.intp], signs: Floats, weights: Floats, *, limit: float) -> None:
-        self._scores, self._signs, self.limit = scores, signs, limit
+    def __init__(
+        self, scores: NDArray[np.intp], signs: Floats, weights: Floats, ones: NDArray[np.bool_], *, limit: float
+    ) -> None:
+        self._scores, self._signs, self._ones, self.limit = scores, signs, ones, limit
         size = len(scores)
         self._weights = np.tile(weights / len(ODDS), (len(ODDS), 1))
         self._thresholds = np.full(size, np.inf)
@@ -125,11 +132,13 @@ class ReferenceRegions:
         reference, slots
             The reference values, (n,), and the half-hour of each, (n,).
         fraction
-            Share of the reference values that are in the region, in (0, 1); at least one value is in the region.
+            Share of the reference values that are in the region, in (0, 1), at least one value; not used by a region of ones.
         """
         values = reference * self._signs[region]
         inside = max(1, round(fraction * (len(values) + 1)))
         threshold = np.sort(values)[-min(inside, len(values))]
+        if self._ones[region]:
+            inside, threshold = int((values >= ONE).sum()), ONE
         self._thresholds[region], self._ready[region] = threshold, 1.0
         for counts in self._counts.values():
             counts[:, region] = 0.0
@@ -186,7 +195,7 @@ class ReferenceRegions:
         # `begin` counts the values of an incomplete reference, so `forget` must not remove them.
         seen &= self._ready > 0.0
         counts = self._counts_of(step.slot)
-        share = counts[0] / (counts[1] + 1.0)
+        share = (counts[0] + self._ones) / (counts[1] + 1.0)
         if step.slot != self._common_slot:
             share, certain = self._share_of_other_slot(counts, share, step.slot)
             won = inside & (certain | (step.draw * (counts[0] + 1.0) < counts[0]))
@@ -260,12 +269,12 @@ class ReferenceRegions:
         """Return the factor by which each observation multiplies each bet's sum, before the cap; shape (observations, bets, m)."""
         before = counts + np.cumsum(flags, axis=0) - flags  # whole numbers: exact
         won, seen = flags[:, 0], flags[:, 1]
-        share = before[:, 0] / (before[:, 1] + 1.0)
+        share = (before[:, 0] + self._ones) / (before[:, 1] + 1.0)
         if slot != self._common_slot:
             exact = self._reference_slots == slot
             few = ~exact & (before[:, 1] < FEW)
             share = np.where(few, np.minimum(LENIENT * recent_shares[:-1] + LEAST, MOST), share)
-            won = won & (exact | few | (draws[:, None] * (before[:, 0] + 1.0) < before[:, 0]))
+            won = won & (exact | few | self._ones | (draws[:, None] * (before[:, 0] + 1.0) < before[:, 0]))
         share *= seen
         bets: Floats = 1.0 / (1.0 + (_RAISED - 1.0) * share[:, None])
         np.multiply(bets, _RAISED, out=bets, where=won[:, None])
@@ -310,7 +319,7 @@ class ReferenceRegions:
         """
         exact = self._reference_slots == slot
         few = ~exact & (counts[1] < FEW)
-        return np.where(few, np.minimum(LENIENT * self._recent_share + LEAST, MOST), share), exact | few
+        return np.where(few, np.minimum(LENIENT * self._recent_share + LEAST, MOST), share), exact | few | self._ones
 
     def _cut(self, share: Floats, step: float) -> Floats:
         """Return capped odds, (bets, m), so that no value can raise the average above ``OVERSHOOT`` times the limit."""

@@ -39,7 +39,8 @@ function compared(feature, details) {
     });
   }
   if ("share_since" in details) {
-    const side = feature === "embedding" ? "events outside the reference region" : `events in the ${details.direction < 0 ? "lowest" : "highest"} ${percent(details.share_of_reference ?? 0)} of the reference`;
+    const extreme = `events in the ${details.direction < 0 ? "lowest" : "highest"} ${percent(details.share_of_reference ?? 0)} of the reference`;
+    const side = feature === "embedding" ? "events outside the reference region" : feature === "error" ? "failed requests" : extreme;
     share(side, details.share_before, details.share_since);
   }
   return rows;

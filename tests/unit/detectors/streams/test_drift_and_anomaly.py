@@ -295,3 +295,19 @@ def test_drift_of_a_smaller_share_than_the_minimum_is_no_alarm():
     for least, alarms in ((0.05, True), (0.95, False)):
         detector = create_stream("drift", FAST | {"min_share": least})
         assert (first_alarm(detector, events) != NEVER) is alarms
+
+
+@pytest.mark.parametrize("before", [0.0, 0.01])
+def test_a_rise_of_the_error_rate_to_five_percent_is_an_alarm_that_names_the_rate_until_it_ends(before):
+    rng = np.random.default_rng(1)
+    detector = create_stream("anomaly", FAST | {"reference_events": 200, "daily_cycle": False})
+    assert first_alarm(detector, answers(rng, 1000, "a", failing=before)) == NEVER
+    delay, finding = first_alarm(detector, answers(rng, 600, "b", failing=0.05))
+    assert delay <= 250
+    assert finding.feature == "error"
+    later = [detector.update_many([event]) for event in answers(rng, 200, "c", failing=0.15)]
+    assert not any(found.details.get("too_small") for found in later)
+    assert later[-1].alarm
+    assert later[-1].details["recent_mean"] == pytest.approx(0.15, abs=0.05)
+    ended = [detector.update_many([event]).alarm for event in answers(rng, 400, "d", failing=before)]
+    assert not any(ended[-100:])

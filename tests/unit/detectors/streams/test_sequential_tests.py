@@ -15,7 +15,8 @@ LIMIT = 200
 
 def regions(signs=(1.0,), limit=LIMIT):
     size = len(signs)
-    return ReferenceRegions(np.zeros(size, dtype=np.intp), np.array(signs), np.full(size, 1 / size), limit=limit)
+    none = np.zeros(size, dtype=np.bool_)
+    return ReferenceRegions(np.zeros(size, dtype=np.intp), np.array(signs), np.full(size, 1 / size), none, limit=limit)
 
 
 def warmed(rng, signs=(1.0,), count=40, fraction=0.1, limit=LIMIT):
