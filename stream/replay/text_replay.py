@@ -22,7 +22,7 @@ from stream.replay.versions import Version
 from stream.replay.watch_chain import WatchChain
 from stream.stages.score.event_parts import Item
 from stream.stages.score.machine import expected_detectors, item_of
-from stream.stages.score.model_pool import Deliver, Failed, Outcome
+from stream.stages.score.model_pool import Deliver, Outcome, failure_of
 from stream.stages.score.records import finding_event
 from stream.stages.score.ticks import merge_ticks
 from stream.wire import Closed, Event, FindingRecord, RequestRecord, ResponseRecord, Tick, Verdict
@@ -197,7 +197,7 @@ class TextReplay:
 
     def _decide(self, step: _Expected, outcome: Outcome | None) -> list[Event]:
         self._meter.events.compared += 1
-        self._meter.events.failed += isinstance(outcome, Failed)
+        self._meter.events.failed += outcome is not None and failure_of(outcome) is not None
         before, after = (
             self._without_flip(version, step.recorded, version_verdict(version, step.event, step.recorded, outcome))
             for version in self._versions

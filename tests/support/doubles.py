@@ -23,7 +23,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Double(TextDetector[Config]):
-    """Flags runs of digits; hangs on HANG, ends its process on CRASH, raises on RAISE, looks at half of a HALF."""
+    """Flags runs of digits; hangs on HANG, ends its process on CRASH, raises on RAISE and on BUG- with its name, looks at half of a HALF."""
 
     name: ClassVar[str] = "pii"
     version: ClassVar[str] = "test-1"
@@ -50,7 +50,7 @@ class Double(TextDetector[Config]):
             time.sleep(3600)
         if "CRASH" in text:
             os._exit(9)
-        if "RAISE" in text:
+        if "RAISE" in text or f"BUG-{self.name}" in text:
             raise ValueError(text)
         spans = tuple(
             Span(start=match.start(), end=match.end(), type="PHONE_NUMBER", score=0.9)

@@ -18,7 +18,7 @@ from stream.stages.score.batches import Batcher
 from stream.stages.score.event_features import embedded
 from stream.stages.score.machine import expected_detectors, inference_of, item_of, verdicts
 from stream.stages.score.metrics import ScoreMetrics
-from stream.stages.score.model_pool import Failed, Outcome
+from stream.stages.score.model_pool import Failed, Outcome, failure_of
 from stream.stages.score.model_process import Scored
 from stream.stages.score.records import SOURCE, finding_event, signal_events, verdict_event
 from stream.stages.score.spans import ScoreSpans
@@ -125,11 +125,11 @@ class ScoreAgent:
             except Exception as error:  # noqa: BLE001 - the agent's boundary: only this event becomes a dead letter
                 outcome = Failed(disposition="bug", error=type(error).__name__)
                 outputs = self._outputs(event, outcome, span)
-            if isinstance(outcome, Failed):
+            if (failed := failure_of(outcome)) is not None:
                 await self._parts.dead_letters.send(
                     raw.message,
-                    disposition=outcome.disposition,
-                    error=outcome.error,
+                    disposition=failed.disposition,
+                    error=failed.error,
                     place="stream.stages.score.model_pool",
                 )
             try:

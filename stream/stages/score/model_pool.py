@@ -19,7 +19,7 @@ from stream.stages.score import model_process
 from stream.stages.score.event_parts import Item
 from stream.stages.score.model_process import ModelSpec, Scored
 
-__all__ = ["Failed", "ModelPool", "Outcome"]
+__all__ = ["Failed", "ModelPool", "Outcome", "failure_of"]
 
 _log = logging.getLogger(__name__)
 #: A part of a batch gets its share of the deadline, but at least this share.
@@ -39,6 +39,13 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
 
 Outcome = Scored | Failed
 Deliver = Callable[[int, Outcome], None]
+
+
+def failure_of(outcome: Outcome) -> Failed | None:
+    """Return why an item has no score, or not of every detector; None if each detector scored it."""
+    if isinstance(outcome, Failed):
+        return outcome
+    return Failed(disposition="bug", error=outcome.error) if outcome.error else None
 
 
 class ModelPool:

@@ -53,7 +53,8 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     """The result of an item.
 
     `scores`, `versions` and `spent` have detectors as keys; detectors that this process does not have are absent. `spent` is (begin, end) of the
-    detector's work on the batch, in nanoseconds since the epoch. `embeddings` are packed into bytes, by part group.
+    detector's work on the batch, in nanoseconds since the epoch. `embeddings` are packed into bytes, by part group. `error` is the class of the
+    exception that a detector raised, or ""; that detector is absent too.
     """
 
     scores: dict[str, EventScore] = {}
@@ -61,6 +62,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     spent: dict[str, tuple[int, int]] = {}
     embeddings: dict[str, bytes] = {}
     embedding_version: str = ""
+    error: str = ""
 
 
 class ModelProcess:
@@ -81,17 +83,29 @@ class ModelProcess:
             detector.load()
 
     def score(self, items: Sequence[Item]) -> list[Scored]:
-        """Score a batch with all detectors in one call, so that an encoder of several detectors runs only once."""
+        """Score a batch with all detectors in one call, so that an encoder of several detectors runs only once.
+
+        Raises the error of a detector, so that the pool finds the item; if the item is alone, the other detectors score it.
+        """
         scores: list[dict[str, EventScore]] = [{} for _ in items]
         versions: dict[str, str] = {}
         spent: dict[str, tuple[int, int]] = {}
+        failure = ""
         for name in _in_order(items):
             detector = self._detector(name)
             if detector is None:
                 continue
             rows = [row for row, item in enumerate(items) if name in item.detectors]
             began = time.time_ns()
-            for row, result in zip(rows, _scored(detector, [items[row] for row in rows]), strict=True):
+            try:
+                results = _scored(detector, [items[row] for row in rows])
+            except Exception as error:
+                if len(items) > 1:
+                    raise
+                _log.warning("detector %r failed: %s", name, type(error).__name__)
+                failure = type(error).__name__
+                continue
+            for row, result in zip(rows, results, strict=True):
                 scores[row][name] = result
             versions[name], spent[name] = detector.version, (began, time.time_ns())
         embeddings = self._embed(items)
@@ -103,6 +117,7 @@ class ModelProcess:
                 spent={name: spent[name] for name in scores[row]},
                 embeddings=embeddings.get(row, {}),
                 embedding_version=version if row in embeddings else "",
+                error=failure,
             )
             for row in range(len(items))
         ]

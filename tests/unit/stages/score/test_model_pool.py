@@ -15,7 +15,7 @@ from detectors.registry import create_text
 from stream.errors import ModelsLost
 from stream.stages.score import model_pool
 from stream.stages.score.machine import item_of
-from stream.stages.score.model_pool import Failed, ModelPool
+from stream.stages.score.model_pool import Failed, ModelPool, failure_of
 from stream.stages.score.model_process import ModelSpec, Scored
 from stream.wire import Choice, DeclaredTool, ToolCallPart
 
@@ -53,11 +53,21 @@ async def test_only_the_culprits_of_a_batch_fail():
     steps = []
     async with running(deadline_seconds=2.0, progress=lambda: steps.append(time.monotonic())) as pool:
         outcomes = await scored(pool, "a CRASH", "b", "c HANG", "d RAISE")
-        failed = {row: one for row, one in enumerate(outcomes) if isinstance(one, Failed)}
+        failed = {row: failure for row, one in enumerate(outcomes) if (failure := failure_of(one)) is not None}
         assert {row: one.disposition for row, one in failed.items()} == {0: "bug", 2: "timeout", 3: "bug"}
         assert failed[3].error == "ValueError"
         assert len(steps) >= 3
         assert isinstance((await scored(pool, "after"))[0], Scored)
+
+
+async def test_a_detector_that_raises_costs_no_score_of_the_others():
+    async with running() as pool:
+        broken, whole = await scored(pool, "call 5551234 BUG-toxicity", "call 5551234")
+    assert set(broken.scores) == {"pii"}
+    assert broken.scores["pii"].flagged
+    assert failure_of(broken) == Failed(disposition="bug", error="ValueError")
+    assert set(whole.scores) == {"pii", "toxicity"}
+    assert failure_of(whole) is None
 
 
 async def test_a_pool_whose_idle_process_is_killed_scores_on():
