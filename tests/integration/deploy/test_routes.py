@@ -37,7 +37,9 @@ def test_alerts_go_by_tenant_and_severity(labels, receiver):
 
 def test_a_critical_alert_mutes_only_the_warning_with_the_same_other_labels():
     """A new version's critical alert must not mute the warning of the version that answers most requests."""
-    rule = next(one for one in yaml.safe_load(CONFIG.read_text())["inhibit_rules"] if "alertname" in one.get("equal", ()))
+    rule = next(
+        one for one in yaml.safe_load(CONFIG.read_text())["inhibit_rules"] if "alertname" in one.get("equal", ())
+    )
     labels = labels_of(alert(part="prompt", model_version="m_1"), "weir")
     assert set(rule["equal"]) == {name for name, _value in labels} - {"severity"}
 
