@@ -83,7 +83,8 @@ class Client:
 
         :attr:`Alert.silenced` is true for a silenced alert. The stream resumes after a broker restart; a warning is logged when an
         outage begins and when it ends. To leave the loop early, close the stream:
-        ``async with contextlib.aclosing(client.alerts()) as alerts``.
+        ``async with contextlib.aclosing(client.alerts()) as alerts``. A cancelled ``anext(alerts)`` ends the stream, also if
+        ``asyncio.wait_for`` cancels it; to wait with a time limit, wait for a task: ``asyncio.wait({task}, timeout=60)``.
 
         Parameters
         ----------
