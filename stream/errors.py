@@ -34,6 +34,7 @@ __all__ = [
     "GateError",
     "LedgerAbsent",
     "LedgerBusy",
+    "LedgerDamaged",
     "LedgerError",
     "LineageRefused",
     "LogExpired",
@@ -58,6 +59,10 @@ class LedgerAbsent(LedgerError):
 
 class LedgerBusy(LedgerError):
     """Another process has the ledger's lock."""
+
+
+class LedgerDamaged(LedgerError):
+    """A file of the ledger is damaged."""
 
 
 class GateError(StreamError):

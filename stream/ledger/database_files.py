@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from stream.errors import LedgerBusy
+from stream.errors import LedgerBusy, LedgerDamaged
 from stream.files import FileLock
 from stream.ledger.schema import SCHEMA_VERSION, open_for_reading, schema_version
 
@@ -44,14 +44,14 @@ class LedgerFiles:
     def query(self, query: Callable[[sqlite3.Connection, Shards], ResultT], empty: ResultT) -> ResultT:
         """Return the result of `query` on the decisions and the partitions, or `empty` if there is no ledger.
 
-        A query is repeated for two seconds while a file is locked, or absent because of a rebuild.
+        A query is repeated for two seconds while a file is locked, or absent because of a rebuild. Raises LedgerDamaged.
         """
 
         def attempt() -> ResultT:
             with self.read_decisions() as decisions, self._read_shards() as shards:
                 return query(decisions, shards)
 
-        return _retried(attempt) if self.decisions.exists() else empty
+        return self._retried(attempt) if self.decisions.exists() else empty
 
     def query_shards(self, query: Callable[[Shards], ResultT]) -> ResultT:
         """Return the result of `query` on the partitions alone, none if there is no ledger; repeats it like `query`."""
@@ -60,7 +60,22 @@ class LedgerFiles:
             with self._read_shards() as shards:
                 return query(shards)
 
-        return _retried(attempt)
+        return self._retried(attempt)
+
+    def _retried(self, query: Callable[[], ResultT]) -> ResultT:
+        try:
+            for _ in range(_ATTEMPTS - 1):
+                try:
+                    return query()
+                except sqlite3.OperationalError:
+                    time.sleep(_PAUSE_SECONDS)
+            return query()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise LedgerDamaged(
+                f"the ledger in {self.directory} cannot be read: {error}; `weir ledger rebuild` reads it again from Kafka"
+            ) from error
 
     @contextmanager
     def read_decisions(self) -> Iterator[sqlite3.Connection]:
@@ -107,12 +122,3 @@ class LedgerFiles:
             raise LedgerBusy(f"another process writes the ledger in {self.directory}; stop that process first")
         with lock:
             yield
-
-
-def _retried(query: Callable[[], ResultT]) -> ResultT:
-    for _ in range(_ATTEMPTS - 1):
-        try:
-            return query()
-        except sqlite3.OperationalError:
-            time.sleep(_PAUSE_SECONDS)
-    return query()

@@ -10,6 +10,7 @@ import msgspec
 from serving.capture.balance import Balance, read_balance
 from serving.capture.shipper import read_shipper_status
 from stream.count_text import count_text
+from stream.errors import LedgerDamaged
 from stream.kafka.clients import BROKER_ERRORS
 from stream.ledger.alerts.full_spool import ALERT_SHARE
 from stream.ledger.coverage import Count, Coverage
@@ -96,6 +97,9 @@ class ServedModelStatus(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str
 
 
+_Ledger = tuple[Coverage, Heartbeat | None, list[AlertRecord], Silences]
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Status of a stack; it is healthy if it has no `problems`."""
 
@@ -129,13 +133,14 @@ async def gather_status(settings: Settings) -> Status:
         lags, lag_problem = await _lags(settings)
         found = list(await asyncio.gather(*probes))
         capture = CaptureStatus(**msgspec.structs.asdict(await balance), limit_bytes=settings.capture.limit_bytes)
-        coverage, heartbeat, alerts, silences = await ledger
+        (coverage, heartbeat, alerts, silences), damage = await ledger
     if heartbeat is not None:
         lags["ledger"] = heartbeat.lag
     problems = [
         *_component_problems(found, home),
         *lag_problem,
         *_spool_problems(capture),
+        *damage,
         *_ledger_problems(heartbeat, coverage, alerts, silences),
     ]
     return Status(
@@ -197,8 +202,11 @@ def _spool_problems(capture: CaptureStatus) -> list[str]:
     return [problem]
 
 
-def _ledger(reader: LedgerReader) -> tuple[Coverage, Heartbeat | None, list[AlertRecord], Silences]:
-    return reader.coverage(), reader.heartbeat(), reader.own_alerts(), reader.silences()
+def _ledger(reader: LedgerReader) -> tuple[_Ledger, list[str]]:
+    try:
+        return (reader.coverage(), reader.heartbeat(), reader.own_alerts(), reader.silences()), []
+    except LedgerDamaged as error:
+        return (Coverage(), None, [], Silences()), [str(error)]
 
 
 async def _lags(settings: Settings) -> tuple[dict[str, dict[str, int]], list[str]]:

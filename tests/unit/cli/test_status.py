@@ -271,3 +271,17 @@ def test_the_text_of_a_healthy_stack_begins_with_healthy():
     assert text.startswith("healthy")
     assert "accepted 2 = delivered 2 + spooled 0 + shed 0" in text
     assert "1.0000" in text
+
+
+@pytest.mark.parametrize("name", ["decisions.db", "partition-0.db"])
+def test_a_damaged_ledger_is_a_problem_with_its_remedy(home, ledger, dead_score, name):
+    del ledger, dead_score
+    for suffix in ("-wal", "-shm"):
+        (home / "ledger" / f"{name}{suffix}").unlink(missing_ok=True)
+    (home / "ledger" / name).write_bytes(b"damaged " * 1000)
+    status = json.loads(run("--json").stdout)
+    remedy = "file is not a database; `weir ledger rebuild` reads it again from Kafka"
+    assert f"the ledger in {home / 'ledger'} cannot be read: {remedy}" in status["problems"]
+    assert [one["name"] for one in status["components"]] == ["score"]
+    shown = CliRunner().invoke(main, ["show", "r1"])
+    assert (shown.exit_code, shown.stderr.endswith(f"{remedy}\n")) == (1, True)
