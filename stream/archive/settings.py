@@ -12,6 +12,6 @@ class ArchiveSettings(Section):
 
     url: str = Field(
         "",
-        description="folder, or address for fsspec such as s3://bucket/weir; empty: no archive",
+        description="folder (relative: beside weir.toml), or address for fsspec such as s3://bucket/weir; empty: no archive",
     )
     segment_records: Count = Field(50_000, description="records of a file, at most")

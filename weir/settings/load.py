@@ -50,7 +50,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_settings() -> Loaded:
-    """Load the settings and make `home` absolute; raises SettingsError."""
+    """Load the settings and make `home` and the archive's folder absolute; raises SettingsError."""
     path = _config_path()
     values = _read(path) if path else {}
     _check_environment(values)
@@ -64,7 +64,8 @@ def load_settings() -> Loaded:
             f"{error}: one of these variables is not JSON: {names}. Write a list as '[\"pii\"]', a table as "
             "'{\"key\": 1}'"
         ) from None
-    settings = settings.model_copy(update={"home": _home(path, values)})
+    archive = settings.archive.model_copy(update={"url": _archive_url(path, settings.archive.url)})
+    settings = settings.model_copy(update={"home": _home(path, values), "archive": archive})
     return Loaded(settings=settings, sources=_sources(values, path), config_path=path)
 
 
@@ -81,11 +82,20 @@ def _home(path: Path | None, values: Mapping[str, Any]) -> Path:
     own = {name: value for name, value in os.environ.items() if name.removesuffix(SUFFIX) == "WEIR_HOME"}
     named = own.get("WEIR_HOME") or read_files(own, PREFIX).get("WEIR_HOME") or values.get("home")
     home = Path(str(named or ".weir"))
-    beside = path.parent if path else Path.cwd()
-    found = home if home.is_absolute() else (beside / home).resolve()
+    found = home if home.is_absolute() else (_beside(path) / home).resolve()
     if found.exists() and not found.is_dir():
         raise SettingsError(f"the home {found} is not a folder; set WEIR_HOME to a folder, which may be new")
     return found
+
+
+def _archive_url(path: Path | None, url: str) -> str:
+    """Return `url`; a relative folder is made absolute, so that commands in other folders find the same archive."""
+    return url if not url or ":" in url else str((_beside(path) / url).resolve())
+
+
+def _beside(path: Path | None) -> Path:
+    """Return the folder of relative paths: that of the settings file, else the present folder."""
+    return path.parent if path else Path.cwd()
 
 
 def _config_path() -> Path | None:

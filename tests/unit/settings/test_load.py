@@ -46,6 +46,15 @@ def test_a_table_in_a_variable_is_the_source_of_its_keys(write, tmp_path, monkey
     }
 
 
+@pytest.mark.parametrize("url", ["", "archive", "/absolute", "s3://bucket/weir"])
+def test_the_folder_of_the_archive_resolves_beside_the_file(url, write, tmp_path, monkeypatch):
+    write(f'[archive]\nurl = "{url}"\n')
+    monkeypatch.setenv("WEIR_CONFIG", str(tmp_path / "weir.toml"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load_settings().settings.archive.url == (str(tmp_path / "archive") if url == "archive" else url)
+
+
 def test_home_resolves_beside_the_file(tmp_path, monkeypatch):
     (tmp_path / "etc").mkdir()
     path = tmp_path / "etc" / "weir.toml"
