@@ -21,6 +21,7 @@ from weir.errors import NotFoundError, SettingsError, StackError
 
 __all__ = [
     "ApiKey",
+    "check_tenant",
     "create_key",
     "ensure_first_key",
     "ensure_own_key",
@@ -52,11 +53,16 @@ def list_keys(home: Path) -> list[ApiKey]:
 
 def create_key(home: Path, tenant: str, scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES) -> tuple[ApiKey, str]:
     """Create a key for `tenant`; return its record and the key, which is not stored. Raises SettingsError if the name is invalid."""
+    check_tenant(tenant)
+    return _make_key(home, tenant, scopes)
+
+
+def check_tenant(tenant: str) -> None:
+    """Raise SettingsError if `tenant` cannot be the name of a tenant."""
     if not _TENANT.fullmatch(tenant):
         raise SettingsError(
             f"tenant {tenant!r} is no name: use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
         )
-    return _make_key(home, tenant, scopes)
 
 
 def _make_key(home: Path, tenant: str, scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES) -> tuple[ApiKey, str]:

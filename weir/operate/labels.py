@@ -21,6 +21,7 @@ from stream.kafka.clients import needs_kafka, producer_for
 from stream.settings import KafkaSettings
 from stream.wire import Event, LabelRecord, canonical_time, encode, inference_key, partition_for
 from weir.errors import SettingsError
+from weir.home.api_keys import check_tenant
 
 __all__ = ["import_labels", "read_labels"]
 
@@ -86,6 +87,7 @@ async def import_labels(
     `progress` is called with the numbers of acknowledged and of all labels. Raises SettingsError, or BrokerError; after a
     BrokerError a part was sent, and a repeated import sends all again.
     """
+    check_tenant(tenant)
     total, now = await asyncio.to_thread(_checked, path)
     sent = 0
     with needs_kafka(kafka.bootstrap_servers):
