@@ -82,17 +82,27 @@ def propose(
     now = msgspec.structs.replace(_expectation(base, present, _ALPHA), recall=1.0, recall_low=1.0, recall_high=1.0)
     known = msgspec.structs.replace(known, present=now)
     if now.precision >= target:
-        return msgspec.structs.replace(known, reason=f"the precision is {now.precision:.0%}, the target {target:.0%}")
+        return msgspec.structs.replace(known, reason=f"the precision is {_share(now)}, the target {_percent(target)}")
     candidates = _candidates(base, present)
     found = [_expectation(base, threshold, _ALPHA / len(candidates)) for threshold in candidates]
     proposed = next((one for one in found if one.precision >= target), None)
     if proposed is not None:
         return msgspec.structs.replace(known, proposed=proposed)
-    best = max((one.precision for one in found), default=now.precision)
-    return msgspec.structs.replace(
-        known,
-        reason=f"no threshold that {LEAST_ABOVE} reviewed alerts reach has a precision of {target:.0%}; the highest is {best:.0%}",
+    best = max(found, key=lambda one: one.precision, default=now)
+    reason = (
+        f"no threshold that {LEAST_ABOVE} reviewed alerts reach has a precision of {_percent(target)}; "
+        f"the highest is {_share(best)}, at {best.threshold:g}"
     )
+    return msgspec.structs.replace(known, reason=reason)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:g}%"
+
+
+def _share(expected: Expectation) -> str:
+    """Return a precision as numbers of alerts, because a rounded percentage can be equal to a target that it misses."""
+    return f"{expected.right} of {expected.alerts} alerts"
 
 
 def _candidates(base: Sequence[ReviewedAlert], present: float) -> list[float]:

@@ -51,7 +51,18 @@ def test_a_threshold_is_kept_if_it_reaches_the_target_and_is_never_lowered():
     assert found.proposed is None
     assert found.reason == "25 of 40 reviewed alerts reached the present threshold 0.71, a proposal needs 30"
     found = propose("acme", "toxicity", reviewed(*SEPARATED), present=0.48, target=0.7)
-    assert (found.proposed, found.reason) == (None, "the precision is 75%, the target 70%")
+    assert (found.proposed, found.reason) == (None, "the precision is 30 of 40 alerts, the target 70%")
+
+
+def test_a_precision_just_below_the_target_is_not_rounded_to_it():
+    scores = [(0.95, row > 0) for row in range(10)] + [(0.96, row % 10 > 0) for row in range(19)] + [(0.5, False)]
+    found = propose("acme", "toxicity", reviewed(*scores), present=0.48, target=0.9)
+    assert found.proposed is None
+    assert found.reason == (
+        "no threshold that 10 reviewed alerts reach has a precision of 90%; the highest is 26 of 29 alerts, at 0.95"
+    )
+    found = propose("acme", "toxicity", reviewed(*scores), present=0.48, target=0.995)
+    assert "a precision of 99.5%" in found.reason
 
 
 def test_the_interval_of_a_chosen_threshold_contains_the_precision_of_other_alerts():
