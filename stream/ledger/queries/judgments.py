@@ -26,7 +26,7 @@ class CorrectionNote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judgments(msgspec.Struct, frozen=True, kw_only=True):
-    """The judgments of one request by principals of its tenant; `labels` has the newest value of each label id."""
+    """The judgments of one request by principals of its tenant; the last rating of each principal and label id counts."""
 
     ratings: dict[str, int] = {}
     labels: tuple[float, ...] = ()
@@ -47,17 +47,16 @@ class Judgments(msgspec.Struct, frozen=True, kw_only=True):
 
 def judgments_of(shards: Iterable[sqlite3.Connection], tenant: str, request_id: str) -> Judgments:
     """Return the judgments of a request; those of principals of another tenant are ignored."""
-    ratings: Counter[str] = Counter()
+    ratings: dict[str, tuple[float, str, str]] = {}
     corrections: list[CorrectionNote] = []
     labels: dict[str, tuple[float, float]] = {}
     subject = (request_id, tenant)
     for database in shards:
-        ratings.update(
-            rating
-            for (rating,) in database.execute(
-                "SELECT rating FROM feedback WHERE request_id = ? AND tenant = ? AND rating <> ''", subject
-            )
-        )
+        for principal, *rated in database.execute(
+            "SELECT principal, time, event_id, rating FROM feedback WHERE request_id = ? AND tenant = ? AND rating <> ''",
+            subject,
+        ):
+            ratings[principal] = max(ratings.get(principal, (0.0, "", "")), tuple(rated))
         corrections += select(
             database, CorrectionNote, "SELECT * FROM corrections WHERE request_id = ? AND tenant = ?", subject
         )
@@ -66,7 +65,7 @@ def judgments_of(shards: Iterable[sqlite3.Connection], tenant: str, request_id: 
         ):
             labels[label_id] = max(labels.get(label_id, (at, value)), (at, value))
     return Judgments(
-        ratings=dict(sorted(ratings.items())),
+        ratings=dict(sorted(Counter(rating for _time, _id, rating in ratings.values()).items())),
         labels=tuple(value for _label_id, (_at, value) in sorted(labels.items())),
         corrections=tuple(sorted(corrections, key=lambda note: (note.time, note.event_id))),
     )

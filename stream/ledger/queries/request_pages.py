@@ -52,9 +52,11 @@ _VERDICTS = (
 )
 
 
-# Requests with a bad rating or label, whose answer nobody has corrected or approved.
+# Requests with a bad label or a bad rating that is the last one of its API key, whose answer nobody has corrected or approved.
 _BAD = (
-    "SELECT request_id, tenant, time FROM feedback WHERE rating IN ('down', '1', '2')"
+    "SELECT request_id, tenant, time FROM feedback f WHERE rating IN ('down', '1', '2') AND NOT EXISTS (SELECT 1 FROM feedback n"
+    " WHERE n.request_id = f.request_id AND n.tenant = f.tenant AND n.principal = f.principal AND n.rating <> ''"
+    " AND (n.time, n.event_id) > (f.time, f.event_id))"
     " UNION ALL SELECT request_id, tenant, time FROM labels WHERE value < 0.5"
 )
 _REVIEWED = "SELECT request_id, tenant FROM corrections WHERE answer OR approved"
@@ -147,7 +149,7 @@ def answers_to_review(databases: Sequence[sqlite3.Connection], limit: int) -> li
     """Return at most `limit` requests whose answers wait for a review, the newest judgment first.
 
     Such an answer was rated ``down``, 1 or 2, or has a label below 0.5, by a principal of its tenant, and nobody has
-    corrected or approved it.
+    corrected or approved it. Of several ratings by one principal, the last one counts.
     """
     newest: dict[tuple[str, str], float] = {}
     for database in databases:

@@ -47,7 +47,8 @@ def corrections():
 
 def feedback():
     for tenant, rating in (("acme", "down"), ("acme", "up"), ("elm", "up")):
-        yield judged(Feedback(request_id="r1", tenant=tenant, rating=rating), f"feedback/{tenant}/{rating}")
+        data = Feedback(request_id="r1", tenant=tenant, rating=rating, principal=f"k_{rating}")
+        yield judged(data, f"feedback/{tenant}/{rating}")
     for value in (0.0, 1.0):
         data = LabelRecord(label_id="lb", request_id="r1", tenant="acme", at=value, value=value)
         yield judged(data, f"label/{value}")

@@ -5,11 +5,14 @@ from itertools import chain
 
 import pytest
 from support.console_ledger import NAMES
+from support.events import event_of
 from support.ledger_log import request
 
 from stream.ledger.queries import request_pages as module
 from stream.ledger.queries.console_queries import LedgerPages
+from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.queries.page_cursor import NEWEST, Cursor
+from stream.wire import Feedback
 
 
 def pages(directory, **query):
@@ -81,3 +84,24 @@ def test_the_requests_of_a_conversation_are_found_in_all_partitions_through_the_
         if "events" in row[3]
     ]
     assert "INDEX events_conversation (conversation=?)" in plan[3]
+
+
+def test_the_last_rating_of_each_api_key_counts(maker, tmp_path):
+    for name in ("better", "worse", "other"):
+        maker.side(name, "input", 100.0)
+        maker.side(name, "output", 101.0)
+    given = [
+        ("better", "k_1", "down"),
+        ("better", "k_1", "down"),
+        ("better", "k_1", "up"),
+        ("worse", "k_1", "5"),
+        ("worse", "k_1", "2"),
+        ("other", "k_1", "down"),
+        ("other", "k_2", "up"),
+    ]
+    for time, (name, key, rating) in enumerate(given, 102):
+        rated = Feedback(request_id=name, tenant="acme", principal=key, rating=rating)
+        maker.apply(NAMES.feedback, event_of(rated, f"{name}/feedback/{time}", float(time)))
+    assert [row.request_id for row in LedgerPages(tmp_path).answers_to_review(10)] == ["other", "worse"]
+    counts = {name: LedgerReader(tmp_path).request(name).judgments.counts for name in ("better", "worse", "other")}
+    assert counts == {"better": {"rated up": 1}, "worse": {"rated 2": 1}, "other": {"rated down": 1, "rated up": 1}}
