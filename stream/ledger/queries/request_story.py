@@ -232,9 +232,11 @@ def gap_of(database: sqlite3.Connection, request_id: str) -> GapNote | None:
 def request_story(request_id: str, events: RequestEvents, decisions: sqlite3.Connection) -> RequestStory:
     """Join a request's events with its alerts and their retraining events.
 
-    An alert belongs to a request if the evidence of the alert contains the request. Evidence is limited to 20 requests.
-    Therefore an alert also belongs to a request if three conditions are true for an event of the request: the alert's
-    detector flagged the event, the event is in the alert's stream, and the alert was firing at the time of the event.
+    An alert belongs to a request if the evidence of the alert contains the request. Evidence is limited to 20 requests, and
+    an alert is published again at most every few seconds. Therefore an alert with incomplete evidence also belongs to a
+    request if three conditions are true for an event of the request: the alert's detector flagged the event, the event is in
+    the alert's stream, and the alert was firing at the time of the event. A finding below the tenant's own threshold for
+    alerts is flagged too, so complete evidence decides.
     """
     rows = decisions.execute(
         "SELECT a.record FROM alert_evidence e JOIN alerts a ON a.alert_id = e.alert_id WHERE e.request_id = ?",
@@ -243,9 +245,10 @@ def request_story(request_id: str, events: RequestEvents, decisions: sqlite3.Con
     for note in events.verdicts:
         if note.verdict.flagged:
             rows += decisions.execute(
-                "SELECT record FROM alerts WHERE tenant = ? AND model = ? AND side = ? AND detector = ?"
-                " AND opened_at <= ? AND (resolved_at IS NULL OR resolved_at >= ?)",
-                (events.tenant, events.model, note.verdict.side, note.verdict.detector, note.time, note.time),
+                "SELECT record FROM alerts WHERE tenant = ?1 AND model = ?2 AND side = ?3 AND detector = ?4"
+                " AND opened_at <= ?5 AND (resolved_at IS NULL OR resolved_at >= ?5)"
+                " AND (at < ?5 OR json_extract(record, '$.evidence_total') > ifnull(json_array_length(record, '$.evidence'), 0))",
+                (events.tenant, events.model, note.verdict.side, note.verdict.detector, note.time),
             ).fetchall()
     alerts = {alert.alert_id: alert for alert in (_ALERT.decode(row[0]) for row in rows)}
     ordered = tuple(sorted(alerts.values(), key=lambda alert: (alert.opened_at, alert.alert_id)))

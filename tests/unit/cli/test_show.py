@@ -25,7 +25,7 @@ PART, OTHER = "/messages/3/parts/0", "/messages/1/parts/0"
 def alert(alert_id, *, opened_at=9.0, resolved_at=None, evidence=(), **fields):
     state = "firing" if resolved_at is None else "resolved"
     times = {"opened_at": opened_at, "at": opened_at, "resolved_at": resolved_at}
-    return event(records.alert(alert_id, state=state, evidence=evidence, **times, **fields))
+    return event(records.alert(alert_id, state=state, evidence=evidence, **times | fields))
 
 
 def retraining(name, *alert_ids):
@@ -92,6 +92,8 @@ def home(home):
     shard.apply(log.verdicts(explanation(question, "pii", (3, 6, 2.5), (7, 9, -1.0)), partition=3))
     alerts = [alert("al_firing"), alert("al_evidence", detector="drift", opened_at=15.0, evidence=("r1",))]
     alerts += [alert("al_over", opened_at=1.0, resolved_at=5.0), alert("al_later", opened_at=12.0)]
+    # Published after the request, with complete evidence: the finding was below the tenant's threshold.
+    alerts += [alert("al_of_others", at=12.0, evidence=("r9",))]
     alerts += [alert("al_other_side", side="output"), alert("al_not_flagged", detector="toxicity")]
     decisions.apply(log.records("weir.alerts", *alerts))
     runs = retraining("rt_1", "al_evidence", "al_x"), retraining("rt_2", "al_x")
