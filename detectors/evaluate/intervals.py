@@ -32,6 +32,7 @@ def share(hits: int, total: int) -> Interval:
 def _resampled(metrics: Metrics, texts: int) -> dict[str, Interval]:
     """Return the interval of each metric; ``metrics`` computes them for an array of indices of texts.
 
+    A metric with the same value in all resamples, such as the F1 of a set without an error, has the interval (NaN, NaN).
     `scipy.stats.bootstrap` is not used: it takes one metric at a time, and warns if all texts are alike.
     """
     if not texts:
@@ -41,7 +42,8 @@ def _resampled(metrics: Metrics, texts: int) -> dict[str, Interval]:
     found = [metrics(rng.integers(texts, size=texts)) for _ in range(_RESAMPLES)]
     tails = [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]
     bounds = {name: np.nanquantile([one[name] for one in found], tails) for name in names}
-    return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
+    unknown = (float("nan"), float("nan"))
+    return {name: (float(low), float(high)) if low < high else unknown for name, (low, high) in bounds.items()}
 
 
 def _f(wanted: NDArray[np.bool_], found: NDArray[np.bool_], beta: float) -> float:

@@ -110,6 +110,13 @@ def _table(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, Any]]:
         raise DataError(f"{path} is no CSV: {error}") from error
 
 
+def _split_of(path: Path, splits: dict[str, Any], name: str) -> Any:
+    name = name or ("test" if "test" in splits else next(iter(splits)))
+    if name not in splits:
+        raise DataError(f"{path} has no split {name!r}; its splits are {', '.join(splits)}")
+    return splits[name]
+
+
 def _folder(path: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the rows of a split of a data set; the values of a `ClassLabel` column are its names, or None without a label."""
     try:
@@ -121,10 +128,7 @@ def _folder(path: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         with tempfile.TemporaryDirectory() as cache:
             found = datasets.load_from_disk(str(path)) if saved else datasets.load_dataset(str(path), cache_dir=cache)
             if isinstance(found, dict):
-                name = split or ("test" if "test" in found else next(iter(found)))
-                if name not in found:
-                    raise DataError(f"{path} has no split {name!r}; its splits are {', '.join(found)}")
-                found = found[name]
+                found = _split_of(path, found, split)
             names = {
                 column: dict(enumerate(feature.names))
                 for column, feature in found.features.items()
@@ -132,6 +136,8 @@ def _folder(path: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
             }
             for number, row in enumerate(found, 1):
                 yield number, row | {column: known.get(row[column]) for column, known in names.items()}
+    except DataError:
+        raise
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DataError(f"cannot read the data set in {path}: {type(error).__name__}: {str(error)[:200]}") from error
 

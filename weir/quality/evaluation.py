@@ -79,18 +79,23 @@ def run_evaluation(options: EvaluationOptions, progress: Progress) -> Evaluation
     text, studies = _names(options)
     for name in (*text, *(find_study(one).detector for one in studies)):
         create(name, options.options.get(name))  # a wrong name or option fails before any work
-    datasets = _own_file(options, text) if options.file else _folder(options, text)
+    datasets = Datasets(sets=[], ordinary=[], files=[], absent=[])  # a study reads its own files, if it needs any
+    if text:
+        datasets = _own_file(options, text) if options.file else _folder(options, text)
     evaluated, left_out = _evaluated(options, text, datasets, progress) if text else ([], [])
     rows: list[Mapping[str, Any]] = []
-    if options.data:
-        context = StudyContext(options.data, options.runs, options.seed, progress, load_examples)
-        for name in studies:
-            try:
-                rows += find_study(name).run(context)
-            except FileNotFoundError as error:
-                if options.names or options.studies:
-                    raise
-                left_out.append(f"{name}: there is no file {error.filename}")
+    context = StudyContext(options.data or Path(), options.runs, options.seed, progress, load_examples)
+    for name in studies:
+        try:
+            rows += find_study(name).run(context)
+        except FileNotFoundError as error:
+            if options.data is None:
+                raise DataError(
+                    f"{name} reads {error.filename} of the data folder: name the folder with --data"
+                ) from error
+            if options.names or options.studies:
+                raise
+            left_out.append(f"{name}: there is no file {error.filename}")
     provenance = {
         "at": begun.isoformat(timespec="seconds"),
         "seed": options.seed,

@@ -74,3 +74,9 @@ def test_spans_that_are_all_found_or_all_missed_leave_a_doubt_by_the_number_of_t
     assert found["recall"] == found["precision"] == share(10, 10)
     assert missed["recall"] == missed["precision"] == share(0, 10)
     assert "precision" not in of_counts([(0, 0, 2)] * 10)
+
+
+def test_a_metric_that_is_the_same_in_all_resamples_has_no_interval():
+    found = of_labels([True, True, False, False], [0.9, 0.8, 0.1, 0.2], [True, True, False, False])
+    assert all(math.isnan(bound) for name in ("auroc", "average_precision", "f1", "macro_f1") for bound in found[name])
+    assert found["recall"] == share(2, 2)
