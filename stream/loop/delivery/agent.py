@@ -145,7 +145,8 @@ class _Service:
             for problem in (_WAITING, _NO_TOPICS):
                 self._health.pop(problem, None)
             positions = await self._positions(log, consumer)
-            for place, offset in positions.items():  # also of partitions without a record: the next process reads what comes
+            # Also of partitions without a record: after a restart, they are read from here.
+            for place, offset in positions.items():
                 log.state.offsets.setdefault(place.topic, {})[place.partition] = offset
             self._store(log)
             reader = LogReader(consumer, positions, poll_ms=_POLL_MS)

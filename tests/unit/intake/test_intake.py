@@ -17,7 +17,7 @@ from serving.capture.balance import read_balance
 from serving.settings import CaptureSettings
 from stream.ledger.queries.request_story import request_events
 from stream.ledger.shard import Shard
-from stream.wire import ErrorInfo, Message, ToolCallPart, ToolDefinition, ToolResponsePart, Usage
+from stream.wire import ErrorInfo, Usage
 from stream.wire.trace import TraceParent
 
 
@@ -379,23 +379,3 @@ async def test_a_parameter_that_is_no_number_is_left_out(tmp_path, value):
         assert (await kserve(running, "request", REQUEST | {"temperature": value, "seed": 7})).status_code == 200
         await kserve(running, "response", RESPONSE)
         assert running.only()[0].parameters == {"seed": 7}
-
-
-async def test_tools_and_all_choices_are_recorded(tmp_path):
-    call = {"id": "c1", "type": "function", "function": {"name": "get", "arguments": '{"to": 1}'}}
-    choices = [
-        {"message": {"content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"},
-        {"message": {"content": "ho"}},
-    ]
-    result = {"role": "tool", "tool_call_id": "c1", "content": "17"}
-    tools = [{"type": "function", "function": {"name": "get"}}]
-    async with intake(tmp_path / "home") as running:
-        payload = litellm_payload(
-            messages=[result], response={"choices": choices}, model_parameters={"tools": tools, "temperature": 1}
-        )
-        assert (await running.sent("/intake/litellm", json=payload)).status_code == 200
-        request, end = running.only()
-    assert request.messages == (Message(role="tool", parts=(ToolResponsePart(response="17", id="c1"),)),)
-    assert (request.tools, request.owed) == ((ToolDefinition(name="get"),), ("pii", "toxicity"))
-    assert [choice.finish_reason for choice in end.messages] == ["tool_calls", None]
-    assert end.messages[0].parts == (ToolCallPart(name="get", arguments='{"to": 1}', id="c1"),)

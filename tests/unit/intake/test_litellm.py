@@ -10,7 +10,7 @@ from serving.errors import UnreadablePayload
 from serving.inference_records import ExpectedVerdicts
 from serving.intake.litellm import exchange_from_litellm, payloads
 from serving.intake.reported_exchange import records_of
-from stream.wire import ErrorInfo, Message, Usage
+from stream.wire import ErrorInfo, Message, ToolCallPart, ToolDefinition, ToolResponsePart, Usage
 
 CASES = cases(__file__)
 
@@ -105,3 +105,21 @@ def test_a_value_that_is_no_json_loses_no_log_of_the_batch(change, lines):
     requests = [records(payload)[0] for payload in payloads(raw.encode())]
     assert len({request.request_id for request in requests}) == 2
     assert all(request.owed for request in requests)
+
+
+def test_tools_and_all_choices_are_recorded():
+    call = {"id": "c1", "type": "function", "function": {"name": "get", "arguments": '{"to": 1}'}}
+    choices = [
+        {"message": {"content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"},
+        {"message": {"content": "ho"}},
+    ]
+    result = {"role": "tool", "tool_call_id": "c1", "content": "17"}
+    tools = [{"type": "function", "function": {"name": "get"}}]
+    parameters = {"tools": tools, "temperature": 1}
+    request, end = records(
+        litellm_payload(messages=[result], response={"choices": choices}, model_parameters=parameters)
+    )
+    assert request.messages == (Message(role="tool", parts=(ToolResponsePart(response="17", id="c1"),)),)
+    assert (request.tools, request.owed) == ((ToolDefinition(name="get"),), ("pii", "toxicity"))
+    assert [choice.finish_reason for choice in end.messages] == ["tool_calls", None]
+    assert end.messages[0].parts == (ToolCallPart(name="get", arguments='{"to": 1}', id="c1"),)
