@@ -4,7 +4,8 @@ Each feature has a share of the budget, divided equally among its regions (range
 Each region has Shiryaev-Roberts sums; the statistic is the weighted average of all sums. An alarm starts when the
 statistic reaches the limit. At the start of an alarm, the values since the start of the change are removed from the
 history. During an alarm, no value is added to the history, so the alarm ends a few events after the changed traffic
-ends. At the end of an alarm, the sums are reset.
+ends; an alarm about a binary feature lasts until there is evidence of recovery (`recovery`). At the end of an alarm, the
+sums are reset.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from detectors.base import Finding, Observation
 from detectors.streams.conversations import TURNS, Conversations, ConversationsState
 from detectors.streams.recent import Change
-from detectors.streams.sequential_tests import BettingStep, ReferenceRegions, RegionsState
+from detectors.streams.recovery import Recovery
+from detectors.streams.sequential_tests import ONE, BettingStep, ReferenceRegions, RegionsState
 
 __all__ = ["Budget", "Feature", "Monitor", "MonitorState"]
 
@@ -71,6 +73,7 @@ class MonitorState(msgspec.Struct, frozen=True, kw_only=True, tag="e-detector"):
     events: int
     last_time: float
     alarm: bool
+    recovery: Recovery | None = None
 
 
 class Monitor:
@@ -113,6 +116,8 @@ class Monitor:
         self._highest = 0.0
         #: The leading region and the change of the last alarm that started or ended in this bucket.
         self._ended: tuple[int, Change] | None = None
+        #: During an alarm that a binary feature began.
+        self._recovery: Recovery | None = None
 
     @property
     def ready(self) -> bool:
@@ -126,7 +131,7 @@ class Monitor:
 
     @property
     def alarm(self) -> bool:
-        """Whether the statistic has reached its limit."""
+        """Whether the statistic has reached its limit, and the alarm has not ended."""
         return self._alarm
 
     @property
@@ -225,6 +230,7 @@ class Monitor:
             )
             self._regions.update(scores, test_step, alarm=self._alarm)
             self._learn_first(scores, slot)
+            self._recover(scores)
         self._events += 1
         self._check_limit()
 
@@ -238,16 +244,31 @@ class Monitor:
     def _check_limit(self) -> None:
         statistic = self._regions.statistic
         self._highest = max(self._highest, statistic)
-        alarm = statistic >= self._budget.limit
+        held = self._recovery is not None and not self._recovery.complete
+        alarm = held or statistic >= self._budget.limit
         if alarm and not self._alarm:
             self._ended = self._leading()
             self._regions.forget(self._ended[1].event)
+            self._recovery = self._recovery_from(*self._ended)
         elif self._alarm and not alarm:
             self._ended = self._ended or self._leading()
             self._regions.restart()
+            self._recovery = None
         if alarm:
             self._regions.cap(HEADROOM * self._budget.limit, self._groups)
         self._alarm = alarm
+
+    def _recovery_from(self, region: int, change: Change) -> Recovery | None:
+        if not self._features[self.layout[region][0]].binary:
+            return None
+        events = self._events - change.event
+        return Recovery(before=change.share_before, ones=change.share_since * events, events=events)
+
+    def _recover(self, scores: NDArray[np.float64]) -> None:
+        if self._recovery is not None:
+            values = [scores[self._columns[name].start] for name in self._names if self._features[name].binary]
+            if values[0] == values[0]:  # not NaN
+                self._recovery.add(one=bool(values[0] >= ONE))
 
     def _leading(self) -> tuple[int, Change]:
         leading = self._regions.leading()
@@ -278,12 +299,12 @@ class Monitor:
         removes its alarm because the change is too small to act on. Then the finding is about another feature that reaches the
         limit by itself and that ``judge`` accepts, if there is one.
         """
-        statistic = max(self._highest, self.statistic)
+        statistic = max(self._highest, self.statistic, self._budget.limit if self._alarm else 0.0)
         ended = None if self._alarm else self._ended
         self._highest, self._ended = 0.0, None
         if not self.ready:
             return None
-        leading = judge(self._finding(*(ended or self._leading()), statistic))
+        leading = judge(self._finding(*(ended or self._present()), statistic))
         if leading.alarm or statistic < self._budget.limit:
             return leading
         others = (
@@ -291,6 +312,15 @@ class Monitor:
             for region, part in self._sufficient(leading.feature)
         )
         return next((finding for finding in others if finding.alarm), leading)
+
+    def _present(self) -> tuple[int, Change]:
+        """Return the leading region and its change; during an alarm of a binary feature, with the share of ones since its start."""
+        region, change = self._leading()
+        if self._recovery is None or not self._features[self.layout[region][0]].binary:
+            return region, change
+        return region, msgspec.structs.replace(
+            change, share_before=self._recovery.before, share_since=self._recovery.share
+        )
 
     def _sufficient(self, but: str) -> list[tuple[int, float]]:
         """Return the leading region and the statistic of each feature, except ``but``, that reaches the limit by itself."""
@@ -331,6 +361,7 @@ class Monitor:
             events=self._events,
             last_time=self._last_time,
             alarm=self._alarm,
+            recovery=msgspec.structs.replace(self._recovery) if self._recovery else None,
         )
 
     def restore(self, state: msgspec.Struct) -> None:
@@ -347,4 +378,5 @@ class Monitor:
         self._conversations.restore(state.conversations)
         self._waiting = {name: list(state.waiting[name]) for name in self._features if name in state.waiting}
         self._events, self._last_time, self._alarm = state.events, state.last_time, state.alarm
+        self._recovery = msgspec.structs.replace(state.recovery) if state.recovery else None
         self._highest, self._ended = 0.0, None

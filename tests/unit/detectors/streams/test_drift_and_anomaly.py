@@ -311,3 +311,21 @@ def test_a_rise_of_the_error_rate_to_five_percent_is_an_alarm_that_names_the_rat
     assert later[-1].details["recent_mean"] == pytest.approx(0.15, abs=0.05)
     ended = [detector.update_many([event]).alarm for event in answers(rng, 400, "d", failing=before)]
     assert not any(ended[-100:])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_alarm_at_a_small_error_rate_lasts_until_the_rate_is_lower_also_after_a_restart(seed):
+    rng = np.random.default_rng(seed)
+    detector = create_stream("anomaly", {"daily_cycle": False})
+    assert first_alarm(detector, answers(rng, 1000, "a", failing=0.01)) == NEVER
+    assert first_alarm(detector, answers(rng, 1000, "b", failing=0.05)) != NEVER
+    restarted = create_stream("anomaly", {"daily_cycle": False})
+    restarted.restore(detector.snapshot())
+    lasting = answers(rng, 1000, "c", failing=0.05)
+    findings = [restarted.update_many(lasting[at : at + 10]) for at in range(0, 1000, 10)]
+    assert [detector.update_many(lasting[at : at + 10]) for at in range(0, 1000, 10)] == findings
+    assert sum(finding.alarm for finding in findings) >= 90
+    assert findings[-1].details["recent_mean"] == pytest.approx(0.05, abs=0.02)
+    recovered = answers(rng, 1000, "d", failing=0.01)
+    ended = [restarted.update_many(recovered[at : at + 10]).alarm for at in range(0, 1000, 10)]
+    assert not any(ended[80:])

@@ -1,0 +1,44 @@
+"""Evidence that a raised share of ones, such as failed requests, is again what it was before an alarm.
+
+Between two rare ones, the statistic of an alarm falls below its limit although the share is still raised. So the alarm lasts until a CUSUM
+(Page 1954) of the log-likelihood ratio, of the share before against the share since the change, reaches `EVIDENCE`.
+"""
+
+from math import log
+from typing import Final
+
+import msgspec
+
+__all__ = ["EVIDENCE", "Recovery"]
+
+#: While the share is still raised, the evidence reaches this value by chance after 1,000 events or more on average.
+EVIDENCE: Final = log(1_000)
+_LEAST: Final = 1e-3
+
+
+class Recovery(msgspec.Struct, kw_only=True):
+    """The share of ones `before` a change, the numbers of `ones` and `events` since, and the evidence of recovery."""
+
+    before: float
+    ones: float
+    events: float
+    evidence: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """The share of ones since the change, in [0, 1]."""
+        return self.ones / max(1.0, self.events)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the evidence suffices."""
+        return self.evidence >= EVIDENCE
+
+    def add(self, *, one: bool) -> None:
+        """Add an event of the alarm."""
+        self.ones += one
+        self.events += 1.0
+        low = min(max(self.before, _LEAST), 1.0 - 2.0 * _LEAST)
+        high = min(max(self.share, low + _LEAST), 1.0 - _LEAST)
+        ratio = log(low / high) if one else log((1.0 - low) / (1.0 - high))
+        self.evidence = max(0.0, self.evidence + ratio)
