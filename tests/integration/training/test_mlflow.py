@@ -17,19 +17,17 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
-def server(tmp_path):
-    with running_mlflow(tmp_path) as address:
-        yield address
+def client(tmp_path, monkeypatch):
+    with running_mlflow(tmp_path) as address, httpx.Client(base_url=f"{address}/api/2.0/mlflow", timeout=120) as client:
+        monkeypatch.setitem(os.environ, "MLFLOW_TRACKING_URI", address)
+        yield client
 
 
-async def test_a_version_is_mirrored_once(tmp_path, server, monkeypatch):
+async def test_a_version_is_mirrored_once(tmp_path, client):
     base = save_tiny_gguf(tmp_path)
     job = tiny_job(base, save_dataset(tmp_path / "data", 8), epochs=1, retraining_id="rt_1")
     version = ForkedRun(tmp_path, "run", job).trained(200).version
-    monkeypatch.setitem(os.environ, "MLFLOW_TRACKING_URI", server)
     command = [sys.executable, "-m", "stream.loop.training.mlflow_mirror", str(tmp_path), version]
-    api = f"{server}/api/2.0/mlflow"
-    client = httpx.Client(base_url=api, timeout=120)
     experiment = client.post("/experiments/create", json={"name": "weir-training"}).json()["experiment_id"]
     # What a mirror leaves that is killed after its first request.
     begun = {"experiment_id": experiment, "tags": [{"key": "weir.version", "value": version}]}
