@@ -41,10 +41,14 @@ class VllmServing(Serving):
     def __init__(self, home: Path, variables: dict[str, str]) -> None:
         super().__init__(home, lambda _url: variables, START_SECONDS)
 
+    def metrics(self) -> str:
+        """Return the metrics page of the only replica."""
+        (target,) = (t for t in list_targets(self.home / "run" / "metrics") if t.component == "model")
+        return httpx.get(f"http://{target.address}/metrics", trust_env=False).text
+
     def metric(self, name: str) -> float:
         """Return a metric of the only replica, summed over its labels."""
-        (target,) = (t for t in list_targets(self.home / "run" / "metrics") if t.component == "model")
-        lines = httpx.get(f"http://{target.address}/metrics", trust_env=False).text.splitlines()
+        lines = self.metrics().splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name + "{"))
 
 
