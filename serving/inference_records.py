@@ -140,8 +140,10 @@ def recorded_messages(request: ModelRequest) -> tuple[Message, ...]:
     instructions = request.body.get("instructions")
     if request.operation == "responses" and isinstance(instructions, str) and instructions:
         messages = (Message.of_text("system", instructions), *messages)
+    if "documents" not in request.body and request.operation != "responses":  # nearly always
+        return messages
     added = (*documents_from(request.body.get("documents")), *variables_from(request.body.get("prompt")))
-    return (*messages[:-1], *added, *messages[-1:]) if added else messages
+    return (*messages[:-1], *added, *messages[-1:])
 
 
 def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> RequestRecord:
