@@ -154,9 +154,8 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
 
     def _judged(self, finding: Finding) -> Finding:
         finding = self._numbers.explain(finding)
-        if (
-            finding.feature == _ERROR and "share_since" in finding.details
-        ):  # a moving mean of rare errors is often below the minimum
+        if finding.feature == _ERROR and "share_since" in finding.details:
+            # A moving mean of rare errors is often below the minimum.
             details = finding.details | {"recent_mean": finding.details["share_since"]}
             finding = msgspec.structs.replace(finding, details=details)
         return finding if not finding.alarm or self._large(finding) else too_small(finding)

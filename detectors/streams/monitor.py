@@ -262,13 +262,14 @@ class Monitor:
         if not self._features[self.layout[region][0]].binary:
             return None
         events = self._events - change.event
-        return Recovery(before=change.share_before, ones=change.share_since * events, events=events)
+        column = self.layout[region][1]
+        return Recovery(column=column, before=change.share_before, ones=change.share_since * events, events=events)
 
     def _recover(self, scores: NDArray[np.float64]) -> None:
         if self._recovery is not None:
-            values = [scores[self._columns[name].start] for name in self._names if self._features[name].binary]
-            if values[0] == values[0]:  # not NaN
-                self._recovery.add(one=bool(values[0] >= ONE))
+            value = scores[self._recovery.column]
+            if not np.isnan(value):
+                self._recovery.add(one=bool(value >= ONE))
 
     def _leading(self) -> tuple[int, Change]:
         leading = self._regions.leading()

@@ -1,7 +1,7 @@
-"""Evidence that a raised share of ones, such as failed requests, is again what it was before an alarm.
+"""Evidence that the share of ones among zeros and ones, such as failed requests, is no longer raised.
 
-Between two rare ones, the statistic of an alarm falls below its limit although the share is still raised. So the alarm lasts until a CUSUM
-(Page 1954) of the log-likelihood ratio, of the share before against the share since the change, reaches `EVIDENCE`.
+Ones are rare: between two of them, an alarm's statistic falls below its limit although their share is still raised. So the alarm lasts
+until a CUSUM (Page 1954) reaches `EVIDENCE`. It adds the log-likelihood ratio of the share before the change against the share since.
 """
 
 from math import log
@@ -11,14 +11,15 @@ import msgspec
 
 __all__ = ["EVIDENCE", "Recovery"]
 
-#: While the share is still raised, the evidence reaches this value by chance after 1,000 events or more on average.
+#: If the share since the change were known, the evidence would reach this value by chance once in 1,000 events or less often.
 EVIDENCE: Final = log(1_000)
 _LEAST: Final = 1e-3
 
 
 class Recovery(msgspec.Struct, kw_only=True):
-    """The share of ones `before` a change, the numbers of `ones` and `events` since, and the evidence of recovery."""
+    """The share of ones `before` a change in a `column` of scores, the numbers of `ones` and `events` since, and the evidence."""
 
+    column: int
     before: float
     ones: float
     events: float

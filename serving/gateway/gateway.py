@@ -141,7 +141,7 @@ class Gateway:
         ) as span:
             try:
                 await handler(call)
-            except Exception as error:
+            except Exception as error:  # marked in the span, then raised again
                 status, kind = 500, type(error).__name__
                 if isinstance(error, ApiError):
                     status, kind = error.status, error.code

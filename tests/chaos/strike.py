@@ -14,7 +14,7 @@ PARTS = ("shipper", "score", "watch")
 
 
 class Strike(msgspec.Struct, kw_only=True):
-    """One strike. `effect` is what it interrupted; a strike without one does not count. `violations` are those of its round.
+    """One strike. `effect` says what it interrupted; without an effect, it does not count. `violations` has those of its round.
 
     `slow` are speeds that missed their bound. They count in ``make chaos``, on an idle machine, and not in the tests.
     """

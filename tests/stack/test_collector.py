@@ -20,7 +20,7 @@ TRACES = 30
 
 @pytest.fixture
 def running(tmp_path):
-    """Yield the Collector's OTLP address, that of its metrics, and the receiver of what it keeps."""
+    """Yield two addresses of the Collector, for OTLP and for metrics, and the receiver of the spans that it keeps."""
     port, metrics = free_port(), free_port()
     with receiver() as kept:
         changed = {

@@ -74,11 +74,15 @@ def weights(home):
     return routes[0].weights if routes else None
 
 
+async def begin_canary(kafka, to, home):
+    await bless(kafka, to)
+    await until("the canary begins", lambda: weights(home) == {BASE: 50, M1: 50})
+
+
 async def test_a_blessed_version_is_a_canary_and_a_bad_one_is_rolled_back(tmp_path, embedded_broker):
     kafka, registry = await fresh_topics(embedded_broker.bootstrap), CollectorRegistry()
     async with sender(kafka) as to, delivery(tmp_path, kafka, registry):
-        await bless(kafka, to)
-        await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+        await begin_canary(kafka, to, tmp_path)
         await answers(kafka, to, 1, 60)
         await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
     records = await log_of(kafka, kafka.names.retraining, RetrainingRecord)
@@ -97,8 +101,7 @@ async def test_a_version_whose_requests_fail_is_rolled_back_although_its_other_a
 ):
     kafka = await fresh_topics(embedded_broker.bootstrap)
     async with sender(kafka) as to, delivery(tmp_path, kafka):
-        await bless(kafka, to)
-        await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+        await begin_canary(kafka, to, tmp_path)
         await ends(kafka, to, 1, 40, status="error")
         await answers(kafka, to, 1, 200, flagged=False)
         await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
@@ -115,8 +118,7 @@ async def test_a_good_version_is_promoted_and_is_the_champion_in_mlflow(tmp_path
     program = "import sys; open(sys.argv[1], 'a').write(sys.argv[2] + chr(10)); print('[]')"
     command = [sys.executable, "-c", program, str(written)]
     async with sender(kafka) as to, delivery(tmp_path, kafka, champion_command=lambda change: [*command, change]):
-        await bless(kafka, to)
-        await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+        await begin_canary(kafka, to, tmp_path)
         await answers(kafka, to, 1, 200, flagged=False)
         await until("it is promoted", lambda: weights(tmp_path) == {M1: 100})
         last = [["acme", "m", M1]]
@@ -242,8 +244,7 @@ async def test_the_first_verdicts_of_a_partition_count_if_they_come_while_delive
     kafka = await fresh_topics(embedded_broker.bootstrap)
     async with sender(kafka) as to:
         async with delivery(tmp_path, kafka):
-            await bless(kafka, to)
-            await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+            await begin_canary(kafka, to, tmp_path)
         await answers(kafka, to, 1, 60)
         async with delivery(tmp_path, kafka):
             await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
@@ -253,8 +254,7 @@ async def test_without_its_state_the_canary_goes_on_and_ended_requests_do_not_st
     kafka = await fresh_topics(embedded_broker.bootstrap)
     async with sender(kafka) as to:
         async with delivery(tmp_path, kafka):
-            await bless(kafka, to)
-            await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+            await begin_canary(kafka, to, tmp_path)
             await answers(kafka, to, 1, 60)
             await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
             await bless(kafka, to, blessed("m_222222222222", "rt_2"))
@@ -285,8 +285,7 @@ async def test_a_version_that_was_blessed_on_new_topics_while_delivery_was_down_
 async def test_the_spans_of_routes_are_in_the_trace_of_the_gate_with_ids_and_numbers_only(tmp_path, embedded_broker):
     kafka, spans = await fresh_topics(embedded_broker.bootstrap), InMemorySpanExporter()
     async with sender(kafka) as to, delivery(tmp_path, kafka, spans=spans):
-        await bless(kafka, to)
-        await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+        await begin_canary(kafka, to, tmp_path)
         add_override(
             tmp_path,
             RouteOverride(tenant="acme", model="m", version=BASE, at=time.time(), by="jo", reason="jo's words"),
@@ -308,8 +307,7 @@ async def test_an_mlflow_that_hangs_delays_no_route(tmp_path, embedded_broker):
     kafka = await fresh_topics(embedded_broker.bootstrap)
     hangs = [sys.executable, "-c", "import time; time.sleep(600)"]
     async with sender(kafka) as to, delivery(tmp_path, kafka, champion_command=lambda change: [*hangs, change]):
-        await bless(kafka, to)
-        await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+        await begin_canary(kafka, to, tmp_path)
         await answers(kafka, to, 1, 60)
         await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
 
@@ -318,8 +316,7 @@ async def test_an_operators_decision_waits_for_kafka_and_is_published_once(tmp_p
     kafka = await fresh_topics(embedded_broker.bootstrap)
     async with sender(kafka) as to:
         async with delivery(tmp_path, kafka):
-            await bless(kafka, to)
-            await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
+            await begin_canary(kafka, to, tmp_path)
         away, health = kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:1"}), {}
         order = RouteOverride(tenant="acme", model="m", version=BASE, at=time.time(), by="jo", reason="wrong")
         add_override(tmp_path, order)

@@ -1,3 +1,4 @@
+import contextlib
 import time
 
 import httpx
@@ -84,37 +85,37 @@ def test_without_a_ledger_the_state_says_so(tmp_path):
     assert pages._state(live._Client()) == {"ledger": None}
 
 
-async def test_a_stream_ends_so_that_a_page_whose_session_has_ended_gets_no_more(ledger, monkeypatch):
-    monkeypatch.setattr(live, "_LONGEST_SECONDS", 1.0)
-    ledger.beat(time.time())
-    home = ledger.directory.parent
+@contextlib.asynccontextmanager
+async def live_stream(home):
+    """Yield a client of the console of `home`, and its open stream."""
     with served_console(home) as served:
         headers = {"authorization": f"Bearer {ensure_token(home)}"}
         async with (
             httpx.AsyncClient(base_url=served.address, headers=headers, timeout=30) as client,
             client.stream("GET", "/api/live") as answer,
         ):
-            lines = [line async for line in answer.aiter_lines()]
-            assert lines[0] == "retry: 2000"
+            yield client, answer
+
+
+async def test_a_stream_ends_so_that_a_page_whose_session_has_ended_gets_no_more(ledger, monkeypatch):
+    monkeypatch.setattr(live, "_LONGEST_SECONDS", 1.0)
+    ledger.beat(time.time())
+    async with live_stream(ledger.directory.parent) as (_client, answer):
+        lines = [line async for line in answer.aiter_lines()]
+        assert lines[0] == "retry: 2000"
 
 
 async def test_a_client_is_served_over_http_and_one_too_many_is_rejected(ledger, monkeypatch):
     monkeypatch.setattr(live, "_MAX_CLIENTS", 1)
     ledger.side("r1", "input", time.time())
     ledger.beat(time.time())
-    home = ledger.directory.parent
-    with served_console(home) as served:
-        headers = {"authorization": f"Bearer {ensure_token(home)}"}
-        async with (
-            httpx.AsyncClient(base_url=served.address, headers=headers, timeout=30) as client,
-            client.stream("GET", "/api/live") as answer,
-        ):
-            assert answer.headers["content-type"].startswith("text/event-stream")
-            lines = answer.aiter_lines()
-            assert await anext(lines) == "retry: 2000"
-            while not (line := await anext(lines)).startswith("data: "):
-                pass
-            assert '"request_id":"r1"' in line
-            refused = await client.get("/api/live")
-            assert refused.status_code == 503
-            assert "1 pages are connected" in refused.json()["error"]
+    async with live_stream(ledger.directory.parent) as (client, answer):
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        lines = answer.aiter_lines()
+        assert await anext(lines) == "retry: 2000"
+        while not (line := await anext(lines)).startswith("data: "):
+            pass
+        assert '"request_id":"r1"' in line
+        refused = await client.get("/api/live")
+        assert refused.status_code == 503
+        assert "1 pages are connected" in refused.json()["error"]
