@@ -35,7 +35,7 @@ SHOW_INSTALL := awk '/^Downloading / {large++; next} /^ Downloaded / {n++; if (s
   /^ [+~-] |^   Built |^Building / {next} {print; fflush()}'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-stack test-clients test-vllm bench-vllm lint bench protocol chaos eval train reference lock clean
+.PHONY: help demo up down test test-stack test-containers test-clients test-vllm bench-vllm lint bench protocol chaos eval train reference lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ test: $(STAMP) ## lint, types, import rules, then all tests but test-stack (JOBS
 
 test-stack: $(STAMP) ## test the compose files with plain processes instead of containers (needs go)
 	@$(NICE) $(BIN)/pytest tests/stack
+
+test-containers: $(STAMP) ## build the images and test the compose files under a Docker engine
+	@$(NICE) $(BIN)/pytest tests/containers
 
 test-clients: $(STAMP) $(CLIENTS)/.weir-installed ## test further real clients: openai for Node (needs node and npm), lm-eval
 	@if command -v npm >/dev/null; then npm ci --no-audit --no-fund --loglevel=error --prefix tests/clients/node; fi

@@ -1,5 +1,5 @@
 # The serving image with vLLM, for NVIDIA GPUs (docs/vllm.md). `docker build -f deploy/images/serving-vllm.Dockerfile .`
-# As serving.Dockerfile, from a lock file of its own, by hash.
+# As weir.Dockerfile, from a lock file of its own, by hash.
 ARG PYTHON=python:3.11.14-slim-bookworm
 
 FROM ${PYTHON} AS build

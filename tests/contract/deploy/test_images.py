@@ -23,7 +23,7 @@ def instructions(path):
 
 
 def test_there_is_one_an_image():
-    assert [path.stem for path in FILES] == ["loop", "mlflow", "serving-vllm", "serving", "stream"]
+    assert [path.stem for path in FILES] == ["mlflow", "serving-vllm", "weir"]
 
 
 def test_hadolint_finds_nothing(dockerfile):
@@ -43,7 +43,9 @@ def test_what_is_copied_is_there_and_reaches_the_build(dockerfile):
 
 def test_it_is_built_in_stages_from_a_pinned_base_and_runs_as_nobody_in_particular(dockerfile):
     lines = instructions(dockerfile)
-    assert [line for line in lines if line.startswith("FROM")] == ["FROM ${PYTHON} AS build", "FROM ${PYTHON}"]
+    stages = [line for line in lines if line.startswith("FROM")]
+    assert re.fullmatch(r"FROM \$\{PYTHON\} AS \w+", stages[0])
+    assert stages[-1] == "FROM ${PYTHON}"
     assert re.fullmatch(r"ARG PYTHON=python:\d+\.\d+\.\d+-slim-[a-z]+", lines[0])
     assert [line for line in lines if line.startswith("USER")] == ["USER 10001:10001"]
 

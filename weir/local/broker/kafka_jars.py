@@ -1,4 +1,4 @@
-"""The jars of Apache Kafka: listed in deploy/kafka/pom.xml, downloaded once by Maven, shared by every home."""
+"""The jars of Apache Kafka: listed in pom.xml, downloaded once by Maven, shared by every home."""
 
 import hashlib
 import shutil
@@ -10,25 +10,16 @@ from pathlib import Path
 from stream.errors import BrokerError
 from stream.files import FileLock
 
-__all__ = ["apache_available", "apache_installed", "check_jars", "ensure_jars", "kafka_pom"]
+__all__ = ["apache_available", "apache_installed", "check_jars", "ensure_jars"]
 
 _MAVEN_SECONDS = 900
 _OUTPUT_CHARACTERS = 2000
-
-
-def kafka_pom() -> Path:
-    """Return the pom with Kafka's version."""
-    return _deployed("pom.xml")
-
-
-def _deployed(name: str) -> Path:
-    """Return the path of a file of deploy/kafka; in a wheel, this file is beside this module."""
-    packaged = Path(__file__).with_name(name)
-    return packaged if packaged.exists() else Path(__file__).parents[3] / "deploy" / "kafka" / name
+_POM = Path(__file__).with_name("pom.xml")
+_CHECKSUMS = Path(__file__).with_name("jars.sha256")
 
 
 def _jar_directory() -> Path:
-    pinned = kafka_pom().read_bytes() + _deployed("jars.sha256").read_bytes()
+    pinned = _POM.read_bytes() + _CHECKSUMS.read_bytes()
     digest = hashlib.sha256(pinned).hexdigest()[:12]
     return Path(sys.prefix) / "share" / "weir-kafka" / digest
 
@@ -65,13 +56,13 @@ def _resolve(maven: str, target: Path) -> None:
     """Download into a temporary directory, then rename it to `target`: if `target` exists, it is complete."""
     scratch = Path(tempfile.mkdtemp(prefix=".resolving-", dir=target.parent))
     goal = ["dependency:copy-dependencies", f"-DoutputDirectory={scratch}", "-DincludeScope=runtime"]
-    command = [maven, "--batch-mode", "--quiet", "--strict-checksums", "--file", str(kafka_pom()), *goal]
+    command = [maven, "--batch-mode", "--quiet", "--strict-checksums", "--file", str(_POM), *goal]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_MAVEN_SECONDS, check=False)
         if done.returncode != 0:
             output = (done.stdout + done.stderr).strip()[-_OUTPUT_CHARACTERS:]
             raise BrokerError(f"Maven could not download Apache Kafka (exit {done.returncode}):\n{output}")
-        check_jars(scratch, _deployed("jars.sha256"))
+        check_jars(scratch, _CHECKSUMS)
         scratch.chmod(0o755)
         scratch.rename(target)
     except subprocess.TimeoutExpired:
