@@ -66,7 +66,7 @@ def rewrite(text: str, *, host: str, edge_token: str, limits: Limits, timeout_pa
             lines.append(line)
             continue
         is_http = section == FRONTEND
-        lines.append(bind.group(1) + _loopback(bind.group(2), host if is_http else "127.0.0.1") + bind.group(3))
+        lines.append(bind.group(1) + _bound(bind.group(2), host if is_http else "127.0.0.1") + bind.group(3))
         if is_http and not found:
             found = True
             lines += _connection_rules(limits)
@@ -82,16 +82,16 @@ def rewrite(text: str, *, host: str, edge_token: str, limits: Limits, timeout_pa
     return "\n".join([MARK, *lines, ""])
 
 
-def _loopback(address: str, host: str) -> str:
-    """Return `address`, with 127.0.0.1 instead of "all interfaces"; only 127.0.0.1 and `host` are allowed.
+def _bound(address: str, host: str) -> str:
+    """Return `address`, with `host` instead of "all interfaces"; only 127.0.0.1 and `host` are allowed.
 
     Raises UnsafeConfig for any other address.
     """
     name, _, port = address.rpartition(":")
     if not port.isdigit():
-        raise UnsafeConfig(f"bind {address} has no port number; Weir allows 127.0.0.1:PORT")
+        raise UnsafeConfig(f"bind {address} has no port number; Weir allows {host}:PORT")
     if name in {"", "*"}:
-        return f"127.0.0.1:{port}"
+        return f"{host}:{port}"
     if name not in {"127.0.0.1", host}:
         raise UnsafeConfig(f"bind {address} would listen beyond loopback; http.host is {host}")
     return address

@@ -14,7 +14,15 @@ import pytest
 from support.compose import BASE, ROOT, SECURE
 from support.stack import free_ports
 
-PORTS = ("WEIR_HTTP_PORT", "CONSOLE_PORT", "JAEGER_PORT", "MLFLOW_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT")
+PORTS = (
+    "WEIR_HTTP_PORT",
+    "CONSOLE_PORT",
+    "JAEGER_PORT",
+    "MLFLOW_PORT",
+    "PROMETHEUS_PORT",
+    "ALERTMANAGER_PORT",
+    "GRAFANA_PORT",
+)
 #: Further arguments of `docker compose up`, such as `--scale grafana=0` where that image cannot be pulled.
 UP = os.environ.get("UP", "").split()
 #: What the containers of the secure stack mount.
@@ -43,8 +51,7 @@ class Containers:
             [self._program, *arguments],
             cwd=folder or self.folder,
             env=self._environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             timeout=seconds,
             check=False,

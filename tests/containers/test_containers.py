@@ -45,6 +45,7 @@ def test_every_service_runs_as_a_user_without_rights_on_a_read_only_file_system(
 
 def test_a_request_is_scored_and_its_alert_reaches_alertmanager(stack, ask):
     request = ask("My name is Anna Larsen, my card is 4111 1111 1111 1111 and my e-mail is anna.larsen@example.org.")
+
     def verdicts():
         found = shown(stack, request)
         return found and [verdict for verdict in found["verdicts"] if verdict["detector"] == "pii"]
@@ -57,7 +58,9 @@ def test_a_request_is_scored_and_its_alert_reaches_alertmanager(stack, ask):
 
 def test_prometheus_reaches_every_target(stack):
     def down():
-        targets = httpx.get(f"{stack.url('PROMETHEUS_PORT')}/api/v1/targets", timeout=10).json()["data"]["activeTargets"]
+        targets = httpx.get(f"{stack.url('PROMETHEUS_PORT')}/api/v1/targets", timeout=10).json()["data"][
+            "activeTargets"
+        ]
         return targets and all(target["health"] == "up" for target in targets)
 
     until("every target up", down, 120)

@@ -53,6 +53,11 @@ def test_a_listener_beyond_loopback_is_refused(address):
 def test_a_host_that_was_asked_for_is_kept_for_the_endpoint_alone():
     text = CONFIG.replace("127.0.0.1:8000", "10.0.0.1:8000")
     assert "bind 10.0.0.1:8000" in edge.rewrite(text, **OPTIONS | {"host": "10.0.0.1"})
+    every = edge.rewrite(
+        CONFIG.replace("127.0.0.1:8000", "*:8000"), **OPTIONS | {"host": "0.0.0.0"}
+    )  # as Ray writes it
+    assert "bind 0.0.0.0:8000" in every
+    assert "bind 127.0.0.1:9101" in every
     with pytest.raises(edge.UnsafeConfig):
         edge.rewrite(text.replace("bind :9101", "bind 10.0.0.2:9101"), **OPTIONS | {"host": "10.0.0.1"})
 
