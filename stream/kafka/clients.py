@@ -166,5 +166,10 @@ async def discard_producer(producer: AIOKafkaProducer) -> None:
     try:
         await producer.client.close()
     finally:
-        producer._message_accumulator.fail_all(KafkaError("abandoned with its producer"))  # noqa: SLF001 - as above
+        accumulator = producer._message_accumulator  # noqa: SLF001 - as above
+        batches = [batch for queued in accumulator._batches.values() for batch in queued]  # noqa: SLF001 - as above
+        batches += accumulator._pending_batches  # noqa: SLF001 - as above
+        accumulator.fail_all(KafkaError("abandoned with its producer"))
+        for batch in batches:
+            batch._drain_waiter.exception()  # noqa: SLF001 - as above; otherwise, asyncio logs an error for each batch
         await producer.stop()

@@ -1,9 +1,13 @@
 """Behaviour of aiokafka that Weir relies on and that is not documented."""
 
+import asyncio
+import gc
 import inspect
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.errors import KafkaError
 from aiokafka.protocol import fetch
 
 from stream.kafka.clients import discard_producer, paced
@@ -32,3 +36,19 @@ async def test_a_producer_that_was_never_started_can_be_discarded():
     producer = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1")
     await discard_producer(producer)
     assert producer._closed
+
+
+async def test_the_unsent_batches_of_a_discarded_producer_leave_no_error_in_the_log():
+    reported = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["message"]))
+    producer = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1")
+    batch = producer.create_batch()
+    assert batch.append(key=None, value=b"text", timestamp=None)
+    batch.close()
+    sent = await producer._message_accumulator.add_batch(batch, TopicPartition("topic", 0), 1)
+    await discard_producer(producer)
+    with pytest.raises(KafkaError, match="abandoned"):
+        await sent
+    del batch, producer
+    gc.collect()
+    assert reported == []

@@ -38,7 +38,7 @@ class Producer:
         self._lines: dict[Place, Line] = {}
         self.client = SimpleNamespace(fetch_all_metadata=self._metadata, close=self._close)
         self._sender = SimpleNamespace(sender_task=None)
-        self._message_accumulator = SimpleNamespace(fail_all=self.fail)
+        self._message_accumulator = SimpleNamespace(fail_all=self.fail, _batches={}, _pending_batches=set())
         self.ended = False
 
     async def start(self):
