@@ -121,7 +121,9 @@ def _scored(verdict: Verdict) -> Text:
     """Return the beginning of a verdict's line: side, detector, result and score."""
     style = "bold red" if verdict.flagged else "yellow" if verdict.label in _UNREAD else "green"
     line = Text(f"{_INDENT}{verdict.side:7} {verdict.detector:12} ")
-    line.append(f"{'FLAGGED' if verdict.flagged else verdict.label:12}", style=style)
+    # The label of `tools`, for example, states which of its checks failed; that of most other detectors is their name.
+    flagged = "FLAGGED" if verdict.label == verdict.detector else f"FLAGGED {verdict.label}"
+    line.append(f"{flagged if verdict.flagged else verdict.label:12}", style=style)
     line.append(
         f" {int(round(verdict.score * 100, 6)) / 100:.2f}"
     )  # rounded down, so that a score below its threshold looks so
