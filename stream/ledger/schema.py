@@ -25,7 +25,7 @@ __all__ = [
 
 StructT = TypeVar("StructT")
 #: A file of another version is deleted and read again from the log.
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 #: SQLite's codes for a file that is no ledger: a table is absent (SQLITE_ERROR), a page is damaged, it is no database.
 _DAMAGED = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 #: The other bits of an extended error code are its details.
@@ -46,7 +46,7 @@ CREATE TABLE IF NOT EXISTS events (
   event_id TEXT PRIMARY KEY, request_id TEXT NOT NULL, side TEXT NOT NULL, tenant TEXT NOT NULL, model TEXT NOT NULL,
   type TEXT NOT NULL, status TEXT, finish_reason TEXT, prompt_tokens INTEGER, completion_tokens INTEGER,
   latency_seconds REAL, time_to_first_token_seconds REAL, guard TEXT, traceparent TEXT NOT NULL,
-  conversation TEXT NOT NULL, principal TEXT NOT NULL, time REAL NOT NULL,
+  conversation TEXT NOT NULL, principal TEXT NOT NULL, shadow_of TEXT NOT NULL, time REAL NOT NULL,
   source TEXT NOT NULL, owed TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL
   ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS events_time ON events (time);

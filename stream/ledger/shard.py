@@ -46,7 +46,9 @@ _MARGIN_SECONDS = 60.0
 
 #: Hour, side, detector, tenant, model.
 _PairKey = tuple[int, str, str, str, str]
-_INSERT_EVENT = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_EVENT = (
+    "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 #: A duplicate changes a row only if it replaces an error.
 _INSERT_VERDICT = """
 INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
@@ -144,8 +146,8 @@ class Shard(LedgerFile):
         expected = tuple(dict.fromkeys(data.owed))
         kind = event.type.split(".")[2]
         row = (event.id, data.request_id, side, data.tenant, data.model, kind, *details, event.traceparent)
-        row += (conversation_key(data.tenant, data.conversation_id), data.principal, event.time, event.source)
-        row += (",".join(expected), record.topic, record.partition, record.offset)
+        row += (conversation_key(data.tenant, data.conversation_id), data.principal, data.shadow_of)
+        row += (event.time, event.source, ",".join(expected), record.topic, record.partition, record.offset)
         is_new = self.database.execute(_INSERT_EVENT, row).rowcount == 1
         if is_new:
             self._newest = max(self._newest, event.time)

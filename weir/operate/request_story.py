@@ -47,7 +47,8 @@ class ShownConsistency(msgspec.Struct, frozen=True, kw_only=True):
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """One request with its verdicts, and the ids of its alerts and retraining events; `judgments` counts its feedback.
 
-    `gap` is set if the request was not delivered, `consistency` if the model was asked again. `text` and `cluster_terms` (by alert id) are set if the user
+    `gap` is set if the request was not delivered, `consistency` if the model was asked again, `shadow_of` (the id of the user's request) if Weir sent this
+    request as a copy. `text` and `cluster_terms` (by alert id) are set if the user
     requested the text.
     """
 
@@ -63,6 +64,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     gap: GapNote | None = None
     judgments: dict[str, int] = {}
     consistency: ShownConsistency | None = None
+    shadow_of: str = ""
     text: RequestText | None = None
     cluster_terms: dict[str, ClusterTerms] = {}
 
@@ -118,6 +120,7 @@ def shown(
         gap=story.gap,
         judgments=story.judgments.counts,
         consistency=_consistency(story.consistency),
+        shadow_of=events.shadow_of if events else "",
         text=text,
         cluster_terms=dict(cluster_terms or {}),
     )

@@ -21,7 +21,6 @@ from stream.ledger.queries.request_story import RequestStory, consistency_of, ga
 from stream.ledger.queries.reviews import DetectorPrecision, ReviewedAlert, detector_precision, scores_of_reviewed
 from stream.silences import Silences
 from stream.wire import OWN_TENANT, AlertRecord, SilenceRecord
-from stream.wire.ids import consistency_request_id
 
 __all__ = ["LedgerReader"]
 
@@ -87,21 +86,18 @@ class LedgerReader:
         """Return the newest `limit` requests of a tenant's conversation, oldest first; raises LedgerAbsent without a ledger."""
         self.require()
         names = self._files.query_shards(
-            lambda shards: conversation_requests(shards, conversation_id, tenant=tenant, limit=2 * limit)
+            lambda shards: conversation_requests(shards, conversation_id, tenant=tenant, limit=limit)
         )
-        return self._stories(names, limit)
+        return self._stories(names)
 
     def conversation_of(self, request_id: str, *, limit: int) -> list[RequestStory]:
         """Return the newest `limit` requests of the conversation of a request, oldest first; [] without a conversation."""
         self.require()
-        names = self._files.query_shards(lambda shards: conversation_of_request(shards, request_id, limit=2 * limit))
-        return self._stories(names, limit)
+        names = self._files.query_shards(lambda shards: conversation_of_request(shards, request_id, limit=limit))
+        return self._stories(names)
 
-    def _stories(self, names: Sequence[str], limit: int) -> list[RequestStory]:
-        """Return the newest `limit` requests of `names`; the copies that were asked again, at most one of each, are shown with their requests."""
-        again = set(map(consistency_request_id, names))
-        newest = [name for name in names if name not in again][-limit:]
-        return [story for name in newest if (story := self.request(name)) is not None]
+    def _stories(self, names: Sequence[str]) -> list[RequestStory]:
+        return [story for name in names if (story := self.request(name)) is not None]
 
     def require(self) -> None:
         """Raise LedgerAbsent, which names the folder, if there is no ledger."""

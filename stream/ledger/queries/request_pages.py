@@ -38,12 +38,13 @@ _FLAGGED = (
     " ORDER BY v.time DESC, e.request_id DESC LIMIT ?3"
 )
 _OF_CONVERSATION = (
-    "SELECT min(time), request_id FROM events WHERE conversation = ? AND conversation <> '' GROUP BY request_id"
+    "SELECT min(time), request_id FROM events WHERE conversation = ? AND conversation <> '' AND shadow_of = '' GROUP BY request_id"
     " ORDER BY 1 DESC, 2 DESC LIMIT ?"
 )
 # An event id starts with its request id and "/": a range of primary keys.
 _EVENTS = (
-    "SELECT event_id, request_id, side, tenant, model, status, time, latency_seconds, completion_tokens, traceparent, owed"
+    "SELECT event_id, request_id, side, tenant, model, status, time, latency_seconds, completion_tokens, traceparent, owed,"
+    " shadow_of"
     " FROM events WHERE event_id > ?1 || '/' AND event_id < ?1 || '0' ORDER BY time, event_id"
 )
 _VERDICTS = (
@@ -73,7 +74,7 @@ class VerdictMark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A request in a list. `status` is "" until the request ends.
+    """A request in a list. `status` is "" until the request ends; `shadow_of` is as in :class:`RequestEvents`.
 
     `pending` lists the pending verdicts as ``side/detector``.
     """
@@ -88,6 +89,7 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str = ""
     verdicts: list[VerdictMark] = []
     pending: list[str] = []
+    shadow_of: str = ""
 
 
 class RequestPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,6 +212,7 @@ def _joined(events: list[tuple[Any, ...]], verdicts: list[tuple[Any, ...]]) -> R
             for detector in (event[10].split(",") if event[10] else ())
             if (event[0], detector) not in completed
         ],
+        shadow_of=events[0][11],
     )
 
 
@@ -254,10 +257,10 @@ def _newest(databases: Sequence[sqlite3.Connection], keys: Iterable[str], limit:
 
 
 def traffic(databases: Iterable[sqlite3.Connection], until: float, seconds: int) -> tuple[list[int], list[int]]:
-    """Return the numbers of requests and flagged verdicts in each second of the `seconds` before `until`, in order."""
+    """Return the numbers of users' requests and of flagged verdicts in each second of the `seconds` before `until`, in order."""
     requests, flagged = [0] * seconds, [0] * seconds
     queries = (
-        (requests, "SELECT time FROM events WHERE time >= ? AND side = 'input'"),
+        (requests, "SELECT time FROM events WHERE time >= ? AND side = 'input' AND shadow_of = ''"),
         (flagged, "SELECT time FROM verdicts WHERE time >= ? AND flagged"),
     )
     first = until - seconds

@@ -91,13 +91,17 @@ class GapNote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestEvents(msgspec.Struct, frozen=True, kw_only=True):
-    """The events and verdicts of a request in its partition."""
+    """The events and verdicts of a request in its partition.
+
+    `shadow_of` is the id of the user's request if Weir sent this request as a copy of it, else "".
+    """
 
     tenant: str
     model: str
     locations: tuple[RecordLocation, ...]
     end: EndNote | None
     verdicts: tuple[VerdictNote, ...]
+    shadow_of: str = ""
 
 
 class RequestStory(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +154,7 @@ def request_events(database: sqlite3.Connection, request_id: str) -> RequestEven
         locations=locations,
         end=_end(ends[-1]) if ends else None,
         verdicts=_verdicts(database, request_id, locations, owner),
+        shadow_of=rows[0]["shadow_of"],
         **owner,
     )
 

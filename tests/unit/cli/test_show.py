@@ -13,7 +13,7 @@ from stream.ledger.decisions import Decisions
 from stream.ledger.queries.request_story import EndNote, RecordLocation, RequestEvents, RequestStory
 from stream.ledger.shard import Shard
 from stream.wire import CorrectionRecord, Event, Feedback, GuardStop, LabelRecord, RetrainingRecord, Span, Usage
-from stream.wire.ids import consistency_request_id
+from stream.wire.ids import consistency_request_id, shadow_request_id
 from weir.cli import main
 from weir.cli.render.request_story import story_lines
 from weir.home.access_log import log_access
@@ -82,11 +82,13 @@ def home(home):
             flagged, verdict(question, "toxicity", score=0.5999), verdict(answer, "pii", score=0.57), partition=3
         )
     )
-    copy = end(consistency_request_id("r1"), 12.0, owed=("consistency",), **where)
-    empty.apply(log.inference(copy, end(consistency_request_id("r3"), 32.0, **where), partition=0))
-    empty.apply(
-        log.verdicts(verdict(copy, "consistency", flagged=True, label="inconsistent", score=0.875), partition=0)
-    )
+    copy = end(consistency_request_id("r1"), 12.0, owed=("consistency",), shadow_of="r1", **where)
+    shadow = end(shadow_request_id("r3", "m_1"), 32.0, shadow_of="r3", **where)
+    empty.apply(log.inference(copy, shadow, partition=0))
+    compared = verdict(copy, "consistency", flagged=True, label="inconsistent", score=0.875)
+    sentence = Span(start=0, end=7, type="INCONSISTENT", part="/context/1/parts/0")
+    data = msgspec.structs.replace(compared.data, spans=(sentence,))
+    empty.apply(log.verdicts(msgspec.structs.replace(compared, data=data), partition=0))
     empty.apply(log.inference(*corrections(), partition=0))
     shard.apply(log.records("weir.feedback", *feedback(), partition=3))
     shard.apply(log.verdicts(explanation(question, "pii", (3, 6, 2.5), (7, 9, -1.0)), partition=3))
@@ -312,7 +314,10 @@ def test_a_request_that_the_model_was_asked_again_has_the_verdict_and_the_id_of_
         "score": 0.875,
     }
     (line,) = [line for line in run("r1").stdout.splitlines() if "asked again" in line]
-    assert line.endswith(f" the model was asked again: weir show {copy}")
+    assert line.endswith(f" INCONSISTENT 0-7  the model was asked again: weir show {copy}")
     assert json.loads(run("r3", "--json").stdout)["consistency"] is None
     assert "asked again" not in run("r3").stdout
-    assert json.loads(run(copy, "--json").stdout)["verdicts"][0]["detector"] == "consistency"
+    shown = json.loads(run(copy, "--json").stdout)
+    assert (shown["verdicts"][0]["detector"], shown["shadow_of"]) == ("consistency", "r1")
+    assert "copy    of request r1; no user received this answer" in run(copy).stdout
+    assert json.loads(run("r1", "--json").stdout)["shadow_of"] == ""

@@ -86,6 +86,17 @@ def test_the_requests_of_a_conversation_are_found_in_all_partitions_through_the_
     assert "INDEX events_conversation (conversation=?)" in plan[3]
 
 
+def test_copies_are_marked_and_are_neither_turns_nor_traffic(maker, tmp_path):
+    """Weir sends copies of requests for `consistency` and for a challenger in shadow."""
+    for name, original in (("r1", ""), ("copy", "r1")):
+        event = request(name, 100.0, conversation_id="c1", tenant="acme", shadow_of=original)
+        maker.apply(NAMES.inference, event)
+    found = LedgerPages(tmp_path).requests(limit=9).requests
+    assert {row.request_id: row.shadow_of for row in found} == {"r1": "", "copy": "r1"}
+    assert [one.request_id for one in LedgerReader(tmp_path).conversation_of("copy", limit=9)] == ["r1"]
+    assert module.traffic([maker.store.shards[0].database], 101.0, 2) == ([0, 1], [0, 0])
+
+
 def test_the_last_rating_of_each_api_key_counts(maker, tmp_path):
     for name in ("better", "worse", "other"):
         maker.side(name, "input", 100.0)

@@ -1,14 +1,15 @@
 """One request as text: its events, verdicts, alerts and retraining events, in order of time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
+import msgspec
 from rich.text import Text
 
 from detectors.base import ERROR, UNSUPPORTED_LANGUAGE
 from stream.count_text import count_text
 from stream.ledger.queries.request_story import ExplanationNote, RecordLocation, RequestStory, VerdictNote
-from stream.wire import ABORTED, AlertRecord, CorrectionRecord, RetrainingRecord, Verdict
+from stream.wire import ABORTED, AlertRecord, CorrectionRecord, RetrainingRecord, Span, Verdict
 from weir.cli.render.alert import SEVERITY_STYLE
 from weir.cli.render.content import content_lines
 from weir.cli.render.output import printable
@@ -66,6 +67,8 @@ def _head(story: RequestStory, trace_url: str) -> Iterator[Text]:
     if story.events is not None:
         head.append(f"  tenant {story.events.tenant}, model {story.events.model}")
     yield head
+    if story.events is not None and story.events.shadow_of:
+        yield Text.assemble(("copy    ", "bold"), f"of request {story.events.shadow_of}; no user received this answer")
     if story.trace_id:
         yield Text.assemble(("trace   ", "bold"), trace_url or story.trace_id)
     yield Text("")
@@ -114,7 +117,9 @@ def _verdicts(completed: list[VerdictNote], location: RecordLocation, text: Requ
 
 def _consistency(verdict: Verdict | None) -> Iterator[Text]:
     if verdict is not None:
-        yield _scored(verdict).append(f"  the model was asked again: weir show {verdict.request_id}", style="dim")
+        # On the copy, the part of the user's answer is a pointer into the context; here it is the answer itself.
+        line = _scored(verdict).append(_spans([msgspec.structs.replace(span, part="") for span in verdict.spans]))
+        yield line.append(f"  the model was asked again: weir show {verdict.request_id}", style="dim")
 
 
 def _scored(verdict: Verdict) -> Text:
@@ -136,12 +141,16 @@ def _verdict(note: VerdictNote) -> Text:
         line.append(f", {verdict.covered:.0%} of the text was scored", style="yellow")
     if verdict.part:
         line.append(f"  {verdict.part}")
-    spans = [f"{span.type} {span.start}-{span.end}{f' of {span.part}' if span.part else ''}" for span in verdict.spans]
-    if spans:
-        more = f" and {len(spans) - _SPANS_SHOWN} more" if len(spans) > _SPANS_SHOWN else ""
-        line.append(f"  {', '.join(spans[:_SPANS_SHOWN])}{more}")
+    line.append(_spans(verdict.spans))
     line.append(f"  version {verdict.version}", style="dim")
     return line
+
+
+def _spans(spans: Sequence[Span]) -> str:
+    """Return the first spans with two leading spaces, or "" without spans."""
+    texts = [f"{span.type} {span.start}-{span.end}{f' of {span.part}' if span.part else ''}" for span in spans]
+    more = f" and {len(spans) - _SPANS_SHOWN} more" if len(spans) > _SPANS_SHOWN else ""
+    return f"  {', '.join(texts[:_SPANS_SHOWN])}{more}" if texts else ""
 
 
 def _explanation(explanation: ExplanationNote, content: str | None) -> Text:

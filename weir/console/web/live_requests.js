@@ -54,7 +54,7 @@ export class LiveView extends LiveComponent {
 const RequestRow = (row) => html`<div class="request-grid">
   <time datetime=${iso(row.time)} title=${iso(row.time)}>${clock(row.time)}</time>
   <span class="clip" title=${`${row.tenant} / ${row.model}`}>${row.tenant}</span>
-  <span class=${row.status === "complete" ? "quiet" : row.status ? "bad" : "quiet"}>${row.status || "open"}</span>
+  <span class=${row.status === "complete" ? "quiet" : row.status ? "bad" : "quiet"}>${row.shadow_of && row.status === "complete" ? "copy" : row.status || "open"}</span>
   <span class="right num">${row.latency_seconds === null ? "" : duration(row.latency_seconds)}</span>
   <span class="right num">${row.tokens ?? ""}</span>
   <${Verdicts} row=${row} />

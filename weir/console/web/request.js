@@ -60,7 +60,9 @@ export class RequestPane extends Loader {
         ${found.gap && html`<div class="error-box">Not delivered: counted in a gap record of source ${found.gap.source}, reason ${found.gap.reason}.</div>`}
         <dl class="facts">
           ${found.tenant && html`<${Fact} name="stream">${found.tenant} / ${found.model}</${Fact}>`}
+          ${found.shadow_of && html`<${Fact} name="copy of"><${Link} to=${`/requests/${encodeURIComponent(found.shadow_of)}`} go=${go}><${Id} id=${found.shadow_of} /></${Link}>; no user received this answer</${Fact}>`}
           ${ended(found.end)}
+          ${found.consistency && html`<${Fact} name="asked again"><${Tag} kind=${found.consistency.flagged ? "flagged" : ""}>${found.consistency.label}</${Tag}> ${found.consistency.score.toFixed(3)}, answers in <${Link} to=${`/requests/${encodeURIComponent(found.consistency.request_id)}`} go=${go}><${Id} id=${found.consistency.request_id} /></${Link}></${Fact}>`}
           ${judged(found.judgments) && html`<${Fact} name="feedback">${judged(found.judgments)}</${Fact}>`}
           ${found.pending.length > 0 && html`<${Fact} name="pending verdicts">${found.pending.join(", ")}</${Fact}>`}
         </dl>
