@@ -44,10 +44,12 @@ def import_(*, file: Path, tenant: str, as_json: bool) -> None:
     from weir.cli.render.progress import progress_on_stderr
     from weir.client import effective_kafka
     from weir.home.access_log import user_name
-    from weir.operate.labels import import_labels
+    from weir.operate.labels import check_tenant_known, import_labels
     from weir.settings import load_settings
 
-    kafka = effective_kafka(load_settings().settings)
+    settings = load_settings().settings
+    check_tenant_known(settings.home, tenant)
+    kafka = effective_kafka(settings)
     with progress_on_stderr() as progress:
         done = asyncio.run(
             import_labels(

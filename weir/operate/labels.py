@@ -18,18 +18,29 @@ from serving.openai_api.errors import ApiError
 from serving.openai_api.labels import Label
 from serving.openai_api.request_model import parse
 from stream.kafka.clients import needs_kafka, producer_for
+from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.settings import KafkaSettings
 from stream.wire import Event, LabelRecord, canonical_time, encode, inference_key, partition_for
 from weir.errors import SettingsError
-from weir.home.api_keys import check_tenant
+from weir.home.api_keys import check_tenant, list_keys
 
-__all__ = ["import_labels", "read_labels"]
+__all__ = ["check_tenant_known", "import_labels", "read_labels"]
 
 _SOURCE = "weir/labels"
 _NUMBERS = ("value", "at")
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 #: Labels that are in flight at the same time, and labels between two reports of the progress.
 _WINDOW = 500
+
+
+def check_tenant_known(home: Path, tenant: str) -> None:
+    """Raise SettingsError if `tenant` has neither a request in the ledger of `home` nor an API key; without a ledger, nothing is known."""
+    served = LedgerReader(home / "ledger").tenants()
+    known = sorted({*served, *(key.tenant for key in list_keys(home))})
+    if served and tenant not in known:
+        raise SettingsError(
+            f"tenant {tenant!r} has no request and no API key in {home}, so its labels would belong to no answer; use one of: {', '.join(known)}"
+        )
 
 
 def read_labels(path: Path) -> Iterator[Label]:

@@ -16,6 +16,7 @@ from stream.ledger.queries.request_pages import (
     conversation_of_request,
     conversation_requests,
     conversation_tenants,
+    tenants,
 )
 from stream.ledger.queries.request_story import RequestStory, consistency_of, gap_of, request_events, request_story
 from stream.ledger.queries.reviews import DetectorPrecision, ReviewedAlert, detector_precision, scores_of_reviewed
@@ -76,6 +77,10 @@ class LedgerReader:
         """Return a request with all related data, or None if it is unknown; raises LedgerAbsent without a ledger."""
         self.require()
         return self._files.query_shards(lambda shards: self._request(shards, request_id))
+
+    def tenants(self) -> list[str]:
+        """Return the tenants that have requests, in order; [] if there is no ledger."""
+        return self._files.query_shards(tenants)
 
     def conversation_tenants(self, conversation_id: str) -> list[str]:
         """Return the tenants that have a conversation with this id, in order; raises LedgerAbsent without a ledger."""

@@ -20,6 +20,7 @@ __all__ = [
     "first_request",
     "request_page",
     "request_rows",
+    "tenants",
     "traffic",
 ]
 
@@ -239,9 +240,13 @@ def conversation_requests(
 
 def conversation_tenants(databases: Sequence[sqlite3.Connection], conversation_id: str) -> list[str]:
     """Return the tenants that have a conversation with this id, in order."""
+    return [name for name in tenants(databases) if _newest(databases, [conversation_key(name, conversation_id)], 1)]
+
+
+def tenants(databases: Iterable[sqlite3.Connection]) -> list[str]:
+    """Return the tenants that have requests, in order."""
     query = "SELECT DISTINCT tenant FROM requests"
-    tenants = {name for database in databases for (name,) in database.execute(query)}
-    return sorted(name for name in tenants if _newest(databases, [conversation_key(name, conversation_id)], 1))
+    return sorted({name for database in databases for (name,) in database.execute(query)})
 
 
 def conversation_of_request(databases: Sequence[sqlite3.Connection], request_id: str, *, limit: int) -> list[str]:

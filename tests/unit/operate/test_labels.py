@@ -4,10 +4,14 @@ import asyncio
 import json
 
 import pytest
+from click.testing import CliRunner
+from support.console_ledger import LedgerMaker
 
 from stream.settings import KafkaSettings
+from weir.cli import main
 from weir.errors import SettingsError
-from weir.operate.labels import import_labels, read_labels
+from weir.home.api_keys import create_key
+from weir.operate.labels import check_tenant_known, import_labels, read_labels
 
 LINES = [
     {"request_id": "r-1", "correct": True},
@@ -68,3 +72,19 @@ def test_a_tenant_that_no_request_can_have_is_an_error(tmp_path):
     work = import_labels(KafkaSettings(), path, tenant="acme ", by="operator:jo", progress=lambda _sent, _total: None)
     with pytest.raises(SettingsError, match="tenant 'acme ' is no name"):
         asyncio.run(work)
+
+
+def test_a_tenant_without_request_and_key_is_an_error_that_names_the_known_ones(tmp_path, monkeypatch):
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    check_tenant_known(tmp_path, "acem")  # no ledger: the labels may be imported before the stack runs here
+    maker = LedgerMaker(tmp_path / "ledger")
+    maker.side("r-1", "input", 1.0, tenant="acme")
+    maker.close()
+    create_key(tmp_path, "support")
+    check_tenant_known(tmp_path, "acme")
+    check_tenant_known(tmp_path, "support")
+    file = written(tmp_path, "a.jsonl", json.dumps(LINES[0]))
+    result = CliRunner().invoke(main, ["labels", "import", str(file), "--tenant", "acem"])
+    assert result.exit_code == 1
+    assert "tenant 'acem' has no request" in result.stderr
+    assert "use one of: acme, support" in result.stderr
