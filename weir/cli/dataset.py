@@ -94,24 +94,33 @@ def build_command(  # noqa: PLR0913 - the options of the command
 @dataset.command("list")
 @json_option
 def list_command(*, as_json: bool) -> None:
-    """List the datasets of this home.
+    """List the datasets of this home. A damaged one is named on standard error, and the exit status is 1.
 
     \b
     Examples:
       weir dataset list
     """  # noqa: D301 - click's \b keeps the lines as they are
+    from stream.errors import DatasetDamaged
     from stream.loop.dataset.files import datasets_in, read_manifest
     from weir.settings import home_folder
 
-    found = [read_manifest(folder) for folder in datasets_in(home_folder())]
+    found, damaged = [], False
+    for folder in datasets_in(home_folder()):
+        try:
+            found.append(read_manifest(folder))
+        except DatasetDamaged as error:
+            damaged = True
+            click.echo(f"weir: {error}", err=True)
     if as_json:
         print_json(found)
-        return
-    rows = [
-        [one.digest[:12], one.tenant, one.model, str(one.counts.train), str(one.counts.eval), one.retraining_id]
-        for one in found
-    ]
-    print_table(["digest", "tenant", "model", "train", "eval", "retraining request"], rows, "no datasets")
+    else:
+        rows = [
+            [one.digest[:12], one.tenant, one.model, str(one.counts.train), str(one.counts.eval), one.retraining_id]
+            for one in found
+        ]
+        print_table(["digest", "tenant", "model", "train", "eval", "retraining request"], rows, "no datasets")
+    if damaged:
+        raise click.exceptions.Exit(1)
 
 
 @dataset.command("show")

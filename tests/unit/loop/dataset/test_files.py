@@ -48,6 +48,18 @@ def written(home, count=24, **settings):
     return write(home, request, curated, loop, WordScanner.versions), curated
 
 
+def test_a_damaged_manifest_does_not_hide_the_other_datasets(tmp_path, monkeypatch):
+    _, curated = written(tmp_path)
+    damaged = tmp_path / "loop" / "datasets" / "aaaa11" / "manifest.json"
+    damaged.parent.mkdir()
+    damaged.write_text("{")
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    for listed in (CliRunner().invoke(dataset, ["list"]), CliRunner().invoke(dataset, ["list", "--json"])):
+        assert curated.digest[:12] in listed.stdout
+        assert f"{damaged} cannot be read" in listed.stderr
+        assert listed.exit_code == 1
+
+
 def test_the_rows_come_back_as_they_were_and_fit_the_digest(tmp_path):
     folder, curated = written(tmp_path)
     assert folder == tmp_path / "loop" / "datasets" / curated.digest == find(tmp_path, curated.digest[:8])
