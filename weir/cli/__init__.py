@@ -15,6 +15,7 @@ from weir.errors import WeirError
 
 __all__ = ["SUBCOMMANDS", "main"]
 
+_INTERRUPTED = 130
 #: Command: (module, attribute, help line); the help line is here so that `--help` imports no subcommand.
 SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("weir.cli.up", "up", "Start everything on this machine and supervise it."),
@@ -71,6 +72,13 @@ class LazyGroup(click.Group):
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in SUBCOMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand; Ctrl-C ends it with the status that a shell gives a command that SIGINT killed."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(_INTERRUPTED) from None
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command; print an expected error and exit with status 1."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["interrupt_on_signals", "print_addresses", "up"]
 
-_INTERRUPTED = 130
-
 
 @click.command()
 @click.option("--detach", "-d", is_flag=True, help="Return when the stack is ready; `weir down` stops it.")
@@ -51,10 +49,7 @@ def up(*, detach: bool, only: tuple[str, ...]) -> None:
     reporter = StepReporter(Console(highlight=False, soft_wrap=True))
     interrupt_on_signals()
     began = time.monotonic()
-    try:
-        plan, fresh = bring_up(loaded, reporter, only)
-    except KeyboardInterrupt:
-        raise click.exceptions.Exit(_INTERRUPTED) from None
+    plan, fresh = bring_up(loaded, reporter, only)
     if fresh:
         reporter.say(f"ready after {time.monotonic() - began:.0f} s")
     print_addresses(settings, plan, reporter)

@@ -1,6 +1,7 @@
 """The command's output in a pipe whose reader ends early, and on a full disk."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,22 @@ def test_a_full_disk_is_one_line_with_status_1(arguments):
 def test_a_quiet_stream_ends_with_its_reader(ended_reader):
     ended = run([sys.executable, "-c", _FOLLOWING], ended_reader)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_ctrl_c_ends_a_command_with_status_130_and_no_traceback():
+    with subprocess.Popen(
+        [*WEIR, "score", "--detector", "repetition"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as scoring:
+        scoring.stdin.write("a text\n" * 100)
+        scoring.stdin.flush()
+        assert scoring.stdout.readline(), "it runs"
+        scoring.send_signal(signal.SIGINT)
+        assert scoring.wait(60) == 130
+        assert scoring.stderr.read() == ""
 
 
 def test_scoring_ends_with_its_reader(ended_reader):
