@@ -21,7 +21,7 @@
     ├── GateError              the gate cannot run: a file is missing or invalid
     └── LedgerError            base of the ledger's errors
         ├── LedgerAbsent       the folder contains no ledger
-        └── LedgerBusy         another process has the ledger's lock
+        └── LedgerBusy         another process has the ledger's lock, or a file of the ledger is locked
 """
 
 from stream.wire.errors import StreamError
@@ -58,7 +58,7 @@ class LedgerAbsent(LedgerError):
 
 
 class LedgerBusy(LedgerError):
-    """Another process has the ledger's lock."""
+    """Another process has the ledger's lock, or a file of the ledger is locked."""
 
 
 class LedgerDamaged(LedgerError):

@@ -44,7 +44,7 @@ class LedgerFiles:
     def query(self, query: Callable[[sqlite3.Connection, Shards], ResultT], empty: ResultT) -> ResultT:
         """Return the result of `query` on the decisions and the partitions, or `empty` if there is no ledger.
 
-        A query is repeated for two seconds while a file is locked, or absent because of a rebuild. Raises LedgerDamaged.
+        A query is repeated for some seconds while a file is locked, or absent because of a rebuild. Raises LedgerBusy or LedgerDamaged.
         """
 
         def attempt() -> ResultT:
@@ -70,8 +70,11 @@ class LedgerFiles:
                 except sqlite3.OperationalError:
                     time.sleep(_PAUSE_SECONDS)
             return query()
-        except sqlite3.OperationalError:
-            raise
+        except sqlite3.OperationalError as error:
+            raise LedgerBusy(
+                f"the ledger in {self.directory} cannot be read now: {error}; run the command again. If the error stays, end the process that uses "
+                "the files, or restart the stack"
+            ) from error
         except sqlite3.DatabaseError as error:
             raise LedgerDamaged(
                 f"the ledger in {self.directory} cannot be read: {error}; `weir ledger rebuild` reads it again from Kafka"
@@ -80,13 +83,15 @@ class LedgerFiles:
     @contextmanager
     def read_decisions(self) -> Iterator[sqlite3.Connection]:
         """Open the file of alerts, windows and retraining events for reading."""
-        with closing(open_for_reading(self.decisions, timeout=2)) as database:
+        with closing(open_for_reading(self.decisions, timeout=_PAUSE_SECONDS)) as database:
             yield database
 
     @contextmanager
     def _read_shards(self) -> Iterator[Shards]:
         with ExitStack() as stack:
-            yield [stack.enter_context(closing(open_for_reading(path, timeout=2))) for path in self.shards()]
+            yield [
+                stack.enter_context(closing(open_for_reading(path, timeout=_PAUSE_SECONDS))) for path in self.shards()
+            ]
 
     def other_version(self) -> Path | None:
         """Return the first file that is damaged or has another schema version, or None."""

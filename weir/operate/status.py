@@ -10,7 +10,7 @@ import msgspec
 from serving.capture.balance import Balance, read_balance
 from serving.capture.shipper import read_shipper_status
 from stream.count_text import count_text
-from stream.errors import LedgerDamaged
+from stream.errors import LedgerError
 from stream.kafka.clients import BROKER_ERRORS
 from stream.ledger.alerts.full_spool import ALERT_SHARE
 from stream.ledger.coverage import Count, Coverage
@@ -205,7 +205,7 @@ def _spool_problems(capture: CaptureStatus) -> list[str]:
 def _ledger(reader: LedgerReader) -> tuple[_Ledger, list[str]]:
     try:
         return (reader.coverage(), reader.heartbeat(), reader.own_alerts(), reader.silences()), []
-    except LedgerDamaged as error:
+    except LedgerError as error:
         return (Coverage(), None, [], Silences()), [str(error)]
 
 

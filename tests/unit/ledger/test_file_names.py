@@ -1,11 +1,17 @@
-"""SQLite opens the ledger's files by URI; folders with characters of URIs are read too."""
+"""SQLite opens the ledger's files by URI; folders with characters of URIs are read too. A locked file is an error."""
+
+import json
+import sqlite3
+from contextlib import closing
 
 import pytest
+from click.testing import CliRunner
 from support.console_ledger import LedgerMaker
 
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.schema import SCHEMA_VERSION, schema_version
+from weir.cli import main
 
 
 @pytest.mark.parametrize("name", ["a#b", "a?b", "100%", "a%41", "wéir &c"])
@@ -15,3 +21,21 @@ def test_a_ledger_in_a_folder_of_any_name_is_read(name, tmp_path):
     maker.close()
     assert schema_version(LedgerFiles(tmp_path / name).decisions) == SCHEMA_VERSION
     assert LedgerReader(tmp_path / name).coverage().total.owed == 3
+
+
+def test_a_locked_ledger_is_an_error_that_names_the_folder_and_the_reason(tmp_path, monkeypatch):
+    maker = LedgerMaker(tmp_path / "ledger")
+    maker.side("r1", "input", 1_800_000_000.0)
+    maker.close()
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    with closing(sqlite3.connect(LedgerFiles(tmp_path / "ledger").decisions, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        result = CliRunner().invoke(main, ["show", "r1"])
+        status = CliRunner().invoke(main, ["status", "--json"])
+    assert result.exit_code == 1
+    assert (
+        f"the ledger in {tmp_path / 'ledger'} cannot be read now: database is locked; run the command again"
+        in result.stderr
+    )
+    assert any("database is locked" in problem for problem in json.loads(status.stdout)["problems"])
