@@ -1,6 +1,7 @@
 """Joins requests, answers, verdicts, embeddings and judgments by request id, in whatever order they were read."""
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Final, Literal
 
 import msgspec
 
@@ -20,9 +21,18 @@ from stream.wire import (
 
 __all__ = ["Exchange", "ExchangeJoin", "Judgment"]
 
-JudgmentKind = Literal["correction", "approved", "up", "down"]
-#: Ratings that are thumbs; 3 of 5 is none.
-_THUMBS: dict[str, JudgmentKind] = {"up": "up", "5": "up", "4": "up", "down": "down", "2": "down", "1": "down"}
+JudgmentKind = Literal["correction", "approved", "up", "down", "neither"]
+_NEITHER: Final = "neither"
+#: Ratings as thumbs. 3 of 5 is none, but it replaces the earlier thumb of its key.
+_THUMBS: dict[str, JudgmentKind] = {
+    "up": "up",
+    "5": "up",
+    "4": "up",
+    "3": _NEITHER,
+    "down": "down",
+    "2": "down",
+    "1": "down",
+}
 
 
 class Judgment(msgspec.Struct, frozen=True, kw_only=True, order=True):
@@ -137,7 +147,7 @@ class ExchangeJoin:
                 request=request,
                 response=parts.response,
                 reused=parts.reused,
-                judgments=tuple(sorted(parts.judgments)),
+                judgments=tuple(_counting(sorted(parts.judgments))),
                 verdicts=tuple(parts.verdicts[key] for key in sorted(parts.verdicts)),
                 embedding=parts.embeddings[min(parts.embeddings)] if parts.embeddings else None,
             )
@@ -148,7 +158,8 @@ class ExchangeJoin:
     @property
     def unmatched(self) -> int:
         """The number of judgments whose request was not read."""
-        return sum(len(parts.judgments) for parts in self._parts.values() if not parts.requests)
+        unknown = [parts for parts in self._parts.values() if not parts.requests]
+        return sum(one.kind != _NEITHER for parts in unknown for one in parts.judgments)
 
     def _of(self, request_id: str) -> _Parts:
         return self._parts.setdefault(request_id, _Parts())
@@ -159,3 +170,16 @@ class ExchangeJoin:
         if kind is not None:
             judgment = Judgment(at=at, id=event.id, kind=kind, principal=principal, answer=answer)
             self._of(request_id).judgments.add(judgment)
+
+
+def _counting(judgments: Iterable[Judgment]) -> list[Judgment]:
+    """Return the judgments, which are sorted by time, without the thumbs that a later rating of their key replaced by none."""
+    found: list[Judgment] = []
+    for judgment in judgments:
+        if judgment.kind == _NEITHER:
+            found = [
+                one for one in found if one.principal != judgment.principal or one.kind in {"correction", "approved"}
+            ]
+        else:
+            found.append(judgment)
+    return found

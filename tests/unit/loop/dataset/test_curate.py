@@ -72,6 +72,16 @@ def test_a_substitute_end_is_not_used_if_the_log_has_the_answer():
     assert [row.completion for row in rows_of(events).train] == [words("answer q")]
 
 
+def test_a_later_rating_of_3_replaces_the_thumb_of_its_key_only():
+    events = [*exchange("a"), thumb("a", at=1.0), thumb("a", "3", at=2.0)]
+    events += [*exchange("b"), thumb("b", "3", at=1.0), thumb("b", at=2.0)]
+    events += [*exchange("c"), thumb("c", "down", at=1.0), thumb("c", at=1.0, by="u1"), thumb("c", "3", at=2.0)]
+    events += [*exchange("d"), approval("d", by="u0", at=1.0), thumb("d", "3", at=2.0)]
+    found = rows_of(events, loose(feedback_min_principals=1), "kto")
+    assert {row.id: row.label for row in found.train} == {"b": True, "c": True, "d": True}
+    assert found.dropped == {}, "nobody reviewed a"
+
+
 def test_the_digest_of_a_known_log_is_the_same_on_every_machine():
     events = []
     for number in range(40):
