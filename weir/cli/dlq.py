@@ -77,7 +77,9 @@ def list_letters(*, stage: str | None, disposition: str | None, since: str | Non
         "request",
         "replayed",
     ]
-    print_table(columns, [_row(letter) for letter in found], "no dead letters" + (f" since {since}" if since else ""))
+    given = {"since": since, "of stage": stage, "with disposition": disposition}
+    selection = "".join(f" {name} {value}" for name, value in given.items() if value)
+    print_table(columns, [_row(letter) for letter in found], f"no dead letters{selection}")
 
 
 @dlq.command("show")

@@ -95,6 +95,8 @@ async def check_commands(case):
     assert (bug["topic"], bug["partition"], bug["request_id"]) == (case.lab.names.inference, PARTITION, "r1")
     assert (bug["exception"], bug["event_type"]) == ("ValueError", "weir.inference.request.v2")
     assert await case.letters("--stage", "watch") == []
+    empty = await case.dlq("list", "--stage", "watch", "--disposition", "bug", "--since", "1h")
+    assert empty.stdout.strip() == "no dead letters since 1h of stage watch with disposition bug"
     table = (await case.dlq("list")).stdout
     shown = (await case.dlq("show", str(bug["offset"]))).stdout
     assert "ValueError" in table
