@@ -294,8 +294,9 @@ class Inference:
         span = self._span
         span.set_attribute(semconv.GEN_AI_RESPONSE_ID, self._so_far.response_id or self._answer.id)
         span.set_attribute(semconv.GEN_AI_RESPONSE_MODEL, f"{self._request.model}@{self._request.info.version}")
-        span.set_attribute(semconv.GEN_AI_USAGE_INPUT_TOKENS, outcome.prompt_tokens)
-        span.set_attribute(semconv.GEN_AI_USAGE_OUTPUT_TOKENS, outcome.completion_tokens)
+        if outcome.prompt_tokens or outcome.completion_tokens:  # else unknown: an upstream can send none
+            span.set_attribute(semconv.GEN_AI_USAGE_INPUT_TOKENS, outcome.prompt_tokens)
+            span.set_attribute(semconv.GEN_AI_USAGE_OUTPUT_TOKENS, outcome.completion_tokens)
         if reasons := self._so_far.finish_reasons:
             span.set_attribute(semconv.GEN_AI_RESPONSE_FINISH_REASONS, reasons)
         if outcome.first_token_seconds is not None:

@@ -81,7 +81,8 @@ def _event(story: RequestStory, location: RecordLocation) -> Text:
     end = story.events.end if story.events else None
     assert end is not None
     style = "bold" if end.status == "complete" else "bold red"
-    parts = [f"{end.usage.prompt_tokens} + {end.usage.completion_tokens} tokens", f"{end.latency_seconds:.2f} s"]
+    tokens = f"{end.usage.prompt_tokens} + {end.usage.completion_tokens} tokens"
+    parts = [tokens if end.usage.total_tokens else "tokens unknown", f"{end.latency_seconds:.2f} s"]
     if end.status == ABORTED and not end.latency_seconds:
         parts = ["its gateway ended first, so its answer and its tokens are unknown"]
     if end.finish_reason:
