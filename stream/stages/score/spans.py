@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, Tracer, TracerProvider, set_span_in_context
+from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer, TracerProvider, set_span_in_context
 
+from detectors.base import ERROR
 from stream.telemetry import link_to, parent_context, traceparent_of
 from stream.wire import Event, Verdict, semconv
 
@@ -64,7 +65,10 @@ class ScoreSpans:
             batch.end()
 
     def evaluate(self, parent: Span, verdict: Verdict, spent: tuple[int, int] | None) -> str:
-        """Record a verdict as a child of its event's span; return the ``traceparent`` of the new span."""
+        """Record a verdict as a child of its event's span; return the ``traceparent`` of the new span.
+
+        If the verdict is an error, ``error.type`` states whether the detector read a part of the text.
+        """
         span = self._tracer.start_span(
             f"evaluate {verdict.detector}",
             context=set_span_in_context(parent),
@@ -85,5 +89,8 @@ class ScoreSpans:
             },
             timestamp=spent[1] if spent else None,
         )
+        if verdict.label == ERROR:
+            span.set_attribute(semconv.ERROR_TYPE, "partial_verdict" if verdict.covered else "no_verdict")
+            span.set_status(StatusCode.ERROR)
         span.end(spent[1] if spent else None)
         return traceparent_of(span)
