@@ -50,8 +50,14 @@ def create_app(  # noqa: PLR0913 - the parts of a process, by name
     by_tenant = cached_tenant_settings(tenants)
     app = create_base_app(f"{settings.topic_prefix}watch", settings, data_dir=data_dir)
     app.watchdog_seconds = watch.watchdog_seconds
+    metrics = WatchMetrics(registry)
+
+    async def revoked(*_: Any, **__: Any) -> None:
+        metrics.forget_partitions()
+
+    app.on_partitions_revoked.connect(revoked)
     context = StageContext(
-        app, by_tenant, tracer_provider.get_tracer("weir.watch"), WatchMetrics(registry), _dead_letters(app, registry)
+        app, by_tenant, tracer_provider.get_tracer("weir.watch"), metrics, _dead_letters(app, registry)
     )
     names, count = settings.names, settings.stream_partitions
     rules = WatchRules(

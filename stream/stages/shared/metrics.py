@@ -36,6 +36,12 @@ class StreamGauges:
             self._statistic.remove(*oldest)
             self._limit.remove(*oldest)
 
+    def clear(self) -> None:
+        """Remove all label sets."""
+        self._known.clear()
+        self._statistic.clear()
+        self._limit.clear()
+
 
 def detector_label(name: str) -> str:
     """Return `name` if it is a known detector, else ``other``: the number of label values is bounded."""
@@ -65,6 +71,12 @@ class WatchMetrics:
         self.retraining = counter("weir_retraining_decisions", "Retraining decisions published", ["state"])
         self._start_at_zero()
         self.streams = StreamGauges(registry)
+
+    def forget_partitions(self) -> None:
+        """Remove the series of all partitions and of their streams: after a rebalance, another worker can have them."""
+        for gauge in (self.watermark, self.lag, self.open_buckets, self.open_events, self.released):
+            gauge.clear()
+        self.streams.clear()
 
     def _start_at_zero(self) -> None:
         """Create the counters of rare events: Prometheus does not see the first increase of a counter that begins at 1."""

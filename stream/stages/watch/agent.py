@@ -106,7 +106,8 @@ class WatchStage(Stage):
             await asyncio.gather(*(self._finish(partition, stream, raw) for stream in closed))
             await self._forward(partition)
         await self._keep_sources(partition, raw)
-        self._observe(partition)
+        if self._app.is_current(raw):
+            self._observe(partition)
         self._app.acknowledge(raw)
 
     async def _check_liveness(self, partition: _Partition, liveness: SourceLiveness, tick: Tick, raw: Any) -> None:

@@ -200,3 +200,23 @@ async def settled_signals(lab, app):
         return read and tracker.open_count() == app.held() and bool(app.tables["retraining"].data)
 
     await lab.eventually(nothing_but_held, 40)
+
+
+def shown(lab, name):
+    """Return the label sets of a gauge of the worker in this process."""
+    return [one.labels for metric in lab.registry.collect() for one in metric.samples if one.name == name]
+
+
+async def test_a_rebalance_removes_the_series_of_partitions_that_another_worker_can_have(lab):
+    async with lab.watching() as app:
+        await lab.publish(demo_log(1))
+        await settled(lab, app)
+        assert len(shown(lab, "weir_watermark_lag_seconds")) == Q
+        assert shown(lab, "weir_stream_statistic")
+        async with lab.working():
+
+            async def rebalanced():
+                names = ("weir_watermark_lag_seconds", "weir_stream_statistic", "weir_stream_limit")
+                return not any(shown(lab, name) for name in names)
+
+            await lab.eventually(rebalanced, 90)
