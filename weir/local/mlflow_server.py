@@ -11,15 +11,18 @@ from pathlib import Path
 __all__ = ["environment", "main"]
 
 
-def environment(directory: Path) -> dict[str, str]:
-    """Return the environment variables of MLflow; its database and artifacts are below `directory`."""
+def environment() -> dict[str, str]:
+    """Return the environment variables of MLflow; its database and artifacts are in the current folder.
+
+    The paths are relative, because MLflow reads a `?`, a `#` or a `%` in an absolute one as part of a URL.
+    """
     from mlflow.server import constants  # noqa: PLC0415 - heavy
 
     return {
-        constants.BACKEND_STORE_URI_ENV_VAR: f"sqlite:///{directory}/mlflow.db",
+        constants.BACKEND_STORE_URI_ENV_VAR: "sqlite:///mlflow.db",
         constants.ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
         constants.SERVE_ARTIFACTS_ENV_VAR: "true",
-        constants.ARTIFACTS_DESTINATION_ENV_VAR: str(directory / "artifacts"),
+        constants.ARTIFACTS_DESTINATION_ENV_VAR: "artifacts",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
@@ -29,7 +32,8 @@ def main(argv: list[str]) -> None:
     """Serve MLflow until SIGTERM."""
     directory, port = Path(argv[0]), int(argv[1])
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.environ.update(environment(directory))
+    os.chdir(directory)
+    os.environ.update(environment())
     import uvicorn  # noqa: PLC0415 - after the environment is set
 
     application = "mlflow.server.fastapi_app:app"

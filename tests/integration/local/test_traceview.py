@@ -18,7 +18,8 @@ from .conftest import poll
 def test_one_process_on_loopback_stores_the_spans_of_a_trace(tmp_path, home):
     port = ensure_ports(home, ["mlflow"])[0]["mlflow"]
     base = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "weir.local.mlflow_server", str(tmp_path / "mlflow"), str(port)]
+    folder = tmp_path / "a?b #%41" / "mlflow"  # characters of URLs
+    command = [sys.executable, "-m", "weir.local.mlflow_server", str(folder), str(port)]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
@@ -34,6 +35,7 @@ def test_one_process_on_loopback_stores_the_spans_of_a_trace(tmp_path, home):
         provider.shutdown()
         answer = httpx.get(f"{base}/api/3.0/mlflow/traces/get", params={"trace_id": trace_id})
         assert {one["name"] for one in answer.json()["trace"]["spans"]} == {"first", "second"}
+        assert (folder / "mlflow.db").stat().st_size > 0
         process_info = psutil.Process(process.pid)
         assert process_info.children(recursive=True) == []
         assert {c.laddr.ip for c in process_info.net_connections("inet") if c.status == psutil.CONN_LISTEN} == {
