@@ -32,7 +32,7 @@ class Evidence(msgspec.Struct, kw_only=True):
 
     `windows` counts distinct windows with findings; `recent_windows` contains the newest of these windows. `requests`,
     `findings` and `traces` contain the first ten and the latest ten ids; the first finding caused the alert. `details`
-    contains the numbers with which the newest alarm describes the change.
+    contains the numbers with which the newest alarm describes the change, and `features` the features of all alarms, at most 20.
     """
 
     window_seconds: float
@@ -50,6 +50,7 @@ class Evidence(msgspec.Struct, kw_only=True):
     statistic: float = 0.0
     limit: float = 0.0
     feature: str = ""
+    features: list[str] = []
     details: dict[str, float] = {}
 
 

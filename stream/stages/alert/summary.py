@@ -45,6 +45,8 @@ def _finding(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidenc
         yield f"{subject[:1].upper()}{subject[1:]} on {state.model}: {what}"
         yield f"Since {since}. The alerting windows have {count_text(evidence.events, 'event')} of {keys}"
         yield f"Statistic {number(evidence.statistic)}, limit {number(evidence.limit)}"
+        if others := [name for name in evidence.features if name != evidence.feature]:
+            yield f"Earlier alarms of this alert: {', '.join(others)}"
     else:
         where = f"{_SIDES.get(state.side, state.side)} {state.model}"
         found = f"{count_text(evidence.count, 'finding')}, highest score {evidence.score:.2f}"

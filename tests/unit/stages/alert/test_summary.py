@@ -93,3 +93,13 @@ def test_a_change_of_the_called_tools_names_them_if_the_finding_does():
     assert change("tool_bucket_07", "output", details) == "tool_bucket_07 rose to 0.5 (reference 0)"
     named = change("tool_bucket_07", "output", details | {"tool:erase": 9.0, "tool:drop": 2.0})
     assert named == "calls of erase, drop (tool_bucket_07) rose to 0.5 (reference 0)"
+
+
+def test_the_features_of_earlier_alarms_stay_in_the_summary():
+    alarms = [
+        msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, feature=feature))
+        for event, feature in zip(map(bucket_finding, (1, 2, 3)), ("latency", "error", "latency"), strict=True)
+    ]
+    opened, *_, resolved = Alerts().run([*alarms, *(bucket_finding(number, alarm=False) for number in (4, 5, 6))])
+    assert "Earlier alarms" not in opened.data.summary
+    assert "limit 10. Earlier alarms of this alert: error. Tenant acme. Resolved" in resolved.data.summary
