@@ -12,14 +12,25 @@ from stream.kafka.clients import BROKER_ERRORS, consumer_for
 from stream.ledger.queries.request_story import RequestStory
 from stream.wire import Choice, CorrectionRecord, Message, RequestRecord, ResponseRecord, Verdict, text_at
 
-__all__ = ["RequestText", "read_text", "read_texts"]
+__all__ = ["Quote", "RequestText", "quotes_of", "read_text", "read_texts"]
+
+_CONTEXT = "/context/"
+
+
+class Quote(msgspec.Struct, frozen=True, kw_only=True):
+    """The text of a span whose `part` is in the `context` of the answer's record: a source, or the answer that was compared."""
+
+    detector: str
+    type: str
+    part: str
+    text: str
 
 
 class RequestText(msgspec.Struct, frozen=True, kw_only=True):
     """The messages of a request and the choices of its answer, from Kafka.
 
     `prompt` and `answer` are their text parts, joined; None if the record has expired or cannot be decoded. `corrections`
-    are what people wrote about the answer, oldest first.
+    are what people wrote about the answer, oldest first. `quotes` are the texts of spans that are in neither of both.
     """
 
     messages: tuple[Message, ...] = ()
@@ -27,6 +38,7 @@ class RequestText(msgspec.Struct, frozen=True, kw_only=True):
     choices: tuple[Choice, ...] = ()
     answer: str | None = None
     corrections: tuple[CorrectionRecord, ...] = ()
+    quotes: tuple[Quote, ...] = ()
 
     def joined(self, side: str) -> str | None:
         """Return the prompt (side ``input``) or the answer."""
@@ -40,6 +52,21 @@ class RequestText(msgspec.Struct, frozen=True, kw_only=True):
         """Return the text that the offsets of a verdict refer to, or None if the record has expired."""
         joined = self.joined(verdict.side)
         return joined if joined is None or not verdict.part else text_at(self.content(verdict.side), verdict.part)
+
+
+def quotes_of(data: ResponseRecord, verdicts: Sequence[Verdict]) -> tuple[Quote, ...]:
+    """Return the texts of the spans of `verdicts` that are in the context of an answer's record, in order."""
+    parts = {
+        f"{_CONTEXT}{row}/parts/{column}": part.text
+        for row, message in enumerate(data.context)
+        for column, part in enumerate(message.parts)
+    }
+    return tuple(
+        Quote(detector=verdict.detector, type=span.type, part=span.part, text=parts[span.part][span.start : span.end])
+        for verdict in verdicts
+        for span in verdict.spans
+        if span.part in parts
+    )
 
 
 async def read_text(options: Mapping[str, Any], story: RequestStory) -> RequestText:
@@ -63,11 +90,13 @@ async def read_texts(options: Mapping[str, Any], stories: Sequence[RequestStory]
 async def _text(consumer: AIOKafkaConsumer, story: RequestStory) -> RequestText:
     text = RequestText()
     for location in story.events.locations if story.events else ():
+        assert story.events is not None
         data = await content_at(consumer, location.topic, location.partition, location.offset)
         if isinstance(data, RequestRecord):
             text = msgspec.structs.replace(text, messages=data.messages, prompt=data.text)
         elif isinstance(data, ResponseRecord):
-            text = msgspec.structs.replace(text, choices=data.messages, answer=data.text)
+            about = [note.verdict for note in story.events.verdicts if note.event_id == location.event_id]
+            text = msgspec.structs.replace(text, choices=data.messages, answer=data.text, quotes=quotes_of(data, about))
     corrections = [
         data
         for note in story.judgments.corrections

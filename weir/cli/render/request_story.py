@@ -111,9 +111,19 @@ def _verdicts(completed: list[VerdictNote], location: RecordLocation, text: Requ
         yield _verdict(note)
         if note.explanation is not None:
             yield _explanation(note.explanation, text.text_of(note.verdict) if text is not None else None)
+        if text is not None and location.side == "output":
+            yield from _quotes(text, note.verdict.detector)
     for detector in location.owed:
         if detector not in {note.verdict.detector for note in completed}:
             yield Text.assemble(f"{_INDENT}{location.side:7} {detector:12} ", ("expected, no verdict yet", "yellow"))
+
+
+def _quotes(text: RequestText, detector: str) -> Iterator[Text]:
+    """Yield the texts of the spans of a detector that are neither in the prompt nor in the answer as they are printed here."""
+    for quote in text.quotes:
+        for row, line in enumerate(printable(quote.text).split("\n") if quote.detector == detector else ()):
+            head = f"{quote.type}: " if row == 0 else ""
+            yield Text.assemble(_INDENT, "        ", (head, "dim"), (line, "italic"))
 
 
 def _consistency(verdict: Verdict | None) -> Iterator[Text]:

@@ -100,6 +100,7 @@ export function Texts({ text, verdicts }) {
   const gone = html`<p class="quiet">The text has expired.</p>`;
   return html`<section><h3>Prompt</h3>${text.prompt === null ? gone : html`<${Content} messages=${text.messages} verdicts=${flagged("input")} />`}
     <h3>Answer</h3>${text.answer === null ? gone : html`<${Content} messages=${text.choices} verdicts=${flagged("output")} choices />`}</section>
+    ${text.quotes?.length > 0 && html`<section><h3>Compared with</h3><ul class="plain-list">${text.quotes.map((one) => html`<li><span class="quiet">${one.detector} ${one.type}</span> <q>${one.text}</q></li>`)}</ul></section>`}
     ${text.corrections?.length > 0 && html`<section><h3>Corrections and comments</h3><ul class="plain-list">${text.corrections.map((one) => html`<li><span class="quiet">${one.principal}</span> ${one.answer && html`<q>${one.answer}</q>`} ${one.comment}</li>`)}</ul></section>`}`;
 }
 
