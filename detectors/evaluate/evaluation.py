@@ -43,10 +43,19 @@ def evaluate(
     ordinary: Sequence[OrdinaryPrompts],
     progress: Progress,
 ) -> list[Evaluated]:
-    """Score each text once and return the metrics of each detector; ``detectors`` must be loaded."""
-    scores = score_all(detectors, inputs_of([detector.name for detector in detectors], sets, ordinary), progress)
+    """Score each text once and return the metrics of each detector; ``detectors`` must be loaded.
+
+    A detector that compares an answer with its prompt cannot flag a text alone, so it does not score the ordinary prompts.
+    """
+    alone = [detector.name for detector in detectors if not detector.prompt_characters]
+    scores = score_all(detectors, inputs_of(alone, sets, ordinary), progress)
     return [
-        _evaluated(detector, [one for one in sets if one.detector == detector.name], ordinary, scores[detector.name])
+        _evaluated(
+            detector,
+            [one for one in sets if one.detector == detector.name],
+            ordinary if detector.name in alone else [],
+            scores[detector.name],
+        )
         for detector in detectors
     ]
 
@@ -83,6 +92,6 @@ def measure_cost(
 ) -> dict[str, float]:
     """Return the `cost` of 200 texts, taken in turn from the detector's sets and the sources of ordinary prompts."""
     groups = [[case.input for case in one.cases] for one in sets if one.detector == detector.name]
-    groups += [[(text, ()) for text in one.texts] for one in ordinary]
+    groups += [[(text, ()) for text in one.texts] for one in ordinary if not detector.prompt_characters]
     mix = list(dict.fromkeys(key for row in zip_longest(*groups) for key in row if key))[:COST_TEXTS]
     return cost(detector.name, msgspec.to_builtins(detector.config), mix) if mix else {}

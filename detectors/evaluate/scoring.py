@@ -29,7 +29,7 @@ def score_texts(detector: TextDetector[Any], texts: Sequence[str], batch: int = 
 def inputs_of(
     names: Sequence[str], sets: Iterable[LabelledSet], ordinary: Iterable[OrdinaryPrompts]
 ) -> dict[Input, list[str]]:
-    """Return the names of the detectors that must score each input; all of ``names`` score the ordinary prompts."""
+    """Return the names of the detectors that must score each input; ``names`` score the ordinary prompts."""
     wanted: dict[Input, dict[str, None]] = {}
     for one in sets:
         for case in one.cases:

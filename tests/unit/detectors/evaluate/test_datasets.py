@@ -9,11 +9,12 @@ from detectors.base import Score
 from detectors.errors import ConfigError, DataError
 from detectors.evaluate.datasets import load_datasets
 from detectors.evaluate.entity_sets import BTC
+from detectors.evaluate.evaluation import evaluate
 from detectors.evaluate.examples import Example, labels
 from detectors.evaluate.labelled import Case, LabelledSet, OrdinaryPrompts
 from detectors.evaluate.public_sets import FILES
 from detectors.evaluate.readers import CLINC, MTBENCH
-from detectors.evaluate.scoring import inputs_of, score_all
+from detectors.evaluate.scoring import inputs_of, load_text, score_all
 from detectors.registry import create_text
 from detectors.train.linear_trainer import _ordinary
 
@@ -121,3 +122,13 @@ def test_weights_want_their_digest():
         create_text("toxicity", {"weights": "own.safetensors"})
     with pytest.raises(ConfigError, match="weights_sha256"):
         create_text("toxicity", {"weights": "own.safetensors", "weights_sha256": "abc"})
+
+
+def test_a_detector_that_needs_a_prompt_has_no_figure_for_prompts_alone():
+    """`language` flags no text without a prompt; "0 of 2" would be no measurement."""
+    ordinary = [OrdinaryPrompts(source="chat", texts=["Sort a list.", "What is the capital of France?"])]
+    found = evaluate([load_text("language"), load_text("repetition")], [], ordinary, lambda *_: None)
+    assert {one.detector: [row["texts"] for row in one.row["ordinary"]] for one in found} == {
+        "language": [],
+        "repetition": [2],
+    }
