@@ -6,10 +6,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from support.console_ledger import NAMES, LedgerMaker
 from support.console_page import Look, served_console
-from support.ledger_log import request
+from support.ledger_log import end, request, verdict
 
 from detectors.registry import ALERTING
 from stream.ledger.decisions import OWN_DETECTORS
+from stream.wire.ids import consistency_request_id
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -33,7 +34,10 @@ def served(tmp_path_factory):
     maker.demo(before=2.0)
     maker.alerts(60, evidence=("r421", "r422"))
     turns = [request(f"talk-{number}", 100.0 + number, conversation_id="talk", owed=()) for number in (1, 2)]
-    maker.apply(NAMES.inference, *turns)
+    again = consistency_request_id("talk-1")
+    copy = end(again, 103.0, conversation_id="talk", owed=("consistency",), shadow_of="talk-1")
+    maker.apply(NAMES.inference, *turns, copy)
+    maker.apply(NAMES.verdicts, verdict(copy, "consistency", label="inconsistent", flagged=True))
     with served_console(home, kafka={"bootstrap_servers": "127.0.0.1:9"}) as served:
         yield served
     maker.close()
@@ -68,6 +72,16 @@ def test_the_conversation_of_a_request_lists_its_turns_and_leads_back(look):
     page.locator(".turn h2 a").last.click()
     page.wait_for_selector(".pane table")
     assert page.url.endswith("/requests/talk-2")
+
+
+def test_a_request_that_the_model_was_asked_again_leads_to_the_copy_and_back(look):
+    page = look.go("/requests/talk-1", ".pane table")
+    again = page.locator(".facts dd", has_text="answers in")
+    assert again.inner_text().startswith("inconsistent 0.900")
+    again.get_by_role("link").click()
+    page.wait_for_selector("text=no user received this answer")
+    page.locator(".facts dd", has_text="no user received").get_by_role("link").click()
+    page.wait_for_url("**/requests/talk-1")
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
