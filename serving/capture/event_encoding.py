@@ -1,11 +1,11 @@
-"""Encode capture's events as Kafka records, with ids, keys and attributes."""
+"""Encode capture's events as Kafka records, with ids, keys and attributes; those of requests and their ends as frames of the spool."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 
-from serving.capture.segment import OpenRequest
+from serving.capture.segment import Kind, OpenRequest, encode_frame
 from serving.capture.shortened_record import RecordT, shortened
 from serving.capture.spool_layout import MAX_RECORD_BYTES
 from stream.telemetry import bounded_tracestate
@@ -28,10 +28,9 @@ from stream.wire import (
     inference_key,
 )
 from stream.wire.codec import CONTENT_TYPE, encode_data
-from stream.wire.times import format_time
+from stream.wire.times import format_microseconds
 
 __all__ = [
-    "FRAME_BYTES",
     "Judgment",
     "SharedHeaders",
     "Stamp",
@@ -48,8 +47,6 @@ __all__ = [
 ]
 
 _MICROSECONDS = 1_000_000
-#: More than a frame adds to the bytes of its record.
-FRAME_BYTES = 512
 #: What people and systems say about an answer.
 Judgment = Feedback | CorrectionRecord | LabelRecord
 #: The fields that an :class:`OpenRequest` and its ``aborted`` end share.
@@ -105,30 +102,28 @@ def shared_headers(request: OpenRequest, source: str) -> SharedHeaders:
     return SharedHeaders(request.request_id.encode(), key, ("ce_source", source.encode()), last)
 
 
-def request(record: RequestRecord, number: int, time: int, shared: SharedHeaders) -> Record:
-    """Encode an accepted request; if it is too large for Kafka, without a part of its text; `time` is in microseconds."""
+def request(record: RequestRecord, number: int, time: int, shared: SharedHeaders) -> bytes:
+    """Return the frame of an accepted request; if it is too large for Kafka, without a part of its text; `time` is in microseconds."""
     name = shared.name
     headers = (
         _SPECVERSION,
         ("ce_id", name + b"/request"),
         shared.source,
         _REQUEST_TYPE,
-        ("ce_time", format_time(time / _MICROSECONDS).encode()),
+        ("ce_time", format_microseconds(time).encode()),
         ("ce_subject", name),
         ("ce_correlationid", name),
         *shared.last,
     )
-
-    def encoded(data: RequestRecord) -> Record:
-        return Record(key=shared.key, value=encode_data(data), headers=headers)
-
-    return _fitting(msgspec.structs.replace(record, number=number), encoded)
+    data = msgspec.structs.replace(record, number=number)
+    whole = Record(key=shared.key, value=encode_data(data), headers=headers)
+    return _fitting(Kind.REQUEST, time, data, whole, encoded=encode_data)
 
 
 def end(
     record: ResponseRecord, number: int, time: int, shared: SharedHeaders, max_bytes: int = MAX_RECORD_BYTES
-) -> Record:
-    """Encode the end of a request; if its frame would have more than `max_bytes`, without a part of its text.
+) -> bytes:
+    """Return the frame of the end of a request; if it would have more than `max_bytes`, without a part of its text.
 
     An ``aborted`` end has its own event type, whose data is version 1.
     """
@@ -138,18 +133,16 @@ def end(
         ("ce_id", name + b"/end"),
         shared.source,
         _ABORTED_TYPE if aborted else _END_TYPE,
-        ("ce_time", format_time(time / _MICROSECONDS).encode()),
+        ("ce_time", format_microseconds(time).encode()),
         ("ce_subject", name),
         ("ce_correlationid", name),
         ("ce_causationid", name + b"/request"),
         *shared.last,
     )
-
-    def encoded(data: ResponseRecord) -> Record:
-        value = encode_data(ResponseRecordV1.downgraded(data) if aborted else data)
-        return Record(key=shared.key, value=value, headers=headers)
-
-    return _fitting(msgspec.structs.replace(record, number=number), encoded, max_bytes)
+    data = msgspec.structs.replace(record, number=number)
+    encoded = _aborted_data if aborted else encode_data
+    whole = Record(key=shared.key, value=encoded(data), headers=headers)
+    return _fitting(Kind.END, time, data, whole, encoded=encoded, max_bytes=max_bytes)
 
 
 def judgment(record: Judgment, stamp: Stamp, *, identity: str, conversation_id: str) -> Record:
@@ -208,11 +201,26 @@ def aborted_end(request: OpenRequest) -> ResponseRecord:
     return ResponseRecord(**{name: getattr(request, name) for name in _NAMES}, status=ABORTED)
 
 
-def _fitting(data: RecordT, encoded: Callable[[RecordT], Record], max_bytes: int = MAX_RECORD_BYTES) -> Record:
-    """Return the record of `data`, or of its shortened copy if that of `data` is too large."""
-    whole = encoded(data)
-    excess = whole.size_bytes + FRAME_BYTES - max_bytes
-    return whole if excess <= 0 else encoded(shortened(data, len(whole.value) - excess))
+def _aborted_data(data: ResponseRecord) -> bytes:
+    return encode_data(ResponseRecordV1.downgraded(data))
+
+
+def _fitting(  # noqa: PLR0913 - the parts of a frame
+    kind: Kind,
+    time: int,
+    data: RecordT,
+    whole: Record,
+    *,
+    encoded: Callable[[RecordT], bytes],
+    max_bytes: int = MAX_RECORD_BYTES,
+) -> bytes:
+    """Return the frame of `whole`, the record of `data`; if it is too large, that of the record of the shortened data."""
+    frame = encode_frame(kind, data.number, time, whole)
+    excess = len(frame) - max_bytes
+    if excess <= 0:
+        return frame
+    value = encoded(shortened(data, len(whole.value) - excess))
+    return encode_frame(kind, data.number, time, msgspec.structs.replace(whole, value=value))
 
 
 def _encode(  # noqa: PLR0913 - the attributes of an event

@@ -55,7 +55,7 @@ _PREFIX = struct.Struct("<2sI")
 _BODY = struct.Struct("<BIQq")
 _HEADER = struct.Struct("<2sIBIQq")
 _ENCODER = msgspec.msgpack.Encoder()
-_RECORD = msgspec.msgpack.Decoder(tuple[bytes | None, bytes, tuple[tuple[str, bytes], ...]])
+_RECORD = msgspec.msgpack.Decoder(Record)
 
 
 class Kind(enum.IntEnum):
@@ -116,16 +116,14 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 def encode_frame(kind: Kind, number: int, time: int, content: Record | Head) -> bytes:
     """Return the bytes of one frame; `time` is in microseconds."""
-    parts = (content.key, content.value, content.headers) if isinstance(content, Record) else content
-    payload = _ENCODER.encode(parts)
+    payload = _ENCODER.encode(content)
     body = _BODY.pack(kind, len(payload), number, time)
     return b"".join((_PREFIX.pack(MAGIC, zlib.crc32(payload, zlib.crc32(body))), body, payload))
 
 
 def record_of(frame: Frame) -> Record:
     """Return the Kafka record in `frame`."""
-    key, value, headers = _RECORD.decode(frame.payload)
-    return Record(key=key, value=value, headers=headers)
+    return _RECORD.decode(frame.payload)
 
 
 def head_of(frame: Frame) -> Head:

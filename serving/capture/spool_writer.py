@@ -15,14 +15,14 @@ import msgspec
 from serving.capture import event_encoding as encoding
 from serving.capture.clock import SourceClock
 from serving.capture.delivery_cursor import reserve_cursor
-from serving.capture.event_encoding import FRAME_BYTES, Judgment, SharedHeaders, Stamp
+from serving.capture.event_encoding import Judgment, SharedHeaders, Stamp
 from serving.capture.open_gap import GAP_RECORD_BYTES, GapFile, OpenGap
 from serving.capture.segment import MAX_OPEN_BYTES, Head, Kind, OpenRequest, encode_frame
 from serving.capture.segment_writer import SegmentWriter
 from serving.capture.spool_layout import MAX_RECORD_BYTES, move_aside
 from serving.errors import SpoolFull
 from serving.settings import CaptureSettings
-from stream.wire import CorrectionRecord, GapRecord, Record, RequestRecord, ResponseRecord
+from stream.wire import CorrectionRecord, GapRecord, RequestRecord, ResponseRecord
 
 __all__ = ["Position", "SpoolWriter"]
 
@@ -114,8 +114,8 @@ class SpoolWriter:
         shared = encoding.shared_headers(request, self.source)
         with self._lock:
             number, time = self.last_number + 1, self._clock.now()
-            content = encoding.request(record, number, time, shared)
-            recorded = self._record(Kind.REQUEST, number, time, content, record.request_id, opened=request)
+            frame = encoding.request(record, number, time, shared)
+            recorded = self._record(frame, number, time, record.request_id, opened=request)
             reserved = self._end_bytes if recorded else 0
             self._open[record.request_id] = _Open(request, shared, reserved, recorded)
             self._reserved += reserved
@@ -128,12 +128,12 @@ class SpoolWriter:
             if opened is None:
                 return False
             number, time = self.last_number + 1, self._clock.now()
-            content = encoding.end(record, number, time, opened.shared)
-            size, reserve = content.size_bytes + FRAME_BYTES, self._settings.end_reserve_bytes
+            frame = encoding.end(record, number, time, opened.shared)
+            size, reserve = len(frame), self._settings.end_reserve_bytes
             if opened.reserved and size > reserve and not self._has_room(size - opened.reserved):
-                content = encoding.end(record, number, time, opened.shared, reserve)
+                frame = encoding.end(record, number, time, opened.shared, reserve)
             self._reserved -= opened.reserved  # not before: if the answer cannot be encoded, another end follows
-            self._record(Kind.END, number, time, content, record.request_id, reserved=opened.reserved > 0)
+            self._record(frame, number, time, record.request_id, reserved=opened.reserved > 0)
             del self._open[
                 record.request_id
             ]  # only now: if this end begins a segment, its HEAD must contain the request
@@ -202,8 +202,7 @@ class SpoolWriter:
                 if self._gap.gap.count:
                     self._flush_gap(time)
                 number = self._number + 1
-                content = encoding.end(encoding.aborted_end(request), number, time, shared)
-                self._append(encode_frame(Kind.END, number, time, content), number, time)
+                self._append(encoding.end(encoding.aborted_end(request), number, time, shared), number, time)
                 del self._open[request_id]
             time = self._clock.now()
             if self._gap.gap.count:
@@ -232,20 +231,18 @@ class SpoolWriter:
 
     def _record(  # noqa: PLR0913 - a frame's fields, and which space it may use
         self,
-        kind: Kind,
+        frame: bytes,
         number: int,
         time: int,
-        content: Record,
         request_id: str,
         *,
         opened: OpenRequest | None = None,
         reserved: bool = False,
     ) -> bool:
-        """Append a numbered record, or drop it and count it as shed; return whether it was appended.
+        """Append the frame of a numbered record, or drop it and count it as shed; return whether it was appended.
 
         The frame of a request, which is `opened`, contains all values of `opened`, so a frame within its limit needs no further check.
         """
-        frame = encode_frame(kind, number, time, content)
         size, reserve = len(frame), opened is not None
         if size > MAX_RECORD_BYTES or (opened and size > MAX_OPEN_BYTES and opened.size_bytes > MAX_OPEN_BYTES):
             move_aside(self._root, self.source, number, frame)

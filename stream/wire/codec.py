@@ -65,17 +65,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     dataref: str = ""
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A Kafka record: key, value and headers in order."""
+class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A Kafka record: key, value and headers in order; msgspec encodes it as an array."""
 
     key: bytes | None
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
-
-    @property
-    def size_bytes(self) -> int:
-        """Size of key, value and headers, without the bytes that the broker adds."""
-        return len(self.key or b"") + len(self.value) + sum(len(name) + len(value) for name, value in self.headers)
 
 
 def encode(event: Event) -> Record:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-__all__ = ["LATEST", "canonical_time", "format_time", "parse_time"]
+__all__ = ["LATEST", "canonical_time", "format_microseconds", "format_time", "parse_time"]
 
 #: The latest time of an event, 9999-01-01: later times that a stage computes from it can still be formatted.
 LATEST = 253_370_764_800
@@ -13,7 +13,12 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def format_time(seconds: float) -> str:
     """Return `seconds` since the epoch as RFC 3339, UTC, with microseconds."""
-    whole, microseconds = divmod(round(seconds * 1e6), 1_000_000)
+    return format_microseconds(round(seconds * 1e6))
+
+
+def format_microseconds(time: int) -> str:
+    """Return `time`, in microseconds since the epoch, as :func:`format_time`."""
+    whole, microseconds = divmod(time, 1_000_000)
     return f"{_format_second(whole)}.{microseconds:06d}Z"
 
 

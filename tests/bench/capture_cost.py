@@ -23,7 +23,7 @@ from bench.rounds import Figure, in_turn
 from serving import inference_records
 from serving.api_keys import keys_path
 from serving.backend import ModelInfo
-from serving.capture import event_encoding, segment_writer, spool_writer
+from serving.capture import event_encoding, segment_writer
 from serving.capture.metrics import AppendSeconds
 from serving.capture.recorder import Recorder
 from serving.gateway import inference
@@ -58,9 +58,9 @@ CAUSES: dict[str, tuple[Place, ...]] = {
     "build the records": _BUILD,
     "- expected verdicts": ((inference_records, "owed_detectors"),),
     "trace context as text": ((inference, "traceparent_of"), (inference, "tracestate_of")),
-    "encode the events: key, headers, JSON": _ENCODE,
+    "encode the frames: key, headers, JSON, msgpack, CRC": _ENCODE,
     "- JSON": ((event_encoding, "encode_data"),),
-    "encode the frames: msgpack, CRC": ((spool_writer, "encode_frame"),),
+    "- msgpack, CRC": ((event_encoding, "encode_frame"),),
     "write()": ((segment_writer.os, "write"),),
     "metrics": ((AppendSeconds, "observe"),),
 }

@@ -58,12 +58,8 @@ def test_a_huge_tracestate_that_an_older_version_wrote_is_not_copied(tmp_path):
     shared = encoding.shared_headers(
         OpenRequest(request_id="last", tenant="acme", model="m", traceparent=TRACE, tracestate=state), source
     )
-    last = encoding.request(a_request("last"), 1, 5, shared)
-    frames = (
-        encode_frame(Kind.HEAD, 0, 0, Head(source=source, open=tuple(opened))),
-        encode_frame(Kind.REQUEST, 1, 5, last),
-    )
-    segment_path(directory, 0).write_bytes(b"".join(frames))
+    head = encode_frame(Kind.HEAD, 0, 0, Head(source=source, open=tuple(opened)))
+    segment_path(directory, 0).write_bytes(head + encoding.request(a_request("last"), 1, 5, shared))
     assert adopt(directory, source) == 201
     (_, *written) = segments(directory)
     assert sum(segment_path(directory, index).stat().st_size for index in written) < 1024 * 1024

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from support.events import TRACE, a_request, an_end
 
 from serving.capture import event_encoding as encoding
-from serving.capture.segment import Kind, OpenRequest, encode_frame
+from serving.capture.segment import OpenRequest, parse, record_of
 from stream.telemetry import MAX_TRACESTATE_BYTES
 from stream.wire import Event, decode, encode
 
@@ -25,7 +25,9 @@ def test_the_bytes_are_those_of_the_function_for_all_events(conversation, tracep
     request = a_request("a", conversation_id=conversation)
     shared = encoding.shared_headers(encoding.opened(request, traceparent=traceparent, tracestate=tracestate), SOURCE)
     end = an_end("a", status=status, conversation_id=conversation)
-    for record in (encoding.request(request, 7, TIME, shared), encoding.end(end, 8, TIME, shared)):
+    frames, _ = parse(encoding.request(request, 7, TIME, shared) + encoding.end(end, 8, TIME, shared))
+    assert [(frame.number, frame.time) for frame in frames] == [(7, TIME), (8, TIME)]
+    for record in map(record_of, frames):
         event = decode(record.value, record.headers)
         assert (event.correlationid, event.traceparent, event.tracestate) == ("a", traceparent, tracestate)
         assert isinstance(event, Event)
@@ -47,4 +49,4 @@ def test_the_frame_of_a_request_is_at_least_as_large_as_its_entry_in_a_head(name
     request = a_request("a", "", messages=(), owed=(), **names)
     entry = encoding.opened(request, traceparent=traceparent, tracestate=tracestate)
     assert isinstance(entry, OpenRequest)
-    assert len(encode_frame(Kind.REQUEST, 1, TIME, of(request, 1, traceparent, tracestate))) >= entry.size_bytes
+    assert len(of(request, 1, traceparent, tracestate)) >= entry.size_bytes

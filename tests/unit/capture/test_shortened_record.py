@@ -108,7 +108,7 @@ def test_a_request_and_an_end_that_no_broker_takes_are_recorded_in_part(tmp_path
     assert request.data.recorded == pytest.approx(0.5, abs=0.01)
     assert end.data.recorded == pytest.approx(1 / 3, abs=0.01)
     for event in (request, end):
-        assert MAX_RECORD_BYTES - 2000 < encode(event).size_bytes <= MAX_RECORD_BYTES
+        assert MAX_RECORD_BYTES - 2000 < len(encode(event).value) <= MAX_RECORD_BYTES
         assert event.data.text.startswith("begin ")
         assert event.data.owed == ("pii",)
     assert not (spool.root / "aside").exists()
