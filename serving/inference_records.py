@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -62,16 +62,16 @@ _CONSISTENCY = "consistency"
 _TOOL_RESULT_READERS = frozenset({_LEAK, "groundedness"})
 _MAX_TOOL_RESULTS = 16_384
 #: Fields of a request body with their names in the record; of several fields with the same name, the first is recorded.
-_PARAMETERS = (
-    ("max_tokens", "max_tokens"),
-    ("max_completion_tokens", "max_tokens"),
-    ("max_output_tokens", "max_tokens"),
-    ("temperature", "temperature"),
-    ("top_p", "top_p"),
-    ("seed", "seed"),
-    ("frequency_penalty", "frequency_penalty"),
-    ("presence_penalty", "presence_penalty"),
-)
+_PARAMETERS = {
+    "max_tokens": "max_tokens",
+    "max_completion_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "seed": "seed",
+    "frequency_penalty": "frequency_penalty",
+    "presence_penalty": "presence_penalty",
+}
 #: Operations whose prompt can be a list of token ids.
 _TOKEN_OPERATIONS = ("text_completion", "embeddings")
 
@@ -91,11 +91,6 @@ class InferenceRequest:
     request: ModelRequest
     shadow_of: str = ""
     compared: str = ""
-
-    @cached_property
-    def messages(self) -> tuple[Message, ...]:
-        """The messages of the request, for its records."""
-        return recorded_messages(self.request)
 
     @property
     def request_id(self) -> str:
@@ -136,7 +131,9 @@ def recorded_messages(request: ModelRequest) -> tuple[Message, ...]:
     variables of a stored prompt (Responses API) come before the last message: a document is a tool result, a variable is the user's.
     """
     prompt, further = _PROMPTS[request.operation]
-    messages = messages_from(request.body.get(prompt)) + messages_from(request.body.get(further) or ())
+    messages = messages_from(request.body.get(prompt))
+    if more := request.body.get(further):
+        messages += messages_from(more)
     instructions = request.body.get("instructions")
     if request.operation == "responses" and isinstance(instructions, str) and instructions:
         messages = (Message.of_text("system", instructions), *messages)
@@ -151,7 +148,9 @@ def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> Req
 
     No verdict is expected on a request without text and tool call, nor on a shadow request, whose prompt has its verdicts.
     """
-    sent, messages = request.request, request.messages
+    sent = request.request
+    messages = recorded_messages(sent)
+    tools = sent.body.get("tools") or sent.body.get("functions")
     parameters: dict[str, Any] = _parameters(sent.body)
     if count := _token_ids(sent):
         parameters["token_ids"] = count
@@ -165,7 +164,7 @@ def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> Req
         operation=sent.operation,
         stream=sent.stream,
         messages=messages,
-        tools=_tools(sent.body),
+        tools=tools_from(tools) if tools else (),
         parameters=parameters,
         training=may_train(sent.body),
         shadow_of=request.shadow_of,
@@ -175,6 +174,7 @@ def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> Req
 
 def response_record(  # noqa: PLR0913 - the fields of an end
     request: InferenceRequest,
+    asked: RequestRecord,
     expected: ExpectedVerdicts,
     *,
     status: EndStatus,
@@ -185,41 +185,40 @@ def response_record(  # noqa: PLR0913 - the fields of an end
     first_token_seconds: float | None,
     guard: GuardStop | None = None,
 ) -> ResponseRecord:
-    """Return the record of an inference's end; without an answer text, the prompt is omitted and only verdicts on tool calls are expected.
+    """Return the record of an inference's end; `asked` is the record of its request.
 
-    If further answers are compared with the user's, this is the last message of `context`, and only the verdict of `consistency` is expected, if they are complete.
+    Without an answer text, the prompt is omitted and only verdicts on tool calls are expected. If further answers are compared with the user's, this is the last message of `context`, and only the verdict of `consistency` is expected, if they are complete.
     """
-    sent = request.request
     owed = owed_detectors(
         _detectors(request, expected.output),
         choices,
         calls_complete=status == "complete",
-        instructed=_LEAK in expected.output and has_instructions(request.messages),
+        instructed=_LEAK in expected.output and has_instructions(asked.messages),
         compared=bool(request.compared) and status == "complete",
     )
-    messages = request.messages
+    messages = asked.messages
     if request.compared:
         messages = (*messages, Message.of_text("assistant", request.compared))
     return ResponseRecord(
-        request_id=sent.request_id,
-        tenant=request.tenant,
-        principal=request.principal,
-        conversation_id=request.conversation,
-        model=request.model,
+        request_id=asked.request_id,
+        tenant=asked.tenant,
+        principal=asked.principal,
+        conversation_id=asked.conversation_id,
+        model=asked.model,
         model_version=request.info.version,
-        operation=sent.operation,
-        stream=sent.stream,
+        operation=asked.operation,
+        stream=asked.stream,
         status=status,
         messages=choices,
         context=context_of(messages, expected.context_characters, owed),
-        instructions=instructions_of(request.messages) if _LEAK in owed else (),
-        tools=declared_tools(_tools(sent.body), choices) if _TOOLS in owed else None,
+        instructions=instructions_of(asked.messages) if _LEAK in owed else (),
+        tools=declared_tools(asked.tools, choices) if _TOOLS in owed else None,
         usage=usage,
         latency_seconds=latency_seconds,
         time_to_first_token_seconds=first_token_seconds,
         error=error,
         guard=guard,
-        shadow_of=request.shadow_of,
+        shadow_of=asked.shadow_of,
         owed=owed,
     )
 
@@ -274,15 +273,10 @@ def declared_tools(tools: Sequence[ToolDefinition], choices: Sequence[Choice]) -
     return tuple(found)
 
 
-def _tools(body: dict[str, Any]) -> tuple[ToolDefinition, ...]:
-    tools = body.get("tools") or body.get("functions")
-    return tools_from(tools) if tools else ()
-
-
 def may_train(body: Mapping[str, Any]) -> bool:
     """Return whether the request in `body` may be used for training: unless ``metadata.training`` is ``false``."""
     metadata = body.get("metadata")
-    return not isinstance(metadata, Mapping) or str(metadata.get("training")).lower() != "false"
+    return metadata is None or not isinstance(metadata, Mapping) or str(metadata.get("training")).lower() != "false"
 
 
 def _detectors(request: InferenceRequest, expected: tuple[str, ...]) -> tuple[str, ...]:
@@ -296,8 +290,8 @@ def _detectors(request: InferenceRequest, expected: tuple[str, ...]) -> tuple[st
 def _parameters(body: dict[str, Any]) -> dict[str, Any]:
     """Return the sampling parameters that fit a record; another server's requests may contain anything."""
     found: dict[str, Any] = {}
-    for name, parameter in _PARAMETERS:
-        value = body.get(name)
+    for name in [name for name in _PARAMETERS if name in body]:
+        parameter, value = _PARAMETERS[name], body[name]
         if value is not None and parameter not in found:
             found[parameter] = value
     return {name: value for name, value in found.items() if _is_number(value)}

@@ -35,7 +35,7 @@ from serving.openai_api.answer import Answer
 from serving.openai_api.errors import ApiError, unavailable
 from serving.routes import RouteTable
 from stream.telemetry import traceparent_of, tracestate_of
-from stream.wire import MAX_COUNT, OWN_TENANT, ErrorInfo, semconv
+from stream.wire import MAX_COUNT, OWN_TENANT, ErrorInfo, RequestRecord, semconv
 
 __all__ = ["Inference", "Wiring"]
 
@@ -77,6 +77,8 @@ class Inference:
             if guards is None or request.shadow_of
             else guards.answer(request.tenant, streaming=request.request.stream)
         )
+        #: None if capture is off, and before the request is accepted.
+        self._asked: RequestRecord | None = None
         self._ended = False
         self._span: trace.Span = trace.INVALID_SPAN
 
@@ -118,9 +120,10 @@ class Inference:
         """Write the request record; the request is accepted when this method returns."""
         if self._wiring.recorder is None:
             return
+        self._asked = request_record(self._request, self._wiring.expected)
         try:
             await self._wiring.recorder.request(
-                request_record(self._request, self._wiring.expected),
+                self._asked,
                 traceparent=traceparent_of(self._span),
                 tracestate=tracestate_of(self._span),
             )
@@ -255,10 +258,11 @@ class Inference:
         self._ended = True
         seconds = time.perf_counter() - self._started
         self._measure(status, error, seconds)
-        if self._wiring.recorder is None:
+        if self._wiring.recorder is None or self._asked is None:
             return
         record = response_record(
             self._request,
+            self._asked,
             self._wiring.expected,
             status=status,
             error=error,

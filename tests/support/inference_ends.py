@@ -3,14 +3,15 @@
 from contextlib import aclosing
 
 from serving.backend import RejectedRequest
-from serving.inference_records import response_record
+from serving.inference_records import request_record, response_record
 from serving.openai_api.accumulator import Accumulator
 from stream.wire import Usage
 
 
 def ended(request, expected, choices, status="complete"):
     measured = {"error": None, "usage": Usage(), "latency_seconds": 0.0, "first_token_seconds": None}
-    return response_record(request, expected, status=status, choices=tuple(choices), **measured)
+    asked = request_record(request, expected)
+    return response_record(request, asked, expected, status=status, choices=tuple(choices), **measured)
 
 
 async def generated(backend, request):

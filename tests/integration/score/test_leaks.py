@@ -34,8 +34,10 @@ def records(name, texts, answer):
         info=ModelInfo(engine="echo", version="v", context_length=0),
         request=ModelRequest(request_id=name, operation="chat", body={"messages": messages}),
     )
+    asked = request_record(inference, EXPECTED)
     ended = response_record(
         inference,
+        asked,
         EXPECTED,
         status="complete",
         error=None,
@@ -44,7 +46,7 @@ def records(name, texts, answer):
         latency_seconds=0.1,
         first_token_seconds=None,
     )
-    return request_record(inference, EXPECTED), ended
+    return asked, ended
 
 
 async def test_leaks_are_findings_and_nothing_but_the_log_has_the_system_prompt(lab):

@@ -124,8 +124,10 @@ def test_a_request_and_its_answer_are_relayed_and_recorded(body, operation, chun
         msgspec.json.encode(answer.chunk(chunk))
         answer.event_name(chunk)
     msgspec.json.encode(answer.whole(so_far))
+    asked = request_record(inference, expected)
     end = response_record(
         inference,
+        asked,
         expected,
         status="error",
         error=ErrorInfo(kind="x"),
@@ -134,7 +136,7 @@ def test_a_request_and_its_answer_are_relayed_and_recorded(body, operation, chun
         latency_seconds=0.0,
         first_token_seconds=None,
     )
-    for record in (request_record(inference, expected), end):
+    for record in (asked, end):
         assert msgspec.json.decode(msgspec.json.encode(record), type=type(record)) == record
     assert all(len(reason) <= 32 for reason in so_far.finish_reasons)
     request_attributes(inference, "topic")
