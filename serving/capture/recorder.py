@@ -85,7 +85,7 @@ class Recorder:
         if self._lock is not None:
             self._lock.release()
 
-    async def request(self, record: RequestRecord, *, traceparent: str, tracestate: str = "") -> None:
+    def request(self, record: RequestRecord, *, traceparent: str, tracestate: str = "") -> None:
         """Accept a request; call this before inference. When it returns, the record survives a kill of this process.
 
         If the spool is full, the policy ``shed`` counts the request in a gap record and returns; the policy ``reject`` raises SpoolFull.
@@ -99,12 +99,8 @@ class Recorder:
             raise
         self._metrics.append_seconds.observe(time.perf_counter() - began)
 
-    async def end(self, record: ResponseRecord) -> None:
-        """Record how a request ended; call this before the last byte of the answer. See :meth:`end_nowait`."""
-        self.end_nowait(record)
-
-    def end_nowait(self, record: ResponseRecord) -> None:
-        """Record how a request ended; this needs no ``await``, so a cancelled task can call it in ``finally``.
+    def end(self, record: ResponseRecord) -> None:
+        """Record how a request ended; call this before the last byte of the answer.
 
         The event has the trace context of its request. Later ends of the same request are ignored. If the spool is full, the end is
         counted in a gap record and no error is raised. After :meth:`close` this has no effect.
@@ -114,7 +110,7 @@ class Recorder:
             self._writer.end(record)
             self._metrics.append_seconds.observe(time.perf_counter() - began)
 
-    async def judge(self, *records: Judgment, conversation_id: str = "", traceparent: str = "") -> None:
+    def judge(self, *records: Judgment, conversation_id: str = "", traceparent: str = "") -> None:
         """Record all of feedback, corrections or labels, or none; raises SpoolFull, even with policy ``shed``.
 
         Pass the request's `conversation_id`, so that the records have the same key as the request.

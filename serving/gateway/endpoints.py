@@ -210,7 +210,7 @@ class Endpoints:
             if request.approved:
                 check_scope(call.principal, "review")
             conversation = request.conversation_id or _conversation(call.headers)
-            await self._judge({conversation: _judgments(request, call.principal)})
+            self._judge({conversation: _judgments(request, call.principal)})
             await call.reply.json({"object": "feedback", "request_id": request.request_id, "accepted": True}, 202)
 
     async def labels(self, call: Call) -> None:
@@ -222,10 +222,10 @@ class Endpoints:
             by_conversation: dict[str, list[Judgment]] = {}
             for label in request.labels:
                 by_conversation.setdefault(label.conversation_id or "", []).append(label.record(**owner, now=now))
-            await self._judge(by_conversation)
+            self._judge(by_conversation)
             await call.reply.json({"object": "labels", "accepted": len(request.labels)}, 202)
 
-    async def _judge(self, by_conversation: dict[str, list[Judgment]]) -> None:
+    def _judge(self, by_conversation: dict[str, list[Judgment]]) -> None:
         """Record judgments, by the conversation of their requests; raises ApiError 503 if they cannot be recorded."""
         recorder = self._wiring.recorder
         if recorder is None:
@@ -233,7 +233,7 @@ class Endpoints:
         traceparent = traceparent_of(trace.get_current_span())
         try:
             for conversation, records in by_conversation.items():
-                await recorder.judge(*records, conversation_id=conversation, traceparent=traceparent)
+                recorder.judge(*records, conversation_id=conversation, traceparent=traceparent)
         except CaptureError as error:
             raise unavailable(
                 f"The feedback cannot be recorded now: {error}", code="spool_full", retry_after_seconds=5

@@ -93,7 +93,7 @@ class Inference:
             set_status_on_exception=False,  # an exception's message may contain text; see _fail
         ) as self._span:
             try:
-                await self._accept()
+                self._accept()
                 await self._generate(reply)
             except (asyncio.CancelledError, GeneratorExit):
                 self._end("cancelled", ErrorInfo(kind="client_disconnected", status=_CLIENT_CLOSED_REQUEST))
@@ -116,13 +116,13 @@ class Inference:
             return ""
         return next((choice.text for choice in self._so_far.recorded()), "")
 
-    async def _accept(self) -> None:
+    def _accept(self) -> None:
         """Write the request record; the request is accepted when this method returns."""
         if self._wiring.recorder is None:
             return
         self._asked = request_record(self._request, self._wiring.expected)
         try:
-            await self._wiring.recorder.request(
+            self._wiring.recorder.request(
                 self._asked,
                 traceparent=traceparent_of(self._span),
                 tracestate=tracestate_of(self._span),
@@ -273,11 +273,11 @@ class Inference:
             guard=self._guard.hit if self._guard is not None else None,
         )
         try:
-            self._wiring.recorder.end_nowait(record)
+            self._wiring.recorder.end(record)
         except (UnicodeError, ValueError, RecursionError):  # an answer that cannot be encoded still gets its end
             _LOG.warning("request %s: its answer cannot be encoded; its end is recorded without it", record.request_id)
             record = msgspec.structs.replace(record, messages=(), context=(), instructions=(), owed=())
-            self._wiring.recorder.end_nowait(record)
+            self._wiring.recorder.end(record)
 
     def _measure(self, status: EndStatus, error: ErrorInfo | None, seconds: float) -> None:
         outcome = Outcome(

@@ -108,10 +108,10 @@ class ExchangePairer:
         if self._is_done(exchange.identity):
             return False
         if exchange.whole:
-            await self._record(exchange)
+            self._record(exchange)
             return True
         is_new = self._store(exchange)
-        await self._record_pair(exchange.identity)
+        self._record_pair(exchange.identity)
         return is_new
 
     async def record_overdue(self) -> Overdue:
@@ -131,7 +131,7 @@ class ExchangePairer:
             if exchange.fragment and not exchange.has_content:
                 self._forget(identity)
                 without_content += 1
-            elif await self._try_record(exchange):
+            elif self._try_record(exchange):
                 recorded += 1
             else:
                 break
@@ -173,26 +173,26 @@ class ExchangePairer:
                 self._unreadable.inc()
         return halves
 
-    async def _record_pair(self, identity: str) -> None:
+    def _record_pair(self, identity: str) -> None:
         """Record the stored halves if all have arrived."""
         halves = self._halves(identity)
         if is_complete(halves):
-            await self._try_record(joined(halves))
+            self._try_record(joined(halves))
 
-    async def _try_record(self, exchange: ReportedExchange) -> bool:
+    def _try_record(self, exchange: ReportedExchange) -> bool:
         """Record an exchange whose halves are stored; return False if the spool is full."""
         try:
-            await self._record(exchange)
+            self._record(exchange)
         except CaptureError as error:  # the halves are stored, and the next call records them
             _LOG.warning("exchange %s waits: %s", exchange.identity, error)
             return False
         return True
 
-    async def _record(self, exchange: ReportedExchange) -> None:
+    def _record(self, exchange: ReportedExchange) -> None:
         request, response = records_of(exchange, self._expected)
         done = exchange.identity if exchange.response is not None else exchange.identity + _UNANSWERED
-        await self._recorder.request(request, traceparent=self._span(exchange, request, response))
-        await self._recorder.end(response)
+        self._recorder.request(request, traceparent=self._span(exchange, request, response))
+        self._recorder.end(response)
         self._database.execute("BEGIN IMMEDIATE").close()
         with self._database:  # commits, or rolls back on an error
             self._rows("INSERT OR IGNORE INTO done VALUES (?, ?)", (done, time.time()))

@@ -59,7 +59,7 @@ async def _feed(recorder: Recorder, ended: dict[str, float]) -> None:
         where = {"request_id": new_request_id(), "tenant": tenant, "model": "bench", "principal": "bench"}
         messages = (Message.of_text("user", PLAIN),)
         request = RequestRecord(**where, messages=messages, owed=("pii", "toxicity", "injection"))
-        await recorder.request(request, traceparent=trace)
+        recorder.request(request, traceparent=trace)
         response = ResponseRecord(
             **where,
             status="complete",
@@ -68,7 +68,7 @@ async def _feed(recorder: Recorder, ended: dict[str, float]) -> None:
             latency_seconds=0.5,
             owed=("pii", "toxicity", "refusal"),
         )
-        await recorder.end(response, traceparent=trace)
+        recorder.end(response)
         if toxic:
             ended[tenant] = time.time()
 

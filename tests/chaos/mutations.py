@@ -143,13 +143,13 @@ def _write_at_every_tenth_sync(sync, writer):
 
 
 @mutation("accept-asks-kafka", "serving.capture.Recorder.request", "source")
-async def _ask_first(accept, recorder, record, **context):
+def _ask_first(accept, recorder, record, **context):
     from serving.errors import SpoolFull  # noqa: PLC0415 - only sources accept requests
     from stream.kafka.probe import broker_answers  # noqa: PLC0415 - as above
 
     if not broker_answers(os.environ["WEIR_KAFKA__BOOTSTRAP_SERVERS"], 1.0):
         raise SpoolFull("no broker answers")
-    await accept(recorder, record, **context)
+    accept(recorder, record, **context)
 
 
 @mutation("letters-thrown-away", "stream.dead_letters.DeadLetters.send", "score")

@@ -85,14 +85,14 @@ class _Source:
         trace = _TRACE.format(number, number)
         began = time.perf_counter()
         try:
-            await self.recorder.request(exchange.request, traceparent=trace)
+            self.recorder.request(exchange.request, traceparent=trace)
         except SpoolFull:
             self._say(refused=exchange.request.request_id)
             return
         us = round((time.perf_counter() - began) * 1e6)
         self._say(accepted=exchange.request.request_id, us=us, at=round(time.time(), 3))
         await asyncio.sleep(exchange.seconds)
-        await self.recorder.end(exchange.end)
+        self.recorder.end(exchange.end)
         self._say(ended=exchange.request.request_id)
 
 

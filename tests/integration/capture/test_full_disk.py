@@ -53,17 +53,17 @@ async def test_shed_on_a_full_disk_is_counted_whatever_happens_to_the_gateway(sm
     recorder = Recorder(root=small_disk / "spool", settings=CaptureSettings(), registry=CollectorRegistry())
     recorder.start()
     directory = small_disk / "spool" / recorder.source
-    await recorder.request(a_request("before"), traceparent=TRACE)
+    recorder.request(a_request("before"), traceparent=TRACE)
     others = fill(small_disk)
     for number in range(3000):
-        await recorder.request(a_request(f"full-{number}", "x" * 5000), traceparent=TRACE)
-        await recorder.end(an_end(f"full-{number}"))
+        recorder.request(a_request(f"full-{number}", "x" * 5000), traceparent=TRACE)
+        recorder.end(an_end(f"full-{number}"))
     assert not recorder.writable()
     full = read_balance(small_disk / "spool")
     assert full.accepted == 6001
     assert full.shed >= 5990
     others.unlink()
-    await recorder.request(a_request("after"), traceparent=TRACE)
+    recorder.request(a_request("after"), traceparent=TRACE)
     assert recorder.writable()
     recorder.close()
     assert adopt(directory, recorder.source) is None
@@ -84,8 +84,8 @@ async def test_a_spool_that_has_filled_its_own_disk_is_drained_and_freed(small_d
     settings = CaptureSettings(segment_bytes=256_000)
     with Recorder(root=root, settings=settings, registry=CollectorRegistry()) as recorder:
         for number in range(400):
-            await recorder.request(a_request(f"r{number}", "x" * 5000), traceparent=TRACE)
-            await recorder.end(an_end(f"r{number}"))
+            recorder.request(a_request(f"r{number}", "x" * 5000), traceparent=TRACE)
+            recorder.end(an_end(f"r{number}"))
         full = read_balance(root)
         assert full.shed > 0
         fill(small_disk)

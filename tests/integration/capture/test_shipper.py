@@ -65,8 +65,8 @@ async def shipping(root, kafka, registry=None):
 
 async def traffic(recorder, names, pause=0.0):
     for name in names:
-        await recorder.request(a_request(name, f"prompt of {name} " * 20), traceparent=TRACE)
-        await recorder.end(an_end(name, "answer " * 30))
+        recorder.request(a_request(name, f"prompt of {name} " * 20), traceparent=TRACE)
+        recorder.end(an_end(name, "answer " * 30))
         if pause:
             await asyncio.sleep(pause)
 
@@ -101,7 +101,7 @@ async def test_records_ticks_and_the_end_arrive_in_order_and_the_spool_is_remove
         recorder = Recorder(root=tmp_path, settings=CaptureSettings(tick_seconds=0.1), registry=CollectorRegistry())
         recorder.start()
         await traffic(recorder, requests, pause=0.001)
-        await recorder.judge(Feedback(request_id="r0", tenant="acme", rating="down"))
+        recorder.judge(Feedback(request_id="r0", tenant="acme", rating="down"))
         recorder.close()
         await until("the spool is removed", lambda: not list(tmp_path.glob("gateway-*")))
         assert health == {}
@@ -249,10 +249,10 @@ GATEWAY = textwrap.dedent("""
         recorder.start()
         for number in range(10**9):
             name = f"{sys.argv[2]}-{number}"
-            await recorder.request(a_request(name), traceparent=TRACE)
+            recorder.request(a_request(name), traceparent=TRACE)
             print(name, flush=True)
             await asyncio.sleep(0.002)
-            await recorder.end(an_end(name))
+            recorder.end(an_end(name))
 
     asyncio.run(main())
 """)

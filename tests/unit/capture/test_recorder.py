@@ -38,10 +38,10 @@ def until(condition, seconds=10.0):
 
 
 async def test_what_is_recorded_is_on_the_disk_when_the_call_returns(recorder, tmp_path):
-    await recorder.request(a_request("a"), traceparent=TRACE, tracestate="k=v")
+    recorder.request(a_request("a"), traceparent=TRACE, tracestate="k=v")
     (event,) = [event for event in events_of(directory_of(recorder, tmp_path)) if event.correlationid == "a"]
     assert (event.type, event.traceparent, event.tracestate) == ("weir.inference.request.v2", TRACE, "k=v")
-    await recorder.end(an_end("a"))
+    recorder.end(an_end("a"))
     event = [event for event in events_of(directory_of(recorder, tmp_path)) if event.correlationid == "a"][-1]
     assert (event.type, event.traceparent, event.tracestate) == ("weir.inference.response.v2", TRACE, "k=v")
 
@@ -58,7 +58,7 @@ def test_a_source_is_one_process_with_a_name_of_its_own(tmp_path):
 
 
 async def test_closing_ends_the_source_and_gives_its_lock_back(recorder, tmp_path):
-    await recorder.request(a_request("a"), traceparent=TRACE)
+    recorder.request(a_request("a"), traceparent=TRACE)
     recorder.close()
     recorder.close()
     *_, aborted, closed = events_of(directory_of(recorder, tmp_path))
@@ -68,14 +68,14 @@ async def test_closing_ends_the_source_and_gives_its_lock_back(recorder, tmp_pat
     assert lock is not None
     lock.release()
     assert not recorder.writable()
-    recorder.end_nowait(an_end("a"))
+    recorder.end(an_end("a"))
     with pytest.raises(SpoolUnavailable):
-        await recorder.request(a_request("b"), traceparent=TRACE)
+        recorder.request(a_request("b"), traceparent=TRACE)
 
 
 async def test_the_balance_is_the_disks(recorder, tmp_path):
     for number in range(5):
-        await recorder.request(a_request(f"r{number}"), traceparent=TRACE)
+        recorder.request(a_request(f"r{number}"), traceparent=TRACE)
     balance = read_balance(tmp_path)
     assert (balance.accepted, balance.delivered, balance.spooled, balance.shed) == (5, 0, 5, 0)
     assert balance.oldest_age_seconds > 0
@@ -92,8 +92,8 @@ async def test_room_freed_by_the_shipper_makes_it_writable_again_by_itself(tmp_p
     with Recorder(root=tmp_path, settings=settings, registry=registry) as recorder:
         with pytest.raises(SpoolFull) as refusal:  # noqa: PT012 - which one is refused is for the spool to say
             for number in range(1000):
-                await recorder.request(a_request(f"r{number}", "x" * 9000), traceparent=TRACE)
-                await recorder.end(an_end(f"r{number}"))
+                recorder.request(a_request(f"r{number}", "x" * 9000), traceparent=TRACE)
+                recorder.end(an_end(f"r{number}"))
         assert refusal.value.retry_after_seconds >= 1
         assert registry.get_sample_value("weir_capture_refused_total") == 1
         assert not recorder.writable()
@@ -101,13 +101,13 @@ async def test_room_freed_by_the_shipper_makes_it_writable_again_by_itself(tmp_p
         for index in segments(directory)[:-1]:
             (directory / f"{index:012d}.seg").unlink()
         until(recorder.writable)
-        await recorder.request(a_request("again"), traceparent=TRACE)
+        recorder.request(a_request("again"), traceparent=TRACE)
 
 
 async def test_its_metrics_say_how_long_an_append_takes_and_how_many_are_open(recorder, registry):
-    await recorder.request(a_request("a"), traceparent=TRACE)
-    await recorder.request(a_request("b"), traceparent=TRACE)
-    await recorder.end(an_end("a"))
+    recorder.request(a_request("a"), traceparent=TRACE)
+    recorder.request(a_request("b"), traceparent=TRACE)
+    recorder.end(an_end("a"))
     assert registry.get_sample_value("weir_capture_append_seconds_count") == 3
     assert registry.get_sample_value("weir_capture_open_requests") == 1
     assert registry.get_sample_value("weir_capture_gateway_spool_bytes") > 0

@@ -1,4 +1,3 @@
-import asyncio
 import json
 import os
 import time
@@ -161,10 +160,10 @@ def test_a_spool_that_is_almost_full_is_a_problem_with_its_remedy(home, ledger, 
     recorder = Recorder(root=home / "spool", settings=CaptureSettings(limit_bytes=10**8), registry=CollectorRegistry())
     with recorder:
         record = a_request("r1", "x" * 60_000)
-        asyncio.run(recorder.request(record, traceparent=TRACE))
+        recorder.request(record, traceparent=TRACE)
         assert not any(line.startswith("spool") for line in json.loads(run("--json").stdout)["problems"])
         again = a_request("r2", "x" * 20_000)
-        asyncio.run(recorder.request(again, traceparent=TRACE))
+        recorder.request(again, traceparent=TRACE)
         result = run("--json")
         (problem,) = [line for line in json.loads(result.stdout)["problems"] if line.startswith("spool")]
     assert result.exit_code == 1

@@ -82,7 +82,7 @@ async def test_after_a_kill_between_request_and_end_a_retry_records_the_true_end
     class Killed(BaseException):
         pass
 
-    async def killed(*_arguments, **_more):
+    def killed(*_arguments, **_more):
         raise Killed
 
     home = tmp_path / "home"
