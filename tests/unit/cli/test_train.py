@@ -92,7 +92,7 @@ def test_weights_record_metrics_and_card(tmp_path, data):
 
 def test_a_share_shortens_the_run_and_a_resumed_run_keeps_it(data):
     (data / "cut").touch()
-    weir("length", "--data", "data", "--share", "0.5", code=1)
+    weir("length", "--data", "data", "--share", "0.5", code=130)
     (data / "cut").unlink()
     weir("length", "--data", "data", "--resume", code=1, error="a run with share 0.5, not 1.0")
     weir("length", "--data", "data", "--share", "0.5", "--resume", error="share 0.5")
@@ -101,7 +101,7 @@ def test_a_share_shortens_the_run_and_a_resumed_run_keeps_it(data):
 
 def test_an_interrupted_run_resumes_from_its_checkpoint_if_nothing_changed(tmp_path, data):
     (data / "cut").touch()
-    weir("length", "--data", "data", "--seed", "3", code=1)
+    weir("length", "--data", "data", "--seed", "3", code=130)
     (data / "cut").unlink()
     weir("length", "--data", "data", "--seed", "3", code=1, error="--resume")
     weir("length", "--data", "data", "--seed", "4", "--resume", code=1, error="a run with seed 3, not 4")
