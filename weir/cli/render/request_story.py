@@ -139,7 +139,7 @@ def _scored(verdict: Verdict) -> Text:
     line = Text(f"{_INDENT}{verdict.side:7} {verdict.detector:12} ")
     # The label of `tools`, for example, states which of its checks failed; that of most other detectors is their name.
     flagged = "FLAGGED" if verdict.label == verdict.detector else f"FLAGGED {verdict.label}"
-    line.append(f"{flagged if verdict.flagged else verdict.label:12}", style=style)
+    line.append(f"{flagged if verdict.flagged else verdict.label:20}", style=style)
     line.append(
         f" {int(round(verdict.score * 100, 6)) / 100:.2f}"
     )  # rounded down, so that a score below its threshold looks so
