@@ -3,14 +3,19 @@
 With 4-bit weights, OpenVINO's answers differ from those of transformers; with the same weights converted to F16, they are equal.
 """
 
+import contextlib
 import json
+import os
+import shutil
 import struct
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from serving.engine.errors import ModelInvalidError
 from serving.engine.model_files import IR_MODEL, Progress
 
-__all__ = ["context_length", "find_gguf", "gguf_models", "is_readable", "rewrite_as_f16"]
+__all__ = ["context_length", "find_gguf", "gguf_models", "is_readable", "rewrite_as_f16", "writable_file"]
 
 _MAGIC = b"GGUF"
 _CONTEXT_KEY = b".context_length"
@@ -40,6 +45,16 @@ def gguf_models(directory: Path) -> list[Path]:
 def is_readable(model: Path) -> bool:
     """Return whether OpenVINO can read the model: a GGUF file, or a directory with one GGUF model or OpenVINO IR."""
     return find_gguf(model) is not None or (model / IR_MODEL).is_file()
+
+
+@contextlib.contextmanager
+def writable_file(model: Path) -> Iterator[Path]:
+    """Yield `model`, or a temporary copy of a GGUF file that this process may not write: OpenVINO opens it for writing too."""
+    if not model.is_file() or os.access(model, os.W_OK):
+        yield model
+        return
+    with tempfile.TemporaryDirectory(prefix="weir-weights-") as folder:
+        yield Path(shutil.copy(model, folder))
 
 
 def context_length(model: Path) -> int:

@@ -25,7 +25,7 @@ from serving.engine.errors import (
     GenerationFailedError,
     PromptRejectedError,
 )
-from serving.engine.gguf_file import context_length, find_gguf, is_readable
+from serving.engine.gguf_file import context_length, find_gguf, is_readable, writable_file
 from serving.engine.json_schema import check_schema, load_converter
 from serving.engine.model_files import IR_MODEL, model_version
 from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishReason, Sampling, TokenLogprob
@@ -192,10 +192,12 @@ class OpenvinoEngine:
             properties |= _ONE_THREAD_WITH_AMX
         path = find_gguf(self._model) or self._model
         try:
-            self._pipeline = genai.ContinuousBatchingPipeline(str(path), scheduler, "CPU", properties)
+            with writable_file(path) as file:
+                self._pipeline = genai.ContinuousBatchingPipeline(str(file), scheduler, "CPU", properties)
         except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1:]
             raise EngineUnavailableError(
-                f"OpenVINO cannot load {path}: choose the engine 'transformers', or export the model with optimum-cli"
+                f"OpenVINO cannot load {path} {reason}: choose the engine 'transformers', or export the model with optimum-cli"
             ) from error
         self._tokenizer = self._pipeline.get_tokenizer()
         self._model_features = features_of(self._tokenizer.chat_template, self._tokenizer.get_vocab())

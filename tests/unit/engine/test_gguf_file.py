@@ -1,9 +1,11 @@
+import os
+
 import gguf
 import numpy as np
 import pytest
 
 from serving.engine.errors import ModelInvalidError
-from serving.engine.gguf_file import context_length, find_gguf, is_readable, rewrite_as_f16
+from serving.engine.gguf_file import context_length, find_gguf, is_readable, rewrite_as_f16, writable_file
 
 
 @pytest.fixture
@@ -75,3 +77,18 @@ def test_a_directory_with_safetensors_is_no_gguf_model(quantised, tmp_path):
     assert find_gguf(tmp_path) is None
     assert not is_readable(tmp_path)
     assert find_gguf(quantised) == quantised
+
+
+def test_a_file_that_may_be_written_is_opened_itself(quantised):
+    with writable_file(quantised) as file:
+        assert file == quantised
+
+
+def test_a_file_of_a_read_only_volume_is_copied_while_it_is_opened(quantised, monkeypatch):
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: mode != os.W_OK
+    )  # root may write every file that is not mounted so
+    with writable_file(quantised) as file:
+        assert file != quantised
+        assert file.read_bytes() == quantised.read_bytes()
+    assert not file.parent.exists()
