@@ -78,7 +78,7 @@ def print_addresses(settings: "Settings", plan: "Plan", reporter: "StepReporter"
         ("API key", f"in {first_key_path(settings.home)}"),
         ("console", _console(settings, address)),
         ("traces", address.get("mlflow", settings.trace.endpoint or "off")),
-        ("Kafka", f"{plan.bootstrap}  ({plan.broker})"),
+        ("Kafka", plan.kafka),
         ("logs", f"{settings.home}/logs"),
         ("next", f"{weir} status · {weir} alerts --follow · {weir} down"),
     ]

@@ -60,6 +60,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     ports: dict[str, int]
     http: dict[str, Any] = {}
 
+    @property
+    def kafka(self) -> str:
+        """Address and kind of the broker of these components; "elsewhere" if none of them runs or uses one."""
+        runs = any(component.name == "broker" for component in self.components)
+        return f"{self.bootstrap} ({self.broker})" if runs or self.broker == "given" else "elsewhere"
+
     def component(self, name: str) -> Component:
         """Return the component `name`; raises StackError if there is none."""
         for component in self.components:

@@ -105,9 +105,8 @@ def _prepare(settings: Settings, reporter: StepReporter, only: Collection[str]) 
         broker = plan_broker(settings.kafka)
         steps.begin("kafka", f"preparing: {broker.kind}")
         plan = build_plan(settings, broker, ports, short_run_dir(home), only)
-        has_broker = broker.kind == "given" or any(item.name == "broker" for item in plan.components)
-        steps.ready("kafka", f"{broker.kind} at {plan.bootstrap}" if has_broker else "none of these components uses it")
-    if has_broker and broker.notice:
+        steps.ready("kafka", plan.kafka)
+    if broker.notice and plan.kafka != "elsewhere":
         reporter.say(f"note: {broker.notice}")
     save_plan(plan)
     write_prometheus_targets(home, plan)
