@@ -195,9 +195,9 @@ class OpenvinoEngine:
             with writable_file(path) as file:
                 self._pipeline = genai.ContinuousBatchingPipeline(str(file), scheduler, "CPU", properties)
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1:]
+            reason = str(error).strip().rpartition("\n")[2]
             raise EngineUnavailableError(
-                f"OpenVINO cannot load {path} {reason}: choose the engine 'transformers', or export the model with optimum-cli"
+                f"OpenVINO cannot load {path} ({reason}): choose the engine 'transformers', or export the model with optimum-cli"
             ) from error
         self._tokenizer = self._pipeline.get_tokenizer()
         self._model_features = features_of(self._tokenizer.chat_template, self._tokenizer.get_vocab())
