@@ -194,7 +194,7 @@ class OpenvinoEngine:
         try:
             with writable_file(path) as file:
                 self._pipeline = genai.ContinuousBatchingPipeline(str(file), scheduler, "CPU", properties)
-        except RuntimeError as error:
+        except (RuntimeError, IndexError, ValueError) as error:
             reason = str(error).strip().rpartition("\n")[2]
             raise EngineUnavailableError(
                 f"OpenVINO cannot load {path} ({reason}): choose the engine 'transformers', or export the model with optimum-cli"

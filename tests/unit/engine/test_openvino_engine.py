@@ -186,6 +186,13 @@ def test_an_unsupported_setting_is_rejected_with_the_choices(tiny_gguf, argument
         _build(tiny_gguf, **arguments)
 
 
+def test_a_file_without_a_key_that_openvino_needs_is_an_error_with_its_reason(tiny_gguf, tmp_path):
+    file = tmp_path / "broken.gguf"
+    file.write_bytes(tiny_gguf.read_bytes().replace(b"llama.block_count", b"llama.block_xount", 1))
+    with pytest.raises(EngineUnavailableError, match=r"cannot load .*broken\.gguf \(.*map::at\): choose the engine"):
+        _build(file).load()
+
+
 def test_a_gpu_that_is_missing_is_rejected(tiny_dir):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
