@@ -6,12 +6,11 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.compose import BASE, ROOT, SECURE
+from support.compose import BASE, ROOT, SECURE, compose_program
 from support.stack import free_ports
 
 PORTS = (
@@ -30,13 +29,9 @@ MOUNTED = (BASE, SECURE, ".env", "weir.toml", "deploy")
 
 
 class Containers:
-    """A compose project of its own name, in a folder with copies of the files that it mounts."""
+    """The compose files as a project with a name of its own. `folder` has copies of the files that containers mount."""
 
     def __init__(self, folder: Path) -> None:
-        package = find_spec("compose")
-        assert package is not None
-        assert package.origin is not None
-        self._program = Path(package.origin).with_name("docker-compose")
         self.folder = folder
         self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")} | {
@@ -46,9 +41,9 @@ class Containers:
         }
 
     def compose(self, *arguments: str, seconds: float = 300, folder: Path | None = None, check: bool = True) -> str:
-        """Run docker-compose; returns what it printed on standard output."""
+        """Run docker-compose, and return its standard output."""
         done = subprocess.run(
-            [self._program, *arguments],
+            [compose_program(), *arguments],
             cwd=folder or self.folder,
             env=self._environment,
             capture_output=True,

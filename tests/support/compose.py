@@ -11,16 +11,19 @@ ROOT = Path(__file__).parents[2]
 BASE, SECURE = "docker-compose.yml", "docker-compose.secure.yml"
 
 
-def compose(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run docker-compose in `folder` with nothing of ours in its environment but PATH and HOME."""
-    # The wheel's own command forgets the exit status; the program lies beside it.
+def compose_program() -> Path:
+    """Return the path of docker-compose. The wheel's own command forgets the exit status; the program lies beside it."""
     package = find_spec("compose")
     assert package is not None
     assert package.origin is not None
-    program = Path(package.origin).with_name("docker-compose")
+    return Path(package.origin).with_name("docker-compose")
+
+
+def compose(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run docker-compose in `folder` with nothing of ours in its environment but PATH and HOME."""
     clean = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}
     return subprocess.run(
-        [program, *arguments], cwd=folder, env=clean, capture_output=True, text=True, timeout=60, check=False
+        [compose_program(), *arguments], cwd=folder, env=clean, capture_output=True, text=True, timeout=60, check=False
     )
 
 

@@ -54,7 +54,7 @@ _VERDICTS = (
 )
 
 
-# Requests with a bad label or rating, whose answer nobody has corrected or approved. Of each API key, only the last rating counts.
+# Requests with a bad label or rating, without a correction or an approval. Of each API key, only the last rating counts.
 _BAD = (
     "SELECT request_id, tenant, time FROM feedback f WHERE rating IN ('down', '1', '2') AND NOT EXISTS (SELECT 1 FROM feedback n"
     " WHERE n.request_id = f.request_id AND n.tenant = f.tenant AND n.principal = f.principal AND n.rating <> ''"
