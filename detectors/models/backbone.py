@@ -32,10 +32,11 @@ Node = Any
 
 
 class _Openvino(nn.Module):
-    """MiniLM in OpenVINO; ``forward`` is that of `MiniLM`."""
+    """The layers `first` to `last` of MiniLM in OpenVINO; ``forward`` is that of `MiniLM`."""
 
-    def __init__(self, model: MiniLM, compute: Compute) -> None:
+    def __init__(self, model: MiniLM, compute: Compute, first: int, last: int) -> None:
         super().__init__()
+        self._inputs: torch.dtype = torch.float32 if first else torch.int32
         weights = {name: value.float().numpy() for name, value in model.state_dict().items()}
         quantised = compute.precision == "int8"
         options: dict[str, object] = {
@@ -45,41 +46,45 @@ class _Openvino(nn.Module):
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,
         }
-        self._request = (
-            _core().compile_model(_graph(weights, quantised=quantised), "CPU", options).create_infer_request()
-        )
+        graph = _graph(weights, first, last, quantised=quantised)
+        self._request = _core().compile_model(graph, "CPU", options).create_infer_request()
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Return the token vectors, (n, length, 384), of token ids, (n, length); ``mask`` is true at tokens."""
-        found = self._request.infer([ids.int().numpy(), mask.float().numpy()])
+    def forward(self, inputs: Tensor, mask: Tensor) -> Tensor:
+        """Return the token vectors, (n, length, 384), of ``inputs``; ``mask``, (n, length), is true at tokens."""
+        found = self._request.infer([inputs.to(self._inputs).numpy(), mask.float().numpy()])
         return torch.from_numpy(found[0])
 
 
 class _OnDevice(nn.Module):
-    """MiniLM in torch on a device; ids, mask and result are on the CPU."""
+    """The layers `first` to `last` of MiniLM in torch on a device; inputs, mask and result are on the CPU."""
 
-    def __init__(self, model: MiniLM, compute: Compute) -> None:
+    def __init__(self, model: MiniLM, compute: Compute, first: int = 0, last: int = LAYERS) -> None:
         super().__init__()
-        self._device = torch.device(compute.device)
-        self._model = model.to(self._device, getattr(torch, compute.precision))
+        self._device, self._layers = torch.device(compute.device), (first, last)
+        precision = getattr(torch, compute.precision)
+        self._inputs: torch.dtype = precision if first else torch.int64
+        self._model = model.to(self._device, precision)
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, mask: Tensor) -> Tensor:
         """Return the token vectors as `MiniLM.forward` does, in float32."""
-        hidden: Tensor = self._model(ids.to(self._device), mask.to(self._device)).float().cpu()
+        moved = inputs.to(self._device, self._inputs)
+        hidden: Tensor = self._model(moved, mask.to(self._device), *self._layers).float().cpu()
         return hidden
 
 
-def compiled(model: MiniLM, compute: Compute) -> nn.Module:
-    """Return a module that computes ``model`` as `compute` says; changes of ``model`` after the call have no effect on it.
+def compiled(model: MiniLM, compute: Compute, first: int = 0, last: int = LAYERS) -> nn.Module:
+    """Return a module that computes the layers `first` to `last` of ``model`` as `compute` says.
+
+    Its inputs are those of `MiniLM.forward`. Changes of ``model`` after the call have no effect on it.
 
     Raises UnsupportedError if this machine lacks the device or the instructions.
     """
     compute.check()
     if compute.device == "cpu":
-        return _Openvino(model, compute)
+        return _Openvino(model, compute, first, last)
     if not torch.cuda.is_available():
         raise UnsupportedError("score.device is cuda, and torch finds no GPU: install a GPU driver, or set it to cpu")
-    return _OnDevice(model, compute)
+    return _OnDevice(model, compute, first, last)
 
 
 @cache
@@ -87,16 +92,22 @@ def _core() -> openvino.Core:
     return openvino.Core()
 
 
-def _graph(weights: dict[str, Array], *, quantised: bool) -> openvino.Model:
-    """Build MiniLM: inputs are ids, int32 (n, length), and a mask, float32 (n, length), which is 1 at tokens."""
-    shape = PartialShape([-1, -1])
-    ids, mask = ops.parameter(shape, Type.i32, "ids"), ops.parameter(shape, Type.f32, "mask")
-    length = ops.gather(ops.shape_of(ids, "i64"), [1], 0)
-    positions = ops.slice(ops.constant(weights["positions.weight"]), [0], length, [1], [0])
-    words = ops.gather(ops.constant(weights["words.weight"]), ids, 0)
-    hidden = _norm(ops.add(words, positions), weights, "norm")
+def _graph(weights: dict[str, Array], first: int, last: int, *, quantised: bool) -> openvino.Model:
+    """Build layers of MiniLM.
+
+    Inputs are ids, int32 (n, length), or token vectors, float32 (n, length, 384), and a mask, float32 (n, length), which is 1 at tokens.
+    """
+    mask = ops.parameter(PartialShape([-1, -1]), Type.f32, "mask")
+    if first:
+        inputs = hidden = ops.parameter(PartialShape([-1, -1, HIDDEN]), Type.f32, "hidden")
+    else:
+        inputs = ops.parameter(PartialShape([-1, -1]), Type.i32, "ids")
+        length = ops.gather(ops.shape_of(inputs, "i64"), [1], 0)
+        positions = ops.slice(ops.constant(weights["positions.weight"]), [0], length, [1], [0])
+        words = ops.gather(ops.constant(weights["words.weight"]), inputs, 0)
+        hidden = _norm(ops.add(words, positions), weights, "norm")
     padding = ops.multiply(ops.subtract(ops.unsqueeze(mask, [1, 2]), np.float32(1)), np.float32(_MASKED))
-    for number in range(LAYERS):
+    for number in range(first, last):
         layer = f"layers.{number}"
         query, key, value = (
             _heads(_linear(hidden, weights, f"{layer}.qkv", quantised, slice(part * HIDDEN, (part + 1) * HIDDEN)))
@@ -109,7 +120,7 @@ def _graph(weights: dict[str, Array], *, quantised: bool) -> openvino.Model:
         inner = ops.gelu(_linear(hidden, weights, f"{layer}.inner", quantised), "erf")
         added = ops.add(hidden, _linear(inner, weights, f"{layer}.outer", quantised))
         hidden = _norm(added, weights, f"{layer}.norm_output")
-    return openvino.Model([hidden], [ids, mask], "minilm")
+    return openvino.Model([hidden], [inputs, mask], "minilm")
 
 
 def _heads(projected: Node) -> Node:

@@ -65,11 +65,14 @@ class MiniLM(nn.Module):
         self.norm = nn.LayerNorm(HIDDEN, eps=EPSILON)
         self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Return the token vectors, (n, length, 384), of token ids, (n, length); ``mask`` is true at tokens."""
-        hidden: Tensor = self.norm(self.words(ids) + self.positions.weight[: ids.shape[1]])
+    def forward(self, inputs: Tensor, mask: Tensor, first: int = 0, last: int = LAYERS) -> Tensor:
+        """Return the token vectors, (n, length, 384), after layer `last`.
+
+        ``inputs`` are token ids, (n, length), or with `first` > 0 the token vectors after this layer; ``mask`` is true at tokens.
+        """
+        hidden = inputs if first else self.norm(self.words(inputs) + self.positions.weight[: inputs.shape[1]])
         wide = mask[:, None, None, :]
-        for layer in self.layers:
+        for layer in self.layers[first:last]:
             hidden = layer(hidden, wide)
         return hidden
 

@@ -2,6 +2,7 @@
 
 Three fine-tuned encoders would need three forward passes and 270 MB. The adapter (Hu et al., LoRA, arXiv 2106.09685)
 has 8 MB (the 96 largest singular values of each change). `merge` adds it to MiniLM's matrices at load, so scoring is not slower.
+After the first of six layers, an `EarlyExit` decides the clear windows (DeeBERT, Xin et al., arXiv 2004.12993).
 """
 
 from collections.abc import Sequence
@@ -19,31 +20,86 @@ from detectors.models.minilm import HIDDEN, MiniLM, load_minilm, pad
 from detectors.models.token_windows import buckets
 from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH, read_pinned
 
-__all__ = ["CATEGORIES", "OUTPUTS", "TASKS", "Heads", "MultiTask", "load_multitask", "log_odds", "merge"]
+__all__ = [
+    "CATEGORIES",
+    "EXITS",
+    "EXIT_LAYER",
+    "OUTPUTS",
+    "TASKS",
+    "EarlyExit",
+    "Heads",
+    "MultiTask",
+    "load_multitask",
+    "log_odds",
+    "merge",
+    "pooled",
+]
 
 TASKS = ("toxicity", "injection", "refusal")
 CATEGORIES = ("hate", "harassment", "sexual", "violence", "self_harm")
 #: ``secret``: the text asks for something that the assistant keeps secret. Only the injection detector uses it, for system prompts with a secret.
 OUTPUTS = (*TASKS, *CATEGORIES, "secret")
 INNER = 48
+#: The layer after which clear windows are decided, and the indices of the outputs that must all be clear.
+EXIT_LAYER = 1
+EXITS = (0, 1, 2, OUTPUTS.index("secret"))
+#: Log-odds of an output that was not computed.
+NOT_COMPUTED = -30.0
+
+
+def pooled(hidden: Tensor, mask: Tensor) -> Tensor:
+    """Return the first token vector, and the mean and maximum of all vectors, (n, 3 * 384); ``mask`` is true at tokens."""
+    wide = mask[..., None]
+    mean = (hidden * wide).sum(1) / wide.sum(1)
+    return torch.cat([hidden[:, 0], mean, hidden.masked_fill(~wide, -torch.inf).amax(1)], dim=1)
 
 
 class Heads(nn.Module):
-    """One small perceptron per output; its input is the first token vector, and the mean and maximum of all vectors."""
+    """One small perceptron per output; its input is `pooled`, and `more` values."""
 
-    def __init__(self, outputs: int) -> None:
+    def __init__(self, outputs: int, more: int = 0) -> None:
         super().__init__()
-        self.inner = nn.Linear(3 * HIDDEN, INNER * outputs)
+        self.inner = nn.Linear(3 * HIDDEN + more, INNER * outputs)
         self.outer = nn.Parameter(torch.zeros(outputs, INNER))
         self.bias = nn.Parameter(torch.zeros(outputs))
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Return the logits, (n, outputs), of the token vectors ``hidden``; ``mask`` is true at tokens."""
-        wide = mask[..., None]
-        mean = (hidden * wide).sum(1) / wide.sum(1)
-        pooled = torch.cat([hidden[:, 0], mean, hidden.masked_fill(~wide, -torch.inf).amax(1)], dim=1)
-        inner = nn.functional.gelu(self.inner(pooled))
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the logits, (n, outputs), of the features, (n, 3 * 384 + more)."""
+        inner = nn.functional.gelu(self.inner(features))
         return (inner.view(-1, len(self.bias), INNER) * self.outer).sum(2) + self.bias
+
+
+class EarlyExit(nn.Module):
+    """Heads that read the token vectors after layer `EXIT_LAYER` and the linear model's log-odds of the text.
+
+    A window is clear if each log-odds is below its limit; the other layers then do not read it. The heads are computed in float64, so that
+    whether a window is clear does not depend on the other windows of its batch.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = Heads(len(EXITS), len(TASKS))
+        self.register_buffer("limits", torch.full((len(EXITS),), -torch.inf))
+
+    limits: Tensor
+
+    def forward(self, hidden: Tensor, mask: Tensor, linear: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the log-odds of `EXITS`, (n, exits), and whether each window is clear, (n); ``linear`` is (n, tasks)."""
+        odds: Tensor = self.heads(torch.cat([pooled(hidden, mask).double(), linear], dim=1))
+        return odds, (odds < self.limits).all(1)
+
+
+class Stages(nn.Module):
+    """An encoder in two parts: up to `EXIT_LAYER`, and the rest."""
+
+    def __init__(self, lower: nn.Module, upper: nn.Module) -> None:
+        super().__init__()
+        self.lower, self.upper = lower, upper
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return the token vectors of both parts together; see `MiniLM.forward`."""
+        hidden: Tensor = self.upper(self.lower(ids, mask), mask)
+        return hidden
 
 
 class MultiTask(nn.Module):
@@ -53,6 +109,8 @@ class MultiTask(nn.Module):
         super().__init__()
         self.backbone: nn.Module = backbone
         self.heads = Heads(len(OUTPUTS))
+        #: None while the encoder is trained, and for weights without one.
+        self.exit: EarlyExit | None = None
         #: Slope and shift of the log-odds of each task that calibrate its probability, (tasks, 2).
         self.register_buffer("calibration", torch.tensor([[1.0, 0.0]] * len(TASKS)))
         #: Constants of `detectors.text.system_rules.conflict_log_odds`; without those of a file, no request asks for a secret.
@@ -63,7 +121,7 @@ class MultiTask(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Return the logits, (n, outputs), of the token ids ``ids``, (n, length); ``mask`` is true at tokens."""
-        logits: Tensor = self.heads(self.backbone(ids, mask).float(), mask)
+        logits: Tensor = self.heads(pooled(self.backbone(ids, mask).float(), mask))
         return logits
 
 
@@ -100,15 +158,33 @@ def load_multitask(
     backbone = load_minilm(model_dir)
     model = MultiTask(backbone)
     merge(model, delta)
-    model.backbone = compiled(backbone, compute)
+    model.backbone = Stages(compiled(backbone, compute, last=EXIT_LAYER), compiled(backbone, compute, first=EXIT_LAYER))
+    if early := {name.removeprefix("exit."): value for name, value in delta.items() if name.startswith("exit.")}:
+        model.exit = EarlyExit().double()
+        model.exit.load_state_dict(early)
     return model.eval().requires_grad_(requires_grad=False)
 
 
-def log_odds(model: MultiTask, rows: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-    """Return the log-odds of each output for each row of token ids, (rows, outputs)."""
-    result = np.zeros((len(rows), len(model.heads.bias)), dtype=np.float64)
+def log_odds(
+    model: MultiTask, rows: Sequence[Sequence[int]], linear: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Return the log-odds of each output for each row of token ids, (rows, outputs).
+
+    With the linear model's log-odds of each row's text, ``linear`` (rows, tasks), rows may leave at the early exit; outputs that are not among
+    `EXITS` are then `NOT_COMPUTED`. `model` is of `load_multitask`.
+    """
+    result = np.full((len(rows), len(model.heads.bias)), NOT_COMPUTED)
     with torch.inference_mode():
-        for batch in buckets(rows):
+        for batch in map(np.array, buckets(rows)):
             ids, mask = pad([rows[index] for index in batch])
-            result[batch] = model(ids, mask).double().numpy()
+            if linear is None or model.exit is None:
+                result[batch] = model(ids, mask).double().numpy()
+                continue
+            assert isinstance(model.backbone, Stages)
+            hidden = model.backbone.lower(ids, mask)
+            early, clear = model.exit(hidden, mask, torch.from_numpy(linear[batch]))
+            result[np.ix_(batch[clear.numpy()], EXITS)] = early[clear].numpy()
+            if not clear.all():
+                rest = model.backbone.upper(hidden[~clear], mask[~clear])
+                result[batch[~clear.numpy()]] = model.heads(pooled(rest, mask[~clear])).double().numpy()
     return result

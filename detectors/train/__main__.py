@@ -14,6 +14,7 @@ from detectors.models.weight_files import ENCODER_PATH, GROUNDEDNESS_PATH, LINEA
 from detectors.train import (
     calibration,
     encoder_trainer,
+    exit_trainer,
     groundedness_trainer,
     linear_trainer,
     overlap,
@@ -30,6 +31,7 @@ OUT = {
     "linear": LINEAR_PATH,
     "projection": PROJECTION_PATH,
     "teacher": Path("teacher.npy"),
+    "exit": ENCODER_PATH,
     "calibration": ENCODER_PATH,
     "soup": ENCODER_PATH,
 }
@@ -106,6 +108,7 @@ def _train(options: argparse.Namespace, out: Path) -> None:
         "groundedness": lambda: groundedness_trainer.train(data, out, seed, log=_log),
         "linear": lambda: linear_trainer.train(data, out, seed, teacher=options.teacher),
         "soup": lambda: soup.interpolate(options.runs, options.shares, out),
+        "exit": lambda: exit_trainer.train(data, out, seed, log=_log),
         "calibration": lambda: calibration.calibrate(data, out, seed, log=_log),
         "teacher": lambda: teacher.write_probabilities(
             data, out, seed, log=_log, weights=options.weights, precision=options.precision

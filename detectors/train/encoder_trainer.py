@@ -21,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from detectors.evaluate.examples import Example, Labels
 from detectors.models.minilm import load_minilm, load_tokenizer, pad
-from detectors.models.multitask import CATEGORIES, MultiTask, merge
+from detectors.models.multitask import CATEGORIES, MultiTask, merge, pooled
 from detectors.models.token_windows import CLS, SEP, WINDOW
 from detectors.normalise.disguise import spoken
 from detectors.train.averaged_training import AveragedTraining, Log
@@ -89,7 +89,7 @@ def _logits(model: MultiTask, ids: Tensor, mask: Tensor) -> Tensor:
     # The backward pass of flash attention takes a quarter of a step at these lengths; plain attention is faster.
     with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
         hidden = model.backbone(ids, mask)
-    logits: Tensor = model.heads(hidden.float(), mask)
+    logits: Tensor = model.heads(pooled(hidden.float(), mask))
     return logits
 
 

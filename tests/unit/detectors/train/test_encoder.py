@@ -14,7 +14,7 @@ from detectors.models.multitask import load_multitask, log_odds
 from detectors.models.token_windows import CLS, SEP
 from detectors.models.weight_files import ENCODER_PATH
 from detectors.train import encoder_trainer as encoder
-from detectors.train import linear_trainer, teacher
+from detectors.train import exit_trainer, linear_trainer, teacher
 from detectors.train.__main__ import main
 from detectors.train.lowrank import KEPT, factors
 from detectors.train.soup import interpolate
@@ -206,3 +206,18 @@ def test_earlier_weights_may_have_fewer_outputs(tmp_path):
     assert np.array_equal(now[:, :8], earlier[:, :8])
     assert not earlier[:, 8].any()
     assert now[1, 8] > now[0, 8] + 4
+
+
+def test_an_exit_is_added_to_the_weights_and_its_limits_keep_positive_windows(tmp_path, monkeypatch):
+    held = [example._replace(split="tune") for example in TEXTS]
+    monkeypatch.setattr(exit_trainer, "load_examples", lambda *_: [*TEXTS, *held])
+    out, lines = tmp_path / "encoder.safetensors", []
+    encoder.train(tmp_path, out, 0, steps=1, log=lines.append)
+    before = load_file(out)
+
+    exit_trainer.train(tmp_path, out, 0, log=lines.append)
+    exit_trainer.train(tmp_path, out, 0, log=lines.append)  # replaces the exit of the first run
+    after = load_file(out)
+    assert {name for name in after if not name.startswith("exit.")} == set(before)
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert load_multitask(None, out, hashlib.sha256(out.read_bytes()).hexdigest()).exit is not None
