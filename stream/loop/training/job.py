@@ -158,98 +158,57 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed", tag_field=
 Line = Progress | Trained | Failed
 
 
-class RunFolder(msgspec.Struct, frozen=True):
+class RunFolder:
     """The folder of one run: ``job.json``, ``checkpoints/``, ``draft/`` and ``train.log``."""
 
-    path: Path
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        #: The specification.
+        self.job = path / "job.json"
+        #: Complete checkpoints, and one that is being written.
+        self.checkpoints, self.draft = path / "checkpoints", path / "draft"
+        #: Checkpoints of Ray workers, if ``[train] storage`` is empty.
+        self.ray = path / "ray"
+        #: The trained adapter.
+        self.adapter = path / "adapter"
+        #: The lock of the process that trains, and its standard error.
+        self.lock, self.log = path / "lock", path / "train.log"
 
     @classmethod
     def of(cls, home: Path, name: str) -> "RunFolder":
         """Return the folder of the run `name`, a retraining id or a dataset's digest, in the stack's home."""
         return cls(home / "loop" / "runs" / name)
 
-    @property
-    def job(self) -> Path:
-        """The specification."""
-        return self.path / "job.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Complete checkpoints."""
-        return self.path / "checkpoints"
-
-    @property
-    def draft(self) -> Path:
-        """A checkpoint that is being written."""
-        return self.path / "draft"
-
-    @property
-    def ray(self) -> Path:
-        """Checkpoints of Ray workers, if ``[train] storage`` is empty."""
-        return self.path / "ray"
-
-    @property
-    def adapter(self) -> Path:
-        """The trained adapter."""
-        return self.path / "adapter"
-
-    @property
-    def lock(self) -> Path:
-        """The lock of the process that trains."""
-        return self.path / "lock"
-
-    @property
-    def log(self) -> Path:
-        """The standard error of the process."""
-        return self.path / "train.log"
-
     def read(self) -> TrainingJob:
         """Return the job; raises OSError or msgspec.DecodeError."""
         return msgspec.json.decode(self.job.read_bytes(), type=TrainingJob)
 
 
-class VersionFolder(msgspec.Struct, frozen=True):
+class VersionFolder:
     """The folder of one model version: ``adapter/``, ``model.gguf``, ``manifest.json``, ``card.md``, ``model.sig``.
 
     A smaller version, quantised or pruned, has no ``adapter/``.
     """
 
-    path: Path
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        #: The adapter, in the format of peft.
+        self.adapter = path / "adapter"
+        #: The adapter's weights, whose digest names a trained version.
+        self.weights = self.adapter / "adapter_model.safetensors"
+        #: The merged weights, only for a base that is a GGUF file; or the weights of a smaller version, whose digest names it.
+        self.merged = path / "model.gguf"
+        #: The digests and what the version was made from.
+        self.manifest = path / "manifest.json"
+        #: The model card.
+        self.card = path / "card.md"
+        #: The signature of all other files.
+        self.signature = path / "model.sig"
 
     @classmethod
     def of(cls, home: Path, version: str) -> "VersionFolder":
         """Return the folder of `version` in the stack's home."""
         return cls(home / "loop" / "models" / version)
-
-    @property
-    def adapter(self) -> Path:
-        """The adapter, in the format of peft."""
-        return self.path / "adapter"
-
-    @property
-    def weights(self) -> Path:
-        """The adapter's weights, whose digest names a trained version."""
-        return self.adapter / "adapter_model.safetensors"
-
-    @property
-    def merged(self) -> Path:
-        """The merged weights, only for a base that is a GGUF file; or the weights of a smaller version, whose digest names it."""
-        return self.path / "model.gguf"
-
-    @property
-    def manifest(self) -> Path:
-        """The digests and what the version was made from."""
-        return self.path / "manifest.json"
-
-    @property
-    def card(self) -> Path:
-        """The model card."""
-        return self.path / "card.md"
-
-    @property
-    def signature(self) -> Path:
-        """The signature of all other files."""
-        return self.path / "model.sig"
 
 
 def version_of(digest: str) -> str:
