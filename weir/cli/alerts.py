@@ -7,13 +7,14 @@ import click
 from msgspec.structs import asdict
 
 from stream.count_text import count_text
+from stream.wire import SilenceRecord
 from weir.cli.options import follow_option, json_lines_option, json_option, since_option
 from weir.cli.render.event_stream import oldest_first, print_stream
 from weir.cli.render.output import print_json, print_table, screen
+from weir.home.access_log import user_name
 
 if TYPE_CHECKING:
     from stream.settings import KafkaSettings
-    from stream.wire import SilenceRecord
     from weir.client import Alert
 
 __all__ = ["alerts"]
@@ -88,7 +89,6 @@ def silence(*, alert_id: str, duration: str, reason: str, as_json: bool) -> None
       weir alerts silence al_4f0c2d… --for 30m --reason 'node 3 restarts' --json
     """  # noqa: D301 - click's \b keeps the lines as they are
     from weir.client.times import format_time
-    from weir.home.access_log import user_name
     from weir.operate.silences import silence as make_silence
 
     made, resolved = asyncio.run(make_silence(_kafka(), alert_id, duration=duration, reason=reason, by=user_name()))
@@ -109,7 +109,6 @@ def unsilence(*, name: str, as_json: bool) -> None:
     Example: weir alerts unsilence al_4f0c2d…
     """
     from weir.client.times import format_time
-    from weir.home.access_log import user_name
     from weir.operate.silences import unsilence as end_silence
 
     ended = asyncio.run(end_silence(_kafka(), name, by=user_name()))
@@ -149,6 +148,6 @@ def _kafka() -> "KafkaSettings":
     return effective_kafka(load_settings().settings)
 
 
-def _scope(one: "SilenceRecord") -> str:
+def _scope(one: SilenceRecord) -> str:
     parts = (one.tenant, one.model, one.model_version, one.side, one.part, one.detector, one.feature)
     return "/".join(part for part in parts if part)

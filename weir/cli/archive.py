@@ -4,9 +4,13 @@ import asyncio
 
 import click
 
+from stream.errors import BrokerError, no_kafka
 from weir.cli.missing_extra import needing
 from weir.cli.options import FiniteRange, json_option
 from weir.cli.render.output import print_json, print_table
+from weir.cli.render.progress import progress_on_stderr
+from weir.errors import SettingsError
+from weir.home.access_log import log_access
 
 __all__ = ["archive"]
 
@@ -43,12 +47,8 @@ def run_command(*, every: float | None, as_json: bool) -> None:
     import time
 
     from stream.address import redacted
-    from stream.errors import BrokerError, no_kafka
     from stream.kafka.clients import BROKER_ERRORS
-    from weir.cli.render.progress import progress_on_stderr
     from weir.client import effective_kafka
-    from weir.errors import SettingsError
-    from weir.home.access_log import log_access
     from weir.settings import load_settings
 
     settings = load_settings().settings

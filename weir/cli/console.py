@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import click
 
 from weir.cli.options import json_option
-from weir.cli.render.output import print_json
+from weir.cli.render.output import print_result
 from weir.errors import StackError
 
 if TYPE_CHECKING:
@@ -39,10 +39,7 @@ def console(*, open_browser: bool, as_json: bool) -> None:
     settings = load_settings().settings
     _check_running(settings)
     link = console_link(settings)
-    if as_json:
-        print_json({"link": link})
-    else:
-        click.echo(link)
+    print_result({"link": link}, link, as_json=as_json)
     if open_browser and not webbrowser.open(link):
         raise StackError("no browser could be opened on this machine; open the printed link")
 

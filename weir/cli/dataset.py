@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from stream.count_text import count_text
+from stream.errors import DatasetDamaged
 from weir.cli.missing_extra import needing
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, print_table, printable
+from weir.cli.render.progress import progress_on_stderr
+from weir.errors import WeirError
+from weir.home.access_log import log_access
 
 if TYPE_CHECKING:
     from stream.loop.dataset.build import BuildSettings
@@ -65,8 +69,6 @@ def build_command(  # noqa: PLR0913 - the options of the command
       weir dataset build --for rt_0123456789abcdef
       weir dataset build --tenant acme --model smollm2-135m-instruct --from 7d
     """  # noqa: D301 - click's \b keeps the lines as they are
-    from weir.cli.render.progress import progress_on_stderr
-    from weir.home.access_log import log_access
     from weir.settings import load_settings
 
     if (retraining_id is None) == (tenant is None or model is None):
@@ -100,7 +102,6 @@ def list_command(*, as_json: bool) -> None:
     Examples:
       weir dataset list
     """  # noqa: D301 - click's \b keeps the lines as they are
-    from stream.errors import DatasetDamaged
     from stream.loop.dataset.files import datasets_in, read_manifest
     from weir.settings import home_folder
 
@@ -136,7 +137,6 @@ def show_command(*, digest: str, samples: bool, as_json: bool) -> None:
       weir dataset show 3f2a90 --json | jq .counts
     """  # noqa: D301 - click's \b keeps the lines as they are
     from stream.loop.dataset.files import find, read_manifest
-    from weir.home.access_log import log_access
     from weir.settings import home_folder
 
     home = home_folder()
@@ -169,8 +169,6 @@ def verify_command(*, digest: str, rebuild: bool) -> None:
       weir dataset verify 3f2a90
       weir dataset verify 3f2a90 --rebuild
     """  # noqa: D301 - click's \b keeps the lines as they are
-    from weir.errors import WeirError
-    from weir.home.access_log import log_access
     from weir.settings import load_settings
 
     settings = load_settings().settings

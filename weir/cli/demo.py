@@ -5,19 +5,20 @@ import os
 from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
+from rich.markup import escape
 
 from stream.count_text import count_text
+from stream.wire import AlertRecord
 from weir.cli.command_line import weir_command
 from weir.cli.render.output import table
 from weir.cli.up import interrupt_on_signals, print_addresses
+from weir.home.api_keys import first_key_path
+from weir.local.plan import Plan
+from weir.local.step_reporter import StepReporter
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from stream.wire import AlertRecord
     from weir.demo.run import Outcome
-    from weir.local.plan import Plan
-    from weir.local.step_reporter import StepReporter
     from weir.settings import Settings
 
 __all__ = ["demo"]
@@ -48,14 +49,11 @@ def demo(*, quick: bool) -> None:
       weir demo
       weir demo --quick && weir status
     """  # noqa: D301 - click's \b keeps the lines as they are
-    from rich.console import Console
-
     from weir.client.times import format_duration
     from weir.demo.backlog import LIMIT_SECONDS, LONGEST_SECONDS
     from weir.demo.loop import LIMIT_SECONDS as LOOP_SECONDS
     from weir.demo.results import EXPECTED, LOOP_EXPECTED
     from weir.demo.run import run_demo
-    from weir.local.step_reporter import StepReporter
     from weir.local.up import bring_up
     from weir.settings import load_settings
 
@@ -82,9 +80,7 @@ def demo(*, quick: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _summary(console: "Console", outcome: "Outcome", expected: tuple[str, ...]) -> None:
-    from rich.markup import escape
-
+def _summary(console: Console, outcome: "Outcome", expected: tuple[str, ...]) -> None:
     results = outcome.results
     console.print(
         f"\n[bold]{outcome.answered}[/] requests answered, {outcome.refused} refused. Verdicts that flagged a text:"
@@ -123,12 +119,7 @@ def _evidence(outcome: "Outcome") -> "AlertRecord | None":
     )
 
 
-def _next_steps(
-    console: "Console", reporter: "StepReporter", settings: "Settings", plan: "Plan", outcome: "Outcome"
-) -> None:
-    from rich.markup import escape
-
-    from weir.home.api_keys import first_key_path
+def _next_steps(console: Console, reporter: StepReporter, settings: "Settings", plan: Plan, outcome: "Outcome") -> None:
     from weir.operate.trace_links import trace_page
 
     base, weir = f"http://{settings.http.host}:{settings.http.port}/v1", weir_command()

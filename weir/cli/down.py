@@ -1,6 +1,9 @@
 """``weir down``."""
 
 import click
+from rich.console import Console
+
+from weir.local.step_reporter import StepReporter
 
 __all__ = ["down"]
 
@@ -14,11 +17,8 @@ def down() -> None:
       weir down
       WEIR_HOME=/tmp/two weir down
     """  # noqa: D301 - click's \b keeps the lines as they are
-    from rich.console import Console
-
     from weir.local.down import take_down
     from weir.local.preflight import create_home, stack_lock
-    from weir.local.step_reporter import StepReporter
     from weir.settings import home_folder
 
     home = home_folder()

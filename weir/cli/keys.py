@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import click
 
 from weir.cli.options import json_option
-from weir.cli.render.output import print_json, print_table
+from weir.cli.render.output import print_json, print_result, print_table
+from weir.home.api_keys import create_key, list_keys, revoke_key
 
 if TYPE_CHECKING:
     from serving.api_keys import KeyScope
@@ -50,7 +51,6 @@ def create(*, tenant: str, scopes: tuple["KeyScope", ...], as_json: bool) -> Non
       weir keys create --tenant support
       weir keys create --tenant support --scope feedback --scope review
     """  # noqa: D301 - click's \b keeps the lines as they are
-    from weir.home.api_keys import create_key
     from weir.settings import home_folder
 
     record, secret = create_key(home_folder(), tenant, tuple(dict.fromkeys(scopes)))
@@ -72,7 +72,6 @@ def list_(*, as_json: bool) -> None:
 
     Example: weir keys list --json
     """
-    from weir.home.api_keys import list_keys
     from weir.settings import home_folder
 
     home = home_folder()
@@ -99,11 +98,8 @@ def revoke(*, key_id: str, as_json: bool) -> None:
 
     Example: weir keys revoke k_0123456789ab
     """
-    from weir.home.api_keys import revoke_key
     from weir.settings import home_folder
 
     record = revoke_key(home_folder(), key_id)
-    if as_json:
-        print_json({"id": record.id, "tenant": record.tenant, "revoked": record.revoked})
-    else:
-        click.echo(f"{record.id} (tenant {record.tenant}) was revoked at {record.revoked}")
+    shown = {"id": record.id, "tenant": record.tenant, "revoked": record.revoked}
+    print_result(shown, f"{record.id} (tenant {record.tenant}) was revoked at {record.revoked}", as_json=as_json)

@@ -7,7 +7,9 @@ import click
 
 from stream.count_text import count_text
 from weir.cli.options import json_option
-from weir.cli.render.output import print_json, print_table
+from weir.cli.render.output import print_json, print_result, print_table
+from weir.cli.render.progress import progress_on_stderr
+from weir.home.access_log import user_name
 
 __all__ = ["labels"]
 
@@ -41,9 +43,7 @@ def import_(*, file: Path, tenant: str, as_json: bool) -> None:
       echo '{"request_id": "7b0f6f0e-8a1c-4d59-9c56-4a2f6c1b9d10", "correct": false}' > one.jsonl
       weir labels import one.jsonl --tenant support
     """  # noqa: D301 - click's \b keeps the lines as they are
-    from weir.cli.render.progress import progress_on_stderr
     from weir.client import effective_kafka
-    from weir.home.access_log import user_name
     from weir.operate.labels import check_tenant_known, import_labels
     from weir.settings import load_settings
 
@@ -60,10 +60,8 @@ def import_(*, file: Path, tenant: str, as_json: bool) -> None:
                 progress=lambda sent, total: progress("labels", sent, total),
             )
         )
-    if as_json:
-        print_json({"imported": done, "tenant": tenant})
-    else:
-        click.echo(f"{count_text(done, 'label')} imported for tenant {tenant}")
+    text = f"{count_text(done, 'label')} imported for tenant {tenant}"
+    print_result({"imported": done, "tenant": tenant}, text, as_json=as_json)
 
 
 @labels.command("accuracy")

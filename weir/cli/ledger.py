@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from stream.count_text import count_text
+from stream.errors import LedgerBusy
+from stream.ledger.database_files import LedgerFiles
 from weir.errors import StackError
 
 if TYPE_CHECKING:
@@ -40,8 +42,6 @@ def rebuild(*, no_wait: bool) -> None:
       weir ledger rebuild
       weir ledger rebuild --no-wait
     """  # noqa: D301 - click's \b keeps the lines as they are
-    from stream.errors import LedgerBusy
-    from stream.ledger.database_files import LedgerFiles
     from weir.settings import home_folder
 
     directory = home_folder() / "ledger"
@@ -64,7 +64,6 @@ def rebuild(*, no_wait: bool) -> None:
 
 def _wait(directory: Path, requested_at: float) -> None:
     """Wait until the ledger has read all records; print how many remain."""
-    from stream.ledger.database_files import LedgerFiles
     from stream.ledger.queries.ledger_reader import LedgerReader
 
     files, reader = LedgerFiles(directory), LedgerReader(directory)

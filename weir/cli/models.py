@@ -1,13 +1,20 @@
 """``weir models``."""
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from stream.count_text import count_text
+from stream.errors import BrokerError
+from stream.wire import RouteRecord
+from weir.cli.missing_extra import needing
 from weir.cli.options import FiniteRange, json_option
-from weir.cli.render.output import print_json, print_table
+from weir.cli.render.output import print_json, print_result, print_table
+from weir.cli.render.progress import progress_on_stderr
+from weir.errors import NotFoundError, StackError
+from weir.home.access_log import user_name
 
 if TYPE_CHECKING:
     from stream.loop.training.manifest import VersionManifest
@@ -82,11 +89,7 @@ def promote(  # noqa: PLR0913 - click passes each option by name
       weir models promote m_0123456789ab --tenant acme --reason 'tested by hand'
       weir models promote m_0123456789ab --tenant acme --reason 'the canary was inconclusive' --now
     """  # noqa: D301 - click's \b keeps the lines as they are
-    import asyncio
-
-    from stream.wire import RouteRecord
     from weir.client import effective_kafka
-    from weir.home.access_log import user_name
     from weir.operate.routes import pin, start
     from weir.settings import load_settings
 
@@ -113,10 +116,7 @@ def promote(  # noqa: PLR0913 - click passes each option by name
             )
         )
         result, line = record, f"{record.retraining_id}: {version} starts; follow it with `weir retraining --follow`"
-    if as_json:
-        print_json(result)
-    else:
-        click.echo(line)
+    print_result(result, line, as_json=as_json)
 
 
 @models.command("rollback")
@@ -129,8 +129,6 @@ def rollback(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
 
     Example: weir models rollback --tenant acme --reason 'wrong answers'
     """
-    from weir.errors import NotFoundError
-    from weir.home.access_log import user_name
     from weir.operate.routes import roll_back, routes
     from weir.settings import load_settings
 
@@ -141,10 +139,8 @@ def rollback(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
             f"tenant {tenant} has no route of {model or settings.first_model}; `weir route show` lists the routes"
         )
     override = roll_back(settings.home, found[0], by=user_name(), reason=reason)
-    if as_json:
-        print_json(override)
-    else:
-        click.echo(f"{override.tenant} {override.model}: {override.version} answers all requests")
+    text = f"{override.tenant} {override.model}: {override.version} answers all requests"
+    print_result(override, text, as_json=as_json)
 
 
 @models.command("verify")
@@ -155,7 +151,6 @@ def verify(*, version: str, as_json: bool) -> None:
 
     Example: weir models verify m_0123456789ab
     """
-    from weir.cli.missing_extra import needing
     from weir.settings import home_folder
 
     home = home_folder()
@@ -163,16 +158,13 @@ def verify(*, version: str, as_json: bool) -> None:
         from stream.loop.training.signing import verify_version
 
         manifest = verify_version(home, version)
-    if as_json:
-        print_json(manifest)
-    else:
-        click.echo(f"{version}: signature and digests are valid; base {manifest.job.base_digest[:12]}")
-        made_from = (
-            f"dataset {manifest.job.dataset_digest[:12]}"
-            if manifest.smaller is None
-            else f"parent {manifest.job.parent}"
-        )
-        click.echo(f"{made_from}, {count_text(len(manifest.files), 'file')}")
+    job = manifest.job
+    made_from = f"dataset {job.dataset_digest[:12]}" if manifest.smaller is None else f"parent {job.parent}"
+    text = (
+        f"{version}: signature and digests are valid; base {job.base_digest[:12]}\n"
+        f"{made_from}, {count_text(len(manifest.files), 'file')}"
+    )
+    print_result(manifest, text, as_json=as_json)
 
 
 @models.command("publish")
@@ -183,7 +175,6 @@ def publish(*, version: str, as_json: bool) -> None:
 
     Example: weir models publish m_0123456789ab
     """
-    from weir.cli.missing_extra import needing
     from weir.settings import load_settings
 
     settings = load_settings().settings
@@ -193,10 +184,7 @@ def publish(*, version: str, as_json: bool) -> None:
 
         manifest = verify_version(settings.home, version)
         publish_manifest(settings, manifest)
-    if as_json:
-        print_json(manifest)
-    else:
-        click.echo(f"{version} is published; `weir why {version}` finds it")
+    print_result(manifest, f"{version} is published; `weir why {version}` finds it", as_json=as_json)
 
 
 @models.command("quantise")
@@ -217,8 +205,6 @@ def quantise(*, model: str, precision: str, tenant: str, as_json: bool) -> None:
       weir models quantise smollm2-135m-instruct --precision int8
       weir models quantise m_0123456789ab --precision int4
     """  # noqa: D301 - click's \b keeps the lines as they are
-    from weir.cli.missing_extra import needing
-    from weir.cli.render.progress import progress_on_stderr
     from weir.settings import load_settings
 
     settings = load_settings().settings
@@ -260,8 +246,6 @@ def prune(  # noqa: PLR0913 - click passes each option by name
       weir models prune smollm2-135m-instruct --layers 4
       weir models prune m_0123456789ab --layers 2 --text passages.jsonl --steps 300
     """  # noqa: D301 - click's \b keeps the lines as they are
-    from weir.cli.missing_extra import needing
-    from weir.cli.render.progress import progress_on_stderr
     from weir.settings import load_settings
 
     settings = load_settings().settings
@@ -278,8 +262,6 @@ def prune(  # noqa: PLR0913 - click passes each option by name
 
 def _print_made(settings: "Settings", made: "VersionManifest", *, as_json: bool) -> None:
     """Publish the version, and print it; Kafka that is away is a warning, because the version exists."""
-    from stream.errors import BrokerError
-    from weir.errors import StackError
     from weir.operate.smaller_models import publish_manifest
 
     try:
@@ -316,8 +298,6 @@ def compare(*, names: tuple[str, ...], rounds: int, as_json: bool) -> None:
 
     Example: weir models compare smollm2-135m-instruct m_0123456789ab
     """
-    from weir.cli.missing_extra import needing
-    from weir.cli.render.progress import progress_on_stderr
     from weir.settings import load_settings
 
     settings = load_settings().settings

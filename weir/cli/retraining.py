@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stream.wire import RetrainingRecord
 from weir.cli.options import follow_option, json_lines_option, json_option, since_option
 from weir.cli.render.event_stream import print_stream
-from weir.cli.render.output import print_json, screen
+from weir.cli.render.output import print_json, print_result, screen
+from weir.errors import SettingsError
 
 if TYPE_CHECKING:
-    from stream.wire import RetrainingRecord
     from weir.operate.retraining_decisions import Approval
 
 __all__ = ["retraining"]
@@ -117,7 +118,7 @@ def resume_command(*, retraining_id: str, key_file: Path | None, as_json: bool) 
             approvers=lambda tenant: loop_settings(settings.tenants, tenant).approvers,
         )
     )
-    _show(record, as_json=as_json)
+    _print(record, as_json=as_json)
 
 
 def _decide(retraining_id: str, outcome: "Approval", key_file: Path | None, reason: str, *, as_json: bool) -> None:
@@ -139,20 +140,16 @@ def _decide(retraining_id: str, outcome: "Approval", key_file: Path | None, reas
             approvers=lambda tenant: loop_settings(settings.tenants, tenant).approvers,
         )
     )
-    _show(record, as_json=as_json)
+    _print(record, as_json=as_json)
 
 
 def _approval_key(key_file: Path | None) -> str:
-    from weir.errors import SettingsError
-
     key = key_file.read_text(encoding="utf-8").strip() if key_file else os.environ.get(_KEY, "")
     if not key:
         raise SettingsError(f"no API key: give --key-file FILE, or set {_KEY}; the key needs the scope approve")
     return key
 
 
-def _show(record: "RetrainingRecord", *, as_json: bool) -> None:
-    if as_json:
-        print_json(record)
-    else:
-        click.echo(f"{record.retraining_id} of {record.tenant}/{record.model} is {record.state} by {record.by}")
+def _print(record: RetrainingRecord, *, as_json: bool) -> None:
+    text = f"{record.retraining_id} of {record.tenant}/{record.model} is {record.state} by {record.by}"
+    print_result(record, text, as_json=as_json)

@@ -1,15 +1,14 @@
 """``weir route``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from stream.wire import RouteRecord
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, print_table
-
-if TYPE_CHECKING:
-    from stream.wire import RouteRecord
+from weir.errors import NotFoundError
+from weir.home.access_log import user_name
 
 __all__ = ["route"]
 
@@ -69,8 +68,6 @@ def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
 
     Example: weir route kill --tenant acme --model smollm2-135m-instruct --reason 'wrong answers'
     """
-    from weir.errors import NotFoundError
-    from weir.home.access_log import user_name
     from weir.operate.routes import roll_back, rollback_version, routes
     from weir.settings import home_folder
 
@@ -110,5 +107,5 @@ def _no_routes(home: Path) -> str:
     return f"no routes in {home}: every model of this home answers with its base version"
 
 
-def _weights(route: "RouteRecord") -> str:
+def _weights(route: RouteRecord) -> str:
     return ", ".join(f"{version} {weight} %" for version, weight in sorted(route.weights.items()))

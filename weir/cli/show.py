@@ -7,6 +7,7 @@ import click
 
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, screen
+from weir.home.access_log import log_access
 
 if TYPE_CHECKING:
     from stream.ledger.queries.request_story import RequestStory
@@ -98,7 +99,6 @@ def _is_given(parameter: str) -> bool:
 async def _texts(settings: "Settings", stories: "list[RequestStory]") -> "list[RequestText | None]":
     """Log the accesses, then read the texts of the requests."""
     from weir.client import effective_kafka
-    from weir.home.access_log import log_access
     from weir.operate.request_text import read_texts
 
     logs = {log_access(settings.home, _COMMAND, request_id=story.request_id) for story in stories}
@@ -111,7 +111,6 @@ async def _terms(settings: "Settings", story: "RequestStory") -> "dict[str, Clus
     """Compute the typical terms of the newest drift alerts of a request; each access to a text is logged."""
     from stream.ledger.queries.console_queries import LedgerPages
     from weir.client import effective_kafka
-    from weir.home.access_log import log_access
     from weir.operate.cluster_terms import DRIFT, cluster_terms
 
     kafka, pages = effective_kafka(settings), LedgerPages(settings.home / "ledger")

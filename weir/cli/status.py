@@ -5,7 +5,7 @@ import asyncio
 import click
 
 from weir.cli.options import json_option
-from weir.cli.render.output import print_json
+from weir.cli.render.output import print_json, screen
 
 __all__ = ["status"]
 
@@ -25,7 +25,6 @@ def status(*, as_json: bool) -> None:
       weir status --json | jq .coverage.ratio
       watch -c weir status
     """  # noqa: D301 - click's \b keeps the lines as they are
-    from weir.cli.render.output import screen
     from weir.cli.render.status import status_view
     from weir.operate.status import gather_status
     from weir.settings import load_settings

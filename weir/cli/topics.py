@@ -5,7 +5,7 @@ import asyncio
 import click
 
 from weir.cli.options import json_option
-from weir.cli.render.output import print_json, print_table
+from weir.cli.render.output import print_json, print_result, print_table
 
 __all__ = ["topics"]
 
@@ -53,10 +53,8 @@ def create(*, as_json: bool) -> None:
     settings = load_settings().settings
     kafka = effective_kafka(settings)
     made = ensure_topics(settings, plan_broker(settings.kafka).kind, kafka.bootstrap_servers)
-    if as_json:
-        print_json({"created": made})
-    else:
-        click.echo(f"created {', '.join(made)}" if made else "all topics exist")
+    text = f"created {', '.join(made)}" if made else "all topics exist"
+    print_result({"created": made}, text, as_json=as_json)
 
 
 def _age(milliseconds: int) -> str:

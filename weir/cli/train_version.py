@@ -7,8 +7,9 @@ import click
 
 from weir.cli.missing_extra import needing
 from weir.cli.options import json_option
-from weir.cli.render.output import print_json
+from weir.cli.render.output import print_result
 from weir.cli.render.progress import progress_on_stderr
+from weir.home.ports import load_ports
 
 __all__ = ["train"]
 
@@ -32,7 +33,6 @@ def train(*, digest: str, retraining_id: str | None, as_json: bool) -> None:
       weir train --dataset 3f2a90 --for rt_0123456789abcdef
     """  # noqa: D301 - click's \b keeps the lines as they are
     from weir.client import effective_kafka
-    from weir.home.ports import load_ports
     from weir.settings import load_settings
 
     settings = load_settings().settings
@@ -49,13 +49,10 @@ def train(*, digest: str, retraining_id: str | None, as_json: bool) -> None:
         kafka = effective_kafka(settings)
         if retraining_id is not None:
             state = asyncio.run(train_request(setup, kafka, retraining_id, digest, step))
-            print_json({"state": state}) if as_json else click.echo(f"{retraining_id}: {state}")
+            print_result({"state": state}, f"{retraining_id}: {state}", as_json=as_json)
             if state not in _EVALUATED:
                 sys.exit(1)
             return
         manifest = asyncio.run(train_dataset(setup, kafka, digest, step))
-    if as_json:
-        print_json(manifest)
-    else:
-        click.echo(f"{manifest.version}: {manifest.numbers['step']:.0f} steps, loss {manifest.numbers['loss']:.4f}")
-        click.echo(f"weir gate {manifest.version}")
+    measured = f"{manifest.numbers['step']:.0f} steps, loss {manifest.numbers['loss']:.4f}"
+    print_result(manifest, f"{manifest.version}: {measured}\nweir gate {manifest.version}", as_json=as_json)

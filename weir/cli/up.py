@@ -6,12 +6,14 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
 
 from weir.cli.command_line import weir_command
+from weir.home.api_keys import first_key_path
+from weir.local.plan import Plan
+from weir.local.step_reporter import StepReporter
 
 if TYPE_CHECKING:
-    from weir.local.plan import Plan
-    from weir.local.step_reporter import StepReporter
     from weir.settings import Settings
 
 __all__ = ["interrupt_on_signals", "print_addresses", "up"]
@@ -39,9 +41,6 @@ def up(*, detach: bool, only: tuple[str, ...]) -> None:
       WEIR_HOME=/tmp/two WEIR_HTTP__PORT=8001 weir up     a second stack on this machine
       weir up --only ray --only serve                     only the endpoint; another shipper reads its spool
     """  # noqa: D301 - click's \b keeps the lines as they are
-    from rich.console import Console
-
-    from weir.local.step_reporter import StepReporter
     from weir.local.up import bring_up
     from weir.settings import load_settings
 
@@ -67,10 +66,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def print_addresses(settings: "Settings", plan: "Plan", reporter: "StepReporter") -> None:
+def print_addresses(settings: "Settings", plan: Plan, reporter: StepReporter) -> None:
     """Print the addresses of the stack and the next commands."""
-    from weir.home.api_keys import first_key_path
-
     weir = weir_command()
     address = {component.name: component.address for component in plan.components}
     rows = [
@@ -94,7 +91,7 @@ def _console(settings: "Settings", address: dict[str, str]) -> str:
     return console_link(settings) if "ledger" in address else "elsewhere"
 
 
-def _foreground(settings: "Settings", plan: "Plan", reporter: "StepReporter") -> None:
+def _foreground(settings: "Settings", plan: Plan, reporter: StepReporter) -> None:
     from weir.local.down import take_down
     from weir.local.preflight import stack_lock
     from weir.local.up import follow_log

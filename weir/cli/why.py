@@ -9,6 +9,7 @@ import click
 from stream.count_text import count_text
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, print_table
+from weir.errors import NotFoundError
 
 if TYPE_CHECKING:
     from stream.address import Address
@@ -66,7 +67,6 @@ def why(  # noqa: PLR0913 - the options of a command
     from stream.loop.lineage.read import read_facts
     from weir.cli.render.chain import chain_lines
     from weir.client import effective_kafka
-    from weir.errors import NotFoundError
     from weir.operate.model_lineage import dataset_facts, versions_of_subject
     from weir.settings import load_settings
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["print_json", "print_table", "printable", "screen", "table"]
+__all__ = ["print_json", "print_result", "print_table", "printable", "screen", "table"]
 
 #: No line breaks in a pipe: a program that reads lines needs whole ones.
 _PIPED_WIDTH = 100_000
@@ -19,6 +19,11 @@ def print_json(value: Any) -> None:
     import msgspec
 
     click.echo(msgspec.json.encode(value).decode())
+
+
+def print_result(value: Any, text: str, *, as_json: bool) -> None:
+    """Print `value` as JSON if `as_json` is true, else print `text`."""
+    print_json(value) if as_json else click.echo(text)
 
 
 def screen() -> "Console":
