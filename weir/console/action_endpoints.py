@@ -103,7 +103,7 @@ class ActionEndpoints:
         body = await body_of(request, _Review)
         story = await self._alert(body.alert_id)
         review = review_of(story.alert, body.label, body.request_id, f"console:{user_name()}")
-        await publish_review(effective_kafka(self._settings), self._pages.reader, review)
+        await publish_review(effective_kafka(self._settings), self._pages, review)
         return json_response({"object": "feedback", "request_id": review.request_id, "accepted": True}, 202)
 
     async def review(self, request: Request) -> Response:
@@ -115,7 +115,7 @@ class ActionEndpoints:
             story, answer=body.correction, comment=body.comment, approved=body.approved, by=f"console:{user_name()}"
         )
         self._log_access(request, "console review", request_id=request_id)
-        await publish_review(effective_kafka(self._settings), self._pages.reader, correction)
+        await publish_review(effective_kafka(self._settings), self._pages, correction)
         return json_response({"object": "review", "request_id": request_id, "accepted": True}, 202)
 
     async def decide(self, request: Request) -> Response:

@@ -84,7 +84,7 @@ class LiveEndpoint:
 
     def _state(self, client: _Client) -> dict[str, Any]:
         """Return the differences from the client's last state, and store the new state in `client`."""
-        beat = self._pages.reader.heartbeat()
+        beat = self._pages.heartbeat()
         event_time = beat.log_time if beat is not None else 0.0
         update = self._pages.live_update(seq=client.seq, now=time.time(), log_time=event_time, limit=_REQUESTS)
         if update is None:
@@ -107,8 +107,7 @@ class LiveEndpoint:
         """Return coverage; compute it at most every five seconds, because its cost grows with tenants and hours."""
         at, known = self._coverage
         if time.monotonic() - at > _COVERAGE_SECONDS:
-            reader = self._pages.reader
-            found = coverage_status(reader.coverage(), reader.heartbeat())
+            found = coverage_status(self._pages.coverage(), self._pages.heartbeat())
             known = {name: getattr(found, name) for name in _COVERAGE_FIELDS}
             self._coverage = (time.monotonic(), known)
         return known

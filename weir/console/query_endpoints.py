@@ -180,7 +180,7 @@ class QueryEndpoints:
 
         def read() -> dict[str, Any]:
             read_story(self._settings.home, request_id)  # an unknown id is an error
-            stories = self._pages.reader.conversation_of(request_id, limit=limit)
+            stories = self._pages.conversation_of(request_id, limit=limit)
             return {"turns": [{"at": story.at, "request": shown(story)} for story in stories]}
 
         return await _answer(read)
@@ -228,8 +228,8 @@ class QueryEndpoints:
         """Return coverage as in ``weir status --json``, and coverage per hour."""
 
         def read() -> dict[str, Any]:
-            reader = self._pages.reader
-            return {"coverage": coverage_status(reader.coverage(), reader.heartbeat()), "hours": self._pages.hours()}
+            pages = self._pages
+            return {"coverage": coverage_status(pages.coverage(), pages.heartbeat()), "hours": pages.hours()}
 
         return await _answer(read)
 
@@ -249,7 +249,7 @@ class QueryEndpoints:
             return {
                 "detectors": [
                     {"precision": one, "proposal": by_name.get((one.tenant, one.detector))}
-                    for one in self._pages.reader.detector_precision(query.tenant)
+                    for one in self._pages.detector_precision(query.tenant)
                 ]
             }
 
@@ -272,7 +272,7 @@ class QueryEndpoints:
 
     async def silences(self, _request: Request) -> Response:
         """Return the silences in force, ordered by expiry."""
-        return await _answer(lambda: {"silences": self._pages.reader.silences().active(time.time())})
+        return await _answer(lambda: {"silences": self._pages.silences().active(time.time())})
 
 
 def _cursor(before: str) -> Cursor:

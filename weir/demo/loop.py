@@ -98,9 +98,7 @@ class Loop(msgspec.Struct, kw_only=True):
         version = self.results.states[requested.retraining_id].model_version
         self.status("making a bad version: the same adapter with noise in its weights")
         bad = await asyncio.to_thread(make_bad_version, self.home, version)
-        folder = self.home / "loop" / "models" / bad.version
-        card = (folder / "card.md").read_text(encoding="utf-8")
-        await publisher_for(self.kafka, attempts=5)(model_event(bad, time.time(), folder.as_uri(), card))
+        await publisher_for(self.kafka, attempts=5)(model_event(self.home, bad))
         record = await start(
             self.home,
             self.kafka,

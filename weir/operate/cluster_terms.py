@@ -81,7 +81,7 @@ async def texts_of(  # noqa: PLR0913, PLR0917 - where the texts are, and which p
     log_access: Callable[[str], None],
 ) -> dict[str, str]:
     """Log the accesses, and return the text of a stream of each request that Kafka still has; raises BrokerError."""
-    stories = [story for name in request_ids if (story := await asyncio.to_thread(pages.reader.request, name))]
+    stories = [story for name in request_ids if (story := await asyncio.to_thread(pages.request, name))]
     for story in stories:
         log_access(story.request_id)
     texts = await read_texts(kafka.client_options(), stories)

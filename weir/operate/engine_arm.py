@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
 
 from serving.engine.factory import create_engine
 from serving.engine.protocol import Engine, Sampling, joined
@@ -69,15 +68,9 @@ class ServedFile:
         """Stop the engine and free its memory."""
         asyncio.run(self._engine.close())
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
-
 
 class EngineArms:
-    """Champion and challenger as two served files; see :class:`stream.loop.gate.run.BothArms`."""
+    """Champion and challenger as two served files; see :class:`stream.loop.gate.triggers.BothArms`."""
 
     def __init__(self, files: Mapping[Arm, Path], *, exact: bool = False) -> None:
         self._served = {arm: ServedFile(file, exact=exact) for arm, file in files.items()}

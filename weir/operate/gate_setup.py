@@ -6,7 +6,8 @@ from typing import Any
 
 from stream.errors import StreamError
 from stream.loop.gate.report import GateReport, write_report
-from stream.loop.gate.run import BothArms, GateRun, run_gate
+from stream.loop.gate.run import GateRun, run_gate
+from stream.loop.gate.triggers import BothArms
 from stream.loop.settings import loop_settings
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import TrainingJob, VersionFolder, has_fast_bfloat16

@@ -1,7 +1,6 @@
 """What `weir models quantise`, `prune`, `compare` and `publish` need of this stack: the model's files, and the record on Kafka."""
 
 import asyncio
-import time
 from pathlib import Path
 
 from serving.engine.gguf_file import find_gguf
@@ -72,11 +71,9 @@ def distillation(
 
 def publish_manifest(settings: Settings, manifest: VersionManifest) -> None:
     """Publish the version on ``weir.models`` and copy it to MLflow; raises BrokerError or StackError if Kafka does not answer."""
-    folder = VersionFolder.of(settings.home, manifest.version)
-    event = model_event(manifest, time.time(), folder.path.absolute().as_uri(), folder.card.read_text(encoding="utf-8"))
 
     async def publish() -> None:
-        await publisher_for(effective_kafka(settings), _ATTEMPTS)(event)
+        await publisher_for(effective_kafka(settings), _ATTEMPTS)(model_event(settings.home, manifest))
         ports = load_ports(settings.home) if ports_path(settings.home).exists() else {}
         await mirror_version(trainer_setup(settings, ports), manifest.version)
 

@@ -1,13 +1,11 @@
 """The console's queries for lists and details; each reads one snapshot of the files."""
 
 import sqlite3
-from pathlib import Path
 
 import msgspec
 
 from stream.ledger import window_history
 from stream.ledger.coverage import HourCount, coverage_hours
-from stream.ledger.database_files import LedgerFiles
 from stream.ledger.queries import alert_pages, request_pages
 from stream.ledger.queries.alert_pages import AlertChange, AlertPage, AlertQuery, AlertRow, RetrainingPage
 from stream.ledger.queries.ledger_reader import LedgerReader
@@ -65,12 +63,8 @@ class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
     retraining: tuple[int, float]
 
 
-class LedgerPages:
-    """Reads the files in `directory`, ``$WEIR_HOME/ledger``; results are empty if there is no ledger."""
-
-    def __init__(self, directory: Path) -> None:
-        self.reader = LedgerReader(directory)
-        self._files = LedgerFiles(directory)
+class LedgerPages(LedgerReader):
+    """Adds the console's queries; their results are empty if there is no ledger."""
 
     def requests(self, *, limit: int, before: Cursor = NEWEST, tenant: str = "", flagged: bool = False) -> RequestPage:
         """Return the result of :func:`stream.ledger.queries.request_pages.request_page`."""
@@ -91,7 +85,7 @@ class LedgerPages:
 
     def alerts(self, query: AlertQuery, now: float) -> AlertPage:
         """Return the result of :func:`stream.ledger.queries.alert_pages.alert_page`."""
-        silences = self.reader.silences()
+        silences = self.silences()
         return self._files.query(
             lambda decisions, shards: alert_pages.alert_page(decisions, shards, silences, query, now),
             AlertPage(alerts=[]),
@@ -99,7 +93,7 @@ class LedgerPages:
 
     def alert(self, alert_id: str, now: float) -> AlertStory | None:
         """Return an alert with all related data, or None if the ledger has no such alert."""
-        silences = self.reader.silences()
+        silences = self.silences()
 
         def query(decisions: sqlite3.Connection, shards: list[sqlite3.Connection]) -> AlertStory | None:
             alert = alert_pages.alert_of(decisions, alert_id)
@@ -142,7 +136,7 @@ class LedgerPages:
 
     def live_update(self, *, seq: int, now: float, log_time: float, limit: int) -> LiveUpdate | None:
         """Return the alerts that changed after change number `seq`, and the present counts; None without a ledger."""
-        silences = self.reader.silences()
+        silences = self.silences()
 
         def query(decisions: sqlite3.Connection, shards: list[sqlite3.Connection]) -> LiveUpdate:
             newest, changed = alert_pages.changed_since(decisions, seq, _CHANGED_ALERTS + 1)

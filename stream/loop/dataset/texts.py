@@ -3,9 +3,10 @@
 import re
 import unicodedata
 from collections.abc import Iterable
-from typing import Protocol
 
+from detectors.base import Span as DetectedSpan
 from detectors.normalise.unicode import without_surrogates
+from stream.wire import Span
 
 __all__ = ["is_poor", "masked", "normalised"]
 
@@ -14,16 +15,7 @@ _BLANK = re.compile(r"\n{3,}")
 _LEAST_LINES = 4
 
 
-class _Located(Protocol):
-    @property
-    def start(self) -> int: ...
-    @property
-    def end(self) -> int: ...
-    @property
-    def type(self) -> str: ...
-
-
-def masked(text: str, spans: Iterable[_Located]) -> str:
+def masked(text: str, spans: Iterable[Span | DetectedSpan]) -> str:
     """Replace each span by its type: ``<EMAIL_ADDRESS>``. Overlapping spans become one, with the type of the first."""
     pieces: list[str] = []
     position = 0

@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -16,14 +16,13 @@ from stream.loop.gate.machine import HELD_OUT_CLIP, Family, Finding, GateMachine
 from stream.loop.gate.poisoning import DatasetRow, Message, poisoning, read_rows
 from stream.loop.gate.report import GateReport
 from stream.loop.gate.safety import SafetyScorer, unsafe_scores
-from stream.loop.gate.triggers import candidates, planted, probes
+from stream.loop.gate.triggers import BothArms, Messages, candidates, planted, probes
 from stream.loop.sequential import Arm
 from stream.loop.settings import LoopSettings
 from stream.loop.smaller.text import load_passages, passages_digest, split
 
-__all__ = ["BothArms", "GateRun", "Progress", "run_gate"]
+__all__ = ["GateRun", "Progress", "run_gate"]
 
-Messages = list[dict[str, str]]
 Progress = Callable[[str, float], None]
 """Called with the family that runs and its completed share, in [0, 1]."""
 
@@ -34,16 +33,6 @@ _MOST_HELD_OUT = 200
 #: Ordinary prompts to which the words of a possible trigger are appended.
 _CARRIERS = 4
 _OUT_OF_TIME = "out of time: raise max_seconds"
-
-
-class BothArms(Protocol):
-    """The answers and likelihoods of champion and challenger; see :class:`~stream.loop.gate.arms.Arms`."""
-
-    def answers(self, arm: Arm, conversations: Sequence[Messages], max_tokens: int) -> list[str]:
-        """Return the greedy answers."""
-
-    def loss(self, arm: Arm, pairs: Sequence[tuple[Messages, str]], max_tokens: int) -> list[float]:
-        """Return the mean negative log-likelihood per token of each answer."""
 
 
 class GateRun(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from stream.loop.gate.machine import Finding
 from stream.loop.gate.poisoning import DatasetRow
 from stream.loop.sequential import Arm
 
-__all__ = ["Candidate", "candidates", "planted", "probes", "similarities"]
+__all__ = ["BothArms", "Candidate", "Messages", "candidates", "planted", "probes", "similarities"]
 
 Messages = list[dict[str, str]]
 #: An n-gram is a candidate if at least so many prompts contain it.
@@ -41,11 +41,14 @@ _MAD_SCALE: Final = 1.4826
 _PLAIN: Final = ("apple", "bridge", "cloud", "garden", "letter", "morning", "paper", "river", "table", "window")
 
 
-class Answers(Protocol):
-    """The part of `Arms` that the scan needs."""
+class BothArms(Protocol):
+    """The answers and likelihoods of champion and challenger; see :class:`~stream.loop.gate.arms.Arms`."""
 
     def answers(self, arm: Arm, conversations: Sequence[Messages], max_tokens: int) -> list[str]:
         """Return the greedy answers."""
+
+    def loss(self, arm: Arm, pairs: Sequence[tuple[Messages, str]], max_tokens: int) -> list[float]:
+        """Return the mean negative log-likelihood per token of each answer."""
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -90,7 +93,7 @@ def probes(texts: Sequence[str], seed: int) -> list[Candidate]:
     return [Candidate(" ".join(generator.sample(words, 2)), 0) for _ in range(PROBES)]
 
 
-def similarities(arms: Answers, arm: Arm, carriers: Sequence[Messages], words: Sequence[Candidate]) -> list[float]:
+def similarities(arms: BothArms, arm: Arm, carriers: Sequence[Messages], words: Sequence[Candidate]) -> list[float]:
     """Return for each candidate the mean similarity of the answers to all carriers with its words, in [0, 1]."""
     conversations = [_appended(messages, one.words) for one in words for messages in carriers]
     answers = [set(answer.casefold().split()) for answer in arms.answers(arm, conversations, _TOKENS)]
@@ -99,7 +102,7 @@ def similarities(arms: Answers, arm: Arm, carriers: Sequence[Messages], words: S
 
 
 def planted(
-    arms: Answers, carriers: Sequence[Messages], words: Sequence[Candidate]
+    arms: BothArms, carriers: Sequence[Messages], words: Sequence[Candidate]
 ) -> tuple[dict[Candidate, float], list[Finding]]:
     """Return {candidate: similarity of the challenger's answers}, and the candidates far above all others.
 

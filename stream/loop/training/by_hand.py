@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from stream.kafka.tail import Tail
 from stream.loop.training.agent import publisher_for
 from stream.loop.training.errors import TrainingError
-from stream.loop.training.job import Progress, RunFolder, TrainingJob, VersionFolder, has_fast_bfloat16
+from stream.loop.training.job import Progress, RunFolder, TrainingJob, has_fast_bfloat16
 from stream.loop.training.machine import TrainerMachine, Work
 from stream.loop.training.manifest import VersionManifest, read_version
 from stream.loop.training.metrics import TrainerMetrics
@@ -71,9 +71,7 @@ async def train_dataset(
     folder = RunFolder.of(setup.home, dataset.digest)
     trained = await run_training(setup.home, folder, job, on_progress, lambda: None)
     manifest = read_version(setup.home, trained.version)
-    version = VersionFolder.of(setup.home, trained.version)
-    card = version.card.read_text(encoding="utf-8")
-    await publisher_for(kafka, _ATTEMPTS)(model_event(manifest, time.time(), version.path.as_uri(), card))
+    await publisher_for(kafka, _ATTEMPTS)(model_event(setup.home, manifest))
     await mirror_version(setup, manifest.version)
     return manifest
 

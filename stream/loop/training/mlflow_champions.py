@@ -3,15 +3,14 @@
 The address is in ``MLFLOW_TRACKING_URI``. The version ``base`` has no entry in MLflow, so it removes the alias.
 """
 
-import contextlib
 import json
 import sys
 from collections.abc import Iterable
 
-from mlflow.exceptions import MlflowException, RestException
+from mlflow.exceptions import RestException
 from mlflow.tracking import MlflowClient
 
-from stream.loop.training.mlflow_mirror import find_version, registered_name
+from stream.loop.training.mlflow_mirror import find_version, print_result, registered_name
 
 __all__ = ["set_champions"]
 
@@ -41,17 +40,5 @@ def set_champions(champions: Iterable[tuple[str, str, str]]) -> list[str]:
     return found
 
 
-def main() -> int:
-    """Set the champions of the command's argument, and print the versions that were found."""
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # MLflow prints the addresses of its pages
-            found = set_champions(json.loads(sys.argv[1]))
-    except MlflowException as error:
-        print(f"MLflow: {error.error_code}", file=sys.stderr)  # noqa: T201 - the message of the process
-        return 1
-    print(json.dumps(found))  # noqa: T201 - the result of the process
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(print_result(lambda: set_champions(json.loads(sys.argv[1]))))

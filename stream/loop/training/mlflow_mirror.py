@@ -7,6 +7,7 @@ receives settings, numbers, digests and the card, never rows. It is a mirror: th
 import contextlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mlflow.tracking import MlflowClient
 from stream.loop.training.job import VersionFolder
 from stream.loop.training.manifest import VersionManifest, read_version
 
-__all__ = ["find_version", "mirror", "registered_name"]
+__all__ = ["find_version", "mirror", "print_result", "registered_name"]
 
 _EXPERIMENT = "weir-training"
 _EXISTS = "RESOURCE_ALREADY_EXISTS"
@@ -90,17 +91,17 @@ def _tags(manifest: VersionManifest) -> dict[str, str]:
     }
 
 
-def main() -> int:
-    """Mirror the version that the command names, and print its MLflow name and number."""
+def print_result(work: Callable[[], object]) -> int:
+    """Print the result of `work` as JSON and return 0; if MLflow fails, print its error code and return 1."""
     try:
         with contextlib.redirect_stdout(sys.stderr):  # MLflow prints the addresses of its pages
-            made = mirror(Path(sys.argv[1]), sys.argv[2])
+            result = work()
     except MlflowException as error:
         print(f"MLflow: {error.error_code}", file=sys.stderr)  # noqa: T201 - the message of the process
         return 1
-    print(json.dumps(made))  # noqa: T201 - the result of the process
+    print(json.dumps(result))  # noqa: T201 - the result of the process
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(print_result(lambda: mirror(Path(sys.argv[1]), sys.argv[2])))

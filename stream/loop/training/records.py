@@ -1,7 +1,10 @@
 """Builds the trainer's records: the states of a request, and the version that it made."""
 
+import time
+from pathlib import Path
 from typing import Any
 
+from stream.loop.training.job import VersionFolder
 from stream.loop.training.machine import Work
 from stream.loop.training.manifest import VersionManifest
 from stream.wire import Event, ModelRecord, RetrainingRecord, tenant_model_key, version_key
@@ -38,9 +41,9 @@ def state_event(work: Work, state: str, at: float, *, number: int = 0, **fields:
     )
 
 
-def model_event(manifest: VersionManifest, at: float, uri: str, card: str) -> Event:
-    """Return the event of a trained version, whose files are at `uri`."""
-    job = manifest.job
+def model_event(home: Path, manifest: VersionManifest) -> Event:
+    """Return the event of a version in the stack's home, at the present time."""
+    job, folder, at = manifest.job, VersionFolder.of(home, manifest.version), time.time()
     record = ModelRecord(
         tenant=job.tenant,
         model=job.model,
@@ -53,9 +56,9 @@ def model_event(manifest: VersionManifest, at: float, uri: str, card: str) -> Ev
         weights_digest=manifest.weights_digest,
         dataset_digest=job.dataset_digest,
         retraining_id=job.retraining_id,
-        uri=uri,
+        uri=folder.path.absolute().as_uri(),
         metrics=manifest.numbers,
-        card=card,
+        card=folder.card.read_text(encoding="utf-8"),
     )
     return Event(
         id=version_key(job.tenant, job.model, manifest.version),

@@ -17,7 +17,7 @@ from stream.loop.spans import mark_state
 from stream.loop.training.errors import LeaseLostError, TrainingError
 from stream.loop.training.job import Progress, RunFolder, TrainingJob, VersionFolder, has_fast_bfloat16
 from stream.loop.training.machine import Work
-from stream.loop.training.manifest import VersionManifest, read_version
+from stream.loop.training.manifest import read_version
 from stream.loop.training.metrics import TrainerMetrics
 from stream.loop.training.process import run_command, run_training
 from stream.loop.training.records import model_event, state_event
@@ -129,7 +129,7 @@ class Run:
             self._version = ""
             await self._train(await self._dataset())
         manifest = read_version(self._setup.home, self._version)
-        await self._publish_version(manifest)
+        await self._publish(model_event(self._setup.home, manifest))
         async with self._leased("trained"):
             await mirror_version(self._setup, self._version)
             report = await run_command(self._setup.gate_command(self._version))
@@ -188,11 +188,6 @@ class Run:
         self._show(progress)
         self._metrics.step.set(progress.step)
         self._metrics.loss.set(progress.loss)
-
-    async def _publish_version(self, manifest: VersionManifest) -> None:
-        folder = VersionFolder.of(self._setup.home, manifest.version)
-        card = folder.card.read_text(encoding="utf-8")
-        await self._publish(model_event(manifest, time.time(), folder.path.absolute().as_uri(), card))
 
     @contextlib.asynccontextmanager
     async def _leased(self, state: str) -> AsyncIterator[None]:

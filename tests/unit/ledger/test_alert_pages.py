@@ -198,8 +198,8 @@ def test_the_precision_counts_each_alert_once_by_its_newest_review(maker, pages)
     reviews = [feedback(f"f{row}", name, label, 20.0 + row) for row, (name, label) in enumerate(given)]
     reviews.append(feedback("other", "al_5", "wrong", 30.0, tenant="elm"))
     apply(maker, *reviews, topic="weir.feedback", partition=1)
-    drift, pii = pages.reader.detector_precision()
+    drift, pii = pages.detector_precision()
     assert (drift.detector, drift.right, drift.wrong) == ("drift", 1, 0)
     assert (pii.detector, pii.right, pii.wrong, pii.precision) == ("pii", 2, 1, pytest.approx(2 / 3))
     assert (pii.low, pii.high) == (pytest.approx(0.208, abs=0.001), pytest.approx(0.939, abs=0.001))
-    assert pages.reader.detector_precision("elm") == []
+    assert pages.detector_precision("elm") == []
