@@ -3,11 +3,10 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from stream.wire import RetrainingRecord
 from weir.cli.options import follow_option, json_lines_option, json_option, since_option
 from weir.cli.render.event_stream import print_stream
 from weir.cli.render.output import print_json, print_result, screen
@@ -102,45 +101,31 @@ def resume_command(*, retraining_id: str, key_file: Path | None, as_json: bool) 
 
     Example: weir retraining resume rt_0123456789abcdef --key-file approver.key
     """
-    from stream.loop.settings import loop_settings
+    _decide(retraining_id, "resumed", key_file, as_json=as_json)
+
+
+def _decide(
+    retraining_id: str,
+    outcome: "Approval | Literal['resumed']",
+    key_file: Path | None,
+    reason: str = "",
+    *,
+    as_json: bool,
+) -> None:
     from weir.client import effective_kafka
-    from weir.operate.retraining_decisions import resume
+    from weir.operate.retraining_decisions import Decider, decide, resume
     from weir.settings import load_settings
 
     settings = load_settings().settings
-    record = asyncio.run(
-        resume(
-            effective_kafka(settings),
-            retraining_id,
-            home=settings.home,
-            key=_approval_key(key_file),
-            command="weir retraining resume",
-            approvers=lambda tenant: loop_settings(settings.tenants, tenant).approvers,
-        )
-    )
-    _print(record, as_json=as_json)
-
-
-def _decide(retraining_id: str, outcome: "Approval", key_file: Path | None, reason: str, *, as_json: bool) -> None:
-    from stream.loop.settings import loop_settings
-    from weir.client import effective_kafka
-    from weir.operate.retraining_decisions import decide
-    from weir.settings import load_settings
-
-    settings = load_settings().settings
-    record = asyncio.run(
-        decide(
-            effective_kafka(settings),
-            retraining_id,
-            outcome,
-            home=settings.home,
-            key=_approval_key(key_file),
-            command=f"weir retraining {click.get_current_context().info_name}",
-            reason=reason,
-            approvers=lambda tenant: loop_settings(settings.tenants, tenant).approvers,
-        )
-    )
-    _print(record, as_json=as_json)
+    kafka = effective_kafka(settings)
+    command = f"weir retraining {click.get_current_context().info_name}"
+    decider = Decider(home=settings.home, key=_approval_key(key_file), command=command, tenants=settings.tenants)
+    if outcome == "resumed":
+        record = asyncio.run(resume(kafka, retraining_id, decider))
+    else:
+        record = asyncio.run(decide(kafka, retraining_id, outcome, decider, reason))
+    text = f"{record.retraining_id} of {record.tenant}/{record.model} is {record.state} by {record.by}"
+    print_result(record, text, as_json=as_json)
 
 
 def _approval_key(key_file: Path | None) -> str:
@@ -148,8 +133,3 @@ def _approval_key(key_file: Path | None) -> str:
     if not key:
         raise SettingsError(f"no API key: give --key-file FILE, or set {_KEY}; the key needs the scope approve")
     return key
-
-
-def _print(record: RetrainingRecord, *, as_json: bool) -> None:
-    text = f"{record.retraining_id} of {record.tenant}/{record.model} is {record.state} by {record.by}"
-    print_result(record, text, as_json=as_json)

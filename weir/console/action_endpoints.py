@@ -14,7 +14,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from stream.ledger.queries.console_queries import AlertStory, LedgerPages
-from stream.loop.settings import loop_settings
 from weir.client import effective_kafka
 from weir.console.json_http import body_of, json_response
 from weir.console.query_endpoints import MapParameters
@@ -25,7 +24,7 @@ from weir.operate.cluster_terms import DRIFT, cluster_terms
 from weir.operate.embedding_map import cluster_texts, embedding_map
 from weir.operate.request_story import read_story
 from weir.operate.request_text import read_text
-from weir.operate.retraining_decisions import decide
+from weir.operate.retraining_decisions import Decider, decide
 from weir.operate.reviews import correction_of, publish_review, review_of
 from weir.operate.silences import silence, unsilence
 from weir.settings import Settings
@@ -121,16 +120,9 @@ class ActionEndpoints:
     async def decide(self, request: Request) -> Response:
         """Approve or reject a retraining request, as ``weir retraining approve`` does, with the key in the body."""
         body = await body_of(request, _Decision)
-        record = await decide(
-            effective_kafka(self._settings),
-            request.path_params["retraining_id"],
-            body.outcome,
-            home=self._settings.home,
-            key=body.key,
-            command="console retraining",
-            approvers=lambda tenant: loop_settings(self._settings.tenants, tenant).approvers,
-            reason=body.reason,
-        )
+        settings, retraining_id = self._settings, request.path_params["retraining_id"]
+        decider = Decider(home=settings.home, key=body.key, command="console retraining", tenants=settings.tenants)
+        record = await decide(effective_kafka(settings), retraining_id, body.outcome, decider, body.reason)
         return json_response(record, 201)
 
     async def terms(self, request: Request) -> Response:

@@ -21,7 +21,7 @@ from weir.demo.prompts import NEW_TOPIC
 from weir.demo.results import DemoResults
 from weir.demo.traffic import Answer, Traffic
 from weir.home.api_keys import create_key
-from weir.operate.retraining_decisions import decide
+from weir.operate.retraining_decisions import Decider, decide
 from weir.operate.routes import start
 
 __all__ = ["LIMIT_SECONDS", "Loop"]
@@ -83,16 +83,9 @@ class Loop(msgspec.Struct, kw_only=True):
         if requested is None:
             return
         _, key = create_key(self.home, self.results.tenant, ("approve",))
-        await decide(
-            self.kafka,
-            requested.retraining_id,
-            "approved",
-            home=self.home,
-            key=key,
-            command="weir demo",
-            approvers=lambda _tenant: (),
-            reason="the demo approves it after the reviews",
-        )
+        decider = Decider(home=self.home, key=key, command="weir demo", tenants={})
+        reason = "the demo approves it after the reviews"
+        await decide(self.kafka, requested.retraining_id, "approved", decider, reason)
         if not await self._until(requested.retraining_id, "promoted"):
             return
         version = self.results.states[requested.retraining_id].model_version

@@ -1,10 +1,10 @@
 """Approve or reject a retraining request: a record on weir.retraining, by a key with the scope ``approve``."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from aiokafka.structs import TopicPartition
@@ -13,6 +13,7 @@ from serving.api_keys import KeyRing, Principal, keys_path
 from stream.kafka.clients import consumer_for, needs_kafka, producer_for
 from stream.kafka.publisher import publish
 from stream.kafka.tail import Tail
+from stream.loop.settings import loop_settings
 from stream.settings import KafkaSettings
 from stream.wire import (
     Event,
@@ -27,7 +28,7 @@ from stream.wire import (
 from weir.errors import AccessDenied, NotFoundError, SettingsError
 from weir.home.access_log import log_access
 
-__all__ = ["Approval", "approver_of", "decide", "records_of", "resume"]
+__all__ = ["Approval", "Decider", "decide", "records_of", "resume"]
 
 Approval = Literal["approved", "rejected"]
 _SOURCE = "weir/approval"
@@ -36,29 +37,48 @@ _REASON_CHARACTERS = 500
 _OPEN = frozenset({"requested", "approved"})
 
 
-def approver_of(home: Path, key: str, tenant: str, approvers: tuple[str, ...]) -> Principal:
-    """Return the principal of `key` if the principal may approve retraining for `tenant`; raises AccessDenied.
+class Decider(msgspec.Struct, frozen=True, kw_only=True):
+    """Who decides: an API key. Each attempt is logged in the access log of `home` as `command`.
 
-    `approvers` are the ids of the keys that may approve; if empty, every key of the tenant with the scope ``approve`` may.
+    `tenants` are the tables of the settings; they name the keys that may approve.
     """
-    principal = KeyRing(keys_path(home)).identify(f"Bearer {key}")
-    if principal is None:
-        raise AccessDenied(
-            f"the API key is unknown or revoked; create a key with `weir keys create --tenant {tenant} --scope approve`"
-        )
-    fix = f"use a key of `weir keys create --tenant {tenant} --scope approve`"
-    if principal.tenant != tenant:
-        raise AccessDenied(
-            f"the key {principal.id} belongs to tenant {principal.tenant}, the request to {tenant}; {fix}"
-        )
-    if "approve" not in principal.scopes:
-        scopes = ", ".join(principal.scopes) or "(none)"
-        raise AccessDenied(f"the key {principal.id} has the scopes {scopes}, approval needs approve; {fix}")
-    if approvers and principal.id not in approvers:
-        raise AccessDenied(
-            f'the key {principal.id} is not in [tenants."{tenant}".loop] approvers ({", ".join(approvers)}); use one of them'
-        )
-    return principal
+
+    home: Path
+    key: str
+    command: str
+    tenants: Mapping[str, Mapping[str, Any]]
+
+    def allowed(self, request: RetrainingRecord, outcome: Approval) -> str:
+        """Return the id of the key if it may decide the request, else raise AccessDenied; log the attempt either way."""
+        what = {"retraining_id": request.retraining_id, "outcome": outcome, "tenant": request.tenant}
+        try:
+            by = self._principal(request.tenant).id
+        except AccessDenied:
+            log_access(self.home, self.command, **what, result="denied")
+            raise
+        log_access(self.home, self.command, **what, result="allowed", key=by)
+        return by
+
+    def _principal(self, tenant: str) -> Principal:
+        principal = KeyRing(keys_path(self.home)).identify(f"Bearer {self.key}")
+        if principal is None:
+            raise AccessDenied(
+                f"the API key is unknown or revoked; create a key with `weir keys create --tenant {tenant} --scope approve`"
+            )
+        fix = f"use a key of `weir keys create --tenant {tenant} --scope approve`"
+        if principal.tenant != tenant:
+            raise AccessDenied(
+                f"the key {principal.id} belongs to tenant {principal.tenant}, the request to {tenant}; {fix}"
+            )
+        if "approve" not in principal.scopes:
+            scopes = ", ".join(principal.scopes) or "(none)"
+            raise AccessDenied(f"the key {principal.id} has the scopes {scopes}, approval needs approve; {fix}")
+        approvers = loop_settings(self.tenants, tenant).approvers
+        if approvers and principal.id not in approvers:
+            raise AccessDenied(
+                f'the key {principal.id} is not in [tenants."{tenant}".loop] approvers ({", ".join(approvers)}); use one of them'
+            )
+        return principal
 
 
 async def records_of(kafka: KafkaSettings, retraining_id: str) -> list[RetrainingRecord]:
@@ -90,32 +110,21 @@ async def records_of(kafka: KafkaSettings, retraining_id: str) -> list[Retrainin
     return found
 
 
-async def decide(  # noqa: PLR0913 - what is decided, by whom, and where it is logged
-    kafka: KafkaSettings,
-    retraining_id: str,
-    outcome: Approval,
-    *,
-    home: Path,
-    key: str,
-    command: str,
-    approvers: Callable[[str], tuple[str, ...]],
-    reason: str = "",
+async def decide(
+    kafka: KafkaSettings, retraining_id: str, outcome: Approval, decider: Decider, reason: str = ""
 ) -> RetrainingRecord:
     """Publish the approval or the rejection of a request, and return its record; a repeated decision changes nothing.
 
     An approval pins the log up to now, so that the dataset contains what reviewers wrote since the request.
 
-    `approvers(tenant)` returns the ids of the keys that may approve. Each attempt with a key is logged in the access log of
-    `home` as `command`, with the result ``allowed`` or ``denied``.
-
-    Raises AccessDenied as :func:`approver_of`, SettingsError if the request was decided otherwise or work on it has begun,
-    and as :func:`records_of`.
+    Raises AccessDenied if the key may not decide, SettingsError if the request was decided otherwise or work on it has
+    begun, and as :func:`records_of`.
     """
     if len(reason) > _REASON_CHARACTERS:
         raise SettingsError(f"the reason has {len(reason)} characters, the limit is {_REASON_CHARACTERS}; shorten it")
     history = await records_of(kafka, retraining_id)
     request = next(record for record in history if record.state == "requested")
-    by = _logged_approver(home, key, command, request, outcome, approvers)
+    by = decider.allowed(request, outcome)
     known = _known(history, outcome)
     if known is not None:
         return known
@@ -124,19 +133,11 @@ async def decide(  # noqa: PLR0913 - what is decided, by whom, and where it is l
     return await _publish(kafka, request, outcome, by, reason)
 
 
-async def resume(  # noqa: PLR0913 - as decide
-    kafka: KafkaSettings,
-    retraining_id: str,
-    *,
-    home: Path,
-    key: str,
-    command: str,
-    approvers: Callable[[str], tuple[str, ...]],
-) -> RetrainingRecord:
+async def resume(kafka: KafkaSettings, retraining_id: str, decider: Decider) -> RetrainingRecord:
     """Approve a request that failed again, so that the trainer continues from its newest checkpoint; errors as :func:`decide`."""
     history = await records_of(kafka, retraining_id)
     request = next(record for record in reversed(history) if record.state in _OPEN)
-    by = _logged_approver(home, key, command, request, "approved", approvers)
+    by = decider.allowed(request, "approved")
     _check_not_rejected(history)
     failures = sum(record.state == "failed" for record in history)
     if history[-1].state != "failed":
@@ -144,25 +145,6 @@ async def resume(  # noqa: PLR0913 - as decide
             f"retraining {retraining_id} is {history[-1].state}; only a request whose last state is failed can be resumed"
         )
     return await _publish(kafka, request, "approved", by, f"resumed by {by}", number=failures)
-
-
-def _logged_approver(  # noqa: PLR0913, PLR0917 - what is decided, by whom, and where it is logged
-    home: Path,
-    key: str,
-    command: str,
-    request: RetrainingRecord,
-    outcome: Approval,
-    approvers: Callable[[str], tuple[str, ...]],
-) -> str:
-    """Return the id of the key that decides; log the attempt, whether it is allowed or denied."""
-    what = {"retraining_id": request.retraining_id, "outcome": outcome, "tenant": request.tenant}
-    try:
-        by = approver_of(home, key, request.tenant, approvers(request.tenant)).id
-    except AccessDenied:
-        log_access(home, command, **what, result="denied")
-        raise
-    log_access(home, command, **what, result="allowed", key=by)
-    return by
 
 
 def _known(history: list[RetrainingRecord], outcome: Approval) -> RetrainingRecord | None:

@@ -8,7 +8,7 @@ from stream.wire import Event, RetrainingRecord, encode
 from weir.errors import NotFoundError, SettingsError
 from weir.home.api_keys import create_key
 from weir.operate import retraining_decisions
-from weir.operate.retraining_decisions import decide, records_of, resume
+from weir.operate.retraining_decisions import Decider, decide, records_of, resume
 
 
 def record(retraining_id, state):
@@ -38,8 +38,8 @@ async def test_a_request_is_found_and_a_suppressed_event_is_named_as_such(log):
 
 async def test_a_rejected_request_can_neither_be_approved_nor_resumed_whatever_follows(log, tmp_path):
     _, secret = create_key(tmp_path, "acme", ("approve",))
-    who = {"home": tmp_path, "key": secret, "command": "test", "approvers": lambda _tenant: ()}
+    decider = Decider(home=tmp_path, key=secret, command="test", tenants={})
     with pytest.raises(SettingsError, match="rt_r was rejected by Weir, and a rejection is final"):
-        await decide(KafkaSettings(), "rt_r", "approved", **who)
+        await decide(KafkaSettings(), "rt_r", "approved", decider)
     with pytest.raises(SettingsError, match="a rejection is final"):
-        await resume(KafkaSettings(), "rt_r", **who)
+        await resume(KafkaSettings(), "rt_r", decider)
