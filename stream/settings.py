@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from pathlib import Path
 from ssl import SSLError
 from typing import Annotated, Any, Literal
@@ -29,8 +29,8 @@ __all__ = [
     "WatchSettings",
     "WebhookSettings",
     "cached_tenant_settings",
-    "overlay",
     "tenant_settings",
+    "tenant_table",
 ]
 
 Positive = Annotated[float, Field(gt=0)]
@@ -326,11 +326,7 @@ class BridgeSettings(Section):
 
 def tenant_settings(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> TenantSettings:
     """Return the settings of `tenant`: the defaults, overridden by each matching pattern in order."""
-    merged: dict[str, Any] = {}
-    for pattern, values in tenants.items():
-        if fnmatchcase(tenant, pattern):
-            merged = overlay(merged, values)
-    return TenantSettings.model_validate(merged)
+    return TenantSettings.model_validate(tenant_table(tenants, tenant))
 
 
 def cached_tenant_settings(tenants: Mapping[str, Mapping[str, Any]]) -> Callable[[str], TenantSettings]:
@@ -338,10 +334,16 @@ def cached_tenant_settings(tenants: Mapping[str, Mapping[str, Any]]) -> Callable
     return lru_cache(maxsize=_CACHED_TENANTS)(partial(tenant_settings, tenants))
 
 
-def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def tenant_table(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> dict[str, Any]:
+    """Return the tables of the patterns that match `tenant`, each overridden by the next."""
+    matching = (values for pattern, values in tenants.items() if fnmatchcase(tenant, pattern))
+    return reduce(_overlay, matching, {})
+
+
+def _overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return `base` overridden by `over`; nested tables are merged."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        merged[key] = overlay(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = _overlay(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged

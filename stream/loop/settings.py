@@ -1,12 +1,11 @@
 """Settings of the closed loop: ``[tenants."NAME".loop]`` by tenant, and ``[train]`` of the trainer process."""
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from stream.settings import Count, FromZero, Positive, Seconds, Section, Share, overlay
+from stream.settings import Count, FromZero, Positive, Seconds, Section, Share, tenant_table
 
 __all__ = [
     "DatasetSettings",
@@ -171,8 +170,4 @@ class DeliveryProcessSettings(Section):
 
 def loop_settings(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> LoopSettings:
     """Return the loop settings of `tenant`: the defaults, overridden by each matching pattern in order."""
-    merged: dict[str, Any] = {}
-    for pattern, table in tenants.items():
-        if fnmatchcase(tenant, pattern):
-            merged = overlay(merged, table.get("loop", {}))
-    return LoopSettings.model_validate(merged)
+    return LoopSettings.model_validate(tenant_table(tenants, tenant).get("loop", {}))

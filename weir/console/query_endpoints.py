@@ -72,7 +72,7 @@ class _Requests(msgspec.Struct, frozen=True, kw_only=True):
     limit: Limit = 100
 
 
-class _Answers(msgspec.Struct, frozen=True, kw_only=True):
+class _Newest(msgspec.Struct, frozen=True, kw_only=True):
     limit: Limit = 100
 
 
@@ -110,10 +110,6 @@ class _Streams(msgspec.Struct, frozen=True, kw_only=True):
 class _Precision(msgspec.Struct, frozen=True, kw_only=True):
     tenant: Name = ""
     precision: Share = 0.9
-
-
-class _Models(msgspec.Struct, frozen=True, kw_only=True):
-    limit: Limit = 100
 
 
 class _Retraining(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,7 +162,7 @@ class QueryEndpoints:
 
     async def answers(self, request: Request) -> Response:
         """Return the requests whose answers wait for a review."""
-        limit = query_of(request, _Answers).limit
+        limit = query_of(request, _Newest).limit
         return await _answer(lambda: {"requests": self._pages.answers_to_review(limit)})
 
     async def request(self, request: Request) -> Response:
@@ -257,7 +253,7 @@ class QueryEndpoints:
 
     async def models(self, request: Request) -> Response:
         """Return the trained versions, newest state first."""
-        limit = query_of(request, _Models).limit
+        limit = query_of(request, _Newest).limit
         return await _answer(lambda: {"models": self._pages.model_versions(limit)})
 
     async def chain(self, request: Request) -> Response:
