@@ -1,6 +1,7 @@
-"""The file tree in docs/architecture.md lists every package of the repository, and nothing else."""
+"""The file tree in docs/architecture.md lists every package of the repository, and nothing else, in the order of imports."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,25 @@ def test_the_tree_lists_every_package():
     stages = {f"stream/stages/{path.parent.name}/" for path in (ROOT / "stream" / "stages").glob("*/__init__.py")}
     assert stages - set(listed()) == set()
     assert len(listed()) > 40
+
+
+LAYERS = {
+    contract["containers"][0].replace(".", "/"): contract["layers"]
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    if contract["type"] == "layers" and "containers" in contract
+}
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_the_tree_lists_a_package_above_those_that_it_imports(package):
+    level = {name.strip(): index for index, layer in enumerate(LAYERS[package]) for name in layer.split("|")}
+    inside = [
+        path.removeprefix(f"{package}/").removesuffix("/").removesuffix(".py")
+        for path in listed()
+        if path.startswith(f"{package}/")
+    ]
+    order = [name for name in inside if name in level]
+    assert len(order) > 3
+    assert order == sorted(order, key=level.__getitem__)
