@@ -117,6 +117,11 @@ def promote(  # noqa: PLR0913 - click passes each option by name
         )
         result, line = record, f"{record.retraining_id}: {version} starts; follow it with `weir retraining --follow`"
     print_result(result, line, as_json=as_json)
+    if not now and not settings.delivery.enabled:
+        click.echo(
+            "[delivery] enabled is false: nothing happens unless delivery runs elsewhere; set it, and restart the stack",
+            err=True,
+        )
 
 
 @models.command("rollback")

@@ -14,6 +14,7 @@ from weir.errors import SettingsError
 
 if TYPE_CHECKING:
     from weir.operate.retraining_decisions import Approval
+    from weir.settings import Settings
 
 __all__ = ["retraining"]
 
@@ -126,6 +127,16 @@ def _decide(
         record = asyncio.run(decide(kafka, retraining_id, outcome, decider, reason))
     text = f"{record.retraining_id} of {record.tenant}/{record.model} is {record.state} by {record.by}"
     print_result(record, text, as_json=as_json)
+    if outcome != "rejected":
+        _note_no_trainer(settings)
+
+
+def _note_no_trainer(settings: "Settings") -> None:
+    if not settings.train.enabled:
+        click.echo(
+            "[train] enabled is false: nothing happens unless a trainer runs elsewhere; set it, and restart the stack",
+            err=True,
+        )
 
 
 def _approval_key(key_file: Path | None) -> str:

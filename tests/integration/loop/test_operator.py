@@ -83,7 +83,7 @@ async def test_only_a_key_with_the_scope_decides_and_every_attempt_is_logged(ope
     assert (status, "belongs to tenant elm" in error) == (1, True)
     assert await operator.decisions() == [("rt_2", "approved", "")]
     status, error, key = await operator.decide("approve", "rt_1", "approve")
-    assert (status, error) == (0, "")
+    assert (status, "[train] enabled is false" in error) == (0, True)
     status, _, again = await operator.decide("approve", "rt_1", "approve")
     assert status == 0
     status, error, late = await operator.decide("reject", "rt_2", "approve")
@@ -106,6 +106,19 @@ async def test_a_request_that_is_published_again_after_work_has_begun_is_not_ope
     for decision in ("approve", "reject"):
         status, error, _ = await operator.decide(decision, "rt_1", "approve")
         assert (status, "is started by Weir" in error) == (1, True), error
+
+
+async def test_a_promotion_states_that_delivery_is_off(operator):
+    folder = operator.home / "loop" / "models" / "m_0123456789ab"
+    folder.mkdir(parents=True)
+    (folder / "model.gguf").write_bytes(b"weights")
+    promote = ("models", "promote", "m_0123456789ab", "--tenant", "acme", "--model", "m", "--reason", "tested")
+    done = await operator.run(*promote)
+    assert (done.returncode, "[delivery] enabled is false" in done.stderr) == (0, True), done.stderr
+    (blessed,) = await operator.records(operator.kafka.names.retraining, RetrainingRecord)
+    assert (blessed.state, blessed.model_version) == ("blessed", "m_0123456789ab")
+    now = await operator.run(*promote, "--now")
+    assert (now.returncode, now.stderr) == (0, "")
 
 
 async def test_labels_are_imported_twice_as_the_same_records(operator):
