@@ -50,9 +50,11 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     conversation_turns
         If a conversation has at most this many turns in the window, the detector uses one of its events. A longer
         conversation suppresses at most half of its API key's events in the window.
-    min_latency_ratio, min_token_ratio
-        An alarm needs a recent mean of at least this many times the reference mean, or for token counts at most one part in this
-        many. A smaller change can be significant, but is too small to act on; its finding has the detail ``too_small``. 1: no minimum.
+    min_latency_ratio
+        An alarm needs a recent mean of at least this many times the reference mean. A smaller change can be significant, but is too
+        small to act on; its finding has the detail ``too_small``. 1: no minimum.
+    min_token_ratio
+        The same for token counts, and in ``tool_mix`` for tool calls, which can also fall to one part in this many.
     min_error_points
         The same for errors: the least increase of the error rate, in percentage points.
     method

@@ -128,13 +128,24 @@ def _tenant_table() -> str:
 
 
 def _detectors() -> Iterator[str]:
+    """Yield the sections of the detectors; two or more options that an earlier detector has too are named, not described again."""
     from detectors.registry import STREAM, TEXT  # noqa: PLC0415 - about a second
 
     for head, found in ((_OPTIONS, TEXT), (_STREAM_OPTIONS, STREAM)):
         yield head
+        seen: dict[tuple[str, ...], str] = {}
         for name, detector in found.items():
-            yield f"### `{name}`\n\n{_capabilities(detector)}"
-            yield _table(_COLUMNS, _options(detector.config_type))
+            rows = list(_options(detector.config_type))
+            also = [f"### `{name}`", _capabilities(detector)]
+            for other in dict.fromkeys(seen.values()):
+                shared = [row for row in rows if seen.get(row) == other]
+                if len(shared) > 1:
+                    also.append(f"As [`{other}`](#{other}): {', '.join(row[0] for row in shared)}.")
+                    rows = [row for row in rows if row not in shared]
+            yield "\n\n".join(also)
+            if rows:
+                yield _table(_COLUMNS, rows)
+            seen = dict.fromkeys(rows, name) | seen
 
 
 def _capabilities(detector: type[Detector[Any]]) -> str:

@@ -43,3 +43,12 @@ def test_every_key_of_a_section_is_on_the_page_with_its_variable(monkeypatch):
                 monkeypatch.setenv(variable, "given")
                 assert load_settings().sources[f"{name}.{key}"] == f"environment {variable}"
                 monkeypatch.delenv(variable)
+
+
+def test_options_that_detectors_share_are_described_once():
+    page = reference()
+    assert (
+        "### `tool_mix`\n\nReads answers. Its findings open alerts.\n\nAs [`drift`](#drift): `alarm_every_events`"
+        in page
+    )
+    assert page.count("Whether values are compared only with values of the same half-hour") == 1
