@@ -23,6 +23,7 @@ from serving.intake.otlp import LOGS, TRACES, OtlpReply, OtlpSpan, logs_of, read
 from serving.intake.reported_exchange import ReportedExchange, without_invalid_numbers
 from serving.openai_api.errors import ApiError, invalid, unavailable
 from serving.settings import IntakeSettings
+from stream.count_text import count_text
 from stream.pause import pause
 from stream.wire.ids import new_request_id
 
@@ -239,7 +240,7 @@ def _summary(tally: _Tally) -> dict[str, Any]:
     first = tally.refusals[0]
     error = ApiError(
         422,
-        f"{tally.refused} items are unreadable, the first at index {first.index}: {first.message}. The other items are"
+        f"{count_text(tally.refused, 'item is', 'items are')} unreadable, the first at index {first.index}: {first.message}. The other items are"
         " recorded; correct the unreadable ones and send them again.",
         code="unreadable",
     )

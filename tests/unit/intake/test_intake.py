@@ -147,6 +147,8 @@ async def test_readable_items_are_recorded_whatever_the_others_are(tmp_path):
         assert [one["index"] for one in body["refusals"]] == [0, 2]
         assert "2 items are unreadable, the first at index 0: status is neither" in body["error"]["message"]
         assert running.count("weir_intake_items_total", format="litellm", outcome="refused") == 2
+        answer = await running.sent("/intake/litellm", json=[7])
+        assert "1 item is unreadable, the first at index 0" in answer.json()["error"]["message"]
         running.only()
 
 
