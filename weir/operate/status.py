@@ -216,8 +216,8 @@ async def _lags(settings: Settings) -> tuple[dict[str, dict[str, int]], list[str
     except StackError:
         return {}, []  # no broker runs or is configured; the components show why
     except BROKER_ERRORS as error:
-        problem = f"Kafka at {kafka.bootstrap_servers} does not answer ({type(error).__name__})"
-        return {}, [f"the present lag is unknown, the lag below is that of the ledger's last heartbeat: {problem}"]
+        problem = f"Kafka at {kafka.bootstrap_servers} does not answer ({type(error).__name__}), so the present lag is unknown"
+        return {}, [f"{problem}; a number below is from the ledger's last heartbeat"]
 
 
 def _component_problems(found: list[ComponentStatus], home: Path) -> list[str]:
