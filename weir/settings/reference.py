@@ -32,7 +32,8 @@ _TENANTS = """\
 ## `[tenants."NAME"]`
 
 Settings that can differ by tenant. NAME may be a pattern (`"*"`, `"acme-*"`); matching tables are merged in their order, and the last one wins.
-Times are event time. `alerts`, `accuracy`, `retraining`, `guard` and `loop` are tables: `[tenants."acme".alerts]`."""
+Times are event time. `alerts`, `accuracy`, `retraining`, `guard` and `loop` are tables: `[tenants."acme".alerts]`. So is each
+stream detector, with [options of its own](#options-of-stream-detectors)."""
 
 _OPTIONS = """\
 ## `[detectors.options.NAME]`
@@ -121,9 +122,6 @@ def _tenant_table() -> str:
         else:
             schema = TenantTable.model_json_schema()["properties"][key]
             rows.append((f"`{key}`", _default(field), _allowed(schema), field.description or ""))
-    from detectors.registry import STREAM  # noqa: PLC0415 - about a second
-
-    rows += [(f"`{name}`", "`{}`", "table", f"options of the {name} detector") for name in STREAM]
     return _table(_COLUMNS, rows)
 
 
