@@ -19,7 +19,7 @@ RUNBOOK: dict[str, str] = {
     "system, then roll the model back or correct the labels.",
     "coverage": "Find the detector in `weir status`, then find in the logs of score and the ledger why its verdicts did not arrive; the alert "
     "resolves when they arrive.",
-    "gap": "Free disk space on the gateways named in the summary, or raise `capture.limit_bytes`; then restore Kafka and the shipper; "
+    "gap": "For reason `full` restore Kafka and the shipper, or raise `capture.limit_bytes`; for `disk` or `damaged` repair the disk; "
     "the counted requests were answered but are not monitored.",
     "lag": "Check that score runs (`weir status`); if it runs, start another score process or enable fewer detectors (`[detectors]`, then"
     " restart).",

@@ -41,3 +41,7 @@ def test_the_page_has_a_section_for_each_with_what_to_do(name):
     heading = runbook_anchor(name.split()[0], feature).replace("-", " ")
     section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     assert LINES[name] in section
+
+
+def test_the_line_about_a_gap_depends_on_its_reason():
+    assert [reason for reason in ("full", "disk", "damaged") if f"`{reason}`" not in RUNBOOK["gap"]] == []
