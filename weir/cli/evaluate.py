@@ -36,7 +36,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     "studies",
     multiple=True,
     metavar="NAME",
-    help="run-length[-10000], delays, clients, patience (drift); tiers, thresholds, bias, languages, disguises.",
+    help="Only this study, such as delays, tiers or anomaly; repeatable. An unknown name prints all of them.",
 )
 @click.option(
     "--limit",
