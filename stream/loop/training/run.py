@@ -102,6 +102,8 @@ class Run:
         self._dataset_digest, self._version = work.dataset_digest, work.model_version
         self._number = 0
         self._progress: Progress | None = None
+        #: {state: time of its first record}: a record that only renews the lease has this time too.
+        self._entered: dict[str, float] = {}
 
     async def run(self) -> str:
         """Run to the gate's decision, and return the last state; a failure is published as ``failed``.
@@ -265,10 +267,12 @@ class Run:
         return time.time() + self._setup.train.lease_seconds
 
     async def _state(self, state: str, *, number: int = 0, **fields: Any) -> None:
+        if not number:
+            self._entered[state] = time.time()
         event = state_event(
             self.work,
             state,
-            time.time(),
+            self._entered.get(state, time.time()),
             number=number,
             dataset_digest=self._dataset_digest,
             model_version=self._version,

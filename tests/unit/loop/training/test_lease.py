@@ -64,8 +64,10 @@ async def test_without_acknowledged_renewals_the_run_is_interrupted_and_publishe
 async def test_with_renewals_the_run_continues_past_its_first_lease(run):
     broker = Broker()
     assert await run(broker, "ray") == "blessed"
-    first, *_, last = broker.records
-    assert last.at > first.lease_until
+    *trained, last = broker.records
+    assert last.at > trained[0].lease_until
+    assert {(record.state, record.at) for record in trained} == {("trained", trained[0].at)}
+    assert trained[-1].lease_until > trained[0].lease_until
 
 
 async def test_a_local_run_continues_through_an_outage_of_kafka(run):
