@@ -32,7 +32,7 @@ Node = Any
 
 
 class _Openvino(nn.Module):
-    """The layers `first` to `last` of MiniLM in OpenVINO; ``forward`` is that of `MiniLM`."""
+    """The layers of MiniLM after `first`, up to `last`, in OpenVINO; ``forward`` is that of `MiniLM`."""
 
     def __init__(self, model: MiniLM, compute: Compute, first: int, last: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class _Openvino(nn.Module):
 
 
 class _OnDevice(nn.Module):
-    """The layers `first` to `last` of MiniLM in torch on a device; inputs, mask and result are on the CPU."""
+    """The layers of MiniLM after `first`, up to `last`, in torch on a device; inputs, mask and result are on the CPU."""
 
     def __init__(self, model: MiniLM, compute: Compute, first: int = 0, last: int = LAYERS) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class _OnDevice(nn.Module):
 
 
 def compiled(model: MiniLM, compute: Compute, first: int = 0, last: int = LAYERS) -> nn.Module:
-    """Return a module that computes the layers `first` to `last` of ``model`` as `compute` says.
+    """Return a module that computes the layers of ``model`` after `first`, up to `last`, as `compute` says.
 
     Its inputs are those of `MiniLM.forward`. Changes of ``model`` after the call have no effect on it.
 
@@ -93,7 +93,7 @@ def _core() -> openvino.Core:
 
 
 def _graph(weights: dict[str, Array], first: int, last: int, *, quantised: bool) -> openvino.Model:
-    """Build layers of MiniLM.
+    """Build the layers of MiniLM after `first`, up to `last`.
 
     Inputs are ids, int32 (n, length), or token vectors, float32 (n, length, 384), and a mask, float32 (n, length), which is 1 at tokens.
     """

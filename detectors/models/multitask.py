@@ -29,6 +29,7 @@ __all__ = [
     "EarlyExit",
     "Heads",
     "MultiTask",
+    "SplitBackbone",
     "load_multitask",
     "log_odds",
     "merge",
@@ -55,16 +56,16 @@ def pooled(hidden: Tensor, mask: Tensor) -> Tensor:
 
 
 class Heads(nn.Module):
-    """One small perceptron per output; its input is `pooled`, and `more` values."""
+    """One small perceptron per output; its input is `pooled`, and `extra_features` values."""
 
-    def __init__(self, outputs: int, more: int = 0) -> None:
+    def __init__(self, outputs: int, extra_features: int = 0) -> None:
         super().__init__()
-        self.inner = nn.Linear(3 * HIDDEN + more, INNER * outputs)
+        self.inner = nn.Linear(3 * HIDDEN + extra_features, INNER * outputs)
         self.outer = nn.Parameter(torch.zeros(outputs, INNER))
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the logits, (n, outputs), of the features, (n, 3 * 384 + more)."""
+        """Return the logits, (n, outputs), of the features, (n, 3 * 384 + extra_features)."""
         inner = nn.functional.gelu(self.inner(features))
         return (inner.view(-1, len(self.bias), INNER) * self.outer).sum(2) + self.bias
 
@@ -89,7 +90,7 @@ class EarlyExit(nn.Module):
         return odds, (odds < self.limits).all(1)
 
 
-class Stages(nn.Module):
+class SplitBackbone(nn.Module):
     """An encoder in two parts: up to `EXIT_LAYER`, and the rest."""
 
     def __init__(self, lower: nn.Module, upper: nn.Module) -> None:
@@ -158,7 +159,9 @@ def load_multitask(
     backbone = load_minilm(model_dir)
     model = MultiTask(backbone)
     merge(model, delta)
-    model.backbone = Stages(compiled(backbone, compute, last=EXIT_LAYER), compiled(backbone, compute, first=EXIT_LAYER))
+    model.backbone = SplitBackbone(
+        compiled(backbone, compute, last=EXIT_LAYER), compiled(backbone, compute, first=EXIT_LAYER)
+    )
     if early := {name.removeprefix("exit."): value for name, value in delta.items() if name.startswith("exit.")}:
         model.exit = EarlyExit().double()
         model.exit.load_state_dict(early)
@@ -180,7 +183,7 @@ def log_odds(
             if linear is None or model.exit is None:
                 result[batch] = model(ids, mask).double().numpy()
                 continue
-            assert isinstance(model.backbone, Stages)
+            assert isinstance(model.backbone, SplitBackbone)
             hidden = model.backbone.lower(ids, mask)
             early, clear = model.exit(hidden, mask, torch.from_numpy(linear[batch]))
             result[np.ix_(batch[clear.numpy()], EXITS)] = early[clear].numpy()

@@ -1,15 +1,17 @@
 """Training of the shared encoder's early exit.
 
 The exit learns the encoder's own probabilities (distillation, Hinton et al., arXiv 1503.02531) from the token vectors after the first layer and
-the linear model's log-odds. Its limits are chosen on the tune split: at most `LOST` of the windows that the encoder gives a probability of one
-half or more leave early.
+the linear model's log-odds of the text. Its limits are chosen on the tune split: of the windows to which the encoder gives a probability of one
+half or more, a share of `LOST` may leave early, for each output.
 """
 
 import hashlib
+import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 from detectors.evaluate.examples import Example
 from detectors.models.linear import load_linear
 from detectors.models.minilm import load_tokenizer, pad
-from detectors.models.multitask import EXITS, EarlyExit, MultiTask, Stages, load_multitask, pooled
+from detectors.models.multitask import EXITS, EarlyExit, MultiTask, SplitBackbone, load_multitask, pooled
 from detectors.models.token_windows import buckets, tokenize, windows
 from detectors.normalise.disguise import views
 from detectors.train.averaged_training import Log
@@ -31,18 +33,19 @@ FIRST, WRITTEN = ("written_", "t0_"), 6.0
 EPOCHS, ROWS, RATE, DECAY, DROPPED = 20, 256, 1e-3, 0.05, 0.1
 #: Factor of the loss of positive windows.
 POSITIVE = 2.0
-#: Share of the positive windows that may leave early. On the tune split, 2 of 4,340 flagged texts were then no longer flagged; with .002 none,
-#: and a quarter as many windows left early.
+#: Share of the positive windows that may leave early. With .002, a sixth as many windows leave (docs/adr/0013-early-exit.md).
 LOST = 0.01
 
 
 def _rows(model: MultiTask, examples: Sequence[Example], rng: random.Random, log: Log) -> tuple[Tensor, Tensor, Tensor]:
     """Return the features of the exit, (n, features), the encoder's log-odds of `EXITS`, (n, exits), and weights, (n), of windows of texts."""
-    assert isinstance(model.backbone, Stages)
-    texts = [views(example.text)[-1] for example in examples]
-    linear = torch.from_numpy(load_linear().logits([example.text for example in examples])).float()
+    assert isinstance(model.backbone, SplitBackbone)
+    copies = [views(example.text) for example in examples]
+    odds_of_copies = load_linear().logits([copy for found in copies for copy in found])
+    starts = np.cumsum([0, *(len(found) for found in copies[:-1])])
+    linear = torch.from_numpy(np.maximum.reduceat(odds_of_copies, starts, axis=0)).float()
     owners, rows = [], []
-    for owner, tokens in enumerate(tokenize(load_tokenizer(), texts)):
+    for owner, tokens in enumerate(tokenize(load_tokenizer(), [found[-1] for found in copies])):
         cut = windows(tokens, len(tokens) + 1).rows
         chosen = rng.sample(cut, min(WINDOWS, len(cut)))
         owners += [owner] * len(chosen)
@@ -62,7 +65,10 @@ def _rows(model: MultiTask, examples: Sequence[Example], rng: random.Random, log
 
 
 def _fit(features: Tensor, odds: Tensor, weights: Tensor, log: Log) -> EarlyExit:
-    """Fit the exit's heads to the probabilities of the log-odds."""
+    """Fit the exit's heads to the probabilities of the log-odds.
+
+    `POSITIVE` raises the odds by this factor, so its logarithm is subtracted afterwards.
+    """
     mean, deviation = features.mean(0), features.std(0) + 1e-3
     targets, positive = odds.sigmoid(), torch.full((len(EXITS),), POSITIVE)
     found = EarlyExit()
@@ -87,23 +93,19 @@ def _fit(features: Tensor, odds: Tensor, weights: Tensor, log: Log) -> EarlyExit
     with torch.no_grad():  # the heads read features that are not normalised
         inner.weight.div_(deviation)
         inner.bias.sub_(inner.weight @ mean)
+        found.heads.bias.sub_(math.log(POSITIVE))
     return found.half().float()
 
 
-def train(data: Path, out: Path, seed: int, *, log: Log, share: float = 1.0) -> None:
-    """Fit an early exit for the encoder's weights in ``out`` and write it into this file.
-
-    ``share`` is the share of the texts that are read, for short runs.
-    """
+def train(data: Path, out: Path, seed: int, *, log: Log) -> None:
+    """Fit an early exit for the encoder's weights in ``out`` and write it into this file."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     rng = random.Random(seed)  # noqa: S311 - a reproducible sample, not secrets
     examples = load_examples(data, seed)
     rng.shuffle(examples)
     examples.sort(key=lambda example: not example.source.startswith(FIRST))
-    texts = {
-        split: [e for e in examples if e.split == split][: max(1, round(TEXTS * share))] for split in ("train", "tune")
-    }
+    texts = {split: [e for e in examples if e.split == split][:TEXTS] for split in ("train", "tune")}
     model = load_multitask(None, out, hashlib.sha256(out.read_bytes()).hexdigest())
     found = _fit(*_rows(model, texts["train"], rng, log), log)
     features, odds, _ = _rows(model, texts["tune"], rng, log)

@@ -25,6 +25,8 @@ def interpolate(runs: Sequence[Path], shares: Sequence[float], out: Path) -> Non
     states = [load_file(run) for run in runs]
     result: dict[str, Tensor] = {}
     for name in states[-1]:
+        if name.startswith("exit."):
+            continue  # an exit belongs to one encoder
         stem, _, kind = name.rpartition(".")
         if kind == "a":
             changes = [state[f"{stem}.b"].float() @ state[name].float() for state in states]
