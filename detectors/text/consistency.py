@@ -34,7 +34,7 @@ class ConsistencyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """
 
     threshold: Annotated[float, Meta(gt=0, le=1)] = 0.8
-    max_sentences: Annotated[int, Meta(ge=1, le=1000)] = 64
+    max_sentences: Annotated[int, Meta(ge=1, le=1000)] = 1000
 
 
 class ConsistencyDetector(AnswerDetector[ConsistencyConfig]):

@@ -87,6 +87,13 @@ def test_sentences_beyond_the_limit_are_not_covered():
     assert (score.covered, score.label) == (pytest.approx(0.5, abs=0.05), "error")
 
 
+def test_a_long_list_is_read_to_its_end():
+    answer = "\n".join(f"- {number} and a city" for number in range(200))
+    assert len(answer) <= DETECTOR.prompt_characters
+    score = compared(answer, answer, answer)
+    assert (score.covered, score.label) == (1.0, "ok")
+
+
 def test_an_answer_without_words_is_ok():
     assert compared("...!", "Vientiane", "Vientiane").label == "ok"
 
