@@ -24,6 +24,7 @@ from rich.progress import (
 from stream.count_text import count_text
 from stream.kafka.tail import Tail
 from stream.ledger.queries.ledger_reader import LedgerReader
+from stream.score_text import score_text
 from stream.settings import KafkaSettings
 from stream.wire import AlertRecord, RetrainingRecord, Verdict, WireError, decode
 from weir.client import effective_kafka
@@ -226,7 +227,7 @@ def _line(results: DemoResults, record: ConsumerRecord) -> str:
 def _verdict_line(verdict: Verdict) -> str:
     text = "prompt" if verdict.side == "input" else "answer"
     found = ", ".join(sorted({span.type for span in verdict.spans})) or verdict.label
-    return f"verdict     {verdict.detector} flagged the {text} [dim]of request {verdict.request_id}[/]: {found}, score {verdict.score:.2f}"
+    return f"verdict     {verdict.detector} flagged the {text} [dim]of request {verdict.request_id}[/]: {found}, score {score_text(verdict.score)}"
 
 
 def _alert_line(alert: AlertRecord) -> str:

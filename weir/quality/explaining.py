@@ -12,6 +12,7 @@ from detectors.base import TextDetector
 from detectors.registry import EXPLAINED
 from detectors.text.explain import Method, explain
 from stream.ledger.queries.request_story import RecordLocation, RequestStory
+from stream.score_text import score_text
 from stream.wire import Verdict
 from weir.errors import NotFoundError
 from weir.operate.request_text import RequestText
@@ -92,7 +93,7 @@ def flagged_verdicts(story: RequestStory, name: str, detectors: Sequence[str] = 
     ]
     if not found:
         scores = ", ".join(
-            f"{one.side} {one.detector} {one.score:.2f}" for one in verdicts if one.detector in detectors
+            f"{one.side} {one.detector} {score_text(one.score)}" for one in verdicts if one.detector in detectors
         )
         raise NotFoundError(
             f"{name} was not flagged by {' or '.join(detectors)} (scores: {scores or 'none yet'}); `weir show {story.request_id}` "

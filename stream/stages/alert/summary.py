@@ -8,6 +8,7 @@ from detectors.streams.bias import PAIRED_TERMS
 from detectors.streams.tool_mix import NAMED_TOOL
 from stream.count_text import count_text
 from stream.runbook import SILENCE
+from stream.score_text import score_text
 from stream.stages.alert.state import Evidence, OpenAlert, StreamAlerts
 from stream.wire import SentinelRecord, format_time
 
@@ -49,7 +50,7 @@ def _finding(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidenc
             yield f"Earlier alarms of this alert: {', '.join(others)}"
     else:
         where = f"{_SIDES.get(state.side, state.side)} {state.model}"
-        found = f"{count_text(evidence.count, 'finding')}, highest score {evidence.score:.2f}"
+        found = f"{count_text(evidence.count, 'finding')}, highest score {score_text(evidence.score)}"
         yield f"{text.subject[:1].upper()}{text.subject[1:]} in {where}: {found}"
         yield f"Since {since}, {keys}"
     yield f"Tenant {state.tenant}"

@@ -139,6 +139,13 @@ def test_a_long_text_shows_its_attributed_part():
     assert len(line) < 200
 
 
+def test_a_score_below_its_threshold_looks_so():
+    explanation = msgspec.structs.replace(EXPLAINED, score=0.8497, explained_by="2", explained_score=0.8999)
+    first, noted, *_ = [line.plain for line in explanation_lines(explanation, colour=False)]
+    assert first.startswith("toxicity 0.84  ")
+    assert noted.endswith("score is 0.89")
+
+
 def test_another_version_than_the_verdicts_is_noted():
     explanation = msgspec.structs.replace(EXPLAINED, explained_by="2")
     lines = [line.plain for line in explanation_lines(explanation, colour=False)]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
+from stream.score_text import score_text
 from weir.cli.render.output import printable
 from weir.quality.explaining import Explanation, Weight
 
@@ -30,13 +31,13 @@ def explanation_lines(explanation: Explanation, *, colour: bool) -> Iterator[Tex
     assert explanation.text is not None
     head = Text.assemble(
         (f"{explanation.detector} ", "bold red"),
-        f"{explanation.score:.2f}  {explanation.side}  {explanation.event_id}{explanation.part}",
+        f"{score_text(explanation.score)}  {explanation.side}  {explanation.event_id}{explanation.part}",
     )
     head.append(f"  version {explanation.version}, {explanation.method}", style="dim")
     yield head
     if explanation.explained_by != explanation.version:
         yield Text(
-            f"{_INDENT}explained by the installed version {explanation.explained_by}, whose score is {explanation.explained_score:.2f}",
+            f"{_INDENT}explained by the installed version {explanation.explained_by}, whose score is {score_text(explanation.explained_score)}",
             style="yellow",
         )
     yield Text("")

@@ -9,6 +9,7 @@ from rich.text import Text
 from detectors.base import ERROR, UNSUPPORTED_LANGUAGE
 from stream.count_text import count_text
 from stream.ledger.queries.request_story import ExplanationNote, RecordLocation, RequestStory, VerdictNote
+from stream.score_text import score_text
 from stream.wire import ABORTED, AlertRecord, CorrectionRecord, RetrainingRecord, Span, Verdict
 from weir.cli.render.alert import SEVERITY_STYLE
 from weir.cli.render.content import content_lines
@@ -140,10 +141,7 @@ def _scored(verdict: Verdict) -> Text:
     # The label of `tools`, for example, states which of its checks failed; that of most other detectors is their name.
     flagged = "FLAGGED" if verdict.label == verdict.detector else f"FLAGGED {verdict.label}"
     line.append(f"{flagged if verdict.flagged else verdict.label:20}", style=style)
-    line.append(
-        f" {int(round(verdict.score * 100, 6)) / 100:.2f}"
-    )  # rounded down, so that a score below its threshold looks so
-    return line
+    return line.append(f" {score_text(verdict.score)}")
 
 
 def _verdict(note: VerdictNote) -> Text:

@@ -1,7 +1,7 @@
 // A text with marked spans, and the words that a verdict is explained by. Offsets count code points, as Python does; JavaScript strings count 16-bit units.
 
 import { get, send } from "./api.js";
-import { html } from "./ui.js";
+import { html, scoreText } from "./ui.js";
 
 /** Props: text, spans ({start, end, title, weight}); of overlapping spans only the first is marked. */
 export function Marked({ text, spans }) {
@@ -66,7 +66,7 @@ export function Explanation({ explanation: one }) {
   if (one.text === null || one.text === undefined) return html`<p class="quiet">The ${one.side} text has expired.</p>`;
   const most = Math.max(...one.attributions.map((word) => Math.abs(word.weight)), 1e-9);
   const spans = one.attributions.map((word) => ({ start: word.start, end: word.end, weight: word.weight / most, title: `${word.weight > 0 ? "+" : ""}${word.weight.toFixed(2)} log-odds` }));
-  return html`<section><h3>Words of ${one.detector} <small>${one.side}${one.part && ` ${one.part}`}, score ${one.score.toFixed(2)}, version ${one.version}</small></h3>
+  return html`<section><h3>Words of ${one.detector} <small>${one.side}${one.part && ` ${one.part}`}, score ${scoreText(one.score)}, version ${one.version}</small></h3>
     <p class="text"><${Marked} text=${one.text} spans=${spans} /></p>
-    <p class="quiet small">Darker words raise the score more; underlined words lower it.${one.explained_by !== one.version ? ` Explained by version ${one.explained_by}, whose score is ${one.explained_score.toFixed(2)}.` : ""}</p></section>`;
+    <p class="quiet small">Darker words raise the score more; underlined words lower it.${one.explained_by !== one.version ? ` Explained by version ${one.explained_by}, whose score is ${scoreText(one.explained_score)}.` : ""}</p></section>`;
 }

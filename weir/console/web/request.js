@@ -4,7 +4,7 @@ import { get, send } from "./api.js";
 import { AnswerReview } from "./answer_review.js";
 import { Content } from "./content.js";
 import { Explanation, explanations } from "./marked_text.js";
-import { duration, ErrorBox, Fact, html, Id, Link, Loader, Tag } from "./ui.js";
+import { duration, ErrorBox, Fact, html, Id, Link, Loader, scoreText, Tag } from "./ui.js";
 
 const POLL_MS = 2_000;
 
@@ -62,7 +62,7 @@ export class RequestPane extends Loader {
           ${found.tenant && html`<${Fact} name="stream">${found.tenant} / ${found.model}</${Fact}>`}
           ${found.shadow_of && html`<${Fact} name="copy of"><${Link} to=${`/requests/${encodeURIComponent(found.shadow_of)}`} go=${go}><${Id} id=${found.shadow_of} /></${Link}>; no user received this answer</${Fact}>`}
           ${ended(found.end)}
-          ${found.consistency && html`<${Fact} name="asked again"><${Tag} kind=${found.consistency.flagged ? "flagged" : ""}>${found.consistency.label}</${Tag}> ${found.consistency.score.toFixed(3)}, answers in <${Link} to=${`/requests/${encodeURIComponent(found.consistency.request_id)}`} go=${go}><${Id} id=${found.consistency.request_id} /></${Link}></${Fact}>`}
+          ${found.consistency && html`<${Fact} name="asked again"><${Tag} kind=${found.consistency.flagged ? "flagged" : ""}>${found.consistency.label}</${Tag}> ${scoreText(found.consistency.score)}, answers in <${Link} to=${`/requests/${encodeURIComponent(found.consistency.request_id)}`} go=${go}><${Id} id=${found.consistency.request_id} /></${Link}></${Fact}>`}
           ${judged(found.judgments) && html`<${Fact} name="feedback">${judged(found.judgments)}</${Fact}>`}
           ${found.pending.length > 0 && html`<${Fact} name="pending verdicts">${found.pending.join(", ")}</${Fact}>`}
         </dl>
@@ -83,8 +83,8 @@ export function VerdictTable({ verdicts }) {
   return html`<table class="grid"><thead><tr><th scope="col">detector</th><th scope="col">side</th><th scope="col">result</th><th scope="col" class="right">score</th><th scope="col">spans</th></tr></thead>
     <tbody>${verdicts.map((one) => html`<tr><td>${one.detector} <small class="quiet">${one.version}</small></td><td>${one.side}</td>
       <td>${one.flagged ? html`<${Tag} kind="flagged">${one.label}</${Tag}>` : one.label === "error" ? html`<${Tag} kind="error">error</${Tag}>` : html`<span class="quiet">${one.label}</span>`}${one.covered < 1 && html` <small class="quiet">${Math.floor(one.covered * 100)} % of the text</small>`}</td>
-      <td class="right num">${one.score.toFixed(3)}</td>
-      <td class="spans">${one.part && html`<code title="the part with the highest score">${one.part}</code> `}${one.spans.slice(0, 6).map((span) => html`<span title=${`score ${span.score.toFixed(2)}${span.part ? `, in ${span.part}` : ""}`}>${span.type} ${span.start}–${span.end}</span> `)}${one.spans.length > 6 && "…"}</td></tr>`)}</tbody></table>`;
+      <td class="right num">${scoreText(one.score)}</td>
+      <td class="spans">${one.part && html`<code title="the part with the highest score">${one.part}</code> `}${one.spans.slice(0, 6).map((span) => html`<span title=${`score ${scoreText(span.score)}${span.part ? `, in ${span.part}` : ""}`}>${span.type} ${span.start}–${span.end}</span> `)}${one.spans.length > 6 && "…"}</td></tr>`)}</tbody></table>`;
 }
 
 export function ended(end) {

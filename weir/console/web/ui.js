@@ -48,6 +48,9 @@ export function number(value) {
   return size >= 1 ? value.toFixed(1) : value.toFixed(2);
 }
 
+/** A score with two decimals, rounded down, so that a score below its threshold looks so. */
+export const scoreText = (value) => (Math.floor(Number((value * 100).toFixed(6))) / 100).toFixed(2);
+
 export const percent = (share) => (share === 1 ? "100 %" : `${(Math.floor(share * 1000) / 10).toFixed(1)} %`);
 
 export const Time = ({ at }) => html`<time datetime=${iso(at)} title=${iso(at)}>${dateTime(at)}</time>`;
@@ -89,7 +92,7 @@ export function Verdicts({ row }) {
   const errors = row.verdicts.filter((one) => !one.flagged && one.label === "error");
   const rest = row.verdicts.length - flagged.length - errors.length;
   return html`<span class="verdicts">
-    ${flagged.map((one) => html`<span class="tag flagged">${one.detector} <small>${one.side === "input" ? "in" : "out"}</small> ${one.score.toFixed(2)}</span>`)}
+    ${flagged.map((one) => html`<span class="tag flagged">${one.detector} <small>${one.side === "input" ? "in" : "out"}</small> ${scoreText(one.score)}</span>`)}
     ${errors.map((one) => html`<span class="tag error">${one.detector} <small>${one.side === "input" ? "in" : "out"}</small> error</span>`)}
     ${rest > 0 && html`<span class="quiet">${rest} ok</span>`}
     ${row.pending.length > 0 && html`<span class="quiet pending">${row.pending.length} pending</span>`}

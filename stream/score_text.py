@@ -1,0 +1,15 @@
+"""The score of a detector, as people read it."""
+
+__all__ = ["score_text"]
+
+
+def score_text(score: float) -> str:
+    """Return a score with two decimals, rounded down, so that a score below its threshold looks so.
+
+    Examples
+    --------
+    >>> score_text(0.5999), score_text(0.57)
+    ('0.59', '0.57')
+    """
+    hundredths = round(score * 100, 6)  # 0.57 * 100 is 56.99999999999999
+    return f"{int(hundredths) / 100:.2f}"
