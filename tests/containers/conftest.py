@@ -14,7 +14,7 @@ from support.compose import BASE, ROOT, SECURE, compose_program
 from support.stack import free_ports
 
 PORTS = (
-    "WEIR_HTTP_PORT",
+    "GATEWAY_PORT",
     "CONSOLE_PORT",
     "JAEGER_PORT",
     "MLFLOW_PORT",

@@ -13,7 +13,7 @@ ONE_SHOT = {"topics", "acls"}
 @pytest.fixture(scope="module")
 def ask(stack):
     headers = {"authorization": f"Bearer {stack.run('serving', 'cat', '/var/lib/weir/api-key').strip()}"}
-    base = f"{stack.url('WEIR_HTTP_PORT')}/v1"
+    base = f"{stack.url('GATEWAY_PORT')}/v1"
     model = httpx.get(f"{base}/models", headers=headers, timeout=30).json()["data"][0]["id"]
 
     def send(text):

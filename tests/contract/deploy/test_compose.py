@@ -63,6 +63,13 @@ def test_a_link_to_the_console_leads_to_the_port_that_is_published(tmp_path):
     assert published["published"] == "9100"
 
 
+def test_a_variable_of_the_compose_files_is_no_setting_of_weir():
+    done = compose("--file", BASE, "--file", SECURE, "--profile=*", "config", "--variables", "--format=json")
+    variables = json.loads(done.stdout)
+    assert "GATEWAY_PORT" in variables, done.stderr
+    assert [name for name in variables if name.startswith("WEIR_")] == []
+
+
 def test_images_are_pinned_and_ours_have_the_project_s_version(stack):
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     for name, service in services(stack):
