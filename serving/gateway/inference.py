@@ -285,6 +285,7 @@ class Inference:
             model=self._request.model,
             status=status,
             error_type=error.kind if error else "",
+            failed=error is not None and error.status >= _INTERNAL_ERROR,
             seconds=seconds,
             first_token_seconds=self._first_token,
             prompt_tokens=self._so_far.usage.prompt_tokens,

@@ -12,12 +12,16 @@ _MODEL = "gen_ai_request_model"
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """Status, duration and token counts of an accepted request; `error_type` is "" if it succeeded."""
+    """Status, duration and token counts of an accepted request.
+
+    `error_type` is "" if it succeeded. `failed` is whether the server failed it, and not the client.
+    """
 
     operation: str
     model: str
     status: str
     error_type: str
+    failed: bool
     seconds: float
     first_token_seconds: float | None
     prompt_tokens: int
@@ -35,6 +39,12 @@ class GatewayMetrics:
         self.in_flight = Gauge("weir_http_requests_in_flight", "Requests being answered", registry=registry)
         self.ends = Counter(
             "weir_inference_ends", "Accepted requests by how they ended", ("status",), registry=registry
+        )
+        self.failures = Counter(
+            "weir_inference_failures",
+            "Accepted requests that failed with a 5xx error, also after a stream had begun with status 200",
+            (_MODEL,),
+            registry=registry,
         )
         self.shadows = Counter(
             "weir_shadow_requests",
@@ -75,6 +85,7 @@ class GatewayMetrics:
         """Record how an accepted request ended."""
         labels = (outcome.operation, outcome.model)
         self.ends.labels(outcome.status).inc()
+        self.failures.labels(outcome.model).inc(outcome.failed)
         self.duration.labels(*labels, outcome.error_type).observe(outcome.seconds)
         if outcome.prompt_tokens:
             self.tokens.labels(*labels, "input").observe(outcome.prompt_tokens)

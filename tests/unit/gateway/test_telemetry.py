@@ -111,6 +111,15 @@ async def test_a_failed_span_is_described_by_its_error_type(stack):
     assert descriptions == {"model_replica_lost"}
 
 
+@pytest.mark.parametrize("lose_after", [0, 1], ids=["before the stream", "in the stream, after status 200"])
+async def test_a_failed_request_counts_for_its_model(stack, lose_after):
+    await stack.client.post("/v1/chat/completions", json=CHAT)
+    stack.backend.lose_after = lose_after
+    answer = await stack.client.post("/v1/chat/completions", json=CHAT | {"stream": True})
+    assert answer.status_code == (200 if lose_after else 503)
+    assert stack.registry.get_sample_value("weir_inference_failures_total", {"gen_ai_request_model": "echo"}) == 1
+
+
 async def test_metrics_carry_the_conventions_names(stack):
     await stack.client.post("/v1/chat/completions", json=CHAT)
     await stack.client.post("/v1/chat/completions", json=CHAT | {"n": 30})
