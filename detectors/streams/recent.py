@@ -52,6 +52,10 @@ class RecentObservations:
             for index, (event, time, slot) in enumerate(events)
         )
 
+    def clear(self) -> None:
+        """Remove all observations."""
+        self._rows.clear()
+
     def _packed(self) -> NDArray[np.uint8]:
         data = b"".join([row[-1] for row in self._rows])
         return np.frombuffer(data, dtype=np.uint8).reshape(len(self._rows), -1)

@@ -349,10 +349,11 @@ class ReferenceRegions:
             self._update_statistic()
 
     def restart(self) -> None:
-        """Set all sums to zero after an alarm.
+        """Set all sums to zero after an alarm, and drop the last observations: the next change begins later than they do.
 
         The mean time to a false alarm is then at least ``limit``, in events or days.
         """
+        self._recent.clear()
         self._sums[:] = 0.0
         self.statistic = 0.0
 

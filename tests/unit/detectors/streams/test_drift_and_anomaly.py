@@ -1,5 +1,6 @@
 """Drift and anomaly on streams whose change is known."""
 
+import itertools
 import math
 
 import msgspec
@@ -125,6 +126,18 @@ def test_faster_answers_are_no_anomaly():
     detector = create_stream("anomaly", FAST)
     first_alarm(detector, answers(rng, 150, "a"))
     assert first_alarm(detector, answers(rng, 60, "b", latency=0.2)) == NEVER
+
+
+def test_an_alarm_soon_after_another_states_the_start_of_its_own_change():
+    rng = np.random.default_rng(0)
+    detector = create_stream("drift", FAST)
+    topics = [(0, 1)] * 200 + [(7,)] * 100 + [(0, 1)] * 40 + [(7,)] * 20
+    events = [prompts(rng, on[at % len(on) :], 1, f"{at}-")[0] for at, on in enumerate(topics)]
+    told = [detector.update_many([msgspec.structs.replace(event, time=float(at))]) for at, event in enumerate(events)]
+    phases = itertools.groupby(filter(None, told), key=lambda finding: finding.alarm)
+    first, second = (next(phase) for alarm, phase in phases if alarm)
+    assert first.details["changed_at"] == pytest.approx(200, abs=5)
+    assert second.details["changed_at"] == pytest.approx(340, abs=5)
 
 
 @pytest.mark.parametrize("method", ["adwin", "kswin", "page-hinkley"])
