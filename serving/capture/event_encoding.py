@@ -59,6 +59,7 @@ _NAMES = (
     "conversation_id",
     "operation",
     "stream",
+    "shadow_of",
 )
 
 
@@ -188,6 +189,7 @@ def opened(record: RequestRecord, *, traceparent: str, tracestate: str) -> OpenR
         stream=record.stream,
         traceparent=traceparent,
         tracestate=bounded_tracestate(tracestate) if tracestate else "",
+        shadow_of=record.shadow_of,
     )
 
 

@@ -94,6 +94,7 @@ class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool = False
     traceparent: str = ""
     tracestate: str = ""
+    shadow_of: str = ""
 
     @property
     def size_bytes(self) -> int:

@@ -34,6 +34,16 @@ def test_the_bytes_are_those_of_the_function_for_all_events(conversation, tracep
         assert encode(event) == record
 
 
+def test_the_aborted_end_of_a_copy_names_the_users_request():
+    """Else its answer counts as a user's: for drift, anomalies and the gates of retraining."""
+    copy = a_request("b", shadow_of="a")
+    opened = encoding.opened(copy, traceparent="", tracestate="")
+    shared = encoding.shared_headers(opened, SOURCE)
+    for end in (an_end("b", status="aborted", shadow_of="a"), encoding.aborted_end(opened)):
+        (record,) = map(record_of, parse(encoding.end(end, 1, TIME, shared))[0])
+        assert decode(record.value, record.headers).data.shadow_of == "a"
+
+
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
