@@ -160,7 +160,7 @@ CAPTURE = dashboard(
         ),
         timeseries(
             "In the log",
-            "Requests, end records and records in gap records, as counted by the ledger.",
+            "Requests, end records and records in gap records, as counted by the ledger, without copies that Weir sent.",
             query("max(weir_coverage_requests)", "requests"),
             query("max(weir_coverage_ends)", "ends"),
             query("max(weir_coverage_gap_records)", "gaps"),

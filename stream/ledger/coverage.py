@@ -55,6 +55,7 @@ class Count(msgspec.Struct, kw_only=True):
 class Coverage(msgspec.Struct, kw_only=True):
     """Counts over all partitions: distinct requests and end records, records lost in gaps, expected verdicts.
 
+    Copies of requests that Weir sent (`shadow_of`) count only with their expected verdicts.
     `oldest_pending_time` is the time of the oldest event with a pending verdict. `skipped` is {topic: number of skipped records}.
     """
 

@@ -28,8 +28,10 @@ class LedgerMetrics:
 
         self._ratio = gauge("coverage_ratio", "Completed verdicts divided by expected verdicts", "detector")
         self._pairs = {name: gauge(f"coverage_{name}", text, "detector") for name, text in _PAIRS.items()}
-        self._requests = gauge("coverage_requests", "Accepted requests in the log")
-        self._ends = gauge("coverage_ends", "Ends of accepted requests in the log")
+        self._requests = gauge(
+            "coverage_requests", "Accepted requests in the log, without copies (consistency, shadow)"
+        )
+        self._ends = gauge("coverage_ends", "Ends of these requests in the log")
         self._gaps = gauge("coverage_gap_records", "Records that gap records count")
         self._skipped = gauge("ledger_skipped_records", "Records that are no event or cannot be stored", "topic")
         self._oldest = gauge("ledger_oldest_pending_seconds", "Event time since the oldest pending event")

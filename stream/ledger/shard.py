@@ -106,7 +106,7 @@ class Shard(LedgerFile):
     # -- events
 
     def _request(self, record: LogRecord, event: Event, data: RequestRecord) -> None:
-        if self._insert_event(record, event, data, "input", (None,) * 7):
+        if self._insert_event(record, event, data, "input", (None,) * 7) and not data.shadow_of:
             self._requests[((_hour(event.time), data.tenant, data.model), "requests")] += 1
 
     def _end(self, record: LogRecord, event: Event, data: ResponseRecord) -> None:
@@ -121,7 +121,7 @@ class Shard(LedgerFile):
         )
         if data.status != ABORTED and event.time >= self._floor:
             self._delete_substitute(event.id)
-        if self._insert_event(record, event, data, "output", details):
+        if self._insert_event(record, event, data, "output", details) and not data.shadow_of:
             self._requests[((_hour(event.time), data.tenant, data.model), "ends")] += 1
 
     def _delete_substitute(self, event_id: str) -> None:
@@ -129,9 +129,9 @@ class Shard(LedgerFile):
 
         Intake can receive the exchange again after the source died, and then writes the real end record.
         """
-        query = "DELETE FROM events WHERE event_id = ? AND status = ? AND owed = '' RETURNING time, tenant, model"
-        for time, tenant, model in self.database.execute(query, (event_id, ABORTED)).fetchall():
-            self._requests[((_hour(time), tenant, model), "ends")] -= 1
+        query = "DELETE FROM events WHERE event_id = ? AND status = ? AND owed = '' RETURNING time, tenant, model, shadow_of"
+        for time, tenant, model, shadow_of in self.database.execute(query, (event_id, ABORTED)).fetchall():
+            self._requests[((_hour(time), tenant, model), "ends")] -= not shadow_of
 
     def _insert_event(
         self,

@@ -28,9 +28,9 @@ def end(request_id, time, *, source="s1", owed=("pii",), **fields):
     return event_of(data, f"{request_id}/end", time, source=source, traceparent=TRACE)
 
 
-def aborted(request_id, time, *, source="s0"):
+def aborted(request_id, time, *, source="s0", **fields):
     """Return the end that is written for a request whose source died."""
-    data = ResponseRecord(request_id=request_id, tenant="acme", model="m", status="aborted")
+    data = ResponseRecord(request_id=request_id, tenant="acme", model="m", status="aborted", **fields)
     return event_of(data, f"{request_id}/end", time, source=source, kind=ABORTED_TYPE, traceparent=TRACE)
 
 

@@ -132,6 +132,17 @@ def test_gap_records_count_once_with_their_requests(shard, log):
     assert shard.database.execute("SELECT request_id FROM gap_requests").fetchall() == [("r7",)]
 
 
+def test_copies_of_a_request_are_no_requests_but_their_verdicts_count(shard, log):
+    copies = [request("r2", 11.0, owed=(), shadow_of="r1"), aborted("r2", 12.0, shadow_of="r1")]
+    shard.apply(log.inference(EVENT, *copies, end("r2", 13.0, owed=("consistency",), shadow_of="r1")))
+    coverage = coverage_of([shard.database])
+    assert (coverage.requests, coverage.ends, sorted(coverage.by_detector)) == (
+        1,
+        0,
+        ["consistency", "pii", "toxicity"],
+    )
+
+
 def test_hours_past_the_retention_are_deleted_with_their_counts_and_explanations(log):
     shard = Shard(":memory:", retention_seconds=7200)
     old, new = request("r1", 3600.0), request("r2", 4 * 3600.0)
