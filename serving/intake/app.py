@@ -39,7 +39,14 @@ _ITEMS_PER_TURN = 256
 #: Maximum number of rejected items, and of warnings, in a response.
 _MAX_NAMED = 20
 
-_Item = Callable[[], ReportedExchange | NotRecorded]
+
+class _Item(NamedTuple):
+    """An item of a body: the function that reads it, and the number of its log records, or 1."""
+
+    read: Callable[[], ReportedExchange | NotRecorded]
+    records: int = 1
+
+
 _Reader = Callable[[Headers, bytes, Principal], Iterator[_Item]]
 
 
@@ -54,18 +61,23 @@ class _Remark(msgspec.Struct, frozen=True):
 
 
 class _Tally(msgspec.Struct):
-    """Numbers of the items of one body, with its first rejections and warnings."""
+    """Numbers of the items of one body, with its first rejections and warnings.
+
+    `refused_records` are the spans or log records of the rejected items, as OTLP counts.
+    """
 
     accepted: int = 0
     repeated: int = 0
     refused: int = 0
+    refused_records: int = 0
     refusals: list[_Remark] = []
     warnings: list[_Remark] = []
     warned: int = 0
 
-    def refuse(self, index: int, message: str) -> None:
+    def refuse(self, index: int, records: int, message: str) -> None:
         """Count a rejected item."""
         self.refused += 1
+        self.refused_records += records
         if self.refused <= _MAX_NAMED:
             self.refusals.append(_Remark(index, message))
 
@@ -148,7 +160,7 @@ class Intake:
             first = tally.warnings[0].message
             _LOG.warning("%d values of %s logs are left out; first: %s", tally.warned, name, first)
         if isinstance(reply, OtlpReply):
-            await reply.exported(tally.refused, _first_remarks(tally))
+            await reply.exported(tally.refused_records, _first_remarks(tally))
         else:
             await reply.json(_summary(tally), 422 if tally.refused else 200)
 
@@ -167,7 +179,7 @@ class Intake:
                         continue
                     is_new = await self._pairer.add(exchange)
                 except UnreadablePayload as error:
-                    tally.refuse(index, str(error))
+                    tally.refuse(index, item.records, str(error))
                     self._items.labels(name, "refused").inc()
                 except (CaptureError, HalvesFull, sqlite3.OperationalError) as error:
                     raise unavailable(
@@ -196,7 +208,7 @@ def _items(read: _Reader, headers: Headers, body: bytes, principal: Principal) -
 def _read(item: _Item) -> tuple[ReportedExchange | NotRecorded, list[str]]:
     """Return the exchange in `item`, and messages about omitted values; raises UnreadablePayload if a value is invalid."""
     try:
-        exchange = item()
+        exchange = item.read()
         return without_invalid_numbers(exchange) if isinstance(exchange, ReportedExchange) else (exchange, [])
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise UnreadablePayload(f"a value is out of range or nested too deep ({type(error).__name__})") from None
@@ -205,17 +217,17 @@ def _read(item: _Item) -> tuple[ReportedExchange | NotRecorded, list[str]]:
 def _read_litellm(headers: Headers, body: bytes, principal: Principal) -> Iterator[_Item]:
     del headers
     for payload in payloads(body):
-        yield partial(exchange_from_litellm, payload, principal)
+        yield _Item(partial(exchange_from_litellm, payload, principal))
 
 
 def _read_kserve(headers: Headers, body: bytes, principal: Principal) -> Iterator[_Item]:
     for event in events_of(headers, body):
-        yield partial(exchange_from_kserve, event, principal)
+        yield _Item(partial(exchange_from_kserve, event, principal))
 
 
 def _read_traces(headers: Headers, body: bytes, principal: Principal) -> Iterator[_Item]:
     for span_of in spans_of(headers, body):
-        yield partial(_read_span, span_of, principal)
+        yield _Item(partial(_read_span, span_of, principal))
 
 
 def _read_span(span_of: Callable[[], OtlpSpan], principal: Principal) -> ReportedExchange | NotRecorded:
@@ -223,7 +235,8 @@ def _read_span(span_of: Callable[[], OtlpSpan], principal: Principal) -> Reporte
 
 
 def _read_logs(headers: Headers, body: bytes, principal: Principal) -> Iterator[_Item]:
-    return exchanges_from_logs(logs_of(headers, body), principal)
+    for read, records in exchanges_from_logs(logs_of(headers, body), principal):
+        yield _Item(read, records)
 
 
 def _first_remarks(tally: _Tally) -> str:

@@ -89,19 +89,19 @@ def exchange_from_span(span: OtlpSpan, principal: Principal) -> ReportedExchange
 
 def exchanges_from_logs(
     logs: Iterable[OtlpLog], principal: Principal
-) -> Iterator[Callable[[], ReportedExchange | NotRecorded]]:
-    """Yield a function per fragment of an exchange, or per log record that is none; it returns the fragment."""
+) -> Iterator[tuple[Callable[[], ReportedExchange | NotRecorded], int]]:
+    """Yield (function that returns the fragment, number of its log records) per fragment of an exchange, or per other record."""
     messages: dict[tuple[str, str], list[OtlpLog]] = {}
     for log in logs:
         is_message = log.event == _CHOICE or _MESSAGE.fullmatch(log.event)
         if not log.span_id or not (is_message or log.event == _DETAILS):
-            yield _other
+            yield _other, 1
         elif is_message:
             messages.setdefault((log.trace_id, log.span_id), []).append(log)
         else:
-            yield partial(_from_details, log, principal)
+            yield partial(_from_details, log, principal), 1
     for group in messages.values():
-        yield partial(_from_messages, group, principal)
+        yield partial(_from_messages, group, principal), len(group)
 
 
 def _other() -> NotRecorded:

@@ -256,9 +256,10 @@ async def test_dropped_spans_are_counted(tmp_path):
 async def test_log_records_in_too_many_exports_are_rejected(tmp_path):
     async with intake(tmp_path / "home") as running:
         for number in range(65):
-            answer = await sent(running, logs(log("gen_ai.user.message", {"content": f"hi {number}"})))
+            messages = [log("gen_ai.user.message", {"content": f"{word} {number}"}) for word in ("hi", "and", "bye")]
+            answer = await sent(running, logs(*messages))
         partial = ExportLogsServiceResponse.FromString(answer.content).partial_success
-        assert (answer.status_code, partial.rejected_log_records) == (200, 1)
+        assert (answer.status_code, partial.rejected_log_records) == (200, 3)
         assert "64 exports, the limit" in partial.error_message
 
 
