@@ -12,7 +12,10 @@ from weir.cli.render.output import print_json, print_table
 from weir.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from stream.address import Address
+    from stream.settings import KafkaSettings
 
 __all__ = ["why"]
 
@@ -53,6 +56,8 @@ def why(  # noqa: PLR0913 - the options of a command
     Each edge is checked against the log. An edge is broken if the record that it needs is missing or disagrees; a record that
     expired from the log is missing too.
 
+    With --subject, a damaged dataset is named on standard error, and the exit status is 1.
+
     OPENLINEAGE_API_KEY is the bearer token for --openlineage-url, if the endpoint needs one.
 
     \b
@@ -67,7 +72,7 @@ def why(  # noqa: PLR0913 - the options of a command
     from stream.loop.lineage.read import read_facts
     from weir.cli.render.chain import chain_lines
     from weir.client import effective_kafka
-    from weir.operate.model_lineage import dataset_facts, versions_of_subject
+    from weir.operate.model_lineage import dataset_facts
     from weir.settings import load_settings
 
     if bool(version) == bool(subject):
@@ -76,12 +81,7 @@ def why(  # noqa: PLR0913 - the options of a command
     settings = load_settings().settings
     kafka = effective_kafka(settings)
     if subject:
-        found = asyncio.run(versions_of_subject(kafka, settings.home, subject, tenant))
-        if as_json:
-            print_json(found)
-        else:
-            rows = [[one.version, one.dataset, str(one.rows)] for one in found]
-            print_table(["version", "dataset", "rows"], rows, f"no dataset on this machine has a row of {subject}")
+        _print_versions_of_subject(kafka, settings.home, subject, tenant, as_json=as_json)
         return
     assert version is not None
     facts, dataset = asyncio.run(read_facts(kafka, version, lambda digest: dataset_facts(settings.home, digest)))
@@ -107,4 +107,23 @@ def why(  # noqa: PLR0913 - the options of a command
         for line in chain_lines(chain, only_broken=verify):
             click.echo(line)
     if verify and chain.broken:
+        raise SystemExit(_BROKEN)
+
+
+def _print_versions_of_subject(
+    kafka: "KafkaSettings", home: "Path", subject: str, tenant: str, *, as_json: bool
+) -> None:
+    """Print the versions; name damaged datasets on standard error, and exit with status 1 if there are any."""
+    from weir.operate.model_lineage import versions_of_subject
+
+    found, damaged = asyncio.run(versions_of_subject(kafka, home, subject, tenant))
+    if as_json:
+        print_json(found)
+    else:
+        rows = [[one.version, one.dataset, str(one.rows)] for one in found]
+        which = "readable dataset" if damaged else "dataset"
+        print_table(["version", "dataset", "rows"], rows, f"no {which} on this machine has a row of {subject}")
+    for error in damaged:
+        click.echo(f"weir: {error}", err=True)
+    if damaged:
         raise SystemExit(_BROKEN)

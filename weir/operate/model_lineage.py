@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from stream.errors import DatasetDamaged
 from stream.kafka.tail import Tail
 from stream.loop.dataset.files import Manifest, datasets_in, folder_of, read_manifest, read_rows
 from stream.loop.dataset.rows import Row, digest_of
@@ -41,21 +42,29 @@ def dataset_facts(home: Path, digest: str) -> DatasetFacts | None:
     )
 
 
-async def versions_of_subject(kafka: KafkaSettings, home: Path, subject: str, tenant: str) -> list[SubjectVersion]:
-    """Return the datasets on this machine with rows of `subject`, an API key's id or a conversation id, and their versions.
+async def versions_of_subject(
+    kafka: KafkaSettings, home: Path, subject: str, tenant: str
+) -> tuple[list[SubjectVersion], list[DatasetDamaged]]:
+    """Return the datasets on this machine with rows of `subject`, an API key's id or a conversation id, with their versions.
 
-    Without `tenant`, a conversation is searched in each tenant. Raises BrokerError and DatasetDamaged.
+    Also return the errors of the datasets that cannot be read. Without `tenant`, a conversation is searched in each tenant.
+    Raises BrokerError.
     """
     versions = await _versions(kafka)
-    found = []
+    found: list[SubjectVersion] = []
+    damaged: list[DatasetDamaged] = []
     for folder in datasets_in(home):
-        manifest = read_manifest(folder)
-        if tenant and manifest.tenant != tenant:
-            continue
-        names = {subject, conversation_key(manifest.tenant, subject)}
-        rows = sum(_is_of(row, names) for split in _SPLITS for row in read_rows(folder, split))
-        found += [_found(version, manifest, rows) for version in versions.get(manifest.digest, [""]) if rows]
-    return found
+        try:
+            manifest = read_manifest(folder)
+            if tenant and manifest.tenant != tenant:
+                continue
+            names = {subject, conversation_key(manifest.tenant, subject)}
+            rows = sum(_is_of(row, names) for split in _SPLITS for row in read_rows(folder, split))
+        except DatasetDamaged as error:
+            damaged.append(error)
+        else:
+            found += [_found(version, manifest, rows) for version in versions.get(manifest.digest, [""]) if rows]
+    return found, damaged
 
 
 def _is_of(row: Row, names: set[str]) -> bool:

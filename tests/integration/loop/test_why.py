@@ -1,6 +1,7 @@
 """``weir why`` on a real broker: the whole chain, and copies of its log that lack one record each."""
 
 import json
+import shutil
 
 import pytest
 from prov.model import ProvDocument
@@ -13,6 +14,7 @@ from stream.kafka.clients import producer_for
 from stream.kafka.tail import Tail
 from stream.loop.dataset.build import write
 from stream.loop.dataset.curate import curate
+from stream.loop.dataset.files import datasets_in, folder_of
 from stream.loop.dataset.log import DatasetRequest
 from stream.loop.lineage.chain import chain_of
 from stream.loop.lineage.read import read_facts
@@ -113,6 +115,19 @@ async def test_the_open_lineage_events_are_sent_to_an_endpoint(broker, tmp_path)
         assert done.stdout == f"3 events sent to {marquez.url}/api/v1/lineage\n", done.stderr
         jobs = [one.message["job"]["name"] for one in marquez.seen]
     assert jobs == ["acme/m/training", "acme/m/gate", "acme/m/delivery"]
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "train.parquet"])
+async def test_the_versions_of_a_subject_are_listed_beside_a_damaged_dataset(broker, tmp_path, file):
+    weir = Commands(tmp_path, await written(broker, tmp_path))
+    for name in ("0" * 64, "f" * 64):  # before and after the intact dataset
+        broken = folder_of(tmp_path, name)
+        shutil.copytree(datasets_in(tmp_path)[0], broken)
+        (broken / file).write_bytes(b"damaged")
+    done = await weir.run("why", "--subject", "r0", "--json")
+    assert [(one["version"], one["rows"]) for one in json.loads(done.stdout)] == [("m_1", 2)], done.stderr
+    errors = [line for line in done.stderr.splitlines() if f"{file} cannot be read" in line]
+    assert (done.returncode, len(errors)) == (1, 2)
 
 
 async def records_of(kafka):
