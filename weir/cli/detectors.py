@@ -24,7 +24,8 @@ def detectors(context: click.Context, *, tenant: str, as_json: bool) -> None:
     """Show the precision of each detector in reviewed alerts: the share that a reviewer called right.
 
     A review is made in the console, or with POST /v1/feedback (alert_id, request_id of its evidence, and label right or wrong). The interval contains the
-    precision of all alerts with 95 % confidence, if the reviewed alerts are a random sample.
+    precision of all alerts with 95 % confidence, if the reviewed alerts are a random sample. An alert counts by its newest review; "disputed" is the
+    number of alerts on which reviewers disagree.
 
     \b
     Examples:
@@ -51,10 +52,11 @@ def detectors(context: click.Context, *, tenant: str, as_json: bool) -> None:
             str(one.wrong),
             f"{one.precision:.0%}",
             f"{one.low:.0%}-{one.high:.0%}",
+            str(one.disputed),
         ]
         for one in found
     ]
-    columns = ["tenant", "detector", "right", "wrong", "precision", "95 % interval"]
+    columns = ["tenant", "detector", "right", "wrong", "precision", "95 % interval", "disputed"]
     print_table(columns, rows, "no reviewed alerts; review some in `weir console`")
 
 

@@ -6,7 +6,7 @@ tenant of the alert. Feedback of another tenant is counted as rejected.
 """
 
 import sqlite3
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -51,20 +51,24 @@ class RejectedFeedback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReviewedAlert(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert with its newest review: whether it was `right`, and who reviewed it; `score` is the highest of its findings."""
+    """An alert with its newest review: whether it was `right`, and who reviewed it; `score` is the highest of its findings.
+
+    `disputed` is whether the newest reviews of different reviewers disagree.
+    """
 
     tenant: str
     detector: str
     score: float
     right: bool
     by: str
+    disputed: bool = False
 
 
 class DetectorPrecision(msgspec.Struct, frozen=True, kw_only=True):
     """The precision of a detector in the reviewed alerts of a tenant: the share of right ones.
 
     `low` and `high` are the bounds of its 95 % interval (Wilson 1927, doi:10.1080/01621459.1927.10502953). An alert counts
-    once, by its newest review.
+    once, by its newest review. On `disputed` of the alerts, reviewers disagree.
     """
 
     tenant: str
@@ -74,18 +78,17 @@ class DetectorPrecision(msgspec.Struct, frozen=True, kw_only=True):
     precision: float
     low: float
     high: float
+    disputed: int = 0
 
 
 def detector_precision(
     decisions: sqlite3.Connection, shards: Sequence[sqlite3.Connection], tenant: str = ""
 ) -> list[DetectorPrecision]:
     """Return the precision of each detector with reviewed alerts, by tenant and detector; `tenant` is "" for all tenants."""
-    counts: dict[tuple[str, str], Counter[bool]] = defaultdict(Counter)
+    alerts: dict[tuple[str, str], list[ReviewedAlert]] = defaultdict(list)
     for alert in scores_of_reviewed(decisions, shards, tenant):
-        counts[alert.tenant, alert.detector][alert.right] += 1
-    return [
-        _precision(owner, detector, labels[True], labels[False]) for (owner, detector), labels in sorted(counts.items())
-    ]
+        alerts[alert.tenant, alert.detector].append(alert)
+    return [_precision(owner, detector, found) for (owner, detector), found in sorted(alerts.items())]
 
 
 def scores_of_reviewed(
@@ -109,17 +112,25 @@ def scores_of_reviewed(
             score=alert.score,
             right=newest[alert.alert_id].label == "right",
             by=newest[alert.alert_id].by,
+            disputed=len(set({review.by: review.label for review in reviews[alert.alert_id]}.values())) > 1,
         )
         for alert in alerts
         if tenant in {"", alert.tenant} and alert.alert_id in newest
     ]
 
 
-def _precision(tenant: str, detector: str, right: int, wrong: int) -> DetectorPrecision:
-    total = right + wrong
+def _precision(tenant: str, detector: str, alerts: Sequence[ReviewedAlert]) -> DetectorPrecision:
+    right, total = sum(alert.right for alert in alerts), len(alerts)
     low, high = wilson(right, total)
     return DetectorPrecision(
-        tenant=tenant, detector=detector, right=right, wrong=wrong, precision=right / total, low=low, high=high
+        tenant=tenant,
+        detector=detector,
+        right=right,
+        wrong=total - right,
+        precision=right / total,
+        low=low,
+        high=high,
+        disputed=sum(alert.disputed for alert in alerts),
     )
 
 

@@ -203,3 +203,16 @@ def test_the_precision_counts_each_alert_once_by_its_newest_review(maker, pages)
     assert (pii.detector, pii.right, pii.wrong, pii.precision) == ("pii", 2, 1, pytest.approx(2 / 3))
     assert (pii.low, pii.high) == (pytest.approx(0.208, abs=0.001), pytest.approx(0.939, abs=0.001))
     assert pages.detector_precision("elm") == []
+
+
+def test_alerts_on_which_reviewers_disagree_are_counted(maker, pages):
+    apply(maker, *(alert(f"al_{number}") for number in range(3)))
+    given = [
+        ("al_0", "right", "key-1"), ("al_0", "wrong", "key-2"),
+        ("al_1", "right", "key-1"), ("al_1", "right", "key-2"),
+        ("al_2", "right", "key-1"), ("al_2", "wrong", "key-2"), ("al_2", "right", "key-2"),
+    ]  # fmt: skip
+    reviews = [feedback(f"f{row}", name, label, 20.0 + row, by) for row, (name, label, by) in enumerate(given)]
+    apply(maker, *reviews, topic="weir.feedback")
+    (found,) = pages.detector_precision()
+    assert (found.right, found.wrong, found.disputed) == (2, 1, 1)

@@ -39,6 +39,7 @@ function Detector({ precision: one, proposal }) {
     <table class="grid"><thead><tr>${["", "threshold", "reviewed alerts", "right", "precision", "95 % interval", "recall", "95 % interval"].map((name, at) => html`<th scope="col" class=${at ? "right" : ""}>${name || html`<span class="sr">step</span>`}</th>`)}</tr></thead>
       <tbody>${proposal?.present ? html`<${Step} name="present" step=${proposal.present} />` : html`<tr><th scope="row">all reviews</th><td></td><td class="right num">${one.right + one.wrong}</td><td class="right num">${one.right}</td><td class="right num">${whole(one.precision)}</td><td class="right num">${range(one.low, one.high)}</td><td></td><td></td></tr>`}
         ${proposal?.proposed && html`<${Step} name="proposed" step=${proposal.proposed} />`}</tbody></table>
+    ${one.disputed > 0 && html`<p>Reviewers disagree on ${one.disputed} of ${one.right + one.wrong} alerts; the newest review counts.</p>`}
     ${proposal?.proposed && html`<p>Write it: <code>weir detectors tune --tenant ${quoted(one.tenant)} --detector ${quoted(one.detector)} --apply</code></p>`}
     ${proposal?.reason && html`<p class="quiet">No proposal: ${proposal.reason}.</p>`}
   </section>`;
