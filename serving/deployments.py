@@ -10,8 +10,10 @@ import importlib.util
 import logging
 import os
 import re
+import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
+from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +145,7 @@ class Model:
 
     async def __init__(self, args: AppArgs, name: str) -> None:  # type: ignore[misc] # Ray awaits it
         keep_replica_on_loopback()
-        _log_to_stderr()
+        _log_to(args.home / "logs")
         settings = args.models[name]
         engine = _engine(settings, await asyncio.to_thread(_model_dir, args, name))
         self._server = ModelServer(engine, max_requests=settings.max_requests, max_length=settings.max_length)
@@ -215,7 +217,7 @@ class GatewayIngress:
 
     async def __init__(self, handles: dict[str, Any], args: AppArgs) -> None:  # type: ignore[misc] # Ray awaits it
         keep_replica_on_loopback()
-        _log_to_stderr()
+        _log_to(args.home / "logs")
         self._metrics = _Metrics(args, "gateway")
         self._provider = tracer_provider("gateway", args.trace_settings())
         self._recorder: Recorder | None = None
@@ -390,6 +392,12 @@ def _read_token(path: str) -> str:
     return Path(path).read_text(encoding="ascii").strip() if path else ""
 
 
-def _log_to_stderr() -> None:
-    """Log to stderr, which Ray writes to a file; log records contain ids, never prompts or answers."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+def _log_to(folder: Path) -> None:
+    """Log to serve.log in `folder`, or to stderr without the folder; log records contain ids, never prompts or answers.
+
+    Ray Serve replaces `sys.stderr` with a logger that writes its file only after 1,000 records. `sys.__stderr__` is unchanged.
+    """
+    handler = WatchedFileHandler(folder / "serve.log") if folder.is_dir() else logging.StreamHandler(sys.__stderr__)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[handler], force=True
+    )

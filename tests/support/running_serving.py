@@ -38,6 +38,7 @@ class Serving:
     ) -> None:
         self.home = home
         self._start_seconds = start_seconds
+        (home / "logs").mkdir()
         self.ports, _ = ensure_ports(home, [*PORT_NAMES, *RayLayout.port_names(), "http"])
         write_keys(home / "keys.json", ("k_1", "acme", KEY, None))
         self.run_dir = short_run_dir(home)

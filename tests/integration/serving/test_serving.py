@@ -16,7 +16,8 @@ from support.gateway import KEY
 from support.stack import until
 
 from serving.metrics_targets import list_targets
-from stream.wire import ABORTED_TYPE, RequestRecord, ResponseRecord
+from stream.loop.delivery.route_store import write_routes
+from stream.wire import ABORTED_TYPE, RequestRecord, ResponseRecord, RouteRecord
 
 pytestmark = pytest.mark.timeout(400)
 CHAT = {"model": "echo", "messages": [{"role": "user", "content": "one two three"}]}
@@ -258,6 +259,16 @@ def test_a_killed_gateway_is_replaced_and_the_official_client_does_not_notice(se
     assert len(list((serving.home / "spool").glob("gateway-*"))) == 2  # the dead one's waits for its adopter
 
 
+def test_a_replica_writes_to_the_log_of_serve_at_once(serving):
+    version, own = "m_0123456789ab", {"tenant": "acme", "model": "echo"}
+    write_routes(serving.home, [RouteRecord(epoch=1, at=1.0, champion=version, weights={version: 100}, **own)])
+    log = serving.home / "logs" / "serve.log"
+    until(
+        "the replica logs its new version", lambda: log.is_file() and f"version {version} is loaded" in log.read_text()
+    )
+    write_routes(serving.home, [])
+
+
 def test_no_prompt_and_no_key_is_in_any_log(serving, client):
     canary = "canary-9c1d"
     body = CHAT | {"messages": [{"role": "user", "content": canary}]}
@@ -266,7 +277,7 @@ def test_no_prompt_and_no_key_is_in_any_log(serving, client):
         assert client.post("/v1/chat/completions", json=chat).status_code == 200
         assert client.post("/v1/chat/completions", json=chat | {"temperature": 9}).status_code == 400
     logs = [path for path in serving.run_dir.rglob("*") if path.is_file() and "/logs/" in str(path)]
-    logs += [serving.home / "driver.log", serving.home / "head.log"]
+    logs += [serving.home / "driver.log", serving.home / "head.log", serving.home / "logs" / "serve.log"]
     assert len(logs) > 10
     # The key of the endpoint is also the key that the model `relay` sends to the other server.
     assert not [path for path in logs if any(text.encode() in path.read_bytes() for text in (canary, KEY))]
