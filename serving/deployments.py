@@ -7,13 +7,10 @@ models of other servers, which the gateway calls itself. A model replica has an 
 import asyncio
 import contextlib
 import importlib.util
-import logging
 import os
 import re
-import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
-from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ from serving.api_keys import KeyRing, keys_path
 from serving.backend import Backend, BackendLost, ModelInfo, ModelRequest
 from serving.capture.recorder import Recorder
 from serving.engine.catalogue import CATALOGUE, ECHO_MODEL, ENGINES_WITHOUT_FILES
+from serving.engine.errors import ModelNotFoundError
 from serving.engine.factory import create_engine
 from serving.engine.fetch_model import ensure
 from serving.engine.protocol import Engine
@@ -42,6 +40,7 @@ from serving.inference_records import ExpectedVerdicts
 from serving.metrics_port import MetricsPort
 from serving.metrics_targets import MetricsTarget, register_target
 from serving.ray_local.replica_port import keep_replica_on_loopback
+from serving.replica.log_file import log_to
 from serving.replica.metrics import EngineCollector
 from serving.replica.model_server import ModelServer
 from serving.replica.model_versions import ModelVersions
@@ -54,7 +53,7 @@ from serving.vllm.vllm_backend import VllmBackend
 from stream.telemetry import MetricsServer, TraceSettings, tracer_provider
 from stream.wire.route_files import version_weights
 
-__all__ = ["AppArgs", "build"]
+__all__ = ["AppArgs", "build", "version_server"]
 
 APP_NAME = "weir"
 _UPSTREAM = "upstream"
@@ -145,14 +144,14 @@ class Model:
 
     async def __init__(self, args: AppArgs, name: str) -> None:  # type: ignore[misc] # Ray awaits it
         keep_replica_on_loopback()
-        _log_to(args.home / "logs")
+        log_to(args.home / "logs")
         settings = args.models[name]
         engine = _engine(settings, await asyncio.to_thread(_model_dir, args, name))
         self._server = ModelServer(engine, max_requests=settings.max_requests, max_length=settings.max_length)
         await self._server.load()
         routes = RouteTable(args.home)
         self._versions = ModelVersions(
-            self._server, partial(_version_server, args, name), partial(routes.versions, name)
+            self._server, partial(version_server, args, name), partial(routes.versions, name)
         )
         self._following = asyncio.create_task(self._versions.follow())
         self._metrics = _Metrics(args, "model")
@@ -192,10 +191,13 @@ def _engine(settings: ModelSettings, model_dir: Path) -> Engine:
     )
 
 
-def _version_server(args: AppArgs, name: str, version: str) -> ModelServer:
+def version_server(args: AppArgs, name: str, version: str) -> ModelServer:
     """Return the server of a trained version of the model `name`, not loaded."""
-    settings = args.models[name]
-    engine = _engine(settings, version_weights(args.home, version))
+    settings, weights = args.models[name], version_weights(args.home, version)
+    without_files = settings.engine in ENGINES_WITHOUT_FILES or settings.name == ECHO_MODEL
+    if not without_files and not weights.is_file():
+        raise ModelNotFoundError(f"{weights} does not exist: copy it from a backup, or run `weir route kill`")
+    engine = _engine(settings, weights)
     return ModelServer(engine, max_requests=settings.max_requests, max_length=settings.max_length)
 
 
@@ -217,7 +219,7 @@ class GatewayIngress:
 
     async def __init__(self, handles: dict[str, Any], args: AppArgs) -> None:  # type: ignore[misc] # Ray awaits it
         keep_replica_on_loopback()
-        _log_to(args.home / "logs")
+        log_to(args.home / "logs")
         self._metrics = _Metrics(args, "gateway")
         self._provider = tracer_provider("gateway", args.trace_settings())
         self._recorder: Recorder | None = None
@@ -390,14 +392,3 @@ def _model_dir(args: AppArgs, name: str) -> Path:
 
 def _read_token(path: str) -> str:
     return Path(path).read_text(encoding="ascii").strip() if path else ""
-
-
-def _log_to(folder: Path) -> None:
-    """Log to serve.log in `folder`, or to stderr without the folder; log records contain ids, never prompts or answers.
-
-    Ray Serve replaces `sys.stderr` with a logger that writes its file only after 1,000 records. `sys.__stderr__` is unchanged.
-    """
-    handler = WatchedFileHandler(folder / "serve.log") if folder.is_dir() else logging.StreamHandler(sys.__stderr__)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[handler], force=True
-    )

@@ -166,6 +166,8 @@ class Endpoints:
         route = self._route(call, model)
         version = "" if route is None else trained_version(version_for(route, conversation or call.request_id))
         target = await model.target(version)
+        if version and not target.version:
+            self._wiring.metrics.unloaded.labels(model.name).inc()
         answering = msgspec.structs.replace(info, version=target.version or info.version)
         usage = request.include_usage
         answer = (

@@ -46,6 +46,12 @@ class GatewayMetrics:
             (_MODEL,),
             registry=registry,
         )
+        self.unloaded = Counter(
+            "weir_version_not_loaded",
+            "Requests that the base version answered because no replica had loaded the version of their route",
+            (_MODEL,),
+            registry=registry,
+        )
         self.shadows = Counter(
             "weir_shadow_requests",
             "Copies of requests, by purpose (challenger, consistency) and outcome",

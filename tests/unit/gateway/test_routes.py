@@ -135,6 +135,8 @@ async def test_without_the_version_the_base_answers_and_says_so(stack):
     answer = await stack.ask()
     assert (answer.status_code, answer.headers[HEADER]) == (200, "echo")
     assert {record.model_version for record in stack.records()} == {"echo"}
+    count = stack.registry.get_sample_value("weir_version_not_loaded_total", {"gen_ai_request_model": "echo"})
+    assert count == 1
 
 
 async def test_a_replica_that_has_just_lost_the_version_answers_with_the_base_and_says_so(stack):

@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry
 from support.spool import events_of
 
 from serving.capture.recorder import Recorder
-from serving.deployments import AppArgs, GatewayIngress, build
+from serving.deployments import AppArgs, GatewayIngress, build, version_server
+from serving.engine.errors import ModelNotFoundError
 from serving.gateway.guard import Guards
 from serving.gateway.guard_settings import GuardRules
 from serving.settings import CaptureSettings, HttpSettings, ModelSettings
@@ -34,12 +35,11 @@ async def test_a_gateway_closes_its_spool_even_if_a_connection_cannot_be_closed(
     assert isinstance(events_of(spool)[-1].data, Closed)
 
 
-def test_a_replica_that_autoscaling_stops_has_as_long_for_its_answers_as_another_server(tmp_path):
-    settings = ModelSettings(name="echo")
-    arguments = AppArgs(
-        home=tmp_path,
+def arguments(home, settings):
+    return AppArgs(
+        home=home,
         http=HttpSettings(),
-        models={"echo": settings},
+        models={"m": settings},
         capture=CaptureSettings(),
         expected_input=(),
         expected_output=(),
@@ -51,8 +51,19 @@ def test_a_replica_that_autoscaling_stops_has_as_long_for_its_answers_as_another
         trace_headers={},
         trace_ratio=0,
     )
-    (models, _) = build(arguments)._bound_deployment.init_args
-    own = models["echo"]._bound_deployment._deployment_config.graceful_shutdown_timeout_s
+
+
+def test_a_version_whose_weights_are_missing_is_an_error_with_the_path(tmp_path):
+    with pytest.raises(
+        ModelNotFoundError, match=r"models/m_0123456789ab/model\.gguf does not exist: copy it from a backup"
+    ):
+        version_server(arguments(tmp_path, ModelSettings(name="some.gguf")), "m", "m_0123456789ab")
+
+
+def test_a_replica_that_autoscaling_stops_has_as_long_for_its_answers_as_another_server(tmp_path):
+    settings = ModelSettings(name="echo")
+    (models, _) = build(arguments(tmp_path, settings))._bound_deployment.init_args
+    own = models["m"]._bound_deployment._deployment_config.graceful_shutdown_timeout_s
     vllm = config_fields("echo", settings, on_cpu=False)["deployment_config"]["graceful_shutdown_timeout_s"]
     assert own == vllm
     assert own >= settings.upstream_read_seconds
