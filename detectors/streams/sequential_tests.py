@@ -349,13 +349,12 @@ class ReferenceRegions:
             self._update_statistic()
 
     def restart(self) -> None:
-        """Set all sums to zero after an alarm, and drop the last observations: the next change begins later than they do.
+        """Set all sums to zero and drop the last observations, after an alarm: the next change begins after them.
 
         The mean time to a false alarm is then at least ``limit``, in events or days.
         """
         self._recent.clear()
-        self._sums[:] = 0.0
-        self.statistic = 0.0
+        self._sums[:] = self.statistic = 0.0
 
     def leading(self, among: NDArray[np.bool_] | None = None) -> int:
         """Return the region that contributes most to the statistic, of all regions or of those that the mask ``among`` selects."""
