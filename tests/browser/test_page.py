@@ -77,7 +77,7 @@ def test_the_conversation_of_a_request_lists_its_turns_and_leads_back(look):
 def test_a_request_that_the_model_was_asked_again_leads_to_the_copy_and_back(look):
     page = look.go("/requests/talk-1", ".pane table")
     again = page.locator(".facts dd", has_text="answers in")
-    assert again.inner_text().startswith("inconsistent 0.900")
+    assert again.inner_text().startswith("inconsistent 0.90,")
     again.get_by_role("link").click()
     page.wait_for_selector("text=no user received this answer")
     page.locator(".facts dd", has_text="no user received").get_by_role("link").click()
