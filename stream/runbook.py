@@ -19,8 +19,8 @@ RUNBOOK: dict[str, str] = {
     "system, then roll the model back or correct the labels.",
     "coverage": "Find the detector in `weir status`, then find in the logs of score and the ledger why its verdicts did not arrive; the alert "
     "resolves when they arrive.",
-    "gap": "For reason `full` restore Kafka and the shipper, or raise `capture.limit_bytes`; for `disk` or `damaged` repair the disk; "
-    "the counted requests were answered but are not monitored.",
+    "gap": "For reason `full` restore Kafka and the shipper, or raise `capture.limit_bytes`; for `disk` free or repair the disk; "
+    "for `damaged` repair it; for `oversize` see the log of the gateway or shipper.",
     "lag": "Check that score runs (`weir status`); if it runs, start another score process or enable fewer detectors (`[detectors]`, then"
     " restart).",
     "spool": "Restore Kafka and the shipper now (`weir status`); a full spool sheds records or rejects requests (`capture.on_full`).",

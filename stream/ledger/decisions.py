@@ -109,7 +109,7 @@ class Decisions(LedgerFile):
         row = (data.retraining_id, data.state, data.tenant, data.model, data.at, _JSON.encode(data).decode())
         self.database.execute(
             "INSERT INTO retraining VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-            " at = excluded.at, record = excluded.record WHERE excluded.at > at",
+            " at = excluded.at, record = excluded.record WHERE excluded.at >= at",  # a renewed lease has the same time
             row,
         )
         links = [(alert_id, data.retraining_id) for alert_id in data.alert_ids]

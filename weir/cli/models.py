@@ -119,7 +119,7 @@ def promote(  # noqa: PLR0913 - click passes each option by name
     print_result(result, line, as_json=as_json)
     if not now and not settings.delivery.enabled:
         click.echo(
-            "[delivery] enabled is false: nothing happens unless delivery runs elsewhere; set it, and restart the stack",
+            "[delivery] enabled is false: unless delivery runs elsewhere (as in containers), set it, and restart the stack",
             err=True,
         )
 

@@ -134,7 +134,7 @@ def _decide(
 def _note_no_trainer(settings: "Settings") -> None:
     if not settings.train.enabled:
         click.echo(
-            "[train] enabled is false: nothing happens unless a trainer runs elsewhere; set it, and restart the stack",
+            "[train] enabled is false: unless a trainer runs elsewhere (as in containers), set it, and restart the stack",
             err=True,
         )
 

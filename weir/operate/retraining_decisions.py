@@ -48,6 +48,10 @@ class Decider(msgspec.Struct, frozen=True, kw_only=True):
     command: str
     tenants: Mapping[str, Mapping[str, Any]]
 
+    def __repr__(self) -> str:
+        """Return the command, without the key."""
+        return f"Decider({self.command!r})"
+
     def allowed(self, request: RetrainingRecord, outcome: Approval) -> str:
         """Return the id of the key if it may decide the request, else raise AccessDenied; log the attempt either way."""
         what = {"retraining_id": request.retraining_id, "outcome": outcome, "tenant": request.tenant}

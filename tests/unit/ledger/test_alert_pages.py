@@ -30,8 +30,8 @@ def feedback(identity, alert_id, label, at, by="console:ann", *, tenant="acme"):
     return event_of(data, identity, at)
 
 
-def retraining(identity, at, state="suppressed"):
-    data = RetrainingRecord(retraining_id=identity, state=state, reason="r", tenant="a", model="m", at=at)
+def retraining(identity, at, state="suppressed", **fields):
+    data = RetrainingRecord(retraining_id=identity, state=state, reason="r", tenant="a", model="m", at=at, **fields)
     return event_of(data, f"{identity}/{state}", at)
 
 
@@ -179,6 +179,16 @@ def test_retraining_events_are_paged_also_those_of_one_time(maker, pages):
     named = [(one.at, one.retraining_id, one.state) for page in found for one in page]
     assert named == sorted(named, reverse=True)
     assert len(set(named)) == 11
+
+
+def test_the_newest_lease_of_a_state_is_kept_although_the_state_has_its_first_time(maker, pages):
+    apply(
+        maker,
+        *(retraining("rt_1", 5.0, "trained", lease_until=until) for until in (220.0, 820.0)),
+        topic="weir.retraining",
+    )
+    (found,) = pages.retraining(before=NEWEST, limit=3).retraining
+    assert (found.at, found.lease_until) == (5.0, 820.0)
 
 
 def test_alerts_without_a_review_are_found_behind_many_others(maker, pages):
