@@ -16,8 +16,7 @@ from pathlib import Path
 
 from serving.engine.catalogue import CATALOGUE, ECHO_MODEL, HubSource, WheelSource
 from serving.engine.errors import EngineError, ModelInvalidError, ModelNotFoundError
-from serving.engine.gguf_file import find_gguf, gguf_models, is_readable, rewrite_as_f16
-from serving.engine.gguf_header import check_size
+from serving.engine.gguf_file import check_whole, find_gguf, gguf_models, is_readable, rewrite_as_f16
 from serving.engine.hub_download import from_hub, hub_revision
 from serving.engine.model_files import (
     ModelFiles,
@@ -119,7 +118,7 @@ def _local(model: Path) -> ModelFiles:
     if (present := _present(model)) is not None:
         return present
     if (gguf := find_gguf(model)) is not None:
-        check_size(gguf)
+        check_whole(gguf)
     digest = file_digest(model) if model.is_file() else directory_digest(model)
     return ModelFiles(path=model, digest=digest, source="local", version=version_of(digest))
 

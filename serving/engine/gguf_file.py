@@ -15,13 +15,33 @@ from pathlib import Path
 from serving.engine.errors import ModelInvalidError
 from serving.engine.model_files import IR_MODEL, Progress
 
-__all__ = ["context_length", "find_gguf", "gguf_models", "is_readable", "rewrite_as_f16", "writable_file"]
+__all__ = [
+    "check_whole",
+    "context_length",
+    "find_gguf",
+    "gguf_models",
+    "is_readable",
+    "rewrite_as_f16",
+    "writable_file",
+]
 
 _MAGIC = b"GGUF"
 _CONTEXT_KEY = b".context_length"
 _UINT32 = 4
 #: The keys of the architecture come before the vocabulary, which is megabytes long.
 _HEADER_BYTES = 1 << 16
+
+
+def check_whole(file: Path) -> None:
+    """Raise ModelInvalidError if a GGUF file is damaged or ends before its last weight; OpenVINO reads past the end, which can end the process."""
+    from gguf import GGUFReader  # noqa: PLC0415 - it reads the whole vocabulary, so only this function needs it
+
+    try:
+        GGUFReader(file)
+    except (ArithmeticError, TypeError, ValueError, LookupError) as error:
+        raise ModelInvalidError(
+            f"{file} ({file.stat().st_size:,} bytes) is incomplete or damaged ({error}): copy or download the file again"
+        ) from error
 
 
 def find_gguf(model: Path) -> Path | None:
