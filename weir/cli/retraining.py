@@ -128,10 +128,18 @@ def _decide(
     text = f"{record.retraining_id} of {record.tenant}/{record.model} is {record.state} by {record.by}"
     print_result(record, text, as_json=as_json)
     if outcome != "rejected":
-        _note_no_trainer(settings)
+        _note_no_trainer(settings, record.tenant)
 
 
-def _note_no_trainer(settings: "Settings") -> None:
+def _note_no_trainer(settings: "Settings", tenant: str) -> None:
+    """State why no trainer of Weir starts the request, if a setting is the reason."""
+    from stream.loop.settings import loop_settings
+
+    if loop_settings(settings.tenants, tenant).mode == "propose":
+        click.echo(
+            f'[tenants."{tenant}".loop] mode is "propose": only a trainer of your own starts the request; set "approve" for Weir\'s trainer',
+            err=True,
+        )
     if not settings.train.enabled:
         click.echo(
             "[train] enabled is false: unless a trainer runs elsewhere (as in containers), set it, and restart the stack",

@@ -83,7 +83,7 @@ async def test_only_a_key_with_the_scope_decides_and_every_attempt_is_logged(ope
     assert (status, "belongs to tenant elm" in error) == (1, True)
     assert await operator.decisions() == [("rt_2", "approved", "")]
     status, error, key = await operator.decide("approve", "rt_1", "approve")
-    assert (status, "[train] enabled is false" in error) == (0, True)
+    assert (status, "[train] enabled is false" in error, 'mode is "propose"' in error) == (0, True, True)
     status, _, again = await operator.decide("approve", "rt_1", "approve")
     assert status == 0
     status, error, late = await operator.decide("reject", "rt_2", "approve")
