@@ -105,6 +105,7 @@ def test_a_model_whose_requests_all_fail_can_be_chosen_and_is_named():
         model="dead",
         status="error",
         error_type="upstream_unreachable",
+        failed=True,
         seconds=0.1,
         first_token_seconds=None,
         prompt_tokens=0,
