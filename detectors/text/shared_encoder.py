@@ -176,21 +176,16 @@ class Engine:
 
         copies = [_different(views(text)) for text in texts]
         tokens = iter(tokenize(self._tokenizer, [copy for found in copies for copy in found]))
-        screened = self.linear_log_odds(texts)
-        rows: dict[tuple[tuple[int, ...], bytes], int] = {}
+        linear = [tuple(map(float, odds)) for odds in self.linear_log_odds(texts)]
+        rows: dict[tuple[tuple[int, ...], tuple[float, ...]], int] = {}
         places: list[tuple[int, list[int]]] = []
         covered = [1.0] * len(texts)
         for index, found in enumerate(copies):
             for _ in found:
                 cut = windows(next(tokens), max(1, max_windows // len(found)))
-                keys = [(tuple(row), screened[index].tobytes()) for row in cut.rows]
-                places.append((index, [rows.setdefault(key, len(rows)) for key in keys]))
+                places.append((index, [rows.setdefault((tuple(row), linear[index]), len(rows)) for row in cut.rows]))
                 covered[index] = min(covered[index], cut.covered)
-        odds = log_odds(
-            self._model,
-            [row for row, _ in rows],
-            np.array([np.frombuffer(linear) for _, linear in rows]).reshape(-1, len(TASKS)),
-        )
+        odds = log_odds(self._model, [row for row, _ in rows], np.array([own for _, own in rows]))
         best = np.full((len(texts), odds.shape[1]), EMPTY_LOG_ODDS)
         for index, own in places:
             if own:

@@ -29,7 +29,7 @@ MOUNTED = (BASE, SECURE, ".env", "weir.toml", "deploy")
 
 
 class Containers:
-    """The compose files as a project with a name of its own. `folder` has copies of the files that containers mount."""
+    """Runs docker-compose with the repository's files, as a separate project. Containers mount copies of the files, which are in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
