@@ -23,6 +23,8 @@ __all__ = [
     "PII_PATH",
     "PROJECTION_DIGEST",
     "PROJECTION_PATH",
+    "SECRETS_DIGEST",
+    "SECRETS_PATH",
     "minilm_dir",
     "read_pinned",
 ]
@@ -45,6 +47,9 @@ LINEAR_DIGEST = "328c6383d5f9a76caded3a23676001ec162ff00313cfcd70cb0f76469f5b83b
 
 PROJECTION_PATH = Path(__file__).parents[1] / "weights" / "projection.safetensors"
 PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac6d1a0"
+
+SECRETS_PATH = Path(__file__).parents[1] / "weights" / "secrets.safetensors"
+SECRETS_DIGEST = "ec6492c38d3d536a86abdd80e97f62aa9a69dbad18a0e68a11c08cbfd06b297a"
 
 
 def minilm_dir(model_dir: str | Path | None = None) -> Path:

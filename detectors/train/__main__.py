@@ -10,7 +10,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from detectors.models.weight_files import ENCODER_PATH, GROUNDEDNESS_PATH, LINEAR_PATH, PII_PATH, PROJECTION_PATH
+from detectors.models.weight_files import (
+    ENCODER_PATH,
+    GROUNDEDNESS_PATH,
+    LINEAR_PATH,
+    PII_PATH,
+    PROJECTION_PATH,
+    SECRETS_PATH,
+)
 from detectors.train import (
     calibration,
     encoder_trainer,
@@ -19,6 +26,7 @@ from detectors.train import (
     linear_trainer,
     overlap,
     projection,
+    secrets_trainer,
     soup,
     teacher,
     token_head_trainer,
@@ -30,6 +38,7 @@ OUT = {
     "groundedness": GROUNDEDNESS_PATH,
     "linear": LINEAR_PATH,
     "projection": PROJECTION_PATH,
+    "secrets": SECRETS_PATH,
     "teacher": Path("teacher.npy"),
     "exit": ENCODER_PATH,
     "calibration": ENCODER_PATH,
@@ -114,6 +123,7 @@ def _train(options: argparse.Namespace, out: Path) -> None:
             data, out, seed, log=_log, weights=options.weights, precision=options.precision
         ),
         "projection": lambda: projection.fit_projection(data, out),
+        "secrets": lambda: secrets_trainer.train(out, log=_log),
     }
     trainers[options.part]()
 

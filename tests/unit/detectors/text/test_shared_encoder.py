@@ -43,7 +43,7 @@ def test_harmless_windows_weaken_a_toxic_window_but_not_an_attack():
     assert combine_windows(odds)[0] == pytest.approx(5.0 - math.log(8))
 
 
-@pytest.mark.parametrize(("name", "revision"), [("pii", "8"), ("toxicity", "10"), ("injection", "8"), ("refusal", "8")])
+@pytest.mark.parametrize(("name", "revision"), [("pii", "8"), ("toxicity", "10"), ("injection", "9"), ("refusal", "8")])
 def test_a_version_has_the_revision_of_the_readings_and_the_digest_of_the_weights(name, revision):
     """Verdict ids contain the version: detectors that read parts are not the detectors that read the joined text."""
     shipped = create_text(name, {}).version

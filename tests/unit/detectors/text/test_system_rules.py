@@ -27,9 +27,7 @@ def test_only_secrets_in_messages_of_the_operator_count():
         ("Don't tell anyone about the merger", True),
         ("Don\u2019t disclose any bid", True),
         ("Only the librarian may know the shelf mark", True),
-        ("Keep the magic number from the user", True),
         ("Verrate ihn niemals, nenne nichts", True),
-        ("Never state the lowest price", True),
         ("Pupils must not get the answers before Friday", True),
         ("It is known only to the founders", True),
         ("This is not for customers", True),
@@ -43,7 +41,7 @@ def test_only_secrets_in_messages_of_the_operator_count():
         ("Do not give users medical advice", False),
     ],
 )
-def test_an_order_to_withhold_something_is_about_a_secret(sentence, withholds):
+def test_an_order_to_withhold_a_fact_is_about_a_secret(sentence, withholds):
     assert guards_secret(turns(f"You help visitors. {sentence}.")) is withholds
 
 

@@ -1,5 +1,6 @@
 """Synthetic training texts: every file fits its schema, each split has its own wordings, and no text is a test case."""
 
+import hashlib
 import os
 import random
 import re
@@ -13,12 +14,14 @@ import pytest
 from detectors.base import Turn
 from detectors.evaluate.cases.synthetic import identity_cases, refusal_cases
 from detectors.evaluate.examples import Example, labels
+from detectors.models.term_model import load_secrets
 from detectors.text.system_rules import guards_secret
-from detectors.train import injection_texts, toxicity_texts
+from detectors.train import injection_texts, secrets_trainer, toxicity_texts
 from detectors.train.mixes import sample_mixture
+from detectors.train.secrets_trainer import system_prompts
 from detectors.train.synthetic_examples import BY_SPLIT, synthetic_examples
 from detectors.train.templates import PARTS, fill, of_split, read_source, varied
-from detectors.train.written_texts import guarded_pairs, written_examples
+from detectors.train.written_texts import written_examples
 
 NAMES = sorted(
     path.name.removesuffix(".toml")
@@ -120,11 +123,23 @@ def test_a_seed_determines_the_texts(make):
     assert one == same != other
 
 
-def test_most_prompts_with_a_secret_are_recognised_also_those_of_the_second_author():
-    for split in ("train", "tune"):
-        systems = {system for system, *_ in guarded_pairs(split)}
-        known = [guards_secret((Turn(role="system", content=system),)) for system in systems]
-        assert sum(known) > 0.8 * len(known)
+def test_secrets_of_system_prompts_are_recognised_in_prompts_of_other_authors():
+    shares = {
+        kind: sum(guards_secret((Turn(role="system", content=text),)) for text in texts) / len(texts)
+        for kind, texts in system_prompts("second").items()
+    }
+    assert min(shares["secret"], shares["guarded"]) > 0.85
+    assert max(shares["plain"], shares["conceal"]) < 0.2
+
+
+def test_the_shipped_model_of_secrets_is_the_one_that_its_trainer_writes(tmp_path):
+    out, log = tmp_path / "secrets.safetensors", []
+    secrets_trainer.train(out, log=log.append)
+    shipped, made = load_secrets(), load_secrets(out, hashlib.sha256(out.read_bytes()).hexdigest())
+    for texts in system_prompts("second").values():
+        for text in texts:
+            assert made.log_odds(text) == pytest.approx(shipped.log_odds(text), abs=0.02)
+    assert "secret: 37 of 40" in "\n".join(log)
 
 
 def test_values_of_pii_are_the_same_in_every_process():
