@@ -288,7 +288,7 @@ class OpenvinoEngine:
 
     def _receive(self) -> None:
         """Move new requests from the queue to the list; if no request is in progress, wait for a new request."""
-        block = not self._closed and not self._pipeline.has_non_finished_requests()
+        block = not self._closed and not self._requests and not self._pipeline.has_non_finished_requests()
         while block or not self._arrivals.empty():
             request = self._arrivals.get()
             if request is not None and not request.cancelled:
@@ -296,13 +296,16 @@ class OpenvinoEngine:
             block = False
 
     def _step(self) -> None:
-        for request in self._requests:
-            if request.handle is None:
-                self._add(request)
+        # OpenVINO's own limit, max_num_seqs, has no effect on requests whose prompt has been read.
+        waiting = [request for request in self._requests if request.handle is None]
+        for request in waiting[: self._slots - len(self._requests) + len(waiting)]:
+            self._add(request)
         self._drop_cancelled()
         if self._pipeline.has_non_finished_requests():
             self._pipeline.step()
         for request in self._requests:
+            if request.handle is None:
+                continue
             before, chunk = request.seen, request.read()
             self._completion_total += request.seen - before
             if chunk is not None:
