@@ -143,7 +143,7 @@ class Engine(Protocol):
         """Return the tokens of a plain prompt."""
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of `tokens` without special tokens; an incomplete character becomes U+FFFD."""
+        """Return the text of `tokens` without special tokens; an incomplete character becomes U+FFFD or is left out."""
 
     def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
         """Generate the chunks of an answer; closing or cancelling the iterator frees the request's slot.

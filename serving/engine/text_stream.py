@@ -18,7 +18,8 @@ class Detokeniser:
 
     A token's text can depend on the tokens before it, so the last few tokens are decoded together. While a character is incomplete, the
     text ends with U+FFFD: one, or with byte fallback one for each byte of the run of bytes, also for complete characters in it.
-    This text is kept until the character is complete, or until no character can have so many tokens.
+    OpenVINO leaves out the bytes of an incomplete character instead. So this text, and tokens without text, are kept until the
+    character is complete, or until no character can have so many tokens.
     """
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
@@ -38,7 +39,7 @@ class Detokeniser:
         if unfinished and waiting < _KEPT and _UNFINISHED in new:
             return ""
         self._returned = len(text)
-        if not unfinished:
+        if new and not unfinished:
             self._shorten(waiting)
             self._complete = len(self._window)
         elif waiting >= _LONGEST:

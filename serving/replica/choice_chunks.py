@@ -113,5 +113,5 @@ def _chat_logprob(token: TokenLogprob) -> dict[str, Any]:
 
 def _entry(text: str, logprob: float | None) -> dict[str, Any]:
     # A token can be only a part of a character; then it has no bytes that can be shown.
-    whole = "\N{REPLACEMENT CHARACTER}" not in text
+    whole = text and "\N{REPLACEMENT CHARACTER}" not in text
     return {"token": text, "logprob": logprob, "bytes": list(text.encode()) if whole else None}

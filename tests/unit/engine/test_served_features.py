@@ -71,6 +71,14 @@ async def test_an_answer_fits_its_schema(openvino):
     assert _fits(json.loads(choice.text))
 
 
+async def test_an_answer_has_the_characters_of_several_tokens(openvino):
+    text = "naïve 👋 日本語"
+    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"const": text}}}
+    (choice,) = (await _answer(openvino, response_format=schema, logprobs=True)).chat_choices()
+    assert json.loads(choice["message"]["content"]) == text
+    assert {token["bytes"] is None for token in choice["logprobs"]["content"] if not token["token"]} == {True}
+
+
 async def test_a_named_function_is_called_with_arguments_that_fit(openvino):
     choice = {"type": "function", "function": {"name": "count_people"}}
     (message,) = (await _answer(openvino, tools=[_TOOL], tool_choice=choice)).chat_choices()

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,6 +71,16 @@ def test_a_tokenizer_with_byte_fallback_loses_no_character(text):
     pieces = [stream.push(index) for index in range(len(tokens))]
     assert "".join(pieces) + stream.flush() == text
     assert not any("\ufffd" in piece for piece in pieces)
+
+
+@given(st.text(max_size=20).map(str.encode) | st.binary(max_size=40), st.data())
+def test_a_decoder_that_leaves_out_incomplete_characters_loses_none(encoded, data):
+    """OpenVINO; a token can have any bytes of the text."""
+    ends = sorted(data.draw(st.sets(st.integers(0, len(encoded)))) | {0, len(encoded)})
+    tokens = [encoded[start:end] for start, end in itertools.pairwise(ends)]
+    stream = TextStream(lambda ids: b"".join(tokens[index] for index in ids).decode("utf-8", "ignore"), ())
+    text = "".join([stream.push(index) for index in range(len(tokens))]) + stream.flush()
+    assert text == encoded.decode("utf-8", "ignore")
 
 
 def _fallback(char):
