@@ -28,6 +28,8 @@ INVALID_SCHEMA = (
 _LITERAL = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]", re.DOTALL)
 _UNSUPPORTED = re.compile(r"\(\?(?!:|<[A-Za-z_])|[*+?}][*+{]|[*+?}]\?\?")
 _UNSUPPORTED_NAME = re.compile(r'["\\\x00-\x1f]')
+#: OpenVINO's xgrammar reads the escape of such a character, \xHH, together with the digits behind it.
+_MISREAD = re.compile(r"[\x80-\xff][0-9A-Fa-f]")
 _COUNTED = re.compile(r"\{(\d+)(,?)(\d*)\}|.", re.DOTALL)
 
 
@@ -40,6 +42,11 @@ def check_schema(schema: str) -> None:
     parsed = json.loads(schema)
     if _has_unsupported(parsed):
         raise SchemaRejectedError(INVALID_SCHEMA)
+    if any(map(_MISREAD.search, _literals(parsed))):
+        raise SchemaRejectedError(
+            "the JSON Schema has a property name, a const or an enum in which one of 0-9, a-f or A-F follows a character from U+0080 to"
+            " U+00FF, as in 'über': OpenVINO would write another character. Write it without this character, or use the engine transformers"
+        )
     if (total := _length_limits(parsed)) > MAX_LENGTH_LIMITS:
         raise SchemaRejectedError(
             f"the length limits of texts in the JSON Schema (maxLength, and {{m,n}} in patterns; each different limit once, as at most"
@@ -89,6 +96,14 @@ def _has_unsupported(schema: Any) -> bool:
         if [] in (node.get("anyOf"), node.get("oneOf")):
             return True
     return False
+
+
+def _literals(schema: Any) -> Iterator[str]:
+    """Yield the texts that an answer must contain as they are: names of properties, and the JSON of each ``const`` and ``enum``."""
+    for node in _objects(schema):
+        names = node.get("properties")
+        yield from names if isinstance(names, dict) else ()
+        yield from (json.dumps(node[key], ensure_ascii=False) for key in ("const", "enum") if key in node)
 
 
 def _patterns(schema: Any) -> Iterator[str]:

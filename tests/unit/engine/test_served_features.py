@@ -174,6 +174,8 @@ async def test_a_schema_that_cannot_be_followed_is_400_and_ends_no_other_request
         {"type": "object", "patternProperties": {"(?=a)": {"type": "string"}}},
         {"type": "object", "properties": {'a"b': {"type": "string"}}},
         {"anyOf": []},
+        {"enum": ["größe"]},  # it would write U+0DFE
+        {"type": "object", "properties": {"año": {"type": "object", "properties": {"über": {"type": "null"}}}}},
     ],
     ids=json.dumps,
 )
