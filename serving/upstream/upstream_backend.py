@@ -245,7 +245,10 @@ class UpstreamBackend:
         complete, choices = False, answers_in(request.operation, request.body)
         finished: dict[int, bool] = {}
         async with aclosing(self._pieces(response, request, _MAX_STREAM_BYTES)) as pieces:
-            async with aclosing(_events(pieces)) as events:
+            start = await anext(pieces, b"")
+            if start.lstrip().startswith(b"{"):
+                raise _no_stream(start + b"".join([piece async for piece in pieces]))
+            async with aclosing(_events(start, pieces)) as events:
                 async for event in events:
                     if event.data.strip() == _DONE:
                         complete = True
@@ -262,9 +265,19 @@ class UpstreamBackend:
         raise broken("ended its stream before the answer was complete")
 
 
-async def _events(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[ServerSentEvent, None]:
+def _no_stream(body: bytes) -> UpstreamFailure:
+    """Return the failure for a JSON body in the place of a stream: the error that it reports, if it reports one."""
+    with suppress(UndecodableJson):
+        if failure := reported_error("", decode_tolerantly(body)):
+            return failure
+    return broken("answered a request for a stream with a whole response")
+
+
+async def _events(start: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[ServerSentEvent, None]:
     parser = EventParser(_MAX_EVENT_BYTES)
     try:
+        for event in parser.feed(start):
+            yield event
         async for piece in pieces:
             for event in parser.feed(piece):
                 yield event

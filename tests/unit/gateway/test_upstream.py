@@ -211,8 +211,6 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 async def test_what_is_no_answer_is_an_error_with_a_status(relay, caplog, case, stream):
     answer, status, kind = REFUSED[case]
-    if stream and case == "an error with status 200":
-        kind = "upstream_broken"  # a body without events is no stream
     stack = relay(answer, upstream_read_seconds=0.3)
     found = await stack.chat(CANARY, stream=stream)
     assert found.status_code == status
@@ -221,6 +219,12 @@ async def test_what_is_no_answer_is_an_error_with_a_status(relay, caplog, case, 
     assert (end.status, end.error.kind, end.error.status, end.text) == ("error", kind, status, "")
     spans = "".join(span.to_json() for span in stack.spans.get_finished_spans())
     assert CANARY not in found.text + caplog.text + spans + generate_latest(stack.registry).decode()
+
+
+async def test_a_whole_response_to_a_request_for_a_stream_is_an_error_that_says_so(relay):
+    answer = await relay(Answer.json(WHOLE)).chat(stream=True)
+    assert answer.status_code == 502
+    assert "answered a request for a stream with a whole response" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
