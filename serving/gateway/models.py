@@ -178,7 +178,7 @@ def check_features(needed: Iterable[tuple[str, Feature]], info: ModelInfo) -> No
 _REMEDIES: dict[Feature, str] = {
     "tools": "set tool_choice to 'required' or to one function, or use a model whose chat template has tools",
     "schema_or_tools": "leave it out, or set tool_choice to 'none', 'required' or one function",
-    "top_logprobs": "request logprobs without top_logprobs, or leave it out",
+    "top_logprobs": "request no alternatives: logprobs true without top_logprobs, or logprobs 1 in /v1/completions",
     "images": "send text only",
     "prompt_logprobs": "leave out echo or logprobs",
 }

@@ -6,7 +6,7 @@ Reference: https://platform.openai.com/docs/api-reference/completions/create
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from serving.backend import Feature
 from serving.openai_api.errors import invalid
@@ -23,10 +23,22 @@ class CompletionRequest(SamplingRequest):
 
     harmless: ClassVar[dict[str, tuple[Any, ...]]] = {"best_of": (None, 1), "suffix": (None,)}
 
-    prompt: _Prompt | Annotated[list[_Prompt], Field(min_length=1, max_length=1)]
+    prompt: _Prompt | list[_Prompt]
     max_tokens: Annotated[int, Field(ge=0, le=MAX_TOKENS)] | None = None
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=_MAX_LOGPROBS)] | None = None
+
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _is_one_text(cls, prompt: Any) -> Any:
+        if isinstance(prompt, list):
+            if not all(isinstance(text, str) for text in prompt):
+                raise invalid("prompt must be text; a list of token ids is not supported here.", param="prompt")
+            if len(prompt) != 1:
+                raise invalid(
+                    f"prompt has {len(prompt)} texts, this engine takes 1; send a request for each.", param="prompt"
+                )
+        return prompt
 
     @model_validator(mode="after")
     def _has_answer(self) -> Self:

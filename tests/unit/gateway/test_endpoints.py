@@ -50,6 +50,20 @@ async def test_a_bad_field_of_a_completion_is_400_and_named(stack, change, param
     assert CANARY not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (["a", "b"], "prompt has 2 texts, this engine takes 1; send a request for each."),
+        ([], "prompt has 0 texts, this engine takes 1; send a request for each."),
+        ([1, 2], "prompt must be text; a list of token ids is not supported here."),
+    ],
+    ids=str,
+)
+async def test_a_list_of_prompts_is_400_and_says_what_is_possible(stack, prompt, message):
+    answer = await stack.client.post("/v1/completions", json={"model": "echo", "prompt": prompt})
+    assert (answer.status_code, error_of(answer)["message"]) == (400, message)
+
+
 @pytest.mark.parametrize("max_tokens", [0, 2])
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_completion_with_echo_begins_with_the_prompt_and_is_recorded(stack, stream, max_tokens):
