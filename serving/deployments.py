@@ -319,6 +319,7 @@ def _deployed(args: AppArgs, name: str, *, is_only: bool) -> serve.Application:
             on_cpu=not gpus,
             model_dir=partial(_model_dir, args, name),
             metrics=partial(_Metrics, args, "model"),
+            logs=args.home / "logs",
         )
     deployment = serve.deployment(
         name=deployed_name,

@@ -22,12 +22,13 @@ def vllm_application(  # noqa: PLR0913 - the parts of a deployment, each by name
     on_cpu: bool,
     model_dir: Callable[[], Path],
     metrics: Callable[[], Any],
+    logs: Path,
 ) -> serve.Application:
     """Return the deployment for the model that clients call `name`; with ``model.prefill``, prefill replicas are behind it.
 
-    `model_dir` and `metrics` run on the replica; see :mod:`serving.vllm.vllm_server`.
+    `model_dir` and `metrics` run on the replica, which logs to the folder `logs`; see :mod:`serving.vllm.vllm_server`.
     """
-    bound: dict[str, Any] = {"settings": settings, "model_dir": model_dir, "metrics": metrics}
+    bound: dict[str, Any] = {"settings": settings, "model_dir": model_dir, "metrics": metrics, "logs": logs}
     fields = config_fields(name, settings, on_cpu=on_cpu)
     config = LLMConfig(**fields)
     if settings.prefill:

@@ -24,6 +24,7 @@ from serving.engine.model_files import directory_digest, model_version, version_
 from serving.engine.protocol import EngineStats
 from serving.ray_local.replica_port import keep_replica_on_loopback
 from serving.replica.coalesce import coalesced
+from serving.replica.log_file import log_to
 from serving.replica.metrics import EngineCollector
 from serving.settings import ModelSettings
 from serving.vllm.chunks import ChunkReader, Item, join
@@ -65,6 +66,8 @@ class _Replica:
         Returns the model's directory on this node; fetches the model if needed.
     metrics
         Opens the metrics port of this process.
+    logs
+        The folder of the log.
     """
 
     engine: Any
@@ -76,10 +79,11 @@ class _Replica:
         settings: ModelSettings,
         model_dir: Callable[[], Path],
         metrics: Callable[[], ProcessMetrics],
+        logs: Path,
         **options: Any,
     ) -> None:
         keep_replica_on_loopback()
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        log_to(logs)
         self._settings = settings
         self._in_progress = 0
         directory = model_dir()
@@ -91,9 +95,11 @@ class _Replica:
         self._adapters = {name: version_of(directory_digest(Path(path))) for name, path in settings.lora.items()}
         _complete(llm_config, settings, directory)
         await super().__init__(llm_config, **options)  # type: ignore[call-arg,misc] # the server's, a coroutine
+        log_to(logs)  # again: vLLM imports model_hosting_container_standards, which sets the root logger to ERROR
         self._metrics = metrics()
         VllmCollector(self._metrics.registry)
         EngineCollector(self._stats, self._metrics.registry)
+        _LOG.info("engine vllm has loaded %s", self._version)
 
     async def describe(self, adapter: str = "") -> ModelInfo:
         """Return the description of the model, or of the model with a LoRA adapter, and the replica's load.

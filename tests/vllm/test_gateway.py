@@ -248,6 +248,10 @@ def test_a_killed_replica_or_engine_aborts_its_requests_and_is_replaced(serving,
     )
 
 
+def test_a_replica_writes_to_the_log_of_serve_at_once(serving):
+    assert " has loaded " in (serving.home / "logs" / "serve.log").read_text()
+
+
 def test_no_prompt_is_in_any_log(serving, client, chat):
     canary = "canary-9c1d"
     body = chat | {"messages": [{"role": "user", "content": canary}]}
@@ -264,6 +268,6 @@ def test_no_prompt_is_in_any_log(serving, client, chat):
         client.post("/v1/responses", json={"model": chat["model"], "input": canary, "tools": canary}).status_code == 400
     )
     logs = [path for path in serving.run_dir.rglob("*") if path.is_file() and "/logs/" in str(path)]
-    logs += [serving.home / "driver.log", serving.home / "head.log"]
+    logs += [serving.home / "driver.log", serving.home / "head.log", serving.home / "logs" / "serve.log"]
     assert len(logs) > 10
     assert not [path for path in logs if canary.encode() in path.read_bytes()]
