@@ -17,3 +17,4 @@ def log_to(folder: Path) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[handler], force=True
     )
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # else it logs a line for each request to an upstream server

@@ -269,6 +269,12 @@ def test_a_replica_writes_to_the_log_of_serve_at_once(serving):
     write_routes(serving.home, [])
 
 
+def test_an_upstream_request_adds_no_line_to_the_log(serving, client):
+    log = serving.home / "logs" / "serve.log"
+    assert client.post("/v1/chat/completions", json=CHAT | {"model": "relay"}).status_code == 200
+    assert "/v1/chat/completions" not in log.read_text()
+
+
 def test_no_prompt_and_no_key_is_in_any_log(serving, client):
     canary = "canary-9c1d"
     body = CHAT | {"messages": [{"role": "user", "content": canary}]}
