@@ -165,7 +165,8 @@ class ModelServer:
         return RejectedRequest(
             code="context_length_exceeded",
             status=400,
-            message=f"The prompt has {least}{prompt_tokens} tokens{asked}; together the limit is {self.context_length}."
+            # LiteLLM and LangChain recognise this error by the words "prompt is too long".
+            message=f"The prompt is too long: it has {least}{prompt_tokens} tokens{asked}; together the limit is {self.context_length}."
             " Shorten the prompt or reduce max_tokens.",
             param=param,
         )

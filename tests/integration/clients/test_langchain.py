@@ -5,6 +5,7 @@ from typing import Annotated
 import httpx
 import pytest
 from langchain.agents import create_agent
+from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAI, OpenAIEmbeddings
@@ -74,6 +75,11 @@ def test_invoke(chat, gateway):
     ]
     assert (end.status, end.text) == ("complete", answer.text)
     assert end.usage.total_tokens == answer.usage_metadata["total_tokens"]
+
+
+def test_a_prompt_that_is_too_long_is_the_error_for_it(chat):
+    with pytest.raises(ContextOverflowError):
+        chat.invoke("word " * 3000)
 
 
 async def test_a_stream(chat, gateway):

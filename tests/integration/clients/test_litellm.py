@@ -64,3 +64,5 @@ def test_the_errors_are_those_of_openai(options):
         litellm.completion(**ASK | {"model": "openai/gpt-9"}, **options)
     with pytest.raises(litellm.AuthenticationError):
         litellm.completion(**ASK, **options | {"api_key": "sk-wrong"})
+    with pytest.raises(litellm.ContextWindowExceededError):
+        litellm.completion(**ASK | {"messages": [{"role": "user", "content": "word " * 3000}]}, **options)
