@@ -9,11 +9,13 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import httpx
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from serving.decoded_json import count_of, mapping_of
 from stream.pause import pause
 from weir.home.ports import reachable
 from weir.sentinel.pairs import PromptOfPair
@@ -124,7 +126,8 @@ class SentinelClient:
         self._requests.labels(outcome).inc()
         return outcome
 
-    def _count(self, answer: dict[str, dict[str, int]], seconds: float) -> None:
+    def _count(self, answer: Mapping[str, Any], seconds: float) -> None:
         self._seconds.observe(seconds)
+        usage = mapping_of(answer.get("usage"))  # null if another server does not count tokens
         for kind in ("prompt", "completion"):
-            self._tokens.labels(kind).inc(answer.get("usage", {}).get(f"{kind}_tokens", 0))
+            self._tokens.labels(kind).inc(count_of(usage.get(f"{kind}_tokens")))

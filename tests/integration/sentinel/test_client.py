@@ -3,9 +3,11 @@
 import asyncio
 from itertools import islice
 
+import pytest
 from prometheus_client import CollectorRegistry
 from support.flood import gateway
 from support.kafka_log import until
+from support.scripted_upstream import WHOLE, Answer, scripted_upstream
 from support.spool import events_of
 
 from stream.wire import OWN_TENANT, RequestRecord, ResponseRecord
@@ -50,6 +52,22 @@ async def test_refused_and_unreachable_are_counted(tmp_path):
         assert await refused.send(PROMPTS[0]) == "refused"
     assert await refused.send(PROMPTS[0]) == "unreachable"
     assert registry.get_sample_value("weir_sentinel_requests_total", {"outcome": "refused"}) == 1
+
+
+@pytest.mark.parametrize("usage", [None, {"prompt_tokens": None, "completion_tokens": -1}, [3]])
+async def test_an_answer_without_token_counts_is_an_answer(usage):
+    registry, stop = CollectorRegistry(), asyncio.Event()
+    outcome = {"outcome": "answered"}
+    async with scripted_upstream() as server:
+        server.script = [Answer.json(WHOLE | {"usage": usage})]
+        running = asyncio.create_task(sentinel(server.url.removesuffix("/v1"), "weir-key", registry).run(stop))
+        await until(
+            "two answers",
+            lambda: running.done() or (registry.get_sample_value("weir_sentinel_requests_total", outcome) or 0) >= 2,
+        )
+        stop.set()
+        await running
+    assert registry.get_sample_value("weir_sentinel_tokens_total", {"kind": "completion"}) == 0
 
 
 async def test_both_prompts_of_a_pair_are_sent_and_sampled(tmp_path):
