@@ -113,13 +113,21 @@ def train(  # noqa: PLR0913 - the options of the recipe
     positives: int = POSITIVES,
     negatives: int = NEGATIVES,
     epochs: int = EPOCHS,
+    share: float = 1.0,
     without: tuple[str, ...] = (),
 ) -> None:
     """Train the token head; write its weights to ``out``, and a record of the run to a JSON file beside ``out``.
 
     ``positives`` and ``negatives`` are the numbers of synthetic texts with entities and of texts without entities. The
     texts of `entity_texts.SOURCES` are added; ``without`` names files of them that are left out, to measure on them.
+    ``share`` is the share of all these texts that the run reads.
     """
+    positives, negatives = (max(1, round(count * share)) for count in (positives, negatives))
+
+    def sample(found: list[Labelled]) -> list[Labelled]:
+        chosen = random.Random(seed)  # noqa: S311 - a reproducible sample, not secrets
+        return found if share == 1 else chosen.sample(found, max(1, round(len(found) * share)))
+
     sources = [file for file in SOURCES if file not in without]
     record = {
         "detector": "pii", "kinds": list(KINDS), "seed": seed, "positives": positives, "negatives": negatives,
@@ -127,18 +135,18 @@ def train(  # noqa: PLR0913 - the options of the recipe
         "data": {name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in (CLINC, HALUEVAL, *sources)},
     }  # fmt: skip
     gazetteer = Gazetteer.of(known_names())
-    synthetic = items([*texts(data, positives, negatives, seed), *code_texts(seed)], gazetteer)
+    synthetic = items([*texts(data, positives, negatives, seed), *sample(code_texts(seed))], gazetteer)
     rng = random.Random(seed)  # noqa: S311 - a reproducible order, not secrets
     plan = [
         # Real texts are varied anew for each epoch.
         batch
         for epoch in range(epochs)
-        for batch in batches(synthetic + items(entity_texts(data, seed * 100 + epoch, without), gazetteer), rng)
+        for batch in batches(synthetic + items(sample(entity_texts(data, seed * 100 + epoch, without)), gazetteer), rng)
     ]
     torch.manual_seed(seed)
     words, head = load_minilm().words.weight, TokenHead()
     nn.init.normal_(head.shapes.weight, std=0.02)
-    task = hashlib.sha256(json.dumps(record | {"checkpoint": 3}, sort_keys=True).encode()).hexdigest()
+    task = hashlib.sha256(json.dumps(record | {"checkpoint": 3, "share": share}, sort_keys=True).encode()).hexdigest()
     parameters = dict(head.named_parameters())
     training = AveragedTraining(parameters, out.with_suffix(".checkpoint"), average=AVERAGE, task=task)
     log(f"{sum(map(len, plan))} texts in {epochs} epochs, {len(plan)} steps")

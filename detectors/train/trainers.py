@@ -59,10 +59,9 @@ def _encoder(data: Path, out: Path, seed: int, share: float, log: Log) -> None:
 
 
 def _pii(data: Path, out: Path, seed: int, share: float, log: Log) -> None:
-    from detectors.train.token_head_trainer import NEGATIVES, POSITIVES, train  # noqa: PLC0415 - Faker is an extra
+    from detectors.train.token_head_trainer import train  # noqa: PLC0415 - Faker is an extra
 
-    positives, negatives = (max(1, round(count * share)) for count in (POSITIVES, NEGATIVES))
-    train(data, out, seed, positives=positives, negatives=negatives, log=log)
+    train(data, out, seed, share=share, log=log)
 
 
 _CARDS = read_toml("detectors.train", "model_cards.toml", dict[str, CardText])

@@ -244,6 +244,19 @@ def test_a_run_that_was_cut_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     assert not (tmp_path / "cut.checkpoint").exists()
 
 
+def test_a_share_shortens_the_run_by_texts_of_all_kinds(tmp_path):
+    data, counts = _data(tmp_path), []
+
+    def planned(line):
+        counts.append(int(line.split(" texts in ")[0]))
+        raise KeyboardInterrupt
+
+    for share in (1.0, 0.1):
+        with pytest.raises(KeyboardInterrupt):
+            train(data, tmp_path / "a.safetensors", 5, log=planned, positives=60, negatives=8, epochs=1, share=share)
+    assert counts[1] == pytest.approx(counts[0] / 10, rel=0.1)
+
+
 def test_a_set_of_persons_and_places_ignores_spans_of_other_types():
     one = social_set("posts", [[("Anna", "B-PER"), ("at", "O"), ("Oslo", "B-LOC")]])
     (case,) = one.cases
