@@ -66,8 +66,12 @@ def train_detector(  # noqa: PLR0913 - the options of the command
         options = TrainingOptions(
             name=name, data=data, out=folder, seed=seed, share=share, resume=resume, limit=limit, command=command
         )
-        with progress_on_stderr() as progress:
-            result = train(options, lambda line: click.echo(f"weir: {line}", err=True), progress)
-    click.echo(f"wrote {folder / CARD}")
+        try:
+            with progress_on_stderr() as progress:
+                result = train(options, lambda line: click.echo(f"weir: {line}", err=True), progress)
+        except KeyboardInterrupt:
+            click.echo("weir: interrupted; to continue, run the same command with --resume", err=True)
+            raise
+    click.echo(f"wrote {folder / CARD}; to use the weights, copy its lines for weir.toml and restart the stack")
     for detector, settings in result.options.items():
         click.echo(f"{detector}: {', '.join(f'{key} {value}' for key, value in settings.items())}")

@@ -72,6 +72,7 @@ def train(options: TrainingOptions, log: Log, progress: Progress) -> TrainingRes
     weights = options.out / recipe.weights
     record = _record(options, recipe)
     if record.sha256 is None:
+        log("reading the texts")
         recipe.train(options.data, weights, options.seed, options.share, log)
     (digest,) = data_files(options.out, [recipe.weights])
     if record.sha256 not in (None, digest.sha256):

@@ -74,7 +74,8 @@ def weir(*arguments, code=0, error=""):
 
 def test_weights_record_metrics_and_card(tmp_path, data):
     (data / MORE).write_text("a text")
-    weir("length", "--data", "data", "--seed", "7", error="step 1/2")
+    result = weir("length", "--data", "data", "--seed", "7", error="step 1/2")
+    assert "MODEL_CARD.md; to use the weights, copy its lines for weir.toml" in result.stdout
     out = tmp_path / "trained/length"
     assert load_file(out / "length.safetensors")["length"][0] == 30.0
     record = json.loads((out / "run.json").read_text())
@@ -101,7 +102,7 @@ def test_a_share_shortens_the_run_and_a_resumed_run_keeps_it(data):
 
 def test_an_interrupted_run_resumes_from_its_checkpoint_if_nothing_changed(tmp_path, data):
     (data / "cut").touch()
-    weir("length", "--data", "data", "--seed", "3", code=130)
+    weir("length", "--data", "data", "--seed", "3", code=130, error="run the same command with --resume")
     (data / "cut").unlink()
     weir("length", "--data", "data", "--seed", "3", code=1, error="--resume")
     weir("length", "--data", "data", "--seed", "4", "--resume", code=1, error="a run with seed 3, not 4")
