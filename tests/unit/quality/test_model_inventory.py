@@ -1,3 +1,5 @@
+import hashlib
+
 from serving.engine.model_files import write_manifest
 from serving.settings import ModelSettings
 from weir.quality.model_inventory import inventory
@@ -47,3 +49,16 @@ def test_the_models_of_every_cache_and_path_are_listed_once(tmp_path):
     ]
     (found,) = (one for one in inventory(models) if one.path == str(own))
     assert (found.source, found.digest, found.size_bytes) == ("local", "", 5)
+
+
+def test_a_detectors_own_weights_are_listed_instead_of_the_shipped_ones(tmp_path):
+    own, missing = tmp_path / "own.safetensors", tmp_path / "missing.safetensors"
+    own.write_bytes(b"12345")
+    options = {"toxicity": {"weights": str(own)}, "injection": {"weights": str(own), "threshold": 0.9}}
+    found = {one.name: one for one in inventory([], options | {"pii": {"weights": str(missing)}})}
+    assert found["weir-encoder"].used_by == "detectors: refusal, embedding, groundedness"
+    assert (found["own"].used_by, found["own"].source) == ("detectors: toxicity, injection", "local")
+    assert (found["own"].digest, found["own"].size_bytes) == (hashlib.sha256(b"12345").hexdigest(), 5)
+    assert (found["missing"].used_by, found["missing"].origin) == ("detectors: pii", f"no file {missing}")
+    (shipped,) = (one for one in inventory([]) if one.name == "weir-encoder")
+    assert shipped.used_by == "detectors: toxicity, injection, refusal, pii, embedding, groundedness"
