@@ -82,7 +82,9 @@ def propose(
     now = msgspec.structs.replace(_expectation(base, present, _ALPHA), recall=1.0, recall_low=1.0, recall_high=1.0)
     known = msgspec.structs.replace(known, present=now)
     if now.precision >= target:
-        return msgspec.structs.replace(known, reason=f"the precision is {_share(now)}, the target {_percent(target)}")
+        return msgspec.structs.replace(
+            known, reason=f"the present threshold reaches the target {_percent(target)}: {_share(now)} are right"
+        )
     candidates = _candidates(base, present)
     found = [_expectation(base, threshold, _ALPHA / len(candidates)) for threshold in candidates]
     proposed = next((one for one in found if one.precision >= target), None)

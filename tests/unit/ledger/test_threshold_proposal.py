@@ -51,7 +51,10 @@ def test_a_threshold_is_kept_if_it_reaches_the_target_and_is_never_lowered():
     assert found.proposed is None
     assert found.reason == "25 of 40 reviewed alerts reached the present threshold 0.71, a proposal needs 30"
     found = propose("acme", "toxicity", reviewed(*SEPARATED), present=0.48, target=0.7)
-    assert (found.proposed, found.reason) == (None, "the precision is 30 of 40 alerts, the target 70%")
+    assert (found.proposed, found.reason) == (
+        None,
+        "the present threshold reaches the target 70%: 30 of 40 alerts are right",
+    )
 
 
 def test_a_precision_just_below_the_target_is_not_rounded_to_it():
