@@ -14,6 +14,7 @@ __all__ = [
     "IntakeSettings",
     "ModelSettings",
     "Section",
+    "default_slots",
     "tables_for",
 ]
 
@@ -25,6 +26,13 @@ _MISSING_ENGINES = {"packed": "openvino has replaced packed"}
 _KIB = 1024
 #: Connections that the endpoint keeps open at the same time; further ones wait in the kernel's queue.
 MAX_CONNECTIONS = 1024
+#: openvino has memory for the tokens of its requests only; transformers sets memory for `max_length` tokens of each slot aside.
+_OPENVINO_SLOTS, _SLOTS = 32, 8
+
+
+def default_slots(engine: str) -> int:
+    """Return the number of requests that a replica with this engine generates at the same time, unless the setting `slots` says it."""
+    return _OPENVINO_SLOTS if engine == "openvino" else _SLOTS
 
 
 class Section(BaseModel):
@@ -109,8 +117,9 @@ class ModelSettings(Section):
         "",
         description="directory of installed models, also of tables of [models] without their own; empty: share/weir-models of the environment",
     )
-    slots: Count = Field(
-        8, description="requests that a replica generates at the same time; upstream: connections of a gateway"
+    slots: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="requests that a replica generates at the same time; upstream: connections of a gateway; 0: 32 for openvino, 8 for the others",
     )
     max_length: Count = Field(2048, description="limit of the prompt and completion tokens of one request")
     queue: Count = Field(
@@ -186,9 +195,14 @@ class ModelSettings(Section):
         return self
 
     @property
+    def slots_or_default(self) -> int:
+        """`slots`, or the default of the engine; `auto` counts as an engine other than openvino."""
+        return self.slots or default_slots(self.engine)
+
+    @property
     def max_requests(self) -> int:
         """Maximum number of answers that a replica generates and queues."""
-        return self.slots + self.queue
+        return self.slots_or_default + self.queue
 
     @property
     def replica_limit(self) -> int:

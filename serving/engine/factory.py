@@ -7,6 +7,7 @@ from serving.engine.echo_engine import EchoEngine
 from serving.engine.errors import EngineUnavailableError
 from serving.engine.gguf_file import is_readable
 from serving.engine.protocol import Engine
+from serving.settings import default_slots
 
 __all__ = ["KINDS", "create_engine"]
 
@@ -24,7 +25,7 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
     name: str,
     device: str = "auto",
     dtype: str = "auto",
-    slots: int,
+    slots: int = 0,
     max_length: int | None = None,
     threads: int | None = None,
 ) -> Engine:
@@ -40,7 +41,7 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
     dtype
         transformers: `auto` is bfloat16 on a GPU, else float32. openvino: except for `float32`, OpenVINO chooses.
     device, slots, max_length, threads
-        See :class:`serving.engine.resources.Resources`; device `auto` is a GPU if this process has one.
+        See :class:`serving.engine.resources.Resources`; device `auto` is a GPU if this process has one, and slots 0 is `default_slots` of the engine.
 
     Raises
     ------
@@ -50,8 +51,8 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
     for value, allowed, what in ((kind, KINDS, "engine"), (dtype, _DTYPES, "dtype"), (device, _DEVICES, "device")):
         if value not in allowed:
             raise EngineUnavailableError(f"{what} {value!r} is not supported: choose one of {', '.join(allowed)}")
-    if slots < 1:
-        raise EngineUnavailableError(f"slots is {slots}: give at least 1")
+    if slots < 0:
+        raise EngineUnavailableError(f"slots is {slots}: give at least 1, or 0 for the default of the engine")
     if kind == "echo" or (kind == "auto" and name == ECHO_MODEL):
         return EchoEngine()
     if kind == "openvino" and device == "cuda":
@@ -61,7 +62,9 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
         from serving.engine.openvino_engine import OpenvinoEngine  # noqa: PLC0415
 
         exact = dtype == "float32"
-        return OpenvinoEngine(model_dir, slots=slots, max_length=max_length, threads=threads, exact=exact)
+        return OpenvinoEngine(
+            model_dir, slots=slots or default_slots("openvino"), max_length=max_length, threads=threads, exact=exact
+        )
     from serving.engine.resources import Resources, choose_device, choose_dtype  # noqa: PLC0415
     from serving.engine.transformers_engine import TransformersEngine  # noqa: PLC0415
 
@@ -69,7 +72,7 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
     resources = Resources(
         device=torch_device,
         dtype=choose_dtype(dtype, torch_device),
-        slots=slots,
+        slots=slots or default_slots("transformers"),
         max_length=max_length,
         threads=threads,
     )

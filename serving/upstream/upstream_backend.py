@@ -73,7 +73,7 @@ class UpstreamBackend:
         self._model = settings.upstream_model or name
         self._settings = settings
         self._base_url = settings.base_url
-        self._slots = asyncio.Semaphore(settings.slots)
+        self._slots = asyncio.Semaphore(settings.slots_or_default)
         self._in_progress = 0
         self._circuit = CircuitBreaker()
         self._retries = metrics.retries.labels(name)
@@ -87,19 +87,21 @@ class UpstreamBackend:
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             timeout=httpx.Timeout(settings.upstream_read_seconds, connect=settings.upstream_connect_seconds),
             # The semaphore limits the connections; it cannot lose one when a request is cancelled.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.slots),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.slots_or_default),
             trust_env=not _is_loopback(settings.base_url),
         )
 
     async def describe(self) -> ModelInfo:
         """Return the description; the other server is not asked, so its state never makes the gateway unready."""
-        running = min(self._in_progress, self._settings.slots)
+        running = min(self._in_progress, self._settings.slots_or_default)
         return ModelInfo(
             engine="upstream",
             version=self._model,
             context_length=0,
             features=frozenset({ANY_FIELD}),
-            stats=EngineStats(running=running, waiting=self._in_progress - running, slots=self._settings.slots),
+            stats=EngineStats(
+                running=running, waiting=self._in_progress - running, slots=self._settings.slots_or_default
+            ),
             circuit_open=self._circuit.is_open,
         )
 

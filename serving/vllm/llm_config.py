@@ -23,7 +23,7 @@ def config_fields(name: str, settings: ModelSettings, *, on_cpu: bool) -> dict[s
     """
     fields: dict[str, Any] = {
         "model_loading_config": {"model_id": name, "model_source": settings.name},
-        "engine_kwargs": {"dtype": settings.dtype, "max_num_seqs": settings.slots} | settings.engine_kwargs,
+        "engine_kwargs": {"dtype": settings.dtype, "max_num_seqs": settings.slots_or_default} | settings.engine_kwargs,
         "deployment_config": _deployment(settings),
         "runtime_env": {"env_vars": {"VLLM_NO_USAGE_STATS": "1", "VLLM_MAX_N_SEQUENCES": str(_MAX_CHOICES)}},
         # 0: a replica joins the chunks itself (serving.replica.coalesce).

@@ -120,12 +120,12 @@ class _Replica:
         )
 
     def _stats(self) -> EngineStats:
-        running = min(self._in_progress, self._settings.slots)
+        running = min(self._in_progress, self._settings.slots_or_default)
         read, written = token_totals()
         return EngineStats(
             running=running,
             waiting=self._in_progress - running,
-            slots=self._settings.slots,
+            slots=self._settings.slots_or_default,
             prompt_tokens_total=read,
             completion_tokens_total=written,
         )

@@ -143,7 +143,7 @@ def test_each_replica_serves_its_own_metrics(serving, client):
 
 
 async def test_a_flood_is_answered_by_the_gateway_or_refused_with_when_to_try_again(serving):
-    """A gateway holds 264 requests (`model.slots` + `model.queue`); the model is held still until some were refused."""
+    """A gateway holds 264 requests (the default slots of `auto`, 8, + `model.queue`); the model is held still until some were refused."""
     model = psutil.Process(serving.pid_of("model"))
     known = {event.correlationid for event in serving.records()}
     limits = httpx.Limits(max_connections=FLOOD)

@@ -177,7 +177,7 @@ def test_the_context_is_that_of_the_model_or_max_length(tiny_gguf):
         ({"kind": "packed"}, "engine 'packed' is not supported"),
         ({"dtype": "int4"}, "dtype 'int4' is not supported"),
         ({"device": "tpu"}, "device 'tpu' is not supported"),
-        ({"slots": 0}, "slots is 0: give at least 1"),
+        ({"slots": -1}, "slots is -1: give at least 1"),
         ({"kind": "openvino", "device": "cuda"}, "runs on a CPU"),
     ],
 )
