@@ -26,12 +26,12 @@ _MISSING_ENGINES = {"packed": "openvino has replaced packed"}
 _KIB = 1024
 #: Connections that the endpoint keeps open at the same time; further ones wait in the kernel's queue.
 MAX_CONNECTIONS = 1024
-#: openvino has memory for the tokens of its requests only; transformers sets memory for `max_length` tokens of each slot aside.
+#: transformers reserves memory for `max_length` tokens of each slot; openvino only for the tokens of its requests.
 _OPENVINO_SLOTS, _SLOTS = 32, 8
 
 
 def default_slots(engine: str) -> int:
-    """Return the number of requests that a replica with this engine generates at the same time, unless the setting `slots` says it."""
+    """Return the number of requests that a replica with this engine generates at the same time if `slots` is 0."""
     return _OPENVINO_SLOTS if engine == "openvino" else _SLOTS
 
 

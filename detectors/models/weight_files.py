@@ -51,7 +51,7 @@ PROJECTION_PATH = Path(__file__).parents[1] / "weights" / "projection.safetensor
 PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac6d1a0"
 
 SECRETS_PATH = Path(__file__).parents[1] / "weights" / "secrets.safetensors"
-SECRETS_DIGEST = "ec6492c38d3d536a86abdd80e97f62aa9a69dbad18a0e68a11c08cbfd06b297a"
+SECRETS_DIGEST = "7d79a9e5979b988d9b0f94749f184f801ec482b976888b5c78d734a4b210a4a2"
 
 
 #: What to do about a wrong file: one that is installed, and one that `weir train-detector` wrote.

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import AlertText, Reads, Score, Turn
+from detectors.models.term_model import load_secrets
 from detectors.text.shared_encoder import SECRET, EncoderConfig, EncoderDetector
 from detectors.text.system_rules import conflict_log_odds, conflict_readings, guards_secret
 
@@ -57,6 +58,11 @@ class InjectionDetector(EncoderDetector):
     def reads_history(self) -> bool:
         """Whether it reads each text before the model's last message by itself, too."""
         return isinstance(self.config, InjectionConfig) and self.config.whole_history
+
+    def load(self) -> None:
+        """Load the models; see `TextDetector.load`."""
+        super().load()
+        load_secrets()
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
         """Score each text in view of the system messages among its ``prompts``; other turns are ignored."""

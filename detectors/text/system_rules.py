@@ -2,8 +2,8 @@
 
 Two readings of the request count: its log-odds as an attack, and the log-odds that it asks for a secret (an output of the
 encoder). Their weights are a logistic regression on texts of separate authors (`detectors.train.conflict`), and are stored
-with the encoder's weights. Which secret it is, and what else the system prompt forbids, is not compared. A system prompt
-without a secret costs nothing.
+with the encoder's weights. Which secret it is, and what else the system prompt forbids, is not compared. A small model
+decides whether a system prompt keeps a secret; the last 256 results are kept.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,8 +23,8 @@ _BOUND = 4.0
 def guards_secret(turns: Iterable[Turn]) -> bool:
     """Return whether the first `READ` characters of the system messages among ``turns`` keep something secret from the user.
 
-    A model of words decides (`detectors.train.secrets_trainer`). An order to conceal the instructions alone is no secret: requests for
-    them are attacks by their words.
+    A model of words decides (`detectors.train.secrets_trainer`). An order to conceal only the instructions is no secret, but some
+    such prompts count.
     """
     return _keeps_secret("\n".join(turn.content for turn in turns if turn.role in OPERATOR_ROLES)[:READ])
 

@@ -1,8 +1,8 @@
 """Training of the model that decides whether a system prompt keeps something secret from its users.
 
-A logistic regression with TF-IDF on the system prompts of ``texts/written_*.toml``: those with a secret, against those without
-one. Of the latter, many order the assistant to conceal something without value, such as its instructions, or forbid requests.
-Its figures are on prompts of ``texts/second_*.toml``, by other authors.
+A logistic regression with TF-IDF on the system prompts of ``texts/written_*.toml``: those with a secret, against the others. Many of
+the others order the assistant to conceal something without value, such as its instructions, or forbid requests; eight of the
+latter contain a secret nevertheless. The figures are of prompts of other authors (``texts/second_*.toml``).
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from detectors.train.templates import read_source
 __all__ = ["system_prompts", "train"]
 
 #: The kinds of the system prompts with a secret.
-POSITIVE = ("secret", "guarded")
+POSITIVE = ("secret", "short_secret", "guarded")
 #: A term is in at least this many prompts. The inverse of the L2 penalty.
 LEAST, STRENGTH = 3, 10.0
 

@@ -28,8 +28,12 @@ INVALID_SCHEMA = (
 _LITERAL = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]", re.DOTALL)
 _UNSUPPORTED = re.compile(r"\(\?(?!:|<[A-Za-z_])|[*+?}][*+{]|[*+?}]\?\?")
 _UNSUPPORTED_NAME = re.compile(r'["\\\x00-\x1f]')
-#: OpenVINO's xgrammar reads the escape of such a character, \xHH, together with the digits behind it.
-_MISREAD = re.compile(r"[\x80-\xff][0-9A-Fa-f]")
+#: OpenVINO's xgrammar reads the escape of such a character, \xHH, together with the digits behind it: in texts, in character classes of patterns,
+#: and if the pattern has the escape itself.
+_MISREAD = re.compile(r"[\x7f-\xff][0-9A-Fa-f]")
+_CLASS = re.compile(r"\\.|(\[(?:\\.|[^\]\\])*\])", re.DOTALL)
+_MISREAD_IN_CLASS = re.compile(r"(?:[\x7f-\xff]|\\u00(?:7[Ff]|[89A-Fa-f][0-9A-Fa-f]))[0-9A-Fa-f]")
+_MISREAD_ESCAPE = re.compile(r"\\x[0-9A-Fa-f]{3}")
 _COUNTED = re.compile(r"\{(\d+)(,?)(\d*)\}|.", re.DOTALL)
 
 
@@ -46,6 +50,11 @@ def check_schema(schema: str) -> None:
         raise SchemaRejectedError(
             "the JSON Schema has a property name, a const or an enum in which one of 0-9, a-f or A-F follows a character from U+0080 to"
             " U+00FF, as in 'über': OpenVINO would write another character. Write it without this character, or use the engine transformers"
+        )
+    if any(map(_is_misread, _patterns(parsed))):
+        raise SchemaRejectedError(
+            "the JSON Schema has a pattern in which one of 0-9, a-f or A-F follows a character from U+0080 to U+00FF in a character class, as in"
+            " [üa-z], or follows an escape such as \\xfc: OpenVINO would read another character. Write such characters last, as in [a-zü]"
         )
     if (total := _length_limits(parsed)) > MAX_LENGTH_LIMITS:
         raise SchemaRejectedError(
@@ -98,12 +107,20 @@ def _has_unsupported(schema: Any) -> bool:
     return False
 
 
+def _is_misread(pattern: str) -> bool:
+    classes = (match[1] for match in _CLASS.finditer(pattern) if match[1])
+    return _MISREAD_ESCAPE.search(pattern) is not None or any(map(_MISREAD_IN_CLASS.search, classes))
+
+
 def _literals(schema: Any) -> Iterator[str]:
     """Yield the texts that an answer must contain as they are: names of properties, and the JSON of each ``const`` and ``enum``."""
     for node in _objects(schema):
         names = node.get("properties")
         yield from names if isinstance(names, dict) else ()
-        yield from (json.dumps(node[key], ensure_ascii=False) for key in ("const", "enum") if key in node)
+        if "const" in node:
+            yield json.dumps(node["const"], ensure_ascii=False)
+        if isinstance(values := node.get("enum"), list):  # a property named "enum" has a dict
+            yield json.dumps(values, ensure_ascii=False)
 
 
 def _patterns(schema: Any) -> Iterator[str]:

@@ -275,13 +275,14 @@ class OpenvinoEngine:
                 try:
                     self._step()
                 except Exception:  # noqa: BLE001 - the loop's boundary: one bad step must not end serving
-                    _LOG.exception("a step failed; %d requests are lost", len(self._requests))
-                    self._fail(GenerationFailedError(_FAILED))
+                    begun = [request for request in self._requests if request.handle is not None]
+                    _LOG.exception("a step failed; %d requests are lost", len(begun))
+                    self._fail(begun, GenerationFailedError(_FAILED))
                     self._open()
         finally:
             self._closed = True  # also if the pipeline cannot be opened again
             self._receive()
-            self._fail(EngineClosedError(_CLOSED))
+            self._fail(self._requests, EngineClosedError(_CLOSED))
         if self._pipeline.has_non_finished_requests():
             self._pipeline.step()  # frees the cache of cancelled requests
         self._pipeline = None
@@ -351,8 +352,8 @@ class OpenvinoEngine:
             config.rng_seed = secrets.randbits(63) if sampling.seed is None else sampling.seed % 2**63
         return config
 
-    def _fail(self, error: EngineError) -> None:
-        for request in self._requests:
+    def _fail(self, requests: Sequence[_Request], error: EngineError) -> None:
+        for request in requests:
             request.fail(error)
         self._drop_cancelled()
 

@@ -161,13 +161,14 @@ class ModelServer:
             return RejectedRequest(code="invalid_value", status=400, message=message, param=param)
         # A tokenizer may stop at the model's own context length.
         least = "at least " if prompt_tokens >= self._engine.context_length else ""
-        asked = f" and max_tokens is {wanted.max_tokens}" if wanted.max_tokens else ""
+        what = f"With max_tokens {wanted.max_tokens}, the" if wanted.max_tokens else "The"
+        fix = "Reduce max_tokens or shorten" if wanted.max_tokens else "Shorten"
         return RejectedRequest(
             code="context_length_exceeded",
             status=400,
             # LiteLLM and LangChain recognise this error by the words "prompt is too long".
-            message=f"The prompt is too long: it has {least}{prompt_tokens} tokens{asked}; together the limit is {self.context_length}."
-            " Shorten the prompt or reduce max_tokens.",
+            message=f"{what} prompt is too long: the limit of prompt and answer together is {self.context_length} tokens, and the prompt has"
+            f" {least}{prompt_tokens}. {fix} the prompt.",
             param=param,
         )
 

@@ -249,7 +249,7 @@ class UpstreamBackend:
         async with aclosing(self._pieces(response, request, _MAX_STREAM_BYTES)) as pieces:
             start = await anext(pieces, b"")
             if start.lstrip().startswith(b"{"):
-                raise _no_stream(start + b"".join([piece async for piece in pieces]))
+                raise await _no_stream(start, pieces)
             async with aclosing(_events(start, pieces)) as events:
                 async for event in events:
                     if event.data.strip() == _DONE:
@@ -267,12 +267,16 @@ class UpstreamBackend:
         raise broken("ended its stream before the answer was complete")
 
 
-def _no_stream(body: bytes) -> UpstreamFailure:
-    """Return the failure for a JSON body in the place of a stream: the error that it reports, if it reports one."""
+async def _no_stream(start: bytes, pieces: AsyncGenerator[bytes, None]) -> UpstreamFailure:
+    """Return the failure for a JSON body in the place of a stream: the error that it reports, if it reports one in at most `_MAX_ERROR_BYTES`."""
+    whole, body = broken("answered a request for a stream with a whole response"), bytearray(start)
+    async for piece in pieces:
+        body += piece
+        if len(body) > _MAX_ERROR_BYTES:
+            return whole
     with suppress(UndecodableJson):
-        if failure := reported_error("", decode_tolerantly(body)):
-            return failure
-    return broken("answered a request for a stream with a whole response")
+        return reported_error("", decode_tolerantly(bytes(body))) or whole
+    return whole
 
 
 async def _events(start: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[ServerSentEvent, None]:

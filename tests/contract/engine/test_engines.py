@@ -150,17 +150,17 @@ async def test_many_more_than_there_are_slots_say_what_each_says_alone(engine):
 async def test_it_generates_no_more_answers_at_the_same_time_than_it_has_slots(engine):
     if engine.name == "echo":
         pytest.skip("it has no slots")
-    begun, begun_before_an_end = set(), []
+    in_progress, most = set(), []
 
     async def read(number):
         async for chunk in engine.generate(engine.encode(_WORDS), _sampling(max_tokens=60)):
-            begun.add(number)
+            in_progress.add(number)
+            most.append(len(in_progress))
             if chunk.finish_reason is not None:
-                begun_before_an_end.append(len(begun))
+                in_progress.remove(number)
 
     await asyncio.gather(*map(read, range(3 * _SLOTS)))
-    assert begun_before_an_end[0] == _SLOTS
-    assert len(begun_before_an_end) == 3 * _SLOTS
+    assert 1 < max(most) <= _SLOTS
 
 
 async def test_a_long_prompt_does_not_stall_another_answer(engine):

@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 import subprocess
 import sys
 import time
@@ -125,6 +126,29 @@ async def test_a_step_that_fails_loses_its_requests_and_nothing_else(tiny, monke
     with pytest.raises(GenerationFailedError, match="send the request again"):
         await _collect(tiny, "hello")
     assert (await _collect(tiny, "hello"))[0] == before
+
+
+async def test_a_step_that_fails_loses_no_request_that_waits_for_a_slot(tiny):
+    before, _ = await _collect(tiny, "hello")
+    pipeline, steps = tiny._pipeline, itertools.count()
+
+    class FailingLater:
+        """A pipeline whose second step fails; the first one waits for three requests."""
+
+        def step(self):
+            if next(steps):
+                raise RuntimeError("out of memory")
+            while len(tiny._requests) + tiny._arrivals.qsize() < 3:
+                time.sleep(0.001)
+            pipeline.step()
+
+        def __getattr__(self, name):
+            return getattr(pipeline, name)
+
+    tiny._pipeline = FailingLater()
+    found = await asyncio.gather(*(_collect(tiny, "hello") for _ in range(3)), return_exceptions=True)
+    assert [isinstance(one, GenerationFailedError) for one in found] == [True, True, False]
+    assert found[2][0] == before
 
 
 async def test_a_reader_that_falls_behind_gets_one_chunk_of_all(tiny):
