@@ -20,7 +20,7 @@ pytestmark = pytest.mark.kafka
 @pytest.mark.timeout(240)  # two starts of a worker
 async def test_kill_9_in_the_middle_of_a_batch_loses_nothing_and_repeats_the_same(either):
     lab = either
-    ids = [f"r{number}" for number in range(40)]
+    ids = [f"r{number}" for number in range(400)]
     await lab.append(*(request(name, f"hello 5551234 {name}") for name in ids), tick(500.0))
 
     async def some() -> bool:

@@ -170,7 +170,7 @@ async def test_a_replica_lost_in_a_stream_is_an_error_event_without_done(stack):
 async def test_a_prompt_too_long_is_recorded_as_an_error(stack):
     answer = await stack.chat("w " * 8_191)
     assert answer.status_code == 400
-    assert "has at least 8192 tokens; together the limit is 8192" in answer.json()["error"]["message"]
+    assert "together is 8192 tokens, and the prompt has at least 8192" in answer.json()["error"]["message"]
     assert answer.json()["error"]["code"] == "context_length_exceeded"
     _, end = stack.records()
     assert (end.data.status, end.data.error.kind, end.data.error.status) == ("error", "context_length_exceeded", 400)
