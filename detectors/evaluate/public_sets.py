@@ -155,7 +155,7 @@ FILES = tuple(source.file for source in SOURCES)
 
 def public_examples(root: Path, seed: int = 0) -> list[Example]:
     """Read, balance and split all sets of `SOURCES`; near-duplicates are in the same split."""
-    rng = random.Random(seed)  # noqa: S311 - a reproducible sample, not secrets
+    rng = random.Random(seed)
     found: list[Example] = []
     for source in SOURCES:
         rows = source.read(root / source.file)

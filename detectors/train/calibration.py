@@ -56,7 +56,7 @@ def _load_detector(name: str, weights: Path) -> EncoderDetector:
 def calibrate(data: Path, out: Path, seed: int, *, log: Log) -> None:
     """Fit the calibration of the weights in ``out``, and their constants of requests for a secret; write both into this file."""
     held = [e for e in load_examples(data, seed) if e.split == "tune" and not e.source.startswith("own_")]
-    random.Random(seed).shuffle(held)  # noqa: S311 - a reproducible sample, not secrets
+    random.Random(seed).shuffle(held)
     found = []
     for task, name in enumerate(TASKS):
         by_source: dict[str, list[Example]] = defaultdict(list)

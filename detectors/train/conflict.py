@@ -31,7 +31,7 @@ PENALTY = 0.01
 
 def fit_conflict(detector: InjectionDetector, held: Sequence[Example], seed: int) -> NDArray[np.float64]:
     """Return two slopes, at least 0, and a shift, for `detectors.text.system_rules.conflict_log_odds`; ``held`` are examples of the tune split."""
-    rng = random.Random(seed)  # noqa: S311 - a reproducible sample, not secrets
+    rng = random.Random(seed)
     pairs = guarded_pairs("tune")
     harmless = [e.text for e in held if e.labels[TASKS.index("injection")] == 0 == e.labels[-1]]
     rows = [(text, label) for system, text, label in pairs if guards_secret([Turn(role="system", content=system)])]

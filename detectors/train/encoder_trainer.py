@@ -198,7 +198,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
             f"no training text of the sources {sorted(unknown)}; known: {sorted({e.source for e in examples})}"
         )
     examples = sample_mixture([e for e in examples if e.source not in without], seed)
-    rng = random.Random(seed)  # noqa: S311 - a reproducible order, not secrets
+    rng = random.Random(seed)
     rng.shuffle(examples)
     plan = _plan(examples, steps, rng, log)
     before = hashlib.sha256(warm.read_bytes()).hexdigest() if warm else ""

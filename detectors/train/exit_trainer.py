@@ -101,7 +101,7 @@ def train(data: Path, out: Path, seed: int, *, log: Log) -> None:
     """Fit an early exit for the encoder's weights in ``out`` and write it into this file."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    rng = random.Random(seed)  # noqa: S311 - a reproducible sample, not secrets
+    rng = random.Random(seed)
     examples = load_examples(data, seed)
     rng.shuffle(examples)
     examples.sort(key=lambda example: not example.source.startswith(FIRST))

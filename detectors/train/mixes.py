@@ -30,7 +30,7 @@ def load_examples(root: Path, seed: int = 0) -> list[Example]:
 
 def sample_mixture(examples: Sequence[Example], seed: int) -> list[Example]:
     """Return a random sample in which each example occurs, on average, as often as `MIXTURE` says for its source."""
-    rng = random.Random(seed)  # noqa: S311 - a reproducible sample, not secrets
+    rng = random.Random(seed)
     found: list[Example] = []
     for example in examples:
         whole, rest = divmod(MIXTURE.get(example.source, 1.0), 1.0)

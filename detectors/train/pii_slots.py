@@ -34,7 +34,7 @@ class Slots:
     def __init__(self, seed: int) -> None:
         from faker import Faker  # noqa: PLC0415 - needed for training only
 
-        self.rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
+        self.rng = random.Random(seed)
         source = read_source("pii_words")
         self._words, self._formats = source.words, source.templates
         self.locales = (*self._words["locales"], *self._words["other_scripts"])

@@ -83,7 +83,7 @@ def joined(pieces: Pieces, unlabelled: tuple[str, ...] = ()) -> Labelled:
 def _training_questions(root: Path) -> list[str]:
     """Return a sample of CLINC's and HaluEval's questions in the train split of `near_duplicates.splits`."""
     found = sorted({text for source, text in ordinary_prompts(root) if source != "mtbench"})
-    found = random.Random(0).sample(found, min(7_000, len(found)))  # noqa: S311 - a reproducible sample
+    found = random.Random(0).sample(found, min(7_000, len(found)))
     return [text for text, split in zip(found, splits(found), strict=True) if split == "train"]
 
 
@@ -108,13 +108,13 @@ def _without_entities(candidates: list[str], slots: Slots) -> Iterator[str]:
 def code_texts(seed: int) -> list[Labelled]:
     """Return pieces of code as texts without names; pieces that may name a person are left out."""
     found = [one.text for one in code_examples(seed) if one.split == "train" and not _NAMES_PEOPLE.search(one.text)]
-    rng = random.Random(seed)  # noqa: S311 - a reproducible sample
+    rng = random.Random(seed)
     return [Labelled(text, (), ("DATE_TIME", "AGE")) for text in rng.sample(found, min(CODE, len(found)))]
 
 
 def texts(root: Path, positives: int, negatives: int, seed: int) -> list[Labelled]:
     """Return ``positives`` filled templates, and ``negatives`` texts without entities, a quarter of them synthetic."""
-    slots, rng = Slots(seed), random.Random(seed)  # noqa: S311 - reproducible text, not secrets
+    slots, rng = Slots(seed), random.Random(seed)
     sentences = read_source("pii_sentences").templates
     templates, without = sentences["with_entities"], sentences["without_entities"]
     found: list[Labelled] = []

@@ -41,7 +41,7 @@ _RANDOM_WORDS = ("word", "test", "hello", "la", "the", "ok", "data", "a", "yes",
 
 
 def _rng(*parts: object) -> random.Random:
-    return random.Random(" ".join(map(str, parts)))  # noqa: S311 - reproducible text, not secrets
+    return random.Random(" ".join(map(str, parts)))
 
 
 def _split_of(key: str) -> str:

@@ -40,7 +40,7 @@ def synthetic_examples() -> Iterator[Example]:
             for source, make, count, known in table:
                 texts = _distinct(make, int(count * share), seed, *extra)
                 yield from (Example(text, known, 1.0, source, split) for text in texts)
-        contrasts = contrast(int(5000 * share), random.Random(seed), split)  # noqa: S311 - reproducible text
+        contrasts = contrast(int(5000 * share), random.Random(seed), split)
         for text, kind, toxic in dict.fromkeys(contrasts):
             yield Example(text, labels(toxic, **{kind: toxic}), 1.0, "own_contrast", split)
         for text, toxic, pictured in _distinct(retort, int(4000 * share), seed, split):
@@ -48,5 +48,5 @@ def synthetic_examples() -> Iterator[Example]:
 
 
 def _distinct(make: Callable[..., ItemT], count: int, seed: int, *split: str) -> list[ItemT]:
-    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
+    rng = random.Random(seed)
     return list(dict.fromkeys(make(rng, *split) for _ in range(count)))

@@ -51,7 +51,7 @@ def _is_scored(example: Example) -> bool:
 def _sampled(examples: Sequence[Example], seed: int) -> NDArray[np.bool_]:
     """Return whether each example is scored."""
     wanted = [index for index, example in enumerate(examples) if _is_scored(example)]
-    chosen = random.Random(seed).sample(wanted, min(SCORED, len(wanted)))  # noqa: S311 - a reproducible sample
+    chosen = random.Random(seed).sample(wanted, min(SCORED, len(wanted)))
     found = np.zeros(len(examples), dtype=bool)
     found[chosen] = True
     return found

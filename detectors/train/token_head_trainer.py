@@ -125,7 +125,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
     positives, negatives = (max(1, round(count * share)) for count in (positives, negatives))
 
     def sample(found: list[Labelled]) -> list[Labelled]:
-        chosen = random.Random(seed)  # noqa: S311 - a reproducible sample, not secrets
+        chosen = random.Random(seed)
         return found if share == 1 else chosen.sample(found, max(1, round(len(found) * share)))
 
     sources = [file for file in SOURCES if file not in without]
@@ -136,7 +136,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
     }  # fmt: skip
     gazetteer = Gazetteer.of(known_names())
     synthetic = items([*texts(data, positives, negatives, seed), *sample(code_texts(seed))], gazetteer)
-    rng = random.Random(seed)  # noqa: S311 - a reproducible order, not secrets
+    rng = random.Random(seed)
     plan = [
         # Real texts are varied anew for each epoch.
         batch

@@ -299,7 +299,8 @@ class OpenvinoEngine:
     def _step(self) -> None:
         # OpenVINO's own limit, max_num_seqs, has no effect on requests whose prompt has been read.
         waiting = [request for request in self._requests if request.handle is None]
-        for request in waiting[: self._slots - len(self._requests) + len(waiting)]:
+        running = len(self._requests) - len(waiting)
+        for request in waiting[: self._slots - running]:
             self._add(request)
         self._drop_cancelled()
         if self._pipeline.has_non_finished_requests():

@@ -57,7 +57,7 @@ def pairs(count: int, most: int, seed: int) -> Iterator[Case]:
     Each text has 1 to ``most`` sentences. Prompt and answer have different sentences, so languages with a single
     sentence are omitted.
     """
-    rng = random.Random(seed)  # noqa: S311 - a reproducible sample
+    rng = random.Random(seed)
     texts = sentences()
     able = sorted(code for code, found in texts.items() if len(found) >= 2)
     for _ in range(count):

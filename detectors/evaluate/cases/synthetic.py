@@ -96,7 +96,7 @@ def _case(text: str, kind: str, *, label: bool) -> Case:
 
 def groundedness_cases() -> Iterator[Case]:
     """Yield 24 answers for each passage: half are grounded, half are partly invented (label True)."""
-    rng = random.Random(0)  # noqa: S311 - reproducible cases
+    rng = random.Random(0)
     texts = read_toml(FOLDER, "groundedness.toml", Groundedness)
     for number, passage in enumerate(texts.passages):
         true = passage.true
@@ -136,7 +136,7 @@ def groundedness_cases() -> Iterator[Case]:
 
 def repetition_cases() -> Iterator[Case]:
     """Yield 24 answers for each passage: 12 with a repetition of one of six kinds (label True), 12 without."""
-    rng = random.Random(0)  # noqa: S311 - reproducible cases
+    rng = random.Random(0)
     phrases = read_toml(FOLDER, "repetition.toml", dict[str, tuple[str, ...]])["phrases"]
     for passage in read_toml(FOLDER, "groundedness.toml", Groundedness).passages * 2:
         said, other, _ = zip(*([form.format(**passage.true) for form in fact] for fact in passage.facts), strict=True)

@@ -127,7 +127,7 @@ def _of_matched_length(held: Sequence[Example], limit: int) -> list[Row]:
         if abs(len(nearest) - len(text)) <= 0.1 * len(text):
             negative.remove(nearest)
             pairs.append((text, nearest))
-    pairs = random.Random(0).sample(pairs, min(limit, len(pairs)))  # noqa: S311 - a reproducible sample
+    pairs = random.Random(0).sample(pairs, min(limit, len(pairs)))
     texts = [text for pair in pairs for text in pair]
     labels = [True, False] * len(pairs)
     scores, _ = _scores(_load("injection"), texts)
@@ -144,7 +144,7 @@ def _of_matched_length(held: Sequence[Example], limit: int) -> list[Row]:
 
 def cascade(study: StudyContext) -> list[Row]:
     """Return the rows of the study, from the test split of the shared encoder's examples, at most 300 texts per row."""
-    rng = random.Random(study.seed)  # noqa: S311 - a reproducible sample
+    rng = random.Random(study.seed)
     study.progress("reading examples", 0, 0)
     held = [e for e in study.load_examples(study.data, study.seed) if e.split == "test"]
     prompts = [text for source, text in ordinary_prompts(study.data) if source == "mtbench"]

@@ -66,7 +66,7 @@ SOURCES: Mapping[str, Callable[[Path], dict[str, list[str]]]] = {"CLINC": clinc_
 
 def _embedded(groups: Mapping[str, Sequence[str]], seed: int, progress: Progress) -> list[list[Text]]:
     """Return `TEXTS` embedded texts of each group (intent or task)."""
-    embedder, rng = Embedder(threads=1), random.Random(seed)  # noqa: S311 - a reproducible sample
+    embedder, rng = Embedder(threads=1), random.Random(seed)
     embedder.load()
     found = []
     for _, texts in tracked(progress, "embedding texts", sorted(groups.items())):

@@ -62,7 +62,7 @@ def disguised_pii(study: StudyContext) -> list[Row]:
     """Return the shares of personal characters found and of texts flagged, for plain texts and each disguise."""
     detector = load_text("pii")
     every = presidio(study.data / PRESIDIO, is_held_out)
-    records = random.Random(study.seed).sample(every, min(TEXTS, len(every)))  # noqa: S311 - a reproducible sample
+    records = random.Random(study.seed).sample(every, min(TEXTS, len(every)))
     rows: list[Row] = []
     for name, disguise in tracked(study.progress, "pii in disguises", BY_CHARACTER.items()):
         texts, positions = zip(*(_disguised(text, spans, disguise) for text, spans in records), strict=True)

@@ -32,7 +32,7 @@ def domain_switch(study: StudyContext) -> list[Row]:
     """Return delays after a change of domain, false alarms on shuffled CLINC, and run lengths of simulated streams."""
     embedder = Embedder()
     embedder.load()
-    rng = random.Random(study.seed)  # noqa: S311 - a reproducible sample
+    rng = random.Random(study.seed)
     domains = {name: rng.sample(texts, min(300, len(texts))) for name, texts in clinc_domains(study.data).items()}
     packed = {
         name: [pack(vector) for vector in embedder.embed_many(texts)]
@@ -73,6 +73,6 @@ def _prose_to_code(root: Path, embedder: Embedder) -> Row:
         [pack(vector) for vector in embedder.embed_many([text for category, text in firsts if category in chosen])]
         for chosen in (PROSE, {"coding"})
     )
-    rng = random.Random(0)  # noqa: S311 - a reproducible order
+    rng = random.Random(0)
     delays = [_delay(rng.sample(before, len(before)), after * 4, f"bench-{run}") for run in range(5)]
     return delay_row("drift", "MT-Bench, prose to coding", delays)

@@ -174,7 +174,7 @@ def _every(make: Callable[[float], Any], value: float, nulls: Sequence[Floats]) 
 
 
 def _domain_vectors(root: Path) -> dict[str, Vectors]:
-    embedder, rng = Embedder(threads=1), random.Random(0)  # noqa: S311 - a reproducible sample
+    embedder, rng = Embedder(threads=1), random.Random(0)
     embedder.load()
     chosen = {name: rng.sample(own, min(TEXTS, len(own))) for name, own in sorted(clinc_domains(root).items())}
     return {

@@ -62,7 +62,7 @@ def choose(sources: Mapping[str, Labelled]) -> tuple[float, dict[str, float]]:
 
 def thresholds(study: StudyContext) -> list[Row]:
     """Return the proposed threshold of each task of the shared encoder, and the quality on each source."""
-    rng = random.Random(study.seed)  # noqa: S311 - a reproducible sample
+    rng = random.Random(study.seed)
     held = [e for e in study.load_examples(study.data, study.seed) if e.split == "tune"]
     rng.shuffle(held)
     rows: list[Row] = []
