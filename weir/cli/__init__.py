@@ -114,6 +114,6 @@ def main() -> None:
       weir up                  start everything; Ctrl-C stops it
       weir status              health, lag, coverage
       weir alerts --follow     alerts as they fire
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     # The commands state themselves that Kafka does not answer, and what to do.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

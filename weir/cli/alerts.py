@@ -41,7 +41,7 @@ def alerts(context: click.Context, *, follow: bool, since: str | None, as_json: 
       weir alerts --follow
       weir alerts --follow --json | jq -c 'select(.detector == "pii" and (.silenced | not))'
       weir alerts silence al_4f0c… --for 2h --reason 'load test until noon'
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     if context.invoked_subcommand is not None:
         return
     from weir.cli.render.alert import alert_line
@@ -87,7 +87,7 @@ def silence(*, alert_id: str, duration: str, reason: str, as_json: bool) -> None
     Examples:
       weir alerts silence al_4f0c2d… --for 2h --reason 'load test until noon'
       weir alerts silence al_4f0c2d… --for 30m --reason 'node 3 restarts' --json
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.client.times import format_time
     from weir.operate.silences import silence as make_silence
 
@@ -129,7 +129,7 @@ def silences(*, as_json: bool) -> None:
     Examples:
       weir alerts silences
       weir alerts silences --json | jq -r '.[] | [.silence_id, .by, .reason] | @tsv'
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.client.times import format_time
     from weir.operate.silences import list_silences
 

@@ -25,7 +25,7 @@ def archive() -> None:
     Examples:
       weir archive run
       weir archive run --every 3600
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
 
 
 @archive.command("run")
@@ -43,7 +43,7 @@ def run_command(*, every: float | None, as_json: bool) -> None:
     Examples:
       weir archive run
       duckdb -c "select type, count(*) from '.weir/archive/weir.inference/*/*.parquet' group by type"
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     import time
 
     from stream.address import redacted

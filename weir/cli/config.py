@@ -28,7 +28,7 @@ def config(*, changed: bool, page: bool, as_json: bool) -> None:
       weir config --changed
       WEIR_HTTP__PORT=8001 weir config --json
       weir config --reference > settings.md
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.settings import load_settings
     from weir.settings.detector_options import check_detector_options
     from weir.settings.reference import reference

@@ -32,7 +32,7 @@ def console(*, open_browser: bool, as_json: bool) -> None:
     Examples:
       weir console
       weir console --open
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.console.addresses import console_link
     from weir.settings import load_settings
 

@@ -23,7 +23,7 @@ def contract(what: str, folder: Path | None) -> None:
       weir contract > weir.asyncapi.json
       weir contract schemas | jq '."weir.alert.v1"'
       weir contract --write docs/contract
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from stream.contract import asyncapi_document, contract_files, event_schemas
     from stream.contract.document import printed
 

@@ -39,7 +39,7 @@ def dataset() -> None:
       weir dataset build --for rt_0123456789abcdef
       weir dataset show 3f2a90
       weir dataset verify 3f2a90 --rebuild
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
 
 
 @dataset.command("build")
@@ -51,7 +51,7 @@ def dataset() -> None:
     "--to", "until", metavar="WHEN", help="Without --for: end, in the same format; default: the end of the log."
 )
 @json_option
-def build_command(  # noqa: PLR0913 - the options of the command
+def build_command(
     *,
     retraining_id: str | None,
     tenant: str | None,
@@ -68,7 +68,7 @@ def build_command(  # noqa: PLR0913 - the options of the command
     Examples:
       weir dataset build --for rt_0123456789abcdef
       weir dataset build --tenant acme --model smollm2-135m-instruct --from 7d
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.settings import load_settings
 
     if (retraining_id is None) == (tenant is None or model is None):
@@ -101,7 +101,7 @@ def list_command(*, as_json: bool) -> None:
     \b
     Examples:
       weir dataset list
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from stream.loop.dataset.files import datasets_in, read_manifest
     from weir.settings import home_folder
 
@@ -135,7 +135,7 @@ def show_command(*, digest: str, samples: bool, as_json: bool) -> None:
     Examples:
       weir dataset show 3f2a90
       weir dataset show 3f2a90 --json | jq .counts
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from stream.loop.dataset.files import find, read_manifest
     from weir.settings import home_folder
 
@@ -168,7 +168,7 @@ def verify_command(*, digest: str, rebuild: bool) -> None:
     Examples:
       weir dataset verify 3f2a90
       weir dataset verify 3f2a90 --rebuild
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.settings import load_settings
 
     settings = load_settings().settings
@@ -204,7 +204,7 @@ def diff_command(*, before: str, after: str, as_json: bool) -> None:
     \b
     Examples:
       weir dataset diff 3f2a90 81bc04
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.settings import home_folder
 
     home = home_folder()
@@ -237,7 +237,7 @@ def _build_settings(settings: Settings) -> BuildSettings:
     )
 
 
-def _request(  # noqa: PLR0913, PLR0917 - the options of the command
+def _request(  # noqa: PLR0917 - the options of the command
     settings: BuildSettings, retraining_id: str | None, tenant: str, model: str, since: str | None, until: str | None
 ) -> DatasetRequest:
     from stream.kafka.clients import needs_kafka

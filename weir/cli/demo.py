@@ -48,7 +48,7 @@ def demo(*, quick: bool) -> None:
     Examples:
       weir demo
       weir demo --quick && weir status
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.client.times import format_duration
     from weir.demo.backlog import LIMIT_SECONDS, LONGEST_SECONDS
     from weir.demo.loop import LIMIT_SECONDS as LOOP_SECONDS

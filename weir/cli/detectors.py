@@ -32,7 +32,7 @@ def detectors(context: click.Context, *, tenant: str, as_json: bool) -> None:
       weir detectors
       weir detectors --tenant support --json
       weir detectors tune --tenant support
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     if context.invoked_subcommand is not None:
         return
     from stream.ledger.queries.ledger_reader import LedgerReader
@@ -67,7 +67,7 @@ def detectors(context: click.Context, *, tenant: str, as_json: bool) -> None:
 @since_option
 @click.option("--apply", is_flag=True, help="Write the proposed thresholds to weir.toml.")
 @json_option
-def tune(*, tenant: str, detector: str, precision: float, since: str | None, apply: bool, as_json: bool) -> None:  # noqa: PLR0913 - the options of a command
+def tune(*, tenant: str, detector: str, precision: float, since: str | None, apply: bool, as_json: bool) -> None:
     """Propose thresholds for a tenant's alerts from their reviews. Without --apply, nothing is written.
 
     A proposal is the lowest score at which the share of right alerts reaches --precision. It needs 30 reviewed alerts, of which 10 reach the
@@ -79,7 +79,7 @@ def tune(*, tenant: str, detector: str, precision: float, since: str | None, app
     Examples:
       weir detectors tune --tenant support
       weir detectors tune --tenant support --detector toxicity --precision 0.95 --since 30d --apply
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from stream.ledger.queries.ledger_reader import LedgerReader
     from weir.client.times import parse_since
     from weir.operate.thresholds import proposals, write_threshold

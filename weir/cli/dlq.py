@@ -44,7 +44,7 @@ def dlq() -> None:
       weir dlq list --since 1h
       weir dlq show 17
       weir dlq replay 17
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
 
 
 @dlq.command("list")
@@ -60,7 +60,7 @@ def list_letters(*, stage: str | None, disposition: str | None, since: str | Non
       weir dlq list
       weir dlq list --stage score --disposition timeout --since 1d
       weir dlq list --json | jq -r '.[] | select(.replayed_at == null) | .offset'
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     found = _selected(_letters(_kafka(), since), stage, disposition)
     if as_json:
         print_json(found)
@@ -98,7 +98,7 @@ def show_letter(*, offset: int, with_text: bool, as_json: bool) -> None:
       weir dlq show 17
       weir dlq show 17 --json | jq .exception
       weir dlq show 17 --text
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     settings = load_settings().settings
     kafka = effective_kafka(settings)
     if with_text:
@@ -120,7 +120,7 @@ def show_letter(*, offset: int, with_text: bool, as_json: bool) -> None:
 @click.option("--again", is_flag=True, help="Also letters that were replayed before.")
 @click.option("--dry-run", is_flag=True, help="Print what would be replayed; produce nothing.")
 @json_option
-def replay_letters(  # noqa: PLR0913 - one parameter an option
+def replay_letters(
     *,
     offsets: tuple[int, ...],
     every: bool,
@@ -141,7 +141,7 @@ def replay_letters(  # noqa: PLR0913 - one parameter an option
       weir dlq replay 17 18
       weir dlq replay --all --stage score --disposition timeout --dry-run
       weir dlq replay --all --stage score --disposition timeout
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     if bool(offsets) == every:
         raise click.UsageError("give OFFSETs or --all; `weir dlq list` prints the offsets")
     if offsets and (stage or disposition):

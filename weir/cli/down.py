@@ -16,7 +16,7 @@ def down() -> None:
     Examples:
       weir down
       WEIR_HOME=/tmp/two weir down
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.local.down import take_down
     from weir.local.preflight import create_home, stack_lock
     from weir.settings import home_folder

@@ -58,7 +58,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--no-cost", is_flag=True, help="Do not measure time and memory (one process per detector).")
 @click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write all metrics to this file.")
 @click.option("--plots", type=_FOLDER, metavar="DIR", help="Write one PNG per detector to this folder.")
-def evaluate(  # noqa: PLR0913 - the options of the command
+def evaluate(
     *,
     data: Path | None,
     file: Path | None,
@@ -89,7 +89,7 @@ def evaluate(  # noqa: PLR0913 - the options of the command
         --columns text=test_case,label=label_gold,functionality=functionality
       weir eval --file marked.jsonl --columns text=text,spans=spans
       weir eval --file ../hf/my-set --split validation --detector injection --columns text=text,label=label
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     if json_file is not None and not json_file.parent.is_dir():
         raise SettingsError(f"--json {json_file}: {json_file.parent} is no folder; create it, or name another file")
     if file is not None and not columns:

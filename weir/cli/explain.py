@@ -47,7 +47,7 @@ def explain(*, event: str, detector: str | None, method: Method, with_text: bool
       weir explain 7b0f6f0e-8a1c-4d59-9c56-4a2f6c1b9d10
       weir explain 7b0f6f0e-8a1c-4d59-9c56-4a2f6c1b9d10/request --method lime
       weir explain 7b0f6f0e-8a1c-4d59-9c56-4a2f6c1b9d10 --json | jq '.[].attributions'
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     settings = load_settings().settings
     found = _explained(settings, event, (detector,) if detector else EXPLAINED, method)
     if as_json:

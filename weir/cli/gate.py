@@ -27,7 +27,7 @@ def gate(*, version: str, champion: str | None, as_json: bool) -> None:
     Examples:
       weir gate m_0123456789ab
       weir gate m_0123456789ab --champion base --json
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.settings import load_settings
 
     settings = load_settings().settings

@@ -23,7 +23,7 @@ def keys() -> None:
       weir keys create --tenant support
       weir keys list
       weir keys revoke k_0123456789ab
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
 
 
 @keys.command("create")
@@ -50,7 +50,7 @@ def create(*, tenant: str, scopes: tuple["KeyScope", ...], as_json: bool) -> Non
     Examples:
       weir keys create --tenant support
       weir keys create --tenant support --scope feedback --scope review
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.settings import home_folder
 
     record, secret = create_key(home_folder(), tenant, tuple(dict.fromkeys(scopes)))

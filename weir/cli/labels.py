@@ -22,7 +22,7 @@ def labels() -> None:
     Examples:
       weir labels import outcomes.jsonl --tenant support
       weir labels accuracy --tenant support
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
 
 
 @labels.command("import")
@@ -42,7 +42,7 @@ def import_(*, file: Path, tenant: str, as_json: bool) -> None:
       weir labels import outcomes.jsonl --tenant support
       echo '{"request_id": "7b0f6f0e-8a1c-4d59-9c56-4a2f6c1b9d10", "correct": false}' > one.jsonl
       weir labels import one.jsonl --tenant support
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.client import effective_kafka
     from weir.operate.labels import check_tenant_known, import_labels
     from weir.settings import load_settings

@@ -41,7 +41,7 @@ def rebuild(*, no_wait: bool) -> None:
     Examples:
       weir ledger rebuild
       weir ledger rebuild --no-wait
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.settings import home_folder
 
     directory = home_folder() / "ledger"

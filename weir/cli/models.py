@@ -40,7 +40,7 @@ def models(context: click.Context, *, as_json: bool) -> None:
       weir models quantise smollm2-135m-instruct --precision int8
       weir models prune smollm2-135m-instruct --layers 4
       weir models compare smollm2-135m-instruct m_0123456789ab
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     if context.invoked_subcommand is not None:
         return
     from weir.quality.model_inventory import inventory
@@ -79,16 +79,14 @@ _REASON = click.option("--reason", required=True, metavar="TEXT", help="Why; the
 @_REASON
 @click.option("--now", is_flag=True, help="Let the version answer all requests at once, without shadow and canary.")
 @json_option
-def promote(  # noqa: PLR0913 - click passes each option by name
-    *, version: str, tenant: str, model: str, reason: str, now: bool, as_json: bool
-) -> None:
+def promote(*, version: str, tenant: str, model: str, reason: str, now: bool, as_json: bool) -> None:
     """Let a trained VERSION answer. It begins in shadow and in a canary, whose verdicts decide; with --now it answers at once.
 
     \b
     Examples:
       weir models promote m_0123456789ab --tenant acme --reason 'tested by hand'
       weir models promote m_0123456789ab --tenant acme --reason 'the canary was inconclusive' --now
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.client import effective_kafka
     from weir.operate.routes import pin, start
     from weir.settings import load_settings
@@ -209,7 +207,7 @@ def quantise(*, model: str, precision: str, tenant: str, as_json: bool) -> None:
     Examples:
       weir models quantise smollm2-135m-instruct --precision int8
       weir models quantise m_0123456789ab --precision int4
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.settings import load_settings
 
     settings = load_settings().settings
@@ -230,7 +228,7 @@ def quantise(*, model: str, precision: str, tenant: str, as_json: bool) -> None:
 @click.option("--max-seconds", default=900.0, show_default=True, type=FiniteRange(1), help="Maximum time of the distillation; then the version is made from its last step.")  # fmt: skip
 @_TENANT
 @json_option
-def prune(  # noqa: PLR0913 - click passes each option by name
+def prune(
     *,
     model: str,
     layers: int,
@@ -250,7 +248,7 @@ def prune(  # noqa: PLR0913 - click passes each option by name
     Examples:
       weir models prune smollm2-135m-instruct --layers 4
       weir models prune m_0123456789ab --layers 2 --text passages.jsonl --steps 300
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.settings import load_settings
 
     settings = load_settings().settings

@@ -67,7 +67,7 @@ _INTERRUPTED = 130
 @click.option("--no-publish", is_flag=True, help="Only print the diff; does not write to Kafka.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write the JSON to this file.")
-def replay_command(  # noqa: PLR0913 - the options of the command
+def replay_command(
     *,
     since: str,
     until: str | None,
@@ -91,7 +91,7 @@ def replay_command(  # noqa: PLR0913 - the options of the command
       weir replay --from 1d --detector toxicity
       weir replay --from 2h --to 1h --detector toxicity@strict --tenant 'acme*'
       weir replay --from 1d --detector drift@eager --against drift@installed --json | jq .diff.by
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     if output is not None and not output.parent.is_dir():
         raise SettingsError(
             f"--output {output}: the folder {output.parent} does not exist; create it, or name another file"

@@ -38,7 +38,7 @@ def retraining(context: click.Context, *, follow: bool, since: str | None, as_js
       weir retraining --since 1d --json | jq -r '[.state, .reason] | @tsv'
       weir retraining --follow
       weir retraining approve rt_0123456789abcdef --key-file approver.key
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     if context.invoked_subcommand is not None:
         return
     from weir.cli.render.retraining import retraining_view

@@ -22,7 +22,7 @@ def route() -> None:
       weir route show
       weir route kill --tenant acme --model smollm2-135m-instruct --reason 'wrong answers'
       weir route kill --reason 'stop all new versions'
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
 
 
 @route.command("show")

@@ -49,7 +49,7 @@ def score(*, names: tuple[str, ...], side: str, as_json: bool, file: IO[bytes]) 
     Examples:
       echo 'Call me at +49 30 1234567' | weir score --detector pii
       weir score --side output answers.jsonl > verdicts.jsonl
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     del as_json  # the output is JSON in any case
     settings = decided(load_settings().settings).detectors
     chosen = tuple(dict.fromkeys(names)) or _of_side(settings, side)

@@ -43,7 +43,7 @@ _COMMAND = "weir show --text"
     help="Also print prompt and answer, and the typical terms of its drift alerts; every access to a text is logged.",
 )
 @json_option
-def show(  # noqa: PLR0913 - the options of a command
+def show(
     *, request_id: str | None, conversation: str | None, tenant: str, limit: int, with_text: bool, as_json: bool
 ) -> None:
     """Show one request: how it ended, its verdicts, its alerts, and the retraining events that these alerts caused.
@@ -61,7 +61,7 @@ def show(  # noqa: PLR0913 - the options of a command
       weir show 7b0f6f0e-8a1c-4d59-9c56-4a2f6c1b9d10 --text
       weir show 7b0f6f0e-8a1c-4d59-9c56-4a2f6c1b9d10 --json | jq '.verdicts[] | select(.flagged)'
       weir show --conversation c-17 --text
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.cli.render.request_story import story_lines
     from weir.operate.request_story import read_conversation, read_story, shown
     from weir.settings import load_settings

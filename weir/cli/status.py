@@ -24,7 +24,7 @@ def status(*, as_json: bool) -> None:
       weir status
       weir status --json | jq .coverage.ratio
       watch -c weir status
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.cli.render.status import status_view
     from weir.operate.status import gather_status
     from weir.settings import load_settings

@@ -21,7 +21,7 @@ def topics(context: click.Context, *, as_json: bool) -> None:
       weir topics --json
       weir topics create
       WEIR_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 weir topics create
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from stream.kafka.admin import list_topics
     from weir.client import effective_kafka
     from weir.settings import load_settings

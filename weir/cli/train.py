@@ -40,7 +40,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     show_default=True,
     help="Maximum number of texts per source for the metrics; 0: all.",
 )
-def train_detector(  # noqa: PLR0913 - the options of the command
+def train_detector(
     *, name: str, data: Path, out: Path | None, seed: int, share: float, resume: bool, limit: int
 ) -> None:
     """Train the weights of detector NAME, choose its threshold, measure it on held-out texts, and write a model card.
@@ -55,7 +55,7 @@ def train_detector(  # noqa: PLR0913 - the options of the command
       weir train-detector toxicity --data ../data --resume
       weir train-detector pii --data ../data --share 0.05 --limit 50
       weir train-detector injection --data ../data --seed 1 --out trained/seed-1
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     # Each thread trains on a part of the batch, one operation at a time; threads of OpenMP would wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     folder = out or Path("trained") / name

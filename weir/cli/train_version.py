@@ -31,7 +31,7 @@ def train(*, digest: str, retraining_id: str | None, as_json: bool) -> None:
     Examples:
       weir train --dataset 3f2a90
       weir train --dataset 3f2a90 --for rt_0123456789abcdef
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.client import effective_kafka
     from weir.settings import load_settings
 

@@ -40,7 +40,7 @@ def up(*, detach: bool, only: tuple[str, ...]) -> None:
       weir up --detach
       WEIR_HOME=/tmp/two WEIR_HTTP__PORT=8001 weir up     a second stack on this machine
       weir up --only ray --only serve                     only the endpoint; another shipper reads its spool
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from weir.local.up import bring_up
     from weir.settings import load_settings
 

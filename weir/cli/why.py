@@ -40,7 +40,7 @@ def _address(url: str) -> "Address":
 @click.option("--openlineage", is_flag=True, help="Print OpenLineage run events, one per line.")
 @click.option("--openlineage-url", default="", metavar="URL", help="Send the OpenLineage run events to the API below URL, such as http://marquez:5000.")  # fmt: skip
 @json_option
-def why(  # noqa: PLR0913 - the options of a command
+def why(
     *,
     version: str | None,
     subject: str | None,
@@ -67,7 +67,7 @@ def why(  # noqa: PLR0913 - the options of a command
       weir why m_4c1d09e2aa01 --prov > m_4c1d09e2aa01.prov.json
       weir why m_4c1d09e2aa01 --openlineage-url http://127.0.0.1:5000
       weir why --subject k_5d1f
-    """  # noqa: D301 - click's \b keeps the lines as they are
+    """
     from stream.loop.lineage.chain import chain_of
     from stream.loop.lineage.read import read_facts
     from weir.cli.render.chain import chain_lines
