@@ -44,6 +44,11 @@ class ImagePart(RequestModel):
     image_url: ImageUrl
 
 
+def _refusal_part_as_text(part: Any) -> Any:
+    is_refusal = isinstance(part, dict) and part.keys() == {"type", "refusal"} and part["type"] == "refusal"
+    return {"type": "text", "text": part["refusal"]} if is_refusal else part
+
+
 class CalledFunction(RequestModel):
     """The function of a tool call; `arguments` is the JSON text that the model wrote."""
 
@@ -74,6 +79,19 @@ class ChatMessage(RequestModel):
     function_call: CalledFunction | None = None
     tool_call_id: Name | None = None
     reasoning_content: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refusal_as_text(cls, data: Any) -> Any:
+        """Take the refusal of an earlier turn, which a client sends back, as the text of that turn."""
+        if not isinstance(data, dict) or data.get("role") != "assistant":
+            return data
+        content = data.get("content")
+        if content is None and data.get("refusal"):
+            return data | {"content": data["refusal"]}
+        if isinstance(content, list):
+            return data | {"content": [_refusal_part_as_text(part) for part in content]}
+        return data
 
     @model_validator(mode="after")
     def _has_content(self) -> Self:

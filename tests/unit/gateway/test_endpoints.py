@@ -96,6 +96,36 @@ async def test_what_clients_send_by_default_is_no_error(stack, harmless):
     assert (await stack.client.post("/v1/chat/completions", json=CHAT | harmless)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "turn",
+    [{"content": None, "refusal": "I cannot."}, {"content": [{"type": "refusal", "refusal": "I cannot."}]}],
+    ids=["refusal", "refusal part"],
+)
+async def test_a_refusal_of_an_earlier_turn_is_text_of_that_turn(stack, turn):
+    messages = [*MESSAGES, {"role": "assistant"} | turn, *MESSAGES]
+    answer = await stack.client.post("/v1/chat/completions", json=CHAT | {"messages": messages})
+    assert answer.status_code == 200, answer.text
+    request, _ = stack.records()
+    assert [message.text for message in request.data.messages] == [CANARY, "I cannot.", CANARY]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": None, "refusal": "I cannot."},
+        {"role": "assistant", "content": None, "refusal": {"a": CANARY}},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": None}]},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "a", "more": CANARY}]},
+    ],
+    ids=["user's", "no text", "part without text", "part with more"],
+)
+async def test_a_refusal_that_is_no_text_of_the_assistant_is_400(stack, message):
+    answer = await stack.client.post("/v1/chat/completions", json=CHAT | {"messages": [*MESSAGES, message]})
+    assert answer.status_code == 400
+    assert error_of(answer)["param"].startswith("messages")
+    assert CANARY not in answer.text
+
+
 async def test_an_unknown_model_is_404(stack):
     answer = await stack.client.post("/v1/chat/completions", json=CHAT | {"model": "gpt-9"})
     assert answer.status_code == 404
