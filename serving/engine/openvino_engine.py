@@ -164,8 +164,12 @@ class OpenvinoEngine:
 
     @property
     def features(self) -> frozenset[EngineFeature]:
-        """What the engine supports; see :func:`serving.engine.chat_template.features_of` for `tools` and `reasoning`."""
-        return self._model_features | {"json_schema", "logprobs", "prompt_logprobs"}
+        """What the engine supports; `json_schema` if the model has an end token, without which xgrammar ends the process.
+
+        See :func:`serving.engine.chat_template.features_of` for `tools` and `reasoning`.
+        """
+        schemas: frozenset[EngineFeature] = frozenset({"json_schema"} if self._ends else ())
+        return self._model_features | schemas | {"logprobs", "prompt_logprobs"}
 
     @property
     def running(self) -> bool:

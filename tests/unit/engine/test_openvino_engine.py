@@ -188,6 +188,19 @@ async def test_messages_that_the_template_rejects_are_rejected_without_their_tex
         encode(tiny, "secret")
 
 
+def test_a_model_without_an_end_token_follows_no_schema(tiny, tiny_gguf, tmp_path):
+    """xgrammar ended the process at the end of the first answer with a schema."""
+    file = tmp_path / "endless.gguf"
+    file.write_bytes(tiny_gguf.read_bytes().replace(b"ggml.eos_token_id", b"ggml.xxx_token_id", 1))
+    endless = _build(file)
+    endless.load()
+    try:
+        assert "json_schema" in tiny.features
+        assert endless.features == tiny.features - {"json_schema"}
+    finally:
+        asyncio.run(endless.close())
+
+
 def test_the_context_is_that_of_the_model_or_max_length(tiny_gguf):
     assert _build(tiny_gguf).context_length == 512
     assert _build(tiny_gguf, max_length=100).context_length == 100
