@@ -1,7 +1,7 @@
 """Convert a request in OpenAI's format to an engine's input: messages for the chat template, and sampling parameters."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -40,6 +40,8 @@ class EngineRequest(msgspec.Struct, frozen=True, kw_only=True):
         Whether the answer begins with the prompt.
     tool_calls, function
         How the answer contains tool calls; `function` is the name of the function for ``named``.
+    strict
+        The JSON Schemas in `sampling.json_schema` that the client sent with ``strict: true``.
     """
 
     messages: tuple[dict[str, Any], ...] = ()
@@ -52,6 +54,7 @@ class EngineRequest(msgspec.Struct, frozen=True, kw_only=True):
     sampling: Sampling
     tool_calls: ToolCalls = "none"
     function: str = ""
+    strict: tuple[Any, ...] = ()
 
     @property
     def characters(self) -> int:
@@ -90,6 +93,7 @@ def engine_request(request: ModelRequest) -> EngineRequest:
             sampling=sampling,
             tool_calls=tool_calls,
             function=function,
+            strict=tuple(_strict_schemas(body, tools, tool_calls, function)),
         )
     prompt, echo = body["prompt"], bool(body.get("echo"))
     sampling = _sampling(body, "", _completion_logprobs(body.get("logprobs")))
@@ -181,6 +185,20 @@ def _calls_schema(
     most = {"maxItems": 1} if body.get("parallel_tool_calls") is False else {}
     moved = {place: _moved(schema, f"#/$defs/{place}") for place, schema in definitions.items()}
     return json.dumps({"type": "array", "minItems": 1, "items": {"anyOf": calls}, "$defs": moved} | most)
+
+
+def _strict_schemas(
+    body: Mapping[str, Any], tools: tuple[dict[str, Any], ...], tool_calls: ToolCalls, function: str
+) -> Iterator[Any]:
+    if tool_calls in {"named", "listed"}:
+        functions = [
+            tool["function"] for tool in tools if tool_calls == "listed" or tool["function"]["name"] == function
+        ]
+        yield from (one.get("parameters") for one in functions if one.get("strict"))
+        return
+    wanted = (body.get("response_format") or {}).get("json_schema") or {}
+    if wanted.get("strict"):
+        yield wanted.get("schema")
 
 
 def _moved(schema: Any, place: str) -> Any:

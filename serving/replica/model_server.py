@@ -7,6 +7,7 @@ from contextlib import aclosing
 from serving.backend import Feature, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
 from serving.engine.errors import EngineClosedError, EngineError, PromptRejectedError, SchemaRejectedError
 from serving.engine.protocol import Chunk, Engine, Sampling, joined
+from serving.engine.strict_schema import check_strict
 from serving.replica.choice_chunks import ChatChunks, ChoiceChunks, CompletionChunks
 from serving.replica.coalesce import coalesced
 from serving.replica.engine_request import EngineRequest, engine_request
@@ -115,6 +116,8 @@ class ModelServer:
             return
         self._answers += wanted.choices
         try:
+            for schema in wanted.strict:
+                check_strict(schema)
             async with aclosing(self._run(request, wanted)) as items:
                 async for item in items:
                     yield item

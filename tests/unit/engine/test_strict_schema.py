@@ -1,0 +1,108 @@
+"""Schemas with ``strict: true``: what xgrammar does not follow is 400."""
+
+import asyncio
+import json
+
+import pytest
+from xgrammar import Grammar
+from xgrammar.testing import _is_grammar_accept_string as accepts
+
+from serving.backend import ModelRequest, RejectedRequest
+from serving.engine.errors import SchemaRejectedError
+from serving.engine.factory import create_engine
+from serving.engine.strict_schema import check_strict
+from serving.replica.model_server import ModelServer
+
+_INTEGER = {"type": "integer"}
+_AB = {"type": "object", "properties": {"a": _INTEGER, "b": _INTEGER}, "additionalProperties": False}
+#: Schemas, and an answer that breaks each of them although xgrammar accepts it.
+_NOT_FOLLOWED = [
+    ({"not": {"const": 3}}, 3),
+    (_INTEGER | {"not": {"const": 3}}, 3),
+    ({"type": "array", "items": _INTEGER, "uniqueItems": True}, [1, 1]),
+    ({"type": "array", "items": _INTEGER, "contains": {"const": 3}}, [1]),
+    ({"type": "number", "multipleOf": 3}, 4),
+    (_AB | {"if": {"required": ["a"]}, "then": {"required": ["b"]}}, {"a": 1}),
+    (_AB | {"dependentRequired": {"a": ["b"]}}, {"a": 1}),
+    (_AB | {"dependentSchemas": {"a": {"required": ["b"]}}}, {"a": 1}),
+    (_AB | {"propertyNames": {"pattern": "^b$"}}, {"a": 1}),
+    (_AB | {"anyOf": [{"required": ["a"]}, {"required": ["b"]}]}, {"a": "x"}),
+    (_AB | {"allOf": [{"required": ["a"]}]}, {}),
+    ({"allOf": [_INTEGER, {"minimum": 3}]}, "x"),
+    ({"$defs": {"x": _INTEGER}, "$ref": "#/$defs/x", "minimum": 3}, 2),
+    ({"enum": [1, 5], "minimum": 3}, 1),
+    ({"minimum": 3}, 2),
+    ({"maxLength": 3}, "abcd"),
+    ({"type": "string", "pattern": "^a*$", "maxLength": 3}, "aaaa"),
+]
+_FOLLOWED = [
+    True,
+    _AB | {"required": ["a"], "minProperties": 2, "title": "t", "description": "d"},
+    {"type": "object", "properties": {"not": _INTEGER, "if": _INTEGER, "uniqueItems": _INTEGER}},
+    {"type": "array", "items": _INTEGER, "uniqueItems": False, "minItems": 1},
+    {"anyOf": [_INTEGER | {"minimum": 3}, {"type": "null"}], "default": None},
+    {"oneOf": [_AB, _INTEGER], "discriminator": {"propertyName": "a"}},
+    {"allOf": [_AB], "title": "t"},
+    {"$defs": {"x": _INTEGER}, "$ref": "#/$defs/x"},
+    {"type": "string", "enum": ["a", "b"]},
+    {"type": "string", "format": "uri", "minLength": 1, "maxLength": 2083},  # pydantic's HttpUrl
+    {"type": "object", "additionalProperties": _INTEGER, "propertyNames": {"pattern": "^b$"}},
+]
+
+
+@pytest.mark.parametrize(("schema", "answer"), _NOT_FOLLOWED, ids=json.dumps)
+def test_what_xgrammar_ignores_is_refused_wherever_it_is(schema, answer):
+    assert accepts(Grammar.from_json_schema(json.dumps(schema)), json.dumps(answer))
+    for whole in (schema, {"type": "array", "items": {"anyOf": [schema]}}, {"$defs": {"not": schema}}):
+        with pytest.raises(SchemaRejectedError, match=r"strict: true, .* does not follow '.*: change it, or leave out"):
+            check_strict(whole)
+
+
+@pytest.mark.parametrize("schema", _FOLLOWED, ids=json.dumps)
+def test_what_xgrammar_follows_is_accepted(schema):
+    check_strict(schema)
+
+
+@pytest.fixture(scope="module")
+def server(tiny_dir):
+    engine = create_engine(
+        kind="transformers", model_dir=tiny_dir, name="m", device="cpu", dtype="float32", slots=4, threads=1
+    )
+    engine.load()
+    yield ModelServer(engine, max_requests=8, max_length=1024)
+    asyncio.run(engine.close())
+
+
+async def _first(server, **fields):
+    body = {"max_tokens": 1, "messages": [{"role": "user", "content": "x"}]} | fields
+    first, *_ = [item async for item in server.generate(ModelRequest(request_id="1", operation="chat", body=body))]
+    return first
+
+
+@pytest.mark.parametrize("strict", [True, False, None])
+async def test_only_a_strict_answer_schema_is_refused(server, strict):
+    wanted = {"name": "x", "schema": _INTEGER | {"not": {"const": 3}}, "strict": strict}
+    first = await _first(server, response_format={"type": "json_schema", "json_schema": wanted})
+    if not strict:
+        assert first["choices"]
+        return
+    assert (first.status, first.code, first.param) == (400, "invalid_json_schema", "response_format")
+    assert "does not follow 'not'" in first.message
+
+
+@pytest.mark.parametrize(
+    ("choice", "refused"),
+    [
+        ("required", True),
+        ({"type": "function", "function": {"name": "strict"}}, True),
+        ({"type": "function", "function": {"name": "loose"}}, False),
+    ],
+    ids=str,
+)
+async def test_only_a_strict_tool_that_may_be_called_is_refused(server, choice, refused):
+    parameters = {"type": "object", "properties": {"a": _INTEGER | {"not": {"const": 3}}}}
+    functions = [{"name": "strict", "strict": True}, {"name": "loose"}]
+    tools = [{"type": "function", "function": function | {"parameters": parameters}} for function in functions]
+    first = await _first(server, tools=tools, tool_choice=choice)
+    assert isinstance(first, RejectedRequest) is refused
+    assert not refused or (first.status, first.param) == (400, "tools")
