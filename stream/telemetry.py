@@ -3,6 +3,7 @@
 Every process of a stack uses this module, including Ray replicas. Callers never put texts of users into spans and labels; tests/e2e checks this.
 """
 
+import contextlib
 import json
 import logging
 import threading
@@ -182,6 +183,10 @@ class _Handler(BaseHTTPRequestHandler):
     registry: CollectorRegistry
     health: Health
     pages: Pages
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # the client left; the server would print a traceback
+            super().handle()
 
     def do_GET(self) -> None:
         page = self._page()

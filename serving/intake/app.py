@@ -156,6 +156,9 @@ class Intake:
             read_bytes = read_export if isinstance(reply, OtlpReply) else read_body
             body = await read_bytes(receive, headers, self._settings.max_body_bytes)
             tally = await self._record(name, _items(read, headers, body, principal))
+        if tally.refused:  # without the reasons, which can quote the item
+            items = tally.refused + tally.accepted + tally.repeated
+            _LOG.warning("%d of %d items of %s are rejected; the answer has the reasons", tally.refused, items, name)
         if tally.warnings:
             first = tally.warnings[0].message
             _LOG.warning("%d values of %s logs are left out; first: %s", tally.warned, name, first)

@@ -139,7 +139,7 @@ async def test_a_half_waits_while_it_may(tmp_path):
         assert running.pairer.waiting == 1
 
 
-async def test_readable_items_are_recorded_whatever_the_others_are(tmp_path):
+async def test_readable_items_are_recorded_whatever_the_others_are(tmp_path, caplog):
     async with intake(tmp_path / "home") as running:
         answer = await running.sent("/intake/litellm", json=[{"id": "x"}, litellm_payload(), 7])
         body = answer.json()
@@ -147,6 +147,9 @@ async def test_readable_items_are_recorded_whatever_the_others_are(tmp_path):
         assert [one["index"] for one in body["refusals"]] == [0, 2]
         assert "2 items are unreadable, the first at index 0: status is neither" in body["error"]["message"]
         assert running.count("weir_intake_items_total", format="litellm", outcome="refused") == 2
+        assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+            "2 of 3 items of litellm are rejected; the answer has the reasons"
+        ]
         answer = await running.sent("/intake/litellm", json=[7])
         assert "1 item is unreadable, the first at index 0" in answer.json()["error"]["message"]
         running.only()
