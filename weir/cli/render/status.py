@@ -69,7 +69,9 @@ def _capture(capture: CaptureStatus) -> Text:
 
 def _lag(lag: Mapping[str, int]) -> Text:
     topics = ", ".join(f"{topic} {records}" for topic, records in lag.items()) or "unknown"
-    return Text.assemble(("lag       ", "bold"), topics, (" (records not yet read)", "dim"))
+    return Text.assemble(
+        ("lag       ", "bold"), topics, (" (records not yet committed; those of the last seconds are usual)", "dim")
+    )
 
 
 def _coverage(coverage: CoverageStatus) -> list[RenderableType]:
