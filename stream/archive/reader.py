@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
@@ -96,8 +97,7 @@ async def archived_range(  # noqa: PLR0913, PLR0917 - the arguments of log_range
 
 def _chunk(records: Iterator[ArchivedRecord]) -> list[ArchivedRecord]:
     """Return the next records, last first."""
-    found = [record for record, _ in zip(records, range(_CHUNK), strict=False)]
-    return found[::-1]
+    return list(islice(records, _CHUNK))[::-1]
 
 
 def _records(archive: Archive, place: TopicPartition, first: int, last: int) -> Iterator[ArchivedRecord]:

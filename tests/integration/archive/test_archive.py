@@ -18,6 +18,7 @@ from stream.kafka.clients import admin_for, consumer_for
 from stream.kafka.time_ranges import log_range
 from stream.loop.dataset.curate import curate
 from stream.loop.dataset.log import read_exchanges, request_between
+from stream.wire import LogRange
 
 pytestmark = pytest.mark.kafka
 
@@ -35,10 +36,13 @@ async def send_reviewed(kafka, names):
 
 
 async def expire(kafka, before):
-    """Delete the records of inference before the offset `before` of each partition."""
+    """Delete the records of inference before the offsets `before`, {partition: offset}."""
     async with admin_for(kafka.client_options()) as admin:
         await admin.delete_records(
-            {TopicPartition(kafka.names.inference, number): RecordsToDelete(before_offset=before) for number in (0, 1)}
+            {
+                TopicPartition(kafka.names.inference, number): RecordsToDelete(before_offset=offset)
+                for number, offset in before.items()
+            }
         )
 
 
@@ -78,7 +82,7 @@ async def test_a_dataset_is_the_same_after_kafka_deleted_its_records(kafka, tmp_
         "feedback": 20,
     }
     archive = Archive(settings.url)
-    await expire(kafka, 13)
+    await expire(kafka, {0: 13, 1: 13})
     with pytest.raises(LogExpired, match="there is no archive"):
         await digest_of(kafka, request, None)
     assert await digest_of(kafka, request, archive) == before
@@ -89,6 +93,22 @@ async def test_a_dataset_is_the_same_after_kafka_deleted_its_records(kafka, tmp_
         topic = kafka.names.inference
         assert (await log_range(consumer, topic, 2, None, None)).first == {"0": 13, "1": 13}
         assert (await archived_range(consumer, topic, 2, 4e9, None, archive)).first == {"0": 30, "1": 30}
+
+
+async def test_every_archived_record_is_read_in_order(kafka, tmp_path):
+    """More records than the reader takes from the archive at once, then those of Kafka."""
+    topic, count = kafka.names.inference, 1_100
+    async with sender(kafka) as send:
+        await send.send(topic, *(approval(f"q{number}") for number in range(count)))
+    await archive_log(kafka, ArchiveSettings(url=str(tmp_path), segment_records=300))
+    await expire(kafka, {0: count - 50})
+    async with consumer_for(kafka.client_options()) as consumer:
+        whole = LogRange(topic=topic, first={"0": 0}, last={"0": count})
+        reader = await ArchivedRangeReader.open(consumer, [whole], Archive(str(tmp_path)))
+        found = []
+        while (record := await reader.next(topic, 0)) is not None:
+            found.append(record.offset)
+    assert found == list(range(count))
 
 
 async def test_a_second_run_continues_and_a_gap_is_an_error(kafka, tmp_path):
@@ -102,7 +122,7 @@ async def test_a_second_run_continues_and_a_gap_is_an_error(kafka, tmp_path):
     assert [(s.first, s.last) for s in archive.segments(kafka.names.inference, 0)] == [(0, 3), (3, 6)]
     assert {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*.parquet")} == {0o600}
     await send_reviewed(kafka, ["e", "f", "g", "h"])
-    await expire(kafka, 9)
+    await expire(kafka, {0: 9, 1: 9})
     async with consumer_for(kafka.client_options()) as consumer:
         item = await archived_range(consumer, kafka.names.inference, 2, None, None, archive)
         assert item.first == {"0": 0, "1": 0}
