@@ -39,10 +39,16 @@ async def archive_log(
     """Archive what Kafka contains now, and return {topic: records}. A segment is complete or absent, so a run can be repeated.
 
     Records that Kafka deleted before they were archived are a gap, which readers report. Raises broker errors, and
-    ArchiveFailed if the archive cannot be written or is of another log.
+    ArchiveFailed if a topic is missing, or the archive cannot be written or is of another log.
     """
     archive = Archive(settings.url)
-    counts = await partition_counts(kafka.client_options(), archived_topics(kafka.names))
+    topics = archived_topics(kafka.names)
+    counts = await partition_counts(kafka.client_options(), topics)
+    if missing := [topic for topic in topics if topic not in counts]:
+        raise ArchiveFailed(
+            f"no topic {', '.join(missing)} at {kafka.bootstrap_servers}; create it with `weir topics create`, or set "
+            "WEIR_KAFKA__TOPIC_PREFIX"
+        )
     places = partitions_of(counts)
     written = dict.fromkeys(counts, 0)
     async with consumer_for(kafka.client_options()) as consumer:

@@ -71,6 +71,13 @@ async def test_an_archive_of_another_log_is_an_error_also_if_the_new_log_is_long
     assert await asyncio.to_thread(Archive(settings.url).end, kafka.names.inference, 0) == 1
 
 
+async def test_a_missing_topic_is_an_error(kafka, tmp_path):
+    """A wrong prefix is not "nothing new"."""
+    other = kafka.model_copy(update={"topic_prefix": "prod."})
+    with pytest.raises(ArchiveFailed, match=r"no topic prod\.inference, .* at .*; create it with .*TOPIC_PREFIX"):
+        await archive_log(other, ArchiveSettings(url=str(tmp_path)))
+
+
 async def test_a_dataset_is_the_same_after_kafka_deleted_its_records(kafka, tmp_path):
     await send_reviewed(kafka, [f"q{number}" for number in range(20)])
     request = await request_between(kafka, TENANT, MODEL, None, None)
