@@ -1,6 +1,7 @@
 """Copies the log into the archive, from the end of the archive to the end of the log."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 
 from aiokafka import AIOKafkaConsumer
@@ -20,6 +21,7 @@ from stream.wire import LogRange, TopicNames
 
 __all__ = ["archive_log", "archived_topics"]
 
+_log = logging.getLogger(__name__)
 #: Bytes of values at which a segment ends.
 _SEGMENT_BYTES = 64 * 1024 * 1024
 
@@ -38,7 +40,7 @@ async def archive_log(
 ) -> dict[str, int]:
     """Archive what Kafka contains now, and return {topic: records}. A segment is complete or absent, so a run can be repeated.
 
-    Records that Kafka deleted before they were archived are a gap, which readers report. Raises broker errors, and
+    Records that Kafka deleted before they were archived are a gap, which is logged, and which readers report. Raises broker errors, and
     ArchiveFailed if a topic is missing, or the archive cannot be written or is of another log.
     """
     archive = Archive(settings.url)
@@ -60,6 +62,15 @@ async def archive_log(
                 raise ArchiveFailed(
                     f"[archive] url {redacted(settings.url)!r} has records of {place.topic}/{place.partition} up to offset {archived[place]}, "
                     f"but the topic ends at {ends[place]}: {_OTHER_LOG}"
+                )
+            if 0 < archived[place] < begins[place]:
+                _log.warning(
+                    "Kafka deleted the offsets %d to %d of %s-%d before they were archived; run `weir archive run` more often, or "
+                    "keep records longer (docs/sizing.md)",
+                    archived[place],
+                    begins[place],
+                    place.topic,
+                    place.partition,
                 )
             await _check_same_log(consumer, archive, settings.url, place)
         starts = {place: max(begins[place], archived[place]) for place in places}

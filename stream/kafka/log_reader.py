@@ -108,11 +108,13 @@ def partitions_of(counts: Mapping[str, int]) -> list[TopicPartition]:
 
 async def record_at(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> ConsumerRecord | None:
     """Return the record at `offset`, or None if the log does not contain it; raises TimeoutError after 15 s."""
-    consumer.assign([partition])
     first = (await consumer.beginning_offsets([partition]))[partition]
     end = (await consumer.end_offsets([partition]))[partition]
     if not first <= offset < end:
         return None
+    consumer.assign(
+        [partition]
+    )  # without a pause before seek: a partition without a position is an error of the next read
     consumer.seek(partition, offset)
     try:
         async with asyncio.timeout(_RECORD_SECONDS):

@@ -102,6 +102,21 @@ async def test_a_dataset_is_the_same_after_kafka_deleted_its_records(kafka, tmp_
         assert (await archived_range(consumer, topic, 2, 4e9, None, archive)).first == {"0": 30, "1": 30}
 
 
+async def test_a_run_after_a_gap_names_the_lost_offsets(kafka, tmp_path, caplog):
+    """It logs nothing else, such as failed reads of the deleted records."""
+    settings, topic = ArchiveSettings(url=str(tmp_path)), kafka.names.inference
+    for first in (0, 3):
+        async with sender(kafka) as send:
+            for number in (0, 1):
+                await send.send(topic, *(approval(f"q{row}") for row in range(first, first + 3)), partition=number)
+        if not first:
+            await archive_log(kafka, settings)
+    await expire(kafka, {0: 5, 1: 3})
+    assert (await archive_log(kafka, settings))[topic] == 4
+    (warning,) = [one.getMessage() for one in caplog.records if one.name.startswith("stream.")]
+    assert f"deleted the offsets 3 to 5 of {topic}-0 before they were archived" in warning
+
+
 async def test_every_archived_record_is_read_in_order(kafka, tmp_path):
     """More records than the reader takes from the archive at once, then those of Kafka."""
     topic, count = kafka.names.inference, 1_100
