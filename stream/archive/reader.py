@@ -79,15 +79,22 @@ async def archived_range(  # noqa: PLR0913, PLR0917 - the arguments of log_range
     until: float | None,
     archive: Archive | None,
 ) -> LogRange:
-    """Return the result of :func:`stream.kafka.time_ranges.log_range` for the log with the records in `archive`."""
+    """Return the result of :func:`stream.kafka.time_ranges.log_range` for the log with the records in `archive`.
+
+    If records between the archive and Kafka's first record were deleted, and these can be as new as `since`, the range contains
+    their offsets, so that its reader reports them.
+    """
     item = await log_range(consumer, topic, partitions, since, until)
     if archive is None:
         return item
-    begins = await consumer.beginning_offsets(partitions_of({topic: partitions}))
+    places = partitions_of({topic: partitions})
+    begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
     first, last = dict(item.first), dict(item.last)
     for place, begin in begins.items():
         number = str(place.partition)
         start = await asyncio.to_thread(archive.produced_since, topic, place.partition, since)
+        if start is None and first[number] == begin < ends[place]:
+            start = await asyncio.to_thread(archive.end, topic, place.partition) or None
         first[number] = first[number] if start is None else min(first[number], start)
         if until is not None and last[number] <= begin:
             end = await asyncio.to_thread(archive.last_until, topic, place.partition, until, until + LATE_SECONDS)

@@ -109,14 +109,25 @@ class Archive:
                     yield ArchivedRecord(**row | {"headers": headers})
 
     def produced_since(self, topic: str, partition: int, time: float | None) -> int | None:
-        """Return the offset of the first archived record that was produced at `time` (None: any time) or later, or None."""
+        """Return the offset of the first archived record that was produced at `time` (None: any time) or later, or None.
+
+        If it is the first record after a gap, return the offset at which the gap begins: its records can be as new as `time`.
+        """
+        found, archived = self._produced_since(topic, partition, time)
+        return archived or found
+
+    def _produced_since(self, topic: str, partition: int, time: float | None) -> tuple[int | None, int]:
+        """Return the offset of the record, and the offset at which the gap before it begins, or 0."""
         least = None if time is None else int(time * 1000)
+        archived = 0
         for segment in self.segments(topic, partition):
             if least is None:
-                return segment.first
+                return segment.first, 0
             if self._newest(segment) >= least:
-                return next((record.offset for record in self.read(segment) if record.timestamp >= least), segment.last)
-        return None
+                found = next((one.offset for one in self.read(segment) if one.timestamp >= least), segment.last)
+                return found, archived if found == segment.first else 0
+            archived = max(archived, segment.last)
+        return None, 0
 
     def last_until(self, topic: str, partition: int, until: float, end: float) -> int | None:
         """Return the offset after the last archived record with an event time of `until` or earlier.
@@ -124,7 +135,7 @@ class Archive:
         The search begins at the first record that was produced at `until` or later, and ends at an event time after `end`.
         Return None if it reaches the end of the archive.
         """
-        start = self.produced_since(topic, partition, until)
+        start, _ = self._produced_since(topic, partition, until)
         if start is None:
             return None
         last = start

@@ -152,6 +152,13 @@ async def test_a_second_run_continues_and_a_gap_is_an_error(kafka, tmp_path):
             LogExpired, match=r"deleted the offsets 6 to 9 of .*, and the archive does not contain them"
         ):
             await ArchivedRangeReader.open(consumer, [item], archive)
+        # The deleted records can be as new as a time after the archive's newest record.
+        segments = [archive.segments(kafka.names.inference, number)[-1] for number in (0, 1)]
+        since = max(one.timestamp for segment in segments for one in archive.read(segment)) / 1000 + 0.0015
+        item = await archived_range(consumer, kafka.names.inference, 2, since, None, archive)
+        assert item.first == {"0": 6, "1": 6}
+        item = await archived_range(consumer, kafka.names.inference, 2, since + 3600, None, archive)
+        assert item.first == {"0": 12, "1": 12}, "no record is so new"
 
 
 async def test_duckdb_reads_the_files(kafka, tmp_path):
