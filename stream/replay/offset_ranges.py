@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from stream.archive.reader import archived_range
-from stream.archive.segments import Archive
+from stream.archive.segments import Archive, ArchivedRecord
 from stream.kafka.log_reader import partitions_of
 from stream.replay.plan import ReplayRequest
 from stream.wire import LogRange, TopicNames
@@ -68,7 +68,14 @@ async def retained_log(
     first = await consumer.beginning_offsets(every)
     oldest = await consumer.offsets_for_times(dict.fromkeys(every, 0))
     times = {partition: found.timestamp / 1000 for partition in every if (found := oldest.get(partition)) is not None}
-    expired = [partition for partition in every if first[partition] > 0 and not await _is_archived(archive, partition)]
+    expired = []
+    for partition in every:
+        kept = await asyncio.to_thread(_oldest, archive, partition) if archive is not None else None
+        if kept is not None:
+            time = kept.timestamp / 1000
+            times[partition] = min(time, times.get(partition, time))
+        if first[partition] > 0 and (kept is None or kept.offset > 0):
+            expired.append(partition)
     since = [times[partition] for partition in expired if partition in times]
     return RetainedLog(
         expired=tuple(partition.partition for partition in expired),
@@ -76,8 +83,7 @@ async def retained_log(
     )
 
 
-async def _is_archived(archive: Archive | None, place: TopicPartition) -> bool:
-    """Whether the archive begins with the first record of the partition; a gap is an error when it is read."""
-    if archive is None:
-        return False
-    return await asyncio.to_thread(archive.produced_since, place.topic, place.partition, None) == 0
+def _oldest(archive: Archive, place: TopicPartition) -> ArchivedRecord | None:
+    """Return the first archived record of a partition, or None; a gap after it is an error when it is read."""
+    segments = archive.segments(place.topic, place.partition)
+    return next(archive.read(segments[0]), None) if segments else None

@@ -1,6 +1,7 @@
 """The archive outlives Kafka's records: datasets are rebuilt from it, and DuckDB reads its files."""
 
 import asyncio
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -18,6 +19,7 @@ from stream.kafka.clients import admin_for, consumer_for
 from stream.kafka.time_ranges import log_range
 from stream.loop.dataset.curate import curate
 from stream.loop.dataset.log import read_exchanges, request_between
+from stream.replay.offset_ranges import retained_log
 from stream.wire import LogRange
 
 pytestmark = pytest.mark.kafka
@@ -115,6 +117,22 @@ async def test_a_run_after_a_gap_names_the_lost_offsets(kafka, tmp_path, caplog)
     assert (await archive_log(kafka, settings))[topic] == 4
     (warning,) = [one.getMessage() for one in caplog.records if one.name.startswith("stream.")]
     assert f"deleted the offsets 3 to 5 of {topic}-0 before they were archived" in warning
+
+
+async def test_the_log_is_complete_from_the_first_archived_record_on(kafka, tmp_path):
+    """Also if Kafka's first record is later, and the oldest files of the archive were deleted."""
+    topic = kafka.names.inference
+    async with sender(kafka) as send:
+        for _ in range(6):
+            await send.raw(topic, b"{}")
+    await archive_log(kafka, ArchiveSettings(url=str(tmp_path), segment_records=2))
+    await expire(kafka, {0: 5})
+    archive = Archive(str(tmp_path))
+    oldest, second, _ = archive.segments(topic, 0)
+    Path(oldest.path).unlink()
+    async with consumer_for(kafka.client_options()) as consumer:
+        log = await retained_log(consumer, topic, 2, archive)
+    assert (log.expired, log.since) == ((0,), next(archive.read(second)).timestamp / 1000)
 
 
 async def test_every_archived_record_is_read_in_order(kafka, tmp_path):
