@@ -15,7 +15,7 @@ from weir.cli.missing_extra import needing
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, print_table, printable
 from weir.cli.render.progress import progress_on_stderr
-from weir.errors import WeirError
+from weir.errors import SettingsError, WeirError
 from weir.home.access_log import log_access
 
 if TYPE_CHECKING:
@@ -71,8 +71,11 @@ def build_command(
     """
     from weir.settings import load_settings
 
-    if (retraining_id is None) == (tenant is None or model is None):
-        raise click.UsageError("give --for RETRAINING_ID, or --tenant and --model")
+    alone = [tenant, model, since, until] == [None] * 4
+    if alone != (retraining_id is not None) or (not alone and None in {tenant, model}):
+        raise click.UsageError(
+            "give --for RETRAINING_ID alone, or --tenant and --model, with --from and --to if you like"
+        )
     settings = load_settings().settings
     with needing("weir dataset", _EXTRAS):
         from stream.loop.dataset.build import build
@@ -246,6 +249,8 @@ def _request(  # noqa: PLR0917 - the options of the command
 
     now = datetime.now(UTC)
     first, last = (None if text is None else parse_since(text, now) for text in (since, until))
+    if first is not None and first >= (last or now):
+        raise SettingsError(f"--from {since} is not before --to {until or 'now'}; swap them, or widen the range")
     with needs_kafka(settings.kafka.bootstrap_servers):
         if retraining_id is not None:
             return asyncio.run(request_for(settings.kafka, retraining_id, settings.opened()))
