@@ -11,7 +11,7 @@ from stream.address import redacted
 from stream.archive.segments import Archive, ArchivedRecord
 from stream.archive.settings import ArchiveSettings
 from stream.content import raw_content
-from stream.errors import ArchiveFailed
+from stream.errors import ArchiveFailed, LogExpired
 from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import partitions_of, record_at
 from stream.kafka.range_reader import RangeReader
@@ -63,29 +63,48 @@ async def archive_log(
                     f"[archive] url {redacted(settings.url)!r} has records of {place.topic}/{place.partition} up to offset {archived[place]}, "
                     f"but the topic ends at {ends[place]}: {_OTHER_LOG}"
                 )
-            if 0 < archived[place] < begins[place]:
-                _log.warning(
-                    "Kafka deleted the offsets %d to %d of %s-%d before they were archived; run `weir archive run` more often, or "
-                    "keep records longer (docs/sizing.md)",
-                    archived[place],
-                    begins[place],
-                    place.topic,
-                    place.partition,
-                )
             await _check_same_log(consumer, archive, settings.url, place)
-        starts = {place: max(begins[place], archived[place]) for place in places}
-        total = sum(max(0, ends[place] - starts[place]) for place in places)
+        total = sum(max(0, ends[place] - max(begins[place], archived[place])) for place in places)
         for place in places:
-            if starts[place] >= ends[place]:
-                continue
-            number = str(place.partition)
-            item = LogRange(topic=place.topic, first={number: starts[place]}, last={number: ends[place]})
-            reader = RangeReader(consumer, [item])
-            async for records, last in _segments(reader, place, ends[place], settings.segment_records):
-                await asyncio.to_thread(archive.write, place.topic, place.partition, last, records)
-                written[place.topic] += len(records)
+            async for records in _copied(consumer, archive, place, ends[place], settings.segment_records):
+                written[place.topic] += records
                 progress(sum(written.values()), total)
     return written
+
+
+async def _copied(
+    consumer: AIOKafkaConsumer, archive: Archive, place: TopicPartition, end: int, most: int
+) -> AsyncIterator[int]:
+    """Archive a partition up to the offset `end`, and yield the number of records of each segment.
+
+    If Kafka deletes records before they are read, continue with its first record.
+    """
+    while (start := await _start(consumer, archive, place)) < end:
+        number = str(place.partition)
+        reader = RangeReader(consumer, [LogRange(topic=place.topic, first={number: start}, last={number: end})])
+        try:
+            async for records, last in _segments(reader, place, end, most):
+                await asyncio.to_thread(archive.write, place.topic, place.partition, last, records)
+                yield len(records)
+        except LogExpired:
+            continue
+        return
+
+
+async def _start(consumer: AIOKafkaConsumer, archive: Archive, place: TopicPartition) -> int:
+    """Return the first offset to archive, and log the offsets that Kafka deleted since the last segment."""
+    begin: int = (await consumer.beginning_offsets([place]))[place]
+    archived = await asyncio.to_thread(archive.end, place.topic, place.partition)
+    if 0 < archived < begin:
+        _log.warning(
+            "Kafka deleted the offsets %d to %d of %s-%d before they were archived; run `weir archive run` more often, or keep records "
+            "longer (docs/sizing.md)",
+            archived,
+            begin,
+            place.topic,
+            place.partition,
+        )
+    return max(begin, archived)
 
 
 async def _check_same_log(consumer: AIOKafkaConsumer, archive: Archive, url: str, place: TopicPartition) -> None:
@@ -106,7 +125,15 @@ async def _segments(
     """Yield (records, offset after them); the last segment ends at `end`."""
     records: list[ArchivedRecord] = []
     size = 0
-    while (record := await reader.next(place.topic, place.partition)) is not None:
+    while True:
+        try:
+            record = await reader.next(place.topic, place.partition)
+        except LogExpired:
+            if records:
+                yield records, records[-1].offset + 1
+            raise
+        if record is None:
+            break
         if records and (len(records) == most or size > _SEGMENT_BYTES):
             yield records, record.offset
             records, size = [], 0

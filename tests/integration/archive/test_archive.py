@@ -1,6 +1,7 @@
 """The archive outlives Kafka's records: datasets are rebuilt from it, and DuckDB reads its files."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import duckdb
@@ -117,6 +118,29 @@ async def test_a_run_after_a_gap_names_the_lost_offsets(kafka, tmp_path, caplog)
     assert (await archive_log(kafka, settings))[topic] == 4
     (warning,) = [one.getMessage() for one in caplog.records if one.name.startswith("stream.")]
     assert f"deleted the offsets 3 to 5 of {topic}-0 before they were archived" in warning
+
+
+async def test_a_run_continues_if_kafka_deletes_records_meanwhile(kafka, tmp_path, caplog):
+    topic, count = kafka.names.inference, 1_000
+    async with sender(kafka) as send:
+        for _ in range(count):
+            await send.raw(topic, b"x" * 10_000)
+    done = []
+
+    def delete_once(number, _total):
+        if not done:
+            thread = threading.Thread(target=lambda: asyncio.run(expire(kafka, {0: count - 50})))
+            thread.start()
+            thread.join()
+        done.append(number)
+
+    written = await archive_log(kafka, ArchiveSettings(url=str(tmp_path), segment_records=70), delete_once)
+    archive = await asyncio.to_thread(Archive, str(tmp_path))
+    offsets = [one.offset for segment in archive.segments(topic, 0) for one in archive.read(segment)]
+    assert written[topic] == len(offsets) < count
+    lost = len(offsets) - 50
+    assert offsets == [*range(lost), *range(count - 50, count)]
+    assert f"deleted the offsets {lost} to {count - 50} of {topic}-0 before they were archived" in caplog.text
 
 
 async def test_the_log_is_complete_from_the_first_archived_record_on(kafka, tmp_path):
