@@ -139,19 +139,22 @@ def show_command(*, digest: str, samples: bool, as_json: bool) -> None:
       weir dataset show 3f2a90
       weir dataset show 3f2a90 --json | jq .counts
     """
+    from stream.loop.dataset.checked_file import read_checked
     from stream.loop.dataset.files import find, read_manifest
     from weir.settings import home_folder
 
+    if as_json and samples:
+        raise click.UsageError("--json prints the manifest, which has no rows; give --json or --samples")
     home = home_folder()
     folder = find(home, digest)
     if as_json:
         print_json(read_manifest(folder))
     else:
-        click.echo((folder / "card.md").read_text(encoding="utf-8"))
+        click.echo(read_checked(folder / "card.md").decode())
         click.echo(f"Report: {folder / 'report.html'}")
     if samples:
         log_access(home, "weir dataset show --samples", dataset=folder.name)
-        for line in (folder / "samples.jsonl").read_bytes().splitlines():
+        for line in read_checked(folder / "samples.jsonl").splitlines():
             row = json.loads(line)
             texts = [*(f"{turn['role']}: {turn['content']}" for turn in row["prompt"]), f"answer: {row['completion']}"]
             click.echo("\n".join([f"\n{row['id']} ({row['source']})", *(printable(text) for text in texts)]))

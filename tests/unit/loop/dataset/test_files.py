@@ -60,6 +60,28 @@ def test_a_damaged_manifest_does_not_hide_the_other_datasets(tmp_path, monkeypat
         assert listed.exit_code == 1
 
 
+@pytest.mark.parametrize("name", ["card.md", "samples.jsonl"])
+@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff"])
+def test_a_damaged_file_is_an_error_with_its_path(tmp_path, monkeypatch, name, content):
+    folder, curated = written(tmp_path)
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    shown = CliRunner().invoke(dataset, ["show", curated.digest[:8], "--samples"])
+    assert isinstance(shown.exception, DatasetDamaged)
+    assert str(folder / name) in str(shown.exception)
+
+
+def test_the_manifest_as_json_has_no_samples(tmp_path, monkeypatch):
+    _, curated = written(tmp_path)
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    shown = CliRunner().invoke(dataset, ["show", curated.digest[:8], "--json", "--samples"])
+    assert (shown.exit_code, shown.stdout) == (2, "")
+    assert "give --json or --samples" in shown.stderr
+
+
 def test_the_rows_come_back_as_they_were_and_fit_the_digest(tmp_path):
     folder, curated = written(tmp_path)
     assert folder == tmp_path / "loop" / "datasets" / curated.digest == find(tmp_path, curated.digest[:8])
