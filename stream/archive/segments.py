@@ -52,9 +52,9 @@ class Archive:
 
         try:
             self._files, root = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
+        except (ImportError, ValueError, OSError) as error:
             raise ArchiveFailed(
-                f"[archive] url {redacted(url)!r} cannot be opened: {error}; install its package, or name a folder"
+                f"[archive] url {redacted(url)!r} cannot be opened: {error}; install its package, start its server, or name a folder"
             ) from error
         self._root = str(root).rstrip("/")
         self._local = "file" in (

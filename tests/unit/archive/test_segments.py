@@ -73,8 +73,10 @@ def test_a_damaged_file_is_an_error_with_its_path(tmp_path, content):
             read()
 
 
-def test_an_address_that_is_no_folder_is_an_error(tmp_path):
+def test_an_address_without_a_server_and_one_that_is_no_folder_are_errors(tmp_path):
     """Not the error of a missing broker, which is an OSError too."""
+    with pytest.raises(ArchiveFailed, match=r"url 'ftp://127.0.0.1:1/x' cannot be opened: .*refused"):
+        Archive("ftp://127.0.0.1:1/x")
     (tmp_path / "file").touch()
     with pytest.raises(ArchiveFailed, match=r"file/t/0 in the archive cannot be read: .*check \[archive\] url"):
         Archive(str(tmp_path / "file")).end("t", 0)
