@@ -1,6 +1,7 @@
 """Reads the records that decide a dataset: pinned ranges of the log, found by a retraining request or by event time."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from itertools import count
 from typing import TypeVar
 
 import msgspec
@@ -141,7 +142,7 @@ async def read_exchanges(
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     archive: Archive | None = None,
 ) -> ExchangeJoin:
-    """Read the ranges of `request`; `progress` receives the number of records read and their total.
+    """Read the ranges of `request`; `progress` receives the number of records read and their total, in both passes.
 
     The ranges are read twice: first to find the reviewed requests, then to collect what the log says about these. So memory
     depends on the number of reviews, not on the length of the log.
@@ -149,25 +150,35 @@ async def read_exchanges(
     Raises LogExpired if Kafka deleted a part of a range and `archive` does not contain it, and broker errors.
     """
     join = ExchangeJoin(request.tenant, request.model)
-    total = sum(item.last[number] - first for item in request.ranges for number, first in item.first.items())
-    done = 0
+    total = 2 * sum(item.last[number] - first for item in request.ranges for number, first in item.first.items())
+    read = _counted(progress, total)
     async with consumer_for(kafka.client_options()) as consumer:
         reviewed: set[str] = set()
         async for record in _records(consumer, request.ranges, archive):
+            read()
             if event_type(record.headers) in _REVIEWS:
                 event = readable_content(record.value, record.headers)
                 reviewed |= (
                     {event.data.request_id} if event and isinstance(event.data, Feedback | CorrectionRecord) else set()
                 )
         async for record in _records(consumer, request.ranges, archive):
+            read()
             event = readable_content(record.value, record.headers)
             if event is not None and getattr(event.data, "request_id", "") in reviewed:
                 join.add(event)
-            done += 1
-            if done % 1000 == 0:
-                progress(done, total)
     progress(total, total)
     return join
+
+
+def _counted(progress: Callable[[int, int], None], total: int) -> Callable[[], None]:
+    """Return a function to call for each record; it reports every thousandth."""
+    numbers = count(1)
+
+    def read() -> None:
+        if (done := next(numbers)) % 1000 == 0:
+            progress(done, total)
+
+    return read
 
 
 async def _records(

@@ -26,7 +26,7 @@ from stream.kafka.clients import consumer_for
 from stream.kafka.time_ranges import log_range
 from stream.loop.dataset.curate import curate
 from stream.loop.dataset.files import read_manifest, read_rows
-from stream.loop.dataset.log import read_exchanges, request_for
+from stream.loop.dataset.log import read_exchanges, request_between, request_for
 from stream.wire import LogRange, RetrainingRecord
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
@@ -169,6 +169,15 @@ async def curated(kafka, identity, kind="sft"):
     pinned = await request_for(kafka, identity)
     join = await read_exchanges(kafka, pinned)
     return pinned, curate(join.exchanges(), LOOSE, kind, WordScanner())
+
+
+async def test_both_passes_over_the_log_report_their_progress(kafka):
+    async with sender(kafka) as send:
+        await send.send(kafka.names.verdicts, *[verdict("q0", "pii")] * 1_100)
+    reports = []
+    pinned = await request_between(kafka, TENANT, MODEL, None, None)
+    await read_exchanges(kafka, pinned, lambda done, total: reports.append((done, total)))
+    assert reports == [(1_000, 2_200), (2_000, 2_200), (2_200, 2_200)]
 
 
 async def test_records_beyond_the_pinned_offsets_change_a_later_request_only(kafka):
