@@ -13,7 +13,7 @@ from stream.errors import LogExpired
 from stream.kafka.log_reader import partitions_of
 from stream.kafka.range_reader import RangeReader
 from stream.kafka.time_ranges import LATE_SECONDS, log_range
-from stream.wire import LogRange
+from stream.wire import LogRange, format_time
 
 __all__ = ["ArchivedRangeReader", "archived_range"]
 
@@ -55,8 +55,13 @@ class ArchivedRangeReader:
                     first[number] = min(begins[place], item.last[number])
                     archived[place] = (offset, first[number])
             left.append(msgspec.structs.replace(item, first=first))
-        for place, (begin, end) in archived.items():
-            await asyncio.to_thread(_check, archive, place, begin, end)
+        gaps = [
+            await _described(consumer, archive, place, gap)
+            for place, (begin, end) in archived.items()
+            if (gap := await asyncio.to_thread(_last_gap, archive, place, begin, end)) is not None
+        ]
+        if gaps:
+            raise LogExpired(max(gaps)[1])
         return cls(archive, RangeReader(consumer, left), archived)
 
     async def next(self, topic: str, partition: int) -> ConsumerRecord | ArchivedRecord | None:
@@ -117,14 +122,28 @@ def _records(archive: Archive, place: TopicPartition, first: int, last: int) -> 
         first = max(first, segment.last)
 
 
-def _check(archive: Archive | None, place: TopicPartition, first: int, last: int) -> None:
-    position = first
+def _last_gap(archive: Archive | None, place: TopicPartition, first: int, last: int) -> tuple[int, int] | None:
+    """Return the last offsets from `first` to `last`, exclusive, that the archive does not contain, or None."""
+    gap, position = None, first
     for segment in () if archive is None else archive.segments(place.topic, place.partition):
-        if segment.first <= position < segment.last:
-            position = segment.last
-    if position < last:
-        where = "there is no archive" if archive is None else "the archive does not contain them"
-        raise LogExpired(
-            f"Kafka has deleted the offsets {position} to {last} of {place.topic}-{place.partition}, and {where}; choose a later range, and"
-            " set [archive] url and run `weir archive run` before records expire"
-        )
+        if position < min(segment.first, last):
+            gap = position, min(segment.first, last)
+        position = max(position, segment.last)
+    return (position, last) if position < last else gap
+
+
+async def _described(
+    consumer: AIOKafkaConsumer, archive: Archive | None, place: TopicPartition, gap: tuple[int, int]
+) -> tuple[int, str]:
+    """Return the time of the record after a gap in ms, or 0, and the error, so that the gap with the latest end can be named."""
+    where = "there is no archive" if archive is None else "the archive does not contain them"
+    first, last = gap
+    archived = (
+        None if archive is None else await asyncio.to_thread(next, _records(archive, place, last, last + 1), None)
+    )
+    kept = archived or (await consumer.offsets_for_times({place: 0})).get(place)
+    time = "" if kept is None else f"the next record was produced at {format_time(kept.timestamp / 1000)}; "
+    return 0 if kept is None else kept.timestamp, (
+        f"Kafka has deleted the offsets {first} to {last} of {place.topic}-{place.partition}, and {where}; {time}choose a later range, and"
+        " set [archive] url and run `weir archive run` before records expire"
+    )

@@ -21,7 +21,7 @@ from stream.kafka.time_ranges import log_range
 from stream.loop.dataset.curate import curate
 from stream.loop.dataset.log import read_exchanges, request_between
 from stream.replay.offset_ranges import retained_log
-from stream.wire import LogRange
+from stream.wire import LogRange, format_time
 
 pytestmark = pytest.mark.kafka
 
@@ -201,6 +201,16 @@ async def test_a_second_run_continues_and_a_gap_is_an_error(kafka, tmp_path):
         assert item.first == {"0": 6, "1": 6}
         item = await archived_range(consumer, kafka.names.inference, 2, since + 3600, None, archive)
         assert item.first == {"0": 12, "1": 12}, "no record is so new"
+        # The error names only the gap, and the time after the gaps of all partitions, whose records Kafka has deleted too.
+        await archive_log(kafka, settings)
+        await expire(kafka, {0: 12, 1: 12})
+        segments = [archive.segments(kafka.names.inference, number)[-1] for number in (0, 1)]
+        after = max(next(archive.read(segment)).timestamp for segment in segments) / 1000
+        item = await archived_range(consumer, kafka.names.inference, 2, None, None, archive)
+        with pytest.raises(
+            LogExpired, match=rf"offsets 6 to 9 of .*; the next record was produced at {format_time(after)}"
+        ):
+            await ArchivedRangeReader.open(consumer, [item], archive)
 
 
 async def test_duckdb_reads_the_files(kafka, tmp_path):
