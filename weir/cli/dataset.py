@@ -191,7 +191,8 @@ def verify_command(*, digest: str, rebuild: bool) -> None:
         from stream.loop.dataset.build import rebuilt
 
         log_access(settings.home, "weir dataset verify --rebuild", tenant=manifest.tenant, model=manifest.model)
-        found = rebuilt(_build_settings(settings), folder)
+        with progress_on_stderr() as show:
+            found = rebuilt(_build_settings(settings), folder, lambda done, total: show("reading the log", done, total))
     if found != manifest.digest:
         raise WeirError(
             f"the log gives the digest {found}, the dataset has {manifest.digest}; compare the detector versions in its manifest with"

@@ -75,7 +75,7 @@ def build(settings: BuildSettings, request: DatasetRequest, progress: Progress) 
     return write(settings.home, request, curated, loop, scanner.versions, join.unmatched)
 
 
-def rebuilt(settings: BuildSettings, folder: Path) -> str:
+def rebuilt(settings: BuildSettings, folder: Path, progress: Progress) -> str:
     """Build the dataset in `folder` again from its ranges and settings, write nothing, and return the digest."""
     manifest = read_manifest(folder)
     request = manifest.request()
@@ -88,7 +88,7 @@ def rebuilt(settings: BuildSettings, folder: Path) -> str:
             "train": present.train.model_copy(update={"method": method}),
         }
     )
-    join = asyncio.run(read_exchanges(settings.kafka, request, archive=settings.opened()))
+    join = asyncio.run(read_exchanges(settings.kafka, request, progress, settings.opened()))
     return _curated(settings.home, request, join, loop, Scanner(settings.options)).digest
 
 

@@ -137,6 +137,7 @@ async def test_the_command_builds_and_rebuilds_a_dataset_without_personal_data_a
     assert (verified.returncode, verified.stdout.splitlines()[-1]) == (0, "the log gives the same digest"), (
         verified.stderr
     )
+    assert "reading the log" in verified.stderr
     async with sender(kafka) as send:
         await promote(kafka, send, "rt_first", manifest["digest"], 150.0)
         later = [
