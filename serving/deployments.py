@@ -26,6 +26,7 @@ from serving.engine.catalogue import CATALOGUE, ECHO_MODEL, ENGINES_WITHOUT_FILE
 from serving.engine.errors import ModelNotFoundError
 from serving.engine.factory import create_engine
 from serving.engine.fetch_model import ensure
+from serving.engine.gguf_file import check_whole
 from serving.engine.protocol import Engine
 from serving.gateway.consistency_settings import ConsistencyRules
 from serving.gateway.endpoints import GatewaySettings
@@ -192,11 +193,16 @@ def _engine(settings: ModelSettings, model_dir: Path) -> Engine:
 
 
 def version_server(args: AppArgs, name: str, version: str) -> ModelServer:
-    """Return the server of a trained version of the model `name`, not loaded."""
+    """Return the server of a trained version of the model `name`, not loaded.
+
+    Raises ModelNotFoundError without the weights, and ModelInvalidError if the file is not complete, as during a copy.
+    """
     settings, weights = args.models[name], version_weights(args.home, version)
     without_files = settings.engine in ENGINES_WITHOUT_FILES or settings.name == ECHO_MODEL
-    if not without_files and not weights.is_file():
-        raise ModelNotFoundError(f"{weights} does not exist: copy it from a backup, or run `weir route kill`")
+    if not without_files:
+        if not weights.is_file():
+            raise ModelNotFoundError(f"{weights} does not exist: copy it from a backup, or run `weir route kill`")
+        check_whole(weights)
     engine = _engine(settings, weights)
     return ModelServer(engine, max_requests=settings.max_requests, max_length=settings.max_length)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from serving.engine.factory import create_engine
+from serving.engine.gguf_file import check_whole
 from serving.engine.protocol import Engine, Sampling, joined
 from stream.loop.sequential import Arm
 
@@ -15,9 +16,13 @@ _LONGEST_PROMPT = 1024
 
 
 class ServedFile:
-    """A GGUF file in the engine ``openvino``, as a replica on a CPU serves it. All requests of a call run in one batch."""
+    """A GGUF file in the engine ``openvino``, as a replica on a CPU serves it. All requests of a call run in one batch.
+
+    Raises EngineError if the file is not complete or cannot be loaded.
+    """
 
     def __init__(self, file: Path, *, slots: int = 16, exact: bool = False) -> None:
+        check_whole(file)
         dtype = "float32" if exact else "auto"
         self._engine: Engine = create_engine(
             kind="openvino", model_dir=file, name=str(file), device="cpu", dtype=dtype, slots=slots

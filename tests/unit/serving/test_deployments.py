@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client import CollectorRegistry
 from support.spool import events_of
+from support.tiny_gguf import save_tiny_gguf
 
 from serving.capture.recorder import Recorder
 from serving.deployments import AppArgs, GatewayIngress, build, version_server
-from serving.engine.errors import ModelNotFoundError
+from serving.engine.errors import ModelInvalidError, ModelNotFoundError
 from serving.gateway.guard import Guards
 from serving.gateway.guard_settings import GuardRules
 from serving.settings import CaptureSettings, HttpSettings, ModelSettings
@@ -58,6 +59,17 @@ def test_a_version_whose_weights_are_missing_is_an_error_with_the_path(tmp_path)
         ModelNotFoundError, match=r"models/m_0123456789ab/model\.gguf does not exist: copy it from a backup"
     ):
         version_server(arguments(tmp_path, ModelSettings(name="some.gguf")), "m", "m_0123456789ab")
+
+
+def test_a_version_whose_weights_are_cut_off_is_an_error_with_the_path(tmp_path):
+    folder = tmp_path / "loop" / "models" / "m_0123456789ab"
+    weights = save_tiny_gguf(folder).rename(folder / "model.gguf")
+    settings = arguments(tmp_path, ModelSettings(name="some.gguf", device="cpu"))
+    version_server(settings, "m", "m_0123456789ab")
+    with weights.open("r+b") as file:
+        file.truncate(weights.stat().st_size // 2)
+    with pytest.raises(ModelInvalidError, match=r"model\.gguf \([\d,]+ bytes\) is incomplete or damaged"):
+        version_server(settings, "m", "m_0123456789ab")
 
 
 def test_a_replica_that_autoscaling_stops_has_as_long_for_its_answers_as_another_server(tmp_path):
