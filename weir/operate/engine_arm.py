@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from serving.engine.errors import PromptRejectedError
 from serving.engine.factory import create_engine
 from serving.engine.gguf_file import check_whole
 from serving.engine.protocol import Engine, Sampling, joined
+from stream.loop.gate.cases import template_error
 from stream.loop.sequential import Arm
 
 __all__ = ["EngineArms", "Messages", "ServedFile"]
@@ -18,11 +20,12 @@ _LONGEST_PROMPT = 1024
 class ServedFile:
     """A GGUF file in the engine ``openvino``, as a replica on a CPU serves it. All requests of a call run in one batch.
 
-    Raises EngineError if the file is not complete or cannot be loaded.
+    Raises EngineError if the file is not complete or cannot be loaded, and later GateError if its chat template rejects a prompt.
     """
 
     def __init__(self, file: Path, *, slots: int = 16, exact: bool = False) -> None:
         check_whole(file)
+        self._file = file
         dtype = "float32" if exact else "auto"
         self._engine: Engine = create_engine(
             kind="openvino", model_dir=file, name=str(file), device="cpu", dtype=dtype, slots=slots
@@ -43,7 +46,10 @@ class ServedFile:
         return asyncio.run(self._losses(rows))
 
     def _prompt(self, messages: Messages) -> list[int]:
-        return self._engine.encode_chat(messages)[-_LONGEST_PROMPT:]
+        try:
+            return self._engine.encode_chat(messages)[-_LONGEST_PROMPT:]
+        except PromptRejectedError as error:
+            raise template_error(self._file, error) from error
 
     def _generated(self, conversations: Sequence[Messages], max_tokens: int) -> list[tuple[str, int]]:
         """Return (answer, number of its tokens) for each conversation."""

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from peft import PeftModel
 
+from stream.loop.gate.cases import template_error
 from stream.loop.sequential import Arm
 
 __all__ = ["BATCH", "Arms", "Messages"]
@@ -91,7 +93,10 @@ class Arms:
         return found
 
     def _prompt(self, messages: Messages) -> list[int]:
-        text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        try:
+            text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except TemplateError as error:
+            raise template_error(self._tokenizer.name_or_path, error) from error
         return list(self._tokenizer.encode(text, add_special_tokens=False))[-_LONGEST_PROMPT:]
 
     def _padded(self, rows: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -19,6 +19,7 @@ __all__ = [
     "marked",
     "messages_of",
     "task_score",
+    "template_error",
 ]
 
 SafetyKind = Literal["toxicity", "injection", "refusal", "pii", "identity"]
@@ -142,3 +143,11 @@ def messages_of(case: Task | SafetyPrompt) -> list[dict[str, str]]:
     """Return the conversation of a case."""
     system: Sequence[dict[str, str]] = [{"role": "system", "content": case.system}] if case.system else []
     return [*system, {"role": "user", "content": case.prompt}]
+
+
+def template_error(model: object, reason: Exception) -> GateError:
+    """Return the error for a `model` whose chat template cannot format a conversation."""
+    return GateError(
+        f"{model} cannot be compared: its chat template does not accept a prompt ({reason}); use a model with a chat template, and if "
+        'it rejects system messages, set eval_set and safety_set of [tenants."NAME".loop.gate] to files without system'
+    )

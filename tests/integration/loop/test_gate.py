@@ -11,6 +11,7 @@ from peft import LoraConfig, get_peft_model
 from support.gate_dataset import honest_rows, row, write_dataset
 from support.tiny_llama import save_tiny_llama
 
+from stream.errors import GateError
 from stream.loop.gate.arms import Arms
 from stream.loop.gate.report import markdown, write_report
 from stream.loop.gate.run import GateRun, run_gate
@@ -140,6 +141,14 @@ def test_a_gate_that_runs_out_of_time_refuses(base, tmp_path):
     assert report.decision.state == "refused"
     assert "out of time: raise max_seconds" in report.decision.reason
     assert "triggers" not in seen
+
+
+def test_a_chat_template_that_rejects_system_messages_is_an_error_with_the_setting(base, tmp_path):
+    model, tokenizer = load_base(base)
+    tokenizer.chat_template = "{{ raise_exception('System role not supported') }}"
+    arms = Arms(model, tokenizer, challenger=adapter(base, tmp_path / "same", 0.0))
+    with pytest.raises(GateError, match=r"base cannot be compared: .*System role not supported.*safety_set"):
+        arms.answers("champion", [[{"role": "system", "content": "Be short."}]], 4)
 
 
 def save_version(home: Path, base: Path, dataset: Path, name: str, noise: float) -> str:

@@ -1,0 +1,29 @@
+"""Model files in the engine that serves them, for the gate and ``weir models compare``."""
+
+import json
+
+import pytest
+from support.tiny_gguf import convert_to_gguf
+from support.tiny_llama import save_tiny_llama
+
+from stream.errors import GateError
+from weir.operate.engine_arm import ServedFile
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("", "the model has no chat template"),
+        ("{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}", "rejects these"),
+    ],
+)
+def test_a_chat_template_that_does_not_accept_a_prompt_is_an_error_with_the_file(tmp_path, template, reason):
+    folder = save_tiny_llama(tmp_path / "hf")
+    config = folder / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"chat_template": template}))
+    file = convert_to_gguf(folder, tmp_path / "tiny.gguf")
+    served = ServedFile(file)
+    messages = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Hello"}]
+    with pytest.raises(GateError, match=f"{file} cannot be compared: .*{reason}.*safety_set"):
+        served.answers([messages], 4)
+    served.close()
