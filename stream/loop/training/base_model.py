@@ -33,19 +33,24 @@ def gguf_of(base: Path) -> Path | None:
 def load_base(base: Path) -> tuple[Any, Any]:
     """Return (model, tokenizer); the model has float32 weights, and the tokenizer an end and a padding token.
 
-    Raises TrainingError if the tokenizer has no chat template.
+    Raises TrainingError if transformers cannot load the files, or if the tokenizer has no chat template.
     """
     gguf = gguf_of(base)
     source: dict[str, Any] = {"gguf_file": gguf.name} if gguf is not None else {}
     folder = str(gguf.parent if gguf is not None else base)
-    with _one_name_map():
-        # Without `use_safetensors`, transformers also loads a pickle.
-        model = AutoModelForCausalLM.from_pretrained(folder, **source, dtype=torch.float32, use_safetensors=True)
+    try:
+        with _one_name_map():
+            # Without `use_safetensors`, transformers also loads a pickle.
+            model = AutoModelForCausalLM.from_pretrained(folder, **source, dtype=torch.float32, use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **source)
+    except (LookupError, TypeError, ValueError) as error:
+        raise TrainingError(
+            f"transformers cannot load the model or the tokenizer of {base} ({error}); use a complete model file or folder"
+        ) from error
     if (quantizer := getattr(model, "hf_quantizer", None)) is not None:
         quantizer.remove_quantization_config(
             model
         )  # a GGUF file counts as quantised, and transformers does not train it
-    tokenizer = AutoTokenizer.from_pretrained(folder, **source)
     if not tokenizer.chat_template:
         raise TrainingError(f"the tokenizer of {base} has no chat template; train a model that has one")
     if _END_OF_TURN in tokenizer.chat_template and _END_OF_TURN in tokenizer.get_vocab():

@@ -45,8 +45,11 @@ def architecture(reader: gguf.GGUFReader) -> str:
 
 
 def number(reader: gguf.GGUFReader, key: str) -> int:
-    """Return a number of the architecture's shape, such as ``block_count``."""
-    return int(reader.fields[f"{architecture(reader)}.{key}"].contents())
+    """Return a number of the architecture's shape, such as ``block_count``; raises TrainingError if the file has no such number."""
+    name = f"{architecture(reader)}.{key}"
+    if name not in reader.fields:
+        raise TrainingError(f"the GGUF file has no {name} in its metadata; convert or download the model again")
+    return int(reader.fields[name].contents())
 
 
 def copy_gguf(

@@ -1,5 +1,6 @@
 """Pruned versions: which layer is removed, what is left, and what the distillation learns."""
 
+import gguf
 import pytest
 import torch
 from support.smaller_models import nothing, parent_of_file, prune_job, save_base
@@ -55,6 +56,36 @@ def test_a_number_of_layers_that_is_out_of_range_is_refused(tmp_path, layers):
     parent = parent_of_file(save_base(tmp_path))
     with pytest.raises(TrainingError, match=rf"--layers is {layers}; the model has 4 layers, so give 1 to 3"):
         prune(tmp_path / "home", parent, Pruning(layers=layers, job=prune_job(parent)), nothing)
+    assert list((tmp_path / "home" / "loop" / "models").iterdir()) == []
+
+
+def without_metadata(base, target, prefix):
+    """Copy the GGUF file `base` without the metadata whose names begin with `prefix`."""
+    source, writer = gguf.GGUFReader(base), gguf.GGUFWriter(target, "llama")
+    for name, field in source.fields.items():
+        if not name.startswith(("GGUF.", "general.architecture", prefix)):
+            element = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
+            writer.add_key_value(name, field.contents(), field.types[0], element)
+    for tensor in source.tensors:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return target
+
+
+@pytest.mark.parametrize(
+    ("missing", "expected"),
+    [
+        ("tokenizer.", r"cannot load the model or the tokenizer of .*less\.gguf"),
+        ("llama.block_count", "no llama.block"),
+    ],
+)
+def test_a_file_without_tokenizer_or_number_of_layers_is_refused(tmp_path, missing, expected):
+    parent = parent_of_file(without_metadata(save_base(tmp_path), tmp_path / "less.gguf", missing))
+    with pytest.raises(TrainingError, match=expected):
+        prune(tmp_path / "home", parent, Pruning(layers=1, job=prune_job(parent)), nothing)
     assert list((tmp_path / "home" / "loop" / "models").iterdir()) == []
 
 
