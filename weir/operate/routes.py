@@ -54,6 +54,10 @@ def pin(  # noqa: PLR0913 - what an operator states
     Raises SettingsError, NotFoundError, or TrainingError if the manifest of the version is damaged.
     """
     _check_version(home, version, route.tenant, route.model, adapters)
+    if version == BASE and not routes(home, tenant=route.tenant, model=route.model):
+        raise NotFoundError(
+            f"tenant {route.tenant} has no route of {route.model}, so {BASE} answers already; `weir route show` lists the routes"
+        )
     return _override(home, route, version, by=by, reason=reason)
 
 
@@ -66,13 +70,17 @@ def roll_back(home: Path, route: RouteRecord, *, by: str, reason: str) -> RouteO
 
 
 def _override(home: Path, route: RouteRecord, version: str, *, by: str, reason: str) -> RouteOverride:
-    if not reason.strip():
-        raise SettingsError("the reason is empty; give --reason, for the next person on call")
     override = RouteOverride(
-        tenant=route.tenant, model=route.model, version=version, at=time.time(), by=by, reason=reason.strip()
+        tenant=route.tenant, model=route.model, version=version, at=time.time(), by=by, reason=_stated(reason)
     )
     add_override(home, override)
     return override
+
+
+def _stated(reason: str) -> str:
+    if not reason.strip():
+        raise SettingsError("the reason is empty; give --reason, for the next person on call")
+    return reason.strip()
 
 
 async def start(  # noqa: PLR0913 - what an operator states
@@ -102,7 +110,7 @@ async def start(  # noqa: PLR0913 - what an operator states
     record = RetrainingRecord(
         retraining_id=retraining_id(tenant, model, (version, f"{at:.6f}"), "blessed"),
         state="blessed",
-        reason=reason.strip(),
+        reason=_stated(reason),
         tenant=tenant,
         model=model,
         at=at,

@@ -95,6 +95,7 @@ def test_an_override_is_in_force_before_delivery_publishes_it(tmp_path):
 
 
 def test_a_second_override_replaces_the_first_and_survives_the_removal_of_the_first(tmp_path):
+    write_routes(tmp_path, [route()])
     install(tmp_path, M2)
     first = pin(tmp_path, route(), BASE, by="jo", reason="a")
     second = pin(tmp_path, route(), M2, by="jo", reason="b")
@@ -108,12 +109,19 @@ def test_a_second_override_replaces_the_first_and_survives_the_removal_of_the_fi
         (M2, "why", NotFoundError, "model.gguf does not exist"),
         ("../../etc", "why", SettingsError, "trained version"),
         ("b179c9523d0e", "why", SettingsError, "trained version"),
-        (BASE, "  ", SettingsError, "reason is empty"),
+        (BASE, "why", NotFoundError, "tenant acme has no route of n"),
+        (M1, "  ", SettingsError, "reason is empty"),
     ],
 )
-def test_a_wrong_decision_changes_nothing(tmp_path, version, reason, error, text):
+async def test_a_wrong_decision_changes_nothing(tmp_path, version, reason, error, text):
+    install(tmp_path, M1)
+    write_routes(tmp_path, [route()])
+    if version == M1:
+        kafka = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+        with pytest.raises(error, match=text):
+            await start(tmp_path, kafka, version, tenant="acme", model="n", by="jo", reason=reason)
     with pytest.raises(error, match=text):
-        pin(tmp_path, route(), version, by="jo", reason=reason)
+        pin(tmp_path, route(model="n"), version, by="jo", reason=reason)
     assert read_overrides(tmp_path) == ()
 
 
