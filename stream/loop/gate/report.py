@@ -58,7 +58,8 @@ def markdown(report: GateReport) -> str:
         *(_row(family) for family in decision.families),
         "",
         "Scores are bad if large: failed checks, nats per token (held_out), unsafe answers.",
-        f"A family passes if its last e-value reached {1 / report.alpha:g}.",
+        f"A family passes if its e-value for not worse was {1 / report.alpha:g} or more after any of its prompts. The table has the",
+        "e-values after the last prompt, which can be lower.",
     ]
     if decision.findings:
         lines += ["", "## Poisoning", "", *(_finding(finding) for finding in decision.findings)]

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from stream.loop.gate.machine import Finding, GateMachine
+from stream.loop.gate.report import GateReport, markdown
 
 ALPHA, MARGIN = 0.05, 0.15
 
@@ -72,6 +73,30 @@ def test_a_family_that_ran_out_of_time_is_named():
     gate = fill(fill(machine(), "held_out", "safety"), "tasks", count=5)
 
     assert gate.decide(missing={"tasks": "out of time: raise max_seconds"}).reason.endswith("raise max_seconds")
+
+
+def test_the_report_says_why_a_family_passed_whose_last_evidence_is_low():
+    gate = fill(machine(), "held_out", "safety")
+    fill(gate, "tasks", count=30)
+    fill(gate, "tasks", count=1, challenger=1.0)
+    decision = gate.decide()
+    report = GateReport(
+        version="m_0123456789ab",
+        champion="base",
+        dataset_digest="",
+        decision=decision,
+        numbers=decision.numbers,
+        alpha=ALPHA,
+        margin=MARGIN,
+        seconds=1.0,
+        cases={},
+        triggers={},
+        versions={},
+    )
+    tasks = decision.families[0]
+    assert (decision.state, tasks.safe) == ("blessed", True)
+    assert tasks.e_safe < 20
+    assert "was 20 or more after any of its prompts" in markdown(report)
 
 
 def test_few_held_out_conversations_need_not_prove_anything():
