@@ -24,7 +24,8 @@ _TEMPLATE = """---
 ## Distillation
 
 {{ numbers.step | int }} of {{ numbers.steps | int }} steps in {{ "%.0f" | format(numbers.seconds) }} s, on passages with the SHA-256 `{{ smaller.text_digest }}`.
-The divergence from the parent fell from {{ "%.3f" | format(numbers.loss_before) }} to {{ "%.3f" | format(numbers.loss) }} nats per token.
+The divergence from the parent was {{ "%.3f" | format(numbers.loss_before) }} nats per token in the first step, and {{ "%.3f" | format(numbers.loss) }} on average in
+the last 8 or fewer steps.
 
 | Setting | Value |
 |---|---|

@@ -49,6 +49,7 @@ def test_the_distillation_brings_the_answers_nearer_to_those_of_the_whole_model(
     card = VersionFolder.of(tmp_path, made.version).card.read_text()
     assert made.smaller.text_digest in card
     assert "60 of 60 steps" in card
+    assert f"was {made.numbers['loss_before']:.3f} nats per token in the first step" in card
 
 
 @pytest.mark.parametrize("layers", [-1, 0, 4, 9])
