@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+from safetensors import SafetensorError
 
 from stream.files import file_digest
 from stream.loop.smaller.card import smaller_card
@@ -70,7 +71,7 @@ def _draft(home: Path, parent: Parent) -> Iterator[VersionFolder]:
     try:
         with draft_of(home) as draft:
             yield draft
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         folder = VersionFolder.of(home, "").path
         free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
         raise TrainingError(

@@ -1,5 +1,7 @@
 """Pruned versions: which layer is removed, what is left, and what the distillation learns."""
 
+import resource
+
 import gguf
 import pytest
 import torch
@@ -87,6 +89,19 @@ def test_a_file_without_tokenizer_or_number_of_layers_is_refused(tmp_path, missi
     parent = parent_of_file(without_metadata(save_base(tmp_path), tmp_path / "less.gguf", missing))
     with pytest.raises(TrainingError, match=expected):
         prune(tmp_path / "home", parent, Pruning(layers=1, job=prune_job(parent)), nothing)
+    assert list((tmp_path / "home" / "loop" / "models").iterdir()) == []
+
+
+def test_a_disk_that_is_full_after_the_distillation_is_an_error_that_names_the_space(tmp_path):
+    base = save_base(tmp_path)
+    job = prune_job(parent_of_file(base), rank=64, max_steps=1)  # an adapter of twice the size of the base
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3 * base.stat().st_size // 2, before[1]))
+    try:
+        with pytest.raises(TrainingError, match=r"cannot be written to .* MiB are free.*run the command again"):
+            prune(tmp_path / "home", parent_of_file(base), Pruning(layers=1, job=job), nothing)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list((tmp_path / "home" / "loop" / "models").iterdir()) == []
 
 
