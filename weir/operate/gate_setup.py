@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from serving.engine.catalogue import ENGINES_WITHOUT_FILES
 from stream.errors import StreamError
 from stream.loop.gate.report import GateReport, write_report
 from stream.loop.gate.run import GateRun, run_gate
@@ -15,6 +16,7 @@ from stream.loop.training.manifest import VersionManifest, read_version
 from stream.wire.route_files import BASE
 from weir.errors import StackError
 from weir.operate.routes import routes
+from weir.operate.trainer_setup import served_base
 from weir.settings import Settings
 
 __all__ = ["gate_version"]
@@ -27,7 +29,8 @@ def gate_version(
 
     `champion` is a version or ``base``; None is the version that answers now.
 
-    Raises TrainingError for an unknown version, and GateError or DetectorError if the gate cannot run.
+    Raises TrainingError for an unknown version, StackError for a champion with another base model, and GateError or DetectorError
+    if the gate cannot run.
     """
     home = settings.home
     manifest = read_version(home, version)
@@ -36,6 +39,8 @@ def gate_version(
     known = None if against in (BASE, version) else read_version(home, against)
     if known is not None and known.job.base_digest != job.base_digest:
         raise StackError(f"{against} has another base model than {version}: compare it with --champion base")
+    if known is None:
+        _check_base(settings, version, job)
     run = GateRun(
         version=version,
         champion=BASE if known is None else against,
@@ -59,6 +64,19 @@ def gate_version(
     report, words = run_gate(run, arms, progress)
     write_report(report, words, VersionFolder.of(home, version).path)
     return report
+
+
+def _check_base(settings: Settings, version: str, job: TrainingJob) -> None:
+    """Raise StackError if the model of the settings, which answers as ``base``, is not the base of the version."""
+    served = settings.served_models().get(job.model)
+    if served is None or served.engine in ENGINES_WITHOUT_FILES:
+        return
+    digest = served_base(settings, job.model).digest
+    if digest != job.base_digest:
+        raise StackError(
+            f"{version} was made from a base with SHA-256 {job.base_digest[:12]}, and {job.model} of the settings has {digest[:12]}: "
+            "make a version of the present model, or name a version of the same base with --champion"
+        )
 
 
 def _trained(home: Path, manifest: VersionManifest) -> VersionManifest:

@@ -14,6 +14,7 @@ from support.tiny_gguf import convert_to_gguf
 from support.tiny_llama import save_tiny_llama
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from stream.files import file_digest
 from stream.kafka.tail import Tail
 from stream.loop.smaller.text import load_passages, split
 from stream.loop.training.job import VersionFolder
@@ -82,6 +83,15 @@ def test_a_quantised_version_verifies_passes_the_gate_and_can_be_promoted(weir, 
     weir("models", "promote", version, "--reason", "cheaper", "--now")
     overrides = json.loads((tmp_path / "route-overrides.json").read_text())["overrides"]
     assert [one["version"] for one in overrides] == [version]
+
+
+def test_the_gate_refuses_to_compare_with_a_base_that_the_settings_no_longer_have(weir, base, tmp_path):
+    version = json.loads(weir("models", "quantise", str(base), "--precision", "int8", "--json").stdout)["version"]
+    other = convert_to_gguf(save_tiny_llama(tmp_path / "hf", seed=1, **SHAPE), tmp_path / "other.gguf")
+    config = tmp_path / "weir.toml"
+    config.write_text(f'[models."{base}"]\nname = "{other}"\n')
+    text = f"{version} was made from a base with SHA-256 {file_digest(base)[:12]}, and {base} of the settings has"
+    assert text in weir("gate", version, status=1).output
 
 
 @pytest.mark.kafka
