@@ -13,6 +13,7 @@ import msgspec
 from stream.archive.segments import Archive
 from stream.errors import DatasetRefused
 from stream.files import file_digest, replace_file
+from stream.kafka.clients import needs_kafka
 from stream.loop.dataset.card import card, croissant
 from stream.loop.dataset.curate import Curated, curate
 from stream.loop.dataset.exchanges import ExchangeJoin
@@ -64,10 +65,10 @@ def build(settings: BuildSettings, request: DatasetRequest, progress: Progress) 
     """Build the dataset of `request` and return its folder; starts its own event loop.
 
     Raises DatasetRefused if the log does not contain enough, LogExpired if a part of the pinned ranges was deleted, and
-    broker errors.
+    BrokerError.
     """
     loop = loop_settings(settings.tenants, request.tenant)
-    join = asyncio.run(read_exchanges(settings.kafka, request, progress, settings.opened()))
+    join = _read(settings, request, progress)
     scanner = Scanner(settings.options)
     curated = _curated(settings.home, request, join, loop, scanner)
     if reasons := refusals(curated, loop.dataset):
@@ -88,8 +89,13 @@ def rebuilt(settings: BuildSettings, folder: Path, progress: Progress) -> str:
             "train": present.train.model_copy(update={"method": method}),
         }
     )
-    join = asyncio.run(read_exchanges(settings.kafka, request, progress, settings.opened()))
+    join = _read(settings, request, progress)
     return _curated(settings.home, request, join, loop, Scanner(settings.options)).digest
+
+
+def _read(settings: BuildSettings, request: DatasetRequest, progress: Progress) -> ExchangeJoin:
+    with needs_kafka(settings.kafka.bootstrap_servers):
+        return asyncio.run(read_exchanges(settings.kafka, request, progress, settings.opened()))
 
 
 def _curated(home: Path, request: DatasetRequest, join: ExchangeJoin, loop: LoopSettings, scanner: Scanner) -> Curated:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from huggingface_hub import DatasetCard
 from support.dataset_log import LOOSE, MODEL, TENANT, WordScanner, approval, exchange, join
 
-from stream.errors import DatasetDamaged
+from stream.errors import BrokerError, DatasetDamaged
 from stream.loop.dataset.build import _prompts, write
 from stream.loop.dataset.clusters import clusters, quantised
 from stream.loop.dataset.curate import curate
@@ -72,6 +72,15 @@ def test_a_damaged_file_is_an_error_with_its_path(tmp_path, monkeypatch, name, c
     shown = CliRunner().invoke(dataset, ["show", curated.digest[:8], "--samples"])
     assert isinstance(shown.exception, DatasetDamaged)
     assert str(folder / name) in str(shown.exception)
+
+
+def test_a_rebuild_without_kafka_names_the_address(tmp_path, monkeypatch):
+    _, curated = written(tmp_path)
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    rebuilt = CliRunner().invoke(dataset, ["verify", curated.digest, "--rebuild"])
+    assert isinstance(rebuilt.exception, BrokerError)
+    assert "no Kafka answers at 127.0.0.1:1" in str(rebuilt.exception)
 
 
 def test_the_manifest_as_json_has_no_samples(tmp_path, monkeypatch):
