@@ -115,6 +115,12 @@ def promote(*, version: str, tenant: str, model: str, reason: str, now: bool, as
         )
         result, line = record, f"{record.retraining_id}: {version} starts; follow it with `weir retraining --follow`"
     print_result(result, line, as_json=as_json)
+    if served is None:
+        click.echo(
+            f"model {model} is not served here, which serves {', '.join(settings.served_models())}: unless it is served elsewhere, no request "
+            "reaches this version; correct --model or weir.toml",
+            err=True,
+        )
     if not now and not settings.delivery.enabled:
         click.echo(
             "[delivery] enabled is false: unless delivery runs elsewhere (as in containers), set it, and restart the stack",

@@ -155,6 +155,15 @@ def test_an_adapter_of_vllm_needs_no_merged_weights(home):
     assert routes(home, tenant="acme")[0].champion == M2
 
 
+def test_a_promotion_for_a_model_that_is_not_served_here_says_so(home):
+    install(home, M2)
+    (home / "weir.toml").write_text('[models.m]\nengine = "echo"\n')
+    promote = ["promote", M2, "--tenant", "acme", "--reason", "good", "--now", "--model"]
+    assert CliRunner().invoke(models, [*promote, "m"]).stderr == ""
+    said = CliRunner().invoke(models, [*promote, "n"])
+    assert (said.exit_code, said.stderr[:43]) == (0, "model n is not served here, which serves m:")
+
+
 @pytest.mark.parametrize(
     ("known", "version", "said"),
     [
