@@ -13,6 +13,8 @@ __all__ = ["EVIDENCE", "Recovery"]
 
 #: If the share since the change were known, the evidence would reach this value by chance once in 1,000 events or less often.
 EVIDENCE: Final = log(1_000)
+#: The least multiple of the odds before the change that counts as raised. Else nothing would end a false alarm: its share since is that before.
+RAISED: Final = 2.0
 _LEAST: Final = 1e-3
 
 
@@ -40,6 +42,7 @@ class Recovery(msgspec.Struct, kw_only=True):
         self.ones += one
         self.events += 1.0
         low = min(max(self.before, _LEAST), 1.0 - 2.0 * _LEAST)
-        high = min(max(self.share, low + _LEAST), 1.0 - _LEAST)
+        least = RAISED * low / (1.0 + (RAISED - 1.0) * low)
+        high = min(max(self.share, least), 1.0 - _LEAST)
         ratio = log(low / high) if one else log((1.0 - low) / (1.0 - high))
         self.evidence = max(0.0, self.evidence + ratio)

@@ -342,3 +342,24 @@ def test_an_alarm_at_a_small_error_rate_lasts_until_the_rate_is_lower_also_after
     recovered = answers(rng, 1000, "d", failing=0.01)
     ended = [restarted.update_many(recovered[at : at + 10]).alarm for at in range(0, 1000, 10)]
     assert not any(ended[80:])
+
+
+def one_in_a_hundred_fails(count, more=()):
+    """Return the findings, one for each answer, of a stream whose answers 50, 150, 250, ... and `more` fail."""
+    rng = np.random.default_rng(0)
+    detector = create_stream("anomaly", FAST)
+    failed = {*range(50, count, 100), *more}
+    values = [
+        {"error": float(index in failed), "completion_tokens": float(rng.lognormal(4.0, 1.0))} for index in range(count)
+    ]
+    return [
+        detector.update_many([Observation(id=str(index), time=index / 10, features=features)])
+        for index, features in enumerate(values)
+    ]
+
+
+def test_an_alarm_after_a_few_failed_requests_ends_when_the_error_rate_is_as_before():
+    findings = one_in_a_hundred_fails(1600, more=(400, 406, 412, 418))
+    exceeded = [index for index, found in enumerate(findings) if found is not None and found.statistic >= found.limit]
+    assert exceeded
+    assert exceeded[-1] < 1400
