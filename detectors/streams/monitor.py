@@ -315,9 +315,17 @@ class Monitor:
         return next((finding for finding in others if finding.alarm), leading)
 
     def _present(self) -> tuple[int, Change]:
-        """Return the leading region and its change; during an alarm of a binary feature, with the share of ones since its start."""
+        """Return the leading region and its change; during an alarm of a binary feature, with the share of ones since its start.
+
+        While only the missing evidence of recovery holds such an alarm, the binary feature leads: the other sums are below the limit.
+        """
         region, change = self._leading()
-        if self._recovery is None or not self._features[self.layout[region][0]].binary:
+        if self._recovery is None:
+            return region, change
+        if self.statistic < self._budget.limit:
+            region = [column for _, column, *_ in self.layout].index(self._recovery.column)
+            change = self._regions.change(region)
+        if not self._features[self.layout[region][0]].binary:
             return region, change
         return region, msgspec.structs.replace(
             change, share_before=self._recovery.before, share_since=self._recovery.share

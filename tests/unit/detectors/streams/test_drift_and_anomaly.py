@@ -363,3 +363,8 @@ def test_an_alarm_after_a_few_failed_requests_ends_when_the_error_rate_is_as_bef
     exceeded = [index for index, found in enumerate(findings) if found is not None and found.statistic >= found.limit]
     assert exceeded
     assert exceeded[-1] < 1400
+
+
+def test_while_an_alarm_waits_for_evidence_of_recovery_it_names_no_feature_that_did_not_change():
+    findings = one_in_a_hundred_fails(1600, more=(400, 406, 412, 418))
+    assert {found.feature for found in findings if found is not None and found.alarm} == {"error"}
