@@ -72,7 +72,7 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ``e-detector``, or a method of the library river, which ignores the alarm budget: ``adwin``, ``kswin`` or
         ``page-hinkley``.
     method_threshold
-        ADWIN's delta, KSWIN's alpha, Page-Hinkley's threshold; None selects river's default.
+        ADWIN's delta or KSWIN's alpha (at most 1), or Page-Hinkley's threshold; None selects river's default.
     seed
         Seed of the random order of equal values; the order depends only on this seed and the events' ids.
     """

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import Finding, Observation
+from detectors.errors import ConfigError
 from detectors.streams.conversations import Conversations, ConversationsState
 from detectors.streams.monitor import Budget, Feature, Monitor
 
@@ -30,7 +31,12 @@ METHODS: Mapping[str, float] = {"adwin": 0.002, "kswin": 0.005, "page-hinkley": 
 
 
 def make_river(method: str, threshold: float) -> Any:
-    """Return a detector of river; the threshold is ADWIN's delta, KSWIN's alpha or Page-Hinkley's threshold."""
+    """Return a detector of river; the threshold is ADWIN's delta, KSWIN's alpha or Page-Hinkley's threshold.
+
+    Raises ConfigError if delta or alpha, which are probabilities, is more than 1.
+    """
+    if method != "page-hinkley" and threshold > 1.0:
+        raise ConfigError(f"method_threshold is {threshold:g}; with method {method} it must be at most 1")
     from river import drift  # noqa: PLC0415 - imported only if configured
 
     if method == "adwin":

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from detectors.errors import DetectorError
-from stream.settings import DetectorSettings
+from stream.settings import DetectorSettings, tenant_table
 from weir.errors import SettingsError
 from weir.settings import Loaded, Settings, key_of
 from weir.settings.settings import TenantTable
@@ -20,8 +20,8 @@ __all__ = ["check_detector_options"]
 def check_detector_options(loaded: Loaded) -> None:
     """Check the options in ``[detectors.options.NAME]`` and, for each tenant, in ``[tenants.PATTERN.NAME]`` and ``alerts.threshold``.
 
-    Each option is checked alone: options do not depend on each other, so valid tables are also valid after a merge. If
-    the libraries of the detectors are not installed (as in an image that only serves), nothing is checked.
+    Each option is checked alone, then the options of each stream detector together with those of the other patterns that match the
+    pattern. If the libraries of the detectors are not installed (as in an image that only serves), nothing is checked.
 
     Raises SettingsError with one line per error: an unknown detector or option, a value out of bounds, or a detector
     that needs more characters of the prompt than are recorded.
@@ -36,6 +36,7 @@ def check_detector_options(loaded: Loaded) -> None:
     except ModuleNotFoundError:
         return
     errors = [*_option_errors(loaded, options), *_threshold_errors(loaded, thresholds), *_context_errors(loaded, added)]
+    errors = errors or list(_merged_errors(loaded))
     if errors:
         raise SettingsError("\n".join(errors))
 
@@ -53,6 +54,19 @@ def _option_errors(loaded: Loaded, options: list[tuple[tuple[str, ...], str, Any
                 continue
             key = (*table, option) if option else table
             yield f"{key_of(key)} ({_source(loaded, key)}) is {value!r}: {error}; change or unset it"
+
+
+def _merged_errors(loaded: Loaded) -> Iterator[str]:
+    """Yield an error for each table of a stream detector whose options are valid alone, but not together."""
+    from detectors.registry import create_stream  # noqa: PLC0415 - see above
+
+    tenants = loaded.settings.tenants
+    for pattern, tenant in tenants.items():
+        for name in tenant.keys() - TenantTable.model_fields.keys():
+            try:
+                create_stream(name, tenant_table(tenants, pattern).get(name, tenant[name]))
+            except DetectorError as error:
+                yield f"{key_of(('tenants', pattern, name))}: {error}; change or unset it"
 
 
 def _threshold_errors(loaded: Loaded, keys: list[tuple[str, ...]]) -> Iterator[str]:
