@@ -68,7 +68,7 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     alarm_every_events: Annotated[int, Meta(ge=10)] = 10_000
     alarm_every_days: Annotated[float, Meta(gt=0)] | None = None
-    reference_events: Annotated[int, Meta(ge=8)] = 200
+    reference_events: Annotated[int, Meta(ge=8, le=2_000)] = 200
     daily_cycle: bool = True
     conversation_events: Annotated[int, Meta(ge=0, le=2_000)] = 512
     conversation_turns: Annotated[int, Meta(ge=1, le=2_000)] = TURNS

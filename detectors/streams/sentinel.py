@@ -58,7 +58,7 @@ class SentinelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """
 
     alarm_every_events: Annotated[int, Meta(ge=10)] = 10_000
-    reference_events: Annotated[int, Meta(ge=8)] = 64
+    reference_events: Annotated[int, Meta(ge=8, le=2_000)] = 64
     adopt_events: Annotated[int, Meta(ge=8)] = 240
     embedding_share: Annotated[float, Meta(gt=0, lt=1)] = 0.55
     seed: int = 0
