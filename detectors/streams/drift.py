@@ -38,6 +38,22 @@ _RENEW = 20
 _HELD_OUT = 3
 
 
+#: The numeric features of signals (`stream.stages.score`), besides ``score_`` and the name of a text detector.
+_NUMERIC = (
+    *("characters", "words", "prompt_chars", "prompt_words", "completion_chars", "messages"),
+    *(
+        "prompt_tokens",
+        "completion_tokens",
+        "latency_seconds",
+        "time_to_first_token_seconds",
+        "error",
+        "cancelled",
+        "tool_calls",
+    ),
+)
+_SCORE = "score_"
+
+
 class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the drift detector.
 
@@ -54,7 +70,9 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     topics
         Maximum number of reference clusters that are tested for growth; 0 tests only the distance.
     features
-        Numeric features that are tested besides the embedding, each for large and for small values.
+        Numeric features that are tested besides the embedding, each for large and for small values: ``characters``, ``words``, ``messages``,
+        ``prompt_tokens``, ``completion_tokens``, ``latency_seconds``, ``time_to_first_token_seconds``, ``error``, ``cancelled``,
+        ``tool_calls``, or ``score_`` and the name of a text detector.
     embedding_share
         Share of the budget for the embedding and its clusters; the numeric features divide the rest equally.
     daily_cycle
@@ -91,6 +109,13 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     method: Literal["e-detector", "adwin", "kswin", "page-hinkley"] = "e-detector"
     method_threshold: Annotated[float, Meta(gt=0)] | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in self.features:
+            if name not in _NUMERIC and not name.startswith(_SCORE):
+                raise ValueError(
+                    f"no feature is named {name!r}; known are {', '.join(_NUMERIC)}, and {_SCORE} with a text detector's name"
+                )
 
 
 class _State(msgspec.Struct, frozen=True, kw_only=True):
