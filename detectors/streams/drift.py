@@ -39,18 +39,9 @@ _HELD_OUT = 3
 
 
 #: The numeric features of signals (`stream.stages.score`), besides ``score_`` and the name of a text detector.
-_NUMERIC = (
-    *("characters", "words", "prompt_chars", "prompt_words", "completion_chars", "messages"),
-    *(
-        "prompt_tokens",
-        "completion_tokens",
-        "latency_seconds",
-        "time_to_first_token_seconds",
-        "error",
-        "cancelled",
-        "tool_calls",
-    ),
-)
+_TEXT_FEATURES = ("characters", "words", "prompt_chars", "prompt_words", "completion_chars", "messages", "tool_calls")
+_ANSWER_FEATURES = ("prompt_tokens", "completion_tokens", "latency_seconds", "time_to_first_token_seconds")
+_NUMERIC = (*_TEXT_FEATURES, *_ANSWER_FEATURES, "error", "cancelled")
 _SCORE = "score_"
 
 
