@@ -206,6 +206,10 @@ class OpenvinoEngine:
         self._tokenizer = self._pipeline.get_tokenizer()
         self._model_features = features_of(self._tokenizer.chat_template, self._tokenizer.get_vocab())
         self._ends = frozenset(token for token in self._pipeline.get_config().stop_token_ids if token >= 0)
+        if not self._ends:
+            _LOG.warning(
+                "%s has no end token (GGUF: tokenizer.ggml.eos_token_id), so requests with a JSON Schema get 400", path
+            )
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
         """Return the tokens of a conversation, with the chat template's prefix of the assistant's answer at the end."""

@@ -52,17 +52,22 @@ def check_strict(schema: Any) -> None:
 
 def _unfollowed(node: Mapping[str, Any]) -> Iterator[str]:
     """Yield what has no effect in one schema."""
-    yield from (f"{name!r}" for name in _IGNORED if node.get(name))
+    yield from (f"{name!r}" for name in _IGNORED if name in node and node[name] is not False)
     given = [name for name in _CONSTRAINTS if name in node]
     exclusive = [name for name in _EXCLUSIVE if name in node]
     if exclusive and (others := exclusive[1:] + given):
         yield f"{others[0]!r} beside {exclusive[0]!r}"
-    if isinstance(schemas := node.get("allOf"), list) and len(schemas) > 1:
-        yield "'allOf' with more than one schema"
+    if isinstance(schemas := node.get("allOf"), list) and len(schemas) != 1:
+        yield f"'allOf' with {len(schemas)} schemas"
+    if not str(node.get("$ref", "#")).startswith(("#/$defs/", "#/definitions/")) and node.get("$ref", "#") != "#":
+        yield "a '$ref' that does not begin with '#/$defs/'"
+    names = node.get("properties")
+    if isinstance(names, dict) and not set(node.get("required") or ()) <= names.keys():
+        yield "'required' with a name that is not in 'properties'"
     if given and not any(name in node for name in ("type", *_OBJECT, *_ARRAY)):
         yield f"{given[0]!r} without 'type'"
     if "pattern" in node:
-        yield from (f"{name!r} beside 'pattern'" for name in ("format", "minLength", "maxLength") if name in node)
+        yield from (f"{name!r} beside 'pattern'" for name in ("minLength", "maxLength") if name in node)
     if "propertyNames" in node and "properties" in node:
         yield "'propertyNames' beside 'properties'"
 

@@ -158,7 +158,10 @@ class Intake:
             tally = await self._record(name, _items(read, headers, body, principal))
         if tally.refused:  # without the reasons, which can quote the item
             items = tally.refused + tally.accepted + tally.repeated
-            _LOG.warning("%d of %d items of %s are rejected; the answer has the reasons", tally.refused, items, name)
+            _LOG.warning(
+                "%d of %d items of %s with the API key %s are rejected, the first at index %d; the answer has the reasons",
+                *(tally.refused, items, name, principal.id, tally.refusals[0].index),
+            )
         if tally.warnings:
             first = tally.warnings[0].message
             _LOG.warning("%d values of %s logs are left out; first: %s", tally.warned, name, first)

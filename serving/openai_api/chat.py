@@ -86,9 +86,9 @@ class ChatMessage(RequestModel):
         """Take the refusal of an earlier turn, which a client sends back, as the text of that turn."""
         if not isinstance(data, dict) or data.get("role") != "assistant":
             return data
-        content = data.get("content")
-        if content is None and data.get("refusal"):
-            return data | {"content": data["refusal"]}
+        content, refusal = data.get("content"), data.get("refusal")
+        if not content and isinstance(refusal, str) and refusal:
+            return data | {"content": refusal}
         if isinstance(content, list):
             return data | {"content": [_refusal_part_as_text(part) for part in content]}
         return data

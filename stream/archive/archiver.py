@@ -48,8 +48,8 @@ async def archive_log(
     counts = await partition_counts(kafka.client_options(), topics)
     if missing := [topic for topic in topics if topic not in counts]:
         raise ArchiveFailed(
-            f"no topic {', '.join(missing)} at {kafka.bootstrap_servers}; create it with `weir topics create`, or set "
-            "WEIR_KAFKA__TOPIC_PREFIX"
+            f"no topic {', '.join(missing)} at {kafka.bootstrap_servers}; create it with `weir topics create`, set "
+            "WEIR_KAFKA__TOPIC_PREFIX, or use a Kafka user that may read it (with the ACLs of deploy/kafka: reader)"
         )
     places = partitions_of(counts)
     written = dict.fromkeys(counts, 0)
@@ -79,8 +79,14 @@ async def _copied(
 
     If Kafka deletes records before they are read, continue with its first record.
     """
-    while (start := await _start(consumer, archive, place)) < end:
-        number = str(place.partition)
+    last_start = -1
+    while (start := await _start(consumer, archive, place, last_start, end)) < end:
+        if start == last_start:
+            raise ArchiveFailed(
+                f"offset {start} of {place.topic}/{place.partition} cannot be read, although the topic contains it: was the topic created "
+                "again meanwhile? Run `weir archive run` again"
+            )
+        last_start, number = start, str(place.partition)
         reader = RangeReader(consumer, [LogRange(topic=place.topic, first={number: start}, last={number: end})])
         try:
             async for records, last in _segments(reader, place, end, most):
@@ -91,16 +97,17 @@ async def _copied(
         return
 
 
-async def _start(consumer: AIOKafkaConsumer, archive: Archive, place: TopicPartition) -> int:
-    """Return the first offset to archive, and log the offsets that Kafka deleted since the last segment."""
+async def _start(consumer: AIOKafkaConsumer, archive: Archive, place: TopicPartition, last_start: int, end: int) -> int:
+    """Return the first offset to archive, and log the offsets that Kafka deleted since the last segment or start."""
     begin: int = (await consumer.beginning_offsets([place]))[place]
     archived = await asyncio.to_thread(archive.end, place.topic, place.partition)
-    if 0 < archived < begin:
+    known = max(archived, last_start)
+    if (archived or last_start >= 0) and known < begin < end:
         _log.warning(
             "Kafka deleted the offsets %d to %d of %s-%d before they were archived; run `weir archive run` more often, or keep records "
             "longer (docs/sizing.md)",
-            archived,
-            begin,
+            known,
+            begin - 1,
             place.topic,
             place.partition,
         )

@@ -8,7 +8,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from stream.archive.segments import Archive, ArchivedRecord
+from stream.archive.segments import Archive, ArchivedRecord, Position, in_milliseconds
 from stream.errors import LogExpired
 from stream.kafka.log_reader import partitions_of
 from stream.kafka.range_reader import RangeReader
@@ -86,21 +86,28 @@ async def archived_range(  # noqa: PLR0913, PLR0917 - the arguments of log_range
 ) -> LogRange:
     """Return the result of :func:`stream.kafka.time_ranges.log_range` for the log with the records in `archive`.
 
-    If records between the archive and Kafka's first record were deleted, and these can be as new as `since`, the range contains
-    their offsets, so that its reader reports them.
+    If lost records are directly before the first one and can be as new as `since`, the range begins with their offsets, so that its reader
+    reports them. Lost are those that neither Kafka nor the archive contains; a partition of which nothing was archived has none.
     """
     item = await log_range(consumer, topic, partitions, since, until)
     if archive is None:
         return item
     places = partitions_of({topic: partitions})
-    begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+    begins, oldest = (
+        await consumer.beginning_offsets(places),
+        await consumer.offsets_for_times(dict.fromkeys(places, 0)),
+    )
     first, last = dict(item.first), dict(item.last)
     for place, begin in begins.items():
-        number = str(place.partition)
-        start = await asyncio.to_thread(archive.produced_since, topic, place.partition, since)
-        if start is None and first[number] == begin < ends[place]:
-            start = await asyncio.to_thread(archive.end, topic, place.partition) or None
-        first[number] = first[number] if start is None else min(first[number], start)
+        number, kept = str(place.partition), oldest.get(place)
+        found = await asyncio.to_thread(archive.produced_since, topic, place.partition, since)
+        if found is None and kept is not None and first[number] == begin:
+            found = Position(begin, kept.timestamp, await asyncio.to_thread(archive.end, topic, place.partition))
+        if found is not None and found.offset <= min(first[number], begin):
+            may_lack = (
+                since is not None and 0 < found.before < found.offset and found.timestamp > in_milliseconds(since)
+            )
+            first[number] = found.before if may_lack else found.offset
         if until is not None and last[number] <= begin:
             end = await asyncio.to_thread(archive.last_until, topic, place.partition, until, until + LATE_SECONDS)
             last[number] = last[number] if end is None else max(first[number], min(last[number], end))
@@ -136,14 +143,21 @@ async def _described(
     consumer: AIOKafkaConsumer, archive: Archive | None, place: TopicPartition, gap: tuple[int, int]
 ) -> tuple[int, str]:
     """Return the time of the record after a gap in ms, or 0, and the error, so that the gap with the latest end can be named."""
-    where = "there is no archive" if archive is None else "the archive does not contain them"
     first, last = gap
     archived = (
         None if archive is None else await asyncio.to_thread(next, _records(archive, place, last, last + 1), None)
     )
     kept = archived or (await consumer.offsets_for_times({place: 0})).get(place)
-    time = "" if kept is None else f"the next record was produced at {format_time(kept.timestamp / 1000)}; "
+    where = "there is no archive" if archive is None else "the archive does not contain them"
+    what = "them" if last - first > 1 else "it"
+    numbers = f"offsets {first} to {last - 1}" if last - first > 1 else f"offset {first}"
+    later = (
+        ""
+        if kept is None
+        else f"choose a range from {format_time(kept.timestamp / 1000)} on, when the next record was produced; "
+    )
+    remedy = "set [archive] url, and run" if archive is None else "run"
     return 0 if kept is None else kept.timestamp, (
-        f"Kafka has deleted the offsets {first} to {last} of {place.topic}-{place.partition}, and {where}; {time}choose a later range, and"
-        " set [archive] url and run `weir archive run` before records expire"
+        f"Kafka has deleted the {numbers} of {place.topic}-{place.partition}, and {where.replace('them', what)}; {later}to lose no more,"
+        f" {remedy} `weir archive run` before records expire"
     )

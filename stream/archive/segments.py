@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,7 +19,7 @@ from stream.errors import ArchiveFailed
 from stream.files import replace_file
 from stream.wire import event_time
 
-__all__ = ["Archive", "ArchivedRecord", "Segment"]
+__all__ = ["Archive", "ArchivedRecord", "Position", "Segment", "in_milliseconds"]
 
 _NAME = re.compile(r"(?:\A|/)(\d{20})-(\d{20})\.parquet\Z")
 _RESTORE = "restore it from a copy, or delete it: its records are then a gap in the archive"
@@ -42,6 +42,22 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, order=True):
     first: int
     last: int
     path: str
+
+
+class Position(NamedTuple):
+    """A record's offset and timestamp in milliseconds, and the offset after the archived record before it, or 0.
+
+    If `before` is less than `offset`, the records between are a gap in the archive.
+    """
+
+    offset: int
+    timestamp: int
+    before: int
+
+
+def in_milliseconds(time: float) -> int:
+    """Return a time in seconds as a Kafka timestamp, rounded down; a time that was printed in milliseconds stays what it was."""
+    return int(time * 1000 + 0.001)
 
 
 class Archive:
@@ -108,26 +124,23 @@ class Archive:
                     headers = tuple((header["name"], header["value"]) for header in row["headers"])
                     yield ArchivedRecord(**row | {"headers": headers})
 
-    def produced_since(self, topic: str, partition: int, time: float | None) -> int | None:
-        """Return the offset of the first archived record that was produced at `time` (None: any time) or later, or None.
-
-        If it is the first record after a gap, return the offset at which the gap begins: its records can be as new as `time`.
-        """
-        found, archived = self._produced_since(topic, partition, time)
-        return archived or found
-
-    def _produced_since(self, topic: str, partition: int, time: float | None) -> tuple[int | None, int]:
-        """Return the offset of the record, and the offset at which the gap before it begins, or 0."""
-        least = None if time is None else int(time * 1000)
-        archived = 0
+    def produced_since(self, topic: str, partition: int, time: float | None) -> Position | None:
+        """Return the first archived record that was produced at `time` (None: any time) or later, or None."""
+        least = -1 if time is None else in_milliseconds(time)
+        before = 0
         for segment in self.segments(topic, partition):
-            if least is None:
-                return segment.first, 0
-            if self._newest(segment) >= least:
-                found = next((one.offset for one in self.read(segment) if one.timestamp >= least), segment.last)
-                return found, archived if found == segment.first else 0
-            archived = max(archived, segment.last)
-        return None, 0
+            if self._timestamps(segment)[1] >= least:
+                record = next((one for one in self.read(segment) if one.timestamp >= least), None)
+                if record is not None:
+                    first = segment.first if time is None else record.offset
+                    return Position(first, record.timestamp, before if record.offset == segment.first else first)
+            before = segment.last
+        return None
+
+    def oldest(self, topic: str, partition: int) -> tuple[int, float] | None:
+        """Return the offset of the first archived record of a partition, and the time at which its file begins, or None."""
+        segments = self.segments(topic, partition)
+        return (segments[0].first, self._timestamps(segments[0])[0] / 1000) if segments else None
 
     def last_until(self, topic: str, partition: int, until: float, end: float) -> int | None:
         """Return the offset after the last archived record with an event time of `until` or earlier.
@@ -135,10 +148,10 @@ class Archive:
         The search begins at the first record that was produced at `until` or later, and ends at an event time after `end`.
         Return None if it reaches the end of the archive.
         """
-        start, _ = self._produced_since(topic, partition, until)
-        if start is None:
+        found = self.produced_since(topic, partition, until)
+        if found is None:
             return None
-        last = start
+        last = start = found.offset
         for segment in self.segments(topic, partition):
             for record in self.read(segment) if segment.last > start else ():
                 time = event_time(record.headers)
@@ -148,17 +161,15 @@ class Archive:
                     last = max(last, record.offset + 1)
         return None
 
-    def _newest(self, segment: Segment) -> int:
-        """Return the largest timestamp of a segment, from the statistics of its file."""
+    def _timestamps(self, segment: Segment) -> tuple[int, int]:
+        """Return the smallest and the largest timestamp of a segment, in milliseconds, from the statistics of its file."""
         import pyarrow.parquet as pq  # noqa: PLC0415 - an optional extra, half a second
 
         with _reading(segment.path, _RESTORE), self._files.open(segment.path, "rb") as file:
             metadata = pq.ParquetFile(file).metadata
             column = metadata.schema.names.index("timestamp")
-            return max(
-                (int(metadata.row_group(row).column(column).statistics.max) for row in range(metadata.num_row_groups)),
-                default=-1,
-            )
+            found = [metadata.row_group(row).column(column).statistics for row in range(metadata.num_row_groups)]
+            return min((int(one.min) for one in found), default=-1), max((int(one.max) for one in found), default=-1)
 
     def _folder(self, topic: str, partition: int) -> str:
         return f"{self._root}/{topic}/{partition}"

@@ -112,9 +112,8 @@ async def record_at(consumer: AIOKafkaConsumer, partition: TopicPartition, offse
     end = (await consumer.end_offsets([partition]))[partition]
     if not first <= offset < end:
         return None
-    consumer.assign(
-        [partition]
-    )  # without a pause before seek: a partition without a position is an error of the next read
+    # Without a pause before seek: a partition without a position is an error of the next read.
+    consumer.assign([partition])
     consumer.seek(partition, offset)
     try:
         async with asyncio.timeout(_RECORD_SECONDS):

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import TopicPartition
 
 from stream.archive.reader import archived_range
-from stream.archive.segments import Archive, ArchivedRecord
+from stream.archive.segments import Archive
 from stream.kafka.log_reader import partitions_of
 from stream.replay.plan import ReplayRequest
 from stream.wire import LogRange, TopicNames
@@ -70,20 +69,14 @@ async def retained_log(
     times = {partition: found.timestamp / 1000 for partition in every if (found := oldest.get(partition)) is not None}
     expired = []
     for partition in every:
-        kept = await asyncio.to_thread(_oldest, archive, partition) if archive is not None else None
-        if kept is not None:
-            time = kept.timestamp / 1000
+        kept = None if archive is None else await asyncio.to_thread(archive.oldest, topic, partition.partition)
+        begin, time = kept or (first[partition], times.get(partition))
+        if time is not None:
             times[partition] = min(time, times.get(partition, time))
-        if first[partition] > 0 and (kept is None or kept.offset > 0):
+        if min(begin, first[partition]) > 0:
             expired.append(partition)
     since = [times[partition] for partition in expired if partition in times]
     return RetainedLog(
         expired=tuple(partition.partition for partition in expired),
         since=max(since) if since else min(times.values(), default=None),
     )
-
-
-def _oldest(archive: Archive, place: TopicPartition) -> ArchivedRecord | None:
-    """Return the first archived record of a partition, or None; a gap after it is an error when it is read."""
-    segments = archive.segments(place.topic, place.partition)
-    return next(archive.read(segments[0]), None) if segments else None

@@ -254,7 +254,8 @@ def _request(  # noqa: PLR0917 - the options of the command
     now = datetime.now(UTC)
     first, last = (None if text is None else parse_since(text, now) for text in (since, until))
     if first is not None and first >= (last or now):
-        raise SettingsError(f"--from {since} is not before --to {until or 'now'}; swap them, or widen the range")
+        fix = "choose a time in the past" if last is None else "swap them, or widen the range"
+        raise SettingsError(f"--from {since} is not before --to {until or 'now'}; {fix}")
     with needs_kafka(settings.kafka.bootstrap_servers):
         if retraining_id is not None:
             return asyncio.run(request_for(settings.kafka, retraining_id, settings.opened()))

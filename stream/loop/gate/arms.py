@@ -96,7 +96,7 @@ class Arms:
         try:
             text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         except TemplateError as error:
-            raise template_error(self._tokenizer.name_or_path, error) from error
+            raise template_error(self._tokenizer.name_or_path) from error
         return list(self._tokenizer.encode(text, add_special_tokens=False))[-_LONGEST_PROMPT:]
 
     def _padded(self, rows: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:

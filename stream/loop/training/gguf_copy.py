@@ -41,15 +41,20 @@ def open_gguf(file: Path) -> gguf.GGUFReader:
 
 def architecture(reader: gguf.GGUFReader) -> str:
     """Return the architecture of a model, such as ``llama``."""
-    return str(reader.fields["general.architecture"].contents())
+    return str(_field(reader, "general.architecture").contents())
 
 
 def number(reader: gguf.GGUFReader, key: str) -> int:
     """Return a number of the architecture's shape, such as ``block_count``; raises TrainingError if the file has no such number."""
-    name = f"{architecture(reader)}.{key}"
+    return int(_field(reader, f"{architecture(reader)}.{key}").contents())
+
+
+def _field(reader: gguf.GGUFReader, name: str) -> gguf.ReaderField:
     if name not in reader.fields:
-        raise TrainingError(f"the GGUF file has no {name} in its metadata; convert or download the model again")
-    return int(reader.fields[name].contents())
+        raise TrainingError(
+            f"{reader.data.filename} has no {name} in its metadata; convert or download the model again"
+        )
+    return reader.fields[name]
 
 
 def copy_gguf(

@@ -17,6 +17,7 @@ from stream.archive.segments import Archive, ArchivedRecord
 from stream.archive.settings import ArchiveSettings
 from stream.errors import ArchiveFailed, LogExpired
 from stream.kafka.clients import admin_for, consumer_for
+from stream.kafka.log_reader import partitions_of
 from stream.kafka.time_ranges import log_range
 from stream.loop.dataset.curate import curate
 from stream.loop.dataset.log import read_exchanges, request_between
@@ -117,7 +118,7 @@ async def test_a_run_after_a_gap_names_the_lost_offsets(kafka, tmp_path, caplog)
     await expire(kafka, {0: 5, 1: 3})
     assert (await archive_log(kafka, settings))[topic] == 4
     (warning,) = [one.getMessage() for one in caplog.records if one.name.startswith("stream.")]
-    assert f"deleted the offsets 3 to 5 of {topic}-0 before they were archived" in warning
+    assert f"deleted the offsets 3 to 4 of {topic}-0 before they were archived" in warning
 
 
 async def test_a_run_continues_if_kafka_deletes_records_meanwhile(kafka, tmp_path, caplog):
@@ -140,7 +141,7 @@ async def test_a_run_continues_if_kafka_deletes_records_meanwhile(kafka, tmp_pat
     assert written[topic] == len(offsets) < count
     lost = len(offsets) - 50
     assert offsets == [*range(lost), *range(count - 50, count)]
-    assert f"deleted the offsets {lost} to {count - 50} of {topic}-0 before they were archived" in caplog.text
+    assert f"deleted the offsets {lost} to {count - 51} of {topic}-0 before they were archived" in caplog.text
 
 
 async def test_the_log_is_complete_from_the_first_archived_record_on(kafka, tmp_path):
@@ -191,7 +192,7 @@ async def test_a_second_run_continues_and_a_gap_is_an_error(kafka, tmp_path):
         item = await archived_range(consumer, kafka.names.inference, 2, None, None, archive)
         assert item.first == {"0": 0, "1": 0}
         with pytest.raises(
-            LogExpired, match=r"deleted the offsets 6 to 9 of .*, and the archive does not contain them"
+            LogExpired, match=r"deleted the offsets 6 to 8 of .*, and the archive does not contain them"
         ):
             await ArchivedRangeReader.open(consumer, [item], archive)
         # The deleted records can be as new as a time after the archive's newest record.
@@ -201,6 +202,12 @@ async def test_a_second_run_continues_and_a_gap_is_an_error(kafka, tmp_path):
         assert item.first == {"0": 6, "1": 6}
         item = await archived_range(consumer, kafka.names.inference, 2, since + 3600, None, archive)
         assert item.first == {"0": 12, "1": 12}, "no record is so new"
+        # From the named time on, the range has no gap.
+        kept = await consumer.offsets_for_times(dict.fromkeys(partitions_of({kafka.names.inference: 2}), 0))
+        since = max(one.timestamp for one in kept.values()) / 1000
+        item = await archived_range(consumer, kafka.names.inference, 2, since, None, archive)
+        assert min(item.first.values()) >= 9
+        await ArchivedRangeReader.open(consumer, [item], archive)
         # The error names only the gap, and the time after the gaps of all partitions, whose records Kafka has deleted too.
         await archive_log(kafka, settings)
         await expire(kafka, {0: 12, 1: 12})
@@ -208,9 +215,28 @@ async def test_a_second_run_continues_and_a_gap_is_an_error(kafka, tmp_path):
         after = max(next(archive.read(segment)).timestamp for segment in segments) / 1000
         item = await archived_range(consumer, kafka.names.inference, 2, None, None, archive)
         with pytest.raises(
-            LogExpired, match=rf"offsets 6 to 9 of .*; the next record was produced at {format_time(after)}"
+            LogExpired,
+            match=rf"offsets 6 to 8 of .*; choose a range from {format_time(after)} on, .* more, run `weir archive run`",
         ):
             await ArchivedRangeReader.open(consumer, [item], archive)
+        item = await archived_range(consumer, kafka.names.inference, 2, after, None, archive)
+        assert min(item.first.values()) >= 9
+        await ArchivedRangeReader.open(consumer, [item], archive)
+
+
+async def test_a_deleted_file_whose_records_kafka_has_is_no_gap(kafka, tmp_path):
+    topic = kafka.names.inference
+    for _ in range(6):
+        async with sender(kafka) as send:
+            await send.raw(topic, b"{}")
+        await asyncio.sleep(0.005)  # a timestamp of its own
+    await archive_log(kafka, ArchiveSettings(url=str(tmp_path), segment_records=2))
+    archive = Archive(str(tmp_path))
+    _, middle, newest = archive.segments(topic, 0)
+    Path(middle.path).unlink()
+    since = next(archive.read(newest)).timestamp / 1000 - 0.002
+    async with consumer_for(kafka.client_options()) as consumer:
+        assert (await archived_range(consumer, topic, 2, since, None, archive)).first["0"] == 4
 
 
 async def test_duckdb_reads_the_files(kafka, tmp_path):

@@ -27,7 +27,8 @@ def test_segments_are_found_by_offset_and_time_at_an_address():
     assert list(again.read(first)) == records
     assert again.segments("t", 0) == []
     found = [again.produced_since("t", 1, time) for time in (None, 0.0, 3.5, 9.0, 13.0)]
-    assert found == [3, 3, 4, 9, None], "the records from 9 to 12 are missing, and can be of the time 9 or later"
+    assert found == [(3, 3_000, 0), (3, 3_000, 0), (4, 4_000, 4), (12, 12_000, 9), None]
+    assert again.oldest("t", 1) == (3, 3.0)
 
 
 def test_the_last_record_of_a_time_is_found_by_event_time(tmp_path):

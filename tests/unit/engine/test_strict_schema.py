@@ -29,24 +29,27 @@ _NOT_FOLLOWED = [
     (_AB | {"anyOf": [{"required": ["a"]}, {"required": ["b"]}]}, {"a": "x"}),
     (_AB | {"allOf": [{"required": ["a"]}]}, {}),
     ({"allOf": [_INTEGER, {"minimum": 3}]}, "x"),
+    ({"type": "array", "items": _INTEGER, "contains": {}}, []),
+    (_AB | {"required": ["c"], "additionalProperties": True}, {"a": 1}),
     ({"$defs": {"x": _INTEGER}, "$ref": "#/$defs/x", "minimum": 3}, 2),
     ({"enum": [1, 5], "minimum": 3}, 1),
     ({"minimum": 3}, 2),
     ({"maxLength": 3}, "abcd"),
     ({"type": "string", "pattern": "^a*$", "maxLength": 3}, "aaaa"),
 ]
+#: Schemas, and an answer that breaks each of them and that xgrammar rejects.
 _FOLLOWED = [
-    True,
-    _AB | {"required": ["a"], "minProperties": 2, "title": "t", "description": "d"},
-    {"type": "object", "properties": {"not": _INTEGER, "if": _INTEGER, "uniqueItems": _INTEGER}},
-    {"type": "array", "items": _INTEGER, "uniqueItems": False, "minItems": 1},
-    {"anyOf": [_INTEGER | {"minimum": 3}, {"type": "null"}], "default": None},
-    {"oneOf": [_AB, _INTEGER], "discriminator": {"propertyName": "a"}},
-    {"allOf": [_AB], "title": "t"},
-    {"$defs": {"x": _INTEGER}, "$ref": "#/$defs/x"},
-    {"type": "string", "enum": ["a", "b"]},
-    {"type": "string", "format": "uri", "minLength": 1, "maxLength": 2083},  # pydantic's HttpUrl
-    {"type": "object", "additionalProperties": _INTEGER, "propertyNames": {"pattern": "^b$"}},
+    (_AB | {"required": ["a"], "minProperties": 2, "title": "t", "description": "d"}, {"a": 1}),
+    ({"type": "object", "properties": {"not": _INTEGER, "if": _INTEGER, "uniqueItems": _INTEGER}}, {"not": "x"}),
+    ({"type": "array", "items": _INTEGER, "uniqueItems": False, "minItems": 1}, []),
+    ({"anyOf": [_INTEGER | {"minimum": 3}, {"type": "null"}], "default": None}, 2),
+    ({"oneOf": [_AB, _INTEGER], "discriminator": {"propertyName": "a"}}, "x"),
+    ({"allOf": [_AB], "title": "t"}, {"a": "x"}),
+    ({"$defs": {"x": _INTEGER}, "$ref": "#/$defs/x"}, "x"),
+    ({"type": "string", "enum": ["a", "b"]}, "c"),
+    ({"type": "string", "format": "uri", "minLength": 1, "maxLength": 2083}, "x y"),  # pydantic's HttpUrl
+    ({"type": "string", "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"}, "x"),  # zod's iso.date
+    ({"type": "object", "additionalProperties": _INTEGER, "propertyNames": {"pattern": "^b$"}}, {"a": 1}),
 ]
 
 
@@ -58,8 +61,14 @@ def test_what_xgrammar_ignores_is_refused_wherever_it_is(schema, answer):
             check_strict(whole)
 
 
-@pytest.mark.parametrize("schema", _FOLLOWED, ids=json.dumps)
-def test_what_xgrammar_follows_is_accepted(schema):
+@pytest.mark.parametrize(("schema", "answer"), _FOLLOWED, ids=json.dumps)
+def test_what_xgrammar_follows_is_accepted(schema, answer):
+    check_strict(schema)
+    assert not accepts(Grammar.from_json_schema(json.dumps(schema)), json.dumps(answer))
+
+
+@pytest.mark.parametrize("schema", [True, {}, {"$ref": "#"}], ids=json.dumps)
+def test_what_every_answer_fits_is_accepted(schema):
     check_strict(schema)
 
 

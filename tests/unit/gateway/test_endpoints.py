@@ -98,8 +98,12 @@ async def test_what_clients_send_by_default_is_no_error(stack, harmless):
 
 @pytest.mark.parametrize(
     "turn",
-    [{"content": None, "refusal": "I cannot."}, {"content": [{"type": "refusal", "refusal": "I cannot."}]}],
-    ids=["refusal", "refusal part"],
+    [
+        {"content": None, "refusal": "I cannot."},
+        {"content": "", "refusal": "I cannot."},
+        {"content": [{"type": "refusal", "refusal": "I cannot."}]},
+    ],
+    ids=["refusal", "refusal and no text", "refusal part"],
 )
 async def test_a_refusal_of_an_earlier_turn_is_text_of_that_turn(stack, turn):
     messages = [*MESSAGES, {"role": "assistant"} | turn, *MESSAGES]

@@ -148,7 +148,7 @@ async def test_readable_items_are_recorded_whatever_the_others_are(tmp_path, cap
         assert "2 items are unreadable, the first at index 0: status is neither" in body["error"]["message"]
         assert running.count("weir_intake_items_total", format="litellm", outcome="refused") == 2
         assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-            "2 of 3 items of litellm are rejected; the answer has the reasons"
+            "2 of 3 items of litellm with the API key k_1 are rejected, the first at index 0; the answer has the reasons"
         ]
         answer = await running.sent("/intake/litellm", json=[7])
         assert "1 item is unreadable, the first at index 0" in answer.json()["error"]["message"]

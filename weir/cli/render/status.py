@@ -70,7 +70,7 @@ def _capture(capture: CaptureStatus) -> Text:
 def _lag(lag: Mapping[str, int]) -> Text:
     topics = ", ".join(f"{topic} {records}" for topic, records in lag.items()) or "unknown"
     return Text.assemble(
-        ("lag       ", "bold"), topics, (" (records not yet committed; those of the last seconds are usual)", "dim")
+        ("lag       ", "bold"), topics, (" (records not yet committed; a few seconds of traffic is normal)", "dim")
     )
 
 
