@@ -39,6 +39,8 @@ _LARGEST_LENGTH = 1 / 3
 _MOST_WORDS = 1e6
 #: Cap of a sum in multiples of the alarm limit; a higher cap makes an alarm outlast its cause.
 _HEADROOM = 4.0
+#: The means are those of about so many of the last pairs, or an alarm about a long bias would last as long again after its end.
+_MEAN_PAIRS = 300
 #: Most identity groups, first answers that wait for the second, and known pairs of answers per identity group.
 _MOST_COMPARISONS, _MOST_WAITING, _KNOWN = 32, 512, 64
 #: Features that identify a pair of answers; scores and latencies of equal answers can differ.
@@ -72,7 +74,8 @@ class _Bet(msgspec.Struct, kw_only=True, array_like=True):
     """One size of bet on one feature and direction: its Shiryaev-Roberts sum, and the pairs since the likely start of a bias.
 
     ``gain`` is the logarithm of the product of the bets since this start: the bias starts again where the product is at most 1
-    (Page's CUSUM). The means are those of the reference term and of the compared term since then; ``since`` is an event time.
+    (Page's CUSUM). The means are those of the reference term and of the compared term since then, exponentially weighted after
+    `_MEAN_PAIRS` pairs; ``since`` is an event time.
     """
 
     total: float = 0.0
@@ -93,8 +96,9 @@ class _Bet(msgspec.Struct, kw_only=True, array_like=True):
             return
         self.since = self.since if self.pairs else time
         self.pairs += 1
-        self.reference += (reference - self.reference) / self.pairs
-        self.compared += (compared - self.compared) / self.pairs
+        weight = 1 / min(self.pairs, _MEAN_PAIRS)
+        self.reference += weight * (reference - self.reference)
+        self.compared += weight * (compared - self.compared)
 
 
 class _Comparison(msgspec.Struct, kw_only=True):
@@ -148,7 +152,7 @@ class BiasDetector(StreamDetector[BiasConfig]):
     """
 
     name: ClassVar[str] = BIAS
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     config_type: ClassVar[type[msgspec.Struct]] = BiasConfig
     alert: ClassVar[AlertText] = AlertText(
         subject="bias",

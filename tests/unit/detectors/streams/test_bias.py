@@ -84,6 +84,14 @@ def test_an_alarm_ends_after_the_bias_and_every_bucket_has_a_finding():
     assert findings[-1].statistic < findings[-1].limit / 2
 
 
+def test_an_alarm_about_a_long_bias_ends_a_few_hundred_pairs_after_it():
+    biased, fair = Model(factor=0.7), Model(seed=1)
+    one = detector()
+    assert first_alarm(feed(one, biased.pairs(3000)))
+    fair.number = biased.number
+    assert not feed(one, fair.pairs(700))[-1].alarm
+
+
 def test_an_answer_waits_for_the_other_term_and_a_newer_one_replaces_it():
     one, model = detector(), Model(spread=0.0)
     first, newer = (
