@@ -6,10 +6,12 @@ every event of a tenant would become a dead letter. Only processes that need the
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from detectors.errors import DetectorError
 from stream.settings import DetectorSettings, tenant_table
+from stream.wire import OWN_TENANT
 from weir.errors import SettingsError
 from weir.settings import Loaded, Settings, key_of
 from weir.settings.settings import TenantTable
@@ -57,16 +59,23 @@ def _option_errors(loaded: Loaded, options: list[tuple[tuple[str, ...], str, Any
 
 
 def _merged_errors(loaded: Loaded) -> Iterator[str]:
-    """Yield an error for each table of a stream detector whose options are valid alone, but not together."""
+    """Yield an error for each table of a stream detector that no stream reads, or whose options are valid alone but not together."""
     from detectors.registry import create_stream  # noqa: PLC0415 - see above
 
     tenants = loaded.settings.tenants
     for pattern, tenant in tenants.items():
         for name in tenant.keys() - TenantTable.model_fields.keys():
+            key = key_of(("tenants", pattern, name))
             try:
-                create_stream(name, tenant_table(tenants, pattern).get(name, tenant[name]))
+                made = create_stream(name, tenant_table(tenants, pattern).get(name, tenant[name]))
             except DetectorError as error:
-                yield f"{key_of(('tenants', pattern, name))}: {error}; change or unset it"
+                yield f"{key}: {error}; change or unset it"
+                continue
+            if made.own_tenant and not fnmatchcase(OWN_TENANT, pattern):
+                yield (
+                    f"{key}: {name} reads only the answers to Weir's fixed prompts, which have tenant {OWN_TENANT}; "
+                    f"move the options to [tenants.{OWN_TENANT}.{name}]"
+                )
 
 
 def _threshold_errors(loaded: Loaded, keys: list[tuple[str, ...]]) -> Iterator[str]:

@@ -61,6 +61,7 @@ def test_valid_options_pass(write):
     write(
         '[tenants."*".drift]\nfeatures = ["words"]\nembedding_share = 0.5\n'
         '[tenants."b"]\nbucket_seconds = 5\n[detectors.options.toxicity]\nthreshold = 0.9\n'
+        '[tenants."*".bias]\nmin_sentiment = 0.2\n[tenants._weir.sentinel]\nadopt_events = 100\n'
         '[tenants."c".anomaly]\nmethod = "page-hinkley"\nmethod_threshold = 50\n'
     )
     check_detector_options(load_settings())
