@@ -4,7 +4,7 @@ Importing this module takes only 0.1 s (numpy), because a detector imports its m
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -109,4 +109,12 @@ def _configure(detector: type[Detector[Any]], config: Mapping[str, object] | Non
     try:
         return msgspec.convert(dict(config or {}), detector.config_type, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"detector {detector.name}: {error}") from error
+        raise ConfigError(f"detector {detector.name}: {error}{_choices(detector, str(error))}") from error
+
+
+def _choices(detector: type[Detector[Any]], error: str) -> str:
+    """Return the allowed values of the option that `error` is about, if it has a list of values; msgspec names only the wrong value."""
+    for name, hint in get_type_hints(detector.config_type).items():
+        if get_origin(hint) is Literal and error.endswith(f"`$.{name}`"):
+            return f"; choose one of {', '.join(get_args(hint))}"
+    return ""
