@@ -4,6 +4,7 @@ OpenAI's API also rejects a schema with ``strict: true`` that it cannot follow, 
 https://platform.openai.com/docs/guides/structured-outputs
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ _OBJECT = ("properties", "patternProperties", "additionalProperties", "unevaluat
 _ARRAY = ("items", "prefixItems", "unevaluatedItems")
 _COUNTS = ("required", "minProperties", "maxProperties", "minItems", "maxItems")
 _CONSTRAINTS = (*_STRING, *_NUMBER, *_OBJECT, *_ARRAY, *_COUNTS)
+_REFERENCE = re.compile(r"#(?:/(?:\$defs|definitions)/.+)?", re.DOTALL)
 #: Keywords whose values are schemas: by name, in a list, or one.
 _NAMED = ("properties", "patternProperties", "$defs", "definitions")
 _LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")
@@ -59,10 +61,10 @@ def _unfollowed(node: Mapping[str, Any]) -> Iterator[str]:
         yield f"{others[0]!r} beside {exclusive[0]!r}"
     if isinstance(schemas := node.get("allOf"), list) and len(schemas) != 1:
         yield f"'allOf' with {len(schemas)} schemas"
-    if not str(node.get("$ref", "#")).startswith(("#/$defs/", "#/definitions/")) and node.get("$ref", "#") != "#":
+    if not _REFERENCE.fullmatch(str(node.get("$ref", "#"))):
         yield "a '$ref' that does not begin with '#/$defs/'"
-    names = node.get("properties")
-    if isinstance(names, dict) and not set(node.get("required") or ()) <= names.keys():
+    names, required = node.get("properties"), node.get("required")
+    if isinstance(names, dict) and isinstance(required, list) and any(name not in names for name in map(str, required)):
         yield "'required' with a name that is not in 'properties'"
     if given and not any(name in node for name in ("type", *_OBJECT, *_ARRAY)):
         yield f"{given[0]!r} without 'type'"

@@ -67,8 +67,16 @@ def test_what_xgrammar_follows_is_accepted(schema, answer):
     assert not accepts(Grammar.from_json_schema(json.dumps(schema)), json.dumps(answer))
 
 
-@pytest.mark.parametrize("schema", [True, {}, {"$ref": "#"}], ids=json.dumps)
-def test_what_every_answer_fits_is_accepted(schema):
+def test_a_reference_to_what_is_not_checked_is_refused():
+    with pytest.raises(SchemaRejectedError, match=r"a '\$ref' that does not begin with '#/\$defs/'"):
+        check_strict({"$ref": "#/components/x", "components": {"x": {"not": {"const": 3}}}})
+
+
+_ODD = [True, {}, {"$ref": "#"}, {"properties": {"a": 1}, "required": 7}, {"allOf": 3, "$defs": []}, {"items": [{}]}]
+
+
+@pytest.mark.parametrize("schema", _ODD, ids=json.dumps)
+def test_what_is_no_schema_is_left_to_xgrammar(schema):
     check_strict(schema)
 
 
