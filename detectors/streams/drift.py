@@ -140,7 +140,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
     """
 
     name: ClassVar[str] = "drift"
-    version: ClassVar[str] = "5"
+    version: ClassVar[str] = "6"
     config_type: ClassVar[type[msgspec.Struct]] = DriftConfig
     alert: ClassVar[AlertText] = AlertText(
         subject="drift",

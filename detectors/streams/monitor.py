@@ -25,6 +25,8 @@ __all__ = ["Budget", "Feature", "Monitor", "MonitorState"]
 #: Cap of each feature's part of the statistic in multiples of the limit; a higher cap makes an alarm outlast its cause.
 HEADROOM = 4.0
 DAY_SECONDS = 86_400.0
+#: The time between two events spends at most this share of a budget in days, or the first event after a long pause would be an alarm.
+MOST_SPENT = 0.1
 SLOT_SECONDS = 1_800.0
 
 
@@ -239,7 +241,7 @@ class Monitor:
             return 1.0
         passed = time - self._last_time if self._events else 0.0
         self._last_time = max(self._last_time, time)
-        return max(0.0, passed) / DAY_SECONDS
+        return min(max(0.0, passed) / DAY_SECONDS, MOST_SPENT * self._budget.limit)
 
     def _check_limit(self) -> None:
         statistic = self._regions.statistic

@@ -57,7 +57,7 @@ class ToolMixDetector(AnomalyDetector):
     """
 
     name: ClassVar[str] = "tool_mix"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     alert: ClassVar[AlertText] = AlertText(
         subject="tool mix",
         runbook="Compare the tool calls of the evidence with older requests (`weir show ID --text`); check new tools, prompts and "
