@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from time import monotonic
 
 from serving.backend import MODEL_VERSION, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
 from serving.replica.model_server import ModelServer
@@ -17,8 +18,8 @@ __all__ = ["ModelVersions"]
 
 _LOG = logging.getLogger(__name__)
 _CHECK_SECONDS = 0.5
-#: After a version could not be loaded.
-_RETRY_SECONDS = 10.0
+#: The pause after a version could not be loaded; each further failure doubles it, up to the second value.
+_RETRY_SECONDS = 10.0, 120.0
 
 
 class ModelVersions:
@@ -41,7 +42,8 @@ class ModelVersions:
         self._load = load
         self._wanted = wanted
         self._servers: dict[str, ModelServer] = {}
-        self._retry_at: dict[str, float] = {}
+        #: (time of the next attempt, pause before it) of versions that could not be loaded.
+        self._retries: dict[str, tuple[float, float]] = {}
 
     def describe(self) -> ModelInfo:
         """Return the description of the base version, with the loaded versions."""
@@ -88,17 +90,22 @@ class ModelVersions:
                 _LOG.info("version %s is no longer routed; its weights were closed", version)
 
     async def _add(self, version: str) -> None:
-        now = asyncio.get_running_loop().time()
-        if now < self._retry_at.get(version, now):
+        at, pause = self._retries.get(version, (0.0, 0.0))
+        if monotonic() < at:
             return
         try:
             server = await asyncio.to_thread(self._load, version)
             await server.load()
         except Exception as error:  # noqa: BLE001 - a library may raise any type, and `follow` must go on
-            self._retry_at[version] = now + _RETRY_SECONDS
-            _LOG.warning("version %s cannot be loaded (%r); the base version answers its requests", version, error)
+            first, most = _RETRY_SECONDS
+            pause = min(2 * pause or first, most)
+            self._retries[version] = monotonic() + pause, pause
+            _LOG.warning(
+                "version %s cannot be loaded (%r); the base version answers its requests, and the next attempt is in %.0f s",
+                *(version, error, pause),
+            )
             return
-        self._retry_at.pop(version, None)
+        self._retries.pop(version, None)
         self._servers[version] = server
         _LOG.info("version %s is loaded", version)
 

@@ -1,6 +1,7 @@
 """Loading and closing trained versions, with doubled model servers."""
 
 import asyncio
+from types import MappingProxyType
 
 import pytest
 
@@ -38,9 +39,9 @@ def made(monkeypatch):
     return []
 
 
-def versions_of(made, wanted, failures=()):
+def versions_of(made, wanted, failures=MappingProxyType({})):
     def load(version):
-        made.append(Server(dict(failures).get(version)))
+        made.append(Server(failures.get(version)))
         return made[-1]
 
     return ModelVersions(Server(), load, lambda: frozenset(wanted))
@@ -86,3 +87,21 @@ async def test_a_version_whose_engine_has_ended_and_that_no_route_names_is_close
     made[0].running = False
     await versions.update()
     assert (len(made), made[0].closed, versions.describe()) == (1, True, frozenset())
+
+
+async def test_a_version_that_cannot_be_loaded_is_tried_again_after_longer_and_longer_pauses(made, monkeypatch):
+    """Each attempt at a file that is cut off costs seconds of CPU."""
+    clock = [1_000.0]
+    monkeypatch.setattr(model_versions, "monotonic", lambda: clock[0])
+    failures = {"a": RuntimeError("cut off")}
+    versions = versions_of(made, {"a"}, failures)
+    for attempts, pause in enumerate((10, 20, 40, 80, 120, 120), 1):
+        await versions.update()
+        assert len(made) == attempts
+        clock[0] += pause - 1
+        await versions.update()
+        assert len(made) == attempts
+        clock[0] += 1
+    failures.clear()
+    await versions.update()
+    assert versions.describe() == {"a"}
