@@ -49,7 +49,7 @@ class ServedFile:
         try:
             return self._engine.encode_chat(messages)[-_LONGEST_PROMPT:]
         except PromptRejectedError as error:
-            raise template_error(self._file) from error
+            raise template_error(self._file, str(error)) from error
 
     def _generated(self, conversations: Sequence[Messages], max_tokens: int) -> list[tuple[str, int]]:
         """Return (answer, number of its tokens) for each conversation."""

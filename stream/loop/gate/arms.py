@@ -96,7 +96,7 @@ class Arms:
         try:
             text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         except TemplateError as error:
-            raise template_error(self._tokenizer.name_or_path) from error
+            raise template_error(self._tokenizer.name_or_path, type(error).__name__) from error
         return list(self._tokenizer.encode(text, add_special_tokens=False))[-_LONGEST_PROMPT:]
 
     def _padded(self, rows: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:

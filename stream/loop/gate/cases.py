@@ -145,9 +145,12 @@ def messages_of(case: Task | SafetyPrompt) -> list[dict[str, str]]:
     return [*system, {"role": "user", "content": case.prompt}]
 
 
-def template_error(model: object) -> GateError:
-    """Return the error for a `model` whose chat template cannot format a conversation; the template's own message can quote it."""
+def template_error(model: object, reason: str) -> GateError:
+    """Return the error for a `model` whose chat template cannot format a conversation.
+
+    A template's own message is no `reason`, because it can quote the conversation.
+    """
     return GateError(
-        f"{model} cannot be compared: its chat template does not accept a prompt; use a model with a chat template, and if "
+        f"{model} cannot be compared: its chat template does not accept a prompt ({reason}); use a model with a chat template, and if "
         'it rejects system messages, set eval_set and safety_set of [tenants."NAME".loop.gate] to files without system'
     )

@@ -145,10 +145,11 @@ def test_a_gate_that_runs_out_of_time_refuses(base, tmp_path):
 
 def test_a_chat_template_that_rejects_system_messages_is_an_error_with_the_setting(base, tmp_path):
     model, tokenizer = load_base(base)
-    tokenizer.chat_template = "{{ raise_exception('System role not supported') }}"
+    tokenizer.chat_template = "{{ raise_exception('no system: ' + messages[0]['content']) }}"
     arms = Arms(model, tokenizer, challenger=adapter(base, tmp_path / "same", 0.0))
-    with pytest.raises(GateError, match=r"base cannot be compared: .*System role not supported.*safety_set"):
+    with pytest.raises(GateError, match=r"base cannot be compared: .*\(TemplateError\).*safety_set") as raised:
         arms.answers("champion", [[{"role": "system", "content": "Be short."}]], 4)
+    assert "Be short" not in str(raised.value)
 
 
 def save_version(home: Path, base: Path, dataset: Path, name: str, noise: float) -> str:
