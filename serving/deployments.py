@@ -198,8 +198,7 @@ def version_server(args: AppArgs, name: str, version: str) -> ModelServer:
     Raises ModelNotFoundError without the weights, and ModelInvalidError if the file is not complete, as during a copy.
     """
     settings, weights = args.models[name], version_weights(args.home, version)
-    without_files = settings.engine in ENGINES_WITHOUT_FILES or settings.name == ECHO_MODEL
-    if not without_files:
+    if settings.engine not in ENGINES_WITHOUT_FILES and settings.name != ECHO_MODEL:
         if not weights.is_file():
             raise ModelNotFoundError(f"{weights} does not exist: copy it from a backup, or run `weir route kill`")
         check_whole(weights)

@@ -53,7 +53,7 @@ def check_strict(schema: Any) -> None:
 
 
 def _unfollowed(node: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what has no effect in one schema."""
+    """Yield the keywords of one schema that the engines ignore, as words for the error."""
     yield from (f"{name!r}" for name in _IGNORED if name in node and node[name] is not False)
     given = [name for name in _CONSTRAINTS if name in node]
     exclusive = [name for name in _EXCLUSIVE if name in node]

@@ -56,7 +56,7 @@ class Position(NamedTuple):
 
 
 def in_milliseconds(time: float) -> int:
-    """Return a time in seconds as a Kafka timestamp, rounded down; a time that was printed in milliseconds stays what it was."""
+    """Return a time in seconds as a Kafka timestamp, in milliseconds, rounded down. The addend prevents that 1.123 s becomes 1,122 ms."""
     return int(time * 1000 + 0.001)
 
 

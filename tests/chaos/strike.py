@@ -14,7 +14,7 @@ PARTS = ("shipper", "score", "watch")
 
 
 class Strike(msgspec.Struct, kw_only=True):
-    """One injected fault. `effect`: what it interrupted; without an effect, the fault does not count. `violations`: the promises that were broken in its round.
+    """One injected fault. `effect` says what it interrupted; a fault without effect does not count. `violations` are the promises broken in its round.
 
     `slow` are speeds that missed their bound. They count in ``make chaos``, on an idle machine, and not in the tests.
     """

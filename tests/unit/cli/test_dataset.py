@@ -1,4 +1,4 @@
-"""`weir dataset build`: what is refused before Kafka is asked."""
+"""Options of `weir dataset build` that are errors before the command connects to Kafka."""
 
 import pytest
 from click.testing import CliRunner
