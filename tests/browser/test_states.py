@@ -38,6 +38,21 @@ def hold(page, pattern):
     return held
 
 
+def pause(page):
+    """Stop the page's clock: the page polls only when the test calls `poll`."""
+    now = time.time()
+    page.clock.install(time=now)
+    page.clock.pause_at(now + 1)
+
+
+def poll(page, held):
+    """Advance the page's clock to the next poll, and wait for the request."""
+    before = len(held)
+    page.clock.run_for(5_500)
+    while len(held) == before:
+        page.wait_for_timeout(10)
+
+
 def test_a_ledger_without_a_heartbeat_is_not_called_up_to_date(look, maker):
     page = look.go("/live", ".row")
     then = time.time() - 60
@@ -114,11 +129,10 @@ def test_esc_leads_from_a_conversation_to_its_request(look):
 def test_replies_that_take_longer_than_the_time_between_two_polls_are_shown(look):
     page = look.page
     held = hold(page, "**/api/coverage")
-    page.clock.install()
+    pause(page)
     page.goto(f"{look.served.address}/coverage")
     page.wait_for_selector("h1")
-    page.clock.run_for(5_500)
-    page.wait_for_timeout(200)
+    poll(page, held)
     assert len(held) == 2
     held[0].continue_()  # the older one
     page.wait_for_selector(".tiles")
@@ -127,11 +141,10 @@ def test_replies_that_take_longer_than_the_time_between_two_polls_are_shown(look
 def test_an_older_reply_does_not_replace_a_newer_one(look):
     page = look.page
     held = hold(page, "**/api/silences")
-    page.clock.install()
+    pause(page)
     page.goto(f"{look.served.address}/silences")
     page.wait_for_selector("h1")
-    page.clock.run_for(5_500)
-    page.wait_for_timeout(200)
+    poll(page, held)
     held[1].fulfill(json={"silences": []})
     page.wait_for_selector(".empty")
     with page.expect_response("**/api/silences"):
@@ -262,10 +275,10 @@ def test_an_ended_silence_does_not_come_back_with_an_older_reply(look):
 
     page.route("**/api/silences", answer)
     page.route("**/api/silences/si_1", lambda route: route.fulfill(json={"ended": []}))
-    page.clock.install()
+    pause(page)
     page.goto(f"{look.served.address}/silences")
     page.wait_for_selector("td button")
-    page.clock.run_for(5_500)
+    poll(page, held)
     page.get_by_role("button", name="End").click()
     page.wait_for_selector(".empty")
     for route in held[1:]:
