@@ -1,7 +1,7 @@
 """Drift detector: tests whether current events of a stream are distributed like its first events, the reference.
 
-An embedding has two kinds of scores: its distance to the nearest reference embeddings, and its similarity to the
-clusters of the reference. Numeric features are compared with their own history. All scores share one alarm budget
+An embedding has three kinds of scores: its distance to the nearest reference embeddings, its similarity to the clusters of
+the reference, and its position in the direction in which the last events differ from the reference. Numeric features are compared with their own history. All scores share one alarm budget
 (`detectors.streams.monitor`).
 """
 
@@ -22,13 +22,14 @@ from detectors.streams.monitor import Budget, Feature, MonitorState
 from detectors.streams.numeric_features import MomentsState, NumericFeatures, scores_of
 from detectors.streams.river_monitor import E_DETECTOR, RiverState, monitor_for
 from detectors.streams.sequential_tests import tie_break
+from detectors.streams.witness import Witness
 
 __all__ = ["CLUSTERS", "EMBEDDING", "DriftConfig", "DriftDetector", "Reference"]
 
 EMBEDDING = "embedding"
 CLUSTERS = "topics"  # the name in findings and snapshots
 Vectors = NDArray[np.float32]
-#: The two regions of a cluster are these shares of the reference that are nearest to its centre.
+#: The two regions of a cluster are these shares of the reference that are nearest to its centre; the same shares for the witness.
 _NEAR = (0.1, 0.25)
 #: Size of the random tie-break between equal distances.
 _TIE = 1e-6
@@ -59,7 +60,8 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     neighbours
         The score of an embedding is its mean distance to this many nearest embeddings of the reference.
     topics
-        Maximum number of reference clusters that are tested for growth; 0 tests only the distance.
+        Maximum number of reference clusters that are tested for growth, beside the direction in which the last events differ; 0 tests
+        only the distance.
     features
         Numeric features that are tested besides the embedding, each for large and for small values: ``characters``, ``words``, ``messages``,
         ``prompt_tokens``, ``completion_tokens``, ``latency_seconds``, ``time_to_first_token_seconds``, ``error``, ``cancelled``,
@@ -114,6 +116,7 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
     embedding_version: str
     others: int
     topics: ClustersState
+    recent: list[bytes]
     monitor: MonitorState | RiverState
     moments: dict[str, MomentsState]
 
@@ -135,12 +138,12 @@ class DriftDetector(StreamDetector[DriftConfig]):
 
     Notes
     -----
-    State: packed embeddings of 192 bytes (their number is two thirds of ``reference_events``), the clusters' centres,
+    State: packed embeddings of 192 bytes (two thirds of ``reference_events``, and the last 25 events), the clusters' centres,
     and the counts of the regions. The cost of an update does not grow with the number of events.
     """
 
     name: ClassVar[str] = "drift"
-    version: ClassVar[str] = "6"
+    version: ClassVar[str] = "7"
     config_type: ClassVar[type[msgspec.Struct]] = DriftConfig
     alert: ClassVar[AlertText] = AlertText(
         subject="drift",
@@ -163,7 +166,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
         features = {EMBEDDING: Feature(share=part, tails=1, warm_up=held_out)}
         if self._cluster_count:
             features[CLUSTERS] = Feature(
-                share=part, tails=1, warm_up=held_out, scores=self._cluster_count, fractions=_NEAR
+                share=part, tails=1, warm_up=held_out, scores=self._cluster_count + 1, fractions=_NEAR
             )
         for name in config.features:
             features[name] = Feature(share=(1 - share) / len(config.features), tails=2, warm_up=config.reference_events)
@@ -181,7 +184,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
         self._begin("")
 
     def _begin(self, version: str) -> None:
-        self._clusters = Clusters()
+        self._clusters, self._witness = Clusters(), Witness()
         self._version, self._others = version, 0
         self._reference: list[bytes] = []
         self._matrix: Vectors | None = None
@@ -250,7 +253,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
         if not whole.all():
             read = [index for index, fine in zip(read, whole, strict=True) if fine]
             vectors = vectors[whole]
-        self._measure(np.array(read, dtype=np.intp), vectors, scores, np.array([ties[index] for index in read]) * _TIE)
+        self._measure(np.array(read, dtype=np.intp), vectors, scores, np.array([ties[index] for index in read]))
 
     def _readable(self, observation: Observation) -> bool:
         """Whether the event's embedding has the version and length of the reference, or starts a new reference."""
@@ -271,7 +274,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
     def _measure(
         self, indices: NDArray[np.intp], vectors: Vectors, scores: NDArray[np.float64], ties: NDArray[np.float64]
     ) -> None:
-        """Write the distance of each vector to the reference, and its similarity to the clusters, to ``scores``.
+        """Write the distance of each vector to the reference, its similarity to the clusters, and its witness rank to ``scores``.
 
         Vectors are multiplied one by one, because the rounding of a joint matrix product depends on the bucket's size.
         """
@@ -282,11 +285,16 @@ class DriftDetector(StreamDetector[DriftConfig]):
         count, nearest = self._size, min(self.config.neighbours, self._size)
         largest = np.partition(similarities[:, :count], -nearest, axis=1)[:, -nearest:]
         distances = np.add.reduce(np.ascontiguousarray(largest), axis=1).astype(np.float64) / nearest
-        scores[indices, self._distance.start] = ties - distances
+        scores[indices, self._distance.start] = ties * _TIE - distances
         if self._cluster_count:
-            near = similarities[:, count:]
+            near, reference = similarities[:, count:], rows[:count]
             self._clusters.update_many((self._monitor.events + indices).tolist(), near)
-            scores[indices, self._nearness] = near + ties.astype(np.float32)[:, None]
+            scores[indices, self._nearness.start : self._nearness.stop - 1] = (
+                near + (ties * _TIE).astype(np.float32)[:, None]
+            )
+            scores[indices, self._nearness.stop - 1] = self._witness.scores(
+                vectors, similarities[:, :count], reference, ties
+            )
 
     def _renewed(self, version: str) -> bool:
         """Count an embedding of another version; after `_RENEW` in a row, restart the reference and return true."""
@@ -319,6 +327,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
             embedding_version=self._version,
             others=self._others,
             topics=self._clusters.snapshot(),
+            recent=self._witness.snapshot(),
             monitor=self._monitor.snapshot(),
             moments=self._numbers.snapshot(),
         )
@@ -332,7 +341,8 @@ class DriftDetector(StreamDetector[DriftConfig]):
             self._monitor.restore(body.monitor)
             self._numbers.restore(body.moments)
             self._clusters.restore(body.topics)
-            sizes = {len(data) for data in body.reference}
+            self._witness.restore(body.recent)
+            sizes = {len(data) for data in (*body.reference, *body.recent)}
             if len(sizes) > 1 or any(size % 2 for size in sizes):
                 raise ValueError(f"state has embeddings of {sorted(sizes)} bytes; expected one even length")
             self._reference = list(body.reference)
