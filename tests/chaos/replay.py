@@ -101,6 +101,7 @@ class AlertReplay:
         self._partition = partition
         self._tenants = tenants
         self._states = {}
+        self._watermark = None
         self.alerts = {}
         self.states = {}
         self.touches = []
@@ -110,6 +111,7 @@ class AlertReplay:
         if isinstance(event.data, FindingRecord):
             self._finding(raw, event, event.data)
         elif isinstance(event.data, Tick) and event.data.watermark is not None:
+            self._watermark = event.data.watermark
             for key, state in self._states.items():
                 alerts = self._alerting(state.tenant).watermark(state, event.data.watermark, raw.offset)
                 if alerts:
@@ -129,7 +131,7 @@ class AlertReplay:
         self.alerts |= {(event.data.alert_id, event.data.revision): event.data for event in alerts}
 
     def _alerting(self, tenant):
-        return Alerting(self._tenants(tenant), _tipping)
+        return Alerting(self._tenants(tenant), _tipping, watermark=self._watermark)
 
 
 def _tipping(_id, _detector, tipping, _others):

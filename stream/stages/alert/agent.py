@@ -9,12 +9,14 @@ from stream.stages.alert.state import decode
 from stream.stages.shared.metrics import detector_label
 from stream.stages.shared.spans import mark
 from stream.stages.shared.stage import TableStage
-from stream.wire import AlertRecord, Event, FindingRecord, partition_for, tenant_model_key
+from stream.wire import AlertRecord, Event, FindingRecord, Tick, partition_for, tenant_model_key
 from stream.wire.semconv import WEIR_ALERT_ID, WEIR_DETECTOR
 
 __all__ = ["AlertStage"]
 
 logger = logging.getLogger(__name__)
+#: Number of records that are read first to find the last tick.
+_FIRST_READ = 256
 
 
 class AlertStage(TableStage):
@@ -48,7 +50,19 @@ class AlertStage(TableStage):
         states, lost = self._table.read(partition, decode)
         if lost:
             states |= (await self._rebuilt(partition, offset, lost)).states
-        return PartitionAlerts(self._context.tenants, states, self._span)
+        watermark = await self._watermark(partition, offset)
+        return PartitionAlerts(self._context.tenants, states, self._span, watermark=watermark)
+
+    async def _watermark(self, partition: int, end: int) -> float | None:
+        """Return the watermark of the last retained tick before offset `end`, or None if there is none."""
+        found, start, count = None, end, _FIRST_READ
+        while found is None and start > 0:
+            stop, start = start, max(0, start - count)
+            async for _, event in self._context.retained(self._context.names.findings, partition, range(start, stop)):
+                if isinstance(event.data, Tick) and event.data.watermark is not None:
+                    found = event.data.watermark
+            count *= 16
+        return found
 
     async def _rebuilt(self, partition: int, end: int, lost: set[str]) -> PartitionAlerts:
         """Return the alerts of the streams in `lost`, rebuilt from the retained findings; publish no alert again."""

@@ -6,6 +6,7 @@ after some without an alarm (hysteresis). Findings about inactive sources are of
 """
 
 from collections.abc import Callable
+from math import inf
 
 from stream.settings import TenantSettings
 from stream.stages.alert.evidence import add
@@ -33,14 +34,23 @@ class Alerting:
     """Changes the alerts of one stream under the settings of its tenant.
 
     Methods change the given state and return the records to publish before the state is written. `sentinel` states
-    whether the model's answers to Weir's fixed prompts changed; drift alerts contain this result.
+    whether the model's answers to Weir's fixed prompts changed; drift alerts contain this result. `watermark` is that of
+    the last tick: a finding about an earlier event is late, and counts as one at this time. Otherwise the next tick would
+    resolve its alert, and the next late finding would open another one.
     """
 
-    def __init__(self, settings: TenantSettings, opener: Opener, sentinel: SentinelRecord | None = None) -> None:
+    def __init__(
+        self,
+        settings: TenantSettings,
+        opener: Opener,
+        sentinel: SentinelRecord | None = None,
+        watermark: float | None = None,
+    ) -> None:
         self._settings = settings.alerts
         self._bucket_seconds = settings.bucket_seconds
         self._opener = opener
         self._sentinel = sentinel
+        self._watermark = -inf if watermark is None else watermark
         self._hold_seconds = max(2 * settings.alerts.resolve_after_seconds, _HOLD_SECONDS)
 
     def finding(self, state: StreamAlerts, event: Event, offset: int) -> list[Event]:
@@ -101,13 +111,15 @@ class Alerting:
             return []
         if not finding.alarm or any(held == identity for _, held in state.held):
             return []
-        state.held = [*state.held[-HELD + 1 :], (finding.time, identity)]
+        at = max(finding.time, self._watermark)
+        state.held = [*state.held[-HELD + 1 :], (at, identity)]
         detector = state.detectors.setdefault(finding.detector, DetectorState())
         detector.evidence = detector.evidence or Evidence(window_seconds=self._bucket_seconds)
         add(detector.evidence, event.id, finding, event.traceparent)
+        detector.evidence.last_time = max(detector.evidence.last_time, at)
         if detector.alert is None:
-            return [self._open(state, event, detector, self._settings.resolve_after_seconds)]
-        return self._changed(state, finding.detector, detector, finding.time)
+            return [self._open(state, event, detector, self._settings.resolve_after_seconds, at)]
+        return self._changed(state, finding.detector, detector, at)
 
     def _bucket(self, state: StreamAlerts, event: Event, finding: FindingRecord) -> list[Event]:
         own = finding.tenant == OWN_TENANT and not finding.model  # about a source; a sentinel's is about a model
@@ -129,7 +141,7 @@ class Alerting:
         if detector.alarms < self._settings.open_windows:
             return []
         quiet = max(self._settings.resolve_after_seconds, self._settings.close_windows * width)
-        return [self._open(state, event, detector, quiet)]
+        return [self._open(state, event, detector, quiet, finding.time)]
 
     def _clear(self, state: StreamAlerts, finding: FindingRecord, detector: DetectorState) -> list[Event]:
         detector.alarms, detector.clears = 0, detector.clears + 1
@@ -140,7 +152,9 @@ class Alerting:
             return []
         return [self._revise(state, finding.detector, detector, finding.time, resolved=True)]
 
-    def _open(self, state: StreamAlerts, event: Event, detector: DetectorState, resolves_after: float) -> Event:
+    def _open(
+        self, state: StreamAlerts, event: Event, detector: DetectorState, resolves_after: float, at: float
+    ) -> Event:
         finding, evidence = event.data, detector.evidence
         assert isinstance(finding, FindingRecord)
         assert evidence is not None
@@ -152,7 +166,7 @@ class Alerting:
             cause=event.id,
             severity=self._severity(evidence),
             opened_at=finding.time,
-            at=finding.time,
+            at=at,
             traceparent=self._opener(identity, finding.detector, event.traceparent, others),
             resolves_after=resolves_after,
         )

@@ -16,7 +16,7 @@ class PartitionAlerts:
     """Applies the records of one partition of findings, in order.
 
     If `only` is given, streams with other keys are ignored. `sentinels` is {model: its newest SentinelRecord}; it is only in memory, because new records
-    arrive within minutes. A tick costs one comparison per stream that waits for a watermark, and more per stream that is due.
+    arrive within minutes. `watermark` is that of the last tick before the first record. A tick costs one comparison per stream that waits for a watermark, and more per stream that is due.
     """
 
     def __init__(
@@ -25,12 +25,14 @@ class PartitionAlerts:
         states: Mapping[str, StreamAlerts] | None = None,
         opener: Opener = no_span,
         only: set[str] | None = None,
+        watermark: float | None = None,
     ) -> None:
         self.states = dict(states or {})
         self.sentinels: dict[str, SentinelRecord] = {}
         self._tenants = tenants
         self._opener = opener
         self._only = only
+        self._watermark = watermark
         self._due: dict[str, float] = {}
         self._changed: set[str] = set()
         self._offset = -1
@@ -74,6 +76,7 @@ class PartitionAlerts:
 
     def _tick(self, watermark: float, offset: int) -> list[Event]:
         records = []
+        self._watermark = watermark
         for key in [key for key, time in self._due.items() if time <= watermark]:
             state = self.states[key]
             found = self._alerting(state).watermark(state, watermark, offset)
@@ -101,4 +104,4 @@ class PartitionAlerts:
             self._due[key] = time
 
     def _alerting(self, state: StreamAlerts) -> Alerting:
-        return Alerting(self._tenants(state.tenant), self._opener, self.sentinels.get(state.model))
+        return Alerting(self._tenants(state.tenant), self._opener, self.sentinels.get(state.model), self._watermark)

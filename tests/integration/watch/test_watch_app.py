@@ -11,7 +11,7 @@ from support.alert_records import alert, silence
 from support.alert_records import event as event_of
 from support.demo_log import START, TENANT, demo_log
 from support.kafka_log import sender
-from support.signal_log import MODEL
+from support.signal_log import MODEL, finding_of, score_tick
 from support.stage_lab import P, Q
 from support.watch_chain import Chain
 from support.watch_lab import WatchLab
@@ -220,3 +220,24 @@ async def test_a_rebalance_removes_the_series_of_partitions_that_another_worker_
                 return not any(shown(lab, name) for name in names)
 
             await lab.eventually(rebalanced, 90)
+
+
+async def test_a_finding_that_is_late_before_a_restart_is_late_after_it(lab):
+    """The worker that reads the finding did not read the tick before it."""
+    async with lab.watching() as app:
+        await lab.publish(score_tick(partition, {"gateway": START}) for partition in range(P))
+
+        async def ticked():
+            return len(await lab.records(lab.names.findings, Tick)) == Q
+
+        await lab.eventually(ticked, 40)
+        await settled(lab, app)
+    await lab.publish([finding_of("r1", START - 7200.0, "pii")])
+    async with lab.watching():
+
+        async def alerted():
+            return bool(await lab.alerts())
+
+        await lab.eventually(alerted, 40)
+    (record,) = await lab.alerts()
+    assert (record.opened_at, record.at) == (START - 7200.0, START)

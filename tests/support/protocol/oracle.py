@@ -132,34 +132,36 @@ class Alerts:
             self._pass(record.partition(KAFKA.names.findings, number))
 
     def _pass(self, log):
-        states = {}
+        states, watermark = {}, None
         for read in log:
             data = read.event and read.event.data
             if isinstance(data, Tick) and data.watermark is not None:
+                watermark = data.watermark
                 for state in states.values():
                     self._told(_alerting(state.tenant).watermark(state, data.watermark, read.stored.offset))
             elif isinstance(data, FindingRecord):
                 fresh = StreamAlerts(tenant=data.tenant, model=data.model, side=data.side)
                 state = states.setdefault(stream_key(data.tenant, data.model, data.side), fresh)
-                self._told(_alerting(data.tenant).finding(state, read.event, read.stored.offset))
+                self._told(_alerting(data.tenant, watermark).finding(state, read.event, read.stored.offset))
         self.states |= states
 
     def _told(self, events):
         self.records |= {event.id: event.data for event in events}
 
 
-def _alerting(name):
-    return Alerting(tenant(name), lambda _id, _detector, tipping, _others: tipping)
+def _alerting(name, watermark=None):
+    return Alerting(tenant(name), lambda _id, _detector, tipping, _others: tipping, watermark=watermark)
 
 
 def opened(record):
     """Yield (alert id, findings) of single-event alerts by a plain pass: one opens on the first finding after quiet."""
     quiet = tenant("").alerts.resolve_after_seconds
     for number in range(KAFKA.stream_partitions):
-        last, seen = {}, set()
+        last, seen, now = {}, set(), 0.0
         for event in (read.event for read in record.partition(KAFKA.names.findings, number)):
             data = event and event.data
             if isinstance(data, Tick) and data.watermark is not None:
+                now = data.watermark
                 for slot, (time, identity, count) in list(last.items()):
                     if data.watermark >= time + quiet:
                         yield identity, count
@@ -168,5 +170,5 @@ def opened(record):
                 seen.add(event.id)
                 slot = (stream_key(data.tenant, data.model, data.side), data.detector)
                 time, identity, count = last.get(slot, (0.0, alert_id(*slot, event.id), 0))
-                last[slot] = (max(time, data.time), identity, count + 1)
+                last[slot] = (max(time, data.time, now), identity, count + 1)
         yield from ((identity, count) for _, identity, count in last.values())

@@ -41,6 +41,29 @@ def test_a_repeated_finding_changes_nothing_even_after_its_alert_has_resolved():
     assert state.alert is None
 
 
+def backlog(now, behind):
+    """Return what a gateway's spool causes that is delivered late: a tick each second, and three findings after each."""
+    for second in range(60):
+        yield watch_tick(now + second)
+        yield from (finding_of(f"r{second}-{k}", now - behind + 30 * second + 10 * k, "pii") for k in range(3))
+
+
+def test_the_late_findings_of_a_backlog_are_one_alert_that_ends_after_the_backlog():
+    records = Alerts().run([*backlog(10_000.0, 7200.0), watch_tick(10_358.0), watch_tick(10_359.0)])
+    assert len({record.data.alert_id for record in records}) == 1
+    assert [record.data.state for record in records] == ["firing"] * (len(records) - 1) + ["resolved"]
+    first, last = records[0].data, records[-1].data
+    assert (first.opened_at, first.at, last.resolved_at) == (2800.0, 10_000.0, 10_359.0)
+    assert (last.evidence_total, last.severity) == (180, "critical")
+
+
+def test_a_late_finding_that_is_delivered_twice_counts_once():
+    late = finding_of("r1", 100.0, "pii")
+    records = Alerts().run([watch_tick(9000.0), late, watch_tick(9001.0), late, watch_tick(9400.0)])
+    assert told(records) == [("pii", "firing", 0, 9000.0), ("pii", "resolved", 1, 9300.0)]
+    assert records[-1].data.evidence_total == 1
+
+
 def test_updates_come_when_they_are_due_whatever_the_steps_of_event_time():
     log = [finding_of(f"r{number}", 100.0 + number, "pii") for number in range(5)]
     coarse = Alerts().run([*log, watch_tick(150.0)])
