@@ -212,7 +212,7 @@ class WatchStage(Stage):
         if lost := machine.lost():
             logger.warning("partition %d: the state of %d streams is rebuilt from the log", partition, len(lost))
             await self._rebuild(machine, partition, offset)
-        elif machine.resume(known):
+        if machine.resume(known):
             # Buckets that later ticks closed were finished before these ticks were acknowledged.
             async for position, tick in self._context.ticks(partition, range(machine.offset + 1, offset)):
                 machine.tick(tick, position)

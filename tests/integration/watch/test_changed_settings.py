@@ -1,0 +1,56 @@
+"""A worker that starts with other options of a stream detector: its state is rebuilt from the log, once, and nothing else changes."""
+
+import pytest
+from support.demo_log import START
+from support.signal_log import score_tick, signal_event
+from support.stage_lab import P, Q
+from support.watch_lab import WatchLab
+
+from stream.wire import partition_for
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(200)]
+BEFORE = {"*": {"bucket_seconds": 5}}
+AFTER = {"*": {"bucket_seconds": 5, "drift": {"reference_events": 50}}}
+REBUILT = "is rebuilt from the log"
+
+
+@pytest.fixture
+async def lab(broker, tmp_path) -> WatchLab:
+    return await WatchLab(broker.bootstrap, tmp_path, BEFORE).create()
+
+
+def ticks(seconds):
+    return [score_tick(partition, {"gateway": START + seconds}) for partition in range(P)]
+
+
+async def run(lab, *log):
+    """Run a worker until it has processed `log` and everything before."""
+    await lab.publish(log)
+    async with lab.watching() as app:
+
+        async def processed():
+            await app.consumer.commit()
+            places = [record.partition for record in await lab.read(lab.names.signals, Q)]
+            ends = [places.count(place) for place in range(Q)]
+            done = [await lab.committed(app.conf.id, lab.names.signals, place) or 0 for place in range(Q)]
+            return done == ends
+
+        await lab.eventually(processed, 40)
+        return {bytes(key): value for key, value in app.tables["streams"].data.items()}
+
+
+def rebuilt(caplog):
+    found = [record.getMessage() for record in caplog.records if REBUILT in record.getMessage()]
+    caplog.clear()
+    return found
+
+
+async def test_an_event_that_is_late_stays_late_if_a_state_is_rebuilt(lab, caplog):
+    idle, late = signal_event("r1", START), signal_event("r2", START + 3, tenant="gamma")
+    await run(lab, idle, *ticks(60))
+    lab.tenants = AFTER
+    table = await run(lab, late, *ticks(61))
+    assert rebuilt(caplog)
+    assert partition_for(idle.partitionkey, Q) == partition_for(late.partitionkey, Q)
+    assert late.partitionkey.encode() not in table
+    assert lab.registry.get_sample_value("weir_late_events_total") == 1
