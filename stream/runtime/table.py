@@ -74,6 +74,10 @@ class AckedTable(faust.Table[bytes, bytes]):
         self.data[key] = value
         cast(Any, self.data)._key_partition[key] = partition  # noqa: SLF001 - by it the store drops other workers' keys
 
+    async def rewrite(self, key: bytes, value: bytes | None, *, partition: int) -> None:
+        """Replace the value of `key`, which was rebuilt from the log, or delete it if `value` is None."""
+        await (self.remove(key, partition=partition) if value is None else self.put(key, value, partition=partition))
+
     async def remove(self, key: bytes, *, partition: int) -> None:
         """Write a tombstone to the changelog, then delete the key from memory."""
         await self._publish(key, None, partition)

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from stream.stages.alert.partition_alerts import PartitionAlerts
-from stream.stages.alert.state import decode
+from stream.stages.alert.state import decode, encode
 from stream.stages.shared.metrics import detector_label
 from stream.stages.shared.spans import mark
 from stream.stages.shared.stage import TableStage
@@ -49,7 +49,11 @@ class AlertStage(TableStage):
     async def _load(self, partition: int, offset: int) -> PartitionAlerts:
         states, lost = self._table.read(partition, decode)
         if lost:
-            states |= (await self._rebuilt(partition, offset, lost)).states
+            rebuilt = (await self._rebuilt(partition, offset, lost)).states
+            for key in lost:  # else a stream without further findings would be rebuilt at each assignment
+                state = rebuilt.get(key)
+                await self._table.rewrite(key.encode(), encode(state) if state else None, partition=partition)
+            states |= rebuilt
         watermark = await self._watermark(partition, offset)
         return PartitionAlerts(self._context.tenants, states, self._span, watermark=watermark)
 

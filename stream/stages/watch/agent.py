@@ -233,4 +233,5 @@ class WatchStage(Stage):
         replayed = machine.replayer()
         async for _, event in self._context.retained(self._context.names.signals, partition, range(offset)):
             replayed.replay(event)
-        machine.adopt(replayed)
+        for key, state in machine.adopt(replayed):
+            await self._table.rewrite(key.encode(), state, partition=partition)

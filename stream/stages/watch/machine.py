@@ -109,7 +109,8 @@ class PartitionWatch:
         if stream is None:
             value = self._stored(key) if self._stored is not None else None
             stream = self._new(key, None) if value is None else self._loaded(key, value)
-            stream.announce, stream.lost = stream.lost, set()  # the state was readable at assignment
+            stream.announce |= stream.lost  # the state was readable at assignment
+            stream.lost.clear()
             self._streams[key] = stream
         return stream
 
@@ -130,8 +131,12 @@ class PartitionWatch:
         else:
             self.offer(event, None)
 
-    def adopt(self, replay: "PartitionWatch") -> None:
-        """Take the lost states from the machine `replay`; their detectors report a reset with the next bucket."""
+    def adopt(self, replay: "PartitionWatch") -> Iterator[tuple[str, bytes | None]]:
+        """Take the lost states from the machine `replay`; their detectors report a reset with the next bucket.
+
+        Yield the key of each stream without open buckets and the state to write, or None if the log has no event of the stream. Without
+        this write, a stream without further events would be rebuilt at each assignment, and lost when its signals expire.
+        """
         for key, names in self.lost().items():
             stream, rebuilt = self._streams[key], replay._streams.get(key)  # noqa: SLF001 - the same class
             if rebuilt is not None and stream.buckets.last_closed is None:
@@ -141,10 +146,13 @@ class PartitionWatch:
                 _catch_up(rebuilt, stream.buckets.last_closed, replay)
             if rebuilt is not None:
                 stream.detectors |= {name: rebuilt.detectors[name] for name in names}
-            stream.announce, stream.lost = names, set()
+            stream.announce |= names
+            stream.lost.clear()
             self._keep(stream)
             for start in stream.buckets.starts():
                 self._schedule.opened(key, start)
+            if not stream.buckets.starts():
+                yield key, None if stream.buckets.last_closed is None else encode(stream.state())
 
     def offer(self, event: Event, token: Any) -> Offer:
         """Offer a signal to its stream; if the result is `Offer.HELD`, `token` is kept until the bucket closes."""

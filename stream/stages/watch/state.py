@@ -23,13 +23,17 @@ _VERSION = 1
 
 
 class StreamState(msgspec.Struct, frozen=True, kw_only=True):
-    """A stream's last closed bucket, its last bucket with events (both of width `seconds`), and detector snapshots."""
+    """A stream's last closed bucket, its last bucket with events (both of width `seconds`), and detector snapshots.
+
+    The detectors in `announce` were rebuilt, and report a reset with the next bucket.
+    """
 
     version: int = _VERSION
     seconds: float
     last_closed: int
     last_event: int
     snapshots: dict[str, bytes] = {}
+    announce: list[str] = []
 
     def resized(self, seconds: float) -> "StreamState":
         """Return the state with its bucket numbers converted to width `seconds`.

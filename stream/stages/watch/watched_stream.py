@@ -31,6 +31,7 @@ class WatchedStream:
 
         A detector without a snapshot is new, for example after an upgrade. It starts fresh, and nothing is lost.
         """
+        self.announce = self.detectors.keys() & stored.announce
         for name, detector in self.detectors.items():
             if name not in stored.snapshots:
                 continue
@@ -66,4 +67,5 @@ class WatchedStream:
             last_closed=self.buckets.last_closed,
             last_event=self.buckets.last_event,
             snapshots={name: detector.snapshot() for name, detector in self.detectors.items()},
+            announce=sorted(self.announce),
         )

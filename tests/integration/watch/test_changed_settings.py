@@ -2,7 +2,7 @@
 
 import pytest
 from support.demo_log import START
-from support.signal_log import score_tick, signal_event
+from support.signal_log import finding_of, score_tick, signal_event
 from support.stage_lab import P, Q
 from support.watch_lab import WatchLab
 
@@ -43,6 +43,33 @@ def rebuilt(caplog):
     found = [record.getMessage() for record in caplog.records if REBUILT in record.getMessage()]
     caplog.clear()
     return found
+
+
+async def test_the_state_of_an_idle_stream_is_rebuilt_once(lab, caplog):
+    log = [signal_event(f"r{number}", START + number / 10, features={"characters": 9.0}) for number in range(100)]
+    await run(lab, *log, *ticks(60))
+    assert rebuilt(caplog) == []
+    lab.tenants = AFTER
+    await run(lab, *ticks(61))
+    assert len(rebuilt(caplog)) == 1
+    await run(lab, *ticks(62))
+    assert rebuilt(caplog) == []
+
+
+async def test_damaged_states_of_idle_streams_are_rebuilt_once(lab, caplog):
+    log = [signal_event("r1", START), *ticks(60), finding_of("r1", START, "pii")]
+    await run(lab, *log)
+    await lab.publish(ticks(61))
+    async with lab.watching() as app:
+        for name in ("streams", "alerts"):
+            for partition in range(Q):
+                for key in [key for key, _ in app.tables[name].rows(partition) if not key.startswith(b"\0")]:
+                    await app.tables[name].put(key, b"garbage", partition=partition)
+    assert rebuilt(caplog) == []
+    await run(lab, *ticks(500))
+    assert rebuilt(caplog)
+    await run(lab, *ticks(501))
+    assert rebuilt(caplog) == []
 
 
 async def test_an_event_that_is_late_stays_late_if_a_state_is_rebuilt(lab, caplog):

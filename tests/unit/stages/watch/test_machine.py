@@ -20,7 +20,7 @@ from stream.stages.watch.state import SourcesState, decode_sources, decode_strea
 from stream.stages.watch.watermark import SourceLane
 from stream.wire import stream_key
 
-KEY = stream_key("acme", MODEL, "input")
+KEY, GONE = stream_key("acme", MODEL, "input"), stream_key("gone", MODEL, "input")
 
 
 def recorded(seconds=60, partitions=2, seed=3, shift_at=30):
@@ -109,8 +109,9 @@ def rebuilt(machine, log):
     replayed = machine.replayer()
     for event in log:
         replayed.replay(event)
-    machine.adopt(replayed)
+    states = dict(machine.adopt(replayed))
     assert machine.lost() == {}
+    return states
 
 
 def test_state_that_cannot_be_read_is_rebuilt_from_the_log_and_announced():
@@ -123,11 +124,34 @@ def test_state_that_cannot_be_read_is_rebuilt_from_the_log_and_announced():
         again = PartitionWatch(rules(2), {"s1"})
         again.load(KEY, broken)
         assert again.lost() == {KEY: {"drift"}}
-        rebuilt(again, log[:cut])
+        assert rebuilt(again, log[:cut]) == {}, "it has open buckets"
         found = [event for event in watched(again, log[cut:]) if event.id != "tick"]
         assert [event.data.feature for event in found].count(RESET) == 1
         assert not found[0].data.alarm
         assert {event.id: event.data for event in found if event.data.feature != RESET} == expected
+
+
+def test_the_rebuilt_state_of_an_idle_stream_is_written_and_announced_after_a_restart():
+    log = [*recorded(seconds=60), *ticks_at(1100.0)]
+    table = tables(PartitionWatch(rules(2)), log)
+    machine = PartitionWatch(rules(2))
+    machine.load(KEY, b"garbage")
+    machine.load(GONE, b"garbage")
+    states = rebuilt(machine, log)
+    assert states.keys() == {KEY, GONE}
+    assert states[GONE] is None
+    assert decode_stream(states[KEY]).snapshots == decode_stream(table[KEY]).snapshots
+    again = PartitionWatch(rules(2), stored=states.get)
+    again.load(KEY, states[KEY])
+    assert again.lost() == {}
+    again.offer(signal_event("new", 1101.0, features={"x": 0.0}), None)
+    found = [event.data.feature for event in watched(again, ticks_at(1105.0)) if event.id != "tick"]
+    assert found == [RESET, "x"]
+    assert not decode_stream(tables(again, ticks_at(1110.0))[KEY]).announce
+
+
+def ticks_at(time):
+    return [score_tick(partition, {"s1": time}) for partition in range(2)]
 
 
 def test_a_detector_of_another_configuration_alone_is_rebuilt():
