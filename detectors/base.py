@@ -255,6 +255,8 @@ class StreamDetector(Detector[ConfigT]):
 
     #: Whether the detector reads only answers to Weir's own fixed prompts, instead of users' traffic.
     own_tenant: ClassVar[bool] = False
+    #: Options that decide only which findings are alarms: a snapshot is valid for all their values.
+    stateless_options: ClassVar[tuple[str, ...]] = ()
 
     @abc.abstractmethod
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
@@ -273,5 +275,5 @@ class StreamDetector(Detector[ConfigT]):
         """Continue from a snapshot.
 
         Raises StateMismatch, and does not change the state of the detector, if the bytes are corrupt, or from another
-        detector, version or configuration.
+        detector, version or configuration (without `stateless_options`).
         """

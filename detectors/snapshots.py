@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from detectors.base import Detector, StreamDetector
+from detectors.base import StreamDetector
 from detectors.errors import StateMismatch
 
 __all__ = ["restoring", "seal", "unseal"]
@@ -44,20 +44,26 @@ def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-def seal(detector: Detector[Any], body: msgspec.Struct) -> bytes:
+def _config(detector: StreamDetector[Any]) -> bytes:
+    """Return a digest of the options on which the state depends."""
+    unused = {name: getattr(detector.config_type(), name) for name in detector.stateless_options}
+    return _digest(msgspec.msgpack.encode(msgspec.structs.replace(detector.config, **unused)))
+
+
+def seal(detector: StreamDetector[Any], body: msgspec.Struct) -> bytes:
     """Encode a state with the detector's name, version and a hash of its configuration."""
     packed = msgspec.msgpack.encode(body)
     envelope = _Envelope(
         detector=detector.name,
         version=detector.version,
-        config=_digest(msgspec.msgpack.encode(detector.config)),
+        config=_config(detector),
         digest=_digest(packed),
         body=packed,
     )
     return msgspec.msgpack.encode(envelope)
 
 
-def unseal(detector: Detector[Any], state: bytes, body_type: type[StateT]) -> StateT:
+def unseal(detector: StreamDetector[Any], state: bytes, body_type: type[StateT]) -> StateT:
     """Decode a state that `seal` encoded for the same detector, version and configuration.
 
     Raises StateMismatch if the bytes are corrupt, or from another detector, version or configuration.
@@ -71,7 +77,7 @@ def unseal(detector: Detector[Any], state: bytes, body_type: type[StateT]) -> St
     found = (envelope.detector, envelope.version)
     if found != expected:
         raise StateMismatch(f"a snapshot of {' '.join(found)}, expected {' '.join(expected)}: {remedy}")
-    if envelope.config != _digest(msgspec.msgpack.encode(detector.config)):
+    if envelope.config != _config(detector):
         raise StateMismatch(f"a snapshot of {detector.name} with another configuration: {remedy}")
     if envelope.digest != _digest(envelope.body):
         raise StateMismatch(f"a snapshot of {detector.name} whose checksum does not match its content: {remedy}")

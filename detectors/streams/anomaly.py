@@ -102,6 +102,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
         runbook="Check the alert's `feature` and `weir status` for a slow replica, long prompts or failing requests, and "
         "fix the cause.",
     )
+    stateless_options: ClassVar[tuple[str, ...]] = ("min_latency_ratio", "min_token_ratio", "min_error_points")
     #: The features that it compares, with the number of tested tails.
     tails: ClassVar[Mapping[str, int]] = TAILS
     #: The shares of the reference in the tested regions of each tail; see `Feature.fractions`.

@@ -150,6 +150,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
         runbook="Find out whether a new use or client explains the change; if the change is permanent, retrain; else find "
         "the API key that sends these requests.",
     )
+    stateless_options: ClassVar[tuple[str, ...]] = ("min_share",)
 
     def __init__(self, config: DriftConfig | None = None) -> None:
         super().__init__(config)

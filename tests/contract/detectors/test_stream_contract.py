@@ -168,6 +168,18 @@ def test_a_state_of_another_detector_or_configuration_is_refused(name):
         create_stream(name, FAST | {"alarm_every_events": 1001}).restore(state)
 
 
+def test_options_that_only_judge_findings_keep_the_state(name, observations):
+    """So a firing alert and its reference outlive a change of these options, also if the signals have expired."""
+    judging = STREAM[name].stateless_options
+    changed = {option: 1.7 * getattr(STREAM[name].config_type(), option) for option in judging}
+    detector, other = create_stream(name, FAST), create_stream(name, FAST | changed)
+    for one in (detector, other):
+        feed(one, observations(150))
+        feed(one, observations(100, seed=1, shift=0.3))
+    assert other.snapshot() == detector.snapshot()
+    create_stream(name, FAST | changed).restore(detector.snapshot())
+
+
 def test_a_state_of_an_earlier_version_is_refused(name, monkeypatch):
     detector = create_stream(name, FAST)
     monkeypatch.setattr(type(detector), "version", "0")
