@@ -78,6 +78,8 @@ class StreamBuckets:
         self.empty_limit = empty_limit
         self.last_closed = last_closed
         self.last_event = last_event
+        self.until = 0.0
+        self._widths = {seconds}
         self._open: dict[int, dict[str, Held]] = {}
         self._counts = counts or OpenCounts()
 
@@ -85,12 +87,20 @@ class StreamBuckets:
         """Return the number of the bucket that contains `time`."""
         return int(time // self.seconds)
 
+    def continue_from(self, seconds: float, until: float) -> None:
+        """Continue after buckets of another width `seconds`, which were closed up to event time `until`.
+
+        Events of the last open bucket of that width are not late: they were not processed, and are delivered again.
+        """
+        self.until = until
+        self._widths.add(seconds)
+
     def offer(self, event: Event, signal: Signal, token: Any, watermark: float | None) -> Offer:
         """Keep `signal` until its bucket closes, unless the bucket is already closed."""
         number = self.number(signal.time)
-        if watermark is not None and number < self.number(watermark):
+        if watermark is not None and all(signal.time // width < watermark // width for width in self._widths):
             return Offer.LATE
-        if self.last_closed is not None and number <= self.last_closed:
+        if signal.time < self.until or (self.last_closed is not None and number <= self.last_closed):
             return Offer.REPEATED
         self._counts.tokens += 1
         bucket = self._open.get(number)
@@ -145,7 +155,7 @@ class StreamBuckets:
 
         Yield the number of each bucket, and its events sorted by (time, id).
         """
-        edge = self.number(watermark)
+        edge, self._widths = self.number(watermark), {self.seconds}
         for number in [*sorted(number for number in self._open if number < edge), edge]:
             yield from self._empty_before(number)
             if number < edge:

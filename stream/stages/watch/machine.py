@@ -250,8 +250,9 @@ class PartitionWatch:
         if stored is None:
             buckets = StreamBuckets(seconds, empty_limit, counts=self.open)
         else:
-            stored = stored.resized(seconds)
-            buckets = StreamBuckets(seconds, empty_limit, stored.last_closed, stored.last_event, self.open)
+            resized = stored.resized(seconds)
+            buckets = StreamBuckets(seconds, empty_limit, resized.last_closed, resized.last_event, self.open)
+            buckets.continue_from(stored.seconds, resized.until)
         return WatchedStream(key, buckets, self._fresh(key))
 
 

@@ -25,7 +25,8 @@ _VERSION = 1
 class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     """A stream's last closed bucket, its last bucket with events (both of width `seconds`), and detector snapshots.
 
-    The detectors in `announce` were rebuilt, and report a reset with the next bucket.
+    After a change of the width, buckets of the former width were closed up to the event time `until`, which can be in the next bucket. The
+    detectors in `announce` were rebuilt, and report a reset with the next bucket.
     """
 
     version: int = _VERSION
@@ -34,6 +35,7 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     last_event: int
     snapshots: dict[str, bytes] = {}
     announce: list[str] = []
+    until: float = 0.0
 
     def resized(self, seconds: float) -> "StreamState":
         """Return the state with its bucket numbers converted to width `seconds`.
@@ -42,8 +44,9 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
         """
         if seconds == self.seconds:
             return self
-        last = int((self.last_closed + 1) * self.seconds // seconds) - 1
-        return msgspec.structs.replace(self, seconds=seconds, last_closed=last, last_event=last)
+        until = max(self.until, (self.last_closed + 1) * self.seconds)
+        last = int(until // seconds) - 1
+        return msgspec.structs.replace(self, seconds=seconds, last_closed=last, last_event=last, until=until)
 
 
 class SourcesState(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +108,7 @@ def liveness_key(partition: int) -> str:
 class _Order(msgspec.Struct, kw_only=True):
     seconds: float = 0.0
     last_closed: int = 0
+    until: float = 0.0
     offset: int = -1
 
 
@@ -118,4 +122,4 @@ def order(key: bytes, value: bytes) -> float:
     The position is an event time for the value of a stream, and an offset for other values.
     """
     state = _order(value)
-    return state.offset if key.startswith(_OWN_PREFIX) else (state.last_closed + 1) * state.seconds
+    return state.offset if key.startswith(_OWN_PREFIX) else max((state.last_closed + 1) * state.seconds, state.until)

@@ -68,4 +68,5 @@ class WatchedStream:
             last_event=self.buckets.last_event,
             snapshots={name: detector.snapshot() for name, detector in self.detectors.items()},
             announce=sorted(self.announce),
+            until=self.buckets.until,
         )

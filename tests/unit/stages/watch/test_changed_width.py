@@ -1,0 +1,81 @@
+"""A restart with another `bucket_seconds`: each event counts once, those of the buckets that were open too."""
+
+import random
+
+import pytest
+from support.signal_log import MODEL, rules, score_tick, signal_event
+
+from stream.stages.watch.buckets import Offer
+from stream.stages.watch.machine import PartitionWatch
+from stream.stages.watch.state import SourcesState, decode_stream, encode, order
+from stream.wire import Tick, stream_key
+
+KEY = stream_key("acme", MODEL, "input")
+START, SECONDS, EVENTS = 1000.0, 300, 200
+
+
+def recorded(seed):
+    """Return events and a tick per second, which goes on after the last event."""
+    random_ = random.Random(seed)
+    times = sorted(START + random_.random() * SECONDS for _ in range(EVENTS))
+    events = [(time, signal_event(f"r{number}", time, features={"x": 1.0})) for number, time in enumerate(times)]
+    ticks = [(START + second, score_tick(0, {"s": START + second})) for second in range(1, SECONDS + 120)]
+    return [event for _, event in sorted(events + ticks, key=lambda pair: pair[0])]
+
+
+class Worker:
+    """Runs of the stage over one log; table, watermark and acknowledged offsets outlive a run."""
+
+    def __init__(self, log):
+        self.log = log
+        self.table = {}
+        self.sources = SourcesState()
+        self.acknowledged = set()
+        self.findings = []
+
+    def run(self, bucket_seconds, end):
+        """Read from the first offset that is not acknowledged to offset `end`."""
+        machine = PartitionWatch(rules(1, {"*": {"bucket_seconds": bucket_seconds}}), stored=self.table.get)
+        for key, value in self.table.items():
+            machine.load(key, value)
+        machine.resume(self.sources)
+        start = next(offset for offset in range(end) if offset not in self.acknowledged)
+        for offset in range(start, end):
+            self._read(machine, self.log[offset], offset)
+
+    def _read(self, machine, event, offset):
+        if not isinstance(event.data, Tick):
+            if machine.offer(event, offset) is not Offer.HELD:
+                self.acknowledged.add(offset)
+            return
+        if machine.tick(event.data, offset):
+            for closed in machine.closed():
+                assert closed.key not in self.table or order(KEY.encode(), closed.state) > self.order
+                self.findings += [finding.data for finding in closed.findings]
+                self.table[closed.key] = closed.state
+                self.acknowledged |= set(closed.tokens)
+        self.acknowledged.add(offset)
+        lanes, value = machine.watermark.lanes, machine.watermark.value
+        self.sources = SourcesState(offset=machine.offset, lanes=lanes, value=value)
+
+    @property
+    def order(self):
+        return order(KEY.encode(), self.table[KEY])
+
+
+@pytest.mark.parametrize("widths", [(30, 10), (30, 45), (60, 7), (7, 60), (20, 5), (10, 30)])
+@pytest.mark.parametrize("seed", range(5))
+def test_each_event_counts_once_and_windows_follow_each_other(widths, seed):
+    log = recorded(seed)
+    worker = Worker(log)
+    worker.run(widths[0], random.Random(seed).randrange(160, len(log) - 150))
+    worker.run(widths[1], len(log))
+    assert worker.findings[-1].details["events"] == EVENTS
+    times = [finding.time for finding in worker.findings]
+    assert times == sorted(set(times))
+
+
+def test_a_state_of_the_new_width_is_never_older_than_that_of_the_former():
+    """The table keeps the newer of two states, and a rebuilt state of an idle stream has no new bucket."""
+    state = decode_stream(encode({"seconds": 30.0, "last_closed": 4, "last_event": 4}))
+    assert order(KEY.encode(), encode(state.resized(60.0))) == order(KEY.encode(), encode(state)) == 150.0
