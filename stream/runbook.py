@@ -24,8 +24,8 @@ RUNBOOK: dict[str, str] = {
     "lag": "Check that score runs (`weir status`); if it runs, start another score process or enable fewer detectors (`[detectors]`, then"
     " restart).",
     "spool": "Restore Kafka and the shipper now (`weir status`); a full spool sheds records or rejects requests (`capture.on_full`).",
-    SILENCE: "Restart the node of this gateway; the shipper then delivers its spool, and the alert resolves three windows after the gateway "
-    "sends again or its spool is closed.",
+    SILENCE: "If the source is inactive, restart the node of its gateway, whose shipper then delivers its spool; if it is late, wait for the end "
+    "of its backlog, or correct the clocks of the gateways.",
     _DETECTOR_SILENCE: "Find the detector's error in score's log and in the dead letters; fix it, or remove the detector from `[detectors]` and "
     "restart the stack.",
 }

@@ -97,8 +97,12 @@ def _pair_change(feature: str, terms: str, details: Mapping[str, float]) -> str:
 def _inactive_source(alert: OpenAlert, evidence: Evidence) -> Iterator[str]:
     last = clock(evidence.last_time - evidence.statistic, alert.at)
     behind = f"{evidence.statistic:.0f} s behind the other sources (limit {evidence.limit:.0f} s)"
+    if evidence.details.get("told", 0.0) > evidence.details.get("told_before", 0.0):
+        yield f"Source {evidence.feature} is late: its last event time is {last}, {behind}"
+        yield "It still sends: its shipper delivers a backlog, or its clock is behind; its events are not in the windows"
+        return
     yield f"Source {evidence.feature} is inactive: its last event time is {last}, {behind}"
-    yield "Its gateway or its shipper has stopped; its events are not in the windows"
+    yield "Its gateway or its shipper has stopped, or its clock is behind; its events are not in the windows"
 
 
 def _sentinel(note: SentinelRecord | None, alert: OpenAlert) -> Iterator[str]:

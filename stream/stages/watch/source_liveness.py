@@ -128,6 +128,7 @@ class SourceLiveness:
         for lane in lanes:
             lane.silent = {bucket: silent for bucket, silent in lane.silent.items() if bucket >= end}
         state.last = {name: last for name, last in state.last.items() if end <= last + self._rules.clear_buckets}
+        state.told = {name: time for name, time in state.told.items() if name in state.last}
         return findings
 
     def _buckets(self, start: int, end: int) -> list[int]:
@@ -145,11 +146,16 @@ class SourceLiveness:
             for name, last in self._state.last.items()
             if name not in silent and bucket <= last + self._rules.clear_buckets
         ]
+        before = self._state.told.copy()
         self._state.last |= dict.fromkeys(silent, bucket)
-        return [self._finding(name, bucket, silent.get(name)) for name in sorted({*silent, *clear})]
+        self._state.told |= silent
+        return [self._finding(name, bucket, silent.get(name), before.get(name)) for name in sorted({*silent, *clear})]
 
-    def _finding(self, source: str, bucket: int, newest: float | None) -> Event:
-        """Return the finding about `source`; `newest` is the source's last event time, or None if it is active."""
+    def _finding(self, source: str, bucket: int, newest: float | None, before: float | None) -> Event:
+        """Return the finding about `source`; `newest` is the source's last event time, or None if it is active.
+
+        `before` is its last event time in the inactive bucket before, or None if there was none.
+        """
         seconds = self._rules.bucket_seconds
         end = canonical_time((bucket + 1) * seconds)
         behind = 0.0 if newest is None else end - newest
@@ -168,7 +174,7 @@ class SourceLiveness:
             limit=self._rules.silence_seconds,
             feature=source,
             events=0,
-            details={} if newest is None else {"told": newest, "log_time": end},
+            details={} if newest is None else {"told": newest, "told_before": before or newest, "log_time": end},
         )
         return Event(
             id=bucket_finding_id(OWN_STREAM, f"{SILENCE}/{source}", bucket),

@@ -79,7 +79,7 @@ class LivenessState(msgspec.Struct, kw_only=True):
     """The liveness of all sources, after the tick at `offset` of its signals partition.
 
     Buckets have the width `seconds`. `edge` is the first bucket that has not ended on every partition, or None until every partition has a tick. `last`
-    is {source: its last inactive bucket}.
+    is {source: its last inactive bucket}, and `told` is {source: its newest time in this bucket}.
     """
 
     version: int = _VERSION
@@ -88,6 +88,7 @@ class LivenessState(msgspec.Struct, kw_only=True):
     lanes: list[LivenessLane]
     edge: int | None = None
     last: dict[str, int] = {}
+    told: dict[str, float] = {}
 
 
 decode_stream = decoder(StreamState)

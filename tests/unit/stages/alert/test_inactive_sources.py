@@ -1,4 +1,5 @@
 from support.alert_log import Alerts, settings
+from support.signal_log import score_tick
 from support.source_liveness_log import START, found, rules, tick_lanes
 
 from stream.stages.alert.machine import Alerting
@@ -25,6 +26,19 @@ def test_an_inactive_source_fires_with_its_source_and_resolves_three_clear_bucke
     assert [part for part in parts if part not in record.summary] == []
     assert (resolved.data.state, resolved.data.resolved_at) == ("resolved", START + 270)
     assert resolved.data.alert_id == record.alert_id
+
+
+def test_a_source_that_sends_late_events_is_not_said_to_have_stopped():
+    """Its clock is 90 s behind, or its shipper delivers a backlog."""
+    ticks = [
+        score_tick(0, {"a": START + second} | ({"b": START + second - 90} if second > 100 else {}))
+        for second in range(1, 200)
+    ]
+    opened, update = (event.data for event in Alerts().run(found(SourceLiveness(rules(1)), ticks))[:2])
+    assert "inactive" in opened.summary
+    assert "or its clock is behind" in opened.summary
+    assert "Source b is late: its last event time is 10:01:00 UTC, 90 s behind" in update.summary
+    assert "It still sends" in update.summary
 
 
 def test_it_goes_on_while_the_source_is_inactive_and_becomes_critical_after_twenty_buckets():

@@ -20,7 +20,7 @@ def test_an_inactive_source_is_a_finding_a_bucket_and_clear_ones_once_it_is_hear
     assert isinstance(event.data, FindingRecord)
     assert event.id == bucket_finding_id(KEY, "silence/b", event.data.bucket)
     assert (event.data.tenant, event.data.detector, event.data.model, event.data.side) == ("_weir", "silence", "", "")
-    assert event.data.details == {"told": START + 99, "log_time": START + 180}
+    assert event.data.details == {"told": START + 99, "told_before": START + 99, "log_time": START + 180}
     assert (event.data.statistic, event.data.limit, event.data.events, event.data.evidence) == (81.0, 60.0, 0, ())
     assert event.partitionkey == KEY
     record = encode(event)
