@@ -30,7 +30,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the ledger itself, written once per second, at clock time `wall_time`.
 
     `log_time` is the newest tick time of any source, 0 before the first tick; `advanced_at` is the clock time at which
-    `log_time` last increased. If `advanced_at` is more than the setting `silence_seconds` ago, the stack is unhealthy;
+    `log_time` last changed. If `advanced_at` is more than the setting `silence_seconds` ago, the stack is unhealthy;
     this check uses the clock, because event time does not advance without ticks. `caught_up` is whether the ledger had
     read the log to its end at the last probe, `lag` is {topic: number of records that the ledger has not read}.
     """

@@ -171,7 +171,7 @@ class _Service:
 
     def _beat(self) -> None:
         now = self._store.log_time()
-        if now > self._log_time:
+        if now != self._log_time:  # it can decrease when a source whose clock was ahead is closed
             self._log_time, self._advanced_at = now, time.time()
         session = self._session
         heartbeat = Heartbeat(

@@ -88,8 +88,13 @@ def source_times(database: sqlite3.Connection) -> list[SourceTime]:
 
 
 def watermark(sources: Sources) -> float:
-    """Return the newest tick time of any source, or 0 if there is no tick."""
-    return max((time for partition in sources.values() if (time := _newest(partition)) is not None), default=0.0)
+    """Return the newest tick time of any source, or 0 if there is no tick; closed sources count only if every source is closed.
+
+    So the time is right again when a gateway whose clock was ahead has been restarted.
+    """
+    entries = [entry for partition in sources.values() for entry in partition]
+    active = [entry for entry in entries if not entry.capture_closed]
+    return _newest(active or entries) or 0.0
 
 
 def read_watermark(sources: Sources) -> float | None:

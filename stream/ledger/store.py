@@ -98,7 +98,7 @@ class LedgerStore:
         return taken + sum(self.shards[index].apply(records) for index, records in by_partition.items())
 
     def log_time(self) -> float:
-        """Return the newest tick time of any source."""
+        """Return the newest tick time of any active source (:func:`stream.ledger.sources.watermark`)."""
         return watermark(self._sources())
 
     def observe(self, settings: LedgerSettings) -> Observation:

@@ -7,7 +7,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 from support import alert_records
-from support.events import event_of, tick
+from support.events import closed, event_of, tick
 from support.kafka_log import fresh_topics, sender, until
 from support.ledger_log import end, forwarded, gap, verdict
 from support.ledger_log import request as inference_request
@@ -114,6 +114,25 @@ async def test_feedback_of_another_tenant_is_counted_and_is_no_review(apache_bro
         await until("both are counted", lambda: (rejected("tenant"), rejected("label")) == (1, 1))
         (review,) = LedgerPages(tmp_path).alert("al_1", 0.0).reviews
     assert (review.label, review.at) == ("wrong", 20.0)
+
+
+async def test_event_time_is_right_again_after_a_source_whose_clock_was_ahead_was_restarted(broker, tmp_path):
+    """`weir status` reads the time and when it last changed, and said to restart the source for as long as the clock was ahead."""
+    kafka = await fresh_topics(broker.bootstrap)
+    inference, days = kafka.names.inference, 30 * 86_400.0
+    async with running(tmp_path, kafka) as ledger, sender(kafka) as to:
+
+        async def at(time):
+            def check():
+                beat = ledger.reader.heartbeat() if ledger.reader.exists() else None
+                return beat if beat is not None and beat.log_time == time else None
+
+            return await until(f"event time {time}", check)
+
+        await to.send(inference, tick(100.0), tick(100.0 + days, source="ahead"))
+        before = await at(100.0 + days)
+        await to.send(inference, closed(101.0 + days, source="ahead"), tick(102.0, source="restarted"))
+        assert (await at(102.0)).advanced_at > before.advanced_at
 
 
 async def test_events_verdicts_and_alerts_become_coverage_and_requests(broker, tmp_path):
