@@ -6,7 +6,6 @@ after some without an alarm (hysteresis). Findings about inactive sources are of
 """
 
 from collections.abc import Callable
-from math import inf
 
 from stream.settings import TenantSettings
 from stream.stages.alert.evidence import add
@@ -23,6 +22,8 @@ Opener = Callable[[str, str, str, tuple[str, ...]], str]
 _CRITICAL, _WARNING = "critical", "warning"
 #: Finding ids are kept for at least this event time: a restarted score worker publishes duplicates within minutes.
 _HOLD_SECONDS = 600.0
+#: A finding further ahead of the watermark comes from a source whose clock is wrong: watch is hours behind at most.
+_AHEAD_SECONDS = 86_400.0
 
 
 def no_span(_alert_id: str, _detector: str, cause: str, _others: tuple[str, ...]) -> str:
@@ -36,7 +37,8 @@ class Alerting:
     Methods change the given state and return the records to publish before the state is written. `sentinel` states
     whether the model's answers to Weir's fixed prompts changed; drift alerts contain this result. `watermark` is that of
     the last tick: a finding about an earlier event is late, and counts as one at this time. Otherwise the next tick would
-    resolve its alert, and the next late finding would open another one.
+    resolve its alert, and the next late finding would open another one. A finding more than a day ahead counts as one a day ahead, or
+    its alert would fire until that time.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class Alerting:
         self._bucket_seconds = settings.bucket_seconds
         self._opener = opener
         self._sentinel = sentinel
-        self._watermark = -inf if watermark is None else watermark
+        self._watermark = watermark
         self._hold_seconds = max(2 * settings.alerts.resolve_after_seconds, _HOLD_SECONDS)
 
     def finding(self, state: StreamAlerts, event: Event, offset: int) -> list[Event]:
@@ -111,15 +113,22 @@ class Alerting:
             return []
         if not finding.alarm or any(held == identity for _, held in state.held):
             return []
-        at = max(finding.time, self._watermark)
+        at = self._time(finding.time)
         state.held = [*state.held[-HELD + 1 :], (at, identity)]
         detector = state.detectors.setdefault(finding.detector, DetectorState())
         detector.evidence = detector.evidence or Evidence(window_seconds=self._bucket_seconds)
+        last = max(detector.evidence.last_time, at)
         add(detector.evidence, event.id, finding, event.traceparent)
-        detector.evidence.last_time = max(detector.evidence.last_time, at)
+        detector.evidence.last_time = last
         if detector.alert is None:
             return [self._open(state, event, detector, self._settings.resolve_after_seconds, at)]
         return self._changed(state, finding.detector, detector, at)
+
+    def _time(self, time: float) -> float:
+        """Return the time at which a finding about an event at `time` counts."""
+        if self._watermark is None:
+            return time
+        return min(max(time, self._watermark), self._watermark + _AHEAD_SECONDS)
 
     def _bucket(self, state: StreamAlerts, event: Event, finding: FindingRecord) -> list[Event]:
         own = finding.tenant == OWN_TENANT and not finding.model  # about a source; a sentinel's is about a model
@@ -165,7 +174,7 @@ class Alerting:
             alert_id=identity,
             cause=event.id,
             severity=self._severity(evidence),
-            opened_at=finding.time,
+            opened_at=min(finding.time, at),
             at=at,
             traceparent=self._opener(identity, finding.detector, event.traceparent, others),
             resolves_after=resolves_after,

@@ -57,6 +57,14 @@ def test_the_late_findings_of_a_backlog_are_one_alert_that_ends_after_the_backlo
     assert (last.evidence_total, last.severity) == (180, "critical")
 
 
+def test_the_alert_of_a_source_whose_clock_is_years_ahead_ends_after_a_day():
+    year = 365 * 86_400.0
+    log = [watch_tick(1000.0), finding_of("r1", year, "pii"), finding_of("r2", 1001.0, "pii")]
+    opened, _, resolved = Alerts().run([*log, watch_tick(87_699.0), watch_tick(87_700.0)])
+    assert (opened.data.opened_at, opened.data.at) == (87_400.0, 87_400.0)
+    assert (resolved.data.state, resolved.data.resolved_at, resolved.data.evidence_total) == ("resolved", 87_700.0, 2)
+
+
 def test_a_late_finding_that_is_delivered_twice_counts_once():
     late = finding_of("r1", 100.0, "pii")
     records = Alerts().run([watch_tick(9000.0), late, watch_tick(9001.0), late, watch_tick(9400.0)])
