@@ -100,8 +100,8 @@ def _matched(before: Alerts, after: Alerts, windows: int) -> tuple[list[Pair], A
     pairs: list[Pair] = []
     identities: tuple[Callable[[ReplayedAlert], object], ...] = (
         lambda alert: alert.alert_id,
-        lambda alert: (alert.bucket, alert.feature),
-        lambda alert: alert.bucket,
+        lambda alert: (alert.bucket, alert.bucket_seconds, alert.feature),
+        lambda alert: (alert.bucket, alert.bucket_seconds),
     )
     for identity in identities:
         equal, before, after = _equal(before, after, identity)
@@ -118,16 +118,30 @@ def _matched(before: Alerts, after: Alerts, windows: int) -> tuple[list[Pair], A
 def _nearest_first(before: Alerts, after: Alerts, windows: int) -> Iterable[tuple[int, int]]:
     """Return (index in `before`, index in `after`) of alerts at most `windows` windows apart, nearest alerts first."""
     opened = [alert.opened_at for alert in after]
+    widest = max((alert.bucket_seconds for alert in after), default=0.0)
     near = []
     for left, alert in enumerate(before):
-        reach = (windows + 1) * alert.bucket_seconds
+        reach = (windows + 1) * max(alert.bucket_seconds, widest)
         candidates = range(bisect_left(opened, alert.opened_at - reach), bisect_right(opened, alert.opened_at + reach))
         near += [
             (abs(alert.opened_at - opened[right]), left, right)
             for right in candidates
-            if abs(alert.bucket - after[right].bucket) <= windows
+            if _windows_apart(alert, after[right]) <= windows
         ]
     return ((left, right) for _, left, right in sorted(near))
+
+
+def _windows_apart(first: ReplayedAlert, second: ReplayedAlert) -> float:
+    """Return how many windows lie between two openings, 0 for the same window.
+
+    After a change of `bucket_seconds`, the windows of recorded and replayed findings have different widths: then 0 for windows that overlap.
+    """
+    if first.bucket_seconds == second.bucket_seconds:
+        return abs(first.bucket - second.bucket)
+    starts = [alert.bucket * alert.bucket_seconds for alert in (first, second)]
+    ends = [start + alert.bucket_seconds for start, alert in zip(starts, (first, second), strict=True)]
+    gap = max(starts) - min(ends)
+    return 0.0 if gap < 0 else 1.0 + gap // max(first.bucket_seconds, second.bucket_seconds)
 
 
 def _equal(
@@ -153,7 +167,7 @@ def _without(alerts: Alerts, indexes: set[int]) -> Alerts:
 
 def _changes(before: ReplayedAlert, after: ReplayedAlert) -> tuple[str, ...]:
     differ = {
-        "opened": before.bucket != after.bucket,
+        "opened": _windows_apart(before, after) > 0,
         "severity": before.severity != after.severity,
         "feature": before.feature != after.feature,
     }

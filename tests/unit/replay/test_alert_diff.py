@@ -49,6 +49,20 @@ def test_an_alert_within_the_windows_moved_and_beyond_them_is_two(windows, moved
     assert [one.changes for one in found.moved] == [("opened",)] * moved
 
 
+@pytest.mark.parametrize(
+    ("replayed", "changes", "moved", "unchanged"),
+    [(90, ("opened",), 1, 0), (150, ("opened",), 1, 0), (60, (), 0, 1), (240, (), 0, 0)],
+)
+def test_windows_of_another_width_are_compared_by_time(replayed, changes, moved, unchanged):
+    """`bucket_seconds` changed since the findings were recorded; the recorded alert opened at the end of the window from 50 s to 60 s."""
+    recorded = alert(60, bucket=5)
+    other = alert(replayed, bucket=replayed // 30 - 1, bucket_seconds=30.0)
+    found = diff([recorded], [other])
+    assert (len(found.moved), found.unchanged) == (moved, unchanged)
+    assert len(found.vanished) == len(found.appeared) == 1 - moved - unchanged
+    assert [one.changes for one in found.moved] == [changes] * moved
+
+
 def test_the_nearest_pair_is_first_and_each_alert_is_used_once():
     found = diff([alert(5), alert(25)], [alert(35), alert(75)], windows=8)
     assert {(one.before.opened_at, one.after.opened_at) for one in found.moved} == {(25, 35), (5, 75)}
