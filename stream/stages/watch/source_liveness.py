@@ -91,7 +91,7 @@ class SourceLiveness:
             return []
         state.offset = offset
         lane = state.lanes[tick.partition]
-        lane.sources.apply(tick, self._rules.silence_seconds)
+        lane.sources.apply(tick, self._rules.silence_seconds, len(state.lanes))
         self._evaluate(lane)
         return self._close()
 

@@ -17,8 +17,10 @@ __all__ = ["SourceLane", "SourceTime", "Watermark"]
 _LARGEST_STEP = 0.25
 #: Number of closed sources that are kept per partition, to ignore duplicate ticks after the end of a source.
 _ENDED = 128
-#: Number of released sources that are kept per partition: their value must fit into one record.
+#: Number of released sources that are kept per partition.
 _RELEASED = 512
+#: Number of ended and of released sources that are kept over all partitions: their value must fit into one record of Kafka, 1 MiB.
+_KEPT = 4096
 
 
 class SourceTime(msgspec.Struct):
@@ -52,12 +54,12 @@ class SourceLane(msgspec.Struct, kw_only=True):
         """Let the watermark wait for a first tick of `source`, which was live before a restart."""
         self.sources[source] = SourceTime(-inf, self.progress, self.progress)
 
-    def apply(self, tick: Tick, silence_seconds: float) -> None:
-        """Apply a tick of this partition."""
+    def apply(self, tick: Tick, silence_seconds: float, partitions: int) -> None:
+        """Apply a tick of this partition, one of `partitions`."""
         self.heard = True
         moved = [name for name, time in tick.sources.items() if self._advance(name, time, silence_seconds)]
         for name in tick.closed:
-            self._end(name, tick.sources.get(name, -inf))
+            self._end(name, tick.sources.get(name, -inf), min(_ENDED, _KEPT // partitions))
         self.progress = max((self.progress, *(source.progress for source in self.sources.values())))
         for name in moved:
             if name in self.sources:
@@ -67,14 +69,14 @@ class SourceLane(msgspec.Struct, kw_only=True):
             low = min(source.time for source in self.sources.values())
             if low > -inf:
                 self.low = low if self.low is None else max(self.low, low)
-        while len(self.released) > _RELEASED:
+        while len(self.released) > min(_RELEASED, _KEPT // partitions):
             del self.released[min(self.released, key=self.released.__getitem__)]
 
-    def _end(self, name: str, time: float) -> None:
+    def _end(self, name: str, time: float, most: int) -> None:
         source = self.sources.pop(name, None)
         self.released.pop(name, None)
         self.ended[name] = max(time, self.ended.pop(name, -inf), -inf if source is None else source.time)
-        while len(self.ended) > _ENDED:
+        while len(self.ended) > most:
             del self.ended[next(iter(self.ended))]
 
     def _advance(self, name: str, time: float, silence_seconds: float) -> bool:
@@ -113,7 +115,7 @@ class Watermark:
     `value` is None until each partition has a tick and each of the `known` sources (live before a restart) has sent a
     tick or is released. Without live sources the watermark stays the same.
 
-    Memory is O(P x live sources), with at most 512 released sources per partition; a tick costs O(live sources).
+    Memory is O(P x live sources), with at most 512 released sources per partition and 4,096 in all; a tick costs O(live sources).
     """
 
     def __init__(self, partitions: int, silence_seconds: float, known: Iterable[str] = ()) -> None:
@@ -142,7 +144,7 @@ class Watermark:
         """Apply a tick of score; return whether the watermark advanced. A tick of an unknown partition is ignored."""
         if not 0 <= tick.partition < len(self._partitions):
             return False
-        self._partitions[tick.partition].apply(tick, self._silence_seconds)
+        self._partitions[tick.partition].apply(tick, self._silence_seconds, len(self._partitions))
         self.newest = max((time for time in (self.newest, *tick.sources.values()) if time is not None), default=None)
         lows = [partition.low for partition in self._partitions if partition.heard and partition.low is not None]
         if len(lows) < len(self._partitions):

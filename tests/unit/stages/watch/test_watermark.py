@@ -1,5 +1,6 @@
 import pytest
 
+from stream.stages.watch.state import SourcesState, encode
 from stream.stages.watch.watermark import Watermark
 from stream.wire import Tick
 
@@ -149,3 +150,16 @@ def test_the_state_stays_small_when_sources_are_lost_again_and_again():
     assert len(watermark.released()) <= 512
     watermark.apply(tick(0, **{"lost-1": 100.0}))
     assert "lost-1" not in watermark.live(), "a forgotten source with an old time is released at once"
+
+
+@pytest.mark.parametrize("partitions", [1, 8, 64, 128])
+def test_the_state_fits_into_one_record_of_kafka_whatever_the_partitions(partitions):
+    """Kafka rejects more than 1 MiB, and watch would fail again at each start."""
+    watermark, name = Watermark(partitions, 60), "weir-gateway-7f6c5d4b8-{}-0123456789abcdef"
+    lost = {name.format(f"lost{number:03}"): 1.0 + number for number in range(600)}
+    ended = {name.format(f"ended{number:03}"): 10_000.0 for number in range(300)}
+    for partition in range(partitions):
+        for sources, closed in (({"steady": 10_000.0}, ()), (lost, ()), (ended, tuple(ended))):
+            watermark.apply(Tick(stage="score", partition=partition, sources=sources, closed=closed))
+    assert len(encode(SourcesState(sources=("steady",), lanes=watermark.lanes, value=watermark.value))) < 1_000_000
+    assert len(watermark.released()) >= 32
