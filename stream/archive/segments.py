@@ -8,7 +8,7 @@ queries `type`, `id`, `time` and `request_id` from the headers.
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,10 @@ from stream.wire import event_time
 __all__ = ["Archive", "ArchivedRecord", "Position", "Segment", "in_milliseconds"]
 
 _NAME = re.compile(r"(?:\A|/)(\d{20})-(\d{20})\.parquet\Z")
-_RESTORE = "restore it from a copy, or delete it: its records are then a gap in the archive"
+_ACCESS = "check [archive] url, its server, the credentials and the rights"
+_RESTORE = (
+    "try again; if the file is damaged, restore it from a copy, or delete it: its records are then a gap in the archive"
+)
 _SHOWN = {"type": "ce_type", "id": "ce_id", "time": "ce_time", "request_id": "ce_correlationid"}
 
 
@@ -66,12 +69,9 @@ class Archive:
     def __init__(self, url: str) -> None:
         import fsspec  # noqa: PLC0415 - an optional extra
 
-        try:
+        remedy = "install its package, start its server, check the credentials, or name a folder"
+        with _failing(f"[archive] url {redacted(url)!r} cannot be opened", remedy):
             self._files, root = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError, OSError) as error:
-            raise ArchiveFailed(
-                f"[archive] url {redacted(url)!r} cannot be opened: {error}; install its package, start its server, or name a folder"
-            ) from error
         self._root = str(root).rstrip("/")
         self._local = "file" in (
             (self._files.protocol,) if isinstance(self._files.protocol, str) else self._files.protocol
@@ -81,7 +81,7 @@ class Archive:
         """Return the segments of a partition, sorted by their first offset; raises ArchiveFailed."""
         self._files.invalidate_cache()
         folder = self._folder(topic, partition)
-        with _reading(folder, "check [archive] url and the rights"):
+        with _reading(folder, _ACCESS):
             try:
                 names: list[str] = self._files.ls(folder, detail=False)
             except FileNotFoundError:
@@ -102,16 +102,12 @@ class Archive:
         name = f"{records[0].offset:020d}-{last:020d}.parquet"
         folder = self._folder(topic, partition)
         content = _encoded(records)
-        try:
+        with _failing(f"{folder}/{name} cannot be written", f"free space, or {_ACCESS}"):
             if self._local:
                 Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
                 replace_file(Path(folder) / name, content, durable=True)
             else:
                 self._files.pipe_file(f"{folder}/{name}", content)
-        except OSError as error:
-            raise ArchiveFailed(
-                f"{folder}/{name} cannot be written: {error}; free space, or change [archive] url"
-            ) from error
 
     def read(self, segment: Segment) -> Iterator[ArchivedRecord]:
         """Yield the records of a segment; raises ArchiveFailed."""
@@ -175,13 +171,17 @@ class Archive:
         return f"{self._root}/{topic}/{partition}"
 
 
+def _reading(path: str, remedy: str) -> AbstractContextManager[None]:
+    return _failing(f"{path} in the archive cannot be read", remedy)
+
+
 @contextmanager
-def _reading(path: str, remedy: str) -> Iterator[None]:
-    """Raise ArchiveFailed if `path` cannot be read, or is not the file that Weir wrote."""
+def _failing(problem: str, remedy: str) -> Iterator[None]:
+    """Raise ArchiveFailed for every error, because the stores of fsspec raise those of their own libraries, such as botocore's."""
     try:
         yield
-    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are an OSError or a ValueError
-        raise ArchiveFailed(f"{path} in the archive cannot be read: {error}; {remedy}") from error
+    except Exception as error:
+        raise ArchiveFailed(f"{problem}: {str(error) or type(error).__name__}; {remedy}") from error
 
 
 def _encoded(records: Iterable[ArchivedRecord]) -> bytes:

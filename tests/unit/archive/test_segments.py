@@ -1,5 +1,7 @@
 """Segments at an address of fsspec, and the errors of the archive."""
 
+import socketserver
+import threading
 from pathlib import Path
 
 import pytest
@@ -70,7 +72,7 @@ def test_a_damaged_file_is_an_error_with_its_path(tmp_path, content):
     Path(segment.path).write_bytes(content)
     reads = [lambda: list(archive.read(segment)), lambda: archive.produced_since("t", 0, 1.0)]
     for read in reads:
-        with pytest.raises(ArchiveFailed, match=rf"{segment.path} in the archive cannot be read: .*; restore it"):
+        with pytest.raises(ArchiveFailed, match=rf"{segment.path} in the archive cannot be read: .*, restore it from"):
             read()
 
 
@@ -81,3 +83,27 @@ def test_an_address_without_a_server_and_one_that_is_no_folder_are_errors(tmp_pa
     (tmp_path / "file").touch()
     with pytest.raises(ArchiveFailed, match=r"file/t/0 in the archive cannot be read: .*check \[archive\] url"):
         Archive(str(tmp_path / "file")).end("t", 0)
+
+
+class FailingFtp(socketserver.StreamRequestHandler):
+    """An FTP server that accepts the password `right`, and then no other command."""
+
+    def handle(self):
+        self.wfile.write(b"220 ready\r\n")
+        for line in self.rfile:
+            replies = {b"USER": b"331", b"PASS": b"230" if b"right" in line else b"530"}
+            self.wfile.write(replies.get(line[:4].upper(), b"421") + b" the reply\r\n")
+
+
+def test_an_error_of_the_library_of_a_store_is_an_error_of_the_archive():
+    """Those of FTP and S3 are no OSError."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), FailingFtp) as server:
+        server.daemon_threads = True  # the client of fsspec closes no connection
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        host = f"127.0.0.1:{server.server_address[1]}"
+        with pytest.raises(ArchiveFailed, match=r"@127.* cannot be opened: 530 the reply; .*, check the credentials"):
+            Archive(f"ftp://user:wrong@{host}/x")
+        archive = Archive(f"ftp://user:right@{host}/x")
+        with pytest.raises(ArchiveFailed, match=r"parquet cannot be written: 421 .*, the credentials and the rights"):
+            archive.write("t", 0, 1, [record(0)])
+        server.shutdown()
