@@ -1,11 +1,12 @@
 """The files of the archive: ``URL/TOPIC/PARTITION/FROM-TO.parquet``, with the offset TO exclusive.
 
-A local file is written beside and renamed, mode 0600, because ``weir.inference`` contains prompts and answers. The
-columns are those of a Kafka record: `offset`, `timestamp` (milliseconds), `key`, `value` (JSON), `headers`; and for
-queries `type`, `id`, `time` and `request_id` from the headers.
+A file is written beside and renamed; in an object store, it is written once. A local file has mode 0600, because
+``weir.inference`` contains prompts and answers. The columns are those of a Kafka record: `offset`, `timestamp`
+(milliseconds), `key`, `value` (JSON), `headers`; and for queries `type`, `id`, `time` and `request_id` from the headers.
 """
 
 import io
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -21,7 +22,7 @@ from stream.wire import event_time
 
 __all__ = ["Archive", "ArchivedRecord", "Position", "Segment", "in_milliseconds"]
 
-_NAME = re.compile(r"(?:\A|/)(\d{20})-(\d{20})\.parquet\Z")
+_NAME = re.compile(r"(\d{20})-(\d{20})\.parquet")
 _ACCESS = "check [archive] url, its server, the credentials and the rights"
 _RESTORE = (
     "try again; if the file is damaged, restore it from a copy, or delete it: its records are then a gap in the archive"
@@ -86,10 +87,11 @@ class Archive:
                 names: list[str] = self._files.ls(folder, detail=False)
             except FileNotFoundError:
                 return []
-        found = ((name, _NAME.search(str(name))) for name in names)
+        # Some servers return paths, and FTP names.
+        found = (_NAME.fullmatch(str(name).rpartition("/")[2]) for name in names)
         return sorted(
-            Segment(first=int(match[1]), last=int(match[2]), path=str(name))
-            for name, match in found
+            Segment(first=int(match[1]), last=int(match[2]), path=f"{folder}/{match[0]}")
+            for match in found
             if match is not None
         )
 
@@ -106,8 +108,13 @@ class Archive:
             if self._local:
                 Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
                 replace_file(Path(folder) / name, content, durable=True)
-            else:
+            elif self._files.async_impl:  # the object stores, in which an object is complete or absent
                 self._files.pipe_file(f"{folder}/{name}", content)
+            else:  # a server with folders, such as SFTP
+                self._files.makedirs(folder, exist_ok=True)
+                draft = f"{folder}/.{name}.{os.getpid()}"
+                self._files.pipe_file(draft, content)
+                self._files.mv(draft, f"{folder}/{name}")
 
     def read(self, segment: Segment) -> Iterator[ArchivedRecord]:
         """Yield the records of a segment; raises ArchiveFailed."""

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from stream.archive.segments import Archive, ArchivedRecord
 from stream.errors import ArchiveFailed
@@ -107,3 +108,20 @@ def test_an_error_of_the_library_of_a_store_is_an_error_of_the_archive():
         with pytest.raises(ArchiveFailed, match=r"parquet cannot be written: 421 .*, the credentials and the rights"):
             archive.write("t", 0, 1, [record(0)])
         server.shutdown()
+
+
+def test_a_file_of_a_server_with_folders_has_its_name_only_when_it_is_complete(monkeypatch):
+    archive = Archive("memory://weir-archive-draft")
+    with monkeypatch.context() as broken:
+        broken.setattr(MemoryFileSystem, "mv", lambda *_: (_ for _ in ()).throw(ConnectionResetError))
+        with pytest.raises(ArchiveFailed, match="ConnectionResetError"):
+            archive.write("t", 0, 1, [record(0)])
+    assert archive.segments("t", 0) == []
+    archive.write("t", 0, 1, [record(0)])
+    assert archive.end("t", 0) == 1
+    paths = MemoryFileSystem.ls
+    monkeypatch.setattr(
+        MemoryFileSystem, "ls", lambda *args, **kwargs: [one.rpartition("/")[2] for one in paths(*args, **kwargs)]
+    )
+    (segment,) = archive.segments("t", 0)
+    assert list(archive.read(segment)) == [record(0)], "FTP lists names without their folder"
