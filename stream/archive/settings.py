@@ -1,6 +1,6 @@
 """Settings of the archive."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from stream.settings import Count, Section
 
@@ -15,3 +15,10 @@ class ArchiveSettings(Section):
         description="folder (relative: beside weir.toml), or address for fsspec such as s3://bucket/weir; empty: no archive",
     )
     segment_records: Count = Field(50_000, description="records of a file, at most")
+
+    @field_validator("url")
+    @classmethod
+    def _outlives_the_command(cls, url: str) -> str:
+        if url.startswith("memory:"):
+            raise ValueError("it is lost at the end of the command; name a folder or an object store")
+        return url

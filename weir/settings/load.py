@@ -81,7 +81,7 @@ def home_folder() -> Path:
 def _home(path: Path | None, values: Mapping[str, Any]) -> Path:
     own = {name: value for name, value in os.environ.items() if name.removesuffix(SUFFIX) == "WEIR_HOME"}
     named = own.get("WEIR_HOME") or read_files(own, PREFIX).get("WEIR_HOME") or values.get("home")
-    home = Path(str(named or ".weir"))
+    home = _expanded(str(named or ".weir"))
     found = home if home.is_absolute() else (_beside(path) / home).resolve()
     if found.exists() and not found.is_dir():
         raise SettingsError(f"the home {found} is not a folder; set WEIR_HOME to a folder, which may be new")
@@ -90,7 +90,15 @@ def _home(path: Path | None, values: Mapping[str, Any]) -> Path:
 
 def _archive_url(path: Path | None, url: str) -> str:
     """Return `url`; a relative folder is made absolute, so that commands in other folders find the same archive."""
-    return url if not url or ":" in url else str((_beside(path) / url).resolve())
+    return url if not url or ":" in url else str((_beside(path) / _expanded(url)).resolve())
+
+
+def _expanded(folder: str) -> Path:
+    """Replace ``~``, as a shell does; raises SettingsError if there is no such user."""
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:
+        raise SettingsError(f"the folder {folder!r} does not exist: {error} Name it without ~") from None
 
 
 def _beside(path: Path | None) -> Path:

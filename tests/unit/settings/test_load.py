@@ -64,6 +64,24 @@ def test_home_resolves_beside_the_file(tmp_path, monkeypatch):
     assert load_settings().settings.home == tmp_path / "etc" / "here"
 
 
+def test_a_tilde_is_the_home_of_the_user(tmp_path, monkeypatch):
+    """Neither an environment file nor weir.toml is read by a shell, which would replace it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WEIR_HOME", "~/weir")
+    monkeypatch.setenv("WEIR_ARCHIVE__URL", "~/archive")
+    settings = load_settings().settings
+    assert (settings.home, settings.archive.url) == (tmp_path / "weir", str(tmp_path / "archive"))
+    monkeypatch.setenv("WEIR_HOME", "~no-such-user/weir")
+    with pytest.raises(SettingsError, match=r"the folder '~no-such-user/weir' .* without ~"):
+        load_settings()
+
+
+def test_an_archive_in_memory_is_refused(monkeypatch):
+    monkeypatch.setenv("WEIR_ARCHIVE__URL", "memory://weir")
+    with pytest.raises(SettingsError, match=r"'memory://weir': it is lost at the end of the command; name a folder"):
+        load_settings()
+
+
 def test_a_server_of_kafka_may_have_the_default_port(monkeypatch):
     monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", "kafka,other:9094")
     assert load_settings().settings.kafka.bootstrap_servers == "kafka,other:9094"
