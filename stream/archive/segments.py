@@ -8,6 +8,7 @@ A file is written beside and renamed; in an object store, it is written once. A 
 import io
 import os
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ _ACCESS = "check [archive] url, its server, the credentials and the rights"
 _RESTORE = (
     "try again; if the file is damaged, restore it from a copy, or delete it: its records are then a gap in the archive"
 )
+#: The clocks of producers differ by less, so the largest timestamps of segments are in order but for this difference.
+_CLOCKS_MS = 3_600_000
 _SHOWN = {"type": "ce_type", "id": "ce_id", "time": "ce_time", "request_id": "ce_correlationid"}
 
 
@@ -129,9 +132,13 @@ class Archive:
 
     def produced_since(self, topic: str, partition: int, time: float | None) -> Position | None:
         """Return the first archived record that was produced at `time` (None: any time) or later, or None."""
-        least = -1 if time is None else in_milliseconds(time)
-        before = 0
-        for segment in self.segments(topic, partition):
+        segments = self.segments(topic, partition)
+        least, start = -1, 0
+        if time is not None:
+            least = in_milliseconds(time)
+            start = bisect_left(segments, least - _CLOCKS_MS, key=lambda segment: self._timestamps(segment)[1])
+        before = segments[start - 1].last if start else 0
+        for segment in segments[start:]:
             if self._timestamps(segment)[1] >= least:
                 record = next((one for one in self.read(segment) if one.timestamp >= least), None)
                 if record is not None:

@@ -48,6 +48,23 @@ def test_the_last_record_of_a_time_is_found_by_event_time(tmp_path):
     )
 
 
+def test_a_time_is_found_without_reading_every_file(tmp_path, monkeypatch):
+    """A file is at least one request to an object store, and an archive of a year that is written each hour has thousands."""
+    archive, hour, count = Archive(str(tmp_path)), 3_600_000, 300
+    times = [number * hour for number in range(count)]
+    times[200], times[201] = times[201], times[200]  # the clocks of two gateways differ by an hour
+    for number, time in enumerate(times):
+        archive.write("t", 0, number + 1, [record(number, time)])
+    read = []
+    timestamps = archive._timestamps
+    monkeypatch.setattr(archive, "_timestamps", lambda segment: read.append(segment) or timestamps(segment))
+    for number in (0, 150, 200, 201, count - 1):
+        first = 200 if number == 201 else number
+        assert archive.produced_since("t", 0, number * 3_600) == (first, times[first], first)
+    assert archive.produced_since("t", 0, count * 3_600) is None
+    assert len(read) < 100
+
+
 def test_an_unknown_address_and_a_folder_that_cannot_be_written_are_errors(tmp_path):
     with pytest.raises(ArchiveFailed, match="cannot be opened"):
         Archive("nowhere://user:secret@x")
