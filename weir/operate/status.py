@@ -1,6 +1,7 @@
 """Status of a stack: components, capture counts, consumer lag and coverage, and the problems found in them."""
 
 import asyncio
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,6 +45,8 @@ __all__ = [
 HEARTBEAT_SECONDS = 15.0
 _PROBE_SECONDS = 2.0
 _LAG_SECONDS = 5.0
+_MIB = 1024 * 1024
+_FREE_BYTES = 64 * _MIB
 
 
 class ComponentStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +140,7 @@ async def gather_status(settings: Settings) -> Status:
     if heartbeat is not None:
         lags["ledger"] = heartbeat.lag
     problems = [
+        *_disk_problems(home),
         *_component_problems(found, home),
         *lag_problem,
         *_spool_problems(capture),
@@ -188,6 +192,17 @@ def _waits_for(state: ComponentState, home: Path) -> str:
     if status is None or status.pid != state.pid or not status.reason:
         return ""
     return f"Kafka accepts no records: {status.reason}"
+
+
+def _disk_problems(home: Path) -> list[str]:
+    """Report a full disk, because the components that write to it exit, and their logs end before the error."""
+    free = shutil.disk_usage(home).free
+    if free >= _FREE_BYTES:
+        return []
+    bound = f"the bound is {_FREE_BYTES / _MIB:.0f} MiB"
+    return [
+        f"disk: {free / _MIB:.0f} MiB are free on the disk of {home}, {bound}; free space, then the components restart"
+    ]
 
 
 def _spool_problems(capture: CaptureStatus) -> list[str]:
