@@ -23,6 +23,7 @@ from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.metrics import LedgerMetrics
 from stream.ledger.store import LedgerStore
+from stream.ledger.time_share import TimeShare
 from stream.settings import KafkaSettings, LedgerSettings, TenantSettings
 
 __all__ = ["run_ledger"]
@@ -32,6 +33,9 @@ _BEAT_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
 _EXPIRE_SECONDS = 300.0
 _FEEDBACK_SECONDS = 15.0
+#: The gauges of coverage are set with each heartbeat, unless that needs more than this share of the time: with many tenants, a
+#: week of coverage has millions of rows.
+_COVERAGE_SHARE = 0.05
 _WAITING = "waiting for kafka"
 ResultT = TypeVar("ResultT")
 
@@ -96,6 +100,7 @@ class _Service:
         self._advanced_at = time.time()
         self._expire_at = time.monotonic() + _EXPIRE_SECONDS
         self._feedback_at = time.monotonic()
+        self._coverage_time = TimeShare(_COVERAGE_SHARE)
         if stale := files.other_version():
             _LOG.warning("%s is damaged or of another version; the ledger is rebuilt from the log", stale)
             files.delete()
@@ -184,7 +189,7 @@ class _Service:
         )
         self._store.decisions.beat(heartbeat)
         self._metrics.caught_up.set(heartbeat.caught_up)
-        self._metrics.show(self._store.coverage(), now)
+        self._coverage_time.run(lambda: self._metrics.show(self._store.coverage(), now))
         if time.monotonic() > self._feedback_at:
             self._feedback_at = time.monotonic() + _FEEDBACK_SECONDS
             self._metrics.show_feedback(self._store.rejected_feedback())

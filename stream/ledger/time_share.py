@@ -1,0 +1,24 @@
+"""A limit on the time that repeated work uses."""
+
+import time
+from collections.abc import Callable
+
+__all__ = ["TimeShare"]
+
+
+class TimeShare:
+    """Runs work at most for a `share` of the time: after each run, it pauses in proportion to the time that the run needed."""
+
+    def __init__(self, share: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pause = 1 / share - 1
+        self._clock = clock
+        self._next = clock()
+
+    def run(self, work: Callable[[], None]) -> None:
+        """Run `work`, or do nothing during a pause."""
+        began = self._clock()
+        if began < self._next:
+            return
+        work()
+        ended = self._clock()
+        self._next = ended + self._pause * (ended - began)
