@@ -27,6 +27,9 @@ _METADATA_MS = 5_000
 _SESSION_SECONDS = 10.0
 _HEARTBEAT_SECONDS = 3.0
 _REQUEST_SECONDS = 30.0
+#: Faust fetches a backlog at once, and again when its agent has taken the last record, perhaps hours later. Meanwhile the worker
+#: must not leave its group; the watchdog ends a worker that finishes nothing.
+_POLL_SECONDS = 7 * 24 * 3600.0
 _LOOP_STALL_SECONDS = 5.0
 #: Largest number of events that wait in memory for an agent.
 _BUFFER_EVENTS = 256
@@ -166,6 +169,7 @@ _FAUST_SETTINGS: dict[str, Any] = {
     "broker_heartbeat_interval": _HEARTBEAT_SECONDS,
     "broker_request_timeout": _REQUEST_SECONDS,
     "broker_commit_interval": 1.0,
+    "broker_max_poll_interval": _POLL_SECONDS,
     "producer_request_timeout": _REQUEST_SECONDS,
     "producer_acks": -1,
     "producer_linger": 0.002,
