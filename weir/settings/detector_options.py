@@ -30,14 +30,15 @@ def check_detector_options(loaded: Loaded) -> None:
     """
     options = list(_options(loaded.settings))
     thresholds = list(_thresholds(loaded.settings))
-    added = [name for name in loaded.settings.detectors.output if name not in DetectorSettings().output]
+    named = [(side, name) for side in ("input", "output") for name in getattr(loaded.settings.detectors, side)]
+    added = [(side, name) for side, name in named if name not in getattr(DetectorSettings(), side)]
     if not options and not thresholds and not added:
         return
     try:
         import detectors.registry  # noqa: F401, PLC0415 - about a second, and its libraries are an extra
     except ModuleNotFoundError:
         return
-    errors = [*_option_errors(loaded, options), *_threshold_errors(loaded, thresholds), *_context_errors(loaded, added)]
+    errors = [*_option_errors(loaded, options), *_threshold_errors(loaded, thresholds), *_enabled_errors(loaded, added)]
     errors = errors or list(_merged_errors(loaded))
     if errors:
         raise SettingsError("\n".join(errors))
@@ -88,13 +89,19 @@ def _threshold_errors(loaded: Loaded, keys: list[tuple[str, ...]]) -> Iterator[s
             yield f"{key_of(key)} ({_source(loaded, key)}): no text detector with alerts is named {key[-1]!r}; known are {', '.join(known)}"
 
 
-def _context_errors(loaded: Loaded, added: list[str]) -> Iterator[str]:
-    """Yield an error for each detector in `added` that needs more characters of the prompt than are recorded."""
-    from detectors.registry import create_text  # noqa: PLC0415 - see above
+def _enabled_errors(loaded: Loaded, added: list[tuple[str, str]]) -> Iterator[str]:
+    """Yield an error for each enabled detector that does not exist or needs more characters of the prompt than are recorded."""
+    from detectors.registry import TEXT, create_text  # noqa: PLC0415 - see above
 
     settings = loaded.settings.detectors
-    for name in added:
-        with contextlib.suppress(DetectorError):  # a wrong option is reported already, an unknown name when it runs
+    for side, name in added:
+        if name not in TEXT:
+            source = _source(loaded, ("detectors", side))
+            yield f"detectors.{side} ({source}) has {name!r}: no text detector has this name; choose from {', '.join(TEXT)}"
+            continue
+        if side == "input":
+            continue
+        with contextlib.suppress(DetectorError):  # a wrong option is reported already
             needed = create_text(name, settings.options.get(name)).prompt_characters
             if needed > settings.context_characters:
                 yield (
