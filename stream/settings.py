@@ -93,7 +93,10 @@ class KafkaSettings(Section):
         )
 
     def client_options(self) -> dict[str, Any]:
-        """Return the connection arguments of every aiokafka client; raises BrokerError if the CA bundle cannot be used."""
+        """Return the connection arguments of every aiokafka client.
+
+        Raises BrokerError if the CA bundle cannot be used, or if SASL has no user or password.
+        """
         options: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap_servers,
             "security_protocol": self.security_protocol,
@@ -110,6 +113,12 @@ class KafkaSettings(Section):
                     "Kafka's CA"
                 ) from None
         if self.security_protocol.startswith("SASL"):
+            if not (self.sasl_username and self.sasl_password.get_secret_value()):
+                missing = "sasl_password" if self.sasl_username else "sasl_username"
+                raise BrokerError(
+                    f"kafka.security_protocol is {self.security_protocol!r}, and kafka.{missing} is empty; set kafka.sasl_username, and "
+                    "the password in the environment (WEIR_KAFKA__SASL_PASSWORD, or WEIR_KAFKA__SASL_PASSWORD_FILE)"
+                )
             options["sasl_mechanism"] = self.sasl_mechanism
             options["sasl_plain_username"] = self.sasl_username
             options["sasl_plain_password"] = self.sasl_password.get_secret_value()

@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 
 from serving.ray_local import RayLayout
+from stream.settings import KafkaSettings
 from weir.errors import StackError
 from weir.home.ports import reachable
 from weir.local.broker.apache import JAVA_ENVIRONMENT
-from weir.local.broker.launch import BrokerPlan, launch_broker
+from weir.local.broker.launch import BrokerPlan, check_login, launch_broker
 from weir.local.plan import Component, Plan
 from weir.settings import MetricsSection, Settings
 
@@ -46,7 +47,8 @@ def build_plan(
 ) -> Plan:
     """Return the plan of all components, or of those in `only`; a local broker is installed and formatted if needed.
 
-    Raises StackError if `only` has an unknown component or leaves out a needed broker, or several processes would use one metrics port; BrokerError if the broker's setup fails.
+    Raises StackError if `only` has an unknown component or leaves out a needed broker, or several processes would use one metrics port; BrokerError
+    if the broker's setup fails, or the settings of TLS or SASL cannot be used.
     """
     home = settings.home
     ray, serve = _serving(settings, ports, run_dir)
@@ -64,6 +66,7 @@ def build_plan(
     ]
     chosen = _chosen(components, only)
     _refuse_missing_broker(chosen, broker)
+    _refuse_unusable_login(chosen, settings.kafka, broker)
     _refuse_shared_port(chosen, settings.metrics)
     return Plan(
         home=str(home),
@@ -97,6 +100,12 @@ def _refuse_missing_broker(components: list[Component], broker: BrokerPlan) -> N
             f"{', '.join(waiting)} would wait for Kafka, and --only leaves out the broker of this stack; add --only {_BROKER}, or set"
             " WEIR_KAFKA__BOOTSTRAP_SERVERS to a broker that runs"
         )
+
+
+def _refuse_unusable_login(components: list[Component], kafka: KafkaSettings, broker: BrokerPlan) -> None:
+    """Raise BrokerError if the processes that use Kafka could not connect, which their logs would show only after they started."""
+    if any(TOPICS in component.after for component in components):
+        check_login(kafka, broker)
 
 
 def _refuse_shared_port(components: list[Component], metrics: MetricsSection) -> None:

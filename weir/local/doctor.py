@@ -18,6 +18,7 @@ from weir.errors import SettingsError
 from weir.home.ports import port_is_free
 from weir.local.broker.find_java import JAVA_MINIMUM, find_java, java_version
 from weir.local.broker.kafka_jars import apache_available, apache_installed
+from weir.local.broker.launch import check_login, plan_broker
 from weir.local.preflight import port_owner
 from weir.local.stack_state import load_components, supervisor_runs
 from weir.settings import Settings, load_settings
@@ -129,6 +130,11 @@ def _java(settings: Settings) -> Iterator[Check]:
 
 def _kafka(settings: Settings) -> Iterator[Check]:
     kafka = settings.kafka
+    try:
+        check_login(kafka, plan_broker(kafka))
+    except BrokerError as error:
+        yield Check("kafka", False, str(error), "correct [kafka], or the environment variables WEIR_KAFKA__…")
+        return
     if kafka.bootstrap_servers:
         yield _given_kafka(kafka.bootstrap_servers, kafka.security_protocol)
     elif kafka.broker == "embedded":

@@ -11,7 +11,7 @@ import msgspec
 from serving.capture.balance import Balance, read_balance
 from serving.capture.shipper import read_shipper_status
 from stream.count_text import count_text
-from stream.errors import LedgerError
+from stream.errors import BrokerError, LedgerError
 from stream.kafka.clients import BROKER_ERRORS
 from stream.ledger.alerts.full_spool import ALERT_SHARE
 from stream.ledger.coverage import Count, Coverage
@@ -230,9 +230,11 @@ async def _lags(settings: Settings) -> tuple[dict[str, dict[str, int]], list[str
         return await consumer_lag(kafka.client_options(), groups_of(kafka.names), _LAG_SECONDS), []
     except StackError:
         return {}, []  # no broker runs or is configured; the components show why
+    except BrokerError as error:  # the settings of TLS or SASL
+        problem = str(error)
     except BROKER_ERRORS as error:
-        problem = f"Kafka at {kafka.bootstrap_servers} does not answer ({type(error).__name__}), so the present lag is unknown"
-        return {}, [f"{problem}; a number below is from the ledger's last heartbeat"]
+        problem = f"Kafka at {kafka.bootstrap_servers} does not answer ({type(error).__name__})"
+    return {}, [f"{problem}; the present lag is unknown, and a number below is from the ledger's last heartbeat"]
 
 
 def _component_problems(found: list[ComponentStatus], home: Path) -> list[str]:

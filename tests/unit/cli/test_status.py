@@ -104,6 +104,14 @@ def test_json_has_the_documented_fields_and_an_unhealthy_stack_exits_with_1(ledg
     assert any("Kafka at 127.0.0.1:1 does not answer" in problem for problem in status["problems"])
 
 
+def test_settings_that_cannot_reach_kafka_are_one_problem_of_several(dead_score, ledger, monkeypatch):
+    del dead_score, ledger
+    monkeypatch.setenv("WEIR_KAFKA__SECURITY_PROTOCOL", "SASL_SSL")
+    problems = json.loads(run("--json").stdout)["problems"]
+    assert any("kafka.sasl_username is empty; set kafka.sasl_username" in problem for problem in problems)
+    assert any(problem.startswith("score: does not run") for problem in problems)
+
+
 def test_the_served_models_are_named_with_their_engines(home, ledger, monkeypatch):
     monkeypatch.setenv("WEIR_MODELS__GPT", '{"engine": "upstream", "base_url": "http://127.0.0.1:1/v1"}')
     monkeypatch.setenv("WEIR_MODELS__ECHO", "{}")

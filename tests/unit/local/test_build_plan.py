@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,10 @@ from stream.settings import KafkaSettings
 from weir.errors import StackError
 from weir.home.ports import PORT_NAMES
 from weir.local import build_plan as module
+from weir.local import doctor
 from weir.local.broker.kafka_jars import ensure_jars
 from weir.local.broker.launch import BrokerLaunch, BrokerPlan, plan_broker
-from weir.settings import Settings
+from weir.settings import Loaded, Settings
 
 
 def names(plan):
@@ -99,6 +101,29 @@ def test_a_selected_component_that_needs_kafka_needs_the_broker_too(build):
     with pytest.raises(StackError, match=r"^shipper would wait for Kafka, .*; add --only broker, or set WEIR_KAFKA__"):
         build(only=("ray", "serve", "shipper"))
     assert names(build(only=("shipper", "broker"))) == ["broker", "shipper"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "kafka", "problem"),
+    [
+        ("apache", {"security_protocol": "SASL_SSL"}, "'SASL_SSL', and the local broker accepts only 'PLAINTEXT'"),
+        ("given", {"security_protocol": "SASL_SSL"}, "sasl_username is empty; set .*WEIR_KAFKA__SASL_PASSWORD"),
+        ("given", {"security_protocol": "SASL_PLAINTEXT", "sasl_username": "ann"}, "sasl_password is empty"),
+        ("given", {"security_protocol": "SSL", "ssl_cafile": "/nowhere/ca.pem"}, "ssl_cafile '/nowhere/ca.pem'"),
+    ],
+)
+def test_a_kafka_login_that_cannot_work_is_refused_before_a_process_starts(build, kind, kafka, problem, monkeypatch):
+    with pytest.raises(BrokerError, match=problem):
+        build(kind, kafka=kafka)
+    assert names(build(kind, only=("ray", "serve"), kafka=kafka)) == ["ray", "serve"]  # they do not use Kafka
+    monkeypatch.setattr(
+        doctor, "load_settings", lambda: Loaded(settings=Settings(kafka=kafka), sources={}, config_path=None)
+    )
+    if kind == "given":
+        kafka["bootstrap_servers"] = "127.0.0.1:1"
+    (check,) = [check for check in doctor.diagnose() if check.check == "kafka"]
+    assert (check.ok, check.required) == (False, True)
+    assert re.search(problem, check.detail)
 
 
 def test_an_unknown_component_is_refused(build):

@@ -14,7 +14,7 @@ from stream.settings import KafkaSettings
 from weir.local.broker.apache import apache_command
 from weir.local.broker.kafka_jars import apache_available
 
-__all__ = ["BrokerKind", "BrokerLaunch", "BrokerPlan", "launch_broker", "plan_broker"]
+__all__ = ["BrokerKind", "BrokerLaunch", "BrokerPlan", "check_login", "launch_broker", "plan_broker"]
 
 BrokerKind = Literal["apache", "embedded"]
 EMBEDDED_RETENTION_BYTES = 64 * 1024 * 1024
@@ -66,6 +66,16 @@ def plan_broker(kafka: KafkaSettings) -> BrokerPlan:
         return BrokerPlan(kind="apache")
     missing = "mvn is not on PATH, so Apache Kafka cannot be downloaded; " if kafka.broker == "auto" else ""
     return BrokerPlan(kind="embedded", notice=missing + EMBEDDED_NOTICE)
+
+
+def check_login(kafka: KafkaSettings, broker: BrokerPlan) -> None:
+    """Raise BrokerError if the settings of TLS or SASL cannot be used."""
+    if broker.kind != "given" and kafka.security_protocol != "PLAINTEXT":
+        raise BrokerError(
+            f"kafka.security_protocol is {kafka.security_protocol!r}, and the local broker accepts only 'PLAINTEXT'; set "
+            "kafka.bootstrap_servers to the Kafka with this protocol, or unset security_protocol"
+        )
+    kafka.client_options()
 
 
 def launch_broker(kind: BrokerKind, directory: Path, port: int, controller_port: int) -> BrokerLaunch:
