@@ -31,6 +31,13 @@ __all__ = ["Loaded", "home_folder", "key_of", "load_settings"]
 #: Sections whose keys are names that users choose.
 _NAMED = ("models", "tenants")
 _MASK = "********"
+#: Types of pydantic's errors: what to write in TOML instead. Its own messages name types of Python.
+_KINDS = {
+    "dict_type": "it must be a table",
+    "model_type": "it must be a table",
+    "tuple_type": 'it must be a list, such as ["a", "b"]',
+    "string_type": 'it must be a string in quotes, such as "a"',
+}
 _CONTROL = {"WEIR_APPROVAL_KEY", "WEIR_CONFIG", "WEIR_HOME", "WEIR_REQUIRE_APACHE", "WEIR_REQUIRE_CHROMIUM"}
 
 
@@ -181,8 +188,9 @@ def _problem(parts: Sequence[str], item: ErrorDetails) -> str:
     value = _MASK if field is not None and field.annotation is SecretStr else repr(_without_credentials(item["input"]))
     if item["type"] == "missing":
         return f" is missing; set it, in the file or as {PREFIX}{'__'.join(parts).upper()}"
-    is_value = isinstance(item["input"], str | int | float) and item["type"] != "model_type"
-    return f"{f' is {value}' if is_value else ''}: {item['msg'].removeprefix('Value error, ')}; change or unset it"
+    is_value = isinstance(item["input"], str | int | float)
+    message = _KINDS.get(item["type"], item["msg"].removeprefix("Value error, "))
+    return f"{f' is {value}' if is_value else ''}: {message}; change or unset it"
 
 
 def _without_credentials(value: Any) -> Any:
