@@ -94,6 +94,7 @@ def test_a_stopped_process_is_no_answering_broker(tmp_path):
         assert not broker_answers(broker.bootstrap, 0.5)
         process.resume()
         assert broker_answers(broker.bootstrap, 2.0)
+        assert broker_answers(f"127.0.0.1:1, {broker.bootstrap}", 2.0)  # one of several servers is down
 
 
 def test_the_broker_dies_with_its_parent(tmp_path):
