@@ -15,6 +15,8 @@ __all__ = ["LedgerFiles"]
 
 _ATTEMPTS = 20
 _PAUSE_SECONDS = 0.1
+#: SQLite's primary result codes of a folder or file without the rights to write.
+_RIGHTS = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 ResultT = TypeVar("ResultT")
 Shards = list[sqlite3.Connection]
 
@@ -71,6 +73,11 @@ class LedgerFiles:
                     time.sleep(_PAUSE_SECONDS)
             return query()
         except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF in _RIGHTS:
+                raise LedgerBusy(
+                    f"the ledger in {self.directory} cannot be read: {error}. While no ledger runs, SQLite must write into this folder to read it:"
+                    " run the command as the user of the stack, or start the stack"
+                ) from error
             raise LedgerBusy(
                 f"the ledger in {self.directory} cannot be read now: {error}; run the command again. If the error stays, end the process that uses "
                 "the files, or restart the stack"

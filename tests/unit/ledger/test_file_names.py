@@ -1,11 +1,14 @@
 """SQLite opens the ledger's files by URI; folders with characters of URIs are read too. A locked file is an error."""
 
 import json
+import os
 import sqlite3
+import subprocess
 from contextlib import closing
 
 import pytest
 from click.testing import CliRunner
+from support.commands import WEIR, without_rights_of_root
 from support.console_ledger import LedgerMaker
 
 from stream.ledger.database_files import LedgerFiles
@@ -39,3 +42,18 @@ def test_a_locked_ledger_is_an_error_that_names_the_folder_and_the_reason(tmp_pa
         in result.stderr
     )
     assert any("database is locked" in problem for problem in json.loads(status.stdout)["problems"])
+
+
+def test_a_ledger_that_the_user_may_only_read_is_an_error_about_rights(tmp_path):
+    maker = LedgerMaker(tmp_path / "ledger")
+    maker.side("r1", "input", 1_800_000_000.0)
+    maker.close()
+    for path in (tmp_path / "ledger").iterdir():
+        path.chmod(0o400)
+    (tmp_path / "ledger").chmod(0o500)
+    command = [*without_rights_of_root(), *WEIR, "show", "r1"]
+    environment = os.environ | {"WEIR_HOME": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    (tmp_path / "ledger").chmod(0o700)
+    assert done.returncode == 1
+    assert "run the command as the user of the stack" in done.stderr
