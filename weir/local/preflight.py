@@ -1,8 +1,9 @@
 """Prepare the start of a stack: its home and lock, the HTTP port, the other ports, the model."""
 
 import os
+import pwd
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -28,9 +29,24 @@ def create_home(home: Path) -> None:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         home.chmod(0o700)
     except OSError as error:
+        owner = _other_owner(home)
+        remedy = f"it belongs to the user {owner}: run the command as this user, or " if owner else ""
         raise StackError(
-            f"home {home} cannot be created or written ({error.strerror}); set WEIR_HOME to a folder that you can write to"
+            f"home {home} cannot be created or written ({error.strerror}); {remedy}set WEIR_HOME to a folder that you can write to"
         ) from None
+
+
+def _other_owner(path: Path) -> str:
+    """Return the name or number of the user who owns `path`; "" if this user owns it, or if that cannot be found out."""
+    try:
+        uid = path.stat().st_uid
+    except OSError:
+        return ""
+    if uid == os.geteuid():
+        return ""
+    with suppress(KeyError):
+        return pwd.getpwuid(uid).pw_name
+    return str(uid)
 
 
 @contextmanager

@@ -1,10 +1,13 @@
 import json
 import os
 import socket
+import subprocess
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
+from support.commands import WEIR, without_rights_of_root
 
 from serving.errors import RayLocalError
 from weir.cli import main
@@ -135,6 +138,20 @@ def test_a_home_that_cannot_be_created_is_an_error_with_the_setting(tmp_path, na
     (tmp_path / "file").touch()
     with pytest.raises(StackError, match=rf"{tmp_path / name} .*WEIR_HOME"):
         create_home(tmp_path / name)
+
+
+def test_a_home_of_another_user_is_an_error_with_its_owner(tmp_path):
+    home = Path("/usr")
+    if os.geteuid() == 0:
+        home = tmp_path / "home"
+        home.mkdir()
+        os.chown(home, 65534, 65534)
+    environment = os.environ | {"WEIR_HOME": str(home)}
+    for command in ("up", "down"):
+        run = [*without_rights_of_root(), *WEIR, command]
+        done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1
+        assert f"it belongs to the user {home.owner()}: run the command as this user, or set WEIR_HOME" in done.stderr
 
 
 def test_two_commands_do_not_change_one_stack_at_once(tmp_path):
