@@ -68,20 +68,19 @@ def unseal(detector: StreamDetector[Any], state: bytes, body_type: type[StateT])
 
     Raises StateMismatch if the bytes are corrupt, or from another detector, version or configuration.
     """
-    remedy = "rebuild the state from the earliest retained signal"
     try:
         envelope = msgspec.msgpack.decode(state, type=_Envelope)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StateMismatch(f"{len(state)} bytes are no snapshot of {detector.name}: {remedy}") from error
+        raise StateMismatch(f"{len(state)} bytes are no snapshot of {detector.name}") from error
     expected = (detector.name, detector.version)
     found = (envelope.detector, envelope.version)
     if found != expected:
-        raise StateMismatch(f"a snapshot of {' '.join(found)}, expected {' '.join(expected)}: {remedy}")
+        raise StateMismatch(f"a snapshot of {' '.join(found)}, expected {' '.join(expected)}")
     if envelope.config != _config(detector):
-        raise StateMismatch(f"a snapshot of {detector.name} with another configuration: {remedy}")
+        raise StateMismatch(f"a snapshot of {detector.name} with another configuration")
     if envelope.digest != _digest(envelope.body):
-        raise StateMismatch(f"a snapshot of {detector.name} whose checksum does not match its content: {remedy}")
+        raise StateMismatch(f"a snapshot of {detector.name} whose checksum does not match its content")
     try:
         return msgspec.msgpack.decode(envelope.body, type=body_type)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StateMismatch(f"a snapshot of {detector.name} whose content cannot be read: {remedy}") from error
+        raise StateMismatch(f"a snapshot of {detector.name} whose content cannot be read") from error

@@ -38,7 +38,9 @@ class WatchedStream:
             try:
                 detector.restore(stored.snapshots[name])
             except StateMismatch as error:
-                logger.warning("state of detector %s is lost: %s", name, error)
+                logger.warning(
+                    "detector %s of a stream: %s; its state is rebuilt from the retained signals", name, error
+                )
                 self.lost.add(name)
 
     def run(self, number: int, held: list[Held], fresh: Callable[[str], StreamDetector[Any]]) -> list[Event]:

@@ -154,13 +154,16 @@ def ticks_at(time):
     return [score_tick(partition, {"s1": time}) for partition in range(2)]
 
 
-def test_a_detector_of_another_configuration_alone_is_rebuilt():
+def test_a_detector_of_another_configuration_alone_is_rebuilt(caplog):
     log = recorded(seconds=60)
     table = tables(PartitionWatch(rules(2)), log)
     other = rules(2, {"*": {"bucket_seconds": 5, "drift": {"limit": 3.0}}})
     again = PartitionWatch(other)
     again.load(KEY, table[KEY])
     assert again.lost() == {KEY: {"drift"}}
+    assert caplog.messages == [
+        "detector drift of a stream: a snapshot of drift with another configuration; its state is rebuilt from the retained signals"
+    ]
     rebuilt(again, log)
     again.offer(signal_event("late", 1000.0, features={"x": 0.0}), None)
     expected = decode_stream(table[KEY])
