@@ -26,7 +26,7 @@ from weir.client import effective_kafka
 from weir.errors import StackError
 from weir.local.health.health_probe import probe
 from weir.local.plan import plan_path
-from weir.local.stack_state import ComponentState, load_components
+from weir.local.stack_state import ComponentState, load_components, supervisor_runs
 from weir.settings import Settings
 
 __all__ = [
@@ -239,6 +239,8 @@ async def _lags(settings: Settings) -> tuple[dict[str, dict[str, int]], list[str
 
 def _component_problems(found: list[ComponentStatus], home: Path) -> list[str]:
     if not found and plan_path(home).exists():
+        if supervisor_runs(home):
+            return ["the stack starts, and no health check has ended; run the command again"]
         return ["no component runs; start the stack with `weir up`"]
     return [f"{one.name}: {one.detail or 'not healthy'}; log {one.log}" for one in found if not one.healthy]
 

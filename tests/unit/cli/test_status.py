@@ -28,7 +28,7 @@ from weir.cli.render.status import status_view
 from weir.client import Alert
 from weir.local.health.health_probe import Health
 from weir.local.processes import process_identity
-from weir.local.stack_state import ComponentState, save_components
+from weir.local.stack_state import ComponentState, save_components, save_supervisor
 from weir.operate.status import CaptureStatus, ComponentStatus, CoverageStatus, PairCount, Status
 
 
@@ -271,6 +271,15 @@ def test_in_a_container_of_the_ledger_no_missing_component_is_a_problem(home, le
     assert "accepted 0" not in text
     (home / "state" / "plan.json").touch()
     assert "no component runs; start the stack with `weir up`" in run().stdout
+
+
+def test_a_stack_that_starts_is_not_called_stopped(home, ledger):
+    del ledger
+    (home / "state" / "plan.json").touch()
+    save_supervisor(home, os.getpid(), home / "socket")
+    text = run().stdout
+    assert "the stack starts, and no health check has ended" in text
+    assert "no component runs" not in text
 
 
 def test_the_text_of_a_healthy_stack_begins_with_healthy():
