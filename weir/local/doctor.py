@@ -150,7 +150,10 @@ def _kafka(settings: Settings) -> Iterator[Check]:
 def _given_kafka(bootstrap: str, protocol: str) -> Check:
     if protocol != "PLAINTEXT":
         return Check("kafka", True, f"{bootstrap} by {protocol}; `weir topics` tests the connection")
-    remedy = "this Kafka does not answer; start it, or unset WEIR_KAFKA__BOOTSTRAP_SERVERS to use a local one"
+    remedy = (
+        "this Kafka does not answer without TLS or SASL; start it, or set WEIR_KAFKA__SECURITY_PROTOCOL to the protocol of this port, "
+        "or unset WEIR_KAFKA__BOOTSTRAP_SERVERS to use a local one"
+    )
     return Check("kafka", broker_answers(bootstrap), bootstrap, remedy, required=False)
 
 
