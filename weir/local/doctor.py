@@ -5,7 +5,7 @@ import os
 import resource
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
 import msgspec
@@ -62,7 +62,17 @@ def diagnose() -> list[Check]:
         return [_python(), Check("settings", False, str(error), "fix the setting; docs/configuration.md lists all")]
     checks = (_home, _machine, _packages, _java, _kafka, _http_port)
     valid = Check("settings", True, "valid; `weir config --changed` shows those that are not defaults")
-    return [_python(), valid, *(check for run in checks for check in run(loaded.settings))]
+    return [_python(), valid, *(found for check in checks for found in _results(check, loaded.settings))]
+
+
+def _results(check: Callable[[Settings], Iterator[Check]], settings: Settings) -> Iterator[Check]:
+    """Yield the results of a check; a file that it cannot read is one of them, so that the other checks run too."""
+    try:
+        yield from check(settings)
+    except OSError as error:
+        remedy = "correct the rights of this path, or set WEIR_HOME to a folder of your own"
+        detail = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        yield Check(check.__name__.strip("_").replace("_", "-"), False, detail, remedy)
 
 
 def _python() -> Check:

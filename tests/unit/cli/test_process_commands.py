@@ -154,6 +154,19 @@ def test_a_home_of_another_user_is_an_error_with_its_owner(tmp_path):
         assert f"it belongs to the user {home.owner()}: run the command as this user, or set WEIR_HOME" in done.stderr
 
 
+def test_doctor_runs_all_checks_in_a_home_that_it_cannot_read(tmp_path):
+    (tmp_path / "state").mkdir()
+    tmp_path.chmod(0)
+    run = [*without_rights_of_root(), *WEIR, "doctor", "--json"]
+    environment = os.environ | {"WEIR_HOME": str(tmp_path)}
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    tmp_path.chmod(0o700)
+    checks = json.loads(done.stdout)
+    unreadable = {check["check"] for check in checks if "Permission denied" in check["detail"]}
+    assert (done.returncode, unreadable) == (1, {"home", "http-port"})
+    assert {"memory", "packages", "kafka"} < {check["check"] for check in checks}
+
+
 def test_two_commands_do_not_change_one_stack_at_once(tmp_path):
     create_home(tmp_path)
     with stack_lock(tmp_path), pytest.raises(StackError, match=rf"pid {os.getpid()}"), stack_lock(tmp_path):
