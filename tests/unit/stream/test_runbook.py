@@ -1,12 +1,16 @@
 """The runbook: every alert has a line, and the document says the same."""
 
+import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 
 from detectors.registry import ALERTING, alert_text
 from stream.ledger.decisions import OWN_DETECTORS
 from stream.runbook import RUNBOOK, runbook_anchor, runbook_line
+from weir.cli import main
 
 ROOT = Path(__file__).parents[3]
 
@@ -45,3 +49,21 @@ def test_the_page_has_a_section_for_each_with_what_to_do(name):
 
 def test_the_line_about_a_gap_depends_on_its_reason():
     assert [reason for reason in ("full", "disk", "damaged", "oversize") if f"`{reason}`" not in RUNBOOK["gap"]] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    sorted({text for step in re.findall(r"\*\*Do\.\*\*[^#]*", PAGE) for text in re.findall(r"`(weir [^`]+)`", step)}),
+)
+def test_a_command_of_a_step_has_all_that_it_requires(text):
+    _, *words = shlex.split(text)
+    command, context = main, click.Context(main)
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        command = command.get_command(context, words.pop(0))
+        assert command is not None, text
+    try:
+        command.make_context("weir", words)
+    except click.MissingParameter as error:
+        pytest.fail(f"{text}: {error.format_message()}")
+    except (click.UsageError, click.exceptions.Exit):  # a placeholder, such as OFFSET for a number
+        return
