@@ -28,8 +28,10 @@ _ACCESS = "check [archive] url, its server, the credentials and the rights"
 _RESTORE = (
     "try again; if the file is damaged, restore it from a copy, or delete it: its records are then a gap in the archive"
 )
-#: The clocks of producers differ by less, so the largest timestamps of segments are in order but for this difference.
+#: The clocks of producers usually differ by less, so the largest timestamps of segments are in order but for this difference.
 _CLOCKS_MS = 3_600_000
+#: Number of segments before the found one whose order is checked: a gateway whose clock is behind can have written some alone.
+_CHECKED = 24
 _SHOWN = {"type": "ce_type", "id": "ce_id", "time": "ce_time", "request_id": "ce_correlationid"}
 
 
@@ -136,7 +138,10 @@ class Archive:
         least, start = -1, 0
         if time is not None:
             least = in_milliseconds(time)
-            start = bisect_left(segments, least - _CLOCKS_MS, key=lambda segment: self._timestamps(segment)[1])
+            bound = least - _CLOCKS_MS
+            start = bisect_left(segments, bound, key=lambda segment: self._timestamps(segment)[1])
+            if any(self._timestamps(segment)[1] >= bound for segment in segments[max(start - _CHECKED, 0) : start]):
+                start = 0
         before = segments[start - 1].last if start else 0
         for segment in segments[start:]:
             if self._timestamps(segment)[1] >= least:

@@ -62,7 +62,17 @@ def test_a_time_is_found_without_reading_every_file(tmp_path, monkeypatch):
         first = 200 if number == 201 else number
         assert archive.produced_since("t", 0, number * 3_600) == (first, times[first], first)
     assert archive.produced_since("t", 0, count * 3_600) is None
-    assert len(read) < 100
+    assert len(read) < 200
+
+
+def test_a_file_of_a_clock_that_was_days_behind_hides_no_earlier_file(tmp_path):
+    archive, hour = Archive(str(tmp_path)), 3_600_000
+    times = [number * hour for number in range(100, 200)]
+    times[50] = 0  # the first file that a bisection reads
+    for number, time in enumerate(times):
+        archive.write("t", 0, number + 1, [record(number, time)])
+    for number in (30, 49, 51, 80):
+        assert archive.produced_since("t", 0, times[number] / 1000) == (number, times[number], number)
 
 
 def test_an_unknown_address_and_a_folder_that_cannot_be_written_are_errors(tmp_path):
