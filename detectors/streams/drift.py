@@ -31,6 +31,8 @@ CLUSTERS = "topics"  # the name in findings and snapshots
 Vectors = NDArray[np.float32]
 #: The two regions of a cluster are these shares of the reference that are nearest to its centre; the same shares for the witness.
 _NEAR = (0.1, 0.25)
+#: Largest number of events that are processed together: each has a similarity to every embedding of the reference in memory.
+_BLOCK = 512
 #: Size of the random tie-break between equal distances.
 _TIE = 1e-6
 #: So many consecutive embeddings of another version restart the reference; fewer come from a worker being replaced.
@@ -194,7 +196,9 @@ class DriftDetector(StreamDetector[DriftConfig]):
         """Process one bucket; see `StreamDetector.update_many`."""
         at = 0
         while at < len(observations):
-            block = observations[at:] if self._steady(observations[at:]) else observations[at : at + 1]
+            block = observations[at : at + _BLOCK]
+            if not self._steady(block):
+                block = block[:1]
             self._update(block)
             at += len(block)
         finding = self._monitor.close(self._judged)

@@ -1,4 +1,6 @@
-"""The state of a stream is one Kafka record, whichever options are set."""
+"""The state of a stream is one Kafka record, whichever options are set; and the memory that a large window needs."""
+
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -49,3 +51,14 @@ def test_the_largest_references_of_a_stream_fit_into_one_record():
 def test_a_larger_reference_is_an_error(name):
     with pytest.raises(ConfigError, match="<= 2000"):
         create_stream(name, {"reference_events": 2_001})
+
+
+def test_a_window_with_many_events_needs_no_more_memory_than_a_small_one():
+    """A window of an hour can have 50,000 events, and each has a similarity to all embeddings of the reference."""
+    detector, events = create_stream("drift", {"reference_events": 300}), list(answers(6_000))
+    detector.update_many(events[:1_000])
+    tracemalloc.start()
+    detector.update_many(events[1_000:])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 12_000_000
