@@ -275,5 +275,5 @@ class StreamDetector(Detector[ConfigT]):
         """Continue from a snapshot.
 
         Raises StateMismatch, and does not change the state of the detector, if the bytes are corrupt, or from another
-        detector, version or configuration (without `stateless_options`).
+        detector, version or configuration. The values of `stateless_options` may differ.
         """

@@ -1,8 +1,8 @@
 """Drift detector: tests whether current events of a stream are distributed like its first events, the reference.
 
-An embedding has three kinds of scores: its distance to the nearest reference embeddings, its similarity to the clusters of
-the reference, and its position in the direction in which the last events differ from the reference. Numeric features are compared with their own history. All scores share one alarm budget
-(`detectors.streams.monitor`).
+An embedding has three kinds of scores: its distance to the nearest reference embeddings, its similarity to the clusters
+of the reference, and its position in the direction in which the last events differ from the reference. Numeric features
+are compared with their own history. All scores share one alarm budget (`detectors.streams.monitor`).
 """
 
 from collections.abc import Sequence
@@ -62,8 +62,8 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     neighbours
         The score of an embedding is its mean distance to this many nearest embeddings of the reference.
     topics
-        Maximum number of reference clusters that are tested for growth, beside the direction in which the last events differ; 0 tests
-        only the distance.
+        Maximum number of reference clusters that are tested for growth. 0 tests only the distance: neither clusters nor the direction in
+        which the last events differ from the reference.
     features
         Numeric features that are tested besides the embedding, each for large and for small values: ``characters``, ``words``, ``messages``,
         ``prompt_tokens``, ``completion_tokens``, ``latency_seconds``, ``time_to_first_token_seconds``, ``error``, ``cancelled``,

@@ -29,10 +29,10 @@ class Witness:
         self._mean = np.zeros(0, dtype=np.float32)
 
     def scores(self, vectors: Vectors, similarities: Vectors, reference: Vectors, ties: Floats) -> Floats:
-        """Return the rank of each event's f among the reference's, (m,) in (0, 1), and add the events to the last ones.
+        """Return the rank of f of each event among f of the reference, (m,) in (0, 1); then append the events to the last ones.
 
-        Each f leaves out its own vector: the mean of the reference is that of all others, with the event. So, without a change, every rank
-        is equally probable.
+        For an embedding of the reference, f uses the mean of the reference with the event in place of this embedding. So, without a change,
+        the event and the reference are exchangeable, and every rank is equally probable.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
 """The files of the archive: ``URL/TOPIC/PARTITION/FROM-TO.parquet``, with the offset TO exclusive.
 
-A file is written beside and renamed; in an object store, it is written once. A local file has mode 0600, because
-``weir.inference`` contains prompts and answers. The columns are those of a Kafka record: `offset`, `timestamp`
+A file is written under another name, and renamed when it is complete; an object store needs no rename. A local file has
+mode 0600, because ``weir.inference`` contains prompts and answers. The columns are those of a Kafka record: `offset`, `timestamp`
 (milliseconds), `key`, `value` (JSON), `headers`; and for queries `type`, `id`, `time` and `request_id` from the headers.
 """
 
@@ -92,7 +92,7 @@ class Archive:
                 names: list[str] = self._files.ls(folder, detail=False)
             except FileNotFoundError:
                 return []
-        # Some servers return paths, and FTP names.
+        # Most stores return paths; FTP returns names.
         found = (_NAME.fullmatch(str(name).rpartition("/")[2]) for name in names)
         return sorted(
             Segment(first=int(match[1]), last=int(match[2]), path=f"{folder}/{match[0]}")

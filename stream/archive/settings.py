@@ -20,5 +20,5 @@ class ArchiveSettings(Section):
     @classmethod
     def _outlives_the_command(cls, url: str) -> str:
         if url.startswith("memory:"):
-            raise ValueError("it is lost at the end of the command; name a folder or an object store")
+            raise ValueError("an archive in memory is lost at the end of the command; name a folder or an object store")
         return url

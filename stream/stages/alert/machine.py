@@ -36,9 +36,9 @@ class Alerting:
 
     Methods change the given state and return the records to publish before the state is written. `sentinel` states
     whether the model's answers to Weir's fixed prompts changed; drift alerts contain this result. `watermark` is that of
-    the last tick: a finding about an earlier event is late, and counts as one at this time. Otherwise the next tick would
-    resolve its alert, and the next late finding would open another one. A finding more than a day ahead counts as one a day ahead, or
-    its alert would fire until that time.
+    the last tick. A finding about an earlier event is late, and gets the time of the watermark: otherwise the next tick would
+    resolve its alert, and the next late finding would open another alert. A finding more than a day ahead of the watermark
+    gets a time one day ahead: otherwise its alert would fire until the time of the event.
     """
 
     def __init__(

@@ -25,8 +25,8 @@ _VERSION = 1
 class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     """A stream's last closed bucket, its last bucket with events (both of width `seconds`), and detector snapshots.
 
-    After a change of the width, buckets of the former width were closed up to the event time `until`, which can be in the next bucket. The
-    detectors in `announce` were rebuilt, and report a reset with the next bucket.
+    `until` is the event time up to which buckets of a former width were closed, or 0. It can be inside the bucket after `last_closed`; events
+    before it are ignored. The detectors in `announce` were rebuilt, and report a reset with the next bucket.
     """
 
     version: int = _VERSION

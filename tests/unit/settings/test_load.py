@@ -78,7 +78,7 @@ def test_a_tilde_is_the_home_of_the_user(tmp_path, monkeypatch):
 
 def test_an_archive_in_memory_is_refused(monkeypatch):
     monkeypatch.setenv("WEIR_ARCHIVE__URL", "memory://weir")
-    with pytest.raises(SettingsError, match=r"'memory://weir': it is lost at the end of the command; name a folder"):
+    with pytest.raises(SettingsError, match=r"'memory://weir': an archive in memory is lost at the end of the command"):
         load_settings()
 
 
