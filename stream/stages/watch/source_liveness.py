@@ -70,6 +70,10 @@ class SourceLiveness:
                 f"source liveness of {len(state.lanes)} partitions in buckets of {state.seconds:g} s, expected "
                 f"{rules.partitions} partitions and {rules.bucket_seconds:g} s; it is rebuilt from the log"
             )
+        for lane in state.lanes:
+            for first, last, silent in lane.runs:
+                lane.silent |= dict.fromkeys(range(first, last + 1), silent)
+            lane.runs = []
         self._rules = rules
         self._state = state
         self.dirty = state.offset < 0
@@ -82,7 +86,8 @@ class SourceLiveness:
     def snapshot(self) -> bytes:
         """Return the state. If :attr:`dirty` is true, store the state before the tick is acknowledged."""
         self.dirty = False
-        return encode(self._state)
+        lanes = [msgspec.structs.replace(lane, silent={}, runs=_runs(lane.silent)) for lane in self._state.lanes]
+        return encode(msgspec.structs.replace(self._state, lanes=lanes))
 
     def apply(self, tick: Tick, offset: int) -> list[Event]:
         """Apply the tick at `offset`; return the findings of the buckets that end now. Ignore a duplicate."""
@@ -185,3 +190,14 @@ class SourceLiveness:
             subject=source,
             partitionkey=OWN_STREAM,
         )
+
+
+def _runs(silent: dict[int, dict[str, float]]) -> list[tuple[int, int, dict[str, float]]]:
+    """Return `silent` with one entry for consecutive buckets with the same sources."""
+    runs: list[tuple[int, int, dict[str, float]]] = []
+    for bucket, sources in sorted(silent.items()):
+        if runs and runs[-1][1:] == (bucket - 1, sources):
+            runs[-1] = (runs[-1][0], bucket, sources)
+        else:
+            runs.append((bucket, bucket, sources))
+    return runs

@@ -66,13 +66,15 @@ class LivenessLane(msgspec.Struct, kw_only=True):
     """The liveness of the sources on one inference partition.
 
     `first` and `reached` are the partition's first and present bucket, or None while it has no event time. `silent` is {bucket: {inactive source:
-    its newest time on this partition}}, for the buckets that have ended on this partition but not on every partition.
+    its newest time on this partition}}, for the buckets that have ended on this partition but not on every partition. In a stored state, `silent` is
+    empty, and `runs` has (first bucket, last bucket, sources) for consecutive buckets with the same sources: a partition can be hours behind the others.
     """
 
     sources: SourceLane
     first: int | None = None
     reached: int | None = None
     silent: dict[int, dict[str, float]] = {}
+    runs: list[tuple[int, int, dict[str, float]]] = []
 
 
 class LivenessState(msgspec.Struct, kw_only=True):

@@ -112,3 +112,18 @@ def test_a_tick_of_a_partition_that_does_not_exist_changes_nothing():
     assert watch.apply(score_tick(7, {"a": START}).data, 0) == []
     assert watch.apply(score_tick(-1, {"a": START}).data, 1) == []
     assert decode_liveness(watch.snapshot()).lanes[0].sources.sources == {}
+
+
+def test_the_state_stays_small_while_one_partition_is_hours_behind_the_others():
+    """Kafka rejects more than 1 MiB, and watch would fail again at each start."""
+    names = [f"weir-gateway-7f6c5d4b8-{number:02}" for number in range(20)]
+    fast, slow = tick_lanes(7200, {"a": []} | {name: [(100, 7000)] for name in names}, partitions=2)
+    watch, whole = SourceLiveness(rules(2)), SourceLiveness(rules(2))
+    log = [*slow[:300], *fast, *slow[300:]]
+    cut = 300 + len(fast)
+    before = found(watch, log[:cut])
+    stored = watch.snapshot()
+    assert len(stored) < 10_000
+    again = SourceLiveness(rules(2), decode_liveness(stored))
+    assert [*before, *found(again, log[cut:], cut)] == found(whole, log)
+    assert len(before) < len(names) * 10
