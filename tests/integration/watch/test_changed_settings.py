@@ -30,10 +30,12 @@ async def run(lab, *log):
 
         async def processed():
             await app.consumer.commit()
-            places = [record.partition for record in await lab.read(lab.names.signals, Q)]
-            ends = [places.count(place) for place in range(Q)]
-            done = [await lab.committed(app.conf.id, lab.names.signals, place) or 0 for place in range(Q)]
-            return done == ends
+            for topic in (lab.names.signals, lab.names.findings):  # the alert stage reads what watch has published
+                places = [record.partition for record in await lab.read(topic, Q)]
+                ends = [places.count(place) for place in range(Q)]
+                if ends != [await lab.committed(app.conf.id, topic, place) or 0 for place in range(Q)]:
+                    return False
+            return True
 
         await lab.eventually(processed, 40)
         return {bytes(key): value for key, value in app.tables["streams"].data.items()}
@@ -59,8 +61,7 @@ async def test_the_state_of_an_idle_stream_is_rebuilt_once(lab, caplog):
 async def test_damaged_states_of_idle_streams_are_rebuilt_once(lab, caplog):
     log = [signal_event("r1", START), *ticks(60), finding_of("r1", START, "pii")]
     await run(lab, *log)
-    await lab.publish(ticks(61))
-    async with lab.watching() as app:
+    async with lab.watching() as app:  # a worker loads a partition with its first record, and here it reads none
         for name in ("streams", "alerts"):
             for partition in range(Q):
                 for key in [key for key, _ in app.tables[name].rows(partition) if not key.startswith(b"\0")]:
