@@ -176,7 +176,7 @@ class ScoreSettings(Section):
     outstanding_events: Count = Field(256, description="events that are read and not acknowledged, at most")
     deadline_seconds: Seconds = Field(
         30,
-        description="time limit of a batch; a batch that is late is halved until one event is left, which becomes a dead letter",
+        description="time limit of a batch, or of 131,072 characters of a longer one; a batch that is late is halved until one event is left, which becomes a dead letter",
     )
     precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         "auto",

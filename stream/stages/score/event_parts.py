@@ -77,6 +77,17 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         """The text parts, joined by line breaks, like `text` of a record."""
         return "\n".join(part.text for part in self.parts if part.kind == _TEXT)
 
+    @property
+    def characters(self) -> int:
+        """The number of characters of all texts, a measure of the time to score the item."""
+        turns = (*self.context, *self.instructions)
+        return (
+            _characters(self.parts)
+            + sum(len(turn.content) for turn in turns)
+            + sum(map(len, self.embed.values()))
+            + len(self.tools or b"")
+        )
+
     def prompt_for(self, detector: TextDetector[Any]) -> tuple[Turn, ...]:
         """Return the messages that `detector` compares the answer with, oldest first."""
         if detector.reads_instructions:

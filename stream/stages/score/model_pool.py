@@ -6,7 +6,7 @@ A detector that hangs or crashes must affect only the event that caused the fail
 import asyncio
 import logging
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -24,6 +24,8 @@ __all__ = ["Failed", "ModelPool", "Outcome", "failure_of"]
 _log = logging.getLogger(__name__)
 #: A part of a batch gets its share of the deadline, but at least this share.
 _SMALLEST_SHARE = 0.25
+#: Most characters of the items of one task, if it has several items: 32 texts of 300 KB need minutes, not one deadline.
+_TASK_CHARACTERS = 131_072
 #: Loading models on a busy machine takes a minute; after this time the process counts as lost.
 _LOAD_SECONDS = 300.0
 #: Time to end a process after its deadline.
@@ -51,8 +53,8 @@ def failure_of(outcome: Outcome) -> Failed | None:
 class ModelPool:
     """Scores batches in spawned processes.
 
-    Each of `workers` processes scores one batch at a time, within `deadline_seconds`. `progress` is called while a batch is within its deadline and
-    while models load, because both can take longer than the watchdog's limit.
+    Each of `workers` processes scores one batch at a time. A batch of long texts is scored in several tasks; `deadline_seconds` is for each task.
+    `progress` is called while a task is within its deadline and while models load, because both can take longer than the watchdog's limit.
     """
 
     def __init__(
@@ -91,7 +93,8 @@ class ModelPool:
     async def score(self, items: Sequence[Item], deliver: Deliver) -> None:
         """Score `items`; call `deliver(index, outcome)` for each outcome."""
         await self._ready.wait()
-        await self._part(items, range(len(items)), deliver)
+        for rows in _tasks(items):
+            await self._part(items, rows, self._deadline, deliver)
 
     async def answer_question(self, name: str, question: Question) -> Answer:
         """Return the scores of detector `name` for the texts in `question`, which are variants of one explained text.
@@ -101,8 +104,7 @@ class ModelPool:
         answered: Answer = await self._task(model_process.answer_question, (name, question), self._deadline)
         return answered
 
-    async def _part(self, items: Sequence[Item], rows: range, deliver: Deliver) -> None:
-        deadline = self._deadline * max(_SMALLEST_SHARE, len(rows) / len(items))
+    async def _part(self, items: Sequence[Item], rows: list[int], deadline: float, deliver: Deliver) -> None:
         try:
             scored: list[Scored] = await self._task(model_process.score, ([items[row] for row in rows],), deadline)
         except ModelsLost:
@@ -120,9 +122,9 @@ class ModelPool:
             deliver(rows[0], failed)
             return
         _log.warning("a batch of %d texts failed (%s), halving it", len(rows), failed.error)
-        half = len(rows) // 2
-        await self._part(items, rows[:half], deliver)
-        await self._part(items, rows[half:], deliver)
+        half, deadline = len(rows) // 2, max(deadline / 2, self._deadline * _SMALLEST_SHARE)
+        await self._part(items, rows[:half], deadline, deliver)
+        await self._part(items, rows[half:], deadline, deliver)
 
     async def _task(self, work: Callable[..., Any], arguments: tuple[Any, ...], deadline: float) -> Any:
         """Run a task. If the pool is already broken (an idle process was killed), replace the pool and retry."""
@@ -188,6 +190,19 @@ class ModelPool:
             initargs=(self._spec,),
             context=multiprocessing.get_context("spawn"),
         )
+
+
+def _tasks(items: Sequence[Item]) -> Iterator[list[int]]:
+    """Yield the rows of each task: one item, or items with at most `_TASK_CHARACTERS` characters together; the shortest are first."""
+    task: list[int] = []
+    total = 0
+    for row in sorted(range(len(items)), key=lambda row: items[row].characters):
+        total += items[row].characters
+        if task and total > _TASK_CHARACTERS:
+            yield task
+            task, total = [], items[row].characters
+        task.append(row)
+    yield task
 
 
 def _end(pool: Any) -> None:

@@ -60,6 +60,18 @@ async def test_only_the_culprits_of_a_batch_fail():
         assert isinstance((await scored(pool, "after"))[0], Scored)
 
 
+async def test_long_texts_that_together_need_more_than_a_deadline_are_all_scored(caplog):
+    """Each half of the batch, and each text with its share of the deadline, is late too."""
+    slow = msgspec.structs.replace(SPEC, options={"pii": {"seconds_each": 1.5}})
+    texts = [*(f"{row}{'a' * 100_000}" for row in range(4)), "short"]
+    outcomes = {}
+    async with running(slow, deadline_seconds=5.0) as pool:
+        await pool.score([item_of(a_request("r1", text), ("pii",)) for text in texts], outcomes.__setitem__)
+    assert list(outcomes) == [4, 0, 1, 2, 3], "the short text waits for no long text"
+    assert [failure_of(one) for one in outcomes.values()] == [None] * 5
+    assert "halving" not in caplog.text
+
+
 async def test_a_detector_that_raises_costs_no_score_of_the_others():
     async with running() as pool:
         broken, whole = await scored(pool, "call 5551234 BUG-toxicity", "call 5551234")
