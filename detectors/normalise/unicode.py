@@ -7,6 +7,7 @@ Detectors score the raw text and the copy; spans in the copy are reported with t
 # ruff: noqa: RUF001 - ambiguous characters are what this module is about
 import re
 import unicodedata
+from functools import cache
 
 import msgspec
 
@@ -27,6 +28,7 @@ _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # In a word without ASCII letters, only these exact lookalikes count: many Greek words consist of approximate ones.
 _TWINS = frozenset(_LOOKALIKES[0][0] + _LOOKALIKES[2][0] + _LOOKALIKES[3][0])
+_LETTERS = frozenset("".join(fancies for fancies, _ in _LOOKALIKES[:-1]))
 _DASHES = {ord(dash): "-" for dash in _LOOKALIKES[-1][0]}
 _WORD = re.compile(r"\w+")
 #: Most characters that a copy has more than its text: a ligature can become 18, which costs time and memory.
@@ -58,10 +60,25 @@ def _hidden(character: str) -> bool:
     )  # fmt: skip
 
 
-def _pieces(text: str) -> list[tuple[str, int, int]]:
-    """Return (piece, start, end) for each visible character; a piece is a character with its combining marks."""
+@cache
+def _unchanged() -> re.Pattern[str]:
+    """Return a pattern for runs of characters that stay as they are and have no mark after them.
+
+    Most of a text is in such runs, which need no work per character; shorter runs would save nothing.
+    """
+    changed = "".join(
+        re.escape(character)
+        for character in map(chr, range(0x10000))
+        if _hidden(character) or unicodedata.combining(character) or not unicodedata.is_normalized("NFKC", character)
+    )
+    plain = f"[^{changed}\U00010000-\U0010ffff]"
+    return re.compile(f"{plain}{{8,}}(?={plain}|\\Z)")
+
+
+def _pieces(text: str, first: int, last: int) -> list[tuple[str, int, int]]:
+    """Return (piece, start, end) for each visible character of a range; a piece is a character with its combining marks."""
     pieces: list[tuple[str, int, int]] = []
-    for index, character in enumerate(text):
+    for index, character in enumerate(text[first:last], first):
         if not character.isascii() and _hidden(character):
             continue
         if pieces and unicodedata.combining(character) and len(pieces[-1][0]) < _CLUSTER:
@@ -92,19 +109,26 @@ def normalise(text: str) -> Normalised | None:
     """
     if text.isascii():
         return None
+    raw = without_surrogates(text)
     out: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
-    left = _GROWTH
-    for piece, start, end in _pieces(without_surrogates(text)):
-        composed = unicodedata.normalize("NFKC", piece)
-        grown = max(0, len(composed) - len(piece))
-        if grown > left:
-            composed = piece
-        else:
-            left -= grown
-        out.append(composed)
-        starts += [start] * len(composed)
-        ends += [end] * len(composed)
-    copy = _WORD.sub(_fold, "".join(out)).translate(_DASHES)
+    left, done = _GROWTH, 0
+    for run in (*(match.span() for match in _unchanged().finditer(raw)), (len(raw), len(raw))):
+        for piece, start, end in _pieces(raw, done, run[0]):
+            composed = unicodedata.normalize("NFKC", piece)
+            grown = max(0, len(composed) - len(piece))
+            if grown > left:
+                composed = piece
+            else:
+                left -= grown
+            out.append(composed)
+            starts += [start] * len(composed)
+            ends += [end] * len(composed)
+        out.append(raw[slice(*run)])
+        starts += range(*run)
+        ends += range(run[0] + 1, run[1] + 1)
+        done = run[1]
+    composed = "".join(out)
+    copy = (composed if _LETTERS.isdisjoint(composed) else _WORD.sub(_fold, composed)).translate(_DASHES)
     return None if copy == text else Normalised(text=copy, starts=starts, ends=ends)

@@ -25,6 +25,16 @@ def test_disguises_come_off(raw, expected):
     assert len(copy.starts) == len(copy.ends) == len(copy.text)
 
 
+@pytest.mark.parametrize("around", ["plain words, ", "Обычные слова, ", "普通の長い文章です、", "word \u2013 "])
+@pytest.mark.parametrize("raw", [*(raw for raw, _ in CASES), "last e\u0301"])
+def test_a_disguise_in_a_long_text_has_the_same_copy_and_offsets_as_by_itself(around, raw):
+    whole, alone, side = normalise(f"{around} {raw} {around}"), normalise(raw), around.replace("\u2013", "-")
+    assert whole.text == f"{side} {alone.text if alone else raw} {side}"
+    starts = alone.starts if alone else range(len(raw))
+    assert [start - len(around) - 1 for start in whole.starts[len(around) + 1 : -len(around) - 1]] == list(starts)
+    assert whole.starts[-len(around) :] == [*range(len(around) + len(raw) + 2, 2 * len(around) + len(raw) + 2)]
+
+
 @pytest.mark.parametrize(
     "text",
     [
