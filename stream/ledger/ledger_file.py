@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from stream.ledger.schema import transaction
-from stream.wire import DecodeError, Event, SchemaError, decode
+from stream.wire import DecodeError, Event, SchemaError, bounded, decode
 
 __all__ = ["Handler", "LedgerFile", "LogRecord", "Partition", "Unstored"]
 
@@ -37,6 +37,7 @@ class LogRecord(Protocol):
     topic: str
     partition: int
     offset: int
+    timestamp: int
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
 
@@ -129,7 +130,7 @@ class LedgerFile:
             if record.value is None and self.tombstones:
                 continue
             try:
-                event = decode(record.value, record.headers)
+                event = bounded(decode(record.value, record.headers), record.timestamp / 1000)
             except (SchemaError, DecodeError) as error:
                 progress.skipped[record.topic, error.disposition] += 1
             else:

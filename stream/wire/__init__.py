@@ -55,6 +55,7 @@ from stream.wire.keys import (
     trained_version,
     version_key,
 )
+from stream.wire.time_bound import bounded
 from stream.wire.times import canonical_time, format_time, parse_time
 from stream.wire.topics import Topic, TopicNames, topic_specs
 from stream.wire.trace import TraceParent
@@ -115,6 +116,7 @@ __all__ = [
     "Verdict",
     "WireError",
     "WordWeight",
+    "bounded",
     "canonical_time",
     "conversation_key",
     "decode",

@@ -16,6 +16,7 @@ class Entry(msgspec.Struct, frozen=True):
     offset: int
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+    timestamp: int = -1
 
 
 def request(request_id, time, *, source="s1", text="canary-prompt", owed=("pii", "toxicity"), **fields):

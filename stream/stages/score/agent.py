@@ -33,6 +33,7 @@ from stream.wire import (
     TopicNames,
     Verdict,
     WireError,
+    bounded,
     partition_for,
 )
 
@@ -93,7 +94,7 @@ class ScoreAgent:
     async def _take(self, raw: Any) -> None:
         message = raw.message
         try:
-            event = decode_content(message.value, message.headers)
+            event = bounded(decode_content(message.value, message.headers), message.timestamp)
         except WireError as error:
             self.ticks.opened(message)
             await self._window.run(self._reject(raw, error))

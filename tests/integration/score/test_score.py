@@ -1,5 +1,7 @@
 """One event in, and its verdicts, findings, signal and ticks out."""
 
+import time
+
 import msgspec
 import pytest
 from support.conventions import departures, exported
@@ -211,3 +213,17 @@ async def test_a_finding_is_explained_beside_its_verdicts_without_its_words(lab)
     assert (11, 18) in {(word.start, word.end) for word in event.data.words}
     assert b"5551234" not in record.value
     assert len([event for _, event in await lab.verdicts() if isinstance(event.data, Verdict)]) == 2
+
+
+async def test_a_clock_that_is_ahead_by_years_moves_no_output_past_an_hour_after_its_record(lab):
+    """The watermark never decreases: one such tick would stop the windows for years."""
+    app, years = lab.score_app(), time.time() + 10 * 365 * 86_400
+    await lab.append(request("r1", "call 5551234", at=years), tick(years), closed(years))
+    async with lab.running(app):
+        await lab.settled(app)
+    stored = max(record.timestamp for record in await lab.read(lab.names.inference, P)) / 1000
+    events = [event for topic in (lab.verdicts, lab.signals, lab.findings) for _, event in await topic()]
+    assert {type(event.data) for event in events} == {Verdict, Signal, FindingRecord, Tick}
+    assert max(event.time for event in events) <= stored + 3600
+    ticks = [event.data for event in events if isinstance(event.data, Tick)]
+    assert max(at for item in ticks for at in item.sources.values()) <= stored + 3600

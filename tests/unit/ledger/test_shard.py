@@ -172,3 +172,11 @@ def test_a_source_whose_clock_is_ahead_does_not_delete_the_others(log):
     shard.apply(log.inference(request("r2", now + 60)))
     assert shard.database.execute("SELECT sum(requests) FROM requests").fetchone() == (2,)
     shard.close()
+
+
+def test_a_clock_that_is_ahead_by_years_puts_no_event_more_than_an_hour_after_its_record(shard, log):
+    stored, years = 1_800_000_000_000, 10 * 365 * 86_400
+    records = log.inference(request("r1", stored / 1000 + years), tick(stored / 1000 + years))
+    shard.apply([msgspec.structs.replace(record, timestamp=stored) for record in records])
+    query = "SELECT time, (SELECT capture_time FROM sources) FROM events"
+    assert shard.database.execute(query).fetchone() == (stored / 1000 + 3600,) * 2
