@@ -4,6 +4,7 @@ import logging
 from functools import partial
 from typing import Any
 
+from stream.stages.alert.firing_alerts import FiringAlerts
 from stream.stages.alert.partition_alerts import PartitionAlerts
 from stream.stages.alert.state import decode, encode
 from stream.stages.shared.metrics import detector_label
@@ -48,14 +49,34 @@ class AlertStage(TableStage):
 
     async def _load(self, partition: int, offset: int) -> PartitionAlerts:
         states, lost = self._table.read(partition, decode)
+        if lost or not states:
+            firing = await self._firing(partition)
+            lost |= firing.streams() - set(states)
         if lost:
             rebuilt = (await self._rebuilt(partition, offset, lost)).states
+            for event in firing.resolved(rebuilt, lost, await self._unread(partition, offset)):
+                await self._publish(event)
             for key in lost:  # else a stream without further findings would be rebuilt at each assignment
                 state = rebuilt.get(key)
                 await self._table.rewrite(key.encode(), encode(state) if state else None, partition=partition)
             states |= rebuilt
         watermark = await self._watermark(partition, offset)
         return PartitionAlerts(self._context.tenants, states, self._span, watermark=watermark)
+
+    async def _firing(self, partition: int) -> FiringAlerts:
+        """Return the alerts on the alerts topic that fire and belong to a partition of findings."""
+        kafka, topic = self._context.kafka, self._context.names.alerts
+        firing = FiringAlerts(partition, kafka.stream_partitions)
+        for number in range(kafka.stream_partitions):
+            async for _, event in self._context.retained(topic, number, range(await self._context.end(topic, number))):
+                firing.add(event)
+        return firing
+
+    async def _unread(self, partition: int, offset: int) -> set[str]:
+        """Return the ids of the findings from `offset` on."""
+        topic = self._context.names.findings
+        offsets = range(offset, await self._context.end(topic, partition))
+        return {event.id async for _, event in self._context.retained(topic, partition, offsets)}
 
     async def _watermark(self, partition: int, end: int) -> float | None:
         """Return the watermark of the last retained tick before offset `end`, or None if there is none."""

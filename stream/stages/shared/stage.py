@@ -6,9 +6,11 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
+from aiokafka.structs import TopicPartition
 from opentelemetry.trace import Tracer
 
 from stream.dead_letters import DeadLetters
+from stream.kafka.clients import consumer_for
 from stream.kafka.range_reader import retained
 from stream.runtime.app import BaseApp
 from stream.runtime.table import AckedTable
@@ -72,6 +74,12 @@ class StageContext:
     def retained(self, topic: str, partition: int, offsets: range) -> AsyncIterator[tuple[int, Event]]:
         """Yield (offset, event) of the records in `offsets` that still exist; report progress to the watchdog."""
         return retained(self.kafka.client_options(), topic, partition, offsets, self.app.progress)
+
+    async def end(self, topic: str, partition: int) -> int:
+        """Return the end offset of a partition."""
+        place = TopicPartition(topic, partition)
+        async with consumer_for(self.kafka.client_options()) as consumer:
+            return int((await consumer.end_offsets([place]))[place])
 
     async def ticks(self, partition: int, offsets: range) -> AsyncIterator[tuple[int, Tick]]:
         """Yield (offset, tick) of score's retained ticks in `offsets` of a signals partition."""

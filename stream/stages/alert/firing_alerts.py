@@ -1,0 +1,64 @@
+"""Finds firing alerts of which the stage has no state, and builds the records that resolve these alerts.
+
+The topic is compacted, so without such a record an alert whose state was lost would fire for ever.
+"""
+
+import msgspec
+
+from stream.stages.alert.records import ALERT_SOURCE
+from stream.stages.alert.state import StreamAlerts
+from stream.wire import AlertRecord, Event, partition_for, stream_key
+
+__all__ = ["FiringAlerts"]
+
+_REASON = " Resolved because its state was lost and could not be rebuilt; a new finding opens a new alert."
+
+
+class FiringAlerts:
+    """The firing alerts of one partition of findings, one of `partitions`, by alert id."""
+
+    def __init__(self, partition: int, partitions: int) -> None:
+        self._partition = partition
+        self._partitions = partitions
+        self._firing: dict[str, Event] = {}
+
+    def add(self, event: Event) -> None:
+        """Apply a record of the alerts topic."""
+        record = event.data
+        if not isinstance(record, AlertRecord) or event.source != ALERT_SOURCE:
+            return
+        if partition_for(_stream(record), self._partitions) != self._partition:
+            return
+        if record.state == "firing":
+            self._firing[record.alert_id] = event
+        else:
+            self._firing.pop(record.alert_id, None)
+
+    def streams(self) -> set[str]:
+        """Return the keys of the streams with a firing alert."""
+        return {_stream(event.data) for event in self._firing.values() if isinstance(event.data, AlertRecord)}
+
+    def resolved(self, states: dict[str, StreamAlerts], lost: set[str], unread: set[str]) -> list[Event]:
+        """Return the records that resolve each alert of the streams `lost` that is not open in `states`.
+
+        An alert whose cause is one of the finding ids `unread` is left out: the stage will open this alert again.
+        """
+        known = {item.alert.alert_id for state in states.values() for item in state.detectors.values() if item.alert}
+        return [
+            _resolved(event, event.data)
+            for name, event in self._firing.items()
+            if isinstance(event.data, AlertRecord) and name not in known and event.causationid not in unread
+            if _stream(event.data) in lost
+        ]
+
+
+def _stream(record: AlertRecord) -> str:
+    return stream_key(record.tenant, record.model, record.side, record.part, record.model_version)
+
+
+def _resolved(event: Event, record: AlertRecord) -> Event:
+    revision = record.revision + 1
+    data = msgspec.structs.replace(
+        record, state="resolved", resolved_at=record.at, revision=revision, summary=record.summary + _REASON
+    )
+    return msgspec.structs.replace(event, id=f"{record.alert_id}/{revision}", data=data)

@@ -1,0 +1,78 @@
+"""The alert stage loses its state after Kafka has deleted the findings: no alert fires for ever."""
+
+import pytest
+from aiokafka.admin import RecordsToDelete
+from aiokafka.structs import TopicPartition
+from support.demo_log import START
+from support.signal_log import finding_of, score_tick, signal_event
+from support.stage_lab import P, Q
+from support.watch_lab import WatchLab
+
+from stream.kafka.clients import admin_for
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(200)]
+
+
+@pytest.fixture
+async def lab(apache_broker, tmp_path) -> WatchLab:
+    return await WatchLab(apache_broker.bootstrap, tmp_path, {"*": {"bucket_seconds": 5}}).create()
+
+
+def ticks(seconds):
+    return [score_tick(partition, {"gateway": START + seconds}) for partition in range(P)]
+
+
+async def states(lab):
+    """Return the state of each alert, by the key's last record as compaction keeps it."""
+    found = {record.alert_id: record for record in await lab.alerts()}
+    return [found[name].state for name in sorted(found, key=lambda name: found[name].opened_at)]
+
+
+async def fired(lab):
+    """Let an alert fire, and wait until its finding is committed."""
+    await lab.publish([signal_event("r1", START), *ticks(1), finding_of("r1", START, "pii")])
+    async with lab.watching() as app:
+
+        async def committed():
+            await app.consumer.commit()
+            ends = [record.partition for record in await lab.read(lab.names.findings, Q)]
+            done = [await lab.committed(app.conf.id, lab.names.findings, place) or 0 for place in range(Q)]
+            return await lab.alerts() and done == [ends.count(place) for place in range(Q)]
+
+        await lab.eventually(committed, 40)
+    assert await states(lab) == ["firing"]
+    return app
+
+
+async def damage(lab, app):
+    """Write an unreadable state of each stream."""
+    async with lab.producer() as producer:
+        for record in await lab.read(app.tables["alerts"].changelog_topic_name, Q):
+            await producer.send_and_wait(record.topic, b"garbage", key=record.key, partition=record.partition)
+
+
+async def delete(lab, app):
+    """Delete the changelog."""
+    async with admin_for(lab.kafka.client_options()) as admin:
+        await admin.delete_topics([app.tables["alerts"].changelog_topic_name])
+
+
+@pytest.mark.parametrize("lose", [damage, delete])
+@pytest.mark.parametrize("expired", [True, False], ids=["without findings", "with findings"])
+async def test_an_alert_whose_state_was_lost_resolves_once(lab, lose, expired):
+    app = await fired(lab)
+    await lose(lab, app)
+    if expired:
+        places = {TopicPartition(lab.names.findings, place): RecordsToDelete(before_offset=-1) for place in range(Q)}
+        async with admin_for(lab.kafka.client_options()) as admin:
+            await admin.delete_records(places)
+
+    async def resolved():
+        return await states(lab) == ["resolved"]
+
+    await lab.publish(ticks(400))
+    async with lab.watching():
+        await lab.eventually(resolved, 60)
+    assert [(record.state, record.revision) for record in await lab.alerts()] == [("firing", 0), ("resolved", 1)]
+    summary = (await lab.alerts())[-1].summary
+    assert ("because its state was lost" in summary) == expired
