@@ -26,6 +26,8 @@ __all__ = [
 StructT = TypeVar("StructT")
 #: A file of another version is deleted and read again from the log.
 SCHEMA_VERSION = 8
+#: The write-ahead log is cut to this size after a larger transaction; SQLite's default keeps its largest size until the last connection closes.
+_WAL_BYTES = 16 * 1024 * 1024
 #: SQLite's codes for a file that is no ledger: a table is absent (SQLITE_ERROR), a page is damaged, it is no database.
 _DAMAGED = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 #: The other bits of an extended error code are its details.
@@ -162,6 +164,7 @@ def _open(path: Path | str, tables: str) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
     # NORMAL: a power failure can lose the last transactions, rows and offsets together; they are read again.
     database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
+    database.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
     database.executescript(_COMMON + tables)
     database.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
     return database

@@ -194,8 +194,8 @@ class _Service:
             self._feedback_at = time.monotonic() + _FEEDBACK_SECONDS
             self._metrics.show_feedback(self._store.rejected_feedback())
         if time.monotonic() > self._expire_at:
-            self._expire_at = time.monotonic() + _EXPIRE_SECONDS
-            self._store.expire()
+            more = self._store.expire()
+            self._expire_at = time.monotonic() + (0.0 if more else _EXPIRE_SECONDS)
 
     async def _call(self, work: Callable[..., ResultT], *arguments: Any) -> ResultT:
         """Run `work` on the one thread that uses the store."""

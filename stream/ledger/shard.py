@@ -326,12 +326,17 @@ class Shard(LedgerFile):
         row = self.database.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return float(row[0]) if row else 0.0
 
-    def expire(self) -> float:
-        """Delete the rows of hours that are older than the retention; return the start of the oldest remaining hour."""
+    def expire(self) -> bool:
+        """Delete the rows of the oldest hour that is past the retention; return whether more hours are past it.
+
+        After the retention was lowered, many days are past it, and the thread does nothing else during a deletion.
+        """
         newest = min(self._newest, clock.time())  # the clock of a source can be wrong by years
-        floor = (_hour(newest - self._retention_seconds) * HOUR_SECONDS) if self._newest else 0.0
-        if floor <= self._floor:
-            return self._floor
+        last = (_hour(newest - self._retention_seconds) * HOUR_SECONDS) if self._newest else 0.0
+        if last <= self._floor:
+            return False
+        oldest = self.database.execute("SELECT min(hour) FROM requests").fetchone()[0]
+        floor = last if oldest is None else min(last, max(self._floor, (oldest + 1) * HOUR_SECONDS))
         with transaction(self.database) as database:
             for table in (
                 "events",
@@ -351,7 +356,7 @@ class Shard(LedgerFile):
             database.execute("DELETE FROM sources WHERE ifnull(capture_time, score_time) < ?", (floor,))
             database.execute("INSERT OR REPLACE INTO meta VALUES ('floor', ?)", (repr(floor),))
         self._floor = floor
-        return floor
+        return floor < last
 
 
 def _hour(time: float) -> int:

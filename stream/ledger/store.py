@@ -181,11 +181,14 @@ class LedgerStore:
         """Return the numbers of feedback records that name an alert but are not a review."""
         return rejected_feedback(self.decisions.database, self._databases)
 
-    def expire(self) -> None:
-        """Delete the rows of all files that are older than the retention or exceed a limit on their number."""
+    def expire(self) -> bool:
+        """Delete rows that exceed a limit on their number, and of each file an hour that is past the retention.
+
+        Return whether more hours are past it.
+        """
         self.decisions.expire()
-        for shard in self.shards.values():
-            shard.expire()
+        more = [shard.expire() for shard in self.shards.values()]
+        return any(more)
 
     def _sources(self) -> dict[int, list[SourceTime]]:
         return {index: source_times(shard.database) for index, shard in self.shards.items()}
