@@ -168,8 +168,14 @@ class DriftDetector(StreamDetector[DriftConfig]):
         part = share / 2 if self._cluster_count else share
         features = {EMBEDDING: Feature(share=part, tails=1, warm_up=held_out)}
         if self._cluster_count:
+            # A new subject is far from the reference, which says more than the direction of the last events.
             features[CLUSTERS] = Feature(
-                share=part, tails=1, warm_up=held_out, scores=self._cluster_count + 1, fractions=_NEAR
+                share=part,
+                tails=1,
+                warm_up=held_out,
+                scores=self._cluster_count + 1,
+                fractions=_NEAR,
+                instead=EMBEDDING,
             )
         for name in config.features:
             features[name] = Feature(share=(1 - share) / len(config.features), tails=2, warm_up=config.reference_events)

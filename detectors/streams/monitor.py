@@ -64,6 +64,8 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
     fractions: tuple[float, ...] = (0.03, 0.1, 0.3)
     #: Whether the values are 0 or 1; then the only region contains the ones, and `tails` and `fractions` are not used.
     binary: bool = False
+    #: The feature that is reported instead of this feature's last score if both explain an alarm.
+    instead: str = ""
 
 
 class MonitorState(msgspec.Struct, frozen=True, kw_only=True, tag="e-detector"):
@@ -275,6 +277,9 @@ class Monitor:
 
     def _leading(self) -> tuple[int, Change]:
         leading = self._regions.leading()
+        name, column, *_ = self.layout[leading]
+        if (instead := self._features[name].instead) and column == self._columns[name].stop - 1:
+            leading = next((one for one, _ in self._sufficient(name) if self.layout[one][0] == instead), leading)
         return leading, self._regions.change(leading)
 
     def _learn_first(self, scores: NDArray[np.float64], slot: int) -> None:

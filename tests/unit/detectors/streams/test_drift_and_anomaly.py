@@ -156,6 +156,16 @@ def test_rivers_methods_tell_a_new_topic_and_survive_a_restart(method):
     assert len(again.snapshot()) < 64_000
 
 
+def test_a_lasting_new_subject_is_told_by_its_distance_from_the_reference():
+    rng = np.random.default_rng(7)
+    detector = create_stream("drift", {"reference_events": 200, "alarm_every_events": 1000, "features": []})
+    assert first_alarm(detector, prompts(rng, [0, 1, 2, 3, 4], 400, "a")) == NEVER
+    findings = [detector.update_many([event]) for event in prompts(rng, [8, 9], 120, "b")]
+    assert findings[-1].alarm
+    assert findings[-1].feature == "embedding"
+    assert findings[-1].details["share_since"] > 0.9
+
+
 def test_re_weighted_topics_are_told_by_number_and_share():
     rng = np.random.default_rng(7)
     detector = create_stream("drift", {"reference_events": 200, "features": []})
