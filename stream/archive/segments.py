@@ -65,7 +65,7 @@ class Position(NamedTuple):
 
 
 def in_milliseconds(time: float) -> int:
-    """Return a time in seconds as a Kafka timestamp, in milliseconds, rounded down. The addend prevents that 1.123 s becomes 1,122 ms."""
+    """Return a time in seconds as a Kafka timestamp, in milliseconds, rounded down. Without the addend, 1.123 s would become 1,122 ms."""
     return int(time * 1000 + 0.001)
 
 

@@ -14,9 +14,10 @@ PARTS = ("shipper", "score", "watch")
 
 
 class Strike(msgspec.Struct, kw_only=True):
-    """One injected fault. `effect` says what it interrupted; a fault without effect does not count. `violations` are the promises broken in its round.
+    """One injected fault.
 
-    `slow` are speeds that missed their bound. They count in ``make chaos``, on an idle machine, and not in the tests.
+    `effect` says what the fault interrupted. A fault without an effect does not count. `violations` are the promises that were broken in
+    the round of this fault. `slow` are speeds that missed their bound: ``make chaos`` counts them, the tests do not.
     """
 
     fault: str
