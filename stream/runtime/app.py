@@ -6,6 +6,7 @@ lose events (docs/design/traps.md, 1 to 10). One factory changes these defaults.
 
 import ssl
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -41,8 +42,8 @@ class BaseApp(faust.App):
     """A Faust app that awaits its outputs, commits no offset past an unfinished record, and reports its health.
 
     `sources` has the partition count of each topic that the app reads or writes; the counts are checked before the
-    start. `held` returns the number of events that stay unacknowledged on purpose, until their time window closes; these
-    do not count as lag. Each of `health_checks` returns the reason of a fault, or "" if there is none. Tasks of `background`
+    start. `held` has, by topic, a function that returns the number of events that stay unacknowledged on purpose, until their
+    time window closes; the watchdog does not count them as work. Each of `health_checks` returns the reason of a fault, or "" if there is none. Tasks of `background`
     start before the app has partitions, and end the worker if they fail. `closers` are awaited after the app stops.
     """
 
@@ -53,12 +54,12 @@ class BaseApp(faust.App):
         require_attributes(self, "_consumer")
         self.sources: dict[str, int] = {}
         self.publisher = Publisher(lambda: self.producer)
-        self.held: Callable[[], int] = lambda: 0
+        self.held: dict[str, Callable[[], int]] = {}
         self.health_checks: dict[str, Callable[[], str]] = {}
         self.background: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self.closers: list[Callable[[], Awaitable[None]]] = []
         self.watchdog_seconds = 60.0
-        self.progress_count = 0
+        self._progress: Counter[str] = Counter()
         self._beat: float | None = None
 
     def raw_topic(self, *names: str, partitions: int) -> Any:
@@ -94,7 +95,7 @@ class BaseApp(faust.App):
     def acknowledge(self, event: Any) -> bool:
         """Allow a commit past `event`. Call it after the event's outputs are acknowledged and its state is stored."""
         event.ack()
-        self.progress()
+        self.progress(event.message.topic)
         return bool(self.acked_consumer.acknowledge(event.message))
 
     def is_current(self, event: Any) -> bool:
@@ -105,9 +106,13 @@ class BaseApp(faust.App):
         message = event.message
         return bool(self.acked_consumer.tracker.owns(TP(message.topic, message.partition), message.generation_id))
 
-    def progress(self) -> None:
-        """Count a finished piece of work for the watchdog (an acknowledged event, a closed bucket)."""
-        self.progress_count += 1
+    def progress(self, topic: str = "") -> None:
+        """Count a finished piece of work for the watchdog: of `topic`, or one that all topics wait for (a part of a state that was read)."""
+        self._progress[topic] += 1
+
+    def progress_of(self, topic: str) -> int:
+        """Return the number of finished pieces of work of `topic` and of those that all topics wait for; "" means all."""
+        return self._progress[topic] + self._progress[""] if topic else self._progress.total()
 
     def lag(self) -> dict[TP, int]:
         """Return {assigned partition: number of records from its committable offset to its end at the last fetch}."""

@@ -1,6 +1,6 @@
-"""Ends a worker that has work and makes no progress.
+"""Ends a worker that has work and makes no progress, as a whole or in one topic.
 
-Faust's recovery can hang and its consumer can stop, for example after a broker outage. The supervisor starts an ended
+Faust's recovery can hang and its consumer can stop, for example after a broker outage; one agent can hang while others work. The supervisor starts an ended
 worker again, which is safe, because delivery is at least once. The watchdog has its own Kafka client, because the
 worker's client may be the part that hangs. While the broker cannot be reached, the watchdog ends no worker.
 
@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -43,7 +44,7 @@ class Watchdog:
     def __init__(self, app: BaseApp, end: Callable[[str], None] = end_process) -> None:
         self._app = app
         self._end = end
-        self._stall = StallDetector(app.watchdog_seconds)
+        self._stalls: defaultdict[str, StallDetector] = defaultdict(lambda: StallDetector(app.watchdog_seconds))
         self._pause = min(_PROBE_SECONDS, app.watchdog_seconds / 4)
         self._cut_looks = 0
 
@@ -59,33 +60,41 @@ class Watchdog:
                         await asyncio.sleep(self._pause)
             except BROKER_ERRORS as error:
                 _log.debug("the watchdog's client: %s", type(error).__name__)
-            self._observe(0)
+            self._observe({})
             await asyncio.sleep(self._pause)
 
-    def _observe(self, waiting: int) -> None:
-        now, progress = time.monotonic(), self._app.progress_count
-        if self._stall.observe(now=now, progress=progress, work=waiting > 0):
-            self._end(f"{waiting} records wait and none was finished for {self._app.watchdog_seconds:.0f} s")
+    def _observe(self, waiting: Mapping[str, int]) -> None:
+        """Compare `waiting` with the progress since the last checks; a subject that it lacks has no work."""
+        now = time.monotonic()
+        for subject in self._stalls.keys() | waiting.keys():
+            work = waiting.get(subject, 0)
+            if self._stalls[subject].observe(now=now, progress=self._app.progress_of(subject), work=work > 0):
+                of = f" of {subject}" if subject else ""
+                self._end(f"{work} records{of} wait and none was finished for {self._app.watchdog_seconds:.0f} s")
 
-    async def _waiting(self, client: AIOKafkaConsumer) -> int:
-        """Return the number of undelivered or unacknowledged records of this worker's partitions.
+    async def _waiting(self, client: AIOKafkaConsumer) -> Mapping[str, int]:
+        """Return {topic: number of its records that an agent has and that are not acknowledged}, and as "" that number of all topics plus the undelivered records.
 
-        Events in open buckets do not count.
+        Undelivered records do not show which agent hangs: the consumer waits while the queue of any agent is full. Events
+        in open buckets do not count.
         """
         consumer = self._app.started_consumer
         if consumer is None or consumer.tracker.generation is None or self._app.rebalancing:
             await client.end_offsets([TopicPartition(name, 0) for name in list(self._app.sources)[:1]])
-            return 1
+            return {"": 1}
         partitions = [tp for tp in consumer.tracker.partitions if self._app.topics.acks_enabled_for(tp.topic)]
         places = [TopicPartition(*tp) for tp in partitions]
         first: dict[TopicPartition, int] = await client.beginning_offsets(places)
         ends: dict[TopicPartition, int] = await client.end_offsets(places)
         done = {tp: consumer.tracker.delivered(tp) or consumer.committed(tp) or 0 for tp in partitions}
         self._look_for_cut({f"{tp.topic}-{tp.partition}": (done[tp], ends[TopicPartition(*tp)]) for tp in partitions})
-        total = sum(consumer.tracker.open_count(tp) for tp in partitions) - self._app.held()
-        return total + sum(
+        waiting = Counter({topic: -held() for topic, held in self._app.held.items()})
+        for tp in partitions:
+            waiting[tp.topic] += consumer.tracker.open_count(tp)
+        undelivered = (
             max(0, ends[place] - max(done[tp], first[place])) for tp, place in zip(partitions, places, strict=True)
         )
+        return {**waiting, "": waiting.total() + sum(undelivered)}
 
     def _look_for_cut(self, partitions: Mapping[str, tuple[int, int]]) -> None:
         """End the worker if 3 checks in a row find a partition that ends before the worker's position in it."""

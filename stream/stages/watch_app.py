@@ -67,7 +67,7 @@ def create_app(  # noqa: PLR0913 - the parts of a process, by name
         detectors=detectors,
     )
     watching = WatchStage(context, app.raw_table("streams", count, watch_order), watch, rules)
-    app.held = watching.held
+    app.held[names.signals] = watching.held
     _add_agent(app, watching, names.signals)
     _add_agent(app, AlertStage(context, app.raw_table("alerts", count, alert_order)), names.findings)
     # Both topics share key, partition count and partitioner, so one table fits (docs/design/traps.md 16).

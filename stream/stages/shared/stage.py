@@ -134,6 +134,7 @@ class TableStage(Stage):
             event = await self._context.read(raw, self.name)
             if event is not None:
                 changed |= {key: (state, raw) for key, state in (await self._apply(partition, event, raw)).items()}
+            self._app.progress(raw.message.topic)
         for key, (state, raw) in changed.items():
             if self._app.is_current(raw):
                 await self._table.put(key.encode(), encode(state), partition=raw.message.partition)

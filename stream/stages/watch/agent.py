@@ -129,7 +129,6 @@ class WatchStage(Stage):
         await self._table.put(closed.key.encode(), closed.state, partition=partition.number)
         for token in closed.tokens:
             self._app.acknowledge(token)
-        self._app.progress()
 
     async def _publish(self, event: Event, number: int) -> None:
         self._count(event)

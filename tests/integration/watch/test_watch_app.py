@@ -79,7 +79,7 @@ async def test_signals_and_findings_become_alerts_and_a_request(lab):
 
         await lab.eventually(requested, 60)
         await settled(lab, app)
-        assert app.held() == 0
+        assert app.held[lab.names.signals]() == 0
     await check_second_run(lab)
     alerts = await lab.alerts()
     assert {"pii", "toxicity", "drift"} <= {record.detector for record in alerts}
@@ -197,7 +197,7 @@ async def settled_signals(lab, app):
         tracker = app.consumer.tracker
         places = [tp for tp in tracker.partitions if app.topics.acks_enabled_for(tp.topic)]
         read = all((tracker.delivered(tp) or 0) == (app.consumer.highwater(tp) or 0) for tp in places)
-        return read and tracker.open_count() == app.held() and bool(app.tables["retraining"].data)
+        return read and tracker.open_count() == app.held[lab.names.signals]() and bool(app.tables["retraining"].data)
 
     await lab.eventually(nothing_but_held, 40)
 

@@ -1,4 +1,4 @@
-"""The watchdog and a log that is shorter than what was read."""
+"""What the watchdog counts as work, and a log that is shorter than what was read."""
 
 from types import SimpleNamespace
 
@@ -22,18 +22,19 @@ class Client:
         return dict.fromkeys(partitions, self.end)
 
 
-def watched(read):
-    """Return a watchdog over a worker that has read and finished `read` records, and the reasons for which it was ended."""
+def watched(read, held=0):
+    """Return a watchdog over a worker that has read `read` records and finished all but the last `held`, and the reasons for which it was ended."""
     tracker = AckTracker()
     tracker.assign([PARTITION], 1)
     for offset in range(read):
         tracker.deliver(PARTITION, offset, 1)
-        tracker.ack(PARTITION, offset, 1)
+        if offset < read - held:
+            tracker.ack(PARTITION, offset, 1)
     app = SimpleNamespace(
         started_consumer=SimpleNamespace(tracker=tracker, committed=lambda _tp: None),
         rebalancing=False,
         topics=SimpleNamespace(acks_enabled_for=lambda _topic: True),
-        held=lambda: 0,
+        held={PARTITION.topic: lambda: held},
         watchdog_seconds=60.0,
     )
     reasons = []
@@ -45,7 +46,7 @@ async def test_a_worker_whose_log_was_deleted_is_ended():
     client = Client()
     client.end = 7
     for _ in range(3):
-        assert await dog._waiting(client) == 0, "nothing waits, so that only the cut shows it"
+        assert (await dog._waiting(client))[""] == 0, "nothing waits, so that only the cut shows it"
     assert reasons == ["the log was deleted or cut: weir.inference-0 ends at 7, 50 were read"]
 
 
@@ -56,4 +57,11 @@ async def test_a_leader_that_is_behind_for_a_moment_ends_no_worker():
         client.end = end
         await dog._waiting(client)
     assert reasons == []
-    assert await dog._waiting(client) == 10
+    assert await dog._waiting(client) == {PARTITION.topic: 0, "": 10}
+
+
+async def test_events_in_open_buckets_are_no_work():
+    dog, _ = watched(read=50, held=20)
+    client = Client()
+    client.end = 53
+    assert await dog._waiting(client) == {PARTITION.topic: 0, "": 3}
