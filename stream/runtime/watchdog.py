@@ -1,8 +1,9 @@
 """Ends a worker that has work and makes no progress, as a whole or in one topic.
 
-Faust's recovery can hang and its consumer can stop, for example after a broker outage; one agent can hang while others work. The supervisor starts an ended
-worker again, which is safe, because delivery is at least once. The watchdog has its own Kafka client, because the
-worker's client may be the part that hangs. While the broker cannot be reached, the watchdog ends no worker.
+Faust's recovery can hang and its consumer can stop, for example after a broker outage; one agent can hang while others
+work. The supervisor starts an ended worker again, which is safe, because delivery is at least once. The watchdog has its
+own Kafka client, because the worker's client may be the part that hangs. While the broker cannot be reached, the watchdog
+ends no worker.
 
 The watchdog also ends a worker whose offset is past the end of the log. This happens if the volume was deleted or the
 topics were recreated. Such a worker would wait for the old offsets and commit nothing.
@@ -73,10 +74,10 @@ class Watchdog:
                 self._end(f"{work} records{of} wait and none was finished for {self._app.watchdog_seconds:.0f} s")
 
     async def _waiting(self, client: AIOKafkaConsumer) -> Mapping[str, int]:
-        """Return {topic: number of its records that an agent has and that are not acknowledged}, and as "" that number of all topics plus the undelivered records.
+        """Return {topic: number of its delivered records that are not acknowledged}, and under "" all unfinished records.
 
-        Undelivered records do not show which agent hangs: the consumer waits while the queue of any agent is full. Events
-        in open buckets do not count.
+        A topic's undelivered records do not show that its agent hangs: the consumer waits while the queue of any agent is
+        full. Events in open buckets do not count.
         """
         consumer = self._app.started_consumer
         if consumer is None or consumer.tracker.generation is None or self._app.rebalancing:
