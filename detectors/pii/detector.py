@@ -151,14 +151,14 @@ class PiiDetector(TextDetector[PiiConfig]):
         A hidden passage gets one span, with the type of its most severe span.
         """
         marks: list[Span] = []
-        for one, told in hidden:
-            worst = max(told.spans, key=lambda span: (span.type not in RULES.indirect, span.score), default=None)
+        for passage, inner in hidden:
+            worst = max(inner.spans, key=lambda span: (span.type not in RULES.indirect, span.score), default=None)
             if worst is not None:
-                marks.append(msgspec.structs.replace(worst, start=one.start, end=one.end))
-                spans = [span for span in spans if span.end <= one.start or span.start >= one.end]
-            covered = min(covered, told.covered)
+                marks.append(msgspec.structs.replace(worst, start=passage.start, end=passage.end))
+                spans = [span for span in spans if span.end <= passage.start or span.start >= passage.end]
+            covered = min(covered, inner.covered)
         kept = without_overlaps(text, spans)
-        score = max([_decide(text, kept), *(told.score for _, told in hidden)])
+        score = max([_decide(text, kept), *(inner.score for _, inner in hidden)])
         kept = sorted([*kept, *marks], key=lambda span: span.start)
         flagged = score >= self.config.threshold
         label = label_of("pii", flagged=flagged, covered=covered)

@@ -207,10 +207,12 @@ def _runs(
         length, row = max((_length(said, at, prompt.rules[row].tokens, begin), row) for row, begin in places)
         rule = prompt.rules[row]
         run = said[at : at + length]
-        told = length / _needed(rule, run, prior, hidden=hidden)
-        if told:
-            total += told * _MORE
-            yield Evidence(_INSTRUCTIONS, min(MAX_STRENGTH, max(told, total)), spots[at][0], spots[at + length - 1][1])
+        weight = length / _needed(rule, run, prior, hidden=hidden)
+        if weight:
+            total += weight * _MORE
+            yield Evidence(
+                _INSTRUCTIONS, min(MAX_STRENGTH, max(weight, total)), spots[at][0], spots[at + length - 1][1]
+            )
         at += length
 
 

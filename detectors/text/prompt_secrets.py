@@ -79,10 +79,10 @@ def _is_random(key: str) -> bool:
     )
 
 
-def secrets_of(text: str, told: str) -> list[str]:
+def secrets_of(text: str, kept: str) -> list[str]:
     """Return the values, keys, quotations, codes and long numbers of a confidential sentence.
 
-    `told` is the sentence without the words that the operator wants the user to read.
+    `kept` is the sentence without the words that the operator wants the user to read.
     """
     lists = words()
     found = values_of(text) + [match.group() for match in _KEY.finditer(text)]
@@ -90,10 +90,10 @@ def secrets_of(text: str, told: str) -> list[str]:
     if label and label.group(1).lower() in lists.secret_labels:
         value = _phrase(text[label.end() : label.end() + _VALUE_CHARACTERS])
         found += [" ".join(value)] if 0 < len(value) <= _LABEL_WORDS else []
-    found += [match.group(1) or match.group(2) for match in QUOTED.finditer(told)]
-    codes = [code for code in _CODE.findall(told) if not code.isdigit()]
+    found += [match.group(1) or match.group(2) for match in QUOTED.finditer(kept)]
+    codes = [code for code in _CODE.findall(kept) if not code.isdigit()]
     heading = sum(map(str.isalpha, codes)) > 2
     found += [code for code in codes if code not in lists.shouted and not (heading and code.isalpha())]
-    numbers = _NUMBER.findall(told)
+    numbers = _NUMBER.findall(kept)
     found += [number for number in numbers if sum(map(str.isdigit, number)) > 3 and not is_year(number)]
     return found

@@ -116,18 +116,18 @@ def read_system_prompt(text: str) -> SystemPrompt:
     rules: list[Rule] = []
     secrets: list[str] = []
     for claim, kind in zip(found, kinds, strict=True):
-        told = _without_told(claim.text, kind)
-        subject = _subject(told.replace(_HOLE, " "))
+        kept = _without_public_words(claim.text, kind)
+        subject = _subject(kept.replace(_HOLE, " "))
         public = known if kind is Kind.PERSONA else known | persona.stems | persona.names
         rules.append(
             Rule(
                 kind=kind,
                 is_order=patterns().imperative.search(claim.text) is not None,
-                tokens=tuple(word.lower().replace("’", "'").strip(_HOLE) for word in _WORD_OR_HOLE.findall(told)),
+                tokens=tuple(word.lower().replace("’", "'").strip(_HOLE) for word in _WORD_OR_HOLE.findall(kept)),
                 subject=Subject(subject.stems - public, subject.numbers - facts.numbers, subject.names - public),
             )
         )
-        secrets += secrets_of(claim.text, told) if kind is Kind.CONFIDENTIAL else keys_of(claim.text)
+        secrets += secrets_of(claim.text, kept) if kind is Kind.CONFIDENTIAL else keys_of(claim.text)
     shown = _shown(found, kinds).lower()
     hidden = dict.fromkeys(value.strip().lower() for value in secrets)
     return SystemPrompt(
@@ -169,7 +169,7 @@ def _shown(found: Sequence[Claim], kinds: Sequence[Kind]) -> str:
     return "\n".join((*open_, *said))
 
 
-def _without_told(text: str, kind: Kind) -> str:
+def _without_public_words(text: str, kind: Kind) -> str:
     """Return a sentence in which NUL replaces the words that the operator wants the user to read."""
     negation = patterns().negation
     clause = _TOLD.search(text)
