@@ -25,8 +25,8 @@ def check_detector_options(loaded: Loaded) -> None:
     Each option is checked alone, then the options of each stream detector together with those of the other patterns that match the
     pattern. If the libraries of the detectors are not installed (as in an image that only serves), nothing is checked.
 
-    Raises SettingsError with one line per error: an unknown detector or option, a value out of bounds, or a detector
-    that needs more characters of the prompt than are recorded.
+    Raises SettingsError with one line per error: an unknown detector or option, a value out of bounds, or a detector that
+    does not read the side on which it is enabled, or needs more characters of the prompt than are recorded.
     """
     options = list(_options(loaded.settings))
     thresholds = list(_thresholds(loaded.settings))
@@ -90,22 +90,29 @@ def _threshold_errors(loaded: Loaded, keys: list[tuple[str, ...]]) -> Iterator[s
 
 
 def _enabled_errors(loaded: Loaded, added: list[tuple[str, str]]) -> Iterator[str]:
-    """Yield an error for each enabled detector that does not exist or needs more characters of the prompt than are recorded."""
+    """Yield an error for each enabled detector that does not exist, does not read this side, or needs more characters of the prompt than are recorded."""
     from detectors.registry import TEXT, create_text  # noqa: PLC0415 - see above
 
     settings = loaded.settings.detectors
     for side, name in added:
+        where = f"detectors.{side} ({_source(loaded, ('detectors', side))}) has {name!r}"
         if name not in TEXT:
-            source = _source(loaded, ("detectors", side))
-            yield f"detectors.{side} ({source}) has {name!r}: no text detector has this name; choose from {', '.join(TEXT)}"
+            yield f"{where}: no text detector has this name; choose from {', '.join(TEXT)}"
             continue
-        if side == "input":
+        if side not in TEXT[name].sides:
+            read = {"input": "prompts", "output": "answers"}[TEXT[name].sides[0]]
+            yield f"{where}: {name} reads only {read}; move it to detectors.{TEXT[name].sides[0]}"
             continue
         with contextlib.suppress(DetectorError):  # a wrong option is reported already
             needed = create_text(name, settings.options.get(name)).prompt_characters
-            if needed > settings.context_characters:
+            if needed and side == "input":
                 yield (
-                    f"detectors.output ({_source(loaded, ('detectors', 'output'))}) has {name}, which compares answers with up to"
+                    f"{where}: with its options, {name} compares answers with their prompts, so it would flag no prompt; move it to "
+                    f"detectors.output, or set other options in [detectors.options.{name}]"
+                )
+            elif needed > settings.context_characters:
+                yield (
+                    f"{where}, which compares answers with up to"
                     f" {needed} characters of their prompts; detectors.context_characters is {settings.context_characters}: raise it"
                 )
 

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 from support.cases import cases
 
+from detectors.registry import TEXT
 from weir.cli import main
 from weir.component.process import running
 from weir.errors import SettingsError
@@ -42,6 +43,28 @@ def test_a_detector_that_compares_with_prompts_needs_them_recorded(write):
     write('[detectors]\noutput = ["pii", "language"]\ncontext_characters = 2000\n')
     check_detector_options(load_settings())
     write('[detectors]\noutput = ["language"]\n[detectors.options.language]\nexpected = ["en"]\n')
+    check_detector_options(load_settings())
+
+
+@pytest.mark.parametrize("name", [name for name, detector in TEXT.items() if detector.sides != ("input", "output")])
+def test_a_detector_on_a_side_that_it_does_not_read_is_refused(monkeypatch, name):
+    (reads,) = TEXT[name].sides
+    other = {"input": "output", "output": "input"}[reads]
+    monkeypatch.setenv(f"WEIR_DETECTORS__{other.upper()}", f'["pii", "{name}"]')
+    with pytest.raises(
+        SettingsError, match=rf"^detectors\.{other} \(environment WEIR_.*\) has '{name}'.*detectors\.{reads}$"
+    ):
+        check_detector_options(load_settings())
+
+
+def test_a_detector_that_compares_with_prompts_is_refused_for_prompts(write):
+    enabled = '[detectors]\ninput = ["pii", "language"]\ncontext_characters = 2000\n'
+    write(enabled)
+    with pytest.raises(
+        SettingsError, match=r"detectors\.input .*'language'.* flag no prompt; move it to detectors\.output"
+    ):
+        check_detector_options(load_settings())
+    write(enabled + '[detectors.options.language]\nexpected = ["en"]\n')
     check_detector_options(load_settings())
 
 
