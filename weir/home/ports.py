@@ -14,7 +14,16 @@ from stream.files import replace_file
 from weir.errors import StackError
 from weir.home.port_blocks import claim_block
 
-__all__ = ["PORT_NAMES", "choose_ports", "ensure_ports", "load_ports", "port_is_free", "ports_path", "reachable"]
+__all__ = [
+    "PORT_NAMES",
+    "choose_ports",
+    "ensure_ports",
+    "listen_error",
+    "load_ports",
+    "port_is_free",
+    "ports_path",
+    "reachable",
+]
 
 #: Ports of the broker, MLflow, the console, and the metrics of each component; Ray has more (RayLayout.port_names).
 PORT_NAMES = (
@@ -65,14 +74,19 @@ def reachable(host: str) -> str:
 
 def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Return whether a server could listen on `port` now; a port in TIME_WAIT counts as free."""
+    return listen_error(port, host) is None
+
+
+def listen_error(port: int, host: str) -> OSError | UnicodeError | None:
+    """Return why a server could not listen on `port` of `host` now, or None; a name that cannot be a host name is a UnicodeError."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
             probe.listen(1)
-        except OSError:
-            return False
-    return True
+        except (OSError, UnicodeError) as error:
+            return error
+    return None
 
 
 def choose_ports(names: Iterable[str], block: Iterable[int], taken: Iterable[int] = ()) -> dict[str, int]:

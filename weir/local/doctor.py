@@ -15,11 +15,10 @@ from serving.ray_local import RayLocalError, short_run_dir
 from stream.errors import BrokerError
 from stream.kafka.probe import broker_answers
 from weir.errors import SettingsError
-from weir.home.ports import port_is_free
 from weir.local.broker.find_java import JAVA_MINIMUM, find_java, java_version
 from weir.local.broker.kafka_jars import apache_available, apache_installed
 from weir.local.broker.launch import check_login, plan_broker
-from weir.local.preflight import port_owner
+from weir.local.preflight import http_port_problem
 from weir.local.stack_state import load_components, supervisor_runs
 from weir.settings import Settings, load_settings
 from weir.settings.detector_options import check_detector_options
@@ -171,7 +170,9 @@ def _http_port(settings: Settings) -> Iterator[Check]:
     if serve := next((one for one in load_components(settings.home) if one.name == "serve" and one.running), None):
         yield Check("http-port", True, f"{serve.address}, in use by this stack")
         return
-    port, host = settings.http.port, settings.http.host
-    free = port_is_free(port, host)
-    detail = f"{host}:{port}" if free else f"{host}:{port} is in use by {port_owner(port)}"
-    yield Check("http-port", free, detail, "stop that process, or set WEIR_HTTP__PORT to another port")
+    address = f"{settings.http.host}:{settings.http.port}"
+    if problem := http_port_problem(settings.http.port, settings.http.host):
+        reason, fix = problem
+        yield Check("http-port", False, f"{address}: {reason}", fix)
+    else:
+        yield Check("http-port", True, address)

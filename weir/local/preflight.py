@@ -1,5 +1,6 @@
 """Prepare the start of a stack: its home and lock, the HTTP port, the other ports, the model."""
 
+import errno
 import os
 import pwd
 from collections.abc import Callable, Iterator
@@ -15,11 +16,19 @@ from serving.ray_local import RayLayout
 from serving.settings import ModelSettings
 from stream.files import FileLock
 from weir.errors import StackError
-from weir.home.ports import PORT_NAMES, ensure_ports, port_is_free
+from weir.home.ports import PORT_NAMES, ensure_ports, listen_error
 from weir.local.processes import HOME_MARK
 from weir.settings import Settings
 
-__all__ = ["check_http_port", "create_home", "ensure_model", "ensure_models", "port_owner", "stack_lock", "stack_ports"]
+__all__ = [
+    "check_http_port",
+    "create_home",
+    "ensure_model",
+    "ensure_models",
+    "http_port_problem",
+    "stack_lock",
+    "stack_ports",
+]
 
 
 def create_home(home: Path) -> None:
@@ -69,9 +78,7 @@ def port_owner(port: int) -> str:
     for connection in psutil.net_connections("tcp"):
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
             return _describe(connection.pid)
-    return (
-        "an unknown process (of another user), or it cannot be bound: the port is below 1024, or the host is not local"
-    )
+    return "an unknown process (of another user)"
 
 
 def _describe(pid: int) -> str:
@@ -86,13 +93,28 @@ def _describe(pid: int) -> str:
 
 
 def check_http_port(settings: Settings) -> None:
-    """Raise StackError if another process listens on the HTTP port."""
+    """Raise StackError if the endpoint cannot listen on its address."""
     port, host = settings.http.port, settings.http.host
-    if not port_is_free(port, host):
-        raise StackError(
-            f"cannot listen on HTTP port {port} of {host}: it is in use by {port_owner(port)}; stop that process, or set another port, "
-            f"for example WEIR_HTTP__PORT={port + 1}"
-        )
+    if problem := http_port_problem(port, host):
+        reason, fix = problem
+        raise StackError(f"cannot listen on HTTP port {port} of {host}: {reason}; {fix}")
+
+
+def http_port_problem(port: int, host: str) -> tuple[str, str] | None:
+    """Return why the endpoint cannot listen on this address, and the fix; None if it can."""
+    error = listen_error(port, host)
+    if error is None:
+        return None
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        fix = f"stop that process, or set another port, for example WEIR_HTTP__PORT={port + 1}"
+        return f"it is in use by {port_owner(port)}", fix
+    if isinstance(error, OSError) and error.errno == errno.EACCES:
+        return f"this user has no right to port {port}", "set WEIR_HTTP__PORT to 1024 or more"
+    reason = error.strerror if isinstance(error, OSError) else "not a host name"
+    return (
+        f"http.host {host!r} is no IPv4 address of this machine ({reason})",
+        "set WEIR_HTTP__HOST to 127.0.0.1 (only this machine), to an address of this machine, or to 0.0.0.0 (all its addresses)",
+    )
 
 
 def stack_ports(home: Path) -> tuple[dict[str, int], list[str]]:
