@@ -15,6 +15,7 @@ from serving.ray_local import RayLocalError, short_run_dir
 from stream.errors import BrokerError
 from stream.kafka.probe import broker_answers
 from weir.errors import SettingsError
+from weir.home.disk_space import GIB, NEEDED_BYTES, free_bytes
 from weir.local.broker.find_java import JAVA_MINIMUM, find_java, java_version
 from weir.local.broker.kafka_jars import apache_available, apache_installed
 from weir.local.broker.launch import check_login, plan_broker
@@ -25,8 +26,7 @@ from weir.settings.detector_options import check_detector_options
 
 __all__ = ["Check", "diagnose"]
 
-_GIB = 1024**3
-_MEMORY_GIB, _DISK_GIB, _OPEN_FILES = 5, 4, 4096
+_MEMORY_GIB, _OPEN_FILES = 5, 4096
 _PYTHON = (3, 11)
 #: Package: the extra of weir-llm that installs it.
 _PACKAGES = {
@@ -84,9 +84,9 @@ def _home(settings: Settings) -> Iterator[Check]:
     home = settings.home
     existing = next(path for path in (home, *home.parents) if path.exists())
     yield Check("home", os.access(existing, os.W_OK), str(home), f"{existing} is not writable; set WEIR_HOME")
-    free = shutil.disk_usage(existing).free / _GIB
-    remedy = f"{_DISK_GIB} GiB are needed; free some, or set WEIR_HOME to another disk"
-    yield Check("disk", free >= _DISK_GIB, f"{free:.0f} GiB free at {existing}", remedy)
+    free = free_bytes(home)
+    remedy = f"{NEEDED_BYTES / GIB:.0f} GiB are needed; free some, or set WEIR_HOME to another disk"
+    yield Check("disk", free >= NEEDED_BYTES, f"{free / GIB:.1f} GiB free at {existing}", remedy)
     try:
         run_dir = short_run_dir(home)
         if not supervisor_runs(home):
@@ -99,9 +99,9 @@ def _home(settings: Settings) -> Iterator[Check]:
 
 def _machine(_: Settings) -> Iterator[Check]:
     memory = psutil.virtual_memory()
-    detail = f"{memory.available / _GIB:.1f} of {memory.total / _GIB:.1f} GiB available"
+    detail = f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB available"
     remedy = f"a whole stack takes about {_MEMORY_GIB} GiB; stop other processes, or set WEIR_MLFLOW__ENABLED=false"
-    yield Check("memory", memory.available / _GIB >= _MEMORY_GIB, detail, remedy, required=False)
+    yield Check("memory", memory.available / GIB >= _MEMORY_GIB, detail, remedy, required=False)
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     remedy = f"raise it to {_OPEN_FILES}: ulimit -n {_OPEN_FILES}"
     yield Check("open-files", soft >= _OPEN_FILES, f"limit {soft}", remedy, required=False)

@@ -16,6 +16,7 @@ from serving.ray_local import RayLayout
 from serving.settings import ModelSettings
 from stream.files import FileLock
 from weir.errors import StackError
+from weir.home.disk_space import FULL_BYTES, MIB, NEEDED_BYTES, free_bytes
 from weir.home.ports import PORT_NAMES, ensure_ports, listen_error
 from weir.local.processes import HOME_MARK
 from weir.settings import Settings
@@ -43,6 +44,24 @@ def create_home(home: Path) -> None:
         raise StackError(
             f"home {home} cannot be created or written ({error.strerror}); {remedy}set WEIR_HOME to a folder that you can write to"
         ) from None
+
+
+def check_disk(home: Path, *, new: bool) -> str:
+    """Return a note if the disk of `home` has less free space than a stack needs, else "".
+
+    Raises StackError if the disk is full, or, if `new`, has too little space for a new stack.
+    """
+    free = free_bytes(home)
+    if free >= NEEDED_BYTES:
+        return ""
+    where = f"{free / MIB:.0f} MiB are free on the disk of {home}"
+    if new:
+        raise StackError(
+            f"{where}, and a new stack needs {NEEDED_BYTES / MIB:.0f} MiB; free space on it, or set WEIR_HOME to a folder on another disk"
+        )
+    if free < FULL_BYTES:
+        raise StackError(f"{where}, and a start needs at least {FULL_BYTES / MIB:.0f} MiB; free space on it")
+    return f"{where}; below {FULL_BYTES / MIB:.0f} MiB components exit, so free space on it"
 
 
 def _other_owner(path: Path) -> str:

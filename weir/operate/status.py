@@ -1,7 +1,6 @@
 """Status of a stack: components, capture counts, consumer lag and coverage, and the problems found in them."""
 
 import asyncio
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +23,7 @@ from stream.silences import Silences
 from stream.wire import AlertRecord, format_time
 from weir.client import effective_kafka
 from weir.errors import StackError
+from weir.home.disk_space import FULL_BYTES, MIB, free_bytes
 from weir.local.health.health_probe import probe
 from weir.local.plan import plan_path
 from weir.local.stack_state import ComponentState, load_components, supervisor_runs
@@ -45,8 +45,6 @@ __all__ = [
 HEARTBEAT_SECONDS = 15.0
 _PROBE_SECONDS = 2.0
 _LAG_SECONDS = 5.0
-_MIB = 1024 * 1024
-_FREE_BYTES = 64 * _MIB
 
 
 class ComponentStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,12 +194,12 @@ def _waits_for(state: ComponentState, home: Path) -> str:
 
 def _disk_problems(home: Path) -> list[str]:
     """Report a full disk, because the components that write to it exit, and their logs end before the error."""
-    free = shutil.disk_usage(home).free
-    if free >= _FREE_BYTES:
+    free = free_bytes(home)
+    if free >= FULL_BYTES:
         return []
-    bound = f"the bound is {_FREE_BYTES / _MIB:.0f} MiB"
+    bound = f"the bound is {FULL_BYTES / MIB:.0f} MiB"
     return [
-        f"disk: {free / _MIB:.0f} MiB are free on the disk of {home}, {bound}; free space, then the components restart"
+        f"disk: {free / MIB:.0f} MiB are free on the disk of {home}, {bound}; free space, then the components restart"
     ]
 
 

@@ -1,14 +1,17 @@
 """``weir up`` while the stack runs."""
 
 import io
+import shutil
 
 import pytest
 from rich.console import Console
 
 from weir.errors import StackError
 from weir.local import up
+from weir.local.doctor import diagnose
 from weir.local.health.health_probe import Health
-from weir.local.plan import Component, Plan, save_plan
+from weir.local.plan import Component, Plan, plan_path, save_plan
+from weir.local.preflight import check_disk
 from weir.local.step_reporter import StepReporter
 from weir.settings import load_settings
 
@@ -40,3 +43,34 @@ def test_a_running_stack_is_left_as_it_is(running):
 def test_a_component_that_the_running_stack_lacks_is_an_error_that_names_its_components(running):
     with pytest.raises(StackError, match=r"no component foo; it has broker, score\. To start other"):
         again(running, "score", "foo")
+
+
+@pytest.fixture
+def free(monkeypatch, tmp_path):
+    """Set the free space of the disk, in MiB."""
+    usage = shutil.disk_usage(tmp_path)
+    return lambda mib: monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=mib * 2**20))
+
+
+def test_a_new_stack_on_a_disk_that_doctor_calls_too_small_is_refused_before_a_process_starts(
+    running, monkeypatch, free
+):
+    monkeypatch.setattr(up, "supervisor_runs", lambda _home: False)
+    plan_path(running.settings.home).unlink()
+    free(300)
+    with pytest.raises(
+        StackError, match=r"^300 MiB are free on the disk of .* a new stack needs 4096 MiB; free space .*WEIR_HOME"
+    ):
+        again(running)
+    assert not next(check for check in diagnose() if check.check == "disk").ok
+    assert not (running.settings.home / "ports.json").exists()
+
+
+def test_a_stack_that_ran_before_starts_until_its_disk_is_full(tmp_path, free):
+    free(4096)
+    assert check_disk(tmp_path, new=False) == ""
+    free(64)
+    assert check_disk(tmp_path, new=False).startswith(f"64 MiB are free on the disk of {tmp_path}; below 64 MiB")
+    free(63)
+    with pytest.raises(StackError, match=r"^63 MiB are free .* needs at least 64 MiB"):
+        check_disk(tmp_path, new=False)
