@@ -134,6 +134,8 @@ def test_an_error_of_the_library_of_a_store_is_an_error_of_the_archive():
         archive = Archive(f"ftp://user:right@{host}/x")
         with pytest.raises(ArchiveFailed, match=r"parquet cannot be written: 421 .*, the credentials and the rights"):
             archive.write("t", 0, 1, [record(0)])
+        with pytest.raises(ArchiveFailed, match=r"/x/t/0 in the archive cannot be read: 421 .*check \[archive\] url"):
+            archive.end("t", 0)
         server.shutdown()
 
 
