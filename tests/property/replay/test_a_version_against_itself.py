@@ -4,7 +4,7 @@ import functools
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.replay_log import NAMES, TENANTS, Replayed, request_of, stream_log, text_log, versions
 from support.rescoring import START, THRESHOLD, P, Scoring, inference_log, load_models
@@ -17,7 +17,8 @@ from stream.stages.watch_app import stream_detectors
 from stream.wire import FindingRecord, RequestRecord, RequestRecordV1, ResponseRecord, ResponseRecordV1, Verdict
 
 SEEDS = st.integers(0, 2**20)
-STRICT = 0.75
+#: No score with three decimals is within the last bits of it: at 0.75, the batch would decide whether a score of 0.75 is flagged.
+STRICT = 0.7505
 RESOLVE = TENANTS["demo-*"]["alerts"]["resolve_after_seconds"]
 WIDTH = TENANTS["demo-*"]["bucket_seconds"]
 
@@ -99,6 +100,7 @@ def test_the_installed_version_against_verdicts_of_version_1_has_no_diff(detecto
 
 @settings(max_examples=6, deadline=None)
 @given(seed=SEEDS)
+@example(seed=15_705)
 def test_a_higher_threshold_loses_the_alerts_that_a_plain_pass_loses(seed):
     lanes, scoring, log = recorded(seed)
     known = versions(variants={"toxicity@strict": {"threshold": STRICT}})
