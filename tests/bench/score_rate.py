@@ -5,6 +5,7 @@ decodes and scores in its own process; the app also publishes verdicts, findings
 """
 
 import asyncio
+import gc
 import json
 import random
 import sys
@@ -119,6 +120,8 @@ async def score_all(kafka: KafkaSettings, events: int) -> Stopwatch:
             registry=CollectorRegistry(),
             tracer_provider=TracerProvider(),
         )
+        gc.collect()
+        gc.freeze()  # as stream.runtime.worker.run
         app.loop = asyncio.get_running_loop()
         await app.start()
         try:
