@@ -1,6 +1,10 @@
+from random import Random
+
+import msgspec
 import pytest
 
-from stream.stages.watch.state import SourcesState, encode
+from stream.errors import StateUnreadable
+from stream.stages.watch.state import SourcesState, decode_sources, encode, order, sources_key
 from stream.stages.watch.watermark import Watermark
 from stream.wire import Tick
 
@@ -163,3 +167,21 @@ def test_the_state_fits_into_one_record_of_kafka_whatever_the_partitions(partiti
             watermark.apply(Tick(stage="score", partition=partition, sources=sources, closed=closed))
     assert len(encode(SourcesState(sources=("steady",), lanes=watermark.lanes, value=watermark.value))) < 1_000_000
     assert len(watermark.released()) >= 32
+
+
+@pytest.mark.parametrize(("partitions", "gateways"), [(48, 300), (16, 2000)])
+def test_the_state_of_many_live_gateways_fits_too_and_a_restart_reads_all_of_it(partitions, gateways):
+    watermark, random = Watermark(partitions, 60), Random(1)
+    names = [f"weir-gateway-7f6c5d4b8-{number}-{random.getrandbits(64):016x}" for number in range(gateways)]
+    for second in range(3):
+        times = {name: 1.8e9 + second + random.random() for name in names}
+        for partition in range(partitions):
+            sent = {name: time + random.random() / 100 for name, time in times.items()}
+            watermark.apply(Tick(stage="score", partition=partition, sources=sent))
+    state = SourcesState(sources=tuple(names), offset=7, lanes=watermark.lanes, value=watermark.value)
+    former, value = msgspec.msgpack.encode(state), encode(state)
+    assert len(value) < 1_000_000 < len(former)
+    assert decode_sources(value) == decode_sources(former) == state
+    assert order(sources_key(0).encode(), value) == 7
+    with pytest.raises(StateUnreadable, match="rebuilt from the log"):
+        decode_sources(value[:-9])
