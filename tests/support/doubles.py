@@ -20,6 +20,7 @@ _DIGITS = re.compile(r"\d{4,}")
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     seconds_each: float = 0.0
+    load_seconds: float = 0.0
 
 
 class Double(TextDetector[Config]):
@@ -36,6 +37,7 @@ class Double(TextDetector[Config]):
         self._loaded = False
 
     def load(self):
+        time.sleep(self.config.load_seconds)
         self._loaded = True
 
     def score_many(self, texts):

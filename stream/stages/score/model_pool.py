@@ -6,12 +6,13 @@ A detector that hangs or crashes must affect only the event that caused the fail
 import asyncio
 import logging
 import multiprocessing
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import msgspec
-from pebble import ProcessPool
+from pebble import ProcessExpired, ProcessPool
 
 from detectors.text.explain import Answer, Question
 from stream.errors import ModelsLost
@@ -72,6 +73,7 @@ class ModelPool:
         self._pool: ProcessPool | None = None
         self._ready = asyncio.Event()
         self._replacing = asyncio.Lock()
+        self._next_start = 0.0  # a process starts the next task by then, unless the processes hang
 
     @property
     def loaded(self) -> bool:
@@ -146,15 +148,19 @@ class ModelPool:
         raise AssertionError
 
     async def _result(self, future: Any, deadline: float) -> Any:
-        """Wait for a task; report progress while models load and while the task is within its deadline."""
-        loop = asyncio.get_running_loop()
-        waiting, patience = asyncio.wrap_future(future), loop.time() + _LOAD_SECONDS
+        """Wait for a task; report progress while models load and while the task is within its deadline.
+
+        Raises ModelsLost if no process starts the task in time: they hang, for example because they were stopped.
+        """
+        limit = self._deadline + _GRACE_SECONDS
+        waiting, until = asyncio.wrap_future(future), time.monotonic() + limit
         started = False
         try:
             while not (await asyncio.wait({waiting}, timeout=1.0))[0]:
+                now = time.monotonic()
                 if future.running() and not started:
-                    started, patience = True, loop.time() + deadline + _GRACE_SECONDS
-                if loop.time() < patience:
+                    started, until, self._next_start = True, now + deadline + _GRACE_SECONDS, now + limit
+                if now < (until if started else max(until, self._next_start)):
                     self._progress()
                 elif not started:
                     break
@@ -163,7 +169,9 @@ class ModelPool:
             raise
         if not waiting.done():
             waiting.cancel()
-            raise ModelsLost(f"no model process was ready within {_LOAD_SECONDS:.0f} s; see its log")
+            raise ModelsLost("the model processes hang: none started its next task in time; see their log")
+        lost = isinstance(waiting.exception(), TimeoutError | ProcessExpired)
+        self._next_start = time.monotonic() + (_LOAD_SECONDS if lost else limit)
         return waiting.result()
 
     async def _replace(self, broken: ProcessPool) -> None:
@@ -184,6 +192,7 @@ class ModelPool:
             raise ModelsLost("the models cannot be loaded; see the log of the model process") from error
 
     def _new_pool(self) -> ProcessPool:
+        self._next_start = time.monotonic() + _LOAD_SECONDS
         return ProcessPool(
             max_workers=self.workers,
             initializer=model_process.load_models,

@@ -91,6 +91,26 @@ async def test_a_pool_whose_idle_process_is_killed_scores_on():
             assert time.monotonic() < deadline
 
 
+async def test_an_idle_process_that_hangs_is_noticed_after_a_deadline(monkeypatch):
+    """It never starts the task, so that the task has no deadline; the time to load models is five minutes."""
+    monkeypatch.setattr(model_pool, "_GRACE_SECONDS", 1.0)
+    async with running(deadline_seconds=1.0) as pool:
+        await scored(pool, "hello")
+        os.kill(next(iter(pool._pool._pool_manager.worker_manager.workers)), signal.SIGSTOP)
+        with pytest.raises(ModelsLost, match="hang"):
+            await scored(pool, "hello")
+
+
+async def test_a_process_that_loads_again_after_a_timeout_does_not_hang(monkeypatch):
+    """It loads its models for longer than a task may wait for a process that has loaded them."""
+    monkeypatch.setattr(model_pool, "_GRACE_SECONDS", 0.5)
+    slow = msgspec.structs.replace(SPEC, options={"pii": {"load_seconds": 4.0}})
+    async with running(slow, deadline_seconds=1.0) as pool:
+        (late,) = await scored(pool, "a HANG")
+        assert failure_of(late) == Failed(disposition="timeout", error="TimeoutError")
+        assert failure_of((await scored(pool, "after"))[0]) is None
+
+
 async def test_an_answer_with_a_deep_schema_reaches_the_models_and_the_others_are_scored():
     schema: dict[str, object] = {}
     for _ in range(900):
