@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from stream.telemetry import MetricsServer, Pages, TraceSettings, tracer_provider
+from weir.errors import StackError
 from weir.home.ports import PORT_NAMES, ensure_ports, load_ports, ports_path
 from weir.settings import Settings, load_settings
 from weir.settings.detector_options import check_detector_options
@@ -66,7 +67,7 @@ def running(name: str, pages: Callable[[Process], Pages | None] = lambda _proces
     """Set up component `name`, and serve its metrics, health and `pages` while the body runs.
 
     Raises SettingsError if a setting is invalid. Raises StackError if the settings have no Kafka address and no stack
-    was started in this home.
+    was started in this home, or if the port is in use.
     """
     loaded = load_settings()
     if name in _DETECTOR_COMPONENTS:
@@ -78,10 +79,14 @@ def running(name: str, pages: Callable[[Process], Pages | None] = lambda _proces
         collector(registry=registry)
     tracer = tracer_provider(name, trace_settings(settings, ports))
     process = Process(name=name, settings=settings, ports=ports, registry=registry, tracer=tracer)
-    metrics = settings.metrics
-    server = MetricsServer(
-        registry, metrics.port or ports[name], lambda: _reasons(process), host=metrics.host, pages=pages(process)
-    ).start()
+    host, port = settings.metrics.host, settings.metrics.port or ports[name]
+    try:
+        server = MetricsServer(registry, port, lambda: _reasons(process), host=host, pages=pages(process)).start()
+    except OSError as error:
+        raise StackError(
+            f"{name} cannot listen on {host}:{port} (metrics and health): {error.strerror}; end the process that listens there, "
+            f"which may be another {name} of {settings.home}, or set another port (WEIR_METRICS__PORT)"
+        ) from error
     try:
         yield process
     finally:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from weir.component.process import process_ports
+from weir.component.process import process_ports, running
 from weir.errors import StackError
 from weir.settings import load_settings
 
@@ -26,3 +26,11 @@ def test_without_a_kafka_there_is_nothing_to_join(home):
     with pytest.raises(StackError, match="no stack was started"):
         process_ports(load_settings().settings)
     assert not home.exists()
+
+
+def test_a_second_process_of_the_same_name_is_refused_with_its_port(home, monkeypatch):
+    monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:9")
+    port = process_ports(load_settings().settings)["ledger"]
+    expected = pytest.raises(StackError, match=rf"ledger cannot listen on 127\.0\.0\.1:{port} .* in use")
+    with running("ledger"), expected, running("ledger"):
+        pass
