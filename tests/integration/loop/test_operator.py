@@ -19,7 +19,7 @@ class Operator:
         self._commands = Commands(home, kafka)
 
     async def request(self, retraining_id, *states):
-        """Publish a request, and its later states."""
+        """Publish a request, and its later states; a state ``dataset`` and those after it name a dataset."""
         for state in ("requested", *states):
             data = RetrainingRecord(
                 retraining_id=retraining_id,
@@ -30,6 +30,7 @@ class Operator:
                 at=10.0,
                 pins=(LogRange(topic=self.kafka.names.feedback, first={"0": 0}, last={"0": 1}),),
                 versions={"weir": "1"},
+                dataset_digest="d1" if "dataset" in states and state in states[states.index("dataset") :] else "",
             )
             key = tenant_model_key("acme", "m")
             event = Event(
@@ -99,6 +100,25 @@ async def test_only_a_key_with_the_scope_decides_and_every_attempt_is_logged(ope
     denied = ("approved", "denied", None)
     allowed = [("approved", "allowed", key), ("approved", "allowed", again), ("rejected", "allowed", late)]
     assert operator.logged() == [denied, denied, *allowed]
+
+
+async def test_a_resumed_request_uses_the_reviews_since_its_failure_unless_it_has_a_dataset(operator):
+    async with sender(operator.kafka) as to:
+        for number in range(2):  # the second one after the request's pin
+            data = LabelRecord(label_id=f"l{number}", request_id="r", tenant="acme", at=1.0, value=1.0)
+            event = Event(id=f"l{number}", source="t", type=data.event_type, time=1.0, data=data, partitionkey="k")
+            await to.send(operator.kafka.names.feedback, event)
+    await operator.request("rt_few", "approved", "failed")
+    await operator.request("rt_built", "approved", "dataset", "failed")
+    for retraining_id in ("rt_few", "rt_built"):
+        status, error, _ = await operator.decide("resume", retraining_id, "approve")
+        assert status == 0, error
+    resumed = [
+        (one.retraining_id, one.pins[0].last)
+        for one in await operator.records(operator.kafka.names.retraining, RetrainingRecord)
+        if one.reason.startswith("resumed")
+    ]
+    assert resumed == [("rt_few", {"0": 2}), ("rt_built", {"0": 1})]
 
 
 async def test_a_request_that_is_published_again_after_work_has_begun_is_not_open(operator):
