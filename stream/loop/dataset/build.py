@@ -118,7 +118,7 @@ def refusals(curated: Curated, settings: DatasetSettings) -> list[str]:
     if rows < settings.min_examples:
         found.append(f"rows to train on: has {rows}, needs {settings.min_examples} (min_examples)")
     if keys < settings.min_principals:
-        found.append(f"API keys that reviewed them: has {keys}, needs {settings.min_principals} (min_principals)")
+        found.append(f"API keys that reviewed the rows: has {keys}, needs {settings.min_principals} (min_principals)")
     return found
 
 

@@ -365,7 +365,7 @@ def test_a_dataset_with_too_few_rows_or_keys_is_refused_with_the_numbers():
     found = rows_of([*exchange("q"), approval("q")])
     assert refusals(found, DatasetSettings()) == [
         "rows to train on: has 1, needs 32 (min_examples)",
-        "API keys that reviewed them: has 1, needs 3 (min_principals)",
+        "API keys that reviewed the rows: has 1, needs 3 (min_principals)",
     ]
     assert refusals(found, LOOSE) == []
 

@@ -1,0 +1,17 @@
+"""The commands that a trainer runs."""
+
+import sys
+
+import pytest
+
+from stream.loop.training.errors import TrainingError
+from stream.loop.training.process import run_command
+
+_FAILS = [sys.executable, "-c", "import sys; sys.exit('weir: too few rows')"]
+
+
+@pytest.mark.parametrize("arguments", [("gate", "m_1", "--json"), ("dataset", "build", "--for", "rt_1", "--json")])
+async def test_a_failed_command_is_named_as_a_person_runs_it(arguments):
+    with pytest.raises(TrainingError) as raised:
+        await run_command([*_FAILS, *arguments])
+    assert str(raised.value) == f"`weir {' '.join(arguments)}` failed with status 1: weir: too few rows"
