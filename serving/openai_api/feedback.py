@@ -1,17 +1,30 @@
 """``POST /v1/feedback``: a rating, a label, a comment or a better answer for a request, and optionally for an alert about it."""
 
+import re
+import uuid
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from serving.openai_api.errors import ApiError, invalid
 from serving.openai_api.request_model import Name, RequestModel, got
 
-__all__ = ["COMMENT_BYTES", "CORRECTION_BYTES", "FeedbackRequest", "Identifier", "Word"]
+__all__ = ["COMMENT_BYTES", "CORRECTION_BYTES", "FeedbackRequest", "Identifier", "RequestId", "Word"]
 
 #: One word of a vocabulary; the pattern excludes sentences, and so personal data.
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
+#: The `id` in the body of an answer: a prefix and the request id without hyphens (:class:`serving.openai_api.answer.Answer`).
+_BODY_ID = re.compile(r"(?:chatcmpl|cmpl)-([0-9a-f]{32})")
+
+
+def _without_prefix(given: str) -> str:
+    found = _BODY_ID.fullmatch(given)
+    return str(uuid.UUID(found[1])) if found else given
+
+
+#: The id of a request: the header ``x-request-id`` of its answer, or the `id` in the body of its answer.
+RequestId = Annotated[Identifier, AfterValidator(_without_prefix)]
 #: The best rating in numbers; the worst is 1.
 _MOST = 5
 #: Most bytes of a text in UTF-8.
@@ -24,7 +37,7 @@ class FeedbackRequest(RequestModel):
     `comment` and `correction` (a better answer) are content. `approved` states that a reviewer approves the answer as it is.
     """
 
-    request_id: Identifier
+    request_id: RequestId
     rating: Literal["up", "down"] | Annotated[int, Field(ge=1, le=_MOST)] | None = None
     label: Word | None = None
     detector: Word | None = None

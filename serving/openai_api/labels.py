@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from serving.openai_api.feedback import Identifier, Word
+from serving.openai_api.feedback import Identifier, RequestId, Word
 from serving.openai_api.request_model import Name, RequestModel
 from stream.wire import LabelRecord
 from stream.wire.ids import label_id
@@ -22,7 +22,7 @@ class Label(RequestModel):
     Without `label_id`, a later label of the same source for the same request replaces this label.
     """
 
-    request_id: Identifier
+    request_id: RequestId
     value: Annotated[float, Field(ge=0, le=1)] | None = None
     correct: bool | None = None
     at: Annotated[float, Field(ge=0, le=_LATEST)] | str | None = None

@@ -26,6 +26,23 @@ async def test_text_is_a_correction_and_the_rest_is_feedback(stack):
     assert {event.partitionkey for event in (correction, feedback)} == {inference_key("acme", "c-9")}
 
 
+async def test_the_id_in_the_body_of_an_answer_names_its_request(stack):
+    stack.write_keys(("k_1", "acme", KEY, None, ["infer", "feedback", "review"]))
+    chat = {"messages": [{"role": "user", "content": "hello"}]}
+    answers = [
+        await stack.client.post(path, json={"model": "echo", **body})
+        for path, body in (("/v1/chat/completions", chat), ("/v1/completions", {"prompt": "hello"}))
+    ]
+    for answer in answers:
+        given = {"request_id": answer.json()["id"]}
+        said = await stack.client.post("/v1/feedback", json={**given, "rating": "up", "correction": "hi"})
+        assert said.json()["request_id"] == answer.headers["x-request-id"]
+        await stack.client.post("/v1/labels", json={"labels": [{**given, "correct": True}]})
+    assert [event.data.request_id for event in judgments(stack)] == [
+        answer.headers["x-request-id"] for answer in answers for _judgment in range(3)
+    ]
+
+
 async def test_a_correction_alone_is_no_feedback(stack):
     assert (await stack.client.post("/v1/feedback", json={"request_id": "r-1", "correction": "x"})).status_code == 202
     assert [type(event.data) for event in judgments(stack)] == [CorrectionRecord]
