@@ -158,7 +158,7 @@ class LedgerStore:
                 stream: accuracy_of(answers, self._tenants(stream[0]).accuracy)
                 for stream, answers in found.streams.items()
             }
-            self._judged = _Judged(judgments=judgments, log_time=log_time, unjoined=found.unjoined)
+            self._judged = _Judged(judgments=judgments, log_time=log_time, unjoined=sum(found.unjoined.values()))
         return self._accuracy
 
     def _next_accuracy_alert(self, tenant: str, model: str) -> str:

@@ -79,6 +79,12 @@ def accuracy(*, tenant: str, as_json: bool) -> None:
     ledger = LedgerReader(home_folder() / "ledger")
     ledger.require()
     found = ledger.accuracy(tenant)
+    if unjoined := ledger.unjoined_labels(tenant):
+        click.echo(
+            f"not counted: {count_text(unjoined, 'labelled request')} without an answer in the ledger (a wrong id, a request of another"
+            " tenant, or an answer that has expired)",
+            err=True,
+        )
     if as_json:
         print_json(found)
         return

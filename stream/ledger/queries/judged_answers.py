@@ -1,23 +1,23 @@
 """Labels joined with their answers, by request id, in any order and from any partition."""
 
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import msgspec
 
 from stream.ledger.accuracy import JudgedAnswer
 
-__all__ = ["AccuracyHour", "JudgedAnswers", "accuracy_hours", "judged_answers"]
+__all__ = ["AccuracyHour", "JudgedAnswers", "accuracy_hours", "judged_answers", "unjoined_count"]
 
 _HOUR_SECONDS = 3600
 
 
 class JudgedAnswers(msgspec.Struct, frozen=True, kw_only=True):
-    """Labelled answers by (tenant, model), and the number of labelled requests without an answer in the ledger."""
+    """Labelled answers by (tenant, model), and by tenant the number of labelled requests without an answer in the ledger."""
 
     streams: dict[tuple[str, str], list[JudgedAnswer]]
-    unjoined: int
+    unjoined: dict[str, int]
 
 
 class AccuracyHour(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +37,7 @@ def judged_answers(shards: Sequence[sqlite3.Connection]) -> JudgedAnswers:
     """
     values = _values(shards)
     streams: dict[tuple[str, str], list[JudgedAnswer]] = defaultdict(list)
-    joined: set[str] = set()
+    joined: set[tuple[str, str]] = set()
     wanted = msgspec.json.encode([request_id for _tenant, request_id in values]).decode()
     for database in shards:
         rows = database.execute(
@@ -47,12 +47,18 @@ def judged_answers(shards: Sequence[sqlite3.Connection]) -> JudgedAnswers:
         )
         for tenant, model, time, request_id, principal in rows:
             labels = values.get((tenant, request_id))
-            if labels and request_id not in joined:
-                joined.add(request_id)
+            if labels and (tenant, request_id) not in joined:
+                joined.add((tenant, request_id))
                 value = sum(sorted(labels)) / len(labels)  # sorted: the same sum in any order
                 answer = JudgedAnswer(time=time, request_id=request_id, value=value, principal=principal)
                 streams[tenant, model].append(answer)
-    return JudgedAnswers(streams=dict(streams), unjoined=len(values) - len(joined))
+    return JudgedAnswers(streams=dict(streams), unjoined=Counter(tenant for tenant, _id in values.keys() - joined))
+
+
+def unjoined_count(shards: Sequence[sqlite3.Connection], tenant: str = "") -> int:
+    """Return the number of labelled requests of a tenant ("": all) that have no answer in the ledger."""
+    found = judged_answers(shards).unjoined
+    return found.get(tenant, 0) if tenant else sum(found.values())
 
 
 def _values(shards: Sequence[sqlite3.Connection]) -> dict[tuple[str, str], list[float]]:

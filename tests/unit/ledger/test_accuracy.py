@@ -10,7 +10,7 @@ from support.ledger_store import MemoryLedger
 
 from stream.ledger.accuracy import Accuracy, JudgedAnswer, accuracy_of
 from stream.ledger.alerts.fallen_accuracy import decide_accuracy
-from stream.ledger.queries.judged_answers import accuracy_hours
+from stream.ledger.queries.judged_answers import accuracy_hours, unjoined_count
 from stream.settings import AccuracySettings
 from stream.wire import LabelRecord
 
@@ -91,7 +91,12 @@ def test_labels_are_joined_in_any_order_from_any_partition_and_the_latest_judgme
 def test_a_label_of_another_tenant_or_of_an_unknown_request_judges_nothing():
     log = Log()
     labels = log.records("weir.feedback", label("a", 1.0, tenant="other"), label("unknown", 1.0))
-    assert joined(*log.inference(request("a", 1.0), end("a", 2.0)), *labels) == []
+    with MemoryLedger(2) as ledger:
+        ledger.apply([*log.inference(request("a", 1.0), end("a", 2.0)), *labels])
+        shards = list(ledger.store._databases)
+        assert accuracy_hours(shards) == []
+        counts = [unjoined_count(shards, tenant) for tenant in ("", "acme", "other", "elm")]
+    assert counts == [2, 1, 1, 0], "labels that judge nothing are counted for their tenant"
 
 
 def test_an_alert_resolves_an_hour_after_its_record_of_the_recovery():
