@@ -108,6 +108,17 @@ def test_an_unknown_stream_is_reported(look, maker):
     assert "no window of acme / m / input / drift" in page.locator(".pane").inner_text()
 
 
+def test_a_state_without_a_reason_has_its_measurements(look, maker):
+    where = {"retraining_id": "rt_1", "reason": "", "tenant": "acme", "model": "m"}
+    dataset = RetrainingRecord(state="dataset", at=time.time() - 9, numbers={"train": 29.0, "eval": 6.0}, **where)
+    trained = RetrainingRecord(state="trained", at=time.time(), numbers={"step": 4.0, "steps": 4.0, "loss": 5.7241, "seconds": 41.9}, **where)  # fmt: skip
+    maker.retraining(dataset, trained)
+    page = look.go("/retraining", ".timeline li")
+    page.wait_for_function("document.querySelectorAll('.timeline li').length >= 2")
+    shown = page.locator(".timeline li > p").all_inner_texts()
+    assert shown[:2] == ["step 4 of 4, loss 5.724, 42 s", "29 rows to train on, 6 held out"]
+
+
 def test_older_retraining_events_stay_when_the_list_reloads(look, maker):
     def decision(number, at, state="suppressed"):
         return RetrainingRecord(retraining_id=f"rt_{number:03d}", state=state, reason=f"reason {number}", tenant=f"tenant-{number}", model="m", at=at)  # fmt: skip

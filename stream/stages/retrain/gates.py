@@ -84,7 +84,7 @@ def _at_least(name: str, label: str, value: int, needed: int) -> Gate:
 def _cool_down(state: ModelState, at: float, needed: float) -> Gate:
     elapsed = None if state.requested is None else at - state.requested.at
     since = state.requested.retraining_id if state.requested else ""
-    reason = f"cool-down: has {elapsed or 0:.0f} s since {since}, needs {needed:.0f} s"
+    reason = f"cool-down: has {max(elapsed or 0.0, 0.0):.0f} s since {since}, needs {needed:.0f} s"
     return Gate(name="cool_down", passed=elapsed is None or elapsed >= needed, reason=reason)
 
 

@@ -47,6 +47,15 @@ def test_an_entry_has_its_newest_reason_its_count_and_stands_where_its_newest_ev
     assert not any("times" in line for line in (lines[0], lines[1], lines[3]))
 
 
+def test_a_state_names_its_version_and_only_the_alerts_that_it_has():
+    at = {"tenant": "acme", "model": "m", "at": 1_000.0, "data": None, "model_version": "m_1", "retraining_id": "rt_1"}
+    trained = Retraining(state="trained", numbers={"step": 4, "steps": 4, "loss": 5.5, "seconds": 42.0}, reason="", alert_ids=("al_1",), **at)  # fmt: skip
+    canary = Retraining(state="canary", reason="blessed", alert_ids=(), **at)
+    first, second = shown([trained, canary], follow=False)
+    assert first.endswith("acme/m  m_1  step 4 of 4, loss 5.500, 42 s  (rt_1, 1 alert)")
+    assert second.endswith("acme/m  m_1  blessed  (rt_1)")
+
+
 def test_events_without_gates_are_grouped_by_their_reason():
     assert len(shown([event(1), event(1), event(2)], follow=False)) == 2
 

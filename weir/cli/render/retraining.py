@@ -24,21 +24,23 @@ _PRINT_SECONDS = 60.0
 
 
 def entry_line(entry: RetrainingEntry[Retraining]) -> Text:
-    """Return time, state, model and reason; if the entry groups several events, also their number and first time."""
+    """Return time, state, model, version and reason; if the entry groups several events, also their number and first time."""
     event = entry.event
     count = f"{entry.count} times since {format_time(entry.first_at)}, newest " if entry.count > 1 else ""
+    alerts = f", {count_text(len(event.alert_ids), 'alert')}" if event.alert_ids else ""  # delivery names none
     return Text.assemble(
         (f"{format_time(event.at)}  ", "dim"),
         (f"{event.state:11}  ", _STATE_STYLE.get(event.state, "bold")),
-        f"{event.tenant}/{event.model}  {event.reason or _measured(event)}",
-        (f"  ({count}{event.retraining_id}, {count_text(len(event.alert_ids), 'alert')})", "dim"),
+        "  ".join(
+            filter(None, (f"{event.tenant}/{event.model}", event.model_version, event.reason or _measured(event)))
+        ),
+        (f"  ({count}{event.retraining_id}{alerts})", "dim"),
     )
 
 
 def _measured(event: Retraining) -> str:
-    """Return the version and the measurements of a state without reason."""
-    numbers = event.numbers
-    parts = [event.model_version] if event.model_version else []
+    """Return the measurements of a state without reason."""
+    numbers, parts = event.numbers, []
     if "step" in numbers:
         parts.append(f"step {numbers['step']:.0f} of {numbers['steps']:.0f}, loss {numbers['loss']:.3f}")
         parts.append(f"{numbers['seconds']:.0f} s")

@@ -70,7 +70,7 @@ function Decision({ entry: { newest: one, count, first }, go, onDecide }) {
   const gates = Object.entries(one.gates ?? {});
   return html`<li class=${one.state}>
     <div class="first"><${Tag} kind=${one.state}>${one.state}</${Tag}> <strong>${one.tenant} / ${one.model}</strong> <${Time} at=${one.at} /> ${count > 1 && html`<span class="repeated">${count} times since <${Time} at=${first} /></span> `}<${Id} id=${one.retraining_id} /></div>
-    <p>${one.reason}</p>
+    <p>${one.reason || measured(one.numbers ?? {})}</p>
     ${gates.length > 0 && html`<ul class="gates" aria-label="Gates">${gates.map(([gate, passed]) => html`<li class=${passed ? "passed" : "failed"}><span aria-hidden="true">${passed ? "✓" : "✕"}</span> ${gate.replaceAll("_", " ")}<span class="sr">${passed ? " passed" : " failed"}</span></li>`)}</ul>`}
     <div class="second">
       ${one.alert_ids?.length > 0 && html`<span>alerts ${one.alert_ids.map((id) => html`<${Link} to=${`/alerts/${id}?state=`} go=${go}><${Id} id=${id} /></${Link}> `)}</span>`}
@@ -80,6 +80,12 @@ function Decision({ entry: { newest: one, count, first }, go, onDecide }) {
       ${onDecide && html`<span class="actions"><button onClick=${() => onDecide(one, "approved")}>Approve</button> <button onClick=${() => onDecide(one, "rejected")}>Reject</button></span>`}
     </div>
   </li>`;
+}
+
+/** The measurements of a state without reason, as `weir retraining` prints them. */
+function measured({ step, steps, loss, seconds, train, eval: heldOut }) {
+  if (step !== undefined) return `step ${step} of ${steps}, loss ${loss.toFixed(3)}, ${Math.round(seconds)} s`;
+  return train === undefined ? "" : `${train} ${train === 1 ? "row" : "rows"} to train on, ${heldOut} held out`;
 }
 
 const records = (data) => Object.entries(data.to ?? {}).reduce((sum, [part, last]) => sum + last - (data.from?.[part] ?? 0), 0);

@@ -166,6 +166,8 @@ def test_a_cool_down_is_held_and_told_for_new_alerts_alone():
     (decision,) = run(alert("pii", 200.0))
     assert refused(decision.record) == ["cool_down"]
     assert decision.record.reason == f"cool-down: has 80 s since {run.state.requested.retraining_id}, needs 1000 s"
+    (late,) = run(alert("leak", 119.9))  # its event time is before that of the request
+    assert late.record.reason.startswith("cool-down: has 0 s since")
     assert run(alert("drift", 1119.0, revision=2)) == []
     first = run.state.requested.retraining_id
     (again,) = run(alert("drift", 1120.0, revision=3))
