@@ -63,6 +63,8 @@ class Delivery:
         own = canary is not None and canary.retraining_id == record.retraining_id
         if own and record.state in _ENDS:  # of an operator, or of this process before a crash: the log decides
             return [self._ended_elsewhere(record, at)]
+        if record.state == "promoted" and record.model_version:
+            self._remember_promoted(record.model_version, record.retraining_id, traceparent)
         if record.state in _DELIVERED and record.retraining_id not in state.ended:
             remember(state.ended, record.retraining_id, _ENDED)
         if record.state != "blessed" or own or record.retraining_id in state.ended:
@@ -163,18 +165,26 @@ class Delivery:
         return [self._end("expired", at, f"no decision after {at - canary.since:.0f} s in one step")]
 
     def override(self, override: RouteOverride, at: float) -> list[Decision]:
-        """Apply an operator's decision at event time `at`; without a change of the route, return nothing."""
+        """Apply an operator's decision at event time `at`; without a change of the route, return nothing.
+
+        Also a request that was promoted before has a new state if its version no longer answers, or answers again.
+        """
         state, canary = self._state, self._state.canary
         if canary is not None and canary.version == override.version:
             return [self._promote(at, override.reason, by=override.by)]
         if canary is None and override.version == state.champion:
             return []
+        taken_back = state.champion if override.version in {BASE, state.previous} else ""
         if override.version != state.champion:
             state.previous = previous_version(state.route, override.version)
             state.champion = override.version
         if canary is not None:
             return [self._end("rolled_back", at, override.reason, by=override.by)]
-        return [Decision(route=self._next(at, override.reason, by=override.by))]
+        name, version = ("rolled_back", taken_back) if taken_back else ("promoted", override.version)
+        retraining_id, traceparent = state.promoted.get(version, ("", ""))
+        route = self._next(at, override.reason, by=override.by, retraining_id=retraining_id)
+        progress = _progress(name, version, route, {}) if retraining_id else None
+        return [Decision(route=route, progress=progress, traceparent=traceparent)]
 
     def removed(self, version: str, at: float) -> list[Decision]:
         """Apply the removal of a version's files."""
@@ -221,7 +231,15 @@ class Delivery:
         state = self._state
         assert state.canary is not None
         state.previous, state.champion = state.champion, state.canary.version
+        self._remember_promoted(state.champion, state.canary.retraining_id, state.canary.traceparent)
         return self._end("promoted", at, reason, by=by)
+
+    def _remember_promoted(self, version: str, retraining_id: str, traceparent: str) -> None:
+        promoted = self._state.promoted
+        promoted.pop(version, None)
+        promoted[version] = retraining_id, traceparent
+        while len(promoted) > _ENDED:
+            del promoted[next(iter(promoted))]
 
     def _end(self, name: str, at: float, reason: str, *, by: str = _DELIVERY) -> Decision:
         decided = self._state.canary
@@ -260,21 +278,26 @@ class Delivery:
         return state.route
 
     def _decision(self, name: str, canary: Canary, route: RouteRecord) -> Decision:
-        numbers = {"percent": float(route.weights.get(canary.version, 0)), "epoch": float(route.epoch)}
+        numbers: dict[str, float] = {}
         for detector, test in sorted(canary.tests.items()):
             numbers |= {f"{detector}.{key}": value for key, value in _numbers(test).items()}
-        progress = RetrainingRecord(
-            retraining_id=canary.retraining_id,
-            state=name,
-            reason=route.reason,
-            tenant=route.tenant,
-            model=route.model,
-            at=route.at,
-            model_version=canary.version,
-            numbers=numbers,
-            by=route.by,
-        )
+        progress = _progress(name, canary.version, route, numbers)
         return Decision(route=route, progress=progress, traceparent=canary.traceparent)
+
+
+def _progress(name: str, version: str, route: RouteRecord, numbers: dict[str, float]) -> RetrainingRecord:
+    """Return the state `name` of the request of `route`, whose version is `version`."""
+    return RetrainingRecord(
+        retraining_id=route.retraining_id,
+        state=name,
+        reason=route.reason,
+        tenant=route.tenant,
+        model=route.model,
+        at=route.at,
+        model_version=version,
+        numbers={"percent": float(route.weights.get(version, 0)), "epoch": float(route.epoch)} | numbers,
+        by=route.by,
+    )
 
 
 def _step_of(route: RouteRecord, steps: Sequence[int]) -> int:

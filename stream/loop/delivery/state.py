@@ -10,7 +10,7 @@ from stream.wire.route_files import BASE
 
 __all__ = ["SHADOW", "Canary", "DeliveryState", "HeldVerdict", "ModelDelivery", "decode", "encode", "remember"]
 
-_VERSION = 1
+_VERSION = 2
 #: `Canary.step` while the challenger answers in shadow; else `step` is an index into the steps of the settings.
 SHADOW = -1
 
@@ -40,7 +40,8 @@ class ModelDelivery(msgspec.Struct, kw_only=True):
     """The state of one (tenant, model); `route` is its newest route.
 
     `detectors` has the detectors of the latest retraining requests by id, `epochs` the newest epoch of their trainers, and
-    `ended` the ids of the latest requests whose delivery ended.
+    `ended` the ids of the latest requests whose delivery ended. `promoted` has the latest promoted versions: {version: (retraining
+    id, trace context)}.
     """
 
     tenant: str
@@ -53,6 +54,7 @@ class ModelDelivery(msgspec.Struct, kw_only=True):
     detectors: dict[str, tuple[str, ...]] = {}
     epochs: dict[str, int] = {}
     ended: list[str] = []
+    promoted: dict[str, tuple[str, str]] = {}
 
 
 class DeliveryState(msgspec.Struct, kw_only=True):

@@ -216,13 +216,14 @@ class _Builder:
         return "" if request_id in self._facts.requests else f"weir.inference has no request {request_id}"
 
     def decisions(self, version: str) -> None:
-        """Add the decisions of the gate and of operators, and every route that names the version."""
+        """Add the decisions of the gate and of operators, and every route that names the version or took it back."""
         facts, own = self._facts, self._facts.models[version].retraining_id
         decided = facts.decisions(version)
         for one in decided:
             self.edge(version, self.state(one), "evaluated" if one.retraining_id == own else "started")
         for route in facts.routes:
-            if version not in {route.champion, route.challenger, *route.weights}:
+            named = version in {route.champion, route.challenger, *route.weights}
+            if not named and all(one.retraining_id != route.retraining_id for one in decided):
                 continue
             identity = f"route {route.epoch}"
             percent = route.weights.get(version, 0)

@@ -190,7 +190,36 @@ def test_an_operator_ends_a_canary_promotes_it_or_returns_to_the_previous_versio
     (decision,) = delivery.override(order(M1), 5.0)
     assert (decision.progress.state, decision.route.champion) == ("promoted", M1)
     (decision,) = delivery.override(order(BASE), 6.0)
-    assert (decision.progress, decision.route.champion, decision.route.previous) == (None, BASE, BASE)
+    assert (decision.route.champion, decision.route.previous) == (BASE, BASE)
+
+
+def test_a_promoted_version_that_an_operator_takes_back_is_rolled_back_and_promoted_if_it_answers_again():
+    def order(version):
+        return RouteOverride(tenant="t", model="m", version=version, at=1.0, by="jo", reason="because")
+
+    def shown(decision):
+        told = decision.progress
+        return told and (told.retraining_id, told.state, told.model_version, told.by, told.numbers["percent"])
+
+    def taken_back(delivery):
+        decisions = [delivery.override(order(version), at) for at, version in enumerate([BASE, M1, M2, M1, BASE])]
+        assert [decision.progress and retraining_event(decision).id for (decision,) in decisions][:2] == [
+            "rt_1/rolled_back/3", "rt_1/promoted/4",
+        ]  # fmt: skip
+        return [shown(decision) for (decision,) in decisions]
+
+    delivery = Delivery(fresh(), DIRECT)
+    delivery.progress(blessed(), 0.0, "trace")
+    (promoted,) = delivery.override(order(M1), 5.0)
+    back, again = ("rt_1", "rolled_back", M1, "jo", 0.0), ("rt_1", "promoted", M1, "jo", 100.0)
+    expected = [back, again, None, None, back]  # M2 has no request; M1 before it is no promotion
+    assert taken_back(delivery) == expected
+
+    restarted = Delivery(fresh(), DIRECT)  # without its state: from the log
+    restarted.adopt(promoted.route)
+    restarted.adopt(msgspec.structs.replace(promoted.route, epoch=2))
+    restarted.progress(promoted.progress, 6.0, "trace")
+    assert taken_back(restarted) == expected
 
 
 def test_a_canary_whose_steps_became_fewer_is_still_promoted():

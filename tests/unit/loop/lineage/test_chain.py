@@ -159,6 +159,20 @@ def test_a_route_to_a_refused_version_is_broken_unless_a_person_forced_it():
     assert broken(records | {"route": route}) == set()
 
 
+def test_the_route_that_took_a_version_back_is_in_its_chain_and_another_versions_route_is_not():
+    back = RouteRecord(epoch=3, at=50.0, champion="base", weights={"base": 100}, by="ann", reason="wrong", retraining_id="rt_1", **BASE)  # fmt: skip
+    other = RouteRecord(epoch=4, at=60.0, champion="m_2", weights={"m_2": 100}, by="ann", retraining_id="rt_2", **BASE)
+    rolled_back = state("rolled_back", 50.0, numbers={"epoch": 3.0}, by="ann")
+    records = log() | {"rolled back": rolled_back, "back": back, "other": other}
+    assert broken(records) == set()
+    routes = [node for node in chain_of(facts_of(records), "m_1", DATASET).nodes if node.kind == "route"]
+    assert [(node.id, node.facts.get("percent"), node.facts.get("by")) for node in routes][-1] == (
+        "route 3",
+        0.0,
+        "ann",
+    )
+
+
 def smaller_log():
     """Return the chain of `log` with a quantised version of its version, which an operator let delivery take."""
     return log() | {
