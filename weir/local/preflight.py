@@ -46,22 +46,17 @@ def create_home(home: Path) -> None:
         ) from None
 
 
-def check_disk(home: Path, *, new: bool) -> str:
-    """Return a note if the disk of `home` has less free space than a stack needs, else "".
-
-    Raises StackError if the disk is full, or, if `new`, has too little space for a new stack.
-    """
+def check_disk(home: Path) -> str:
+    """Return a note if the disk of `home` has less free space than a new stack needs, else ""; raises StackError if it is full."""
     free = free_bytes(home)
     if free >= NEEDED_BYTES:
         return ""
     where = f"{free / MIB:.0f} MiB are free on the disk of {home}"
-    if new:
-        raise StackError(
-            f"{where}, and a new stack needs {NEEDED_BYTES / MIB:.0f} MiB; free space on it, or set WEIR_HOME to a folder on another disk"
-        )
     if free < FULL_BYTES:
-        raise StackError(f"{where}, and a start needs at least {FULL_BYTES / MIB:.0f} MiB; free space on it")
-    return f"{where}; below {FULL_BYTES / MIB:.0f} MiB components exit, so free space on it"
+        raise StackError(
+            f"{where}, and a start needs at least {FULL_BYTES / MIB:.0f} MiB; free space on it, or set WEIR_HOME to a folder on another disk"
+        )
+    return f"{where}; a new stack needs {NEEDED_BYTES / MIB:.0f} MiB, and below {FULL_BYTES / MIB:.0f} MiB components exit, so free space on it"
 
 
 def _other_owner(path: Path) -> str:

@@ -14,7 +14,7 @@ from weir.local.create_topics import ensure_topics
 from weir.local.down import clear_leftovers, take_down
 from weir.local.health.health_probe import probe
 from weir.local.log_tail import LogTail
-from weir.local.plan import WATCHER, Plan, load_plan, log_path, plan_path, save_plan, topics_pending
+from weir.local.plan import WATCHER, Plan, load_plan, log_path, save_plan, topics_pending
 from weir.local.prometheus_targets import write_prometheus_targets
 from weir.local.stack_state import supervisor_runs
 from weir.local.start_components import ComponentStarter
@@ -43,7 +43,7 @@ def bring_up(loaded: Loaded, reporter: StepReporter, only: Collection[str] = ())
             return _already_up(home, reporter, only), False
         if ended := clear_leftovers(home):
             reporter.say(f"ended {ended} processes of an earlier run")
-        if note := preflight.check_disk(home, new=not only and not plan_path(home).exists()):
+        if note := preflight.check_disk(home):
             reporter.say(f"note: {note}")
         plan = _prepare(loaded.settings, reporter, only)
         try:

@@ -125,7 +125,7 @@ class Explainer:
             _log.warning("%s is not explained: %s", job.event.id, type(error).__name__)
             return "failed"
         await self._publish(job.partition, explanation_event(job.event, job.verdict, explained))
-        return "told"
+        return "published"
 
     async def _explained(self, job: _Job) -> Explained:
         asking = steps(job.text, evaluations=_EVALUATIONS)

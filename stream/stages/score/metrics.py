@@ -61,7 +61,7 @@ class ScoreMetrics:
     def explanation(self, detector: str, outcome: str) -> None:
         """Count an explanation by its outcome.
 
-        Outcomes: ``told`` (published), ``enough`` (stream above its limit), ``long`` (text too long), ``full`` (queue
+        Outcomes: ``published``, ``enough`` (stream above its limit), ``long`` (text too long), ``full`` (queue
         full), ``late``, ``failed``.
         """
         self._explanations.labels(detector, outcome).inc()

@@ -10,7 +10,7 @@ from weir.errors import StackError
 from weir.local import up
 from weir.local.doctor import diagnose
 from weir.local.health.health_probe import Health
-from weir.local.plan import Component, Plan, plan_path, save_plan
+from weir.local.plan import Component, Plan, save_plan
 from weir.local.preflight import check_disk
 from weir.local.step_reporter import StepReporter
 from weir.settings import load_settings
@@ -52,25 +52,17 @@ def free(monkeypatch, tmp_path):
     return lambda mib: monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=mib * 2**20))
 
 
-def test_a_new_stack_on_a_disk_that_doctor_calls_too_small_is_refused_before_a_process_starts(
-    running, monkeypatch, free
-):
+def test_a_stack_on_a_full_disk_is_refused_before_a_process_starts(running, monkeypatch, free):
     monkeypatch.setattr(up, "supervisor_runs", lambda _home: False)
-    plan_path(running.settings.home).unlink()
-    free(300)
-    with pytest.raises(
-        StackError, match=r"^300 MiB are free on the disk of .* a new stack needs 4096 MiB; free space .*WEIR_HOME"
-    ):
+    free(63)
+    with pytest.raises(StackError, match=r"^63 MiB are free on the disk of .* at least 64 MiB; free space .*WEIR_HOME"):
         again(running)
-    assert not next(check for check in diagnose() if check.check == "disk").ok
     assert not (running.settings.home / "ports.json").exists()
 
 
-def test_a_stack_that_ran_before_starts_until_its_disk_is_full(tmp_path, free):
+def test_a_disk_that_doctor_calls_too_small_is_a_note(tmp_path, free):
     free(4096)
-    assert check_disk(tmp_path, new=False) == ""
-    free(64)
-    assert check_disk(tmp_path, new=False).startswith(f"64 MiB are free on the disk of {tmp_path}; below 64 MiB")
-    free(63)
-    with pytest.raises(StackError, match=r"^63 MiB are free .* needs at least 64 MiB"):
-        check_disk(tmp_path, new=False)
+    assert check_disk(tmp_path) == ""
+    free(4095)
+    assert check_disk(tmp_path).startswith(f"4095 MiB are free on the disk of {tmp_path}; a new stack needs 4096 MiB")
+    assert not next(check for check in diagnose() if check.check == "disk").ok
