@@ -59,7 +59,7 @@ class Stage:
         self.models = Models(detector or Sum(), failing)
         self.name = self.models.detector.name
         self.registry = CollectorRegistry()
-        self.told, self.idle = [], asyncio.Event()
+        self.published, self.idle = [], asyncio.Event()
         if not busy:
             self.idle.set()
         self.explainer = Explainer(
@@ -67,7 +67,7 @@ class Stage:
         )
 
     async def _publish(self, partition, event):
-        self.told.append((partition, event))
+        self.published.append((partition, event))
 
     def offer(self, *texts, at=100.0, tenant="acme", flagged=True, detector="toxicity"):
         for number, text in enumerate(texts):
@@ -99,8 +99,8 @@ def prompt(request_id, text, at=100.0, tenant="acme"):
 async def test_an_explanation_holds_places_and_weights_and_no_text():
     stage = Stage()
     stage.offer(TEXT)
-    await stage.until(told=1)
-    ((partition, event),) = stage.told
+    await stage.until(published=1)
+    ((partition, event),) = stage.published
     record = event.data
     assert (partition, event.partitionkey, event.time) == (1, "key", 100.0)
     assert event.id == explanation_id("acme-100.0-0/request", "toxicity", "1", "occlusion")
@@ -128,10 +128,10 @@ async def test_no_question_is_large():
     stage = Stage()
     text = " ".join(f"{'x' * 35}{number}" for number in range(400)) + " bad"
     stage.offer(text)
-    await stage.until(told=1)
+    await stage.until(published=1)
     assert all(len(one.texts) == 1 or sum(map(len, one.texts)) <= 16_384 for one in stage.models.asked)
     assert all(len(one.texts) == 1 or sum(map(len, one.texts)) <= 1_000 for one in stage.models.asked if not one.cheap)
-    assert len(stage.told[0][1].data.words) <= MOST_WORDS
+    assert len(stage.published[0][1].data.words) <= MOST_WORDS
 
 
 async def test_a_flood_is_explained_three_times_a_stream_and_window():
@@ -139,13 +139,13 @@ async def test_a_flood_is_explained_three_times_a_stream_and_window():
     stage.offer(*[TEXT] * 200)
     stage.offer(*[TEXT] * 5, tenant="other")
     stage.offer(*[TEXT] * 5, at=400.0)
-    await stage.until(told=9, enough=197 + 2 + 2)
+    await stage.until(published=9, enough=197 + 2 + 2)
 
 
 async def test_what_does_not_fit_comes_late_or_is_long_is_left_out_and_counted():
     stage = Stage(findings=100)
     stage.offer(*[TEXT] * 50)
-    await stage.until(told=32, full=18)
+    await stage.until(published=32, full=18)
     stage = Stage(seconds=0.0)
     stage.offer(TEXT)
     await stage.until(late=1)
@@ -158,7 +158,7 @@ async def test_what_does_not_fit_comes_late_or_is_long_is_left_out_and_counted()
     for stage in (Stage(failing=ValueError("bad day")), Stage(failing=TimeoutError())):
         stage.offer(TEXT, TEXT)
         await stage.until(**{"late" if isinstance(stage.models.failing, TimeoutError) else "failed": 2})
-        assert not stage.told
+        assert not stage.published
 
 
 async def test_only_what_was_flagged_by_a_detector_of_words_is_explained():
@@ -191,8 +191,8 @@ async def test_the_text_of_the_verdicts_part_is_explained():
     stage.explainer.offer(
         0, event, [verdict(event, "toxicity", "1", EventScore(score=0.9, flagged=True, part="/messages/1/parts/0"))]
     )
-    await stage.until(told=1)
-    words = {TEXT[word.start : word.end]: word.weight for word in stage.told[0][1].data.words}
+    await stage.until(published=1)
+    words = {TEXT[word.start : word.end]: word.weight for word in stage.published[0][1].data.words}
     assert {name: words[name] for name in WEIGHTS} == pytest.approx(WEIGHTS, abs=1e-3)
 
 
@@ -209,7 +209,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-async def test_removing_the_words_that_are_told_lowers_the_score_more_than_removing_random_ones(name):
+async def test_removing_the_words_of_an_explanation_lowers_the_score_more_than_removing_random_ones(name):
     detector = create_text(name)
     detector.load()
     rng = np.random.default_rng(0)
@@ -217,8 +217,8 @@ async def test_removing_the_words_that_are_told_lowers_the_score_more_than_remov
     for text in TEXTS[name]:
         stage = Stage(detector)
         stage.offer(text, detector=name)
-        await stage.until(told=1)
-        record, whole = stage.told[0][1].data, explain(detector, text)
+        await stage.until(published=1)
+        record, whole = stage.published[0][1].data, explain(detector, text)
         assert (record.method, record.attributed) == (whole.method, len(whole.words))
         top = sorted(record.words, key=lambda word: -word.weight)[:4]
         draws = [[whole.words[place] for place in rng.choice(len(whole.words), 4, replace=False)] for _ in range(8)]
