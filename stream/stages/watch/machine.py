@@ -143,7 +143,7 @@ class PartitionWatch:
                 stream.buckets = rebuilt.buckets
                 stream.buckets.join(self.open)
             elif rebuilt is not None:
-                _catch_up(rebuilt, stream.buckets.last_closed, replay)
+                _catch_up(rebuilt, stream.buckets, replay)
             if rebuilt is not None:
                 stream.detectors |= {name: rebuilt.detectors[name] for name in names}
             stream.announce |= names
@@ -260,7 +260,14 @@ def _tenant(key: str) -> str:
     return key.split("\x1f", 1)[0]
 
 
-def _catch_up(rebuilt: WatchedStream, last_closed: int | None, replay: PartitionWatch) -> None:
-    """Close the buckets of `rebuilt` up to `last_closed`; the replayed ticks may not have closed all of them."""
-    assert last_closed is not None
-    replay._close(rebuilt, (last_closed + 1.5) * rebuilt.buckets.seconds, snapshot=False)  # noqa: SLF001 - the same module
+def _catch_up(rebuilt: WatchedStream, stored: StreamBuckets, replay: PartitionWatch) -> None:
+    """Apply to `rebuilt` the events of the buckets that `stored` closed; the replayed ticks may not have closed all of them.
+
+    After a change of the width, these are also the events before `stored.until` in the bucket after the last closed one.
+    """
+    assert stored.last_closed is not None
+    seconds = rebuilt.buckets.seconds
+    replay._close(rebuilt, (stored.last_closed + 1.5) * seconds, snapshot=False)  # noqa: SLF001 - the same module
+    for number, held in rebuilt.buckets.due((stored.last_closed + 2.5) * seconds):
+        if former := [item for item in held if item.observation.time < stored.until]:
+            rebuilt.run(number, former, lambda name: replay._fresh(rebuilt.key)[name])  # noqa: SLF001 - the same module

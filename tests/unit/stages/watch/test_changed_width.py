@@ -3,10 +3,11 @@
 import random
 
 import pytest
-from support.signal_log import MODEL, rules, score_tick, signal_event
+from support.signal_log import MODEL, Level, LevelDetector, rules, score_tick, signal_event
 
 from stream.stages.watch.buckets import Offer
 from stream.stages.watch.machine import PartitionWatch
+from stream.stages.watch.records import RESET
 from stream.stages.watch.state import SourcesState, decode_stream, encode, order
 from stream.wire import Tick, stream_key
 
@@ -33,13 +34,25 @@ class Worker:
         self.acknowledged = set()
         self.findings = []
 
-    def run(self, bucket_seconds, end):
-        """Read from the first offset that is not acknowledged to offset `end`."""
-        machine = PartitionWatch(rules(1, {"*": {"bucket_seconds": bucket_seconds}}), stored=self.table.get)
+    def run(self, bucket_seconds, end, limit=1.0):
+        """Read from the first offset that is not acknowledged to offset `end`; a detector with another `limit` is rebuilt from the log before."""
+        machine = PartitionWatch(
+            rules(
+                1,
+                {"*": {"bucket_seconds": bucket_seconds}},
+                detectors=lambda _: {"drift": LevelDetector(Level(limit=limit))},
+            ),
+            stored=self.table.get,
+        )
         for key, value in self.table.items():
             machine.load(key, value)
-        machine.resume(self.sources)
         start = next(offset for offset in range(end) if offset not in self.acknowledged)
+        if machine.lost():
+            replayed = machine.replayer()
+            for event in self.log[:start]:
+                replayed.replay(event)
+            self.table |= dict(machine.adopt(replayed))
+        machine.resume(self.sources)
         for offset in range(start, end):
             self._read(machine, self.log[offset], offset)
 
@@ -73,6 +86,17 @@ def test_each_event_counts_once_and_windows_follow_each_other(widths, seed):
     assert worker.findings[-1].details["events"] == EVENTS
     times = [finding.time for finding in worker.findings]
     assert times == sorted(set(times))
+
+
+@pytest.mark.parametrize("widths", [(30, 10), (30, 45), (60, 7), (7, 60), (20, 5), (10, 30)])
+@pytest.mark.parametrize("seed", range(5))
+def test_each_event_counts_once_for_a_detector_whose_options_change_with_the_width(widths, seed):
+    log = recorded(seed)
+    worker = Worker(log)
+    worker.run(widths[0], random.Random(seed).randrange(160, len(log) - 150))
+    worker.run(widths[1], len(log), limit=2.0)
+    assert worker.findings[-1].details["events"] == EVENTS
+    assert [finding.feature for finding in worker.findings].count(RESET) == 1
 
 
 def test_a_state_of_the_new_width_is_never_older_than_that_of_the_former():
