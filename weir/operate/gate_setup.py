@@ -27,11 +27,13 @@ def gate_version(
 ) -> GateReport:
     """Run the gate for a version, write its report into the version's folder, and return it.
 
-    `champion` is a version or ``base``; None is the version that answers now.
+    `champion` is a version or ``base``; None is the version that answers now, or ``base`` if this is the version itself.
 
-    Raises TrainingError for an unknown version, StackError for a champion with another base model, and GateError or DetectorError
-    if the gate cannot run.
+    Raises TrainingError for an unknown version, StackError for a champion that is the version itself or has another base
+    model, and GateError or DetectorError if the gate cannot run.
     """
+    if champion == version:
+        raise StackError(f"champion is {version}, the version itself: name another version, or base")
     home = settings.home
     manifest = read_version(home, version)
     job, trained = manifest.job, _trained(home, manifest).job

@@ -180,6 +180,10 @@ def test_the_command_prints_what_the_trainer_reads(base, tmp_path, monkeypatch):
     assert report["numbers"]["held_out.challenger"] > report["numbers"]["held_out.champion"]
     assert (report["champion"], report["dataset_digest"]) == ("base", "d" * 64)
     assert (VersionFolder.of(tmp_path, version).path / "gate.md").exists()
+    itself = CliRunner().invoke(main, ["gate", version, "--champion", version])
+    assert (itself.exit_code, "champion is m_0123456789ab, the version itself" in itself.stderr) == (1, True), (
+        itself.output
+    )
 
 
 PROMOTED = {"tenant": "acme", "model": "tiny", "at": 1.0}
