@@ -5,6 +5,7 @@ The process ends when its standard input closes, so that it does not outlive the
 """
 
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Callable
@@ -20,6 +21,9 @@ from stream.loop.training.libraries import library_environment, quiet_libraries
 INTERRUPTED = 75
 FAILED = 1
 _ORPHANED = 3
+_MIB = 1024**2
+#: With less, writing a checkpoint fails, as `weir status` reports.
+_FULL_BYTES = 64 * _MIB
 
 
 def main(home: Path, folder: RunFolder) -> int:
@@ -37,9 +41,27 @@ def main(home: Path, folder: RunFolder) -> int:
     with lock:
         try:
             return _run(home, folder, report)
-        except (TrainingError, OSError) as error:
-            report(Failed(reason=str(error)))
+        except Exception as error:
+            if (reason := reason_of(error, folder.path)) is None:
+                raise
+            report(Failed(reason=reason))
             return FAILED
+
+
+def reason_of(error: Exception, folder: Path) -> str | None:
+    """Return why the run failed, or None if that is unexpected: then the trainer starts it again.
+
+    On a full disk, safetensors and torch raise errors of their own.
+    """
+    if isinstance(error, TrainingError):
+        return str(error)
+    free = shutil.disk_usage(folder).free
+    if free < _FULL_BYTES:
+        return (
+            f"{type(error).__name__} while {free / _MIB:.1f} MiB are free on the disk of {folder}, the least is "
+            f"{_FULL_BYTES / _MIB:.0f} MiB; free space on it"
+        )
+    return str(error) if isinstance(error, OSError) else None
 
 
 def _run(home: Path, folder: RunFolder, report: Callable[[Line], None]) -> int:

@@ -1,0 +1,35 @@
+"""The reason of a run that failed on a full disk."""
+
+import shutil
+
+import pytest
+from safetensors import SafetensorError
+
+from stream.loop.training.__main__ import reason_of
+from stream.loop.training.errors import TrainingError
+
+NO_SPACE = "No space left on device"
+#: The errors of safetensors, torch and the kernel, as a run on a full tmpfs raised them.
+WRITING = [
+    SafetensorError(f"Error while serializing: I/O error: {NO_SPACE} (os error 28)"),
+    RuntimeError("[enforce fail at inline_container.cc] PytorchStreamWriter failed writing file"),
+    OSError(28, NO_SPACE),
+]
+
+
+@pytest.mark.parametrize("error", WRITING, ids=lambda error: type(error).__name__)
+def test_a_full_disk_is_the_reason_whatever_library_reports_it(tmp_path, monkeypatch, error):
+    """Without a reason, the trainer starts the run again, three times."""
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=2**19))
+    assert reason_of(error, tmp_path) == (
+        f"{type(error).__name__} while 0.5 MiB are free on the disk of {tmp_path}, the least is 64 MiB; free space on it"
+    )
+    assert reason_of(TrainingError("the loss is nan"), tmp_path) == "the loss is nan"
+
+
+def test_another_error_has_its_own_reason_or_is_unexpected(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=2**40))
+    assert reason_of(FileNotFoundError(2, "absent", "rows"), tmp_path) == "[Errno 2] absent: 'rows'"
+    assert reason_of(RuntimeError("a fault"), tmp_path) is None
