@@ -51,56 +51,56 @@ async def archive_log(
             f"no topic {', '.join(missing)} at {kafka.bootstrap_servers}; create it with `weir topics create`, set "
             "WEIR_KAFKA__TOPIC_PREFIX, or use a Kafka user that may read it (with the ACLs of deploy/kafka: reader)"
         )
-    places = partitions_of(counts)
+    tps = partitions_of(counts)
     written = dict.fromkeys(counts, 0)
     async with consumer_for(kafka.client_options()) as consumer:
-        begins = await consumer.beginning_offsets(places)
-        ends = await consumer.end_offsets(places)
-        archived = {place: await asyncio.to_thread(archive.end, place.topic, place.partition) for place in places}
-        for place in places:
-            if archived[place] > ends[place]:
+        begins = await consumer.beginning_offsets(tps)
+        ends = await consumer.end_offsets(tps)
+        archived = {tp: await asyncio.to_thread(archive.end, tp.topic, tp.partition) for tp in tps}
+        for tp in tps:
+            if archived[tp] > ends[tp]:
                 raise ArchiveFailed(
-                    f"[archive] url {redacted(settings.url)!r} has records of {place.topic}/{place.partition} up to offset {archived[place]}, "
-                    f"but the topic ends at {ends[place]}: {_OTHER_LOG}"
+                    f"[archive] url {redacted(settings.url)!r} has records of {tp.topic}/{tp.partition} up to offset {archived[tp]}, "
+                    f"but the topic ends at {ends[tp]}: {_OTHER_LOG}"
                 )
-            await _check_same_log(consumer, archive, settings.url, place)
-        total = sum(max(0, ends[place] - max(begins[place], archived[place])) for place in places)
-        for place in places:
-            async for records in _copied(consumer, archive, place, ends[place], settings.segment_records):
-                written[place.topic] += records
+            await _check_same_log(consumer, archive, settings.url, tp)
+        total = sum(max(0, ends[tp] - max(begins[tp], archived[tp])) for tp in tps)
+        for tp in tps:
+            async for records in _copied(consumer, archive, tp, ends[tp], settings.segment_records):
+                written[tp.topic] += records
                 progress(sum(written.values()), total)
     return written
 
 
 async def _copied(
-    consumer: AIOKafkaConsumer, archive: Archive, place: TopicPartition, end: int, most: int
+    consumer: AIOKafkaConsumer, archive: Archive, tp: TopicPartition, end: int, most: int
 ) -> AsyncIterator[int]:
     """Archive a partition up to the offset `end`, and yield the number of records of each segment.
 
     If Kafka deletes records before they are read, continue with its first record.
     """
     last_start = -1
-    while (start := await _start(consumer, archive, place, last_start, end)) < end:
+    while (start := await _start(consumer, archive, tp, last_start, end)) < end:
         if start == last_start:
             raise ArchiveFailed(
-                f"offset {start} of {place.topic}/{place.partition} cannot be read, although the topic contains it: was the topic created "
+                f"offset {start} of {tp.topic}/{tp.partition} cannot be read, although the topic contains it: was the topic created "
                 "again meanwhile? Run `weir archive run` again"
             )
-        last_start, number = start, str(place.partition)
-        reader = RangeReader(consumer, [LogRange(topic=place.topic, first={number: start}, last={number: end})])
+        last_start, number = start, str(tp.partition)
+        reader = RangeReader(consumer, [LogRange(topic=tp.topic, first={number: start}, last={number: end})])
         try:
-            async for records, last in _segments(reader, place, end, most):
-                await asyncio.to_thread(archive.write, place.topic, place.partition, last, records)
+            async for records, last in _segments(reader, tp, end, most):
+                await asyncio.to_thread(archive.write, tp.topic, tp.partition, last, records)
                 yield len(records)
         except LogExpired:
             continue
         return
 
 
-async def _start(consumer: AIOKafkaConsumer, archive: Archive, place: TopicPartition, last_start: int, end: int) -> int:
+async def _start(consumer: AIOKafkaConsumer, archive: Archive, tp: TopicPartition, last_start: int, end: int) -> int:
     """Return the first offset to archive, and log the offsets that Kafka deleted since the last segment or start."""
-    begin: int = (await consumer.beginning_offsets([place]))[place]
-    archived = await asyncio.to_thread(archive.end, place.topic, place.partition)
+    begin: int = (await consumer.beginning_offsets([tp]))[tp]
+    archived = await asyncio.to_thread(archive.end, tp.topic, tp.partition)
     known = max(archived, last_start)
     if (archived or last_start >= 0) and known < begin < end:
         _log.warning(
@@ -108,33 +108,33 @@ async def _start(consumer: AIOKafkaConsumer, archive: Archive, place: TopicParti
             "longer (docs/sizing.md)",
             known,
             begin - 1,
-            place.topic,
-            place.partition,
+            tp.topic,
+            tp.partition,
         )
     return max(begin, archived)
 
 
-async def _check_same_log(consumer: AIOKafkaConsumer, archive: Archive, url: str, place: TopicPartition) -> None:
+async def _check_same_log(consumer: AIOKafkaConsumer, archive: Archive, url: str, tp: TopicPartition) -> None:
     """Raise ArchiveFailed if Kafka has another record at the offset of the first record of the newest segment."""
-    segments = await asyncio.to_thread(archive.segments, place.topic, place.partition)
+    segments = await asyncio.to_thread(archive.segments, tp.topic, tp.partition)
     kept = await asyncio.to_thread(next, archive.read(segments[-1]), None) if segments else None
-    found = None if kept is None else await record_at(consumer, place, kept.offset)
+    found = None if kept is None else await record_at(consumer, tp, kept.offset)
     if kept is not None and found is not None and _archived(found) != kept:
         raise ArchiveFailed(
-            f"[archive] url {redacted(url)!r} has another record at offset {kept.offset} of {place.topic}/{place.partition} "
+            f"[archive] url {redacted(url)!r} has another record at offset {kept.offset} of {tp.topic}/{tp.partition} "
             f"than the topic: {_OTHER_LOG}"
         )
 
 
 async def _segments(
-    reader: RangeReader, place: TopicPartition, end: int, most: int
+    reader: RangeReader, tp: TopicPartition, end: int, most: int
 ) -> AsyncIterator[tuple[list[ArchivedRecord], int]]:
     """Yield (records, offset after them); the last segment ends at `end`."""
     records: list[ArchivedRecord] = []
     size = 0
     while True:
         try:
-            record = await reader.next(place.topic, place.partition)
+            record = await reader.next(tp.topic, tp.partition)
         except LogExpired:
             if records:
                 yield records, records[-1].offset + 1

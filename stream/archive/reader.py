@@ -28,9 +28,7 @@ class ArchivedRangeReader:
     ) -> None:
         self._reader = reader
         self._parts = {
-            place: _records(archive, place, first, last)
-            for place, (first, last) in archived.items()
-            if archive is not None
+            tp: _records(archive, tp, first, last) for tp, (first, last) in archived.items() if archive is not None
         }
         self._waiting: dict[TopicPartition, list[ArchivedRecord]] = {}
 
@@ -43,22 +41,22 @@ class ArchivedRangeReader:
         Raises LogExpired if Kafka has deleted records of a range and the archive does not contain them.
         """
         ranges = tuple(ranges)
-        places = [TopicPartition(item.topic, int(number)) for item in ranges for number in item.first]
-        begins = await consumer.beginning_offsets(places)
+        tps = [TopicPartition(item.topic, int(number)) for item in ranges for number in item.first]
+        begins = await consumer.beginning_offsets(tps)
         archived: dict[TopicPartition, tuple[int, int]] = {}
         left: list[LogRange] = []
         for item in ranges:
             first = dict(item.first)
             for number, offset in item.first.items():
-                place = TopicPartition(item.topic, int(number))
-                if offset < min(begins[place], item.last[number]):
-                    first[number] = min(begins[place], item.last[number])
-                    archived[place] = (offset, first[number])
+                tp = TopicPartition(item.topic, int(number))
+                if offset < min(begins[tp], item.last[number]):
+                    first[number] = min(begins[tp], item.last[number])
+                    archived[tp] = (offset, first[number])
             left.append(msgspec.structs.replace(item, first=first))
         gaps = [
-            await _described(consumer, archive, place, gap)
-            for place, (begin, end) in archived.items()
-            if (gap := await asyncio.to_thread(_last_gap, archive, place, begin, end)) is not None
+            await _described(consumer, archive, tp, gap)
+            for tp, (begin, end) in archived.items()
+            if (gap := await asyncio.to_thread(_last_gap, archive, tp, begin, end)) is not None
         ]
         if gaps:
             raise LogExpired(max(gaps)[1])
@@ -66,13 +64,13 @@ class ArchivedRangeReader:
 
     async def next(self, topic: str, partition: int) -> ConsumerRecord | ArchivedRecord | None:
         """Return the next record of a partition, or None at the end of its range; raises as :class:`RangeReader`."""
-        place = TopicPartition(topic, partition)
-        if place in self._parts:
-            if not self._waiting.get(place):
-                self._waiting[place] = await asyncio.to_thread(_chunk, self._parts[place])
-            if self._waiting[place]:
-                return self._waiting[place].pop()
-            del self._parts[place]
+        tp = TopicPartition(topic, partition)
+        if tp in self._parts:
+            if not self._waiting.get(tp):
+                self._waiting[tp] = await asyncio.to_thread(_chunk, self._parts[tp])
+            if self._waiting[tp]:
+                return self._waiting[tp].pop()
+            del self._parts[tp]
         return await self._reader.next(topic, partition)
 
 
@@ -92,24 +90,24 @@ async def archived_range(  # noqa: PLR0913, PLR0917 - the arguments of log_range
     item = await log_range(consumer, topic, partitions, since, until)
     if archive is None:
         return item
-    places = partitions_of({topic: partitions})
+    tps = partitions_of({topic: partitions})
     begins, oldest = (
-        await consumer.beginning_offsets(places),
-        await consumer.offsets_for_times(dict.fromkeys(places, 0)),
+        await consumer.beginning_offsets(tps),
+        await consumer.offsets_for_times(dict.fromkeys(tps, 0)),
     )
     first, last = dict(item.first), dict(item.last)
-    for place, begin in begins.items():
-        number, kept = str(place.partition), oldest.get(place)
-        found = await asyncio.to_thread(archive.produced_since, topic, place.partition, since)
+    for tp, begin in begins.items():
+        number, kept = str(tp.partition), oldest.get(tp)
+        found = await asyncio.to_thread(archive.produced_since, topic, tp.partition, since)
         if found is None and kept is not None and first[number] == begin:
-            found = Position(begin, kept.timestamp, await asyncio.to_thread(archive.end, topic, place.partition))
+            found = Position(begin, kept.timestamp, await asyncio.to_thread(archive.end, topic, tp.partition))
         if found is not None and found.offset <= min(first[number], begin):
             may_lack = (
                 since is not None and 0 < found.before < found.offset and found.timestamp > in_milliseconds(since)
             )
             first[number] = found.before if may_lack else found.offset
         if until is not None and last[number] <= begin:
-            end = await asyncio.to_thread(archive.last_until, topic, place.partition, until, until + LATE_SECONDS)
+            end = await asyncio.to_thread(archive.last_until, topic, tp.partition, until, until + LATE_SECONDS)
             last[number] = last[number] if end is None else max(first[number], min(last[number], end))
     return LogRange(topic=topic, first=first, last=last)
 
@@ -119,8 +117,8 @@ def _chunk(records: Iterator[ArchivedRecord]) -> list[ArchivedRecord]:
     return list(islice(records, _CHUNK))[::-1]
 
 
-def _records(archive: Archive, place: TopicPartition, first: int, last: int) -> Iterator[ArchivedRecord]:
-    for segment in archive.segments(place.topic, place.partition):
+def _records(archive: Archive, tp: TopicPartition, first: int, last: int) -> Iterator[ArchivedRecord]:
+    for segment in archive.segments(tp.topic, tp.partition):
         if segment.last <= first or segment.first >= last:
             continue
         for record in archive.read(segment):
@@ -129,10 +127,10 @@ def _records(archive: Archive, place: TopicPartition, first: int, last: int) -> 
         first = max(first, segment.last)
 
 
-def _last_gap(archive: Archive | None, place: TopicPartition, first: int, last: int) -> tuple[int, int] | None:
+def _last_gap(archive: Archive | None, tp: TopicPartition, first: int, last: int) -> tuple[int, int] | None:
     """Return the last offsets from `first` to `last`, exclusive, that the archive does not contain, or None."""
     gap, position = None, first
-    for segment in () if archive is None else archive.segments(place.topic, place.partition):
+    for segment in () if archive is None else archive.segments(tp.topic, tp.partition):
         if position < min(segment.first, last):
             gap = position, min(segment.first, last)
         position = max(position, segment.last)
@@ -140,14 +138,12 @@ def _last_gap(archive: Archive | None, place: TopicPartition, first: int, last: 
 
 
 async def _described(
-    consumer: AIOKafkaConsumer, archive: Archive | None, place: TopicPartition, gap: tuple[int, int]
+    consumer: AIOKafkaConsumer, archive: Archive | None, tp: TopicPartition, gap: tuple[int, int]
 ) -> tuple[int, str]:
     """Return the time of the record after a gap in ms, or 0, and the error, so that the gap with the latest end can be named."""
     first, last = gap
-    archived = (
-        None if archive is None else await asyncio.to_thread(next, _records(archive, place, last, last + 1), None)
-    )
-    kept = archived or (await consumer.offsets_for_times({place: 0})).get(place)
+    archived = None if archive is None else await asyncio.to_thread(next, _records(archive, tp, last, last + 1), None)
+    kept = archived or (await consumer.offsets_for_times({tp: 0})).get(tp)
     where = "there is no archive" if archive is None else "the archive does not contain them"
     what = "them" if last - first > 1 else "it"
     numbers = f"offsets {first} to {last - 1}" if last - first > 1 else f"offset {first}"
@@ -158,6 +154,6 @@ async def _described(
     )
     remedy = "set [archive] url, and run" if archive is None else "run"
     return 0 if kept is None else kept.timestamp, (
-        f"Kafka has deleted the {numbers} of {place.topic}-{place.partition}, and {where.replace('them', what)}; {later}to lose no more,"
+        f"Kafka has deleted the {numbers} of {tp.topic}-{tp.partition}, and {where.replace('them', what)}; {later}to lose no more,"
         f" {remedy} `weir archive run` before records expire"
     )

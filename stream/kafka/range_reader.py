@@ -76,18 +76,18 @@ class RangeReader:
 
     async def next(self, topic: str, partition: int) -> ConsumerRecord | None:
         """Return the next record of a partition, or None at the end of its range; raises broker errors after 30 s."""
-        place = TopicPartition(topic, partition)
-        lane = self._lanes[place]
+        tp = TopicPartition(topic, partition)
+        lane = self._lanes[tp]
         while not lane.waiting:
-            if self._is_read(place):
+            if self._is_read(tp):
                 return None
             for other, records in (await self._read()).items():
                 self._keep(other, records)
         record = lane.waiting.popleft()
         lane.bytes -= _size(record)
-        if lane.paused and not self._is_read(place) and lane.bytes < _WAITING_BYTES // 2:
+        if lane.paused and not self._is_read(tp) and lane.bytes < _WAITING_BYTES // 2:
             lane.paused = False
-            self._consumer.resume(place)
+            self._consumer.resume(tp)
         return record
 
     async def _read(self) -> Records:
@@ -136,19 +136,19 @@ async def retained(
     Unreadable records are skipped: they became dead letters when they were first read. `progress` is called after each
     poll, so that a watchdog does not end a long read.
     """
-    place = TopicPartition(topic, partition)
+    tp = TopicPartition(topic, partition)
     position = offsets.start
     while position < offsets.stop:
         try:
             async with consumer_for(options) as consumer:
-                first = (await consumer.beginning_offsets([place]))[place]
-                reader = LogReader(consumer, {place: max(position, first)})
+                first = (await consumer.beginning_offsets([tp]))[tp]
+                reader = LogReader(consumer, {tp: max(position, first)})
                 while position < offsets.stop:
-                    for record in (await reader.read()).get(place, ()):
+                    for record in (await reader.read()).get(tp, ()):
                         event = readable(record.value, record.headers)
                         if event is not None and record.offset < offsets.stop:
                             yield record.offset, event
-                    position = reader.positions[place]
+                    position = reader.positions[tp]
                     progress()
         except READ_ERRORS as error:
             _log.warning("%s-%d: %s; reading on from offset %d", topic, partition, type(error).__name__, position)

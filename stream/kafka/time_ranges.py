@@ -48,19 +48,19 @@ async def log_range(
     A `since` of None means the first record, an `until` of None the end of the log. The started `consumer` must have no
     group; its assignment changes.
     """
-    places = partitions_of({topic: partitions})
-    last: dict[TopicPartition, int] = await consumer.end_offsets(places)
+    tps = partitions_of({topic: partitions})
+    last: dict[TopicPartition, int] = await consumer.end_offsets(tps)
     if since is None:
-        first: dict[TopicPartition, int] = await consumer.beginning_offsets(places)
+        first: dict[TopicPartition, int] = await consumer.beginning_offsets(tps)
     else:
         first = await produced_since(consumer, since, last)
     if until is not None:
         near = await produced_since(consumer, until, last)
-        last = {place: await _last(consumer, place, near[place], last[place], until) for place in places}
+        last = {tp: await _last(consumer, tp, near[tp], last[tp], until) for tp in tps}
     return LogRange(
         topic=topic,
-        first={str(place.partition): first[place] for place in places},
-        last={str(place.partition): last[place] for place in places},
+        first={str(tp.partition): first[tp] for tp in tps},
+        last={str(tp.partition): last[tp] for tp in tps},
     )
 
 
@@ -73,17 +73,16 @@ async def produced_since(
     """
     found = await consumer.offsets_for_times(dict.fromkeys(otherwise, max(0, int(time * 1000))))
     return {
-        place: int(entry.offset) if (entry := found.get(place)) is not None else offset
-        for place, offset in otherwise.items()
+        tp: int(entry.offset) if (entry := found.get(tp)) is not None else offset for tp, offset in otherwise.items()
     }
 
 
-async def _last(consumer: AIOKafkaConsumer, place: TopicPartition, start: int, end: int, until: float) -> int:
+async def _last(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int, until: float) -> int:
     """Return the offset after the last record with an event time up to `until`, or `start` if no such record exists."""
-    reader = LogReader(consumer, {place: start}, poll_ms=_POLL_MS)
+    reader = LogReader(consumer, {tp: start}, poll_ms=_POLL_MS)
     last = start
-    while not reader.reached({place: end}):
-        for record in (await reader.read()).get(place, ()):
+    while not reader.reached({tp: end}):
+        for record in (await reader.read()).get(tp, ()):
             time = event_time(record.headers)
             if time is not None and time > until + LATE_SECONDS:
                 return last

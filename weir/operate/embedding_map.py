@@ -201,22 +201,22 @@ async def _signals(
     if not count:
         raise BrokerError(f"no topic {topic} at {kafka.bootstrap_servers}; create it with `weir topics create`")
     side, part, version = query.stream_names()
-    place = TopicPartition(topic, partition_for(stream_key(query.tenant, query.model, side, part, version), count))
-    end = (await consumer.end_offsets([place]))[place]
+    tp = TopicPartition(topic, partition_for(stream_key(query.tenant, query.model, side, part, version), count))
+    end = (await consumer.end_offsets([tp]))[tp]
     changed = query.until if query.since is None else query.since
-    first = (await produced_since(consumer, began - LATE_SECONDS, {place: end}))[place]
+    first = (await produced_since(consumer, began - LATE_SECONDS, {tp: end}))[tp]
     earliest = await _read(
         consumer,
-        place,
+        tp,
         range(first, end),
         _Wanted(query, 0.0, changed, max(_POINTS, _SEARCHED * config.reference_events)),
     )
     if query.since is None:
         first = max(first, end - _SCANNED)
     else:
-        first = (await produced_since(consumer, query.since, {place: end}))[place]
+        first = (await produced_since(consumer, query.since, {tp: end}))[tp]
     wanted = _Wanted(query, query.since or 0.0, query.until)
-    return earliest, await _read(consumer, place, range(first, end), wanted)
+    return earliest, await _read(consumer, tp, range(first, end), wanted)
 
 
 class _Wanted:
@@ -253,12 +253,12 @@ class _Wanted:
         return ordered if self._most is not None else ordered[-_POINTS:]
 
 
-async def _read(consumer: AIOKafkaConsumer, place: TopicPartition, offsets: range, wanted: _Wanted) -> list[Signal]:
+async def _read(consumer: AIOKafkaConsumer, tp: TopicPartition, offsets: range, wanted: _Wanted) -> list[Signal]:
     """Read at most 20,000 records."""
     end = min(offsets.stop, offsets.start + _SCANNED)
-    reader = LogReader(consumer, {place: offsets.start}, poll_ms=_POLL_MS)
-    while not wanted.done and not reader.reached({place: end}):
-        for record in (await reader.read()).get(place, ()):
+    reader = LogReader(consumer, {tp: offsets.start}, poll_ms=_POLL_MS)
+    while not wanted.done and not reader.reached({tp: end}):
+        for record in (await reader.read()).get(tp, ()):
             event = readable(record.value, record.headers) if record.offset < end else None
             if event is not None and isinstance(event.data, Signal):
                 wanted.add(event.data)

@@ -146,15 +146,15 @@ class _Service:
                 self._health.pop(problem, None)
             positions = await self._positions(log, consumer)
             # Also of partitions without a record: after a restart, they are read from here.
-            for place, offset in positions.items():
-                log.state.offsets.setdefault(place.topic, {})[place.partition] = offset
+            for tp, offset in positions.items():
+                log.state.offsets.setdefault(tp.topic, {})[tp.partition] = offset
             self._store(log)
             reader = LogReader(consumer, positions, poll_ms=_POLL_MS)
             while not stop.is_set():
                 await self._orders(log, producer)
                 for batch in (await reader.read()).values():
                     await self._take(log, batch, producer)
-                self._metrics.lag.set(sum(max(0, end - reader.positions[place]) for place, end in reader.ends.items()))
+                self._metrics.lag.set(sum(max(0, end - reader.positions[tp]) for tp, end in reader.ends.items()))
                 if time.monotonic() >= self._store_at:
                     self._store(log)
             self._store(log)
@@ -236,9 +236,9 @@ class _Service:
             log.apply(event)
 
     async def _whole(self, consumer: AIOKafkaConsumer, topic: str) -> AsyncIterator[Event]:
-        places = partitions_of({topic: self._topics[topic]})
-        ends = await consumer.end_offsets(places)
-        reader = LogReader(consumer, await consumer.beginning_offsets(places), poll_ms=_POLL_MS)
+        tps = partitions_of({topic: self._topics[topic]})
+        ends = await consumer.end_offsets(tps)
+        reader = LogReader(consumer, await consumer.beginning_offsets(tps), poll_ms=_POLL_MS)
         while not reader.reached(ends):
             for batch in (await reader.read()).values():
                 for record in batch:
@@ -248,20 +248,20 @@ class _Service:
 
     async def _positions(self, log: DeliveryLog, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
         """Return {partition: next offset}: the stored offset; without it, verdicts and signals since the oldest canary, and all others."""
-        places = partitions_of(self._topics)
-        first: dict[TopicPartition, int] = await consumer.beginning_offsets(places)
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(places)
+        tps = partitions_of(self._topics)
+        first: dict[TopicPartition, int] = await consumer.beginning_offsets(tps)
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(tps)
         judged = {self._kafka.names.verdicts, self._kafka.names.signals}
-        verdicts = [place for place in places if place.topic in judged]
+        verdicts = [tp for tp in tps if tp.topic in judged]
         canaries = [model.canary.since for model in log.state.models.values() if model.canary is not None]
-        default = first | {place: ends[place] for place in verdicts}
+        default = first | {tp: ends[tp] for tp in verdicts}
         if canaries and not log.state.offsets:
-            default |= await produced_since(consumer, min(canaries), {place: ends[place] for place in verdicts})
+            default |= await produced_since(consumer, min(canaries), {tp: ends[tp] for tp in verdicts})
         stored = log.state.offsets
 
-        def position(place: TopicPartition) -> int:
-            offset = stored.get(place.topic, {}).get(place.partition, default[place])
+        def position(tp: TopicPartition) -> int:
+            offset = stored.get(tp.topic, {}).get(tp.partition, default[tp])
             # A stored offset after the end is that of a topic that was deleted and created again.
-            return max(offset if offset <= ends[place] else default[place], first[place])
+            return max(offset if offset <= ends[tp] else default[tp], first[tp])
 
-        return {place: position(place) for place in places}
+        return {tp: position(tp) for tp in tps}

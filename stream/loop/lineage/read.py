@@ -46,17 +46,17 @@ async def read_facts(kafka: KafkaSettings, version: str, datasets: Datasets) -> 
 
 async def _read(consumer: AIOKafkaConsumer, facts: Facts, topic: str, count: int, first: Mapping[str, int]) -> None:
     """Add the records of a topic from the offsets `first`, or from the oldest, to the end of the log."""
-    places = partitions_of({topic: count})
-    begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+    tps = partitions_of({topic: count})
+    begins, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
     span = LogRange(
         topic=topic,
-        first={str(place.partition): max(begins[place], first.get(str(place.partition), 0)) for place in places},
-        last={str(place.partition): ends[place] for place in places},
+        first={str(tp.partition): max(begins[tp], first.get(str(tp.partition), 0)) for tp in tps},
+        last={str(tp.partition): ends[tp] for tp in tps},
     )
     reader = RangeReader(consumer, [span])
-    for place in places:
+    for tp in tps:
         record: Any
-        while (record := await reader.next(topic, place.partition)) is not None:
+        while (record := await reader.next(topic, tp.partition)) is not None:
             event = readable(record.value, record.headers)
             if event is not None:
-                facts.add(event, Place(topic, place.partition, record.offset))
+                facts.add(event, Place(topic, tp.partition, record.offset))

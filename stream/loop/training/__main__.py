@@ -58,7 +58,7 @@ def reason_of(error: Exception, folder: Path) -> str | None:
     free = shutil.disk_usage(folder).free
     if free < _FULL_BYTES:
         return (
-            f"{type(error).__name__} while {free / _MIB:.1f} MiB are free on the disk of {folder}, the least is "
+            f"{type(error).__name__} while {free / _MIB:.1f} MiB are free on the disk of {folder}, which needs at least "
             f"{_FULL_BYTES / _MIB:.0f} MiB; free space on it"
         )
     return str(error) if isinstance(error, OSError) else None

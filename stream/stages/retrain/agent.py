@@ -115,8 +115,8 @@ class RetrainStage(TableStage):
         group, options, names = self._app.conf.id, self._context.kafka.client_options(), self._context.names
         committed = (await group_offsets(options, [group]))[group]
         async with consumer_for(options) as consumer:
-            place = TopicPartition(names.retraining, partition)
-            ends = {names.retraining: (await consumer.end_offsets([place]))[place]}
+            tp = TopicPartition(names.retraining, partition)
+            ends = {names.retraining: (await consumer.end_offsets([tp]))[tp]}
         ends[names.alerts] = committed.get(TopicPartition(names.alerts, partition), 0)
         for topic, end in ends.items():
             async for offset, event in self._context.retained(topic, partition, range(end)):

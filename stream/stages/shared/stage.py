@@ -77,9 +77,9 @@ class StageContext:
 
     async def end(self, topic: str, partition: int) -> int:
         """Return the end offset of a partition."""
-        place = TopicPartition(topic, partition)
+        tp = TopicPartition(topic, partition)
         async with consumer_for(self.kafka.client_options()) as consumer:
-            return int((await consumer.end_offsets([place]))[place])
+            return int((await consumer.end_offsets([tp]))[tp])
 
     async def ticks(self, partition: int, offsets: range) -> AsyncIterator[tuple[int, Tick]]:
         """Yield (offset, tick) of score's retained ticks in `offsets` of a signals partition."""
