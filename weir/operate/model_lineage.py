@@ -1,5 +1,6 @@
 """The datasets on this machine as facts of a chain, and the versions that a subject's requests went into."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -45,9 +46,9 @@ def dataset_facts(home: Path, digest: str) -> DatasetFacts | None:
 async def versions_of_subject(
     kafka: KafkaSettings, home: Path, subject: str, tenant: str
 ) -> tuple[list[SubjectVersion], list[DatasetDamaged]]:
-    """Return the datasets on this machine with rows of `subject`, an API key's id or a conversation id, with their versions.
+    """Return the datasets on this machine with rows of `subject`, with their versions.
 
-    Also return the errors of the datasets that cannot be read. Without `tenant`, a conversation is searched in each tenant.
+    The subject is a request id, a conversation id, or the id of the API key that sent the request or reviewed it. Also return the errors of the datasets that cannot be read. Without `tenant`, a conversation is searched in each tenant.
     Raises BrokerError.
     """
     versions = await _versions(kafka)
@@ -59,7 +60,7 @@ async def versions_of_subject(
             if tenant and manifest.tenant != tenant:
                 continue
             names = {subject, conversation_key(manifest.tenant, subject)}
-            rows = sum(_is_of(row, names) for split in _SPLITS for row in read_rows(folder, split))
+            rows = sum(_is_of(row, names, manifest.authors) for split in _SPLITS for row in read_rows(folder, split))
         except DatasetDamaged as error:
             damaged.append(error)
         else:
@@ -67,8 +68,9 @@ async def versions_of_subject(
     return found, damaged
 
 
-def _is_of(row: Row, names: set[str]) -> bool:
-    return row.principal in names or row.conversation in names
+def _is_of(row: Row, names: set[str], authors: Mapping[str, str]) -> bool:
+    request_id = row.id.partition("#")[0]
+    return not names.isdisjoint((request_id, row.conversation, row.principal, authors.get(request_id, "")))
 
 
 def _found(version: str, manifest: Manifest, rows: int) -> SubjectVersion:

@@ -49,7 +49,7 @@ class Curated(msgspec.Struct, frozen=True, kw_only=True):
     """The result of curation.
 
     `dropped` is {reason: number of candidate rows}. `principals` are the keys that reviewed rows, and `authors` is
-    {id of a row to train on: key of its request}.
+    {id of a row: key of its request}, without the copies of augmentation.
     """
 
     train: tuple[Row, ...]
@@ -121,7 +121,8 @@ class _Curation:
         chosen = {row.id for row in rows}
         self._outcomes |= {one.id: "coreset" for one in train if one.id not in chosen}
         self._outcomes |= dict.fromkeys(chosen, "train") | {one.id: "eval" for one in held}
-        authors = {**old_authors, **{one.id: one.author for one in train}}
+        named = {*chosen, *(row.id for row in replayed), *(one.id for one in held)}
+        authors = {**old_authors, **{one.id: one.author for one in (*train, *held)}}
         return Curated(
             train=tuple(sorted([*rows, *replayed, *self._augmented(rows)], key=lambda row: row.id)),
             eval=tuple(sorted((self._row(one) for one in held), key=lambda row: row.id)),
@@ -129,7 +130,7 @@ class _Curation:
             bounds=tuple(sorted(self._bounds, key=lambda one: (one.name, -one.found, one.of))),
             facts=self._facts(),
             principals=tuple(sorted({row.principal for row in rows})),
-            authors={name: authors[name] for name in sorted(row.id for row in (*rows, *replayed)) if name in authors},
+            authors={name: authors[name] for name in sorted(named) if name in authors},
         )
 
     def _keep(self, reason: str, wanted: Callable[[Candidate], bool]) -> None:

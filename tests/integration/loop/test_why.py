@@ -117,6 +117,13 @@ async def test_the_open_lineage_events_are_sent_to_an_endpoint(broker, tmp_path)
     assert jobs == ["acme/m/training", "acme/m/gate", "acme/m/delivery"]
 
 
+@pytest.mark.parametrize(("subject", "rows"), [("q1", 1), ("k0", 2), ("k9", None)])
+async def test_a_subject_is_a_request_or_the_key_that_sent_requests(broker, tmp_path, subject, rows):
+    weir = Commands(tmp_path, await written(broker, tmp_path))
+    done = await weir.run("why", "--subject", subject, "--json")
+    assert [one["rows"] for one in json.loads(done.stdout)] == ([] if rows is None else [rows]), done.stderr
+
+
 @pytest.mark.parametrize("file", ["manifest.json", "train.parquet"])
 async def test_the_versions_of_a_subject_are_listed_beside_a_damaged_dataset(broker, tmp_path, file):
     weir = Commands(tmp_path, await written(broker, tmp_path))

@@ -187,7 +187,9 @@ def test_a_changed_row_a_missing_file_and_an_unknown_digest_are_named(tmp_path):
 
 def test_the_authors_of_the_rows_are_in_the_manifest(tmp_path):
     folder, curated = written(tmp_path)
-    assert read_manifest(folder).authors == dict.fromkeys(sorted(row.id for row in curated.train), "k0")
+    assert read_manifest(folder).authors == dict.fromkeys(
+        sorted(row.id for row in (*curated.train, *curated.eval)), "k0"
+    )
 
 
 def test_samples_with_a_line_separator_of_unicode_are_printed(tmp_path, monkeypatch):
