@@ -64,6 +64,13 @@ def first_drift(page):
     page.wait_for_selector(".pane .change")
 
 
+def test_the_answer_of_a_copy_has_no_review_and_leads_to_the_request_of_the_user(look):
+    page = look.go(f"/requests/{consistency_request_id('talk-1')}", ".pane table")
+    assert page.locator(".pane textarea").count() == 0
+    page.locator(".pane dl a", has_text="talk-1").click()
+    page.wait_for_selector(".pane-head:has-text('talk-1')")
+
+
 def test_the_conversation_of_a_request_lists_its_turns_and_leads_back(look):
     page = look.go("/requests/talk-1", ".pane table")
     page.get_by_role("link", name="Conversation").click()

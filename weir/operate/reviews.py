@@ -53,11 +53,15 @@ def review_of(alert: AlertRecord, label: str, request_id: str, by: str) -> Feedb
 def correction_of(story: RequestStory, *, answer: str, comment: str, approved: bool, by: str) -> CorrectionRecord:
     """Return a reviewer's judgment of the answer of a request.
 
-    Raises SettingsError if a text is too long, or if not exactly one of `answer` and `approved` is given, and NotFoundError
-    if the request has no answer in the ledger.
+    Raises SettingsError if a text is too long, if not exactly one of `answer` and `approved` is given, or if the request is a copy
+    that Weir sent, and NotFoundError if the request has no answer in the ledger.
     """
     if story.events is None or story.events.end is None:
         raise NotFoundError(f"request {story.request_id} has no answer in the ledger")
+    if story.events.shadow_of:
+        raise SettingsError(
+            f"request {story.request_id} is a copy that Weir sent, whose answer no user received; review request {story.events.shadow_of}"
+        )
     if bool(answer) == approved:
         raise SettingsError("give either a better answer, or approved; a comment can be added to both")
     for what, text, limit in (("correction", answer, CORRECTION_BYTES), ("comment", comment, COMMENT_BYTES)):

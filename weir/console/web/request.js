@@ -69,7 +69,7 @@ export class RequestPane extends Loader {
         <section><h3>Verdicts</h3><${VerdictTable} verdicts=${found.verdicts} /></section>
         ${explained?.map((one) => html`<${Explanation} explanation=${one} />`)}
         ${text && html`<${Texts} text=${text.text} verdicts=${found.verdicts} />`}
-        ${found.end && html`<${AnswerReview} id=${id} key=${id} />`}
+        ${found.end && !found.shadow_of && html`<${AnswerReview} id=${id} key=${id} />`}
         <${Related} found=${found} go=${go} />
       </div>`}
     </aside>`;
