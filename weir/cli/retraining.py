@@ -70,7 +70,7 @@ _reason_option = click.option("--reason", default="", help="Why; the reason is i
 def approve(*, retraining_id: str, key_file: Path | None, reason: str, as_json: bool) -> None:
     """Approve a retraining request. The trainer then begins (mode = "approve").
 
-    The API key must belong to the tenant of the request and have the scope approve. Each attempt, allowed or denied, is logged in
+    The API key must belong to the tenant of the request and have the scope approve. Each attempt is logged with its result in
     logs/access.log under WEIR_HOME.
 
     Example: weir retraining approve rt_0123456789abcdef --key-file approver.key

@@ -52,19 +52,25 @@ class Decider(msgspec.Struct, frozen=True, kw_only=True):
         """Return the command, without the key."""
         return f"Decider({self.command!r})"
 
-    def allowed(self, request: RetrainingRecord, outcome: Approval) -> str:
-        """Return the id of the key if it may decide the request, else raise AccessDenied; log the attempt either way."""
+    def allowed(self, request: RetrainingRecord, outcome: Approval, *, possible: bool = True) -> str:
+        """Return the id of the key if it may decide the request, else raise AccessDenied.
+
+        Log the attempt either way, with the id of the key if the key is known; the result of an attempt that is not `possible` is
+        ``refused``, because the state of the request excludes it.
+        """
+        principal = KeyRing(keys_path(self.home)).identify(f"Bearer {self.key}")
         what = {"retraining_id": request.retraining_id, "outcome": outcome, "tenant": request.tenant}
+        if principal is not None:
+            what["key"] = principal.id
         try:
-            by = self._principal(request.tenant).id
+            by = self._checked(principal, request.tenant).id
         except AccessDenied:
             log_access(self.home, self.command, **what, result="denied")
             raise
-        log_access(self.home, self.command, **what, result="allowed", key=by)
+        log_access(self.home, self.command, **what, result="allowed" if possible else "refused")
         return by
 
-    def _principal(self, tenant: str) -> Principal:
-        principal = KeyRing(keys_path(self.home)).identify(f"Bearer {self.key}")
+    def _checked(self, principal: Principal | None, tenant: str) -> Principal:
         if principal is None:
             raise AccessDenied(
                 f"the API key is unknown or revoked; create a key with `weir keys create --tenant {tenant} --scope approve`"
@@ -128,8 +134,12 @@ async def decide(
         raise SettingsError(f"the reason has {len(reason)} characters, the limit is {_REASON_CHARACTERS}; shorten it")
     history = await records_of(kafka, retraining_id)
     request = next(record for record in history if record.state == "requested")
+    try:
+        known = _known(history, outcome)
+    except SettingsError:
+        decider.allowed(request, outcome, possible=False)
+        raise
     by = decider.allowed(request, outcome)
-    known = _known(history, outcome)
     if known is not None:
         return known
     if outcome == "approved":
@@ -144,7 +154,7 @@ async def resume(kafka: KafkaSettings, retraining_id: str, decider: Decider) -> 
     """
     history = await records_of(kafka, retraining_id)
     request = next(record for record in reversed(history) if record.state in _OPEN)
-    by = decider.allowed(request, "approved")
+    by = decider.allowed(request, "approved", possible=history[-1].state == "failed" and not _is_rejected(history))
     _check_not_rejected(history)
     failures = sum(record.state == "failed" for record in history)
     if history[-1].state != "failed":
@@ -168,6 +178,10 @@ def _known(history: list[RetrainingRecord], outcome: Approval) -> RetrainingReco
             f"{' or '.join(sorted(_OPEN))} can be approved or rejected. `weir retraining resume` continues a failed request"
         )
     return None
+
+
+def _is_rejected(history: list[RetrainingRecord]) -> bool:
+    return any(record.state == "rejected" for record in history)
 
 
 def _check_not_rejected(history: list[RetrainingRecord]) -> None:

@@ -113,7 +113,7 @@ async def test_retraining_is_approved_with_a_key_that_has_the_scope(console):
     assert (await console.client.post(path, json={"outcome": "rejected", "key": right})).status_code == 201
     assert (await console.client.post(path, json={"outcome": "approved", "key": right})).status_code == 422
     lines = (console.home / "logs" / "access.log").read_text().splitlines()
-    assert [json.loads(line)["result"] for line in lines] == ["denied", "allowed", "allowed", "allowed"]
+    assert [json.loads(line)["result"] for line in lines] == ["denied", "allowed", "allowed", "refused"]
     assert right not in "".join(lines)
 
 

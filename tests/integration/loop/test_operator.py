@@ -78,9 +78,9 @@ async def test_only_a_key_with_the_scope_decides_and_every_attempt_is_logged(ope
             await to.send(operator.kafka.names.feedback, event)
     await operator.request("rt_1")
     await operator.request("rt_2", "approved", "started")
-    status, error, _ = await operator.decide("approve", "rt_1", "infer", "review")
+    status, error, scopeless = await operator.decide("approve", "rt_1", "infer", "review")
     assert (status, "approval needs approve" in error) == (1, True)
-    status, error, _ = await operator.decide("approve", "rt_1", "approve", tenant="elm")
+    status, error, other = await operator.decide("approve", "rt_1", "approve", tenant="elm")
     assert (status, "belongs to tenant elm" in error) == (1, True)
     assert await operator.decisions() == [("rt_2", "approved", "")]
     status, error, key = await operator.decide("approve", "rt_1", "approve")
@@ -97,9 +97,13 @@ async def test_only_a_key_with_the_scope_decides_and_every_attempt_is_logged(ope
     ]
     assert approved.pins[0].last == {"0": 2}, "an approval pins the log up to now"
     assert (approved.pins[0].first, approved.versions, approved.tenant) == ({"0": 0}, {"weir": "1"}, "acme")
-    denied = ("approved", "denied", None)
-    allowed = [("approved", "allowed", key), ("approved", "allowed", again), ("rejected", "allowed", late)]
-    assert operator.logged() == [denied, denied, *allowed]
+    assert operator.logged() == [
+        ("approved", "denied", scopeless),
+        ("approved", "denied", other),
+        ("approved", "allowed", key),
+        ("approved", "allowed", again),
+        ("rejected", "refused", late),
+    ]
 
 
 async def test_a_resumed_request_uses_the_reviews_since_its_failure_unless_it_has_a_dataset(operator):
