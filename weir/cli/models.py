@@ -1,6 +1,7 @@
 """``weir models``."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ _MIB = 1024 * 1024
 @json_option
 @click.pass_context
 def models(context: click.Context, *, as_json: bool) -> None:
-    """Print the installed models, their digests and their sources, and which models are served.
+    """Print the installed models, their digests and their sources, which models are served, and the trained versions of this home.
 
     \b
     Examples:
@@ -63,6 +64,27 @@ def models(context: click.Context, *, as_json: bool) -> None:
     for name, model in settings.served_models().items():
         where = f"engine {model.engine} at {model.base_url}" if model.base_url else f"engine {model.engine}"
         click.echo(f"served: {name} ({where})")
+    for line in _trained(settings.home):
+        click.echo(line)
+
+
+def _trained(home: Path) -> Iterator[str]:
+    """Yield a line for each trained version of `home`, with its share of the requests."""
+    from stream.loop.training.errors import TrainingError
+    from stream.loop.training.manifest import read_version
+    from weir.operate.routes import routes
+
+    shares = {version: share for one in routes(home) for version, share in one.weights.items()}
+    for folder in sorted((home / "loop" / "models").glob("m_*")):
+        answers = (
+            f"answers {shares[folder.name]} % of the conversations" if shares.get(folder.name) else "does not answer"
+        )
+        try:
+            job = read_version(home, folder.name).job
+        except TrainingError:
+            yield f"trained: {folder.name} (no readable manifest, {answers})"
+        else:
+            yield f"trained: {folder.name} (tenant {job.tenant}, model {job.model}, {answers})"
 
 
 _TENANT = click.option(

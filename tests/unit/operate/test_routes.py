@@ -255,3 +255,16 @@ def test_rollback_and_promotion_at_once_need_no_kafka(home):
     assert routes(home, tenant="acme")[0].champion == M2
     rolled_back = CliRunner().invoke(models, ["rollback", "--tenant", "acme", "--reason", "bad", "--json"])
     assert json.loads(rolled_back.output)["version"] == BASE
+
+
+def test_the_trained_versions_are_listed_with_their_share(tmp_path, monkeypatch):
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    install(tmp_path, M1, tenant="acme")
+    install(tmp_path, M2)
+    (tmp_path / "loop" / "models" / "draft").mkdir()
+    write_routes(tmp_path, [route(champion=BASE, challenger=M1, weights={BASE: 75, M1: 25})])
+    lines = CliRunner().invoke(main, ["models"]).output.splitlines()
+    assert [line for line in lines if line.startswith("trained: ")] == [
+        f"trained: {M1} (tenant acme, model m, answers 25 % of the conversations)",
+        f"trained: {M2} (no readable manifest, does not answer)",
+    ]
