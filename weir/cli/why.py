@@ -56,7 +56,8 @@ def why(
     Each edge is checked against the log. An edge is broken if the record that it needs is missing or disagrees; a record that
     expired from the log is missing too.
 
-    With --subject, a damaged dataset is named on standard error, and the exit status is 1.
+    With --subject, datasets that are damaged, and versions whose dataset is not on this machine, are named on standard error, and the
+    exit status is 1.
 
     OPENLINEAGE_API_KEY is the bearer token for --openlineage-url, if the endpoint needs one.
 
@@ -113,17 +114,20 @@ def why(
 def _print_versions_of_subject(
     kafka: "KafkaSettings", home: "Path", subject: str, tenant: str, *, as_json: bool
 ) -> None:
-    """Print the versions; name damaged datasets on standard error, and exit with status 1 if there are any."""
+    """Print the versions; name on standard error what could not be searched, and exit with status 1 if there is any."""
     from weir.operate.model_lineage import versions_of_subject
 
-    found, damaged = asyncio.run(versions_of_subject(kafka, home, subject, tenant))
+    versions = asyncio.run(versions_of_subject(kafka, home, subject, tenant))
     if as_json:
-        print_json(found)
+        print_json(versions.found)
     else:
-        rows = [[one.version, one.dataset, str(one.rows)] for one in found]
-        which = "readable dataset" if damaged else "dataset"
+        rows = [[one.version, one.dataset, str(one.rows)] for one in versions.found]
+        which = "readable dataset" if versions.damaged else "dataset"
         print_table(["version", "dataset", "rows"], rows, f"no {which} on this machine has a row of {subject}")
-    for error in damaged:
+    for error in versions.damaged:
         click.echo(f"weir: {error}", err=True)
-    if damaged:
+    if versions.absent:
+        names = ", ".join(versions.absent)
+        click.echo(f"weir: not searched, because their datasets are not on this machine: {names}", err=True)
+    if versions.damaged or versions.absent:
         raise SystemExit(_BROKEN)

@@ -13,7 +13,7 @@ from stream.loop.lineage.facts import DatasetFacts, Facts
 from stream.settings import KafkaSettings
 from stream.wire import ModelRecord, conversation_key, readable
 
-__all__ = ["SubjectVersion", "dataset_facts", "versions_of_subject"]
+__all__ = ["SubjectVersion", "SubjectVersions", "dataset_facts", "versions_of_subject"]
 
 _SPLITS = ("train", "eval")
 
@@ -26,6 +26,17 @@ class SubjectVersion(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str
     model: str
     rows: int
+
+
+class SubjectVersions(msgspec.Struct, frozen=True, kw_only=True):
+    """The versions of a subject, and what could not be searched.
+
+    `damaged` are the errors of datasets that cannot be read, and `absent` the versions whose dataset is not on this machine.
+    """
+
+    found: list[SubjectVersion]
+    damaged: list[DatasetDamaged]
+    absent: list[str]
 
 
 def dataset_facts(home: Path, digest: str) -> DatasetFacts | None:
@@ -43,18 +54,17 @@ def dataset_facts(home: Path, digest: str) -> DatasetFacts | None:
     )
 
 
-async def versions_of_subject(
-    kafka: KafkaSettings, home: Path, subject: str, tenant: str
-) -> tuple[list[SubjectVersion], list[DatasetDamaged]]:
+async def versions_of_subject(kafka: KafkaSettings, home: Path, subject: str, tenant: str) -> SubjectVersions:
     """Return the datasets on this machine with rows of `subject`, with their versions.
 
-    The subject is a request id, a conversation id, or the id of the API key that sent the request or reviewed it. Also return the errors of the datasets that cannot be read. Without `tenant`, a conversation is searched in each tenant.
-    Raises BrokerError.
+    The subject is a request id, a conversation id, or the id of the API key that sent the request or reviewed it. Without
+    `tenant`, a conversation is searched in each tenant. Raises BrokerError.
     """
-    versions = await _versions(kafka)
+    versions = await _versions(kafka, tenant)
     found: list[SubjectVersion] = []
     damaged: list[DatasetDamaged] = []
-    for folder in datasets_in(home):
+    folders = datasets_in(home)
+    for folder in folders:
         try:
             manifest = read_manifest(folder)
             if tenant and manifest.tenant != tenant:
@@ -65,7 +75,9 @@ async def versions_of_subject(
             damaged.append(error)
         else:
             found += [_found(version, manifest, rows) for version in versions.get(manifest.digest, [""]) if rows]
-    return found, damaged
+    here = {folder.name for folder in folders}
+    absent = sorted(version for digest, names in versions.items() if digest not in here for version in names)
+    return SubjectVersions(found=found, damaged=damaged, absent=absent)
 
 
 def _is_of(row: Row, names: set[str], authors: Mapping[str, str]) -> bool:
@@ -79,15 +91,17 @@ def _found(version: str, manifest: Manifest, rows: int) -> SubjectVersion:
     )
 
 
-async def _versions(kafka: KafkaSettings) -> dict[str, list[str]]:
-    """Return {digest of a dataset: versions trained on it, and versions that were made smaller from these}."""
+async def _versions(kafka: KafkaSettings, tenant: str) -> dict[str, list[str]]:
+    """Return {digest of a dataset: versions trained on it, and versions that were made smaller from these}, without removed versions."""
     facts = Facts()
     async for record in Tail(kafka.client_options(), kafka.names.models, follow=False).records():
         event = readable(record.value, record.headers)
         if event is not None and isinstance(event.data, ModelRecord):
             facts.models[event.data.version] = event.data
     found: dict[str, list[str]] = {}
-    for version in facts.models:
+    for version, model in facts.models.items():
+        if model.removed or tenant not in {"", model.tenant}:
+            continue
         if digest := facts.models[facts.line(version)[-1]].dataset_digest:
             found.setdefault(digest, []).append(version)
     return found

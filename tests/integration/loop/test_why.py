@@ -124,6 +124,17 @@ async def test_a_subject_is_a_request_or_the_key_that_sent_requests(broker, tmp_
     assert [one["rows"] for one in json.loads(done.stdout)] == ([] if rows is None else [rows]), done.stderr
 
 
+async def test_a_version_whose_dataset_is_not_here_is_named(broker, tmp_path):
+    weir = Commands(tmp_path, await written(broker, tmp_path))
+    shutil.rmtree(datasets_in(tmp_path)[0])
+    done = await weir.run("why", "--subject", "k0")
+    assert (done.returncode, "not searched, because their datasets are not on this machine: m_1" in done.stderr) == (
+        1,
+        True,
+    )
+    assert (await weir.run("why", "--subject", "k0", "--tenant", "elm")).returncode == 0
+
+
 @pytest.mark.parametrize("file", ["manifest.json", "train.parquet"])
 async def test_the_versions_of_a_subject_are_listed_beside_a_damaged_dataset(broker, tmp_path, file):
     weir = Commands(tmp_path, await written(broker, tmp_path))
