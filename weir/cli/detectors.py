@@ -135,6 +135,8 @@ def _numbers(step: "Expectation") -> list[str]:
 
 def _explain(proposal: "Proposal", *, as_json: bool) -> None:
     basis = f"{proposal.detector}: {count_text(proposal.reviews, 'reviewed alert')}, {count_text(proposal.reviewers, 'reviewer')}"
+    if proposal.disputed:
+        basis += f"; reviewers disagree on {proposal.disputed}, whose newest review counts"
     if proposal.proposed is None:
         basis += f"; no proposal: {proposal.reason}"
     click.echo(basis, err=as_json)

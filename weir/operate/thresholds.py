@@ -17,7 +17,7 @@ from detectors.registry import ALERTING, TEXT, create_text
 from stream.files import replace_file
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.queries.reviews import ReviewedAlert
-from stream.ledger.queries.threshold_proposal import Proposal, propose
+from stream.ledger.queries.threshold_proposal import Proposal, propose, unproposed
 from stream.settings import tenant_settings
 from weir.errors import SettingsError
 from weir.settings import Loaded, Settings, key_of
@@ -47,14 +47,8 @@ def _proposal(settings: Settings, tenant: str, detector: str, alerts: list[Revie
     present = threshold_of(settings, tenant, detector)
     if present is not None:
         return propose(tenant, detector, alerts, present=present, target=target)
-    return Proposal(
-        tenant=tenant,
-        detector=detector,
-        target=target,
-        reviews=len(alerts),
-        reviewers=len({alert.by for alert in alerts}),
-        reason="its alerts do not depend on a threshold of the score",
-    )
+    reason = "its alerts do not depend on a threshold of the score"
+    return unproposed(tenant, detector, alerts, target=target, reason=reason)
 
 
 def threshold_of(settings: Settings, tenant: str, detector: str) -> float | None:

@@ -51,9 +51,9 @@ class RejectedFeedback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReviewedAlert(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert with its newest review: whether it was `right`, and who reviewed it; `score` is the highest of its findings.
+    """An alert with its newest review: whether it was `right`, and by whom; `score` is the highest of its findings.
 
-    `disputed` is whether the newest reviews of different reviewers disagree.
+    `reviewers` are all who reviewed it. `disputed` is whether their newest reviews disagree.
     """
 
     tenant: str
@@ -61,6 +61,7 @@ class ReviewedAlert(msgspec.Struct, frozen=True, kw_only=True):
     score: float
     right: bool
     by: str
+    reviewers: tuple[str, ...] = ()
     disputed: bool = False
 
 
@@ -112,6 +113,7 @@ def scores_of_reviewed(
             score=alert.score,
             right=newest[alert.alert_id].label == "right",
             by=newest[alert.alert_id].by,
+            reviewers=tuple(sorted({review.by for review in reviews[alert.alert_id]})),
             disputed=len(set({review.by: review.label for review in reviews[alert.alert_id]}.values())) > 1,
         )
         for alert in alerts

@@ -13,7 +13,7 @@ from stream.count_text import count_text
 from stream.ledger.queries.proportion import wilson
 from stream.ledger.queries.reviews import ReviewedAlert
 
-__all__ = ["LEAST_ABOVE", "LEAST_REVIEWS", "Expectation", "Proposal", "propose"]
+__all__ = ["LEAST_ABOVE", "LEAST_REVIEWS", "Expectation", "Proposal", "propose", "unproposed"]
 
 #: With fewer reviewed alerts, no threshold is proposed.
 LEAST_REVIEWS = 30
@@ -47,8 +47,8 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     """The threshold of a tenant's alerts of one detector, now and as proposed for precision `target`.
 
-    `reviews` is the number of reviewed alerts and `reviewers` that of the people and keys that reviewed them. Without
-    `proposed`, `reason` states why.
+    `reviews` is the number of reviewed alerts, `disputed` that of those on which reviewers disagree, and `reviewers` that of the
+    people and keys that reviewed them. Without `proposed`, `reason` states why.
     """
 
     tenant: str
@@ -56,6 +56,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     target: float
     reviews: int
     reviewers: int
+    disputed: int = 0
     present: Expectation | None = None
     proposed: Expectation | None = None
     reason: str = ""
@@ -70,9 +71,7 @@ def propose(
     the same reviews choose the threshold. The thresholds depend on the scores and not on the labels.
     """
     base = [alert for alert in reviewed if alert.score >= present]
-    known = Proposal(
-        tenant=tenant, detector=detector, target=target, reviews=len(base), reviewers=len({alert.by for alert in base})
-    )
+    known = unproposed(tenant, detector, base, target=target)
     if len(base) < LEAST_REVIEWS:
         have = f"{count_text(len(base), 'alert is', 'alerts are')} reviewed"
         if len(base) < len(reviewed):
@@ -96,6 +95,21 @@ def propose(
         f"the highest is {_share(best)}, at {best.threshold:g}"
     )
     return msgspec.structs.replace(known, reason=reason)
+
+
+def unproposed(
+    tenant: str, detector: str, reviewed: Sequence[ReviewedAlert], *, target: float, reason: str = ""
+) -> Proposal:
+    """Return what is known of the reviewed alerts, without a proposal."""
+    return Proposal(
+        tenant=tenant,
+        detector=detector,
+        target=target,
+        reviews=len(reviewed),
+        reviewers=len({name for alert in reviewed for name in (alert.by, *alert.reviewers)}),
+        disputed=sum(alert.disputed for alert in reviewed),
+        reason=reason,
+    )
 
 
 def _percent(share: float) -> str:

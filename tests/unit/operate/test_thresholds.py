@@ -59,6 +59,16 @@ def test_reviewed_alerts_that_are_too_few_are_not_reported_as_none(home):
     assert "tenant acme has no reviewed alerts" in none.output
 
 
+def test_a_proposal_states_on_how_many_alerts_reviewers_disagree(home):
+    maker = LedgerMaker(home / "ledger")
+    other = Feedback(request_id="r1", tenant="acme", principal="k_bob", alert_id="al_39", label="wrong")
+    maker.apply(NAMES.feedback, event_of(other, "f/bob", 199.0), partition=1)  # before the other review, which counts
+    maker.close()
+    (home / "weir.toml").write_text(GIVEN)
+    done = weir("--precision", "1")
+    assert "40 reviewed alerts, 2 reviewers; reviewers disagree on 1, whose newest review counts" in done.output
+
+
 def test_nothing_is_written_without_apply(home):
     (home / "weir.toml").write_text(GIVEN)
     done = weir("--precision", "1")
