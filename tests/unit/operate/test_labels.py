@@ -5,9 +5,11 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from support.console_ledger import LedgerMaker
+from support.console_ledger import NAMES, LedgerMaker
+from support.events import event_of
 
 from stream.settings import KafkaSettings
+from stream.wire import LabelRecord
 from weir.cli import main
 from weir.errors import SettingsError
 from weir.home.api_keys import create_key
@@ -88,3 +90,15 @@ def test_a_tenant_without_request_and_key_is_an_error_that_names_the_known_ones(
     assert result.exit_code == 1
     assert "tenant 'acem' has no request" in result.stderr
     assert "use one of: acme, support" in result.stderr
+
+
+def test_labels_that_judge_no_answer_are_counted_beside_the_accuracy(tmp_path, monkeypatch):
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    maker = LedgerMaker(tmp_path / "ledger")
+    maker.side("r1", "output", 100.0)
+    given = [LabelRecord(label_id=name, request_id=name, tenant="acme", at=1.0, value=1.0) for name in ("r1", "r9")]
+    maker.apply(NAMES.feedback, *(event_of(one, f"l/{one.label_id}", 200.0) for one in given))
+    maker.close()
+    done = CliRunner().invoke(main, ["labels", "accuracy"])
+    assert "not counted: 1 labelled request without an answer in the ledger" in done.stderr
+    assert "100.0%" in done.stdout
