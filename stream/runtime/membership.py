@@ -14,11 +14,17 @@ from stream.files import FileLock
 from stream.kafka.admin import leave_group
 from stream.kafka.clients import BROKER_ERRORS
 
-__all__ = ["Membership"]
+__all__ = ["Membership", "member_id"]
 
 _log = logging.getLogger(__name__)
 _FILE = "member"
 _SECONDS = 10.0
+
+
+def member_id(consumer: Any) -> str:
+    """Return the id of an aiokafka consumer in its group; "" before it has joined."""
+    coordinator = None if consumer is None else consumer._coordinator  # noqa: SLF001 - neither Faust nor aiokafka has a public one
+    return "" if coordinator is None else str(coordinator.member_id)
 
 
 class Membership:
@@ -29,7 +35,7 @@ class Membership:
 
     def __init__(self, directory: Path, group: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self._group = group
+        self.group = group
         self._path = directory / _FILE
         self._lock = FileLock.try_acquire(self._path)
         if self._lock is None:
@@ -55,9 +61,9 @@ class Membership:
             return
         try:
             async with asyncio.timeout(_SECONDS):
-                await leave_group(options, self._group, self._member)
+                await leave_group(options, self.group, self._member)
         except BROKER_ERRORS as error:
-            _log.warning("%s may still be a member of %s: %s", self._member, self._group, type(error).__name__)
+            _log.warning("%s may still be a member of %s: %s", self._member, self.group, type(error).__name__)
 
     def close(self) -> None:
         """Unlock the directory."""

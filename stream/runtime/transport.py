@@ -20,6 +20,7 @@ from faust.types import TP
 
 from stream.kafka.ack_tracker import AckTracker
 from stream.kafka.clients import paced
+from stream.runtime.membership import member_id
 from stream.runtime.overrides import overrides, require_attributes
 from stream.wire.topics import TIMESTAMP_TYPE, copies
 
@@ -36,8 +37,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     @property
     def member_id(self) -> str:
         """The consumer's id in its group; "" before it has joined."""
-        coordinator = None if self._consumer is None else self._consumer._coordinator  # noqa: SLF001 - neither Faust nor aiokafka has a public one
-        return "" if coordinator is None else str(coordinator.member_id)
+        return member_id(self._consumer)
 
 
 @overrides(

@@ -21,6 +21,7 @@ from stream.kafka.publisher import publish
 from stream.loop.training.machine import TrainerMachine, Work
 from stream.loop.training.metrics import TrainerMetrics
 from stream.loop.training.run import Publish, Run, TrainerSetup
+from stream.runtime.membership import Membership, member_id
 from stream.settings import KafkaSettings
 from stream.wire import Event, ModelRecord, RetrainingRecord, partition_for, readable, tenant_model_key
 
@@ -44,7 +45,8 @@ async def run_trainer(
 
     While Kafka is unavailable, the present run continues, and `health` contains the reason.
     """
-    trainer = _Trainer(kafka, setup, TrainerMetrics(registry))
+    membership = Membership(setup.home / "data" / "trainer", f"{kafka.topic_prefix}trainer")
+    trainer = _Trainer(kafka, setup, membership, TrainerMetrics(registry))
     try:
         while not stop.is_set():
             try:
@@ -57,6 +59,7 @@ async def run_trainer(
                 await asyncio.sleep(_PAUSE_SECONDS)
     finally:
         await trainer.cancel()
+        membership.close()
 
 
 def publisher_for(kafka: KafkaSettings, attempts: int = 0) -> Publish:
@@ -89,8 +92,10 @@ def publisher_for(kafka: KafkaSettings, attempts: int = 0) -> Publish:
 class _Trainer:
     """The requests of the assigned partitions, and the present run."""
 
-    def __init__(self, kafka: KafkaSettings, setup: TrainerSetup, metrics: TrainerMetrics) -> None:
-        self._kafka, self._setup, self._metrics = kafka, setup, metrics
+    def __init__(
+        self, kafka: KafkaSettings, setup: TrainerSetup, membership: Membership, metrics: TrainerMetrics
+    ) -> None:
+        self._kafka, self._setup, self._membership, self._metrics = kafka, setup, membership, metrics
         self._publish = publisher_for(kafka)
         self._machine = TrainerMachine(setup.settings)
         self._run: Run | None = None
@@ -99,8 +104,8 @@ class _Trainer:
     async def session(self, stop: asyncio.Event, health: dict[str, object]) -> None:
         """Read and work until `stop` is set; raises a broker error if Kafka does not answer."""
         options, topic = self._kafka.client_options(), self._kafka.names.retraining
-        group = f"{self._kafka.topic_prefix}trainer"
-        async with consumer_for(options, group_id=group, auto_offset_reset="earliest") as consumer:
+        await self._membership.remove_predecessor(options)
+        async with consumer_for(options, group_id=self._membership.group, auto_offset_reset="earliest") as consumer:
             assigned = _Assigned(self._forget)
             consumer.subscribe([topic], listener=assigned)
             while not stop.is_set():
@@ -111,6 +116,7 @@ class _Trainer:
                         if event is not None and isinstance(event.data, RetrainingRecord):
                             self._machine.apply(event.data, event.traceparent)
                 health.pop(_WAITING, None)
+                self._membership.keep(member_id(consumer))
                 await self._step(consumer, assigned.partitions)
 
     def _forget(self) -> None:

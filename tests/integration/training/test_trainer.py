@@ -80,8 +80,9 @@ async def test_no_command_trains_for_a_request_that_is_rejected(apache_broker, h
     }
 
 
-async def test_a_second_trainer_continues_when_the_first_is_killed(apache_broker, tmp_path, home, base):
-    kafka = await fresh_topics(apache_broker.bootstrap)
+async def test_a_second_trainer_continues_when_the_first_is_killed(broker, tmp_path, home, base):
+    """On the embedded broker too, which keeps a killed member in its group for ever unless its successor removes it."""
+    kafka = await fresh_topics(broker.bootstrap)
     await publish(kafka, "requested", 1.0, alert_ids=("al_1",))
     await publish(kafka, "approved", 2.0, by="k_boss")
     first = await trainer_process(kafka, home, base, tmp_path / "trainer.log")
