@@ -20,8 +20,8 @@ BrokerKind = Literal["apache", "embedded"]
 EMBEDDED_RETENTION_BYTES = 64 * 1024 * 1024
 EMBEDDED_NOTICE = (
     "the embedded broker (noida-db) is for trying Weir out: it keeps all records in memory; it saves them about once a second, so "
-    "a crash may lose a second of acknowledged records; it has one node and no access control; do not start a second score or watch "
-    "process, which can stop the processing of all records. "
+    "a crash may lose a second of acknowledged records; it has one node and no access control; a second score or watch "
+    "process can stop the processing of all records. "
     "For Apache Kafka, install the Debian package `maven` and start again"
 )
 
