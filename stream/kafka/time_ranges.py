@@ -7,7 +7,7 @@ the records.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -26,10 +26,19 @@ _POLL_MS = 200
 LATE_SECONDS = 60.0
 
 
-async def data_range(options: Mapping[str, Any], topic: str, partitions: int, since: float, until: float) -> LogRange:
-    """Return the result of :func:`log_range`, read with a new consumer; wait while the broker is away.
+async def data_range(  # noqa: PLR0913 - where to read, what, and whom to report to
+    options: Mapping[str, Any],
+    topic: str,
+    partitions: int,
+    since: float,
+    until: float,
+    *,
+    progress: Callable[[], None],
+) -> LogRange:
+    """Return the result of :func:`log_range`, read with a new consumer; wait while the topic cannot be read.
 
-    For the same log, the range is always the same, if no source delivers events more than a minute late.
+    For the same log, the range is always the same, if no source delivers events more than a minute late. `progress` is
+    called after each failed attempt, so that a watchdog does not end the wait.
     """
     while True:
         try:
@@ -37,6 +46,7 @@ async def data_range(options: Mapping[str, Any], topic: str, partitions: int, si
                 return await log_range(consumer, topic, partitions, since, until)
         except READ_ERRORS as error:
             _log.warning("offsets of %s are not known (%s); asking again", topic, type(error).__name__)
+        progress()
         await asyncio.sleep(_PAUSE_SECONDS)
 
 

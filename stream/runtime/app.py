@@ -42,9 +42,10 @@ class BaseApp(faust.App):
     """A Faust app that awaits its outputs, commits no offset past an unfinished record, and reports its health.
 
     `sources` has the partition count of each topic that the app reads or writes; the counts are checked before the
-    start. `held` has, by topic, a function that returns the number of events that stay unacknowledged on purpose, until their
-    time window closes; the watchdog does not count them as work. Each of `health_checks` returns the reason of a fault, or "" if there is none. Tasks of `background`
-    start before the app has partitions, and end the worker if they fail. `closers` are awaited after the app stops.
+    start. `held` has, by topic, a function that returns the number of events that stay unacknowledged on purpose, until
+    their time window closes; the watchdog does not count them as work. Each of `health_checks` returns the reason of a
+    fault, or "" if there is none. Tasks of `background` start before the app has partitions, and end the worker if they
+    fail. `closers` are awaited after the app stops.
     """
 
     kafka: KafkaSettings
@@ -107,11 +108,14 @@ class BaseApp(faust.App):
         return bool(self.acked_consumer.tracker.owns(TP(message.topic, message.partition), message.generation_id))
 
     def progress(self, topic: str = "") -> None:
-        """Count a finished piece of work for the watchdog: of `topic`, or one that all topics wait for (a part of a state that was read)."""
+        """Count a finished piece of work for the watchdog.
+
+        It belongs to `topic`, or, if that is "", to all topics: for example a part of a state that was read.
+        """
         self._progress[topic] += 1
 
     def progress_of(self, topic: str) -> int:
-        """Return the number of finished pieces of work of `topic` and of those that all topics wait for; "" means all."""
+        """Return the number of finished pieces of work that belong to `topic` or to all topics; "" means all pieces."""
         return self._progress[topic] + self._progress[""] if topic else self._progress.total()
 
     def lag(self) -> dict[TP, int]:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from stream.count_text import count_text
 from stream.kafka.clients import BROKER_ERRORS, consumer_for
 from stream.kafka.stall import StallDetector
 from stream.runtime.app import BaseApp
@@ -71,7 +72,10 @@ class Watchdog:
             work = waiting.get(subject, 0)
             if self._stalls[subject].observe(now=now, progress=self._app.progress_of(subject), work=work > 0):
                 of = f" of {subject}" if subject else ""
-                self._end(f"{work} records{of} wait and none was finished for {self._app.watchdog_seconds:.0f} s")
+                waiting_seconds = self._app.watchdog_seconds
+                self._end(
+                    f"{count_text(work, 'unfinished record')}{of}, and none was finished for {waiting_seconds:.0f} s"
+                )
 
     async def _waiting(self, client: AIOKafkaConsumer) -> Mapping[str, int]:
         """Return {topic: number of its delivered records that are not acknowledged}, and under "" all unfinished records.

@@ -108,7 +108,7 @@ def _enabled_errors(loaded: Loaded, added: list[tuple[str, str]]) -> Iterator[st
             if needed and side == "input":
                 yield (
                     f"{where}: with its options, {name} compares answers with their prompts, so it would flag no prompt; move it to "
-                    f"detectors.output, or set other options in [detectors.options.{name}]"
+                    f"detectors.output, or set other options in [detectors.options.{name}] (for language: expected)"
                 )
             elif needed > settings.context_characters:
                 yield (

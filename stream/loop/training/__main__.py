@@ -58,8 +58,8 @@ def reason_of(error: Exception, folder: Path) -> str | None:
     free = shutil.disk_usage(folder).free
     if free < _FULL_BYTES:
         return (
-            f"{type(error).__name__} while {free / _MIB:.1f} MiB are free on the disk of {folder}, which needs at least "
-            f"{_FULL_BYTES / _MIB:.0f} MiB; free space on it"
+            f"{free / _MIB:.1f} MiB are free on the disk of {folder}, which needs at least {_FULL_BYTES / _MIB:.0f} MiB; "
+            f"free space on it ({type(error).__name__}: {error})"
         )
     return str(error) if isinstance(error, OSError) else None
 

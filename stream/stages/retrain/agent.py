@@ -60,13 +60,16 @@ class RetrainStage(TableStage):
     async def _publish(self, decision: Decision) -> None:
         record, kafka = decision.record, self._context.kafka
         if decision.since is not None and decision.until is not None:
-            options, topics = (
+            find = partial(
+                data_range,
                 kafka.client_options(),
-                (kafka.names.inference, kafka.names.verdicts, kafka.names.feedback),
+                partitions=kafka.partitions,
+                since=decision.since,
+                until=decision.until,
+                progress=self._app.progress,
             )
-            data, *pins = await asyncio.gather(
-                *(data_range(options, topic, kafka.partitions, decision.since, decision.until) for topic in topics)
-            )
+            topics = kafka.names.inference, kafka.names.verdicts, kafka.names.feedback
+            data, *pins = await asyncio.gather(*map(find, topics))
             versions = pinned_versions(self._context.tenants(record.tenant))
             record = msgspec.structs.replace(record, data=data, pins=tuple(pins), versions=versions)
         event = retraining_event(decision, record, self._span(decision))

@@ -169,7 +169,9 @@ class ModelPool:
             raise
         if not waiting.done():
             waiting.cancel()
-            raise ModelsLost("the model processes hang: none started its next task in time; see their log")
+            raise ModelsLost(
+                f"the model processes hang: none started a task within {limit:.0f} s, so score must be started again"
+            )
         lost = isinstance(waiting.exception(), TimeoutError | ProcessExpired)
         self._next_start = time.monotonic() + (_LOAD_SECONDS if lost else limit)
         return waiting.result()

@@ -29,15 +29,15 @@ async def test_an_agent_that_hangs_while_another_works_ends_the_worker(lab):
 
     async def ended() -> bool:
         await lab.produce(working, [b"w"])
-        return bool(reasons)
+        return f"1 unfinished record of {hanging}, and none was finished for 2 s" in reasons
 
     async with lab.running(app):
-        dog = asyncio.create_task(Watchdog(app, reasons.append).run())
         await lab.produce(hanging, [b"h"])
+        await lab.produce(working, [b"w"])
+        await lab.eventually(lambda: taken and done)
+        dog = asyncio.create_task(Watchdog(app, reasons.append).run())
         await lab.eventually(ended)
         dog.cancel()
         with suppress(asyncio.CancelledError):
             await dog
     assert len(taken) == 1
-    assert done
-    assert reasons[0] == f"1 records of {hanging} wait and none was finished for 2 s"

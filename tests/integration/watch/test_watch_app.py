@@ -161,10 +161,10 @@ async def test_a_request_names_the_offsets_that_hold_its_event_times(lab):
                 headers=[("ce_time", format_time(start + number).encode())],
             )
     options = lab.kafka.client_options()
-    found = await data_range(options, topic, P, start + 40, start + 101.5)
+    found = await data_range(options, topic, P, start + 40, start + 101.5, progress=list)
     assert found.topic == topic
     assert (found.first, found.last) == ({"0": 5, "1": 5}, {"0": 51, "1": 51})
-    rest = await data_range(options, topic, P, start + 300, start + 400)
+    rest = await data_range(options, topic, P, start + 300, start + 400, progress=list)
     assert (rest.first, rest.last) == ({"0": 100, "1": 100}, {"0": 100, "1": 100})
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -40,13 +40,15 @@ def entry_line(entry: RetrainingEntry[Retraining]) -> Text:
 
 def _measured(event: Retraining) -> str:
     """Return the measurements of a state without reason."""
-    numbers, parts = event.numbers, []
-    if "step" in numbers:
-        parts.append(f"step {numbers['step']:.0f} of {numbers['steps']:.0f}, loss {numbers['loss']:.3f}")
-        parts.append(f"{numbers['seconds']:.0f} s")
-    elif "train" in numbers:
-        parts.append(f"{count_text(round(numbers['train']), 'row')} to train on, {numbers['eval']:.0f} held out")
-    return ", ".join(parts)
+    numbers = event.numbers
+    shown: dict[str, Callable[[float], str]] = {
+        "step": lambda step: f"step {step:.0f}" + (f" of {numbers['steps']:.0f}" if "steps" in numbers else ""),
+        "loss": lambda loss: f"loss {loss:.3f}",
+        "seconds": lambda seconds: f"{seconds:.0f} s",
+        "train": lambda rows: f"{count_text(round(rows), 'row')} to train on",
+        "eval": lambda rows: f"{rows:.0f} held out",
+    }
+    return ", ".join(text(numbers[name]) for name, text in shown.items() if name in numbers)
 
 
 @contextlib.contextmanager

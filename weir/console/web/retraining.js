@@ -84,8 +84,13 @@ function Decision({ entry: { newest: one, count, first }, go, onDecide }) {
 
 /** The measurements of a state without reason, as `weir retraining` prints them. */
 function measured({ step, steps, loss, seconds, train, eval: heldOut }) {
-  if (step !== undefined) return `step ${step} of ${steps}, loss ${loss.toFixed(3)}, ${Math.round(seconds)} s`;
-  return train === undefined ? "" : `${train} ${train === 1 ? "row" : "rows"} to train on, ${heldOut} held out`;
+  return [
+    step !== undefined && `step ${step}${steps === undefined ? "" : ` of ${steps}`}`,
+    loss !== undefined && `loss ${loss.toFixed(3)}`,
+    seconds !== undefined && `${Math.round(seconds)} s`,
+    train !== undefined && `${train} ${train === 1 ? "row" : "rows"} to train on`,
+    heldOut !== undefined && `${heldOut} held out`,
+  ].filter(Boolean).join(", ");
 }
 
 const records = (data) => Object.entries(data.to ?? {}).reduce((sum, [part, last]) => sum + last - (data.from?.[part] ?? 0), 0);

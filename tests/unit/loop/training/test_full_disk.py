@@ -23,7 +23,7 @@ def test_a_full_disk_is_the_reason_whatever_library_reports_it(tmp_path, monkeyp
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=2**19))
     assert reason_of(error, tmp_path) == (
-        f"{type(error).__name__} while 0.5 MiB are free on the disk of {tmp_path}, which needs at least 64 MiB; free space on it"
+        f"0.5 MiB are free on the disk of {tmp_path}, which needs at least 64 MiB; free space on it ({type(error).__name__}: {error})"
     )
     assert reason_of(TrainingError("the loss is nan"), tmp_path) == "the loss is nan"
 
