@@ -100,7 +100,7 @@ async def run_command(command: Sequence[str]) -> Any:
     Raises TrainingError if the command fails, with the message if the error is one of Weir's own.
     """
     # A command of `weir` is `python -c CODE ARGUMENTS`; a person runs it as `weir ARGUMENTS`.
-    shown = " ".join(["weir", *command[3:]] if command[1] == "-c" else command[-4:])
+    shown = " ".join(["weir", *command[3:]] if "-c" in command[1:2] else command[-4:])
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,

@@ -15,3 +15,8 @@ async def test_a_failed_command_is_named_as_a_person_runs_it(arguments):
     with pytest.raises(TrainingError) as raised:
         await run_command([*_FAILS, *arguments])
     assert str(raised.value) == f"`weir {' '.join(arguments)}` failed with status 1: weir: too few rows"
+
+
+async def test_a_command_without_arguments_can_fail_too():
+    with pytest.raises(TrainingError, match="`false` failed with status 1"):
+        await run_command(["false"])
