@@ -100,7 +100,7 @@ def propose(
 def unproposed(
     tenant: str, detector: str, reviewed: Sequence[ReviewedAlert], *, target: float, reason: str = ""
 ) -> Proposal:
-    """Return what is known of the reviewed alerts, without a proposal."""
+    """Return a proposal that has the counts of the reviewed alerts, but no threshold."""
     return Proposal(
         tenant=tenant,
         detector=detector,

@@ -1,4 +1,4 @@
-"""What the watchdog counts as work, and a log that is shorter than what was read."""
+"""Which records the watchdog counts as work, and how it reacts to a log that ends before the worker's position."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""A worker's start, in a process of its own."""
+"""The start of a worker; the test runs the worker in a separate process."""
 
 import subprocess
 import sys
