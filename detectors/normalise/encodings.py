@@ -14,7 +14,7 @@ from itertools import islice
 
 from detectors.normalise.disguise import Encoded, encoded
 
-__all__ = ["caesar_shift", "ciphers", "decodings", "reversed_words", "spelled"]
+__all__ = ["caesar_shift", "ciphers", "decodings", "spelled"]
 
 #: Most decoded parts of one code, and the longest part that is decoded.
 MOST, LONGEST = 8, 8_192
@@ -165,11 +165,6 @@ def ciphers(word: str) -> list[str]:
     if not any(letter in _ALPHABET for letter in word):
         return []
     return [word.translate(table) for table in (*_SHIFTS, _ATBASH)]
-
-
-def reversed_words(text: str) -> str:
-    """Return the words of a text in reverse order."""
-    return " ".join(reversed(text.split()))
 
 
 def spelled(text: str, least: int = 1) -> str:

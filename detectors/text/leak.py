@@ -1,4 +1,4 @@
-"""Leak detector (experimental): an answer that reveals instructions or secrets of the system prompt.
+"""Leak detector (experimental): an answer that contains a secret or words of the system prompt, as they are or disguised.
 
 It compares the answer, and copies of it in which encodings are undone, with the sentences and secrets of the system prompt
 (`detectors.text.system_prompt`, `detectors.text.leak_evidence`). What the user or a tool result said first is no leak.
@@ -41,7 +41,7 @@ class LeakDetector(AnswerDetector[LeakConfig]):
     """
 
     name: ClassVar[str] = "leak"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     config_type: ClassVar[type[msgspec.Struct]] = LeakConfig
     sides: ClassVar[tuple[str, ...]] = ("output",)
     reads_instructions: ClassVar[bool] = True

@@ -1,21 +1,18 @@
-"""Evidence that an answer reveals instructions or secrets of a system prompt.
+"""Evidence that an answer contains text of a system prompt: secrets, letter by letter, and runs of words.
 
-Three comparisons: secrets, letter by letter; runs of words; and the subjects of sentences (`detectors.text.subjects`). Each
-also looks at decoded, reversed and spelled copies of the answer.
+Both are also searched in decoded, reversed and spelled copies of the answer.
 """
 
 import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
-from detectors.normalise.encodings import caesar_shift, ciphers, decodings, reversed_words, spelled
-from detectors.text.claims import claims
-from detectors.text.leak_words import TOKEN, alternatives, tokens, words
-from detectors.text.subjects import Subject, is_year, numbers_of, stem, subject_of
+from detectors.normalise.encodings import caesar_shift, ciphers, decodings, spelled
+from detectors.text.leak_words import TOKEN, squashed, tokens
 from detectors.text.system_prompt import Kind, Rule, SystemPrompt
 
 __all__ = ["Evidence", "Prior", "evidence"]
@@ -24,31 +21,23 @@ _SECRET, _INSTRUCTIONS = "secret", "instructions"
 #: Words of a run that is compared, and words of a run of each kind that are a leak.
 GRAM = 4
 _LEAST = {Kind.CONFIDENTIAL: 5, Kind.INSTRUCTION: 7, Kind.PERSONA: 8}
-#: Consecutive words of an instruction that are a leak if the user asks for the prompt.
-_ASKED_WORDS = 6
 #: What each further run adds.
 _MORE = 0.6
-#: The weight of what an answer shares with a sentence of the prompt; 1 is a leak.
-_STEM, _NAME, _SHORT, _MEDIUM, _LONG = 0.25, 0.6, 0.3, 0.6, 0.8
-#: What a statement of the assistant about its instructions multiplies and adds, and what a request for them multiplies.
-_CUED, _CUE, _ASKED = 2.5, 0.4, 1.5
-#: The strength of evidence that needs no comparison of sentences: a secret, a spelled secret, an encoded text, a disguised word.
+#: The strength of evidence that is not a run of words: a secret, a spelled secret, an encoded text, a disguised word.
 _TOLD, _SPELLED, _ENCODED, _DISGUISED = 1.9, 1.8, 1.6, 1.4
 MAX_STRENGTH = 2.0
-#: Sentences whose subjects are compared together, and the share of further sentences of the prompt that counts.
-WINDOW, _AGAIN = 3, 0.3
-#: Most sentences of an answer whose subjects are compared, and most spelled words.
-MAX_SENTENCES, MAX_SPELLED = 200, 64
+#: Most spelled words of an answer.
+MAX_SPELLED = 64
 #: Most characters of an answer of which each Caesar cipher is tried.
 MAX_CIPHER = 400
+_INITIAL = re.compile(r"^\W*([^\W_])", re.MULTILINE)
+_NUMBERS = {
+    word: str(value)
+    for value, word in enumerate(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
+}
+_NUMBER_WORD = re.compile("|".join(_NUMBERS))
 _SECOND_PERSON = frozenset({"you", "you're", "your"})
-_SQUASHED = re.compile(r"[\W_]+")
-_LETTERS = re.compile(r"[^\W\d_]{6,40}")
-#: How a translated system prompt begins.
-_ADDRESSED = re.compile(
-    r"(?:^|[.:!\n«\"„“]\s*)(?:du bist|sie sind|tu es|vous êtes|eres|usted es|(?:tu )?sei (?:un|il|la|lo|l)|você é|tu és|je bent|jij bent|u bent|jesteś)\b",
-    re.IGNORECASE,
-)
+_RUN_OF_LETTERS = re.compile(r"[^\W\d_]{6,40}")
 
 
 class Evidence(NamedTuple):
@@ -61,24 +50,17 @@ class Evidence(NamedTuple):
 
 
 class Prior:
-    """What users and tools said: words, runs of words, all letters and digits, stems, numbers.
-
-    `asks` is whether they ask for the prompt or a secret, `asks_own` whether for the assistant's instructions.
-    """
+    """What users and tools said: words, runs of words, all letters and digits."""
 
     def __init__(self, text: str) -> None:
         listed = tokens(text)
         self.words = frozenset(listed)
         self.grams = frozenset(zip(*(listed[n:] for n in range(GRAM)), strict=False))
-        self.squashed = _squashed(text)
-        self.stems = frozenset(map(stem, listed))
-        self.numbers = numbers_of(text)
-        self.asks = _cues().requests.search(text) is not None
-        self.asks_own = _cues().own_requests.search(text) is not None
+        self.squashed = squashed(text)
 
     def has(self, value: str) -> bool:
         """Return whether a secret was said, or is too short to be compared."""
-        bare = _squashed(value)
+        bare = squashed(value)
         return len(bare) < 2 or (bare in self.squashed if len(bare) > 3 else self.words.issuperset(tokens(value)))
 
 
@@ -88,32 +70,34 @@ def _lower(text: str) -> str:
     return lowered if len(lowered) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
-def _squashed(text: str) -> str:
-    return _SQUASHED.sub("", text.lower())
-
-
 def evidence(raw: str, prompt: SystemPrompt, prior: Prior) -> Iterator[Evidence]:
     """Yield the evidence in an answer; `raw` is its normalised text."""
     secrets = [value for value in prompt.secrets if not prior.has(value)]
     index = _index(prompt)
     yield from _told_secrets(raw, secrets)
     yield from _runs(raw, prompt, index, prior, hidden=False)
-    yield from _retold(raw, prompt, prior)
-    distinct = prompt.words - prior.words
+    distinct = frozenset(word for word in prompt.words if not prior.has(word))
+    long = tuple(word for word in distinct if len(word) > 5)
     for part in decodings(raw):
-        squashed = _squashed(part.text)
-        if any(_squashed(value) in squashed or _squashed(value)[::-1] in squashed for value in secrets):
+        bare = squashed(part.text)
+        if any(squashed(value) in bare or squashed(value)[::-1] in bare for value in secrets):
             yield Evidence(_SECRET, _TOLD, part.start, part.end)
-        elif not distinct.isdisjoint(tokens(part.text)) or any(word in squashed for word in distinct if len(word) > 5):
+        elif not distinct.isdisjoint(tokens(part.text)) or any(word in bare for word in long):
             yield Evidence(_INSTRUCTIONS, _ENCODED, part.start, part.end)
-    for view in (raw[::-1], reversed_words(raw), caesar_shift(raw)):
+    for view in (raw[::-1], " ".join(reversed(tokens(raw))), caesar_shift(raw)):
         if view is not None:
             for one in _runs(view, prompt, index, prior, hidden=True):
                 yield Evidence(one.label, one.strength, 0, len(raw))
     yield from _disguised_words(raw, distinct)
-    long = {word for word in distinct if len(word) > 5}
-    if any(not long.isdisjoint(tokens(cipher)) for cipher in ciphers(raw[:MAX_CIPHER].lower())):
+    if not _letters(distinct).isdisjoint(
+        word for cipher in ciphers(raw[:MAX_CIPHER].lower()) for word in tokens(cipher)
+    ):
         yield Evidence(_INSTRUCTIONS, _DISGUISED, 0, len(raw))
+
+
+def _letters(listed: frozenset[str]) -> frozenset[str]:
+    """Return the words of more than five letters."""
+    return frozenset(word for word in listed if len(word) > 5 and word.isalpha())
 
 
 # Secrets
@@ -121,10 +105,9 @@ def evidence(raw: str, prompt: SystemPrompt, prior: Prior) -> Iterator[Evidence]
 
 def _told_secrets(raw: str, secrets: Sequence[str]) -> Iterator[Evidence]:
     lowered = _lower(raw)
-    letters = spelled(raw).replace(" ", "")
-    initials = "".join(line[0].lower() for line in re.findall(r"[^\W_].*", raw))
+    letters, initials = spelled(raw).replace(" ", ""), _initials(raw)
     for value in secrets:
-        bare = _squashed(value)
+        bare = squashed(value)
         back = bare[::-1]
         place = next(_whole(value, lowered), None)
         if place is None and len(bare) > 2:
@@ -138,14 +121,28 @@ def _told_secrets(raw: str, secrets: Sequence[str]) -> Iterator[Evidence]:
             yield Evidence(_SECRET, _SPELLED, 0, len(raw))
 
 
+def _initials(raw: str) -> str:
+    """Return the first letter or digit of each line."""
+    return "".join(match.group(1).lower() for match in _INITIAL.finditer(raw))
+
+
 def _disguised_words(raw: str, distinct: frozenset[str]) -> Iterator[Evidence]:
-    """Yield the evidence of a word of the prompt that is spelled or reversed."""
-    for match in _LETTERS.finditer(raw):
+    """Yield the evidence of a word or code of the prompt that is spelled, reversed or an acrostic."""
+    long = _letters(distinct)
+    for match in _RUN_OF_LETTERS.finditer(raw):
         word = match.group().lower()
         if word[::-1] in distinct and word not in distinct and word != word[::-1]:
             yield Evidence(_INSTRUCTIONS, _DISGUISED, *match.span())
+    codes = [word for word in distinct if not word.isalpha()]
+    plain = squashed(raw)
+    back = plain[::-1]
+    if any(code in back and code not in plain for code in codes) or any(word in _initials(raw) for word in long):
+        yield Evidence(_INSTRUCTIONS, _DISGUISED, 0, len(raw))
     for run in islice(spelled(raw, least=3).split(), MAX_SPELLED):
-        if len(run) > 3 and (run in distinct or any(word in run for word in distinct if len(word) > 4)):
+        number = _NUMBER_WORD.sub(lambda word: _NUMBERS[word.group()], run)
+        if len(run) > 3 and any(
+            one in distinct or any(word in one for word in distinct if len(word) > 4) for one in {run, number}
+        ):
             yield Evidence(_INSTRUCTIONS, _DISGUISED, 0, len(raw))
 
 
@@ -207,7 +204,7 @@ def _runs(
         length, row = max((_length(said, at, prompt.rules[row].tokens, begin), row) for row, begin in places)
         rule = prompt.rules[row]
         run = said[at : at + length]
-        weight = length / _needed(rule, run, prior, hidden=hidden)
+        weight = length / _needed(rule, run, hidden=hidden)
         if weight:
             total += weight * _MORE
             yield Evidence(
@@ -216,16 +213,14 @@ def _runs(
         at += length
 
 
-def _needed(rule: Rule, run: Sequence[str], prior: Prior, *, hidden: bool) -> float:
+def _needed(rule: Rule, run: Sequence[str], *, hidden: bool) -> float:
     """Return the number of consecutive words of a sentence that are a leak."""
-    if rule.kind is Kind.FACT:
-        return math.inf
     if hidden:
         return GRAM
-    if rule.kind is Kind.CONFIDENTIAL and rule.is_order and not prior.asks:  # carrying out an order is no leak
+    if rule.kind is Kind.FACT:
+        return math.inf
+    if rule.kind is Kind.CONFIDENTIAL and rule.is_order:  # carrying out an order is no leak
         return max(_LEAST[rule.kind], len(rule.tokens) / 2)
-    if prior.asks and (rule.kind is Kind.INSTRUCTION or len(run) == len(rule.tokens)):
-        return _ASKED_WORDS
     if rule.kind is Kind.PERSONA and not _SECOND_PERSON.intersection(run):
         return math.inf
     return _LEAST[rule.kind]
@@ -236,78 +231,3 @@ def _length(said: Sequence[str], at: int, given: Sequence[str], begin: int) -> i
     while at + length < len(said) and begin + length < len(given) and said[at + length] == given[begin + length] != "":
         length += 1
     return length
-
-
-# Other words
-
-
-class _Cues(NamedTuple):
-    """Patterns of answers that state or refuse to state instructions, and of requests for them."""
-
-    states: re.Pattern[str]
-    refuses: re.Pattern[str]
-    requests: re.Pattern[str]
-    own_requests: re.Pattern[str]
-
-
-@cache
-def _cues() -> _Cues:
-    lists = words()
-    listed = (lists.cues, lists.refusals, lists.requests, lists.own_requests)
-    return _Cues(*(re.compile(alternatives(one), re.IGNORECASE) for one in listed))
-
-
-def _weight(number: str) -> float:
-    return _SHORT if len(number) < 3 or is_year(number) else _MEDIUM if len(number) == 3 else _LONG
-
-
-def _together(subjects: Sequence[Subject], prior: Prior) -> Subject:
-    """Return the common subject of sentences, without words that users or tools wrote earlier; its names are also stems."""
-    stems = frozenset[str]().union(*(subject.stems | subject.names for subject in subjects)) - prior.stems
-    return Subject(stems, frozenset[str]().union(*(subject.numbers for subject in subjects)) - prior.numbers, stems)
-
-
-def _shared(rule: Rule, answer: Subject) -> float:
-    """Return the weight of what an answer shares with a sentence of the prompt."""
-    about = rule.subject
-    named = _STEM * len(about.stems & answer.stems) + _NAME * len(about.names & answer.names)
-    return named + sum(map(_weight, about.numbers & answer.numbers))
-
-
-def _possible(rule: Rule) -> float:
-    """Return the weight that is a leak if the answer does not say that it reveals its instructions."""
-    if rule.kind is not Kind.CONFIDENTIAL:
-        return 1 / _ASKED
-    about = rule.subject
-    most = _STEM * len(about.stems) + _NAME * len(about.names) + _SHORT * len(about.numbers)
-    return max(0.75, 0.5 * most if rule.is_order else min(0.85, 0.7 * most))
-
-
-def _retold(raw: str, prompt: SystemPrompt, prior: Prior) -> Iterator[Evidence]:
-    """Yield the evidence of an answer that says an instruction or a confidential sentence in other words."""
-    cues = _cues()
-    answer, _ = claims(raw, MAX_SENTENCES)
-    said = [subject_of(claim) for claim in answer]
-    refused = [cues.refuses.search(claim.text) is not None for claim in answer]
-    cued = any(cues.states.search(claim.text) for claim, refusal in zip(answer, refused, strict=True) if not refusal)
-    addressed = _ADDRESSED.search(raw) is not None
-    cued = cued or addressed or (prior.asks_own and not any(refused))
-    open_ = [subject for subject, refusal in zip(said, refused, strict=True) if not refusal]
-    whole = _together(open_, prior)
-    windows = [_together(open_[row : row + WINDOW], prior) for row in range(max(1, len(open_) - WINDOW + 1))]
-    total = 0.0
-    for rule in prompt.rules:
-        if rule.kind is Kind.FACT or (rule.kind is not Kind.CONFIDENTIAL and not cued and not prior.asks):
-            continue
-        if rule.kind is Kind.PERSONA and not addressed:
-            continue
-        found = _shared(rule, whole)
-        if not found:
-            continue
-        if cued:
-            strength = _CUED * found + (_CUE if rule.kind is Kind.CONFIDENTIAL else 0.0)
-        else:  # the words of a long answer are everywhere in it
-            strength = max(_shared(rule, window) for window in windows) / _possible(rule)
-        total = max(total, strength) + _AGAIN * min(total, strength)
-    if total:
-        yield Evidence(_INSTRUCTIONS, min(MAX_STRENGTH, total), 0, len(raw))

@@ -1,12 +1,13 @@
 """The word lists of the leak detector, and the regular expressions made of them."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from functools import cache
 
 import msgspec
 
-from detectors.text.subjects import stem
+from detectors.text.claims import STEM
 from detectors.toml_files import read_toml
 
 __all__ = [
@@ -19,12 +20,15 @@ __all__ = [
     "patterns",
     "said_before",
     "secrecy",
+    "squashed",
+    "stem",
     "tokens",
     "words",
 ]
 
 #: A word; "I'm" and "it's" are one word.
 TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")  # noqa: RUF001 - both apostrophes
+_SEPARATORS = re.compile(r"[\W_]+")
 _MARKS = '"“”„«»`'
 #: A quotation; its text is the first or the second group.
 QUOTED = re.compile(
@@ -48,10 +52,6 @@ class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     negations: tuple[str, ...]
     operator_text: tuple[str, ...]
     imperatives: tuple[str, ...]
-    cues: tuple[str, ...]
-    refusals: tuple[str, ...]
-    requests: tuple[str, ...]
-    own_requests: tuple[str, ...]
     secrecy: tuple[str, ...]
     value_ends: frozenset[str]
     no_values: frozenset[str]
@@ -71,6 +71,12 @@ def secrecy() -> frozenset[str]:
     return frozenset(stem(word) for word in words().secrecy)
 
 
+def stem(word: str) -> str:
+    """Return the first letters of a word, without accents and without the s of a plural."""
+    plain = "".join(c for c in unicodedata.normalize("NFD", word.lower()) if not unicodedata.combining(c))
+    return (plain.rstrip("s") if len(plain) > 3 else plain)[:STEM].rstrip("s")
+
+
 def alternatives(listed: Sequence[str]) -> str:
     """Return a regular expression of whole words that matches any of the expressions in `listed`."""
     return rf"(?<!\w)(?:{'|'.join(listed)})(?!\w)"
@@ -79,6 +85,11 @@ def alternatives(listed: Sequence[str]) -> str:
 def tokens(text: str) -> list[str]:
     """Return the words of a text in lower case."""
     return [match.group().lower().replace("’", "'") for match in TOKEN.finditer(text)]  # noqa: RUF001
+
+
+def squashed(text: str) -> str:
+    """Return the letters and digits of a text in lower case."""
+    return _SEPARATORS.sub("", text.lower())
 
 
 def said_before(text: str, position: int) -> bool:

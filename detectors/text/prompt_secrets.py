@@ -5,7 +5,6 @@ import re
 from itertools import takewhile
 
 from detectors.text.leak_words import NAMED, QUOTED, patterns, words
-from detectors.text.subjects import is_year
 
 __all__ = ["JOINER", "keys_of", "secrets_of", "values_of"]
 
@@ -19,6 +18,7 @@ _KEY = re.compile(
 _CODE = re.compile(
     r"(?<![\w-])(?=[\w-]{0,40}\d)(?=[\w-]{0,40}[A-Za-z])[A-Za-z0-9][\w-]{2,60}(?![\w-])|(?<![\w-])[A-Z][A-Z0-9]{3,}(?:-[A-Z0-9]+)*(?![\w-])"
 )
+_YEAR = re.compile(r"(?:19|20)\d\d")
 _NUMBER = re.compile(r"(?<![\w.,])\d[\d.,:/-]*(?<=\d)(?!\w)")
 _AROUND = "\"“”„«»`'’*("
 _VALUE_CHARACTERS, _VALUE_WORDS, _LABEL_WORDS = 200, 5, 3
@@ -95,5 +95,5 @@ def secrets_of(text: str, kept: str) -> list[str]:
     heading = sum(map(str.isalpha, codes)) > 2
     found += [code for code in codes if code not in lists.shouted and not (heading and code.isalpha())]
     numbers = _NUMBER.findall(kept)
-    found += [number for number in numbers if sum(map(str.isdigit, number)) > 3 and not is_year(number)]
+    found += [number for number in numbers if sum(map(str.isdigit, number)) > 3 and not _YEAR.fullmatch(number)]
     return found

@@ -7,14 +7,13 @@ It leaks if it reveals an instruction, a confidential sentence or a secret. Rule
 # ruff: noqa: RUF001 - typographic quotation marks
 import enum
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from detectors.text.claims import Claim, claims
-from detectors.text.leak_words import NAMED, QUOTED, TOKEN, patterns, said_before, secrecy, tokens
+from detectors.text.claims import Claim, claim_of, claims
+from detectors.text.leak_words import NAMED, QUOTED, TOKEN, patterns, said_before, secrecy, squashed, stem, tokens
 from detectors.text.prompt_secrets import JOINER, keys_of, secrets_of, values_of
-from detectors.text.subjects import Subject, stem, subject_of
 
 __all__ = ["Kind", "Rule", "SystemPrompt", "read_system_prompt"]
 
@@ -30,6 +29,8 @@ _GIVEN = re.compile(
     r"\b(?:give|offer|provide|recommend|name|send|point (?:them )?to|refer (?:them )?to|transfer (?:them )?to)\b(?! sequence)[^.,;:!?\n]{3,60}",
     re.IGNORECASE,
 )
+#: A code that can have separators, such as "AB-12.3"; it has at least one digit and five characters.
+_SEPARATED = re.compile(r"(?<!\w)(?=[\w.-]{0,40}\d)(?:[^\W_][_.-]?){4,40}[^\W_](?!\w)")
 _LINE = re.compile(r"[^\n]+")
 _PERSONA = re.compile(
     r"^\W*(?:you(?:['’]re| are| were|r name| have| live| work| speak| talk| love| like| grew| come| help| assist| support)|i am|act as|play|pretend|role|name|du bist|sie sind|tu es|vous êtes|eres|sei|você é)\b",
@@ -52,6 +53,8 @@ _CONDITION = re.compile(r"\b(?:only|unless|until|except)\b", re.IGNORECASE)
 _TOLD = re.compile(
     r"\b(?:tell|inform|remind|explain|mention|say|note|point out|let)\b[^.!?\n]{0,30}\b(?:that|know)\b", re.IGNORECASE
 )
+#: A tag of XML beside other text; a tag that is alone on its line is a heading.
+_TAG = re.compile(r"^[ \t]*<[a-zA-Z][^<>\n]{0,200}>(?=[^\n<]*[^\s<])|(?<=[^\s>])</[a-zA-Z][^<>\n]{0,60}>", re.MULTILINE)
 #: Numbers of a list, and initials of names: their full stops end no sentence.
 _NUMBERED = re.compile(r"^[ \t]*\d{1,2}[.)][ \t]+|(?<=[.;:] )\d{1,2}[.)] ", re.MULTILINE)
 _NO_END = re.compile(
@@ -63,6 +66,8 @@ _TOLD_PRONOUN = re.compile(
     r"\W*(?:(?:to|with|about|of|for) (?:anyone|anybody|users?|customers?) )?(?:it|this|that|them|these|those|either|both|any of (?:it|this|them))(?=$|[.,;:!?)]|\s+(?:to|with|away|out|before|unless|until|if|under|in|even|or|and|for|is)\b|\s*$)",
     re.IGNORECASE,
 )
+#: The listener at the end of a prohibition, which is no topic.
+_LISTENER = re.compile(r"(?<=tel{2})\W+(?:(?:the|a|any|our|your) )?[^\W\d_]+\W*$", re.IGNORECASE)
 _CODED_OR_NAME = re.compile(
     r"(?<![\w-])(?=[\w-]{0,40}\d)(?=[\w-]{0,40}[A-Za-z])[A-Za-z0-9][\w-]{2,60}(?![\w-])|(?<![\w-])[A-Z][A-Z0-9]{3,}(?![\w-])"
     r"|(?<![.!?:\n] )(?<!^)(?<![\w'’-])[A-Z][a-zà-ÿ]+(?!\w)"
@@ -86,18 +91,17 @@ class Kind(enum.Enum):
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """A sentence of a system prompt.
 
-    `is_order` is whether it is a command, which the assistant may carry out. `tokens` are its words as in `tokens`; "" replaces words that the operator wants the user to read. `stems` are the stems
-    that say what it is about; it has none if it only forbids to reveal the prompt.
+    `is_order` is whether it is a command, which the assistant may carry out. `tokens` are its words as in `tokens`; "" replaces words that the operator wants the
+    user to read.
     """
 
     kind: Kind
     is_order: bool
     tokens: tuple[str, ...]
-    subject: Subject
 
 
 class SystemPrompt(msgspec.Struct, frozen=True, kw_only=True):
-    """The sentences of a system prompt, the texts that must not be revealed, and the words that occur only in a secret sentence or an instruction."""
+    """The sentences of a system prompt, the texts that must not be revealed, and the words and codes that it has beside the persona."""
 
     rules: tuple[Rule, ...]
     secrets: tuple[str, ...]
@@ -106,25 +110,19 @@ class SystemPrompt(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_system_prompt(text: str) -> SystemPrompt:
     """Return the sentences of a system prompt with their kinds, and its secrets, in time linear in its length."""
-    text = _NO_END.sub(lambda match: match.group() + JOINER, _NUMBERED.sub("- ", text))
+    text = _TAG.sub("", _NUMBERED.sub("- ", text))
+    text = _NO_END.sub(lambda match: match.group() + JOINER, text)
     found, _ = claims(text, MAX_SENTENCES)
-    subjects = [subject_of(claim) for claim in found]
-    kinds = _kinds(text, found, subjects)
-    facts = _subjects(subjects, kinds, Kind.FACT)
-    known = facts.stems | facts.names | secrecy()
-    persona = _subjects(subjects, kinds, Kind.PERSONA)
+    kinds = _kinds(text, found)
     rules: list[Rule] = []
     secrets: list[str] = []
     for claim, kind in zip(found, kinds, strict=True):
         kept = _without_public_words(claim.text, kind)
-        subject = _subject(kept.replace(_HOLE, " "))
-        public = known if kind is Kind.PERSONA else known | persona.stems | persona.names
         rules.append(
             Rule(
                 kind=kind,
                 is_order=patterns().imperative.search(claim.text) is not None,
                 tokens=tuple(word.lower().replace("’", "'").strip(_HOLE) for word in _WORD_OR_HOLE.findall(kept)),
-                subject=Subject(subject.stems - public, subject.numbers - facts.numbers, subject.names - public),
             )
         )
         secrets += secrets_of(claim.text, kept) if kind is Kind.CONFIDENTIAL else keys_of(claim.text)
@@ -133,28 +131,24 @@ def read_system_prompt(text: str) -> SystemPrompt:
     return SystemPrompt(
         rules=tuple(rules),
         secrets=tuple(value for value in hidden if value not in shown)[:MAX_SECRETS],
-        words=_words(rules, persona=False) - _words(rules, persona=True),
+        words=frozenset(_words(found, kinds)),
     )
 
 
-def _subject(text: str) -> Subject:
-    about, _ = claims(text, 1)
-    return subject_of(about[0]) if about else Subject(frozenset(), frozenset(), frozenset())
-
-
-def _subjects(subjects: Sequence[Subject], kinds: Sequence[Kind], kind: Kind) -> Subject:
-    """Return the stems, numbers and names of all sentences of a kind."""
-    chosen = [subject for subject, one in zip(subjects, kinds, strict=True) if one is kind]
-    return Subject(
-        frozenset().union(*(subject.stems for subject in chosen)),
-        frozenset().union(*(subject.numbers for subject in chosen)),
-        frozenset().union(*(subject.names for subject in chosen)),
+def _words(found: Sequence[Claim], kinds: Sequence[Kind]) -> set[str]:
+    """Return the long words that are in no sentence about the persona, and all codes, without separators."""
+    persona, other = (
+        {
+            word
+            for claim, kind in zip(found, kinds, strict=True)
+            if (kind is Kind.PERSONA) is said
+            for word in tokens(claim.text)
+        }
+        for said in (True, False)
     )
-
-
-def _words(rules: Iterable[Rule], *, persona: bool) -> frozenset[str]:
-    chosen = [rule for rule in rules if (rule.kind is Kind.PERSONA) is persona]
-    return frozenset(word for rule in chosen for word in rule.tokens if len(word) > 3 and word.isalpha())
+    words = {word for word in other - persona if len(word) > 3 and word.isalpha()}
+    hidden = (claim.text for claim in found if not (_is_public(claim.text) or _GUEST.search(claim.text)))
+    return words | {squashed(code) for text in hidden for code in _SEPARATED.findall(text)}
 
 
 def _shown(found: Sequence[Claim], kinds: Sequence[Kind]) -> str:
@@ -189,12 +183,12 @@ def _without_public_words(text: str, kind: Kind) -> str:
     )
 
 
-def _kinds(text: str, found: Sequence[Claim], subjects: Sequence[Subject]) -> list[Kind]:
+def _kinds(text: str, found: Sequence[Claim]) -> list[Kind]:
     sections = _sections(text, [claim.start for claim in found])
     kinds = [_kind(claim.text, inside=any(begin <= claim.start < end for begin, end in sections)) for claim in found]
     texts = [claim.text for claim in found]
     _mark_antecedents(texts, kinds)
-    _mark_topics(texts, subjects, kinds)
+    _mark_topics(found, kinds)
     return kinds
 
 
@@ -242,28 +236,34 @@ def _mark_antecedents(texts: Sequence[str], kinds: list[Kind]) -> None:
         text = texts[row]
         forbids = given.forbids.search(text)
         remark = len(text) < MAX_REMARK and _REMARK.match(text) and given.confidential.search(text)
-        closed = forbids and forbids.start() < 12 and _TOLD_PRONOUN.match(text[forbids.end() :])
+        closed = forbids and forbids.start() < 12 and _names_no_topic(text, forbids.end())
         if (closed or remark) and kinds[row - 1] in {Kind.FACT, Kind.INSTRUCTION}:
             kinds[row - 1] = Kind.CONFIDENTIAL
 
 
-def _mark_topics(texts: Sequence[str], subjects: Sequence[Subject], kinds: list[Kind]) -> None:
+def _names_no_topic(text: str, end: int) -> bool:
+    """Return whether a prohibition has only a pronoun or a listener after its verb, which ends at `end`."""
+    return (_TOLD_PRONOUN.match(text[end:]) or _LISTENER.match(text, end)) is not None
+
+
+def _mark_topics(found: Sequence[Claim], kinds: list[Kind]) -> None:
     """Make a sentence confidential if another one forbids to reveal its topic ("never disclose tiers") or label ("key: …")."""
-    labels = [NAMED.search(text) for text in texts]
-    for row, text in enumerate(texts):
+    labels = [NAMED.search(claim.text) for claim in found]
+    stems = [frozenset(map(stem, claim.words)) for claim in found]
+    for row, text in enumerate(claim.text for claim in found):
         forbids = patterns().forbids.search(text)
-        if forbids is None:
+        if forbids is None or _names_no_topic(text, forbids.end()):
             continue
-        topic = _subject(text[forbids.end() :])
-        about, named = (topic.stems | topic.names) - secrecy(), {stem(word) for word in tokens(text)}
-        for other, subject in enumerate(subjects):
-            shared = len(about & (subject.stems | subject.names))
+        about = frozenset(map(stem, claim_of(text[forbids.end() :]).words)) - secrecy()
+        named = {stem(word) for word in tokens(text)}
+        for other, own in enumerate(stems):
+            shared = len(about & own)
             same = 0 < len(about) <= MAX_TOPIC and 2 * shared >= len(about)
             label = labels[other]
             if (
                 other == row
                 or not (same or (label and stem(label.group(1)) in named))
-                or _FORBIDDEN.match(texts[other])
+                or _FORBIDDEN.match(found[other].text)
             ):
                 continue
             if kinds[other] in {Kind.FACT, Kind.INSTRUCTION}:
