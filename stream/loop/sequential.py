@@ -26,10 +26,9 @@ from typing import Final, Literal
 
 import msgspec
 
-__all__ = ["Arm", "Counts", "Decision", "PairedTest", "RateTest", "TwoSampleTest", "least_pairs"]
+__all__ = ["Arm", "Counts", "PairedTest", "RateTest", "TwoSampleTest", "least_pairs"]
 
 Arm = Literal["champion", "challenger"]
-Decision = Literal["harm", "safe", "continue"]
 
 #: Largest number of events of one arm in a block: a larger one adds little power, and takes longer to complete.
 LARGEST_BLOCK: Final = 8
@@ -71,7 +70,6 @@ class _Test(msgspec.Struct, kw_only=True):
     alpha: float
     log_harm: float = 0.0
     log_safe: float = 0.0
-    decided: Decision = "continue"
 
     @property
     def e_harm(self) -> float:
@@ -82,15 +80,6 @@ class _Test(msgspec.Struct, kw_only=True):
     def e_safe(self) -> float:
         """The evidence of safety; at least 1 / alpha with a probability of at most alpha if it is not safe."""
         return exp(min(self.log_safe, _LARGEST_EXPONENT))
-
-    def decision(self) -> Decision:
-        """Return the first decision that the evidence reached, or ``continue``."""
-        return self.decided
-
-    def _decide(self) -> None:
-        if self.decided == "continue":
-            bound = -log(self.alpha)
-            self.decided = "harm" if self.log_harm >= bound else "safe" if self.log_safe >= bound else "continue"
 
 
 class RateTest(_Test):
@@ -105,7 +94,6 @@ class RateTest(_Test):
         self.log_harm += event.log_ratio(max(rate, self.bound), self.bound)
         self.log_safe += event.log_ratio(min(rate, self.bound), self.bound)
         self.seen.add(int(flagged))
-        self._decide()
 
 
 class TwoSampleTest(_Test):
@@ -131,7 +119,6 @@ class TwoSampleTest(_Test):
         (self.surplus if full else self.block)[index].add(int(flagged))
         if self.block[0].events == self.sizes[0] and self.block[1].events == self.sizes[1]:
             self._bet()
-            self._decide()
 
     def _bet(self) -> None:
         """Bet on the complete block, then learn from it and begin the next."""
@@ -184,7 +171,6 @@ class PairedTest(_Test):
             self.harm[index] += log(1 + bet * difference)
             self.safe[index] += log(1 + bet * (self.margin - difference) / (1 - self.margin))
         self.log_harm, self.log_safe = _log_mean(self.harm), _log_mean(self.safe)
-        self._decide()
 
     @property
     def mean(self) -> float:
@@ -193,9 +179,9 @@ class PairedTest(_Test):
 
 
 def least_pairs(margin: float, alpha: float) -> int:
-    """Return the number of pairs without any difference that `PairedTest` needs to decide ``safe``."""
+    """Return the number of pairs without any difference that `PairedTest` needs as evidence of safety at `alpha`."""
     test = PairedTest(margin=margin, alpha=alpha)
-    while test.decision() == "continue":
+    while test.log_safe < -log(alpha):
         test.update(0.0)
     return test.pairs
 

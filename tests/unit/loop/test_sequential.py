@@ -49,7 +49,7 @@ def test_a_challenger_at_the_margin_is_rarely_called_safe(share):
 
 @pytest.mark.parametrize("share", [0.05, 0.5])
 def test_harm_is_found(share):
-    found = sum(run(share, lambda _: (0.05, 0.4), 2_000, seed)[0].decision() == "harm" for seed in range(100))
+    found = sum(run(share, lambda _: (0.05, 0.4), 2_000, seed)[1] >= 1 / ALPHA for seed in range(100))
 
     assert found >= 95
 
@@ -58,7 +58,7 @@ def test_harm_is_found_after_few_events_of_a_small_canary():
     needed = []
     for seed in range(101):
         generator, test, events = random.Random(seed), TwoSampleTest(margin=MARGIN, alpha=ALPHA), 0
-        while test.decision() == "continue":
+        while test.e_harm < 1 / ALPHA:
             challenger = generator.random() < 0.05
             events += challenger
             test.update("challenger" if challenger else "champion", generator.random() < (0.4 if challenger else 0.07))
@@ -68,7 +68,7 @@ def test_harm_is_found_after_few_events_of_a_small_canary():
 
 
 def test_an_equal_challenger_is_found_safe():
-    found = sum(run(0.25, lambda _: (0.02, 0.02), 2_000, seed)[0].decision() == "safe" for seed in range(100))
+    found = sum(run(0.25, lambda _: (0.02, 0.02), 2_000, seed)[2] >= 1 / ALPHA for seed in range(100))
 
     assert found >= 90
 
@@ -94,7 +94,7 @@ def test_no_decision_without_the_champion():
     for _ in range(1_000):
         test.update("challenger", flagged=True)
 
-    assert (test.decision(), test.e_harm) == ("continue", 1.0)
+    assert (test.e_harm, test.e_safe) == (1.0, 1.0)
 
 
 def test_a_stored_test_continues_where_it_was():
@@ -108,24 +108,25 @@ def test_a_stored_test_continues_where_it_was():
     assert test == whole
 
 
-@pytest.mark.parametrize(("rate", "expected"), [(0.4, "harm"), (0.01, "safe")])
-def test_a_rate_against_a_bound(rate, expected):
+@pytest.mark.parametrize(("rate", "attribute"), [(0.4, "e_harm"), (0.01, "e_safe")])
+def test_a_rate_against_a_bound(rate, attribute):
     generator = random.Random(3)
     test = RateTest(bound=0.07, alpha=ALPHA)
     for _ in range(500):
         test.update(generator.random() < rate)
 
-    assert test.decision() == expected
+    assert getattr(test, attribute) >= 1 / ALPHA
 
 
 def test_a_rate_at_its_bound_is_rarely_decided():
     harm = safe = 0
     for seed in range(200):
-        generator, test = random.Random(seed), RateTest(bound=0.07, alpha=ALPHA)
+        generator, test, most_harm, most_safe = random.Random(seed), RateTest(bound=0.07, alpha=ALPHA), 1.0, 1.0
         for _ in range(2_000):
             test.update(generator.random() < 0.07)
-        harm += test.decision() == "harm"
-        safe += test.decision() == "safe"
+            most_harm, most_safe = max(most_harm, test.e_harm), max(most_safe, test.e_safe)
+        harm += most_harm >= 1 / ALPHA
+        safe += most_safe >= 1 / ALPHA
 
     assert max(harm, safe) <= MOST_WRONG
 
