@@ -13,6 +13,7 @@ __all__ = [
     "decode_embeddings",
     "decode_object",
     "decode_tolerantly",
+    "first_text",
     "mapping_of",
     "mappings_of",
     "repaired_json",
@@ -71,6 +72,11 @@ def repaired_json(raw: bytes) -> bytes:
 def text_of(value: Any) -> str:
     """Return `value` if it is a string, else ""."""
     return value if isinstance(value, str) else ""
+
+
+def first_text(fields: Mapping[str, Any], *names: str) -> str:
+    """Return the first non-empty string among the values of `names`, else ""."""
+    return next((text for name in names if (text := text_of(fields.get(name)))), "")
 
 
 def count_of(value: Any) -> int:

@@ -50,11 +50,6 @@ class _Item(NamedTuple):
 _Reader = Callable[[Headers, bytes, Principal], Iterator[_Item]]
 
 
-class _Route(NamedTuple):
-    format: str
-    read: _Reader
-
-
 class _Remark(msgspec.Struct, frozen=True):
     index: int
     message: str
@@ -106,11 +101,11 @@ class Intake:
         self._items = Counter(
             "weir_intake_items", "Exchanges and halves that were sent here", ["format", "outcome"], registry=registry
         )
-        self._routes = {
-            "/intake/litellm": _Route("litellm", _read_litellm),
-            "/intake/kserve": _Route("kserve", _read_kserve),
-            TRACES: _Route("otlp", _read_traces),
-            LOGS: _Route("otlp", _read_logs),
+        self._routes: dict[str, tuple[str, _Reader]] = {
+            "/intake/litellm": ("litellm", _read_litellm),
+            "/intake/kserve": ("kserve", _read_kserve),
+            TRACES: ("otlp", _read_traces),
+            LOGS: ("otlp", _read_logs),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,8 +128,7 @@ class Intake:
         while not stop.is_set():
             async with self._turn:
                 try:
-                    overdue = await self._pairer.record_overdue()
-                    self._items.labels("otlp", "no_content").inc(overdue.without_content)
+                    self._items.labels("otlp", "no_content").inc(await self._pairer.record_overdue())
                 except sqlite3.OperationalError as error:  # the disk is full; the next call records the halves
                     _LOG.warning("overdue halves cannot be recorded yet: %s", error)
             await pause(stop, _OVERDUE_SECONDS)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
@@ -27,7 +27,7 @@ from serving.settings import IntakeSettings
 from stream.telemetry import parent_context, traceparent_of
 from stream.wire import RequestRecord, ResponseRecord, semconv
 
-__all__ = ["ExchangePairer", "Overdue"]
+__all__ = ["ExchangePairer"]
 
 _LOG = logging.getLogger(__name__)
 #: What `decode_half` raises for a row of an unknown form.
@@ -44,13 +44,6 @@ _OVERDUE_BATCH = 1000
 _MAX_FRAGMENTS = 64
 #: Follows the identity in `done` if only the request was recorded: its answer may still arrive.
 _UNANSWERED = " unanswered"
-
-
-class Overdue(NamedTuple):
-    """How many exchanges were recorded without their other half, and how many spans were dropped because no content arrived."""
-
-    recorded: int
-    without_content: int
 
 
 class ExchangePairer:
@@ -89,11 +82,6 @@ class ExchangePairer:
         """Close the file; waiting halves stay in it for the next start."""
         self._database.close()
 
-    @property
-    def waiting(self) -> int:
-        """Number of halves that wait for the other half."""
-        return self._waiting
-
     async def add(self, exchange: ReportedExchange) -> bool:
         """Record an exchange, or store a half; return whether the item is new. After the return, a crash does not lose the item.
 
@@ -114,30 +102,28 @@ class ExchangePairer:
         self._record_pair(exchange.identity)
         return is_new
 
-    async def record_overdue(self) -> Overdue:
-        """Record the halves that have waited too long, and forget the ids of old exchanges. A span without content is dropped.
+    async def record_overdue(self) -> int:
+        """Record the halves that have waited too long, and forget the ids of old exchanges; return the number of dropped spans.
 
-        A half that cannot be decoded is dropped and counted, so that it does not stop the others.
+        A span without content is dropped. A half that cannot be decoded is dropped and counted, so that it does not stop the others.
         The checkpoint at the end overwrites deleted rows, so the text of recorded halves is removed from the disk.
         """
         now = time.time()
         query = "SELECT DISTINCT identity FROM held WHERE at <= ? ORDER BY at LIMIT ?"
         overdue = self._rows(query, (now - self._settings.pair_seconds, _OVERDUE_BATCH))
-        recorded = without_content = 0
+        dropped = 0
         for (identity,) in overdue:
             if not (halves := self._halves(identity)):
                 continue
             exchange = joined(halves)
             if exchange.fragment and not exchange.has_content:
                 self._forget(identity)
-                without_content += 1
-            elif self._try_record(exchange):
-                recorded += 1
-            else:
+                dropped += 1
+            elif not self._try_record(exchange):
                 break
         self._rows("DELETE FROM done WHERE at < ?", (now - self._settings.remember_hours * 3600,))
         self._rows("PRAGMA wal_checkpoint(TRUNCATE)")  # free if nothing was written
-        return Overdue(recorded, without_content)
+        return dropped
 
     def _store(self, exchange: ReportedExchange) -> bool:
         half = exchange.fragment or ("asked" if exchange.request is not None else "answered")

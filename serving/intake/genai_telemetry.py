@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from serving.api_keys import Principal
-from serving.decoded_json import count_of, mapping_of, text_of
+from serving.decoded_json import count_of, first_text, mapping_of, text_of
 from serving.inference_records import may_train
 from serving.intake.genai_content import Content, content_of, json_value
 from serving.intake.otlp import OtlpLog, OtlpSpan
@@ -126,7 +126,7 @@ def _from_details(log: OtlpLog, principal: Principal) -> ReportedExchange | NotR
 
 
 def _from_messages(group: list[OtlpLog], principal: Principal) -> ReportedExchange | NotRecorded:
-    bodies = [(log.event, _body(log)) for log in group]
+    bodies = [(log.event, mapping_of(json_value(log.body))) for log in group]
     messages = tuple(
         message_from({"role": found[1], **body}) for event, body in bodies if (found := _MESSAGE.fullmatch(event))
     )
@@ -141,10 +141,6 @@ def _from_messages(group: list[OtlpLog], principal: Principal) -> ReportedExchan
         response=ReportedResponse(choices=choices, at=last) if choices else None,
         fragment=blake2b("\x1f".join(content).encode(), digest_size=16).hexdigest(),
     )
-
-
-def _body(log: OtlpLog) -> Attributes:
-    return mapping_of(json_value(log.body))
 
 
 def _choice(body: Attributes) -> Choice:
@@ -166,7 +162,7 @@ def _operation(attributes: Attributes) -> str | None:
 
 
 def _exchange(item: OtlpSpan | OtlpLog, attributes: Attributes, principal: Principal) -> ReportedExchange:
-    conversation = next((found for name in _CONVERSATIONS if (found := text_of(attributes.get(name)))), "")
+    conversation = first_text(attributes, *_CONVERSATIONS)
     return ReportedExchange(
         identity=identity_of(principal.tenant, "otlp", item.trace_id, item.span_id),
         origin=Origin(
@@ -184,7 +180,7 @@ def _request(attributes: Attributes, operation: str, content: Content) -> Report
     for name, value in attributes.items():
         if name.startswith(_REQUEST_PREFIX):
             parameters.setdefault(name.removeprefix(_REQUEST_PREFIX), value)
-    model = _first_word(parameters, "model") or _first_word(attributes, "llm.request.model_name", "llm.model_name")
+    model = first_text(parameters, "model") or first_text(attributes, "llm.request.model_name", "llm.model_name")
     # The request's own metadata, and those of the application's context: OpenInference's and OpenLLMetry's.
     metadata = (
         json_value(parameters.get("metadata")),
@@ -194,7 +190,7 @@ def _request(attributes: Attributes, operation: str, content: Content) -> Report
     streams = (attributes.get("gen_ai.is_streaming"), attributes.get("llm.is_streaming"), parameters.get("stream"))
     return ReportedRequest(
         model=model,
-        model_version=_first_word(
+        model_version=first_text(
             attributes, semconv.GEN_AI_RESPONSE_MODEL, "llm.response.model_name", "llm.model_name"
         ),
         operation=operation,
@@ -247,10 +243,6 @@ def _error(span: OtlpSpan) -> ErrorInfo:
     kind = span.attributes.get(semconv.ERROR_TYPE) or next(thrown, "")
     status = count_of(span.attributes.get("http.response.status_code"))
     return ErrorInfo(kind=error_kind(kind), status=status if 100 <= status <= 999 else 500)
-
-
-def _first_word(attributes: Attributes, *names: str) -> str:
-    return next((found for name in names if (found := text_of(attributes.get(name)))), "")
 
 
 def _count(attributes: Attributes, *names: str) -> int:

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from serving.decoded_json import mapping_of, mappings_of
+from serving.decoded_json import first_text, mapping_of, mappings_of
 from stream.wire import (
     BlobPart,
     Choice,
@@ -92,21 +92,21 @@ def message_from(raw: Body) -> Message:
     if raw.keys() == _PLAIN and isinstance(raw["content"], str) and raw["role"] in _PLAIN_ROLES:  # most messages
         return Message(role=raw["role"], parts=_text_parts(raw["content"]))
     parts = tuple(_message_parts(raw))
-    role = _word(raw, "role") or _role_of_item(raw, parts)
+    role = first_text(raw, "role") or _role_of_item(raw, parts)
     if role in _TOOL_ROLES and not any(isinstance(part, ToolResponsePart) for part in parts):
-        parts = _as_tool_response(parts, _word(raw, *_CALL_IDS))
-    return Message(role=role, parts=parts, name=_word(raw, "name") if "role" in raw else "")
+        parts = _as_tool_response(parts, first_text(raw, *_CALL_IDS))
+    return Message(role=role, parts=parts, name=first_text(raw, "name") if "role" in raw else "")
 
 
 def choice_from(raw: Body) -> Choice:
     """Return one choice of chat completions (`message`), of completions (`text`), or of an OpenTelemetry output message."""
-    finish_reason = _word(raw, "finish_reason") or None
+    finish_reason = first_text(raw, "finish_reason") or None
     message = raw.get("message")
     if message is None and isinstance(raw.get("text"), str):
         return Choice(parts=_text_parts(raw["text"]), finish_reason=finish_reason)
     answer = message if isinstance(message, Mapping) else raw
     parts = tuple(_message_parts(answer))
-    return Choice(role=_word(answer, "role") or "assistant", parts=parts, finish_reason=finish_reason)
+    return Choice(role=first_text(answer, "role") or "assistant", parts=parts, finish_reason=finish_reason)
 
 
 def choices_from(body: Body) -> tuple[Choice, ...]:
@@ -117,7 +117,7 @@ def choices_from(body: Body) -> tuple[Choice, ...]:
     if isinstance(output, str):
         return (Choice(parts=_text_parts(output)),)
     parts = tuple(part for item in mappings_of(output) for part in _message_parts(item))
-    reason = _word(mapping_of(body.get("incomplete_details")), "reason")
+    reason = first_text(mapping_of(body.get("incomplete_details")), "reason")
     return (Choice(parts=parts, finish_reason=_FINISH_REASONS.get(reason, reason) or None),) if parts or reason else ()
 
 
@@ -127,15 +127,15 @@ def tools_from(raw: Any) -> tuple[ToolDefinition, ...]:
 
 
 def _tool(raw: Body) -> ToolDefinition:
-    kind = _word(raw, "type") or "function"
+    kind = first_text(raw, "type") or "function"
     definition = mapping_of(raw.get(kind)) or raw
     schema = next(
         (value for key in ("parameters", "input_schema") if isinstance(value := definition.get(key), dict)), {}
     )
     return ToolDefinition(
         type=kind,
-        name=_word(definition, "name", "server_label") or kind,
-        description=_word(definition, "description"),
+        name=first_text(definition, "name", "server_label") or kind,
+        description=first_text(definition, "description"),
         parameters=schema if _is_flat(schema) else {},
     )
 
@@ -156,7 +156,7 @@ def _is_flat(value: Any) -> bool:
 
 def _message_parts(raw: Body) -> Iterator[Part]:
     """Yield the parts of a message: reasoning, content, refusal, then tool calls."""
-    kind = _word(raw, "type")
+    kind = first_text(raw, "type")
     if "role" not in raw and kind and kind != "message":
         yield from _part(raw)
         return
@@ -165,16 +165,16 @@ def _message_parts(raw: Body) -> Iterator[Part]:
         yield ReasoningPart(content=reasoning)
     content = raw.get("content")
     yield from content_from(raw.get("parts") if content is None else content)
-    yield from _text_parts(_word(raw, "refusal"))
+    yield from _text_parts(first_text(raw, "refusal"))
     if audio := mapping_of(raw.get("audio")):
-        yield from _text_parts(_word(audio, "transcript"))
+        yield from _text_parts(first_text(audio, "transcript"))
         yield from _media(raw)
     for call in (*mappings_of(raw.get("tool_calls")), *mappings_of([raw.get("function_call")])):
         yield _call(call)
 
 
 def _role_of_item(raw: Body, parts: tuple[Part, ...]) -> str:
-    if _word(raw, "type") in {"", "message"}:
+    if first_text(raw, "type") in {"", "message"}:
         return "user"
     return "tool" if parts and all(isinstance(part, ToolResponsePart) for part in parts) else "assistant"
 
@@ -198,11 +198,11 @@ def content_from(content: Any) -> Iterator[Part]:
 
 def _part(item: Body) -> Iterator[Part]:
     """Yield the parts of one content part, content block or item."""
-    kind = _word(item, "type")
+    kind = first_text(item, "type")
     if kind.endswith(("tool_call_response", "tool_result", "_call_output")):
         yield from _result(item)
     elif kind == "image_generation_call":
-        yield from _blob("image", _word(item, "result"), "")
+        yield from _blob("image", first_text(item, "result"), "")
     elif kind.endswith(("_call", "tool_use")):
         yield _call(item)
         if any(item.get(key) is not None for key in _RESULT_KEYS):
@@ -214,19 +214,21 @@ def _part(item: Body) -> Iterator[Part]:
 
 
 def _text_or_media(item: Body) -> Iterator[Part]:
-    kind = _word(item, "type")
+    kind = first_text(item, "type")
     if "text" not in kind and (kind in _MEDIA_TYPES or any(item.get(key) is not None for key in _MEDIA_KEYS)):
         yield from _media(item)
-        yield from _text_parts(_word(item, "text"))
+        yield from _text_parts(first_text(item, "text"))
     else:
-        yield from _text_parts(_word(item, *_TEXT_KEYS))
+        yield from _text_parts(first_text(item, *_TEXT_KEYS))
 
 
 def _reasoning(item: Body) -> Iterator[Part]:
-    thoughts = [_word(item, "thinking")]
+    thoughts = [first_text(item, "thinking")]
     for key in ("summary", "content"):
         value = item.get(key)
-        thoughts += [value] if isinstance(value, str) else [_word(part, *_TEXT_KEYS) for part in mappings_of(value)]
+        thoughts += (
+            [value] if isinstance(value, str) else [first_text(part, *_TEXT_KEYS) for part in mappings_of(value)]
+        )
     if text := "\n".join(filter(None, thoughts)):
         yield ReasoningPart(content=text)
 
@@ -234,8 +236,8 @@ def _reasoning(item: Body) -> Iterator[Part]:
 def _call(item: Body) -> ToolCallPart:
     inner = mapping_of(item.get("function")) or mapping_of(item.get("custom")) or item
     arguments = next((inner[key] for key in _CALL_KEYS if inner.get(key) is not None), "")
-    name = _word(inner, "name") or _word(item, "type").removesuffix("_call")
-    return ToolCallPart(name=name, arguments=_json(arguments), id=_word(item, *_CALL_IDS))
+    name = first_text(inner, "name") or first_text(item, "type").removesuffix("_call")
+    return ToolCallPart(name=name, arguments=_json(arguments), id=first_text(item, *_CALL_IDS))
 
 
 def _result(item: Body) -> Iterator[Part]:
@@ -244,22 +246,22 @@ def _result(item: Body) -> Iterator[Part]:
     typed = [value] if isinstance(value, Mapping) else value
     if isinstance(typed, list) and typed and all(isinstance(part, Mapping) and "type" in part for part in typed):
         parts = tuple(part for one in typed for part in _text_or_media(one))
-        yield from _as_tool_response(parts, _word(item, *_CALL_IDS))
+        yield from _as_tool_response(parts, first_text(item, *_CALL_IDS))
     else:
-        yield ToolResponsePart(response=_json(value), id=_word(item, *_CALL_IDS))
+        yield ToolResponsePart(response=_json(value), id=first_text(item, *_CALL_IDS))
 
 
 def _media(item: Body) -> Iterator[Part]:
     """Yield an image, audio, video or file by its digest."""
-    kind = f"{_word(item, 'modality')} {_word(item, 'type')} {' '.join(key for key in _MEDIA_KEYS if key in item)}"
+    kind = f"{first_text(item, 'modality')} {first_text(item, 'type')} {' '.join(key for key in _MEDIA_KEYS if key in item)}"
     inner = next((item[key] for key in _MEDIA_KEYS if item.get(key) is not None), item)
     source: Body = {"url": inner} if isinstance(inner, str) else mapping_of(inner)
-    audio_format = _word(source, "format")
-    mime_type = _word(source, "mime_type", "media_type") or (f"audio/{audio_format}" if audio_format else "")
+    audio_format = first_text(source, "format")
+    mime_type = first_text(source, "mime_type", "media_type") or (f"audio/{audio_format}" if audio_format else "")
     modality = next((one for one in _MODALITIES if one in f"{mime_type} {kind}"), "file")
-    if data := _word(source, *_DATA_KEYS):
+    if data := first_text(source, *_DATA_KEYS):
         yield from _blob(modality, data, mime_type)
-    elif url := _word(source, *_URL_KEYS) or _word(item, *_URL_KEYS):
+    elif url := first_text(source, *_URL_KEYS) or first_text(item, *_URL_KEYS):
         if url[:5].lower() == "data:":
             yield from _blob(modality, url, mime_type)
         else:
@@ -291,8 +293,3 @@ def _text_parts(text: str) -> tuple[TextPart, ...]:
 
 def _json(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _word(body: Body, *keys: str) -> str:
-    """Return the first non-empty string among the values of `keys`, else ""."""
-    return next((value for key in keys if isinstance(value := body.get(key), str) and value), "")

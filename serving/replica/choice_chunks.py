@@ -1,31 +1,19 @@
 """Convert an engine's chunks of one answer to choices in OpenAI's format."""
 
-import abc
 from typing import Any
 
 from serving.engine.protocol import Chunk, TokenLogprob
 from serving.replica.reasoning import ReasoningReader, SplitText
 from serving.replica.tool_calls import Piece, ToolCallReader
 
-__all__ = ["ChatChunks", "ChoiceChunks", "CompletionChunks"]
+__all__ = ["ChatChunks", "CompletionChunks"]
 
 
-class ChoiceChunks(abc.ABC):
-    """Converts the chunks of the choice with this index."""
-
-    def __init__(self, index: int) -> None:
-        self._index = index
-
-    @abc.abstractmethod
-    def convert(self, chunk: Chunk) -> dict[str, Any] | None:
-        """Return the choice of a chunk, or None if there is nothing to send yet."""
-
-
-class ChatChunks(ChoiceChunks):
-    """Converts to the choices of a streamed chat completion; the first has the role. Without `reasoning`, all text is content."""
+class ChatChunks:
+    """Converts chunks to choice `index` of a streamed chat completion; its first has the role. Without `reasoning`, all text is content."""
 
     def __init__(self, index: int, reader: ToolCallReader, reasoning: ReasoningReader | None = None) -> None:
-        super().__init__(index)
+        self._index = index
         self._reader = reader
         self._reasoning = reasoning
         self._begun = False
@@ -68,11 +56,11 @@ class ChatChunks(ChoiceChunks):
         return SplitText(new.reasoning + rest.reasoning, new.content + rest.content)
 
 
-class CompletionChunks(ChoiceChunks):
-    """Converts to the choices of a streamed plain completion; the first begins with `echo`, the prompt or ""."""
+class CompletionChunks:
+    """Converts chunks to choice `index` of a streamed plain completion; its first begins with `echo`, the prompt or ""."""
 
     def __init__(self, index: int, echo: str = "") -> None:
-        super().__init__(index)
+        self._index = index
         self._characters = 0
         self._echo = echo
 

@@ -8,7 +8,7 @@ from serving.backend import Feature, ModelInfo, ModelRequest, OpenAIChunk, Rejec
 from serving.engine.errors import EngineClosedError, EngineError, PromptRejectedError, SchemaRejectedError
 from serving.engine.protocol import Chunk, Engine, Sampling, joined
 from serving.engine.strict_schema import check_strict
-from serving.replica.choice_chunks import ChatChunks, ChoiceChunks, CompletionChunks
+from serving.replica.choice_chunks import ChatChunks, CompletionChunks
 from serving.replica.coalesce import coalesced
 from serving.replica.engine_request import EngineRequest, engine_request
 from serving.replica.merge import merged
@@ -175,7 +175,9 @@ class ModelServer:
             param=param,
         )
 
-    def _format(self, request: ModelRequest, wanted: EngineRequest, prompt: Sequence[int], choice: int) -> ChoiceChunks:
+    def _format(
+        self, request: ModelRequest, wanted: EngineRequest, prompt: Sequence[int], choice: int
+    ) -> ChatChunks | CompletionChunks:
         if request.operation != "chat":
             return CompletionChunks(choice, wanted.prompt if wanted.echo else "")
         prefix = f"call_{request.request_id.replace('-', '')[:16]}{choice}"

@@ -30,7 +30,7 @@ class ReasoningReader:
     def __init__(self, *, opened: bool) -> None:
         self._state: Literal["before", "inside", "after"] = "inside" if opened else "before"
         self._held = ""
-        self._tag = _closing_tag()
+        self._tag = StopStrings((f"\n\n{_CLOSE}", f"\n{_CLOSE}", _CLOSE))
         self._at_start = True  # of the reasoning, or of the content after it
 
     def push(self, text: str) -> SplitText:
@@ -79,7 +79,3 @@ class ReasoningReader:
 def is_open(prompt_end: str) -> bool:
     """Return whether a prompt ends with the opening tag, so that the answer begins with reasoning."""
     return prompt_end.rstrip().endswith(_OPEN)
-
-
-def _closing_tag() -> StopStrings:
-    return StopStrings((f"\n\n{_CLOSE}", f"\n{_CLOSE}", _CLOSE))

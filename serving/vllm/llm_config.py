@@ -5,7 +5,7 @@ from typing import Any
 
 from serving.settings import ModelSettings
 
-__all__ = ["config_fields", "prefill_fields"]
+__all__ = ["config_fields", "merged_fields"]
 
 _REPLICA_CPUS = 0.2
 _HEALTH_CHECK_SECONDS = 1.0
@@ -33,12 +33,7 @@ def config_fields(name: str, settings: ModelSettings, *, on_cpu: bool) -> dict[s
     }
     if on_cpu:
         fields["placement_group_config"] = {"bundles": [{"CPU": 1}]}
-    return _merged(fields, settings.llm_config)
-
-
-def prefill_fields(decode: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of prefill replicas: those of the decode replicas with `changes`."""
-    return _merged(decode, changes)
+    return merged_fields(fields, settings.llm_config)
 
 
 def _deployment(settings: ModelSettings) -> dict[str, Any]:
@@ -58,10 +53,12 @@ def _deployment(settings: ModelSettings) -> dict[str, Any]:
     }
 
 
-def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merged_fields(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return `base` with `changes`; tables are merged, other values are replaced."""
     merged = dict(base)
     for key, value in changes.items():
         before = merged.get(key)
-        merged[key] = _merged(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = (
+            merged_fields(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+        )
     return merged

@@ -3,26 +3,17 @@
 import heapq
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
-from typing import Protocol
 
 import msgspec
-from aiokafka.structs import ConsumerRecord
 
+from stream.archive.reader import ArchivedRangeReader
 from stream.content import readable_content
 from stream.wire import ABORTED, Event, RequestRecord, ResponseRecord
 
-__all__ = ["MergedRecord", "RecordReader", "merged_partitions"]
+__all__ = ["MergedRecord", "merged_partitions"]
 
 #: Number of event ids that are kept to find duplicates, which a restarted shipper sends soon after the originals.
 _KEPT_IDS = 50_000
-
-
-class RecordReader(Protocol):
-    """Reads partitions record by record."""
-
-    async def next(self, topic: str, partition: int) -> ConsumerRecord | None:
-        """Return the next record of a partition, or None at its end."""
-        ...
 
 
 class MergedRecord(msgspec.Struct, frozen=True):
@@ -33,7 +24,9 @@ class MergedRecord(msgspec.Struct, frozen=True):
     event: Event | None
 
 
-async def merged_partitions(reader: RecordReader, topic: str, partitions: int) -> AsyncGenerator[MergedRecord, None]:
+async def merged_partitions(
+    reader: ArchivedRangeReader, topic: str, partitions: int
+) -> AsyncGenerator[MergedRecord, None]:
     """Yield the records of `topic`; the next record is always that of the partition with the smallest time.
 
     The time of a partition is the newest event time read from it, ticks included. So the order depends only on the log,

@@ -4,7 +4,7 @@ import enum
 from collections import OrderedDict
 from math import inf
 
-from stream.replay.merged_partitions import RecordReader
+from stream.archive.reader import ArchivedRangeReader
 from stream.wire import Event, Tick, Verdict, readable
 
 __all__ = ["Absent", "RecordedVerdicts"]
@@ -63,7 +63,7 @@ class _Partition:
 class RecordedVerdicts:
     """Finds verdicts of `detector` on `topic`, which has the same partitions as inference."""
 
-    def __init__(self, reader: RecordReader, topic: str, partitions: int, detector: str) -> None:
+    def __init__(self, reader: ArchivedRangeReader, topic: str, partitions: int, detector: str) -> None:
         self._reader = reader
         self._topic = topic
         self._detector = detector

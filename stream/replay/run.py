@@ -15,7 +15,6 @@ from stream.errors import ReplayError
 from stream.kafka.clients import consumer_for
 from stream.kafka.topic_checks import partition_counts
 from stream.replay.alert_diff import compare
-from stream.replay.merged_partitions import RecordReader
 from stream.replay.notes import ReplayResults, notes
 from stream.replay.offset_ranges import RetainedLog, offset_ranges, retained_log, topics_of
 from stream.replay.plan import ReplayPlan, ReplayRequest
@@ -76,7 +75,7 @@ async def replay(
 
 
 async def _run(
-    plan: ReplayPlan, settings: ReplaySettings, reader: RecordReader, log: RetainedLog, observe: Observe
+    plan: ReplayPlan, settings: ReplaySettings, reader: ArchivedRangeReader, log: RetainedLog, observe: Observe
 ) -> Report:
     request = plan.request
     identity = plan.identity({pattern: tenant_settings(settings.patterns, pattern) for pattern in settings.patterns})

@@ -4,7 +4,7 @@ from math import inf
 
 import msgspec
 
-from stream.replay.merged_partitions import RecordReader
+from stream.archive.reader import ArchivedRangeReader
 from stream.replay.plan import ReplayPlan
 from stream.replay.progress import ProgressMeter
 from stream.replay.shadow_topic import Sink
@@ -51,7 +51,7 @@ class StreamReplay:
     not reached the end of the range; there, alerts are compared only up to this time.
     """
 
-    def __init__(self, plan: ReplayPlan, reader: RecordReader, sink: Sink, meter: ProgressMeter) -> None:
+    def __init__(self, plan: ReplayPlan, reader: ArchivedRangeReader, sink: Sink, meter: ProgressMeter) -> None:
         self._plan = plan
         self._reader = reader
         self._sink = sink

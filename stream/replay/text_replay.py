@@ -4,13 +4,13 @@ Both versions process the same events in the same order with the same watermarks
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Protocol
 
 import msgspec
 
-from stream.replay.merged_partitions import MergedRecord, RecordReader, merged_partitions
+from stream.archive.reader import ArchivedRangeReader
+from stream.replay.merged_partitions import MergedRecord, merged_partitions
 from stream.replay.plan import ReplayPlan
 from stream.replay.progress import ProgressMeter
 from stream.replay.recorded_verdicts import Absent, RecordedVerdicts
@@ -22,30 +22,22 @@ from stream.replay.versions import Version
 from stream.replay.watch_chain import WatchChain
 from stream.stages.score.event_parts import Item
 from stream.stages.score.machine import expected_detectors, item_of
-from stream.stages.score.model_pool import Deliver, Outcome, failure_of
+from stream.stages.score.model_pool import ModelPool, Outcome, failure_of
 from stream.stages.score.records import finding_event
 from stream.stages.score.ticks import merge_ticks
 from stream.wire import Closed, Event, FindingRecord, RequestRecord, ResponseRecord, Tick, Verdict
 
-__all__ = ["Scorer", "TextReplay", "TextScoring"]
+__all__ = ["TextReplay", "TextScoring"]
 
 _SOURCE = "weir/replay"
 #: Largest number of ticks and events in one chunk.
 _CHUNK = 4096
 
 
-class Scorer(Protocol):
-    """Interface to score a batch; :class:`stream.stages.score.model_pool.ModelPool` implements it."""
-
-    async def score(self, items: Sequence[Item], deliver: Deliver) -> None:
-        """Score `items`; call `deliver(index, outcome)` for each."""
-        ...
-
-
 class TextScoring(msgspec.Struct, frozen=True):
     """A scorer, the number of texts in a batch, and the number of batches that are scored in parallel."""
 
-    scorer: Scorer
+    scorer: ModelPool
     batch_events: int
     workers: int
 
@@ -72,7 +64,12 @@ class TextReplay:
     """
 
     def __init__(
-        self, plan: ReplayPlan, reader: RecordReader, scoring: TextScoring | None, sink: Sink, meter: ProgressMeter
+        self,
+        plan: ReplayPlan,
+        reader: ArchivedRangeReader,
+        scoring: TextScoring | None,
+        sink: Sink,
+        meter: ProgressMeter,
     ) -> None:
         self._plan = plan
         self._versions = plan.request.versions
@@ -172,7 +169,9 @@ class TextReplay:
             await asyncio.gather(*(self._batch(self._scoring.scorer, chunk, batch, outcomes) for batch in batches))
         return outcomes
 
-    async def _batch(self, scorer: Scorer, chunk: list[_Step], rows: list[int], outcomes: list[Outcome | None]) -> None:
+    async def _batch(
+        self, scorer: ModelPool, chunk: list[_Step], rows: list[int], outcomes: list[Outcome | None]
+    ) -> None:
         def deliver(index: int, outcome: Outcome) -> None:
             outcomes[rows[index]] = outcome
 

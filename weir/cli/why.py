@@ -93,9 +93,11 @@ def why(
             f"{settings.home / 'loop' / 'models'}"
         )
     if prov or openlineage:
-        from stream.loop.lineage.export import event_json, open_lineage, prov_json
+        from openlineage.client.serde import Serde
 
-        click.echo(prov_json(chain) if prov else "\n".join(map(event_json, open_lineage(chain))))
+        from stream.loop.lineage.export import open_lineage, prov_json
+
+        click.echo(prov_json(chain) if prov else "\n".join(map(Serde.to_json, open_lineage(chain))))
     elif endpoint:
         from stream.loop.lineage.export import open_lineage, send_open_lineage
 

@@ -35,8 +35,6 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What the report shows of a candidate row; it contains no text. `outcome` is its split, or why it was left out."""
 
-    id: str
-    source: str
     prompt_characters: int
     answer_characters: int
     language: str
@@ -346,8 +344,6 @@ class _Curation:
     def _facts(self) -> tuple[Facts, ...]:
         return tuple(
             Facts(
-                id=one.id,
-                source=one.source,
                 prompt_characters=len(one.prompt_text),
                 answer_characters=len(one.answer),
                 language=one.language,

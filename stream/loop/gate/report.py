@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from stream.files import replace_file
-from stream.loop.gate.machine import FamilyReport, Finding, GateDecision
+from stream.loop.gate.machine import FamilyReport, GateDecision
 
 __all__ = ["REPORT", "TRIGGER_WORDS", "GateReport", "markdown", "write_report"]
 
@@ -62,7 +62,7 @@ def markdown(report: GateReport) -> str:
         "e-values after the last prompt, which can be lower.",
     ]
     if decision.findings:
-        lines += ["", "## Poisoning", "", *(_finding(finding) for finding in decision.findings)]
+        lines += ["", "## Poisoning", "", *(f"- {finding}" for finding in decision.findings)]
     return "\n".join([*lines, ""])
 
 
@@ -72,7 +72,3 @@ def _row(family: FamilyReport) -> str:
         f"| {family.name} | {family.pairs} | {family.champion:.3f} | {family.challenger:.3f} | {family.difference:+.3f} |"
         f" {family.e_harm:.3g} | {family.e_safe:.3g} | {result} |"
     )
-
-
-def _finding(finding: Finding) -> str:
-    return f"- {finding}"

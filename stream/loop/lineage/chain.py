@@ -11,7 +11,6 @@ from stream.wire.route_files import BASE
 
 __all__ = ["Chain", "Edge", "Node", "chain_of", "wanted_requests"]
 
-_APPROVED = ("approved",)
 #: What is checked of each kind of edge.
 _CHECKS: dict[str, str] = {
     "evidence": "the log has the request, and a verdict or a finding of the alert's detector about it",
@@ -187,7 +186,7 @@ class _Builder:
                 )
             return
         target = self.state(requested)
-        approved = self._facts.state(retraining_id, *_APPROVED)
+        approved = self._facts.state(retraining_id, "approved")
         if approved is not None:
             self.edge(target, self.state(approved), "approved")
         for alert_id in requested.alert_ids:

@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from openlineage.client import event_v2 as lineage
-from openlineage.client.serde import Serde
 from openlineage.client.transport.http import ApiKeyTokenProvider, HttpConfig, HttpTransport, TokenProvider
 from prov.model import ProvDocument
 
 from stream.address import Address
 from stream.errors import LineageRefused
-from stream.loop.lineage.chain import Chain, Node
+from stream.loop.lineage.chain import Chain
 
-__all__ = ["event_json", "open_lineage", "prov_json", "send_open_lineage"]
+__all__ = ["open_lineage", "prov_json", "send_open_lineage"]
 
 _NAMESPACE = "urn:weir:"
 #: Steps that did something; every other step is a thing.
@@ -34,7 +33,7 @@ def prov_json(chain: Chain) -> str:
         identity, facts = _name(node.id), {f"weir:{name}": value for name, value in node.facts.items()}
         facts |= {"prov:type": node.kind} | ({"weir:place": node.place} if node.place else {})
         if node.kind in _ACTIVITIES:
-            document.activity(identity, None, _time(node), facts)
+            document.activity(identity, None, datetime.fromtimestamp(node.at, UTC), facts)
         else:
             document.entity(identity, facts)
         if who := node.facts.get("by"):
@@ -80,11 +79,6 @@ def open_lineage(chain: Chain) -> list[lineage.RunEvent]:
     return events
 
 
-def event_json(event: lineage.RunEvent) -> str:
-    """Return an event as one line of JSON."""
-    return Serde.to_json(event)
-
-
 def send_open_lineage(events: Sequence[lineage.RunEvent], url: Address, api_key: str = "") -> str:
     """Send events to the OpenLineage API below `url`, and return its address; raises LineageRefused.
 
@@ -110,7 +104,3 @@ def send_open_lineage(events: Sequence[lineage.RunEvent], url: Address, api_key:
 
 def _name(identity: str) -> str:
     return f"weir:{identity.replace(' ', '-')}"
-
-
-def _time(node: Node) -> datetime:
-    return datetime.fromtimestamp(node.at, UTC)

@@ -32,11 +32,6 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     numbers: dict[str, float]
 
-    @property
-    def step(self) -> int:
-        """The last step before this checkpoint of the folder of a run."""
-        return step_of(self.path)
-
 
 def describe(draft: Path, *, key: str, seconds: float, numbers: dict[str, float]) -> None:
     """Add a manifest with the digests of all files to the folder `draft`.

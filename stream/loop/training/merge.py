@@ -5,7 +5,6 @@ https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import gguf
@@ -52,17 +51,13 @@ def _deltas(reader: gguf.GGUFReader, adapter: Path) -> dict[str, Floats]:
     weights = load_file(adapter / "adapter_model.safetensors")
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, number(reader, "block_count"))
     made: dict[str, Floats] = {}
-    for module in _modules(weights):
+    for module in (name.removesuffix(_A) for name in weights if name.endswith(_A)):
         delta = scale * (weights[module + _B].astype(np.float32) @ weights[module + _A].astype(np.float32))
         name = names.get_name(module.removeprefix(_PREFIX) + ".weight", try_suffixes=(".weight",))
         if name is None:
             raise TrainingError(f"GGUF has no name for {module}, which the adapter changes")
         made[name] = _permuted(reader, module, delta)
     return made
-
-
-def _modules(weights: dict[str, Floats]) -> Iterator[str]:
-    return (name.removesuffix(_A) for name in weights if name.endswith(_A))
 
 
 def _permuted(reader: gguf.GGUFReader, module: str, delta: Floats) -> Floats:

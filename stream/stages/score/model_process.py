@@ -91,7 +91,7 @@ class ModelProcess:
         versions: dict[str, str] = {}
         spent: dict[str, tuple[int, int]] = {}
         failure = ""
-        for name in _in_order(items):
+        for name in sorted({name for item in items for name in item.detectors}):
             detector = self._detector(name)
             if detector is None:
                 continue
@@ -166,10 +166,6 @@ def _scored(detector: TextDetector[Any], items: Sequence[Item]) -> list[EventSco
         combined(found, [score_of[text] for text in of_item], share)
         for (found, share), of_item in zip(read, texts, strict=True)
     ]
-
-
-def _in_order(items: Sequence[Item]) -> list[str]:
-    return sorted({name for item in items for name in item.detectors})
 
 
 _process: ModelProcess | None = None

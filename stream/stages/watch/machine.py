@@ -245,7 +245,7 @@ class PartitionWatch:
         }
 
     def _new(self, key: str, stored: StreamState | None) -> WatchedStream:
-        settings = self._rules.tenants(_tenant(key))
+        settings = self._rules.tenants(key.split("\x1f", 1)[0])
         seconds, empty_limit = settings.bucket_seconds, settings.alerts.close_windows
         if stored is None:
             buckets = StreamBuckets(seconds, empty_limit, counts=self.open)
@@ -254,10 +254,6 @@ class PartitionWatch:
             buckets = StreamBuckets(seconds, empty_limit, resized.last_closed, resized.last_event, self.open)
             buckets.continue_from(stored.seconds, resized.until)
         return WatchedStream(key, buckets, self._fresh(key))
-
-
-def _tenant(key: str) -> str:
-    return key.split("\x1f", 1)[0]
 
 
 def _catch_up(rebuilt: WatchedStream, stored: StreamBuckets, replay: PartitionWatch) -> None:

@@ -23,7 +23,7 @@ from stream.kafka.tail import Tail
 from stream.loop.delivery.agent import run_delivery, state_path
 from stream.loop.delivery.route_store import add_override, read_overrides, read_routes
 from stream.loop.delivery.state import decode as decode_state
-from stream.loop.delivery.state import encode as encode_state
+from stream.stages.shared.state_codec import encode as encode_state
 from stream.wire import RetrainingRecord, RouteRecord, decode
 from stream.wire.route_files import BASE, RouteOverride
 

@@ -59,7 +59,7 @@ async def test_two_halves_make_one_exchange_in_either_order(tmp_path, order):
         request, end = running.only()
         assert (request.text, request.owed) == ("Mail me at ann.lee@example.org", ("pii", "toxicity"))
         assert (end.text, end.status, end.owed) == ("ho", "complete", ("pii",))
-        assert running.pairer.waiting == 0
+        assert running.registry.get_sample_value("weir_intake_held_halves") == 0
         assert (await kserve(running, "response", RESPONSE)).json()["repeated"] == 1
 
 
@@ -111,7 +111,7 @@ async def test_a_half_that_stays_alone_is_recorded_alone(tmp_path):
     async with intake(tmp_path / "home", pair_seconds=1e-9) as running:
         await kserve(running, "request", REQUEST, identity="request")
         await kserve(running, "response", RESPONSE, identity="response")
-        assert await running.pairer.record_overdue() == (2, 0)
+        assert await running.pairer.record_overdue() == 0
         ends = {request.text: end for request, end in running.exchanges().values()}
         unanswered, unasked = ends["Mail me at ann.lee@example.org"], ends[""]
         assert (unanswered.status, unanswered.error) == ("error", ErrorInfo(kind="no_answer_told", status=502))
@@ -135,8 +135,8 @@ async def test_an_answer_that_takes_longer_than_its_request_may_wait_is_recorded
 async def test_a_half_waits_while_it_may(tmp_path):
     async with intake(tmp_path / "home", pair_seconds=60) as running:
         await kserve(running, "request", REQUEST)
-        assert await running.pairer.record_overdue() == (0, 0)
-        assert running.pairer.waiting == 1
+        assert await running.pairer.record_overdue() == 0
+        assert running.registry.get_sample_value("weir_intake_held_halves") == 1
 
 
 async def test_readable_items_are_recorded_whatever_the_others_are(tmp_path, caplog):

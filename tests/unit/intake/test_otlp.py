@@ -150,7 +150,10 @@ async def test_a_span_and_its_log_records_are_joined(tmp_path, content, span_fir
             assert running.events() == []
             assert (await sent(running, export)).status_code == 200
         request, end = running.only()
-        assert (running.pairer.waiting, (await sent(running, content[0])).status_code) == (0, 200)
+        assert (
+            running.registry.get_sample_value("weir_intake_held_halves"),
+            (await sent(running, content[0])).status_code,
+        ) == (0, 200)
         assert len(running.exchanges()) == 1
     assert (request.model, request.text, request.conversation_id) == ("gpt", "Mail me at ann.lee@example.org", "c-9")
     assert (end.text, end.finish_reason, end.latency_seconds) == ("ho", "stop", 1.5)
@@ -186,7 +189,7 @@ async def test_log_records_of_a_span_that_has_the_content_itself_add_nothing(tmp
     async with intake(tmp_path / "home") as running:
         for export in (event, traces(span(CHAT)), event):
             assert (await sent(running, export)).status_code == 200
-        assert (running.pairer.waiting, items(running, "repeated")) == (0, 1)
+        assert (running.registry.get_sample_value("weir_intake_held_halves"), items(running, "repeated")) == (0, 1)
         assert len(running.only()[0].messages) == 1
 
 
@@ -204,7 +207,7 @@ async def test_halves_survive_a_restart_and_a_retry_adds_nothing(tmp_path):
     async with intake(tmp_path / "home") as running:
         await sent(running, logs(USER))
         await sent(running, logs(USER))
-        assert running.pairer.waiting == 1
+        assert running.registry.get_sample_value("weir_intake_held_halves") == 1
     async with intake(tmp_path / "home") as running:
         await sent(running, traces(span(SPAN_WITHOUT_CONTENT)))
         await sent(running, logs(CHOICE))
@@ -221,8 +224,8 @@ async def test_what_waited_too_long_is_recorded_if_it_has_content(tmp_path):
     async with intake(tmp_path / "home", pair_seconds=1e-9) as running:
         await sent(running, traces(span(SPAN_WITHOUT_CONTENT), failed))
         await sent(running, logs(USER | {"spanId": "aaaaaaaaaaaaaaaa"}, USER | {"spanId": "bbbbbbbbbbbbbbbb"}))
-        assert await running.pairer.record_overdue() == (2, 1)
-        assert running.pairer.waiting == 0
+        assert await running.pairer.record_overdue() == 1
+        assert running.registry.get_sample_value("weir_intake_held_halves") == 0
         ends = {request.model: end for request, end in running.exchanges().values()}
     assert (ends["gpt"].status, ends["gpt"].error) == ("error", ErrorInfo(kind="RateLimitError", status=500))
     assert ends["unknown"].error == ErrorInfo(kind="no_answer_told", status=502)

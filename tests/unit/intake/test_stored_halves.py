@@ -38,11 +38,11 @@ async def test_a_stored_half_that_is_unreadable_is_dropped_and_counted(tmp_path,
     async with intake(home, pair_seconds=1e-9) as running:
         answer = await kserve(running, "response", RESPONSE, identity="joined")
         assert (answer.status_code, answer.json()["accepted"]) == (200, 1)
-        assert await running.pairer.record_overdue() == (2, 0)
+        assert await running.pairer.record_overdue() == 0
         texts = {(request.text, end.text) for request, end in running.exchanges().values()}
         assert texts == {("Mail me at ann.lee@example.org", ""), ("", "ho")}
         assert running.registry.get_sample_value("weir_intake_unreadable_halves_total") == 2
-        assert running.pairer.waiting == 0
+        assert running.registry.get_sample_value("weir_intake_held_halves") == 0
     dropped = [record.getMessage() for record in caplog.records if "unreadable" in record.getMessage()]
     assert len(dropped) == 2
     assert "seed" not in "".join(dropped)

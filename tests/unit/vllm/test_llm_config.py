@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from serving.backend import ModelRequest
 from serving.deployments import _uses_vllm
 from serving.settings import ModelSettings
-from serving.vllm.llm_config import config_fields, prefill_fields
+from serving.vllm.llm_config import config_fields, merged_fields
 from serving.vllm.vllm_backend import RoutedRequest
 
 TENSOR = {"tensor_parallel_size": 2}
@@ -43,7 +43,7 @@ def test_what_is_given_takes_precedence_and_tables_are_merged():
 
 def test_prefill_replicas_have_what_differs():
     decode = fields(engine_kwargs=TENSOR)
-    found = prefill_fields(decode, {"engine_kwargs": {"max_num_seqs": 2}})
+    found = merged_fields(decode, {"engine_kwargs": {"max_num_seqs": 2}})
     assert found["engine_kwargs"] == decode["engine_kwargs"] | {"max_num_seqs": 2}
     assert found["deployment_config"] == decode["deployment_config"]
     assert decode["engine_kwargs"]["max_num_seqs"] == 8

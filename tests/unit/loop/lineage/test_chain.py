@@ -4,13 +4,14 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from openlineage.client.serde import Serde
 from prov.model import ProvDocument
 from support.receiver import receiver
 
 from stream.address import Address
 from stream.errors import LineageRefused
 from stream.loop.lineage.chain import chain_of, wanted_requests
-from stream.loop.lineage.export import event_json, open_lineage, prov_json, send_open_lineage
+from stream.loop.lineage.export import open_lineage, prov_json, send_open_lineage
 from stream.loop.lineage.facts import DatasetFacts, Facts, Place
 from stream.wire import (
     AlertRecord,
@@ -228,7 +229,7 @@ def test_the_chain_is_valid_prov_json():
 
 
 def test_open_lineage_has_a_run_for_training_gate_and_delivery():
-    events = [json.loads(event_json(one)) for one in open_lineage(chain_of(facts_of(log()), "m_1", DATASET))]
+    events = [json.loads(Serde.to_json(one)) for one in open_lineage(chain_of(facts_of(log()), "m_1", DATASET))]
     assert [event["job"]["name"] for event in events] == ["acme/m/training", "acme/m/gate", "acme/m/delivery"]
     assert events[0]["inputs"][0]["name"] == "d1"
     assert events[0]["outputs"][0]["name"] == "m_1"

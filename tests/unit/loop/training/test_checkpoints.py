@@ -1,6 +1,6 @@
 """Checkpoints: complete, verified, newest first."""
 
-from stream.loop.training.checkpoints import newest_checkpoint, seal
+from stream.loop.training.checkpoints import newest_checkpoint, seal, step_of
 
 
 def sealed(folder, step, *, key="k", seconds=1.0):
@@ -17,7 +17,7 @@ def test_the_newest_checkpoint_is_found_and_older_ones_are_deleted(tmp_path):
     for step in (5, 9, 10):
         sealed(tmp_path, step, seconds=step * 2.0)
     found = newest_checkpoint(tmp_path / "checkpoints", "k")
-    assert (found.step, found.seconds) == (10, 20.0)
+    assert (step_of(found.path), found.seconds) == (10, 20.0)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["checkpoint-10", "checkpoint-9"]
 
 
@@ -27,23 +27,23 @@ def test_the_later_steps_of_another_job_do_not_delete_a_new_checkpoint(tmp_path)
         sealed(tmp_path, step, key="before")
     for step in (5, 10):
         sealed(tmp_path, step)
-        assert newest_checkpoint(tmp_path / "checkpoints", "k").step == step
+        assert step_of(newest_checkpoint(tmp_path / "checkpoints", "k").path) == step
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["checkpoint-10", "checkpoint-5"]
 
 
 def test_a_changed_missing_or_foreign_checkpoint_is_left_out(tmp_path):
     sealed(tmp_path, 1)
     (sealed(tmp_path, 2) / "nested" / "state").write_text("3")
-    assert newest_checkpoint(tmp_path / "checkpoints", "k").step == 1
+    assert step_of(newest_checkpoint(tmp_path / "checkpoints", "k").path) == 1
     (tmp_path / "checkpoints" / "checkpoint-1" / "weights").unlink()
     assert newest_checkpoint(tmp_path / "checkpoints", "k") is None
     sealed(tmp_path, 3)
     assert newest_checkpoint(tmp_path / "checkpoints", "another job") is None
     (tmp_path / "checkpoints" / "checkpoint-9").mkdir()
-    assert newest_checkpoint(tmp_path / "checkpoints", "k").step == 3
+    assert step_of(newest_checkpoint(tmp_path / "checkpoints", "k").path) == 3
 
 
 def test_a_checkpoint_that_did_not_verify_is_replaced(tmp_path):
     (sealed(tmp_path, 4) / "weights").write_bytes(b"")
     sealed(tmp_path, 4)
-    assert newest_checkpoint(tmp_path / "checkpoints", "k").step == 4
+    assert step_of(newest_checkpoint(tmp_path / "checkpoints", "k").path) == 4
