@@ -79,7 +79,8 @@ def check_limits(schema: str) -> None:
         )
     try:
         parsed = json.loads(schema)
-        is_local = all(reference == "#" or reference.startswith("#/") for reference in _references(parsed))
+        references = (node["$ref"] for node in _objects(parsed) if isinstance(node.get("$ref"), str))
+        is_local = all(reference == "#" or reference.startswith("#/") for reference in references)
         repeated = sum(map(_repeated, _patterns(parsed)))
     except (ValueError, RecursionError) as error:
         raise SchemaRejectedError(INVALID_SCHEMA) from error
@@ -168,10 +169,6 @@ def _length_limits(schema: Any) -> int:
         tokens = _COUNTED.finditer(_LITERAL.sub("x", pattern))
         limits |= {(pattern, int(token[3] or token[1])) for token in tokens if token[1] is not None}
     return sum(min(max(limit, 0), _COSTLIEST_LIMIT) for _, limit in limits)
-
-
-def _references(schema: Any) -> Iterator[str]:
-    return (node["$ref"] for node in _objects(schema) if isinstance(node.get("$ref"), str))
 
 
 @cache

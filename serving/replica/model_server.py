@@ -155,7 +155,8 @@ class ModelServer:
                 completion_tokens[choice] = chunk.completion_tokens
                 converted = formats[choice].convert(chunk)
                 if converted is not None:
-                    yield {"choices": [converted], "usage": _usage(chunk, sum(completion_tokens))}
+                    usage = {"prompt_tokens": chunk.prompt_tokens, "completion_tokens": sum(completion_tokens)}
+                    yield {"choices": [converted], "usage": usage}
 
     def _rejected(self, prompt_tokens: int, wanted: EngineRequest) -> RejectedRequest:
         param = "messages" if wanted.messages else "prompt"
@@ -200,7 +201,3 @@ class ModelServer:
 async def _no_tokens(prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
     """Yield the answer of a request for 0 tokens."""
     yield Chunk(text="", finish_reason="length", prompt_tokens=len(prompt), completion_tokens=sampling.max_tokens)
-
-
-def _usage(chunk: Chunk, completion_tokens: int) -> dict[str, int]:
-    return {"prompt_tokens": chunk.prompt_tokens, "completion_tokens": completion_tokens}

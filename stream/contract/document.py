@@ -11,7 +11,7 @@ from typing import Any
 from stream.contract.attributes import DEAD_LETTER_HEADERS, EVENT_HEADERS
 from stream.contract.examples import example
 from stream.contract.flow import CHANNELS, DEAD_LETTER, FLOW, KEYS, Step, channel_messages
-from stream.contract.schemas import Schema, components, event_schemas
+from stream.contract.schemas import components, event_schemas
 from stream.settings import KafkaSettings
 from stream.wire import EVENT_TYPES, Topic
 
@@ -47,7 +47,7 @@ def asyncapi_document() -> dict[str, Any]:
         "defaultContentType": "application/json",
         "servers": {_SERVER: _server()},
         "channels": _channels(KafkaSettings()),
-        "operations": {_operation_id(step): _operation(step) for step in FLOW},
+        "operations": {f"{step.process}.{step.action}.{step.channel}": _operation(step) for step in FLOW},
         "components": {
             "schemas": components(_SCHEMAS) | {"EventHeaders": EVENT_HEADERS, "DeadLetterHeaders": DEAD_LETTER_HEADERS},
             "messages": {kind: _message(kind) for kind in EVENT_TYPES} | {DEAD_LETTER: _dead_letter()},
@@ -93,10 +93,6 @@ def _topic(topic: Topic) -> dict[str, Any]:
     }
 
 
-def _operation_id(step: Step) -> str:
-    return f"{step.process}.{step.action}.{step.channel}"
-
-
 def _operation(step: Step) -> dict[str, Any]:
     channel = f"#/channels/{step.channel}"
     return {
@@ -109,7 +105,8 @@ def _operation(step: Step) -> dict[str, Any]:
 
 def _message(kind: str) -> dict[str, Any]:
     struct = EVENT_TYPES[kind].__name__
-    headers = {"allOf": [{"$ref": "#/components/schemas/EventHeaders"}, _typed(kind)]}
+    typed = {"type": "object", "properties": {"ce_type": {"type": "string", "const": kind}}}
+    headers = {"allOf": [{"$ref": "#/components/schemas/EventHeaders"}, typed]}
     return {
         "name": kind,
         "title": struct,
@@ -120,10 +117,6 @@ def _message(kind: str) -> dict[str, Any]:
         "bindings": {"kafka": _key(kind)},
         "examples": [example(kind)],
     }
-
-
-def _typed(kind: str) -> Schema:
-    return {"type": "object", "properties": {"ce_type": {"type": "string", "const": kind}}}
 
 
 def _key(kind: str) -> dict[str, Any]:

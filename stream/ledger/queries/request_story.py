@@ -132,11 +132,6 @@ class RequestStory(msgspec.Struct, frozen=True, kw_only=True):
         return ""
 
 
-def _events(database: sqlite3.Connection, request_id: str) -> list[sqlite3.Row]:
-    query = f"SELECT * FROM events {_OF_REQUEST} ORDER BY time, event_id"  # noqa: S608 - constants
-    return named_rows(database, query, (request_id,))
-
-
 def _location(row: sqlite3.Row) -> RecordLocation:
     fields = {name: row[name] for name in RecordLocation.__struct_fields__}
     return RecordLocation(**fields | {"owed": tuple(row["owed"].split(",")) if row["owed"] else ()})
@@ -144,7 +139,8 @@ def _location(row: sqlite3.Row) -> RecordLocation:
 
 def request_events(database: sqlite3.Connection, request_id: str) -> RequestEvents | None:
     """Return the events and verdicts of a request in one partition, or None if the partition lacks the request."""
-    rows = _events(database, request_id)
+    query = f"SELECT * FROM events {_OF_REQUEST} ORDER BY time, event_id"  # noqa: S608 - constants
+    rows = named_rows(database, query, (request_id,))
     if not rows:
         return None
     locations = tuple(map(_location, rows))

@@ -47,13 +47,9 @@ def _train(job: TrainingJob, report: Callable[[Line], None]) -> None:
         draft = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-train-")))
         resumed = _resumed(job, stack)
         bounds = _WorkerCallback(job, report, partial(_store, key=job.weights_key()), resumed)
-        trainer = make_trainer(job, training_rows(_table(), job.method), draft, bounds)
+        batches = ray.train.get_dataset_shard(ROWS).iter_batches(batch_size=None, batch_format="pyarrow")
+        trainer = make_trainer(job, training_rows(pa.concat_tables(batches), job.method), draft, bounds)
         trainer.train(resume_from_checkpoint=str(resumed.path) if resumed else None)
-
-
-def _table() -> pa.Table:
-    rows = ray.train.get_dataset_shard(ROWS)
-    return pa.concat_tables(rows.iter_batches(batch_size=None, batch_format="pyarrow"))
 
 
 def _resumed(job: TrainingJob, stack: contextlib.ExitStack) -> Checkpoint | None:

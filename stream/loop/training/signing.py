@@ -49,7 +49,8 @@ def public_key(home: Path) -> Path:
 def sign(folder: VersionFolder, private_key: Path) -> None:
     """Sign all files of `folder`."""
     config = signing.Config().use_elliptic_key_signer(private_key=private_key)  # type: ignore[no-untyped-call]
-    config.set_hashing_config(_hashing(folder)).sign(folder.path, folder.signature)
+    hashes = hashing.Config().set_ignored_paths(paths=[folder.signature], ignore_git_paths=False)  # type: ignore[no-untyped-call]
+    config.set_hashing_config(hashes).sign(folder.path, folder.signature)
     os.chmod(folder.signature, 0o600)  # noqa: PTH101 - as the other files
 
 
@@ -85,11 +86,6 @@ def _verify(folder: VersionFolder, public: Path, adapter_files: set[str]) -> Non
         ) from error
     if more := {path.name for path in folder.adapter.glob("*")} - adapter_files:
         raise TrainingError(f"{folder.adapter} contains {min(more)}, which was not signed; delete the file")
-
-
-def _hashing(folder: VersionFolder) -> hashing.Config:
-    config = hashing.Config()  # type: ignore[no-untyped-call]
-    return config.set_ignored_paths(paths=[folder.signature], ignore_git_paths=False)
 
 
 def _folder(home: Path) -> Path:
