@@ -20,7 +20,7 @@ from stream.replay.offset_ranges import RetainedLog, offset_ranges, retained_log
 from stream.replay.plan import ReplayPlan, ReplayRequest
 from stream.replay.progress import ProgressMeter
 from stream.replay.report import Observe, Report, VersionSummary
-from stream.replay.shadow_topic import DiscardSink, Sink, shadow_topic
+from stream.replay.shadow_topic import shadow_topic
 from stream.replay.stream_replay import StreamReplay
 from stream.replay.text_replay import TextReplay, TextScoring
 from stream.replay.versions import Version, create_version, stream_version
@@ -82,7 +82,7 @@ async def _run(
     main = plan.ranges[0]
     async with AsyncExitStack() as stack:
         scoring = await stack.enter_async_context(_models(request, settings))
-        sink: Sink = DiscardSink()
+        sink = None
         if request.publish:
             shadow = shadow_topic(settings.kafka.client_options(), plan.names.replay, identity, request.since)
             sink = await stack.enter_async_context(shadow)

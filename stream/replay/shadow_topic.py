@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
@@ -11,24 +11,9 @@ from aiokafka import AIOKafkaProducer
 from stream.kafka.clients import producer_for
 from stream.wire import Event, encode
 
-__all__ = ["DiscardSink", "ShadowTopic", "Sink", "shadow_topic"]
+__all__ = ["ShadowTopic", "shadow_topic"]
 
 _OUTSTANDING = 1000
-
-
-class Sink(Protocol):
-    """Interface for the receiver of a version's findings and alerts."""
-
-    async def publish(self, events: Iterable[Event]) -> None:
-        """Publish `events`, in order."""
-        ...
-
-
-class DiscardSink:
-    """Discards all events, for a replay that only compares."""
-
-    async def publish(self, events: Iterable[Event]) -> None:
-        """Discard `events`."""
 
 
 class ShadowTopic:

@@ -7,7 +7,7 @@ import msgspec
 from stream.archive.reader import ArchivedRangeReader
 from stream.replay.plan import ReplayPlan
 from stream.replay.progress import ProgressMeter
-from stream.replay.shadow_topic import Sink
+from stream.replay.shadow_topic import ShadowTopic
 from stream.replay.timeline import AlertTimeline, ReplayedAlert
 from stream.replay.versions import Version, stream_version
 from stream.replay.watch_chain import WatchChain
@@ -44,14 +44,16 @@ class _VersionRun:
 
 
 class StreamReplay:
-    """Runs two versions of a stream detector over a log; `sink` receives the results of the version to run.
+    """Runs two versions of a stream detector over a log; `sink`, if any, receives the results of the version to run.
 
     `alerts` and `findings` (numbers of alarms) have two items: first for the version to compare with, then for the
     version to run. `behind` is {partition: event time that watch had reached}, for the partitions in which watch had
     not reached the end of the range; there, alerts are compared only up to this time.
     """
 
-    def __init__(self, plan: ReplayPlan, reader: ArchivedRangeReader, sink: Sink, meter: ProgressMeter) -> None:
+    def __init__(
+        self, plan: ReplayPlan, reader: ArchivedRangeReader, sink: ShadowTopic | None, meter: ProgressMeter
+    ) -> None:
         self._plan = plan
         self._reader = reader
         self._sink = sink
@@ -90,7 +92,7 @@ class StreamReplay:
             elif self._is_read(event):
                 for run in runs:
                     results = run.feed(event)
-                    if run is published:
+                    if run is published and self._sink is not None:
                         await self._sink.publish(results)
         times = [time if (time := run.watch.watermark) is not None else -inf for run in runs]
         return min((self._plan.request.until, *times))

@@ -15,7 +15,7 @@ from stream.replay.plan import ReplayPlan
 from stream.replay.progress import ProgressMeter
 from stream.replay.recorded_verdicts import Absent, RecordedVerdicts
 from stream.replay.report import Flips
-from stream.replay.shadow_topic import Sink
+from stream.replay.shadow_topic import ShadowTopic
 from stream.replay.timeline import AlertTimeline
 from stream.replay.verdict_flips import flip, version_verdict
 from stream.replay.versions import Version
@@ -56,7 +56,7 @@ _Step = Event | _Expected
 
 
 class TextReplay:
-    """Runs two versions of a text detector over a log; `sink` receives the results of the version to run.
+    """Runs two versions of a text detector over a log; `sink`, if any, receives the results of the version to run.
 
     `scoring` scores the texts; its detectors have the names of the versions. It is None if both versions are recorded.
     `timelines` has two items: the alerts of the version to compare with, then the alerts of the version to run.
@@ -68,7 +68,7 @@ class TextReplay:
         plan: ReplayPlan,
         reader: ArchivedRangeReader,
         scoring: TextScoring | None,
-        sink: Sink,
+        sink: ShadowTopic | None,
         meter: ProgressMeter,
     ) -> None:
         self._plan = plan
@@ -192,7 +192,8 @@ class TextReplay:
             else:
                 for tick in self._watch.feed(step):
                     results += self._feed((tick, tick))
-        await self._sink.publish(results)
+        if self._sink is not None:
+            await self._sink.publish(results)
 
     def _decide(self, step: _Expected, outcome: Outcome | None) -> list[Event]:
         self._meter.events.compared += 1

@@ -103,13 +103,6 @@ class RequestPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str = ""
 
 
-class _Scan(msgspec.Struct, frozen=True):
-    """The matching rows of one partition; `end` is the last scanned row, or None if all rows were scanned."""
-
-    matches: list[Cursor]
-    end: Cursor | None
-
-
 def request_page(
     databases: Sequence[sqlite3.Connection],
     *,
@@ -125,11 +118,11 @@ def request_page(
     """
     scans = [_scan(database, before, tenant, limit, _FLAGGED if flagged else _ACCEPTED) for database in databases]
     # Below the largest end, rows of that partition would be missing.
-    end = max((scan.end for scan in scans if scan.end is not None), default=None)
+    end = max((end for _, end in scans if end is not None), default=None)
     matches = [
         (match, partition)
-        for partition, scan in enumerate(scans)
-        for match in scan.matches
+        for partition, (found, _) in enumerate(scans)
+        for match in found
         if end is None or match >= end
     ]
     matches.sort(reverse=True)
@@ -139,10 +132,13 @@ def request_page(
     return RequestPage(requests=rows, next="" if following is None else str(following))
 
 
-def _scan(database: sqlite3.Connection, before: Cursor, tenant: str, limit: int, query: str) -> _Scan:
+def _scan(
+    database: sqlite3.Connection, before: Cursor, tenant: str, limit: int, query: str
+) -> tuple[list[Cursor], Cursor | None]:
+    """Return the matching rows of one partition, and the last scanned row, or None if all rows were scanned."""
     most = max(_SCANNED, limit) if tenant else limit
     rows = database.execute(query, (*before, most + 1)).fetchall()  # one more shows whether others follow
-    return _Scan(
+    return (
         [Cursor(time, request_id) for time, request_id, owner in rows[:most] if tenant in ("", owner)],
         Cursor(*rows[most - 1][:2]) if len(rows) > most else None,
     )
