@@ -22,8 +22,9 @@ KUBERNETES = "1.37"
 
 
 def documents(text):
-    """Return the objects of a file."""
-    return [one for one in yaml.load_all(text, Loader=yaml.CSafeLoader) if one is not None]
+    """Return the objects of a file; a List is the objects in it, as for kustomize."""
+    found = [one for one in yaml.load_all(text, Loader=yaml.CSafeLoader) if one is not None]
+    return [item for one in found for item in (one["items"] if one.get("kind") == "List" else [one])]
 
 
 def problems(manifest):
