@@ -10,7 +10,7 @@ from stream.count_text import count_text
 from stream.wire import SilenceRecord
 from weir.cli.options import follow_option, json_lines_option, json_option, since_option
 from weir.cli.render.event_stream import oldest_first, print_stream
-from weir.cli.render.output import print_json, print_table, screen
+from weir.cli.render.output import print_json, print_rows, screen
 from weir.home.access_log import user_name
 
 if TYPE_CHECKING:
@@ -134,11 +134,9 @@ def silences(*, as_json: bool) -> None:
     from weir.operate.silences import list_silences
 
     found = asyncio.run(list_silences(_kafka()))
-    if as_json:
-        print_json([asdict(one) for one in found])
-        return
     rows = [[format_time(one.until), _scope(one), one.by, one.reason, one.alert_id, one.silence_id] for one in found]
-    print_table(["until", "scope", "by", "reason", "from alert", "id"], rows, "nothing is silenced")
+    columns = ["until", "scope", "by", "reason", "from alert", "id"]
+    print_rows([asdict(one) for one in found], columns, rows, "nothing is silenced", as_json=as_json)
 
 
 def _kafka() -> "KafkaSettings":

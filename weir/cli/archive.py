@@ -4,10 +4,9 @@ import asyncio
 
 import click
 
-from stream.errors import BrokerError, no_kafka
 from weir.cli.missing_extra import needing
 from weir.cli.options import FiniteRange, json_option
-from weir.cli.render.output import print_json, print_table
+from weir.cli.render.output import print_rows
 from weir.cli.render.progress import progress_on_stderr
 from weir.errors import SettingsError
 from weir.home.access_log import log_access
@@ -47,7 +46,7 @@ def run_command(*, every: float | None, as_json: bool) -> None:
     import time
 
     from stream.address import redacted
-    from stream.kafka.clients import BROKER_ERRORS
+    from stream.kafka.clients import needs_kafka
     from weir.client import effective_kafka
     from weir.settings import load_settings
 
@@ -63,17 +62,11 @@ def run_command(*, every: float | None, as_json: bool) -> None:
 
         while True:
             log_access(settings.home, "weir archive run", archive=redacted(settings.archive.url))
-            try:
-                with progress_on_stderr() as show:
-                    work = archive_log(kafka, settings.archive, lambda done, total: show("archiving", done, total))
-                    written = asyncio.run(work)
-            except BROKER_ERRORS as error:
-                broken: BrokerError = no_kafka(kafka.bootstrap_servers, error)
-                raise broken from error
-            if as_json:
-                print_json(written)
-            else:
-                print_table(["topic", "archived records"], [[k, str(n)] for k, n in written.items()], "nothing new")
+            with needs_kafka(kafka.bootstrap_servers), progress_on_stderr() as show:
+                work = archive_log(kafka, settings.archive, lambda done, total: show("archiving", done, total))
+                written = asyncio.run(work)
+            rows = [[topic, str(count)] for topic, count in written.items()]
+            print_rows(written, ["topic", "archived records"], rows, "nothing new", as_json=as_json)
             if every is None:
                 return
             time.sleep(every)

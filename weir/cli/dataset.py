@@ -13,7 +13,7 @@ from stream.count_text import count_text
 from stream.errors import DatasetDamaged
 from weir.cli.missing_extra import needing
 from weir.cli.options import json_option
-from weir.cli.render.output import print_json, print_table, printable
+from weir.cli.render.output import print_json, print_rows, print_table, printable
 from weir.cli.render.progress import progress_on_stderr
 from weir.errors import SettingsError, WeirError
 from weir.home.access_log import log_access
@@ -115,14 +115,12 @@ def list_command(*, as_json: bool) -> None:
         except DatasetDamaged as error:
             damaged = True
             click.echo(f"weir: {error}", err=True)
-    if as_json:
-        print_json(found)
-    else:
-        rows = [
-            [one.digest[:12], one.tenant, one.model, str(one.counts.train), str(one.counts.eval), one.retraining_id]
-            for one in found
-        ]
-        print_table(["digest", "tenant", "model", "train", "eval", "retraining request"], rows, "no datasets")
+    columns = ["digest", "tenant", "model", "train", "eval", "retraining request"]
+    rows = [
+        [one.digest[:12], one.tenant, one.model, str(one.counts.train), str(one.counts.eval), one.retraining_id]
+        for one in found
+    ]
+    print_rows(found, columns, rows, "no datasets", as_json=as_json)
     if damaged:
         raise click.exceptions.Exit(1)
 

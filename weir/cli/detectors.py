@@ -6,7 +6,7 @@ import click
 
 from stream.count_text import count_text
 from weir.cli.options import FiniteRange, json_option, since_option
-from weir.cli.render.output import print_json, print_table
+from weir.cli.render.output import print_json, print_rows, print_table
 
 if TYPE_CHECKING:
     from stream.ledger.queries.threshold_proposal import Expectation, Proposal
@@ -41,9 +41,6 @@ def detectors(context: click.Context, *, tenant: str, as_json: bool) -> None:
     ledger = LedgerReader(home_folder() / "ledger")
     ledger.require()
     found = ledger.detector_precision(tenant)
-    if as_json:
-        print_json(found)
-        return
     rows = [
         [
             one.tenant,
@@ -57,7 +54,7 @@ def detectors(context: click.Context, *, tenant: str, as_json: bool) -> None:
         for one in found
     ]
     columns = ["tenant", "detector", "right", "wrong", "precision", "95 % interval", "disputed"]
-    print_table(columns, rows, "no reviewed alerts; review some in `weir console`")
+    print_rows(found, columns, rows, "no reviewed alerts; review some in `weir console`", as_json=as_json)
 
 
 @detectors.command("tune")

@@ -10,7 +10,7 @@ from stream.dead_letters import DISPOSITIONS
 from stream.settings import KafkaSettings
 from weir.cli.options import json_option
 from weir.cli.render.dead_letter import letter_lines
-from weir.cli.render.output import print_json, print_table
+from weir.cli.render.output import print_json, print_rows
 from weir.client import effective_kafka, parse_since
 from weir.client.times import format_time
 from weir.dead_letters.letter import DeadLetter
@@ -62,9 +62,6 @@ def list_letters(*, stage: str | None, disposition: str | None, since: str | Non
       weir dlq list --json | jq -r '.[] | select(.replayed_at == null) | .offset'
     """
     found = _selected(_letters(_kafka(), since), stage, disposition)
-    if as_json:
-        print_json(found)
-        return
     columns = [
         "offset",
         "time",
@@ -79,7 +76,7 @@ def list_letters(*, stage: str | None, disposition: str | None, since: str | Non
     ]
     given = {"since": since, "of stage": stage, "with disposition": disposition}
     selection = "".join(f" {name} {value}" for name, value in given.items() if value)
-    print_table(columns, [_row(letter) for letter in found], f"no dead letters{selection}")
+    print_rows(found, columns, [_row(letter) for letter in found], f"no dead letters{selection}", as_json=as_json)
 
 
 @dlq.command("show")

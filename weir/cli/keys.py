@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from weir.cli.options import json_option
-from weir.cli.render.output import print_json, print_result, print_table
+from weir.cli.render.output import print_json, print_result, print_rows
 from weir.home.api_keys import create_key, list_keys, revoke_key
 
 if TYPE_CHECKING:
@@ -76,18 +76,12 @@ def list_(*, as_json: bool) -> None:
 
     home = home_folder()
     known = list_keys(home)
-    if as_json:
-        print_json(
-            [
-                {"id": k.id, "tenant": k.tenant, "created": k.created, "revoked": k.revoked, "scopes": k.scopes}
-                for k in known
-            ]
-        )
-        return
+    shown = [
+        {"id": k.id, "tenant": k.tenant, "created": k.created, "revoked": k.revoked, "scopes": k.scopes} for k in known
+    ]
+    columns = ["id", "tenant", "scopes", "created", "revoked"]
     rows = [[k.id, k.tenant, " ".join(k.scopes), k.created, k.revoked or ""] for k in known]
-    print_table(
-        ["id", "tenant", "scopes", "created", "revoked"], rows, f"no keys in {home}; `weir keys create --tenant NAME`"
-    )
+    print_rows(shown, columns, rows, f"no keys in {home}; `weir keys create --tenant NAME`", as_json=as_json)
 
 
 @keys.command("revoke")

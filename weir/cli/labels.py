@@ -7,7 +7,7 @@ import click
 
 from stream.count_text import count_text
 from weir.cli.options import json_option
-from weir.cli.render.output import print_json, print_result, print_table
+from weir.cli.render.output import print_result, print_rows
 from weir.cli.render.progress import progress_on_stderr
 from weir.home.access_log import user_name
 
@@ -85,12 +85,8 @@ def accuracy(*, tenant: str, as_json: bool) -> None:
             " tenant, or an answer that has expired)",
             err=True,
         )
-    if as_json:
-        print_json(found)
-        return
+    columns = ["hour", "tenant", "model", "labelled", "correct"]
     rows = [
         [format_time(hour.time), hour.tenant, hour.model, str(hour.answers), f"{hour.accuracy:.1%}"] for hour in found
     ]
-    print_table(
-        ["hour", "tenant", "model", "labelled", "correct"], rows, "no labelled answers; see `weir labels import`"
-    )
+    print_rows(found, columns, rows, "no labelled answers; see `weir labels import`", as_json=as_json)

@@ -6,7 +6,7 @@ import click
 
 from stream.wire import RouteRecord
 from weir.cli.options import json_option
-from weir.cli.render.output import print_json, print_table
+from weir.cli.render.output import print_json, print_rows
 from weir.errors import NotFoundError
 from weir.home.access_log import user_name
 
@@ -41,17 +41,11 @@ def show(*, tenant: str, model: str, as_json: bool) -> None:
 
     home = home_folder()
     found = routes(home, tenant=tenant, model=model)
-    if as_json:
-        print_json(found)
-        return
+    columns = ["tenant", "model", "epoch", "answers", "shadow", "by", "reason"]
     rows = [
         [one.tenant, one.model, str(one.epoch), _weights(one), f"{one.shadow:.0%}", one.by, one.reason] for one in found
     ]
-    print_table(
-        ["tenant", "model", "epoch", "answers", "shadow", "by", "reason"],
-        rows,
-        _no_routes(home),
-    )
+    print_rows(found, columns, rows, _no_routes(home), as_json=as_json)
 
 
 @route.command("kill")

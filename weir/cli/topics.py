@@ -5,7 +5,7 @@ import asyncio
 import click
 
 from weir.cli.options import json_option
-from weir.cli.render.output import print_json, print_result, print_table
+from weir.cli.render.output import print_result, print_rows
 
 __all__ = ["topics"]
 
@@ -30,12 +30,9 @@ def topics(context: click.Context, *, as_json: bool) -> None:
         return
     kafka = effective_kafka(load_settings().settings)
     found = asyncio.run(list_topics(kafka.client_options(), kafka.topic_prefix))
-    if as_json:
-        print_json(found)
-        return
     rows = [[t.topic, str(t.partitions), _age(t.retention_ms), t.cleanup_policy, str(t.messages)] for t in found]
     empty = f"no topics with the prefix {kafka.topic_prefix!r} at {kafka.bootstrap_servers}; `weir topics create`"
-    print_table(["topic", "partitions", "retention", "cleanup", "messages"], rows, empty)
+    print_rows(found, ["topic", "partitions", "retention", "cleanup", "messages"], rows, empty, as_json=as_json)
 
 
 @topics.command("create")

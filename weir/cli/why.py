@@ -8,7 +8,7 @@ import click
 
 from stream.count_text import count_text
 from weir.cli.options import json_option
-from weir.cli.render.output import print_json, print_table
+from weir.cli.render.output import print_json, print_rows
 from weir.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -120,12 +120,9 @@ def _print_versions_of_subject(
     from weir.operate.model_lineage import versions_of_subject
 
     versions = asyncio.run(versions_of_subject(kafka, home, subject, tenant))
-    if as_json:
-        print_json(versions.found)
-    else:
-        rows = [[one.version, one.dataset, str(one.rows)] for one in versions.found]
-        which = "readable dataset" if versions.damaged else "dataset"
-        print_table(["version", "dataset", "rows"], rows, f"no {which} on this machine has a row of {subject}")
+    rows = [[one.version, one.dataset, str(one.rows)] for one in versions.found]
+    empty = f"no {'readable ' if versions.damaged else ''}dataset on this machine has a row of {subject}"
+    print_rows(versions.found, ["version", "dataset", "rows"], rows, empty, as_json=as_json)
     for error in versions.damaged:
         click.echo(f"weir: {error}", err=True)
     if versions.absent:

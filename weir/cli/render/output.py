@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["print_json", "print_result", "print_table", "printable", "screen", "table"]
+__all__ = ["print_json", "print_result", "print_rows", "print_table", "printable", "screen", "table"]
 
 #: No line breaks in a pipe: a program that reads lines needs whole ones.
 _PIPED_WIDTH = 100_000
@@ -55,6 +55,11 @@ def print_table(columns: list[str], rows: list[list[str]], empty: str) -> None:
     for row in rows:
         found.add_row(*row)
     screen().print(found)
+
+
+def print_rows(value: Any, columns: list[str], rows: list[list[str]], empty: str, *, as_json: bool) -> None:
+    """Print `value` as JSON if `as_json` is true, else print a table as :func:`print_table`."""
+    print_json(value) if as_json else print_table(columns, rows, empty)
 
 
 def printable(text: str, kept: str = "\t\n") -> str:
