@@ -165,7 +165,9 @@ def _run_app(process: Process, app: "BaseApp") -> int:
 
 def _sentinel(process: Process) -> int:
     from weir.home.api_keys import ensure_own_key
-    from weir.sentinel import PAIRS, PROMPTS, SentinelClient, endpoint
+    from weir.sentinel.client import SentinelClient, endpoint
+    from weir.sentinel.pairs import PAIRS
+    from weir.sentinel.prompts import PROMPTS
 
     settings = process.settings
     sentinel = SentinelClient(

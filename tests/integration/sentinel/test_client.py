@@ -12,7 +12,9 @@ from support.spool import events_of
 
 from stream.wire import OWN_TENANT, RequestRecord, ResponseRecord
 from weir.home.api_keys import ensure_own_key, list_keys
-from weir.sentinel import PAIRS, PROMPTS, SentinelClient
+from weir.sentinel.client import SentinelClient
+from weir.sentinel.pairs import PAIRS
+from weir.sentinel.prompts import PROMPTS
 
 
 def sentinel(url, key, registry, every_seconds=0.05, **pairs):

@@ -3,7 +3,7 @@
 import hashlib
 
 from detectors.streams.paired_prompts import paired_prompt
-from weir.sentinel import PAIRS, PAIRS_VERSION
+from weir.sentinel.pairs import PAIRS, PAIRS_VERSION
 
 #: Version to the digest of its prompts; add a line for a new version, never change one.
 SETS = {"1": "bcc43b8c0fcf2706"}

@@ -2,7 +2,8 @@
 
 import hashlib
 
-from weir.sentinel import PROMPTS, VERSION, endpoint
+from weir.sentinel.client import endpoint
+from weir.sentinel.prompts import PROMPTS, VERSION
 
 #: Version to the digest of its prompts; add a line for a new version, never change one.
 SETS = {"1": "9dfcafc42eb7f054"}
