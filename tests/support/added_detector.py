@@ -12,6 +12,7 @@ import httpx
 
 import detectors
 from stream.replay.versions import Versions
+from stream.settings import tenant_settings
 from stream.stages.alert.partition_alerts import PartitionAlerts
 from stream.stages.score.machine import item_of, verdicts
 from stream.stages.score.model_process import ModelProcess, ModelSpec
@@ -72,7 +73,9 @@ def main(home):
     found = {
         "detectors": str(Path(detectors.__file__).parent),
         "alerts": {one.detector: {"summary": one.summary, "runbook": one.runbook} for one in alerts},
-        "reference_events": stream_detectors(settings.tenant("acme"))["error_rate"].config.reference_events,
+        "reference_events": stream_detectors(tenant_settings(settings.tenants, "acme"))[
+            "error_rate"
+        ].config.reference_events,
         "console": asyncio.run(capabilities(settings)),
         "replay": {name: versions.resolve(name).version for name in ("shouting", "error_rate")},
     }

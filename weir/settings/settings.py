@@ -234,10 +234,6 @@ class Settings(BaseSettings):
             )
         return value
 
-    def tenant(self, name: str) -> TenantSettings:
-        """Return the settings of tenant `name`."""
-        return tenant_settings(self.tenants, name)
-
     @property
     def guards(self) -> GuardRules:
         """The guard's tables of all tenants."""

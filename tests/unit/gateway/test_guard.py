@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from serving.gateway.guard import Guards
 from serving.gateway.guard_settings import GuardRules
+from stream.settings import tenant_settings
 from stream.wire import OWN_TENANT, GuardStop
 from weir.settings import Settings
 
@@ -245,7 +246,7 @@ def test_later_tables_override_earlier_ones():
     }
     acme = rules.for_tenant("acme")
     assert (acme.mode, acme.detectors, acme.threshold) == ("stop", ("pii",), {"pii": 0.8, "toxicity": 0.9})
-    assert Settings(tenants=tenants).tenant("acme").bucket_seconds == 5
+    assert tenant_settings(Settings(tenants=tenants).tenants, "acme").bucket_seconds == 5
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import pytest
 from support.cases import cases
 
+from stream.settings import tenant_settings
 from weir.component.process import trace_settings
 from weir.errors import SettingsError
 from weir.settings import home_folder, load_settings
@@ -161,10 +162,10 @@ def test_tenant_patterns_overlay_in_order(write):
         '[tenants."demo-*".retraining]\nevents = 40\n',
     )
     settings = load_settings().settings
-    assert settings.tenant("acme").bucket_seconds == 10
-    assert settings.tenant("demo-1").bucket_seconds == 5
-    assert settings.tenant("demo-1").retraining.events == 40
-    assert settings.tenant("acme").retraining.events == 200
+    assert tenant_settings(settings.tenants, "acme").bucket_seconds == 10
+    assert tenant_settings(settings.tenants, "demo-1").bucket_seconds == 5
+    assert tenant_settings(settings.tenants, "demo-1").retraining.events == 40
+    assert tenant_settings(settings.tenants, "acme").retraining.events == 200
 
 
 def test_sentinels_are_off_and_may_be_slower_where_alerts_last_longer(write, monkeypatch):
