@@ -92,10 +92,7 @@ def compare_models(settings: Settings, names: Sequence[str], rounds: int, progre
     return [
         ModelMeasures(
             name=name,
-            perplexity=found.perplexity,
-            failed_tasks=found.failed_tasks,
-            unsafe=found.unsafe,
-            unsafe_by_kind=found.unsafe_by_kind,
+            **msgspec.structs.asdict(found),
             tokens_per_second={at_once: median(rates) for at_once, rates in speed.items()},
             speed_ratio={
                 at_once: median(one / other for one, other in zip(rates, first[at_once], strict=True))

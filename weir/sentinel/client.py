@@ -77,9 +77,8 @@ class SentinelClient:
         async with self._client, asyncio.TaskGroup() as group:
             group.create_task(self._repeat(stop, len(self._prompts), 0, self._every, self._send_prompt))
             if self._pairs:
-                first = secrets.randbelow(
-                    len(self._pairs)
-                )  # a process that restarts often must not send the first pairs only
+                # A process that restarts often must not send the first pairs only.
+                first = secrets.randbelow(len(self._pairs))
                 group.create_task(self._repeat(stop, len(self._pairs), first, self._pairs_every, self._send_pair))
 
     async def _repeat(

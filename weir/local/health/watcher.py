@@ -46,10 +46,8 @@ class Watcher:
     def round(self) -> None:
         """Check all components once, start those that do not run, restart those that hang, and write the states."""
         infos = self._supervisord.processes()
-        for (
-            name,
-            reason,
-        ) in self._exits.new_exits():  # after `processes`, so that an exit is logged before the new start
+        # After `processes`, so that an exit is logged before the new start.
+        for name, reason in self._exits.new_exits():
             log(f"{name} died ({reason}); its log: {log_path(self._home, name)}")
         running = [component for component in self._plan.components if infos[component.name].pid]
         answers = dict(zip((c.name for c in running), self._pool.map(self._probe, running), strict=True))
