@@ -1,7 +1,7 @@
 // One alert: summary, what to do, trace, evidence, what changed, and the operator's actions.
 
 import { Component } from "./vendor/preact.mjs";
-import { get, live, send } from "./api.js";
+import { get, send } from "./api.js";
 import { BeforeAfter } from "./before_after.js";
 import { SeriesChart } from "./charts.js";
 import { EmbeddingMap } from "./embedding_map.js";
@@ -16,27 +16,15 @@ const SENTINELS = { moved: "answers changed too: check the model first", still: 
 const streamOf = ({ tenant, model, side, part, model_version }) => ({ tenant, model, side: `${side}${part ? `/${part}` : ""}${model_version?.startsWith("m_") ? `@${model_version}` : ""}` });
 
 export class AlertPane extends Loader {
-  constructor(props) {
-    super(props);
-    Object.assign(this.state, { sending: false, failure: null, silencing: false, reviewed: "", reviewsBefore: 0 });
-  }
-
-  componentDidMount() {
-    live.addEventListener("alerts", this._onAlerts);
-    live.addEventListener("operator", this._refresh);
-    this._refresh();
-  }
-
-  componentWillUnmount() {
-    live.removeEventListener("alerts", this._onAlerts);
-    live.removeEventListener("operator", this._refresh);
-  }
+  state = { ...this.state, sending: false, failure: null, silencing: false, reviewed: "", reviewsBefore: 0 };
 
   _refresh = () => this.load(() => get(`/api/alerts/${encodeURIComponent(this.props.id)}`));
 
   _onAlerts = ({ detail }) => {
     if (detail === null || detail.some((row) => row.alert_id === this.props.id)) this._refresh();
   };
+
+  events = { alerts: this._onAlerts, operator: this._refresh };
 
   _review = async (label) => {
     this.setState({ sending: true, failure: null });
@@ -81,10 +69,9 @@ export class AlertPane extends Loader {
   _actions({ alert, reviews }, stack, sending, reviewed) {
     const newest = reviewed || reviews.at(-1)?.label;
     const review = (label, name, key) => html`<button disabled=${sending} aria-pressed=${newest === label ? "true" : "false"} aria-keyshortcuts=${key} onClick=${() => this._review(label)}>${name}<kbd aria-hidden="true">${key}</kbd></button>`;
-    const trace = alert.trace_id && stack?.trace;
     return html`<div class="actions">
-      ${trace && html`<a class="button primary" aria-keyshortcuts="t" href=${stack.trace.replace("{trace_id}", alert.trace_id)} target="_blank" rel="noreferrer">Open trace ↗<kbd aria-hidden="true">t</kbd></a>`}
-      ${alert.evidence?.length > 0 && html`<span class="together" role="group" aria-label="Was this alert right?">${review("right", "Right", "y")}${review("wrong", "Wrong", "n")}</span>`}
+      <${TraceLink} template=${stack?.trace} id=${alert.trace_id} primary />
+      ${alert.evidence?.length > 0 && html`<span class="choice" role="group" aria-label="Was this alert right?">${review("right", "Right", "y")}${review("wrong", "Wrong", "n")}</span>`}
       <button aria-keyshortcuts="s" onClick=${() => this.setState({ silencing: true })}>Silence…<kbd aria-hidden="true">s</kbd></button>
     </div>`;
   }
@@ -96,7 +83,7 @@ export class AlertPane extends Loader {
       <${Fact} name="opened"><${Time} at=${alert.opened_at} /> ${zone(alert.opened_at)} (<${Ago} at=${alert.opened_at} />)</${Fact}>
       ${alert.resolved_at !== undefined && html`<${Fact} name="resolved"><${Time} at=${alert.resolved_at} />, after ${duration(alert.resolved_at - alert.opened_at)}</${Fact}>`}
       ${alert.feature && html`<${Fact} name="feature">${alert.feature}</${Fact}>`}
-      ${alert.limit > 0 && html`<${Fact} name="statistic"><b class="num">${number(alert.statistic)}</b>, limit ${number(alert.limit)}</${Fact}>`}
+      ${alert.limit > 0 && html`<${Fact} name="statistic"><b>${number(alert.statistic)}</b>, limit ${number(alert.limit)}</${Fact}>`}
       ${alert.sentinels && html`<${Fact} name="fixed prompts">${SENTINELS[alert.sentinels] ?? alert.sentinels}</${Fact}>`}
       ${keys.length > 0 && html`<${Fact} name=${keys.length === 1 ? "API key" : `${keys.length} API keys`}>${keys.slice(0, 4).map(([key, events], at) => html`${at > 0 && ", "}<code>${key}</code> ${events}`)}${keys.length > 4 && ", …"}</${Fact}>`}
     </dl>`;
@@ -105,11 +92,6 @@ export class AlertPane extends Loader {
 
 /** The terms that are typical of a drift alert's evidence, on request: texts are read for it, which is logged. */
 class ClusterTerms extends Loader {
-  constructor(props) {
-    super(props);
-    this.state.loading = false;
-  }
-
   _describe = () => this.load(() => send("POST", `/api/alerts/${encodeURIComponent(this.props.id)}/terms`));
 
   render(_, { found, error, loading }) {
@@ -143,7 +125,7 @@ class Evidence extends Component {
       <td><${Time} at=${row.time} /></td>
       <td><${Link} to=${`/requests/${row.request_id}`} go=${go}><${Id} id=${row.request_id} /></${Link}></td>
       <td><${Verdicts} row=${row} /></td>
-      <td class="right">${stack?.capabilities[story.alert.detector]?.explains && html`<button class="small" disabled=${reading !== ""} title="Which words: reads the text, which is logged" onClick=${() => this._explain(row.request_id)}>${reading === row.request_id ? "loading" : "why"}</button> `}<${TraceLink} template=${stack?.trace} id=${row.trace_id} label="trace" /></td>
+      <td class="right">${stack?.capabilities[story.alert.detector]?.explains && html`<button class="small" disabled=${reading !== ""} title="Which words: reads the text, which is logged" onClick=${() => this._explain(row.request_id)}>${reading === row.request_id ? "loading" : "why"}</button> `}<${TraceLink} template=${stack?.trace} id=${row.trace_id} /></td>
     </tr>`;
   }
 

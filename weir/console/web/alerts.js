@@ -1,6 +1,6 @@
 // The list of alerts, or of alerts without a review, with the details of one beside it.
 
-import { Component, createRef } from "./vendor/preact.mjs";
+import { Component } from "./vendor/preact.mjs";
 import { get, live } from "./api.js";
 import { AlertPane } from "./alert.js";
 import { List } from "./list.js";
@@ -16,13 +16,9 @@ const TYPING_MS = 200;
 const STATES = [["firing", "Firing"], ["resolved", "Resolved"], ["", "All"]];
 
 export class AlertsView extends Component {
-  constructor(props) {
-    super(props);
-    this.state = { alerts: null, next: "", error: null, chosen: props.id, typed: null };
-    this._search = createRef();
-    this._calls = 0;
-    this._reviews = new Map();
-  }
+  state = { alerts: null, next: "", error: null, chosen: this.props.id, typed: null };
+  _calls = 0;
+  _reviews = new Map();
 
   get review() {
     return this.props.view === "review";
@@ -178,7 +174,7 @@ export class AlertsView extends Component {
       <div class="left">
         <header class="head"><h1 tabindex="-1">${this.review ? "Review" : "Alerts"}</h1>
           <span class="quiet" role="status">${alerts ? `${alerts.length}${next ? "+" : ""} ${this.review ? "to review" : "shown"}` : error ? "" : "loading"}</span>
-          <input type="search" ref=${this._search} placeholder="Search   /" aria-label="Search alerts" value=${typed ?? filter.q} onInput=${this._typed} />
+          <input type="search" placeholder="Search   /" aria-label="Search alerts" value=${typed ?? filter.q} onInput=${this._typed} />
         </header>
         <div class="filters">
           ${!this.review && html`<div class="choice" role="group" aria-label="State">${STATES.map(([value, name]) => html`<button aria-pressed=${filter.state === value ? "true" : "false"} onClick=${() => this._set({ state: value })}>${name}</button>`)}</div>`}

@@ -8,10 +8,7 @@ const drafts = new Map();
 const NOTHING = { correction: "", comment: "" };
 
 export class AnswerReview extends Loader {
-  constructor(props) {
-    super(props);
-    Object.assign(this.state, drafts.get(props.id) ?? NOTHING, { loading: false, done: "" });
-  }
+  state = { ...this.state, ...(drafts.get(this.props.id) ?? NOTHING), done: "" };
 
   _write = (changes) => {
     const { correction, comment } = { ...this.state, ...changes };

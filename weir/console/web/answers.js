@@ -4,17 +4,9 @@ import { get } from "./api.js";
 import { Empty, ErrorBox, html, Id, Link, Loader, Time } from "./ui.js";
 
 const PAGE = 100;
-const POLL_MS = 10_000;
 
 export class AnswersView extends Loader {
-  componentDidMount() {
-    this._refresh();
-    this._timer = setInterval(this._refresh, POLL_MS);
-  }
-
-  componentWillUnmount() {
-    clearInterval(this._timer);
-  }
+  poll = 10_000;
 
   _refresh = () => this.load(async () => (await get("/api/answers", { limit: PAGE })).requests);
 

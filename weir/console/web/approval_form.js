@@ -5,10 +5,7 @@ import { Dialog } from "./dialogs.js";
 import { ErrorBox, html, Loader } from "./ui.js";
 
 export class ApprovalForm extends Loader {
-  constructor(props) {
-    super(props);
-    Object.assign(this.state, { key: "", reason: "", loading: false });
-  }
+  state = { ...this.state, key: "", reason: "" };
 
   _submit = (event) => {
     event.preventDefault();

@@ -13,9 +13,9 @@ export function BeforeAfter({ window }) {
     ${rows.map((row) => html`<div class="compared">
       <div class="what">${row.what}</div>
       ${[["before", row.before], ["after", row.after]].map(([side, value]) => html`<div class="pair">
-        <span class=${`bar ${side}`} style=${{ width: `${row.most ? Math.max((Math.abs(value) / row.most) * 100, 0.5) : 0}%` }}></span><b class="num">${row.show(value)}</b>
+        <span class=${`bar ${side}`} style=${{ width: `${row.most ? Math.max((Math.abs(value) / row.most) * 100, 0.5) : 0}%` }}></span><b>${row.show(value)}</b>
       </div>`)}
-      ${row.note && html`<div class="note">${row.note}</div>`}
+      ${row.note && html`<div class="quiet small">${row.note}</div>`}
     </div>`)}
   </section>`;
 }

@@ -12,11 +12,8 @@ const TEXTS = ["reason", "summary"];
 const ARROW = 5;
 
 export class Chain extends Component {
-  constructor(props) {
-    super(props);
-    this.state = { lines: [] };
-    this._box = createRef();
-  }
+  state = { lines: [] };
+  _box = createRef();
 
   componentDidMount() {
     this._observer = new ResizeObserver(this._measure);

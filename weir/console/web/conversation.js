@@ -5,14 +5,7 @@ import { ended, Texts, VerdictTable } from "./request.js";
 import { Empty, ErrorBox, Fact, html, Id, Link, Loader, Time } from "./ui.js";
 
 export class ConversationView extends Loader {
-  constructor(props) {
-    super(props);
-    Object.assign(this.state, { texts: {}, reading: "", failure: null });
-  }
-
-  componentDidMount() {
-    this._refresh();
-  }
+  state = { ...this.state, texts: {}, reading: "", failure: null };
 
   componentDidUpdate(before) {
     if (before.id === this.props.id) return;

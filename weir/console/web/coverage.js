@@ -3,19 +3,11 @@
 import { get } from "./api.js";
 import { Empty, ErrorBox, exact, html, iso, Loader, percent } from "./ui.js";
 
-const POLL_MS = 5_000;
 const SPLITS = [["by_detector", "detector"], ["by_tenant", "tenant"], ["by_model", "model"]];
 const SHOWN = 50;
 
 export class CoverageView extends Loader {
-  componentDidMount() {
-    this._refresh();
-    this._timer = setInterval(this._refresh, POLL_MS);
-  }
-
-  componentWillUnmount() {
-    clearInterval(this._timer);
-  }
+  poll = 5_000;
 
   _refresh = () => this.load(() => get("/api/coverage"));
 
@@ -60,8 +52,8 @@ function Split({ counts, name }) {
   const rows = Object.entries(counts ?? {}).sort((a, b) => a[1].ratio - b[1].ratio || b[1].owed - a[1].owed);
   return html`<table class="grid counts">
     <thead><tr><th scope="col">${name}</th><th scope="col" class="right">coverage</th><th scope="col"><span class="sr">share</span></th>${["expected", "pending", "missing", "errors"].map((one) => html`<th scope="col" class="right">${one}</th>`)}</tr></thead>
-    <tbody>${rows.slice(0, SHOWN).map(([key, one]) => html`<tr><th scope="row">${key}</th><td class="right num">${percent(one.ratio)}</td>
+    <tbody>${rows.slice(0, SHOWN).map(([key, one]) => html`<tr><th scope="row">${key}</th><td class="right">${percent(one.ratio)}</td>
       <td class="share"><i style=${{ width: `${one.ratio * 100}%` }}></i></td>
-      <td class="right num">${exact(one.owed)}</td><td class="right num">${exact(one.pending)}</td><td class=${`right num ${one.missing ? "bad" : ""}`}>${exact(one.missing)}</td><td class=${`right num ${one.errors ? "warn" : ""}`}>${exact(one.errors)}</td></tr>`)}</tbody>
+      <td class="right">${exact(one.owed)}</td><td class="right">${exact(one.pending)}</td><td class=${`right ${one.missing ? "bad" : ""}`}>${exact(one.missing)}</td><td class=${`right ${one.errors ? "warn" : ""}`}>${exact(one.errors)}</td></tr>`)}</tbody>
   </table>${rows.length > SHOWN && html`<p class="quiet">${rows.length - SHOWN} more, with higher coverage.</p>`}`;
 }

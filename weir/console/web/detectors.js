@@ -1,6 +1,6 @@
 // The precision of each detector in reviewed alerts, and the threshold that the reviews propose.
 
-import { get, live } from "./api.js";
+import { get } from "./api.js";
 import { Empty, ErrorBox, html, Loader } from "./ui.js";
 
 const whole = (share) => `${Math.round(share * 100)} %`;
@@ -10,16 +10,9 @@ const range = (low, high) => `${Math.round(low * 100)}–${Math.round(high * 100
 const quoted = (word) => (/^[\w.-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
 export class DetectorsView extends Loader {
-  componentDidMount() {
-    this._refresh();
-    live.addEventListener("operator", this._refresh); // a review
-  }
-
-  componentWillUnmount() {
-    live.removeEventListener("operator", this._refresh);
-  }
-
   _refresh = () => this.load(async () => (await get("/api/detectors")).detectors);
+
+  events = { operator: this._refresh }; // a review
 
   render(_, { found, error }) {
     return html`<section class="page">
@@ -37,7 +30,7 @@ export class DetectorsView extends Loader {
 function Detector({ precision: one, proposal }) {
   return html`<section class="detector"><h2>${one.detector} <small class="quiet">${one.tenant}</small></h2>
     <table class="grid"><thead><tr>${["", "threshold", "reviewed alerts", "right", "precision", "95 % interval", "recall", "95 % interval"].map((name, at) => html`<th scope="col" class=${at ? "right" : ""}>${name || html`<span class="sr">step</span>`}</th>`)}</tr></thead>
-      <tbody>${proposal?.present ? html`<${Step} name="present" step=${proposal.present} />` : html`<tr><th scope="row">all reviews</th><td></td><td class="right num">${one.right + one.wrong}</td><td class="right num">${one.right}</td><td class="right num">${whole(one.precision)}</td><td class="right num">${range(one.low, one.high)}</td><td></td><td></td></tr>`}
+      <tbody>${proposal?.present ? html`<${Step} name="present" step=${proposal.present} />` : html`<tr><th scope="row">all reviews</th><td></td><td class="right">${one.right + one.wrong}</td><td class="right">${one.right}</td><td class="right">${whole(one.precision)}</td><td class="right">${range(one.low, one.high)}</td><td></td><td></td></tr>`}
         ${proposal?.proposed && html`<${Step} name="proposed" step=${proposal.proposed} />`}</tbody></table>
     ${one.disputed > 0 && html`<p>Reviewers disagree on ${one.disputed} of ${one.right + one.wrong} alerts; the newest review counts.</p>`}
     ${proposal?.proposed && html`<p>Write it: <code>weir detectors tune --tenant ${quoted(one.tenant)} --detector ${quoted(one.detector)} --apply</code></p>`}
@@ -45,5 +38,5 @@ function Detector({ precision: one, proposal }) {
   </section>`;
 }
 
-const Step = ({ name, step }) => html`<tr><th scope="row">${name}</th><td class="right num">${step.threshold}</td><td class="right num">${step.alerts}</td><td class="right num">${step.right}</td>
-  <td class="right num">${whole(step.precision)}</td><td class="right num">${range(step.precision_low, step.precision_high)}</td><td class="right num">${whole(step.recall)}</td><td class="right num">${step.recall_low < step.recall_high ? range(step.recall_low, step.recall_high) : ""}</td></tr>`;
+const Step = ({ name, step }) => html`<tr><th scope="row">${name}</th><td class="right">${step.threshold}</td><td class="right">${step.alerts}</td><td class="right">${step.right}</td>
+  <td class="right">${whole(step.precision)}</td><td class="right">${range(step.precision_low, step.precision_high)}</td><td class="right">${whole(step.recall)}</td><td class="right">${step.recall_low < step.recall_high ? range(step.recall_low, step.recall_high) : ""}</td></tr>`;

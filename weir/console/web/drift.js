@@ -24,14 +24,7 @@ const sidePartVersion = (stream) => {
 };
 
 export class DriftView extends Loader {
-  componentDidMount() {
-    this._refresh();
-    this._timer = setInterval(this._refresh, POLL_MS);
-  }
-
-  componentWillUnmount() {
-    clearInterval(this._timer);
-  }
+  poll = POLL_MS;
 
   _refresh = () => this.load(() => get("/api/drift"));
 
@@ -69,18 +62,11 @@ const reach = ({ statistic, limit }) => Math.min(Math.max((Math.log10(Math.max(s
 
 const StreamRow = (one) => html`<div class="stream-row">
   <div class="first"><strong>${one.detector}</strong><span class="clip" title=${stream(one)}>${one.tenant} / ${one.model}</span>${stateOf(one)} <${Time} at=${one.time} /></div>
-  <div class="second"><span class=${`reach ${one.alarm ? "alarm" : ""}`} aria-hidden="true"><i style=${{ width: `${reach(one)}%` }}></i></span><span class="num">${number(one.statistic)} of ${number(one.limit)}</span><span class="clip" title=${one.feature}>${one.side}, ${one.feature}</span></div>
+  <div class="second"><span class=${`reach ${one.alarm ? "alarm" : ""}`} aria-hidden="true"><i style=${{ width: `${reach(one)}%` }}></i></span><span>${number(one.statistic)} of ${number(one.limit)}</span><span class="clip" title=${one.feature}>${one.side}, ${one.feature}</span></div>
 </div>`;
 
 class StreamPane extends Loader {
-  componentDidMount() {
-    this._refresh();
-    this._timer = setInterval(this._refresh, POLL_MS);
-  }
-
-  componentWillUnmount() {
-    clearInterval(this._timer);
-  }
+  poll = POLL_MS;
 
   componentDidUpdate(before) {
     if (before.range === this.props.range) return;
@@ -111,7 +97,7 @@ class StreamPane extends Loader {
         ${series.time.length > 1 ? html`<${SeriesChart} series=${series} height=${280} label=${`Statistic and limit of ${one.detector}`} />` : html`<${Empty}>Only one window so far; a chart needs two.</${Empty}>`}
         ${series.latest && html`<dl class="facts">
           <${Fact} name="newest window"><${Time} at=${series.latest.time} />, ${number(series.latest.seconds)} s, ${series.latest.events} events</${Fact}>
-          <${Fact} name="statistic"><b class="num">${number(series.latest.statistic)}</b> of ${number(series.latest.limit)}</${Fact}>
+          <${Fact} name="statistic"><b>${number(series.latest.statistic)}</b> of ${number(series.latest.limit)}</${Fact}>
           <${Fact} name="leading feature">${series.latest.feature}</${Fact}>
         </dl>`}
         ${series.changed ? html`<${BeforeAfter} window=${series.changed} />` : html`<${Empty}>No alarm in this range.</${Empty}>`}

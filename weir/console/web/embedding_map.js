@@ -17,11 +17,6 @@ const change = (cluster) => Math.abs(cluster.after - cluster.before);
 
 /** Props: stream ({tenant, model, side}), since and until (the times of the recent events), go. */
 export class EmbeddingMap extends Loader {
-  constructor(props) {
-    super(props);
-    this.state.loading = false;
-  }
-
   _map = () => {
     const { stream, since, until } = this.props;
     const query = { ...stream, since, until };
@@ -153,11 +148,6 @@ const RequestLink = ({ id, go, whole = false }) => html`<${Link} to=${`/requests
 
 /** The clusters with their shares before and after; with their terms and examples if the user asks for texts, which is logged. */
 class ClusterTable extends Loader {
-  constructor(props) {
-    super(props);
-    this.state.loading = false;
-  }
-
   componentDidUpdate(before) {
     if (before.query !== this.props.query) this.setState({ found: null, error: null });
   }
@@ -170,7 +160,7 @@ class ClusterTable extends Loader {
     const texts = new Map(found?.clusters.map((one) => [one.cluster, one]));
     return html`<table class="grid">
         <thead><tr><th scope="col">cluster</th><th scope="col" class="right">before</th><th scope="col" class="right">after</th><th scope="col">${found ? "terms and examples" : "nearest requests"}</th></tr></thead>
-        <tbody>${rows.map((one) => html`<tr><td>${one.cluster}</td><td class="right num" title=${`${one.reference} of ${map.reference} requests`}>${percent(one.before)}</td><td class="right num" title=${`${one.recent} of ${map.recent} requests`}>${percent(one.after)}</td>
+        <tbody>${rows.map((one) => html`<tr><td>${one.cluster}</td><td class="right" title=${`${one.reference} of ${map.reference} requests`}>${percent(one.before)}</td><td class="right" title=${`${one.recent} of ${map.recent} requests`}>${percent(one.after)}</td>
           <td>${texts.has(one.cluster) ? html`<${Described} text=${texts.get(one.cluster)} go=${go} />` : [...new Set([...one.near_recent, ...one.near_reference])].slice(0, 3).map((id) => html`<${RequestLink} id=${id} go=${go} /> `)}</td></tr>`)}</tbody>
       </table>
       ${map.detector_clusters === false && html`<p class="quiet small">The drift detector has other clusters, because the stream's first signals have expired or its settings have changed. So the numbers of the clusters are not those above.</p>`}

@@ -10,12 +10,9 @@ const OVERSCAN = 6;
  * Props: items, rowHeight, keyOf(item), row(item), label, chosen (key), onChoose(item), onOpen(item), onEnd(), total, empty.
  */
 export class List extends Component {
-  constructor(props) {
-    super(props);
-    this.state = { top: 0, height: 600 };
-    this._box = createRef();
-    this._frame = 0;
-  }
+  state = { top: 0, height: 600 };
+  _box = createRef();
+  _frame = 0;
 
   componentDidMount() {
     this._observer = new ResizeObserver(() => this.setState({ height: this._box.current.clientHeight }));

@@ -10,10 +10,7 @@ const ROW = 30;
 const RATE_SECONDS = 10;
 
 export class LiveView extends LiveComponent {
-  constructor(props) {
-    super(props, live);
-    this.state = { paused: null, flagged: false, chosen: props.id };
-  }
+  state = { paused: null, flagged: false, chosen: this.props.id };
 
   _pause = () => this.setState({ paused: this.state.paused ? null : live.requests });
 
@@ -55,17 +52,13 @@ const RequestRow = (row) => html`<div class="request-grid">
   <time datetime=${iso(row.time)} title=${iso(row.time)}>${clock(row.time)}</time>
   <span class="clip" title=${`${row.tenant} / ${row.model}`}>${row.tenant}</span>
   <span class=${row.status === "complete" ? "quiet" : row.status ? "bad" : "quiet"}>${row.shadow_of && row.status === "complete" ? "copy" : row.status || "open"}</span>
-  <span class="right num">${row.latency_seconds === null ? "" : duration(row.latency_seconds)}</span>
-  <span class="right num">${row.tokens ?? ""}</span>
+  <span class="right">${row.latency_seconds === null ? "" : duration(row.latency_seconds)}</span>
+  <span class="right">${row.tokens ?? ""}</span>
   <${Verdicts} row=${row} />
   <${Id} id=${row.request_id} />
 </div>`;
 
 class Tiles extends LiveComponent {
-  constructor(props) {
-    super(props, live);
-  }
-
   render() {
     const { traffic, firing, coverage, ledger } = live;
     const rate = (counts) => counts.slice(-RATE_SECONDS - 1, -1).reduce((sum, one) => sum + one, 0) / RATE_SECONDS;

@@ -7,19 +7,11 @@ import { Empty, ErrorBox, html, Loader, Tag, Time } from "./ui.js";
 
 const ROW = 52;
 const PAGE = 100;
-const POLL_MS = 15_000;
 /** A chain takes seconds to read, so it is not read for a version that the keys only pass. */
 const SETTLED_MS = 300;
 
 export class ModelsView extends Loader {
-  componentDidMount() {
-    this._refresh();
-    this._timer = setInterval(this._refresh, POLL_MS);
-  }
-
-  componentWillUnmount() {
-    clearInterval(this._timer);
-  }
+  poll = 15_000;
 
   _refresh = () => this.load(async () => (await get("/api/models", { limit: PAGE })).models);
 
@@ -53,6 +45,8 @@ const Version = (one) => html`<div class="stream-row">
 </div>`;
 
 class ChainPane extends Loader {
+  state = { ...this.state, loading: true };
+
   componentDidMount() {
     this._timer = setTimeout(this._read, SETTLED_MS);
   }

@@ -18,10 +18,6 @@ const VIEWS = [
 const THEMES = { "": "◐ System", dark: "● Dark", light: "○ Light" };
 
 export class Navigation extends LiveComponent {
-  constructor(props) {
-    super(props, live);
-  }
-
   _link(target, name, key) {
     const { view, go } = this.props;
     const current = target === view || (target === "live" && ["requests", "conversations"].includes(view));

@@ -4,32 +4,19 @@ import { get, send } from "./api.js";
 import { AnswerReview } from "./answer_review.js";
 import { Content } from "./content.js";
 import { Explanation, explanations } from "./marked_text.js";
-import { duration, ErrorBox, Fact, html, Id, Link, Loader, scoreText, Tag } from "./ui.js";
-
-const POLL_MS = 2_000;
+import { duration, ErrorBox, Fact, html, Id, Link, Loader, scoreText, Tag, TraceLink } from "./ui.js";
 
 export class RequestPane extends Loader {
-  constructor(props) {
-    super(props);
-    Object.assign(this.state, { text: null, explained: null, reading: "", failure: null });
-  }
-
-  componentDidMount() {
-    this._refresh();
-    this._timer = setInterval(this._poll, POLL_MS);
-  }
-
-  componentWillUnmount() {
-    clearInterval(this._timer);
-  }
+  state = { ...this.state, text: null, explained: null, reading: "", failure: null };
+  poll = 2_000;
 
   _refresh = () => this.load(() => get(`/api/requests/${encodeURIComponent(this.props.id)}`));
 
-  /** Refresh while verdicts or the end are pending. */
-  _poll = () => {
+  /** Whether verdicts or the end are pending. */
+  _due() {
     const { found } = this.state;
-    if (found && !found.gap && (found.pending.length || !found.end)) this._refresh();
-  };
+    return found && !found.gap && (found.pending.length || !found.end);
+  }
 
   _read = async (what) => {
     this.setState({ reading: what, failure: null });
@@ -50,7 +37,7 @@ export class RequestPane extends Loader {
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
       ${found && html`<div class="pane-body">
         <div class="actions">
-          ${stack?.trace && found.trace_id && html`<a class="button primary" aria-keyshortcuts="t" href=${stack.trace.replace("{trace_id}", found.trace_id)} target="_blank" rel="noreferrer">Open trace ↗<kbd aria-hidden="true">t</kbd></a>`}
+          <${TraceLink} template=${stack?.trace} id=${found.trace_id} primary />
           <${Link} class="button" to=${`/conversations/${encodeURIComponent(id)}`} go=${go}>Conversation</${Link}>
           <button disabled=${reading !== ""} onClick=${() => this._read("text")}>${reading === "text" ? "Reading" : "Show text"}</button>
           ${explainable && html`<button disabled=${reading !== ""} onClick=${() => this._read("words")}>${reading === "words" ? "Computing, up to 30 s" : "Which words"}</button>`}
@@ -83,7 +70,7 @@ export function VerdictTable({ verdicts }) {
   return html`<table class="grid"><thead><tr><th scope="col">detector</th><th scope="col">side</th><th scope="col">result</th><th scope="col" class="right">score</th><th scope="col">spans</th></tr></thead>
     <tbody>${verdicts.map((one) => html`<tr><td>${one.detector} <small class="quiet">${one.version}</small></td><td>${one.side}</td>
       <td>${one.flagged ? html`<${Tag} kind="flagged">${one.label}</${Tag}>` : one.label === "error" ? html`<${Tag} kind="error">error</${Tag}>` : html`<span class="quiet">${one.label}</span>`}${one.covered < 1 && html` <small class="quiet">${Math.floor(one.covered * 100)} % of the text</small>`}</td>
-      <td class="right num">${scoreText(one.score)}</td>
+      <td class="right">${scoreText(one.score)}</td>
       <td class="spans">${one.part && html`<code title="the part with the highest score">${one.part}</code> `}${one.spans.slice(0, 6).map((span) => html`<span title=${`score ${scoreText(span.score)}${span.part ? `, in ${span.part}` : ""}`}>${span.type} ${span.start}–${span.end}</span> `)}${one.spans.length > 6 && "…"}</td></tr>`)}</tbody></table>`;
 }
 

@@ -1,28 +1,20 @@
 // Retraining events: each decision with its reason, gates, alerts and data; suppressions for the same reason are one entry.
 
-import { get, live } from "./api.js";
+import { get } from "./api.js";
 import { ApprovalForm } from "./approval_form.js";
 import { merged } from "./merge_pages.js";
 import { collapsed } from "./suppressions.js";
 import { Empty, ErrorBox, exact, html, Id, Link, Loader, Tag, Time } from "./ui.js";
 
 const PAGE = 100;
-const POLL_MS = 15_000;
 const key = (one) => `${one.retraining_id}/${one.state}`;
 
 export class RetrainingView extends Loader {
-  componentDidMount() {
-    live.addEventListener("retraining", this._refresh);
-    this._timer = setInterval(this._refresh, POLL_MS);
-    this._refresh();
-  }
-
-  componentWillUnmount() {
-    live.removeEventListener("retraining", this._refresh);
-    clearInterval(this._timer);
-  }
+  poll = 15_000;
 
   _refresh = () => this.load(() => get("/api/retraining", { limit: PAGE }), refreshed);
+
+  events = { retraining: this._refresh };
 
   _decide = (request, outcome) => this.setState({ deciding: { request, outcome } });
 
@@ -69,7 +61,7 @@ function refreshed(page, before) {
 function Decision({ entry: { newest: one, count, first }, go, onDecide }) {
   const gates = Object.entries(one.gates ?? {});
   return html`<li class=${one.state}>
-    <div class="first"><${Tag} kind=${one.state}>${one.state}</${Tag}> <strong>${one.tenant} / ${one.model}</strong> <${Time} at=${one.at} /> ${count > 1 && html`<span class="repeated">${count} times since <${Time} at=${first} /></span> `}<${Id} id=${one.retraining_id} /></div>
+    <div class="first"><${Tag} kind=${one.state}>${one.state}</${Tag}> <strong>${one.tenant} / ${one.model}</strong> <${Time} at=${one.at} /> ${count > 1 && html`<span class="quiet small">${count} times since <${Time} at=${first} /></span> `}<${Id} id=${one.retraining_id} /></div>
     <p>${one.reason || measured(one.numbers ?? {})}</p>
     ${gates.length > 0 && html`<ul class="gates" aria-label="Gates">${gates.map(([gate, passed]) => html`<li class=${passed ? "passed" : "failed"}><span aria-hidden="true">${passed ? "✓" : "✕"}</span> ${gate.replaceAll("_", " ")}<span class="sr">${passed ? " passed" : " failed"}</span></li>`)}</ul>`}
     <div class="second">

@@ -7,10 +7,7 @@ import { ErrorBox, html, Loader, stream } from "./ui.js";
 const DURATIONS = ["30m", "2h", "8h", "1d", "7d"];
 
 export class SilenceForm extends Loader {
-  constructor(props) {
-    super(props);
-    Object.assign(this.state, { duration: "2h", reason: "", loading: false });
-  }
+  state = { ...this.state, duration: "2h", reason: "" };
 
   _submit = (event) => {
     event.preventDefault();

@@ -1,21 +1,14 @@
 // Silences in force: scope, reason, author, expiry; a button ends each. Silences are created on an alert.
 
-import { get, live, send } from "./api.js";
+import { get, send } from "./api.js";
 import { duration, Empty, ErrorBox, html, Id, Link, Loader, stream, Time } from "./ui.js";
 
 export class SilencesView extends Loader {
-  componentDidMount() {
-    this._refresh();
-    live.addEventListener("operator", this._refresh);
-    this._timer = setInterval(this._refresh, 5_000);
-  }
-
-  componentWillUnmount() {
-    clearInterval(this._timer);
-    live.removeEventListener("operator", this._refresh);
-  }
+  poll = 5_000;
 
   _refresh = () => this.load(async () => (await get("/api/silences")).silences);
+
+  events = { operator: this._refresh };
 
   _end = async (one) => {
     this.setState({ ending: one.silence_id, failure: null });

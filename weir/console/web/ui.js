@@ -2,6 +2,7 @@
 
 import { Component, h } from "./vendor/preact.mjs";
 import htm from "./vendor/htm.mjs";
+import { live } from "./api.js";
 
 /** Control characters, and those that change the direction of the text after them: a name with one would change the text beside it. */
 const UNSAFE = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu;
@@ -99,11 +100,12 @@ export function Verdicts({ row }) {
   </span>`;
 }
 
-/** A link to a trace, if there is a trace viewer. */
-export function TraceLink({ template, id, label = "Open trace", primary = false }) {
+/** A link to a trace, if there is a trace viewer; the key t presses a primary link. */
+export function TraceLink({ template, id, primary = false }) {
   if (!template || !id) return null;
   const address = template.replace("{trace_id}", id);
-  return html`<a class=${primary ? "button primary trace" : "trace"} href=${address} target="_blank" rel="noreferrer">${label}<span aria-hidden="true"> ↗</span></a>`;
+  if (!primary) return html`<a href=${address} target="_blank" rel="noreferrer">trace<span aria-hidden="true"> ↗</span></a>`;
+  return html`<a class="button primary" aria-keyshortcuts="t" href=${address} target="_blank" rel="noreferrer">Open trace ↗<kbd aria-hidden="true">t</kbd></a>`;
 }
 
 /** A link to a path of this page; a click with Ctrl, Meta or Shift opens it elsewhere, as the browser does. */
@@ -128,13 +130,30 @@ export function ErrorBox({ error, onRetry }) {
 /**
  * A view that loads data: `load(fetch)` keeps each result as `merge(found, before)`, unless a newer call was answered before. A result need not
  * be that of the newest call: if every reply took longer than the time between two polls, the view would never show one.
+ *
+ * A view with `_refresh` loads when it appears, again every `poll` milliseconds while it is `_due`, and after `events` of the live state.
  */
 export class Loader extends Component {
-  constructor(props) {
-    super(props);
-    this.state = { found: null, error: null, loading: true };
-    this._calls = 0;
-    this._answered = 0;
+  state = { found: null, error: null, loading: false };
+  poll = 0;
+  /** {event of the live state: its listener}. */
+  events = {};
+  _calls = 0;
+  _answered = 0;
+
+  componentDidMount() {
+    this._refresh?.();
+    if (this.poll) this._timer = setInterval(() => this._due() && this._refresh(), this.poll);
+    for (const [name, listener] of Object.entries(this.events)) live.addEventListener(name, listener);
+  }
+
+  componentWillUnmount() {
+    clearInterval(this._timer);
+    for (const [name, listener] of Object.entries(this.events)) live.removeEventListener(name, listener);
+  }
+
+  _due() {
+    return true;
   }
 
   /** Discard the replies to earlier calls, because the view now shows something else. */
@@ -163,17 +182,13 @@ export class Loader extends Component {
 
 /** Renders again when the live state changes. */
 export class LiveComponent extends Component {
-  constructor(props, source) {
-    super(props);
-    this._source = source;
-    this._changed = () => this.setState({});
-  }
+  _changed = () => this.setState({});
 
   componentDidMount() {
-    this._source.addEventListener("change", this._changed);
+    live.addEventListener("change", this._changed);
   }
 
   componentWillUnmount() {
-    this._source.removeEventListener("change", this._changed);
+    live.removeEventListener("change", this._changed);
   }
 }
