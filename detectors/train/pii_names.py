@@ -3,6 +3,7 @@
 import re
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from detectors.train.templates import read_source
@@ -47,7 +48,7 @@ def towns() -> tuple[tuple[str, ...], tuple[str, ...]]:
 def known_names() -> dict[str, list[str]]:
     """Return the names of one or two words for `detectors.pii.gazetteer.Gazetteer.of`."""
     words = read_source("pii_words").words
-    people = tuple(locale for locale in words["locales"] if _has("person", locale))
+    people = tuple(locale for locale in words["locales"] if find_spec(f"faker.providers.person.{locale}"))
     first = _values("person", _FIRST, people) | set(words["first_names"])
     last = _values("person", _LAST, people)
     english = _values(
@@ -57,11 +58,3 @@ def known_names() -> dict[str, list[str]]:
     places = {town for every in towns() for town in every} | english | {*countries, *words["cities"]}
     found = {"first": first, "last": last, "place": places}
     return {kind: sorted(name for name in names if name.count(" ") < 2) for kind, names in found.items()}
-
-
-def _has(kind: str, locale: str) -> bool:
-    try:
-        import_module(f"faker.providers.{kind}.{locale}")
-    except ModuleNotFoundError:
-        return False
-    return True

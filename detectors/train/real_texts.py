@@ -5,26 +5,24 @@ are those of BIPIA's training part (Yi et al., arXiv 2312.14197). The split is b
 task template, by file of code; so the held-out splits have documents, attacks, templates and files of their own.
 """
 
-import gzip
 import json
 import random
 import re
 import sysconfig
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from detectors.evaluate.entity_sets import WIKIGOLD, conll
 from detectors.evaluate.examples import UNKNOWN, Example, labels
-from detectors.evaluate.readers import HALUEVAL, halueval, read_json, read_lines, t0_tasks
-from detectors.train.templates import PARTS
+from detectors.evaluate.readers import HALUEVAL, T0, halueval, read_json, read_lines, t0_tasks
+from detectors.train.templates import of_split
 
-__all__ = ["BIPIA", "GSM8K", "REAL_FILES", "T0", "code_examples", "planted_examples", "real_examples"]
+__all__ = ["GSM8K", "REAL_FILES", "code_examples", "planted_examples", "real_examples"]
 
 BIPIA = "injection/bipia_train.json.gz"
-T0 = "ordinary/t0_tasks_half.jsonl.gz"
 GSM8K = "ordinary/gsm8k_train_3000.jsonl.gz"
-WIKIGOLD = "pii/ner_wikigold.conll.gz"
 #: Files whose texts are read if they exist.
 REAL_FILES = (BIPIA, T0, GSM8K, WIKIGOLD)
 #: Characters of a piece: about the tokens of one window; code and tables have more tokens a character.
@@ -47,10 +45,6 @@ def _rng(*parts: object) -> random.Random:
 def _split_of(key: str) -> str:
     bucket = zlib.crc32(key.encode()) % 10
     return "test" if bucket == 0 else "tune" if bucket == 1 else "train"
-
-
-def _of(items: Sequence[Any], split: str) -> list[Any]:
-    return [item for index, item in enumerate(items) if index % 6 in PARTS[split]]
 
 
 def _piece(text: str, rng: random.Random, length: int = WINDOW, around: tuple[int, int] | None = None) -> str:
@@ -97,12 +91,12 @@ def planted_examples(root: Path, seed: int = 0) -> Iterator[Example]:
             rng, length = _rng("planted", kind, split, seed), WINDOW if kind == "email" else DENSE
             attacks = [
                 one
-                for group in _of(list(data[f"{'code' if kind == 'code' else 'text'}_attacks"].values()), split)
+                for group in of_split(list(data[f"{'code' if kind == 'code' else 'text'}_attacks"].values()), split)
                 for one in group
             ]
             more = [question for question in questions if _split_of(question) == split] if kind != "code" else []
             found = _by_document(data[kind])
-            documents = _of(list(found), split)
+            documents = of_split(list(found), split)
             for _ in range(int(count * share)):
                 attack = rng.choice(more) if more and rng.random() < 0.25 else rng.choice(attacks)
                 text, span = _inserted(rng.choice(documents), attack, rng)
@@ -115,25 +109,14 @@ def planted_examples(root: Path, seed: int = 0) -> Iterator[Example]:
                     yield Example("\n".join(rng.sample(pair, 2)), labels(0.0), 1.0, "bipia_question", split)
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """Yield the sentences of a file in the format of CoNLL: one token a line."""
-    words: list[str] = []
-    for line in gzip.decompress(path.read_bytes()).decode().splitlines():
-        if line.strip():
-            words.append(line.split()[0])
-        elif words:
-            yield " ".join(words)
-            words = []
-
-
-def _files(pattern: str, folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob(pattern) if path.is_file() and 400 < path.stat().st_size < 400_000)
+def _of_usual_size(paths: Iterable[Path]) -> list[Path]:
+    return sorted(path for path in paths if path.is_file() and 400 < path.stat().st_size < 400_000)
 
 
 def _code_files(packages: Path) -> list[Path]:
     """Return the files with code of the installed packages; of each name, one, because many packages contain copies."""
     named = {path.name: path for path in sorted(packages.rglob("*")) if _CODE_FILE.fullmatch(path.name)}
-    return sorted(path for path in named.values() if path.is_file() and 400 < path.stat().st_size < 400_000)
+    return _of_usual_size(named.values())
 
 
 def _pieces(paths: Sequence[Path], source: str, count: int, seed: int) -> Iterator[Example]:
@@ -155,7 +138,7 @@ def _short_answers(path: Path, rng: random.Random) -> Iterator[Example]:
 def code_examples(seed: int = 0) -> Iterator[Example]:
     """Yield pieces of Python's library and of the code of installed packages; the split is by file."""
     stdlib = Path(sysconfig.get_path("stdlib"))
-    yield from _pieces(_files("*.py", stdlib) + _files("*/*.py", stdlib), "code", CODE, seed)
+    yield from _pieces(_of_usual_size(stdlib.glob("*.py")) + _of_usual_size(stdlib.glob("*/*.py")), "code", CODE, seed)
     yield from _pieces(_code_files(Path(sysconfig.get_path("purelib"))), "package_code", PACKAGES, seed)
 
 
@@ -163,9 +146,8 @@ def real_examples(root: Path, seed: int = 0) -> Iterator[Example]:
     """Yield harmless texts: code and documents of the installed Python, task prompts, maths, prose, repeated words."""
     yield from code_examples(seed)
     packages = Path(sysconfig.get_path("purelib"))
-    yield from _pieces(
-        _files("*.dist-info/METADATA", packages) + _files("*/*.md", packages), "package_docs", DOCS, seed
-    )
+    documents = _of_usual_size(packages.glob("*.dist-info/METADATA")) + _of_usual_size(packages.glob("*/*.md"))
+    yield from _pieces(documents, "package_docs", DOCS, seed)
     if (root / T0).exists():
         rng = _rng("t0", seed)
         prompts = [(name, text) for name, texts in sorted(t0_tasks(root).items()) for text in texts]
@@ -181,10 +163,11 @@ def real_examples(root: Path, seed: int = 0) -> Iterator[Example]:
             text = row["question"] if rng.random() < 0.6 else row["answer"]
             yield Example(text, labels(0.0), 1.0, "gsm8k", _split_of(text))
     if (root / WIKIGOLD).exists():
-        for text in _rng("prose", seed).sample(list(_lines(root / WIKIGOLD)), PROSE):
+        sentences = [" ".join(word for word, _ in sentence) for sentence in conll(root / WIKIGOLD)]
+        for text in _rng("prose", seed).sample(sentences, PROSE):
             yield Example(text, labels(0.0), 1.0, "wikigold", _split_of(text))
         rng = _rng("fragment", seed)
-        for text in rng.sample(list(_lines(root / WIKIGOLD)), FRAGMENTS):
+        for text in rng.sample(sentences, FRAGMENTS):
             words = text.split()
             start = rng.randrange(len(words))
             yield Example(

@@ -7,13 +7,13 @@ wordings that training has not seen. All splits share the words for the slots.
 import functools
 import random
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from detectors.toml_files import read_toml
 
 __all__ = [
-    "PARTS",
     "Scenario",
     "TextSource",
     "capitalised",
@@ -27,6 +27,7 @@ __all__ = [
 PARTS = {"train": (0, 1, 2, 3), "tune": (4,), "test": (5,)}
 
 Texts = Mapping[str, tuple[str, ...]]
+ItemT = TypeVar("ItemT")
 
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,7 +58,7 @@ def read_source(name: str) -> TextSource:
     return read_toml("detectors.train", f"texts/{name}.toml", TextSource)
 
 
-def of_split(templates: Sequence[str], split: str) -> list[str]:
+def of_split(templates: Sequence[ItemT], split: str) -> list[ItemT]:
     """Return the templates that belong to a split."""
     return [template for index, template in enumerate(templates) if index % 6 in PARTS[split]]
 
