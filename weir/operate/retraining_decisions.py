@@ -28,10 +28,9 @@ from stream.wire import (
 from weir.errors import AccessDenied, NotFoundError, SettingsError
 from weir.home.access_log import log_access
 
-__all__ = ["Approval", "Decider", "decide", "records_of", "resume"]
+__all__ = ["Approval", "Decider", "decide", "publish_record", "records_of", "resume"]
 
 Approval = Literal["approved", "rejected"]
-_SOURCE = "weir/approval"
 _REASON_CHARACTERS = 500
 #: A request can be approved or rejected, and an approval can be withdrawn, until work on the request begins.
 _OPEN = frozenset({"requested", "approved"})
@@ -217,15 +216,23 @@ async def _publish(  # noqa: PLR0913 - the parts of the record
 ) -> RetrainingRecord:
     at = canonical_time(max(time.time(), request.at))
     data = msgspec.structs.replace(request, state=outcome, at=at, by=by, reason=reason or f"{outcome} by {by}")
+    name = f"{outcome}/{number}" if number else outcome
+    return await publish_record(kafka, data, name, source="weir/approval", cause=data.retraining_id)
+
+
+async def publish_record(
+    kafka: KafkaSettings, data: RetrainingRecord, name: str, *, source: str, cause: str = ""
+) -> RetrainingRecord:
+    """Publish a record on weir.retraining, and return it; its event has the id ``RETRAINING_ID/name``; raises BrokerError."""
     key = tenant_model_key(data.tenant, data.model)
     event = Event(
-        id=f"{data.retraining_id}/{outcome}" + (f"/{number}" if number else ""),
-        source=_SOURCE,
+        id=f"{data.retraining_id}/{name}",
+        source=source,
         type=RetrainingRecord.event_type,
-        time=at,
+        time=data.at,
         data=data,
         subject=data.retraining_id,
-        causationid=data.retraining_id,
+        causationid=cause,
         partitionkey=key,
     )
     with needs_kafka(kafka.bootstrap_servers):

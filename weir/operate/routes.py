@@ -8,27 +8,17 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from stream.kafka.clients import needs_kafka, producer_for
-from stream.kafka.publisher import publish
 from stream.loop.delivery.route_store import add_override, read_overrides, read_routes
 from stream.loop.training.job import VersionFolder
 from stream.loop.training.manifest import read_version
 from stream.settings import KafkaSettings
-from stream.wire import (
-    Event,
-    RetrainingRecord,
-    RouteRecord,
-    canonical_time,
-    partition_for,
-    tenant_model_key,
-)
+from stream.wire import RetrainingRecord, RouteRecord, canonical_time
 from stream.wire.ids import retraining_id
 from stream.wire.route_files import BASE, RouteOverride, version_weights, with_overrides
 from weir.errors import NotFoundError, SettingsError
+from weir.operate.retraining_decisions import publish_record
 
 __all__ = ["pin", "roll_back", "rollback_version", "routes", "start"]
-
-OPERATE_SOURCE = "weir/cli"
 
 
 def routes(home: Path, *, tenant: str = "", model: str = "") -> list[RouteRecord]:
@@ -117,20 +107,7 @@ async def start(  # noqa: PLR0913 - what an operator states
         model_version=version,
         by=by,
     )
-    event = Event(
-        id=f"{record.retraining_id}/blessed",
-        source=OPERATE_SOURCE,
-        type=RetrainingRecord.event_type,
-        time=at,
-        data=record,
-        subject=record.retraining_id,
-        partitionkey=tenant_model_key(tenant, model),
-    )
-    partition = partition_for(event.partitionkey, kafka.stream_partitions)
-    with needs_kafka(kafka.bootstrap_servers):
-        async with producer_for(kafka.client_options()) as producer:
-            await publish(producer, kafka.names.retraining, event, partition=partition)
-    return record
+    return await publish_record(kafka, record, "blessed", source="weir/cli")
 
 
 def _check_version(home: Path, version: str, tenant: str, model: str, adapters: Collection[str]) -> None:
