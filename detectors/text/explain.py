@@ -24,7 +24,7 @@ __all__ = ["Answer", "Attribution", "Explained", "Method", "Question", "answer",
 Method = Literal["auto", "occlusion", "shap", "lime"]
 
 MOST_WORDS, OVERLAP = 120, 20
-EVALUATIONS, BATCH = 256, 16
+EVALUATIONS, BATCH, MASKINGS = 256, 16, 200
 #: Most parts of a long text that the encoder scores; the linear model selects them.
 STRETCHES = 16
 #: A word; longer strings without a space are cut into several words, so that 120 words are never too long to score.
@@ -73,12 +73,12 @@ _Values = Generator[Question, Answer, NDArray[np.float64]]
 _Node = tuple[float, int, int, int, NDArray[np.bool_], float, float, float]
 
 
-def explain(detector: TextDetector[Any], text: str, *, method: Method = "auto", seed: int = 0) -> Explained:
+def explain(detector: TextDetector[Any], text: str, *, method: Method = "auto") -> Explained:
     """Attribute a detector's score of one text to the text's words: run `steps` and score the texts that it requests.
 
     Raises NotLoadedError if ``load()`` was not called, and ValueError if the method is unknown.
     """
-    asking = steps(text, method=method, seed=seed)
+    asking = steps(text, method=method)
     try:
         question = next(asking)
         while True:
@@ -100,7 +100,7 @@ def answer(detector: TextDetector[Any], question: Question) -> Answer:
     return Answer(odds=tuple(map(float, np.log(scores / (1 - scores)))), encoder=encoder)
 
 
-def steps(text: str, *, method: Method = "auto", seed: int = 0, evaluations: int = EVALUATIONS) -> Steps:
+def steps(text: str, *, method: Method = "auto", evaluations: int = EVALUATIONS) -> Steps:
     """Attribute the score of one text to its words: yield each `Question`, receive its `Answer`, return `Explained`.
 
     Parameters
@@ -114,15 +114,10 @@ def steps(text: str, *, method: Method = "auto", seed: int = 0, evaluations: int
         - ``lime``: a ridge regression on 200 random maskings (Ribeiro et al., arXiv 1602.04938).
         - ``auto``: ``shap`` if the encoder scored the text; ``occlusion`` of the linear model's score if only this
           model scored the text; ``occlusion`` for detectors without the encoder.
-    seed
-        Seed of the random maskings of ``lime``.
     evaluations
         Maximum number of scores that ``shap`` requests.
 
-    Raises
-    ------
-    ValueError
-        The method is unknown.
+    Raises ValueError if the method is unknown.
 
     Notes
     -----
@@ -142,7 +137,7 @@ def steps(text: str, *, method: Method = "auto", seed: int = 0, evaluations: int
     ends = yield from words.values(np.stack([np.zeros(len(spans), dtype=bool), np.ones(len(spans), dtype=bool)]))
     base, top = map(float, ends)
     if method == "lime":
-        weights = yield from _lime(words, seed)
+        weights = yield from _lime(words)
     elif method == "shap":
         weights = yield from _owen(words, base, top, evaluations)
     else:
@@ -231,16 +226,16 @@ def _owen(words: _Words, base: float, top: float, evaluations: int) -> _Values:
     return result
 
 
-def _lime(words: _Words, seed: int, samples: int = 200, ridge: float = 1.0) -> _Values:
+def _lime(words: _Words) -> _Values:
     count = words.count
-    rng = np.random.default_rng(seed)
-    masks = rng.random((samples, count)) < rng.uniform(0.3, 0.95, size=(samples, 1))
+    rng = np.random.default_rng(0)
+    masks = rng.random((MASKINGS, count)) < rng.uniform(0.3, 0.95, size=(MASKINGS, 1))
     masks[0] = True
     odds = yield from words.values(masks)
     distance = 1 - np.sqrt(masks.mean(axis=1))  # cosine distance to the whole text
     near = np.exp(-(distance**2) / 0.25**2)
-    inputs = np.column_stack([masks, np.ones(samples)]).astype(float)
-    penalty = np.diag([*([ridge] * count), 0.0])
+    inputs = np.column_stack([masks, np.ones(MASKINGS)]).astype(float)
+    penalty = np.diag([*([1.0] * count), 0.0])
     solved: NDArray[np.float64] = np.linalg.solve(
         inputs.T @ (near[:, None] * inputs) + penalty, inputs.T @ (near * odds)
     )

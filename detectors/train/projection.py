@@ -13,11 +13,13 @@ from detectors.models.token_windows import CLS, SEP, WINDOW, tokenize
 
 __all__ = ["fit_projection"]
 
+QUESTIONS = 3000
 
-def fit_projection(data: Path, out: Path, count: int = 3000) -> None:
-    """Fit the projection on ``count`` questions and a third as many answers, and write it as safetensors."""
-    rows = list(islice(halueval(data / HALUEVAL), count))
-    texts = [question for question, _ in rows] + [answer for _, answer in rows[: count // 3]]
+
+def fit_projection(data: Path, out: Path) -> None:
+    """Fit the projection on `QUESTIONS` questions and a third as many answers, and write it as safetensors."""
+    rows = list(islice(halueval(data / HALUEVAL), QUESTIONS))
+    texts = [question for question, _ in rows] + [answer for _, answer in rows[: QUESTIONS // 3]]
     ids = tokenize(load_tokenizer(), texts)
     vectors = encode_mean(load_minilm(), [[CLS, *row[:WINDOW], SEP] for row in ids])
     _, _, directions = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)

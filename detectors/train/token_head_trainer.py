@@ -114,13 +114,11 @@ def train(  # noqa: PLR0913 - the options of the recipe
     negatives: int = NEGATIVES,
     epochs: int = EPOCHS,
     share: float = 1.0,
-    without: tuple[str, ...] = (),
 ) -> None:
     """Train the token head; write its weights to ``out``, and a record of the run to a JSON file beside ``out``.
 
     ``positives`` and ``negatives`` are the numbers of synthetic texts with entities and of texts without entities. The
-    texts of `entity_texts.SOURCES` are added; ``without`` names files of them that are left out, to measure on them.
-    ``share`` is the share of all these texts that the run reads.
+    texts of `entity_texts.SOURCES` are added. ``share`` is the share of all these texts that the run reads.
     """
     positives, negatives = (max(1, round(count * share)) for count in (positives, negatives))
 
@@ -128,11 +126,10 @@ def train(  # noqa: PLR0913 - the options of the recipe
         chosen = random.Random(seed)
         return found if share == 1 else chosen.sample(found, max(1, round(len(found) * share)))
 
-    sources = [file for file in SOURCES if file not in without]
     record = {
         "detector": "pii", "kinds": list(KINDS), "seed": seed, "positives": positives, "negatives": negatives,
         "code": CODE, "epochs": epochs, "faker": version("faker"), "base": MINILM_DIGEST,
-        "data": {name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in (CLINC, HALUEVAL, *sources)},
+        "data": {name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in (CLINC, HALUEVAL, *SOURCES)},
     }  # fmt: skip
     gazetteer = Gazetteer.of(known_names())
     synthetic = items([*texts(data, positives, negatives, seed), *sample(code_texts(seed))], gazetteer)
@@ -141,7 +138,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
         # Real texts are varied anew for each epoch.
         batch
         for epoch in range(epochs)
-        for batch in batches(synthetic + items(sample(entity_texts(data, seed * 100 + epoch, without)), gazetteer), rng)
+        for batch in batches(synthetic + items(sample(entity_texts(data, seed * 100 + epoch)), gazetteer), rng)
     ]
     torch.manual_seed(seed)
     words, head = load_minilm().words.weight, TokenHead()
@@ -164,7 +161,6 @@ def train(  # noqa: PLR0913 - the options of the recipe
     lists = {"hashes": gazetteer.hashes, "codes": gazetteer.codes}
     save_file(state | {f"gazetteer.{name}": torch.from_numpy(value) for name, value in lists.items()}, out)
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
-    record["attribution"] = {name: text for name, text in ATTRIBUTION.items() if name not in without}
-    record |= {"sha256": digest, "loss": round(mean, 4)}
+    record |= {"attribution": ATTRIBUTION, "sha256": digest, "loss": round(mean, 4)}
     out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     training.finish()

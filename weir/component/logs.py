@@ -1,7 +1,4 @@
-"""Log of a component: JSON lines on stderr, without the repeated messages of aiokafka.
-
-aiokafka logs ten messages a second while Kafka does not answer.
-"""
+"""Log of a component: JSON lines on stderr, without the repeated messages of aiokafka (ten a second while Kafka does not answer)."""
 
 import json
 import logging
@@ -9,7 +6,6 @@ import sys
 
 __all__ = ["JsonFormatter", "RepeatFilter", "log_to_stderr"]
 
-_LIBRARY = "aiokafka"
 _REPEAT_SECONDS = 10.0
 
 
@@ -30,14 +26,13 @@ class JsonFormatter(logging.Formatter):
 
 
 class RepeatFilter(logging.Filter):
-    """Passes each message of a library's loggers at most once per `seconds`; appends the number of dropped duplicates to the next message.
+    """Passes each message of aiokafka's loggers at most once in 10 s; appends the number of dropped duplicates to the next message.
 
     Duplicates have the same logger, level and message template; their arguments can differ.
     """
 
-    def __init__(self, library: str = _LIBRARY, seconds: float = _REPEAT_SECONDS) -> None:
-        super().__init__(library)
-        self._seconds = seconds
+    def __init__(self) -> None:
+        super().__init__("aiokafka")
         self._passed: dict[tuple[str, int, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -46,7 +41,7 @@ class RepeatFilter(logging.Filter):
             return True
         key = (record.name, record.levelno, str(record.msg))
         since, dropped = self._passed.get(key, (float("-inf"), 0))
-        if record.created < since + self._seconds:
+        if record.created < since + _REPEAT_SECONDS:
             self._passed[key] = (since, dropped + 1)
             return False
         self._passed[key] = (record.created, 0)

@@ -17,16 +17,15 @@ _BATCH = 32
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """A text to score and, if given, the prompt that it answers; `line` counts from 1."""
+    """A text to score and, if given, the prompt that it answers."""
 
-    line: int
     id: str | int
     text: str
     prompt: tuple[Turn, ...] = ()
 
 
 class BadLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line that cannot be read, with the reason."""
+    """A line that cannot be read, with its number from 1 and the reason."""
 
     line: int
     id: str | int
@@ -58,7 +57,7 @@ def read_items(lines: Iterable[bytes]) -> Iterator[Item | BadLine]:
         if as_json is None:
             line = line.removeprefix("\ufeff")
             as_json = line.lstrip().startswith("{")
-        yield _from_json(number, line) if as_json else Item(line=number, id=str(number), text=line)
+        yield _from_json(number, line) if as_json else Item(id=str(number), text=line)
 
 
 def _from_json(number: int, line: str) -> Item | BadLine:
@@ -76,7 +75,7 @@ def _from_json(number: int, line: str) -> Item | BadLine:
             line=number, id=str(number), error="id is neither a string nor an integer, or has half a surrogate pair"
         )
     try:
-        return Item(line=number, id=name, text=value["text"], prompt=_prompt(value.get("prompt")))
+        return Item(id=name, text=value["text"], prompt=_prompt(value.get("prompt")))
     except msgspec.ValidationError:
         return BadLine(
             line=number, id=name, error='prompt is neither a string nor a list of {"role": "…", "content": "…"}'

@@ -24,9 +24,9 @@ def pii():
 def test_json_lines_keep_their_ids_and_order():
     lines = [b'{"id": "a", "text": "one"}\n', b"\n", b'{"id": 7, "text": "two"}\n', b'{"text": "three"}\n']
     assert list(read_items(lines)) == [
-        Item(line=1, id="a", text="one"),
-        Item(line=3, id=7, text="two"),
-        Item(line=4, id="4", text="three"),
+        Item(id="a", text="one"),
+        Item(id=7, text="two"),
+        Item(id="4", text="three"),
     ]
 
 

@@ -13,7 +13,7 @@ def said(log, name, text, *arguments, at):
 
 
 def test_a_library_that_repeats_itself_is_heard_once_in_a_while():
-    log = RepeatFilter("aiokafka", 10.0)
+    log = RepeatFilter()
     lines = [said(log, "aiokafka.conn", "no connection to %s", f"port {n}", at=100.0 + n / 10) for n in range(201)]
     assert {place: line for place, line in enumerate(lines) if line is not None} == {
         0: "no connection to port 0",
@@ -23,7 +23,7 @@ def test_a_library_that_repeats_itself_is_heard_once_in_a_while():
 
 
 def test_another_message_level_or_logger_of_it_is_heard():
-    log = RepeatFilter("aiokafka", 10.0)
+    log = RepeatFilter()
     assert said(log, "aiokafka", "one", at=1.0) == "one"
     assert said(log, "aiokafka", "two", at=1.0) == "two"
     assert said(log, "aiokafka.client", "one", at=1.0) == "one"
@@ -32,5 +32,5 @@ def test_another_message_level_or_logger_of_it_is_heard():
 
 @pytest.mark.parametrize("name", ["stream.stages.score", "faust", "aiokafkaesque"])
 def test_everybody_else_always_is(name):
-    log = RepeatFilter("aiokafka", 10.0)
+    log = RepeatFilter()
     assert [said(log, name, "again", at=1.0) for _ in range(3)] == ["again"] * 3
