@@ -9,9 +9,6 @@ WIDTH = 30.0
 CLEAR = 3
 DAY = 86_400.0
 
-#: By source: the seconds in which it does not tick, [from, to) from START.
-Gaps = dict[str, list[tuple[int, int]]]
-
 
 def rules(partitions: int, *, forget_seconds: float = DAY) -> LivenessRules:
     return LivenessRules(

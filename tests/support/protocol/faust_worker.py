@@ -6,7 +6,6 @@ faust/stores/memory.py, whose order of steps this keeps.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from faust.events import Event
@@ -16,7 +15,6 @@ from faust.types.tuples import ConsumerMessage
 from stream.runtime.transport import Consumer
 from support.protocol.clients import Producer
 
-AgentBody = Callable[[Any], Awaitable[None]]
 _COMMIT_SECONDS = 1.0
 _BATCH = 50
 
