@@ -1,13 +1,12 @@
 """Checks I1 to I6 over everything on a lab's topics, in its spool and in its journals."""
 
-from functools import cache
-
 from chaos.checks.accounts import accounted, balanced, lettered, numbered
 from chaos.checks.commits import Commits, Mark
 from chaos.checks.outcomes import Outputs, published, states
 from chaos.journals import read_journals
 from chaos.record import Record
 from chaos.replay import AlertReplay, RetrainReplay, WatchReplay
+from stream.settings import cached_tenant_settings
 
 
 class Oracle:
@@ -19,7 +18,7 @@ class Oracle:
     def __init__(self, world) -> None:
         self._world = world
         settings = world.settings()
-        tenants, kafka = cache(settings.tenant), world.kafka
+        tenants, kafka = cached_tenant_settings(settings.tenants), world.kafka
         self.record = Record(world.names, world.changelogs)
         self.watch = [
             WatchReplay(number, kafka=kafka, silence_seconds=settings.watch.source_silence_seconds, tenants=tenants)

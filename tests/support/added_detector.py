@@ -12,7 +12,7 @@ import httpx
 
 import detectors
 from stream.replay.versions import Versions
-from stream.settings import tenant_settings
+from stream.settings import cached_tenant_settings, tenant_settings
 from stream.stages.alert.partition_alerts import PartitionAlerts
 from stream.stages.score.machine import item_of, verdicts
 from stream.stages.score.model_process import ModelProcess, ModelSpec
@@ -37,7 +37,7 @@ def text_alert(settings):
     event = request("r1", "WHY IS THIS STILL BROKEN TODAY", owed=("shouting",))
     (verdict,) = verdicts(event, process.score([item_of(event.data)])[0], lambda _: "unknown")
     finding = finding_event(event, verdict, "")
-    (alert,) = PartitionAlerts(settings.tenant).apply(finding)
+    (alert,) = PartitionAlerts(cached_tenant_settings(settings.tenants)).apply(finding)
     return alert.data
 
 
