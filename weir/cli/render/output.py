@@ -59,7 +59,10 @@ def print_table(columns: list[str], rows: list[list[str]], empty: str) -> None:
 
 def print_rows(value: Any, columns: list[str], rows: list[list[str]], empty: str, *, as_json: bool) -> None:
     """Print `value` as JSON if `as_json` is true, else print a table as :func:`print_table`."""
-    print_json(value) if as_json else print_table(columns, rows, empty)
+    if as_json:
+        print_json(value)
+    else:
+        print_table(columns, rows, empty)
 
 
 def printable(text: str, kept: str = "\t\n") -> str:
