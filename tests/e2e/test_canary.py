@@ -54,7 +54,7 @@ class Traffic:
 
     def __init__(self, stack, key):
         self.client = httpx.AsyncClient(
-            base_url=stack.url, headers={"authorization": f"Bearer {key}"}, timeout=60, trust_env=False
+            base_url=stack.url, headers={"authorization": f"Bearer {key}"}, timeout=300, trust_env=False
         )
         self.answers: list[tuple[float, str, bool]] = []
         self.failed: list[int] = []
@@ -91,7 +91,7 @@ def shown(stack):
 def version_now(stack, key):
     body = {"model": "smollm2-135m-instruct", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
     headers = {"authorization": f"Bearer {key}"}
-    answer = httpx.post(f"{stack.url}/v1/chat/completions", json=body, headers=headers, timeout=60, trust_env=False)
+    answer = httpx.post(f"{stack.url}/v1/chat/completions", json=body, headers=headers, timeout=300, trust_env=False)
     assert answer.status_code == 200
     return answer.headers["x-weir-model-version"]
 
