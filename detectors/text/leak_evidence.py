@@ -134,9 +134,9 @@ def _disguised_words(raw: str, distinct: frozenset[str]) -> Iterator[Evidence]:
         if word[::-1] in distinct and word not in distinct and word != word[::-1]:
             yield Evidence(_INSTRUCTIONS, _DISGUISED, *match.span())
     codes = [word for word in distinct if not word.isalpha()]
-    plain = squashed(raw)
+    plain, initials = squashed(raw), _initials(raw)
     back = plain[::-1]
-    if any(code in back and code not in plain for code in codes) or any(word in _initials(raw) for word in long):
+    if any(code in back and code not in plain for code in codes) or any(word in initials for word in long):
         yield Evidence(_INSTRUCTIONS, _DISGUISED, 0, len(raw))
     for run in islice(spelled(raw, least=3).split(), MAX_SPELLED):
         number = _NUMBER_WORD.sub(lambda word: _NUMBERS[word.group()], run)
