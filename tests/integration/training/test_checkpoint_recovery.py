@@ -7,7 +7,7 @@ from support.tiny_gguf import save_tiny_gguf
 from support.tiny_training import ForkedRun, save_dataset, tiny_job
 from transformers import TrainerCallback
 
-from stream.loop.training.checkpoints import newest_checkpoint
+from stream.loop.training.checkpoints import newest_checkpoint, step_of
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import VersionFolder
 from stream.loop.training.lora import make_trainer
@@ -39,10 +39,10 @@ def test_a_run_that_is_killed_three_times_makes_the_same_adapter(tmp_path, base,
     third.kill()
     resumed = newest_checkpoint(third.folder.checkpoints, job.weights_key())
     assert resumed is not None
-    assert resumed.step >= last_step
+    assert step_of(resumed.path) >= last_step
     last = ForkedRun(home, "run", job)
     assert last.trained().version == whole.version
-    assert last.lines[0].step == resumed.step + 1  # it did not begin anew
+    assert last.lines[0].step == step_of(resumed.path) + 1  # it did not begin anew
     digests = [verify_version(root, whole.version).adapter_digest for root in (home, tmp_path / "whole")]
     assert digests[0] == digests[1]
     assert VersionFolder.of(home, whole.version).merged.exists()
@@ -71,10 +71,10 @@ def test_a_damaged_checkpoint_is_left_out(tmp_path, base):
     content[-1] ^= 1
     weights.write_bytes(content)
     older = newest_checkpoint(run.folder.checkpoints, job.weights_key())
-    assert older.step < newest.step
+    assert step_of(older.path) < step_of(newest.path)
     again = ForkedRun(home, "run", job)
     assert again.trained().version == whole.version
-    assert again.lines[0].step == older.step + 1
+    assert again.lines[0].step == step_of(older.path) + 1
 
 
 def test_sigterm_ends_a_run_after_a_checkpoint(tmp_path, base):
@@ -84,7 +84,7 @@ def test_sigterm_ends_a_run_after_a_checkpoint(tmp_path, base):
     run.process.terminate()
     run.process.join(30)
     assert run.process.exitcode == 75
-    assert newest_checkpoint(run.folder.checkpoints, job.weights_key()).step >= 2
+    assert step_of(newest_checkpoint(run.folder.checkpoints, job.weights_key()).path) >= 2
 
 
 def test_other_settings_do_not_continue_a_run(tmp_path, base):
