@@ -135,11 +135,11 @@ def label_of(word: str, *, flagged: bool, covered: float) -> str:
 class AlertText(msgspec.Struct, frozen=True, kw_only=True):
     """Wording of a detector's alerts."""
 
-    #: What was found, in lower case, as the summary names it: "personal data", "drift".
+    #: The subject of the summary in lower case: "personal data", "drift".
     subject: str
-    #: What an operator does first: one sentence of at most 200 characters, as in docs/runbook.md.
+    #: The operator's first action: one sentence of at most 200 characters, as in docs/runbook.md.
     runbook: str
-    #: What an alarm of a stream detector means; used if the finding's details describe no change.
+    #: The meaning of a stream detector's alarm; used if the finding's details describe no change.
     meaning: str = ""
 
 
@@ -226,7 +226,7 @@ class TextDetector(Detector[ConfigT]):
 class AnswerDetector(TextDetector[ConfigT]):
     """A text detector that scores an answer with its prompt; a text alone is an answer to an empty prompt."""
 
-    #: What ``load()`` loaded, or True without weights; None before.
+    #: The weights that ``load()`` loaded, or True without weights; None before ``load()``.
     _loaded: object = None
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:

@@ -23,7 +23,7 @@ __all__ = ["DEFAULT_SCOPES", "ApiKey", "KeyFile", "KeyRing", "KeyScope", "Princi
 _LOG = logging.getLogger(__name__)
 _CHECK_SECONDS = 0.5
 
-#: What a key may do: send inference; send feedback; review answers and send labels; approve retraining; report the keys of
+#: Permissions of a key: send inference; send feedback; review answers and send labels; approve retraining; report the keys of
 #: another gateway as principals.
 KeyScope = Literal["infer", "feedback", "review", "approve", "delegate"]
 DEFAULT_SCOPES: tuple[KeyScope, ...] = ("infer", "feedback")

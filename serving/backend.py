@@ -30,7 +30,7 @@ __all__ = [
 #: replica has ``usage``: the token counts up to this chunk, so that those of a cancelled request are known too.
 OpenAIChunk = dict[str, Any]
 Operation = Literal["chat", "text_completion", "embeddings", "responses"]
-#: What a request may ask for beyond plain text; `any_field` means that the engine itself checks the fields of a request.
+#: Features beyond plain text that a request may need; `any_field` means that the engine itself checks the fields of a request.
 Feature = Literal[
     "any_field",
     "tools",

@@ -1,4 +1,4 @@
-"""What a dashboard is made of: queries, panels, rows of panels, as Grafana's JSON has them (schema 41, Grafana 12)."""
+"""Build Grafana's JSON of a dashboard (schema 41, Grafana 12): queries, panels, rows of panels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from urllib.parse import quote
 __all__ = ["RATE", "Json", "bars", "dashboard", "heatmap", "query", "stat", "timeseries", "trace_link", "variable"]
 
 _PROMETHEUS = {"type": "prometheus", "uid": "prometheus"}
-#: What Grafana puts in is at least four scrapes, so that a rate has its two points.
+#: Grafana replaces this variable with at least four scrape intervals, so that a rate has its two points.
 RATE = "$__rate_interval"
 _WIDTH = 24
 _HEIGHT = 8

@@ -1,4 +1,4 @@
-"""How the encoder and the embedding are computed: numeric type, device and threads, and what this machine supports.
+"""Numeric type, device and threads of the encoder and the embedding, and the numeric types that this machine supports.
 
 A numeric type other than float32 changes scores by some thousandths or hundredths. So all workers of a deployment use the same type, and
 the versions of detectors contain it.

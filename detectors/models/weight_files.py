@@ -53,7 +53,7 @@ PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac
 SECRETS_PATH = Path(__file__).parents[1] / "weights" / "secrets.safetensors"
 SECRETS_DIGEST = "7d79a9e5979b988d9b0f94749f184f801ec482b976888b5c78d734a4b210a4a2"
 
-#: What to do about a wrong file: one that is installed, and one that `weir train-detector` wrote.
+#: Remedies for a wrong file: an installed file, and a file that `weir train-detector` wrote.
 REINSTALL = "reinstall the package that holds it"
 OWN = "copy `weights` and `weights_sha256` from the MODEL_CARD.md of the run that trained the detector"
 

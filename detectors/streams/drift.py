@@ -35,7 +35,7 @@ _NEAR = (0.1, 0.25)
 _BLOCK = 512
 #: Size of the random tie-break between equal distances.
 _TIE = 1e-6
-#: So many consecutive embeddings of another version restart the reference; fewer come from a worker being replaced.
+#: This many consecutive embeddings of another version restart the reference; while a worker is replaced, there are fewer.
 _RENEW = 20
 #: One in this many of the first embeddings is not in the reference: their distances to it are the first history.
 _HELD_OUT = 3

@@ -21,7 +21,7 @@ _SECRET, _INSTRUCTIONS = "secret", "instructions"
 #: Words of a run that is compared, and words of a run of each kind that are a leak.
 GRAM = 4
 _LEAST = {Kind.CONFIDENTIAL: 5, Kind.INSTRUCTION: 7, Kind.PERSONA: 8}
-#: What each further run adds.
+#: Strength that each further run adds.
 _MORE = 0.6
 #: The strength of evidence that is not a run of words: a secret, a spelled secret, an encoded text, a disguised word.
 _TOLD, _SPELLED, _ENCODED, _DISGUISED = 1.9, 1.8, 1.6, 1.4
@@ -41,7 +41,7 @@ _RUN_OF_LETTERS = re.compile(r"[^\W\d_]{6,40}")
 
 
 class Evidence(NamedTuple):
-    """What was found: its label, its strength (1 or more is a leak) and its position; `end` is 0 if that is unknown."""
+    """A finding: its label, its strength (1 or more is a leak) and its position; `end` is 0 if that is unknown."""
 
     label: str
     strength: float
@@ -50,7 +50,7 @@ class Evidence(NamedTuple):
 
 
 class Prior:
-    """What users and tools said: words, runs of words, all letters and digits."""
+    """The texts of users and tools: words, runs of words, all letters and digits."""
 
     def __init__(self, text: str) -> None:
         listed = tokens(text)

@@ -89,7 +89,7 @@ class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     @property
     def compute(self) -> Compute:
-        """How the encoder is computed."""
+        """Numeric type, device and threads of the encoder."""
         return Compute(precision=self.precision, device=self.device, threads=self.threads)
 
 

@@ -1,4 +1,4 @@
-"""How well the sources of an answer support one of its sentences: features, and a linear model of them.
+"""Score how well the sources of an answer support one of its sentences: features, and a linear model of them.
 
 An invented sentence often differs from its source only in a number, a name or a "not", so these are compared separately, in
 all sources and in the passage that shares the most words with the sentence. Words that a paraphrase replaces are compared by
@@ -36,7 +36,7 @@ _COURTESY_WORDS = 6
 _STATEMENT_WORDS = 3
 #: Cosine of a token in context with its counterpart that counts as the same; the value of features without a token.
 _SAME = 0.7
-#: What a name or number loses if no source contains its token.
+#: Deduction for a name or number whose token no source contains.
 _ABSENT = 0.2
 FEATURES = (
     "missing_share",  # words that no source has, of the sentence's words

@@ -24,7 +24,7 @@ MAX_TOPIC, MAX_REMARK = 5, 80
 #: Replaces words of a sentence that the user may read.
 _HOLE = "\0"
 _WORD_OR_HOLE = re.compile(rf"\0|{TOKEN.pattern}")
-#: What the user is given on the operator's order, such as "give the hotline 116 123".
+#: Text that the operator orders to give to the user, such as "give the hotline 116 123".
 _GIVEN = re.compile(
     r"\b(?:give|offer|provide|recommend|name|send|point (?:them )?to|refer (?:them )?to|transfer (?:them )?to)\b(?! sequence)[^.,;:!?\n]{3,60}",
     re.IGNORECASE,
@@ -49,7 +49,7 @@ _PUBLIC = re.compile(
     re.IGNORECASE,
 )
 _CONDITION = re.compile(r"\b(?:only|unless|until|except)\b", re.IGNORECASE)
-#: What follows goes to the user on the operator's order.
+#: The operator orders to give the text after these words to the user.
 _TOLD = re.compile(
     r"\b(?:tell|inform|remind|explain|mention|say|note|point out|let)\b[^.!?\n]{0,30}\b(?:that|know)\b", re.IGNORECASE
 )
@@ -80,7 +80,7 @@ _LONGEST_HEADING = 80
 
 
 class Kind(enum.Enum):
-    """What a sentence of a system prompt is."""
+    """The kind of a sentence of a system prompt."""
 
     FACT = "fact"
     PERSONA = "persona"

@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 _MICROSECONDS = 1_000_000
-#: What people and systems say about an answer.
+#: Judgments of people and systems about an answer.
 Judgment = Feedback | CorrectionRecord | LabelRecord
 #: The fields that an :class:`OpenRequest` and its ``aborted`` end share.
 _NAMES = (

@@ -1,4 +1,4 @@
-"""What a model's chat template says about the model: its features, and the tags of tool calls and of reasoning."""
+"""Read a model's features, and its tags of tool calls and of reasoning, from its chat template."""
 
 from collections.abc import Container
 

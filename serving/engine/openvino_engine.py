@@ -164,7 +164,7 @@ class OpenvinoEngine:
 
     @property
     def features(self) -> frozenset[EngineFeature]:
-        """What the engine supports; `json_schema` if the model has an end token, without which xgrammar ends the process.
+        """The features that the engine supports; `json_schema` if the model has an end token, without which xgrammar ends the process.
 
         See :func:`serving.engine.chat_template.features_of` for `tools` and `reasoning`.
         """

@@ -8,7 +8,7 @@ import msgspec
 __all__ = ["Chunk", "Engine", "EngineFeature", "EngineStats", "FinishReason", "Sampling", "TokenLogprob", "joined"]
 
 FinishReason = Literal["stop", "length"]
-#: What an engine may support beyond the sampling parameters that every engine supports. `reasoning`: the model may write its
+#: Features that an engine may support beyond the sampling parameters that every engine supports. `reasoning`: the model may write its
 #: reasoning between tags.
 EngineFeature = Literal[
     "tools", "json_schema", "logprobs", "top_logprobs", "logit_bias", "prompt_logprobs", "reasoning"
@@ -124,7 +124,7 @@ class Engine(Protocol):
 
     @property
     def features(self) -> frozenset[EngineFeature]:
-        """What the engine supports with this model; known after `load`."""
+        """The features that the engine supports with this model; complete after `load`."""
 
     @property
     def running(self) -> bool:

@@ -73,7 +73,7 @@ class TransformersEngine:
 
     @property
     def features(self) -> frozenset[EngineFeature]:
-        """What the engine supports; `json_schema` if the model has an end token.
+        """The features that the engine supports; `json_schema` if the model has an end token.
 
         See :func:`serving.engine.chat_template.features_of` for `tools` and `reasoning`.
         """

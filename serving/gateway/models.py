@@ -21,7 +21,7 @@ _VERSIONS_SECONDS = 1.0
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """What answers a request: a backend and a version, "" for the base version; `adapter` is the name of the version at vLLM, or ""."""
+    """The backend and the version that answer a request, "" for the base version; `adapter` is the name of the version at vLLM, or ""."""
 
     backend: Backend
     version: str = ""

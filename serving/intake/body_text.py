@@ -30,7 +30,7 @@ __all__ = [
 Body = Mapping[str, Any]
 _DATA = b"data:"
 _DONE = b"[DONE]"
-#: How a stream of events can begin, and JSON cannot.
+#: First bytes of a stream of events; JSON cannot begin with them.
 _EVENT_LINES = (_DATA, b"event:", b"id:", b"retry:", b":")
 _SHOWN_FIELDS = 8
 _SHOWN_CHARACTERS = 32

@@ -30,7 +30,7 @@ from stream.wire import RequestRecord, ResponseRecord, semconv
 __all__ = ["ExchangePairer"]
 
 _LOG = logging.getLogger(__name__)
-#: What `decode_half` raises for a row of an unknown form.
+#: Errors that `decode_half` raises for a row of an unknown form.
 _UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 #: Names of tables, columns and halves are those of earlier versions: the file outlives an upgrade.
 _SCHEMA = """

@@ -25,12 +25,12 @@ _REDACTED = "__REDACTED__"
 #: No layout has names with more levels.
 _MAX_LEVELS = 10
 _MEDIA = ("image", "audio", "video")
-#: How messages, parts and tools begin as JSON; other texts are a user's words, which must not be repaired.
+#: First characters of messages, parts and tools in JSON; all other texts are a user's words, which must not be repaired.
 _STRUCTURED = ("[{", "{")
 
 
 class Content(msgspec.Struct, frozen=True):
-    """What a span contains of the request and of the answer."""
+    """The messages, choices and tool definitions in a span."""
 
     messages: tuple[Message, ...] = ()
     choices: tuple[Choice, ...] = ()

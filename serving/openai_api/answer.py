@@ -1,4 +1,4 @@
-"""What the client receives: a backend's chunks with the response's id, creation time and model, or the whole response."""
+"""Build the client's response: a backend's chunks with id, creation time and model, or the whole response."""
 
 import re
 from typing import Any, ClassVar

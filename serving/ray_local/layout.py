@@ -158,7 +158,7 @@ class RayLayout:
             # On a busy machine a proxy starts slowly; after three failed checks the deployment would fail.
             "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
             "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
-            # There is one application, so a dead gateway's port can be reused soon.
+            # With only one application, a dead gateway's port can be reused soon.
             "RAY_SERVE_PORT_QUARANTINE_S": "10",
         }
 

@@ -18,7 +18,7 @@ _ANY_OBJECT = {"type": "object"}
 #: Fields of a message that chat templates read as they are.
 _SHOWN_FIELDS = ("name", "tool_call_id", "reasoning_content")
 
-#: How the answer contains tool calls. ``none``: it has none. ``tagged``: the model decides, and writes each call between tags.
+#: The form of tool calls in the answer. ``none``: it has none. ``tagged``: the model decides, and writes each call between tags.
 #: ``named``: the whole answer is the arguments of one function. ``listed``: the whole answer is a JSON list of calls.
 ToolCalls = Literal["none", "tagged", "named", "listed"]
 

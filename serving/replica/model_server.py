@@ -17,7 +17,7 @@ from serving.replica.tool_calls import tool_call_reader
 
 __all__ = ["ModelServer"]
 
-#: How long text is held to be sent in one chunk: unnoticeable while a client reads, longer if it reads only the whole.
+#: Seconds for which text is collected into one chunk: short for a stream, longer if the client reads only the whole answer.
 _STREAM_HOLD_SECONDS = 0.02
 _WHOLE_HOLD_SECONDS = 0.25
 #: Longer inputs are tokenised in a thread, since they would block the event loop.

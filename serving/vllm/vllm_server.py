@@ -35,7 +35,7 @@ from serving.vllm.vllm_request import parse
 __all__ = ["VllmDataParallelServer", "VllmDecodeServer", "VllmPrefillServer", "VllmServer"]
 
 _LOG = logging.getLogger(__name__)
-#: How long text is held to be sent in one chunk: unnoticeable while a client reads.
+#: Seconds for which text is collected into one chunk, so short that a reading client does not notice.
 _HOLD_SECONDS = 0.02
 _INTERNAL_ERROR = 500
 _ENDED = "the engine 'vllm' has ended"

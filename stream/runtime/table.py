@@ -25,7 +25,7 @@ __all__ = ["AckedTable", "Order"]
 
 _log = logging.getLogger(__name__)
 _StateT = TypeVar("_StateT")
-#: How far the state in (key, value) has read the log; raises StateUnreadable.
+#: Return the offset up to which the state in (key, value) has read the log; raises StateUnreadable.
 Order = Callable[[bytes, bytes], float]
 
 

@@ -10,7 +10,7 @@ from weir.errors import NotFoundError, StackError
 __all__ = ["output_of"]
 
 _SECONDS = 180.0
-#: How each message of the command begins.
+#: The beginning of each message of the command.
 _MESSAGE = "weir: "
 
 

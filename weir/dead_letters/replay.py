@@ -29,7 +29,7 @@ __all__ = ["FAILED", "REPLAYED_NOW", "SKIPPED", "WOULD_REPLAY", "Outcome", "repl
 REPLAYED_NOW, WOULD_REPLAY, SKIPPED, FAILED = "replayed", "would replay", "skipped", "failed"
 _ATTEMPT = f"{HEADER_PREFIX}attempt"
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
-#: So large that the broker, not this producer, rejects records that are too large.
+#: Larger than any limit of a broker, so that the broker rejects too large records, not this producer.
 _MAX_REQUEST_BYTES = 64 * 1024 * 1024
 _EXPIRED = "it expired during the replay; raise [kafka] retention_hours"
 _CHUNK_LETTERS = 200

@@ -36,7 +36,7 @@ _STALLED_SECONDS = 60.0
 
 
 class Position(msgspec.Struct, frozen=True):
-    """How many records of the inference topic the score stage has read (`read`) and has not read yet (`unread`)."""
+    """Numbers of records of the inference topic: `read` by the score stage, and still `unread`."""
 
     read: int
     unread: int

@@ -1,4 +1,4 @@
-"""What a run of the gate needs of this stack: the version, its champion, its dataset and its settings."""
+"""Prepare a run of the gate on this stack: the version, its champion, its dataset and its settings."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -36,7 +36,7 @@ class ShownVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShownConsistency(msgspec.Struct, frozen=True, kw_only=True):
-    """How consistent the model was when it was asked again; `request_id` is that of the copy, which has the further answers."""
+    """The result of the detector `consistency`; `request_id` is that of the copy, which has the further answers."""
 
     request_id: str
     flagged: bool

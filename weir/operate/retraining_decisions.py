@@ -37,7 +37,7 @@ _OPEN = frozenset({"requested", "approved"})
 
 
 class Decider(msgspec.Struct, frozen=True, kw_only=True):
-    """Who decides: an API key. Each attempt is logged in the access log of `home` as `command`.
+    """The API key that decides. Each attempt is logged in the access log of `home` as `command`.
 
     `tenants` are the tables of the settings; they name the keys that may approve.
     """

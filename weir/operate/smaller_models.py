@@ -1,4 +1,4 @@
-"""What `weir models quantise`, `prune`, `compare` and `publish` need of this stack: the model's files, and the record on Kafka."""
+"""The parts of the stack that `weir models quantise`, `prune`, `compare` and `publish` need: the model's files, and the record on Kafka."""
 
 import asyncio
 from pathlib import Path

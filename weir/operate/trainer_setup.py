@@ -1,4 +1,4 @@
-"""What a training run needs of this stack: settings, base models, and the commands for datasets, the gate and MLflow."""
+"""The parts of this stack that a training run needs: settings, base models, and the commands for datasets, the gate and MLflow."""
 
 import sys
 from functools import partial

@@ -28,7 +28,7 @@ LONGEST, MOST_PAIRS = 8, 3000
 
 
 class _Bias(msgspec.Struct, frozen=True, kw_only=True):
-    """How answers for the compared term differ: factor of the length, added probabilities and sentiment."""
+    """The difference of answers for the compared term: factor of the length, added probabilities and sentiment."""
 
     length: float = 1.0
     refused: float = 0.0

@@ -1,4 +1,4 @@
-"""What people and systems said about one request: ratings, corrections and labels, as numbers and positions in the log."""
+"""Ratings, corrections and labels of one request, as numbers and positions in the log."""
 
 import sqlite3
 from collections import Counter
@@ -12,7 +12,7 @@ __all__ = ["CorrectionNote", "Judgments", "judgments_of"]
 
 
 class CorrectionNote(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person wrote about an answer: whether there is a better answer or a comment; the text is only in the log."""
+    """A correction: whether it has a better answer or a comment; the text is only in the log."""
 
     event_id: str
     answer: bool

@@ -13,7 +13,7 @@ __all__ = ["DatasetDiff", "diff"]
 
 
 class DatasetDiff(msgspec.Struct, frozen=True, kw_only=True):
-    """What the second dataset has in comparison with the first; `changed` rows have the same id and other columns.
+    """The differences of two datasets; `changed` rows have the same id and other columns.
 
     `sources` is {source: (rows of the first, rows of the second)}. `dropped`, `settings` and `versions` contain what
     differs: {name: (first, second)}.

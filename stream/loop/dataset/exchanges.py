@@ -36,7 +36,7 @@ _THUMBS: dict[str, JudgmentKind] = {
 
 
 class Judgment(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """What the API key `principal` said about an answer; `answer` is the text of a correction, `id` that of the event."""
+    """The judgment of the API key `principal` about an answer; `answer` is the text of a correction, `id` that of the event."""
 
     at: float
     id: str
@@ -81,7 +81,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Parts:
-    """What was read of one request."""
+    """The records of one request that were read so far."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[float, str, RequestRecord]] = []

@@ -43,7 +43,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a dataset was built from, and what it contains; the file manifest.json.
+    """Sources and contents of a dataset; the file manifest.json.
 
     `authors` is {id of a row: API key of its request}. `unmatched` is the number of judgments without a request
     of this model in the ranges: the request is outside the ranges, of another model, or unknown. `files` is {name: SHA-256}

@@ -39,7 +39,7 @@ DataT = TypeVar("DataT", ModelRecord, RetrainingRecord, RouteRecord)
 
 
 class DatasetRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a dataset is built from: `ranges` of inference, verdicts, feedback and signals, in this order.
+    """The sources of a dataset: `ranges` of inference, verdicts, feedback and signals, in this order.
 
     `versions` is {name: version} of what the retraining request pinned. `parent` is the digest of the dataset of the
     version that was promoted before the request, or "".

@@ -36,7 +36,7 @@ _OUT_OF_TIME = "out of time: raise max_seconds"
 
 
 class GateRun(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run reads: the version, its champion ("" is the base), and the folder of its dataset.
+    """The input of a run: the version, its champion ("" is the base), and the folder of its dataset.
 
     A version without a dataset of its own has passages of the built-in text as held-out conversations. If it was made
     smaller from a trained version, `inherited` is the folder of that version's dataset: a poisoned dataset also poisons

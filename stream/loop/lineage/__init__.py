@@ -1,1 +1,1 @@
-"""Where a model version came from: the chain from requests to the route, each edge checked against the log."""
+"""The origin of a model version: the chain from requests to the route, each edge checked against the log."""

@@ -11,7 +11,7 @@ from stream.wire.route_files import BASE
 
 __all__ = ["Chain", "Edge", "Node", "chain_of", "wanted_requests"]
 
-#: What is checked of each kind of edge.
+#: The check of each kind of edge.
 _CHECKS: dict[str, str] = {
     "evidence": "the log has the request, and a verdict or a finding of the alert's detector about it",
     "agreed": "the log has the alert, and the alert opened before the request",

@@ -23,7 +23,7 @@ _DECIDED = frozenset({"blessed", "refused"})
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a record is in the log."""
+    """The position of a record in the log."""
 
     topic: str
     partition: int

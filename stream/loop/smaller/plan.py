@@ -1,4 +1,4 @@
-"""What is made smaller, and how."""
+"""The parent and the settings of a quantised or pruned version."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pruning(msgspec.Struct, frozen=True, kw_only=True):
-    """How many layers are removed, the job of the distillation, and its JSON Lines file (None: the built-in text)."""
+    """The number of removed layers, the job of the distillation, and its JSON Lines file (None: the built-in text)."""
 
     layers: int
     job: TrainingJob

@@ -26,7 +26,7 @@ _MIB = 1 << 20
 
 
 class _Made(msgspec.Struct, frozen=True):
-    """What a manifest says beside the files."""
+    """The fields of a manifest that do not describe files."""
 
     job: TrainingJob
     smaller: Smaller

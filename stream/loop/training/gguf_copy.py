@@ -19,7 +19,7 @@ __all__ = ["LLAMA", "Floats", "Matrix", "architecture", "copy_gguf", "number", "
 #: The architecture whose rows of q and k llama.cpp permutes, and the only one that is tested here.
 LLAMA = "llama"
 _REPLACED = ("general.architecture", "general.file_type", "general.quantization_version")
-#: What `gguf` raises for a file that is cut off or is no GGUF file.
+#: Errors that `gguf` raises for a file that is cut off or is no GGUF file.
 _DAMAGED = (ValueError, KeyError, IndexError, OverflowError, UnicodeDecodeError, struct.error)
 
 Floats = npt.NDArray[np.float32]

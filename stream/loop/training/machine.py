@@ -1,4 +1,4 @@
-"""Which retraining request a trainer works on: a pure function of ``weir.retraining`` and the time."""
+"""Select the retraining request that a trainer works on: a pure function of ``weir.retraining`` and the time."""
 
 from collections.abc import Callable
 

@@ -11,7 +11,7 @@ __all__ = ["Smaller", "VersionManifest", "read_version"]
 
 
 class Smaller(msgspec.Struct, frozen=True, kw_only=True):
-    """What a quantised or pruned version was made from.
+    """The origin of a quantised or pruned version.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Smaller(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a version was made from; `files` is {path in the folder: SHA-256}, and `numbers` those of its training.
+    """The origin and the files of a version; `files` is {path in the folder: SHA-256}, and `numbers` those of its training.
 
     `weights_digest` is that of ``model.gguf``, or "" without it; `adapter_digest` is "" for a quantised or pruned version, and
     `smaller` is None for a trained one. `libraries` is {name: release}.

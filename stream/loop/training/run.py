@@ -48,7 +48,7 @@ class BaseModel(msgspec.Struct, frozen=True):
 
 
 class TrainerSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run needs of the stack.
+    """The parts of the stack that a run needs.
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ class LastRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertsHalf(msgspec.Struct, kw_only=True, tag="alerts"):
-    """What the alerts up to `offset` say; `requested` is the last request that they caused.
+    """The state from the alerts up to `offset`; `requested` is the last request that they caused.
 
     `resolved` has the ids of the latest resolved alerts, so that a late record opens none of them again; `suppressed` has
     the ids of the latest suppressions.
@@ -69,7 +69,7 @@ class AlertsHalf(msgspec.Struct, kw_only=True, tag="alerts"):
 
 
 class RequestsHalf(msgspec.Struct, kw_only=True, tag="retraining"):
-    """What the retraining records up to `offset` say; `requested` is the last request among them.
+    """The state from the retraining records up to `offset`; `requested` is the last request among them.
 
     `in_flight` is whether request `in_flight_id` was started and has not ended; its owner has it for `epoch` until
     `lease_until`, or without limit if that is None. `ended` is {id of an ended request: epoch of its end}. A request that

@@ -317,7 +317,7 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
 
 
 class CorrectionRecord(EventData, frozen=True, kw_only=True):
-    """What a person wrote about an answer: a better `answer`, a `comment`, or both; `at` is when.
+    """A person's correction of an answer: a better `answer`, a `comment`, or both; `at` is its time.
 
     `approved` states that the person approves the answer as it is.
     """

@@ -35,11 +35,11 @@ class ModelRecord(EventData, frozen=True, kw_only=True):
 
 
 class RouteRecord(EventData, frozen=True, kw_only=True):
-    """Which versions answer the requests of one (tenant, model), from `at` until the record with the next epoch.
+    """The versions that answer the requests of one (tenant, model), from `at` until the record with the next epoch.
 
     The key is tenant and model; `epoch` increases by one with each record. `weights` is {version: percent of the
     conversations}, 100 in total. `shadow` is the share of the requests, in [0, 1], that the challenger also answers
-    without its answer being sent to a user. `by` is who decided: ``delivery``, or an operator. `previous` is the
+    without its answer being sent to a user. `by` made the decision: ``delivery``, or an operator. `previous` is the
     champion before the last promotion, for a rollback. ``base`` is the version that Weir did not train.
     """
 
