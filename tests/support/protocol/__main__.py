@@ -1,4 +1,4 @@
-"""Live many worlds and say what was violated: ``make protocol PROTOCOL="--seeds 5000"``; a seed lives again."""
+"""Run many worlds and print the violated invariants: ``make protocol PROTOCOL="--seeds 5000"``. A seed repeats its world."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ _SAY_EVERY = 100
 
 
 def main():
-    """Return 0 where nothing was violated."""
+    """Return 0 if no invariant was violated."""
     options, lives, began = _options(), [], time.monotonic()
     for number in range(options.first, options.first + options.seeds):
         life = live(number, options.steps)
@@ -28,15 +28,15 @@ def main():
     print(
         f"{len(lives)} worlds, {sum(len(life.steps) for life in lives)} steps, "
         f"{sum(life.requests for life in lives)} requests, {sum(life.records for life in lives)} records, "
-        f"{sum(life.seconds for life in lives):.0f} s of log time in {time.monotonic() - began:.0f} s"
+        f"{sum(life.seconds for life in lives):.0f} s of virtual time in {time.monotonic() - began:.0f} s"
     )
     return int(any(life.violations for life in lives))
 
 
 def _options():
     parser = argparse.ArgumentParser(prog="make protocol PROTOCOL=…", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5000, help="how many worlds to live")
-    parser.add_argument("--first", type=int, default=0, help="the first seed; with --seeds 1, the world to live again")
+    parser.add_argument("--seeds", type=int, default=5000, help="how many worlds to run")
+    parser.add_argument("--first", type=int, default=0, help="the first seed; with --seeds 1, the world to repeat")
     parser.add_argument("--steps", type=int, default=40, help="steps of one world")
     return parser.parse_args()
 

@@ -1,9 +1,9 @@
-"""The invariants, and what is checked of each: at any instant, and of a world that has come to rest."""
+"""The invariants and their checks: at any instant, and of a world at rest."""
 
 from support.protocol import log_checks, state_checks
 from support.protocol.rest import Rest
 
-#: What is checked at rest, by the invariant that it belongs to.
+#: The checks of a world at rest, by invariant.
 CHECKS = {
     "I1": (log_checks.numbers, log_checks.order, log_checks.requests, log_checks.copies),
     "I2": (log_checks.balance,),
@@ -13,21 +13,21 @@ CHECKS = {
     "I9": (state_checks.retraining,),
     "ledger": (log_checks.ledger,),
 }
-#: I5 is checked at every commit; I10 is that a world comes to rest.
+#: I5 is checked at every commit. I10 is violated if a world does not come to rest.
 INVARIANTS = (*CHECKS, "I5", "I10", "no process ends by itself")
 
 
 def check_balance(world):
-    """I2, at any instant."""
+    """Check I2, which must be true at any instant."""
     balance, accepted = world.balance.read(), world.accepted
     if min(balance.delivered, balance.spooled, balance.shed) < 0:
         world.violated("I2", f"a figure below zero: {balance}")
     if not accepted.numbers <= balance.accepted <= accepted.numbers + accepted.perhaps:
-        world.violated("I2", f"{accepted.numbers} (+{accepted.perhaps}) were accepted, the spools say {balance}")
+        world.violated("I2", f"{accepted.numbers} (+{accepted.perhaps}) were accepted, the spools have {balance}")
 
 
 def check_rest(world, record, invariants=tuple(CHECKS)):
-    """Check a world that has come to rest."""
+    """Check the invariants of a world at rest."""
     rest = Rest(world, record)
     for invariant in invariants:
         for check in CHECKS[invariant]:

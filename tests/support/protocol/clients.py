@@ -1,4 +1,4 @@
-"""aiokafka's clients, doubled on a simulated broker: as much of them as our code calls."""
+"""Doubles of aiokafka's clients on a simulated broker, with only the methods that Weir calls."""
 
 import asyncio
 from contextlib import contextmanager
@@ -12,13 +12,13 @@ from support.protocol.network import Line, Network
 from support.protocol.virtual_time import CURRENT
 from support.simulated_kafka import Place
 
-#: Where a client of a bootstrap address finds its network.
+#: The network of each bootstrap address.
 _NETWORKS: dict[str, Network] = {}
 
 
 @contextmanager
 def doubled(address, network):
-    """Put the doubles in the place of aiokafka's clients, and let `address` lead to `network`."""
+    """Replace aiokafka's clients by the doubles, and connect clients of `address` to `network`."""
     doubles = {"AIOKafkaConsumer": Consumer, "AIOKafkaProducer": Producer, "AIOKafkaAdminClient": Admin}
     _NETWORKS[address] = network
     try:
@@ -29,7 +29,7 @@ def doubled(address, network):
 
 
 class Producer:
-    """A producer; with `enable_idempotence`, the first failure of a partition loses its sequence there."""
+    """A producer; with `enable_idempotence`, the first failure in a partition breaks the sequence of that partition."""
 
     def __init__(self, *, bootstrap_servers, enable_idempotence=False, **_):
         self.network = _NETWORKS[bootstrap_servers]
@@ -70,7 +70,7 @@ class Producer:
         return line.push((key, value, tuple(headers or ())))
 
     def fail(self, error, *, written=0):
-        """Lose it: all that is on its way fails, though the first `written` of each partition were written."""
+        """Fail all records in flight, although the first `written` of each partition are written."""
         for line in self._lines.values():
             line.fail(error, written=written)
 
@@ -84,7 +84,7 @@ class Producer:
 
 
 class Consumer:
-    """A consumer that is assigned partitions by hand."""
+    """A consumer with manually assigned partitions."""
 
     def __init__(self, *, bootstrap_servers, group_id=None, **_):
         self._network = _NETWORKS[bootstrap_servers]
@@ -133,7 +133,7 @@ class Consumer:
         return found
 
     def _fetch(self, places, most):
-        """Take what there is, mostly; a broker may answer with less."""
+        """Return the next records of each partition; as from a real broker, these may be fewer than it has."""
         found = {}
         for place in places or tuple(self._positions):
             records = self._kafka.read(place, self._positions[place], self._network.random.randint(1, most or 50))
@@ -172,7 +172,7 @@ class Admin:
 
 
 def lose_producer(network, error, *, written):
-    """Lose the newest idempotent producer that lives."""
+    """Make the newest idempotent producer of a live process fail."""
     alive = [made for made in network.producers if not made.ended and made.process is not None and made.process.alive]
     network.producers = [made for made in alive if made.idempotent]
     if network.producers:

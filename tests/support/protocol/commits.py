@@ -1,4 +1,4 @@
-"""I5 at every commit, from the outside: below a committed offset everything has had its effect on the log."""
+"""Check I5 at every commit, from the log alone: each record below a committed offset has had its effect on the log."""
 
 from stream.stages.alert.state import decode as decode_alerts
 from stream.stages.retrain.state import AlertsHalf, RequestsHalf, half_key
@@ -20,12 +20,12 @@ from stream.wire import (
 from support.protocol.log_checks import source_of
 from support.protocol.parts import BUCKET_SECONDS, KAFKA
 
-#: Watch tells how far log time has come once a second of it, so that it may be so much further than what was told.
+#: Watch publishes its watermark once per second of event time. So its present watermark may be this much later.
 _TOLD_EVERY_SECONDS = 1.0
 
 
 class Commits:
-    """Looks at each commit before it is made."""
+    """A check that runs before each commit."""
 
     def __init__(self, record, violated):
         self._record = record
@@ -44,8 +44,8 @@ class Commits:
             for read in self._record.partition(*place)[start:offset]:
                 done = read.stored.value is None if read.event is None else self._done(read)
                 if not done and (*place, read.stored.offset) not in self._buried:
-                    what = read.event.id if read.event is not None else "what is no event"
-                    said = f"{place}: {offset} is committed, {read.stored.offset} ({what}) is not done"
+                    what = read.event.id if read.event is not None else "not an event"
+                    said = f"{place}: {offset} is committed, but {read.stored.offset} ({what}) is not finished"
                     self._violated("I5", said)
             self._checked[group, place] = max(start, offset)
 
@@ -68,7 +68,7 @@ class Commits:
         return True
 
     def _closed(self, signal, number):
-        """Return whether the table has its bucket as closed, or it came after its bucket."""
+        """Return whether the table has the signal's bucket as closed, or the signal is late for its bucket."""
         bucket = int(signal.time // BUCKET_SECONDS)
         value = self._record.table("streams", number).get(stream_key(signal.tenant, signal.model, signal.side).encode())
         if value is not None and decode_stream(value).last_closed >= bucket:

@@ -1,4 +1,4 @@
-"""The group coordinator: who has which partitions. Members that are killed or stand still are given up after a session."""
+"""The group coordinator, which assigns partitions. It removes members that were killed or suspended for a session time-out."""
 
 import asyncio
 import random
@@ -7,13 +7,13 @@ from faust.types import TP
 
 from support.protocol.faust_worker import FaustWorker
 
-#: Shorter than ours (stream/runtime/app.py), longer than any record is under way: worlds are short.
+#: Shorter than Weir's (stream/runtime/app.py), since worlds are short; longer than any record is in flight.
 SESSION_SECONDS = 4.0
 _HEARTBEAT_SECONDS = 1.0
 
 
 class Coordinator:
-    """Rebalances one group, eagerly, as aiokafka does: all give up all, then each gets its share."""
+    """Rebalances one group eagerly, as aiokafka does: all members revoke all partitions, then each member gets its share."""
 
     def __init__(self, loop, kafka, group, topics, seed):
         self._loop = loop
@@ -26,7 +26,7 @@ class Coordinator:
         self._behind: dict[FaustWorker, float] = {}
 
     def join(self, worker):
-        """Let a worker in, with the next rebalance."""
+        """Add a worker to the group with the next rebalance."""
         self.members.append(worker)
         self._wanted.set()
 
@@ -35,7 +35,7 @@ class Coordinator:
         self._wanted.set()
 
     async def run(self):
-        """Watch the members, and rebalance when it is asked for."""
+        """Check the members' heartbeats, and rebalance on request."""
         while True:
             try:
                 async with asyncio.timeout(0.5):
@@ -43,13 +43,13 @@ class Coordinator:
             except TimeoutError:
                 self._look()
             else:
-                while self._look():  # noqa: ASYNC110 - a rebalance waits for those who may still come
+                while self._look():  # noqa: ASYNC110 - a rebalance waits for members that may return
                     await asyncio.sleep(0.5)
                 self._wanted.clear()
                 await self._rebalance()
 
     def _look(self):
-        """Give up who sent no heartbeat for a session; who comes back joins anew. Return how many are silent."""
+        """Remove members without a heartbeat for a session; they may join again later. Return how many members are inactive."""
         now = self._loop.time()
         self._behind = {member: since for member, since in self._behind.items() if member in self.members}
         for member in list(self.members):
@@ -64,7 +64,7 @@ class Coordinator:
         return len(self._behind)
 
     async def _return(self, member):
-        """Let in again who was given up, once it runs and has heard of it."""
+        """Let a removed member join again after it runs and has sent its next heartbeat."""
         await member.process.running.wait()
         await asyncio.sleep(self._random.uniform(0, _HEARTBEAT_SECONDS))
         if member.process.alive:

@@ -1,8 +1,8 @@
-"""What Faust does around Weir's agents, in virtual time: fetch, deliver, commit, rebalance, recover tables.
+"""A double of Faust's loop around Weir's agents, in virtual time: fetch, deliver, commit, rebalance, recover tables.
 
-Real are the app, its consumer and tracker, its tables, the agents' functions and Faust's own messages and events. Doubled is what
-runs in Faust's threads and services: see faust/app/base.py (`_on_partitions_revoked`), faust/tables/recovery.py and
-faust/stores/memory.py, whose order of steps this keeps.
+The app, its consumer and tracker, its tables, the agents' functions and Faust's messages and events are real. The double replaces
+Faust's threads and services, and keeps their order of steps: see faust/app/base.py (`_on_partitions_revoked`),
+faust/tables/recovery.py and faust/stores/memory.py.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _BATCH = 50
 
 
 class _Feed:
-    """An agent's stream: what was delivered and not taken yet."""
+    """An agent's stream: the events that were delivered and not yet read."""
 
     def __init__(self):
         self.queue: asyncio.Queue[Event] = asyncio.Queue()
@@ -38,7 +38,7 @@ class _Feed:
 
 
 class _Thread:
-    """Stands where Faust talks to aiokafka's consumer in its thread."""
+    """A double of Faust's thread that calls aiokafka's consumer."""
 
     beacon = None
 
@@ -71,7 +71,7 @@ class _Consumer(Consumer):
 
 
 class _Producer:
-    """Faust's producer over aiokafka's."""
+    """A double of Faust's producer, on the double of aiokafka's producer."""
 
     def __init__(self, address):
         self._producer = Producer(bootstrap_servers=address)
@@ -84,7 +84,7 @@ class _Producer:
 
 
 class FaustWorker:
-    """One worker process of an app that is never started; `agents` are functions by the topics that each reads."""
+    """One worker process of an app that is never started; `agents` maps the topics of each agent to its function."""
 
     def __init__(self, process, network, address, app, agents):
         self.process = process
@@ -115,7 +115,7 @@ class FaustWorker:
         app.crash = self._crash
 
     def start(self):
-        """Run its agents and what goes on beside them."""
+        """Start the agents, the app's background tasks, the fetches and the commits."""
         for topics, body in self._agents.items():
             self.process.spawn(body(self._feeds[topics]))
         for task in self.app.background:
@@ -127,17 +127,17 @@ class FaustWorker:
         self.process.error = error
         self.process.kill()
 
-    # -- the group's side
+    # -- called by the group coordinator
 
     async def revoke(self):
-        """Give up what is assigned, before the group joins anew."""
+        """Revoke the assigned partitions before a rebalance."""
         await self.process.turn()
         if self._recovery is not None:
             self._recovery.cancel()
         await self.consumer.on_partitions_revoked(set(self.assigned))
 
     async def assign(self, places, generation):
-        """Take an assignment, and recover the tables that belong to it."""
+        """Apply an assignment, and recover the tables of its partitions."""
         await self.process.turn()
         self.assigned, self.generation = sorted(places), generation
         await self.consumer.on_partitions_assigned(set(self.assigned), generation)
@@ -179,7 +179,7 @@ class FaustWorker:
             table.apply_changelog_batch([self._event(tp, record) for record in records])
             self._changelogs[tp] = records[-1].offset + 1 if records else end
 
-    # -- the log's side
+    # -- fetches and commits
 
     async def _fetch(self):
         random = self.network.random
@@ -195,7 +195,7 @@ class FaustWorker:
                 await self._deliver(tp, random.randint(1, _BATCH))
 
     async def _deliver(self, tp, most):
-        """Deliver in order; a rebalance in between ends it."""
+        """Deliver up to `most` records in order; stop at a rebalance."""
         generation = self.generation
         for record in self.network.kafka.read(tp, self._positions.get(tp, 0), most):
             if not self._flow or generation != self.generation or tp not in self._positions:

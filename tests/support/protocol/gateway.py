@@ -1,4 +1,4 @@
-"""A gateway of a world: a spool, and the keeper that ticks."""
+"""A gateway of a world: a spool, and the task that recounts, ticks and syncs it."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ _TICK_SECONDS = 1.0
 
 
 class Gateway:
-    """Accepts requests as one process; `open` are those without an end."""
+    """Accepts requests as one process; `open` has the names of the requests without an end."""
 
     def __init__(self, process, root, settings, skew, on_end):
         loop = process.loop
@@ -33,11 +33,11 @@ class Gateway:
 
     @property
     def serves(self):
-        """Whether a request would be answered."""
+        """Whether the process is alive and not suspended."""
         return self.process.alive and self.process.running.is_set()
 
     def request(self, name, text, **fields):
-        """Accept a request; False where the gateway was killed in the middle of it."""
+        """Accept a request; return False if the gateway was killed during the write."""
         record = a_request(name, text, **fields)
         if self._call(partial(self._spool.writer.request, record, traceparent=TRACE)):
             self.open.append(name)
@@ -45,18 +45,18 @@ class Gateway:
         return False
 
     def end(self, name, text, status, **fields):
-        """End a request; False where the gateway was killed in the middle of it."""
+        """End a request; return False if the gateway was killed during the write."""
         self.open.remove(name)
         return self._call(partial(self._spool.writer.end, an_end(name, text, status, **fields)))
 
     def close(self):
-        """End the source in good order; False where the gateway was killed in the middle of it."""
+        """Close the source cleanly; return False if the gateway was killed during a write."""
         done = self._call(self._spool.writer.finish)
         self.kill()
         return done
 
     def kill(self):
-        """End the process; the kernel closes its files and gives up its lock."""
+        """Kill the process; as the kernel does, close its files and release its lock."""
         self.process.kill()
         if self._held:
             self._held = False
@@ -80,7 +80,7 @@ class Gateway:
 
 @contextmanager
 def virtual_disk(loop, seed):
-    """Let whoever writes a spool live in virtual time, take its name from the seed, and be killed in the middle of a write."""
+    """Patch the writers of spools: virtual time, source names from the seed, and kills in the middle of a write."""
     draws, write = random.Random(f"disk {seed}"), serving.capture.segment_writer._write_whole
 
     def write_or_die(handle, data):

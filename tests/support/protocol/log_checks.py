@@ -1,4 +1,4 @@
-"""The log of a world at rest: nothing lost, nothing twice, nothing unsettled (I1, I2, I6, the ledger)."""
+"""Check that the log of a world at rest has no lost, doubled or unfinished record (I1, I2, I4, I6, the ledger)."""
 
 from collections import Counter
 
@@ -15,7 +15,7 @@ _NAMES = KAFKA.names
 
 
 def numbers(rest):
-    """Every number of a source is in the record or in a gap, and in one of them."""
+    """Check that every number of a source is in exactly one record or gap."""
     numbers = {}
     for event in rest.inference.events.values():
         numbers.setdefault(event.source, Counter())[event.data.number] += 1
@@ -28,7 +28,7 @@ def numbers(rest):
 
 
 def order(rest):
-    """The records of a source in a partition are in the order of their numbers."""
+    """Check that the records of a source in a partition are in the order of their numbers."""
     newest = {}
     for event in rest.inference.events.values():
         place, number = (event.source, partition_for(event.partitionkey, KAFKA.partitions)), event.data.number
@@ -39,7 +39,7 @@ def order(rest):
 
 
 def requests(rest):
-    """Every accepted request is in the record or in a gap, with its end as it was told; nothing else is."""
+    """Check that the log has every accepted request, with its end or in a gap, and no other request."""
     accepted, events = rest.world.accepted, rest.inference.events
     shed = {name for gap in rest.inference.gaps.values() for name in gap.request_ids}
     lost = [name for name in accepted.requests if f"{name}/request" not in events and name not in shed]
@@ -51,13 +51,13 @@ def requests(rest):
 
 
 def copies(rest):
-    """Whatever was written twice under one id says the same both times, but for its traces."""
+    """Check that all records with the same id have the same content, except traces."""
     for topic in (_NAMES.inference, _NAMES.verdicts, _NAMES.signals, _NAMES.findings, _NAMES.alerts):
         first = {}
         for event in rest.record.events(topic):
             said = (event.id, event.source, event.type, event.time, untraced(event.data), event.partitionkey)
             if not event.type.startswith("weir.tick") and first.setdefault(said[:2], said) != said:
-                return f"{topic}: {event.id} says two things: {first[said[:2]]} and {said}"
+                return f"{topic}: {event.id} has two contents: {first[said[:2]]} and {said}"
     return ""
 
 
@@ -65,12 +65,12 @@ def balance(rest):
     balance = rest.world.balance.read()
     delivered, shed = len(rest.inference.events), sum(gap.count for gap in rest.inference.gaps.values())
     if (balance.delivered, balance.spooled, balance.shed) != (delivered, 0, shed):
-        return f"the log holds {delivered} and {shed} in gaps, the spools say {balance}"
+        return f"the log has {delivered} records and {shed} in gaps, the spools have {balance}"
     return ""
 
 
 def verdicts(rest):
-    """Every pair that is owed has its verdict, and every event its signal and findings."""
+    """Check that each expected (event, detector) has its verdict, and each event its signal and findings."""
     owed, verdicts = rest.inference.owed(), rest.data(_NAMES.verdicts, Verdict).values()
     found = {(verdict.event_id, verdict.detector): verdict.label for verdict in verdicts}
     findings = rest.data(_NAMES.findings, FindingRecord)
@@ -84,7 +84,7 @@ def verdicts(rest):
 
 
 def dead_letters(rest):
-    """Dead letters are what could not be read or scored, and nothing else."""
+    """Check that exactly the records that could not be read or scored have dead letters."""
     expected = set()
     for topic in (_NAMES.inference, _NAMES.signals, _NAMES.findings, _NAMES.alerts, _NAMES.retraining):
         for read in rest.record.topic(topic):
@@ -103,7 +103,7 @@ def source_of(dead_letter):
 
 
 def ledger(rest):
-    """The ledger counts what the log holds, and misses nothing."""
+    """Check that the ledger's counts equal those of the log, that coverage is complete, and that no coverage alert exists."""
     book = LedgerStore(LedgerFiles(rest.world.parts.ledger_directory), _NAMES, KAFKA.partitions, float("inf"))
     try:
         coverage = book.coverage()

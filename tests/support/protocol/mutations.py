@@ -1,4 +1,4 @@
-"""Our code with one promise broken each: the model must find every one of them, or it proves nothing."""
+"""Mutations of Weir's code, each of which breaks one guarantee. The model must find each of them, or it proves nothing."""
 
 from unittest.mock import patch
 
@@ -18,7 +18,7 @@ from stream.stages.watch.machine import PartitionWatch
 
 
 def _first(owner, name, act):
-    """Let `act` happen before a coroutine method of `owner`."""
+    """Patch a coroutine method of `owner` so that `act` runs before it."""
     method = getattr(owner, name)
 
     async def changed(self, *arguments):
@@ -29,7 +29,7 @@ def _first(owner, name, act):
 
 
 async def _settle(stage, raw, _event):
-    """Settle an event before its outputs are published."""
+    """Acknowledge an event before its outputs are published."""
     stage._app.acknowledge(raw)
 
 
@@ -39,14 +39,14 @@ async def _write_state(stage, place, closed, _raw):
 
 
 async def _free(pipeline):
-    """Free segments before the cursor says that they are delivered."""
+    """Delete segments before the saved cursor marks them as delivered."""
     for index in segments(pipeline._directory):
         if index < pipeline.cursor.segment:
             segment_path(pipeline._directory, index).unlink(missing_ok=True)
 
 
 async def _send(pipeline, lease, item, send=Pipeline._send):
-    """Move the cursor over what was sent, acknowledged or not."""
+    """Move the cursor past each sent item, acknowledged or not."""
     await send(pipeline, lease, item)
     pipeline.cursor = item.cursor
 
@@ -59,7 +59,7 @@ def _finding(alerting, state, event, offset, finding=Alerting.finding):
 
 
 def _offer(buckets, event, signal, token, _watermark, offer=StreamBuckets.offer):
-    """Take events of buckets that are closed."""
+    """Accept events of buckets that are closed."""
     closed, buckets.last_closed = buckets.last_closed, None
     try:
         return offer(buckets, event, signal, token, None)
@@ -68,7 +68,7 @@ def _offer(buckets, event, signal, token, _watermark, offer=StreamBuckets.offer)
 
 
 class _Forgetful(SpoolWriter):
-    """Closes a spool without an end for what is open."""
+    """A writer that closes a spool without ends for the open requests."""
 
     def finish(self):
         self._open.clear()
@@ -77,7 +77,7 @@ class _Forgetful(SpoolWriter):
 
 _INSERT_OR_REPLACE = stream.ledger.shard._INSERT_EVENT.replace("IGNORE", "REPLACE")
 
-#: One broken promise by name.
+#: The mutations by name.
 MUTATIONS = {
     "commit cap off": patch.object(AckTracker, "position", AckTracker.delivered),
     "publish after ack": _first(ScoreAgent, "_finish", _settle),
@@ -94,7 +94,7 @@ MUTATIONS = {
     "cursor not durable": patch("serving.capture.pipeline.save_cursor", return_value=None),
 }
 
-#: What happens more often, where a mutation needs it to be seen soon.
+#: Multipliers of step weights for mutations that are rarely found without them.
 FAVOURED = {
     "state before publish": {"kill watch": 6},
     "unlink before cursor": {"kill shipper": 8, "request": 2},

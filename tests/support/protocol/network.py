@@ -1,4 +1,4 @@
-"""What lies between a client and the broker: delay, lost acknowledgements, refusals, an outage; every draw from one seed."""
+"""The network between clients and the broker: delays, lost acknowledgements, refusals, outages. One seed determines all draws."""
 
 import asyncio
 import random
@@ -12,9 +12,9 @@ from support.protocol.virtual_time import CURRENT
 
 
 class Weather(msgspec.Struct, kw_only=True):
-    """How the network is: seconds of the slowest batch or answer, and the shares of batches that fail.
+    """Conditions of the network: the longest delay of a batch or answer in seconds, and the shares of batches that fail.
 
-    Batches of `ack_lost` are written while the sender hears of a failure, those of `refused` are not written.
+    A batch of the share `ack_lost` is written, but its producer gets an error. A batch of the share `refused` is not written.
     """
 
     slowest: float = 0.05
@@ -23,7 +23,7 @@ class Weather(msgspec.Struct, kw_only=True):
 
 
 class Network:
-    """The way to one broker."""
+    """The connection to one broker."""
 
     def __init__(self, loop, kafka, seed):
         self.loop = loop
@@ -35,7 +35,7 @@ class Network:
         self.up.set()
 
     async def travel(self):
-        """Make one way, as the current process; returns when the broker is there and the process runs."""
+        """Wait for one delay, then until the broker is reachable and the current process runs."""
         process = CURRENT.get()
         await asyncio.sleep(self.delay())
         await self.up.wait()
@@ -43,14 +43,14 @@ class Network:
             await process.turn()
 
     def delay(self):
-        """Draw how long one way takes."""
+        """Draw the seconds of one direction."""
         return self.random.uniform(0, self.weather.slowest)
 
 
 class Line:
-    """One producer's records on their way to one partition: in order, a batch at a time.
+    """One producer's records for one partition, sent in order, one batch at a time.
 
-    An idempotent producer's line breaks with the first batch that fails: what follows would be out of its sequence.
+    If a batch of an idempotent producer fails, all later records fail too: they would be out of sequence.
     """
 
     def __init__(self, network, process, place, *, idempotent):
@@ -74,11 +74,11 @@ class Line:
 
     @property
     def futures(self):
-        """What has no answer yet."""
+        """The futures of the records without an answer."""
         return [future for future, _ in (*self._flying, *self._waiting)]
 
     def fail(self, error, *, written=0):
-        """Break it: everything fails, after the first `written` records were written."""
+        """Fail all records; first write the first `written` records of those in flight."""
         self._broken = True
         for _, record in self._flying[:written]:
             self._network.kafka.append(*self._place, *record)
@@ -100,7 +100,7 @@ class Line:
         self._network.loop.call_later(self._network.delay(), self._arrive, self._flying)
 
     def _arrive(self, batch):
-        """Reach the broker. A batch that is on the network when its sender dies may arrive all the same."""
+        """Deliver a batch to the broker. A batch in flight may arrive even if its producer was killed."""
         network, weather = self._network, self._network.weather
         if batch is not self._flying:
             return

@@ -1,4 +1,4 @@
-"""What a world's log must have led to: worked out plainly, or by one undisturbed pass of the machines over what was written."""
+"""The expected results of a world's log, from plain calculations or from one uninterrupted pass of the state machines over the log."""
 
 import re
 from itertools import groupby
@@ -26,7 +26,7 @@ _DIGITS = re.compile(r"\d{4,}")
 
 
 class Inference:
-    """The de-duplicated record of inference, and what each event of it is owed."""
+    """The deduplicated inference records, and the expected verdicts of each event."""
 
     def __init__(self, record):
         self.events = {}
@@ -38,7 +38,7 @@ class Inference:
                 self.gaps.setdefault(event.id, event.data)
 
     def owed(self):
-        """Return {(event id, detector): label} of what is owed."""
+        """Return {(event id, detector): label} of the expected verdicts."""
         labels = {}
         for event in self.events.values():
             text = event.data.text
@@ -47,13 +47,13 @@ class Inference:
         return labels
 
     def findings(self):
-        """Return the ids of the findings about single events."""
+        """Return the ids of the expected findings about single events."""
         found = (pair for pair, label in self.owed().items() if label == "found")
         return {event_finding_id(event_id, name, "test-1") for event_id, name in found}
 
 
 class Watched:
-    """One pass over each partition of signals from zero: findings by id, states by key, and whether an event came too late."""
+    """One pass over each partition of signals from offset 0: findings by id, states by key, ids of late events, watermarks."""
 
     def __init__(self, record):
         self.findings = {}
@@ -97,9 +97,9 @@ def _silences(number):
 
 
 def bucket_findings(signals, watermarks):
-    """Return {finding id: (statistic, details)} of a sorted pass over all signals, with no machine of ours.
+    """Return {finding id: (statistic, details)} of a sorted pass over all signals, without Weir's state machines.
 
-    Up to the watermark of each signals partition: later buckets are open.
+    The pass ends at the watermark of each partition of signals: later buckets are open.
     """
     empty = tenant("").alerts.close_windows
     by_stream = {}
@@ -123,7 +123,7 @@ def bucket_findings(signals, watermarks):
 
 
 class Alerts:
-    """One pass over each partition of findings from zero: alert records by id, and the states."""
+    """One pass over each partition of findings from offset 0: alert records by id, and states by key."""
 
     def __init__(self, record):
         self.records = {}
@@ -154,7 +154,7 @@ def _alerting(name, watermark=None):
 
 
 def opened(record):
-    """Yield (alert id, findings) of single-event alerts by a plain pass: one opens on the first finding after quiet."""
+    """Yield (alert id, count of findings) of alerts on single events: an alert opens on the first finding after a quiet period."""
     quiet = tenant("").alerts.resolve_after_seconds
     for number in range(KAFKA.stream_partitions):
         last, seen, now = {}, set(), 0.0

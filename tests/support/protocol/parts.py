@@ -1,4 +1,4 @@
-"""How a world's processes are put together: the shipper, the score and watch workers, the ledger; each from our own code."""
+"""Create the processes of a world from Weir's code: the shipper, the score and watch workers, and the ledger."""
 
 import asyncio
 from unittest import mock
@@ -43,7 +43,7 @@ def tenant(name):
 
 
 class LengthDetector(LevelDetector):
-    """Alarms on long texts."""
+    """A detector that alarms on long texts."""
 
     version = "length-1"
     feature = "characters"
@@ -61,7 +61,7 @@ def length_detectors(_):
 
 
 class _Pool:
-    """Stands where the model processes are: a boundary of processes that no virtual clock reaches. The engine is the real one."""
+    """A double of the pool of model processes, since no virtual clock reaches other processes. The engine is real."""
 
     workers = 1
     loaded = True
@@ -86,7 +86,7 @@ class _Pool:
 
 
 class Parts:
-    """Makes the processes of one world."""
+    """Creates the processes of one world."""
 
     def __init__(self, root, network):
         self.root = root
@@ -103,11 +103,11 @@ class Parts:
         process.on_end.append(lambda: [lock.release() for lock in shipper._locks.values()])
 
     def score(self, process):
-        """Make a score worker as `process`."""
+        """Create a score worker as `process`."""
         return self._worker(process, score_app.create_app, DetectorSettings(), SCORE, WATCH, spec=ENGINE)
 
     def watch(self, process):
-        """Make a watch worker as `process`."""
+        """Create a watch worker as `process`."""
         return self._worker(process, watch_app.create_app, WATCH, TENANTS, detectors=length_detectors)
 
     def _worker(self, process, create, *settings, **options):

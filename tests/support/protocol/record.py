@@ -1,4 +1,4 @@
-"""What the broker holds, decoded once: for the checks, which look at it again and again while a world lives."""
+"""The broker's records, decoded once: the checks read them many times during a world."""
 
 from typing import NamedTuple
 
@@ -12,14 +12,14 @@ _ORDERS = {"streams": watch_order, "alerts": alert_order, "retraining": retraini
 
 
 class Read(NamedTuple):
-    """A record and its event; None where it is no event."""
+    """A record and its event; the event is None if the record is not an event."""
 
     stored: Stored
     event: Event | None
 
 
 class Record:
-    """Everything that was ever written, compacted or not."""
+    """All records that were ever written, compacted or not."""
 
     def __init__(self, kafka):
         self.kafka = kafka
@@ -27,13 +27,13 @@ class Record:
         self._tables = {}
 
     def partition(self, topic, number):
-        """Return what was written to a partition so far."""
+        """Return the records of a partition so far."""
         written, read = self.kafka.written[topic, number], self._read.setdefault((topic, number), [])
         read += [Read(stored, _event(stored)) for stored in written[len(read) :]]
         return read
 
     def topic(self, topic):
-        """Yield what was written to a topic so far, partition by partition."""
+        """Yield the records of a topic so far, partition by partition."""
         for number in range(self.kafka.topics[topic]):
             yield from self.partition(topic, number)
 
@@ -41,7 +41,7 @@ class Record:
         return (read.event for read in self.topic(topic) if read.event is not None)
 
     def table(self, name, number):
-        """Return what a table's partition would be recovered to now."""
+        """Return the rows of a table's partition that a recovery would restore now."""
         place, order = (f"weir.watch-{name}-changelog", number), _ORDERS[name]
         written = self.kafka.written[place]
         known, rows = self._tables.get(place, (0, {}))

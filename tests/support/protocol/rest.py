@@ -1,4 +1,4 @@
-"""A world at rest, and what its checks have in common."""
+"""A world at rest, and functions that several of its checks use."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ from support.protocol.parts import KAFKA
 
 
 class Rest:
-    """A world at rest."""
+    """A world at rest: its log, and the results that the log must lead to."""
 
     def __init__(self, world, record):
         self.world = world
@@ -17,11 +17,11 @@ class Rest:
         self.watched = Watched(record)
 
     def data(self, topic, kind):
-        """Return {event id: data} of the events of a kind."""
+        """Return {event id: data} of a topic's events whose data is a `kind`."""
         return {event.id: event.data for event in self.record.events(topic) if isinstance(event.data, kind)}
 
     def tables(self, name):
-        """Return a table as it would be recovered, and as those who have it hold it."""
+        """Return a table's rows as a recovery would restore them ("changelog"), and as the workers have them ("memory")."""
         changelog, memory = {}, {}
         for number in range(KAFKA.stream_partitions):
             changelog |= self.record.table(name, number)
@@ -33,14 +33,14 @@ class Rest:
 
 
 def untraced(data):
-    """Return data without traces, which may differ in copies."""
+    """Return data without traces, which may differ between duplicates."""
     if isinstance(data, FindingRecord):
         return msgspec.structs.replace(data, traces=())
     return msgspec.structs.replace(data, trace_id="") if isinstance(data, AlertRecord) else data
 
 
 def difference(published, expected):
-    """Return how two dicts of data differ, but for traces."""
+    """Return a description of how two dicts of data differ, without traces; empty if they are equal."""
     names = published.keys() | expected.keys()
     differing = [name for name in names if untraced(published.get(name)) != untraced(expected.get(name))]
     if not differing:

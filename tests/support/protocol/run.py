@@ -1,4 +1,4 @@
-"""A life of a world: so many steps, rest, and what was violated."""
+"""Run one world: do a number of steps, bring the world to rest, and check the invariants."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ from support.protocol.world import open_world
 
 
 class Life(msgspec.Struct, frozen=True, kw_only=True):
-    """What a world came to; `violations` has the first of each invariant, `seconds` are by its own clock."""
+    """The result of a world. `violations` has the first violation of each invariant; `seconds` is virtual time."""
 
     seed: str
     steps: list[str]
@@ -24,7 +24,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def live(seed, steps=40, favoured=None):
-    """Live the world of `seed`; some steps may be favoured."""
+    """Run the world of `seed`; `favoured` multiplies the weights of some steps."""
     return run_virtual(seed, lambda loop: _live(str(seed), loop, steps, favoured or {}))
 
 

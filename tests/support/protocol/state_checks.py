@@ -1,4 +1,4 @@
-"""The states and alerts of a world at rest: those of one undisturbed pass from zero (I3, I4, I9)."""
+"""Check that the states and alerts of a world at rest equal those of one uninterrupted pass from offset 0 (I3, I4, I9)."""
 
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ _NAMES = KAFKA.names
 
 
 def bucket_findings_from_zero(rest):
-    """Findings of buckets are those of one pass from zero; where nothing was late, those of a sorted pass too."""
+    """Check that findings of buckets equal those of one pass from offset 0 and, if no event was late, those of a sorted pass."""
     findings = rest.data(_NAMES.findings, FindingRecord)
     published = {name: finding for name, finding in findings.items() if finding.bucket is not None}
     if differing := difference(published, rest.watched.findings):
@@ -31,7 +31,7 @@ def bucket_findings_from_zero(rest):
 
 
 def states_from_zero(rest):
-    """Tables hold what one pass from zero comes to; in the changelog, and in the memory of whoever lives."""
+    """Check that tables, in the changelog and in the workers' memory, equal the result of one pass from offset 0."""
     expected = {key: decode_stream(value) for key, value in rest.watched.states.items()}
     for where, rows in rest.tables("streams"):
         states = {key.decode(): decode_stream(value) for key, value in rows.items() if not key.startswith(b"\0")}
@@ -41,7 +41,10 @@ def states_from_zero(rest):
 
 
 def alerts(rest):
-    """Alerts are those of one pass over the findings, none under two ids; those of single events are a plain pass's too."""
+    """Check that alerts equal those of one pass over the findings, and that alerts on single events equal those of a plain pass.
+
+    No alert may have two ids.
+    """
     alerts, plain = Alerts(rest.record), dict(opened(rest.record))
     records = rest.data(_NAMES.alerts, AlertRecord).items()
     published = {name: alert for name, alert in records if not is_own(alert)}
@@ -66,7 +69,7 @@ def _firing(state):
 
 
 def retraining(rest):
-    """At most one request for retraining in a cool-down, and the stage knows which alerts fire."""
+    """Check that each cool-down has at most one retraining request, and that the stage's state has the firing alerts."""
     asked = {}
     for event in rest.data(_NAMES.retraining, RetrainingRecord).values():
         if event.state == "requested":

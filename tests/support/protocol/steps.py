@@ -1,4 +1,4 @@
-"""What may happen to a world; each step is drawn, and draws its own particulars."""
+"""The steps of a world: requests and faults. Each step is chosen at random, and chooses its details at random."""
 
 import asyncio
 from functools import partial
@@ -14,7 +14,7 @@ _TENANTS = ("acme", "beta")
 
 
 def request(world):
-    """Accept a request or a few; there may be no room."""
+    """Accept one, two or six requests; a full spool sheds them."""
     gateway = _serving(world)
     for _ in range(world.random.choice((1, 1, 2, 6))):
         if gateway is not None:
@@ -31,12 +31,12 @@ def _request(world, gateway):
         accepted.numbers += 1
         accepted.requests[name] = tenant
     else:
-        accepted.perhaps += 2  # it may be written whole, and then it is aborted
+        accepted.perhaps += 2  # if the request was written whole, an aborted end follows
         accepted.cut.add(name)
 
 
 def end(world):
-    """End some of the requests, one way or another."""
+    """End one to four open requests, each as complete, cancelled or error."""
     gateway = _serving(world)
     for _ in range(world.random.randint(1, 4)):
         if gateway is None or not gateway.serves or not gateway.open:
@@ -53,7 +53,7 @@ def end(world):
 
 
 def kill_gateway(world):
-    """Kill a gateway, perhaps in the middle of one of its writes; another one opens."""
+    """Kill a gateway, perhaps in the middle of a write, and open another gateway."""
     gateway = _serving(world)
     if gateway is None:
         return
@@ -66,7 +66,7 @@ def kill_gateway(world):
 
 
 def close_gateway(world):
-    """End a gateway in good order; perhaps it is killed on the way."""
+    """Close a gateway cleanly, perhaps kill it in the middle of a write, and open another gateway."""
     gateway = _serving(world)
     if gateway is None:
         return
@@ -77,7 +77,7 @@ def close_gateway(world):
 
 
 def stop_gateway(world):
-    """Let a gateway stand still for a while; beside it another one opens, mostly."""
+    """Suspend a gateway for a while; usually open another gateway beside it."""
     gateway = _serving(world)
     if gateway is not None:
         if world.random.random() < 0.7:
@@ -86,7 +86,7 @@ def stop_gateway(world):
 
 
 def kill(world, kind):
-    """Kill a process now, or right after one of its next effects, or in the middle of a write to a spool."""
+    """Kill a process now, right after one of its next effects, or (only the shipper) in the middle of a write to a spool."""
     process = _process(world, kind)
     how = world.random.choices(("now", "effect", "write"), weights=(2, 5, int(kind == "shipper")))[0]
     if how == "now":
@@ -98,7 +98,7 @@ def kill(world, kind):
 
 
 def stop(world, kind):
-    """Let a process stand still, now or right after an effect, perhaps past its session, and go on."""
+    """Suspend a process for a while, now or right after an effect; the pause may exceed its group session."""
     process = _process(world, kind)
     seconds = world.random.choice((0.5, 2.0, 6.0, 9.0, 9.0))
     if world.random.random() < 0.3:
@@ -108,7 +108,7 @@ def stop(world, kind):
 
 
 def scale(world):
-    """Let a second worker join, or leave."""
+    """Let a second worker join its group, or leave if it is a member."""
     name = world.random.choice(("score-1", "watch-1"))
     if name in world.workers:
         world.loop.create_task(world.leave(name))
@@ -127,7 +127,7 @@ def commit(world):
 
 
 def slow_partition(world):
-    """Let a worker get little of one partition, beside others that are fast."""
+    """Let a worker fetch seldom from some of its partitions."""
     worker = world.workers[world.random.choice(sorted(world.workers))]
     worker.slow = {place: 0.9 for place in worker.assigned if world.random.random() < 0.4}
 
@@ -141,18 +141,18 @@ def weather(world):
 
 
 def outage(world):
-    """Let the broker be away for a while."""
+    """Make the broker unreachable for a while."""
     world.network.up.clear()
     world.loop.call_later(world.random.uniform(0.5, 8), world.network.up.set)
 
 
 def lose(world):
-    """Lose the shipper's producer, some of what it had on its way written."""
+    """Make the shipper's producer fail; the first records of those in flight may be written."""
     lose_producer(world.network, OutOfOrderSequenceNumber(), written=world.random.randint(0, 4))
 
 
 def duplicate(world):
-    """Write some records again, as a sender does that was killed before it noted their acknowledgement."""
+    """Write some records again, as a producer does that was killed before it recorded their acknowledgement."""
     names = KAFKA.names
     topic = world.random.choice((names.inference, names.verdicts, names.signals, names.findings))
     number = world.random.randrange(KAFKA.partitions)
@@ -164,7 +164,7 @@ def duplicate(world):
 
 
 def poison(world):
-    """Write something that is no event."""
+    """Write a record that is not an event."""
     names, draw = KAFKA.names, world.random
     topic = draw.choice((names.inference, names.inference, names.signals, names.findings, names.alerts))
     number = draw.randrange(KAFKA.partitions)
@@ -176,13 +176,13 @@ def poison(world):
 
 
 def compact(world):
-    """Let the broker compact what is compacted."""
+    """Compact the changelogs and the alerts topic."""
     for topic in world.kafka.topics:
         if topic.endswith("-changelog") or topic == KAFKA.names.alerts:
             world.kafka.compact(topic, keep_newest=40)
 
 
-#: What may happen, and how often.
+#: The weight and the function of each step.
 STEPS = {
     "request": (30, request),
     "end": (18, end),
@@ -210,7 +210,7 @@ STEPS = {
 
 
 async def step(world, favoured):
-    """Let one thing happen, and time pass; return what it was. What is `favoured` happens so many times as often."""
+    """Do a random step, let time pass, and return the step's name. `favoured` multiplies the weights of steps."""
     names = list(STEPS)
     weights = [STEPS[name][0] * favoured.get(name, 1) for name in names]
     name = world.random.choices(names, weights=weights)[0]
@@ -229,5 +229,5 @@ def _serving(world):
 
 
 def _open(world):
-    """Open a gateway; a small one comes to shed."""
+    """Open a gateway; with a small limit its spool sheds requests."""
     world.open_gateway(limit_bytes=world.random.choice((1_000_000, 1_000_000, 90_000, 200_000)))

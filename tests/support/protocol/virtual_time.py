@@ -1,4 +1,4 @@
-"""An event loop whose clock leaps to whatever is due next, and processes in it that can be killed and stopped at any await."""
+"""An event loop in virtual time, whose clock jumps to the next due call, and processes that can be killed or stopped at any await."""
 
 import asyncio
 import random
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from typing import Any
 
-#: When every world begins: seconds since the epoch, and the loop's own time.
+#: The start of every world: seconds since the epoch, and also the loop's time.
 START = 1_000_000.0
 _ROUNDS = 200
 
@@ -15,15 +15,15 @@ CURRENT: ContextVar["Process | None"] = ContextVar("process", default=None)
 
 
 class ProcessKilled(BaseException):
-    """Ends a synchronous call in the middle, as a kill does."""
+    """Raised to end a synchronous call in the middle, as a kill does."""
 
 
 class Process:
-    """What dies together: tasks, calls in threads, records that are not yet on the network.
+    """A simulated process: its tasks, its calls in threads and its records that are not yet on the network end with it.
 
-    An *effect* is what others can see: a record on the broker, an acknowledgement, a write to the disk, a commit. `fuse` kills the
-    process right after so many of them; `write_fuse` in the middle of so many writes to a spool; `stop_fuse` suspends it right
-    after so many effects, for the seconds beside it.
+    An *effect* is an action that other processes can see: a record on the broker, an acknowledgement, a write to the disk, a commit.
+    `fuse` counts effects; after the last, the process is killed. `write_fuse` counts writes to a spool; in the middle of the last,
+    the process is killed. `stop_fuse` is (effects, seconds); after the last effect, the process is suspended for these seconds.
     """
 
     def __init__(self, loop, name):
@@ -36,25 +36,25 @@ class Process:
         self.fuse: int | None = None
         self.write_fuse: int | None = None
         self.stop_fuse: tuple[int, float] | None = None
-        self.tasks: dict[asyncio.Task[Any], None] = {}  # in order: a set has another one in each run
+        self.tasks: dict[asyncio.Task[Any], None] = {}  # in order: the order of a set differs between runs
         self.error: BaseException | None = None
         self.on_resume: list[Callable[[], None]] = []
-        self.on_end: list[Callable[[], None]] = []  # what the kernel does: files close, locks are given up
+        self.on_end: list[Callable[[], None]] = []  # as the kernel: close files, release locks
 
     def spawn(self, coroutine):
-        """Run a coroutine as one of this process's; one that fails ends it."""
+        """Run a coroutine as a task of this process; if the task fails, the process ends."""
         task = self.within(self.loop.create_task, coroutine)
         task.add_done_callback(self._ended)
         return task
 
     def within(self, call, *arguments):
-        """Call as this process: what it starts belongs to it."""
+        """Make a call as this process: tasks that the call starts belong to this process."""
         context = copy_context()
         context.run(CURRENT.set, self)
         return context.run(call, *arguments)
 
     def effect(self):
-        """Count an effect; the fuse may end the process here."""
+        """Count an effect; a fuse may kill or suspend the process here."""
         if self.fuse is not None:
             self.fuse -= 1
             if self.fuse <= 0:
@@ -66,7 +66,7 @@ class Process:
                 self.stop(seconds)
 
     def kill(self):
-        """End it at once: nothing of it has an effect from here on."""
+        """Kill the process at once: it has no more effects."""
         if self.alive:
             self.alive = False
             self.dead.set()
@@ -74,12 +74,12 @@ class Process:
                 task.cancel()
 
     def stop(self, seconds):
-        """Suspend it, as SIGSTOP does, and let it go on after `seconds`."""
+        """Suspend the process, as SIGSTOP does, and resume it after `seconds`."""
         self.running.clear()
         self.loop.call_later(seconds, self.resume)
 
     def resume(self):
-        """Let it go on."""
+        """Resume the process and make the calls that waited for this."""
         if not self.running.is_set():
             self.running.set()
             waiting, self.on_resume = self.on_resume, []
@@ -87,13 +87,13 @@ class Process:
                 call()
 
     async def turn(self):
-        """Return when the process runs; one that is dead never goes on from here."""
+        """Wait until the process runs; raise CancelledError if it is dead."""
         if not self.alive:
             raise asyncio.CancelledError
         await self.running.wait()
 
     async def reap(self):
-        """Wait until nothing of it is left."""
+        """Cancel all tasks and wait until they have ended, then call `on_end`."""
         for _ in range(_ROUNDS):
             left = [task for task in self.tasks if not task.done()]
             if not left:
@@ -112,7 +112,7 @@ class Process:
 
 
 class _Idle(selectors.SelectSelector):
-    """Waits for nothing: the time that it should wait is passed on."""
+    """A selector that does not wait; it passes the timeout to `leap`."""
 
     def __init__(self, leap):
         super().__init__()
@@ -124,23 +124,23 @@ class _Idle(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Deterministic: the order of everything follows from the seed."""
+    """A deterministic event loop: the seed determines the order of all calls."""
 
     def __init__(self, seed):
         self._now = START
         self.random = random.Random(f"loop {seed}")
         super().__init__(_Idle(self._leap))
         self.set_task_factory(_task)
-        self.set_exception_handler(lambda _loop, _context: None)  # a process's failure is told by the process
+        self.set_exception_handler(lambda _loop, _context: None)  # `Process.error` has a process's failure
 
     def time(self):
         return self._now
 
     def run_in_executor(self, executor, func, *args):
-        """Call `func` after a moment, and answer after another: a kill may come before, between and after."""
+        """Call `func` after a delay, and set its result after another delay; a kill may happen before, between and after."""
         future, process = self.create_future(), CURRENT.get()
         if process is not None:
-            process.effect()  # a kill may come before the thread has begun
+            process.effect()  # a kill may happen before the thread has begun
         self.call_later(self.random.uniform(0, 0.002), self._call, process, future, func, args)
         return future
 
@@ -162,13 +162,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _leap(self, timeout):
         if timeout is None:
-            raise AssertionError("every task waits for something that nothing will bring about")
+            raise AssertionError("deadlock: every task waits, and no call is scheduled")
         if timeout > 0:
             self._now += timeout
 
 
 def _task(loop, coroutine, context=None, **more):
-    """Make a task that belongs to the process that it is made in."""
+    """Create a task that belongs to the current process."""
     task = asyncio.Task(coroutine, loop=loop, context=context, **more)
     process = context.get(CURRENT) if context is not None else CURRENT.get()
     if process is not None:
@@ -189,7 +189,7 @@ def _answer(process, future, result, error):
 
 
 def run_virtual(seed, main):
-    """Run `main` in a loop of its own to its end, and close everything."""
+    """Run `main` to its end in a new loop, then cancel all other tasks and close the loop."""
     loop = VirtualLoop(seed)
     asyncio.set_event_loop(loop)
     try:

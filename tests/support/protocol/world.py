@@ -1,4 +1,4 @@
-"""One world: gateways, shipper, broker, workers and ledger, supervised; what may happen to them; and their coming to rest."""
+"""A world: simulated gateways, shipper, broker, workers and ledger, and the supervisor that restarts them."""
 
 import asyncio
 import logging
@@ -31,19 +31,20 @@ _REST_SECONDS = 400.0
 
 
 class Accepted(msgspec.Struct):
-    """What gateways said that they accepted: the truth that the log is held against."""
+    """Requests and ends that the gateways accepted; the checks compare the log with them."""
 
     requests: dict[str, str] = {}
     ends: dict[str, str] = {}
     #: Requests whose write was cut: they may be in the log.
     cut: set[str] = set()
-    #: Numbers that were surely given, and how many more there may be: of a write that was cut, of the ends that an adopter adds.
+    #: Count of the numbers that gateways certainly assigned to records.
     numbers: int = 0
+    #: How many more numbers may exist: of writes that were cut, and of the ends that an adopter of a spool adds.
     perhaps: int = 0
 
 
 class World:
-    """Everything, and the draws that decide what happens to it."""
+    """All processes of one world, and the random generator that selects the world's steps."""
 
     def __init__(self, seed, loop, root):
         self.seed = seed
@@ -67,13 +68,13 @@ class World:
         self._background = [loop.create_task(one.run()) for one in self.coordinators.values()]
 
     def start(self):
-        """Start one of each."""
+        """Start one process of each kind."""
         self.open_gateway()
         for name in ("shipper", "ledger", "score-0", "watch-0"):
             self.supervise(name)
 
     def supervise(self, name):
-        """Start a process, and start it anew whenever it ends."""
+        """Start a process, and restart it whenever it ends."""
         if name not in self._supervisors:
             self._supervisors[name] = self.loop.create_task(self._supervise(name))
 
@@ -96,7 +97,7 @@ class World:
             self.coordinators[kind].join(worker)
 
     async def leave(self, name):
-        """End a worker in good order: it commits, and leaves its group."""
+        """Stop a worker cleanly: it commits its offsets and leaves its group."""
         supervisor = self._supervisors.pop(name, None)
         if supervisor is None:
             return
@@ -118,11 +119,11 @@ class World:
         self.gateways.append(Gateway(process, self.parts.spool, settings, self.random.uniform(-1.5, 1.5), self._ended))
 
     def _ended(self, gateway):
-        """Note that a gateway is gone: whoever ends its spool may write an end for each open request."""
+        """Record that a gateway ended. The adopter of its spool may write an end for each open request."""
         self.accepted.perhaps += len(gateway.open)
 
     async def rest(self):
-        """Let the weather clear, everything run, and all that was accepted come to its end; False where it does not."""
+        """Remove all faults and wait until every accepted request is processed; return False at the deadline."""
         self.network.weather = Weather(slowest=0.02)
         self.network.up.set()
         for process in (*self.processes.values(), *(gateway.process for gateway in self.gateways)):
@@ -141,11 +142,11 @@ class World:
             if self.loop.time() > deadline:
                 return False
             await asyncio.sleep(1)
-        await asyncio.sleep(12)  # windows close, alerts come and resolve, the ledger reads on
+        await asyncio.sleep(12)  # windows close, alerts fire and resolve, the ledger continues to read
         events = {place: len(log) for place, log in self.kafka.written.items()}
         if not await self._read_up_to(events, deadline):
             return False
-        self.gateways[-1].process.stop(2 * _REST_SECONDS)  # log time stands still: what is on its way comes to its end
+        self.gateways[-1].process.stop(2 * _REST_SECONDS)  # event time stops; records in flight are processed
         await asyncio.sleep(3)
         rested = await self._read_up_to(None, deadline)
         await asyncio.sleep(3)
@@ -156,7 +157,7 @@ class World:
         return [path for path in self.parts.spool.glob("gateway-*") if path.name != last]
 
     async def _read_up_to(self, ends, deadline):
-        """Wait until the groups have committed all below `ends`, or all that is written; False where they do not."""
+        """Wait until the groups have committed all offsets below `ends` (default: the log's end); return False at the deadline."""
         while self.behind(ends):
             if self.loop.time() > deadline:
                 return False
@@ -164,7 +165,7 @@ class World:
         return True
 
     def behind(self, ends=None):
-        """Return the partitions of which the groups have not committed all below `ends`, or all that is written."""
+        """Return the partitions whose committed offset is below `ends` (default: the log's end)."""
         wanted = ends or {place: len(log) for place, log in self.kafka.written.items()}
         return [
             place
@@ -174,11 +175,11 @@ class World:
         ]
 
     def violated(self, invariant, what):
-        """Note the first violation of an invariant."""
+        """Record a violation of an invariant if it is the first."""
         self.violations.setdefault(invariant, what)
 
     async def end(self):
-        """End everything."""
+        """Kill all processes."""
         for task in (*self._supervisors.values(), *self._background):
             task.cancel()
         for process in self.processes.values():
@@ -191,7 +192,7 @@ class World:
 
 @contextmanager
 def open_world(seed, loop):
-    """Make a world in a folder of its own, in memory where possible."""
+    """Create a world in a temporary folder, in memory if possible."""
     with ExitStack() as stack:
         within = str(_MEMORY) if _MEMORY.is_dir() else None
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=within, ignore_cleanup_errors=True))
@@ -199,7 +200,7 @@ def open_world(seed, loop):
         logging.disable(logging.CRITICAL)
         stack.callback(logging.disable, before)
         stack.enter_context(virtual_disk(loop, seed))
-        stack.enter_context(mock.patch.object(stream.ledger.service, "_BEAT_SECONDS", 5.0))  # metrics alone, and dear
+        stack.enter_context(mock.patch.object(stream.ledger.service, "_BEAT_SECONDS", 5.0))  # not checked, and slow
         world = World(seed, loop, Path(folder))
         stack.enter_context(doubled(KAFKA.bootstrap_servers, world.network))
         yield world
