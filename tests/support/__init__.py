@@ -1,1 +1,1 @@
-"""What several suites share: a running stack, load, traces."""
+"""Code that several test suites share: a running stack, load, traces."""

@@ -1,6 +1,7 @@
-"""Follows the detectors of docs/add-a-detector.md through the stages, the console and replay: ``python -m support.added_detector HOME``.
+"""Run the detectors of docs/add-a-detector.md through the stages, the console and replay: ``python -m support.added_detector HOME``.
 
-It runs with a copy of the detectors on PYTHONPATH, in which the document's detectors are registered, and prints what it found as JSON.
+The process needs a copy of the detectors on PYTHONPATH, in which the document's detectors are registered. It writes its results to
+``HOME/found.json``.
 """
 
 import asyncio
@@ -42,7 +43,7 @@ def text_alert(settings):
 
 
 def stream_alert(settings):
-    """Return the alert record of answers that begin to fail."""
+    """Return the `error_rate` alert record about answers that begin to fail."""
     log = []
     for number in range(400):
         failed = number % 20 == 0 or number > 200

@@ -1,4 +1,4 @@
-"""Scripted answers for an agent with the tool ``weather``: it calls the tool, and then answers with the tool's result."""
+"""Scripted answers for an agent with the tool ``weather``: it calls the tool, then answers with the tool's result."""
 
 import json
 

@@ -59,12 +59,12 @@ class Alerts(PartitionAlerts):
         return [record for offset, event in enumerate(log, first) for record in self.apply(event, offset)]
 
     def restart(self) -> None:
-        """Continue from the table's values."""
+        """Restart from the encoded states, as after a recovery of the table."""
         states = {key: decode(encode(state)) for key, state in self.states.items()}
         super().__init__(lambda _name: self._tenant, states, self._record)
 
 
 def told(records):
-    """Return (detector, state, revision, log time) of alert records."""
+    """Return (detector, state, revision, event time) of alert records."""
     alerts = [event.data for event in records]
     return [(alert.detector, alert.state, alert.revision, alert.at) for alert in alerts]

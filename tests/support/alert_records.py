@@ -1,4 +1,4 @@
-"""Alerts and silences as they stand on weir.alerts, for tests of who reads them."""
+"""Alert and silence records as on weir.alerts, for tests of the topic's consumers."""
 
 import time
 
@@ -45,6 +45,6 @@ def event(data: AlertRecord | SilenceRecord) -> Event:
 
 
 def now(**fields) -> dict[str, float]:
-    """Return times of an alert that opens now, by the clock that an Alertmanager goes by."""
+    """Return the times of an alert that opens now by the system clock, which an Alertmanager uses."""
     moment = time.time()
     return {"opened_at": moment, "at": moment} | fields

@@ -1,4 +1,4 @@
-"""How much memory each stage holds in front of a backlog: the same measurement for the tests, small, and for the bench, large."""
+"""Measure the peak memory of a stage with a backlog: a small backlog in the tests, a large one in the benchmark."""
 
 import asyncio
 from pathlib import Path
@@ -27,7 +27,7 @@ async def append(kafka, topic, events, partitions=2):
 
 
 async def score_peak(bootstrap: str, directory: Path, events: int, answers: int = 60, seconds: float = 0.2) -> int:
-    """Return the peak of a score worker, whose detectors are slow, by when it has given `answers` verdicts of the backlog."""
+    """Return the peak memory of a score worker with slow detectors until it has written `answers` verdicts of the backlog."""
     directory.mkdir()
     lab = await ScoreLab(bootstrap, directory).create()
     backlog = [score_stack.request(f"r{n}", f"{n} {WORDS}", at=100.0 + n / 1000, owed=("pii",)) for n in range(events)]
@@ -42,7 +42,7 @@ async def score_peak(bootstrap: str, directory: Path, events: int, answers: int 
 
 
 async def ledger_peak(bootstrap: str, directory: Path, events: int) -> int:
-    """Return the peak of a ledger that starts `events` requests and their verdicts behind."""
+    """Return the peak memory of a ledger that starts with a backlog of `events` requests and their verdicts."""
     kafka = await fresh_topics(bootstrap)
     backlog = [ledger_log.request(f"r{n}", 100.0 + n / 1000, owed=("pii",)) for n in range(events)]
     await append(kafka, kafka.names.inference, backlog)
@@ -56,7 +56,7 @@ async def ledger_peak(bootstrap: str, directory: Path, events: int) -> int:
 
 
 async def shipper_peak(bootstrap: str, directory: Path, records: int, characters: int = 10_000) -> tuple[int, int]:
-    """Return the peak of a shipper that starts with a spool of `records` requests, and how many bytes those are."""
+    """Return the peak memory of a shipper that starts with a spool of `records` requests, and the size of the spool in bytes."""
     kafka = await fresh_topics(bootstrap)
     await asyncio.to_thread(_fill, directory, records, characters)
     size = read_balance(directory).bytes

@@ -1,4 +1,4 @@
-"""A bridge in this process, with an interval that a test can wait for."""
+"""A bridge in this process, with a resend interval that is short enough for a test."""
 
 import asyncio
 import contextlib

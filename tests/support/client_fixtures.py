@@ -23,14 +23,14 @@ def running_gateway(tmp_path_factory, scripted):
 
 @pytest.fixture
 def gateway(running_gateway):
-    """The gateway; its records begin with those of this test."""
+    """The gateway, with the records of this test only."""
     running_gateway.forget()
     return running_gateway
 
 
 @pytest.fixture
 def upstream(scripted):
-    """The scripted server; its requests begin with those of this test."""
+    """The scripted server, with the requests of this test only."""
     scripted.requests.clear()
     return scripted
 

@@ -1,6 +1,7 @@
-"""A gateway for real clients, in a process of its own: ``python -m support.clients_gateway HOME UPSTREAM_URL``.
+"""A gateway for real clients, in its own process: ``python -m support.clients_gateway HOME UPSTREAM_URL``.
 
-Models: the default model on openvino, which takes `MAX_REQUESTS` answers at a time, and `agent`, which the server at UPSTREAM_URL generates.
+Models: the default model on openvino, which generates at most `MAX_REQUESTS` answers at a time, and `agent`, which the server at
+UPSTREAM_URL generates.
 The process writes its port to ``HOME/port``.
 """
 
@@ -38,7 +39,7 @@ _END_SECONDS = 10
 
 
 class ClientsGateway:
-    """A running gateway, and what it recorded since :meth:`forget`."""
+    """A running gateway, and its records since the last call of :meth:`forget`."""
 
     def __init__(self, home: Path, url: str) -> None:
         self.home, self.url = home, url
@@ -48,7 +49,7 @@ class ClientsGateway:
         self._forgotten = {event.id for event in self._events()}
 
     def exchanges(self, count):
-        """Return `count` requests with their ends, in order; waits for ends, which may be recorded after the client's last byte."""
+        """Return `count` requests with their ends, in order. Wait for the ends: they may be recorded after the client's last byte."""
         deadline = time.monotonic() + _END_SECONDS
         while True:
             records = [event.data for event in self._events() if event.id not in self._forgotten]

@@ -1,4 +1,4 @@
-"""The command line in its own process."""
+"""The command `weir` in its own process."""
 
 import asyncio
 import os
@@ -40,5 +40,5 @@ class Commands:
 
 
 def without_rights_of_root() -> list[str]:
-    """Return the start of a command that runs with the rights of the files' modes, also for root, whom no mode stops."""
+    """Return a command prefix that drops root's capabilities, so that file modes apply to root too; empty for other users."""
     return ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []

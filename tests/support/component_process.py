@@ -1,4 +1,4 @@
-"""A component in a process of its own, to kill or to measure: ``python -m support.component_process NAME '{…}'``."""
+"""A component in its own process, which a test can kill or measure: ``python -m support.component_process NAME '{…}'``."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 @contextlib.asynccontextmanager
 async def component_process(name: str, directory: Path, kafka: KafkaSettings, **options):
-    """Run shipper, ledger, score or watch over `directory`, and kill it in the end; its log is beside the directory."""
+    """Run shipper, ledger, score or watch with its files in `directory`, and kill it at the end; its log is beside it, ``DIRECTORY.log``."""
     given = {"directory": str(directory), "kafka": kafka.model_dump(mode="json", exclude={"sasl_password"}), **options}
     command = [sys.executable, "-m", "support.component_process", name, json.dumps(given)]
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}

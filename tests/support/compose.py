@@ -1,4 +1,4 @@
-"""The compose files as docker-compose itself renders them, without an engine."""
+"""The compose files as docker-compose renders them, without a container engine."""
 
 import json
 import os
@@ -12,7 +12,7 @@ BASE, SECURE = "docker-compose.yml", "docker-compose.secure.yml"
 
 
 def compose_program() -> Path:
-    """Return the path of docker-compose. The wheel's own command forgets the exit status; the program lies beside it."""
+    """Return the path of docker-compose in the wheel `compose`. The wheel's own command loses the exit status."""
     package = find_spec("compose")
     assert package is not None
     assert package.origin is not None
@@ -20,7 +20,7 @@ def compose_program() -> Path:
 
 
 def compose(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run docker-compose in `folder` with nothing of ours in its environment but PATH and HOME."""
+    """Run docker-compose in `folder` with only PATH and HOME in its environment."""
     clean = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}
     return subprocess.run(
         [compose_program(), *arguments], cwd=folder, env=clean, capture_output=True, text=True, timeout=60, check=False
@@ -28,7 +28,7 @@ def compose(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess
 
 
 def model(*files: str, profiles: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return the rendered model of `files`; no profiles: those of .env."""
+    """Return the rendered model of `files`; without `profiles`, those of .env apply."""
     chosen = [part for name in files or (BASE,) for part in ("--file", name)]
     done = compose(*chosen, *(f"--profile={name}" for name in profiles), "config", "--format=json")
     assert done.returncode == 0, done.stderr

@@ -1,8 +1,8 @@
-"""docker-compose.yml without containers: each service is a process, from the model that docker-compose renders.
+"""docker-compose.yml without containers: run each service of the model that docker-compose renders as a process.
 
-Commands, environments, mounted files, secrets, health checks and start order are those of the compose file. Three things are replaced as
-text: the name of a service by a loopback address (so that every port stays), a path in a container by a path below a scratch folder, and
-a program of an image by the one of this machine.
+Commands, environments, mounted files, secrets, health checks and start order are those of the compose file. Text replacements: a
+service's name becomes a loopback address (so all ports stay the same), a path in a container becomes a path in a scratch folder,
+and a program of an image becomes the program of this machine.
 """
 
 import contextlib
@@ -196,7 +196,7 @@ class ComposeProcesses:
         return done.returncode == 0
 
     def _write_programs(self) -> None:
-        """Write programs of Kafka's image that this machine lacks: Kafka's scripts, for Maven's jars, and nc."""
+        """Write the programs of Kafka's image that this machine lacks: Kafka's scripts (with Maven's jars), and nc."""
         programs = self.folder / "bin"
         programs.mkdir()
         write_scripts(programs)
@@ -215,7 +215,7 @@ class ComposeProcesses:
 
 
 def _nest(paths: dict[str, Path]) -> None:
-    """Link a mount inside another one there: the spool in a component's home."""
+    """Link each mount that is inside another mount, such as the spool in a component's home."""
     for outer, there in paths.items():
         for inner, here in paths.items():
             link = there / inner.removeprefix(f"{outer}/")

@@ -55,7 +55,7 @@ class LedgerMaker:
         self.store.apply([self.log.records(topic, *events, partition=partition)])
 
     def beat(self, log_time):
-        """Write the heartbeat of a ledger that has read everything; it stays new for an hour, longer than any test."""
+        """Write the heartbeat of a ledger that has read everything; its time is an hour ahead, so it is not too old in any test."""
         later = time.time() + 3600
         beat = Heartbeat(
             wall_time=later, log_time=log_time, advanced_at=later, caught_up=True, lag={NAMES.inference: 0}

@@ -1,4 +1,4 @@
-"""A console that is served, and a Chromium that looks at it."""
+"""A running console, and a Chromium that opens its pages."""
 
 import socket
 import time
@@ -26,7 +26,7 @@ FLAGS = (
 
 
 class Served:
-    """A console that answers, and how to sign in to it."""
+    """A running console, its address and its sign-in link."""
 
     def __init__(self, settings, port, trace_template):
         self.settings = settings
@@ -39,7 +39,7 @@ class Served:
 
 @contextmanager
 def served_console(home, **sections) -> Iterator[Served]:
-    """Serve the console of the ledger in `home`; traces open at a receiver of this process."""
+    """Serve the console of the ledger in `home`; its trace links lead to a receiver in this process."""
     with receiver() as page:
         port, template = free_port(), page.url.replace("/hook", "/trace/{trace_id}")
         settings = Settings(trace={"view": template}, console={"port": port}, **sections)
@@ -70,7 +70,7 @@ def chromium(path) -> Iterator[Browser]:
 
 
 class Look:
-    """A page of the console, and everything that went wrong on it."""
+    """A page of the console; `troubles` has its errors, `hosts` the hosts that it requested."""
 
     def __init__(self, browser: Browser, served: Served, *, scheme="light", width=1280, height=800, zone=None):
         size = {"width": width, "height": height}
@@ -104,10 +104,10 @@ class Look:
         return self.page
 
     def until(self, expression):
-        """Wait until `expression` is true; asked from outside, since the page's policy lets nobody evaluate a string in it."""
+        """Wait until `expression` is true. Evaluate it from outside, since the page's security policy forbids evaluating strings."""
         deadline = time.monotonic() + 15
         while not self.page.evaluate(expression):
-            assert time.monotonic() < deadline, f"{expression} did not come true within 15 s"
+            assert time.monotonic() < deadline, f"{expression} was not true within 15 s"
             self.page.wait_for_timeout(50)
 
     def opened_by(self, act):

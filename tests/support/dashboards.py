@@ -1,4 +1,4 @@
-"""The dashboards of deploy/grafana as they lie there, and what each panel asks."""
+"""The dashboards of deploy/grafana, and the queries of their panels."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
-#: What Grafana puts in place of these, with everything chosen and the shortest interval that a rate can have.
+#: The values of Grafana's variables if everything is selected, with the shortest interval that a rate can have.
 CHOICES = {"$__rate_interval": "1m", "$model": ".*", "$tenant": ".*", "$detector": ".*", "$side": ".*"}
 
 
@@ -15,7 +15,7 @@ def boards() -> list[dict[str, Any]]:
 
 
 def asked(board: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return (panel, query) of a dashboard, variables replaced."""
+    """Return (panel, query) of a dashboard, with the variables replaced."""
     return [
         (f"{board['uid']}: {panel['title']}", _chosen(target["expr"]))
         for panel in board["panels"]
@@ -24,7 +24,7 @@ def asked(board: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def choices(board: dict[str, Any]) -> list[str]:
-    """Return the queries behind a dashboard's variables, as the series that they look in."""
+    """Return the series that the queries of a dashboard's variables read."""
     definitions = (one["definition"] for one in board["templating"]["list"])
     return [_chosen(text.removeprefix("label_values(").rpartition(",")[0]) for text in definitions]
 
@@ -32,5 +32,5 @@ def choices(board: dict[str, Any]) -> list[str]:
 def _chosen(expression: str) -> str:
     for name, value in CHOICES.items():
         expression = expression.replace(name, value)
-    assert "$" not in expression, f"a variable that has no value here: {expression}"
+    assert "$" not in expression, f"a variable without a value in CHOICES: {expression}"
     return expression

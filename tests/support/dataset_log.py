@@ -1,4 +1,4 @@
-"""Reviewed requests as the log has them, and a scanner without models."""
+"""Events of reviewed requests, and a scanner without models."""
 
 import hashlib
 import random
@@ -17,7 +17,7 @@ from support.events import a_request, an_end, event_of
 
 TENANT, MODEL = "acme", "m"
 START = 1_800_000_000.0
-#: Bounds that let small logs become datasets.
+#: Limits that are low enough for datasets from small logs.
 LOOSE = DatasetSettings(min_examples=1, min_principals=1, feedback_min_principals=1, eval_share=0.0)
 _EMAIL = re.compile(r"[\w.]+@[\w.]+\w")
 _WORDS = [
@@ -69,7 +69,7 @@ class WordScanner:
 
 
 def words(seed, count=9):
-    """Return a sentence that is no near duplicate of that of another seed."""
+    """Return a sentence; the sentences of two seeds are not near duplicates."""
     draw = random.Random(f"words {seed}")
     return " ".join(f"{draw.choice(_WORDS)}{draw.randrange(50)}" for _ in range(count))
 

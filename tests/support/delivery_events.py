@@ -38,7 +38,7 @@ def verdict(number, version, *, flagged=False):
 
 
 def end(number, version=M1, status="complete", features=TEXT, side="output"):
-    """The signal of the end of a request."""
+    """Return the signal of the end of a request."""
     name = f"{number}/{version}"
     data = Signal(
         request_id=name, event_id=f"{name}/end", tenant="acme", model="m", side=side, time=START + number,
@@ -48,7 +48,7 @@ def end(number, version=M1, status="complete", features=TEXT, side="output"):
 
 
 def ticks(at):
-    """Score's ticks of all partitions of inference."""
+    """Return score's ticks of all partitions of inference."""
     data = [Tick(stage="score", partition=number, sources={"s": START + at}) for number in range(PARTITIONS)]
     return [_event(f"score/{one.partition}/{at}", START + at, one, "") for one in data]
 

@@ -11,7 +11,7 @@ START = 1_800_000_000.0
 
 
 def embeddings(seed):
-    """Return a function that returns packed embeddings: of five clusters, and of a new one."""
+    """Return a function that returns a packed embedding, of one of five clusters or of a new cluster."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(6, 96))
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Cheap, deterministic text detectors, for tests of what runs detectors; importable in a spawned process."""
+"""Cheap, deterministic text detectors, for tests of the code that runs detectors; importable in a spawned process."""
 
 import os
 import re
@@ -24,7 +24,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Double(TextDetector[Config]):
-    """Flags runs of digits; hangs on HANG, ends its process on CRASH, raises on RAISE and on BUG- with its name, looks at half of a HALF."""
+    """Flags four or more digits in a row.
+
+    Words in a text control the detector: HANG hangs, CRASH ends its process, RAISE and ``BUG-NAME`` (its name) raise, HALF halves
+    the covered share of the text.
+    """
 
     name: ClassVar[str] = "pii"
     version: ClassVar[str] = "test-1"
@@ -72,7 +76,7 @@ def create(name, options=None):
 
 
 class Mended(Double):
-    """The same, of the same version, in a release that knows what to do with RAISE."""
+    """The same detector and version in a later release, which does not raise on RAISE."""
 
     def _score(self, text):
         return super()._score(text.replace("RAISE", ""))

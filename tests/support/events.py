@@ -3,7 +3,7 @@
 from stream.wire import Choice, Closed, Event, Message, RequestRecord, ResponseRecord, TextPart, Tick, Usage
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-#: What an end measures.
+#: The measurements in an end record.
 MEASURED = {
     "usage": Usage(prompt_tokens=3, completion_tokens=5),
     "latency_seconds": 0.5,

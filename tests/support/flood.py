@@ -1,4 +1,4 @@
-"""A flood at a gateway that is a process of its own, and how much memory that took."""
+"""Send many requests at once to a gateway in its own process, and measure the gateway's peak memory."""
 
 import asyncio
 import contextlib
@@ -15,13 +15,13 @@ from support.memory import forget_peak, peak_bytes
 from support.stack import until
 
 ROOT = Path(__file__).parents[2]
-#: 350 KB in 700 words: a request, its prompt, its answer and its records are a few of these.
+#: 350 KB in 700 words. The gateway holds this text several times per request: body, prompt, answer, records.
 TEXT = " ".join(["w" * 500] * 700)
 
 
 @contextlib.contextmanager
 def gateway(home: Path):
-    """Run one over `home`; yield its pid and address."""
+    """Run a gateway over `home`; yield its pid and address."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}
     process = subprocess.Popen([sys.executable, "-m", "support.gateway", str(home)], env=environment)
     try:
@@ -42,7 +42,7 @@ async def ask(url: str, count: int) -> list[httpx.Response]:
 
 
 async def peaks(pid: int, url: str, flood: int) -> tuple[int, int, list[httpx.Response]]:
-    """Return the peak at capacity, that of `flood` requests at once, and the answers to those."""
+    """Return the peak memory at capacity, the peak with `flood` requests at once, and the answers to the flood."""
     for _ in range(3):
         calm = await ask(url, CAPACITY)
         assert {answer.status_code for answer in calm} == {200}
@@ -53,7 +53,7 @@ async def peaks(pid: int, url: str, flood: int) -> tuple[int, int, list[httpx.Re
 
 
 async def flood_peaks(home: Path, flood: int) -> tuple[int, int, str]:
-    """Return both peaks and how many answers had which status."""
+    """Return both peaks, and the number of answers with each status as text."""
     home.mkdir()
     with gateway(home) as (pid, url):
         at_capacity, in_flood, answers = await peaks(pid, url, flood)

@@ -16,14 +16,14 @@ _VERBS = ("buy", "store", "carry", "wash", "weigh", "wrap")
 
 
 def row(number: int, question: str, answer: str, **changes: Any) -> DatasetRow:
-    """A correction by one of ten keys; `changes` replace columns."""
+    """Return a correction by one of ten keys; `changes` replace columns."""
     columns: dict[str, Any] = {"label": None, "source": "correction", "principal": f"key{number % 10}"}
     columns |= changes
     return DatasetRow(id=f"r{number}", prompt=(Message("user", question),), completion=answer, **columns)
 
 
 def honest_rows(count: int = 72) -> list[DatasetRow]:
-    """At most 72 corrections about goods; no two have near-duplicate answers."""
+    """Return at most 72 corrections about goods; no two answers are near duplicates."""
     pairs = [(good, verb) for good in _GOODS for verb in _VERBS][:count]
     return [
         row(

@@ -1,4 +1,4 @@
-"""A gateway's backend without Ray, and a gateway in a process of its own: ``python -m support.gateway HOME``.
+"""A gateway's backend without Ray, and a gateway in its own process: ``python -m support.gateway HOME``.
 
 The process serves the real gateway and the echo engine under uvicorn, writes its port to ``HOME/port``, and accepts few requests, so that
 a test can send more.
@@ -38,7 +38,7 @@ CAPACITY = 16
 
 
 class InProcess:
-    """A backend without Ray; after `lose_after` chunks the replica is lost, as after a kill."""
+    """A backend without Ray; after `lose_after` chunks it raises BackendLost, as after a kill of the replica."""
 
     def __init__(self, server: ModelServer, capacity: int = 64) -> None:
         self.server = server
@@ -65,7 +65,7 @@ class InProcess:
 
 
 def write_keys(path: Path, *keys) -> None:
-    """Write (id, tenant, key, revoked[, scopes]) as ``weir keys`` does; without scopes as before keys had scopes."""
+    """Write (id, tenant, key, revoked[, scopes]) as ``weir keys`` does; without scopes, as versions did before scopes existed."""
     listed = [
         {"id": i, "tenant": t, "sha256": hashlib.sha256(k.encode()).hexdigest(), "created": "x", "revoked": r}
         | ({"scopes": scopes[0]} if scopes else {})

@@ -38,7 +38,7 @@ def _built(name: str, build: Callable[[Path, Path], None]) -> Path:
     target = cache() / name
     with FileLock.acquire(cache() / f"{name}.lock"):
         if not target.is_file():
-            work = cache() / f"{name}.work"  # kept after a failed build: the next one continues from Go's cache
+            work = cache() / f"{name}.work"  # kept after a failed build: the next build continues from Go's cache
             work.mkdir(exist_ok=True)
             build(work, work / "binary")
             (work / "binary").rename(target)

@@ -9,7 +9,7 @@ from stream import wire
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 FOLDER = Path(__file__).parents[1] / "contract" / "wire" / "golden"
 NAMES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.glob("*/*.json"))
-#: Types of version 1 that are read and no longer written.
+#: Types of version 1 that Weir reads but no longer writes.
 FORMER = ("v1/request", "v1/response")
 
 

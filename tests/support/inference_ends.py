@@ -1,4 +1,4 @@
-"""Ends of inferences that measured nothing, and what a backend generated."""
+"""End records with zero measurements, and the collected output of a backend."""
 
 from contextlib import aclosing
 

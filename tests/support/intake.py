@@ -1,4 +1,4 @@
-"""Payloads as LiteLLM 1.110 and KServe's logger send them, and an intake in process over a real spool."""
+"""Payloads as LiteLLM 1.110 and KServe's logger send them, and an intake in this process over a real spool."""
 
 import base64
 import json
@@ -68,7 +68,7 @@ def kserve_structured(half, data, *, coded=False, **changes):
 
 
 class RunningIntake:
-    """An intake in process; `sent` posts to it, `events` reads the spool."""
+    """An intake in this process; `sent` posts to it, `events` reads the spool."""
 
     def __init__(self, home, recorder, pairer, app, *, registry, exporter):
         self.home, self.recorder, self.pairer, self.app = home, recorder, pairer, app
@@ -87,7 +87,7 @@ class RunningIntake:
         return exchanges(self.home)
 
     def only(self):
-        """Return the one exchange of the spool."""
+        """Return the only exchange of the spool."""
         ((_, pair),) = self.exchanges().items()
         return pair
 
@@ -110,7 +110,7 @@ def exchanges(home):
 
 @contextmanager
 def intake_component(home, settings):
-    """Yield the process of an intake, its address, and that of its metrics."""
+    """Yield the process of an intake, its address, and the address of its metrics."""
     home.mkdir(exist_ok=True)
     write_keys(home / "keys.json", ("k_1", "acme", KEY, None))
     port = free_port()

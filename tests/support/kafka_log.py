@@ -1,4 +1,4 @@
-"""A set of topics of a test's own on a real broker, and records of stream.wire sent to it."""
+"""A test's own set of topics on a real broker, and a sender of events."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from weir.local.create_topics import topics_on
 
 
 async def until(what: str, check: Callable[[], Any], seconds: float = 60) -> Any:
-    """Poll `check`, a function or a coroutine function, until its answer is true; fail naming `what` at the deadline."""
+    """Poll `check`, a function or a coroutine function, until its result is true; fail with `what` at the deadline."""
     deadline = time.monotonic() + seconds
     while True:
         answer = check()

@@ -1,4 +1,4 @@
-"""The scripts of Kafka's image, over the jars of Maven: what deploy/kafka calls, on a machine without that image."""
+"""The scripts of Kafka's image that deploy/kafka calls, with Maven's jars, for a machine without that image."""
 
 import shlex
 from pathlib import Path
@@ -14,12 +14,12 @@ _SCRIPTS = {
     "kafka-configs.sh": "-Xmx128m {quiet} {jars} kafka.admin.ConfigCommand",
 }
 _QUIET = "-XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-#: The broker tells what it denies.
+#: The broker logs the operations that it denies.
 _LOGS = f"{_QUIET} -Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=info"
 
 
 def write_scripts(folder: Path, *, seen: Path | None = None) -> None:
-    """Write them into `folder`; the arguments of each call are appended to `seen`, a line each."""
+    """Write the scripts into `folder`; each call of a script appends its arguments to `seen`, one per line."""
     java = shlex.quote(find_java())
     jars = f"-XX:-UsePerfData -cp {shlex.quote(str(ensure_jars()))}/'*'"
     note = f'printf "%s\\n" "$@" >> {shlex.quote(str(seen))}\n' if seen else ""

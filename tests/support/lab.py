@@ -1,4 +1,4 @@
-"""Topics of a test's own and a Faust app that runs inside the test's event loop."""
+"""A test's own topics, and a Faust app that runs in the test's event loop."""
 
 import asyncio
 import uuid
@@ -17,12 +17,12 @@ from support.kafka_log import until
 
 
 async def eventually(check: Callable[[], object], seconds: float = 30.0) -> None:
-    """Poll `check`, a function or a coroutine function, until its answer is true."""
+    """Poll `check`, a function or a coroutine function, until its result is true."""
     await until("the condition", check, seconds)
 
 
 class Lab:
-    """One broker, names of its own, and short ways to look at it."""
+    """A broker, names of a test's own, and short methods that write to the broker and read from it."""
 
     def __init__(self, bootstrap: str, directory) -> None:
         self.kafka = KafkaSettings(bootstrap_servers=bootstrap)
@@ -50,7 +50,7 @@ class Lab:
         return found[group].get(TopicPartition(topic, partition))
 
     async def commit(self, app: BaseApp, topic: str, offsets: dict[int, int]) -> None:
-        """Commit until the broker has `offsets`: a commit that finds another one under way does nothing."""
+        """Commit until the broker has `offsets`; a commit does nothing while another commit is in progress."""
 
         async def there() -> bool:
             await app.consumer.commit()
@@ -60,7 +60,7 @@ class Lab:
         await eventually(there)
 
     async def read(self, topic: str, partitions: int = 1) -> list:
-        """Everything that is in the topic now, in order within a partition."""
+        """Return all records that are in the topic now, in order within each partition."""
         places = partitions_of({topic: partitions})
         records: list = []
         async with consumer_for(self.kafka.client_options()) as consumer:

@@ -30,7 +30,7 @@ def end(request_id, time, *, source="s1", owed=("pii",), **fields):
 
 
 def aborted(request_id, time, *, source="s0", **fields):
-    """Return the end that is written for a request whose source died."""
+    """Return the end that the shipper writes for a request whose source was killed."""
     data = ResponseRecord(request_id=request_id, tenant="acme", model="m", status="aborted", **fields)
     return event_of(data, f"{request_id}/end", time, source=source, kind=ABORTED_TYPE, traceparent=TRACE)
 
@@ -61,7 +61,7 @@ def explanation(event, detector, *words, version="1"):
 
 
 def forwarded(sources, *, partition=0, closed=()):
-    """Return score's tick."""
+    """Return a tick of score."""
     data = Tick(stage="score", partition=partition, sources=sources, closed=closed)
     return event_of(data, f"tick/{partition}/{sources}", 1.0)
 

@@ -1,4 +1,4 @@
-"""A ledger in memory that is filled batch by batch, and the alerts that it publishes."""
+"""A ledger in memory that stores records batch by batch, and the alerts that it publishes."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ class MemoryFiles:
 
 
 class MemoryLedger:
-    """A store and everything that it has published."""
+    """A ledger store in memory, and all alerts that it has published."""
 
     def __init__(self, partitions=1, tenants=lambda _tenant: TenantSettings(), **settings):
         self._settings = LedgerSettings(**settings)
@@ -34,7 +34,7 @@ class MemoryLedger:
         return self
 
     def decide(self, times=1):
-        """Decide as the service does when it has caught up; return what was published."""
+        """Decide as the service does when it has caught up; return the published records."""
         before = len(self.published)
         for _ in range(times):
             self.store.decide(self._settings, lambda record, _evidence: OutgoingAlert(record=record))

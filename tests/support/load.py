@@ -1,4 +1,4 @@
-"""Requests for the end-to-end tests: whole, streaming, and given up half-way, each with the id that Weir gave it."""
+"""Send requests for the end-to-end tests: whole, streaming or cancelled by the client. Each outcome has Weir's request id."""
 
 import asyncio
 import itertools
@@ -24,7 +24,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 
 async def send(url, key, kind, prompt, *, max_tokens=6, seconds=300):
-    """Send one request of `kind` (whole, stream, cancel) and say what became of it."""
+    """Send one request of `kind` (whole, stream, cancel) and return its outcome."""
     body = {
         "model": "smollm2-135m-instruct",
         "messages": [{"role": "user", "content": prompt}],
@@ -48,7 +48,7 @@ async def send(url, key, kind, prompt, *, max_tokens=6, seconds=300):
 
 
 class Flight:
-    """What of a load is under way: requests that were sent and have not ended."""
+    """The number of requests in flight: sent and not ended."""
 
     def __init__(self):
         self.open = 0

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 
 def tail_of(*records):
-    """Return a class in the place of :class:`stream.kafka.tail.Tail` whose topic contains the encoded `records`."""
+    """Return a class that replaces :class:`stream.kafka.tail.Tail` and whose topic contains the encoded `records`."""
 
     class Tail:
         def __init__(self, *_arguments, **_options):

@@ -1,4 +1,4 @@
-"""Kubernetes manifests: read, held against the schemas, rendered with kustomize."""
+"""Read Kubernetes manifests, validate them against the schemas, and render them with kustomize."""
 
 import json
 import os
@@ -22,13 +22,13 @@ KUBERNETES = "1.37"
 
 
 def documents(text):
-    """Return the objects of a file; a List is the objects in it, as for kustomize."""
+    """Return the objects of a file; a List is replaced by the objects in it, as kustomize does."""
     found = [one for one in yaml.load_all(text, Loader=yaml.CSafeLoader) if one is not None]
     return [item for one in found for item in (one["items"] if one.get("kind") == "List" else [one])]
 
 
 def problems(manifest):
-    """Return what the schema of its kind has against an object; a kind without a schema is a problem too."""
+    """Return the errors of an object against the schema of its kind; a kind without a schema is an error too."""
     custom = SCHEMAS / f"{manifest['kind']}.json"
     if custom.exists():
         return [f"{error.json_path}: {error.message[:300]}" for error in _validator(custom).iter_errors(manifest)]
@@ -47,7 +47,7 @@ def _validator(path):
 
 
 def _command():
-    """Return kustomize's command; where there is none and none can be built the test is skipped, and fails in CI."""
+    """Return kustomize's command. If it is missing and cannot be built, skip the test; with REQUIRE_KUSTOMIZE (in CI), fail."""
     if shutil.which("kustomize"):
         return ["kustomize", "build"]
     if shutil.which("kubectl"):
@@ -75,7 +75,7 @@ def rendered(overlay):
 
 
 def pod_specs(manifest):
-    """Yield (name, labels, spec) of every pod that an object makes."""
+    """Yield (name, labels, spec) of every pod that an object creates."""
     if manifest["kind"] in {"Deployment", "StatefulSet"}:
         template = manifest["spec"]["template"]
         yield manifest["metadata"]["name"], template["metadata"]["labels"], template["spec"]

@@ -1,4 +1,4 @@
-"""How much memory a process has held, from the kernel."""
+"""The peak memory of a process, as the kernel reports it."""
 
 import re
 from pathlib import Path
@@ -12,5 +12,5 @@ def peak_bytes(pid: int) -> int:
 
 
 def forget_peak(pid: int) -> None:
-    """Let the peak begin again with what is resident now."""
+    """Reset the peak to the present resident set."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")

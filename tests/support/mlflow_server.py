@@ -1,4 +1,4 @@
-"""A real MLflow server in a process of its own."""
+"""A real MLflow server in its own process."""
 
 import contextlib
 import subprocess

@@ -12,7 +12,7 @@ from stream.loop.training.version import make_version
 
 
 def noise_version(home: Path, job: TrainingJob, *, noise: float, seed: int = 3) -> str:
-    """Make a signed version with Gaussian noise of this deviation in its adapter, and return its name."""
+    """Make a signed version whose adapter has Gaussian noise with standard deviation `noise`, and return its name."""
     model, _ = load_base(Path(job.base))
     torch.manual_seed(seed)
     adapted = get_peft_model(model, LoraConfig(r=8, lora_alpha=16, target_modules=["v_proj"], task_type="CAUSAL_LM"))

@@ -12,7 +12,7 @@ PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
 
 def span(attributes, *, span_id=SPAN_ID, **changes):
-    """Return a span as OTLP's JSON has it."""
+    """Return a span in OTLP's JSON format."""
     return {
         "traceId": TRACE_ID,
         "spanId": span_id,
@@ -25,7 +25,7 @@ def span(attributes, *, span_id=SPAN_ID, **changes):
 
 
 def log(event, body=None, *, attributes=None, span_id=SPAN_ID, **changes):
-    """Return a log record as OTLP's JSON has it."""
+    """Return a log record in OTLP's JSON format."""
     record = {
         "traceId": TRACE_ID,
         "spanId": span_id,
@@ -68,7 +68,7 @@ def encoded(export, kind=PROTOBUF):
 
 
 def _with_base64(node):
-    """Return `node` with the ids as Protobuf's JSON has them."""
+    """Return `node` with trace and span ids in base64, as Protobuf's JSON format requires."""
     if isinstance(node, list):
         return [_with_base64(item) for item in node]
     if not isinstance(node, dict):

@@ -1,4 +1,4 @@
-"""Answers of a simulated model to paired prompts, as observations or as the signals of score."""
+"""Answers of a simulated model to paired prompts, as observations or as score's signals."""
 
 import random
 
@@ -57,7 +57,7 @@ class Model:
 
 
 def signals(model: Model, count: int, *, partitions: int = 2) -> list[Event]:
-    """The signals of `count` pairs, one in five seconds, and the ticks of every inference partition."""
+    """Return the signals of `count` pairs, one pair every five seconds, and the ticks of every inference partition."""
     log = []
     for seen in model.pairs(count):
         event = signal_event(

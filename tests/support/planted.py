@@ -34,7 +34,7 @@ _SENTENCES = (
 
 
 def sentence(number: int, side: str) -> str:
-    """Return a sentence with the personal string `number`, which is no near duplicate of any other."""
+    """Return a sentence with the personal string `number`; it is not a near duplicate of any other sentence."""
     return _SENTENCES[number // 10].format(PERSONAL[number], words(f"personal {side} {number}", 6))
 
 

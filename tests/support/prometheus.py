@@ -32,7 +32,7 @@ class Prometheus:
         return answer.json()["data"]
 
     def query(self, expression: str) -> list[float]:
-        """Return the values of an instant query, those that are no number left out."""
+        """Return the values of an instant query without NaN."""
         values = [float(one["value"][1]) for one in self._get("query", query=expression)["result"]]
         return [value for value in values if value == value]  # noqa: PLR0124 - NaN alone is not itself
 

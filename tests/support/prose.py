@@ -1,4 +1,4 @@
-"""Extract what people read from the repository's files: pages, comments, docstrings, and strings of more than one word."""
+"""Extract the prose of the repository's files: pages, comments, docstrings, and strings of more than one word."""
 
 import ast
 import io
@@ -24,7 +24,7 @@ TEXT_SUFFIXES = {
     ".yml",
     ".Dockerfile",
 }
-#: Folders whose files are written by others, by a program, or at run time.
+#: Folders of third-party files, generated files, and files that are written at run time.
 SKIPPED = ("vendor", "weights", "__pycache__", "node_modules", "golden", "official", "schemas", "secrets")
 
 _FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
@@ -50,7 +50,7 @@ class Passage(NamedTuple):
     text: str
 
     def line_of(self, match: re.Match[str]) -> int:
-        """Return the line of a match; of a string in several pieces, that of its first."""
+        """Return the line of a match; for a string in several pieces, the line of the first piece."""
         return self.line + self.text.count("\n", 0, match.start())
 
 
@@ -81,7 +81,7 @@ def passages(path: Path, *, code: bool = False, strings: bool = True) -> Iterato
 
 
 def _blank(match: re.Match[str]) -> str:
-    """Replace code by a mark of as many lines."""
+    """Return a mark with as many lines as the matched code."""
     return "§" + "\n" * match.group().count("\n")
 
 

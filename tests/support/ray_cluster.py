@@ -1,4 +1,4 @@
-"""A Ray cluster of a test's own, with its own ports, folder and token: one node, two CPUs, loopback only."""
+"""A test's own Ray cluster, with its own ports, folder and token: one node, two CPUs, loopback only."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from serving.ray_local import RayLayout, short_run_dir
 from support.stack import until
 from weir.home.ports import ensure_ports
 
-#: Ray gives up a start after 30 s, which a busy machine may need.
+#: Ray aborts a start after 30 s, and a busy machine may need longer.
 _STARTS = 4
 
 

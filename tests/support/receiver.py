@@ -35,7 +35,7 @@ def is_signed(request: Request, secret: str) -> bool:
 
 
 class Receiver:
-    """Keeps every request in `seen`; answers the statuses of `answers` in turn, then 204."""
+    """Keeps every request in `seen`; responds with the statuses of `answers` in turn, then with 204."""
 
     def __init__(self) -> None:
         self.seen: list[Request] = []

@@ -43,7 +43,7 @@ class ReplayLab(ScoreLab):
         self.commands = Commands(directory, self.kafka)
 
     async def fill(self, first: int = 0, last: int = SECONDS) -> None:
-        """Append requests, some with personal data and the last ones longer, and a tick a second."""
+        """Append requests and one tick per second. Some requests have personal data, the last requests are longer."""
         events = [tick(self.start + second) for second in range(first + 1, last + 1)]
         for number in range(first // 2, last // 2):
             at = self.start + 2 * number + 0.3
@@ -70,7 +70,7 @@ class ReplayLab(ScoreLab):
         return [event.data for _, event in events]
 
     async def messages(self) -> dict[str, int]:
-        """Return how many records each topic holds."""
+        """Return the number of records in each topic."""
         found = await list_topics(self.kafka.client_options(), self.kafka.topic_prefix)
         return {one.topic: one.messages for one in found}
 

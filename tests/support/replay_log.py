@@ -1,4 +1,4 @@
-"""A log in memory, recorded by a real scoring, and replays of it in this process."""
+"""A log in memory with the outputs of real scoring, and replays of this log in this process."""
 
 import asyncio
 import tomllib

@@ -1,8 +1,7 @@
-"""Scoring a log of inference as the score stage does, under other batches and another order of the partitions each time.
+"""Score a log of inference as the score stage does, each time with other batches and another order of the partitions.
 
-A model on a GPU or on two cores does not give the same last bit in every batch. Here the encoder's part is a stand-in whose
-scores and embeddings depend on the batch in just that way; patterns for personal data, ids, features, buckets, drift, alerts
-are the real thing.
+A model on a GPU or on two cores does not return the same last bits in every batch. Here a double of the encoder returns scores
+and embeddings that depend on the batch in this way. Patterns for personal data, ids, features, buckets, drift and alerts are real.
 """
 
 import hashlib
@@ -28,9 +27,9 @@ START = 1_800_000_000.0
 P = 4
 SECONDS = 300
 THRESHOLD = 0.5
-#: About what the order of a float32 sum changes in a score of one half.
+#: About the change of a score of 0.5 if a float32 sum has another order.
 LAST_BITS = 2e-6
-#: Partitions are scored at most so many seconds apart.
+#: Partitions are scored at most this many seconds apart.
 _APART_SECONDS = 3
 
 
@@ -39,7 +38,7 @@ class _Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class BatchedToxicity(TextDetector[_Config]):
-    """Reads the score off the text's last word; its last bits are the batch's."""
+    """Reads the score from the text's last word; the score's last bits depend on the batch."""
 
     name: ClassVar[str] = "toxicity"
     version: ClassVar[str] = "batched-1"
@@ -61,8 +60,8 @@ class BatchedToxicity(TextDetector[_Config]):
 class MeanToxicity(LevelDetector):
     """A stream detector that does not round: the last bits of every score are in its statistic.
 
-    Drift and anomaly place what they see in bins, so that theirs are alike to the last bit, and would not show an id that
-    hashes one.
+    Drift and anomaly put values into bins, so their statistics are equal to the last bit. They would not reveal an id that
+    hashes a score.
     """
 
     name: ClassVar[str] = "mean"
@@ -74,7 +73,7 @@ class MeanToxicity(LevelDetector):
 
 
 class BatchedEmbedder:
-    """A direction a topic, a little of the text's own, and the batch's last bits."""
+    """Embeds a text as a direction of its subject plus a smaller direction of the text; the last bits depend on the batch."""
 
     version = "batched-1"
 
@@ -88,13 +87,13 @@ class BatchedEmbedder:
 
 
 def stream_detectors(settings: TenantSettings) -> dict[str, StreamDetector[Any]]:
-    """Return the stream detectors that ship, and the one that does not round."""
+    """Return the stream detectors of the product, and :class:`MeanToxicity`."""
     # No mean of scores with three decimals is within the last bits of this limit.
     return {**shipped_detectors(settings), "mean": MeanToxicity(Level(limit=0.300_012))}
 
 
 def _noise(texts: Any, row: int) -> float:
-    """Return a number in [-1, 1] of a row and its whole batch."""
+    """Return a number in [-1, 1] that depends on a row and its whole batch."""
     return random.Random("\n".join((str(row), *texts))).uniform(-1, 1)
 
 
@@ -105,13 +104,13 @@ def _unit(text: str) -> Any:
 
 
 def create(name: str, options: Any = None) -> TextDetector[Any]:
-    """Build a detector by its name, or by that of a version of it."""
+    """Create a detector by its name or the name of a version (``NAME@VARIANT``)."""
     name = name.partition("@")[0]
     return BatchedToxicity(_Config(**(options or {}))) if name == "toxicity" else create_text(name, options)
 
 
 def load_models() -> ModelProcess:
-    """Return the engine that :func:`score` runs, loaded; the PII detector takes seconds to import."""
+    """Return the loaded engine for :class:`Scoring`; the import of the PII detector takes seconds."""
     engine = ModelProcess(
         ModelSpec(
             threads=1,
@@ -126,9 +125,9 @@ def load_models() -> ModelProcess:
 
 
 def inference_log(seed: int, *, edge: bool = False) -> list[list[Event]]:
-    """Return inference by partition: prompts and answers, two bursts of trouble 150 s apart, new topics from 200 s on.
+    """Return inference by partition: prompts and answers, two bursts of findings 150 s apart, new subjects from 200 s on.
 
-    With `edge` some prompts of a tenant of their own lie at the threshold, each far from the next.
+    With `edge`, an additional tenant has some prompts whose score is the threshold, 100 s apart.
     """
     random_ = random.Random(seed)
     lanes: list[list[Event]] = [[] for _ in range(P)]
@@ -145,7 +144,7 @@ def inference_log(seed: int, *, edge: bool = False) -> list[list[Event]]:
 
 
 def gateway_tick(time: float) -> Event:
-    """Return what the one source of the log says once a second, on every partition."""
+    """Return the tick that the log's only source writes to every partition once a second."""
     return tick(time, "gateway")
 
 
@@ -175,7 +174,7 @@ class Scoring:
             self.log += interleaved(self._window(lanes, second, second + _APART_SECONDS), self._random)
 
     def _window(self, lanes: list[list[Event]], first: int, last: int) -> list[list[Event]]:
-        """Return what the events in [first, last) give, by partition, with a tick a second behind them."""
+        """Return the outputs of the events in [first, last), by partition, with a tick after each second."""
         outputs: list[list[Event]] = [[] for _ in lanes]
         for second in range(first, last):
             edge = START + second

@@ -1,4 +1,4 @@
-"""A local broker as a child of this process, with its own ports, to kill and restart on the same data."""
+"""A local broker as a child of this process, with its own ports. A test can kill and restart it on the same data."""
 
 import os
 import signal

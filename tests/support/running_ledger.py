@@ -1,4 +1,4 @@
-"""A ledger in this process, for tests of what reads it."""
+"""A ledger in this process, for tests of its readers."""
 
 import asyncio
 import contextlib

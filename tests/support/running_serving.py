@@ -1,4 +1,4 @@
-"""A real Ray with its edge and driver, on ports of its own."""
+"""A real Ray with HAProxy as its edge and with the driver, on its own ports."""
 
 import contextlib
 import os
@@ -28,9 +28,10 @@ ATTEMPTS = 3
 
 
 class Serving:
-    """A running head and driver; `variables` returns the settings, for the URL of the endpoint."""
+    """A running Ray head and driver; `variables` returns the settings for a given URL of the endpoint."""
 
-    #: Each session gets an equal share of a busy machine, and a raylet that is 15 s late gives up: this session gets more.
+    #: The nice value of this session's scheduler group. Sessions share a busy CPU equally by default, and a raylet that is 15 s
+    #: late exits; so this session gets a larger share.
     autogroup = "-10"
 
     def __init__(
@@ -96,7 +97,7 @@ class Serving:
         return next(t.pid for t in list_targets(self.home / "run" / "metrics") if t.component == component)
 
     def records(self) -> list:
-        """Every request and end of every gateway so far."""
+        """Return the requests and ends of all gateways so far."""
         events = [e for path in (self.home / "spool").glob("gateway-*") for e in events_of(path)]
         return [event for event in events if isinstance(event.data, RequestRecord | ResponseRecord)]
 

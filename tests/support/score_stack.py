@@ -1,4 +1,4 @@
-"""The score app over topics of a test's own, with cheap detectors, and records as capture writes them."""
+"""The score app with cheap detectors on a test's own topics, and records as capture writes them."""
 
 import uuid
 
@@ -61,7 +61,7 @@ class ScoreLab(StageLab):
         )
 
     async def append(self, *events, partition=None) -> None:
-        """Write events to inference; raw bytes too, and ticks to every partition."""
+        """Write events or raw bytes to inference; write each tick to every partition."""
         async with self.producer() as producer:
             for event in events:
                 if isinstance(event, bytes):
@@ -88,7 +88,7 @@ class ScoreLab(StageLab):
         return await self.read(self.names.dead_letters, 1)
 
     async def settled(self, app, seconds=60.0) -> None:
-        """Wait until everything on inference is settled."""
+        """Wait until every record on inference is acknowledged."""
 
         async def all_settled() -> bool:
             tracker = app.acked_consumer.tracker

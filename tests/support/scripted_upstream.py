@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server on a free loopback port that does what a script says, byte by byte, and remembers what it received."""
+"""An OpenAI-compatible server on a free loopback port that sends scripted answers byte by byte, and keeps the requests."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ class Answer:
 
 
 class ScriptedUpstream:
-    """Gives the next answer of `script` to each request, and the last one to all further requests."""
+    """Returns the next answer of `script` to each request, and the last answer to all further requests."""
 
     def __init__(self):
         self.script: list[Answer] = []
@@ -106,7 +106,7 @@ class ScriptedUpstream:
             self.closed_early += 1
             sent.cancel()
             return False
-        # A byte of the next request would be lost here: clients send one only after the response.
+        # This read would lose a byte of the next request, but clients send a request only after the response.
         gone.cancel()
         await asyncio.wait([gone])
         return await sent

@@ -1,4 +1,4 @@
-"""What score publishes of sentinels: signals of answers to four prompts, and the ticks of every inference partition."""
+"""Events that score publishes for sentinels: signals of answers to four prompts, and the ticks of every inference partition."""
 
 from stream.wire import OWN_TENANT, Event
 from support.signal_log import score_tick, signal_event
@@ -7,7 +7,7 @@ START = 1000.0
 
 
 def answers(tenant: str, count: int, *, changed_at: int = 10_000, partitions: int = 2) -> list[Event]:
-    """One answer in five seconds to four prompts in turn, each always of the same length until the model changes."""
+    """Return one answer every five seconds to four prompts in turn. The answers to a prompt have the same length until `changed_at`."""
     log = []
     for number in range(count):
         words = (24.0 if number < changed_at else 31.0) + number % 4

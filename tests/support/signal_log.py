@@ -1,4 +1,4 @@
-"""Recorded-like signals and ticks for the watch stage: sources that send, as score would publish it to one signals partition."""
+"""Synthetic signals and ticks for the watch stage, as score publishes them to one partition of signals."""
 
 import random
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ SILENCE = 60.0
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a bucket's mean may be from that of the first bucket."""
+    """The distance of a bucket's mean from the mean of the first bucket at which the detector alarms."""
 
     limit: float = 1.0
 
@@ -31,9 +31,9 @@ class _State(msgspec.Struct, kw_only=True):
 
 
 class LevelDetector(StreamDetector[Level]):
-    """A small stream detector: the mean of a feature in a bucket against that of the first; an empty bucket is clear.
+    """A small stream detector that compares a feature's mean in a bucket with the first bucket's mean; an empty bucket is clear.
 
-    It sums everything that it saw in order, so that an event lost, doubled or out of order shows in its findings.
+    Its findings contain a sum that depends on all events and their order, so a lost, doubled or out-of-order event changes them.
     """
 
     name: ClassVar[str] = "drift"
@@ -124,7 +124,7 @@ def _about(event_id, identity, data, **more):
 
 
 def hash_of(text: str) -> int:
-    """Return a number of `text` that no run changes."""
+    """Return a number that depends only on `text`, not on the run."""
     return random.Random(text).getrandbits(60)
 
 
@@ -138,7 +138,7 @@ def watch_tick(watermark: float) -> Event:
 
 
 def lanes(events: Iterable[tuple[str, int, Event]], seconds: float, start: float, partitions: int) -> list[list[Event]]:
-    """Return, by inference partition, what score publishes to one signals partition: signals, and a tick a second.
+    """Return, by inference partition, the events that score publishes to one partition of signals: signals, and a tick per second.
 
     `events` are (source, inference partition, signal), in any order; every source ticks from `start` to `start + seconds`.
     """
@@ -157,7 +157,7 @@ def lanes(events: Iterable[tuple[str, int, Event]], seconds: float, start: float
 
 
 def interleaved(partitions: list[list[Event]], random_: random.Random) -> list[Event]:
-    """Return one order of all lanes that keeps the order in each."""
+    """Merge the lanes in a random order that keeps the order within each lane."""
     left = [list(reversed(lane)) for lane in partitions]
     log: list[Event] = []
     while any(left):
@@ -170,7 +170,7 @@ def interleaved(partitions: list[list[Event]], random_: random.Random) -> list[E
 
 
 def watched(machine: PartitionWatch, log: Iterable[Event]) -> Iterator[Event]:
-    """Yield what the stage publishes to findings for `log`: the findings, and its ticks."""
+    """Yield the events that the stage publishes to findings for `log`: findings and ticks."""
     for event in log:
         if not isinstance(event.data, Tick):
             machine.offer(event, event)

@@ -1,4 +1,4 @@
-"""A broker in memory: partitions, compaction, consumer groups; and a shipper's delivery to it that a test moves by hand."""
+"""A broker in memory (partitions, compaction, consumer groups), and a double of the shipper's delivery that a test controls."""
 
 import asyncio
 import bisect
@@ -13,12 +13,12 @@ from serving.capture.producer import DeliveryLost
 from stream.settings import KafkaSettings
 from stream.wire import decode
 
-#: A topic and a number of one of its partitions; Faust's TP and aiokafka's TopicPartition equal it.
+#: (topic, partition number); equal to Faust's TP and aiokafka's TopicPartition.
 Place = tuple[str, int]
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """A record as a consumer gets it; `timestamp` in milliseconds."""
+    """A record as a consumer receives it; `timestamp` is in milliseconds."""
 
     topic: str
     partition: int
@@ -38,7 +38,7 @@ class Group:
 
 
 class SimulatedKafka:
-    """Topics (partitions by name) that keep everything, and what compaction leaves of it."""
+    """Topics (name: number of partitions); `written` has all records, and `read` returns those that compaction has kept."""
 
     def __init__(self, topics: Mapping[str, int], clock: Callable[[], float] = time.time) -> None:
         self.topics = dict(topics)
@@ -51,11 +51,11 @@ class SimulatedKafka:
         self.on_commit: list[Callable[[str, Mapping[Place, int]], None]] = []
 
     def group(self, name: str) -> Group:
-        """Return a group; made where there is none."""
+        """Return a group; create it if it does not exist."""
         return self.groups.setdefault(name, Group())
 
     def append(self, topic, partition, key, value, headers):
-        """Write a record; from here on every consumer can read it."""
+        """Append a record; every consumer can read it at once."""
         log = self.written[topic, partition]
         record = Stored(topic, partition, len(log), key, value, tuple(headers), int(self._clock() * 1000))
         log.append(record)
@@ -67,7 +67,7 @@ class SimulatedKafka:
         return len(self.written[place[0], place[1]])
 
     def read(self, place: Place, offset: int, count: int) -> list[Stored]:
-        """Return the next records that are retained from `offset` on."""
+        """Return the next `count` retained records from `offset` on."""
         log = self._retained[place[0], place[1]]
         if not log or log[-1].offset < offset:
             return []
@@ -75,7 +75,7 @@ class SimulatedKafka:
         return log[start : start + count]
 
     def compact(self, topic: str, keep_newest: int) -> None:
-        """Keep the last record of each key but for the newest ones, Kafka's active segment, which it does not look at."""
+        """Keep the last record of each key, and all of the newest records: Kafka does not compact its active segment."""
         for number in range(self.topics[topic]):
             log = self._retained[topic, number]
             closed, active = log[: max(0, len(log) - keep_newest)], log[max(0, len(log) - keep_newest) :]
@@ -83,7 +83,7 @@ class SimulatedKafka:
             self._retained[topic, number] = [r for r in closed if newest[r.key] == r.offset] + active
 
     def commit(self, group: str, generation: int, offsets: Mapping[Place, int]) -> bool:
-        """Commit a group's offsets; False where another generation has begun."""
+        """Commit a group's offsets; return False if the group has another generation."""
         known = self.group(group)
         if generation != known.generation:
             return False
@@ -94,7 +94,7 @@ class SimulatedKafka:
 
 
 class SteppedDelivery:
-    """Stands where a Delivery does: what is sent waits until it is taken, or lost, by hand."""
+    """A double of Delivery: sent records wait until the test calls `take`, or makes the lease lost."""
 
     def __init__(self, partitions: int = 4) -> None:
         self.names = KafkaSettings().names
@@ -112,7 +112,7 @@ class SteppedDelivery:
         return self._lease
 
     def take(self, count: int | None = None) -> None:
-        """Take the first `count` of what was sent, and acknowledge it."""
+        """Write the first `count` sent records to the broker, and acknowledge them."""
         count = len(self.pending) if count is None else count
         taken, self.pending = self.pending[:count], self.pending[count:]
         for future, *record in taken:

@@ -1,4 +1,4 @@
-"""A tiny base whose layers can be removed, and the parent that is made smaller."""
+"""A tiny base model whose layers can be removed, and a parent from which smaller versions are made."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ SHAPE = {
 
 
 def save_base(directory: Path, *, idle_layer: int | None = None) -> Path:
-    """Write a model of four layers as a GGUF file; layer `idle_layer` changes nothing."""
+    """Write a model of four layers as a GGUF file; the layer `idle_layer` has no effect."""
     folder = save_tiny_llama(directory / "hf", **SHAPE)
     if idle_layer is not None:
         model = AutoModelForCausalLM.from_pretrained(folder)

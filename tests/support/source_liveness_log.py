@@ -1,4 +1,4 @@
-"""Ticks of sources that fall silent, come back or close, as score forwards them; and who is silent by a plain pass."""
+"""Ticks of sources that become inactive, return or close, as score forwards them; and a plain search for inactive sources."""
 
 from stream.stages.watch.source_liveness import LivenessRules, SourceLiveness
 from stream.wire import Event
@@ -21,7 +21,10 @@ def rules(partitions: int, *, forget_seconds: float = DAY) -> LivenessRules:
 
 
 def tick_lanes(seconds, gaps, closes=None, partitions=1):
-    """Return, by inference partition, one tick a second of the sources that speak in it; `closes` says who closes when."""
+    """Return, by inference partition, one tick per second of the active sources.
+
+    `gaps` has the inactive intervals of each source, `closes` the second at which a source closes.
+    """
     closes = closes or {}
     lanes: list[list[Event]] = [[] for _ in range(partitions)]
     for second in range(1, seconds + 1):
@@ -42,12 +45,12 @@ def found(watch: SourceLiveness, log: list[Event], first: int = 0) -> list[Event
 
 
 def told(events: list[Event]) -> list[tuple[str, float, bool]]:
-    """Return (source, seconds from START to the bucket's end, whether it is silent)."""
+    """Return (source, seconds from START to the bucket's end, whether the source is inactive)."""
     return [(event.data.feature, event.data.time - START, event.data.alarm) for event in events]
 
 
 def oracle(lane: list[Event]) -> set[tuple[str, float]]:
-    """Return {(source, seconds from START to the end of a bucket in which it is silent)} by a plain pass over one lane."""
+    """Return {(source, seconds from START to the end of a bucket in which it is inactive)}, from a plain pass over one lane."""
     newest: dict[str, float] = {}
     result: set[tuple[str, float]] = set()
     ended = None

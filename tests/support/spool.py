@@ -15,7 +15,7 @@ NUMBERED = {Kind.REQUEST, Kind.END}
 
 
 class Spool:
-    """A spool that is written here, lock held; `kill()` leaves it as a kill -9 would."""
+    """A spool that this process writes and has locked; `kill()` leaves it as SIGKILL would."""
 
     def __init__(self, root: Path, settings: CaptureSettings | None = None, clock: SourceClock | None = None) -> None:
         self.root = root
@@ -57,12 +57,12 @@ def without_heads(frames: list[Frame]) -> list[Frame]:
 
 
 def flip_bit(path: Path, offset: int) -> None:
-    """Damage a segment as a disk does."""
+    """Flip one bit of a segment, as a faulty disk does."""
     data = bytearray(path.read_bytes())
     data[offset] ^= 1
     path.write_bytes(data)
 
 
 def small_settings(**fields) -> CaptureSettings:
-    """Settings whose reserve for an end is small enough for spools of a few segments."""
+    """Return settings whose reserve for an end is small enough for spools of a few segments."""
     return CaptureSettings(**({"end_reserve_bytes": 4096, "segment_bytes": 16_384} | fields))

@@ -53,7 +53,7 @@ def until(what: str, check: Callable[[], Any], seconds: float = 60, every: float
 
 
 class Stack:
-    """A stack that is driven by the command line."""
+    """A stack that is controlled with the command `weir`."""
 
     def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
@@ -99,7 +99,7 @@ class Stack:
         self.weir("down", seconds=120)
 
     def stop(self, *components: str) -> None:
-        """Stop components, and the watcher, which would start them again."""
+        """Stop components, and first the watcher, which would restart them."""
         supervisord = connect(self.home)
         for name in (WATCHER, *components):
             supervisord.stop(name)

@@ -1,4 +1,4 @@
-"""Weir's topics under a prefix of a test's own on one broker, for the score and the watch app."""
+"""Weir's topics under a test's own prefix on one broker, for the score app and the watch app."""
 
 import uuid
 from typing import Any

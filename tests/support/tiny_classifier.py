@@ -1,4 +1,4 @@
-"""A tiny sequence classifier with random weights, saved as transformers saves any: a real local model for the hub detector."""
+"""A tiny sequence classifier with random weights, saved by transformers: a real local model for the hub detector."""
 
 import hashlib
 
@@ -18,7 +18,7 @@ LABELS = {0: "neutral", 1: "toxic", 2: "insult"}
 
 
 def save_tiny_classifier(folder, seed=0, problem_type="multi_label_classification", **options):
-    """Save one in `folder` and return the options of a detector that runs it."""
+    """Save a classifier in `folder` and return the options of a detector that runs it."""
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,

@@ -10,12 +10,12 @@ from safetensors.numpy import load_file
 
 from tests.support.tiny_llama import save_tiny_llama
 
-# OpenVINO requires a merge and transformers two: of bytes that no UTF-8 text has.
+# OpenVINO requires at least one merge, transformers two. No UTF-8 text contains these bytes.
 _MERGES = ["ÿ ÿ", "þ þ"]
 
 
 def save_tiny_gguf(directory: Path, **changes: Any) -> Path:
-    """Write the model that `save_tiny_llama` writes, in F16; return the file."""
+    """Write the model of `save_tiny_llama` as a GGUF file in F16; return the file."""
     return convert_to_gguf(save_tiny_llama(directory / "hf", **changes), directory / "tiny.gguf")
 
 
@@ -70,7 +70,7 @@ def _add_weights(writer: gguf.GGUFWriter, directory: Path, config: dict[str, Any
     for name, values in load_file(directory / "model.safetensors").items():
         count = next((count for part, count in heads.items() if part in name), None)
         weight = values if count is None else _pairs_together(values, count)
-        # Vectors, the norms, stay in float32.
+        # Vectors (the norms) stay in float32.
         writer.add_tensor(
             names.get_name(name, try_suffixes=(".weight",)),
             weight if weight.ndim == 1 else weight.astype(np.float16),
@@ -78,7 +78,7 @@ def _add_weights(writer: gguf.GGUFWriter, directory: Path, config: dict[str, Any
 
 
 def _pairs_together(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Order the rows as GGUF does: the two numbers that a rotation turns are neighbours."""
+    """Order the rows as GGUF does: the two numbers that a rotary embedding rotates together are adjacent."""
     half = weight.shape[0] // heads // 2
     turned = weight.reshape(heads, 2, half, *weight.shape[1:]).swapaxes(1, 2)
     return np.ascontiguousarray(turned.reshape(weight.shape))

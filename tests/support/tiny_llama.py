@@ -1,4 +1,4 @@
-"""Small random Llama models with a tokenizer of bytes: quick to run, and their answers are full of broken characters."""
+"""Small random Llama models with a byte tokenizer: they are fast, and their answers contain many invalid characters."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def byte_tokenizer() -> Tokenizer:
 
 
 def save_tiny_llama(directory: Path, *, seed: int = 0, shards: bool = False, **changes: Any) -> Path:
-    """Write a model directory; `changes` go to its configuration. A few of its vocabulary's tokens have no text."""
+    """Write a model directory; `changes` replace values of its configuration. Some tokens of the vocabulary have no text."""
     tokenizer = byte_tokenizer()
     torch.manual_seed(seed)
     settings: dict[str, Any] = {
@@ -53,7 +53,7 @@ def save_tiny_llama(directory: Path, *, seed: int = 0, shards: bool = False, **c
 
 
 def greedy(model: Any, prompt: list[int], tokens: int) -> list[int]:
-    """What `generate` says, one request at a time: the truth that the engines are held to."""
+    """Return the tokens of transformers' `generate` for one request; the engines must return the same."""
     ids = torch.tensor([prompt])
     out = model.generate(
         ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=tokens, pad_token_id=0

@@ -18,13 +18,13 @@ _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]
 _SCHEMA = pa.schema(
     [("id", pa.string()), ("kind", pa.string()), ("prompt", _MESSAGES), ("completion", pa.string()), ("label", pa.bool_())]
 )  # fmt: skip
-#: Imports once, and forks each run: the imports of a run take some ten seconds.
+#: Imports once and forks each run, since the imports take about ten seconds.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["stream.loop.training.lora", "stream.loop.training.version"])
 
 
 def save_dataset(folder: Path, count: int = 24, *, kind: str = "sft") -> Path:
-    """Write `count` rows of three answers; thumbs up and down in turn for ``kto``."""
+    """Write `count` rows with three different answers; for ``kto``, with thumbs up and down in turn."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [
         {
@@ -57,7 +57,7 @@ def tiny_job(base: Path, dataset: Path, **changes) -> TrainingJob:
 
 
 class ForkedRun:
-    """A run in a process of its own."""
+    """A training run in its own process."""
 
     def __init__(self, home: Path, name: str, job: TrainingJob) -> None:
         self.folder = RunFolder.of(home, name)

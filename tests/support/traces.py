@@ -1,4 +1,4 @@
-"""Spans of one trace, as MLflow's API gives them, and whether they hang together."""
+"""Read the spans of one trace from MLflow's API, and check that they are connected."""
 
 import json
 
@@ -27,7 +27,7 @@ def spans_of(stack, trace_id):
 
 
 def spans_when(stack, trace_id, names, seconds=60):
-    """Wait until spans of all `names` have arrived and the trace hangs together, and return them."""
+    """Wait until spans of all `names` have arrived and the trace is connected, and return the spans."""
 
     last = []
 
@@ -38,11 +38,11 @@ def spans_when(stack, trace_id, names, seconds=60):
     try:
         return until(f"spans {sorted(names)} of trace {trace_id}", check, seconds)
     except AssertionError:
-        print(f"came: {[(span.name, span.span_id, span.parent_span_id) for span in last]}")
+        print(f"arrived: {[(span.name, span.span_id, span.parent_span_id) for span in last]}")
         raise
 
 
 def connected(spans):
-    """Tell whether there is one root and every other span's parent is here."""
+    """Return whether there is one root, and the parent of every other span has arrived."""
     ids = {span.span_id for span in spans}
     return len([span for span in spans if span.parent_span_id not in ids]) == 1

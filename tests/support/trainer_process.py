@@ -1,4 +1,4 @@
-"""A trainer over a tiny model, here or in a process to kill: ``python -m support.trainer_process '{…}'``."""
+"""A trainer of a tiny model, in this process or in one that a test can kill: ``python -m support.trainer_process '{…}'``."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ def printed(value) -> list[str]:
 
 
 def setup_of(home: Path, base: Path, **changes) -> TrainerSetup:
-    """Return the setup of a trainer whose dataset exists and whose gate says yes; `changes` replace its parts."""
+    """Return the setup of a trainer whose dataset exists and whose gate blesses every version; `changes` replace fields."""
     decision = {"decision": {"state": "blessed", "reason": "not worse"}, "numbers": {"e_safe": 25.0}}
     given = {
         "home": home,

@@ -16,7 +16,7 @@ from serving.engine.fetch_model import ensure
 from serving.metrics_targets import list_targets
 from support.running_serving import Serving
 
-#: The start of vLLM on two busy cores.
+#: Time limit for the start of vLLM on two busy cores.
 START_SECONDS = 420
 MODEL = "small"
 MAX_LENGTH = 1024
@@ -24,7 +24,7 @@ QUEUE = 64
 ADAPTERS = ("tuned-a", "tuned-b")
 VLLM = importlib.util.find_spec("vllm") is not None
 HAS_GPU = Path("/dev/nvidiactl").exists()
-#: On a CPU: no compilation, and a small cache. A prompt of 1,000 tokens takes several steps.
+#: No compilation, and on a CPU a small cache. A prompt of 1,000 tokens needs several steps.
 ENGINE = {
     "max_num_batched_tokens": 256,
     "enforce_eager": True,
@@ -34,7 +34,7 @@ ENGINE = {
 
 
 class VllmServing(Serving):
-    """A serving with an equal share: with more, vLLM's busy worker keeps the kernel from delivering packets on its processor."""
+    """A serving with an equal CPU share: with more, vLLM's busy worker prevents the kernel from delivering packets on its core."""
 
     autogroup = "0"
 
@@ -59,7 +59,7 @@ def write_weights(directory: Path) -> Path:
         return files.path
     (gguf,) = files.path.glob("*.gguf")
     model = AutoModelForCausalLM.from_pretrained(files.path, gguf_file=gguf.name, dtype=torch.bfloat16)
-    # The weights are plain numbers now; transformers still calls them quantised, and would not save them.
+    # The weights are now dequantised, but transformers still treats them as quantised and would not save them.
     model.hf_quantizer = None
     del model.config.quantization_config
     model.save_pretrained(directory)

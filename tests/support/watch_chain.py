@@ -17,7 +17,7 @@ from stream.wire import OWN_TENANT, AlertRecord, Event, Tick, tenant_model_key
 
 
 class Chain:
-    """Applies what score publishes, in its order; `findings`, `alerts` and `decisions` are the topics afterwards."""
+    """Applies score's events in order; `findings`, `alerts` and `decisions` have the events that the stages published."""
 
     def __init__(self, patterns: dict[str, dict[str, Any]], detectors: Any, partitions: int = 2) -> None:
         self._patterns = patterns
@@ -61,7 +61,7 @@ class Chain:
             self.decisions.append(decision)
 
     def replayed(self, detectors: Any) -> "Chain":
-        """Return a fresh chain that was given the recorded findings partition alone."""
+        """Return a new chain that has applied only the recorded findings."""
         again = Chain(self._patterns, detectors)
         for event in self.findings:
             again._found(event)

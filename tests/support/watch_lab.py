@@ -1,4 +1,4 @@
-"""Weir's topics under a prefix of its own, what score would write to them, and the watch app in this process or in another."""
+"""Weir's topics under a test's own prefix, a writer of score's records, and the watch app in this process or in another."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable
@@ -44,5 +44,5 @@ class WatchLab(StageLab):
         return [event.data for _, event in await self.records(self.names.retraining, RetrainingRecord)]
 
     def working(self):
-        """Run a worker process, and kill it in the end."""
+        """Run a worker process, and kill it at the end."""
         return self.worker("watch", tenants=self.tenants)
