@@ -1,1 +1,1 @@
-"""Faults on a real Apache Kafka, again and again, from a seed: ``make chaos``; docs/reliability.md has the figures."""
+"""Repeated, seeded fault injection on a real Apache Kafka: ``make chaos``; docs/reliability.md has the figures."""

@@ -1,7 +1,7 @@
 """Inject faults repeatedly: ``make chaos CHAOS="--faults F1,F4 --kills N --seed 7 --minutes 30 --state FILE"``.
 
-A strike is kept in the state file once the oracle has checked it; a later call continues to the wanted number. With ``--mutations``
-each fault is struck on a product with its own defect, and must find it.
+A strike (one injection) is written to the state file after the oracle has checked it; a later call continues to the wanted number.
+With ``--mutations``, each fault is injected into a product with a defect for this fault, and must find the defect.
 """
 
 import argparse
@@ -24,18 +24,18 @@ _MUTATION_SETTLE_SECONDS = 30.0
 
 def _arguments(given):
     parser = argparse.ArgumentParser(prog="make chaos CHAOS=…", description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--faults", default="", help=f"some of {', '.join(FAULTS)}, or F1 for all of its kinds; all")
+    parser.add_argument("--faults", default="", help=f"some of {', '.join(FAULTS)}, or F1 for all its kinds; default: all")
     parser.add_argument("--kills", type=int, default=0, help="strikes of each fault; default: the fault's own number")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--minutes", type=float, default=30.0, help="length of the soak (F17)")
-    parser.add_argument("--limit", type=float, default=0.0, help="begin no round after so many minutes; 0 has no limit")
+    parser.add_argument("--limit", type=float, default=0.0, help="begin no round after these minutes; 0: no limit")
     parser.add_argument("--state", type=Path, default=Path(".chaos/strikes.jsonl"))
     parser.add_argument("--mutations", action="store_true", help="require each fault to find its mutation")
     return parser.parse_args(given)
 
 
 class Suite:
-    """The strikes of all calls, one a line of the state file, and those that are still wanted."""
+    """The strikes of all calls, one per line of the state file, and the strikes that are still wanted."""
 
     def __init__(self, args) -> None:
         self._args = args
@@ -57,7 +57,7 @@ class Suite:
         return [strike for strike in self.strikes if (strike.fault, strike.seed) == (fault.key, self._args.seed)]
 
     def left(self, fault):
-        """Return the number of wanted strikes; 0 if so many had no effect that more strikes do not help."""
+        """Return the number of strikes that are still wanted; 0 if too many strikes had no effect."""
         wanted = self._args.kills or fault.wanted
         wanted = min(wanted, fault.wanted) if fault.wanted == 1 else wanted
         strikes = self.of(fault)
@@ -65,7 +65,7 @@ class Suite:
         return max(0, wanted - effective) if len(strikes) <= _TIRED * wanted + 5 else 0
 
     def run(self, group, deadline):
-        """Strike the faults of a group until none is wanted or the deadline has passed."""
+        """Inject the faults of a group until no strike is wanted or the deadline has passed."""
         while time.monotonic() < deadline and (now := [fault for fault in group if self.left(fault)]):
             with Campaign(now, self._args.seed) as campaign:
                 while time.monotonic() < deadline and [fault for fault in now if self.left(fault)] == now:
@@ -96,7 +96,7 @@ class Suite:
 
 
 def _mutations(faults, seed):
-    """Return 1 if a fault does not find its mutation, else 0."""
+    """Run each fault with its mutation; return 1 if a fault does not find its mutation, else 0."""
     missed = []
     for fault in faults:
         found = _found(fault, seed)
@@ -107,7 +107,7 @@ def _mutations(faults, seed):
 
 
 def _found(fault, seed):
-    """Return the first violation within some rounds that finds the mutation, or ""."""
+    """Run a few rounds; return the first violation that shows the mutation, or ""."""
     count = min(fault.round_strikes, 5)
     with Campaign([fault], seed, mutation=fault.mutation, settle_seconds=_MUTATION_SETTLE_SECONDS) as campaign:
         for number in range(_MUTATION_ROUNDS):
@@ -119,7 +119,7 @@ def _found(fault, seed):
 
 
 def main(given=None):
-    """Run the faults of the command line; 1 if an invariant was violated or a mutation was not found."""
+    """Run the faults of the command line; return 1 if an invariant was violated or a mutation was not found."""
     args = _arguments(given)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     FAULTS["F17"].minutes = args.minutes
@@ -128,7 +128,7 @@ def main(given=None):
         return _mutations(faults, args.seed)
     suite = Suite(args)
     deadline = time.monotonic() + args.limit * 60 if args.limit else float("inf")
-    together = [fault for fault in faults if fault.together]  # in a quarter of the time
+    together = [fault for fault in faults if fault.together]  # four faults at once need a quarter of the time
     for group in (together, *([fault] for fault in faults if not fault.together)):
         suite.run(group, deadline)
     say(suite.table(faults))

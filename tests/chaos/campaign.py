@@ -1,4 +1,4 @@
-"""Strikes in rounds: strike some times, drain everything, let the oracle check, continue."""
+"""Inject faults in rounds: a few strikes, then drain all records, check them with the oracle, and continue."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from chaos.world import World, until
 
 _SETTLE_SECONDS = 150.0
 _LEDGER_SECONDS = 45.0
-#: A lab is closed after so many rounds: some recoveries read the whole log.
+#: A lab is closed after this many rounds, since some recoveries read the whole log.
 _ROUNDS = 4
 _LOOP_DEATHS = 8
 
@@ -24,9 +24,9 @@ def say(line):
 
 
 class Campaign:
-    """Runs rounds of one fault, or of some at the same time, in labs that it opens when they are needed; a context manager.
+    """Runs rounds of one fault, or of several at the same time, in labs that it opens when needed; a context manager.
 
-    The lab is the first fault's own unless `options` has another; a round's log may take `settle_seconds` to drain.
+    The lab has the options of the first fault unless `options` is given; a round's log must drain within `settle_seconds`.
     """
 
     def __init__(self, faults, seed, *, mutation="", options=None, settle_seconds=_SETTLE_SECONDS) -> None:
@@ -45,7 +45,7 @@ class Campaign:
         self._close()
 
     def round(self, first, strikes):
-        """Run `strikes` of each fault, numbered from `first`; each one gets the round's violations."""
+        """Run `strikes` of each fault, numbered from `first`; each strike gets the round's violations."""
         numbers = {
             fault: range(first.get(fault.key, 0), first.get(fault.key, 0) + strikes.get(fault.key, 0))
             for fault in self.faults
@@ -100,7 +100,7 @@ class Campaign:
             lab.world.close()
 
     def _drain(self, lab, before):
-        """End the sources, wait until everything is committed, and return the violations."""
+        """Stop the sources, wait until all records are committed, and return the violations."""
         began, world, oracle = time.monotonic(), lab.world, lab.oracle
         world.stop_sources()
         found = []

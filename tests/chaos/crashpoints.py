@@ -1,6 +1,6 @@
-"""A kill -9 at an exact point of the shipper: between the acknowledgement and the cursor, or the cursor and the unlink (F3).
+"""SIGKILL at an exact point of the shipper: between acknowledgement and cursor, cursor and unlink, or before removal (F3).
 
-The lab writes the point and a countdown into a file; the process counts its passes and kills itself at the last.
+The lab writes the point and a countdown into a file. The process counts how often it passes the point, and kills itself at zero.
 """
 
 import json
@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 from stream.files import replace_file
 
-POINTS = ("before the cursor", "after the cursor", "before the directory goes")
+POINTS = ("before the cursor", "after the cursor", "before the directory is removed")
 _FILE = "crashpoint.json"
 
 
@@ -20,8 +20,8 @@ def arm(home, point, passes):
 
 
 def plant(home):
-    """Plant the points in this process."""
-    from serving.capture import pipeline, shipper  # noqa: PLC0415 - only the shipper loads these
+    """Patch the crash points into this process."""
+    from serving.capture import pipeline, shipper  # noqa: PLC0415 - only the shipper loads these modules
 
     save, remove = pipeline.save_cursor, shipper.shutil.rmtree
 
@@ -31,11 +31,11 @@ def plant(home):
         _pass(home, "after the cursor")
 
     def removing(*arguments, **options):
-        _pass(home, "before the directory goes")
+        _pass(home, "before the directory is removed")
         remove(*arguments, **options)
 
     pipeline.save_cursor = saving
-    shipper.shutil = SimpleNamespace(rmtree=removing)  # its only use
+    shipper.shutil = SimpleNamespace(rmtree=removing)  # the module uses nothing else of shutil
 
 
 def _pass(home, point):

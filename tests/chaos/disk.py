@@ -1,10 +1,10 @@
-"""A small disk: a tmpfs, filled to the last byte and emptied again."""
+"""A small disk: a tmpfs that can be filled to the last byte and emptied."""
 
 import subprocess
 
 
 class SmallDisk:
-    """A tmpfs on `folder`; PermissionError without root (or CAP_SYS_ADMIN)."""
+    """A tmpfs on `folder`; raises PermissionError without root (or CAP_SYS_ADMIN)."""
 
     def __init__(self, folder, megabytes) -> None:
         self.folder = folder
@@ -15,7 +15,7 @@ class SmallDisk:
             raise PermissionError(f"F10 mounts a tmpfs on {folder}, which needs root: {done.stderr.strip()}")
 
     def fill(self):
-        """Fill the disk; return the number of bytes."""
+        """Fill the disk; return the number of bytes written."""
         size, taken = 1 << 20, 0
         with (self.folder / "others").open("ab", buffering=0) as file:
             while size:
@@ -26,7 +26,7 @@ class SmallDisk:
         return taken
 
     def empty(self):
-        """Free the space again."""
+        """Free the space that `fill` took."""
         (self.folder / "others").unlink(missing_ok=True)
 
     def unmount(self):

@@ -1,7 +1,7 @@
-"""What the lab's model processes load: small detectors that start at once, whose scores depend on the text alone.
+"""The detectors of the lab's model processes: they load at once, and their scores depend only on the text.
 
-A hundred kills cannot wait for the real detectors, which take seconds to load; F19 has those. Pool, batches, outputs and ids
-are the product's.
+The real detectors take seconds to load, too long for a hundred kills; F19 uses a real one. Pool, batches, outputs and ids are the
+product's.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _PATTERNS = {
     "pii": (re.compile(r"[\w.]+@[\w.]+\.\w+|\b\d{4}(?: ?\d{4}){3}\b"), "EMAIL_ADDRESS"),
     "toxicity": (re.compile(r"\b(?:idiots?|scum|worthless)\b"), "TOXIC"),
 }
-#: A text with this word keeps its process busy, so that others overtake it.
+#: A text with this word keeps its process busy, so that other processes overtake it.
 SLOW_WORD = "ponder"
 _SLOW_SECONDS = 0.4
 _DIMENSIONS = 384
@@ -35,7 +35,7 @@ class _Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Words(TextDetector[_Config]):
-    """Flags what its pattern finds."""
+    """A detector that flags the matches of a regular expression."""
 
     name: ClassVar[str] = "pii"
     version: ClassVar[str] = "chaos-1"
@@ -49,7 +49,7 @@ class Words(TextDetector[_Config]):
         self._wait = wait
 
     def load(self) -> None:
-        """Nothing to load."""
+        """Do nothing: the detector has no files."""
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
         if self._wait and self.name == "pii":
@@ -63,7 +63,7 @@ class Words(TextDetector[_Config]):
 
 
 class Embedding:
-    """Adds a direction of the second word, which is the topic, and a shorter one of the text."""
+    """Embeds a text as a direction of its second word (the subject) plus a shorter direction of the text."""
 
     version = "chaos-1"
 
@@ -82,7 +82,7 @@ def _unit(text: str) -> Any:
 
 
 def slow_file(home: Path) -> Path:
-    """Return the file with the seconds that each text takes, while the file exists."""
+    """Return the path of the file with the additional seconds per text; without the file, there is no delay."""
     return home / "slow"
 
 

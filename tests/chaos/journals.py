@@ -1,4 +1,4 @@
-"""What the sources' recorders returned: the accepted, the ended and the refused requests, by the sources' journals."""
+"""Read the sources' journals: the requests that the sources' recorders accepted, ended and refused."""
 
 import json
 
@@ -16,12 +16,12 @@ class Journals(msgspec.Struct):
 
 
 def accept_times(home, since, until):
-    """Return the times that accepting took between two moments, in microseconds."""
+    """Return the durations of the acceptances between two times, in microseconds."""
     return [us for at, us in read_journals(home).accepting if since <= at < until]
 
 
 def read_journals(home, name="*"):
-    """Read all journals, or that of one source process; ignore a line that a kill has torn."""
+    """Read all journals, or the journal of one source process; ignore a line that a kill has cut off."""
     found = Journals()
     for path in sorted((home / "journal").glob(f"{name}.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines(keepends=True):

@@ -1,4 +1,4 @@
-"""Reads Kafka for the lab: committed offsets, ends, and everything that is new on the topics."""
+"""Read Kafka for the lab: committed offsets, end offsets and new records."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ Offsets = dict[tuple[str, int], int]
 
 
 class Look:
-    """Answers through the event loop of `portal`; `options` are aiokafka's connection arguments."""
+    """Reads and writes Kafka in the event loop of `portal`; `options` are aiokafka's connection arguments."""
 
     def __init__(self, portal, options) -> None:
         self._portal = portal
@@ -19,15 +19,15 @@ class Look:
         self._positions = {}
 
     def committed(self, group, seconds=30.0):
-        """Return the committed offsets of `group`; ask again while the broker has no answer."""
+        """Return the committed offsets of `group`; retry while the broker does not answer."""
         return self._ask_until(seconds, self._committed, group)
 
     def ends(self, topics, seconds=30.0):
-        """Return the end offsets of `topics` (name to partitions); ask again while the broker has no answer."""
+        """Return the end offsets of `topics` (name to partitions); retry while the broker does not answer."""
         return self._ask_until(seconds, self._ends, partitions_of(topics))
 
     def forget(self):
-        """Read every topic from its beginning again: the log was replaced."""
+        """Read every topic from its beginning again, after the log was replaced."""
         self._positions.clear()
 
     def topics(self):
@@ -35,11 +35,11 @@ class Look:
         return self._ask(60.0, self._topics)
 
     def fresh(self, topics):
-        """Return the records that `topics` got since the last call, each partition in its order."""
+        """Return the records of `topics` since the last call, in order within each partition."""
         return self._ask(120.0, self._fresh, partitions_of(topics))
 
     def produce(self, records):
-        """Append (topic, partition, key, value, headers)."""
+        """Append records: (topic, partition, key, value, headers)."""
         self._ask(60.0, self._produce, list(records))
 
     def _ask(self, seconds, question, *arguments):

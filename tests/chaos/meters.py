@@ -1,4 +1,4 @@
-"""Metrics of the lab's processes, and their memory and descriptors by the kernel."""
+"""Metrics of the lab's processes, and their memory and file descriptors as the kernel reports them."""
 
 from http.client import HTTPException
 from urllib.request import urlopen
@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 
 class Meters:
-    """Metrics, memory and descriptors of the components, which are `children` with their metrics at `ports`."""
+    """Metrics, memory and descriptors of the components `children`, whose metrics are served at `ports`."""
 
     def __init__(self, children, ports) -> None:
         self._children = children
@@ -31,7 +31,7 @@ class Meters:
         return 1e6 if caught_up < 0 or lag < 0 else max(lag, 0.0 if caught_up else 1000.0)
 
     def memory_mb(self, name):
-        """Return the resident memory of a component and the processes that it started."""
+        """Return the resident memory of a component and the processes that it started, in MiB."""
         return sum(process.memory_info().rss for process in self._processes(name)) / 2**20
 
     def descriptors(self, name):

@@ -1,6 +1,6 @@
-"""Our code with one defect for each fault: a fault that does not find its mutation tests nothing.
+"""Mutations: one defect of Weir's code for each fault. A fault that does not find its mutation tests nothing.
 
-A mutation is applied in the lab's own processes as they start, if ``CHAOS_MUTATION`` names it; the product never reads that variable.
+The lab's processes apply a mutation at their start if ``CHAOS_MUTATION`` names it. The product never reads this variable.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ def _patch(target, replacement):
 
 
 def mutate(process):
-    """Apply the patches of `process` for the mutations in the environment, whose names are divided by commas."""
+    """Apply the patches of `process` for the mutations in the environment variable, whose names are separated by commas."""
     for name in filter(None, os.environ.get(VARIABLE, "").split(",")):
         for processes, target, replacement in MUTATIONS[name]:
             if process in processes:
@@ -51,7 +51,7 @@ def mutate(process):
 
 @contextlib.contextmanager
 def mutated(name):
-    """Apply every patch of a mutation in this process; "" has none."""
+    """Apply every patch of a mutation in this process; none if the name is ""."""
     with contextlib.ExitStack() as stack:
         for _, target, replacement in MUTATIONS[name] if name else ():
             stack.enter_context(_patch(target, replacement))
@@ -90,7 +90,7 @@ async def _produce_once(_produce, publisher, topic, *, key, value, headers, part
 
 @mutation("any-generation", "stream.runtime.table.AckedTable._order", "score", "watch")
 def _no_order(*_):
-    """Take both guards away: the states of a zombie are older, so they alone are ignored (docs/adr/0002-furthest-state.md)."""
+    """Remove both guards: the order guard alone would ignore the older states of a zombie (docs/adr/0002-furthest-state.md)."""
     return 0.0
 
 
@@ -119,7 +119,7 @@ def _advance_early(advance, pipeline, lease):
 
 
 def _move_cursor(pipeline):
-    """Move the cursor over everything that was handed to the producer."""
+    """Move the cursor past all records that were given to the producer."""
     if pipeline._window:
         pipeline.cursor = pipeline._window[-1].cursor
 

@@ -1,4 +1,4 @@
-"""The settings of a lab's processes, and how one lab differs from another."""
+"""The settings of a lab's processes, and the options by which labs differ."""
 
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,11 @@ CONFIG = Path(__file__).with_name("weir.toml")
 
 
 class WorldOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a lab differs from the usual one.
+    """The options of a lab.
 
-    `rate` is requests a second of each source, `slow_share` the share of prompts that keep a model process busy, `settings` the environment
-    of the product's processes, `capture` the settings of the sources' recorders, `disk_of` a folder of the home that is a small
-    disk, `second` the components that run twice, `broker` whether the broker starts first.
+    `rate` is the requests per second of each source, `slow_share` the share of prompts that keep a model process busy. `settings` are
+    environment variables of the product's processes, `capture` the settings of the sources' recorders. `disk_of` is a folder of the home
+    on a small disk, `second` the components that run twice, `broker` whether the broker starts first.
     """
 
     seed: int = 7

@@ -1,4 +1,4 @@
-"""Checks I1 to I6 over everything on a lab's topics, in its spool and in its journals."""
+"""Check the invariants I1 to I6 over all records on a lab's topics, its spool and its journals."""
 
 from chaos.checks.accounts import accounted, balanced, lettered, numbered
 from chaos.checks.commits import Commits, Mark
@@ -10,9 +10,9 @@ from stream.settings import cached_tenant_settings
 
 
 class Oracle:
-    """Reads a lab's topics as they grow, and returns violations.
+    """Reads the new records of a lab's topics, and returns violations.
 
-    `planted` are requests that the lab itself has put on inference. `lost` are the requests of a deleted log, None while the log is whole.
+    `planted` are requests that the lab itself has written to inference. `lost` are the requests of a deleted log, or None.
     """
 
     def __init__(self, world) -> None:
@@ -44,7 +44,7 @@ class Oracle:
         return fresh
 
     def mark(self, strike):
-        """Keep the committed offsets for I5, while a worker is dead and no other can finish its work."""
+        """Keep the committed offsets for I5, while a worker is dead and no other worker can finish its records."""
         world, what = self._world, f"strike {strike.number} of {strike.fault}"
         score, watch = world.committed("score"), world.committed("watch")
         self._marks.append(Mark(what=what, score=score, watch=watch, ends=world.look.ends(world.counts())))
@@ -52,7 +52,7 @@ class Oracle:
     def unsettled(self):
         """Return a sentence about the first spool or partition with unprocessed records, or "".
 
-        Commits are read first and the topics last: outputs come before commits, so everything was read once both agree.
+        Commits are read first, topics last. Outputs are written before commits, so all outputs were read if both agree.
         """
         world = self._world
         if left := world.spooled_sources():
@@ -73,7 +73,7 @@ class Oracle:
         return end if topic in {names.inference, names.signals, names.findings, names.alerts} else None
 
     def check(self):
-        """Return every violation; each begins with the invariant's name."""
+        """Return all violations; each begins with the name of its invariant."""
         record, world = self.record, self._world
         self._outputs.add(record)
         marks, self._marks = self._marks, []

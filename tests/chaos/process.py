@@ -1,6 +1,6 @@
-"""The product's processes in the lab: ``python -m chaos.process NAME`` is ``python -m weir.component NAME`` with the lab's changes.
+"""Run a process of the product in the lab: ``python -m chaos.process NAME`` is ``python -m weir.component NAME`` with changes.
 
-These are a mutation if ``CHAOS_MUTATION`` names one, crash points for the shipper, and the lab's small detectors for score.
+The changes are the mutations that ``CHAOS_MUTATION`` names, crash points in the shipper, and the lab's small detectors in score.
 """
 
 import os
@@ -35,8 +35,8 @@ def _score(process):
 
 
 def _spoil_on_signal():
-    """On SIGUSR1, give the producer a wrong sequence or epoch, as a broker does that lost its state (F14)."""
-    from serving.capture import producer as delivery  # noqa: PLC0415 - only the shipper has a producer of this kind
+    """On SIGUSR1, set a wrong sequence or epoch in the producer, as after a broker lost its state (F14)."""
+    from serving.capture import producer as delivery  # noqa: PLC0415 - only the shipper has this producer
 
     made = []
     begin = delivery.Lease.__init__

@@ -1,4 +1,4 @@
-"""A TCP proxy between every client and the broker, that can be slow, narrow, half open, or cut."""
+"""A TCP proxy between all clients and the broker, with latency, limited bandwidth, half-open and reset connections."""
 
 import asyncio
 import contextlib
@@ -14,10 +14,10 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """What happens to bytes, in both directions.
+    """The state of the connections, for both directions.
 
-    `latency_seconds` is added to each chunk, and chunks overlap; `bytes_per_second` is for each connection and direction, 0 has no limit.
-    Half open, connections stay open and nothing passes. `refuse` resets a connection as soon as it is made.
+    `latency_seconds` is added to each chunk, and chunks overlap. `bytes_per_second` is per connection and direction; 0 means no limit.
+    If `half_open`, connections stay open and no byte passes. `refuse` resets each new connection at once.
     """
 
     latency_seconds: float = 0.0
@@ -27,7 +27,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Proxy:
-    """Listens on `port` and passes bytes to and from `target` as :attr:`link` says at that moment."""
+    """Listens on `port` and forwards bytes to and from `target`, with the present state of :attr:`link`."""
 
     def __init__(self, port: int, target: int) -> None:
         self.port = port
@@ -87,7 +87,7 @@ class Proxy:
             _reset(broker_writer)
 
     async def _pass(self, reader, writer):
-        """Pass one direction until it ends; the other direction ends by the error that this raises."""
+        """Forward one direction until it ends, then raise an error that ends the other direction."""
         line = asyncio.Queue(_CHUNKS)
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:

@@ -1,4 +1,4 @@
-"""The records on the topics by identity: the first copy of each, and how many copies there were."""
+"""The records on the topics by identity: the first copy of each record, and the number of duplicates."""
 
 from collections import Counter, defaultdict
 
@@ -30,7 +30,7 @@ class Seen(msgspec.Struct, gc=False):
 
 
 def plain_finding(record):
-    """Return `record` without the spans of its evidence, which differ if a record was scored twice."""
+    """Return `record` without the spans of its evidence, which differ if an event was scored twice."""
     return msgspec.structs.replace(record, traces=())
 
 
@@ -45,7 +45,7 @@ def plain_decision(record):
 
 
 class Record:
-    """Everything read so far."""
+    """All records that were read so far."""
 
     def __init__(self, names, changelogs) -> None:
         self._names = names

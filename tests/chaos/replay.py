@@ -1,7 +1,7 @@
-"""Watch, alert and retrain over the recorded log from zero, without Kafka and without a kill: the expected records and states.
+"""Run watch, alert and retrain over the recorded log from offset 0, without Kafka or faults: the expected records and states.
 
-The machines are the product's own; property tests show that they are a function of the log. Here the question is whether a worker
-that is killed, stopped, disconnected and restarted publishes and keeps the same.
+The state machines are the product's; property tests show that their results are a function of the log. The lab checks that a worker
+that is killed, stopped, disconnected and restarted publishes and stores the same results.
 """
 
 import msgspec
@@ -28,7 +28,7 @@ from stream.wire import (
 
 
 class Touch(msgspec.Struct, frozen=True, gc=False):
-    """A record that changes the state of `key`; it is processed once the state has closed `bucket`, or seen `offset`."""
+    """A record that changes the state of `key`; it is finished when the state has closed `bucket`, or has reached `offset`."""
 
     partition: int
     offset: int
@@ -139,7 +139,7 @@ def _tipping(_id, _detector, tipping, _others):
 
 
 def plain_alerts(state):
-    """Return the part of `state` that is a function of the log at its last change: without spans and what ticks remove."""
+    """Return the part of `state` that depends only on the log up to its last change: no spans, and no entries that ticks remove."""
     built = msgspec.to_builtins(state)
     built["held"] = []
     for detector in built["detectors"].values():

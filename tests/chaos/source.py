@@ -1,7 +1,7 @@
 """A source: the product's Recorder in a separate process, with a journal of the accepted requests.
 
-``python -m chaos.source '{"home": …, "name": …, "seed": …, "rate": …}'``. A line of the journal is written after the
-recorder's call has returned, so that every request in the journal was accepted. SIGTERM ends the source in order.
+``python -m chaos.source '{"home": …, "name": …, "seed": …, "rate": …}'``. The source writes a line to the journal after the
+recorder's call has returned, so every request in the journal was accepted. SIGTERM stops the source cleanly.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class SourceArgs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def step_path(home, name):
-    """Return the file with the step of the wall clock of source process `name`, in seconds."""
+    """Return the path of the file with the wall-clock step of source process `name`, in seconds."""
     return home / "journal" / f"{name}.step"
 
 

@@ -1,4 +1,4 @@
-"""A fault, and one strike of it: strike, heal, and wait until everything continues."""
+"""A fault, and one strike: inject the fault, remove it, and wait until all processes make progress."""
 
 import abc
 import random
@@ -16,8 +16,8 @@ PARTS = ("shipper", "score", "watch")
 class Strike(msgspec.Struct, kw_only=True):
     """One injected fault.
 
-    `effect` says what the fault interrupted. A fault without an effect does not count. `violations` are the promises that were broken in
-    the round of this fault. `slow` are speeds that missed their bound: ``make chaos`` counts them, the tests do not.
+    `effect` describes the work that the fault interrupted; a strike without an effect does not count. `violations` are the violated
+    invariants of the round. `slow` are speeds outside their bound: ``make chaos`` counts them, the tests do not.
     """
 
     fault: str
@@ -32,7 +32,7 @@ class Strike(msgspec.Struct, kw_only=True):
 
     @property
     def failures(self):
-        """All that was wrong."""
+        """All violations and missed speeds."""
         return self.violations + self.slow
 
     def require(self, condition, violation):
@@ -65,27 +65,27 @@ class Fault(abc.ABC):
 
     key: str
     what: str
-    #: Strikes of the long suite, and between two checks of the oracle.
+    #: Number of strikes in the long suite, and between two checks of the oracle.
     wanted = 20
     round_strikes = 5
-    #: The key in :data:`chaos.mutations.MUTATIONS` that it must find, and what a violation that finds it begins with.
+    #: The key in :data:`chaos.mutations.MUTATIONS` of the mutation to find, and prefixes of the violations that show this mutation.
     mutation: str
     breaks: tuple[str, ...]
-    #: Whether it may be struck beside others in the same lab, each round needs a new lab, or it needs none.
+    #: Whether other faults may be injected in the same lab at the same time, each round needs a new lab, and the fault needs a lab.
     together = fresh = False
     in_lab = True
     #: Whether processes may end by themselves.
     deaths_allowed = True
-    #: Everything must continue within so many seconds after the fault (I10): the parts whose offsets must grow.
+    #: The offsets of all `parts` must grow within this many seconds after the fault (I10).
     bound_seconds = 60.0
     parts = PARTS
-    #: Bounds of a random pause before the strike; () has none.
+    #: Bounds in seconds of a random pause before the strike; () means no pause.
     pause: tuple[float, ...] = ()
     options = WorldOptions()
 
     @abc.abstractmethod
     def strike(self, lab, chance, strike):
-        """Inject the fault, fill in `how` and `effect`, and heal it."""
+        """Inject the fault, fill in `how` and `effect`, and remove the fault."""
 
 
 def progress(world, *parts):
@@ -102,7 +102,7 @@ def progress(world, *parts):
 
 
 def strike_once(fault, lab, number, seed):
-    """Strike once; the same seed and number give the same times and the same kind."""
+    """Inject the fault once; the same seed and number give the same times and the same kind."""
     chance = random.Random(f"{seed}/{fault.key}/{number}")
     strike = Strike(fault=fault.key, number=number, seed=seed)
     if fault.pause:

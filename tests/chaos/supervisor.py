@@ -1,4 +1,4 @@
-"""Processes that are restarted when they die, as ``weir up`` does, unless the lab keeps them stopped."""
+"""Restart processes that end, as ``weir up`` does, unless the lab keeps them stopped."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ class Death(msgspec.Struct, frozen=True, kw_only=True):
 class Child:
     """One supervised process, which appends its output to `log` and its ends to `deaths`.
 
-    The thread that starts the process waits for it: the kernel kills a child with that thread.
+    The thread that starts the process also waits for it, since the kernel kills a child when that thread ends.
     """
 
     def __init__(self, name, argv, *, environment, log, deaths) -> None:
@@ -45,25 +45,25 @@ class Child:
 
     @property
     def pid(self):
-        """The process, or None while there is none."""
+        """The process id, or None while the process does not run."""
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
     @property
     def wanted(self):
-        """Whether it is to run."""
+        """Whether the process should run."""
         return self._wanted.is_set()
 
     def expect_death(self):
-        """Count its next end as the lab's doing."""
+        """Record the next end of the process as caused by the lab."""
         self._ours = True
 
     def start(self):
-        """Run it from now on."""
+        """Start the process, and restart it whenever it ends."""
         self._wanted.set()
 
     def wait_running(self, seconds=30.0):
-        """Return its pid as soon as it runs."""
+        """Wait until the process runs, and return its pid."""
         deadline = time.monotonic() + seconds
         while (pid := self.pid) is None:
             assert time.monotonic() < deadline, f"{self.name} was not started within {seconds:.0f} s"
@@ -71,21 +71,21 @@ class Child:
         return pid
 
     def kill(self):
-        """SIGKILL it and wait for its end; it stays down until :meth:`start`."""
+        """Send SIGKILL and wait for the end; the process stays stopped until :meth:`start`."""
         self._end(signal.SIGKILL)
 
     def stop(self):
-        """SIGTERM it, and SIGKILL after a while; it stays down."""
+        """Send SIGTERM, and SIGKILL after a timeout; the process stays stopped."""
         self._end(signal.SIGTERM)
 
     def send(self, number):
-        """Send a signal if it runs."""
+        """Send a signal if the process runs."""
         if (pid := self.pid) is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
     def close(self):
-        """End it for good."""
+        """Kill the process, and never restart it."""
         self._closed.set()
         self._end(signal.SIGKILL)
         self._wanted.set()

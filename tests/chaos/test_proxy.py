@@ -1,4 +1,4 @@
-"""The proxy does to a connection what its link says."""
+"""The proxy applies the state of its link to a connection."""
 
 import asyncio
 import contextlib

@@ -26,7 +26,7 @@ def _needs_a_disk_of_its_own(folder):
 
 @pytest.fixture(scope="module")
 def lab(apache, tmp_path_factory):
-    """One lab for all strikes without a mutation: the spool on a small disk, a broker that takes large records."""
+    """One lab for all strikes without a mutation: the spool is on a small disk, and the broker accepts large records."""
     _needs_a_disk_of_its_own(tmp_path_factory.mktemp("disk"))
     options = WorldOptions(seed=SEED, disk_of="spool", disk_mb=64, max_message_bytes=8 * 1024 * 1024)
     with Campaign([FAULTS["F1.score"]], SEED, options=options) as campaign:
@@ -44,7 +44,7 @@ ROUNDS = (
 
 @pytest.mark.parametrize("strikes", ROUNDS, ids="+".join)
 def test_every_invariant_holds(lab, strikes):
-    """A strike without an effect does not count, as in the long suite: the next number follows."""
+    """A strike without an effect does not count, as in the long suite; the strike with the next number replaces it."""
     struck, left = Counter(), Counter(strikes)
     for _ in range(TRIES):
         lab.faults = [FAULTS[key] for key in left]
@@ -66,7 +66,7 @@ def test_every_invariant_holds_without_a_lab(key):
 
 
 def test_mutations_are_found(apache):
-    """Three at once, of three processes; each breaks an invariant that the others keep."""
+    """Three mutations at once, of three processes; each breaks an invariant that the other two do not break."""
     faults = [FAULTS[key] for key in ("F1.score", "F2", "F9")]
     wrong = ",".join(fault.mutation for fault in faults)
     options = WorldOptions(max_message_bytes=8 * 1024 * 1024)
@@ -88,5 +88,5 @@ def test_each_fault_has_a_mutation_and_an_invariant_that_it_breaks():
     assert {fault.mutation for fault in FAULTS.values()} == MUTATIONS.keys()
     assert all(fault.breaks for fault in FAULTS.values())
     for name in MUTATIONS:
-        with mutated(name):  # fails for a target that the product no longer has
+        with mutated(name):  # fails if the product no longer has the target
             pass

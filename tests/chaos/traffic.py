@@ -1,4 +1,4 @@
-"""Requests and answers out of a seed: three tenants, conversations, bursts of trouble, topics that change with time."""
+"""Seeded requests and answers: three tenants, conversations, bursts of findings, subjects that change over time."""
 
 import random
 
@@ -9,14 +9,14 @@ from chaos.engine import DETECTORS, SLOW_WORD
 from stream.wire import Message, RequestRecord, ResponseRecord, Usage
 
 MODEL = "m"
-TENANTS = ("acme", "elm", "fir")  # their streams and models spread over both partitions
+TENANTS = ("acme", "elm", "fir")  # their streams and models are on both partitions
 _TOPICS = (("garden", "travel", "cooking"), ("reactor", "centrifuge", "isotope"))
-#: Exchanges between two changes of topic, and of bursts of trouble within them.
+#: Number of exchanges between two changes of subject, from one burst of findings to the next, and in a burst.
 _ERA, _BURST_EVERY, _BURST = 600, 50, 12
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
-    """One request, its end, and how long the answer takes."""
+    """A request, its end, and the seconds between them."""
 
     request: RequestRecord
     end: ResponseRecord
@@ -24,7 +24,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Traffic:
-    """The exchanges of one source; the same seed and name give the same ones. Request ids begin with `name`."""
+    """The exchanges of one source; they depend only on the seed and name. Request ids begin with `name`."""
 
     def __init__(self, name: str, seed: int, *, slow_share: float = 0.02) -> None:
         self._name = name

@@ -1,6 +1,6 @@
-"""One lab: a real Apache Kafka behind a proxy; sources, shipper, score, watch and ledger as processes; and a supervisor.
+"""A lab: a real Apache Kafka behind a proxy; sources, shipper, score, watch and ledger as processes; and a supervisor.
 
-Real: the broker, every process of the product and its settings, kill, SIGSTOP, disks. The lab's own: the traffic, the proxy, and
+Real: the broker, every process of the product and its settings, SIGKILL, SIGSTOP, disks. Not real: the traffic, the proxy, and
 the small detectors that score loads (:mod:`chaos.engine`).
 """
 
@@ -41,7 +41,7 @@ _PART_NAMES = ("shipper", "score", "watch", "ledger")
 
 
 def until(what, check, seconds=60.0, every=0.1):
-    """Poll `check` until its result is true; TimeoutError naming `what` at the deadline."""
+    """Poll `check` until its result is true; raise TimeoutError with `what` at the deadline."""
     deadline = time.monotonic() + seconds
     while True:
         if result := check():
@@ -52,7 +52,7 @@ def until(what, check, seconds=60.0, every=0.1):
 
 
 class World:
-    """A running lab. `home` has its logs, spool and journals, `deaths` every end of a process."""
+    """A running lab. `home` contains its logs, spool and journals; `deaths` has every end of a process."""
 
     def __init__(self, options) -> None:
         self.options = options
@@ -81,7 +81,7 @@ class World:
         (self.home / "ports.json").write_text(json.dumps(self._ports))
 
     def start(self):
-        """Start everything, the broker first, and wait for the first verdicts."""
+        """Start all processes, the broker first, and wait until score and watch have committed the first records."""
         try:
             self._start()
         except BaseException:
@@ -108,7 +108,7 @@ class World:
             until("the first events pass", self._flowing, 90)
 
     def close(self):
-        """End every process, and remove the folder unless ``CHAOS_KEEP`` is set."""
+        """Kill every process, and remove the folder unless ``CHAOS_KEEP`` is set."""
         for child in reversed(tuple(self.children.values())):
             child.close()
         self._portal.call(self.proxy.stop)
@@ -117,12 +117,12 @@ class World:
             shutil.rmtree(self.home, ignore_errors=True)
 
     def _flowing(self):
-        """Return whether score and watch have committed something."""
+        """Return whether score and watch have committed records."""
         score, watch = self.committed("score"), self.committed("watch")
         return any(score.values()) and any(end for (topic, _), end in watch.items() if topic == self.names.findings)
 
     def start_broker(self):
-        """Start the broker and wait for its answer."""
+        """Start the broker and wait until it answers."""
         self.children["broker"].start()
         self.wait_broker()
 
@@ -132,7 +132,7 @@ class World:
         until("the broker answers", lambda: broker_answers(address, 1.0), seconds)
 
     def create_topics(self):
-        """Make the topics, as ``weir topics create`` does."""
+        """Create the topics, as ``weir topics create`` does."""
         topics = self.kafka.topics()
         if (larger := self.options.max_message_bytes) > MAX_MESSAGE_BYTES:
             topics = [msgspec.structs.replace(topic, max_message_bytes=larger) for topic in topics]
@@ -172,14 +172,14 @@ class World:
         return name
 
     def stop_source(self, name):
-        """End a source in order."""
+        """Stop a source cleanly."""
         self.live_sources.remove(name)
         child = self.children.pop(name)
         child.stop()
         child.close()
 
     def stop_sources(self):
-        """End every source in order."""
+        """Stop every source cleanly."""
         for name in tuple(self.live_sources):
             self.stop_source(name)
 
@@ -196,7 +196,7 @@ class World:
         return self.look.committed(f"{self.kafka.topic_prefix}{component}")
 
     def counts(self):
-        """Return the topics that exist for the oracle to read, with their partitions."""
+        """Return the existing topics that the oracle reads, with their number of partitions."""
         own = {topic.name: topic.partitions for topic in self.kafka.topics()}
         wanted = own | dict.fromkeys(self.changelogs.values(), Q)
         if not self._known_topics >= wanted.keys():
@@ -204,7 +204,7 @@ class World:
         return {name: count for name, count in wanted.items() if name in self._known_topics}
 
     def settings(self):
-        """Load the settings as the product's processes do: the oracle must judge by the same ones."""
+        """Load the settings as the product's processes do: the oracle must use the same settings."""
         with mock.patch.dict(os.environ, self._environment(self.home), clear=True):
             return load_settings().settings
 
@@ -220,7 +220,7 @@ class World:
         advertised = "advertised.listeners=BROKER://127.0.0.1:{}".format
         text = properties.read_text()
         assert advertised(port) in text
-        limit = f"message.max.bytes={self.options.max_message_bytes}\n"  # the last one wins
+        limit = f"message.max.bytes={self.options.max_message_bytes}\n"  # the last line of a name applies
         properties.write_text(text.replace(advertised(port), advertised(proxy)) + limit)
         return argv
 

@@ -7,7 +7,7 @@ from stream.wire import ABORTED_TYPE, RequestRecord
 
 
 def accounted(record, journals, planted):
-    """I1 by the sources' journals."""
+    """Check I1 with the sources' journals."""
     requests, ends = defaultdict(set), defaultdict(set)
     for (source, _), seen in record.inference.items():
         kept = requests if isinstance(seen.event.data, RequestRecord) else ends
@@ -31,7 +31,7 @@ def accounted(record, journals, planted):
 
 
 def numbered(record, planted):
-    """I1 by the numbers: those of a source run from 1 to the last one, each once."""
+    """Check I1 with the numbers: each source has all numbers from 1 to its last number, each once."""
     numbers = defaultdict(list)
     for (source, _), seen in record.inference.items():
         if seen.event.data.request_id not in planted:
@@ -43,7 +43,7 @@ def numbered(record, planted):
 
 
 def balanced(record, balance, planted):
-    """I2: the balance is even, and equals the records on the topic."""
+    """Check I2: the balance adds up, and equals the records on the topic."""
     written = sum(seen.event.data.request_id not in planted for seen in record.inference.values())
     gaps = sum(gap.count for gap in record.gaps.values())
     found = []
@@ -55,7 +55,7 @@ def balanced(record, balance, planted):
 
 
 def lettered(record, topic):
-    """I6: every record of `topic` without an event has a dead letter, and no other record has one."""
+    """Check I6: every record of `topic` without an event has a dead letter, and no other record has one."""
     wanted = {(topic, partition, offset) for partition, offset in record.unreadable}
     have = {origin for origin in record.letters if origin[0] == topic}
     return [

@@ -1,4 +1,4 @@
-"""I5: at every kill, the committed records were finished."""
+"""Check I5: at every kill, the committed records were finished."""
 
 from collections import defaultdict
 
@@ -11,7 +11,7 @@ from stream.stages.watch.state import decode_stream
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """The offsets committed at one moment, and the ends of all topics a little later: outputs after those are too late."""
+    """The committed offsets at one time, and the ends of all topics shortly after; outputs after these ends are too late."""
 
     what: str
     score: Offsets
@@ -20,7 +20,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Commits:
-    """Checks marks in order of time; each record is checked once."""
+    """Checks marks in time order; each record is checked once."""
 
     def __init__(self, names, changelogs) -> None:
         self._names = names
@@ -37,7 +37,7 @@ class Commits:
             yield index
 
     def score(self, mark, record, outputs):
-        """Every committed inference record has all its outputs, or its dead letter."""
+        """Check that every committed inference record has all its outputs, or its dead letter."""
         topic, unfinished = self._names.inference, []
         for partition, places in record.places.items():
             for index in self._unchecked(topic, partition, [offset for offset, _ in places], mark.score):
@@ -59,7 +59,7 @@ class Commits:
         )
 
     def watch(self, mark, record, replays, table, topic):
-        """Every committed signal or finding that changes a state is in the stored state."""
+        """Check that the stored state includes every committed signal or finding that changes it."""
         log, unfinished = self._changelogs[table], []
         reached = {
             key: max((_reached(table, key, v) for p, o, v in values if o < mark.ends.get((log, p), 0)), default=-1)

@@ -1,4 +1,4 @@
-"""I3, I4: the published records and the stored states are those that follow from the texts and the log, and no others."""
+"""Check I3 and I4: exactly the records and states that follow from the texts and the log are published and stored."""
 
 import msgspec
 
@@ -55,7 +55,7 @@ class Outputs:
         self.of[key] = (ids, signal.id)
 
     def compared(self, record):
-        """I4 for score: verdicts, findings of single events, and signals."""
+        """Check I4 for score: verdicts, findings of single events, and signals."""
         return [
             *_compare("verdicts", _data(record.verdicts), self.verdicts),
             *_compare("signals", _data(record.signals), self.signals),
@@ -81,7 +81,7 @@ def _merged(replays, name):
 
 
 def published(record, watch, alert, retrain):
-    """I4 for watch, alert and retrain, against a replay from zero."""
+    """Check I4 for watch, alert and retrain against a replay from offset 0."""
     findings = {key: plain_finding(event.data) for key, event in _merged(watch, "findings").items()}
     alerts = {key: plain_alert(one) for key, one in _merged(alert, "alerts").items()}
     decisions = _merged(retrain, "decisions")
@@ -94,20 +94,20 @@ def published(record, watch, alert, retrain):
 
 
 def _one_at_a_time(record):
-    """No condition has two alerts at a time: an alert opens after the one before it was resolved."""
+    """Check that no condition has two alerts at a time: an alert opens only after the previous alert was resolved."""
     firing = {}
     resolved = {identity for (identity, _), one in record.alerts.items() if one.state == "resolved"}
     for (identity, revision), one in record.alerts.items():
         if revision == 0 and identity not in resolved:
             condition = (one.tenant, one.model, one.side, one.detector, one.feature if one.tenant == "_weir" else "")
             firing.setdefault(condition, []).append(identity)
-    # The first is the first on the log: a late event may be older than the last end.
+    # Alerts are in log order, not in time order: a late event may be older than the end of the previous alert.
     doubled = sorted(identity for found in firing.values() for identity in found[1:])
-    return violations("I4", "alerts fire beside another of the same condition", doubled)
+    return violations("I4", "alerts fire while another alert of the same condition fires", doubled)
 
 
 def states(record, watch, alert):
-    """I3: each table contains the states of a replay from zero."""
+    """Check I3: each table contains the states of a replay from offset 0."""
     kept = {key: values[-1][2] for key, values in record.changelog["streams"].items()}
     streams = {key: value and decode_stream(value) for key, value in kept.items() if not key.startswith("\0")}
     wanted = _merged(alert, "states")

@@ -4,7 +4,7 @@ _SHOWN = 3
 
 
 def violations(invariant, what, items):
-    """Return one line about `items` with the first of them, or none."""
+    """Return a list with one line about `items` that shows the first three, or an empty list."""
     if not items:
         return []
     shown = ", ".join(str(item).replace("\x1f", "/") for item in items[:_SHOWN])

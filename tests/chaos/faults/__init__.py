@@ -33,7 +33,7 @@ FAULTS: dict[str, Fault] = {
 
 
 def chosen(names):
-    """Return the faults that `names` (``F1,F4``, ``F1.score``) selects, in their order; all if it is empty."""
+    """Return the faults that `names` (``F1,F4``, ``F1.score``) selects, in the order of FAULTS; all if `names` is empty."""
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     found = {name: [fault for key, fault in FAULTS.items() if name in (key, key.split(".")[0])] for name in wanted}
     if unknown := [name for name, faults in found.items() if not faults]:

@@ -4,7 +4,7 @@ from chaos.strike import Fault
 
 
 def kill_worker(lab, name, strike, meanwhile=bool):
-    """Kill `name`, call `meanwhile`, and start it again; it has an effect if earlier records are not committed after the kill."""
+    """Kill `name`, call `meanwhile`, and restart it. The strike has an effect if the kill left earlier records uncommitted."""
     world = lab.world
     topics = {world.names.inference} if name == "score" else {world.names.signals, world.names.findings}
     ends = world.look.ends({topic: count for topic, count in world.counts().items() if topic in topics})
@@ -20,7 +20,7 @@ def kill_worker(lab, name, strike, meanwhile=bool):
 
 
 class ScoreKill(Fault):
-    """The stateless worker, with batches in its model processes and outputs in flight."""
+    """Kills the stateless worker, with batches in its model processes and outputs in flight."""
 
     key = "F1.score"
     what = "kill -9 of the score worker"
@@ -37,7 +37,7 @@ class ScoreKill(Fault):
 
 
 class WatchKill(ScoreKill):
-    """The stateful worker, with open buckets, findings and state in flight."""
+    """Kills the stateful worker, with open buckets, findings and state in flight."""
 
     key = "F1.watch"
     what = "kill -9 of the watch worker"

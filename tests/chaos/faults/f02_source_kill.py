@@ -1,4 +1,4 @@
-"""F2: kill -9 of a gateway's capture under load; another gateway starts, and the shipper ends the dead one's spool."""
+"""F2: kill -9 of a gateway's capture under load; another gateway starts, and the shipper ends the spool of the dead gateway."""
 
 import time
 
@@ -7,7 +7,7 @@ from chaos.strike import Fault
 
 
 class SourceKill(Fault):
-    """A source: the recorder of a serving gateway, in a process of its own."""
+    """Kills a source: the recorder of a serving gateway, in its own process."""
 
     key = "F2"
     what = "kill -9 of a gateway's capture process under load"
@@ -19,7 +19,7 @@ class SourceKill(Fault):
     pause = (1.0, 6.0)
 
     def strike(self, lab, chance, strike):
-        """Kill one and start another; its spool must be ended, drained and removed, which is the recovery."""
+        """Kill a source and start another. The recovery ends when the dead source's spool is ended, drained and removed."""
         world = lab.world
         name = world.kill_a_source(chance.randrange(100))
         strike.how = f"{name} {strike.how}"

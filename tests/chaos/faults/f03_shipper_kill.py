@@ -1,4 +1,4 @@
-"""F3: kill -9 of the shipper: at any moment, with records in flight on a slow line, and between two of its effects."""
+"""F3: kill -9 of the shipper: at any time, with records in flight on a slow connection, and between two of its effects."""
 
 import time
 
@@ -9,7 +9,7 @@ from chaos.world import until
 
 
 class ShipperKill(Fault):
-    """The shipper; each strike is of one of five kinds."""
+    """Kills the shipper; each strike is of one of five kinds."""
 
     key = "F3"
     what = "kill -9 of the shipper, also between acknowledgement, cursor, unlink and removal"
@@ -41,7 +41,7 @@ class ShipperKill(Fault):
         child.start()
 
     def _at(self, world, point, passes, strike):
-        """Let it kill itself at a point; it passes the last one when a source has ended."""
+        """Let the shipper kill itself at a point; it passes the last point only after a source has ended."""
         child = world.children["shipper"]
         before = child.wait_running()
         child.expect_death()

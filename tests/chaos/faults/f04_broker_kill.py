@@ -1,4 +1,4 @@
-"""F4: kill -9 of the broker, which stays away for a while; accepting must not change, and the backlog must drain fast."""
+"""F4: kill -9 of the broker and an outage; sources must accept requests as before, and the backlog must drain fast."""
 
 import time
 
@@ -13,7 +13,7 @@ _SLACK_US = 5_000
 
 
 class BrokerKill(Fault):
-    """The broker; outages of 2 to 10 s, and one of 5 min in fifty strikes."""
+    """Kills the broker; outages of 2 to 10 s, and every fiftieth of 5 min."""
 
     key = "F4"
     what = "kill -9 of the broker, away for 2 to 10 s; every fiftieth for 5 min"
@@ -22,11 +22,12 @@ class BrokerKill(Fault):
     breaks = ("I4",)
     bound_seconds = 90.0
     pause = (3.0, 6.0)
-    #: Few slow prompts: with the usual 2 %, score processes 250 to 280 events/s, and the long outage leaves 48,000 for its round's 150 s.
+    #: Few slow prompts: with the default of 2 %, score processes 250 to 280 events/s, too few to drain the 48,000 events of the
+    #: long outage in the 150 s of its round.
     options = WorldOptions(rate=40.0, slow_share=0.002)
 
     def strike(self, lab, chance, strike):
-        """Kill it, restart it later, and measure the acceptance and the drain."""
+        """Kill the broker, restart it later, and measure the acceptance times and the drain rate."""
         world = lab.world
         away = chance.uniform(2.0, 10.0)
         away = _LONG_SECONDS if strike.number % 50 == 49 else away
@@ -41,7 +42,7 @@ class BrokerKill(Fault):
         self._latency(world, strike, killed, back)
 
     def _drained(self, world, strike, first):
-        """Compare the drain of the backlog, from its first record on, with the arrival rate."""
+        """Compare the drain rate of the backlog, from the first delivered record on, with the arrival rate."""
         until("records pass again", lambda: world.balance().delivered > first.delivered, 60, 0.02)
         began = time.monotonic()
         until("the backlog is gone", lambda: world.balance().spooled <= max(20, first.spooled // 20), 120, 0.02)
@@ -49,7 +50,7 @@ class BrokerKill(Fault):
         arrived = world.options.rate * world.options.sources * 2
         ratio = strike.figures["drain_ratio"] = round((end.delivered - first.delivered) / seconds / arrived, 2)
         strike.require_speed(
-            ratio >= _DRAIN_RATIO, f"F4: the backlog drained at {ratio} times the arrival rate, 3 are wanted"
+            ratio >= _DRAIN_RATIO, f"F4: the backlog drained at {ratio} times the arrival rate, the bound is 3"
         )
 
     def _latency(self, world, strike, killed, back):

@@ -8,7 +8,7 @@ from chaos.strike import Fault
 
 
 class NoBroker(Fault):
-    """Sources accept at once; delivery, scoring and watching begin when the broker runs and has its topics."""
+    """Starts all processes without a broker. Sources accept at once; the others begin when the broker runs and has its topics."""
 
     key = "F5"
     what = "everything starts with the broker down"
@@ -20,7 +20,7 @@ class NoBroker(Fault):
     options = WorldOptions(broker=False)
 
     def strike(self, lab, chance, strike):
-        """Start the broker after a while."""
+        """Start the broker some seconds after the first accepted request."""
         world = lab.world
         away = chance.uniform(3.0, 12.0)
         strike.how = f"away for {away:.1f} s after the first accepted request"

@@ -1,4 +1,4 @@
-"""F6: workers join and leave a group all the time."""
+"""F6: workers join and leave a group repeatedly."""
 
 import time
 
@@ -7,7 +7,7 @@ from chaos.strike import Fault, progress
 
 
 class ComingAndGoing(Fault):
-    """A second worker of score or watch joins; one of the two leaves, in order or by kill -9; each change is a strike."""
+    """Starts a second worker of score or watch, or ends one of the two, cleanly or by kill -9; each change is a strike."""
 
     key = "F6"
     what = "a second worker of score or watch joins, or one of two leaves"

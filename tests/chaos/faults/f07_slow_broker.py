@@ -1,4 +1,4 @@
-"""F7: a slow, narrow, half-open or cut connection to the broker, and a worker that is killed meanwhile, with all that it had in flight."""
+"""F7: connections to the broker that are slow, narrow, half-open, cut or refused, and a kill of a process meanwhile."""
 
 import time
 
@@ -12,14 +12,14 @@ _LINKS = {
     "cut": Link(),
     "refusing": Link(refuse=True),
 }
-#: On a narrow line it takes so long to read a closed window, and as long again to write it.
+#: On a narrow connection, a worker needs this long to read a closed window, and as long to write it.
 _NARROW, _NARROW_SECONDS = "10 KB/s", (4.0, 9.0)
 
 
 class SlowBroker(Fault):
-    """The line gets bad, a worker is killed, the line gets good again.
+    """Degrades the connections, kills a worker or the shipper, and restores the connections.
 
-    Every connection is cut at the kill: records that the worker had sent and the broker had not read are lost, as when its machine dies.
+    All connections are cut at the kill: records that the process had sent and the broker had not read are lost, as if its machine failed.
     """
 
     key = "F7"
@@ -30,7 +30,7 @@ class SlowBroker(Fault):
     bound_seconds = 90.0
 
     def strike(self, lab, chance, strike):
-        """Spoil the line for some seconds, and kill a process in the middle."""
+        """Degrade the connections for some seconds, and kill a process during this time."""
         world = lab.world
         kind = chance.choice(tuple(_LINKS))
         victim = chance.choice(("score", "watch", "watch", "shipper"))
@@ -46,7 +46,7 @@ class SlowBroker(Fault):
         child.wait_running()
         child.kill()
         world.cut()
-        world.proxy.link = Link()  # for the mark alone: nothing of the victim is in flight any more
+        world.proxy.link = Link()  # only for the mark: the victim has no more records in flight
         lab.oracle.mark(strike)
         world.proxy.link = _LINKS[kind]
         spooled = world.balance().spooled

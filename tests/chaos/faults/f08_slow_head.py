@@ -8,7 +8,7 @@ from chaos.strike import Fault
 
 
 class SlowHead(Fault):
-    """Every tenth prompt keeps a model process busy for .4 s, while the other process overtakes it."""
+    """Kills score while every tenth prompt keeps a model process busy for 0.4 s and the other model process overtakes it."""
 
     key = "F8"
     what = "slow first events, fast later events, poison events beside them, then kill -9 of score"
@@ -21,7 +21,7 @@ class SlowHead(Fault):
     options = WorldOptions(slow_share=0.1, rate=15.0)
 
     def strike(self, lab, chance, strike):
-        """Put poison on every partition, and kill score right after."""
+        """Write a poison record to every partition, and kill score shortly after."""
         world = lab.world
         soon = chance.uniform(0.05, 1.0)
         strike.how += f", {soon:.2f} s after the poison"

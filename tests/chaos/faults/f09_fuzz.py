@@ -15,7 +15,7 @@ _LARGE = 5_000_000
 
 
 class Fuzz(Fault):
-    """150 records a strike, among ordinary ones; readable ones are scored, the rest get dead letters."""
+    """Writes 150 fuzzed records per strike among ordinary records. Readable records are scored, the others get dead letters."""
 
     key = "F9"
     what = "150 fuzzed records a strike: flipped bits, truncated, wrong schema, null, up to 5 MB"
@@ -25,7 +25,7 @@ class Fuzz(Fault):
     options = WorldOptions(max_message_bytes=8 * 1024 * 1024)
 
     def strike(self, lab, chance, strike):
-        """Write them to the partitions in turn."""
+        """Write the fuzzed records to the partitions in turn."""
         world, topic = lab.world, lab.world.names.inference
         fuzzed = list(_records(chance, f"{strike.seed}-{strike.number}"))
         readable = [name for record in fuzzed if (name := _readable(record))]
@@ -58,7 +58,7 @@ def _event(name, chance):
         messages=(Message.of_text("user", f"about {chance.randrange(10**6)} in words"),),
         owed=DETECTORS,
     )
-    # Its time stays valid: a time far ahead opens a bucket that stays open, which F13 injects.
+    # The time stays valid: a time far ahead would open a bucket that stays open. F13 tests such times.
     at = canonical_time(time.time())
     return Event(id=f"{name}/request", source="fuzz", type=data.event_type, time=at, data=data, partitionkey="fuzz")
 

@@ -1,4 +1,4 @@
-"""F10: the disk is full under the spool, the broker or the ledger; the tables of score and watch are in memory and in Kafka."""
+"""F10: the disk of the spool, the broker or the ledger is full. The tables of score and watch are in memory and in Kafka."""
 
 import time
 
@@ -29,15 +29,15 @@ class _DiskFull(Fault):
         self.recovered(world)
 
     def noticed(self, world):
-        """Return a count that grows when the product meets the full disk."""
+        """Return a count that grows if the full disk affects the product."""
         raise NotImplementedError
 
     def recovered(self, world):
-        """Wait for the part that must recover first."""
+        """Wait for the process that must recover first."""
 
 
 class SpoolSheds(_DiskFull):
-    """Policy ``shed``: requests are served and counted in gap records."""
+    """Fills the spool's disk with policy ``shed``: requests are served and counted in gap records."""
 
     key = "F10.shed"
     what = "disk full under the spool, policy shed"
@@ -51,7 +51,7 @@ class SpoolSheds(_DiskFull):
 
 
 class SpoolRejects(_DiskFull):
-    """Policy ``reject``: requests are rejected; the gateway answers 503 with Retry-After."""
+    """Fills the spool's disk with policy ``reject``: requests are rejected; the gateway answers 503 with Retry-After."""
 
     key = "F10.reject"
     what = "disk full under the spool, policy reject"
@@ -65,7 +65,7 @@ class SpoolRejects(_DiskFull):
 
 
 class SpoolFillsDisk(Fault):
-    """The spool alone fills the disk, so the shipper must free the space."""
+    """Lets the spool alone fill its disk, so the shipper must free the space."""
 
     key = "F10.own"
     what = "the spool fills its own disk while the broker cannot be reached"
@@ -75,7 +75,7 @@ class SpoolFillsDisk(Fault):
     options = WorldOptions(rate=150.0, slow_share=0.0, disk_of="spool", disk_mb=4, capture={"segment_bytes": 500_000})
 
     def strike(self, lab, chance, strike):
-        """Refuse connections until records are shed, and a little longer."""
+        """Refuse connections to the broker until records are shed, and some seconds longer."""
         world = lab.world
         longer = chance.uniform(0.5, 3.0)
         before = world.balance().shed
@@ -89,7 +89,7 @@ class SpoolFillsDisk(Fault):
 
 
 class BrokerDisk(_DiskFull):
-    """The broker ends itself, as Kafka does when its only disk fails, and is restarted when there is space."""
+    """Fills the broker's disk: Kafka exits when its only disk fails, and is restarted when the disk has space."""
 
     key = "F10.broker"
     what = "disk full under the broker"
@@ -102,14 +102,14 @@ class BrokerDisk(_DiskFull):
 
     def noticed(self, world):
         spooled = world.balance().spooled
-        return spooled if spooled > 100 else 0  # the usual few do not count
+        return spooled if spooled > 100 else 0  # ordinary traffic has a few
 
     def recovered(self, world):
         world.wait_broker()
 
 
 class LedgerDisk(_DiskFull):
-    """The ledger's SQLite cannot write; the ledger ends, is restarted, and continues."""
+    """Fills the ledger's disk: SQLite cannot write, so the ledger exits, is restarted, and continues."""
 
     key = "F10.ledger"
     what = "disk full under the ledger"

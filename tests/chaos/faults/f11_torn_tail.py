@@ -1,4 +1,4 @@
-"""F11: the spool's last record torn at every byte, then damaged at some."""
+"""F11: the spool's last record cut off at every byte, and with flipped bits."""
 
 import shutil
 import tempfile
@@ -20,7 +20,7 @@ _FLIPS = 40
 
 
 class TornTail(Fault):
-    """One spool a strike, cut at every byte of its last record; the adopter ends it, the reader reads it."""
+    """Cuts one spool per strike at every byte of its last record, then adopts and reads each damaged copy."""
 
     key = "F11"
     what = "the spool's last record torn at every byte, and damaged at 40"
@@ -29,7 +29,7 @@ class TornTail(Fault):
     in_lab = False
 
     def strike(self, lab, chance, strike):
-        """Write a spool and damage copies of it; each must keep its good prefix."""
+        """Write a spool and damage copies of it; each copy must keep its undamaged records."""
         with tempfile.TemporaryDirectory(prefix="weir-chaos-") as folder:
             directory, start = _spool(Path(folder) / "spool", chance)
             data = segment_path(directory, 0).read_bytes()
@@ -43,7 +43,7 @@ class TornTail(Fault):
         cuts = len(data) - start
         strike.how = f"{cuts} cuts and {_FLIPS} flips in a record of {cuts} bytes"
         strike.effect = f"{cuts} torn spools"
-        strike.require(not wrong, f"F11: {len(wrong)} spools are not as they should be: {wrong[:1]}")
+        strike.require(not wrong, f"F11: {len(wrong)} damaged spools were not read correctly: {wrong[:1]}")
 
 
 def _spool(root, chance):
@@ -61,7 +61,7 @@ def _spool(root, chance):
 
 
 def _read(directory, content):
-    """Adopt and read a copy of the spool with another segment; return its fault, or ""."""
+    """Adopt and read a copy of the spool whose segment is `content`; return an error text, or ""."""
     copy = directory.parents[1] / "copy" / directory.name
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(directory, copy)
@@ -71,7 +71,7 @@ def _read(directory, content):
         reader = SpoolReader(copy, Cursor())
         frames = [(item.frame, item.missing) for item in reader.read()]
         reader.close()
-    except Exception as error:  # noqa: BLE001 - with any exception, the spool could not be read
+    except Exception as error:  # noqa: BLE001 - any exception means that the spool could not be read
         return type(error).__name__
     kinds = [frame.kind for frame, _ in frames]
     wanted = [Kind.HEAD, *[Kind.REQUEST] * _WHOLE, *[Kind.END] * _WHOLE, Kind.CLOSED]

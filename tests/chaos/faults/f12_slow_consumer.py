@@ -1,4 +1,4 @@
-"""F12: score is ten times too slow for a while."""
+"""F12: score is ten times too slow for some time."""
 
 import time
 
@@ -12,7 +12,7 @@ _OUTSTANDING = 64
 
 
 class SlowConsumer(Fault):
-    """Each text takes so long that a tenth of the arriving events can be scored."""
+    """Slows score down so that it can score only a tenth of the arriving events."""
 
     key = "F12"
     what = "score ten times too slow for 15 to 25 s"
@@ -47,8 +47,8 @@ class SlowConsumer(Fault):
         grown = round(most - memory, 1)
         strike.figures |= {"memory_mb": grown, "in_flight": flight}
         strike.expect("F12", "an alert of the ledger about the lag", lambda: self._lag_alerts(world) > alerts, 30)
-        strike.require(flight <= _OUTSTANDING, f"F12: {flight:.0f} events were in flight, {_OUTSTANDING} may be")
-        strike.require(grown <= _BOUND_MB, f"F12: score grew by {grown} MiB, {_BOUND_MB} are allowed")
+        strike.require(flight <= _OUTSTANDING, f"F12: {flight:.0f} events were in flight, the limit is {_OUTSTANDING}")
+        strike.require(grown <= _BOUND_MB, f"F12: score grew by {grown} MiB, the limit is {_BOUND_MB}")
 
     def _lag_alerts(self, world):
         return int(world.meters.metric("ledger", "weir_ledger_alerts_total", detector="lag"))

@@ -15,7 +15,7 @@ _SHARE = 0.05
 
 
 class Clocks(Fault):
-    """The clock of an extra source steps, or the source is inactive; it ends before the others. 5 % of the records are duplicates."""
+    """Steps the clock of an extra source, or suspends it; the source ends before the others. 5 % of the records are duplicates."""
 
     key = "F13"
     what = "a source's clock steps by +1 h or -1 h, or a source is inactive; 5 % of the records are duplicates"
@@ -45,7 +45,7 @@ class Clocks(Fault):
         strike.effect = f"{strike.how}; {repeated} duplicates" if repeated else ""
 
     def _repeat(self, lab, chance):
-        """Append a twentieth of the newest records again."""
+        """Append a twentieth of the newest records a second time; return their number."""
         fresh = [raw for raw in lab.oracle.read() if raw.topic == lab.world.names.inference]
         again = [raw for raw in fresh if chance.random() < _SHARE]
         lab.world.look.produce((raw.topic, raw.partition, raw.key, raw.value, list(raw.headers)) for raw in again)

@@ -1,4 +1,4 @@
-"""F14: the shipper's producer loses its sequence, or is fenced."""
+"""F14: the shipper's producer has a wrong sequence number, or is fenced."""
 
 import signal
 import time
@@ -7,7 +7,7 @@ from chaos.strike import Fault
 
 
 class LostProducer(Fault):
-    """The lab's shipper spoils its own producer at a signal; the product must make another."""
+    """Signals the lab's shipper to invalidate its own producer; the product must create a new producer."""
 
     key = "F14"
     what = "OutOfOrderSequence or a fenced epoch in the shipper's producer"
@@ -27,4 +27,4 @@ class LostProducer(Fault):
         world.children["shipper"].send(signal.SIGUSR1)
         strike.expect("F14", "a new producer", lambda: made() > before, 10, 0.05)
         strike.figures["new_producer_seconds"] = round(time.monotonic() - began, 2)
-        strike.effect = f"{made() - before:.0f} producers were made"
+        strike.effect = f"{made() - before:.0f} producers were created"

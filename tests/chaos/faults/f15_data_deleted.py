@@ -1,4 +1,4 @@
-"""F15: the folder of a worker or of the ledger is deleted, or the broker's volume."""
+"""F15: the folder of a worker or of the ledger, or the broker's volume, is deleted."""
 
 import shutil
 import time
@@ -11,7 +11,7 @@ from chaos.world import until
 
 
 class DataDeleted(Fault):
-    """The folder of watch, of score or of the ledger is missing when it starts again."""
+    """Kills watch, score or the ledger, and deletes its folder before the restart."""
 
     key = "F15.data"
     what = "kill -9 of watch, score or the ledger, its data directory deleted"
@@ -39,7 +39,7 @@ class DataDeleted(Fault):
 
 
 class VolumeDeleted(Fault):
-    """The broker starts with an empty volume; processes report the missing topics and continue when new ones exist."""
+    """Restarts the broker with an empty volume: processes report the missing topics, and continue when new topics exist."""
 
     key = "F15.volume"
     what = "the broker's volume deleted: refusal, `weir topics create`, then everything continues"
@@ -51,7 +51,7 @@ class VolumeDeleted(Fault):
     pause = (1.0, 4.0)
 
     def strike(self, lab, chance, strike):
-        """Delete it, wait for the refusal, make the topics, and check the requests accepted from then on."""
+        """Delete the volume, wait for the report, create the topics, and check only the requests that are accepted later."""
         world = lab.world
         world.children["broker"].kill()
         deleted = world.format_broker()

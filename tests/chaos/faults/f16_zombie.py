@@ -1,4 +1,4 @@
-"""F16: SIGSTOP of a worker past its session timeout, while another takes over; then SIGCONT."""
+"""F16: SIGSTOP of a worker past its session timeout, while another worker gets its partitions; then SIGCONT."""
 
 import signal
 import time
@@ -8,9 +8,9 @@ from chaos.strike import Fault, progress
 
 
 class Zombie(Fault):
-    """One of two workers of a group is stopped for 14 to 20 s (the session timeout is 10 s) and continues in the middle of its work.
+    """Stops one of two workers of a group for 14 to 20 s (the session timeout is 10 s), then continues it in the middle of its work.
 
-    Both are stopped for 2 to 4 s before, so that it has a backlog: an idle worker has nothing old to write.
+    Before that, both workers are stopped for 2 to 4 s, so that they have a backlog: an idle worker would have no old state to write.
     """
 
     key = "F16"
@@ -44,4 +44,4 @@ class Zombie(Fault):
         moved = progress(world, group)[group] - before
         lab.oracle.mark(strike)
         world.children[victim].send(signal.SIGCONT)
-        strike.effect = f"the other finished {moved} records meanwhile" if moved > 0 else ""
+        strike.effect = f"the other worker finished {moved} records meanwhile" if moved > 0 else ""

@@ -7,12 +7,12 @@ from chaos.strike import Fault
 
 _EVERY_SECONDS = 5.0
 _PARTS = ("shipper", "score", "watch", "ledger")
-#: MiB a minute after warm-up, and descriptors over the whole soak.
+#: Limits of growth after warm-up: MiB per minute, and number of descriptors.
 _SLOPE, _DESCRIPTORS = 0.35, 8
 
 
 class Soak(Fault):
-    """One strike is one soak; its first third is warm-up."""
+    """Runs one soak per strike; the first third is warm-up."""
 
     key = "F17"
     what = "a soak: slope of memory and descriptors of shipper, score, watch, ledger"
@@ -22,7 +22,7 @@ class Soak(Fault):
     minutes = 30.0
 
     def strike(self, lab, chance, strike):
-        """Measure every process every five seconds."""
+        """Measure every process every five seconds for `minutes`."""
         world = lab.world
         points = {name: [] for name in _PARTS}
         began, first = time.monotonic(), world.balance().accepted
@@ -42,5 +42,5 @@ class Soak(Fault):
         minutes, memory, descriptors = zip(*points[len(points) // 3 :], strict=True)
         grown, more = linear_regression(minutes, memory).slope, descriptors[-1] - descriptors[0]
         strike.figures |= {f"{name}_mb_per_minute": round(grown, 3), f"{name}_descriptors": more}
-        strike.require(grown <= _SLOPE, f"F17: {name} grows by {grown:.2f} MiB a minute, {_SLOPE} are allowed")
-        strike.require(more <= _DESCRIPTORS, f"F17: {name} has {more} more descriptors, {_DESCRIPTORS} are allowed")
+        strike.require(grown <= _SLOPE, f"F17: {name} grows by {grown:.2f} MiB per minute, the limit is {_SLOPE}")
+        strike.require(more <= _DESCRIPTORS, f"F17: {name} has {more} more descriptors, the limit is {_DESCRIPTORS}")

@@ -1,4 +1,4 @@
-"""F19: slow, deep or invisible text, against the real patterns."""
+"""F19: text that makes regular expressions slow, invisible characters, and deep JSON, against the real patterns."""
 
 import time
 
@@ -22,7 +22,7 @@ _TEXTS = 100
 
 
 class HostileText(Fault):
-    """The real ``pii`` patterns over 64 KiB of hostile text, hidden characters, and deep JSON."""
+    """Runs the real ``pii`` patterns over 64 KiB of hostile text and hidden characters, and decodes deep JSON."""
 
     key = "F19"
     what = "64 KiB of text made for backtracking, invisible characters in personal data, JSON 100,000 deep"
@@ -41,7 +41,7 @@ class HostileText(Fault):
         strike.how = f"{_SIZE} bytes a text, {_TEXTS} obscured texts"
         strike.effect = f"{plain:.0%} of the plain texts are flagged" if plain else ""
         strike.figures = {"slowest_seconds": round(slowest, 3), "recall_plain": plain, "recall_obscured": hidden}
-        slow = f"F19: {text[:20]!r} took {slowest:.2f} s, {_PATTERN_SECONDS} s is the bound"
+        slow = f"F19: {text[:20]!r} took {slowest:.2f} s, the bound is {_PATTERN_SECONDS} s"
         strike.require_speed(slowest <= _PATTERN_SECONDS, slow)
         lost = f"F19: {plain:.0%} of the plain texts are flagged, {hidden:.0%} of the obscured ones"
         strike.require(plain - hidden <= _RECALL_POINTS, lost)
@@ -54,7 +54,7 @@ def _hostile(chance):
 
 
 def _timed(detector, text):
-    """Return the least CPU time of three: the machine's own delays are not the text's."""
+    """Return the smallest CPU time of three runs, to exclude delays of the machine."""
     times = []
     for _ in range(3):
         began = time.thread_time()
