@@ -1,1 +1,1 @@
-"""``make bench``: figures as ratios, both sides in one run, in turn; printed, never asserted."""
+"""``make bench``: ratios of two arms that are measured alternately in one run. Figures are printed, not asserted."""

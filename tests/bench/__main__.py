@@ -6,24 +6,24 @@ import sys
 from importlib import import_module
 
 PARTS = {
-    "endpoint": "requests/s, p99 and CPU with capture on and off, and of LiteLLM's proxy; echo engine",
+    "endpoint": "requests/s, p99 and CPU with capture on, with capture off, and of LiteLLM's proxy; echo engine",
     "capture_cost": "CPU that capture adds to the gateway, by cause; no model (endpoint prints it too)",
     "outage": "p50 and p99 with the broker down and up; echo engine",
-    "generation": "tokens/s of 8 concurrent requests, against 1",
-    "batch": "tokens/s of the engine against the number of concurrent requests, and of two replicas against one",
-    "consistency": "AUROC of the detector consistency for wrong answers of the default model; ten minutes",
-    "guard": "processor time of a token with the guard, against without; no model",
+    "generation": "tokens/s of 8 concurrent requests, relative to 1",
+    "batch": "tokens/s of the engine by number of concurrent requests, and of two replicas relative to one",
+    "consistency": "AUROC of the detector consistency for wrong answers of the default model; takes ten minutes",
+    "guard": "CPU time per token with the guard, relative to without; no model",
     "delay": "seconds from the end of a response to its alert, at 20 events/s",
-    "score": "processor time of score for one event, by cause; ARGS: DATA_DIR [float32] [bfloat16] [int8]",
-    "score_rate": "events/s of score, against a bare consumer; ARGS: [HOST:PORT [EVENTS]]",
-    "replay_rate": "events/s of a replay, against its log; ARGS: [HOST:PORT [EVENTS]]",
-    "exactness": "greedy answers of openvino, against transformers in float32; ARGS: --prompts N",
+    "score": "CPU time of score per event, by cause; ARGS: DATA_DIR [float32] [bfloat16] [int8]",
+    "score_rate": "events/s of score, relative to a bare consumer; ARGS: [HOST:PORT [EVENTS]]",
+    "replay_rate": "events/s of a replay, relative to the arrival rate of its log; ARGS: [HOST:PORT [EVENTS]]",
+    "exactness": "greedy answers of openvino, compared with transformers in float32; ARGS: --prompts N",
     "backpressure": "peak memory of each stage with a backlog",
-    "growth": "every growth.* below; half an hour",
-    "growth.workers": "score workers and partitions, with a detector of 5 ms an event",
-    "growth.history": "score against retained events",
-    "growth.ledger": "ledger: cost of an event and of a query, against retained events",
-    "growth.recovery": "start of a watch worker with the state of many tenants in its changelog",
+    "growth": "all parts growth.*; takes half an hour",
+    "growth.workers": "events/s of score by number of workers and partitions, with a detector of 5 ms per event",
+    "growth.history": "events/s of score by number of retained events",
+    "growth.ledger": "time of the ledger per event and per query, by number of retained events",
+    "growth.recovery": "start time of a watch worker with the state of many tenants in its changelog",
 }
 DEFAULT = ("endpoint", "outage", "generation", "guard", "delay", "score_rate", "replay_rate")
 TAKES_ARGUMENTS = ("score", "score_rate", "replay_rate", "exactness")
@@ -39,7 +39,7 @@ def run(name: str, arguments: list[str]) -> int:
 
 
 def generation() -> int:
-    """Measure on a stack with the default model."""
+    """Measure tokens/s on a stack with the default model."""
     module, model = import_module("bench.generation"), import_module("serving.settings").ModelSettings().name
     with import_module("support.stack").running() as stack:
         for figure in asyncio.run(module.measure(stack, model)):

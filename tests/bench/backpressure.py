@@ -1,4 +1,4 @@
-"""Peak memory of each stage in front of a small and a large backlog; the tests in tests/integration/backpressure assert the small ones."""
+"""Peak memory of each stage with a small and with a large backlog; tests/integration/backpressure asserts the small ones."""
 
 import asyncio
 from pathlib import Path
@@ -22,14 +22,14 @@ def say(process: str, peak: int) -> None:
 
 async def measure(bootstrap: str, folder: Path) -> None:
     at_capacity, in_flood, statuses = await flood_peaks(folder / "flood", FLOOD)
-    say("gateway, 350 KB a request, at capacity", at_capacity)
+    say("gateway, 350 KB per request, at capacity", at_capacity)
     say(f"gateway, {FLOOD} at once ({statuses})", in_flood)
     for events in SCORE_EVENTS:
         peak = await score_peak(bootstrap, folder / f"score-{events}", events)
-        say(f"score, a detector of 0.2 s a batch of four, {events:,} events of 10 KB waiting", peak)
+        say(f"score, a detector of 0.2 s per batch of four, a backlog of {events:,} events of 10 KB", peak)
     for events in LEDGER_EVENTS:
         peak = await ledger_peak(bootstrap, folder / f"ledger-{events}", events)
-        say(f"ledger, {events:,} events and as many verdicts behind", peak)
+        say(f"ledger, a backlog of {events:,} events and as many verdicts", peak)
     for size in SPOOL_BYTES:
         peak, found = await shipper_peak(bootstrap, folder / f"shipper-{size}", size // RECORD_BYTES, RECORD_BYTES)
         say(f"shipper, a spool of {found / MIB:,.0f} MiB", peak)

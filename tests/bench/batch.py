@@ -1,6 +1,6 @@
-"""Tokens/s of the default model against the number of concurrent requests, and of two replicas against one on the same cores.
+"""Tokens/s of the default model by number of concurrent requests, and of two replicas relative to one on the same cores.
 
-``make bench PARTS=batch``: the engine alone, without HTTP. Each figure is the median of the rounds, which measure all cases in turn.
+``make bench PARTS=batch`` measures the engine without HTTP. Each round measures all cases in turn; a figure is the median of the rounds.
 """
 
 import itertools
@@ -27,7 +27,7 @@ def prompts(count: int) -> list[list[dict[str, str]]]:
 
 
 def load(file: Path, cores: set[int]) -> float:
-    """Load the model in this process, on `cores`; return the seconds."""
+    """Load the model in this process, on `cores`; return the duration in seconds."""
     os.sched_setaffinity(0, cores)
     began = time.monotonic()
     _SERVED.append(ServedFile(file, slots=max(AT_ONCE)))
@@ -35,7 +35,7 @@ def load(file: Path, cores: set[int]) -> float:
 
 
 def generate(count: int, tokens: int) -> tuple[int, float]:
-    """Return the tokens of `count` concurrent answers, and the seconds."""
+    """Return the number of tokens of `count` concurrent answers, and the duration in seconds."""
     began = time.monotonic()
     return _SERVED[0].tokens(prompts(count), tokens), time.monotonic() - began
 
@@ -62,7 +62,7 @@ def batches(file: Path, cores: set[int]) -> None:
 
 
 def replicas(file: Path, cores: list[int]) -> None:
-    """Compare 8 requests in one process on all cores with 4 in each of two processes on half of the cores."""
+    """Compare 8 requests in one process on all cores with 4 requests in each of two processes on half of the cores each."""
     half = len(cores) // 2
     with process() as whole, process() as left, process() as right:
         for one, own in ((whole, set(cores)), (left, set(cores[:half])), (right, set(cores[half:]))):
@@ -75,7 +75,7 @@ def replicas(file: Path, cores: list[int]) -> None:
             both = [one.submit(generate, 4, TOKENS) for one in (left, right)]
             total = sum(future.result()[0] for future in both)
             ratios.append(total / (time.monotonic() - began) / (made / seconds))
-    print(f"two replicas on half of the cores each, against one: {median(ratios):.2f} of its tokens/s")
+    print(f"two replicas on half of the cores each: {median(ratios):.2f} of the tokens/s of one replica on all cores")
 
 
 if __name__ == "__main__":

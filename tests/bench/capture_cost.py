@@ -1,7 +1,7 @@
-"""CPU that capture adds to a request in the gateway, and its causes: the gateway in process, without HTTP, Ray and a model.
+"""CPU time that capture adds to a request in the gateway, by cause. The gateway runs in this process, without HTTP, Ray and a model.
 
-The two variants alternate. The time of a cause is that of its functions, measured for one function at a time, because a profiler makes all
-calls slower. All figures are CPU time of one thread; other work on the machine increases them, but not their ratios.
+The two variants alternate. The time of a cause is the time in its functions, measured for one function at a time, because a profiler
+makes all calls slower. All figures are CPU time of one thread; other work on the machine increases them, but not their ratios.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from stream.settings import DetectorSettings
 from stream.telemetry import TraceSettings, tracer_provider
 
 ROUNDS, BLOCKS, REQUESTS = 7, 10, 40
-#: The rate of the keeper thread's figure: that of a gateway on two cores that are busy.
+#: Requests/s for the figure of the keeper thread: the rate of a gateway on two busy cores.
 RATE = 400
 KEEPER_SECONDS = 2
 TEXT = "one two three four five six seven eight"
@@ -67,7 +67,7 @@ CAUSES: dict[str, tuple[Place, ...]] = {
 
 
 class Echo:
-    """A backend without work: one chunk."""
+    """A backend that does no work and returns one chunk."""
 
     async def describe(self) -> ModelInfo:
         return ModelInfo(engine="echo", version="echo", context_length=8192)
@@ -82,7 +82,7 @@ class Echo:
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """Microseconds of a request."""
+    """The CPU time of a cause, in microseconds per request."""
 
     name: str
     microseconds: float
@@ -103,7 +103,7 @@ async def ask(gateway: Gateway, requests: int) -> None:
 
 
 async def cpu(gateway: Gateway) -> dict[str, float]:
-    """Return the median CPU time of a request over blocks, in microseconds, without other threads."""
+    """Return the CPU time of this thread per request in microseconds: the median over blocks."""
     found = []
     for _ in range(BLOCKS):
         began = time.thread_time()
@@ -131,12 +131,12 @@ async def spent_in(gateway: Gateway, owner: Any, name: str) -> float:
 
 
 async def cost_of(gateway: Gateway, places: tuple[Place, ...]) -> float:
-    """Return the median over rounds of the microseconds that a request spends in all `places`."""
+    """Return the CPU time that a request spends in all functions `places`, in microseconds: the median over rounds."""
     return statistics.median([sum([await spent_in(gateway, *place) for place in places]) for _ in range(ROUNDS)])
 
 
 async def keeper(gateway: Gateway) -> float:
-    """Return the CPU of all other threads, in microseconds of a request at RATE requests/s."""
+    """Return the CPU time of all other threads at RATE requests/s, in microseconds per request."""
     began = time.process_time() - time.thread_time()
     for _ in range(KEEPER_SECONDS * 20):
         await ask(gateway, RATE // 20)
@@ -169,7 +169,7 @@ async def measure() -> list[Figure | Cause]:
         Cause("capture adds", left - right),
         *(Cause(f"  {name}", value) for name, value in causes.items()),
         Cause("  the rest: locks, clock, limits, colder caches", left - right - whole),
-        Cause(f"beside it, keeper thread at {RATE} requests/s: syncs, ticks", kept),
+        Cause(f"in addition, keeper thread at {RATE} requests/s: syncs, ticks", kept),
     ]
 
 

@@ -1,7 +1,7 @@
-"""How well the detector `consistency` separates wrong from right answers of the default model to questions of general knowledge.
+"""Measure how well the detector `consistency` separates wrong from right answers of the default model to general questions.
 
-``make bench PARTS=consistency``, ten minutes. An answer is right if it contains one of the known answers (facts.toml). Like the gateway, the bench asks
-the model again five times at temperature 1, and passes these answers and the first one to the detector.
+``make bench PARTS=consistency`` takes ten minutes. An answer is right if it contains one of the known answers (facts.toml). Like the
+gateway, the bench asks the model five more times at temperature 1, and passes the first answer and the five to the detector.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from serving.engine.protocol import Engine, Sampling
 
 FACTS = tomllib.loads(Path(__file__).with_name("facts.toml").read_text(encoding="utf-8"))
 SAMPLES, SLOTS = 5, 16
-#: What is asked besides the question, and the most tokens of an answer.
+#: Instructions after the question, and the maximum number of tokens of an answer.
 FORMS = {
     "one sentence": (" Answer in one sentence.", 40),
     "three sentences": (" Answer, and explain your answer in three sentences.", 110),
@@ -40,13 +40,13 @@ def questions() -> Iterator[tuple[str, list[str]]]:
 
 
 def is_right(answer: str, known: list[str]) -> bool:
-    """Return whether the answer contains a known answer; short ones ("9", "Au") as a whole word."""
+    """Return whether the answer contains a known answer; a short known answer ("9", "Au") must be a whole word."""
     ends = {one: "" if len(one) > 3 else r"(?!\w)" for one in known}
     return any(re.search(rf"(?<!\w){re.escape(one)}{end}", answer, re.IGNORECASE) for one, end in ends.items())
 
 
 async def answers(engine: Engine, question: str, tokens: int) -> list[str]:
-    """Return an answer of each temperature, and the further answers."""
+    """Return one answer for each temperature, then the `SAMPLES` further answers."""
     prompt = engine.encode_chat([{"role": "user", "content": question}])
     temperatures = [*TEMPERATURES, *[1.0] * SAMPLES]
 

@@ -1,4 +1,4 @@
-"""From the end of a response to its alert, at 20 events/s: through the spool, the shipper, Kafka, score and watch."""
+"""Time from the end of a response to its alert, at 20 events/s: through the spool, the shipper, Kafka, score and watch."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ PLAIN = "The train leaves at nine and the museum opens at ten."
 
 
 async def measure(stack: Stack, bootstrap: str) -> str:
-    """Feed a source of its own at a steady rate; each toxic answer has a tenant, so an alert, of its own."""
+    """Record events in a new source at a constant rate. Each toxic answer has its own tenant and so its own alert."""
     recorder = Recorder(root=stack.home / "spool", settings=CaptureSettings(), registry=CollectorRegistry())
     ended: dict[str, float] = {}
     fired: dict[str, float] = {}

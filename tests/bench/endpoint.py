@@ -1,8 +1,9 @@
-"""The endpoint with capture on against off, the causes of capture's CPU, and LiteLLM's proxy beside it.
+"""Compare the endpoint with capture on and off, list the causes of capture's CPU time, and compare with LiteLLM's proxy.
 
-Both endpoints have an echo engine, shipper and broker; the stream workers are stopped. What capture adds to the gateway is measured
-again with the shippers stopped, because on two cores they take caches and time from the gateway. LiteLLM answers with a text of its configuration, so
-that no model server uses the cores. ``LITELLM=/path/to/litellm`` names the command of an environment with ``litellm[proxy]``.
+Both endpoints have an echo engine, shipper and broker; the stream workers are stopped. The CPU time that capture adds to the gateway is
+measured again with the shippers stopped, because on two cores they take caches and time from the gateway. LiteLLM answers with a text
+of its configuration, so no model server uses the cores. ``LITELLM=/path/to/litellm`` names the command of an environment with
+``litellm[proxy]``.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ BODY = {
 
 
 def name_of(process: psutil.Process) -> str:
-    """Return the part of the stack that a process is; Ray's replicas and HAProxy are parts of their own."""
+    """Return the name of the part of the stack to which a process belongs; Ray's replicas and HAProxy are separate parts."""
     title = " ".join(process.cmdline())
     for part in ("Gateway", "Model", "haproxy"):
         if part in title:
@@ -59,7 +60,7 @@ def cpu_seconds(processes: list[psutil.Process]) -> dict[str, float]:
 
 
 async def load(url: str, key: str, others: list[psutil.Process]) -> dict[str, float]:
-    """Ask as fast as eight clients can for a while; return requests/s, the 99th percentile and each part's CPU, in ms a request."""
+    """Send requests from eight clients without pause; return requests/s, p99 in ms, and each part's CPU time in ms per request."""
     latencies: list[float] = []
     processes = [*others, psutil.Process()]
     before = cpu_seconds(processes)
@@ -110,7 +111,7 @@ def litellm_proxy() -> Iterator[tuple[str, psutil.Process] | None]:
 
 
 def is_ready(url: str, process: subprocess.Popen[bytes]) -> bool:
-    """Wait until the proxy answers; return False if its process ends, because packages are missing."""
+    """Wait until the proxy answers; return False if its process ends (packages are missing) or the time limit has passed."""
     deadline = time.monotonic() + PROXY_START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(httpx.HTTPError):
@@ -121,7 +122,7 @@ def is_ready(url: str, process: subprocess.Popen[bytes]) -> bool:
 
 
 async def beside_litellm(stack: Stack) -> list[str]:
-    """Compare the endpoint with LiteLLM's proxy, in turn."""
+    """Compare the endpoint with LiteLLM's proxy, measured alternately."""
     if not Path(os.environ.get("LITELLM", Path(sys.executable).with_name("litellm"))).exists():
         return ["LiteLLM's proxy: not installed"]
     with litellm_proxy() as proxy:

@@ -1,7 +1,7 @@
-"""Greedy answers of the openvino engine beside those of transformers in float32, on the same weights.
+"""Compare greedy answers of the openvino engine with those of transformers in float32, with the same weights.
 
-``make bench PARTS=exactness``: the default model, the prompts of prompts.txt, alone and all at once. Of each different answer, the first token
-that is not the likeliest one for transformers is listed, with its distance in log-probability.
+``make bench PARTS=exactness`` uses the default model and the prompts of prompts.txt, one at a time and all at once. For each different
+answer it prints the first token that is not the most likely token for transformers, with the distance in log-probability.
 """
 
 import argparse
@@ -28,7 +28,7 @@ SLOTS = 8
 
 
 class RecordedText(TextStream):
-    """The text of an answer, with its tokens; `made` has the answers of all requests in order."""
+    """The text of an answer and its tokens; `made` has the answers of all requests in order."""
 
     made: ClassVar[list["RecordedText"]] = []
 
@@ -47,7 +47,7 @@ def default_model() -> Path:
 
 
 def load_reference(model: Path) -> Any:
-    """Return the GGUF file's weights in transformers' model; transformers' own reader needs half a minute for them."""
+    """Return transformers' model with the weights of the GGUF file; transformers' own reader needs half a minute."""
     file = find_gguf(model)
     assert file is not None, model
     config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
@@ -58,7 +58,7 @@ def load_reference(model: Path) -> Any:
     for name, parameter in llama.named_parameters():
         values = torch.tensor(weights[names.get_name(name, try_suffixes=(".weight",))], dtype=torch.float32)
         if (count := next((count for part, count in heads.items() if part in name), None)) is not None:
-            # GGUF has the two rows that a rotation turns beside each other.
+            # In GGUF, the two rows that a rotary embedding rotates together are adjacent.
             values = values.view(count, -1, 2, values.shape[1]).transpose(1, 2).reshape(values.shape)
         parameter.data.copy_(values)
     return llama
@@ -66,9 +66,9 @@ def load_reference(model: Path) -> Any:
 
 @torch.inference_mode()
 def shortfalls(model: Any, prompt: Sequence[int], tokens: Sequence[int]) -> dict[int, float]:
-    """Return the tokens, by index, that are not the likeliest after the prompt and the tokens before them, with their distance to it.
+    """Return {index: distance in log-probability} of the tokens that are not the most likely after the prompt and previous tokens.
 
-    Without any, transformers generates the same answer. One pass over the whole answer is ten times faster than generating it.
+    If the result is empty, transformers generates the same answer. One pass over an answer is ten times faster than its generation.
     """
     logits = model(torch.tensor([[*prompt, *tokens[:-1]]]), logits_to_keep=len(tokens)).logits[0].log_softmax(-1)
     distance = logits.max(-1).values - logits.gather(-1, torch.tensor(tokens)[:, None])[:, 0]
@@ -80,7 +80,7 @@ def encode(engine: OpenvinoEngine, prompt: str) -> list[int]:
 
 
 async def answers(engine: OpenvinoEngine, prompts: Sequence[str], tokens: int) -> tuple[list[list[int]], ...]:
-    """Return the tokens of the answers one after the other, and all at once."""
+    """Return the tokens of the answers if the prompts run one after the other, and if all run at once."""
     openvino_engine.TextStream = RecordedText
     RecordedText.made.clear()
 
@@ -101,7 +101,7 @@ def report(name: str, differences: Sequence[dict[int, float]]) -> None:
     print(f"{name}: {len(differences) - len(differing)} of {len(differences)} equal transformers float32", flush=True)
     for number, found in differing.items():
         index, gap = next(iter(found.items()))
-        print(f"  prompt {number}, token {index}: {gap:.1e} below the likeliest token", flush=True)
+        print(f"  prompt {number}, token {index}: {gap:.1e} below the most likely token", flush=True)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Tokens/s over HTTP: eight requests at once against one."""
+"""Tokens/s over HTTP of eight requests at once, relative to one request."""
 
 import asyncio
 import secrets
@@ -11,7 +11,7 @@ from support.stack import Stack
 from bench.rounds import Figure, in_turn
 
 TOKENS = 64
-#: Begins with a number of its own in each request: users do not send the same prompt, and a cache of prefixes would skip it.
+#: Each request begins with a different number: users do not send equal prompts, and a prefix cache would skip equal ones.
 PROMPT = (
     "{number}. Tell me about the history of sailing ships, from the first rafts to the clippers, in plain words. " * 3
 )
@@ -46,7 +46,7 @@ async def tokens_per_second(url: str, key: str, model: str, at_once: int, **fiel
 
 
 async def measure(stack: Stack, model: str) -> list[Figure]:
-    """Compare; the last figure is of serving alone, and leaves what watches it stopped."""
+    """Compare eight requests with one, on the whole stack, then with all components except serving stopped."""
 
     async def figure(name: str, aim: str) -> Figure:
         arms = [partial(tokens_per_second, stack.url, stack.key, model, at_once) for at_once in (8, 1)]

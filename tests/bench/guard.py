@@ -1,4 +1,4 @@
-"""Processor time that the guard adds to a token: eight answers at once through `Guard.push`, without a model."""
+"""CPU time that the guard adds per token: eight answers at once through `Guard.push`, without a model."""
 
 import asyncio
 import re
@@ -11,9 +11,9 @@ from serving.gateway.guard import Guard, Guards
 from serving.gateway.guard_settings import GuardRules
 
 AT_ONCE, TOKENS = 8, 4096
-#: Time between two tokens of an answer: 400 tokens/s of all answers.
+#: Time between two tokens of an answer: 400 tokens/s over all answers.
 PAUSE_SECONDS = 0.02
-#: Without a finding, because the guard stops checking after one; with numbers, which the patterns of PII check.
+#: A text without a finding, because the guard stops checking after a finding, and with numbers, which the PII patterns check.
 TEXT = (
     "Sailing ships carried 1,200 tons of tea from China in 1866. The Taeping won the race by 28 minutes after 99 days at "
     "sea, and its crew of 34 shared the prize. Steam was cheaper from 1869 on, when the Suez Canal opened.\n"

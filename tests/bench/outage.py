@@ -1,4 +1,4 @@
-"""The endpoint with the broker dead against alive (F4): the request path never talks to Kafka, so it must not notice."""
+"""Latency of the endpoint with the broker killed, relative to running (F4). The request path does not use Kafka."""
 
 import asyncio
 import statistics
@@ -17,7 +17,7 @@ RATE = 25.0
 
 
 async def load(stack: Stack) -> dict[str, float]:
-    """Send requests at a steady rate, whatever becomes of the ones before; return percentiles in ms."""
+    """Send requests at a constant rate, without waiting for earlier answers; return percentiles in ms."""
     latencies: list[float] = []
 
     async def one(session: httpx.AsyncClient) -> None:
@@ -39,7 +39,7 @@ async def load(stack: Stack) -> dict[str, float]:
 
 
 async def without(stack: Stack, broker: RunningBroker) -> dict[str, float]:
-    """Load while the broker is dead; bring it back and let the backlog go."""
+    """Measure while the broker is dead; then restart it and wait until the backlog is delivered."""
     broker.kill()
     try:
         return await load(stack)
@@ -50,7 +50,7 @@ async def without(stack: Stack, broker: RunningBroker) -> dict[str, float]:
 
 
 async def measure() -> list[Figure]:
-    """Return the percentiles of both arms."""
+    """Return a figure for each percentile of both arms."""
     with local_broker() as (broker, _):
         settings = {"WEIR_MODEL__NAME": "echo", "WEIR_MLFLOW__ENABLED": "false", "WEIR_TRACE__RATIO": "0"}
         with running(**settings, WEIR_KAFKA__BOOTSTRAP_SERVERS=broker.bootstrap) as stack:

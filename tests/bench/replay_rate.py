@@ -1,8 +1,8 @@
 """The speed of a replay relative to the arrival rate of its log, with the shipped detectors.
 
 ``make bench PARTS=replay_rate ARGS="HOST:PORT 400"`` prints a JSON object for each detector; without ARGS it starts a broker. It measures
-the capacity of the score app with all detectors. Then the app scores a log with a tenth of that event rate and a tick a second
-on every partition, and each detector is replayed over the log and compared with the recorded verdicts.
+the capacity of the score app with all detectors. Then the app scores a log with a tenth of this event rate and one tick per second
+on every partition. Each detector is replayed over this log and compared with the recorded verdicts.
 """
 
 import json
@@ -23,7 +23,7 @@ DETECTORS = ("toxicity", "injection", "pii")
 
 
 async def measure(bootstrap: str, events: int) -> None:
-    """Measure each detector; `events` are the requests and answers of the log."""
+    """Measure each detector; `events` is the number of requests and answers in the log."""
     kafka = await fresh_topics(bootstrap, **PARTITIONS)
     await append(kafka, list(records(events)))
     capacity = (await score_all(kafka, events)).rate()

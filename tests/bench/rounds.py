@@ -1,4 +1,4 @@
-"""A B A B: two arms in turn, and the median of each; the broker that a part starts."""
+"""Measure two arms alternately and return the median of each; start a broker for a benchmark."""
 
 import contextlib
 import statistics
@@ -32,7 +32,7 @@ Arm = Callable[[], Awaitable[Mapping[str, float]]]
 
 
 async def in_turn(left: Arm, right: Arm, rounds: int = ROUNDS) -> dict[str, tuple[float, float]]:
-    """Run both arms `rounds` times in turn, after one round that is not counted; return medians by name."""
+    """Run both arms alternately for `rounds` rounds, after one warm-up round; return (left, right) medians by name."""
     await left()
     await right()
     kept: list[tuple[Mapping[str, float], Mapping[str, float]]] = []
@@ -48,7 +48,7 @@ async def in_turn(left: Arm, right: Arm, rounds: int = ROUNDS) -> dict[str, tupl
 
 @contextlib.contextmanager
 def local_broker() -> Iterator[tuple[RunningBroker, Path]]:
-    """Start Apache Kafka if Maven can download it, else the embedded broker; yield it and a temporary folder."""
+    """Start Apache Kafka if Maven can download it, else the embedded broker; yield the broker and a temporary folder."""
     kind = "apache" if apache_available() else "embedded"
     with tempfile.TemporaryDirectory() as folder, start_broker(kind, Path(folder) / "broker") as broker:
         yield broker, Path(folder)

@@ -1,9 +1,10 @@
-"""Processor time of score for one event, by cause, on real prompts and answers.
+"""CPU time of score per event, by cause, on real prompts and answers.
 
 ``make bench PARTS=score ARGS="DATA_DIR [PRECISION…]"``: DATA_DIR has ``ordinary/t0_tasks_half.jsonl.gz``,
 ``ordinary/gsm8k_train_3000.jsonl.gz`` and ``traffic/mtbench_prompts.jsonl``. One process without Kafka scores the mix in
-batches of 32 events, as a model process does; several precisions are measured in turn in one process. A cause's time excludes that of the
-causes it calls. The worker's own cost (Faust, Kafka, publishing) is ``stream_cpu_ms_per_event`` of ``PARTS=score_rate``.
+batches of 32 events, as a model process does; several precisions are measured alternately in one process. A cause's time excludes the
+time of the causes that it calls. The CPU time of the worker (Faust, Kafka, publishing) is ``stream_cpu_ms_per_event`` of
+``PARTS=score_rate``.
 """
 
 import functools
@@ -35,10 +36,10 @@ from stream.stages.score_app import model_spec
 from stream.wire import Event, encode
 
 ROUNDS, BATCH, SEED = 3, 32, 0
-#: Exchanges of each source in the mix; MT-Bench has no answers, so each of its turns is a request.
+#: Number of samples from each data set in the mix; MT-Bench has no answers, so each turn of a sample is a request.
 T0, GSM8K, MTBENCH = 48, 24, 16
 Place = tuple[Any, str]
-#: Causes and the functions whose time they are.
+#: Causes and their functions.
 CAUSES: dict[str, tuple[Place, ...]] = {
     "encoder": ((multitask, "log_odds"),),
     "embedding model": ((minilm, "encode_mean"),),
@@ -83,7 +84,7 @@ def events(data: Path) -> list[Event]:
 
 
 class CauseTimes:
-    """Exclusive CPU time by cause, of all threads of this process."""
+    """Exclusive CPU time of each cause, over all threads of this process."""
 
     def __init__(self) -> None:
         self.seconds: Counter[str] = Counter()
@@ -148,7 +149,7 @@ def spec_of(precision: str) -> ModelSpec:
 
 
 def forget(process: ModelProcess) -> None:
-    """Empty the encoder's cache, so that a round does not reuse the previous one's results."""
+    """Empty the encoder's caches, so that a round does not reuse results of the previous round."""
     for detector in process._detectors.values():
         if isinstance(detector, shared_encoder.EncoderDetector):
             engine = detector._engine
@@ -162,7 +163,7 @@ def measure(data: Path, precisions: list[str]) -> None:
     sides = Counter(event.type.split(".")[2] for event in mix)
     print(
         f"{len(mix)} events ({dict(sides)}), {characters:.0f} characters on average: {T0} exchanges of t0 tasks, {GSM8K} of GSM8K, "
-        f"{2 * MTBENCH} prompts of MT-Bench; seed {SEED}, {BATCH} events a batch, one thread; CPU ms an event, medians of {ROUNDS} rounds"
+        f"{2 * MTBENCH} prompts of MT-Bench; seed {SEED}, {BATCH} events per batch, one thread; CPU ms per event, medians of {ROUNDS} rounds"
     )
     processes = {name: ModelProcess(spec_of(name)) for name in precisions}
     found: dict[str, list[Counter[str]]] = {name: [] for name in precisions}
@@ -176,7 +177,7 @@ def measure(data: Path, precisions: list[str]) -> None:
     for name, rounds in found.items():
         causes = sorted(rounds[0], key=lambda cause: -statistics.median(one[cause] for one in rounds))
         total = statistics.median(one.total() for one in rounds)
-        print(f"{name}: {1000 * total / len(mix):.2f} ms an event, {len(mix) / total:.0f} events per CPU second")
+        print(f"{name}: {1000 * total / len(mix):.2f} ms per event, {len(mix) / total:.0f} events per CPU second")
         for cause in causes:
             print(f"  {cause:32} {1000 * statistics.median(one[cause] for one in rounds) / len(mix):7.3f}")
 

@@ -40,7 +40,7 @@ DEADLINE_SECONDS = 600.0
 
 
 class Stopwatch:
-    """A stopwatch that starts after the first events, which include one-time costs."""
+    """A stopwatch that starts when the first events are done, since these include one-time costs."""
 
     def __init__(self) -> None:
         self._began: tuple[float, float] | None = None
@@ -55,11 +55,11 @@ class Stopwatch:
         self._last, self._ended = done, now
 
     def rate(self) -> float:
-        """Return events a second."""
+        """Return events per second."""
         return (self._last - self._first) / (self._ended[0] - self._began[0])
 
     def cpu_ms(self) -> float:
-        """Return CPU milliseconds of this process for each event, without the model process of the app."""
+        """Return CPU milliseconds of this process per event, without the model process of the app."""
         return 1000 * (self._ended[1] - self._began[1]) / (self._last - self._first)
 
 
@@ -78,7 +78,7 @@ def records(count: int, *, start: float = 1_700_000_000.0, apart_seconds: float 
 
 
 async def append(kafka: KafkaSettings, events: Sequence[Event]) -> None:
-    """Write to inference; an event without a key, a tick, to every partition."""
+    """Write events to inference; write an event without a key (a tick) to every partition."""
     async with producer_for(kafka.client_options()) as producer:
         for event in events:
             record = encode(event)
@@ -92,7 +92,7 @@ async def append(kafka: KafkaSettings, events: Sequence[Event]) -> None:
 
 
 async def bare(kafka: KafkaSettings, events: int) -> Stopwatch:
-    """Measure reading, decoding and scoring."""
+    """Measure a bare loop that reads, decodes and scores."""
     engine = ModelProcess(model_spec(DetectorSettings(), ScoreSettings()))
     await asyncio.to_thread(engine.load)
     async with consumer_for(kafka.client_options(), auto_offset_reset="earliest") as consumer:
@@ -109,7 +109,7 @@ async def bare(kafka: KafkaSettings, events: int) -> Stopwatch:
 
 
 async def score_all(kafka: KafkaSettings, events: int) -> Stopwatch:
-    """Run the app over `events` records and measure it up to their acknowledgement."""
+    """Run the app over `events` records and measure until all are acknowledged."""
     with tempfile.TemporaryDirectory() as directory:
         app = create_app(
             kafka,
@@ -121,7 +121,7 @@ async def score_all(kafka: KafkaSettings, events: int) -> Stopwatch:
             tracer_provider=TracerProvider(),
         )
         gc.collect()
-        gc.freeze()  # as stream.runtime.worker.run
+        gc.freeze()  # as stream.runtime.worker.run does
         app.loop = asyncio.get_running_loop()
         await app.start()
         try:
@@ -148,7 +148,7 @@ async def acknowledged(app: BaseApp, events: int) -> Stopwatch:
 
 
 async def measure(bootstrap: str, events: int) -> None:
-    """Measure both on new topics, the bare loop first."""
+    """Measure the bare loop, then the app, on the same new topics."""
     kafka = await fresh_topics(bootstrap, **PARTITIONS)
     await append(kafka, list(records(events)))
     loop, stream = await bare(kafka, events), await score_all(kafka, events)

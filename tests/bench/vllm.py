@@ -1,4 +1,4 @@
-"""Tokens/s of the engine vllm over HTTP with 1, 8 and 64 requests at once: ``make bench-vllm``, in its environment (.venv-vllm)."""
+"""Tokens/s of the engine vllm over HTTP with 1, 8 and 64 requests at once: ``make bench-vllm``, in the environment .venv-vllm."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""How the stream grows: with workers and partitions, retained history, and tenants; ``make bench PARTS=growth``.
+"""Throughput and recovery time by number of workers, partitions, retained events and tenants; ``make bench PARTS=growth``.
 
-Figures are printed, never asserted; docs/benchmarks.md has them.
+Figures are printed, not asserted; docs/benchmarks.md has them.
 """

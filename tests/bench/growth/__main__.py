@@ -1,4 +1,4 @@
-"""Run the pieces that are named, all without a name, and print a table for each."""
+"""Run the named parts (default: all) and print a table for each."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""Cost per event against what is retained: score on a longer and longer log, the ledger with more and more rows."""
+"""Cost per event by number of retained events: score with logs of growing length, the ledger with a growing database."""
 
 import time
 
@@ -25,7 +25,7 @@ MEASURED = BATCH = 2_000
 
 
 async def score(bootstrap, directory):
-    """Measure a worker that goes on at the end of a log of so many events; its detector costs nothing."""
+    """Measure a worker that starts at the end of a log of `retained` events; its detector takes no time."""
     for retained in RETAINED:
         kafka = await fresh_topics(bootstrap, partitions=PARTITIONS)
         await fill(kafka, retained)
@@ -35,7 +35,7 @@ async def score(bootstrap, directory):
 
 
 async def fill(kafka, count):
-    """Repeat one record: score does not read them, the broker keeps them."""
+    """Write one record `count` times: the broker retains the copies, score does not read them."""
     record = encode(request("filler", "hello " * 40, at=10.0, owed=("pii",)))
     headers = list(record.headers)
     async with producer_for(kafka.client_options(), linger_ms=20, max_batch_size=512 * 1024) as producer:
@@ -54,7 +54,7 @@ async def read_by_the_group(kafka):
 
 
 async def ledger(_bootstrap, directory):
-    """Apply events with one verdict each until so many are retained; time the last of them, and one look."""
+    """Apply events with one verdict each until `retained` are stored; measure the last `MEASURED` events and one query."""
     store = LedgerStore(LedgerFiles(directory), TopicNames("weir."), PARTITIONS, float("inf"))
     done, offsets = 0, [0] * (2 * PARTITIONS)
     for retained in RETAINED:

@@ -1,4 +1,4 @@
-"""How long a watch worker takes from its start to its first tick in every partition, with the state of many tenants to read first."""
+"""Time from the start of a watch worker to its first tick in every partition, if it must restore the state of many tenants."""
 
 import time
 
@@ -21,7 +21,7 @@ from stream.wire import Tick, partition_for, stream_key
 from stream.wire.topics import Topic
 
 TENANTS = (10, 100, 1_000, 10_000)
-#: Events that each stream has seen: a fresh one, and one whose reference is full.
+#: Number of events of each stream: a new stream, and a stream whose reference is full.
 EVENTS = (20, 250)
 SEED = 0
 _SECONDS = 400.0
@@ -37,7 +37,7 @@ async def rows(bootstrap, directory):
             await _write(lab, tenants, state)
             seconds, peak = await _recovered(lab)
             yield {
-                "events a stream": events,
+                "events per stream": events,
                 "tenants": tenants,
                 "streams": 2 * tenants,
                 "MB of state": 2 * tenants * len(state) / 1e6,
@@ -47,7 +47,7 @@ async def rows(bootstrap, directory):
 
 
 def _state(events):
-    """Return the table value of a stream that has seen `events` events with embeddings."""
+    """Return the table value of a stream after `events` events with embeddings."""
     random = np.random.default_rng(SEED)
     observations = [
         Observation(
@@ -71,7 +71,7 @@ def _state(events):
 
 
 async def _write(lab, tenants, state):
-    """Write what the worker's tables would hold: a state a stream, an alert a tenant; and ticks that it can go on from."""
+    """Write the changelogs of the worker's tables (a state per stream, an alert per tenant), and ticks for the worker to process."""
     application = f"{lab.kafka.topic_prefix}watch"
     changelogs = {table: f"{application}-{table}-changelog" for table in ("streams", "alerts")}
     made = [

@@ -1,4 +1,4 @@
-"""Events a second with more score workers and more partitions, where a detector of fixed delay bounds each, and cores do not."""
+"""Events/s by number of score workers and partitions. A detector with a fixed delay limits each worker, not the CPU."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ async def rows(bootstrap, directory):
 
 
 async def rate_of(bootstrap, directory, workers, partitions):
-    """Return verdicts a second, with every worker in its group before the first event."""
+    """Return verdicts per second, with all workers in the group before the first event."""
     kafka = await fresh_topics(bootstrap, partitions=partitions)
     async with contextlib.AsyncExitStack() as stack:
         for number in range(workers):
@@ -42,13 +42,13 @@ async def rate_of(bootstrap, directory, workers, partitions):
 
 
 def score_worker(kafka: KafkaSettings, directory: Path, delay: float):
-    """A score worker as a process of its own; killed at the end."""
+    """Run a score worker in its own process, and kill it at the end."""
     directory.mkdir(parents=True)
     return component_process("score", directory / "data", kafka, seconds_each=delay, batch_events=32)
 
 
 async def joined(kafka, workers):
-    """Wait until the group is stable with every worker in it."""
+    """Wait until the group is stable and has all workers."""
     async with admin_for(kafka.client_options()) as admin:
 
         async def stable():
@@ -60,7 +60,7 @@ async def joined(kafka, workers):
 
 
 async def rate(kafka, events):
-    """Append `events` and return verdicts a second, from a tenth to nine tenths of them."""
+    """Append `events` events and return verdicts per second, measured from a tenth to nine tenths of them."""
     backlog = [request(f"r{n}", "hello", at=1_000.0 + n / 1000, owed=("pii",)) for n in range(events)]
     await append(kafka, kafka.names.inference, backlog, kafka.partitions)
     places = partitions_of({kafka.names.verdicts: kafka.partitions})
