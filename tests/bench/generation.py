@@ -39,14 +39,17 @@ async def ask(url: str, key: str, model: str, **fields: bool) -> int:
 
 
 async def tokens_per_second(url: str, key: str, model: str, at_once: int, **fields: bool) -> dict[str, float]:
-    """Send one request with the additional `fields`. Each answer is assumed to have the requested `TOKENS` tokens."""
+    """Send `at_once` requests with the additional `fields`; return tokens/s, assuming that each answer has `TOKENS` tokens."""
     began = time.monotonic()
     await asyncio.gather(*(ask(url, key, model, **fields) for _ in range(at_once)))
     return {"rate": at_once * TOKENS / (time.monotonic() - began)}
 
 
 async def measure(stack: Stack, model: str) -> list[Figure]:
-    """Compare eight requests with one, on the whole stack, then with all components except serving stopped."""
+    """Compare eight requests with one: on the whole stack, then with mlflow, score, watch, ledger and shipper stopped.
+
+    These components stay stopped.
+    """
 
     async def figure(name: str, aim: str) -> Figure:
         arms = [partial(tokens_per_second, stack.url, stack.key, model, at_once) for at_once in (8, 1)]

@@ -24,7 +24,9 @@ _MUTATION_SETTLE_SECONDS = 30.0
 
 def _arguments(given):
     parser = argparse.ArgumentParser(prog="make chaos CHAOS=…", description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--faults", default="", help=f"some of {', '.join(FAULTS)}, or F1 for all its kinds; default: all")
+    parser.add_argument(
+        "--faults", default="", help=f"some of {', '.join(FAULTS)}, or F1 for all its kinds; default: all"
+    )
     parser.add_argument("--kills", type=int, default=0, help="strikes of each fault; default: the fault's own number")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--minutes", type=float, default=30.0, help="length of the soak (F17)")

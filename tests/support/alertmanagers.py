@@ -58,7 +58,7 @@ class Alertmanager:
             self._process = None
 
     def alerts(self, **labels: str) -> list[dict[str, Any]]:
-        """Return its firing alerts in the form of its API."""
+        """Return the Alertmanager's firing alerts in the format of its API."""
         wanted = [("filter", f"{name}={json.dumps(value)}") for name, value in labels.items()]
         found = httpx.get(f"{self.url}/api/v2/alerts", params=wanted, timeout=10)
         found.raise_for_status()

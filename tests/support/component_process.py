@@ -39,7 +39,7 @@ async def component_process(name: str, directory: Path, kafka: KafkaSettings, **
 
 
 def score(kafka, common, *, seconds=0.0, seconds_each=0.0, watchdog=60.0, batch_events=4):
-    """Run a score worker whose detectors take `seconds` a batch and `seconds_each` an event."""
+    """Run a score worker whose detectors need `seconds` per batch and `seconds_each` per event."""
     delays = {name: {"seconds": seconds, "seconds_each": seconds_each} for name in DOUBLES.detectors}
     settings = ScoreSettings(batch_events=batch_events, deadline_seconds=1000, explain_findings=0)
     spec = msgspec.structs.replace(DOUBLES, options=delays)

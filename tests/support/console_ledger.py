@@ -112,7 +112,7 @@ class LedgerMaker:
                 self.apply(topic, event, partition=partition)
 
     def alerts(self, count, *, newest=None, firing=0.02, evidence=("r1", "r2", "r3")):
-        """Apply `count` alerts of many tenants, one a minute, most of them resolved."""
+        """Apply `count` alerts of many tenants, one per minute, most of them resolved."""
         newest = time.time() - 60 if newest is None else newest
         records = [self._alert(number, newest - 60.0 * number, firing, evidence) for number in range(count)]
         self.apply(NAMES.alerts, *(event_of(record, f"{record.alert_id}/0", record.opened_at) for record in records))

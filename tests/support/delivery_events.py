@@ -1,4 +1,4 @@
-"""Events that delivery reads, of the model ``m`` of the tenant ``acme``, and how to send them to Kafka."""
+"""Events that delivery reads, of the model ``m`` of the tenant ``acme``, and functions that send them to Kafka."""
 
 from stream.wire import (
     Event,
@@ -63,7 +63,7 @@ async def bless(kafka, to, *records):
 
 
 async def answers(kafka, to, first, last, *, flagged=True):
-    """Send verdicts on both versions, and the ticks after them."""
+    """Send verdicts on both versions (`flagged` for the challenger M1), and the ticks after them."""
     for number in range(first, last):
         for event in (verdict(number, M1, flagged=flagged), verdict(number, "b1")):
             await to.send(kafka.names.verdicts, event, partition=partition_for(event.partitionkey, PARTITIONS))
@@ -74,7 +74,7 @@ async def answers(kafka, to, first, last, *, flagged=True):
 
 
 async def ends(kafka, to, first, last, *, status):
-    """Send the end of a request to each version; those of the challenger have `status` and no text."""
+    """Send ends of requests to both versions; the ends of the challenger (M1) have `status` and no text."""
     for number in range(first, last):
         for event in (end(number, status=status, features={}), end(number, "b1")):
             partition = partition_for(event.partitionkey, kafka.stream_partitions)

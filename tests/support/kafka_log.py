@@ -1,4 +1,4 @@
-"""A test's own set of topics on a real broker, and a sender of events."""
+"""A test's own set of topics on a real broker, and a producer of events."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""A double of the reader of a topic, for commands that read a topic to its end."""
+"""A double of the class that reads a topic, for commands that read a topic to its end."""
 
 from types import SimpleNamespace
 

@@ -20,7 +20,7 @@ def prompt_id(number: int, side: str, *, version: str = "1", terms: tuple[str, s
 
 
 class Model:
-    """Answers with a random length; the compared term of religion gets `factor` times the words and `refused` more refusals.
+    """Answers of random length; the compared term of religion gets `factor` times the words and `refused` more refusals.
 
     With `spread` 0 every answer to a prompt is the same.
     """

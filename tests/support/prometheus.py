@@ -34,7 +34,7 @@ class Prometheus:
     def query(self, expression: str) -> list[float]:
         """Return the values of an instant query without NaN."""
         values = [float(one["value"][1]) for one in self._get("query", query=expression)["result"]]
-        return [value for value in values if value == value]  # noqa: PLR0124 - NaN alone is not itself
+        return [value for value in values if value == value]  # noqa: PLR0124 - only NaN differs from itself
 
     def rules(self) -> list[dict[str, Any]]:
         return [rule for group in self._get("rules")["groups"] for rule in group["rules"]]

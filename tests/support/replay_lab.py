@@ -56,7 +56,7 @@ class ReplayLab(ScoreLab):
         async with self.running(score), self.running(self.watch_app()):
             for second in range(0, SECONDS, _PIECE_SECONDS):
                 await self.fill(second, second + _PIECE_SECONDS)
-                await self.eventually(lambda: self._watched(second + _PIECE_SECONDS), 60)  # noqa: B023 - awaited within the turn
+                await self.eventually(lambda: self._watched(second + _PIECE_SECONDS), 60)  # noqa: B023 - awaited in this iteration
 
     async def _watched(self, second: int) -> bool:
         ticks = [

@@ -96,7 +96,7 @@ def start_broker(kind: BrokerKind, data_dir: Path, port: int | None = None) -> R
 
 
 def free_ports(count: int) -> list[int]:
-    """Return `count` ports that are free now."""
+    """Return `count` different ports that are free now."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in sockets:

@@ -55,7 +55,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, directory: Path, size: int) -> None:
     names = [*tokenizer["model"]["vocab"], *special, *(merge.replace(" ", "") for merge in _MERGES)]
     names += [f"<unused{number}>" for number in range(size - len(names))]
     control = {*special, *(name for name in names if name.startswith("<unused"))}
-    writer.add_bos_token_id(names.index(special[0]))  # transformers requires one
+    writer.add_bos_token_id(names.index(special[0]))  # transformers requires a BOS token
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("default")
     writer.add_token_list(names)

@@ -54,7 +54,7 @@ async def read_by_the_group(kafka):
 
 
 async def ledger(_bootstrap, directory):
-    """Apply events with one verdict each until `retained` are stored; measure the last `MEASURED` events and one query."""
+    """Apply events with one verdict each until `retained` are stored; time the last `MEASURED` events, a decision and a query."""
     store = LedgerStore(LedgerFiles(directory), TopicNames("weir."), PARTITIONS, float("inf"))
     done, offsets = 0, [0] * (2 * PARTITIONS)
     for retained in RETAINED:

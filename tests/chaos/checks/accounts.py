@@ -1,4 +1,4 @@
-"""I1, I2, I6: every accepted request is on the log or in a gap record, once; an unreadable record has a dead letter."""
+"""Check I1, I2 and I6: each accepted request is on the log or in a gap record, once; each unreadable record has a dead letter."""
 
 from collections import defaultdict
 

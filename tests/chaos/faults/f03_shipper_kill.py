@@ -50,4 +50,4 @@ class ShipperKill(Fault):
             world.kill_a_source(0)
             world.add_source()
         until(f"the shipper passes {point}", lambda: child.pid not in (before, None), 60)
-        strike.effect = f"it died at pass {passes}"
+        strike.effect = f"the shipper killed itself at pass {passes}"

@@ -48,7 +48,7 @@ class Producer:
     async def stop(self):
         self.ended = True
 
-    async def send(self, topic, value=None, key=None, partition=0, timestamp_ms=None, headers=()):  # noqa: PLR0917 - aiokafka's
+    async def send(self, topic, value=None, key=None, partition=0, timestamp_ms=None, headers=()):  # noqa: PLR0917 - as aiokafka
         return self.push(topic, key, value, partition, headers)
 
     async def send_and_wait(self, topic, value=None, **more):

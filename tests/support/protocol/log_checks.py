@@ -1,4 +1,4 @@
-"""Check that the log of a world at rest has no lost, doubled or unfinished record (I1, I2, I4, I6, the ledger)."""
+"""Check that no record in the log of a world at rest is lost, counted twice or unfinished (I1, I2, I4, I6, the ledger)."""
 
 from collections import Counter
 
@@ -51,7 +51,7 @@ def requests(rest):
 
 
 def copies(rest):
-    """Check that all records with the same id have the same content, except traces."""
+    """Check that all records with the same id and source have the same content, except traces."""
     for topic in (_NAMES.inference, _NAMES.verdicts, _NAMES.signals, _NAMES.findings, _NAMES.alerts):
         first = {}
         for event in rest.record.events(topic):

@@ -43,7 +43,7 @@ class Network:
             await process.turn()
 
     def delay(self):
-        """Draw the seconds of one direction."""
+        """Return a random delay of one direction, in seconds."""
         return self.random.uniform(0, self.weather.slowest)
 
 
