@@ -21,7 +21,7 @@ from support.protocol.log_checks import source_of
 from support.protocol.parts import BUCKET_SECONDS, KAFKA
 
 #: Watch publishes its watermark once per second of event time. So its present watermark may be this much later.
-_TOLD_EVERY_SECONDS = 1.0
+_WATERMARK_EVERY_SECONDS = 1.0
 
 
 class Commits:
@@ -73,7 +73,7 @@ class Commits:
         value = self._record.table("streams", number).get(stream_key(signal.tenant, signal.model, signal.side).encode())
         if value is not None and decode_stream(value).last_closed >= bucket:
             return True
-        furthest = self._watermarks.get(number, 0.0) + _TOLD_EVERY_SECONDS
+        furthest = self._watermarks.get(number, 0.0) + _WATERMARK_EVERY_SECONDS
         return bucket < int(furthest // BUCKET_SECONDS)
 
     def _row(self, table, stored, key):

@@ -9,7 +9,7 @@ from stream.ledger.database_files import LedgerFiles
 from stream.ledger.store import LedgerStore
 from stream.wire import AlertRecord, FindingRecord, RequestRecord, ResponseRecord, Signal, Verdict, partition_for
 from support.protocol.parts import KAFKA
-from support.protocol.rest import told, untraced
+from support.protocol.rest import describe, untraced
 
 _NAMES = KAFKA.names
 
@@ -47,7 +47,7 @@ def requests(rest):
     ends = {name: events.get(f"{name}/end") for name in accepted.ends}
     wrong = [name for name, event in ends.items() if event and event.data.status != accepted.ends[name]]
     unknown = {event.data.request_id for event in events.values()} - accepted.requests.keys() - accepted.cut
-    return told(lost=lost, endless=endless, wrong=wrong, unknown=sorted(unknown))
+    return describe(lost=lost, endless=endless, wrong=wrong, unknown=sorted(unknown))
 
 
 def copies(rest):
@@ -76,7 +76,7 @@ def verdicts(rest):
     findings = rest.data(_NAMES.findings, FindingRecord)
     single = {name for name, finding in findings.items() if finding.bucket is None}
     signals = rest.data(_NAMES.signals, Signal).keys()
-    return told(
+    return describe(
         verdicts=sorted(pair for pair in owed.keys() | found.keys() if owed.get(pair) != found.get(pair)),
         signals=sorted(signals ^ {f"{name}/signal" for name in rest.inference.events}),
         findings=sorted(single ^ rest.inference.findings()),
@@ -93,7 +93,7 @@ def dead_letters(rest):
             if unread or (scored and "RAISE" in read.event.data.text):
                 expected.add((topic, read.stored.partition, read.stored.offset))
     found = {source_of(read.stored) for read in rest.record.topic(_NAMES.dead_letters)}
-    return told(missing=sorted(expected - found), unexpected=sorted(found - expected))
+    return describe(missing=sorted(expected - found), unexpected=sorted(found - expected))
 
 
 def source_of(dead_letter):
@@ -126,4 +126,4 @@ def ledger(rest):
     if differing or coverage.total.ratio != 1.0:
         return f"(ledger, log): {differing}"
     alerts = rest.data(_NAMES.alerts, AlertRecord).items()
-    return told(alerts_without_a_gap=[name for name, alert in alerts if alert.detector == "coverage"])
+    return describe(alerts_without_a_gap=[name for name, alert in alerts if alert.detector == "coverage"])

@@ -138,14 +138,14 @@ class Alerts:
             if isinstance(data, Tick) and data.watermark is not None:
                 watermark = data.watermark
                 for state in states.values():
-                    self._told(_alerting(state.tenant).watermark(state, data.watermark, read.stored.offset))
+                    self._keep(_alerting(state.tenant).watermark(state, data.watermark, read.stored.offset))
             elif isinstance(data, FindingRecord):
                 fresh = StreamAlerts(tenant=data.tenant, model=data.model, side=data.side)
                 state = states.setdefault(stream_key(data.tenant, data.model, data.side), fresh)
-                self._told(_alerting(data.tenant, watermark).finding(state, read.event, read.stored.offset))
+                self._keep(_alerting(data.tenant, watermark).finding(state, read.event, read.stored.offset))
         self.states |= states
 
-    def _told(self, events):
+    def _keep(self, events):
         self.records |= {event.id: event.data for event in events}
 
 

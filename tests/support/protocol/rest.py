@@ -49,5 +49,6 @@ def difference(published, expected):
     return f"{len(differing)} differ; {name}: {published.get(name)}, from zero {expected.get(name)}"
 
 
-def told(**lists):
+def describe(**lists):
+    """Return the names and first items of the lists that are not empty, as text."""
     return "; ".join(f"{name}: {items[:5]}{' …' if len(items) > 5 else ''}" for name, items in lists.items() if items)

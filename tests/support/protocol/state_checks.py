@@ -12,7 +12,7 @@ from stream.stages.watch.state import decode_stream
 from stream.wire import OWN_TENANT, AlertRecord, FindingRecord, RetrainingRecord, Signal
 from support.protocol.oracle import Alerts, bucket_findings, opened
 from support.protocol.parts import COOL_DOWN_SECONDS, DETECTORS, KAFKA
-from support.protocol.rest import difference, told
+from support.protocol.rest import describe, difference
 
 _NAMES = KAFKA.names
 
@@ -52,7 +52,7 @@ def alerts(rest):
         return differing
     singles = {alert.alert_id for alert in published.values() if alert.detector in DETECTORS}
     ended = {alert.alert_id: alert.evidence_total for alert in published.values() if alert.resolved_at}
-    return told(
+    return describe(
         counts=[(name, count) for name, count in ended.items() if plain.get(name, count) != count],
         one_sided=sorted(singles ^ plain.keys()),
         states=[
@@ -89,7 +89,7 @@ def retraining(rest):
         if isinstance(half, AlertsHalf)
         for name in half.firing
     }
-    return told(
+    return describe(
         thought_to_fire=[place for place in sorted(known) if place[1] not in firing],
         not_known_to_fire=sorted(firing - {name for where, name in known if where == "changelog"}),
     )
