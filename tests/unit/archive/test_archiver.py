@@ -11,7 +11,7 @@ PLACE = TopicPartition("t", 0)
 
 
 class Begins:
-    """A consumer that knows the first offsets of a partition, one at a time."""
+    """A consumer that returns the given first offsets of a partition, one per call."""
 
     def __init__(self, *offsets):
         self._offsets = list(offsets)
@@ -21,7 +21,7 @@ class Begins:
 
 
 class Expired:
-    """RangeReader, if the offset is outside the topic."""
+    """A RangeReader whose offset is outside the topic."""
 
     def __init__(self, *_arguments):
         pass
@@ -40,7 +40,7 @@ async def test_a_topic_that_was_created_again_ends_the_run(tmp_path, monkeypatch
         await copied(tmp_path, monkeypatch, 7, 7)
 
 
-async def test_records_that_expire_again_and_again_are_named_until_the_end(tmp_path, monkeypatch, caplog):
+async def test_all_records_that_expire_during_the_run_are_logged(tmp_path, monkeypatch, caplog):
     assert await copied(tmp_path, monkeypatch, 0, 50, 80, 100) == []
     assert [one.getMessage().partition(";")[0] for one in caplog.records] == [
         f"Kafka deleted the offsets {lost} of t-0 before they were archived" for lost in ("0 to 49", "50 to 79")

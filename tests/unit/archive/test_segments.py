@@ -1,4 +1,4 @@
-"""Segments at an address of fsspec, and the errors of the archive."""
+"""Segments of the archive at an fsspec URL, and the errors of the archive."""
 
 import socketserver
 import threading
@@ -49,7 +49,7 @@ def test_the_last_record_of_a_time_is_found_by_event_time(tmp_path):
 
 
 def test_a_time_is_found_without_reading_every_file(tmp_path, monkeypatch):
-    """A file is at least one request to an object store, and an archive of a year that is written each hour has thousands."""
+    """Reading a file is at least one request to an object store. One year of hourly files is thousands of files."""
     archive, hour, count = Archive(str(tmp_path)), 3_600_000, 300
     times = [number * hour for number in range(count)]
     times[200], times[201] = times[201], times[200]  # the clocks of two gateways differ by an hour
@@ -65,7 +65,7 @@ def test_a_time_is_found_without_reading_every_file(tmp_path, monkeypatch):
     assert len(read) < 200
 
 
-def test_a_file_of_a_clock_that_was_days_behind_hides_no_earlier_file(tmp_path):
+def test_a_file_from_a_clock_that_was_days_behind_hides_no_earlier_file(tmp_path):
     archive, hour = Archive(str(tmp_path)), 3_600_000
     times = [number * hour for number in range(100, 200)]
     times[50] = 0  # the first file that a bisection reads
@@ -105,7 +105,7 @@ def test_a_damaged_file_is_an_error_with_its_path(tmp_path, content):
 
 
 def test_an_address_without_a_server_and_one_that_is_no_folder_are_errors(tmp_path):
-    """Not the error of a missing broker, which is an OSError too."""
+    """The error is ArchiveFailed and not OSError, because OSError is reported as a missing broker."""
     with pytest.raises(ArchiveFailed, match=r"url 'ftp://127.0.0.1:1/x' cannot be opened: .*refused"):
         Archive("ftp://127.0.0.1:1/x")
     (tmp_path / "file").touch()
@@ -114,7 +114,7 @@ def test_an_address_without_a_server_and_one_that_is_no_folder_are_errors(tmp_pa
 
 
 class FailingFtp(socketserver.StreamRequestHandler):
-    """An FTP server that accepts the password `right`, and then no other command."""
+    """An FTP server that accepts the password `right` and rejects all other commands."""
 
     def handle(self):
         self.wfile.write(b"220 ready\r\n")
@@ -123,10 +123,10 @@ class FailingFtp(socketserver.StreamRequestHandler):
             self.wfile.write(replies.get(line[:4].upper(), b"421") + b" the reply\r\n")
 
 
-def test_an_error_of_the_library_of_a_store_is_an_error_of_the_archive():
-    """Those of FTP and S3 are no OSError."""
+def test_an_error_of_a_storage_library_is_reported_as_archive_failed():
+    """The errors of the FTP and S3 libraries are no OSError."""
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), FailingFtp) as server:
-        server.daemon_threads = True  # the client of fsspec closes no connection
+        server.daemon_threads = True  # the FTP client of fsspec does not close its connections
         threading.Thread(target=server.serve_forever, daemon=True).start()
         host = f"127.0.0.1:{server.server_address[1]}"
         with pytest.raises(ArchiveFailed, match=r"@127.* cannot be opened: 530 the reply; .*, check the credentials"):
