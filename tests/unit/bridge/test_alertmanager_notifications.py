@@ -66,7 +66,7 @@ def test_alerts_with_equal_labels_are_one_notification_that_ends_with_the_last(n
     assert sent.ends == 170.0
 
 
-def test_an_alert_that_becomes_critical_ends_its_warning(notifications):
+def test_if_an_alert_becomes_critical_its_warning_ends(notifications):
     log = log_of(alert())
     notifications.due(log, 110.0)
     log.apply(alert(severity="critical", revision=1, at=120.0))
@@ -86,7 +86,7 @@ def test_a_resolved_alert_is_sent_for_15_minutes(notifications):
 
 
 @pytest.mark.parametrize(("now", "ends"), [(300.0, [200.0]), (1300.0, [])])
-def test_a_new_bridge_sends_what_resolved_before_it_started(notifications, now, ends):
+def test_a_new_bridge_sends_alerts_that_resolved_before_it_started(notifications, now, ends):
     assert [sent.ends for sent in notifications.due(log_of(alert(), resolved(at=200.0)), now)] == ends
 
 
@@ -126,8 +126,8 @@ def test_the_number_of_alerts_is_bounded_and_dropped_ones_are_counted():
     assert all(not one.evidence and not one.principals for one in log.firing())
 
 
-def test_an_alert_of_a_clock_that_is_ahead_does_not_end_before_it_begins(notifications):
-    """Alertmanager rejects the whole request otherwise."""
+def test_an_alert_from_a_clock_that_is_ahead_does_not_end_before_it_begins(notifications):
+    """Alertmanager rejects the whole request if one alert ends before it begins."""
     (sent,) = notifications.due(log_of(alert()), 110.0)
     body = sent.body(sent.starts - 600)
     assert body["endsAt"] == body["startsAt"]

@@ -38,11 +38,11 @@ def test_an_alert_is_sent_when_it_opens_changes_severity_and_resolves():
 
 
 @pytest.mark.parametrize(("pattern", "selected"), [("*", True), ("acme", True), ("ac*", True), ("_weir", False)])
-def test_tenants_are_a_pattern(pattern, selected):
+def test_tenants_are_selected_by_a_pattern(pattern, selected):
     assert bool(delivered(filter_of(tenants=pattern), alert())) == selected
 
 
-def test_severity_is_the_lowest_that_is_sent():
+def test_alerts_below_the_configured_severity_are_not_sent():
     history = [alert(), alert(revision=1, severity="critical")]
     assert delivered(filter_of(severity="critical"), *history) == ["al_1.firing.critical"]
     assert delivered(filter_of(severity="info"), alert(severity="info")) == ["al_1.firing.info"]
@@ -58,7 +58,7 @@ def test_an_alert_that_opens_silenced_is_sent_when_it_changes_after_the_silence(
 
 @pytest.mark.parametrize(("since", "sent"), [(150.0, ["al_1.resolved.warning"]), (50.0, [])])
 def test_a_silence_mutes_a_resolution_only_if_it_muted_the_opening(since, sent):
-    """The bridge may have been restarted since the opening, so the filter is new."""
+    """The filter is new, because the bridge may have been restarted since the alert opened."""
     silences = Silences()
     silences.apply(silence(alert(at=100.0), since, 900.0))
     assert delivered(filter_of(), resolved(at=200.0), silences=silences) == sent
@@ -80,5 +80,5 @@ def test_the_payload_of_a_firing_alert_has_the_fields_of_weir_alerts():
 
 
 def test_an_unknown_severity_counts_as_critical():
-    """Later versions can add values."""
+    """Later versions can add severities."""
     assert delivered(filter_of(severity="critical"), alert(severity="emergency")) == ["al_1.firing.emergency"]

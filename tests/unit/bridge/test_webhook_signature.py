@@ -4,8 +4,8 @@ from support.bridges import SECRET
 from stream.webhook_signature import secret_bytes, sign
 
 
-def test_the_vector_of_the_specification_s_own_libraries():
-    # standard-webhooks/libraries, the "sign" test of every language
+def test_the_signature_is_that_of_the_standard_webhooks_test_vector():
+    # from the "sign" test of the libraries in standard-webhooks/libraries
     headers = sign(secret_bytes(SECRET), "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
     assert headers == {
         "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
