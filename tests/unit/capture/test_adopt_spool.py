@@ -1,4 +1,4 @@
-"""A gateway that is gone: its spool is ended from what it left, wherever it was cut off."""
+"""Adoption of the spool of a dead gateway: the shipper completes it from its files, at whatever byte it ends."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from stream.wire import ABORTED_TYPE, Closed, GapRecord, RequestRecord, Response
 
 @pytest.fixture
 def orphan(tmp_path):
-    """Two requests with an end, three without, in several segments; one was shed at the end."""
+    """A spool with several segments: two requests have an end record, three have none."""
     spool = Spool(tmp_path, settings=small_settings(segment_bytes=2000))
     for name in "abcde":
         spool.request(name, "x" * 600)
@@ -34,7 +34,7 @@ def ends(events):
     return {event.correlationid: event.data.status for event in events if isinstance(event.data, ResponseRecord)}
 
 
-def test_requests_without_an_end_are_aborted_in_the_trace_that_they_began(orphan):
+def test_requests_without_an_end_get_an_aborted_end_in_their_trace(orphan):
     assert adopt(orphan.directory, orphan.source) == 3
     events = events_of(orphan.directory)
     assert ends(events) == {"a": "aborted", "b": "complete", "c": "aborted", "d": "complete", "e": "aborted"}
@@ -69,7 +69,7 @@ def test_a_huge_tracestate_that_an_older_version_wrote_is_not_copied(tmp_path):
     lock.release()
 
 
-def test_numbers_and_times_go_on_where_the_gateway_stopped(orphan):
+def test_numbers_and_times_continue_after_the_last_record_of_the_gateway(orphan):
     last = frames_of(orphan.directory)[-1]
     adopt(orphan.directory, orphan.source, SourceClock(last.time, wall=lambda: 1.0))
     frames = frames_of(orphan.directory)
@@ -80,7 +80,9 @@ def test_numbers_and_times_go_on_where_the_gateway_stopped(orphan):
 
 @pytest.fixture
 def adopted(orphan, tmp_path):
-    """Yield (cut, events) of copies of a spool whose last segment is cut there before each is adopted."""
+    """Return a generator of (cut, events): each is a copy of the spool, adopted after its last segment was cut at byte
+    `cut`.
+    """
 
     def copies(directory, cuts):
         last = segments(directory)[-1]
@@ -95,7 +97,7 @@ def adopted(orphan, tmp_path):
     return copies
 
 
-def test_an_adopter_that_is_killed_at_any_byte_is_followed_by_one_that_ends_the_same(orphan, tmp_path, adopted):
+def test_if_an_adopter_is_killed_at_any_byte_the_next_one_writes_the_same_ends(orphan, tmp_path, adopted):
     whole = tmp_path / "whole"
     shutil.copytree(orphan.directory, whole)
     adopt(whole, orphan.source)
@@ -105,7 +107,7 @@ def test_an_adopter_that_is_killed_at_any_byte_is_followed_by_one_that_ends_the_
         assert [event for event in events if isinstance(event.data, Closed)] == events[-1:]
 
 
-def test_the_last_record_torn_at_every_byte_costs_at_most_that_record(orphan, adopted):
+def test_if_the_last_record_is_torn_at_any_byte_at_most_that_record_is_lost(orphan, adopted):
     frames, size = read_segment(segment_path(orphan.directory, segments(orphan.directory)[-1]))
     for cut, events in adopted(orphan.directory, range(frames[-2].end, size + 1)):
         found = ends(events)
@@ -113,7 +115,7 @@ def test_the_last_record_torn_at_every_byte_costs_at_most_that_record(orphan, ad
         assert (found["b"], found["d"]) == ("complete", "complete" if cut == size else "aborted")
 
 
-def test_a_gateway_killed_while_it_began_a_segment_leaves_nothing_that_misleads(orphan):
+def test_a_spool_whose_last_segment_has_a_torn_head_is_adopted(orphan):
     last = segments(orphan.directory)[-1]
     segment_path(orphan.directory, last + 1).write_bytes(b"\xd7W\x00")
     adopt(orphan.directory, orphan.source)
@@ -121,13 +123,13 @@ def test_a_gateway_killed_while_it_began_a_segment_leaves_nothing_that_misleads(
     assert ends(events_of(orphan.directory)).keys() == set("abcde")
 
 
-def test_open_requests_are_known_when_their_segment_has_been_shipped_and_unlinked(orphan):
+def test_open_requests_are_aborted_after_their_segment_was_shipped_and_unlinked(orphan):
     for index in segments(orphan.directory)[:-1]:
         segment_path(orphan.directory, index).unlink()
     assert adopt(orphan.directory, orphan.source) == 3
 
 
-def test_an_open_gap_becomes_a_gap_record_and_what_it_names_is_not_aborted(tmp_path):
+def test_an_open_gap_becomes_a_gap_record_and_its_requests_are_not_aborted(tmp_path):
     spool = Spool(tmp_path, settings=small_settings(limit_bytes=150_000))
     spool.fill(60, "x" * 2000)
     open_gap = SourceReader(spool.directory).read()
@@ -150,7 +152,7 @@ def test_a_spool_without_any_record_is_closed(tmp_path):
 
 
 def read_on(directory):
-    """Return the frames that the shipper still reads, and its cursor after them."""
+    """Return the frames after the cursor of the spool, and the cursor after these frames."""
     reader = SpoolReader(directory, load_cursor(directory))
     frames = []
     while items := reader.read():
@@ -161,9 +163,9 @@ def read_on(directory):
 
 @pytest.fixture
 def cut_before_its_cursor(orphan, tmp_path):
-    """Return a function that makes a spool that was delivered as a whole, and then lost frames by a power loss.
+    """Return a function that cuts the last segment of a fully delivered spool, as a power loss does.
 
-    The spool has no segment but the last, because the shipper unlinked the others.
+    The spool has only its last segment, because the shipper unlinked the others.
     """
     reader = SpoolReader(orphan.directory, Cursor())
     while reader.read():
@@ -177,7 +179,7 @@ def cut_before_its_cursor(orphan, tmp_path):
     assert reader.cursor.offset == size
 
     def cut(kept):
-        """Keep `kept` frames; with -1, not even the segment."""
+        """Keep the first `kept` frames; if `kept` is -1, delete the segment."""
         if kept < 0:
             segment_path(orphan.directory, last).unlink()
         else:
@@ -203,7 +205,7 @@ def test_a_spool_that_lost_delivered_frames_is_read_to_its_end_after_adoption(cu
 
 
 @pytest.mark.parametrize("kept", [-1, 0, 1])
-def test_an_adopter_of_such_a_spool_that_is_killed_at_any_byte_is_followed_by_one_that_ends_the_same(
+def test_if_the_adopter_of_a_spool_that_lost_delivered_frames_is_killed_the_next_one_writes_the_same(
     cut_before_its_cursor, orphan, tmp_path, kept
 ):
     directory = cut_before_its_cursor(kept)

@@ -2,7 +2,7 @@ from serving.capture.clock import SourceClock
 
 
 class Hands:
-    """Two clocks that a test moves: the wall clock may step, the monotonic one may not."""
+    """A wall clock and a monotonic clock that a test sets; only the wall clock may step."""
 
     def __init__(self) -> None:
         self.wall = 1_000_000.0
@@ -16,7 +16,7 @@ class Hands:
         return SourceClock(floor, wall=lambda: self.wall, monotonic=lambda: self.monotonic)
 
 
-def test_times_are_the_wall_clocks_in_whole_microseconds():
+def test_times_are_those_of_the_wall_clock_in_whole_microseconds():
     hands = Hands()
     clock = hands.clock()
     assert clock.now() == 1_000_000_000_000
@@ -24,7 +24,7 @@ def test_times_are_the_wall_clocks_in_whole_microseconds():
     assert clock.now() == 1_000_000_250_000
 
 
-def test_after_a_step_back_times_go_on_at_half_speed_and_meet_the_wall_clock_again():
+def test_after_a_step_back_times_advance_at_half_speed_until_they_equal_the_wall_clock():
     hands = Hands()
     clock = hands.clock()
     times = [clock.now()]
@@ -37,7 +37,7 @@ def test_after_a_step_back_times_go_on_at_half_speed_and_meet_the_wall_clock_aga
     assert times[-1] == round(hands.wall * 1e6)
 
 
-def test_a_step_forward_is_followed_and_its_return_never_goes_back():
+def test_a_step_forward_is_followed_and_after_the_step_back_times_never_decrease():
     hands = Hands()
     clock = hands.clock()
     hands.wall += 3600
@@ -47,5 +47,5 @@ def test_a_step_forward_is_followed_and_its_return_never_goes_back():
     assert clock.now() == far + 5_000_000
 
 
-def test_an_adopter_goes_on_from_the_last_time():
+def test_the_clock_of_an_adopter_starts_at_the_last_time_of_the_spool():
     assert Hands().clock(floor=2_000_000_000_000).now() >= 2_000_000_000_000

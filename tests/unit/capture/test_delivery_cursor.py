@@ -1,4 +1,4 @@
-"""The cursor: whole or not at all, in room of its own, and readable from where an earlier version left it."""
+"""The delivery cursor: it is written atomically into allocated space, and the format of an earlier version is read."""
 
 import msgspec
 import pytest
@@ -8,20 +8,20 @@ from serving.capture.delivery_cursor import CURSOR_FILE, Cursor, load_cursor, re
 FIRST, SECOND = Cursor(segment=1, offset=100, number=7), Cursor(segment=2, offset=300, number=12, shed=1)
 
 
-def test_the_start_where_none_was_written(tmp_path):
+def test_without_a_written_cursor_the_cursor_is_the_start_of_the_spool(tmp_path):
     assert load_cursor(tmp_path) == Cursor()
     reserve_cursor(tmp_path)
     assert load_cursor(tmp_path) == Cursor()
 
 
-def test_the_last_one_written_counts_and_its_file_does_not_grow(tmp_path):
+def test_the_newest_cursor_is_loaded_and_its_file_does_not_grow(tmp_path):
     for number in range(50):
         save_cursor(tmp_path, Cursor(number=number))
         assert load_cursor(tmp_path).number == number
     assert (tmp_path / CURSOR_FILE).stat().st_size == 1024
 
 
-def test_one_that_is_torn_at_any_byte_leaves_the_one_before(tmp_path):
+def test_if_a_cursor_is_torn_at_any_byte_the_previous_one_is_loaded(tmp_path):
     save_cursor(tmp_path, FIRST)
     before = (tmp_path / CURSOR_FILE).read_bytes()
     save_cursor(tmp_path, SECOND)
@@ -36,7 +36,7 @@ def test_one_that_is_torn_at_any_byte_leaves_the_one_before(tmp_path):
 
 
 @pytest.mark.parametrize("reserved", [False, True])
-def test_what_an_earlier_version_wrote_counts_until_the_first_one_of_this(tmp_path, reserved):
+def test_the_cursor_of_an_earlier_version_is_loaded_until_a_cursor_is_saved(tmp_path, reserved):
     (tmp_path / "cursor.json").write_bytes(msgspec.json.encode(FIRST))
     if reserved:
         reserve_cursor(tmp_path)

@@ -1,4 +1,4 @@
-"""The records of requests and ends, which are not encoded by the function for all other events."""
+"""The encoding of request and end records, which have their own function."""
 
 import pytest
 from hypothesis import given
@@ -21,7 +21,7 @@ def of(record, number, traceparent, tracestate):
 @pytest.mark.parametrize("conversation", ["", "Gespräch 1"])
 @pytest.mark.parametrize(("traceparent", "tracestate"), [("", ""), (TRACE, ""), (TRACE, "vendor=1")])
 @pytest.mark.parametrize("status", ["complete", "error", "aborted"])
-def test_the_bytes_are_those_of_the_function_for_all_events(conversation, traceparent, tracestate, status):
+def test_the_bytes_are_those_of_the_general_encoding_function(conversation, traceparent, tracestate, status):
     request = a_request("a", conversation_id=conversation)
     shared = encoding.shared_headers(encoding.opened(request, traceparent=traceparent, tracestate=tracestate), SOURCE)
     end = an_end("a", status=status, conversation_id=conversation)
@@ -35,7 +35,7 @@ def test_the_bytes_are_those_of_the_function_for_all_events(conversation, tracep
 
 
 def test_the_aborted_end_of_a_copy_names_the_users_request():
-    """Else its answer counts as a user's: for drift, anomalies and the gates of retraining."""
+    """Without this id, drift, anomalies and the gates of retraining count the answer of the copy as a user's answer."""
     copy = a_request("b", shadow_of="a")
     opened = encoding.opened(copy, traceparent="", tracestate="")
     shared = encoding.shared_headers(opened, SOURCE)
@@ -55,7 +55,7 @@ text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
     tracestate=st.text("kv=1", max_size=MAX_TRACESTATE_BYTES),
 )
 def test_the_frame_of_a_request_is_at_least_as_large_as_its_entry_in_a_head(names, traceparent, tracestate):
-    """The writer checks the size of the entry only if the frame is larger than the limit of the entry."""
+    """The writer relies on this: it checks the size of an entry only if the frame is larger than the limit of an entry."""
     request = a_request("a", "", messages=(), owed=(), **names)
     entry = encoding.opened(request, traceparent=traceparent, tracestate=tracestate)
     assert isinstance(entry, OpenRequest)

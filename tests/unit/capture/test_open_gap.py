@@ -10,16 +10,16 @@ def gap_file(tmp_path):
     file.close()
 
 
-def test_every_shed_number_is_on_the_disk_at_once(gap_file, tmp_path):
+def test_a_shed_number_is_readable_from_the_file_immediately(gap_file, tmp_path):
     for number in range(11, 16):
         gap_file.add(number, f"request-{number}")
         gap = read_gap(tmp_path, 10)
         assert (gap.first, gap.last, gap.count) == (11, number, number - 10)
     assert gap.request_ids == [f"request-{number}" for number in range(11, 16)]
-    assert read_gap(tmp_path, 15).count == 0, "the segments have these numbers"
+    assert read_gap(tmp_path, 15).count == 0, "numbers that the segments already have do not count"
 
 
-def test_entries_left_of_an_earlier_gap_do_not_count(gap_file, tmp_path):
+def test_entries_of_an_earlier_gap_do_not_count(gap_file, tmp_path):
     for number in range(1, 6):
         gap_file.add(number, f"old-{number}")
     gap_file.clear()
@@ -28,7 +28,7 @@ def test_entries_left_of_an_earlier_gap_do_not_count(gap_file, tmp_path):
     assert (gap.first, gap.last, gap.request_ids) == (9, 9, ["new"])
 
 
-def test_its_space_is_allocated_before_it_is_needed_and_beyond_it_numbers_are_counted_without_ids(gap_file, tmp_path):
+def test_the_space_is_allocated_in_advance_and_beyond_it_numbers_are_counted_without_ids(gap_file, tmp_path):
     before = (tmp_path / "gap").stat()
     assert before.st_blocks * 512 >= 64 * 1024
     for number in range(1, 5001):

@@ -1,4 +1,4 @@
-"""Shipping against a broker in memory: order, prefix, resending, what cannot be sent."""
+"""The shipper's pipeline against a broker in memory: order, cursor, retries, and records that cannot be sent."""
 
 import asyncio
 import os
@@ -38,7 +38,7 @@ def spans():
 
 @pytest.fixture
 def ship(spool, spans):
-    """Run pipelines over the spool, one at a time; each call is a shipper that starts from the files."""
+    """Return a function that starts a new pipeline on the files of the spool."""
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
 
@@ -53,7 +53,7 @@ def ship(spool, spans):
 
 @pytest.fixture
 def deliver(ship):
-    """Ship until `count` records are in flight, acknowledge them, and stop."""
+    """Return a function that ships until `count` records are in flight, acknowledges them, and stops."""
 
     async def run(kafka, count, limits=LIMITS):
         _, stop, task = ship(kafka, limits)
@@ -89,7 +89,7 @@ async def test_a_requests_events_share_a_partition_and_feedback_has_its_topic(sp
     assert len(set().union(*where.values())) > 3
 
 
-async def test_the_cursor_never_passes_what_is_not_acknowledged(spool, ship):
+async def test_the_cursor_never_passes_a_record_that_is_not_acknowledged(spool, ship):
     kafka = SteppedDelivery()
     spool.fill(10)
     pipeline, stop, task = ship(kafka)
@@ -104,7 +104,9 @@ async def test_the_cursor_never_passes_what_is_not_acknowledged(spool, ship):
     await finish(stop, task)
 
 
-async def test_a_shipper_killed_between_cursor_and_unlink_goes_on(spool, deliver, monkeypatch):
+async def test_a_shipper_killed_after_saving_the_cursor_and_before_the_unlink_continues_after_its_restart(
+    spool, deliver, monkeypatch
+):
     kafka = SteppedDelivery()
     spool.fill(40)
     first = segments(spool.directory)
@@ -112,7 +114,7 @@ async def test_a_shipper_killed_between_cursor_and_unlink_goes_on(spool, deliver
     await deliver(kafka, 40)
     assert len(first) > 2
     assert segments(spool.directory) == first[-1:]
-    for index, data in kept.items():  # as if the unlinks had not happened
+    for index, data in kept.items():  # as if the segments had not been unlinked
         segment_path(spool.directory, index).write_bytes(data)
     spool.request("after")
     await deliver(kafka, 1)
@@ -134,7 +136,7 @@ async def test_in_flight_records_are_bounded(spool, ship):
     await finish(stop, task)
 
 
-async def test_a_producer_that_gets_nothing_through_is_given_up(spool, ship):
+async def test_a_producer_without_any_acknowledgement_is_replaced(spool, ship):
     kafka = SteppedDelivery()
     spool.request("a")
     _, stop, task = ship(kafka, DeliveryLimits(poll_seconds=0.001, save_seconds=0, stall_seconds=0.05))
@@ -190,8 +192,8 @@ async def test_damaged_records_before_idle_ticks_become_a_gap_record(spool, deli
     assert (gap.first_number, gap.count, gap.reason) == (2, 1, "damaged")
 
 
-async def test_sent_frames_are_on_disk_before_the_cursor_that_is_after_them(spool, deliver, monkeypatch):
-    """A power loss would otherwise leave a spool that ends before its cursor."""
+async def test_sent_frames_are_synced_before_the_cursor_that_is_after_them(spool, deliver, monkeypatch):
+    """Otherwise, after a power loss, the spool ends before its cursor."""
     synced = []
 
     def sync(handle):
@@ -207,7 +209,7 @@ async def test_sent_frames_are_on_disk_before_the_cursor_that_is_after_them(spoo
 
 
 @pytest.mark.parametrize("spool", [1_000_000], indirect=True)
-async def test_ticks_of_an_idle_night_are_sent_as_one(spool, deliver):
+async def test_consecutive_ticks_are_sent_as_one(spool, deliver):
     kafka = SteppedDelivery(partitions=3)
     for _ in range(50):
         spool.writer.tick()
@@ -217,7 +219,7 @@ async def test_ticks_of_an_idle_night_are_sent_as_one(spool, deliver):
     assert [event.correlationid for _, _, event in kafka.log] == ["", "", "", "a", "", "", ""]
 
 
-async def test_each_record_has_one_hop_a_child_of_its_own_trace(spool, deliver, spans):
+async def test_each_record_is_sent_with_one_producer_span_in_its_own_trace(spool, deliver, spans):
     kafka = SteppedDelivery()
     spool.request("a")
     spool.end("a")
@@ -253,7 +255,7 @@ async def test_a_record_of_a_trace_that_is_not_sampled_keeps_the_trace_and_has_n
     assert spans.get_finished_spans() == ()
 
 
-async def test_a_shipper_killed_after_the_last_cursor_knows_that_the_source_has_ended(spool, ship):
+async def test_a_shipper_killed_after_the_last_cursor_is_closed_after_its_restart(spool, ship):
     kafka = SteppedDelivery()
     spool.writer.finish()
     _, _, task = ship(kafka)
@@ -266,8 +268,8 @@ async def test_a_shipper_killed_after_the_last_cursor_knows_that_the_source_has_
 
 
 @pytest.mark.parametrize("spool", [2000], indirect=True)
-async def test_the_head_of_a_segment_is_nothing_to_wait_for(spool, ship):
-    """It goes out as no record: with the window full behind it, or when it was the first in flight at a stop."""
+async def test_the_pipeline_does_not_wait_for_an_acknowledgement_of_a_segment_head(spool, ship):
+    """A head is not sent as a record: this holds with a full window after the head, and if the head is first at a stop."""
     kafka = SteppedDelivery()
     spool.fill(12)
     assert len(segments(spool.directory)) > 2

@@ -1,4 +1,4 @@
-"""The gateway's side, with its keeper thread running."""
+"""The recorder of a gateway, with its keeper thread running."""
 
 import time
 
@@ -37,7 +37,7 @@ def until(condition, seconds=10.0):
         time.sleep(0.002)
 
 
-async def test_what_is_recorded_is_on_the_disk_when_the_call_returns(recorder, tmp_path):
+async def test_a_record_is_in_the_spool_when_the_call_returns(recorder, tmp_path):
     recorder.request(a_request("a"), traceparent=TRACE, tracestate="k=v")
     (event,) = [event for event in events_of(directory_of(recorder, tmp_path)) if event.correlationid == "a"]
     assert (event.type, event.traceparent, event.tracestate) == ("weir.inference.request.v2", TRACE, "k=v")
@@ -46,7 +46,7 @@ async def test_what_is_recorded_is_on_the_disk_when_the_call_returns(recorder, t
     assert (event.type, event.traceparent, event.tracestate) == ("weir.inference.response.v2", TRACE, "k=v")
 
 
-def test_a_source_is_one_process_with_a_name_of_its_own(tmp_path):
+def test_each_recorder_has_its_own_source_name(tmp_path):
     settings = CaptureSettings()
     with (
         Recorder(root=tmp_path, settings=settings, registry=CollectorRegistry()) as one,
@@ -57,7 +57,7 @@ def test_a_source_is_one_process_with_a_name_of_its_own(tmp_path):
         assert lock_of(directory_of(one, tmp_path)) is None
 
 
-async def test_closing_ends_the_source_and_gives_its_lock_back(recorder, tmp_path):
+async def test_closing_ends_the_source_and_releases_its_lock(recorder, tmp_path):
     recorder.request(a_request("a"), traceparent=TRACE)
     recorder.close()
     recorder.close()
@@ -73,7 +73,7 @@ async def test_closing_ends_the_source_and_gives_its_lock_back(recorder, tmp_pat
         recorder.request(a_request("b"), traceparent=TRACE)
 
 
-async def test_the_balance_is_the_disks(recorder, tmp_path):
+async def test_the_balance_is_read_from_the_disk(recorder, tmp_path):
     for number in range(5):
         recorder.request(a_request(f"r{number}"), traceparent=TRACE)
     balance = read_balance(tmp_path)
@@ -85,7 +85,7 @@ def test_before_anything_runs_the_balance_is_empty(tmp_path):
     assert read_balance(tmp_path / "nowhere") == Balance()
 
 
-async def test_room_freed_by_the_shipper_makes_it_writable_again_by_itself(tmp_path, registry):
+async def test_the_recorder_becomes_writable_after_the_shipper_frees_space(tmp_path, registry):
     settings = CaptureSettings(
         limit_bytes=400_000, end_reserve_bytes=10_000, segment_bytes=50_000, on_full="reject", sync_seconds=0.005
     )
@@ -104,7 +104,7 @@ async def test_room_freed_by_the_shipper_makes_it_writable_again_by_itself(tmp_p
         recorder.request(a_request("again"), traceparent=TRACE)
 
 
-async def test_its_metrics_say_how_long_an_append_takes_and_how_many_are_open(recorder, registry):
+async def test_metrics_count_appends_and_open_requests(recorder, registry):
     recorder.request(a_request("a"), traceparent=TRACE)
     recorder.request(a_request("b"), traceparent=TRACE)
     recorder.end(an_end("a"))

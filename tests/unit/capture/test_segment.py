@@ -29,7 +29,7 @@ def test_a_frame_reads_back_as_it_was_written():
     assert record_of(frame) == Record(key=b"k", value=b'{"x":1}', headers=(("ce_id", b"1"),))
 
 
-def test_a_frames_bytes_are_the_documented_ones():
+def test_the_bytes_of_a_frame_are_as_documented():
     frame = a_frame(5, b"{}")
     assert frame[:2] == b"\xd7W"
     assert frame[6] == Kind.REQUEST
@@ -38,21 +38,21 @@ def test_a_frames_bytes_are_the_documented_ones():
     assert int.from_bytes(frame[19:27], "little") == 50
 
 
-def test_a_head_keeps_what_a_successor_must_know():
+def test_a_head_has_the_source_the_shed_count_and_the_open_requests():
     head = Head(source="s", shed=3, open=(OpenRequest(request_id="r", tenant="t", model="m"),))
     (frame,), _ = parse(encode_frame(Kind.HEAD, 9, 90, head))
     assert (frame.number, head_of(frame)) == (9, head)
 
 
 @pytest.mark.parametrize("cut", range(len(FRAMES[2])))
-def test_the_last_frame_torn_at_every_byte_leaves_the_good_prefix(cut):
+def test_if_the_last_frame_is_torn_at_any_byte_the_frames_before_it_are_read(cut):
     frames, damaged = parse(LOG[: len(LOG) - len(FRAMES[2]) + cut])
     assert [frame.number for frame in frames] == [1, 2]
     assert not damaged
 
 
 @pytest.mark.parametrize("position", range(len(FRAMES[1])))
-def test_a_flipped_bit_at_every_byte_costs_that_frame_alone(tmp_path, position):
+def test_if_a_bit_is_flipped_at_any_byte_only_that_frame_is_lost(tmp_path, position):
     data = bytearray(LOG)
     data[len(FRAMES[0]) + position] ^= 0x10
     path = tmp_path / "0.seg"
@@ -68,7 +68,7 @@ def test_reading_begins_at_any_frame():
     assert again == frames[1:]
 
 
-def test_no_text_can_pose_as_a_frame():
+def test_text_that_looks_like_a_frame_is_not_read_as_a_frame():
     hostile = "\ud7ff\u05d7W" * 50 + a_frame(99).decode("latin-1")
     log = a_frame(1, hostile.encode()) + a_frame(2)
     assert resync(log) == len(log) - len(a_frame(2))

@@ -1,4 +1,4 @@
-"""The shipper's round over the spools, without a broker."""
+"""The shipper's scan of the spools, without a broker."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ def shipper(tmp_path):
     return Shipper(tmp_path, {"bootstrap_servers": "127.0.0.1:1"}, **kafka, **telemetry)
 
 
-async def test_a_spool_that_is_shipped_and_removed_during_a_round_does_not_end_the_shipper(
+async def test_a_spool_that_is_shipped_and_removed_during_a_scan_does_not_end_the_shipper(
     tmp_path, shipper, monkeypatch
 ):
     spools = [Spool(tmp_path), Spool(tmp_path)]
@@ -49,7 +49,7 @@ async def test_spools_that_are_drained_at_the_same_moment_are_all_counted(tmp_pa
     def meets(root):
         totals = load_totals(root)
         with contextlib.suppress(threading.BrokenBarrierError):
-            both.wait(1)  # two that were let in together have both read by now
+            both.wait(1)  # if both tasks are in this function at the same time, both have read the totals now
         return totals
 
     monkeypatch.setattr(serving.capture.shipper, "load_totals", meets)

@@ -1,4 +1,4 @@
-"""A record that is too large for Kafka loses a part of its text, and says so."""
+"""Shortening of a record that is too large for Kafka: it loses a part of its text and states the share that is left."""
 
 import random
 from itertools import pairwise
@@ -100,7 +100,7 @@ def test_tools_are_left_out_before_text():
 
 
 @pytest.mark.parametrize("status", ["complete", "cancelled", "aborted"])
-def test_a_request_and_an_end_that_no_broker_takes_are_recorded_in_part(tmp_path, status):
+def test_a_request_and_an_end_that_are_too_large_for_a_broker_are_shortened(tmp_path, status):
     spool = Spool(tmp_path / "spool")
     spool.request("r", "begin " + "x" * 2_000_000)
     spool.writer.end(an_end("r", "begin " + '"' * 1_500_000, status=status))
@@ -115,7 +115,7 @@ def test_a_request_and_an_end_that_no_broker_takes_are_recorded_in_part(tmp_path
     spool.kill()
 
 
-def test_an_ordinary_record_has_no_such_field(tmp_path):
+def test_a_record_that_was_not_shortened_has_no_field_recorded(tmp_path):
     spool = Spool(tmp_path / "spool")
     spool.request("r")
     spool.end("r")

@@ -1,4 +1,4 @@
-"""Reading beside a writer: in order, once, across segments, over damage."""
+"""Reading a spool during writes: each record once, in order, across segments, and past damaged frames."""
 
 import os
 import shutil
@@ -46,14 +46,14 @@ def test_everything_is_read_once_in_order_while_it_is_written(spool):
     assert len(segments(spool.directory)) > 5
 
 
-def test_reading_goes_on_from_any_cursor(spool):
+def test_reading_continues_from_any_cursor(spool):
     fill(spool, 30)
     items = read_all(spool.directory)
     for position, item in enumerate(items):
         assert read_all(spool.directory, item.cursor) == items[position + 1 :]
 
 
-def test_a_frame_in_the_making_is_waited_for(spool):
+def test_an_incomplete_last_frame_is_not_read_before_it_is_complete(spool):
     fill(spool, 2)
     path = segment_path(spool.directory, segments(spool.directory)[-1])
     whole = path.read_bytes()
@@ -65,7 +65,7 @@ def test_a_frame_in_the_making_is_waited_for(spool):
     assert [item.frame.number for item in read_all(spool.directory)][-1] == 2
 
 
-def test_a_damaged_frame_is_stepped_over_and_its_number_reported(spool, tmp_path):
+def test_a_damaged_frame_is_skipped_and_its_number_reported(spool, tmp_path):
     fill(spool, 12)
     for index in segments(spool.directory)[:-1]:
         path = segment_path(spool.directory, index)
@@ -82,7 +82,7 @@ def test_a_damaged_frame_is_stepped_over_and_its_number_reported(spool, tmp_path
             shutil.rmtree(copy)
 
 
-def test_a_damaged_head_costs_nothing(spool):
+def test_a_damaged_head_loses_no_record(spool):
     fill(spool, 12)
     flip_bit(segment_path(spool.directory, segments(spool.directory)[1]), 3)
     items = read_all(spool.directory)
@@ -90,7 +90,7 @@ def test_a_damaged_head_costs_nothing(spool):
     assert not any(item.missing for item in items)
 
 
-def test_a_segment_that_is_gone_is_reported_whole(spool):
+def test_all_numbers_of_a_missing_segment_are_reported(spool):
     fill(spool, 12)
     lost = segments(spool.directory)[1]
     path = segment_path(spool.directory, lost)
@@ -120,7 +120,7 @@ def test_a_damaged_gap_record_is_counted_once(tmp_path):
     assert damaged.delivered == whole.delivered
 
 
-def test_a_refused_record_counts_as_moved(spool):
+def test_a_rejected_record_counts_as_moved(spool):
     fill(spool, 3)
     items = read_all(spool.directory)
     refused = next(item for item in items if item.frame.number == 2)

@@ -1,4 +1,4 @@
-"""The end of a spool's log, while its last segment is in the making."""
+"""The last number of a spool while a new segment is being created."""
 
 import contextlib
 import threading
@@ -23,7 +23,7 @@ def spool(tmp_path):
 
 @pytest.mark.parametrize("written", [0, HEADER_BYTES - 1, HEADER_BYTES + 3])
 @pytest.mark.parametrize("watched", [True, False])
-def test_a_gateway_killed_as_it_begins_a_segment_still_counts_all_that_it_accepted(spool, written, watched):
+def test_the_accepted_records_of_a_gateway_killed_during_the_creation_of_a_segment_are_counted(spool, written, watched):
     tail = SpoolTail(spool.directory)
     spool.request("a")
     if watched:
@@ -38,7 +38,7 @@ def test_a_gateway_killed_as_it_begins_a_segment_still_counts_all_that_it_accept
     assert (balance.accepted, balance.spooled) == (2, 2)
 
 
-def test_the_segment_is_followed_once_it_has_begun(spool):
+def test_a_segment_that_was_empty_at_the_last_read_is_read_later(spool):
     tail = SpoolTail(spool.directory)
     spool.request("a")
     path = segment_path(spool.directory, 1)
@@ -51,7 +51,7 @@ def test_the_segment_is_followed_once_it_has_begun(spool):
     assert tail.number == 2
 
 
-def test_two_scrapes_at_once_count_shed_records_once(spool, monkeypatch):
+def test_two_concurrent_scrapes_count_shed_records_once(spool, monkeypatch):
     spool.request("a")
     reader = BalanceReader(spool.root)
     reader.read()
@@ -62,7 +62,7 @@ def test_two_scrapes_at_once_count_shed_records_once(spool, monkeypatch):
     def meets(path, offset):
         data = read_at(path, offset)
         with contextlib.suppress(threading.BrokenBarrierError):
-            both.wait(0.5)  # two threads that read at the same time have the same frames
+            both.wait(0.5)  # if both threads are in this function at the same time, both have the same frames
         return data
 
     monkeypatch.setattr(spool_tail, "_read_at", meets)

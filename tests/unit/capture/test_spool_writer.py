@@ -1,4 +1,4 @@
-"""Numbers, room, policies: what is in the log is the only witness."""
+"""The spool writer: record numbers, space and policies, checked by reading the spool."""
 
 import resource
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ SMALL = small_settings(limit_bytes=200_000)
 
 @contextmanager
 def no_file_beyond(size: int):
-    """Let the kernel refuse writes past `size` bytes of a file, in part where one crosses it, as a full disk does."""
+    """Make writes past `size` bytes of a file fail, as on a full disk; a write across the limit is partial."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -69,7 +69,7 @@ def test_events_have_the_attributes_of_the_contract_and_only_requests_and_ends_a
     assert request.partitionkey == end.partitionkey
 
 
-def test_the_first_end_counts_and_an_unknown_one_does_nothing(make):
+def test_only_the_first_end_of_a_request_is_written_and_an_end_without_a_request_is_ignored(make):
     spool = make()
     spool.request("a")
     assert spool.end("a", "first")
@@ -79,7 +79,7 @@ def test_the_first_end_counts_and_an_unknown_one_does_nothing(make):
     assert end.data.text == "first"
 
 
-def test_times_never_go_back_and_a_tick_is_no_older_than_what_comes_before_it(make):
+def test_times_never_decrease_and_a_tick_is_no_older_than_the_records_before_it(make):
     wall = iter([1000.0, 990.0, 2000.0, 5.0, 1500.0, 2000.5, 3000.0, 0.0] * 10)
     spool = make(clock=SourceClock(wall=lambda: next(wall), monotonic=lambda: 0.0))
     for number in range(20):
@@ -106,7 +106,7 @@ def test_segments_are_closed_at_their_size_and_each_begins_with_the_state_before
 
 
 def check_numbers(events):
-    """Numbers are consecutive: a gap record is where its numbers belong."""
+    """Check that the numbers are consecutive, with each gap record at the position of its numbers."""
     covered = 0
     for event in events:
         if isinstance(event.data, GapRecord):
@@ -118,7 +118,7 @@ def check_numbers(events):
             covered += 1
 
 
-def test_a_full_spool_sheds_requests_counts_them_and_keeps_room_for_the_ends_of_the_others(make):
+def test_a_full_spool_sheds_and_counts_requests_and_keeps_space_for_the_ends_of_the_others(make):
     spool = make(settings=SMALL)
     names = [f"r{number}" for number in range(40)]
     for name in names:
@@ -140,7 +140,7 @@ def test_a_full_spool_sheds_requests_counts_them_and_keeps_room_for_the_ends_of_
     assert spool.writer.size_bytes <= SMALL.limit_bytes
 
 
-def test_a_full_spool_that_rejects_accepts_nothing_and_says_why(make):
+def test_a_full_spool_with_the_policy_reject_accepts_nothing_and_names_the_setting(make):
     spool = make(settings=SMALL.model_copy(update={"on_full": "reject"}))
     accepted = []
     with pytest.raises(SpoolFull, match=r"capture\.limit_bytes") as refusal:  # noqa: PT012 - which one is refused is for the spool to say
@@ -157,7 +157,7 @@ def test_a_full_spool_that_rejects_accepts_nothing_and_says_why(make):
 
 
 @pytest.mark.parametrize("on_full", ["shed", "reject"])
-def test_room_that_the_shipper_frees_is_used_again(make, on_full):
+def test_space_that_the_shipper_frees_is_reused(make, on_full):
     spool = make(settings=small_settings(limit_bytes=SMALL.limit_bytes, on_full=on_full, segment_bytes=20_000))
     for number in range(1000):
         try:
@@ -177,7 +177,7 @@ def test_room_that_the_shipper_frees_is_used_again(make, on_full):
     assert events_of(spool.directory)[-1].data.number == last
 
 
-def test_a_spool_whose_only_segment_fills_it_begins_another_so_that_it_can_be_freed(make):
+def test_if_one_segment_fills_the_spool_a_new_segment_begins_so_that_the_full_one_can_be_freed(make):
     spool = make(settings=small_settings(limit_bytes=120_000, segment_bytes=10**9))
     spool.fill(100, "x" * 2000, ended=True)
     for index in segments(spool.directory)[:-1]:
@@ -187,14 +187,14 @@ def test_a_spool_whose_only_segment_fills_it_begins_another_so_that_it_can_be_fr
     assert segments(spool.directory) == [last, last + 1]
 
 
-def test_feedback_is_refused_rather_than_shed(make):
+def test_feedback_is_rejected_and_not_shed(make):
     spool = make(settings=small_settings(limit_bytes=120_000))
     spool.fill(100, "x" * 2000)
     with pytest.raises(SpoolFull):
         spool.writer.judge(Feedback(request_id="a", tenant="acme", rating="z" * 120_000), identity="1")
 
 
-def test_a_disk_that_fills_up_between_two_judgments_keeps_neither(make):
+def test_if_the_disk_fills_up_between_two_feedback_records_neither_is_kept(make):
     spool = make()
     spool.request("a")
     both = [Feedback(request_id="a", tenant="acme", rating=rating) for rating in ("up", "down")]
@@ -207,7 +207,7 @@ def test_a_disk_that_fills_up_between_two_judgments_keeps_neither(make):
     assert [event.data.rating for event in events_of(spool.directory)[1:]] == ["up", "up", "down"]
 
 
-def test_a_record_that_no_broker_takes_is_moved_aside_and_counted(make):
+def test_a_record_that_is_too_large_for_a_broker_is_moved_aside_and_counted(make):
     spool = make()
     spool.writer.request(a_request("huge", parameters={"stop": "x" * 1_000_001}), traceparent=TRACE)
     spool.end("huge")
@@ -218,7 +218,7 @@ def test_a_record_that_no_broker_takes_is_moved_aside_and_counted(make):
     assert [path.stat().st_size > 1_000_000 for path in (spool.root / "aside").iterdir()] == [True]
 
 
-def test_an_answer_larger_than_the_reserve_of_a_full_spool_is_shortened_to_it(make):
+def test_an_answer_larger_than_the_reserve_of_a_full_spool_is_shortened_to_the_reserve(make):
     spool = make(settings=small_settings(limit_bytes=400_000, end_reserve_bytes=20_000))
     spool.request("a")
     spool.fill(300, "x" * 2000, ended=True)
@@ -247,7 +247,7 @@ def test_a_disk_that_fills_up_mid_frame_leaves_no_torn_frame_and_sheds(make):
     assert (gap.first_number, gap.last_number, gap.reason, gap.request_ids) == (2, 3, "disk", ("b", "a"))
 
 
-def test_a_disk_that_fills_up_rejects_where_the_policy_says_so_and_recovers(make):
+def test_with_the_policy_reject_a_full_disk_rejects_requests_and_recovers(make):
     spool = make(settings=CaptureSettings(on_full="reject"))
     spool.request("a")
     with no_file_beyond(spool.writer.size_bytes + 100), pytest.raises(SpoolFull, match="free the disk"):
@@ -257,7 +257,7 @@ def test_a_disk_that_fills_up_rejects_where_the_policy_says_so_and_recovers(make
     assert [event.correlationid for event in events_of(spool.directory)] == ["a", "c"]
 
 
-def test_finishing_aborts_what_has_no_end_then_closes(make):
+def test_finishing_aborts_requests_without_an_end_and_then_closes(make):
     spool = make()
     for name in "abc":
         spool.request(name)
@@ -271,7 +271,7 @@ def test_finishing_aborts_what_has_no_end_then_closes(make):
     assert closed.data.time >= second.time
 
 
-def test_the_gateways_own_aborted_end_goes_out_under_its_own_type(make):
+def test_an_aborted_end_of_the_gateway_has_the_aborted_type(make):
     spool = make()
     spool.request("a")
     spool.writer.end(ResponseRecord(request_id="a", tenant="acme", model="m", status="aborted"))
@@ -283,7 +283,7 @@ def test_the_gateways_own_aborted_end_goes_out_under_its_own_type(make):
     [("", 'Ann\'s number is 5550100\n{"to": "Ann"}'), ("Hel", "Hel")],
 )
 def test_an_aborted_end_keeps_the_text_or_else_the_text_of_the_other_parts(make, text, written_text):
-    """Without expected verdicts, the end would be taken for a substitute end."""
+    """Without expected verdicts, the end would be read as the substitute end of a dead source."""
     spool = make()
     spool.request("a")
     parts = (ReasoningPart(content="Ann's number is 5550100"), ToolCallPart(name="call", arguments='{"to": "Ann"}'))
@@ -305,7 +305,7 @@ def heads_of(directory):
     return [frame for frame in frames_of(directory) if frame.kind == Kind.HEAD]
 
 
-def test_a_client_with_a_huge_tracestate_takes_no_room_from_the_others(make):
+def test_a_huge_tracestate_is_not_written_to_the_spool(make):
     spool = make()
     for number in range(160):
         spool.writer.request(a_request(f"r{number}"), traceparent=TRACE, tracestate="k=" + "v" * 110_000)
@@ -326,7 +326,7 @@ def test_a_tracestate_of_512_bytes_is_kept(make):
     assert [event.tracestate for event in events_of(spool.directory)] == [kept, "", kept]
 
 
-def test_heads_take_at_most_half_of_the_spool_however_many_requests_are_open(make):
+def test_heads_use_at_most_half_of_the_spool_with_any_number_of_open_requests(make):
     spool = make(settings=CaptureSettings(segment_bytes=4000, end_reserve_bytes=4096))
     spool.fill(300)
     assert len(segments(spool.directory)) > 4
@@ -346,7 +346,7 @@ def test_a_request_whose_names_are_too_large_for_a_head_is_moved_aside_and_count
     assert [request.request_id for request in head_of(heads_of(spool.directory)[-1]).open] == ["next"]
 
 
-def test_the_longest_names_that_the_gateway_takes_fit_into_a_head(make):
+def test_the_longest_names_that_the_gateway_accepts_fit_into_a_head(make):
     spool = make()
     names = {"tenant": "t" * 64, "principal": "k" * 64, "model": "m" * 256, "model_version": "v" * 256}
     longest = a_request("0" * 36, **names, conversation_id="\N{GRINNING FACE}" * 512, operation="text_completion")
@@ -363,4 +363,4 @@ def test_an_end_that_cannot_be_encoded_does_not_return_its_space_twice(make):
     assert spool.end("a", "")
     spool.writer.tick()
     used = events_of(spool.directory)[-1].data.spool
-    assert used == pytest.approx((4096 + GAP_RECORD_BYTES) / 10**6, abs=0.01)  # the space of b's end
+    assert used == pytest.approx((4096 + GAP_RECORD_BYTES) / 10**6, abs=0.01)  # the space for the end of b
