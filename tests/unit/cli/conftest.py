@@ -3,7 +3,7 @@ import pytest
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """An empty WEIR_HOME, which is the current folder."""
+    """An empty WEIR_HOME in the current folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("WEIR_CONFIG", raising=False)
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
@@ -12,6 +12,6 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def no_broker(home):
-    """The home of a stack whose broker never answers: nothing listens on port 1."""
+    """A home whose configured broker does not exist: nothing listens on port 1."""
     (home / "ports.json").write_text('{"broker": 1}')
     return home

@@ -1,4 +1,4 @@
-"""How ``weir show --text`` prints messages, parts and choices, and marks what was flagged."""
+"""How ``weir show --text`` prints messages, parts and choices, and marks flagged text."""
 
 import pytest
 from support.golden_events import event

@@ -30,7 +30,7 @@ def test_a_request_has_its_own_range_and_a_range_needs_tenant_and_model(argument
         (("--from", "2999-01-01T00:00:00Z"), "--from 2999-01-01T00:00:00Z is not before --to now"),
     ],
 )
-def test_an_empty_range_is_refused(times, told):
+def test_an_empty_range_is_rejected(times, told):
     result = build(*RANGE, *times)
     assert result.exit_code == 1
     assert told in result.stderr

@@ -1,4 +1,4 @@
-"""`weir eval`, whole: real detectors on labelled files that the test makes."""
+"""`weir eval` from end to end, with real detectors on labelled files that the tests write."""
 
 import csv
 import gzip
@@ -50,7 +50,7 @@ def spans_of(text, marked, keys=("start", "end", "type")):
 
 @pytest.fixture
 def data(tmp_path):
-    """A folder with a set of personal data and ordinary prompts."""
+    """A data folder with a labelled set for PII and with ordinary prompts."""
     keys = ("start_position", "end_position", "entity_type")
     records = [{"full_text": text, "spans": spans_of(text, marked, keys)} for text, marked in MARKED]
     prompts = {"turns": ["Sort a list in Python.", "Mail bob@example.com about it."], "category": "coding"}
@@ -140,7 +140,7 @@ def test_a_stream_detector_runs_its_study():
     report = json.loads(Path("out.json").read_text())
     assert report["detectors"] == []
     assert {row["detector"] for row in report["streams"]} == {"anomaly"}
-    assert len(report["streams"]) == 7  # the false alarms, and six changes
+    assert len(report["streams"]) == 7  # one row for false alarms and six for changes
 
 
 def test_a_study_without_its_file_is_left_out_if_it_was_not_named(data, monkeypatch):
@@ -162,7 +162,7 @@ def test_the_configured_threshold_is_measured(data):
 
 
 @pytest.mark.parametrize(("arguments", "message"), CASES["errors"])
-def test_an_error_is_one_line_that_says_what_to_do(tmp_path, arguments, message):
+def test_an_error_is_one_line_with_the_remedy(tmp_path, arguments, message):
     (tmp_path / "a.csv").write_text("t,l\na,hate\n")
     result = CliRunner().invoke(main, ["eval", *arguments])
     assert result.exit_code == 1
@@ -172,7 +172,7 @@ def test_an_error_is_one_line_that_says_what_to_do(tmp_path, arguments, message)
 
 @pytest.mark.parametrize("library", ["sklearn.metrics", "matplotlib.figure"])
 def test_a_missing_library_is_reported_with_its_extra_before_the_work(tmp_path, library):
-    # A process of its own: here every library is imported by now.
+    # In a new process, because this process has imported all libraries.
     script = f"import sys; sys.modules[{library!r}] = None; from weir.cli import main; main()"
     command = [sys.executable, "-c", script, "eval", "--data", "."]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -82,7 +82,7 @@ def test_the_command_prints_the_error_in_one_line(home, name, message):
     result = CliRunner().invoke(main, ["explain", name])
     assert result.exit_code == 1
     assert message in result.stderr
-    assert not (home / "logs" / "access.log").exists()  # no text was asked for
+    assert not (home / "logs" / "access.log").exists()  # the access log is empty, because no text was read
 
 
 def test_an_expired_text_is_named_with_its_offset(home):
@@ -99,7 +99,7 @@ def test_offsets_are_of_the_raw_text(home):
         detector.load()
         return detector
 
-    text = "hello there, call 12345, friend"  # the double flags digits
+    text = "hello there, call 12345, friend"  # the stub detector flags digits
     explanation = explained(found, RequestText(prompt=text), load, method="occlusion", retention_hours=168)
     strongest = max(explanation.attributions, key=lambda one: one.weight)
     assert text[strongest.start : strongest.end] == "12345,"
@@ -139,7 +139,7 @@ def test_a_long_text_shows_its_attributed_part():
     assert len(line) < 200
 
 
-def test_a_score_below_its_threshold_looks_so():
+def test_a_score_below_its_threshold_is_not_rounded_up_to_it():
     explanation = msgspec.structs.replace(EXPLAINED, score=0.8497, explained_by="2", explained_score=0.8999)
     first, noted, *_ = [line.plain for line in explanation_lines(explanation, colour=False)]
     assert first.startswith("toxicity 0.84  ")

@@ -9,7 +9,7 @@ from weir.cli import SUBCOMMANDS
 
 HEAVY = {"torch", "faust", "ray", "transformers", "mlflow"}
 CLIENTS = {"aiokafka", "river", "pydantic"}
-#: The help of the others lists detectors, dispositions or event types, which their modules define.
+#: The help of the other commands lists detectors, dispositions or event types and imports the modules that define them.
 LIGHT = SUBCOMMANDS.keys() - {"dlq", "explain", "replay", "score"}
 
 

@@ -1,4 +1,4 @@
-"""``weir dlq`` and the silences of ``weir alerts``: what is refused before Kafka is asked."""
+"""``weir dlq`` and ``weir alerts silence``: arguments that are rejected before the command connects to Kafka."""
 
 import pytest
 from click.testing import CliRunner
@@ -17,7 +17,7 @@ def run(*arguments):
 
 
 @pytest.mark.parametrize(("duration", "reason", "told"), CASES["silences"])
-def test_a_silence_out_of_bounds_is_refused_with_the_bound(duration, reason, told):
+def test_a_silence_out_of_bounds_is_rejected_with_the_bound(duration, reason, told):
     result = run("alerts", "silence", "al_1", "--for", duration, "--reason", reason)
     assert (result.exit_code, result.stdout) == (1, "")
     assert told in result.stderr
@@ -29,7 +29,7 @@ def test_a_silence_needs_a_duration_and_a_reason():
 
 
 @pytest.mark.parametrize(("arguments", "told"), CASES["replays"])
-def test_a_replay_of_nothing_or_of_both_is_refused(arguments, told):
+def test_a_replay_needs_either_offsets_or_a_selection(arguments, told):
     result = run("dlq", "replay", *arguments)
     assert result.exit_code == 2
     assert told in result.stderr
@@ -55,7 +55,7 @@ def test_without_a_ledger_the_home_is_named(arguments, no_broker):
 
 
 def test_without_routes_the_home_is_named(no_broker):
-    """In another container or clone, "no routes" would be wrong about the model that answers."""
+    """The command may run in another container or clone than the stack, and then the routes are in another home."""
     assert f"no routes in {no_broker}" in run("route", "show").stdout
     assert f"no new version answers in {no_broker}" in run("route", "kill", "--reason", "wrong answers").stderr
 

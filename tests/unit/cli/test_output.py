@@ -1,4 +1,4 @@
-"""What commands print into a pipe: programs such as grep and awk read whole lines."""
+"""Output of commands into a pipe: one line per row, for programs such as grep and awk."""
 
 from weir.cli.render.output import print_table, screen
 

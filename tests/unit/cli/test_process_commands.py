@@ -67,7 +67,7 @@ def test_an_error_of_serving_is_one_line_with_status_1(run, monkeypatch):
     assert (result.exit_code, result.stderr) == (1, "weir: the run directory is a file\n")
 
 
-def test_doctor_names_every_check_with_a_remedy_where_it_fails(run):
+def test_doctor_names_every_check_and_the_remedy_of_each_failed_check(run):
     result = run("doctor", "--json")
     checks = json.loads(result.output)
     assert {"python", "settings", "home", "memory", "kafka", "http-port"} <= {check["check"] for check in checks}
@@ -123,7 +123,7 @@ def test_down_without_a_stack_is_no_error(run, tmp_path):
     assert (result.exit_code, str(tmp_path / "home") in result.output) == (0, True)
 
 
-def test_a_busy_http_port_is_refused_with_its_owner_and_the_setting(run, monkeypatch):
+def test_a_busy_http_port_is_an_error_with_its_owner_and_the_setting(run, monkeypatch):
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
@@ -134,7 +134,7 @@ def test_a_busy_http_port_is_refused_with_its_owner_and_the_setting(run, monkeyp
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.7", "a" * 64])
-def test_a_host_that_is_no_address_of_this_machine_is_refused_as_such(run, monkeypatch, host):
+def test_a_host_that_is_no_address_of_this_machine_is_an_error(run, monkeypatch, host):
     monkeypatch.setenv("WEIR_HTTP__HOST", host)
     with pytest.raises(StackError, match=rf"http\.host '{host}' is no IPv4 address of this machine .*WEIR_HTTP__HOST"):
         check_http_port(load_settings().settings)

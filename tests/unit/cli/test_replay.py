@@ -1,4 +1,4 @@
-"""What `weir replay` refuses before it looks at Kafka, and what a person reads of a report."""
+"""Arguments that `weir replay` rejects before it connects to Kafka, and the text of its report."""
 
 import io
 import json

@@ -29,7 +29,7 @@ EVENTS = [
 
 
 def shown(events, *, follow, terminal=False):
-    """Return the lines that remain on a console."""
+    """Return the lines on the console after all events."""
     out = io.StringIO()
     console = Console(file=out, width=240, force_terminal=terminal, markup=False, legacy_windows=False)
     with retraining_view(console, follow=follow) as view:
@@ -39,7 +39,7 @@ def shown(events, *, follow, terminal=False):
     return out.getvalue().splitlines()
 
 
-def test_an_entry_has_its_newest_reason_its_count_and_stands_where_its_newest_event_was():
+def test_an_entry_has_its_newest_reason_and_count_at_the_position_of_its_newest_event():
     lines = shown(EVENTS, follow=False)
     assert [re.search(r"rt_\d", line).group() for line in lines] == ["rt_3", "rt_4", "rt_5", "rt_6"]
     assert "has 5 windows" in lines[2]

@@ -38,7 +38,7 @@ def test_a_text_may_have_a_prompt():
     assert three.prompt == (Turn(role="system", content="a"), Turn(role="user", content="b"))
 
 
-def test_a_detector_that_compares_them_gets_text_and_prompt():
+def test_a_detector_that_compares_text_and_prompt_gets_both():
     detector = create_text("language")
     detector.load()
     german = "Das Wetter war schön, deshalb sind wir lange am Fluss spazieren gegangen."
@@ -55,7 +55,7 @@ def test_plain_lines_get_their_number_even_if_a_later_line_looks_like_json():
 
 
 @pytest.mark.parametrize(("line", "name", "reason"), [*CASES["bad_lines"], ("[" * 100_000 + "\n", "2", "invalid JSON")])
-def test_a_bad_line_is_answered_in_its_place(line, name, reason):
+def test_a_bad_line_has_its_error_at_its_position(line, name, reason):
     first, bad, last = read_items([b'{"text": "a"}\n', line.encode("latin-1"), b'{"text": "b"}\n'])
     assert isinstance(bad, BadLine)
     assert (bad.line, bad.id) == (2, name)

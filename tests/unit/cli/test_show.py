@@ -39,7 +39,7 @@ def judged(data, kind):
 
 
 def corrections():
-    """Return a correction of r1 by its tenant, and one by another tenant, which does not count."""
+    """Return a correction of r1 by its tenant, and a correction by another tenant, which is ignored."""
     for tenant in ("acme", "elm"):
         data = CorrectionRecord(request_id="r1", tenant=tenant, at=50.0, answer="canary-correction", principal="k_1")
         yield judged(data, f"correction/{tenant}")
@@ -94,7 +94,7 @@ def home(home):
     shard.apply(log.verdicts(explanation(question, "pii", (3, 6, 2.5), (7, 9, -1.0)), partition=3))
     alerts = [alert("al_firing"), alert("al_evidence", detector="drift", opened_at=15.0, evidence=("r1",))]
     alerts += [alert("al_over", opened_at=1.0, resolved_at=5.0), alert("al_later", opened_at=12.0)]
-    # Published after the request, with complete evidence: the finding was below the tenant's threshold.
+    # An alert after the request whose evidence is complete and without the request: its finding was below the threshold.
     alerts += [alert("al_of_others", at=12.0, evidence=("r9",))]
     alerts += [alert("al_other_side", side="output"), alert("al_not_flagged", detector="toxicity")]
     decisions.apply(log.records("weir.alerts", *alerts))
@@ -170,7 +170,7 @@ def test_an_explained_verdict_has_its_words(home):
     assert second["explanation"] is None
     (line,) = [line for line in run("r1").stdout.splitlines() if "because of" in line]
     assert "3-6 +2.50" in line
-    assert "7-9" not in line, "it speaks against the verdict"
+    assert "7-9" not in line, "a word with a negative weight is not printed"
 
 
 def test_a_conversation_is_all_its_requests_oldest_first(home):
@@ -212,7 +212,7 @@ def test_an_unknown_conversation_is_an_error_that_names_the_home(home, options):
 
 
 @pytest.mark.parametrize("arguments", [(), ("r1", "--conversation", "c-17"), ("--conversation", "")])
-def test_one_of_request_and_conversation_is_needed(home, arguments):
+def test_either_a_request_or_a_conversation_is_needed(home, arguments):
     result = run(*arguments)
     assert result.exit_code == 2
     assert "give either REQUEST_ID or --conversation ID" in result.stderr
@@ -299,13 +299,13 @@ def test_feedback_is_counted_and_its_text_not_read(home):
         (("--limit", "50"), "--limit applies to --conversation only"),
     ],
 )
-def test_options_of_a_conversation_are_refused_for_a_request(home, options, words):
+def test_options_of_a_conversation_are_rejected_for_a_request(home, options, words):
     result = CliRunner().invoke(main, ["show", "r1", *options])
     assert result.exit_code == 2
     assert words in result.stderr
 
 
-def test_a_request_that_the_model_was_asked_again_has_the_verdict_and_the_id_of_its_copy(home):
+def test_a_request_with_a_consistency_copy_has_the_verdict_and_the_id_of_the_copy(home):
     copy = consistency_request_id("r1")
     assert json.loads(run("r1", "--json").stdout)["consistency"] == {
         "request_id": copy,

@@ -1,4 +1,4 @@
-"""The command's output in a pipe whose reader ends early, and on a full disk."""
+"""Output of a command into a pipe whose reader ends early, and to a full disk."""
 
 import os
 import signal
@@ -62,7 +62,7 @@ def test_a_full_disk_is_one_line_with_status_1(arguments):
     assert (ended.returncode, ended.stderr) == (1, line)
 
 
-def test_a_quiet_stream_ends_with_its_reader(ended_reader):
+def test_a_command_that_prints_nothing_ends_with_its_reader(ended_reader):
     ended = run([sys.executable, "-c", _FOLLOWING], ended_reader)
     assert (ended.returncode, ended.stderr) == (0, "")
 
@@ -77,7 +77,7 @@ def test_ctrl_c_ends_a_command_with_status_130_and_no_traceback():
     ) as scoring:
         scoring.stdin.write("a text\n" * 100)
         scoring.stdin.flush()
-        assert scoring.stdout.readline(), "it runs"
+        assert scoring.stdout.readline(), "the command has started"
         scoring.send_signal(signal.SIGINT)
         assert scoring.wait(60) == 130
         assert scoring.stderr.read() == ""

@@ -145,7 +145,7 @@ def test_findings_of_the_ledger_are_problems(home, ledger, events, beat, problem
 
 
 def own(detector, *, until=None):
-    """Return one of Weir's own alerts, and a silence of it until so many seconds from now."""
+    """Return an alert about Weir itself and, if `until` is given, a silence that ends `until` seconds from now."""
     alert = records.alert(detector=detector, tenant="_weir", model="", side="", summary=f"{detector} is bad")
     muted = [] if until is None else [records.silence(alert, time.time() - 600, time.time() + until)]
     return [records.event(data) for data in (alert, *muted)]
@@ -182,7 +182,7 @@ def test_a_spool_that_is_almost_full_is_a_problem_with_its_remedy(home, ledger, 
 
 
 def shipper(home):
-    """A shipper of this process, which has yet to say something of Kafka."""
+    """A shipper in this process that has not reported the state of Kafka."""
     (home / "spool").mkdir(exist_ok=True)
     parts = {"names": KafkaSettings().names, "partitions": 1, "registry": CollectorRegistry()}
     return Shipper(home / "spool", {}, **parts, tracer_provider=NoOpTracerProvider())
@@ -223,7 +223,7 @@ def pairs(*, missing=0):
 
 
 def printed(total, **split):
-    """Return the text of a status with that coverage; it is healthy if no verdict is missing."""
+    """Return the text of a status with the given coverage; the status is healthy if no verdict is missing."""
     coverage = CoverageStatus(**msgspec.structs.asdict(total), requests=1, **split)
     score = ComponentStatus(name="score", healthy=True, address="a", pid=7, log="l", detail="", uptime_seconds=300.0)
     capture, lag = CaptureStatus(accepted=2, delivered=2), {"weir.inference": 0}
@@ -263,9 +263,9 @@ def test_without_a_stack_the_error_names_home_and_remedy(tmp_path, monkeypatch):
 
 
 def test_in_a_container_of_the_ledger_no_missing_component_is_a_problem(home, ledger):
-    """Docker or Kubernetes started the components, and knows their health; the spool is in another home."""
+    """Docker or Kubernetes starts the components and checks their health. The spool is in another home."""
     problems = json.loads(run("--json").stdout)["problems"]
-    assert ["does not answer" in problem for problem in problems] == [True], "Kafka alone"
+    assert ["does not answer" in problem for problem in problems] == [True], "the only problem is Kafka"
     text = run().stdout
     assert "docker compose ps" in text
     assert "accepted 0" not in text

@@ -1,4 +1,4 @@
-"""`weir train-detector`: the front door, with a recipe of the test's own in the registry."""
+"""`weir train-detector` with a trainer that the test adds to the registry."""
 
 import gzip
 import json
@@ -25,7 +25,7 @@ TEXT = "Write to anna.keller@example.com please."
 
 
 def learn(data, out, seed, share, log):
-    """Fit the mean length of the texts, by two steps with a checkpoint between them."""
+    """Fit the mean length of the texts in two steps, with a checkpoint between them."""
     checkpoint = out.with_suffix(".checkpoint")
     if not checkpoint.exists():
         log("step 1/2")
@@ -132,14 +132,14 @@ def test_a_complete_run_is_measured_again_and_not_trained_again(tmp_path, data):
 
 
 @pytest.mark.parametrize(("arguments", "message"), CASES["errors"])
-def test_an_error_is_one_line_that_says_what_to_do(tmp_path, data, arguments, message):
+def test_an_error_is_one_line_with_the_remedy(tmp_path, data, arguments, message):
     for folder, name in (("full", "length.safetensors"), ("odd", "run.json")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).write_text("{}")
     weir(*arguments, code=1, error=message)
 
 
-def test_an_encoder_runs_weights_of_one_s_own_under_their_digest(tmp_path):
+def test_an_encoder_runs_own_weights_and_its_version_has_their_digest(tmp_path):
     from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH  # noqa: PLC0415 - beside its use
 
     own = tmp_path / "own.safetensors"
@@ -147,7 +147,7 @@ def test_an_encoder_runs_weights_of_one_s_own_under_their_digest(tmp_path):
     state["heads.bias"] = state["heads.bias"] - 2.0
     save_file(state, own)
     (digest,) = data_files(tmp_path, ["own.safetensors"])
-    every = {"limits": (0.0, 1.0)}  # the encoder reads it all, whatever the cheap tier thinks
+    every = {"limits": (0.0, 1.0)}  # with these limits, the encoder reads each text at any score of the cheap tier
     shipped = create_text("toxicity", every)
     changed = create_text("toxicity", {**every, "weights": str(own), "weights_sha256": digest.sha256})
     assert digest.sha256[:8] in changed.version != shipped.version
@@ -162,7 +162,7 @@ def test_an_encoder_runs_weights_of_one_s_own_under_their_digest(tmp_path):
 
 @pytest.mark.parametrize("detector", ["toxicity", "pii"])
 @pytest.mark.parametrize("content", ["the other model's", "cut off", "too narrow"])
-def test_weights_that_are_not_the_detectors_are_refused(tmp_path, detector, content):
+def test_weights_of_another_model_are_rejected(tmp_path, detector, content):
     from detectors.models.weight_files import ENCODER_PATH, PII_PATH  # noqa: PLC0415 - beside their use
 
     right, other = (ENCODER_PATH, PII_PATH) if detector == "toxicity" else (PII_PATH, ENCODER_PATH)
@@ -177,7 +177,7 @@ def test_weights_that_are_not_the_detectors_are_refused(tmp_path, detector, cont
         refused.load()
 
 
-def test_the_record_of_an_encoder_names_every_file_that_its_examples_come_from(tmp_path, monkeypatch):
+def test_the_trainer_of_an_encoder_lists_every_file_that_its_examples_are_read_from(tmp_path, monkeypatch):
     trainer, read = TRAINERS["toxicity"], set()
     monkeypatch.setattr(Path, "exists", lambda path, **_: bool(read.add(path)))
     list(planted_examples(tmp_path))
