@@ -36,8 +36,11 @@ RESOLVED = alert(revision=1, state="resolved", resolved_at=150.0)
         ([SILENCE, ALERT], [MARKED]),
         ([SILENCE, alert(at=200.0)], [FIRING]),
         ([SILENCE, alert(at=99.0)], [FIRING]),
-        ([SILENCE, *LATER], [MARKED, FIRING]),  # it fires after its silence, and is yielded once more
-        ([SILENCE, alert(at=90.0), alert(revision=1)], [FIRING]),  # a silence yields no known alert again
+        ([SILENCE, *LATER], [MARKED, FIRING]),  # the alert still fires after its silence and is yielded again, unmarked
+        (
+            [SILENCE, alert(at=90.0), alert(revision=1)],
+            [FIRING],
+        ),  # a silence does not yield an alert that was yielded before
         ([SILENCE, alert(at=90.0), RESOLVED], [FIRING, ("al_1", "resolved", True)]),
         ([SILENCE, ALERT, ENDED, alert(alert_id="al_2", at=170.0)], [MARKED, ("al_2", "firing", False)]),
     ],

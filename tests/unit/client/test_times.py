@@ -37,7 +37,9 @@ def test_other_text_is_an_error_with_examples(text):
 
 @pytest.mark.parametrize("since", ["9999999d", "0001-01-01", timedelta.max])
 def test_a_time_out_of_range_is_an_error_with_examples(since, monkeypatch):
-    monkeypatch.setenv("TZ", "Asia/Kathmandu")  # the first hours of the year 1 there are in the year 0 in UTC
+    monkeypatch.setenv(
+        "TZ", "Asia/Kathmandu"
+    )  # in this time zone, the first hours of the year 1 are in the year 0 of UTC
     time.tzset()
     try:
         with pytest.raises(SettingsError, match=rf"^{re.escape(str(since))} is before the year 1 .* 30s, 10m, 2h"):
