@@ -1,4 +1,4 @@
-"""What the port of `serve` shows of the other processes of its node."""
+"""Metrics of the other processes of a node at the port of `serve`."""
 
 import contextlib
 import socket
@@ -47,20 +47,20 @@ def test_a_scraper_that_follows_the_targets_reaches_every_process(door):
     assert 'weir_told_total{by="serve"} 1.0' in client.get("/metrics").text
 
 
-def test_what_has_gone_is_no_target_and_no_page(door):
+def test_a_process_that_has_ended_has_no_target_and_no_page(door):
     client, known = door
     known.clear()
     assert client.get("/targets").json() == []
     assert client.get("/metrics/gateway-a1").status_code == 404
 
 
-def test_a_name_that_is_no_target_is_asked_of_nobody(door):
+def test_an_unknown_target_is_not_found(door):
     client, _ = door
     for path in ("/metrics/127.0.0.1:22", "/metrics/gateway-a1/", "/metrics/"):
         assert client.get(path).status_code == 404
 
 
-def test_one_that_does_not_answer_is_a_failed_scrape(door):
+def test_a_target_that_does_not_answer_is_a_failed_scrape(door):
     client, known = door
     with served("brief") as brief:
         port = brief.port
@@ -68,13 +68,13 @@ def test_one_that_does_not_answer_is_a_failed_scrape(door):
     assert client.get("/metrics/brief").status_code == 502
 
 
-def test_a_process_on_its_own_shows_itself_alone():
+def test_a_process_other_than_serve_has_no_list_of_targets():
     with served("shipper") as one:
         answer = httpx.get(f"http://127.0.0.1:{one.port}/targets", trust_env=False)
     assert answer.status_code == 404
 
 
-def test_a_scraper_that_leaves_prints_no_traceback(capfd):
+def test_a_scraper_that_disconnects_causes_no_traceback(capfd):
     with served("serve") as server:
         for _ in range(20):
             with socket.create_connection(("127.0.0.1", server.port)) as scraper:
