@@ -29,7 +29,7 @@ def ledger(tmp_path):
 
 
 class Page:
-    """The console, called as a browser would; `get` and `send` bring the session of a link that was opened."""
+    """A client of the console in this process; it sends the token of the home as a bearer token."""
 
     def __init__(self, settings):
         self.secret = ensure_token(settings.home)

@@ -1,4 +1,4 @@
-"""Where links to the console lead, and that it answers there."""
+"""The addresses in links to the console, which the console accepts."""
 
 import httpx
 import pytest
@@ -23,11 +23,11 @@ def settings(home, **console):
         (("Desk.example",), "http://Desk.example:8900"),
     ],
 )
-async def test_a_link_has_the_name_that_browsers_use_and_signs_in(tmp_path, names, address):
+async def test_a_link_has_the_configured_name_and_signs_in(tmp_path, names, address):
     stack = settings(tmp_path, names=names)
     link = console_link(stack)
     assert link.startswith(f"{address}/?token=")
-    assert console_address(stack) == "http://127.0.0.1:8900", "what this machine asks whether it answers"
+    assert console_address(stack) == "http://127.0.0.1:8900", "the address for health checks on this machine"
     app = console_app(stack, Sessions(ensure_token(tmp_path)), PORT)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
         assert "set-cookie" in (await client.get(link)).headers

@@ -40,7 +40,7 @@ def test_neither_the_lock_nor_the_page_contains_an_address():
 
 @pytest.fixture
 def damaged(tmp_path, monkeypatch):
-    """Put a copy of the page's files in their place, with one library that is not the lock's."""
+    """Replace the page's files by a copy in which one library differs from the lock file."""
     shutil.copytree(VENDOR.parent, tmp_path / "web")
     (archive,) = (tmp_path / "web/vendor").glob("htm-*.tgz")
     archive.write_bytes(archive.read_bytes() + b"\0")
@@ -64,6 +64,6 @@ async def test_a_broken_file_is_logged_and_served_as_an_error_and_the_rest_works
     assert (await page.get("/api/alerts"))["alerts"] == []
 
 
-def test_a_missing_page_is_a_fault(damaged):
+def test_a_missing_page_is_reported(damaged):
     (damaged / "index.html").unlink()
     assert "index.html cannot be read" in assets.load_assets()["index.html"].fault

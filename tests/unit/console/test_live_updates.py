@@ -15,7 +15,7 @@ from weir.console.sessions import ensure_token
 
 @pytest.fixture
 def state(ledger):
-    """Return the states of one client."""
+    """Return a function that returns the changes of the state for one client."""
     listener, pages = live._Client(), LiveEndpoint(LedgerPages(ledger.directory))
     return lambda: pages._state(listener)
 
@@ -87,7 +87,7 @@ def test_without_a_ledger_the_state_says_so(tmp_path):
 
 @contextlib.asynccontextmanager
 async def live_stream(home):
-    """Yield a client of the console of `home`, and its open stream."""
+    """Yield an HTTP client of the console of `home`, and its open live stream."""
     with served_console(home) as served:
         headers = {"authorization": f"Bearer {ensure_token(home)}"}
         async with (
@@ -97,7 +97,7 @@ async def live_stream(home):
             yield client, answer
 
 
-async def test_a_stream_ends_so_that_a_page_whose_session_has_ended_gets_no_more(ledger, monkeypatch):
+async def test_a_stream_ends_so_that_an_expired_session_gets_no_more_data(ledger, monkeypatch):
     monkeypatch.setattr(live, "_LONGEST_SECONDS", 1.0)
     ledger.beat(time.time())
     async with live_stream(ledger.directory.parent) as (_client, answer):

@@ -118,13 +118,13 @@ async def test_each_version_has_its_newest_state_newest_first(page, ledger):
 
 
 @pytest.mark.parametrize("version", ["--help", "-v", "m_1 --json", "m_1;ls", "x" * 101])
-async def test_what_is_no_name_of_a_version_is_no_argument_of_a_command(page, version):
+async def test_an_invalid_version_name_is_not_passed_to_a_command(page, version):
     status, error = await page.bad(f"/api/models/{quote(version)}/chain")
     assert status == 404
     assert "no version" in error
 
 
-async def test_the_first_request_of_a_stream_is_that_of_its_tenant_and_model(page, ledger):
+async def test_the_first_request_of_a_stream_is_of_its_tenant_and_model(page, ledger):
     pages = LedgerPages(ledger.directory)
     assert pages.first_request("acme", MODEL) is None
     for name, at, tenant in (

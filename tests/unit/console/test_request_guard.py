@@ -64,7 +64,7 @@ async def test_a_link_sets_a_cookie_that_scripts_and_other_sites_cannot_read(pag
     assert (await page.client.get("/alerts", headers=PAGE)).headers["content-type"].startswith("text/html")
 
 
-async def test_a_used_link_says_how_to_get_another(page):
+async def test_the_error_for_a_used_link_states_the_reason(page):
     token = link_token(page.secret, time.time())
     assert (await page.client.get("/", params={"token": token})).status_code == 200
     page.client.cookies.clear()
@@ -80,14 +80,14 @@ async def test_a_link_on_another_site_reloads_so_that_the_browser_sends_the_cook
     assert 'http-equiv="refresh"' in answer.text
     assert "main.js" not in answer.text
     again = await page.client.get("/alerts/al_1", headers=PAGE | {"sec-fetch-site": "same-origin"})
-    assert again.status_code == 401, "it does not go round in circles"
+    assert again.status_code == 401, "the reload happens only once"
     script = await page.client.get("/api/stack", headers={"sec-fetch-mode": "cors", "sec-fetch-site": "cross-site"})
     assert script.status_code == 401
 
 
 @pytest.mark.parametrize("changed", CASES["foreign_changes"])
 async def test_a_change_from_another_page_of_this_host_is_rejected(page, changed):
-    """A cookie of 127.0.0.1 goes to every port of it, so SameSite does not tell this page from MLflow's."""
+    """Browsers send a cookie of 127.0.0.1 to all its ports. So SameSite does not exclude the page of MLflow."""
     await sign_in(page)
     answer = await page.client.post("/api/silences", json={}, headers=OWN | changed)
     assert answer.status_code == 403

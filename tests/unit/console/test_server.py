@@ -1,4 +1,4 @@
-"""The console's thread: a failure is logged and reported, and the console restarts."""
+"""The console's thread: a failure is logged and reported, and then the console restarts."""
 
 import asyncio
 import socket
@@ -35,10 +35,10 @@ async def test_a_console_that_fails_is_reported_and_restarts(tmp_path, monkeypat
     finally:
         console.stop()
     (record,) = [one for one in caplog.records if one.name == "weir.console.server"]
-    assert record.exc_info is not None, "with where it failed, and once"
+    assert record.exc_info is not None, "one log record with the location of the failure"
 
 
-async def test_connections_that_send_no_request_do_not_keep_others_out(tmp_path, monkeypatch):
+async def test_connections_that_send_no_request_do_not_block_others(tmp_path, monkeypatch):
     monkeypatch.setattr(server._Protocol, "header_seconds", 0.2)
     port = free_port()
     console = Console(Settings().model_copy(update={"home": tmp_path}), port, {}).start()

@@ -44,14 +44,16 @@ def test_a_link_works_once(sessions, clock):
     cookie = sessions.redeem(token)
     assert sessions.session(cookie)
     assert sessions.redeem(token) is None
-    assert sessions.redeem(link_token(SECRET, clock.now)) not in (None, cookie), "another link begins another session"
+    assert sessions.redeem(link_token(SECRET, clock.now)) not in (None, cookie), "a new link creates a new session"
 
 
-def test_a_link_is_invalid_after_a_day_and_after_a_restart(clock):
+def test_a_link_is_invalid_after_its_expiry_and_after_a_restart(clock):
     token = link_token(SECRET, clock.now)
     clock.now += LINK_SECONDS + 1
-    assert Sessions(SECRET, Clock()).redeem(token), "in time it is"
-    assert Sessions(SECRET, clock).redeem(token) is None, "older than the process: it may have been used before"
+    assert Sessions(SECRET, Clock()).redeem(token), "valid before its expiry"
+    assert Sessions(SECRET, clock).redeem(token) is None, (
+        "older than the process: it may have been used before the restart"
+    )
     old = Sessions(SECRET, clock)
     late = link_token(SECRET, clock.now)
     clock.now += LINK_SECONDS + 1
