@@ -1,4 +1,4 @@
-"""Metadata of dead letters: never anything that could be content."""
+"""Metadata of dead letters, which never contains content."""
 
 from types import SimpleNamespace
 
@@ -95,7 +95,7 @@ def test_bytes_cannot_control_the_terminal(raw, text):
 
 
 def test_a_header_may_be_null():
-    """Kafka allows it."""
+    """Kafka allows null headers."""
     assert dict(kept(headers=(("__weir.errors.attempt", None),)))["__weir.errors.attempt"] == b"1"
     assert letter_of(record((("__weir.errors.stage", None),))).stage == ""
     (shown,) = shown_headers((("traceparent", None),), content=False)
