@@ -1,4 +1,4 @@
-"""Score's backlog in the demo: numbers, estimate, display, and the deadline."""
+"""The backlog of `score` in the demo: numbers, estimate, display and deadline."""
 
 import asyncio
 import io
@@ -38,7 +38,7 @@ def test_the_remaining_time_is_at_the_rate_since_the_start(known, seconds):
 
 
 class Clock:
-    """A clock that advances by sleeping; the last sleep is cancelled."""
+    """A clock that advances with each sleep; the last sleep is cancelled."""
 
     def __init__(self, sleeps: int) -> None:
         self.now = 0.0
@@ -52,7 +52,7 @@ class Clock:
 
 
 async def followed(*found):
-    """Return the (time, backlog) pairs shown for the answers `found` of Kafka."""
+    """Return the (time, backlog) pairs that are shown if Kafka answers with `found`."""
     answers, clock, shown = iter(found), Clock(len(found)), []
 
     async def position():
@@ -129,8 +129,8 @@ def waited(limit, *, read):
 @pytest.mark.parametrize(
     ("read", "least", "most"),
     [
-        (lambda _second: 0, LIMIT_SECONDS, LIMIT_SECONDS + 61),  # stalled: counts after 60 s without a commit
-        (lambda second: second // 10, LONGEST_SECONDS, LONGEST_SECONDS + 1),  # progress all the time
+        (lambda _second: 0, LIMIT_SECONDS, LIMIT_SECONDS + 61),  # stalled: the time counts after 60 s without a commit
+        (lambda second: second // 10, LONGEST_SECONDS, LONGEST_SECONDS + 1),  # a commit each second
         (lambda second: min(second, 300), 300 + LIMIT_SECONDS, 300 + LIMIT_SECONDS + 61),
     ],
     ids=["stalled", "progress", "stalled after 300 s"],

@@ -1,4 +1,4 @@
-"""The demo's counts wait for the last verdicts, but not forever."""
+"""The demo waits for the last verdicts before it counts, up to a limit."""
 
 import pytest
 from support.console_ledger import NAMES, PARTITIONS, LedgerMaker
@@ -49,9 +49,9 @@ async def test_the_wait_ends_when_each_answer_has_its_verdicts_and_all_are_count
 
 async def test_a_request_without_its_end_or_a_verdict_is_waited_for_up_to_the_limit(maker):
     exchange(maker, "r1")
-    maker.side("r2", "input", 100.0)  # no end
+    maker.side("r2", "input", 100.0)  # a request without its end
     place = partition_for("r3", PARTITIONS)
-    for event in (request("r3", 100.0, owed=("pii",)), end("r3", 101.0, owed=())):  # no verdict
+    for event in (request("r3", 100.0, owed=("pii",)), end("r3", 101.0, owed=())):  # an end without a verdict
         maker.apply(NAMES.inference, event, partition=place)
     assert await last_verdicts(reader(maker), ["r1", "r2", "r3", "r4"], lambda: 1_000, 0.0) == 3
 

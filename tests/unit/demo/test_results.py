@@ -1,4 +1,4 @@
-"""What the demo prints about its tenant, and when it has seen everything."""
+"""Lines that the demo prints about its tenant, and the results that it still waits for."""
 
 import pytest
 from support import alert_records, ledger_log
