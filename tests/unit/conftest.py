@@ -1,4 +1,4 @@
-"""Unit tests know no settings from outside: what the caller's environment says of a stack is for the tests that start one."""
+"""Remove WEIR_ variables from the environment of unit tests; only tests that start a stack use them."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The application as a Ray cluster builds it: from the settings of its container."""
+"""The Ray Serve application as a Ray cluster builds it, from the settings of its container."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from weir.local.preflight import ensure_models
 from weir.settings import load_settings
 
 
-def test_ray_builds_it_from_the_settings(tmp_path, monkeypatch):
+def test_ray_builds_the_application_from_the_settings(tmp_path, monkeypatch):
     (tmp_path / "weir.toml").write_text(
         '[model]\nname = "echo"\nmax_replicas = 3\n[detectors]\ninput = ["pii"]\n[trace]\nendpoint = "http://c:4318/v1/traces"\n'
         '[metrics]\nhost = "0.0.0.0"\nserving_port = 9470\n'
@@ -27,14 +27,14 @@ def test_ray_builds_it_from_the_settings(tmp_path, monkeypatch):
     assert _model_dir(args, "echo") == Path(), "echo has no files"
 
 
-def test_a_replica_takes_the_directory_that_it_was_given(tmp_path, monkeypatch):
+def test_a_replica_uses_the_model_directory_in_its_arguments(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (_, args) = call_user_app_builder_with_args_if_necessary(build, {})._bound_deployment.init_args
     (name,) = args.models
     assert _model_dir(args.model_copy(update={"model_dirs": {name: tmp_path}}), name) == tmp_path
 
 
-def test_it_takes_no_arguments():
+def test_the_application_accepts_no_arguments():
     with pytest.raises(ValidationError, match="extra"):
         call_user_app_builder_with_args_if_necessary(build, {"home": "/"})
 
