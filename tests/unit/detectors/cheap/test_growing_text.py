@@ -1,4 +1,4 @@
-"""The guard's detectors: what they find in an answer that grows, and that they need no torch."""
+"""The guard's detectors: findings in an answer that grows, and no import of torch."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def test_a_finding_has_a_range_in_the_text(loaded, text, name):
 
 @pytest.mark.parametrize("text", CASES["harmless"])
 @pytest.mark.parametrize("name", GROWING)
-def test_ordinary_text_is_no_finding(loaded, text, name):
+def test_ordinary_text_has_no_finding(loaded, text, name):
     assert find(loaded[name], text) is None
 
 
@@ -50,20 +50,20 @@ def test_a_short_insult_in_a_long_sentence_is_found_in_its_window(loaded):
     assert found.end - found.start < 60
 
 
-def test_data_at_the_end_of_a_part_waits_for_the_text_after_it(loaded):
+def test_personal_data_at_the_end_of_a_part_is_found_only_with_the_text_after_it(loaded):
     text = f"The card is {CARD} "
     assert find(loaded["pii"], text, is_end=False) is None
     assert find(loaded["pii"], text + "and ", is_end=False) is not None
     assert find(loaded["pii"], text, is_end=True) is not None
 
 
-def test_a_number_that_is_cut_at_the_start_of_a_part_is_not_judged(loaded):
+def test_a_number_that_may_be_cut_at_the_start_of_a_part_is_no_finding(loaded):
     text = f"{CARD} and so on"
     assert find(loaded["pii"], text, is_start=False) is None
     assert find(loaded["pii"], text) is not None
 
 
-def test_a_clause_that_is_cut_at_the_start_of_a_part_is_not_judged(loaded):
+def test_a_clause_that_may_be_cut_at_the_start_of_a_part_is_no_finding(loaded):
     cut = "you are a loser, she explained, but that you are tired."
     assert find(loaded["toxicity"], cut, is_start=False) is None
     assert find(loaded["toxicity"], cut) is not None
@@ -75,7 +75,7 @@ def test_a_threshold_above_every_score_finds_nothing(loaded):
 
 
 @pytest.mark.parametrize("name", GROWING)
-def test_a_detector_that_is_not_loaded_says_so(name):
+def test_a_detector_that_is_not_loaded_raises_an_error(name):
     with pytest.raises(NotLoadedError, match=r"call load\(\) once"):
         find(GROWING[name](), "text")
 
