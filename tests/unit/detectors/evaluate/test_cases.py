@@ -1,4 +1,4 @@
-"""The synthetic test cases: enough of them, from a seed, balanced, and none of them a training text."""
+"""The synthetic test cases: their number, balance and labels; the same seed returns the same cases."""
 
 import re
 from collections import Counter
@@ -32,7 +32,7 @@ def kind_of(case):
 @pytest.mark.parametrize(
     ("make", "least"), [(groundedness_cases, 288), (repetition_cases, 288), (refusal_cases, 200), (identity_cases, 300)]
 )
-def test_cases_are_enough_balanced_and_the_same_every_time(make, least):
+def test_cases_are_enough_and_balanced_and_a_seed_determines_them(make, least):
     cases = list(make())
     assert len(cases) >= least
     assert cases == list(make())
@@ -78,7 +78,7 @@ def test_a_shortened_text_ends_at_a_word_if_it_has_spaces(text, length, expected
 
 
 class Unfair(TextDetector):
-    """Scores one term higher than all others."""
+    """A scorer that scores one term higher than all others."""
 
     name = "unfair"
 

@@ -1,4 +1,4 @@
-"""Confidence intervals: they contain the figure, cover at their level, and are not empty at 0."""
+"""Confidence intervals: they contain the measured value, have the stated coverage, and are not empty at 0."""
 
 import math
 
@@ -11,7 +11,7 @@ from detectors.evaluate.metrics import auroc, decisions
 from detectors.evaluate.span_metrics import character_counts, characters, typed, typed_counts
 
 
-def test_a_share_of_zero_is_uncertain_as_the_rule_of_three_says():
+def test_the_interval_of_a_share_of_zero_agrees_with_the_rule_of_three():
     low, high = share(0, 300)
     assert low == 0.0
     assert high == pytest.approx(3.84 / 303.84, abs=1e-3), "Wilson: z^2 / (n + z^2)"
@@ -24,7 +24,7 @@ def scored(rng, texts):
     return labels.tolist(), scores.tolist(), (scores > 0.5).tolist()
 
 
-def test_an_interval_contains_its_figure_and_narrows_with_more_texts():
+def test_an_interval_contains_the_measured_value_and_narrows_with_more_texts():
     few, many = (of_labels(*scored(np.random.default_rng(1), texts)) for texts in (100, 1600))
     labels, scores, flagged = scored(np.random.default_rng(1), 1600)
     figures = decisions(labels, flagged) | {"auroc": auroc(labels, scores)}
@@ -69,7 +69,7 @@ def test_spans_are_resampled_by_text():
         assert high - low == pytest.approx(4 * math.sqrt(0.7 * 0.3 / 200), rel=0.3)
 
 
-def test_spans_that_are_all_found_or_all_missed_leave_a_doubt_by_the_number_of_texts():
+def test_if_all_spans_are_found_or_missed_the_interval_depends_on_the_number_of_texts():
     found, missed = of_counts([(2, 2, 2)] * 10 + [(0, 0, 0)] * 90), of_counts([(0, 1, 2)] * 10)
     assert found["recall"] == found["precision"] == share(10, 10)
     assert missed["recall"] == missed["precision"] == share(0, 10)

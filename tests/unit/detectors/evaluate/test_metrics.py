@@ -1,4 +1,4 @@
-"""Metrics: undefined values, calibration worked by hand, and the metrics of sets."""
+"""Metrics: undefined values, calibration with values computed by hand, and the metrics of sets."""
 
 import math
 from collections import Counter
@@ -13,7 +13,7 @@ from detectors.evaluate.near_duplicates import clusters
 from detectors.evaluate.set_metrics import false_positive_rates, set_metrics
 
 
-def test_decisions_are_those_of_their_definitions():
+def test_metrics_of_decisions_follow_their_definitions():
     labels, flagged = (np.random.default_rng(0).random((2, 200)) < [[0.3], [0.4]]).tolist()
     pairs = Counter(zip(labels, flagged, strict=True))
     hits, found, wanted = pairs[True, True], sum(flagged), sum(labels)
@@ -39,8 +39,8 @@ def test_undefined_metrics_are_nan():
     assert math.isnan(decisions([True, True], [True, False])["macro_f1"])
 
 
-def test_calibration_by_hand():
-    # Bins of one half: (.1, .3) contain no positive, mean .2; (.5, .9, 1.0) contain two of three, mean .8.
+def test_calibration_agrees_with_values_computed_by_hand():
+    # Two bins: (.1, .3) with no positive and a mean of .2; (.5, .9, 1.0) with two positives of three and a mean of .8.
     curve = reliability([False, False, True, False, True], [0.1, 0.3, 0.5, 0.9, 1.0], bins=2)
     assert [(one.low, one.high, one.texts) for one in curve] == [(0.0, 0.5, 2), (0.5, 1.0, 3)]
     assert curve[1].mean_score == pytest.approx(0.8)
@@ -78,7 +78,7 @@ def test_a_set_may_have_spans_and_labels():
     assert (row["recall"], row["characters"]["f2"], row["typed"]["f1"], row["spans"]) == (1.0, 1.0, 1.0, 1)
 
 
-def test_false_positive_rates_are_by_source_and_in_all():
+def test_false_positive_rates_are_per_source_and_total():
     ordinary = [OrdinaryPrompts(source="one", texts=["a", "b"]), OrdinaryPrompts(source="two", texts=["c"])]
     scores = keyed({text: scored(0.5, flagged=text == "a") for text in "abc"})
     rows = false_positive_rates(ordinary, scores)

@@ -1,4 +1,4 @@
-"""Span scoring, on cases worked by hand."""
+"""Span metrics on cases computed by hand."""
 
 import math
 
@@ -23,11 +23,11 @@ def test_overlap_is_intersection_over_union():
     ("found", "wanted", "hits"),
     [
         ([(0, 10)], [(0, 10)], 1),
-        ([(0, 5)], [(0, 10)], 1),  # exactly one half
+        ([(0, 5)], [(0, 10)], 1),  # an overlap of exactly one half
         ([(0, 4)], [(0, 10)], 0),
-        ([(0, 10), (0, 9)], [(0, 10)], 1),  # each matches once
+        ([(0, 10), (0, 9)], [(0, 10)], 1),  # each span matches once
         ([(0, 10)], [(0, 10), (0, 9)], 1),
-        ([(0, 8), (0, 10)], [(0, 10), (0, 7)], 2),  # the better pair first
+        ([(0, 8), (0, 10)], [(0, 10), (0, 7)], 2),  # the pair with the larger overlap matches first
         ([], [(0, 10)], 0),
         ([(0, 10)], [], 0),
     ],
@@ -45,13 +45,13 @@ def test_a_log_with_many_spans_needs_few_comparisons(monkeypatch):
 
 
 def test_characters_of_any_type_ignore_the_type_and_count_an_overlap_once():
-    # Found: 0-6 (6 characters, under two spans). Wanted: 2-10 (8). Shared: 2-6 (4).
+    # Found: 0-6 (6 characters, two spans). Labelled: 2-10 (8 characters). In both: 2-6 (4 characters).
     row = characters([[span(0, 4, "PERSON"), span(2, 6, "URL")]], [[span(2, 10, "LOCATION")]])
     assert (row["precision"], row["recall"]) == (pytest.approx(4 / 6), 0.5)
     assert row["f2"] == pytest.approx(5 * 4 / (4 * 8 + 6))
 
 
-def test_a_text_without_personal_data_counts_by_its_false_alarms():
+def test_a_text_without_personal_data_counts_only_false_alarms():
     row = characters([[span(0, 5)], []], [[], []])
     assert row["precision"] == 0.0
     assert math.isnan(row["recall"])
@@ -69,7 +69,7 @@ def test_typed_spans_are_compared_under_the_published_map():
     assert formats["f1"] == 1.0
 
 
-def test_the_right_place_under_another_type_is_a_miss_and_a_false_alarm():
+def test_the_right_range_with_another_type_is_a_miss_and_a_false_alarm():
     _, everything, _ = typed([[span(0, 10, "PERSON")]], [[span(0, 10, "ORGANIZATION")]])
     assert (everything["precision"], everything["recall"]) == (0.0, 0.0)
 
@@ -84,6 +84,6 @@ def test_spans_of_different_texts_never_match():
     assert everything["recall"] == 0.0
 
 
-def test_the_map_ends_in_types_that_map_to_themselves():
+def test_each_target_of_the_type_map_maps_to_itself():
     assert {common(kind) for kind in TYPES.values()} == set(TYPES.values())
     assert {common(kind) for kind in FORMATS} == FORMATS

@@ -1,4 +1,4 @@
-"""Studies of stream detectors: all registered, run from a seed, and rows that tables can show."""
+"""Studies of stream detectors: one per detector, deterministic for a seed, with rows for tables."""
 
 import numpy as np
 import pytest
@@ -34,12 +34,12 @@ def test_a_seed_determines_the_rows_and_progress_reaches_its_total(tmp_path):
     assert {row["detector"] for row in first} == {"anomaly"}
     assert all(row["runs"] == 2 for row in first)
     assert {(what, 2, 2) for what, _, _ in calls} <= set(calls)
-    assert sum("delay_median" in row for row in first) == 6, "latency, tokens and errors, each by two changes"
+    assert sum("delay_median" in row for row in first) == 6, "two changes each of latency, tokens and errors"
     assert [row["run_length"] for row in first if "run_length" in row]
 
 
 @pytest.mark.parametrize("name", ["ADWIN", "Page-Hinkley"])
-def test_another_method_is_as_sensitive_as_its_false_alarms_allow(name):
+def test_the_parameter_of_another_method_is_set_by_its_false_alarms(name):
     rng = np.random.default_rng(0)
     nulls = [rng.normal(0.6, 0.1, 600) for _ in range(8)]
     value, every = _river_value(name, nulls, 300)
@@ -53,7 +53,7 @@ def test_another_method_is_as_sensitive_as_its_false_alarms_allow(name):
     assert _river_first(make, value, changed.tolist()) is not None
 
 
-def test_run_lengths_have_a_row_a_stream_with_its_error(tmp_path):
+def test_run_lengths_have_one_row_per_stream_with_the_standard_error(tmp_path):
     rows = run_length_rows(StudyContext(tmp_path, 4, 0, no_progress), limit=20)
     assert len(rows) == len(STREAMS)
     assert all(row["run_length"] > 0 and row["standard_error"] >= 0 for row in rows)
@@ -64,12 +64,12 @@ def test_the_standard_error_is_of_the_sample_and_unknown_for_one_run(tmp_path, m
     monkeypatch.setattr(run_length, "run_lengths", lambda *_, runs, **__: np.array([100.0, 300.0])[:runs])
     (two,) = run_length_rows(StudyContext(tmp_path, 2, 0, no_progress), limit=100)
     (one,) = run_length_rows(StudyContext(tmp_path, 1, 0, no_progress), limit=100)
-    assert two["standard_error"] == pytest.approx(1.0)  # deviation of the sample: the square root of 2
+    assert two["standard_error"] == pytest.approx(1.0)  # standard deviation of the sample: the square root of 2
     assert np.isnan(one["standard_error"])
 
 
 @pytest.mark.parametrize("name", ["single texts, one id on all", "conversations of five, a key and an id each"])
-def test_clients_of_every_kind_are_watched_from_when_the_detector_is_ready(name):
+def test_clients_of_every_kind_are_monitored_as_soon_as_the_detector_is_ready(name):
     rng = np.random.default_rng(0)
     groups = []
     for _ in range(40):
@@ -139,7 +139,7 @@ def test_e_d_bh_needs_a_rate_above_zero():
         e_d_bh({"a": 1.0}, every=0)
 
 
-def test_error_over_patience_is_bounded_jointly_and_not_stream_by_stream(tmp_path):
+def test_error_over_patience_is_bounded_for_all_streams_together_and_not_per_stream(tmp_path):
     study = StudyContext(tmp_path, 8, 0, no_progress)
     rows = error_over_patience(study, streams=40, changed=4, limit=100)
     worst = {

@@ -1,4 +1,4 @@
-"""Labelled files of the user: every format, and errors with the value and the expectation."""
+"""Labelled files of the user: every format, and errors with the value and the allowed values."""
 
 import gzip
 import json
@@ -32,7 +32,7 @@ def write(folder, name, content):
         ("v1.2.jsonl.gz", '{"t": "one, two", "l": "1"}\n{"t": "three", "l": "0"}'),
     ],
 )
-def test_every_form_reads_alike(tmp_path, name, content):
+def test_all_formats_are_read_as_the_same_rows(tmp_path, name, content):
     cases = read_cases(write(tmp_path, name, content), parse_columns(LABEL))
     assert [(case.text, case.label) for case in cases] == [("one, two", True), ("three", False)]
 
@@ -46,7 +46,7 @@ def test_a_line_break_inside_a_field_stays_in_it(tmp_path):
     assert [case.text for case in cases] == ["one\u2028two"]
 
 
-def test_named_labels_are_positive_and_every_other_one_is_not(tmp_path):
+def test_only_the_given_labels_are_positive(tmp_path):
     path = write(tmp_path, "a.csv", "t,l\na,hate\nb,neutral\nc,threat\nd,1\n")
     cases = read_cases(path, parse_columns(LABEL), ["hate", "threat"])
     assert [case.label for case in cases] == [True, False, True, False]
@@ -61,12 +61,12 @@ def test_named_labels_are_positive_and_every_other_one_is_not(tmp_path):
         ("a.jsonl", '{"t": "a", "l": "hate"}\n{"t": "b", "l": NaN}\n'),
     ],
 )
-def test_a_missing_label_is_no_negative(tmp_path, name, content):
+def test_a_missing_label_is_not_read_as_negative(tmp_path, name, content):
     with pytest.raises(DataError, match="row 2 has no label in column 'l': remove the row, or write a label"):
         read_cases(write(tmp_path, name, content), parse_columns(LABEL), ["hate"])
 
 
-def test_groups_and_lists_of_them(tmp_path):
+def test_a_row_can_have_a_group_or_a_list_of_groups(tmp_path):
     path = write(tmp_path, "a.jsonl", '{"t": "x", "l": 1, "f": "slur", "k": ["hate", "threat"]}')
     (case,) = read_cases(path, parse_columns("text=t,label=l,functionality=f,type=k"))
     assert case.groups == {"functionality": ("slur",), "type": ("hate", "threat")}
@@ -88,7 +88,7 @@ def test_a_prompt_is_a_question_or_the_turns_of_a_chat(tmp_path):
 
 
 @pytest.mark.parametrize("names", [("start", "end", "type"), ("start_position", "end_position", "entity_type")])
-def test_spans_as_lists_and_as_json_in_csv(tmp_path, names):
+def test_spans_are_lists_or_json_text_in_csv(tmp_path, names):
     spans = json.dumps([dict(zip(names, (0, 4, "PERSON"), strict=True))])
     in_csv = write(tmp_path, "a.csv", 't,s\nAnna,"' + spans.replace('"', '""') + '"\nno one,\n')
     in_json = write(tmp_path, "a.json", f'[{{"t": "Anna", "s": {spans}}}, {{"t": "no one", "s": []}}]')
@@ -109,7 +109,7 @@ def test_spans_as_lists_and_as_json_in_csv(tmp_path, names):
         ("text=a,type=b", "neither label nor spans"),
     ],
 )
-def test_columns_that_are_invalid(columns, message):
+def test_invalid_columns_are_errors(columns, message):
     with pytest.raises(DataError, match=message):
         parse_columns(columns)
 
@@ -148,18 +148,18 @@ def spans_of(value):
         ("a.jsonl", spans_of([{"start": 2, "end": 2, "type": "X"}]), SPANS, "a span 2 to 2"),
     ],
 )
-def test_files_that_are_invalid(tmp_path, name, content, columns, message):
+def test_invalid_files_are_errors(tmp_path, name, content, columns, message):
     with pytest.raises(DataError, match=message):
         read_cases(write(tmp_path, name, content), parse_columns(columns))
 
 
-def test_a_positive_label_that_no_row_has(tmp_path):
+def test_a_positive_label_that_no_row_has_is_an_error(tmp_path):
     path = write(tmp_path, "a.csv", "t,l\na,hate\nb,neutral\n")
     with pytest.raises(DataError, match=r"'hateful' \(--positive\); its labels are 'hate', 'neutral'"):
         read_cases(path, parse_columns(LABEL), ["hateful"])
 
 
-def test_a_file_that_is_missing_or_not_gzip(tmp_path):
+def test_a_missing_file_and_a_file_that_is_not_gzip_are_errors(tmp_path):
     (tmp_path / "b.csv.gz").write_bytes(b"t,l\na,1\n")
     (tmp_path / "c.csv.gz").write_bytes(gzip.compress(b"t,l\na,1\n" * 999)[:-20])
     (tmp_path / "d.csv.gz").write_bytes(gzip.compress(b"t,l\na,1\n")[:10] + b"\xff" * 20)
@@ -197,7 +197,7 @@ def test_a_folder_is_a_data_set_whose_labels_are_names(folder, split, texts):
 
 
 @pytest.mark.parametrize("missing", [-1, None])
-def test_a_missing_label_in_a_folder(tmp_path, missing):
+def test_a_row_without_a_label_in_a_folder_is_an_error(tmp_path, missing):
     features = datasets.Features(
         {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["safe", "attack"])}
     )
@@ -207,11 +207,11 @@ def test_a_missing_label_in_a_folder(tmp_path, missing):
         read_cases(tmp_path / "set", parse_columns("text=text,label=label"), ["attack"])
 
 
-def test_a_split_that_a_folder_lacks_is_named_with_those_that_it_has(folder):
+def test_the_error_for_a_missing_split_lists_the_existing_splits(folder):
     with pytest.raises(DataError, match=r"^/[^:]* has no split 'dev'; its splits are train, test"):
         read_cases(folder, parse_columns("text=text,label=label"), ["attack"], "dev")
 
 
-def test_a_folder_without_a_data_set(tmp_path):
+def test_a_folder_without_a_data_set_is_an_error(tmp_path):
     with pytest.raises(DataError, match="cannot read the data set in"):
         read_cases(tmp_path, parse_columns("text=text,label=label"))
