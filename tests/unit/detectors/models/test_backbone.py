@@ -1,4 +1,4 @@
-"""MiniLM compiled for scoring against MiniLM in torch, by numeric type; and a machine that does not support one."""
+"""Compiled MiniLM compared with MiniLM in torch, for each numeric type, and machines without support for a type."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def minilm():
 
 
 @pytest.mark.parametrize("precision", NEAR)
-def test_a_compiled_model_is_near_torch_and_a_row_is_independent_of_its_batch(minilm, precision):
+def test_a_compiled_model_agrees_with_torch_and_a_row_is_independent_of_its_batch(minilm, precision):
     if not compute._supports(precision):
         pytest.skip(f"this processor has no instructions for {precision}")
     model = backbone.compiled(minilm, Compute(precision=precision, threads=1))
@@ -46,7 +46,7 @@ def test_a_numeric_type_is_a_part_of_the_version():
 
 
 @pytest.mark.parametrize("flags", [frozenset(), frozenset({"avx2", "fma"})])
-def test_a_machine_without_the_instructions_refuses(monkeypatch, flags):
+def test_a_machine_without_the_instructions_is_an_error(monkeypatch, flags):
     monkeypatch.setattr(compute, "processor_flags", lambda: flags)
     assert best_precision() == "float32"
     Compute().check()
@@ -64,7 +64,7 @@ def test_the_best_numeric_type_follows_the_processor(monkeypatch):
     assert best_precision() == "bfloat16"
 
 
-def test_int8_on_a_gpu_and_a_missing_gpu_are_refused(minilm, monkeypatch):
+def test_int8_on_a_gpu_and_a_missing_gpu_are_errors(minilm, monkeypatch):
     with pytest.raises(UnsupportedError, match="int8 and device is cuda"):
         Compute(precision="int8", device="cuda").check()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -1,4 +1,6 @@
-"""The early exit of the shared encoder: clear windows leave after the first layer, and the others are read as without it."""
+"""The early exit of the shared encoder: clear windows end after the first layer, and the results of other windows do
+not change.
+"""
 
 import numpy as np
 import pytest
@@ -37,12 +39,12 @@ def limit(model, value):
     model.exit.limits = torch.full_like(model.exit.limits, value)
 
 
-def test_without_limits_every_window_is_read_whole(model, rows):
+def test_without_limits_no_window_takes_the_early_exit(model, rows):
     limit(model, -np.inf)
     assert np.array_equal(log_odds(model, rows, screened(0.0)), log_odds(model, rows))
 
 
-def test_a_window_that_leaves_has_only_the_outputs_of_the_exit(model, rows):
+def test_a_window_that_takes_the_exit_has_only_the_outputs_of_the_exit(model, rows):
     limit(model, np.inf)
     found = log_odds(model, rows, screened(-3.0))
     categories = [OUTPUTS.index(name) for name in CATEGORIES]
@@ -50,14 +52,14 @@ def test_a_window_that_leaves_has_only_the_outputs_of_the_exit(model, rows):
     assert (found[:, EXITS] > NOT_COMPUTED).all()
 
 
-def test_the_shipped_exit_lets_harmless_windows_go_and_keeps_the_others(model, rows):
+def test_only_harmless_windows_take_the_shipped_exit(model, rows):
     whole, found = log_odds(model, rows), log_odds(model, rows, screened(-3.0))
     left = np.abs(found - whole).max(axis=1) > 1e-3
     assert left[[2, 3]].all()
     assert not left[[1, 4]].any()
 
 
-def test_a_window_leaves_or_stays_whatever_else_is_in_its_batch(model, rows):
+def test_the_exit_of_a_window_is_independent_of_its_batch(model, rows):
     together = log_odds(model, rows, screened(-3.0))
     alone = np.vstack([log_odds(model, [row], screened(-3.0)[:1]) for row in rows])
     assert np.abs(together - alone).max() < 1e-5
