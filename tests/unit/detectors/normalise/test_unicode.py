@@ -18,7 +18,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("raw", "expected"), CASES)
-def test_disguises_come_off(raw, expected):
+def test_disguises_are_removed(raw, expected):
     copy = normalise(raw)
     assert copy is not None
     assert copy.text == expected
@@ -27,7 +27,7 @@ def test_disguises_come_off(raw, expected):
 
 @pytest.mark.parametrize("around", ["plain words, ", "Обычные слова, ", "普通の長い文章です、", "word \u2013 "])
 @pytest.mark.parametrize("raw", [*(raw for raw, _ in CASES), "last e\u0301"])
-def test_a_disguise_in_a_long_text_has_the_same_copy_and_offsets_as_by_itself(around, raw):
+def test_a_disguise_in_a_long_text_has_the_same_normal_form_and_offsets_as_alone(around, raw):
     whole, alone, side = normalise(f"{around} {raw} {around}"), normalise(raw), around.replace("\u2013", "-")
     assert whole.text == f"{side} {alone.text if alone else raw} {side}"
     starts = alone.starts if alone else range(len(raw))
@@ -47,11 +47,11 @@ def test_a_disguise_in_a_long_text_has_the_same_copy_and_offsets_as_by_itself(ar
         "naïve façade",
     ],
 )
-def test_honest_text_stays(text):
+def test_ordinary_text_is_unchanged(text):
     assert normalise(text) is None
 
 
-def test_offsets_lead_back_into_the_raw_text():
+def test_offsets_are_mapped_to_the_raw_text():
     raw = "say: m\u200baria@exa\u200bmple.org now"
     copy = normalise(raw)
     start = copy.text.index("maria@")
@@ -59,14 +59,14 @@ def test_offsets_lead_back_into_the_raw_text():
     assert raw[first:last] == "m\u200baria@exa\u200bmple.org"
 
 
-def test_one_character_may_become_several():
+def test_one_character_can_be_normalised_to_several():
     raw = "x ﷺ y"
     copy = normalise(raw)
     assert copy.raw_span(copy.text.index("y"), copy.text.index("y") + 1) == (4, 5)
     assert copy.raw_span(2, 3) == (2, 3)
 
 
-def test_a_stack_of_marks_is_linear():
+def test_a_stack_of_combining_marks_takes_linear_time():
     copy = normalise("e" + "\u0301" * 60_000)
     assert copy is not None
     assert copy.ends[-1] == 60_001
@@ -76,7 +76,7 @@ def test_surrogates_are_replaced_one_for_one():
     assert without_surrogates("a\ud800b\udfffc") == "a\ufffdb\ufffdc"
 
 
-def test_a_text_of_ligatures_grows_little():
+def test_the_growth_of_a_text_of_ligatures_is_bounded():
     copy = normalise("\ufdfa\u33af\u3316" * 100_000)
     assert copy is not None
     assert len(copy.text) <= 400_000
