@@ -1,4 +1,4 @@
-"""The PII detector, and its patterns without the token head, each loaded once."""
+"""Fixtures: the PII detector, and its patterns without the token head; each is loaded once."""
 
 import pytest
 

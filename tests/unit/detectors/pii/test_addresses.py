@@ -1,4 +1,4 @@
-"""Streets by their form, and signs that a named person lives there; the texts are in texts.toml."""
+"""Street addresses, and phrases that show that a named person lives there; the texts are in texts.toml."""
 
 import re
 import tomllib
@@ -22,19 +22,19 @@ def _somebodys(text, name, address, by_form):
 
 
 @pytest.mark.parametrize(("text", "name", "address"), TEXTS["homes"])
-def test_an_address_with_a_sign_is_that_of_the_person(patterns, text, name, address):
+def test_an_address_with_such_a_phrase_is_linked_to_the_person(patterns, text, name, address):
     assert address in [text[span.start : span.end] for span in patterns.score_many([text])[0].spans]
     assert _somebodys(text, name, address, by_form=True)
 
 
 @pytest.mark.parametrize(("text", "name", "address"), TEXTS["no_homes"])
-def test_an_address_without_a_sign_is_not(text, name, address):
+def test_an_address_without_such_a_phrase_is_not_linked_to_a_person(text, name, address):
     assert not _somebodys(text, name, address, by_form=False)
     if re.search("Street", address):
         assert not _somebodys(text, name, address, by_form=True)
 
 
-def test_a_name_beside_a_number_is_no_sign_if_the_number_has_no_form_of_a_street():
+def test_a_name_beside_a_number_that_is_no_street_address_is_not_flagged():
     text = "Anna Keller, Hilltop 56"
     assert _somebodys(text, "Anna Keller", "Hilltop 56", by_form=True)
     assert not _somebodys(text, "Anna Keller", "Hilltop 56", by_form=False)

@@ -1,4 +1,4 @@
-"""Personal data that is found, reported or flagged, and near misses; the texts are in texts.toml."""
+"""Personal data that is reported or flagged, and near misses; the texts are in texts.toml."""
 
 import time
 import tomllib
@@ -33,7 +33,7 @@ def test_direct_identifiers_are_found_and_flagged(patterns, text, kind, found):
 
 
 @pytest.mark.parametrize("text", TEXTS["near_misses"])
-def test_near_misses_are_not(patterns, text):
+def test_near_misses_are_not_flagged(patterns, text):
     assert not patterns.score_many([text])[0].flagged
 
 
@@ -44,34 +44,34 @@ def test_names_and_places_alone_are_reported_but_not_flagged(detector, text):
 
 
 @pytest.mark.parametrize(("text", "kind", "found"), TEXTS["reported"])
-def test_what_points_at_someone_is_reported_but_not_flagged(patterns, text, kind, found):
+def test_indirect_identifiers_are_reported_but_not_flagged(patterns, text, kind, found):
     assert _spans(patterns, text) == [(kind, found)]
     assert not patterns.score_many([text])[0].flagged
 
 
 @pytest.mark.parametrize("text", TEXTS["unreported"])
-def test_words_that_look_like_it_are_not_reported(patterns, text):
+def test_words_that_look_like_identifiers_are_not_reported(patterns, text):
     assert _spans(patterns, text) == []
 
 
 @pytest.mark.parametrize(("text", "kind", "found"), TEXTS["named"])
-def test_named_things_are_reported(detector, text, kind, found):
+def test_named_entities_are_reported(detector, text, kind, found):
     assert (kind, found) in _spans(detector, text)
 
 
 @pytest.mark.parametrize("hide", DISGUISES.values(), ids=DISGUISES)
-def test_named_things_are_found_in_disguise_where_they_lie(detector, hide):
+def test_a_disguised_name_is_found_with_its_offsets_in_the_raw_text(detector, hide):
     text = "please ask " + (name := hide("Maria Lopez")) + " to come to the office in Boston"
     assert [found for kind, found in _spans(detector, text) if kind == "PERSON"] == [name]
 
 
-def test_a_number_that_only_the_head_knows_is_reported_and_named_by_the_words_before_it():
+def test_a_number_that_only_the_token_head_finds_has_the_type_of_the_words_before_it():
     text = "driving licence no. 77-K-1"
     span = _span(text, Entity(start=20, end=26, kind="ID", probability=0.9))
     assert (span.type, span.score < 0.6) == ("US_DRIVER_LICENSE", True)
 
 
-def test_of_spans_that_overlap_the_better_stays_whole_and_the_rest_of_the_other_is_kept():
+def test_of_overlapping_spans_the_one_with_the_higher_score_is_kept_whole_and_the_other_is_cut():
     text = "Anna 4111111111111111 Keller"
     spans = [Span(start=0, end=28, type="PERSON", score=0.85), Span(start=5, end=21, type="CREDIT_CARD", score=1.0)]
     kept = [(span.type, text[span.start : span.end].strip()) for span in without_overlaps(text, spans)]
@@ -111,11 +111,11 @@ def test_patterns_over_hostile_text_take_linear_time(patterns, name):
     cost(1_000)
     whole, half = min(cost(len(text)) for _ in range(2)), min(cost(len(text) // 2) for _ in range(2))
     print(f"{name}: {whole * 1e3:.0f} ms for {len(text)} characters")
-    # Quadratic would be four times; the bound is on this process's processor time, so a busy machine does not matter.
+    # With quadratic time the ratio would be 4. Processor time of this process is measured, so other load does not matter.
     assert whole < max(3.2 * half, 0.25)
 
 
-def test_weights_of_one_s_own_are_held_against_their_digest(tmp_path):
+def test_the_digest_of_own_weights_is_checked(tmp_path):
     (tmp_path / "pii.safetensors").write_bytes(b"other")
     config = PiiDetector.config_type(weights=str(tmp_path / "pii.safetensors"), weights_sha256="0" * 64)
     with pytest.raises(WeightsError, match="SHA-256"):
@@ -131,13 +131,13 @@ def test_a_long_text_is_searched_to_its_end(detector):
     assert any(text[span.start : span.end] == "Maria Lopez" for span in score.spans)
 
 
-def test_what_was_not_looked_at_is_told(detector):
+def test_a_text_that_is_not_read_to_its_end_has_the_label_error(detector):
     score = detector.score_many(["999-555-0100\n" * 1_000])[0]
     assert score.covered < 1.0
     assert score.label == "error"
     assert not score.flagged
 
 
-def test_a_finding_beyond_the_share_that_is_covered_still_flags(patterns):
+def test_a_pattern_match_after_many_other_numbers_is_flagged(patterns):
     text = "123456789 " * 6_000 + " 4111 1111 1111 1111"
     assert patterns.score_many([text])[0].flagged

@@ -1,4 +1,4 @@
-"""Personal data in disguise: written in leetspeak, or encoded."""
+"""Disguised personal data: leetspeak and encodings."""
 
 import base64
 import gzip
@@ -19,7 +19,7 @@ CODES = {"base64": base64.b64encode(TEXT.encode()).decode(), "hex": TEXT.encode(
 
 
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
-def test_what_is_encoded_is_judged_and_marked_where_it_stands(detector, code):
+def test_encoded_data_is_flagged_and_its_span_is_the_encoded_text(detector, code):
     text = f"Look at this: {code} :)"
     plain, score, twice = detector.score_many([TEXT, text, f"{text} {text}"])
     assert score.flagged
@@ -31,12 +31,12 @@ def test_what_is_encoded_is_judged_and_marked_where_it_stands(detector, code):
     ]  # fmt: skip
 
 
-def test_code_in_code_is_judged_too(detector):
+def test_data_that_is_encoded_twice_is_flagged(detector):
     inner = base64.b64encode(f"take this {CODES['base64']}".encode()).decode()
     assert detector.score_many([f"now decode {inner}"])[0].flagged
 
 
-def test_leetspeak_is_read_and_spans_lie_in_the_raw_text(detector):
+def test_leetspeak_is_read_and_spans_are_offsets_into_the_raw_text(detector):
     text = "My name is Maria Lopez and I live in Copenhagen, mail maria.lopez@example.org".translate(LEET)
     score = detector.score_many([text])[0]
     assert score.flagged
@@ -46,13 +46,13 @@ def test_leetspeak_is_read_and_spans_lie_in_the_raw_text(detector):
     assert found["C0p3nh4g3n"] == "LOCATION"
 
 
-def test_numbers_in_leetspeak_stay_numbers(detector):
+def test_numbers_in_leetspeak_are_read_as_numbers(detector):
     text = "th3 c4rd 0f my s1st3r 15 4111 1111 1111 1111"
     spans = detector.score_many([text])[0].spans
     assert ("CREDIT_CARD", "4111 1111 1111 1111") in [(s.type, text[s.start : s.end]) for s in spans]
 
 
-def test_a_digest_in_a_text_of_leetspeak_is_no_word_of_it():
+def test_digests_are_not_counted_as_words_of_leetspeak():
     digests = " ".join(["9f86d081884c7d659a2feaa0c55ad015a3"] * 9)
     read = unleeted(f"{digests} J0hn 5m1th of B4ker Street")
     assert read is not None
@@ -94,7 +94,7 @@ def test_decoding_is_bounded(detector):
     assert len([s for s in score.spans if s.type == "EMAIL_ADDRESS"]) == 8
 
 
-def test_the_study_counts_characters_where_the_disguise_has_put_them(tmp_path):
+def test_the_study_measures_characters_at_the_offsets_of_the_disguised_text(tmp_path):
     mail = TEXT.index("anna")
     span = {
         "start_position": mail,

@@ -1,4 +1,4 @@
-"""Lists of names: words and pairs of words by hash."""
+"""The gazetteer: hashes of words and pairs of words from lists of names."""
 
 import numpy as np
 

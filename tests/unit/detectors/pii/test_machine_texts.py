@@ -1,4 +1,4 @@
-"""Numbers of machines are no personal data; phone numbers and addresses among them are."""
+"""Texts of machines: only phone numbers and addresses among their numbers are personal data."""
 
 import tomllib
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The token head of the PII detector: tokens, shapes, rows and spans; no trained weight is asked what it learned."""
+"""The token head of the PII detector: tokens, shapes, rows and spans. No test needs trained weights."""
 
 import gzip
 import hashlib
@@ -54,7 +54,7 @@ def head():
 
 
 @pytest.mark.parametrize(("text", "expected"), SHAPE_CASES)
-def test_tokens_know_their_case_and_what_stands_before_them(tokenizer, text, expected):
+def test_a_token_has_the_shape_of_its_case_and_of_the_character_before_it(tokenizer, text, expected):
     tokens = encode(tokenizer, [text])[0]
     found = [
         (text[a:b], shape // 3, shape % 3)
@@ -63,13 +63,13 @@ def test_tokens_know_their_case_and_what_stands_before_them(tokenizer, text, exp
     assert found == expected
 
 
-def test_a_word_without_end_is_cut_and_its_offsets_still_point_into_the_text(tokenizer):
+def test_a_very_long_word_is_cut_and_its_offsets_are_those_of_the_text(tokenizer):
     text = "x" * 300 + " Anna " + "y" * 200 + "John"
     tokens = encode(tokenizer, [text])[0]
     assert "".join(text[a:b] for a, b in zip(tokens.starts, tokens.ends, strict=True)) == text.replace(" ", "")
 
 
-def test_texts_of_a_row_do_not_see_each_other(head):
+def test_texts_in_one_row_do_not_affect_each_other(head):
     rng = np.random.default_rng(0)
     ids = [rng.integers(1000, 20000, size).tolist() for size in (5, 1, 40, TOKENS + 50, 3)]
     shapes = [rng.integers(0, 18, len(one)) for one in ids]
@@ -78,7 +78,7 @@ def test_texts_of_a_row_do_not_see_each_other(head):
     assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(together, alone, strict=True))
 
 
-def test_a_cut_says_what_the_whole_text_says(head):
+def test_a_part_with_enough_context_has_the_probabilities_of_the_whole_text(head):
     rng = np.random.default_rng(1)
     ids, shapes = rng.integers(1000, 20000, TOKENS + 300).tolist(), rng.integers(0, 18, TOKENS + 300)
     middle = slice(TOKENS - 50, TOKENS + 50)
@@ -110,14 +110,14 @@ def test_words_become_spans_and_sentence_marks_are_left_out(tokenizer):
     ]
 
 
-def test_two_of_a_kind_side_by_side_stay_two(tokenizer):
+def test_two_adjacent_entities_of_one_kind_are_two_spans(tokenizer):
     text = "Anna Bert Carl"
     tokens = encode(tokenizer, [text])[0]
     marked = ((0, 4, "PERSON"), (5, 9, "PERSON"), (10, 14, "PERSON"))
     assert len(_decode(text, tokens, _scores(_labels(tokens, marked)))) == 3
 
 
-def test_a_label_that_leaves_several_kinds_open_allows_their_classes(tokenizer):
+def test_a_label_with_several_kinds_allows_the_classes_of_all(tokenizer):
     text = "Dr Lee is back"
     tokens = encode(tokenizer, [text])[0]
     allowed = allowed_classes(tokens, Labelled(text, ((0, 6, "PERSON|TITLE"), (7, 9, "|NRP")), ("AGE",)))
@@ -189,7 +189,7 @@ def test_each_source_marks_the_kinds_that_it_labels(tmp_path):
     by_text = {text: {marks for marks, _ in every} for text, every in found.items()}
     assert by_text["anna met the oslo bank"] == {(("anna", "PERSON"), ("oslo bank", "ORGANIZATION"))}
     assert by_text["@ anna in # oslo"] == {(("anna", "PERSON"), ("oslo", "LOCATION|ADDRESS"))}
-    # A mention that is written as usual can be of any class.
+    # A mention in the usual case can have any class.
     assert {marks[0][0] for marks in by_text["@anna in #oslo"]} == {"anna"}
     assert not any(marks[0][1] == "PERSON" for marks in by_text["@anna in #oslo"])
     assert by_text["@anna likes la la land ."] == {(("la la land", "|ORGANIZATION"),)}
@@ -215,13 +215,13 @@ def test_held_out_texts_are_no_training_texts(tmp_path):
 @pytest.fixture
 def _one_thread():
     before = torch.get_num_threads()
-    torch.set_num_threads(1)  # with more, sums change their order and the optimiser makes much of it
+    torch.set_num_threads(1)  # with more threads the order of sums changes, and the optimiser amplifies the difference
     yield
     torch.set_num_threads(before)
 
 
 @pytest.mark.usefixtures("_one_thread")
-def test_a_run_that_was_cut_goes_on_to_the_same_weights(tmp_path, monkeypatch):
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch):
     data = _data(tmp_path)
     settings = {"positives": 60, "negatives": 8, "epochs": 3}
     monkeypatch.setattr("detectors.train.token_head_trainer.CHECKPOINT_EVERY", 2)
