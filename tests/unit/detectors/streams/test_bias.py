@@ -92,7 +92,7 @@ def test_an_alarm_about_a_long_bias_ends_a_few_hundred_pairs_after_it():
     assert not feed(one, fair.pairs(700))[-1].alarm
 
 
-def test_an_answer_waits_for_the_other_term_and_a_newer_one_replaces_it():
+def test_an_answer_waits_for_the_answer_with_the_other_term_and_a_newer_answer_replaces_it():
     one, model = detector(), Model(spread=0.0)
     first, newer = (
         msgspec.structs.replace(model.answer(0, REFERENCE), features={"words": words}) for words in (10.0, 100.0)
@@ -104,7 +104,7 @@ def test_an_answer_waits_for_the_other_term_and_a_newer_one_replaces_it():
     assert finding.details["answers"] == 3.0
 
 
-def test_another_version_of_the_prompts_begins_again():
+def test_another_version_of_the_prompts_resets_the_state():
     one, model = detector(), Model(factor=0.7)
     assert first_alarm(feed(one, model.pairs(200)))
     newer = msgspec.structs.replace(model.answer(0, REFERENCE), prompt=prompt_id(0, REFERENCE, version="2"))

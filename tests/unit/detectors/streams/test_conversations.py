@@ -1,4 +1,4 @@
-"""Which events are looked at: one a conversation, and what one id, and all ids of a key, may suppress."""
+"""Selection of events: one per conversation, with bounds on the events that one id, or all ids of a key, can suppress."""
 
 import random
 from collections import Counter
@@ -12,26 +12,26 @@ WINDOW = 512
 
 
 def fed(events, window=WINDOW, turns=TURNS):
-    """Return whether each (key, id) is looked at."""
+    """Return, for each (key, id), whether the event is used."""
     conversations = Conversations(window, turns)
     return [conversations.looks_at(*event) for event in events]
 
 
 def windows(events, looked, size=WINDOW):
-    """Yield the (key, id, looked) of each window that is full."""
+    """Return an iterator over full windows, which are lists of (key, id, whether the event is used)."""
     rows = [(*event, mine) for event, mine in zip(events, looked, strict=True)]
     return (rows[end - size : end] for end in range(size, len(rows) + 1, 64))
 
 
-def test_an_event_without_a_conversation_is_looked_at():
+def test_an_event_without_a_conversation_is_used():
     assert all(fed([("k", "")] * 2000))
 
 
-def test_a_window_of_zero_looks_at_every_event():
+def test_with_a_window_of_zero_every_event_is_used():
     assert all(fed([("k", "a")] * 50, window=0))
 
 
-def test_a_conversation_is_looked_at_once_in_a_window():
+def test_one_event_of_a_conversation_is_used_in_each_window():
     conversations = Conversations(10)
     others = [f"other{number}" for number in range(9)]
     told = [conversations.looks_at("k", name) for name in ["a", "a", *others, "a", "a"]]
@@ -40,7 +40,7 @@ def test_a_conversation_is_looked_at_once_in_a_window():
 
 @pytest.mark.parametrize("turns", [2, 5, TURNS])
 @pytest.mark.parametrize("key", [lambda _: "k", str], ids=["one key", "a key each"])
-def test_each_conversation_is_looked_at_once(turns, key):
+def test_exactly_one_event_of_each_conversation_is_used(turns, key):
     rng = random.Random(0)
     waiting = [[number, turns] for number in range(300)]
     events = []
@@ -61,27 +61,27 @@ def test_one_id_on_all_events_of_a_key_suppresses_at_most_half_of_them(others):
     for rows in windows(events, fed(events)):
         mine = [looked for key, _, looked in rows if key == "k0"]
         assert mine.count(False) <= BY_ONE * len(mine) + 1
-        assert mine.count(True) <= BY_ONE * len(mine) + 1, "nor is more looked at than that asks for"
+        assert mine.count(True) <= BY_ONE * len(mine) + 1, "and not more than that share is used"
 
 
 @pytest.mark.parametrize("ids", [2, 3, 8])
-def test_a_few_ids_in_turn_do_not_hide_a_key(ids):
+def test_a_few_alternating_ids_do_not_hide_the_traffic_of_a_key(ids):
     events = [("k", str(number % ids)) for number in range(3000)]
     assert all(sum(row[2] for row in rows) >= WINDOW / (2 * TURNS) - 1 for rows in windows(events, fed(events)))
 
 
-def test_a_long_conversation_beside_others_of_its_key_is_looked_at_once():
+def test_one_event_of_a_long_conversation_is_used_if_its_key_has_others():
     events = [("k", "long" if number % 5 == 0 else f"short{number // 5}") for number in range(WINDOW)]
     assert [mine for event, mine in zip(events, fed(events), strict=True) if event[1] == "long"].count(True) == 1
 
 
-def test_longer_conversations_are_looked_at_once_where_that_is_asked_for():
+def test_the_option_turns_sets_the_length_of_conversations_that_count_once():
     events = [(str(number // 40), str(number // 40)) for number in range(2000)]
     assert fed(events, turns=40).count(True) == 50
     assert fed(events).count(True) > 500
 
 
-def test_the_id_of_one_key_suppresses_nothing_of_another():
+def test_an_id_of_one_key_suppresses_no_event_of_another_key():
     assert fed([("a", "x"), ("b", "x"), ("b", "x"), ("a", "x")]) == [True, True, False, False]
 
 
@@ -95,12 +95,12 @@ def test_no_id_and_no_key_suppresses_more_than_its_share(seed):
     for rows in windows(events, fed(events)):
         sent, by_all = Counter(row[0] for row in rows), Counter(row[0] for row in rows if not row[2])
         by_one = Counter(row[:2] for row in rows if not row[2])
-        # Looks leave the window before what they let be suppressed: a few events of slack.
+        # A used event leaves the window before the events that it suppressed, so the bounds have a slack of a few events.
         assert all(count <= max(TURNS, BY_ONE * sent[key] + TURNS / 2) for (key, _), count in by_one.items())
         assert all(count <= (1 - 1 / (2 * TURNS)) * sent[key] + 2 for key, count in by_all.items())
 
 
-def test_what_is_kept_is_bounded_by_the_window():
+def test_the_state_is_bounded_by_the_window():
     conversations = Conversations(10)
     for number in range(5000):
         conversations.looks_at(f"k{number}", f"c{number}")
@@ -109,7 +109,7 @@ def test_what_is_kept_is_bounded_by_the_window():
 
 
 @pytest.mark.parametrize("cut", [0, 7, 511, 512, 900])
-def test_a_restored_window_goes_on_identically(cut):
+def test_a_restored_window_selects_the_same_events(cut):
     rng = random.Random(1)
     events = [(rng.choice("ab"), rng.choice(["", "always", f"c{number // 5}"])) for number in range(1500)]
     first, again = Conversations(WINDOW), Conversations(WINDOW)
@@ -120,15 +120,15 @@ def test_a_restored_window_goes_on_identically(cut):
     assert first.snapshot() == again.snapshot()
 
 
-def test_a_state_of_a_larger_window_is_refused():
+def test_the_state_of_a_larger_window_is_an_error():
     with pytest.raises(ValueError, match=r"5 events.*at most 4"):
         Conversations(4).restore(ConversationsState(rows=[3] * 5))
 
 
 def test_the_empty_state_of_an_earlier_version_is_read():
-    """Sentinels look at every answer, so their states go on."""
+    """The detector `sentinel` uses every answer, so its stored states have this empty window and must be readable."""
     assert msgspec.msgpack.decode(msgspec.msgpack.encode({"looked_at": []}), type=ConversationsState).rows == []
 
 
-def test_the_first_event_of_a_key_is_looked_at_although_its_hash_equals_another_keys_conversation():
+def test_the_first_event_of_a_key_is_used_although_its_hash_equals_that_of_another_conversation():
     assert fed([("key-1", "c13031"), ("key-2", "d37040")]) == [True, True]

@@ -1,4 +1,4 @@
-"""Drift and anomaly on streams whose change is known."""
+"""The detectors `drift` and `anomaly` on streams with a known change."""
 
 import itertools
 import math
@@ -42,7 +42,7 @@ def first_alarm(detector, events):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_new_topic_is_told_soon_and_by_name(seed):
+def test_a_new_cluster_raises_an_alarm_within_15_events_that_names_the_feature(seed):
     rng = np.random.default_rng(seed)
     detector = create_stream("drift", FAST | {"alarm_every_events": 10_000})
     assert first_alarm(detector, prompts(rng, [0, 1, 2], 100, "a")) == NEVER
@@ -65,7 +65,7 @@ def test_the_alarm_lasts_as_long_as_the_change_and_then_clears():
     assert not any(alarms[-5:])
 
 
-def test_longer_prompts_are_told_with_the_size_of_the_change():
+def test_longer_prompts_raise_an_alarm_with_the_size_of_the_change():
     rng = np.random.default_rng(1)
     detector = create_stream("drift", FAST)
     assert first_alarm(detector, prompts(rng, [0, 1], 100, "a")) == NEVER
@@ -84,7 +84,7 @@ def test_an_embedding_of_another_version_is_not_compared():
     assert len(detector.snapshot()) == pytest.approx(len(before), abs=40)
 
 
-def test_another_version_of_the_embedding_begins_anew_and_is_no_drift():
+def test_another_version_of_the_embedding_resets_the_reference_and_is_no_drift():
     rng = np.random.default_rng(10)
     detector = create_stream("drift", FAST | {"features": []})
     assert first_alarm(detector, prompts(rng, [0, 1], 100, "a")) == NEVER
@@ -112,7 +112,7 @@ def answers(rng, count, tag, latency=1.0, failing=0.01):
 
 
 @pytest.mark.parametrize(("change", "feature"), [({"latency": 5.0}, "latency_seconds"), ({"failing": 0.6}, "error")])
-def test_slow_or_failing_answers_are_told(change, feature):
+def test_slow_or_failing_answers_raise_an_alarm(change, feature):
     rng = np.random.default_rng(3)
     detector = create_stream("anomaly", FAST)
     assert first_alarm(detector, answers(rng, 150, "a")) == NEVER
@@ -141,7 +141,7 @@ def test_an_alarm_soon_after_another_states_the_start_of_its_own_change():
 
 
 @pytest.mark.parametrize("method", ["adwin", "kswin", "page-hinkley"])
-def test_rivers_methods_tell_a_new_topic_and_survive_a_restart(method):
+def test_the_methods_of_river_detect_a_new_cluster_and_continue_after_a_restart(method):
     rng = np.random.default_rng(6)
     config = FAST | {"method": method, "method_threshold": 1.0 if method == "page-hinkley" else 0.001}
     events = prompts(rng, [0, 1, 2], 600, "a") + prompts(rng, [7], 120, "b")
@@ -156,7 +156,7 @@ def test_rivers_methods_tell_a_new_topic_and_survive_a_restart(method):
     assert len(again.snapshot()) < 64_000
 
 
-def test_a_lasting_new_subject_is_told_by_its_distance_from_the_reference():
+def test_a_lasting_new_subject_is_detected_by_its_distance_from_the_reference():
     rng = np.random.default_rng(7)
     detector = create_stream("drift", {"reference_events": 200, "alarm_every_events": 1000, "features": []})
     assert first_alarm(detector, prompts(rng, [0, 1, 2, 3, 4], 400, "a")) == NEVER
@@ -166,7 +166,7 @@ def test_a_lasting_new_subject_is_told_by_its_distance_from_the_reference():
     assert findings[-1].details["share_since"] > 0.9
 
 
-def test_re_weighted_topics_are_told_by_number_and_share():
+def test_changed_shares_of_clusters_raise_an_alarm_with_the_shares():
     rng = np.random.default_rng(7)
     detector = create_stream("drift", {"reference_events": 200, "features": []})
     assert first_alarm(detector, prompts(rng, [0, 1, 2, 3, 4], 400, "a")) == NEVER
@@ -208,7 +208,7 @@ def test_messages_of_one_conversation_are_one_observation():
 
 
 @pytest.mark.parametrize("others", [0, 2], ids=lambda count: f"{count} other keys")
-def test_a_key_that_sends_one_id_on_all_events_is_watched(others):
+def test_drift_of_a_key_that_sends_one_id_on_all_events_is_detected(others):
     rng = np.random.default_rng(11)
     detector = create_stream("drift", FAST)
 
@@ -227,7 +227,7 @@ def test_a_key_that_sends_one_id_on_all_events_is_watched(others):
     assert delay <= 40
 
 
-def test_slow_answers_to_a_key_that_sends_one_id_are_told():
+def test_slow_answers_to_a_key_that_sends_one_id_raise_an_alarm():
     rng = np.random.default_rng(12)
     detector = create_stream("anomaly", FAST)
     usual, slow = (
@@ -295,7 +295,7 @@ def test_a_burst_that_ends_before_its_bucket_is_an_alarm_about_its_feature(burst
     assert not detector.update_many(calls(rng, 100, "e")).alarm
 
 
-def test_a_burst_of_a_new_topic_that_ends_before_its_bucket_is_an_alarm():
+def test_a_burst_of_a_new_cluster_that_ends_before_its_bucket_is_an_alarm():
     rng = np.random.default_rng(3)
     detector = create_stream("drift", FAST)
     detector.update_many(prompts(rng, [0, 1], 300, "a"))

@@ -19,7 +19,7 @@ REFERENCE = np.vstack([around(centre, 50) for centre in CENTRES[:3]])
 
 
 @pytest.mark.parametrize("count", [10, 1000])
-def test_a_planted_shift_is_visible_whatever_the_size_of_the_recent_set(count):
+def test_a_planted_shift_is_visible_for_any_size_of_the_recent_set(count):
     recent = around(CENTRES[3], count)
     plane = principal_plane(REFERENCE, recent)
     before, after = plane.project(REFERENCE), plane.project(recent)
@@ -28,7 +28,7 @@ def test_a_planted_shift_is_visible_whatever_the_size_of_the_recent_set(count):
     assert plane.variance[0] > 0.3
 
 
-def test_sets_alike_lie_on_one_another():
+def test_sets_from_the_same_clusters_have_the_same_centre():
     recent = np.vstack([around(centre, 50) for centre in CENTRES[:3]])
     plane = principal_plane(REFERENCE, recent)
     assert np.linalg.norm(plane.project(REFERENCE).mean(axis=0) - plane.project(recent).mean(axis=0)) < 0.05

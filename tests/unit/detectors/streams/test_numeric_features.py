@@ -1,4 +1,4 @@
-"""Moments against river's own, to the last bit: replays are compared exactly."""
+"""Moments of features, which equal those of river to the last bit, because replays are compared exactly."""
 
 import math
 
@@ -14,7 +14,7 @@ USUAL = st.floats(min_value=0.0, max_value=1.0) | st.just(math.nan)
 
 
 @given(st.lists(st.tuples(USUAL, st.booleans()), max_size=60))
-def test_mean_and_variance_are_rivers_to_the_last_bit(events):
+def test_mean_and_variance_equal_those_of_river_to_the_last_bit(events):
     moments, reference = Moments(), stats.Var()
     moments.update_many([value for value, _ in events], [alarm for _, alarm in events])
     for value, alarm in events:
@@ -27,7 +27,7 @@ def test_mean_and_variance_are_rivers_to_the_last_bit(events):
 
 
 @given(st.lists(st.tuples(VALUES, st.booleans()), min_size=1, max_size=60), st.integers(min_value=0, max_value=60))
-def test_moments_do_not_depend_on_how_events_are_cut_nor_on_a_restart(events, cut):
+def test_moments_do_not_depend_on_the_batches_of_events_or_on_a_restart(events, cut):
     whole, parts = Moments(), Moments()
     whole.update_many([value for value, _ in events], [alarm for _, alarm in events])
     for part in (events[:cut], events[cut:]):

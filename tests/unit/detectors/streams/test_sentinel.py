@@ -1,4 +1,4 @@
-"""The sentinel detector: another model shows within two rounds of the prompts, and prompts that always varied do not."""
+"""The sentinel detector: another model raises an alarm within two rounds, and answers that always varied raise none."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def unit(seed):
 
 
 class Model:
-    """Answers each prompt always alike, but for the prompts in `loose`, which it answers in one of four ways."""
+    """A model with one answer to each prompt; a prompt in `loose` gets one of four answers at random."""
 
     def __init__(self, name, loose=()):
         self.name = name
@@ -51,7 +51,7 @@ def learned(model, count=200, **config):
 
 
 @pytest.mark.parametrize("loose", [(), tuple(NAMES[:2])])
-def test_another_model_is_told_within_two_rounds(loose):
+def test_another_model_raises_an_alarm_within_two_rounds(loose):
     detector = learned(Model("first", loose))
     findings = feed(detector, Model("second", loose).answers(16))
     assert alarms(findings)
@@ -61,7 +61,7 @@ def test_another_model_is_told_within_two_rounds(loose):
     assert told.details["prompts_moved"] >= 4
 
 
-def test_prompts_that_vary_by_themselves_are_no_change():
+def test_prompts_whose_answers_always_varied_are_no_change():
     detector = learned(Model("first", tuple(NAMES[:3])), 600)
     assert not detector.update_many([]).alarm
 
@@ -74,22 +74,22 @@ def test_the_former_model_clears_the_alarm():
     assert not findings[-1].alarm
 
 
-def test_a_change_that_lasts_becomes_the_new_normal():
+def test_a_lasting_change_becomes_the_new_reference():
     detector, second = learned(Model("first"), adopt_events=40), Model("second")
     findings = feed(detector, second.answers(80))
     assert alarms(findings)
-    assert findings[-1] is None  # it learns anew
+    assert findings[-1] is None  # the detector collects a new reference
     assert alarms(feed(detector, second.answers(200))) == []
     assert alarms(feed(detector, Model("first").answers(24)))
 
 
-def test_what_is_no_sentinel_is_passed_over():
+def test_events_that_are_no_sentinel_answers_are_ignored():
     detector = SentinelDetector(SentinelConfig(reference_events=8))
     plain = [Observation(id=str(n), time=0.0, features={"characters": float(n)}) for n in range(100)]
     assert detector.update_many(plain) is None
 
 
-def test_the_prompts_that_are_remembered_are_bounded():
+def test_the_number_of_stored_prompts_is_bounded():
     detector, model = SentinelDetector(SentinelConfig(reference_events=8)), Model("first")
     finding = detector.update_many(model.answers(3 * PROMPTS, [f"sentinel/2/{n}" for n in range(2 * PROMPTS)]))
     assert finding.details["prompts"] == PROMPTS

@@ -1,4 +1,4 @@
-"""The e-detectors over regions: exact odds, the budget, memory."""
+"""The e-detectors over regions: exact odds, the false-alarm budget, and bounded memory."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def feed(made, values, *, first=0, slot=0, alarm=False):
         made.update(np.array([value]), BettingStep(number, float(number), slot, 1.0, 0.5), alarm=alarm)
 
 
-def test_the_budget_is_kept_and_not_wasted():
+def test_the_mean_run_length_is_near_the_budget():
     lengths = run_lengths(Exchangeable(), Budget(limit=LIMIT), runs=200, seed=0)
     print(f"mean run length {lengths.mean() / LIMIT:.2f} N of 200 runs, seed 0")
     assert 0.8 * LIMIT <= lengths.mean() <= 1.5 * LIMIT
@@ -43,13 +43,13 @@ def test_the_budget_is_kept_and_not_wasted():
     [ConversationStream(0, 100, ids=key_each), SharedId(keys=1), SharedId(keys=5)],
     ids=["conversations of five, a key each", "one id on all events", "one id on all events of one key in five"],
 )
-def test_what_is_suppressed_for_a_key_and_what_is_not_spends_no_budget(stream):
+def test_the_selection_of_events_does_not_shorten_run_lengths(stream):
     lengths = run_lengths(stream, Budget(limit=LIMIT, daily=False), runs=100, seed=0)
     print(f"mean run length {lengths.mean() / LIMIT:.2f} N of 100 runs, seed 0")
     assert lengths.mean() >= 0.8 * LIMIT
 
 
-def test_conversations_do_not_spend_the_budget_and_would_if_each_message_counted():
+def test_conversations_shorten_run_lengths_only_if_each_message_counts():
     kept, spent = (
         run_lengths(
             ConversationStream(0, 100), Budget(limit=LIMIT, conversation_events=events), runs=100, seed=0
@@ -62,7 +62,7 @@ def test_conversations_do_not_spend_the_budget_and_would_if_each_message_counted
 
 
 @pytest.mark.parametrize("daily", [False, True])
-def test_the_simulation_is_the_monitor_event_by_event(daily):
+def test_the_simulation_equals_the_monitor_at_each_event(daily):
     rng = np.random.default_rng(4)
     budget = Budget(limit=300, daily=daily)
     monitor, batch = Monitor(FEATURES, budget), BatchMonitor(FEATURES, budget, 1)
@@ -82,7 +82,7 @@ def test_the_simulation_is_the_monitor_event_by_event(daily):
     assert number > 250
 
 
-def test_a_shift_is_seen_within_a_dozen_events():
+def test_a_shift_is_detected_within_a_dozen_events():
     rng = np.random.default_rng(1)
     delays = []
     for _ in range(20):
@@ -94,7 +94,7 @@ def test_a_shift_is_seen_within_a_dozen_events():
     assert np.median(delays) <= 12
 
 
-def test_small_values_are_seen_by_two_tails_only():
+def test_small_values_are_detected_only_with_two_tails():
     rng = np.random.default_rng(2)
     one, two = warmed(rng), warmed(rng, signs=(1.0, -1.0))
     for made in (one, two):
@@ -102,7 +102,7 @@ def test_small_values_are_seen_by_two_tails_only():
     assert two.statistic > LIMIT > one.statistic
 
 
-def test_no_bet_jumps_far_past_the_limit():
+def test_the_overshoot_over_the_limit_is_bounded():
     rng = np.random.default_rng(5)
     for seed in range(20):
         made, number = warmed(np.random.default_rng(seed)), 0
@@ -112,7 +112,7 @@ def test_no_bet_jumps_far_past_the_limit():
         assert made.statistic <= OVERSHOOT * LIMIT * (1 + 1e-9)
 
 
-def test_the_odds_are_those_of_the_urn():
+def test_the_odds_are_those_of_draws_from_an_urn():
     made = regions()
     made.begin(0, np.arange(9.0), np.zeros(9, dtype=np.int64), 0.3)
     feed(made, [100.0])
@@ -120,7 +120,7 @@ def test_the_odds_are_those_of_the_urn():
     assert made.statistic == pytest.approx(expected)
 
 
-def test_a_forgotten_change_leaves_the_history_as_it_was():
+def test_forgetting_a_change_restores_the_counts():
     rng = np.random.default_rng(3)
     made = warmed(rng)
     before = made.snapshot().counts
@@ -130,7 +130,7 @@ def test_a_forgotten_change_leaves_the_history_as_it_was():
     assert made.snapshot().counts == before
 
 
-def test_when_it_changed_and_by_how_much_is_told():
+def test_a_change_has_its_time_and_its_shares_before_and_since():
     rng = np.random.default_rng(6)
     made = warmed(rng, count=200, limit=1e6)
     feed(made, rng.random(500))
@@ -142,14 +142,14 @@ def test_when_it_changed_and_by_how_much_is_told():
     assert change.share_since > 0.9
 
 
-def test_what_is_learned_one_by_one_is_bounded():
+def test_the_number_of_stored_recent_values_is_bounded():
     rng = np.random.default_rng(7)
     made = warmed(rng)
     feed(made, rng.random(3 * MEMORY))
     assert len(made.snapshot().recent) == MEMORY
 
 
-def test_the_statistic_is_capped_so_that_an_alarm_clears():
+def test_the_statistic_is_capped_so_that_an_alarm_can_end():
     made = warmed(np.random.default_rng(8))
     feed(made, [2.0] * 40, alarm=True)
     made.cap(4.0 * LIMIT, np.zeros(len(made.snapshot().thresholds), dtype=np.intp))
@@ -166,7 +166,7 @@ def test_values_of_a_reference_are_not_forgotten():
     assert made.snapshot().counts == counts
 
 
-def test_a_missing_value_bets_nothing_and_its_event_counts():
+def test_a_missing_value_places_no_bet_and_its_event_counts():
     made = warmed(np.random.default_rng(9))
     feed(made, [float("nan")] * 5)
     assert made.statistic == pytest.approx(5.0)
@@ -174,7 +174,7 @@ def test_a_missing_value_bets_nothing_and_its_event_counts():
     assert made.statistic == pytest.approx(6.0)
 
 
-def test_ties_are_broken_by_seed_and_event_alone():
+def test_tie_breaks_depend_only_on_the_seed_and_the_event():
     assert tie_break(0, "a") == tie_break(0, "a")
     assert len({*tie_break(0, "a"), *tie_break(1, "a"), *tie_break(0, "b")}) == 6
     values = [tie_break(0, str(index))[0] for index in range(4000)]

@@ -1,4 +1,4 @@
-"""The state of a stream is one Kafka record, whichever options are set; and the memory that a large window needs."""
+"""The state of a stream, which fits into one Kafka record with any options, and the memory for a large window."""
 
 import tracemalloc
 
@@ -54,7 +54,7 @@ def test_a_larger_reference_is_an_error(name):
 
 
 def test_a_window_with_many_events_needs_no_more_memory_than_a_small_one():
-    """A window of an hour can have 50,000 events, and each has a similarity to all embeddings of the reference."""
+    """A window of an hour can have 50,000 events. Each event is compared with all embeddings of the reference."""
     detector, events = create_stream("drift", {"reference_events": 300}), list(answers(6_000))
     detector.update_many(events[:1_000])
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""A change of the called tools is an alarm; the same mix, and answers without calls, are not."""
+"""The tool_mix detector: a change of the called tools is an alarm; the same mix and answers without calls are none."""
 
 import random
 

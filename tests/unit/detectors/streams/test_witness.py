@@ -1,4 +1,4 @@
-"""The ranks of `Witness` on streams whose change is known."""
+"""The ranks of `Witness` on streams with a known change."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ REFERENCE, EVENTS = 150, 400
 
 
 def subjects(rng, shares, count):
-    """Return embeddings, (count, 96), of subjects with these shares."""
+    """Return `count` embeddings of subjects with the given shares, as an array (count, 96)."""
     centres = np.eye(96)[rng.choice(len(shares), size=count, p=shares)]
     vectors = centres + 0.12 * rng.normal(size=(count, 96))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
@@ -40,7 +40,7 @@ def test_a_subject_that_becomes_more_frequent_has_high_ranks():
     assert (changed > 0.75).mean() > 0.5
 
 
-def test_one_by_one_and_together_give_the_same_ranks():
+def test_ranks_of_single_events_equal_those_of_a_batch():
     rng = np.random.default_rng(2)
     vectors = subjects(rng, [0.2] * 5, REFERENCE + EVENTS).astype(np.float16).astype(np.float32)
     reference, events, ties = vectors[:REFERENCE], vectors[REFERENCE:], rng.random(EVENTS)
