@@ -1,4 +1,4 @@
-"""Text detectors, each loaded once."""
+"""Fixtures: text detectors; each is loaded once."""
 
 from functools import cache
 
@@ -16,7 +16,7 @@ def _loaded(name):
 
 @pytest.fixture(scope="module")
 def detector(request):
-    """The detector after which the test file is named."""
+    """The detector with the name of the test file."""
     return _loaded(request.path.stem.removeprefix("test_"))
 
 

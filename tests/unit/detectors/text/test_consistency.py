@@ -21,12 +21,12 @@ def compared(answer, *samples, asked=ASKED, **options):
     return detector.score_answers([json.dumps(samples)], [turns])[0]
 
 
-def test_what_the_model_repeats_is_consistent():
+def test_an_answer_that_all_samples_repeat_is_consistent():
     score = compared("The capital of Laos is Vientiane.", "Vientiane.", "It is Vientiane, on the Mekong.")
     assert (score.score, score.label, score.flagged, score.spans) == (0.0, "ok", False, ())
 
 
-def test_what_differs_each_time_is_flagged_with_its_sentences():
+def test_sentences_that_differ_in_each_sample_are_flagged():
     answer = "Laos has a capital. It is Aliabad."
     score = compared(answer, "Laos has one. It is Bolivar.", "Laos is large. It is Chantha.", threshold=0.5)
     assert (score.label, score.flagged) == ("inconsistent", True)
@@ -99,6 +99,6 @@ def test_an_answer_without_words_is_ok():
 
 
 @given(st.text(), st.lists(st.text(), min_size=2, max_size=4))
-def test_every_text_has_a_score_from_0_to_1_and_repeated_it_is_consistent(answer, samples):
+def test_any_text_has_a_score_from_0_to_1_and_equal_texts_are_consistent(answer, samples):
     assert 0.0 <= compared(answer, *samples).score <= 1.0
     assert compared(answer, answer, answer).score == 0.0

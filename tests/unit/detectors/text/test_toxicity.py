@@ -1,4 +1,4 @@
-"""Texts of at most three words: answers of tasks, and insults."""
+"""Texts of at most three words: answers to tasks, and insults."""
 
 import pytest
 
@@ -20,11 +20,11 @@ def test_a_short_answer_is_not_toxic(detector, answer):
 
 
 @pytest.mark.parametrize("answer", ["you idiot", "kill yourself", "stupid bitch", "y0u 1d10t"])
-def test_a_short_insult_is(detector, answer):
+def test_a_short_insult_is_toxic(detector, answer):
     assert detector.score_many([answer])[0].flagged
 
 
 @pytest.mark.parametrize("text", ["bisexuals belong in cages.", "🧕 = 🐖", "a" * 41])
-def test_longer_texts_and_emoji_are_left_to_the_encoder(detector, text):
+def test_longer_texts_and_emoji_are_scored_by_the_encoder(detector, text):
     assert detector.blend_of(text) == detector.blend
     assert detector.blend_of("blanket, cat, lie") > detector.blend
