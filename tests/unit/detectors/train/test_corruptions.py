@@ -1,4 +1,4 @@
-"""Each rule makes its own kind of error, and returns nothing for an answer that it cannot change."""
+"""Rules that corrupt an answer: each rule makes one kind of error, or returns nothing if it cannot change the answer."""
 
 import random
 
@@ -18,7 +18,7 @@ def made(text=TEXT):
     return {one.kind: one for one in corrupted(text, MATERIAL, random.Random(3))}
 
 
-def test_all_kinds_are_made_and_say_what_they_changed():
+def test_all_kinds_of_errors_are_made_with_the_range_of_the_change():
     found = made()
     assert set(found) == set(KINDS)
     for one in found.values():
@@ -36,7 +36,7 @@ def test_all_kinds_are_made_and_say_what_they_changed():
         ("added sentence", {MATERIAL.other_sentence}),
     ],
 )
-def test_the_new_words_come_from_where_the_kind_says(kind, inserted):
+def test_the_new_words_are_from_the_source_of_the_kind(kind, inserted):
     one = made()[kind]
     assert one.text[one.start : one.end] in inserted
 

@@ -1,4 +1,4 @@
-"""The encoder's training: an interrupted run resumes, a run from earlier weights starts from them, and the encoder teaches the cheap tier."""
+"""Training of the encoder: resumed runs, runs from earlier weights, and the encoder as the teacher of the cheap tier."""
 
 import hashlib
 import random
@@ -45,7 +45,7 @@ def cut(line):
         raise KeyboardInterrupt
 
 
-def test_an_interrupted_run_resumes_and_another_starts_from_its_weights(tmp_path, monkeypatch):
+def test_an_interrupted_run_resumes_and_a_new_run_starts_from_its_weights(tmp_path, monkeypatch):
     out, lines = tmp_path / "encoder.safetensors", []
 
     with pytest.raises(KeyboardInterrupt):

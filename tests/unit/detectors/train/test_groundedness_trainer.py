@@ -1,4 +1,4 @@
-"""The fit of groundedness on made-up features, and the report beside the shipped weights."""
+"""The fit of groundedness on synthetic features, and the report beside the shipped weights."""
 
 import json
 
@@ -23,13 +23,13 @@ def answers(families=("ropes", "samsum", "quoref"), count=60):
     return made
 
 
-def test_the_fit_finds_the_feature_that_differs_and_survives_its_file():
+def test_the_fit_finds_the_feature_that_differs_and_its_file_is_read_back():
     model = trainer._fit(answers())
     assert max(model.weights, key=lambda name: model.weights[name]) == "missing_name"
     assert msgspec.toml.decode(trainer._as_toml(model, 0), type=SupportModel) == model
 
 
-def test_the_threshold_flags_the_wanted_share_of_held_out_true_answers():
+def test_the_threshold_flags_the_target_share_of_held_out_true_answers():
     made = answers()
     threshold = trainer._threshold(made, 0.1)
     held_out = []

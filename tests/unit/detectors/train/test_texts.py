@@ -1,4 +1,4 @@
-"""Synthetic training texts: every file fits its schema, each split has its own wordings, and no text is a test case."""
+"""Synthetic training texts: each split has its own templates, and no text is a test case."""
 
 import hashlib
 import os
@@ -58,7 +58,7 @@ def _trigrams(text):
 
 
 def _near(texts, cases):
-    """Return the pairs whose word trigrams overlap by four in ten or more (Jaccard)."""
+    """Return the pairs of texts whose word trigrams have a Jaccard similarity of at least 0.4."""
     of = defaultdict(set)
     for case in cases:
         for gram in _trigrams(case):
@@ -83,7 +83,7 @@ def test_no_training_text_is_a_test_case(examples):
     long = [case for case in cases if len(case.split()) > 4]  # "Can't do that." is in many texts
     assert _near([*written, *(example.text for example in examples if example.source in OWN_WORDINGS)], long) == []
     assert {_bare(text) for text in (*written, *(example.text for example in examples))}.isdisjoint(map(_bare, cases))
-    # The same comparison finds copies, whatever their case and marks.
+    # The same comparison finds copies with other case and punctuation.
     assert _near([cases[0].lower().replace(",", "") + " Bye."], cases)
 
 
