@@ -1,4 +1,4 @@
-"""A bucket's events are computed at once: to the last bit what they give one by one, whatever is among them."""
+"""Updates with many events at once: the state equals that of single updates to the last bit."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,9 @@ SIZES = (1, 2, 7, 30, 200)
 
 
 def traffic(count=900, seed=3):
-    """Yield events with everything that makes one special: no embedding, odd ones, conversations, gaps, a shift that alarms."""
+    """Return events of all special kinds: missing and invalid embeddings, conversations, missing values, and a shift
+    that raises alarms.
+    """
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(6, 96))
     events = []
@@ -54,7 +56,7 @@ def traffic(count=900, seed=3):
     ],
     ids=str,
 )
-def test_the_size_of_a_bucket_changes_no_bit_of_the_state(name, options):
+def test_the_state_does_not_depend_on_the_size_of_a_bucket(name, options):
     options = {"reference_events": 60, "alarm_every_events": 500} | options
     if "alarm_every_days" in options:
         del options["alarm_every_events"]
@@ -64,4 +66,4 @@ def test_the_size_of_a_bucket_changes_no_bit_of_the_state(name, options):
         told = [detector.update_many(events[at : at + size]) for at in range(0, len(events), size)]
         states[size], alarms[size] = detector.snapshot(), any(one is not None and one.alarm for one in told)
     assert len(set(states.values())) == 1
-    assert alarms[1], "the traffic is one that alarms"
+    assert alarms[1], "the events raise an alarm"
