@@ -12,7 +12,7 @@ _ENTRY = re.compile(r"^( *)([\w.]+/?)(?:  |$)")
 
 
 def listed():
-    """Return the paths of the tree, by indentation."""
+    """Return the paths of the file tree, read from its indentation."""
     tree = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## Where to find a thing")[2]
     tree = tree.split("```")[1]
     parents, paths = {}, []

@@ -1,4 +1,4 @@
-"""Every relative link of the documentation leads to a file, and every anchor to a heading of it."""
+"""Every relative link of the documentation leads to a file, and every anchor to a heading of that file."""
 
 import re
 from collections import Counter
@@ -25,7 +25,7 @@ def anchors(text):
 
 
 def links(text):
-    """Return the targets of a page's links that are no code and lead to no other site."""
+    """Return the link targets of a page, without links in code and links to other sites."""
     shown = _CODE.sub("code", _FENCE.sub("", text))
     return [target for target in _LINK.findall(shown) if not re.match(r"[a-z]+:", target)]
 

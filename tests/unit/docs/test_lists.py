@@ -1,4 +1,4 @@
-"""An empty line ends each list of the documentation: else Markdown makes the next paragraph a part of the last item."""
+"""An empty line ends each list of the documentation. Without it, Markdown adds the next paragraph to the last item."""
 
 import re
 from pathlib import Path

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import pytest
 from support.prose import ROOT, Passage, passages, repository_files
 
-#: Tests are read by their authors.
+#: Files that are not checked: tests, which only developers read.
 UNREAD = ("tests/",)
 #: Modules whose strings are texts that detectors learn from or are measured on; their docstrings and comments are prose.
 TEXTS = ("detectors/train/", "detectors/evaluate/", "weir/sentinel/prompts.py", "weir/sentinel/pairs.py")
 
 
 class Phrase(NamedTuple):
-    """A pattern, what to write in its stead (or why it is allowed), and an example that must be found."""
+    """A pattern, the text to write instead (or the reason why the pattern is allowed), and an example that must match."""
 
     pattern: str
     instead: str
@@ -28,7 +28,7 @@ ALLOWED = [Phrase(*entry.values()) for entry in LISTS["allowed"]]
 
 
 def cleaned(text):
-    """Return `text` without what is allowed, its lines kept."""
+    """Return `text` with each allowed phrase replaced by a mark and with the same line breaks."""
     for allowed in ALLOWED:
         text = re.sub(
             allowed.pattern,
@@ -74,7 +74,7 @@ def test_each_phrase_is_found(phrase):
 
 
 @pytest.mark.parametrize("allowed", ALLOWED, ids=lambda allowed: allowed.example)
-def test_each_exception_has_a_reason_and_is_passed_over(allowed):
+def test_each_exception_has_a_reason_and_is_ignored(allowed):
     assert allowed.instead
     assert list(found_in(Passage(1, allowed.example))) == []
 
@@ -92,13 +92,13 @@ SOURCES = {
     [("a.py", [3, 4, 4, 4, 4]), ("a.js", [1, 3]), ("a.md", [2, 8]), ("a.yml", [1, 3])],
     ids=str,
 )
-def test_code_is_passed_over_and_prose_is_read(name, lines, tmp_path):
+def test_code_is_ignored_and_prose_is_checked(name, lines, tmp_path):
     path = tmp_path / name
     path.write_text(SOURCES[name], encoding="utf-8")
     assert sorted(line for passage in passages(path) for line, _found, _instead in found_in(passage)) == lines
 
 
-def test_strings_of_texts_are_no_prose(tmp_path):
+def test_strings_in_modules_of_texts_are_not_checked(tmp_path):
     path = tmp_path / Path("texts.py")
     path.write_text('"""Texts."""\nTEXT = "I was told so"\n', encoding="utf-8")
     assert [list(found_in(passage)) for passage in passages(path, strings=False)] == [[]]

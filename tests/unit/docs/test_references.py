@@ -1,4 +1,4 @@
-"""Files of the repository refer only to documents of the repository."""
+"""References to documents in files of the repository: each document exists in the repository."""
 
 import re
 from pathlib import Path
@@ -36,13 +36,13 @@ _OUTSIDE = {
 
 
 def is_known(name: str, page: Path, root: Path) -> bool:
-    """Return whether a page `name`, cited in `page`, exists; files that are no page cite by the path from the root."""
+    """Return whether the page `name`, cited in `page`, exists. Files other than pages cite the path from the root."""
     folders = [page.parent, *(root / folder for folder in FOLDERS)] if page.suffix == ".md" else [root]
     return any((folder / name).is_file() for folder in folders)
 
 
 def unknown(page, passage, root=ROOT):
-    """Yield (line, complaint) for each document that a passage of `page` cites and the repository lacks."""
+    """Yield (line, complaint) for each document that a passage of `page` cites and that does not exist."""
     for match in _PAGE.finditer(passage.text):
         name = match.group(1)
         is_link = _URL.search(passage.text, passage.text.rfind(" ", 0, match.start()) + 1, match.end())
@@ -102,7 +102,7 @@ def test_the_check_reads_pages_and_programs():
         ("Issue 5 names bias", 1),
     ],
 )
-def test_what_is_a_reference(line, complaints):
+def test_references_are_found_in_text(line, complaints):
     assert len(list(unknown(ROOT / "docs" / "page.md", Passage(1, line)))) == complaints
 
 
