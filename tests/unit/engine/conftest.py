@@ -12,7 +12,7 @@ from tests.support.tiny_llama import save_tiny_llama
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
-    # Models this small lose more to handing work between threads than they gain, above all on a busy machine.
+    # With models this small, several threads are slower than one, most of all on a busy machine.
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

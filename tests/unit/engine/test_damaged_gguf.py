@@ -11,7 +11,7 @@ _HEADER = struct.Struct("<4sIQQ")
 
 @pytest.fixture
 def damaged(tiny_gguf, tmp_path):
-    """Write a changed copy of the tiny model; return the file."""
+    """Return a function that writes a changed copy of the tiny model and returns the file."""
 
     def write(change):
         file = tmp_path / "damaged.gguf"
@@ -22,7 +22,7 @@ def damaged(tiny_gguf, tmp_path):
 
 
 @pytest.mark.parametrize("inside", [False, True])
-def test_a_model_that_was_cut_off_is_refused(damaged, tiny_gguf, inside):
+def test_a_truncated_model_is_an_error(damaged, tiny_gguf, inside):
     whole = tiny_gguf.stat().st_size
     file = damaged(lambda data: data[: whole // 2])
     with pytest.raises(
@@ -32,13 +32,13 @@ def test_a_model_that_was_cut_off_is_refused(damaged, tiny_gguf, inside):
 
 
 @pytest.mark.parametrize("size", [0, 3, 23, 30, 200, 5_000])
-def test_a_file_that_ends_in_its_header_is_refused(damaged, size):
+def test_a_file_that_ends_in_its_header_is_an_error(damaged, size):
     with pytest.raises(ModelInvalidError, match=rf"\({size:,} bytes\) is incomplete or damaged"):
         ensure(str(damaged(lambda data: data[:size])))
 
 
 @pytest.mark.parametrize("count", [255, 2**64 - 1])
-def test_a_damaged_count_is_refused(damaged, count):
+def test_a_damaged_count_is_an_error(damaged, count):
     for tensors, keys in ((count, 1), (1, count), (count, count)):
         with pytest.raises(ModelInvalidError, match="incomplete or damaged"):
             check_whole(damaged(lambda data, head=(b"GGUF", 3, tensors, keys): _HEADER.pack(*head) + data[24:]))

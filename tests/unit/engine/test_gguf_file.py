@@ -10,7 +10,7 @@ from serving.engine.gguf_file import context_length, find_gguf, is_readable, rew
 
 @pytest.fixture
 def quantised(tmp_path):
-    """A file of two quantised weights and a vector."""
+    """A GGUF file with two quantised weights and a vector."""
     file = tmp_path / "q.gguf"
     writer = gguf.GGUFWriter(file, "llama")
     writer.add_context_length(777)
@@ -79,15 +79,15 @@ def test_a_directory_with_safetensors_is_no_gguf_model(quantised, tmp_path):
     assert find_gguf(quantised) == quantised
 
 
-def test_a_file_that_may_be_written_is_opened_itself(quantised):
+def test_a_writable_file_is_opened_directly(quantised):
     with writable_file(quantised) as file:
         assert file == quantised
 
 
-def test_a_file_of_a_read_only_volume_is_copied_while_it_is_opened(quantised, monkeypatch):
+def test_a_file_on_a_read_only_volume_is_copied_while_it_is_open(quantised, monkeypatch):
     monkeypatch.setattr(
         os, "access", lambda path, mode: mode != os.W_OK
-    )  # root may write every file that is not mounted so
+    )  # patched, because root can write all files that are not on a read-only volume
     with writable_file(quantised) as file:
         assert file != quantised
         assert file.read_bytes() == quantised.read_bytes()

@@ -1,4 +1,4 @@
-"""The hub's real client against a small hub of our own on loopback."""
+"""The real client of the Hugging Face hub against a small hub of the test on loopback."""
 
 import hashlib
 import http.server
@@ -79,7 +79,7 @@ def _source(sha256=_DIGEST, repository="owner/model"):
     return HubSource(repository=repository, revision=_REVISION, weights="model.safetensors", sha256=sha256)
 
 
-def test_what_is_needed_comes_with_progress_and_is_checked(hub, tmp_path):
+def test_the_needed_files_are_downloaded_with_progress_and_checked(hub, tmp_path):
     shares = []
     digest = from_hub(_source(), tmp_path, lambda _what, share: shares.append(share))
     assert digest == _DIGEST
@@ -93,12 +93,12 @@ def test_what_is_needed_comes_with_progress_and_is_checked(hub, tmp_path):
     assert shares[-1] == 1.0
 
 
-def test_weights_with_another_digest_are_refused(hub, tmp_path):
+def test_weights_with_another_digest_are_an_error(hub, tmp_path):
     with pytest.raises(ModelInvalidError, match=r"has SHA-256 .*, pinned is 0000"):
         from_hub(_source("0" * 64), tmp_path, weights.no_progress)
 
 
-def test_a_known_model_comes_from_the_hub_when_it_can(hub, tmp_path, monkeypatch):
+def test_a_known_model_is_downloaded_if_the_hub_answers(hub, tmp_path, monkeypatch):
     monkeypatch.setitem(CATALOGUE, "known", KnownModel(hub=_source()))
     files = weights.ensure("known", tmp_path)
     assert (files.source, sorted(path.name for path in files.path.iterdir())) == (
@@ -107,14 +107,14 @@ def test_a_known_model_comes_from_the_hub_when_it_can(hub, tmp_path, monkeypatch
     )
 
 
-def test_any_repository_is_fetched_at_the_revision_it_has_now(hub, tmp_path):
+def test_a_repository_is_downloaded_at_its_present_revision(hub, tmp_path):
     assert hub_revision("owner/model") == _REVISION
     files = weights.ensure("owner/model", tmp_path)
     assert files.source == "hub"
     assert files == weights.ensure("owner/model", tmp_path)
 
 
-def test_a_repository_that_is_not_there_is_an_error(hub, tmp_path):
+def test_a_missing_repository_is_an_error(hub, tmp_path):
     with pytest.raises(ModelNotFoundError, match=r"owner/other .*check the name"):
         weights.ensure("owner/other", tmp_path)
     with pytest.raises(ModelNotFoundError, match="check the name and the network"):

@@ -1,4 +1,4 @@
-"""The check of JSON Schemas, without an engine."""
+"""The check of JSON Schemas before they reach an engine."""
 
 import subprocess
 import sys

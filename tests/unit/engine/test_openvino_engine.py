@@ -52,7 +52,7 @@ def tiny(tiny_gguf):
     asyncio.run(engine.close())
 
 
-def test_in_float32_the_default_model_answers_as_transformers_alone_and_together(smollm, smollm_files):
+def test_in_float32_the_default_model_answers_as_in_transformers_alone_and_in_a_batch(smollm, smollm_files):
     prompts = [PROMPTS[index] for index in _CHOSEN]
     model = load_reference(smollm_files.path)
     alone, together = asyncio.run(answers(smollm, prompts, _TOKENS))
@@ -107,11 +107,11 @@ async def test_a_stop_string_inside_a_token_ends_the_text_before_it(smollm):
     assert last.finish_reason == "stop"
 
 
-async def test_a_step_that_fails_loses_its_requests_and_nothing_else(tiny, monkeypatch):
+async def test_a_step_that_fails_ends_only_its_requests(tiny, monkeypatch):
     before, _ = await _collect(tiny, "hello")
 
     class Failing:
-        """A pipeline whose step fails; the engine replaces it."""
+        """A pipeline whose step fails, so that the engine replaces the pipeline."""
 
         def __init__(self, pipeline):
             self._pipeline = pipeline
@@ -128,12 +128,12 @@ async def test_a_step_that_fails_loses_its_requests_and_nothing_else(tiny, monke
     assert (await _collect(tiny, "hello"))[0] == before
 
 
-async def test_a_step_that_fails_loses_no_request_that_waits_for_a_slot(tiny):
+async def test_a_step_that_fails_ends_no_request_that_waits_for_a_slot(tiny):
     before, _ = await _collect(tiny, "hello")
     pipeline, steps = tiny._pipeline, itertools.count()
 
     class FailingLater:
-        """A pipeline whose second step fails; the first one waits for three requests."""
+        """A pipeline whose second step fails; the first step waits for three requests."""
 
         def step(self):
             if next(steps):
@@ -151,7 +151,7 @@ async def test_a_step_that_fails_loses_no_request_that_waits_for_a_slot(tiny):
     assert found[2][0] == before
 
 
-async def test_a_reader_that_falls_behind_gets_one_chunk_of_all(tiny):
+async def test_a_slow_consumer_gets_all_waiting_text_in_one_chunk(tiny):
     whole, last = await _collect(tiny, "hello")
     stream = tiny.generate(encode(tiny, "hello"), Sampling(max_tokens=_TOKENS, temperature=0.0))
     first = await anext(stream)
@@ -163,7 +163,7 @@ async def test_a_reader_that_falls_behind_gets_one_chunk_of_all(tiny):
     assert rest[-1].completion_tokens == last.completion_tokens
 
 
-async def test_a_reader_whose_event_loop_is_gone_frees_its_slot(tiny):
+async def test_a_consumer_whose_event_loop_is_closed_frees_its_slot(tiny):
     held = []
 
     def elsewhere():
@@ -188,8 +188,8 @@ async def test_messages_that_the_template_rejects_are_rejected_without_their_tex
         encode(tiny, "secret")
 
 
-def test_a_model_without_an_end_token_follows_no_schema(tiny, tiny_gguf, tmp_path):
-    """xgrammar ended the process at the end of the first answer with a schema."""
+def test_a_model_without_an_end_token_does_not_support_schemas(tiny, tiny_gguf, tmp_path):
+    """Without an end token, xgrammar ends the process at the end of the first answer with a schema."""
     file = tmp_path / "endless.gguf"
     file.write_bytes(tiny_gguf.read_bytes().replace(b"ggml.eos_token_id", b"ggml.xxx_token_id", 1))
     endless = _build(file)

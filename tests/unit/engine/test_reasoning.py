@@ -1,4 +1,4 @@
-"""The reasoning of models that write it between tags: the reader, the engines that find the tags, the answer and its record."""
+"""Reasoning that a model writes between tags: the parser, the engines that find the tags, the answer and its record."""
 
 import itertools
 import json
@@ -43,7 +43,7 @@ def _read(pieces, *, opened=False) -> SplitText:
         ("", False, "", ""),
     ],
 )
-def test_reasoning_and_content_are_split_however_the_text_is_cut(text, opened, reasoning, content):
+def test_reasoning_and_content_are_split_for_any_chunks_of_the_text(text, opened, reasoning, content):
     whole = SplitText(reasoning, content)
     assert _read([text], opened=opened) == whole
     assert _read(text, opened=opened) == whole
@@ -55,7 +55,7 @@ def test_reasoning_and_content_are_split_however_the_text_is_cut(text, opened, r
     ("prompt", "opened"),
     [("assistant\n<think>\n", True), ("<think>\n\n</think>\n\n", False), ("assistant\n", False), ("", False)],
 )
-def test_a_prompt_that_ends_with_the_tag_opens_the_reasoning(prompt, opened):
+def test_a_prompt_that_ends_with_the_tag_starts_the_reasoning(prompt, opened):
     assert is_open(prompt) is opened
 
 
@@ -117,7 +117,7 @@ def test_the_chat_template_gets_the_reasoning_of_earlier_turns():
     assert engine_request(request).messages == (turn,)
 
 
-async def test_tags_are_text_for_other_models_and_in_completions():
+async def test_tags_are_plain_text_for_other_models_and_in_completions():
     answer, _ = await _answer(EchoEngine(), "<think>a</think>b")
     assert answer.recorded()[0].parts == (TextPart(content="<think>a</think>b"),)
     server = ModelServer(_Thinking(), max_requests=4, max_length=8192)

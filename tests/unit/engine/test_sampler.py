@@ -36,17 +36,17 @@ def test_temperature_sharpens_and_flattens():
     assert hot[1] / 2000 == pytest.approx(0.6**0.5 / (0.6**0.5 + 0.4**0.5), abs=0.04)
 
 
-def test_top_p_keeps_the_fewest_that_reach_it_and_renormalises():
+def test_top_p_keeps_the_fewest_tokens_that_reach_it_and_renormalises():
     counts = _counts(_logits(0.1, 0.5, 0.3, 0.1), _draw(seed=3, top_p=0.75))
     assert set(counts) == {1, 2}
     assert counts[1] / 2000 == pytest.approx(0.625, abs=0.04)
 
 
-def test_a_tiny_top_p_leaves_the_most_likely():
+def test_a_tiny_top_p_keeps_only_the_most_likely_token():
     assert set(_counts(_logits(0.3, 0.4, 0.3), _draw(seed=4, top_p=1e-6), 200)) == {1}
 
 
-def test_top_p_beyond_the_likeliest_few_hundred_is_exact():
+def test_top_p_is_exact_if_it_needs_more_than_a_few_hundred_tokens():
     logits = torch.zeros((1, 1000))
     logits[0, 999] = -math.inf
     counts = _counts(logits, _draw(seed=5, top_p=0.999), 4000)
@@ -59,7 +59,7 @@ def test_an_impossible_token_is_never_drawn():
     assert set(_counts(logits, _draw(seed=6), 500)) == {1, 3}
 
 
-def test_the_same_seed_repeats_and_another_does_not():
+def test_the_same_seed_draws_the_same_tokens_and_another_seed_does_not():
     logits = torch.randn((1, 500), generator=torch.Generator().manual_seed(0))
 
     def series(seed):
@@ -72,7 +72,7 @@ def test_the_same_seed_repeats_and_another_does_not():
     assert series(-1) == series(-1)
 
 
-def test_a_row_draws_the_same_whatever_shares_its_batch():
+def test_the_draws_of_a_row_are_independent_of_its_batch():
     logits = torch.randn((6, 400), generator=torch.Generator().manual_seed(1))
     options = [
         {"seed": 1},
@@ -88,10 +88,10 @@ def test_a_row_draws_the_same_whatever_shares_its_batch():
         assert batched == [choose(logits[i : i + 1].clone(), [alone[i]])[0] for i in range(6)]
 
 
-def test_penalties_lower_what_was_said_by_openais_formula():
+def test_penalties_lower_the_logits_of_used_tokens_by_the_formula_of_openai():
     draw = _draw(temperature=0.0, frequency_penalty=0.5, presence_penalty=0.25)
     logits = torch.tensor([[1.0, 0.0, -1.1]])
-    # 1.0, then .25, then -.25: after two it is below token 1 (0.0), which then falls to -.75.
+    # Token 0 has 1.0, then .25, then -.25. So the third draw is token 1 (0.0), which then has -.75.
     assert [choose(logits.clone(), [draw])[0] for _ in range(4)] == [0, 0, 1, 0]
 
 
@@ -113,7 +113,7 @@ def test_biases_change_the_logits_of_known_tokens_in_place():
     logits = torch.tensor([[1.0, 2.0, 3.0]])
     assert choose(logits, [draw]) == [0]
     assert logits.tolist() == [[2.5, 2.0, 0.0]]
-    # The penalty of the first choice applies too.
+    # The penalty for the first draw is applied too.
     assert choose(torch.tensor([[1.0, 2.1, 3.0]]), [draw]) == [1]
 
 

@@ -1,4 +1,4 @@
-"""Structured output, tool calls, log-probabilities, biases and several choices, by real engines behind a model server."""
+"""Structured output, tool calls, log-probabilities, biases and several choices of real engines behind a model server."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ _SCHEMA = {
     "additionalProperties": False,
 }
 _TOOL = {"type": "function", "function": {"name": "count_people", "parameters": _SCHEMA}}
-# A small random model writes numbers and texts without end.
+# A limited schema, because a small random model never ends a number or a text.
 _SHORT = _SCHEMA | {"properties": {"city": {"enum": ["Paris", "Rome"]}, "people": {"type": "integer", "maximum": 99}}}
 _SHORT_TOOL = {"type": "function", "function": {"name": "count_people", "parameters": _SHORT}}
 _MESSAGES = [{"role": "user", "content": "How many people live in Paris?"}]
@@ -174,8 +174,8 @@ async def test_a_schema_that_cannot_be_followed_is_400_and_ends_no_other_request
         {"type": "object", "patternProperties": {"(?=a)": {"type": "string"}}},
         {"type": "object", "properties": {'a"b': {"type": "string"}}},
         {"anyOf": []},
-        {"enum": ["größe"]},  # it would write U+0DFE
-        {"type": "string", "pattern": "^[äöüa-z]+$"},  # the step would fail
+        {"enum": ["größe"]},  # xgrammar would write U+0DFE
+        {"type": "string", "pattern": "^[äöüa-z]+$"},  # the step of the engine would fail
         {"type": "string", "pattern": r"^\x41b$"},
         {"type": "object", "properties": {"año": {"type": "object", "properties": {"über": {"type": "null"}}}}},
     ],
@@ -212,7 +212,7 @@ async def test_ordinary_patterns_are_followed(openvino, pattern):
     }
 
 
-async def test_each_choice_is_an_answer_of_its_own(openvino):
+async def test_choices_are_different_answers(openvino):
     answer = await _answer(openvino, n=3, temperature=1.0, seed=5, max_tokens=8)
     texts = [choice.text for choice in answer.recorded()]
     assert len(set(texts)) == 3
@@ -221,7 +221,7 @@ async def test_each_choice_is_an_answer_of_its_own(openvino):
     assert [choice.text for choice in again.recorded()] == texts
 
 
-async def test_more_choices_than_a_replica_takes_are_503(openvino):
+async def test_more_choices_than_free_slots_are_503(openvino):
     first = await asyncio.gather(*(_items(openvino, n=5, max_tokens=8) for _ in range(2)))
     rejected = [item for items in first for item in items if isinstance(item, RejectedRequest)]
     assert [(item.code, item.status) for item in rejected] == [("queue_full", 503)]
@@ -242,7 +242,7 @@ async def test_transformers_lists_the_most_likely_tokens(transformers):
     for token in choice["logprobs"]["content"]:
         best, *others = token["top_logprobs"]
         assert (best["token"], best["logprob"]) == (token["token"], token["logprob"]), (
-            "greedy: the chosen one is the likeliest"
+            "with temperature 0, the chosen token is the most likely one"
         )
         assert len(others) == 2
         assert all(other["logprob"] <= best["logprob"] for other in others)
@@ -265,12 +265,14 @@ async def test_completions_list_log_probabilities_in_their_own_format(transforme
     assert logprobs["text_offset"][0] == 0
 
 
-async def test_more_choices_than_a_replica_ever_takes_are_400(openvino):
+async def test_more_choices_than_the_slots_of_a_replica_are_400(openvino):
     (rejected,) = await _items(openvino, n=16)
     assert (rejected.status, rejected.param) == (400, "n")
 
 
-async def test_a_tool_call_in_the_history_that_no_template_can_print_is_no_lost_replica(transformers):
+async def test_a_tool_call_in_the_history_that_the_template_cannot_print_is_not_reported_as_a_lost_replica(
+    transformers,
+):
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": "\\ud800"}'}}
     messages = [
         *_MESSAGES,
@@ -301,7 +303,7 @@ async def test_a_stop_string_has_no_log_probabilities(request, engine):
         if engine == "openvino":
             assert "".join(tokens[:-1]) in text, "only the last token can have text after the answer"
             assert "".join(tokens).startswith(text)
-        else:  # a token is a byte, and the answer has characters that are cut off
+        else:  # a token is one byte, and the answer has incomplete characters
             assert len(tokens) < answer.usage.completion_tokens
 
 
@@ -312,7 +314,7 @@ async def test_the_end_token_has_no_log_probability(openvino, transformers):
     assert answer.finish_reasons == ["stop"]
     assert len(tokens) == answer.usage.completion_tokens - 1
     assert "".join(token["token"] for token in tokens) == answer.recorded()[0].text
-    end = str(257)  # of the tiny model
+    end = str(257)  # the end token of the tiny model
     answer = await _answer(transformers, logit_bias={end: 100}, logprobs=True)
     assert (answer.finish_reasons, answer.usage.completion_tokens) == (["stop"], 1)
     assert answer.chat_choices()[0]["logprobs"] is None
@@ -357,7 +359,7 @@ async def test_a_prompt_that_the_tokenizer_shortens_has_at_least_its_tokens(open
 
 
 async def test_an_echo_has_the_log_probability_of_an_end_token(openvino):
-    # lm-eval ignores the last log-probability, which is that of the one token that it requests.
+    # lm-eval ignores the last log-probability: it belongs to the one token that lm-eval requests.
     prompt = "<|im_start|>user\nSay only the word yes.<|im_end|>\n<|im_start|>assistant\nYes."
     fields = {"operation": "text_completion", "prompt": prompt, "echo": True, "logprobs": 1}
     answers = [await _answer(openvino, max_tokens=max_tokens, **fields) for max_tokens in (0, 1)]
@@ -389,7 +391,7 @@ def test_a_schema_that_would_prevent_tool_calls_is_400(choice, supported):
     assert (raised.value.status, raised.value.param) == (400, "response_format")
 
 
-def test_log_probabilities_of_a_prompt_are_400_where_the_engine_has_none(openvino, transformers):
+def test_log_probabilities_of_a_prompt_are_400_if_the_engine_does_not_support_them(openvino, transformers):
     request = CompletionRequest(model="m", prompt="x", echo=True, logprobs=1)
     check_features(request.features(), openvino.describe())
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Schemas with ``strict: true``: what xgrammar does not follow is 400."""
+"""Schemas with ``strict: true``: a keyword that xgrammar does not follow is 400."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ _FOLLOWED = [
 
 
 @pytest.mark.parametrize(("schema", "answer"), _NOT_FOLLOWED, ids=json.dumps)
-def test_what_xgrammar_ignores_is_refused_wherever_it_is(schema, answer):
+def test_keywords_that_xgrammar_ignores_are_rejected_at_any_depth(schema, answer):
     assert accepts(Grammar.from_json_schema(json.dumps(schema)), json.dumps(answer))
     for whole in (schema, {"type": "array", "items": {"anyOf": [schema]}}, {"$defs": {"not": schema}}):
         with pytest.raises(SchemaRejectedError, match=r"strict: true, .* does not follow '.*: change it, or leave out"):
@@ -62,12 +62,12 @@ def test_what_xgrammar_ignores_is_refused_wherever_it_is(schema, answer):
 
 
 @pytest.mark.parametrize(("schema", "answer"), _FOLLOWED, ids=json.dumps)
-def test_what_xgrammar_follows_is_accepted(schema, answer):
+def test_keywords_that_xgrammar_follows_are_accepted(schema, answer):
     check_strict(schema)
     assert not accepts(Grammar.from_json_schema(json.dumps(schema)), json.dumps(answer))
 
 
-def test_a_reference_to_what_is_not_checked_is_refused():
+def test_a_reference_outside_defs_is_rejected():
     with pytest.raises(SchemaRejectedError, match=r"a '\$ref' that does not begin with '#/\$defs/'"):
         check_strict({"$ref": "#/components/x", "components": {"x": {"not": {"const": 3}}}})
 
@@ -76,7 +76,7 @@ _ODD = [True, {}, {"$ref": "#"}, {"properties": {"a": 1}, "required": 7}, {"allO
 
 
 @pytest.mark.parametrize("schema", _ODD, ids=json.dumps)
-def test_what_is_no_schema_is_left_to_xgrammar(schema):
+def test_unusual_schemas_are_passed_to_xgrammar(schema):
     check_strict(schema)
 
 
@@ -97,7 +97,7 @@ async def _first(server, **fields):
 
 
 @pytest.mark.parametrize("strict", [True, False, None])
-async def test_only_a_strict_answer_schema_is_refused(server, strict):
+async def test_only_a_strict_answer_schema_is_rejected(server, strict):
     wanted = {"name": "x", "schema": _INTEGER | {"not": {"const": 3}}, "strict": strict}
     first = await _first(server, response_format={"type": "json_schema", "json_schema": wanted})
     if not strict:
@@ -116,7 +116,7 @@ async def test_only_a_strict_answer_schema_is_refused(server, strict):
     ],
     ids=str,
 )
-async def test_only_a_strict_tool_that_may_be_called_is_refused(server, choice, refused):
+async def test_only_a_strict_tool_that_may_be_called_is_rejected(server, choice, refused):
     parameters = {"type": "object", "properties": {"a": _INTEGER | {"not": {"const": 3}}}}
     functions = [{"name": "strict", "strict": True}, {"name": "loose"}]
     tools = [{"type": "function", "function": function | {"parameters": parameters}} for function in functions]

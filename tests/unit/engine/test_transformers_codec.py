@@ -28,7 +28,7 @@ def smollm(smollm_files, tmp_path_factory):
 
 
 @pytest.mark.parametrize("messages", _CONVERSATIONS)
-def test_a_conversation_has_the_tokens_that_transformers_gives_it(smollm, messages):
+def test_a_conversation_has_the_same_tokens_as_in_transformers(smollm, messages):
     codec, tokenizer = smollm
     assert codec.encode_chat(messages) == list(
         tokenizer.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
@@ -36,7 +36,7 @@ def test_a_conversation_has_the_tokens_that_transformers_gives_it(smollm, messag
 
 
 @pytest.mark.parametrize("text", ["", "Once upon a time", "naïve 👋 日本語", "  leading and trailing  "])
-def test_text_has_the_tokens_that_transformers_gives_it(smollm, text):
+def test_a_text_has_the_same_tokens_as_in_transformers(smollm, text):
     codec, tokenizer = smollm
     tokens = codec.encode(text)
     assert tokens == list(tokenizer(text)["input_ids"])
@@ -51,7 +51,7 @@ def _directory(path, template=None, config=None):
     return TransformersCodec(path)
 
 
-def test_a_template_sees_the_special_tokens_and_its_helpers(tmp_path):
+def test_a_template_can_use_the_special_tokens_and_helper_functions(tmp_path):
     config = {"bos_token": {"__type": "AddedToken", "content": "<s>"}, "eos_token": "</s>"}
     codec = _directory(
         tmp_path, "{{ bos_token }}{{ eos_token }}{{ messages[0] | tojson }}{{ strftime_now('%Y') }}", config
@@ -60,7 +60,7 @@ def test_a_template_sees_the_special_tokens_and_its_helpers(tmp_path):
     assert text.startswith('<s></s>{"role": "user", "content": "é"}2')
 
 
-def test_a_template_that_refuses_the_messages_is_the_callers_mistake(tmp_path):
+def test_messages_that_the_template_rejects_are_an_error_of_the_client(tmp_path):
     codec = _directory(tmp_path, "{{ raise_exception('roles must alternate') }}")
     with pytest.raises(PromptRejectedError, match="roles must alternate"):
         codec.encode_chat([{"role": "user", "content": "hi"}])
@@ -72,7 +72,7 @@ def test_a_template_cannot_reach_outside_its_sandbox(tmp_path):
         codec.encode_chat([{"role": "user", "content": "hi"}])
 
 
-def test_without_a_template_a_conversation_reads_as_a_transcript(tmp_path):
+def test_without_a_template_a_conversation_is_formatted_as_a_transcript(tmp_path):
     codec = _directory(tmp_path)
     assert codec.decode(codec.encode_chat([{"role": "user", "content": "hi"}])) == "user: hi\nassistant:"
 

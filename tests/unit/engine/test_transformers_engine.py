@@ -27,12 +27,12 @@ async def _text(engine, **changes):
     return "".join([chunk.text async for chunk in engine.generate(engine.encode("hello"), sampling)])
 
 
-async def test_it_says_what_generate_says(engine, tiny_reference):
+async def test_the_answer_equals_that_of_generate(engine, tiny_reference):
     tokens = greedy(tiny_reference, engine.encode("hello"), 12)
     assert await _text(engine) == engine._codec.decode(tokens).removesuffix("\ufffd")
 
 
-async def test_after_a_step_that_fails_its_loop_is_started_again(engine, monkeypatch):
+async def test_after_a_step_that_fails_the_loop_of_steps_is_restarted(engine, monkeypatch):
     before = await _text(engine)
 
     def fail(*_args):
@@ -48,7 +48,7 @@ async def test_after_a_step_that_fails_its_loop_is_started_again(engine, monkeyp
     assert await _text(engine) == before
 
 
-async def test_a_cancelled_request_leaves_nothing_behind(engine):
+async def test_a_cancelled_request_leaves_no_state(engine):
     stream = engine.generate(engine.encode("hello"), Sampling(max_tokens=400))
     await anext(stream)
     await stream.aclose()
@@ -62,10 +62,10 @@ async def test_a_stop_string_frees_the_slot(engine):
     assert await _text(engine, stop=(said[2:4],), max_tokens=400) == said[:2]
     requests = engine._manager.batch_processor.scheduler.active_requests
     await _text(engine, max_tokens=3)
-    assert "weir-1" not in requests, "the request that was stopped"
+    assert "weir-1" not in requests, "the stopped request is no longer active"
 
 
-async def test_it_reads_a_gguf_file_and_answers_as_openvino_does(tiny_gguf):
+async def test_the_engine_reads_a_gguf_file_and_answers_as_openvino(tiny_gguf):
     texts = []
     for kind in ("transformers", "openvino"):
         engine = create_engine(
@@ -78,7 +78,7 @@ async def test_it_reads_a_gguf_file_and_answers_as_openvino_does(tiny_gguf):
         await engine.close()
     (prompt, text), (same_prompt, other) = texts
     assert prompt == same_prompt
-    assert text.replace("\ufffd", "") == other, "OpenVINO leaves out bytes that are no UTF-8"
+    assert text.replace("\ufffd", "") == other, "OpenVINO drops bytes that are not valid UTF-8"
 
 
 def test_the_safetensors_of_a_directory_are_loaded_even_if_it_has_a_gguf_file(tiny_dir, tiny_gguf, tmp_path):
