@@ -1,4 +1,4 @@
-"""A gateway in process, before a model server with the real echo engine, behind the interface that Ray's handle has."""
+"""A gateway in this process and a model server with the real echo engine, connected by the interface of Ray's handle."""
 
 import httpx
 import pytest
@@ -27,7 +27,7 @@ PROVIDER_KEY = "sk-provider"
 
 
 class Stack:
-    """A gateway and everything that a test checks of it."""
+    """A gateway with its spool, spans, metrics and HTTP client."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Stack:
         return self.client.post(f"/v1/{path}", json={"model": "echo"} | fields)
 
     def ended(self):
-        """Return the request and its end, after a ledger has counted both."""
+        """Return the request and its end, after a check that a ledger stores both."""
         records = self.records()
         shard = Shard(":memory:")
         assert shard.apply(Log().inference(*records)) == len(records)
@@ -122,7 +122,7 @@ async def upstream():
 
 @pytest.fixture
 def relay(make_stack, upstream):
-    """Make a stack whose model `echo` is that of `upstream`, which answers by a script."""
+    """Return a function that makes a stack whose model `echo` is served by `upstream`, which answers from a script."""
 
     def make(*script, stack=None, **settings):
         upstream.script = list(script)

@@ -1,4 +1,6 @@
-"""The gateway repeats a share of the requests: the share, the fields of a copy, its record, and the requests that have no copy."""
+"""Copies of a share of the requests for `consistency`: the share, the fields and record of a copy, and requests without
+a copy.
+"""
 
 import asyncio
 
@@ -36,7 +38,7 @@ RELAYED = {"expected": EXPECTED, "consistency": ConsistencyRules(tables=ALL)}
 
 
 class Stack:
-    """A gateway and a base model in one process; `sent` are the bodies that the model got."""
+    """A gateway and a base model in one process; `sent` contains the bodies that the model received."""
 
     def __init__(self, home, recorder, registry, tables, guards=None):
         self.home, self.registry, self.sent = home, registry, []
@@ -98,7 +100,9 @@ async def test_a_copy_asks_for_several_answers_and_is_compared_with_the_users_an
     assert fields == {"n": 3, "temperature": 0.7, "seed": None, "max_tokens": 50, "stream": False}
     await until("it is counted", lambda: stack.metric("answered"))
     users = [record for record in stack.records() if not record.shadow_of]
-    assert [record.owed for record in users] == [("pii",), ("pii",)], "a user's answer has nothing to compare"
+    assert [record.owed for record in users] == [("pii",), ("pii",)], (
+        "the user's answer expects no verdict of consistency"
+    )
 
 
 async def test_a_streamed_answer_and_a_plain_completion_are_asked_again_too(started):
@@ -275,7 +279,7 @@ async def test_a_lost_replica_does_not_stop_the_copies_after_it(started):
     await stack.copied(10)
 
 
-def test_the_share_is_that_of_the_requests():
+def test_the_configured_share_of_the_requests_is_copied():
     asked = sum(is_asked_again(f"r{number}", 0.1) for number in range(10_000))
     assert 900 < asked < 1_100
     assert not is_asked_again("r", 0.0)

@@ -1,4 +1,4 @@
-"""Authentication, validation, errors; and no text of a request in errors, metrics, spans or logs."""
+"""Authentication, validation and errors; errors, metrics, spans and logs contain no text of a request."""
 
 import asyncio
 import json
@@ -59,7 +59,7 @@ async def test_a_bad_field_of_a_completion_is_400_and_named(stack, change, param
     ],
     ids=str,
 )
-async def test_a_list_of_prompts_is_400_and_says_what_is_possible(stack, prompt, message):
+async def test_a_list_of_prompts_is_400_with_the_supported_types(stack, prompt, message):
     answer = await stack.client.post("/v1/completions", json={"model": "echo", "prompt": prompt})
     assert (answer.status_code, error_of(answer)["message"]) == (400, message)
 
@@ -92,7 +92,7 @@ async def test_a_body_that_is_no_request_is_400(stack, body):
 
 
 @pytest.mark.parametrize("harmless", CASES["harmless"])
-async def test_what_clients_send_by_default_is_no_error(stack, harmless):
+async def test_fields_that_clients_send_by_default_are_accepted(stack, harmless):
     assert (await stack.client.post("/v1/chat/completions", json=CHAT | harmless)).status_code == 200
 
 
@@ -176,7 +176,7 @@ async def test_health_needs_no_key(stack):
         assert answer.status_code == 200, answer.text
 
 
-async def test_a_lost_model_makes_it_unready_and_says_so(stack):
+async def test_without_a_model_replica_the_gateway_is_not_ready_and_names_the_reason(stack):
     stack.backend.lost = True
     answer = await stack.client.get("/readyz")
     assert answer.status_code == 503
@@ -184,7 +184,7 @@ async def test_a_lost_model_makes_it_unready_and_says_so(stack):
     assert (await stack.client.get("/healthz")).status_code == 200
 
 
-async def test_a_key_is_known_when_it_is_written_and_unknown_when_revoked(stack):
+async def test_a_key_is_accepted_after_it_is_written_and_rejected_after_it_is_revoked(stack):
     async def becomes(key, status):
         deadline = asyncio.get_running_loop().time() + 5
         while True:
@@ -203,7 +203,7 @@ async def test_a_key_is_known_when_it_is_written_and_unknown_when_revoked(stack)
     await becomes("weir-test-key", 200)
 
 
-async def test_an_id_is_taken_from_the_edge_alone(stack):
+async def test_a_request_id_is_accepted_only_from_the_edge(stack):
     mine = "11111111-2222-3333-4444-555555555555"
     edge = await stack.client.get("/healthz", headers={"x-request-id": mine, "x-weir-edge": "e" * 64})
     assert edge.headers["x-request-id"] == mine
@@ -213,7 +213,7 @@ async def test_an_id_is_taken_from_the_edge_alone(stack):
         assert len(client.headers.get_list("x-request-id")) == 1
 
 
-async def test_an_edge_token_that_is_no_ascii_is_a_wrong_one(stack):
+async def test_an_edge_token_that_is_no_ascii_is_invalid(stack):
     mine = "11111111-2222-3333-4444-555555555555"
     answer = await stack.client.get("/healthz", headers={"x-request-id": mine, "x-weir-edge": b"\xe9"})
     assert (answer.status_code, answer.headers["x-request-id"] == mine) == (200, False)
@@ -229,7 +229,7 @@ async def test_an_edge_token_that_is_no_ascii_is_a_wrong_one(stack):
     ],
 )
 def test_a_list_is_checked_up_to_its_first_wrong_item(fields, param):
-    """A list of 100,000 wrong items blocked the event loop for seconds."""
+    """Checking all items of a list of 100,000 wrong items would block the event loop for seconds."""
     with pytest.raises(ValidationError) as error:
         ChatRequest.model_validate({"model": "echo"} | fields)
     wrong = {place[1] for one in error.value.errors() if len(place := one["loc"]) > 1 and type(place[1]) is int}
@@ -240,7 +240,7 @@ def test_a_list_is_checked_up_to_its_first_wrong_item(fields, param):
     assert shown.value.param == param
 
 
-async def test_unknown_addresses_and_methods(stack):
+async def test_unknown_addresses_are_404_and_unknown_methods_405(stack):
     missing = await stack.client.get("/v1/nothing")
     assert missing.status_code == 404
     error_of(missing)
@@ -250,7 +250,7 @@ async def test_unknown_addresses_and_methods(stack):
     error_of(wrong)
 
 
-async def test_models_lists_the_one_that_is_served(stack):
+async def test_models_lists_the_served_model(stack):
     await stack.client.get("/readyz")
     listed = (await stack.client.get("/v1/models")).json()
     assert [model["id"] for model in listed["data"]] == ["echo"]
@@ -278,7 +278,7 @@ async def test_a_key_without_the_scope_is_403_and_the_scope_is_named(stack, path
     assert (await stack.client.get("/v1/models")).status_code == 200
 
 
-async def test_nothing_of_a_prompt_is_in_metrics_spans_or_logs(stack, caplog):
+async def test_no_text_of_a_prompt_is_in_metrics_spans_or_logs(stack, caplog):
     await stack.client.post("/v1/chat/completions", json=CHAT)
     await stack.client.post("/v1/chat/completions", json=CHAT | {"temperature": 9})
     spans = stack.spans.get_finished_spans()

@@ -1,4 +1,4 @@
-"""The guard stops an answer soon after a finding, at a bounded cost, and never breaks an answer itself."""
+"""The guard: it stops an answer soon after a finding, at a bounded cost, and its own failures do not end an answer."""
 
 import asyncio
 import subprocess
@@ -40,7 +40,7 @@ EVERY = 16
 
 @pytest.fixture(scope="module")
 def loaded():
-    """Guards that have loaded the detectors, for tests that share them."""
+    """Guards with loaded detectors, which the tests share."""
     return asyncio.run(_load(CollectorRegistry(), mode="stop"))
 
 
@@ -52,7 +52,7 @@ async def _load(registry, **table):
 
 @pytest.fixture
 def make(loaded):
-    """Make guards with other rules, which share the loaded detectors."""
+    """Return a function that makes guards with other rules and the same loaded detectors."""
     made = []
 
     def make_guards(tables=None, **table) -> Guards:
@@ -68,7 +68,7 @@ def make(loaded):
 
 @pytest.fixture
 def recorded(make, monkeypatch):
-    """Guards, and the list of their checks."""
+    """Guards, and the list of the checks that they make."""
     guards, checks = make(), []
     submit = guards.submit
 
@@ -87,7 +87,7 @@ def scripted(position, length=200, insult=INSULT):
 
 
 async def stream(guard, pieces, pause):
-    """Push and send pieces, as the gateway does, until the guard stops the answer; return the number of sent tokens."""
+    """Push and send pieces as the gateway does, until the guard stops the answer; return the number of sent tokens."""
     sent = 0
     for number, piece in enumerate(pieces, 1):
         stop = await guard.push(piece, number)
@@ -122,7 +122,7 @@ async def test_at_most_26_tokens_follow_an_insult(make, position, pause):
 
 
 @pytest.mark.parametrize("every_tokens", [1, 5, 64])
-async def test_checks_follow_the_setting(make, every_tokens):
+async def test_the_setting_every_tokens_bounds_the_tokens_between_checks(make, every_tokens):
     guard = make(every_tokens=every_tokens).start("acme", streaming=True)
     sent = await stream(guard, scripted(50), 0.001)
     assert sent <= 50 + len(INSULT) + every_tokens + 10
@@ -130,7 +130,7 @@ async def test_checks_follow_the_setting(make, every_tokens):
 
 @pytest.mark.parametrize("lead", range(EVERY))
 @pytest.mark.parametrize("data", ["jane.roe@example.com", "4111 1111 1111 1111", "(call) 415-555-2671"])
-async def test_data_that_is_cut_into_characters_is_found_at_every_boundary(make, data, lead):
+async def test_personal_data_sent_character_by_character_is_found_at_every_boundary(make, data, lead):
     guard = make(detectors=["pii"]).start("acme", streaming=True)
     pieces = [*["word "] * lead, *f"{data} ", *["word "] * 60]
     sent = await stream(guard, pieces, 0)
@@ -181,7 +181,7 @@ async def test_a_harmless_answer_ends_without_a_finding(make):
     ],
     ids=["half a word", "a clause that began before the overlap"],
 )
-async def test_harmless_text_that_is_cut_anywhere_is_no_finding(make, pieces):
+async def test_harmless_text_that_is_cut_at_any_character_is_no_finding(make, pieces):
     guard = make(every_tokens=1).start("acme", streaming=True)
     await stream(guard, pieces + scripted(0, length=100, insult=[]), 0.001)
     assert guard.hit is None
@@ -261,7 +261,7 @@ def test_later_tables_override_earlier_ones():
     ],
     ids=str,
 )
-def test_a_wrong_setting_is_refused(table):
+def test_a_wrong_setting_is_an_error(table):
     with pytest.raises(ValidationError, match="guard"):
         Settings(tenants={"acme": {"guard": table}})
 

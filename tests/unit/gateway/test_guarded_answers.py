@@ -1,4 +1,4 @@
-"""The guard in the gateway: streams and whole answers of replicas and other servers end at a finding."""
+"""The guard in the gateway: streams and whole answers, of replicas and of other servers, end at a finding."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ async def upstream():
 
 
 def words(total=200, insult_at=50):
-    """Return the words of an answer with an insult that begins at a token."""
+    """Return `total` words with an insult that begins at word `insult_at`."""
     said = [WORDS[number % len(WORDS)] for number in range(total)]
     said[insult_at : insult_at + len(INSULT)] = INSULT
     return said
@@ -128,7 +128,7 @@ async def test_a_replica_answer_ends_before_or_soon_after_an_insult(make_stack, 
     assert stack.engine.stats().running == 0
     end = end_of(stack)
     assert end.guard.stopped
-    assert "shit" in end.text, "the record has what the model generated"
+    assert "shit" in end.text, "the record has the text that the model generated"
     assert stream or end.guard.exposed_tokens == 0
 
 
@@ -208,7 +208,7 @@ async def test_a_response_of_the_responses_api_is_incomplete(make_stack, upstrea
     assert end_of(stack).guard.stopped
 
 
-async def test_harmless_answers_are_as_without_a_guard(make_stack, make_guards):
+async def test_harmless_answers_are_the_same_as_without_a_guard(make_stack, make_guards):
     guarded = make_stack(guards=make_guards())
     plain = make_stack()
     text = " ".join(WORDS * 20)
@@ -220,7 +220,7 @@ async def test_harmless_answers_are_as_without_a_guard(make_stack, make_guards):
     assert end_of(guarded).guard is None
 
 
-async def test_the_trace_and_the_metrics_tell_without_text(make_stack, make_guards):
+async def test_the_trace_and_the_metrics_have_the_finding_without_text(make_stack, make_guards):
     guards = make_guards()
     stack = make_stack(guards=guards)
     await stack.chat(" ".join(words()), max_tokens=300)

@@ -1,4 +1,4 @@
-"""Requests with images: a larger limit for models that take images, and records without the bytes."""
+"""Requests with images: a larger limit for models that accept images, and records without the bytes of images."""
 
 import asyncio
 import base64
@@ -16,7 +16,7 @@ from stream.wire import BlobPart, TextPart, UriPart, encode
 MIB = 1024 * 1024
 LIMIT = 512 * 1024
 IMAGES = {"with_images": ("echo",)}
-#: More than the usual limit when it is Base64, less than the limit of images.
+#: As Base64, larger than the usual limit and smaller than the limit of images.
 PIXELS = random.Random(3).randbytes(2 * MIB)
 CODED = base64.b64encode(PIXELS).decode()
 INLINE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{CODED}", "detail": "low"}}

@@ -86,14 +86,14 @@ async def test_a_request_and_its_end_are_recorded_in_that_order(stack):
         assert (data.tenant, data.principal, data.model, data.model_version) == ("acme", "k_1", "echo", "echo")
 
 
-async def test_the_conversation_may_come_as_a_header(stack):
+async def test_the_conversation_id_can_be_in_a_header(stack):
     stack.client.headers = dict(stack.client.headers) | {"x-weir-conversation-id": "c9 äö".encode()}
     await stack.chat("x")
     assert stack.records()[0].data.conversation_id == "c9 äö"
 
 
 async def test_the_end_is_recorded_before_the_last_event(stack):
-    """By the time a client can know that the stream is over, its end is in the spool."""
+    """The end is in the spool before the client receives the event that ends the stream."""
     seen = []
 
     async def send(message):
@@ -103,10 +103,10 @@ async def test_the_end_is_recorded_before_the_last_event(stack):
 
     await drive(stack, "a b", send, stream=True)
     assert seen[-1] == (b"data: [DONE]\n\n", False, 2)
-    assert seen[-2][2] == 1  # the finish reason itself is not held back for it
+    assert seen[-2][2] == 1  # the chunk with the finish reason is sent before the end is recorded
 
 
-async def test_a_whole_answer_starts_after_its_end_is_recorded(stack):
+async def test_a_whole_answer_is_sent_after_its_end_is_recorded(stack):
     accepted = []
 
     async def send(message):
@@ -227,7 +227,9 @@ async def test_a_body_that_does_not_arrive_is_408_and_frees_its_slot(make_stack)
     await stack.gateway(post(stack), asyncio.Event().wait, send)
     assert (sent[0]["status"], json.loads(sent[1]["body"])["error"]["code"]) == (408, "request_timeout")
     _, page = timeout_page().split("\r\n\r\n")
-    assert json.loads(sent[1]["body"]) == json.loads(page.replace("30 s", "0.05 s")), "HAProxy's page is the same"
+    assert json.loads(sent[1]["body"]) == json.loads(page.replace("30 s", "0.05 s")), (
+        "HAProxy's error page has the same text"
+    )
     assert (await stack.chat("x")).status_code == 200
 
 
@@ -249,7 +251,7 @@ async def test_a_full_spool_that_rejects_is_503_and_generates_nothing(make_stack
     assert (await stack.client.get("/readyz")).status_code == 503
 
 
-async def test_a_full_spool_that_sheds_serves_on(make_stack):
+async def test_with_a_full_spool_that_sheds_requests_are_still_served(make_stack):
     stack = make_stack(on_full="shed", limit_bytes=1024)
     assert (await stack.chat("x")).status_code == 200
 

@@ -1,4 +1,4 @@
-"""Completions of many prompts, and embeddings and the Responses API, which only some engines have."""
+"""Operations of only some engines: completions of many prompts, embeddings, and the Responses API."""
 
 import json
 
@@ -164,7 +164,7 @@ def text_event(kind, output_index=0, content_index=0, **fields):
         [{"type": "response.output_text.delta", "output_index": 7, "delta": "one two"}],
     ],
 )
-def test_text_that_no_delta_contained_is_new_once(events):
+def test_text_that_was_in_no_delta_is_new_once(events):
     answer = ResponsesAccumulator()
     last = {"type": "response.completed", "response": RESPONSE | {"output": TWO_TEXTS}}
     new = [new.text for event in [*events, last, last] for new in answer.add(event)]
@@ -239,7 +239,7 @@ def test_an_event_that_does_not_fit_the_format_is_ignored(event):
     assert answer.recorded() == ()
 
 
-async def test_a_response_that_breaks_is_recorded_as_far_as_it_came(relay):
+async def test_the_received_part_of_a_response_that_breaks_is_recorded(relay):
     stack = relay(Answer(*named(*STREAMED), "break"))
     answer = await stack.post("responses", stream=True, **ASKED)
     assert "upstream_broken" in answer.text

@@ -1,4 +1,6 @@
-"""Which version answers: sticky conversations, a version that is not loaded, shadow copies, kills, damaged files."""
+"""Selection of the version that answers: sticky conversations, versions that are not loaded, shadow copies, kills,
+damaged files.
+"""
 
 import asyncio
 
@@ -39,7 +41,7 @@ HEADER = "x-weir-model-version"
 
 
 class Shouting(EchoEngine):
-    """A challenger: it answers in capitals."""
+    """A challenger that answers in capitals."""
 
     model_version = "digest"
 
@@ -54,7 +56,7 @@ def route(weight=0, shadow=0.0, **more):
 
 
 class Stack:
-    """A gateway and a replica with versions, in one process; `write` writes the routes, which are read at once."""
+    """A gateway and a replica with versions in one process; `write` writes routes that are read immediately."""
 
     def __init__(self, home, recorder, registry, **options):
         self.home, self.recorder, self.registry = home, recorder, registry
@@ -130,7 +132,7 @@ async def test_the_answer_its_header_and_its_records_name_the_version_that_answe
     assert "HELLO" in body
 
 
-async def test_without_the_version_the_base_answers_and_says_so(stack):
+async def test_if_the_version_is_not_loaded_the_base_answers_and_is_named_in_the_header(stack):
     stack.write(route(100))
     answer = await stack.ask()
     assert (answer.status_code, answer.headers[HEADER]) == (200, "echo")
@@ -139,7 +141,7 @@ async def test_without_the_version_the_base_answers_and_says_so(stack):
     assert count == 1
 
 
-async def test_a_replica_that_has_just_lost_the_version_answers_with_the_base_and_says_so(stack):
+async def test_a_replica_that_has_closed_the_version_answers_with_the_base_and_names_it_in_the_header(stack):
     stack.write(route(100))
     await stack.versions.update()
     await stack.ask()
@@ -150,7 +152,7 @@ async def test_a_replica_that_has_just_lost_the_version_answers_with_the_base_an
     assert stack.records()[-1].model_version == "echo"
 
 
-async def test_the_version_that_answered_in_place_of_another_is_asked_again(stack):
+async def test_a_consistency_copy_goes_to_the_version_that_answered(stack):
     again = ConsistencyRules(tables={"*": {"share": 1.0}})
     stack = Stack(stack.home, stack.recorder, CollectorRegistry(), consistency=again)
     stack.write(route(100))
@@ -167,7 +169,7 @@ async def test_the_version_that_answered_in_place_of_another_is_asked_again(stac
     assert {choice.text for choice in end.messages} == {"hello there"}
 
 
-async def test_a_version_that_cannot_be_loaded_is_tried_again_later_only(stack):
+async def test_a_version_that_cannot_be_loaded_is_not_loaded_again_immediately(stack):
     stack.write(route(champion="m_222222222222", challenger="", weights={"m_222222222222": 100}))
     for _ in range(3):
         await stack.versions.update()
@@ -202,7 +204,7 @@ async def test_a_shadow_copy_is_recorded_and_no_user_receives_it(stack):
     assert end.text == "HELLO THERE"
     assert (request.owed, end.owed) == ((), ("pii",))
     text = generate_latest(stack.registry).decode()
-    assert 'weir_inference_ends_total{status="complete"} 1.0' in text, "usage counts the user's request only"
+    assert 'weir_inference_ends_total{status="complete"} 1.0' in text, "the usage counts only the user's request"
     assert 'weir_shadow_requests_total{outcome="answered",purpose="challenger"} 1.0' in text
 
 
@@ -216,7 +218,7 @@ async def test_a_shadow_copy_is_not_made_by_another_version(stack):
     assert len(stack.records()) == 2
 
 
-async def test_a_kill_is_in_force_without_delivery(stack):
+async def test_a_kill_works_without_the_process_delivery(stack):
     stack.write(route(100))
     await stack.versions.update()
     assert (await stack.ask()).headers[HEADER] == M1
@@ -259,7 +261,7 @@ async def test_models_lists_the_versions_and_their_weights(stack):
 
 
 @pytest.mark.parametrize("name", ["../../etc", "m_", "m_xyz", "m_11111111/..", "base", ""])
-def test_a_name_that_is_no_version_is_no_path(tmp_path, name):
+def test_an_invalid_version_name_is_not_used_as_a_path(tmp_path, name):
     with pytest.raises(ValueError, match="trained version"):
         version_weights(tmp_path, name)
 

@@ -8,7 +8,7 @@ PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 CHAT = {"model": "echo", "messages": [{"role": "user", "content": "a b c"}]}
 
 
-async def test_the_clients_trace_goes_on_to_the_records(stack):
+async def test_the_records_continue_the_trace_of_the_client(stack):
     headers = {"traceparent": PARENT, "tracestate": "vendor=1"}
     answer = await stack.client.post("/v1/chat/completions", json=CHAT, headers=headers)
     spans = {span.name: span for span in stack.spans.get_finished_spans()}
@@ -28,7 +28,7 @@ async def test_the_clients_trace_goes_on_to_the_records(stack):
     assert {event.tracestate for event in events} == {"vendor=1"}
 
 
-async def test_spans_keep_to_the_conventions(stack):
+async def test_spans_follow_the_semantic_conventions(stack):
     await stack.client.post("/v1/chat/completions", json=CHAT | {"temperature": 0.5, "seed": 7})
     await stack.client.post("/v1/completions", json={"model": "echo", "prompt": "a b", "stream": True})
     spans = exported(stack.spans.get_finished_spans())
@@ -36,7 +36,7 @@ async def test_spans_keep_to_the_conventions(stack):
     assert departures(spans) == []
 
 
-async def test_a_bad_traceparent_begins_a_trace(stack):
+async def test_an_invalid_traceparent_starts_a_new_trace(stack):
     await stack.client.post("/v1/chat/completions", json=CHAT, headers={"traceparent": "00-zz-1"})
     root = next(span for span in stack.spans.get_finished_spans() if span.kind == SpanKind.SERVER)
     assert root.parent is None
@@ -80,13 +80,13 @@ async def test_a_tracestate_without_a_valid_traceparent_is_dropped(stack):
     assert TRACE not in {event.traceparent[3:35] for event in events}
 
 
-async def test_a_lost_replica_fails_the_span_with_its_class(stack):
+async def test_a_lost_replica_fails_the_span_with_its_error_type(stack):
     stack.backend.lose_after = 0
     await stack.client.post("/v1/chat/completions", json=CHAT)
     chat = next(span for span in stack.spans.get_finished_spans() if span.name == "chat echo")
     assert chat.status.status_code == StatusCode.ERROR
     assert chat.attributes["error.type"] == "model_replica_lost"
-    assert not chat.events  # an exception's message may hold text
+    assert not chat.events  # the message of an exception can contain text of the request
 
 
 async def test_spans_of_an_internal_error_have_its_class_and_not_its_message(stack):
@@ -120,7 +120,7 @@ async def test_a_failed_request_counts_for_its_model(stack, lose_after):
     assert stack.registry.get_sample_value("weir_inference_failures_total", {"gen_ai_request_model": "echo"}) == 1
 
 
-async def test_metrics_carry_the_conventions_names(stack):
+async def test_metrics_have_the_names_of_the_semantic_conventions(stack):
     await stack.client.post("/v1/chat/completions", json=CHAT)
     await stack.client.post("/v1/chat/completions", json=CHAT | {"n": 30})
     text = generate_latest(stack.registry).decode()

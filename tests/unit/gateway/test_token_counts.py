@@ -1,4 +1,4 @@
-"""An engine, or a server behind it, whose token counts no record can contain."""
+"""Invalid token counts of an engine or of another server: values that a record cannot contain."""
 
 import json
 from contextlib import aclosing

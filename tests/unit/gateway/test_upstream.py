@@ -1,4 +1,4 @@
-"""The engine `upstream`: a gateway in front of a server that does what a script says."""
+"""The engine `upstream`: a gateway in front of a server that answers from a script."""
 
 import json
 
@@ -128,7 +128,7 @@ TOLERATED = {
 
 
 @pytest.mark.parametrize("sent", TOLERATED.values(), ids=TOLERATED)
-async def test_streams_of_all_kinds_of_servers(relay, sent):
+async def test_streams_in_the_formats_of_different_servers_are_read(relay, sent):
     stack = relay(Answer(*sent))
     answer = await stack.chat(stream=True)
     assert events_of_stream(answer)[-1] == "[DONE]"
@@ -140,7 +140,7 @@ async def test_streams_of_all_kinds_of_servers(relay, sent):
     ("raw", "text"),
     [(b'"a\\ud83d"', "a?"), (b'"a\xff"', "a\ufffd"), (b'"a", "logprob": NaN', "a"), (b'"a", "n": -Infinity', "a")],
 )
-async def test_json_that_python_servers_write_by_mistake(relay, raw, text):
+async def test_invalid_json_of_python_servers_is_read(relay, raw, text):
     chunk = b'data: {"choices": [{"index": 0, "delta": {"content": %s}, "finish_reason": "stop"}]}\n\n' % raw
     stack = relay(Answer(chunk, DONE))
     answer = await stack.chat(stream=True)
@@ -209,7 +209,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("case", REFUSED)
-async def test_what_is_no_answer_is_an_error_with_a_status(relay, caplog, case, stream):
+async def test_an_invalid_answer_is_an_error_with_a_status(relay, caplog, case, stream):
     answer, status, kind = REFUSED[case]
     stack = relay(answer, upstream_read_seconds=0.3)
     found = await stack.chat(CANARY, stream=stream)
@@ -221,7 +221,7 @@ async def test_what_is_no_answer_is_an_error_with_a_status(relay, caplog, case, 
     assert CANARY not in found.text + caplog.text + spans + generate_latest(stack.registry).decode()
 
 
-async def test_a_whole_response_to_a_request_for_a_stream_is_an_error_that_says_so(relay):
+async def test_a_whole_response_to_a_request_for_a_stream_is_an_error_with_this_reason(relay):
     answer = await relay(Answer.json(WHOLE)).chat(stream=True)
     assert answer.status_code == 502
     assert "answered a request for a stream with a whole response" in answer.json()["error"]["message"]
@@ -229,7 +229,7 @@ async def test_a_whole_response_to_a_request_for_a_stream_is_an_error_that_says_
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("status", [400, 404, 422, 429, 500, 503])
-async def test_an_error_of_the_server_is_handed_on_unchanged(relay, status, stream):
+async def test_an_error_of_the_server_is_relayed_unchanged(relay, status, stream):
     stack = relay(Answer.json(ERROR, status=status, retry_after="7"))
     answer = await stack.chat(stream=stream)
     assert (answer.status_code, answer.json(), answer.headers["retry-after"]) == (status, ERROR, "7")
@@ -241,7 +241,9 @@ async def test_an_error_of_the_server_is_handed_on_unchanged(relay, status, stre
     ("status", "setting"), [(401, "upstream_api_key"), (403, "upstream_api_key"), (407, "HTTPS_PROXY")]
 )
 @pytest.mark.parametrize("in_stream", [False, True])
-async def test_a_rejected_key_is_the_operator_s_error(relay, caplog, status, setting, in_stream):
+async def test_a_rejected_provider_key_is_reported_as_an_error_of_the_operator(
+    relay, caplog, status, setting, in_stream
+):
     error = {"error": {"message": f"wrong key {CANARY}", "code": status}}
     stack = relay(Answer(*sse(error)) if in_stream else Answer.json(error, status=status))
     answer = await stack.chat(stream=in_stream)
@@ -292,7 +294,7 @@ async def test_a_model_version_with_any_character_fits_its_header(make_stack, up
     assert stack.ended()[0].model_version == "通义"
 
 
-async def test_a_server_that_is_not_there(relay):
+async def test_an_unreachable_server_is_an_error(relay):
     stack = relay(Answer.json(WHOLE), base_url="http://127.0.0.1:9/v1")
     answer = await stack.chat()
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_unreachable")
@@ -300,7 +302,7 @@ async def test_a_server_that_is_not_there(relay):
 
 
 @pytest.mark.parametrize("number", [2**53, 2**63, 2**64, 10**30, -1, 1.5, "7", None])
-async def test_token_counts_that_no_record_can_contain(relay, number):
+async def test_token_counts_that_no_record_can_contain_are_recorded_as_0(relay, number):
     whole = WHOLE | {"usage": {"prompt_tokens": number, "completion_tokens": number}}
     stack = relay(Answer.json(whole))
     assert (await stack.chat()).json() == whole | {"model": "echo"}
@@ -361,7 +363,7 @@ async def test_more_items_than_weir_reads_in_time_are_400(relay, upstream, field
     assert upstream.requests == []
 
 
-async def test_an_unknown_model_is_404_whatever_its_fields(relay):
+async def test_a_request_for_an_unknown_model_is_404_with_any_fields(relay):
     answer = await relay(Answer.json(WHOLE)).chat(model="other", top_k=3)
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
 

@@ -1,4 +1,4 @@
-"""Retries, the circuit breaker, the limit of connections, and clients that leave."""
+"""Retries, the circuit breaker, the limit of connections, and clients that disconnect."""
 
 import asyncio
 import time
@@ -36,7 +36,7 @@ async def test_a_request_is_sent_again_before_its_first_byte(relay, upstream, fi
     assert "weir_upstream_retries_total" in generate_latest(stack.registry).decode()
 
 
-async def test_retry_after_is_waited_for(relay, upstream):
+async def test_a_retry_waits_for_the_time_in_retry_after(relay, upstream):
     stack = relay(Answer.json(ERROR, status=429, retry_after="1"), Answer.json(WHOLE), upstream_retries=1)
     started = time.monotonic()
     assert (await stack.chat()).status_code == 200
@@ -61,7 +61,7 @@ async def test_other_failures_are_not_sent_again(relay, upstream, answer, stream
     assert len(upstream.requests) == 1
 
 
-async def test_the_circuit_opens_is_shown_and_closes(relay, upstream):
+async def test_the_circuit_opens_is_reported_and_closes(relay, upstream):
     stack = relay(Answer.json(ERROR, status=503), *[Answer.json(ERROR, status=503)] * 4, Answer.json(WHOLE))
     stack.backend._circuit._open_seconds = 0.3
 
@@ -89,7 +89,7 @@ async def test_the_circuit_opens_is_shown_and_closes(relay, upstream):
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("end", ["break", "hang"])
-async def test_responses_that_break_or_hang_after_their_begin_open_the_circuit(relay, upstream, stream, end):
+async def test_responses_that_break_or_hang_after_their_start_open_the_circuit(relay, upstream, stream, end):
     stack = relay(Answer(*BEGUN, end), upstream_read_seconds=0.1)
     for _ in range(5):
         await stack.chat(stream=stream)
@@ -98,7 +98,7 @@ async def test_responses_that_break_or_hang_after_their_begin_open_the_circuit(r
     assert len(upstream.requests) == 5
 
 
-async def test_a_complete_response_ends_the_row_of_failures(relay, upstream):
+async def test_a_complete_response_resets_the_count_of_failures(relay, upstream):
     broken, whole = Answer(*BEGUN, "break"), Answer(*stream_of("one"))
     stack = relay(*[broken] * 4, whole, *[broken] * 4, whole)
     for _ in range(10):
@@ -107,21 +107,21 @@ async def test_a_complete_response_ends_the_row_of_failures(relay, upstream):
     assert not stack.backend._circuit.is_open
 
 
-async def test_a_probe_that_cannot_be_sent_is_followed_by_another(relay, monkeypatch):
+async def test_after_a_probe_that_cannot_be_sent_another_probe_is_sent(relay, monkeypatch):
     stack = relay(*[Answer.json(ERROR, status=503)] * 5, Answer.json(WHOLE))
     stack.backend._circuit._open_seconds = 0.01
     for _ in range(5):
         await stack.chat()
     await asyncio.sleep(0.02)
     with monkeypatch.context() as patch:
-        patch.setattr(stack.backend, "_body", lambda request: {"model": object()})  # cannot be encoded
+        patch.setattr(stack.backend, "_body", lambda request: {"model": object()})  # a body that cannot be encoded
         assert (await stack.chat()).status_code == 500
     assert (await stack.chat()).status_code == 200
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("answer", [Answer(*BEGUN, "hang"), Answer("hang", head=b"")], ids=["begun", "no answer"])
-async def test_a_client_that_leaves_closes_the_connection_at_once(relay, upstream, answer, stream):
+async def test_if_a_client_disconnects_the_upstream_connection_is_closed(relay, upstream, answer, stream):
     stack = relay(answer)
     task = asyncio.create_task(stack.chat(stream=stream))
     await until(lambda: upstream.requests)
@@ -135,7 +135,7 @@ async def test_a_client_that_leaves_closes_the_connection_at_once(relay, upstrea
     assert (end.status, end.text) == ("cancelled", "one " if stream and answer.head is None else "")
 
 
-async def test_connections_are_limited_and_used_again(relay, upstream):
+async def test_connections_are_limited_and_reused(relay, upstream):
     stack = relay(Answer(0.02, *stream_of("a")), slots=2, queue=4)
     stack.backend.capacity = lambda: 6
     answers = await asyncio.gather(*(stack.chat(stream=True) for _ in range(8)))
@@ -148,7 +148,7 @@ async def test_200_requests_at_once_all_end(relay):
     stack = relay(Answer(0.01, *stream_of("a")), slots=20, queue=300)
     answers = await asyncio.gather(*(stack.chat(stream=number % 2 == 0) for number in range(200)))
     assert sum(answer.status_code == 200 for answer in answers) == 100, (
-        "the others receive a stream that they did not ask for"
+        "the other 100 requests get an error, because they receive a stream that they did not request"
     )
     ends = [record.data for record in stack.records() if record.id.endswith("/end")]
     assert len(ends) == 200
