@@ -20,7 +20,7 @@ from weir.home.api_keys import (
 )
 
 
-def test_the_file_holds_the_hash_and_never_the_key(tmp_path):
+def test_the_file_contains_the_hash_and_never_the_key(tmp_path):
     record, secret = create_key(tmp_path, "support")
     text = keys_path(tmp_path).read_text()
     assert secret not in text
@@ -37,7 +37,7 @@ def test_the_file_holds_the_hash_and_never_the_key(tmp_path):
     assert stat.S_IMODE(keys_path(tmp_path).stat().st_mode) == 0o600
 
 
-def test_the_gateway_reads_what_is_written(tmp_path):
+def test_the_gateway_reads_the_written_keys(tmp_path):
     record, secret = create_key(tmp_path, "support")
     principal = KeyRing(keys_path(tmp_path)).identify(f"Bearer {secret}")
     assert (principal.id, principal.tenant) == (record.id, "support")
@@ -54,7 +54,7 @@ def test_a_key_of_a_file_without_scopes_may_infer_and_send_feedback(tmp_path):
     assert KeyRing(keys_path(tmp_path)).identify(f"Bearer {secret}").scopes == ("infer", "feedback")
 
 
-def test_the_first_key_is_made_once_and_is_private(tmp_path):
+def test_the_first_key_is_created_once_and_only_its_owner_can_read_it(tmp_path):
     assert ensure_first_key(tmp_path)
     secret = first_key_path(tmp_path).read_text().strip()
     assert not ensure_first_key(tmp_path)
@@ -84,13 +84,13 @@ def test_a_damaged_file_is_not_overwritten(tmp_path):
     assert keys_path(tmp_path).read_text() == "{"
 
 
-def test_keys_made_at_once_are_all_kept(tmp_path):
+def test_keys_created_concurrently_are_all_kept(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         made = {record.id for record, _ in pool.map(lambda _: create_key(tmp_path, "a"), range(24))}
     assert {key.id for key in list_keys(tmp_path)} == made
 
 
-def test_weirs_own_key_is_kept_and_made_anew_when_it_was_revoked(tmp_path):
+def test_weirs_own_key_is_kept_and_replaced_after_it_was_revoked(tmp_path):
     secret = ensure_own_key(tmp_path)
     assert ensure_own_key(tmp_path) == secret
     (record,) = list_keys(tmp_path)
@@ -100,6 +100,6 @@ def test_weirs_own_key_is_kept_and_made_anew_when_it_was_revoked(tmp_path):
     assert ensure_own_key(tmp_path) != secret
 
 
-def test_no_user_can_have_weirs_own_tenant(tmp_path):
+def test_no_key_can_be_created_for_weirs_own_tenant(tmp_path):
     with pytest.raises(SettingsError, match="'_weir' is no name"):
         create_key(tmp_path, OWN_TENANT)

@@ -1,4 +1,4 @@
-"""The numeric type is decided once for a home, and a worker that does not support it does not start."""
+"""The numeric type of a home: the first worker decides it, and a worker that does not support it does not start."""
 
 import pytest
 
@@ -24,17 +24,17 @@ def precision(settings):
     return found.score.precision
 
 
-def test_the_first_worker_decides_and_a_later_one_follows(settings, monkeypatch):
+def test_the_first_worker_decides_the_numeric_type_and_later_workers_use_it(settings, monkeypatch):
     on(monkeypatch)
     assert precision(settings) == "float32"
-    assert not compute_path(settings.home).exists()  # a command that only reads decides nothing
+    assert not compute_path(settings.home).exists()  # reading the settings does not write the decision
     save_decision(settings)
     on(monkeypatch, "avx512_bf16")
     save_decision(settings)
     assert precision(settings) == "float32"
 
 
-def test_a_worker_that_cannot_follow_does_not_start(settings, monkeypatch):
+def test_a_worker_that_does_not_support_the_numeric_type_does_not_start(settings, monkeypatch):
     on(monkeypatch, "amx_bf16")
     save_decision(settings)
     on(monkeypatch)

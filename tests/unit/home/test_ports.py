@@ -22,7 +22,7 @@ def test_ports_are_kept(tmp_path):
     assert grown.items() > first.items()
 
 
-def test_a_port_taken_meanwhile_is_chosen_anew_and_named(tmp_path):
+def test_a_port_that_another_process_uses_is_replaced_and_named(tmp_path):
     first, _ = ensure_ports(tmp_path, ["broker", "score"])
     with socket.socket() as thief:
         thief.bind(("127.0.0.1", first["score"]))
@@ -33,7 +33,7 @@ def test_a_port_taken_meanwhile_is_chosen_anew_and_named(tmp_path):
     assert second["score"] != first["score"]
 
 
-def test_ranges_do_not_overlap_anything(tmp_path):
+def test_ranges_of_ports_do_not_overlap_other_ports(tmp_path):
     block = claim_block(tmp_path, 0)
     ports = choose_ports(["p0", "a_base", "b_base", *(f"p{number}" for number in range(1, 20))], block)
     taken = [port for name, first in ports.items() for port in range(first, first + (64 if "_base" in name else 1))]
@@ -52,7 +52,7 @@ def test_errors_name_the_home_and_the_remedy(tmp_path):
         load_ports(tmp_path)
 
 
-def test_two_homes_have_no_port_in_common_also_while_both_are_down(tmp_path):
+def test_two_homes_have_no_port_in_common_even_if_both_are_down(tmp_path):
     names = ["broker", "ray_ingress_base", "ray_workers_base"]
     blocks = []
     for number in range(4):
@@ -65,7 +65,7 @@ def test_two_homes_have_no_port_in_common_also_while_both_are_down(tmp_path):
     assert {len(block) for block in blocks} == {BLOCK_WIDTH}
 
 
-def test_the_block_of_a_home_that_is_gone_is_free_again(tmp_path):
+def test_the_block_of_a_deleted_home_is_free_again(tmp_path):
     home = tmp_path / "gone"
     home.mkdir()
     block = claim_block(home, 7)
