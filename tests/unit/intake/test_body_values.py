@@ -20,7 +20,7 @@ SIZE = 16 * 1024**2 - 1024
 
 @pytest.fixture
 def few(monkeypatch):
-    """Check bodies of all sizes, and allow 10 values."""
+    """Check bodies of any size, and allow 10 values."""
     monkeypatch.setattr(body_values, "_CHECKED_BYTES", 0)
     monkeypatch.setattr(body_values, "MAX_VALUES", 10)
 
@@ -57,7 +57,7 @@ def test_protobuf_fields_are_counted_in_all_messages(few, monkeypatch):
         check_protobuf(body, DESCRIPTOR)
 
 
-def test_cut_or_changed_protobuf_is_no_internal_error(few, monkeypatch):
+def test_truncated_or_changed_protobuf_is_no_internal_error(few, monkeypatch):
     monkeypatch.setattr(body_values, "MAX_VALUES", 1000)
     body = encoded(traces(span({"a": {"b": [1, 2.5, "c"]}})))
     check_protobuf(body, DESCRIPTOR)
@@ -95,7 +95,7 @@ BOMBS = {
     "spans as JSON": (JSON, lambda: _SPANS % (b"{}," * (SIZE // 3))),
     "unknown fields": (JSON, lambda: b'{"x":[%s0]}' % (b'{"":0},' * (SIZE // 7))),
 }
-#: Decode an export within 64 MiB more address space than the process has when it has read the body.
+#: A program that decodes an export with at most 64 MiB of address space more than after it has read the body.
 _SCRIPT = """
 import re, resource, sys
 from pathlib import Path
@@ -124,7 +124,7 @@ def test_litellm_s_lines_have_a_limit():
         next(payloads(b"{" + b"\n" * 1_000_001 + b"}"))
 
 
-async def test_all_formats_reject_too_many_values_and_the_intake_goes_on(tmp_path, few, monkeypatch):
+async def test_all_formats_reject_too_many_values_and_the_intake_continues(tmp_path, few, monkeypatch):
     monkeypatch.setattr(body_values, "MAX_VALUES", 200)
     bomb = b"[" + b"{}," * 300 + b"{}]"
     messages = json.dumps([{"role": "user", "content": [{} for _ in range(300)]}])

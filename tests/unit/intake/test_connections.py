@@ -1,4 +1,4 @@
-"""The real server: half-sent requests are closed, and those of one address leave room for others."""
+"""Connections of the real server: incomplete requests are closed, and one address cannot use all connections."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ LAST = HALF + b"connection: close\r\n\r\n"
 
 
 class Server:
-    """A running intake, reached from loopback addresses of the test's choice."""
+    """A running intake; a test connects to it from chosen loopback addresses."""
 
     def __init__(self, port: int, stack: contextlib.ExitStack) -> None:
         self._port = port
@@ -98,8 +98,8 @@ async def test_a_request_whose_headers_are_late_is_408_and_its_connection_is_clo
         assert (await server.asked("127.0.0.2"))[0] == 200
 
 
-async def test_an_unread_body_does_not_keep_its_connection(tmp_path):
-    """A response before the end of the body, such as 401, must not let the body continue without limit."""
+async def test_the_connection_of_an_unread_body_is_closed(tmp_path):
+    """After a response before the end of the body, such as 401, the client must not send the body without limit."""
     async with running(tmp_path, header_seconds=0.3) as server:
         head = b"POST /intake/litellm HTTP/1.1\r\nhost: weir\r\ncontent-length: 1000000\r\n\r\n"
         reader, writer = await server.connected("127.0.0.2", head)
@@ -120,7 +120,7 @@ async def test_a_request_that_is_in_progress_has_no_deadline_for_headers(tmp_pat
     async with running(tmp_path, header_seconds=0.2) as server:
         reader, writer = await server.connected("127.0.0.2", head.encode() + payload[:10])
         other, _ = await server.connected("127.0.0.2", HALF)
-        assert (await answer(other))[0] == 408, "the deadline of both has passed"
+        assert (await answer(other))[0] == 408, "the header deadline of both requests has passed"
         writer.write(payload[10:])
         assert (await answer(reader))[0] == 200
 
@@ -137,7 +137,7 @@ async def test_an_address_with_too_many_connections_is_429_and_others_are_served
         await until_answered(server, "127.0.0.2")
 
 
-async def test_more_connections_than_all_are_503(tmp_path):
+async def test_more_connections_than_the_total_limit_are_503(tmp_path):
     async with running(tmp_path, connections=4, header_seconds=60) as server:
         held = [await server.connected(f"127.0.0.{number}", HALF) for number in range(2, 6)]
         status, headers, body = await server.asked("127.0.0.9")

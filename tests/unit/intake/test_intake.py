@@ -1,4 +1,4 @@
-"""From HTTP to the spool: new items, duplicates, halves, errors, and kills."""
+"""The intake from HTTP to the spool: new items, duplicates, halves of exchanges, errors, and kills."""
 
 import asyncio
 import base64
@@ -50,7 +50,7 @@ async def test_a_log_that_is_sent_twice_is_recorded_once_after_a_restart_too(tmp
 
 
 @pytest.mark.parametrize("order", [("request", "response"), ("response", "request")])
-async def test_two_halves_make_one_exchange_in_either_order(tmp_path, order):
+async def test_two_halves_are_joined_to_one_exchange_in_either_order(tmp_path, order):
     bodies = {"request": REQUEST, "response": RESPONSE}
     async with intake(tmp_path / "home") as running:
         for half in order:
@@ -63,7 +63,7 @@ async def test_two_halves_make_one_exchange_in_either_order(tmp_path, order):
         assert (await kserve(running, "response", RESPONSE)).json()["repeated"] == 1
 
 
-async def test_a_stored_half_survives_a_restart_and_its_text_leaves_the_disk_when_it_is_recorded(tmp_path):
+async def test_a_stored_half_survives_a_restart_and_its_text_is_deleted_when_it_is_recorded(tmp_path):
     home = tmp_path / "home"
     async with intake(home) as running:
         assert (await kserve(running, "request", REQUEST)).status_code == 200
@@ -91,9 +91,7 @@ async def test_after_a_kill_between_request_and_end_a_retry_records_the_true_end
             context.setattr(running.recorder, "end", killed)
             with pytest.raises(Killed):
                 await running.sent("/intake/litellm", json=litellm_payload())
-    async with intake(
-        home
-    ) as running:  # the request has an aborted end now, as the adopter of its spool would write it
+    async with intake(home) as running:  # now the request has an aborted end, as the adopter of its spool writes it
         assert (await running.sent("/intake/litellm", json=litellm_payload())).json()["accepted"] == 1
         events = running.events()
     ends = [event for event in events if event.id.endswith("/end")]
@@ -107,7 +105,7 @@ async def test_after_a_kill_between_request_and_end_a_retry_records_the_true_end
         shard.close()
 
 
-async def test_a_half_that_stays_alone_is_recorded_alone(tmp_path):
+async def test_a_half_whose_other_half_never_arrives_is_recorded_alone(tmp_path):
     async with intake(tmp_path / "home", pair_seconds=1e-9) as running:
         await kserve(running, "request", REQUEST, identity="request")
         await kserve(running, "response", RESPONSE, identity="response")
@@ -118,7 +116,7 @@ async def test_a_half_that_stays_alone_is_recorded_alone(tmp_path):
         assert (unasked.status, unasked.text, unasked.model) == ("complete", "ho", "qwen")
 
 
-async def test_an_answer_that_takes_longer_than_its_request_may_wait_is_recorded_once(tmp_path):
+async def test_an_answer_that_arrives_after_the_time_limit_of_its_request_is_recorded_once(tmp_path):
     async with intake(tmp_path / "home", pair_seconds=1e-9) as running:
         await kserve(running, "request", REQUEST)
         await running.pairer.record_overdue()
@@ -132,14 +130,14 @@ async def test_an_answer_that_takes_longer_than_its_request_may_wait_is_recorded
         assert (end.status, end.text, end.owed) == ("complete", "ho", ("pii",))
 
 
-async def test_a_half_waits_while_it_may(tmp_path):
+async def test_a_half_waits_until_its_time_limit(tmp_path):
     async with intake(tmp_path / "home", pair_seconds=60) as running:
         await kserve(running, "request", REQUEST)
         assert await running.pairer.record_overdue() == 0
         assert running.registry.get_sample_value("weir_intake_held_halves") == 1
 
 
-async def test_readable_items_are_recorded_whatever_the_others_are(tmp_path, caplog):
+async def test_readable_items_are_recorded_beside_unreadable_ones(tmp_path, caplog):
     async with intake(tmp_path / "home") as running:
         answer = await running.sent("/intake/litellm", json=[{"id": "x"}, litellm_payload(), 7])
         body = answer.json()
@@ -244,7 +242,7 @@ async def test_a_status_that_http_does_not_have_is_500(tmp_path, code):
 
 
 @pytest.mark.parametrize("time", [1e303, -1.0, 10**400, 4e9])
-async def test_a_time_that_no_clock_shows_is_unknown(tmp_path, time):
+async def test_an_impossible_time_is_unknown(tmp_path, time):
     async with intake(tmp_path / "home") as running:
         times = {"startTime": 1767225600.0, "endTime": time, "completionStartTime": time}
         assert (await running.sent("/intake/litellm", json=litellm_payload(**times))).json()["accepted"] == 1
@@ -254,7 +252,7 @@ async def test_a_time_that_no_clock_shows_is_unknown(tmp_path, time):
 
 
 def stored_in_the_ledger(running):
-    """Return how many of the intake's events the ledger stores, read from their bytes."""
+    """Return the number of the intake's events that a ledger stores, after decoding them from their bytes."""
     shard = Shard(":memory:")
     stored = shard.apply(Log().inference(*running.events()))
     shard.close()
@@ -323,7 +321,7 @@ async def test_halves_are_bounded(tmp_path):
         ("Bearer weir-other-key", "other"),
     ],
 )
-async def test_the_tenant_is_the_keys(tmp_path, authorization, tenant):
+async def test_the_tenant_is_that_of_the_key(tmp_path, authorization, tenant):
     async with intake(tmp_path / "home") as running:
         headers = {"authorization": authorization}
         answer = await running.sent("/intake/litellm", json=litellm_payload(), headers=headers)

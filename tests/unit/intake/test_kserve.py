@@ -28,7 +28,7 @@ def exchange(half, body, **changes):
     return found
 
 
-def test_both_halves_of_an_exchange_have_one_identity_and_make_its_records():
+def test_both_halves_of_an_exchange_have_the_same_id_and_become_its_records():
     first, second = exchange("request", REQUEST), exchange("response", RESPONSE)
     assert first.identity == second.identity
     assert (first.response, second.request) == (None, None)
@@ -51,14 +51,14 @@ def test_a_request_that_must_not_be_used_for_training_is_marked():
     assert records_of(exchange("request", REQUEST | {"metadata": {"user": "7"}}), ExpectedVerdicts())[0].training
 
 
-def test_a_streamed_response():
+def test_a_streamed_response_is_read():
     chunk = json.dumps({"choices": [{"index": 0, "delta": {"content": "ho"}}]})
     (found,) = exchanges(kserve_headers("response"), f"data: {chunk}\n\ndata: [DONE]\n\n".encode())
     assert [choice.text for choice in found.response.choices] == ["ho"]
 
 
 @pytest.mark.parametrize("coded", [False, True])
-def test_structured_and_batched(coded):
+def test_structured_and_batched_events_are_read(coded):
     data = json.dumps(REQUEST).encode() if coded else REQUEST
     event = kserve_structured("request", data, coded=coded)
     expected = exchange("request", REQUEST)
@@ -76,14 +76,14 @@ def test_a_binary_events_attributes_are_percent_encoded():
     assert found.origin.conversation == "Grüße"
 
 
-def test_the_trace_is_the_events_own_or_the_requests():
+def test_the_trace_is_that_of_the_event_or_else_of_the_request():
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     assert exchange("request", REQUEST, traceparent=trace).origin.traceparent == trace
     assert exchange("request", REQUEST, **{"ce-traceparent": trace, "traceparent": "x"}).origin.traceparent == trace
 
 
 @pytest.mark.parametrize("metadata", ["", "[]", "{", '{"A": "b"}', '{"X-Weir-Conversation-Id": []}'])
-def test_metadata_that_names_no_conversation(metadata):
+def test_invalid_metadata_has_no_conversation(metadata):
     assert exchange("request", REQUEST, **{"ce-metadata": metadata}).origin.conversation == ""
 
 
@@ -94,7 +94,7 @@ NOT_CODED = json.dumps(kserve_structured("request", {}) | {"data_base64": "?"})
     ("half", "changes", "body", "message"),
     [*CASES["refused"], (None, {"content-type": "application/cloudevents+json"}, NOT_CODED, "is not Base64")],
 )
-def test_what_is_no_event_of_the_logger_is_refused(half, changes, body, message):
+def test_an_event_that_is_not_of_the_logger_is_rejected(half, changes, body, message):
     headers = kserve_headers(half, **changes) if half else changes
     with pytest.raises(UnreadablePayload) as error:
         exchanges(headers, body.encode("latin-1"))
@@ -109,7 +109,7 @@ def test_a_stored_half_has_the_field_names_of_earlier_versions():
 
 
 @pytest.mark.parametrize(("stored", "request_", "response"), CASES["stored"])
-def test_a_half_that_a_former_version_stored_is_read(stored, request_, response):
+def test_a_half_that_an_earlier_version_stored_is_read(stored, request_, response):
     half = decode_half(
         json.dumps({"identity": "0" * 32, "sender": {"tenant": "acme", "principal": "k_1"}} | stored).encode()
     )

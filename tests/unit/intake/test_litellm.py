@@ -38,7 +38,7 @@ def test_a_chat_becomes_a_request_and_its_end():
     assert (end.owed, end.context) == (("pii", "refusal"), (Message.of_text("user", "Mail me at ann.lee@e"),))
 
 
-def test_a_reported_key_is_a_principal_only_if_the_sender_may_delegate():
+def test_a_reported_key_is_the_principal_only_if_the_client_may_delegate():
     sender = Principal(id="k_1", tenant="acme", scopes=("infer", "delegate"))
     assert {half.principal for half in records(litellm_payload(), sender)} == {"k_1/88dc28d0f030"}
     assert {half.principal for half in records(litellm_payload())} == {"k_1"}
@@ -55,13 +55,13 @@ def test_a_failure_ends_as_an_error_without_the_message_that_may_quote_the_promp
 
 
 @pytest.mark.parametrize(("change", "text", "answer"), CASES["shapes"])
-def test_other_shapes_and_what_was_not_to_be_logged(change, text, answer):
+def test_other_shapes_and_redacted_messages_are_read(change, text, answer):
     request, end = records(litellm_payload(**change))
     assert (request.text, end.text) == (text, answer)
     assert (bool(request.owed), bool(end.owed)) == (bool(text), bool(answer))
 
 
-def test_the_same_log_is_the_same_request_and_another_call_is_another():
+def test_equal_logs_have_equal_request_ids_and_other_calls_have_others():
     first = records(litellm_payload())[0].request_id
     assert records(litellm_payload())[0].request_id == first
     assert records(litellm_payload(startTime=1767225700.0))[0].request_id != first
@@ -70,7 +70,7 @@ def test_the_same_log_is_the_same_request_and_another_call_is_another():
 
 
 @pytest.mark.parametrize(("metadata", "conversation"), CASES["conversations"])
-def test_the_conversation(metadata, conversation):
+def test_the_conversation_is_read_from_the_metadata(metadata, conversation):
     assert records(litellm_payload(metadata=metadata, session_id="s-1"))[0].conversation_id == conversation
 
 
@@ -80,12 +80,12 @@ def test_a_request_that_must_not_be_used_for_training_is_marked():
 
 
 @pytest.mark.parametrize("raw", CASES["batches"])
-def test_the_formats_of_a_batch(raw):
+def test_all_formats_of_a_batch_are_read(raw):
     assert [one["id"] for one in payloads(raw.encode())] == ["a", "b"]
 
 
 @pytest.mark.parametrize(("payload", "message"), CASES["refused"])
-def test_what_is_no_standard_payload_is_refused(payload, message):
+def test_an_item_that_is_no_standard_payload_is_rejected(payload, message):
     with pytest.raises(UnreadablePayload, match=message):
         exchange_from_litellm(payload, PRINCIPAL)
 

@@ -77,7 +77,7 @@ async def test_a_span_of_an_inference_is_an_exchange(tmp_path, kind, compressed)
 
 
 @pytest.mark.parametrize(("attributes", "messages", "choices", "tools"), CASES["layouts"])
-async def test_the_layouts_of_content(tmp_path, attributes, messages, choices, tools):
+async def test_all_layouts_of_content_are_read(tmp_path, attributes, messages, choices, tools):
     async with intake(tmp_path / "home") as running:
         assert (await sent(running, traces(span(attributes)))).status_code == 200
         request, end = running.only()
@@ -105,7 +105,9 @@ async def test_a_request_that_must_not_be_used_for_training_is_marked(tmp_path, 
 
 
 @pytest.mark.parametrize(("attributes", "outcome"), CASES["not_recorded"])
-async def test_what_is_no_inference_or_has_no_content_is_counted_and_acknowledged(tmp_path, attributes, outcome):
+async def test_spans_that_are_no_inference_or_have_no_content_are_counted_and_acknowledged(
+    tmp_path, attributes, outcome
+):
     async with intake(tmp_path / "home") as running:
         answer = await sent(running, traces(span(attributes), span(CHAT, span_id="aaaaaaaaaaaaaaaa")))
         assert (answer.status_code, answer.content) == (200, b"")
@@ -215,7 +217,7 @@ async def test_halves_survive_a_restart_and_a_retry_adds_nothing(tmp_path):
     assert len(request.messages) == 1
 
 
-async def test_what_waited_too_long_is_recorded_if_it_has_content(tmp_path):
+async def test_a_half_that_waited_too_long_is_recorded_if_it_has_content(tmp_path):
     failed = span(
         SPAN_WITHOUT_CONTENT | {"error.type": "RateLimitError"},
         span_id="aaaaaaaaaaaaaaaa",
@@ -350,7 +352,7 @@ async def test_waiting_halves_are_bounded(tmp_path):
         running.only()
 
 
-async def test_the_first_token_of_a_stream(tmp_path):
+async def test_the_time_to_the_first_token_of_a_stream_is_recorded(tmp_path):
     events = [{"name": "First Token Stream Event", "timeUnixNano": "1767225600500000000"}]
     measured = CHAT | {"gen_ai.response.time_to_first_chunk": 0.25, "gen_ai.request.stream": True}
     async with intake(tmp_path / "home") as running:

@@ -1,4 +1,4 @@
-"""Halves of exchanges that intake's database holds: those of a former version, and unreadable ones."""
+"""Halves of exchanges in the database of intake: halves of an earlier version, and unreadable halves."""
 
 import json
 import sqlite3
@@ -10,7 +10,7 @@ from support.intake import REQUEST, RESPONSE, intake, kserve
 from stream.wire import Message
 
 
-async def test_a_half_of_a_former_version_is_joined_after_an_upgrade(tmp_path):
+async def test_a_half_of_an_earlier_version_is_joined_after_an_upgrade(tmp_path):
     home = tmp_path / "home"
     async with intake(home) as running:
         await kserve(running, "request", REQUEST)
