@@ -10,7 +10,7 @@ from stream.kafka.clients import consumer_for, paced, start_client, stop_consume
 
 
 class Fetcher:
-    """Closes as aiokafka's does: it awaits what it has cancelled, or fails."""
+    """A fetcher that closes as that of aiokafka: it awaits the task that it has cancelled, or it fails."""
 
     def __init__(self, error=None):
         self._error = error
@@ -34,16 +34,16 @@ async def consumer(monkeypatch):
 
     monkeypatch.setattr(plain._client, "close", close)
     yield plain
-    plain._closed = True  # nothing was connected; its finalizer would warn
+    plain._closed = True  # the consumer was never connected, and its finalizer would log a warning
 
 
-async def test_a_fetch_cancelled_in_stop_neither_ends_the_caller_nor_leaves_connections(consumer):
+async def test_a_fetch_that_stop_cancels_does_not_cancel_the_caller_and_connections_are_closed(consumer):
     consumer._fetcher = Fetcher()
     await stop_consumer(consumer)
     assert consumer.closed_clients == [consumer._client]
 
 
-async def test_another_error_of_stop_is_raised(consumer):
+async def test_other_errors_of_stop_are_raised(consumer):
     consumer._fetcher = Fetcher(OSError("gone"))
     with pytest.raises(OSError, match="gone"):
         await stop_consumer(consumer)
@@ -62,7 +62,7 @@ async def test_a_consumer_that_cannot_start_is_stopped(consumer, monkeypatch):
 
 
 class Broker:
-    """Stands where the client sends to a broker."""
+    """A client whose broker answers each request with the same records."""
 
     def __init__(self, *records: bytes):
         self.response = SimpleNamespace(topics=[("t", [(number, 0, 9, value) for number, value in enumerate(records)])])
@@ -75,7 +75,7 @@ class Broker:
     ("request_class", "records", "pauses"),
     [(FetchRequest, (b"", b""), 1), (FetchRequest, (b"", b"records"), 0), (OffsetRequest, (b"", b""), 0)],
 )
-async def test_only_a_fetch_that_brings_nothing_takes_a_while(monkeypatch, request_class, records, pauses):
+async def test_only_a_fetch_without_records_is_followed_by_a_pause(monkeypatch, request_class, records, pauses):
     slept = []
 
     async def sleep(seconds):
@@ -90,7 +90,9 @@ async def test_only_a_fetch_that_brings_nothing_takes_a_while(monkeypatch, reque
 
 
 class Starting:
-    """A client that asks for metadata as it starts, and whose first connection stays open if it is cancelled then."""
+    """A client that requests metadata at its start; if the start is cancelled during the request, its connection stays
+    open.
+    """
 
     def __init__(self):
         self.asked, self.answer, self.ends = asyncio.Event(), asyncio.Event(), []
@@ -122,7 +124,7 @@ async def test_a_cancelled_caller_waits_until_the_start_has_ended():
     assert client.ends == ["started"]
 
 
-async def test_a_start_without_an_answer_is_cancelled_in_the_end(monkeypatch):
+async def test_a_start_without_an_answer_is_cancelled_after_a_limit(monkeypatch):
     monkeypatch.setattr("stream.kafka.clients._START_END_SECONDS", 0.01)
     client = Starting()
     starting = await cancelled_while_it_asks(client)

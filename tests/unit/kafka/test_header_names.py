@@ -1,4 +1,4 @@
-"""Kafka accepts header names that are no UTF-8; a consumer reads past them."""
+"""Header names that are not valid UTF-8: Kafka accepts them, and a consumer reads the record and continues."""
 
 import pytest
 from aiokafka.consumer import fetcher
@@ -6,14 +6,14 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.record.legacy_records import _LegacyRecordBatchBuilderPy
 from aiokafka.structs import TopicPartition
 
-from stream.kafka import clients  # replaces the classes of the fetcher
+from stream.kafka import clients  # the import replaces the classes of the fetcher
 
 GZIP = 1
 UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 
 
 class BytesName(str):
-    """A header name that a producer in Python would not send."""
+    """A header name that is encoded as Latin-1; a producer in Python does not send such names."""
 
     __slots__ = ()
 
@@ -37,7 +37,7 @@ def legacy_batch(first_offset):
 
 
 def read(data, position=0):
-    """Return the offset and the first header's name of each record, as a consumer at `position` reads them."""
+    """Return the offset and the name of the first header of each record that a consumer at `position` reads."""
     assert clients.consumer_for
     deserializers, check_crcs, isolation_level = (None, None), True, 0
     records = fetcher.PartitionRecords(

@@ -18,7 +18,10 @@ PARTITION = TopicPartition("t", 0)
 
 
 class Consumer:
-    """One partition of `end` records, in the pieces of `script`: numbers of records, or errors to raise."""
+    """A consumer of one partition of `end` records.
+
+    `script` has the results of reads: numbers of records, or errors to raise.
+    """
 
     def __init__(self, end, *script):
         self.end, self.script, self.offset = end, list(script), 0
@@ -88,18 +91,18 @@ async def test_a_reader_at_the_end_of_the_log_is_never_stalled(now):
     assert not reader.caught_up
 
 
-async def test_a_broker_that_is_away_is_an_error_of_its_own(now):
+async def test_an_unreachable_broker_is_not_reported_as_a_stalled_reader(now):
     reader = reader_of(Consumer(TimeoutError()), now)
     with pytest.raises(TimeoutError):
         await read_for(reader, now, 2)
 
 
-async def test_an_offset_that_was_deleted_is_an_expired_log(now):
+async def test_a_deleted_offset_raises_log_expired(now):
     with pytest.raises(LogExpired):
         await reader_of(Consumer(5, OffsetOutOfRangeError({PARTITION: 0})), now).read()
 
 
-async def test_offsets_without_a_record_are_passed(now):
+async def test_offsets_without_a_record_are_skipped(now):
     reader = reader_of(Consumer(5, 3), now)
     await reader.read()
     reader._consumer.offset = 5
@@ -108,7 +111,7 @@ async def test_offsets_without_a_record_are_passed(now):
     assert reader.reached({PARTITION: 5})
 
 
-async def test_a_tail_that_loses_the_broker_within_its_backlog_loses_no_record(monkeypatch):
+async def test_a_tail_that_loses_the_connection_within_its_backlog_loses_no_record(monkeypatch):
     consumers = [Consumer(4, 2, KafkaConnectionError()), Consumer(4, 4, 1)]
 
     @asynccontextmanager
@@ -137,7 +140,10 @@ async def _from_the_start(_tail, _consumer, first, _ends):
 
 @pytest.fixture
 def ranged(now, monkeypatch):
-    """A reader of the records 0 and 1. Each read takes 10 s; the script is the consumer's."""
+    """Return a function that makes a reader of the records 0 and 1 from a script of a consumer.
+
+    Each read takes 10 s.
+    """
 
     def reader(*script):
         consumer = Consumer(2, *script)
@@ -156,31 +162,31 @@ def ranged(now, monkeypatch):
     return reader
 
 
-async def test_a_range_survives_a_broker_that_is_away_for_less_than_30_s(ranged, now, caplog):
+async def test_a_range_continues_if_the_broker_is_unreachable_for_less_than_30_s(ranged, now, caplog):
     away = [KafkaConnectionError()] * 3
     reader = ranged(*away, 1, *away, 1)
     assert (await reader.next("t", 0)).offset == 0
-    now.seconds += 100  # the records read so far are processed
+    now.seconds += 100  # the records that were read before are processed
     assert (await reader.next("t", 0)).offset == 1
     assert [record.message for record in caplog.records] == [
         "reading fails (KafkaConnectionError); trying again for 30 s"
     ] * 2
 
 
-async def test_a_range_ends_with_the_error_of_a_broker_that_is_away_for_30_s(ranged, now):
+async def test_a_range_ends_with_an_error_if_the_broker_is_unreachable_for_30_s(ranged, now):
     reader = ranged(*[KafkaConnectionError()] * 4, 2)
     with pytest.raises(KafkaConnectionError):
         await reader.next("t", 0)
     assert now.seconds == 40
 
 
-async def test_a_range_ends_at_once_if_the_broker_denies_access(ranged, now, caplog):
+async def test_a_range_ends_immediately_if_the_broker_denies_access(ranged, now, caplog):
     with pytest.raises(TopicAuthorizationFailedError):
         await ranged(TopicAuthorizationFailedError("t"), 2).next("t", 0)
     assert (now.seconds, caplog.records) == (10, [])
 
 
-async def test_a_probe_that_is_cancelled_as_its_answer_arrives_is_cancelled(now):
+async def test_a_probe_that_is_cancelled_when_its_answer_arrives_is_cancelled(now):
     answer = asyncio.get_running_loop().create_future()
     consumer = Consumer(1)
     consumer.end_offsets = lambda _: answer

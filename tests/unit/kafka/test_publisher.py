@@ -7,7 +7,7 @@ from stream.kafka.publisher import Publisher
 
 
 class Producer:
-    """Fails with each of `errors` in turn, then accepts."""
+    """A producer that fails with each of `errors` in turn, and then accepts records."""
 
     def __init__(self, errors):
         self.errors = list(errors)
@@ -24,7 +24,7 @@ class Producer:
         return future
 
 
-async def test_publishing_is_retried_while_the_broker_is_away(monkeypatch):
+async def test_publishing_is_retried_while_the_broker_is_unreachable(monkeypatch):
     monkeypatch.setattr("stream.kafka.publisher._PAUSE_SECONDS", 0.01)
     producer = Producer([KafkaTimeoutError(), KafkaTimeoutError()])
     assert await Publisher(lambda: producer).produce("t", key=b"k", value=b"v", headers=(), partition=1) == "done"
