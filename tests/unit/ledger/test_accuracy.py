@@ -28,7 +28,7 @@ def answers(*phases, seed=1):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_fall_is_found_with_its_begin_and_its_wrong_answers(seed):
+def test_a_fall_is_found_with_its_start_and_its_wrong_answers(seed):
     given = answers((400, 0.95), (100, 0.6), seed=seed)
     found = accuracy_of(given, SETTINGS)
     assert found.fell_at == pytest.approx(400 * 60, abs=15 * 60)
@@ -47,13 +47,16 @@ def test_a_fall_ends_when_the_accuracy_recovers():
 
 
 def test_false_alarms_stay_within_the_budget():
-    """With 200 streams of 1,000 answers after the reference, a budget of 1 in 2,000 allows 100 alarms; the margin makes them rare."""
+    """In 200 streams of 1,000 answers after the reference, a budget of 1 in 2,000 allows 100 alarms.
+
+    The margin makes alarms rare.
+    """
     settings = AccuracySettings(alarm_every_events=2_000)
     alarms = sum(accuracy_of(answers((1_200, 0.9), seed=seed), settings).fell_at is not None for seed in range(200))
     assert alarms <= 10
 
 
-def test_a_small_fall_within_the_margin_is_no_fault():
+def test_a_small_fall_within_the_margin_is_no_alarm():
     assert accuracy_of(answers((400, 0.95), (600, 0.92), seed=3), SETTINGS).fell_at is None
 
 
@@ -63,7 +66,7 @@ def test_a_reference_at_a_bound_is_no_error(value):
     assert accuracy_of(given, AccuracySettings(margin=0.01)).fell_at is None
 
 
-# -- joined in the ledger
+# -- the join in the ledger
 
 
 def label(request_id, value, *, at=1.0, label_id="", tenant="acme"):
@@ -79,7 +82,7 @@ def joined(*records, partitions=2):
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
 @pytest.mark.parametrize("answers_first", [True, False])
-def test_labels_are_joined_in_any_order_from_any_partition_and_the_latest_judgment_counts(order, answers_first):
+def test_labels_are_joined_in_any_order_from_any_partition_and_the_latest_label_counts(order, answers_first):
     log = Log()
     given = [label("a", 1.0, at=2.0), label("a", 0.0, at=1.0), label("b", 0.5), label("b", 1.0, label_id="other")]
     labels = [entry for row in order for entry in log.records("weir.feedback", given[row], partition=row % 2)]
@@ -88,7 +91,7 @@ def test_labels_are_joined_in_any_order_from_any_partition_and_the_latest_judgme
     assert found == [(0, 1, 1.0), (3600, 1, 0.75)]
 
 
-def test_a_label_of_another_tenant_or_of_an_unknown_request_judges_nothing():
+def test_a_label_of_another_tenant_or_of_an_unknown_request_is_not_joined():
     log = Log()
     labels = log.records("weir.feedback", label("a", 1.0, tenant="other"), label("unknown", 1.0))
     with MemoryLedger(2) as ledger:
@@ -96,7 +99,7 @@ def test_a_label_of_another_tenant_or_of_an_unknown_request_judges_nothing():
         shards = list(ledger.store._databases)
         assert accuracy_hours(shards) == []
         counts = [unjoined_count(shards, tenant) for tenant in ("", "acme", "other", "elm")]
-    assert counts == [2, 1, 1, 0], "labels that judge nothing are counted for their tenant"
+    assert counts == [2, 1, 1, 0], "labels that are not joined are counted for their tenant"
 
 
 def test_an_alert_resolves_an_hour_after_its_record_of_the_recovery():
@@ -112,7 +115,7 @@ def test_an_alert_resolves_an_hour_after_its_record_of_the_recovery():
     assert "recovered: 90% of all 95" in recovery.summary
     assert decided([recovery], fallen, 205.0) == [], "at most one record in ten seconds"
     (again,) = decided([recovery], fallen, 300.0)
-    assert (again.alert_id, again.statistic) == ("al_1", 9.0), "the same fall, after more late labels"
+    assert (again.alert_id, again.statistic) == ("al_1", 9.0), "the same fall, with more late labels"
     (recovery,) = decided([again], fine, 400.0)
     assert decided([recovery], fine, 3999.0) == []
     (resolved,) = decided([recovery], fine, 4000.0)

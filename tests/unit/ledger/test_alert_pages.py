@@ -77,7 +77,7 @@ def test_an_alert_of_a_part_group_has_its_part_and_the_windows_of_its_stream(mak
     assert pages.alert("al_1", 0.0).series.time == [15.0]
 
 
-def test_alerts_are_selected_by_part_group_also_by_none(maker, pages):
+def test_alerts_are_selected_by_part_group_or_by_no_part_group(maker, pages):
     for name, part in (("al_1", ""), ("al_2", "prompt"), ("al_3", "tool_result")):
         apply(maker, alert(name, detector="drift", part=part))
 
@@ -89,7 +89,7 @@ def test_alerts_are_selected_by_part_group_also_by_none(maker, pages):
     assert listed() == ["al_1", "al_2", "al_3"]
 
 
-def test_alerts_are_selected_by_trained_version_also_by_none(maker, pages):
+def test_alerts_are_selected_by_trained_version_or_by_no_trained_version(maker, pages):
     for name, version in (("al_1", ""), ("al_2", "m_1"), ("al_3", "m_2")):
         apply(maker, alert(name, detector="drift", model_version=version))
 
@@ -102,7 +102,7 @@ def test_alerts_are_selected_by_trained_version_also_by_none(maker, pages):
     assert listed() == [("al_1", ""), ("al_2", "m_1"), ("al_3", "m_2")]
 
 
-def test_changes_since_a_number_are_the_later_ones(maker):
+def test_changes_since_a_number_are_those_with_a_higher_number(maker):
     database = maker.store.decisions.database
     apply(maker, alert("al_1"), alert("al_2"))
     seq, changed = changed_since(database, 0, 10)
@@ -171,7 +171,7 @@ def test_a_review_is_right_or_wrong_and_of_the_alert_s_own_tenant(maker, pages):
     assert review_count(shards(maker)) == 5
 
 
-def test_retraining_events_are_paged_also_those_of_one_time(maker, pages):
+def test_retraining_events_are_paged_even_with_equal_times(maker, pages):
     events = [retraining(f"rt_{number}", float(number // 4)) for number in range(10)]
     apply(maker, *events, retraining("rt_9", 2.0, "requested"), topic="weir.retraining")
     found = paged(lambda before: pages.retraining(before=before, limit=3), "retraining")
@@ -181,7 +181,7 @@ def test_retraining_events_are_paged_also_those_of_one_time(maker, pages):
     assert len(set(named)) == 11
 
 
-def test_the_newest_lease_of_a_state_is_kept_although_the_state_has_its_first_time(maker, pages):
+def test_a_state_keeps_its_first_time_and_has_its_newest_lease(maker, pages):
     apply(
         maker,
         *(retraining("rt_1", 5.0, "trained", lease_until=until) for until in (220.0, 820.0)),
@@ -191,7 +191,7 @@ def test_the_newest_lease_of_a_state_is_kept_although_the_state_has_its_first_ti
     assert (found.at, found.lease_until) == (5.0, 820.0)
 
 
-def test_alerts_without_a_review_are_found_behind_many_others(maker, pages):
+def test_alerts_without_a_review_are_found_after_many_reviewed_alerts(maker, pages):
     apply(maker, alert("al_a"), alert("al_b"), alert("al_c"))
     maker.alerts(6_000, newest=1e6, evidence=())
     reviewed = ["al_b", *(f"al_{number}" for number in range(40))]

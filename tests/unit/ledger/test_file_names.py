@@ -1,4 +1,6 @@
-"""SQLite opens the ledger's files by URI; folders with characters of URIs are read too. A locked file is an error."""
+"""Opening the ledger's files, which SQLite opens by URI: folders with special characters of URIs work; a locked file is
+an error.
+"""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Gap records become one alert for each episode, at whatever times the ledger decides."""
+"""Alerts for gap records: one alert for each episode, at any times at which the ledger decides."""
 
 import pytest
 from support.events import tick

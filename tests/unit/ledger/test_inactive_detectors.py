@@ -1,4 +1,4 @@
-"""Inactive detectors: only errors or no verdict over some time; one alert for one cause."""
+"""Alerts about inactive detectors, which write only errors or no verdict for some time; one alert for each cause."""
 
 import pytest
 from support.events import tick

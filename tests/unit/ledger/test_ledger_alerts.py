@@ -1,4 +1,4 @@
-"""The ledger's own alerts as a function of an observation, and the lag that ticks show."""
+"""The ledger's own alerts as a function of an observation, and the lag that is computed from ticks."""
 
 import msgspec
 import pytest
@@ -51,7 +51,10 @@ def test_the_same_log_has_the_same_alert_id_at_any_time():
 
 @pytest.mark.parametrize("verdicts_first", [False, True])
 def test_verdicts_that_kafka_deleted_before_a_rebuild_are_neither_missing_nor_late(verdicts_first):
-    """The source s0 ended before the oldest verdict; score lost the last verdict of s1, of an event after it."""
+    """The source s0 ended before the oldest verdict.
+
+    `score` lost the last verdict of s1, for an event after the oldest verdict.
+    """
     log, inference, verdicts = Log(), [], []
     for number in range(400):
         source, time = ("s0", 100.0 + number) if number < 200 else ("s1", 400.0 + number)
@@ -119,7 +122,7 @@ def observed():
     shard.close()
 
 
-def test_lag_is_the_distance_of_score_s_ticks_from_capture_s(observed):
+def test_lag_is_the_difference_between_the_ticks_of_capture_and_score(observed):
     assert observed(inference=[tick(100.0), tick(130.0)]).lag_seconds == 30.0
     assert observed(verdicts=[forwarded({"s1": 125.0})]).lag_seconds == 5.0
     idle = observed(inference=[tick(500.0)], verdicts=[forwarded({"s1": 500.0})])

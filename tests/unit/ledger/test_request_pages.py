@@ -26,7 +26,7 @@ def pages(directory, **query):
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 20, 100])
-def test_requests_of_one_time_are_split_over_pages(maker, tmp_path, limit):
+def test_requests_with_equal_times_are_split_over_pages(maker, tmp_path, limit):
     names = [f"r{number:02d}" for number in range(20)]
     for name in names:
         maker.side(name, "input", 1_800_000_000.125)
@@ -64,7 +64,7 @@ def test_a_cursor_is_parsed_from_its_text(cursor):
 
 
 @pytest.mark.parametrize("text", ["/a", "nan/a", "inf", "yesterday/a", "...../a", "1e999"])
-def test_what_is_no_cursor_is_an_error(text):
+def test_an_invalid_cursor_is_an_error(text):
     with pytest.raises(ValueError, match=r"time|float"):
         Cursor.parse(text)
 

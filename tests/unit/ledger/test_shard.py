@@ -1,4 +1,4 @@
-"""Events joined with their verdicts in one partition; tests/property/ledger has the counts in any order."""
+"""The join of events with their verdicts in one partition; tests/property/ledger tests the counts in any order."""
 
 import time
 
@@ -13,7 +13,7 @@ from stream.ledger.schema import transaction
 from stream.ledger.shard import Shard
 from stream.wire import Span, encode
 
-#: A request that expects verdicts of pii and toxicity, and one that expects pii's.
+#: A request that expects verdicts of pii and toxicity, and a request that expects a verdict of pii.
 EVENT, PII = request("r1", 10.0), request("r1", 10.0, owed=("pii",))
 
 
@@ -30,15 +30,15 @@ def shard():
 
 
 def counts(shard):
-    """Return expected, completed, missing, failed and pending pairs."""
+    """Return the numbers of expected, completed, missing, failed and pending pairs."""
     total = coverage_of([shard.database]).total
     return total.owed, total.settled, total.missing, total.errors, total.pending
 
 
 @pytest.mark.parametrize("batches", [1, 3])
 @pytest.mark.parametrize("first", ["aborted", "complete"])
-def test_a_complete_end_replaces_the_one_that_was_written_for_a_dead_source(shard, log, batches, first):
-    """An intake that is killed between request and end receives the exchange again: two ends, in different hours."""
+def test_a_complete_end_replaces_the_substitute_end_of_a_dead_source(shard, log, batches, first):
+    """If an intake is killed between request and end, a retry sends the exchange again: two ends, in different hours."""
     ends = [aborted("r1", 10.0), end("r1", 5000.0, source="s2")]
     events = [request("r1", 9.0), *(ends if first == "aborted" else reversed(ends))]
     records = [*log.inference(*events), *log.verdicts(verdict(ends[1], "pii"))]
@@ -51,13 +51,13 @@ def test_a_complete_end_replaces_the_one_that_was_written_for_a_dead_source(shar
     assert shard.database.execute(query).fetchall() == [(0, 1, 0), (1, 0, 1)]
 
 
-def test_an_end_that_a_gateway_itself_calls_aborted_keeps_its_expected_verdicts(shard, log):
+def test_an_aborted_end_of_a_running_gateway_keeps_its_expected_verdicts(shard, log):
     lost = end("r1", 11.0, status="aborted")
     shard.apply(log.inference(lost, end("r1", 12.0, source="s2")))
     assert (request_events(shard.database, "r1").end.status, counts(shard)[0]) == ("aborted", 1)
 
 
-def test_a_verdict_that_replaces_an_error_brings_its_part_and_spans(shard, log):
+def test_a_verdict_that_replaces_an_error_has_its_part_and_spans(shard, log):
     failed, found = verdict(PII, "pii", label="error"), verdict(PII, "pii", flagged=True, label="pii")
     spans = Span(start=1, end=2, type="PERSON"), Span(start=1, end=2, type="PERSON", part="/messages/1/parts/0")
     data = msgspec.structs.replace(found.data, part="/messages/2/parts/0", spans=spans)
@@ -66,7 +66,7 @@ def test_a_verdict_that_replaces_an_error_brings_its_part_and_spans(shard, log):
     assert note.verdict == data
 
 
-def test_an_explanation_completes_nothing_and_can_arrive_twice_and_first(shard, log):
+def test_an_explanation_completes_no_pair_and_can_arrive_twice_or_first(shard, log):
     words = explanation(EVENT, "toxicity", *((3 * n, 3 * n + 2, 1.0) for n in range(30)))
     flagged = {"flagged": True, "label": "toxic"}
     shard.apply(log.verdicts(words, words))
@@ -170,7 +170,7 @@ def test_a_lowered_retention_deletes_an_hour_at_a_time(log):
     shard.close()
 
 
-def test_the_write_ahead_log_is_cut_after_a_large_transaction(tmp_path):
+def test_the_write_ahead_log_is_truncated_after_a_large_transaction(tmp_path):
     shard, wal = Shard(tmp_path / "partition-0.db"), tmp_path / "partition-0.db-wal"
     with transaction(shard.database):
         shard.database.execute("INSERT INTO meta VALUES ('large', hex(zeroblob(16000000)))")

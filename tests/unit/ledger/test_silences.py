@@ -1,4 +1,4 @@
-"""Of an operator's silences for one thing the ledger keeps the newest, in any order of reading."""
+"""Silences in the ledger: of several silences with one target, the newest is kept, in any order of arrival."""
 
 import msgspec
 from support.events import event_of
@@ -18,7 +18,7 @@ def records(log, *entries):
     return log.records("weir.alerts", *(event_of(data, "x", 1.0) for data in entries))
 
 
-def test_the_newest_silence_counts_and_alerts_are_unchanged(tmp_path):
+def test_the_newest_silence_is_kept_and_alerts_are_unchanged(tmp_path):
     log = Log()
     ended = msgspec.structs.replace(SILENCE, at=150.0, until=150.0)
     decisions = Decisions(LedgerFiles(tmp_path).decisions)

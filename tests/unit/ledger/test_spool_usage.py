@@ -1,4 +1,4 @@
-"""A full spool is an alert of its source, with hysteresis."""
+"""The alert about a full spool of a source, with hysteresis."""
 
 import pytest
 from support.events import closed, tick
@@ -36,7 +36,7 @@ def test_an_older_tick_changes_nothing(ledger):
     assert ledger.decide() == []
 
 
-def test_the_partition_that_was_read_furthest_decides():
+def test_the_newest_tick_of_all_partitions_decides():
     log = Log()
     with MemoryLedger(partitions=2) as ledger:
         for partition in (0, 1):

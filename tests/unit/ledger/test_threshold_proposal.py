@@ -1,4 +1,4 @@
-"""Thresholds that reviews propose."""
+"""Thresholds that are proposed from reviews."""
 
 import random
 
@@ -15,7 +15,7 @@ def reviewed(*pairs, by="ann"):
     ]
 
 
-#: 40 alerts: all 25 with at least 0.71 are right, and 5 of the 15 below.
+#: 40 alerts: all 25 with a score of at least 0.71 are right, and 5 of the 15 others.
 SEPARATED = [(0.71 + 0.01 * row, True) for row in range(25)] + [(0.5 + 0.01 * row, row % 3 == 0) for row in range(15)]
 
 
@@ -27,7 +27,9 @@ def test_the_lowest_threshold_that_reaches_the_target_is_proposed():
         "20 thresholds are compared"
     )
     assert then.recall == pytest.approx(24 / 30)
-    assert then.precision_low < wilson(24, 24)[0], "corrected for the compared thresholds"
+    assert then.precision_low < wilson(24, 24)[0], (
+        "the confidence level is corrected for the number of compared thresholds"
+    )
     assert then.recall_low < 24 / 30 < then.recall_high
     assert (found.reviews, found.reviewers, found.reason) == (40, 1, "")
     lower = propose("acme", "toxicity", reviewed(*SEPARATED), present=0.48, target=0.8).proposed
@@ -69,7 +71,7 @@ def test_a_precision_just_below_the_target_is_not_rounded_to_it():
 
 
 def test_the_interval_of_a_chosen_threshold_contains_the_precision_of_other_alerts():
-    """Scores without information about the labels: the choice among many thresholds is pure luck."""
+    """The scores have no information about the labels, so the choice among many thresholds is random."""
     draw, covered, proposals = random.Random(5), 0, 0
     for _ in range(300):
         alerts = reviewed(*((draw.uniform(0.5, 1.0), draw.random() < 0.8) for _ in range(60)))

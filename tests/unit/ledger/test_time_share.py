@@ -1,4 +1,6 @@
-"""The time that the ledger uses for the gauges of coverage, which it computes from a row per hour, tenant, model and detector."""
+"""The share of time for periodic work of the ledger, such as the coverage gauges (a row per hour, tenant, model and
+detector).
+"""
 
 import pytest
 
@@ -6,7 +8,7 @@ from stream.ledger.time_share import TimeShare
 
 
 @pytest.mark.parametrize(("seconds", "runs"), [(0.001, 100), (0.25, 20), (5.0, 1)])
-def test_slow_work_runs_less_often_and_fast_work_always(seconds, runs):
+def test_slow_work_runs_less_often_and_fast_work_each_time(seconds, runs):
     now, done = [0.0], []
 
     def work():

@@ -1,4 +1,4 @@
-"""A record that the ledger cannot store is skipped and counted; every other record is kept."""
+"""Records that the ledger cannot store: they are skipped and counted, and all other records are kept."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ HUGE = 2**63
 
 @pytest.fixture
 def unstored():
-    """Counts its calls."""
+    """A mock that counts the skipped records."""
     return Mock()
 
 
@@ -45,13 +45,13 @@ def shard(unstored):
 
 
 def reject(database, table, column, value):
-    """Make SQLite itself reject rows of `table` with `value` in `column`."""
+    """Make SQLite reject rows of `table` with `value` in `column`."""
     raised = "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
     database.execute(f"CREATE TRIGGER rejected BEFORE INSERT ON {table} WHEN new.{column} = '{value}' {raised}")
 
 
 def with_numbers(log, topic, event, **numbers):
-    """Return `event` as a record of `topic` with other numbers in its JSON, as another producer could write it."""
+    """Return `event` as a record of `topic` with other numbers in its JSON, as another producer could write them."""
     record = encode(event)
     return log.raw(topic, json.dumps(json.loads(record.value) | numbers).encode(), record.headers)
 
@@ -116,7 +116,7 @@ def test_a_skipped_record_does_not_advance_time(log, unstored):
     shard.close()
 
 
-def test_a_skipped_alert_stops_no_other(log, unstored):
+def test_a_skipped_alert_does_not_stop_other_alerts(log, unstored):
     decisions = Decisions(":memory:", unstored=unstored)
     reject(decisions.database, "alerts", "detector", "bad")
 
@@ -136,7 +136,7 @@ def test_a_skipped_alert_stops_no_other(log, unstored):
 
 @pytest.mark.parametrize("value", [HUGE, float("nan"), "\ud800", {}, 10**400])
 def test_a_value_that_sqlite_cannot_store_skips_its_record_only(shard, log, unstored, value):
-    """Covers a field whose range the wire types might forget."""
+    """This protects the ledger if the wire types do not check the range of a field."""
     shard.database.execute("CREATE TABLE numbers (number NOT NULL)")
 
     def insert(record, _event, _data):
@@ -165,13 +165,13 @@ def test_a_full_disk_skips_nothing(tmp_path, log, unstored):
 
 
 async def test_a_start_on_a_full_disk_deletes_no_ledger(tmp_path, log):
-    """SQLite then cannot create the shared memory of a file, which is no damage of the file."""
+    """On a full disk, SQLite cannot create the shared-memory file; the ledger itself is not damaged."""
     shard = Shard(tmp_path / "partition-0.db")
     shard.apply(log.inference(request("r1", 10.0)))
     shard.close()
     Decisions(tmp_path / "decisions.db").close()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # the kernel refuses writes, as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # the kernel rejects writes, as on a full disk
     try:
         with pytest.raises(sqlite3.OperationalError):
             await run_ledger(
@@ -189,6 +189,6 @@ async def test_a_start_on_a_full_disk_deletes_no_ledger(tmp_path, log):
 
 
 @pytest.mark.parametrize("content", [b"", b"no database" * 1000])
-def test_a_file_that_is_no_ledger_is_of_another_version(tmp_path, content):
+def test_a_file_that_is_no_ledger_is_reported_as_another_version(tmp_path, content):
     (tmp_path / "decisions.db").write_bytes(content)
     assert LedgerFiles(tmp_path).other_version() == tmp_path / "decisions.db"

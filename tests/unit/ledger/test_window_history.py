@@ -61,7 +61,7 @@ def test_streams_in_alarm_are_first_then_by_statistic_over_limit(decisions, appl
 def test_windows_expire_by_age_and_by_number(decisions, apply, monkeypatch):
     apply(*(bucket_finding(number) for number in range(1000)))
     decisions.expire()
-    assert stored(decisions) == 721, "an hour of windows of 5 s, both ends"
+    assert stored(decisions) == 721, "windows of 5 s in an hour, including both ends"
     monkeypatch.setattr(window_history, "_MOST", 100)
     decisions.expire()
     assert stored(decisions) == 101
