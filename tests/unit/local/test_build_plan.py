@@ -47,7 +47,7 @@ def test_serving_has_a_higher_priority_than_monitoring(build):
 def test_the_start_order_of_a_whole_stack(build):
     plan = build()
     assert names(plan) == ["broker", "ray", "mlflow", "serve", "shipper", "score", "watch", "ledger"]
-    assert plan.component("serve").after == []  # its driver waits for Ray itself
+    assert plan.component("serve").after == []  # no dependency on Ray, because the driver waits for Ray
     assert {plan.component(name).after[0] for name in ("shipper", "score", "watch", "ledger")} == {module.TOPICS}
     assert all("127.0.0.1" in component.health_url for component in plan.components)
 
@@ -78,7 +78,7 @@ def test_intake_has_its_own_address_and_a_health_check_on_its_metrics_port(build
     assert component.health_url.endswith(f":{component.metrics.rpartition(':')[2]}/healthz")
 
 
-def test_a_given_kafka_and_no_trace_view_start_neither(build):
+def test_with_an_external_kafka_and_without_a_trace_view_neither_is_started(build):
     plan = build("given", kafka=KafkaSettings(bootstrap_servers="kafka:9092"), mlflow={"enabled": False})
     assert {"broker", "mlflow"}.isdisjoint(names(plan))
     assert plan.bootstrap == "kafka:9092"
@@ -112,10 +112,13 @@ def test_a_selected_component_that_needs_kafka_needs_the_broker_too(build):
         ("given", {"security_protocol": "SSL", "ssl_cafile": "/nowhere/ca.pem"}, "ssl_cafile '/nowhere/ca.pem'"),
     ],
 )
-def test_a_kafka_login_that_cannot_work_is_refused_before_a_process_starts(build, kind, kafka, problem, monkeypatch):
+def test_an_invalid_kafka_login_is_an_error_before_a_process_starts(build, kind, kafka, problem, monkeypatch):
     with pytest.raises(BrokerError, match=problem):
         build(kind, kafka=kafka)
-    assert names(build(kind, only=("ray", "serve"), kafka=kafka)) == ["ray", "serve"]  # they do not use Kafka
+    assert names(build(kind, only=("ray", "serve"), kafka=kafka)) == [
+        "ray",
+        "serve",
+    ]  # components that do not use Kafka
     monkeypatch.setattr(
         doctor, "load_settings", lambda: Loaded(settings=Settings(kafka=kafka), sources={}, config_path=None)
     )
@@ -126,12 +129,12 @@ def test_a_kafka_login_that_cannot_work_is_refused_before_a_process_starts(build
     assert re.search(problem, check.detail)
 
 
-def test_an_unknown_component_is_refused(build):
+def test_an_unknown_component_is_an_error(build):
     with pytest.raises(StackError, match=r"shiper.*ray, mlflow, serve, shipper"):
         build("given", only=("shiper",))
 
 
-def test_a_fixed_metrics_port_is_for_one_process(build):
+def test_a_fixed_metrics_port_is_used_by_one_process_only(build):
     fixed = {"host": "0.0.0.0", "port": 9464}
     serve = build(only=("ray", "serve"), metrics=fixed).component("serve")
     assert (serve.metrics, serve.health_url) == ("127.0.0.1:9464", "http://127.0.0.1:9464/healthz")
@@ -149,7 +152,7 @@ def test_a_fixed_metrics_port_is_for_one_process(build):
         ({"broker": "auto"}, False, "embedded"),
     ],
 )
-def test_which_broker_is_chosen(kafka, maven, kind, monkeypatch):
+def test_the_broker_is_apache_kafka_or_the_embedded_one_by_setting_and_maven(kafka, maven, kind, monkeypatch):
     monkeypatch.setattr("weir.local.broker.launch.apache_available", lambda: maven)
     plan = plan_broker(KafkaSettings(**kafka))
     assert plan.kind == kind

@@ -16,7 +16,7 @@ from weir.local.processes import (
 
 @pytest.fixture
 def marked(tmp_path):
-    """Start sleeping processes with the environment of a home and a component."""
+    """Return a function that starts a sleeping process with the environment of a home and a component."""
     started = []
 
     def start(home, component, code="import time; time.sleep(300)"):
@@ -39,7 +39,7 @@ def test_a_process_is_identified_by_pid_and_start_time():
     assert not is_running(os.getpid(), "")
 
 
-def test_a_zombie_does_not_run():
+def test_a_zombie_is_not_counted_as_running():
     process = subprocess.Popen([sys.executable, "-c", "pass"])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert process_identity(process.pid) is None

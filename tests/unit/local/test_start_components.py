@@ -1,4 +1,4 @@
-"""The start of components, with supervisord doubled and real health answers."""
+"""The start of components, with a stub of supervisord and real health checks."""
 
 import http.server
 import io
@@ -18,7 +18,7 @@ from weir.local.step_reporter import StepReporter
 
 @pytest.fixture
 def started(tmp_path):
-    """Start a component whose health check answers 503 with `reasons`; return what was printed."""
+    """Start a component whose health check answers 503 with `reasons`; return the printed text."""
 
     def start(reasons):
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -52,7 +52,7 @@ def started(tmp_path):
     return start
 
 
-def test_a_receiver_of_alerts_that_is_away_does_not_keep_the_stack_from_starting(started, monkeypatch):
+def test_an_unreachable_receiver_of_alerts_does_not_prevent_the_start(started, monkeypatch):
     monkeypatch.setattr(start_components, "_RECEIVER_SECONDS", 0.3)
     printed = started({"waiting for alertmanager http://a": "it does not answer (ConnectError); again in 1 s"})
     assert "not healthy yet: waiting for alertmanager http://a: it does not answer" in printed

@@ -34,7 +34,7 @@ def again(loaded, *only):
     return up.bring_up(loaded, StepReporter(Console(file=io.StringIO())), only)
 
 
-def test_a_running_stack_is_left_as_it_is(running):
+def test_a_running_stack_is_not_changed(running):
     for only in ((), ("score",)):
         plan, fresh = again(running, *only)
         assert ([component.name for component in plan.components], fresh) == (["broker", "score"], False)
@@ -47,12 +47,12 @@ def test_a_component_that_the_running_stack_lacks_is_an_error_that_names_its_com
 
 @pytest.fixture
 def free(monkeypatch, tmp_path):
-    """Set the free space of the disk, in MiB."""
+    """Return a function that sets the free space of the disk, in MiB."""
     usage = shutil.disk_usage(tmp_path)
     return lambda mib: monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=mib * 2**20))
 
 
-def test_a_stack_on_a_full_disk_is_refused_before_a_process_starts(running, monkeypatch, free):
+def test_a_full_disk_is_an_error_before_a_process_starts(running, monkeypatch, free):
     monkeypatch.setattr(up, "supervisor_runs", lambda _home: False)
     free(63)
     with pytest.raises(StackError, match=r"^63 MiB are free on the disk of .* at least 64 MiB; free space .*WEIR_HOME"):
@@ -60,7 +60,7 @@ def test_a_stack_on_a_full_disk_is_refused_before_a_process_starts(running, monk
     assert not (running.settings.home / "ports.json").exists()
 
 
-def test_a_disk_that_doctor_calls_too_small_is_a_note(tmp_path, free):
+def test_a_disk_that_is_too_small_for_doctor_is_reported_as_a_note(tmp_path, free):
     free(4096)
     assert check_disk(tmp_path) == ""
     free(4095)

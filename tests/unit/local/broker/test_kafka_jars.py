@@ -18,12 +18,12 @@ def jars(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path, checksums
 
 
-def test_jars_with_the_pinned_checksums_pass(jars):
+def test_jars_with_the_pinned_checksums_are_accepted(jars):
     check_jars(*jars)
 
 
 @pytest.mark.parametrize("change", ["altered", "missing", "added"])
-def test_a_jar_that_is_not_the_pinned_one_is_refused_by_name(jars, change):
+def test_a_jar_with_another_checksum_is_an_error_that_names_it(jars, change):
     directory, checksums = jars
     jar = directory / ("c.jar" if change == "added" else "b.jar")
     if change == "missing":

@@ -16,7 +16,7 @@ def detector():
 
 
 def restarted_at(detector, answers, *, interval=2.0, seconds=1000.0):
-    """Return the second of the first restart while `answers(second)` is given, or None."""
+    """Return the second of the first restart if the process answers `answers(second)`, or None without a restart."""
     detector.update(HEALTHY, pid=1, now=0.0, age=1000.0)
     second = 0.0
     while second < seconds:
@@ -40,7 +40,7 @@ def test_a_process_is_restarted_after_the_limit_of_its_answer(detector, answer, 
     ],
     ids=["waiting", "a healthy answer in between", "few answers over a long time"],
 )
-def test_no_restart(detector, answers, options):
+def test_a_process_that_waits_or_answers_is_not_restarted(detector, answers, options):
     assert restarted_at(detector, answers, **options) is None
 
 

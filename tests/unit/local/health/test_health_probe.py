@@ -13,7 +13,7 @@ CASES = cases(__file__)
 
 @pytest.fixture
 def answering():
-    """A server whose answer is (status, body)."""
+    """A server that answers with (status, body)."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         answer = (200, b"")
@@ -38,7 +38,7 @@ def answering():
 
 @pytest.fixture
 def listening():
-    """A port whose connections are accepted by the kernel and never answered."""
+    """A port on which the kernel accepts connections and no process answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -46,7 +46,7 @@ def listening():
 
 
 @pytest.mark.parametrize(("reasons", "hung", "waiting"), CASES["reasons"])
-def test_the_reasons_of_a_503_decide(answering, reasons, hung, waiting):
+def test_the_reasons_of_a_503_decide_its_health(answering, reasons, hung, waiting):
     handler, url = answering
     handler.answer = (503, json.dumps(reasons).encode())
     health = probe(url)
@@ -83,5 +83,5 @@ def test_a_listener_that_never_answers_is_hung(listening, scheme):
     assert (health.ok, health.hung) == (False, True)
 
 
-def test_a_listener_suffices_for_a_tcp_check(listening):
+def test_for_a_tcp_check_a_listening_port_is_healthy(listening):
     assert probe(f"tcp://127.0.0.1:{listening}").ok

@@ -1,4 +1,4 @@
-"""The watcher on a full disk, with supervisord doubled."""
+"""The watcher on a full disk, with a stub of supervisord."""
 
 import errno
 import signal
@@ -35,7 +35,7 @@ def test_a_component_is_started_while_the_state_cannot_be_written(plan, monkeypa
     assert started == ["one", "one"]
 
 
-def test_the_watcher_goes_on_while_the_targets_of_prometheus_cannot_be_written(plan, monkeypatch):
+def test_the_watcher_continues_while_the_targets_of_prometheus_cannot_be_written(plan, monkeypatch):
     class Enough(Exception):
         pass
 

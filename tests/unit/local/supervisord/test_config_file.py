@@ -31,7 +31,7 @@ def test_supervisord_reads_any_name_of_a_home(name, tmp_path):
     assert "inet_http_server" not in file.read_text()
 
 
-def test_a_plan_round_trips(tmp_path):
+def test_a_plan_is_read_as_it_was_written(tmp_path):
     plan = make_plan(tmp_path)
     save_plan(plan)
     assert load_plan(tmp_path) == plan
