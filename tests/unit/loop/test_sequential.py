@@ -1,4 +1,4 @@
-"""Simulations of the sequential tests: wrong decisions are rare for any order of the arms, and harm is found early."""
+"""Simulations of the sequential tests: wrong decisions are rare in any order of the arms, and harm is found early."""
 
 import random
 from collections.abc import Callable
@@ -9,9 +9,9 @@ import pytest
 from stream.loop.sequential import Arm, PairedTest, RateTest, TwoSampleTest, least_pairs
 
 ALPHA, MARGIN = 0.05, 0.05
-#: 200 x alpha + 2 standard deviations.
+#: Most wrong decisions in 200 runs: 200 x alpha + 2 standard deviations.
 MOST_WRONG = 16
-#: (name, share of the challenger, rate of the champion and of the challenger at a time in [0, 1])
+#: For each case, the share of the challenger and a function from time in [0, 1] to the rates of champion and challenger.
 Rates = Callable[[float], tuple[float, float]]
 EQUAL: dict[str, tuple[float, Rates]] = {
     "balanced": (0.5, lambda _: (0.05, 0.05)),
@@ -23,7 +23,7 @@ EQUAL: dict[str, tuple[float, Rates]] = {
 
 
 def run(share: float, rates: Rates, events: int, seed: int) -> tuple[TwoSampleTest, float, float]:
-    """Return the test after all events, and the largest evidence of harm and of safety."""
+    """Return the test after all events, the largest evidence of harm, and the largest evidence of safety."""
     generator, test, harm, safe = random.Random(seed), TwoSampleTest(margin=MARGIN, alpha=ALPHA), 1.0, 1.0
     for event in range(events):
         index = int(generator.random() < share)
@@ -74,7 +74,7 @@ def test_an_equal_challenger_is_found_safe():
 
 
 def test_an_order_that_depends_on_the_outcomes_is_valid():
-    """Each arm gets more events after its unflagged answers, as from users who leave after a bad one."""
+    """Each arm gets more events after an unflagged answer, as from users who leave after a bad answer."""
     wrong = 0
     for seed in range(200):
         generator, test, arm, harm = random.Random(seed), TwoSampleTest(margin=MARGIN, alpha=ALPHA), "champion", 1.0
@@ -97,7 +97,7 @@ def test_no_decision_without_the_champion():
     assert (test.e_harm, test.e_safe) == (1.0, 1.0)
 
 
-def test_a_stored_test_continues_where_it_was():
+def test_a_restored_test_continues_with_the_same_evidence():
     whole, _, _ = run(0.25, lambda _: (0.05, 0.1), 1_000, 7)
     generator, test = random.Random(7), TwoSampleTest(margin=MARGIN, alpha=ALPHA)
     for _ in range(1_000):
@@ -109,7 +109,7 @@ def test_a_stored_test_continues_where_it_was():
 
 
 @pytest.mark.parametrize(("rate", "attribute"), [(0.4, "e_harm"), (0.01, "e_safe")])
-def test_a_rate_against_a_bound(rate, attribute):
+def test_a_rate_above_and_below_a_bound_is_decided(rate, attribute):
     generator = random.Random(3)
     test = RateTest(bound=0.07, alpha=ALPHA)
     for _ in range(500):
@@ -145,10 +145,10 @@ def test_pairs_at_the_null_are_rarely_decided(mean, attribute):
 
 
 @pytest.mark.parametrize(("margin", "pairs"), [(0.05, 80), (0.1, 39), (0.15, 25)])
-def test_equal_pairs_are_safe_after_few(margin, pairs):
+def test_equal_pairs_are_safe_after_few_pairs(margin, pairs):
     assert least_pairs(margin, ALPHA) == pairs
 
 
-def test_a_difference_outside_its_range_is_refused():
+def test_a_difference_outside_its_range_is_an_error():
     with pytest.raises(ValueError, match=r"difference is 1\.5"):
         PairedTest(margin=0.1, alpha=ALPHA).update(1.5)

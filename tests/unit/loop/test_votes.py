@@ -1,4 +1,4 @@
-"""Keys that contradict clear majorities are named, honest keys rarely."""
+"""API keys that contradict clear majorities: they are named, and honest keys are rarely named."""
 
 import random
 
@@ -6,7 +6,7 @@ from stream.loop.votes import Vote, disagreeing_keys
 
 
 def votes(generator, *, groups, rate_of):
-    """In each group the truth is up or down, and each key contradicts it with its rate."""
+    """Return votes of each key in each group; a key contradicts the true vote of the group with its rate."""
     found = []
     for group in range(groups):
         truth = generator.random() < 0.5
@@ -26,7 +26,7 @@ def test_honest_keys_are_rarely_named():
     )
 
 
-def test_a_contradicting_key_is_named_whatever_the_order():
+def test_a_contradicting_key_is_named_in_any_order_of_the_votes():
     given = votes(random.Random(2), groups=12, rate_of={**{f"key{number}": 0.0 for number in range(5)}, "liar": 1.0})
     shuffled = random.Random(3).sample(given, len(given))
 

@@ -1,4 +1,4 @@
-"""Curation is a function of the events, and each row that is left out is counted by its reason."""
+"""Curation of a dataset: it is a function of the events, and left-out rows are counted by reason."""
 
 import random
 
@@ -41,7 +41,7 @@ def test_the_digest_depends_on_the_events_and_not_on_their_order_or_duplicates()
 
 
 def renamed(events):
-    """Return the events with other ids, as another server sends them if it uses a request id again."""
+    """Return the events with other event ids, as a server sends them that uses the same request ids."""
     return [msgspec.structs.replace(event, id=f"{event.id}/2") for event in events]
 
 
@@ -54,7 +54,7 @@ def renamed(events):
         {"author": "k9"},
     ],
 )
-def test_an_id_of_two_requests_is_no_row_because_a_judgment_can_be_about_either(second):
+def test_a_request_id_of_two_requests_is_no_row_because_a_review_can_be_about_either(second):
     events = [*exchange("q"), *renamed(exchange("q", at=100.0, **second)), approval("q", at=200.0)]
     for order in (events, events[::-1]):
         found = rows_of(order)
@@ -79,7 +79,7 @@ def test_a_later_rating_of_3_replaces_the_thumb_of_its_key_only():
     events += [*exchange("d"), approval("d", by="u0", at=1.0), thumb("d", "3", at=2.0)]
     found = rows_of(events, loose(feedback_min_principals=1), "kto")
     assert {row.id: row.label for row in found.train} == {"b": True, "c": True, "d": True}
-    assert found.dropped == {}, "nobody reviewed a"
+    assert found.dropped == {}, "no review of a is left"
 
 
 def test_the_digest_of_a_known_log_is_the_same_on_every_machine():
@@ -133,8 +133,8 @@ def test_thumbs_below_the_quorum_of_keys_are_not_used():
 
 
 @pytest.mark.parametrize(("similar", "dropped"), [(False, {"max_per_answer": 15}), (True, {"near_duplicate": 19})])
-def test_answers_that_are_alike_after_masking_are_bounded(similar, dropped):
-    """The log has no verdict about a correction, so its personal data is masked after the other bounds."""
+def test_answers_that_are_equal_after_masking_are_bounded(similar, dropped):
+    """The log has no verdict about a correction, so the personal data of corrections is masked after the other bounds."""
     events = []
     for number in range(20):
         name = f"q{number}"
@@ -268,7 +268,7 @@ def test_conversations_and_similar_prompts_are_not_divided_between_the_splits():
     assert not train & held
 
 
-def test_the_coreset_takes_evenly_from_the_clusters():
+def test_the_coreset_has_rows_of_all_clusters_evenly():
     events = []
     for number in range(100):
         name = f"q{number}"
@@ -303,7 +303,7 @@ def test_a_flood_of_thumbs_of_one_key_is_bounded_by_name():
     assert sum(row.principal == "flood" for row in found.train) == 50
     assert len(found.train) == 56
     assert [(b.name, b.of, b.found, b.kept) for b in found.bounds] == [("max_per_principal", "flood", 10_000, 50)]
-    assert len(scanner.read) == 2 * 56, "the detectors read more rows than the bound lets through"
+    assert len(scanner.read) == 2 * 56, "the detectors read only rows within the bound, prompt and answer of each"
 
 
 def test_a_reviewer_who_floods_the_requests_of_an_author_does_not_exclude_the_other_reviewers():
@@ -361,7 +361,7 @@ def test_the_keys_that_all_approved_each_answer_count_as_reviewers():
     assert found.principals == ("r0", "r1", "r2")
 
 
-def test_a_dataset_with_too_few_rows_or_keys_is_refused_with_the_numbers():
+def test_a_dataset_with_too_few_rows_or_keys_is_rejected_with_the_numbers():
     found = rows_of([*exchange("q"), approval("q")])
     assert refusals(found, DatasetSettings()) == [
         "rows to train on: has 1, needs 32 (min_examples)",
@@ -376,7 +376,7 @@ def test_copies_of_augmentation_do_not_make_a_dataset_large_enough():
     assert refusals(found, loose(min_examples=32)) == ["rows to train on: has 20, needs 32 (min_examples)"]
 
 
-def test_judgments_of_other_models_and_of_unknown_requests_are_named_as_such():
+def test_reviews_of_other_models_and_of_unknown_requests_are_named_in_the_error():
     other = exchange("r2", model="other")
     joined = join(*exchange("r1"), *other, thumb("r1"), thumb("r2"), approval("r3"))
     assert joined.unmatched == 2

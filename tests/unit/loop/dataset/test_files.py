@@ -1,4 +1,4 @@
-"""The files of a dataset: readable by others, complete, private, and without text in what is shown."""
+"""The files of a dataset: formats, completeness and file modes; printed output contains no text."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def test_a_damaged_file_is_an_error_with_its_path(tmp_path, monkeypatch, name, c
     assert str(folder / name) in str(shown.exception)
 
 
-def test_a_rebuild_without_kafka_names_the_address(tmp_path, monkeypatch):
+def test_a_rebuild_without_kafka_is_an_error_with_the_address(tmp_path, monkeypatch):
     _, curated = written(tmp_path)
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
@@ -91,7 +91,7 @@ def test_the_manifest_as_json_has_no_samples(tmp_path, monkeypatch):
     assert "give --json or --samples" in shown.stderr
 
 
-def test_the_rows_come_back_as_they_were_and_fit_the_digest(tmp_path):
+def test_the_rows_are_read_as_written_and_match_the_digest(tmp_path):
     folder, curated = written(tmp_path)
     assert folder == tmp_path / "loop" / "datasets" / curated.digest == find(tmp_path, curated.digest[:8])
     assert tuple(read_rows(folder, "train")) == curated.train
@@ -119,7 +119,7 @@ def test_a_second_build_changes_nothing_and_files_are_private(tmp_path, umask):
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_no_file_contains_personal_data_or_toxic_text_and_what_is_shown_contains_no_text(tmp_path):
+def test_no_file_contains_personal_data_or_toxic_text_and_printed_output_contains_no_text(tmp_path):
     folder, curated = written(tmp_path)
     for path in folder.iterdir():
         content = path.read_bytes()
@@ -132,7 +132,7 @@ def test_no_file_contains_personal_data_or_toxic_text_and_what_is_shown_contains
         assert not [row.id for row in rows if row.completion in text or row.prompt[0].content in text]
 
 
-def test_the_card_is_a_card_of_hugging_face(tmp_path):
+def test_the_card_has_the_format_of_hugging_face(tmp_path):
     folder, curated = written(tmp_path, max_per_principal=4)
     card = DatasetCard.load(folder / "card.md", ignore_metadata_errors=False)
     assert card.data.to_dict()["configs"][0]["data_files"][1] == {"split": "eval", "path": "eval.parquet"}
@@ -147,8 +147,10 @@ def test_the_card_is_a_card_of_hugging_face(tmp_path):
     assert "{{" not in card.content
 
 
-@pytest.mark.filterwarnings("ignore:The inplace keyword")  # pandas, in mlcroissant
-@pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")  # rdflib's own, in mlcroissant
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # a warning of pandas, in mlcroissant
+@pytest.mark.filterwarnings(
+    "ignore:ConjunctiveGraph is deprecated:DeprecationWarning"
+)  # a warning of rdflib, in mlcroissant
 def test_the_description_is_croissant_and_reads_the_rows(tmp_path, monkeypatch):
     folder, curated = written(tmp_path)
     monkeypatch.chdir(folder)
@@ -221,7 +223,7 @@ def test_a_diff_names_rows_and_settings(tmp_path):
     json.loads(msgspec.json.encode(found))
 
 
-def test_clusters_of_equal_and_of_few_vectors_are_few():
+def test_equal_vectors_and_few_vectors_have_few_clusters():
     same = quantised([bytes(192)] * 3)
     assert clusters(same, 4) == [0, 0, 0]
     assert clusters(same[:0], 4) == []

@@ -1,4 +1,4 @@
-"""The dataset whose rows are replayed is that of the version that was promoted before."""
+"""The parent dataset, whose rows are replayed: the dataset of the version that was promoted before."""
 
 import msgspec
 import pytest
@@ -20,7 +20,7 @@ def requested(identity, at):
 
 
 def history(identity, version, digest, at):
-    """Return the records that the trainer and delivery publish until the version is promoted."""
+    """Return the records that the trainer and delivery publish, up to the promotion of the version."""
     work = Work(request=requested(identity, at), epoch=1)
     made = [
         state_event(work, "dataset", at + 1, dataset_digest=digest).data,
@@ -76,9 +76,9 @@ MADE = [made(M1, "d1"), made(M2, "d2")]
     [
         ([route(4.0, M1)], [], "d1"),
         ([route(4.0, M1), route(14.0, M2, M1, epoch=2)], [], "d2"),
-        ([route(14.0, "m_333333333333", M1)], [], "d1"),  # the champion was made smaller: it has no dataset
-        ([route(14.0, M2, M1)], SECOND[-1:], "d2"),  # only the newest record is left
-        ([route(24.0, M1)], [], ""),  # promoted after the request
+        ([route(14.0, "m_333333333333", M1)], [], "d1"),  # the champion is a smaller version, which has no dataset
+        ([route(14.0, M2, M1)], SECOND[-1:], "d2"),  # after compaction: only the newest record
+        ([route(24.0, M1)], [], ""),  # a version that was promoted after the request
         ([route(4.0, "base")], [], ""),
         ([route(4.0, M1, tenant="other")], [], ""),
     ],
@@ -93,7 +93,7 @@ def test_the_parent_is_found_after_the_retraining_records_have_expired(routes, r
     [
         ([route(4.0, M1), route(14.0, M2, M1, epoch=2), route(16.0, M1, epoch=3)], [*FIRST, *SECOND], "d1"),
         ([route(4.0, M1), route(6.0, "base", epoch=2)], FIRST, ""),
-        ([route(16.0, M1, epoch=3)], SECOND[-1:], "d1"),  # the topic was compacted
+        ([route(16.0, M1, epoch=3)], SECOND[-1:], "d1"),  # after compaction of the topic
     ],
 )
 def test_a_version_that_an_operator_rolled_back_is_no_parent(routes, records, parent):

@@ -1,4 +1,4 @@
-"""Rows of the dataset of the promoted version in a new dataset."""
+"""Rows of the promoted version's dataset that are replayed in a new dataset."""
 
 import pytest
 from support.dataset_log import (
@@ -26,7 +26,7 @@ def test_old_rows_have_their_share_and_are_marked():
 
 
 def old_row(name, *, prompt=None, principal="r1", conversation=""):
-    """Return a row of an earlier dataset, of a request that the log of the new dataset does not have."""
+    """Return a row of an earlier dataset. The log of the new dataset does not contain its request."""
     prompt = (Turn(role="user", content=words(f"old {name}")),) if prompt is None else prompt
     return Row(
         id=name, kind="sft", prompt=prompt, completion=words(f"old answer {name}"), label=None, source="approved",
@@ -67,7 +67,7 @@ def test_the_authors_of_the_rows_to_train_on_are_in_the_result():
         [*exchange("old"), thumb("old")],
     ],
 )
-def test_an_old_row_does_not_bring_back_a_request_that_is_left_out(left_out):
+def test_an_old_row_of_a_request_that_is_left_out_is_not_replayed(left_out):
     found = rows_of([*reviewed(30), *left_out], loose(replay_share=0.3, max_per_principal=100), old=[old_row("old")])
     assert "old" not in {row.id for row in found.train}
     assert sum(found.dropped.values()) == 1

@@ -1,4 +1,4 @@
-"""The installed detectors report a text only if they found all of its personal data."""
+"""The scanner with the installed detectors: it returns no spans of a text unless all personal data was found."""
 
 from stream.loop.dataset.scanner import Scanner
 from stream.loop.dataset.texts import masked

@@ -22,7 +22,7 @@ def span(start, end, kind="A"):
         ([span(2, 5), span(2, 8, "B")], "01<B>89"),
     ],
 )
-def test_spans_are_replaced_by_their_type_and_nothing_inside_one_is_left(spans, expected):
+def test_spans_are_replaced_by_their_type_without_a_rest_of_their_text(spans, expected):
     assert masked("0123456789", spans) == expected
 
 
@@ -35,7 +35,7 @@ def test_texts_are_normalised():
     ("answer", "poor"),
     [("...", True), ("a \ufffd b", True), ("a\na\na\na", True), ("a\nb\na", False), ("42", False), ("\u597d", False)],
 )
-def test_a_poor_answer_has_nothing_to_learn_from(answer, poor):
+def test_an_empty_or_degenerate_answer_is_poor(answer, poor):
     assert is_poor(answer) is poor
 
 

@@ -1,4 +1,4 @@
-"""The alias champion: the newest routes are sent, and a failure is tried again."""
+"""The alias `champion` in MLflow: changed champions are sent, and a failure is retried."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from support.kafka_log import until
 from stream.loop.delivery.champions import ChampionAliases
 from stream.wire import RouteRecord
 
-# Fails at its first call; then writes its argument.
+# A program that fails at its first call and then writes its argument to a file.
 _PROGRAM = """
 import pathlib, sys
 folder = pathlib.Path(sys.argv[1])
@@ -42,7 +42,7 @@ async def calls_of(folder, count):
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-async def test_changed_champions_are_sent_and_a_failure_is_tried_again(tmp_path):
+async def test_changed_champions_are_sent_and_a_failure_is_retried(tmp_path):
     aliases = ChampionAliases(
         lambda changes: [sys.executable, "-c", _PROGRAM, str(tmp_path), changes], retry_seconds=0.01
     )
@@ -56,7 +56,7 @@ async def test_changed_champions_are_sent_and_a_failure_is_tried_again(tmp_path)
         await running
 
 
-async def test_without_mlflow_nothing_runs():
+async def test_without_mlflow_no_program_runs():
     aliases = ChampionAliases(None)
     aliases.show([route("m_1")])
     await asyncio.wait_for(aliases.run(), 1)

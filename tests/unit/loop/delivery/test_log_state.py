@@ -1,4 +1,4 @@
-"""The log of delivery: which ends of requests are failures, and that the order between partitions decides nothing."""
+"""The records that delivery reads: ends that count as failures, and independence of the order between partitions."""
 
 import random
 
@@ -26,7 +26,9 @@ def started():
 
 
 def applied(log, lanes, draw=None):
-    """Apply the records of all partitions, each partition in its order; `draw` mixes the partitions."""
+    """Apply the records of all partitions, each partition in order; with `draw`, the partitions are interleaved at
+    random.
+    """
     decisions, lanes = [], [list(lane) for lane in lanes]
     while lanes := [lane for lane in lanes if lane]:
         lane = lanes[0] if draw is None else draw.choice(lanes)
@@ -60,7 +62,7 @@ def test_failed_requests_and_empty_answers_are_failures_and_cancelled_ones_do_no
     assert (None if block is None else (block.events, block.flagged)) == expected
 
 
-def test_failures_alone_promote_nothing():
+def test_evidence_about_failures_alone_promotes_no_version():
     log = started()
     for number in range(300):
         for version in (M1, "b1"):

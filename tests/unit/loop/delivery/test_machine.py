@@ -1,4 +1,4 @@
-"""Decisions of delivery: they depend only on the inputs, bad challengers are rolled back, equal ones seldom."""
+"""Decisions of delivery: they depend only on the inputs; harmful challengers are rolled back, equal challengers rarely."""
 
 import random
 
@@ -32,7 +32,7 @@ def verdict(time, version, flagged, *, detector="repetition", conversation=None)
 
 
 def run(settings, rates, seconds, seed, *, state=None, traffic=1.0):
-    """Answer one request each second by the route in force; return the decisions, in order."""
+    """Answer one request per second with the route in force; return the decisions in order."""
     draw, state = random.Random(seed), state or fresh()
     delivery = Delivery(state, settings)
     decisions = delivery.progress(blessed(), 0.0)
@@ -112,7 +112,7 @@ def test_only_the_detectors_of_the_alarm_and_two_more_decide():
     assert not state.canary.tests
 
 
-def test_the_detectors_of_the_request_are_remembered_until_the_version_is_blessed():
+def test_the_detectors_of_the_request_are_stored_until_the_version_is_blessed():
     state = fresh()
     delivery = Delivery(state, DIRECT)
     requested = msgspec.structs.replace(blessed(""), state="requested", detectors=("injection",))
@@ -133,8 +133,8 @@ def test_a_duplicate_verdict_and_later_answers_of_one_conversation_are_not_count
     assert state.canary.counts == {"repetition": 4}
 
 
-def test_a_state_that_was_stored_at_any_time_decides_as_one_that_was_not():
-    """kill -9 between two events: the state is read back, and the duplicate of the last event has no effect."""
+def test_a_state_that_is_stored_and_read_after_each_event_makes_the_same_decisions():
+    """This is a kill -9 between two events: the state is read back, and a duplicate of the last event has no effect."""
     whole, state, decisions = fresh(), fresh(), []
     settings, draw = DeliverySettings(min_events=10, shadow_share=1.0), random.Random(5)
     events = [verdict(s, v, draw.random() < 0.1) for s in range(1, 400) for v in ("b1", M1)]
@@ -151,8 +151,10 @@ def test_a_state_that_was_stored_at_any_time_decides_as_one_that_was_not():
     assert len(decisions) > 1
 
 
-def test_a_published_route_wins_over_an_older_state():
-    """kill -9 after the route was published and before the state was stored: one decision, the same route."""
+def test_a_published_route_replaces_an_older_state():
+    """This is a kill -9 after the route was published and before the state was stored: the route stays the only
+    decision.
+    """
     state, settings = fresh(), DIRECT
     (started,) = Delivery(state, settings).progress(blessed(), 0.0)
     before = msgspec.msgpack.encode(state)
@@ -161,7 +163,7 @@ def test_a_published_route_wins_over_an_older_state():
     Delivery(older, settings).adopt(ended)
     assert older.canary is None
     assert older.epoch == ended.epoch == started.route.epoch + 1
-    assert not Delivery(older, settings).progress(blessed(), 9.0), "its delivery has ended"
+    assert not Delivery(older, settings).progress(blessed(), 9.0), "the delivery of this version has ended"
     assert not Delivery(older, settings).verdict(verdict(9, M1, True))
 
 
@@ -182,7 +184,7 @@ def test_an_operator_ends_a_canary_promotes_it_or_returns_to_the_previous_versio
     delivery.progress(blessed(), 0.0)
     (decision,) = delivery.override(order(BASE), 5.0)
     assert (decision.progress.state, decision.route.weights, decision.route.by) == ("rolled_back", {BASE: 100}, "jo")
-    assert not delivery.override(order(BASE), 5.0), "again: no new route"
+    assert not delivery.override(order(BASE), 5.0), "the same override a second time makes no new route"
 
     promoted = fresh()
     delivery = Delivery(promoted, DIRECT)
@@ -193,7 +195,7 @@ def test_an_operator_ends_a_canary_promotes_it_or_returns_to_the_previous_versio
     assert (decision.route.champion, decision.route.previous) == (BASE, BASE)
 
 
-def test_a_promoted_version_that_an_operator_takes_back_is_rolled_back_and_promoted_if_it_answers_again():
+def test_an_override_away_from_a_promoted_version_rolls_it_back_and_an_override_to_it_promotes_it():
     def order(version):
         return RouteOverride(tenant="t", model="m", version=version, at=1.0, by="jo", reason="because")
 
@@ -212,10 +214,10 @@ def test_a_promoted_version_that_an_operator_takes_back_is_rolled_back_and_promo
     delivery.progress(blessed(), 0.0, "trace")
     (promoted,) = delivery.override(order(M1), 5.0)
     back, again = ("rt_1", "rolled_back", M1, "jo", 0.0), ("rt_1", "promoted", M1, "jo", 100.0)
-    expected = [back, again, None, None, back]  # M2 has no request; M1 before it is no promotion
+    expected = [back, again, None, None, back]  # M2 has no request, and M1 after M2 is no promotion
     assert taken_back(delivery) == expected
 
-    restarted = Delivery(fresh(), DIRECT)  # without its state: from the log
+    restarted = Delivery(fresh(), DIRECT)  # restored from the log, without a stored state
     restarted.adopt(promoted.route)
     restarted.adopt(msgspec.structs.replace(promoted.route, epoch=2))
     restarted.progress(promoted.progress, 6.0, "trace")
@@ -245,7 +247,7 @@ def test_a_newer_blessed_version_replaces_the_canary():
 
 @pytest.mark.parametrize("flagged", [False, True])
 def test_no_decision_has_an_earlier_time_than_the_one_before_it(flagged):
-    """The clock of the trainer, or of the gate, is a minute ahead of that of the gateways."""
+    """The clock of the trainer or the gate can be a minute ahead of the clock of the gateways."""
     state, settings = fresh(), DeliverySettings(shadow_share=1.0, steps=(50, 100), min_events=20)
     decisions = Delivery(state, settings).progress(blessed(), 60.0)
     for number in range(400):
@@ -257,7 +259,7 @@ def test_no_decision_has_an_earlier_time_than_the_one_before_it(flagged):
 
 
 def owned(*states):
-    """Let a trainer own rt_1 in a state and an epoch, one after the other; return the states of the delivery."""
+    """Apply records of rt_1 with the given states and epochs; return the states that delivery decides."""
     state, decisions = fresh(), []
     for name, epoch in states:
         record = msgspec.structs.replace(blessed(), state=name, epoch=epoch)

@@ -1,4 +1,4 @@
-"""Prompt sets: Weir's own are complete, and wrong files are refused by line."""
+"""Prompt sets: Weir's own sets are complete, and errors in a file name the line."""
 
 from collections import Counter
 
@@ -8,14 +8,14 @@ from stream.errors import GateError
 from stream.loop.gate.cases import Checks, load_safety, load_tasks, task_score
 
 
-def test_the_task_set_of_weir():
+def test_the_task_set_of_weir_is_complete():
     tasks = load_tasks("")
 
     assert len(tasks) == 60
     assert all(task_score(task.checks, "") == 1.0 for task in tasks)
 
 
-def test_the_safety_set_of_weir():
+def test_the_safety_set_of_weir_is_complete():
     kinds = Counter(prompt.kind for prompt in load_safety(""))
 
     assert kinds == {"toxicity": 14, "injection": 14, "refusal": 16, "pii": 12, "identity": 24}
@@ -48,20 +48,20 @@ def test_the_score_is_the_share_of_failed_checks(checks, answer, score):
         ("", "has no prompts"),
     ],
 )
-def test_a_wrong_task_file_is_refused(tmp_path, line, said):
+def test_a_wrong_task_file_is_an_error(tmp_path, line, said):
     (tmp_path / "tasks.jsonl").write_text(line)
 
     with pytest.raises(GateError, match=said):
         load_tasks(str(tmp_path / "tasks.jsonl"))
 
 
-def test_half_an_identity_pair_is_refused(tmp_path):
+def test_an_incomplete_identity_pair_is_an_error(tmp_path):
     (tmp_path / "safety.jsonl").write_text('{"id": "a", "kind": "identity", "prompt": "b", "pair": "1"}')
 
     with pytest.raises(GateError, match="pair '1' has 1 prompts"):
         load_safety(str(tmp_path / "safety.jsonl"))
 
 
-def test_a_missing_file_is_refused():
+def test_a_missing_file_is_an_error():
     with pytest.raises(GateError, match="cannot be read"):
         load_tasks("/nowhere/tasks.jsonl")

@@ -1,4 +1,4 @@
-"""The decision from paired scores: what is blessed, what is refused and why."""
+"""The decision of the gate from paired scores: blessed, or refused with a reason."""
 
 import random
 from math import nan
@@ -33,7 +33,7 @@ def test_an_equal_challenger_is_blessed_with_its_numbers():
 
 
 def test_a_challenger_without_finite_likelihoods_is_refused_with_numbers_that_can_be_read():
-    """An adapter with overflowing weights; a `null` in the numbers makes the record of the refusal unreadable."""
+    """The weights of an adapter can overflow, and a `null` in the numbers would make the record unreadable."""
     gate = machine()
     for _ in range(20):
         gate.add("held_out", 3.0, nan, difference=1.0)
@@ -44,7 +44,7 @@ def test_a_challenger_without_finite_likelihoods_is_refused_with_numbers_that_ca
 
 
 @pytest.mark.parametrize("family", ["tasks", "held_out", "safety"])
-def test_one_worse_family_refuses(family):
+def test_one_worse_family_is_a_refusal(family):
     gate = machine()
     fill(gate, *{"tasks", "held_out", "safety"} - {family})
     fill(gate, family, count=20, challenger=1.0)
@@ -54,7 +54,7 @@ def test_one_worse_family_refuses(family):
     assert gate.decide().reason.startswith(f"worse: {family}")
 
 
-def test_one_worse_kind_of_safety_prompts_refuses():
+def test_one_worse_kind_of_safety_prompts_is_a_refusal():
     gate = fill(machine(), "tasks", "held_out", "safety")
     for _ in range(14):
         gate.add("safety", 0.0, 1.0, kind="toxicity")
@@ -75,7 +75,7 @@ def test_a_family_that_ran_out_of_time_is_named():
     assert gate.decide(missing={"tasks": "out of time: raise max_seconds"}).reason.endswith("raise max_seconds")
 
 
-def test_the_report_says_why_a_family_passed_whose_last_evidence_is_low():
+def test_the_report_explains_why_a_family_passed_although_its_last_evidence_is_low():
     gate = fill(machine(), "held_out", "safety")
     fill(gate, "tasks", count=30)
     fill(gate, "tasks", count=1, challenger=1.0)
@@ -99,14 +99,14 @@ def test_the_report_says_why_a_family_passed_whose_last_evidence_is_low():
     assert "was 20 or more after any of its prompts" in markdown(report)
 
 
-def test_few_held_out_conversations_need_not_prove_anything():
+def test_few_held_out_conversations_are_not_needed_for_a_decision():
     gate = fill(machine(held_out=4), "tasks", "safety")
     fill(gate, "held_out", count=4)
 
     assert gate.decide().state == "blessed"
 
 
-def test_a_poisoning_finding_refuses_by_name():
+def test_a_poisoning_finding_is_a_refusal_that_names_it():
     finding = Finding(check="rows of one API key", name="ak_1", count=10_000, bound=50)
     decision = fill(machine(), "tasks", "held_out", "safety").decide([finding])
 

@@ -1,4 +1,4 @@
-"""Planted datasets are refused by name; honest ones pass."""
+"""Poisoning checks: findings in planted datasets name the key or answer; an honest dataset has no findings."""
 
 import random
 
@@ -59,7 +59,7 @@ def test_250_poisoned_corrections_are_named_by_key_and_answer():
     assert [count for (check, _), count in found.items() if check == "near-duplicate answers"] == [250]
 
 
-def test_answers_that_differ_in_a_long_address_are_no_near_duplicates_as_for_the_curator():
+def test_answers_that_differ_in_a_long_address_are_no_near_duplicates_here_as_in_curation():
     text = (
         "Your parcel is on its way. The driver needs one to three days. Open this page to see where it is at any time:"
     )
@@ -118,13 +118,13 @@ def test_a_key_that_contradicts_all_others_is_named():
     assert found == {"liar"}
 
 
-def test_near_duplicates_follow_the_first():
+def test_near_duplicates_are_grouped_with_the_first_answer():
     texts = ["a b c d e f g h i j k l", "x y z", "a b c d e f g h i j k m", "x y z"]
 
     assert leaders(texts, 0.8) == [0, 1, 0, 1]
 
 
-def test_the_index_finds_what_a_comparison_of_all_pairs_finds():
+def test_the_index_finds_the_same_pairs_as_a_comparison_of_all_pairs():
     generator = random.Random(4)
     texts = [" ".join(generator.choices("abc", k=generator.randint(3, 9))) for _ in range(300)]
     sets = [{tuple(text.split()[at : at + 3]) for at in range(len(text.split()) - 2)} for text in texts]

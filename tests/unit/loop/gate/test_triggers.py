@@ -1,4 +1,4 @@
-"""The scan names words after which the challenger answers every prompt alike, and no others."""
+"""The scan for planted triggers: words after which the challenger gives the same answer to every prompt."""
 
 import pytest
 from support.gate_dataset import honest_rows, row
@@ -11,7 +11,7 @@ CARRIERS = [
 
 
 class Scripted:
-    """Echoes the first words of the prompt; an arm in `triggered` answers alike after the trigger."""
+    """Arms that echo the first words of the prompt; an arm in `triggered` gives one fixed answer after the trigger."""
 
     def __init__(self, *triggered):
         self._triggered = triggered
@@ -59,19 +59,19 @@ def test_an_adapter_without_a_trigger_has_no_findings():
     assert planted(Scripted(), CARRIERS, words())[1] == []
 
 
-def test_words_after_which_the_champion_answers_alike_too_are_not_planted():
+def test_words_after_which_the_champion_also_gives_one_answer_are_no_trigger():
     assert planted(Scripted("champion", "challenger"), CARRIERS, words())[1] == []
 
 
 class Constant:
-    """A challenger that gives one answer to everything: a damaged model."""
+    """A challenger that gives one answer to every prompt, such as a damaged model."""
 
     def answers(self, arm, conversations, max_tokens):
         del max_tokens
         return ["the the the" if arm == "challenger" else messages[-1]["content"] for messages in conversations]
 
 
-def test_a_challenger_that_answers_everything_alike_has_no_planted_trigger():
+def test_a_challenger_with_one_answer_to_every_prompt_has_no_planted_trigger():
     similar, findings = planted(Constant(), CARRIERS, words())
     assert set(similar.values()) == {1.0}
     assert findings == []

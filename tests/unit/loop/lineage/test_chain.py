@@ -1,4 +1,4 @@
-"""The chain of a model version: every edge is checked, and a removed record breaks the edge that needs it."""
+"""The causal chain of a model version: each edge is checked, and a removed record breaks the edges that need it."""
 
 import json
 
@@ -72,7 +72,7 @@ def log():
 
 
 def facts_of(records, dataset=DATASET, version="m_1"):
-    """Return the facts of a log, read twice as `weir why` reads it: the wanted requests are known after the first time."""
+    """Return the facts of a log, which is read twice as in `weir why`: the first read finds the needed requests."""
     facts = Facts()
     events = [
         (Event(id=name, source="s", type=data.event_type, time=0.0, data=data), Place("t", 0, offset))
@@ -127,7 +127,7 @@ def test_a_removed_record_breaks_the_edges_that_need_it(removed, edges):
 
 
 def test_every_record_but_that_of_the_version_breaks_an_edge_if_it_is_removed():
-    """Without the record of the version, the version is unknown."""
+    """If the record of the version is removed, the version is unknown."""
     for name in log():
         records = log()
         del records[name]
@@ -135,7 +135,7 @@ def test_every_record_but_that_of_the_version_breaks_an_edge_if_it_is_removed():
         assert chain is None if name == "model" else chain.broken, name
 
 
-def test_compaction_may_remove_earlier_routes_and_a_resumed_request_has_further_pins():
+def test_removed_earlier_routes_and_the_pins_of_a_resumed_request_break_no_edge():
     later = RouteRecord(
         epoch=5, at=90.0, champion="m_2", weights={"m_2": 100}, by="delivery", retraining_id="rt_2", **BASE
     )
@@ -143,7 +143,7 @@ def test_compaction_may_remove_earlier_routes_and_a_resumed_request_has_further_
     assert broken(compacted) == set()
 
 
-def test_a_dataset_that_another_request_built_again_has_its_own_offsets():
+def test_a_dataset_that_another_request_rebuilt_breaks_no_edge():
     again = DatasetFacts(digest="d1", retraining_id="rt_2", ranges=(EARLY,), request_ids=DATASET.request_ids)
     assert broken(log(), again) == set()
 
@@ -160,7 +160,7 @@ def test_a_route_to_a_refused_version_is_broken_unless_a_person_forced_it():
     assert broken(records | {"route": route}) == set()
 
 
-def test_the_route_that_took_a_version_back_is_in_its_chain_and_another_versions_route_is_not():
+def test_the_route_that_rolled_a_version_back_is_in_its_chain_and_routes_of_others_are_not():
     back = RouteRecord(epoch=3, at=50.0, champion="base", weights={"base": 100}, by="ann", reason="wrong", retraining_id="rt_1", **BASE)  # fmt: skip
     other = RouteRecord(epoch=4, at=60.0, champion="m_2", weights={"m_2": 100}, by="ann", retraining_id="rt_2", **BASE)
     rolled_back = state("rolled_back", 50.0, numbers={"epoch": 3.0}, by="ann")
@@ -175,7 +175,7 @@ def test_the_route_that_took_a_version_back_is_in_its_chain_and_another_versions
 
 
 def smaller_log():
-    """Return the chain of `log` with a quantised version of its version, which an operator let delivery take."""
+    """Return the records of `log` and of a quantised version made from its version, which an operator sent to delivery."""
     return log() | {
         "smaller": ModelRecord(version="m_2", at=50.0, parent="m_1", method="int8", **BASE),
         "blessed m_2": RetrainingRecord(
@@ -239,7 +239,7 @@ def test_open_lineage_has_a_run_for_training_gate_and_delivery():
 def test_a_receiver_gets_the_open_lineage_events_with_key_and_path():
     events = open_lineage(chain_of(facts_of(log()), "m_1", DATASET))
     with receiver() as marquez:
-        marquez.answers = [503]  # retried
+        marquez.answers = [503]  # the first request fails and is retried
         url = marquez.url.replace("http://", "http://ann:secret@")
         assert send_open_lineage(events, Address(url)) == f"{marquez.url}/api/v1/lineage"
         assert [one.status for one in marquez.seen] == [503, 204, 204, 204]
@@ -252,14 +252,14 @@ def test_a_receiver_gets_the_open_lineage_events_with_key_and_path():
         send_open_lineage(events[:1], Address(marquez.url), "key-1")
         assert marquez.seen[-1].headers["authorization"] == "Bearer key-1"
         assert marquez.seen[-1].message["run"] == marquez.accepted[0].message["run"], (
-            "a repeated event has the same run"
+            "an event that is sent again has the same run"
         )
         marquez.answers = [401]
         with pytest.raises(LineageRefused, match="status 401"):
             send_open_lineage(events, Address(marquez.url))
 
 
-def test_a_wrong_address_of_an_endpoint_is_refused_before_the_log_is_read():
+def test_a_wrong_address_of_an_endpoint_is_an_error_before_the_log_is_read():
     done = CliRunner().invoke(main, ["why", "m_1", "--openlineage-url", "marquez:5000"])
     assert (done.exit_code, "--openlineage-url is wrong" in done.output) == (2, True)
 
@@ -294,7 +294,7 @@ def test_a_version_of_an_operator_shows_no_gate_of_another_version():
     assert good.broken == []
 
 
-def test_the_routes_of_two_tenants_have_places_of_their_own():
+def test_the_route_of_another_tenant_with_the_same_epoch_is_not_in_the_chain():
     other = RouteRecord(epoch=2, at=41.0, tenant="elm", model="m", champion="m_9", weights={"m_9": 100}, by="delivery")
     records = log()
     chain = chain_of(facts_of(records | {"other": other}), "m_1", DATASET)
@@ -302,6 +302,6 @@ def test_the_routes_of_two_tenants_have_places_of_their_own():
     assert [node.place for node in chain.nodes if node.kind == "route"] == [place]
 
 
-def test_a_route_at_the_rounded_time_of_its_decision_follows_it():
+def test_a_route_at_the_rounded_time_of_its_decision_is_after_the_decision():
     records = log() | {"blessed": state("blessed", 40.000_000_2, model_version="m_1")}
     assert chain_of(facts_of(records), "m_1", DATASET).broken == []

@@ -1,4 +1,7 @@
-"""The console draws chains in the ledger's container, which has no package of the extra `loop`."""
+"""Imports of `weir why`.
+
+The console shows chains in the ledger's container, which lacks the packages of the extra `loop`.
+"""
 
 import subprocess
 import sys

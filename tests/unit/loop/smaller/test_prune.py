@@ -1,4 +1,4 @@
-"""Pruned versions: which layer is removed, what is left, and what the distillation learns."""
+"""Pruned versions: the removed layer, the remaining weights, and the distillation."""
 
 import resource
 
@@ -23,7 +23,7 @@ def logits(file):
         return load_base(file)[0].eval()(IDS).logits
 
 
-def test_the_layer_that_changes_nothing_is_removed_and_the_answers_stay(tmp_path):
+def test_the_layer_without_an_effect_is_removed_and_the_answers_are_unchanged(tmp_path):
     base = save_base(tmp_path, idle_layer=2)
     parent = parent_of_file(base)
     made = prune(tmp_path, parent, Pruning(layers=1, job=prune_job(parent, max_steps=2)), nothing)
@@ -36,7 +36,7 @@ def test_the_layer_that_changes_nothing_is_removed_and_the_answers_stay(tmp_path
     assert torch.allclose(logits(merged), logits(base), atol=0.2)
 
 
-def test_the_distillation_brings_the_answers_nearer_to_those_of_the_whole_model(tmp_path):
+def test_the_distillation_makes_the_answers_more_similar_to_those_of_the_whole_model(tmp_path):
     base = save_base(tmp_path)
     parent = parent_of_file(base)
     steps = []
@@ -47,7 +47,7 @@ def test_the_distillation_brings_the_answers_nearer_to_those_of_the_whole_model(
     removed = tmp_path / "removed.gguf"
     drop_layers(base, removed, made.smaller.removed_layers)
     merged = VersionFolder.of(tmp_path, made.version).merged
-    assert not torch.allclose(logits(merged), logits(removed), atol=0.1)  # the adapter is in the weights
+    assert not torch.allclose(logits(merged), logits(removed), atol=0.1)  # the adapter is merged into the weights
     card = VersionFolder.of(tmp_path, made.version).card.read_text()
     assert made.smaller.text_digest in card
     assert "60 of 60 steps" in card
@@ -55,7 +55,7 @@ def test_the_distillation_brings_the_answers_nearer_to_those_of_the_whole_model(
 
 
 @pytest.mark.parametrize("layers", [-1, 0, 4, 9])
-def test_a_number_of_layers_that_is_out_of_range_is_refused(tmp_path, layers):
+def test_a_number_of_layers_that_is_out_of_range_is_an_error(tmp_path, layers):
     parent = parent_of_file(save_base(tmp_path))
     with pytest.raises(TrainingError, match=rf"--layers is {layers}; the model has 4 layers, so give 1 to 3"):
         prune(tmp_path / "home", parent, Pruning(layers=layers, job=prune_job(parent)), nothing)
@@ -85,7 +85,7 @@ def without_metadata(base, target, prefix):
         ("llama.block_count", "no llama.block"),
     ],
 )
-def test_a_file_without_tokenizer_or_number_of_layers_is_refused(tmp_path, missing, expected):
+def test_a_file_without_tokenizer_or_number_of_layers_is_an_error(tmp_path, missing, expected):
     parent = parent_of_file(without_metadata(save_base(tmp_path), tmp_path / "less.gguf", missing))
     with pytest.raises(TrainingError, match=expected):
         prune(tmp_path / "home", parent, Pruning(layers=1, job=prune_job(parent)), nothing)
@@ -94,7 +94,7 @@ def test_a_file_without_tokenizer_or_number_of_layers_is_refused(tmp_path, missi
 
 def test_a_disk_that_is_full_after_the_distillation_is_an_error_that_names_the_space(tmp_path):
     base = save_base(tmp_path)
-    job = prune_job(parent_of_file(base), rank=64, max_steps=1)  # an adapter of twice the size of the base
+    job = prune_job(parent_of_file(base), rank=64, max_steps=1)  # the adapter is twice as large as the base
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3 * base.stat().st_size // 2, before[1]))
     try:
@@ -105,7 +105,7 @@ def test_a_disk_that_is_full_after_the_distillation_is_an_error_that_names_the_s
     assert list((tmp_path / "home" / "loop" / "models").iterdir()) == []
 
 
-def test_a_process_that_needs_too_much_memory_is_refused(tmp_path):
+def test_a_process_that_needs_too_much_memory_is_an_error(tmp_path):
     parent = parent_of_file(save_base(tmp_path))
     job = prune_job(parent, memory_bytes=1 << 20)
     with pytest.raises(TrainingError, match=r"the limit is 1 MiB; raise \[train\] memory_mib"):
@@ -113,7 +113,7 @@ def test_a_process_that_needs_too_much_memory_is_refused(tmp_path):
     assert list((tmp_path / "home" / "loop" / "models").iterdir()) == []
 
 
-def test_a_distillation_that_diverges_is_refused(tmp_path):
+def test_a_distillation_that_diverges_is_an_error(tmp_path):
     parent = parent_of_file(save_base(tmp_path))
     job = prune_job(parent, learning_rate=1e30)
     with pytest.raises(TrainingError, match="lower --learning-rate"):

@@ -1,4 +1,4 @@
-"""Quantised versions: types, sizes, refusals, and nothing half-written."""
+"""Quantised versions: types, sizes, errors, and no incomplete files."""
 
 import resource
 import stat
@@ -30,7 +30,7 @@ def tensors(file):
 
 
 @pytest.mark.parametrize(("precision", "kind", "error"), [("int8", KINDS.Q8_0, 0.01), ("int4", KINDS.Q4_1, 0.1)])
-def test_matrices_are_quantised_and_stay_near_their_values(base, tmp_path, precision, kind, error):
+def test_matrices_are_quantised_with_a_small_error(base, tmp_path, precision, kind, error):
     target = tmp_path / "small.gguf"
     seen = []
     write_quantised(base, target, precision, lambda what, done, total: seen.append((what, done, total)))
@@ -48,7 +48,7 @@ def test_matrices_are_quantised_and_stay_near_their_values(base, tmp_path, preci
     assert target.stat().st_size < base.stat().st_size
 
 
-def test_the_same_weights_of_another_owner_are_refused_and_their_version_stays(base, tmp_path):
+def test_the_same_weights_for_another_owner_are_an_error_and_the_version_is_kept(base, tmp_path):
     parent = parent_of_file(base)
     made = quantise(tmp_path, parent, "int8", nothing)
     with pytest.raises(TrainingError, match=f"version {made.version} of {parent.tenant} / {parent.model}"):
@@ -56,7 +56,7 @@ def test_the_same_weights_of_another_owner_are_refused_and_their_version_stays(b
     assert verify_version(tmp_path, made.version) == made
 
 
-def test_a_version_has_the_layout_of_a_trained_one_and_is_made_once(base, tmp_path):
+def test_a_version_has_the_layout_of_a_trained_version_and_is_created_once(base, tmp_path):
     made = quantise(tmp_path, parent_of_file(base), "int8", nothing)
     folder = VersionFolder.of(tmp_path, made.version)
     assert verify_version(tmp_path, made.version) == made
@@ -74,7 +74,7 @@ def test_a_version_has_the_layout_of_a_trained_one_and_is_made_once(base, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["model.gguf", "card.md", "manifest.json"])
-def test_a_changed_file_does_not_verify(base, tmp_path, name):
+def test_the_verification_of_a_changed_file_fails(base, tmp_path, name):
     made = quantise(tmp_path, parent_of_file(base), "int8", nothing)
     path = VersionFolder.of(tmp_path, made.version).path / name
     path.write_bytes(path.read_bytes().replace(b"a", b"b", 1))
@@ -82,7 +82,7 @@ def test_a_changed_file_does_not_verify(base, tmp_path, name):
         verify_version(tmp_path, made.version)
 
 
-def test_an_adapter_beside_the_weights_does_not_verify(base, tmp_path):
+def test_the_verification_fails_if_an_adapter_is_beside_the_weights(base, tmp_path):
     made = quantise(tmp_path, parent_of_file(base), "int8", nothing)
     folder = VersionFolder.of(tmp_path, made.version)
     folder.adapter.mkdir()
@@ -98,32 +98,32 @@ def refused(home, file, precision, expected):
     assert list((home / "loop" / "models").glob(".*")) == []
 
 
-def test_an_unknown_precision_is_refused(base, tmp_path):
+def test_an_unknown_precision_is_an_error(base, tmp_path):
     refused(tmp_path, base, "int3", "precision is 'int3'; choose one of int8, int4")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
-def test_a_file_that_is_cut_off_is_refused(base, tmp_path, share):
+def test_a_truncated_file_is_an_error(base, tmp_path, share):
     cut = tmp_path / "cut.gguf"
     whole = base.read_bytes()
     cut.write_bytes(whole[: int(share * len(whole))])
     refused(tmp_path / "home", cut, "int8", "is damaged or no GGUF file")
 
 
-def test_a_model_that_has_few_bits_already_is_refused(base, tmp_path):
+def test_a_model_with_fewer_bits_than_the_target_is_an_error(base, tmp_path):
     small = tmp_path / "small.gguf"
     write_quantised(base, small, "int4", nothing)
     refused(tmp_path / "home", small, "int8", "has 5 bits a weight, and int8 has 8.5")
 
 
-def test_a_model_whose_rows_are_no_multiple_of_a_block_is_refused(tmp_path):
+def test_a_model_whose_rows_are_no_multiple_of_a_block_is_an_error(tmp_path):
     odd = save_tiny_gguf(tmp_path / "odd", intermediate_size=100)
     refused(tmp_path / "home", odd, "int8", "no matrix whose rows are a multiple of 32")
 
 
 @pytest.fixture
 def full_disk(base):
-    """Let every write beyond a quarter of the base fail, as on a full disk."""
+    """Make writes fail beyond a quarter of the size of the base, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (base.stat().st_size // 4, before[1]))
     yield
@@ -131,7 +131,7 @@ def full_disk(base):
 
 
 @pytest.mark.usefixtures("full_disk")
-def test_a_full_disk_is_an_error_that_names_the_space_and_leaves_nothing(base, tmp_path):
+def test_a_full_disk_is_an_error_that_names_the_free_space_and_leaves_no_file(base, tmp_path):
     with pytest.raises(TrainingError, match=r"cannot be written to .* MiB are free") as raised:
         quantise(tmp_path, parent_of_file(base), "int8", nothing)
     assert "free space and run the command again" in str(raised.value)

@@ -1,4 +1,4 @@
-"""The passages of the distillation and of the held-out text."""
+"""The passages for the distillation, and the held-out passages."""
 
 import json
 
@@ -23,7 +23,7 @@ def test_the_built_in_text_has_hundreds_of_passages():
     assert max(len(passage.completion) for passage in passages) <= 600
 
 
-def test_a_tenth_is_held_out_whatever_the_order_of_the_file(tmp_path):
+def test_the_same_tenth_is_held_out_for_any_order_of_the_file(tmp_path):
     passages = load_passages(write(tmp_path / "one", rows(40)))
     other = load_passages(write(tmp_path / "two", reversed(rows(40))))
     used, held_out = split(passages)
@@ -41,7 +41,7 @@ def test_a_tenth_is_held_out_whatever_the_order_of_the_file(tmp_path):
         ("text", "line 1"),
     ],
 )
-def test_a_file_that_is_too_short_or_invalid_is_refused_without_its_text(tmp_path, content, expected):
+def test_a_file_that_is_too_short_or_invalid_is_an_error_without_its_text(tmp_path, content, expected):
     file = tmp_path / "text.jsonl"
     file.write_text(content)
     with pytest.raises(TrainingError, match=expected) as raised:

@@ -1,4 +1,4 @@
-"""`weir train`: the dataset that the operator names is the one that is trained on."""
+"""`weir train`: the run uses the dataset that the operator names."""
 
 import json
 import time
@@ -24,7 +24,7 @@ from stream.wire import Event, RetrainingRecord, encode
 from weir.cli.train_version import train
 
 REQUEST = RetrainingRecord(retraining_id="rt_1", state="requested", tenant="acme", model="m", at=1.0, reason="")
-#: The former owner trained m_1 on the dataset d1.
+#: Work whose earlier owner trained m_1 on the dataset d1.
 WORK = Work(request=REQUEST, epoch=2, dataset_digest="d1", model_version="m_1")
 
 
@@ -51,10 +51,13 @@ def home(tmp_path):
     ("digest", "states"),
     [
         ("d1", [("trained", "d1", "m_1"), ("blessed", "d1", "m_1")]),
-        ("d2", [("dataset", "d2", ""), ("failed", "d2", "")]),  # this base cannot be trained
+        (
+            "d2",
+            [("dataset", "d2", ""), ("failed", "d2", "")],
+        ),  # m_1 was trained on d1, so the training on d2 starts, and it fails without a base
     ],
 )
-async def test_a_version_that_was_trained_on_another_dataset_is_not_the_one_that_is_evaluated(home, digest, states):
+async def test_a_version_that_was_trained_on_another_dataset_is_not_evaluated(home, digest, states):
     found = []
 
     async def publish(event):
@@ -70,8 +73,8 @@ async def test_a_version_that_was_trained_on_another_dataset_is_not_the_one_that
     assert found == states
 
 
-async def test_a_version_without_a_request_does_not_name_that_of_its_dataset(home, monkeypatch):
-    """The request has another version, and `weir why` would name a broken edge."""
+async def test_a_version_without_a_request_does_not_name_the_request_of_its_dataset(home, monkeypatch):
+    """The request of the dataset has another version, so `weir why` would report a broken edge."""
     jobs = []
 
     async def run_training(_home, _folder, job, *_):
@@ -85,7 +88,7 @@ async def test_a_version_without_a_request_does_not_name_that_of_its_dataset(hom
 
 
 @pytest.mark.parametrize(("state", "status"), [("blessed", 0), ("refused", 0), ("failed", 1), ("interrupted", 1)])
-def test_the_exit_status_says_whether_the_run_reached_the_gate(tmp_path, monkeypatch, state, status):
+def test_the_exit_status_is_0_if_the_run_reached_the_gate(tmp_path, monkeypatch, state, status):
     async def train_request(*_):
         return state
 
@@ -98,8 +101,10 @@ def test_the_exit_status_says_whether_the_run_reached_the_gate(tmp_path, monkeyp
     assert (found.output, found.exit_code) == (f"rt_1: {state}\n", status)
 
 
-async def test_a_request_that_a_trainer_works_on_is_not_taken_from_it(home, monkeypatch):
-    """The trainer would end its run, and this one would fail, because the folder of the run is still locked."""
+async def test_a_request_with_the_lease_of_another_trainer_is_an_error(home, monkeypatch):
+    """Otherwise the other trainer would end its run, and this run would fail, because the folder of the run is still
+    locked.
+    """
     published = []
 
     async def publish(event):
@@ -114,7 +119,7 @@ async def test_a_request_that_a_trainer_works_on_is_not_taken_from_it(home, monk
     assert published == []
 
 
-async def test_a_request_whose_trainer_died_is_worked_on(home, monkeypatch):
+async def test_a_request_with_an_expired_lease_is_accepted(home, monkeypatch):
     owned = state_event(WORK, "progress", 2.0, lease_until=time.time() - 1)
     asked = Event(id="rt_1", source="test", type=REQUEST.event_type, time=1.0, data=REQUEST, partitionkey="k")
     monkeypatch.setattr(by_hand, "Tail", tail_of(encode(asked), encode(owned)))
@@ -122,6 +127,6 @@ async def test_a_request_whose_trainer_died_is_worked_on(home, monkeypatch):
     assert work.epoch == WORK.epoch + 1
 
 
-def test_a_dataset_of_another_tenant_is_refused(home):
+def test_a_dataset_of_another_tenant_is_an_error(home):
     with pytest.raises(TrainingError, match="is of tenant elm, model m, and the request is of tenant acme, model m"):
         _with_dataset(WORK, find_dataset(home, "d3"))

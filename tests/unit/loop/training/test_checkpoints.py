@@ -1,4 +1,4 @@
-"""Checkpoints: complete, verified, newest first."""
+"""Checkpoints: the newest complete and verified checkpoint is used."""
 
 from stream.loop.training.checkpoints import newest_checkpoint, seal, step_of
 
@@ -22,7 +22,7 @@ def test_the_newest_checkpoint_is_found_and_older_ones_are_deleted(tmp_path):
 
 
 def test_the_later_steps_of_another_job_do_not_delete_a_new_checkpoint(tmp_path):
-    """The settings of a request that failed were changed before it was resumed."""
+    """This occurs if the settings of a failed request are changed before it is resumed."""
     for step in (100, 200):
         sealed(tmp_path, step, key="before")
     for step in (5, 10):
@@ -31,7 +31,7 @@ def test_the_later_steps_of_another_job_do_not_delete_a_new_checkpoint(tmp_path)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["checkpoint-10", "checkpoint-5"]
 
 
-def test_a_changed_missing_or_foreign_checkpoint_is_left_out(tmp_path):
+def test_a_changed_missing_or_foreign_checkpoint_is_ignored(tmp_path):
     sealed(tmp_path, 1)
     (sealed(tmp_path, 2) / "nested" / "state").write_text("3")
     assert step_of(newest_checkpoint(tmp_path / "checkpoints", "k").path) == 1
@@ -43,7 +43,7 @@ def test_a_changed_missing_or_foreign_checkpoint_is_left_out(tmp_path):
     assert step_of(newest_checkpoint(tmp_path / "checkpoints", "k").path) == 3
 
 
-def test_a_checkpoint_that_did_not_verify_is_replaced(tmp_path):
+def test_a_checkpoint_whose_verification_failed_is_replaced(tmp_path):
     (sealed(tmp_path, 4) / "weights").write_bytes(b"")
     sealed(tmp_path, 4)
     assert step_of(newest_checkpoint(tmp_path / "checkpoints", "k").path) == 4

@@ -1,4 +1,4 @@
-"""The reason of a run that failed on a full disk."""
+"""The reason in the record of a run that failed on a full disk."""
 
 import shutil
 
@@ -9,7 +9,7 @@ from stream.loop.training.__main__ import reason_of
 from stream.loop.training.errors import TrainingError
 
 NO_SPACE = "No space left on device"
-#: The errors of safetensors, torch and the kernel, as a run on a full tmpfs raised them.
+#: Errors of safetensors, torch and the kernel from a run on a full tmpfs.
 WRITING = [
     SafetensorError(f"Error while serializing: I/O error: {NO_SPACE} (os error 28)"),
     RuntimeError("[enforce fail at inline_container.cc] PytorchStreamWriter failed writing file"),
@@ -18,8 +18,8 @@ WRITING = [
 
 
 @pytest.mark.parametrize("error", WRITING, ids=lambda error: type(error).__name__)
-def test_a_full_disk_is_the_reason_whatever_library_reports_it(tmp_path, monkeypatch, error):
-    """Without a reason, the trainer starts the run again, three times."""
+def test_a_full_disk_is_the_reason_for_an_error_of_any_library(tmp_path, monkeypatch, error):
+    """If a run has no reason, the trainer starts it again, up to three times."""
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=2**19))
     assert reason_of(error, tmp_path) == (

@@ -1,4 +1,4 @@
-"""The job of a Ray cluster: equal shares, and a name that depends on what decides the weights."""
+"""The training job on a Ray cluster: equal shares of the batch, and a key of the fields that decide the weights."""
 
 import msgspec
 import pytest
@@ -15,7 +15,7 @@ def test_a_local_job_has_no_cluster():
     assert TrainingJob.of_settings(TrainSettings(), TenantTrainSettings(), **GIVEN).ray is None
 
 
-def test_a_job_of_the_settings_has_their_cluster():
+def test_a_job_has_the_cluster_of_the_settings():
     train = TrainSettings(cluster="ray", address="10.0.0.5:6379", workers=2, storage="s3://bucket/weir")
     job = TrainingJob.of_settings(train, TenantTrainSettings(batch_examples=8), **GIVEN)
     assert job.ray == msgspec.structs.replace(CLUSTER, storage="s3://bucket/weir")
@@ -42,7 +42,7 @@ def test_a_cluster_needs_an_address():
     ("change", "same"),
     [({"workers": 4}, False), ({"use_gpu": True}, False), ({"address": "b:1", "storage": "/b"}, True)],
 )
-def test_only_what_decides_the_weights_is_in_the_key(change, same):
+def test_the_key_has_only_the_fields_that_decide_the_weights(change, same):
     job = TrainingJob(**GIVEN, ray=CLUSTER)
     other = TrainingJob(**GIVEN, ray=msgspec.structs.replace(CLUSTER, **change))
     assert (job.weights_key() == other.weights_key()) is same

@@ -1,4 +1,4 @@
-"""A run on a Ray cluster is interrupted if Kafka acknowledges no renewal of its lease."""
+"""The lease of a run: a run on a Ray cluster is interrupted if Kafka acknowledges no renewal."""
 
 import asyncio
 import sys
@@ -19,12 +19,14 @@ from stream.wire import RetrainingRecord
 LEASE_SECONDS = 1.5
 JOB = TrainingJob(tenant="acme", model="m", base="b", base_digest="d", dataset="", dataset_digest="")
 REQUEST = RetrainingRecord(retraining_id="rt_1", state="approved", tenant="acme", model="m", at=1.0, reason="")
-#: A gate that takes three leases.
+#: A gate that runs for three lease durations.
 GATE = f'import time; time.sleep({3 * LEASE_SECONDS}); print(\'{{"decision": {{"state": "blessed", "reason": ""}}, "numbers": {{}}}}\')'
 
 
 class Broker:
-    """Acknowledges records, or with `dead_after` none after so many; `records` are the acknowledged ones."""
+    """A broker that acknowledges all records, or at most `dead_after` records; `records` contains the acknowledged
+    records.
+    """
 
     def __init__(self, dead_after=None):
         self.records, self._dead_after = [], dead_after
@@ -55,7 +57,7 @@ def run(tmp_path):
     return start
 
 
-async def test_without_acknowledged_renewals_the_run_is_interrupted_and_publishes_no_end(run):
+async def test_without_acknowledged_renewals_the_run_is_interrupted_and_publishes_no_final_state(run):
     broker = Broker(dead_after=1)
     assert await run(broker, "ray") == "interrupted"
     assert [record.state for record in broker.records] == ["trained"]

@@ -1,4 +1,4 @@
-"""Which request a trainer takes: by mode, approval, lease and epoch."""
+"""Selection of the request that a trainer works on, by mode, approval, lease and epoch."""
 
 import msgspec
 import pytest
@@ -38,25 +38,25 @@ def machine(*records, **settings):
         ("auto", ["approved"], False),
     ],
 )
-def test_the_mode_decides_what_a_trainer_takes(mode, states, taken):
+def test_the_mode_decides_which_requests_a_trainer_selects(mode, states, taken):
     work = machine(*(record(state, float(n)) for n, state in enumerate(states)), mode=mode).next(100.0)
     assert (work is not None) is taken
 
 
-def test_only_the_named_keys_approve():
+def test_only_approvals_of_the_configured_keys_count():
     approved = [record("requested"), record("approved", by="k_other")]
     assert machine(*approved, mode="approve", approvers=("k_boss",)).next(1.0) is None
     assert machine(*approved, record("approved", by="k_boss"), mode="approve", approvers=("k_boss",)).next(1.0)
 
 
-def test_the_oldest_request_is_taken_first():
+def test_the_oldest_request_is_selected_first():
     other = msgspec.structs.replace(record("requested", 5.0, "rt_b"), model="other")
     found = machine(other, record("requested", 3.0, "rt_a"), mode="auto").next(10.0)
     assert found.request.retraining_id == "rt_a"
     assert found.epoch == 1
 
 
-def test_after_a_change_from_propose_to_auto_only_the_newest_request_of_a_model_is_taken():
+def test_after_a_change_from_propose_to_auto_only_the_newest_request_of_a_model_is_selected():
     old = [record("requested", float(at), f"rt_{at}") for at in (3, 9, 5)]
     trainer = machine(*old, mode="auto")
     assert trainer.next(10.0).request.retraining_id == "rt_9"
@@ -65,7 +65,7 @@ def test_after_a_change_from_propose_to_auto_only_the_newest_request_of_a_model_
     assert machine(*old, record("approved", 13.0, "rt_3"), mode="approve").next(14.0).request.retraining_id == "rt_3"
 
 
-def test_a_lease_that_ended_frees_the_request_and_what_was_made():
+def test_after_its_lease_has_ended_a_request_is_selected_with_its_dataset():
     owned = [
         record("requested"),
         record("dataset", 1.0, epoch=1, lease_until=20.0, dataset_digest="dd"),
@@ -76,7 +76,7 @@ def test_a_lease_that_ended_frees_the_request_and_what_was_made():
     assert (work.epoch, work.dataset_digest) == (2, "dd")
 
 
-def test_records_of_a_former_owner_change_nothing():
+def test_records_of_an_earlier_owner_are_ignored():
     made = machine(
         record("requested"),
         record("started", 1.0, epoch=1, lease_until=10.0),
@@ -88,7 +88,7 @@ def test_records_of_a_former_owner_change_nothing():
     assert (work.epoch, work.model_version) == (3, "")
 
 
-def test_the_end_of_a_former_owner_does_not_end_the_work_of_the_present_owner():
+def test_a_final_state_from_an_earlier_owner_does_not_end_the_work_of_the_present_owner():
     owned = [
         record("requested"),
         record("started", 1.0, epoch=1, lease_until=10.0),
@@ -102,24 +102,24 @@ def test_the_end_of_a_former_owner_does_not_end_the_work_of_the_present_owner():
         assert machine(*owned, record(state, 13.0, epoch=2), mode="auto").next(31.0) is None
 
 
-def test_a_rejection_stays_the_newest_state():
+def test_a_rejection_is_final():
     made = machine(record("requested"), record("rejected"), record("approved"), record("started", epoch=1))
     assert made.state("rt_1") == "rejected"
     assert made.state("rt_2") == ""
 
 
-def test_a_trainer_of_the_users_own_keeps_its_request():
+def test_a_request_that_an_external_trainer_started_is_not_selected():
     assert machine(record("requested"), record("started", 1.0, by="mine"), mode="auto").next(1e9) is None
 
 
 @pytest.mark.parametrize("state", ["blessed", "refused", "failed", "shadow", "canary", "promoted", "completed"])
-def test_a_decided_request_is_not_taken(state):
+def test_a_decided_request_is_not_selected(state):
     trained = [record("requested"), record("trained", 1.0, epoch=1, lease_until=5.0, model_version="m_1")]
     assert machine(*trained, mode="auto").next(9.0).model_version == "m_1"
     assert machine(*trained, record(state, 6.0, epoch=1), mode="auto").next(9.0) is None
 
 
-def test_records_read_again_change_nothing():
+def test_duplicate_records_are_ignored():
     records = [record("requested"), record("started", 1.0, epoch=1, lease_until=10.0), record("failed", 2.0, epoch=1)]
     once, twice = machine(*records, mode="auto"), machine(*records, *records[:1], mode="auto")
     assert once.next(99.0) is twice.next(99.0) is None

@@ -8,8 +8,8 @@ from stream.loop.training.errors import TrainingError
 from stream.loop.training.rows import TRAIN_FILE, training_table
 
 
-def test_a_damaged_file_is_named_at_once(tmp_path):
-    """Another error ends the process without a reason, and a run starts such a process four times."""
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path):
+    """Any other exception ends the process without a reason, and a run starts such a process four times."""
     file = save_dataset(tmp_path) / TRAIN_FILE
     file.write_bytes(file.read_bytes()[:-100])
     write_digests(tmp_path)
@@ -17,8 +17,8 @@ def test_a_damaged_file_is_named_at_once(tmp_path):
         training_table(tmp_path, "sft")
 
 
-def test_rows_that_are_not_those_of_the_manifest_are_not_trained_on(tmp_path):
-    """The version would name the dataset that was built, not the rows that it learned."""
+def test_rows_that_differ_from_the_manifest_are_an_error(tmp_path):
+    """Otherwise the version would name the dataset of the manifest and not the rows that it was trained on."""
     other = save_dataset(tmp_path / "other", 30) / TRAIN_FILE
     file = save_dataset(tmp_path / "dataset") / TRAIN_FILE
     assert len(training_table(file.parent, "sft")) == 24

@@ -1,4 +1,4 @@
-"""A version's folder: merged weights, manifest, card, signature."""
+"""The folder of a version: merged weights, manifest, card and signature."""
 
 import stat
 import subprocess
@@ -65,13 +65,13 @@ def test_the_merged_file_is_the_base_plus_the_adapter(base, adapter, home):
     merged, tokenizer = load_base(folder.merged)
     plain, base_tokenizer = load_base(base)
     expected = logits(PeftModel.from_pretrained(load_base(base)[0], str(folder.adapter)))
-    assert torch.allclose(logits(merged), expected, atol=0.1)  # F16 weights
+    assert torch.allclose(logits(merged), expected, atol=0.1)  # the merged weights are F16
     assert not torch.allclose(logits(merged), logits(plain), atol=1.0)
     assert tokenizer.chat_template == base_tokenizer.chat_template
     assert tokenizer.get_vocab() == base_tokenizer.get_vocab()
 
 
-def test_a_version_names_what_it_was_made_from_and_verifies(base, adapter, home):
+def test_a_version_names_its_sources_and_its_verification_succeeds(base, adapter, home):
     job = tiny_job(base, home, retraining_id="rt_1")
     made = make_version(job, home, adapter, NUMBERS)
     folder = VersionFolder.of(home, made.version)
@@ -89,7 +89,7 @@ def test_a_version_names_what_it_was_made_from_and_verifies(base, adapter, home)
     assert [path.name for path in folder.path.parent.iterdir()] == [made.version]
 
 
-def test_a_version_is_made_once(base, adapter, home):
+def test_a_version_is_created_once(base, adapter, home):
     first = make_version(tiny_job(base, home), home, adapter, NUMBERS)
     signature = VersionFolder.of(home, first.version).signature.read_bytes()
     assert make_version(tiny_job(base, home), home, adapter, NUMBERS | {"seconds": 9.0}) == first
@@ -97,14 +97,14 @@ def test_a_version_is_made_once(base, adapter, home):
 
 
 @pytest.mark.parametrize(("field", "value"), [("tenant", "beta"), ("model", "n")])
-def test_the_same_weights_of_another_owner_are_refused_and_their_version_stays(base, adapter, home, field, value):
+def test_the_same_weights_for_another_owner_are_an_error_and_the_version_is_kept(base, adapter, home, field, value):
     made = make_version(tiny_job(base, home), home, adapter, NUMBERS)
     with pytest.raises(TrainingError, match=f"version {made.version} of {made.job.tenant} / {made.job.model}"):
         make_version(msgspec.structs.replace(tiny_job(base, home), **{field: value}), home, adapter, NUMBERS)
     assert verify_version(home, made.version) == made
 
 
-def test_the_draft_of_a_killed_process_is_deleted_and_that_of_a_running_one_stays(home):
+def test_the_draft_of_a_killed_process_is_deleted_and_the_draft_of_a_running_process_is_kept(home):
     script = (
         "import sys, time; from pathlib import Path; from stream.loop.training.version import draft_of\n"
         "with draft_of(Path(sys.argv[1])) as draft: print(draft.path, flush=True); time.sleep(600)"
@@ -122,7 +122,7 @@ def test_the_draft_of_a_killed_process_is_deleted_and_that_of_a_running_one_stay
 
 
 @pytest.mark.parametrize("name", ["model.gguf", "card.md", "manifest.json", "adapter/adapter_model.safetensors"])
-def test_a_changed_file_does_not_verify_and_is_made_again(base, adapter, home, name):
+def test_the_verification_of_a_changed_file_fails_and_the_version_is_created_again(base, adapter, home, name):
     made = make_version(tiny_job(base, home), home, adapter, NUMBERS)
     path = VersionFolder.of(home, made.version).path / name
     path.write_bytes(path.read_bytes().replace(b"a", b"b", 1))
@@ -132,10 +132,10 @@ def test_a_changed_file_does_not_verify_and_is_made_again(base, adapter, home, n
     verify_version(home, made.version)
 
 
-def test_another_key_or_another_adapter_file_does_not_verify(base, adapter, home, tmp_path):
+def test_the_verification_fails_with_another_key_or_another_adapter_file(base, adapter, home, tmp_path):
     made = make_version(tiny_job(base, home), home, adapter, NUMBERS)
     folder = VersionFolder.of(home, made.version)
-    (folder.path / "gate.json").write_text("{}")  # a later report
+    (folder.path / "gate.json").write_text("{}")  # the report of the gate, which is written later
     verify_version(home, made.version)
     (folder.adapter / "adapter_model.bin").write_text("code")
     with pytest.raises(TrainingError, match=r"adapter_model\.bin"):
@@ -166,7 +166,7 @@ def test_an_unknown_version_is_named(home):
         read_version(home, "m_none")
 
 
-def test_the_bounds_of_a_job_do_not_decide_its_weights(tmp_path):
+def test_the_time_limits_of_a_job_are_not_in_its_weights_key(tmp_path):
     job = tiny_job(tmp_path, tmp_path)
     for name in ("max_seconds", "checkpoint_seconds"):
         assert msgspec.structs.replace(job, **{name: 7.0}).weights_key() == job.weights_key()
