@@ -1,4 +1,4 @@
-"""The answer that the chunks of any engine build."""
+"""The accumulator, which builds an answer from the chunks of any engine."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def delta(index=0, finish_reason=None, **fields):
     return {"choices": [{"index": index, "delta": fields, "finish_reason": finish_reason}]}
 
 
-def test_text_of_several_choices_is_kept_apart():
+def test_texts_of_several_choices_are_separate():
     answer = accumulated(
         delta(0, role="assistant", content="a"),
         delta(1, content="x"),
@@ -31,7 +31,7 @@ def test_text_of_several_choices_is_kept_apart():
     assert [choice["message"]["content"] for choice in answer.chat_choices()] == ["ab", "x"]
 
 
-def test_it_is_finished_when_every_choice_is():
+def test_an_answer_is_finished_if_every_choice_is():
     assert not accumulated().finished
     assert not accumulated(delta(0, "stop"), delta(1, content="x")).finished
     assert not accumulated(delta(0, "", content="x")).finished
@@ -68,7 +68,7 @@ def test_the_input_of_a_custom_tool_is_new_text_and_recorded():
 
 
 @pytest.mark.parametrize("index", [{}, {"index": None}], ids=["missing", "null"])
-def test_tool_calls_without_an_index_are_kept_apart_by_their_ids(index):
+def test_tool_calls_without_an_index_are_separated_by_their_ids(index):
     first = index | {"id": "c1", "function": {"name": "f", "arguments": '{"a"'}}
     rest = index | {"function": {"arguments": ":1}"}}
     second = index | {"id": "c2", "function": {"name": "g", "arguments": "{}"}}
@@ -85,7 +85,7 @@ def test_tool_calls_without_an_index_are_kept_apart_by_their_ids(index):
     assert [part.arguments for part in last.recorded()[0].parts] == ['{"a":1}', "{}"]
 
 
-def test_parallel_calls_with_the_same_index_are_kept_apart_by_their_ids():
+def test_parallel_calls_with_the_same_index_are_separated_by_their_ids():
     first = {"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{}"}}
     second = {"index": 0, "id": "c2", "function": {"name": "f", "arguments": '{"a"'}}
     rest = {"index": 0, "function": {"arguments": ":1}"}}
@@ -201,7 +201,7 @@ def test_logprobs_of_all_chunks_are_joined():
         {"usage": []},
     ],
 )
-def test_what_does_not_fit_the_format_is_ignored(garbage):
+def test_chunks_that_do_not_fit_the_format_are_ignored(garbage):
     assert accumulated(garbage).recorded() == ()
 
 
@@ -213,7 +213,7 @@ def test_a_field_of_a_wrong_type_is_ignored(fields):
 
 
 @pytest.mark.parametrize("number", [MAX_COUNT + 1, 2**63, -1, 1.5, "3", None, True])
-def test_a_count_that_no_record_can_contain_is_0_and_noticed(number):
+def test_a_count_that_no_record_can_contain_is_0_and_marked(number):
     answer = accumulated({"usage": {"prompt_tokens": number, "completion_tokens": 2}})
     assert answer.usage == Usage(completion_tokens=2)
     assert answer.invalid_counts
