@@ -1,4 +1,4 @@
-"""Typical terms: words of significantly more evidence texts than earlier texts, and nothing else."""
+"""Typical terms of a cluster: words that are in a significantly larger share of evidence texts than of earlier texts."""
 
 import pytest
 
@@ -16,7 +16,7 @@ SQL = [
 ]
 
 
-def test_words_of_the_evidence_rank_by_how_unlikely_their_growth_is():
+def test_words_of_the_evidence_are_ordered_by_significance():
     terms = typical_terms(SQL, ORDINARY[:60])
     assert terms[0] == Term(term="query", texts=4, reference_texts=0)
     assert [one.term for one in terms] == ["query", "sql"]
@@ -26,7 +26,7 @@ def test_texts_like_the_reference_have_no_terms():
     assert typical_terms(ORDINARY[::3], [text for number, text in enumerate(ORDINARY) if number % 3]) == ()
 
 
-def test_a_repeated_word_counts_once_per_text_whatever_its_case():
+def test_a_repeated_word_counts_once_per_text_in_any_case():
     terms = typical_terms(["Deadlock deadlock DEADLOCK"] * 3, ORDINARY[:20])
     assert terms == (Term(term="deadlock", texts=3, reference_texts=0),)
 
@@ -37,7 +37,7 @@ def test_a_repeated_word_counts_once_per_text_whatever_its_case():
         ([], ORDINARY),
         (SQL, []),
         ([], []),
-        (["the token of one person"] * 2, ORDINARY),  # fewer than three texts
+        (["the token of one person"] * 2, ORDINARY),  # fewer than three evidence texts
         (["\ud800\x00\u202e" * 1000, "", "7" * 10_000] * 3, ORDINARY),
     ],
 )

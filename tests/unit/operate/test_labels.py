@@ -78,7 +78,9 @@ def test_a_tenant_that_no_request_can_have_is_an_error(tmp_path):
 
 def test_a_tenant_without_request_and_key_is_an_error_that_names_the_known_ones(tmp_path, monkeypatch):
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
-    check_tenant_known(tmp_path, "acem")  # no ledger: the labels may be imported before the stack runs here
+    check_tenant_known(
+        tmp_path, "acem"
+    )  # without a ledger there is no error, because labels can be imported before the stack runs
     maker = LedgerMaker(tmp_path / "ledger")
     maker.side("r-1", "input", 1.0, tenant="acme")
     maker.close()
@@ -92,7 +94,7 @@ def test_a_tenant_without_request_and_key_is_an_error_that_names_the_known_ones(
     assert "use one of: acme, support" in result.stderr
 
 
-def test_labels_that_judge_no_answer_are_counted_beside_the_accuracy(tmp_path, monkeypatch):
+def test_labels_without_an_answer_are_counted_beside_the_accuracy(tmp_path, monkeypatch):
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     maker = LedgerMaker(tmp_path / "ledger")
     maker.side("r1", "output", 100.0)

@@ -1,4 +1,4 @@
-"""The texts of spans that are in the context of an answer's record, as `weir show --text` prints them."""
+"""The text of spans in the context of an answer's record, as `weir show --text` prints it."""
 
 import msgspec
 from support.events import an_end, event_of

@@ -1,4 +1,4 @@
-"""Which retraining events can be approved."""
+"""Approval of retraining events."""
 
 import pytest
 from support.log_tail import tail_of
@@ -26,7 +26,7 @@ def log(monkeypatch):
     monkeypatch.setattr(retraining_decisions, "Tail", tail)
 
 
-async def test_a_request_is_found_and_a_suppressed_event_is_named_as_such(log):
+async def test_a_request_is_found_and_a_suppressed_event_is_an_error(log):
     assert [one.state for one in await records_of(KafkaSettings(), "rt_b")] == ["requested"]
     with pytest.raises(
         NotFoundError, match=r"rt_a is suppressed, not requested \(windows: has 1, needs 2\); only a request"
@@ -36,7 +36,7 @@ async def test_a_request_is_found_and_a_suppressed_event_is_named_as_such(log):
         await records_of(KafkaSettings(), "rt_c")
 
 
-async def test_a_rejected_request_can_neither_be_approved_nor_resumed_whatever_follows(log, tmp_path):
+async def test_a_rejected_request_can_neither_be_approved_nor_resumed(log, tmp_path):
     _, secret = create_key(tmp_path, "acme", ("approve",))
     decider = Decider(home=tmp_path, key=secret, command="test", tenants={})
     with pytest.raises(SettingsError, match="rt_r was rejected by Weir, and a rejection is final"):

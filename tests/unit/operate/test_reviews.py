@@ -1,4 +1,4 @@
-"""Which answers a reviewer can judge."""
+"""Answers that a reviewer can correct or approve."""
 
 import pytest
 from support.console_ledger import LedgerMaker

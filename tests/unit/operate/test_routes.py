@@ -1,4 +1,4 @@
-"""What operators decide about routes is in force at once, and never names a version that does not exist."""
+"""Decisions of operators about routes: they are in force immediately, and the version must exist."""
 
 import json
 
@@ -37,7 +37,7 @@ def route(**more):
 
 
 def install(home, version, *, tenant="", model="m"):
-    """Write the weights of a version; with `tenant`, also a manifest, as the trainer does."""
+    """Write the weights of a version; if `tenant` is given, write a manifest too, as the trainer does."""
     folder = home / "loop" / "models" / version
     folder.mkdir(parents=True)
     (folder / "model.gguf").write_bytes(b"")
@@ -63,7 +63,7 @@ def test_a_rollback_returns_to_the_champion_of_a_canary_or_to_the_version_before
 
 
 @pytest.mark.parametrize(("version", "previous"), [(BASE, BASE), (M2, M1)])
-def test_a_version_that_was_rolled_back_is_not_brought_back_by_the_next_rollback(tmp_path, version, previous):
+def test_a_rollback_does_not_return_to_a_version_that_was_rolled_back(tmp_path, version, previous):
     write_routes(tmp_path, [route()])
     install(tmp_path, M2)
     pin(tmp_path, route(), version, by="jo", reason="why")
@@ -113,7 +113,7 @@ def test_a_second_override_replaces_the_first_and_survives_the_removal_of_the_fi
         (M1, "  ", SettingsError, "reason is empty"),
     ],
 )
-async def test_a_wrong_decision_changes_nothing(tmp_path, version, reason, error, text):
+async def test_an_invalid_decision_writes_no_override(tmp_path, version, reason, error, text):
     install(tmp_path, M1)
     write_routes(tmp_path, [route()])
     if version == M1:
@@ -146,7 +146,7 @@ def test_a_damaged_manifest_is_named(tmp_path):
 
 
 def test_an_adapter_of_vllm_needs_no_merged_weights(home):
-    """A base in Hugging Face's format has none; the settings name the adapter."""
+    """A version of a base in Hugging Face's format has no merged weights; the settings name the adapter."""
     promote = ["promote", M2, "--tenant", "acme", "--model", "m", "--reason", "good", "--now"]
     (home / "weir.toml").write_text('[models.m]\nengine = "vllm"\n')
     assert CliRunner().invoke(models, promote).exit_code == 1
@@ -155,7 +155,7 @@ def test_an_adapter_of_vllm_needs_no_merged_weights(home):
     assert routes(home, tenant="acme")[0].champion == M2
 
 
-def test_a_promotion_for_a_model_that_is_not_served_here_says_so(home):
+def test_a_promotion_for_a_model_that_is_not_served_here_prints_a_warning(home):
     install(home, M2)
     (home / "weir.toml").write_text('[models.m]\nengine = "echo"\n')
     promote = ["promote", M2, "--tenant", "acme", "--reason", "good", "--now", "--model"]
@@ -177,7 +177,7 @@ def test_a_promotion_for_a_model_that_is_not_served_here_says_so(home):
         ([], BASE, "base answers without shadow and canary; give --now"),
     ],
 )
-async def test_a_version_that_delivery_would_ignore_is_not_started(tmp_path, known, version, said):
+async def test_starting_a_version_that_delivery_would_ignore_is_an_error(tmp_path, known, version, said):
     install(tmp_path, M1)
     write_routes(tmp_path, known)
     kafka = KafkaSettings(bootstrap_servers="127.0.0.1:1")
@@ -210,7 +210,9 @@ def test_kill_ends_all_new_versions_and_show_prints_them_without_kafka(home):
     assert f"{M1} 100 %" in shown.output
     assert M2 not in shown.output
     again = CliRunner().invoke(route_command, ["kill", "--reason", "wrong", "--json"])
-    assert [(one["model"], one["version"]) for one in json.loads(again.output)] == [("m", BASE)], "the promotion before"
+    assert [(one["model"], one["version"]) for one in json.loads(again.output)] == [("m", BASE)], (
+        "the second kill rolls back the promotion of M1"
+    )
     assert json.loads(CliRunner().invoke(route_command, ["kill", "--reason", "wrong", "--json"]).output) == []
 
 
@@ -224,7 +226,7 @@ def test_a_kill_of_a_tenant_or_model_without_a_route_is_an_error_that_names_the_
     assert read_overrides(home) == ()
 
 
-def test_a_kill_that_is_in_force_succeeds_again_and_without_names_there_may_be_no_route(home):
+def test_a_second_kill_succeeds_and_a_kill_of_all_models_succeeds_without_a_route(home):
     command = ["route", "kill", "--tenant", "acme", "--model", "m", "--reason", "x"]
     write_routes(home, [route()])
     first, again = (CliRunner().invoke(main, command) for _ in range(2))
@@ -238,7 +240,7 @@ def test_a_kill_that_is_in_force_succeeds_again_and_without_names_there_may_be_n
 
 
 def test_kill_ends_every_new_version_even_if_the_version_before_has_no_file(home):
-    """An adapter of vLLM has no file; and somebody may have deleted the file."""
+    """An adapter of vLLM has no file, and the file of another version can have been deleted."""
     canary = {"champion": M1, "challenger": M2, "weights": {M1: 75, M2: 25}}
     write_routes(home, [route(tenant=tenant, **canary) for tenant in ("a", "b")])
     done = CliRunner().invoke(route_command, ["kill", "--reason", "wrong", "--json"], catch_exceptions=False)
@@ -246,7 +248,7 @@ def test_kill_ends_every_new_version_even_if_the_version_before_has_no_file(home
     assert [one.weights for one in routes(home)] == [{M1: 100}, {M1: 100}]
 
 
-def test_rollback_and_promotion_at_once_need_no_kafka(home):
+def test_rollback_and_immediate_promotion_need_no_kafka(home):
     install(home, M2)
     model = "smollm2-135m-instruct"
     add_override(home, RouteOverride(tenant="acme", model=model, version=BASE, at=1.0, by="jo"))

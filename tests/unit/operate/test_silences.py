@@ -22,7 +22,7 @@ def log(monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "what"), [("si_nope", "no silence 'si_nope'"), ("al_nope", "no alert 'al_nope'")])
-async def test_an_unknown_id_is_named_as_the_silence_or_the_alert_that_it_is(log, name, what):
+async def test_the_error_for_an_unknown_id_states_whether_it_is_a_silence_or_an_alert(log, name, what):
     with pytest.raises(NotFoundError, match=what):
         await unsilence(KafkaSettings(), name, by="jo")
 

@@ -6,7 +6,7 @@ from weir.operate.status import gather_status
 from weir.settings import load_settings
 
 
-async def test_without_kafka_and_heartbeat_no_lag_is_promised(tmp_path, monkeypatch):
+async def test_without_kafka_and_heartbeat_the_lag_is_unknown(tmp_path, monkeypatch):
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
     (tmp_path / "ports.json").write_text("{}")
@@ -17,8 +17,8 @@ async def test_without_kafka_and_heartbeat_no_lag_is_promised(tmp_path, monkeypa
     assert "the lag below is that" not in problem
 
 
-async def test_a_full_disk_is_named(tmp_path, monkeypatch):
-    """The log of a component that exits because of it may end before the error."""
+async def test_a_full_disk_is_a_problem_with_the_free_space(tmp_path, monkeypatch):
+    """The log of a component that exits because of the full disk can end before the error."""
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
     (tmp_path / "ports.json").write_text("{}")

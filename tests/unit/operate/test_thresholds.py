@@ -1,4 +1,4 @@
-"""Proposed thresholds: which one is in force, and how one is written to the settings file."""
+"""Proposed thresholds: the threshold in force, and writing a threshold to the settings file."""
 
 import json
 import tomllib
@@ -27,7 +27,7 @@ bucket_seconds = 5  # short windows
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """The home of a stack with 40 reviewed toxicity alerts of tenant acme; those with a score of at least 0.71 are right."""
+    """A home with 40 reviewed toxicity alerts of tenant acme; alerts with a score of at least 0.71 are right."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     maker = LedgerMaker(tmp_path / "ledger")
@@ -51,7 +51,7 @@ def weir(*command):
     return CliRunner().invoke(main, ["detectors", "tune", "--tenant", "acme", *command])
 
 
-def test_reviewed_alerts_that_are_too_few_are_not_reported_as_none(home):
+def test_too_few_reviewed_alerts_are_reported_with_their_number(home):
     few = weir("--since", "1970-01-01T00:02:19Z")
     assert "1 reviewed alert, 1 reviewer; no proposal: 1 alert is reviewed, a proposal needs 30" in few.output
     assert "no reviewed alerts" not in few.output
@@ -59,10 +59,12 @@ def test_reviewed_alerts_that_are_too_few_are_not_reported_as_none(home):
     assert "tenant acme has no reviewed alerts" in none.output
 
 
-def test_a_proposal_states_on_how_many_alerts_reviewers_disagree(home):
+def test_a_proposal_states_the_number_of_alerts_on_which_reviewers_disagree(home):
     maker = LedgerMaker(home / "ledger")
     other = Feedback(request_id="r1", tenant="acme", principal="k_bob", alert_id="al_39", label="wrong")
-    maker.apply(NAMES.feedback, event_of(other, "f/bob", 199.0), partition=1)  # before the other review, which counts
+    maker.apply(
+        NAMES.feedback, event_of(other, "f/bob", 199.0), partition=1
+    )  # this review is older than the other one, and the newest counts
     maker.close()
     (home / "weir.toml").write_text(GIVEN)
     done = weir("--precision", "1")
@@ -96,14 +98,14 @@ def test_apply_keeps_comments_and_the_threshold_is_then_in_force(home):
     assert json.loads(weir("--json").stdout)[0]["reviews"] == 20
 
 
-def test_a_file_is_created_where_there_is_none(home):
+def test_a_missing_settings_file_is_created(home):
     assert weir("--precision", "1", "--apply").exit_code == 0
     assert tomllib.loads((home / "weir.toml").read_text()) == {
         "tenants": {"acme": {"alerts": {"threshold": {"toxicity": 0.71}}}}
     }
 
 
-def test_what_would_have_no_effect_is_refused_and_the_file_is_unchanged(home, monkeypatch):
+def test_a_threshold_that_would_have_no_effect_is_an_error_and_the_file_is_unchanged(home, monkeypatch):
     later = GIVEN + '\n[tenants."*".alerts]\nthreshold = {toxicity = 0.6}\n'
     (home / "weir.toml").write_text(later)
     (found,) = proposals(load_settings().settings, tenant="acme", target=1.0)
