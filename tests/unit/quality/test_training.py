@@ -1,4 +1,4 @@
-"""Thresholds of a trained encoder: chosen on the tune split, without the cases that measure it."""
+"""Thresholds of a trained encoder: they are chosen on the tune split, without the cases for its evaluation."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from weir.quality.training import TrainingOptions
 
 
 class Longest:
-    """Scores a text by its length."""
+    """A detector that scores a text by its length."""
 
     name = "refusal"
 
@@ -20,7 +20,7 @@ class Longest:
         return [Score(score=min(1.0, len(text) / 10), label="ok", flagged=False) for text in texts]
 
 
-def test_no_threshold_is_chosen_on_the_cases_that_measure_it(monkeypatch):
+def test_thresholds_are_not_chosen_on_the_cases_for_the_evaluation(monkeypatch):
     tuned = [Case(text="short", label=False), Case(text="long enough", label=True)]
     names = ("all of the tune split", "written_refusal")
     sets = [LabelledSet(detector="refusal", name=name, cases=tuned) for name in names] + synthetic_sets("refusal")
