@@ -1,4 +1,4 @@
-"""The real HAProxy behind the wrapper: half-sent requests of one address leave room for those of others."""
+"""Limits of the real HAProxy behind the wrapper: incomplete requests of one address do not block other addresses."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ CONFIG = Path(__file__).with_name("limits.cfg").read_text()
 
 
 class Edge:
-    """A running HAProxy, reached from loopback addresses of the test's choice."""
+    """A running HAProxy; a test connects to it from chosen loopback addresses."""
 
     def __init__(self, port: int, metrics_port: int, stack: contextlib.ExitStack) -> None:
         self.port = port
@@ -36,7 +36,7 @@ class Edge:
         return connection
 
     def flood(self, source: str, data: bytes, port: int) -> None:
-        """Open twice as many connections as HAProxy accepts, and send `data` on each, whether it is accepted or closed."""
+        """Open twice as many connections as HAProxy accepts, and send `data` on each, also on closed connections."""
         for _ in range(2 * MAX_CONNECTIONS):
             connection = self._socket(source)
             connection.setblocking(False)
@@ -66,7 +66,7 @@ class Edge:
 
 
 def started(stack: contextlib.ExitStack, tmp_path, **http) -> Edge:
-    """Run the program that Ray runs as HAProxy, on a configuration of Ray's shape."""
+    """Run the program that Ray runs as HAProxy, with a configuration like Ray's."""
     run_dir = short_run_dir(tmp_path)
     stack.callback(subprocess.run, ["rm", "-rf", str(run_dir)], check=True)
     ports = {name: free_port() for name in [*RayLayout.port_names(), "http"]}
@@ -97,7 +97,7 @@ def stack():
 
 
 @pytest.mark.parametrize("half", [REQUEST, b"PUT / HTTP/1.1\r\nhost: weir\r\ncontent-length: 9\r\n\r\nhalf", b""])
-def test_half_sent_requests_of_one_address_leave_room_for_another(stack, tmp_path, half):
+def test_incomplete_requests_of_one_address_do_not_block_another(stack, tmp_path, half):
     edge = started(stack, tmp_path, connections_per_address=ALLOWED, header_seconds=60)
     edge.flood("127.0.0.2", half, edge.port)
     assert edge.asked("127.0.0.3") == "HTTP/1.1 200 OK"
@@ -119,7 +119,7 @@ def test_an_address_with_too_many_connections_is_answered_429_until_it_closes_so
     deadline = time.monotonic() + 20
     while (status := edge.asked("127.0.0.2")) != "HTTP/1.1 200 OK":
         assert time.monotonic() < deadline, status
-    for connection in held:  # those that were open before are served
+    for connection in held:  # the connections that were open before are served
         connection.sendall(b"connection: close\r\n\r\n")
         assert edge.answer(connection)[0] == "HTTP/1.1 200 OK"
 
@@ -135,7 +135,7 @@ def test_a_request_whose_headers_are_late_is_408_and_its_connection_is_closed(st
     assert edge.answer(second)[0].startswith("HTTP/1.1 408 ")
 
 
-def test_half_sent_requests_for_metrics_leave_room_for_the_endpoint(stack, tmp_path):
+def test_incomplete_requests_for_metrics_do_not_block_the_endpoint(stack, tmp_path):
     edge = started(stack, tmp_path, header_seconds=60)
     edge.flood("127.0.0.2", REQUEST, edge.metrics_port)
     assert edge.asked("127.0.0.2") == "HTTP/1.1 200 OK"

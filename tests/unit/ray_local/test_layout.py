@@ -26,7 +26,7 @@ def run_dir(tmp_path):
     subprocess.run(["rm", "-rf", str(path)], check=True)
 
 
-def test_every_listener_is_put_on_loopback_and_the_rules_follow_the_frontends_bind():
+def test_every_listener_is_on_loopback_and_the_rules_are_in_the_frontend():
     lines = edge.rewrite(CONFIG, **OPTIONS).splitlines()
     binds = [line.split()[1] for line in lines if line.strip().startswith("bind ")]
     assert binds == ["127.0.0.1:9101", "127.0.0.1:8000", "127.0.0.1:8404"]
@@ -39,30 +39,30 @@ def test_every_listener_is_put_on_loopback_and_the_rules_follow_the_frontends_bi
     assert [line.strip() for line in lines if "timeout http-request" in line] == ["timeout http-request 1500ms"] * 3
 
 
-def test_an_edited_file_stays_as_it_is():
+def test_a_rewritten_file_is_not_changed_again():
     once = edge.rewrite(CONFIG, **OPTIONS)
     assert edge.rewrite(once, **OPTIONS) == once
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:8000", "[::]:8000", "10.0.0.1:8000", "/tmp/sock"])
-def test_a_listener_beyond_loopback_is_refused(address):
+def test_a_listener_beyond_loopback_is_an_error(address):
     with pytest.raises(edge.UnsafeConfig, match="bind"):
         edge.rewrite(CONFIG.replace("127.0.0.1:8000", address), **OPTIONS)
 
 
-def test_a_host_that_was_asked_for_is_kept_for_the_endpoint_alone():
+def test_the_configured_host_is_kept_for_the_endpoint_only():
     text = CONFIG.replace("127.0.0.1:8000", "10.0.0.1:8000")
     assert "bind 10.0.0.1:8000" in edge.rewrite(text, **OPTIONS | {"host": "10.0.0.1"})
     every = edge.rewrite(
         CONFIG.replace("127.0.0.1:8000", "*:8000"), **OPTIONS | {"host": "0.0.0.0"}
-    )  # as Ray writes it
+    )  # Ray writes 0.0.0.0 as *
     assert "bind 0.0.0.0:8000" in every
     assert "bind 127.0.0.1:9101" in every
     with pytest.raises(edge.UnsafeConfig):
         edge.rewrite(text.replace("bind :9101", "bind 10.0.0.2:9101"), **OPTIONS | {"host": "10.0.0.1"})
 
 
-def test_a_template_without_the_frontend_is_refused():
+def test_a_template_without_the_frontend_is_an_error():
     with pytest.raises(edge.UnsafeConfig, match="http_frontend"):
         edge.rewrite("frontend other\n    bind :1\n", **OPTIONS)
 
@@ -80,7 +80,7 @@ def test_an_error_page_is_json_with_its_own_length(page, status, code):
     assert error["code"] == code
 
 
-def test_prepare_leaves_private_files_and_nothing_of_the_last_run(run_dir):
+def test_prepare_writes_private_files_and_removes_those_of_the_last_run(run_dir):
     layout = RayLayout(run_dir, PORTS)
     layout.prepare()
     token = layout.token_path.read_text()
@@ -98,7 +98,7 @@ def test_prepare_leaves_private_files_and_nothing_of_the_last_run(run_dir):
     assert layout.token_path.read_text() == token
 
 
-def test_the_wrapper_makes_the_file_safe_and_becomes_haproxy(run_dir, tmp_path):
+def test_the_wrapper_rewrites_the_configuration_and_runs_haproxy(run_dir, tmp_path):
     layout = RayLayout(run_dir, PORTS)
     layout.prepare()
     page, config = tmp_path / "500.http", tmp_path / "haproxy.cfg"
@@ -119,7 +119,7 @@ def test_the_wrapper_makes_the_file_safe_and_becomes_haproxy(run_dir, tmp_path):
     assert "0.0.0.0:8000" in refused.stderr
 
 
-def test_a_long_directory_and_a_missing_port_are_refused_with_the_remedy(tmp_path, run_dir):
+def test_a_long_directory_and_a_missing_port_are_errors_with_the_remedy(tmp_path, run_dir):
     with pytest.raises(RayLocalError, match="short_run_dir"):
         RayLayout(tmp_path / "a-directory-that-is-too-long", PORTS)
     with pytest.raises(RayLocalError, match="ray_gcs"):
