@@ -1,4 +1,4 @@
-"""The alerts of two versions, compared."""
+"""The comparison of the alerts of two versions."""
 
 import msgspec
 import pytest
@@ -42,7 +42,7 @@ def test_an_alert_of_one_version_appeared_or_vanished():
 
 
 @pytest.mark.parametrize(("windows", "moved"), [(3, 1), (2, 0)])
-def test_an_alert_within_the_windows_moved_and_beyond_them_is_two(windows, moved):
+def test_an_alert_within_the_windows_has_moved_and_beyond_them_one_vanished_and_one_appeared(windows, moved):
     found = diff([alert(5)], [alert(35)], windows=windows)
     assert len(found.moved) == moved
     assert len(found.vanished) == len(found.appeared) == 1 - moved
@@ -54,7 +54,10 @@ def test_an_alert_within_the_windows_moved_and_beyond_them_is_two(windows, moved
     [(90, ("opened",), 1, 0), (150, ("opened",), 1, 0), (60, (), 0, 1), (240, (), 0, 0)],
 )
 def test_windows_of_another_width_are_compared_by_time(replayed, changes, moved, unchanged):
-    """`bucket_seconds` changed since the findings were recorded; the recorded alert opened at the end of the window from 50 s to 60 s."""
+    """`bucket_seconds` was changed after the findings were recorded.
+
+    The recorded alert opened at the end of the window 50 s to 60 s.
+    """
     recorded = alert(60, bucket=5)
     other = alert(replayed, bucket=replayed // 30 - 1, bucket_seconds=30.0)
     found = diff([recorded], [other])
@@ -63,7 +66,7 @@ def test_windows_of_another_width_are_compared_by_time(replayed, changes, moved,
     assert [one.changes for one in found.moved] == [changes] * moved
 
 
-def test_the_nearest_pair_is_first_and_each_alert_is_used_once():
+def test_the_nearest_alerts_are_paired_first_and_each_alert_once():
     found = diff([alert(5), alert(25)], [alert(35), alert(75)], windows=8)
     assert {(one.before.opened_at, one.after.opened_at) for one in found.moved} == {(25, 35), (5, 75)}
 
@@ -76,7 +79,7 @@ def test_another_severity_or_feature_in_the_same_window_moved(change, feature):
     assert [one.changes for one in found.moved] == [(feature,)]
 
 
-def test_an_alert_before_the_range_can_only_be_the_origin_of_one_that_moved():
+def test_an_alert_before_the_range_counts_only_if_it_moved_into_the_range():
     found = diff([alert(95), alert(15)], [alert(105)], since=100.0)
     assert [(one.before.opened_at, one.after.opened_at) for one in found.moved] == [(95, 105)]
     assert not found.vanished
@@ -89,7 +92,7 @@ def test_alerts_of_other_detectors_and_streams_are_not_paired():
     assert len(found.appeared) == 2
 
 
-def test_the_state_of_an_alert_at_a_time():
+def test_until_returns_the_state_of_an_alert_at_a_time():
     late = alert(5, severity="critical", critical_at=50.0, resolved_at=90.0)
     assert late.until(100.0) == late
     assert msgspec.structs.replace(late, resolved_at=None) == late.until(60.0)

@@ -1,4 +1,4 @@
-"""The order in which partitions are read, and the recorded verdict of an event."""
+"""The merge order of partitions, and the recorded verdict of an event."""
 
 import asyncio
 import random
@@ -28,7 +28,7 @@ def read(partitions):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_partitions_keep_their_order_and_are_at_most_a_tick_apart(seed):
+def test_partitions_keep_their_order_and_are_at_most_one_tick_apart(seed):
     random_ = random.Random(seed)
     partitions = []
     for number in range(3):
@@ -54,7 +54,7 @@ def test_a_request_can_be_a_duplicate_and_a_tick_cannot():
 
 
 @pytest.mark.parametrize("complete_first", [True, False])
-def test_of_two_ends_the_complete_one_is_read_in_any_order(complete_first):
+def test_of_two_ends_the_complete_end_is_read_in_any_order(complete_first):
     substitute, complete = aborted("r1", 2.0), end("r1", 3.0)
     ends = [complete, substitute] if complete_first else [substitute, complete]
     events = [record.event for record in read([[request("r1", 1.0), *ends, complete]])]
@@ -93,7 +93,7 @@ def test_the_first_of_two_verdicts_counts():
     assert found.version == "1"
 
 
-def test_an_event_that_score_passed_is_missing_and_one_that_it_had_not_reached_is_pending():
+def test_an_event_before_the_tick_of_score_is_missing_and_a_later_event_is_pending():
     events = [request("r0", 1.0), request("r1", 2.0), request("r2", 9.0)]
     found = find(events, [passed(1.5), verdict(events[1], "pii"), passed(3.0)])
     assert found[0] is Absent.MISSING
@@ -109,9 +109,9 @@ LIMIT = Version(detector="pii", label="installed", version="1", threshold=0.6)
     [
         (0.6000001, True, 0.5999999, True),
         (0.5999999, False, 0.6000001, True),
-        (0.6000001, True, 0.6000002, False),  # the same decision
-        (0.7, True, 0.5999999, False),  # more than rounding
-        (0.5999999, True, 0.5999998, False),  # recorded with another threshold
+        (0.6000001, True, 0.6000002, False),  # the decision does not change
+        (0.7, True, 0.5999999, False),  # the difference is larger than rounding
+        (0.5999999, True, 0.5999998, False),  # the verdict was recorded with another threshold
     ],
 )
 def test_a_flip_is_caused_by_rounding(recorded, was_flagged, scored, flips):
@@ -121,7 +121,7 @@ def test_a_flip_is_caused_by_rounding(recorded, was_flagged, scored, flips):
     assert (flip(LIMIT, old, new) is not None) == flips
 
 
-def test_the_events_and_alerts_of_a_request():
+def test_a_replay_covers_events_with_warm_up_and_compares_alerts_in_the_range():
     asked = ReplayRequest(detector=LIMIT, against=LIMIT, since=100.0, until=200.0, warm_up_seconds=50.0, tenant="acme*")
     assert [asked.covers("acme-1", time) for time in (49.9, 50.0, 199.9, 200.0)] == [False, True, True, False]
     assert not asked.covers("other", 100.0)

@@ -1,4 +1,4 @@
-"""The versions that can be run, by their names on the command line."""
+"""The names of versions on the command line of a replay."""
 
 import re
 
