@@ -6,7 +6,7 @@ from serving.engine.protocol import Chunk, joined
 from serving.replica.coalesce import coalesced
 
 
-async def test_the_first_is_given_at_once_the_rest_together_and_nothing_is_lost():
+async def test_the_first_chunk_is_yielded_immediately_and_the_others_are_joined():
     async def chunks():
         for word in "abcdefgh":
             yield Chunk(text=word, completion_tokens=1)
@@ -21,7 +21,7 @@ async def test_the_first_is_given_at_once_the_rest_together_and_nothing_is_lost(
     assert pieces[-1].completion_tokens == 9
 
 
-async def test_an_error_comes_after_what_came_before_it():
+async def test_an_error_is_raised_after_the_chunks_before_it():
     async def chunks():
         yield Chunk(text="a")
         raise ValueError("step")
@@ -32,7 +32,7 @@ async def test_an_error_comes_after_what_came_before_it():
         await anext(pieces)
 
 
-async def test_closing_it_closes_the_engines_iterator():
+async def test_closing_the_iterator_closes_that_of_the_engine():
     closed = asyncio.Event()
 
     async def chunks():

@@ -1,4 +1,4 @@
-"""Loading and closing trained versions, with doubled model servers."""
+"""Loading and closing of trained versions, with stub model servers."""
 
 import asyncio
 from types import MappingProxyType
@@ -10,7 +10,7 @@ from serving.replica.model_versions import ModelVersions
 
 
 class Server:
-    """A model server; `fails` is the error of its load."""
+    """A model server; if `fails` is given, its load raises this error."""
 
     version = "base"
     idle = True
@@ -34,7 +34,7 @@ class Server:
 
 @pytest.fixture
 def made(monkeypatch):
-    """The servers that were made, in order."""
+    """The list of created servers, in order."""
     monkeypatch.setattr(model_versions, "_CHECK_SECONDS", 0.001)
     return []
 
@@ -48,7 +48,7 @@ def versions_of(made, wanted, failures=MappingProxyType({})):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), MemoryError(), TypeError("a library's fault")])
-async def test_a_version_that_cannot_be_loaded_does_not_keep_others_from_being_loaded(made, error, caplog):
+async def test_a_version_that_cannot_be_loaded_does_not_prevent_the_load_of_others(made, error, caplog):
     wanted = {"a"}
     versions = versions_of(made, wanted, {"a": error})
     following = asyncio.create_task(versions.follow())
@@ -89,8 +89,8 @@ async def test_a_version_whose_engine_has_ended_and_that_no_route_names_is_close
     assert (len(made), made[0].closed, versions.describe()) == (1, True, frozenset())
 
 
-async def test_a_version_that_cannot_be_loaded_is_tried_again_after_longer_and_longer_pauses(made, monkeypatch):
-    """Each attempt at a file that is cut off costs seconds of CPU."""
+async def test_loading_a_version_is_retried_with_increasing_pauses(made, monkeypatch):
+    """Each attempt to load a truncated file uses seconds of processor time."""
     clock = [1_000.0]
     monkeypatch.setattr(model_versions, "monotonic", lambda: clock[0])
     failures = {"a": RuntimeError("cut off")}

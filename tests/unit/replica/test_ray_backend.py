@@ -19,7 +19,7 @@ from weir.settings import Settings
 
 
 class Failing:
-    """A deployment's handle whose calls raise `error`."""
+    """The handle of a deployment; its calls raise `error`."""
 
     describe = None
 
@@ -47,12 +47,12 @@ async def test_a_full_queue_is_rejected_with_its_limit():
 
 
 @pytest.mark.parametrize("error", [EngineClosedError("ended"), ReplicaUnavailableError("gone"), RayError()])
-async def test_the_end_of_an_engine_or_replica_is_a_lost_backend(error):
+async def test_if_an_engine_or_replica_ends_the_backend_is_lost(error):
     with pytest.raises(BackendLost, match=type(error).__name__):
         await items_of(error)
 
 
-async def test_a_replica_whose_engine_has_ended_is_lost_before_ray_replaces_it():
+async def test_a_replica_whose_engine_has_ended_raises_an_error():
     server = ModelServer(EchoEngine(), max_requests=8, max_length=64)
     assert server.describe().engine == "echo"
     await server.close()
@@ -61,7 +61,7 @@ async def test_a_replica_whose_engine_has_ended_is_lost_before_ray_replaces_it()
 
 
 @pytest.mark.parametrize(("least", "most", "replicas"), [(1, 1, 1), (4, 1, 4), (1, 3, 3)])
-def test_a_minimum_that_alone_was_raised_is_the_maximum_too(least, most, replicas, tmp_path):
+def test_a_minimum_above_the_maximum_raises_the_maximum(least, most, replicas, tmp_path):
     model = ModelSettings(min_replicas=least, max_replicas=most, slots=5, queue=5)
     traces = TraceSettings(endpoint="", headers={}, ratio=1.0)
     args = application_args(Settings(home=tmp_path, model=model), traces)
@@ -69,5 +69,5 @@ def test_a_minimum_that_alone_was_raised_is_the_maximum_too(least, most, replica
     (model,) = models.values()
     assert model._bound_deployment._deployment_config.autoscaling_config.max_replicas == replicas
     assert _backend(next(iter(models)), dict.fromkeys(models, Failing(None)), args).capacity() == 10 * replicas, (
-        "a gateway accepts as many as all of them"
+        "the capacity of a gateway is that of all replicas"
     )

@@ -1,4 +1,4 @@
-"""Tool calls in the text of an answer, whatever the pieces in which the text arrives."""
+"""Tool calls in the text of an answer, for any chunks of the text."""
 
 import json
 from itertools import pairwise
@@ -19,7 +19,7 @@ from stream.wire import ToolCallPart
 
 
 def read(kind, text, cuts=(), function=""):
-    """Return (text, {index: (id, name, arguments)}) of an answer that is cut at `cuts`."""
+    """Return (text, {index: (id, name, arguments)}) of an answer that arrives in chunks cut at `cuts`."""
     reader = tool_call_reader(kind, function, "call_")
     edges = [0, *sorted(cut % (len(text) + 1) for cut in cuts), len(text)]
     pieces = [reader.push(text[a:b]) for a, b in pairwise(edges) if a < b]
@@ -39,7 +39,7 @@ CUTS = st.lists(st.integers(min_value=0, max_value=400), max_size=12)
 
 
 @given(CUTS)
-def test_tagged_calls_and_the_text_around_them(cuts):
+def test_tagged_calls_are_removed_from_the_text_around_them(cuts):
     text, calls = read("tagged", f"I add. {CALL}{CALL} Done <b>", cuts)
     assert text == "I add.  Done <b>"
     assert calls == {0: ("call_0", "add", '{"a": 1}'), 1: ("call_1", "add", '{"a": 1}')}
@@ -80,12 +80,12 @@ def test_the_answer_of_a_named_function_is_its_arguments(cuts):
 
 
 @given(CUTS)
-def test_a_list_of_calls(cuts):
+def test_a_list_of_calls_is_read(cuts):
     listed = json.dumps([{"name": "f", "arguments": {"x": "é"}}, {"name": "g", "arguments": {}}])
     assert read("listed", listed, cuts) == ("", {0: ("call_0", "f", '{"x": "é"}'), 1: ("call_1", "g", "{}")})
 
 
-def test_a_list_that_is_cut_off_is_text():
+def test_an_incomplete_list_is_text():
     assert read("listed", '[{"name": "f", "argum') == ('[{"name": "f", "argum', {})
 
 
