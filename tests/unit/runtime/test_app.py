@@ -8,7 +8,7 @@ def app(tmp_path, **kafka):
     return create_base_app("x", KafkaSettings(bootstrap_servers="127.0.0.1:1,127.0.0.1:2", **kafka), data_dir=tmp_path)
 
 
-def test_no_web_server_no_leader_topic_and_short_time_outs(tmp_path):
+def test_the_app_has_no_web_server_no_leader_topic_and_short_time_outs(tmp_path):
     conf = app(tmp_path).conf
     assert not conf.web_enabled
     assert conf.topic_disable_leader
@@ -30,7 +30,7 @@ def test_credentials_come_from_the_settings(tmp_path):
     assert app(tmp_path).conf.broker_credentials is None
 
 
-def test_health_has_the_reason_of_each_fault_until_it_ends(tmp_path):
+def test_health_has_the_reason_of_each_fault_until_the_fault_ends(tmp_path):
     one = app(tmp_path)
     one.health_checks["models"] = lambda: "loading"
     assert set(one.health()) == {"start", "models"}

@@ -23,7 +23,7 @@ def test_overrides_with_the_signatures_of_the_base_are_accepted():
         async def fetch(self, partition: int, *, wait: float) -> None: ...
 
 
-def test_parameters_that_are_passed_through_may_be_left_out():
+def test_parameters_that_are_passed_on_need_not_be_named():
     @overrides(Base, "fetch")
     class _Ours(Base):
         async def fetch(self, partition: int, *args: object, **kwargs: object) -> None: ...

@@ -1,4 +1,6 @@
-"""Recovery keeps the state that has come furthest, not the one that was written last; without a broker."""
+"""Recovery of a table, without a broker: it keeps the state that has read the log furthest and not the last written
+state.
+"""
 
 import asyncio
 from types import SimpleNamespace
@@ -55,8 +57,8 @@ def record(value, key=KEY, partition=1):
     return SimpleNamespace(key=key, value=value, message=SimpleNamespace(value=value, partition=partition))
 
 
-async def test_a_stale_state_behind_a_newer_one_is_passed_over_and_the_newer_one_written_again(table, producer):
-    """A worker that stood still past its session wrote bucket 4 after another worker had written bucket 7 (F16)."""
+async def test_an_older_state_after_a_newer_state_is_ignored_and_the_newer_state_is_written_again(table, producer):
+    """A worker that was stopped past its session time-out wrote bucket 4 after another worker had written bucket 7."""
     table.apply_changelog_batch([record(state(3)), record(state(7)), record(state(4))])
     await table.on_recovery_completed(ACTIVE, set())
     assert (table.data[KEY], producer.sent) == (state(7), [(KEY, state(7), 1)])
@@ -65,8 +67,8 @@ async def test_a_stale_state_behind_a_newer_one_is_passed_over_and_the_newer_one
     assert (table.data[KEY], producer.sent) == (state(7), 2 * [(KEY, state(7), 1)])
 
 
-async def test_a_write_that_ends_after_a_newer_state_was_recovered_is_undone(table, producer):
-    """It was sent again and again while its partition went to another worker and came back."""
+async def test_if_a_newer_state_is_recovered_during_a_write_the_newer_state_is_written_again(table, producer):
+    """The write was retried while its partition was assigned to another worker and then back to this worker."""
 
     async def sent(*record):
         if not producer.sent:
@@ -79,15 +81,18 @@ async def test_a_write_that_ends_after_a_newer_state_was_recovered_is_undone(tab
     assert [value for _, value, _ in producer.sent] == [state(4), state(7)]
 
 
-async def test_what_is_mended_already_and_what_another_worker_has_is_not_written(table, producer):
+async def test_a_repaired_state_and_a_state_in_a_partition_of_another_worker_are_not_written(table, producer):
     table.apply_changelog_batch([record(state(7)), record(state(4)), record(state(7))])
     table.apply_changelog_batch([record(state(9), b"other", 0), record(state(2), b"other", 0)])
     await table.on_recovery_completed(ACTIVE, set())
     assert (table.data[KEY], producer.sent) == (state(7), [])
 
 
-async def test_an_unreadable_state_counts_and_what_comes_after_it_too(table, producer):
-    """It may be newer, of a later version of Weir: it is rebuilt from the log, never replaced by the state before it."""
+async def test_an_unreadable_state_is_kept_and_so_is_a_state_after_it(table, producer):
+    """An unreadable state can be newer, from a later version of Weir.
+
+    So it is rebuilt from the log, and the state before it is not used.
+    """
     table.apply_changelog_batch([record(state(7)), record(b"\xc1")])
     assert table.data[KEY] == b"\xc1"
     table.apply_changelog_batch([record(state(2))])
@@ -96,12 +101,12 @@ async def test_an_unreadable_state_counts_and_what_comes_after_it_too(table, pro
     assert producer.sent == []
 
 
-async def test_a_tombstone_ends_a_state(table):
+async def test_a_tombstone_deletes_a_state(table):
     table.apply_changelog_batch([record(state(7)), record(None), record(state(0))])
     assert table.data[KEY] == state(0)
 
 
-def test_how_far_a_state_has_come():
+def test_the_order_of_a_state_is_the_position_that_it_has_read_in_the_log():
     assert watch_order(KEY, state(3, 30.0)) == watch_order(KEY, state(23)) < watch_order(KEY, state(24))
     silence = encode(LivenessState(seconds=5.0, offset=17, lanes=[]))
     assert watch_order(liveness_key(12).encode(), silence) == 17
@@ -113,6 +118,6 @@ def test_how_far_a_state_has_come():
 
 
 @pytest.mark.parametrize("order", [watch_order, alert_order, retraining_order])
-def test_a_state_that_cannot_be_read_has_not_come_far(order):
+def test_the_order_of_an_unreadable_state_is_an_error(order):
     with pytest.raises(StateUnreadable):
         order(KEY, b"\xc1")

@@ -3,7 +3,7 @@ import asyncio
 from stream.runtime.task_window import TaskWindow
 
 
-async def test_no_more_than_the_bound_are_in_flight_and_failures_are_reported():
+async def test_the_number_of_running_tasks_is_bounded_and_failures_are_reported():
     running, most, gate, full, failures = 0, 0, asyncio.Event(), asyncio.Event(), []
 
     async def finish(number):

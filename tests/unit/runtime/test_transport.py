@@ -1,4 +1,4 @@
-"""A fetch, a seek and a resume never overlap so that a record is skipped (faust-streaming#596); without a broker."""
+"""Order of fetches, seeks and resumes in a consumer, without a broker: no record is skipped (faust-streaming#596)."""
 
 import asyncio
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ SOURCE, CHANGELOG = TP("source", 0), TP("changelog", 0)
 
 
 class Thread:
-    """Stands where Faust talks to aiokafka: a fetch ends when it is let go."""
+    """Replaces Faust's thread around aiokafka; a fetch ends after `let_go` is set."""
 
     def __init__(self) -> None:
         self.log: list = []
@@ -51,7 +51,10 @@ async def consumer(tmp_path):
 
 
 async def test_seeks_wait_for_the_fetch_in_progress(consumer):
-    """A recovery that a rebalance interrupts leaves a fetch behind; 1 of 5 tables lacked rows."""
+    """If a rebalance interrupts a recovery, a fetch is still in progress.
+
+    Without the wait, 1 of 5 tables lacked rows.
+    """
     fetch = asyncio.create_task(consumer._getmany(consumer._get_active_partitions(), 1.0))
     await consumer._thread.begun.wait()
     seeks = [asyncio.create_task(consumer.perform_seek()), asyncio.create_task(consumer.seek_wait({CHANGELOG: 7}))]
@@ -63,15 +66,15 @@ async def test_seeks_wait_for_the_fetch_in_progress(consumer):
 
 @pytest.mark.parametrize("committed", [None, 0])
 async def test_a_partition_without_a_committed_offset_is_read_from_its_beginning(consumer, monkeypatch, committed):
-    """A rebalance before the first commit: what a fetch had taken of it meanwhile was lost."""
+    """In a rebalance before the first commit, a fetch may have moved the position, and its records would be lost."""
     monkeypatch.setattr(consumer.app.topics, "acks_enabled_for", lambda topic: topic == SOURCE.topic)
     consumer._thread.committed = {SOURCE: committed, TP("source", 1): 5, CHANGELOG: None}
     await consumer.perform_seek()
     assert consumer._thread.log == [("sought",), ("sought the beginning of", {SOURCE})]
 
 
-async def test_a_fetch_keeps_to_what_was_active_when_it_began(consumer):
-    """aiokafka takes no partitions for all partitions."""
+async def test_a_fetch_reads_the_partitions_that_were_active_at_its_start(consumer):
+    """aiokafka fetches from all partitions if the set of partitions is empty."""
     fetch = asyncio.create_task(consumer._getmany(consumer._get_active_partitions(), 1.0))
     await consumer._thread.begun.wait()
     consumer.pause_partitions({CHANGELOG})
@@ -80,7 +83,7 @@ async def test_a_fetch_keeps_to_what_was_active_when_it_began(consumer):
     assert consumer._thread.log == [("fetched", {CHANGELOG})]
 
 
-async def test_a_fetch_that_waited_while_all_was_paused_asks_for_nothing(consumer):
+async def test_a_fetch_that_waited_while_all_partitions_were_paused_fetches_nothing(consumer):
     consumer._thread.let_go.set()
     async with consumer._position:
         fetch = asyncio.create_task(consumer._getmany(consumer._get_active_partitions(), 1.0))
@@ -96,7 +99,7 @@ async def test_a_resumed_partition_is_fetched_when_the_flow_resumes(consumer):
     assert consumer._get_active_partitions() == {CHANGELOG, SOURCE}
 
 
-async def test_a_partition_paused_meanwhile_stays_so(consumer):
+async def test_a_partition_that_is_paused_before_the_flow_resumes_stays_paused(consumer):
     consumer.resume_partitions({SOURCE, CHANGELOG})
     consumer.pause_partitions({SOURCE})
     consumer.resume_flow()
@@ -104,7 +107,10 @@ async def test_a_partition_paused_meanwhile_stays_so(consumer):
 
 
 async def test_a_partition_whose_queue_was_full_stays_paused_through_a_recovery(consumer):
-    """The agent takes what is left of its queue while states are read: that fetched the partition, and worked with half a state."""
+    """During recovery, the agent reads the rest of its queue.
+
+    Faust would then fetch the partition and process it with an incomplete state.
+    """
     consumer._set_active_tps({SOURCE, CHANGELOG})
     consumer.on_buffer_full(SOURCE)
     consumer.pause_partitions({SOURCE, CHANGELOG})
@@ -115,8 +121,11 @@ async def test_a_partition_whose_queue_was_full_stays_paused_through_a_recovery(
     assert consumer._get_active_partitions() == {SOURCE}
 
 
-async def test_a_revoked_partition_is_full_no_more(consumer, monkeypatch):
-    """What a fetch brings of a full partition is delivered: one that a rebalance overtook would be of the wrong assignment."""
+async def test_a_revoked_partition_is_not_in_the_set_of_full_queues(consumer, monkeypatch):
+    """Faust delivers the fetched records of a partition in this set.
+
+    After a rebalance they would belong to an earlier assignment.
+    """
     monkeypatch.setattr(consumer, "_on_partitions_revoked", AsyncMock())
     consumer._set_active_tps({SOURCE})
     consumer.on_buffer_full(SOURCE)
@@ -125,7 +134,7 @@ async def test_a_revoked_partition_is_full_no_more(consumer, monkeypatch):
 
 
 @pytest.mark.parametrize(("brokers", "wanted"), [(1, 1), (2, 2), (5, 3)])
-async def test_a_changelog_has_as_many_copies_as_the_other_topics(consumer, monkeypatch, brokers, wanted):
+async def test_a_changelog_has_as_many_replicas_as_the_other_topics(consumer, monkeypatch, brokers, wanted):
     made = AsyncMock()
     monkeypatch.setattr("faust.transport.drivers.aiokafka.Transport._create_topic", made)
     client = SimpleNamespace(cluster=SimpleNamespace(brokers=lambda: set(range(brokers))))
@@ -142,7 +151,7 @@ async def producer(tmp_path):
 
 
 class Kafka:
-    """Notes the topics whose metadata is requested, and those that are written to."""
+    """A producer of aiokafka that records the topics whose metadata is requested and the topics of sent records."""
 
     def __init__(self, error=None):
         self.did, self.error = [], error
@@ -154,7 +163,7 @@ class Kafka:
         self.did.append(("sends to", topic))
 
 
-async def test_the_metadata_of_every_topic_that_is_written_to_is_requested(producer):
+async def test_the_metadata_of_a_topic_is_requested_before_each_send(producer):
     producer._producer = Kafka()
     for topic in ("alerts", "changelog"):
         await producer.send(topic, b"k", b"v", 0, None, [])

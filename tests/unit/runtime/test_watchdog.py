@@ -1,4 +1,4 @@
-"""Which records the watchdog counts as work, and how it reacts to a log that ends before the worker's position."""
+"""The watchdog: the records that count as work, and a log that ends before the worker's position."""
 
 from types import SimpleNamespace
 
@@ -11,7 +11,7 @@ PARTITION = TP("weir.inference", 0)
 
 
 class Client:
-    """Answers with one end offset."""
+    """A client that returns `end` as the end offset of each partition."""
 
     end = 0
 
@@ -23,7 +23,10 @@ class Client:
 
 
 def watched(read, held=0):
-    """Return a watchdog over a worker that has read `read` records and finished all but the last `held`, and the reasons for which it was ended."""
+    """Return a watchdog and the list of reasons for which it ended the worker.
+
+    The worker has read `read` records and finished all except the last `held`.
+    """
     tracker = AckTracker()
     tracker.assign([PARTITION], 1)
     for offset in range(read):
@@ -46,11 +49,13 @@ async def test_a_worker_whose_log_was_deleted_is_ended():
     client = Client()
     client.end = 7
     for _ in range(3):
-        assert (await dog._waiting(client))[""] == 0, "nothing waits, so that only the cut shows it"
+        assert (await dog._waiting(client))[""] == 0, (
+            "no record is waiting, so only the end of the log shows the deletion"
+        )
     assert reasons == ["the log was deleted or cut: weir.inference-0 ends at 7, 50 were read"]
 
 
-async def test_a_leader_that_is_behind_for_a_moment_ends_no_worker():
+async def test_a_partition_leader_that_is_behind_for_a_short_time_does_not_end_the_worker():
     dog, reasons = watched(read=50)
     client = Client()
     for end in (49, 48, 50, 49, 49, 60):
@@ -60,7 +65,7 @@ async def test_a_leader_that_is_behind_for_a_moment_ends_no_worker():
     assert await dog._waiting(client) == {PARTITION.topic: 0, "": 10}
 
 
-async def test_events_in_open_buckets_are_no_work():
+async def test_events_in_open_buckets_do_not_count_as_work():
     dog, _ = watched(read=50, held=20)
     client = Client()
     client.end = 53

@@ -22,7 +22,7 @@ print(run(app), gc.get_freeze_count() > loaded / 2 > 10_000)
 """
 
 
-def test_the_garbage_collector_skips_what_was_loaded_before_the_start(tmp_path):
+def test_the_garbage_collector_skips_objects_that_were_loaded_before_the_start(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", WORKER, str(tmp_path)], check=True, stdout=subprocess.PIPE, text=True, timeout=60
     )
