@@ -1,11 +1,11 @@
-"""The paired prompts: two texts that differ in one word, and another text needs another version."""
+"""The paired prompts: two texts that differ in one term. A changed text needs a new version."""
 
 import hashlib
 
 from detectors.streams.paired_prompts import paired_prompt
 from weir.sentinel.pairs import PAIRS, PAIRS_VERSION
 
-#: Version to the digest of its prompts; add a line for a new version, never change one.
+#: The digest of the prompts of each version. Add a line for a new version; never change a line.
 SETS = {"1": "bcc43b8c0fcf2706"}
 
 
@@ -14,7 +14,7 @@ def test_the_pairs_of_a_version_never_change():
     assert SETS[PAIRS_VERSION] == hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def test_two_prompts_of_a_pair_differ_in_the_term_alone():
+def test_two_prompts_of_a_pair_differ_only_in_the_term():
     for reference, compared in PAIRS:
         one, two = paired_prompt(reference.id), paired_prompt(compared.id)
         assert (one.side, two.side, one.pair) == ("reference", "compared", two.pair)
