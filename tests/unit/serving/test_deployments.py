@@ -1,4 +1,4 @@
-"""The deployments outside Ray."""
+"""The deployments of Ray Serve, called without Ray."""
 
 import asyncio
 from types import SimpleNamespace
@@ -61,7 +61,7 @@ def test_a_version_whose_weights_are_missing_is_an_error_with_the_path(tmp_path)
         version_server(arguments(tmp_path, ModelSettings(name="some.gguf")), "m", "m_0123456789ab")
 
 
-def test_a_version_whose_weights_are_cut_off_is_an_error_with_the_path(tmp_path):
+def test_a_version_whose_weights_are_truncated_is_an_error_with_the_path(tmp_path):
     folder = tmp_path / "loop" / "models" / "m_0123456789ab"
     weights = save_tiny_gguf(folder).rename(folder / "model.gguf")
     settings = arguments(tmp_path, ModelSettings(name="some.gguf", device="cpu"))
@@ -72,7 +72,7 @@ def test_a_version_whose_weights_are_cut_off_is_an_error_with_the_path(tmp_path)
         version_server(settings, "m", "m_0123456789ab")
 
 
-def test_a_replica_that_autoscaling_stops_has_as_long_for_its_answers_as_another_server(tmp_path):
+def test_a_replica_that_autoscaling_stops_has_at_least_the_time_of_an_upstream_server_for_its_answers(tmp_path):
     settings = ModelSettings(name="echo")
     (models, _) = build(arguments(tmp_path, settings))._bound_deployment.init_args
     own = models["m"]._bound_deployment._deployment_config.graceful_shutdown_timeout_s

@@ -1,4 +1,4 @@
-"""The end record has the operator's messages exactly if the detector `leak` is expected."""
+"""The operator's messages in the end record, which contains them only if a verdict of `leak` is expected."""
 
 import pytest
 from support.inference_ends import ended
@@ -57,7 +57,7 @@ def test_at_most_16_kib_are_recorded(text, size):
     assert sum(len(one.text.encode()) for one in newest) <= 16_384
 
 
-def test_an_exchange_of_another_gateway_has_them_too():
+def test_the_record_of_another_gateways_exchange_has_the_operator_messages():
     exchange = ReportedExchange(
         identity="0" * 32,
         origin=Origin(tenant="t", principal="p"),
@@ -97,13 +97,13 @@ def test_at_most_16_kib_of_the_newest_tool_results_are_recorded(text, size):
 
 
 class Detector:
-    """A detector that declares what it reads of a prompt."""
+    """A detector that declares the parts of a prompt that it reads."""
 
     def __init__(self, characters, *, instructions):
         self.prompt_characters, self.reads_instructions = characters, instructions
 
 
-def test_only_a_detector_of_instructions_gets_them_and_each_once():
+def test_only_a_detector_that_reads_instructions_gets_them_each_once():
     record = end(SYSTEM, USER)
     item = item_of(record)
     assert isinstance(item, Item)

@@ -1,4 +1,4 @@
-"""The metrics port that others can reach: one process has it, and the next one when that has left."""
+"""The external metrics port: one process listens on it, and the next process listens after the first has stopped."""
 
 import logging
 
@@ -31,7 +31,7 @@ def registries():
     return made
 
 
-def test_the_port_passes_to_the_next_when_the_first_leaves(registries, monkeypatch, caplog):
+def test_the_next_process_listens_on_the_port_after_the_first_has_stopped(registries, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "serving.metrics_port")
     monkeypatch.setattr("serving.metrics_port._RETRY_SECONDS", 0.05)
     port = free_port()
@@ -51,5 +51,5 @@ def test_the_port_passes_to_the_next_when_the_first_leaves(registries, monkeypat
     assert [record.message.partition(" (")[0] for record in caplog.records] == [f"metrics wait for 127.0.0.1:{port}"]
 
 
-def test_no_port_is_no_port(registries):
+def test_with_port_0_no_process_listens(registries):
     MetricsPort(registries[0], "127.0.0.1", 0).stop()

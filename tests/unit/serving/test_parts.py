@@ -1,4 +1,4 @@
-"""OpenAI-shaped JSON to the parts of a record."""
+"""Conversion of OpenAI's JSON to the parts of a record."""
 
 import base64
 import hashlib
@@ -24,17 +24,17 @@ def plain(struct):
 
 
 @pytest.mark.parametrize(("raw", "expected"), CASES["messages"])
-def test_messages(raw, expected):
+def test_messages_are_converted(raw, expected):
     assert message_from(raw) == msgspec.convert(expected, Message)
 
 
 @pytest.mark.parametrize(("raw", "expected"), CASES["choices"])
-def test_choices(raw, expected):
+def test_choices_are_converted(raw, expected):
     assert choice_from(raw) == msgspec.convert(expected, Choice)
 
 
 @pytest.mark.parametrize(("raw", "expected"), CASES["tools"])
-def test_tools(raw, expected):
+def test_tools_are_converted(raw, expected):
     assert tools_from(raw) == msgspec.convert(expected, tuple[ToolDefinition, ...])
 
 
@@ -72,7 +72,7 @@ def test_a_url_is_recorded_by_digest_only(part, modality, url):
     assert "secret" not in repr(message)
 
 
-def test_sound_and_a_file_and_a_data_url_without_base64():
+def test_sound_files_and_data_urls_without_base64_are_recorded_by_digest():
     content = [
         {"type": "input_audio", "input_audio": {"data": base64.b64encode(b"RIFF").decode(), "format": "wav"}},
         {"type": "file", "file": {"filename": "a.txt", "file_data": "data:text/plain,a%20b"}},
@@ -84,7 +84,7 @@ def test_sound_and_a_file_and_a_data_url_without_base64():
     assert broken.modality == "file"
 
 
-def test_a_list_of_the_responses_api():
+def test_a_list_of_the_responses_api_is_converted():
     items = [
         "hi",
         {"type": "function_call", "call_id": "c1", "name": "get", "arguments": "{}"},

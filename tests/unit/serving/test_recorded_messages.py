@@ -1,4 +1,4 @@
-"""Texts that reach the model from fields other than the messages are on the record, too."""
+"""Recording of texts that reach the model from fields other than the messages."""
 
 import pytest
 
@@ -44,6 +44,6 @@ def test_the_variables_of_a_stored_prompt_are_texts_of_the_user():
 @pytest.mark.parametrize(
     "odd", [None, 3, "text", {"a": 1}, [None, [1]], {"variables": [1]}, {"variables": {"a": None}}]
 )
-def test_odd_values_add_nothing(odd):
+def test_invalid_values_add_no_message(odd):
     assert recorded("chat", messages=[{"role": "user", "content": "What do they say?"}], documents=odd) == (ASKED,)
     assert recorded("responses", input="What do they say?", prompt=odd) == (ASKED,)

@@ -19,11 +19,11 @@ from serving.decoded_json import repaired_json
         (rb'["\ud83', rb'["\ud83'),
     ],
 )
-def test_what_is_no_json_is_replaced_and_the_rest_is_as_it_was(raw, repaired):
+def test_invalid_values_are_replaced_and_the_rest_is_unchanged(raw, repaired):
     assert repaired_json(raw) == repaired
 
 
-def test_as_many_values_are_replaced_as_memory_allows():
+def test_the_number_of_replaced_values_is_bounded_by_memory():
     raw = b"[" + b"NaN," * 200_000 + b"1]"
     repaired = repaired_json(raw)
     assert repaired.count(b"null") == repaired.count(b"NaN") == 100_000

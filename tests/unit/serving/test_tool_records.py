@@ -1,4 +1,6 @@
-"""The detector `tools` is expected only where there is a tool call, and the record of an answer has what it needs."""
+"""The detector `tools`: its verdict is expected only if there is a tool call, and the record of an answer has the
+schemas of the called tools.
+"""
 
 import pytest
 from support.inference_ends import ended
@@ -52,7 +54,7 @@ def test_without_a_call_or_the_detector_the_record_has_no_tools(record, owed):
     assert (record.owed, record.tools) == (owed, None)
 
 
-def test_the_declaration_is_bounded():
+def test_the_size_of_the_recorded_declarations_is_bounded():
     large = {"description": "x" * 70_000}
     record = end(CALL, Choice(parts=(ToolCallPart(name="put"),)), body={"tools": [tool("get", large), tool("put")]})
     assert record.tools == (DeclaredTool(name="get"), DeclaredTool(name="put", parameters=SCHEMA))

@@ -1,4 +1,4 @@
-"""`metadata.training` of a request decides whether its record may be used for training."""
+"""The opt-out of training: `metadata.training` of a request is written to its record."""
 
 import pytest
 
