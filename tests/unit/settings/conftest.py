@@ -8,5 +8,5 @@ def _empty_folder(monkeypatch, tmp_path):
 
 @pytest.fixture
 def write(tmp_path):
-    """Write weir.toml in the current folder."""
+    """Return a function that writes weir.toml in the current folder."""
     return (tmp_path / "weir.toml").write_text

@@ -1,4 +1,4 @@
-"""A default is written in a settings module, and nowhere else."""
+"""Defaults of settings: only the settings modules contain them."""
 
 import ast
 from pathlib import Path
@@ -10,9 +10,9 @@ from weir.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("stream", "serving", "weir")
-#: Values that say nothing: absent, empty, or a neutral word.
+#: Values that are not compared, because many other parameters have them: absent, empty, or a neutral word.
 NEUTRAL = (None, "", 0, False, True, "auto", (), {}, [])
-#: A parameter or field with the name and default of a setting, and the reason.
+#: Allowed parameters and fields with the name and default of a setting, each with the reason.
 EXCEPTIONS = {
     ("stream/ledger/decisions.py", "silence_seconds"): "a heartbeat that an older ledger wrote has no such field",
     ("stream/replay/plan.py", "windows"): "how far apart two alerts of a replay match, not a gate of retraining",
@@ -22,7 +22,7 @@ EXCEPTIONS = {
 
 
 def settings_by_name(model=None):
-    """Return {key: defaults} of every section."""
+    """Return {key: defaults} of all sections."""
     found = {}
     for section in (model,) if model else (Settings, TenantSettings):
         for name, field in section.model_fields.items():
@@ -75,7 +75,7 @@ def test_no_constructor_repeats_the_default_of_a_setting():
     assert found == EXCEPTIONS.keys()
 
 
-def test_a_repeat_is_found():
+def test_a_repeated_default_is_found():
     settings = settings_by_name()
     code = "class Pool:\n    retention_bytes: int = 1024 ** 3\ndef run(a, *, port=8000, slots=9): ..."
     assert repeats(ast.parse(code), settings) == {"retention_bytes", "port"}

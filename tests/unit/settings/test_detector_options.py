@@ -1,4 +1,4 @@
-"""Wrong options of detectors are refused before a detector runs."""
+"""The check of detector options, which finds wrong options before a detector runs."""
 
 import subprocess
 import sys
@@ -36,7 +36,7 @@ def test_an_option_that_needs_another_is_valid_only_with_it(write):
         check_detector_options(load_settings())
 
 
-def test_a_detector_that_compares_with_prompts_needs_them_recorded(write):
+def test_a_detector_that_compares_with_prompts_needs_recorded_prompts(write):
     write('[detectors]\noutput = ["pii", "language"]\n')
     with pytest.raises(SettingsError, match=r"detectors\.output .*language.* 2000 .*context_characters is 0"):
         check_detector_options(load_settings())
@@ -47,7 +47,7 @@ def test_a_detector_that_compares_with_prompts_needs_them_recorded(write):
 
 
 @pytest.mark.parametrize("name", [name for name, detector in TEXT.items() if detector.sides != ("input", "output")])
-def test_a_detector_on_a_side_that_it_does_not_read_is_refused(monkeypatch, name):
+def test_a_detector_on_a_side_that_it_does_not_read_is_an_error(monkeypatch, name):
     (reads,) = TEXT[name].sides
     other = {"input": "output", "output": "input"}[reads]
     monkeypatch.setenv(f"WEIR_DETECTORS__{other.upper()}", f'["pii", "{name}"]')
@@ -57,7 +57,7 @@ def test_a_detector_on_a_side_that_it_does_not_read_is_refused(monkeypatch, name
         check_detector_options(load_settings())
 
 
-def test_a_detector_that_compares_with_prompts_is_refused_for_prompts(write):
+def test_a_detector_that_compares_with_prompts_is_an_error_for_prompts(write):
     enabled = '[detectors]\ninput = ["pii", "language"]\ncontext_characters = 2000\n'
     write(enabled)
     with pytest.raises(
@@ -93,7 +93,7 @@ def test_valid_options_pass(write):
 @pytest.mark.parametrize(
     "command", [["config"], ["up"], ["replay", "--from", "1h", "--detector", "pii"]], ids=lambda command: command[0]
 )
-def test_commands_refuse_a_wrong_option(write, tmp_path, command):
+def test_a_wrong_option_is_an_error_in_commands(write, tmp_path, command):
     write(BAD)
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 1

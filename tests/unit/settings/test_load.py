@@ -11,13 +11,13 @@ CASES = cases(__file__)
 SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
-def test_defaults_live_in_the_current_folder(tmp_path):
+def test_the_default_home_is_in_the_current_folder(tmp_path):
     loaded = load_settings()
     assert loaded.settings.home == tmp_path / ".weir"
     assert loaded.effective()["http.port"] == {"value": 8000, "source": "default"}
 
 
-def test_environment_wins_over_file_wins_over_default(write, tmp_path, monkeypatch):
+def test_the_environment_overrides_the_file_and_the_file_overrides_defaults(write, tmp_path, monkeypatch):
     write('[kafka]\nbroker = "apache"\npartitions = 4\n')
     monkeypatch.setenv("WEIR_KAFKA__BROKER", "embedded")
     loaded = load_settings()
@@ -48,7 +48,7 @@ def test_a_table_in_a_variable_is_the_source_of_its_keys(write, tmp_path, monkey
 
 
 @pytest.mark.parametrize("url", ["", "archive", "/absolute", "s3://bucket/weir"])
-def test_the_folder_of_the_archive_resolves_beside_the_file(url, write, tmp_path, monkeypatch):
+def test_a_relative_archive_folder_is_relative_to_the_settings_file(url, write, tmp_path, monkeypatch):
     write(f'[archive]\nurl = "{url}"\n')
     monkeypatch.setenv("WEIR_CONFIG", str(tmp_path / "weir.toml"))
     (tmp_path / "elsewhere").mkdir()
@@ -56,7 +56,7 @@ def test_the_folder_of_the_archive_resolves_beside_the_file(url, write, tmp_path
     assert load_settings().settings.archive.url == (str(tmp_path / "archive") if url == "archive" else url)
 
 
-def test_home_resolves_beside_the_file(tmp_path, monkeypatch):
+def test_a_relative_home_is_relative_to_the_settings_file(tmp_path, monkeypatch):
     (tmp_path / "etc").mkdir()
     path = tmp_path / "etc" / "weir.toml"
     path.touch()
@@ -66,7 +66,7 @@ def test_home_resolves_beside_the_file(tmp_path, monkeypatch):
 
 
 def test_a_tilde_is_the_home_of_the_user(tmp_path, monkeypatch):
-    """Neither an environment file nor weir.toml is read by a shell, which would replace it."""
+    """A shell would replace the tilde, but no shell reads an environment file or weir.toml."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WEIR_HOME", "~/weir")
     monkeypatch.setenv("WEIR_ARCHIVE__URL", "~/archive")
@@ -77,13 +77,13 @@ def test_a_tilde_is_the_home_of_the_user(tmp_path, monkeypatch):
         load_settings()
 
 
-def test_an_archive_in_memory_is_refused(monkeypatch):
+def test_an_archive_in_memory_is_an_error(monkeypatch):
     monkeypatch.setenv("WEIR_ARCHIVE__URL", "memory://weir")
     with pytest.raises(SettingsError, match=r"'memory://weir': an archive in memory is lost at the end of the command"):
         load_settings()
 
 
-def test_a_server_of_kafka_may_have_the_default_port(monkeypatch):
+def test_a_kafka_server_can_have_no_port(monkeypatch):
     monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", "kafka,other:9094")
     assert load_settings().settings.kafka.bootstrap_servers == "kafka,other:9094"
 
@@ -99,7 +99,7 @@ def test_a_variable_that_names_a_model_in_lower_case_does_not_add_a_second_model
     assert load_settings().settings.served_models()["llama"].upstream_api_key.get_secret_value() == "k"
 
 
-def test_a_wrong_setting_hides_the_home_from_no_command_that_needs_only_the_home(write, tmp_path, monkeypatch):
+def test_a_command_that_needs_only_the_home_works_with_a_wrong_setting(write, tmp_path, monkeypatch):
     write('home = "there"\n[bridge.webhooks.pager]\nurl = "http://127.0.0.1:9"\n')
     with pytest.raises(SettingsError, match=r"secret .* is missing; set it, .* WEIR_BRIDGE__WEBHOOKS__PAGER__SECRET"):
         load_settings()
@@ -135,13 +135,13 @@ def test_a_bad_variable_is_an_error_that_names_it(monkeypatch, name, value, repo
         load_settings()
 
 
-def test_an_item_of_a_list_is_blamed_on_the_variable_of_the_list(monkeypatch):
+def test_an_error_in_an_item_of_a_list_names_the_variable_of_the_list(monkeypatch):
     monkeypatch.setenv("WEIR_DETECTORS__OUTPUT", "[1]")
     with pytest.raises(SettingsError, match=r"detectors\.output\.0 \(WEIR_DETECTORS__OUTPUT\)"):
         load_settings()
 
 
-def test_the_key_of_an_approver_is_no_setting(monkeypatch):
+def test_the_variable_of_the_approval_key_is_no_setting(monkeypatch):
     monkeypatch.setenv("WEIR_APPROVAL_KEY", "wk_1")
     load_settings()
 
@@ -156,7 +156,7 @@ def test_every_bad_pattern_is_reported(write):
     assert " is -1: " in second
 
 
-def test_tenant_patterns_overlay_in_order(write):
+def test_later_tenant_patterns_override_earlier_ones(write):
     write(
         '[tenants."*"]\nbucket_seconds = 10\n[tenants."demo-*"]\nbucket_seconds = 5\n'
         '[tenants."demo-*".retraining]\nevents = 40\n',
@@ -168,7 +168,7 @@ def test_tenant_patterns_overlay_in_order(write):
     assert tenant_settings(settings.tenants, "acme").retraining.events == 200
 
 
-def test_sentinels_are_off_and_may_be_slower_where_alerts_last_longer(write, monkeypatch):
+def test_sentinels_are_off_by_default_and_can_be_slower_if_alerts_last_longer(write, monkeypatch):
     assert not load_settings().settings.sentinel.enabled
     write("[sentinel]\nevery_seconds = 200\n[tenants._weir.alerts]\nresolve_after_seconds = 400\n")
     monkeypatch.setenv("WEIR_SENTINEL__ENABLED", "true")
@@ -181,7 +181,7 @@ def test_the_bridge_is_off_until_it_has_a_receiver(write):
     assert load_settings().settings.bridge.enabled
 
 
-def test_a_webhooks_secret_may_come_from_the_environment_and_is_masked(write, monkeypatch):
+def test_the_secret_of_a_webhook_can_be_in_the_environment_and_is_masked(write, monkeypatch):
     write('[bridge.webhooks.pager]\nurl = "http://127.0.0.1:1/x"\nseverity = "critical"\n')
     monkeypatch.setenv("WEIR_BRIDGE__WEBHOOKS__PAGER__SECRET", SIGNING)
     loaded = load_settings()
@@ -237,7 +237,7 @@ def test_no_password_in_an_address_of_files_is_shown(key, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "value"), CASES["refused_addresses"])
-def test_no_password_of_a_refused_address_is_shown(monkeypatch, name, value):
+def test_no_password_of_an_invalid_address_is_shown(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=r"127\.0\.0\.1") as raised:
         load_settings()

@@ -1,4 +1,4 @@
-"""``[models."NAME"]``: several served models, in place of ``[model]``."""
+"""``[models."NAME"]``: several served models, instead of ``[model]``."""
 
 import pytest
 
@@ -44,12 +44,12 @@ def test_without_tables_the_one_model_is_served(load):
     assert list(load('[model]\nname = "echo"\n').settings.served_models()) == ["echo"]
 
 
-def test_both_forms_are_an_error_that_names_the_key(load):
+def test_model_and_models_together_are_an_error_that_names_the_key(load):
     with pytest.raises(SettingsError, match=r"model\.slots is set too, but \[models\] replaces \[model\]"):
         load(_TWO, WEIR_MODEL__SLOTS="3")
 
 
-def test_the_cache_of_an_image_is_that_of_every_table_without_its_own(load):
+def test_the_cache_of_a_container_image_is_used_by_every_table_without_its_own(load):
     models = load(_TWO + '[models."other"]\ncache = "/own"\n', WEIR_MODEL__CACHE="/image").settings.served_models()
     assert {name: model.cache for name, model in models.items()} == {
         "small": "/image",
@@ -73,7 +73,7 @@ def test_a_wrong_table_is_an_error(load, table, problem):
         load(f'[models."x"]\n{table}\n')
 
 
-def test_the_key_of_an_upstream_comes_from_a_file_and_is_not_shown(load, tmp_path, capsys):
+def test_the_key_of_an_upstream_is_read_from_a_file_and_not_shown(load, tmp_path, capsys):
     key = tmp_path / "key"
     key.write_text("sk-hidden\n")
     loaded = load(_TWO, WEIR_MODELS__SMALL__UPSTREAM_API_KEY_FILE=str(key))
@@ -82,5 +82,5 @@ def test_the_key_of_an_upstream_comes_from_a_file_and_is_not_shown(load, tmp_pat
 
 
 @pytest.mark.parametrize(("images", "largest"), [("true", 4 * 1024 * 1024), ("false", 512 * 1024)])
-def test_the_largest_body_is_that_of_a_model_with_images(load, images, largest):
+def test_with_a_model_that_accepts_images_the_largest_body_is_the_limit_of_images(load, images, largest):
     assert load(f"{_TWO}images = {images}\n").settings.largest_body_bytes == largest

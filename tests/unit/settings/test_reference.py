@@ -19,7 +19,7 @@ def test_the_committed_page_is_up_to_date():
     assert PAGE.read_text(encoding="utf-8") == reference(), "run `make reference` and commit docs/configuration.md"
 
 
-def test_the_command_prints_it_with_invalid_settings(monkeypatch):
+def test_the_command_prints_the_reference_with_invalid_settings(monkeypatch):
     monkeypatch.setenv("WEIR_KAFKA__PARTITIONS", "0")
     result = CliRunner().invoke(config, ["--reference"])
     assert (result.exit_code, result.output) == (0, reference())

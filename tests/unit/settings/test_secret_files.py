@@ -1,4 +1,4 @@
-"""Values from files that variables name."""
+"""Values from files: a variable that ends in _FILE names the file."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_a_variable_that_ends_in_file_names_the_file_of_the_value(secret):
     assert loaded.effective()["kafka.sasl_password"] == {"value": "********", "source": f"file {secret} of {NAME}"}
 
 
-def test_it_wins_over_the_settings_file_like_a_variable(secret, write):
+def test_the_value_from_a_file_overrides_the_settings_file(secret, write):
     write('[kafka]\nsasl_password = "old"\nsasl_username = "score"\n')
     kafka = load_settings().settings.kafka
     assert (kafka.sasl_username, kafka.sasl_password.get_secret_value()) == ("score", "hunter2")
@@ -37,7 +37,7 @@ def test_it_wins_over_the_settings_file_like_a_variable(secret, write):
         ("WEIR_BRIDGE__ALERTMANAGERS_FILE", f'["{A}", "{B}"]\n', ("bridge.alertmanagers", [A, B])),
     ],
 )
-def test_any_key_can_come_from_a_file(secret, monkeypatch, variable, text, setting):
+def test_any_key_can_be_read_from_a_file(secret, monkeypatch, variable, text, setting):
     key, value = setting
     secret.write_text(text)
     monkeypatch.delenv(NAME)
