@@ -14,7 +14,7 @@ def clear(number):
     return bucket_finding(number, alarm=False)
 
 
-def test_one_alarm_opens_and_three_clear_buckets_in_a_row_resolve():
+def test_one_alarm_opens_an_alert_and_three_consecutive_clear_buckets_resolve_it():
     alerts = Alerts()
     log = [clear(1), bucket_finding(2), clear(3), clear(4), bucket_finding(5), clear(6), clear(7), clear(8), clear(9)]
     records = alerts.run(log)
@@ -25,7 +25,7 @@ def test_one_alarm_opens_and_three_clear_buckets_in_a_row_resolve():
     assert records[1].data.principals == {"k1": 10, "k2": 10}
 
 
-def test_alarms_in_a_row_are_needed_where_the_settings_say_so():
+def test_the_setting_open_windows_is_the_number_of_consecutive_alarms_that_open_an_alert():
     alerts = Alerts(settings(alerts={"open_windows": 3}))
     log = [bucket_finding(1), bucket_finding(2), clear(3), bucket_finding(4), bucket_finding(5), bucket_finding(6)]
     (opened,) = alerts.run(log)
@@ -55,14 +55,14 @@ def test_an_alarm_without_events_is_no_new_window():
     assert told(alerts.run([watch_tick(2000.0)], 3)) == [("drift", "resolved", 1, 310.0)]
 
 
-def test_a_repeated_bucket_changes_nothing():
+def test_a_duplicate_bucket_is_ignored():
     alerts = Alerts()
     log = [bucket_finding(1), clear(2), bucket_finding(1), clear(2), clear(2)]
     assert len(alerts.run(log)) == 1
     assert alerts.states[ACME].detectors["drift"].clears == 1
 
 
-def test_a_detector_reset_is_no_bucket():
+def test_a_detector_reset_does_not_count_as_a_clear_bucket():
     alerts = Alerts()
     reset = bucket_finding(2, alarm=False)
     reset = msgspec.structs.replace(reset, data=msgspec.structs.replace(reset.data, feature=RESET))
@@ -76,7 +76,7 @@ def test_an_unreadable_state_is_an_error(value):
         decode(value)
 
 
-def test_part_groups_are_streams_with_alerts_of_their_own():
+def test_part_groups_are_streams_with_their_own_alerts():
     parts = ("", "prompt", "tool_result")
     records = [event.data for event in Alerts().run(bucket_finding(1, part=part) for part in parts)]
     assert [record.part for record in records] == list(parts)

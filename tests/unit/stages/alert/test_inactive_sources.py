@@ -13,7 +13,7 @@ def findings(gaps, seconds=400, closes=None):
     return found(SourceLiveness(rules(1)), lane)
 
 
-def test_an_inactive_source_fires_with_its_source_and_resolves_three_clear_buckets_after_it_is_heard():
+def test_the_alert_about_an_inactive_source_resolves_after_three_clear_buckets():
     log = findings({"b": [(100, 200)]})
     opened, resolved = Alerts().run(log)
     record = opened.data
@@ -28,8 +28,8 @@ def test_an_inactive_source_fires_with_its_source_and_resolves_three_clear_bucke
     assert resolved.data.alert_id == record.alert_id
 
 
-def test_a_source_that_sends_late_events_is_not_said_to_have_stopped():
-    """Its clock is 90 s behind, or its shipper delivers a backlog."""
+def test_the_alert_about_a_source_that_sends_late_events_states_that_it_still_sends():
+    """The clock of the source is 90 s behind, or its shipper delivers a backlog."""
     ticks = [
         score_tick(0, {"a": START + second} | ({"b": START + second - 90} if second > 100 else {}))
         for second in range(1, 200)
@@ -41,14 +41,14 @@ def test_a_source_that_sends_late_events_is_not_said_to_have_stopped():
     assert "It still sends" in update.summary
 
 
-def test_it_goes_on_while_the_source_is_inactive_and_becomes_critical_after_twenty_buckets():
+def test_the_alert_fires_while_the_source_is_inactive_and_becomes_critical_after_twenty_buckets():
     records = [event.data for event in Alerts().run(findings({"b": [(100, 900)]}, 900))]
     assert [record.state for record in records] == ["firing"] * len(records)
     assert [record.severity for record in records].index("critical") == 19
     assert len({record.alert_id for record in records}) == 1
 
 
-def test_findings_that_come_again_after_a_crash_change_nothing():
+def test_duplicate_findings_after_a_crash_are_ignored():
     alerts = Alerts()
     log = findings({"b": [(100, 200)]})
     alerts.run(log)
@@ -56,7 +56,7 @@ def test_findings_that_come_again_after_a_crash_change_nothing():
     assert alerts.run(log, len(log)) == []
 
 
-def test_what_is_kept_of_a_source_goes_once_it_is_long_over():
+def test_the_state_of_a_source_is_deleted_ten_minutes_after_its_alert_resolved():
     alerts = Alerts()
     alerts.run(findings({"b": [(100, 200)]}))
     (state,) = alerts.states.values()

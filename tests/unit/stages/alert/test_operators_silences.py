@@ -1,4 +1,4 @@
-"""Whether an alert is muted, by what it is about and when."""
+"""Muting of alerts by silences: the stream, detector and feature of an alert, and its time."""
 
 import msgspec
 import pytest
@@ -26,25 +26,25 @@ def other(**changes):
 
 
 @pytest.mark.parametrize(("at", "muted"), [(99.9, False), (100.0, True), (199.9, True), (200.0, False)])
-def test_a_silence_holds_from_its_beginning_until_before_its_end(at, muted):
+def test_a_silence_mutes_from_its_start_up_to_but_not_at_its_end(at, muted):
     assert bool(silences(silence()).muting(ALERT, at)) is muted
 
 
-def test_the_same_thing_under_another_alert_id_is_muted_too():
+def test_an_alert_with_another_id_and_the_same_fields_is_muted():
     assert silences(silence()).muting(other(), 150.0) == [silence()]
 
 
 @pytest.mark.parametrize("name", ["tenant", "model", "side", "part", "detector", "feature"])
-def test_another_thing_is_not_muted(name):
+def test_an_alert_that_differs_in_one_field_is_not_muted(name):
     assert silences(silence()).muting(other(**{name: "another"}), 150.0) == []
 
 
-def test_the_alert_that_it_was_made_from_stays_muted_when_its_feature_changes():
+def test_the_alert_of_a_silence_stays_muted_if_its_feature_changes():
     moved = msgspec.structs.replace(ALERT, feature="completion_tokens")
     assert silences(silence()).muting(moved, 150.0) == [silence()]
 
 
-def test_a_later_silence_replaces_an_earlier_one_and_an_ended_one_holds_nothing():
+def test_a_later_silence_replaces_an_earlier_one_and_an_ended_silence_mutes_nothing():
     longer = silence(at=120.0, until=400.0)
     known = silences(silence(), longer)
     assert known.muting(ALERT, 300.0) == [longer]
@@ -54,12 +54,12 @@ def test_a_later_silence_replaces_an_earlier_one_and_an_ended_one_holds_nothing(
     assert known.active(310.0) == []
 
 
-def test_one_that_is_read_again_changes_nothing():
+def test_a_duplicate_silence_is_ignored():
     ended = silence(at=110.0, until=110.0)
     assert silences(silence(), ended, silence()).muting(ALERT, 150.0) == []
     assert silences(silence(), ended, silence()).newest(silence_id_of(ALERT)) == ended
 
 
-def test_those_that_hold_are_told_by_their_end():
+def test_active_silences_are_ordered_by_their_end():
     long, short = silence(other(tenant="b"), until=300.0), silence(until=200.0)
     assert silences(long, short).active(150.0) == [short, long]

@@ -4,7 +4,7 @@ from support.signal_log import finding_of, watch_tick
 from stream.wire.ids import alert_id
 
 
-def test_the_first_finding_opens_an_alert_and_event_time_without_one_resolves_it():
+def test_the_first_finding_opens_an_alert_and_event_time_without_a_finding_resolves_it():
     alerts = Alerts()
     finding = finding_of("r1", 100.0, "pii")
     (opened,) = alerts.run([finding])
@@ -32,7 +32,7 @@ def test_the_next_finding_after_a_resolve_opens_another_alert():
     assert second.data.evidence == ("r2",)
 
 
-def test_a_repeated_finding_changes_nothing_even_after_its_alert_has_resolved():
+def test_a_duplicate_finding_is_ignored_even_after_its_alert_has_resolved():
     alerts = Alerts()
     finding = finding_of("r1", 100.0, "pii")
     alerts.run([finding, finding, watch_tick(500.0)])
@@ -42,7 +42,7 @@ def test_a_repeated_finding_changes_nothing_even_after_its_alert_has_resolved():
 
 
 def backlog(now, behind):
-    """Return what a gateway's spool causes that is delivered late: a tick each second, and three findings after each."""
+    """Yield the events of a gateway's spool that is delivered late: a tick per second, each followed by three findings."""
     for second in range(60):
         yield watch_tick(now + second)
         yield from (finding_of(f"r{second}-{k}", now - behind + 30 * second + 10 * k, "pii") for k in range(3))
@@ -72,7 +72,7 @@ def test_a_late_finding_that_is_delivered_twice_counts_once():
     assert records[-1].data.evidence_total == 1
 
 
-def test_updates_come_when_they_are_due_whatever_the_steps_of_event_time():
+def test_updates_are_published_when_they_are_due_for_any_steps_of_event_time():
     log = [finding_of(f"r{number}", 100.0 + number, "pii") for number in range(5)]
     coarse = Alerts().run([*log, watch_tick(150.0)])
     fine = Alerts().run([*log, *(watch_tick(104.0 + step / 2) for step in range(93))])
@@ -81,20 +81,20 @@ def test_updates_come_when_they_are_due_whatever_the_steps_of_event_time():
     assert coarse[1].data.evidence_total == 5
 
 
-def test_a_finding_publishes_the_update_itself_once_it_is_due():
+def test_a_finding_publishes_an_update_that_is_due():
     alerts = Alerts()
     log = [finding_of("r1", 100.0, "pii"), finding_of("r2", 105.0, "pii"), finding_of("r3", 112.0, "pii")]
     assert told(alerts.run(log)) == [("pii", "firing", 0, 100.0), ("pii", "firing", 1, 112.0)]
 
 
-def test_severity_rises_at_its_count_and_is_told_at_once():
+def test_an_alert_becomes_critical_at_its_number_of_findings_and_is_published_immediately():
     alerts = Alerts(settings(alerts={"critical_findings": 3}))
     records = alerts.run([finding_of(f"r{number}", 100.0 + number, "toxicity") for number in range(4)])
     assert [(record.data.severity, record.data.at) for record in records] == [("warning", 100.0), ("critical", 102.0)]
     assert records[1].severitytext == "critical"
 
 
-def test_evidence_is_bounded_and_keeps_how_it_began_and_how_it_goes():
+def test_evidence_is_bounded_and_has_the_first_and_the_newest_requests():
     alerts = Alerts()
     log = [finding_of(f"r{number}", 100.0 + number / 10, "pii", principal=f"k{number}") for number in range(100)]
     alerts.run(log)
@@ -106,7 +106,7 @@ def test_evidence_is_bounded_and_keeps_how_it_began_and_how_it_goes():
     assert update.data.windows == 2
 
 
-def test_a_crash_between_publishing_and_writing_repeats_records_under_their_ids():
+def test_after_a_crash_between_publishing_and_writing_records_are_published_again_with_the_same_ids():
     log = [finding_of(f"r{number}", 100.0 + 7 * number, "pii") for number in range(6)] + [watch_tick(900.0)]
     expected = Alerts().run(log)
     for crash_at in range(len(log)):
@@ -127,4 +127,4 @@ def test_a_finding_below_the_tenants_threshold_opens_no_alert_and_is_no_evidence
     assert alerts.run([finding_of("r1", 100.0, "pii")]) == []
     (opened,) = alerts.run([finding_of("r2", 101.0, "toxicity")], 1)
     assert opened.data.evidence == ("r2",)
-    assert alerts.run([finding_of("r1", 100.0, "pii")], 2) == [], "a repeated finding stays below it"
+    assert alerts.run([finding_of("r1", 100.0, "pii")], 2) == [], "a duplicate finding is below the threshold too"

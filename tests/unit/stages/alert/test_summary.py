@@ -1,4 +1,4 @@
-"""An alert's summary: what happened, to which model and tenant, since when, how much."""
+"""The summary of an alert: what happened, to which model and tenant, since when, and how big."""
 
 import msgspec
 import pytest
@@ -38,7 +38,7 @@ def test_a_change_is_stated_with_its_numbers(feature, details, parts):
 
 
 @pytest.mark.parametrize(("feature", "details"), [("characters", {}), ("topics", REGION), ("total", {"total": 3.0})])
-def test_details_of_no_change_state_none(feature, details):
+def test_details_without_a_change_have_no_text(feature, details):
     assert change(feature, "input", details) == ""
 
 
@@ -88,7 +88,7 @@ def test_a_time_of_another_day_has_its_date():
     assert (clock(86_390.0, 86_399.0), clock(86_390.0, 86_400.0)) == ("23:59:50 UTC", "1970-01-01 23:59:50 UTC")
 
 
-def test_a_change_of_the_called_tools_names_them_if_the_finding_does():
+def test_a_change_of_the_called_tools_names_the_tools_if_the_finding_has_their_names():
     details = {"recent_mean": 0.5, "reference_mean": 0.0, "direction": 1.0}
     assert change("tool_bucket_07", "output", details) == "tool_bucket_07 rose to 0.5 (reference 0)"
     named = change("tool_bucket_07", "output", details | {"tool:erase": 9.0, "tool:drop": 2.0})
