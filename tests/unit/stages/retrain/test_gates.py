@@ -47,7 +47,7 @@ def refused(record):
     return [name for name, passed in record.gates.items() if not passed]
 
 
-def test_drift_and_a_second_detector_are_a_request_with_what_it_rests_on():
+def test_drift_and_a_second_detector_cause_a_request_with_its_evidence():
     run = Run()
     first, second = run(alert("toxicity", 110.0), alert("drift", 120.0))
     assert (first.record.state, refused(first.record)) == ("suppressed", ["agree"])
@@ -62,21 +62,23 @@ def test_drift_and_a_second_detector_are_a_request_with_what_it_rests_on():
     assert second.links == (trace_of(8),)
 
 
-def test_alerts_about_weir_itself_decide_nothing_however_many_agree():
+def test_alerts_about_weir_itself_cause_no_decision():
     run = Run()
     assert run(*(alert(name, 100.0, tenant="_weir") for name in ("silence", "coverage", "lag", "drift", "pii"))) == []
     assert run.state.alerts.firing == {}
-    assert run.last(alert("drift", 100.0), alert("pii", 101.0)).state == "requested", "another tenant"
+    assert run.last(alert("drift", 100.0), alert("pii", 101.0)).state == "requested", (
+        "the same detectors of another tenant cause a request"
+    )
 
 
 @pytest.mark.parametrize("detector", ["pii", "toxicity", "injection", "refusal", "anomaly"])
-def test_nothing_is_requested_without_drift(detector):
+def test_retraining_is_not_requested_without_drift(detector):
     record = Run(agreeing_alerts=1).last(alert(detector, 110.0, events=10_000, windows=50))
     assert record.state == "suppressed"
     assert record.reason == f"needs drift; firing: {detector}"
 
 
-def test_drift_alone_is_not_enough_and_two_sides_of_it_are_one_detector():
+def test_drift_alone_is_not_enough_and_drift_on_both_sides_is_one_detector():
     run = Run()
     assert refused(run.last(alert("drift", 110.0), alert("drift", 111.0, side="output"))) == ["agree"]
     assert run.last(alert("pii", 112.0, side="output")).state == "requested"
@@ -97,20 +99,20 @@ def test_drift_alone_is_not_enough_and_two_sides_of_it_are_one_detector():
         ),
     ],
 )
-def test_each_gate_says_no_with_its_value_and_bound_and_yes_at_the_bound(gate, more, reason):
+def test_each_gate_fails_with_its_value_and_bound_and_passes_at_the_bound(gate, more, reason):
     record = Run().last(alert("toxicity", 110.0, **more), alert("drift", 120.0, **more))
     assert (record.state, refused(record), record.reason) == ("suppressed", [gate], reason)
     enough = {"windows": 3, "events": 100, "principals": {"k1": 50, "k2": 30, "k3": 20}}
     assert Run().last(alert("toxicity", 110.0, **enough), alert("drift", 120.0, **enough)).state == "requested"
 
 
-def test_drift_that_the_fixed_prompts_share_is_no_reason_to_retrain_until_they_are_still():
+def test_drift_is_suppressed_while_the_fixed_prompts_changed_too():
     run = Run()
     told = run(
         alert("toxicity", 110.0),
         alert("drift", 120.0, sentinels="moved"),
         alert("drift", 130.0, revision=1, sentinels="moved"),
-        alert("drift", 140.0, revision=2),  # watch was started anew and has heard of no sentinel yet
+        alert("drift", 140.0, revision=2),  # watch was restarted and has not received a sentinel note
         alert("drift", 150.0, revision=3, sentinels="still"),
     )
     first, moved, still = (decision.record for decision in told)
@@ -122,17 +124,19 @@ def test_drift_that_the_fixed_prompts_share_is_no_reason_to_retrain_until_they_a
     assert off.last(alert("toxicity", 110.0), alert("drift", 120.0, sentinels="moved")).state == "requested"
 
 
-def test_what_the_fixed_prompts_said_is_kept_in_the_state():
+def test_the_result_of_the_fixed_prompts_is_stored_in_the_state():
     run = Run()
     run(alert("toxicity", 110.0), alert("drift", 120.0, sentinels="moved"))
     run.reload()
     assert run(alert("drift", 130.0, revision=1)) == []
     assert run(alert("drift", 140.0, state="resolved", revision=2)) == []
-    assert run.last(alert("drift", 150.0, name="later")).state == "requested", "another alert, of another change"
+    assert run.last(alert("drift", 150.0, name="later")).state == "requested", (
+        "the result does not apply to a later alert"
+    )
 
 
-def test_one_key_that_floods_is_no_second_opinion_even_in_ordinary_traffic():
-    """F20: the key's share of everything is small, but all of toxicity is its own."""
+def test_alerts_caused_by_one_flooding_key_do_not_count_as_a_second_detector():
+    """The key has a small share of all traffic and all of the toxicity findings."""
     run = Run()
     flood = alert("toxicity", 110.0, events=60, principals={"k9": 60})
     record = run.last(flood, alert("drift", 120.0, events=600, principals={"k1": 200, "k2": 200, "k3": 140, "k9": 60}))
@@ -141,7 +145,7 @@ def test_one_key_that_floods_is_no_second_opinion_even_in_ordinary_traffic():
     assert run.last(alert("pii", 130.0, events=30, principals={"k1": 10, "k2": 10, "k3": 10})).state == "requested"
 
 
-def test_a_suppression_is_told_once_for_an_alert_set_and_its_gates_and_can_become_a_request():
+def test_a_suppression_is_published_once_per_alert_set_and_failed_gates_and_can_become_a_request():
     run = Run()
     few = {"events": 10, "principals": {"k1": 4, "k2": 3, "k3": 3}}
     told = run(
@@ -159,14 +163,14 @@ def test_a_suppression_is_told_once_for_an_alert_set_and_its_gates_and_can_becom
     assert len({decision.record.retraining_id for decision in told}) == 3
 
 
-def test_a_cool_down_is_held_and_told_for_new_alerts_alone():
+def test_the_cool_down_suppresses_requests_and_is_published_only_for_new_alerts():
     run = Run(cool_down_seconds=1000)
     run(alert("toxicity", 110.0), alert("drift", 120.0))
     assert run(alert("drift", 130.0, revision=1)) == []
     (decision,) = run(alert("pii", 200.0))
     assert refused(decision.record) == ["cool_down"]
     assert decision.record.reason == f"cool-down: has 80 s since {run.state.requested.retraining_id}, needs 1000 s"
-    (late,) = run(alert("leak", 119.9))  # its event time is before that of the request
+    (late,) = run(alert("leak", 119.9))  # the event time of this alert is before that of the request
     assert late.record.reason.startswith("cool-down: has 0 s since")
     assert run(alert("drift", 1119.0, revision=2)) == []
     first = run.state.requested.retraining_id
@@ -175,7 +179,7 @@ def test_a_cool_down_is_held_and_told_for_new_alerts_alone():
     assert again.record.retraining_id != first
 
 
-def test_a_run_that_was_taken_up_blocks_until_it_has_ended():
+def test_a_run_that_was_started_blocks_requests_until_it_has_ended():
     run = Run(cool_down_seconds=0)
     (_, request) = run(alert("toxicity", 110.0), alert("drift", 120.0))
     for offset, (kind, expected) in enumerate([("started", []), ("completed", ["requested"])]):
@@ -188,7 +192,7 @@ def test_a_run_that_was_taken_up_blocks_until_it_has_ended():
 
 
 def progressed(run, *records):
-    """Apply (state, fields) of the request, then ask whether a new alert may cause a request at event time 130."""
+    """Apply records of the request from (state, fields); return the decision on a new alert at event time 130."""
     (_, request) = run(alert("toxicity", 110.0), alert("drift", 120.0))
     assert request.record.detectors == ("drift", "toxicity")
     for offset, (state, fields) in enumerate(records):
@@ -209,17 +213,21 @@ EXPIRED = {"epoch": 1, "lease_until": 130.0}
         [("approved", {}), ("dataset", LEASE)],
         [("started", LEASE), ("progress", LEASE)],
         [("started", EXPIRED), ("started", {"epoch": 2, "lease_until": 200.0})],
-        [("started", {"epoch": 2, "lease_until": 200.0}), ("failed", {"epoch": 1})],  # the former owner
-        [("started", LEASE), ("completed", {})],  # Weir's own trainer goes on to the gate
+        [("started", {"epoch": 2, "lease_until": 200.0}), ("failed", {"epoch": 1})],  # a record of the earlier owner
+        [("started", LEASE), ("completed", {})],  # Weir's own trainer continues with the gate
         [("started", LEASE), ("trained", {"epoch": 1}), ("blessed", {"epoch": 1})],
         [("started", EXPIRED), ("blessed", {}), ("shadow", {}), ("canary", {})],
         [("blessed", {"retraining_id": "rt_operator"}), ("shadow", {"retraining_id": "rt_operator"})],
         [("started", {}), ("failed", {"retraining_id": "rt_other"})],
-        [("started", LEASE), ("failed", {"epoch": 1}), ("started", {"epoch": 2, "lease_until": 200.0})],  # resumed
+        [
+            ("started", LEASE),
+            ("failed", {"epoch": 1}),
+            ("started", {"epoch": 2, "lease_until": 200.0}),
+        ],  # a resumed request
         [("started", LEASE), ("failed", {"epoch": 1}), ("started", EXPIRED | {"epoch": 2}), ("canary", {})],
     ],
 )
-def test_a_request_in_progress_holds_its_place(records):
+def test_a_request_in_progress_blocks_further_requests(records):
     record = progressed(Run(cool_down_seconds=0), *records)
     assert (record.state, refused(record)) == ("suppressed", ["in_flight"])
 
@@ -235,10 +243,10 @@ def test_a_request_in_progress_holds_its_place(records):
         [("blessed", {"retraining_id": "rt_operator"})],  # `weir models promote`, and no delivery runs
         *([("started", LEASE), (end, {"epoch": 1})] for end in ("refused", "failed", "expired")),
         *([("started", LEASE), ("canary", {}), (end, {})] for end in ("promoted", "rolled_back")),
-        [("started", LEASE), ("failed", {"epoch": 1}), ("progress", LEASE)],  # a late record of a dead owner
+        [("started", LEASE), ("failed", {"epoch": 1}), ("progress", LEASE)],  # a late record of an owner that died
     ],
 )
-def test_an_ended_request_or_an_expired_lease_frees_the_place(records):
+def test_after_a_request_has_ended_or_its_lease_has_expired_a_new_request_is_possible(records):
     assert progressed(Run(cool_down_seconds=0), *records).state == "requested"
 
 
@@ -249,7 +257,7 @@ def test_the_versions_change_with_the_settings_of_the_tenant():
     assert first["settings"] != other["settings"]
 
 
-def test_a_resolved_alert_no_longer_agrees_and_its_repetition_does_not_wake_it():
+def test_a_resolved_alert_does_not_count_and_its_duplicate_does_not_fire_it_again():
     run = Run()
     opened = alert("toxicity", 110.0)
     run(opened, alert("toxicity", 115.0, state="resolved", revision=1))
@@ -258,7 +266,7 @@ def test_a_resolved_alert_no_longer_agrees_and_its_repetition_does_not_wake_it()
     assert refused(run.last(alert("drift", 120.0))) == ["agree"]
 
 
-def test_what_is_read_again_after_a_crash_decides_nothing_anew():
+def test_alerts_that_are_read_again_after_a_crash_cause_no_second_decision():
     run = Run()
     log = [alert("toxicity", 110.0), alert("drift", 120.0)]
     run(*log)
@@ -269,7 +277,7 @@ def test_what_is_read_again_after_a_crash_decides_nothing_anew():
     assert [decision.record.retraining_id for decision in lost(*log)][-1] == run.state.requested.retraining_id
 
 
-def test_a_rebuilt_state_learns_of_the_last_request_from_the_retraining_topic():
+def test_a_rebuilt_state_has_the_last_request_from_the_retraining_topic():
     run = Run(cool_down_seconds=1000)
     record = RetrainingRecord(
         retraining_id="rt_1", state="requested", reason="", tenant="acme", model=MODEL, at=90.0, alert_ids=("al_old",)

@@ -13,7 +13,7 @@ MODEL_KEY = tenant_model_key("acme", "m")
 
 
 def applied(alerts, records):
-    """Return the state after so many alerts and so many retraining records."""
+    """Return the state after the given numbers of alerts and of retraining records."""
     state, stage = ModelState(tenant="acme", model="m"), Retraining(settings())
     for offset in range(alerts):
         record = alert_records.alert(f"al_{offset}", detector="pii", at=100.0 + offset, model="m")
@@ -34,7 +34,7 @@ def applied(alerts, records):
 
 
 def recovered(*states):
-    """Return the value of each key with the largest order, as recovery keeps it."""
+    """Return, for each key, the value with the largest order, as recovery does."""
     rows = {}
     for state in states:
         for half in (state.alerts, state.requests):
@@ -45,7 +45,7 @@ def recovered(*states):
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_of_two_writers_that_are_each_ahead_in_another_topic_nothing_is_lost(swapped):
+def test_if_two_writers_are_ahead_in_different_topics_no_record_is_lost(swapped):
     one, other = applied(alerts=5, records=1), applied(alerts=4, records=6)
     rows = recovered(*((other, one) if swapped else (one, other)))
     halves = {type(half): half for half in rows.values()}
@@ -60,6 +60,6 @@ def test_the_key_of_a_half_names_its_model(half):
     assert decode(encode(half)) == half
 
 
-def test_the_one_value_of_version_1_is_unreadable():
+def test_the_single_value_of_version_1_is_unreadable():
     with pytest.raises(StateUnreadable, match="AlertsHalf or RequestsHalf"):
         decode(b"\x81\xa7version\x01")
