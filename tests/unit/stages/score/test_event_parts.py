@@ -1,4 +1,4 @@
-"""The parts of an event that each detector reads, and the verdict that their scores give."""
+"""The parts of an event that each detector reads, and the verdict from their scores."""
 
 from typing import ClassVar
 
@@ -61,7 +61,9 @@ def read(item, reads):
 
 
 class Marks(TextDetector):
-    """Scores a text by its number of exclamation marks, and returns the place of each; keeps the batches that it was given."""
+    """A detector that scores a text by its exclamation marks, with a span for each; `batches` has the texts of each
+    call.
+    """
 
     name, version = "marks", "1"
     config_type: ClassVar[type[msgspec.Struct]] = type(create_text("refusal").config)
@@ -83,7 +85,7 @@ class Marks(TextDetector):
         return Score(score=value, label="mark" if spans else "ok", flagged=bool(spans), spans=spans)
 
 
-def test_a_detector_of_parts_reads_every_text_by_itself():
+def test_a_detector_of_parts_reads_every_text_separately():
     assert read(asked(*CONVERSATION), Reads.PARTS) == [
         ("/messages/0/parts/0", "sys"),
         ("/messages/1/parts/0", "ask"),
@@ -98,7 +100,7 @@ def test_a_detector_of_parts_reads_every_text_by_itself():
     assert [text for _, text in read(answer, Reads.PARTS)] == ["think", "answer", "args"]
 
 
-def test_a_detector_of_untrusted_texts_reads_what_is_new_since_the_models_last_message_and_the_last_texts_together():
+def test_a_detector_of_untrusted_texts_reads_the_texts_since_the_last_answer_and_a_window_of_the_last_texts():
     assert read(asked(*CONVERSATION[:2]), Reads.UNTRUSTED) == [
         ("/messages/1/parts/0", "ask"),
         ("/messages/1/parts/1", "document"),
@@ -128,7 +130,7 @@ def test_a_detector_of_untrusted_texts_reads_what_is_new_since_the_models_last_m
     assert read(asked(Message.of_text("system", "s"), Message.of_text("assistant", "a")), Reads.UNTRUSTED) == []
 
 
-def test_a_detector_that_reads_the_history_reads_what_a_client_says_was_said_before():
+def test_a_detector_that_reads_the_history_also_reads_texts_before_the_last_answer():
     class Wary(Marks):
         reads_history = True
 
@@ -156,7 +158,7 @@ def test_the_window_has_the_last_six_texts_and_at_most_4000_characters():
 
 
 class Slow(Marks):
-    """Needs a slow model for texts with the word slow."""
+    """A detector that needs its slow model for texts with the word slow."""
 
     def slow(self, texts):
         return ["slow" in text for text in texts]
@@ -175,7 +177,7 @@ def test_the_newest_64_slow_texts_are_read_and_the_share_of_the_others_lowers_th
     assert scored(Slow(Reads.PARTS), asked(*turns(*["slow"] * 64)))[0].covered == 1.0
 
 
-def test_a_long_conversation_is_read_to_the_end_where_reading_is_fast():
+def test_a_long_conversation_is_read_to_its_end_if_no_text_needs_the_slow_model():
     event = event_of(a_request("r1", messages=turns(*"x" * 400)), "r1/request", 1.0)
     (score,) = scored(Marks(Reads.PARTS), item_of(event.data))
     assert (score.covered, verdict(event, "pii", "1", score).label) == (1.0, "ok")
@@ -192,10 +194,12 @@ def test_a_slow_model_scores_a_bounded_number_of_characters_of_an_event():
     assert [one.pointer for one in found] == [f"/messages/{row}/parts/0" for row in (1, 2, 3, 4)]
     assert share == pytest.approx(2 / 3, abs=0.001)
     assert readings(item, Marks(Reads.PARTS))[1] == 1.0
-    assert readings(asked(*turns("slow " * 100_000)), Slow(Reads.PARTS))[1] == 1.0, "the newest part is always read"
+    assert readings(asked(*turns("slow " * 100_000)), Slow(Reads.PARTS))[1] == 1.0, (
+        "the newest part is read at any size"
+    )
 
 
-def test_the_verdict_is_that_of_the_worst_part_with_the_spans_of_all_flagged_parts():
+def test_the_verdict_is_that_of_the_part_with_the_highest_score_and_has_the_spans_of_all_flagged_parts():
     messages = *turns("a!", "none", "b! !"), Message(role="assistant", parts=(ToolCallPart(name="x", arguments="!"),))
     (score,) = scored(Marks(Reads.PARTS), asked(*messages))
     assert (score.score, score.flagged, score.label, score.part) == (2 / 3, True, "mark", "/messages/2/parts/0")
@@ -224,9 +228,9 @@ def test_an_attack_that_is_spread_over_turns_is_found_in_the_window():
     assert (score.score, score.flagged, score.part, score.spans) == (0.9, True, "/messages/1/parts/0", ())
 
 
-def test_of_equal_scores_a_part_is_worse_than_the_window_and_the_newest_is_worst():
+def test_of_equal_scores_a_part_precedes_the_window_and_the_newest_part_precedes_older_parts():
     (score,) = scored(Marks(Reads.UNTRUSTED), asked(*turns("hi", "b!", "hi", "c!", "hi")))
-    assert (score.part, score.score) == ("/messages/4/parts/0", 2 / 3), "two marks in the window"
+    assert (score.part, score.score) == ("/messages/4/parts/0", 2 / 3), "only the window has two marks"
     (score,) = scored(Marks(Reads.UNTRUSTED), asked(*turns("hi", "b!", "hi")))
     assert (score.part, score.spans) == ("/messages/1/parts/0", (WireSpan(start=1, end=2, type="MARK"),))
     (score,) = scored(Marks(Reads.PARTS), asked(*turns("hi", "ho")))
@@ -266,7 +270,7 @@ def test_the_texts_of_a_batch_are_scored_in_one_call_and_equal_texts_once():
     assert [one.score for one in found] == [1 / 2, 2 / 3]
 
 
-def test_answers_with_equal_texts_and_other_prompts_are_scored_apart_only_if_the_detector_reads_prompts():
+def test_equal_answers_to_different_prompts_are_scored_separately_only_if_the_detector_reads_prompts():
     class WithPrompt(Marks):
         prompt_characters = 10
 

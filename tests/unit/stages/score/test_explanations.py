@@ -1,4 +1,6 @@
-"""Explanations of flagged verdicts: bounded, in quiet moments, the same words as those of ``weir explain``."""
+"""Explanations of flagged verdicts: bounded in number, computed while no event waits, with the words of ``weir
+explain``.
+"""
 
 import asyncio
 import math
@@ -38,7 +40,7 @@ class Sum(TextDetector):
 
 
 class Models:
-    """Answers at once, in this process, and keeps what it was asked."""
+    """Models that answer immediately in this process; `asked` has the questions."""
 
     def __init__(self, detector, failing=None):
         self.detector, self.failing, self.asked = detector, failing, []
@@ -53,7 +55,7 @@ class Models:
 
 
 class Stage:
-    """An explainer with its output and counts."""
+    """An explainer with its published events and its counts."""
 
     def __init__(self, detector=None, *, findings=3, seconds=60.0, failing=None, busy=False):
         self.models = Models(detector or Sum(), failing)
@@ -96,7 +98,7 @@ def prompt(request_id, text, at=100.0, tenant="acme"):
     return event_of(data, f"{request_id}/request", at, key="key", correlationid=request_id)
 
 
-async def test_an_explanation_holds_places_and_weights_and_no_text():
+async def test_an_explanation_has_offsets_and_weights_and_no_text():
     stage = Stage()
     stage.offer(TEXT)
     await stage.until(published=1)
@@ -113,7 +115,7 @@ async def test_an_explanation_holds_places_and_weights_and_no_text():
     assert not any(word in encode(event).value for word in (b"worse", b"night"))
 
 
-async def test_nothing_is_asked_while_an_event_waits_for_the_models():
+async def test_the_models_get_no_question_while_an_event_waits_for_them():
     stage = Stage(busy=True)
     stage.offer(TEXT)
     work = asyncio.create_task(stage.explainer.run())
@@ -124,7 +126,7 @@ async def test_nothing_is_asked_while_an_event_waits_for_the_models():
     await asyncio.gather(work, return_exceptions=True)
 
 
-async def test_no_question_is_large():
+async def test_the_size_of_a_question_is_bounded():
     stage = Stage()
     text = " ".join(f"{'x' * 35}{number}" for number in range(400)) + " bad"
     stage.offer(text)
@@ -134,7 +136,7 @@ async def test_no_question_is_large():
     assert len(stage.published[0][1].data.words) <= MOST_WORDS
 
 
-async def test_a_flood_is_explained_three_times_a_stream_and_window():
+async def test_of_a_flood_three_verdicts_are_explained_per_stream_and_window():
     stage = Stage()
     stage.offer(*[TEXT] * 200)
     stage.offer(*[TEXT] * 5, tenant="other")
@@ -142,7 +144,7 @@ async def test_a_flood_is_explained_three_times_a_stream_and_window():
     await stage.until(published=9, enough=197 + 2 + 2)
 
 
-async def test_what_does_not_fit_comes_late_or_is_long_is_left_out_and_counted():
+async def test_verdicts_beyond_the_queue_late_verdicts_and_long_texts_are_not_explained_and_are_counted():
     stage = Stage(findings=100)
     stage.offer(*[TEXT] * 50)
     await stage.until(published=32, full=18)
@@ -161,7 +163,7 @@ async def test_what_does_not_fit_comes_late_or_is_long_is_left_out_and_counted()
         assert not stage.published
 
 
-async def test_only_what_was_flagged_by_a_detector_of_words_is_explained():
+async def test_only_flagged_verdicts_of_detectors_that_explain_are_explained():
     stage = Stage()
     stage.offer(TEXT, flagged=False)
     stage.offer(TEXT, detector="pii")
@@ -171,20 +173,20 @@ async def test_only_what_was_flagged_by_a_detector_of_words_is_explained():
     assert off.explainer._jobs.empty()
 
 
-def test_an_allowance_is_a_stream_s_and_moves_on_with_event_time():
+def test_the_limit_is_per_stream_and_detector_and_is_renewed_with_event_time():
     allowance = ExplanationLimit(2)
     assert [allowance.take("a", "toxicity", time) for time in (10.0, 20.0, 30.0)] == [True, True, False]
     assert allowance.take("a", "injection", 30.0)
     assert allowance.take("b", "toxicity", 30.0)
     assert allowance.take("a", "toxicity", 301.0)
-    assert allowance.take("a", "toxicity", 20.0), "a late event counts to the window of now"
+    assert allowance.take("a", "toxicity", 20.0), "a late event counts in the present window"
     assert not allowance.take("a", "toxicity", 302.0)
     for number in range(5_000):
         allowance.take(f"s{number}", "toxicity", 302.0)
     assert len(allowance._spent) == 4_096
 
 
-async def test_the_text_of_the_verdicts_part_is_explained():
+async def test_the_text_of_the_part_of_the_verdict_is_explained():
     messages = (Message.of_text("user", "all good"), Message.of_text("tool", TEXT))
     event = event_of(a_request("r1", messages=messages), "r1/request", 100.0)
     stage = Stage()

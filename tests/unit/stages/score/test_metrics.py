@@ -13,7 +13,7 @@ def verdict(detector="toxicity", label="clear", score=0.25, *, flagged=False):
     )  # fmt: skip
 
 
-def test_scores_are_shown_as_a_distribution_and_errors_have_none():
+def test_scores_are_counted_in_a_histogram_and_errors_are_not():
     registry = CollectorRegistry()
     metrics = ScoreMetrics(registry)
     for one in (
@@ -30,13 +30,13 @@ def test_scores_are_shown_as_a_distribution_and_errors_have_none():
         assert registry.get_sample_value("weir_score_verdicts_total", {"detector": "toxicity", "label": label}) == 1
 
 
-def test_the_log_makes_no_labels():
+def test_an_unknown_detector_name_in_the_log_creates_no_label():
     registry = CollectorRegistry()
     ScoreMetrics(registry).verdict(verdict(detector="anything"))
     assert registry.get_sample_value("weir_score_value_count", {"detector": "other", "side": "input"}) == 1
 
 
-def test_processor_time_counts_model_processes_and_never_goes_back():
+def test_processor_time_includes_model_processes_and_never_decreases():
     used = {1: 10.0, 2: 5.0}
     registry = CollectorRegistry()
     CpuCollector(registry, lambda: list(used), used.__getitem__)

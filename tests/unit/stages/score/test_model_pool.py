@@ -1,4 +1,4 @@
-"""Model processes: deadlines, crashes, and the search for the culprit."""
+"""Model processes: deadlines, crashes, and the search for the event that caused them."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ async def scored(pool, *texts, detectors=("pii", "toxicity")):
     return [outcomes[row] for row in range(len(texts))]
 
 
-async def test_every_known_detector_that_is_expected_scores_and_no_other():
+async def test_only_expected_and_known_detectors_score():
     async with running() as pool:
         (found,) = await scored(pool, "call 5551234", detectors=("pii", "toxicity", "unheard-of"))
         assert (set(found.scores), found.versions["pii"]) == ({"pii", "toxicity"}, "test-1")
@@ -49,7 +49,7 @@ async def test_every_known_detector_that_is_expected_scores_and_no_other():
         assert not clear.scores["pii"].flagged
 
 
-async def test_only_the_culprits_of_a_batch_fail():
+async def test_only_the_events_of_a_batch_that_cause_a_failure_fail():
     steps = []
     async with running(deadline_seconds=2.0, progress=lambda: steps.append(time.monotonic())) as pool:
         outcomes = await scored(pool, "a CRASH", "b", "c HANG", "d RAISE")
@@ -61,18 +61,18 @@ async def test_only_the_culprits_of_a_batch_fail():
 
 
 async def test_long_texts_that_together_need_more_than_a_deadline_are_all_scored(caplog):
-    """Each half of the batch, and each text with its share of the deadline, is late too."""
+    """Each half of the batch exceeds the deadline too, and each text exceeds its share of the deadline."""
     slow = msgspec.structs.replace(SPEC, options={"pii": {"seconds_each": 1.5}})
     texts = [*(f"{row}{'a' * 100_000}" for row in range(4)), "short"]
     outcomes = {}
     async with running(slow, deadline_seconds=5.0) as pool:
         await pool.score([item_of(a_request("r1", text), ("pii",)) for text in texts], outcomes.__setitem__)
-    assert list(outcomes) == [4, 0, 1, 2, 3], "the short text waits for no long text"
+    assert list(outcomes) == [4, 0, 1, 2, 3], "the short text does not wait for the long texts"
     assert [failure_of(one) for one in outcomes.values()] == [None] * 5
     assert "halving" not in caplog.text
 
 
-async def test_a_detector_that_raises_costs_no_score_of_the_others():
+async def test_if_a_detector_raises_an_error_the_others_still_score():
     async with running() as pool:
         broken, whole = await scored(pool, "call 5551234 BUG-toxicity", "call 5551234")
     assert set(broken.scores) == {"pii"}
@@ -82,7 +82,7 @@ async def test_a_detector_that_raises_costs_no_score_of_the_others():
     assert failure_of(whole) is None
 
 
-async def test_a_pool_whose_idle_process_is_killed_scores_on():
+async def test_a_pool_whose_idle_process_is_killed_continues_to_score():
     async with running() as pool:
         pid = next(iter(pool._pool._pool_manager.worker_manager.workers))
         os.kill(pid, signal.SIGKILL)
@@ -91,8 +91,11 @@ async def test_a_pool_whose_idle_process_is_killed_scores_on():
             assert time.monotonic() < deadline
 
 
-async def test_an_idle_process_that_hangs_is_noticed_after_a_deadline(monkeypatch):
-    """It never starts the task, so that the task has no deadline; the time to load models is five minutes."""
+async def test_an_idle_process_that_hangs_is_detected_after_a_deadline(monkeypatch):
+    """The process never starts the task, so the task has no deadline.
+
+    The time limit for loading models is five minutes.
+    """
     monkeypatch.setattr(model_pool, "_GRACE_SECONDS", 1.0)
     async with running(deadline_seconds=1.0) as pool:
         await scored(pool, "hello")
@@ -101,8 +104,8 @@ async def test_an_idle_process_that_hangs_is_noticed_after_a_deadline(monkeypatc
             await scored(pool, "hello")
 
 
-async def test_a_process_that_loads_again_after_a_timeout_does_not_hang(monkeypatch):
-    """It loads its models for longer than a task may wait for a process that has loaded them."""
+async def test_a_process_that_reloads_its_models_after_a_timeout_is_not_reported_as_hanging(monkeypatch):
+    """Loading the models takes longer than a task may wait for a process with loaded models."""
     monkeypatch.setattr(model_pool, "_GRACE_SECONDS", 0.5)
     slow = msgspec.structs.replace(SPEC, options={"pii": {"load_seconds": 4.0}})
     async with running(slow, deadline_seconds=1.0) as pool:
@@ -111,7 +114,7 @@ async def test_a_process_that_loads_again_after_a_timeout_does_not_hang(monkeypa
         assert failure_of((await scored(pool, "after"))[0]) is None
 
 
-async def test_an_answer_with_a_deep_schema_reaches_the_models_and_the_others_are_scored():
+async def test_an_answer_with_a_deep_schema_does_not_prevent_the_scores_of_others():
     schema: dict[str, object] = {}
     for _ in range(900):
         schema = {"not": schema}
@@ -141,7 +144,10 @@ async def test_models_that_do_not_load_are_an_error():
 
 
 async def test_a_load_that_fails_while_the_pool_stops_is_cancelled(monkeypatch):
-    """A stopped process fails its load now and then: ModelsLost crashed a worker that had received SIGTERM."""
+    """A process that is stopped can fail to load.
+
+    The resulting ModelsLost would crash a worker that has received SIGTERM.
+    """
     pool = ModelPool(BROKEN, **POOL)
     starting = asyncio.create_task(pool.start())
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What one scored event gives, without a broker."""
+"""The records of one scored event, without a broker."""
 
 import asyncio
 from types import SimpleNamespace
@@ -42,7 +42,7 @@ def the_verdicts(event, result):
     return {verdict.detector: verdict for verdict in verdicts(event, result, lambda _: "0")}
 
 
-def test_one_verdict_for_each_detector_that_is_owed_and_none_twice():
+def test_each_expected_detector_has_one_verdict():
     found = verdicts(ASK, outcome(pii=score(), toxicity=score(0.1, flagged=False, label="ok")), lambda _: "0")
     assert [(verdict.detector, verdict.version, verdict.label) for verdict in found] == [
         ("pii", "2", "found"),
@@ -51,14 +51,14 @@ def test_one_verdict_for_each_detector_that_is_owed_and_none_twice():
 
 
 @pytest.mark.parametrize("result", [Failed(disposition="timeout", error="TimeoutError"), Scored()])
-def test_what_did_not_score_is_an_error(result):
+def test_a_detector_without_a_score_has_an_error_verdict(result):
     for verdict in the_verdicts(ASK, result).values():
         assert (verdict.label, verdict.flagged, verdict.covered, verdict.version) == ("error", False, 0.0, "0")
         assert finding_event(ASK, verdict, TRACEPARENT) is None
 
 
 @pytest.mark.parametrize(("flagged", "label"), [(False, "error"), (True, "found")])
-def test_a_part_of_the_text_is_enough_only_where_something_was_found(flagged, label):
+def test_a_partly_read_text_is_an_error_unless_it_is_flagged(flagged, label):
     found = the_verdicts(ASK, outcome(pii=score(flagged=flagged, covered=0.5), toxicity=score()))
     assert found["pii"].label == label
     assert found["pii"].covered == 0.5
@@ -70,7 +70,7 @@ def test_an_end_expects_the_verdicts_that_its_record_names(text):
     assert expected_detectors(end("r1", text, owed=()).data) == ()
 
 
-def test_an_answer_brings_the_prompt_that_its_record_carries():
+def test_an_answer_has_the_prompt_in_its_record_as_context():
     turns = (Message.of_text("system", "Be kind."), Message.of_text("user", "Wie geht es dir?"))
     data = msgspec.structs.replace(end("r1", "Fine.").data, context=turns)
     item = item_of(data, ("language",))
@@ -91,7 +91,7 @@ def test_each_part_of_the_context_is_a_turn_with_its_pointer_and_a_tool_result_h
     )
 
 
-def test_ids_and_bytes_are_the_same_when_it_is_scored_again():
+def test_ids_and_bytes_are_the_same_if_an_event_is_scored_again():
     def made(value):
         result = outcome(pii=score(value), toxicity=score(value))
         events = [verdict_event(ASK, verdict, TRACEPARENT) for verdict in verdicts(ASK, result, lambda _: "0")]
@@ -111,7 +111,7 @@ def test_refusal_is_a_feature_and_no_finding():
     assert signal_of(answer, result, TRACEPARENT).data.features["score_refusal"] == 0.9
 
 
-def test_a_finding_counts_types_and_keeps_no_text():
+def test_a_finding_has_the_number_of_spans_of_each_type_and_no_text():
     spans = tuple(Span(start=n, end=n + 1, type="PERSON" if n else "LOCATION", score=1.0) for n in range(3))
     found = the_verdicts(ASK, outcome(pii=score(spans=spans), toxicity=score()))
     finding = finding_event(ASK, found["pii"], TRACEPARENT)
@@ -134,7 +134,7 @@ def test_a_signal_has_the_features_that_the_stream_detectors_read():
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
-def test_the_sample_is_uniform_and_the_same_every_time(share):
+def test_the_sample_is_uniform_and_deterministic(share):
     ids = [f"r{number}/request" for number in range(4000)]
     chosen = [name for name in ids if sampled(name, share)]
     assert chosen == [name for name in ids if sampled(name, share)]
@@ -160,7 +160,7 @@ AGENT = (
 )
 
 
-def test_by_part_a_request_has_a_signal_for_the_newest_turns_and_one_for_the_newest_results():
+def test_by_part_a_request_has_one_signal_for_the_newest_turns_and_one_for_the_newest_tool_results():
     event = event_of(a_request("r1", messages=AGENT), "r1/request", 1.0)
     embed = embedded(event.id, event.data, 1.0, by_part=True)
     assert embed == {"prompt": "new turn", "tool_result": "new result"}
@@ -184,12 +184,12 @@ def test_by_part_a_request_has_a_signal_for_the_newest_turns_and_one_for_the_new
     [
         (AGENT[:2], {"prompt": "old turn"}),
         (AGENT[:4], {"tool_result": "new result"}),
-        ((*AGENT[:2], Message.of_text("assistant", "So")), {"prompt": "old turn"}),  # a prefill
+        ((*AGENT[:2], Message.of_text("assistant", "So")), {"prompt": "old turn"}),  # a prefilled answer
         ((*AGENT, Message.of_text("assistant", "So")), {"prompt": "new turn", "tool_result": "new result"}),
         ((), {"prompt": ""}),
     ],
 )
-def test_by_part_an_agents_step_without_a_turn_has_no_prompt(messages, parts):
+def test_by_part_an_agents_step_without_a_new_turn_has_no_prompt_signal(messages, parts):
     assert signal_texts(a_request("r1", messages=messages), by_part=True) == parts
 
 
@@ -199,7 +199,7 @@ def test_by_part_an_answer_has_one_signal():
     assert (signal.data.part, signal.data.features["characters"]) == ("answer", 5.0)
 
 
-def test_by_default_the_bytes_of_a_signal_have_no_part():
+def test_by_default_a_signal_has_no_part():
     signal = signal_of(event_of(a_request("r1", messages=AGENT), "r1/request", 1.0), Scored(), TRACEPARENT)
     assert (signal.id, signal.partitionkey) == ("r1/request/signal", "acme\x1fm\x1finput")
     assert b"part" not in encode(signal).value
@@ -216,7 +216,7 @@ def test_a_shadow_answer_has_verdicts_and_neither_findings_nor_signals():
     assert signal_events(shadow, outcome(pii=score()), TRACEPARENT) == []
 
 
-def test_findings_and_signals_of_a_trained_version_have_keys_of_their_own():
+def test_findings_and_signals_of_a_trained_version_have_their_own_keys():
     event = end("r1", "hello there 5551234", owed=("pii",))
     trained = msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, model_version="m_0123456789ab"))
     keys = []
@@ -228,7 +228,7 @@ def test_findings_and_signals_of_a_trained_version_have_keys_of_their_own():
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_called_tools_are_named_only_where_the_tenant_allows_it(named):
+def test_called_tools_are_named_only_if_the_tenant_allows_it(named):
     calls = (Choice(parts=(ToolCallPart(name="search"), ToolCallPart(name="undeclared"))),)
     event = event_of(an_end("r1", messages=calls, tools=(DeclaredTool(name="search"),)), "r1/end", 1.0)
     (signal,) = signal_events(event, Scored(), TRACEPARENT, name_tools=named)
@@ -236,7 +236,7 @@ def test_called_tools_are_named_only_where_the_tenant_allows_it(named):
     assert signal.data.features["tool_calls"] == 2.0
 
 
-def test_a_null_traceparent_of_the_record_links_nothing():
+def test_a_null_traceparent_of_the_record_makes_no_link():
     """Kafka allows null headers."""
     message = SimpleNamespace(headers=(("traceparent", None),), partition=0, offset=1)
     span = ScoreSpans(TracerProvider(), "topic", "group").process(message, ASK)

@@ -1,4 +1,4 @@
-"""What score makes of Weir's own requests: the answer's embedding, whatever the sample, and the name of its prompt."""
+"""Weir's own requests in score: each answer is embedded, independent of the sample, and has the name of its prompt."""
 
 import msgspec
 import pytest
@@ -15,18 +15,18 @@ def answered(tenant=OWN_TENANT, status="complete", text="Hi"):
     return ResponseRecord(tenant=tenant, status=status, messages=choices(text), **WHERE)
 
 
-def test_an_answer_of_a_sentinel_is_embedded_whatever_the_sample():
+def test_an_answer_to_a_sentinel_is_embedded_at_any_sample_rate():
     assert embedded("r1/end", answered(), 1e-9)
     assert not embedded("r1/request", ASKED, 1.0)
 
 
 @pytest.mark.parametrize("data", [answered(status="cancelled"), answered(text=""), answered("acme"), ASKED])
-def test_what_is_no_whole_answer_of_a_sentinel_has_no_prompt(data):
+def test_only_complete_answers_to_sentinels_have_a_prompt(data):
     assert prompt_of(data) == ""
     assert prompt_of(answered()) == "sentinel/1/fact"
 
 
-def test_users_are_sampled_as_before():
+def test_answers_to_users_are_sampled():
     assert embedded("r1/end", answered("acme"), 1.0)
     assert not embedded("r1/end", answered("acme", text=""), 1.0)
     assert not embedded("r1/end", answered("acme"), 1e-9)

@@ -1,4 +1,4 @@
-"""The calls that the detector `tools` reads of an event."""
+"""The tool calls of an event that the detector `tools` reads."""
 
 import msgspec
 from support.doubles import asked, scored
@@ -33,7 +33,7 @@ def test_the_tools_detector_reads_each_call_of_an_answer_with_its_declaration():
     assert share == 1.0
 
 
-def test_a_tool_of_the_provider_can_make_calls_of_any_name():
+def test_with_a_tool_of_the_provider_calls_of_any_name_count_as_declared():
     answer = (Choice(parts=(ToolCallPart(name="search_issues", arguments="{}"),)),)
     hosted = (DeclaredTool(type="mcp", name="tracker"),)
     assert "declared" not in calls_read(item_of(an_end("r1", messages=answer, tools=hosted)))[0][0][1]
