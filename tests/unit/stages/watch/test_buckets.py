@@ -16,7 +16,7 @@ def closed(buckets, watermark):
     return [(number, [item.request_id for item in held]) for number, held in buckets.due(watermark)]
 
 
-def test_a_bucket_closes_when_the_watermark_has_passed_its_end_sorted_and_without_repetitions():
+def test_a_bucket_closes_when_the_watermark_reaches_its_end_sorted_and_without_duplicates():
     counts = OpenCounts()
     buckets = StreamBuckets(5, 3, counts=counts)
     for request_id, time in (("b", 3.0), ("c", 3.0), ("a", 4.5), ("b", 3.0), ("d", 5.0)):
@@ -27,7 +27,7 @@ def test_a_bucket_closes_when_the_watermark_has_passed_its_end_sorted_and_withou
     assert (counts.events, counts.tokens, counts.buckets) == (1, 1, 1)
 
 
-def test_of_one_event_the_end_that_was_told_counts_then_the_earlier_whichever_came_first():
+def test_of_several_ends_of_an_event_a_complete_end_and_then_the_earliest_is_used_in_any_order():
     ends = [("aborted", 1.0), ("complete", 3.0), ("complete", 2.0)]
     for order in itertools.permutations(ends):
         buckets = StreamBuckets(5, 3)
@@ -39,7 +39,7 @@ def test_of_one_event_the_end_that_was_told_counts_then_the_earlier_whichever_ca
         assert sorted(held.tokens) == [1.0, 2.0, 3.0]
 
 
-def test_an_event_behind_the_watermark_is_late_and_one_that_was_closed_before_a_restart_repeated():
+def test_an_event_behind_the_watermark_is_late_and_an_event_in_a_closed_bucket_is_a_duplicate():
     buckets = StreamBuckets(5, 3, last_closed=10, last_event=10)
     assert offer(buckets, "a", 54.9) is Offer.REPEATED
     assert offer(buckets, "b", 55.0) is Offer.HELD
@@ -60,8 +60,8 @@ def test_empty_buckets_close_up_to_the_limit_then_the_stream_is_idle():
     assert closed(buckets, 2005.0) == [(400, ["b"])]
 
 
-def test_another_bucket_width_keeps_what_whole_buckets_were_closed():
+def test_after_a_change_of_the_bucket_width_only_fully_closed_buckets_count_as_closed():
     state = StreamState(seconds=5.0, last_closed=11, last_event=11)
     assert state.resized(30.0).last_closed == 1
     assert state.resized(2.0).last_closed == 29
-    assert state.resized(7.0).last_closed == 7, "the next ends at 63 s, and only 60 s were closed"
+    assert state.resized(7.0).last_closed == 7, "the next bucket ends at 63 s, and events are closed only up to 60 s"

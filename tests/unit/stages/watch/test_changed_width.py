@@ -1,4 +1,4 @@
-"""A restart with another `bucket_seconds`: each event counts once, those of the buckets that were open too."""
+"""A restart with another `bucket_seconds`: each event counts once, including events in open buckets."""
 
 import random
 
@@ -16,7 +16,7 @@ START, SECONDS, EVENTS = 1000.0, 300, 200
 
 
 def recorded(seed):
-    """Return events and a tick per second, which goes on after the last event."""
+    """Return events, and ticks per second that continue after the last event."""
     random_ = random.Random(seed)
     times = sorted(START + random_.random() * SECONDS for _ in range(EVENTS))
     events = [(time, signal_event(f"r{number}", time, features={"x": 1.0})) for number, time in enumerate(times)]
@@ -25,7 +25,7 @@ def recorded(seed):
 
 
 class Worker:
-    """Runs of the stage over one log; table, watermark and acknowledged offsets outlive a run."""
+    """Runs of the stage over one log; table, watermark and acknowledged offsets are kept between runs."""
 
     def __init__(self, log):
         self.log = log
@@ -35,7 +35,10 @@ class Worker:
         self.findings = []
 
     def run(self, bucket_seconds, end, limit=1.0):
-        """Read from the first offset that is not acknowledged to offset `end`; a detector with another `limit` is rebuilt from the log before."""
+        """Read from the first offset that is not acknowledged to offset `end`.
+
+        If `limit` has changed, the detector is first rebuilt from the log before that offset.
+        """
         machine = PartitionWatch(
             rules(
                 1,
@@ -78,7 +81,7 @@ class Worker:
 
 @pytest.mark.parametrize("widths", [(30, 10), (30, 45), (60, 7), (7, 60), (20, 5), (10, 30)])
 @pytest.mark.parametrize("seed", range(5))
-def test_each_event_counts_once_and_windows_follow_each_other(widths, seed):
+def test_each_event_counts_once_and_the_times_of_windows_increase(widths, seed):
     log = recorded(seed)
     worker = Worker(log)
     worker.run(widths[0], random.Random(seed).randrange(160, len(log) - 150))
@@ -99,7 +102,7 @@ def test_each_event_counts_once_for_a_detector_whose_options_change_with_the_wid
     assert [finding.feature for finding in worker.findings].count(RESET) == 1
 
 
-def test_a_state_of_the_new_width_is_never_older_than_that_of_the_former():
-    """The table keeps the newer of two states, and a rebuilt state of an idle stream has no new bucket."""
+def test_a_state_with_the_new_width_is_never_older_than_the_state_with_the_earlier_width():
+    """The table keeps the newer of two states, and the rebuilt state of an idle stream has no newer bucket."""
     state = decode_stream(encode({"seconds": 30.0, "last_closed": 4, "last_event": 4}))
     assert order(KEY.encode(), encode(state.resized(60.0))) == order(KEY.encode(), encode(state)) == 150.0

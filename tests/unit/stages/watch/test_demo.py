@@ -1,4 +1,6 @@
-"""The demo's promise, at high speed: its settings, its number of requests and its pace, with synthetic embeddings."""
+"""The alerts and the retraining request of the demo, simulated with its settings, number of requests and pace, and
+synthetic embeddings.
+"""
 
 import tomllib
 from pathlib import Path
@@ -26,14 +28,14 @@ def first(chain, detector):
     )
 
 
-# Seed 2 begins with the false alarm that a budget of one in 1,000 events allows now and then.
+# Seed 2 is left out: it begins with a false alarm, which a budget of one in 1,000 events allows.
 @pytest.mark.parametrize("seed", [0, 1, 3, 4])
 @pytest.mark.parametrize("patterns", [SHIPPED, {"demo-*": REQUIRED | GATES}], ids=["shipped", "brief"])
 def test_the_demos_traffic_gives_its_alerts_and_the_request_within_two_minutes(patterns, seed):
     chain = Chain(patterns, stream_detectors).run(demo_log(seed))
     for detector in ("pii", "toxicity", "drift"):
         assert first(chain, detector).evidence
-    assert first(chain, "drift").at > START + 75 * 77 / 150, "the ordinary prompts are no drift"
+    assert first(chain, "drift").at > START + 75 * 77 / 150, "the ordinary prompts cause no drift alert"
     (request,) = [decision.record for decision in chain.decisions if decision.record.state == "requested"]
     assert request.at - START < 120
     assert set(request.gates.values()) == {True}
@@ -48,8 +50,8 @@ def test_the_same_findings_give_the_same_alerts():
     assert plain(twice.alerts) == plain(chain.alerts)
 
 
-def test_one_key_that_floods_starts_no_retraining_and_fifty_keys_without_drift_neither():
-    """F20: alerts are raised; the request is suppressed, with the share that was too large."""
+def test_one_flooding_key_or_fifty_keys_without_drift_start_no_retraining():
+    """Alerts fire, and the request is suppressed with the share that was too large."""
     chain = Chain(SHIPPED, stream_detectors).run(demo_log(2, flood=True))
     assert first(chain, "drift").severity == "warning"
     assert {decision.record.state for decision in chain.decisions} == {"suppressed"}
@@ -63,7 +65,7 @@ def test_one_key_that_floods_starts_no_retraining_and_fifty_keys_without_drift_n
     assert [decision.record.state for decision in many.decisions] == ["suppressed"] * len(many.decisions)
 
 
-def test_ordinary_traffic_alone_raises_nothing_under_the_default_budget():
+def test_ordinary_traffic_raises_no_alert_with_the_default_budget():
     for seed in range(3):
         chain = Chain({"*": {}}, stream_detectors).run(demo_log(seed, odd=0, new=0, ordinary=400, seconds=300.0))
         assert chain.alerts == []

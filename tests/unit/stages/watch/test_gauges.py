@@ -12,7 +12,7 @@ def shown(registry):
     }
 
 
-def test_a_stream_is_shown_as_of_its_newest_bucket_and_the_oldest_makes_room():
+def test_a_gauge_has_the_newest_bucket_of_a_stream_and_the_oldest_stream_is_dropped():
     registry = CollectorRegistry()
     gauges = StreamGauges(registry, streams=2)
     for tenant, statistic in (("a", 1.0), ("b", 2.0), ("a", 3.0), ("c", 4.0)):
@@ -20,7 +20,7 @@ def test_a_stream_is_shown_as_of_its_newest_bucket_and_the_oldest_makes_room():
     assert shown(registry) == {"a": 3.0, "c": 4.0}
 
 
-def test_the_first_alert_and_the_first_alarm_are_an_increase_for_prometheus():
+def test_counters_start_at_zero_so_that_prometheus_sees_the_first_increase():
     registry = CollectorRegistry()
     metrics = WatchMetrics(registry)
     firing = {"detector": "pii", "state": "firing", "severity": "warning"}

@@ -45,7 +45,7 @@ def findings(log, machine):
     return [event for event in watched(machine, log) if event.source == "weir/watch" and event.id != "tick"]
 
 
-def test_a_shift_is_found_once_a_bucket_with_its_evidence_by_reference():
+def test_a_shift_has_one_finding_per_bucket_with_the_ids_of_its_evidence():
     found = findings(recorded(), PartitionWatch(rules(2)))
     alarms = [event.data for event in found if event.data.alarm]
     assert [record.bucket for record in alarms] == [206, 207, 208, 209, 210, 211]
@@ -75,11 +75,11 @@ def test_evidence_is_bounded_and_names_each_request_once():
     machine.tick(score_tick(0, {"s": 10.0}).data)
     (record,) = [event.data for closed in machine.closed() for event in closed.findings if event.data.events]
     assert len(record.evidence) == EVIDENCE
-    assert record.evidence[:2] == ("q99", "q0"), "the furthest from the median come first"
+    assert record.evidence[:2] == ("q99", "q0"), "the events furthest from the median are first"
     assert record.events == 100
 
 
-def test_what_is_closed_carries_one_state_and_every_token():
+def test_a_closed_bucket_has_one_state_and_all_tokens():
     machine = PartitionWatch(rules(1))
     tokens = [object(), object(), object()]
     for number, token in enumerate(tokens):
@@ -94,7 +94,7 @@ def test_what_is_closed_carries_one_state_and_every_token():
 
 
 def tables(machine, log):
-    """Run `log`; return the table's values."""
+    """Run `log` and return the values of the table."""
     table = {}
     for event in log:
         if hasattr(event.data, "sources"):
@@ -114,7 +114,7 @@ def rebuilt(machine, log):
     return states
 
 
-def test_state_that_cannot_be_read_is_rebuilt_from_the_log_and_announced():
+def test_an_unreadable_state_is_rebuilt_from_the_log_and_a_finding_states_the_reset():
     log = recorded(seconds=60)
     cut = 150
     machine = PartitionWatch(rules(2))
@@ -124,14 +124,14 @@ def test_state_that_cannot_be_read_is_rebuilt_from_the_log_and_announced():
         again = PartitionWatch(rules(2), {"s1"})
         again.load(KEY, broken)
         assert again.lost() == {KEY: {"drift"}}
-        assert rebuilt(again, log[:cut]) == {}, "it has open buckets"
+        assert rebuilt(again, log[:cut]) == {}, "a state with open buckets is not written"
         found = [event for event in watched(again, log[cut:]) if event.id != "tick"]
         assert [event.data.feature for event in found].count(RESET) == 1
         assert not found[0].data.alarm
         assert {event.id: event.data for event in found if event.data.feature != RESET} == expected
 
 
-def test_the_rebuilt_state_of_an_idle_stream_is_written_and_announced_after_a_restart():
+def test_the_rebuilt_state_of_an_idle_stream_is_written_and_a_finding_states_the_reset_after_a_restart():
     log = [*recorded(seconds=60), *ticks_at(1100.0)]
     table = tables(PartitionWatch(rules(2)), log)
     machine = PartitionWatch(rules(2))
@@ -154,7 +154,7 @@ def ticks_at(time):
     return [score_tick(partition, {"s1": time}) for partition in range(2)]
 
 
-def test_a_detector_of_another_configuration_alone_is_rebuilt(caplog):
+def test_only_a_detector_with_another_configuration_is_rebuilt(caplog):
     log = recorded(seconds=60)
     table = tables(PartitionWatch(rules(2)), log)
     other = rules(2, {"*": {"bucket_seconds": 5, "drift": {"limit": 3.0}}})
@@ -195,7 +195,7 @@ def test_an_added_detector_starts_fresh_and_the_others_continue():
     assert again.lost() == {}
     assert again.resume(decode_sources(encode(stored)))
     assert again.watermark.value == watermark.value is not None
-    for event in log[:cut]:  # signals of open buckets are not acknowledged: they are read again
+    for event in log[:cut]:  # signals of open buckets are not acknowledged, so they are read again
         if not hasattr(event.data, "sources"):
             again.offer(event, None)
     expected = {event.id: event.data for event in findings(log[cut:], machine)}
@@ -212,7 +212,7 @@ class FailingDetector(LevelDetector):
         return super().update_many(observations)
 
 
-def test_a_detector_that_fails_is_started_anew_and_says_so(caplog):
+def test_a_detector_that_fails_is_reset_and_a_finding_states_the_reset(caplog):
     machine = PartitionWatch(rules(1, detectors=lambda _: {"drift": FailingDetector()}))
     found = []
     for bucket, value in enumerate([0.0, 0.0, 1000.0, 0.0, 0.0]):
@@ -234,8 +234,11 @@ def test_the_oldest_bucket_can_be_closed_early_to_bound_memory():
     assert machine.open.events == 3
 
 
-def test_what_came_too_late_before_a_restart_comes_too_late_after_it():
-    """A new source, behind the watermark: held, its event would close a bucket that one pass from zero never closes."""
+def test_an_event_that_was_late_before_a_restart_is_late_after_the_restart():
+    """The event is of a new source behind the watermark.
+
+    If it were kept, it would close a bucket that a run from offset 0 never closes.
+    """
     late = signal_event("late", 4.0)
     before = PartitionWatch(rules(2))
     for partition in range(2):
@@ -246,7 +249,7 @@ def test_what_came_too_late_before_a_restart_comes_too_late_after_it():
     after = PartitionWatch(rules(2), ("a",))
     assert after.resume(decode_sources(stored))
     assert after.offer(late, None) is Offer.LATE
-    assert not after.tick(score_tick(1, {"a": 30.0}).data, 1), "read again, it says nothing new"
+    assert not after.tick(score_tick(1, {"a": 30.0}).data, 1), "a tick that is read again is ignored"
     assert not after.tick(score_tick(0, {"a": 30.0}).data, 2)
     assert after.tick(score_tick(1, {"a": 30.0}).data, 3)
     assert after.watermark.value == 30.0
@@ -281,7 +284,7 @@ def test_signals_of_part_groups_are_separate_streams():
     assert again.lost() == {}
 
 
-def test_a_canary_has_a_stream_of_its_own_and_the_base_version_keeps_its_key():
+def test_a_canary_has_its_own_stream_and_the_base_version_keeps_its_key():
     machine = PartitionWatch(rules(2))
     for number, version in enumerate(("b179c9523d0e", "m_0123456789ab", "")):
         event = signal_event(f"r{number}", 1000 + number)

@@ -1,4 +1,6 @@
-"""Sentinels through the stages without Kafka: they alert under Weir's tenant, drift says what they say, nobody retrains on them."""
+"""Sentinels in the stages, without Kafka: alerts of Weir's own tenant, and the result of the sentinels in alerts of
+drift.
+"""
 
 import msgspec
 import pytest
@@ -21,12 +23,12 @@ PATTERNS = {
 P = 2
 
 
-def test_answers_that_stay_as_they_are_alert_nobody():
-    patterns = {"*": {"bucket_seconds": 5}}  # one false alarm in 10,000 answers
+def test_unchanged_answers_raise_no_alert():
+    patterns = {"*": {"bucket_seconds": 5}}  # the default budget of one false alarm in 10,000 answers
     assert Chain(patterns, stream_detectors, P).run(answers(OWN_TENANT, 300)).alerts == []
 
 
-def test_a_biased_model_alerts_as_weirs_tenant_with_the_terms_and_the_size():
+def test_a_biased_model_raises_an_alert_of_weirs_tenant_with_the_terms_and_the_size():
     chain = Chain(PATTERNS, stream_detectors, P).run(signals(Model(factor=0.7), 150))
     opened = chain.alerts[0].data
     assert (opened.detector, opened.tenant, opened.feature) == ("bias", OWN_TENANT, "words")
@@ -35,13 +37,13 @@ def test_a_biased_model_alerts_as_weirs_tenant_with_the_terms_and_the_size():
     assert {alert.data.detector for alert in chain.alerts} == {"bias"}, "sentinel does not read these answers"
 
 
-def test_users_have_every_other_detector_and_the_sentinels_theirs_alone():
+def test_streams_of_sentinels_have_only_their_own_detectors_and_users_have_the_others():
     machine = PartitionWatch(rules(P, PATTERNS, stream_detectors))
     names = {key: set(machine._fresh(stream_key(key, MODEL, "output"))) for key in ("acme", OWN_TENANT)}
     assert names == {"acme": {"drift", "anomaly", "tool_mix"}, OWN_TENANT: {"sentinel", "bias"}}
 
 
-def test_the_streams_of_prompts_have_the_detectors_of_prompts():
+def test_streams_of_prompts_have_only_detectors_of_prompts():
     machine = PartitionWatch(rules(P, PATTERNS, stream_detectors))
     assert set(machine._fresh(stream_key("acme", MODEL, "input"))) == {"drift", "anomaly"}
     assert machine._fresh(stream_key(OWN_TENANT, MODEL, "input")) == {}
@@ -58,10 +60,10 @@ def note(*, moved, at=15.0, model=MODEL):
         (None, "", ""),
         (note(moved=True), "moved", "fixed prompts changed too"),
         (note(moved=False), "still", "unchanged (until 00:00:15 UTC)"),
-        (note(moved=True, at=-700.0), "", ""),  # of long ago
+        (note(moved=True, at=-700.0), "", ""),  # an old note
     ],
 )
-def test_an_alert_of_drift_says_whether_the_sentinels_moved_too(said, word, sentence):
+def test_an_alert_of_drift_states_whether_the_sentinels_changed_too(said, word, sentence):
     alerts = Alerts()
     *_, opened = alerts.run([*([said] if said else []), bucket_finding(1)])
     assert opened.data.sentinels == word
@@ -69,14 +71,14 @@ def test_an_alert_of_drift_says_whether_the_sentinels_moved_too(said, word, sent
     assert ("fixed prompts" in opened.data.summary) == bool(word)
 
 
-def test_other_alerts_do_not_speak_of_sentinels():
+def test_other_alerts_do_not_mention_sentinels():
     alerts = Alerts()
     alerts.apply(note(moved=True))
     (opened,) = alerts.run([bucket_finding(1, "anomaly")])
     assert (opened.data.sentinels, "fixed prompts" in opened.data.summary) == ("", False)
 
 
-def test_an_alert_that_fires_on_tells_what_the_sentinels_say_by_then():
+def test_an_update_of_an_alert_has_the_newest_result_of_the_sentinels():
     alerts = Alerts()
     alerts.run([bucket_finding(1), bucket_finding(2)])
     alerts.apply(note(moved=True))
@@ -84,7 +86,7 @@ def test_an_alert_that_fires_on_tells_what_the_sentinels_say_by_then():
     assert (update.data.state, update.data.sentinels) == ("firing", "moved")
 
 
-def test_a_note_repeats_a_sentinels_finding_where_something_was_answered():
+def test_a_note_has_the_finding_of_a_sentinel_if_the_bucket_has_answers():
     chain = Chain(PATTERNS, stream_detectors, P).run(answers(OWN_TENANT, 120, changed_at=90))
     notes = [told for event in chain.findings if (told := sentinel_note(event)) is not None]
     assert {told.data.moved for told in notes} == {False, True}
@@ -94,7 +96,7 @@ def test_a_note_repeats_a_sentinels_finding_where_something_was_answered():
     assert sentinel_note(msgspec.structs.replace(empty, data=msgspec.structs.replace(empty.data, events=0))) is None
 
 
-def test_the_newest_note_of_a_model_counts():
+def test_the_newest_note_of_a_model_is_used():
     alerts = Alerts()
     for said in (note(moved=False, at=10.0), note(moved=True, at=20.0), note(moved=False, at=15.0)):
         alerts.apply(said)

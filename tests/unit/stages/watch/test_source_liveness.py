@@ -12,7 +12,7 @@ from stream.wire.ids import bucket_finding_id
 KEY = "_weir\x1f\x1f"
 
 
-def test_an_inactive_source_is_a_finding_a_bucket_and_clear_ones_once_it_is_heard_again():
+def test_an_inactive_source_has_a_finding_per_bucket_and_clear_findings_after_it_is_active_again():
     (lane,) = tick_lanes(400, {"a": [], "b": [(100, 200)]})
     events = found(SourceLiveness(rules(1)), lane)
     assert told(events) == [("b", 180.0, True), ("b", 210.0, False), ("b", 240.0, False), ("b", 270.0, False)]
@@ -27,35 +27,35 @@ def test_an_inactive_source_is_a_finding_a_bucket_and_clear_ones_once_it_is_hear
     assert decode(record.value, record.headers) == event
 
 
-def test_it_is_told_with_the_tick_that_ends_a_bucket_sixty_seconds_after_its_last_word():
+def test_the_finding_is_made_at_the_end_of_a_bucket_60_s_after_the_last_time_of_the_source():
     (lane,) = tick_lanes(200, {"a": [], "b": [(121, 200)]})
     watch = SourceLiveness(rules(1))
     assert found(watch, lane[:179]) == []
     assert told(found(watch, lane[179:180], 179)) == [("b", 180.0, True)]
     (lane,) = tick_lanes(200, {"a": [], "b": [(122, 200)]})
-    assert found(SourceLiveness(rules(1)), lane) == [], "59 s at the end of the bucket"
+    assert found(SourceLiveness(rules(1)), lane) == [], "59 s have passed at the end of the bucket"
 
 
-def test_a_source_that_closes_is_not_inactive_and_one_that_closes_late_is_clear_again():
+def test_a_source_that_closes_is_not_inactive_and_a_source_that_closes_late_has_clear_findings():
     (lane,) = tick_lanes(400, {"a": [], "b": []}, {"b": 100})
     assert found(SourceLiveness(rules(1)), lane) == []
     (lane,) = tick_lanes(400, {"a": [], "b": [(100, 200)]}, {"b": 200})
     assert [alarm for _, _, alarm in told(found(SourceLiveness(rules(1)), lane))] == [True, False, False, False]
 
 
-def test_with_every_source_inactive_nothing_is_told():
+def test_if_all_sources_are_inactive_there_is_no_finding():
     (lane,) = tick_lanes(1000, {"a": [(100, 900)], "b": [(100, 900)]})
     assert found(SourceLiveness(rules(1)), lane) == []
 
 
-def test_a_source_that_is_heard_in_one_partition_is_not_inactive():
+def test_a_source_that_is_active_in_one_partition_is_not_inactive():
     first, _ = tick_lanes(400, {"a": [], "b": [(100, 250)]}, partitions=2)
     _, second = tick_lanes(400, {"a": [], "b": []}, partitions=2)
     log = [event for pair in zip(first, second, strict=True) for event in pair]
     assert found(SourceLiveness(rules(2)), log) == []
 
 
-def test_a_clock_that_leaps_by_years_costs_no_more_than_a_few_buckets():
+def test_a_clock_that_jumps_by_years_makes_a_bounded_number_of_findings():
     watch = SourceLiveness(rules(1))
     (lane,) = tick_lanes(200, {"a": [], "b": [(50, 200)]})
     events = found(watch, lane)
@@ -64,7 +64,7 @@ def test_a_clock_that_leaps_by_years_costs_no_more_than_a_few_buckets():
     assert len(leap) <= 256
 
 
-def test_a_source_that_is_gone_for_good_is_forgotten_with_what_it_wrote():
+def test_a_source_that_never_returns_is_forgotten_with_its_state():
     (lane,) = tick_lanes(1000, {"a": [], "b": [(100, 1000)]})
     watch = SourceLiveness(rules(1, forget_seconds=600))
     events = told(found(watch, lane))
@@ -76,8 +76,11 @@ def test_a_source_that_is_gone_for_good_is_forgotten_with_what_it_wrote():
 
 
 @pytest.mark.parametrize("cut", [1, 150, 165, 179, 180, 215, 399])
-def test_it_goes_on_from_its_state_and_a_tick_that_it_took_changes_nothing(cut):
-    """All ticks are read again: at 165 s `b` is released and `c`, which fell silent later, still holds log time back."""
+def test_a_restored_state_continues_and_duplicate_ticks_are_ignored(cut):
+    """All ticks are read again.
+
+    At 165 s, `b` is released, and `c`, which became inactive later, still holds the watermark back.
+    """
     (lane,) = tick_lanes(400, {"a": [], "b": [(100, 400)], "c": [(110, 200)]})
     expected = found(SourceLiveness(rules(1)), lane)
     assert ("c", 180.0, True) in told(expected)
@@ -88,7 +91,7 @@ def test_it_goes_on_from_its_state_and_a_tick_that_it_took_changes_nothing(cut):
     assert before + found(again, lane) == expected
 
 
-def test_the_state_is_to_be_written_with_the_first_tick_and_whenever_a_bucket_has_ended():
+def test_the_state_is_written_at_the_first_tick_and_at_the_end_of_each_bucket():
     (lane,) = tick_lanes(100, {"a": []})
     watch = SourceLiveness(rules(1))
     written = []
@@ -101,13 +104,13 @@ def test_the_state_is_to_be_written_with_the_first_tick_and_whenever_a_bucket_ha
 
 
 @pytest.mark.parametrize("other", [{"bucket_seconds": 5.0}, {"partitions": 2}])
-def test_a_state_of_other_buckets_or_partitions_is_refused(other):
+def test_a_state_of_other_buckets_or_partitions_is_an_error(other):
     state = decode_liveness(SourceLiveness(rules(1)).snapshot())
     with pytest.raises(StateUnreadable, match="rebuilt from the log"):
         SourceLiveness(msgspec.structs.replace(rules(1), **other), state)
 
 
-def test_a_tick_of_a_partition_that_does_not_exist_changes_nothing():
+def test_a_tick_of_a_partition_that_does_not_exist_is_ignored():
     watch = SourceLiveness(rules(1))
     assert watch.apply(score_tick(7, {"a": START}).data, 0) == []
     assert watch.apply(score_tick(-1, {"a": START}).data, 1) == []
@@ -115,7 +118,7 @@ def test_a_tick_of_a_partition_that_does_not_exist_changes_nothing():
 
 
 def test_the_state_stays_small_while_one_partition_is_hours_behind_the_others():
-    """Kafka rejects more than 1 MiB, and watch would fail again at each start."""
+    """Kafka rejects a state of more than 1 MiB, and then watch would fail at each start."""
     names = [f"weir-gateway-7f6c5d4b8-{number:02}" for number in range(20)]
     fast, slow = tick_lanes(7200, {"a": []} | {name: [(100, 7000)] for name in names}, partitions=2)
     watch, whole = SourceLiveness(rules(2)), SourceLiveness(rules(2))

@@ -6,7 +6,7 @@ from stream.stages.shared.stage import drain
 
 
 class Feed:
-    """A stream of raw events: a queue whose end never comes."""
+    """A stream of raw events from a queue, which never ends."""
 
     def __init__(self, *events):
         self.queue = asyncio.Queue()
@@ -21,7 +21,7 @@ class Feed:
             yield await self.queue.get()
 
 
-async def test_what_waits_is_handed_over_in_order_and_a_lone_event_at_once():
+async def test_waiting_events_are_handled_in_order_in_batches_and_a_single_event_immediately():
     feed, batches = Feed(*range(1000)), []
     done = asyncio.Event()
 
@@ -44,7 +44,7 @@ async def test_what_waits_is_handed_over_in_order_and_a_lone_event_at_once():
         await task
 
 
-async def test_a_failure_ends_the_agent_though_no_event_follows():
+async def test_a_failure_ends_the_agent_even_if_no_event_follows():
     async def handle(batch):
         raise LookupError(batch)
 

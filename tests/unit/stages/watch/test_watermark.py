@@ -13,7 +13,7 @@ def tick(partition, closed=(), **sources):
     return Tick(stage="score", partition=partition, sources=sources, closed=closed)
 
 
-def test_a_fresh_stage_waits_until_it_has_heard_every_partition():
+def test_a_new_stage_has_no_watermark_before_a_tick_of_every_partition():
     watermark = Watermark(3, 60)
     assert not watermark.apply(tick(0, a=10.0))
     assert not watermark.apply(tick(2, a=12.0))
@@ -22,12 +22,12 @@ def test_a_fresh_stage_waits_until_it_has_heard_every_partition():
     assert watermark.value == 10.0
 
 
-def test_it_is_the_minimum_over_sources_and_partitions_and_never_goes_back():
+def test_the_watermark_is_the_minimum_over_sources_and_partitions_and_never_decreases():
     watermark = Watermark(2, 60)
     watermark.apply(tick(0, a=10.0, b=8.0))
     watermark.apply(tick(1, a=10.0, b=9.0))
     assert watermark.value == 8.0
-    assert not watermark.apply(tick(0, c=1.0)), "a new source with older times does not turn it back"
+    assert not watermark.apply(tick(0, c=1.0)), "a new source with older times does not lower the watermark"
     assert watermark.value == 8.0
     assert watermark.newest == 10.0
     assert watermark.lag_seconds == 2.0
@@ -39,7 +39,7 @@ def run(watermark, names, first, last, partitions=2):
             watermark.apply(tick(partition, **{name: float(second) for name in names}))
 
 
-def test_an_inactive_source_releases_the_watermark_after_its_limit():
+def test_an_inactive_source_does_not_hold_back_the_watermark_after_its_limit():
     watermark = Watermark(2, 60)
     run(watermark, "ab", 1, 10)
     run(watermark, "a", 11, 69)
@@ -50,7 +50,7 @@ def test_an_inactive_source_releases_the_watermark_after_its_limit():
     assert watermark.released() == {"b"}
 
 
-def test_a_released_source_holds_the_watermark_again_once_it_speaks():
+def test_a_released_source_holds_back_the_watermark_again_after_it_is_active():
     watermark = Watermark(1, 60)
     run(watermark, "ab", 1, 10, 1)
     run(watermark, "a", 11, 80, 1)
@@ -60,7 +60,7 @@ def test_a_released_source_holds_the_watermark_again_once_it_speaks():
     assert watermark.released() == set()
 
 
-def test_a_source_that_is_far_behind_stops_nobody_until_it_has_caught_up():
+def test_a_source_that_is_far_behind_does_not_hold_back_the_watermark_until_it_has_caught_up():
     watermark = Watermark(1, 60)
     run(watermark, "a", 1000, 1010, 1)
     for second in range(1, 20):
@@ -74,7 +74,7 @@ def test_a_source_that_is_far_behind_stops_nobody_until_it_has_caught_up():
     assert watermark.value == 1030.0
 
 
-def test_a_closed_source_leaves_and_when_all_are_gone_the_watermark_stays():
+def test_a_closed_source_is_removed_and_without_sources_the_watermark_does_not_change():
     watermark = Watermark(1, 60)
     watermark.apply(tick(0, a=10.0, b=5.0))
     assert watermark.apply(tick(0, closed=("b",), a=11.0))
@@ -85,7 +85,7 @@ def test_a_closed_source_leaves_and_when_all_are_gone_the_watermark_stays():
     assert watermark.apply(tick(0, c=20.0))
 
 
-def test_what_a_closed_source_told_comes_again_and_changes_nothing():
+def test_duplicate_ticks_of_a_closed_source_are_ignored():
     watermark = Watermark(1, 60)
     run(watermark, "a", 1, 10, 1)
     watermark.apply(tick(0, odd=3600.0))
@@ -94,13 +94,13 @@ def test_what_a_closed_source_told_comes_again_and_changes_nothing():
     watermark.apply(tick(0, a=11.0, closed=("a",)))
     assert watermark.live() == set()
     run(watermark, "b", 12, 20, 1)
-    assert watermark.value == 20.0, "log time did not go to where the clock of the closed source was"
+    assert watermark.value == 20.0, "the watermark does not advance to the clock of the closed source"
     assert watermark.live() == {"b"}
     watermark.apply(tick(0, odd=3700.0))
-    assert watermark.live() == {"b", "odd"}, "a newer time is no repeat"
+    assert watermark.live() == {"b", "odd"}, "a tick with a newer time is no duplicate"
 
 
-def test_only_so_many_closed_sources_are_remembered():
+def test_the_number_of_stored_closed_sources_is_bounded():
     watermark = Watermark(1, 60)
     for number in range(1000):
         watermark.apply(tick(0, (f"s{number}",), a=float(number), **{f"s{number}": float(number)}))
@@ -110,8 +110,11 @@ def test_only_so_many_closed_sources_are_remembered():
 
 
 @pytest.mark.parametrize("step", [3600.0, -3600.0])
-def test_a_clock_that_jumps_does_not_make_the_others_inactive(step):
-    """A source whose clock goes back repeats its time (capture never lets it fall); one that leaps is simply ahead."""
+def test_a_clock_that_jumps_does_not_make_other_sources_inactive(step):
+    """If the clock of a source goes back, its ticks have the same time, because capture never writes an earlier time.
+
+    If it jumps ahead, its ticks are ahead.
+    """
     watermark = Watermark(2, 60)
     run(watermark, "abc", 1, 10)
     for second in range(11, 60):
@@ -124,7 +127,7 @@ def test_a_clock_that_jumps_does_not_make_the_others_inactive(step):
     assert watermark.value == 75.0
 
 
-def test_a_known_source_is_waited_for_after_a_restart_until_it_is_active_or_inactive():
+def test_after_a_restart_the_watermark_waits_until_a_known_source_is_active_or_inactive():
     watermark = Watermark(1, 60, known={"b"})
     run(watermark, "a", 51, 60, 1)
     assert watermark.value is None
@@ -137,14 +140,14 @@ def test_a_known_source_is_waited_for_after_a_restart_until_it_is_active_or_inac
     assert other.value == 111.0
 
 
-def test_a_tick_of_a_partition_that_does_not_exist_changes_nothing():
+def test_a_tick_of_a_partition_that_does_not_exist_is_ignored():
     watermark = Watermark(1, 60)
     assert not watermark.apply(tick(7, a=1.0))
     assert not watermark.apply(tick(-1, a=1.0))
     assert watermark.live() == set()
 
 
-def test_the_state_stays_small_when_sources_are_lost_again_and_again():
+def test_the_state_is_bounded_if_many_sources_are_lost():
     watermark = Watermark(1, 60)
     for number in range(1_000):
         for second in range(0, 80, 20):
@@ -153,12 +156,12 @@ def test_the_state_stays_small_when_sources_are_lost_again_and_again():
     assert "lost-900" in watermark.released()
     assert len(watermark.released()) <= 512
     watermark.apply(tick(0, **{"lost-1": 100.0}))
-    assert "lost-1" not in watermark.live(), "a forgotten source with an old time is released at once"
+    assert "lost-1" not in watermark.live(), "a forgotten source with an old time is released immediately"
 
 
 @pytest.mark.parametrize("partitions", [1, 8, 64, 128])
-def test_the_state_fits_into_one_record_of_kafka_whatever_the_partitions(partitions):
-    """Kafka rejects more than 1 MiB, and watch would fail again at each start."""
+def test_the_state_fits_into_one_record_of_kafka_for_any_number_of_partitions(partitions):
+    """Kafka rejects a state of more than 1 MiB, and then watch would fail at each start."""
     watermark, name = Watermark(partitions, 60), "weir-gateway-7f6c5d4b8-{}-0123456789abcdef"
     lost = {name.format(f"lost{number:03}"): 1.0 + number for number in range(600)}
     ended = {name.format(f"ended{number:03}"): 10_000.0 for number in range(300)}
@@ -170,7 +173,7 @@ def test_the_state_fits_into_one_record_of_kafka_whatever_the_partitions(partiti
 
 
 @pytest.mark.parametrize(("partitions", "gateways"), [(48, 300), (16, 2000)])
-def test_the_state_of_many_live_gateways_fits_too_and_a_restart_reads_all_of_it(partitions, gateways):
+def test_the_state_of_many_live_gateways_fits_into_one_record_and_is_read_completely(partitions, gateways):
     watermark, random = Watermark(partitions, 60), Random(1)
     names = [f"weir-gateway-7f6c5d4b8-{number}-{random.getrandbits(64):016x}" for number in range(gateways)]
     for second in range(3):
