@@ -1,4 +1,4 @@
-"""Addresses with a user and a password in them: sent, never shown."""
+"""Addresses with a user and a password, which are sent and never shown."""
 
 import base64
 import pickle
@@ -22,25 +22,25 @@ SECRET = "whsec_" + base64.b64encode(b"k" * 24).decode()
         ("http://ann:secret@[::1]:9093/a", "http://[::1]:9093/a", b"ann:secret"),
     ],
 )
-def test_the_user_goes_into_a_header_and_nowhere_else(text, shown, user):
+def test_the_user_is_only_in_the_header(text, shown, user):
     address = Address(text)
     assert (str(address), repr(address), f"{address}") == (shown, repr(shown), shown)
     scheme, encoded = address.headers["authorization"].split(" ")
     assert (scheme, base64.b64decode(encoded)) == ("Basic", user)
 
 
-def test_it_is_the_header_that_an_http_client_makes_of_the_address():
+def test_the_header_equals_that_of_an_http_client():
     text = "http://ann%20b:s%40c%C3%BC@127.0.0.1:9/a"
     (sent,) = httpx.BasicAuth("ann b", "s@cü").auth_flow(httpx.Request("POST", "http://127.0.0.1:9/a"))
     assert Address(text).headers == {"authorization": sent.headers["authorization"]}
 
 
 @pytest.mark.parametrize("text", ["http://127.0.0.1:9093/", ""])
-def test_an_address_without_a_user_is_left_as_it_is(text):
+def test_an_address_without_a_user_is_unchanged(text):
     assert (str(Address(text)), Address(text).headers) == (text, {})
 
 
-def test_it_keeps_its_user_on_its_way_to_another_process_and_through_the_settings():
+def test_an_address_keeps_its_user_through_pickle_and_settings():
     address = pickle.loads(pickle.dumps(Address("http://ann:secret@h")))
     settings = BridgeSettings(alertmanagers=[address])
     assert settings.alertmanagers[0].headers == Address("http://ann:secret@h").headers
@@ -61,7 +61,7 @@ def test_it_keeps_its_user_on_its_way_to_another_process_and_through_the_setting
         "",
     ],
 )
-def test_what_cannot_be_read_is_refused_without_the_text(text):
+def test_an_invalid_address_is_an_error_without_its_text(text):
     for fields in ({"alertmanagers": [text]}, {"webhooks": {"pager": {"url": text, "secret": SECRET}}}):
         with pytest.raises(ValidationError) as raised:
             BridgeSettings(**fields)
@@ -71,11 +71,11 @@ def test_what_cannot_be_read_is_refused_without_the_text(text):
 
 
 @pytest.mark.parametrize("key", ["runbook_url", "trace_url"])
-def test_what_people_are_shown_takes_no_user(key):
+def test_addresses_that_people_read_must_have_no_user(key):
     with pytest.raises(ValidationError, match="must not contain a user and password"):
         BridgeSettings(**{key: "https://ann:secret@docs.example/{trace_id}"})
 
 
-def test_kafka_s_servers_take_no_user():
+def test_addresses_of_kafka_servers_must_have_no_user():
     with pytest.raises(ValidationError, match=r"set kafka\.sasl_username and kafka\.sasl_password"):
         KafkaSettings(bootstrap_servers="kafka-1:9093,ann:secret@kafka-2:9093")

@@ -1,4 +1,7 @@
-"""Only stream/content.py reads content from the log; each other decoder of events is listed here with the records that it reads."""
+"""Content in the log: only stream/content.py reads it.
+
+Each other decoder of events is listed here with the records that it reads.
+"""
 
 import ast
 from pathlib import Path
@@ -11,7 +14,7 @@ from stream.content import Content, readable_content
 ROOT = Path(__file__).parents[3]
 CONTENT = "stream/content.py"
 DECODERS = {"decode", "readable"}
-#: Modules that decode events without their content: {path: what they read}.
+#: Modules that decode events without their content: {path: records that the module reads}.
 WITHOUT_CONTENT = {
     "stream/bridge/alert_reader.py": "alerts",
     "stream/bridge/webhook.py": "alerts",
@@ -31,7 +34,7 @@ WITHOUT_CONTENT = {
     "weir/operate/retraining_decisions.py": "retraining events",
     "weir/operate/silences.py": "alerts, silences",
 }
-#: The parts of records with content.
+#: The fields of records with content.
 CONTENT_FIELDS = {
     "messages", "context", "instructions", "located_parts", "parts", "answer", "comment", "prompt", "content", "tools",
 }  # fmt: skip
@@ -66,20 +69,20 @@ def wire_names(tree):
 TREES = dict(modules())
 
 
-def test_every_decoder_of_events_is_known():
+def test_every_decoder_of_events_is_listed():
     found = {name for name, tree in TREES.items() if wire_names(tree) & DECODERS}
     assert found == WITHOUT_CONTENT.keys(), f"use stream/content.py for weir.inference, else list the module: {found}"
 
 
 @pytest.mark.parametrize("name", WITHOUT_CONTENT)
-def test_a_decoder_of_other_records_touches_no_content(name):
+def test_a_decoder_of_other_records_uses_no_content(name):
     tree = TREES[name]
     fields = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & CONTENT_FIELDS
     assert not fields | (wire_names(tree) & CONTENT_FUNCTIONS)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_content_is_decoded_and_a_damaged_record_is_none(name):
+def test_content_is_decoded_and_a_damaged_record_is_decoded_as_none(name):
     _, value, headers = golden(name)
     event = readable_content(value, headers)
     assert isinstance(event.data, Content) == (name.split("/")[1] in {"request", "response", "aborted", "correction"})

@@ -1,4 +1,4 @@
-"""Dead letters: the record as it was, and no text in a header."""
+"""Dead letters: the unchanged record, and headers without text."""
 
 from types import SimpleNamespace
 
@@ -22,7 +22,7 @@ def message(**changes):
 
 
 class Producer:
-    """Keeps what it is given; refuses more than `limit` bytes of value."""
+    """A producer that stores the records; it rejects a value of more than `limit` bytes."""
 
     def __init__(self, limit=10_000):
         self.limit = limit
@@ -55,14 +55,14 @@ async def test_key_value_and_headers_are_kept():
 
 
 @pytest.mark.parametrize(("before", "after"), [(b"1", b"2"), (b"x", b"1"), (b"9" * 5000, b"1")])
-def test_a_dead_letter_that_is_tried_again_counts_its_attempts(before, after):
+def test_a_retried_dead_letter_counts_its_attempts(before, after):
     again = message(headers=(("ce_id", b"x"), (f"{HEADER_PREFIX}attempt", before), (f"{HEADER_PREFIX}stage", b"old")))
     headers = dead_letter_headers(again, stage="score", place="p", error="E", disposition="bug")
     assert [value for name, value in headers if name == f"{HEADER_PREFIX}attempt"] == [after]
     assert [value for name, value in headers if name == f"{HEADER_PREFIX}stage"] == [b"score"]
 
 
-async def test_a_record_that_does_not_fit_leaves_its_place():
+async def test_a_record_that_is_too_large_is_replaced_by_a_letter_with_its_offset():
     producer = Producer(limit=100)
     letters = DeadLetters(producer, "dlq", "score", registry=CollectorRegistry())
     await letters.send(message(value=b"x" * 200), disposition="decode", error="DecodeError")
@@ -72,7 +72,7 @@ async def test_a_record_that_does_not_fit_leaves_its_place():
     assert dict(headers)["__weir.errors.offset"] == b"42"
 
 
-async def test_a_record_of_nothing_can_be_kept():
+async def test_a_record_without_key_value_and_headers_can_be_kept():
     producer = Producer()
     letters = DeadLetters(producer, "dlq", "score", registry=CollectorRegistry())
     await letters.send(message(key=None, value=None, headers=()), disposition="decode", error="DecodeError")

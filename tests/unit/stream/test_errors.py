@@ -15,7 +15,7 @@ from stream.settings import KafkaSettings
 @pytest.mark.parametrize(
     "error", [KafkaConnectionError(), KafkaTimeoutError(), TimeoutError(), ConnectionRefusedError()]
 )
-def test_a_broker_that_does_not_answer(error):
+def test_a_broker_that_does_not_answer_is_named(error):
     message = str(no_kafka("kafka:9092", error))
     assert message.startswith("no Kafka answers at kafka:9092; start the stack")
     assert "security_protocol must be that of this port (the default is PLAINTEXT)" in message
@@ -23,7 +23,7 @@ def test_a_broker_that_does_not_answer(error):
 
 
 @pytest.mark.parametrize("error", [TopicAuthorizationFailedError(), MessageSizeTooLargeError()])
-def test_a_broker_that_rejects_a_request_is_not_called_away(error):
+def test_a_broker_that_rejects_a_request_is_not_called_unreachable(error):
     message = str(no_kafka("kafka:9092", error))
     assert message.startswith(f"Kafka at kafka:9092 rejected a request ({type(error).__name__})")
 

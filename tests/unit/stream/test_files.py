@@ -20,7 +20,7 @@ sys.stdin.read()
 
 @pytest.mark.parametrize("durable", [False, True])
 @pytest.mark.parametrize(("content", "mode"), [("naïve\n", 0o600), (b"\0", 0o644)])
-def test_a_file_is_replaced_and_has_the_mode_whatever_the_umask(tmp_path, content, mode, durable):
+def test_a_file_is_replaced_and_has_the_mode_with_any_umask(tmp_path, content, mode, durable):
     path = tmp_path / "file"
     path.write_text("old")
     previous = os.umask(0o077)
@@ -33,7 +33,7 @@ def test_a_file_is_replaced_and_has_the_mode_whatever_the_umask(tmp_path, conten
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_leaves_the_old_content_and_no_draft(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_old_content_and_no_temporary_file(tmp_path, monkeypatch):
     def full(_handle):
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -1,4 +1,4 @@
-"""The runbook: every alert has a line, and the document says the same."""
+"""The runbook: every alert has a line, and docs/runbook.md contains the line."""
 
 import re
 import shlex
@@ -29,7 +29,7 @@ def test_a_line_is_one_sentence_that_fits_in_an_alert(line):
     assert len(line) <= 200
 
 
-def test_the_silence_of_a_source_and_of_a_detector_have_lines_of_their_own():
+def test_an_inactive_source_and_an_inactive_detector_have_their_own_lines():
     assert runbook_line("silence", "gateway-1f") == RUNBOOK["silence"]
     assert runbook_line("silence", "detector:pii") == RUNBOOK["silence of a detector"]
     assert runbook_line("of another version") == ""
@@ -39,8 +39,8 @@ PAGE = (ROOT / "docs" / "runbook.md").read_text()
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_the_page_has_a_section_for_each_with_what_to_do(name):
-    """An anchor of GitHub is the heading in lower case, with hyphens."""
+def test_the_page_has_a_section_with_the_line_for_each_alert(name):
+    """GitHub's anchor of a heading is the heading in lower case with hyphens."""
     feature = "detector:pii" if name == "silence of a detector" else ""
     heading = runbook_anchor(name.split()[0], feature).replace("-", " ")
     section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
@@ -55,7 +55,7 @@ def test_the_line_about_a_gap_depends_on_its_reason():
     "text",
     sorted({text for step in re.findall(r"\*\*Do\.\*\*[^#]*", PAGE) for text in re.findall(r"`(weir [^`]+)`", step)}),
 )
-def test_a_command_of_a_step_has_all_that_it_requires(text):
+def test_a_command_in_a_step_has_all_required_parameters(text):
     _, *words = shlex.split(text)
     command, context = main, click.Context(main)
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):

@@ -17,7 +17,7 @@ from stream.settings import ScoreSettings, usable_cores
         (4, "not a limit", (4, 2)),
     ],
 )
-def test_one_process_for_every_two_cores(monkeypatch, tmp_path, cores, limit, expected):
+def test_there_is_one_process_for_every_two_cores(monkeypatch, tmp_path, cores, limit, expected):
     path = tmp_path / "cpu.max"
     if limit is not None:
         path.write_text(f"{limit}\n")

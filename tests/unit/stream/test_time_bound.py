@@ -1,4 +1,4 @@
-"""A source whose clock is ahead by years stops windows for an hour at most."""
+"""Times of a source whose clock is years ahead: windows are delayed by at most an hour."""
 
 import pytest
 from support.events import closed, event_of, tick
@@ -13,7 +13,7 @@ NOW, YEARS = 1_800_000_000.0, 10 * 365 * 86400.0
 HOUR = int(AHEAD_SECONDS)
 
 
-def test_windows_close_again_an_hour_after_the_clock_of_the_only_gateway_is_corrected():
+def test_windows_close_again_an_hour_after_the_only_gateway_restarts_with_the_right_clock():
     watermark = Watermark(1, 60.0)
 
     def read(event, at):
