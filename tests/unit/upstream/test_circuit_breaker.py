@@ -17,7 +17,7 @@ def clock():
 
 @pytest.fixture
 def opened(clock):
-    """A circuit that opened just now, for 5 s."""
+    """A circuit that has just opened for 5 s."""
     circuit = CircuitBreaker(failures=3, open_seconds=5, clock=clock)
     for _ in range(3):
         assert circuit.seconds_to_wait() == 0
@@ -25,7 +25,7 @@ def opened(clock):
     return circuit
 
 
-def test_only_failures_in_a_row_open_it():
+def test_only_consecutive_failures_open_the_circuit():
     circuit = CircuitBreaker(failures=3)
     for _ in range(5):
         circuit.failed()
@@ -35,7 +35,7 @@ def test_only_failures_in_a_row_open_it():
     assert circuit.seconds_to_wait() == 0
 
 
-def test_a_response_that_fails_after_its_begin_is_a_failure():
+def test_a_response_that_fails_after_its_start_is_a_failure():
     circuit = CircuitBreaker(failures=3)
     for _ in range(3):
         assert not circuit.is_open
@@ -44,7 +44,7 @@ def test_a_response_that_fails_after_its_begin_is_a_failure():
     assert circuit.is_open
 
 
-def test_a_probe_whose_response_begins_closes_the_circuit_until_the_next_failure(opened, clock):
+def test_the_start_of_a_probes_response_closes_the_circuit_until_the_next_failure(opened, clock):
     clock.now += 5
     assert opened.seconds_to_wait() == 0
     opened.answered()
@@ -53,7 +53,7 @@ def test_a_probe_whose_response_begins_closes_the_circuit_until_the_next_failure
     assert opened.is_open
 
 
-def test_while_it_is_open_requests_wait_for_the_probe(opened, clock):
+def test_while_the_circuit_is_open_requests_wait_for_the_probe(opened, clock):
     assert opened.is_open
     assert opened.seconds_to_wait() == 5
     clock.now += 4
@@ -70,7 +70,7 @@ def test_one_probe_is_sent_and_its_success_closes_the_circuit(opened, clock):
     assert opened.seconds_to_wait() == 0
 
 
-def test_a_probe_that_fails_opens_it_again(opened, clock):
+def test_a_probe_that_fails_opens_the_circuit_again(opened, clock):
     clock.now += 5
     assert opened.seconds_to_wait() == 0
     opened.failed(probe=True)
@@ -79,7 +79,7 @@ def test_a_probe_that_fails_opens_it_again(opened, clock):
     assert opened.seconds_to_wait() == 0
 
 
-def test_a_probe_whose_client_left_is_replaced(opened, clock):
+def test_a_probe_whose_client_disconnected_is_replaced(opened, clock):
     clock.now += 5
     assert opened.seconds_to_wait() == 0
     opened.abandoned(probe=True)
@@ -87,7 +87,7 @@ def test_a_probe_whose_client_left_is_replaced(opened, clock):
     assert opened.seconds_to_wait() == 0
 
 
-def test_an_older_request_that_ends_does_not_end_the_probe(opened, clock):
+def test_the_end_of_an_older_request_does_not_end_the_probe(opened, clock):
     clock.now += 5
     assert opened.seconds_to_wait() == 0
     opened.abandoned()

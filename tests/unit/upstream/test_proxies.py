@@ -1,4 +1,4 @@
-"""The environment's proxy is used for a server elsewhere, and never for this machine."""
+"""The proxy of the environment, which is used for servers on other machines and never for this machine."""
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -18,7 +18,7 @@ from serving.upstream.upstream_backend import UpstreamBackend
         ("http://10.0.0.7/v1", True),
     ],
 )
-async def test_a_proxy_is_not_asked_for_this_machine(monkeypatch, base_url, proxied):
+async def test_the_proxy_is_not_used_for_this_machine(monkeypatch, base_url, proxied):
     for name in ("HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://proxy.example.com:3128")
         monkeypatch.setenv(name.lower(), "http://proxy.example.com:3128")
