@@ -1,4 +1,4 @@
-"""vLLM's output as chunks, without vLLM; tests/vllm has the real one."""
+"""Conversion of vLLM's output to chunks, without vLLM; tests/vllm tests it with vLLM."""
 
 import json
 
@@ -50,13 +50,13 @@ def test_a_client_that_requests_the_usage_of_each_chunk_gets_it():
     assert reader(stream_options=options).read(counted("a", 0, 1))["usage"]["completion_tokens"] == 1
 
 
-def test_the_last_usage_is_exact_and_the_end_is_nothing():
+def test_the_last_usage_is_exact_and_the_end_marker_is_no_chunk():
     read = reader()
     assert read.read(event([], prompt_tokens=9, completion_tokens=6))["usage"]["prompt_tokens"] == 9
     assert read.read("data: [DONE]\n\n") is None
 
 
-def test_text_is_joined_and_nothing_is_lost():
+def test_text_is_joined_without_loss():
     read = reader()
     parts = [read.read(counted(text, 0, number)) for number, text in enumerate("abc", 1)]
     last = read.read(event([delta("d", finish_reason="stop")], prompt_tokens=5, completion_tokens=4))
@@ -84,7 +84,7 @@ def test_the_role_and_reasoning_are_joined_too():
         rejected({"code": 500}),
     ],
 )
-def test_what_has_more_than_text_is_not_joined(other):
+def test_chunks_with_more_than_text_are_not_joined(other):
     text = {"choices": [delta("a")]}
     assert join([text, other, text]) == [text, other, text]
 
@@ -114,7 +114,7 @@ def test_plain_completions_are_joined():
         ({"code": 200, "param": "n"}, 500, "generation_failed"),
     ],
 )
-def test_an_error_is_a_rejection_whose_text_only_the_client_sees(error, status, code):
+def test_an_error_is_a_rejection_whose_text_is_sent_only_to_the_client(error, status, code):
     found = reader().read({"error": error})
     assert isinstance(found, RejectedRequest)
     assert (found.status, found.code, found.param) == (status, code, "n")

@@ -1,4 +1,4 @@
-"""The configuration of Ray Serve LLM that the settings give, and which models vLLM runs."""
+"""The configuration of Ray Serve LLM from the settings, and the selection of models that vLLM runs."""
 
 import pytest
 from pydantic import ValidationError
@@ -16,21 +16,21 @@ def fields(*, on_cpu=False, **settings):
     return config_fields("m", ModelSettings(engine="vllm", name="/models/m", **settings), on_cpu=on_cpu)
 
 
-def test_settings_become_fields():
+def test_settings_are_written_to_the_fields():
     found = fields(slots=5, queue=7, min_replicas=2, max_replicas=3, dtype="bfloat16", engine_kwargs=TENSOR)
     assert found["model_loading_config"] == {"model_id": "m", "model_source": "/models/m"}
     assert found["engine_kwargs"] == {"dtype": "bfloat16", "max_num_seqs": 5, "tensor_parallel_size": 2}
     deployment = found["deployment_config"]
     assert (deployment["max_ongoing_requests"], deployment["max_queued_requests"]) == (12, 7)
     assert deployment["autoscaling_config"] == {"min_replicas": 2, "max_replicas": 3, "target_ongoing_requests": 8}
-    assert "placement_group_config" not in found, "Ray Serve LLM makes the bundles of GPUs itself"
+    assert "placement_group_config" not in found, "Ray Serve LLM creates the bundles of GPUs itself"
 
 
-def test_a_cpu_has_a_bundle_of_its_own():
+def test_a_cpu_has_its_own_bundle():
     assert fields(on_cpu=True)["placement_group_config"] == {"bundles": [{"CPU": 1}]}
 
 
-def test_what_is_given_takes_precedence_and_tables_are_merged():
+def test_given_fields_override_those_of_settings_and_tables_are_merged():
     given = {
         "accelerator_type": "L4",
         "deployment_config": {"max_queued_requests": 1, "request_router_config": {"a": 1}},
@@ -41,7 +41,7 @@ def test_what_is_given_takes_precedence_and_tables_are_merged():
     assert found["deployment_config"]["max_ongoing_requests"] > 1
 
 
-def test_prefill_replicas_have_what_differs():
+def test_prefill_replicas_have_the_fields_of_decode_replicas_with_their_changes():
     decode = fields(engine_kwargs=TENSOR)
     found = merged_fields(decode, {"engine_kwargs": {"max_num_seqs": 2}})
     assert found["engine_kwargs"] == decode["engine_kwargs"] | {"max_num_seqs": 2}
@@ -71,7 +71,7 @@ def test_separate_prefill_needs_gpus():
         ("transformers", 1, True, True, False),
     ],
 )
-def test_auto_is_vllm_where_there_is_a_gpu_and_vllm_and_a_model_that_it_reads(  # noqa: PLR0917 - a table
+def test_auto_is_vllm_if_there_are_a_gpu_vllm_and_a_model_that_it_reads(  # noqa: PLR0917 - a table
     engine, gpus, has_vllm, has_config, runs, monkeypatch, tmp_path
 ):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: has_vllm or None)
@@ -83,7 +83,7 @@ def test_auto_is_vllm_where_there_is_a_gpu_and_vllm_and_a_model_that_it_reads(  
 @pytest.mark.parametrize(
     ("name", "runs"), [("owner/name", True), ("/m.gguf", False), ("echo", False), ("smollm2-135m-instruct", False)]
 )
-def test_without_the_files_the_name_decides(name, runs, monkeypatch):
+def test_without_the_model_files_the_name_decides(name, runs, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: True)
     assert _uses_vllm(ModelSettings(name=name), None, 1) == runs
 
@@ -92,6 +92,6 @@ def test_without_the_files_the_name_decides(name, runs, monkeypatch):
     ("body", "prompt"), [({"messages": [1]}, [1]), ({"prompt": "p"}, "p"), ({"input": "i"}, "i"), ({}, "")]
 )
 def test_the_prefix_aware_router_finds_the_prompt(body, prompt):
-    """It reads the attribute `messages` or `prompt` of an argument, and fails if there is none."""
+    """The router reads the attribute `messages` or `prompt` of an argument, and fails if both are missing."""
     request = RoutedRequest(request_id="r", operation="chat", body=body)
     assert (request.prompt, hasattr(request, "messages"), isinstance(request, ModelRequest)) == (prompt, False, True)

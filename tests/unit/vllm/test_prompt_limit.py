@@ -1,4 +1,4 @@
-"""The number of answers that one request generates has a limit."""
+"""The limit of the number of answers to one request."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_more_answers_are_a_400_that_names_the_limit(body, message):
     assert rejection.body["error"]["message"].startswith(message)
 
 
-def test_embeddings_have_openai_s_limit():
+def test_embeddings_have_the_limit_of_openai():
     assert checked("embeddings", input=["a"] * 2048) is None
     rejection = checked("embeddings", input=["a"] * 2049)
     assert rejection.body["error"]["message"] == "input has 2049 texts, the limit is 2048; send fewer in one request."
