@@ -111,7 +111,7 @@ def test_an_alert_that_opens_silenced_is_not_sent(notifications):
     assert notifications.due(log_of(silence(alert(), 50.0, 400.0), alert()), 110.0) == []
 
 
-def test_older_revisions_change_nothing():
+def test_older_revisions_are_ignored():
     log = log_of(alert(revision=3, severity="critical"), alert(revision=1))
     assert [one.severity for one in log.firing()] == ["critical"]
     log.apply(resolved(revision=4))

@@ -55,7 +55,7 @@ text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
     tracestate=st.text("kv=1", max_size=MAX_TRACESTATE_BYTES),
 )
 def test_the_frame_of_a_request_is_at_least_as_large_as_its_entry_in_a_head(names, traceparent, tracestate):
-    """The writer relies on this: it checks the size of an entry only if the frame is larger than the limit of an entry."""
+    """For this reason the writer checks the size of an entry only if the frame is larger than the limit of an entry."""
     request = a_request("a", "", messages=(), owed=(), **names)
     entry = encoding.opened(request, traceparent=traceparent, tracestate=tracestate)
     assert isinstance(entry, OpenRequest)

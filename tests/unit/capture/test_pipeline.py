@@ -148,7 +148,7 @@ async def test_a_producer_without_any_acknowledgement_is_replaced(spool, ship):
     assert load_cursor(spool.directory).number == 1
 
 
-async def test_a_record_that_the_broker_refuses_is_found_in_its_batch_and_moved_aside(spool, ship):
+async def test_a_record_that_the_broker_rejects_is_found_in_its_batch_and_moved_aside(spool, ship):
     kafka = SteppedDelivery(partitions=2)
     spool.fill(12)
     kafka.refuses = lambda event: event.correlationid == "r5" and isinstance(event.data, RequestRecord)
@@ -269,7 +269,10 @@ async def test_a_shipper_killed_after_the_last_cursor_is_closed_after_its_restar
 
 @pytest.mark.parametrize("spool", [2000], indirect=True)
 async def test_the_pipeline_does_not_wait_for_an_acknowledgement_of_a_segment_head(spool, ship):
-    """A head is not sent as a record: this holds with a full window after the head, and if the head is first at a stop."""
+    """A head is not sent as a record.
+
+    The window can be full after a head, and a head can be first in flight at a stop.
+    """
     kafka = SteppedDelivery()
     spool.fill(12)
     assert len(segments(spool.directory)) > 2

@@ -90,7 +90,7 @@ async def test_the_recorder_becomes_writable_after_the_shipper_frees_space(tmp_p
         limit_bytes=400_000, end_reserve_bytes=10_000, segment_bytes=50_000, on_full="reject", sync_seconds=0.005
     )
     with Recorder(root=tmp_path, settings=settings, registry=registry) as recorder:
-        with pytest.raises(SpoolFull) as refusal:  # noqa: PT012 - which one is refused is for the spool to say
+        with pytest.raises(SpoolFull) as refusal:  # noqa: PT012 - the spool decides which request it rejects
             for number in range(1000):
                 recorder.request(a_request(f"r{number}", "x" * 9000), traceparent=TRACE)
                 recorder.end(an_end(f"r{number}"))
@@ -113,7 +113,7 @@ async def test_metrics_count_appends_and_open_requests(recorder, registry):
     assert registry.get_sample_value("weir_capture_gateway_spool_bytes") > 0
 
 
-def test_a_folder_that_cannot_be_made_is_named_with_the_remedy(tmp_path, registry):
+def test_a_folder_that_cannot_be_created_is_named_with_the_remedy(tmp_path, registry):
     (tmp_path / "file").write_text("")
     with pytest.raises(SpoolUnavailable, match="WEIR_HOME"):
         Recorder(root=tmp_path / "file" / "spool", settings=FAST, registry=registry).start()

@@ -33,7 +33,7 @@ def fill(spool, last, first=0):
         spool.request(f"r{number}", "x" * (number * 37 % 900))
 
 
-def test_everything_is_read_once_in_order_while_it_is_written(spool):
+def test_all_records_are_read_once_in_order_during_writes(spool):
     reader = SpoolReader(spool.directory, Cursor())
     numbers = []
     for step in range(40):

@@ -143,7 +143,7 @@ def test_a_full_spool_sheds_and_counts_requests_and_keeps_space_for_the_ends_of_
 def test_a_full_spool_with_the_policy_reject_accepts_nothing_and_names_the_setting(make):
     spool = make(settings=SMALL.model_copy(update={"on_full": "reject"}))
     accepted = []
-    with pytest.raises(SpoolFull, match=r"capture\.limit_bytes") as refusal:  # noqa: PT012 - which one is refused is for the spool to say
+    with pytest.raises(SpoolFull, match=r"capture\.limit_bytes") as refusal:  # noqa: PT012 - the spool decides which request it rejects
         for number in range(1000):
             spool.request(f"r{number}", "x" * 2000)
             accepted.append(f"r{number}")

@@ -9,12 +9,12 @@ def run(*arguments):
     return CliRunner().invoke(contract, arguments)
 
 
-def test_it_prints_the_document_and_the_schemas():
+def test_the_command_prints_the_document_and_the_schemas():
     assert run().output == printed(asyncapi_document())
     assert run("schemas").output == printed(event_schemas())
 
 
-def test_it_writes_every_file(tmp_path):
+def test_the_command_writes_every_file(tmp_path):
     assert run("--write", str(tmp_path)).output == f"{len(contract_files())} files written to {tmp_path}\n"
     assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json")} == set(contract_files())
 

@@ -94,7 +94,7 @@ def home(home):
     shard.apply(log.verdicts(explanation(question, "pii", (3, 6, 2.5), (7, 9, -1.0)), partition=3))
     alerts = [alert("al_firing"), alert("al_evidence", detector="drift", opened_at=15.0, evidence=("r1",))]
     alerts += [alert("al_over", opened_at=1.0, resolved_at=5.0), alert("al_later", opened_at=12.0)]
-    # An alert after the request whose evidence is complete and without the request: its finding was below the threshold.
+    # Published after the request. The evidence is complete and lacks r1, whose finding was below the tenant's threshold.
     alerts += [alert("al_of_others", at=12.0, evidence=("r9",))]
     alerts += [alert("al_other_side", side="output"), alert("al_not_flagged", detector="toxicity")]
     decisions.apply(log.records("weir.alerts", *alerts))

@@ -50,7 +50,7 @@ def test_a_time_out_of_range_is_an_error_with_examples(since, monkeypatch):
 
 
 def test_a_time_without_a_zone_is_local():
-    assert parse_since(datetime(2026, 1, 31, 12, 0), NOW).tzinfo is not None  # noqa: DTZ001 - that is what is tested
+    assert parse_since(datetime(2026, 1, 31, 12, 0), NOW).tzinfo is not None  # noqa: DTZ001 - the test needs a time without a zone
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_a_state_is_bounded(ledger, state):
     assert len(msgspec.json.encode(bounded)) < 150_000
 
 
-def test_without_a_ledger_the_state_says_so(tmp_path):
+def test_without_a_ledger_the_state_has_no_ledger(tmp_path):
     pages = LiveEndpoint(LedgerPages(tmp_path / "none"))
     assert pages._state(live._Client()) == {"ledger": None}
 

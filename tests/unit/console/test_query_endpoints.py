@@ -49,7 +49,7 @@ async def test_flagged_requests_only(page, demo):
     assert all(any(one["flagged"] for one in row["verdicts"]) for row in found)
 
 
-async def test_a_request_is_what_weir_show_prints(page, demo):
+async def test_a_request_has_the_fields_of_weir_show_and_no_text(page, demo):
     found = await page.get("/api/requests/r211")
     fields = {"request_id", "trace_id", "tenant", "model", "end", "verdicts", "alert_ids", "retraining_ids"}
     assert fields <= found.keys()

@@ -20,7 +20,7 @@ def _counts(logits, draw, times=2000):
     return Counter(choose(logits.clone(), [draw])[0] for _ in range(times))
 
 
-def test_temperature_zero_takes_the_most_likely():
+def test_temperature_zero_selects_the_most_likely_token():
     assert choose(_logits(0.2, 0.5, 0.3), [_draw(temperature=0.0)]) == [1]
 
 
@@ -54,7 +54,7 @@ def test_top_p_is_exact_if_it_needs_more_than_a_few_hundred_tokens():
     assert 999 not in counts
 
 
-def test_an_impossible_token_is_never_drawn():
+def test_a_token_with_probability_zero_is_never_drawn():
     logits = torch.tensor([[-math.inf, 0.0, -math.inf, 0.0, -math.inf]])
     assert set(_counts(logits, _draw(seed=6), 500)) == {1, 3}
 

@@ -1,4 +1,4 @@
-"""Feedback, corrections and labels: what is recorded, on which topic, with which bounds and scopes."""
+"""Feedback, corrections and labels: their records and topics, bounds and scopes."""
 
 import pytest
 from support.gateway import KEY

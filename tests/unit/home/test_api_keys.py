@@ -63,7 +63,7 @@ def test_the_first_key_is_created_once_and_only_its_owner_can_read_it(tmp_path):
     assert KeyRing(keys_path(tmp_path)).identify(f"Bearer {secret}").tenant == "default"
 
 
-def test_revoking_twice_keeps_the_first_time(tmp_path):
+def test_a_second_revocation_keeps_the_time_of_the_first(tmp_path):
     record, _ = create_key(tmp_path, "a")
     create_key(tmp_path, "b")
     first = revoke_key(tmp_path, record.id)

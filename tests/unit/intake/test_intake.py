@@ -130,7 +130,7 @@ async def test_an_answer_that_arrives_after_the_time_limit_of_its_request_is_rec
         assert (end.status, end.text, end.owed) == ("complete", "ho", ("pii",))
 
 
-async def test_a_half_waits_until_its_time_limit(tmp_path):
+async def test_a_half_is_not_recorded_before_its_time_limit(tmp_path):
     async with intake(tmp_path / "home", pair_seconds=60) as running:
         await kserve(running, "request", REQUEST)
         assert await running.pairer.record_overdue() == 0
@@ -356,7 +356,7 @@ async def test_errors_have_a_reason_and_a_fix(tmp_path, path, body, status, mess
         assert running.events() == []
 
 
-async def test_overdue_halves_are_recorded_until_it_is_stopped(tmp_path):
+async def test_overdue_halves_are_recorded_until_the_intake_is_stopped(tmp_path):
     async with intake(tmp_path / "home", pair_seconds=0.01) as running:
         stop = asyncio.Event()
         task = asyncio.create_task(running.app.run(stop))

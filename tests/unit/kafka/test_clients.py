@@ -34,7 +34,7 @@ async def consumer(monkeypatch):
 
     monkeypatch.setattr(plain._client, "close", close)
     yield plain
-    plain._closed = True  # the consumer was never connected, and its finalizer would log a warning
+    plain._closed = True  # nothing was connected, and the finalizer would warn that the consumer is not closed
 
 
 async def test_a_fetch_that_stop_cancels_does_not_cancel_the_caller_and_connections_are_closed(consumer):

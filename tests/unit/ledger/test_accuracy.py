@@ -126,7 +126,7 @@ def test_an_alert_resolves_an_hour_after_its_record_of_the_recovery():
 
 
 def test_an_alert_names_at_most_32_keys():
-    """All keys of a large service would make its record too large for Kafka."""
+    """With all keys of a large service, the record would be too large for Kafka."""
     given = answers((400, 0.95), (400, 0.3))
     many = [msgspec.structs.replace(one, principal=f"k{row}") for row, one in enumerate(given)]
     found = accuracy_of(many, SETTINGS)

@@ -31,7 +31,7 @@ def test_each_source_has_its_own_alert_and_a_closed_source_has_none(ledger):
     assert states(ledger.decide()) == [("spool", "s2", "resolved")]
 
 
-def test_an_older_tick_changes_nothing(ledger):
+def test_an_older_tick_is_ignored(ledger):
     ledger.apply(Log().inference(spooled(tick(100.0), 0.9), tick(101.0), spooled(tick(100.0), 0.9)))
     assert ledger.decide() == []
 

@@ -107,7 +107,7 @@ def test_a_server_may_send_another_id_with_each_piece_of_a_call():
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
-def test_reasoning_comes_before_the_text(name):
+def test_reasoning_is_recorded_before_the_text(name):
     answer = accumulated(delta(**{name: "be"}), delta(**{name: "cause"}), delta(content="so"))
     assert answer.recorded() == (Choice(parts=(ReasoningPart(content="because"), TextPart(content="so"))),)
 

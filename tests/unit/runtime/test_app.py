@@ -18,7 +18,7 @@ def test_the_app_has_no_web_server_no_leader_topic_and_short_time_outs(tmp_path)
     assert [(url.host, url.port) for url in conf.broker] == [("127.0.0.1", 1), ("127.0.0.1", 2)]
 
 
-def test_credentials_come_from_the_settings(tmp_path):
+def test_credentials_are_those_of_the_settings(tmp_path):
     secured = app(
         tmp_path, security_protocol="SASL_PLAINTEXT", sasl_username="weir", sasl_password="secret"
     ).conf.broker_credentials

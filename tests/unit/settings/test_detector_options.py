@@ -68,7 +68,7 @@ def test_a_detector_that_compares_with_prompts_is_an_error_for_prompts(write):
     check_detector_options(load_settings())
 
 
-def test_each_bad_option_has_a_line_with_the_pattern_and_where_it_was_set(write, tmp_path, monkeypatch):
+def test_each_bad_option_has_a_line_with_the_pattern_and_the_source(write, tmp_path, monkeypatch):
     write(BAD + '[tenants."a.b".anomaly]\nseed = "x"\n')
     monkeypatch.setenv("WEIR_DETECTORS__OPTIONS", '{"pii": {"threshold": 2}}')
     with pytest.raises(SettingsError) as raised:

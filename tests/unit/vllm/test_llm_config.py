@@ -71,7 +71,7 @@ def test_separate_prefill_needs_gpus():
         ("transformers", 1, True, True, False),
     ],
 )
-def test_auto_is_vllm_if_there_are_a_gpu_vllm_and_a_model_that_it_reads(  # noqa: PLR0917 - a table
+def test_auto_is_vllm_if_there_are_a_gpu_vllm_and_a_model_that_it_reads(  # noqa: PLR0917 - one parameter for each column
     engine, gpus, has_vllm, has_config, runs, monkeypatch, tmp_path
 ):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: has_vllm or None)

@@ -37,7 +37,7 @@ def test_all_formats_are_read_as_the_same_rows(tmp_path, name, content):
     assert [(case.text, case.label) for case in cases] == [("one, two", True), ("three", False)]
 
 
-def test_a_line_break_inside_a_field_stays_in_it(tmp_path):
+def test_a_line_break_inside_a_field_is_kept(tmp_path):
     cases = read_cases(write(tmp_path, "a.csv", 't,l\n"one\n\ntwo\u2028three",1\n'), parse_columns(LABEL))
     assert [case.text for case in cases] == ["one\n\ntwo\u2028three"]
     cases = read_cases(write(tmp_path, "a.jsonl", '{"t": "one\u2028two", "l": 1}\r\n'), parse_columns(LABEL))

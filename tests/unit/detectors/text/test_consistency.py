@@ -1,4 +1,4 @@
-"""Answers that the model repeats, that differ each time, and that cannot be compared."""
+"""Answers that all samples repeat, answers that differ in each sample, and answers that cannot be compared."""
 
 import json
 

@@ -139,7 +139,7 @@ def test_the_calls_of_an_answer_share_one_budget(detector):
     assert {(score.label, score.covered) for score in scores} == {("error", 0.0)}
 
 
-def test_the_price_of_a_pattern_does_not_depend_on_what_was_compiled_before(detector):
+def test_the_cost_of_a_pattern_does_not_depend_on_earlier_patterns(detector):
     schema = {"properties": {f"k{n}": {"pattern": f"^.{{1,{400 + n}}}$"} for n in range(6)}}
     arguments = json.dumps({f"k{n}": "x" for n in range(6)})
     call = ToolCall(name="get", arguments=arguments, parameters=schema, calls=64)

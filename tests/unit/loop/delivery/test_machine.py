@@ -76,7 +76,7 @@ def test_a_version_that_repeats_itself_is_rolled_back_within_60_requests_of_its_
         assert decisions[-1].route.at - first < 60
 
 
-def test_the_same_inputs_give_the_same_events_byte_for_byte():
+def test_the_same_inputs_cause_the_same_events_byte_for_byte():
     first, second = (run(DeliverySettings(min_events=10), (0.1, 0.1), 500, 7) for _ in range(2))
     encode = msgspec.json.encode
     assert [encode(route_event(d.route)) for d in first] == [encode(route_event(d.route)) for d in second]

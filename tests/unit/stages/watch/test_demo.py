@@ -31,7 +31,7 @@ def first(chain, detector):
 # Seed 2 is left out: it begins with a false alarm, which a budget of one in 1,000 events allows.
 @pytest.mark.parametrize("seed", [0, 1, 3, 4])
 @pytest.mark.parametrize("patterns", [SHIPPED, {"demo-*": REQUIRED | GATES}], ids=["shipped", "brief"])
-def test_the_demos_traffic_gives_its_alerts_and_the_request_within_two_minutes(patterns, seed):
+def test_the_demos_traffic_causes_its_alerts_and_the_request_within_two_minutes(patterns, seed):
     chain = Chain(patterns, stream_detectors).run(demo_log(seed))
     for detector in ("pii", "toxicity", "drift"):
         assert first(chain, detector).evidence
@@ -41,7 +41,7 @@ def test_the_demos_traffic_gives_its_alerts_and_the_request_within_two_minutes(p
     assert set(request.gates.values()) == {True}
 
 
-def test_the_same_findings_give_the_same_alerts():
+def test_the_same_findings_cause_the_same_alerts():
     chain = Chain(SHIPPED, stream_detectors).run(demo_log(1))
     again = chain.replayed(stream_detectors)
     assert plain(again.alerts) == plain(chain.alerts)
