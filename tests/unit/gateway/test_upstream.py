@@ -23,7 +23,7 @@ KEY = "sk-provider"
 MIB = 1024 * 1024
 
 
-async def test_a_request_is_relayed_with_all_its_fields_and_the_provider_s_key(relay, upstream):
+async def test_a_request_is_relayed_with_all_its_fields_and_the_key_of_the_provider(relay, upstream):
     stack = relay(Answer.json(WHOLE))
     fields = {
         "top_k": 5,
@@ -60,7 +60,7 @@ async def test_a_request_is_relayed_with_all_its_fields_and_the_provider_s_key(r
     assert (end.status, end.text, end.usage.total_tokens, end.finish_reason) == ("complete", "one two", 5, "stop")
 
 
-async def test_without_a_key_the_client_s_key_is_not_sent(relay, upstream):
+async def test_without_a_provider_key_the_key_of_the_client_is_not_sent(relay, upstream):
     await relay(Answer.json(WHOLE), upstream_api_key="").chat()
     assert "authorization" not in upstream.requests[0][1]
 

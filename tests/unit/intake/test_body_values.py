@@ -119,7 +119,7 @@ def test_a_body_of_empty_values_is_rejected_in_little_memory(name):
     assert b"bytes have more than 1000000 " in done.stdout, done.stderr[-2000:]
 
 
-def test_litellm_s_lines_have_a_limit():
+def test_the_number_of_lines_from_litellm_is_limited():
     with pytest.raises(UnreadablePayload, match="more than 1000000 lines"):
         next(payloads(b"{" + b"\n" * 1_000_001 + b"}"))
 

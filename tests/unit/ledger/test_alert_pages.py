@@ -145,7 +145,7 @@ def test_reviews_of_all_partitions_count_and_the_newest_is_shown(maker, pages):
     assert {one.alert_id: one.review for one in pages.alerts(AlertQuery(), 1.0).alerts} == {"al_1": "wrong", "al_2": ""}
 
 
-def test_a_review_is_right_or_wrong_and_of_the_alert_s_own_tenant(maker, pages):
+def test_a_review_is_right_or_wrong_and_of_the_tenant_of_the_alert(maker, pages):
     rejected = [
         feedback("f1", "al_1", "right", 1.0, "key-9", tenant="globex"),
         feedback("f2", "al_1", "wrong", 2.0, "console:ann", tenant="globex"),

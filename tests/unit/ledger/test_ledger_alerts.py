@@ -87,7 +87,7 @@ def test_lag_fires_above_its_bound_is_published_again_when_it_doubles_and_resolv
     assert resolved.state == "resolved"
 
 
-def test_watch_s_alert_about_a_source_is_stored_and_is_not_the_ledger_s():
+def test_an_alert_of_watch_about_a_source_is_stored_and_is_no_alert_of_the_ledger():
     decisions, log = Decisions(":memory:"), Log()
     own = {"detector": "silence", "feature": "s1", "tenant": "_weir", "model": "", "side": ""}
     watch_alert = alert_records.alert("al_1", **own)
@@ -99,7 +99,7 @@ def test_watch_s_alert_about_a_source_is_stored_and_is_not_the_ledger_s():
     decisions.close()
 
 
-def test_an_alert_about_a_detector_is_the_ledger_s_and_has_another_id_than_one_about_a_source_of_that_name():
+def test_an_alert_about_a_detector_is_of_the_ledger_and_its_id_differs_from_that_of_a_source_alert():
     unanswered = Unanswered(detector="pii", pairs=20, errors=20, newest=99.0)
     (fired,) = decided(unanswered=(unanswered,), last_answers={"pii": None, "toxicity": 99.0})
     assert is_own(fired)
@@ -129,7 +129,7 @@ def test_lag_is_the_difference_between_the_ticks_of_capture_and_score(observed):
     assert (idle.lag_seconds, idle.log_time) == (0.0, 500.0)
 
 
-def test_without_score_the_lag_counts_from_the_source_s_first_tick(observed):
+def test_without_score_the_lag_counts_from_the_first_tick_of_the_source(observed):
     assert decide([], observed(inference=[tick(100.0), tick(160.0)]), SETTINGS) == []
     (fired,) = decide([], observed(inference=[tick(161.0)]), SETTINGS)
     assert (fired.detector, fired.statistic) == ("lag", 61.0)

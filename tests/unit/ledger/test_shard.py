@@ -88,7 +88,7 @@ def test_an_unknown_event_type_is_skipped_and_counted(shard, log):
     assert coverage_of([shard.database]).skipped == {"weir.verdicts": 1}
 
 
-def test_score_s_tick_past_the_event_makes_a_pair_missing_and_a_late_verdict_completes_it(shard, log):
+def test_a_pair_is_missing_after_a_later_tick_of_score_and_a_late_verdict_completes_it(shard, log):
     shard.apply(log.inference(EVENT) + log.verdicts(verdict(EVENT, "pii"), forwarded({"s1": 10.0})))
     assert counts(shard) == (2, 1, 0, 0, 1), "a tick at the event's own time does not pass it"
     shard.apply(log.verdicts(forwarded({"s1": 10.5})))

@@ -149,7 +149,7 @@ def test_sentences_are_a_function_of_the_seed():
     assert made(3) == made(3) != made(4)
 
 
-def test_every_template_s_slots_are_marked_in_the_text():
+def test_the_slots_of_every_template_are_marked_in_the_text():
     assert _SLOT.findall('{{"name": "{name}"}}') == ["name"]
 
 

@@ -100,7 +100,7 @@ def test_a_detector_of_parts_reads_every_text_separately():
     assert [text for _, text in read(answer, Reads.PARTS)] == ["think", "answer", "args"]
 
 
-def test_a_detector_of_untrusted_texts_reads_the_texts_since_the_last_answer_and_a_window_of_the_last_texts():
+def test_a_detector_of_untrusted_texts_reads_texts_since_the_last_answer_and_a_window_of_texts():
     assert read(asked(*CONVERSATION[:2]), Reads.UNTRUSTED) == [
         ("/messages/1/parts/0", "ask"),
         ("/messages/1/parts/1", "document"),
