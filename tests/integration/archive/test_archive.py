@@ -1,4 +1,4 @@
-"""The archive outlives Kafka's records: datasets are rebuilt from it, and DuckDB reads its files."""
+"""The archive after Kafka deleted its records: datasets are rebuilt from the archive, and DuckDB reads its files."""
 
 import asyncio
 import threading
@@ -76,7 +76,7 @@ async def test_an_archive_of_another_log_is_an_error_also_if_the_new_log_is_long
 
 
 async def test_a_missing_topic_is_an_error(kafka, tmp_path):
-    """A wrong prefix is not "nothing new"."""
+    """With a wrong topic prefix, the run fails instead of reporting that no record is new."""
     other = kafka.model_copy(update={"topic_prefix": "prod."})
     with pytest.raises(ArchiveFailed, match=r"no topic prod\.inference, .* at .*; create it with .*TOPIC_PREFIX"):
         await archive_log(other, ArchiveSettings(url=str(tmp_path)))
@@ -97,7 +97,7 @@ async def test_a_dataset_is_the_same_after_kafka_deleted_its_records(kafka, tmp_
     with pytest.raises(LogExpired, match="there is no archive"):
         await digest_of(kafka, request, None)
     assert await digest_of(kafka, request, archive) == before
-    # A range by time begins in the archive, too.
+    # The start of a range by time can be in the archive.
     whole = await request_between(kafka, TENANT, MODEL, 0.0, None, archive)
     assert whole.ranges[0].first == {"0": 0, "1": 0}
     async with consumer_for(kafka.client_options()) as consumer:
@@ -107,7 +107,7 @@ async def test_a_dataset_is_the_same_after_kafka_deleted_its_records(kafka, tmp_
 
 
 async def test_a_run_after_a_gap_names_the_lost_offsets(kafka, tmp_path, caplog):
-    """It logs nothing else, such as failed reads of the deleted records."""
+    """The run logs nothing else, such as failed reads of the deleted records."""
     settings, topic = ArchiveSettings(url=str(tmp_path)), kafka.names.inference
     for first in (0, 3):
         async with sender(kafka) as send:
@@ -145,7 +145,7 @@ async def test_a_run_continues_if_kafka_deletes_records_meanwhile(kafka, tmp_pat
 
 
 async def test_the_log_is_complete_from_the_first_archived_record_on(kafka, tmp_path):
-    """Also if Kafka's first record is later, and the oldest files of the archive were deleted."""
+    """This is also true if Kafka's first record is later and the oldest file of the archive was deleted."""
     topic = kafka.names.inference
     async with sender(kafka) as send:
         for _ in range(6):
@@ -161,7 +161,7 @@ async def test_the_log_is_complete_from_the_first_archived_record_on(kafka, tmp_
 
 
 async def test_every_archived_record_is_read_in_order(kafka, tmp_path):
-    """More records than the reader takes from the archive at once, then those of Kafka."""
+    """Read more records from the archive than the reader loads at once, then those in Kafka."""
     topic, count = kafka.names.inference, 1_100
     async with sender(kafka) as send:
         await send.send(topic, *(approval(f"q{number}") for number in range(count)))
@@ -195,20 +195,20 @@ async def test_a_second_run_continues_and_a_gap_is_an_error(kafka, tmp_path):
             LogExpired, match=r"deleted the offsets 6 to 8 of .*, and the archive does not contain them"
         ):
             await ArchivedRangeReader.open(consumer, [item], archive)
-        # The deleted records can be as new as a time after the archive's newest record.
+        # The deleted records can be newer than this time, just after the archive's newest record: the range includes them.
         segments = [archive.segments(kafka.names.inference, number)[-1] for number in (0, 1)]
         since = max(one.timestamp for segment in segments for one in archive.read(segment)) / 1000 + 0.0015
         item = await archived_range(consumer, kafka.names.inference, 2, since, None, archive)
         assert item.first == {"0": 6, "1": 6}
         item = await archived_range(consumer, kafka.names.inference, 2, since + 3600, None, archive)
-        assert item.first == {"0": 12, "1": 12}, "no record is so new"
-        # From the named time on, the range has no gap.
+        assert item.first == {"0": 12, "1": 12}, "no record is as new as this time"
+        # The range begins when both partitions have records in Kafka, so it has no gap.
         kept = await consumer.offsets_for_times(dict.fromkeys(partitions_of({kafka.names.inference: 2}), 0))
         since = max(one.timestamp for one in kept.values()) / 1000
         item = await archived_range(consumer, kafka.names.inference, 2, since, None, archive)
         assert min(item.first.values()) >= 9
         await ArchivedRangeReader.open(consumer, [item], archive)
-        # The error names only the gap, and the time after the gaps of all partitions, whose records Kafka has deleted too.
+        # The error names only the gap, and the time after the gaps of all partitions. Kafka has deleted the records of that time too.
         await archive_log(kafka, settings)
         await expire(kafka, {0: 12, 1: 12})
         segments = [archive.segments(kafka.names.inference, number)[-1] for number in (0, 1)]

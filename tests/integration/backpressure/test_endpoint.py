@@ -1,4 +1,4 @@
-"""A flood at the endpoint: everybody is answered, what was accepted has its end, and memory follows what is held, not who asks."""
+"""A flood of requests: each is answered, each accepted request has an end record, and rejected requests do not increase memory."""
 
 from collections import Counter
 
@@ -11,12 +11,12 @@ from support.spool import events_of
 from stream.wire import RequestRecord, ResponseRecord
 
 FLOOD = 300
-#: The bodies of the flood are over 100 MiB, and each is held several times over while it is read and answered.
+#: The request bodies have over 100 MiB in all, and memory has several copies of each body while it is read and answered.
 SLACK_BYTES = 48 * MIB
 
 
 @pytest.mark.timeout(240)
-async def test_a_flood_is_refused_in_openai_s_shape_and_memory_stays_where_it_was_at_capacity(tmp_path):
+async def test_a_flood_is_rejected_with_openai_errors_and_uses_no_more_memory_than_at_capacity(tmp_path):
     with gateway(tmp_path) as (pid, url):
         at_capacity, in_flood, answers = await peaks(pid, url, FLOOD)
     assert in_flood - at_capacity < SLACK_BYTES

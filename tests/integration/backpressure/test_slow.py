@@ -1,4 +1,4 @@
-"""A detector that is far too slow: a lag alert, nothing lost, and an end of both when it is fast again."""
+"""A detector that is far too slow: a lag alert fires, no verdict is lost, and the alert resolves when the detector is fast again."""
 
 import pytest
 from support.backlog import append
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 OUTSTANDING = 200
 
 
-async def test_a_slow_detector_is_a_lag_alert_that_resolves_when_it_is_fast_again(apache_broker, tmp_path):
+async def test_a_slow_detector_causes_a_lag_alert_that_resolves_when_it_is_fast_again(apache_broker, tmp_path):
     lab = await ScoreLab(apache_broker.bootstrap, tmp_path).create()
     async with running_ledger(tmp_path, lab.kafka, lag_seconds=5) as reader:
         await lab.append(tick(100.0))
@@ -35,7 +35,7 @@ async def test_a_slow_detector_is_a_lag_alert_that_resolves_when_it_is_fast_agai
         assert (total.owed, total.settled, total.missing, total.pending) == (1_000, 1_000, 0, 0)
 
 
-async def test_watch_closes_buckets_early_rather_than_hold_more_than_it_may(embedded_broker, tmp_path):
+async def test_watch_closes_buckets_early_at_its_limit_of_outstanding_events(embedded_broker, tmp_path):
     lab = await WatchLab(embedded_broker.bootstrap, tmp_path, {"*": {"bucket_seconds": 5}}).create()
     ticks = [score_tick(partition, {"a": 1_000.0}) for partition in range(2)]
     signals = [

@@ -1,4 +1,4 @@
-"""Weir's alerts at a real Alertmanager, from a real Kafka: they fire, are sent again, end; a restart of either loses none."""
+"""Alerts from a real Kafka in a real Alertmanager: they fire, are sent again and resolve; a restart of Alertmanager loses none."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The component as the supervisor starts it: settings, health, and notifications after a kill and a start."""
+"""The bridge as the supervisor starts it: settings, health, and notifications after a kill and a restart."""
 
 import base64
 import contextlib
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 @contextlib.contextmanager
 def component(home, kafka, manager, hook, log=None):
-    """Start ``weir.component bridge`` with its log in `log`; SIGKILL ends it if the block did not."""
+    """Start ``weir.component bridge`` with its log in `log`; kill it after the block if it still runs."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
     settings = {
         "WEIR_HOME": str(home),
@@ -57,7 +57,7 @@ def delivered(hook):
     return [one.headers["webhook-id"] for one in hook.accepted if "webhook-id" in one.headers]
 
 
-async def test_alerts_during_its_absence_are_delivered_after_a_restart(apache_broker, tmp_path, manager, hook):
+async def test_alerts_are_delivered_after_a_restart_of_a_killed_bridge(apache_broker, tmp_path, manager, hook):
     kafka = await fresh_topics(apache_broker.bootstrap)
     reading = 'weir_bridge_webhook_reading{target="hook"} 1.0'
     async with sender(kafka) as to:
@@ -83,7 +83,7 @@ def with_user(url):
     return url.replace("http://", "http://weir:hunter2%40@"), f"Basic {sent}"
 
 
-async def test_its_health_names_the_failing_targets_and_nothing_shows_a_password(apache_broker, tmp_path):
+async def test_the_health_names_the_failing_targets_and_no_output_has_a_password(apache_broker, tmp_path):
     kafka = await fresh_topics(apache_broker.bootstrap)
     home, reading = tmp_path / "home", 'weir_bridge_webhook_reading{target="hook"} 1.0'
     with receiver() as manager, receiver() as hook, (tmp_path / "log").open("w+") as log:

@@ -1,4 +1,4 @@
-"""The offsets of a webhook outlive Kafka's offset retention; records that left the log are counted."""
+"""The offsets of a webhook outlive Kafka's offset retention; records that Kafka deleted before delivery are counted."""
 
 import asyncio
 import subprocess
@@ -73,7 +73,7 @@ async def test_a_receiver_that_is_unavailable_for_longer_than_the_offset_retenti
                 assert run.value("weir_bridge_webhook_missed_records_total", target="hook") == 0
 
 
-async def test_records_that_left_the_log_are_counted_and_the_others_delivered(apache_broker):
+async def test_deleted_records_are_counted_and_the_others_are_delivered(apache_broker):
     kafka = await fresh_topics(apache_broker.bootstrap)
     topic = kafka.names.alerts
     with receiver() as made:

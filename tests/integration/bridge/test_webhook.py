@@ -1,4 +1,4 @@
-"""Webhooks: signed, in order, each alert at least once over failures of receiver and bridge, retries with the same id."""
+"""Webhook messages: signed, in order, at least once if a receiver or the bridge fails, with the same id in a retry."""
 
 import asyncio
 import itertools
@@ -58,7 +58,7 @@ async def test_each_webhook_receives_its_alerts_signed(broker):
 
 
 async def test_without_the_topic_a_webhook_waits(broker):
-    """The broker's volume was deleted: other alerts continue to fire until the topics are created again."""
+    """If the broker's volume was deleted, the webhook waits until the topics are created again. Other alerts continue to fire."""
     kafka = KafkaSettings(bootstrap_servers=broker.bootstrap, topic_prefix="deleted.")
     settings, stop = WebhookSettings(url="http://127.0.0.1:9", secret=SECRET), asyncio.Event()
     notifier = WebhookNotifier(
@@ -71,7 +71,7 @@ async def test_without_the_topic_a_webhook_waits(broker):
     assert not done
 
 
-async def test_an_unavailable_receiver_delays_no_other_and_misses_nothing(apache_broker):
+async def test_an_unavailable_receiver_delays_no_other_receiver_and_misses_no_alert(apache_broker):
     kafka = await fresh_topics(apache_broker.bootstrap)
     port = free_port()
     away = f"http://127.0.0.1:{port}/hook"
@@ -93,7 +93,7 @@ async def test_an_unavailable_receiver_delays_no_other_and_misses_nothing(apache
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_no_alert_is_lost_while_receivers_fail_and_bridges_stop(apache_broker, seed, monkeypatch):
-    """Receivers fail at random and the bridge stops three times: each message is accepted, in the order of its partition."""
+    """Receivers fail at random and the bridge stops three times. Each message is accepted, in the order of its partition."""
     monkeypatch.setattr("stream.bridge.notification_target.BackOff", lambda *_seconds: BackOff(0.01, 0.1))
     kafka = await fresh_topics(apache_broker.bootstrap)
     random_ = random.Random(seed)

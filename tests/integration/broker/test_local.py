@@ -43,8 +43,8 @@ async def test_topics_are_created_once_with_their_settings(broker):
         assert {info.retention_ms for info in listed.values()} == {3_600_000}
 
 
-async def test_a_record_of_a_host_whose_clock_is_wrong_is_taken(broker):
-    """With the sender's timestamps, Kafka rejects a record that is dated more than an hour ahead."""
+async def test_a_record_from_a_host_with_a_wrong_clock_is_accepted(broker):
+    """With the producer's timestamps (`CreateTime`), Kafka rejects a record that is dated more than an hour ahead."""
     kafka = KafkaSettings(topic_prefix=fresh_prefix())
     await create_topics(options(broker), kafka.topics())
     async with producer_for(options(broker)) as producer:
@@ -53,7 +53,7 @@ async def test_a_record_of_a_host_whose_clock_is_wrong_is_taken(broker):
             await producer.send_and_wait(kafka.names.inference, b"x", partition=0, timestamp_ms=timestamp)
 
 
-async def test_messages_count_what_the_topic_holds(broker):
+async def test_the_number_of_messages_is_that_of_the_topic(broker):
     name = f"{fresh_prefix()}x"
     await create_topics(options(broker), [Topic(name=name, partitions=2)])
     await Lab(broker.bootstrap, None).produce(name, [b"x"] * 5)
@@ -87,7 +87,7 @@ def test_every_listener_is_on_loopback(broker):
     assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
 
 
-def test_a_stopped_process_is_no_answering_broker(tmp_path):
+def test_a_suspended_broker_does_not_answer(tmp_path):
     with start_broker("embedded", tmp_path) as broker:
         process = psutil.Process(broker.pid)
         process.suspend()
@@ -117,7 +117,7 @@ def test_the_broker_dies_with_its_parent(tmp_path):
 
 
 def saved(snapshot: Path, after: float) -> None:
-    """Wait for the embedded broker's next save: it acknowledges before it writes (EMBEDDED_NOTICE)."""
+    """Wait until the embedded broker saves: it acknowledges a record before it writes the record to disk (EMBEDDED_NOTICE)."""
     deadline = time.monotonic() + 20
     while not snapshot.exists() or snapshot.stat().st_mtime < after:
         assert time.monotonic() < deadline, f"{snapshot} was not saved within 20 s"

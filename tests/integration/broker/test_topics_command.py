@@ -32,7 +32,7 @@ def test_topics_are_created_and_listed_by_the_command(broker, monkeypatch, tmp_p
     assert f"{prefix}inference has 8 partitions, the settings require 3" in refused.output
 
 
-def test_an_absent_broker_is_one_line(monkeypatch, tmp_path):
+def test_an_unreachable_broker_is_named_in_the_error(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
     result = CliRunner().invoke(main, ["topics"])

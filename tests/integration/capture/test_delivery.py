@@ -1,4 +1,4 @@
-"""A lease on a real producer: pending sends end when it is lost."""
+"""A lease on a real producer: pending sends fail when the producer is lost."""
 
 import asyncio
 
@@ -10,9 +10,9 @@ from serving.capture.producer import DeliveryLost, Lease
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
 
-async def test_a_send_that_waits_for_its_topic_ends_when_the_producer_is_lost(
+async def test_a_send_that_waits_for_its_topic_fails_when_the_producer_is_lost(
     apache_broker,
-):  # the embedded one makes what is asked for
+):  # the embedded broker creates each requested topic
     producer = AIOKafkaProducer(bootstrap_servers=apache_broker.bootstrap)
     await producer.start()
     try:

@@ -1,4 +1,4 @@
-"""A disk that is really full: a small tmpfs, where the machine lets us mount one (F10)."""
+"""A full disk (F10): a small tmpfs, if the machine permits the mount."""
 
 import asyncio
 import subprocess
@@ -49,7 +49,7 @@ def fill(folder):
     return path
 
 
-async def test_shed_on_a_full_disk_is_counted_whatever_happens_to_the_gateway(small_disk):
+async def test_records_shed_on_a_full_disk_are_counted_in_gap_records(small_disk):
     recorder = Recorder(root=small_disk / "spool", settings=CaptureSettings(), registry=CollectorRegistry())
     recorder.start()
     directory = small_disk / "spool" / recorder.source
@@ -79,7 +79,7 @@ async def test_shed_on_a_full_disk_is_counted_whatever_happens_to_the_gateway(sm
 
 
 async def test_a_spool_that_has_filled_its_own_disk_is_drained_and_freed(small_disk):
-    """Nobody else frees the disk: where the shipper cannot say how far it is, it frees nothing, and all stays as it is."""
+    """Only the shipper can free the disk, and it removes a segment only after it has saved its cursor."""
     root = small_disk / "spool"
     settings = CaptureSettings(segment_bytes=256_000)
     with Recorder(root=root, settings=settings, registry=CollectorRegistry()) as recorder:
@@ -103,11 +103,11 @@ async def test_a_spool_that_has_filled_its_own_disk_is_drained_and_freed(small_d
         stop.set()
         await task
         async with asyncio.timeout(20):
-            while not recorder.writable():  # noqa: ASYNC110 - as above
+            while not recorder.writable():  # noqa: ASYNC110 - the recorder has no event
                 await asyncio.sleep(0.01)
 
 
-def test_the_shipper_reports_kafka_on_a_full_disk_too(small_disk):
+def test_the_shipper_reports_an_unreachable_kafka_on_a_full_disk(small_disk):
     names, registry = TopicNames("weir."), CollectorRegistry()
     shipper = Shipper(small_disk, {}, names=names, partitions=1, registry=registry, tracer_provider=TracerProvider())
     others = fill(small_disk)

@@ -1,4 +1,4 @@
-"""A machine is lost, and its stack is restored elsewhere with the same Kafka (docs/operate.md, "Back up and restore")."""
+"""Restore the stack of a lost machine on another machine, with the same Kafka (docs/operate.md, "Back up and restore")."""
 
 import shutil
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 
 def serve_one(home, name):
-    """Record a request and its end as a gateway does, and die."""
+    """Record a request and its end as a gateway does; leave the spool as SIGKILL would."""
     spool = Spool(home / "spool")
     spool.request(name)
     spool.end(name)
@@ -26,7 +26,7 @@ def is_complete(story):
     return story is not None and story.events is not None and len(story.events.locations) == 2
 
 
-async def test_keys_requests_and_undelivered_records_are_in_the_restored_stack(broker, tmp_path):
+async def test_the_restored_stack_has_the_keys_the_requests_and_the_undelivered_records(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
     lost, restored = tmp_path / "lost", tmp_path / "other" / "path"
     (lost / "spool").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The shipper against real brokers: nothing lost, in order, no more than what was sent again twice."""
+"""The shipper with real brokers: no record is lost, the order is kept, and only retried records are duplicated."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ def topics(bootstrap):
 
 
 async def read_topic(kafka, topic):
-    """Return [(partition, event, headers)] of all that is on `topic` now, each partition in its order."""
+    """Return [(partition, event, headers)] of all present records of `topic`, each partition in order."""
     async with contextlib.aclosing(Tail(kafka.client_options(), topic, follow=False).records()) as records:
         return [(one.partition, decode(one.value, one.headers), one.headers) async for one in records]
 
@@ -72,7 +72,10 @@ async def traffic(recorder, names, pause=0.0):
 
 
 def check_complete(found, names):
-    """Every request and end is there; first arrivals are in order; ticks keep their promise; returns the repeated ones."""
+    """Check each request and end, the order without duplicates, and that no event is older than an earlier tick.
+
+    Return the number of duplicates.
+    """
     requests = {event.correlationid for _, event, _ in found if isinstance(event.data, RequestRecord)}
     ends = {event.correlationid for _, event, _ in found if isinstance(event.data, ResponseRecord)}
     assert requests == ends == set(names)
@@ -126,8 +129,8 @@ async def test_records_ticks_and_the_end_arrive_in_order_and_the_spool_is_remove
     assert registry.get_sample_value("weir_capture_produce_seconds_count") >= 400
 
 
-async def test_a_broker_killed_and_started_again_under_traffic_costs_nothing(tmp_path, apache_broker):
-    del apache_broker  # the session's own: there to say that Apache Kafka can run here
+async def test_a_broker_killed_and_restarted_under_traffic_loses_no_record(tmp_path, apache_broker):
+    del apache_broker  # requested only to skip the test if Apache Kafka cannot run here
     requests = [f"r{number}" for number in range(1000)]
     root = tmp_path / "spool"
     with start_broker("apache", tmp_path / "broker") as broker:
@@ -170,7 +173,7 @@ async def test_it_starts_without_a_broker_and_delivers_when_there_is_one(tmp_pat
             assert check_complete(await read_topic(kafka, kafka.names.inference), requests) == 0
 
 
-async def test_another_partition_count_is_refused_with_the_remedy(broker, tmp_path):
+async def test_another_partition_count_is_an_error_that_names_the_setting(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap, partitions=PARTITIONS + 1)
     async with shipping(tmp_path, kafka):
         status = await until("it says so", lambda: (found := read_shipper_status(tmp_path)) and found.reason and found)
@@ -184,13 +187,13 @@ def _break_sequence(producer, names):
 
 
 def _break_epoch(producer, names):
-    """Be fenced: the broker has seen a later epoch of this producer."""
+    """Set an old epoch: the broker knows a later one and fences this producer."""
     manager = producer._txn_manager
     manager._pid_and_epoch = manager._pid_and_epoch._replace(epoch=-1)
 
 
 @pytest.mark.parametrize("spoil", [_break_sequence, _break_epoch], ids=["sequence", "epoch"])
-async def test_a_lost_producer_is_made_anew_within_10_s_and_nothing_is_lost(apache_broker, tmp_path, spoil):
+async def test_a_lost_producer_is_replaced_and_no_record_is_lost(apache_broker, tmp_path, spoil):
     kafka = await topics(apache_broker.bootstrap)
     registry = CollectorRegistry()
     options = {"names": kafka.names, "partitions": PARTITIONS, "registry": registry}
@@ -215,7 +218,7 @@ async def test_a_lost_producer_is_made_anew_within_10_s_and_nothing_is_lost(apac
     print(f"lost producer ({spoil.__name__}): 0 of 400 lost, {repeated} repeated, {took:.1f} s, {made:.0f} producers")
 
 
-async def test_what_this_broker_refuses_is_moved_aside_and_its_neighbours_go_on(apache_broker, tmp_path):
+async def test_a_record_that_the_broker_rejects_becomes_a_gap_and_the_others_are_delivered(apache_broker, tmp_path):
     kafka = new_topics(apache_broker.bootstrap)
     specs = [msgspec.structs.replace(topic, max_message_bytes=20_000) for topic in kafka.topics()]
     await create_topics(kafka.client_options(), specs)
@@ -264,7 +267,7 @@ def gateway_process(*arguments):
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
 
 
-async def test_kill_9_of_the_shipper_again_and_again_loses_nothing(apache_broker, tmp_path):
+async def test_repeated_kill_9_of_the_shipper_loses_no_record(apache_broker, tmp_path):
     kafka = await topics(apache_broker.bootstrap)
     seed, kills = 7, 8
     chance = random.Random(seed)

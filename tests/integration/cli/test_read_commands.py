@@ -1,4 +1,4 @@
-"""The commands as a user runs them, in processes of their own, on a broker with a ledger beside it."""
+"""The commands as a user runs them, in separate processes, with a broker and a ledger."""
 
 import asyncio
 import contextlib
@@ -92,8 +92,8 @@ async def test_show_reads_text_at_its_offsets_and_rebuild_and_lag_answer(stage, 
     assert "2 of 2 expected verdicts completed" in rebuilt.stderr
 
 
-@pytest.mark.timeout(400)  # its process loads the encoder
-async def test_explain_reads_the_text_and_weighs_its_words(embedded_stage, tmp_path):
+@pytest.mark.timeout(400)  # the process of the command loads the encoder
+async def test_explain_reads_the_text_and_prints_the_weight_of_each_word(embedded_stage, tmp_path):
     kafka, commands, reader = embedded_stage
     toxic = "The weather is fine. You are a worthless idiot."
     question = request("r1", 10.0, text=toxic, owed=("toxicity",))

@@ -71,7 +71,7 @@ async def test_since_starts_at_a_time_and_following_starts_now(broker):
             assert [item.alert_id for item in await take(recent, 1)] == ["al_old"]
             number = 0
             deadline = time.monotonic() + 60
-            while not first.done():  # it is placed at the end at some moment after it was started
+            while not first.done():  # the consumer seeks the end some time after its start
                 assert time.monotonic() < deadline
                 await to.send(kafka.names.alerts, alert(f"al_{number}"))
                 number += 1
@@ -105,7 +105,7 @@ async def test_leaving_the_loop_closes_the_connection(broker):
     gc.collect()
     deadline = time.monotonic() + 10
     while {id(task) for task in asyncio.all_tasks()} - before:
-        assert time.monotonic() < deadline, "the consumer's tasks go on"
+        assert time.monotonic() < deadline, "the consumer's tasks still run"
         await asyncio.sleep(0.02)
 
 
@@ -120,10 +120,10 @@ async def test_following_resumes_after_a_broker_restart(kind, tmp_path, request,
             async with sender(kafka) as to:
                 await to.send(kafka.names.alerts, alert("al_1"))
             assert [item.alert_id for item in await take(stream, 1)] == ["al_1"]
-            broker.kill() if kind == "apache" else broker.stop()  # the embedded one saves once a second
+            broker.kill() if kind == "apache" else broker.stop()  # the embedded broker saves once a second
             waiting = asyncio.create_task(anext(stream))
             await until("a warning", lambda: "alerts: reading from Kafka failed" in caplog.text)
-            assert not waiting.done(), "an outage ends nothing"
+            assert not waiting.done(), "an outage does not end the iteration"
             broker.start()
             async with sender(kafka) as to:
                 await to.send(kafka.names.alerts, alert("al_2"))
@@ -131,10 +131,10 @@ async def test_following_resumes_after_a_broker_restart(kind, tmp_path, request,
                 assert (await waiting).alert_id == "al_2"
     ours = [one.getMessage() for one in caplog.records if one.name == "stream.kafka.tail"]
     continued = [one.endswith("alerts: reading continues after the last record") for one in ours]
-    assert continued == [False, True] * (len(ours) // 2), "one warning when an outage begins, one when it ends"
+    assert continued == [False, True] * (len(ours) // 2), "one warning at the start of an outage, one at its end"
 
 
-async def test_a_missing_broker_or_topic_is_an_error_with_a_remedy(broker):
+async def test_a_missing_broker_or_topic_is_an_error_that_names_the_fix(broker):
     kafka = await fresh_topics(broker.bootstrap)
     with pytest.raises(TopicMissing, match=r"no topic none\.alerts; run `weir topics create`"):
         await anext(Client(bootstrap_servers=broker.bootstrap, topic_prefix="none.").alerts())

@@ -42,7 +42,7 @@ class Rating(BaseModel):
 
 @pytest.fixture
 async def options(gateway):
-    # The library closes no connections of clients that it makes itself.
+    # The library does not close the connections of the clients that it creates.
     with httpx.Client() as client:
         async with httpx.AsyncClient() as async_client:
             yield {
@@ -57,7 +57,7 @@ async def options(gateway):
 
 @pytest.fixture
 def chat_options(options):
-    # By default, the library requests the usage of streams from OpenAI's own address only.
+    # By default, the library requests the usage of a stream only if the address is OpenAI's.
     return options | {"stream_usage": True}
 
 
@@ -77,7 +77,7 @@ def test_invoke(chat, gateway):
     assert end.usage.total_tokens == answer.usage_metadata["total_tokens"]
 
 
-def test_a_prompt_that_is_too_long_is_the_error_for_it(chat):
+def test_a_prompt_that_is_too_long_raises_the_context_error(chat):
     with pytest.raises(ContextOverflowError):
         chat.invoke("word " * 3000)
 
@@ -130,7 +130,7 @@ def test_embeddings(options, gateway, upstream):
     rows = [{"object": "embedding", "index": 0, "embedding": [0.5, 1.5]}]
     usage = {"prompt_tokens": 2, "total_tokens": 2}
     upstream.script = [Answer.json({"object": "list", "model": "provider-model", "data": rows, "usage": usage})]
-    # Without tiktoken, whose files are not part of its wheel.
+    # Without tiktoken, because its wheel does not contain its vocabulary files.
     embeddings = OpenAIEmbeddings(model=AGENT, check_embedding_ctx_length=False, **options)
     assert embeddings.embed_query("a text") == [0.5, 1.5]
     request, end = gateway.exchange()

@@ -2,7 +2,7 @@
 
 import os
 
-# Before the import, which otherwise asks a server for prices.
+# Set before the import: otherwise the import requests prices from a server.
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 import litellm
@@ -11,7 +11,7 @@ from support.agent_script import FINAL, QUESTION, RESULT, chat_call, chat_text, 
 from support.clients_gateway import AGENT, MODEL
 from support.gateway import KEY
 
-# LiteLLM imports its parts when it uses them, and pydantic warns of some.
+# LiteLLM imports its modules at first use, and some cause warnings of pydantic.
 pytestmark = pytest.mark.filterwarnings("ignore")
 ASK = {"model": f"openai/{MODEL}", "messages": [{"role": "user", "content": "Count to five."}]}
 ASK |= {"max_tokens": 8, "temperature": 0}

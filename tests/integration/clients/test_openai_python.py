@@ -31,7 +31,7 @@ def ask(text):
 
 
 def recorded(gateway):
-    """Return the request and its end, after the checks that all answers of the default model share."""
+    """Check what is common to all answers of the default model; return the request and its end."""
     request, end = gateway.exchange()
     assert (request.model, end.status, end.error) == (MODEL, "complete", None)
     assert end.usage.prompt_tokens > 0
@@ -117,7 +117,7 @@ def test_log_probabilities(client, gateway):
     assert recorded(gateway)[1].text == answer.choices[0].message.content
 
 
-def test_several_choices_are_all_on_the_record(client, gateway):
+def test_all_choices_are_recorded(client, gateway):
     answer = client.chat.completions.create(**ASK | {"temperature": 1, "seed": 1}, n=3)
     texts = [choice.message.content for choice in answer.choices]
     assert len(set(texts)) == 3
@@ -156,7 +156,7 @@ def test_models(client):
         ),
     ],
 )
-def test_what_the_engine_cannot_do_is_a_bad_request(client, fields, param):
+def test_an_unsupported_parameter_is_a_bad_request(client, fields, param):
     with pytest.raises(openai.BadRequestError) as raised:
         client.chat.completions.create(**ASK | fields)
     assert (raised.value.code, raised.value.param) == ("unsupported_parameter", param)
@@ -201,7 +201,7 @@ def test_a_wrong_key_is_an_authentication_error(client):
         client.with_options(api_key="sk-wrong").chat.completions.create(**ASK)
 
 
-def test_more_choices_than_the_replica_ever_takes_are_400(client, gateway):
+def test_more_choices_than_the_replica_accepts_are_400(client, gateway):
     with pytest.raises(openai.BadRequestError) as raised:
         client.chat.completions.create(**ASK, n=MAX_REQUESTS + 1)
     assert (raised.value.status_code, raised.value.param) == (400, "n")

@@ -1,4 +1,4 @@
-"""The openai library for Python, against another server behind the engine `upstream`: an agent, embeddings, responses, retries."""
+"""The openai library for Python with the engine `upstream` and another server: an agent, embeddings, responses, retries."""
 
 import base64
 import struct
@@ -112,7 +112,7 @@ def test_a_stream_of_a_response(client, gateway, upstream):
 
 
 @pytest.mark.parametrize(("status", "error"), [(429, openai.RateLimitError), (503, openai.InternalServerError)])
-def test_a_busy_server_is_asked_again(client, gateway, upstream, status, error):
+def test_a_request_to_a_busy_server_is_retried(client, gateway, upstream, status, error):
     busy = Answer.json(FAILURE, status=status, retry_after="0.1")
     upstream.script = [busy, chat_text()]
     answer = client.with_options(max_retries=1).chat.completions.create(model=AGENT, messages=MESSAGES)

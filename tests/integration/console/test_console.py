@@ -1,4 +1,4 @@
-"""The console beside a real ledger on a real broker: what an operator reads, says and mutes."""
+"""The console with a real ledger and a real broker: pages, reviews, approvals and silences."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ async def test_a_review_is_published_to_the_partition_of_its_request_and_read_ba
     answer = await console.client.post("/api/feedback", json={"alert_id": "al_1", "label": "wrong"})
     assert (answer.status_code, answer.json()) == (202, {"object": "feedback", "request_id": "r1", "accepted": True})
     ((partition, _key, data),) = await console.topic(console.kafka.names.feedback)
-    assert partition == 1, "where the events of r1 stand"
+    assert partition == 1, "the partition of the events of r1"
     assert isinstance(data, Feedback)
     assert (data.label, data.alert_id, data.detector, data.tenant) == ("wrong", "al_1", "toxicity", "acme")
     assert data.principal.startswith("console:")
@@ -68,7 +68,7 @@ async def test_a_review_is_published_to_the_partition_of_its_request_and_read_ba
     assert len(await console.topic(console.kafka.names.feedback)) == 1
 
 
-async def test_a_badly_rated_answer_waits_until_a_reviewer_corrects_it(console):
+async def test_a_badly_rated_answer_is_queued_until_a_reviewer_corrects_it(console):
     await send(console)
     await console.until("its request", "/api/requests", lambda found: len(found["requests"]) == 2)
     assert (await console.get("/api/answers"))["requests"] == []
@@ -117,7 +117,7 @@ async def test_retraining_is_approved_with_a_key_that_has_the_scope(console):
     assert right not in "".join(lines)
 
 
-async def test_a_silence_of_the_console_is_published_like_the_commands(console):
+async def test_a_silence_of_the_console_is_published_as_by_the_command(console):
     await send(console)
     await console.until("the alert", "/api/alerts", lambda found: found["alerts"])
     made = await console.client.post("/api/silences", json={"alert_id": "al_1", "for": "2h", "reason": "load test"})
@@ -169,9 +169,9 @@ async def test_the_console_waits_for_a_port_that_is_in_use(tmp_path):
         port, health = other.getsockname()[1], {}
         settings = Settings(console={"port": port}).model_copy(update={"home": tmp_path})
         console = Console(settings, port, health).start()
-        reasons = await until("it says so", lambda: health)
+        reasons = await until("the health names a reason", lambda: health)
         (name,) = reasons
-        assert name.startswith("waiting"), "a restart would not help"
+        assert name.startswith("waiting"), "a restart would not fix it"
         assert "WEIR_CONSOLE__PORT" in health[name]
     await until("it answers when the port is free", lambda: connects(port))
     await asyncio.to_thread(console.stop)

@@ -1,4 +1,4 @@
-"""Maps of embeddings from a real broker: what moved is visible, and no text is read without a session and a log entry."""
+"""Maps of embeddings from a real broker: a change is visible, and no text is read without a session and a log entry."""
 
 import json
 from collections import Counter
@@ -25,7 +25,7 @@ async def console(embedded_broker, tmp_path):
 
 
 async def drifted(console):
-    """Send a change of subject; return the query of the map of its newest alert."""
+    """Send prompts whose subject changes; return the query for the map of the newest alert."""
     alert = (await send_shift(console.kafka))[-1]
     story = await console.until(
         "the alert", f"/api/alerts/{alert.alert_id}", lambda found: found["series"] and found["series"]["changed"]
@@ -35,7 +35,7 @@ async def drifted(console):
 
 
 async def mapped(console, query):
-    """Return the map, when the ledger has the requests."""
+    """Wait until the ledger has the requests; return the map."""
     await console.until("requests", "/api/requests?limit=500", lambda found: len(found["requests"]) == 332)
     return await console.get("/api/drift/map", **query)
 
@@ -45,7 +45,7 @@ def accesses(console):
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
-async def test_a_new_subject_is_apart_and_its_cluster_grows(console):
+async def test_a_new_subject_is_separate_on_the_map_and_its_cluster_grows(console):
     query = await drifted(console)
     found = await mapped(console, query)
     points = found["points"]
@@ -64,10 +64,10 @@ async def test_a_new_subject_is_apart_and_its_cluster_grows(console):
     assert all(
         query["since"] <= time < query["until"] for time, late in zip(points["time"], recent, strict=True) if late
     )
-    assert found == await console.get("/api/drift/map", **query), "the same log has the same map"
+    assert found == await console.get("/api/drift/map", **query), "the same log must give the same map"
 
 
-async def test_the_clusters_are_those_of_the_detector(console):
+async def test_the_map_has_the_clusters_of_the_detector(console):
     query = await drifted(console)
     found = await mapped(console, query)
     assert found["detector_clusters"] is True
@@ -85,7 +85,7 @@ async def test_a_map_of_the_newest_requests_needs_no_alarm(console):
     assert found["recent"] > 200
 
 
-async def test_the_newest_thousand_recent_requests_are_compared_each_once(console):
+async def test_the_newest_thousand_recent_requests_are_compared_without_duplicates(console):
     query = await drifted(console)
     await mapped(console, query)
     make, until = embeddings(1), query["until"]
@@ -103,7 +103,7 @@ async def test_the_newest_thousand_recent_requests_are_compared_each_once(consol
     assert found["recent"] == 1000
 
 
-async def test_descriptions_are_of_the_clusters_and_every_access_is_logged_first(console):
+async def test_clusters_are_described_and_every_access_is_logged_first(console):
     query = await drifted(console)
     found = await mapped(console, query)
     assert accesses(console) == []
@@ -119,7 +119,7 @@ async def test_descriptions_are_of_the_clusters_and_every_access_is_logged_first
     assert logged == {("console clusters", name): 1 for name in read}
 
 
-async def test_without_the_right_to_read_content_there_is_no_text(console):
+async def test_without_the_permission_to_read_content_no_text_is_returned(console):
     query = await drifted(console)
     answer = await console.client.get("/api/drift/map", params=query)
     assert "SQL" not in answer.text
@@ -132,7 +132,7 @@ async def test_without_the_right_to_read_content_there_is_no_text(console):
     assert accesses(console) == []
 
 
-async def test_expired_or_too_few_signals_are_the_reason_of_no_map(console):
+async def test_expired_or_too_few_signals_are_the_reason_for_a_missing_map(console):
     assert (await console.get("/api/drift/map", **INPUT, until=1.0))["missing"].startswith("The ledger has no request")
     query = await drifted(console)
     await mapped(console, query)
