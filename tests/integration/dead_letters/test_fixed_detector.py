@@ -1,4 +1,4 @@
-"""A dead letter from failure to replay: a detector fails, is fixed, its letter is replayed, and coverage is complete."""
+"""A dead letter from failure to replay: a detector fails and is fixed, the letter is replayed, and coverage is complete."""
 
 import json
 import time
@@ -28,7 +28,7 @@ async def lab(apache_broker, tmp_path):
 
 
 class Case:
-    """The commands over the lab, and the results to compare."""
+    """Run `weir dlq` on the records of the lab, and return the results to compare."""
 
     def __init__(self, lab, reader):
         self.lab = lab
@@ -42,7 +42,7 @@ class Case:
         return json.loads((await self.dlq("list", "--json", *arguments)).stdout)
 
     async def replay(self, *arguments):
-        """Replay letters; `settled` of the lab then waits for score."""
+        """Replay letters, and count their records so that `settled` of the lab waits until score has processed them."""
         done = await self.dlq("replay", "--json", *arguments)
         outcomes = json.loads(done.stdout)
         for outcome in outcomes:
@@ -59,7 +59,7 @@ class Case:
         return await until(f"coverage {wanted}", there)
 
     async def effects(self):
-        """Return the ids of all that score published; a set, since it publishes at least once."""
+        """Return the ids of all events that score published. Score publishes at least once, so duplicates are removed."""
         topics = await self.lab.verdicts() + await self.lab.findings() + await self.lab.signals()
         return {event.id for _, event in topics if isinstance(event.data, Verdict | FindingRecord | Signal)}
 
@@ -73,7 +73,7 @@ async def test_a_replay_after_the_fix_completes_coverage_and_a_second_replay_cha
         async with lab.running(app):
             await lab.settled(app)
         broken = await case.totals(owed=6, settled=6, errors=3)
-        assert broken.total.ratio == 1.0, "an error verdict completes, and is counted"
+        assert broken.total.ratio == 1.0, "an error verdict completes the coverage, and is counted as an error"
         bug = await check_commands(case)
         app = lab.score_app(spec=FIXED)
         async with lab.running(app):
@@ -85,7 +85,7 @@ async def test_a_replay_after_the_fix_completes_coverage_and_a_second_replay_cha
 
 
 async def check_commands(case):
-    """`list` and `show` print the metadata of both letters, and content only with --text."""
+    """Check that `list` and `show` print the metadata of both letters, and content only with --text."""
     letters = await case.letters()
     assert {(letter["disposition"], letter["attempt"], letter["replayed_at"]) for letter in letters} == {
         ("bug", 1, None),
@@ -120,11 +120,11 @@ async def check_fixed(case):
     story = case.reader.request("r1")
     assert {note.verdict.label for note in story.events.verdicts} == {"found"}
     found = {event.data.detector for _, event in await case.lab.findings() if isinstance(event.data, FindingRecord)}
-    assert found == {"pii", "toxicity", "injection"}, "the fixed detector finds more"
+    assert found == {"pii", "toxicity", "injection"}, "each fixed detector has a finding"
 
 
 async def check_again(case, app, offset):
-    """A second replay needs --again, gives the same ids, and leaves the ledger unchanged."""
+    """Check that a second replay needs --again, publishes the same ids, and does not change the ledger."""
     assert await case.replay(str(offset)) == (0, [(offset, "skipped")])
     before, effects = msgspec.to_builtins(case.reader.coverage()), await case.effects()
     count = len(await case.lab.verdicts())
@@ -135,7 +135,9 @@ async def check_again(case, app, offset):
 
     def caught_up():
         beat = case.reader.heartbeat()
-        return beat.caught_up and beat.wall_time > asked + 2  # two looks at the log's end, both after it was written
+        return (
+            beat.caught_up and beat.wall_time > asked + 2
+        )  # the ledger has checked the end of the log twice since then
 
     await until("the ledger has read all of it", caught_up)
     assert msgspec.to_builtins(case.reader.coverage()) == before
@@ -143,7 +145,7 @@ async def check_again(case, app, offset):
 
 
 async def check_garbage(case, app):
-    """A record that cannot be decoded fails again with the next attempt; other records are processed."""
+    """Check that a replayed record that cannot be decoded fails again with the next attempt number, and others are processed."""
     outlook = await case.dlq("replay", "--all", "--dry-run")
     assert (outlook.returncode, "1 would replay" in outlook.stderr) == (0, True)
     (first,) = await case.letters("--disposition", "decode")

@@ -1,4 +1,4 @@
-"""Dead letters replayed on a real broker: same record and partition, and letters that cannot be replayed."""
+"""Replay of dead letters on a real broker: the same record and partition, and letters that cannot be replayed."""
 
 import dataclasses
 from contextlib import aclosing, asynccontextmanager
@@ -21,7 +21,7 @@ OWN = (("ce_id", b"r1/request"), ("x", b"1"), ("x", b"2"))
 
 
 class Lab:
-    """Topics of its own, records, and dead letters written as the stages write them."""
+    """Separate topics, with records and dead letters written as the stages write them."""
 
     def __init__(self, kafka, producer):
         self.kafka = kafka
@@ -33,7 +33,7 @@ class Lab:
         return await self._producer.send_and_wait(topic, value, key=key, headers=list(headers), partition=partition)
 
     async def put(self, topic, value, *, key=b"k", headers=OWN, partition=1):
-        """Write a record and return it as a stage would read it."""
+        """Write a record; return the record as a stage reads it."""
         sent = await self.produce(topic, key=key, value=value, headers=headers, partition=partition)
         return next(record for record in await self.read(topic, partition) if record.offset == sent.offset)
 
@@ -93,7 +93,9 @@ async def test_a_replayed_record_is_the_same_with_error_headers_and_is_noted(lab
     assert {first.replayed_to, second.replayed_to} == {3, 4}
     await lab.fail(back[b"k"])
     results, outcomes = await lab.replay()
-    assert results == [(0, "skipped"), (1, "skipped"), (4, "replayed")], "0 and 1 are letters, 2 and 3 notes"
+    assert results == [(0, "skipped"), (1, "skipped"), (4, "replayed")], (
+        "offsets 0 and 1 are letters, 2 and 3 are notes"
+    )
     assert "--again" in outcomes[0].detail
     assert [letter.attempt for letter in await lab.log.letters()] == [1, 1, 2]
 
@@ -120,7 +122,7 @@ async def test_letters_that_cannot_be_replayed_fail_and_the_others_are_replayed(
 
 
 async def largest(lab, topic):
-    """Return the largest record that fits the topic, to 16 bytes."""
+    """Write and return the largest record that the topic accepts, to within 16 bytes."""
     for size in range(1_114_112, 0, -16):
         try:
             return await lab.put(topic, b"x" * size, key=None)

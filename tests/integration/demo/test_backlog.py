@@ -1,4 +1,4 @@
-"""Score's position, asked of a real Kafka."""
+"""The position of score, read from a real Kafka."""
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -20,7 +20,7 @@ async def with_records(broker) -> KafkaSettings:
     return kafka
 
 
-async def test_scores_position_is_its_committed_offsets_and_the_rest_of_the_log(broker):
+async def test_the_position_of_score_is_its_committed_offsets_and_the_number_of_unread_records(broker):
     kafka = await with_records(broker)
     topic, group = kafka.names.inference, f"{kafka.names.prefix}score"
     consumer = AIOKafkaConsumer(**kafka.client_options(), group_id=group, enable_auto_commit=False)

@@ -1,4 +1,4 @@
-"""The demo's corrections on a real Kafka: the approval waits until all of them are in the log."""
+"""The corrections of the demo on a real Kafka: the demo waits until the log has all corrections."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""deploy/kafka/start.sh and password.sh over a real Kafka: passwords come from secrets, which no argument of a program holds."""
+"""deploy/kafka/start.sh and password.sh with a real Kafka: passwords are read from secrets, and no program has one as argument."""
 
 import asyncio
 import contextlib
@@ -21,14 +21,14 @@ CONFIG = Path(__file__).with_name("server.properties").read_text()
 
 
 def own(folder, **more):
-    """Return the environment of a script of deploy/kafka."""
+    """Return the environment for a script of deploy/kafka."""
     places = {"KAFKA_BIN": str(folder / "bin"), "KAFKA_SECRETS": str(folder / "secrets"), "TMPDIR": str(folder / "tmp")}
     return os.environ | places | more
 
 
 @contextlib.contextmanager
 def started(folder, ports, text=CONFIG):
-    """Become Kafka as the container does; its scratch files are in ``tmp``."""
+    """Run start.sh, as the container does; its temporary files are in ``tmp``."""
     config = folder / "server.properties"
     config.write_text(text.format(logs=folder / "data", **ports))
     with (folder / "log").open("ab") as log:
@@ -42,7 +42,7 @@ def started(folder, ports, text=CONFIG):
 
 
 async def answers(port, **login):
-    """Tell whether Kafka takes who comes with `login`."""
+    """Return whether Kafka accepts a client with `login`."""
     client = AIOKafkaClient(bootstrap_servers=f"127.0.0.1:{port}", **login)
     try:
         await client.bootstrap()
@@ -69,20 +69,20 @@ async def reached(what, check, process):
 
 
 def prepared(folder):
-    """Write Kafka's scripts, which note their arguments in ``seen``; return free ports."""
+    """Write Kafka's scripts, which append their arguments to ``seen``; return free ports."""
     for name in ("bin", "secrets", "tmp"):
         (folder / name).mkdir()
     write_scripts(folder / "bin", seen=folder / "seen")
     return {name: free_port() for name in ("clients", "plain", "control")}
 
 
-async def test_users_are_made_of_secrets_that_no_process_shows(apache, tmp_path):
+async def test_users_are_created_from_secrets_that_no_process_shows(apache, tmp_path):
     ports = prepared(tmp_path)
     (tmp_path / "secrets" / "kafka-user-ann").write_text("hunter2 %s\\n\n")
     (tmp_path / "secrets" / "kafka-user-bob").write_text("hunter3\n")
     clients = ports["clients"]
     with started(tmp_path, ports) as process:
-        await reached("ann is let in", lambda: knows(clients, "ann", "hunter2 %s\\n"), process)
+        await reached("Kafka accepts ann", lambda: knows(clients, "ann", "hunter2 %s\\n"), process)
         assert await knows(clients, "bob", "hunter3")
         assert not await knows(clients, "bob", "hunter2")
     seen = (tmp_path / "seen").read_text()
@@ -112,7 +112,7 @@ async def test_a_changed_secret_becomes_the_password_also_of_admin_and_of_a_new_
     check = functools.partial(knows, ports["clients"], cafile=secrets / "kafka-ca")
     with started(tmp_path, ports, text) as process:
         old = (secrets / "kafka-user-admin").read_text().strip()
-        await reached("admin is let in", lambda: check("admin", old), process)
+        await reached("Kafka accepts admin", lambda: check("admin", old), process)
         assert not await check("operator", "hunter3")
         for user, password in (("admin", "hunter2"), ("operator", "hunter3")):
             (secrets / f"kafka-user-{user}").write_text(f"{password}\n")
@@ -123,14 +123,14 @@ async def test_a_changed_secret_becomes_the_password_also_of_admin_and_of_a_new_
         )
         done = await asyncio.to_thread(run, command)
         assert done.returncode == 0, done.stdout + done.stderr
-        await reached("the operator is let in", lambda: check("operator", "hunter3"), process)
+        await reached("Kafka accepts operator", lambda: check("operator", "hunter3"), process)
         await reached("admin has the new password", lambda: check("admin", "hunter2"), process)
         assert not await check("admin", old)
     assert "hunter" not in (tmp_path / "seen").read_text() + (tmp_path / "log").read_text()
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-async def test_without_secrets_it_starts_and_a_second_start_formats_nothing(apache, tmp_path):
+async def test_kafka_starts_without_secrets_and_a_second_start_does_not_format(apache, tmp_path):
     ports = prepared(tmp_path)
     for _ in range(2):
         with started(tmp_path, ports) as process:

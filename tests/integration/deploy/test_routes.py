@@ -1,4 +1,4 @@
-"""deploy/alertmanager by the real amtool: the file is right, and every alert goes where it says."""
+"""deploy/alertmanager, checked by the real amtool and Alertmanager: syntax, routes and inhibition."""
 
 import subprocess
 from pathlib import Path
@@ -25,12 +25,12 @@ def ran(*arguments):
     return done.stdout
 
 
-def test_the_file_is_right():
+def test_the_configuration_is_valid():
     assert "SUCCESS" in ran("check-config", str(CONFIG))
 
 
 @pytest.mark.parametrize(("labels", "receiver"), CASES["routes"])
-def test_alerts_go_by_tenant_and_severity(labels, receiver):
+def test_alerts_are_routed_by_tenant_and_severity(labels, receiver):
     given = [f"{name}={value}" for name, value in labels.items()]
     assert ran("config", "routes", "test", f"--config.file={CONFIG}", *given).strip() == receiver
 
@@ -44,7 +44,7 @@ def test_a_critical_alert_mutes_only_the_warning_with_the_same_other_labels():
     assert set(rule["equal"]) == {name for name, _value in labels} - {"severity"}
 
 
-def test_a_stack_without_kafka_mutes_only_its_own_alerts_of_lag(tmp_path):
+def test_an_unreachable_kafka_mutes_only_the_lag_alerts_of_its_own_stack(tmp_path):
     rules = yaml.safe_load(CONFIG.read_text())["inhibit_rules"]
     manager = Alertmanager(tmp_path, free_port(), "http://127.0.0.1:1/", rules).start()
     try:

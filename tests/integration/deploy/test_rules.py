@@ -1,4 +1,4 @@
-"""deploy/prometheus/rules by the real promtool, and every runbook address held against the page that it names."""
+"""deploy/prometheus/rules, checked by the real promtool; each runbook address is a section of an existing page."""
 
 import re
 import subprocess
@@ -26,12 +26,12 @@ def alerts():
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_the_rules_are_right(path):
+def test_the_rules_are_valid(path):
     assert "SUCCESS" in ran("check", "rules", str(path))
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
-def test_the_rules_do_what_their_tests_say(path):
+def test_the_rules_pass_their_tests(path):
     assert "SUCCESS" in ran("test", "rules", str(path))
 
 
@@ -48,7 +48,7 @@ def test_every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not()
 
 
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
-def test_every_alert_says_what_it_is_and_leads_to_a_section_that_exists(rule):
+def test_every_alert_has_a_summary_and_a_runbook_address_that_exists(rule):
     assert rule["labels"]["severity"] in {"info", "warning", "critical"}
     assert {"summary", "description"} <= rule["annotations"].keys()
     page, _, anchor = rule["annotations"]["runbook_url"].partition("#")

@@ -1,4 +1,4 @@
-"""From another gateway's log to verdicts: the component, the shipper and score on a real broker, and what stood on every topic."""
+"""From another gateway's log to verdicts: intake, the shipper and score on a real broker, and the records of each topic."""
 
 import json
 import signal
@@ -42,13 +42,13 @@ def _fits(record):
     return headers["ce_type"]
 
 
-async def test_what_others_served_gets_its_verdicts_and_nothing_is_lost_over_a_kill(apache_broker, tmp_path):
+async def test_exchanges_of_other_gateways_have_verdicts_and_a_kill_loses_none(apache_broker, tmp_path):
     lab = await ScoreLab(apache_broker.bootstrap, tmp_path).create()
     home = tmp_path / "home"
     with intake_component(home, DETECTORS) as (process, url, _):
         assert _send(url, "/intake/litellm", json=[litellm_payload(), litellm_failure()]).status_code == 200
         assert _send(url, "/intake/kserve", json=ASKED, headers=kserve_headers("request")).status_code == 200
-        process.kill()  # one half is held, the logs are in the spool
+        process.kill()  # intake has stored the request half of a pair; the LiteLLM logs are in the spool
         process.wait()
     with intake_component(home, DETECTORS) as (process, url, _):
         assert _send(url, "/intake/litellm", json=[litellm_payload()]).json()["repeated"] == 1
@@ -78,7 +78,7 @@ async def test_what_others_served_gets_its_verdicts_and_nothing_is_lost_over_a_k
     assert seen >= {"weir.inference.request.v2", "weir.inference.response.v2", *(f"weir.{kind}.v1" for kind in kinds)}
 
 
-def test_a_taken_port_is_named_with_the_setting(tmp_path):
+def test_an_error_names_a_port_in_use_and_its_setting(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with weir_component("intake", tmp_path, {"WEIR_INTAKE__PORT": str(port)}, stderr=subprocess.PIPE) as (

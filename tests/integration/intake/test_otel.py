@@ -26,7 +26,7 @@ SETTINGS = {"WEIR_DETECTORS__INPUT": '["pii"]', "WEIR_DETECTORS__OUTPUT": '["pii
 
 
 V2, LATEST = "opentelemetry.instrumentation.openai_v2", "gen_ai_latest_experimental"
-#: The module of each instrumentation, and its variables: which content it captures, and the version of the conventions.
+#: The module of each instrumentation, and its two variables: which content to capture, and which version of the conventions.
 INSTRUMENTATIONS = {
     "openai-v2": (V2, "true", ""),
     "openai-v2-latest": (V2, "span_only", LATEST),
@@ -85,7 +85,7 @@ def test_each_call_of_an_application_is_an_exchange(tmp_path, name, others, has_
     with intake_component(home, SETTINGS) as (_, url, metrics):
         assert export(name, url) == ""
         stack.until("all calls are recorded", lambda: recorded(home).keys() >= CHATS | others, seconds=20)
-        assert items(metrics, "other") == 2  # the application's own span, and the embeddings
+        assert items(metrics, "other") == 2  # the span of the application itself, and the embeddings
         found = recorded(home)
     assert found.keys() == CHATS | others
 
@@ -120,7 +120,7 @@ def test_each_call_of_an_application_is_an_exchange(tmp_path, name, others, has_
     assert len({TraceParent.parse(event.traceparent).trace_id for event in spooled(home, RequestRecord)}) == 1
 
 
-def test_an_application_that_exports_no_content_is_counted(tmp_path):
+def test_spans_of_an_application_that_exports_no_content_are_counted(tmp_path):
     home = tmp_path / "home"
     with intake_component(home, SETTINGS) as (_, url, metrics):
         assert export("openai-v2-without-content", url) == ""

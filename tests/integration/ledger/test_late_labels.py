@@ -20,7 +20,7 @@ TENANT = TenantSettings(accuracy=AccuracySettings(reference_events=60, alarm_eve
 
 
 def labels():
-    """Return labels of answers that were given one a minute: nearly all correct, then mostly wrong."""
+    """Return labels of one answer a minute: nearly all are correct at first, later most are wrong."""
     draw = random.Random(3)
     found = []
     for number in range(GOOD + BAD):

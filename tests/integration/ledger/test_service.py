@@ -99,7 +99,7 @@ async def own_alerts(kafka):
     ]
 
 
-async def test_feedback_of_another_tenant_is_counted_and_is_no_review(apache_broker, tmp_path, monkeypatch):
+async def test_feedback_of_another_tenant_is_counted_but_is_not_a_review(apache_broker, tmp_path, monkeypatch):
     monkeypatch.setattr("stream.ledger.service._FEEDBACK_SECONDS", 0.1)
     kafka = await fresh_topics(apache_broker.bootstrap)
     async with running(tmp_path, kafka) as ledger, sender(kafka) as to:
@@ -116,8 +116,8 @@ async def test_feedback_of_another_tenant_is_counted_and_is_no_review(apache_bro
     assert (review.label, review.at) == ("wrong", 20.0)
 
 
-async def test_event_time_is_right_again_after_a_source_whose_clock_was_ahead_was_restarted(broker, tmp_path):
-    """`weir status` reads the time and when it last changed, and said to restart the source for as long as the clock was ahead."""
+async def test_event_time_is_correct_after_a_source_with_a_clock_ahead_restarts(broker, tmp_path):
+    """`weir status` reads event time, and when event time last advanced, to report a source with a wrong clock."""
     kafka = await fresh_topics(broker.bootstrap)
     inference, days = kafka.names.inference, 30 * 86_400.0
     async with running(tmp_path, kafka) as ledger, sender(kafka) as to:
@@ -208,7 +208,7 @@ async def test_files_of_another_version_or_log_are_rebuilt(broker, tmp_path, cha
             await ledger.totals(owed=2)
 
 
-async def test_missing_verdicts_and_lag_fire_and_resolve_and_watch_s_alert_stays(broker, tmp_path):
+async def test_alerts_about_missing_verdicts_and_lag_fire_and_resolve_and_an_alert_of_watch_stays(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
     names, event = kafka.names, inference_request("r1", 100.0, owed=("pii",))
     async with running(tmp_path, kafka) as ledger, sender(kafka) as to:
@@ -250,7 +250,7 @@ async def test_missing_verdicts_and_lag_fire_and_resolve_and_watch_s_alert_stays
         await until("a rebuild", lambda: ledger.registry.get_sample_value("weir_ledger_rebuilds_total") == 1)
         await ledger.caught_up(asked_at)
         ids = {item.alert_id for item in await own_alerts(kafka)}
-        assert ids == {item.alert_id for item in resolved.values()}, "a rebuild raises nothing"
+        assert ids == {item.alert_id for item in resolved.values()}, "a rebuild fires no alert"
 
 
 async def test_it_waits_for_missing_topics_and_names_the_command(broker, tmp_path):
@@ -286,7 +286,7 @@ async def test_it_waits_for_a_stopped_broker_and_continues(kind, tmp_path, reque
             if kind == "apache":
                 broker.kill()
             else:
-                broker.stop()  # it saves once a second
+                broker.stop()  # the embedded broker saves once a second
             reason = await until("a reason", lambda: ledger.health.get("waiting for kafka"), 60)
             assert broker.bootstrap in reason
             await asyncio.to_thread(ledger.reader.coverage)

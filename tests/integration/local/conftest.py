@@ -1,4 +1,4 @@
-"""A real supervisord and watcher with small components, in their own home and run directory."""
+"""A real supervisord and watcher with small components, in a separate home and run directory."""
 
 import sys
 import time

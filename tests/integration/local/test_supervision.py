@@ -71,7 +71,7 @@ def test_components_start_in_order_once_the_others_are_healthy(plan, home):
         take_down(home, reporter())
 
 
-def test_a_stack_runs_as_the_present_user_whatever_name_the_environment_has(plan, home, monkeypatch):
+def test_a_stack_runs_as_the_user_of_the_process_not_of_the_environment(plan, home, monkeypatch):
     """`su` without `-` keeps LOGNAME; a container may run with a user id that has no name."""
     for name in ("LOGNAME", "USER"):
         monkeypatch.setenv(name, "root" if os.getuid() else "nobody")
@@ -83,8 +83,8 @@ def test_a_stack_runs_as_the_present_user_whatever_name_the_environment_has(plan
         take_down(home, reporter())
 
 
-def test_down_ends_every_process_even_a_daemonised_child(stack, home):
-    assert len(owned_processes(home)) >= 5  # supervisord, watcher, two servers, and the child in a session of its own
+def test_down_ends_every_process_and_a_daemonised_child(stack, home):
+    assert len(owned_processes(home)) >= 5  # supervisord, watcher, two servers, and the child in a separate session
     assert take_down(home, reporter())
     assert owned_processes(home) == []
     assert not supervisor_runs(home)
@@ -108,7 +108,7 @@ def test_a_killed_component_is_restarted_and_logged(stack, home):
     assert (state.pid, state.restarts) == (after, 1)
     assert "one died (terminated by SIGKILL)" in log(home)
     assert f"one was started again (pid {after}, restart 1)" in log(home)
-    poll(lambda: not any(child.is_running() for child in children))  # the child of the killed process was ended
+    poll(lambda: not any(child.is_running() for child in children))  # supervision ended the child of the killed process
 
 
 def test_a_hung_component_is_restarted(stack, home):
@@ -130,7 +130,7 @@ def test_a_waiting_component_is_not_restarted(stack, home):
     assert pid_of(home, "two") == before
 
 
-def test_components_die_with_supervisord_and_the_next_start_ends_the_rest(stack, home):
+def test_components_end_with_supervisord_and_the_next_start_ends_the_remaining_processes(stack, home):
     record = load_supervisor(home)
     mains = [poll(lambda name=name: pid_of(home, name)) for name in ("one", "two")]
     os.kill(record.pid, signal.SIGKILL)
