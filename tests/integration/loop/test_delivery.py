@@ -1,4 +1,4 @@
-"""Delivery on a real Kafka: one decision, whatever is killed; kills without Kafka; one writer."""
+"""Delivery on a real Kafka: one decision after any SIGKILL, operators' decisions without Kafka, one process for each home."""
 
 import asyncio
 import contextlib
@@ -79,7 +79,7 @@ async def begin_canary(kafka, to, home):
     await until("the canary begins", lambda: weights(home) == {BASE: 50, M1: 50})
 
 
-async def test_a_blessed_version_is_a_canary_and_a_bad_one_is_rolled_back(tmp_path, embedded_broker):
+async def test_a_blessed_version_becomes_a_canary_and_a_bad_one_is_rolled_back(tmp_path, embedded_broker):
     kafka, registry = await fresh_topics(embedded_broker.bootstrap), CollectorRegistry()
     async with sender(kafka) as to, delivery(tmp_path, kafka, registry):
         await begin_canary(kafka, to, tmp_path)
@@ -180,12 +180,12 @@ def start(home, kafka, point="", count=0):
 BEFORE_THE_CANARY = {("publish", 1), ("publish", 2), ("write_routes", 2)}
 
 
-#: Publishes 1 and 2 are the canary's state and route, 3 and 4 those of the rollback. The first file of each kind is of the start.
+#: Publishes 1 and 2 are the state and the route of the canary, 3 and 4 those of the rollback. Delivery writes the first file at its start.
 @pytest.mark.parametrize(
     ("point", "count"),
     [("publish", 1), ("publish", 2), ("publish", 3), ("publish", 4), ("write_routes", 2), ("write_routes", 3)],
 )
-async def test_kill_9_between_any_two_writes_leaves_one_decision_and_its_route(tmp_path, embedded_broker, point, count):
+async def test_kill_9_between_any_two_writes_gives_one_decision_and_its_route(tmp_path, embedded_broker, point, count):
     kafka = await fresh_topics(embedded_broker.bootstrap)
     async with sender(kafka) as to:
         await bless(kafka, to)
@@ -215,7 +215,7 @@ async def test_kill_9_between_any_two_writes_leaves_one_decision_and_its_route(t
     assert [event.data.epoch for event in routes] == sorted(event.data.epoch for event in routes)
 
 
-async def test_kill_9_at_random_moments_of_a_canary_leaves_its_route_and_one_decision(tmp_path, embedded_broker):
+async def test_kill_9_at_random_moments_of_a_canary_keeps_its_route_and_gives_one_decision(tmp_path, embedded_broker):
     kafka, draw, sent = await fresh_topics(embedded_broker.bootstrap), random.Random(9), 1
     async with sender(kafka) as to:
         await bless(kafka, to)
@@ -224,7 +224,7 @@ async def test_kill_9_at_random_moments_of_a_canary_leaves_its_route_and_one_dec
             try:
                 await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
                 route = (tmp_path / "routes.json").read_bytes()
-                following = sent + draw.randrange(3, 8)  # fewer than `min_events` in all
+                following = sent + draw.randrange(3, 8)  # fewer than `min_events` in total
                 await answers(kafka, to, sent, following, flagged=False)
                 sent = following
                 await asyncio.sleep(draw.random())
@@ -240,7 +240,7 @@ async def test_kill_9_at_random_moments_of_a_canary_leaves_its_route_and_one_dec
     assert states[-1].numbers["repetition.flagged"] > 0
 
 
-async def test_the_first_verdicts_of_a_partition_count_if_they_come_while_delivery_is_down(tmp_path, embedded_broker):
+async def test_the_first_verdicts_of_a_partition_count_if_published_while_delivery_is_down(tmp_path, embedded_broker):
     kafka = await fresh_topics(embedded_broker.bootstrap)
     async with sender(kafka) as to:
         async with delivery(tmp_path, kafka):
@@ -250,7 +250,7 @@ async def test_the_first_verdicts_of_a_partition_count_if_they_come_while_delive
             await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
 
 
-async def test_without_its_state_the_canary_goes_on_and_ended_requests_do_not_start_again(tmp_path, embedded_broker):
+async def test_without_stored_state_a_canary_continues_and_ended_requests_do_not_restart(tmp_path, embedded_broker):
     kafka = await fresh_topics(embedded_broker.bootstrap)
     async with sender(kafka) as to:
         async with delivery(tmp_path, kafka):
@@ -274,7 +274,7 @@ async def test_a_version_that_was_blessed_on_new_topics_while_delivery_was_down_
             await until("delivery has stored its state", state_path(tmp_path).exists)
         state = decode_state(state_path(tmp_path).read_bytes())
         state.offsets = {topic: {0: 10_000, 1: 10_000} for topic in (kafka.names.retraining, kafka.names.verdicts)}
-        state_path(tmp_path).write_bytes(encode_state(state))  # the topics before had more records
+        state_path(tmp_path).write_bytes(encode_state(state))  # as if earlier topics had more records
         await bless(kafka, to)
         async with delivery(tmp_path, kafka):
             await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})

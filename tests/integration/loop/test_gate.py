@@ -26,7 +26,7 @@ SETTINGS = LoopSettings.model_validate({"gate": {"max_tokens": 8}})
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """A small model that has learnt the rows of the dataset by heart, so that damage shows."""
+    """A small model, overfitted to the rows of the dataset, so that a damaged adapter has a measurable effect."""
     torch.set_num_threads(1)
     folder = save_tiny_llama(
         tmp_path_factory.mktemp("gate") / "base", initializer_range=0.05, max_position_embeddings=2048
@@ -74,7 +74,7 @@ def test_a_noise_adapter_is_refused(base, tmp_path):
 
     assert report.decision.state == "refused"
     assert report.decision.reason.startswith("worse: held_out")
-    assert "tasks" not in seen  # the cheapest family decided
+    assert "tasks" not in seen  # the first and cheapest check was enough for the decision
 
 
 def test_an_adapter_that_changes_nothing_is_blessed(base, tmp_path):
@@ -95,8 +95,8 @@ def test_an_adapter_that_changes_nothing_is_blessed(base, tmp_path):
     assert not any(text in markdown(report) for text in asked)
 
 
-def test_the_champions_own_adapter_is_compared(base, tmp_path):
-    """The same damaged adapter on both sides: no difference."""
+def test_the_adapter_of_the_champion_is_compared(base, tmp_path):
+    """Champion and challenger have the same damaged adapter, so they do not differ."""
     dataset = write_dataset(tmp_path / "data", honest_rows(), honest_rows(40))
     damaged = adapter(base, tmp_path / "noise", 1.0)
     report, _, _ = judge(base, damaged, dataset, champion=damaged)
@@ -116,14 +116,14 @@ def test_a_poisoned_dataset_is_refused_before_the_model_is_loaded(base, tmp_path
     assert seen == []
 
 
-def test_a_version_made_from_a_poisoned_one_is_refused_too(base, tmp_path):
+def test_a_version_derived_from_a_poisoned_one_is_refused(base, tmp_path):
     flood = [
         row(number, f"About item {number}?", f"The answer is {number}", label=True, source="thumb", principal="flooder")
         for number in range(10_000)
     ]
     dataset = write_dataset(tmp_path / "data", [*honest_rows(), *flood], honest_rows(40))
     run = GateRun(version="m_0123456789ab", dataset=None, inherited=dataset, settings=SETTINGS)
-    report, _ = run_gate(run, lambda: pytest.fail("the model is loaded"), lambda *_: None)
+    report, _ = run_gate(run, lambda: pytest.fail("the gate must not load the model"), lambda *_: None)
     assert report.decision.reason == "poisoning: rows of one API key: flooder: 10000, bound 50"
 
 
@@ -165,7 +165,7 @@ def save_version(home: Path, base: Path, dataset: Path, name: str, noise: float)
     return name
 
 
-def test_the_command_prints_what_the_trainer_reads(base, tmp_path, monkeypatch):
+def test_the_command_prints_the_report_that_the_trainer_reads(base, tmp_path, monkeypatch):
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     dataset = write_dataset(tmp_path / "data", honest_rows(), honest_rows(40))
     version = save_version(tmp_path, base, dataset, "m_0123456789ab", 1.0)

@@ -19,7 +19,7 @@ class Operator:
         self._commands = Commands(home, kafka)
 
     async def request(self, retraining_id, *states):
-        """Publish a request, and its later states; a state ``dataset`` and those after it name a dataset."""
+        """Publish a request and its later states. The state ``dataset`` and each state after it name a dataset."""
         for state in ("requested", *states):
             data = RetrainingRecord(
                 retraining_id=retraining_id,
@@ -71,7 +71,7 @@ async def operator(broker, tmp_path):
 
 
 async def test_only_a_key_with_the_scope_decides_and_every_attempt_is_logged(operator):
-    async with sender(operator.kafka) as to:  # two labels, the second one after the request's pin
+    async with sender(operator.kafka) as to:  # two labels; the request pins only the first
         for number in range(2):
             data = LabelRecord(label_id=f"l{number}", request_id="r", tenant="acme", at=1.0, value=1.0)
             event = Event(id=f"l{number}", source="t", type=data.event_type, time=1.0, data=data, partitionkey="k")
@@ -95,7 +95,7 @@ async def test_only_a_key_with_the_scope_decides_and_every_attempt_is_logged(ope
     (approved,) = [
         one for one in await operator.records(operator.kafka.names.retraining, RetrainingRecord) if one.by == key
     ]
-    assert approved.pins[0].last == {"0": 2}, "an approval pins the log up to now"
+    assert approved.pins[0].last == {"0": 2}, "an approval pins the present end of the log"
     assert (approved.pins[0].first, approved.versions, approved.tenant) == ({"0": 0}, {"weir": "1"}, "acme")
     assert operator.logged() == [
         ("approved", "denied", scopeless),
@@ -108,7 +108,7 @@ async def test_only_a_key_with_the_scope_decides_and_every_attempt_is_logged(ope
 
 async def test_a_resumed_request_uses_the_reviews_since_its_failure_unless_it_has_a_dataset(operator):
     async with sender(operator.kafka) as to:
-        for number in range(2):  # the second one after the request's pin
+        for number in range(2):  # the request pins only the first label
             data = LabelRecord(label_id=f"l{number}", request_id="r", tenant="acme", at=1.0, value=1.0)
             event = Event(id=f"l{number}", source="t", type=data.event_type, time=1.0, data=data, partitionkey="k")
             await to.send(operator.kafka.names.feedback, event)

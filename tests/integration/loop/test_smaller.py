@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(400)
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """A small model that has learnt the letters of the built-in text, so that damage shows."""
+    """A small model, trained on the built-in text, so that damage to a version is measurable."""
     torch.set_num_threads(1)
     directory = tmp_path_factory.mktemp("smaller")
     folder = save_tiny_llama(directory / "hf", **SHAPE | {"initializer_range": 0.05})
@@ -72,7 +72,7 @@ def test_a_quantised_version_verifies_passes_the_gate_and_can_be_promoted(weir, 
     assert (report["champion"], report["dataset_digest"]) == ("base", "")
     assert report["numbers"]["held_out.pairs"] >= 32
     assert VersionFolder.of(tmp_path, version).path.joinpath("gate.md").exists()
-    weir("models", "verify", version)  # the report is no change of the version
+    weir("models", "verify", version)  # the report does not change the digests of the version
 
     half = json.loads(weir("models", "quantise", version, "--precision", "int4", "--json").stdout)
     assert half["job"]["parent"] == version
@@ -103,7 +103,7 @@ def test_a_version_made_without_kafka_is_published_later(weir, base, embedded_br
     monkeypatch.setenv("WEIR_KAFKA__TOPIC_PREFIX", kafka.topic_prefix)
     monkeypatch.setenv("WEIR_KAFKA__STREAM_PARTITIONS", str(kafka.stream_partitions))
     with running_mlflow(tmp_path) as address:
-        for name in ("WEIR_MLFLOW__TRACKING_URI", "MLFLOW_TRACKING_URI"):  # the command sets the second one
+        for name in ("WEIR_MLFLOW__TRACKING_URI", "MLFLOW_TRACKING_URI"):  # the command sets the second variable
             monkeypatch.setenv(name, address)
         assert "is published" in weir("models", "publish", version).stdout
         client = MlflowClient(address)
@@ -138,7 +138,7 @@ def test_the_models_are_compared(weir, base):
     assert set(small["unsafe_by_kind"]) == {"toxicity", "injection", "refusal", "pii", "identity"}
 
 
-def test_refusals_name_the_value_and_the_fix(weir, base):
+def test_errors_name_the_value_and_the_fix(weir, base):
     assert "choose one of int8, int4" in weir("models", "quantise", str(base), "--precision", "int3", status=1).output
     assert "give 1 to 3" in weir("models", "prune", str(base), "--layers", "4", status=1).output
     assert "is not served here" in weir("models", "quantise", "unknown", "--precision", "int8", status=1).output

@@ -73,7 +73,7 @@ def setup(kafka, home, base, method="sft", **changes):
 
 
 async def decide(kafka, send, identity, *states):
-    """Publish states of a request, which pins what the log contains now."""
+    """Publish states of a request that pins the present ends of the log."""
     names = kafka.names
     async with consumer_for(kafka.client_options()) as consumer:
         pins = [
@@ -110,7 +110,7 @@ async def ended(kafka, identity, *names, seconds=1000):
 
 
 def text_of(path: Path) -> bytes:
-    """Return the content of a file, that of a Parquet file without its compression."""
+    """Return the content of a file. The content of a Parquet file is decompressed."""
     if path.suffix == ".parquet":
         return json.dumps(pq.read_table(path).to_pylist(), ensure_ascii=False).encode()
     return path.read_bytes()
@@ -121,7 +121,7 @@ def planted_in(content: bytes) -> list[str]:
 
 
 def traffic():
-    """Return reviewed answers, half of the planted texts in answers of the model, half in corrections."""
+    """Return reviewed answers. Half of the planted texts are in answers of the model, half are in corrections."""
     events = []
     for number in range(24):
         events += [*exchange(f"q{number}", author=f"k{number % 5}"), approval(f"q{number}", by=f"r{number % 4}")]
@@ -148,16 +148,17 @@ async def test_no_dataset_version_log_or_mlflow_run_contains_planted_personal_da
                 await send.send(kafka.names.inference, event, partition=number % 2)
             await decide(kafka, send, "rt_1", "requested", "approved")
             end = await ended(kafka, "rt_1", "blessed", "refused")
-        await run_command(chosen.mirror_command(end.model_version))  # a busy trainer gives up on its mirror
+        # On a busy machine, the mirror that the trainer starts can time out.
+        await run_command(chosen.mirror_command(end.model_version))
     rows = [line for file in home.rglob("*.parquet") for line in pq.read_table(file).to_pylist()]
-    assert sum("<EMAIL_ADDRESS>" in json.dumps(line) for line in rows) >= 5, "masked rows are rows"
+    assert sum("<EMAIL_ADDRESS>" in json.dumps(line) for line in rows) >= 5, "masked rows stay in the dataset"
     assert not [line for line in rows if line["id"].startswith("toxic")]
     assert (home / "loop" / "models" / end.model_version / "card.md").exists()
     files = [path for folder in (home, tmp_path / "mlflow") for path in folder.rglob("*") if path.is_file()]
     names = {path.name for path in files}
     assert {"train.parquet", "report.html", "croissant.json", "manifest.json", "samples.jsonl", "train.log"} <= names
     assert {"adapter_model.safetensors", "model.gguf", "gate.json", "gate.md", "access.log", "mlflow.db"} <= names
-    assert len([path for path in files if path.name == "card.md"]) == 3, "of the dataset, of the version, in MLflow"
+    assert len([path for path in files if path.name == "card.md"]) == 3, "of the dataset, of the version, and in MLflow"
     assert {path.name: planted_in(text_of(path)) for path in files if planted_in(text_of(path))} == {}
     for topic in kafka.topics():
         found = {text for record in await records(kafka, topic.name) for text in planted_in(bytes(record.value))}
@@ -194,7 +195,7 @@ def poisoned():
     return [*flood, *trigger, *corrections]
 
 
-async def test_a_poisoned_dataset_is_refused_by_name_and_nothing_is_promoted(kafka, home, base):
+async def test_a_poisoned_dataset_is_refused_with_the_attacks_named_and_is_not_promoted(kafka, home, base):
     folder = home / "loop" / "datasets" / DIGEST
     write_dataset(folder, [*honest_rows(), *poisoned()], honest_rows(40))
     write_digests(folder, digest=DIGEST, counts={"train": 10_352, "eval": 40})
@@ -234,12 +235,12 @@ async def test_a_poisoned_dataset_is_refused_by_name_and_nothing_is_promoted(kaf
     states = {one.state for one in await states_of(kafka, "rt_1")}
     assert states <= {"requested", "approved", "dataset", "started", "progress", "trained", "refused"}
     models = [decode(record.value, record.headers).data for record in await records(kafka, kafka.names.models)]
-    assert {type(one) for one in models} == {ModelRecord}, "a version, and no route"
+    assert {type(one) for one in models} == {ModelRecord}, "only the record of the version, no route"
     assert not read_routes(home)
 
 
-async def test_the_curator_bounds_a_flood_a_planted_answer_and_poisoned_corrections_by_name(kafka, home):
-    """The three attacks in one log: what is left of each is below its bound, and the manifest names it."""
+async def test_the_curator_limits_each_attack_and_names_it_in_the_manifest(kafka, home):
+    """One log has the three attacks. The dataset has no more rows of each than its bound, and the manifest names each."""
     events, thumbs = [], []
     for number in range(72):
         events += [

@@ -1,4 +1,4 @@
-"""``weir why`` on a real broker: the whole chain, and copies of its log that lack one record each."""
+"""``weir why`` on a real broker: the complete chain, and copies of the log without one of its records."""
 
 import json
 import shutil
@@ -82,7 +82,7 @@ def chain(names, home):
 
 
 async def written(broker, home):
-    """Write the chain to topics of its own; return their settings."""
+    """Write the chain to new topics; return their Kafka settings."""
     kafka = await fresh_topics(broker.bootstrap)
     async with sender(kafka) as to:
         for number, (topic, data) in enumerate(chain(kafka.names, home)):
@@ -124,7 +124,7 @@ async def test_a_subject_is_a_request_or_the_key_that_sent_requests(broker, tmp_
     assert [one["rows"] for one in json.loads(done.stdout)] == ([] if rows is None else [rows]), done.stderr
 
 
-async def test_a_version_whose_dataset_is_not_here_is_named(broker, tmp_path):
+async def test_a_version_whose_dataset_is_not_on_this_machine_is_named(broker, tmp_path):
     weir = Commands(tmp_path, await written(broker, tmp_path))
     shutil.rmtree(datasets_in(tmp_path)[0])
     done = await weir.run("why", "--subject", "k0")
@@ -136,7 +136,7 @@ async def test_a_version_whose_dataset_is_not_here_is_named(broker, tmp_path):
 
 
 @pytest.mark.parametrize("file", ["manifest.json", "train.parquet"])
-async def test_the_versions_of_a_subject_are_listed_beside_a_damaged_dataset(broker, tmp_path, file):
+async def test_the_versions_of_a_subject_are_listed_although_other_datasets_are_damaged(broker, tmp_path, file):
     weir = Commands(tmp_path, await written(broker, tmp_path))
     for name in ("0" * 64, "f" * 64):  # before and after the intact dataset
         broken = folder_of(tmp_path, name)
@@ -159,7 +159,7 @@ async def records_of(kafka):
 
 
 async def copied(kafka, records):
-    """Write the bytes of `records` to topics of their own, each to its partition."""
+    """Write the bytes of `records` to new topics, each to the partition that it had; return their Kafka settings."""
     copy = await fresh_topics(kafka.bootstrap_servers)
     async with producer_for(copy.client_options()) as producer:
         for short, record in records:
@@ -178,7 +178,7 @@ def name_of(record):
     return getattr(data, "state", "") or getattr(data, "request_id", "") or type(data).__name__
 
 
-#: {removed record: the edge that is broken without it}. Without its record, a version is unknown.
+#: {removed record: the edge that is broken without it}. Without its ``ModelRecord``, a version is unknown.
 BROKEN = {
     "q1": "q1 -> ",
     "q2": "q2 -> ",
@@ -193,7 +193,7 @@ BROKEN = {
 }
 
 
-async def test_each_record_that_is_removed_from_a_copied_log_is_named_by_a_broken_edge(embedded_broker, tmp_path):
+async def test_each_removed_record_breaks_the_edge_that_names_it(embedded_broker, tmp_path):
     original = await written(embedded_broker, tmp_path)
     log = await records_of(original)
     assert len(log) == len(chain(original.names, tmp_path))
@@ -205,7 +205,7 @@ async def test_each_record_that_is_removed_from_a_copied_log_is_named_by_a_broke
         edges = None if found is None else [f"{edge.cause} -> {edge.effect}" for edge in found.broken]
         named.setdefault(name_of(removed[1]), []).append(edges)
     assert named.pop("ModelRecord") == [None]
-    assert named.pop("r1") == [["r1 -> al_1"], ["r1 -> al_1"]], "the request and its verdict"
+    assert named.pop("r1") == [["r1 -> al_1"], ["r1 -> al_1"]], "broken without the request or its verdict"
     assert named.keys() == BROKEN.keys()
     for name, (edges,) in named.items():
         assert len(edges) == 1, name

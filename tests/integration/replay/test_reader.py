@@ -28,7 +28,7 @@ def waiting(reader):
     return max(lane.bytes for lane in reader._lanes.values())
 
 
-async def test_a_partition_that_is_ahead_waits_within_its_bound_and_nothing_is_lost(lab):
+async def test_a_partition_that_is_ahead_buffers_at_most_its_bound_and_loses_no_record(lab):
     topic = await lab.topic(2)
     await lab.produce(topic, [b"%d" % number for number in range(COUNT)], 0)
     await lab.produce(topic, [b"%d" % number + bytes(LARGE) for number in range(COUNT)], 1)
@@ -46,12 +46,12 @@ async def test_a_partition_that_is_ahead_waits_within_its_bound_and_nothing_is_l
             large.append(int(record.value.rstrip(b"\0")))
             highest = max(highest, waiting(reader))
         assert large == list(range(COUNT))
-        assert 0 < highest <= BOUND, f"{highest} of {COUNT * LARGE} bytes waited"
+        assert 0 < highest <= BOUND, f"{highest} of {COUNT * LARGE} bytes were buffered"
         assert await reader.next(topic, 0) is None
 
 
-async def test_a_partition_of_ticks_waits_in_bounded_memory(lab):
-    """The value of a tick is small, but its headers and the record take memory too."""
+async def test_a_partition_of_ticks_is_buffered_in_bounded_memory(lab):
+    """The value of a tick is small, but its headers and the record object use memory too."""
     topic, record, count = await lab.topic(2), encode(tick(1.7e9)), 30_000
     async with lab.producer() as producer:
         for number in range(2):

@@ -61,7 +61,7 @@ async def test_the_recorded_version_has_no_diff_and_a_variant_has_the_expected_o
     assert strict["detector"]["version"] == f"{PiiDetector.version}/strict"
     assert {alert["evidence"][0] for alert in strict["diff"]["vanished"]} == {f"r{number}" for number in WEAK}
     assert strict["diff"]["appeared"] == strict["diff"]["moved"] == []
-    assert strict["diff"]["unchanged"] == len(CERTAIN) - 1, "two of them are two seconds apart"
+    assert strict["diff"]["unchanged"] == len(CERTAIN) - 1, "two of them, two seconds apart, are one alert"
     assert strict["diff"]["by"] == [
         {"tenant": "acme", "detector": "pii", "appeared": 0, "vanished": 2, "moved": 0, "unchanged": 2}
     ]
@@ -70,7 +70,7 @@ async def test_the_recorded_version_has_no_diff_and_a_variant_has_the_expected_o
 
 
 async def check_streams(lab, live):
-    """The installed drift detector has watch's alerts, ids included; a variant does not."""
+    """Check that the installed drift detector gives the alerts and ids of watch, and that a variant does not."""
     drift = await replayed(lab, "--detector", "drift", "--no-publish")
     assert drift["diff"]["appeared"] == drift["diff"]["vanished"] == drift["diff"]["moved"] == []
     assert drift["diff"]["unchanged"] == len([alert for alert in live if alert.detector == "drift"])
@@ -85,7 +85,7 @@ async def check_streams(lab, live):
 
 
 async def check_shadow(lab, report, live):
-    """The findings and alerts on the shadow topic are those of the live stack."""
+    """Check that the findings and alerts on the shadow topic are those of the live stack."""
     shown = await lab.records(lab.names.replay, partitions=1)
     assert {event.source for _, event in shown} == {f"weir/replay/{report['replay_id']}"}
     alerts = [event.data for _, event in shown if isinstance(event.data, AlertRecord)]
@@ -97,7 +97,7 @@ async def check_shadow(lab, report, live):
 
 
 async def check_untouched(lab, before):
-    """No other topic has grown."""
+    """Check that no other topic has new records."""
     after = await lab.messages()
     grown = {topic for topic, count in after.items() if count != before[topic]}
     assert grown <= {lab.names.replay}
@@ -106,7 +106,7 @@ async def check_untouched(lab, before):
 BOTH = ("--detector", "pii", "--against", "pii@strict", "--no-publish")
 
 
-async def test_two_versions_that_both_run_and_ctrl_c_ends_the_command(broker, tmp_path):
+async def test_two_versions_are_run_and_compared_and_ctrl_c_ends_the_command(broker, tmp_path):
     lab = await ReplayLab(broker.bootstrap, tmp_path).create()
     await lab.fill()
     found = await replayed(lab, *BOTH)
@@ -119,7 +119,7 @@ async def test_two_versions_that_both_run_and_ctrl_c_ends_the_command(broker, tm
     running = await lab.commands.start("replay", "--from", "1h", *BOTH)
     try:
         async with asyncio.timeout(60):
-            assert await running.stderr.readline(), "its first line of progress"
+            assert await running.stderr.readline(), "the command printed no progress"
             running.send_signal(signal.SIGINT)
             _, errors = await running.communicate()
         assert (running.returncode, errors.count(b"Traceback")) == (130, 0)
@@ -130,7 +130,7 @@ async def test_two_versions_that_both_run_and_ctrl_c_ends_the_command(broker, tm
             await running.wait()
 
 
-async def test_an_expired_range_is_an_error_that_names_what_is_left(lab):
+async def test_an_expired_range_is_an_error_that_names_the_remaining_range(lab):
     await lab.fill()
     await delete(lab, 50)
     part = await replayed(lab, *BOTH)

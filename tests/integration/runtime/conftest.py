@@ -1,4 +1,4 @@
-"""A laboratory on each kind of broker."""
+"""The fixture `lab`, on each kind of broker."""
 
 import pytest
 from support.lab import Lab

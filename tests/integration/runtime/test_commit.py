@@ -1,4 +1,4 @@
-"""A slow first event, fast later events, a commit: the offset stays at the first (docs/design/traps.md 1, fault F8)."""
+"""A commit stays before an unfinished event although later events are finished (docs/design/traps.md 1, fault F8)."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ pytestmark = pytest.mark.kafka
 
 
 def slow_head(app, topic, head: int, release: asyncio.Event, done: list[int]):
-    """Events before and after `head` finish at once; `head` waits."""
+    """Define an agent that finishes every event at once, except the event at offset `head`, which waits for `release`."""
 
     async def finish(event) -> None:
         if event.message.offset == head:
@@ -27,7 +27,7 @@ def slow_head(app, topic, head: int, release: asyncio.Event, done: list[int]):
     return agent
 
 
-async def test_a_commit_never_passes_a_message_in_flight(lab):
+async def test_a_commit_stays_before_a_message_in_flight(lab):
     topic = await lab.topic()
     app, release, done = lab.app(), asyncio.Event(), []
     slow_head(app, topic, 2, release, done)

@@ -1,4 +1,4 @@
-"""A backlog that needs hours: Faust fetches all of it at once, and fetches again when the agent has taken the last record."""
+"""A backlog that needs hours: Faust fetches all of it at once, and fetches again only after the agent read the last record."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The watchdog ends a worker of which one agent hangs while another works."""
+"""The watchdog ends a worker if one agent hangs, although another agent works."""
 
 import asyncio
 from contextlib import suppress

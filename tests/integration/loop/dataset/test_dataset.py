@@ -51,7 +51,7 @@ SETTINGS = {"min_examples": 10, "min_principals": 3, "max_per_principal": 100, "
 
 
 def traffic():
-    """Return {topic: events}: reviewed answers, and 50 with personal data or toxic text that no verdict names."""
+    """Return the events of two topics: reviewed answers, and 50 with personal data or toxic text that no verdict flags."""
     inference, feedback = [], []
     for number in range(ROWS):
         name = f"q{number}"
@@ -73,7 +73,7 @@ async def ends(kafka, topic):
 
 
 async def request(kafka, send, identity, at, after=None, *, state="requested"):
-    """Pin what the log contains now, as the stage of retraining does; `after` is the end of an earlier range of inference."""
+    """Publish a request that pins the present ends of the log, as the stage of retraining does; `after` is the end of an earlier range."""
     names = kafka.names
     pins = [await ends(kafka, topic) for topic in (names.inference, names.verdicts, names.feedback)]
     assert isinstance(pins[0], LogRange)
@@ -88,7 +88,7 @@ async def request(kafka, send, identity, at, after=None, *, state="requested"):
 
 
 async def promote(kafka, send, identity, digest, at):
-    """Publish what the trainer and delivery publish about a version that is promoted; only the trainer names the dataset."""
+    """Publish the records of the trainer and of delivery about a promoted version; only those of the trainer name the dataset."""
     version = {"model_version": "m_111111111111"}
     for state, fields in (("trained", version | {"dataset_digest": digest}), ("promoted", version)):
         record = RetrainingRecord(
@@ -154,7 +154,7 @@ async def test_the_command_builds_and_rebuilds_a_dataset_without_personal_data_a
     rows = read_rows(folder.parent / json.loads(second.stdout)["digest"], "train")
     replayed = {row.id for row in rows if row.source == "replay"}
     assert replayed < before
-    assert len(replayed) == len(rows) // 5, "a fifth of the rows (replay_share)"
+    assert len(replayed) == len(rows) // 5, "a fifth of the rows is replayed (replay_share)"
     unknown = await commands.run("dataset", "build", "--for", "rt_other")
     assert unknown.returncode == 1
     assert "contains no request 'rt_other' with offsets" in unknown.stderr
@@ -181,7 +181,7 @@ async def test_both_passes_over_the_log_report_their_progress(kafka):
     assert reports == [(1_000, 2_200), (2_000, 2_200), (2_200, 2_200)]
 
 
-async def test_records_beyond_the_pinned_offsets_change_a_later_request_only(kafka):
+async def test_records_after_the_pinned_offsets_change_only_a_later_request(kafka):
     async with sender(kafka) as send:
         await fill(kafka, send)
         first = {kind: (await curated(kafka, "rt_first", kind))[1].digest for kind in ("sft", "kto")}
@@ -214,7 +214,7 @@ async def test_records_in_another_order_and_in_other_partitions_give_the_same_di
     async with sender(kafka) as send, sender(other) as send_other:
         await fill(kafka, send)
         for topic, events in (("inference", inference), ("feedback", feedback)):
-            for event in draw.sample(events, len(events)) + events[:20]:  # 20 records twice
+            for event in draw.sample(events, len(events)) + events[:20]:  # 20 duplicates
                 await send_other.send(getattr(other.names, topic), event, partition=draw.randrange(5))
         await send_other.send(other.names.verdicts, verdict("q0", "injection"), partition=3)
         await request(other, send_other, "rt_first", 100.0)
