@@ -1,4 +1,4 @@
-"""A leaked system prompt, from the records that the gateway writes to a finding; only one record has the system prompt twice."""
+"""A leaked system prompt, from the records of the gateway to a finding; only the inference topic contains the system prompt."""
 
 import msgspec
 import pytest
@@ -49,7 +49,7 @@ def records(name, texts, answer):
     return asked, ended
 
 
-async def test_leaks_are_findings_and_nothing_but_the_log_has_the_system_prompt(lab):
+async def test_leaks_are_findings_and_no_published_event_has_the_system_prompt(lab):
     settings = DetectorSettings(output=EXPECTED.output)
     app = lab.score_app(spec=model_spec(settings, ScoreSettings()), deadline_seconds=60)
     for name, exchange in EXCHANGES.items():

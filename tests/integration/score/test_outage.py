@@ -1,4 +1,4 @@
-"""The broker dies under the worker and comes back: the same worker goes on, and nothing is missing."""
+"""The broker is killed and restarted: the same worker continues, and each request has its signal."""
 
 import pytest
 from support.running_broker import start_broker
@@ -9,9 +9,9 @@ from stream.wire import Signal
 pytestmark = pytest.mark.kafka
 
 
-@pytest.mark.timeout(240)  # a broker of its own, started twice
-async def test_a_killed_broker_costs_nothing_and_the_watchdog_waits_for_it(apache_broker, tmp_path):
-    del apache_broker  # for its skip where Apache Kafka cannot run
+@pytest.mark.timeout(240)  # the test starts a separate broker twice
+async def test_a_killed_broker_loses_no_request_and_the_watchdog_waits_for_its_restart(apache_broker, tmp_path):
+    del apache_broker  # requested only to skip the test if Apache Kafka cannot run here
     with start_broker("apache", tmp_path / "broker") as broker:
         lab = await ScoreLab(broker.bootstrap, tmp_path).create()
         before, after = [f"b{number}" for number in range(40)], [f"a{number}" for number in range(5)]

@@ -1,4 +1,4 @@
-"""The registry's own detectors, in their process, from prompt to verdict."""
+"""The registered detectors in their process, from a prompt to a verdict."""
 
 import pytest
 from support.score_stack import end, request
@@ -33,7 +33,7 @@ ANSWERS = {
 }
 
 
-async def test_detectors_find_what_is_there_and_compare_an_answer_with_the_prompt_in_its_record(lab):
+async def test_detectors_flag_prompts_and_compare_an_answer_with_the_prompt_in_its_record(lab):
     settings = DetectorSettings(output=(*DetectorSettings().output, *COMPARED))
     app = lab.score_app(spec=model_spec(settings, ScoreSettings()), deadline_seconds=60)
     await lab.append(*(request(f"r-{name}", text) for name, text in PROMPTS.items()))
@@ -61,7 +61,7 @@ async def test_detectors_find_what_is_there_and_compare_an_answer_with_the_promp
     assert labels["bare", "language"] == labels["bare", "groundedness"] == "unknown"
     found = {event.data.detector for _, event in await lab.findings()}
     assert found >= {"pii", "toxicity", "injection"}
-    assert found.isdisjoint(COMPARED), "what is experimental opens no alert by itself"
+    assert found.isdisjoint(COMPARED), "experimental detectors publish no findings, so they open no alert"
     signals = [event.data for _, event in await lab.signals() if isinstance(event.data, Signal)]
     assert len(signals) == 10
     for signal in signals:
@@ -72,7 +72,7 @@ async def test_detectors_find_what_is_there_and_compare_an_answer_with_the_promp
     assert "212-555" not in printed
 
 
-async def test_an_answer_that_further_answers_do_not_repeat_is_inconsistent_and_no_alert(lab):
+async def test_an_answer_that_differs_from_further_answers_is_inconsistent_without_a_finding(lab):
     settings = DetectorSettings(output=("consistency",))
     app = lab.score_app(spec=model_spec(settings, ScoreSettings()), deadline_seconds=60)
     context = (("user", "Who founded the harbour office?"), ("assistant", "It was founded by Ingrid Vale."))
@@ -89,7 +89,7 @@ async def test_an_answer_that_further_answers_do_not_repeat_is_inconsistent_and_
     assert await lab.findings() == []
 
 
-async def test_wrong_tool_calls_are_findings_and_by_part_a_request_has_a_signal_per_part_group(lab):
+async def test_wrong_tool_calls_are_findings_and_drift_by_part_gives_a_signal_per_part_group(lab):
     lab.tenants = {"*": {"drift_by_part": True}}
     app = lab.score_app(spec=model_spec(DetectorSettings(), ScoreSettings()), deadline_seconds=60)
     step = (

@@ -1,4 +1,4 @@
-"""One event in, and its verdicts, findings, signal and ticks out."""
+"""The verdicts, findings, signals and ticks that score publishes for an event."""
 
 import time
 
@@ -28,7 +28,7 @@ from stream.wire.trace import TraceParent
 pytestmark = pytest.mark.kafka
 
 
-async def test_what_an_exchange_gives(either):
+async def test_an_exchange_has_verdicts_findings_and_signals(either):
     lab, app = either, either.score_app()
     ask, answer = request("r1", "call me at 5551234"), end("r1", "no numbers here")
     await lab.append(ask, answer)
@@ -79,13 +79,13 @@ async def test_spans_join_the_trace_of_the_request_and_link_to_their_batch(lab):
         assert {s.name for s in below} == {"evaluate pii", "evaluate toxicity", "evaluate injection"}
         assert all(s.events[0].name == "gen_ai.evaluation.result" for s in below)
         assert {s.attributes["weir.flagged"] for s in below} <= {True, False}
-    assert len([s for s in spans if s.attributes.get("weir.flagged")]) == 3  # the doubles flag digits, and r2 has none
+    assert len([s for s in spans if s.attributes.get("weir.flagged")]) == 3  # the doubles flag digits; r2 has no digits
     assert departures(exported(spans)) == []
     assert {link.context.span_id for batch in batches for link in batch.links} == {s.context.span_id for s in processes}
     assert "5551234" not in repr([(s.attributes, [e.attributes for e in s.events]) for s in spans])
 
 
-async def test_garbage_goes_to_the_dead_letters_and_its_neighbours_are_scored(either):
+async def test_undecodable_records_become_dead_letters_and_the_others_are_scored(either):
     lab, app = either, either.score_app()
     await lab.append(request("r1", "hello"))
     for garbage in (b"\xff\x00garbage", b"{}", b""):
@@ -103,7 +103,7 @@ async def test_garbage_goes_to_the_dead_letters_and_its_neighbours_are_scored(ei
     assert headers["__weir.errors.exception.class.name"] == b"DecodeError"
 
 
-async def test_an_end_without_text_gives_a_signal_and_its_verdicts_unless_it_was_aborted(lab):
+async def test_an_end_without_text_has_a_signal_and_if_not_aborted_its_verdicts(lab):
     app = lab.score_app()
     aborted = end("r1", "", status="aborted", kind="weir.inference.aborted.v1")
     gap = GapRecord(source="s1", first_number=1, last_number=2, count=2, reason="full")
@@ -120,7 +120,7 @@ async def test_an_end_without_text_gives_a_signal_and_its_verdicts_unless_it_was
     assert not await lab.dead()
 
 
-async def test_a_verdict_names_its_part_and_a_request_of_nothing_but_a_tool_result_is_scored(lab):
+async def test_a_verdict_names_its_part_and_a_request_with_only_a_tool_result_is_scored(lab):
     app = lab.score_app()
     result = Message(role="tool", parts=(ToolResponsePart(response="call 5551234", id="c1"),))
     await lab.append(request("r1", "", messages=(Message.of_text("system", "be brief"), result)))
@@ -140,7 +140,7 @@ async def test_a_verdict_names_its_part_and_a_request_of_nothing_but_a_tool_resu
     assert found["r2", "injection"].covered == 1.0
 
 
-async def test_a_part_without_a_finding_is_an_error_and_an_unknown_detector_too(lab):
+async def test_a_partly_read_text_without_a_finding_and_an_unknown_detector_are_errors(lab):
     app = lab.score_app()
     await lab.append(request("r1", "HALF of it", owed=("pii", "unheard-of")))
     async with lab.running(app):
@@ -150,7 +150,7 @@ async def test_a_part_without_a_finding_is_an_error_and_an_unknown_detector_too(
     assert (found["unheard-of"].label, found["unheard-of"].version) == ("error", "unknown")
 
 
-async def test_poisons_are_dead_letters_with_error_verdicts_and_their_batch_is_scored(lab):
+async def test_events_that_break_a_detector_are_dead_letters_and_the_rest_of_the_batch_is_scored(lab):
     app = lab.score_app(deadline_seconds=1)
     texts = {"r1": "one", "r2": "two HANG", "r3": "three 5551234", "r4": "four CRASH"}
     await lab.append(*(request(name, text) for name, text in texts.items()))
@@ -197,7 +197,7 @@ async def test_a_tick_never_overtakes_an_output(lab):
         assert all("s1" in data.closed for data in heard.values())
 
 
-async def test_a_finding_is_explained_beside_its_verdicts_without_its_words(lab):
+async def test_an_explanation_is_published_beside_the_verdicts_without_text(lab):
     app, ask = lab.score_app(explain_findings=1), request("r1", "call me at 5551234", owed=("toxicity",))
     await lab.append(ask, request("r2", "call me at 5551234", owed=("toxicity",)))
 
@@ -216,7 +216,7 @@ async def test_a_finding_is_explained_beside_its_verdicts_without_its_words(lab)
 
 
 async def test_a_clock_that_is_ahead_by_years_moves_no_output_past_an_hour_after_its_record(lab):
-    """The watermark never decreases: one such tick would stop the windows for years."""
+    """The watermark never decreases, so that one tick with such a time would stop the windows for years."""
     app, years = lab.score_app(), time.time() + 10 * 365 * 86_400
     await lab.append(request("r1", "call 5551234", at=years), tick(years), closed(years))
     async with lab.running(app):

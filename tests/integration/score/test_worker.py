@@ -1,4 +1,4 @@
-"""The score worker as a process: killed, stopped, stalled, started with topics that do not fit."""
+"""The score worker as a process: killed, stopped, stalled, or started with topics that it cannot use."""
 
 import asyncio
 import signal
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.kafka
 
 
 @pytest.mark.timeout(240)  # two starts of a worker
-async def test_kill_9_in_the_middle_of_a_batch_loses_nothing_and_repeats_the_same(either):
+async def test_kill_9_in_the_middle_of_a_batch_loses_no_event_and_duplicates_are_equal(either):
     lab = either
     ids = [f"r{number}" for number in range(400)]
     await lab.append(*(request(name, f"hello 5551234 {name}") for name in ids), tick(500.0))
@@ -55,8 +55,8 @@ async def test_kill_9_in_the_middle_of_a_batch_loses_nothing_and_repeats_the_sam
     print(f"repeated: {sum(repeats.values()) - len(ids)} of {len(ids)}")
 
 
-@pytest.mark.timeout(240)  # two workers, each with model processes of its own
-async def test_a_worker_that_joins_and_one_that_leaves_lose_nothing(lab):
+@pytest.mark.timeout(240)  # two workers, each with separate model processes
+async def test_no_event_is_lost_if_a_worker_joins_or_leaves(lab):
     ids = [f"r{number}" for number in range(60)]
     await lab.append(*(request(name, f"hello {name}") for name in ids))
 
@@ -81,7 +81,7 @@ async def test_a_worker_that_joins_and_one_that_leaves_lose_nothing(lab):
 
 
 async def test_a_worker_with_work_and_no_progress_ends_itself(lab):
-    """Its outputs have nowhere to go: the topic is gone, and the broker answers."""
+    """An output topic is deleted, so the worker cannot publish, although the broker answers."""
     await lab.append(request("r1", "hello"))
 
     async def scored() -> bool:
@@ -95,7 +95,7 @@ async def test_a_worker_with_work_and_no_progress_ends_itself(lab):
         assert await asyncio.wait_for(process.wait(), 90) == EXIT_STALLED
 
 
-async def test_topics_that_do_not_fit_end_the_worker_with_the_remedy(apache_broker, tmp_path):
+async def test_a_wrong_partition_count_ends_the_worker_with_an_error_that_names_the_setting(apache_broker, tmp_path):
     lab = ScoreLab(apache_broker.bootstrap, tmp_path)
     async with admin_for(lab.kafka.client_options()) as admin:
         await admin.create_topics([NewTopic(lab.names.inference, P + Q + 1, 1)])
@@ -106,7 +106,7 @@ async def test_topics_that_do_not_fit_end_the_worker_with_the_remedy(apache_brok
     assert "WEIR_KAFKA__TOPIC_PREFIX" in log
 
 
-async def test_a_stop_while_waiting_for_topics_is_a_clean_one(apache_broker, tmp_path):
+async def test_a_worker_that_waits_for_topics_stops_with_exit_status_0(apache_broker, tmp_path):
     lab = ScoreLab(apache_broker.bootstrap, tmp_path)
     async with lab.worker("score") as process:
 

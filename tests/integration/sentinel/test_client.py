@@ -1,4 +1,4 @@
-"""The sentinel client with a real gateway: each prompt in turn, captured for Weir's own tenant."""
+"""The sentinel client with a real gateway: it sends the prompts in turn, and they are recorded for Weir's own tenant."""
 
 import asyncio
 from itertools import islice
@@ -47,7 +47,7 @@ async def test_prompts_are_sent_in_turn_as_weirs_own_tenant(tmp_path):
     assert {data.principal for data in asked} == {k.id for k in list_keys(tmp_path) if k.tenant == OWN_TENANT}
 
 
-async def test_refused_and_unreachable_are_counted(tmp_path):
+async def test_refused_requests_and_an_unreachable_gateway_are_counted(tmp_path):
     registry = CollectorRegistry()
     with gateway(tmp_path) as (_, url):
         refused = sentinel(url, "weir-of-nobody", registry)
@@ -57,7 +57,7 @@ async def test_refused_and_unreachable_are_counted(tmp_path):
 
 
 @pytest.mark.parametrize("usage", [None, {"prompt_tokens": None, "completion_tokens": -1}, [3]])
-async def test_an_answer_without_token_counts_is_an_answer(usage):
+async def test_an_answer_without_valid_token_counts_is_counted_as_answered(usage):
     registry, stop = CollectorRegistry(), asyncio.Event()
     outcome = {"outcome": "answered"}
     async with scripted_upstream() as server:
@@ -89,4 +89,4 @@ async def test_both_prompts_of_a_pair_are_sent_and_sampled(tmp_path):
     sent = [data for data in asked if data.conversation_id != PROMPTS[0].id]
     assert {data.conversation_id: data.text for data in sent[:4]} == {p.id: p.text for pair in PAIRS[:2] for p in pair}
     wanted = {"temperature": 1, "max_tokens": 9}
-    assert [data.parameters for data in sent[:4]] == [wanted] * 4, "no seed: two answers to one prompt must differ"
+    assert [data.parameters for data in sent[:4]] == [wanted] * 4, "without a seed, so that answers can differ"

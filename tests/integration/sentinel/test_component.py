@@ -1,4 +1,4 @@
-"""The component as the supervisor starts it: its own key, its settings, its metrics, and an end when it is asked to."""
+"""The sentinel as the supervisor starts it: its own key, its settings, its metrics, and its end after SIGTERM."""
 
 import re
 import signal

@@ -1,6 +1,6 @@
-"""One real Ray with its edge and driver, started once a session on ports of its own, the echo engine behind it.
+"""A real Ray with its edge and driver and the engine `echo`, started once for each session on separate ports.
 
-The model `relay` has the engine upstream; its server is the same endpoint, with the model `echo`.
+The model `relay` has the engine `upstream`; its server is the same endpoint, with the model `echo`.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The application on a real Ray, behind its real edge. The tests that kill come last, and in this order."""
+"""The application on a real Ray, behind its real edge. The tests that kill processes run last, in this order."""
 
 import asyncio
 import contextlib
@@ -66,7 +66,7 @@ def test_an_upstream_model_is_relayed_and_both_requests_are_recorded(serving):
         chunks = list(client.chat.completions.create(**relayed, stream=True))
         assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "one two three"
         assert {(chunk.model, chunk.usage) for chunk in chunks} == {("relay", None)}
-        with pytest.raises(openai.BadRequestError, match="top_k"):  # the error of the server behind it
+        with pytest.raises(openai.BadRequestError, match="top_k"):  # the error of the upstream server
             client.chat.completions.create(**relayed, extra_body={"top_k": 3})
     new = [event.data for event in serving.records() if event.correlationid not in known]
     ends = [(data.model, data.status, data.text) for data in new if isinstance(data, ResponseRecord)]
@@ -74,7 +74,7 @@ def test_an_upstream_model_is_relayed_and_both_requests_are_recorded(serving):
     assert sorted(ends) == sorted([*whole, ("relay", "error", "")])
 
 
-def test_every_answer_has_exactly_one_request_id_of_ours(serving, client):
+def test_every_answer_has_exactly_one_request_id_from_the_edge(serving, client):
     def chunked():
         for _ in range(20):
             yield b"x" * 65_536
@@ -103,8 +103,8 @@ def test_every_answer_has_exactly_one_request_id_of_ours(serving, client):
     }
 
 
-def test_ids_are_the_edges_only_through_the_edge(serving):
-    """Whoever reaches a gateway's own port cannot choose the id of its events."""
+def test_a_gateway_ignores_a_request_id_that_is_not_from_the_edge(serving):
+    """A client that connects to the port of a gateway cannot choose the id of its events."""
     port = serving.layout.environment()["RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT"]
     headers = {"authorization": f"Bearer {KEY}", "x-request-id": "chosen"}
     answer = httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=CHAT, headers=headers, trust_env=False)
@@ -142,8 +142,8 @@ def test_each_replica_serves_its_own_metrics(serving, client):
     assert "weir_engine_running" in found["model"]
 
 
-async def test_a_flood_is_answered_by_the_gateway_or_refused_with_when_to_try_again(serving):
-    """A gateway holds 264 requests (the default slots of `auto`, 8, + `model.queue`); the model is held still until some were refused."""
+async def test_in_a_flood_a_request_is_answered_or_rejected_with_retry_after(serving):
+    """A gateway accepts 264 requests (the 8 default slots of `auto` + `model.queue`). The model is suspended until 20 are rejected."""
     model = psutil.Process(serving.pid_of("model"))
     known = {event.correlationid for event in serving.records()}
     limits = httpx.Limits(max_connections=FLOOD)
@@ -178,8 +178,8 @@ async def _first(tasks, count):
 
 
 @pytest.mark.parametrize("name_of_model", ["echo", "relay"])
-def test_a_client_that_goes_away_is_cancelled(serving, client, name_of_model):
-    """The replica is held still, so that the request is surely under way when its client leaves."""
+def test_a_request_is_cancelled_if_its_client_disconnects(serving, client, name_of_model):
+    """The replica is suspended, so that the request is in progress when its client disconnects."""
     model = serving.pid_of("model")
     known = {event.correlationid for event in serving.records()}
 
@@ -193,7 +193,7 @@ def test_a_client_that_goes_away_is_cancelled(serving, client, name_of_model):
             sending = threading.Thread(target=_post_and_ignore, args=(leaving, name_of_model), daemon=True)
             sending.start()
             name = until("the request record", begun, 20)
-            sending.join(1.5)  # the client's own time-out ends it
+            sending.join(1.5)  # the timeout of the client ends the request
         end = until("the end record", lambda: serving.end_of(name), 20)
     finally:
         os.kill(model, signal.SIGCONT)
@@ -209,7 +209,7 @@ def _post_and_ignore(client: httpx.Client, model: str) -> None:
         client.post("/v1/chat/completions", json=CHAT | {"model": model}, timeout=1.0)
 
 
-def test_a_killed_model_replica_leaves_aborted_or_complete_and_comes_back(serving, client):
+def test_a_killed_model_replica_is_replaced_and_each_request_has_an_end(serving, client):
     text = "word " * 3_000
     body = {"model": "echo", "max_tokens": 3_000, "messages": [{"role": "user", "content": text}]}
     answers, stop = [], threading.Event()
@@ -226,7 +226,8 @@ def test_a_killed_model_replica_leaves_aborted_or_complete_and_comes_back(servin
     for worker in workers:
         worker.start()
     until("load", lambda: len(answers) >= 16)
-    for _ in range(KILLS):  # until a request was under way in the replica: the gateway needs most of the time of each
+    # Repeat until a request is in the replica at the kill: a request is in the gateway for most of its time.
+    for _ in range(KILLS):
         killed = serving.pid_of("model")
         os.kill(killed, signal.SIGKILL)
         until("recovery", lambda: client.post("/v1/chat/completions", json=CHAT).status_code == 200)
@@ -256,7 +257,7 @@ def test_a_killed_gateway_is_replaced_and_the_official_client_does_not_notice(se
         began = time.monotonic()
         assert client.chat.completions.create(**CHAT).choices[0].message.content == "one two three"
         print(f"first answer after the kill: {time.monotonic() - began:.1f} s")
-    assert len(list((serving.home / "spool").glob("gateway-*"))) == 2  # the dead one's waits for its adopter
+    assert len(list((serving.home / "spool").glob("gateway-*"))) == 2  # the spool of the killed gateway remains
 
 
 def test_a_replica_writes_to_the_log_of_serve_at_once(serving):
@@ -289,7 +290,7 @@ def test_no_prompt_and_no_key_is_in_any_log(serving, client):
     assert not [path for path in logs if any(text.encode() in path.read_bytes() for text in (canary, KEY))]
 
 
-def test_a_driver_ends_with_ray_and_ray_leaves_nothing_behind(serving):
+def test_the_driver_ends_with_ray_and_ray_leaves_no_process(serving):
     serving.processes()
     serving.head.kill()
     assert serving.driver.wait(30) != 0

@@ -1,4 +1,4 @@
-"""Silences as an operator makes them, and as those who follow alerts see them."""
+"""Silences: `weir alerts silence` and `unsilence`, and alerts that are followed while a silence is in force."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ class Operator:
             await to.send(self.kafka.names.alerts, *events, partition=PLACE)
 
     async def told(self, *arguments):
-        """Return {alert id: silenced} of the alerts in their JSON."""
+        """Return {alert id: silenced} from the JSON output of `weir alerts`."""
         lines = (await self.alerts("--json", *arguments)).stdout.splitlines()
         return {item["alert_id"]: item["silenced"] for item in map(json.loads, lines)}
 
@@ -59,7 +59,7 @@ async def operator(broker, tmp_path):
     return Operator(await fresh_topics(broker.bootstrap), tmp_path)
 
 
-async def test_what_is_silenced_is_left_out_marked_and_told_again_when_it_is_ended(operator):
+async def test_silenced_alerts_are_hidden_or_marked_until_the_silence_ends(operator):
     await operator.fire(alert("al_1"), alert("al_other", side="output"))
     made = await operator.alerts("silence", "al_1", "--for", "2h", "--reason", "load test", "--json")
     assert made.returncode == 0, made.stderr
@@ -72,7 +72,7 @@ async def test_what_is_silenced_is_left_out_marked_and_told_again_when_it_is_end
     (listed,) = json.loads((await operator.alerts("silences", "--json")).stdout)
     assert listed == silence
     assert "load test" in (await operator.alerts("silences")).stdout
-    ended = await operator.alerts("unsilence", "al_2")  # any alert that it mutes names it
+    ended = await operator.alerts("unsilence", "al_2")  # the id of any muted alert identifies the silence
     assert "silence ended: acme/m/input/pii" in ended.stdout, ended.stderr
     await operator.fire(alert("al_4"))
     assert (await operator.told())["al_4"] is False
@@ -81,10 +81,10 @@ async def test_what_is_silenced_is_left_out_marked_and_told_again_when_it_is_end
 
 
 async def check_text(operator):
-    """A person is told how many were left out, and finds them with --silenced."""
+    """Check that the text output states how many alerts are hidden, and shows them with --silenced."""
     listed = await operator.alerts()
     assert [word for word in ("al_1", "al_other", "al_2", "al_3") if f"summary of {word}" in listed.stdout] == [
-        "al_1",  # it fired before it was silenced; its resolution is muted
+        "al_1",  # it fired before the silence; its resolution is muted
         "al_other",
         "al_3",
     ]
@@ -95,7 +95,7 @@ async def check_text(operator):
 
 
 async def check_log(operator):
-    """One key a thing, beside the alerts of its tenant and model, ended by a record whose `until` is its `at`."""
+    """Check the records: one key, the partition of the tenant's and model's alerts, and `until` = `at` in the record that ends it."""
     records = await operator.records()
     assert {(place, key) for place, key, _ in records} == {(PLACE, silence_id_of(alert("x").data).encode())}
     first, second = [data for _, _, data in records]
@@ -103,7 +103,7 @@ async def check_log(operator):
     assert second.until == second.at > first.at
 
 
-async def test_following_leaves_silenced_alerts_out_until_the_silence_ends(operator):
+async def test_following_omits_silenced_alerts_until_the_silence_ends(operator):
     await operator.fire(alert("al_1"))
     following = await operator.start("--follow", "--since", "1h")
     try:
@@ -127,7 +127,7 @@ async def test_following_leaves_silenced_alerts_out_until_the_silence_ends(opera
                 await following.wait()
 
 
-async def test_who_begins_now_knows_the_silences_of_before(operator):
+async def test_a_client_that_starts_now_applies_earlier_silences(operator):
     await operator.fire(alert("al_1"))
     assert (await operator.alerts("silence", "al_1", "--for", "2h", "--reason", "x")).returncode == 0
     client = Client(bootstrap_servers=operator.kafka.bootstrap_servers, topic_prefix=operator.kafka.topic_prefix)
@@ -135,18 +135,18 @@ async def test_who_begins_now_knows_the_silences_of_before(operator):
         first = asyncio.create_task(anext(live))
         number = 0
         deadline = time.monotonic() + 60
-        while not first.done():  # it is placed at the end at some moment after it was started
+        while not first.done():  # the consumer seeks the end some time after its start
             assert time.monotonic() < deadline
             number += 1
             await operator.fire(alert(f"al_new_{number}"))
         found = await first
-    assert found.alert_id.startswith("al_new"), "what was before is read for its silences alone"
+    assert found.alert_id.startswith("al_new"), "earlier records are read only for silences"
     assert found.silenced
     async with contextlib.aclosing(client.alerts(since="1h", follow=False)) as recent:
         assert {item.alert_id: item.silenced async for item in recent}["al_1"] is False
 
 
-async def test_what_cannot_be_silenced_is_refused_with_the_remedy(operator):
+async def test_an_unknown_alert_or_silence_is_an_error_that_names_the_fix(operator):
     await operator.fire(alert("al_1"), alert("al_2", side="output", state="resolved", revision=1))
     unknown = await operator.alerts("silence", "al_0", "--for", "2h", "--reason", "x")
     assert (unknown.returncode, unknown.stdout) == (1, "")

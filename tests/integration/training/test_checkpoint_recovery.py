@@ -23,7 +23,7 @@ def base(tmp_path_factory):
 
 
 @pytest.mark.parametrize("method", ["sft", "kto"])
-def test_a_run_that_is_killed_three_times_makes_the_same_adapter(tmp_path, base, method):
+def test_a_run_that_is_killed_three_times_trains_the_same_adapter(tmp_path, base, method):
     job = tiny_job(base, save_dataset(tmp_path / "data", kind=method), method=method)
     whole = ForkedRun(tmp_path / "whole", "run", job).trained()
     assert whole.numbers["step"] == 12
@@ -42,7 +42,7 @@ def test_a_run_that_is_killed_three_times_makes_the_same_adapter(tmp_path, base,
     assert step_of(resumed.path) >= last_step
     last = ForkedRun(home, "run", job)
     assert last.trained().version == whole.version
-    assert last.lines[0].step == step_of(resumed.path) + 1  # it did not begin anew
+    assert last.lines[0].step == step_of(resumed.path) + 1  # it continued from the checkpoint
     digests = [verify_version(root, whole.version).adapter_digest for root in (home, tmp_path / "whole")]
     assert digests[0] == digests[1]
     assert VersionFolder.of(home, whole.version).merged.exists()
@@ -50,15 +50,15 @@ def test_a_run_that_is_killed_three_times_makes_the_same_adapter(tmp_path, base,
 
 def _kill_while_a_checkpoint_is_written(home, job):
     written = None
-    while written is None:  # again if the checkpoint was complete when the signal arrived
+    while written is None:  # retry if the checkpoint was complete before the signal
         run = ForkedRun(home, "run", job)
-        run.until(lambda run=run: run.lines)  # its first act deletes the folder of drafts of the run before
+        run.until(lambda run=run: run.lines)  # at its start, a run deletes the drafts of the previous run
         run.until(lambda run=run: any(run.folder.draft.glob("checkpoint-*")))
         run.kill()
         written = next(run.folder.draft.glob("checkpoint-*"), None)
 
 
-def test_a_damaged_checkpoint_is_left_out(tmp_path, base):
+def test_a_run_continues_from_the_newest_undamaged_checkpoint(tmp_path, base):
     job = tiny_job(base, save_dataset(tmp_path / "data"))
     whole = ForkedRun(tmp_path / "whole", "run", job).trained()
     home = tmp_path / "killed"

@@ -1,4 +1,4 @@
-"""A version in a real MLflow server: once, with digests and numbers, and with an alias."""
+"""A version in a real MLflow server: registered once, with digests, metrics and an alias."""
 
 import json
 import os
@@ -29,7 +29,7 @@ async def test_a_version_is_mirrored_once(tmp_path, client):
     version = ForkedRun(tmp_path, "run", job).trained(200).version
     command = [sys.executable, "-m", "stream.loop.training.mlflow_mirror", str(tmp_path), version]
     experiment = client.post("/experiments/create", json={"name": "weir-training"}).json()["experiment_id"]
-    # What a mirror leaves that is killed after its first request.
+    # The run that a mirror leaves if it is killed after its first request.
     begun = {"experiment_id": experiment, "tags": [{"key": "weir.version", "value": version}]}
     client.post("/runs/create", json=begun).raise_for_status()
     first = await run_command(command)

@@ -81,7 +81,7 @@ async def test_no_command_trains_for_a_request_that_is_rejected(apache_broker, h
 
 
 async def test_a_second_trainer_continues_when_the_first_is_killed(broker, tmp_path, home, base):
-    """On the embedded broker too, which keeps a killed member in its group for ever unless its successor removes it."""
+    """Run on the embedded broker too, which keeps a killed member in its group unless the next trainer removes it."""
     kafka = await fresh_topics(broker.bootstrap)
     await publish(kafka, "requested", 1.0, alert_ids=("al_1",))
     await publish(kafka, "approved", 2.0, by="k_boss")
@@ -124,7 +124,7 @@ async def test_a_second_trainer_continues_when_the_first_is_killed(broker, tmp_p
     assert "question 1" not in log  # a prompt
 
 
-async def test_a_failure_is_published_and_an_approval_lets_it_continue(apache_broker, home, base):
+async def test_a_failure_is_published_and_a_new_approval_starts_the_request_again(apache_broker, home, base):
     kafka = await fresh_topics(apache_broker.bootstrap)
     refused = [sys.executable, "-c", "import sys; sys.exit('weir: 3 rows, the limit is 32')"]
     setup = setup_of(home, base, dataset_command=lambda _request: refused)
@@ -149,5 +149,5 @@ async def test_nothing_starts_without_an_approval(apache_broker, home, base):
     async with trainer(kafka, setup_of(home, base, dataset_command=lambda _request: ["/bin/false"])):
         await publish(kafka, "requested", 3.0, name="rt_2")
         await publish(kafka, "approved", 4.0, name="rt_2")
-        records = await reached(kafka, "failed", 60)  # the later request was worked on, so the first one was seen
+        records = await reached(kafka, "failed", 60)  # the later request was processed, so the first was read
     assert {record.retraining_id for record in records if record.by == "trainer"} == {"rt_2"}

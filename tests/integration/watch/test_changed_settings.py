@@ -1,4 +1,4 @@
-"""A worker that starts with other options of a stream detector: its state is rebuilt from the log, once, and nothing else changes."""
+"""A worker that starts with other options of a stream detector rebuilds its state from the log once. Nothing else changes."""
 
 import pytest
 from support.demo_log import START
@@ -24,13 +24,13 @@ def ticks(seconds):
 
 
 async def run(lab, *log):
-    """Run a worker until it has processed `log` and everything before."""
+    """Publish `log`; run a worker until it has processed all published events."""
     await lab.publish(log)
     async with lab.watching() as app:
 
         async def processed():
             await app.consumer.commit()
-            for topic in (lab.names.signals, lab.names.findings):  # the alert stage reads what watch has published
+            for topic in (lab.names.signals, lab.names.findings):  # the alert stage reads the findings of watch
                 places = [record.partition for record in await lab.read(topic, Q)]
                 ends = [places.count(place) for place in range(Q)]
                 if ends != [await lab.committed(app.conf.id, topic, place) or 0 for place in range(Q)]:
@@ -61,7 +61,8 @@ async def test_the_state_of_an_idle_stream_is_rebuilt_once(lab, caplog):
 async def test_damaged_states_of_idle_streams_are_rebuilt_once(lab, caplog):
     log = [signal_event("r1", START), *ticks(60), finding_of("r1", START, "pii")]
     await run(lab, *log)
-    async with lab.watching() as app:  # a worker loads a partition with its first record, and here it reads none
+    # A worker loads the state of a partition at its first record, and this worker reads no record.
+    async with lab.watching() as app:
         for name in ("streams", "alerts"):
             for partition in range(Q):
                 for key in [key for key, _ in app.tables[name].rows(partition) if not key.startswith(b"\0")]:
@@ -73,7 +74,7 @@ async def test_damaged_states_of_idle_streams_are_rebuilt_once(lab, caplog):
     assert rebuilt(caplog) == []
 
 
-async def test_an_event_that_is_late_stays_late_if_a_state_is_rebuilt(lab, caplog):
+async def test_a_late_event_is_still_late_after_a_state_is_rebuilt(lab, caplog):
     idle, late = signal_event("r1", START), signal_event("r2", START + 3, tenant="gamma")
     await run(lab, idle, *ticks(60))
     lab.tenants = AFTER

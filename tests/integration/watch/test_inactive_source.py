@@ -1,4 +1,4 @@
-"""F13 on real brokers: a source that falls silent is one alert, whoever runs the stage when it is due, and no retraining."""
+"""F13 on real brokers: an inactive source causes one alert, also if the worker changes meanwhile, and no retraining event."""
 
 import pytest
 from support.source_liveness_log import START, tick_lanes
@@ -10,7 +10,8 @@ from stream.stages.watch.source_liveness import OWN_STREAM
 from stream.wire import FindingRecord, partition_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
-#: After the last word of the source that falls silent at 100 s, before it is released at 159 s; the state is of 90 s.
+#: The worker changes after the last tick of the source, at 100 s, and before the watermark stops waiting for the source, at 159 s.
+#: The stored state is of 90 s.
 HANDED_OVER = 155
 
 
@@ -18,7 +19,7 @@ def both_lanes(gaps):
     return [event for pair in zip(*tick_lanes(400, gaps, partitions=P), strict=True) for event in pair]
 
 
-async def test_a_source_that_becomes_inactive_while_the_worker_changes_is_one_alert_that_resolves(broker, tmp_path):
+async def test_a_source_that_becomes_inactive_while_the_worker_changes_causes_one_alert_that_resolves(broker, tmp_path):
     lab = await WatchLab(broker.bootstrap, tmp_path, {}).create()
     log = both_lanes({"a": [], "b": [(100, 200)]})
     expected = Chain({}, lambda _: {}, P).run(log)
@@ -45,7 +46,7 @@ async def test_a_source_that_becomes_inactive_while_the_worker_changes_is_one_al
     assert {(record.detector, record.tenant, record.feature) for record in alerts} == {("silence", "_weir", "b")}
     assert [record.at - START for record in alerts] == [180.0, 270.0]
     findings = await lab.records(lab.names.findings, FindingRecord)
-    assert {record.partition for record, _ in findings} == {partition_for(OWN_STREAM, Q)}, "one partition tells of it"
+    assert {record.partition for record, _ in findings} == {partition_for(OWN_STREAM, Q)}, "on one partition"
     assert await lab.decisions() == []
     opening = next(event for event in expected.findings if isinstance(event.data, FindingRecord))
     spans = {span.name: span for span in lab.exporter.get_finished_spans()}

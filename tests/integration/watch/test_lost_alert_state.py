@@ -1,4 +1,4 @@
-"""The alert stage loses its state after Kafka has deleted the findings: no alert fires for ever."""
+"""The alert stage loses its state, also after Kafka deleted the findings: the alert still resolves, once."""
 
 import pytest
 from aiokafka.admin import RecordsToDelete
@@ -23,13 +23,13 @@ def ticks(seconds):
 
 
 async def states(lab):
-    """Return the state of each alert, by the key's last record as compaction keeps it."""
+    """Return the state of each alert from the last record of its key, which compaction keeps."""
     found = {record.alert_id: record for record in await lab.alerts()}
     return [found[name].state for name in sorted(found, key=lambda name: found[name].opened_at)]
 
 
 async def fired(lab):
-    """Let an alert fire, and wait until its finding is committed."""
+    """Publish a finding; wait until its alert fires and its offset is committed."""
     await lab.publish([signal_event("r1", START), *ticks(1), finding_of("r1", START, "pii")])
     async with lab.watching() as app:
 

@@ -1,4 +1,7 @@
-"""Sentinels and paired prompts on a real broker: a changed or biased model is an alert of Weir's tenant, and every partition's drift alerts say so."""
+"""Sentinels and paired prompts on a real broker.
+
+A changed or biased model causes an alert of Weir's tenant, and drift alerts of every partition state that the model changed.
+"""
 
 import msgspec
 import pytest
@@ -27,13 +30,13 @@ def drift_of(tenant, number):
 
 
 def tenants_of_every_partition():
-    """One tenant whose stream is on each partition of findings."""
+    """Return one tenant for each partition of findings whose stream is on that partition."""
     found = {partition_for(stream_key(f"t{n}", MODEL, "output"), Q): f"t{n}" for n in range(64)}
     assert len(found) == Q
     return sorted(found.values())
 
 
-async def test_a_changed_model_alerts_and_drift_on_every_partition_says_so(embedded_broker, tmp_path):
+async def test_a_changed_model_causes_an_alert_and_drift_alerts_on_every_partition_name_it(embedded_broker, tmp_path):
     lab = await WatchLab(embedded_broker.bootstrap, tmp_path, TENANTS).create()
     tenants = tenants_of_every_partition()
     await lab.publish(answers(OWN_TENANT, 120, changed_at=90))
@@ -59,7 +62,7 @@ async def test_a_changed_model_alerts_and_drift_on_every_partition_says_so(embed
     assert await lab.decisions() == [] or all(one.tenant != OWN_TENANT for one in await lab.decisions())
 
 
-async def test_a_biased_model_alerts_as_weirs_tenant(embedded_broker, tmp_path):
+async def test_a_biased_model_causes_an_alert_of_weirs_tenant(embedded_broker, tmp_path):
     lab = await WatchLab(embedded_broker.bootstrap, tmp_path, TENANTS).create()
     await lab.publish(signals(Model(factor=0.7), 150))
     async with lab.watching():

@@ -1,4 +1,4 @@
-"""The watch app on real brokers: what score wrote becomes alerts and a request, once, where the design says."""
+"""The watch app on real brokers: records of score become alerts and a request, each once, on the expected partitions."""
 
 import time
 import tomllib
@@ -21,7 +21,7 @@ from stream.kafka.time_ranges import data_range
 from stream.stages.watch_app import stream_detectors
 from stream.wire import AlertRecord, FindingRecord, RetrainingRecord, Tick, format_time, partition_for, tenant_model_key
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]  # a group waits out a dead member: 45 s
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]  # the group waits 45 s for a member that ended
 TENANTS = tomllib.loads((Path(__file__).parents[3] / "weir.toml").read_text())["tenants"]
 
 
@@ -58,7 +58,7 @@ async def settled(lab, app):
 
 
 def silences():
-    """Return a silence of everything that the demo's log causes, over all times."""
+    """Yield a silence for each kind of alert that the log of the demo causes, in force the whole time."""
     for side in ("input", "output"):
         for detector, feature in (("pii", ""), ("toxicity", ""), ("drift", "embedding")):
             muted = alert("al_before", tenant=TENANT, model=MODEL, side=side, detector=detector, feature=feature)
@@ -66,7 +66,7 @@ def silences():
 
 
 async def test_signals_and_findings_become_alerts_and_a_request(lab):
-    """Silences mute notifications alone: they change no alert and no decision."""
+    """Silences mute only notifications. They change no alert and no decision."""
     log = demo_log(1)
     async with sender(lab.kafka) as to:
         partition = partition_for(tenant_model_key(TENANT, MODEL), Q)
@@ -95,7 +95,7 @@ async def test_signals_and_findings_become_alerts_and_a_request(lab):
 
 
 async def check_second_run(lab):
-    """What was done is not done again by the worker that comes next."""
+    """Check that a second worker publishes no alert, no decision and no span."""
     before = await lab.alerts(), await lab.decisions()
     registry, spans = lab.registry, lab.exporter.get_finished_spans()
     async with lab.watching() as app:
@@ -106,12 +106,12 @@ async def check_second_run(lab):
 
 
 def expected_ids(log):
-    """Return the alert ids that the stages come to without Kafka."""
+    """Return the alert ids that the stages compute without Kafka."""
     return {event.data.alert_id for event in Chain(TENANTS, stream_detectors).run(log).alerts}
 
 
 async def check_places(lab):
-    """Every record is on the partition of its key, or of its (tenant, model)."""
+    """Check that every record is on the partition of its key, or of its (tenant, model)."""
     place = partition_for(tenant_model_key(TENANT, MODEL), Q)
     for record, event in await lab.records(lab.names.alerts, AlertRecord):
         assert record.partition == place
@@ -134,7 +134,7 @@ async def check_places(lab):
 
 
 def check_traces(lab, decisions):
-    """One trace from the tipping evidence over the alert to the decision."""
+    """Check that the evidence, the alert that completes the conditions, and the decision are in one trace."""
     spans = {span.context.span_id: span for span in lab.exporter.get_finished_spans()}
     (event,) = [event for _, event in decisions if event.data.state == "requested"]
     decision = spans[int(event.traceparent.split("-")[2], 16)]
@@ -145,10 +145,11 @@ def check_traces(lab, decisions):
     assert decision.links
 
 
-async def test_a_request_names_the_offsets_that_hold_its_event_times(lab):
-    """Records were produced 30 s after they happened, as after an outage."""
+async def test_a_request_names_the_offsets_of_its_event_times(lab):
+    """The records are produced 30 s after their event time, as after an outage."""
     start = time.time() - 600
-    topic, own = f"{lab.names.inference}.timed", {"message.timestamp.type": "CreateTime"}  # the test dates the records
+    # The test sets the timestamps of the records.
+    topic, own = f"{lab.names.inference}.timed", {"message.timestamp.type": "CreateTime"}
     async with admin_for(lab.kafka.client_options()) as admin:
         await admin.create_topics([NewTopic(topic, P, 1, topic_configs=own)])
     async with lab.producer() as producer:
@@ -168,7 +169,7 @@ async def test_a_request_names_the_offsets_that_hold_its_event_times(lab):
     assert (rest.first, rest.last) == ({"0": 100, "1": 100}, {"0": 100, "1": 100})
 
 
-async def test_garbage_in_the_table_is_rebuilt_from_the_log(apache):
+async def test_unreadable_state_in_the_tables_is_rebuilt_from_the_log(apache):
     log = demo_log(3)
     half = len(log) // 2
     await apache.publish(log[:half])
@@ -191,7 +192,7 @@ async def test_garbage_in_the_table_is_rebuilt_from_the_log(apache):
 
 
 async def settled_signals(lab, app):
-    """Wait until every tick so far is done: what stays open is in open buckets."""
+    """Wait until every published tick is processed. The only unacknowledged events are then in open buckets."""
 
     async def nothing_but_held():
         tracker = app.consumer.tracker
@@ -203,7 +204,7 @@ async def settled_signals(lab, app):
 
 
 def shown(lab, name):
-    """Return the label sets of a gauge of the worker in this process."""
+    """Return the label sets of a gauge, from the registry of the worker in this process."""
     return [one.labels for metric in lab.registry.collect() for one in metric.samples if one.name == name]
 
 

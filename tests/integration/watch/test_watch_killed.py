@@ -1,4 +1,4 @@
-"""F1 for the watch app: kill -9 of its worker, again and again, changes no alert and no decision."""
+"""F1 for the watch app: repeated kill -9 of its worker changes no alert and no decision."""
 
 import asyncio
 import tomllib
@@ -18,7 +18,7 @@ TENANTS = tomllib.loads((Path(__file__).parents[3] / "weir.toml").read_text())["
 
 
 def recorded():
-    """Return a log of prompts alone, so that all of it is one stream, with score's findings first: one order, whatever dies."""
+    """Return a log of one stream (prompts only), with the findings of score first, so that a kill does not change the order."""
     log = [event for event in demo_log(3) if not event.id.endswith("/end/signal")]
     findings = [event for event in log if isinstance(event.data, FindingRecord)]
     return findings, [event for event in log if not isinstance(event.data, FindingRecord)]
@@ -30,12 +30,12 @@ def last_words(alerts):
 
 
 async def log_time(lab):
-    """Return how far the watch stage has told the alert stage that log time has come."""
+    """Return the newest watermark that the watch stage has published to the alert stage, in seconds from the start."""
     ticks = [event.data.watermark for _, event in await lab.records(lab.names.findings, Tick)]
     return max(ticks, default=0.0) - START
 
 
-async def test_a_worker_that_is_killed_again_and_again_gives_the_alerts_of_one_that_is_not(apache_broker, tmp_path):
+async def test_a_worker_that_is_killed_repeatedly_gives_the_alerts_of_an_undisturbed_worker(apache_broker, tmp_path):
     lab = await WatchLab(apache_broker.bootstrap, tmp_path, TENANTS).create()
     findings, signals = recorded()
     expected = Chain(TENANTS, stream_detectors).run([*findings, *signals])
@@ -44,7 +44,7 @@ async def test_a_worker_that_is_killed_again_and_again_gives_the_alerts_of_one_t
     for number, seconds in ((0, 10.0), (1, 40.0)):
         await lab.publish(signals[number * third : (number + 1) * third])
         async with lab.working() as process:
-            await lab.eventually(lambda: _past(lab, process, seconds), 60)  # noqa: B023 - awaited within the turn
+            await lab.eventually(lambda: _past(lab, process, seconds), 60)  # noqa: B023 - awaited within the iteration
             process.kill()
     await lab.publish(signals[2 * third :])
     async with lab.working() as process:

@@ -1,4 +1,4 @@
-"""The default model: two steps on eight examples, and the merged file answers in OpenVINO as the adapter does in transformers."""
+"""The default model: train two steps on eight examples, and serve the merged file with OpenVINO."""
 
 import pytest
 from openvino_genai import LLMPipeline
