@@ -13,17 +13,17 @@ from weir.local.broker.kafka_jars import apache_available
 
 @pytest.fixture(scope="package")
 def broker_kind() -> str:
-    """Apache Kafka if Maven can download it (in CI it must), else the embedded broker."""
+    """Return `apache` if Maven can download Apache Kafka (required in CI), else `embedded`."""
     if apache_available():
         return "apache"
     required = os.environ.get("CI", "").lower() in {"1", "true"} or os.environ.get("WEIR_REQUIRE_APACHE") == "1"
-    assert not required, "Apache Kafka needs Maven (Debian package `maven`), and CI or WEIR_REQUIRE_APACHE asks for it"
+    assert not required, "Apache Kafka needs Maven (Debian package `maven`), which CI or WEIR_REQUIRE_APACHE requires"
     return "embedded"
 
 
 @pytest.fixture(scope="package")
 def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
-    """A real Alertmanager that the stack's bridge notifies; it has no receiver."""
+    """Start a real Alertmanager, without a receiver, that the bridge of the stack notifies."""
     manager = Alertmanager(tmp_path_factory.mktemp("alertmanager"), free_port(), "http://127.0.0.1:1/").start()
     yield manager
     manager.kill()

@@ -32,7 +32,7 @@ def shown(stack, request_id):
 
 
 def assert_accounted(stack, outcomes):
-    """Every accepted request has a request record, an end record, and a verdict of every expected detector."""
+    """Check that every accepted request has a request record, an end record, and a verdict of every expected detector."""
     for outcome in outcomes:
         story = shown(stack, outcome.request_id)
         assert story["end"]["status"] in {"complete", "cancelled", "aborted", "error"}, outcome
@@ -94,7 +94,7 @@ async def test_a_process_killed_under_load_loses_no_request(stack, victim):
     load = asyncio.create_task(
         send_many(stack.url, [key], ["whole", "stream"] * 15, concurrency=6, flight=flight, max_tokens=tokens)
     )
-    # More than six records: of the first six requests, some have ended.
+    # More than six records: some of the first six requests have ended.
     await asyncio.to_thread(until, "accepted requests", lambda: spool.read().accepted > before + 6, 60, 0.02)
     outstanding = flight.open
     for pid in pids:

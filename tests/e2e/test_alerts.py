@@ -74,12 +74,12 @@ async def test_the_client_yields_new_alerts(stack):
     assert (alert.detector, alert.state) == ("toxicity", "firing")
 
 
-async def test_an_alert_resolves_without_findings_in_event_time(stack):
+async def test_an_alert_resolves_if_event_time_advances_without_findings(stack):
     key = stack.new_key("e2e-resolve")
     await ask(stack, key, TOXIC)
 
     def resolved():
-        found = alerts_of(stack, "e2e-resolve", "toxicity")  # the output side may have one too
+        found = alerts_of(stack, "e2e-resolve", "toxicity")  # the output side can have an alert too
         return [a for a in found if a["state"] == "resolved" and a["side"] == "input"]
 
     (alert,) = await asyncio.to_thread(until, "resolved alert", resolved, 120)

@@ -1,6 +1,6 @@
-"""The gate refuses an adapter of noise; forced into a canary, it is rolled back within a minute, and no request fails.
+"""The gate refuses a noise adapter. An operator promotes the noise adapter to a canary, which is rolled back, and no request fails.
 
-The challenger is the default model with a LoRA adapter of noise, which repeats itself. The detector ``repetition`` decides.
+The challenger is the default model with a LoRA adapter of noise, whose answers are repetitive. The detector ``repetition`` decides.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ def stack(broker_kind):
 
 @pytest.fixture(scope="module")
 def noise(stack):
-    """The version of an adapter of noise for the default model."""
+    """Return a version of the default model with a noise adapter."""
     files = ensure("smollm2-135m-instruct")
     dataset = write_dataset(stack.home / "loop" / "datasets" / "honest", honest_rows(), honest_rows(16))
     job = TrainingJob(
@@ -50,7 +50,7 @@ def noise(stack):
 
 
 class Traffic:
-    """One request each second, each a conversation of its own; keeps (time, version, repeats itself)."""
+    """Send one request each second, each in a separate conversation; record (time, version, whether the answer is repetitive)."""
 
     def __init__(self, stack, key):
         self.client = httpx.AsyncClient(
@@ -96,7 +96,7 @@ def version_now(stack, key):
     return answer.headers["x-weir-model-version"]
 
 
-def test_the_gate_refuses_an_adapter_of_noise(stack, noise):
+def test_the_gate_refuses_a_noise_adapter(stack, noise):
     began = time.monotonic()
     report = json.loads(stack.weir("gate", noise, "--json", seconds=600).stdout)
     print(f"refused after {time.monotonic() - began:.0f} s: {report['decision']['reason']}")
@@ -105,7 +105,7 @@ def test_the_gate_refuses_an_adapter_of_noise(stack, noise):
     assert shown(stack) is None
 
 
-async def test_a_canary_of_noise_is_rolled_back_within_60_requests_and_no_request_fails(stack, noise):
+async def test_a_canary_with_a_noise_adapter_is_rolled_back_within_60_requests_and_no_request_fails(stack, noise):
     key = stack.new_key(TENANT)
     stack.weir("models", "promote", noise, "--tenant", TENANT, "--reason", "a test")
     await asyncio.to_thread(until, "the canary begins", lambda: (shown(stack) or {}).get("challenger") == noise)
@@ -132,7 +132,7 @@ async def test_a_canary_of_noise_is_rolled_back_within_60_requests_and_no_reques
     await asyncio.to_thread(until, "the base answers", lambda: version_now(stack, key) == "b179c9523d0e", 10)
 
 
-async def test_a_promoted_version_answers_and_a_kill_works_while_kafka_does_not(stack):
+async def test_a_promoted_version_answers_and_a_kill_works_while_kafka_is_stopped(stack):
     key = stack.new_key(TENANT)
     stack.weir("models", "promote", GOOD, "--tenant", TENANT, "--reason", "a test", "--now")
     await asyncio.to_thread(until, "the new version answers", lambda: version_now(stack, key) == GOOD, 60)

@@ -14,7 +14,7 @@ SECONDS = 240
 
 
 async def traffic(stack, key):
-    """Send requests of every kind: whole, streamed and cancelled."""
+    """Send requests of every kind: not streamed, streamed and cancelled."""
     await send_many(stack.url, [key], ["whole", "stream", "whole", "stream", "cancel", "whole"], concurrency=3)
 
 

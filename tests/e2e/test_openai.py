@@ -1,4 +1,4 @@
-"""The official OpenAI client, whole and streaming; tests/integration/serving sends invalid requests."""
+"""The official OpenAI client, with and without streaming. tests/integration/serving sends invalid requests."""
 
 import httpx
 import openai

@@ -27,7 +27,7 @@ def test_two_homes_run_side_by_side(stack):
     assert stack.status()["healthy"]
 
 
-def test_a_busy_http_port_is_refused_with_its_owner(stack, tmp_path):
+def test_an_http_port_in_use_is_an_error_that_names_the_setting(stack, tmp_path):
     env = stack.env | {"WEIR_HOME": str(tmp_path / "home")}
     done = subprocess.run([WEIR, "up", "--detach"], env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode != 0
