@@ -1,4 +1,4 @@
-"""Gap alerts and alerts about inactive detectors have the same ids, in any order of topics and at any times of decision."""
+"""Ids of gap alerts and of alerts about inactive detectors do not depend on the order of topics or the times of decisions."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ SETTINGS = {"lag_seconds": 1e9, "silent_events": 4, "silent_seconds": 10.0, "gap
 
 @st.composite
 def logs(draw):
-    """Return two partitions of inference and of verdicts: ticks of one source, requests, gaps, verdicts and errors."""
+    """Return two partitions of inference and two of verdicts: ticks of one source, requests, gaps, verdicts and errors."""
     log, now, number = Log(), 100.0, 0
     inference, verdicts = [[], []], [[], []]
     for _ in range(draw(st.integers(3, 10))):
@@ -35,7 +35,7 @@ def logs(draw):
 
 
 def gap_alerts(ledger):
-    """Return ids and times, and the evidence of resolved alerts: a firing one changes at most every 10 s of event time."""
+    """Return ids and times, and the evidence only of resolved alerts: a firing alert is updated at most every 10 s of event time."""
     return [
         (alert.alert_id, alert.opened_at, alert.resolved_at)
         + ((alert.evidence, alert.statistic) if alert.state == "resolved" else ())
@@ -74,7 +74,7 @@ def test_gap_alerts_do_not_depend_on_when_the_ledger_decides(topics, data):
 @settings(max_examples=100, deadline=None)
 @given(topics=logs(), data=st.data())
 def test_firing_alerts_about_detectors_do_not_depend_on_the_order_of_topics(topics, data):
-    """The ledger decides when it has read the whole log."""
+    """Here, the ledger decides only after it has read the whole log."""
     together = [record for topic in topics for record in topic]
     shuffled = sorted(
         together, key=lambda record: (data.draw(st.integers(0, 3)), record.topic, record.partition, record.offset)

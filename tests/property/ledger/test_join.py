@@ -20,7 +20,7 @@ def histories(draw):
         events.append(request(f"r{index}", 10.0 + index, source=source))
         if draw(st.booleans()):
             events.append(end(f"r{index}", 10.5 + index, source=source))
-            if draw(st.booleans()):  # its first source died; that end is before or after the complete one
+            if draw(st.booleans()):  # its first source died; the aborted end is before or after the complete end
                 events.insert(draw(st.integers(0, len(events))), aborted(f"r{index}", 10.0 + index))
     answers = []
     for event in events:
@@ -67,7 +67,7 @@ def interleaved(draw, left, right):
 
 
 def oracle(events, answers):
-    """Return the counts of the sets of events and verdicts."""
+    """Return the expected counts, computed from the sets of events and verdicts."""
     passed, closed_sources = {}, set()
     labels = {}
     for answer in answers:

@@ -54,7 +54,7 @@ def test_shuffled_labels_have_the_same_accuracy_and_one_alert(seed, shuffle, bat
     known = answers(seed)
     rows = list(range(len(known)))
     hours, found, alerts = observed(known, rows, 30)
-    shuffled = rows + shuffle.sample(rows, 40)  # 40 labels are delivered twice
+    shuffled = rows + shuffle.sample(rows, 40)  # 40 labels are duplicates
     shuffle.shuffle(shuffled)
     other_hours, other_found, other_alerts = observed(known, shuffled, batch)
     assert other_hours == hours

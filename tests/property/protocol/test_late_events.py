@@ -1,4 +1,4 @@
-"""Orders of late events, kills and ticks that worlds draw once in a thousand, run by hand."""
+"""Sequences of late events, kills and ticks that random worlds contain only once in a thousand."""
 
 import asyncio
 from contextlib import ExitStack, contextmanager
@@ -19,7 +19,7 @@ REST_SECONDS = 20
 
 
 class Watch:
-    """Signals and ticks as score writes them, and one worker; the table and the offsets outlive it."""
+    """Write signals and ticks as score does, and control one watch worker. The table and the offsets outlive the worker."""
 
     def __init__(self, loop, world):
         self.loop = loop
@@ -28,7 +28,7 @@ class Watch:
         self.sent = 0
 
     def event(self, ahead, **where):
-        """Send an event; one from a source that is behind is after its bucket, or just in time."""
+        """Send an event whose time is `ahead` seconds after event time; if `ahead` is negative, the event can be late."""
         event = signal_event(f"r{self.sent}", self.time + ahead, features={"characters": 7.0}, **where)
         self.sent += 1
         self._append(partition_for(event.partitionkey, KAFKA.stream_partitions), event)
@@ -57,7 +57,7 @@ class Watch:
 
 @contextmanager
 def watching():
-    """Run a worker, and check what it wrote once it has come to rest."""
+    """Run a worker. After the block, advance time until the world is idle, and check the invariant I3 (findings and states)."""
     with ExitStack() as stack:
         loop = VirtualLoop("watch")
         asyncio.set_event_loop(loop)
@@ -79,7 +79,7 @@ def watching():
 
 
 def late_before_and_after_a_restart():
-    """A stream's first event is late, and the stage is new."""
+    """Send the first event of a stream late, to a stage that was restarted."""
     with watching() as watch:
         for _ in range(4):
             watch.tick(5)
@@ -89,17 +89,17 @@ def late_before_and_after_a_restart():
         watch.kill()
         watch.tick(0.5)
         watch.wait(3)
-        assert watch.world.processes["watch-0"].fuse is None, "nothing was killed"
+        assert watch.world.processes["watch-0"].fuse is None, "the worker was not killed"
         watch.event(-8)
         watch.wait(3)
 
 
-def test_what_is_late_is_late_after_a_restart():
+def test_a_late_event_is_late_after_a_restart():
     late_before_and_after_a_restart()
 
 
-def test_event_time_that_was_not_told_yet_makes_late_too():
-    """Watch tells event time once a second of it, so a bucket may be over before that is told."""
+def test_an_event_is_late_also_if_event_time_is_not_published_yet():
+    """Watch publishes event time once each second of event time, so that a bucket can end before watch publishes the time."""
     with watching() as watch:
         watch.tick(1.5)
         watch.event(0, tenant="beta")
@@ -108,6 +108,6 @@ def test_event_time_that_was_not_told_yet_makes_late_too():
         watch.wait(1)
 
 
-def test_a_watermark_that_is_forgotten_is_seen():
+def test_the_mutation_watermark_forgotten_violates_the_invariant():
     with MUTATIONS["watermark forgotten"], pytest.raises(AssertionError):
         late_before_and_after_a_restart()

@@ -1,6 +1,6 @@
-"""Worlds drawn from seeds keep every promise; with one promise of our code broken, some world shows it.
+"""Random worlds violate no invariant; with a mutation of the code, at least one world violates an invariant.
 
-``WEIR_PROTOCOL_WORLDS`` sets how many are lived here; ``make protocol`` lives thousands.
+``WEIR_PROTOCOL_WORLDS`` sets the number of worlds that run here; ``make protocol`` runs thousands.
 """
 
 import os
@@ -15,38 +15,38 @@ from support.protocol.steps import STEPS
 
 WORLDS = int(os.environ.get("WEIR_PROTOCOL_WORLDS", "100"))
 PIECES = 20
-#: A mutation is seen in the first few worlds; of the rare ones, in the first few after a place where one is known.
+#: A mutation is found in this number of worlds from the first on. For a rare mutation, FIRST is near a seed that finds it.
 ATTEMPTS = 40
 FIRST = {"stale states recovered": 55, "unlink before cursor": 15}
-#: One world in a thousand shows it; test_late_events.py does at once.
+#: Only one world in a thousand finds this mutation; test_late_events.py finds it in one run.
 RARE = {"watermark forgotten"}
 
 
 @pytest.mark.parametrize("piece", range(PIECES))
-def test_every_world_keeps_every_promise(piece):
+def test_no_world_violates_an_invariant(piece):
     lives = [live(seed) for seed in range(piece, WORLDS, PIECES)]
     assert {life.seed: life.violations for life in lives if life.violations} == {}
     assert all(life.requests for life in lives if life.steps.count("request") > 3)
 
 
-def test_everything_that_may_happen_happens():
+def test_every_kind_of_step_is_taken():
     lives = [live(f"all {number}", steps=20, favoured={name: 10}) for number, name in enumerate(STEPS)]
     assert {name for life in lives for name in life.steps} == set(STEPS)
     assert {life.seed: life.violations for life in lives if life.violations} == {}
 
 
 @pytest.mark.parametrize("mutation", sorted(MUTATIONS.keys() - RARE))
-def test_a_broken_promise_is_seen(mutation):
+def test_a_mutation_is_found(mutation):
     first = FIRST.get(mutation, 0)
     with MUTATIONS[mutation]:
         for seed in range(first, first + ATTEMPTS):
             life = live(f"m{seed}", favoured=FAVOURED.get(mutation))
             if life.violations:
                 return
-    pytest.fail(f"{ATTEMPTS} worlds without a violation: the model does not see it")
+    pytest.fail(f"{ATTEMPTS} worlds without a violation: the model does not find the mutation")
 
 
-def test_a_seed_lives_again_in_another_process():
+def test_a_seed_gives_the_same_world_in_another_process():
     script = (
         "from support.protocol.run import live; life = live('again'); print(life.records, life.seconds, life.steps)"
     )

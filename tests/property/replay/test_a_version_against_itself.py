@@ -1,4 +1,4 @@
-"""A version replayed over its own log has no diff; another threshold has the diff that a plain pass computes."""
+"""A version that is replayed over its own log has no diff. Another threshold has the diff that a simple pass computes."""
 
 import functools
 
@@ -17,7 +17,7 @@ from stream.stages.watch_app import stream_detectors
 from stream.wire import FindingRecord, RequestRecord, RequestRecordV1, ResponseRecord, ResponseRecordV1, Verdict
 
 SEEDS = st.integers(0, 2**20)
-#: No score with three decimals is within the last bits of it: at 0.75, the batch would decide whether a score of 0.75 is flagged.
+#: Not equal to any score (three decimals). With a threshold of 0.75, the rounding of the batch would decide whether 0.75 is flagged.
 STRICT = 0.7505
 RESOLVE = TENANTS["demo-*"]["alerts"]["resolve_after_seconds"]
 WIDTH = TENANTS["demo-*"]["bucket_seconds"]
@@ -70,7 +70,7 @@ def test_the_installed_version_against_the_recorded_one_has_no_diff(seed, batch_
 
 
 def former(event):
-    """Return an event as version 1 wrote it: plain texts, and verdicts without a part."""
+    """Return an event as version 1 of the contract wrote it: plain texts, and verdicts without a part."""
     data, kind = event.data, event.type
     if isinstance(data, RequestRecord):
         data, kind = _plain(data), RequestRecordV1.event_type
@@ -101,7 +101,7 @@ def test_the_installed_version_against_verdicts_of_version_1_has_no_diff(detecto
 @settings(max_examples=6, deadline=None)
 @given(seed=SEEDS)
 @example(seed=15_705)
-def test_a_higher_threshold_loses_the_alerts_that_a_plain_pass_loses(seed):
+def test_a_higher_threshold_loses_the_alerts_that_a_simple_pass_loses(seed):
     lanes, scoring, log = recorded(seed)
     known = versions(variants={"toxicity@strict": {"threshold": STRICT}})
     which = request_of(known.resolve("toxicity@strict"), known.resolve("toxicity@recorded"), windows=0)
@@ -115,7 +115,7 @@ def test_a_higher_threshold_loses_the_alerts_that_a_plain_pass_loses(seed):
 
 
 def test_some_thresholds_do_lose_alerts():
-    """Control for the property above: over these seeds alerts vanish, and some move if windows allow it."""
+    """Control for the property above: with these seeds, some alerts vanish, and some move if `windows` permits it."""
     lost = moved = 0
     known = versions(variants={"toxicity@strict": {"threshold": STRICT}})
     for seed in range(6):
@@ -129,7 +129,7 @@ def test_some_thresholds_do_lose_alerts():
 
 @pytest.mark.parametrize("seed", [7, 8])
 def test_flips_at_the_threshold_are_listed_and_change_no_alert(seed):
-    """The log has scores at the threshold, and each batch rounds them differently."""
+    """The log has scores at the threshold, and their rounding differs between batch sizes."""
     _, _, log = recorded(seed, edge=True)
     known = versions()
     which = request_of(known.resolve("toxicity@installed"), known.resolve("toxicity@recorded"))
@@ -147,7 +147,7 @@ def test_flips_at_the_threshold_are_listed_and_change_no_alert(seed):
 @settings(max_examples=6, deadline=None)
 @given(seed=SEEDS, shares=st.lists(st.floats(0.3, 1), min_size=P, max_size=P))
 def test_events_that_score_had_not_reached_are_not_compared(seed, shares):
-    """Verdicts end at another offset in each partition, as when score is behind."""
+    """The verdicts end at a different event in each partition, as if score is behind."""
     lanes, scoring, _ = recorded(seed)
     cut = [events[: int(len(events) * share)] for events, share in zip(scoring.verdicts, shares, strict=True)]
     known = versions()
@@ -179,7 +179,7 @@ def test_events_whose_verdicts_kafka_deleted_are_not_compared(seed, share):
 
 @settings(max_examples=4, deadline=None)
 @given(seed=SEEDS, detector=st.sampled_from(["drift", "anomaly"]))
-def test_a_stream_detector_has_the_recorded_alerts_ids_included(seed, detector):
+def test_a_stream_detector_has_the_alerts_and_ids_of_the_recorded_run(seed, detector):
     _, scoring, _ = recorded(seed)
     signals = [event for event in scoring.log if not isinstance(event.data, FindingRecord)]
     chain = Chain(TENANTS, stream_detectors, P).run(scoring.log)
@@ -192,7 +192,7 @@ def test_a_stream_detector_has_the_recorded_alerts_ids_included(seed, detector):
     assert not replayed.work.behind
 
 
-def test_a_variant_of_drift_has_the_alerts_of_the_stages_with_its_options():
+def test_a_variant_of_drift_has_the_alerts_of_stages_with_the_same_options():
     _, scoring, _ = recorded(3)
     signals = [event for event in scoring.log if not isinstance(event.data, FindingRecord)]
     chain = Chain(TENANTS, stream_detectors, P).run(scoring.log)

@@ -1,4 +1,4 @@
-"""A tick passes only what is finished, whatever the order in which events finish."""
+"""A tick is forwarded only after all earlier events are finished, in whatever order they finish."""
 
 from types import SimpleNamespace
 
@@ -12,7 +12,7 @@ STEPS = st.lists(st.sampled_from(["event", "tick", "settle", "take"]), max_size=
 
 
 @given(steps=STEPS, data=st.data())
-def test_a_tick_never_passes_an_open_event_and_none_is_lost(steps, data):
+def test_a_tick_waits_for_earlier_open_events_and_no_tick_is_lost(steps, data):
     line, unfinished, waiting, sent = TickLine(0, 1), [], [], []
     for offset, step in enumerate(steps):
         if step == "event":
@@ -40,15 +40,15 @@ def test_a_tick_never_passes_an_open_event_and_none_is_lost(steps, data):
     assert sent == [offset for offset, step in enumerate(steps) if step == "tick"]
 
 
-def test_merging_keeps_the_newest_of_each_source_and_who_closed():
+def test_merging_keeps_the_newest_time_of_each_source_and_the_closed_sources():
     merged = merge_ticks(3, 17, [tick(5.0), tick(4.0, "b"), closed(6.0), tick(5.5, "b")], "weir/score")
     assert merged.data.sources == {"s1": 6.0, "b": 5.5}
     assert merged.data.closed == ("s1",)
     assert (merged.data.stage, merged.data.partition, merged.id) == ("score", 3, "score/3/17")
 
 
-def test_a_new_assignment_forgets_what_was_open():
-    from stream.stages.score.ticks import TickForwarder  # noqa: PLC0415 - an event loop is not needed for its bookkeeping
+def test_a_new_assignment_discards_the_open_events():
+    from stream.stages.score.ticks import TickForwarder  # noqa: PLC0415 - this test needs no event loop
 
     forwarder = TickForwarder(lambda _: None)
     old = SimpleNamespace(partition=0, offset=5, generation_id=1)

@@ -1,4 +1,4 @@
-"""The tracker against a model that keeps everything."""
+"""The ack tracker, compared with a model that stores every offset."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -10,7 +10,7 @@ PARTITIONS = ("a", "b")
 
 
 class TrackerMachine(RuleBasedStateMachine):
-    """Delivers with gaps, acks in any order, twice, and from generations that have ended."""
+    """Deliver offsets with gaps; acknowledge them in any order, twice, and from earlier generations."""
 
     def __init__(self) -> None:
         super().__init__()

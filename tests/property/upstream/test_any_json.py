@@ -1,4 +1,4 @@
-"""Whatever a client or another server sends as JSON can be relayed and recorded."""
+"""Any JSON object from a client or from an upstream server can be relayed and recorded."""
 
 import msgspec
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""The parser of server-sent events: how the bytes are split never matters."""
+"""The parser of server-sent events: the result does not depend on how the bytes are split."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,5 +1,7 @@
-"""Decision 8. Recorded signals and findings replayed give the same alerts, ids included; a log that is scored again, in other
-batches and another order, gives the same by stream, detector and bucket, but for what lies at a threshold, which is listed.
+"""A replay of recorded signals and findings gives the same alerts with the same ids.
+
+A log that is scored again, in other batches and another order, gives the same alerts by stream, detector and bucket, except alerts that
+depend on a score at a threshold. The test lists these alerts.
 """
 
 import tomllib
@@ -13,7 +15,7 @@ from stream.wire import FindingRecord, stream_key
 
 TENANTS = tomllib.loads((Path(__file__).parents[3] / "weir.toml").read_text())["tenants"]
 WIDTH = TENANTS["demo-*"]["bucket_seconds"]
-#: In scores, which lie in [0, 1]; a bucket's is at .5 when its statistic is at the limit.
+#: A difference of scores, which are in [0, 1]. The score of a bucket is 0.5 if its statistic equals the limit.
 NEAR = 0.001
 
 
@@ -23,7 +25,7 @@ def engine():
 
 
 class Rescored:
-    """One scoring of a log, and what watch and alert make of it."""
+    """One scoring of a log, and the findings and alerts that watch and the alert stage compute from it."""
 
     def __init__(self, engine, lanes, seed):
         self.scoring = Scoring(engine, lanes, seed)
@@ -31,16 +33,16 @@ class Rescored:
         self.findings = {event.id: event.data for event in self.chain.findings if isinstance(event.data, FindingRecord)}
 
     def alerts(self):
-        """Return {(stream, detector, bucket): alert id}; the bucket is that of the earliest finding behind the alert.
+        """Return {(stream, detector, bucket): alert id}, with the bucket of the earliest finding that caused the alert.
 
-        Which of two findings of one moment is read first is the partitions' affair, so that it names no bucket.
+        The first finding that was read does not define the bucket, because the order of simultaneous findings depends on the partitions.
         """
         behind = {}
         for event in self.chain.alerts:
             found = behind.setdefault(event.data.alert_id, (place_of(event.data), set()))[1]
             found |= {bucket_of(self.findings[identity]) for identity in event.data.causation_ids}
         keyed = {(*place, min(buckets)): identity for identity, (place, buckets) in behind.items()}
-        assert len(keyed) == len(behind), "one alert a stream, detector and bucket"
+        assert len(keyed) == len(behind), "each stream, detector and bucket has at most one alert"
         return keyed
 
     def statistics(self, detector):
@@ -56,7 +58,7 @@ def bucket_of(finding):
 
 
 def flips(first, second):
-    """Return {(stream, detector, bucket): the two scores} of the decisions that one scoring takes and the other does not."""
+    """Return {(stream, detector, bucket): (score, other score)} of the alarms that only one of the scorings has."""
     found = {}
     for one, other in ((first, second), (second, first)):
         for identity, finding in one.findings.items():
@@ -67,7 +69,7 @@ def flips(first, second):
 
 
 def _score_of(scored, finding, counter):
-    """Return the score of the decision that was not taken: that of the bucket, or of the event by its request."""
+    """Return the score in the scoring without the alarm: that of the bucket, or that of the event of the request."""
     if counter is not None:
         return counter.score
     (request_id,) = finding.evidence
@@ -80,19 +82,19 @@ def test_another_scoring_gives_the_same_alerts_by_stream_detector_and_bucket(eng
     lanes = inference_log(seed)
     first, second = (Rescored(engine, lanes, 100 * seed + order) for order in range(2))
     differences = [abs(score - second.scoring.scores[key]) for key, score in first.scoring.scores.items()]
-    assert 0 < max(differences) <= 2 * LAST_BITS, "no more than the last bits differ, and they do"
+    assert 0 < max(differences) <= 2 * LAST_BITS, "the scores must differ, and only in the last bits"
     assert [event.id for event in first.scoring.log] != [event.id for event in second.scoring.log]
     assert {detector for _, detector, _ in first.alerts()} >= {"pii", "toxicity", "drift", "mean"}
     statistics = [scored.statistics("mean") for scored in (first, second)]
-    assert statistics[0] != statistics[1], "the last bits reach what findings say"
+    assert statistics[0] != statistics[1], "the last bits must change the statistics of findings"
     assert flips(first, second) == {}
     assert set(first.alerts()) == set(second.alerts())
-    assert set(first.findings) == set(second.findings), "ids of findings hash no score"
+    assert set(first.findings) == set(second.findings), "the id of a finding does not depend on a score"
     over_many = {key: identity for key, identity in first.alerts().items() if key[1] in {"drift", "anomaly", "mean"}}
-    assert over_many.items() <= second.alerts().items(), "what one finding a bucket opens has one id"
+    assert over_many.items() <= second.alerts().items(), "one finding for each bucket, so equal ids"
 
 
-def test_what_flips_at_a_threshold_is_listed_and_explains_every_difference(engine):
+def test_flips_at_a_threshold_explain_every_difference(engine):
     lanes, listed = inference_log(7, edge=True), {}
     first = Rescored(engine, lanes, 0)
     for order in range(1, 5):
@@ -103,12 +105,12 @@ def test_what_flips_at_a_threshold_is_listed_and_explains_every_difference(engin
         assert set(first.alerts()) ^ set(second.alerts()) == set(flipped)
         listed |= flipped
     print("flips within", NEAR, "of a threshold:", listed)
-    assert listed, "scores at the threshold were planted"
+    assert listed, "the log has scores at the threshold, so some decisions must flip"
     assert {place for place, _, _ in listed} == {stream_key("demo-edge", "m", "input")}
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_recorded_signals_and_findings_give_the_same_alerts_ids_included(engine, seed):
+def test_recorded_signals_and_findings_give_the_same_alerts_and_ids(engine, seed):
     recorded = Rescored(engine, inference_log(seed, edge=True), seed)
     assert recorded.chain.alerts
     again = Chain(TENANTS, stream_detectors, P).run(recorded.scoring.log)

@@ -1,4 +1,4 @@
-"""Odd clocks change no finding of the others; the protocol's worlds cover order, repetition and crashes."""
+"""A source with a wrong clock changes no finding of the other sources. test_worlds.py covers order, duplicates and crashes."""
 
 import random
 
@@ -28,7 +28,7 @@ def make(seed):
 
 
 def with_odd_source(recorded, step):
-    """Return lanes in which source ``odd`` goes wrong after 50 s: leaps ahead, or stands still."""
+    """Return lanes with a source ``odd`` whose time is wrong after 50 s: `step` seconds ahead, or unchanged if `step` is negative."""
 
     def shown(second):
         return START + (second if second < 50 else second + step if step > 0 else 50)
@@ -52,8 +52,8 @@ def with_odd_source(recorded, step):
 
 @pytest.mark.parametrize("step", [3600, -3600])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_clock_that_steps_by_an_hour_leaves_the_windows_of_the_others_as_they_are(step, seed):
-    """F13. Capture never lets a source's times go back: after a step back they stand still, and it falls silent."""
+def test_a_clock_that_steps_by_an_hour_does_not_change_the_windows_of_other_sources(step, seed):
+    """F13: capture never decreases the time of a source. After a step back, the time stays the same, and the source becomes inactive."""
     events = make(seed)
     log = with_odd_source(lanes(events, SECONDS, START, 3), step)
     ended = dict.fromkeys(range(KAFKA.stream_partitions), START + SECONDS)

@@ -1,4 +1,4 @@
-"""F13: one source silent. Its finding is a function of the log: no order of the partitions and no crash changes it."""
+"""F13: the findings of an inactive source are a function of the log. The order of partitions and crashes do not change them."""
 
 import random
 
@@ -16,7 +16,7 @@ SEEDS = st.integers(0, 2**32)
 
 
 def make(seed, partitions):
-    """Return lanes of four sources: one that always speaks, two that fall silent now and then, one that closes."""
+    """Return lanes of four sources: one is always active, three have inactive periods, and one of these closes."""
     random_ = random.Random(seed)
 
     def gaps():
@@ -37,7 +37,7 @@ def by_id(events):
 
 @settings(max_examples=40, deadline=None)
 @given(seed=SEEDS, partitions=st.integers(1, 4))
-def test_any_order_of_the_partitions_gives_what_a_plain_pass_gives(seed, partitions):
+def test_any_order_of_the_partitions_gives_the_findings_of_a_simple_pass(seed, partitions):
     lanes = make(seed, partitions)
     orders = [interleaved(lanes, random.Random(seed + order)) for order in range(2)]
     first, second = (found(SourceLiveness(rules(partitions)), log) for log in orders)
@@ -49,7 +49,7 @@ def test_any_order_of_the_partitions_gives_what_a_plain_pass_gives(seed, partiti
 @settings(max_examples=40, deadline=None)
 @given(seed=SEEDS, crashes=st.lists(st.floats(0, 1), min_size=1, max_size=5))
 def test_crashes_at_any_point_change_no_finding(seed, crashes):
-    """The table outlives a crash; what was committed is as far back as the signals of an open bucket hold it."""
+    """The table outlives a crash. The committed offset can be older than the table, because signals of open buckets are not committed."""
     random_, log = random.Random(seed), interleaved(make(seed, 3), random.Random(seed))
     table, published, position = None, [], 0
     for crash in [*sorted(crashes), 1.0]:
@@ -69,7 +69,7 @@ def test_crashes_at_any_point_change_no_finding(seed, crashes):
 
 @settings(max_examples=10, deadline=None)
 @given(seed=SEEDS)
-def test_every_inactive_source_becomes_an_alert_of_its_own_and_never_a_retraining_event(seed):
+def test_every_inactive_source_has_a_separate_alert_and_no_retraining_event(seed):
     lanes = make(seed, 2)
     chains = [Chain({}, lambda _: {}).run(interleaved(lanes, random.Random(seed + order))) for order in range(2)]
     alerts = [event.data for event in chains[0].alerts]
