@@ -1,4 +1,4 @@
-"""The compose files under a Docker engine: images built, every service started, once for all tests here."""
+"""Run the compose files on a Docker engine: build the images and start every service, once for all tests of this folder."""
 
 import json
 import os
@@ -22,14 +22,14 @@ PORTS = (
     "ALERTMANAGER_PORT",
     "GRAFANA_PORT",
 )
-#: Further arguments of `docker compose up`, such as `--scale grafana=0` where that image cannot be pulled.
+#: Further arguments of `docker compose up`, such as `--scale grafana=0` if that image cannot be pulled.
 UP = os.environ.get("UP", "").split()
-#: What the containers of the secure stack mount.
+#: The files that the containers of the secure stack mount.
 MOUNTED = (BASE, SECURE, ".env", "weir.toml", "deploy")
 
 
 class Containers:
-    """Runs docker-compose with the repository's files, as a separate project. Containers mount copies of the files, which are in `folder`."""
+    """Run docker-compose with the files of the repository, as a separate project. Containers mount copies of the files, in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,7 +59,7 @@ class Containers:
         return self.compose("exec", "-T", service, *command, seconds=seconds)
 
     def containers(self) -> dict[str, dict[str, Any]]:
-        """Return what the engine says of each container, by service."""
+        """Return the output of `docker inspect` for each container, by service."""
         ids = self.compose("ps", "--all", "--quiet").split()
         done = subprocess.run(["docker", "inspect", *ids], capture_output=True, text=True, timeout=60, check=True)
         return {found["Config"]["Labels"]["com.docker.compose.service"]: found for found in json.loads(done.stdout)}

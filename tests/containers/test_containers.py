@@ -1,4 +1,4 @@
-"""What only a Docker engine shows: users, file systems, limits, networks, volumes and restarts. `make test-containers`."""
+"""Checks that need a Docker engine: users, file systems, limits, networks, volumes and restarts (`make test-containers`)."""
 
 import json
 
@@ -26,12 +26,12 @@ def ask(stack):
 
 
 def shown(stack, request):
-    """Return what `weir show` says of a request, or None while the ledger does not know it."""
+    """Return the output of `weir show` for a request, or None while the ledger does not have the request."""
     printed = stack.compose("exec", "-T", "ledger", "weir", "show", request, "--json", check=False)
     return json.loads(printed) if printed.startswith("{") else None
 
 
-def test_every_service_runs_as_a_user_without_rights_on_a_read_only_file_system(stack):
+def test_every_service_runs_as_an_unprivileged_user_on_a_read_only_file_system(stack):
     for name, found in stack.containers().items():
         host = found["HostConfig"]
         assert int(found["Config"]["User"].split(":")[0]) > 0, name
@@ -72,14 +72,14 @@ def test_serving_cannot_reach_kafka(stack):
     assert stack.run("serving", "python", "-c", asked).strip() == "unknown"
 
 
-def test_requests_while_kafka_is_away_are_scored_after_it_is_back(stack, ask):
+def test_requests_during_an_outage_of_kafka_are_in_the_ledger_afterwards(stack, ask):
     stack.compose("stop", "kafka")
     request = ask("What is the capital of France?")
     stack.compose("start", "kafka")
     until("the request in the ledger", lambda: shown(stack, request), 240)
 
 
-def test_a_killed_serving_container_comes_back_with_its_volume(stack, ask):
+def test_a_restarted_serving_container_keeps_its_volume(stack, ask):
     before = ask("Name a colour.")
     stack.compose("kill", "serving")
     stack.compose("up", "--detach", "--wait", "--no-build", "serving", seconds=600)
