@@ -1,4 +1,4 @@
-"""The stack of docker-compose.yml and docker-compose.secure.yml, as plain processes, once for all tests here."""
+"""Run the stack of docker-compose.yml and docker-compose.secure.yml as plain processes, once for all tests of this folder."""
 
 import random
 import shutil
@@ -15,8 +15,8 @@ from support.stack import free_port, until
 
 HTTP_PORT = free_port()
 PAGER_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-#: A person who looks at a trace can wait a minute for it; a test need not. Ray asks its proxy for its health on 127.0.0.1 alone, so that the
-#: endpoint stays there, on a port of its own.
+#: The Collector decides on a trace after 20 s instead of a minute, to shorten the tests. Ray checks the health of its proxy only on
+#: 127.0.0.1, so that the endpoint keeps that address and has a separate port.
 CHANGED = {
     "collector": {"WEIR_DECISION_WAIT": "20s"},
     "serving": {"WEIR_HTTP__HOST": "127.0.0.1", "WEIR_HTTP__PORT": str(HTTP_PORT)},
@@ -30,7 +30,7 @@ def endpoint() -> str:
 
 @pytest.fixture(scope="session")
 def pager() -> Iterator[Receiver]:
-    """A webhook of somebody's, on this machine."""
+    """Start a receiver of webhooks on this machine."""
     with receiver() as made:
         yield made
 
@@ -55,7 +55,7 @@ def stack(pager: Receiver) -> Iterator[ComposeProcesses]:
     try:
         started.up("kafka", "mlflow", "jaeger", "collector", "alertmanager", "prometheus", "topics", "serving")
         started.up("shipper", "score", "watch", "ledger", "bridge")
-        # A webhook hears of what comes after its first start.
+        # A webhook receives only alerts that are published after its first start.
         begun = 'weir_bridge_webhook_reading{target="pager"} 1.0'
         metrics = f"{started.url('bridge', 9464)}/metrics"
         until("the webhook's offsets", lambda: begun in httpx.get(metrics, timeout=10, trust_env=False).text, 120)

@@ -1,4 +1,4 @@
-"""The Collector with the configuration of deploy/, alone: which traces it keeps."""
+"""The Collector alone, with the configuration of deploy/: which traces it keeps."""
 
 import json
 import secrets

@@ -1,4 +1,4 @@
-"""Traffic through the stack of the compose files: its trace in Jaeger and in MLflow, its metrics in Prometheus, its alert in Alertmanager."""
+"""Requests to the stack of the compose files: traces in Jaeger and MLflow, metrics in Prometheus, alerts in Alertmanager and a webhook."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ KINDS = {"server": "SERVER", "client": "CLIENT", "producer": "PRODUCER", "consum
 
 @pytest.fixture(scope="session")
 def traffic(stack, endpoint):
-    """Ask with personal data once, then without, each in a trace of the client's own; return the trace ids."""
+    """Send one request with personal data, then requests without, each in a new trace of the client; return the trace ids."""
     key = stack.path("serving", "/var/lib/weir/api-key").read_text().strip()
     with httpx.Client(base_url=endpoint, timeout=300, trust_env=False) as client:
 
@@ -66,7 +66,7 @@ def query(stack, expression):
     return {json.dumps(one["metric"], sort_keys=True): float(one["value"][1]) for one in answer["data"]["result"]}
 
 
-def test_the_trace_of_an_alert_is_whole_in_jaeger_and_keeps_the_client_s_context(stack, traffic):
+def test_the_trace_of_an_alert_is_complete_in_jaeger_and_has_the_context_of_the_client(stack, traffic):
     flagged, _ = traffic
     spans = until("the trace in Jaeger", lambda: whole(jaeger_spans(stack, flagged), "operationName"), 300)
     (root,) = [span for span in spans if span["operationName"] == "POST /v1/chat/completions"]
@@ -85,7 +85,7 @@ def test_the_same_trace_opens_in_mlflow(stack, traffic):
     assert {span["name"] for span in here} == {span["operationName"] for span in there}
 
 
-def test_of_plain_traces_some_are_dropped_and_both_stores_have_the_same(stack, traffic):
+def test_some_ordinary_traces_are_dropped_and_both_stores_have_the_others(stack, traffic):
     _, plain = traffic
     decided = "sum(otelcol_processor_tail_sampling_global_count_traces_sampled)"
     until("a decision on every trace", lambda: sum(query(stack, decided).values()) > PLAIN, 300)
@@ -102,7 +102,7 @@ def test_of_plain_traces_some_are_dropped_and_both_stores_have_the_same(stack, t
     until("the same in MLflow", lambda: {trace for trace in plain if mlflow_spans(stack, trace)} == kept, 300)
 
 
-def test_prometheus_hears_of_every_process(stack, traffic):
+def test_prometheus_scrapes_every_process(stack, traffic):
     wanted = {"shipper", "score", "watch", "ledger", "bridge", "serve", "gateway", "model", "ray"}
 
     def components():
@@ -126,7 +126,7 @@ def test_the_alert_is_in_alertmanager(stack, traffic):
     assert alert["status"]["state"] in {"active", "unprocessed"}
 
 
-def test_a_webhook_is_told_the_alert_signed_and_with_its_trace(stack, traffic, pager, pager_secret):
+def test_a_webhook_receives_the_signed_alert_with_its_trace(stack, traffic, pager, pager_secret):
     flagged, _ = traffic
     told = until("the alert at the webhook", lambda: personal(pager), 300)
     assert all(is_signed(one, pager_secret) for one in pager.seen)
@@ -137,13 +137,13 @@ def test_a_webhook_is_told_the_alert_signed_and_with_its_trace(stack, traffic, p
     assert message["data"]["runbook_url"].endswith("#pii")
 
 
-def test_a_person_reads_alerts_with_the_reader_s_rights(stack, traffic):
+def test_alerts_can_be_read_as_the_kafka_user_reader(stack, traffic):
     done = stack.run("cli", "weir", "alerts", "--json")
     assert done.returncode == 0, done.stderr
     assert "pii" in {json.loads(line)["detector"] for line in done.stdout.splitlines()}
 
 
-def test_kafka_denied_nobody_what_they_need_and_the_shipper_the_prompts(stack, traffic):
+def test_kafka_denies_no_needed_access_but_denies_prompts_to_the_shipper(stack, traffic):
     denied = re.findall(r"Principal = User:(\w+) is (?i:denied) .*", stack.log("kafka"))
     assert denied == []
 
@@ -169,8 +169,8 @@ def test_kafka_denied_nobody_what_they_need_and_the_shipper_the_prompts(stack, t
         asyncio.run(read())
 
 
-def test_the_operator_silences_an_alert_and_the_reader_may_not(stack, traffic, pager):
-    """The last one here: it makes Kafka deny something."""
+def test_the_user_operator_can_silence_an_alert_and_the_user_reader_cannot(stack, traffic, pager):
+    """This test must run last: Kafka denies a write in it, and another test checks that Kafka denied nothing."""
     alert = until("the alert at the webhook", lambda: personal(pager), 300)[0].message["data"]["alert_id"]
     silence = ("weir", "alerts", "silence", alert, "--for", "1h", "--reason", "a test")
     refused = stack.run("cli", *silence)
