@@ -16,7 +16,7 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "OPENAI_API_KEY": 
 
 @pytest.fixture
 def questions(tmp_path):
-    """The folder of the task, with the address of its questions."""
+    """Write the task with the path of its questions; return its folder and the questions."""
     data = TASK / "ten_questions.jsonl"
     task = (TASK / "ten_questions.yaml").read_text().replace("DATA", str(data))
     (tmp_path / "ten_questions.yaml").write_text(task)
@@ -29,8 +29,8 @@ def lm_eval_is_installed():
         pytest.fail(f"{LM_EVAL} does not exist: run `make test-clients`, which installs lm-eval")
 
 
-# lm-eval's own request and its own sum of log-probabilities. Its task runner needs transformers to count the tokens of a context;
-# here, the number is that of the response.
+# Use the request and the sum of log-probabilities of lm-eval. The task runner of lm-eval needs transformers to count the tokens of a
+# context; this script counts them in the response.
 _LIKELIHOODS = """
 import json, sys
 from lm_eval.models.openai_completions import LocalCompletionsAPI

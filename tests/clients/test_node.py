@@ -1,4 +1,4 @@
-"""The openai library for Node, in a process of its own."""
+"""The openai library for Node, in a separate process."""
 
 import json
 import shutil
