@@ -15,7 +15,7 @@ from support.stack import free_port, until
 
 HTTP_PORT = free_port()
 PAGER_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-#: The Collector decides on a trace after 20 s instead of a minute, to shorten the tests. Ray checks the health of its proxy only on
+#: The Collector decides on a trace after 20 s instead of 70 s, to shorten the tests. Ray checks the health of its proxy only on
 #: 127.0.0.1, so that the endpoint keeps that address and has a separate port.
 CHANGED = {
     "collector": {"WEIR_DECISION_WAIT": "20s"},
