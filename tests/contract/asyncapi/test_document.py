@@ -1,4 +1,4 @@
-"""The committed contract agrees with the structs and with AsyncAPI's own schema."""
+"""The committed contract agrees with the structs and with the official schema of AsyncAPI."""
 
 import json
 import re
@@ -20,16 +20,16 @@ OFFICIAL = jsonschema.Draft7Validator(
 DOCUMENT = asyncapi_document()
 
 
-def test_the_committed_files_are_those_of_the_structs():
+def test_the_committed_files_are_those_that_the_structs_generate():
     files = {str(path.relative_to(COMMITTED)): path.read_text() for path in COMMITTED.rglob("*.json")}
     assert files == contract_files(), "run `make reference` and commit docs/contract"
 
 
-def test_asyncapis_own_schema_accepts_the_document():
+def test_the_official_asyncapi_schema_accepts_the_document():
     assert [error.message for error in OFFICIAL.iter_errors(DOCUMENT)] == []
 
 
-def test_asyncapis_own_schema_rejects_a_wrong_document():
+def test_the_official_asyncapi_schema_rejects_an_invalid_document():
     document = json.loads(json.dumps(DOCUMENT))
     document["channels"]["inference"]["bindings"]["kafka"]["partitions"] = 0
     assert list(OFFICIAL.iter_errors(document))

@@ -1,4 +1,4 @@
-"""Golden bytes and examples fit the published schemas."""
+"""Golden bytes and examples are valid against the published schemas."""
 
 import base64
 import json
@@ -23,13 +23,13 @@ def fits(headers, payload):
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_golden_bytes_fit(path):
+def test_golden_bytes_are_valid(path):
     raw = json.loads(path.read_text())
     fits(dict(raw["headers"]), json.loads(base64.b64decode(raw["value"])))
 
 
 @pytest.mark.parametrize("kind", sorted(EVENT_TYPES))
-def test_examples_fit_and_decode(kind):
+def test_examples_are_valid_and_can_be_decoded(kind):
     shown = example(kind)
     fits(shown["headers"], shown["payload"])
     headers = [(name, value.encode()) for name, value in shown["headers"].items()]
@@ -58,6 +58,6 @@ def test_the_keys_of_the_examples_are_those_of_the_partitioner():
     assert event.partitionkey == inference_key(event.data.tenant, event.data.conversation_id)
 
 
-def test_unknown_fields_and_headers_fit():
+def test_unknown_fields_and_headers_are_valid():
     shown = example("weir.alert.v1")
     fits(shown["headers"] | {"ce_tomorrow": "x"}, shown["payload"] | {"tomorrow": 1})

@@ -31,7 +31,7 @@ def rows(heading):
 
 
 def topics(cell):
-    """Return {topic: event types} of a cell; text without code names no topic."""
+    """Return {topic: event types} of a cell; text that is not formatted as code names no topic."""
     return {
         channel: {name.strip("`") for name in types.split(", ")} if types else types_of(channel)
         for channel, types in _TOPIC.findall(cell)
@@ -50,7 +50,7 @@ def flow():
 
 
 def route():
-    """Return the same of the page, without the rows that name no topic."""
+    """Return the same from the table of the page, without rows that name no topic."""
     table = {
         (process, module.strip("`")): (topics(reads), topics(writes))
         for process, module, reads, writes in rows("The route of one event")
@@ -76,7 +76,7 @@ def test_the_topics_have_the_event_types_of_the_flow():
     assert written == {channel: types_of(channel) for channel in channels}
 
 
-def test_a_cell_that_names_other_event_types_differs():
+def test_cells_with_different_event_types_are_not_equal():
     assert topics("`findings` (`finding`), `signals`") == {"findings": {"finding"}, "signals": {"signal", "tick"}}
     assert topics("`findings`") != topics("`findings` (`finding`)")
     assert topics("HTTP requests") == {}

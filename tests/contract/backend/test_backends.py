@@ -1,4 +1,7 @@
-"""What every backend promises a gateway, checked on replicas and on another server: a gateway of Weir with the echo engine."""
+"""The contract between every backend and a gateway, checked with replicas and with an upstream server.
+
+The upstream server is a gateway of Weir with the engine `echo`.
+"""
 
 import asyncio
 import json

@@ -23,7 +23,7 @@ async def test_a_consumer_sends_its_fetches_through_its_client():
     await consumer.stop()
 
 
-def test_records_are_the_last_field_of_a_partition_in_every_version_of_a_fetch_response():
+def test_records_are_the_last_field_of_a_partition_in_every_fetch_response_version():
     found = [kind for name, kind in vars(fetch).items() if name.startswith("FetchResponse_v")]
     assert found
     for response in found:

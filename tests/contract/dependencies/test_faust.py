@@ -19,6 +19,6 @@ async def test_instances_have_the_attributes_that_weir_uses(tmp_path):
     assert consumer.member_id == ""
     require_attributes(consumer._thread, "_consumer")
     consumer._thread._consumer = unstarted = AIOKafkaConsumer()
-    assert consumer.member_id == "", "aiokafka has no coordinator before it has reached a broker"
+    assert consumer.member_id == "", "aiokafka has no coordinator before it connects to a broker"
     await unstarted.stop()
     require_attributes(app.raw_table("t", 2).data, "_key_partition")

@@ -1,4 +1,4 @@
-"""The names of private_names.toml exist, as Weir was written for them, and the versions of their libraries are pinned."""
+"""The names in private_names.toml exist with the expected parameters, and the versions of their libraries are pinned."""
 
 import inspect
 import re
@@ -54,7 +54,7 @@ def test_mlflow_defines_the_name(file, name):
 
 @pytest.mark.parametrize("method", sorted(OVERRIDES))
 def test_an_override_of_a_method_of_faust_is_called(method):
-    """A method that Faust has and no longer calls would silently do nothing."""
+    """If Faust has the method but no longer calls the method, the override has no effect, and no error shows it."""
     assert re.findall(rf"(?<!super\(\))\.{method}\b(?!\s*=[^=])", sources("faust") + sources("mode"))
 
 

@@ -1,4 +1,4 @@
-"""Names and behaviour of Ray that Weir relies on and that are not public; without them Ray would listen on every interface."""
+"""Private names and behaviour of Ray on which Weir relies. If they change, Ray can listen on every interface."""
 
 import inspect
 import re
@@ -42,7 +42,7 @@ class Server:
         return 1
 
 
-def test_a_replicas_grpc_port_is_bound_through_the_name_that_is_guarded(monkeypatch):
+def test_the_grpc_port_of_a_replica_is_bound_by_the_function_that_weir_replaces(monkeypatch):
     monkeypatch.setattr(replica, "add_port_to_grpc_server", replica.add_port_to_grpc_server)
     keep_replica_on_loopback()
     keep_replica_on_loopback()
@@ -53,7 +53,7 @@ def test_a_replicas_grpc_port_is_bound_through_the_name_that_is_guarded(monkeypa
     assert server.address == "127.0.0.1:0"
 
 
-def test_every_listener_of_rays_template_is_one_that_the_edge_knows():
+def test_the_haproxy_template_of_ray_has_only_the_listeners_that_the_edge_handles():
     template = haproxy_templates.HAPROXY_CONFIG_TEMPLATE
     binds = [line.split("bind", 1)[1].strip() for line in template.splitlines() if line.strip().startswith("bind ")]
     assert binds == [

@@ -1,4 +1,4 @@
-"""The compose files, as the real docker-compose understands them."""
+"""The compose files, as parsed by the real docker-compose."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from weir.console.addresses import console_link
 from weir.settings import Settings, load_settings
 
 ONE_SHOT = {"topics", "acls", "cli", "operator"}
-#: Its image holds no program that could ask it.
+#: The image of the collector has no program for a health check.
 WITHOUT_HEALTH = {"collector"}
 EXACT = re.compile(r"[a-z0-9./-]+:v?\d+\.\d+\.\d+")
 
@@ -41,7 +41,7 @@ def services(stack):
     return stack["services"].items()
 
 
-def test_what_up_starts_by_default_and_by_profile():
+def test_the_services_that_up_starts_by_default_and_by_profile():
     default, gpu = set(model()["services"]), set(model(profiles=("gpu",))["services"])
     assert set(model(profiles=("cpu", "loop"))["services"]) == default | {"trainer", "delivery"}
     weir = {"serving", "shipper", "score", "watch", "ledger", "bridge"}
@@ -50,7 +50,7 @@ def test_what_up_starts_by_default_and_by_profile():
     assert gpu == default - {"serving"} | {"serving-gpu"}
 
 
-def test_a_link_to_the_console_leads_to_the_port_that_is_published(tmp_path):
+def test_a_link_to_the_console_has_the_published_port(tmp_path):
     shutil.copy(ROOT / BASE, tmp_path)
     (tmp_path / ".env").write_text("CONSOLE_PORT=9100\n")
     ledger = json.loads(compose("config", "--format=json", folder=tmp_path).stdout)["services"]["ledger"]
@@ -79,7 +79,7 @@ def test_images_are_pinned_and_ours_have_the_project_s_version(stack):
             assert (ROOT / service["build"]["dockerfile"]).is_file()
 
 
-def test_versions_are_those_that_the_tests_run(plain):
+def test_images_have_the_versions_that_the_tests_use(plain):
     pom = ET.parse(ROOT / "weir/local/broker/pom.xml").getroot()
     kafka = pom.findtext(".//{*}kafka.version")
     images = {name: service["image"] for name, service in services(plain)}
@@ -94,7 +94,7 @@ def test_nothing_is_published_beyond_loopback(stack):
     assert all(service.get("network_mode") != "host" for _, service in services(stack))
 
 
-def test_every_container_has_as_little_power_as_it_needs(stack):
+def test_every_container_has_minimal_privileges(stack):
     for name, service in services(stack):
         user = service["user"].split(":")[0]
         assert user.isdigit(), name
@@ -109,7 +109,7 @@ def test_every_container_has_as_little_power_as_it_needs(stack):
         assert limits["memory"], name
 
 
-def test_what_runs_on_is_asked_for_its_health(stack):
+def test_long_running_services_have_a_health_check(stack):
     for name, service in services(stack):
         checked = bool(service.get("healthcheck", {}).get("test"))
         assert checked == (name not in ONE_SHOT | WITHOUT_HEALTH), name
@@ -134,7 +134,7 @@ def test_every_mounted_file_is_in_the_repository_and_read_only(stack):
                 assert mount["read_only"], f"{name}: {source}"
 
 
-def test_the_request_path_cannot_reach_kafka_and_shares_its_spool_with_the_shipper_alone(stack):
+def test_the_request_path_cannot_reach_kafka_and_shares_its_spool_only_with_the_shipper(stack):
     for name in ("serving", "serving-gpu"):
         service = stack["services"][name]
         assert set(service["networks"]) == {"observe"}
@@ -145,7 +145,7 @@ def test_the_request_path_cannot_reach_kafka_and_shares_its_spool_with_the_shipp
     assert stack["networks"]["log"]["internal"]
 
 
-def test_the_gpu_profile_asks_for_one(plain):
+def test_the_gpu_profile_requires_a_gpu(plain):
     service = plain["services"]["serving-gpu"]
     (device,) = service["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
@@ -161,7 +161,7 @@ def test_components_are_started_by_names_that_exist(stack):
     assert {command[3] for command in started} <= set(COMPONENTS)
 
 
-def test_weir_takes_every_service_s_environment(stack, tmp_path, monkeypatch):
+def test_weir_accepts_the_environment_of_every_service(stack, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("kafka-ca", *stack.get("secrets", {})):
         (tmp_path / name).write_text("secret\n")
@@ -186,7 +186,7 @@ def shell(*command, **options):
     return subprocess.run(command, capture_output=True, text=True, check=True, **options).stdout
 
 
-def test_each_component_is_a_principal_of_its_own(secure):
+def test_each_component_has_a_separate_kafka_user(secure):
     granted = {line.split()[0] for line in rules()}
     users = {
         name: service["environment"]["WEIR_KAFKA__SASL_USERNAME"]
@@ -202,14 +202,14 @@ def test_each_component_is_a_principal_of_its_own(secure):
     assert {f"kafka-user-{user}" for user in granted} <= made
 
 
-def test_only_who_must_may_read_prompts():
+def test_only_the_users_that_need_prompts_can_read_them():
     readers = {
         line.split()[0]
         for line in rules()
         if "Read" in line.split()[3:] and any(covers(name, "weir.inference") for name in line.split()[2].split(","))
     }
     assert readers == {"score", "ledger", "watch", "reader", "trainer"}, (
-        "watch finds the offsets of a retraining request, and the trainer builds a dataset"
+        "watch reads offsets for a retraining request, and the trainer builds a dataset"
     )
 
 
@@ -225,12 +225,12 @@ def test_the_loop_shares_only_routes_and_versions_with_serving(plain):
     assert {"routes", "versions"} <= readers
 
 
-def test_who_operates_may_silence_approve_and_label_and_read_no_prompts():
+def test_the_user_operator_can_silence_approve_and_label_but_cannot_read_prompts():
     granted = {tuple(line.split()[1:3]): set(line.split()[3:]) for line in rules() if line.startswith("operator ")}
     assert granted == {
         ("topic", "weir.alerts,weir.retraining"): {"Read", "Write", "Describe"},
         ("topic", "weir.feedback"): {"Write", "Describe"},
-        ("topic", "weir.inference,weir.verdicts"): {"Describe"},  # an approval pins their ends
+        ("topic", "weir.inference,weir.verdicts"): {"Describe"},  # an approval pins their end offsets
     }
     assert not [line for line in rules() if line.startswith("reader ") and "Write" in line.split()[3:]]
 
@@ -244,7 +244,7 @@ def rules():
     return [line for line in lines if line.split() and not line.startswith("#")]
 
 
-def test_the_secrets_are_made_once_and_are_those_that_are_mounted(secure, tmp_path):
+def test_the_secrets_are_generated_once_and_are_those_that_are_mounted(secure, tmp_path):
     if shutil.which("openssl") is None:
         pytest.fail("openssl is not on PATH, and deploy/secrets.sh needs it; apt-get install openssl")
     folder = tmp_path / "secrets"
@@ -266,7 +266,7 @@ def test_the_secrets_are_made_once_and_are_those_that_are_mounted(secure, tmp_pa
 
 
 def check_renewal(folder, make):
-    """A new certificate has a new CA. It does not change the old file, which is read-only, and which running containers still read."""
+    """Check that a new certificate has a new CA, and that the old read-only file, which running containers still read, is unchanged."""
     first = make()
     authority = folder / "kafka-ca.pem"
     mounted = authority.rename(folder.parent / "mounted")

@@ -1,4 +1,4 @@
-"""Configuration files of others' programs, read by those programs; Kafka's, the Collector's and Jaeger's are in `make test-stack`."""
+"""Configuration files, checked by the programs that read them. `make test-stack` checks those of Kafka, the Collector and Jaeger."""
 
 import subprocess
 from urllib.parse import urlsplit
@@ -10,13 +10,13 @@ from support.programs import amtool, promtool
 
 
 @pytest.mark.parametrize(("tool", "arguments"), [(promtool, ["check", "config"]), (amtool, ["check-config"])])
-def test_the_real_program_takes_it(tool, arguments):
+def test_the_real_program_accepts_the_file(tool, arguments):
     path = "prometheus/prometheus.yml" if tool is promtool else "alertmanager/alertmanager.yml"
     done = run(tool, *arguments, ROOT / "deploy" / path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_grafana_s_sources_are_services_of_the_compose_file():
+def test_the_data_sources_of_grafana_are_services_of_the_compose_file():
     services = model(profiles=("*",))["services"]
     for path in sorted((ROOT / "deploy/grafana/provisioning/datasources").glob("*.y*ml")):
         urls = [source["url"] for source in yaml.safe_load(path.read_text())["datasources"]]

@@ -1,4 +1,4 @@
-"""The Dockerfiles: linted, reproducible, small in rights; what they copy is there."""
+"""The Dockerfiles: linted, reproducible, with few privileges; the files that they copy exist."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ def instructions(path):
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def test_there_is_one_an_image():
+def test_each_image_has_a_dockerfile():
     assert [path.stem for path in FILES] == ["mlflow", "serving-vllm", "weir"]
 
 
@@ -32,16 +32,16 @@ def test_hadolint_finds_nothing(dockerfile):
     assert (done.returncode, done.stdout) == (0, ""), done.stdout
 
 
-def test_what_is_copied_is_there_and_reaches_the_build(dockerfile):
+def test_each_copied_file_exists_and_is_in_the_build_context(dockerfile):
     copies = [line.split()[1:-1] for line in instructions(dockerfile) if re.match(r"COPY (?!--from)", line)]
     sources = [source for copied in copies for source in copied]
     assert sources
     for source in sources:
         assert (ROOT / source).exists(), source
-        assert source in IGNORED, f"{source} is kept from the build by .dockerignore"
+        assert source in IGNORED, f"{source} is excluded from the build by .dockerignore"
 
 
-def test_it_is_built_in_stages_from_a_pinned_base_and_runs_as_nobody_in_particular(dockerfile):
+def test_it_is_built_in_stages_from_a_pinned_base_and_runs_as_an_unprivileged_user(dockerfile):
     lines = instructions(dockerfile)
     stages = [line for line in lines if line.startswith("FROM")]
     assert re.fullmatch(r"FROM \$\{PYTHON\} AS \w+", stages[0])
@@ -50,7 +50,7 @@ def test_it_is_built_in_stages_from_a_pinned_base_and_runs_as_nobody_in_particul
     assert [line for line in lines if line.startswith("USER")] == ["USER 10001:10001"]
 
 
-def test_everything_installed_is_checked_by_hash_and_no_address_is_named(dockerfile):
+def test_every_installed_package_is_checked_by_hash_and_no_url_is_used(dockerfile):
     commands = [part.strip() for line in instructions(dockerfile) for part in line.removeprefix("RUN ").split("&&")]
     installs = [command for command in commands if "pip install" in command]
     assert installs

@@ -1,4 +1,4 @@
-"""Weir as users install it: a wheel, far from this repository's other files."""
+"""Weir as users install it: a wheel, without the other files of this repository."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""docs/add-a-detector.md, followed to the letter in a copy of the detectors."""
+"""Follow docs/add-a-detector.md literally in a copy of the detectors."""
 
 import json
 import os
@@ -18,7 +18,7 @@ TOML = '[tenants."acme"]\nbucket_seconds = 5\n[tenants."acme".error_rate]\nrefer
 
 
 def patched(source, diff):
-    """Return `source` with each line of a diff added behind, or put in the place of, the line before it."""
+    """Return `source` with a diff applied: each added line is inserted after, or replaces, the line before it in the diff."""
     before, kept = "", True
     for line in diff.splitlines():
         mark, text = line[0], line[1:]
@@ -31,7 +31,7 @@ def patched(source, diff):
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    """A copy of the detectors in which the page's two are registered."""
+    """Copy the detectors, register the two detectors of the page, and return the folder of the copy."""
     folder = tmp_path_factory.mktemp("copy") / "detectors"
     shutil.copytree(ROOT / "detectors", folder, ignore=shutil.ignore_patterns("weights", "__pycache__"))
     (folder / "weights").symlink_to(ROOT / "detectors/weights")

@@ -1,4 +1,4 @@
-"""What every registered stream detector promises."""
+"""The contract of every registered stream detector."""
 
 import random
 from functools import partial
@@ -29,12 +29,12 @@ def name(request):
 
 @pytest.fixture
 def observations(name):
-    """The function that makes a detector's stream."""
+    """Return the function that makes the stream of a detector."""
     return partial(stream, paired=name == "bias")
 
 
 def stream(count, seed=0, shift=0.0, *, paired=False):
-    """A stream with every feature that a detector may read, in buckets of five; if paired, every second event is shifted."""
+    """Return buckets of five events with every feature that a detector can read. If `paired`, only every second event is shifted."""
     rng = np.random.default_rng(seed)
     centre = np.zeros(96)
     centre[: 1 + int(shift > 0)] = (1.0, 4.0 * shift)[: 1 + int(shift > 0)]
@@ -68,13 +68,13 @@ def feed(detector, buckets):
     return [detector.update_many(bucket) for bucket in buckets]
 
 
-def test_no_opinion_before_the_reference_and_one_for_each_bucket_after(name, observations):
+def test_no_finding_before_the_reference_and_one_for_each_bucket_after_it(name, observations):
     findings = feed(create_stream(name, FAST), observations(200))
     assert name in WITHOUT_REFERENCE or findings[:7] == [None] * 7
     assert all(isinstance(finding, Finding) for finding in findings[8:])
 
 
-def test_empty_buckets_are_taken(name, observations):
+def test_empty_buckets_are_accepted(name, observations):
     detector = create_stream(name, FAST)
     assert detector.update_many([]) is None
     feed(detector, observations(100))
@@ -83,13 +83,13 @@ def test_empty_buckets_are_taken(name, observations):
     assert not finding.alarm
 
 
-def test_observations_without_features_are_taken(name):
+def test_observations_without_features_are_accepted(name):
     detector = create_stream(name, FAST)
     bare = [Observation(id=str(index), time=float(index), features={}) for index in range(100)]
     assert detector.update_many(bare) is None
 
 
-def test_strange_values_are_taken(name, observations):
+def test_invalid_values_are_accepted(name, observations):
     detector = create_stream(name, FAST)
     feed(detector, observations(100))
     strange = [float("nan"), float("inf"), float("-inf"), -1.0, 1e300, 0.0]
@@ -104,7 +104,7 @@ def test_strange_values_are_taken(name, observations):
     assert 0.0 <= finding.score <= 1.0
 
 
-def test_score_is_past_one_half_exactly_in_alarm(name, observations):
+def test_the_score_is_at_least_one_half_exactly_in_alarm(name, observations):
     findings = feed(create_stream(name, FAST), observations(200) + observations(100, seed=1, shift=1.0))
     told = [finding for finding in findings if finding is not None]
     assert any(finding.alarm for finding in told)
@@ -118,7 +118,7 @@ def test_the_same_stream_gives_the_same_findings(name, observations):
 
 
 @pytest.mark.parametrize("cut", [0, 3, 8, 30, 45])
-def test_a_restored_detector_goes_on_identically(name, cut, observations):
+def test_a_restored_detector_continues_identically(name, cut, observations):
     buckets = observations(200) + observations(60, seed=1, shift=1.0)
     original = create_stream(name, FAST)
     feed(original, buckets[:cut])
@@ -140,7 +140,7 @@ def test_a_snapshot_does_not_change_with_its_detector(name, observations):
     assert detector.snapshot() != state
 
 
-def test_corrupt_state_is_refused_and_leaves_the_detector_as_it_was(name, observations):
+def test_a_corrupt_state_is_an_error_and_does_not_change_the_detector(name, observations):
     detector = create_stream(name, FAST)
     feed(detector, observations(100))
     state = detector.snapshot()
@@ -159,7 +159,7 @@ def test_corrupt_state_is_refused_and_leaves_the_detector_as_it_was(name, observ
     assert detector.snapshot() == state
 
 
-def test_a_state_of_another_detector_or_configuration_is_refused(name):
+def test_a_state_of_another_detector_or_configuration_is_an_error(name):
     state = create_stream(name, FAST).snapshot()
     other = next(candidate for candidate in STREAM if candidate != name)
     with pytest.raises(StateMismatch, match=other):
@@ -168,8 +168,8 @@ def test_a_state_of_another_detector_or_configuration_is_refused(name):
         create_stream(name, FAST | {"alarm_every_events": 1001}).restore(state)
 
 
-def test_options_that_only_judge_findings_keep_the_state(name, observations):
-    """So a firing alert and its reference outlive a change of these options, also if the signals have expired."""
+def test_options_that_only_affect_alarms_keep_the_state(name, observations):
+    """Then a firing alert and its reference outlive a change of these options, also if the signals have expired."""
     judging = STREAM[name].stateless_options
     changed = {option: 1.7 * getattr(STREAM[name].config_type(), option) for option in judging}
     detector, other = create_stream(name, FAST), create_stream(name, FAST | changed)
@@ -180,7 +180,7 @@ def test_options_that_only_judge_findings_keep_the_state(name, observations):
     create_stream(name, FAST | changed).restore(detector.snapshot())
 
 
-def test_a_state_of_an_earlier_version_is_refused(name, monkeypatch):
+def test_a_state_of_an_earlier_version_is_an_error(name, monkeypatch):
     detector = create_stream(name, FAST)
     monkeypatch.setattr(type(detector), "version", "0")
     state = detector.snapshot()
@@ -204,7 +204,7 @@ def test_state_is_bounded_whatever_keys_and_conversations_are_sent(name, observa
     assert sizes[-1] < 64_000
 
 
-def test_no_identity_or_text_is_held_in_a_finding(name, observations):
+def test_a_finding_contains_no_identity_and_no_text(name, observations):
     findings = feed(create_stream(name, FAST), observations(100))
     known = {
         "embedding",

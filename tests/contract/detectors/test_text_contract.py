@@ -1,4 +1,4 @@
-"""What every registered text detector promises."""
+"""The contract of every registered text detector."""
 
 import math
 import tempfile
@@ -42,12 +42,12 @@ HOSTILE = [
 ]
 
 
-FOLDER = tempfile.TemporaryDirectory()  # as long as the module
+FOLDER = tempfile.TemporaryDirectory()  # exists as long as the module
 
 
 @cache
 def options(name):
-    """What a detector is run with: its defaults, and for one without a model of its own a tiny one."""
+    """Return the options for a detector: none, or a tiny model for `hub`, which has no model of its own."""
     if name != "hub":
         return {}
     return save_tiny_classifier(Path(FOLDER.name))
@@ -82,7 +82,7 @@ def check(text: str, score: Score) -> None:
         assert 0.0 <= span.score <= 1.0
 
 
-def test_scoring_before_loading_says_what_to_do(detector):
+def test_scoring_before_loading_is_an_error_that_names_the_fix(detector):
     with pytest.raises(NotLoadedError, match="load"):
         create_text(detector.name).score_many(["x"])
 
@@ -101,14 +101,14 @@ def test_scoring_is_pure(detector):
     assert all(map(same, detector.score_many(texts), first))
 
 
-def test_a_batch_scores_as_its_texts_do_alone(detector):
+def test_a_batch_has_the_scores_of_its_separate_texts(detector):
     other = fresh(detector.name)
     together = detector.score_many([*ORDINARY, *HOSTILE[:8]])
     alone = [other.score_many([text + ""])[0] for text in (*ORDINARY, *HOSTILE[:8])]
     assert all(map(same, together, alone))
 
 
-def test_nothing_in_gives_nothing_out(detector):
+def test_an_empty_batch_has_no_scores(detector):
     assert detector.score_many([]) == []
 
 
@@ -123,21 +123,21 @@ def test_hostile_unicode_is_scored(detector, text):
     check(text, detector.score_many([text])[0])
 
 
-def test_a_huge_text_is_scored_and_its_share_told(detector):
+def test_a_huge_text_is_scored_with_its_covered_share(detector):
     text = "Tell me more about the history of bread in the village. " * 300
     score = detector.score_many([text])[0]
     check(text, score)
     assert score.covered > 0.1
 
 
-def test_no_text_is_held_in_a_score(detector):
+def test_a_score_contains_no_text(detector):
     for text, score in zip(ORDINARY, detector.score_many(ORDINARY), strict=True):
         words = [word for word in text.split() if len(word) > 3]
         said = " ".join([score.label, *(span.type for span in score.spans)])
         assert not any(word in said for word in words)
 
 
-def test_each_is_registered_under_its_name():
+def test_each_detector_is_registered_under_its_name():
     for name, kind in (TEXT | STREAM).items():
         assert create(name).name == name == kind.name
         assert kind.version

@@ -1,4 +1,4 @@
-"""What every engine promises, checked on each."""
+"""The contract of every engine."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ _WORDS = "the weir measures what flows over it, again and again: naïve 👋 and
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    # Initialised wide, a model of this size repeats itself less; without an end token it says what it is asked for.
+    # A wide initialisation makes the answers of such a small model less repetitive. Without an end token, it generates all requested tokens.
     directory = tmp_path_factory.mktemp("tiny")
     file = save_tiny_gguf(directory, eos_token_id=None)
     return {"echo": directory, "openvino": file, "transformers": directory / "hf"}
@@ -69,7 +69,7 @@ async def _until_free(engine):
     await _until(engine, lambda stats: not stats.running and not stats.waiting)
 
 
-def test_it_follows_the_protocol(engine, models):
+def test_it_implements_the_protocol(engine, models):
     assert isinstance(engine, Engine)
     assert engine.name in _KINDS
     assert engine.model_version == ("echo" if engine.name == "echo" else model_version(models[engine.name]))
@@ -85,7 +85,7 @@ def test_a_conversation_is_longer_than_its_last_message(engine):
     assert len(two) > len(one) >= len(engine.encode("hello there"))
 
 
-async def test_only_the_last_chunk_has_the_reason_and_all_count(engine):
+async def test_only_the_last_chunk_has_the_finish_reason_and_all_have_token_counts(engine):
     prompt = engine.encode(_WORDS)
     chunks = await _chunks(engine)
     assert [chunk.finish_reason for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
@@ -97,7 +97,7 @@ async def test_only_the_last_chunk_has_the_reason_and_all_count(engine):
 
 
 @pytest.mark.parametrize("max_tokens", [1, 2, 7])
-async def test_max_tokens_is_kept(engine, max_tokens):
+async def test_max_tokens_limits_the_answer(engine, max_tokens):
     last = (await _chunks(engine, max_tokens=max_tokens))[-1]
     assert (last.finish_reason, last.completion_tokens) == ("length", max_tokens)
 
@@ -120,11 +120,11 @@ async def test_a_stop_string_ends_the_text_before_it(engine):
     assert 0 < chunks[-1].completion_tokens <= 10
 
 
-async def test_a_stop_string_that_does_not_come_takes_nothing_away(engine):
+async def test_a_stop_string_that_does_not_occur_removes_no_text(engine):
     assert await _text(engine, stop=(await _text(engine) + "x",)) == await _text(engine)
 
 
-async def test_a_seed_repeats_alone_and_in_a_batch(engine):
+async def test_a_seed_gives_the_same_answer_alone_and_in_a_batch(engine):
     alone = await _text(engine, temperature=1.0, seed=11)
     batch = await asyncio.gather(*(_text(engine, temperature=1.0, seed=seed) for seed in (11, 12, 11, 13, 14)))
     assert batch[0] == batch[2] == alone
@@ -135,13 +135,13 @@ async def test_the_smallest_top_p_leaves_the_most_likely_token(engine):
     assert await _text(engine, temperature=1.0, top_p=1e-300) == await _text(engine, temperature=0.0)
 
 
-async def test_a_penalty_changes_what_is_said(engine):
+async def test_a_penalty_changes_the_answer(engine):
     if engine.name == "echo":
-        pytest.skip("it samples nothing")
+        pytest.skip("the engine echo does not sample")
     assert await _text(engine, max_tokens=40) != await _text(engine, max_tokens=40, presence_penalty=2.0)
 
 
-async def test_many_more_than_there_are_slots_say_what_each_says_alone(engine):
+async def test_more_requests_than_slots_have_the_same_answers_as_alone(engine):
     prompts = [f"{number} {_WORDS[: 5 * number]}" for number in range(1, 10)]
     alone = [await _text(engine, prompt) for prompt in prompts]
     assert await asyncio.gather(*(_text(engine, prompt) for prompt in prompts)) == alone
@@ -149,7 +149,7 @@ async def test_many_more_than_there_are_slots_say_what_each_says_alone(engine):
 
 async def test_it_generates_no_more_answers_at_the_same_time_than_it_has_slots(engine):
     if engine.name == "echo":
-        pytest.skip("it has no slots")
+        pytest.skip("the engine echo has no slots")
     in_progress, most = set(), []
 
     async def read(number):
@@ -165,7 +165,7 @@ async def test_it_generates_no_more_answers_at_the_same_time_than_it_has_slots(e
 
 async def test_a_long_prompt_does_not_stall_another_answer(engine):
     if engine.name == "echo":
-        pytest.skip("it reads nothing")
+        pytest.skip("the engine echo does not process the prompt")
     said, started = [], asyncio.Event()
 
     async def short():
@@ -178,7 +178,7 @@ async def test_a_long_prompt_does_not_stall_another_answer(engine):
     before = said[-1]
     stream = engine.generate((engine.encode("weir ") * 400)[:400], _sampling(max_tokens=3))
     await anext(stream)
-    assert said[-1] - before >= 3, "of seven steps"
+    assert said[-1] - before >= 3, "expected tokens in three of the seven steps"
     await stream.aclose()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -209,22 +209,22 @@ async def test_cancelling_the_reader_frees_the_slot_and_the_queue(engine):
     ("prompt", "max_tokens", "message"),
     [(0, 5, "is empty"), (5, 0, "ask for at least 1"), (5, None, "exceed the model's context of"), (None, 1, "exceed")],
 )
-async def test_what_cannot_be_run_is_refused_with_the_bound(engine, prompt, max_tokens, message):
+async def test_an_invalid_prompt_or_limit_is_rejected_with_the_bound(engine, prompt, max_tokens, message):
     size = engine.context_length if prompt is None else prompt
     sampling = _sampling(max_tokens=engine.context_length if max_tokens is None else max_tokens)
     with pytest.raises(PromptRejectedError, match=message):
         await anext(engine.generate([1] * size, sampling))
 
 
-async def test_a_prompt_that_just_fits_is_run(engine):
+async def test_a_prompt_that_exactly_fits_the_context_is_answered(engine):
     if engine.name == "echo":
-        pytest.skip("its context uses no memory")
+        pytest.skip("the context of the engine echo uses no memory")
     prompt = (engine.encode("weir ") * engine.context_length)[: engine.context_length - 3]
     chunks = [chunk async for chunk in engine.generate(prompt, _sampling(max_tokens=3))]
     assert (chunks[-1].prompt_tokens, chunks[-1].completion_tokens) == (len(prompt), 3)
 
 
-async def test_the_totals_grow_by_what_was_done(engine):
+async def test_the_totals_increase_by_the_tokens_of_a_request(engine):
     await _until_free(engine)
     before = engine.stats()
     last = (await _chunks(engine))[-1]
@@ -234,7 +234,7 @@ async def test_the_totals_grow_by_what_was_done(engine):
     assert after.completion_tokens_total - before.completion_tokens_total == last.completion_tokens
 
 
-async def test_closing_ends_what_runs_and_refuses_what_comes(own_engine):
+async def test_closing_ends_running_requests_and_rejects_new_ones(own_engine):
     prompt = own_engine.encode(_WORDS)
     running = own_engine.generate(prompt, _sampling(max_tokens=400))
     await anext(running)
@@ -247,7 +247,7 @@ async def test_closing_ends_what_runs_and_refuses_what_comes(own_engine):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in _KINDS if kind != "echo"])
-async def test_before_it_is_loaded_it_says_what_to_do(kind, models):
+async def test_a_request_before_loading_is_an_error_that_names_the_fix(kind, models):
     engine = _build(kind, models)
     with pytest.raises(EngineClosedError, match=r"call load\(\) first"):
         await anext(engine.generate([1], _sampling()))

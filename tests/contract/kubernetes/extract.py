@@ -1,7 +1,7 @@
-"""Make the schemas of custom resources anew: ``python tests/contract/kubernetes/extract.py CRD.yaml…``.
+"""Regenerate the schemas of custom resources: ``python tests/contract/kubernetes/extract.py CRD.yaml…``.
 
-Takes the stored version's ``openAPIV3Schema`` out of each CustomResourceDefinition, without its prose, and closes every object that
-does not say that it keeps unknown fields: Kubernetes would drop those without a word.
+For each CustomResourceDefinition, write the ``openAPIV3Schema`` of the stored version without its descriptions. Unknown fields become
+errors, except in objects that declare that they preserve unknown fields: Kubernetes would drop unknown fields without a message.
 """
 
 import json
@@ -15,7 +15,7 @@ _PROSE = {"description", "example", "x-kubernetes-validations"}
 
 
 def closed(node, *, keys_are_names=False):
-    """Return `node` without prose, its objects closed; below ``properties`` the keys are names of fields."""
+    """Return `node` without descriptions, and without unknown fields in its objects; the keys of ``properties`` are names of fields."""
     if isinstance(node, list):
         return [closed(one) for one in node]
     if not isinstance(node, dict):
@@ -36,7 +36,7 @@ def closed(node, *, keys_are_names=False):
 
 
 def main(paths):
-    """Write one file a kind."""
+    """Write one file for each kind."""
     for path in paths:
         crd = yaml.safe_load(Path(path).read_text(encoding="utf-8"))["spec"]
         version = next(one for one in crd["versions"] if one["storage"])

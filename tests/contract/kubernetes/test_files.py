@@ -1,4 +1,4 @@
-"""Every object of deploy/kubernetes fits the schema of its kind, and says what Weir itself says. Needs no cluster and no kubectl."""
+"""Every object of deploy/kubernetes is valid against the schema of its kind and agrees with Weir. Needs no cluster and no kubectl."""
 
 import copy
 import tomllib
@@ -27,7 +27,7 @@ def of_kind(kind):
 
 
 @pytest.mark.parametrize("manifest", [one for _, one in OBJECTS], ids=IDS)
-def test_it_fits_the_schema_of_its_kind(manifest):
+def test_it_is_valid_against_the_schema_of_its_kind(manifest):
     assert problems(manifest) == []
 
 
@@ -40,12 +40,12 @@ def _changed(manifest, path, value):
 
 
 @pytest.mark.parametrize(("kind", "path", "value"), CASES["mistakes"])
-def test_the_schemas_find_what_is_wrong(kind, path, value):
+def test_the_schemas_reject_invalid_objects(kind, path, value):
     assert problems(_changed(of_kind(kind)[0], path, value))
 
 
 @pytest.mark.parametrize(("name", "spec"), [(name, spec) for name, _, spec in PODS], ids=[name for name, _, _ in PODS])
-def test_pods_are_what_the_restricted_profile_asks_for(name, spec):
+def test_pods_comply_with_the_restricted_profile(name, spec):
     pod = spec["securityContext"]
     assert (pod["runAsNonRoot"], pod["runAsUser"], pod["seccompProfile"]) == (True, 10001, {"type": "RuntimeDefault"})
     assert not spec.get("hostNetwork")
@@ -61,17 +61,17 @@ def test_pods_are_what_the_restricted_profile_asks_for(name, spec):
         assert {mount["name"] for mount in one["volumeMounts"]} <= volumes
 
 
-def test_only_the_ray_heads_autoscaler_has_a_token_of_the_cluster():
+def test_only_the_autoscaler_of_the_ray_head_has_a_service_account_token():
     assert {name for name, _, spec in PODS if spec["automountServiceAccountToken"]} == {"head"}
 
 
-def test_pods_receive_no_variables_of_services():
+def test_pods_receive_no_environment_variables_of_services():
     """The service weir-kafka-bootstrap would add WEIR_KAFKA_BOOTSTRAP_SERVICE_HOST, which the settings reject."""
     assert {name for name, _, spec in PODS if spec.get("enableServiceLinks") is not False} == set()
 
 
 @pytest.mark.parametrize("container", [one for _, one in CONTAINERS], ids=[name for name, _ in CONTAINERS])
-def test_containers_start_components_with_settings_that_there_are(container):
+def test_containers_start_existing_components_with_existing_settings(container):
     if "command" in container:
         assert container["command"][:3] == ["python", "-m", "weir.component"]
         assert container["command"][3] in COMPONENTS
@@ -81,8 +81,8 @@ def test_containers_start_components_with_settings_that_there_are(container):
             assert key in Settings.model_fields[section].annotation.model_fields, variable
 
 
-def test_the_environment_of_a_container_hides_no_value_of_the_file():
-    """An operator who changes weir.toml changes the pods. The two containers of intake need two ports of metrics."""
+def test_the_environment_of_a_container_overrides_no_value_of_weir_toml():
+    """A change of weir.toml must take effect in the pods. Only intake overrides a value: its two containers need two metrics ports."""
     hidden = set()
     for path in FOLDER.rglob("weir.toml"):
         values = tomllib.loads(path.read_text())
@@ -95,10 +95,12 @@ def test_the_environment_of_a_container_hides_no_value_of_the_file():
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.rglob("weir.toml")), ids=lambda path: path.parent.name)
-def test_the_settings_are_settings_and_agree_with_the_topics(path, monkeypatch):
+def test_the_settings_are_valid_and_agree_with_the_topics(path, monkeypatch):
     settings = Settings(**tomllib.loads(path.read_text()))
     assert (settings.metrics.port, settings.metrics.serving_port) == (9464, 9470)
-    assert settings.score.precision != "auto", "each pod has a home of its own, so the pods cannot decide together"
+    assert settings.score.precision != "auto", (
+        "each pod has a separate home, so the pods could choose different precisions"
+    )
     declared = {one["metadata"]["name"]: one["spec"] for one in of_kind("KafkaTopic")}
     for topic in settings.kafka.topics():
         spec = declared[topic.name]
@@ -106,7 +108,7 @@ def test_the_settings_are_settings_and_agree_with_the_topics(path, monkeypatch):
         assert {key: str(value) for key, value in spec["config"].items()} == topic.config()
 
 
-def test_every_topic_is_declared_in_three_copies_the_changelogs_of_watch_too():
+def test_every_topic_and_changelog_is_declared_with_three_replicas():
     declared = {one["metadata"]["name"]: one["spec"] for one in of_kind("KafkaTopic")}
     changelogs = {f"weir.watch-{table}-changelog" for table in ("streams", "alerts", "retraining")}
     assert declared.keys() == {topic.name for topic in KafkaSettings().topics()} | changelogs
@@ -114,7 +116,7 @@ def test_every_topic_is_declared_in_three_copies_the_changelogs_of_watch_too():
     assert {declared[name]["partitions"] for name in changelogs} == {4}
 
 
-def test_every_client_of_kafka_is_a_user_with_rights_of_its_own():
+def test_every_client_of_kafka_is_a_separate_user_with_limited_rights():
     users = {one["metadata"]["name"]: one["spec"]["authorization"]["acls"] for one in of_kind("KafkaUser")}
     named = {
         variable["value"]: container["command"][3]
@@ -126,13 +128,15 @@ def test_every_client_of_kafka_is_a_user_with_rights_of_its_own():
     assert named.keys() <= users.keys()
     acls = [(name, acl["resource"]["name"], acl["operations"]) for name, found in users.items() for acl in found]
     writers = {name for name, resource, allowed in acls if resource == "weir.inference" and "Write" in allowed}
-    assert writers == {"shipper", "ledger"}, "what was served, and what reviewers write in the console"
+    assert writers == {"shipper", "ledger"}, (
+        "the shipper writes records, and the ledger writes corrections from the console"
+    )
     assert not any("All" in allowed for _, _, allowed in acls)
 
 
 @pytest.mark.skipif(not _TABLE.exists(), reason="this tree has no containers for one host, so nothing to agree with")
 def test_the_rights_are_those_of_the_containers_on_one_host():
-    """The same table for `docker compose`; `keda` is Kubernetes' own, `topics` is Strimzi's work."""
+    """`docker compose` has the same rights, except two users: `keda` is only in Kubernetes, and Strimzi replaces `topics`."""
     host = set()
     for line in _TABLE.read_text().splitlines():
         user, kind, names, *operations = line.split() if line.strip() and not line.startswith("#") else ("", "", "", "")
@@ -148,7 +152,7 @@ def test_the_rights_are_those_of_the_containers_on_one_host():
     assert {right for right in cluster if right[0] != "keda"} == host
 
 
-def test_everything_is_denied_that_is_not_allowed():
+def test_traffic_is_denied_by_default():
     policies = {one["metadata"]["name"]: one["spec"] for one in of_kind("NetworkPolicy")}
     assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     for name, spec in policies.items():
@@ -165,7 +169,7 @@ def _selected(selector, labels):
     return wanted and all(labels.get(one["key"]) in one["values"] for one in selector.get("matchExpressions", []))
 
 
-def test_what_prometheus_asks_for_is_a_port_of_the_pods_and_the_policy_lets_it_in():
+def test_prometheus_scrapes_existing_ports_that_the_network_policy_allows():
     (policy,) = (one["spec"] for one in of_kind("NetworkPolicy") if one["metadata"]["name"] == "metrics")
     admitted = {port["port"] for rule in policy["ingress"] for port in rule["ports"]}
     asked = set()
@@ -183,7 +187,7 @@ def test_what_prometheus_asks_for_is_a_port_of_the_pods_and_the_policy_lets_it_i
     assert {("head", 9470), ("model", 9470), ("head", 9464), ("intake", 9465)} <= asked
 
 
-def test_the_rules_are_those_of_prometheus_on_one_host():
+def test_the_rules_are_those_of_deploy_prometheus():
     files = [FOLDER.parent / "prometheus" / "rules" / f"{name}.yml" for name in ("recording", "alerts")]
     groups = [group for path in files for group in documents(path.read_text())[0]["groups"]]
     (rule,) = of_kind("PrometheusRule")
@@ -192,7 +196,7 @@ def test_the_rules_are_those_of_prometheus_on_one_host():
     )
 
 
-def test_the_lag_scales_score_up_to_its_partitions():
+def test_score_scales_by_lag_up_to_the_number_of_partitions():
     (scaled,) = (one["spec"] for one in of_kind("ScaledObject"))
     (trigger,) = scaled["triggers"]
     assert scaled["scaleTargetRef"]["name"] in {one["metadata"]["name"] for one in of_kind("Deployment")}

@@ -1,4 +1,4 @@
-"""What `kubectl apply -k` would send: rendered by kustomize, held against the schemas, and what names what is there."""
+"""The objects that `kubectl apply -k` would send, rendered by kustomize: they are valid, and the names to which they refer exist."""
 
 import pytest
 import yaml
@@ -10,15 +10,15 @@ OVERLAYS = ("cpu", "gpu", "full")
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_object_fits_its_schema(overlay):
+def test_every_object_is_valid_against_its_schema(overlay):
     found = {f"{one['kind']}/{one['metadata']['name']}": problems(one) for one in rendered(overlay)}
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
-    assert len(found) == len(rendered(overlay)), "no two objects have one name"
+    assert len(found) == len(rendered(overlay)), "two objects have the same name"
     assert {one["metadata"].get("namespace") for one in rendered(overlay) if one["kind"] != "Namespace"} == {"weir"}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_what_pods_name_is_there(overlay):
+def test_the_objects_that_pods_name_exist(overlay):
     objects = rendered(overlay)
     maps = {one["metadata"]["name"] for one in objects if one["kind"] == "ConfigMap"}
     users = {one["metadata"]["name"] for one in objects if one["kind"] == "KafkaUser"}
@@ -30,7 +30,7 @@ def test_what_pods_name_is_there(overlay):
                     assert volume["configMap"]["name"] in maps, name
                 if "secret" in volume:
                     assert volume["secret"]["secretName"] == "weir-cluster-ca-cert", (
-                        "Strimzi makes it, of cluster `weir`"
+                        "Strimzi creates this secret for the cluster `weir`"
                     )
                 if "persistentVolumeClaim" in volume:
                     assert volume["persistentVolumeClaim"]["claimName"] in claims
@@ -57,7 +57,7 @@ def test_selectors_find_pods(overlay):
 
 
 @pytest.mark.parametrize(("overlay", "gpus"), [("cpu", None), ("gpu", 1)])
-def test_the_served_application_is_weirs_and_its_replicas_find_their_nodes(overlay, gpus):
+def test_the_served_application_is_that_of_weir_and_its_replicas_can_be_scheduled(overlay, gpus):
     (service,) = (one["spec"] for one in rendered(overlay) if one["kind"] == "RayService")
     (application,) = yaml.safe_load(service["serveConfigV2"])["applications"]
     assert application["import_path"] == f"{build.__module__}:{build.__name__}"
@@ -79,7 +79,7 @@ def test_the_served_application_is_weirs_and_its_replicas_find_their_nodes(overl
     assert worker["minReplicas"] < worker["maxReplicas"]
 
 
-def test_the_shipper_lies_beside_the_gateways_on_a_volume_that_outlives_the_pod():
+def test_the_shipper_and_the_gateways_share_a_volume_that_outlives_the_pod():
     (service,) = (one for one in rendered("cpu") if one["kind"] == "RayService")
     head = next(spec for name, _, spec in pod_specs(service) if name == "head")
     homes = {
@@ -90,11 +90,11 @@ def test_the_shipper_lies_beside_the_gateways_on_a_volume_that_outlives_the_pod(
     assert next(v for v in head["volumes"] if v["name"] == "home")["persistentVolumeClaim"] == {
         "claimName": "weir-spool"
     }
-    assert service["spec"]["upgradeStrategy"] == {"type": "None"}, "a second head could not have the volume"
+    assert service["spec"]["upgradeStrategy"] == {"type": "None"}, "a second head could not mount the volume"
 
 
-def test_the_scaler_is_told_its_user():
-    """KEDA's Kafka scaler reads the name from its authentication alone."""
+def test_the_scaler_has_a_user_name_and_a_password():
+    """The Kafka scaler of KEDA reads the user name only from its TriggerAuthentication."""
     objects = rendered("cpu")
     (found,) = (one["spec"] for one in objects if one["kind"] == "TriggerAuthentication")
     (named,) = (ref for ref in found["configMapTargetRef"] if ref["parameter"] == "username")
@@ -105,7 +105,7 @@ def test_the_scaler_is_told_its_user():
 
 
 def test_the_loop_is_off_by_default_and_shares_routes_and_versions_with_serving():
-    """Only delivery writes routes, only the trainer writes versions, and nobody shares a home."""
+    """Only delivery writes routes, only the trainer writes versions, and no two components share a home."""
     assert "trainer" not in {name for one in rendered("cpu") for name, _, _ in pod_specs(one)}
     access = {}
     for one in rendered("full"):

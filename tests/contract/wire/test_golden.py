@@ -1,4 +1,4 @@
-"""The bytes of every version can always be decoded: these files are never edited, a new version adds files."""
+"""The bytes of every version can be decoded. The golden files are never edited; a new version adds files."""
 
 import json
 
@@ -82,7 +82,7 @@ def test_unknown_fields_and_headers_are_ignored(name):
     assert decode(more, [*headers, ("ce_tomorrow", b"x"), ("other", b"\xff")]) == event(name)
 
 
-def test_records_of_version_1_are_read_as_messages_of_one_text_part():
+def test_records_of_version_1_are_decoded_as_messages_of_one_text_part():
     request, response = event("v1/request").data, event("v1/response").data
     assert isinstance(request, RequestRecord)
     assert request.messages == (Message.of_text("user", "Grüße, 你好"),)

@@ -1,4 +1,4 @@
-"""Every number of every event has a range that SQLite and OTLP can store; a number out of it is an error."""
+"""Every number of every event has a range that SQLite and OTLP can store. A number outside the range is an error."""
 
 import json
 
