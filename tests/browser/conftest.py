@@ -1,4 +1,4 @@
-"""A Chromium for the tests of the page, started once a module: Playwright's loop must end before another module's begins."""
+"""Start Chromium for the tests of the page, once for each module: the loop of Playwright must end before the next module starts."""
 
 import pytest
 from support.console_page import Look, chromium, served_console

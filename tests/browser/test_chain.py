@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(480)]
 
 
 async def written(console, without=frozenset(), alerts=2):
-    """Write the log of the two versions, and wait until the ledger has read it."""
+    """Write the log of the two versions; wait until the ledger has read the log."""
     digest = write_dataset(console.home, console.kafka.names)
     async with sender(console.kafka) as to:
         for topic, event in lineage(console.kafka.names, digest, without=without):
@@ -50,7 +50,7 @@ async def reviewed(console, scores, tenant):
 
 @pytest.fixture
 def stage(embedded_broker, tmp_path, monkeypatch):
-    """Run the console; `weir why` runs in a process of its own, which reads the environment."""
+    """Run the console with the environment that `weir why` reads in its separate process."""
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(running_console(embedded_broker.bootstrap, tmp_path)) as console,
@@ -92,7 +92,9 @@ def test_the_chain_of_a_version_is_drawn_with_the_check_of_each_edge(browser, st
         assert page.locator(".chain path.broken").count() == 0
         checks = page.locator(".chain-box.alert .checks").first.inner_text()
         assert "12 of 12: the log has the request, and a verdict or a finding" in checks
-        assert not re.search("canary-(prompt|answer)", page.content()), "no text of a prompt or an answer"
+        assert not re.search("canary-(prompt|answer)", page.content()), (
+            "the page contains text of a prompt or of an answer"
+        )
         assert not (console.home / "logs" / "access.log").exists()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert grave(page) == []
@@ -103,7 +105,9 @@ def test_the_chain_of_a_version_is_drawn_with_the_check_of_each_edge(browser, st
         page = chain(look, BAD)
         assert page.locator(".chain-box.parent a").inner_text() == GOOD
         assert page.locator(".chain-box.blessed h3").inner_text().startswith("Decision of an operator")
-        assert page.locator(".chain-box.blessed").count() == 1, "not the gate's decision about its parent"
+        assert page.locator(".chain-box.blessed").count() == 1, (
+            "the chain must not contain the decision of the gate about the parent"
+        )
 
 
 def test_a_missing_record_is_a_red_edge_with_its_reason(browser, stage):
@@ -124,7 +128,7 @@ def test_a_missing_record_is_a_red_edge_with_its_reason(browser, stage):
         look.troubles.clear()  # the browser reports the status 404
 
 
-def test_the_precision_of_a_detector_is_beside_the_proposed_threshold(browser, stage):
+def test_the_precision_of_a_detector_is_shown_with_the_proposed_threshold(browser, stage):
     threshold = ToxicityDetector.threshold
     scores = [(threshold + 0.005 + 0.008 * row, "right" if row >= 20 else "wrong") for row in range(40)]
     portal, console, site = stage
@@ -139,5 +143,7 @@ def test_the_precision_of_a_detector_is_beside_the_proposed_threshold(browser, s
         assert proposed.split("\t")[0] == "proposed"
         assert float(proposed.split("\t")[1]) > threshold + 0.1
         command = "weir detectors tune --tenant 'ann'\\''s team' --detector toxicity --apply"
-        assert page.locator(".detector code").inner_text() == command, "a shell reads the name as one word"
+        assert page.locator(".detector code").inner_text() == command, (
+            "the tenant must be quoted as one word of a shell"
+        )
         assert grave(page) == []

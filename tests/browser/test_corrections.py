@@ -31,7 +31,7 @@ def test_esc_leaves_the_field_of_a_correction_and_keeps_its_text(look):
     page.wait_for_selector("textarea", state="detached")
 
 
-def test_a_correction_that_is_not_sent_is_kept_in_the_conversation_and_at_another_request(look):
+def test_an_unsent_correction_is_kept_while_another_request_or_the_conversation_is_shown(look):
     page = look.go("/live", ".row:has-text('r2')")
     page.locator(".row", has_text="r1").click()
     page.get_by_label("Better answer").fill("The office opens at 9.")

@@ -63,7 +63,7 @@ def test_the_map_shows_two_shapes_the_variance_of_the_axes_and_the_clusters(look
     assert [one["id"] for one in violations if one["impact"] in ("serious", "critical")] == []
 
 
-def test_a_point_is_chosen_by_keys_and_by_the_pointer_and_leads_to_its_request(look, shifted):
+def test_a_point_is_selected_by_keys_or_pointer_and_links_to_its_request(look, shifted):
     page = opened(look, f"/alerts/{shifted[1]}")
     chosen = page.locator(".map-point a")
     page.locator(".plot").focus()
@@ -73,7 +73,7 @@ def test_a_point_is_chosen_by_keys_and_by_the_pointer_and_leads_to_its_request(l
     assert chosen.inner_text() != last
     page.keyboard.press("ArrowRight")
     assert chosen.inner_text() == last
-    assert page.url.endswith(shifted[1]), "arrows do not move the list of alerts"
+    assert page.url.endswith(shifted[1]), "the arrow keys must not move the list of alerts"
     circle = page.locator(".plot .chosen").bounding_box()
     page.locator(".plot").focus()
     page.keyboard.press("ArrowDown")
@@ -110,7 +110,7 @@ def test_a_stream_has_a_map_on_demand(look):
     assert page.locator(".plot .recent").get_attribute("d")
 
 
-def test_a_stream_without_signals_says_why_it_has_no_map(look):
+def test_a_stream_without_signals_states_why_it_has_no_map(look):
     page = look.page
     page.route(
         "**/api/drift/map?*", lambda route: route.continue_(url=re.sub("until=[^&]*", "until=9", route.request.url))

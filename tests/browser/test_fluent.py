@@ -1,4 +1,4 @@
-"""Ten thousand alerts, and 200 events a second: few rows are drawn."""
+"""With ten thousand alerts or 200 events a second, the page draws few rows."""
 
 import threading
 import time

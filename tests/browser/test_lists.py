@@ -16,7 +16,7 @@ from weir.console import live_updates as live
 
 pytestmark = pytest.mark.timeout(300)
 
-#: Scrolls to the end until the list says that it is all there.
+#: Scroll to the end until the list states that all rows are loaded.
 END = """() => new Promise((done) => {
   const box = document.querySelector('.list-box');
   const step = () => {
@@ -195,7 +195,7 @@ def test_a_search_result_stays_when_its_alert_changes(look, maker):
     assert shown(page) == "20 shown"
 
 
-#: Types, and lets news come before the list has asked for what was typed.
+#: Type, and dispatch changed alerts before the list requests the typed search.
 TYPED = """async () => {
   const { live } = await import("/web/api.js");
   const box = document.querySelector("input[type=search]");

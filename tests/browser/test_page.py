@@ -1,4 +1,4 @@
-"""The page in a real Chromium over a ledger that traffic like the demo's has left."""
+"""The page in a real Chromium, with a ledger of traffic like that of the demo."""
 
 import re
 
@@ -50,7 +50,7 @@ def look(browser, served):
 
 
 def grave(page):
-    """Return what axe calls serious or critical: (rule, how bad, first place)."""
+    """Return the serious and critical violations that axe finds: (rule, impact, first element)."""
     violations = Axe().run(page).response["violations"]
     return [
         (one["id"], one["impact"], one["nodes"][0]["html"][:160])
@@ -64,14 +64,14 @@ def first_drift(page):
     page.wait_for_selector(".pane .change")
 
 
-def test_the_answer_of_a_copy_has_no_review_and_leads_to_the_request_of_the_user(look):
+def test_the_answer_of_a_copy_has_no_review_and_links_to_the_request_of_the_user(look):
     page = look.go(f"/requests/{consistency_request_id('talk-1')}", ".pane table")
     assert page.locator(".pane textarea").count() == 0
     page.locator(".pane dl a", has_text="talk-1").click()
     page.wait_for_selector(".pane-head:has-text('talk-1')")
 
 
-def test_the_conversation_of_a_request_lists_its_turns_and_leads_back(look):
+def test_the_conversation_of_a_request_lists_its_turns_and_links_to_their_requests(look):
     page = look.go("/requests/talk-1", ".pane table")
     page.get_by_role("link", name="Conversation").click()
     page.wait_for_selector(".turn table")
@@ -81,7 +81,7 @@ def test_the_conversation_of_a_request_lists_its_turns_and_leads_back(look):
     assert page.url.endswith("/requests/talk-2")
 
 
-def test_a_request_that_the_model_was_asked_again_leads_to_the_copy_and_back(look):
+def test_a_request_and_its_copy_for_the_consistency_check_link_to_each_other(look):
     page = look.go("/requests/talk-1", ".pane table")
     again = page.locator(".facts dd", has_text="answers in")
     assert again.inner_text().startswith("inconsistent 0.90,")
@@ -106,7 +106,7 @@ def test_axe_finds_nothing_serious_in_any_view(browser, served, scheme, width):
         page.wait_for_selector("dialog", state="detached")
         page.keyboard.press("?")
         page.wait_for_selector("dialog[open]")
-        assert grave(page) == [], "the keys"
+        assert grave(page) == [], "the list of keys"
 
 
 def test_a_trace_is_two_clicks_from_the_list_of_alerts(look, served):
@@ -123,7 +123,7 @@ def test_keys_move_open_close_and_navigate(look, served):
     page.keyboard.press("a")
     page.wait_for_url("**/alerts")
     page.wait_for_selector(".row")
-    assert page.evaluate("document.activeElement.tagName") == "H1", "the focus follows"
+    assert page.evaluate("document.activeElement.tagName") == "H1", "the focus must move to the new view"
     page.keyboard.press("j")
     page.keyboard.press("j")
     assert page.locator(".row[aria-selected=true]").get_attribute("aria-posinset") == "2"
@@ -170,7 +170,7 @@ def test_the_tab_key_reaches_every_control_and_shows_the_focus(look):
     assert names[-1] == "Alerts"
 
 
-def test_the_theme_is_the_systems_until_one_is_chosen(browser, served):
+def test_the_theme_is_that_of_the_system_until_the_user_changes_it(browser, served):
     ground = "getComputedStyle(document.body).backgroundColor"
     with Look(browser, served, scheme="light") as light, Look(browser, served, scheme="dark") as dark:
         bright, dim = light.page.evaluate(ground), dark.page.evaluate(ground)
@@ -227,7 +227,7 @@ def test_a_tenants_name_is_text_not_markup(browser, served, tmp_path):
     maker.close()
 
 
-def test_nothing_covers_the_chart_in_a_low_window(browser, served):
+def test_no_element_covers_the_chart_in_a_low_window(browser, served):
     with Look(browser, served, height=600) as look:
         page = look.go("/drift", ".pane .change")
         legend, facts = page.locator(".u-legend").bounding_box(), page.locator(".pane .facts").bounding_box()

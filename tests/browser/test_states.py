@@ -1,4 +1,4 @@
-"""What the page says about the ledger and about its own replies, in a real Chromium."""
+"""The page with states of the ledger and with late, failed or reordered replies, in a real Chromium."""
 
 import re
 import time
@@ -28,7 +28,7 @@ def maker(tmp_path):
 
 
 def hold(page, pattern):
-    """Return the list of requests for `pattern`, in which each request waits until the test answers it."""
+    """Intercept requests for `pattern`; return the list of those that wait for an answer of the test."""
     held = []
 
     def keep(route):
@@ -39,21 +39,21 @@ def hold(page, pattern):
 
 
 def pause(page):
-    """Stop the page's clock: the page polls only when the test calls `poll`."""
+    """Stop the clock of the page, so that the page polls only if the test calls `poll`."""
     now = time.time()
     page.clock.install(time=now)
     page.clock.pause_at(now + 1)
 
 
 def poll(page, held):
-    """Advance the page's clock to the next poll, and wait for the request."""
+    """Advance the clock of the page to the next poll; wait for the request."""
     before = len(held)
     page.clock.run_for(5_500)
     while len(held) == before:
         page.wait_for_timeout(10)
 
 
-def test_a_ledger_without_a_heartbeat_is_not_called_up_to_date(look, maker):
+def test_a_ledger_without_a_heartbeat_is_shown_as_stopped(look, maker):
     page = look.go("/live", ".row")
     then = time.time() - 60
     maker.store.decisions.beat(Heartbeat(wall_time=then, log_time=then, advanced_at=then, caught_up=True, lag={}))
@@ -90,7 +90,7 @@ def test_a_review_that_ends_late_does_not_leave_the_view_that_the_user_chose(loo
     assert page.evaluate("location.pathname") == "/coverage"
 
 
-def test_a_held_key_reviews_one_alert(look):
+def test_a_held_key_reviews_only_one_alert(look):
     page, reviews = look.page, []
 
     def answer(route):
@@ -104,7 +104,7 @@ def test_a_held_key_reviews_one_alert(look):
     page.keyboard.down("y")
     page.wait_for_function("() => document.querySelectorAll('.row').length === 5")
     page.wait_for_selector(".pane [aria-keyshortcuts=y]")
-    for _ in range(5):  # each is a repeat of the key
+    for _ in range(5):  # the browser repeats a held key
         page.keyboard.down("y")
         page.wait_for_timeout(50)
     page.keyboard.up("y")
@@ -119,7 +119,7 @@ def test_the_keys_work_after_a_click_on_the_check_box(look):
     page.wait_for_selector("h1:has-text('Alerts')")
 
 
-def test_esc_leads_from_a_conversation_to_its_request(look):
+def test_esc_returns_from_a_conversation_to_its_request(look):
     page = look.go("/conversations/r1", ".empty")
     page.keyboard.press("Escape")
     page.wait_for_selector(".pane table")
@@ -134,7 +134,7 @@ def test_replies_that_take_longer_than_the_time_between_two_polls_are_shown(look
     page.wait_for_selector("h1")
     poll(page, held)
     assert len(held) == 2
-    held[0].continue_()  # the older one
+    held[0].continue_()  # the older reply
     page.wait_for_selector(".tiles")
 
 
@@ -168,7 +168,7 @@ def test_a_reply_for_the_time_range_before_is_not_shown(look, maker):
     assert page.locator(".pane canvas").count() == 1
 
 
-def test_counts_have_all_their_digits(look):
+def test_counts_are_shown_with_all_digits(look):
     page = look.page
 
     def many(route):
@@ -195,7 +195,7 @@ def test_coverage_without_an_expected_verdict_is_not_a_hundred_percent(browser, 
     maker.close()
 
 
-def test_an_open_alert_says_how_long_ago_it_opened_and_in_which_time_zone(browser, maker, tmp_path):
+def test_an_open_alert_shows_its_age_and_the_time_zone(browser, maker, tmp_path):
     with served_console(tmp_path) as served, Look(browser, served, zone="Asia/Tokyo") as look:
         page = look.page
         page.clock.install()
@@ -235,7 +235,7 @@ def test_a_small_window_hides_no_tile_button_or_verdict(browser, maker, tmp_path
             assert box["x"] + box["width"] <= width, what
 
 
-def test_a_name_cannot_change_the_direction_of_the_text_beside_it(look, maker):
+def test_a_name_cannot_change_the_direction_of_adjacent_text(look, maker):
     model = "m\N{RIGHT-TO-LEFT OVERRIDE}gpj\x07"
     maker.windows(time.time(), tenant="acme", model=model)
     summary = f"Prompt drift on {model}: 100 % of recent prompts are outside the reference region."
@@ -245,7 +245,7 @@ def test_a_name_cannot_change_the_direction_of_the_text_beside_it(look, maker):
     shown = "m\N{REPLACEMENT CHARACTER}gpj\N{REPLACEMENT CHARACTER}"
     assert page.locator(".pane h2").inner_text() == summary.replace(model, shown)
     assert shown in page.locator(".pane .facts a").inner_text()
-    look.go("/drift", ".row").locator(".row", has_text="gpj").click()  # the address keeps the name
+    look.go("/drift", ".row").locator(".row", has_text="gpj").click()  # the link keeps the original name
     page.wait_for_selector(".pane canvas")
 
 
@@ -261,7 +261,7 @@ def test_a_click_with_ctrl_opens_a_link_in_a_new_tab(look):
     page.wait_for_selector(".pane-head:has-text('Request')")
 
 
-def test_an_ended_silence_does_not_come_back_with_an_older_reply(look):
+def test_an_ended_silence_does_not_reappear_with_an_older_reply(look):
     page, now = look.page, time.time()
     silence = {"silence_id": "si_1", "alert_id": "al_1", "at": now, "by": "ann", "tenant": "acme", "until": now + 900}
     silence |= {"model": "m", "side": "input", "detector": "pii", "reason": "known"}
@@ -327,7 +327,7 @@ def hide(page, hidden):
     )
 
 
-def test_many_hidden_tabs_leave_connections_for_the_visible_one(look, maker):
+def test_hidden_tabs_release_their_connections_for_the_visible_tab(look, maker):
     for _ in range(6):
         page = look.page.context.new_page()
         page.goto(f"{look.served.address}/coverage")
@@ -343,7 +343,7 @@ def test_many_hidden_tabs_leave_connections_for_the_visible_one(look, maker):
     page.wait_for_function("() => document.querySelectorAll('.row').length > 6")
 
 
-def test_the_number_of_a_list_that_was_cut_has_a_plus(look, maker):
+def test_the_count_of_a_truncated_list_has_a_plus(look, maker):
     for number in range(201):
         maker.windows(time.time(), tenant="acme", model=f"m{number}", count=1)
     page = look.go("/drift", ".row")
@@ -355,7 +355,7 @@ def test_the_number_of_a_list_that_was_cut_has_a_plus(look, maker):
     assert page.locator(".head .quiet").inner_text() == "100+ to review"
 
 
-def test_a_ledger_that_cannot_read_kafka_is_said_to_wait_and_its_event_time_ages(look, maker):
+def test_a_ledger_that_cannot_read_kafka_is_shown_as_waiting_and_its_event_time_ages(look, maker):
     page, now = look.page, time.time()
     page.clock.install()
     maker.store.decisions.beat(Heartbeat(wall_time=now + 3600, log_time=now, advanced_at=now))

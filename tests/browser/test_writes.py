@@ -26,14 +26,14 @@ from weir.home.api_keys import create_key
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
-#: The emoji is one character in Python and two in JavaScript; offsets count Python's characters.
+#: The emoji is one character in Python and two in JavaScript; offsets count the characters of Python.
 PROMPT = "😀 you are an idiot"
 KEY = b"of-its-conversation"
 WORDS = ((2, 5, -1.0), (13, 18, 2.0))
 
 
 class Operator:
-    """An operator at the page, and the topics that the page writes to."""
+    """Use the page as an operator, and read the topics to which the page writes."""
 
     def __init__(self, portal, console, look):
         self._portal, self._console, self._look = portal, console, look
@@ -52,7 +52,7 @@ class Operator:
         return [one for one in found if isinstance(one[2], kind)]
 
     def review_elsewhere(self, label) -> None:
-        """Publish a later review of al_2, by a key of its tenant."""
+        """Publish a later review of al_2 by an API key of the tenant."""
         review = Feedback(request_id="r2", tenant="acme", principal="k_bob", label=label, alert_id="al_2")
         event = Event(id="r2/feedback/bob", source="g", type=Feedback.event_type, time=time.time(), data=review)
         self._portal.call(self._send, event)
@@ -68,11 +68,11 @@ class Operator:
         self.go("/retraining", "li.requested")
 
     def approver(self) -> str:
-        """Return a new key that may approve."""
+        """Return a new API key with the scope `approve`."""
         return create_key(self._console.home, "acme", ("approve",))[1]
 
     def send_drift(self, earlier, recent) -> None:
-        """Publish requests and a drift alert, and wait for the ledger to have them."""
+        """Publish requests and a drift alert; wait until the ledger has them."""
         self._portal.call(send_drift, self._console.kafka, earlier, recent)
         self._portal.call(
             self._console.until,
@@ -92,7 +92,7 @@ class Operator:
 
 
 async def _explained(console) -> None:
-    """Send a request whose toxicity verdict score had the time to explain, and an alert of it; then all that `send` sends."""
+    """Publish a request with an explained toxicity verdict and its alert, then the events of `send`."""
     now, names = time.time(), console.kafka.names
     asked, ended = request("r2", now, text=PROMPT), end("r2", now + 0.5)
     asked = msgspec.structs.replace(asked, partitionkey=KEY.decode())
@@ -140,7 +140,7 @@ def test_a_review_is_published_with_the_key_of_its_request_and_shown(operator):
     page.wait_for_selector(".pane button[aria-pressed=true]:has-text('Right')")
 
 
-def test_a_later_review_elsewhere_replaces_the_one_made_here(operator):
+def test_a_later_review_of_another_client_replaces_that_of_the_page(operator):
     page = operator.go("/alerts/al_2", ".pane h2")
     button(page, "Right").click()
     page.wait_for_selector(".course .tag.right")
@@ -167,7 +167,7 @@ def test_a_silence_is_created_shown_and_ended(operator):
     page = operator.go("/alerts/al_1", ".pane h2")
     button(page, "Silence…").click()
     page.wait_for_selector("dialog[open]")
-    page.keyboard.type("load test")  # where the form puts the focus
+    page.keyboard.type("load test")  # the form focuses the field of the reason
     button(page, "8h").click()
     button(page, "Silence for 8h").click()
     page.wait_for_selector("dialog", state="detached")
@@ -197,7 +197,7 @@ def test_a_text_is_shown_and_its_access_is_logged(operator):
 
 
 @pytest.mark.parametrize(("path", "name"), [("/requests/r2", "Which words"), ("/alerts/al_2", "why")])
-def test_explanations_of_score_are_shown_from_the_ledger_without_a_computation(operator, path, name):
+def test_explanations_of_score_are_shown_from_the_ledger_and_not_computed(operator, path, name):
     page = operator.go(path, ".pane table")
     button(page, name).click()
     page.wait_for_selector(".text mark")
@@ -206,7 +206,7 @@ def test_explanations_of_score_are_shown_from_the_ledger_without_a_computation(o
     ]
     assert drawn == [("you", "against", "-1.00 log-odds"), ("idiot", "strong", "+2.00 log-odds")]
     assert page.locator(".text").inner_text() == PROMPT
-    assert operator.asked == ["text"], "`explain` would start a process"
+    assert operator.asked == ["text"], "the page must not request `explain`, which starts a process"
     assert operator.accesses() == [("console text", "r2")]
 
 
