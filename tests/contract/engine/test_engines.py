@@ -18,7 +18,7 @@ _WORDS = "the weir measures what flows over it, again and again: naïve 👋 and
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    # A wide initialisation makes the answers of such a small model less repetitive. Without an end token, it generates all requested tokens.
+    # A wide initialisation makes such a small model less repetitive. Without an end token, it generates all requested tokens.
     directory = tmp_path_factory.mktemp("tiny")
     file = save_tiny_gguf(directory, eos_token_id=None)
     return {"echo": directory, "openvino": file, "transformers": directory / "hf"}
