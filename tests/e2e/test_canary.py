@@ -136,7 +136,7 @@ async def test_a_promoted_version_answers_and_a_kill_works_while_kafka_is_stoppe
     key = stack.new_key(TENANT)
     stack.weir("models", "promote", GOOD, "--tenant", TENANT, "--reason", "a test", "--now")
     await asyncio.to_thread(until, "the new version answers", lambda: version_now(stack, key) == GOOD, 60)
-    await asyncio.to_thread(until, "it is published", lambda: shown(stack)["epoch"] == 3, 30)
+    await asyncio.to_thread(until, "the promotion is published", lambda: shown(stack)["epoch"] == 3, 30)
     cards = httpx.get(f"{stack.url}/v1/models", headers={"authorization": f"Bearer {key}"}, trust_env=False).json()
     assert cards["data"][0]["weir"] == {"version": GOOD, "route": "champion", "weight": 100}
     broker = stack.pid("broker")

@@ -242,7 +242,7 @@ def test_a_killed_replica_or_engine_aborts_its_requests_and_is_replaced(serving,
         assert answer.status_code == 503 or b"model_replica_lost" in answer.content, answer.text[-300:]
     until("another replica", lambda: client.get("/readyz").status_code == 200, START_SECONDS, 2)
     assert client.post("/v1/chat/completions", json=chat).status_code == 200
-    assert until("its address", lambda: new_pid(serving, before))
+    assert until("the address of the new replica", lambda: new_pid(serving, before))
     until(
         "no process of the old replica", lambda: not [c for c in children if c.is_running() and c.status() != "zombie"]
     )

@@ -48,15 +48,15 @@ async def test_an_alert_fires_is_sent_again_and_resolves(broker, manager, hook):
             (again,) = await at(manager, detector="pii")
             return again["endsAt"] > first["endsAt"] and again["startsAt"] == first["startsAt"]
 
-        await seen("it is sent again", later)
+        await seen("the alert is sent again", later)
         at_ = now()["at"]
         await to.send(kafka.names.alerts, event(resolved(opened_at=at_, at=at_, resolved_at=at_)))
 
         async def ended():
             return not await at(manager, detector="pii")
 
-        await seen("it ends", ended)
-        await until("its end is notified", lambda: notified(hook.seen, lambda one: one["status"] == "resolved"))
+        await seen("the alert resolves", ended)
+        await until("the end is notified", lambda: notified(hook.seen, lambda one: one["status"] == "resolved"))
         assert run.value("weir_bridge_posts_total", target=manager.url, outcome="taken") >= 3
         assert run.value("weir_bridge_firing_alerts") == 0
         assert run.health == {}
@@ -68,13 +68,13 @@ async def test_a_restarted_alertmanager_receives_the_alerts_again(apache_broker,
         await to.send(kafka.names.alerts, event(alert(**now())))
         await seen("the alert fires", lambda: at(manager, detector="pii"))
         await asyncio.to_thread(manager.kill)
-        await until("the bridge shows it", lambda: f"waiting for alertmanager {manager.url}" in run.health)
+        await until("the health names Alertmanager", lambda: f"waiting for alertmanager {manager.url}" in run.health)
         await to.send(kafka.names.alerts, event(alert("al_2", detector="toxicity", **now())))
         await asyncio.to_thread(manager.start)
 
         async def both():
             return {one["labels"]["detector"] for one in await at(manager)} == {"pii", "toxicity"}
 
-        await seen("both fire", both)
+        await seen("both alerts fire", both)
         await until("the bridge is healthy", lambda: not run.health)
         assert run.value("weir_bridge_posts_total", target=manager.url, outcome="failed") >= 1

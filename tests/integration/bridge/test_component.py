@@ -62,16 +62,16 @@ async def test_alerts_are_delivered_after_a_restart_of_a_killed_bridge(apache_br
     reading = 'weir_bridge_webhook_reading{target="hook"} 1.0'
     async with sender(kafka) as to:
         with component(tmp_path / "home", kafka, manager, hook) as process:
-            await until("it reads", lambda: process.poll() is None and reading in metrics(tmp_path / "home"))
+            await until("the webhook reads", lambda: process.poll() is None and reading in metrics(tmp_path / "home"))
             await to.send(kafka.names.alerts, event(alert(**now())))
-            await until("both are notified", lambda: delivered(hook) and manager.alerts(detector="pii"))
+            await until("both targets are notified", lambda: delivered(hook) and manager.alerts(detector="pii"))
             process.kill()
         await to.send(kafka.names.alerts, event(resolved(**now())))
         await to.send(kafka.names.alerts, event(alert("al_2", detector="toxicity", **now())))
         with component(tmp_path / "home", kafka, manager, hook) as process:
             await until("the webhook has both", lambda: len(delivered(hook)) == 3)
             await until("the alert ends", lambda: not manager.alerts(detector="pii"))
-            await until("the other fires", lambda: manager.alerts(detector="toxicity"))
+            await until("the other alert fires", lambda: manager.alerts(detector="toxicity"))
             process.terminate()
             assert process.wait(30) == 0
     assert delivered(hook) == ["al_1.firing.warning", "al_1.resolved.warning", "al_2.firing.warning"]
@@ -98,16 +98,16 @@ async def test_the_health_names_the_failing_targets_and_no_output_has_a_password
 
         async with sender(kafka) as to:
             with component(home, kafka, manager, hook, log) as process:
-                await until("it reads", lambda: process.poll() is None and reading in metrics(home))
+                await until("the webhook reads", lambda: process.poll() is None and reading in metrics(home))
                 assert health() == (200, {"status"})
                 await to.send(kafka.names.alerts, event(alert(**now())))
                 away = {f"waiting for alertmanager {base}", "waiting for webhook hook"}
-                await until("it shows both targets", lambda: health() == (503, away))
+                await until("the health names both targets", lambda: health() == (503, away))
                 counted = metrics(home)
                 assert {"it answers 500", "it answers 503"} <= set(page(home, "/healthz").json().values())
                 manager.answers, hook.answers = [], []
-                await until("both accept it", lambda: manager.accepted and hook.accepted)
-                await until("it is healthy", lambda: health() == (200, {"status"}))
+                await until("both targets accept the alert", lambda: manager.accepted and hook.accepted)
+                await until("the bridge is healthy", lambda: health() == (200, {"status"}))
         log.seek(0)
         logged = log.read()
     assert {one.headers.get("authorization") for one in manager.seen + hook.seen} == {sent}

@@ -56,7 +56,7 @@ async def test_a_receiver_that_is_unavailable_for_longer_than_the_offset_retenti
 
     async with sender(kafka) as to:
         async with bridge(kafka, **away) as run:
-            await until("it reads", lambda: run.started == {"hook"})
+            await until("the webhook reads", lambda: run.started == {"hook"})
             await to.send(kafka.names.alerts, event(alert("al_1")), event(alert("al_2")))
             await until("the bridge waits for the receiver", lambda: "waiting for webhook hook" in run.health)
             await forget(kafka, tmp_path / "bin")
@@ -69,7 +69,7 @@ async def test_a_receiver_that_is_unavailable_for_longer_than_the_offset_retenti
         await to.send(kafka.names.alerts, event(alert("al_3")), partition=1)
         with receiver(port) as back:
             async with bridge(kafka, **away) as run:
-                await until("it receives all", lambda: set(ids(back)) == {"al_1", "al_2", "al_3"})
+                await until("the receiver has all alerts", lambda: set(ids(back)) == {"al_1", "al_2", "al_3"})
                 assert run.value("weir_bridge_webhook_missed_records_total", target="hook") == 0
 
 
@@ -79,16 +79,16 @@ async def test_deleted_records_are_counted_and_the_others_are_delivered(apache_b
     with receiver() as made:
         async with sender(kafka) as to:
             async with bridge(kafka, **hook(made.url)) as run:
-                await until("it reads", lambda: run.started == {"hook"})
+                await until("the webhook reads", lambda: run.started == {"hook"})
             await to.send(topic, *(event(alert(f"al_{number}")) for number in range(5)))
             async with admin_for(kafka.client_options()) as admin:
                 policy = {"cleanup.policy": "compact,delete"}
                 await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=policy)])
                 await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=3)})
             async with bridge(kafka, **hook(made.url)) as run:
-                await until("the others are delivered", lambda: ids(made) == ["al_3", "al_4"])
+                await until("the other alerts are delivered", lambda: ids(made) == ["al_3", "al_4"])
                 await to.send(topic, event(alert("al_5")))
-                await until("it continues", lambda: ids(made) == ["al_3", "al_4", "al_5"])
+                await until("the next alert is delivered", lambda: ids(made) == ["al_3", "al_4", "al_5"])
                 assert run.value("weir_bridge_webhook_missed_records_total", target="hook") == 3
 
 
@@ -102,4 +102,4 @@ async def test_a_recreated_log_is_delivered_from_its_beginning(apache_broker):
         async with sender(kafka) as to:
             await to.send(kafka.names.alerts, event(alert("al_1")))
             async with bridge(kafka, **hook(made.url)):
-                await until("it is delivered", lambda: ids(made) == ["al_1"])
+                await until("the alert is delivered", lambda: ids(made) == ["al_1"])

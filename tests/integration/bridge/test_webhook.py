@@ -37,14 +37,14 @@ async def test_each_webhook_receives_its_alerts_signed(broker):
         async with sender(kafka) as to:
             await to.send(kafka.names.alerts, event(alert("al_before")))
             async with bridge(kafka, webhooks=named) as run:
-                await until("both read", lambda: run.started == {"every", "pager"})
+                await until("both webhooks read", lambda: run.started == {"every", "pager"})
                 await to.send(kafka.names.alerts, event(alert("al_1", tenant="acme-1")))
                 await to.send(kafka.names.alerts, event(alert("al_2")))
                 await to.send(
                     kafka.names.alerts, event(alert("al_1", tenant="acme-1", revision=1, severity="critical"))
                 )
                 await to.send(kafka.names.alerts, event(resolved("al_1", tenant="acme-1", severity="critical")))
-                await until("all are delivered", lambda: len(every.accepted) >= 4 and len(pager.accepted) >= 2)
+                await until("all messages are delivered", lambda: len(every.accepted) >= 4 and len(pager.accepted) >= 2)
                 assert run.health == {}
         assert ids(every.accepted) == [
             "al_1.firing.warning",
@@ -80,13 +80,13 @@ async def test_an_unavailable_receiver_delays_no_other_receiver_and_misses_no_al
             sender(kafka) as to,
             bridge(kafka, webhooks=hooks(well={"url": well.url}, away={"url": away})) as run,
         ):
-            await until("both read", lambda: run.started == {"well", "away"})
+            await until("both webhooks read", lambda: run.started == {"well", "away"})
             for number in range(5):
                 await to.send(kafka.names.alerts, event(alert(f"al_{number}")), partition=number % 2)
-            await until("the available one has all", lambda: len(well.accepted) == 5)
+            await until("the available receiver has all", lambda: len(well.accepted) == 5)
             await until("the bridge waits for the other", lambda: "waiting for webhook away" in run.health)
             with receiver(port) as back:
-                await until("it gets all", lambda: len(back.accepted) == 5)
+                await until("the other receiver has all", lambda: len(back.accepted) == 5)
                 assert set(ids(back.accepted)) == set(ids(well.accepted))
                 await until("the bridge is healthy", lambda: not run.health)
 
@@ -102,16 +102,16 @@ async def test_no_alert_is_lost_while_receivers_fail_and_bridges_stop(apache_bro
         named = hooks(hook={"url": hook.url})
         async with sender(kafka) as to:
             async with bridge(kafka, webhooks=named) as run:
-                await until("it reads", lambda: run.started == {"hook"})
+                await until("the webhook reads", lambda: run.started == {"hook"})
             for part, number in itertools.product(range(2), range(20)):
                 await to.send(kafka.names.alerts, event(alert(f"al_{seed}_{part}_{number}")), partition=part)
             for round_ in range(1, 4):
                 hook.answers = [random_.choice((204, 204, 204, 500, 429, 400, 302)) for _ in range(12)]
                 async with bridge(kafka, webhooks=named):
-                    await until("some are accepted", lambda r=round_: len(hook.accepted) >= 9 * r)
+                    await until("more accepted messages", lambda r=round_: len(hook.accepted) >= 9 * r)
             hook.answers = []
             async with bridge(kafka, webhooks=named):
-                await until("all are accepted", lambda: len(set(ids(hook.accepted))) == 40)
+                await until("all messages are accepted", lambda: len(set(ids(hook.accepted))) == 40)
     accepted = list(dict.fromkeys(ids(hook.accepted)))
     for expected in wanted.values():
         assert [one for one in accepted if one in set(expected)] == expected

@@ -33,7 +33,7 @@ async def test_the_restored_stack_has_the_keys_the_requests_and_the_undelivered_
     key, _ = create_key(lost, "acme")
     serve_one(lost, "delivered")
     async with component_process("shipper", lost / "spool", kafka):
-        await until("the delivery", lambda: read_balance(lost / "spool").delivered == 2)
+        await until("two delivered records", lambda: read_balance(lost / "spool").delivered == 2)
     serve_one(lost, "undelivered")
     restored.mkdir(parents=True)
     shutil.copytree(lost / "spool", restored / "spool")
@@ -41,7 +41,7 @@ async def test_the_restored_stack_has_the_keys_the_requests_and_the_undelivered_
     shutil.rmtree(lost)
 
     async with component_process("shipper", restored / "spool", kafka), running_ledger(restored, kafka) as reader:
-        await until("the ledger", reader.heartbeat)
+        await until("a heartbeat of the ledger", reader.heartbeat)
         for name in ("delivered", "undelivered"):
             await until(f"request {name}", lambda name=name: is_complete(reader.request(name)))
     assert list_keys(restored) == [key]

@@ -162,21 +162,21 @@ async def test_it_starts_without_a_broker_and_delivers_when_there_is_one(tmp_pat
     async with shipping(root, kafka) as health:
         with Recorder(root=root, settings=CaptureSettings(), registry=CollectorRegistry()) as recorder:
             await traffic(recorder, requests)
-            await until("it says what is wrong", lambda: (status := read_shipper_status(root)) and status.reason)
+            await until("a reason in the status", lambda: (status := read_shipper_status(root)) and status.reason)
             assert health == {}
             assert recorder.writable()
         with start_broker("apache", tmp_path / "broker", port):
-            await until("it names the topic", lambda: kafka.names.inference in read_shipper_status(root).reason)
+            await until("the topic in the reason", lambda: kafka.names.inference in read_shipper_status(root).reason)
             assert "weir topics create" in read_shipper_status(root).reason
             await create_topics(kafka.client_options(), kafka.topics())
-            await until("all is delivered", lambda: not list(root.glob("gateway-*")), seconds=30)
+            await until("every spool is delivered", lambda: not list(root.glob("gateway-*")), seconds=30)
             assert check_complete(await read_topic(kafka, kafka.names.inference), requests) == 0
 
 
 async def test_another_partition_count_is_an_error_that_names_the_setting(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap, partitions=PARTITIONS + 1)
     async with shipping(tmp_path, kafka):
-        status = await until("it says so", lambda: (found := read_shipper_status(tmp_path)) and found.reason and found)
+        status = await until("a reason", lambda: (found := read_shipper_status(tmp_path)) and found.reason and found)
     assert "WEIR_KAFKA__PARTITIONS" in status.reason
     assert f"has {PARTITIONS + 1} partitions" in status.reason
 
@@ -227,7 +227,7 @@ async def test_a_record_that_the_broker_rejects_becomes_a_gap_and_the_others_are
         spool.request(f"r{number}", "x" * (40_000 if number == 11 else 100))
         spool.end(f"r{number}")
     async with shipping(tmp_path, kafka):
-        await until("all is accounted for", lambda: read_balance(tmp_path).spooled == 0)
+        await until("no spooled record", lambda: read_balance(tmp_path).spooled == 0)
     spool.kill()
     found = await read_topic(kafka, kafka.names.inference)
     gaps = {event.data for _, event, _ in found if isinstance(event.data, GapRecord)}
@@ -284,7 +284,7 @@ async def test_repeated_kill_9_of_the_shipper_loses_no_record(apache_broker, tmp
         for _ in range(kills):
             before = read_balance(tmp_path).delivered
             async with component_process("shipper", tmp_path, kafka) as shipper:
-                await until("it ships", lambda before=before: read_balance(tmp_path).delivered > before)
+                await until("a delivered record", lambda before=before: read_balance(tmp_path).delivered > before)
                 await asyncio.sleep(chance.random() * 0.3)
                 shipper.kill()
                 await shipper.wait()
@@ -293,7 +293,7 @@ async def test_repeated_kill_9_of_the_shipper_loses_no_record(apache_broker, tmp
         killed.set()
         await sending
     async with shipping(tmp_path, kafka):
-        await until("all is delivered", lambda: not list(tmp_path.glob("gateway-*")))
+        await until("every spool is delivered", lambda: not list(tmp_path.glob("gateway-*")))
     repeated = check_complete(await read_topic(kafka, kafka.names.inference), requests)
     assert read_balance(tmp_path).delivered == 2 * len(requests)
     print(f"kill -9 of the shipper, {kills} times, seed {seed}: 0 of {2 * len(requests)} lost, {repeated} repeated")
@@ -312,7 +312,7 @@ async def test_kill_9_of_a_gateway_ends_its_requests_as_aborted_within_10_s(brok
             gateway.stdout.close()
             began = time.monotonic()
             accepted |= {line.decode().strip() for line in lines if line.endswith(b"\n")}
-            await until("its spool is ended and removed", lambda: not list(tmp_path.glob("gateway-*")), seconds=30)
+            await until("the spool is ended and removed", lambda: not list(tmp_path.glob("gateway-*")), seconds=30)
             slowest = max(slowest, time.monotonic() - began)
     found = await read_topic(kafka, kafka.names.inference)
     requests = {event.correlationid for _, event, _ in found if isinstance(event.data, RequestRecord)}

@@ -45,7 +45,7 @@ async def test_the_console_shows_the_log(console):
 async def test_a_review_is_published_to_the_partition_of_its_request_and_read_back(console):
     await send(console)
     await console.until("the alert", "/api/alerts", lambda found: found["alerts"])
-    await console.until("its request", "/api/requests", lambda found: len(found["requests"]) == 2)
+    await console.until("the requests", "/api/requests", lambda found: len(found["requests"]) == 2)
     queue = await console.get("/api/alerts", unreviewed=True)
     assert [row["alert_id"] for row in queue["alerts"]] == ["al_1"]
     answer = await console.client.post("/api/feedback", json={"alert_id": "al_1", "label": "wrong"})
@@ -70,13 +70,13 @@ async def test_a_review_is_published_to_the_partition_of_its_request_and_read_ba
 
 async def test_a_badly_rated_answer_is_queued_until_a_reviewer_corrects_it(console):
     await send(console)
-    await console.until("its request", "/api/requests", lambda found: len(found["requests"]) == 2)
+    await console.until("the requests", "/api/requests", lambda found: len(found["requests"]) == 2)
     assert (await console.get("/api/answers"))["requests"] == []
     rating = Feedback(request_id="r1", tenant="acme", rating="down")
     event = Event(id="r1/feedback/u", source="g", type=Feedback.event_type, time=9.0, data=rating)
     async with sender(console.kafka) as to:
         await to.send(console.kafka.names.feedback, event)
-    await console.until("in the queue", "/api/answers", lambda found: found["requests"])
+    await console.until("the answer in the queue", "/api/answers", lambda found: found["requests"])
     for body, status in [
         ({"correction": "x" * 65_537}, 422),
         ({"correction": "x", "approved": True}, 422),
@@ -86,7 +86,7 @@ async def test_a_badly_rated_answer_is_queued_until_a_reviewer_corrects_it(conso
         assert (await console.client.post("/api/requests/r1/review", json=body)).status_code == status, body
     answer = await console.client.post("/api/requests/r1/review", json={"correction": "canary-better", "comment": "no"})
     assert answer.status_code == 202
-    await console.until("out of the queue", "/api/answers", lambda found: not found["requests"])
+    await console.until("an empty queue", "/api/answers", lambda found: not found["requests"])
     assert (await console.get("/api/requests/r1"))["judgments"] == {"rated down": 1, "corrections": 1, "comments": 1}
     text = (await console.client.post("/api/requests/r1/text")).json()["text"]
     (correction,) = text["corrections"]
@@ -109,7 +109,7 @@ async def test_retraining_is_approved_with_a_key_that_has_the_scope(console):
     assert (await console.client.post(path, json={"outcome": "promoted", "key": right})).status_code == 400
     answer = await console.client.post(path, json={"outcome": "approved", "key": right, "reason": "fine"})
     assert (answer.status_code, answer.json()["by"], answer.json()["state"]) == (201, approver.id, "approved")
-    await console.until("approved", "/api/retraining", lambda found: "approved" in str(found["retraining"]))
+    await console.until("the approval", "/api/retraining", lambda found: "approved" in str(found["retraining"]))
     assert (await console.client.post(path, json={"outcome": "rejected", "key": right})).status_code == 201
     assert (await console.client.post(path, json={"outcome": "approved", "key": right})).status_code == 422
     lines = (console.home / "logs" / "access.log").read_text().splitlines()
@@ -122,11 +122,11 @@ async def test_a_silence_of_the_console_is_published_as_by_the_command(console):
     await console.until("the alert", "/api/alerts", lambda found: found["alerts"])
     made = await console.client.post("/api/silences", json={"alert_id": "al_1", "for": "2h", "reason": "load test"})
     assert made.status_code == 201
-    await console.until("silenced", "/api/alerts", lambda found: found["alerts"][0]["silenced"])
+    await console.until("the alert is silenced", "/api/alerts", lambda found: found["alerts"][0]["silenced"])
     (held,) = (await console.get("/api/silences"))["silences"]
     assert (held["reason"], held["alert_id"]) == ("load test", "al_1")
     assert (await console.client.delete(f"/api/silences/{held['silence_id']}")).status_code == 200
-    await console.until("no longer silenced", "/api/alerts", lambda found: not found["alerts"][0]["silenced"])
+    await console.until("the alert is not silenced", "/api/alerts", lambda found: not found["alerts"][0]["silenced"])
     records = [
         data
         for _partition, _key, data in await console.topic(console.kafka.names.alerts)
@@ -173,6 +173,6 @@ async def test_the_console_waits_for_a_port_that_is_in_use(tmp_path):
         (name,) = reasons
         assert name.startswith("waiting"), "a restart would not fix it"
         assert "WEIR_CONSOLE__PORT" in health[name]
-    await until("it answers when the port is free", lambda: connects(port))
+    await until("an answer after the port is free", lambda: connects(port))
     await asyncio.to_thread(console.stop)
     assert health == {}

@@ -134,5 +134,5 @@ async def test_kafka_starts_without_secrets_and_a_second_start_does_not_format(a
     ports = prepared(tmp_path)
     for _ in range(2):
         with started(tmp_path, ports) as process:
-            await reached("it answers", lambda: answers(ports["plain"]), process)
+            await reached("Kafka answers", lambda: answers(ports["plain"]), process)
     assert (tmp_path / "seen").read_text().count(f"@{tmp_path / 'tmp'}") == 1

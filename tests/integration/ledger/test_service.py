@@ -66,7 +66,7 @@ class Running:
             beat = self.reader.heartbeat()
             return beat if beat is not None and beat.caught_up and beat.wall_time > after else None
 
-        return await until("caught up", check)
+        return await until("the ledger is caught up", check)
 
 
 def running(directory, kafka, **settings):
@@ -111,7 +111,7 @@ async def test_feedback_of_another_tenant_is_counted_but_is_not_a_review(apache_
         def rejected(reason):
             return ledger.registry.get_sample_value("weir_ledger_feedback_turned_away", {"reason": reason})
 
-        await until("both are counted", lambda: (rejected("tenant"), rejected("label")) == (1, 1))
+        await until("both rejections are counted", lambda: (rejected("tenant"), rejected("label")) == (1, 1))
         (review,) = LedgerPages(tmp_path).alert("al_1", 0.0).reviews
     assert (review.label, review.at) == ("wrong", 20.0)
 
@@ -256,7 +256,7 @@ async def test_alerts_about_missing_verdicts_and_lag_fire_and_resolve_and_an_ale
 async def test_it_waits_for_missing_topics_and_names_the_command(broker, tmp_path):
     kafka = (await fresh_topics(broker.bootstrap)).model_copy(update={"topic_prefix": "absent."})
     async with running(tmp_path, kafka) as ledger:
-        reason = await until("a reason", lambda: ledger.health.get("waiting for topics"))
+        reason = await until("a reason in the health", lambda: ledger.health.get("waiting for topics"))
         assert "absent.inference" in reason
         assert "weir topics create" in reason
 
@@ -264,7 +264,7 @@ async def test_it_waits_for_missing_topics_and_names_the_command(broker, tmp_pat
 async def test_a_second_ledger_on_the_same_files_is_rejected(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
     async with running(tmp_path, kafka) as ledger:
-        await until("the files", ledger.reader.exists)
+        await until("the files of the ledger", ledger.reader.exists)
         second = running(tmp_path, kafka)
         with pytest.raises(LedgerBusy, match="stop that process"):
             await second._work
@@ -287,11 +287,11 @@ async def test_it_waits_for_a_stopped_broker_and_continues(kind, tmp_path, reque
                 broker.kill()
             else:
                 broker.stop()  # the embedded broker saves once a second
-            reason = await until("a reason", lambda: ledger.health.get("waiting for kafka"), 60)
+            reason = await until("a reason in the health", lambda: ledger.health.get("waiting for kafka"), 60)
             assert broker.bootstrap in reason
             await asyncio.to_thread(ledger.reader.coverage)
             broker.start()
             async with sender(kafka) as to:
                 await to.send(kafka.names.inference, second)
             await until("the second event", lambda: ledger.reader.coverage().total.owed == 4, 60)
-            await until("health", lambda: not ledger.health)
+            await until("no reason in the health", lambda: not ledger.health)

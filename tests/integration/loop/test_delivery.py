@@ -84,7 +84,7 @@ async def test_a_blessed_version_becomes_a_canary_and_a_bad_one_is_rolled_back(t
     async with sender(kafka) as to, delivery(tmp_path, kafka, registry):
         await begin_canary(kafka, to, tmp_path)
         await answers(kafka, to, 1, 60)
-        await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
+        await until("the rollback", lambda: weights(tmp_path) == {BASE: 100})
     records = await log_of(kafka, kafka.names.retraining, RetrainingRecord)
     assert [event.data.state for event in records] == ["blessed", "canary", "rolled_back"]
     numbers = records[-1].data.numbers
@@ -104,7 +104,7 @@ async def test_a_version_whose_requests_fail_is_rolled_back_although_its_other_a
         await begin_canary(kafka, to, tmp_path)
         await ends(kafka, to, 1, 40, status="error")
         await answers(kafka, to, 1, 200, flagged=False)
-        await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
+        await until("the rollback", lambda: weights(tmp_path) == {BASE: 100})
     last = (await log_of(kafka, kafka.names.retraining, RetrainingRecord))[-1].data
     assert last.state == "rolled_back"
     assert last.reason.startswith("failure: ")
@@ -120,7 +120,7 @@ async def test_a_good_version_is_promoted_and_is_the_champion_in_mlflow(tmp_path
     async with sender(kafka) as to, delivery(tmp_path, kafka, champion_command=lambda change: [*command, change]):
         await begin_canary(kafka, to, tmp_path)
         await answers(kafka, to, 1, 200, flagged=False)
-        await until("it is promoted", lambda: weights(tmp_path) == {M1: 100})
+        await until("the promotion", lambda: weights(tmp_path) == {M1: 100})
         last = [["acme", "m", M1]]
         await until("the alias", lambda: written.exists() and json.loads(written.read_text().splitlines()[-1]) == last)
     assert [state for state, _ in await states_of(kafka)][-1] == "promoted"
@@ -201,7 +201,7 @@ async def test_kill_9_between_any_two_writes_gives_one_decision_and_its_route(tm
             await until("the canary's verdicts are sent", lambda: bool(read_routes(tmp_path)))
             if weights(tmp_path) != {BASE: 100}:
                 await answers(kafka, to, 60, 120)
-            await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
+            await until("the rollback", lambda: weights(tmp_path) == {BASE: 100})
             await asyncio.sleep(0.5)
     states = await states_of(kafka)
     assert [state for state, _ in dict.fromkeys(states)] == ["blessed", "canary", "rolled_back"], (
@@ -234,7 +234,7 @@ async def test_kill_9_at_random_moments_of_a_canary_keeps_its_route_and_gives_on
             assert (tmp_path / "routes.json").read_bytes() == route
         async with delivery(tmp_path, kafka):
             await answers(kafka, to, sent, sent + 60)
-            await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
+            await until("the rollback", lambda: weights(tmp_path) == {BASE: 100})
     states = [event.data for event in await log_of(kafka, kafka.names.retraining, RetrainingRecord)]
     assert [one.state for one in states] == ["blessed", "canary", "rolled_back"]
     assert states[-1].numbers["repetition.flagged"] > 0
@@ -247,7 +247,7 @@ async def test_the_first_verdicts_of_a_partition_count_if_published_while_delive
             await begin_canary(kafka, to, tmp_path)
         await answers(kafka, to, 1, 60)
         async with delivery(tmp_path, kafka):
-            await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
+            await until("the rollback", lambda: weights(tmp_path) == {BASE: 100})
 
 
 async def test_without_stored_state_a_canary_continues_and_ended_requests_do_not_restart(tmp_path, embedded_broker):
@@ -256,13 +256,13 @@ async def test_without_stored_state_a_canary_continues_and_ended_requests_do_not
         async with delivery(tmp_path, kafka):
             await begin_canary(kafka, to, tmp_path)
             await answers(kafka, to, 1, 60)
-            await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
+            await until("the rollback", lambda: weights(tmp_path) == {BASE: 100})
             await bless(kafka, to, blessed("m_222222222222", "rt_2"))
-            await until("the second begins", lambda: weights(tmp_path) == {BASE: 50, "m_222222222222": 50})
+            await until("the second canary", lambda: weights(tmp_path) == {BASE: 50, "m_222222222222": 50})
         state_path(tmp_path).unlink()
         (tmp_path / "routes.json").unlink()
         async with delivery(tmp_path, kafka):
-            await until("the routes are back", lambda: weights(tmp_path) == {BASE: 50, "m_222222222222": 50})
+            await until("the routes are restored", lambda: weights(tmp_path) == {BASE: 50, "m_222222222222": 50})
             await asyncio.sleep(1)
     assert [state for state, _ in await states_of(kafka)] == ["blessed", "canary", "rolled_back", "blessed", "canary"]
 
@@ -279,7 +279,7 @@ async def test_a_version_that_was_blessed_on_new_topics_while_delivery_was_down_
         async with delivery(tmp_path, kafka):
             await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
             await answers(kafka, to, 1, 60)
-            await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
+            await until("the rollback", lambda: weights(tmp_path) == {BASE: 100})
 
 
 async def test_the_spans_of_routes_are_in_the_trace_of_the_gate_with_ids_and_numbers_only(tmp_path, embedded_broker):
@@ -290,7 +290,7 @@ async def test_the_spans_of_routes_are_in_the_trace_of_the_gate_with_ids_and_num
             tmp_path,
             RouteOverride(tenant="acme", model="m", version=BASE, at=time.time(), by="jo", reason="jo's words"),
         )
-        await until("it is published", lambda: not read_overrides(tmp_path))
+        await until("the override is published", lambda: not read_overrides(tmp_path))
     found = spans.get_finished_spans()
     assert [span.name for span in found] == ["retraining canary", "route", "retraining rolled_back", "route"]
     assert {f"{span.context.trace_id:032x}" for span in found} == {TRACE}
@@ -309,7 +309,7 @@ async def test_an_mlflow_that_hangs_delays_no_route(tmp_path, embedded_broker):
     async with sender(kafka) as to, delivery(tmp_path, kafka, champion_command=lambda change: [*hangs, change]):
         await begin_canary(kafka, to, tmp_path)
         await answers(kafka, to, 1, 60)
-        await until("it is rolled back", lambda: weights(tmp_path) == {BASE: 100})
+        await until("the rollback", lambda: weights(tmp_path) == {BASE: 100})
 
 
 async def test_an_operators_decision_waits_for_kafka_and_is_published_once(tmp_path, embedded_broker):
@@ -321,10 +321,10 @@ async def test_an_operators_decision_waits_for_kafka_and_is_published_once(tmp_p
         order = RouteOverride(tenant="acme", model="m", version=BASE, at=time.time(), by="jo", reason="wrong")
         add_override(tmp_path, order)
         async with delivery(tmp_path, away, health=health):
-            await until("it waits for Kafka", lambda: "waiting for kafka" in health)
+            await until("delivery waits for Kafka", lambda: "waiting for kafka" in health)
         assert read_overrides(tmp_path) == (order,)
         async with delivery(tmp_path, kafka):
-            await until("it is published", lambda: not read_overrides(tmp_path))
+            await until("the override is published", lambda: not read_overrides(tmp_path))
     assert weights(tmp_path) == {BASE: 100}
     last = (await log_of(kafka, kafka.names.models, RouteRecord))[-1].data
     assert (last.by, last.reason, last.epoch) == ("jo", "wrong", 2)
@@ -334,7 +334,7 @@ async def test_an_operators_decision_waits_for_kafka_and_is_published_once(tmp_p
 async def test_two_processes_do_not_decide_in_one_home(tmp_path, embedded_broker):
     kafka = await fresh_topics(embedded_broker.bootstrap)
     async with delivery(tmp_path, kafka) as running:
-        await until("it runs", lambda: state_path(tmp_path).exists() or running.done())
+        await until("delivery runs", lambda: state_path(tmp_path).exists() or running.done())
         with pytest.raises(StreamError, match="another process"):
             async with delivery(tmp_path, kafka):
                 pass

@@ -225,12 +225,12 @@ def test_a_killed_model_replica_is_replaced_and_each_request_has_an_end(serving,
     ]
     for worker in workers:
         worker.start()
-    until("load", lambda: len(answers) >= 16)
+    until("16 answers", lambda: len(answers) >= 16)
     # Repeat until a request is in the replica at the kill: a request is in the gateway for most of its time.
     for _ in range(KILLS):
         killed = serving.pid_of("model")
         os.kill(killed, signal.SIGKILL)
-        until("recovery", lambda: client.post("/v1/chat/completions", json=CHAT).status_code == 200)
+        until("an answer after the kill", lambda: client.post("/v1/chat/completions", json=CHAT).status_code == 200)
         until("another replica", lambda known=killed: serving.pid_of("model") != known)
         if any(event.type == ABORTED_TYPE for event in serving.records()):
             break

@@ -87,7 +87,7 @@ async def test_a_second_trainer_continues_when_the_first_is_killed(broker, tmp_p
     await publish(kafka, "approved", 2.0, by="k_boss")
     first = await trainer_process(kafka, home, base, tmp_path / "trainer.log")
     run = RunFolder.of(home, "rt_1")
-    await until("a run", run.job.exists, 120)
+    await until("the job of a run", run.job.exists, 120)
     key = run.read().weights_key()
     await until("a checkpoint", lambda: newest_checkpoint(run.checkpoints, key), 180)
     first.kill()
