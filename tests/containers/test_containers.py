@@ -79,7 +79,7 @@ def test_requests_during_an_outage_of_kafka_are_in_the_ledger_afterwards(stack, 
     until("the request in the ledger", lambda: shown(stack, request), 240)
 
 
-def test_a_restarted_serving_container_keeps_its_volume(stack, ask):
+def test_a_killed_serving_container_restarts_with_its_volume(stack, ask):
     before = ask("Name a colour.")
     stack.compose("kill", "serving")
     stack.compose("up", "--detach", "--wait", "--no-build", "serving", seconds=600)

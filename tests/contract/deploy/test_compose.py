@@ -63,7 +63,7 @@ def test_a_link_to_the_console_has_the_published_port(tmp_path):
     assert published["published"] == "9100"
 
 
-def test_a_variable_of_the_compose_files_is_no_setting_of_weir():
+def test_no_variable_of_the_compose_files_is_a_setting_of_weir():
     done = compose("--file", BASE, "--file", SECURE, "--profile=*", "config", "--variables", "--format=json")
     variables = json.loads(done.stdout)
     assert "GATEWAY_PORT" in variables, done.stderr

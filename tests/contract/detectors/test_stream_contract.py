@@ -169,7 +169,7 @@ def test_a_state_of_another_detector_or_configuration_is_an_error(name):
 
 
 def test_options_that_only_affect_alarms_keep_the_state(name, observations):
-    """Then a firing alert and its reference outlive a change of these options, also if the signals have expired."""
+    """A firing alert and its reference must outlive a change of these options, also if the signals have expired."""
     judging = STREAM[name].stateless_options
     changed = {option: 1.7 * getattr(STREAM[name].config_type(), option) for option in judging}
     detector, other = create_stream(name, FAST), create_stream(name, FAST | changed)

@@ -15,7 +15,7 @@ _PROSE = {"description", "example", "x-kubernetes-validations"}
 
 
 def closed(node, *, keys_are_names=False):
-    """Return `node` without descriptions, and without unknown fields in its objects; the keys of ``properties`` are names of fields."""
+    """Return `node` without descriptions, with objects that permit no unknown fields. The keys of ``properties`` are names of fields."""
     if isinstance(node, list):
         return [closed(one) for one in node]
     if not isinstance(node, dict):

@@ -98,9 +98,7 @@ def test_the_environment_of_a_container_overrides_no_value_of_weir_toml():
 def test_the_settings_are_valid_and_agree_with_the_topics(path, monkeypatch):
     settings = Settings(**tomllib.loads(path.read_text()))
     assert (settings.metrics.port, settings.metrics.serving_port) == (9464, 9470)
-    assert settings.score.precision != "auto", (
-        "each pod has a separate home, so the pods could choose different precisions"
-    )
+    assert settings.score.precision != "auto", "the pods have separate homes and could choose different precisions"
     declared = {one["metadata"]["name"]: one["spec"] for one in of_kind("KafkaTopic")}
     for topic in settings.kafka.topics():
         spec = declared[topic.name]

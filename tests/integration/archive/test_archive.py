@@ -76,7 +76,7 @@ async def test_an_archive_of_another_log_is_an_error_also_if_the_new_log_is_long
 
 
 async def test_a_missing_topic_is_an_error(kafka, tmp_path):
-    """With a wrong topic prefix, the run fails instead of reporting that no record is new."""
+    """With a wrong topic prefix, the run fails. It must not report that no record is new."""
     other = kafka.model_copy(update={"topic_prefix": "prod."})
     with pytest.raises(ArchiveFailed, match=r"no topic prod\.inference, .* at .*; create it with .*TOPIC_PREFIX"):
         await archive_log(other, ArchiveSettings(url=str(tmp_path)))

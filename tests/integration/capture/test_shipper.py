@@ -72,7 +72,7 @@ async def traffic(recorder, names, pause=0.0):
 
 
 def check_complete(found, names):
-    """Check each request and end, the order without duplicates, and that no event is older than an earlier tick.
+    """Check that each request and end is present, first copies are in order, and no event is older than an earlier tick.
 
     Return the number of duplicates.
     """

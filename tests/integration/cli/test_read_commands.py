@@ -52,7 +52,7 @@ async def commit(kafka, group, topic, offset):
         await consumer.stop()
 
 
-async def test_show_reads_text_at_its_offsets_and_rebuild_and_lag_answer(stage, tmp_path):
+async def test_show_prints_the_text_status_the_lag_and_rebuild_the_coverage(stage, tmp_path):
     kafka, commands, reader = stage
     question, answer = (
         make("r1", at, owed=("pii",), conversation_id="c1") for make, at in ((request, 10.0), (end, 11.0))

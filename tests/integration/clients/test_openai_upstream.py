@@ -67,7 +67,7 @@ def _finished(client, messages, stream):
 
 
 def test_embeddings(client, gateway, upstream):
-    # The library asks for Base64 and decodes it.
+    # The library requests Base64 and decodes it.
     packed = base64.b64encode(struct.pack("<3f", 0.5, -1.0, 2.0)).decode()
     rows = [{"object": "embedding", "index": number, "embedding": packed} for number in range(2)]
     usage = {"prompt_tokens": 4, "total_tokens": 4}

@@ -100,7 +100,7 @@ def test_links_search_for_existing_span_names():
     }
 
 
-def test_a_model_whose_requests_all_fail_can_be_chosen_and_is_named():
+def test_a_model_whose_requests_all_fail_can_be_selected_and_is_named():
     registry = CollectorRegistry()
     outcome = Outcome(
         operation="chat",

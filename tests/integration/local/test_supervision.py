@@ -146,7 +146,7 @@ def test_components_end_with_supervisord_and_the_next_start_ends_the_remaining_p
     assert unhealthy_components(stack) == []
 
 
-def test_processes_of_another_home_are_not_ended(stack, home, tmp_path):
+def test_clear_leftovers_of_one_home_ends_no_process_of_another(stack, home, tmp_path):
     clear_leftovers(tmp_path / "other")
     assert unhealthy_components(stack) == []
 
@@ -164,7 +164,7 @@ def test_a_component_that_cannot_start_is_an_error_with_the_end_of_its_log(plan,
         take_down(home, reporter())
 
 
-def test_a_failing_component_is_restarted_for_ever_with_a_bounded_delay(stack, home):
+def test_a_failing_component_is_restarted_without_end_with_a_bounded_delay(stack, home):
     (home / "server.py").write_text("raise SystemExit('broken for a while')")
     os.kill(poll(lambda: pid_of(home, "two")), signal.SIGKILL)
     poll(lambda: connect(home).processes()["two"].statename == "FATAL", 90)

@@ -96,7 +96,7 @@ def test_an_adapter_that_changes_nothing_is_blessed(base, tmp_path):
 
 
 def test_the_adapter_of_the_champion_is_compared(base, tmp_path):
-    """Champion and challenger have the same damaged adapter, so they do not differ."""
+    """The champion and the challenger have the same damaged adapter, so that they do not differ."""
     dataset = write_dataset(tmp_path / "data", honest_rows(), honest_rows(40))
     damaged = adapter(base, tmp_path / "noise", 1.0)
     report, _, _ = judge(base, damaged, dataset, champion=damaged)

@@ -45,7 +45,7 @@ async def test_a_second_worker_continues_from_the_changelog(lab):
 
 
 async def test_no_record_is_delivered_between_the_seek_and_the_clearing_of_the_queues(lab):
-    """A record delivered in between could be lost: the position of its partition is already after it (faust-streaming#596)."""
+    """Such a record can be lost, because the position of its partition is already after the record (faust-streaming#596)."""
     topic = await lab.topic(partitions=2)
     app, table, done = counting(lab, topic)
     await lab.produce(topic, [b"x"], partition=1, key=b"b")

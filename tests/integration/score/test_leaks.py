@@ -1,4 +1,7 @@
-"""A leaked system prompt, from the records of the gateway to a finding; only the inference topic contains the system prompt."""
+"""A leaked system prompt, from the records of the gateway to a finding.
+
+Only these records contain the system prompt. The end record contains it twice: in `context` and in `instructions`.
+"""
 
 import msgspec
 import pytest
