@@ -11,7 +11,7 @@ from stream.wire import SilenceRecord
 from weir.cli.options import follow_option, json_lines_option, json_option, since_option
 from weir.cli.render.event_stream import oldest_first, print_stream
 from weir.cli.render.output import print_json, print_rows, screen
-from weir.home.access_log import user_name
+from weir.home.access_log import log_access, user_name
 
 if TYPE_CHECKING:
     from stream.settings import KafkaSettings
@@ -91,7 +91,8 @@ def silence(*, alert_id: str, duration: str, reason: str, as_json: bool) -> None
     from weir.client.times import format_time
     from weir.operate.silences import silence as make_silence
 
-    made, resolved = asyncio.run(make_silence(_kafka(), alert_id, duration=duration, reason=reason, by=user_name()))
+    kafka = _logged("weir alerts silence", alert_id=alert_id, duration=duration)
+    made, resolved = asyncio.run(make_silence(kafka, alert_id, duration=duration, reason=reason, by=user_name()))
     if as_json:
         print_json(asdict(made))
         return
@@ -111,7 +112,8 @@ def unsilence(*, name: str, as_json: bool) -> None:
     from weir.client.times import format_time
     from weir.operate.silences import unsilence as end_silence
 
-    ended = asyncio.run(end_silence(_kafka(), name, by=user_name()))
+    kafka = _logged("weir alerts unsilence", silenced=name)
+    ended = asyncio.run(end_silence(kafka, name, by=user_name()))
     if as_json:
         print_json([asdict(one) for one in ended])
         return
@@ -144,6 +146,14 @@ def _kafka() -> "KafkaSettings":
     from weir.settings import load_settings
 
     return effective_kafka(load_settings().settings)
+
+
+def _logged(command: str, **what: str) -> "KafkaSettings":
+    """Log a change of silences, and return the Kafka to write it to."""
+    from weir.settings import home_folder
+
+    log_access(home_folder(), command, **what)
+    return _kafka()
 
 
 def _scope(one: SilenceRecord) -> str:

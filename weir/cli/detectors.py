@@ -7,6 +7,7 @@ import click
 from stream.count_text import count_text
 from weir.cli.options import FiniteRange, json_option, since_option
 from weir.cli.render.output import print_json, print_rows, print_table
+from weir.home.access_log import log_access
 
 if TYPE_CHECKING:
     from stream.ledger.queries.threshold_proposal import Expectation, Proposal
@@ -107,6 +108,8 @@ def tune(*, tenant: str, detector: str, precision: float, since: str | None, app
     for one in found:
         _explain(one, as_json=as_json)
         if apply and one.proposed is not None:
+            threshold, home = one.proposed.threshold, loaded.settings.home
+            log_access(home, "weir detectors tune --apply", tenant=tenant, detector=one.detector, threshold=threshold)
             path = write_threshold(load_settings(), one)
             click.echo(
                 f"{path}: {one.detector} {one.proposed.threshold}; restart with `weir down` and `weir up`", err=True

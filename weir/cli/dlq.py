@@ -143,7 +143,8 @@ def replay_letters(
         raise click.UsageError("give OFFSETs or --all; `weir dlq list` prints the offsets")
     if offsets and (stage or disposition):
         raise click.UsageError("--stage and --disposition apply to --all, not to OFFSETs")
-    kafka = _kafka()
+    settings = load_settings().settings
+    kafka = effective_kafka(settings)
     letters = _selected(_letters(kafka, None), stage, disposition)
     unknown: list[Outcome] = []
     if offsets:
@@ -151,6 +152,9 @@ def replay_letters(
         unknown = _unknown(offsets, letters)
     elif not again:
         letters = [letter for letter in letters if letter.replayed_at is None]
+    if not dry_run:
+        for letter in letters:
+            log_access(settings.home, "weir dlq replay", dead_letter=letter.offset)
     done = sorted([*unknown, *_replay(kafka, letters, again=again, dry_run=dry_run)], key=lambda one: one.offset)
     _print(done, as_json=as_json)
 

@@ -6,6 +6,7 @@ import click
 
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, print_result, print_rows
+from weir.home.access_log import log_access
 from weir.home.api_keys import create_key, list_keys, revoke_key
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ def create(*, tenant: str, scopes: tuple["KeyScope", ...], as_json: bool) -> Non
     """
     from weir.settings import home_folder
 
-    record, secret = create_key(home_folder(), tenant, tuple(dict.fromkeys(scopes)))
+    home = home_folder()
+    record, secret = create_key(home, tenant, tuple(dict.fromkeys(scopes)))
+    log_access(home, "weir keys create", key=record.id, tenant=record.tenant, scopes=" ".join(record.scopes))
     if as_json:
         shown = {"id": record.id, "tenant": record.tenant, "created": record.created, "scopes": record.scopes}
         print_json(shown | {"key": secret})
@@ -94,6 +97,8 @@ def revoke(*, key_id: str, as_json: bool) -> None:
     """
     from weir.settings import home_folder
 
-    record = revoke_key(home_folder(), key_id)
+    home = home_folder()
+    record = revoke_key(home, key_id)
     shown = {"id": record.id, "tenant": record.tenant, "revoked": record.revoked}
     print_result(shown, f"{record.id} (tenant {record.tenant}) was revoked at {record.revoked}", as_json=as_json)
+    log_access(home, "weir keys revoke", key=record.id, tenant=record.tenant)

@@ -15,7 +15,7 @@ from weir.cli.options import FiniteRange, json_option
 from weir.cli.render.output import print_json, print_result, print_table
 from weir.cli.render.progress import progress_on_stderr
 from weir.errors import NotFoundError, StackError
-from weir.home.access_log import user_name
+from weir.home.access_log import log_access, user_name
 
 if TYPE_CHECKING:
     from stream.loop.training.manifest import VersionManifest
@@ -117,6 +117,8 @@ def promote(*, version: str, tenant: str, model: str, reason: str, now: bool, as
     model = model or settings.first_model
     served = settings.served_models().get(model)
     adapters = tuple(served.lora) if served is not None else ()
+    command = "weir models promote --now" if now else "weir models promote"
+    log_access(settings.home, command, tenant=tenant, model=model, model_version=version)
     if now:
         known = RouteRecord(tenant=tenant, model=model, epoch=0, at=0.0, champion="")
         result: object = pin(settings.home, known, version, by=user_name(), reason=reason, adapters=adapters)
@@ -172,6 +174,8 @@ def rollback(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
     override = roll_back(settings.home, found[0], by=user_name(), reason=reason)
     text = f"{override.tenant} {override.model}: {override.version} answers all requests"
     print_result(override, text, as_json=as_json)
+    answering = {"tenant": override.tenant, "model": override.model, "model_version": override.version}
+    log_access(settings.home, "weir models rollback", **answering)
 
 
 @models.command("verify")

@@ -8,7 +8,7 @@ from stream.wire import RouteRecord
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, print_rows
 from weir.errors import NotFoundError
-from weir.home.access_log import user_name
+from weir.home.access_log import log_access, user_name
 
 __all__ = ["route"]
 
@@ -78,10 +78,13 @@ def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
     ]
     if as_json:
         print_json(done)
-        return
     for override in done:
-        click.echo(f"{override.tenant} {override.model}: {override.version} answers all requests")
-    if not done:
+        if not as_json:
+            click.echo(f"{override.tenant} {override.model}: {override.version} answers all requests")
+        log_access(
+            home, "weir route kill", tenant=override.tenant, model=override.model, model_version=override.version
+        )
+    if not done and not as_json:
         click.echo(
             f"no new version answers in {home} for {_named(tenant, model)}; nothing was changed. `weir route show` lists the routes",
             err=True,

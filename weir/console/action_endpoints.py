@@ -1,7 +1,7 @@
 """Endpoints that change state or read texts: silences, reviews, approvals, prompt and answer, explanations, cluster terms.
 
-Commands of ``weir`` do most of these tasks. Each access to a text, each review of an answer and each attempt to approve or
-reject retraining is logged with the user of this process.
+Commands of ``weir`` do most of these tasks. Each access to a text, each review of an answer, each change of a silence and each
+attempt to approve or reject retraining is logged with the user of this process.
 """
 
 import asyncio
@@ -82,6 +82,7 @@ class ActionEndpoints:
     async def silence(self, request: Request) -> Response:
         """Silence an alert, as ``weir alerts silence`` does."""
         body = await body_of(request, _Silence)
+        self._log_access(request, "console silence", alert_id=body.alert_id, duration=body.duration)
         made, resolved = await silence(
             effective_kafka(self._settings),
             body.alert_id,
@@ -94,7 +95,9 @@ class ActionEndpoints:
 
     async def unsilence(self, request: Request) -> Response:
         """End a silence by its id or the id of an alert that it covers."""
-        ended = await unsilence(effective_kafka(self._settings), request.path_params["name"], by=user_name())
+        name = request.path_params["name"]
+        self._log_access(request, "console unsilence", silenced=name)
+        ended = await unsilence(effective_kafka(self._settings), name, by=user_name())
         return json_response({"ended": [msgspec.structs.asdict(one) for one in ended]})
 
     async def feedback(self, request: Request) -> Response:

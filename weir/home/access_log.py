@@ -1,4 +1,4 @@
-"""The log of accesses to prompts and answers, with the user: ``$WEIR_HOME/logs/access.log``."""
+"""The log of accesses to prompts and answers, and of operators' actions, with the user: ``$WEIR_HOME/logs/access.log``."""
 
 import json
 import os
@@ -20,10 +20,11 @@ def user_name() -> str:
         return str(uid)
 
 
-def log_access(home: Path, command: str, **what: str | int) -> Path:
-    """Log the user and `what` (``request_id=…``) before the text is read; return the log file.
+def log_access(home: Path, command: str, **what: str | float) -> Path:
+    """Log the user and `what` (``request_id=…``), never content or a key; return the log file.
 
-    Raises WeirError if the entry cannot be written; the caller then reads no text.
+    The caller logs before it reads a text or changes something, except what must not wait for a log: a revocation, a rollback.
+    Raises WeirError if the entry cannot be written.
     """
     path = home / "logs" / "access.log"
     entry = {"time": round(time.time(), 3), "user": user_name(), "uid": os.getuid(), "pid": os.getpid(), **what}
@@ -31,8 +32,7 @@ def log_access(home: Path, command: str, **what: str | int) -> Path:
         _append(path, json.dumps(entry | {"command": command}))
     except OSError as error:
         raise WeirError(
-            f"the access cannot be logged in {path} ({error.strerror}), so no text is read; free disk space or correct the "
-            "mode of the file"
+            f"`{command}` cannot be logged in {path} ({error.strerror}), so it ends here; free disk space or correct the mode of the file"
         ) from None
     return path
 

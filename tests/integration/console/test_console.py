@@ -133,6 +133,9 @@ async def test_a_silence_of_the_console_is_published_as_by_the_command(console):
         if isinstance(data, SilenceRecord)
     ]
     assert [one.until > one.at for one in records][-1] is False
+    lines = map(json.loads, (console.home / "logs" / "access.log").read_text().splitlines())
+    logged = [(one["command"], one.get("alert_id") or one.get("silenced"), one["session"]) for one in lines]
+    assert logged == [("console silence", "al_1", "token"), ("console unsilence", held["silence_id"], "token")]
     for body, status, message in [
         (
             {"alert_id": "al_1", "for": "1s", "reason": "x"},

@@ -79,6 +79,7 @@ def test_nothing_is_written_without_apply(home):
     assert "0.71" in done.output
     assert "40 reviewed alerts, 1 reviewer" in done.output
     assert (home / "weir.toml").read_text() == GIVEN
+    assert not (home / "logs").exists()
 
 
 def test_apply_keeps_comments_and_the_threshold_is_then_in_force(home):
@@ -94,6 +95,13 @@ def test_apply_keeps_comments_and_the_threshold_is_then_in_force(home):
     settings = load_settings().settings
     assert threshold_of(settings, "acme", "toxicity") == 0.71
     assert threshold_of(settings, "elm", "toxicity") == 0.5
+    entry = json.loads((home / "logs" / "access.log").read_text())
+    assert (entry["command"], entry["tenant"], entry["detector"], entry["threshold"]) == (
+        "weir detectors tune --apply",
+        "acme",
+        "toxicity",
+        0.71,
+    )
     assert weir("--json").exit_code == 0
     assert json.loads(weir("--json").stdout)[0]["reviews"] == 20
 

@@ -1,0 +1,90 @@
+"""Commands that change what the product does write to the access log: who, when, what; never a key or the text of a reason."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from stream.loop.delivery.route_store import read_overrides, write_routes
+from stream.wire import RouteRecord
+from stream.wire.route_files import BASE
+from weir.cli import dlq, main
+from weir.dead_letters.letter import DeadLetter
+
+VERSION = "m_111111111111"
+ON_ACME = ("--tenant", "acme", "--model", "m", "--reason", "canary-reason")
+ROUTE = RouteRecord(tenant="acme", model="m", epoch=1, at=1.0, champion=VERSION, previous=BASE, weights={VERSION: 100})
+
+
+@pytest.fixture
+def weir(home):
+    def run(*arguments):
+        return CliRunner().invoke(main, arguments)
+
+    return run
+
+
+def entries(home):
+    text = (home / "logs" / "access.log").read_text()
+    assert "canary" not in text
+    found = [json.loads(line) for line in text.splitlines()]
+    assert all(one["user"] and one["time"] > 0 for one in found)
+    return [{name: value for name, value in one.items() if name not in {"user", "uid", "pid", "time"}} for one in found]
+
+
+def test_the_creation_and_the_revocation_of_a_key_are_logged_without_the_key(home, weir):
+    made = json.loads(weir("keys", "create", "--tenant", "acme", "--scope", "review", "--json").output)
+    assert weir("keys", "revoke", made["id"]).exit_code == 0
+    assert entries(home) == [
+        {"command": "weir keys create", "key": made["id"], "tenant": "acme", "scopes": "review"},
+        {"command": "weir keys revoke", "key": made["id"], "tenant": "acme"},
+    ]
+    assert made["key"] not in (home / "logs" / "access.log").read_text()
+
+
+def test_silences_are_logged_before_kafka_is_asked(no_broker, weir):
+    assert weir("alerts", "silence", "al_1", "--for", "2h", "--reason", "canary-reason").exit_code == 1
+    assert weir("alerts", "unsilence", "si_1").exit_code == 1
+    assert entries(no_broker) == [
+        {"command": "weir alerts silence", "alert_id": "al_1", "duration": "2h"},
+        {"command": "weir alerts unsilence", "silenced": "si_1"},
+    ]
+
+
+def test_promotions_and_rollbacks_by_hand_are_logged(home, weir):
+    folder = home / "loop" / "models" / VERSION
+    folder.mkdir(parents=True)
+    (folder / "model.gguf").write_bytes(b"")
+    write_routes(home, [ROUTE])
+    for command in (("route", "kill", "--json"), ("models", "promote", VERSION, "--now"), ("models", "rollback")):
+        assert weir(*command, *ON_ACME).exit_code == 0
+    weir("models", "promote", VERSION, *ON_ACME)
+    what = {"tenant": "acme", "model": "m", "model_version": VERSION}
+    assert entries(home) == [
+        {"command": "weir route kill", **what, "model_version": BASE},
+        {"command": "weir models promote --now", **what},
+        {"command": "weir models rollback", **what, "model_version": BASE},
+        {"command": "weir models promote", **what},
+    ]
+
+
+def test_a_version_is_stopped_although_the_log_cannot_be_written(home, weir):
+    write_routes(home, [ROUTE])
+    (home / "logs").mkdir()
+    (home / "logs" / "access.log").symlink_to("/dev/full")
+    done = weir("route", "kill", *ON_ACME)
+    assert done.exit_code == 1
+    assert "`weir route kill` cannot be logged" in done.stderr
+    assert [one.version for one in read_overrides(home)] == [BASE]
+
+
+def test_replayed_dead_letters_are_logged_and_a_dry_run_is_not(no_broker, weir, monkeypatch):
+    where = {"stage": "score", "topic": "weir.inference", "partition": 0, "place": "", "exception": "", "attempt": 1}
+    facts = where | {"disposition": "bug", "size_bytes": 1, "request_id": None, "event_type": None, "value_kept": True}
+    letters = [DeadLetter(offset=offset, time=1.0, source_offset=offset, **facts) for offset in (17, 18)]
+    monkeypatch.setattr(dlq, "_letters", lambda _kafka, _since: letters)
+    monkeypatch.setattr(dlq, "_replay", lambda *_letters, **_how: [])
+    assert weir("dlq", "replay", "--all", "--dry-run").exit_code == 0
+    assert not (no_broker / "logs").exists()
+    weir("dlq", "replay", "18")
+    assert entries(no_broker) == [{"command": "weir dlq replay", "dead_letter": 18}]
