@@ -2,9 +2,12 @@
 
 If supervisord cannot write to a log, it prints the error to stderr, a file on the same disk. An error of this second write would end
 supervisord, and so all components.
+
+Only their owner can read the files of supervisord and of its components; supervisord applies its setting `umask` only as a daemon.
 """
 
 import io
+import os
 import sys
 from typing import Any, TextIO
 
@@ -37,4 +40,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    os.umask(0o077)
     main(sys.argv[1:])

@@ -9,6 +9,7 @@ import time
 from importlib.resources import files
 from pathlib import Path
 
+from stream.files import replace_file
 from weir.errors import StackError
 from weir.local.log_tail import log_excerpt
 from weir.local.plan import WATCHER, Plan, log_path, state_dir
@@ -65,7 +66,7 @@ def start_supervisord(plan: Plan, config_path: Path | None) -> Supervisord:
     """
     home, run_dir = Path(plan.home), Path(plan.run_dir)
     socket, config = run_dir / "supervisor.sock", state_dir(home) / "supervisord.conf"
-    config.write_text(supervisord_config(plan, socket), encoding="utf-8")
+    replace_file(config, supervisord_config(plan, socket))
     environment = os.environ | {HOME_MARK: str(home), "WEIR_HOME": str(home), "PYTHONUNBUFFERED": "1"}
     environment.pop("WEIR_HOME_FILE", None)  # WEIR_HOME has its value, and both together are an error
     if config_path:
