@@ -51,13 +51,13 @@ def notes(request: ReplayRequest, log: RetainedLog, results: ReplayResults, even
         )
     if events.failed:
         lines.append(
-            f"{events.failed} texts could not be scored; they have no finding, as after an error verdict of score"
+            f"{count_text(events.failed, 'text has', 'texts have')} no score and so no finding, as after an error verdict of score"
         )
     lines += [_behind(number, reached) for number, reached in sorted(results.behind.items())]
     if results.flips.total:
         lines.append(
-            f"{results.flips.total} decisions at the threshold differ by rounding of the score; they are listed separately, and the "
-            "recorded decision counts"
+            f"{count_text(results.flips.total, 'decision at the threshold differs', 'decisions at the threshold differ')} by rounding of "
+            "the score (listed separately); the recorded decision counts"
         )
     return lines
 

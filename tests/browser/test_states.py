@@ -355,6 +355,16 @@ def test_the_count_of_a_truncated_list_has_a_plus(look, maker):
     assert page.locator(".head .quiet").inner_text() == "100+ to review"
 
 
+def test_a_count_of_one_has_a_noun_in_the_singular(look, maker):
+    maker.windows(time.time(), tenant="acme", model="m", count=1)
+    page = look.go("/drift", ".row")
+    assert page.locator(".left .head .quiet").inner_text() == "1 stream"
+    version = {"version": "m_1", "tenant": "acme", "model": "m", "state": "trained", "at": time.time()}
+    page.route("**/api/models?*", lambda route: route.fulfill(json={"models": [version]}))
+    page = look.go("/models", ".row")
+    assert page.locator(".left .head .quiet").inner_text() == "1 trained version"
+
+
 def test_a_ledger_that_cannot_read_kafka_is_shown_as_waiting_and_its_event_time_ages(look, maker):
     page, now = look.page, time.time()
     page.clock.install()

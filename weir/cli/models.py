@@ -314,7 +314,7 @@ def _print_made(settings: "Settings", made: "VersionManifest", *, as_json: bool)
     click.echo(f"{made.version}: {made.job.method} of {made.job.parent}, {after:.0f} MiB instead of {before:.0f} MiB")
     if "loss" in made.numbers:
         click.echo(
-            f"{made.numbers['step']:.0f} steps, divergence {made.numbers['loss_before']:.3f} to {made.numbers['loss']:.3f} nats per token"
+            f"{count_text(round(made.numbers['step']), 'step')}, divergence {made.numbers['loss_before']:.3f} to {made.numbers['loss']:.3f} nats per token"
         )
     click.echo(f"weir gate {made.version}")
 

@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from stream.count_text import count_text
 from weir.cli.missing_extra import needing
 from weir.cli.options import json_option
 from weir.cli.render.output import print_result
@@ -54,5 +55,5 @@ def train(*, digest: str, retraining_id: str | None, as_json: bool) -> None:
                 sys.exit(1)
             return
         manifest = asyncio.run(train_dataset(setup, kafka, digest, step))
-    measured = f"{manifest.numbers['step']:.0f} steps, loss {manifest.numbers['loss']:.4f}"
+    measured = f"{count_text(round(manifest.numbers['step']), 'step')}, loss {manifest.numbers['loss']:.4f}"
     print_result(manifest, f"{manifest.version}: {measured}\nweir gate {manifest.version}", as_json=as_json)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from stream.count_text import count_text
 from stream.errors import BrokerError, TopicMismatch
 from stream.kafka.admin import create_topics
 from stream.settings import KafkaSettings
@@ -47,4 +48,4 @@ def retry_pending(plan: Plan, settings: Settings) -> str:
         pending.unlink(missing_ok=True)
         return str(error)
     pending.unlink(missing_ok=True)
-    return f"Kafka answers at {plan.bootstrap}; created {len(created)} topics"
+    return f"Kafka answers at {plan.bootstrap}; created {count_text(len(created), 'topic')}"

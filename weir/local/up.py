@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from serving.ray_local import short_run_dir
+from stream.count_text import count_text
 from weir.errors import StackError
 from weir.home.api_keys import ensure_first_key, first_key_path
 from weir.local import preflight
@@ -42,7 +43,7 @@ def bring_up(loaded: Loaded, reporter: StepReporter, only: Collection[str] = ())
         if supervisor_runs(home):
             return _already_up(home, reporter, only), False
         if ended := clear_leftovers(home):
-            reporter.say(f"ended {ended} processes of an earlier run")
+            reporter.say(f"ended {count_text(ended, 'process', 'processes')} of an earlier run")
         if note := preflight.check_disk(home):
             reporter.say(f"note: {note}")
         plan = _prepare(loaded.settings, reporter, only)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from detectors.models.embedding import unpack, unpack_many
 from detectors.streams.drift import DriftConfig, DriftDetector, Reference
 from detectors.streams.embedding_map import principal_plane
+from stream.count_text import count_text
 from stream.errors import BrokerError
 from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader
@@ -293,7 +294,7 @@ def _computed(
     after = [signal for signal in recent if signal.event_id not in used and _readable(signal, version, size)]
     if len(after) < _LEAST_RECENT:
         return EmbeddingMap(
-            missing=f"The log has {len(after)} recent events with an embedding, and a map needs {_LEAST_RECENT}: there are too few "
+            missing=f"The log has {count_text(len(after), 'recent event')} with an embedding, and a map needs {_LEAST_RECENT}: there are too few "
             "yet, or their signals have expired."
         )
     return _drawn(before, after, reference, details)

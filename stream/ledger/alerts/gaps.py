@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from stream.count_text import count_text
 from stream.ledger.alerts.condition import Condition, counted
 from stream.ledger.coverage import EVIDENCE
 from stream.ledger.schema import select
@@ -118,7 +119,7 @@ def lost_records(gaps: GapEpisode) -> Condition:
         detector="gap",
         severity="critical",
         summary=(
-            f"{gaps.lost} accepted requests and ends could not be delivered: {counted(gaps.reasons)};"
+            f"{count_text(gaps.lost, 'accepted request or end', 'accepted requests and ends')} could not be delivered: {counted(gaps.reasons)};"
             f" sources {counted(gaps.sources)}"
         ),
         opening=gaps.first,

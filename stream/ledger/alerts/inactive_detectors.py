@@ -6,6 +6,7 @@ alert opens instead: without score's ticks, no verdict counts as missing.
 
 from collections.abc import Iterable, Mapping
 
+from stream.count_text import count_text
 from stream.ledger.alerts.condition import Condition, own_alert_id
 from stream.ledger.alerts.observations import Observation
 from stream.ledger.coverage import EVIDENCE
@@ -86,7 +87,7 @@ def _condition(name: str, inactive: list[Unanswered], opening: str, settings: Le
         feature=DETECTOR_PREFIX + name,
         severity="critical",
         summary=(
-            f"No verdict from {subject} on the last {pairs} expected pairs, over {seconds:.0f} s: {errors} errors,"
+            f"No verdict from {subject} on the last {pairs} expected pairs, over {seconds:.0f} s: {count_text(errors, 'error')},"
             f" {pairs - errors} missing"
         ),
         opening=opening,

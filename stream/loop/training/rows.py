@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Dataset
 
+from stream.count_text import count_text
 from stream.errors import DatasetDamaged
 from stream.loop.dataset.checked_file import read_checked
 from stream.loop.training.errors import TrainingError
@@ -38,7 +39,7 @@ def training_table(dataset: Path, method: str) -> pa.Table:
         table = table.filter(pc.equal(table["kind"], "sft"))
     if len(table) < _LEAST[method]:
         raise TrainingError(
-            f"{dataset / TRAIN_FILE} has {len(table)} rows for method {method}, the limit is {_LEAST[method]};"
+            f"{dataset / TRAIN_FILE} has {count_text(len(table), 'row')} for method {method}, the limit is {_LEAST[method]};"
             " build a dataset from a longer range, or choose another method ([tenants.NAME.loop.train] method)"
         )
     return table

@@ -1,5 +1,6 @@
 """One dead letter as ``weir dlq show`` prints it."""
 
+from stream.count_text import count_text
 from weir.client.times import format_time
 from weir.dead_letters.letter import DeadLetter, ShownLetter
 from weir.dead_letters.shown_headers import Header
@@ -12,7 +13,9 @@ _LOST = "the value was too large for the dead-letter topic, and its source has e
 def letter_lines(shown: ShownLetter) -> list[str]:
     """Return the lines of the metadata and the headers, and of the content if it was read."""
     size = (
-        f"{shown.size_bytes} bytes" if shown.value_kept else "too large for the dead-letter topic; read from its source"
+        count_text(shown.size_bytes, "byte")
+        if shown.value_kept
+        else "too large for the dead-letter topic; read from its source"
     )
     facts = {
         "dead letter": f"{shown.offset}, failed at {format_time(shown.time)}",
@@ -32,7 +35,7 @@ def letter_lines(shown: ShownLetter) -> list[str]:
 
 
 def _hidden(header: Header) -> str:
-    return f"({header.size_bytes} bytes, not written by Weir; --text prints it)"
+    return f"({count_text(header.size_bytes, 'byte')}, not written by Weir; --text prints it)"
 
 
 def _replayed(letter: DeadLetter) -> str:

@@ -8,7 +8,7 @@ import { EmbeddingMap } from "./embedding_map.js";
 import { Explanation, explanations } from "./marked_text.js";
 import { SilenceForm } from "./silence_form.js";
 import { collapsed } from "./suppressions.js";
-import { Ago, duration, Empty, ErrorBox, Fact, html, Id, Link, Loader, Mark, number, stream, Tag, Time, TraceLink, Verdicts, zone } from "./ui.js";
+import { Ago, countText, duration, Empty, ErrorBox, Fact, html, Id, Link, Loader, Mark, number, stream, Tag, Time, TraceLink, Verdicts, zone } from "./ui.js";
 
 const SENTINELS = { moved: "answers changed too: check the model first", still: "answers unchanged: the inputs changed" };
 
@@ -133,7 +133,7 @@ class Evidence extends Component {
     if (!alert.evidence?.length) return null;
     const expired = alert.evidence.length - evidence.length;
     return html`<section>
-      <h3>Evidence <small>${evidence.length} of ${alert.evidence_total} request${alert.evidence_total === 1 ? "" : "s"}</small></h3>
+      <h3>Evidence <small>${evidence.length} of ${countText(alert.evidence_total, "request")}</small></h3>
       <table class="grid">
         <thead><tr><th scope="col">time</th><th scope="col">request</th><th scope="col">verdicts</th><th scope="col"><span class="sr">more</span></th></tr></thead>
         <tbody>${evidence.map((row) => this._row(row))}</tbody>
@@ -169,6 +169,6 @@ function changeText(one, before) {
   if (one.state === "resolved") return "resolved";
   const statistic = one.limit ? `, statistic ${number(one.statistic)}` : "";
   if (!before) return `${one.revision ? "first known as" : "opened as"} ${one.severity}${statistic}`;
-  if (before.severity !== one.severity) return `now ${one.severity}, ${one.evidence_total} requests`;
-  return `${one.evidence_total} requests${statistic}`;
+  if (before.severity !== one.severity) return `now ${one.severity}, ${countText(one.evidence_total, "request")}`;
+  return `${countText(one.evidence_total, "request")}${statistic}`;
 }

@@ -5,7 +5,7 @@ import { get, live } from "./api.js";
 import { AlertPane } from "./alert.js";
 import { List } from "./list.js";
 import { merged } from "./merge_pages.js";
-import { dateTime, duration, Empty, ErrorBox, html, iso, Mark, stream, Tag } from "./ui.js";
+import { countText, dateTime, duration, Empty, ErrorBox, html, iso, Mark, stream, Tag } from "./ui.js";
 
 const ROW = 58;
 const PAGE = 200;
@@ -224,7 +224,7 @@ const AlertRow = (row) => html`<div class="alert-row">
       <span class="clip">${stream(row)}</span>
       <time datetime=${iso(row.opened_at)} title=${iso(row.opened_at)}>${dateTime(row.opened_at)}</time>
       ${row.resolved_at !== null && row.resolved_at !== undefined && html`<span>lasted ${duration(row.resolved_at - row.opened_at)}</span>`}
-      ${row.evidence_total > 0 && html`<span>${row.evidence_total} request${row.evidence_total === 1 ? "" : "s"}</span>`}
+      ${row.evidence_total > 0 && html`<span>${countText(row.evidence_total, "request")}</span>`}
       ${row.silenced && html`<${Tag}>silenced</${Tag}>`}
       ${row.review && html`<${Tag} kind=${row.review === "wrong" ? "wrong" : "right"}>${row.review}</${Tag}>`}
     </div>

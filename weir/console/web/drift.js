@@ -5,7 +5,7 @@ import { BeforeAfter } from "./before_after.js";
 import { SeriesChart } from "./charts.js";
 import { EmbeddingMap } from "./embedding_map.js";
 import { List } from "./list.js";
-import { dateTime, Empty, ErrorBox, Fact, html, Link, Loader, number, stream, Tag, Time } from "./ui.js";
+import { countText, dateTime, Empty, ErrorBox, Fact, html, Link, Loader, number, stream, Tag, Time } from "./ui.js";
 
 const ROW = 52;
 /** Streams that the API returns at most. */
@@ -36,7 +36,7 @@ export class DriftView extends Loader {
     const chosen = streams.find((one) => name(one) === wanted) ?? (id ? undefined : streams[0]);
     return html`<section class="split open wide-right">
       <div class="left">
-        <header class="head"><h1 tabindex="-1">Drift</h1><span class="quiet">${found ? `${streams.length}${streams.length === MOST ? "+" : ""} streams` : ""}</span></header>
+        <header class="head"><h1 tabindex="-1">Drift</h1><span class="quiet">${found ? countText(streams.length, "stream", streams.length === MOST ? "+" : "") : ""}</span></header>
         <${ErrorBox} error=${error} onRetry=${this._refresh} />
         <${List}
           name="stream"
@@ -96,7 +96,7 @@ class StreamPane extends Loader {
       ${series && html`<div class="pane-body">
         ${series.time.length > 1 ? html`<${SeriesChart} series=${series} height=${280} label=${`Statistic and limit of ${one.detector}`} />` : html`<${Empty}>Only one window so far; a chart needs two.</${Empty}>`}
         ${series.latest && html`<dl class="facts">
-          <${Fact} name="newest window"><${Time} at=${series.latest.time} />, ${number(series.latest.seconds)} s, ${series.latest.events} events</${Fact}>
+          <${Fact} name="newest window"><${Time} at=${series.latest.time} />, ${number(series.latest.seconds)} s, ${countText(series.latest.events, "event")}</${Fact}>
           <${Fact} name="statistic"><b>${number(series.latest.statistic)}</b> of ${number(series.latest.limit)}</${Fact}>
           <${Fact} name="leading feature">${series.latest.feature}</${Fact}>
         </dl>`}

@@ -2,7 +2,7 @@
 
 import { Component, createRef } from "./vendor/preact.mjs";
 import { get, send } from "./api.js";
-import { ErrorBox, html, Id, Link, Loader, percent, Time } from "./ui.js";
+import { countText, ErrorBox, html, Id, Link, Loader, percent, Time } from "./ui.js";
 
 const WIDTH = 640;
 const HEIGHT = 400;
@@ -103,8 +103,8 @@ class Plot extends Component {
     const { points, variance } = map;
     const shape = (recent) => points.recent.map((one, index) => (one === recent ? (recent ? triangle : circle)(this._x[index], this._y[index]) : "")).join("");
     const percents = variance.map(percent);
-    return html`<div class="map-legend"><span><svg viewBox="0 0 12 12" aria-hidden="true"><path class="reference" d=${circle(6, 6)} /></svg>reference: ${map.reference} requests${between(points, false)}</span><span><svg viewBox="0 0 12 12" aria-hidden="true"><path class="recent" d=${triangle(6, 6)} /></svg>recent: ${map.recent} requests${between(points, true)}</span></div>
-      <svg ref=${this._svg} class="plot" viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} tabindex="0" role="application" aria-label=${`Map of ${map.reference} reference and ${map.recent} recent requests. Arrow keys choose a point, Enter opens its request.`}
+    return html`<div class="map-legend"><span><svg viewBox="0 0 12 12" aria-hidden="true"><path class="reference" d=${circle(6, 6)} /></svg>reference: ${countText(map.reference, "request")}${between(points, false)}</span><span><svg viewBox="0 0 12 12" aria-hidden="true"><path class="recent" d=${triangle(6, 6)} /></svg>recent: ${countText(map.recent, "request")}${between(points, true)}</span></div>
+      <svg ref=${this._svg} class="plot" viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} tabindex="0" role="application" aria-label=${`Map of ${map.reference} reference and ${countText(map.recent, "recent request")}. Arrow keys choose a point, Enter opens its request.`}
         onPointerMove=${this._onMove} onPointerLeave=${this._onLeave} onClick=${this._onClick} onKeyDown=${this._onKey}>
         <path class="axes" d=${`M${MARGIN.left} ${MARGIN.top}V${HEIGHT - MARGIN.bottom}H${WIDTH - MARGIN.right}`} />
         <path class="reference" d=${shape(false)} /><path class="recent" d=${shape(true)} />

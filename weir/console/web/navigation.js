@@ -1,7 +1,7 @@
 // The navigation: views, counts, and whether the page is up to date.
 
 import { live } from "./api.js";
-import { html, Link, LiveComponent, percent } from "./ui.js";
+import { countText, html, Link, LiveComponent, percent } from "./ui.js";
 
 const VIEWS = [
   ["live", "Live", "l"],
@@ -63,7 +63,7 @@ function state() {
   if (!live.connected || live.ledger === undefined) return ["warning", "connecting"];
   if (live.ledger === null) return ["warning", "no ledger yet"];
   if (!live.ledger.alive) return ["critical", "the ledger has stopped: run weir status"];
-  if (!live.ledger.caught_up) return ["warning", live.ledger.lag ? `reading, ${live.ledger.lag} records left` : "waiting for Kafka"];
+  if (!live.ledger.caught_up) return ["warning", live.ledger.lag ? `reading, ${countText(live.ledger.lag, "record")} left` : "waiting for Kafka"];
   if (live.coverage && live.coverage.missing) return ["warning", `coverage ${percent(live.coverage.ratio)}`];
   return ["good", "up to date"];
 }

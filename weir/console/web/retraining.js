@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { ApprovalForm } from "./approval_form.js";
 import { merged } from "./merge_pages.js";
 import { collapsed } from "./suppressions.js";
-import { Empty, ErrorBox, exact, html, Id, Link, Loader, Tag, Time } from "./ui.js";
+import { countText, Empty, ErrorBox, html, Id, Link, Loader, Tag, Time } from "./ui.js";
 
 const PAGE = 100;
 const key = (one) => `${one.retraining_id}/${one.state}`;
@@ -33,7 +33,7 @@ export class RetrainingView extends Loader {
   render({ go }, { found, error, reading, failure, deciding }) {
     const events = found?.retraining;
     return html`<section class="page">
-      <header class="head"><h1 tabindex="-1">Retraining</h1><span class="quiet" role="status">${events ? `${events.length}${found.next ? "+" : ""} events` : ""}</span></header>
+      <header class="head"><h1 tabindex="-1">Retraining</h1><span class="quiet" role="status">${events ? countText(events.length, "event", found.next ? "+" : "") : ""}</span></header>
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
       <div class="page-body">
         ${events?.length === 0 && html`<${Empty}>No retraining event yet. Retraining is requested when alerts of several detectors agree and every gate passes.</${Empty}>`}
@@ -66,7 +66,7 @@ function Decision({ entry: { newest: one, count, first }, go, onDecide }) {
     ${gates.length > 0 && html`<ul class="gates" aria-label="Gates">${gates.map(([gate, passed]) => html`<li class=${passed ? "passed" : "failed"}><span aria-hidden="true">${passed ? "✓" : "✕"}</span> ${gate.replaceAll("_", " ")}<span class="sr">${passed ? " passed" : " failed"}</span></li>`)}</ul>`}
     <div class="second">
       ${one.alert_ids?.length > 0 && html`<span>alerts ${one.alert_ids.map((id) => html`<${Link} to=${`/alerts/${id}?state=`} go=${go}><${Id} id=${id} /></${Link}> `)}</span>`}
-      ${one.data && html`<span title=${JSON.stringify(one.data)}>data: ${exact(records(one.data))} records of ${one.data.topic}</span>`}
+      ${one.data && html`<span title=${JSON.stringify(one.data)}>data: ${countText(records(one.data), "record")} of ${one.data.topic}</span>`}
       ${one.by && html`<span>by ${one.by}</span>`}
       ${one.model_version && html`<span>version <${Link} to=${`/models/${encodeURIComponent(one.model_version)}`} go=${go}>${one.model_version}</${Link}></span>`}
       ${onDecide && html`<span class="actions"><button onClick=${() => onDecide(one, "approved")}>Approve</button> <button onClick=${() => onDecide(one, "rejected")}>Reject</button></span>`}

@@ -41,6 +41,9 @@ export function duration(seconds) {
 /** A number of things, with all its digits. */
 export const exact = (value) => value.toLocaleString("en").replaceAll(",", "\u202f");
 
+/** "1 request" or "2 requests"; `more` is "+" if there are more than `count`. */
+export const countText = (count, noun, more = "") => `${exact(count)}${more} ${noun}${count === 1 && !more ? "" : "s"}`;
+
 export function number(value) {
   if (value === null || value === undefined) return "";
   const size = Math.abs(value);

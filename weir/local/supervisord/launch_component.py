@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+from stream.count_text import count_text
 from weir.local.plan import Plan, load_plan
 from weir.local.processes import COMPONENT_MARK, end_owned_processes
 
@@ -33,7 +34,7 @@ def main(argv: list[str]) -> None:
     plan = load_plan(home)
     component = plan.component(name)
     if ended := end_owned_processes(home, name, grace_seconds=_GRACE_SECONDS):
-        print(f"ended {ended} processes of an earlier {name}", flush=True)  # noqa: T201 - stdout is the component's log
+        print(f"ended {count_text(ended, 'process', 'processes')} of an earlier {name}", flush=True)  # noqa: T201 - stdout is the component's log
     if name == "ray":
         _prepare_ray(plan)
     os.nice(component.niceness)
