@@ -172,19 +172,22 @@ class Delivery:
         state, canary = self._state, self._state.canary
         if canary is not None and canary.version == override.version:
             return [self._promote(at, override.reason, by=override.by)]
-        if canary is None and override.version == state.champion:
+        answered = override.version == state.champion
+        if canary is None and answered:
             return []
         taken_back = state.champion if override.version in {BASE, state.previous} else ""
-        if override.version != state.champion:
+        if not answered:
             state.previous = previous_version(state.route, override.version)
             state.champion = override.version
-        if canary is not None:
-            return [self._end("rolled_back", at, override.reason, by=override.by)]
+        ended = [] if canary is None else [self._end("rolled_back", at, override.reason, by=override.by)]
         name, version = ("rolled_back", taken_back) if taken_back else ("promoted", override.version)
         retraining_id, traceparent = state.promoted.get(version, ("", ""))
+        if ended and (answered or not retraining_id):
+            return ended
+        at = max([at, *(one.route.at for one in ended)])
         route = self._next(at, override.reason, by=override.by, retraining_id=retraining_id)
         progress = _progress(name, version, route, {}) if retraining_id else None
-        return [Decision(route=route, progress=progress, traceparent=traceparent)]
+        return [*ended, Decision(route=route, progress=progress, traceparent=traceparent)]
 
     def removed(self, version: str, at: float) -> list[Decision]:
         """Apply the removal of a version's files."""

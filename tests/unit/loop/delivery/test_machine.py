@@ -224,6 +224,29 @@ def test_an_override_away_from_a_promoted_version_rolls_it_back_and_an_override_
     assert taken_back(restarted) == expected
 
 
+def test_a_version_that_answers_again_instead_of_a_canary_is_promoted_again():
+    def order(version):
+        return RouteOverride(tenant="t", model="m", version=version, at=1.0, by="jo", reason="because")
+
+    delivery = Delivery(fresh(), DIRECT)
+    delivery.progress(blessed(), 0.0)
+    delivery.override(order(M1), 1.0)
+    delivery.override(order(BASE), 2.0)
+    delivery.progress(blessed(M2, "rt_2"), 9.0)
+    ended, again = delivery.override(order(M1), 4.0)
+    assert (ended.progress.retraining_id, ended.progress.state) == ("rt_2", "rolled_back")
+    assert (again.progress.retraining_id, again.progress.state, again.progress.model_version) == (
+        "rt_1",
+        "promoted",
+        M1,
+    )
+    assert [one.route.weights for one in (ended, again)] == [{M1: 100}] * 2
+    assert again.route.epoch == ended.route.epoch + 1
+    assert (ended.route.at, again.route.at) == (9.0, 9.0)
+    delivery.progress(blessed(M2, "rt_3"), 10.0)
+    assert states(delivery.override(order(BASE), 11.0)) == ["rolled_back", "rolled_back"], "of the canary and of M1"
+
+
 def test_a_canary_whose_steps_became_fewer_is_still_promoted():
     state = fresh()
     delivery = Delivery(state, DIRECT.model_copy(update={"steps": (5, 25, 50, 100)}))
