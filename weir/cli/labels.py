@@ -72,14 +72,16 @@ def accuracy(*, tenant: str, as_json: bool) -> None:
 
     Example: weir labels accuracy --tenant support --json
     """
+    from stream.ledger.queries.judged_answers import accuracy_hours, unjoined_count
     from stream.ledger.queries.ledger_reader import LedgerReader
     from weir.client.times import format_time
     from weir.settings import home_folder
 
     ledger = LedgerReader(home_folder() / "ledger")
     ledger.require()
-    found = ledger.accuracy(tenant)
-    if unjoined := ledger.unjoined_labels(tenant):
+    judged = ledger.judged_answers()
+    found = accuracy_hours(judged, tenant)
+    if unjoined := unjoined_count(judged, tenant):
         click.echo(
             f"not counted: {count_text(unjoined, 'labelled request')} without an answer in the ledger (a wrong id, a request of another"
             " tenant, or an answer that has expired)",

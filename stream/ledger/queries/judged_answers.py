@@ -55,10 +55,9 @@ def judged_answers(shards: Sequence[sqlite3.Connection]) -> JudgedAnswers:
     return JudgedAnswers(streams=dict(streams), unjoined=Counter(tenant for tenant, _id in values.keys() - joined))
 
 
-def unjoined_count(shards: Sequence[sqlite3.Connection], tenant: str = "") -> int:
+def unjoined_count(judged: JudgedAnswers, tenant: str = "") -> int:
     """Return the number of labelled requests of a tenant ("": all) that have no answer in the ledger."""
-    found = judged_answers(shards).unjoined
-    return found.get(tenant, 0) if tenant else sum(found.values())
+    return judged.unjoined.get(tenant, 0) if tenant else sum(judged.unjoined.values())
 
 
 def _values(shards: Sequence[sqlite3.Connection]) -> dict[tuple[str, str], list[float]]:
@@ -76,10 +75,10 @@ def _values(shards: Sequence[sqlite3.Connection]) -> dict[tuple[str, str], list[
     return values
 
 
-def accuracy_hours(shards: Sequence[sqlite3.Connection], tenant: str = "") -> list[AccuracyHour]:
+def accuracy_hours(judged: JudgedAnswers, tenant: str = "") -> list[AccuracyHour]:
     """Return the accuracy by tenant, model and hour, in this order; `tenant` is "" for all tenants."""
     found: dict[tuple[str, str, int], list[float]] = defaultdict(list)
-    for (owner, model), answers in judged_answers(shards).streams.items():
+    for (owner, model), answers in judged.streams.items():
         if tenant in {"", owner}:
             for answer in answers:
                 found[owner, model, int(answer.time // _HOUR_SECONDS)].append(answer.value)

@@ -10,7 +10,7 @@ from stream.errors import LedgerAbsent
 from stream.ledger.coverage import Coverage, coverage_of
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Heartbeat
-from stream.ledger.queries.judged_answers import AccuracyHour, accuracy_hours, unjoined_count
+from stream.ledger.queries.judged_answers import JudgedAnswers, judged_answers
 from stream.ledger.queries.judgments import judgments_of
 from stream.ledger.queries.request_pages import (
     conversation_of_request,
@@ -45,13 +45,9 @@ class LedgerReader:
         """Return the coverage over all partitions; zeros if there is no ledger."""
         return self._files.query_shards(coverage_of)
 
-    def accuracy(self, tenant: str = "") -> list[AccuracyHour]:
-        """Return the accuracy of labelled answers by tenant, model and hour; [] if there is no ledger."""
-        return self._files.query_shards(lambda shards: accuracy_hours(shards, tenant))
-
-    def unjoined_labels(self, tenant: str = "") -> int:
-        """Return the number of labelled requests without an answer in the ledger; `tenant` is "" for all tenants."""
-        return self._files.query_shards(lambda shards: unjoined_count(shards, tenant))
+    def judged_answers(self) -> JudgedAnswers:
+        """Return the labels joined with their answers; nothing if there is no ledger."""
+        return self._files.query_shards(judged_answers)
 
     def detector_precision(self, tenant: str = "") -> list[DetectorPrecision]:
         """Return the precision of each detector in reviewed alerts; [] if there is no ledger."""

@@ -10,6 +10,7 @@ from support.ledger_log import request as inference_request
 from support.running_ledger import running_ledger
 
 from stream.kafka.tail import Tail
+from stream.ledger.queries.judged_answers import accuracy_hours
 from stream.settings import AccuracySettings, TenantSettings
 from stream.wire import AlertRecord, LabelRecord, decode
 
@@ -44,14 +45,16 @@ async def observed(broker, home, delivered, batches):
                 await to.send(kafka.names.feedback, event, partition=draw.randrange(2))
             for partition in (0, 1):
                 await to.send(kafka.names.inference, tick(10 * HOUR + start), partition=partition)
-        await until("all labels", lambda: sum(hour.answers for hour in reader.accuracy()) == GOOD + BAD)
+        await until(
+            "all labels", lambda: sum(hour.answers for hour in accuracy_hours(reader.judged_answers())) == GOOD + BAD
+        )
 
         async def alerts():
             tail = Tail(kafka.client_options(), kafka.names.alerts, follow=False)
             found = [decode(record.value, record.headers).data async for record in tail.records()]
             return {one.alert_id for one in found if isinstance(one, AlertRecord) and one.detector == "accuracy"}
 
-        return reader.accuracy(), await until("the alert", alerts)
+        return accuracy_hours(reader.judged_answers()), await until("the alert", alerts)
 
 
 async def test_labels_hours_late_and_out_of_order_give_the_same_accuracy_and_one_alert(embedded_broker, tmp_path):

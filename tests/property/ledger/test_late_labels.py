@@ -8,7 +8,7 @@ from support.events import event_of
 from support.ledger_log import Log, end
 from support.ledger_store import MemoryLedger
 
-from stream.ledger.queries.judged_answers import accuracy_hours
+from stream.ledger.queries.judged_answers import accuracy_hours, judged_answers
 from stream.settings import AccuracySettings, TenantSettings
 from stream.wire import LabelRecord, Tick
 
@@ -43,7 +43,7 @@ def observed(given_answers, order, batch):
                 ledger.apply(log.records("weir.feedback", label(name, value), partition=row % PARTITIONS))
             ledger.apply(tick(log, 2e5 + 10.0 * start))
             ledger.decide()
-        hours = accuracy_hours(ledger.store._databases)
+        hours = accuracy_hours(judged_answers(ledger.store._databases))
         (found,) = ledger.store.accuracy().values()
         return hours, found, ledger.alerts("accuracy")
 

@@ -10,7 +10,7 @@ from support.ledger_store import MemoryLedger
 
 from stream.ledger.accuracy import Accuracy, JudgedAnswer, accuracy_of
 from stream.ledger.alerts.fallen_accuracy import decide_accuracy
-from stream.ledger.queries.judged_answers import accuracy_hours, unjoined_count
+from stream.ledger.queries.judged_answers import accuracy_hours, judged_answers, unjoined_count
 from stream.settings import AccuracySettings
 from stream.wire import LabelRecord
 
@@ -77,7 +77,9 @@ def label(request_id, value, *, at=1.0, label_id="", tenant="acme"):
 def joined(*records, partitions=2):
     with MemoryLedger(partitions) as ledger:
         ledger.apply(list(records))
-        return [(hour.time, hour.answers, hour.accuracy) for hour in accuracy_hours(list(ledger.store._databases))]
+        return [
+            (hour.time, hour.answers, hour.accuracy) for hour in accuracy_hours(judged_answers(ledger.store._databases))
+        ]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
@@ -96,9 +98,9 @@ def test_a_label_of_another_tenant_or_of_an_unknown_request_is_not_joined():
     labels = log.records("weir.feedback", label("a", 1.0, tenant="other"), label("unknown", 1.0))
     with MemoryLedger(2) as ledger:
         ledger.apply([*log.inference(request("a", 1.0), end("a", 2.0)), *labels])
-        shards = list(ledger.store._databases)
-        assert accuracy_hours(shards) == []
-        counts = [unjoined_count(shards, tenant) for tenant in ("", "acme", "other", "elm")]
+        judged = judged_answers(ledger.store._databases)
+        assert accuracy_hours(judged) == []
+        counts = [unjoined_count(judged, tenant) for tenant in ("", "acme", "other", "elm")]
     assert counts == [2, 1, 1, 0], "labels that are not joined are counted for their tenant"
 
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
 from support.console_ledger import NAMES, LedgerMaker
 from support.events import event_of
 
+from stream.ledger.queries import judged_answers
 from stream.settings import KafkaSettings
 from stream.wire import LabelRecord
 from weir.cli import main
@@ -101,6 +103,9 @@ def test_labels_without_an_answer_are_counted_beside_the_accuracy(tmp_path, monk
     given = [LabelRecord(label_id=name, request_id=name, tenant="acme", at=1.0, value=1.0) for name in ("r1", "r9")]
     maker.apply(NAMES.feedback, *(event_of(one, f"l/{one.label_id}", 200.0) for one in given))
     maker.close()
+    values = Mock(wraps=judged_answers._values)
+    monkeypatch.setattr(judged_answers, "_values", values)
     done = CliRunner().invoke(main, ["labels", "accuracy"])
+    assert values.call_count == 1, "the labels are read once for both numbers"
     assert "not counted: 1 labelled request without an answer in the ledger" in done.stderr
     assert "100.0%" in done.stdout
