@@ -77,6 +77,7 @@ def evidence(raw: str, prompt: SystemPrompt, prior: Prior) -> Iterator[Evidence]
     yield from _told_secrets(raw, secrets)
     yield from _runs(raw, prompt, index, prior, hidden=False)
     distinct = frozenset(word for word in prompt.words if not prior.has(word))
+    letters = frozenset(word for word in distinct if len(word) > 5 and word.isalpha())
     long = tuple(word for word in distinct if len(word) > 5)
     for part in decodings(raw):
         bare = squashed(part.text)
@@ -88,16 +89,9 @@ def evidence(raw: str, prompt: SystemPrompt, prior: Prior) -> Iterator[Evidence]
         if view is not None:
             for one in _runs(view, prompt, index, prior, hidden=True):
                 yield Evidence(one.label, one.strength, 0, len(raw))
-    yield from _disguised_words(raw, distinct)
-    if not _letters(distinct).isdisjoint(
-        word for cipher in ciphers(raw[:MAX_CIPHER].lower()) for word in tokens(cipher)
-    ):
+    yield from _disguised_words(raw, distinct, letters)
+    if not letters.isdisjoint(word for cipher in ciphers(raw[:MAX_CIPHER].lower()) for word in tokens(cipher)):
         yield Evidence(_INSTRUCTIONS, _DISGUISED, 0, len(raw))
-
-
-def _letters(listed: frozenset[str]) -> frozenset[str]:
-    """Return the words of more than five letters."""
-    return frozenset(word for word in listed if len(word) > 5 and word.isalpha())
 
 
 # Secrets
@@ -126,9 +120,11 @@ def _initials(raw: str) -> str:
     return "".join(match.group(1).lower() for match in _INITIAL.finditer(raw))
 
 
-def _disguised_words(raw: str, distinct: frozenset[str]) -> Iterator[Evidence]:
-    """Yield the evidence of a word or code of the prompt that is spelled, reversed or an acrostic."""
-    long = _letters(distinct)
+def _disguised_words(raw: str, distinct: frozenset[str], letters: frozenset[str]) -> Iterator[Evidence]:
+    """Yield the evidence of a word or code of the prompt that is spelled, reversed or an acrostic.
+
+    `letters` are the words of more than five letters.
+    """
     for match in _RUN_OF_LETTERS.finditer(raw):
         word = match.group().lower()
         if word[::-1] in distinct and word not in distinct and word != word[::-1]:
@@ -136,7 +132,7 @@ def _disguised_words(raw: str, distinct: frozenset[str]) -> Iterator[Evidence]:
     codes = [word for word in distinct if not word.isalpha()]
     plain, initials = squashed(raw), _initials(raw)
     back = plain[::-1]
-    if any(code in back and code not in plain for code in codes) or any(word in initials for word in long):
+    if any(code in back and code not in plain for code in codes) or any(word in initials for word in letters):
         yield Evidence(_INSTRUCTIONS, _DISGUISED, 0, len(raw))
     for run in islice(spelled(raw, least=3).split(), MAX_SPELLED):
         number = _NUMBER_WORD.sub(lambda word: _NUMBERS[word.group()], run)
