@@ -195,12 +195,14 @@ class Archive:
 def _ftp_names(server: FTP, folder: str) -> list[str]:
     """Return the names in a folder. fsspec would return none after every error of the server, such as ``450 busy``.
 
-    After reply 550, which means that the folder is absent or that it cannot be listed, raise FileNotFoundError if its
-    parent does not list it.
+    Some servers reply ``550 No files found`` for an empty folder. After another reply 550, which means that the folder is
+    absent or that it cannot be listed, raise FileNotFoundError if its parent does not list it.
     """
     try:
         return server.nlst(folder)
     except error_perm as error:
+        if str(error).lower().startswith("550 no files"):
+            return []
         parent, _, name = folder.rpartition("/")
         if not name or not str(error).startswith("550"):
             raise

@@ -2,12 +2,14 @@
 
 import socketserver
 import threading
+from ftplib import error_perm
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from stream.archive.segments import Archive, ArchivedRecord
+from stream.archive.segments import Archive, ArchivedRecord, _ftp_names
 from stream.errors import ArchiveFailed
 from stream.wire import format_time
 
@@ -137,6 +139,15 @@ def test_an_error_of_a_storage_library_is_reported_as_archive_failed():
         with pytest.raises(ArchiveFailed, match=r"/x/t/0 in the archive cannot be read: 421 .*check \[archive\] url"):
             archive.end("t", 0)
         server.shutdown()
+
+
+def test_an_ftp_folder_is_empty_if_its_server_says_so_and_not_if_it_cannot_be_listed():
+    server = Mock()
+    server.nlst.side_effect = error_perm("550 No files found.")
+    assert _ftp_names(server, "/x/t/0") == []
+    server.nlst.side_effect = lambda folder: ["0"] if folder == "/x/t" else (_ for _ in ()).throw(error_perm("550 No."))
+    with pytest.raises(error_perm):
+        _ftp_names(server, "/x/t/0")
 
 
 def test_a_file_of_a_server_with_folders_has_its_name_only_when_it_is_complete(monkeypatch):
