@@ -153,7 +153,7 @@ class DetectorSettings(Section):
         return value
 
 
-#: More model processes on one machine would wait for the worker, which needs about 1.7 ms for an event.
+#: More model processes on one machine would wait for the worker, which reads and publishes every event.
 MOST_PROCESSES = 4
 _CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
