@@ -31,6 +31,9 @@ from stream.wire.ids import alert_id
 __all__ = ["LedgerStore", "SpanFactory", "topics_read"]
 
 _UNJOINED_SECONDS = 10.0
+#: The lag must be above its bound in so many consecutive decisions, about one per second, before its alert opens: if a paused gateway
+#: continues, its next tick advances event time by the whole pause, and score forwards this tick a moment later.
+_LAG_DECISIONS = 5
 #: Adds a span to a new alert, linked to the trace contexts of its evidence.
 SpanFactory = Callable[[AlertRecord, tuple[str, ...]], OutgoingAlert]
 
@@ -73,6 +76,7 @@ class LedgerStore:
         self._tenants = tenants
         self._accuracy: dict[tuple[str, str], Accuracy] = {}
         self._judged = _Judged()
+        self._lagging = 0
 
     def close(self) -> None:
         """Close every file."""
@@ -132,7 +136,7 @@ class LedgerStore:
         by_subject: dict[bool, list[AlertRecord]] = {True: [], False: []}
         for alert in firing.values():
             by_subject[alert.record.tenant == OWN_TENANT].append(alert.record)
-        records = decide(by_subject[True], observation, settings)
+        records = decide(by_subject[True], self._with_steady_lag(observation, by_subject[True], settings), settings)
         records += decide_accuracy(by_subject[False], self.accuracy(), observation.log_time, self._next_accuracy_alert)
         alerts = []
         for record in records:
@@ -144,6 +148,15 @@ class LedgerStore:
         if alerts:
             self.decisions.decide(alerts)
         return observation
+
+    def _with_steady_lag(
+        self, observation: Observation, firing: Iterable[AlertRecord], settings: LedgerSettings
+    ) -> Observation:
+        """Return `observation` without its lag if no alert about the lag fires and the lag has just risen above its bound."""
+        self._lagging = self._lagging + 1 if observation.lag_seconds > settings.lag_seconds else 0
+        if self._lagging >= _LAG_DECISIONS or any(alert.detector == "lag" for alert in firing):
+            return observation
+        return msgspec.structs.replace(observation, lag_seconds=0.0)
 
     def accuracy(self) -> dict[tuple[str, str], Accuracy]:
         """Return the accuracy of the labelled answers by (tenant, model).

@@ -88,7 +88,7 @@ def test_without_score_the_lag_is_the_only_alert(traffic):
     traffic.go(3, labels())
     events = [request(f"q{n:03}", 20.0 + n, owed=DETECTORS) for n in range(200)]
     traffic.ledger.apply(traffic.log.inference(*events, tick(220.0)))
-    assert traffic.decide(3) == [("lag", "", "firing")]
+    assert traffic.decide(5) == [("lag", "", "firing")]
     traffic.ledger.apply(traffic.log.verdicts(*(verdict(event, name) for event in events for name in DETECTORS)))
     assert traffic.decide() == [], "score's tick, not its verdicts, shows its progress"
     traffic.ledger.apply(traffic.log.verdicts(forwarded({"s1": 220.0})))

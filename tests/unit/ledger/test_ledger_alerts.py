@@ -129,6 +129,19 @@ def test_lag_is_the_difference_between_the_ticks_of_capture_and_score(observed):
     assert (idle.lag_seconds, idle.log_time) == (0.0, 500.0)
 
 
+def test_the_lag_alert_opens_only_for_a_lag_that_lasts_five_decisions():
+    log = Log()
+    with MemoryLedger() as ledger:
+        ledger.apply(log.inference(tick(100.0)) + log.verdicts(forwarded({"s1": 100.0})))
+        assert ledger.apply(log.inference(tick(400.0))).decide(2) == [], "score has not forwarded the tick yet"
+        assert ledger.apply(log.verdicts(forwarded({"s1": 400.0}))).decide() == []
+        (fired,) = ledger.apply(log.inference(tick(461.0))).decide(5)
+        assert (fired.detector, fired.state, fired.statistic) == ("lag", "firing", 61.0)
+        assert ledger.apply(log.verdicts(forwarded({"s1": 425.0}))).decide() == [], "above half of the bound"
+        (resolved,) = ledger.apply(log.verdicts(forwarded({"s1": 461.0}))).decide()
+    assert (resolved.alert_id, resolved.state) == (fired.alert_id, "resolved")
+
+
 def test_without_score_the_lag_counts_from_the_first_tick_of_the_source(observed):
     assert decide([], observed(inference=[tick(100.0), tick(160.0)]), SETTINGS) == []
     (fired,) = decide([], observed(inference=[tick(161.0)]), SETTINGS)
