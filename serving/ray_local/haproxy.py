@@ -1,7 +1,7 @@
 """The script that Ray runs instead of HAProxy: it makes Ray's configuration of HAProxy safe, then starts HAProxy by ``exec``.
 
-Why this exists: Ray's template binds metrics and statistics on all interfaces, returns a client's ``x-request-id``, and answers 500 in
-plain text while a gateway restarts; no setting changes that (docs/design/ray-local.md). Ray finds HAProxy's processes by the exact
+Why this exists: Ray's template binds metrics and statistics on all interfaces, returns a client's ``x-request-id``, and answers 404 or
+500 in plain text while a gateway starts; no setting changes that (docs/design/ray-local.md). Ray finds HAProxy's processes by the exact
 configuration path in their arguments, so the file is edited in place.
 
 Ray runs ``python -I -S haproxy.py SETTINGS.json <HAProxy's arguments>`` at the start and at each reload. For a short start, the script imports
@@ -22,6 +22,9 @@ MARK = "# weir edge: loopback only, one request id of ours on every answer"
 _BIND = re.compile(r"^(\s*bind\s+)(\S+)(.*)$")
 FRONTEND = "frontend http_frontend"
 STATISTICS = "listen stats"
+#: Where Ray sends all requests until an application is deployed; the gateway's has the route "/", so none are sent here afterwards.
+NO_APPLICATION = "backend default_backend"
+NOT_FOUND = "    http-request return status 404 "
 #: Headers by which a client could make Serve end its request early, or continue it after a disconnect.
 _SERVE_HEADERS = ("x-request-timeout-seconds", "x-request-disconnect-disabled")
 #: Equal to serving.http.BODY_SECONDS; the gateway receives the request only when its body is complete.
@@ -30,6 +33,7 @@ _BODY_SECONDS = 30
 _ANSWERED_EXCESS = 64
 #: Connections to a listener other than the endpoint's: metrics and statistics, which must not use up `maxconn`.
 _OTHER_CONNECTIONS = 16
+_RETRY = "content-type application/json hdr retry-after 2"
 _ERROR_FILE = re.compile(r"^\s*errorfile\s+50[234]\s+(\S+)\s*$", re.MULTILINE)
 
 
@@ -48,6 +52,7 @@ class Limits(NamedTuple):
 def rewrite(text: str, *, host: str, edge_token: str, limits: Limits, timeout_path: Path) -> str:
     """Return Ray's configuration `text` with Weir's rules; the HTTP frontend listens on `host`, other listeners on loopback.
 
+    Until the gateway's application is deployed, requests get 503 and not Ray's 404, which no client would repeat.
     `edge_token` is sent to the gateway as ``x-weir-edge``, so that the gateway accepts only HAProxy's ``x-request-id``. A ``content-length``
     above the limit gets 413 before the upload. A late header or body gets 408; `timeout_path` is the file of
     :func:`timeout_page`. If one client address has too many connections, requests on its further connections get 429;
@@ -61,6 +66,9 @@ def rewrite(text: str, *, host: str, edge_token: str, limits: Limits, timeout_pa
     for line in text.splitlines():
         if not line.startswith((" ", "\t")):
             section = line.strip()
+        if section == NO_APPLICATION and line.startswith(NOT_FOUND):
+            lines.append(f"    http-request return status 503 {_RETRY} string '{_unavailable()}'")
+            continue
         bind = _BIND.match(line)
         if bind is None:
             lines.append(line)
@@ -157,14 +165,17 @@ def _error_body(message: str, kind: str, code: str) -> str:
     return json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 
-def error_page() -> str:
-    """Return HAProxy's response while no gateway can be reached, in OpenAI's format."""
-    body = _error_body(
+def _unavailable() -> str:
+    return _error_body(
         "No gateway can be reached; it is starting or restarting. Try again in 2 seconds.",
         "server_error",
         "gateway_unavailable",
     )
-    return _page("503 Service Unavailable", "Retry-After: 2", body)
+
+
+def error_page() -> str:
+    """Return HAProxy's response while no gateway can be reached, in OpenAI's format."""
+    return _page("503 Service Unavailable", "Retry-After: 2", _unavailable())
 
 
 def timeout_page() -> str:

@@ -64,3 +64,8 @@ def test_the_haproxy_template_of_ray_has_only_the_listeners_that_the_edge_handle
     ]
     assert edge.FRONTEND in template.splitlines()
     assert edge.STATISTICS in template.splitlines()
+
+
+def test_rays_template_answers_404_where_the_edge_replaces_it():
+    lines = haproxy_templates.HAPROXY_CONFIG_TEMPLATE.splitlines()
+    assert lines[lines.index(edge.NO_APPLICATION) + 1].startswith(edge.NOT_FOUND)

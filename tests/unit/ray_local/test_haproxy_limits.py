@@ -65,14 +65,14 @@ class Edge:
         return self.answer(self.connected(source, REQUEST + b"connection: close\r\n\r\n"))[0]
 
 
-def started(stack: contextlib.ExitStack, tmp_path, **http) -> Edge:
+def started(stack: contextlib.ExitStack, tmp_path, *, text: str = CONFIG, **http) -> Edge:
     """Run the program that Ray runs as HAProxy, with a configuration like Ray's."""
     run_dir = short_run_dir(tmp_path)
     stack.callback(subprocess.run, ["rm", "-rf", str(run_dir)], check=True)
     ports = {name: free_port() for name in [*RayLayout.port_names(), "http"]}
     RayLayout(run_dir, ports, http=HttpSettings(**http)).prepare()
     config = tmp_path / "haproxy.cfg"
-    config.write_text(CONFIG.format(maxconn=MAX_CONNECTIONS, **ports))
+    config.write_text(text.format(maxconn=MAX_CONNECTIONS, **ports))
     command = [str(run_dir / "haproxy-edge"), "-db", "-f", str(config)]
     process = stack.enter_context(subprocess.Popen(command, stderr=subprocess.PIPE))
     stack.callback(process.kill)
@@ -139,3 +139,14 @@ def test_incomplete_requests_for_metrics_do_not_block_the_endpoint(stack, tmp_pa
     edge = started(stack, tmp_path, header_seconds=60)
     edge.flood("127.0.0.2", REQUEST, edge.metrics_port)
     assert edge.asked("127.0.0.2") == "HTTP/1.1 200 OK"
+
+
+def test_a_request_before_the_application_is_deployed_is_503_which_clients_repeat(stack, tmp_path):
+    edge = started(
+        stack, tmp_path, text=CONFIG.replace("    default_backend app", "    default_backend default_backend")
+    )
+    status, headers, body = edge.answer(edge.connected("127.0.0.2", WHOLE))
+    assert status == "HTTP/1.1 503 Service Unavailable"
+    assert len(headers.pop("x-request-id")) == 36
+    assert {"content-type": "application/json", "retry-after": "2", "connection": "close"}.items() <= headers.items()
+    assert json.loads(body)["error"]["code"] == "gateway_unavailable"
