@@ -22,7 +22,8 @@ PORTS = (
     "ALERTMANAGER_PORT",
     "GRAFANA_PORT",
 )
-#: Further arguments of `docker compose up`, such as `--scale grafana=0` if that image cannot be pulled.
+#: Further arguments of `docker compose up`, such as `--pull never --scale grafana=0` if an image cannot be pulled. Without
+#: `--pull never`, compose also pulls the images of services that it does not start.
 UP = os.environ.get("UP", "").split()
 #: The files that the containers of the secure stack mount.
 MOUNTED = (BASE, SECURE, ".env", "weir.toml", "deploy")
