@@ -1,4 +1,4 @@
-"""Training on two workers of a Ray cluster that serves nothing: kill -9 of a worker and of the driver, and the same adapter."""
+"""Training on two workers of a Ray cluster: after a cancel and kill -9 of a worker and of the driver, the adapter is the same."""
 
 import asyncio
 import json
@@ -27,7 +27,8 @@ def cluster(tmp_path_factory):
     with ray_cluster(tmp_path_factory.mktemp("ray")) as layout, pytest.MonkeyPatch.context() as patch:
         for name, value in layout.environment().items():
             patch.setenv(name, value)
-        patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # each checkpoint, here one a step, waits so long
+        # Each checkpoint waits for this interval, and here each step has a checkpoint.
+        patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
         yield RayCluster(address=layout.address, workers=2)
 
 
@@ -67,18 +68,17 @@ def _content(path):
         return b""
 
 
-async def trained(home, job, *, at_step=None, kill=None):
-    """Run `job`; after step `at_step`, send SIGKILL to the process that `kill` returns."""
-    steps, restarts, killed = [], [], []
+async def trained(home, job, kills=()):
+    """Run `job`. Each of `kills` is (step, function): after the step, send SIGKILL to the process that the function returns."""
+    steps, restarts, left = [], [], list(kills)
 
     def progress(line):
         steps.append(line.step)
-        if kill and line.step >= at_step and not killed:
-            killed.append(kill())
-            os.kill(killed[0], signal.SIGKILL)
+        if left and line.step >= left[0][0]:
+            os.kill(left.pop(0)[1](), signal.SIGKILL)
 
     done = await run_training(home, RunFolder.of(home, "run"), job, progress, lambda: restarts.append(1))
-    assert bool(killed) == bool(kill)
+    assert not left
     return done, steps, len(restarts)
 
 
@@ -101,20 +101,23 @@ def test_two_workers_train_all_rows(whole):
     assert done.numbers["rows"] == 24
 
 
-async def test_a_run_survives_kill_9_of_a_worker(tmp_path, job, whole):
-    again, steps, restarts = await trained(tmp_path, job, at_step=5, kill=lambda: workers()[-1])
-    assert restarts == 0, "Ray replaced the worker, and the driver went on"
+async def test_a_run_that_is_cancelled_and_killed_continues_to_the_same_adapter(tmp_path, job, whole):
+    folder, seen = RunFolder.of(tmp_path, "run"), []
+    running = asyncio.create_task(run_training(tmp_path, folder, job, seen.append, lambda: None))
+    while len(seen) < 3:
+        await asyncio.sleep(0.05)
+        assert not running.done()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    kills = [(6, lambda: workers()[-1]), (9, lambda: processes(tmp_path)[-1])]
+    again, steps, restarts = await trained(tmp_path, job, kills)
+    assert 1 not in steps, "each process continued from a checkpoint"
     assert steps[-1] == 12
-    assert len(steps) < 2 * 12, "it did not begin anew"
+    assert restarts == 1, "Ray replaced the worker; only the kill of the driver needed a restart"
+    snapshot = next(folder.ray.glob("*/checkpoint_manager_snapshot.json"))
+    assert len(json.loads(snapshot.read_text())["checkpoint_results"]) == 2
     assert verify_version(tmp_path, again.version).job == job
-    assert again.version == whole[1].version
-
-
-async def test_a_run_survives_kill_9_of_its_driver(tmp_path, job, whole):
-    again, steps, restarts = await trained(tmp_path, job, at_step=5, kill=lambda: processes(tmp_path)[-1])
-    assert restarts == 1
-    assert steps[-1] == 12
-    assert 1 not in steps[1:], "the new driver continued"
     assert again.version == whole[1].version
 
 
@@ -133,21 +136,6 @@ async def test_two_workers_compute_the_steps_of_one_process(tmp_path, job, whole
 async def test_an_error_of_a_worker_ends_the_run_with_its_reason(tmp_path, job):
     with pytest.raises(TrainingError, match="the limit is 1 MiB"):
         await trained(tmp_path, msgspec.structs.replace(job, memory_bytes=1 << 20))
-
-
-async def test_a_cancelled_run_continues_later(tmp_path, job):
-    folder, seen = RunFolder.of(tmp_path, "run"), []
-    running = asyncio.create_task(run_training(tmp_path, folder, job, seen.append, lambda: None))
-    while len(seen) < 4:
-        await asyncio.sleep(0.05)
-        assert not running.done()
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    _, steps, _ = await trained(tmp_path, job)
-    assert steps[0] > 1
-    snapshot = next(folder.ray.glob("*/checkpoint_manager_snapshot.json"))
-    assert len(json.loads(snapshot.read_text())["checkpoint_results"]) == 2
 
 
 async def test_a_cluster_that_does_not_answer_is_named(tmp_path, base):
