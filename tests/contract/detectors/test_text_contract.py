@@ -47,7 +47,7 @@ FOLDER = tempfile.TemporaryDirectory()  # exists as long as the module
 
 @cache
 def options(name):
-    """Return the options for a detector: none, or a tiny model for `hub`, which has no model of its own."""
+    """Return the options for a detector. `hub` has no model of its own, so it gets a tiny one."""
     if name != "hub":
         return {}
     return save_tiny_classifier(Path(FOLDER.name))

@@ -31,7 +31,7 @@ def ask(text):
 
 
 def recorded(gateway):
-    """Check what is common to all answers of the default model; return the request and its end."""
+    """Check the properties that all answers of the default model have. Return the records of the request and its end."""
     request, end = gateway.exchange()
     assert (request.model, end.status, end.error) == (MODEL, "complete", None)
     assert end.usage.prompt_tokens > 0
