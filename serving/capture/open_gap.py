@@ -6,10 +6,12 @@ and each shed number is written in place, which needs no free space.
 ::
 
     entry   CRC-32 (4), number (8), length of the id (1), request id        one after the other from offset 0
+    reason  CRC-32 (4), first number (8), reason (8)                        before the tails, written once for a gap
     tail    CRC-32 (4), first number (8), last number (8)                   two slots at the end, written in turn
 
 The numbers of the entries are consecutive; an entry with another number is left from an earlier gap and ends the list. When the space for
-entries is used up, only the tail is updated: it has no ids. Numbers that the segments already contain do not belong to the gap.
+entries is used up, only the tail is updated: it has no ids. Numbers that the segments already contain do not belong to the gap. Files of
+older versions have no reason: the reason of their gap is ``full``.
 """
 
 import os
@@ -32,14 +34,21 @@ _CRC = struct.Struct("<I")
 _TAIL = struct.Struct("<IQQ")
 _TAIL_BODY = struct.Struct("<QQ")
 _TAILS_AT = SIZE_BYTES - 2 * _TAIL.size
+_REASON = struct.Struct("<IQ8s")
+_REASON_BODY = struct.Struct("<Q8s")
+_REASON_AT = _TAILS_AT - _REASON.size
 
 
 class OpenGap(msgspec.Struct):
-    """The numbers `first` to `last` of shed (dropped) records, and as many request ids as fit; empty if `last` < `first`."""
+    """The numbers `first` to `last` of shed (dropped) records, and as many request ids as fit; empty if `last` < `first`.
+
+    `reason` is ``full``, ``disk`` or ``oversize``.
+    """
 
     first: int = 1
     last: int = 0
     request_ids: list[str] = []
+    reason: str = "full"
 
     @property
     def count(self) -> int:
@@ -60,12 +69,16 @@ class GapFile:
     @property
     def full(self) -> bool:
         """Whether the file has no space for another id of maximum length."""
-        return self._position + _CRC.size + _ENTRY.size + MAX_ID_BYTES > _TAILS_AT
+        return self._position + _CRC.size + _ENTRY.size + MAX_ID_BYTES > _REASON_AT
 
-    def add(self, number: int, request_id: str) -> None:
-        """Add `number`, which follows the last number; raises OSError if the disk cannot be written in place."""
-        if not self.gap.count:
-            self.gap.first = number
+    def add(self, number: int, request_id: str, reason: str) -> None:
+        """Add `number`, which follows the last number; the first `reason` is that of the gap.
+
+        Raises OSError if the disk cannot be written in place.
+        """
+        begins = not self.gap.count
+        if begins:
+            self.gap.first, self.gap.reason = number, reason
         self.gap.last = number
         if self.full:
             self._write_tail()
@@ -76,6 +89,9 @@ class GapFile:
         self.gap.request_ids.append(request_id)
         offset, self._position = self._position, self._position + len(entry)
         os.pwrite(self._handle, entry, offset)
+        if begins:
+            body = _REASON_BODY.pack(number, reason.encode())
+            os.pwrite(self._handle, _CRC.pack(zlib.crc32(body)) + body, _REASON_AT)
 
     def clear(self) -> None:
         """Empty the gap; the caller must have appended a gap record with its numbers to the spool."""
@@ -100,6 +116,7 @@ def read_gap(directory: Path, after: int) -> OpenGap:
         return OpenGap(after + 1, after, [])
     gap = OpenGap(after + 1, after, [])
     _read_entries(data, gap)
+    _read_reason(data, gap)
     for turn in range(2):
         _read_tail(data, _TAILS_AT + turn * _TAIL.size, gap)
     return gap
@@ -116,6 +133,14 @@ def _read_entries(data: bytes, gap: OpenGap) -> None:
         gap.last = number
         gap.request_ids.append(data[end - length : end].decode("utf-8", "replace"))
         position = end
+
+
+def _read_reason(data: bytes, gap: OpenGap) -> None:
+    if len(data) < _REASON_AT + _REASON.size:
+        return
+    crc, first, reason = _REASON.unpack_from(data, _REASON_AT)
+    if zlib.crc32(data[_REASON_AT + _CRC.size : _REASON_AT + _REASON.size]) == crc and first == gap.first:
+        gap.reason = reason.rstrip(b"\0").decode()
 
 
 def _read_tail(data: bytes, position: int, gap: OpenGap) -> None:

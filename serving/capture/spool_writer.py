@@ -77,7 +77,6 @@ class SpoolWriter:
         self._open = {request.request_id: self._opened(encoding.bounded(request)) for request in start.open}
         self._reserved = 0
         self._end_bytes = settings.end_reserve_bytes + GAP_RECORD_BYTES
-        self._reason = "full"
         self._gap = GapFile(directory)
         reserve_cursor(directory)
         if start.gap is not None:
@@ -273,13 +272,11 @@ class SpoolWriter:
         self._failure = None
 
     def _shed_number(self, number: int, request_id: str, reason: str, time: int) -> None:
-        if self._gap.gap.count and (self._gap.full or reason != self._reason):
+        if self._gap.gap.count and (self._gap.full or reason != self._gap.gap.reason):
             with contextlib.suppress(OSError):
                 self._flush_gap(time, within_limit=True)
-        if not self._gap.gap.count:
-            self._reason = reason
         with contextlib.suppress(OSError):
-            self._gap.add(number, request_id)
+            self._gap.add(number, request_id, reason)
 
     def _flush_gap(self, time: int, *, within_limit: bool = False) -> None:
         gap = self._gap.gap
@@ -288,7 +285,7 @@ class SpoolWriter:
             first_number=gap.first,
             last_number=gap.last,
             count=gap.count,
-            reason=self._reason,
+            reason=gap.reason,
             request_ids=tuple(gap.request_ids),
         )
         frame = encode_frame(Kind.GAP, gap.last, time, encoding.gap(record, time=time))

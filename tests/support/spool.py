@@ -1,5 +1,8 @@
 """Records and spools for the tests of capture."""
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from serving.capture.clock import SourceClock
@@ -66,3 +69,14 @@ def flip_bit(path: Path, offset: int) -> None:
 def small_settings(**fields) -> CaptureSettings:
     """Return settings whose reserve for an end is small enough for spools of a few segments."""
     return CaptureSettings(**({"end_reserve_bytes": 4096, "segment_bytes": 16_384} | fields))
+
+
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """Make writes past `size` bytes of a file fail, as on a full disk; a write across the limit is partial."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

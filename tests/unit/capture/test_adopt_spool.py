@@ -4,7 +4,7 @@ import os
 import shutil
 
 import pytest
-from support.spool import TRACE, Spool, a_request, events_of, frames_of, small_settings, without_heads
+from support.spool import TRACE, Spool, a_request, events_of, frames_of, no_file_beyond, small_settings, without_heads
 
 from serving.capture import event_encoding as encoding
 from serving.capture.adopt_spool import adopt
@@ -142,6 +142,17 @@ def test_an_open_gap_becomes_a_gap_record_and_its_requests_are_not_aborted(tmp_p
     assert ends(events) == dict.fromkeys(recorded, "aborted")
     after = SourceReader(spool.directory).read()
     assert (after.accepted, after.shed) == (60 + len(recorded), open_gap.shed)
+
+
+def test_the_gap_record_of_an_adopter_has_the_reason_of_the_dead_gateway(tmp_path):
+    spool = Spool(tmp_path)
+    spool.request("a", "x" * 100_000)
+    with no_file_beyond(spool.writer.size_bytes + 100):
+        spool.request("b", "x" * 5000)
+    spool.kill()
+    adopt(spool.directory, spool.source)
+    (gap,) = [event.data for event in events_of(spool.directory) if isinstance(event.data, GapRecord)]
+    assert (gap.first_number, gap.last_number, gap.reason, gap.request_ids) == (2, 2, "disk", ("b",))
 
 
 def test_a_spool_without_any_record_is_closed(tmp_path):

@@ -12,7 +12,7 @@ def gap_file(tmp_path):
 
 def test_a_shed_number_is_readable_from_the_file_immediately(gap_file, tmp_path):
     for number in range(11, 16):
-        gap_file.add(number, f"request-{number}")
+        gap_file.add(number, f"request-{number}", "full")
         gap = read_gap(tmp_path, 10)
         assert (gap.first, gap.last, gap.count) == (11, number, number - 10)
     assert gap.request_ids == [f"request-{number}" for number in range(11, 16)]
@@ -21,9 +21,9 @@ def test_a_shed_number_is_readable_from_the_file_immediately(gap_file, tmp_path)
 
 def test_entries_of_an_earlier_gap_do_not_count(gap_file, tmp_path):
     for number in range(1, 6):
-        gap_file.add(number, f"old-{number}")
+        gap_file.add(number, f"old-{number}", "full")
     gap_file.clear()
-    gap_file.add(9, "new")
+    gap_file.add(9, "new", "full")
     gap = read_gap(tmp_path, 8)
     assert (gap.first, gap.last, gap.request_ids) == (9, 9, ["new"])
 
@@ -32,7 +32,7 @@ def test_the_space_is_allocated_in_advance_and_beyond_it_numbers_are_counted_wit
     before = (tmp_path / "gap").stat()
     assert before.st_blocks * 512 >= 64 * 1024
     for number in range(1, 5001):
-        gap_file.add(number, f"{number:036d}")
+        gap_file.add(number, f"{number:036d}", "full")
     gap, after = read_gap(tmp_path, 0), (tmp_path / "gap").stat()
     assert gap.count == 5000
     assert 1000 < len(gap.request_ids) < 5000
@@ -40,10 +40,31 @@ def test_the_space_is_allocated_in_advance_and_beyond_it_numbers_are_counted_wit
     assert (after.st_size, after.st_blocks) == (before.st_size, before.st_blocks)
 
 
+def test_the_reason_of_a_gap_is_its_first_reason(gap_file, tmp_path):
+    gap_file.add(1, "a", "disk")
+    gap_file.add(2, "b", "full")
+    assert read_gap(tmp_path, 0).reason == "disk"
+    gap_file.clear()
+    gap_file.add(3, "c", "oversize")
+    assert read_gap(tmp_path, 2).reason == "oversize"
+
+
+def test_the_gap_of_an_older_version_which_stored_no_reason_is_read(gap_file, tmp_path):
+    for number in range(1, 5001):
+        gap_file.add(number, f"{number:036d}", "disk")
+    newest = read_gap(tmp_path, 0)
+    data = bytearray((tmp_path / "gap").read_bytes())
+    data[-60:-40] = bytes(20)
+    (tmp_path / "gap").write_bytes(data)
+    gap = read_gap(tmp_path, 0)
+    assert gap.reason == "full"
+    assert (gap.first, gap.last, gap.request_ids) == (newest.first, newest.last, newest.request_ids)
+
+
 @pytest.mark.parametrize("cut", range(0, 49, 3))
 def test_a_torn_entry_is_not_counted(gap_file, tmp_path, cut):
     for number in (1, 2):
-        gap_file.add(number, f"{number:036d}")
+        gap_file.add(number, f"{number:036d}", "full")
     data = bytearray((tmp_path / "gap").read_bytes())
     data[49 + cut : 98] = bytes(49 - cut)
     (tmp_path / "gap").write_bytes(data)

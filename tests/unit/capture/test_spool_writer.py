@@ -1,11 +1,8 @@
 """The spool writer: record numbers, space and policies, checked by reading the spool."""
 
-import resource
-from contextlib import contextmanager
-
 import msgspec
 import pytest
-from support.spool import NUMBERED, TRACE, Spool, a_request, events_of, frames_of, small_settings
+from support.spool import NUMBERED, TRACE, Spool, a_request, events_of, frames_of, no_file_beyond, small_settings
 
 from serving.capture.balance import SourceReader
 from serving.capture.clock import SourceClock
@@ -29,17 +26,6 @@ from stream.wire import (
 )
 
 SMALL = small_settings(limit_bytes=200_000)
-
-
-@contextmanager
-def no_file_beyond(size: int):
-    """Make writes past `size` bytes of a file fail, as on a full disk; a write across the limit is partial."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture
