@@ -6,7 +6,7 @@ import time
 from stream.address import Address
 from stream.bridge.alert_reader import AlertReader
 from stream.bridge.alertmanager_notifications import Notification, Notifications
-from stream.bridge.notification_target import NotificationTarget
+from stream.bridge.notification_target import CLOCK_SECONDS, NotificationTarget
 from stream.pause import pause
 
 __all__ = ["AlertmanagerNotifier"]
@@ -45,10 +45,14 @@ class AlertmanagerNotifier:
             await pause(stop, wait)
 
     async def _post(self, due: list[Notification]) -> bool:
-        """Post all notifications; return whether all were accepted. Posting a notification again has no effect."""
-        payload = self._notifications.payload(due, time.time())
+        """Post all notifications, with times by the clock of the Alertmanager, so that a firing alert is not sent as ended.
+
+        Return whether all were accepted, and that clock is known. Posting a notification again has no effect.
+        """
+        ahead = self._target.clock_ahead
+        payload = self._notifications.payload(due, time.time() + ahead)
         for first in range(0, len(payload), _CHUNK):
             chunk = payload[first : first + _CHUNK]
             if not await self._target.post(self._url, "alerts", show_answer=True, json=chunk, headers=self._headers):
                 return False
-        return True
+        return abs(self._target.clock_ahead - ahead) < CLOCK_SECONDS

@@ -27,13 +27,19 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     starts: float
     ends: float | None = None
 
-    def body(self, firing_until: float) -> dict[str, object]:
-        """Return the JSON of Alertmanager's API v2; a firing alert expires at `firing_until` unless posted again."""
+    def body(self, now: float, life_seconds: float) -> dict[str, object]:
+        """Return the JSON of Alertmanager's API v2 at clock time `now` of the Alertmanager.
+
+        A firing alert expires after `life_seconds` unless posted again. An end in the future would mean a firing alert, so no time of an
+        ended alert is after `now`: the clock that wrote them may be ahead.
+        """
+        starts = min(self.starts, now)
+        ends = now + life_seconds if self.ends is None else max(starts, min(self.ends, now))
         body: dict[str, object] = {
             "labels": dict(self.labels),
             "annotations": self.annotations,
-            "startsAt": format_time(self.starts),
-            "endsAt": format_time(max(self.starts, firing_until if self.ends is None else self.ends)),
+            "startsAt": format_time(starts),
+            "endsAt": format_time(ends),
         }
         return body | ({"generatorURL": self.link} if self.link else {})
 
@@ -68,8 +74,8 @@ class Notifications:
         return [*firing.values(), *self._resolved.values()]
 
     def payload(self, notifications: list[Notification], now: float) -> list[dict[str, object]]:
-        """Return the body of a POST request at clock time `now`."""
-        return [notification.body(now + self._life_seconds) for notification in notifications]
+        """Return the body of a POST request at clock time `now` of the Alertmanager."""
+        return [notification.body(now, self._life_seconds) for notification in notifications]
 
     def _groups(
         self, alerts: FiringAlerts, now: float

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -9,14 +10,20 @@ import httpx
 from stream.bridge.backoff import BackOff
 from stream.bridge.metrics import BridgeMetrics
 
-__all__ = ["NotificationTarget"]
+__all__ = ["CLOCK_SECONDS", "NotificationTarget"]
 
 _LOG = logging.getLogger(__name__)
 _FIRST_SECONDS = 0.5
+#: A smaller difference of two clocks has no effect; the time of an answer is exact to the duration of its request.
+CLOCK_SECONDS = 30.0
 
 
 class NotificationTarget:
-    """An Alertmanager or a webhook. `health` contains the reason while the target is down or rejects messages."""
+    """An Alertmanager or a webhook. `health` contains the reason while the target is down or rejects messages.
+
+    `clock_ahead` is the number of seconds by which the clock of the target is ahead of this machine's, by its last answer; negative if the
+    clock is behind, 0 if the difference is small.
+    """
 
     def __init__(  # noqa: PLR0913 - the target, and where its state is shown
         self,
@@ -35,6 +42,7 @@ class NotificationTarget:
         self._health = health
         self._waiting = f"waiting for {kind} {name}"
         self.back_off = BackOff(_FIRST_SECONDS, longest_seconds)
+        self.clock_ahead = 0.0
 
     async def post(self, url: str, what: str, *, show_answer: bool = False, **request: Any) -> bool:
         """Post `request` and return whether the target accepted it. `what` names the request in the log.
@@ -57,7 +65,17 @@ class NotificationTarget:
             response = await self._client.post(url, **request)
         except httpx.HTTPError as error:
             return f"it does not answer ({type(error).__name__})"
+        self.clock_ahead = _clock_ahead(response.headers.get("date", ""), time.time())
         if response.is_success:
             return ""
         answer = response.text[:200].strip() if show_answer else ""
         return f"it answers {response.status_code}" + (f": {answer}" if answer else "")
+
+
+def _clock_ahead(date: str, now: float) -> float:
+    """Return by how many seconds the HTTP `date` is after `now`; 0 if the difference is small or `date` is not a date."""
+    try:
+        ahead = parsedate_to_datetime(date).timestamp() - now
+    except ValueError:
+        return 0.0
+    return ahead if abs(ahead) >= CLOCK_SECONDS else 0.0
