@@ -69,6 +69,8 @@ class ExchangePairer:
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON"):
             self._database.execute(f"PRAGMA {pragma}").close()
         self._database.executescript(_SCHEMA).close()
+        self._clock_start = time.time() - time.monotonic()
+        self._rows("UPDATE held SET at = min(at, ?)", (self._now(),))  # an earlier process had a clock that was ahead
         self._waiting = len(self._rows("SELECT 1 FROM held"))
         gauge = Gauge("weir_intake_held_halves", "Halves of exchanges that wait for the other half", registry=registry)
         gauge.set_function(lambda: self._waiting)
@@ -108,7 +110,7 @@ class ExchangePairer:
         A span without content is dropped. A half that cannot be decoded is dropped and counted, so that it does not stop the others.
         The checkpoint at the end overwrites deleted rows, so the text of recorded halves is removed from the disk.
         """
-        now = time.time()
+        now = self._now()
         query = "SELECT DISTINCT identity FROM held WHERE at <= ? ORDER BY at LIMIT ?"
         overdue = self._rows(query, (now - self._settings.pair_seconds, _OVERDUE_BATCH))
         dropped = 0
@@ -125,6 +127,10 @@ class ExchangePairer:
         self._rows("PRAGMA wal_checkpoint(TRUNCATE)")  # free if nothing was written
         return dropped
 
+    def _now(self) -> float:
+        """Return the wall-clock time without its steps since the start, so that a step expires no half."""
+        return self._clock_start + time.monotonic()
+
     def _store(self, exchange: ReportedExchange) -> bool:
         half = exchange.fragment or ("asked" if exchange.request is not None else "answered")
         limit = self._settings.held_limit
@@ -138,7 +144,7 @@ class ExchangePairer:
                 f"{self._waiting} halves of exchanges wait for the other, the limit is {limit} (intake.held_limit); send it again, or "
                 "send both halves (KServe's mode: all; spans and log records of OpenTelemetry)"
             )
-        row = (exchange.identity, half, encode_half(exchange), time.time())
+        row = (exchange.identity, half, encode_half(exchange), self._now())
         with closing(self._database.execute("INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?)", row)) as cursor:
             self._waiting += cursor.rowcount
             return cursor.rowcount == 1
@@ -181,7 +187,7 @@ class ExchangePairer:
         self._recorder.end(response)
         self._database.execute("BEGIN IMMEDIATE").close()
         with self._database:  # commits, or rolls back on an error
-            self._rows("INSERT OR IGNORE INTO done VALUES (?, ?)", (done, time.time()))
+            self._rows("INSERT OR IGNORE INTO done VALUES (?, ?)", (done, self._now()))
             removed = self._rows("DELETE FROM held WHERE identity = ? RETURNING 1", (exchange.identity,))
         self._waiting -= len(removed)
 
