@@ -9,7 +9,7 @@ from stream.count_text import count_text
 from weir.cli.options import json_option
 from weir.cli.render.output import print_result, print_rows
 from weir.cli.render.progress import progress_on_stderr
-from weir.home.access_log import user_name
+from weir.home.access_log import log_access, user_name
 
 __all__ = ["labels"]
 
@@ -50,6 +50,7 @@ def import_(*, file: Path, tenant: str, as_json: bool) -> None:
     settings = load_settings().settings
     check_tenant_known(settings.home, tenant)
     kafka = effective_kafka(settings)
+    log_access(settings.home, "weir labels import", tenant=tenant, file=str(file))
     with progress_on_stderr() as progress:
         done = asyncio.run(
             import_labels(

@@ -1,7 +1,7 @@
 """Endpoints that change state or read texts: silences, reviews, approvals, prompt and answer, explanations, cluster terms.
 
-Commands of ``weir`` do most of these tasks. Each access to a text, each review of an answer, each change of a silence and each
-attempt to approve or reject retraining is logged with the user of this process.
+Commands of ``weir`` do most of these tasks. Each access to a text, each review, each change of a silence and each attempt to approve or
+reject retraining is logged with the user of this process.
 """
 
 import asyncio
@@ -105,6 +105,7 @@ class ActionEndpoints:
         body = await body_of(request, _Review)
         story = await self._alert(body.alert_id)
         review = review_of(story.alert, body.label, body.request_id, f"console:{user_name()}")
+        self._log_access(request, "console review", alert_id=body.alert_id, request_id=review.request_id)
         await publish_review(effective_kafka(self._settings), self._pages, review)
         return json_response({"object": "feedback", "request_id": review.request_id, "accepted": True}, 202)
 

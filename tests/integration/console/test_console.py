@@ -66,6 +66,9 @@ async def test_a_review_is_published_to_the_partition_of_its_request_and_read_ba
     ]:
         assert (await console.client.post("/api/feedback", json=body)).status_code == status, body
     assert len(await console.topic(console.kafka.names.feedback)) == 1
+    (line,) = (console.home / "logs" / "access.log").read_text().splitlines()
+    logged = json.loads(line)
+    assert (logged["command"], logged["alert_id"], logged["request_id"]) == ("console review", "al_1", "r1")
 
 
 async def test_a_badly_rated_answer_is_queued_until_a_reviewer_corrects_it(console):

@@ -51,6 +51,13 @@ def test_silences_are_logged_before_kafka_is_asked(no_broker, weir):
     ]
 
 
+def test_an_import_of_labels_is_logged_before_kafka_is_asked(no_broker, weir, tmp_path):
+    file = tmp_path / "outcomes.jsonl"
+    file.write_text('{"request_id": "r1", "correct": true}')
+    assert weir("labels", "import", str(file), "--tenant", "acme").exit_code == 1
+    assert entries(no_broker) == [{"command": "weir labels import", "tenant": "acme", "file": str(file)}]
+
+
 def test_promotions_and_rollbacks_by_hand_are_logged(home, weir):
     folder = home / "loop" / "models" / VERSION
     folder.mkdir(parents=True)
