@@ -8,6 +8,7 @@ import msgspec
 
 from stream.bridge.alert_links import AlertLinks
 from stream.bridge.firing_alerts import FiringAlerts, Labels, labels_of
+from stream.count_text import count_text
 from stream.wire import AlertRecord, SilenceRecord, format_time
 
 __all__ = ["Notification", "Notifications"]
@@ -93,7 +94,8 @@ class Notifications:
 
     def _notification(self, labels: Labels, alerts: list[AlertRecord]) -> Notification:
         newest = max(alerts, key=lambda alert: (alert.at, alert.alert_id))
-        more = f" {len(alerts) - 1} more of Weir's alerts have these labels." if len(alerts) > 1 else ""
+        others = count_text(len(alerts) - 1, "other alert of Weir has", "other alerts of Weir have")
+        more = f" {others} these labels." if len(alerts) > 1 else ""
         trace = self._links.trace_of(newest)
         annotations = {
             "summary": newest.summary,

@@ -57,7 +57,7 @@ def test_alerts_with_equal_labels_are_one_notification_that_ends_with_the_last(n
     log = log_of(first, alert("al_2", **SOURCE, opened_at=90.0, at=120.0))
     (sent,) = notifications.due(log, 130.0)
     assert (sent.starts, sent.annotations["summary"]) == (90.0, "summary of al_2")
-    assert " 1 more " in sent.annotations["description"]
+    assert sent.annotations["description"].endswith(" 1 other alert of Weir has these labels.")
     log.apply(resolved("al_2", **SOURCE, at=140.0))
     (sent,) = notifications.due(log, 150.0)
     assert sent.ends is None
