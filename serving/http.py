@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from serving.openai_api.errors import ApiError, unavailable
+from stream.count_text import count_text
 from stream.wire.ids import new_request_id
 
 __all__ = [
@@ -76,7 +77,7 @@ class Slots:
         """Take a slot for the duration of the ``with`` block; raises ApiError 503 if all slots are taken."""
         if self._taken >= self._limit:
             raise unavailable(
-                f"{self._taken} requests are in progress, the limit is {self._limit}; try again in a second.",
+                f"{count_text(self._taken, 'request is', 'requests are')} in progress, the limit is {self._limit}; try again in a second.",
                 code="queue_full",
             )
         self._taken += 1

@@ -22,6 +22,7 @@ from serving.capture.segment_writer import SegmentWriter
 from serving.capture.spool_layout import MAX_RECORD_BYTES, move_aside
 from serving.errors import SpoolFull
 from serving.settings import CaptureSettings
+from stream.count_text import count_text
 from stream.wire import CorrectionRecord, GapRecord, RequestRecord, ResponseRecord
 
 __all__ = ["Position", "SpoolWriter"]
@@ -300,6 +301,6 @@ class SpoolWriter:
             return SpoolFull(f"the spool of {self.source} cannot be written: {self._failure.strerror}; free the disk")
         return SpoolFull(
             f"the spool of {self.source} has {self._segments.size_bytes} bytes and {self._reserved} reserved for the ends of "
-            f"{len(self._open)} requests, the limit is {self._settings.limit_bytes}; start the shipper and Kafka, or raise "
+            f"{count_text(len(self._open), 'request')}, the limit is {self._settings.limit_bytes}; start the shipper and Kafka, or raise "
             "capture.limit_bytes"
         )

@@ -10,6 +10,7 @@ import msgspec
 from serving.header_deadline import HeaderDeadline
 from serving.openai_api.errors import ApiError, unavailable
 from serving.settings import IntakeSettings
+from stream.count_text import count_text
 from stream.wire.ids import new_request_id
 
 __all__ = ["bounded_protocol"]
@@ -44,14 +45,14 @@ class _BoundedProtocol(HeaderDeadline):
         if self.open[self._address] > per_address:
             return ApiError(
                 429,
-                f"Your address has more than {per_address} connections open, the limit (intake.connections_per_address);"
+                f"Your address has more than {count_text(per_address, 'connection')} open, the limit (intake.connections_per_address);"
                 f" close some and try again in {_RETRY_AFTER_SECONDS} second.",
                 code="too_many_connections",
                 headers={"retry-after": str(_RETRY_AFTER_SECONDS)},
             )
         if self.open.total() > limit:
             return unavailable(
-                f"{limit} connections are open, the limit (intake.connections); try again in {_RETRY_AFTER_SECONDS} second.",
+                f"{count_text(limit, 'connection is', 'connections are')} open, the limit (intake.connections); try again in {_RETRY_AFTER_SECONDS} second.",
                 code="too_many_connections",
                 retry_after_seconds=_RETRY_AFTER_SECONDS,
             )

@@ -24,6 +24,7 @@ from serving.inference_records import ExpectedVerdicts
 from serving.intake.reported_exchange import LATEST_SECONDS, ReportedExchange, identity_of, records_of
 from serving.intake.stored_halves import decode_half, encode_half, is_complete, joined
 from serving.settings import IntakeSettings
+from stream.count_text import count_text
 from stream.telemetry import parent_context, traceparent_of
 from stream.wire import RequestRecord, ResponseRecord, semconv
 
@@ -141,8 +142,8 @@ class ExchangePairer:
             )
         if self._waiting >= limit and not known:
             raise HalvesFull(
-                f"{self._waiting} halves of exchanges wait for the other, the limit is {limit} (intake.held_limit); send it again, or "
-                "send both halves (KServe's mode: all; spans and log records of OpenTelemetry)"
+                f"{count_text(self._waiting, 'half of an exchange waits', 'halves of exchanges wait')} for the other, the limit is {limit}"
+                " (intake.held_limit); send it again, or send both halves (KServe's mode: all; spans and log records of OpenTelemetry)"
             )
         row = (exchange.identity, half, encode_half(exchange), self._now())
         with closing(self._database.execute("INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?)", row)) as cursor:

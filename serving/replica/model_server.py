@@ -14,6 +14,7 @@ from serving.replica.engine_request import EngineRequest, engine_request
 from serving.replica.merge import merged
 from serving.replica.reasoning import ReasoningReader, is_open
 from serving.replica.tool_calls import tool_call_reader
+from stream.count_text import count_text
 
 __all__ = ["ModelServer"]
 
@@ -102,7 +103,7 @@ class ModelServer:
             yield RejectedRequest(
                 code="invalid_value",
                 status=400,
-                message=f"n is {wanted.choices}; a replica takes {self._max_requests} answers at a time. Reduce n.",
+                message=f"n is {wanted.choices}; a replica takes {count_text(self._max_requests, 'answer')} at a time. Reduce n.",
                 param="n",
             )
             return
@@ -110,8 +111,8 @@ class ModelServer:
             yield RejectedRequest(
                 code="queue_full",
                 status=503,
-                message=f"{self._answers} answers are generated and wait, and the limit of a replica is {self._max_requests}; try again"
-                " in a second.",
+                message=f"{count_text(self._answers, 'answer is', 'answers are')} in progress, n is {wanted.choices} and the limit of a replica is"
+                f" {self._max_requests}; try again in a second.",
             )
             return
         self._answers += wanted.choices

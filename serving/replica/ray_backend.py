@@ -9,6 +9,7 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 
 from serving.backend import BackendLost, ModelInfo, ModelRequest, OpenAIChunk, RejectedRequest
 from serving.engine.errors import EngineClosedError
+from stream.count_text import count_text
 
 __all__ = ["RayBackend"]
 
@@ -61,7 +62,7 @@ class RayBackend:
             yield RejectedRequest(
                 code="queue_full",
                 status=503,
-                message=f"Every replica is full and {self._max_queued} requests wait, the limit; try again in a second.",
+                message=f"Every replica is full and {count_text(self._max_queued, 'request waits', 'requests wait')}, the limit; try again in a second.",
             )
         except _LOST as error:
             finished = True

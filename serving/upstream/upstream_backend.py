@@ -31,6 +31,7 @@ from serving.upstream.failures import (
     transport_failure,
 )
 from serving.upstream.metrics import UpstreamMetrics
+from stream.count_text import count_text
 from stream.telemetry import traceparent_of
 
 __all__ = ["UpstreamBackend"]
@@ -119,7 +120,8 @@ class UpstreamBackend:
             yield RejectedRequest(
                 code="queue_full",
                 status=503,
-                message=f"{self._in_progress} requests to the upstream server run and wait, the limit; try again in a second.",
+                message=f"{count_text(self._in_progress, 'request is', 'requests are')} in progress at the upstream server, the limit; try"
+                " again in a second.",
             )
             return
         self._in_progress += 1

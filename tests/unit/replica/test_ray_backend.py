@@ -34,16 +34,18 @@ class Failing:
         yield
 
 
-async def items_of(error):
-    backend = RayBackend(Failing(error), max_requests=8, max_queued=3, replicas=1, gateways=1)
+async def items_of(error, max_queued=3):
+    backend = RayBackend(Failing(error), max_requests=8, max_queued=max_queued, replicas=1, gateways=1)
     request = ModelRequest(request_id="r", operation="text_completion", body={"prompt": "x"})
     return [item async for item in backend.generate(request)]
 
 
-async def test_a_full_queue_is_rejected_with_its_limit():
-    (rejected,) = await items_of(BackPressureError(num_queued_requests=3, max_queued_requests=3))
+@pytest.mark.parametrize(("limit", "text"), [(3, "3 requests wait, the limit"), (1, "1 request waits, the limit")])
+async def test_a_full_queue_is_rejected_with_its_limit(limit, text):
+    error = BackPressureError(num_queued_requests=limit, max_queued_requests=limit)
+    (rejected,) = await items_of(error, max_queued=limit)
     assert (rejected.code, rejected.status) == ("queue_full", 503)
-    assert "3 requests wait, the limit" in rejected.message
+    assert text in rejected.message
 
 
 @pytest.mark.parametrize("error", [EngineClosedError("ended"), ReplicaUnavailableError("gone"), RayError()])
