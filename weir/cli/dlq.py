@@ -8,7 +8,7 @@ import click
 
 from stream.dead_letters import DISPOSITIONS
 from stream.settings import KafkaSettings
-from weir.cli.options import json_option
+from weir.cli.options import WholeRange, json_option
 from weir.cli.render.dead_letter import letter_lines
 from weir.cli.render.output import print_json, print_rows
 from weir.client import effective_kafka, parse_since
@@ -80,7 +80,7 @@ def list_letters(*, stage: str | None, disposition: str | None, since: str | Non
 
 
 @dlq.command("show")
-@click.argument("offset", type=click.IntRange(min=0))
+@click.argument("offset", type=WholeRange(min=0))
 @click.option("--text", "with_text", is_flag=True, help="Also print key, value and all headers; the access is logged.")
 @json_option
 def show_letter(*, offset: int, with_text: bool, as_json: bool) -> None:
@@ -110,7 +110,7 @@ def show_letter(*, offset: int, with_text: bool, as_json: bool) -> None:
 
 
 @dlq.command("replay")
-@click.argument("offsets", metavar="OFFSET...", type=click.IntRange(min=0), nargs=-1)
+@click.argument("offsets", metavar="OFFSET...", type=WholeRange(min=0), nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All letters that were not replayed before.")
 @_stage_option
 @_disposition_option

@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from weir.cli.missing_extra import needing
+from weir.cli.options import WholeRange
 from weir.cli.render.progress import progress_on_stderr
 from weir.errors import SettingsError, WeirError
 
@@ -40,21 +41,19 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @click.option(
     "--limit",
-    type=click.IntRange(0),
+    type=WholeRange(0),
     default=300,
     show_default=True,
     help="Maximum number of texts per source; 0: all.",
 )
 @click.option(
     "--runs",
-    type=click.IntRange(1),
+    type=WholeRange(1),
     default=40,
     show_default=True,
     help="Number of simulated streams per row of a study.",
 )
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the samples and the streams."
-)
+@click.option("--seed", type=WholeRange(0), default=0, show_default=True, help="Seed of the samples and the streams.")
 @click.option("--no-cost", is_flag=True, help="Do not measure time and memory (one process per detector).")
 @click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write all metrics to this file.")
 @click.option("--plots", type=_FOLDER, metavar="DIR", help="Write one PNG per detector to this folder.")

@@ -11,7 +11,7 @@ from stream.count_text import count_text
 from stream.errors import BrokerError
 from stream.wire import RouteRecord
 from weir.cli.missing_extra import needing
-from weir.cli.options import FiniteRange, json_option
+from weir.cli.options import FiniteRange, WholeRange, json_option
 from weir.cli.render.output import print_json, print_result, print_table
 from weir.cli.render.progress import progress_on_stderr
 from weir.errors import NotFoundError, StackError
@@ -255,7 +255,7 @@ def quantise(*, model: str, precision: str, tenant: str, as_json: bool) -> None:
 @click.argument("model")
 @click.option("--layers", required=True, type=int, help="Number of layers to remove.")
 @click.option("--text", type=click.Path(path_type=Path, dir_okay=False), help="JSON Lines file with prompt and completion; default: the language reference of Python.")  # fmt: skip
-@click.option("--steps", default=100, show_default=True, type=click.IntRange(1), help="Steps of the distillation.")
+@click.option("--steps", default=100, show_default=True, type=WholeRange(1), help="Steps of the distillation.")
 @click.option("--learning-rate", default=1e-3, show_default=True, type=FiniteRange(0, min_open=True), help="Largest learning rate of the distillation.")  # fmt: skip
 @click.option("--max-seconds", default=900.0, show_default=True, type=FiniteRange(1), help="Maximum time of the distillation; then the version is made from its last step.")  # fmt: skip
 @_TENANT
@@ -322,7 +322,7 @@ def _print_made(settings: "Settings", made: "VersionManifest", *, as_json: bool)
 @models.command("compare")
 @click.argument("names", nargs=-1, required=True, metavar="MODEL...")
 @click.option(
-    "--rounds", default=3, show_default=True, type=click.IntRange(1), help="Speed measurements of each model, in turn."
+    "--rounds", default=3, show_default=True, type=WholeRange(1), help="Speed measurements of each model, in turn."
 )
 @json_option
 def compare(*, names: tuple[str, ...], rounds: int, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-__all__ = ["FiniteRange", "follow_option", "json_lines_option", "json_option", "since_option"]
+__all__ = ["FiniteRange", "WholeRange", "follow_option", "json_lines_option", "json_option", "since_option"]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
 json_lines_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value per line.")
@@ -17,12 +17,29 @@ since_option = click.option(
 )
 
 
+class WholeRange(click.IntRange):
+    """A range of whole numbers; the error about another text names the range, which click's error does not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number; raises BadParameter."""
+        try:
+            int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number in the range {self._describe_range()}.", param, ctx)
+        number: int = super().convert(value, param, ctx)
+        return number
+
+
 class FiniteRange(click.FloatRange):
     """A range of numbers; `nan` is in no range, although click compares it with the bounds without an error."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the number; raises BadParameter."""
+        try:
+            finite = math.isfinite(float(value))
+        except ValueError:
+            finite = False
+        if not finite:
+            self.fail(f"{value!r} is not a number in the range {self._describe_range()}.", param, ctx)
         number: float = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a number in the range {self._describe_range()}.", param, ctx)
         return number

@@ -16,6 +16,7 @@ from stream.replay.plan import ReplayRequest
 from stream.replay.report import Observe, Report
 from stream.replay.run import ReplaySettings, replay
 from stream.replay.versions import Versions
+from weir.cli.options import WholeRange
 from weir.cli.render.output import screen
 from weir.cli.render.progress import progress_on_stderr
 from weir.cli.render.replay_diff import replay_view
@@ -58,12 +59,12 @@ _INTERRUPTED = 130
 )
 @click.option(
     "--windows",
-    type=click.IntRange(0),
+    type=WholeRange(0),
     default=3,
     show_default=True,
     help="Alerts that open at most this many windows apart count as one alert that moved.",
 )
-@click.option("--workers", type=click.IntRange(1), help="Number of model processes; default: [score] workers.")
+@click.option("--workers", type=WholeRange(1), help="Number of model processes; default: [score] workers.")
 @click.option("--no-publish", is_flag=True, help="Only print the diff; does not write to Kafka.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write the JSON to this file.")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from weir.cli.options import json_option
+from weir.cli.options import WholeRange, json_option
 from weir.cli.render.output import print_json, screen
 from weir.home.access_log import log_access
 
@@ -31,7 +31,7 @@ _COMMAND = "weir show --text"
 )
 @click.option(
     "--limit",
-    type=click.IntRange(1, 500),
+    type=WholeRange(1, 500),
     default=50,
     show_default=True,
     help="With --conversation: how many requests; the newest are shown.",

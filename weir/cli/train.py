@@ -8,7 +8,7 @@ import click
 
 from weir.cli.command_line import weir_command
 from weir.cli.missing_extra import needing
-from weir.cli.options import FiniteRange
+from weir.cli.options import FiniteRange, WholeRange
 from weir.cli.render.progress import progress_on_stderr
 
 __all__ = ["train_detector"]
@@ -23,7 +23,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @click.option("--out", type=_FOLDER, metavar="DIR", help="Folder for weights and model card; default: trained/NAME.")
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of samples, order and initial weights."
+    "--seed", type=WholeRange(0), default=0, show_default=True, help="Seed of samples, order and initial weights."
 )
 @click.option(
     "--share",
@@ -35,7 +35,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--resume", is_flag=True, help="Continue the run in --out from its last checkpoint.")
 @click.option(
     "--limit",
-    type=click.IntRange(0),
+    type=WholeRange(0),
     default=300,
     show_default=True,
     help="Maximum number of texts per source for the metrics; 0: all.",

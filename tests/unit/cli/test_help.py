@@ -67,3 +67,17 @@ def test_the_list_of_a_groups_commands_has_whole_sentences(command):
 def test_a_number_is_finite(command, option, value):
     with pytest.raises(click.BadParameter, match=value):
         option.type_cast_value(click.Context(command), value)
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        pytest.param(command, option, id=f"{path} {option.name}")
+        for path, command in COMMANDS.items()
+        for option in command.params
+        if isinstance(option.type, click.IntRange | click.FloatRange)
+    ],
+)
+def test_the_error_about_a_text_in_the_place_of_a_number_names_the_range(command, option):
+    with pytest.raises(click.BadParameter, match=r"'ten' is not a (whole )?number in the range .*x(<|>)"):
+        option.type.convert("ten", option, click.Context(command))
