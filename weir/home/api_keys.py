@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from serving.api_keys import DEFAULT_SCOPES, ApiKey, KeyFile, KeyScope, keys_path, read_keys
+from stream.count_text import count_text
 from stream.files import FileLock, replace_file
 from stream.wire import OWN_TENANT
 from weir.errors import NotFoundError, SettingsError, StackError
@@ -86,7 +87,7 @@ def revoke_key(home: Path, key_id: str) -> ApiKey:
         found = next((key for key in keys if key.id == key_id), None)
         if found is None:
             raise NotFoundError(
-                f"no key {key_id!r} in {keys_path(home)}; `weir keys list` shows the {len(keys)} there are"
+                f"no key {key_id!r} in {keys_path(home)}, which has {count_text(len(keys), 'key')}; give an id that `weir keys list` shows"
             )
         if found.revoked is None:
             found = msgspec.structs.replace(found, revoked=_now())

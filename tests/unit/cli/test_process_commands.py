@@ -54,7 +54,8 @@ def test_keys_are_created_listed_and_revoked(run):
 def test_errors_are_one_line_with_status_1(run):
     result = run("keys", "revoke", "k_none")
     assert result.exit_code == 1
-    assert "'k_none'" in result.output
+    assert "no key 'k_none' in " in result.output
+    assert "which has 0 keys; give an id that `weir keys list` shows" in result.output
     assert len(result.output.splitlines()) == 1
 
 

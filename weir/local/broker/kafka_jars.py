@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from stream.count_text import count_text
 from stream.errors import BrokerError
 from stream.files import FileLock
 
@@ -83,7 +84,7 @@ def check_jars(directory: Path, checksums: Path) -> None:
     if wrong:
         name = wrong[0]
         raise BrokerError(
-            f"{len(wrong)} Kafka jars differ from {checksums.name}; first: {name} has SHA-256 {found.get(name, 'none (missing)')}, "
+            f"{count_text(len(wrong), 'Kafka jar differs', 'Kafka jars differ')} from {checksums.name}; first: {name} has SHA-256 {found.get(name, 'none (missing)')}, "
             f"expected {expected.get(name, 'none (not listed)')}; check Maven's mirror and delete the jar from ~/.m2/repository, "
             "or set WEIR_KAFKA__BROKER=embedded"
         )
