@@ -73,7 +73,7 @@ async def body_of(request: Request, kind: type[StructT]) -> StructT:
     async for part in request.stream():
         body += part
         if len(body) > _BODY_BYTES:
-            raise BadRequest(f"the body has more than {_BODY_BYTES} bytes")
+            raise BadRequest(f"the body has more than {_BODY_BYTES} bytes, the limit; send a shorter one")
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -51,6 +51,8 @@ def read_version(home: Path, version: str) -> VersionManifest:
     try:
         return msgspec.json.decode(folder.manifest.read_bytes(), type=VersionManifest)
     except FileNotFoundError:
-        raise TrainingError(f"there is no version {version} in {folder.path.parent}") from None
+        raise TrainingError(
+            f"there is no version {version} in {folder.path.parent}; give the name of a folder there, or train a version with `weir train`"
+        ) from None
     except msgspec.DecodeError as error:
         raise TrainingError(f"{folder.manifest} is damaged ({error}); delete {folder.path} and train again") from None
