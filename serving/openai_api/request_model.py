@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from serving.backend import Feature
 from serving.openai_api.errors import ApiError, invalid
+from stream.count_text import count_text
 
 __all__ = ["Name", "RequestModel", "SamplingRequest", "got", "parse"]
 
@@ -150,6 +151,8 @@ def _explained(error: ValidationError) -> ApiError:
     if kind == "union_tag_invalid":  # pydantic's message contains the value
         name = ".".join(filter(None, (param, "type")))
         return invalid(f"{name} must be one of {first['ctx']['expected_tags']}; send one of them.", param=name)
+    if kind == "value_error":  # of a check in Weir, which names the value and the fix
+        return invalid(f"{param or 'The body'}: {first['ctx']['error']}.", param=param or None)
     message = first["msg"][0].lower() + first["msg"][1:]
     return invalid(f"{param or 'The body'}: {message}{got(first['input'])}.", param=param or None)
 
@@ -160,8 +163,12 @@ def _json_problem(problem: Mapping[str, Any]) -> str:
 
 
 def _param(location: tuple[int | str, ...]) -> str:
-    """Return the path of the wrong field, without the names of types that pydantic adds for a union."""
-    parts = [str(part) for part in location if isinstance(part, int) or _is_field(part)]
+    """Return the path of the wrong field, without the names and tags of types that pydantic adds for a union."""
+    parts = [
+        str(part)
+        for before, part in zip((None, *location), location, strict=False)
+        if before not in _TAGGED and (isinstance(part, int) or _is_field(part))
+    ]
     return ".".join(parts)[:_PARAM_CHARACTERS]
 
 
@@ -170,11 +177,17 @@ def _is_field(part: str) -> bool:
     return part.isidentifier() and not part[0].isupper() and part not in _TYPES
 
 
+#: Fields with a union whose type is chosen by its field ``type``; the next part of a location is the value of ``type``.
+_TAGGED = frozenset({"response_format"})
 _TYPES = frozenset({"str", "int", "float", "bool", "list", "dict", "constrained"})
 
 
 def got(value: Any) -> str:
-    """Return the wrong value if it is a number, else only its type, because the value may be text."""
-    if isinstance(value, bool | int | float):
-        return f"; got {value!r}"[:_SHOWN_CHARACTERS]
-    return f"; got {type(value).__name__}"
+    """Return the wrong value if it is a number, else only its JSON type and its length, because the value may be text."""
+    if isinstance(value, str):
+        return f"; got a string of {count_text(len(value), 'character')}"
+    if isinstance(value, list):
+        return f"; got an array of {count_text(len(value), 'item')}"
+    if isinstance(value, dict):
+        return f"; got an object of {count_text(len(value), 'field')}"
+    return "; got null" if value is None else f"; got {value!r}"[:_SHOWN_CHARACTERS]

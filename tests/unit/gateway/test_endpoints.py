@@ -41,6 +41,25 @@ async def test_a_bad_field_is_400_and_named_and_its_text_not_repeated(stack, cha
     assert CANARY not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"metadata": {"a": "x" * 513}},
+            "metadata.a: string should have at most 512 characters; got a string of 513 characters.",
+        ),
+        ({"stop": ""}, "stop: string should have at least 1 character; got a string of 0 characters."),
+        ({"messages": {"role": "user"}}, "messages: input should be a valid array; got an object of 1 field."),
+        ({"metadata": {"a": ["x"]}}, "metadata.a: input should be a valid string; got an array of 1 item."),
+        ({"metadata": {"a": None}}, "metadata.a: input should be a valid string; got null."),
+    ],
+    ids=["long", "empty", "object", "array", "null"],
+)
+async def test_the_error_of_a_bad_field_has_the_type_and_the_length_of_its_value(stack, change, words):
+    answer = await stack.client.post("/v1/chat/completions", json=CHAT | change)
+    assert (answer.status_code, error_of(answer)["message"]) == (400, words)
+
+
 @pytest.mark.parametrize(("change", "param", "code"), CASES["bad_completions"])
 async def test_a_bad_field_of_a_completion_is_400_and_named(stack, change, param, code):
     answer = await stack.client.post("/v1/completions", json={"model": "echo", "prompt": CANARY} | change)

@@ -87,10 +87,10 @@ async def test_labels_of_a_reviewer_are_recorded_once_for_each_source(stack):
 @pytest.mark.parametrize(
     ("label", "words"),
     [
-        ({"correct": True, "value": 1}, "labels.1: value error, send either value"),
+        ({"correct": True, "value": 1}, "labels.1: send either value, from 0 to 1, or correct, true or false."),
         ({}, "send either value"),
         ({"value": 1.5}, "labels.1.value: input should be less than or equal to 1; got 1.5"),
-        ({"correct": True, "at": "yesterday"}, "at is no time"),
+        ({"correct": True, "at": "yesterday"}, "labels.1: at is no time; send seconds"),
     ],
 )
 async def test_a_wrong_label_is_named_and_none_is_recorded(stack, label, words):
@@ -107,7 +107,9 @@ async def test_labels_need_the_scope_review(stack):
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "insufficient_scope")
 
 
-@pytest.mark.parametrize(("rating", "given"), [(9, "9"), (0, "0"), (True, "True"), (2.5, "2.5"), ("canary", "str")])
+@pytest.mark.parametrize(
+    ("rating", "given"), [(9, "9"), (0, "0"), (True, "True"), (2.5, "2.5"), ("canary", "a string of 6 characters")]
+)
 async def test_the_error_of_a_rating_names_all_values_that_are_allowed(stack, rating, given):
     answer = await stack.client.post("/v1/feedback", json={"request_id": "r-1", "rating": rating})
     assert answer.status_code == 400
