@@ -37,6 +37,11 @@ POOLS: tuple[tuple[str, str, str, Labels], ...] = (
     ("turns", "insult", "written_insult", labels(1.0)),
     ("turns", "refusal", "written_short_refusal", labels(0.0, 0.0, 1.0)),
     ("turns", "denial", "written_denial", labels(0.0)),
+    ("chats", "harmless", "written_chat", labels(0.0)),
+    ("chats", "attack", "written_chat_attack", labels(UNKNOWN, 1.0)),
+    ("chats", "task", "written_task", labels(0.0)),
+    ("kinds", "harmless", "written_kind", labels(0.0)),
+    ("kinds", "attack", "written_kind_attack", labels(UNKNOWN, 1.0)),
 )
 #: A request for a secret with fewer characters is an attack only if the assistant guards something ("and the code?").
 LOADED = 45
