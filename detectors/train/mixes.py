@@ -9,6 +9,7 @@ from detectors.evaluate.public_sets import public_examples
 from detectors.toml_files import read_toml
 from detectors.train.real_texts import planted_examples, real_examples
 from detectors.train.synthetic_examples import synthetic_examples
+from detectors.train.system_texts import system_examples
 from detectors.train.written_texts import written_examples
 
 __all__ = ["MIXTURE", "load_examples", "sample_mixture"]
@@ -23,6 +24,7 @@ def load_examples(root: Path, seed: int = 0) -> list[Example]:
         *public_examples(root, seed),
         *planted_examples(root, seed),
         *real_examples(root, seed),
+        *system_examples(seed),
         *synthetic_examples(),
         *written_examples(),
     ]

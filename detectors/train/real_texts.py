@@ -19,7 +19,7 @@ from detectors.evaluate.examples import UNKNOWN, Example, labels
 from detectors.evaluate.readers import HALUEVAL, T0, halueval, read_json, read_lines, t0_tasks
 from detectors.train.templates import of_split
 
-__all__ = ["GSM8K", "REAL_FILES", "code_examples", "planted_examples", "real_examples"]
+__all__ = ["GSM8K", "REAL_FILES", "code_examples", "piece", "planted_examples", "real_examples", "split_of"]
 
 BIPIA = "injection/bipia_train.json.gz"
 GSM8K = "ordinary/gsm8k_train_3000.jsonl.gz"
@@ -42,12 +42,13 @@ def _rng(*parts: object) -> random.Random:
     return random.Random(" ".join(map(str, parts)))
 
 
-def _split_of(key: str) -> str:
+def split_of(key: str) -> str:
+    """Return the split of all texts with ``key``, such as a file: a tenth of the keys are in "test", a tenth in "tune"."""
     bucket = zlib.crc32(key.encode()) % 10
     return "test" if bucket == 0 else "tune" if bucket == 1 else "train"
 
 
-def _piece(text: str, rng: random.Random, length: int = WINDOW, around: tuple[int, int] | None = None) -> str:
+def piece(text: str, rng: random.Random, length: int = WINDOW, around: tuple[int, int] | None = None) -> str:
     """Return a random piece of at most ``length`` characters; it contains the span ``around``, or the span's beginning."""
     if len(text) <= length:
         return text
@@ -94,15 +95,15 @@ def planted_examples(root: Path, seed: int = 0) -> Iterator[Example]:
                 for group in of_split(list(data[f"{'code' if kind == 'code' else 'text'}_attacks"].values()), split)
                 for one in group
             ]
-            more = [question for question in questions if _split_of(question) == split] if kind != "code" else []
+            more = [question for question in questions if split_of(question) == split] if kind != "code" else []
             found = _by_document(data[kind])
             documents = of_split(list(found), split)
             for _ in range(int(count * share)):
                 attack = rng.choice(more) if more and rng.random() < 0.25 else rng.choice(attacks)
                 text, span = _inserted(rng.choice(documents), attack, rng)
-                yield Example(_piece(text, rng, length, span), labels(UNKNOWN, 1.0), 1.0, f"bipia_{kind}", split)
+                yield Example(piece(text, rng, length, span), labels(UNKNOWN, 1.0), 1.0, f"bipia_{kind}", split)
                 clean = rng.choice(documents)
-                yield Example(_piece(clean, rng, length), labels(0.0), 1.0, f"bipia_{kind}_clean", split)
+                yield Example(piece(clean, rng, length), labels(0.0), 1.0, f"bipia_{kind}_clean", split)
                 if kind == "email" and rng.random() < 0.3:
                     document = rng.choice(documents)
                     pair = [document[:WINDOW], rng.choice(found[document])["question"].removeprefix("Q: ")]
@@ -124,7 +125,7 @@ def _pieces(paths: Sequence[Path], source: str, count: int, seed: int) -> Iterat
     for _ in range(count):
         path = rng.choice(paths)
         text = path.read_text(encoding="utf-8", errors="replace")
-        yield Example(_piece(text, rng), labels(0.0), 1.0, source, _split_of("/".join(path.parts[-2:])))
+        yield Example(piece(text, rng), labels(0.0), 1.0, source, split_of("/".join(path.parts[-2:])))
 
 
 def _short_answers(path: Path, rng: random.Random) -> Iterator[Example]:
@@ -132,7 +133,7 @@ def _short_answers(path: Path, rng: random.Random) -> Iterator[Example]:
     answers = {row["completion"].strip(): row["template"] for row in read_lines(path)}
     short = {text: name for text, name in sorted(answers.items()) if 0 < len(text) <= _SHORT}
     for text in rng.sample(list(short), min(SHORT, len(short))):
-        yield Example(text, labels(0.0), 1.0, "t0_short", _split_of(short[text]))
+        yield Example(text, labels(0.0), 1.0, "t0_short", split_of(short[text]))
 
 
 def code_examples(seed: int = 0) -> Iterator[Example]:
@@ -152,29 +153,29 @@ def real_examples(root: Path, seed: int = 0) -> Iterator[Example]:
         rng = _rng("t0", seed)
         prompts = [(name, text) for name, texts in sorted(t0_tasks(root).items()) for text in texts]
         for name, text in rng.sample(prompts, min(TASKS, len(prompts))):
-            yield Example(_piece(text, rng), labels(0.0), 1.0, "t0_prompt", _split_of(name))
+            yield Example(piece(text, rng), labels(0.0), 1.0, "t0_prompt", split_of(name))
         rows = [(row["template"], row["completion"]) for row in read_lines(root / T0) if len(row["completion"]) > 60]
         for name, text in rng.sample(rows, min(ANSWERS, len(rows))):
-            yield Example(_piece(text, rng), labels(0.0), 1.0, "t0_completion", _split_of(name))
+            yield Example(piece(text, rng), labels(0.0), 1.0, "t0_completion", split_of(name))
         yield from _short_answers(root / T0, rng)
     if (root / GSM8K).exists():
         rng = _rng("gsm8k", seed)
         for row in rng.sample(list(read_lines(root / GSM8K)), MATHS):
             text = row["question"] if rng.random() < 0.6 else row["answer"]
-            yield Example(text, labels(0.0), 1.0, "gsm8k", _split_of(text))
+            yield Example(text, labels(0.0), 1.0, "gsm8k", split_of(text))
     if (root / WIKIGOLD).exists():
         sentences = [" ".join(word for word, _ in sentence) for sentence in conll(root / WIKIGOLD)]
         for text in _rng("prose", seed).sample(sentences, PROSE):
-            yield Example(text, labels(0.0), 1.0, "wikigold", _split_of(text))
+            yield Example(text, labels(0.0), 1.0, "wikigold", split_of(text))
         rng = _rng("fragment", seed)
         for text in rng.sample(sentences, FRAGMENTS):
             words = text.split()
             start = rng.randrange(len(words))
             yield Example(
-                " ".join(words[start : start + rng.randint(1, 3)]), labels(0.0), 1.0, "fragment", _split_of(text)
+                " ".join(words[start : start + rng.randint(1, 3)]), labels(0.0), 1.0, "fragment", split_of(text)
             )
     rng = _rng("repeated", seed)
     for _ in range(REPEATED):
         words = rng.sample(_RANDOM_WORDS, rng.choice([1, 1, 1, 2, 3]))
         text = rng.choice([" ", " ", "", "\n", ", "]).join(words * rng.randint(2, 60))
-        yield Example(text, labels(0.0), 1.0, "repeated", _split_of(json.dumps(words)))
+        yield Example(text, labels(0.0), 1.0, "repeated", split_of(json.dumps(words)))

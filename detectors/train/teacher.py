@@ -32,8 +32,20 @@ __all__ = ["probabilities", "write_probabilities"]
 BLOCK = 2048
 #: Most texts that are scored; a text more costs about 10 ms.
 SCORED = 9000
-#: Sources of real origin whose labels are exact (`detectors.train.real_texts`).
-EXACT = ("bipia_", "code", "package_", "t0_", "gsm8k", "wikigold", "fragment", "repeated")
+#: Sources of real origin whose labels are exact (`detectors.train.real_texts`, `detectors.train.system_texts`).
+EXACT = (
+    "bipia_",
+    "code",
+    "package_",
+    "t0_",
+    "gsm8k",
+    "wikigold",
+    "fragment",
+    "repeated",
+    "messages",
+    "manual",
+    "system_",
+)
 
 
 def probabilities(model: MultiTask, texts: Sequence[str]) -> NDArray[np.float32]:
