@@ -19,7 +19,7 @@ from detectors.evaluate.examples import UNKNOWN, Example, labels
 from detectors.evaluate.readers import HALUEVAL, T0, halueval, read_json, read_lines, t0_tasks
 from detectors.train.templates import of_split
 
-__all__ = ["GSM8K", "REAL_FILES", "code_examples", "piece", "planted_examples", "real_examples", "split_of"]
+__all__ = ["GSM8K", "REAL_FILES", "code_examples", "inserted", "piece", "planted_examples", "real_examples", "split_of"]
 
 BIPIA = "injection/bipia_train.json.gz"
 GSM8K = "ordinary/gsm8k_train_3000.jsonl.gz"
@@ -58,7 +58,7 @@ def piece(text: str, rng: random.Random, length: int = WINDOW, around: tuple[int
     return text[start : start + length]
 
 
-def _inserted(document: str, attack: str, rng: random.Random) -> tuple[str, tuple[int, int]]:
+def inserted(document: str, attack: str, rng: random.Random) -> tuple[str, tuple[int, int]]:
     """Insert an attack at the start, at a line or sentence inside, or at the end; return the text and the attack's span."""
     places = [0, len(document), len(document)]
     places += [at + 1 for at, character in enumerate(document) if character in ".\n"]
@@ -100,7 +100,7 @@ def planted_examples(root: Path, seed: int = 0) -> Iterator[Example]:
             documents = of_split(list(found), split)
             for _ in range(int(count * share)):
                 attack = rng.choice(more) if more and rng.random() < 0.25 else rng.choice(attacks)
-                text, span = _inserted(rng.choice(documents), attack, rng)
+                text, span = inserted(rng.choice(documents), attack, rng)
                 yield Example(piece(text, rng, length, span), labels(UNKNOWN, 1.0), 1.0, f"bipia_{kind}", split)
                 clean = rng.choice(documents)
                 yield Example(piece(clean, rng, length), labels(0.0), 1.0, f"bipia_{kind}_clean", split)

@@ -1,6 +1,6 @@
-"""Harmless texts of a Debian system: messages of programs in many languages, manual pages, and documents of packages.
+"""Texts of a Debian system: messages of programs in many languages, manual pages, and documents of packages.
 
-Their licences are those of the packages. Only folders that exist are read. The split is by the name of the program or package, so all
+They are harmless; to some of them, an attack by an author of this project is added (`detectors.train.written_texts`). Their licences are those of the packages. Only folders that exist are read. The split is by the name of the program or package, so all
 translations of a message are in the same split.
 """
 
@@ -11,14 +11,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from detectors.evaluate.examples import Example, labels
-from detectors.train.real_texts import piece, split_of
+from detectors.evaluate.examples import UNKNOWN, Example, labels
+from detectors.train.real_texts import WINDOW, inserted, piece, split_of
+from detectors.train.templates import read_source
+from detectors.train.written_texts import AUTHORS
 
 __all__ = ["SHARE", "system_examples"]
 
 SHARE = Path("/usr/share")
 #: Most texts of each kind, of all splits.
 MESSAGES, MANUALS, DOCUMENTS = 6000, 3000, 2000
+#: Share of the texts to which an attack is added.
+PLANTED = 0.25
 #: Languages whose catalogs and manual pages are read; the English messages are the keys of the German catalogs.
 LANGUAGES = ("de", "fr", "es", "it", "pt_BR", "nl", "pl", "tr", "ar", "hi", "zh_CN", "ja", "ru")
 #: Characters of a message, and fewest characters of another text.
@@ -79,12 +83,23 @@ def _files(share: Path, rng: random.Random) -> Iterator[tuple[str, str, Path]]:
         yield "system_docs", path.parent.name, path
 
 
-def system_examples(seed: int = 0, share: Path = SHARE) -> Iterator[Example]:
-    """Yield pieces of messages, manual pages and documents below ``share``, all harmless."""
-    rng = random.Random(f"system {seed}")
+def _harmless(share: Path, rng: random.Random) -> Iterator[tuple[str, str, str]]:
+    """Yield (source, split, text)."""
     for name, text in _message_texts(share, rng):
-        yield Example(piece(text, rng), labels(0.0), 1.0, "messages", _split(name))
+        yield "messages", _split(name), text
     for source, name, path in _files(share, rng):
         text = _ROFF.sub("", _text(path)) if source == "manual" else _text(path)
         if len(text) >= LEAST:
-            yield Example(piece(text, rng), labels(0.0), 1.0, source, _split(name))
+            yield source, _split(name), text
+
+
+def system_examples(seed: int = 0, share: Path = SHARE) -> Iterator[Example]:
+    """Yield pieces of messages, manual pages and documents below ``share``, and to a part of them also one with an attack."""
+    rng = random.Random(f"system {seed}")
+    attacks = {split: read_source(f"{author}_styles").templates["attack"] for split, author in AUTHORS.items()}
+    for source, split, text in _harmless(share, rng):
+        found = piece(text, rng)
+        yield Example(found, labels(0.0), 1.0, source, split)
+        if split in attacks and rng.random() < PLANTED:
+            planted, span = inserted(found, rng.choice(attacks[split]), rng)
+            yield Example(piece(planted, rng, WINDOW, span), labels(UNKNOWN, 1.0), 1.0, "system_planted", split)

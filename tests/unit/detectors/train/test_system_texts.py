@@ -6,6 +6,7 @@ import struct
 import pytest
 
 from detectors.train.system_texts import system_examples
+from detectors.train.templates import read_source
 
 HEADER = ("", "Content-Type: text/plain; charset=UTF-8\n")
 PAGE = '.TH TOOL 1 "2026" "tool"\n.SH NAME\ntool \\- print \\fBlines\\fP\n' + "Reads a file and prints its lines. " * 20
@@ -38,10 +39,20 @@ def share(tmp_path):
 
 def test_texts_of_one_program_are_harmless_and_in_one_split(share):
     examples = list(system_examples(share=share))
-    assert {example.source for example in examples} == {"messages", "manual", "system_docs"}
+    harmless = [example for example in examples if example.source != "system_planted"]
+    assert {example.source for example in harmless} == {"messages", "manual", "system_docs"}
     assert len({example.split for example in examples}) == 1
-    assert all(example.labels[:3] == (0.0, 0.0, 0.0) for example in examples)
+    assert all(example.labels[:3] == (0.0, 0.0, 0.0) for example in harmless)
     assert examples == list(system_examples(share=share))
+
+
+def test_an_attack_is_added_to_a_part_of_the_texts(share):
+    examples = list(system_examples(share=share))
+    attacks = read_source("second_styles").templates["attack"]  # of the split to which the name "tool" belongs
+    planted = [example for example in examples if example.source == "system_planted"]
+    assert 0.2 < len(planted) / (len(examples) - len(planted)) < 0.3
+    assert all(example.labels[1] == 1.0 for example in planted)
+    assert any(attack in planted[0].text for attack in attacks)
 
 
 def test_messages_are_read_in_the_language_of_the_catalog_and_in_english(share):
