@@ -26,7 +26,7 @@ from serving.engine.catalogue import CATALOGUE, ECHO_MODEL, ENGINES_WITHOUT_FILE
 from serving.engine.errors import ModelNotFoundError
 from serving.engine.factory import create_engine
 from serving.engine.fetch_model import ensure
-from serving.engine.gguf_file import check_whole
+from serving.engine.gguf_file import check_whole_apart
 from serving.engine.protocol import Engine
 from serving.gateway.consistency_settings import ConsistencyRules
 from serving.gateway.endpoints import GatewaySettings
@@ -201,7 +201,7 @@ def version_server(args: AppArgs, name: str, version: str) -> ModelServer:
     if settings.engine not in ENGINES_WITHOUT_FILES and settings.name != ECHO_MODEL:
         if not weights.is_file():
             raise ModelNotFoundError(f"{weights} does not exist: copy it from a backup, or run `weir route kill`")
-        check_whole(weights)
+        check_whole_apart(weights)
     engine = _engine(settings, weights)
     return ModelServer(engine, max_requests=settings.max_requests, max_length=settings.max_length)
 

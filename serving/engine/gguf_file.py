@@ -10,6 +10,8 @@ import shutil
 import struct
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from serving.engine.errors import ModelInvalidError
@@ -17,6 +19,7 @@ from serving.engine.model_files import IR_MODEL, Progress
 
 __all__ = [
     "check_whole",
+    "check_whole_apart",
     "context_length",
     "find_gguf",
     "gguf_models",
@@ -42,6 +45,12 @@ def check_whole(file: Path) -> None:
         raise ModelInvalidError(
             f"{file} ({file.stat().st_size:,} bytes) is incomplete or damaged ({error}): copy or download the file again"
         ) from error
+
+
+def check_whole_apart(file: Path) -> None:
+    """Call `check_whole` in another process: it runs Python for seconds, and beside a busy engine, which holds the GIL, for minutes."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        pool.submit(check_whole, file).result()
 
 
 def find_gguf(model: Path) -> Path | None:
