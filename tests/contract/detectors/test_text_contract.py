@@ -47,7 +47,7 @@ FOLDER = tempfile.TemporaryDirectory()  # exists as long as the module
 
 @cache
 def options(name):
-    """Return the options for a detector. `hub` has no model of its own, so it gets a tiny one."""
+    """Return the options of a detector; those of `hub` name a tiny model, because it ships none."""
     if name != "hub":
         return {}
     return save_tiny_classifier(Path(FOLDER.name))

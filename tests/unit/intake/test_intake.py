@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import sqlite3
-import time
 
 import pytest
 from opentelemetry.trace import StatusCode
@@ -136,29 +135,6 @@ async def test_a_half_is_not_recorded_before_its_time_limit(tmp_path):
         await kserve(running, "request", REQUEST)
         assert await running.pairer.record_overdue() == 0
         assert running.registry.get_sample_value("weir_intake_held_halves") == 1
-
-
-@pytest.mark.parametrize("hours", [1, -1])
-async def test_a_step_of_the_clock_does_not_change_how_long_a_half_waits(tmp_path, monkeypatch, hours):
-    wall = time.time
-    async with intake(tmp_path / "home", pair_seconds=60) as running:
-        await kserve(running, "request", REQUEST)
-        monkeypatch.setattr(time, "time", lambda: wall() + hours * 3600)
-        await running.pairer.record_overdue()
-        assert running.count("weir_intake_held_halves") == 1
-        await kserve(running, "response", RESPONSE)
-        assert running.only()[1].status == "complete"
-
-
-async def test_a_half_that_was_stored_by_a_clock_that_was_ahead_waits_no_longer_than_others(tmp_path, monkeypatch):
-    wall = time.time
-    with monkeypatch.context() as ahead:
-        ahead.setattr(time, "time", lambda: wall() + 3600)
-        async with intake(tmp_path / "home") as running:
-            await kserve(running, "request", REQUEST)
-    async with intake(tmp_path / "home", pair_seconds=1e-9) as running:
-        await running.pairer.record_overdue()
-        assert running.count("weir_intake_held_halves") == 0
 
 
 async def test_readable_items_are_recorded_beside_unreadable_ones(tmp_path, caplog):

@@ -1,7 +1,8 @@
-"""Halves of exchanges in the database of intake: halves of an earlier version, and unreadable halves."""
+"""Halves of exchanges in the database of intake: of an earlier version, unreadable ones, and halves beside a clock with steps."""
 
 import json
 import sqlite3
+import time
 from contextlib import closing
 
 import pytest
@@ -46,3 +47,26 @@ async def test_a_stored_half_that_is_unreadable_is_dropped_and_counted(tmp_path,
     dropped = [record.getMessage() for record in caplog.records if "unreadable" in record.getMessage()]
     assert len(dropped) == 2
     assert "seed" not in "".join(dropped)
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_a_step_of_the_clock_does_not_change_how_long_a_half_waits(tmp_path, monkeypatch, hours):
+    wall = time.time
+    async with intake(tmp_path / "home", pair_seconds=60) as running:
+        await kserve(running, "request", REQUEST)
+        monkeypatch.setattr(time, "time", lambda: wall() + hours * 3600)
+        await running.pairer.record_overdue()
+        assert running.count("weir_intake_held_halves") == 1
+        await kserve(running, "response", RESPONSE)
+        assert running.only()[1].status == "complete"
+
+
+async def test_a_half_that_was_stored_by_a_clock_that_was_ahead_waits_no_longer_than_others(tmp_path, monkeypatch):
+    wall = time.time
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time", lambda: wall() + 3600)
+        async with intake(tmp_path / "home") as running:
+            await kserve(running, "request", REQUEST)
+    async with intake(tmp_path / "home", pair_seconds=1e-9) as running:
+        await running.pairer.record_overdue()
+        assert running.count("weir_intake_held_halves") == 0
