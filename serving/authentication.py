@@ -31,10 +31,9 @@ def authenticate(keys: KeyRing, headers: Headers, *, allow_basic: bool = False) 
 def check_scope(principal: Principal, scope: KeyScope) -> None:
     """Raise ApiError 403 if the key of `principal` does not have `scope`."""
     if scope not in principal.scopes:
-        noun = "scope" if len(principal.scopes) == 1 else "scopes"
         raise ApiError(
             403,
-            f"The API key {principal.id} has the {noun} {', '.join(principal.scopes) or '(none)'}, this request needs {scope}; "
+            f"The API key {principal.id} lacks the scope {scope} and has: {', '.join(principal.scopes) or '(none)'}; "
             f"use a key with it: `weir keys create --tenant {principal.tenant} --scope {scope}`.",
             code="insufficient_scope",
             headers={"www-authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},

@@ -80,8 +80,8 @@ class Decider(msgspec.Struct, frozen=True, kw_only=True):
                 f"the key {principal.id} belongs to tenant {principal.tenant}, the request to {tenant}; {fix}"
             )
         if "approve" not in principal.scopes:
-            noun, scopes = "scope" if len(principal.scopes) == 1 else "scopes", ", ".join(principal.scopes) or "(none)"
-            raise AccessDenied(f"the key {principal.id} has the {noun} {scopes}, approval needs approve; {fix}")
+            scopes = ", ".join(principal.scopes) or "(none)"
+            raise AccessDenied(f"the key {principal.id} lacks the scope approve and has: {scopes}; {fix}")
         approvers = loop_settings(self.tenants, tenant).approvers
         if approvers and principal.id not in approvers:
             raise AccessDenied(

@@ -79,7 +79,7 @@ async def test_only_a_key_with_the_scope_decides_and_every_attempt_is_logged(ope
     await operator.request("rt_1")
     await operator.request("rt_2", "approved", "started")
     status, error, scopeless = await operator.decide("approve", "rt_1", "infer", "review")
-    assert (status, "approval needs approve" in error) == (1, True)
+    assert (status, "lacks the scope approve" in error) == (1, True)
     status, error, other = await operator.decide("approve", "rt_1", "approve", tenant="elm")
     assert (status, "belongs to tenant elm" in error) == (1, True)
     assert await operator.decisions() == [("rt_2", "approved", "")]
