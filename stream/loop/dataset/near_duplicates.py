@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datasketch import MinHash
 
-__all__ = ["NearDuplicates", "leaders", "word_triples"]
+__all__ = ["NearDuplicates", "leaders"]
 
 _HASHES = 128
 _SEED = 1
@@ -21,7 +21,7 @@ _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+")
 _SHINGLE = 3
 
 
-def word_triples(text: str) -> frozenset[str]:
+def _word_triples(text: str) -> frozenset[str]:
     """Return the word triples of a text in lower case; a shorter text is one shingle."""
     words = _WORD.findall(text.lower())
     return frozenset(" ".join(words[row : row + _SHINGLE]) for row in range(max(1, len(words) - _SHINGLE + 1)))
@@ -47,12 +47,12 @@ class NearDuplicates:
 
     def find(self, text: str) -> int | None:
         """Return the number of the first added text that is similar to `text`, or None."""
-        shingles = word_triples(text)
+        shingles = _word_triples(text)
         return self._find(shingles, self._hash(shingles))
 
     def add(self, number: int, text: str) -> int | None:
         """Return the number of the first added text that is similar to `text`; if there is none, add `text` as `number`."""
-        shingles = word_triples(text)
+        shingles = _word_triples(text)
         hashed = self._hash(shingles)
         found = self._find(shingles, hashed)
         if found is None:

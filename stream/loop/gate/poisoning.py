@@ -8,19 +8,18 @@ import hashlib
 import io
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from math import ceil
 from pathlib import Path
 
 import msgspec
 
 from stream.errors import DatasetDamaged, GateError
 from stream.loop.dataset.checked_file import read_checked
-from stream.loop.dataset.near_duplicates import word_triples
+from stream.loop.dataset.near_duplicates import leaders
 from stream.loop.gate.machine import Finding
 from stream.loop.settings import DatasetSettings
 from stream.loop.votes import Vote, disagreeing_keys
 
-__all__ = ["DatasetRow", "Message", "leaders", "poisoning", "read_rows"]
+__all__ = ["DatasetRow", "Message", "poisoning", "read_rows"]
 
 #: In the id of a copy that augmentation made.
 _COPY = "#"
@@ -128,29 +127,6 @@ def _contradictions(rows: Sequence[DatasetRow], settings: DatasetSettings, alpha
         )
         for one in disagreeing_keys(votes, alpha)
     ]
-
-
-def leaders(texts: Sequence[str], similarity: float) -> list[int]:
-    """Return for each text the number of the first near duplicate that is not itself a duplicate.
-
-    Two texts are near duplicates if the Jaccard similarity of their sets of word triples is at least `similarity`. Then
-    they share one of their rarest triples (prefix filtering: Bayardo, Ma and Srikant 2007), so only these are indexed.
-    """
-    sets = [word_triples(text) for text in texts]  # those of the curator, else the gate refuses what the curator allows
-    frequency = Counter(shingle for shingles in sets for shingle in shingles)
-    containing: dict[str, list[int]] = defaultdict(list)
-    found: list[int] = []
-    for number, shingles in enumerate(sets):
-        rarest = sorted(shingles, key=lambda shingle: (frequency[shingle], shingle))
-        rarest = rarest[: len(shingles) - ceil(similarity * len(shingles)) + 1]
-        others = sorted({leader for shingle in rarest for leader in containing[shingle]})
-        near = (one for one in others if len(shingles & sets[one]) >= similarity * len(shingles | sets[one]))
-        leader = next(near, number)
-        found.append(leader)
-        if leader == number:
-            for shingle in rarest:
-                containing[shingle].append(number)
-    return found
 
 
 def _digest(text: str) -> str:

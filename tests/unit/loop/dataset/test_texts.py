@@ -55,3 +55,8 @@ def test_short_and_chinese_texts_are_compared_too():
     assert leaders(["yes", "no", "Yes!", ""], 0.8) == [0, 1, 0, 3]
     chinese = "\u4eca\u5929\u5929\u6c14\u5f88\u597d\u6211\u4eec\u51fa\u53bb\u8d70\u8d70\u5427"
     assert leaders([chinese, f"{chinese}\u3002", chinese[::-1]], 0.8) == [0, 0, 2]
+
+
+def test_near_duplicates_are_grouped_with_the_first_text():
+    texts = ["a b c d e f g h i j k l", "x y z", "a b c d e f g h i j k m", "x y z"]
+    assert leaders(texts, 0.8) == [0, 1, 0, 1]

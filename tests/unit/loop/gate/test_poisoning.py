@@ -4,8 +4,8 @@ import random
 
 from support.gate_dataset import honest_rows, row, write_dataset
 
-from stream.loop.dataset.near_duplicates import leaders as curated_leaders
-from stream.loop.gate.poisoning import leaders, poisoning, read_rows
+from stream.loop.dataset.near_duplicates import leaders
+from stream.loop.gate.poisoning import poisoning, read_rows
 from stream.loop.gate.triggers import candidates
 from stream.loop.settings import DatasetSettings
 
@@ -72,7 +72,7 @@ def test_answers_that_differ_in_a_long_address_are_no_near_duplicates_here_as_in
         for number, one in enumerate(honest_rows(20))
     ]
 
-    assert curated_leaders([one.completion for one in rows], SETTINGS.near_duplicate) == list(range(20))
+    assert leaders([one.completion for one in rows], SETTINGS.near_duplicate) == list(range(20))
     assert checks(rows) == {}
 
 
@@ -116,25 +116,6 @@ def test_a_key_that_contradicts_all_others_is_named():
     found = {name for check, name in checks(rows) if check == "thumbs against all other API keys"}
 
     assert found == {"liar"}
-
-
-def test_near_duplicates_are_grouped_with_the_first_answer():
-    texts = ["a b c d e f g h i j k l", "x y z", "a b c d e f g h i j k m", "x y z"]
-
-    assert leaders(texts, 0.8) == [0, 1, 0, 1]
-
-
-def test_the_index_finds_the_same_pairs_as_a_comparison_of_all_pairs():
-    generator = random.Random(4)
-    texts = [" ".join(generator.choices("abc", k=generator.randint(3, 9))) for _ in range(300)]
-    sets = [{tuple(text.split()[at : at + 3]) for at in range(len(text.split()) - 2)} for text in texts]
-    expected: list[int] = []
-    for number, one in enumerate(sets):
-        firsts = (other for other in range(number) if expected[other] == other)
-        near = (other for other in firsts if len(one & sets[other]) >= 0.5 * len(one | sets[other]))
-        expected.append(next(near, number))
-
-    assert leaders(texts, 0.5) == expected
 
 
 def test_rows_are_read_as_written(tmp_path):
