@@ -229,7 +229,7 @@ class AccuracySettings(Section):
 
 
 class RetrainingSettings(Section):
-    """The gates: conditions that alerts must meet before retraining is requested."""
+    """The conditions that alerts must meet before retraining is requested."""
 
     agreeing_alerts: Count = Field(2, description="detectors with firing alerts, drift included, at least")
     windows: Count = Field(3, description="windows with findings of these alerts, at least")
@@ -263,7 +263,7 @@ class TenantSettings(Section):
     )
     alerts: AlertSettings = Field(AlertSettings(), description="how findings become an alert")
     accuracy: AccuracySettings = Field(AccuracySettings(), description="when the accuracy of labelled answers fell")
-    retraining: RetrainingSettings = Field(RetrainingSettings(), description="the gates of retraining")
+    retraining: RetrainingSettings = Field(RetrainingSettings(), description="the conditions for retraining")
 
     def detector_options(self, name: str) -> dict[str, Any]:
         """Return the options of the stream detector `name`."""

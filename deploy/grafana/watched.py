@@ -201,7 +201,7 @@ ALERTS = dashboard(
         ),
         timeseries(
             "Retraining decisions",
-            "requested, or suppressed by a gate.",
+            "Requested, or suppressed because a condition does not hold.",
             query("sum by (state) (weir_retraining_decisions_total)", "{{state}}"),
         ),
         {

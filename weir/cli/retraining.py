@@ -27,10 +27,10 @@ _KEY = "WEIR_APPROVAL_KEY"
 @json_lines_option
 @click.pass_context
 def retraining(context: click.Context, *, follow: bool, since: str | None, as_json: bool) -> None:
-    """Show retraining events, oldest first. A suppressed event states what the failed gates (conditions for retraining) need.
+    """Show retraining events, oldest first. A suppressed event states which conditions for retraining do not hold.
 
-    Suppressed events of one model with the same failing gates are one line, with their number and the times of the first and the
-    newest event. --json prints every event.
+    Suppressed events of one model with the same failed conditions are one line, with their number and the times of the first and
+    the newest event. --json prints every event.
 
     \b
     Examples:

@@ -86,8 +86,8 @@ class Retraining(msgspec.Struct, frozen=True, kw_only=True):
         ``requested``, ``suppressed``, ``approved``, ``rejected``, ``dataset``, ``started``, ``progress``, ``trained``, ``blessed``,
         ``refused``, ``shadow``, ``canary``, ``promoted``, ``rolled_back``, ``failed``, ``expired`` or ``completed``.
     reason
-        The detectors whose alerts caused the retraining request; in a suppressed event: what the failing gates
-        (conditions for retraining) need.
+        The detectors whose alerts caused the retraining request; in a suppressed event: the conditions for
+        retraining that do not hold.
     alert_ids
         Ids of the alerts that were firing at the decision.
     data
@@ -95,7 +95,7 @@ class Retraining(msgspec.Struct, frozen=True, kw_only=True):
     at
         Event time, seconds since the epoch.
     gates
-        Maps the name of a gate to whether the gate passed.
+        Maps the name of a condition for retraining to whether the condition holds.
     dataset_digest, model_version
         The dataset and the version of this request, if the request has them.
     numbers

@@ -64,7 +64,7 @@ class DemoResults(msgspec.Struct, kw_only=True):
     def add_retraining(self, event: RetrainingRecord, alert_id: str) -> bool:
         """Store an event if it is of the tenant; return whether to show the event.
 
-        False for another tenant, for a suppressed event if the same gates have suppressed an earlier event, and for a
+        False for another tenant, for a suppressed event if the same conditions have suppressed an earlier event, and for a
         repeated state, such as a renewed lease, without new progress.
         """
         if event.tenant != self.tenant:

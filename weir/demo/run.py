@@ -126,7 +126,7 @@ def _print_plan(console: Console, tenant: str, model: str) -> None:
         console.print(f"  {name:22} {len(prompts):3} prompts: {purpose}")
     console.print(
         "Below, with the seconds since the first request: each verdict that flags a prompt or an answer, each alert, and each retraining "
-        "decision; retraining is suppressed while one of its gates fails.\n"
+        "decision; retraining is suppressed while one of its conditions does not hold.\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Group suppressed retraining events: one entry per tenant, model and set of failing gates (conditions for retraining).
+"""Group suppressed retraining events: one entry per tenant, model and set of failed conditions.
 
 The retraining stage publishes a suppressed event for each new set of alerts, so one cause can have dozens of events.
 """
@@ -46,7 +46,7 @@ class RetrainingHistory(Generic[EventT]):
 def _key(event: Retraining | RetrainingRecord) -> Hashable:
     """Return the key of an event's group.
 
-    The key of a suppressed event contains its failing gates, not its reason, because the numbers in a reason vary.
+    The key of a suppressed event contains its failed conditions, not its reason, because the numbers in a reason vary.
     """
     if event.state != "suppressed":
         return event.retraining_id, event.state

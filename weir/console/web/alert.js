@@ -145,7 +145,7 @@ class Evidence extends Component {
   }
 }
 
-/** Changes of the alert, retraining events and reviews in order of time; suppressions with the same failing gates are one line. */
+/** Changes of the alert, retraining events and reviews in order of time; suppressions with the same failed conditions are one line. */
 function History({ story, go }) {
   const { changes, reviews, retraining } = story;
   const entries = [

@@ -1,4 +1,4 @@
-// Retraining events: each decision with its reason, gates, alerts and data; suppressions for the same reason are one entry.
+// Retraining events: each decision with its reason, conditions, alerts and data; suppressions for the same reason are one entry.
 
 import { get } from "./api.js";
 import { ApprovalForm } from "./approval_form.js";
@@ -36,7 +36,7 @@ export class RetrainingView extends Loader {
       <header class="head"><h1 tabindex="-1">Retraining</h1><span class="quiet" role="status">${events ? countText(events.length, "event", found.next ? "+" : "") : ""}</span></header>
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
       <div class="page-body">
-        ${events?.length === 0 && html`<${Empty}>No retraining event yet. Retraining is requested when alerts of several detectors agree and every gate passes.</${Empty}>`}
+        ${events?.length === 0 && html`<${Empty}>No retraining event yet. Retraining is requested when alerts of several detectors agree and every other condition holds.</${Empty}>`}
         <ol class="timeline">${events && collapsed(events).map((one) => html`<${Decision} key=${one.key} entry=${one} go=${go} onDecide=${open(events, one.newest) ? this._decide : null} />`)}</ol>
         <${ErrorBox} error=${failure} />
         ${found?.next && html`<button disabled=${reading} onClick=${this._older}>${reading ? "Loading" : "Older"}</button>`}
@@ -63,7 +63,7 @@ function Decision({ entry: { newest: one, count, first }, go, onDecide }) {
   return html`<li class=${one.state}>
     <div class="first"><${Tag} kind=${one.state}>${one.state}</${Tag}> <strong>${one.tenant} / ${one.model}</strong> <${Time} at=${one.at} /> ${count > 1 && html`<span class="quiet small">${count} times since <${Time} at=${first} /></span> `}<${Id} id=${one.retraining_id} /></div>
     <p>${one.reason || measured(one.numbers ?? {})}</p>
-    ${gates.length > 0 && html`<ul class="gates" aria-label="Gates">${gates.map(([gate, passed]) => html`<li class=${passed ? "passed" : "failed"}><span aria-hidden="true">${passed ? "✓" : "✕"}</span> ${gate.replaceAll("_", " ")}<span class="sr">${passed ? " passed" : " failed"}</span></li>`)}</ul>`}
+    ${gates.length > 0 && html`<ul class="gates" aria-label="Conditions">${gates.map(([gate, passed]) => html`<li class=${passed ? "passed" : "failed"}><span aria-hidden="true">${passed ? "✓" : "✕"}</span> ${gate.replaceAll("_", " ")}<span class="sr">${passed ? " passed" : " failed"}</span></li>`)}</ul>`}
     <div class="second">
       ${one.alert_ids?.length > 0 && html`<span>alerts ${one.alert_ids.map((id) => html`<${Link} to=${`/alerts/${id}?state=`} go=${go}><${Id} id=${id} /></${Link}> `)}</span>`}
       ${one.data && html`<span title=${JSON.stringify(one.data)}>data: ${countText(records(one.data), "record")} of ${one.data.topic}</span>`}

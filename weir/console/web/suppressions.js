@@ -1,4 +1,4 @@
-// Suppressed retraining events, collapsed: one entry per (tenant, model) and set of failing gates, as in `weir retraining`.
+// Suppressed retraining events, collapsed: one entry per (tenant, model) and set of failed conditions, as in `weir retraining`.
 
 /** Entries {key, newest, count, first} of retraining events, in the order of `events`; `first` is the time of the first event. */
 export function collapsed(events) {
@@ -11,7 +11,7 @@ export function collapsed(events) {
   return [...entries.values()];
 }
 
-/** The numbers in the reason may change from event to event; the failing gates do not. */
+/** The numbers in the reason may change from event to event; the failed conditions do not. */
 function keyOf(event) {
   if (event.state !== "suppressed") return `${event.retraining_id}/${event.state}`;
   const failing = Object.keys(event.gates ?? {}).filter((gate) => !event.gates[gate]).sort();
