@@ -55,7 +55,7 @@ class HttpSettings(Section):
     port: Annotated[int, Field(ge=1, le=65535)] = Field(8000, description="port of the endpoint")
     max_body_bytes: Count = Field(
         512 * _KIB,
-        description="larger bodies get 413; of a request to a model with images = true, the part without images",
+        description="size limit of a body; larger ones get 413. For a model with images = true, inline images do not count",
     )
     max_image_body_bytes: Count = Field(
         4 * _KIB**2, description="the limit of a whole body with inline images, for models with images = true"
@@ -244,7 +244,8 @@ class IntakeSettings(Section):
         description="open connections of one client address; further ones get 429. The clients of a reverse proxy share its address",
     )
     pair_seconds: Seconds = Field(
-        60, description="how long a half from KServe waits for the other; then it is recorded alone"
+        60,
+        description="how long the first half of an exchange waits for the other: request and response (KServe), span and log records (OpenTelemetry)",
     )
     held_limit: Count = Field(100_000, description="halves that wait; further ones get 503 with Retry-After")
     remember_hours: Annotated[float, Field(gt=0)] = Field(

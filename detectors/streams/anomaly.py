@@ -54,9 +54,9 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         An alarm needs a recent mean of at least this many times the reference mean. A smaller change can be significant, but is too
         small to act on; its finding has the detail ``too_small``. 1: no minimum.
     min_token_ratio
-        The same for token counts, and in ``tool_mix`` for tool calls, which can also fall to one part in this many.
+        An alarm about token counts (in ``tool_mix``: tool calls) needs a mean that rose or fell by at least this factor. 1: no minimum.
     min_error_points
-        The same for errors: the least increase of the error rate, in percentage points.
+        An alarm about errors needs an increase of the error rate by at least this many percentage points.
     method
         ``e-detector``, or a method of the library river, which ignores the alarm budget: ``adwin``, ``kswin`` or
         ``page-hinkley``.

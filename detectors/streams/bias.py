@@ -57,10 +57,12 @@ class BiasConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     min_length_ratio
         An alarm about lengths needs mean lengths (in words) with at least this ratio. A smaller difference can be significant, but is
         too small to act on; its finding has the detail ``too_small``. 1: no minimum.
-    min_refusal_points, min_toxicity_points
-        The same for the shares of refusals and of toxic answers: the least difference, in percentage points.
+    min_refusal_points
+        Least difference of the shares of refusals, in percentage points.
+    min_toxicity_points
+        Least difference of the shares of toxic answers, in percentage points.
     min_sentiment
-        The same for the mean sentiment, which is in [-1, 1].
+        Least difference of the mean sentiments, which are in [-1, 1].
     """
 
     alarm_every_events: Annotated[int, Meta(ge=10)] = 100_000

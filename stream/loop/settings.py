@@ -28,7 +28,7 @@ class DatasetSettings(Section):
     training: bool = Field(True, description="false: no request of this tenant is used for training")
     exclude_keys: tuple[str, ...] = Field(
         (),
-        description="ids of API keys whose requests and judgments are not used, with the keys of another gateway that they report",
+        description="ids of API keys whose requests and reviews are not used; includes the keys that LiteLLM reports under such a key",
     )
     min_examples: Count = Field(32, description="rows to train on, without copies; with fewer, no dataset is made")
     max_examples: Count = Field(500, description="rows to train on, without copies, at most; the coreset has this size")
@@ -85,7 +85,9 @@ class GateSettings(Section):
     margin: _Alpha = Field(
         0.15, description="mean score by which a challenger may be worse than the champion, in each family of prompts"
     )
-    max_seconds: Seconds = Field(600, description="time of a gate run; an inconclusive gate refuses")
+    max_seconds: Seconds = Field(
+        600, description="time limit of a gate run; a gate that has not decided by then refuses the version"
+    )
     max_tokens: Count = Field(64, description="tokens of an answer in the gate, at most")
     eval_set: str = Field("", description="JSON Lines file of tasks; empty: the task set of Weir")
     safety_set: str = Field("", description="JSON Lines file of safety prompts; empty: the safety set of Weir")
@@ -102,13 +104,13 @@ class DeliverySettings(Section):
     )
     min_events: Count = Field(50, description="verdicts on the challenger in each step, at least")
     alpha: _Alpha = Field(0.05, description="probability that a challenger worse by the margin is promoted, at most")
-    margin: _Alpha = Field(0.05, description="rate of flagged answers by which a challenger may be worse")
+    margin: _Alpha = Field(0.05, description="how much higher the challenger's share of flagged answers may be")
     rollback_alpha: _Alpha = Field(
         0.01, description="probability that a challenger that is not worse is rolled back, at most"
     )
     rollback_seconds: Seconds = Field(
         60,
-        description="a quarter of this time is the longest that a verdict waits for a late source before delivery decides",
+        description="delivery waits for a late source at most a quarter of this time; the smallest value of all tenants applies",
     )
     hold_seconds: FromZero = Field(86_400, description="event time without a decision after which the canary expires")
 
