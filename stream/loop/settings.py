@@ -39,7 +39,7 @@ class DatasetSettings(Section):
     min_principals: Count = Field(3, description="API keys that reviewed the rows; with fewer, no dataset is made")
     feedback_min_principals: Count = Field(
         5,
-        description="API keys that gave thumbs; with fewer, no thumb is used, because such feedback is not representative",
+        description="API keys that sent ratings; with fewer, no rating is used, because such feedback is not representative",
     )
     near_duplicate: Share = Field(
         0.8, description="Jaccard similarity of word triples from which texts are near duplicates"
@@ -63,7 +63,9 @@ class DatasetSettings(Section):
 class TenantTrainSettings(Section):
     """``[tenants."NAME".loop.train]``: how an adapter is trained."""
 
-    method: Literal["sft", "kto"] = Field("sft", description="sft: corrections and approved answers; kto: thumbs too")
+    method: Literal["sft", "kto"] = Field(
+        "sft", description="sft: corrected and approved answers; kto: rated answers too"
+    )
     rank: Annotated[int, Field(ge=1, le=256)] = Field(8, description="rank of the LoRA adapter")
     layers: Annotated[int, Field(ge=0)] = Field(0, description="last layers that are adapted; 0: all")
     epochs: Count = Field(1, description="passes over the rows, at most")

@@ -30,7 +30,7 @@ _EXTRAS = "stream,loop"
 
 @click.group()
 def dataset() -> None:
-    """Build datasets from corrections, approvals and thumbs in the log; show, verify and compare them.
+    """Build datasets from corrections, approvals and ratings in the log; show, verify and compare them.
 
     A dataset is a folder in $WEIR_HOME/loop/datasets, named by the digest of its rows. DIGEST may be the first characters.
 
@@ -99,7 +99,7 @@ def build_command(
 @dataset.command("list")
 @json_option
 def list_command(*, as_json: bool) -> None:
-    """List the datasets of this home. A damaged one is named on standard error, and the exit status is 1.
+    """List the datasets of this home. A damaged dataset is named on standard error, and the exit status is 1.
 
     \b
     Examples:

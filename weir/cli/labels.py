@@ -33,9 +33,9 @@ def import_(*, file: Path, tenant: str, as_json: bool) -> None:
     """Import the labels of FILE. The format is JSON lines, or CSV if the name ends in .csv.
 
     Fields: request_id (the x-request-id of the answer); value, from 0 to 1, or correct, true or false; and optionally at (time of the
-    judgment; default: the time of the file), source (the system that made the judgment), label_id, conversation_id. A wrong line is named, and
-    then nothing is imported. After a failure, run the command again: a label with the same label_id, or with the same source and
-    request, replaces the earlier label.
+    label; default: the time of the file), source (the system that made the label), label_id, conversation_id. If a line is wrong, the
+    command names the line and imports nothing. After a failure, run the command again: a label with the same label_id, or with the
+    same source and request, replaces the earlier label.
 
     \b
     Examples:

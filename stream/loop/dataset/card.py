@@ -40,7 +40,7 @@ Personal data is {{ "replaced by its type, such as `<EMAIL_ADDRESS>`" if manifes
 | eval | {{ manifest.counts.eval }} |
 
 Columns: `id` (request id), `kind` (`sft` or `kto`), `prompt` (messages), `completion`, `label` (kto: whether the answer was wanted),
-`source` (`correction`, `approved`, `thumb`, `replay`), `conversation` (hash), `cluster` (of the prompt's embedding; -1: none), `principal` (id of the API key that
+`source` (`correction`, `approved`, `thumb`: rated, `replay`: an old row), `conversation` (hash), `cluster` (of the prompt's embedding; -1: none), `principal` (id of the API key that
 reviewed the answer). Conversations and near duplicates are not divided between the splits.
 
 ## Dataset Creation

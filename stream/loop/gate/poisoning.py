@@ -120,7 +120,7 @@ def _contradictions(rows: Sequence[DatasetRow], settings: DatasetSettings, alpha
     ]
     return [
         Finding(
-            check="thumbs against all other API keys",
+            check="ratings against all other API keys",
             name=one.principal,
             count=one.contradicted,
             bound=round(one.compared / 4),

@@ -113,7 +113,7 @@ def test_a_key_that_contradicts_all_others_is_named():
                 )
             )
 
-    found = {name for check, name in checks(rows) if check == "thumbs against all other API keys"}
+    found = {name for check, name in checks(rows) if check == "ratings against all other API keys"}
 
     assert found == {"liar"}
 
