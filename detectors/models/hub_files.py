@@ -35,17 +35,17 @@ def hub_folder(model: str, revision: str, *, allow_download: bool) -> Path:
         return Path(model)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
         raise WeightsError(
-            f"hub model {model!r} is no folder here, nor an OWNER/NAME of the hub: mend detectors.options.hub.model"
+            f"hub model {model!r} is neither a folder nor an OWNER/NAME of the hub: correct detectors.options.hub.model"
         )
     if not _COMMIT.fullmatch(revision):
         raise ConfigError(
-            f"hub model {model} needs its commit, 40 hexadecimal digits, in revision, which is {revision!r}"
+            f"the revision of hub model {model} is {revision!r}: set detectors.options.hub.revision to its commit, 40 hexadecimal digits"
         )
     try:
         from huggingface_hub import snapshot_download  # noqa: PLC0415 - only a model from the hub needs it
     except ModuleNotFoundError as error:
         raise WeightsError(
-            f"hub model {model} is looked up by huggingface-hub: pip install it, or name a folder"
+            f"hub model {model} needs the package huggingface-hub: pip install huggingface-hub, or set detectors.options.hub.model to a folder"
         ) from error
     try:
         return Path(
@@ -54,14 +54,12 @@ def hub_folder(model: str, revision: str, *, allow_download: bool) -> Path:
             )
         )
     except (OSError, ValueError) as error:
-        remedy = (
-            "look at the network and at the name"
+        problem = (
+            "cannot be downloaded ({}): check its name, its commit and the network"
             if allow_download
-            else "set allow_download, or name the folder that holds it"
+            else "is not in the hub's cache ({}): set detectors.options.hub.allow_download = true, or name a folder"
         )
-        raise WeightsError(
-            f"hub model {model} at {revision[:12]} is not here ({type(error).__name__}): {remedy}"
-        ) from error
+        raise WeightsError(f"hub model {model} at {revision[:12]} {problem.format(type(error).__name__)}") from error
 
 
 def safetensors_of(folder: Path) -> list[str]:
@@ -83,12 +81,12 @@ def safetensors_of(folder: Path) -> list[str]:
     pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
     if pickled:
         raise WeightsError(
-            f"{folder} has its weights in {pickled[0]} alone: a pickle can run code and is never opened. Take a revision with"
+            f"{folder} has its weights only in {pickled[0]}: a pickle can run code and is never opened. Take a revision with"
             " model.safetensors, or convert it where you trust it: AutoModelForSequenceClassification.from_pretrained(FOLDER)"
             ".save_pretrained(OTHER), and name OTHER"
         )
     raise WeightsError(
-        f"{folder} has no model.safetensors: name the folder that holds it, or fetch the repository again"
+        f"{folder} has no model.safetensors: name the folder that contains it, or fetch the repository again"
     )
 
 
@@ -116,17 +114,17 @@ def _checked(folder: Path, name: str, digest: str) -> bytes:
         data = (folder / Path(name).name).read_bytes()
     except OSError as error:
         raise WeightsError(
-            f"cannot read {folder / name}: {error.strerror}; take its digest out, or fetch it again"
+            f"cannot read {folder / name}: {error.strerror}; remove its digest from detectors.options.hub.sha256, or fetch the file again"
         ) from error
     found = hashlib.sha256(data).hexdigest()
     if not _SHA256.fullmatch(digest):
         raise WeightsError(
-            f"no SHA-256 is given for {name} of {folder}: compare {found} with what its publisher says, and put it into"
-            f" detectors.options.hub.sha256"
+            f"no SHA-256 is given for {name} of {folder}, whose SHA-256 is {found}: compare it with the publisher's, and add it to"
+            " detectors.options.hub.sha256"
         )
     if found != digest:
         raise WeightsError(
-            f"{folder / name} has SHA-256 {found}, configured is {digest}: fetch the revision that you pinned"
+            f"{folder / name} has SHA-256 {found}, but detectors.options.hub.sha256 has {digest}: fetch the revision that you pinned"
         )
     return data
 

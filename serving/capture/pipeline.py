@@ -102,7 +102,7 @@ class Pipeline:
             try:
                 await self._ship(lease, reader, stop)
             except DeliveryLost as error:
-                _LOG.warning("%s: retries from number %d: %s", self._source, self.cursor.number, error)
+                _LOG.warning("%s: sends again from record %d on: %s", self._source, self.cursor.number, error)
                 lease.lose(str(error))
             finally:
                 reader.close()
@@ -208,7 +208,11 @@ class Pipeline:
         """Send a gap record instead of a record that is too large, and store that record in ``aside/``."""
         frame = item.frame
         move_aside(self._directory.parent, self._source, frame.number, frame.payload)
-        _LOG.error("%s: number %d is too large for the broker; moved aside", self._source, frame.number)
+        _LOG.error(
+            "%s: record %d is too large for Kafka and was not sent; its bytes are in the folder aside of the spool",
+            self._source,
+            frame.number,
+        )
         if frame.kind not in _NUMBERED:
             return []
         request_id = dict(record_of(frame).headers).get("ce_correlationid", b"").decode()

@@ -202,7 +202,7 @@ class Shipper:
         try:
             aborted = await asyncio.to_thread(adopt, directory, source)
         except OSError as error:
-            _LOG.warning("%s: cannot be ended yet, retrying: %s", source, error)
+            _LOG.warning("%s: the spool of a dead gateway cannot be closed yet, retrying: %s", source, error)
             return
         self._adopted.add(source)
         if aborted is not None:
@@ -232,7 +232,7 @@ class Shipper:
                 async with self._folding:
                     await asyncio.to_thread(fold, self._root, directory, cursor)
             except OSError as error:
-                _LOG.warning("%s: cannot be removed yet, retrying: %s", directory.name, error)
+                _LOG.warning("%s: this delivered spool cannot be removed yet, retrying: %s", directory.name, error)
                 await pause(stop, _SCAN_SECONDS)
             else:
                 return True

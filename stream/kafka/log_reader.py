@@ -89,7 +89,7 @@ class LogReader:
         if self._stall.observe(now=self._probed_at, progress=sum(self.positions.values()), work=work):
             waiting = sum(max(0, end - self.positions[partition]) for partition, end in self.ends.items())
             raise ReaderStalled(
-                f"nothing arrived for {_STALL_SECONDS:.0f} s, and {waiting} records are waiting; is the broker healthy?"
+                f"Kafka has {waiting} more records, but none arrived for {_STALL_SECONDS:.0f} s; check the broker and its log"
             )
 
     def reached(self, ends: Mapping[TopicPartition, int]) -> bool:

@@ -189,7 +189,7 @@ async def _counts(kafka: KafkaSettings, request: ReplayRequest) -> dict[str, int
     counts = await partition_counts(kafka.client_options(), sorted(needed))
     missing = sorted(needed - counts.keys())
     if missing:
-        alternative = "; --no-publish needs no shadow topic" if missing == [names.replay] else ""
+        alternative = f"; with --no-publish, {names.replay} is not needed" if missing == [names.replay] else ""
         raise ReplayError(
             f"no topic {', '.join(missing)} at {kafka.bootstrap_servers}; create it with `weir topics create`, or set "
             f"WEIR_KAFKA__TOPIC_PREFIX{alternative}"
@@ -203,8 +203,8 @@ def _check_retained(plan: ReplayPlan, log: RetainedLog) -> None:
     starts_later = log.since is None or log.since > request.since
     if not log.expired or not starts_later or any(main.last[number] > first for number, first in main.first.items()):
         return
-    rest = "no record is left" if log.since is None else f"what is left was produced from {format_time(log.since)} on"
+    rest = "no record" if log.since is None else f"only records that were produced from {format_time(log.since)} on"
     raise ReplayError(
-        f"the range up to {format_time(request.until)} has expired: of {main.topic} {rest}; start later, or raise [kafka] "
-        "retention_hours and retention_bytes"
+        f"the records up to {format_time(request.until)} have expired, and {main.topic} has {rest}; give a later range. To "
+        "keep records longer, raise [kafka] retention_hours and retention_bytes"
     )
