@@ -69,8 +69,8 @@ def tune(*, tenant: str, detector: str, precision: float, since: str | None, app
     """Propose thresholds for a tenant's alerts from their reviews. Without --apply, nothing is written.
 
     A proposal is the lowest score at which the share of right alerts reaches --precision. It needs 30 reviewed alerts, of which 10 reach the
-    proposed threshold. Recall is the share of today's right alerts that would still fire: nobody reviews what a detector misses, so a threshold
-    is never lowered. Intervals are Wilson's, 95 %, corrected for the number of compared thresholds, and assume that the reviewed alerts are a
+    proposed threshold. Recall is the share of the present right alerts that would still fire. A threshold is never lowered, because nobody
+    reviews what a detector misses. Intervals are Wilson's, 95 %, corrected for the number of compared thresholds, and assume that the reviewed alerts are a
     random sample. If the weights of a detector have changed, use --since: older scores are not comparable.
 
     \b

@@ -19,9 +19,9 @@ export class DetectorsView extends Loader {
       <header class="head"><h1 tabindex="-1">Detectors</h1><span class="quiet">precision in reviewed alerts</span></header>
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
       <div class="page-body" tabindex="0">
-        ${found?.length === 0 && html`<${Empty}>No alert is reviewed yet. Review some: <kbd>g r</kbd>.</${Empty}>`}
+        ${found?.length === 0 && html`<${Empty}>No alert is reviewed yet. To review alerts, press <kbd>g r</kbd>.</${Empty}>`}
         ${found?.map((one) => html`<${Detector} key=${`${one.precision.tenant}/${one.precision.detector}`} ...${one} />`)}
-        ${found?.length > 0 && html`<p class="quiet small">Intervals are Wilson's, 95 %; those of a proposal are corrected for the number of compared thresholds. They assume that the reviewed alerts are a random sample. Recall is the share of the present right alerts that would still fire: nobody reviews what a detector misses, so a threshold is never lowered.</p>`}
+        ${found?.length > 0 && html`<p class="quiet small">Intervals are Wilson's, 95 %; those of a proposal are corrected for the number of compared thresholds. They assume that the reviewed alerts are a random sample. Recall is the share of the present right alerts that would still fire. A threshold is never lowered, because nobody reviews what a detector misses.</p>`}
       </div>
     </section>`;
   }
