@@ -15,7 +15,7 @@ from weir.local.broker.launch import BrokerPlan, check_login, launch_broker
 from weir.local.plan import Component, Plan
 from weir.settings import MetricsSection, Settings
 
-__all__ = ["TOPICS", "build_plan"]
+__all__ = ["TOPICS", "build_plan", "prepare_broker"]
 
 #: The step of a start that creates the topics, after the broker and before the components that use topics.
 TOPICS = "topics"
@@ -45,15 +45,15 @@ _MONITORING_NICENESS = 10
 def build_plan(
     settings: Settings, broker: BrokerPlan, ports: dict[str, int], run_dir: Path, only: Collection[str] = ()
 ) -> Plan:
-    """Return the plan of all components, or of those in `only`; a local broker is installed and formatted if needed.
+    """Return the plan of all components, or of those in `only`; :func:`prepare_broker` adds the command of a local broker.
 
     Raises StackError if `only` has an unknown component or leaves out a needed broker, or several processes would use one metrics port; BrokerError
-    if the broker's setup fails, or the settings of TLS or SASL cannot be used.
+    if the settings of TLS or SASL cannot be used.
     """
     home = settings.home
     ray, serve = _serving(settings, ports, run_dir)
     components = [
-        *(_broker(home, broker, ports) if not only or _BROKER in only else []),
+        *([_broker(broker, ports)] if broker.kind != "given" else []),
         ray,
         *([_mlflow(home, ports)] if settings.mlflow.enabled else []),
         serve,
@@ -73,7 +73,7 @@ def build_plan(
         run_dir=str(run_dir),
         components=chosen,
         broker=broker.kind,
-        bootstrap=settings.kafka.bootstrap_servers or f"127.0.0.1:{ports['broker']}",
+        bootstrap=settings.kafka.bootstrap_servers or _local_bootstrap(ports),
         ports=ports,
         http=settings.http.model_dump() | {"max_body_bytes": settings.largest_body_bytes},
     )
@@ -117,21 +117,31 @@ def _refuse_shared_port(components: list[Component], metrics: MetricsSection) ->
         )
 
 
-def _broker(home: Path, broker: BrokerPlan, ports: dict[str, int]) -> list[Component]:
-    if broker.kind == "given":
-        return []
-    launch = launch_broker(broker.kind, home / "kafka", ports["broker"], ports["broker_controller"])
-    return [
-        Component(
-            name=_BROKER,
-            argv=launch.argv,
-            environment=JAVA_ENVIRONMENT if broker.kind == "apache" else {},
-            address=launch.bootstrap,
-            health_url=f"kafka://{launch.bootstrap}",
-            stop_seconds=_BROKER_STOP_SECONDS,
-            niceness=_MONITORING_NICENESS,
-        )
-    ]
+def _local_bootstrap(ports: dict[str, int]) -> str:
+    return f"127.0.0.1:{ports['broker']}"
+
+
+def _broker(broker: BrokerPlan, ports: dict[str, int]) -> Component:
+    address = _local_bootstrap(ports)
+    return Component(
+        name=_BROKER,
+        argv=[],
+        environment=JAVA_ENVIRONMENT if broker.kind == "apache" else {},
+        address=address,
+        health_url=f"kafka://{address}",
+        stop_seconds=_BROKER_STOP_SECONDS,
+        niceness=_MONITORING_NICENESS,
+    )
+
+
+def prepare_broker(plan: Plan, broker: BrokerPlan) -> Plan:
+    """Install and format the local broker, if `plan` has one, and return the plan with the broker's command; raises BrokerError."""
+    first, *others = plan.components
+    if broker.kind == "given" or first.name != _BROKER:
+        return plan
+    ports = plan.ports
+    launch = launch_broker(broker.kind, Path(plan.home) / "kafka", ports["broker"], ports["broker_controller"])
+    return msgspec.structs.replace(plan, components=[msgspec.structs.replace(first, argv=launch.argv), *others])
 
 
 def _mlflow(home: Path, ports: dict[str, int]) -> Component:

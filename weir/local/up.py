@@ -10,7 +10,7 @@ from weir.errors import StackError
 from weir.home.api_keys import ensure_first_key, first_key_path
 from weir.local import preflight
 from weir.local.broker.launch import plan_broker
-from weir.local.build_plan import build_plan
+from weir.local.build_plan import build_plan, prepare_broker
 from weir.local.create_topics import ensure_topics
 from weir.local.down import clear_leftovers, take_down
 from weir.local.health.health_probe import probe
@@ -91,9 +91,11 @@ def _prepare(settings: Settings, reporter: StepReporter, only: Collection[str]) 
     serves = not only or "serve" in only
     if serves:
         preflight.check_http_port(settings)
-        if ensure_first_key(home):
-            reporter.say(f"created the first API key, for tenant default: {first_key_path(home)}")
     ports, moved = preflight.stack_ports(home)
+    broker = plan_broker(settings.kafka)
+    plan = build_plan(settings, broker, ports, short_run_dir(home), only)
+    if serves and ensure_first_key(home):
+        reporter.say(f"created the first API key, for tenant default: {first_key_path(home)}")
     if moved:
         reporter.say(f"ports in use by another process, replaced: {', '.join(moved)} (see {home}/ports.json)")
     with reporter.steps(1 + serves * len(settings.served_models())) as steps:
@@ -105,9 +107,8 @@ def _prepare(settings: Settings, reporter: StepReporter, only: Collection[str]) 
                     f"{files.version}, from {files.source}" if files else f"{model.engine} {model.base_url}".rstrip()
                 )
                 steps.ready("model", f"{name}, {where}")
-        broker = plan_broker(settings.kafka)
         steps.begin("kafka", f"preparing: {broker.kind}")
-        plan = build_plan(settings, broker, ports, short_run_dir(home), only)
+        plan = prepare_broker(plan, broker)
         steps.ready("kafka", plan.kafka)
     if broker.notice and plan.kafka != "elsewhere":
         reporter.say(f"note: {broker.notice}")

@@ -33,7 +33,8 @@ def build(ports, tmp_path, monkeypatch):
 
     def build(kind="apache", only=(), **sections):
         settings = Settings(home=tmp_path, **sections)
-        return module.build_plan(settings, BrokerPlan(kind=kind), ports, Path("/tmp/weir-x"), only)
+        broker = BrokerPlan(kind=kind)
+        return module.prepare_broker(module.build_plan(settings, broker, ports, Path("/tmp/weir-x"), only), broker)
 
     return build
 
@@ -97,6 +98,12 @@ def test_selected_components_wait_only_for_each_other(build):
     assert build("given", only=("shipper",)).component("shipper").after == [module.TOPICS]
 
 
+def test_only_a_chosen_local_broker_gets_a_command(build):
+    assert build(only=("broker",)).component("broker").argv == ["broker"]
+    assert names(build(only=("ray",))) == ["ray"]
+    assert "broker" not in names(build("given"))
+
+
 def test_a_selected_component_that_needs_kafka_needs_the_broker_too(build):
     with pytest.raises(StackError, match=r"^shipper would wait for Kafka, .*; add --only broker, or set WEIR_KAFKA__"):
         build(only=("ray", "serve", "shipper"))
@@ -132,6 +139,8 @@ def test_an_invalid_kafka_login_is_an_error_before_a_process_starts(build, kind,
 def test_an_unknown_component_is_an_error(build):
     with pytest.raises(StackError, match=r"shiper.*ray, mlflow, serve, shipper"):
         build("given", only=("shiper",))
+    with pytest.raises(StackError, match=r"shiper; it has broker, ray, mlflow, serve, shipper"):
+        build(only=("shiper",))
 
 
 def test_a_fixed_metrics_port_is_used_by_one_process_only(build):

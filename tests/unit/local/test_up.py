@@ -60,6 +60,15 @@ def test_a_full_disk_is_an_error_before_a_process_starts(running, monkeypatch, f
     assert not (running.settings.home / "ports.json").exists()
 
 
+def test_an_unknown_component_is_an_error_before_a_step_begins(running, monkeypatch):
+    monkeypatch.setattr(up, "supervisor_runs", lambda _home: False)
+    reporter = StepReporter(Console(file=(shown := io.StringIO())))
+    with pytest.raises(StackError, match=r"^this stack has no component foo; it has broker, ray, "):
+        up.bring_up(running, reporter, ("serve", "foo"))
+    assert shown.getvalue() == ""
+    assert not (running.settings.home / "api-key").exists()
+
+
 def test_a_disk_that_is_too_small_for_doctor_is_reported_as_a_note(tmp_path, free):
     free(4096)
     assert check_disk(tmp_path) == ""
