@@ -34,7 +34,9 @@ class CompletionRequest(SamplingRequest):
         if isinstance(prompt, list):
             if not all(isinstance(text, str) for text in prompt):
                 raise invalid("prompt must be text; a list of token ids is not supported here.", param="prompt")
-            if len(prompt) != 1:
+            if not prompt:
+                raise invalid("prompt is an empty array, this engine takes 1 text; send the text.", param="prompt")
+            if len(prompt) > 1:
                 raise invalid(
                     f"prompt has {len(prompt)} texts, this engine takes 1; send a request for each.", param="prompt"
                 )

@@ -135,8 +135,12 @@ def parse(model: type[ModelT], body: bytes) -> ModelT:
 
 
 def _explained(error: ValidationError) -> ApiError:
-    # Of a union's alternatives, the error of the deepest match is the most precise.
-    first = max(error.errors(include_url=False, include_context=True), key=lambda problem: len(problem["loc"]))
+    # Of a union's alternatives, the error of the deepest match is the most precise; of equally deep ones, that of an
+    # alternative that accepts the type of the value.
+    first = max(
+        error.errors(include_url=False, include_context=True),
+        key=lambda problem: (len(problem["loc"]), not problem["type"].endswith("_type")),
+    )
     kind = first["type"]
     if kind == "json_invalid":
         return invalid(f"The body is not valid JSON: {_json_problem(first)}.", code="invalid_json")
@@ -153,8 +157,23 @@ def _explained(error: ValidationError) -> ApiError:
         return invalid(f"{name} must be one of {first['ctx']['expected_tags']}; send one of them.", param=name)
     if kind == "value_error":  # of a check in Weir, which names the value and the fix
         return invalid(f"{param or 'The body'}: {first['ctx']['error']}.", param=param or None)
-    message = first["msg"][0].lower() + first["msg"][1:]
-    return invalid(f"{param or 'The body'}: {message}{got(first['input'])}.", param=param or None)
+    return invalid(f"{param or 'The body'}{_problem(first)}.", param=param or None)
+
+
+def _problem(problem: Mapping[str, Any]) -> str:
+    """Return what is wrong with a value, the bound and the fix."""
+    value = problem["input"]
+    if problem["type"] in _LENGTHS:
+        name, bound, fix = _LENGTHS[problem["type"]]
+        return f" has {count_text(len(value), 'item')}, the {bound} is {problem['ctx'][name]}; {fix}"
+    return f": {problem['msg'][0].lower()}{problem['msg'][1:]}{got(value)}"
+
+
+#: The errors of an array or an object with too few or too many items: pydantic's name of the bound, the bound in words, and the fix.
+_LENGTHS = {
+    "too_short": ("min_length", "minimum", "send more"),
+    "too_long": ("max_length", "maximum", "send fewer"),
+}
 
 
 def _json_problem(problem: Mapping[str, Any]) -> str:

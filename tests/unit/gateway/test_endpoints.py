@@ -52,8 +52,17 @@ async def test_a_bad_field_is_400_and_named_and_its_text_not_repeated(stack, cha
         ({"messages": {"role": "user"}}, "messages: input should be a valid array; got an object of 1 field."),
         ({"metadata": {"a": ["x"]}}, "metadata.a: input should be a valid string; got an array of 1 item."),
         ({"metadata": {"a": None}}, "metadata.a: input should be a valid string; got null."),
+        ({"messages": []}, "messages has 0 items, the minimum is 1; send more."),
+        (
+            {"messages": [{"role": "user", "content": []}]},
+            "messages.0.content has 0 items, the minimum is 1; send more.",
+        ),
+        (
+            {"metadata": {str(number): "x" for number in range(17)}},
+            "metadata has 17 items, the maximum is 16; send fewer.",
+        ),
     ],
-    ids=["long", "empty", "object", "array", "null"],
+    ids=["long", "empty", "object", "array", "null", "no message", "no part", "many"],
 )
 async def test_the_error_of_a_bad_field_has_the_type_and_the_length_of_its_value(stack, change, words):
     answer = await stack.client.post("/v1/chat/completions", json=CHAT | change)
@@ -73,7 +82,7 @@ async def test_a_bad_field_of_a_completion_is_400_and_named(stack, change, param
     ("prompt", "message"),
     [
         (["a", "b"], "prompt has 2 texts, this engine takes 1; send a request for each."),
-        ([], "prompt has 0 texts, this engine takes 1; send a request for each."),
+        ([], "prompt is an empty array, this engine takes 1 text; send the text."),
         ([1, 2], "prompt must be text; a list of token ids is not supported here."),
     ],
     ids=str,
