@@ -88,10 +88,12 @@ class GapFile:
         entry = _CRC.pack(zlib.crc32(body)) + body
         self.gap.request_ids.append(request_id)
         offset, self._position = self._position, self._position + len(entry)
-        os.pwrite(self._handle, entry, offset)
-        if begins:
+        if (
+            begins
+        ):  # before the entry: a process that is killed in between leaves a reason without a gap, which is not read
             body = _REASON_BODY.pack(number, reason.encode())
             os.pwrite(self._handle, _CRC.pack(zlib.crc32(body)) + body, _REASON_AT)
+        os.pwrite(self._handle, entry, offset)
 
     def clear(self) -> None:
         """Empty the gap; the caller must have appended a gap record with its numbers to the spool."""
