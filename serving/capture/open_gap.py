@@ -88,9 +88,7 @@ class GapFile:
         entry = _CRC.pack(zlib.crc32(body)) + body
         self.gap.request_ids.append(request_id)
         offset, self._position = self._position, self._position + len(entry)
-        if (
-            begins
-        ):  # before the entry: a process that is killed in between leaves a reason without a gap, which is not read
+        if begins:  # first, because a reason without an entry is ignored after a crash
             body = _REASON_BODY.pack(number, reason.encode())
             os.pwrite(self._handle, _CRC.pack(zlib.crc32(body)) + body, _REASON_AT)
         os.pwrite(self._handle, entry, offset)
