@@ -48,7 +48,7 @@ class InjectionDetector(EncoderDetector):
     explains: ClassVar[bool] = True
     reads: ClassVar[Reads] = Reads.UNTRUSTED
     label: ClassVar[str] = "injection"
-    threshold: ClassVar[float] = 0.75
+    threshold: ClassVar[float] = 0.82
     limits: ClassVar[tuple[float, float]] = (0.06, 0.995)
     blend: ClassVar[float] = 0.1
     languages: ClassVar[frozenset[str]] = frozenset({"en", "de", "fr", "es"})

@@ -74,7 +74,8 @@ def _text(path: Path) -> str:
 
 def _files(share: Path, rng: random.Random) -> Iterator[tuple[str, str, Path]]:
     """Yield (source, name of the program or package, file) of manual pages and documents."""
-    pages = [sorted(share.glob(f"man/{folder}man[1578]/*.gz")) for folder in ("", *(f"{one}/" for one in LANGUAGES))]
+    folders = [f"man/{folder}man[1578]" for folder in ("", *(f"{one}/" for one in LANGUAGES))]
+    pages = [sorted(share.glob(f"{folder}/*.gz")) for folder in (*folders, "info")]
     if pages := [found for found in pages if found]:
         for _ in range(MANUALS):
             path = rng.choice(rng.choice(pages))

@@ -1,6 +1,6 @@
 """Texts that were written one by one, without templates, in ``texts/written_*.toml`` and ``texts/second_*.toml``.
 
-Texts of templates repeat few wordings; each of these texts has its own. Three authors, in the files ``second_*.toml``, wrote the whole tune split
+Texts of templates repeat few wordings; each of these texts has its own. Other authors, in the files ``second_*.toml``, wrote the whole tune split
 and have not seen the other texts. So calibration and thresholds are fitted on texts of authors from whom the encoder has
 learned nothing.
 """
@@ -42,6 +42,8 @@ POOLS: tuple[tuple[str, str, str, Labels], ...] = (
     ("chats", "task", "written_task", labels(0.0)),
     ("kinds", "harmless", "written_kind", labels(0.0)),
     ("kinds", "attack", "written_kind_attack", labels(UNKNOWN, 1.0)),
+    ("technical", "harmless", "written_technical", labels(0.0)),
+    ("technical", "attack", "written_technical_attack", labels(UNKNOWN, 1.0)),
 )
 #: A request for a secret with fewer characters is an attack only if the assistant guards something ("and the code?").
 LOADED = 45
@@ -56,7 +58,7 @@ def written_examples() -> Iterator[Example]:
         for scenario in read_source(f"{author}_styles").scenarios:
             for text in (*scenario.asks, *scenario.fine):
                 yield Example(text, labels(0.0), 1.0, "written_asked", split)
-        for scenario in read_source(f"{author}_guarded").scenarios:
+        for scenario in (*read_source(f"{author}_guarded").scenarios, *read_source(f"{author}_turns").scenarios):
             for text in scenario.asks:
                 attack = 1.0 if len(text) >= LOADED else UNKNOWN
                 yield Example(text, labels(0.0, attack, secret=1.0), 1.0, "written_guarded", split)

@@ -1,7 +1,7 @@
 """The versions of a detector that a replay can run or compare with: installed, variants in the settings, recorded.
 
 The version of a detector identifies its code and weights, not its options. So a variant (other options) has a name in
-the settings, and its findings contain version and name: ``10+009af426.328c6383/strict``.
+the settings, and its findings contain version and name: ``10+88c6af09.328c6383/strict``.
 """
 
 from collections.abc import Mapping
