@@ -141,8 +141,8 @@ def promote(*, version: str, tenant: str, model: str, reason: str, now: bool, as
     print_result(result, line, as_json=as_json)
     if served is None:
         click.echo(
-            f"model {model} is not served here, which serves {', '.join(settings.served_models())}: unless it is served elsewhere, no request "
-            "reaches this version; correct --model or weir.toml",
+            f"model {model} is not served here; this stack serves {', '.join(settings.served_models())}. Unless another machine serves the "
+            "model, no request reaches this version: correct --model or weir.toml",
             err=True,
         )
     if not now and not settings.delivery.enabled:

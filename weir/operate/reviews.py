@@ -38,7 +38,7 @@ def review_of(alert: AlertRecord, label: str, request_id: str, by: str) -> Feedb
         raise NotFoundError(f"alert {alert.alert_id} has no request to review; silence it instead")
     if request_id and request_id not in alert.evidence:
         raise SettingsError(
-            f"request {request_id!r} is not in the evidence of {alert.alert_id}; give a request that is, or none"
+            f"request {request_id!r} is not in the evidence of {alert.alert_id}; give a request of its evidence, or leave request_id out"
         )
     return Feedback(
         request_id=request_id or alert.evidence[0],

@@ -270,7 +270,7 @@ def _clock_problems(heartbeat: Heartbeat, now: float) -> list[str]:
     if (ahead := heartbeat.log_time - heartbeat.wall_time) > bound:
         problem = (
             f"event time is {ahead:.0f} s ahead of the clock, the bound is {bound:.0f} s: the clock of a source is wrong; correct it "
-            f"and restart the source. If it is the only source, drift and anomaly windows close again {ahead:.0f} s after the restart"
+            f"and restart the source. If it is the only source, no window of drift and anomaly closes for {ahead:.0f} s after the restart"
         )
         return [problem]
     if (inactive := heartbeat.wall_time - heartbeat.advanced_at) > bound:

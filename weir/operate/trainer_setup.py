@@ -50,7 +50,9 @@ def served_base(settings: Settings, model: str) -> BaseModel:
     """Return the base of a served model, and fetch it if needed; raises TrainingError for an unknown model."""
     served = settings.served_models().get(model)
     if served is None:
-        raise TrainingError(f"model {model} is not served here; it serves {', '.join(settings.served_models())}")
+        raise TrainingError(
+            f"model {model} is not served here; this stack serves {', '.join(settings.served_models())}"
+        )
     try:
         files = ensure_model(model, served, lambda _what, _share: None)
     except StackError as error:

@@ -87,8 +87,8 @@ def _condition(name: str, inactive: list[Unanswered], opening: str, settings: Le
         feature=DETECTOR_PREFIX + name,
         severity="critical",
         summary=(
-            f"No verdict from {subject} on the last {pairs} expected pairs, over {seconds:.0f} s: {count_text(errors, 'error')},"
-            f" {pairs - errors} missing"
+            f"No valid verdict from {subject}. The last {count_text(pairs, 'expected verdict')}, over {seconds:.0f} s: "
+            f"{count_text(errors, 'error')}, {pairs - errors} missing"
         ),
         opening=opening,
         evidence=requests,

@@ -161,7 +161,7 @@ def test_a_promotion_for_a_model_that_is_not_served_here_prints_a_warning(home):
     promote = ["promote", M2, "--tenant", "acme", "--reason", "good", "--now", "--model"]
     assert CliRunner().invoke(models, [*promote, "m"]).stderr == ""
     said = CliRunner().invoke(models, [*promote, "n"])
-    assert (said.exit_code, said.stderr[:43]) == (0, "model n is not served here, which serves m:")
+    assert (said.exit_code, said.stderr[:48]) == (0, "model n is not served here; this stack serves m.")
 
 
 @pytest.mark.parametrize(

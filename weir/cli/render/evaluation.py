@@ -49,8 +49,8 @@ def print_report(report: EvaluationReport) -> None:
     click.echo()
     if report.absent:
         click.echo(
-            f"missing files, left out: {', '.join(report.absent)}. If a file of the shared encoder is missing, its test split is unknown, "
-            "and none of its sets and of the prompts of CLINC and HaluEval is measured."
+            f"missing files, left out: {', '.join(report.absent)}. If a file of the shared encoder is missing, its test split is unknown: "
+            "its sets, and the prompts of CLINC and HaluEval, are not measured."
         )
     for reason in report.left_out:
         click.echo(f"left out: {reason}")
