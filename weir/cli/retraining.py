@@ -84,7 +84,9 @@ def approve(*, retraining_id: str, key_file: Path | None, reason: str, as_json: 
 @_reason_option
 @json_option
 def reject(*, retraining_id: str, key_file: Path | None, reason: str, as_json: bool) -> None:
-    """Reject a retraining request. No training starts. Keys and the access log are as for approve.
+    """Reject a retraining request. No training starts; Weir's trainer ends a training or a gate that runs.
+
+    Keys and the access log are as for approve.
 
     Example: weir retraining reject rt_0123456789abcdef --key-file approver.key --reason 'holiday traffic'
     """

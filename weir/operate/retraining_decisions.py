@@ -14,6 +14,7 @@ from stream.kafka.clients import consumer_for, needs_kafka, producer_for
 from stream.kafka.publisher import publish
 from stream.kafka.tail import Tail
 from stream.loop.settings import loop_settings
+from stream.loop.training.machine import OWNED
 from stream.settings import KafkaSettings
 from stream.wire import (
     Event,
@@ -32,7 +33,7 @@ __all__ = ["Approval", "Decider", "decide", "publish_record", "records_of", "res
 
 Approval = Literal["approved", "rejected"]
 _REASON_CHARACTERS = 500
-#: A request can be approved or rejected, and an approval can be withdrawn, until work on the request begins.
+#: A request can be approved, and an approval can be withdrawn, until work on the request begins. Then only a rejection is possible.
 _OPEN = frozenset({"requested", "approved"})
 
 
@@ -124,10 +125,11 @@ async def decide(
 ) -> RetrainingRecord:
     """Publish the approval or the rejection of a request, and return its record; a repeated decision changes nothing.
 
-    An approval pins the log up to now, so that the dataset contains what reviewers wrote since the request.
+    An approval pins the log up to now, so that the dataset contains what reviewers wrote since the request. At a rejection, Weir's
+    trainer ends its run of the request.
 
-    Raises AccessDenied if the key may not decide, SettingsError if the request was decided otherwise or work on it has
-    begun, and as :func:`records_of`.
+    Raises AccessDenied if the key may not decide, SettingsError if the request was decided otherwise or its state excludes the
+    decision, and as :func:`records_of`.
     """
     if len(reason) > _REASON_CHARACTERS:
         raise SettingsError(f"the reason has {len(reason)} characters, the limit is {_REASON_CHARACTERS}; shorten it")
@@ -171,10 +173,13 @@ def _known(history: list[RetrainingRecord], outcome: Approval) -> RetrainingReco
     if newest.state == outcome:
         return newest
     _check_not_rejected(history)
-    if newest.state not in _OPEN:
+    # A trainer of the user's own has no lease, and does not read rejections.
+    is_running = newest.state in OWNED and newest.lease_until is not None
+    if newest.state not in _OPEN and not (is_running and outcome == "rejected"):
         raise SettingsError(
             f"retraining {newest.retraining_id} is {newest.state} by {newest.by or 'Weir'}; only a request in state "
-            f"{' or '.join(sorted(_OPEN))} can be approved or rejected. `weir retraining resume` continues a failed request"
+            f"{' or '.join(sorted(_OPEN))} can be approved or rejected, and only a run of Weir's trainer can be rejected until the gate "
+            "has decided. `weir retraining resume` continues a failed request"
         )
     return None
 

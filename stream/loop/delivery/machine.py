@@ -34,6 +34,8 @@ _DELIVERY = "delivery"
 #: The ends of a delivery. A request that failed before its delivery can be resumed (`weir retraining resume`).
 _DELIVERED = frozenset({"rolled_back", "expired", "promoted"})
 _ENDS = _DELIVERED | {"failed"}
+#: After these states, a version of the request is not delivered.
+_FINAL = _DELIVERED | {"rejected"}
 _ENDED, _SEEN, _CONVERSATIONS, _REQUESTS = 64, 2048, 4096, 64
 #: Answers of one conversation depend on each other, so only the first ones are counted.
 _ANSWERS_OF_CONVERSATION = 3
@@ -65,7 +67,7 @@ class Delivery:
             return [self._ended_elsewhere(record, at)]
         if record.state == "promoted" and record.model_version:
             self._remember_promoted(record.model_version, record.retraining_id, traceparent)
-        if record.state in _DELIVERED and record.retraining_id not in state.ended:
+        if record.state in _FINAL and record.retraining_id not in state.ended:
             remember(state.ended, record.retraining_id, _ENDED)
         if record.state != "blessed" or own or record.retraining_id in state.ended:
             return []

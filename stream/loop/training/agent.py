@@ -131,6 +131,7 @@ class _Trainer:
             return  # its last record may not be read yet
         if self._run is not None and self._lost(self._run.work, partitions):
             _LOG.warning("retraining %s was rejected, or another trainer owns it", self._run.work.request.retraining_id)
+            self._run.releases = not self._machine.must_end(self._run.work)
             await self.cancel()
         if self._run is None and (work := self._machine.next(time.time())) is not None:
             _LOG.info("retraining %s, epoch %d", work.request.retraining_id, work.epoch)

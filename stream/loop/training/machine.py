@@ -7,10 +7,10 @@ import msgspec
 from stream.loop.settings import LoopSettings
 from stream.wire import RetrainingRecord
 
-__all__ = ["TrainerMachine", "Work"]
+__all__ = ["OWNED", "TrainerMachine", "Work"]
 
 #: The states that a trainer publishes while it owns a request.
-_OWNED = frozenset({"dataset", "started", "progress", "trained"})
+OWNED = frozenset({"dataset", "started", "progress", "trained"})
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ class TrainerMachine:
         if record.state == "requested" or known.last.state == "rejected":
             return
         # Approvals and the states of delivery have no epoch.
-        if record.epoch < known.epoch and (record.epoch or record.state in _OWNED):
+        if record.epoch < known.epoch and (record.epoch or record.state in OWNED):
             return
         known.last = record
         known.epoch = max(known.epoch, record.epoch)
@@ -75,7 +75,7 @@ class TrainerMachine:
     def lease_until(self, retraining_id: str) -> float:
         """Return the end of the lease of the trainer that works on a request; 0 if none does."""
         known = self._requests.get(retraining_id)
-        return (known.last.lease_until or 0.0) if known and known.last.state in _OWNED else 0.0
+        return (known.last.lease_until or 0.0) if known and known.last.state in OWNED else 0.0
 
     def next(self, now: float) -> Work | None:
         """Return the oldest request that waits for a trainer, or whose trainer's lease ended before `now`.
@@ -104,7 +104,7 @@ class TrainerMachine:
         if last.state == "approved":
             return settings.mode != "propose" and (not settings.approvers or last.by in settings.approvers)
         # A trainer of the user's own publishes no lease: its request is its own.
-        return last.state in _OWNED and last.lease_until is not None and last.lease_until < now
+        return last.state in OWNED and last.lease_until is not None and last.lease_until < now
 
 
 def _age(known: _Request) -> tuple[float, str]:

@@ -100,6 +100,8 @@ class Run:
     ) -> None:
         self._setup, self.work, self._publish, self._metrics, self._show = setup, work, publish, metrics, show
         self._dataset_digest, self._version = work.dataset_digest, work.model_version
+        #: Whether a cancelled run frees its request for the next trainer.
+        self.releases = True
         self._number = 0
         self._progress: Progress | None = None
         #: {state: time of its first record}: a record that only renews the lease has this time too.
@@ -207,7 +209,7 @@ class Run:
                 try:
                     yield
                 except asyncio.CancelledError:
-                    if not fence.expired():
+                    if self.releases and not fence.expired():
                         await self._release(state)
                     raise
                 finally:

@@ -11,9 +11,15 @@ from weir.operate import retraining_decisions
 from weir.operate.retraining_decisions import Decider, decide, records_of, resume
 
 
-def record(retraining_id, state):
+def record(retraining_id, state, lease_until=None):
     data = RetrainingRecord(
-        retraining_id=retraining_id, state=state, reason="windows: has 1, needs 2", tenant="acme", model="m", at=5.0
+        retraining_id=retraining_id,
+        state=state,
+        reason="windows: has 1, needs 2",
+        tenant="acme",
+        model="m",
+        at=5.0,
+        lease_until=lease_until,
     )
     event = Event(id=retraining_id, source="t", type=data.event_type, time=5.0, data=data, partitionkey="k")
     return encode(event)
@@ -43,3 +49,32 @@ async def test_a_rejected_request_can_neither_be_approved_nor_resumed(log, tmp_p
         await decide(KafkaSettings(), "rt_r", "approved", decider)
     with pytest.raises(SettingsError, match="a rejection is final"):
         await resume(KafkaSettings(), "rt_r", decider)
+
+
+@pytest.mark.parametrize("state", ["dataset", "started", "progress", "trained"])
+async def test_a_run_of_weirs_trainer_can_be_rejected_but_not_approved(monkeypatch, tmp_path, state):
+    history = [record("rt_1", "requested"), record("rt_1", "approved"), record("rt_1", state, lease_until=9.0)]
+    published = []
+
+    async def publish_record(_kafka, data, name, **_options):
+        published.append((data.retraining_id, data.state, data.by, data.reason, name))
+        return data
+
+    monkeypatch.setattr(retraining_decisions, "Tail", tail_of(*history))
+    monkeypatch.setattr(retraining_decisions, "publish_record", publish_record)
+    key, secret = create_key(tmp_path, "acme", ("approve",))
+    decider = Decider(home=tmp_path, key=secret, command="test", tenants={})
+    with pytest.raises(SettingsError, match=rf"rt_1 is {state} by Weir; .* can be rejected until the gate has decided"):
+        await decide(KafkaSettings(), "rt_1", "approved", decider)
+    await decide(KafkaSettings(), "rt_1", "rejected", decider, "wrong data")
+    assert published == [("rt_1", "rejected", key.id, "wrong data", "rejected")]
+
+
+@pytest.mark.parametrize("state", ["started", "blessed", "canary"])
+async def test_the_run_of_another_trainer_and_a_decided_version_cannot_be_rejected(monkeypatch, tmp_path, state):
+    history = [record("rt_1", "requested"), record("rt_1", state)]
+    monkeypatch.setattr(retraining_decisions, "Tail", tail_of(*history))
+    _, secret = create_key(tmp_path, "acme", ("approve",))
+    decider = Decider(home=tmp_path, key=secret, command="test", tenants={})
+    with pytest.raises(SettingsError, match=f"rt_1 is {state} by Weir; "):
+        await decide(KafkaSettings(), "rt_1", "rejected", decider)

@@ -259,6 +259,13 @@ def test_a_canary_whose_steps_became_fewer_is_still_promoted():
     assert [(d.progress.state, d.route.weights) for d in decisions] == [("promoted", {M1: 100})]
 
 
+def test_a_version_of_a_rejected_request_is_not_delivered():
+    delivery = Delivery(fresh(), DeliverySettings())
+    assert not delivery.progress(msgspec.structs.replace(blessed(""), state="rejected"), 0.0)
+    assert not delivery.progress(blessed(), 1.0)
+    assert states(delivery.progress(blessed(M1, "rt_2"), 2.0))
+
+
 def test_a_newer_blessed_version_replaces_the_canary():
     state = fresh()
     delivery = Delivery(state, DIRECT)

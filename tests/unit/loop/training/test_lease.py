@@ -1,20 +1,23 @@
-"""The lease of a run: a run on a Ray cluster is interrupted if Kafka acknowledges no renewal."""
+"""The lease of a run: a run on a Ray cluster is interrupted if Kafka acknowledges no renewal; a run that is stopped ends its lease."""
 
 import asyncio
 import sys
 
 import msgspec
 import pytest
+from aiokafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry
 from support.trainer_process import setup_of
 
 from stream.loop.settings import TrainSettings
+from stream.loop.training import agent
 from stream.loop.training.job import TrainingJob, VersionFolder
 from stream.loop.training.machine import Work
 from stream.loop.training.manifest import VersionManifest
 from stream.loop.training.metrics import TrainerMetrics
 from stream.loop.training.run import Run
-from stream.wire import RetrainingRecord
+from stream.settings import KafkaSettings
+from stream.wire import RetrainingRecord, partition_for, tenant_model_key
 
 LEASE_SECONDS = 1.5
 JOB = TrainingJob(tenant="acme", model="m", base="b", base_digest="d", dataset="", dataset_digest="")
@@ -39,7 +42,7 @@ class Broker:
 
 
 @pytest.fixture
-def run(tmp_path):
+def home(tmp_path):
     folder = VersionFolder.of(tmp_path, "m_1")
     folder.path.mkdir(parents=True)
     manifest = VersionManifest(
@@ -47,10 +50,14 @@ def run(tmp_path):
     )
     folder.manifest.write_bytes(msgspec.json.encode(manifest))
     folder.card.write_text("card")
+    return tmp_path
 
+
+@pytest.fixture
+def run(home):
     def start(broker, cluster):
         train = TrainSettings(lease_seconds=LEASE_SECONDS, cluster=cluster, address="127.0.0.1:1")
-        setup = setup_of(tmp_path, tmp_path, train=train, gate_command=lambda _version: [sys.executable, "-c", GATE])
+        setup = setup_of(home, home, train=train, gate_command=lambda _version: [sys.executable, "-c", GATE])
         work = Work(request=REQUEST, epoch=1, model_version="m_1")
         return Run(setup, work, broker.publish, TrainerMetrics(CollectorRegistry())).run()
 
@@ -77,3 +84,29 @@ async def test_a_local_run_continues_through_an_outage_of_kafka(run):
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(run(broker, "local"), 2 * LEASE_SECONDS)
     assert len(broker.records) == 1
+
+
+@pytest.mark.parametrize(("rejected", "states"), [(True, ["trained"]), (False, ["trained", "trained"])])
+async def test_a_rejection_ends_the_run_and_its_trainer_publishes_nothing_more(home, monkeypatch, rejected, states):
+    published = asyncio.Queue()
+    kafka = KafkaSettings()
+    gate = [sys.executable, "-c", "import time; time.sleep(600)"]
+    setup = setup_of(home, home, gate_command=lambda _version: gate)
+    trainer = agent._Trainer(kafka, setup, None, TrainerMetrics(CollectorRegistry()))
+    trainer._publish = published.put
+    monkeypatch.setattr(agent, "_caught_up", lambda _consumer, _partitions: asyncio.sleep(0, result=True))
+    key = tenant_model_key(REQUEST.tenant, REQUEST.model)
+    assigned = {TopicPartition(kafka.names.retraining, partition_for(key, kafka.stream_partitions))}
+    for state in ("requested", "approved"):
+        trainer._machine.apply(msgspec.structs.replace(REQUEST, state=state, model_version="m_1"))
+    await trainer._step(None, assigned)
+    events = [await published.get(), await published.get()]  # the version and the state
+    if rejected:
+        trainer._machine.apply(msgspec.structs.replace(REQUEST, state="rejected", at=2.0))
+        await trainer._step(None, assigned)
+        assert trainer._run is None
+    else:
+        await trainer.cancel()
+    while not published.empty():
+        events.append(published.get_nowait())
+    assert [event.data.state for event in events if isinstance(event.data, RetrainingRecord)] == states
