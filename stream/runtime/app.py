@@ -16,7 +16,6 @@ from faust.types import TP
 from yarl import URL
 
 from stream.kafka.publisher import Publisher
-from stream.runtime.overrides import overrides, require_attributes
 from stream.runtime.table import AckedTable, Order
 from stream.runtime.transport import Consumer, Transport
 from stream.settings import KafkaSettings
@@ -37,7 +36,6 @@ _BUFFER_EVENTS = 256
 _MEBIBYTE = 1024 * 1024
 
 
-@overrides(faust.App, "_new_producer_transport", "_new_transport", "on_start", "on_stop")
 class BaseApp(faust.App):
     """A Faust app that awaits its outputs, commits no offset past an unfinished record, and reports its health.
 
@@ -52,7 +50,6 @@ class BaseApp(faust.App):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        require_attributes(self, "_consumer")
         self.sources: dict[str, int] = {}
         self.publisher = Publisher(lambda: self.producer)
         self.held: dict[str, Callable[[], int]] = {}

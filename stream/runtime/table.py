@@ -19,7 +19,6 @@ import faust
 from faust.types import TP
 
 from stream.errors import StateUnreadable, TopicMismatch
-from stream.runtime.overrides import overrides, require_attributes
 
 __all__ = ["AckedTable", "Order"]
 
@@ -29,7 +28,6 @@ _StateT = TypeVar("_StateT")
 Order = Callable[[bytes, bytes], float]
 
 
-@overrides(faust.Table, "apply_changelog_batch", "on_key_del", "on_key_set", "on_recovery_completed", "on_start")
 class AckedTable(faust.Table[bytes, bytes]):
     """A table of raw bytes, written only by :meth:`put` and :meth:`remove`. A state with a larger `order` is newer."""
 
@@ -37,11 +35,6 @@ class AckedTable(faust.Table[bytes, bytes]):
         super().__init__(*args, **kwargs)
         self.order: Order = lambda _key, _value: 0.0
         self._stale: dict[bytes, int] = {}
-
-    async def on_start(self) -> None:
-        """Start, then check the store; a check before the start would create a store that never stops."""
-        await super().on_start()
-        require_attributes(self.data, "_key_partition")
 
     def rows(self, partition: int) -> list[tuple[bytes, bytes]]:
         """Return the keys and values of `partition` in memory."""

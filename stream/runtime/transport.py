@@ -21,13 +21,11 @@ from faust.types import TP
 from stream.kafka.ack_tracker import AckTracker
 from stream.kafka.clients import paced
 from stream.runtime.membership import member_id
-from stream.runtime.overrides import overrides, require_attributes
 from stream.wire.topics import TIMESTAMP_TYPE, copies
 
 __all__ = ["Consumer", "Producer", "Transport"]
 
 
-@overrides(driver.AIOKafkaConsumerThread, "_create_consumer")
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's thread around aiokafka's consumer."""
 
@@ -40,24 +38,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return member_id(self._consumer)
 
 
-@overrides(
-    driver.Consumer,
-    "_add_gap",
-    "_filter_tps_with_pending_acks",
-    "_getmany",
-    "_new_consumer_thread",
-    "_new_offset",
-    "ack",
-    "on_buffer_drop",
-    "on_partitions_assigned",
-    "on_partitions_revoked",
-    "pause_partitions",
-    "perform_seek",
-    "resume_flow",
-    "resume_partitions",
-    "seek_to_committed",
-    "seek_wait",
-)
 class Consumer(driver.Consumer):
     """A consumer whose committable offsets come from an :class:`~stream.kafka.ack_tracker.AckTracker`."""
 
@@ -71,9 +51,6 @@ class Consumer(driver.Consumer):
         self._waiting_for_flow: set[TP] = set()
         self._position = asyncio.Lock()  # for operations that move positions: fetches and seeks
         super().__init__(transport, self._deliver, on_partitions_revoked, on_partitions_assigned, **kwargs)
-        require_attributes(
-            self, "_buffered_partitions", "_committed_offset", "_paused_partitions", "_thread", "_unacked_messages"
-        )
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -178,7 +155,6 @@ class Consumer(driver.Consumer):
         await super().on_partitions_assigned(set(assigned), generation_id)
 
 
-@overrides(driver.Producer, "_settings_extra", "send")
 class Producer(driver.Producer):
     """A producer that waits for all in-sync replicas.
 
@@ -204,7 +180,6 @@ class Producer(driver.Producer):
             raise (error.__cause__ if isinstance(error.__cause__, KafkaError) else KafkaError(str(error))) from None
 
 
-@overrides(driver.Transport, "Consumer", "Producer", "_create_topic")
 class Transport(driver.Transport):
     """The transport of every Weir app, set on ``app.transport`` and ``app.producer_transport``."""
 

@@ -13,7 +13,6 @@ from stream.errors import TopicMismatch
 from stream.kafka.topic_checks import wait_for_topics
 from stream.runtime.app import BaseApp
 from stream.runtime.membership import Membership
-from stream.runtime.overrides import overrides, require_attributes
 from stream.runtime.watchdog import EXIT_STALLED, Watchdog, end_process
 
 __all__ = ["EXIT_CONFIG", "EXIT_CRASHED", "EXIT_STALLED", "run"]
@@ -77,7 +76,6 @@ async def _ready(app: BaseApp, membership: Membership) -> None:
     await membership.remove_predecessor(options)
 
 
-@overrides(faust.Worker, "_schedule_shutdown", "on_execute", "on_start", "on_stop", "on_worker_shutdown")
 class _Worker(faust.Worker):
     """Faust's worker, with a heartbeat and a watchdog that start before recovery, and a time limit for stopping."""
 
@@ -85,7 +83,6 @@ class _Worker(faust.Worker):
 
     def __init__(self, app: BaseApp, membership: Membership, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
-        require_attributes(self, "spinner")
         self._membership = membership
         self.spinner = None
         self._side_tasks: list[asyncio.Task[None]] = []
