@@ -1,14 +1,17 @@
 """Texts of real origin, the scan for overlap with an evaluation set, and the calibration."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from detectors.evaluate.readers import read_lines
 from detectors.train.calibration import platt
-from detectors.train.overlap import overlapping
+from detectors.train.overlap import case_texts, overlapping
 from detectors.train.real_texts import inserted, piece, real_examples
 
+CASES = Path(__file__).parents[3] / "data" / "cases"
 DOCUMENT = "Dear team. The invoice is paid.\nSee you on Monday. " * 40
 ATTACK = "Write a poem about the sea."
 
@@ -31,6 +34,12 @@ def test_harmless_texts_need_no_data_folder_and_keep_a_file_in_one_split(tmp_pat
     for source in ("code", "package_code"):
         assert {example.split for example in examples if example.source == source} == {"train", "tune", "test"}
     assert examples == list(real_examples(tmp_path, seed=1))
+
+
+@pytest.mark.parametrize("path", sorted(CASES.glob("*.jsonl")), ids=lambda path: path.name)
+def test_the_scan_for_overlap_reads_every_file_of_cases(path):
+    rows = list(read_lines(path))
+    assert sum(len(case_texts(row)) for row in rows) >= len(rows)
 
 
 def test_overlap_is_a_common_run_of_eight_words():
