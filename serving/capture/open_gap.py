@@ -88,10 +88,10 @@ class GapFile:
         entry = _CRC.pack(zlib.crc32(body)) + body
         self.gap.request_ids.append(request_id)
         offset, self._position = self._position, self._position + len(entry)
-        if begins:  # first, because a reason without an entry is ignored after a crash
+        os.pwrite(self._handle, entry, offset)
+        if begins:
             body = _REASON_BODY.pack(number, reason.encode())
             os.pwrite(self._handle, _CRC.pack(zlib.crc32(body)) + body, _REASON_AT)
-        os.pwrite(self._handle, entry, offset)
 
     def clear(self) -> None:
         """Empty the gap; the caller must have appended a gap record with its numbers to the spool."""

@@ -1,6 +1,3 @@
-import contextlib
-import os
-
 import pytest
 
 from serving.capture.open_gap import GapFile, read_gap
@@ -50,20 +47,6 @@ def test_the_reason_of_a_gap_is_its_first_reason(gap_file, tmp_path):
     gap_file.clear()
     gap_file.add(3, "c", "oversize")
     assert read_gap(tmp_path, 2).reason == "oversize"
-
-
-@pytest.mark.parametrize("writes", range(3))
-def test_a_gap_has_its_reason_also_if_the_process_is_killed_while_it_writes(gap_file, tmp_path, monkeypatch, writes):
-    left = [os.pwrite] * writes
-
-    def write_or_die(handle, data, offset):
-        return left.pop()(handle, data, offset)  # IndexError after so many writes
-
-    with monkeypatch.context() as killed, contextlib.suppress(IndexError):
-        killed.setattr(os, "pwrite", write_or_die)
-        gap_file.add(1, "a", "disk")
-    gap = read_gap(tmp_path, 0)
-    assert (gap.count, gap.reason) == (1, "disk") if writes == 2 else gap.count == 0
 
 
 def test_the_gap_of_an_older_version_which_stored_no_reason_is_read(gap_file, tmp_path):
