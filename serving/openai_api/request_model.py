@@ -161,7 +161,7 @@ def _explained(error: ValidationError) -> ApiError:
 
 
 def _problem(problem: Mapping[str, Any]) -> str:
-    """Return what is wrong with a value, the bound and the fix."""
+    """Return the end of an error message: the value's length with its bound and the fix, or pydantic's message."""
     value = problem["input"]
     if problem["type"] in _LENGTHS:
         name, bound, fix = _LENGTHS[problem["type"]]
