@@ -13,6 +13,9 @@ from support.programs import served
 from support.receiver import receiver
 from support.stack import free_port, until
 
+#: The first run builds the Collector.
+pytestmark = pytest.mark.timeout(2700)
+
 CONFIG = Path(__file__).parents[2] / "deploy" / "collector" / "config.yaml"
 SERVER, CLIENT, PRODUCER = 2, 3, 4
 TRACES = 30
