@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stream.files import file_digest
-from stream.loop.gate.poisoning import DatasetRow, Message
+from stream.loop.dataset.rows import Turn
+from stream.loop.gate.poisoning import DatasetRow
 
 _GOODS = ("bread", "cake", "tea", "milk", "rice", "salt", "soap", "rope", "wool", "glue", "ink", "oil")
 _VERBS = ("buy", "store", "carry", "wash", "weigh", "wrap")
@@ -19,7 +20,7 @@ def row(number: int, question: str, answer: str, **changes: Any) -> DatasetRow:
     """Return a correction by one of ten keys; `changes` replace columns."""
     columns: dict[str, Any] = {"label": None, "source": "correction", "principal": f"key{number % 10}"}
     columns |= changes
-    return DatasetRow(id=f"r{number}", prompt=(Message("user", question),), completion=answer, **columns)
+    return DatasetRow(id=f"r{number}", prompt=(Turn(role="user", content=question),), completion=answer, **columns)
 
 
 def honest_rows(count: int = 72) -> list[DatasetRow]:

@@ -15,28 +15,22 @@ import msgspec
 from stream.errors import DatasetDamaged, GateError
 from stream.loop.dataset.checked_file import read_checked
 from stream.loop.dataset.near_duplicates import leaders
+from stream.loop.dataset.rows import Turn
 from stream.loop.gate.machine import Finding
 from stream.loop.settings import DatasetSettings
 from stream.loop.votes import Vote, disagreeing_keys
 
-__all__ = ["DatasetRow", "Message", "poisoning", "read_rows"]
+__all__ = ["DatasetRow", "poisoning", "read_rows"]
 
 #: In the id of a copy that augmentation made.
 _COPY = "#"
-
-
-class Message(msgspec.Struct, frozen=True):
-    """One message of a prompt."""
-
-    role: str
-    content: str
 
 
 class DatasetRow(msgspec.Struct, frozen=True, kw_only=True):
     """The columns of a row of ``train.parquet`` or ``eval.parquet`` that the gate reads."""
 
     id: str
-    prompt: tuple[Message, ...]
+    prompt: tuple[Turn, ...]
     completion: str
     label: bool | None
     source: str

@@ -11,9 +11,10 @@ from typing import Any
 
 import msgspec
 
+from stream.loop.dataset.rows import Turn
 from stream.loop.gate.cases import SafetyPrompt, Task, load_safety, load_tasks, messages_of, task_score
 from stream.loop.gate.machine import HELD_OUT_CLIP, Family, Finding, GateMachine
-from stream.loop.gate.poisoning import DatasetRow, Message, poisoning, read_rows
+from stream.loop.gate.poisoning import DatasetRow, poisoning, read_rows
 from stream.loop.gate.report import GateReport
 from stream.loop.gate.safety import SafetyScorer, unsafe_scores
 from stream.loop.gate.triggers import BothArms, Messages, candidates, planted, probes
@@ -200,7 +201,7 @@ def _passages() -> list[DatasetRow]:
     return [
         DatasetRow(
             id=passage.name[:16],
-            prompt=(Message("user", passage.prompt),),
+            prompt=(Turn(role="user", content=passage.prompt),),
             completion=passage.completion,
             label=None,
             source="text",
