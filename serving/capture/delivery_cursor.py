@@ -8,7 +8,6 @@ allocated with the spool, and the cursor is written in place, so that the shippe
     slot    CRC-32 (4), sequence (8), length (2), JSON      two slots of 512 bytes, written in turn: if one is damaged, the other is read
 """
 
-import contextlib
 import os
 import struct
 import zlib
@@ -30,8 +29,6 @@ __all__ = [
 ]
 
 CURSOR_FILE = "cursor"
-#: The name of the cursor's file in earlier versions.
-_OLD_CURSOR_FILE = "cursor.json"
 _SLOT_BYTES = 512
 _SLOT = struct.Struct("<IQH")
 _BODY = struct.Struct("<QH")
@@ -71,14 +68,11 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 def load_cursor(directory: Path) -> Cursor:
     """Return the cursor of the spool in `directory`, or the start of the spool if no cursor was written."""
-    with contextlib.suppress(FileNotFoundError):
-        _, found = _newest((directory / CURSOR_FILE).read_bytes())
-        if found is not None:
-            return found
     try:
-        return msgspec.json.decode((directory / _OLD_CURSOR_FILE).read_bytes(), type=Cursor)
+        _, cursor = _newest((directory / CURSOR_FILE).read_bytes())
     except FileNotFoundError:
         return Cursor()
+    return cursor or Cursor()
 
 
 def reserve_cursor(directory: Path) -> None:

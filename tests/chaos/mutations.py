@@ -13,6 +13,7 @@ from unittest import mock
 
 import msgspec
 
+from serving.capture.delivery_cursor import CURSOR_FILE
 from stream.files import replace_file
 
 VARIABLE = "CHAOS_MUTATION"
@@ -168,8 +169,10 @@ def _insert_every_other(insert, *arguments):
 
 
 @mutation("cursor-needs-room", "serving.capture.pipeline.save_cursor", "shipper")
-def _new_file(_save, directory, cursor):
-    replace_file(directory / "cursor.json", msgspec.json.encode(cursor))
+def _new_file(save, directory, cursor):
+    file = directory / CURSOR_FILE
+    replace_file(file, file.read_bytes())
+    save(directory, cursor)
 
 
 @mutation("no-crc", "serving.capture.segment.zlib.crc32")

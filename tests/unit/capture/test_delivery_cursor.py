@@ -1,7 +1,4 @@
-"""The delivery cursor: it is written atomically into allocated space, and the format of an earlier version is read."""
-
-import msgspec
-import pytest
+"""The delivery cursor: it is written atomically into allocated space."""
 
 from serving.capture.delivery_cursor import CURSOR_FILE, Cursor, load_cursor, reserve_cursor, save_cursor
 
@@ -33,13 +30,3 @@ def test_if_a_cursor_is_torn_at_any_byte_the_previous_one_is_loaded(tmp_path):
         assert load_cursor(tmp_path) in (FIRST, SECOND)
         if torn[start : start + 512] != after[start : start + 512]:
             assert load_cursor(tmp_path) == FIRST
-
-
-@pytest.mark.parametrize("reserved", [False, True])
-def test_the_cursor_of_an_earlier_version_is_loaded_until_a_cursor_is_saved(tmp_path, reserved):
-    (tmp_path / "cursor.json").write_bytes(msgspec.json.encode(FIRST))
-    if reserved:
-        reserve_cursor(tmp_path)
-    assert load_cursor(tmp_path) == FIRST
-    save_cursor(tmp_path, SECOND)
-    assert load_cursor(tmp_path) == SECOND
