@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import msgspec
 import numpy as np
@@ -10,10 +10,9 @@ from msgspec import Meta
 
 from detectors.base import AlertText, Finding, Observation, StreamDetector, too_small
 from detectors.snapshots import restoring, seal, unseal
-from detectors.streams.conversations import TURNS
-from detectors.streams.monitor import Budget, Feature, MonitorState
+from detectors.streams.monitor import Feature, MonitorState
 from detectors.streams.numeric_features import MomentsState, NumericFeatures, scores_of
-from detectors.streams.river_monitor import RiverState, monitor_for
+from detectors.streams.river_monitor import MonitorConfig, RiverState
 from detectors.streams.sequential_tests import tie_break
 
 __all__ = ["AnomalyConfig", "AnomalyDetector"]
@@ -31,25 +30,11 @@ TAILS = {
 }
 
 
-class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AnomalyConfig(MonitorConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the anomaly detector.
 
     Attributes
     ----------
-    alarm_every_events
-        Alarm budget: false alarms are at least this many events apart on average.
-    reference_events
-        Size of each feature's reference, which contains the feature's first values; later values are tested.
-    alarm_every_days
-        Alarm budget in days of event time; if set, it replaces the budget in events.
-    daily_cycle
-        Whether values are compared only with values of the same half-hour of the day (UTC), so that a daily cycle
-        causes no alarm. In a half-hour with few earlier values, a change is detected later.
-    conversation_events
-        Size, in events, of the window in which the detector uses one event per conversation; with 0 all events are used.
-    conversation_turns
-        If a conversation has at most this many turns in the window, the detector uses one of its events. A longer
-        conversation suppresses at most half of its API key's events in the window.
     min_latency_ratio
         An alarm needs a recent mean of at least this many times the reference mean. A smaller change can be significant, but is too
         small to act on; its finding has the detail ``too_small``. 1: no minimum.
@@ -57,27 +42,11 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         An alarm about token counts (in ``tool_mix``: tool calls) needs a mean that rose or fell by at least this factor. 1: no minimum.
     min_error_points
         An alarm about errors needs an increase of the error rate by at least this many percentage points.
-    method
-        ``e-detector``, or a method of the library river, which ignores the alarm budget: ``adwin``, ``kswin`` or
-        ``page-hinkley``.
-    method_threshold
-        ADWIN's delta or KSWIN's alpha (at most 1), or Page-Hinkley's threshold; None selects river's default.
-    seed
-        Seed of the random order of equal values; the order depends only on this seed and the events' ids.
     """
 
-    alarm_every_events: Annotated[int, Meta(ge=10)] = 10_000
-    alarm_every_days: Annotated[float, Meta(gt=0)] | None = None
-    reference_events: Annotated[int, Meta(ge=8, le=2_000)] = 200
-    daily_cycle: bool = True
-    conversation_events: Annotated[int, Meta(ge=0, le=2_000)] = 512
-    conversation_turns: Annotated[int, Meta(ge=1, le=2_000)] = TURNS
     min_latency_ratio: Annotated[float, Meta(ge=1, le=100)] = 1.5
     min_token_ratio: Annotated[float, Meta(ge=1, le=100)] = 1.5
     min_error_points: Annotated[float, Meta(ge=0, le=100)] = 2.0
-    method: Literal["e-detector", "adwin", "kswin", "page-hinkley"] = "e-detector"
-    method_threshold: Annotated[float, Meta(gt=0)] | None = None
-    seed: int = 0
 
 
 class _State(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,14 +93,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
             )
             for name, tails in self.tails.items()
         }
-        budget = Budget(
-            limit=config.alarm_every_days or config.alarm_every_events,
-            days=config.alarm_every_days is not None,
-            daily=config.daily_cycle,
-            conversation_events=config.conversation_events,
-            conversation_turns=config.conversation_turns,
-        )
-        self._monitor = monitor_for(features, budget, config.method, config.method_threshold)
+        self._monitor = config.monitor(features)
         self._numbers = NumericFeatures(self.tails)
 
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:

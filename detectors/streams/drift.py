@@ -6,7 +6,7 @@ are compared with their own history. All scores share one alarm budget (`detecto
 """
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,10 +17,9 @@ from detectors.base import AlertText, Finding, Observation, StreamDetector, too_
 from detectors.models.embedding import unpack, unpack_many
 from detectors.snapshots import restoring, seal, unseal
 from detectors.streams.clusters import Clusters, ClustersState
-from detectors.streams.conversations import TURNS
-from detectors.streams.monitor import Budget, Feature, MonitorState
+from detectors.streams.monitor import Feature, MonitorState
 from detectors.streams.numeric_features import MomentsState, NumericFeatures, scores_of
-from detectors.streams.river_monitor import E_DETECTOR, RiverState, monitor_for
+from detectors.streams.river_monitor import E_DETECTOR, MonitorConfig, RiverState
 from detectors.streams.sequential_tests import tie_break
 from detectors.streams.witness import Witness
 
@@ -48,17 +47,11 @@ _NUMERIC = (*_TEXT_FEATURES, *_ANSWER_FEATURES, "error", "cancelled")
 _SCORE = "score_"
 
 
-class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DriftConfig(MonitorConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the drift detector.
 
     Attributes
     ----------
-    alarm_every_events
-        Alarm budget: false alarms are at least this many events apart on average.
-    alarm_every_days
-        Alarm budget in days of event time; if set, it replaces the budget in events.
-    reference_events
-        Size of the reference, which contains the first embeddings and the first values of each numeric feature.
     neighbours
         The score of an embedding is its mean distance to this many nearest embeddings of the reference.
     topics
@@ -70,40 +63,16 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ``tool_calls``, or ``score_`` and the name of a text detector.
     embedding_share
         Share of the budget for the embedding and its clusters; the numeric features divide the rest equally.
-    daily_cycle
-        Whether values are compared only with values of the same half-hour of the day (UTC), so that a daily cycle
-        causes no alarm. In a half-hour with few earlier values, a change is detected later.
-    conversation_events
-        Size, in events, of the window in which the detector uses one event per conversation; with 0 all events are used.
-    conversation_turns
-        If a conversation has at most this many turns in the window, the detector uses one of its events. A longer
-        conversation suppresses at most half of its API key's events in the window.
     min_share
         An alarm needs a share of the events, in [0, 1], that differs from the reference's share by at least this much. A smaller change
         can be significant, but is too small to act on; its finding has the detail ``too_small``. 0: no minimum.
-    method
-        ``e-detector``, or a method of the library river, which ignores the alarm budget: ``adwin``, ``kswin`` or
-        ``page-hinkley``.
-    method_threshold
-        ADWIN's delta or KSWIN's alpha (at most 1), or Page-Hinkley's threshold; None selects river's default.
-    seed
-        Seed of the random order of equal values; the order depends only on this seed and the events' ids.
     """
 
-    alarm_every_events: Annotated[int, Meta(ge=10)] = 10_000
-    alarm_every_days: Annotated[float, Meta(gt=0)] | None = None
-    reference_events: Annotated[int, Meta(ge=8, le=2_000)] = 200
     neighbours: Annotated[int, Meta(ge=1, le=50)] = 3
     topics: Annotated[int, Meta(ge=0, le=64)] = 8
     features: tuple[str, ...] = ("characters", "words")
     embedding_share: Annotated[float, Meta(gt=0, lt=1)] = 0.7
-    daily_cycle: bool = True
-    conversation_events: Annotated[int, Meta(ge=0, le=2_000)] = 512
-    conversation_turns: Annotated[int, Meta(ge=1, le=2_000)] = TURNS
     min_share: Annotated[float, Meta(ge=0, lt=1)] = 0.05
-    method: Literal["e-detector", "adwin", "kswin", "page-hinkley"] = "e-detector"
-    method_threshold: Annotated[float, Meta(gt=0)] | None = None
-    seed: int = 0
 
     def __post_init__(self) -> None:
         for name in self.features:
@@ -179,14 +148,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
             )
         for name in config.features:
             features[name] = Feature(share=(1 - share) / len(config.features), tails=2, warm_up=config.reference_events)
-        budget = Budget(
-            limit=config.alarm_every_days or config.alarm_every_events,
-            days=config.alarm_every_days is not None,
-            daily=config.daily_cycle,
-            conversation_events=config.conversation_events,
-            conversation_turns=config.conversation_turns,
-        )
-        self._monitor = monitor_for(features, budget, config.method, config.method_threshold)
+        self._monitor = config.monitor(features)
         self._distance = self._monitor.columns(EMBEDDING)
         self._nearness = self._monitor.columns(CLUSTERS) if self._cluster_count else slice(0, 0)
         self._numbers = NumericFeatures(config.features)

@@ -7,18 +7,19 @@ only, so a bucket has an alarm if the detector of any feature signals a change d
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from detectors.base import Finding, Observation
 from detectors.errors import ConfigError
-from detectors.streams.conversations import Conversations, ConversationsState
+from detectors.streams.conversations import TURNS, Conversations, ConversationsState
 from detectors.streams.monitor import Budget, Feature, Monitor
 
-__all__ = ["E_DETECTOR", "RiverState", "make_river", "monitor_for"]
+__all__ = ["E_DETECTOR", "MonitorConfig", "RiverState", "make_river"]
 
 E_DETECTOR = "e-detector"
 
@@ -186,8 +187,53 @@ class RiverMonitor:
         self._signals.clear()
 
 
-def monitor_for(
-    features: Mapping[str, Feature], budget: Budget, method: str, threshold: float | None
-) -> Monitor | RiverMonitor:
-    """Return a `Monitor` if the method is ``e-detector``, else a `RiverMonitor`."""
-    return Monitor(features, budget) if method == E_DETECTOR else RiverMonitor(features, budget, method, threshold)
+class MonitorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a detector that compares the events of a stream with its first events.
+
+    Attributes
+    ----------
+    alarm_every_events
+        Alarm budget: false alarms are at least this many events apart on average.
+    alarm_every_days
+        Alarm budget in days of event time; if set, it replaces the budget in events.
+    reference_events
+        Size of the reference, which contains the first embeddings and the first values of each numeric feature; later values are tested.
+    daily_cycle
+        Whether values are compared only with values of the same half-hour of the day (UTC), so that a daily cycle
+        causes no alarm. In a half-hour with few earlier values, a change is detected later.
+    conversation_events
+        Size, in events, of the window in which the detector uses one event per conversation; with 0 all events are used.
+    conversation_turns
+        If a conversation has at most this many turns in the window, the detector uses one of its events. A longer
+        conversation suppresses at most half of its API key's events in the window.
+    method
+        ``e-detector``, or a method of the library river, which ignores the alarm budget: ``adwin``, ``kswin`` or
+        ``page-hinkley``.
+    method_threshold
+        ADWIN's delta or KSWIN's alpha (at most 1), or Page-Hinkley's threshold; None selects river's default.
+    seed
+        Seed of the random order of equal values; the order depends only on this seed and the events' ids.
+    """
+
+    alarm_every_events: Annotated[int, Meta(ge=10)] = 10_000
+    alarm_every_days: Annotated[float, Meta(gt=0)] | None = None
+    reference_events: Annotated[int, Meta(ge=8, le=2_000)] = 200
+    daily_cycle: bool = True
+    conversation_events: Annotated[int, Meta(ge=0, le=2_000)] = 512
+    conversation_turns: Annotated[int, Meta(ge=1, le=2_000)] = TURNS
+    method: Literal["e-detector", "adwin", "kswin", "page-hinkley"] = "e-detector"
+    method_threshold: Annotated[float, Meta(gt=0)] | None = None
+    seed: int = 0
+
+    def monitor(self, features: Mapping[str, Feature]) -> Monitor | RiverMonitor:
+        """Return a `Monitor` if the method is ``e-detector``, else a `RiverMonitor`."""
+        budget = Budget(
+            limit=self.alarm_every_days or self.alarm_every_events,
+            days=self.alarm_every_days is not None,
+            daily=self.daily_cycle,
+            conversation_events=self.conversation_events,
+            conversation_turns=self.conversation_turns,
+        )
+        if self.method == E_DETECTOR:
+            return Monitor(features, budget)
+        return RiverMonitor(features, budget, self.method, self.method_threshold)
