@@ -20,7 +20,6 @@ __all__ = [
     "ensure_ports",
     "listen_error",
     "load_ports",
-    "port_is_free",
     "ports_path",
     "reachable",
 ]
@@ -72,9 +71,9 @@ def reachable(host: str) -> str:
     return _ANY_HOST.get(host, host)
 
 
-def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Return whether a server could listen on `port` now; a port in TIME_WAIT counts as free."""
-    return listen_error(port, host) is None
+def _is_free(port: int) -> bool:
+    """Return whether a server could listen on `port` of 127.0.0.1 now; a port in TIME_WAIT counts as free."""
+    return listen_error(port, "127.0.0.1") is None
 
 
 def listen_error(port: int, host: str) -> OSError | UnicodeError | None:
@@ -106,7 +105,7 @@ def _free_run(width: int, ports: list[int]) -> int:
     run: list[int] = []
     for port in ports:
         run = [*run, port] if run and port == run[-1] + 1 else [port]
-        if not port_is_free(port):
+        if not _is_free(port):
             run = []
         elif len(run) == width:
             return run[0]
@@ -120,7 +119,7 @@ def ensure_ports(home: Path, names: Iterable[str]) -> tuple[dict[str, int], list
     """Return the ports of `home`, and the names whose port was in use and was replaced; call this only while the stack is down."""
     saved: Mapping[str, int] = load_ports(home) if ports_path(home).exists() else {}
     names = list(names)
-    busy = [name for name in names if name in saved and not all(map(port_is_free, _ports_of(name, saved[name])))]
+    busy = [name for name in names if name in saved and not all(map(_is_free, _ports_of(name, saved[name])))]
     good = {name: saved[name] for name in names if name in saved and name not in busy}
     block = claim_block(home, int.from_bytes(hashlib.sha256(str(home).encode()).digest()[:_DIGEST_BYTES], "big"))
     taken = [port for name, first in good.items() for port in _ports_of(name, first)]

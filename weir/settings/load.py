@@ -23,8 +23,8 @@ from pydantic_settings import SettingsError as SourceError
 
 from stream.address import WebhookAddress, redacted
 from weir.errors import SettingsError
-from weir.settings.secret_files import SUFFIX, files_of, read_files
-from weir.settings.settings import PREFIX, Settings, TenantTable
+from weir.settings.secret_files import PREFIX, SUFFIX, files_of, read_files
+from weir.settings.settings import Settings, TenantTable
 
 __all__ = ["Loaded", "home_folder", "key_of", "load_settings"]
 
@@ -87,7 +87,7 @@ def home_folder() -> Path:
 
 def _home(path: Path | None, values: Mapping[str, Any]) -> Path:
     own = {name: value for name, value in os.environ.items() if name.removesuffix(SUFFIX) == "WEIR_HOME"}
-    named = own.get("WEIR_HOME") or read_files(own, PREFIX).get("WEIR_HOME") or values.get("home")
+    named = own.get("WEIR_HOME") or read_files(own).get("WEIR_HOME") or values.get("home")
     home = _expanded(str(named or ".weir"))
     found = home if home.is_absolute() else (_beside(path) / home).resolve()
     if found.exists() and not found.is_dir():
@@ -136,9 +136,7 @@ def _environment_keys() -> dict[str, str]:
     """Return {dotted key: variable} of the variables that set a key."""
     names = [name for name in os.environ if name.startswith(PREFIX) and name not in _CONTROL]
     direct = [name for name in names if not name.endswith(SUFFIX)]
-    return {name.removeprefix(PREFIX).lower().replace("__", "."): name for name in direct} | files_of(
-        os.environ, PREFIX
-    )
+    return {name.removeprefix(PREFIX).lower().replace("__", "."): name for name in direct} | files_of(os.environ)
 
 
 def _check_environment(values: Mapping[str, Any]) -> None:
@@ -211,7 +209,7 @@ def _section(parts: Sequence[str]) -> type[BaseModel]:
 
 def _sources(values: Mapping[str, Any], path: Path | None) -> dict[str, str]:
     found = {key: f"file {path}" for key, _ in _flatten_mapping(values)}
-    content = os.environ | read_files(os.environ, PREFIX)
+    content = os.environ | read_files(os.environ)
     for key, name in _environment_keys().items():
         source = f"file {os.environ[name]} of {name}" if name.endswith(SUFFIX) else f"environment {name}"
         found |= dict.fromkeys([key, *_keys_of_table(key, content[name.removesuffix(SUFFIX)])], source)

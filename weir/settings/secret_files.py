@@ -8,22 +8,24 @@ from pathlib import Path
 
 from weir.errors import SettingsError
 
-__all__ = ["SUFFIX", "files_of", "read_files"]
+__all__ = ["PREFIX", "SUFFIX", "files_of", "read_files"]
 
+#: Prefix of the environment variables that set a key.
+PREFIX = "WEIR_"
 #: No settings key ends with this suffix.
 SUFFIX = "_FILE"
 
 
-def files_of(environment: Mapping[str, str], prefix: str) -> dict[str, str]:
+def files_of(environment: Mapping[str, str]) -> dict[str, str]:
     """Return {dotted key, such as ``kafka.sasl_password``: variable} for the variables that name a file."""
-    names = [name for name in environment if name.startswith(prefix) and name.endswith(SUFFIX)]
-    return {name.removeprefix(prefix).removesuffix(SUFFIX).lower().replace("__", "."): name for name in names}
+    names = [name for name in environment if name.startswith(PREFIX) and name.endswith(SUFFIX)]
+    return {name.removeprefix(PREFIX).removesuffix(SUFFIX).lower().replace("__", "."): name for name in names}
 
 
-def read_files(environment: Mapping[str, str], prefix: str) -> dict[str, str]:
+def read_files(environment: Mapping[str, str]) -> dict[str, str]:
     """Return {variable without ``_FILE``: content of the file without trailing newlines}; raises SettingsError."""
     values: dict[str, str] = {}
-    for key, name in files_of(environment, prefix).items():
+    for key, name in files_of(environment).items():
         direct = name.removesuffix(SUFFIX)
         if direct in environment:
             raise SettingsError(f"{key} is set by {direct} and by {name}; unset one of them")

@@ -25,10 +25,9 @@ from stream.settings import (
     tenant_settings,
 )
 from stream.wire import OWN_TENANT
-from weir.settings.secret_files import SUFFIX, read_files
+from weir.settings.secret_files import PREFIX, SUFFIX, read_files
 
 __all__ = [
-    "PREFIX",
     "ConsoleSection",
     "MetricsSection",
     "MlflowSection",
@@ -37,9 +36,6 @@ __all__ = [
     "TenantTable",
     "TraceSection",
 ]
-
-#: Prefix of the environment variables that set a key.
-PREFIX = "WEIR_"
 
 
 class TenantTable(TenantSettings):
@@ -259,6 +255,6 @@ class Settings(BaseSettings):
         if isinstance(env_settings, EnvSettingsSource):
             suffix = SUFFIX.lower()  # as the names of this source
             direct = {name: value for name, value in env_settings.env_vars.items() if not name.endswith(suffix)}
-            files = read_files(os.environ, PREFIX)
+            files = read_files(os.environ)
             env_settings.env_vars = direct | {name.lower(): value for name, value in files.items()}
         return (env_settings, init_settings)

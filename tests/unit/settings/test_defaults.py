@@ -17,7 +17,6 @@ EXCEPTIONS = {
     ("stream/ledger/decisions.py", "silence_seconds"): "a heartbeat that an older ledger wrote has no such field",
     ("stream/replay/plan.py", "windows"): "how far apart two alerts of a replay match, not a gate of retraining",
     ("stream/telemetry.py", "host"): "a listener is on loopback unless its caller says otherwise",
-    ("weir/home/ports.py", "host"): "ports.json has ports of the loopback address",
 }
 
 
