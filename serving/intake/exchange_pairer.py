@@ -22,7 +22,7 @@ from serving.capture.recorder import Recorder
 from serving.errors import CaptureError, HalvesFull, UnreadablePayload
 from serving.inference_records import ExpectedVerdicts
 from serving.intake.reported_exchange import LATEST_SECONDS, ReportedExchange, identity_of, records_of
-from serving.intake.stored_halves import decode_half, encode_half, is_complete, joined
+from serving.intake.stored_halves import is_complete, joined
 from serving.settings import IntakeSettings
 from stream.count_text import count_text
 from stream.telemetry import parent_context, traceparent_of
@@ -31,8 +31,7 @@ from stream.wire import RequestRecord, ResponseRecord, semconv
 __all__ = ["ExchangePairer"]
 
 _LOG = logging.getLogger(__name__)
-#: Errors that `decode_half` raises for a row of an unknown form.
-_UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+_HALF = msgspec.json.Decoder(ReportedExchange)
 #: Names of tables, columns and halves are those of earlier versions: the file outlives an upgrade.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS done (identity TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
@@ -145,7 +144,7 @@ class ExchangePairer:
                 f"{count_text(self._waiting, 'half of an exchange waits', 'halves of exchanges wait')} for the other, the limit is {limit}"
                 " (intake.held_limit); send it again, or send both halves (KServe's mode: all; spans and log records of OpenTelemetry)"
             )
-        row = (exchange.identity, half, encode_half(exchange), self._now())
+        row = (exchange.identity, half, msgspec.json.encode(exchange), self._now())
         with closing(self._database.execute("INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?)", row)) as cursor:
             self._waiting += cursor.rowcount
             return cursor.rowcount == 1
@@ -156,10 +155,9 @@ class ExchangePairer:
         query = "SELECT rowid, told FROM held WHERE identity = ? ORDER BY rowid"
         for row, stored in self._rows(query, (identity,)):
             try:
-                halves.append(decode_half(stored))
-            except (
-                _UNREADABLE
-            ) as error:  # of another version or damaged; the error's message may contain text of the half
+                halves.append(_HALF.decode(stored))
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                # Of another version, or damaged. The error's message may contain text of the half.
                 _LOG.error("a stored half of exchange %s is unreadable and dropped: %s", identity, type(error).__name__)
                 self._rows("DELETE FROM held WHERE rowid = ?", (row,))
                 self._waiting -= 1

@@ -108,7 +108,7 @@ class ReportedExchange(msgspec.Struct, frozen=True, kw_only=True):
 
     A part is one half, with a request or a response, or a fragment from OTLP: its span, or log records. `fragment` is then the fragment's
     name, which is unique in the exchange, and `expected_choices` of the span is how many choices its log records contain.
-    :mod:`serving.intake.stored_halves` stores parts with these encoded field names, which must not change.
+    Parts are stored with these encoded field names, which must not change.
     """
 
     identity: str

@@ -1,42 +1,10 @@
-"""Store parts of exchanges that wait for the others, and join them."""
-
-from typing import Any
+"""Join the stored parts of an exchange."""
 
 import msgspec
 
 from serving.intake.reported_exchange import EVENT, SPAN, ReportedExchange
 
-__all__ = ["decode_half", "encode_half", "is_complete", "joined"]
-
-_VERSION = 2
-
-
-def encode_half(half: ReportedExchange) -> bytes:
-    """Encode a part of an exchange."""
-    return msgspec.json.encode(msgspec.to_builtins(half) | {"version": _VERSION})
-
-
-def decode_half(raw: bytes) -> ReportedExchange:
-    """Decode a part of an exchange, also one that a former version stored with its text in one piece."""
-    stored = msgspec.json.decode(raw)
-    if stored.get("version", 1) < _VERSION:
-        _upgrade(stored)
-    return msgspec.convert(stored, ReportedExchange)
-
-
-def _upgrade(stored: dict[str, Any]) -> None:
-    if request := stored.get("asked"):
-        prompt = request.pop("prompt", "")
-        texts = request.get("messages") or ([{"role": "user", "content": prompt}] if prompt else [])
-        request["messages"] = [{"role": text["role"], "parts": [_text(text["content"])]} for text in texts]
-    if response := stored.get("answered"):
-        text, finish_reason = response.pop("text", ""), response.pop("finish_reason", None)
-        choice = {"parts": [_text(text)] if text else [], "finish_reason": finish_reason}
-        response["choices"] = [choice] if text or finish_reason else []
-
-
-def _text(content: str) -> dict[str, str]:
-    return {"type": "text", "content": content}
+__all__ = ["is_complete", "joined"]
 
 
 def is_complete(halves: list[ReportedExchange]) -> bool:

@@ -1,31 +1,11 @@
-"""Halves of exchanges in the database of intake: of an earlier version, unreadable ones, and halves beside a clock with steps."""
+"""Halves of exchanges in the database of intake: unreadable ones, and halves beside a clock with steps."""
 
-import json
 import sqlite3
 import time
 from contextlib import closing
 
 import pytest
 from support.intake import REQUEST, RESPONSE, intake, kserve
-
-from stream.wire import Message
-
-
-async def test_a_half_of_an_earlier_version_is_joined_after_an_upgrade(tmp_path):
-    home = tmp_path / "home"
-    async with intake(home) as running:
-        await kserve(running, "request", REQUEST)
-    with closing(sqlite3.connect(home / "intake" / "desk.sqlite", isolation_level=None)) as database:
-        (stored,) = database.execute("SELECT told FROM held").fetchone()
-        half = json.loads(stored)
-        del half["version"]
-        half["asked"]["messages"] = [{"role": "user", "content": "Mail me at ann.lee@example.org"}]
-        database.execute("UPDATE held SET told = ?", (json.dumps(half).encode(),))
-    async with intake(home) as running:
-        await kserve(running, "response", RESPONSE)
-        request, end = running.only()
-        assert request.messages == (Message.of_text("user", "Mail me at ann.lee@example.org"),)
-        assert (request.owed, end.text) == (("pii", "toxicity"), "ho")
 
 
 @pytest.mark.parametrize("bad", [b'{"asked": {"parameters": {"seed": true}}', b"{", b"[]", b"\xff", b'{"asked": 3}'])
