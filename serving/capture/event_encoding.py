@@ -35,7 +35,6 @@ __all__ = [
     "SharedHeaders",
     "Stamp",
     "aborted_end",
-    "bounded",
     "closed",
     "end",
     "gap",
@@ -191,11 +190,6 @@ def opened(record: RequestRecord, *, traceparent: str, tracestate: str) -> OpenR
         tracestate=bounded_tracestate(tracestate) if tracestate else "",
         shadow_of=record.shadow_of,
     )
-
-
-def bounded(request: OpenRequest) -> OpenRequest:
-    """Return `request` with a tracestate of limited size; the HEAD of an earlier version may contain a larger one."""
-    return msgspec.structs.replace(request, tracestate=bounded_tracestate(request.tracestate))
 
 
 def aborted_end(request: OpenRequest) -> ResponseRecord:

@@ -75,7 +75,7 @@ class SpoolWriter:
         self._number = start.number
         self._shed = start.shed
         self._time = start.time
-        self._open = {request.request_id: self._opened(encoding.bounded(request)) for request in start.open}
+        self._open = {request.request_id: self._opened(request) for request in start.open}
         self._reserved = 0
         self._end_bytes = settings.end_reserve_bytes + GAP_RECORD_BYTES
         self._gap = GapFile(directory)

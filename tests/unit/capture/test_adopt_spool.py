@@ -4,17 +4,16 @@ import os
 import shutil
 
 import pytest
-from support.spool import TRACE, Spool, a_request, events_of, frames_of, no_file_beyond, small_settings, without_heads
+from support.spool import TRACE, Spool, events_of, frames_of, no_file_beyond, small_settings, without_heads
 
 from serving.capture import event_encoding as encoding
 from serving.capture.adopt_spool import adopt
 from serving.capture.balance import SourceReader
 from serving.capture.clock import SourceClock
 from serving.capture.delivery_cursor import Cursor, load_cursor, save_cursor
-from serving.capture.segment import Head, Kind, OpenRequest, encode_frame, read_segment, segment_path, segments
-from serving.capture.spool_layout import create_source
+from serving.capture.segment import Kind, encode_frame, read_segment, segment_path, segments
 from serving.capture.spool_reader import SpoolReader
-from stream.wire import ABORTED_TYPE, Closed, GapRecord, RequestRecord, ResponseRecord
+from stream.wire import Closed, GapRecord, RequestRecord, ResponseRecord
 
 
 @pytest.fixture
@@ -46,27 +45,6 @@ def test_requests_without_an_end_get_an_aborted_end_in_their_trace(orphan):
     requests = {event.correlationid: event for event in events if isinstance(event.data, RequestRecord)}
     assert all(event.partitionkey == requests[event.correlationid].partitionkey for event in aborted)
     assert isinstance(events[-1].data, Closed)
-
-
-def test_a_huge_tracestate_that_an_older_version_wrote_is_not_copied(tmp_path):
-    source, directory, lock = create_source(tmp_path)
-    state = "k=" + "v" * 110_000
-    names = [f"r{number}" for number in range(200)]
-    opened = (
-        OpenRequest(request_id=name, tenant="acme", model="m", traceparent=TRACE, tracestate=state) for name in names
-    )
-    shared = encoding.shared_headers(
-        OpenRequest(request_id="last", tenant="acme", model="m", traceparent=TRACE, tracestate=state), source
-    )
-    head = encode_frame(Kind.HEAD, 0, 0, Head(source=source, open=tuple(opened)))
-    segment_path(directory, 0).write_bytes(head + encoding.request(a_request("last"), 1, 5, shared))
-    assert adopt(directory, source) == 201
-    (_, *written) = segments(directory)
-    assert sum(segment_path(directory, index).stat().st_size for index in written) < 1024 * 1024
-    aborted = [event for event in events_of(directory) if event.type == ABORTED_TYPE]
-    assert {event.correlationid for event in aborted} == {*names, "last"}
-    assert {(event.traceparent, event.tracestate) for event in aborted} == {(TRACE, "")}
-    lock.release()
 
 
 def test_numbers_and_times_continue_after_the_last_record_of_the_gateway(orphan):
