@@ -15,17 +15,17 @@ _DETECTOR_SILENCE = f"{SILENCE} of a detector"
 
 #: {detector of an alert, as in docs/runbook.md: first step}.
 RUNBOOK: dict[str, str] = {
-    ACCURACY: "Read some wrong answers (`weir show --text`), compare the accuracy by hour (`weir labels accuracy`) with deployments and with the labelling "
-    "system, then roll the model back or correct the labels.",
+    ACCURACY: "Read wrong answers (`weir show ID --text`); compare `weir labels accuracy` with the times of deployments; roll back the model or "
+    "correct the labels.",
     "coverage": "Find the detector in `weir status`, then find in the logs of score and the ledger why its verdicts did not arrive; the alert "
     "resolves when they arrive.",
-    "gap": "For reason `full` restore Kafka and the shipper, or raise `capture.limit_bytes`; for `disk` free or repair the disk; "
-    "for `damaged` repair it; for `oversize` see the log of the gateway or shipper.",
+    "gap": "`full`: restore Kafka and shipper, or raise `capture.limit_bytes`; `disk`, `damaged`: free or repair the disk; "
+    "`oversize`: see gateway or shipper log.",
     "lag": "Check that score runs (`weir status`); if it runs, start another score process or enable fewer detectors (`[detectors]`, then"
     " restart).",
     "spool": "Restore Kafka and the shipper now (`weir status`); a full spool sheds records or rejects requests (`capture.on_full`).",
-    SILENCE: "If the source is inactive, restart the node of its gateway, whose shipper then delivers its spool; if it is late, wait for the end "
-    "of its backlog, or correct the clocks of the gateways.",
+    SILENCE: "If the source is inactive, restart the node of its gateway; if it is late, wait until its backlog is delivered, or correct the "
+    "clocks of the gateways.",
     _DETECTOR_SILENCE: "Find the detector's error in score's log and in the dead letters; fix it, or remove the detector from `[detectors]` and "
     "restart the stack.",
 }

@@ -159,8 +159,8 @@ class BiasDetector(StreamDetector[BiasConfig]):
     alert: ClassVar[AlertText] = AlertText(
         subject="bias",
         meaning="the answers differ between two prompts that differ only in an identity term",
-        runbook="Read both answers of some pairs (`weir show --conversation`), compare with the model's former version, and roll the "
-        "model back or correct its system prompt or training data.",
+        runbook="Read both answers of some pairs (`weir show --conversation`), also of the model's former version; then roll back "
+        "or retrain the model.",
     )
     sides: ClassVar[tuple[str, ...]] = ("output",)
     own_tenant: ClassVar[bool] = True

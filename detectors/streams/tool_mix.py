@@ -60,8 +60,8 @@ class ToolMixDetector(AnomalyDetector):
     version: ClassVar[str] = "3"
     alert: ClassVar[AlertText] = AlertText(
         subject="tool mix",
-        runbook="Compare the tool calls of the evidence with older requests (`weir show ID --text`); check new tools, prompts and "
-        "clients, and injection alerts of the same time.",
+        runbook="Compare the tool calls of the evidence with older requests (`weir show ID --text`); check new tools and clients, "
+        "and injection alerts.",
     )
     sides: ClassVar[tuple[str, ...]] = ("output",)
     fractions: ClassVar[tuple[float, ...]] = (0.05, 0.3)

@@ -104,8 +104,8 @@ class ToolsDetector(TextDetector[ToolsConfig]):
     reads: ClassVar[Reads] = Reads.CALLS
     alert: ClassVar[AlertText] = AlertText(
         subject="wrong tool calls",
-        runbook="Open a request with `weir show ID --text`; for `undeclared` and `arguments` check the tool definitions and the model, "
-        "for `loop` stop the agent and check the tool's result.",
+        runbook="`undeclared`, `arguments`: check the tool definitions and the model (`weir show ID --text`); `loop`: stop the agent "
+        "and check the tool's result.",
     )
 
     def __init__(self, config: ToolsConfig | None = None) -> None:

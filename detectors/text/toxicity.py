@@ -22,8 +22,8 @@ class ToxicityDetector(EncoderDetector):
     revision: ClassVar[int] = 10
     alert: ClassVar[AlertText] = AlertText(
         subject="toxic language",
-        runbook="Check `principals` (`weir alerts --json`): one API key or many; revoke a key with `weir keys revoke ID`; "
-        "if the answers are toxic, stop or roll back the model.",
+        runbook="Find the API keys in `principals` (`weir alerts --json`); revoke a key with `weir keys revoke ID`; if answers are "
+        "toxic, roll back the model.",
     )
     explains: ClassVar[bool] = True
     reads: ClassVar[Reads] = Reads.PARTS
