@@ -54,8 +54,8 @@ def rewrite(text: str, *, host: str, edge_token: str, limits: Limits, timeout_pa
 
     Until the gateway's application is deployed, requests get 503 and not Ray's 404, which no client would repeat.
     `edge_token` is sent to the gateway as ``x-weir-edge``, so that the gateway accepts only HAProxy's ``x-request-id``. A ``content-length``
-    above the limit gets 413 before the upload. A late header or body gets 408; `timeout_path` is the file of
-    :func:`timeout_page`. If one client address has too many connections, requests on its further connections get 429;
+    above the limit gets 413 before the upload. A late body gets 408 with the page at `timeout_path` (:func:`timeout_page`), late
+    headers 408 with HAProxy's own page. If one client address has too many connections, requests on its further connections get 429;
     if it has far too many, its further connections are closed. Raises UnsafeConfig if a listener other than the HTTP
     frontend would not be on loopback, or if there is no HTTP frontend.
     """
