@@ -227,7 +227,7 @@ class CaptureSettings(Section):
 
 
 class IntakeSettings(Section):
-    """``[intake]``: inference that other gateways served (KServe, LiteLLM); off by default."""
+    """``[intake]``: inference that other programs serve (LiteLLM, KServe, OpenTelemetry); off by default."""
 
     enabled: bool = Field(False, description="start the intake with the stack")
     host: str = Field("127.0.0.1", description="address to listen on; loopback unless you set another")

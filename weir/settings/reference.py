@@ -131,19 +131,18 @@ def _detectors() -> Iterator[str]:
 
     for head, found in ((_OPTIONS, TEXT), (_STREAM_OPTIONS, STREAM)):
         yield head
-        seen: dict[tuple[str, ...], str] = {}
+        earlier: dict[str, set[tuple[str, ...]]] = {}
         for name, detector in found.items():
-            rows = list(_options(detector.config_type))
-            also = [f"### `{name}`", _capabilities(detector)]
-            for other in dict.fromkeys(seen.values()):
-                shared = [row for row in rows if seen.get(row) == other]
-                if len(shared) > 1:
-                    also.append(f"As [`{other}`](#{other}): {', '.join(row[0] for row in shared)}.")
-                    rows = [row for row in rows if row not in shared]
-            yield "\n\n".join(also)
+            options = list(_options(detector.config_type))
+            yield f"### `{name}`\n\n{_capabilities(detector)}"
+            other = max(earlier, key=lambda one: len(earlier[one].intersection(options)), default="")
+            shared = earlier.get(other, set()).intersection(options)
+            rows = [row for row in options if len(shared) < 2 or row not in shared]
+            if len(rows) < len(options):
+                yield f"As [`{other}`](#{other}): {', '.join(row[0] for row in options if row in shared)}."
             if rows:
                 yield _table(_COLUMNS, rows)
-            seen = dict.fromkeys(rows, name) | seen
+            earlier[name] = set(options)
 
 
 def _capabilities(detector: type[Detector[Any]]) -> str:

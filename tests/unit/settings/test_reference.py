@@ -48,7 +48,8 @@ def test_every_key_of_a_section_is_on_the_page_with_its_variable(monkeypatch):
 def test_options_that_detectors_share_are_described_once():
     page = reference()
     assert (
-        "### `tool_mix`\n\nReads answers. Its findings open alerts.\n\nAs [`drift`](#drift): `alarm_every_events`"
+        "### `tool_mix`\n\nReads answers. Its findings open alerts.\n\nAs [`anomaly`](#anomaly): `alarm_every_events`"
         in page
     )
+    assert page.count("| `model_dir` |") == 2
     assert page.count("Whether values are compared only with values of the same half-hour") == 1
