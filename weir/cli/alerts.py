@@ -105,7 +105,7 @@ def silence(*, alert_id: str, duration: str, reason: str, as_json: bool) -> None
 @click.argument("name", metavar="ID")
 @json_option
 def unsilence(*, name: str, as_json: bool) -> None:
-    """End a silence. The id is its own (si_…), or that of an alert that it covers.
+    """End a silence. ID is the id of the silence (si_…), or of an alert that it covers.
 
     Example: weir alerts unsilence al_4f0c2d…
     """

@@ -40,9 +40,9 @@ def demo(*, quick: bool) -> None:
 
     The requests have a new tenant (demo-…): ordinary prompts, then personal data, insults and prompt injection, then prompts
     about another subject. These requests must cause a PII, a toxicity and a drift alert and a retraining event within
-    4 minutes. Then reviewers correct answers, an adapter is trained on the corrections, the gate compares it with the base, a
-    canary promotes it, and a bad version in a canary is rolled back. Exit status 0 if all of this happens, else 1. While the score stage reads a backlog of older records, the time limit is extended, to at most
-    20 minutes. The stack continues to run.
+    4 minutes (at most 20, if score reads a backlog of older records). Then reviewers correct answers, an adapter is trained on the
+    corrections, the gate compares it with the base, a canary promotes it, and a bad version in a canary is rolled back. Exit status
+    0 if all of this happens, else 1. The stack continues to run.
 
     \b
     Examples:

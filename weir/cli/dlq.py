@@ -22,14 +22,14 @@ from weir.settings import load_settings
 __all__ = ["dlq"]
 
 _STAGES = ("score", "watch", "alert", "retrain")
-_stage_option = click.option("--stage", type=click.Choice(_STAGES), help="Select letters of this stage.")
+_stage_option = click.option("--stage", type=click.Choice(_STAGES), help="Only dead letters of this stage.")
 _disposition_option = click.option(
-    "--disposition", type=click.Choice(DISPOSITIONS), help="Select letters with this kind of failure."
+    "--disposition", type=click.Choice(DISPOSITIONS), help="Only dead letters with this kind of failure."
 )
 _since_option = click.option(
     "--since",
     metavar="WHEN",
-    help="Select letters since a duration before now (30s, 10m, 2h, 1d) or a time (RFC 3339).",
+    help="Only dead letters since a duration before now (30s, 10m, 2h, 1d) or a time (RFC 3339).",
 )
 
 
@@ -111,10 +111,10 @@ def show_letter(*, offset: int, with_text: bool, as_json: bool) -> None:
 
 @dlq.command("replay")
 @click.argument("offsets", metavar="OFFSET...", type=WholeRange(min=0), nargs=-1)
-@click.option("--all", "every", is_flag=True, help="All letters that were not replayed before.")
+@click.option("--all", "every", is_flag=True, help="All dead letters that were not replayed before.")
 @_stage_option
 @_disposition_option
-@click.option("--again", is_flag=True, help="Also letters that were replayed before.")
+@click.option("--again", is_flag=True, help="Also dead letters that were replayed before.")
 @click.option("--dry-run", is_flag=True, help="Print what would be replayed; produce nothing.")
 @json_option
 def replay_letters(
@@ -130,8 +130,8 @@ def replay_letters(
     """Replay dead letters to their source. Each is written to its topic and partition. Fix the cause of the errors first.
 
     Key, value and headers do not change, so ids are the same and processing is idempotent. The new verdict replaces the error
-    verdict. A record that fails again becomes a new dead letter, and its attempt number grows. If a letter cannot be replayed, the
-    command replays the other letters and ends with exit status 1.
+    verdict. A record that fails again becomes a new dead letter, with a higher attempt number. If a dead letter cannot be replayed,
+    the command replays the others and ends with exit status 1.
 
     \b
     Examples:

@@ -45,7 +45,7 @@ def create(*, tenant: str, scopes: tuple["KeyScope", ...], as_json: bool) -> Non
     """Create a key for a tenant and print the key. The key is shown only once, because Weir stores only its hash.
 
     Scopes: infer (send prompts, also through intake), feedback (POST /v1/feedback), review (approve answers, POST /v1/labels),
-    approve (approve or reject retraining), delegate (LiteLLM's own keys count as different principals).
+    approve (approve or reject retraining), delegate (LiteLLM's keys count as different keys).
 
     \b
     Examples:

@@ -100,7 +100,7 @@ def reject(*, retraining_id: str, key_file: Path | None, reason: str, as_json: b
 def resume_command(*, retraining_id: str, key_file: Path | None, as_json: bool) -> None:
     """Let the trainer continue a request that failed.
 
-    It continues from its newest checkpoint. If the build of its dataset failed, a new build also uses the reviews since then. Keys and
+    The trainer continues from the newest checkpoint. If the build of the dataset failed, a new build also uses the reviews since then. Keys and
     the access log are as for approve.
 
     Example: weir retraining resume rt_0123456789abcdef --key-file approver.key

@@ -31,8 +31,8 @@ def up(*, detach: bool, only: tuple[str, ...]) -> None:
     """Start Kafka, the trace view, serving and the stream stages on this machine, and supervise them.
 
     `weir up` restarts a component that exits or fails its health check. Without --detach, the command prints events until Ctrl-C,
-    and then stops the stack. If the stack already runs, the command waits up to 60 s until it is
-    healthy and prints the addresses; --only starts nothing then, and a component that the stack does not have is an error.
+    and then stops the stack. If the stack already runs, the command starts nothing: it waits up to 60 s until the stack is healthy
+    and prints the addresses. With --only, a component that the stack does not have is then an error.
 
     \b
     Examples:
