@@ -1,4 +1,4 @@
-"""Write the dashboards: ``python deploy/grafana [DIRECTORY]``; without one, where Grafana is given them from."""
+"""Write the dashboards: ``python deploy/grafana [DIRECTORY]``; by default, to the folder that Grafana reads."""
 
 import json
 import sys

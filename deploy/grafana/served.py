@@ -144,7 +144,7 @@ CAPTURE = dashboard(
             "Bytes on disk of all spools and of the fullest, and the limit per spool.",
             query("sum(weir_capture_spool_bytes)", "all"),
             query("max(weir_capture_fullest_spool_bytes)", "fullest"),
-            query("max(weir_capture_gateway_spool_limit_bytes)", "bound"),
+            query("max(weir_capture_gateway_spool_limit_bytes)", "limit"),
             unit="bytes",
         ),
         timeseries(
@@ -160,7 +160,7 @@ CAPTURE = dashboard(
         ),
         timeseries(
             "In the log",
-            "Requests, end records and records in gap records, as counted by the ledger, without copies that Weir sent.",
+            "Requests, end records, and records that gap records count, as the ledger counts them; without copies that Weir sent.",
             query("max(weir_coverage_requests)", "requests"),
             query("max(weir_coverage_ends)", "ends"),
             query("max(weir_coverage_gap_records)", "gaps"),
@@ -168,7 +168,7 @@ CAPTURE = dashboard(
         timeseries(
             "Rejected, adopted, moved",
             "503 because the request could not be recorded; spools adopted from dead gateways; records that could not be sent.",
-            query(f"sum(increase(weir_capture_refused_total[{RATE}]))", "refused"),
+            query(f"sum(increase(weir_capture_refused_total[{RATE}]))", "rejected"),
             query(f"sum(increase(weir_capture_adopted_spools_total[{RATE}]))", "adopted"),
             query(f"sum(increase(weir_capture_moved_records_total[{RATE}]))", "moved"),
         ),
