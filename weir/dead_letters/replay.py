@@ -225,7 +225,16 @@ class _Replayer:
         facts = {"topic": letter.topic, "partition": str(letter.partition), "offset": str(offset)}
         headers = [(HEADER_PREFIX + name, value.encode()) for name, value in facts.items()]
         headers.append((REPLAYED, str(letter.offset).encode()))
-        await producer.send_and_wait(self._dead_letters, b"", partition=0, headers=headers)
+        try:
+            await producer.send_and_wait(self._dead_letters, b"", partition=0, headers=headers)
+        except BrokerResponseError as error:
+            if error.retriable:
+                raise
+            raise _NotReplayed(
+                FAILED,
+                f"written to {letter.topic}-{letter.partition} offset {offset}, but the broker rejects the note about it "
+                f"({type(error).__name__}), so a further replay writes the record again; this user needs Write on {self._dead_letters}",
+            ) from error
 
 
 class _LatestRecords:

@@ -33,14 +33,36 @@ def record():
     ids=["no right to write", "too large"],
 )
 async def test_a_letter_that_cannot_be_replayed_names_cause_and_remedy(monkeypatch, error, named):
+    async def send(*_, **__):
+        raise error
+
+    outcome = await replayed(monkeypatch, send)
+    assert outcome.result == module.FAILED
+    assert [part for part in named if part not in outcome.detail] == [], outcome.detail
+
+
+async def test_a_record_that_was_written_and_not_noted_is_named(monkeypatch):
+    """The user may write the source topic and not the dead-letter topic: a further replay writes the record again."""
+
+    async def send(topic, *_, **__):
+        if topic == "weir.inference.dlq":
+            raise TopicAuthorizationFailedError
+        return SimpleNamespace(offset=99)
+
+    outcome = await replayed(monkeypatch, send)
+    assert outcome.result == module.FAILED
+    named = ["weir.inference-0 offset 99", "TopicAuthorizationFailedError", "Write on weir.inference.dlq"]
+    assert [part for part in named if part not in outcome.detail] == [], outcome.detail
+
+
+async def replayed(monkeypatch, send):
+    """Return the outcome of the replay of a letter through a producer with the function `send`."""
+
     async def counts(_options, _names):
         return {"weir.inference": 1}
 
     async def records(_self, _offsets):
         yield record()
-
-    async def send(*_, **__):
-        raise error
 
     @asynccontextmanager
     async def client(_options, **_):
@@ -51,8 +73,7 @@ async def test_a_letter_that_cannot_be_replayed_names_cause_and_remedy(monkeypat
     monkeypatch.setattr(module, "producer_for", client)
     monkeypatch.setattr(DeadLetterTopic, "records", records)
     (outcome,) = await module.replay(KAFKA, [letter_of(record())])
-    assert outcome.result == module.FAILED
-    assert [part for part in named if part not in outcome.detail] == [], outcome.detail
+    return outcome
 
 
 def test_an_offset_without_a_letter_fails_and_names_the_command_that_lists_them(tmp_path, monkeypatch):
