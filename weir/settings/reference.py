@@ -22,8 +22,8 @@ _HEAD = """\
 Generated from the settings by `make reference`; do not edit it.
 
 Sources, the last one wins: built-in defaults; `weir.toml`, or the file that `WEIR_CONFIG` names; the environment, as `WEIR_<SECTION>__<KEY>`
-(lists and tables as JSON) or `WEIR_<SECTION>__<KEY>_FILE`, a file with the value. `WEIR_HOME` names the folder that a running stack writes to
-(`home` in the file).
+(lists and tables as JSON) or `WEIR_<SECTION>__<KEY>_FILE`, a file with the value. `WEIR_HOME` (`home` in the file) is the folder that a running
+stack writes to: by default `.weir`, beside weir.toml or in the current folder.
 
 `weir config` prints the effective settings and the source of each. An unknown key, or a value out of its bounds, is an error. Each process
 reads the settings once, at its start."""
