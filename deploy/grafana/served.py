@@ -44,7 +44,7 @@ REQUESTS = dashboard(
         ),
         timeseries(
             "Failures",
-            "Requests without their whole answer, by model and error type; client_disconnected is a cancelled request.",
+            "Accepted requests without their whole answer, by model and error type; client_disconnected is a cancelled request.",
             query(
                 f'sum by (gen_ai_request_model, error_type) (rate({_ENDED}{{error_type!="",{_MODEL}}}[{RATE}]))',
                 "{{gen_ai_request_model}} {{error_type}}",
