@@ -142,6 +142,30 @@ def test_older_retraining_events_stay_when_the_list_reloads(look, maker):
         look.until(f"document.querySelectorAll('.timeline > li').length === {count}")
 
 
+def test_a_training_has_a_reject_button_while_it_runs(look, maker):
+    def state(name, at, identity="rt_1", **fields):
+        own = {"tenant": "acme", "model": "m", "reason": "", "at": at}
+        return RetrainingRecord(retraining_id=identity, state=name, **own, **fields)
+
+    lease = {"lease_until": time.time() + 60}
+    now = time.time()
+    maker.retraining(state("requested", now - 9), state("approved", now - 8), state("dataset", now - 7, **lease))
+    maker.retraining(state("started", now - 6, **lease), state("progress", now - 5, **lease))
+    maker.retraining(state("requested", now - 4, "rt_own"), state("started", now - 3, "rt_own"))
+    page = look.go("/retraining", ".timeline li.progress button")
+    assert page.locator(".timeline button").all_inner_texts() == ["Reject"]
+    page.get_by_role("button", name="Reject").click()
+    shown = page.locator("dialog p").inner_text()
+    assert (
+        "acme / m: state progress. Weir's trainer ends the training or the gate that runs. No version is delivered."
+        in shown
+    )
+    page.keyboard.press("Escape")
+    maker.retraining(state("rejected", now - 1))
+    page.wait_for_selector(".timeline li.rejected", timeout=10_000)  # less than the 15 s of the poll
+    assert page.locator(".timeline button").count() == 0
+
+
 def test_suppressions_with_the_same_failing_gates_are_one_entry(look, maker):
     def suppressed(number, **gates):
         return RetrainingRecord(

@@ -21,6 +21,7 @@ from weir.console.weir_process import output_of
 from weir.errors import NotFoundError, StackError
 from weir.operate.embedding_map import MapQuery, embedding_map
 from weir.operate.request_story import read_story, shown
+from weir.operate.retraining_decisions import possible_decisions
 from weir.operate.status import coverage_status
 from weir.operate.thresholds import proposals
 from weir.settings import Settings
@@ -230,10 +231,17 @@ class QueryEndpoints:
         return await _answer(read)
 
     async def retraining(self, request: Request) -> Response:
-        """Return retraining events, newest first."""
+        """Return retraining events, newest first, with the decisions that the retraining allows now."""
         query = query_of(request, _Retraining)
         before = _cursor(query.before)
-        return await _answer(lambda: self._pages.retraining(before=before, limit=query.limit))
+
+        def read() -> dict[str, Any]:
+            page = self._pages.retraining(before=before, limit=query.limit)
+            decisions = {name: possible_decisions(history) for name, history in page.histories.items()}
+            events = [msgspec.to_builtins(one) | {"decisions": decisions[one.retraining_id]} for one in page.retraining]
+            return {"retraining": events, "next": page.next}
+
+        return await _answer(read)
 
     async def detectors(self, request: Request) -> Response:
         """Return the precision of each detector in reviewed alerts with the threshold that the reviews propose."""

@@ -1,7 +1,7 @@
 """Approve or reject a retraining request: a record on weir.retraining, by a key with the scope ``approve``."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +29,7 @@ from stream.wire import (
 from weir.errors import AccessDenied, NotFoundError, SettingsError
 from weir.home.access_log import log_access
 
-__all__ = ["Approval", "Decider", "decide", "publish_record", "records_of", "resume"]
+__all__ = ["Approval", "Decider", "decide", "possible_decisions", "publish_record", "records_of", "resume"]
 
 Approval = Literal["approved", "rejected"]
 _REASON_CHARACTERS = 500
@@ -167,15 +167,25 @@ async def resume(kafka: KafkaSettings, retraining_id: str, decider: Decider) -> 
     return await _publish(kafka, request, "approved", by, f"resumed by {by}", number=failures)
 
 
+def possible_decisions(history: Sequence[RetrainingRecord]) -> tuple[Approval, ...]:
+    """Return the decisions that would change the state of a request, whose records are `history`, oldest first."""
+    if not any(record.state == "requested" for record in history) or _is_rejected(history):
+        return ()
+    newest = history[-1]
+    if newest.state == "requested":
+        return ("approved", "rejected")
+    # A trainer of the user's own has no lease, and does not read rejections.
+    is_running = newest.state in OWNED and newest.lease_until is not None
+    return ("rejected",) if newest.state in _OPEN or is_running else ()
+
+
 def _known(history: list[RetrainingRecord], outcome: Approval) -> RetrainingRecord | None:
     """Return the newest record if it is this decision; raises SettingsError if its state excludes the decision."""
     newest = history[-1]
     if newest.state == outcome:
         return newest
     _check_not_rejected(history)
-    # A trainer of the user's own has no lease, and does not read rejections.
-    is_running = newest.state in OWNED and newest.lease_until is not None
-    if newest.state not in _OPEN and not (is_running and outcome == "rejected"):
+    if outcome not in possible_decisions(history):
         raise SettingsError(
             f"retraining {newest.retraining_id} is {newest.state} by {newest.by or 'Weir'}; only a request in state "
             f"{' or '.join(sorted(_OPEN))} can be approved or rejected, and only a run of Weir's trainer can be rejected until the gate "
@@ -184,7 +194,7 @@ def _known(history: list[RetrainingRecord], outcome: Approval) -> RetrainingReco
     return None
 
 
-def _is_rejected(history: list[RetrainingRecord]) -> bool:
+def _is_rejected(history: Sequence[RetrainingRecord]) -> bool:
     return any(record.state == "rejected" for record in history)
 
 

@@ -87,10 +87,14 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RetrainingPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Retraining events, newest first; `next` is the same as in :class:`AlertPage`."""
+    """Retraining events, newest first; `next` is the same as in :class:`AlertPage`.
+
+    `histories` is {id: all events of a retraining on this page, oldest first}.
+    """
 
     retraining: list[RetrainingRecord]
     next: str = ""
+    histories: dict[str, list[RetrainingRecord]] = {}
 
 
 class AlertChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,4 +209,12 @@ def retraining_page(database: sqlite3.Connection, before: Cursor, limit: int) ->
         (*before, limit + 1),
     ).fetchall()
     records = [_RETRAINING.decode(record) for _at, _id, record in rows[:limit]]
-    return RetrainingPage(retraining=records, next=_next_page(rows, limit))
+    histories: dict[str, list[RetrainingRecord]] = {record.retraining_id: [] for record in records}
+    events = database.execute(
+        "SELECT r.retraining_id, r.record FROM json_each(?) w CROSS JOIN retraining r ON r.retraining_id = w.value"
+        " ORDER BY r.at, r.state <> 'requested'",  # a decision can have the time of its request
+        (msgspec.json.encode(list(histories)).decode(),),
+    )
+    for retraining_id, record in events:
+        histories[retraining_id].append(_RETRAINING.decode(record))
+    return RetrainingPage(retraining=records, next=_next_page(rows, limit), histories=histories)

@@ -102,6 +102,30 @@ async def test_streams_in_alarm_are_first_and_a_series_has_a_range(page, demo):
     assert (await page.get("/api/drift", tenant="nobody"))["streams"] == []
 
 
+async def test_each_retraining_event_has_the_decisions_that_its_request_allows_now(page, ledger):
+    def state(name, at, identity, **fields):
+        own = {"tenant": "acme", "model": "m", "reason": "", "at": at}
+        return RetrainingRecord(retraining_id=identity, state=name, **own, **fields)
+
+    ledger.retraining(state("requested", 1.0, "rt_1"), state("suppressed", 1.0, "rt_2"))
+    ledger.retraining(state("requested", 2.0, "rt_3"), state("approved", 2.0, "rt_3"))
+    ledger.retraining(state("requested", 3.0, "rt_4"), state("progress", 4.0, "rt_4", lease_until=9.0))
+    ledger.retraining(state("requested", 3.0, "rt_5"), state("started", 4.0, "rt_5"))
+    found = await page.get("/api/retraining", limit=500)
+    assert {(one["retraining_id"], one["state"]): one["decisions"] for one in found["retraining"]} == {
+        ("rt_1", "requested"): ["approved", "rejected"],
+        ("rt_2", "suppressed"): [],
+        ("rt_3", "requested"): ["rejected"],
+        ("rt_3", "approved"): ["rejected"],
+        ("rt_4", "requested"): ["rejected"],
+        ("rt_4", "progress"): ["rejected"],
+        ("rt_5", "requested"): [],
+        ("rt_5", "started"): [],
+    }
+    (newest,) = (await page.get("/api/retraining", limit=1))["retraining"]
+    assert (newest["retraining_id"], newest["decisions"]) == ("rt_5", []), "the request is on another page"
+
+
 async def test_each_version_has_its_newest_state_newest_first(page, ledger):
     def state(name, version, at, identity="rt_1"):
         own = {"tenant": "acme", "model": "m", "reason": name, "at": at}

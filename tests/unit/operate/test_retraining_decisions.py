@@ -1,5 +1,8 @@
 """Approval of retraining events."""
 
+import asyncio
+import contextlib
+
 import pytest
 from support.log_tail import tail_of
 
@@ -8,7 +11,7 @@ from stream.wire import Event, RetrainingRecord, encode
 from weir.errors import NotFoundError, SettingsError
 from weir.home.api_keys import create_key
 from weir.operate import retraining_decisions
-from weir.operate.retraining_decisions import Decider, decide, records_of, resume
+from weir.operate.retraining_decisions import Decider, decide, possible_decisions, records_of, resume
 
 
 def record(retraining_id, state, lease_until=None):
@@ -78,3 +81,37 @@ async def test_the_run_of_another_trainer_and_a_decided_version_cannot_be_reject
     decider = Decider(home=tmp_path, key=secret, command="test", tenants={})
     with pytest.raises(SettingsError, match=f"rt_1 is {state} by Weir; "):
         await decide(KafkaSettings(), "rt_1", "rejected", decider)
+
+
+@pytest.mark.parametrize(
+    ("states", "possible"),
+    [
+        (["requested"], {"approved", "rejected"}),
+        (["requested", "approved"], {"rejected"}),
+        (["requested", "progress"], {"rejected"}),
+        (["requested", "progress", "failed"], set()),
+        (["requested", "progress", "failed", "approved"], {"rejected"}),
+        (["requested", "progress", "blessed"], set()),
+        (["requested", "rejected"], set()),
+        (["requested", "rejected", "progress"], set()),
+    ],
+)
+async def test_the_decisions_that_are_called_possible_are_those_that_publish_a_record(
+    monkeypatch, tmp_path, states, possible
+):
+    published = set()
+
+    async def publish_record(_kafka, data, _name, **_options):
+        published.add(data.state)
+        return data
+
+    history = [record("rt_1", state, lease_until=9.0 if state == "progress" else None) for state in states]
+    monkeypatch.setattr(retraining_decisions, "Tail", tail_of(*history))
+    monkeypatch.setattr(retraining_decisions, "publish_record", publish_record)
+    monkeypatch.setattr(retraining_decisions, "_pinned_until_now", lambda _kafka, one: asyncio.sleep(0, one))
+    _, secret = create_key(tmp_path, "acme", ("approve",))
+    decider = Decider(home=tmp_path, key=secret, command="test", tenants={})
+    for outcome in ("approved", "rejected"):
+        with contextlib.suppress(SettingsError):
+            await decide(KafkaSettings(), "rt_1", outcome, decider)
+    assert set(possible_decisions(await records_of(KafkaSettings(), "rt_1"))) == published == possible

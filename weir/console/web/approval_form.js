@@ -4,6 +4,14 @@ import { send } from "./api.js";
 import { Dialog } from "./dialogs.js";
 import { ErrorBox, html, Loader } from "./ui.js";
 
+export const VERBS = { approved: "Approve", rejected: "Reject" };
+
+const EFFECTS = {
+  approved: "The trainer then builds a dataset and trains.",
+  rejected: "No training starts. A rejection is final.",
+  running: "Weir's trainer ends the training or the gate that runs. No version is delivered. A rejection is final.",
+};
+
 export class ApprovalForm extends Loader {
   state = { ...this.state, key: "", reason: "" };
 
@@ -19,9 +27,11 @@ export class ApprovalForm extends Loader {
   };
 
   render({ request, outcome, onClose }, { key, reason, loading, error }) {
-    const verb = outcome === "approved" ? "Approve" : "Reject";
+    const verb = VERBS[outcome];
+    // Only a trainer of Weir that works on the request has a lease.
+    const effect = EFFECTS[request.lease_until ? "running" : outcome];
     return html`<${Dialog} title=${`${verb} retraining`} busy=${loading} onClose=${onClose}>
-      <p><strong>${request.tenant} / ${request.model}</strong>: ${request.reason}. ${outcome === "approved" ? "The trainer then builds a dataset and trains." : "No training starts."} The access log has an entry of each attempt.</p>
+      <p><strong>${request.tenant} / ${request.model}</strong>: ${request.reason || `state ${request.state}`}. ${effect} The access log has an entry of each attempt.</p>
       <form onSubmit=${this._submit}>
         <label class="field">API key with the scope approve<input type="password" required autofocus autocomplete="off" value=${key} onInput=${(event) => this.setState({ key: event.target.value })} /></label>
         <label class="field">Reason<input maxlength="500" value=${reason} onInput=${(event) => this.setState({ reason: event.target.value })} /></label>

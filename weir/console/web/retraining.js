@@ -1,7 +1,7 @@
 // Retraining events: each decision with its reason, conditions, alerts and data; suppressions for the same reason are one entry.
 
 import { get } from "./api.js";
-import { ApprovalForm } from "./approval_form.js";
+import { ApprovalForm, VERBS } from "./approval_form.js";
 import { merged } from "./merge_pages.js";
 import { collapsed } from "./suppressions.js";
 import { countText, Empty, ErrorBox, html, Id, Link, Loader, Tag, Time } from "./ui.js";
@@ -37,7 +37,7 @@ export class RetrainingView extends Loader {
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
       <div class="page-body">
         ${events?.length === 0 && html`<${Empty}>No retraining event yet. Retraining is requested when alerts of several detectors agree and every other condition holds.</${Empty}>`}
-        <ol class="timeline">${events && collapsed(events).map((one) => html`<${Decision} key=${one.key} entry=${one} go=${go} onDecide=${open(events, one.newest) ? this._decide : null} />`)}</ol>
+        <ol class="timeline">${events && collapsed(events).map((one) => html`<${Decision} key=${one.key} entry=${one} go=${go} decisions=${decisions(events, one.newest)} onDecide=${this._decide} />`)}</ol>
         <${ErrorBox} error=${failure} />
         ${found?.next && html`<button disabled=${reading} onClick=${this._older}>${reading ? "Loading" : "Older"}</button>`}
       </div>
@@ -46,8 +46,8 @@ export class RetrainingView extends Loader {
   }
 }
 
-/** Whether a request waits for a decision: no later state of it is in the list. */
-const open = (events, one) => one.state === "requested" && !events.some((other) => other.retraining_id === one.retraining_id && other.state !== "requested");
+/** The decisions that the request allows now. Only its newest event has buttons: the others may have been loaded before a decision. */
+const decisions = (events, one) => (events.find((other) => other.retraining_id === one.retraining_id) === one ? one.decisions : []);
 
 const joined = (found, page) => merged(found.retraining, page.retraining, key, (one) => one.at);
 
@@ -58,7 +58,7 @@ function refreshed(page, before) {
   return overlaps ? { retraining: joined(before, page), next: before.next } : page;
 }
 
-function Decision({ entry: { newest: one, count, first }, go, onDecide }) {
+function Decision({ entry: { newest: one, count, first }, go, decisions, onDecide }) {
   const gates = Object.entries(one.gates ?? {});
   return html`<li class=${one.state}>
     <div class="first"><${Tag} kind=${one.state}>${one.state}</${Tag}> <strong>${one.tenant} / ${one.model}</strong> <${Time} at=${one.at} /> ${count > 1 && html`<span class="quiet small">${count} times since <${Time} at=${first} /></span> `}<${Id} id=${one.retraining_id} /></div>
@@ -69,7 +69,7 @@ function Decision({ entry: { newest: one, count, first }, go, onDecide }) {
       ${one.data && html`<span title=${JSON.stringify(one.data)}>data: ${countText(records(one.data), "record")} of ${one.data.topic}</span>`}
       ${one.by && html`<span>by ${one.by}</span>`}
       ${one.model_version && html`<span>version <${Link} to=${`/models/${encodeURIComponent(one.model_version)}`} go=${go}>${one.model_version}</${Link}></span>`}
-      ${onDecide && html`<span class="actions"><button onClick=${() => onDecide(one, "approved")}>Approve</button> <button onClick=${() => onDecide(one, "rejected")}>Reject</button></span>`}
+      ${decisions.length > 0 && html`<span class="actions">${decisions.map((outcome) => html`<button onClick=${() => onDecide(one, outcome)}>${VERBS[outcome]}</button> `)}</span>`}
     </div>
   </li>`;
 }
