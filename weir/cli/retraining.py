@@ -84,7 +84,7 @@ def approve(*, retraining_id: str, key_file: Path | None, reason: str, as_json: 
 @_reason_option
 @json_option
 def reject(*, retraining_id: str, key_file: Path | None, reason: str, as_json: bool) -> None:
-    """Reject a retraining request. No training starts; Weir's trainer ends a training or a gate that runs.
+    """Reject a retraining request. No training starts; a training or a gate of Weir that runs ends.
 
     Keys and the access log are as for approve.
 

@@ -26,7 +26,7 @@ def train(*, digest: str, retraining_id: str | None, as_json: bool) -> None:
     """Train a version of a model on a dataset, as the trainer process does; print the version.
 
     A run that was interrupted continues from its newest checkpoint. With --for, the gate evaluates the version too; the exit
-    status is 0 for a refused version, and 1 if the run failed.
+    status is 0 for a refused version, and 1 if the run failed or if its request was rejected during the run.
 
     \b
     Examples:

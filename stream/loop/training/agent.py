@@ -131,12 +131,11 @@ class _Trainer:
             return  # its last record may not be read yet
         if self._run is not None and self._lost(self._run.work, partitions):
             _LOG.warning("retraining %s was rejected, or another trainer owns it", self._run.work.request.retraining_id)
-            self._run.releases = not self._machine.must_end(self._run.work)
-            await self.cancel()
+            await self.cancel(releases=not self._machine.must_end(self._run.work))
         if self._run is None and (work := self._machine.next(time.time())) is not None:
             _LOG.info("retraining %s, epoch %d", work.request.retraining_id, work.epoch)
             self._run = Run(self._setup, work, self._publish, self._metrics)
-            self._task = asyncio.create_task(self._run.run())
+            self._task = self._run.start()
 
     def _lost(self, work: Work, partitions: set[TopicPartition]) -> bool:
         request = work.request
@@ -144,11 +143,10 @@ class _Trainer:
         mine = any(assigned.partition == partition for assigned in partitions)
         return not mine or self._machine.must_end(work)
 
-    async def cancel(self) -> None:
-        """End the present run after a checkpoint."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+    async def cancel(self, *, releases: bool = True) -> None:
+        """End the present run; `releases` is that of :meth:`stream.loop.training.run.Run.end`."""
+        if self._run is not None:
+            await self._run.end(releases=releases)
         self._run = self._task = None
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from pathlib import Path
 
 import msgspec
@@ -81,12 +82,27 @@ async def train_request(
 ) -> str:
     """Work on a retraining request with the dataset `digest`, publish each state, and return the last one.
 
+    If the request is rejected during the run, or another trainer owns it, the run ends, and the result is ``rejected`` or
+    ``interrupted``.
+
     Raises TrainingError if the request or the dataset is unknown, if they are of different tenants or models, or if a trainer
     works on the request.
     """
     work = _with_dataset(await _work(setup, kafka, retraining_id), find_dataset(setup.home, digest))
     metrics = TrainerMetrics(CollectorRegistry())
-    return await Run(setup, work, publisher_for(kafka, _ATTEMPTS), metrics, on_progress).run()
+    run = Run(setup, work, publisher_for(kafka, _ATTEMPTS), metrics, on_progress)
+    running, ending = run.start(), asyncio.create_task(_must_end(setup, kafka, work))
+    try:
+        await asyncio.wait((running, ending), return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            return running.result()
+        state = ending.result()
+        await run.end(releases=False)
+        return state
+    finally:
+        ending.cancel()
+        await run.end()
+        await asyncio.gather(ending, return_exceptions=True)
 
 
 def _with_dataset(work: Work, dataset: _DatasetManifest) -> Work:
@@ -102,11 +118,8 @@ def _with_dataset(work: Work, dataset: _DatasetManifest) -> Work:
 
 async def _work(setup: TrainerSetup, kafka: KafkaSettings, retraining_id: str) -> Work:
     machine = TrainerMachine(setup.settings)
-    tail = Tail(kafka.client_options(), kafka.names.retraining, follow=False)
-    async for record in tail.records():
-        event = readable(record.value, record.headers)
-        if event is not None and isinstance(event.data, RetrainingRecord):
-            machine.apply(event.data, event.traceparent)
+    async for _ in _applied(machine, Tail(kafka.client_options(), kafka.names.retraining, follow=False)):
+        pass
     work = machine.work_on(retraining_id)
     if work is None:
         raise TrainingError(f"{kafka.names.retraining} has no request {retraining_id}; see `weir retraining`")
@@ -117,3 +130,24 @@ async def _work(setup: TrainerSetup, kafka: KafkaSettings, retraining_id: str) -
             f"a trainer works on retraining {retraining_id} (its lease ends in {left:.0f} s); wait until it ends, or train without --for"
         )
     return work
+
+
+async def _must_end(setup: TrainerSetup, kafka: KafkaSettings, work: Work) -> str:
+    """Wait until the run of `work` must end; return ``rejected``, or ``interrupted`` if another trainer owns the request."""
+    machine = TrainerMachine(setup.settings)
+    tail = Tail(kafka.client_options(), kafka.names.retraining, since=0.0)
+    async with aclosing(_applied(machine, tail)) as applied:
+        async for _ in applied:
+            if machine.must_end(work):
+                break
+    return "rejected" if machine.state(work.request.retraining_id) == "rejected" else "interrupted"
+
+
+async def _applied(machine: TrainerMachine, tail: Tail) -> AsyncGenerator[None, None]:
+    """Apply the records of `tail` to `machine`; yield after each."""
+    async with aclosing(tail.records()) as records:
+        async for record in records:
+            event = readable(record.value, record.headers)
+            if event is not None and isinstance(event.data, RetrainingRecord):
+                machine.apply(event.data, event.traceparent)
+                yield

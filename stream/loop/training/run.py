@@ -100,12 +100,24 @@ class Run:
     ) -> None:
         self._setup, self.work, self._publish, self._metrics, self._show = setup, work, publish, metrics, show
         self._dataset_digest, self._version = work.dataset_digest, work.model_version
-        #: Whether a cancelled run frees its request for the next trainer.
-        self.releases = True
+        self._task: asyncio.Task[str] | None = None
+        self._releases = True
         self._number = 0
         self._progress: Progress | None = None
         #: {state: time of its first record}: a record that only renews the lease has this time too.
         self._entered: dict[str, float] = {}
+
+    def start(self) -> asyncio.Task[str]:
+        """Start :meth:`run`, and return its task."""
+        self._task = asyncio.create_task(self.run())
+        return self._task
+
+    async def end(self, *, releases: bool = True) -> None:
+        """End the run after a checkpoint, if it runs; with `releases`, its request is free for the next trainer."""
+        if self._task is not None:
+            self._releases = releases
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def run(self) -> str:
         """Run to the gate's decision, and return the last state; a failure is published as ``failed``.
@@ -209,7 +221,7 @@ class Run:
                 try:
                     yield
                 except asyncio.CancelledError:
-                    if self.releases and not fence.expired():
+                    if self._releases and not fence.expired():
                         await self._release(state)
                     raise
                 finally:

@@ -1,6 +1,8 @@
 """`weir train`: the run uses the dataset that the operator names."""
 
+import asyncio
 import json
+import sys
 import time
 
 import msgspec
@@ -87,7 +89,9 @@ async def test_a_version_without_a_request_does_not_name_the_request_of_its_data
     assert [(job.dataset_digest, job.retraining_id) for job in jobs] == [("d1", "")]
 
 
-@pytest.mark.parametrize(("state", "status"), [("blessed", 0), ("refused", 0), ("failed", 1), ("interrupted", 1)])
+@pytest.mark.parametrize(
+    ("state", "status"), [("blessed", 0), ("refused", 0), ("failed", 1), ("interrupted", 1), ("rejected", 1)]
+)
 def test_the_exit_status_is_0_if_the_run_reached_the_gate(tmp_path, monkeypatch, state, status):
     async def train_request(*_):
         return state
@@ -125,6 +129,39 @@ async def test_a_request_with_an_expired_lease_is_accepted(home, monkeypatch):
     monkeypatch.setattr(by_hand, "Tail", tail_of(encode(asked), encode(owned)))
     work = await _work(setup_of(home, home), KafkaSettings(bootstrap_servers="127.0.0.1:1"), "rt_1")
     assert work.epoch == WORK.epoch + 1
+
+
+@pytest.mark.parametrize(
+    ("last", "state"),
+    [
+        (msgspec.structs.replace(REQUEST, state="rejected", at=9.0), "rejected"),
+        (state_event(msgspec.structs.replace(WORK, epoch=4), "trained", 9.0, lease_until=20.0).data, "interrupted"),
+    ],
+)
+async def test_a_run_ends_when_its_request_is_rejected_or_has_another_trainer(home, monkeypatch, last, state):
+    log, published = asyncio.Queue(), []
+
+    def encoded(data):
+        return encode(Event(id="x", source="test", type=data.event_type, time=data.at, data=data, partitionkey="k"))
+
+    async def publish(event):
+        if isinstance(event.data, RetrainingRecord):
+            published.append(event.data.state)
+            log.put_nowait(encoded(event.data))  # its own record does not end a run
+            log.put_nowait(encoded(last))
+
+    known = {"dataset_digest": "d1", "model_version": "m_1"}
+    earlier = state_event(msgspec.structs.replace(WORK, epoch=1), "trained", 2.0, lease_until=3.0, **known)
+    records = [encoded(REQUEST), encoded(earlier.data)]
+    for one in records:
+        log.put_nowait(one)
+    monkeypatch.setattr(by_hand, "Tail", tail_of(*records, following=log))
+    monkeypatch.setattr(by_hand, "publisher_for", lambda *_: publish)
+    gate = [sys.executable, "-c", "import time; time.sleep(600)"]
+    setup = setup_of(home, home, gate_command=lambda _version: gate)
+    training = train_request(setup, KafkaSettings(bootstrap_servers="127.0.0.1:1"), "rt_1", "d1", print)
+    assert await asyncio.wait_for(training, 30) == state
+    assert published == ["trained"], "the run must not publish a renewed lease"
 
 
 def test_a_dataset_of_another_tenant_is_an_error(home):
