@@ -1,7 +1,10 @@
-"""The trainer on a real Kafka: states, leases, takeover after kill -9, failures."""
+"""The trainer on a real Kafka: states, leases, takeover after kill -9, failures, rejections."""
 
+import asyncio
+import contextlib
 import sys
 
+import psutil
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -10,7 +13,7 @@ from support.gate_dataset import write_digests
 from support.kafka_log import fresh_topics, sender, until
 from support.tiny_gguf import save_tiny_gguf
 from support.tiny_training import save_dataset
-from support.trainer_process import DIGEST, setup_of, trainer, trainer_process
+from support.trainer_process import DIGEST, SETTINGS, setup_of, trainer, trainer_process
 
 from stream.kafka.tail import Tail
 from stream.loop.training.by_hand import train_request
@@ -19,6 +22,8 @@ from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import RunFolder
 from stream.loop.training.signing import verify_version
 from stream.wire import Event, ModelRecord, RetrainingRecord, decode, partition_for, tenant_model_key
+from weir.home.api_keys import create_key
+from weir.operate.retraining_decisions import Decider, decide, possible_decisions, records_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -34,7 +39,9 @@ def base(tmp_path):
 @pytest.fixture
 def home(tmp_path):
     folder = save_dataset(tmp_path / "home" / "loop" / "datasets" / DIGEST)
-    write_digests(folder, digest=DIGEST, counts={"train": 24, "eval": 3, "dropped": {"pii": 2}})
+    write_digests(
+        folder, digest=DIGEST, tenant="acme", model="tiny", counts={"train": 24, "eval": 3, "dropped": {"pii": 2}}
+    )
     return tmp_path / "home"
 
 
@@ -151,3 +158,60 @@ async def test_nothing_starts_without_an_approval(apache_broker, home, base):
         await publish(kafka, "approved", 4.0, name="rt_2")
         records = await reached(kafka, "failed", 60)  # the later request was processed, so the first was read
     assert {record.retraining_id for record in records if record.by == "trainer"} == {"rt_2"}
+
+
+async def trained_a_step(kafka):
+    """Follow the topic with one consumer: a new consumer for each look would use the CPU that the training needs."""
+    tail = Tail(kafka.client_options(), kafka.names.retraining, since=0.0)
+    async with asyncio.timeout(180), contextlib.aclosing(tail.records()) as records:
+        async for record in records:
+            if "step" in decode(record.value, record.headers).data.numbers:
+                return
+
+
+@contextlib.asynccontextmanager
+async def by_hand(kafka, setup):
+    """Run `weir train --for`."""
+    async with asyncio.TaskGroup() as group:
+        training = group.create_task(train_request(setup, kafka, "rt_1", DIGEST, lambda _progress: None))
+        yield
+    assert training.result() == "rejected"
+
+
+@pytest.mark.parametrize("start", [trainer, by_hand])
+async def test_a_rejection_ends_a_training_that_runs(apache_broker, home, base, start):
+    """The training would take its limit of 1800 s, and writes a checkpoint only at its end."""
+    kafka = await fresh_topics(apache_broker.bootstrap)
+    key, secret = create_key(home, "acme", ("approve",))
+    decider = Decider(home=home, key=secret, command="test", tenants={})
+    endless = SETTINGS.train.model_copy(update={"epochs": 1_000_000, "checkpoint_seconds": 1800})
+    setup = setup_of(home, base, settings=lambda _tenant: SETTINGS.model_copy(update={"train": endless}))
+    run = RunFolder.of(home, "rt_1")
+
+    def processes():
+        commands = {one: one.cmdline() for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE}
+        return [one for one, command in commands.items() if str(run.path) in command]
+
+    await publish(kafka, "requested", 1.0)
+    await decide(kafka, "rt_1", "approved", decider)
+    async with start(kafka, setup):
+        await trained_a_step(kafka)
+        assert len(processes()) == 1
+        await decide(kafka, "rt_1", "rejected", decider, "wrong data")
+        await until("the end of the process", lambda: not processes())
+    records = await records_of(kafka, "rt_1")
+    (rejection,) = (record for record in records if record.state == "rejected")
+    assert (rejection.by, rejection.reason) == (key.id, "wrong data")
+    assert newest_checkpoint(run.checkpoints, run.read().weights_key()) is not None
+    assert {record.state for record in records} == {
+        "requested",
+        "approved",
+        "dataset",
+        "started",
+        "progress",
+        "rejected",
+    }
+    # The trainer may have renewed its lease before it read the rejection.
+    assert {record.state for record in records[records.index(rejection) + 1 :]} <= {"progress"}
+    assert possible_decisions(records) == (), "the rejection is final"
+    assert await read(kafka, kafka.names.models) == [], "no version is delivered"
