@@ -63,6 +63,9 @@ class GapFile:
         self._handle = os.open(directory / GAP_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.posix_fallocate(self._handle, 0, SIZE_BYTES)
         self._position = 0
+        #: The last bytes of the entries, if their write failed. A reader stops at the first missing entry.
+        self._unwritten = b""
+        self._has_reason = False
         self._turn = 0
         self.gap = OpenGap()
 
@@ -74,10 +77,9 @@ class GapFile:
     def add(self, number: int, request_id: str, reason: str) -> None:
         """Add `number`, which follows the last number; the first `reason` is that of the gap.
 
-        Raises OSError if the disk cannot be written in place.
+        Raises OSError if the disk cannot be written in place; the next call also writes what is missing.
         """
-        begins = not self.gap.count
-        if begins:
+        if not self.gap.count:
             self.gap.first, self.gap.reason = number, reason
         self.gap.last = number
         if self.full:
@@ -87,16 +89,21 @@ class GapFile:
         body = _ENTRY.pack(number, len(name)) + name
         entry = _CRC.pack(zlib.crc32(body)) + body
         self.gap.request_ids.append(request_id)
-        offset, self._position = self._position, self._position + len(entry)
-        os.pwrite(self._handle, entry, offset)
-        if begins:
-            body = _REASON_BODY.pack(number, reason.encode())
+        self._unwritten += entry
+        self._position += len(entry)
+        written = os.pwrite(self._handle, self._unwritten, self._position - len(self._unwritten))
+        self._unwritten = self._unwritten[written:]
+        if not self._has_reason:
+            body = _REASON_BODY.pack(self.gap.first, self.gap.reason.encode())
             os.pwrite(self._handle, _CRC.pack(zlib.crc32(body)) + body, _REASON_AT)
+            self._has_reason = True
 
     def clear(self) -> None:
         """Empty the gap; the caller must have appended a gap record with its numbers to the spool."""
         self.gap = OpenGap()
         self._position = 0
+        self._unwritten = b""
+        self._has_reason = False
 
     def close(self) -> None:
         """Close the file."""

@@ -122,6 +122,21 @@ def test_an_open_gap_becomes_a_gap_record_and_its_requests_are_not_aborted(tmp_p
     assert (after.accepted, after.shed) == (60 + len(recorded), open_gap.shed)
 
 
+def test_requests_that_were_shed_after_a_failed_write_of_the_open_gap_are_counted(tmp_path):
+    spool = Spool(tmp_path, settings=small_settings(limit_bytes=150_000))
+    spool.fill(60, "x" * 2000)
+    with no_file_beyond(0):
+        assert spool.request("unwritten")
+    for number in range(40):
+        spool.request(f"later-{number}")
+    spool.kill()
+    adopt(spool.directory, spool.source)
+    events = events_of(spool.directory)
+    gaps = [event.data for event in events if isinstance(event.data, GapRecord)]
+    recorded = [event for event in events if isinstance(event.data, RequestRecord)]
+    assert sum(gap.count for gap in gaps) == 101 - len(recorded)
+
+
 def test_the_gap_record_of_an_adopter_has_the_reason_of_the_dead_gateway(tmp_path):
     spool = Spool(tmp_path)
     spool.request("a", "x" * 100_000)

@@ -1,4 +1,7 @@
+import contextlib
+
 import pytest
+from support.spool import no_file_beyond
 
 from serving.capture.open_gap import GapFile, read_gap
 
@@ -47,6 +50,18 @@ def test_the_reason_of_a_gap_is_its_first_reason(gap_file, tmp_path):
     gap_file.clear()
     gap_file.add(3, "c", "oversize")
     assert read_gap(tmp_path, 2).reason == "oversize"
+
+
+@pytest.mark.parametrize("failing", [{1}, {1, 2}, {3}, {2, 3}])
+@pytest.mark.parametrize("size", [0, 30, 60])
+def test_numbers_whose_write_fails_are_written_with_the_next_number(gap_file, tmp_path, failing, size):
+    """With some values of `size`, a part of an entry is written."""
+    for number in range(1, 5):
+        with no_file_beyond(size if number in failing else 1 << 30), contextlib.suppress(OSError):
+            gap_file.add(number, f"{number:036d}", "disk")
+    gap = read_gap(tmp_path, 0)
+    assert (gap.first, gap.last, gap.reason) == (1, 4, "disk")
+    assert gap.request_ids == [f"{number:036d}" for number in range(1, 5)]
 
 
 def test_the_gap_of_an_older_version_which_stored_no_reason_is_read(gap_file, tmp_path):
