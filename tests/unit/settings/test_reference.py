@@ -51,5 +51,5 @@ def test_options_that_detectors_share_are_described_once():
         "### `tool_mix`\n\nReads answers. Its findings open alerts.\n\nAs [`anomaly`](#anomaly): `alarm_every_events`"
         in page
     )
-    assert page.count("| `model_dir` |") == 2
+    assert page.count("| `model_dir` |") == 1
     assert page.count("Whether values are compared only with values of the same half-hour") == 1
