@@ -10,7 +10,7 @@ from weir.home.access_log import log_access
 from weir.home.api_keys import create_key, list_keys, revoke_key
 
 if TYPE_CHECKING:
-    from serving.api_keys import KeyScope
+    from serving.api_keys import ApiKey, KeyScope
 
 __all__ = ["keys"]
 
@@ -55,8 +55,11 @@ def create(*, tenant: str, scopes: tuple["KeyScope", ...], as_json: bool) -> Non
     from weir.settings import home_folder
 
     home = home_folder()
-    record, secret = create_key(home, tenant, tuple(dict.fromkeys(scopes)))
-    log_access(home, "weir keys create", key=record.id, tenant=record.tenant, scopes=" ".join(record.scopes))
+
+    def log(key: "ApiKey") -> None:
+        log_access(home, "weir keys create", key=key.id, tenant=key.tenant, scopes=" ".join(key.scopes))
+
+    record, secret = create_key(home, tenant, tuple(dict.fromkeys(scopes)), log)
     if as_json:
         shown = {"id": record.id, "tenant": record.tenant, "created": record.created, "scopes": record.scopes}
         print_json(shown | {"key": secret})

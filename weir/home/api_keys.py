@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,10 +53,18 @@ def list_keys(home: Path) -> list[ApiKey]:
         raise StackError(f"{path} is damaged: {error}; restore it, or delete it and create new keys") from None
 
 
-def create_key(home: Path, tenant: str, scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES) -> tuple[ApiKey, str]:
-    """Create a key for `tenant`; return its record and the key, which is not stored. Raises SettingsError if the name is invalid."""
+def create_key(
+    home: Path,
+    tenant: str,
+    scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES,
+    log: Callable[[ApiKey], object] = lambda _: None,
+) -> tuple[ApiKey, str]:
+    """Create a key for `tenant`; return its record and the key, which is not stored. Raises SettingsError if the name is invalid.
+
+    `log` is called before the key exists; if it raises an error, no key is created.
+    """
     check_tenant(tenant)
-    return _make_key(home, tenant, scopes)
+    return _make_key(home, tenant, scopes, log)
 
 
 def check_tenant(tenant: str) -> None:
@@ -66,7 +75,12 @@ def check_tenant(tenant: str) -> None:
         )
 
 
-def _make_key(home: Path, tenant: str, scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES) -> tuple[ApiKey, str]:
+def _make_key(
+    home: Path,
+    tenant: str,
+    scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES,
+    log: Callable[[ApiKey], object] = lambda _: None,
+) -> tuple[ApiKey, str]:
     secret = f"weir-{secrets.token_urlsafe(32)}"
     record = ApiKey(
         id=f"k_{secrets.token_hex(6)}",
@@ -75,6 +89,7 @@ def _make_key(home: Path, tenant: str, scopes: tuple[KeyScope, ...] = DEFAULT_SC
         created=_now(),
         scopes=scopes,
     )
+    log(record)
     with _locked(home):
         _write(home, [*list_keys(home), record])
     return record, secret

@@ -10,6 +10,7 @@ from stream.wire import RouteRecord
 from stream.wire.route_files import BASE
 from weir.cli import dlq, main
 from weir.dead_letters.letter import DeadLetter
+from weir.home.api_keys import list_keys
 
 VERSION = "m_111111111111"
 ON_ACME = ("--tenant", "acme", "--model", "m", "--reason", "canary-reason")
@@ -40,6 +41,15 @@ def test_the_creation_and_the_revocation_of_a_key_are_logged_without_the_key(hom
         {"command": "weir keys revoke", "key": made["id"], "tenant": "acme"},
     ]
     assert made["key"] not in (home / "logs" / "access.log").read_text()
+
+
+def test_a_key_is_not_created_if_the_log_cannot_be_written(home, weir):
+    (home / "logs").mkdir()
+    (home / "logs" / "access.log").symlink_to("/dev/full")
+    done = weir("keys", "create", "--tenant", "acme")
+    assert done.exit_code == 1
+    assert "`weir keys create` cannot be logged" in done.stderr
+    assert list_keys(home) == []
 
 
 def test_silences_are_logged_before_kafka_is_asked(no_broker, weir):
