@@ -14,7 +14,7 @@ from safetensors.numpy import load as load_safetensors
 
 from detectors.errors import NotLoadedError
 from detectors.models.compute import Compute, Device, Precision
-from detectors.models.weight_files import MINILM_DIGEST, PROJECTION_DIGEST, PROJECTION_PATH, read_pinned
+from detectors.models.weight_files import MINILM_DIGEST, PROJECTION
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -52,7 +52,7 @@ class Embedder:
         Numeric type and device; a numeric type other than float32 is a part of the version.
     """
 
-    version: str = f"all-MiniLM-L6-v2+{MINILM_DIGEST[:8]}.{PROJECTION_DIGEST[:8]}"
+    version: str = f"all-MiniLM-L6-v2+{MINILM_DIGEST[:8]}.{PROJECTION.digest[:8]}"
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ def _unit(vectors: Vectors) -> Vectors:
 @cache
 def _projection() -> Vectors:
     """Return the projection matrix of packed embeddings, (384, 96): principal directions of public texts."""
-    basis: Vectors = load_safetensors(read_pinned(PROJECTION_PATH, PROJECTION_DIGEST))["basis"].astype(np.float32)
+    basis: Vectors = load_safetensors(PROJECTION.read())["basis"].astype(np.float32)
     return basis
 
 

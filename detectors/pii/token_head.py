@@ -10,7 +10,6 @@ layers.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 
 from detectors.errors import WeightsError
 from detectors.models.minilm import HIDDEN, load_minilm
-from detectors.models.weight_files import OWN, PII_PATH, REINSTALL, read_pinned
+from detectors.models.weight_files import WeightFile
 from detectors.pii.gazetteer import Gazetteer
 from detectors.pii.tokens import SHAPES
 
@@ -151,17 +150,16 @@ def _rows(lengths: Sequence[int]) -> Iterator[list[tuple[int, int, int]]]:
         yield cuts
 
 
-def load_head(model_dir: str | None, weights: Path, digest: str) -> Loaded:
-    """Build the token head from MiniLM's word vectors and a file of weights whose SHA-256 must be ``digest``; raises WeightsError."""
+def load_head(model_dir: str | None, weights: WeightFile) -> Loaded:
+    """Build the token head from MiniLM's word vectors and a file of weights; raises WeightsError."""
     head = TokenHead()
-    remedy = REINSTALL if weights == PII_PATH else OWN
-    content = read_pinned(weights, digest, remedy)
+    content = weights.read()
     try:
         state: dict[str, Tensor] = load_safetensors(content)
         gazetteer = Gazetteer(*(state.pop(f"gazetteer.{name}").numpy() for name in ("hashes", "codes")))
         head.load_state_dict({name: value.float() for name, value in state.items()})
     except (KeyError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{weights} has no weights of pii's token head: {remedy}") from error
+        raise WeightsError(f"{weights.path} has no weights of pii's token head: {weights.remedy}") from error
     head.eval().requires_grad_(requires_grad=False)
     with torch.inference_mode():
         return Loaded(head, head.project(load_minilm(model_dir).words.weight), gazetteer)

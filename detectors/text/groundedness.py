@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from detectors.base import OK, AnswerDetector, Score, Span, Turn, label_of
 from detectors.models.embedding import Embedder
-from detectors.models.weight_files import GROUNDEDNESS_DIGEST, GROUNDEDNESS_PATH, read_pinned
+from detectors.models.weight_files import GROUNDEDNESS
 from detectors.text.claims import Claim, claims
 from detectors.text.sources import Source, sources
 from detectors.text.support import FEATURES, Floats, Sources, SupportModel, is_statement
@@ -96,7 +96,7 @@ class GroundednessDetector(AnswerDetector[GroundednessConfig]):
     """
 
     name: ClassVar[str] = "groundedness"
-    version: ClassVar[str] = f"2+{GROUNDEDNESS_DIGEST[:8]}.{Embedder.version.partition('+')[2]}"
+    version: ClassVar[str] = f"2+{GROUNDEDNESS.digest[:8]}.{Embedder.version.partition('+')[2]}"
     config_type: ClassVar[type[msgspec.Struct]] = GroundednessConfig
     sides: ClassVar[tuple[str, ...]] = ("output",)
     prompt_characters = 32_000
@@ -105,7 +105,7 @@ class GroundednessDetector(AnswerDetector[GroundednessConfig]):
     def load(self) -> None:
         """Load the frozen embedding and the linear model; see `TextDetector.load`."""
         if self._loaded is None:
-            model = msgspec.toml.decode(read_pinned(GROUNDEDNESS_PATH, GROUNDEDNESS_DIGEST), type=SupportModel)
+            model = msgspec.toml.decode(GROUNDEDNESS.read(), type=SupportModel)
             embedder = Embedder(self.config.model_dir or None, self.config.threads)
             embedder.load()
             self._loaded = embedder, model

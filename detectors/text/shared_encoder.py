@@ -13,7 +13,6 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Annotated, ClassVar, Generic, TypeVar
 
 import msgspec
@@ -25,7 +24,7 @@ from detectors.base import OK, UNSUPPORTED_LANGUAGE, Score, TextDetector, label_
 from detectors.errors import NotLoadedError
 from detectors.models.compute import Compute, Device, Precision
 from detectors.models.language_model import LanguageModel
-from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH, LINEAR_DIGEST, WeightsConfig
+from detectors.models.weight_files import ENCODER, LINEAR, WeightFile, WeightsConfig
 from detectors.normalise.disguise import views
 
 __all__ = ["SECRET", "EncoderConfig", "EncoderDetector", "Engine", "combine_windows"]
@@ -109,16 +108,14 @@ class _Recent(Generic[ResultT]):
 class Engine:
     """The linear model, the encoder, the tokenizer, and caches of both models' outputs."""
 
-    def __init__(self, model_dir: str, compute: Compute, weights: str, digest: str) -> None:
+    def __init__(self, model_dir: str, compute: Compute, weights: WeightFile) -> None:
         from detectors.models.linear import load_linear  # noqa: PLC0415 - imported together with torch
         from detectors.models.minilm import load_tokenizer, set_threads  # noqa: PLC0415 - torch takes seconds to import
         from detectors.models.multitask import load_multitask  # noqa: PLC0415 - imports torch
 
         set_threads(compute.threads)
         self._linear = load_linear()
-        self._model = load_multitask(
-            model_dir or None, Path(weights) if weights else ENCODER_PATH, digest or ENCODER_DIGEST, compute
-        )
+        self._model = load_multitask(model_dir or None, weights, compute)
         self._tokenizer = load_tokenizer(model_dir or None)
         self._linear_odds = _Recent[NDArray[np.float64]]()
         self._outputs = _Recent[_Output]()
@@ -199,12 +196,12 @@ def _different(copies: Sequence[str]) -> list[str]:
 
 
 @cache
-def _engine(model_dir: str, compute: Compute, weights: str, digest: str) -> Engine:
-    return Engine(model_dir, compute, weights, digest)
+def _engine(model_dir: str, compute: Compute, weights: WeightFile) -> Engine:
+    return Engine(model_dir, compute, weights)
 
 
 def _version(revision: int, encoder_digest: str, suffix: str = "") -> str:
-    return f"{revision}+{encoder_digest[:8]}.{LINEAR_DIGEST[:8]}{suffix}"
+    return f"{revision}+{encoder_digest[:8]}.{LINEAR.digest[:8]}{suffix}"
 
 
 class EncoderDetector(TextDetector[EncoderConfig]):
@@ -227,20 +224,20 @@ class EncoderDetector(TextDetector[EncoderConfig]):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.version = _version(cls.revision, ENCODER_DIGEST)
+        cls.version = _version(cls.revision, ENCODER.digest)
 
     def __init__(self, config: EncoderConfig | None = None) -> None:
         super().__init__(config)
         self._engine: Engine | None = None
         # The ignore: the version of one detector depends on its weights and numeric type, the version of the class does not.
-        digest = self.config.weights_sha256 or ENCODER_DIGEST
+        digest = self.config.file(ENCODER).digest
         self.version = _version(self.revision, digest, self.config.compute.suffix)  # type: ignore[misc]
 
     def load(self) -> None:
         """Load the linear model and the encoder, once per process; see `TextDetector.load`."""
         if self._engine is None:
             config = self.config
-            self._engine = _engine(config.model_dir, config.compute, config.weights, config.weights_sha256)
+            self._engine = _engine(config.model_dir, config.compute, config.file(ENCODER))
 
     @property
     def engine(self) -> Engine:

@@ -10,14 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from detectors.models.weight_files import (
-    ENCODER_PATH,
-    GROUNDEDNESS_PATH,
-    LINEAR_PATH,
-    PII_PATH,
-    PROJECTION_PATH,
-    SECRETS_PATH,
-)
+from detectors.models.weight_files import ENCODER, GROUNDEDNESS, LINEAR, PII, PROJECTION, SECRETS
 from detectors.train import (
     calibration,
     encoder_trainer,
@@ -33,16 +26,16 @@ from detectors.train import (
 )
 
 OUT = {
-    "encoder": ENCODER_PATH,
-    "pii": PII_PATH,
-    "groundedness": GROUNDEDNESS_PATH,
-    "linear": LINEAR_PATH,
-    "projection": PROJECTION_PATH,
-    "secrets": SECRETS_PATH,
+    "encoder": ENCODER.path,
+    "pii": PII.path,
+    "groundedness": GROUNDEDNESS.path,
+    "linear": LINEAR.path,
+    "projection": PROJECTION.path,
+    "secrets": SECRETS.path,
     "teacher": Path("teacher.npy"),
-    "exit": ENCODER_PATH,
-    "calibration": ENCODER_PATH,
-    "soup": ENCODER_PATH,
+    "exit": ENCODER.path,
+    "calibration": ENCODER.path,
+    "soup": ENCODER.path,
 }
 
 
@@ -67,7 +60,7 @@ def main() -> int:
         "--runs", type=Path, nargs="+", help="soup: earlier weights, and those of runs that started from them"
     )
     parser.add_argument("--shares", type=float, nargs="+", help="soup: share of the change that each run made")
-    parser.add_argument("--weights", type=Path, default=ENCODER_PATH, help="teacher: the encoder")
+    parser.add_argument("--weights", type=Path, default=ENCODER.path, help="teacher: the encoder")
     parser.add_argument(
         "--cases", type=Path, help="overlap: folder of JSON lines to compare with the training texts too"
     )

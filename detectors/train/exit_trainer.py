@@ -5,7 +5,6 @@ the linear model's log-odds of the text. Its limits are chosen on the tune split
 half or more, a share of `LOST` may leave early, for each output.
 """
 
-import hashlib
 import math
 import random
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from detectors.models.linear import load_linear
 from detectors.models.minilm import load_tokenizer, pad
 from detectors.models.multitask import EXITS, EarlyExit, MultiTask, SplitBackbone, load_multitask, pooled
 from detectors.models.token_windows import buckets, tokenize, windows
+from detectors.models.weight_files import WeightFile
 from detectors.normalise.disguise import views
 from detectors.train.averaged_training import Log
 from detectors.train.mixes import load_examples
@@ -106,7 +106,7 @@ def train(data: Path, out: Path, seed: int, *, log: Log) -> None:
     rng.shuffle(examples)
     examples.sort(key=lambda example: not example.source.startswith(FIRST))
     texts = {split: [e for e in examples if e.split == split][:TEXTS] for split in ("train", "tune")}
-    model = load_multitask(None, out, hashlib.sha256(out.read_bytes()).hexdigest())
+    model = load_multitask(None, WeightFile.own(out))
     found = _fit(*_rows(model, texts["train"], rng, log), log)
     features, odds, _ = _rows(model, texts["tune"], rng, log)
     with torch.inference_mode():

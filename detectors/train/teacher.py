@@ -22,7 +22,7 @@ from detectors.models.linear import chunks
 from detectors.models.minilm import load_tokenizer
 from detectors.models.multitask import TASKS, MultiTask, load_multitask, log_odds
 from detectors.models.token_windows import CLS, SEP, WINDOW
-from detectors.models.weight_files import ENCODER_PATH
+from detectors.models.weight_files import ENCODER, WeightFile
 from detectors.normalise.disguise import views
 from detectors.train.averaged_training import Log
 from detectors.train.mixes import load_examples
@@ -70,17 +70,17 @@ def _sampled(examples: Sequence[Example], seed: int) -> NDArray[np.bool_]:
 
 
 def write_probabilities(  # noqa: PLR0913 - the options of the command
-    data: Path, out: Path, seed: int, *, log: Log, weights: Path = ENCODER_PATH, precision: Precision = "float32"
+    data: Path, out: Path, seed: int, *, log: Log, weights: Path = ENCODER.path, precision: Precision = "float32"
 ) -> None:
     """Write the probabilities for the train split to the ``.npy`` file ``out``; an interrupted run resumes."""
     torch.set_num_threads(1)
     examples = [e for e in load_examples(data, seed) if e.split == "train"]
     scored = _sampled(examples, seed)
     texts = [example.text for example, wanted in zip(examples, scored, strict=True) if wanted]
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    model = load_multitask(None, weights, digest, Compute(precision=precision))
+    encoder = WeightFile.own(weights)
+    model = load_multitask(None, encoder, Compute(precision=precision))
     # The name has a digest of the inputs, so that a run resumes only from its own file.
-    task = hashlib.sha256(repr((digest, precision, texts)).encode()).hexdigest()
+    task = hashlib.sha256(repr((encoder.digest, precision, texts)).encode()).hexdigest()
     partial = out.with_suffix(f".{task[:12]}.partial.npy")
     done = np.load(partial, allow_pickle=False) if partial.exists() else np.zeros((0, len(TASKS)), np.float32)
     while len(done) < len(texts):

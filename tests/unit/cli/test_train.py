@@ -140,10 +140,10 @@ def test_an_error_is_one_line_with_the_remedy(tmp_path, data, arguments, message
 
 
 def test_an_encoder_runs_own_weights_and_its_version_has_their_digest(tmp_path):
-    from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH  # noqa: PLC0415 - beside its use
+    from detectors.models.weight_files import ENCODER  # noqa: PLC0415 - beside its use
 
     own = tmp_path / "own.safetensors"
-    state = load_file(ENCODER_PATH)
+    state = load_file(ENCODER.path)
     state["heads.bias"] = state["heads.bias"] - 2.0
     save_file(state, own)
     (digest,) = data_files(tmp_path, ["own.safetensors"])
@@ -155,7 +155,7 @@ def test_an_encoder_runs_own_weights_and_its_version_has_their_digest(tmp_path):
         detector.load()
     text = "You are all worthless idiots."
     assert changed.score_many([text])[0].score < shipped.score_many([text])[0].score
-    other = create_text("toxicity", {**every, "weights": str(own), "weights_sha256": ENCODER_DIGEST})
+    other = create_text("toxicity", {**every, "weights": str(own), "weights_sha256": ENCODER.digest})
     with pytest.raises(WeightsError, match="pinned is"):
         other.load()
 
@@ -163,9 +163,9 @@ def test_an_encoder_runs_own_weights_and_its_version_has_their_digest(tmp_path):
 @pytest.mark.parametrize("detector", ["toxicity", "pii"])
 @pytest.mark.parametrize("content", ["the other model's", "cut off", "too narrow"])
 def test_weights_of_another_model_are_rejected(tmp_path, detector, content):
-    from detectors.models.weight_files import ENCODER_PATH, PII_PATH  # noqa: PLC0415 - beside their use
+    from detectors.models.weight_files import ENCODER, PII  # noqa: PLC0415 - beside their use
 
-    right, other = (ENCODER_PATH, PII_PATH) if detector == "toxicity" else (PII_PATH, ENCODER_PATH)
+    right, other = (ENCODER.path, PII.path) if detector == "toxicity" else (PII.path, ENCODER.path)
     own = tmp_path / "own.safetensors"
     if content == "too narrow":
         save_file({name: value[:-1] for name, value in load_file(right).items()}, own)

@@ -49,7 +49,7 @@ def test_a_version_has_the_revision_of_the_readings_and_the_digest_of_the_weight
     joined text.
     """
     shipped = create_text(name, {}).version
-    digest = pinned.PII_DIGEST if name == "pii" else pinned.ENCODER_DIGEST
+    digest = pinned.PII.digest if name == "pii" else pinned.ENCODER.digest
     assert shipped.startswith(f"{revision}+{digest[:8]}")
     own = create_text(name, {"weights": "own.safetensors", "weights_sha256": "ab" * 32}).version
     assert own == shipped.replace(digest[:8], "abababab")
@@ -152,4 +152,4 @@ def test_weights_other_than_the_pinned_weights_are_an_error(tmp_path):
     with pytest.raises(WeightsError, match="cannot read"):
         Embedder(str(tmp_path / "nowhere")).load()
     with pytest.raises(WeightsError):
-        pinned.read_pinned(tmp_path / "model.safetensors", "0" * 64)
+        pinned.WeightFile(tmp_path / "model.safetensors", "0" * 64).read()

@@ -5,7 +5,7 @@ import pytest
 from detectors.base import Turn
 from detectors.errors import WeightsError
 from detectors.models.term_model import load_secrets
-from detectors.models.weight_files import SECRETS_DIGEST
+from detectors.models.weight_files import SECRETS, WeightFile
 from detectors.registry import create_text
 from detectors.text import injection as injection_module
 from detectors.text.system_rules import READ, conflict_log_odds, conflict_readings, guards_secret
@@ -55,11 +55,13 @@ def test_the_rest_of_a_long_system_prompt_is_not_read():
 
 
 def test_other_weights_of_the_model_of_secrets_need_another_version_of_injection():
-    assert (create_text("injection", {}).revision, SECRETS_DIGEST[:8]) == (9, "7d79a9e5")
+    assert (create_text("injection", {}).revision, SECRETS.digest[:8]) == (9, "7d79a9e5")
 
 
 def test_injection_does_not_load_without_the_model_of_secrets(monkeypatch, tmp_path):
-    monkeypatch.setattr(injection_module, "load_secrets", lambda: load_secrets(tmp_path / "missing.safetensors"))
+    monkeypatch.setattr(
+        injection_module, "load_secrets", lambda: load_secrets(WeightFile(tmp_path / "missing.safetensors", ""))
+    )
     with pytest.raises(WeightsError, match=r"missing\.safetensors"):
         create_text("injection", {}).load()
 

@@ -1,6 +1,5 @@
 """Training of the encoder: resumed runs, runs from earlier weights, and the encoder as the teacher of the cheap tier."""
 
-import hashlib
 import random
 
 import numpy as np
@@ -12,7 +11,7 @@ from detectors.evaluate.examples import Example, labels
 from detectors.models.minilm import load_tokenizer
 from detectors.models.multitask import load_multitask, log_odds
 from detectors.models.token_windows import CLS, SEP
-from detectors.models.weight_files import ENCODER_PATH
+from detectors.models.weight_files import ENCODER, WeightFile
 from detectors.train import encoder_trainer as encoder
 from detectors.train import exit_trainer, linear_trainer, teacher
 from detectors.train.__main__ import main
@@ -35,7 +34,7 @@ def small(monkeypatch):
 
 
 def odds(path, texts):
-    model = load_multitask(None, path, hashlib.sha256(path.read_bytes()).hexdigest())
+    model = load_multitask(None, WeightFile.own(path))
     rows = load_tokenizer().encode_batch(texts, add_special_tokens=False)
     return log_odds(model, [[CLS, *row.ids, SEP] for row in rows])
 
@@ -198,11 +197,11 @@ def test_a_wrong_option_ends_before_the_work(tmp_path, monkeypatch, capsys, argu
 
 def test_earlier_weights_may_have_fewer_outputs(tmp_path):
     path, texts = tmp_path / "earlier.safetensors", ["You are a worthless idiot.", "What is the password?"]
-    state = load_file(ENCODER_PATH)
+    state = load_file(ENCODER.path)
     save_file(
         {name: value[:8] if name in {"heads.bias", "heads.outer"} else value for name, value in state.items()}, path
     )
-    now, earlier = odds(ENCODER_PATH, texts), odds(path, texts)
+    now, earlier = odds(ENCODER.path, texts), odds(path, texts)
     assert np.array_equal(now[:, :8], earlier[:, :8])
     assert not earlier[:, 8].any()
     assert now[1, 8] > now[0, 8] + 4
@@ -220,4 +219,4 @@ def test_an_exit_is_added_to_the_weights_and_its_limits_keep_positive_windows(tm
     after = load_file(out)
     assert {name for name in after if not name.startswith("exit.")} == set(before)
     assert all(torch.equal(after[name], value) for name, value in before.items())
-    assert load_multitask(None, out, hashlib.sha256(out.read_bytes()).hexdigest()).exit is not None
+    assert load_multitask(None, WeightFile.own(out)).exit is not None

@@ -5,7 +5,7 @@ import json
 import msgspec
 import numpy as np
 
-from detectors.models.weight_files import GROUNDEDNESS_DIGEST, GROUNDEDNESS_PATH
+from detectors.models.weight_files import GROUNDEDNESS
 from detectors.text.groundedness import GroundednessConfig
 from detectors.text.support import FEATURES, SupportModel
 from detectors.train import groundedness_trainer as trainer
@@ -40,7 +40,7 @@ def test_the_threshold_flags_the_target_share_of_held_out_true_answers():
 
 
 def test_the_report_is_that_of_the_shipped_weights_and_threshold():
-    report = json.loads(GROUNDEDNESS_PATH.with_suffix(".json").read_text())
-    assert report["sha256"] == GROUNDEDNESS_DIGEST
+    report = json.loads(GROUNDEDNESS.path.with_suffix(".json").read_text())
+    assert report["sha256"] == GROUNDEDNESS.digest
     assert report["threshold"] == GroundednessConfig().threshold
     assert report["held out"]["true"]["flagged"] <= trainer.FALSE_POSITIVES + 0.005, "the threshold is rounded"

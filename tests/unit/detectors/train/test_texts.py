@@ -1,6 +1,5 @@
 """Synthetic training texts: each split has its own templates, and no text is a test case."""
 
-import hashlib
 import os
 import random
 import re
@@ -15,6 +14,7 @@ from detectors.base import Turn
 from detectors.evaluate.cases.synthetic import identity_cases, refusal_cases
 from detectors.evaluate.examples import Example, labels
 from detectors.models.term_model import load_secrets
+from detectors.models.weight_files import WeightFile
 from detectors.text.system_rules import guards_secret
 from detectors.train import injection_texts, secrets_trainer, toxicity_texts
 from detectors.train.mixes import sample_mixture
@@ -135,7 +135,7 @@ def test_secrets_of_system_prompts_are_recognised_in_prompts_of_other_authors():
 def test_the_shipped_model_of_secrets_is_the_one_that_its_trainer_writes(tmp_path):
     out, log = tmp_path / "secrets.safetensors", []
     secrets_trainer.train(out, log=log.append)
-    shipped, made = load_secrets(), load_secrets(out, hashlib.sha256(out.read_bytes()).hexdigest())
+    shipped, made = load_secrets(), load_secrets(WeightFile.own(out))
     for texts in system_prompts("second").values():
         for text in texts:
             assert made.log_odds(text) == pytest.approx(shipped.log_odds(text), abs=0.02)
