@@ -22,13 +22,12 @@ from serving.engine.model_files import (
     ModelFiles,
     Progress,
     directory_digest,
-    file_digest,
     no_progress,
     read_manifest,
     version_of,
     write_manifest,
 )
-from stream.files import FileLock
+from stream.files import FileLock, file_digest
 
 __all__ = [
     "ECHO_MODEL",
@@ -151,7 +150,8 @@ def _wheel_fill(source: WheelSource | None, progress: Progress) -> _Fill:
         if source is None:
             raise ModelNotFoundError("no wheel contains this model")
         gguf = _gguf(source)
-        digest = file_digest(gguf, lambda share: progress("checking the digest", share * 0.05))
+        progress("checking the digest", 0.0)
+        digest = file_digest(gguf)
         if digest != source.sha256:
             raise ModelInvalidError(
                 f"{gguf} has SHA-256 {digest}, pinned is {source.sha256}: install {source.requirement}"

@@ -5,7 +5,8 @@ from typing import Any
 
 from serving.engine.catalogue import HubSource
 from serving.engine.errors import ModelInvalidError, ModelNotFoundError
-from serving.engine.model_files import Progress, directory_digest, file_digest
+from serving.engine.model_files import Progress, directory_digest
+from stream.files import file_digest
 
 __all__ = ["from_hub", "hub_revision"]
 

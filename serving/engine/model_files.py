@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from serving.engine.errors import ModelInvalidError
+from stream.files import file_digest
 
 __all__ = [
     "IR_MODEL",
@@ -15,7 +16,6 @@ __all__ = [
     "ModelFiles",
     "Progress",
     "directory_digest",
-    "file_digest",
     "model_version",
     "no_progress",
     "read_manifest",
@@ -26,7 +26,6 @@ __all__ = [
 MANIFEST = "weir-model.json"
 #: The file by which a directory with OpenVINO IR is recognised.
 IR_MODEL = "openvino_model.xml"
-_BLOCK = 1 << 20
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf")
 
 Progress = Callable[[str, float], None]
@@ -77,18 +76,6 @@ def version_of(digest: str) -> str:
     'b179c9523d0e'
     """
     return digest[:12]
-
-
-def file_digest(path: Path, report: Callable[[float], None] | None = None) -> str:
-    """Return the SHA-256 of a file in hexadecimal; `report` is called with the share that has been read, in [0, 1]."""
-    sha, done, size = hashlib.sha256(), 0, max(path.stat().st_size, 1)
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            sha.update(block)
-            done += len(block)
-            if report is not None:
-                report(done / size)
-    return sha.hexdigest()
 
 
 def directory_digest(directory: Path) -> str:

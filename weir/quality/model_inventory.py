@@ -13,6 +13,7 @@ from serving.engine.catalogue import CATALOGUE, ENGINES_WITHOUT_FILES
 from serving.engine.fetch_model import default_cache_dir
 from serving.engine.model_files import read_manifest
 from serving.settings import ModelSettings
+from stream.files import file_digest
 
 __all__ = ["InstalledModel", "inventory"]
 
@@ -133,7 +134,7 @@ def _described_own(own: Mapping[str, Collection[str]]) -> Iterator[InstalledMode
         yield InstalledModel(
             name=path.stem,
             used_by=used_by,
-            digest=hashlib.sha256(path.read_bytes()).hexdigest() if there else "",
+            digest=file_digest(path) if there else "",
             source="local",
             origin="" if there else f"no file {path}",
             path=str(path),

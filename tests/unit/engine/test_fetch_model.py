@@ -9,8 +9,9 @@ import pytest
 from serving.engine import fetch_model as weights
 from serving.engine.catalogue import CATALOGUE, HubSource, KnownModel, WheelSource
 from serving.engine.errors import EngineError, ModelInvalidError, ModelNotFoundError
-from serving.engine.model_files import MANIFEST, directory_digest, file_digest, model_version, read_manifest
+from serving.engine.model_files import MANIFEST, directory_digest, model_version, read_manifest
 from serving.settings import ModelSettings
+from stream.files import file_digest
 
 DEFAULT_MODEL = ModelSettings().name
 
