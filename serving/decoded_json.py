@@ -49,8 +49,10 @@ def decode_object(raw: bytes) -> dict[str, Any]:
         raise _too_deep() from None
     except msgspec.ValidationError:
         raise UndecodableJson("a number is out of range") from None
-    except ValueError:  # invalid JSON, or invalid UTF-8
-        raise UndecodableJson("it is malformed") from None
+    except UnicodeDecodeError:
+        raise UndecodableJson("it is not UTF-8") from None
+    except ValueError as error:
+        raise _malformed(error) from None
     if not isinstance(decoded, dict):
         raise UndecodableJson("it is not an object")
     # An object with few brackets is not deep; counting them is much faster than walking the object.
@@ -92,6 +94,12 @@ def mapping_of(value: Any) -> Mapping[str, Any]:
 def mappings_of(value: Any) -> Iterable[Mapping[str, Any]]:
     """Return the objects in `value` if it is an array, else nothing."""
     return (item for item in value if isinstance(item, Mapping)) if isinstance(value, list | tuple) else ()
+
+
+def _malformed(error: ValueError) -> UndecodableJson:
+    """Return an error with the decoder's reason and position, which contain no text of the bytes."""
+    _, _, reason = str(error).partition("JSON is malformed: ")
+    return UndecodableJson(f"it is malformed: {reason}" if reason else "it is malformed or not complete")
 
 
 def _too_deep() -> UndecodableJson:
