@@ -31,6 +31,8 @@ def parse_since(since: Since, now: datetime | None = None) -> datetime | None:
         if isinstance(found, timedelta):
             return now - found
         return found.astimezone() if found is not None and found.tzinfo is None else found
+    except AttributeError:
+        raise SettingsError(f"{since!r} is neither a duration nor a time; write 30s, 10m, 2h or 1d") from None
     except (OverflowError, ValueError):
         raise SettingsError(f"{since} is before the year 1 or after the year 9999; write 30s, 10m, 2h or 1d") from None
 
