@@ -64,7 +64,10 @@ def create_key(
     `log` is called before the key exists; if it raises an error, no key is created.
     """
     check_tenant(tenant)
-    return _make_key(home, tenant, scopes, log)
+    record, secret = _new_key(tenant, scopes)
+    log(record)
+    _store(home, record)
+    return record, secret
 
 
 def check_tenant(tenant: str) -> None:
@@ -75,12 +78,7 @@ def check_tenant(tenant: str) -> None:
         )
 
 
-def _make_key(
-    home: Path,
-    tenant: str,
-    scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES,
-    log: Callable[[ApiKey], object] = lambda _: None,
-) -> tuple[ApiKey, str]:
+def _new_key(tenant: str, scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES) -> tuple[ApiKey, str]:
     secret = f"weir-{secrets.token_urlsafe(32)}"
     record = ApiKey(
         id=f"k_{secrets.token_hex(6)}",
@@ -89,10 +87,12 @@ def _make_key(
         created=_now(),
         scopes=scopes,
     )
-    log(record)
+    return record, secret
+
+
+def _store(home: Path, record: ApiKey) -> None:
     with _locked(home):
         _write(home, [*list_keys(home), record])
-    return record, secret
 
 
 def revoke_key(home: Path, key_id: str) -> ApiKey:
@@ -133,7 +133,8 @@ def ensure_own_key(home: Path) -> str:
         digest = hashlib.sha256(secret.encode()).hexdigest()
         if any(key.sha256 == digest and key.tenant == OWN_TENANT and key.revoked is None for key in list_keys(home)):
             return secret
-    _, secret = _make_key(home, OWN_TENANT)
+    record, secret = _new_key(OWN_TENANT)
+    _store(home, record)
     replace_file(path, secret + "\n", durable=True)
     return secret
 
