@@ -27,14 +27,12 @@ SPANS = {
 }
 
 
-def shown(stack, request_id):
-    return stack.json("show", request_id)
-
-
 def assert_accounted(stack, outcomes):
     """Check that every accepted request has a request record, an end record, and a verdict of every expected detector."""
+    first = outcomes[0].request_id
+    assert stack.json("show", first)["verdicts"] == stack.story(first)["verdicts"]
     for outcome in outcomes:
-        story = shown(stack, outcome.request_id)
+        story = stack.story(outcome.request_id)
         assert story["end"]["status"] in {"complete", "cancelled", "aborted", "error"}, outcome
         sides = {side: {v["detector"] for v in story["verdicts"] if v["side"] == side} for side in EXPECTED}
         assert sides["input"] == EXPECTED["input"], outcome
@@ -62,7 +60,7 @@ async def test_200_concurrent_requests_are_all_accounted_for(stack):
 
 def assert_connected_traces(stack, outcomes):
     for outcome in outcomes[:200:20]:
-        story = shown(stack, outcome.request_id)
+        story = stack.story(outcome.request_id)
         spans = spans_when(stack, story["trace_id"], SPANS)
         assert connected(spans), [span.name for span in spans]
 
