@@ -26,13 +26,14 @@ from stream.loop.training.checkpoints import read_checkpoint
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import Failed, Line, Outcome, RayCluster, RunFolder, TrainingJob
 from stream.loop.training.libraries import library_environment
-from stream.loop.training.ray_worker import ROWS, train_worker
 from stream.loop.training.rows import training_table
 from stream.loop.training.signing import ADAPTER_FILES
 
-__all__ = ["train_on_cluster"]
+__all__ = ["ROWS", "train_on_cluster"]
 
 _LOG = logging.getLogger(__name__)
+#: The name of the data set.
+ROWS = "rows"
 #: Deaths of workers after which a run continues; as often as a process on this machine is started again.
 _FAILURES = 3
 _KEPT = 2
@@ -81,7 +82,7 @@ def _connect(cluster: RayCluster, environment: dict[str, str]) -> None:
 
 def _trainer(job: TrainingJob, cluster: RayCluster, folder: RunFolder, table: pa.Table, lines: Queue) -> TorchTrainer:
     return TorchTrainer(
-        train_worker,
+        _train_worker,
         train_loop_config={"job": job, "lines": lines},
         scaling_config=ScalingConfig(
             num_workers=cluster.workers,
@@ -98,6 +99,12 @@ def _trainer(job: TrainingJob, cluster: RayCluster, folder: RunFolder, table: pa
             checkpoint_config=CheckpointConfig(num_to_keep=_KEPT),
         ),
     )
+
+
+def _train_worker(config: dict[str, Any]) -> None:
+    from stream.loop.training.ray_worker import train_worker  # noqa: PLC0415 - only a worker needs transformers and trl
+
+    train_worker(config)
 
 
 class _Fit:

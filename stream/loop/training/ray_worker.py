@@ -22,12 +22,10 @@ from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import Failed, Line, TrainingJob
 from stream.loop.training.libraries import quiet_libraries
 from stream.loop.training.lora import RunCallback, make_trainer, prepare_torch
+from stream.loop.training.ray_driver import ROWS
 from stream.loop.training.rows import training_rows
 
-__all__ = ["ROWS", "train_worker"]
-
-#: The name of the data set.
-ROWS = "rows"
+__all__ = ["train_worker"]
 
 
 def train_worker(config: dict[str, Any]) -> None:
