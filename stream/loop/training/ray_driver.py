@@ -26,14 +26,12 @@ from stream.loop.training.checkpoints import read_checkpoint
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import Failed, Line, Outcome, RayCluster, RunFolder, TrainingJob
 from stream.loop.training.libraries import library_environment
-from stream.loop.training.rows import training_table
+from stream.loop.training.rows import RAY_DATASET, training_table
 from stream.loop.training.signing import ADAPTER_FILES
 
-__all__ = ["ROWS", "train_on_cluster"]
+__all__ = ["train_on_cluster"]
 
 _LOG = logging.getLogger(__name__)
-#: The name of the data set.
-ROWS = "rows"
 #: Deaths of workers after which a run continues; as often as a process on this machine is started again.
 _FAILURES = 3
 _KEPT = 2
@@ -89,7 +87,7 @@ def _trainer(job: TrainingJob, cluster: RayCluster, folder: RunFolder, table: pa
             use_gpu=cluster.use_gpu,
             resources_per_worker={"CPU": job.threads, **({"GPU": 1} if cluster.use_gpu else {})},
         ),
-        datasets={ROWS: ray.data.from_arrow(table)},
+        datasets={RAY_DATASET: ray.data.from_arrow(table)},
         # Each worker reads all rows in their order; transformers gives it its share of each step.
         dataset_config=DataConfig(datasets_to_split=[]),
         run_config=RunConfig(

@@ -22,8 +22,7 @@ from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import Failed, Line, TrainingJob
 from stream.loop.training.libraries import quiet_libraries
 from stream.loop.training.lora import RunCallback, make_trainer, prepare_torch
-from stream.loop.training.ray_driver import ROWS
-from stream.loop.training.rows import training_rows
+from stream.loop.training.rows import RAY_DATASET, training_rows
 
 __all__ = ["train_worker"]
 
@@ -45,7 +44,7 @@ def _train(job: TrainingJob, report: Callable[[Line], None]) -> None:
         draft = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-train-")))
         resumed = _resumed(job, stack)
         bounds = _WorkerCallback(job, report, partial(_store, key=job.weights_key()), resumed)
-        batches = ray.train.get_dataset_shard(ROWS).iter_batches(batch_size=None, batch_format="pyarrow")
+        batches = ray.train.get_dataset_shard(RAY_DATASET).iter_batches(batch_size=None, batch_format="pyarrow")
         trainer = make_trainer(job, training_rows(pa.concat_tables(batches), job.method), draft, bounds)
         trainer.train(resume_from_checkpoint=str(resumed.path) if resumed else None)
 
