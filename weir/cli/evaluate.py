@@ -37,7 +37,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     "studies",
     multiple=True,
     metavar="NAME",
-    help="Only this study, such as delays, tiers or anomaly; repeatable. An unknown name prints all of them.",
+    help="Only this study, such as delays, languages or anomaly; repeatable. An unknown name prints all of them.",
 )
 @click.option(
     "--limit",

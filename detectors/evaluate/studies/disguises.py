@@ -1,4 +1,4 @@
-"""Disguises of texts, and the study ``disguises``: how much personal data the PII detector finds in disguised texts."""
+"""The study ``disguises``: how much personal data the PII detector finds in disguised texts."""
 
 import base64
 import random
@@ -11,21 +11,16 @@ from detectors.evaluate.readers import presidio
 from detectors.evaluate.scoring import load_text, score_texts
 from detectors.evaluate.studies.context import Row, StudyContext
 
-__all__ = ["BY_CHARACTER", "CODES", "CYRILLIC", "LEET", "disguised_pii", "encoded", "tagged"]
+__all__ = ["BY_CHARACTER", "CODES", "disguised_pii"]
 
 TEXTS = 500
 CYRILLIC = str.maketrans("aeopcyxi", "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456")
 LEET = str.maketrans("aeios", "43105")
 
 
-def tagged(text: str) -> str:
+def _tagged(text: str) -> str:
     """Replace printable ASCII characters by Unicode tag characters, which are invisible."""
     return "".join(chr(0xE0000 + ord(c)) if " " <= c <= "~" else c for c in text)
-
-
-def encoded(text: str) -> str:
-    """Return a text in Base64."""
-    return base64.b64encode(text.encode()).decode()
 
 
 #: Disguise → replacement for each character; the positions of spans remain known.
@@ -41,9 +36,9 @@ BY_CHARACTER: Mapping[str, Callable[[str], str]] = {
 }
 #: Encodings of a whole text; spans inside have no positions, so only the flagged share is measured.
 CODES: Mapping[str, Callable[[str], str]] = {
-    "base64": encoded,
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
     "hexadecimal": lambda text: text.encode().hex(),
-    "tag characters": tagged,
+    "tag characters": _tagged,
 }
 
 

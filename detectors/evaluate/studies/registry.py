@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from detectors.errors import DataError
 from detectors.evaluate.studies.anomaly import anomaly
-from detectors.evaluate.studies.cascade import cascade
 from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.evaluate.studies.conversation_ids import conversation_ids
 from detectors.evaluate.studies.disguises import disguised_pii
@@ -54,7 +53,6 @@ STUDIES: dict[str, Study] = {
         "gap of toxicity, injection and refusal between identity terms; simulated answers to paired prompts",
         lambda study: [*identity_bias(study), *paired_answers(study)],
     ),
-    "tiers": Study("toxicity", "cost and loss of the cheap tier before the encoder, disguises, lengths", cascade),
     "thresholds": Study("toxicity", "thresholds by leaving one source of the tune split out", thresholds),
     "disguises": Study("pii", "personal data in eight disguises and three codes", disguised_pii),
     "patience": Study(

@@ -5,7 +5,6 @@ import base64
 import numpy as np
 import pytest
 
-from detectors.evaluate.studies.cascade import escalation_curve
 from detectors.evaluate.studies.thresholds import choose
 from detectors.models.linear import BITS, Linear, chunks, hashed
 from detectors.normalise.disguise import spoken, views
@@ -185,16 +184,6 @@ def test_limits_are_a_setting():
 )
 def test_disguised_attacks_are_flagged(detectors, name, text, disguise):
     assert detectors[name].score_many([disguise(text)])[0].flagged
-
-
-def test_the_curve_counts_escalated_texts_of_the_mix_alone_and_the_auroc_of_all():
-    labels = np.array([False, False, True, True])
-    cheap, whole = np.array([0.01, 0.3, 0.04, 0.9]), np.array([0.1, 0.2, 0.8, 0.9])
-    rows = {low: (share, area) for low, share, area in escalation_curve(labels, cheap, whole, 0.97, mixed=2)}
-    assert rows[0.0] == (1.0, 1.0)
-    assert rows[0.05] == (0.5, 0.75)
-    assert rows[0.02] == (0.5, 1.0)
-    assert rows[1.0] == (0.0, 0.75)
 
 
 def test_the_growth_of_a_text_of_symbols_with_long_names_is_bounded():
