@@ -84,7 +84,7 @@ def run_evaluation(options: EvaluationOptions, progress: Progress) -> Evaluation
         datasets = _own_file(options, text) if options.file else _folder(options, text)
     evaluated, left_out = _evaluated(options, text, datasets, progress) if text else ([], [])
     rows: list[Mapping[str, Any]] = []
-    context = StudyContext(options.data or Path(), options.runs, options.seed, progress, load_examples)
+    context = StudyContext(options.data or Path(), options.runs, options.seed, progress)
     for name in studies:
         try:
             rows += find_study(name).run(context)

@@ -15,7 +15,7 @@ from detectors.evaluate.datasets import ALL_SOURCES, load_datasets
 from detectors.evaluate.progress import Progress
 from detectors.evaluate.provenance import DataFile, data_files, machine, versions
 from detectors.evaluate.scoring import inputs_of, score_all
-from detectors.evaluate.studies.thresholds import choose
+from detectors.evaluate.threshold_choice import choose
 from detectors.models.multitask import TASKS
 from detectors.train.mixes import load_examples
 from detectors.train.model_card import TrainingResult, model_card
@@ -184,5 +184,5 @@ def _thresholds(
             for one in sets
             if one.detector == name and one.name not in generated and not one.name.startswith(ALL_SOURCES)
         }
-        found[name], _ = choose(sources)
+        found[name] = choose(sources)
     return found

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from detectors.evaluate.datasets import ExampleLoader
 from detectors.evaluate.progress import Progress
-from detectors.evaluate.public_sets import public_examples
 
 __all__ = ["Row", "StudyContext"]
 
@@ -14,10 +12,9 @@ Row = dict[str, Any]
 
 
 class StudyContext(NamedTuple):
-    """Inputs of a study: data folder, simulated streams per row, seed, progress callback, loader of labelled texts."""
+    """Inputs of a study: data folder, simulated streams per row, seed, progress callback."""
 
     data: Path
     runs: int
     seed: int
     progress: Progress
-    load_examples: ExampleLoader = public_examples

@@ -21,7 +21,6 @@ from detectors.evaluate.studies.languages import language_identification
 from detectors.evaluate.studies.paired_answers import paired_answers
 from detectors.evaluate.studies.run_length import run_length_rows
 from detectors.evaluate.studies.sentinel import sentinel
-from detectors.evaluate.studies.thresholds import thresholds
 from detectors.evaluate.studies.tool_mix import tool_mix
 from detectors.registry import STREAM
 
@@ -53,7 +52,6 @@ STUDIES: dict[str, Study] = {
         "gap of toxicity, injection and refusal between identity terms; simulated answers to paired prompts",
         lambda study: [*identity_bias(study), *paired_answers(study)],
     ),
-    "thresholds": Study("toxicity", "thresholds by leaving one source of the tune split out", thresholds),
     "disguises": Study("pii", "personal data in eight disguises and three codes", disguised_pii),
     "patience": Study(
         "drift", "error over patience on 1,000 streams, e-d-BH beside each by itself", error_over_patience

@@ -30,7 +30,7 @@ def test_thresholds_are_not_chosen_on_the_cases_for_the_evaluation(monkeypatch):
     )
     monkeypatch.setattr(training, "load_detectors", lambda *_: [Longest()])
     used = []
-    monkeypatch.setattr(training, "choose", lambda sources, *_: (0.5, used.extend(sources)))
+    monkeypatch.setattr(training, "choose", lambda sources: used.extend(sources) or 0.5)
     options = TrainingOptions(name="refusal", data=Path(), out=Path())
     assert training._thresholds(options, {"refusal": {}}, no_progress) == {"refusal": 0.5}
     assert used == ["written_refusal"]

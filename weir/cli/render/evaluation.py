@@ -33,7 +33,7 @@ COST = {
 }  # fmt: skip
 STREAMS = {
     "study": "data", "texts": "texts", "accuracy": "accuracy", "gap": "gap", "flagged": "flagged", "recall": "recall",
-    "threshold": "threshold", "macro-F1": "macro_f1", "runs": "runs", "delay": "delay_median", "delay 90 %": "delay_p90",
+    "runs": "runs", "delay": "delay_median", "delay 90 %": "delay_p90",
     "delay mean": "delay_mean", "missed": "missed", "too early": "too_early", "cut": "cut", "events": "events", "wrong": "wrong",
     "found": "found", "error / patience x N": "error_over_patience", "run length": "run_length", "standard error": "standard_error",
 }  # fmt: skip

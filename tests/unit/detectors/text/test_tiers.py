@@ -5,7 +5,7 @@ import base64
 import numpy as np
 import pytest
 
-from detectors.evaluate.studies.thresholds import choose
+from detectors.evaluate.threshold_choice import choose
 from detectors.models.linear import BITS, Linear, chunks, hashed
 from detectors.normalise.disguise import spoken, views
 from detectors.registry import create_text
@@ -141,17 +141,16 @@ def test_a_threshold_keeps_the_false_positive_rate():
         )
         for name in "ab"
     }
-    free, told = choose(sources)
+    free = choose(sources)
     prompts = np.r_[np.zeros(90), np.full(10, 0.7)]
-    bound, _ = choose(sources | {"clinc": (prompts, np.zeros(100, bool))})
+    bound = choose(sources | {"clinc": (prompts, np.zeros(100, bool))})
     assert 0.3 <= free <= 0.5
     assert bound > 0.7
-    assert set(told) == {"a", "b"}
     few = np.r_[np.zeros(49), 0.6, 0.9]  # 1 of 51 is 2 %, 2 of 51 are 4 %
-    assert (few >= choose(sources | {"clinc": (few, np.zeros(51, bool))})[0]).sum() == 1
+    assert (few >= choose(sources | {"clinc": (few, np.zeros(51, bool))})).sum() == 1
     for count in (10, 30, 60, 80):
         few = np.linspace(0.1, 0.9, count)
-        threshold, _ = choose(sources | {"clinc": (few, np.zeros(count, bool))})
+        threshold = choose(sources | {"clinc": (few, np.zeros(count, bool))})
         assert (few >= threshold).mean() <= 0.02
 
 
