@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from detectors.evaluate.metrics import auroc, average_precision, f_beta
+from detectors.evaluate.metrics import auroc, average_precision, count_metrics, f_beta
 
 __all__ = ["Interval", "of_counts", "of_labels", "share"]
 
@@ -80,17 +80,7 @@ def of_counts(counts: Sequence[Sequence[int]]) -> dict[str, Interval]:
     A precision or recall of 0 or 1 is that of every resample, so it has Wilson's interval over the texts.
     """
     table = np.array(counts, dtype=np.int64).reshape(-1, 3)
-
-    def metrics(rows: NDArray[np.intp]) -> dict[str, float]:
-        hits, found, wanted = (int(value) for value in table[rows].sum(0))
-        return {
-            "f1": f_beta(hits, found, wanted),
-            "f2": f_beta(hits, found, wanted, 2.0),
-            "precision": hits / found if found else float("nan"),
-            "recall": hits / wanted if wanted else float("nan"),
-        }
-
-    intervals = _resampled(metrics, len(table))
+    intervals = _resampled(lambda rows: count_metrics(*table[rows].sum(0).tolist()), len(table))
     for name, column in (("precision", 1), ("recall", 2)):
         hits, total, texts = table[:, 0].sum(), table[:, column].sum(), int((table[:, column] > 0).sum())
         if total and hits in (0, total):

@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, fbeta_score, precision_recall_fscore_support, roc_auc_score
 
-__all__ = ["Bin", "auroc", "average_precision", "calibration_error", "decisions", "f_beta", "reliability"]
+__all__ = [
+    "Bin",
+    "auroc",
+    "average_precision",
+    "calibration_error",
+    "count_metrics",
+    "decisions",
+    "f_beta",
+    "reliability",
+]
 
 NAN = float("nan")
 Labels = Sequence[bool] | NDArray[np.bool_]
@@ -34,6 +43,16 @@ def f_beta(hits: float, found: float, wanted: float, beta: float = 1.0) -> float
     """Return F-beta from the numbers of true, predicted and actual positives; NaN if the last two numbers are 0."""
     denominator = beta**2 * wanted + found
     return (1 + beta**2) * hits / denominator if denominator else NAN
+
+
+def count_metrics(hits: int, found: int, wanted: int) -> dict[str, float]:
+    """Return F1, F2, precision and recall from the numbers of matches, found and labelled items."""
+    return {
+        "f1": f_beta(hits, found, wanted),
+        "f2": f_beta(hits, found, wanted, 2.0),
+        "precision": hits / found if found else NAN,
+        "recall": hits / wanted if wanted else NAN,
+    }
 
 
 def decisions(labels: Sequence[bool], flagged: Sequence[bool]) -> dict[str, float]:

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from detectors.base import Score
-from detectors.evaluate.intervals import of_counts, of_labels, share
+from detectors.evaluate.intervals import of_labels, share
 from detectors.evaluate.labelled import Case, Input, LabelledSet, OrdinaryPrompts
 from detectors.evaluate.metrics import auroc, average_precision, calibration_error, decisions, reliability
-from detectors.evaluate.span_metrics import character_counts, characters, common, typed, typed_counts
+from detectors.evaluate.span_metrics import characters, common, typed
 
 __all__ = ["Row", "false_positive_rates", "set_metrics"]
 
@@ -93,8 +93,8 @@ def _of_spans(one: LabelledSet, found: Sequence[Score]) -> Row:
     by_type, pooled, formats = typed(predicted, marked)
     return {
         "spans": sum(map(len, marked)),
-        "characters": characters(predicted, marked) | {"intervals": of_counts(character_counts(predicted, marked))},
-        "typed": pooled | {"intervals": of_counts(typed_counts(predicted, marked))},
+        "characters": characters(predicted, marked),
+        "typed": pooled,
         "formats": formats,
         "types": [{"value": kind, **row} for kind, row in by_type.items()],
     }

@@ -13,20 +13,19 @@ from typing import Any
 import numpy as np
 
 from detectors.base import Span
-from detectors.evaluate.metrics import f_beta
+from detectors.evaluate.intervals import of_counts
+from detectors.evaluate.metrics import count_metrics
 
 __all__ = [
     "FORMATS",
     "TYPES",
     "Counts",
     "Row",
-    "character_counts",
     "characters",
     "common",
     "overlap",
     "span_counts",
     "typed",
-    "typed_counts",
 ]
 
 Row = dict[str, Any]
@@ -81,14 +80,9 @@ def span_counts(found: Iterable[Span], wanted: Iterable[Span]) -> Counts:
     return len(taken), len(mine), len(theirs)
 
 
-def _figures(hits: int, found: int, wanted: int) -> Row:
-    nan = float("nan")
-    return {
-        "f1": f_beta(hits, found, wanted),
-        "f2": f_beta(hits, found, wanted, 2.0),
-        "precision": hits / found if found else nan,
-        "recall": hits / wanted if wanted else nan,
-    }
+def _measured(counts: Sequence[Counts]) -> Row:
+    """Return the metrics of all texts together, and their intervals, from the counts of each text."""
+    return {**count_metrics(*_summed(counts)), "intervals": of_counts(counts)}
 
 
 def _covered(spans: Iterable[Span]) -> set[int]:
@@ -97,13 +91,8 @@ def _covered(spans: Iterable[Span]) -> set[int]:
 
 def characters(found: Sequence[Sequence[Span]], wanted: Sequence[Sequence[Span]]) -> Row:
     """Return F1, F2, precision and recall of the characters under spans of any type, for all texts together."""
-    return _figures(*_summed(character_counts(found, wanted)))
-
-
-def character_counts(found: Sequence[Sequence[Span]], wanted: Sequence[Sequence[Span]]) -> list[Counts]:
-    """Return the numbers of matching, found and labelled characters of each text."""
     pairs = [(_covered(one), _covered(other)) for one, other in zip(found, wanted, strict=True)]
-    return [(len(ours & truth), len(ours), len(truth)) for ours, truth in pairs]
+    return _measured([(len(ours & truth), len(ours), len(truth)) for ours, truth in pairs])
 
 
 def _summed(counts: Iterable[Counts]) -> Counts:
@@ -122,27 +111,20 @@ def _by_type(found: Sequence[Span], wanted: Sequence[Span]) -> dict[str, Counts]
     }
 
 
-def typed_counts(found: Sequence[Sequence[Span]], wanted: Sequence[Sequence[Span]]) -> list[Counts]:
-    """Return the numbers of matches, found spans and labelled spans of each text, for all types together."""
-    return [_summed(_by_type(one, other).values()) for one, other in zip(found, wanted, strict=True)]
-
-
 def typed(found: Sequence[Sequence[Span]], wanted: Sequence[Sequence[Span]]) -> tuple[dict[str, Row], Row, Row]:
     """Return the metrics of the spans of each type, of all types together, and of the types in `FORMATS` together.
 
     A span of a type that the data set never labels is a false positive.
     """
+    of_texts = [_by_type(one, other) for one, other in zip(found, wanted, strict=True)]
     texts: dict[str, list[Counts]] = defaultdict(list)
-    for one, other in zip(found, wanted, strict=True):
-        for kind, count in _by_type(one, other).items():
+    for of_text in of_texts:
+        for kind, count in of_text.items():
             texts[kind].append(count)
     counts = {kind: _summed(each) for kind, each in texts.items()}
-
-    def pooled(kinds: Iterable[str]) -> Row:
-        return _figures(*_summed(counts[kind] for kind in kinds))
-
     by_type = {
-        kind: {"spans": float(counts[kind][2]), "found": float(counts[kind][1]), **_figures(*counts[kind])}
+        kind: {"spans": float(counts[kind][2]), "found": float(counts[kind][1]), **count_metrics(*counts[kind])}
         for kind in sorted(counts, key=lambda kind: (-counts[kind][2], kind))
     }
-    return by_type, pooled(counts), pooled(FORMATS & counts.keys())
+    formats = count_metrics(*_summed(counts[kind] for kind in FORMATS & counts.keys()))
+    return by_type, _measured([_summed(of_text.values()) for of_text in of_texts]), formats
