@@ -100,7 +100,7 @@ def _known(name: str, cache: Path, source: str, progress: Progress) -> ModelFile
 
 
 def _folder(cache: Path, name: str, kind: str) -> Path:
-    """Return the folder of a model: "NAME-hub" or "NAME-gguf"; "NAME-wheel" had another format in earlier versions."""
+    """Return the folder of a model: "NAME-hub" or "NAME-gguf"."""
     return cache / f"{name}-{'gguf' if kind == 'wheel' else kind}"
 
 

@@ -26,8 +26,6 @@ _DETECTOR_WHEELS = {
 #: The detectors that use weights of Weir's package; the first four can use a file of your own instead.
 _WITH_WEIGHTS = ("toxicity", "injection", "refusal", "pii", "embedding", "groundedness")
 _NO_WEIGHTS = {".py", ".pyc"}
-#: Suffix of the folders of earlier versions, in another format, which nothing reads.
-_STALE_SUFFIX = "-wheel"
 
 
 class InstalledModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,10 +86,9 @@ def _cached(cache: Path) -> Iterator[InstalledModel]:
     for directory in sorted(cache.iterdir()) if cache.is_dir() else ():
         manifest = read_manifest(directory)
         if manifest is not None:
-            stale = directory.name.endswith(_STALE_SUFFIX)
             yield InstalledModel(
                 name=manifest.name,
-                used_by=f"nothing (stale: delete {directory})" if stale else "serving",
+                used_by="serving",
                 digest=manifest.digest,
                 source=manifest.source,
                 origin=manifest.origin,

@@ -12,16 +12,7 @@ def _install(cache, name, folder):
 
 
 def _served(models) -> list[tuple[str, str, str]]:
-    return [(one.name, one.used_by, one.path) for one in inventory(models) if one.used_by.startswith(("serv", "noth"))]
-
-
-def test_a_folder_of_an_earlier_version_is_listed_as_stale(tmp_path):
-    for folder in ("small-gguf", "small-wheel"):
-        _install(tmp_path, "small", folder)
-    assert [used_by for _, used_by, _ in _served([ModelSettings(name="small", cache=str(tmp_path))])] == [
-        "serving",
-        f"nothing (stale: delete {tmp_path / 'small-wheel'})",
-    ]
+    return [(one.name, one.used_by, one.path) for one in inventory(models) if one.used_by == "serving"]
 
 
 def test_the_models_of_every_cache_and_path_are_listed_once(tmp_path):
