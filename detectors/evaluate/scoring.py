@@ -21,9 +21,9 @@ def load_text(name: str, **config: object) -> TextDetector[Any]:
     return detector
 
 
-def score_texts(detector: TextDetector[Any], texts: Sequence[str], batch: int = 32) -> list[Score]:
-    """Score texts in batches."""
-    return [score for at in range(0, len(texts), batch) for score in detector.score_many(texts[at : at + batch])]
+def score_texts(detector: TextDetector[Any], texts: Sequence[str]) -> list[Score]:
+    """Score texts in batches of 32."""
+    return [score for at in range(0, len(texts), 32) for score in detector.score_many(texts[at : at + 32])]
 
 
 def inputs_of(

@@ -32,7 +32,7 @@ PENALTY = 0.01
 def fit_conflict(detector: InjectionDetector, held: Sequence[Example], seed: int) -> NDArray[np.float64]:
     """Return two slopes, at least 0, and a shift, for `detectors.text.system_rules.conflict_log_odds`; ``held`` are examples of the tune split."""
     rng = random.Random(seed)
-    pairs = guarded_pairs("tune")
+    pairs = guarded_pairs()
     harmless = [e.text for e in held if e.labels[TASKS.index("injection")] == 0 == e.labels[-1]]
     rows = [(text, label) for system, text, label in pairs if guards_secret([Turn(role="system", content=system)])]
     rows += [(text, 0.0) for text in rng.sample(harmless, min(len(rows), len(harmless)))]

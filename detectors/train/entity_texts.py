@@ -145,7 +145,7 @@ SOURCES: Mapping[str, Reader] = {
 }
 
 
-def entity_texts(root: Path, seed: int, without: tuple[str, ...] = ()) -> list[Labelled]:
-    """Return the training texts of all files of `SOURCES` except ``without``, in the order of the files."""
+def entity_texts(root: Path, seed: int) -> list[Labelled]:
+    """Return the training texts of all files of `SOURCES`, in the order of the files."""
     rng = random.Random(seed)
-    return [text for file, read in SOURCES.items() if file not in without for text in read(root / file, rng)]
+    return [text for file, read in SOURCES.items() for text in read(root / file, rng)]

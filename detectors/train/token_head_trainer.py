@@ -24,7 +24,7 @@ from detectors.train.entity_texts import ATTRIBUTION, SOURCES, entity_texts
 from detectors.train.pii_names import known_names
 from detectors.train.pii_texts import CODE, Labelled, code_texts, texts
 
-__all__ = ["NEGATIVES", "POSITIVES", "train"]
+__all__ = ["train"]
 
 TOKENS_A_BATCH = 1400
 EPOCHS = 3
@@ -104,23 +104,13 @@ def _rate(step: int, steps: int) -> float:
     return RATE * min(step / warm, max(0.0, (steps - step) / (steps - warm)))
 
 
-def train(  # noqa: PLR0913 - the options of the recipe
-    data: Path,
-    out: Path,
-    seed: int,
-    *,
-    log: Log,
-    positives: int = POSITIVES,
-    negatives: int = NEGATIVES,
-    epochs: int = EPOCHS,
-    share: float = 1.0,
-) -> None:
+def train(data: Path, out: Path, seed: int, *, log: Log, share: float = 1.0) -> None:
     """Train the token head; write its weights to ``out``, and a record of the run to a JSON file beside ``out``.
 
-    ``positives`` and ``negatives`` are the numbers of synthetic texts with entities and of texts without entities. The
-    texts of `entity_texts.SOURCES` are added. ``share`` is the share of all these texts that the run reads.
+    The texts are `POSITIVES` synthetic texts with entities, `NEGATIVES` texts without entities, and those of
+    `entity_texts.SOURCES`. ``share`` is the share of all these texts that the run reads.
     """
-    positives, negatives = (max(1, round(count * share)) for count in (positives, negatives))
+    positives, negatives = (max(1, round(count * share)) for count in (POSITIVES, NEGATIVES))
 
     def sample(found: list[Labelled]) -> list[Labelled]:
         chosen = random.Random(seed)
@@ -128,7 +118,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
 
     record = {
         "detector": "pii", "kinds": list(KINDS), "seed": seed, "positives": positives, "negatives": negatives,
-        "code": CODE, "epochs": epochs, "faker": version("faker"), "base": MINILM_DIGEST,
+        "code": CODE, "epochs": EPOCHS, "faker": version("faker"), "base": MINILM_DIGEST,
         "data": {name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in (CLINC, HALUEVAL, *SOURCES)},
     }  # fmt: skip
     gazetteer = Gazetteer.of(known_names())
@@ -137,7 +127,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
     plan = [
         # Real texts are varied anew for each epoch.
         batch
-        for epoch in range(epochs)
+        for epoch in range(EPOCHS)
         for batch in batches(synthetic + items(sample(entity_texts(data, seed * 100 + epoch)), gazetteer), rng)
     ]
     torch.manual_seed(seed)
@@ -146,7 +136,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
     task = hashlib.sha256(json.dumps(record | {"checkpoint": 3, "share": share}, sort_keys=True).encode()).hexdigest()
     parameters = dict(head.named_parameters())
     training = AveragedTraining(parameters, out.with_suffix(".checkpoint"), average=AVERAGE, task=task)
-    log(f"{sum(map(len, plan))} texts in {epochs} epochs, {len(plan)} steps")
+    log(f"{sum(map(len, plan))} texts in {EPOCHS} epochs, {len(plan)} steps")
     training.resume(log)
 
     def take(batch: Sequence[Item]) -> float:

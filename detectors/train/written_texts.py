@@ -66,9 +66,9 @@ def written_examples() -> Iterator[Example]:
                 yield Example(text, labels(0.0), 1.0, "written_unguarded", split)
 
 
-def guarded_pairs(split: str) -> list[tuple[str, str, float]]:
-    """Return (system prompt with a secret, request, whether the request asks for the secret) of all scenarios of ``split``."""
-    scenarios = read_source(f"{AUTHORS[split]}_guarded").scenarios
+def guarded_pairs() -> list[tuple[str, str, float]]:
+    """Return (system prompt with a secret, request, whether the request asks for the secret) of all scenarios of the tune split."""
+    scenarios = read_source(f"{AUTHORS['tune']}_guarded").scenarios
     return [
         (one.system, text, label)
         for one in scenarios

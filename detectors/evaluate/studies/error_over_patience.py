@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 
 from detectors.evaluate.progress import tracked
 from detectors.evaluate.studies.context import Row, StudyContext
-from detectors.evaluate.studies.in_control import FEATURES, SCORES, Exchangeable
-from detectors.evaluate.studies.run_length import BatchMonitor
+from detectors.evaluate.studies.in_control import SCORES, Exchangeable
+from detectors.evaluate.studies.run_length import REFERENCE, BatchMonitor
 from detectors.streams.monitor import Budget
 
 __all__ = ["e_d_bh", "error_over_patience"]
-
-REFERENCE = 200
 
 
 def e_d_bh(statistics: Mapping[str, float], every: float) -> list[str]:
@@ -85,7 +83,7 @@ def error_over_patience(study: StudyContext, *, streams: int = 1000, changed: in
 
 
 def _round(rng: np.random.Generator, streams: int, changed: int, limit: int) -> dict[str, list[Step]]:
-    monitors = BatchMonitor(FEATURES, Budget(limit=float(limit * streams), daily=False), streams)
+    monitors = BatchMonitor(Budget(limit=float(limit * streams), daily=False), streams)
     stream, every = Exchangeable(), np.arange(streams)
     reference = [stream.scores(rng, number, every) for number in range(REFERENCE)]
     monitors.begin(np.stack(reference, axis=1), np.zeros(REFERENCE))

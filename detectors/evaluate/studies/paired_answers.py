@@ -82,17 +82,17 @@ def _first_alarm(study: StudyContext, run: int, bias: _Bias, limit: int, pairs: 
     return None
 
 
-def _run_length(study: StudyContext, limit: int) -> Row:
+def _run_length(study: StudyContext) -> Row:
     """Return the mean number of answers until a false alarm, divided by the alarm budget; a lower bound, as long runs are cut off."""
     alarms = [
-        _first_alarm(study, run, NONE, limit, LONGEST * limit // 2)
-        for run in tracked(study.progress, f"bias: no bias, N = {limit}", range(study.runs))
+        _first_alarm(study, run, NONE, LIMIT, LONGEST * LIMIT // 2)
+        for run in tracked(study.progress, f"bias: no bias, N = {LIMIT}", range(study.runs))
     ]
-    length = float(np.mean([alarm or LONGEST * limit for alarm in alarms])) / limit
-    early = sum(alarm is not None and alarm <= limit for alarm in alarms)
+    length = float(np.mean([alarm or LONGEST * LIMIT for alarm in alarms])) / LIMIT
+    early = sum(alarm is not None and alarm <= LIMIT for alarm in alarms)
     return {
         "detector": "bias",
-        "data": f"N = {limit}: no bias, mean run length / N, at least",
+        "data": f"N = {LIMIT}: no bias, mean run length / N, at least",
         "runs": study.runs,
         "run_length": length,
         "cut": sum(alarm is None for alarm in alarms),
@@ -113,4 +113,4 @@ def _delay(study: StudyContext, name: str, limit: int) -> Row:
 def paired_answers(study: StudyContext) -> list[Row]:
     """Return the run length without bias, and the delays with bias for one of eight comparisons at the default alarm budget."""
     budget = BiasConfig().alarm_every_events
-    return [_run_length(study, LIMIT), *(_delay(study, name, budget) for name in BIASES)]
+    return [_run_length(study), *(_delay(study, name, budget) for name in BIASES)]

@@ -6,7 +6,6 @@ of ten thousand events take a minute. A test compares both classes event by even
 
 import itertools
 import math
-from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +15,11 @@ from detectors.evaluate.progress import Progress, no_progress
 from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.evaluate.studies.in_control import FEATURES, STREAMS, Exchangeable
 from detectors.streams.conversations import Conversations
-from detectors.streams.monitor import Budget, Feature, Monitor
+from detectors.streams.monitor import Budget, Monitor
 from detectors.streams.recent import MEMORY
 from detectors.streams.sequential_tests import FEW, LEAST, LENIENT, MOST, ODDS, OVERSHOOT
 
-__all__ = ["BatchMonitor", "run_length_rows", "run_lengths"]
+__all__ = ["REFERENCE", "BatchMonitor", "run_length_rows", "run_lengths"]
 
 Floats = NDArray[np.float64]
 
@@ -29,13 +28,15 @@ _RAISED = np.array(ODDS)[None, :, None]
 _EVERY = 64
 #: Length, in multiples of the limit, at which a run without an alarm ends.
 LONGEST = 12.0
+#: Number of events of a reference.
+REFERENCE = 200
 
 
 class BatchMonitor:
-    """The monitors of ``runs`` streams; ``statistic``, (runs,), has the current statistic of each monitor."""
+    """The monitors of ``runs`` streams with `FEATURES`; ``statistic``, (runs,), has the current statistic of each monitor."""
 
-    def __init__(self, features: Mapping[str, Feature], budget: Budget, runs: int) -> None:
-        monitor = Monitor(features, budget)
+    def __init__(self, budget: Budget, runs: int) -> None:
+        monitor = Monitor(FEATURES, budget)
         self._columns = np.array([row[1] for row in monitor.layout])
         self._signs = np.array([row[2] for row in monitor.layout])
         self._fractions = [row[3] for row in monitor.layout]
@@ -111,16 +112,15 @@ def run_lengths(  # noqa: PLR0913 - a stream, its budget, and how it is simulate
     *,
     runs: int,
     seed: int,
-    reference: int = 200,
     progress: Progress = no_progress,
     name: str = "",
 ) -> Floats:
     """Return the number of events until an alarm in each run, (runs,), at most ``LONGEST`` times the limit.
 
-    The first ``reference`` used events of a run form its reference. ``name`` is shown in progress reports.
+    The first `REFERENCE` used events of a run form its reference. ``name`` is shown in progress reports.
     """
     rng = np.random.default_rng(seed)
-    monitors = BatchMonitor(FEATURES, budget, runs)
+    monitors = BatchMonitor(budget, runs)
     conversations = Conversations(budget.conversation_events, budget.conversation_turns)
     alive, going = np.arange(runs), np.ones(runs, dtype=np.bool_)
     longest = LONGEST * budget.limit
@@ -132,11 +132,11 @@ def run_lengths(  # noqa: PLR0913 - a stream, its budget, and how it is simulate
         time, principal, conversation = stream.event(number)
         scores = stream.scores(rng, number, alive)
         observed = conversations.looks_at(principal, conversation)
-        if len(first) < reference:
+        if len(first) < REFERENCE:
             if observed:
                 first.append(scores)
                 times.append(time)
-            if len(first) == reference:
+            if len(first) == REFERENCE:
                 monitors.begin(np.stack(first, axis=1), np.array(times))
                 begun = number
             continue

@@ -65,7 +65,7 @@ def test_conversations_shorten_run_lengths_only_if_each_message_counts():
 def test_the_simulation_equals_the_monitor_at_each_event(daily):
     rng = np.random.default_rng(4)
     budget = Budget(limit=300, daily=daily)
-    monitor, batch = Monitor(FEATURES, budget), BatchMonitor(FEATURES, budget, 1)
+    monitor, batch = Monitor(FEATURES, budget), BatchMonitor(budget, 1)
     scores, chances = rng.standard_normal((900, SCORES)), rng.random(900)
     batch.begin(scores[None, :200], np.arange(200) * 30.0)
     for number in range(900):
