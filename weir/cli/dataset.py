@@ -46,7 +46,7 @@ def dataset() -> None:
 @click.option("--for", "retraining_id", metavar="RETRAINING_ID", help="Use the offsets that this request pinned.")
 @click.option("--tenant", help="Without --for: the tenant.")
 @click.option("--model", help="Without --for: the name of the model.")
-@click.option("--from", "since", metavar="WHEN", help="Without --for: start, as 2h, 7d or a time (RFC 3339).")
+@click.option("--from", "since", metavar="WHEN", help="Without --for: start, such as 2h, 7d or a time (RFC 3339).")
 @click.option(
     "--to", "until", metavar="WHEN", help="Without --for: end, in the same format; default: the end of the log."
 )
@@ -130,7 +130,7 @@ def list_command(*, as_json: bool) -> None:
 @click.option("--samples", is_flag=True, help="Also print some rows; this access to content is logged.")
 @json_option
 def show_command(*, digest: str, samples: bool, as_json: bool) -> None:
-    """Print the card of a dataset. It has ranges, counts, and the reasons for which rows were left out.
+    """Print the card of a dataset. The card has ranges, counts, and the reasons why rows were left out.
 
     \b
     Examples:

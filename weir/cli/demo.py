@@ -36,7 +36,7 @@ _LOOP = {
 @click.command()
 @click.option("--quick", is_flag=True, help="End with the retraining request; train nothing.")
 def demo(*, quick: bool) -> None:
-    """Start the stack if it does not run, send requests, and show their verdicts, alerts, retraining event and what follows.
+    """Start the stack if it does not run, send requests, and show each step from their verdicts to a new model version.
 
     The requests have a new tenant (demo-…): ordinary prompts, then personal data, insults and prompt injection, then prompts
     about another subject. These requests must cause a PII, a toxicity and a drift alert and a retraining event within

@@ -13,7 +13,7 @@ __all__ = ["gate"]
 @click.command()
 @click.argument("version")
 @click.option(
-    "--champion", metavar="VERSION", help="Version to compare with, or base; default: the one that answers now."
+    "--champion", metavar="VERSION", help="Version to compare with, or base; default: the version that answers now."
 )
 @json_option
 def gate(*, version: str, champion: str | None, as_json: bool) -> None:

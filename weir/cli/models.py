@@ -102,7 +102,7 @@ _REASON = click.option("--reason", required=True, metavar="TEXT", help="Why; the
 @click.option("--now", is_flag=True, help="Let the version answer all requests at once, without shadow and canary.")
 @json_option
 def promote(*, version: str, tenant: str, model: str, reason: str, now: bool, as_json: bool) -> None:
-    """Let a trained VERSION answer. It begins in shadow and in a canary, whose verdicts decide; with --now it answers at once.
+    """Let a trained VERSION answer. Shadow and canary test it first; with --now it answers at once.
 
     \b
     Examples:
@@ -158,7 +158,7 @@ def promote(*, version: str, tenant: str, model: str, reason: str, now: bool, as
 @_REASON
 @json_option
 def rollback(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
-    """End a shadow or canary, or take back the last promotion. The version before it answers all requests.
+    """End a shadow or canary, or take back the last promotion. The previous version answers all requests.
 
     Example: weir models rollback --tenant acme --reason 'wrong answers'
     """
@@ -328,8 +328,8 @@ def _print_made(settings: "Settings", made: "VersionManifest", *, as_json: bool)
 def compare(*, names: tuple[str, ...], rounds: int, as_json: bool) -> None:
     """Measure and compare served models and versions. Each runs in the engine that serves it, and is compared with the first.
 
-    Perplexity is that of held-out passages of Python's language reference. Tasks and safety are the sets of the gate, and
-    Weir's detectors score the answers. The models are in memory at the same time. Needs some minutes, and an idle machine.
+        Perplexity is measured on held-out passages of Python's language reference. Tasks and safety are the sets of the gate, and
+    Weir's detectors score the answers. All models are in memory at the same time. The command needs some minutes and an idle machine.
 
     Example: weir models compare smollm2-135m-instruct m_0123456789ab
     """

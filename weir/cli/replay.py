@@ -55,7 +55,7 @@ _INTERRUPTED = 130
 @click.option(
     "--warm-up",
     metavar="DURATION|all",
-    help="Time before --from that only builds state; default: 10m, for stream detectors the whole log.",
+    help="Time before --from that only builds state; default: 10m; for stream detectors: the whole log.",
 )
 @click.option(
     "--windows",

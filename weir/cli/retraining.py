@@ -84,7 +84,7 @@ def approve(*, retraining_id: str, key_file: Path | None, reason: str, as_json: 
 @_reason_option
 @json_option
 def reject(*, retraining_id: str, key_file: Path | None, reason: str, as_json: bool) -> None:
-    """Reject a retraining request. No training starts; a training or a gate of Weir that runs ends.
+    """Reject a retraining request. Weir starts no training, and ends a training or a gate in progress.
 
     Keys and the access log are as for approve.
 

@@ -40,7 +40,7 @@ _COMMAND = "weir show --text"
     "--text",
     "with_text",
     is_flag=True,
-    help="Also print prompt and answer, and the typical terms of its drift alerts; every access to a text is logged.",
+    help="Also print prompt and answer, and the typical terms of the request's drift alerts; every access to a text is logged.",
 )
 @json_option
 def show(

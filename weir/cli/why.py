@@ -56,8 +56,8 @@ def why(
     Each edge is checked against the log. An edge is broken if the record that it needs is missing or disagrees; a record that
     expired from the log is missing too.
 
-    With --subject, datasets that are damaged, and versions whose dataset is not on this machine, are named on standard error, and the
-    exit status is 1.
+        With --subject, the command reads the datasets on this machine. If a dataset is damaged or missing, standard error names the
+    dataset or its version, and the exit status is 1.
 
     OPENLINEAGE_API_KEY is the bearer token for --openlineage-url, if the endpoint needs one.
 
