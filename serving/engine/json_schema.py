@@ -59,7 +59,7 @@ def check_schema(schema: str) -> None:
     if (total := _length_limits(parsed)) > MAX_LENGTH_LIMITS:
         raise SchemaRejectedError(
             f"the length limits of texts in the JSON Schema (maxLength, and {{m,n}} in patterns; each different limit once, as at most"
-            f" {_COSTLIEST_LIMIT}) sum to {total}, the limit is {MAX_LENGTH_LIMITS}: remove some, or give several texts the same one"
+            f" {_COSTLIEST_LIMIT}) sum to {total}, the limit is {MAX_LENGTH_LIMITS}: remove some limits, or give several texts the same limit"
         )
     try:
         # Any white space, no indentation, default separators, strict; no white space limit, no printing, properties in order.

@@ -101,7 +101,9 @@ class AckedTable(faust.Table[bytes, bytes]):
         for key, partition in stale.items():
             if key in self.data and any(tp.partition == partition for tp in active_tps):
                 _log.warning(
-                    "table %s, partition %d: an older state was written behind a newer one", self.name, partition
+                    "table %s, partition %d: the changelog ends with an older state; writing the newer state again",
+                    self.name,
+                    partition,
                 )
                 await self._publish(key, self.data[key], partition)
 

@@ -156,7 +156,7 @@ def test_a_training_has_a_reject_button_while_it_runs(look, maker):
     assert page.locator(".timeline button").all_inner_texts() == ["Reject"]
     page.get_by_role("button", name="Reject").click()
     shown = page.locator("dialog p").inner_text()
-    assert "acme / m: state progress. This ends the training or the gate that runs. No version is delivered." in shown
+    assert "acme / m: state progress. This ends the training or gate in progress. No version is delivered." in shown
     page.keyboard.press("Escape")
     maker.retraining(state("rejected", now - 1))
     page.wait_for_selector(".timeline li.rejected", timeout=10_000)  # less than the 15 s of the poll

@@ -58,5 +58,7 @@ def served_base(settings: Settings, model: str) -> BaseModel:
     except StackError as error:
         raise TrainingError(str(error)) from error
     if files is None:
-        raise TrainingError(f"model {model} has no files here (engine {served.engine}); Weir cannot train it")
+        raise TrainingError(
+            f"model {model} has no files on this machine (engine {served.engine}); train it with your own trainer (docs/loop.md)"
+        )
     return BaseModel(files.path.absolute(), files.digest)

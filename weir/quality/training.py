@@ -150,7 +150,7 @@ def _resumed(options: TrainingOptions, path: Path, fresh: RunRecord) -> RunRecor
         before, now = getattr(begun, field), getattr(fresh, field)
         if before != now:
             raise DataError(
-                f"{options.out} contains a run with {field} {before!r}, not {now!r}: use the same, or another --out"
+                f"{options.out} contains a run with {field} {before!r}, not {now!r}: use the same {field}, or another --out"
             )
     changed = [file.file for file in (*fresh.data, *begun.data) if file not in fresh.data or file not in begun.data]
     if changed:

@@ -147,8 +147,8 @@ def _check_environment(values: Mapping[str, Any]) -> None:
             for other in named:
                 if other.lower() == parts[0]:
                     raise SettingsError(
-                        f"{name} sets {key_of((section, *parts))}, because names of variables are read in lower case, and {section} has"
-                        f" {other!r}; unset it, and set the key in the file, or {PREFIX}{section.upper()} as JSON"
+                        f"{name} sets {key_of((section, *parts))}, because Weir reads the names of variables in lower case, but {section} has"
+                        f" {other!r}; unset the variable, and set the key in the file, or {PREFIX}{section.upper()} as JSON"
                     )
         if section not in Settings.model_fields:
             known = ", ".join(sorted(Settings.model_fields))

@@ -29,7 +29,7 @@ _STEPS = 10_000
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     """Expected precision and recall of a threshold: `alerts` reviewed alerts reach it, `right` of them are right; shares are in [0, 1].
 
-    `precision` is the share of right alerts, `recall` the share of the present right alerts that still fire; the other
+    `precision` is the share of right alerts, `recall` the share of the right alerts at the present threshold that still fire; the other
     fields are the bounds of their 95 % intervals.
     """
 

@@ -90,9 +90,13 @@ async def _sessions(service: "_Service", kafka: KafkaSettings, stop: asyncio.Eve
         try:
             await service.session(stop)
         except LogExpired:
-            _LOG.warning("verdicts expired before delivery read them; it continues with the oldest that exist")
+            _LOG.warning(
+                "verdicts expired before delivery read them; delivery continues with the oldest retained verdicts"
+            )
         except READ_ERRORS as error:
-            health[_WAITING] = f"{kafka.bootstrap_servers} does not answer ({type(error).__name__}); routes stay"
+            health[_WAITING] = (
+                f"{kafka.bootstrap_servers} does not answer ({type(error).__name__}); the routes do not change"
+            )
             await asyncio.sleep(_PAUSE_SECONDS)
         except (TopicMismatch, TopicMissing) as error:
             health[_NO_TOPICS] = str(error)

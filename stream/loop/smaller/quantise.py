@@ -59,7 +59,7 @@ def write_quantised(source: Path, target: Path, precision: str, report: Report) 
     if not quantised:
         target.unlink(missing_ok=True)
         raise TrainingError(
-            f"{source} has no matrix whose rows are a multiple of {block} numbers; it cannot be quantised"
+            f"{source} has no matrix whose rows are a multiple of {block} numbers, so it cannot be quantised; use it as it is"
         )
 
 

@@ -55,8 +55,8 @@ def existing_version(home: Path, version: str, job: TrainingJob) -> VersionManif
         return None
     if (known.job.tenant, known.job.model) != (job.tenant, job.model):
         raise TrainingError(
-            f"these weights are version {version} of {known.job.tenant} / {known.job.model}, and a version has one owner; "
-            f"use it there, or serve {job.model} of {job.tenant} from weights of its own"
+            f"these weights are version {version} of {known.job.tenant} / {known.job.model}, and a version has one tenant and model; "
+            f"use the version there, or serve {job.tenant} / {job.model} from a base model with other weights"
         )
     return known
 

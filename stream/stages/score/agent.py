@@ -88,7 +88,11 @@ class ScoreAgent:
     def _crash(self, error: BaseException) -> None:
         """End the worker, because an event cannot be finished and no commit may pass the offset of this event."""
         cause = error if isinstance(error, StreamError | KafkaError) else StreamError(type(error).__name__)
-        _log.critical("an event cannot be finished: %s: %s", type(cause).__name__, cause)
+        _log.critical(
+            "an event cannot be finished (%s: %s); ending this worker, its supervisor starts it again",
+            type(cause).__name__,
+            cause,
+        )
         self._app.add_future(self._app.crash(cause))
 
     async def _take(self, raw: Any) -> None:

@@ -9,7 +9,7 @@ export const VERBS = { approved: "Approve", rejected: "Reject" };
 const EFFECTS = {
   approved: "The trainer then builds a dataset and trains.",
   rejected: "No training starts. A rejection is final.",
-  running: "This ends the training or the gate that runs. No version is delivered. A rejection is final.",
+  running: "This ends the training or gate in progress. No version is delivered. A rejection is final.",
 };
 
 export class ApprovalForm extends Loader {

@@ -21,7 +21,7 @@ export class DetectorsView extends Loader {
       <div class="page-body" tabindex="0">
         ${found?.length === 0 && html`<${Empty}>No alert is reviewed yet. To review alerts, press <kbd>g r</kbd>.</${Empty}>`}
         ${found?.map((one) => html`<${Detector} key=${`${one.precision.tenant}/${one.precision.detector}`} ...${one} />`)}
-        ${found?.length > 0 && html`<p class="quiet small">Intervals are Wilson's, 95 %; those of a proposal are corrected for the number of compared thresholds. They assume that the reviewed alerts are a random sample. Recall is the share of the present right alerts that would still fire. A threshold is never lowered, because nobody reviews what a detector misses.</p>`}
+        ${found?.length > 0 && html`<p class="quiet small">Intervals are Wilson's, 95 %; the intervals of a proposal are corrected for the number of compared thresholds. They assume that the reviewed alerts are a random sample. Recall is the share of the right alerts at the present threshold that would still fire. A threshold is never lowered, because nobody reviews the texts that a detector misses.</p>`}
       </div>
     </section>`;
   }

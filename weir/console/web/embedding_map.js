@@ -163,7 +163,7 @@ class ClusterTable extends Loader {
         <tbody>${rows.map((one) => html`<tr><td>${one.cluster}</td><td class="right" title=${`${one.reference} of ${map.reference} requests`}>${percent(one.before)}</td><td class="right" title=${`${one.recent} of ${map.recent} requests`}>${percent(one.after)}</td>
           <td>${texts.has(one.cluster) ? html`<${Described} text=${texts.get(one.cluster)} go=${go} />` : [...new Set([...one.near_recent, ...one.near_reference])].slice(0, 3).map((id) => html`<${RequestLink} id=${id} go=${go} /> `)}</td></tr>`)}</tbody>
       </table>
-      ${map.detector_clusters === false && html`<p class="quiet small">The drift detector has other clusters than this map, because the stream's first signals have expired or its settings have changed. The cluster numbers of the alert are not those of this table.</p>`}
+      ${map.detector_clusters === false && html`<p class="quiet small">The drift detector has other clusters than this map, because the stream's first signals have expired or its settings have changed. The alert numbers its clusters differently.</p>`}
       ${!found && html`<button disabled=${loading} onClick=${this._describe}>${loading ? "Reading texts" : "Describe the clusters"}</button>
         <p class="quiet small">Reads the texts of up to 20 requests of each cluster. Each access is logged with your name in logs/access.log.</p>`}
       <${ErrorBox} error=${error} onRetry=${this._describe} />`;

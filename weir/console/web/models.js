@@ -31,7 +31,7 @@ export class ModelsView extends Loader {
           total=${found?.length}
           onChoose=${(one) => go(`/models/${encodeURIComponent(one.version)}`)}
           row=${Version}
-          empty=${found && html`<${Empty}>No version was trained yet. The trainer makes one from a retraining request, if it is enabled.</${Empty}>`}
+          empty=${found && html`<${Empty}>No version was trained yet. If the trainer is enabled, it makes a version from a retraining request.</${Empty}>`}
         />
       </div>
       ${chosen && html`<${ChainPane} key=${chosen} version=${chosen} go=${go} />`}

@@ -21,7 +21,7 @@ export class SilenceForm extends Loader {
 
   render({ alert, onClose }, { duration: lasts, reason, loading, error }) {
     return html`<${Dialog} title="Silence" busy=${loading} onClose=${onClose}>
-      <p>Nobody is notified about alerts of <strong>${[stream(alert), alert.detector, alert.feature].filter(Boolean).join(" / ")}</strong>, also if they fire again. Everything else continues.</p>
+      <p>Nobody is notified about alerts of <strong>${[stream(alert), alert.detector, alert.feature].filter(Boolean).join(" / ")}</strong>, even if they fire again. The alerts still count for retraining.</p>
       <form onSubmit=${this._submit}>
         <div class="choice" role="group" aria-label="How long">${DURATIONS.map((one) => html`<button type="button" aria-pressed=${lasts === one ? "true" : "false"} onClick=${() => this.setState({ duration: one })}>${one}</button>`)}</div>
         <label class="field">Reason, for the next person on call<input required maxlength="500" autofocus value=${reason} onInput=${(event) => this.setState({ reason: event.target.value })} /></label>
