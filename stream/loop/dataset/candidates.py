@@ -21,7 +21,7 @@ _RANKS: dict[Source, int] = {"correction": 0, "approved": 1, "thumb": 2, "replay
 
 
 class Candidate(msgspec.Struct, kw_only=True):
-    """A row before its last step; the steps of curation change its texts, its cluster and its reviewer.
+    """A row during curation, which changes its texts, its cluster and its reviewer.
 
     `author` is the API key of the request, `reviewers` are those that reviewed the answer as this row says, and `reviewer` is
     the one that the row counts for. `spans` are the positions of personal data in the raw texts: those of the messages
@@ -44,7 +44,7 @@ class Candidate(msgspec.Struct, kw_only=True):
 
     @property
     def rank(self) -> int:
-        """The order of preference of duplicates: corrections, approved answers, thumbs."""
+        """The order of preference of duplicates: corrections, approved answers, ratings."""
         return _RANKS[self.source]
 
     @property

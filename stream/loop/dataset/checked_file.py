@@ -1,4 +1,4 @@
-"""Reads a file of a dataset whose content is that of its manifest. Training and the gate, which import little, use it."""
+"""Reads a file of a dataset and checks it against the manifest. The imports are few, for training and the gate."""
 
 import hashlib
 from pathlib import Path

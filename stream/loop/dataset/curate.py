@@ -1,4 +1,4 @@
-"""Curation: joined exchanges to the rows of a dataset; a pure function, and every row that is left out is counted."""
+"""Curation: a pure function from joined exchanges to the rows of a dataset; it counts every row that it leaves out."""
 
 import hashlib
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Joins requests, answers, verdicts, embeddings and judgments by request id, in whatever order they were read."""
+"""Joins requests, answers, verdicts, embeddings and judgments by request id, in any order of reading."""
 
 from collections.abc import Iterable
 from typing import Final, Literal
@@ -102,7 +102,7 @@ class _Parts:
 
     @property
     def reused(self) -> bool:
-        """Whether the records are those of several requests, and no duplicates of one."""
+        """Whether several different requests have this id."""
         requests = {(one.principal, one.training, one.messages) for *_, one in self.requests}
         answers = {one.messages for is_answer, *_, one in self.responses if is_answer}
         return len(requests) > 1 or len(answers) > 1

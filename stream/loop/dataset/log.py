@@ -59,7 +59,7 @@ def topics_of(names: TopicNames) -> tuple[str, ...]:
 
 
 async def request_for(kafka: KafkaSettings, retraining_id: str, archive: Archive | None = None) -> DatasetRequest:
-    """Return what the retraining request `retraining_id` pinned.
+    """Return the sources that the retraining request `retraining_id` pinned.
 
     Topics without pins are read up to the event time of the request. Raises DatasetRefused if the log does not contain the
     request, and broker errors.

@@ -43,7 +43,7 @@ svg { max-width: 100%; } svg text { fill: currentColor; font-size: 11px; } code 
 
 
 def report(manifest: Manifest, facts: Sequence[Facts]) -> str:
-    """Return the report: lengths, languages, a map of the clusters before and after, and what was left out and why."""
+    """Return the report: lengths, languages, a map of the clusters before and after, and the counts by reason."""
     kept = [one for one in facts if one.outcome in _KEPT]
     duplicates = Counter(one.outcome for one in facts if "duplicate" in one.outcome or "similar" in one.outcome)
     reviewed = manifest.counts.train + manifest.counts.eval + sum(manifest.counts.dropped.values())

@@ -1,4 +1,4 @@
-"""All models of delivery without Kafka: applies records of the log in event time, and returns the decisions.
+"""Delivery of all models, without Kafka: applies records of the log in event time, and returns the decisions.
 
 Verdicts, and the ends of requests in signals, wait until the watermark, computed from score's ticks on ``weir.verdicts`` and
 ``weir.signals``, has passed them, and are applied in the order (time, id). So the decisions do not depend on the order between

@@ -160,7 +160,7 @@ class Delivery:
         ]
 
     def clock(self, at: float) -> list[Decision]:
-        """Apply the event time `at`, which no later verdict is older than: a canary without a decision expires."""
+        """Advance to event time `at`; later verdicts are not older. A canary without a decision expires."""
         canary = self._state.canary
         if canary is None or at < canary.since + self._settings.hold_seconds:
             return []

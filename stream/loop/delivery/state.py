@@ -72,7 +72,7 @@ class DeliveryState(msgspec.Struct, kw_only=True):
 
 
 class HeldVerdict(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """A verdict on an answer of a model with a canary, or how its request ended, until all earlier ones have arrived."""
+    """A verdict on an answer, or the end of its request, that waits for the earlier records of a model with a canary."""
 
     time: float
     id: str

@@ -37,7 +37,7 @@ _NAMED: Final = 8
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """A poisoning check that failed: which check, on whom (API key, or digest of a text), how many and the bound."""
+    """A failed poisoning check: its name, the API key or the digest of a text, the count and the bound."""
 
     check: str
     name: str
@@ -49,7 +49,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FamilyReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The numbers of one family, or of one kind of safety prompts; `required` is whether it must prove safety."""
+    """The numbers of one family, or of one kind of safety prompts; if `required`, the family must prove safety."""
 
     name: str
     pairs: int

@@ -1,4 +1,4 @@
-"""Checks of a dataset against poisoning: absolute counts per API key and per answer, and contradicting thumbs.
+"""Checks of a dataset against poisoning: absolute counts per API key and per answer, and contradicting ratings.
 
 Some hundred documents suffice to plant a backdoor, whatever the size of the dataset (arXiv 2510.07192), so the bounds are
 counts and not shares. The curator of datasets keeps the same bounds; the gate checks the files of any curator.
@@ -65,7 +65,7 @@ def read_rows(file: Path) -> list[DatasetRow]:
 
 
 def poisoning(rows: Sequence[DatasetRow], settings: DatasetSettings, *, alpha: float) -> list[Finding]:
-    """Return the bounds that the rows exceed, and the keys whose thumbs contradict all others.
+    """Return the bounds that the rows exceed, and the keys whose ratings contradict those of the other keys.
 
     Not counted are replayed rows, which are from the dataset of the promoted version and passed an earlier gate, and
     copies that augmentation made.

@@ -26,7 +26,7 @@ _JOBS = {"trained": "training", "completed": "training", "blessed": "gate", "ref
 
 
 def prov_json(chain: Chain) -> str:
-    """Return the chain as a PROV-JSON document: things are entities, what was done to them are activities."""
+    """Return the chain as a PROV-JSON document: records are entities, and steps such as the training are activities."""
     document = ProvDocument()
     document.add_namespace("weir", _NAMESPACE)
     for node in chain.nodes:

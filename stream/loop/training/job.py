@@ -150,7 +150,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed", tag_field="line"):
-    """The reason for which the run failed; running it again does not help."""
+    """The reason why the run failed; another run would fail too."""
 
     reason: str
 

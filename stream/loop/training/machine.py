@@ -14,7 +14,7 @@ OWNED = frozenset({"dataset", "started", "progress", "trained"})
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to work on, as its owner in `epoch`; `dataset_digest` and `model_version` are what an earlier owner made.
+    """A request to work on, as its owner in `epoch`; an earlier owner made `dataset_digest` and `model_version`.
 
     `traceparent` is the trace context of the request.
     """
