@@ -24,7 +24,7 @@ _TARGET = 0.9
 def detectors(context: click.Context, *, tenant: str, as_json: bool) -> None:
     """Show the precision of each detector in reviewed alerts: the share that a reviewer called right.
 
-        Reviewers use the console, or POST /v1/feedback (alert_id, request_id of its evidence, and label right or wrong). The interval contains the
+    Reviewers use the console, or POST /v1/feedback (alert_id, request_id of its evidence, and label right or wrong). The interval contains the
     precision of all alerts with 95 % confidence, if the reviewed alerts are a random sample. Only the newest review of an alert counts; "disputed"
     is the number of alerts on which reviewers disagree.
 
@@ -69,7 +69,7 @@ def tune(*, tenant: str, detector: str, precision: float, since: str | None, app
     """Propose thresholds for a tenant's alerts from their reviews. Without --apply, nothing is written.
 
     A proposal is the lowest score at which the share of right alerts reaches --precision. It needs 30 reviewed alerts, of which 10 reach the
-        proposed threshold. Recall is the share of the right alerts at the present threshold that would still fire. A threshold is never lowered,
+    proposed threshold. Recall is the share of the right alerts at the present threshold that would still fire. A threshold is never lowered,
     because nobody reviews the texts that a detector misses. Intervals are Wilson's, 95 %, corrected for the number of compared thresholds. They
     assume that the reviewed alerts are a random sample. If the weights of a detector have changed, use --since: older scores are not comparable.
 

@@ -328,7 +328,7 @@ def _print_made(settings: "Settings", made: "VersionManifest", *, as_json: bool)
 def compare(*, names: tuple[str, ...], rounds: int, as_json: bool) -> None:
     """Measure and compare served models and versions. Each runs in the engine that serves it, and is compared with the first.
 
-        Perplexity is measured on held-out passages of Python's language reference. Tasks and safety are the sets of the gate, and
+    Perplexity is measured on held-out passages of Python's language reference. Tasks and safety are the sets of the gate, and
     Weir's detectors score the answers. All models are in memory at the same time. The command needs some minutes and an idle machine.
 
     Example: weir models compare smollm2-135m-instruct m_0123456789ab

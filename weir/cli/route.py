@@ -32,7 +32,7 @@ def route() -> None:
 def show(*, tenant: str, model: str, as_json: bool) -> None:
     """Show the routes in force.
 
-        A route states the share of the conversations that each version answers. Without a route, the base version answers.
+    A route states the share of the conversations that each version answers. Without a route, the base version answers.
 
     Example: weir route show --json
     """

@@ -25,7 +25,7 @@ _EVALUATED = ("blessed", "refused")
 def train(*, digest: str, retraining_id: str | None, as_json: bool) -> None:
     """Train a version of a model on a dataset, as the trainer process does; print the version.
 
-        A run that was interrupted continues from its newest checkpoint. With --for, the gate evaluates the version too. The exit
+    A run that was interrupted continues from its newest checkpoint. With --for, the gate evaluates the version too. The exit
     status is 1 if the run failed, or if its request was rejected during the run. It is 0 if the gate refused the version.
 
     \b

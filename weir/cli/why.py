@@ -56,7 +56,7 @@ def why(
     Each edge is checked against the log. An edge is broken if the record that it needs is missing or disagrees; a record that
     expired from the log is missing too.
 
-        With --subject, the command reads the datasets on this machine. If a dataset is damaged or missing, standard error names the
+    With --subject, the command reads the datasets on this machine. If a dataset is damaged or missing, standard error names the
     dataset or its version, and the exit status is 1.
 
     OPENLINEAGE_API_KEY is the bearer token for --openlineage-url, if the endpoint needs one.
