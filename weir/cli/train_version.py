@@ -26,7 +26,8 @@ def train(*, digest: str, retraining_id: str | None, as_json: bool) -> None:
     """Train a version of a model on a dataset, as the trainer process does; print the version.
 
     A run that was interrupted continues from its newest checkpoint. With --for, the gate evaluates the version too. The exit
-    status is 1 if the run failed, or if its request was rejected during the run. It is 0 if the gate refused the version.
+    status is 1 if the run failed or was interrupted, or if its request was rejected during the run. It is 0 if the gate refused
+    the version.
 
     \b
     Examples:

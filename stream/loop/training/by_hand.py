@@ -82,15 +82,15 @@ async def train_request(
 ) -> str:
     """Work on a retraining request with the dataset `digest`, publish each state, and return the last one.
 
-    If the request is rejected during the run, or another trainer owns it, the run ends, and the result is ``rejected`` or
-    ``interrupted``.
+    If the request is rejected during the run, if another trainer owns it, or if Kafka does not renew the lease, the run ends, and the
+    result is ``rejected`` or ``interrupted``.
 
     Raises TrainingError if the request or the dataset is unknown, if they are of different tenants or models, or if a trainer
     works on the request.
     """
     work = _with_dataset(await _work(setup, kafka, retraining_id), find_dataset(setup.home, digest))
     metrics = TrainerMetrics(CollectorRegistry())
-    run = Run(setup, work, publisher_for(kafka, _ATTEMPTS), metrics, on_progress)
+    run = Run(msgspec.structs.replace(setup, by_hand=True), work, publisher_for(kafka, _ATTEMPTS), metrics, on_progress)
     running, ending = run.start(), asyncio.create_task(_must_end(setup, kafka, work))
     try:
         await asyncio.wait((running, ending), return_when=asyncio.FIRST_COMPLETED)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from opentelemetry.trace import NoOpTracer, Tracer
 
+from stream.errors import BrokerError
 from stream.loop.settings import LoopSettings, TrainSettings
 from stream.loop.spans import mark_state
 from stream.loop.training.errors import LeaseLostError, TrainingError
@@ -63,6 +64,8 @@ class TrainerSetup(msgspec.Struct, frozen=True, kw_only=True):
         Address of the MLflow server that mirrors versions; "" for none.
     tracer
         Creates the spans of the states.
+    by_hand
+        Whether a command runs, beside the trainer of the same home.
     """
 
     home: Path
@@ -74,6 +77,12 @@ class TrainerSetup(msgspec.Struct, frozen=True, kw_only=True):
     mirror_command: Callable[[str], list[str]]
     mlflow: str = ""
     tracer: Tracer = NoOpTracer()
+    by_hand: bool = False
+
+    @property
+    def is_fenced(self) -> bool:
+        """Whether a run must not outlive its lease, because the next trainer writes to the same folders or the same storage."""
+        return self.by_hand or self.train.cluster == "ray"
 
 
 async def mirror_version(setup: TrainerSetup, version: str) -> None:
@@ -209,7 +218,7 @@ class Run:
     async def _leased(self, state: str) -> AsyncIterator[None]:
         """Publish `state` with a lease, and renew the lease during the body.
 
-        Raises LeaseLostError after it cancelled the body, if the body uses a Ray cluster and Kafka acknowledged no renewal early enough.
+        Raises LeaseLostError after it cancelled the body, if the run is fenced and Kafka acknowledged no renewal early enough.
         """
         until = self._lease()
         await self._state(state, numbers=self._numbers(), lease_until=until)
@@ -235,11 +244,8 @@ class Run:
             ) from None
 
     def _extend(self, fence: asyncio.Timeout, until: float) -> None:
-        """Let the body run until its lease, which Kafka has acknowledged, is nearly over.
-
-        The next trainer's Ray workers would write to the same storage as ours. Without Ray, each trainer has its own folders.
-        """
-        if self._setup.train.cluster == "ray" and not fence.expired():
+        """Let the body of a fenced run continue until its lease, which Kafka has acknowledged, is nearly over."""
+        if self._setup.is_fenced and not fence.expired():
             spare = self._setup.train.lease_seconds / _RENEWALS
             fence.reschedule(asyncio.get_running_loop().time() + until - time.time() - spare)
 
@@ -260,17 +266,21 @@ class Run:
             due = time.monotonic() - renewed >= self._setup.train.lease_seconds / _RENEWALS
             if not due and self._progress is shown:
                 continue
-            renewed, shown = time.monotonic(), self._progress
+            began, progress, until = time.monotonic(), self._progress, self._lease()
             self._number += 1
-            loading = state == "started" and self._progress is None
-            until = self._lease()
-            await self._state(
-                _repeated(state),
-                number=self._number,
-                reason="loading the model" if loading else "",
-                numbers=self._numbers(),
-                lease_until=until,
-            )
+            loading = state == "started" and progress is None
+            try:
+                await self._state(
+                    _repeated(state),
+                    number=self._number,
+                    reason="loading the model" if loading else "",
+                    numbers=self._numbers(),
+                    lease_until=until,
+                )
+            except BrokerError as error:
+                _LOG.warning("retraining %s: its lease is not renewed: %s", self.work.request.retraining_id, error)
+                continue
+            renewed, shown = began, progress
             self._extend(fence, until)
 
     def _numbers(self) -> dict[str, float]:

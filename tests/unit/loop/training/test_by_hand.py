@@ -12,7 +12,10 @@ from prometheus_client import CollectorRegistry
 from support.log_tail import tail_of
 from support.trainer_process import setup_of
 
+from stream.errors import no_kafka
+from stream.loop.settings import TrainSettings
 from stream.loop.training import by_hand
+from stream.loop.training import run as training_run
 from stream.loop.training.by_hand import _with_dataset, _work, find_dataset, train_dataset, train_request
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import TrainingJob, VersionFolder
@@ -162,6 +165,39 @@ async def test_a_run_ends_when_its_request_is_rejected_or_has_another_trainer(ho
     training = train_request(setup, KafkaSettings(bootstrap_servers="127.0.0.1:1"), "rt_1", "d1", print)
     assert await asyncio.wait_for(training, 30) == state
     assert published == ["trained"], "the run must not publish a renewed lease"
+
+
+@pytest.mark.parametrize(("failures", "state"), [(1, "blessed"), (1000, "interrupted")])
+async def test_a_run_ends_before_a_lease_that_kafka_does_not_renew(home, monkeypatch, caplog, failures, state):
+    """The trainer of this home could take the request, and then fail because the folder of the run is locked."""
+    lease, failed, states = 1.5, 0, []
+
+    async def publish(event):
+        nonlocal failed
+        state = event.data.state if isinstance(event.data, RetrainingRecord) else "model"
+        if state in states and failed < failures:
+            failed += 1
+            raise no_kafka("127.0.0.1:1", TimeoutError())
+        states.append(state)
+
+    known = {"dataset_digest": "d1", "model_version": "m_1"}
+    earlier = state_event(msgspec.structs.replace(WORK, epoch=1), "trained", 2.0, lease_until=3.0, **known).data
+    records = [
+        encode(Event(id="x", source="test", type=data.event_type, time=data.at, data=data, partitionkey="k"))
+        for data in (REQUEST, earlier)
+    ]
+    monkeypatch.setattr(by_hand, "Tail", tail_of(*records, following=asyncio.Queue()))
+    monkeypatch.setattr(by_hand, "publisher_for", lambda *_: publish)
+    monkeypatch.setattr(training_run, "_PROGRESS_SECONDS", 0.1)
+    evaluated = {"decision": {"state": "blessed", "reason": ""}, "numbers": {}}
+    gate = [sys.executable, "-c", f"import time; time.sleep({3 * lease}); print({json.dumps(json.dumps(evaluated))})"]
+    train_settings = TrainSettings(lease_seconds=lease, threads=1)
+    setup = setup_of(home, home, train=train_settings, gate_command=lambda _version: gate)
+    training = train_request(setup, KafkaSettings(bootstrap_servers="127.0.0.1:1"), "rt_1", "d1", print)
+    assert await asyncio.wait_for(training, 30) == state
+    assert ("blessed" in states) == (state == "blessed")
+    assert "retraining rt_1: its lease is not renewed: no Kafka answers at 127.0.0.1:1; start the stack" in caplog.text
+    assert ("the lease of 1.5 s was not renewed in time" in caplog.text) == (state == "interrupted")
 
 
 def test_a_dataset_of_another_tenant_is_an_error(home):
