@@ -1,5 +1,6 @@
 """Base of the request models: strict types, and errors with field, bound and fix, but without text of the request."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
@@ -209,4 +210,4 @@ def got(value: Any) -> str:
         return f"; got an array of {count_text(len(value), 'item')}"
     if isinstance(value, dict):
         return f"; got an object of {count_text(len(value), 'field')}"
-    return "; got null" if value is None else f"; got {value!r}"[:_SHOWN_CHARACTERS]
+    return f"; got {json.dumps(value)}"[:_SHOWN_CHARACTERS]

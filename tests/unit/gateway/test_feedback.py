@@ -108,7 +108,7 @@ async def test_labels_need_the_scope_review(stack):
 
 
 @pytest.mark.parametrize(
-    ("rating", "given"), [(9, "9"), (0, "0"), (True, "True"), (2.5, "2.5"), ("canary", "a string of 6 characters")]
+    ("rating", "given"), [(9, "9"), (0, "0"), (True, "true"), (2.5, "2.5"), ("canary", "a string of 6 characters")]
 )
 async def test_the_error_of_a_rating_names_all_values_that_are_allowed(stack, rating, given):
     answer = await stack.client.post("/v1/feedback", json={"request_id": "r-1", "rating": rating})
