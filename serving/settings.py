@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
+
+from stream.section import Section
 
 __all__ = [
     "MAX_CONNECTIONS",
@@ -13,7 +15,6 @@ __all__ = [
     "HttpSettings",
     "IntakeSettings",
     "ModelSettings",
-    "Section",
     "default_slots",
     "tables_for",
 ]
@@ -33,12 +34,6 @@ _OPENVINO_SLOTS, _SLOTS = 32, 8
 def default_slots(engine: str) -> int:
     """Return the number of requests that a replica with this engine generates at the same time if `slots` is 0."""
     return _OPENVINO_SLOTS if engine == "openvino" else _SLOTS
-
-
-class Section(BaseModel):
-    """A section of settings; it is frozen, and an unknown key is an error with the name of the key."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 def tables_for(tables: Mapping[str, Section], tenant: str) -> Iterator[dict[str, Any]]:

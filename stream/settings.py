@@ -9,10 +9,11 @@ from pathlib import Path
 from ssl import SSLError
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from stream.address import Link, Servers, Target, WebhookTarget
 from stream.errors import BrokerError
+from stream.section import Section
 from stream.webhook_signature import secret_bytes
 from stream.wire.topics import Topic, TopicNames, topic_specs
 
@@ -43,12 +44,6 @@ FromZero = Annotated[float, Field(ge=0)]
 RESERVED_VARIANTS = ("installed", "recorded")
 _VARIANT = re.compile(r"\A[a-z][a-z0-9_-]*@[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
 _CACHED_TENANTS = 100_000
-
-
-class Section(BaseModel):
-    """A section of settings: immutable; an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class KafkaSettings(Section):

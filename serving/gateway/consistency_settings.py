@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from serving.settings import Section, tables_for
+from serving.settings import tables_for
+from stream.section import Section
 from stream.wire.ids import in_sample
 
 __all__ = ["ConsistencyRules", "ConsistencySettings", "is_asked_again"]

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from serving.settings import Section, tables_for
+from serving.settings import tables_for
+from stream.section import Section
 
 __all__ = ["GuardDetector", "GuardRules", "GuardSettings"]
 

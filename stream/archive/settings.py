@@ -2,7 +2,8 @@
 
 from pydantic import Field, field_validator
 
-from stream.settings import Count, Section
+from stream.section import Section
+from stream.settings import Count
 
 __all__ = ["ArchiveSettings"]
 

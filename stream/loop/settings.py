@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from stream.settings import Count, FromZero, Positive, Seconds, Section, Share, tenant_table
+from stream.section import Section
+from stream.settings import Count, FromZero, Positive, Seconds, Share, tenant_table
 
 __all__ = [
     "DatasetSettings",

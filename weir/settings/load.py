@@ -183,7 +183,7 @@ def _problem(parts: Sequence[str], item: ErrorDetails) -> str:
         tables = ", and a table of options for each stream detector" if section is TenantTable else ""
         return f": unknown key; known here are {', '.join(section.model_fields)}{tables}. Rename or remove it"
     field = section.model_fields.get(parts[-1])
-    value = _MASK if field is not None and field.annotation is SecretStr else repr(_without_credentials(item["input"]))
+    value = _MASK if field is not None and field.annotation is SecretStr else _readable(item["input"])
     if item["type"] == "missing":
         return f" is missing; set it, in the file or as {PREFIX}{'__'.join(parts).upper()}"
     is_value = isinstance(item["input"], str | int | float)
@@ -191,8 +191,9 @@ def _problem(parts: Sequence[str], item: ErrorDetails) -> str:
     return f"{f' is {value}' if is_value else ''}: {message}; change or unset it"
 
 
-def _without_credentials(value: Any) -> Any:
-    return redacted(value) if isinstance(value, str) else value
+def _readable(value: Any) -> str:
+    """Return a wrong value without credentials; booleans are spelled as in TOML and JSON."""
+    return str(value).lower() if isinstance(value, bool) else repr(redacted(value) if isinstance(value, str) else value)
 
 
 def _section(parts: Sequence[str]) -> type[BaseModel]:

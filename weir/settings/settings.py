@@ -13,13 +13,13 @@ from serving.settings import CaptureSettings, HttpSettings, IntakeSettings, Mode
 from stream.address import Address, Link
 from stream.archive.settings import ArchiveSettings
 from stream.loop.settings import DeliveryProcessSettings, LoopSettings, TrainSettings
+from stream.section import Section
 from stream.settings import (
     BridgeSettings,
     DetectorSettings,
     KafkaSettings,
     LedgerSettings,
     ScoreSettings,
-    Section,
     TenantSettings,
     WatchSettings,
     tenant_settings,

@@ -1,0 +1,40 @@
+"""The base of all sections of settings."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+
+__all__ = ["Section"]
+
+
+class Section(BaseModel):
+    """A section of settings: immutable; an unknown key is an error, as is true or false in the place of a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Raise ValueError for a boolean, which pydantic would read as the number 0 or 1; it must still read numbers in variables."""
+        types = set(_types(cls.model_fields[str(info.field_name)].annotation))
+        if not types.isdisjoint({int, float}) and bool not in types:
+            for found in _booleans(value):
+                raise ValueError(f"{str(found).lower()} is not a number")
+        return value
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    parts = get_args(annotation)
+    if not parts:
+        yield annotation
+    for part in parts:
+        yield from _types(part)
+
+
+def _booleans(value: Any) -> Iterator[bool]:
+    if isinstance(value, bool):
+        yield value
+    elif isinstance(value, list | tuple | Mapping):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _booleans(part)
