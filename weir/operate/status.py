@@ -43,6 +43,7 @@ __all__ = [
 
 #: If the ledger has sent no heartbeat for this time, it does not run or is stuck.
 HEARTBEAT_SECONDS = 15.0
+_STOPPED = "no component runs; start the stack with `weir up`. Lag and coverage are from the ledger's last heartbeat"
 _PROBE_SECONDS = 2.0
 _LAG_SECONDS = 5.0
 
@@ -102,7 +103,7 @@ _Ledger = tuple[Coverage, Heartbeat | None, list[AlertRecord], Silences]
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Status of a stack; it is healthy if it has no `problems`."""
+    """Status of a stack; it is healthy if it has no `problems`. `local`: `weir up` started it, also if it is stopped now."""
 
     healthy: bool
     components: list[ComponentStatus]
@@ -113,6 +114,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     lag_by_consumer: dict[str, dict[str, int]] = {}
     home: str = ""
     models: list[ServedModelStatus] = []
+    local: bool = False
 
 
 async def gather_status(settings: Settings) -> Status:
@@ -126,12 +128,14 @@ async def gather_status(settings: Settings) -> Status:
         raise StackError(
             f"no stack has run in {home}; start it with `weir up`, or set WEIR_HOME to the home of a stack"
         )
+    local = plan_path(home).exists()
+    stopped = local and not states and not supervisor_runs(home)
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(len(states) + 2, thread_name_prefix="status") as pool:
         probes = [loop.run_in_executor(pool, _component, state, home) for state in states]
         balance = loop.run_in_executor(pool, read_balance, home / "spool")
         ledger = loop.run_in_executor(pool, _ledger, reader)
-        lags, lag_problem = await _lags(settings)
+        lags, lag_problem = await _lags(settings, stopped=stopped)
         found = list(await asyncio.gather(*probes))
         capture = CaptureStatus(**msgspec.structs.asdict(await balance), limit_bytes=settings.capture.limit_bytes)
         (coverage, heartbeat, alerts, silences), damage = await ledger
@@ -139,11 +143,13 @@ async def gather_status(settings: Settings) -> Status:
         lags["ledger"] = heartbeat.lag
     problems = [
         *_disk_problems(home),
-        *_component_problems(found, home),
+        *([_STOPPED] if stopped else []),
+        *_component_problems(found, starts=local and not stopped),
         *lag_problem,
         *_spool_problems(capture),
         *damage,
-        *_ledger_problems(heartbeat, coverage, alerts, silences),
+        *([] if stopped else _heartbeat_problems(heartbeat)),
+        *_ledger_problems(coverage, alerts, silences),
     ]
     return Status(
         healthy=not problems,
@@ -158,6 +164,7 @@ async def gather_status(settings: Settings) -> Status:
             ServedModelStatus(name=name, engine=model.engine, base_url=model.base_url)
             for name, model in settings.served_models().items()
         ],
+        local=local,
     )
 
 
@@ -222,7 +229,9 @@ def _ledger(reader: LedgerReader) -> tuple[_Ledger, list[str]]:
         return (Coverage(), None, [], Silences()), [str(error)]
 
 
-async def _lags(settings: Settings) -> tuple[dict[str, dict[str, int]], list[str]]:
+async def _lags(settings: Settings, *, stopped: bool) -> tuple[dict[str, dict[str, int]], list[str]]:
+    if stopped and not settings.kafka.bootstrap_servers:
+        return {}, []  # the broker of the stack is stopped too
     try:
         kafka: KafkaSettings = effective_kafka(settings)
         return await consumer_lag(kafka.client_options(), groups_of(kafka.names), _LAG_SECONDS), []
@@ -235,21 +244,14 @@ async def _lags(settings: Settings) -> tuple[dict[str, dict[str, int]], list[str
     return {}, [f"{problem}; the present lag is unknown, and a number below is from the ledger's last heartbeat"]
 
 
-def _component_problems(found: list[ComponentStatus], home: Path) -> list[str]:
-    if not found and plan_path(home).exists():
-        if supervisor_runs(home):
-            return ["the stack starts, and no health check has ended; run the command again"]
-        return ["no component runs; start the stack with `weir up`"]
+def _component_problems(found: list[ComponentStatus], *, starts: bool) -> list[str]:
+    if not found and starts:
+        return ["the stack starts, and no health check has ended; run the command again"]
     return [f"{one.name}: {one.detail or 'not healthy'}; log {one.log}" for one in found if not one.healthy]
 
 
-def _ledger_problems(
-    heartbeat: Heartbeat | None, coverage: Coverage, alerts: list[AlertRecord], silences: Silences
-) -> list[str]:
-    if heartbeat is None:
-        return ["coverage is unknown: the ledger has no heartbeat yet"]
-    now = time.time()
-    problems = _clock_problems(heartbeat, now)
+def _ledger_problems(coverage: Coverage, alerts: list[AlertRecord], silences: Silences) -> list[str]:
+    now, problems = time.time(), []
     silenced = {alert.alert_id: _silenced(alert, silences, now) for alert in alerts}
     if coverage.total.missing:
         note = "".join(silenced[alert.alert_id] for alert in alerts if alert.detector == "coverage")
@@ -263,8 +265,10 @@ def _ledger_problems(
     return problems
 
 
-def _clock_problems(heartbeat: Heartbeat, now: float) -> list[str]:
-    bound = heartbeat.silence_seconds
+def _heartbeat_problems(heartbeat: Heartbeat | None) -> list[str]:
+    if heartbeat is None:
+        return ["coverage is unknown: the ledger has no heartbeat yet"]
+    now, bound = time.time(), heartbeat.silence_seconds
     if (age := now - heartbeat.wall_time) > HEARTBEAT_SECONDS:
         return [f"no heartbeat of the ledger for {age:.0f} s; coverage and lag are that old"]
     if (ahead := heartbeat.log_time - heartbeat.wall_time) > bound:

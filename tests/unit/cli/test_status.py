@@ -270,8 +270,17 @@ def test_in_a_container_of_the_ledger_no_missing_component_is_a_problem(home, le
     text = run().stdout
     assert "docker compose ps" in text
     assert "accepted 0" not in text
+
+
+def test_a_stopped_stack_is_the_only_problem(home, ledger, monkeypatch):
+    """Its broker and its ledger do not answer either."""
+    ledger(wall_time=1.0)
     (home / "state" / "plan.json").touch()
-    assert "no component runs; start the stack with `weir up`" in run().stdout
+    (problem,) = json.loads(run("--json").stdout)["problems"]
+    assert problem.startswith("no component runs; start the stack with `weir up`")
+    assert "docker compose ps" not in run().stdout
+    monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    assert len(json.loads(run("--json").stdout)["problems"]) == 2, "a Kafka of the user's own does not answer"
 
 
 def test_a_stack_that_starts_is_not_called_stopped(home, ledger):

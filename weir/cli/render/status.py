@@ -26,8 +26,7 @@ def status_view(status: Status) -> RenderableType:
     return Group(
         head,
         *(Text(f"  • {problem}", style="red") for problem in status.problems),
-        "",
-        _components(status.components) if status.components else Text(_ELSEWHERE, style="yellow"),
+        *_components(status),
         *(Text(f"  {one.name}: {one.detail}", style="yellow") for one in waiting),
         "",
         _models(status.models),
@@ -38,7 +37,13 @@ def status_view(status: Status) -> RenderableType:
     )
 
 
-def _components(found: Iterable[ComponentStatus]) -> Table:
+def _components(status: Status) -> list[RenderableType]:
+    if status.components:
+        return ["", _component_table(status.components)]
+    return [] if status.local else ["", Text(_ELSEWHERE, style="yellow")]
+
+
+def _component_table(found: Iterable[ComponentStatus]) -> Table:
     rows = table("component", "", "up", "pid", "restarts", "address", "log")
     for one in found:
         mark = Text("ok", style="green") if one.healthy else Text("FAIL", style="bold red")
