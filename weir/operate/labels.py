@@ -54,7 +54,7 @@ def read_labels(path: Path) -> Iterator[Label]:
                 try:
                     yield parse(Label, raw)
                 except ApiError as error:
-                    raise SettingsError(f"{path}, line {number}: {error.message}") from None
+                    raise SettingsError(f"{path}, line {number}: {_of_line(error.message)}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else type(error).__name__
         raise SettingsError(
@@ -62,10 +62,16 @@ def read_labels(path: Path) -> Iterator[Label]:
         ) from None
 
 
+def _of_line(message: str) -> str:
+    """Return a message about the body of a request as one about a line of a file."""
+    said = message.removeprefix("The body: ").replace("The body is", "it is", 1)
+    return said.replace(" at line 1 column ", " at column ", 1)
+
+
 def _json_lines(file: TextIO) -> Iterator[tuple[int, bytes]]:
     for number, line in enumerate(file, 1):
         if line.strip():
-            yield number, line.encode()
+            yield number, line.rstrip().encode()
 
 
 def _csv_lines(file: TextIO) -> Iterator[tuple[int, bytes]]:
