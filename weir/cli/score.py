@@ -39,8 +39,8 @@ def score(*, names: tuple[str, ...], side: str, as_json: bool, file: IO[bytes]) 
 
     The input has one text per line: either JSON objects with "id" and "text", or plain text. The first line that is not
     empty decides: if it begins with "{", every line must be a JSON object; else every line is plain text, also a line that
-    looks like JSON. The id of a plain text is its line number. Detectors that compare an answer with its prompt also
-    need "prompt".
+    looks like JSON. The id of a plain text, and of an object without "id", is its line number. Detectors that compare an
+    answer with its prompt also need "prompt".
 
     The output has one JSON object per input line, in the same order; empty lines are counted but have no object. For an
     invalid line, the object has "error", the line number is printed, and the exit status is 1.

@@ -46,6 +46,7 @@ def read_items(lines: Iterable[bytes]) -> Iterator[Item | BadLine]:
     A line without an id gets its line number as id. Blank lines are skipped. ``prompt`` is a string or a list of ``{"role", "content"}``.
     """
     as_json: bool | None = None
+    used: dict[str, bool] = {}
     for number, raw in enumerate(lines, 1):
         try:
             line = raw.decode().rstrip("\r\n")
@@ -57,10 +58,11 @@ def read_items(lines: Iterable[bytes]) -> Iterator[Item | BadLine]:
         if as_json is None:
             line = line.removeprefix("\ufeff")
             as_json = line.lstrip().startswith("{")
-        yield _from_json(number, line) if as_json else Item(id=str(number), text=line)
+        yield _from_json(number, line, used) if as_json else Item(id=str(number), text=line)
 
 
-def _from_json(number: int, line: str) -> Item | BadLine:
+def _from_json(number: int, line: str, used: dict[str, bool]) -> Item | BadLine:
+    """Read a line; `used` has the ids of earlier lines, and whether a line gave its id or got its number."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -74,6 +76,12 @@ def _from_json(number: int, line: str) -> Item | BadLine:
         return BadLine(
             line=number, id=str(number), error="id is neither a string nor an integer, or has half a surrogate pair"
         )
+    is_given = "id" in value
+    if used.setdefault(str(name), is_given) != is_given:
+        reason = (
+            f"the id {name!r} is given, and is also the number of a line without id; give every line an id, or none"
+        )
+        return BadLine(line=number, id=name, error=reason)
     try:
         return Item(id=name, text=value["text"], prompt=_prompt(value.get("prompt")))
     except msgspec.ValidationError:

@@ -30,6 +30,19 @@ def test_json_lines_keep_their_ids_and_order():
     ]
 
 
+@pytest.mark.parametrize("given", ['"2"', "2"])
+@pytest.mark.parametrize("after", [False, True])
+def test_an_id_that_is_given_and_is_the_number_of_a_line_without_id_is_an_error(given, after):
+    with_id, without = f'{{"id": {given}, "text": "a"}}\n'.encode(), b'{"text": "b"}\n'
+    lines = [without, without, with_id] if after else [with_id, without, without]
+    bad = [item for item in read_items(lines) if isinstance(item, BadLine)]
+    assert [item.line for item in bad] == [3 if after else 2]
+    assert "is also the number of a line without id; give every line an id, or none" in bad[0].error
+    assert [item.id for item in read_items([with_id, with_id])] == [json.loads(given)] * 2, (
+        "the user's own ids may repeat"
+    )
+
+
 def test_a_text_may_have_a_prompt():
     chat = b'{"text": "c", "prompt": [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]}'
     one, two, three = read_items([b'{"text": "b", "prompt": "a"}', b'{"text": "b", "prompt": null}', chat])
