@@ -48,7 +48,12 @@ def test_json_lines_and_csv_have_the_same_labels(tmp_path):
     [
         ("a.jsonl", '{"request_id": "r", "correct": true}\n{"request_id": "r"}\n', 2, "send either value"),
         ("a.jsonl", "{}canary\n", 1, "a.jsonl, line 1: it is not valid JSON: trailing characters at column 3."),
-        ("a.jsonl", '\n{"request_id": "r", \n', 2, "line 2: it is not valid JSON: EOF while parsing a value at column 19."),
+        (
+            "a.jsonl",
+            '\n{"request_id": "r", \n',
+            2,
+            "line 2: it is not valid JSON: EOF while parsing a value at column 19.",
+        ),
         ("a.jsonl", '["canary"]', 1, "line 1: input should be an object; got an array of 1 item."),
         ("a.jsonl", '\n{"request_id": "a canary", "correct": true}\n', 2, "request_id"),
         ("a.csv", "request_id,correct\nr,canary\n", 2, "correct"),
