@@ -105,13 +105,15 @@ class Decisions(LedgerFile):
             (data.silence_id, data.at, data.until, _JSON.encode(data).decode()),
         )
 
-    def _retraining(self, _record: LogRecord, _event: Event, data: RetrainingRecord) -> None:
+    def _retraining(self, record: LogRecord, _event: Event, data: RetrainingRecord) -> None:
         row = (data.retraining_id, data.state, data.tenant, data.model, data.at, _JSON.encode(data).decode())
         self.database.execute(
             "INSERT INTO retraining VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
             " at = excluded.at, record = excluded.record WHERE excluded.at >= at",  # a renewed lease has the same time
             row,
         )
+        place = (data.retraining_id, data.state, record.offset)
+        self.database.execute("INSERT OR REPLACE INTO retraining_offsets VALUES (?, ?, ?)", place)
         links = [(alert_id, data.retraining_id) for alert_id in data.alert_ids]
         self.database.executemany("INSERT OR IGNORE INTO retraining_alerts VALUES (?, ?)", links)
 

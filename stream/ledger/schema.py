@@ -138,6 +138,9 @@ CREATE TABLE IF NOT EXISTS silences (
 CREATE TABLE IF NOT EXISTS retraining (
   retraining_id TEXT, state TEXT, tenant TEXT NOT NULL, model TEXT NOT NULL, at REAL NOT NULL, record TEXT NOT NULL,
   PRIMARY KEY (retraining_id, state)) WITHOUT ROWID;
+-- The newest record of each state: the log orders the records of a request, whose times are of several machines.
+CREATE TABLE IF NOT EXISTS retraining_offsets (
+  retraining_id TEXT, state TEXT, offset INTEGER NOT NULL, PRIMARY KEY (retraining_id, state)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS retraining_alerts (
   alert_id TEXT, retraining_id TEXT, PRIMARY KEY (alert_id, retraining_id)) WITHOUT ROWID;
 -- The ledger's own alerts until the broker acknowledges them.

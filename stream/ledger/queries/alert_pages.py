@@ -212,7 +212,9 @@ def retraining_page(database: sqlite3.Connection, before: Cursor, limit: int) ->
     histories: dict[str, list[RetrainingRecord]] = {record.retraining_id: [] for record in records}
     events = database.execute(
         "SELECT r.retraining_id, r.record FROM json_each(?) w CROSS JOIN retraining r ON r.retraining_id = w.value"
-        " ORDER BY r.at, r.state <> 'requested'",  # a decision can have the time of its request
+        " LEFT JOIN retraining_offsets USING (retraining_id, state)"
+        # A duplicate of the request can follow a decision. Earlier releases stored no offsets.
+        " ORDER BY r.state <> 'requested', offset, r.at",
         (msgspec.json.encode(list(histories)).decode(),),
     )
     for retraining_id, record in events:

@@ -22,11 +22,16 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def model_versions(decisions: sqlite3.Connection, limit: int) -> list[ModelVersion]:
-    """Return at most `limit` versions, those with the newest states first."""
+    """Return at most `limit` versions, those with the newest states first.
+
+    Of several states of one retraining, the newest is the last in the log, because their times are of several machines.
+    """
     found: dict[str, ModelVersion] = {}
     rows = decisions.execute(
-        "SELECT record FROM retraining WHERE ifnull(json_extract(record, '$.model_version'), '') <> ''"
-        " ORDER BY at DESC, retraining_id, state"
+        "SELECT record FROM (SELECT *, row_number() OVER"
+        " (PARTITION BY retraining_id, json_extract(record, '$.model_version') ORDER BY offset DESC, at DESC, state) AS age"
+        " FROM retraining LEFT JOIN retraining_offsets USING (retraining_id, state)"
+        " WHERE ifnull(json_extract(record, '$.model_version'), '') <> '') WHERE age = 1 ORDER BY at DESC, retraining_id"
     )
     for (text,) in rows:
         record = msgspec.json.decode(text, type=RetrainingRecord)

@@ -111,6 +111,9 @@ async def test_each_retraining_event_has_the_decisions_that_its_request_allows_n
     ledger.retraining(state("requested", 2.0, "rt_3"), state("approved", 2.0, "rt_3"))
     ledger.retraining(state("requested", 3.0, "rt_4"), state("progress", 4.0, "rt_4", lease_until=9.0))
     ledger.retraining(state("requested", 3.0, "rt_5"), state("started", 4.0, "rt_5"))
+    # The trainer's clock is behind, and a duplicate of the request follows.
+    request = state("requested", 2.5, "rt_6")
+    ledger.retraining(request, state("approved", 2.9, "rt_6"), state("blessed", 2.7, "rt_6"), request)
     found = await page.get("/api/retraining", limit=500)
     assert {(one["retraining_id"], one["state"]): one["decisions"] for one in found["retraining"]} == {
         ("rt_1", "requested"): ["approved", "rejected"],
@@ -121,6 +124,9 @@ async def test_each_retraining_event_has_the_decisions_that_its_request_allows_n
         ("rt_4", "progress"): ["rejected"],
         ("rt_5", "requested"): [],
         ("rt_5", "started"): [],
+        ("rt_6", "requested"): [],
+        ("rt_6", "approved"): [],
+        ("rt_6", "blessed"): [],
     }
     (newest,) = (await page.get("/api/retraining", limit=1))["retraining"]
     assert (newest["retraining_id"], newest["decisions"]) == ("rt_5", []), "the request is on another page"
@@ -131,7 +137,8 @@ async def test_each_version_has_its_newest_state_newest_first(page, ledger):
         own = {"tenant": "acme", "model": "m", "reason": name, "at": at}
         return RetrainingRecord(retraining_id=identity, state=name, model_version=version, **own)
 
-    ledger.retraining(state("requested", "", 1.0), state("trained", "m_1", 2.0), state("promoted", "m_1", 5.0))
+    # The clock of delivery is behind that of the trainer.
+    ledger.retraining(state("requested", "", 1.0), state("trained", "m_1", 5.5), state("promoted", "m_1", 5.0))
     ledger.retraining(state("blessed", "m_2", 3.0, "rt_2"), state("requested", "", 9.0, "rt_3"))
     found = (await page.get("/api/models"))["models"]
     assert [(one["version"], one["state"], one["retraining_id"]) for one in found] == [
