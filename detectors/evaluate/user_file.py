@@ -262,7 +262,9 @@ def read_cases(path: Path, columns: Columns, positive: Sequence[str] = (), split
         for role, column in wanted.items():
             if column not in row:
                 names = ", ".join(map(repr, list(row)[:SHOWN]))
-                raise DataError(f"{location} has no column {column!r} ({role}); its columns are {names}")
+                raise DataError(
+                    f"{location} has no column {column!r} ({role}); its columns are {names}: name one of them with --columns {role}=COLUMN,…"
+                )
         text = row[columns.text]
         if not isinstance(text, str):
             raise DataError(f"{location} has the text {text!r} in column {columns.text!r}; expected a string")

@@ -8,7 +8,7 @@ import msgspec
 from weir.cli.missing_extra import needing
 from weir.cli.options import WholeRange
 from weir.cli.render.progress import progress_on_stderr
-from weir.errors import SettingsError, WeirError
+from weir.errors import SettingsError
 
 __all__ = ["evaluate"]
 
@@ -26,7 +26,11 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @click.option("--split", default="", metavar="NAME", help="For a folder: its split; default: test, else the first.")
 @click.option(
-    "--columns", default="", metavar="ROLE=COLUMN,…", help="For --file: text, label or spans, functionality, type."
+    "--columns",
+    default="text=text,label=label",
+    show_default=True,
+    metavar="ROLE=COLUMN,…",
+    help="For --file: text, prompt, label or spans, functionality, type.",
 )
 @click.option(
     "--positive", multiple=True, metavar="LABEL", help="A label that should be flagged; default: 1, true, yes."
@@ -87,12 +91,10 @@ def evaluate(
       weir eval --file hatecheck.csv --detector toxicity --positive hateful \\
         --columns text=test_case,label=label_gold,functionality=functionality
       weir eval --file marked.jsonl --columns text=text,spans=spans
-      weir eval --file ../hf/my-set --split validation --detector injection --columns text=text,label=label
+      weir eval --file ../hf/my-set --split validation --detector injection
     """
     if json_file is not None and not json_file.parent.is_dir():
         raise SettingsError(f"--json {json_file}: {json_file.parent} is no folder; create it, or name another file")
-    if file is not None and not columns:
-        raise WeirError("--file needs --columns, for example --columns text=comment,label=toxic")
     from weir.home.compute import decided
     from weir.settings import load_settings
 

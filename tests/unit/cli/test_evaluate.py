@@ -105,6 +105,14 @@ def test_a_labelled_file_of_the_user_with_functionalities(tmp_path):
     assert (tmp_path / "plots/pii.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_file_with_the_columns_text_and_label_needs_no_option(tmp_path):
+    (tmp_path / "a.jsonl").write_text(
+        "".join(f'{{"text": "{text}", "label": {bool(marked):d}}}\n' for text, marked in MARKED)
+    )
+    _, pii = report_of("--file", "a.jsonl", "--detector", "pii", "--no-cost")
+    assert pii["sets"][0]["positive"] == 3
+
+
 def test_names_with_dollar_signs_are_drawn_as_they_are(tmp_path):
     rows = [
         {"body": text, "label": bool(marked), "entities": spans_of(text, [(part, "$A_$") for part, _ in marked])}
