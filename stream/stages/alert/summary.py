@@ -74,10 +74,13 @@ def change(feature: str, side: str, details: Mapping[str, float]) -> str:
         rises = details["recent_mean"] > details["reference_mean"]
         direction = details.get("direction", 0.0)  # of most values; a few extreme ones can move the mean the other way
         verb = _VERBS[direction] if direction in _VERBS and rises == (direction > 0) else "changed"
-        spread = f" ± {details['reference_deviation']:.3g}" if "reference_deviation" in details else ""
         tools = [name.removeprefix(NAMED_TOOL) for name in details if name.startswith(NAMED_TOOL)]
         what = f"calls of {', '.join(tools)} ({feature})" if tools else feature
-        return f"{what} {verb} to {details['recent_mean']:.3g} (reference {details['reference_mean']:.3g}{spread})"
+        recent, reference = f"{details['recent_mean']:.3g}", f"{details['reference_mean']:.3g}"
+        if "reference_deviation" not in details:
+            return f"{what} {verb} to {recent} (reference {reference})"
+        deviation = f"{details['reference_deviation']:.3g}"  # of single values, not of the mean
+        return f"{what} {verb} to a mean of {recent} (reference: mean {reference}, standard deviation {deviation})"
     return ""
 
 

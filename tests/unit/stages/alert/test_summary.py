@@ -20,8 +20,8 @@ REFUSED = PAIRED | {"reference_term_mean": 0.02, "compared_term_mean": 0.12, "pa
     [
         ("topics", CLUSTER, ("cluster 4", "58 %", "16 %", "prompts")),
         ("embedding", REGION, ("100 % of recent prompts", "reference region", "expected 5 %")),
-        ("characters", MEANS, ("characters rose to 380", "41.2 ± 6")),
-        ("characters", MEANS | {"direction": -1.0}, ("characters changed to 380",)),
+        ("characters", MEANS, ("characters rose to a mean of 380 (reference: mean 41.2, standard deviation 6)",)),
+        ("characters", MEANS | {"direction": -1.0}, ("characters changed to a mean of 380",)),
         ("characters", {"reference_mean": 2.0, "recent_mean": 1.0}, ("characters changed to 1 ", "reference 2)")),
         (
             "words",
@@ -60,7 +60,11 @@ def summary_of(event, **changes):
         ),
         (
             summary_of(bucket_finding(1, "anomaly", side="output"), feature="latency_seconds", details=MEANS),
-            ("Answer anomaly on m: latency_seconds rose to 380", "Since 00:00:10 UTC", "Statistic 20, limit 10."),
+            (
+                "Answer anomaly on m: latency_seconds rose to a mean of 380",
+                "Since 00:00:10 UTC",
+                "Statistic 20, limit 10.",
+            ),
         ),
         (summary_of(bucket_finding(1), details=REGION | {"changed_at": 99.0}), ("Since 00:00:10 UTC.",)),
         (summary_of(bucket_finding(1, "sentinel", side="output")), ("Answer change on m: ", "fixed prompts")),
