@@ -27,6 +27,9 @@ UV = VIRTUAL_ENV=$(CURDIR)/$(VENV) UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(B
 COMPILE = $(UV) pip compile --generate-hashes --universal --no-emit-index-url --no-header --quiet --python-version 3.11
 VLLM_EXTRAS := --extra serving --extra guard --extra supervise --extra vllm
 
+# Some container images set this variable. Without bytecode files, each process compiles its libraries again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # uv prints a line for every package: count large downloads every 10 s, and show everything else, such as errors.
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
