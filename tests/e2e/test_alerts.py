@@ -53,7 +53,8 @@ async def test_a_prompt_has_a_verdict_an_alert_and_one_trace(stack):
         spans = await asyncio.to_thread(
             spans_when, stack, story["trace_id"], {f"evaluate {detector}", f"alert {detector}"}
         )
-        assert "4111" not in json.dumps([span.attributes for span in spans])
+        attributes = json.dumps([span.attributes for span in spans])
+        assert not any(content in attributes for content in ("4111 1111", "jane.roe", "worthless"))
     types = {span["type"] for v in stack.json("show", personal)["verdicts"] for span in v["spans"]}
     assert {"CREDIT_CARD", "EMAIL_ADDRESS"} <= types
 
