@@ -16,7 +16,7 @@ _NO_MAVEN = "Apache Kafka needs Maven (Debian package `maven`), which is not on 
 _NO_CHROMIUM = "the console's page needs Chromium (Debian package `chromium`), which is not on PATH"
 
 _WHOLE = ("tests/e2e/", "tests/chaos/")
-#: It takes nine minutes. It starts first, so that no process is still busy with it when the others have nothing left to do.
+#: It takes seven minutes. It starts first, so that no process is still busy with it when the others have nothing left to do.
 _LONGEST = "tests/integration/training/test_ray_cluster.py"
 
 
