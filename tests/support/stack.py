@@ -12,12 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from support.running_broker import free_ports
 from weir.local.plan import WATCHER
 from weir.local.supervisord.rpc_client import connect
-from weir.operate.request_story import read_story, shown
 
 WEIR = Path(sys.executable).with_name("weir")
 UP_SECONDS = 600
@@ -91,10 +88,6 @@ class Stack:
 
     def json_lines(self, *arguments: str) -> list[Any]:
         return [json.loads(line) for line in self.weir(*arguments, "--json").stdout.splitlines()]
-
-    def story(self, request_id: str) -> Any:
-        """Return what ``weir show --json`` prints, without a process for each request."""
-        return json.loads(msgspec.json.encode(shown(read_story(self.home, request_id))))
 
     def status(self) -> Any:
         return self.json("status", check=False)
