@@ -37,7 +37,7 @@ _HEADER_BYTES = 1 << 16
 
 def check_whole(file: Path) -> None:
     """Raise ModelInvalidError if a GGUF file is damaged or ends before its last weight; OpenVINO reads past the end, which can end the process."""
-    from gguf import GGUFReader  # noqa: PLC0415 - it reads the whole vocabulary, so only this function needs it
+    from stream.gguf_files import GGUFReader  # noqa: PLC0415 - it reads the whole vocabulary, so only this function needs it
 
     try:
         GGUFReader(file)
@@ -100,7 +100,7 @@ def context_length(model: Path) -> int:
 
 
 def _gguf_context_length(file: Path) -> int:
-    """Search the header for the context length; `gguf.GGUFReader` needs three seconds, as it reads the vocabulary."""
+    """Search the header for the context length; `GGUFReader` needs a second, as it reads the vocabulary."""
     with file.open("rb") as stream:
         header = stream.read(_HEADER_BYTES)
     at = header.find(_CONTEXT_KEY)
@@ -116,26 +116,19 @@ def rewrite_as_f16(source: Path, target: Path, progress: Progress) -> None:
 
     For 135 million parameters, this needs about 5 s and 600 MB of memory.
     """
-    import gguf  # noqa: PLC0415 - only this function needs it
-    import numpy as np  # noqa: PLC0415 - as above
+    from gguf import GGMLQuantizationType, LlamaFileType  # noqa: PLC0415 - only this function needs it
+
+    from stream.gguf_files import Floats, GGUFReader, Matrix, copy_gguf, half  # noqa: PLC0415 - as above
 
     progress("reading the model", 0.0)
-    reader = gguf.GGUFReader(source)
-    writer = gguf.GGUFWriter(target, reader.fields["general.architecture"].contents())
-    replaced = ("general.architecture", "general.file_type", "general.quantization_version")
-    for name, field in reader.fields.items():
-        if name not in replaced and not name.startswith("GGUF."):
-            element = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
-            writer.add_key_value(name, field.contents(), field.types[0], element)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
-    for index, tensor in enumerate(reader.tensors):
-        progress("converting weights", 0.5 + 0.3 * index / len(reader.tensors))
-        values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-        plain = tensor.tensor_type == gguf.GGMLQuantizationType.F32
-        writer.add_tensor(tensor.name, values if plain else values.astype(np.float16))
-    progress("writing weights", 0.8)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    reader = GGUFReader(source)
+    done = 0
+
+    def convert(name: str, values: Floats, kind: GGMLQuantizationType) -> Matrix:
+        nonlocal done
+        done += 1
+        progress("converting weights", 0.5 + 0.3 * done / len(reader.tensors))
+        return name, values, half(kind)
+
+    copy_gguf(reader, target, LlamaFileType.MOSTLY_F16, convert)
     progress("done", 1.0)

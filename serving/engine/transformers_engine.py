@@ -27,6 +27,7 @@ from serving.engine.schema_grammars import SchemaGrammars
 from serving.engine.text_stream import TextStream
 from serving.engine.transformers_codec import TransformersCodec, source_of
 from serving.engine.transformers_sampler import RequestSampler
+from stream.gguf_files import read_once
 
 __all__ = ["TransformersEngine"]
 
@@ -92,11 +93,12 @@ class TransformersEngine:
             if self._manager is not None:
                 return
             torch.set_num_threads(self._resources.thread_count)
-            self._codec = TransformersCodec(self._dir)
-            # Without `use_safetensors`, transformers also loads a pickle.
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                **source_of(self._dir), dtype=self._resources.dtype, use_safetensors=True
-            )
+            with read_once():
+                self._codec = TransformersCodec(self._dir)
+                # Without `use_safetensors`, transformers also loads a pickle.
+                model: Any = AutoModelForCausalLM.from_pretrained(
+                    **source_of(self._dir), dtype=self._resources.dtype, use_safetensors=True
+                )
             self._model = model.to(self._resources.device).eval()
             self._grammars = self._schema_grammars(self._codec.tokenizer)
             self._manager = self._started()

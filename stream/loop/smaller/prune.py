@@ -20,12 +20,13 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers.utils.logging import disable_progress_bar
 
+from stream.gguf_files import Floats, Matrix, copy_gguf, half
 from stream.loop.smaller.plan import Pruning
 from stream.loop.smaller.quantise import Report
 from stream.loop.smaller.text import Passage
 from stream.loop.training.base_model import linear_modules, load_base
 from stream.loop.training.errors import TrainingError
-from stream.loop.training.gguf_copy import LLAMA, Floats, Matrix, architecture, copy_gguf, number, open_gguf
+from stream.loop.training.gguf_metadata import LLAMA, architecture, number, open_gguf
 from stream.loop.training.job import TrainingJob, check_memory
 from stream.loop.training.merge import write_merged
 
@@ -70,7 +71,7 @@ def write_pruned(
         drop_layers(source, pruned, removed)
         student, numbers = _distil(whole, pruned, passages, plan.job, report)
         student.save_pretrained(str(adapter), save_embedding_layers=False)
-        write_merged(pruned, adapter, target)
+        write_merged(open_gguf(pruned), adapter, target)
     return tuple(removed), numbers
 
 
@@ -114,8 +115,7 @@ def drop_layers(source: Path, target: Path, removed: Sequence[int]) -> None:
             if (place := places.get(f"blk.{block}.")) is None:
                 return None
             name = place + rest
-        plain = kind == gguf.GGMLQuantizationType.F32
-        return name, values, kind if plain else gguf.GGMLQuantizationType.F16
+        return name, values, half(kind)
 
     changed = {f"{LLAMA}.block_count": len(kept)}
     copy_gguf(reader, target, gguf.LlamaFileType.MOSTLY_F16, convert, changed)

@@ -6,8 +6,9 @@ from typing import Final
 
 import gguf
 
+from stream.gguf_files import Floats, Matrix, copy_gguf
 from stream.loop.training.errors import TrainingError
-from stream.loop.training.gguf_copy import Floats, Matrix, copy_gguf, open_gguf
+from stream.loop.training.gguf_metadata import open_gguf
 
 __all__ = ["PRECISIONS", "Report", "write_quantised"]
 

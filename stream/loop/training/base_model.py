@@ -1,15 +1,12 @@
 """The base model of a training run: float weights and a tokenizer, from a GGUF file or a folder in Hugging Face's format."""
 
-import contextlib
-import functools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gguf
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from stream.gguf_files import read_once
 from stream.loop.training.errors import TrainingError
 
 __all__ = ["gguf_of", "linear_modules", "load_base"]
@@ -39,10 +36,10 @@ def load_base(base: Path) -> tuple[Any, Any]:
     source: dict[str, Any] = {"gguf_file": gguf.name} if gguf is not None else {}
     folder = str(gguf.parent if gguf is not None else base)
     try:
-        with _one_name_map():
+        with read_once():
             # Without `use_safetensors`, transformers also loads a pickle.
             model = AutoModelForCausalLM.from_pretrained(folder, **source, dtype=torch.float32, use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder, **source)
+            tokenizer = AutoTokenizer.from_pretrained(folder, **source)
     except (LookupError, TypeError, ValueError) as error:
         raise TrainingError(
             f"transformers cannot load the model or the tokenizer of {base} ({error}); use a complete model file or folder"
@@ -57,17 +54,6 @@ def load_base(base: Path) -> tuple[Any, Any]:
         tokenizer.eos_token = _END_OF_TURN
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     return model, tokenizer
-
-
-@contextlib.contextmanager
-def _one_name_map() -> Iterator[None]:
-    """Let gguf build its map of tensor names once; transformers builds the same map again for each submodule of the model."""
-    built = gguf.get_tensor_name_map
-    gguf.get_tensor_name_map = functools.cache(built)
-    try:
-        yield
-    finally:
-        gguf.get_tensor_name_map = built
 
 
 def linear_modules(model: Any) -> list[str]:

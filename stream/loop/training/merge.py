@@ -11,40 +11,34 @@ import gguf
 import numpy as np
 from safetensors.numpy import load_file
 
+from stream.gguf_files import Floats, GGUFReader, Matrix, copy_gguf, half
 from stream.loop.training.errors import TrainingError
-from stream.loop.training.gguf_copy import LLAMA, Floats, Matrix, architecture, copy_gguf, number, open_gguf
+from stream.loop.training.gguf_metadata import number
 
-__all__ = ["can_merge", "write_merged"]
+__all__ = ["write_merged"]
 
 _PREFIX = "base_model.model."
 _A, _B = ".lora_A.weight", ".lora_B.weight"
 
 
-def can_merge(base: Path) -> bool:
-    """Return whether :func:`write_merged` supports the architecture of the GGUF file `base`."""
-    return architecture(open_gguf(base)) == LLAMA
-
-
-def write_merged(base: Path, adapter: Path, target: Path) -> None:
-    """Write `base`, a GGUF file, plus the adapter in the folder `adapter` to `target`, as F16.
+def write_merged(base: GGUFReader, adapter: Path, target: Path) -> None:
+    """Write `base`, a Llama model, plus the adapter in the folder `adapter` to `target`, as F16.
 
     Raises TrainingError if the adapter changes a matrix that `base` does not contain.
     """
-    reader = open_gguf(base)
-    deltas = _deltas(reader, adapter)
+    deltas = _deltas(base, adapter)
 
     def merged(name: str, values: Floats, kind: gguf.GGMLQuantizationType) -> Matrix:
         if (delta := deltas.pop(name, None)) is not None:
             values = values + delta
-        plain = kind == gguf.GGMLQuantizationType.F32
-        return name, values, kind if plain else gguf.GGMLQuantizationType.F16
+        return name, values, half(kind)
 
-    copy_gguf(reader, target, gguf.LlamaFileType.MOSTLY_F16, merged)
+    copy_gguf(base, target, gguf.LlamaFileType.MOSTLY_F16, merged)
     if deltas:
-        raise TrainingError(f"{base} has no tensor {next(iter(deltas))}, which the adapter changes")
+        raise TrainingError(f"{base.file} has no tensor {next(iter(deltas))}, which the adapter changes")
 
 
-def _deltas(reader: gguf.GGUFReader, adapter: Path) -> dict[str, Floats]:
+def _deltas(reader: GGUFReader, adapter: Path) -> dict[str, Floats]:
     """Return {tensor of the GGUF file: change of its weights}."""
     config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
     scale = config["lora_alpha"] / config["r"]
@@ -60,7 +54,7 @@ def _deltas(reader: gguf.GGUFReader, adapter: Path) -> dict[str, Floats]:
     return made
 
 
-def _permuted(reader: gguf.GGUFReader, module: str, delta: Floats) -> Floats:
+def _permuted(reader: GGUFReader, module: str, delta: Floats) -> Floats:
     """Order the rows as llama.cpp does: the two numbers that a rotation turns are neighbours."""
     if module.endswith("q_proj"):
         heads = number(reader, "attention.head_count")

@@ -12,9 +12,10 @@ import msgspec
 from stream.files import FileLock, file_digest, replace_folder
 from stream.loop.training.base_model import gguf_of
 from stream.loop.training.errors import TrainingError
+from stream.loop.training.gguf_metadata import LLAMA, architecture, open_gguf
 from stream.loop.training.job import TrainingJob, VersionFolder, version_of
 from stream.loop.training.manifest import VersionManifest
-from stream.loop.training.merge import can_merge, write_merged
+from stream.loop.training.merge import write_merged
 from stream.loop.training.model_card import model_card
 from stream.loop.training.signing import ADAPTER_FILES, ensure_keys, sign, verify_version
 
@@ -39,8 +40,8 @@ def make_version(job: TrainingJob, home: Path, adapter: Path, numbers: dict[str,
         for name in sorted(ADAPTER_FILES):
             shutil.copyfile(adapter / name, draft.adapter / name)
         base = gguf_of(Path(job.base))
-        if base is not None and can_merge(base):
-            write_merged(base, draft.adapter, draft.merged)
+        if base is not None and architecture(reader := open_gguf(base)) == LLAMA:
+            write_merged(reader, draft.adapter, draft.merged)
         return publish_version(home, draft, _described(job, version, digest, draft, numbers))
 
 
