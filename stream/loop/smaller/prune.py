@@ -18,7 +18,6 @@ import gguf
 import msgspec
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers.utils.logging import disable_progress_bar
 
 from stream.gguf_files import Floats, Matrix, copy_gguf, half
 from stream.loop.smaller.plan import Pruning
@@ -60,7 +59,6 @@ def write_pruned(
     """
     _check_layers(source, plan.layers)
     report("loading the model", 0, 0)
-    disable_progress_bar()  # type: ignore[no-untyped-call] # the command shows its own
     torch.set_num_threads(plan.job.threads)
     model, tokenizer = load_base(source)
     whole = _Whole(model=model.eval(), tokenizer=tokenizer)

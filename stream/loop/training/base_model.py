@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from stream.gguf_files import read_once
 from stream.loop.training.errors import TrainingError
@@ -35,6 +36,7 @@ def load_base(base: Path) -> tuple[Any, Any]:
     gguf = gguf_of(base)
     source: dict[str, Any] = {"gguf_file": gguf.name} if gguf is not None else {}
     folder = str(gguf.parent if gguf is not None else base)
+    disable_progress_bar()  # type: ignore[no-untyped-call] # the commands show their own progress
     try:
         with read_once():
             # Without `use_safetensors`, transformers also loads a pickle.
