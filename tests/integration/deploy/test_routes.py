@@ -44,15 +44,18 @@ def test_a_critical_alert_mutes_only_the_warning_with_the_same_other_labels():
     assert set(rule["equal"]) == {name for name, _value in labels} - {"severity"}
 
 
-def test_an_unreachable_kafka_mutes_only_the_lag_alerts_of_its_own_stack(tmp_path):
+@pytest.mark.parametrize(
+    "name", ["WeirLag", "WeirSpoolAging", "WeirLogTimeStands", "WeirLedgerBehind", "WeirBridgeBlind", "WeirSpoolFilling"]
+)
+def test_an_unreachable_kafka_mutes_only_the_alerts_that_it_causes_in_its_own_stack(tmp_path, name):
     rules = yaml.safe_load(CONFIG.read_text())["inhibit_rules"]
     manager = Alertmanager(tmp_path, free_port(), "http://127.0.0.1:1/", rules).start()
     try:
         unreachable = {"alertname": "WeirKafkaUnreachable", "severity": "critical", "service": "weir"}
-        lag = {"alertname": "WeirLag", "severity": "warning", "tenant": "_weir"}
-        posted = [unreachable, lag | {"service": "weir"}, lag | {"service": "other"}]
+        caused = {"alertname": name, "severity": "warning", "tenant": "_weir"}
+        posted = [unreachable, caused | {"service": "weir"}, caused | {"service": "other"}]
         httpx.post(f"{manager.url}/api/v2/alerts", json=[{"labels": one} for one in posted]).raise_for_status()
-        muted = {one["labels"]["service"]: bool(one["status"]["inhibitedBy"]) for one in manager.alerts(**lag)}
-        assert muted == {"weir": True, "other": False}
+        muted = {one["labels"]["service"]: bool(one["status"]["inhibitedBy"]) for one in manager.alerts(**caused)}
+        assert muted == {"weir": name != "WeirSpoolFilling", "other": False}
     finally:
         manager.kill()
