@@ -178,7 +178,7 @@ def _component(state: ComponentState, home: Path) -> ComponentStatus:
         health = probe(state.health_url, _PROBE_SECONDS)
         healthy, detail = health.ok, health.detail or _waits_for(state, home)
     else:
-        healthy, detail = False, "does not run" if state.pid else "not started yet"
+        healthy, detail = False, "does not run" if state.started_at else "not started yet"
     return ComponentStatus(
         name=state.name,
         healthy=healthy,
@@ -278,9 +278,11 @@ def _heartbeat_problems(heartbeat: Heartbeat | None) -> list[str]:
         )
         return [problem]
     if (inactive := heartbeat.wall_time - heartbeat.advanced_at) > bound:
-        return [
-            f"every source is inactive: no heartbeat for {inactive:.0f} s, the bound is {bound:.0f} s; see the logs of serve and shipper"
-        ]
+        problem = (
+            f"every source is inactive: no heartbeat for {inactive:.0f} s, the bound is {bound:.0f} s; "
+            "if Kafka answers, see the logs of serve and shipper"
+        )
+        return [problem]
     return []
 
 

@@ -104,6 +104,12 @@ def test_json_has_the_documented_fields_and_an_unhealthy_stack_exits_with_1(ledg
     assert any("Kafka at 127.0.0.1:1 does not answer" in problem for problem in status["problems"])
 
 
+@pytest.mark.parametrize(("started_at", "detail"), [(0.0, "not started yet"), (1.0, "does not run")])
+def test_a_component_that_waits_for_its_restart_is_not_called_new(home, ledger, started_at, detail):
+    save_components(home, [msgspec.structs.replace(component("score", 0), started_at=started_at, running=False)])
+    assert json.loads(run("--json").stdout)["components"][0]["detail"] == detail
+
+
 def test_settings_that_cannot_reach_kafka_are_one_problem_of_several(dead_score, ledger, monkeypatch):
     del dead_score, ledger
     monkeypatch.setenv("WEIR_KAFKA__SECURITY_PROTOCOL", "SASL_SSL")
@@ -133,7 +139,7 @@ def test_the_text_begins_with_the_problems(ledger):
     ("events", "offsets", "problem"),
     [
         ([forwarded({"s1": 99.0})], {}, "1 verdict is missing"),
-        ([], {"advanced_at": -45}, "every source is inactive"),
+        ([], {"advanced_at": -45}, "the bound is 30 s; if Kafka answers, see the logs of serve and shipper"),
         ([], {"log_time": 3600}, "s ahead of the clock, the bound is 30 s"),
         ([], {"wall_time": -60}, "no heartbeat of the ledger for"),
     ],
