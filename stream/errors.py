@@ -122,7 +122,7 @@ def no_kafka(bootstrap_servers: str, error: BaseException) -> BrokerError:
     # By attribute and name: aiokafka is imported only where a client is used.
     if isinstance(error, OSError) or getattr(error, "retriable", False) or type(error).__name__ == "KafkaTimeoutError":
         return BrokerError(
-            f"no Kafka answers at {bootstrap_servers}; start the stack with `weir up`, or set "
+            f"no Kafka answers at {bootstrap_servers}; start the stack with `weir up`, or start your own Kafka, or set "
             "WEIR_KAFKA__BOOTSTRAP_SERVERS to a broker that runs. If the broker runs: [kafka] security_protocol must be that of this port "
             "(the default is PLAINTEXT); with TLS or SASL, also check "
             "ssl_cafile, sasl_username and sasl_password"
