@@ -123,7 +123,8 @@ class ModelPool:
         if len(rows) == 1:
             deliver(rows[0], failed)
             return
-        _log.warning("a batch of %d texts failed (%s), halving it", len(rows), failed.error)
+        late = f", [score] deadline_seconds: {deadline:g} s" if failed.disposition == "timeout" else ""
+        _log.warning("a batch of %d texts failed (%s%s), halving it", len(rows), failed.error, late)
         half, deadline = len(rows) // 2, max(deadline / 2, self._deadline * _SMALLEST_SHARE)
         await self._part(items, rows[:half], deadline, deliver)
         await self._part(items, rows[half:], deadline, deliver)
@@ -191,7 +192,7 @@ class ModelPool:
         except RuntimeError as error:
             if self._pool is not pool:  # the pool was stopped meanwhile, so no models are lost
                 raise asyncio.CancelledError from error
-            raise ModelsLost("the models cannot be loaded; see the log of the model process") from error
+            raise ModelsLost("the models cannot be loaded; the error of the model process is above, in this log") from error
 
     def _new_pool(self) -> ProcessPool:
         self._next_start = time.monotonic() + _LOAD_SECONDS

@@ -49,7 +49,7 @@ async def test_only_expected_and_known_detectors_score():
         assert not clear.scores["pii"].flagged
 
 
-async def test_only_the_events_of_a_batch_that_cause_a_failure_fail():
+async def test_only_the_events_of_a_batch_that_cause_a_failure_fail(caplog):
     steps = []
     async with running(deadline_seconds=2.0, progress=lambda: steps.append(time.monotonic())) as pool:
         outcomes = await scored(pool, "a CRASH", "b", "c HANG", "d RAISE")
@@ -58,6 +58,7 @@ async def test_only_the_events_of_a_batch_that_cause_a_failure_fail():
         assert failed[3].error == "ValueError"
         assert len(steps) >= 3
         assert isinstance((await scored(pool, "after"))[0], Scored)
+    assert "(TimeoutError, [score] deadline_seconds: " in caplog.text
 
 
 async def test_long_texts_that_together_need_more_than_a_deadline_are_all_scored(caplog):
