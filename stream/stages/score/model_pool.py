@@ -192,7 +192,9 @@ class ModelPool:
         except RuntimeError as error:
             if self._pool is not pool:  # the pool was stopped meanwhile, so no models are lost
                 raise asyncio.CancelledError from error
-            raise ModelsLost("the models cannot be loaded; the error of the model process is above, in this log") from error
+            raise ModelsLost(
+                "the models cannot be loaded; the error of the model process is above, in this log"
+            ) from error
 
     def _new_pool(self) -> ProcessPool:
         self._next_start = time.monotonic() + _LOAD_SECONDS
