@@ -142,7 +142,9 @@ class Delivery:
                 if asyncio.get_running_loop().time() - began > _LAST_BACKOFF_SECONDS:
                     backoff = _FIRST_BACKOFF_SECONDS
             except (*BROKER_ERRORS, TopicMissing, TopicMismatch) as error:
-                self._on_status(f"{type(error).__name__}: {error}")
+                name, text = type(error).__name__, str(error)
+                # The texts of aiokafka's errors begin with their names.
+                self._on_status(text if text.startswith(name) else f"{name}: {text}")
             finally:
                 self._ready.clear()
                 if producer is not None:
