@@ -14,6 +14,8 @@ from detectors.registry import create_text
 __all__ = ["BadLine", "Item", "load_detectors", "read_items", "score_items"]
 
 _BATCH = 32
+#: Digits of the largest line number; a longer id, such as a time in milliseconds, is not a line number.
+_LINE_DIGITS = 12
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +48,7 @@ def read_items(lines: Iterable[bytes]) -> Iterator[Item | BadLine]:
     A line without an id gets its line number as id. Blank lines are skipped. ``prompt`` is a string or a list of ``{"role", "content"}``.
     """
     as_json: bool | None = None
-    used: dict[str, bool] = {}
+    numbers = _LineNumbers()
     for number, raw in enumerate(lines, 1):
         try:
             line = raw.decode().rstrip("\r\n")
@@ -58,11 +60,37 @@ def read_items(lines: Iterable[bytes]) -> Iterator[Item | BadLine]:
         if as_json is None:
             line = line.removeprefix("\ufeff")
             as_json = line.lstrip().startswith("{")
-        yield _from_json(number, line, used) if as_json else Item(id=str(number), text=line)
+        yield _from_json(number, line, numbers) if as_json else Item(id=str(number), text=line)
 
 
-def _from_json(number: int, line: str, used: dict[str, bool]) -> Item | BadLine:
-    """Read a line; `used` has the ids of earlier lines, and whether a line gave its id or got its number."""
+class _LineNumbers:
+    """Finds ids that are given and are also the number of a line without id.
+
+    Memory: one byte per line, and each given id that is the number of a later line.
+    """
+
+    def __init__(self) -> None:
+        self._given: set[str] = set()
+        self._without_id = bytearray()
+
+    def add(self, line: int) -> bool:
+        """Add the number of a line without id; return whether an earlier line gave it as its id."""
+        if str(line) in self._given:
+            return True
+        self._without_id.extend(bytes(line - len(self._without_id)) + b"\1")
+        return False
+
+    def give(self, name: str, line: int) -> bool:
+        """Add the id of a line; return whether it is the number of an earlier line without id."""
+        if len(name) > _LINE_DIGITS or not name.isascii() or not name.isdigit() or name.startswith("0"):
+            return False
+        number = int(name)
+        if number > line:
+            self._given.add(name)
+        return number < len(self._without_id) and bool(self._without_id[number])
+
+
+def _from_json(number: int, line: str, numbers: _LineNumbers) -> Item | BadLine:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -76,8 +104,7 @@ def _from_json(number: int, line: str, used: dict[str, bool]) -> Item | BadLine:
         return BadLine(
             line=number, id=str(number), error="id is neither a string nor an integer, or has half a surrogate pair"
         )
-    is_given = "id" in value
-    if used.setdefault(str(name), is_given) != is_given:
+    if numbers.give(str(name), number) if "id" in value else numbers.add(number):
         reason = (
             f"the id {name!r} is given, and is also the number of a line without id; give every line an id, or none"
         )

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import pytest
 from click.testing import CliRunner
@@ -41,6 +42,19 @@ def test_an_id_that_is_given_and_is_the_number_of_a_line_without_id_is_an_error(
     assert [item.id for item in read_items([with_id, with_id])] == [json.loads(given)] * 2, (
         "the user's own ids may repeat"
     )
+
+
+@pytest.mark.parametrize(
+    "line", ['{"id":"request-%d","text":"a"}', '{"id":%d,"text":"a"}', '{"id":17000%09d,"text":"a"}']
+)
+def test_ids_that_cannot_be_the_number_of_a_later_line_take_no_memory(line):
+    lines = ((line % number).encode() for number in range(20_000))
+    tracemalloc.start()
+    try:
+        assert sum(isinstance(item, Item) for item in read_items(lines)) == 20_000
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_text_may_have_a_prompt():
