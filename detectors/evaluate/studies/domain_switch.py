@@ -1,19 +1,14 @@
-"""The study ``drift``: delays after a change of domain on CLINC and MT-Bench, and run lengths without a change."""
+"""The study ``drift``: delays after a change of domain on CLINC and MT-Bench, and false alarms without a change."""
 
 import random
 from pathlib import Path
-
-import numpy as np
 
 from detectors.evaluate.progress import tracked
 from detectors.evaluate.readers import MTBENCH, clinc_domains, mtbench
 from detectors.evaluate.studies.alarms import delay_row, embedded, first_alarm
 from detectors.evaluate.studies.context import Row, StudyContext
-from detectors.evaluate.studies.in_control import ConversationStream, Exchangeable
-from detectors.evaluate.studies.run_length import run_lengths
 from detectors.models.embedding import Embedder, pack
 from detectors.registry import create_stream
-from detectors.streams.monitor import Budget
 
 __all__ = ["domain_switch"]
 
@@ -29,7 +24,7 @@ def _delay(before: list[bytes], after: list[bytes], tag: str) -> int | None:
 
 
 def domain_switch(study: StudyContext) -> list[Row]:
-    """Return delays after a change of domain, false alarms on shuffled CLINC, and run lengths of simulated streams."""
+    """Return delays after a change of domain and false alarms on shuffled CLINC."""
     embedder = Embedder()
     embedder.load()
     rng = random.Random(study.seed)
@@ -56,14 +51,6 @@ def domain_switch(study: StudyContext) -> list[Row]:
     early = sum(delay is not None for delay in shuffled)
     rows.append({"detector": "drift", "data": data, "runs": study.runs, "too_early": early})
     rows.append(_prose_to_code(study.data, embedder))
-    for stream, kind in (
-        (Exchangeable(), "exchangeable"),
-        (ConversationStream(study.seed, study.runs), "conversations of five"),
-    ):
-        lengths = run_lengths(stream, Budget(limit=LIMIT), runs=study.runs, seed=study.seed, progress=study.progress)
-        data = f"{kind}, N = {LIMIT}, reference 200: mean run length / N"
-        length = float(np.mean(lengths)) / LIMIT
-        rows.append({"detector": "drift", "data": data, "runs": study.runs, "run_length": length})
     return rows
 
 

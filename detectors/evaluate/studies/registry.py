@@ -36,7 +36,7 @@ class Study(NamedTuple):
 
 
 STUDIES: dict[str, Study] = {
-    "drift": Study("drift", "a switch of domain, streams without a change, run lengths at N = 1,000", domain_switch),
+    "drift": Study("drift", "a switch of domain, texts without a change", domain_switch),
     "anomaly": Study("anomaly", "latency, tokens, errors, no change", anomaly),
     "sentinel": Study("sentinel", "simulated answers that change, or do not", sentinel),
     "tool_mix": Study("tool_mix", "called tools that change, or do not", tool_mix),
