@@ -100,7 +100,10 @@ class RangeReader:
             now = self._clock()
             if self._failing_since is None:
                 self._failing_since = now
-                _log.warning("reading fails (%s); trying again for %.0f s", type(error).__name__, _OUTAGE_SECONDS)
+                topics = ", ".join(sorted({partition.topic for partition in self._lanes}))
+                _log.warning(
+                    "%s: reading fails (%s); trying again for %.0f s", topics, type(error).__name__, _OUTAGE_SECONDS
+                )
             if now - self._failing_since >= _OUTAGE_SECONDS:
                 raise
             await asyncio.sleep(_RETRY_SECONDS)  # some errors come at once
