@@ -13,7 +13,7 @@ from detectors.errors import DetectorError
 from stream.settings import DetectorSettings, tenant_table
 from stream.wire import OWN_TENANT
 from weir.errors import SettingsError
-from weir.settings import Loaded, Settings, key_of
+from weir.settings import Loaded, Settings, as_written, key_of
 from weir.settings.settings import TenantTable
 
 __all__ = ["check_detector_options"]
@@ -56,7 +56,7 @@ def _option_errors(loaded: Loaded, options: list[tuple[tuple[str, ...], str, Any
             if of_text and _accepts(name, loaded.settings.detectors.options[name]):
                 continue
             key = (*table, option) if option else table
-            yield f"{key_of(key)} ({_source(loaded, key)}) is {value!r}: {error}; change or unset it"
+            yield f"{key_of(key)} ({_source(loaded, key)}) is {as_written(value)}: {error}; change or unset it"
 
 
 def _merged_errors(loaded: Loaded) -> Iterator[str]:

@@ -26,7 +26,7 @@ from weir.errors import SettingsError
 from weir.settings.secret_files import PREFIX, SUFFIX, files_of, read_files
 from weir.settings.settings import Settings, TenantTable
 
-__all__ = ["Loaded", "home_folder", "key_of", "load_settings"]
+__all__ = ["Loaded", "as_written", "home_folder", "key_of", "load_settings"]
 
 #: Sections whose keys are names that users choose.
 _NAMED = ("models", "tenants")
@@ -183,7 +183,7 @@ def _problem(parts: Sequence[str], item: ErrorDetails) -> str:
         tables = ", and a table of options for each stream detector" if section is TenantTable else ""
         return f": unknown key; known here are {', '.join(section.model_fields)}{tables}. Rename or remove it"
     field = section.model_fields.get(parts[-1])
-    value = _MASK if field is not None and field.annotation is SecretStr else _readable(item["input"])
+    value = _MASK if field is not None and field.annotation is SecretStr else as_written(item["input"])
     if item["type"] == "missing":
         return f" is missing; set it, in the file or as {PREFIX}{'__'.join(parts).upper()}"
     is_value = isinstance(item["input"], str | int | float)
@@ -191,8 +191,10 @@ def _problem(parts: Sequence[str], item: ErrorDetails) -> str:
     return f"{f' is {value}' if is_value else ''}: {message}; change or unset it"
 
 
-def _readable(value: Any) -> str:
+def as_written(value: Any) -> str:
     """Return a wrong value without credentials; booleans are spelled as in TOML and JSON."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(as_written, value))}]"
     return str(value).lower() if isinstance(value, bool) else repr(redacted(value) if isinstance(value, str) else value)
 
 
