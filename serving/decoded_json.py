@@ -14,6 +14,7 @@ __all__ = [
     "decode_object",
     "decode_tolerantly",
     "first_text",
+    "half_pair",
     "mapping_of",
     "mappings_of",
     "repaired_json",
@@ -52,7 +53,7 @@ def decode_object(raw: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise UndecodableJson("it is not UTF-8") from None
     except ValueError as error:
-        raise _malformed(error) from None
+        raise UndecodableJson(half_pair(raw) or _malformed(error)) from None
     if not isinstance(decoded, dict):
         raise UndecodableJson("it is not an object")
     # An object with few brackets is not deep; counting them is much faster than walking the object.
@@ -96,10 +97,18 @@ def mappings_of(value: Any) -> Iterable[Mapping[str, Any]]:
     return (item for item in value if isinstance(item, Mapping)) if isinstance(value, list | tuple) else ()
 
 
-def _malformed(error: ValueError) -> UndecodableJson:
-    """Return an error with the decoder's reason and position, which contain no text of the bytes."""
+def half_pair(raw: bytes) -> str:
+    """Return what is wrong with the first escape of a lone surrogate in `raw`, or "" without one."""
+    found = _SURROGATE.match(raw)
+    if found is None or not found[2]:
+        return ""
+    return f"byte {found.start(2)} begins half a character (a lone surrogate), as of an emoji that was cut in two; send whole characters"
+
+
+def _malformed(error: ValueError) -> str:
+    """Return the decoder's reason and position, which contain no text of the bytes."""
     _, _, reason = str(error).partition("JSON is malformed: ")
-    return UndecodableJson(f"it is malformed: {reason}" if reason else "it is malformed or not complete")
+    return f"it is malformed: {reason}" if reason else "it is malformed or not complete"
 
 
 def _too_deep() -> UndecodableJson:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from serving.backend import Feature
+from serving.decoded_json import half_pair
 from serving.openai_api.errors import ApiError, invalid
 from stream.count_text import count_text
 
@@ -132,10 +133,10 @@ def parse(model: type[ModelT], body: bytes) -> ModelT:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise _explained(error) from None
+        raise _explained(error, body) from None
 
 
-def _explained(error: ValidationError) -> ApiError:
+def _explained(error: ValidationError, body: bytes) -> ApiError:
     # Of a union's alternatives, the error of the deepest match is the most precise; of equally deep ones, that of an
     # alternative that accepts the type of the value.
     first = max(
@@ -144,7 +145,7 @@ def _explained(error: ValidationError) -> ApiError:
     )
     kind = first["type"]
     if kind == "json_invalid":
-        return invalid(f"The body is not valid JSON: {_json_problem(first)}.", code="invalid_json")
+        return invalid(f"The body is not valid JSON: {half_pair(body) or _json_problem(first)}.", code="invalid_json")
     param = _param(first["loc"])
     if kind == "extra_forbidden":  # the last part is a field of any name
         param = ".".join(filter(None, (_param(first["loc"][:-1]), str(first["loc"][-1]))))[:_PARAM_CHARACTERS]

@@ -3,6 +3,9 @@
 import pytest
 
 from serving.decoded_json import UndecodableJson, decode_object
+from serving.openai_api.errors import ApiError
+from serving.openai_api.feedback import FeedbackRequest
+from serving.openai_api.request_model import parse
 
 
 @pytest.mark.parametrize(
@@ -22,3 +25,16 @@ def test_the_error_has_the_reason_and_the_position_but_no_text(raw, problem):
     with pytest.raises(UndecodableJson) as error:
         decode_object(raw)
     assert str(error.value) == problem
+
+
+@pytest.mark.parametrize("half", [rb"\ud83d", rb"\uDC4d", rb"\ud83d\u0041", rb"\\\ud83d"])
+def test_half_a_character_is_named_as_the_cause(half):
+    position = 2 + half.index(b"\\u")
+    problem = f"byte {position} begins half a character (a lone surrogate), as of an emoji that was cut in two; send whole characters"
+    raw = b'{"' + half + b' canary": ""}'
+    with pytest.raises(UndecodableJson) as error:
+        decode_object(raw)
+    assert str(error.value) == problem
+    with pytest.raises(ApiError) as answer:
+        parse(FeedbackRequest, raw)
+    assert answer.value.message == f"The body is not valid JSON: {problem}."
