@@ -44,6 +44,9 @@ class ImagePart(RequestModel):
     image_url: ImageUrl
 
 
+ContentPart = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+
+
 def _refusal_part_as_text(part: Any) -> Any:
     is_refusal = isinstance(part, dict) and part.keys() == {"type", "refusal"} and part["type"] == "refusal"
     return {"type": "text", "text": part["refusal"]} if is_refusal else part
@@ -71,9 +74,9 @@ class ChatMessage(RequestModel):
     harmless: ClassVar[dict[str, tuple[Any, ...]]] = {"audio": (None,)}
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: (
-        str | Annotated[list[TextPart | ImagePart], Field(min_length=1, max_length=_MAX_PARTS, fail_fast=True)] | None
-    ) = None
+    content: str | Annotated[list[ContentPart], Field(min_length=1, max_length=_MAX_PARTS, fail_fast=True)] | None = (
+        None
+    )
     name: Name | None = None
     tool_calls: Annotated[list[ToolCall], Field(max_length=_MAX_TOOLS)] | None = None
     function_call: CalledFunction | None = None

@@ -152,11 +152,12 @@ def _explained(error: ValidationError, body: bytes) -> ApiError:
         return invalid(
             f"Unknown parameter {param!r}; remove it, or check its spelling.", code="unknown_parameter", param=param
         )
-    if kind == "missing":
+    if kind.startswith("union_tag_"):
+        param = f"{param}.type"
+    if kind in {"missing", "union_tag_not_found"}:
         return invalid(f"{param} is missing; send it.", code="missing_required_parameter", param=param)
     if kind == "union_tag_invalid":  # pydantic's message contains the value
-        name = ".".join(filter(None, (param, "type")))
-        return invalid(f"{name} must be one of {first['ctx']['expected_tags']}; send one of them.", param=name)
+        return invalid(f"{param} must be one of {first['ctx']['expected_tags']}; send one of them.", param=param)
     if kind == "value_error":  # of a check in Weir, which names the value and the fix
         return invalid(f"{param or 'The body'}: {first['ctx']['error']}.", param=param or None)
     return invalid(f"{param or 'The body'}{_problem(first)}.", param=param or None)
@@ -187,10 +188,15 @@ def _param(location: tuple[int | str, ...]) -> str:
     """Return the path of the wrong field, without the names and tags of types that pydantic adds for a union."""
     parts = [
         str(part)
-        for before, part in zip((None, *location), location, strict=False)
-        if before not in _TAGGED and (isinstance(part, int) or _is_field(part))
+        for position, part in enumerate(location)
+        if not _is_tag(location[:position]) and (isinstance(part, int) or _is_field(part))
     ]
     return ".".join(parts)[:_PARAM_CHARACTERS]
+
+
+def _is_tag(before: tuple[int | str, ...]) -> bool:
+    """Return whether the part of a location behind `before` is the value of ``type`` that chose the type of a field or an item."""
+    return before[-1:] in _TAGGED or str(*before[-2:-1]).startswith("list[tagged-union")
 
 
 def _is_field(part: str) -> bool:
@@ -199,7 +205,7 @@ def _is_field(part: str) -> bool:
 
 
 #: Fields with a union whose type is chosen by its field ``type``; the next part of a location is the value of ``type``.
-_TAGGED = frozenset({"response_format"})
+_TAGGED = frozenset({("response_format",)})
 _TYPES = frozenset({"str", "int", "float", "bool", "list", "dict", "constrained"})
 
 
