@@ -96,18 +96,13 @@ class ChatMessage(RequestModel):
             return data | {"content": [_refusal_part_as_text(part) for part in content]}
         return data
 
-    @model_validator(mode="after")
-    def _has_content(self) -> Self:
+    def check(self, place: str) -> None:
+        """Raise ApiError if the message, which is at `place` in the request, has no content, or no call that it answers."""
         calls = self.role == "assistant" and (self.tool_calls or self.function_call)
         if self.content is None and not calls:
-            raise invalid(
-                "content of a message is missing; send a string or a list of parts.", param="messages.content"
-            )
+            raise invalid(f"{place}.content is missing; send a string or a list of parts.", param=f"{place}.content")
         if self.role == "tool" and self.tool_call_id is None:
-            raise invalid(
-                "tool_call_id of a tool message is missing; send the id of the call.", param="messages.tool_call_id"
-            )
-        return self
+            raise invalid(f"{place}.tool_call_id is missing; send the id of the call.", param=f"{place}.tool_call_id")
 
     @property
     def first_image(self) -> int | None:
@@ -206,6 +201,8 @@ class ChatRequest(SamplingRequest):
 
     @model_validator(mode="after")
     def _consistent_chat(self) -> Self:
+        for position, message in enumerate(self.messages):
+            message.check(f"messages.{position}")
         if all(message.is_empty for message in self.messages):
             raise invalid("messages have no text; send at least one character.", param="messages")
         if self.top_logprobs and not self.logprobs:
