@@ -13,6 +13,7 @@ from serving.backend import Feature, Operation, answers_in
 from serving.decoded_json import UndecodableJson, decode_object
 from serving.openai_api.accumulator import MAX_CHOICES
 from serving.openai_api.errors import invalid
+from serving.openai_api.request_model import got
 
 __all__ = ["OpenRequest", "model_of", "size_without_images"]
 
@@ -121,4 +122,4 @@ def _items(body: Mapping[str, Any]) -> int:
 
 def _check(body: Mapping[str, Any], name: str, kind: type, what: str) -> None:
     if type(value := body[name]) is not kind:
-        raise invalid(f"{name} must be {what}; got {type(value).__name__}.", param=name)
+        raise invalid(f"{name} must be {what}{got(value)}.", param=name)

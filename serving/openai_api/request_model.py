@@ -57,7 +57,7 @@ class RequestModel(BaseModel):
 
 
 def _unsupported(name: str, allowed: tuple[Any, ...]) -> str:
-    shown = ", ".join("null" if value is None else str(value) for value in allowed)
+    shown = ", ".join(map(json.dumps, allowed))
     return f"{name} is only supported as {shown}. Leave it out."
 
 

@@ -61,8 +61,9 @@ async def test_a_bad_field_is_400_and_named_and_its_text_not_repeated(stack, cha
             {"metadata": {str(number): "x" for number in range(17)}},
             "metadata has 17 items, the maximum is 16; send fewer.",
         ),
+        ({"modalities": ["audio"]}, 'modalities is only supported as null, ["text"]. Leave it out.'),
     ],
-    ids=["long", "empty", "object", "array", "null", "no message", "no part", "many"],
+    ids=["long", "empty", "object", "array", "null", "no message", "no part", "many", "harmless"],
 )
 async def test_the_error_of_a_bad_field_has_the_type_and_the_length_of_its_value(stack, change, words):
     answer = await stack.client.post("/v1/chat/completions", json=CHAT | change)

@@ -307,3 +307,17 @@ async def test_more_answers_than_a_record_has_are_400(relay, upstream, path, fie
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
     assert "the limit is 2048" in answer.json()["error"]["message"]
     assert upstream.requests == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"model": None}, "model must be a string; got null."),
+        ({"model": ["m"]}, "model must be a string; got an array of 1 item."),
+        ({"stream": 1}, "stream must be true or false; got 1."),
+        ({"stream_options": "canary"}, "stream_options must be an object; got a string of 6 characters."),
+    ],
+)
+async def test_a_field_of_a_wrong_type_is_400_in_the_words_of_json(relay, fields, problem):
+    answer = await relay().post("chat/completions", messages=[{}], **fields)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, problem)
