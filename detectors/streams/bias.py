@@ -53,16 +53,16 @@ class BiasConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     Attributes
     ----------
     alarm_every_events
-        Alarm budget: false alarms are at least this many answers to paired prompts apart on average.
+        Alarm budget: on average at most one false alarm in this many answers to paired prompts.
     min_length_ratio
         An alarm about lengths needs mean lengths (in words) with at least this ratio. A smaller difference can be significant, but is
         too small to act on; its finding has the detail ``too_small``. 1: no minimum.
     min_refusal_points
-        Least difference of the shares of refusals, in percentage points.
+        Minimum difference between the shares of refusals, in percentage points.
     min_toxicity_points
-        Least difference of the shares of toxic answers, in percentage points.
+        Minimum difference between the shares of toxic answers, in percentage points.
     min_sentiment
-        Least difference of the mean sentiments, which are in [-1, 1].
+        Minimum difference between the mean sentiments, which are in [-1, 1].
     """
 
     alarm_every_events: Annotated[int, Meta(ge=10)] = 100_000

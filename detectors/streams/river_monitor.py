@@ -193,7 +193,7 @@ class MonitorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes
     ----------
     alarm_every_events
-        Alarm budget: false alarms are at least this many events apart on average.
+        Alarm budget: on average at most one false alarm in this many events.
     alarm_every_days
         Alarm budget in days of event time; if set, it replaces the budget in events.
     reference_events

@@ -46,7 +46,7 @@ class SentinelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Attributes
     ----------
     alarm_every_events
-        Alarm budget: false alarms are at least this many answers apart on average.
+        Alarm budget: on average at most one false alarm in this many answers.
     reference_events
         Size of the reference, which contains the first answers to all prompts together; findings start afterwards.
     adopt_events

@@ -21,9 +21,11 @@ class ConsistencySettings(Section):
 
     share: Annotated[float, Field(ge=0, le=1)] = Field(
         0.0,
-        description="share of the requests that are asked again; 0: none. `consistency` must be in detectors.output",
+        description="share of the requests that the gateway sends to the model a second time; 0: none. `consistency` must be in detectors.output",
     )
-    samples: Annotated[int, Field(ge=2, le=16)] = Field(4, description="further answers to each of these requests")
+    samples: Annotated[int, Field(ge=2, le=16)] = Field(
+        4, description="number of further answers to each of these requests"
+    )
     temperature: Annotated[float, Field(gt=0, le=2)] = Field(1.0, description="temperature of the further answers")
 
 

@@ -23,7 +23,7 @@ class GuardSettings(Section):
     )
     threshold: dict[GuardDetector, Annotated[float, Field(gt=0, le=1)]] = Field(
         default_factory=dict,
-        description="lowest score of a finding, by detector; the shipped ones: toxicity .92, pii .6",
+        description="lowest score of a finding, by detector; defaults: toxicity .92, pii .6",
     )
     every_tokens: Annotated[int, Field(ge=1, le=1024)] = Field(16, description="tokens between two checks of an answer")
 

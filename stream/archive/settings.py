@@ -13,9 +13,9 @@ class ArchiveSettings(Section):
 
     url: str = Field(
         "",
-        description="folder (relative: beside weir.toml), or address for fsspec such as s3://bucket/weir; empty: no archive",
+        description="folder (a relative path starts at weir.toml's folder), or URL for fsspec such as s3://bucket/weir; empty: no archive",
     )
-    segment_records: Count = Field(50_000, description="records of a file, at most")
+    segment_records: Count = Field(50_000, description="maximum number of records in a file")
 
     @field_validator("url")
     @classmethod

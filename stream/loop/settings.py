@@ -29,32 +29,40 @@ class DatasetSettings(Section):
     training: bool = Field(True, description="false: no request of this tenant is used for training")
     exclude_keys: tuple[str, ...] = Field(
         (),
-        description="ids of API keys whose requests and reviews are not used; includes the keys that LiteLLM reports under such a key",
+        description="ids of API keys whose requests and reviews are not used for training; also applies to the keys that LiteLLM reports under such a key",
     )
-    min_examples: Count = Field(32, description="rows to train on, without copies; with fewer, no dataset is made")
-    max_examples: Count = Field(500, description="rows to train on, without copies, at most; the coreset has this size")
-    max_per_principal: Count = Field(50, description="rows that one API key asked for or reviewed, at most")
+    min_examples: Count = Field(
+        32, description="minimum number of rows to train on, without copies; with fewer rows, no dataset is made"
+    )
+    max_examples: Count = Field(
+        500, description="maximum number of rows to train on, without copies: the size of the coreset"
+    )
+    max_per_principal: Count = Field(50, description="maximum number of rows that one API key requested or reviewed")
     max_per_answer: Count = Field(
-        5, description="rows whose answers are near duplicates, at most; bounds a planted answer"
+        5, description="maximum number of rows whose answers are near duplicates; limits the effect of a planted answer"
     )
-    min_principals: Count = Field(3, description="API keys that reviewed the rows; with fewer, no dataset is made")
+    min_principals: Count = Field(
+        3, description="minimum number of API keys that reviewed the rows; with fewer keys, no dataset is made"
+    )
     feedback_min_principals: Count = Field(
         5,
-        description="API keys that sent ratings; with fewer, no rating is used, because such feedback is not representative",
+        description="minimum number of API keys that sent ratings; with fewer keys, no rating is used, because such feedback is not representative",
     )
     near_duplicate: Share = Field(
-        0.8, description="Jaccard similarity of word triples from which texts are near duplicates"
+        0.8, description="Jaccard similarity of word triples; texts with at least this value are near duplicates"
     )
     languages: tuple[str, ...] = Field((), description="languages to keep, as ISO 639-1 codes; empty: all")
-    min_characters: Count = Field(1, description="characters of an answer, at least")
-    max_characters: Count = Field(8_192, description="characters of a prompt and of an answer, at most")
+    min_characters: Count = Field(1, description="minimum number of characters of an answer")
+    max_characters: Count = Field(8_192, description="maximum number of characters of a prompt and of an answer")
     pii: Literal["mask", "drop"] = Field(
-        "mask", description="personal data: replace it by its type (`<EMAIL_ADDRESS>`), or leave the row out"
+        "mask",
+        description="what to do with personal data; mask: replace it by its type (`<EMAIL_ADDRESS>`); drop: leave the row out",
     )
     eval_share: _FromZeroToOne = Field(0.1, description="share of the conversations that are held out for the gate")
-    clusters: Count = Field(16, description="clusters of embeddings that the coreset is drawn from, at most")
+    clusters: Count = Field(16, description="maximum number of clusters of embeddings from which the coreset is drawn")
     replay_share: _FromZeroToOne = Field(
-        0.2, description="share of old rows, from the dataset of the promoted version, against forgetting"
+        0.2,
+        description="share of old rows, from the dataset of the promoted version, so that the new version does not lose what the promoted one learned",
     )
     augment: Literal["none", "lower"] = Field(
         "none", description="lower: add a marked copy of each new row with a lower-case prompt"
@@ -65,35 +73,42 @@ class TenantTrainSettings(Section):
     """``[tenants."NAME".loop.train]``: how an adapter is trained."""
 
     method: Literal["sft", "kto"] = Field(
-        "sft", description="sft: corrected and approved answers; kto: rated answers too"
+        "sft", description="what to train on; sft: corrected and approved answers; kto: also rated answers"
     )
     rank: Annotated[int, Field(ge=1, le=256)] = Field(8, description="rank of the LoRA adapter")
-    layers: Annotated[int, Field(ge=0)] = Field(0, description="last layers that are adapted; 0: all")
-    epochs: Count = Field(1, description="passes over the rows, at most")
+    layers: Annotated[int, Field(ge=0)] = Field(
+        0, description="number of last layers that the adapter changes; 0: all layers"
+    )
+    epochs: Count = Field(1, description="maximum number of passes over the rows")
     batch_examples: Count = Field(8, description="rows in one step")
     learning_rate: Positive = Field(2e-4, description="learning rate of AdamW")
-    max_tokens: Annotated[int, Field(ge=16)] = Field(512, description="tokens of a row, at most; longer rows are cut")
+    max_tokens: Annotated[int, Field(ge=16)] = Field(
+        512, description="maximum number of tokens of a row; longer rows are cut"
+    )
     max_seconds: Seconds = Field(
         1_800,
-        description="seconds of a training run, at most; the run then ends, and its present adapter becomes the version",
+        description="time limit of a training run; the run then ends, and its present adapter becomes the version",
     )
     checkpoint_seconds: Seconds = Field(30, description="time between two checkpoints")
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="seed of the order of the rows and of dropout")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
+        0, description="random seed for the order of the rows and for dropout"
+    )
 
 
 class GateSettings(Section):
     """``[tenants."NAME".loop.gate]``: what a challenger must prove before it receives requests."""
 
-    alpha: _Alpha = Field(0.05, description="probability that a challenger worse by the margin passes, at most")
+    alpha: _Alpha = Field(0.05, description="maximum probability that a challenger worse by the margin passes")
     margin: _Alpha = Field(
-        0.15, description="mean score by which a challenger may be worse than the champion, in each family of prompts"
+        0.15,
+        description="difference of the mean scores by which a challenger may be worse than the champion, in each family of prompts",
     )
     max_seconds: Seconds = Field(
-        600, description="time limit of a gate run; a gate that has not decided by then refuses the version"
+        600, description="time limit of a gate run; without a decision by then, the gate refuses the version"
     )
-    max_tokens: Count = Field(64, description="tokens of an answer in the gate, at most")
-    eval_set: str = Field("", description="JSON Lines file of tasks; empty: the task set of Weir")
-    safety_set: str = Field("", description="JSON Lines file of safety prompts; empty: the safety set of Weir")
+    max_tokens: Count = Field(64, description="maximum number of tokens of an answer in the gate")
+    eval_set: str = Field("", description="JSON Lines file of tasks; empty: Weir's task set")
+    safety_set: str = Field("", description="JSON Lines file of safety prompts; empty: Weir's safety set")
 
 
 class DeliverySettings(Section):
@@ -103,17 +118,21 @@ class DeliverySettings(Section):
         0.1, description="share of the requests that the challenger also answers in shadow; 0: no shadow"
     )
     steps: tuple[Annotated[int, Field(ge=1, le=100)], ...] = Field(
-        (5, 25, 100), min_length=1, description="percent of the conversations in each step; rising, the last is 100"
+        (5, 25, 100),
+        min_length=1,
+        description="percentage of the conversations that the challenger answers, for each step; rising, the last is 100",
     )
-    min_events: Count = Field(50, description="verdicts on the challenger in each step, at least")
-    alpha: _Alpha = Field(0.05, description="probability that a challenger worse by the margin is promoted, at most")
-    margin: _Alpha = Field(0.05, description="how much higher the challenger's share of flagged answers may be")
+    min_events: Count = Field(50, description="minimum number of verdicts on the challenger in each step")
+    alpha: _Alpha = Field(0.05, description="maximum probability that a challenger worse by the margin is promoted")
+    margin: _Alpha = Field(
+        0.05, description="how much higher the challenger's share of flagged answers may be than the champion's"
+    )
     rollback_alpha: _Alpha = Field(
-        0.01, description="probability that a challenger that is not worse is rolled back, at most"
+        0.01, description="maximum probability that a challenger that is not worse is rolled back"
     )
     rollback_seconds: Seconds = Field(
         60,
-        description="delivery waits for a late source at most a quarter of this time; the smallest value of all tenants applies",
+        description="delivery waits for a late source for at most a quarter of this time; the smallest value of all tenants applies to all",
     )
     hold_seconds: FromZero = Field(86_400, description="event time without a decision after which the canary expires")
 
@@ -147,13 +166,17 @@ class TrainSettings(Section):
     enabled: bool = Field(False, description="run the trainer with the stack")
     threads: Count = Field(1, description="torch threads of a run; with 1, equal runs give equal weights")
     nice: Annotated[int, Field(ge=0, le=19)] = Field(10, description="niceness of the trainer")
-    memory_mib: Annotated[int, Field(ge=256)] = Field(4_096, description="memory of a training run, at most")
-    lease_seconds: Seconds = Field(120, description="time without progress after which another trainer may continue")
-    cluster: Literal["local", "ray"] = Field(
-        "local", description="where a run trains: local: a process on this machine; ray: workers of a Ray cluster"
+    memory_mib: Annotated[int, Field(ge=256)] = Field(4_096, description="memory limit of a training run, in MiB")
+    lease_seconds: Seconds = Field(
+        120, description="time without progress after which another trainer may continue the run"
     )
-    address: str = Field("", description="address of the Ray cluster, `host:port`; not the cluster that serves models")
-    workers: Count = Field(1, description="Ray workers; each computes an equal share of the rows of a step")
+    cluster: Literal["local", "ray"] = Field(
+        "local", description="where a run trains; local: in a process on this machine; ray: in workers of a Ray cluster"
+    )
+    address: str = Field(
+        "", description="`host:port` of the Ray cluster; it must not be the cluster that serves models"
+    )
+    workers: Count = Field(1, description="number of Ray workers; each computes an equal share of the rows of a step")
     use_gpu: bool = Field(False, description="true: each Ray worker uses one GPU")
     storage: str = Field(
         "",

@@ -21,19 +21,19 @@ _HEAD = """\
 
 Generated from the settings by `make reference`; do not edit it.
 
-Sources, the last one wins: built-in defaults; `weir.toml`, or the file that `WEIR_CONFIG` names; the environment, as `WEIR_<SECTION>__<KEY>`
-(lists and tables as JSON) or `WEIR_<SECTION>__<KEY>_FILE`, a file with the value. `WEIR_HOME` (`home` in the file) is the folder that a running
-stack writes to: by default `.weir`, beside weir.toml or in the current folder.
+Sources, each overrides those before it: built-in defaults; `weir.toml`, or the file that `WEIR_CONFIG` names; the environment, as
+`WEIR_<SECTION>__<KEY>` (lists and tables as JSON) or `WEIR_<SECTION>__<KEY>_FILE`, a file with the value. `WEIR_HOME` (`home` in weir.toml) is the
+folder that a running stack writes to: by default `.weir`, beside weir.toml or in the current folder.
 
-`weir config` prints the effective settings and the source of each. An unknown key, or a value out of its bounds, is an error. Each process
+`weir config` prints each effective setting and its source. An unknown key, or a value out of its bounds, is an error. Each process
 reads the settings once, at its start."""
 
 _TENANTS = """\
 ## `[tenants."NAME"]`
 
-Settings that can differ by tenant. NAME may be a pattern (`"*"`, `"acme-*"`); matching tables are merged in their order, and the last one wins.
-Times are event time. `alerts`, `accuracy`, `retraining`, `guard` and `loop` are tables: `[tenants."acme".alerts]`. So is each
-stream detector, with [options of its own](#options-of-stream-detectors)."""
+Settings that can differ by tenant. NAME may be a pattern (`"*"`, `"acme-*"`); Weir merges the matching tables, and later tables override earlier ones.
+Times are event time. `alerts`, `accuracy`, `retraining`, `guard`, `consistency` and `loop` are tables: `[tenants."acme".alerts]`. Each stream detector
+has a table too, with [options of its own](#options-of-stream-detectors)."""
 
 _OPTIONS = """\
 ## `[detectors.options.NAME]`
@@ -149,7 +149,7 @@ def _capabilities(detector: type[Detector[Any]]) -> str:
     """Return the sentence that states what a detector reads, and whether it alerts and explains."""
     texts = " and ".join({"input": "prompts", "output": "answers"}[side] for side in detector.sides)
     alerts = "Its findings open alerts" if detector.alert is not None else "Its findings open no alert"
-    explains = "; `weir explain` shows the words behind one" if detector.explains else ""
+    explains = "; `weir explain` shows the words that caused a finding" if detector.explains else ""
     return f"Reads {texts}. {alerts}{explains}."
 
 

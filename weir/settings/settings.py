@@ -56,7 +56,7 @@ class TraceSection(Section):
 
     endpoint: Address = Field(
         Address(""),
-        description="OTLP/HTTP URL for traces; user:password@ in it is sent and never shown; empty: the local MLflow, if it runs",
+        description="OTLP/HTTP URL for traces; Weir sends user:password@ in the URL and never shows it; empty: the local MLflow, if it runs",
     )
     ratio: Annotated[float, Field(ge=0, le=1)] = Field(1.0, description="share of new traces that are exported")
     view: Link = Field(
@@ -84,11 +84,12 @@ class ConsoleSection(Section):
     enabled: bool = Field(True, description="serve the console beside the ledger")
     host: str = Field("127.0.0.1", description="address to listen on; plain HTTP, so loopback by default")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
-        0, description="0: a free port, kept in ports.json; a number, for a process in its own container"
+        0,
+        description="port to listen on; 0: a free port, kept in ports.json. Set a number if the process has its own container",
     )
     names: tuple[str, ...] = Field(
         (),
-        description="more names (or name:port) to accept as the host of a request, as behind a published port; links use the first",
+        description="further names (or name:port) that the console accepts as the host of a request, for example behind a published port; links use the first name",
     )
 
 
@@ -97,11 +98,12 @@ class MetricsSection(Section):
 
     host: str = Field("127.0.0.1", description="address to listen on; loopback by default")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
-        0, description="0: a free port, kept in ports.json; a number, for a process in its own container"
+        0,
+        description="port to listen on; 0: a free port, kept in ports.json. Set a number if the process has its own container",
     )
     serving_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         0,
-        description="second metrics port of gateways and model replicas, at `host`; only if each runs in its own container, as under KubeRay; 0: none",
+        description="second metrics port of gateways and model replicas, at `host`; set it only if each of them runs in its own container, as under KubeRay; 0: none",
     )
 
 
