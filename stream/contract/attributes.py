@@ -20,14 +20,16 @@ EVENT_HEADERS: Schema = {
     "properties": {
         "ce_specversion": _text("Version of CloudEvents.", const="1.0"),
         "ce_id": _text("Identity of the event within its source; it depends on no measurement."),
-        "ce_source": _text("Its producer: a spool (`gateway-…`), a stage or a replay."),
+        "ce_source": _text("Producer of the event: a spool (`gateway-…`), a stage or a replay."),
         "ce_type": _text("Type and version of the data."),
         "ce_time": _text("Event time, UTC.", format="date-time"),
-        "ce_subject": _text("Its request, alert or retraining run."),
-        "ce_correlationid": _text("Id of its request: `x-request-id` of the gateway's response."),
-        "ce_causationid": _text("Id of the event that caused it."),
-        "ce_traceparent": _text("W3C trace context of its origin; a plain `traceparent` header belongs to the hop."),
-        "ce_tracestate": _text("W3C trace state of its origin, 512 bytes at most."),
+        "ce_subject": _text("Request, alert or retraining run of the event."),
+        "ce_correlationid": _text("Id of the event's request: `x-request-id` of the gateway's response."),
+        "ce_causationid": _text("Id of the event that caused this event."),
+        "ce_traceparent": _text(
+            "W3C trace context of the event's origin; the header `traceparent`, without `ce_`, belongs to the last transport only."
+        ),
+        "ce_tracestate": _text("W3C trace state of the event's origin, at most 512 bytes."),
         "ce_partitionkey": _text("The record's key, as text."),
         "ce_severitynumber": _text(
             "OpenTelemetry severity number.", examples=[str(number) for number in SEVERITY_NUMBERS.values()]
@@ -44,18 +46,18 @@ _FACTS = {
     "topic": "Topic of the record.",
     "partition": "Partition of the record.",
     "offset": "Offset of the record.",
-    "stage": "The stage that could not process it: score, watch, alert or retrain.",
+    "stage": "The stage that could not process the record: score, watch, alert or retrain.",
     "class.name": "The part of the stage.",
     "exception.class.name": "The class of the error, without its message, which may quote the text.",
     "disposition": "The reason.",
-    "attempt": "How often it became a dead letter.",
+    "attempt": "How often the record became a dead letter.",
     "replayed": "On a note about a replayed dead letter: the offset of that letter.",
 }
 
 DEAD_LETTER_HEADERS: Schema = {
     "type": "object",
     "title": "Dead letter",
-    "description": "The headers of the record, then these.",
+    "description": "The headers of the original record, and these headers.",
     "properties": {f"{HEADER_PREFIX}{name}": _text(what) for name, what in _FACTS.items()},
     "additionalProperties": True,
 }

@@ -24,13 +24,13 @@ _SERVER = "kafka"
 _DESCRIPTION = """\
 Weir's topics. Records are CloudEvents 1.0 in Kafka's binary mode: attributes in `ce_` headers, data as JSON in the value.
 
-Delivery is at least once; records with equal `ce_source` and `ce_id` are duplicates. Changes are additive: fields and types are added,
-none is renamed or removed, and a consumer ignores unknown ones. Only the topic `inference` contains text of prompts and answers, and
-a dead letter of a record that could not be read.
+Delivery is at least once; records with equal `ce_source` and `ce_id` are duplicates. Changes only add fields and types; none is renamed
+or removed, and a consumer ignores unknown fields and types. Text of prompts and answers is only in the topic `inference`, and in dead
+letters of records that could not be read or processed.
 
 Topic names and partition counts are settings (`[kafka] topic_prefix`, `partitions`, `stream_partitions`, `retention_hours`,
-`retention_bytes`); this document has the defaults. Topics that are joined share key bytes, partition count and Kafka's default
-partitioner."""
+`retention_bytes`); this document has the defaults. Topics that a stage joins have the same keys, the same number
+of partitions and Kafka's default partitioner."""
 
 
 def asyncapi_document() -> dict[str, Any]:

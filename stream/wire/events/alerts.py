@@ -85,15 +85,15 @@ class SilenceRecord(EventData, frozen=True, kw_only=True):
 class RetrainingRecord(EventData, frozen=True, kw_only=True):
     """A state of one retraining request.
 
-    Weir requests or suppresses (with the reason). A person approves or rejects; then come dataset, started, progress,
-    trained, blessed or refused, shadow, canary, promoted or rolled_back. A trainer of the user's own may publish started
-    and completed instead. rejected, refused, failed, expired, promoted and rolled_back end a request.
+    Weir publishes requested or suppressed (with the reason); a person publishes approved or rejected. The next states are
+    dataset, started, progress, trained, blessed or refused, shadow, canary, promoted or rolled_back. A trainer of your own
+    may publish started and completed instead. rejected, refused, failed, expired, promoted and rolled_back end a request.
 
     `data` is the range of ``weir.inference`` that the request is based on, and `pins` are the ranges of the other
-    topics. `versions` is {name: version} of what else decides the dataset: configuration and code. A process
-    that works on the request owns it for `epoch` until `lease_until`, so that another can follow a process that died.
-    `numbers` are the measurements behind the state, for example steps and loss, or the bounds of a gate. `by` is who
-    decided. `detectors` are the detectors of the alerts of a request; they compare the new version with the present one.
+    topics. `versions` is {name: version} of the configuration and code that also decide the dataset. A process
+    that works on the request owns it for `epoch` until `lease_until`, so that another process can continue if the owner died.
+    `numbers` are the measurements behind the state, for example steps and loss, or the bounds of a gate. `by` is the person or
+    process that decided. `detectors` are the detectors of the alerts of a request; they compare the new version with the present one.
     """
 
     event_type: ClassVar[str] = "weir.retraining.v1"
@@ -141,7 +141,7 @@ class LabelRecord(EventData, frozen=True, kw_only=True):
     """A delayed judgment of an answer: `value` is in [0, 1], 1 for a correct answer; `at` is the time of the judgment.
 
     `label_id` identifies the judgment: a later record with the same id replaces this one. `source` names the system
-    that made it.
+    that made the judgment.
     """
 
     event_type: ClassVar[str] = "weir.label.v1"

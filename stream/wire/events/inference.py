@@ -79,7 +79,7 @@ class ToolCallPart(_Part, frozen=True, kw_only=True, tag="tool_call"):
 
 
 class ToolResponsePart(_Part, frozen=True, kw_only=True, tag="tool_call_response"):
-    """The result of a tool; `id` is that of the call."""
+    """The result of a tool; `id` is the id of the call."""
 
     response: str
     id: str = ""
@@ -180,7 +180,7 @@ class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class DeclaredTool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A tool of a request, in the record of its answer; `parameters` is None if the answer does not call the tool, or if it is too large."""
+    """A tool of a request, in the record of its answer; `parameters` is None if the answer does not call the tool, or if the schema is too large."""
 
     type: str = "function"
     name: str
@@ -224,7 +224,7 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
 
     The prompt of a plain completion (operation ``text_completion``) is one message with the role ``user``. `training`
     is false if the client does not want the request in a dataset. `shadow_of` is the id of the user's request if this
-    is a copy for a challenger or for the detector ``consistency``, whose answer no user receives; else "".
+    request is a copy for a challenger or for the detector ``consistency``, else "". No user receives the answer to a copy.
     `recorded` is the share of the text's characters that the record contains: less than 1 if the whole text is too large for Kafka.
     """
 
@@ -267,12 +267,12 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
 
     `messages` are all choices, in order. `context` is the last part of the prompt (``[detectors] context_characters``),
     for detectors that compare the answer with the prompt: the worker that scores the answer may not have read the request.
-    It also has the newest tool results, at most 16 KiB of text, if a detector that reads them is expected (``leak``, ``groundedness``).
-    If ``consistency`` is expected, its last message is the answer that the user received, and `messages` are further answers to the same request.
+    `context` also has the newest tool results, at most 16 KiB of text, if a detector that reads them is expected (``leak``, ``groundedness``).
+    If ``consistency`` is expected, the last message of `context` is the answer that the user received, and `messages` are further answers to the same request.
     `instructions` are the newest messages of the operator (roles ``system`` and ``developer``), at most 16 KiB of text; they are
     present only if the detector ``leak`` is expected.
     `tools` are the tools of the request if the answer has tool calls and the detector ``tools`` is expected; None if they are unknown or too large.
-    `shadow_of` is that of the request.
+    `shadow_of` is equal to that of the request record.
     `recorded` is the share of the text's characters that the record contains: less than 1 if the whole text is too large for Kafka.
     """
 

@@ -60,7 +60,7 @@ class ResponseRecordV1(EventData, frozen=True, kw_only=True):
     """The end of an accepted request; `status` is ``complete``, ``error``, ``cancelled`` or ``aborted``.
 
     `context` is the last part of the prompt (``[detectors] context_characters``), for detectors that compare the answer
-    with the prompt. The worker that scores the answer may not have read the request. `shadow_of` is that of the request.
+    with the prompt. The worker that scores the answer may not have read the request. `shadow_of` is equal to that of the request record.
     """
 
     event_type: ClassVar[str] = "weir.inference.response.v1"

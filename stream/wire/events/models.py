@@ -8,7 +8,7 @@ __all__ = ["ModelRecord", "RouteRecord"]
 
 
 class ModelRecord(EventData, frozen=True, kw_only=True):
-    """One version of a model: what it was made from, by content digests (SHA-256 in hex).
+    """One version of a model, with the content digests (SHA-256 in hex) of the files and data that it was made from.
 
     The key is tenant, model and version. `parent` is the version that it was trained from. `method` is how it was made
     (``sft``, ``kto``, ``int8`` …), `metrics` are the numbers of its training and its gate, `card` is the model card in

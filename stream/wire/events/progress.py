@@ -8,7 +8,7 @@ __all__ = ["Closed", "GapRecord", "Tick"]
 
 
 class GapRecord(EventData, frozen=True, kw_only=True):
-    """Counts accepted records of `source` that cannot be delivered; has their first and last sequence numbers."""
+    """The number of accepted records of `source` that cannot be delivered, with their first and last sequence numbers."""
 
     event_type: ClassVar[str] = "weir.capture.gap.v1"
 
