@@ -1,9 +1,9 @@
 #!/bin/sh
-# Makes the certificates and passwords of docker-compose.secure.yml, once: what is there is kept.
+# Creates the certificates and passwords of docker-compose.secure.yml; existing files are kept.
 #
-#   sh deploy/secrets.sh [NAME-OR-ADDRESS…]     names by which clients reach Kafka, beside `kafka` and `localhost`
+#   sh deploy/secrets.sh [NAME-OR-ADDRESS…]     further names by which clients reach Kafka, besides `kafka` and `localhost`
 #
-# The folder is its owner's alone; the files in it can be read by the users that run inside the containers, which are others.
+# Only its owner can enter the folder. All users can read the files in it, because the containers run as other users.
 set -eu
 folder=${WEIR_SECRETS:-$(dirname "$0")/secrets}
 days=825
@@ -34,9 +34,9 @@ if [ ! -s "$folder/kafka-key.pem" ]; then
   printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth,clientAuth\nbasicConstraints=CA:FALSE\n' "$names" > "$scratch/extensions"
   openssl x509 -req -in "$scratch/kafka.csr" -CA "$scratch/ca.pem" -CAkey "$scratch/ca.key" -CAserial "$scratch/serial" -CAcreateserial -days $days \
     -extfile "$scratch/extensions" -out "$scratch/kafka.crt" 2>/dev/null
-  # The CA's key ends here: another certificate needs another CA, and no key that could sign one lies about.
+  # The CA's key is deleted here, so that nobody can sign another certificate with it; another certificate needs a new CA.
   cat "$scratch/kafka.key" "$scratch/kafka.crt" "$scratch/ca.pem" > "$scratch/key.pem"
-  # A new file in the place of an old one, which is read-only, and which running containers still read.
+  # Replace the old file, which is read-only, by a new file: running containers still read the old one.
   mv -f "$scratch/ca.pem" "$folder/kafka-ca.pem"
   mv -f "$scratch/key.pem" "$folder/kafka-key.pem"
 fi

@@ -1,5 +1,5 @@
 # The serving image with vLLM, for NVIDIA GPUs (docs/vllm.md). `docker build -f deploy/images/serving-vllm.Dockerfile .`
-# As weir.Dockerfile, from a lock file of its own, by hash.
+# Like weir.Dockerfile, but from its own lock file, by hash.
 ARG PYTHON=python:3.11.14-slim-bookworm
 
 FROM ${PYTHON} AS build
@@ -10,7 +10,7 @@ RUN pip install --no-cache-dir --require-hashes -r requirements-uv.lock \
  && uv venv /opt/weir \
  && uv venv /opt/tools
 COPY pyproject.toml requirements-vllm.lock ./
-# Dependencies first: they change seldom, and a change of Weir's own code does not fetch them again.
+# Dependencies first, in a layer of their own: a change of Weir's code does not download them again.
 RUN uv pip install --python /opt/weir --require-hashes -c requirements-vllm.lock -r pyproject.toml \
       --extra serving --extra guard --extra supervise --extra vllm \
  && uv pip install --python /opt/tools --require-hashes -c requirements-vllm.lock --group pyproject.toml:build
@@ -33,7 +33,7 @@ RUN groupadd --gid 10001 weir \
  && install -d -o weir -g weir -m 0700 /var/lib/weir /var/lib/weir/spool \
       /var/lib/weir/routes /var/lib/weir/loop /var/lib/weir/loop/models
 COPY --from=build /opt/weir /opt/weir
-# Ray's sockets and the edge's script lie in /tmp, which must allow execution. HOME is where libraries put caches; those of vLLM,
+# Ray's sockets and the proxy's script are in /tmp, which must allow execution. HOME is where libraries put caches; those of vLLM,
 # with compiled kernels, are kept.
 ENV PATH=/opt/weir/bin:$PATH WEIR_HOME=/var/lib/weir WEIR_MODEL__CACHE=/var/lib/weir/models VLLM_CACHE_ROOT=/var/lib/weir/vllm HOME=/tmp PYTHONUNBUFFERED=1
 WORKDIR /var/lib/weir

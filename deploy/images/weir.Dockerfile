@@ -1,5 +1,5 @@
 # The image of every component of Weir, of the command and of training. `docker build -f deploy/images/weir.Dockerfile .`
-# Everything comes from the lock files, by hash. torch is PyPI's, which brings CUDA: the same image serves on a CPU and on a GPU.
+# All packages come from the lock files, by hash. torch is PyPI's build, which contains CUDA, so the same image serves on a CPU and on a GPU.
 ARG PYTHON=python:3.11.14-slim-bookworm
 
 FROM ${PYTHON} AS dependencies
@@ -33,7 +33,7 @@ RUN groupadd --gid 10001 weir \
 # Two layers: an update of Weir alone downloads only the second, small one.
 COPY --from=dependencies /opt/weir /opt/weir
 COPY --from=code /opt/code /opt/weir
-# Ray's sockets and the edge's script lie in /tmp, which must allow execution. HOME is where libraries put caches.
+# Ray's sockets and the proxy's script are in /tmp, which must allow execution. HOME is where libraries put caches.
 ENV PATH=/opt/weir/bin:$PATH WEIR_HOME=/var/lib/weir WEIR_MODEL__CACHE=/var/lib/weir/models HOME=/tmp PYTHONUNBUFFERED=1
 WORKDIR /var/lib/weir
 USER 10001:10001

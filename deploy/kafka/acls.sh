@@ -1,5 +1,5 @@
 #!/bin/sh
-# Grants what acls.txt says, as `admin`; granting again changes nothing.
+# Grants the rights in acls.txt, as `admin`; to grant them again has no effect.
 #
 #   acls.sh kafka:9093 acls.txt
 set -eu

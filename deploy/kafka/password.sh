@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sets the SCRAM passwords of users to their secrets, in the container of Kafka: after a secret changed, or for a new user.
+# Sets the SCRAM passwords of users to their secrets. Run it in Kafka's container for a new user, or after a secret changed.
 #
 #   password.sh USER...
 set -eu
@@ -7,7 +7,7 @@ bin=${KAFKA_BIN:-/opt/kafka/bin}
 secrets=${KAFKA_SECRETS:-/run/secrets}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-# The broker's certificate, not a password: so the password of `admin` can change too.
+# Authenticate by the broker's certificate, not by a password, so that the password of `admin` can change too.
 cat > "$scratch/client" <<END
 security.protocol=SSL
 ssl.keystore.type=PEM

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Becomes Kafka; the first start formats the log directory and makes the SCRAM users whose passwords are given as secrets.
+# Starts Kafka. The first start formats the log directory and creates the SCRAM users whose passwords are given as secrets.
 #
 #   start.sh server.properties
 set -eu
@@ -9,8 +9,8 @@ secrets=${KAFKA_SECRETS:-/run/secrets}
 logs=$(sed -n 's/^log\.dirs=//p' "$config")
 
 if [ ! -e "$logs/meta.properties" ]; then
-  # Every user who can list processes sees a program's arguments, so they are in a private file, which kafka-storage reads as @file,
-  # one a line; printf is the shell's own, no program.
+  # Every user who can list processes sees a program's arguments. So the arguments are in a private file, one per line, which kafka-storage
+  # reads as @file; printf is a builtin of the shell, so its arguments are not visible.
   arguments=$(mktemp)
   trap 'rm -f "$arguments"' EXIT
   printf '%s\n' format --standalone --cluster-id "$("$bin/kafka-storage.sh" random-uuid)" --config "$config" > "$arguments"
@@ -18,7 +18,7 @@ if [ ! -e "$logs/meta.properties" ]; then
     [ -e "$file" ] || continue
     printf -- '--add-scram\nSCRAM-SHA-512=[name=%s,password=%s]\n' "${file##*/kafka-user-}" "$(cat "$file")" >> "$arguments"
   done
-  "$bin/kafka-storage.sh" "@$arguments" > /dev/null  # it would print the salted passwords
+  "$bin/kafka-storage.sh" "@$arguments" > /dev/null  # kafka-storage would print the salted passwords
   rm -f "$arguments"
   trap - EXIT
 fi
