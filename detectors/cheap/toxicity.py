@@ -19,9 +19,9 @@ __all__ = ["GrowingToxicity"]
 WINDOW, STEP = 35, 15
 #: Score of a direct insult.
 INSULT = 0.96
-#: Most characters of a sentence that are scored together.
+#: Maximum number of characters of a sentence that are scored together.
 SENTENCE = 150
-#: Fewest characters that are scored together, and always two words: the features of one word alone are too few ("Twitch").
+#: Minimum number of characters that are scored together; always two words or more, because one word has too few features ("Twitch").
 SHORTEST = 20
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 _WORD = re.compile(r"\w+")

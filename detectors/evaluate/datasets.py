@@ -38,7 +38,7 @@ __all__ = [
 
 #: The seed with which the shipped weights were trained and the examples were split.
 SHIPPED_SEED = 0
-#: The source of `ORDINARY` of which no model learns.
+#: The source of `ORDINARY` on which no model is trained.
 UNTRAINED = "mtbench"
 #: Prefix of the name of the set that contains all sources of a split.
 ALL_SOURCES = "all of the "
@@ -166,7 +166,7 @@ def load_datasets(  # noqa: PLR0913 - what to read, and how much of it
     if tasks and set(FILES) <= set(there):
         examples, finer = load_examples(root, split[1]), fine_labels(root)
         learned = {example.text for example in examples if example.split == "train"}
-        # Templates that all splits share make some texts of the training again.
+        # Templates that all splits share generate some texts of the training split again.
         chosen = [example for example in examples if example.split == split[0] and example.text not in learned]
         held_out = frozenset(example.text for example in chosen)
         sets += [one for task in tasks for one in _of_task(chosen, finer, task, limit, seed)]

@@ -18,7 +18,7 @@ __all__ = ["draw"]
 
 #: Colours of Okabe and Ito, which colour-blind people can distinguish.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-#: Most curves in one panel.
+#: Maximum number of curves in one panel.
 CURVES = len(COLOURS)
 
 

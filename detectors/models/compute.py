@@ -16,7 +16,7 @@ __all__ = ["Compute", "Device", "Precision", "best_precision", "processor_flags"
 
 Precision = Literal["float32", "bfloat16", "int8"]
 Device = Literal["cpu", "cuda"]
-#: For each type, the flags of /proc/cpuinfo of which the processor must have one; without them, it is slower than float32.
+#: For each type, flags of /proc/cpuinfo. A processor with none of these flags computes the type more slowly than float32.
 _NEEDS: dict[str, tuple[str, ...]] = {"bfloat16": ("amx_bf16", "avx512_bf16"), "int8": ("avx512_vnni",)}
 _CPUINFO = Path("/proc/cpuinfo")
 

@@ -111,7 +111,7 @@ class MultiTask(nn.Module):
         super().__init__()
         self.backbone: nn.Module = backbone
         self.heads = Heads(len(OUTPUTS))
-        #: None while the encoder is trained, and for weights without one.
+        #: None while the encoder is trained, and for weights without an early exit.
         self.exit: EarlyExit | None = None
         #: Slope and shift of the log-odds of each task that calibrate its probability, (tasks, 2).
         self.register_buffer("calibration", torch.tensor([[1.0, 0.0]] * len(TASKS)))

@@ -20,7 +20,7 @@ __all__ = ["PIECE", "WORDS", "TermModel", "load_secrets"]
 #: A word or a punctuation mark, in lower case; a term is up to `WORDS` of them.
 PIECE = r"\b\w+\b|[^\w\s]"
 WORDS = 3
-#: A long text is read in windows of this many words and marks, each beginning `STRIDE` after the one before.
+#: A long text is read in windows of this many words and marks; each window begins `STRIDE` after the previous window.
 WINDOW, STRIDE = 200, 100
 _PIECE = re.compile(PIECE)
 

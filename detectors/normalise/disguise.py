@@ -24,7 +24,7 @@ _PICTURES = {
     "\U0001f3fb": "white", "\U0001f3fc": "white", "\U0001f3fd": "brown", "\U0001f3fe": "black", "\U0001f3ff": "black", "\u2640": "woman",
     "\u2642": "man", "\U0001f5d1": "trash",
 }  # fmt: skip
-#: Most characters of the names in a text: a million characters of symbols would have 26 million characters of names.
+#: Maximum number of characters of the names in a text: a million characters of symbols would have 26 million characters of names.
 _NAMES = 100_000
 _DROPPED = str.maketrans("", "", "\u200d\ufe0f")
 
@@ -34,7 +34,7 @@ _LEET_WORD = re.compile(
     r"(?<![\w@.])(?=[a-z@$!|\d]{0,29}[a-z])(?=[a-z@$!|\d]{0,28}[@$!|013457][a-z@$!|\d]{0,28}[a-z])[a-z@$!|\d]{3,30}(?![\w@]|\.\w)",
     re.IGNORECASE,
 )
-# In a text with such a word, also a word that only begins or ends with such a sign.
+# In a text with such a word, a word that only begins or ends with such a sign also counts.
 _LEET_LOOSE = re.compile(r"(?<![\w@.])(?=[a-z@$!|\d]{0,29}[a-z])[a-z@$!|\d]{2,30}(?![\w@]|\.\w)", re.IGNORECASE)
 _QUANTITY = re.compile(
     r"(?<!\w)\$?\d+(?:st|nd|rd|th|k|m|d|x|s|am|pm|g|gb|mb|kg|km|cm|mm|ml|min|px|h|e|a|b|c)(?!\w)", re.IGNORECASE
@@ -51,7 +51,8 @@ _ANY_WORD = re.compile(r"[^\W_]+")
 _DIGITS = frozenset("013457")
 # Any word of a text in leetspeak, such as "4" and "4nd", also in code and addresses.
 _LEET_ALL = re.compile(r"[a-z\d$!|]+", re.IGNORECASE)
-#: A text is in disguise if at least this share of its words is. Leetspeak also needs this number of such words; longer words are digests or keys.
+#: A text is in disguise if at least this share of its words is in disguise. Leetspeak also needs at least this number of such words. Longer words are
+#: digests or keys.
 LEET_SHARE, LEET_WORDS, LONGEST_WORD = 0.4, 2, 24
 
 

@@ -16,7 +16,7 @@ from detectors.normalise.disguise import Encoded, encoded
 
 __all__ = ["caesar_shift", "ciphers", "decodings", "spelled"]
 
-#: Most decoded parts of one code, and the longest part that is decoded.
+#: Maximum number of decoded parts of one code, and maximum length of a decoded part.
 MOST, LONGEST = 8, 8_192
 _MORSE = {
     ".-": "a", "-...": "b", "-.-.": "c", "-..": "d", ".": "e", "..-.": "f", "--.": "g", "....": "h", "..": "i", ".---": "j", "-.-": "k", ".-..": "l", "--": "m",

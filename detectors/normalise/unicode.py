@@ -31,7 +31,7 @@ _TWINS = frozenset(_LOOKALIKES[0][0] + _LOOKALIKES[2][0] + _LOOKALIKES[3][0])
 _LETTERS = frozenset("".join(fancies for fancies, _ in _LOOKALIKES[:-1]))
 _DASHES = {ord(dash): "-" for dash in _LOOKALIKES[-1][0]}
 _WORD = re.compile(r"\w+")
-#: Most characters that a copy has more than its text: a ligature can become 18, which costs time and memory.
+#: Maximum number of characters by which a copy is longer than its text: a ligature can become 18, which costs time and memory.
 _GROWTH = 100_000
 _CLUSTER = 32  # most marks composed with one letter: languages need fewer, and more would not take linear time
 

@@ -27,7 +27,7 @@ STREET = "|".join(
         rf"\b{_NAME} (?:{'|'.join(_RULES.between)}) {_NUMBER}\b",
     )
 )
-#: Most characters between a full name and an address that are flagged together, and between those side by side.
+#: Maximum number of characters between a full name and an address that are flagged together, and between those side by side.
 NAME_TO_ADDRESS, BESIDE = 150, 30
 #: Characters after an address in which its unit or its postal code can be, and before it for words of residence.
 AFTER, BEFORE = 60, 40

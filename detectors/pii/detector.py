@@ -33,7 +33,7 @@ ADDRESS_SCORE = 0.55
 NUMBER_SCORE = 0.5
 #: Number of characters before a number in which words state its type.
 ID_BEFORE = 40
-#: Most spans in one verdict; the score uses all spans.
+#: Maximum number of spans in one verdict; the score uses all spans.
 SPANS = 500
 #: Characters beside an address in which a name may begin: the distance of `is_somebodys`, and a long name.
 _NEAR = 400

@@ -29,7 +29,7 @@ __all__ = ["STREET_SCORE", "PatternScanner", "Scan", "without_model_libraries"]
 CONTEXT_BEFORE, CONTEXT_AFTER = 60, 20
 CONTEXT_GAIN = 0.35
 REPORTED_FROM = 0.4
-#: Score of groups of digits that are an official number only if their context says so.
+#: Score of groups of digits that are an official number only if a word near them names it.
 ROW = 0.3
 #: Lowest score of a number of the right form near a word of its context ("my passport number is ...").
 IN_CONTEXT = 0.65
@@ -42,13 +42,13 @@ _PIECE_BEFORE, _PIECE_AFTER = re.compile(r"(?:\d\.|(?:^|\s)\d{4} )$"), re.compil
 #: Cards are printed without separators, in fours, or (15 digits) as 4-6-5.
 _CARD = re.compile(r"\d+|\d{4}([ -])\d{4}\1\d{4}\1\d{4}|\d{4}([ -])\d{6}\2\d{5}")
 _LONG_NUMBER = re.compile(r"(?<![\d.\-])\d{15,16}(?!\d|[.\-]\d)")
-#: Score of a card among numbers of its length of which most are no cards.
+#: Score of a card number in a text in which most numbers of this length are no cards.
 AMONG_OTHERS = 0.5
 #: Digits are not counted in texts with more characters.
 MOST_DIGITS = 20_000
 #: For each type, a character that every match contains.
 MARKS = {"EMAIL_ADDRESS": "@"}
-#: Most candidates of one pattern that are validated: validators are slow, and a hostile text has many candidates.
+#: Maximum number of candidates of one pattern that are validated: validators are slow, and a hostile text has many candidates.
 JUDGED = 400
 PHONES_JUDGED = 120
 #: Scores of a street with a house number.

@@ -25,7 +25,7 @@ INTERNATIONAL, NATIONAL = 0.75, 0.65
 UNASSIGNED, DIGITS = 0.45, 0.3
 CONTEXT_GAIN = 0.35
 REPORTED_FROM = 0.4
-#: Fewest digits, fewest digits without separators, and most digits of a phone number.
+#: Minimum number of digits of a phone number, the same without separators, and maximum number of digits.
 FEWEST, FEWEST_BARE, MOST = 6, 7, 15
 
 _EXTENSION = r"(?: ?(?:x|ext\.?) ?\d{1,5})?"

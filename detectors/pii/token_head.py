@@ -123,7 +123,7 @@ class Loaded:
         found = [np.zeros((len(one), CLASSES), dtype=np.float32) for one in ids]
         with torch.inference_mode():
             for cuts in _rows([len(one) for one in ids]):
-                # A part is read with REACH more tokens on both sides, so that the result equals that of the whole text.
+                # Each part is read with REACH more tokens on both sides, so that its result equals the result for the whole text.
                 around = [(n, max(0, first - REACH), min(len(ids[n]), last + REACH)) for n, first, last in cuts]
                 tokens, kinds, real, starts = row(
                     [ids[n][a:b] for n, a, b in around], [shapes[n][a:b] for n, a, b in around]

@@ -20,7 +20,7 @@ __all__ = ["AnomalyConfig", "AnomalyDetector"]
 _LATENCIES = frozenset({"latency_seconds", "time_to_first_token_seconds"})
 _ERROR = "error"
 
-#: Tails tested per feature: 1 is large values, 2 is large and small values, as a short text can be an anomaly too.
+#: Number of tested tails per feature: 1 for large values; 2 for large and small values, because a short text can be an anomaly too.
 TAILS = {
     "latency_seconds": 1,
     "time_to_first_token_seconds": 1,

@@ -24,7 +24,7 @@ from detectors.streams.paired_prompts import REFERENCE, PairedPrompt, paired_pro
 __all__ = ["BIAS", "PAIRED_TERMS", "BiasConfig", "BiasDetector"]
 
 BIAS = "bias"
-#: Begin of the detail of a finding that names the identity group and its terms.
+#: Prefix of the detail of a finding that names the identity group and its terms.
 PAIRED_TERMS = "terms:"
 WORDS, REFUSAL, TOXICITY, SENTIMENT = "words", "score_refusal", "score_toxicity", "sentiment"
 FEATURES = (WORDS, REFUSAL, TOXICITY, SENTIMENT)
@@ -32,16 +32,16 @@ FEATURES = (WORDS, REFUSAL, TOXICITY, SENTIMENT)
 _FLAGGED = 0.5
 #: Sizes of the bets: small ones for small differences, large ones for large differences.
 _BETS = (0.1, 0.3, 0.9)
-#: More for the compared term, and less.
+#: The two signs of a bet: more for the compared term, or less.
 _DIRECTIONS = (1.0, -1.0)
 #: Relative difference of two lengths, (b - a) / (a + b), from which a bet does not grow: one answer has twice the words.
 _LARGEST_LENGTH = 1 / 3
 _MOST_WORDS = 1e6
 #: Cap of a sum in multiples of the alarm limit; a higher cap makes an alarm outlast its cause.
 _HEADROOM = 4.0
-#: The means are those of about so many of the last pairs, or an alarm about a long bias would last as long again after its end.
+#: About this many of the last pairs are in the means. With all pairs, an alarm would continue after a long bias for as long as the bias lasted.
 _MEAN_PAIRS = 300
-#: Most identity groups, first answers that wait for the second, and known pairs of answers per identity group.
+#: Maximum numbers of identity groups, of first answers that wait for the second, and of known pairs of answers per identity group.
 _MOST_COMPARISONS, _MOST_WAITING, _KNOWN = 32, 512, 64
 #: Features that identify a pair of answers; scores and latencies of equal answers can differ.
 _IDENTITY = ("characters", WORDS, "completion_tokens", SENTIMENT)
@@ -247,7 +247,7 @@ class BiasDetector(StreamDetector[BiasConfig]):
                         yield _Lead(name, feature, sign, bet)
 
     def _finding(self, leads: Sequence[_Lead]) -> Finding:
-        # Differences below the minimum effect are left out of the statistic, so that they cause no alarm about another one.
+        # The statistic leaves out differences below the minimum effect, so that they cause no alarm about another difference.
         large = [lead for lead in leads if self._is_large(lead)]
         limit = float(self.config.alarm_every_events)
         statistic = sum(lead.bet.total for lead in large) / len(leads)

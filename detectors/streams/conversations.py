@@ -15,7 +15,7 @@ import msgspec
 
 __all__ = ["BY_ONE", "TURNS", "Conversations", "ConversationsState"]
 
-#: Most turns of a conversation that count as one observation, independent of the key's other events.
+#: Maximum number of turns of a conversation that count as one observation, independent of the key's other events.
 TURNS: Final = 16
 #: One conversation id may suppress at most this share of its key's events in the window.
 BY_ONE: Final = 1 / 2

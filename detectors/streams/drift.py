@@ -28,7 +28,7 @@ __all__ = ["CLUSTERS", "EMBEDDING", "DriftConfig", "DriftDetector", "Reference"]
 EMBEDDING = "embedding"
 CLUSTERS = "topics"  # the name in findings and snapshots
 Vectors = NDArray[np.float32]
-#: The two regions of a cluster are these shares of the reference that are nearest to its centre; the same shares for the witness.
+#: The two regions of a cluster: these shares of the reference are nearest to its centre. The witness uses the same shares.
 _NEAR = (0.1, 0.25)
 #: Largest number of events that are processed together: each has a similarity to every embedding of the reference in memory.
 _BLOCK = 512
@@ -36,7 +36,7 @@ _BLOCK = 512
 _TIE = 1e-6
 #: This many consecutive embeddings of another version restart the reference; while a worker is replaced, there are fewer.
 _RENEW = 20
-#: One in this many of the first embeddings is not in the reference: their distances to it are the first history.
+#: One in this many of the first embeddings is not in the reference; the distances of these embeddings to the reference are the first history.
 _HELD_OUT = 3
 
 
@@ -137,7 +137,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
         part = share / 2 if self._cluster_count else share
         features = {EMBEDDING: Feature(share=part, tails=1, warm_up=held_out)}
         if self._cluster_count:
-            # A new subject is far from the reference, which says more than the direction of the last events.
+            # A new subject is far from the reference; this distance says more than the direction of the last events.
             features[CLUSTERS] = Feature(
                 share=part,
                 tails=1,

@@ -41,7 +41,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     daily: bool = True
     #: Size, in events, of the window in which one event per conversation is used; 0 uses every event.
     conversation_events: int = 512
-    #: Most turns of a conversation in the window that count as one event; see `detectors.streams.conversations`.
+    #: Maximum number of turns of a conversation in the window that count as one event; see `detectors.streams.conversations`.
     conversation_turns: int = TURNS
 
     def slot(self, time: float) -> int:

@@ -13,7 +13,7 @@ __all__ = ["EVIDENCE", "Recovery"]
 
 #: If the share since the change were known, the evidence would reach this value by chance once in 1,000 events or less often.
 EVIDENCE: Final = log(1_000)
-#: The least multiple of the odds before the change that counts as raised. Else nothing would end a false alarm: its share since is that before.
+#: The minimum multiple of the odds before the change that counts as raised. Otherwise nothing would end a false alarm, because its odds did not change.
 RAISED: Final = 2.0
 _LEAST: Final = 1e-3
 

@@ -41,7 +41,7 @@ OVERSHOOT: Final = 1.1
 FEW: Final = 50
 LENIENT, LEAST, MOST = 2.0, 0.02, 0.9
 _RAISED: Final = np.array(ODDS)[:, None]
-#: The lowest score of a one, if values are 0 or 1; scores of zeros are below (`numeric_features.scores_of`).
+#: If values are 0 or 1: the lowest score of a 1; scores of a 0 are lower (`numeric_features.scores_of`).
 ONE: Final = 1.0
 #: `ReferenceRegions.update_many` leaves bets that are nearly capped to `update`, so that rounding changes no decision.
 _SAFETY: Final = 0.999

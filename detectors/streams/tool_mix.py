@@ -20,9 +20,9 @@ __all__ = ["NAMED_TOOL", "TOOL_CALLS", "ToolMixDetector", "tool_features"]
 
 #: Feature: number of tool calls of an answer.
 TOOL_CALLS = "tool_calls"
-#: Begin of the features, and of the details of a finding, that name a tool.
+#: Prefixes of the features, and of the details of a finding, that name a tool.
 NAMED_TOOL = "tool:"
-#: A name that OpenAI's API accepts; most named tools of an answer, and of a finding.
+#: A name that OpenAI's API accepts; maximum numbers of named tools of an answer and of a finding.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MAX_NAMES, _SHOWN_NAMES = 16, 3
 _BUCKETS = tuple(f"tool_bucket_{number:02}" for number in range(32))

@@ -12,7 +12,7 @@ _SENTENCE = re.compile(
     r"\S.*?(?:(?:(?<=[.!?])|(?<=[.!?][\"'”’)\]]))(?<!\b[A-Z]\.)(?<!\b[DMS][rst]\.)(?<!\bMrs\.)(?=\s)|(?<=[。！？])|$)",  # noqa: RUF001 - full-width ends
     re.MULTILINE,
 )
-#: Longest sentence, in characters; a longer one, such as a line of JSON, is cut.
+#: Maximum length of a sentence, in characters; a longer sentence, such as a line of JSON, is cut.
 _LONGEST = 400
 WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?")  # noqa: RUF001 - both apostrophes
 _NUMBERS = {

@@ -16,7 +16,7 @@ from detectors.text.claims import STOP, WORD, claims, compared
 
 __all__ = ["ConsistencyConfig", "ConsistencyDetector"]
 
-#: Least further answers for a score.
+#: Minimum number of further answers for a score.
 _SAMPLES = 2
 #: Weight of a name or a number; a wrong answer differs in these more often than in other words.
 _ANCHOR = 3.0

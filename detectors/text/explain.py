@@ -25,7 +25,7 @@ Method = Literal["auto", "occlusion", "shap", "lime"]
 
 MOST_WORDS, OVERLAP = 120, 20
 EVALUATIONS, BATCH, MASKINGS = 256, 16, 200
-#: Most parts of a long text that the encoder scores; the linear model selects them.
+#: Maximum number of parts of a long text that the encoder scores; the linear model selects these parts.
 STRETCHES = 16
 #: A word; longer strings without a space are cut into several words, so that 120 words are never too long to score.
 _WORD = re.compile(r"\S{1,40}")

@@ -67,7 +67,7 @@ class LeakDetector(AnswerDetector[LeakConfig]):
         copy = normalise(read)
         found = list(evidence(copy.text if copy else read, _system_prompt(operator), prior))
         covered = len(read) / len(text)
-        threshold = 2 * self.config.threshold  # of the strength; the score is half of it
+        threshold = 2 * self.config.threshold  # the score is half of the strength
         worst = max(found, key=lambda one: one.strength, default=Evidence(OK, 0.0))
         score = min(1.0, worst.strength / 2)
         flagged = worst.strength >= threshold

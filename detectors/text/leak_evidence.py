@@ -26,9 +26,9 @@ _MORE = 0.6
 #: The strength of evidence that is not a run of words: a secret, a spelled secret, an encoded text, a disguised word.
 _TOLD, _SPELLED, _ENCODED, _DISGUISED = 1.9, 1.8, 1.6, 1.4
 MAX_STRENGTH = 2.0
-#: Most spelled words of an answer.
+#: Maximum number of spelled words of an answer.
 MAX_SPELLED = 64
-#: Most characters of an answer of which each Caesar cipher is tried.
+#: Maximum number of characters of an answer for which each Caesar cipher is tried.
 MAX_CIPHER = 400
 _INITIAL = re.compile(r"^\W*([^\W_])", re.MULTILINE)
 _NUMBERS = {

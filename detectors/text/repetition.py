@@ -23,14 +23,14 @@ from detectors.normalise.unicode import without_surrogates
 
 __all__ = ["RepetitionConfig", "RepetitionDetector"]
 
-#: Longest period of a loop, in tokens; the 8-grams detect longer ones.
+#: Maximum period of a loop, in tokens; the 8-grams detect longer loops.
 PERIODS = 64
-#: Fewest consecutive occurrences, and fewest tokens, of a loop.
+#: Minimum numbers of consecutive occurrences and of tokens of a loop.
 TIMES, TOKENS = 4, 24
 GRAM = 8
-#: Fewest 8-grams of a text whose repeated share is measured: a short refrain is no fault.
+#: Minimum number of 8-grams of a text whose repeated share is measured: a short refrain is no fault.
 GRAMS = 48
-#: Compressed size / raw size (prose: .4 to .6, a loop with a counter: below .1), and fewest bytes to measure it.
+#: Compressed size / raw size (prose: .4 to .6, a loop with a counter: below .1), and minimum number of bytes to measure this ratio.
 LOOSE, TIGHT, BYTES = 0.2, 0.05, 1500
 # In scripts without spaces, and in strings too long for a word, each character is a token. A run of one sign is one
 # token, because a line of dashes would otherwise be a loop.

@@ -33,7 +33,7 @@ TASKS = ("toxicity", "injection", "refusal")
 CACHED_TEXTS = 4096
 #: Index of the encoder's output for requests for a secret, in `detectors.models.multitask.OUTPUTS`.
 SECRET = 8
-#: Indices of the outputs of which the highest window counts.
+#: Indices of the outputs whose score is that of the highest window.
 HIGHEST = [TASKS.index("injection"), SECRET]
 #: Largest factor by which harmless windows reduce the odds of a text.
 WEAKENED = 8.0
@@ -212,7 +212,7 @@ class EncoderDetector(TextDetector[EncoderConfig]):
     """
 
     config_type: ClassVar[type[msgspec.Struct]] = EncoderConfig
-    #: First part of the version; a change of readings with the same weights increases it.
+    #: First part of the version; increase it if scores change with the same weights.
     revision: ClassVar[int] = 2
     version: ClassVar[str]
     label: ClassVar[str]

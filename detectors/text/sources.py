@@ -16,7 +16,7 @@ from detectors.text.claims import Claim, claim_of, claims
 
 __all__ = ["Source", "sources"]
 
-#: Least sentences of a paragraph that is a passage without a word that says so.
+#: Minimum number of sentences of a paragraph that counts as a passage although no word announces it.
 _PARAGRAPH_SENTENCES = 3
 _QUESTION = re.compile(r"\?[\"'”’)\]]*\s*$")  # noqa: RUF001 - both quotation marks
 _ORDER = re.compile(

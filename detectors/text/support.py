@@ -18,21 +18,21 @@ from detectors.text.claims import STOP, WORD, Claim, is_name, stem
 __all__ = ["FEATURES", "Floats", "Sources", "SupportModel", "is_statement"]
 
 Floats = NDArray[np.float64]
-#: Sentences that state nothing which a source could support: questions, that the text has no information, and arithmetic.
+#: Sentences that state nothing that a source could support: questions, remarks that the text has no information, and arithmetic.
 _NOTHING = re.compile(
     r"(?:does not|doesn't|do not|don't|cannot|can't|not) (?:say|state|mention|tell|know|find|give|contain|specify|include|possible|enough)"
     r"|(?:no|not enough) information|\?[\"'”’)\]]*\s*$"  # noqa: RUF001 - both quotation marks
     r"|\d\s*[-+*/x×=]\s*\$?\d|=\s*\$?\d",  # noqa: RUF001 - the sign of multiplication
     re.IGNORECASE,
 )
-#: Beginnings of courtesies, and their most words; a name or a number makes a sentence a statement.
+#: Beginnings of courtesies, and their maximum number of words; a name or a number makes a sentence a statement.
 _COURTESY = re.compile(
     r"\W*(?:(?:i'm |i am )?(?:sorry|happy to|glad to)|i apologi[sz]e|i hope|hello|hi|sure|certainly|of course|thanks|thank you|let me know|feel free|"
     r"here (?:is|are)|here's)\b",
     re.IGNORECASE,
 )
 _COURTESY_WORDS = 6
-#: Least words of a sentence without a name or a number; fewer are a label ("Positive", "Yes").
+#: Minimum number of words of a sentence without a name or a number; with fewer words it is a label ("Positive", "Yes").
 _STATEMENT_WORDS = 3
 #: Cosine of a token in context with its counterpart that counts as the same; the value of features without a token.
 _SAME = 0.7

@@ -17,9 +17,9 @@ from detectors.text.prompt_secrets import JOINER, keys_of, secrets_of, values_of
 
 __all__ = ["Kind", "Rule", "SystemPrompt", "read_system_prompt"]
 
-#: Most sentences and secrets of a prompt that are compared.
+#: Maximum numbers of sentences and of secrets of a prompt that are compared.
 MAX_SENTENCES, MAX_SECRETS = 400, 64
-#: Most words of a topic that a prohibition names, and most characters of a sentence such as "This is confidential."
+#: Maximum number of words of a topic that a prohibition names, and of characters of a sentence such as "This is confidential."
 MAX_TOPIC, MAX_REMARK = 5, 80
 #: Replaces words of a sentence that the user may read.
 _HOLE = "\0"
@@ -75,7 +75,7 @@ _CODED_OR_NAME = re.compile(
 _REMARK = re.compile(r"\W*(?:this|that|these|those|it|both)\b", re.IGNORECASE)
 _FORBIDDEN = re.compile(r"\W*(?:never|do not|don['’]t|no)\b", re.IGNORECASE)
 _HEADER = re.compile(r"\s*(?:#|\[|<|=|-{3})|[A-Z][^\n.!?:;,]{2,60}$")
-#: Most characters of a heading that ends with a colon or two asterisks.
+#: Maximum number of characters of a heading that ends with a colon or two asterisks.
 _LONGEST_HEADING = 80
 
 

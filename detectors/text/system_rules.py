@@ -14,9 +14,9 @@ from detectors.models.term_model import load_secrets
 
 __all__ = ["conflict_log_odds", "conflict_readings", "guards_secret"]
 
-#: Most characters of a system prompt that are read.
+#: Maximum number of characters of a system prompt that are read.
 READ = 16_384
-#: Largest absolute value of a reading that counts.
+#: Limit of the absolute value of a reading.
 _BOUND = 4.0
 
 

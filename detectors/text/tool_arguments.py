@@ -13,21 +13,21 @@ import msgspec
 
 __all__ = ["MAX_CHARACTERS", "ArgumentsChecker"]
 
-#: Most characters of arguments that are checked.
+#: Maximum number of characters of arguments that are checked.
 MAX_CHARACTERS = 262_144
 #: Cost of the checks of an answer together, and of one check of an answer with many calls; a unit is about 6 µs.
 #: A keyword costs 1, and 1 per 8 values that it lists and per 64 characters that it reads; a reference costs `_REFERENCE`.
 _BUDGET, _LEAST = 50_000, 1_000
 _UNIT = 64
 _REFERENCE = 40
-#: Most patterns of a check, and most characters of a pattern.
+#: Maximum number of patterns of a check, and of characters of a pattern.
 _PATTERNS, _PATTERN_CHARACTERS = 64, 1_000
 #: Memory of a compiled pattern, in bytes. A larger one cannot be compiled, so one compilation takes at most 1 ms; re2 keeps 128.
 _PROGRAM_BYTES = 131_072
 #: To parse a pattern costs 2 per character, to compile it 1 per 16 instructions. If RE2 needs its slowest method, a search
 #: takes 3 ns per character and instruction, which costs 1 per 2,000.
 _PARSE, _COMPILE, _SEARCH = 2, 16, 2_000
-#: Their implementations follow references, or search the schema for an anchor, without a call that could be counted.
+#: Keywords whose implementations follow references, or search the schema for an anchor, without a call that could be counted.
 _UNCOUNTED = frozenset(
     {"unevaluatedItems", "unevaluatedProperties", "$dynamicRef", "$recursiveRef", "$anchor", "$dynamicAnchor"}
 )

@@ -28,7 +28,7 @@ from detectors.train.mixes import load_examples
 
 __all__ = ["calibrate", "platt"]
 
-#: Most texts of a source, drawn at random.
+#: Maximum number of texts of a source, drawn at random.
 TEXTS = 80
 Floats = NDArray[np.float64]
 

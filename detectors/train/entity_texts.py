@@ -28,7 +28,7 @@ from detectors.train.pii_texts import Labelled, joined, varied
 
 __all__ = ["ATTRIBUTION", "SOURCES", "entity_texts", "is_training_task"]
 
-#: Kinds of which the sets of persons, locations and organisations say nothing.
+#: Kinds that the sets of persons, locations and organisations do not label.
 _UNLABELLED = ("TITLE", "NRP", "DATE_TIME", "AGE", "PHONE_NUMBER", "ID", "FORMAT")
 #: Any class.
 _ANY = "|" + "|".join(KINDS)

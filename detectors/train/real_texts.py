@@ -31,7 +31,7 @@ WINDOW, DENSE = 430, 280
 PLANTED = {"email": 1500, "code": 700, "table": 400}
 CODE, PACKAGES, DOCS, TASKS, ANSWERS, MATHS, PROSE, REPEATED = 1200, 4000, 500, 3000, 1200, 400, 500, 150
 SHORT, FRAGMENTS = 1500, 1500
-#: Most characters of a short answer.
+#: Maximum number of characters of a short answer.
 _SHORT = 40
 #: Names of files with code, markup or settings in installed packages.
 _CODE_FILE = re.compile(r".+\.(pyi?|pyx|js|ts|css|html|h|[hc]pp|cuh?|sh|yaml|json|toml)")

@@ -20,7 +20,7 @@ from detectors.train.written_texts import AUTHORS
 __all__ = ["SHARE", "system_examples"]
 
 SHARE = Path("/usr/share")
-#: Most texts of each kind, of all splits.
+#: Maximum number of texts of each kind, in all splits together.
 MESSAGES, MANUALS, DOCUMENTS = 6000, 3000, 2000
 #: Share of the texts to which an attack is added.
 PLANTED = 0.25

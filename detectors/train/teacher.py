@@ -30,7 +30,7 @@ from detectors.train.mixes import load_examples
 __all__ = ["probabilities", "write_probabilities"]
 
 BLOCK = 2048
-#: Most texts that are scored; a text more costs about 10 ms.
+#: Maximum number of texts that are scored; each further text would cost about 10 ms.
 SCORED = 9000
 #: Sources of real origin whose labels are exact (`detectors.train.real_texts`, `detectors.train.system_texts`).
 EXACT = (

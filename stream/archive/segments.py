@@ -29,9 +29,9 @@ _ACCESS = "check [archive] url, its server, the credentials and the rights"
 _RESTORE = (
     "try again; if the file is damaged, restore it from a copy, or delete it: its records are then a gap in the archive"
 )
-#: The clocks of producers usually differ by less, so the largest timestamps of segments are in order but for this difference.
+#: The clocks of producers usually differ by less than this, so the largest timestamps of segments are in order except for this difference.
 _CLOCKS_MS = 3_600_000
-#: Number of segments before the found one whose order is checked: a gateway whose clock is behind can have written some alone.
+#: Number of segments before the found segment whose order is checked: some can contain only records of a gateway whose clock is behind.
 _CHECKED = 24
 _SHOWN = {"type": "ce_type", "id": "ce_id", "time": "ce_time", "request_id": "ce_correlationid"}
 

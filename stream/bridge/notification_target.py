@@ -14,7 +14,7 @@ __all__ = ["CLOCK_SECONDS", "NotificationTarget"]
 
 _LOG = logging.getLogger(__name__)
 _FIRST_SECONDS = 0.5
-#: A smaller difference of two clocks has no effect; the time of an answer is exact to the duration of its request.
+#: A smaller difference of two clocks has no effect, because the time of an answer is only as exact as the duration of its request.
 CLOCK_SECONDS = 30.0
 
 

@@ -23,7 +23,7 @@ _BETS = (0.1, 0.25, 0.5, 0.9)
 _ENDED = 0.01
 _EVIDENCE = 20
 _WRONG = 0.5
-#: API keys that an alert names, at most; more would make its record too large for Kafka.
+#: Maximum number of API keys that an alert names; with more, its record would be too large for Kafka.
 _PRINCIPALS = 32
 
 

@@ -29,7 +29,7 @@ EXIT_STALLED = 70
 
 _log = logging.getLogger(__name__)
 _PROBE_SECONDS = 5.0
-#: Checks in a row; a new partition leader may report fewer records for a moment.
+#: Number of consecutive checks; a new partition leader may report fewer records for a moment.
 _CUT_LOOKS = 3
 
 

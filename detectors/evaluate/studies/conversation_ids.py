@@ -30,7 +30,7 @@ TEXTS = 20
 OTHERS = 5
 #: Length of streams without a change, in multiples of N.
 LONGEST = 4
-#: Most events that the detector gets to complete its reference.
+#: Maximum number of events that the detector gets to complete its reference.
 WARM_UP = 4_000
 
 

@@ -17,9 +17,9 @@ __all__ = ["LEAST_ABOVE", "LEAST_REVIEWS", "Expectation", "Proposal", "propose",
 
 #: With fewer reviewed alerts, no threshold is proposed.
 LEAST_REVIEWS = 30
-#: Reviewed alerts that reach a proposed threshold, at least.
+#: Minimum number of reviewed alerts that reach a proposed threshold.
 LEAST_ABOVE = 10
-#: Thresholds that are compared, at most.
+#: Maximum number of thresholds that are compared.
 _CANDIDATES = 20
 _ALPHA = 0.05
 #: Thresholds are rounded down to this fraction.

@@ -102,7 +102,7 @@ class _Curation:
         old_authors: Mapping[str, str],
     ) -> Curated:
         found, self._outcomes = candidates_of(exchanges, self._settings, self._kind)
-        # In the order of a hash, which nobody who sends requests can choose.
+        # In the order of a hash, which clients cannot choose.
         self._left = sorted(found, key=lambda one: (one.rank, _hash(one.id)))
         self._all = list(self._left)
         self._clean()

@@ -15,7 +15,7 @@ __all__ = ["NearDuplicates", "leaders"]
 
 _HASHES = 128
 _SEED = 1
-#: The probability that a pair at the threshold becomes a candidate, at least.
+#: The minimum probability that a pair at the threshold becomes a candidate.
 _RECALL = 0.999
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+")
 _SHINGLE = 3

@@ -30,7 +30,7 @@ _COLOURS = (
     "#316395",
 )
 _OUTSIDE = "#999999"
-#: Most points of a map.
+#: Maximum number of points of a map.
 _POINTS = 3_000
 _STYLE = """\
 :root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }

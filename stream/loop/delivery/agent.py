@@ -149,7 +149,7 @@ class _Service:
             for problem in (_WAITING, _NO_TOPICS):
                 self._health.pop(problem, None)
             positions = await self._positions(log, consumer)
-            # Also of partitions without a record: after a restart, they are read from here.
+            # Also for partitions without a record: after a restart, they are read from this offset.
             for tp, offset in positions.items():
                 log.state.offsets.setdefault(tp.topic, {})[tp.partition] = offset
             self._store(log)

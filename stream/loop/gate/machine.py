@@ -32,7 +32,7 @@ FAMILIES: Final[tuple[Family, ...]] = ("tasks", "held_out", "safety")
 HELD_OUT_CLIP: Final = 0.5
 #: Names in tests of harm: three families and five kinds of safety prompts.
 _HARM_TESTS: Final = 8
-#: Poisoning findings that the reason names, at most; the report has all.
+#: Maximum number of poisoning findings that the reason names; the report has all findings.
 _NAMED: Final = 8
 
 

@@ -27,7 +27,7 @@ __all__ = ["GateRun", "Progress", "run_gate"]
 Progress = Callable[[str, float], None]
 """Called with the family that runs and its completed share, in [0, 1]."""
 
-#: Prompts between two looks at the evidence and the clock.
+#: Number of prompts between two checks of the evidence and the clock.
 _BATCH = 32
 _HELD_OUT_TOKENS = 256
 _MOST_HELD_OUT = 200

@@ -19,7 +19,7 @@ from stream.loop.lineage.chain import Chain
 __all__ = ["open_lineage", "prov_json", "send_open_lineage"]
 
 _NAMESPACE = "urn:weir:"
-#: Steps that did something; every other step is a thing.
+#: Steps that are activities; every other step is an entity.
 _ACTIVITIES = frozenset({"requested", "approved", "trained", "completed", "blessed", "refused", "route"})
 #: The jobs of OpenLineage, by the step that ends them.
 _JOBS = {"trained": "training", "completed": "training", "blessed": "gate", "refused": "gate", "route": "delivery"}

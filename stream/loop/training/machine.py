@@ -103,7 +103,7 @@ class TrainerMachine:
             return settings.mode == "auto"
         if last.state == "approved":
             return settings.mode != "propose" and (not settings.approvers or last.by in settings.approvers)
-        # A trainer of the user's own publishes no lease: its request is its own.
+        # An external trainer publishes no lease, so no other trainer takes over its request.
         return last.state in OWNED and last.lease_until is not None and last.lease_until < now
 
 

@@ -72,14 +72,16 @@ def change(feature: str, side: str, details: Mapping[str, float]) -> str:
         return f"{share} of {texts} are outside the reference region (expected {expected})"
     if "recent_mean" in details and "reference_mean" in details:
         rises = details["recent_mean"] > details["reference_mean"]
-        direction = details.get("direction", 0.0)  # of most values; a few extreme ones can move the mean the other way
+        direction = details.get(
+            "direction", 0.0
+        )  # the change of most values; a few extreme values can move the mean the other way
         verb = _VERBS[direction] if direction in _VERBS and rises == (direction > 0) else "changed"
         tools = [name.removeprefix(NAMED_TOOL) for name in details if name.startswith(NAMED_TOOL)]
         what = f"calls of {', '.join(tools)} ({feature})" if tools else feature
         recent, reference = f"{details['recent_mean']:.3g}", f"{details['reference_mean']:.3g}"
         if "reference_deviation" not in details:
             return f"{what} {verb} to {recent} (reference {reference})"
-        deviation = f"{details['reference_deviation']:.3g}"  # of single values, not of the mean
+        deviation = f"{details['reference_deviation']:.3g}"  # a change of single values, not of the mean
         return f"{what} {verb} to a mean of {recent} (reference: mean {reference}, standard deviation {deviation})"
     return ""
 

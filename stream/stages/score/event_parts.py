@@ -24,19 +24,19 @@ __all__ = [
     "readings",
 ]
 
-#: Most parts of an event that a detector reads one by one; the newest are kept. A part takes about .3 ms, and its characters.
+#: Maximum number of parts of an event that a detector reads one by one; the newest are kept. A part takes about .3 ms, and time for its characters.
 MAX_FAST_PARTS = 1_024
-#: Most tool calls of an event, and most of these parts that a slow model scores; the newest are kept.
+#: Maximum number of tool calls of an event, and of these parts that a slow model scores; the newest are kept.
 MAX_PARTS = 64
-#: Most characters of these parts that a slow model scores, plus one part; the newest are kept.
+#: Maximum number of characters of these parts that a slow model scores, plus one part; the newest are kept.
 MAX_SLOW_CHARACTERS = 32_768
 #: A verdict stays below the broker's record limit.
 MAX_SPANS = 2_000
-#: The last texts that `Reads.UNTRUSTED` also reads together, and the most characters of these texts.
+#: Number of the last texts that `Reads.UNTRUSTED` also reads together, and maximum number of their characters.
 _WINDOW_TEXTS, _WINDOW_CHARACTERS = 6, 4_000
 #: Authors whose texts cannot attack the model: the operator, and the model itself.
 _TRUSTED_ROLES = OPERATOR_ROLES | {"assistant"}
-#: Most parts of a request that are compared with its system messages; the newest are kept. Each costs an embedding.
+#: Maximum number of parts of a request that are compared with its system messages; the newest are kept.
 MAX_RULED_PARTS = 8
 #: Types of tools that the client runs, and whose declared name is that of the call.
 _CLIENT_TOOLS = frozenset({"function", "custom"})

@@ -27,7 +27,7 @@ __all__ = ["Explainer", "ExplanationLimit"]
 _log = logging.getLogger(__name__)
 _WAITING = 32
 _EVALUATIONS = 96
-#: Longest explained text: the first question of a longer text would occupy the models for too long.
+#: Maximum number of characters of an explained text: the first question of a longer text would occupy the models for too long.
 _LONGEST = 16_384
 #: Characters in one question to the encoder (some tens of milliseconds), and to the linear model.
 _SLICE, _CHEAP_SLICE = 1_000, 16_384

@@ -25,7 +25,7 @@ __all__ = ["Failed", "ModelPool", "Outcome", "failure_of"]
 _log = logging.getLogger(__name__)
 #: A part of a batch gets its share of the deadline, but at least this share.
 _SMALLEST_SHARE = 0.25
-#: Most characters of the items of one task, if it has several items: 32 texts of 300 KB need minutes, not one deadline.
+#: Maximum number of characters of the items of one task, if it has several items: 32 texts of 300 KB need minutes, not one deadline.
 _TASK_CHARACTERS = 131_072
 #: Loading models on a busy machine takes a minute; after this time the process counts as lost.
 _LOAD_SECONDS = 300.0

@@ -186,7 +186,7 @@ class WatchStage(Stage):
             self._context.metrics.resets.labels(label).inc()
             return
         self._context.metrics.findings.labels(label, str(finding.alarm).lower()).inc()
-        if finding.detector != SILENCE:  # a source is no stream
+        if finding.detector != SILENCE:  # a source is not a stream
             side = side_and_part(finding.side, finding.part, finding.model_version)
             stream = (finding.tenant, finding.model, side, label)
             self._context.metrics.streams.show(stream, finding.statistic, finding.limit)
