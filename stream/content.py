@@ -2,7 +2,7 @@
 
 Content is in the records of ``weir.inference`` and in copies of them on the dead-letter topic. Other modules decode such a
 record for its ids, numbers and offsets only, and get its content here. A caller who shows content to a person logs the
-access first (:func:`weir.home.access_log.log_access`). tests/unit/stream/test_content.py checks who decodes what.
+access first (:func:`weir.home.access_log.log_access`). tests/unit/stream/test_content.py checks which modules decode content.
 """
 
 from aiokafka import AIOKafkaConsumer

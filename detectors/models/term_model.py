@@ -1,6 +1,6 @@
 """A logistic regression on the words and runs of two and three words of a text, weighted by TF-IDF.
 
-It needs neither scikit-learn nor torch, and 0.1 to 2 ms per 1,000 characters. `detectors.train.secrets_trainer` trains it with
+The model needs neither scikit-learn nor torch, and takes 0.1 to 2 ms per 1,000 characters. `detectors.train.secrets_trainer` trains it with
 scikit-learn; both compute the same TF-IDF with binary counts.
 """
 

@@ -1,4 +1,4 @@
-"""Copies of a text in which disguises such as leetspeak are undone; classifiers score the copies, and the raw text unless most of it is in disguise.
+"""Copies of a text in which disguises such as leetspeak are undone; classifiers score the copies, and also the raw text unless two of five words are in disguise.
 
 A classifier of words does not understand ``1d10t``, ``i.d.i.o.t``, emoji, Base64 or Unicode tags, but people and
 language models do. The copies are guesses, and most copies have no offsets into the raw text. So the copies are used

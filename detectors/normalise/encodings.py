@@ -1,7 +1,7 @@
 """Decoded copies of a text: Base64, hexadecimal and other codes, Caesar ciphers, Morse, reversed and spelled words.
 
-`detectors.normalise.disguise` decodes what hides an attack from a classifier. This module decodes what hides a known text
-(a secret), so that its guesses may be bold: a wrong guess matches nothing.
+`detectors.normalise.disguise` decodes text in which an attack is hidden from a classifier. This module decodes text in which a known text
+(a secret) is hidden, so it can try unlikely codes: a wrong guess does not match the known text.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Recognition of street addresses by their form, and of the evidence that an address is that of a named person.
+"""Recognition of street addresses by their form, and of the evidence that an address belongs to a named person.
 
 Prose is full of names beside numbers ("Campbell, 9 Pct", "12 people on the road"). So a name near an address flags a
 text only if the address has a further sign: a unit or a postal code, words such as "lives at", or the name directly

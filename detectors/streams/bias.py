@@ -1,7 +1,7 @@
 """Bias detector: compares the two answers to a pair of prompts that differ in one identity term.
 
-The null hypothesis is that the model treats the two terms alike: the two answers of a pair are exchangeable, so the sign of
-a difference between them is a fair coin, whatever its size. This needs sampled answers, not greedy ones, and a random order
+The null hypothesis is that the model treats the two terms alike: the two answers of a pair are exchangeable, so both signs of
+a difference between them are equally probable, whatever its size. This needs sampled answers, not greedy ones, and a random order
 of the two prompts. A bet on the sign (Waudby-Smith and Ramdas, JRSS B 86(1), 2024) then has expectation 1. The products of
 the bets since each possible start of a bias are added (Shiryaev-Roberts; Shin, Ramdas and Rinaldo, "E-detectors", 2023), one
 sum for each identity group, feature, direction and size of bet. The statistic is their average, so a model without bias

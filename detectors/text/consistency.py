@@ -1,8 +1,8 @@
-"""Consistency detector (experimental): whether further answers of the model to the same prompt state the same.
+"""Consistency detector (experimental): whether the model's further answers to the same prompt agree.
 
-If a model knows something, it repeats it when it is asked again. What it invents differs each time (SelfCheckGPT, Manakul et al. 2023,
-arXiv 2303.08896). Serving asks again for a share of the requests (``[tenants."x".consistency]``). The detector compares words, so
-another wording is a difference too, and a mistake that the model repeats is none.
+If a model knows a fact, it repeats the fact when it gets the same question again; an invented answer differs each time (SelfCheckGPT,
+Manakul et al. 2023, arXiv 2303.08896). Serving sends a share of the requests again (``[tenants."x".consistency]``). The detector compares
+words, so it also counts other wording as a difference, and does not find a mistake that the model repeats.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Evidence that an answer contains text of a system prompt: secrets, letter by letter, and runs of words.
+"""Evidence that an answer contains text of a system prompt: secrets, compared letter by letter, and runs of words.
 
 Both are also searched in decoded, reversed and spelled copies of the answer.
 """

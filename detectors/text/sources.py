@@ -1,8 +1,7 @@
 """The sentences of a prompt that an answer can rest on: tool results and passages, without the instruction around them.
 
-All of a tool result is a source. Of a message of a user or of the operator, the passages are: sentences that are no
-question and no order, if a message says that it contains a text ("the following article", "Context:"), or if they are
-long paragraphs of their own in a user's message. The model's own messages are no source.
+A whole tool result is a source. In a message of a user or the operator, passages are sentences that are no question and no order, if the
+message announces a text ("the following article", "Context:"), or if they form a long paragraph of their own in a user's message. The model's own messages are no source.
 """
 
 import re

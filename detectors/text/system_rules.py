@@ -1,8 +1,8 @@
 """A request in view of its system prompt: whether it asks for something that the prompt keeps secret.
 
 Two readings of the request count: its log-odds as an attack, and the log-odds that it asks for a secret (an output of the
-encoder). Their weights are a logistic regression on texts of separate authors (`detectors.train.conflict`), and are stored
-with the encoder's weights. Which secret it is, and what else the system prompt forbids, is not compared. A small model
+encoder). Their weights come from a logistic regression on texts of separate authors (`detectors.train.conflict`), and are stored
+with the encoder's weights. It does not matter which secret the request asks for, or what else the system prompt forbids. A small model
 decides whether a system prompt keeps a secret; the last 256 results are kept.
 """
 

@@ -1,7 +1,7 @@
 """Fit of the constants with which injection scores a request beside a system prompt with a secret.
 
 A logistic regression on the two readings of `detectors.text.system_rules`. Its texts are of the tune split, by authors
-from whom the encoder has learned nothing: requests for the secret, harmless requests to the same assistants, and harmless
+on whose texts the encoder was not trained: requests for the secret, harmless requests to the same assistants, and harmless
 texts of all other sources.
 """
 

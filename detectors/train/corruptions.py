@@ -1,4 +1,4 @@
-"""Rules that turn a true answer into one that its source does not support; each changes one sentence or adds one."""
+"""Rules that turn a true answer into an answer that its source does not support; each rule changes or adds one sentence."""
 
 import random
 import re

@@ -1,6 +1,6 @@
 """Texts of a Debian system: messages of programs in many languages, manual pages, and documents of packages.
 
-They are harmless. To a part of them, an attack by an author of this project is added (`detectors.train.written_texts`). The texts have the licences
+The texts are harmless. An attack by an author of this project is added to some of them (`detectors.train.written_texts`). The texts have the licences
 of their packages. Only folders that exist are read. The split is by the name of the program or package, so all translations of a message are in
 the same split.
 """

@@ -2,8 +2,8 @@
 
 The linear model is trained on the first chunk of a text (`detectors.models.linear.chunks`), but labels are about the
 whole text. So the encoder scores the same chunks, and `detectors.train.linear_trainer` averages the encoder's
-probabilities with the labels. Synthetic, written and ordinary texts have exact labels, so the encoder does not score them,
-and of the others it scores a random sample: the probabilities of the rest are NaN.
+probabilities with the labels. Synthetic, written and ordinary texts have exact labels, so the encoder does not score them.
+Of the other texts, the encoder scores a random sample; the probabilities of the rest are NaN.
 """
 
 import hashlib

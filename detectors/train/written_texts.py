@@ -1,8 +1,7 @@
 """Texts that were written one by one, without templates, in ``texts/written_*.toml`` and ``texts/second_*.toml``.
 
-Texts of templates repeat few wordings; each of these texts has its own. Other authors, in the files ``second_*.toml``, wrote the whole tune split
-and have not seen the other texts. So calibration and thresholds are fitted on texts of authors from whom the encoder has
-learned nothing.
+Texts of templates repeat few wordings; each of these texts has its own wording. The authors of ``second_*.toml`` wrote the whole tune split and
+have not seen the other texts. So calibration and thresholds are fitted on authors on whose texts the encoder was not trained.
 """
 
 from collections.abc import Iterator

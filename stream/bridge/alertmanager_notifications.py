@@ -1,6 +1,6 @@
 """The notifications for an Alertmanager: firing alerts with an expiry, and recently resolved alerts.
 
-Like Prometheus, the bridge posts each firing alert again and again, each time with a later expiry, and each resolved
+Like Prometheus, the bridge posts each firing alert repeatedly, each time with a later expiry, and each resolved
 alert for some minutes. So after a lost post or a restart, the bridge needs no record of the notifications that were sent.
 """
 

@@ -1,8 +1,8 @@
 """The component ``delivery``: the only writer of routes.
 
-It reads ``weir.retraining``, ``weir.models``, ``weir.verdicts`` and ``weir.signals`` without a consumer group. For each decision it publishes the
+Delivery reads ``weir.retraining``, ``weir.models``, ``weir.verdicts`` and ``weir.signals`` without a consumer group. For each decision it publishes the
 request's state, then the route, then replaces ``routes.json``, then stores its state with the offsets that it has read. After a crash
-between two of these, the next process reads the same records again: the log decides about what was published, and equal decisions
+between two of these steps, the next process reads the same records again: the log decides about what was published, and equal decisions
 have equal ids. Without a stored state it continues from the newest routes.
 """
 

@@ -1,7 +1,7 @@
 """Delivery of all models, without Kafka: applies records of the log in event time, and returns the decisions.
 
-Verdicts, and the ends of requests in signals, wait until the watermark, computed from score's ticks on ``weir.verdicts`` and
-``weir.signals``, has passed them, and are applied in the order (time, id). So the decisions do not depend on the order between
+Verdicts, and the ends of requests in signals, wait until the watermark has passed them; then they are applied in the order (time, id).
+The watermark is computed from score's ticks on ``weir.verdicts`` and ``weir.signals``. So the decisions do not depend on the order between
 partitions.
 """
 

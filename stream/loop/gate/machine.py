@@ -1,6 +1,6 @@
-"""The decision of the gate, without a model: paired differences in, blessed or refused with the numbers out.
+"""The decision of the gate, without a model: reads paired differences, and returns blessed or refused with the numbers.
 
-A difference is that of one prompt, challenger - champion, of a score in which a large value is bad; it is in [-1, 1].
+A difference (challenger - champion) is between the two scores of one prompt, where a large score is bad; it is in [-1, 1].
 
 A challenger is blessed only if each family proves by itself that it is not worse by the margin. A challenger that is
 worse in one family must pass the test of this family, so the probability that it is blessed is at most alpha, whatever the

@@ -1,6 +1,6 @@
 """One run of the gate: dataset checks, held-out conversations, safety prompts, tasks, then the scan for triggers.
 
-The order is that of the cost. A run stops when the challenger is proven worse, and a family stops when it has passed.
+The steps are ordered by their cost. A run stops when the challenger is proven worse, and a family stops when it has passed.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Remove layers of a model, and teach the rest to answer as the whole model does.
 
-A block of consecutive layers is removed whose input and output are most alike, as in "The Unreasonable Ineffectiveness of the
+The removed layers are the block of consecutive layers whose input and output are most alike, as in "The Unreasonable Ineffectiveness of the
 Deeper Layers" (Gromov et al., arXiv 2403.17887); the last layer stays. As there, a LoRA adapter repairs the damage. It learns the
 probabilities of the whole model (knowledge distillation: Hinton et al., arXiv 1503.02531) and is merged at the end.
 """

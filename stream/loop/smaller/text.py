@@ -1,6 +1,6 @@
 """The text on which a smaller version is distilled and measured.
 
-Without a file it is the language reference in Python's standard library (:mod:`pydoc_data.topics`, PSF licence), which every
+Without a file, the text is the language reference in Python's standard library (:mod:`pydoc_data.topics`, PSF licence), which every
 machine has without a download. Each release of Python has its own text, so its digest is recorded.
 """
 

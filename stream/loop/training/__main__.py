@@ -1,6 +1,6 @@
 """The process of a training run: ``python -m stream.loop.training HOME RUN_FOLDER``.
 
-Its standard output has one JSON value a line (:data:`stream.loop.training.job.Line`); libraries print to standard error.
+Its standard output has one JSON value per line (:data:`stream.loop.training.job.Line`); libraries print to standard error.
 The process ends when its standard input closes, so that it does not outlive the trainer that started it.
 """
 

@@ -1,7 +1,7 @@
 """Checkpoints that survive kill -9 and a power loss at any moment.
 
-transformers writes its checkpoints in place and resumes from the highest number unchecked. So it writes into a draft
-folder; :func:`seal` writes all files to disk, adds a manifest with their digests, and renames the folder.
+transformers writes its checkpoints in place, and resumes from the checkpoint with the highest number without a check. So Weir gives it a
+draft folder; :func:`seal` writes all files to disk, adds a manifest with their digests, and renames the folder.
 """
 
 import shutil

@@ -1,6 +1,6 @@
 """Move MLflow's alias ``champion``: ``python -m stream.loop.training.mlflow_champions '[["TENANT", "MODEL", "VERSION"]]'``.
 
-The address is in ``MLFLOW_TRACKING_URI``. The version ``base`` has no entry in MLflow, so it removes the alias.
+The address is in ``MLFLOW_TRACKING_URI``. The version ``base`` has no entry in MLflow, so the alias is removed for ``base``.
 """
 
 import json
