@@ -122,8 +122,8 @@ class ModelSettings(Section):
         description="limit of waiting requests, per replica or (upstream) per gateway; further requests get 503 with Retry-After",
     )
     threads: Annotated[int, Field(ge=0)] = Field(0, description="processor threads per replica; 0: as many as cores")
-    min_replicas: Count = Field(1, description="minimum number of model replicas")
-    max_replicas: Count = Field(1, description="maximum number of model replicas that Ray Serve's autoscaling starts")
+    min_replicas: Count = Field(1, description="minimum model replicas")
+    max_replicas: Count = Field(1, description="maximum model replicas that Ray Serve's autoscaling starts")
     target_ongoing_requests: Count = Field(
         8, description="requests in progress per replica above which autoscaling adds replicas"
     )

@@ -132,7 +132,7 @@ class DetectorSettings(Section):
     )
     context_characters: Annotated[int, Field(ge=0, le=32_768)] = Field(
         0,
-        description="maximum number of characters of the prompt in the record of its answer, for detectors that compare answer and prompt",
+        description="maximum characters of the prompt in the record of its answer, for detectors that compare both",
     )
     embedding_sample: Share = Field(
         1.0, description="share of events (by a hash of their id) whose embeddings drift reads"
@@ -167,11 +167,9 @@ def usable_cores() -> int:
 class ScoreSettings(Section):
     """``[score]``: the scoring workers."""
 
-    batch_events: Count = Field(32, description="maximum number of events in a batch")
+    batch_events: Count = Field(32, description="maximum events per batch")
     batch_wait_seconds: FromZero = Field(0.02, description="how long a batch waits for more events")
-    outstanding_events: Count = Field(
-        256, description="maximum number of events that are read and not yet acknowledged"
-    )
+    outstanding_events: Count = Field(256, description="maximum events that are read and not acknowledged")
     deadline_seconds: Seconds = Field(
         30,
         description="time limit of a batch; a batch of more than 131,072 characters is split first. A late batch is halved until one event is left, which becomes a dead letter",
@@ -190,7 +188,7 @@ class ScoreSettings(Section):
     )
     explain_findings: Annotated[int, Field(ge=0)] = Field(
         3,
-        description="maximum number of toxicity and injection findings that are explained, per stream and detector in 5 minutes; 0: none",
+        description="maximum explained toxicity and injection findings, per stream and detector in 5 minutes; 0: none",
     )
     explain_seconds: Seconds = Field(
         60, description="time limit of an explanation, which waits for idle time; a later explanation is dropped"
@@ -234,10 +232,10 @@ class AccuracySettings(Section):
 class RetrainingSettings(Section):
     """The conditions that alerts must meet before retraining is requested."""
 
-    agreeing_alerts: Count = Field(2, description="minimum number of detectors with firing alerts, drift included")
-    windows: Count = Field(3, description="minimum number of windows with findings of these alerts")
-    events: Count = Field(200, description="minimum number of events of these alerts")
-    principals: Count = Field(3, description="minimum number of API keys of these events")
+    agreeing_alerts: Count = Field(2, description="minimum detectors with firing alerts, drift included")
+    windows: Count = Field(3, description="minimum windows with findings of these alerts")
+    events: Count = Field(200, description="minimum events of these alerts")
+    principals: Count = Field(3, description="minimum API keys of these events")
     largest_share: Share = Field(0.5, description="maximum share of one API key in these events")
     sentinels: bool = Field(
         True, description="do not retrain if the answers to the fixed prompts changed too (`Alert.sentinels`)"
@@ -279,7 +277,7 @@ class WatchSettings(Section):
     source_silence_seconds: Seconds = Field(
         60, description="event time without a tick after which the watermark ignores a source"
     )
-    outstanding_events: Count = Field(50_000, description="maximum number of events in the open windows of a worker")
+    outstanding_events: Count = Field(50_000, description="maximum events in a worker's open windows")
     watchdog_seconds: Seconds = Field(60, description="time without progress despite lag after which a worker restarts")
 
 

@@ -15,7 +15,7 @@ class ArchiveSettings(Section):
         "",
         description="folder (a relative path starts at weir.toml's folder), or URL for fsspec such as s3://bucket/weir; empty: no archive",
     )
-    segment_records: Count = Field(50_000, description="maximum number of records in a file")
+    segment_records: Count = Field(50_000, description="maximum records per file")
 
     @field_validator("url")
     @classmethod

@@ -32,34 +32,32 @@ class DatasetSettings(Section):
         description="ids of API keys whose requests and reviews are not used for training; also applies to the keys that LiteLLM reports under such a key",
     )
     min_examples: Count = Field(
-        32, description="minimum number of rows to train on, without copies; with fewer rows, no dataset is made"
+        32, description="minimum rows to train on, without copies; with fewer rows, no dataset is made"
     )
-    max_examples: Count = Field(
-        500, description="maximum number of rows to train on, without copies: the size of the coreset"
-    )
-    max_per_principal: Count = Field(50, description="maximum number of rows that one API key requested or reviewed")
+    max_examples: Count = Field(500, description="maximum rows to train on, without copies: the size of the coreset")
+    max_per_principal: Count = Field(50, description="maximum rows that one API key requested or reviewed")
     max_per_answer: Count = Field(
-        5, description="maximum number of rows whose answers are near duplicates; limits the effect of a planted answer"
+        5, description="maximum rows whose answers are near duplicates; limits the effect of a planted answer"
     )
     min_principals: Count = Field(
-        3, description="minimum number of API keys that reviewed the rows; with fewer keys, no dataset is made"
+        3, description="minimum API keys that reviewed the rows; with fewer keys, no dataset is made"
     )
     feedback_min_principals: Count = Field(
         5,
-        description="minimum number of API keys that sent ratings; with fewer keys, no rating is used, because such feedback is not representative",
+        description="minimum API keys that sent ratings; with fewer keys, no rating is used, because such feedback is not representative",
     )
     near_duplicate: Share = Field(
         0.8, description="Jaccard similarity of word triples; texts with at least this value are near duplicates"
     )
     languages: tuple[str, ...] = Field((), description="languages to keep, as ISO 639-1 codes; empty: all")
-    min_characters: Count = Field(1, description="minimum number of characters of an answer")
-    max_characters: Count = Field(8_192, description="maximum number of characters of a prompt and of an answer")
+    min_characters: Count = Field(1, description="minimum characters of an answer")
+    max_characters: Count = Field(8_192, description="maximum characters of a prompt and of an answer")
     pii: Literal["mask", "drop"] = Field(
         "mask",
         description="what to do with personal data; mask: replace it by its type (`<EMAIL_ADDRESS>`); drop: leave the row out",
     )
     eval_share: _FromZeroToOne = Field(0.1, description="share of the conversations that are held out for the gate")
-    clusters: Count = Field(16, description="maximum number of clusters of embeddings from which the coreset is drawn")
+    clusters: Count = Field(16, description="maximum clusters of embeddings from which the coreset is drawn")
     replay_share: _FromZeroToOne = Field(
         0.2,
         description="share of old rows, from the dataset of the promoted version, so that the new version does not lose what the promoted one learned",
@@ -79,12 +77,10 @@ class TenantTrainSettings(Section):
     layers: Annotated[int, Field(ge=0)] = Field(
         0, description="number of last layers that the adapter changes; 0: all layers"
     )
-    epochs: Count = Field(1, description="maximum number of passes over the rows")
+    epochs: Count = Field(1, description="maximum passes over the rows")
     batch_examples: Count = Field(8, description="rows in one step")
     learning_rate: Positive = Field(2e-4, description="learning rate of AdamW")
-    max_tokens: Annotated[int, Field(ge=16)] = Field(
-        512, description="maximum number of tokens of a row; longer rows are cut"
-    )
+    max_tokens: Annotated[int, Field(ge=16)] = Field(512, description="maximum tokens of a row; longer rows are cut")
     max_seconds: Seconds = Field(
         1_800,
         description="time limit of a training run; the run then ends, and its present adapter becomes the version",
@@ -106,7 +102,7 @@ class GateSettings(Section):
     max_seconds: Seconds = Field(
         600, description="time limit of a gate run; without a decision by then, the gate refuses the version"
     )
-    max_tokens: Count = Field(64, description="maximum number of tokens of an answer in the gate")
+    max_tokens: Count = Field(64, description="maximum tokens of an answer in the gate")
     eval_set: str = Field("", description="JSON Lines file of tasks; empty: Weir's task set")
     safety_set: str = Field("", description="JSON Lines file of safety prompts; empty: Weir's safety set")
 
@@ -122,7 +118,7 @@ class DeliverySettings(Section):
         min_length=1,
         description="percentage of the conversations that the challenger answers, for each step; rising, the last is 100",
     )
-    min_events: Count = Field(50, description="minimum number of verdicts on the challenger in each step")
+    min_events: Count = Field(50, description="minimum verdicts on the challenger in each step")
     alpha: _Alpha = Field(0.05, description="maximum probability that a challenger worse by the margin is promoted")
     margin: _Alpha = Field(
         0.05, description="how much higher the challenger's share of flagged answers may be than the champion's"
