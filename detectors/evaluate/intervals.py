@@ -77,7 +77,7 @@ def of_labels(labels: Sequence[bool], scores: Sequence[float], flagged: Sequence
 def of_counts(counts: Sequence[Sequence[int]]) -> dict[str, Interval]:
     """Return the intervals of F1, F2, precision and recall from (hits, found, labelled) of each text.
 
-    A precision or recall of 0 or 1 is that of every resample, so it has Wilson's interval over the texts.
+    A precision or recall of 0 or 1 is the same in every resample, so its interval is Wilson's interval over the texts.
     """
     table = np.array(counts, dtype=np.int64).reshape(-1, 3)
     intervals = _resampled(lambda rows: count_metrics(*table[rows].sum(0).tolist()), len(table))

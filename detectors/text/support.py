@@ -173,7 +173,7 @@ class Sources:
         ]
 
     def _places(self, tokens: TokenVectors) -> tuple[list[int], list[int]]:
-        """Return the indices of the tokens of words, and those of names and numbers; without words that only the user said."""
+        """Return the indices of the tokens of words, and of names and numbers, without words that only the user wrote."""
         kinds: dict[int, bool] = {}
         for match in WORD.finditer(tokens.text):
             word = match.group()

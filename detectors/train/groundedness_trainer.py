@@ -76,7 +76,7 @@ _CONFIG = GroundednessConfig()
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer of a family: the features of all statements, and of a corrupted one those of the corrupted sentence alone."""
+    """An answer of a family: the features of all its statements; for a corrupted answer, those of the corrupted sentence only."""
 
     family: str
     kind: str

@@ -23,9 +23,9 @@ _RANKS: dict[Source, int] = {"correction": 0, "approved": 1, "thumb": 2, "replay
 class Candidate(msgspec.Struct, kw_only=True):
     """A row during curation, which changes its texts, its cluster and its reviewer.
 
-    `author` is the API key of the request, `reviewers` are those that reviewed the answer as this row says, and `reviewer` is
-    the one that the row counts for. `spans` are the positions of personal data in the raw texts: those of the messages
-    of the prompt, then that of the answer. `personal` states whether there are any.
+    `author` is the API key of the request, `reviewers` are the API keys whose reviews support this row, and `reviewer` is the key
+    that the row counts for. `spans` are the positions of personal data in the raw texts: in the messages of the prompt, then in the
+    answer. `personal` states whether verdicts of the log found personal data.
     """
 
     id: str

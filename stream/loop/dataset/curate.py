@@ -190,7 +190,7 @@ class _Curation:
     def _bound_principals(self) -> None:
         """Bound the rows by reviewer, then by author; a row with several reviewers counts for the one with the fewest rows.
 
-        From here on, the rows are in the order of rounds, in each of which every reviewer has one row. So a reviewer with many
+        From here on, the rows are ordered by rounds; in each round, every reviewer has one row. So a reviewer with many
         rows cannot exclude the other reviewers from the rows of an author or from the coreset.
         """
         most = self._settings.max_per_principal
@@ -225,7 +225,7 @@ class _Curation:
         ]
 
     def _scan(self) -> None:
-        """Let the detectors read the texts that would be used; they also find what no verdict is about."""
+        """Let the detectors read the texts that would be used, because the log has no verdict on some of these texts."""
         texts = sorted({text for one in self._left for text in one.texts})
         found = dict(zip(texts, self._scanner.personal(texts), strict=True))
         spans = {text: own for text, own in found.items() if own is not None}

@@ -171,7 +171,7 @@ async def read_exchanges(
 
 
 def _counted(progress: Callable[[int, int], None], total: int) -> Callable[[], None]:
-    """Return a function to call for each record; it reports every thousandth."""
+    """Return a function to call for each record; it reports the progress at every thousandth call."""
     numbers = count(1)
 
     def read() -> None:
