@@ -34,7 +34,7 @@ if [ ! -s "$folder/kafka-key.pem" ]; then
   printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth,clientAuth\nbasicConstraints=CA:FALSE\n' "$names" > "$scratch/extensions"
   openssl x509 -req -in "$scratch/kafka.csr" -CA "$scratch/ca.pem" -CAkey "$scratch/ca.key" -CAserial "$scratch/serial" -CAcreateserial -days $days \
     -extfile "$scratch/extensions" -out "$scratch/kafka.crt" 2>/dev/null
-  # The CA's key is deleted here, so that nobody can sign another certificate with it; another certificate needs a new CA.
+  # The CA's key is not kept, so that nobody can sign with it; another certificate needs a new CA.
   cat "$scratch/kafka.key" "$scratch/kafka.crt" "$scratch/ca.pem" > "$scratch/key.pem"
   # Replace the old file, which is read-only, by a new file: running containers still read the old one.
   mv -f "$scratch/ca.pem" "$folder/kafka-ca.pem"
