@@ -1,8 +1,7 @@
 """Leak detector (experimental): an answer that contains a secret or words of the system prompt, unchanged or disguised.
 
 The detector compares the answer, and copies of it in which encodings are undone, with the sentences and secrets of the system prompt
-(`detectors.text.system_prompt`, `detectors.text.leak_evidence`). Text that the user or a
-tool result contained before is no leak.
+(`detectors.text.system_prompt`, `detectors.text.leak_evidence`). Text that the user or a tool result contained before is no leak.
 """
 
 from collections.abc import Sequence
