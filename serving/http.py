@@ -14,6 +14,8 @@ from stream.wire.ids import new_request_id
 
 __all__ = [
     "BODY_SECONDS",
+    "SEND_SECONDS",
+    "ClientStalled",
     "Headers",
     "LargeBodies",
     "Receive",
@@ -35,6 +37,8 @@ Headers = Mapping[str, str]
 
 #: A body that arrives later gets 408; ray_local/haproxy.py has the same limit.
 BODY_SECONDS = 30.0
+#: Time limit to wait until a client takes more of its answer; nginx's `send_timeout` has the same default.
+SEND_SECONDS = 60.0
 
 _ENCODER = msgspec.json.Encoder()
 _JSON = b"application/json"
@@ -169,16 +173,26 @@ def _closing(status: int, message: str, code: str) -> ApiError:
     return ApiError(status, message, code=code, headers={"connection": "close"})
 
 
+class ClientStalled(ApiError):
+    """The client keeps its connection open, and has taken nothing of its answer for `seconds`; nobody receives this error."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            499, f"The client took nothing of its answer for {seconds:g} s, the limit.", code="client_stalled"
+        )
+
+
 class Reply:
     """The response to one request, as one JSON body or as a stream of events.
 
     The header ``x-request-id`` is the request id; if HAProxy forwards the response, it sets the same value. `headers` are
-    sent with the response, and can be changed until it starts.
+    sent with the response, and can be changed until it starts. All methods that send raise ClientStalled after `send_seconds`.
     """
 
-    def __init__(self, send: Send, request_id: str) -> None:
-        self._send = send
+    def __init__(self, send: Send, request_id: str, send_seconds: float = SEND_SECONDS) -> None:
+        self._asgi_send = send
         self._request_id = request_id
+        self._send_seconds = send_seconds
         self.status: int | None = None
         self.headers: dict[str, str] = {}
 
@@ -218,6 +232,13 @@ class Reply:
 
     async def _send_body(self, body: bytes, *, more: bool = False) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _send(self, message: Message) -> None:
+        try:
+            async with asyncio.timeout(self._send_seconds):
+                await self._asgi_send(message)
+        except TimeoutError:
+            raise ClientStalled(self._send_seconds) from None
 
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]], extra: Headers | None) -> None:
         headers.append((b"x-request-id", self._request_id.encode()))

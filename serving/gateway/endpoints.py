@@ -18,7 +18,7 @@ from serving.gateway.consistency_settings import is_asked_again
 from serving.gateway.inference import Inference, Wiring
 from serving.gateway.models import ServedModel, ServedModels, check_features
 from serving.gateway.shadow import ShadowQueue
-from serving.http import BODY_SECONDS, Headers, LargeBodies, Receive, Reply, Slots, read_body, too_large
+from serving.http import BODY_SECONDS, SEND_SECONDS, Headers, LargeBodies, Receive, Reply, Slots, read_body, too_large
 from serving.inference_records import InferenceRequest
 from serving.openai_api.answer import Answer, ChatAnswer, CompletionAnswer, RelayedAnswer
 from serving.openai_api.chat import ChatRequest
@@ -47,7 +47,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
 
     A body may have `max_body_bytes`. For models that take images, this is the limit of the body without its inline images, the whole body may
     have `max_image_body_bytes`, and all bodies over `max_body_bytes` in progress `image_bodies_bytes`. `edge_token` is a secret that HAProxy sends, so that the gateway accepts HAProxy's request ids; "" if there is no
-    HAProxy. A request whose body needs longer than `body_seconds` gets 408.
+    HAProxy. A request whose body needs longer than `body_seconds` gets 408. A client that takes nothing of its answer for `send_seconds` counts as disconnected.
     """
 
     max_body_bytes: int
@@ -55,6 +55,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     image_bodies_bytes: int = 0
     edge_token: str = ""
     body_seconds: float = BODY_SECONDS
+    send_seconds: float = SEND_SECONDS
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from serving.authentication import authenticate, check_scope
 from serving.gateway.endpoints import Call, Endpoints, GatewaySettings
 from serving.gateway.inference import Wiring
 from serving.gateway.models import ServedModels
-from serving.http import Receive, Reply, Scope, Send, headers_of, request_id_of
+from serving.http import ClientStalled, Receive, Reply, Scope, Send, headers_of, request_id_of
 from serving.openai_api.errors import ApiError
 from stream.telemetry import incoming_context
 from stream.wire import semconv
@@ -63,7 +63,7 @@ class Gateway:
             raise NotImplementedError(f"ASGI scope {scope['type']} is not supported; Weir serves HTTP")
         headers = headers_of(scope)
         request_id = request_id_of(headers, self._settings.edge_token)
-        reply = Reply(send, request_id)
+        reply = Reply(send, request_id, self._settings.send_seconds)
         metrics = self._wiring.metrics
         route = "unknown"
         with metrics.in_flight.track_inprogress():
@@ -80,6 +80,8 @@ class Gateway:
                     model=scope["path"].removeprefix(_MODEL_PATH).rstrip("/"),
                 )
                 await self._traced(call, method, handler)
+            except ClientStalled as error:  # the server closes the connection of an answer without an end
+                _LOG.warning("request %s: %s Its connection is closed.", request_id, error.message)
             except ApiError as error:
                 await reply.error(error)
             except Exception as error:  # noqa: BLE001 - the boundary: an internal error gets a response, and the process goes on

@@ -21,7 +21,7 @@ from serving.errors import CaptureError, SpoolFull
 from serving.gateway.consistency_settings import ConsistencyRules
 from serving.gateway.guard import AnswerGuard, Guards
 from serving.gateway.metrics import GatewayMetrics, Outcome
-from serving.http import Reply
+from serving.http import ClientStalled, Reply
 from serving.inference_records import (
     EndStatus,
     ExpectedVerdicts,
@@ -97,6 +97,9 @@ class Inference:
                 await self._generate(reply)
             except (asyncio.CancelledError, GeneratorExit):
                 self._end("cancelled", ErrorInfo(kind="client_disconnected", status=_CLIENT_CLOSED_REQUEST))
+                raise
+            except ClientStalled as stalled:
+                self._end("cancelled", ErrorInfo(kind=stalled.code, status=stalled.status))
                 raise
             except ApiError:
                 raise
