@@ -25,7 +25,8 @@ def replace_file(path: Path, content: bytes | str, *, mode: int = 0o600, durable
                 file.flush()
                 os.fsync(file.fileno())
         draft.replace(path)
-    except OSError:
+    except OSError as error:
+        error.filename = error.filename or str(path)  # the error of a full disk names no file
         draft.unlink(missing_ok=True)
         raise
     if durable:

@@ -40,8 +40,9 @@ def test_a_full_disk_leaves_the_old_content_and_no_temporary_file(tmp_path, monk
     path = tmp_path / "file"
     path.write_text("old")
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as caught:
         replace_file(path, "new", durable=True)
+    assert caught.value.filename == str(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
