@@ -56,14 +56,14 @@ def circuit_open(seconds: float) -> UpstreamFailure:
     )
 
 
-def transport_failure(error: httpx.HTTPError | OSError, *, answered: bool) -> UpstreamFailure:
+def transport_failure(error: httpx.HTTPError | OSError, read_seconds: float, *, answered: bool) -> UpstreamFailure:
     """Return the failure for an error of the connection; `answered` is whether the response had begun."""
     name = type(error).__name__
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
         message = f"The upstream server cannot be reached ({name})."
         return UpstreamFailure(RejectedRequest(code=UNREACHABLE, status=502, message=message), retryable=True)
     if isinstance(error, httpx.TimeoutException):
-        message = f"The upstream server sent nothing for upstream_read_seconds ({name})."
+        message = f"The upstream server sent nothing for {read_seconds:g} s, the limit upstream_read_seconds ({name})."
         return UpstreamFailure(RejectedRequest(code=TIMEOUT, status=504, message=message))
     message = f"The upstream server broke the connection before the end of its response ({name})."
     return UpstreamFailure(RejectedRequest(code=BROKEN, status=502, message=message), retryable=not answered)

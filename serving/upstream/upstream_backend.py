@@ -171,7 +171,7 @@ class UpstreamBackend:
             response = await self._client.send(self._http_request(request), stream=True)
         except (httpx.HTTPError, OSError) as error:
             self._failed(request, probe=probe)
-            raise transport_failure(error, answered=False) from None
+            raise transport_failure(error, self._settings.upstream_read_seconds, answered=False) from None
         except BaseException:
             self._circuit.abandoned(probe=probe)
             raise
@@ -218,7 +218,7 @@ class UpstreamBackend:
                     yield piece
         except (httpx.HTTPError, OSError) as error:
             self._failed(request)
-            raise transport_failure(error, answered=True) from None
+            raise transport_failure(error, self._settings.upstream_read_seconds, answered=True) from None
 
     async def _read(self, response: httpx.Response, request: ModelRequest, max_bytes: int) -> bytes:
         async with aclosing(self._pieces(response, request, max_bytes)) as pieces:
