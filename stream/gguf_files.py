@@ -5,6 +5,7 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
 import contextlib
 import functools
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import numpy.typing as npt
 
 __all__ = ["Floats", "GGUFReader", "Matrix", "copy_gguf", "half", "read_once"]
 
+#: Held while `gguf` is changed: with two changes at once, one of them would stay.
+_CHANGING = threading.Lock()
 _REPLACED = ("general.architecture", "general.file_type", "general.quantization_version")
 
 Floats = npt.NDArray[np.float32]
@@ -41,18 +44,19 @@ class GGUFReader(gguf.GGUFReader):
 
 @contextlib.contextmanager
 def read_once() -> Iterator[None]:
-    """Let transformers read each GGUF file, and build gguf's map of tensor names, once in the body.
+    """Let transformers read each GGUF file, and build gguf's map of tensor names, once in the body. One thread at a time.
 
     It reads the file again for the configuration, the weights and the tokenizer, and builds the map again for each submodule.
     """
-    before = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
-    vars(gguf).update(
-        GGUFReader=functools.cache(GGUFReader), get_tensor_name_map=functools.cache(gguf.get_tensor_name_map)
-    )
-    try:
-        yield
-    finally:
-        vars(gguf).update(before)
+    with _CHANGING:
+        before = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
+        vars(gguf).update(
+            GGUFReader=functools.cache(GGUFReader), get_tensor_name_map=functools.cache(gguf.get_tensor_name_map)
+        )
+        try:
+            yield
+        finally:
+            vars(gguf).update(before)
 
 
 def half(kind: gguf.GGMLQuantizationType) -> gguf.GGMLQuantizationType:

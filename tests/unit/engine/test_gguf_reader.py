@@ -1,3 +1,5 @@
+import threading
+
 import gguf
 import numpy as np
 from transformers import AutoConfig, AutoTokenizer
@@ -27,3 +29,20 @@ def test_transformers_reads_a_file_once_in_the_body(tiny_gguf, monkeypatch):
         tokenizer = AutoTokenizer.from_pretrained(tiny_gguf.parent, gguf_file=tiny_gguf.name)
     assert (len(opened), gguf.GGUFReader) == (1, before)
     assert config.vocab_size >= len(tokenizer)
+
+
+def test_two_threads_leave_gguf_as_it_was():
+    before, inside, leave = gguf.GGUFReader, threading.Event(), threading.Event()
+
+    def other():
+        with read_once():
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=other)
+    with read_once():
+        thread.start()
+        inside.wait(0.2)
+    leave.set()
+    thread.join()
+    assert gguf.GGUFReader is before
