@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +18,6 @@ _NO_CHROMIUM = "the console's page needs Chromium (Debian package `chromium`), w
 _WHOLE = ("tests/e2e/", "tests/chaos/")
 #: It takes seven minutes. It starts first, so that no process is still busy with it when the others have nothing left to do.
 _LONGEST = "tests/integration/training/test_ray_cluster.py"
-_WAITING = ("tests/integration/",)
-_COMPUTING = ("tests/property/", "tests/contract/", "tests/unit/")
 
 
 def _required(variable: str) -> bool:
@@ -59,19 +57,7 @@ class _ByFile(LoadScopeScheduling):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=_places([item.nodeid.partition("::")[0] for item in items]))
-
-
-def _places(files: Sequence[str]) -> Callable[[pytest.Item], tuple[int, float]]:
-    """Return the sort key of tests in `files`: the longest first, and integration tests, which wait, among tests that compute."""
-    places: dict[str, tuple[int, float]] = {}
-    waiting, computing = (
-        [file for file in dict.fromkeys(files) if file.startswith(folders)] for folders in (_WAITING, _COMPUTING)
-    )
-    for mixed in (waiting, computing):
-        places |= {file: (2, number / len(mixed)) for number, file in enumerate(mixed)}
-    places[_LONGEST] = (0, 0.0)
-    return lambda item: places.get(item.nodeid.partition("::")[0], (1, 0.0))
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
