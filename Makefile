@@ -76,7 +76,7 @@ bench-vllm: $(VLLM_STAMP) ## tokens/s of the engine vllm with 1, 8 and 64 reques
 lint: $(STAMP) ## ruff, mypy, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers $(JOBS)
 	$(BIN)/lint-imports
 
 bench: $(STAMP) ## benchmarks (PARTS=help lists them; PARTS="endpoint delay"; PARTS=score_rate ARGS="HOST:PORT 400")
