@@ -98,7 +98,7 @@ def mappings_of(value: Any) -> Iterable[Mapping[str, Any]]:
 
 
 def half_pair(raw: bytes) -> str:
-    """Return what is wrong with the first escape of a lone surrogate in `raw`, or "" without one."""
+    """Return a message about the first lone surrogate in `raw` that is written as an escape; "" if there is none."""
     found = _SURROGATE.match(raw)
     if found is None or not found[2]:
         return ""

@@ -37,7 +37,7 @@ Headers = Mapping[str, str]
 
 #: A body that arrives later gets 408; ray_local/haproxy.py has the same limit.
 BODY_SECONDS = 30.0
-#: Time limit to wait until a client takes more of its answer; nginx's `send_timeout` has the same default.
+#: Time limit to wait until a client reads more of its answer; nginx's `send_timeout` has the same default.
 SEND_SECONDS = 60.0
 
 _ENCODER = msgspec.json.Encoder()
@@ -174,11 +174,11 @@ def _closing(status: int, message: str, code: str) -> ApiError:
 
 
 class ClientStalled(ApiError):
-    """The client keeps its connection open, and has taken nothing of its answer for `seconds`; nobody receives this error."""
+    """The client has read nothing of its answer for `seconds`, although its connection is open. No client receives this error."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
-            499, f"The client took nothing of its answer for {seconds:g} s, the limit.", code="client_stalled"
+            499, f"The client read nothing of its answer for {seconds:g} s, the limit.", code="client_stalled"
         )
 
 

@@ -47,7 +47,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
 
     A body may have `max_body_bytes`. For models that take images, this is the limit of the body without its inline images, the whole body may
     have `max_image_body_bytes`, and all bodies over `max_body_bytes` in progress `image_bodies_bytes`. `edge_token` is a secret that HAProxy sends, so that the gateway accepts HAProxy's request ids; "" if there is no
-    HAProxy. A request whose body needs longer than `body_seconds` gets 408. A client that takes nothing of its answer for `send_seconds` counts as disconnected.
+    HAProxy. A request whose body needs longer than `body_seconds` gets 408. A client that reads nothing of its answer for `send_seconds` counts as disconnected.
     """
 
     max_body_bytes: int

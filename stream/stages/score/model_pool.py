@@ -123,7 +123,11 @@ class ModelPool:
         if len(rows) == 1:
             deliver(rows[0], failed)
             return
-        late = f", [score] deadline_seconds: {deadline:g} s" if failed.disposition == "timeout" else ""
+        late = (
+            f" after {deadline:g} s; [score] deadline_seconds is {self._deadline:g}"
+            if failed.disposition == "timeout"
+            else ""
+        )
         _log.warning("a batch of %d texts failed (%s%s), halving it", len(rows), failed.error, late)
         half, deadline = len(rows) // 2, max(deadline / 2, self._deadline * _SMALLEST_SHARE)
         await self._part(items, rows[:half], deadline, deliver)

@@ -145,7 +145,7 @@ async def test_a_disconnect_leaves_a_cancelled_end_with_the_text_so_far(stack, s
     assert len(end.data.text) < len(text)
 
 
-async def test_a_client_that_takes_nothing_of_its_answer_is_cancelled(make_stack, caplog):
+async def test_a_client_that_reads_nothing_of_its_answer_is_cancelled(make_stack, caplog):
     stack = make_stack(send_seconds=0.05)
     sent = []
 
@@ -160,7 +160,7 @@ async def test_a_client_that_takes_nothing_of_its_answer_is_cancelled(make_stack
     _, end = stack.records()
     assert (end.data.status, end.data.error.kind) == ("cancelled", "client_stalled")
     assert end.data.text.startswith("word")
-    assert "took nothing of its answer for 0.05 s, the limit. Its connection is closed." in caplog.text
+    assert "read nothing of its answer for 0.05 s, the limit. Its connection is closed." in caplog.text
 
 
 async def test_a_lost_replica_is_an_aborted_end_and_503(stack):

@@ -58,7 +58,7 @@ async def test_only_the_events_of_a_batch_that_cause_a_failure_fail(caplog):
         assert failed[3].error == "ValueError"
         assert len(steps) >= 3
         assert isinstance((await scored(pool, "after"))[0], Scored)
-    assert "(TimeoutError, [score] deadline_seconds: " in caplog.text
+    assert "s; [score] deadline_seconds is 2), halving it" in caplog.text
 
 
 async def test_long_texts_that_together_need_more_than_a_deadline_are_all_scored(caplog):
