@@ -69,6 +69,8 @@ def start_supervisord(plan: Plan, config_path: Path | None) -> Supervisord:
     replace_file(config, supervisord_config(plan, socket))
     environment = os.environ | {HOME_MARK: str(home), "WEIR_HOME": str(home), "PYTHONUNBUFFERED": "1"}
     environment.pop("WEIR_HOME_FILE", None)  # WEIR_HOME has its value, and both together are an error
+    # Some container images set this variable. Without bytecode files, each process compiles its libraries again.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     if config_path:
         environment["WEIR_CONFIG"] = str(config_path)
     command = [sys.executable, "-m", "weir.local.supervisord.run_supervisord", "-n", "-c", str(config)]

@@ -5,7 +5,7 @@ from weir.local.supervisord import start_supervisord as module
 from weir.local.supervisord.run_supervisord import tolerant_stream
 
 
-def test_components_get_the_home_once(tmp_path, monkeypatch):
+def test_components_get_the_home_once_and_write_bytecode(tmp_path, monkeypatch):
     """A home in a file (WEIR_HOME_FILE) and in WEIR_HOME would be an error in each component."""
     environments = []
 
@@ -14,6 +14,7 @@ def test_components_get_the_home_once(tmp_path, monkeypatch):
         return os.getpid()
 
     monkeypatch.setenv("WEIR_HOME_FILE", "/run/secrets/home")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setattr(module.os, "posix_spawn", spawn)
     monkeypatch.setattr(module.Supervisord, "alive", lambda _: True)
     state_dir(tmp_path).mkdir(parents=True)
@@ -23,6 +24,7 @@ def test_components_get_the_home_once(tmp_path, monkeypatch):
     (environment,) = environments
     assert environment["WEIR_HOME"] == str(tmp_path)
     assert "WEIR_HOME_FILE" not in environment
+    assert "PYTHONDONTWRITEBYTECODE" not in environment
 
 
 def test_a_stream_to_a_full_disk_drops_its_text():
