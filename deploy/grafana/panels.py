@@ -7,7 +7,7 @@ from urllib.parse import quote
 __all__ = ["RATE", "Json", "bars", "dashboard", "heatmap", "query", "stat", "timeseries", "trace_link", "variable"]
 
 _PROMETHEUS = {"type": "prometheus", "uid": "prometheus"}
-#: Grafana replaces this variable with at least four scrape intervals, so that a rate has its two points.
+#: Grafana replaces this variable with at least four scrape intervals, so that a rate has two points.
 RATE = "$__rate_interval"
 _WIDTH = 24
 _HEIGHT = 8
@@ -21,7 +21,7 @@ def query(expression: str, legend: str = "", **more: Any) -> Json:
 
 
 def _present(expression: str, legend: str) -> Json:
-    """Return a query of present values only: of a range, Grafana shows a series that ended hours ago as if it were present."""
+    """Return a query of present values only: for a range, Grafana also shows the last value of a series that ended hours ago."""
     return query(expression, legend, range=False, instant=True)
 
 
@@ -53,7 +53,7 @@ def timeseries(  # noqa: PLR0913 - see _panel
     stacked: bool = False,
     links: Sequence[Json] = (),
 ) -> Json:
-    """Return lines over time; `limit` is drawn as a line, and `links` lead from each of its points."""
+    """Return lines over time; `limit` is drawn as a line, and `links` are links of each point."""
     options: Json = {
         "legend": {"displayMode": "list", "placement": "bottom"},
         "tooltip": {"mode": "multi", "sort": "desc"},
@@ -116,7 +116,10 @@ def heatmap(title: str, description: str, buckets: str) -> Json:
 
 
 def trace_link(title: str, service: str, operation: str = "") -> Json:
-    """Return a link from a point to the traces of `service` that hold `operation`, or to all; a label is ``${__field.labels.NAME}``."""
+    """Return a link from a point to the traces of `service`, only those with `operation` if it is given.
+
+    ``${__field.labels.NAME}`` in `operation` is a label of the point.
+    """
     named = f'"operation":"{operation}",' if operation else ""
     panes = (
         f'{{"weir":{{"datasource":"jaeger","queries":[{{"refId":"A","queryType":"search","service":"{service}",'
@@ -130,7 +133,7 @@ def trace_link(title: str, service: str, operation: str = "") -> Json:
 
 
 def variable(name: str, source: str) -> Json:
-    """Return a choice of the values of a label, all of them at first; `source` is ``label_values(metric, label)``."""
+    """Return a variable with the values of a label, initially all; `source` is ``label_values(metric, label)``."""
     return {
         "name": name,
         "type": "query",
@@ -147,7 +150,7 @@ def variable(name: str, source: str) -> Json:
 
 
 def dashboard(uid: str, title: str, description: str, panels: Sequence[Json], variables: Sequence[Json] = ()) -> Json:
-    """Return a dashboard: its panels in rows from left to right, each row as high as its highest."""
+    """Return a dashboard: its panels in rows from left to right, each row as high as its highest panel."""
     return {
         "uid": uid,
         "title": title,

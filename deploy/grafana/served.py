@@ -5,7 +5,7 @@ from panels import RATE, Json, dashboard, query, stat, timeseries, trace_link, v
 __all__ = ["CAPTURE", "COST", "REQUESTS"]
 
 _MODEL = 'gen_ai_request_model=~"$model"'
-#: Counts also the models that never gave a token.
+#: Also counts the requests to models that never returned a token.
 _ENDED = "gen_ai_server_request_duration_seconds_count"
 
 
@@ -24,8 +24,13 @@ REQUESTS = dashboard(
     "Weir: requests",
     "Requests, tokens and latency of the gateways.",
     [
-        stat("Requests", "Accepted requests per second.", f"sum(rate({_ENDED}{{{_MODEL}}}[{RATE}]))", unit="reqps"),
-        stat("In flight", "Requests being answered.", "sum(weir_http_requests_in_flight)"),
+        stat(
+            "Requests",
+            "Accepted requests that ended, per second.",
+            f"sum(rate({_ENDED}{{{_MODEL}}}[{RATE}]))",
+            unit="reqps",
+        ),
+        stat("In flight", "Requests in progress.", "sum(weir_http_requests_in_flight)"),
         stat(
             "5xx",
             "Share of 5xx answers over 5 minutes.",
@@ -35,7 +40,7 @@ REQUESTS = dashboard(
         ),
         stat("Waiting", "Requests that wait for a slot of a model replica.", "sum(weir_engine_waiting)", limit=100),
         timeseries(
-            "How requests ended",
+            "Requests by outcome",
             "All models: complete, error, cancelled by the client, or aborted because a model replica was lost.",
             query(f"sum by (status) (rate(weir_inference_ends_total[{RATE}]))", "{{status}}"),
             unit="reqps",
@@ -58,18 +63,21 @@ REQUESTS = dashboard(
             unit="reqps",
         ),
         timeseries(
-            "Latency", "From acceptance to the end.", *_quantiles("gen_ai_server_request_duration_seconds"), unit="s"
+            "Latency",
+            "Time from the acceptance of a request to its end.",
+            *_quantiles("gen_ai_server_request_duration_seconds"),
+            unit="s",
         ),
         timeseries(
             "Time to first token",
-            "From acceptance to the first token; the line is the limit of WeirSlowFirstToken.",
+            "Time from acceptance to the first token; the line is the limit of the alert WeirSlowFirstToken.",
             *_quantiles("gen_ai_server_time_to_first_token_seconds"),
             unit="s",
             limit=10,
         ),
         timeseries(
             "Time per output token",
-            "After the first token; only answers of two or more tokens.",
+            "Time of each token after the first; only answers of two or more tokens.",
             *_quantiles("gen_ai_server_time_per_output_token_seconds"),
             unit="s",
         ),
@@ -107,21 +115,30 @@ CAPTURE = dashboard(
     "Weir: capture",
     "The balance of capture: accepted = delivered + spooled + shed, at any instant.",
     [
-        stat("Kafka", "Whether Kafka accepts records: 1 or 0.", "min(weir_capture_kafka_reachable)", least=1),
-        stat("Fullest spool", "Share of its limit.", "weir:spool_used:ratio", unit="percentunit", limit=0.8),
+        stat("Kafka", "1 if Kafka accepts records, else 0.", "min(weir_capture_kafka_reachable)", least=1),
+        stat(
+            "Fullest spool",
+            "Size of the largest spool as a share of its limit.",
+            "weir:spool_used:ratio",
+            unit="percentunit",
+            limit=0.8,
+        ),
         stat(
             "Oldest record",
-            "Age of the oldest record that is not sent.",
+            "Age of the oldest record that is not delivered to Kafka.",
             "max(weir_capture_oldest_age_seconds)",
             unit="s",
             limit=300,
         ),
         stat(
-            "Shed", "Records counted in gap records: served and not monitored.", "sum(weir_capture_shed_total)", limit=1
+            "Shed",
+            "Records counted in gap records: their requests are not monitored.",
+            "sum(weir_capture_shed_total)",
+            limit=1,
         ),
         timeseries(
             "Accepted, delivered, shed",
-            "Requests and end records per second.",
+            "Request and end records per second.",
             *(
                 query(f"sum(rate(weir_capture_{name}_total[{RATE}]))", name)
                 for name in ("accepted", "delivered", "shed")
@@ -141,7 +158,7 @@ CAPTURE = dashboard(
         ),
         timeseries(
             "Spools",
-            "Bytes on disk of all spools and of the fullest, and the limit per spool.",
+            "Size of all spools, size of the largest spool, and size limit of each spool.",
             query("sum(weir_capture_spool_bytes)", "all"),
             query("max(weir_capture_fullest_spool_bytes)", "fullest"),
             query("max(weir_capture_gateway_spool_limit_bytes)", "limit"),
@@ -159,15 +176,15 @@ CAPTURE = dashboard(
             unit="s",
         ),
         timeseries(
-            "In the log",
-            "Requests, end records, and records that gap records count, as the ledger counts them; without copies that Weir sent.",
+            "Records in the log",
+            "Requests, end records and records lost in gaps, counted by the ledger; without copies of requests that Weir sent.",
             query("max(weir_coverage_requests)", "requests"),
             query("max(weir_coverage_ends)", "ends"),
             query("max(weir_coverage_gap_records)", "gaps"),
         ),
         timeseries(
             "Rejected, adopted, moved",
-            "503 because the request could not be recorded; spools adopted from dead gateways; records that could not be sent.",
+            "Requests rejected with 503 because they could not be recorded; spools adopted from dead gateways; records that could not be sent or read.",
             query(f"sum(increase(weir_capture_refused_total[{RATE}]))", "rejected"),
             query(f"sum(increase(weir_capture_adopted_spools_total[{RATE}]))", "adopted"),
             query(f"sum(increase(weir_capture_moved_records_total[{RATE}]))", "moved"),
@@ -192,17 +209,17 @@ COST = dashboard(
             "weir:score_cpu_seconds:per_event5m",
             unit="s",
         ),
-        stat("Tokens per second", "Input and output.", "sum(weir:tokens:rate5m)"),
+        stat("Tokens per second", "Input and output tokens, over 5 minutes.", "sum(weir:tokens:rate5m)"),
         stat(
             "Price per million tokens",
-            "Input and output tokens: examples; set your own.",
+            "Prices of input and output tokens. The default prices are examples; set your own.",
             "weir:price:per_million_tokens",
             unit="currencyUSD",
             legend="{{gen_ai_token_type}}",
         ),
         timeseries(
             "Cost of tokens",
-            "By model and kind, per hour.",
+            "Cost per hour, by model and token type.",
             query("weir:token_cost:per_hour", "{{gen_ai_request_model}} {{gen_ai_token_type}}"),
             unit="currencyUSD",
             stacked=True,
@@ -226,7 +243,7 @@ COST = dashboard(
         ),
         timeseries(
             "Events scored",
-            "Per second.",
+            "Events scored per second, by kind.",
             query(f"sum by (kind) (rate(weir_score_events_total[{RATE}]))", "{{kind}}"),
             unit="ops",
         ),

@@ -17,18 +17,23 @@ DETECTORS = dashboard(
             'min(weir_coverage_ratio{detector="all"})',
             unit="percentunit",
         ),
-        stat("Missing", "Expected verdicts that are missing.", 'max(weir_coverage_missing{detector="all"})', limit=1),
         stat(
-            "Verdicts behind",
-            "Delay of verdicts behind inference.",
+            "Missing verdicts",
+            "Verdicts that score has not published although its tick has passed the event.",
+            'max(weir_coverage_missing{detector="all"})',
+            limit=1,
+        ),
+        stat(
+            "Verdict lag",
+            "Lag of verdicts behind inference.",
             "max(weir_verdict_lag_seconds)",
             unit="s",
             limit=60,
         ),
-        stat("Unread", "Records of inference that score has not acknowledged.", "sum(weir_score_lag_records)"),
+        stat("Score lag", "Records of inference that score has not acknowledged.", "sum(weir_score_lag_records)"),
         timeseries(
             "Verdicts",
-            "By detector.",
+            "Verdicts per second, by detector.",
             query(
                 f'sum by (detector) (rate(weir_score_verdicts_total{{detector=~"$detector"}}[{RATE}]))', "{{detector}}"
             ),
@@ -64,7 +69,7 @@ DETECTORS = dashboard(
         ),
         timeseries(
             "Detector latency",
-            "95th percentile, per batch.",
+            "95th percentile of the time of a detector for a batch.",
             query(
                 f'histogram_quantile(0.95, sum by (le, detector) (rate(weir_score_detector_seconds_bucket{{detector=~"$detector"}}[{RATE}])))',
                 "{{detector}}",
@@ -80,7 +85,7 @@ DETECTORS = dashboard(
         ),
         timeseries(
             "Lag",
-            "Records not yet read by the ledger, by topic, and by score.",
+            "Records that the ledger has not read, by topic, and records that score has not acknowledged.",
             query("weir_ledger_lag_records", "ledger {{topic}}"),
             query("sum(weir_score_lag_records)", "score"),
         ),
@@ -133,8 +138,8 @@ DRIFT = dashboard(
             ),
         ),
         timeseries(
-            "Watermark behind the newest source",
-            "By partition of signals: windows close later by this time.",
+            "Watermark lag",
+            "Time of the watermark behind the newest source, by partition of signals; windows close later by this time.",
             query("weir_watermark_lag_seconds", "{{partition}}"),
             unit="s",
         ),
@@ -175,7 +180,7 @@ ALERTS = dashboard(
         ),
         stat(
             "Retraining requested",
-            "Since watch started.",
+            "Retraining requests since watch started.",
             'sum(weir_retraining_decisions_total{state="requested"})',
         ),
         timeseries(
@@ -190,7 +195,7 @@ ALERTS = dashboard(
         ),
         timeseries(
             "Findings",
-            "By detector.",
+            "Findings that the alert stage read, by detector.",
             query(f"sum by (detector) (increase(weir_findings_read_total[{RATE}]))", "{{detector}}"),
         ),
         timeseries(
@@ -207,7 +212,7 @@ ALERTS = dashboard(
         {
             "type": "alertlist",
             "title": "Firing at Alertmanager",
-            "description": "Each with its annotations: summary, runbook and trace.",
+            "description": "Firing alerts with their annotations: summary, runbook and trace.",
             "datasource": {"type": "alertmanager", "uid": "alertmanager"},
             "targets": [],
             "fieldConfig": {"defaults": {}, "overrides": []},
