@@ -28,7 +28,7 @@ _UNKNOWN_VERSION = "unknown"
 
 
 def model_spec(detectors: DetectorSettings, score: ScoreSettings) -> ModelSpec:
-    """Return the models that each model process loads under these settings; a `precision` or `device` of ``auto`` selects float32 on a CPU."""
+    """Return the models that each model process loads: `precision` ``auto`` selects float32, `device` ``auto`` the CPU."""
     compute = Compute(
         precision="float32" if score.precision == "auto" else score.precision,
         device="cpu" if score.device == "auto" else score.device,
@@ -55,8 +55,9 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a
 ) -> BaseApp:
     """Return the Faust app ``score``, to be run by :func:`stream.runtime.worker.run`.
 
-    No other worker may use `data_dir`. `spec` defaults to the models of the settings. Of the settings `watch`,
-    only `watchdog_seconds` is used, and of those of `tenants` ({name or pattern: settings}) only `drift_by_part` and `tool_names`. Raises DetectorError if a detector or an option is unknown.
+    No other worker may use `data_dir`. `spec` defaults to the models of the settings. Of `watch`, only
+    `watchdog_seconds` is used. Of `tenants` ({name or pattern: settings}), only `drift_by_part` and `tool_names` are
+    used. Raises DetectorError if a detector or an option is unknown.
     """
     names = settings.names
     app = create_base_app(f"{settings.topic_prefix}score", settings, data_dir=data_dir)

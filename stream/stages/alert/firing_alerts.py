@@ -1,6 +1,6 @@
 """Finds firing alerts of which the stage has no state, and builds the records that resolve these alerts.
 
-The topic is compacted, so without such a record an alert whose state was lost would fire for ever.
+The topic is compacted. So if the state of an alert was lost, the alert would fire for ever without such a record.
 """
 
 import msgspec
@@ -15,7 +15,7 @@ _REASON = " Resolved because its state was lost and could not be rebuilt; a new 
 
 
 class FiringAlerts:
-    """The firing alerts of one partition of findings, one of `partitions`, by alert id."""
+    """The firing alerts of partition `partition` of findings, which has `partitions` partitions; by alert id."""
 
     def __init__(self, partition: int, partitions: int) -> None:
         self._partition = partition

@@ -27,7 +27,7 @@ _AHEAD_SECONDS = 86_400.0
 
 
 def no_span(_alert_id: str, _detector: str, cause: str, _others: tuple[str, ...]) -> str:
-    """Return the trace context `cause` as that of a new alert, without creating a span."""
+    """Return the trace context `cause` as the trace context of a new alert, without creating a span."""
     return cause
 
 
@@ -35,10 +35,10 @@ class Alerting:
     """Changes the alerts of one stream under the settings of its tenant.
 
     Methods change the given state and return the records to publish before the state is written. `sentinel` states
-    whether the model's answers to Weir's fixed prompts changed; drift alerts contain this result. `watermark` is that of
-    the last tick. A finding about an earlier event is late, and gets the time of the watermark: otherwise the next tick would
-    resolve its alert, and the next late finding would open another alert. A finding more than a day ahead of the watermark
-    gets a time one day ahead: otherwise its alert would fire until the time of the event.
+    whether the model's answers to Weir's fixed prompts changed; drift alerts contain this result. `watermark` is the
+    watermark of the last tick. A finding about an earlier event is late, and gets the time of the watermark. Otherwise
+    the next tick would resolve its alert, and the next late finding would open another alert. A finding more than a day
+    ahead of the watermark gets a time one day ahead. Otherwise its alert would fire until the time of the event.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Alerting:
         """Resolve the alerts that are due at `watermark`; publish other alerts again if they have unpublished findings.
 
         An alert is published again only if its last record is old enough. The time of a new record is the event time at
-        which the record was due, so the record is the same whether the watermark advances slowly or in one jump.
+        which the record was due. So the record is the same if the watermark advances slowly or in one jump.
         """
         if offset <= state.offset:
             return []

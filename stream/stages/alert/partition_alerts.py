@@ -15,8 +15,9 @@ _MODELS = 1024
 class PartitionAlerts:
     """Applies the records of one partition of findings, in order.
 
-    If `only` is given, streams with other keys are ignored. `sentinels` is {model: its newest SentinelRecord}; it is only in memory, because new records
-    arrive within minutes. `watermark` is that of the last tick before the first record. A tick costs one comparison per stream that waits for a watermark, and more per stream that is due.
+    If `only` is given, streams with other keys are ignored. `sentinels` is {model: its newest SentinelRecord}; it is only in memory, because new
+    records arrive within minutes. `watermark` is the watermark of the last tick before the first record. A tick costs one comparison per stream that
+    waits for a watermark, and more per stream that is due.
     """
 
     def __init__(

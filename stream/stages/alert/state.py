@@ -83,7 +83,7 @@ class DetectorState(msgspec.Struct, kw_only=True):
 
 
 class StreamAlerts(msgspec.Struct, kw_only=True):
-    """The alerts of one stream: (tenant, model, side), part group with ``drift_by_part``, and version that Weir trained.
+    """The alerts of one stream: (tenant, model, side), and if set, the part group and the version that Weir trained.
 
     `offset` is the offset of the newest finding or tick that changed this state; records up to this offset are ignored.
     `held` contains (event time, short id) of findings about single events, to detect duplicates at other offsets. The

@@ -56,8 +56,8 @@ class LastRequest(msgspec.Struct, frozen=True, kw_only=True):
 class AlertsHalf(msgspec.Struct, kw_only=True, tag="alerts"):
     """The state from the alerts up to `offset`; `requested` is the last request that they caused.
 
-    `resolved` has the ids of the latest resolved alerts, so that a late record opens none of them again; `suppressed` has
-    the ids of the latest suppressions.
+    `resolved` has the ids of the latest resolved alerts, so that a late record does not open a resolved alert again;
+    `suppressed` has the ids of the latest suppressions.
     """
 
     version: int = _VERSION
@@ -72,8 +72,8 @@ class RequestsHalf(msgspec.Struct, kw_only=True, tag="retraining"):
     """The state from the retraining records up to `offset`; `requested` is the last request among them.
 
     `in_flight` is whether request `in_flight_id` was started and has not ended; its owner has it for `epoch` until
-    `lease_until`, or without limit if that is None. `ended` is {id of an ended request: epoch of its end}. A request that
-    nobody starts blocks other requests only during its cool-down.
+    `lease_until` (event time), or without limit if `lease_until` is None. `ended` is {id of an ended request: epoch of
+    its end}. A request that nobody starts blocks other requests only during its cool-down.
     """
 
     version: int = _VERSION
@@ -86,15 +86,16 @@ class RequestsHalf(msgspec.Struct, kw_only=True, tag="retraining"):
     ended: dict[str, int] = {}
 
     def occupied(self, at: float) -> bool:
-        """Return whether a request is in flight at event time `at`; with an expired lease it is not."""
+        """Return whether a request is in flight at event time `at`; a request with an expired lease is not in flight."""
         return self.in_flight and (self.lease_until is None or at < self.lease_until)
 
 
 class ModelState(msgspec.Struct, kw_only=True):
     """The retraining state of one (tenant, model), in two table values.
 
-    Each half is a function of one topic, so of two values of a half, the one with the larger offset includes the other.
-    One value for both topics has no such order: of two writers, each can be ahead in another topic.
+    Each half is a function of one topic. So of two values of a half, the value with the larger offset includes the
+    other value. One value for both topics would have no such order, because each of two writers can be ahead in one
+    topic.
     """
 
     tenant: str
@@ -104,7 +105,7 @@ class ModelState(msgspec.Struct, kw_only=True):
 
     @property
     def requested(self) -> LastRequest | None:
-        """The last request; a request that was just published is not among the retraining records yet."""
+        """The last request; the retraining records do not contain a request that was just published."""
         return max(filter(None, (self.alerts.requested, self.requests.requested)), key=lambda one: one.at, default=None)
 
 

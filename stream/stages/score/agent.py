@@ -47,8 +47,8 @@ class ScoreParts(msgspec.Struct, frozen=True, kw_only=True):
 
     `version_of` returns the version of a detector by name, for verdicts without a score. After the agent has published
     the verdicts of an event, it calls `explain` with partition, event and verdicts. `embedding_sample` is the share of
-    events that are embedded; at most `outstanding` events are in flight. `by_part` returns whether a tenant has
-    ``drift_by_part``, `name_tools` whether it has ``tool_names``.
+    events that are embedded, in [0, 1]; at most `outstanding` events are in flight. `by_part` returns the setting
+    ``drift_by_part`` of a tenant, and `name_tools` its setting ``tool_names``.
     """
 
     batcher: Batcher

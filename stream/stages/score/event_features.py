@@ -33,10 +33,10 @@ def sampled(event_id: str, share: float) -> bool:
 
 
 def signal_texts(data: RequestRecord | ResponseRecord, *, by_part: bool = False) -> dict[str, str]:
-    """Return the text of each signal of an event, by part group: {"": text}, or with `by_part` one text per group.
+    """Return the text of each signal of an event, by part group: {"": text}, or one text per group if `by_part` is true.
 
-    A conversation's request contains its earlier turns, so with `by_part` only those of `newest_turn` count: the users'
-    texts, and the tool results if there are any.
+    A request contains the earlier turns of its conversation. So with `by_part`, a request has only the texts of
+    `newest_turn`: the users' texts, and the tool results if there are any.
     """
     if not by_part:
         return {"": data.text}
@@ -62,7 +62,7 @@ def turn_texts(messages: Iterable[Message]) -> dict[str, str]:
 def embedded(
     event_id: str, data: RequestRecord | ResponseRecord, share: float, *, by_part: bool = False
 ) -> dict[str, str]:
-    """Return the texts of `signal_texts` to embed: those of answers to fixed prompts and of sampled events of users."""
+    """Return the texts of `signal_texts` to embed: the texts of answers to fixed prompts and of sampled user events."""
     wanted = bool(prompt_of(data)) if data.tenant == OWN_TENANT else sampled(event_id, share)
     texts = signal_texts(data, by_part=by_part) if wanted else {}
     return {part: text for part, text in texts.items() if text}

@@ -46,7 +46,7 @@ _TEXT, _CALL, _RESULT = "text", "tool_call", "tool_call_response"
 class ItemPart(msgspec.Struct, frozen=True, kw_only=True):
     """A part of an event: its JSON pointer, the role of its message, its kind (the part's ``type``) and its text.
 
-    `name` is the name of a called tool; `id` is that of the call, also in its result.
+    `name` is the name of a called tool; `id` is the id of the call, also in the result of the call.
     """
 
     pointer: str
@@ -60,8 +60,9 @@ class ItemPart(msgspec.Struct, frozen=True, kw_only=True):
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of an event, oldest first, and the detectors to score it; `side` is ``input`` or ``output``.
 
-    For an answer, `context` is the end of the prompt, `instructions` is the operator's messages if the record has them, and `tools` is the declared tools if the record has them. `tools` is JSON,
-    because an item is pickled, and pickle fails for a deep schema. `embed` contains the texts to embed, by part group.
+    For an answer, `context` is the end of the prompt, `instructions` are the operator's messages, and `tools` are the
+    declared tools; the last two are empty if the record lacks them. `tools` is JSON, because an item is pickled, and
+    pickle fails for a deep schema. `embed` contains the texts to embed, by part group.
     """
 
     parts: tuple[ItemPart, ...]
@@ -262,7 +263,7 @@ def _characters(parts: Sequence[ItemPart]) -> int:
 
 
 def combined(read: Sequence[Reading], scores: Sequence[Score], share: float) -> EventScore:
-    """Return the event's score: that of its worst text, with the spans of all flagged texts.
+    """Return the event's score: the score of its worst text, with the spans of all flagged texts.
 
     `share` is the second result of `readings`. Of texts with equal scores, the newest is the worst. Without a finding, one text in an
     unsupported language decides the label.

@@ -103,8 +103,8 @@ def verdicts(event: Event, outcome: Outcome, version_of: Callable[[str], str]) -
 def verdict(event: Event, detector: str, version: str, score: EventScore | None) -> Verdict:
     """Return one detector's verdict.
 
-    Its label is ``error`` if there is no score, or if the record contains, or the detector read, only a part of the text and the detector did
-    not flag it.
+    Its label is ``error`` if there is no score. Its label is also ``error`` if the record contains only a part of the
+    text, or the detector read only a part, and the detector flagged nothing.
     """
     data = inference_of(event)
     score = score or EventScore(label=ERROR, covered=0.0)

@@ -45,7 +45,7 @@ Deliver = Callable[[int, Outcome], None]
 
 
 def failure_of(outcome: Outcome) -> Failed | None:
-    """Return why an item has no score, or not of every detector; None if each detector scored it."""
+    """Return the reason why an item lacks the score of a detector; None if each detector scored the item."""
     if isinstance(outcome, Failed):
         return outcome
     return Failed(disposition="bug", error=outcome.error) if outcome.error else None

@@ -90,7 +90,7 @@ def finding_event(event: Event, verdict: Verdict, traceparent: str) -> Event | N
 def signal_events(
     event: Event, outcome: Outcome, traceparent: str, *, by_part: bool = False, name_tools: bool = False
 ) -> list[Event]:
-    """Return the signals of an event, one or with `by_part` one per part group; see `response_features` for `name_tools`.
+    """Return the signal of an event, or one signal per part group if `by_part` is true; `name_tools` as in `response_features`.
 
     A signal has features, including the scores (except for tool results), and the embedding if the event was sampled.
     A shadow request and its answer have no signals: stream detectors and the gates of retraining read users' traffic.

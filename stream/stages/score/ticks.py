@@ -93,7 +93,7 @@ class TickLine:
 
 
 class TickForwarder:
-    """Forwards the ticks of all partitions, those of one partition at most once per second of clock time.
+    """Forwards the ticks of all partitions, at most once per second of clock time for each partition.
 
     `send` publishes the ticks of one partition and acknowledges them.
     """

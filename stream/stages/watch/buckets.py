@@ -18,7 +18,7 @@ class Offer(enum.Enum):
 
     ``HELD``: the event is kept until its bucket closes. ``LATE``: the event is dropped, because its bucket ended before
     the watermark. ``REPEATED``: the event is dropped, because its bucket was already closed, although the watermark has
-    not passed it.
+    not passed the bucket's end.
     """
 
     HELD = "held"
@@ -29,7 +29,8 @@ class Offer(enum.Enum):
 class Held(msgspec.Struct):
     """One event of an open bucket; `tokens` are its raw event and duplicates, acknowledged when the bucket closes.
 
-    Of events with the same id, the earliest is used; a substitute end record (of a dead source) is the last choice.
+    Of events with the same id, the earliest event is used; a substitute end record (of a dead source) only if there is
+    no other.
     """
 
     aborted: bool

@@ -28,8 +28,9 @@ class LivenessRules(msgspec.Struct, frozen=True, kw_only=True):
     """The rules by which a source is inactive.
 
     A source is inactive in a bucket if the watermark no longer waits for the source and its newest time is at least `silence_seconds` before the
-    bucket's end. It is removed after `forget_seconds`, when the log no longer contains its records. In each of the `clear_buckets` buckets after the
-    last inactive one, a finding without alarm is published, so that the alert resolves. `partitions` is P, the number of partitions of inference.
+    bucket's end. An inactive source is removed after `forget_seconds`, when the log no longer contains its records. In each of the `clear_buckets`
+    buckets after the last inactive bucket, a finding without alarm is published, so that the alert resolves. `partitions` is P, the number of
+    partitions of inference.
     """
 
     partitions: int

@@ -1,7 +1,8 @@
 """Loads and writes the state of source liveness, on the signals partition that contains Weir's own stream.
 
-Every signals partition receives the ticks of all sources. Only one partition publishes findings, otherwise each inactive source would have one alert
-per partition. Ticks are acknowledged at once, but the state is written once per bucket; a restart reads the ticks since the last write again.
+Every signals partition receives the ticks of all sources. Only one partition publishes findings; otherwise each
+inactive source would have one alert per partition. Ticks are acknowledged at once, but the state is written once per
+bucket; a restart reads the ticks since the last write again.
 """
 
 import logging
@@ -28,7 +29,7 @@ class SourceLivenessStore:
         self._rules = LivenessRules.of(context.kafka, context.tenants(OWN_TENANT), silence_seconds)
 
     async def load(self, partition: int, offset: int) -> SourceLiveness | None:
-        """Return source liveness as of `offset` of signals; None unless `partition` is the one partition that stores source liveness."""
+        """Return source liveness as of `offset` of signals, or None if `partition` is not the partition that stores source liveness."""
         if partition != self._partition:
             return None
         value = self._table.data.get(liveness_key(partition).encode())
