@@ -39,11 +39,11 @@ class JudgedAnswer(msgspec.Struct, frozen=True, kw_only=True, order=True):
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
     """The accuracy of the answers of one (tenant, model).
 
-    `answers` counts labelled answers. `reference` is the accuracy of the first answers, None before there are enough.
-    If the accuracy fell, `fell_at` is the event time of the first answer after the fall, and the other fields describe
-    the answers since: `since` their number, `accuracy` their accuracy, `wrong` the number of wrong ones (value below
-    0.5), `evidence` the requests of the newest wrong ones, and `principals` {API key: wrong answers}. Otherwise `accuracy`
-    is that of all answers.
+    `answers` counts labelled answers. `reference` is the accuracy of the first answers, or None while there are too few
+    answers. If the accuracy fell, `fell_at` is the event time of the first answer after the fall, and the other fields
+    describe the answers from then on. `since` is their number and `accuracy` their accuracy. `wrong` is the number of
+    wrong answers (value below 0.5), `evidence` has the requests of the newest wrong answers, and `principals` is {API
+    key: wrong answers}. If the accuracy did not fall, `accuracy` is the accuracy of all answers.
     """
 
     answers: int

@@ -46,7 +46,8 @@ class LedgerFiles:
     def query(self, query: Callable[[sqlite3.Connection, Shards], ResultT], empty: ResultT) -> ResultT:
         """Return the result of `query` on the decisions and the partitions, or `empty` if there is no ledger.
 
-        A query is repeated for some seconds while a file is locked, or absent because of a rebuild. Raises LedgerBusy or LedgerDamaged.
+        A query is retried for some seconds while a file is locked, or absent because of a rebuild. Raises LedgerBusy or
+        LedgerDamaged.
         """
 
         def attempt() -> ResultT:
@@ -56,7 +57,7 @@ class LedgerFiles:
         return self._retried(attempt) if self.decisions.exists() else empty
 
     def query_shards(self, query: Callable[[Shards], ResultT]) -> ResultT:
-        """Return the result of `query` on the partitions alone, none if there is no ledger; repeats it like `query`."""
+        """Return the result of `query` on the partitions alone ([] if there is no ledger); retries like :meth:`query`."""
 
         def attempt() -> ResultT:
             with self._read_shards() as shards:

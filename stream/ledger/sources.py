@@ -78,7 +78,7 @@ def advance_source(
 
 
 def source_times(database: sqlite3.Connection) -> list[SourceTime]:
-    """Return the sources of one partition; score has passed the time before which Kafka has deleted its ticks."""
+    """Return the sources of one partition; if Kafka deleted score's ticks before a time, `score_time` is at least this time."""
     query = (
         "SELECT source, first_time, capture_time, capture_closed, score_closed, spool, spool_since,"
         " ifnull(max(score_time, since), ifnull(score_time, since)) AS score_time"
@@ -90,7 +90,7 @@ def source_times(database: sqlite3.Connection) -> list[SourceTime]:
 def watermark(sources: Sources) -> float:
     """Return the newest tick time of any source, or 0 if there is no tick; closed sources count only if every source is closed.
 
-    So the time is right again when a gateway whose clock was ahead has been restarted.
+    So the time is correct again after a gateway with a fast clock is restarted.
     """
     entries = [entry for partition in sources.values() for entry in partition]
     active = [entry for entry in entries if not entry.capture_closed]

@@ -161,7 +161,8 @@ class LedgerStore:
     def accuracy(self) -> dict[tuple[str, str], Accuracy]:
         """Return the accuracy of the labelled answers by (tenant, model).
 
-        It is computed again after new labels. While labels have no answer, it is also computed every 10 s of event time.
+        The accuracy is computed again after new labels. While labels have no answer, it is also computed every 10 s of
+        event time.
         """
         log_time, judgments = self.log_time(), sum(shard.judgments for shard in self.shards.values())
         waited = self._judged.unjoined and abs(log_time - self._judged.log_time) >= _UNJOINED_SECONDS

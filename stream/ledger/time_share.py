@@ -7,7 +7,7 @@ __all__ = ["TimeShare"]
 
 
 class TimeShare:
-    """Runs work at most for a `share` of the time: after each run, it pauses in proportion to the time that the run needed."""
+    """Runs work for at most a `share` of the time, in (0, 1]; the pause after a run is proportional to the run's duration."""
 
     def __init__(self, share: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._pause = 1 / share - 1

@@ -25,9 +25,10 @@ def decide_accuracy(
 ) -> list[AlertRecord]:
     """Return the records to publish: alerts that open, change or resolve.
 
-    `firing` contains the firing accuracy alerts, `next_id(tenant, model)` returns the id of the next alert of a stream. When the
-    accuracy has recovered, or the labels of the fall expired with the retention, a record with statistic 0 says so. The alert
-    resolves `_RESOLVE_SECONDS` of event time after that record, because while late labels arrive, a fall can disappear and return.
+    `firing` contains the firing accuracy alerts, `next_id(tenant, model)` returns the id of the next alert of a stream.
+    If the accuracy has recovered, or the labels of the fall have expired, the alert gets a record with statistic 0. The
+    alert resolves `_RESOLVE_SECONDS` of event time after this record, because a fall can disappear and return while
+    late labels arrive.
     """
     open_alerts = {(alert.tenant, alert.model): alert for alert in firing}
     fallen = {stream: accuracy for stream, accuracy in found.items() if accuracy.fell_at is not None}

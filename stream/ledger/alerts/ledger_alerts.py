@@ -1,9 +1,9 @@
 """The ledger's own alerts: coverage, gaps, lag, inactive detectors, full spools.
 
-A pure function: it takes the firing alerts and an observation and returns the records to publish. The alerts have
-tenant ``_weir``, no model and no side. The watch stage, not the ledger, raises an alert if some of the sources
-are inactive (stream/stages/watch/source_liveness.py). If every source is inactive, event time does not advance, and
-only the ledger's heartbeat shows the fault.
+The decision is a pure function of the firing alerts and an observation; it returns the records to publish. The alerts
+have tenant ``_weir``, no model and no side. The watch stage, not the ledger, raises an alert if some of the sources are
+inactive (stream/stages/watch/source_liveness.py). If every source is inactive, event time does not advance, and only
+the ledger's heartbeat shows the fault.
 """
 
 from collections.abc import Iterable

@@ -27,8 +27,8 @@ _AROUND_SECONDS = 3600.0
 class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
     """An alert with all related data. `changes` are the alert's records.
 
-    `evidence` are the requests of the alert's evidence, as far as the ledger contains them. For an alert of a stream
-    detector, `series` contains the windows of its stream before, during and after the alert.
+    `evidence` are the requests of the alert's evidence that the ledger contains. For an alert of a stream detector,
+    `series` contains the windows of its stream before, during and after the alert.
     """
 
     alert: AlertRecord
@@ -43,11 +43,11 @@ class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
 class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """The data with which an open page of the console updates itself.
 
-    `seq` is the number of the newest change of an alert in the file with id `born`; if the id changes, the file was
-    rebuilt and the page must load everything again. `alerts` are the alerts that changed, newest first, at most 100;
-    `left_out` is whether more alerts changed. `rate` and `flagged` count requests and flagged verdicts in each of the last
-    60 s. `reviews` is the number of reviews, and `silences` is {id: end} of the active silences. `retraining` is the
-    number of retraining events and the time of the newest.
+    `seq` is the number of the newest change of an alert in the file with id `born`. If this id changes, the file was
+    rebuilt, and the page must load all data again. `alerts` are the alerts that changed, newest first, at most 100;
+    `left_out` is whether more alerts changed. `rate` and `flagged` count requests and flagged verdicts in each of the
+    last 60 s. `reviews` is the number of reviews, and `silences` is {id: end} of the active silences. `retraining` is
+    the number of retraining events and the time of the newest event.
     """
 
     born: str

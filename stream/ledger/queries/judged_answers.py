@@ -33,7 +33,7 @@ class AccuracyHour(msgspec.Struct, frozen=True, kw_only=True):
 def judged_answers(shards: Sequence[sqlite3.Connection]) -> JudgedAnswers:
     """Join all labels with the answers of the same tenant.
 
-    Of labels with the same id, the one with the latest `at` counts. The value of an answer is the mean of its labels.
+    Of labels with the same id, the label with the latest `at` counts. The value of an answer is the mean of its labels.
     """
     values = _values(shards)
     streams: dict[tuple[str, str], list[JudgedAnswer]] = defaultdict(list)

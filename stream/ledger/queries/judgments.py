@@ -34,7 +34,7 @@ class Judgments(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def counts(self) -> dict[str, int]:
-        """{what: number}: ratings, corrections, comments, approvals and labels, without zeros."""
+        """{kind of judgment: number}: ratings, corrections, comments, approvals and labels, without zeros."""
         corrections = self.corrections
         found = {f"rated {rating}": count for rating, count in self.ratings.items()} | {
             "corrections": sum(one.answer for one in corrections),
@@ -46,7 +46,7 @@ class Judgments(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judgments_of(shards: Iterable[sqlite3.Connection], tenant: str, request_id: str) -> Judgments:
-    """Return the judgments of a request; those of principals of another tenant are ignored."""
+    """Return the judgments of a request; judgments by principals of another tenant are ignored."""
     ratings: dict[str, tuple[float, str, str]] = {}
     corrections: list[CorrectionNote] = []
     labels: dict[str, tuple[float, float]] = {}

@@ -46,7 +46,7 @@ class LedgerReader:
         return self._files.query_shards(coverage_of)
 
     def judged_answers(self) -> JudgedAnswers:
-        """Return the labels joined with their answers; nothing if there is no ledger."""
+        """Return the labels joined with their answers; an empty result if there is no ledger."""
         return self._files.query_shards(judged_answers)
 
     def detector_precision(self, tenant: str = "") -> list[DetectorPrecision]:

@@ -22,9 +22,10 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def model_versions(decisions: sqlite3.Connection, limit: int) -> list[ModelVersion]:
-    """Return at most `limit` versions, those with the newest states first.
+    """Return at most `limit` versions, the version with the newest state first.
 
-    Of several states of one retraining, the newest is the last in the log, because their times are of several machines.
+    Of several states of one retraining, the last state in the log is the newest, because their times are from the
+    clocks of several machines.
     """
     found: dict[str, ModelVersion] = {}
     rows = decisions.execute(

@@ -1,6 +1,6 @@
 """Cursors of pages that are ordered by time, then by id, newest first.
 
-Several rows can have the same time, so a cursor of the time alone would skip some rows or return them twice.
+Several rows can have the same time, so a cursor that contains only the time would skip rows or return rows twice.
 """
 
 import math

@@ -233,11 +233,11 @@ def gap_of(database: sqlite3.Connection, request_id: str) -> GapNote | None:
 def request_story(request_id: str, events: RequestEvents, decisions: sqlite3.Connection) -> RequestStory:
     """Join a request's events with its alerts and their retraining events.
 
-    An alert belongs to a request if the evidence of the alert contains the request. Evidence is limited to 20 requests, and
-    an alert is published again at most every few seconds. Therefore an alert with incomplete evidence also belongs to a
-    request if three conditions are true for an event of the request: the alert's detector flagged the event, the event is in
-    the alert's stream, and the alert was firing at the time of the event. A finding below the tenant's own threshold for
-    alerts is flagged too, so complete evidence decides.
+    An alert belongs to a request if the evidence of the alert contains the request. Evidence is limited to 20 requests,
+    and an alert is published again at most every few seconds. Therefore an alert with incomplete evidence also belongs
+    to a request if three conditions are true for an event of the request. The alert's detector flagged the event, the
+    event is in the alert's stream, and the alert was firing at the time of the event. If the evidence is complete, only
+    the evidence decides, because a finding below the tenant's threshold for alerts is flagged too.
     """
     rows = decisions.execute(
         "SELECT a.record FROM alert_evidence e JOIN alerts a ON a.alert_id = e.alert_id WHERE e.request_id = ?",

@@ -51,9 +51,9 @@ class RejectedFeedback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReviewedAlert(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert with its newest review: whether it was `right`, and by whom; `score` is the highest of its findings.
+    """An alert with its newest review: the label (`right` or not) and its author `by`; `score` is the alert's highest score.
 
-    `reviewers` are all who reviewed it. `disputed` is whether their newest reviews disagree.
+    `reviewers` are the authors of all reviews. `disputed` is whether their newest reviews disagree.
     """
 
     tenant: str
@@ -66,10 +66,10 @@ class ReviewedAlert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DetectorPrecision(msgspec.Struct, frozen=True, kw_only=True):
-    """The precision of a detector in the reviewed alerts of a tenant: the share of right ones.
+    """The precision of a detector in the reviewed alerts of a tenant: the share of alerts that are right.
 
-    `low` and `high` are the bounds of its 95 % interval (Wilson 1927, doi:10.1080/01621459.1927.10502953). An alert counts
-    once, by its newest review. On `disputed` of the alerts, reviewers disagree.
+    `low` and `high` are the bounds of its 95 % interval (Wilson 1927, doi:10.1080/01621459.1927.10502953). An alert
+    counts once, by its newest review. `disputed` is the number of alerts on which reviewers disagree.
     """
 
     tenant: str
@@ -154,7 +154,7 @@ def reviews_of(shards: Iterable[sqlite3.Connection], alerts: Iterable[AlertRecor
 
 
 def reviewed_alerts(shards: Iterable[sqlite3.Connection]) -> list[tuple[str, str]]:
-    """Return (alert id, tenant of the principal) of all feedback whose label is that of a review.
+    """Return (alert id, tenant of the principal) of all feedback with the label of a review.
 
     The caller must compare this tenant with the tenant of the alert.
     """
@@ -163,7 +163,7 @@ def reviewed_alerts(shards: Iterable[sqlite3.Connection]) -> list[tuple[str, str
 
 
 def review_count(shards: Iterable[sqlite3.Connection]) -> int:
-    """Return the number of feedback records whose label is that of a review; each new review increases this number."""
+    """Return the number of feedback records with the label of a review; each new review increases this number."""
     query = f"SELECT count(*) FROM feedback WHERE {_IS_REVIEW}"  # noqa: S608 - constants
     return sum(int(database.execute(query).fetchone()[0]) for database in shards)
 

@@ -1,7 +1,7 @@
 """A higher threshold for the alerts of a text detector, proposed from reviews of its alerts.
 
-Reviews are about alerts that fired, so nothing is known below the present threshold: a proposal is never lower, and
-`recall` is the share of the right alerts of the present threshold that would still fire.
+Reviews are about alerts that fired, so the precision below the present threshold is unknown, and a proposal is never
+lower. `recall` is the share of the right alerts of the present threshold that would still fire.
 """
 
 import math
@@ -27,10 +27,10 @@ _STEPS = 10_000
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
-    """Expected precision and recall of a threshold: `alerts` reviewed alerts reach it, `right` of them are right; shares are in [0, 1].
+    """Expected precision and recall of a threshold, which `alerts` reviewed alerts reach; `right` of these alerts are right.
 
-    `precision` is the share of right alerts, `recall` the share of the right alerts at the present threshold that still fire; the other
-    fields are the bounds of their 95 % intervals.
+    `precision` is the share of right alerts. `recall` is the share of the right alerts at the present threshold that
+    still fire. The other fields are the bounds of their 95 % intervals. All shares are in [0, 1].
     """
 
     threshold: float
@@ -47,8 +47,8 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     """The threshold of a tenant's alerts of one detector, now and as proposed for precision `target`.
 
-    `reviews` is the number of reviewed alerts, `disputed` that of those on which reviewers disagree, and `reviewers` that of the
-    people and keys that reviewed them. Without `proposed`, `reason` states why.
+    `reviews` is the number of reviewed alerts, `disputed` the number of these alerts on which reviewers disagree, and
+    `reviewers` the number of people and keys that reviewed them. If `proposed` is None, `reason` states why.
     """
 
     tenant: str
