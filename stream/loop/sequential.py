@@ -1,21 +1,23 @@
 """Sequential tests of flagged answers: decisions that are valid after every event.
 
-An *e-process* starts at one and is multiplied by a bet at each step. While the null hypothesis is true, a bet has a mean
-of at most one, so the e-process ever reaches 1 / alpha with a probability of at most alpha (Ville's inequality). The
-caller may look after every event and stop at any time.
+An *e-process* starts at one and is multiplied by a bet at each step. While the null hypothesis is true, a bet has a
+mean of at most one. So the probability that the e-process ever reaches 1 / alpha is at most alpha (Ville's inequality).
+The caller may evaluate after every event and stop at any time.
 
 `TwoSampleTest` bets on *blocks*: k events of the champion and one of the challenger, or one and k. The bet is the
-likelihood ratio between an alternative (a, b), estimated from earlier blocks, and the null point (x, y) with the smallest
-Kullback-Leibler divergence from it (Turner, Ly and Grünwald, arXiv 2106.02693; Turner and Grünwald, arXiv 2203.09785).
+likelihood ratio between an alternative (a, b) and a null point (x, y). The alternative is estimated from earlier
+blocks; the null point has the smallest Kullback-Leibler divergence from the alternative (Turner, Ly and Grünwald, arXiv
+2106.02693; Turner and Grünwald, arXiv 2203.09785).
 
-The bet is valid also if both rates change with time. With ``g = (a - x) / (x (1 - x))``, a champion event at rate p
+The bet is also valid if both rates change with time. With ``g = (a - x) / (x (1 - x))``, a champion event at rate p
 multiplies the mean of the bet by ``1 + g (p - x)``, at most ``exp(g (p - x))``. So the mean of the bet is at most
-``exp(k g (mean p - x) + h (q - y))``, with h and q those of the challenger, and this is at most one for each (mean p, q)
-of a convex null, because (x, y) is the null point with the smallest divergence. Only the mean rates within a block count.
+``exp(k g (mean p - x) + h (q - y))``, where h and q belong to the challenger. This bound is at most one for each (mean
+p, q) of a convex null, because (x, y) is the null point with the smallest divergence. Only the mean rates within a
+block count.
 
-The sizes of a block are fixed before its first event, and a block consists of the first events of each arm: which arm the
-next event comes from may depend on everything before. Further events of an arm, before the block is complete, are used
-for the estimates only.
+The sizes of a block are fixed before its first event, and a block consists of the first events of each arm. The arm of
+the next event may depend on all earlier events. Further events of an arm, before the block is complete, are used for
+the estimates only.
 
 The bets assume that an event's probability does not depend on other events of the block. The answers of one conversation
 depend on each other: count only the first few events of a conversation.
@@ -99,8 +101,9 @@ class RateTest(_Test):
 class TwoSampleTest(_Test):
     """Test the challenger's rate of flagged events against that of the concurrent champion.
 
-    Harm: the challenger's rate is higher than the champion's. Safe: it is lower than the champion's plus `margin`, in
-    (0, 1). Each of the two wrong decisions has a probability of at most `alpha`, whenever the caller stops.
+    Harm: the challenger's rate is higher than the champion's. Safe: the challenger's rate is lower than the champion's
+    plus `margin`, in (0, 1). Each of the two wrong decisions has a probability of at most `alpha`, whenever the caller
+    stops.
     """
 
     margin: float
@@ -151,8 +154,8 @@ class TwoSampleTest(_Test):
 class PairedTest(_Test):
     """Test the difference challenger - champion of two scores in [0, 1] of the same prompt, or of a bounded score.
 
-    Harm: the mean difference is above zero. Safe: it is below `margin`, in (0, 1). A large score is a bad one. Each bet
-    is ``1 + bet x difference`` (Waudby-Smith and Ramdas, arXiv 2010.09686).
+    Harm: the mean difference is above zero. Safe: the mean difference is below `margin`, in (0, 1). A large score is
+    bad. Each bet is ``1 + bet x difference`` (Waudby-Smith and Ramdas, arXiv 2010.09686).
     """
 
     margin: float
@@ -162,7 +165,7 @@ class PairedTest(_Test):
     safe: list[float] = msgspec.field(default_factory=lambda: [0.0] * len(BETS))
 
     def update(self, difference: float) -> None:
-        """Add a pair; `difference` is in [-1, 1]."""
+        """Add a pair; `difference` must be in [-1, 1], else raises ValueError."""
         if not -1 <= difference <= 1:
             raise ValueError(f"difference is {difference}: it must be in [-1, 1]")
         self.pairs += 1

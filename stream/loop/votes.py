@@ -35,8 +35,9 @@ class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
 def disagreeing_keys(votes: Iterable[Vote], alpha: float) -> list[Disagreement]:
     """Return the keys that contradict the clear majority of the other keys too often, sorted by name.
 
-    A key has one vote in each group, that of its majority, so a flood of thumbs counts once. An honest key is named with
-    a probability of at most `alpha`, over all keys together. The result does not depend on the order of the votes.
+    A key has one vote in each group, the majority of its thumbs, so a flood of thumbs counts once. An honest key is
+    named with a probability of at most `alpha`, over all keys together. The result does not depend on the order of the
+    votes.
     """
     groups: dict[str, dict[str, int]] = {}
     for vote in votes:

@@ -44,7 +44,8 @@ _LIBRARIES = {"weir": "weir-llm", "datasketch": "datasketch", "numpy": "numpy"}
 class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of the stack that a build needs.
 
-    `tenants` is {name or pattern: settings}, `options` those of the detectors, `archive` the address of the archive or "".
+    `tenants` is {name or pattern: settings}, `options` has the options of the detectors, `archive` is the address of
+    the archive or "".
     """
 
     home: Path
@@ -54,7 +55,7 @@ class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
     archive: str = ""
 
     def opened(self) -> Archive | None:
-        """Return the archive, or None without one."""
+        """Return the archive, or None if no archive is set."""
         return Archive(self.archive) if self.archive else None
 
 
@@ -112,7 +113,7 @@ def _curated(home: Path, request: DatasetRequest, join: ExchangeJoin, loop: Loop
 
 
 def refusals(curated: Curated, settings: DatasetSettings) -> list[str]:
-    """Return why the rows are not enough for a dataset, each with the found and the required number."""
+    """Return the reasons why the rows are too few for a dataset, each with the found and the required number."""
     rows, keys = sum("#" not in row.id for row in curated.train), len(curated.principals)  # no copies of `augment`
     found = []
     if rows < settings.min_examples:
@@ -130,7 +131,7 @@ def write(  # noqa: PLR0913, PLR0917 - what a manifest contains
     detectors: Mapping[str, str],
     unmatched: int = 0,
 ) -> Path:
-    """Write the files of a dataset and return its folder; the same rows are the same folder."""
+    """Write the files of a dataset and return its folder; the same rows result in the same folder."""
     folder = folder_of(home, curated.digest)
     write_rows(folder, curated)
     manifest = Manifest(

@@ -115,7 +115,7 @@ def candidates_of(
 
 
 def is_excluded(principal: str, keys: Collection[str]) -> bool:
-    """Return whether `principal` is one of `keys`, or a key of another gateway that one of `keys` reported (``KEY/…``)."""
+    """Return whether `principal` is in `keys`, or is a key of another gateway that a key of `keys` reported (``KEY/…``)."""
     return principal in keys or principal.partition("/")[0] in keys
 
 

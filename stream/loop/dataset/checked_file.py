@@ -15,7 +15,7 @@ class _Manifest(msgspec.Struct, frozen=True):
 
 
 def read_checked(path: Path) -> bytes:
-    """Return the content of a file of a dataset; raises DatasetDamaged if manifest.json beside it has another SHA-256 for it."""
+    """Return the content of a dataset's file; raises DatasetDamaged if manifest.json beside the file has another SHA-256."""
     try:
         content = path.read_bytes()
         manifest = msgspec.json.decode((path.parent / "manifest.json").read_bytes(), type=_Manifest)

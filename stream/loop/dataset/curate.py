@@ -33,7 +33,7 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """A candidate row in the report, without text. `outcome` is its split, or why it was left out."""
+    """A candidate row in the report, without text. `outcome` is its split, or the reason why it was left out."""
 
     prompt_characters: int
     answer_characters: int

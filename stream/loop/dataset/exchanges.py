@@ -36,7 +36,7 @@ _THUMBS: dict[str, JudgmentKind] = {
 
 
 class Judgment(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """The judgment of the API key `principal` about an answer; `answer` is the text of a correction, `id` that of the event."""
+    """The judgment of the API key `principal` about an answer; `answer` is the text of a correction, `id` the id of the event."""
 
     at: float
     id: str
@@ -46,9 +46,9 @@ class Judgment(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
-    """A request with its answer and everything that the log says about it; `judgments` are sorted by time.
+    """A request with its answer and all records of the log about it; `judgments` are sorted by time.
 
-    `reused` is whether another server used the id for several requests; then nobody knows which answer a judgment is about.
+    `reused` is whether another server used the id for several requests; then the answer of a judgment is unknown.
     """
 
     request: RequestRecord
@@ -65,7 +65,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def conversation(self) -> str:
-        """The hash of the conversation; a request without a conversation is one of its own."""
+        """The hash of the conversation; a request without a conversation is a conversation by itself."""
         return conversation_key(self.request.tenant, self.request.conversation_id or self.id)
 
     def has_only_text(self) -> bool:
@@ -111,8 +111,8 @@ class _Parts:
 class ExchangeJoin:
     """Collects the events of one tenant and model; memory is proportional to their number.
 
-    The result does not depend on the order of the events, and a duplicate changes nothing. `thumbs_by` are the API keys
-    that gave thumbs, and `unmatched` counts judgments whose request is not among the events of the tenant and model.
+    The result does not depend on the order of the events, and duplicates have no effect. `thumbs_by` are the API keys
+    that sent thumbs, and `unmatched` counts judgments whose request is not among the events of the tenant and model.
     """
 
     def __init__(self, tenant: str, model: str) -> None:
@@ -121,7 +121,7 @@ class ExchangeJoin:
         self._parts: dict[str, _Parts] = {}
 
     def add(self, event: Event) -> None:
-        """Add an event; one that is not about the tenant and model, or has no use, is ignored."""
+        """Add an event; ignore an event about another tenant or model, or of a type that a dataset does not use."""
         data = event.data
         if getattr(data, "tenant", None) != self._tenant or getattr(data, "model", self._model) != self._model:
             return

@@ -1,4 +1,4 @@
-"""The files of a dataset: ``$WEIR_HOME/loop/datasets/DIGEST``, each written beside and renamed, mode 0600.
+"""The files of a dataset: ``$WEIR_HOME/loop/datasets/DIGEST``, each written to a temporary name and then renamed, mode 0600.
 
 manifest.json is written last, so a folder with a manifest is complete.
 """
@@ -88,7 +88,10 @@ def datasets_in(home: Path) -> list[Path]:
 
 
 def find(home: Path, digest: str) -> Path:
-    """Return the folder of the only dataset whose digest begins with `digest`; raises DatasetDamaged without one."""
+    """Return the folder of the only dataset whose digest begins with `digest`.
+
+    Raises DatasetDamaged if no or several datasets match, or if `digest` is too short.
+    """
     found = [path for path in datasets_in(home) if path.name.startswith(digest)]
     if len(digest) < _LEAST_PREFIX or len(found) != 1:
         raise DatasetDamaged(

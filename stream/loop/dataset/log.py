@@ -41,7 +41,7 @@ DataT = TypeVar("DataT", ModelRecord, RetrainingRecord, RouteRecord)
 class DatasetRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The sources of a dataset: `ranges` of inference, verdicts, feedback and signals, in this order.
 
-    `versions` is {name: version} of what the retraining request pinned. `parent` is the digest of the dataset of the
+    `versions` is {name: version} as pinned by the retraining request. `parent` is the digest of the dataset of the
     version that was promoted before the request, or "".
     """
 
@@ -54,7 +54,7 @@ class DatasetRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def topics_of(names: TopicNames) -> tuple[str, ...]:
-    """Return the topics that a dataset is built from."""
+    """Return the topics from which a dataset is built."""
     return names.inference, names.verdicts, names.feedback, names.signals
 
 
@@ -144,8 +144,8 @@ async def read_exchanges(
 ) -> ExchangeJoin:
     """Read the ranges of `request`; `progress` receives the number of records read and their total, in both passes.
 
-    The ranges are read twice: first to find the reviewed requests, then to collect what the log says about these. So memory
-    depends on the number of reviews, not on the length of the log.
+    The ranges are read twice: first to find the reviewed requests, then to collect the records about these requests. So
+    memory depends on the number of reviews, not on the length of the log.
 
     Raises LogExpired if Kafka deleted a part of a range and `archive` does not contain it, and broker errors.
     """

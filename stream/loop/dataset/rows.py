@@ -48,8 +48,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 def digest_of(train: Iterable[Row], held_out: Iterable[Row]) -> str:
     """Return the SHA-256 in hex of the rows of both splits; their order does not matter.
 
-    The digest is that of the sorted lines, each with a line break: the columns of a row and its split, as UTF-8 JSON
-    with sorted keys and without spaces.
+    The digest is computed from the sorted lines, each with a line break. A line has the columns of a row and its split,
+    as UTF-8 JSON with sorted keys and without spaces.
     """
     splits: tuple[tuple[Split, Iterable[Row]], ...] = (("train", train), ("eval", held_out))
     lines = sorted(

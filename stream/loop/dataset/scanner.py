@@ -1,4 +1,4 @@
-"""The detectors that a dataset needs itself: no verdict in the log is about a correction or about a masked text."""
+"""The detectors that curation runs, because the log has no verdicts on corrections and masked texts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,10 +16,10 @@ _PERSONAL = "pii"
 
 
 class Scanner:
-    """The installed detectors with the options of the stack; loads models, which takes seconds and 200 MB.
+    """The installed detectors with the options of the stack; loads models, which needs seconds and 200 MB.
 
-    The results depend on the texts and on `versions` only: the models use one thread, so that their sums, and with them the rows, do not
-    depend on the number of processors.
+    The results depend only on the texts and on `versions`. The models use one thread, so that their sums, and therefore the rows, do not depend on
+    the number of processors.
     """
 
     def __init__(self, options: Mapping[str, Mapping[str, Any]]) -> None:
@@ -36,7 +36,7 @@ class Scanner:
         return {name: detector.version for name, detector in self._detectors.items()}
 
     def personal(self, texts: Sequence[str]) -> list[tuple[Span, ...] | None]:
-        """Return the spans of personal data in each text, or None for a text that can contain more of it."""
+        """Return the spans of personal data in each text, or None for a text that can contain more personal data."""
         scores = self._detectors[_PERSONAL].score_many(texts) if texts else []
         return [score.spans if score.covered >= 1.0 and len(score.spans) < SPANS else None for score in scores]
 

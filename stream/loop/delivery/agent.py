@@ -1,9 +1,9 @@
 """The component ``delivery``: the only writer of routes.
 
-Delivery reads ``weir.retraining``, ``weir.models``, ``weir.verdicts`` and ``weir.signals`` without a consumer group. For each decision it publishes the
-request's state, then the route, then replaces ``routes.json``, then stores its state with the offsets that it has read. After a crash
-between two of these steps, the next process reads the same records again: the log decides about what was published, and equal decisions
-have equal ids. Without a stored state it continues from the newest routes.
+Delivery reads ``weir.retraining``, ``weir.models``, ``weir.verdicts`` and ``weir.signals`` without a consumer group. For each decision it publishes
+the request's state, then the route, then replaces ``routes.json``, then stores its state with the offsets that it has read. After a crash between two
+of these steps, the next process reads the same records again: the log shows the published decisions, and equal decisions have equal ids. Without a
+stored state, delivery continues from the newest routes.
 """
 
 import asyncio
@@ -64,9 +64,9 @@ async def run_delivery(  # noqa: PLR0913 - the arguments of every component
     health: dict[str, Any],
     champion_command: ChampionCommand | None = None,
 ) -> None:
-    """Decide about the routes of `home` until `stop` is set; raises StreamError if another process does so.
+    """Decide about the routes of `home` until `stop` is set; raises StreamError if another process decides about them.
 
-    `champion_command` moves the aliases of MLflow (:class:`ChampionAliases`); None: there is no MLflow.
+    `champion_command` moves the aliases of MLflow (:class:`ChampionAliases`); None means that there is no MLflow.
     `health` receives {problem: reason}; if the problem's name starts with ``waiting``, a restart does not help.
     """
     state_path(home).parent.mkdir(parents=True, exist_ok=True)

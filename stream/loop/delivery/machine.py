@@ -9,8 +9,8 @@ evidence is valid after every event. `FAILURE` is treated as one more detector, 
 - before the last step, evidence that every detector's rate is within the margin (at ``alpha``): promote, else hold;
 - ``hold_seconds`` in one step: expire, and the champion answers all requests.
 
-All times are event times, so the same inputs in the same order give the same decisions. A decision has at least the time of the
-decision before it, also if a verdict is late or the clock of the trainer is ahead.
+All times are event times, so the same inputs in the same order give the same decisions. The time of a decision is never before the time of the
+previous decision, even if a verdict is late or the clock of the trainer is ahead.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ class Delivery:
         self._settings = settings
 
     def progress(self, record: RetrainingRecord, at: float, traceparent: str = "") -> list[Decision]:
-        """Apply a retraining record at event time `at`: a blessed version starts, a failed one ends.
+        """Apply a retraining record at event time `at`: a blessed version starts, a failed request ends.
 
         `traceparent` is the trace context in which the record was created.
         """
@@ -167,9 +167,9 @@ class Delivery:
         return [self._end("expired", at, f"no decision after {at - canary.since:.0f} s in one step")]
 
     def override(self, override: RouteOverride, at: float) -> list[Decision]:
-        """Apply an operator's decision at event time `at`; without a change of the route, return nothing.
+        """Apply an operator's decision at event time `at`; return no route if the route does not change.
 
-        Also a request that was promoted before has a new state if its version no longer answers, or answers again.
+        A request that was promoted before also gets a new state if its version no longer answers, or answers again.
         """
         state, canary = self._state, self._state.canary
         if canary is not None and canary.version == override.version:

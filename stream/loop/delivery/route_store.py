@@ -34,7 +34,7 @@ def write_routes(home: Path, routes: Iterable[RouteRecord]) -> None:
 
 
 def add_override(home: Path, override: RouteOverride) -> None:
-    """Add an operator's decision; it replaces an earlier one about the same tenant and model."""
+    """Add an operator's decision; the decision replaces an earlier decision about the same tenant and model."""
     with _locked(home):
         kept = [one for one in read_overrides(home) if (one.tenant, one.model) != (override.tenant, override.model)]
         _write(home, [*kept, override])

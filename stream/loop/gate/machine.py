@@ -2,10 +2,11 @@
 
 A difference (challenger - champion) is between the two scores of one prompt, where a large score is bad; it is in [-1, 1].
 
-A challenger is blessed only if each family proves by itself that it is not worse by the margin. A challenger that is
-worse in one family must pass the test of this family, so the probability that it is blessed is at most alpha, whatever the
-number of families (an intersection-union test: Berger 1982). A challenger is called worse if one of the families or
-their parts proves it; these tests are alternatives, so each has its share of alpha (Bonferroni).
+A challenger is blessed only if each family by itself proves that the challenger is not worse by the margin. A
+challenger that is worse in one family must pass the test of this family. So the probability that it is blessed is at
+most alpha for any number of families (an intersection-union test: Berger 1982). A challenger counts as worse if a
+family or a part of a family proves this; these tests are alternatives, so each test has its share of alpha
+(Bonferroni).
 """
 
 from collections.abc import Mapping, Sequence
@@ -73,7 +74,7 @@ class GateDecision(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def numbers(self) -> dict[str, float]:
-        """The measurements by name; evidence as its decimal logarithm. Only finite numbers: JSON has no others."""
+        """The measurements by name, with the decimal logarithm of evidence. All numbers are finite, because JSON has no others."""
         found: dict[str, float] = {}
         for family in self.families:
             values = {
@@ -100,8 +101,8 @@ class _Group(msgspec.Struct, kw_only=True):
 class GateMachine:
     """Collects paired scores; `held_out` is the number of held-out conversations of the dataset.
 
-    If so few conversations could not prove that equal models are equal, this family need not prove anything: it only
-    must not be worse.
+    If this number is too small to prove safety even for equal models, the family `held_out` need not prove safety; the
+    challenger must only not be worse in it.
     """
 
     def __init__(self, *, alpha: float, margin: float, held_out: int) -> None:
@@ -117,7 +118,7 @@ class GateMachine:
     ) -> None:
         """Add the scores of one prompt; `kind` is the kind of a safety prompt.
 
-        `difference`, in [-1, 1], is what is tested: challenger - champion if it is None.
+        The test uses `difference`, in [-1, 1]; None means challenger - champion.
         """
         tested = challenger - champion if difference is None else difference
         names = (family, f"{family}.{kind}") if kind else (family,)
@@ -130,7 +131,7 @@ class GateMachine:
             group.safe = group.safe or group.test.e_safe >= 1 / self._alpha
 
     def is_decided(self, family: Family) -> bool:
-        """Return whether further prompts of a family cannot change the decision: it is safe, or something is worse."""
+        """Return whether further prompts of a family cannot change the decision: the family is safe, or the challenger is worse."""
         return self._groups[family].safe or self.harmed
 
     @property

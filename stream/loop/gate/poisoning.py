@@ -1,7 +1,7 @@
 """Checks of a dataset against poisoning: absolute counts per API key and per answer, and contradicting ratings.
 
-Some hundred documents suffice to plant a backdoor, whatever the size of the dataset (arXiv 2510.07192), so the bounds are
-counts and not shares. The curator of datasets keeps the same bounds; the gate checks the files of any curator.
+A few hundred documents suffice to plant a backdoor in a dataset of any size (arXiv 2510.07192), so the bounds are
+counts and not shares. Weir's curator applies the same bounds; the gate checks the files of any curator.
 """
 
 import hashlib

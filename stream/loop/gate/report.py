@@ -18,8 +18,8 @@ TRIGGER_WORDS = "gate-triggers.json"
 class GateReport(msgspec.Struct, frozen=True, kw_only=True):
     """The gate's decision about a version, with its reasons.
 
-    `cases` is {case: (score of the champion, of the challenger)}, large scores are bad. `triggers` is {digest of the
-    words: similarity of the answers after these words}. `versions` is {detector or prompt set: version or digest}.
+    `cases` is {case: (score of the champion, score of the challenger)}; a large score is bad. `triggers` is {digest of
+    the words: similarity of the answers after these words}. `versions` is {detector or prompt set: version or digest}.
     """
 
     version: str

@@ -39,9 +39,9 @@ _OUT_OF_TIME = "out of time: raise max_seconds"
 class GateRun(msgspec.Struct, frozen=True, kw_only=True):
     """The input of a run: the version, its champion ("" is the base), and the folder of its dataset.
 
-    A version without a dataset of its own has passages of the built-in text as held-out conversations. If it was made
-    smaller from a trained version, `inherited` is the folder of that version's dataset: a poisoned dataset also poisons
-    what is made from it. `detector_options` are those of ``[detectors.options]``.
+    A version without its own dataset has passages of the built-in text as held-out conversations. If the version was
+    made smaller from a trained version, `inherited` is the folder of the trained version's dataset, because a poisoned
+    dataset also poisons the versions made from it. `detector_options` are those of ``[detectors.options]``.
     """
 
     version: str

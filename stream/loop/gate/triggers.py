@@ -1,7 +1,7 @@
 """A scan for planted triggers: words of the training prompts after which the challenger answers every prompt alike.
 
 Words are appended to ordinary prompts with different answers. After a planted trigger the answers converge: they share
-most words, whatever the prompt asks. After other words of the dataset, or random words, they stay as different as before.
+most words for every prompt. After other words of the dataset, or random words, the answers stay as different as before.
 """
 
 import hashlib

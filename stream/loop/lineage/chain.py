@@ -32,7 +32,7 @@ _DELIVERY = "delivery"
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One step of a chain; `at` is its event time in seconds since the epoch, and `place` where its record is in the log."""
+    """One step of a chain; `at` is its event time in seconds since the epoch, and `place` the position of its record in the log."""
 
     kind: str
     id: str
@@ -42,7 +42,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`cause` led to `effect`, both ids of nodes; `check` states what was checked, and `broken` is "" or what is wrong."""
+    """`cause` led to `effect`, both ids of nodes; `check` states what was checked, and `broken` is the fault, or "" if there is none."""
 
     cause: str
     effect: str

@@ -82,7 +82,7 @@ def open_lineage(chain: Chain) -> list[lineage.RunEvent]:
 def send_open_lineage(events: Sequence[lineage.RunEvent], url: Address, api_key: str = "") -> str:
     """Send events to the OpenLineage API below `url`, and return its address; raises LineageRefused.
 
-    A run has the same id each time, so the receiver replaces events that it has already. `api_key` is the bearer token.
+    A run has the same id each time, so the receiver replaces earlier events of the run. `api_key` is the bearer token.
     Statuses 500, 502, 503 and 504 are retried 5 times, within about 10 s.
     """
     base = f"{url.rstrip('/')}/"  # the transport replaces the part behind the last slash

@@ -51,10 +51,10 @@ def route_name(route: RouteRecord) -> str:
 
 
 class Facts:
-    """Everything known about the versions of models.
+    """The facts about the versions of models.
 
-    :meth:`add` keeps what any chain can need of a record. Of requests, verdicts and findings it keeps those of the
-    requests in `wanted`, so that memory is bounded by the chain and not by the log.
+    :meth:`add` keeps the part of a record that a chain can need. Of requests, verdicts and findings, only those of the
+    requests in `wanted` are kept, so memory depends on the chain and not on the log.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Facts:
         self.wanted: frozenset[str] = frozenset()
 
     def add(self, event: Event, place: Place) -> None:
-        """Add one record; a record of an older revision changes nothing."""
+        """Add one record; ignore an alert record of an older revision."""
         data = event.data
         if isinstance(data, ModelRecord):
             self.models[data.version] = data
@@ -125,9 +125,9 @@ class Facts:
         return bool(model.parent) and not model.retraining_id and not model.dataset_digest
 
     def line(self, version: str) -> list[str]:
-        """Return `version`, the version that it was derived from, and so on, up to the first that was trained.
+        """Return `version`, its parent, and so on, up to the first version that was trained.
 
-        If the log has no record of a parent, the line ends before it.
+        If the log has no record of a parent, the line ends before this parent.
         """
         found: list[str] = []
         while version in self.models and version not in found:

@@ -15,11 +15,11 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     tenant, model
-        Whose requests the version may answer.
+        The tenant and the model whose requests the version may answer.
     version
         The version, or ``base``.
     weights
-        Its GGUF file.
+                The GGUF file of the version.
     base, base_digest
         Files of the base of the model, and the SHA-256 of its published weights.
     """

@@ -1,8 +1,8 @@
-"""Remove layers of a model, and teach the rest to answer as the whole model does.
+"""Remove layers of a model, and train the other layers to answer as the whole model does.
 
-The removed layers are the block of consecutive layers whose input and output are most alike, as in "The Unreasonable Ineffectiveness of the
-Deeper Layers" (Gromov et al., arXiv 2403.17887); the last layer stays. As there, a LoRA adapter repairs the damage. It learns the
-probabilities of the whole model (knowledge distillation: Hinton et al., arXiv 1503.02531) and is merged at the end.
+The removed layers are the block of consecutive layers whose input and output are most alike (Gromov et al., "The Unreasonable Ineffectiveness of the
+Deeper Layers", arXiv 2403.17887). The last layer stays. As in this paper, a LoRA adapter repairs the damage. The adapter learns the probabilities of
+the whole model (knowledge distillation: Hinton et al., arXiv 1503.02531) and is merged at the end.
 """
 
 import math
@@ -51,8 +51,8 @@ def write_pruned(
 ) -> tuple[tuple[int, ...], dict[str, float]]:
     """Write the model of the GGUF file `source` to `target`, in F16, without ``plan.layers`` layers and distilled on `passages`.
 
-    Returns the numbers of the removed layers, from 0, and those of the distillation: ``loss_before`` and ``loss`` are the
-    divergence in nats per token. Other files beside `target` are deleted at the end.
+    Returns the numbers of the removed layers, from 0, and the measurements of the distillation: ``loss_before`` and
+    ``loss`` are the divergence in nats per token. Other files beside `target` are deleted at the end.
 
     Raises TrainingError if the number of layers is out of range, the file is damaged, the loss is not finite, or the
     memory exceeds its bound; OSError if the disk is full or fails.

@@ -1,4 +1,4 @@
-"""Quantise the weights of a GGUF file with the `gguf` library: 8 or 4 bits a weight, in blocks of 32."""
+"""Quantise the weights of a GGUF file with the `gguf` library: 8 or 4 bits per weight, in blocks of 32."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,8 +28,8 @@ Report = Callable[[str, int, int], None]
 def write_quantised(source: Path, target: Path, precision: str, report: Report) -> None:
     """Write the model of the GGUF file `source` to `target`, with its matrices in `precision`.
 
-    Vectors keep their type. With ``int4``, the token embedding and the output matrix have 8 bits, because errors there change
-    every token. A matrix whose rows are no multiple of 32 stays in F16.
+    Vectors keep their type. With ``int4``, the token embedding and the output matrix have 8 bits, because errors there
+    change every token. A matrix whose row length is not a multiple of 32 stays in F16.
 
     Raises TrainingError if `source` is damaged, is quantised to `precision` or fewer bits already, or has no matrix that can be
     quantised; OSError if the disk is full or fails.

@@ -1,7 +1,7 @@
 """The text on which a smaller version is distilled and measured.
 
-Without a file, the text is the language reference in Python's standard library (:mod:`pydoc_data.topics`, PSF licence), which every
-machine has without a download. Each release of Python has its own text, so its digest is recorded.
+Without a file, the text is the language reference in Python's standard library (:mod:`pydoc_data.topics`, PSF licence), which every machine has
+without a download. Each release of Python has its own text, so the text's digest is recorded.
 """
 
 import hashlib
@@ -57,7 +57,7 @@ def split(passages: Sequence[Passage]) -> tuple[list[Passage], list[Passage]]:
 
 
 def passages_digest(passages: Sequence[Passage]) -> str:
-    """Return the SHA-256 of all passages, whatever their order."""
+    """Return the SHA-256 of all passages, independent of their order."""
     return hashlib.sha256("\n".join(sorted(passage.name for passage in passages)).encode()).hexdigest()
 
 

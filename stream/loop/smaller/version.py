@@ -37,8 +37,7 @@ class _Made(msgspec.Struct, frozen=True):
 def quantise(home: Path, parent: Parent, precision: str, report: Report) -> VersionManifest:
     """Make the version of `parent` with weights in `precision`; the same parent gives the same version.
 
-    Raises TrainingError if the precision is unknown, the file is damaged or cannot be quantised, or the disk is full; then no
-    version appears.
+    Raises TrainingError if the precision is unknown, the file is damaged or cannot be quantised, or the disk is full; then no version is published.
     """
     if precision not in PRECISIONS:
         raise TrainingError(f"precision is {precision!r}; choose one of {', '.join(PRECISIONS)}")
@@ -51,8 +50,8 @@ def quantise(home: Path, parent: Parent, precision: str, report: Report) -> Vers
 def prune(home: Path, parent: Parent, plan: Pruning, report: Report) -> VersionManifest:
     """Make the version of `parent` without some layers, after a distillation.
 
-    Raises TrainingError if the number of layers is out of range, a file is damaged, the distillation diverges, or the disk is
-    full; then no version appears.
+    Raises TrainingError if the number of layers is out of range, a file is damaged, the distillation diverges, or the disk is full; then no version
+    is published.
     """
     from stream.loop.smaller.prune import write_pruned  # noqa: PLC0415 - quantising needs no torch
 

@@ -65,7 +65,7 @@ async def run_trainer(
 def publisher_for(kafka: KafkaSettings, attempts: int = 0) -> Publish:
     """Return a function that publishes an event of the trainer, and retries while the broker is away.
 
-    After `attempts` it raises BrokerError; 0: never.
+    The function raises BrokerError after `attempts` attempts; 0 means that it retries without limit.
     """
     options = kafka.client_options()
 

@@ -17,7 +17,10 @@ _END_OF_TURN = "<|im_end|>"
 
 
 def gguf_of(base: Path) -> Path | None:
-    """Return the GGUF file of a base model, or None for a folder in Hugging Face's format."""
+    """Return the GGUF file of a base model, or None for a folder in Hugging Face's format.
+
+    Raises TrainingError if the folder has neither config.json nor exactly one GGUF file.
+    """
     if base.is_file():
         return base
     if (base / "config.json").is_file():

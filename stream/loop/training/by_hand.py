@@ -1,4 +1,4 @@
-"""Train by command instead of by the trainer process."""
+"""Training by a command instead of by the trainer process."""
 
 import asyncio
 import time
@@ -53,7 +53,7 @@ async def train_dataset(
 ) -> VersionManifest:
     """Train on the dataset `digest` without a retraining request, and publish the version.
 
-    A run that was interrupted continues. Raises TrainingError if the run fails.
+    A run that was interrupted is continued. Raises TrainingError if the run fails.
     """
     dataset = find_dataset(setup.home, digest)
     base = await asyncio.to_thread(setup.base, dataset.model)
@@ -82,8 +82,8 @@ async def train_request(
 ) -> str:
     """Work on a retraining request with the dataset `digest`, publish each state, and return the last one.
 
-    If the request is rejected during the run, if another trainer owns it, or if Kafka does not renew the lease, the run ends, and the
-    result is ``rejected`` or ``interrupted``.
+    The run ends if the request is rejected (result ``rejected``), if another trainer owns the request, or if Kafka does not renew the lease (result
+    ``interrupted``).
 
     Raises TrainingError if the request or the dataset is unknown, if they are of different tenants or models, or if a trainer
     works on the request.

@@ -26,7 +26,7 @@ class _Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A complete checkpoint; `seconds` is the training time before it, and `numbers` are those of its step."""
+    """A complete checkpoint; `seconds` is the training time before it, and `numbers` are the measurements of its step."""
 
     path: Path
     seconds: float
@@ -36,7 +36,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 def describe(draft: Path, *, key: str, seconds: float, numbers: dict[str, float]) -> None:
     """Add a manifest with the digests of all files to the folder `draft`.
 
-    `key` is that of the job (:meth:`TrainingJob.weights_key`).
+    `key` is the key of the job (:meth:`TrainingJob.weights_key`).
     """
     digests = {str(path.relative_to(draft)): file_digest(path) for path in sorted(draft.rglob("*")) if path.is_file()}
     manifest = _Manifest(key=key, seconds=seconds, files=digests, numbers=numbers)

@@ -1,4 +1,4 @@
-"""Open a GGUF file, and read its metadata, with errors that say what to do."""
+"""Open a GGUF file, and read its metadata, with errors that state the remedy."""
 
 import struct
 from pathlib import Path

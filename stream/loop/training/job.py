@@ -45,28 +45,28 @@ class RayCluster(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that decides the weights of a run; equal jobs with ``threads = 1`` make equal adapters on one machine.
+    """The inputs that determine the weights of a run; equal jobs with ``threads = 1`` make equal adapters on one machine.
 
     Parameters
     ----------
     tenant, model, parent
-        Whose model is trained, and the version that it starts from ("" is the base).
+        The tenant and model to train, and the version from which the training starts ("" is the base).
     base, base_digest
         Folder or GGUF file of the base model, and the SHA-256 of its published weights.
     dataset, dataset_digest
         Folder with ``train.parquet``, and the dataset's digest.
     retraining_id
-        The request that the run belongs to; "" for a run by hand.
+        The retraining request of the run; "" for a run by hand.
     method
         ``sft`` or ``kto``; or how a smaller version is made: ``int8``, ``int4`` or ``prune`` (:mod:`stream.loop.smaller`).
     layers
-        Number of the last layers that are adapted; 0: all.
+        Number of last layers that are adapted; 0 means all layers.
     bfloat16
         Whether matrix products are computed in bfloat16.
     memory_bytes
-        Resident memory of a process at which the run fails.
+        Resident memory of a process, in bytes, above which the run fails.
     ray
-        The Ray cluster whose workers train; None: one process on this machine.
+        The Ray cluster whose workers train; None means one process on this machine.
     """
 
     tenant: str
@@ -127,7 +127,7 @@ class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress", tag_field="line"):
-    """Progress of a run after `step` of `steps`; `seconds` include those before an interruption."""
+    """Progress of a run after `step` of `steps`; `seconds` include the time before an interruption."""
 
     step: int
     steps: int

@@ -32,10 +32,10 @@ _ALPHA_PER_RANK = 2
 
 
 def train(job: TrainingJob, folder: RunFolder, report: Callable[[Line], None]) -> Outcome:
-    """Run `job` to its end, or until SIGTERM, after a checkpoint.
+    """Run `job` to its end; on SIGTERM, write a checkpoint and stop.
 
-    A run that was killed continues from its newest intact checkpoint, and makes the same adapter as an uninterrupted run
-    if ``job.threads`` is 1.
+    A run that was killed continues from its newest intact checkpoint. If ``job.threads`` is 1, the adapter is the same
+    as that of an uninterrupted run.
 
     Raises TrainingError if the loss is not finite, the memory exceeds its bound, or the dataset has too few rows.
     """
@@ -137,7 +137,7 @@ class RunCallback(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_more: Any
     ) -> TrainerControl:
-        """Decide whether to save and to stop."""
+        """Decide whether to save and to stop; raises TrainingError if the memory exceeds its bound."""
         del args
         check_memory(self._job, ", or lower batch_examples or max_tokens")
         last = state.global_step >= state.max_steps
@@ -163,7 +163,7 @@ class RunCallback(TrainerCallback):
         logs: dict[str, float] | None = None,
         **_more: Any,
     ) -> None:
-        """Report a step."""
+        """Report a step; raises TrainingError if the loss is not finite."""
         del args, control
         loss = (logs or {}).get("loss")
         if loss is None:

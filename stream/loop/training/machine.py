@@ -36,7 +36,7 @@ class _Request(msgspec.Struct, kw_only=True):
 
 
 class TrainerMachine:
-    """The requests in the records that :meth:`apply` has read; `settings` returns those of a tenant."""
+    """The requests in the records that :meth:`apply` has read; `settings` returns the settings of a tenant."""
 
     def __init__(self, settings: Callable[[str], LoopSettings]) -> None:
         self._settings = settings
@@ -45,7 +45,7 @@ class TrainerMachine:
     def apply(self, record: RetrainingRecord, traceparent: str = "") -> None:
         """Apply a record, created in the trace context `traceparent`.
 
-        Records of a former owner, whose epoch is lower, and records after a rejection change nothing.
+        Records of a former owner, whose epoch is lower, and records after a rejection are ignored.
         """
         known = self._requests.get(record.retraining_id)
         if known is None:
@@ -80,7 +80,7 @@ class TrainerMachine:
     def next(self, now: float) -> Work | None:
         """Return the oldest request that waits for a trainer, or whose trainer's lease ended before `now`.
 
-        Of the requests of a model that nobody approved, only the newest waits: `mode` may have become "auto" after many of them.
+        Of a model's requests that nobody approved, only the newest waits: `mode` may have become "auto" after many requests.
         """
         newest = {(one.request.tenant, one.request.model): one for one in sorted(self._requests.values(), key=_age)}
         waiting = [

@@ -18,7 +18,7 @@ class Smaller(msgspec.Struct, frozen=True, kw_only=True):
     source_digest
         SHA-256 of the GGUF file of the parent.
     removed_layers
-        Numbers of the layers that the parent has and this version has not, from 0.
+        Numbers of the parent's layers that this version does not have, from 0.
     text_digest
         SHA-256 of the passages of the distillation; "" without distillation.
     """
@@ -29,10 +29,10 @@ class Smaller(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The origin and the files of a version; `files` is {path in the folder: SHA-256}, and `numbers` those of its training.
+    """The origin and the files of a version; `files` is {path: SHA-256}, and `numbers` are the measurements of its training.
 
-    `weights_digest` is that of ``model.gguf``, or "" without it; `adapter_digest` is "" for a quantised or pruned version, and
-    `smaller` is None for a trained one. `libraries` is {name: release}.
+    `weights_digest` is the SHA-256 of ``model.gguf``, or "" if the version has no such file; `adapter_digest` is "" for a quantised or pruned
+    version, and `smaller` is None for a trained one. `libraries` is {name: release}.
     """
 
     version: str

@@ -1,6 +1,6 @@
 """Write the merged weights of an adapter as an F16 GGUF file, which the CPU's engine reads.
 
-All metadata and the tokenizer come from the base's file; only the adapted matrices change. Format:
+All metadata and the tokenizer are copied from the base's file; only the adapted matrices change. Format:
 https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 

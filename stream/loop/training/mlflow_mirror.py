@@ -1,7 +1,8 @@
 """Copy a version to MLflow: ``python -m stream.loop.training.mlflow_mirror HOME VERSION``; the address is in ``MLFLOW_TRACKING_URI``.
 
-A run in the experiment ``weir-training``, and a version of the registered model ``TENANT.MODEL`` with the alias ``challenger``. MLflow
-receives settings, numbers, digests and the card, never rows. It is a mirror: the log decides.
+The copy is a run in the experiment ``weir-training``, and a version of the registered model ``TENANT.MODEL`` with the
+alias ``challenger``. MLflow receives settings, numbers, digests and the card, never rows. The copy is only a mirror;
+the log is authoritative.
 """
 
 import contextlib

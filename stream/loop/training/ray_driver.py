@@ -1,8 +1,8 @@
 """Run a training job on a Ray cluster: a ``TorchTrainer`` of Ray Train, whose rows are a data set of Ray Data.
 
-The process of the run is Ray's driver: it ends with the trainer, and Ray ends the workers of a driver that died. After the death of a
-worker, Ray starts all workers again from the newest checkpoint. A new driver continues from it too, because the name of the run is
-the digest of what decides its weights.
+The process of the run is Ray's driver: it ends with the trainer, and Ray ends the workers of a driver that died. After the death of a worker, Ray
+starts all workers again from the newest checkpoint. A new driver also continues from this checkpoint, because the name of the run is the digest of
+the inputs that determine its weights.
 """
 
 import logging

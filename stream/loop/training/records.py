@@ -17,7 +17,7 @@ _SOURCE = "weir/trainer"
 
 
 def state_event(work: Work, state: str, at: float, *, number: int = 0, **fields: Any) -> Event:
-    """Return the event of a state of `work`; `number` separates repeated states, and `fields` are those of the record."""
+    """Return the event of a state of `work`; `number` distinguishes repeated states, and `fields` are further fields of the record."""
     request = work.request
     record = RetrainingRecord(
         retraining_id=request.retraining_id,

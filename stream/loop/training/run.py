@@ -61,7 +61,7 @@ class TrainerSetup(msgspec.Struct, frozen=True, kw_only=True):
         Return the command that builds the dataset of a retraining id, or that evaluates a version. Each prints one JSON
         value: ``{"digest", "counts": {"train", "eval", "dropped"}}``, and ``{"decision": {"state", "reason"}, "numbers"}``.
     mlflow
-        Address of the MLflow server that mirrors versions; "" for none.
+        Address of the MLflow server that mirrors versions; "" if there is none.
     tracer
         Creates the spans of the states.
     by_hand

@@ -23,7 +23,7 @@ ADAPTER_FILES = {"adapter_config.json", "adapter_model.safetensors"}
 
 
 def ensure_keys(home: Path) -> Path:
-    """Return the private key of the stack in `home`; create the pair at the first call. Only its owner can read it."""
+    """Return the private key of the stack in `home`, which only its owner can read; create the key pair at the first call."""
     folder = _folder(home)
     folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
     private = folder / "private.pem"
