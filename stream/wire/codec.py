@@ -76,9 +76,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 def encode(event: Event) -> Record:
     """Encode `event` as a Kafka record; a decoded record is encoded to the same bytes.
 
-    Equal events may have different bytes, so compare events and ids, never bytes: msgspec omits a text or number that is the object of the
-    field's default, and writes an equal one.
-    The data of an aborted end is converted to version 1, the version of its type.
+    Equal events may have different bytes, so compare events and ids, never bytes. The reason: msgspec omits a text or number that is the same object
+    as the field's default, but writes an equal value that is another object. The data of an aborted end is converted to version 1, the version of its
+    type.
     """
     headers = [
         _SPECVERSION,
@@ -99,7 +99,7 @@ def encode(event: Event) -> Record:
 
 
 def encode_data(data: EventData) -> bytes:
-    """Return the value of a record with `data`; equal data has equal bytes."""
+    """Return the value of a record with `data`; equal data may have different bytes (:func:`encode`)."""
     return _ENCODER.encode(data)
 
 
@@ -120,7 +120,7 @@ def event_time(headers: Headers) -> float | None:
 def decode(value: bytes | None, headers: Headers) -> Event:
     """Decode a Kafka record.
 
-    Requests and end records of version 1 are converted to the current structs; `type` stays that of the record.
+    Requests and end records of version 1 are converted to the current structs; `type` is still the type of the record.
     Raises DecodeError if there is no value, if a required attribute is missing or not UTF-8, or if type or version is
     unknown. Raises SchemaError if the data does not fit its type; the message has the field's path, never its value.
     """

@@ -1,9 +1,9 @@
 """The files of routes in ``$WEIR_HOME``, and the choice of the version that answers a request.
 
-``routes.json`` has the newest route of each (tenant, model); the component ``delivery`` writes it. ``route-overrides.json``
-has what operators decided and delivery has not yet published; ``weir route kill`` writes it. A gateway follows both, so that
-an operator's decision needs neither Kafka nor delivery. If ``$WEIR_HOME/routes`` is a folder, such as a volume that several
-containers share, the files are there.
+``routes.json`` has the newest route of each (tenant, model); the component ``delivery`` writes it.
+``route-overrides.json`` has the operators' decisions that delivery has not published yet; ``weir route kill`` writes
+it. A gateway follows both files, so that an operator's decision needs neither Kafka nor delivery. If
+``$WEIR_HOME/routes`` is a folder, such as a volume that several containers share, the files are there.
 """
 
 import hashlib
@@ -120,7 +120,7 @@ def named_versions(route: RouteRecord) -> frozenset[str]:
 
 
 def version_for(route: RouteRecord, conversation: str) -> str:
-    """Return the version that answers `conversation`, the conversation's id or, without one, the request's.
+    """Return the version that answers `conversation`: the id of the conversation, or of a request without a conversation.
 
     A conversation that the challenger answers stays with the challenger while the challenger's share rises.
     """

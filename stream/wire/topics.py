@@ -19,7 +19,7 @@ class TopicNames(msgspec.Struct, frozen=True):
 
     @property
     def inference(self) -> str:
-        """Requests, responses, corrections, gaps and ticks: the only topic with text."""
+        """Requests, responses, corrections, gaps and ticks; apart from dead letters, the only topic with text."""
         return f"{self.prefix}inference"
 
     @property

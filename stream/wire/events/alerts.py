@@ -10,7 +10,7 @@ __all__ = ["AlertRecord", "Feedback", "LabelRecord", "LogRange", "RetrainingReco
 
 
 class LogRange(EventData, frozen=True, kw_only=True):
-    """The offsets of `topic` that a decision is based on, by partition: `first` inclusive, `last` exclusive."""
+    """The offsets of `topic` on which a decision is based, by partition: `first` inclusive, `last` exclusive."""
 
     topic: str
     first: dict[str, Count] = msgspec.field(name="from", default_factory=dict)
@@ -21,8 +21,8 @@ class AlertRecord(EventData, frozen=True, kw_only=True):
     """The state of one alert, published again when its state, severity or evidence changes; the key is `alert_id`.
 
     `runbook` is the first step for an operator, in one sentence. In a drift alert, `sentinels` states whether the
-    answers to Weir's fixed prompts changed too: ``moved`` (yes), ``still`` (no), or "" if that is unknown. `part` is the
-    part group of the stream (``prompt``, ``tool_result`` or ``answer``) if the tenant has ``drift_by_part``.
+    answers to Weir's fixed prompts changed too: ``moved`` (yes), ``still`` (no), or "" if the result is unknown. `part`
+    is the part group of the stream (``prompt``, ``tool_result`` or ``answer``) if the tenant has ``drift_by_part``.
     `model_version` is the version of the stream's events if Weir trained this version, else "".
     """
 
@@ -58,7 +58,7 @@ class AlertRecord(EventData, frozen=True, kw_only=True):
 
 
 class SilenceRecord(EventData, frozen=True, kw_only=True):
-    """An operator's silence: no notifications about one thing (stream, detector, feature) from `at` until `until`.
+    """An operator's silence: no notifications about one subject (stream, detector, feature) from `at` until `until`.
 
     The key is `silence_id`: a later record with the same id replaces this one, and a record whose `until` equals its
     `at` ends the silence. Operator `by` created the silence from alert `alert_id`, for `reason`. The detector
@@ -85,15 +85,17 @@ class SilenceRecord(EventData, frozen=True, kw_only=True):
 class RetrainingRecord(EventData, frozen=True, kw_only=True):
     """A state of one retraining request.
 
-    Weir publishes requested or suppressed (with the reason); a person publishes approved or rejected. The next states are
-    dataset, started, progress, trained, blessed or refused, shadow, canary, promoted or rolled_back. A trainer of your own
-    may publish started and completed instead. rejected, refused, failed, expired, promoted and rolled_back end a request.
+    Weir publishes requested or suppressed (with the reason); a person publishes approved or rejected. The next states
+    are dataset, started, progress, trained, blessed or refused, shadow, canary, promoted or rolled_back. An external
+    trainer may publish started and completed instead. rejected, refused, failed, expired, promoted and rolled_back end
+    a request.
 
-    `data` is the range of ``weir.inference`` that the request is based on, and `pins` are the ranges of the other
-    topics. `versions` is {name: version} of the configuration and code that also decide the dataset. A process
-    that works on the request owns it for `epoch` until `lease_until`, so that another process can continue if the owner died.
-    `numbers` are the measurements behind the state, for example steps and loss, or the bounds of a gate. `by` is the person or
-    process that decided. `detectors` are the detectors of the alerts of a request; they compare the new version with the present one.
+    `data` is the range of ``weir.inference`` on which the request is based, and `pins` are the ranges of the other
+    topics. `versions` is {name: version} of the configuration and code that also decide the dataset. A process that
+    works on the request owns it for `epoch` until `lease_until`, so that another process can continue if the owner
+    died. `numbers` are the measurements behind the state, for example steps and loss, or the bounds of a gate. `by` is
+    the person or process that decided. `detectors` are the detectors of the request's alerts; they compare the new
+    version with the present version.
     """
 
     event_type: ClassVar[str] = "weir.retraining.v1"

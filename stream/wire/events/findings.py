@@ -11,7 +11,7 @@ class Span(EventData, frozen=True, kw_only=True):
     """A span of the raw text as character offsets, end exclusive; never the text itself.
 
     The text is that of the part `part`, by default the part of the verdict. `part` can also be a part of the context of an end record, such as
-    ``/context/0/parts/0``: what the answer was compared with.
+    ``/context/0/parts/0``: the text with which the answer was compared.
     """
 
     start: Count
@@ -24,10 +24,9 @@ class Span(EventData, frozen=True, kw_only=True):
 class Verdict(EventData, frozen=True, kw_only=True):
     """The result of one detector for one event.
 
-    `part` is the JSON pointer of the part with the highest score, such as ``/messages/3/parts/0``; "" if the detector
-    read all text parts together, joined by line breaks. `label` is the detector's word for its decision; without a finding ``ok``,
-    ``error`` (not read, or only in part) or ``unsupported_language``. `model_version` is the version that answered, so that the
-    answers of two versions can be compared.
+    `part` is the JSON pointer of the part with the highest score, such as ``/messages/3/parts/0``; "" if the detector read all text parts together,
+    joined by line breaks. `label` is the detector's name for its decision. Without a finding, it is ``ok``, ``error`` (the text was not read, or only
+    in part) or ``unsupported_language``. `model_version` is the version that answered, so that the answers of two versions can be compared.
     """
 
     event_type: ClassVar[str] = "weir.verdict.v1"

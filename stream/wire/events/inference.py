@@ -1,4 +1,4 @@
-"""Requests and their end records: the only events with content. Messages consist of parts, named as in OpenTelemetry's GenAI conventions.
+"""Requests, end records and corrections: the only events with content. Messages consist of parts, named as in OpenTelemetry's GenAI conventions.
 
 Specification: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-events/
 """
@@ -209,8 +209,8 @@ class ErrorInfo(EventData, frozen=True, kw_only=True):
 class GuardStop(EventData, frozen=True, kw_only=True):
     """The guard's finding in an answer; `stopped` is false if the guard only observed.
 
-    `position_tokens` is the number of the answer's tokens up to the end of the found text. `exposed_tokens` is how many
-    tokens the client received from the start of the found text on.
+    `position_tokens` is the number of the answer's tokens up to the end of the found text. `exposed_tokens` is the
+    number of tokens from the start of the found text on that the client received.
     """
 
     detector: str

@@ -59,8 +59,8 @@ class RequestRecordV1(EventData, frozen=True, kw_only=True):
 class ResponseRecordV1(EventData, frozen=True, kw_only=True):
     """The end of an accepted request; `status` is ``complete``, ``error``, ``cancelled`` or ``aborted``.
 
-    `context` is the last part of the prompt (``[detectors] context_characters``), for detectors that compare the answer
-    with the prompt. The worker that scores the answer may not have read the request. `shadow_of` is equal to that of the request record.
+    `context` is the last part of the prompt (``[detectors] context_characters``), for detectors that compare the answer with the prompt. The worker
+    that scores the answer may not have read the request. `shadow_of` is equal to `shadow_of` of the request record.
     """
 
     event_type: ClassVar[str] = "weir.inference.response.v1"
@@ -90,8 +90,8 @@ class ResponseRecordV1(EventData, frozen=True, kw_only=True):
     def downgraded(cls, record: ResponseRecord) -> Self:
         """Return `record` in this version: only the text of its choices and of its context is kept.
 
-        Without a text, the text is that of the other parts: reasoning and tool arguments. So such an end keeps its expected
-        verdicts, and differs from a substitute end, which has none.
+        If the choices have no text, the result has the text of the other parts: reasoning and tool arguments. So the
+        end keeps its expected verdicts, and differs from a substitute end, which has none.
         """
         text = record.text or "\n".join(part.text for _, _, part in record.located_parts() if part.text)
         owed = record.owed if text else ()

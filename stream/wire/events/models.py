@@ -1,4 +1,4 @@
-"""Model versions, and the routes that say which version answers."""
+"""Model versions, and the routes that state which version answers."""
 
 from typing import ClassVar
 
@@ -8,11 +8,12 @@ __all__ = ["ModelRecord", "RouteRecord"]
 
 
 class ModelRecord(EventData, frozen=True, kw_only=True):
-    """One version of a model, with the content digests (SHA-256 in hex) of the files and data that it was made from.
+    """One version of a model, with the content digests (SHA-256 in hex) of the files and data from which it was made.
 
-    The key is tenant, model and version. `parent` is the version that it was trained from. `method` is how it was made
-    (``sft``, ``kto``, ``int8`` …), `metrics` are the numbers of its training and its gate, `card` is the model card in
-    Markdown, and `uri` is where its files are. A version whose files were deleted is published again with `removed`.
+    The key is tenant, model and version. `parent` is the version from which it was made. `method` is the method
+    (``sft``, ``kto``, ``int8`` …), and `metrics` are the measurements of its training and its gate. `card` is the model
+    card in Markdown, and `uri` is the address of its files. A version whose files were deleted is published again with
+    `removed`.
     """
 
     event_type: ClassVar[str] = "weir.model.v1"
@@ -39,8 +40,8 @@ class RouteRecord(EventData, frozen=True, kw_only=True):
 
     The key is tenant and model; `epoch` increases by one with each record. `weights` is {version: percent of the
     conversations}, 100 in total. `shadow` is the share of the requests, in [0, 1], that the challenger also answers
-    without its answer being sent to a user. `by` made the decision: ``delivery``, or an operator. `previous` is the
-    champion before the last promotion, for a rollback. ``base`` is the version that Weir did not train.
+    without its answer being sent to a user. `by` is the decision's author: ``delivery``, or an operator. `previous` is
+    the champion before the last promotion, for a rollback. ``base`` is the version that Weir did not train.
     """
 
     event_type: ClassVar[str] = "weir.route.v1"

@@ -25,8 +25,8 @@ class Tick(EventData, frozen=True, kw_only=True):
 
     The meaning of the fields depends on the stage:
 
-    - ``capture``: `sources` is {its source: T}; the source will send nothing older than T. `spool` is the used share of
-      its spool, reserved space included, in [0, 1].
+    - ``capture``: `sources` is {its source: T}; no later event of the source is older than T. `spool` is the used share
+      of its spool, reserved space included, in [0, 1].
     - ``score``: the fields describe the records of inference partition `partition` that the stage has read since its
       last tick. `sources` has the times of the capture ticks, `closed` the sources that have ended.
     - ``watch``: `watermark` is the watermark of signals partition `partition`; the tick is on the same partition of
@@ -44,7 +44,7 @@ class Tick(EventData, frozen=True, kw_only=True):
 
 
 class Closed(EventData, frozen=True, kw_only=True):
-    """`source` has ended and will send nothing more."""
+    """The end of `source`, which sends no more events."""
 
     event_type: ClassVar[str] = "weir.closed.v1"
 
