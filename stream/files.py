@@ -34,7 +34,7 @@ def replace_file(path: Path, content: bytes | str, *, mode: int = 0o600, durable
 
 
 def replace_folder(path: Path, draft: Path) -> None:
-    """Write the folder `draft` to disk and rename it to `path`; a folder there is deleted first."""
+    """Write the folder `draft` to disk and rename it to `path`; an existing folder at `path` is deleted first."""
     for part in (*draft.rglob("*"), draft):
         _sync(part)
     shutil.rmtree(path, ignore_errors=True)

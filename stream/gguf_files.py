@@ -34,7 +34,7 @@ class GGUFReader(gguf.GGUFReader):
 
     @property
     def data(self) -> Any:
-        """The bytes of the file, which stays mapped: an array of uint8."""
+        """The bytes of the file, which stays mapped, as an array of uint8."""
         return self._bytes
 
     @data.setter
@@ -46,7 +46,7 @@ class GGUFReader(gguf.GGUFReader):
 def read_once() -> Iterator[None]:
     """Let transformers read each GGUF file, and build gguf's map of tensor names, once in the body. One thread at a time.
 
-    It reads the file again for the configuration, the weights and the tokenizer, and builds the map again for each submodule.
+    Otherwise transformers reads the file again for the configuration, the weights and the tokenizer, and builds the map again for each submodule.
     """
     with _CHANGING:
         before = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
@@ -76,7 +76,7 @@ def copy_gguf(
     Parameters
     ----------
     file_type
-        The file's type in its metadata: that of most weights.
+                The file's type in its metadata: the type of most weights.
     convert
         Called with the name, the values in float32 and the type of each tensor; returns what to write, or None to leave the
         tensor out.

@@ -10,7 +10,7 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 @cache
 def processor_flags() -> frozenset[str]:
-    """Return the flags of the first processor in /proc/cpuinfo; empty where the file or its line is missing."""
+    """Return the flags of the first processor in /proc/cpuinfo; empty if the file or its line is missing."""
     try:
         lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

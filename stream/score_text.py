@@ -4,7 +4,7 @@ __all__ = ["score_text"]
 
 
 def score_text(score: float) -> str:
-    """Return a score with two decimals, rounded down, so that a score below its threshold looks so.
+    """Return a score with two decimals, rounded down, so that a score below its threshold is not shown as the threshold.
 
     Examples
     --------

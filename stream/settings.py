@@ -155,7 +155,7 @@ _CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
 def usable_cores() -> int:
-    """Return the number of cores that this process may use: those of its affinity, or of its container's limit if that is smaller."""
+    """Return the number of cores that this process may use: the smaller of its CPU affinity and its container's limit."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = _CPU_LIMIT.read_text(encoding="ascii").split()
@@ -217,7 +217,7 @@ class AlertSettings(Section):
 
 
 class AccuracySettings(Section):
-    """When the accuracy of a model's labelled answers fell."""
+    """The rules by which the accuracy of a model's labelled answers counts as fallen."""
 
     reference_events: Count = Field(
         200, description="number of first labelled answers, whose accuracy is the reference"

@@ -107,7 +107,7 @@ def bounded_tracestate(header: str) -> str:
 
 
 def parent_context(traceparent: str | None) -> Context | None:
-    """Return a context whose current span is that of `traceparent`, or None if `traceparent` is absent or invalid."""
+    """Return a context with the span of `traceparent` as current span, or None if `traceparent` is absent or invalid."""
     context = incoming_context({"traceparent": traceparent or ""})
     return context if _span_context(context).is_valid else None
 
@@ -159,7 +159,7 @@ class MetricsServer:
 
     @property
     def port(self) -> int:
-        """The port that the server listens on."""
+        """The port on which the server listens."""
         return int(self._server.server_address[1])
 
     def start(self) -> "MetricsServer":

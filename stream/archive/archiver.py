@@ -40,7 +40,7 @@ async def archive_log(
 ) -> dict[str, int]:
     """Archive what Kafka contains now, and return {topic: records}. A segment is complete or absent, so a run can be repeated.
 
-    Records that Kafka deleted before they were archived are a gap, which is logged, and which readers report. Raises broker errors, and
+    Records that Kafka deleted before they were archived are a gap: the archiver logs the gap, and readers report it. Raises broker errors, and
     ArchiveFailed if a topic is missing, or the archive cannot be written or is of another log.
     """
     archive = Archive(settings.url)

@@ -84,8 +84,8 @@ async def archived_range(  # noqa: PLR0913, PLR0917 - the arguments of log_range
 ) -> LogRange:
     """Return the result of :func:`stream.kafka.time_ranges.log_range` for the log with the records in `archive`.
 
-    If lost records are directly before the first one and can be as new as `since`, the range begins with their offsets, so that its reader
-    reports them. Lost are those that neither Kafka nor the archive contains; a partition of which nothing was archived has none.
+    If lost records are directly before the first record and can be as new as `since`, the range begins with their offsets, so that its reader reports
+    them. Records are lost if neither Kafka nor the archive contains them; a partition without archived records has no lost records.
     """
     item = await log_range(consumer, topic, partitions, since, until)
     if archive is None:

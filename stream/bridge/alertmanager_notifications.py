@@ -20,7 +20,7 @@ _RESOLVED_SECONDS = 900.0
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert as Alertmanager sees it. Times are seconds since the epoch; `ends` is None while the alert fires."""
+    """One alert in the form of Alertmanager. Times are seconds since the epoch; `ends` is None while the alert fires."""
 
     labels: Labels
     annotations: dict[str, str]
@@ -31,8 +31,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     def body(self, now: float, life_seconds: float) -> dict[str, object]:
         """Return the JSON of Alertmanager's API v2 at clock time `now` of the Alertmanager.
 
-        A firing alert expires after `life_seconds` unless posted again. An end in the future would mean a firing alert, so no time of an
-        ended alert is after `now`: the clock that wrote them may be ahead.
+        A firing alert expires after `life_seconds` unless it is posted again. The clock that wrote the alert's times may be ahead. To Alertmanager,
+        an alert whose end is in the future fires, so the times of an ended alert are at most `now`.
         """
         starts = min(self.starts, now)
         ends = now + life_seconds if self.ends is None else max(starts, min(self.ends, now))

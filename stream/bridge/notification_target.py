@@ -21,8 +21,8 @@ CLOCK_SECONDS = 30.0
 class NotificationTarget:
     """An Alertmanager or a webhook. `health` contains the reason while the target is down or rejects messages.
 
-    `clock_ahead` is the number of seconds by which the clock of the target is ahead of this machine's, by its last answer; negative if the
-    clock is behind, 0 if the difference is small.
+    `clock_ahead` is the number of seconds by which the clock of the target is ahead of this machine's clock, from its last answer. It is negative if
+    the target's clock is behind, and 0 if the difference is small.
     """
 
     def __init__(  # noqa: PLR0913 - the target, and where its state is shown

@@ -50,7 +50,7 @@ _PRODUCER = {"acks": "all", "request_timeout_ms": _REQUEST_TIMEOUT_MS}
 
 @contextmanager
 def needs_kafka(bootstrap_servers: str) -> Iterator[None]:
-    """Raise a BrokerError with advice instead of one of BROKER_ERRORS."""
+    """Raise a BrokerError with advice instead of an error of BROKER_ERRORS."""
     try:
         yield
     except BROKER_ERRORS as error:
@@ -74,7 +74,7 @@ async def consumer_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator
 async def start_client(client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient) -> None:
     """Start `client`. A caller that is cancelled waits up to 2 s until the start has ended.
 
-    A start that is cancelled while it asks for metadata leaves its first connection open, and nobody can close it (aiokafka 0.14).
+    If a start is cancelled while it requests metadata, its first connection stays open and cannot be closed (aiokafka 0.14).
     """
     starting = asyncio.create_task(client.start())
     try:

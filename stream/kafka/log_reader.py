@@ -60,8 +60,8 @@ class LogReader:
 
         If none arrives and the last probe is at least 2 s old, this method calls :meth:`probe`.
 
-        Raises LogExpired if an offset to read was deleted, ReaderStalled if the log contains more records and none
-        arrives for 30 s, and KafkaError, OSError or TimeoutError if the broker does not answer.
+        Raises LogExpired if an offset to read was deleted, and ReaderStalled if the log contains more records and none
+        arrives for 30 s. Raises KafkaError, OSError or TimeoutError if the broker does not answer.
         """
         try:
             records: Records = await self._consumer.getmany(timeout_ms=self._poll_ms, max_records=self._max_records)

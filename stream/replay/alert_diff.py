@@ -1,8 +1,8 @@
 """The difference between the alerts of two versions: alerts that appeared, vanished or moved.
 
-Two alerts are the same if they have the same id, or opened in the same window of the same stream and detector. One
-other alert of each version can form a pair, if both have the same stream and detector and opened in nearby windows.
-Such a pair is one alert that moved.
+Two alerts are the same if they have the same id, or opened in the same window of the same stream and detector. Of the
+other alerts, one alert of each version can form a pair, if both have the same stream and detector and opened in nearby
+windows. Such a pair is one alert that moved.
 """
 
 from bisect import bisect_left, bisect_right

@@ -35,7 +35,7 @@ __all__ = ["ReplaySettings", "replay"]
 class ReplaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """The present settings of the stack.
 
-    `patterns` is {tenant name or pattern: settings}, `archive` the address of the archive, or "" without one.
+    `patterns` is {tenant name or pattern: settings}, `archive` the address of the archive, or "" if there is none.
     """
 
     kafka: KafkaSettings
@@ -50,9 +50,9 @@ async def replay(
 ) -> Report:
     """Run a replay and return its report; `observe` receives the progress.
 
-    It reads without a consumer group, commits nothing, and writes to the shadow topic only. Raises ReplayError if a
-    topic is missing or the records of the range have expired, LogExpired or ReaderStalled during reading, ModelsLost if
-    the detectors cannot be loaded, and a KafkaError if Kafka does not answer.
+    The replay reads without a consumer group, commits nothing, and writes only to the shadow topic. Raises ReplayError
+    if a topic is missing or the records of the range have expired, and LogExpired or ReaderStalled during reading.
+    Raises ModelsLost if the detectors cannot be loaded, and a KafkaError if Kafka does not answer.
     """
     _check(request, settings)
     options, names = settings.kafka.client_options(), settings.kafka.names

@@ -48,7 +48,7 @@ class StreamReplay:
 
     `alerts` and `findings` (numbers of alarms) have two items: first for the version to compare with, then for the
     version to run. `behind` is {partition: event time that watch had reached}, for the partitions in which watch had
-    not reached the end of the range; there, alerts are compared only up to this time.
+    not reached the end of the range. In these partitions, alerts are compared only up to this time.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The Faust app that score and watch are built on.
 
-Faust's defaults bind a web server to every interface, create topics with Faust's own partition counts, need a minute to notice a dead worker, and
-lose events (docs/design/traps.md, 1 to 10). One factory changes these defaults.
+Faust's defaults bind a web server to every interface, create topics with Faust's own partition counts, and need a minute to notice a dead worker.
+They also lose events (docs/design/traps.md, 1 to 10). One factory changes these defaults.
 """
 
 import ssl
@@ -107,7 +107,7 @@ class BaseApp(faust.App):
     def progress(self, topic: str = "") -> None:
         """Count a finished piece of work for the watchdog.
 
-        It belongs to `topic`, or, if that is "", to all topics: for example a part of a state that was read.
+        The work belongs to `topic`, or to all topics if `topic` is "", for example a part of a state that was read.
         """
         self._progress[topic] += 1
 

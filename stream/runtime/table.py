@@ -6,9 +6,9 @@ record; memory is never newer than the changelog.
 
 The last record of a key is not always its newest state. A worker that was paused until its session expired, or that
 retries a write, can write after another worker became the partition's owner. A state is a function of the log, so the
-newest state is the one that was computed from the largest part of the log, whichever worker wrote it. Recovery keeps
-the newest state. If an older state follows in the changelog, recovery writes the newest state again, before compaction
-deletes the first copy (docs/adr/0002-furthest-state.md).
+newest state is the state that was computed from the largest part of the log, independent of the worker that wrote it.
+Recovery keeps the newest state. If an older state follows in the changelog, recovery writes the newest state again,
+before compaction deletes the first copy (docs/adr/0002-furthest-state.md).
 """
 
 import logging
@@ -54,7 +54,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         return states, lost
 
     async def put(self, key: bytes, value: bytes, *, partition: int) -> None:
-        """Write `value` to the changelog, then to memory; `partition` is that of the event that changed the state.
+        """Write `value` to the changelog, then to memory; `partition` is the partition of the event that changed the state.
 
         If the partition is revoked and assigned again during the write, recovery may read a newer state from the
         changelog, and `value` may be appended after this state. In this case, this method appends the newer state

@@ -1,8 +1,8 @@
 """Faust's aiokafka transport, with commits that never pass an unfinished record and recoveries that skip no record.
 
-Commits: `Consumer._new_offset` of faust-streaming 0.15 commits past records in flight, and Faust acknowledges records that no agent has processed
-(records of an older generation, undecodable records, and records whose agent raised an error). Here an offset can only be committed after an agent
-that has finished calls :meth:`Consumer.acknowledge`.
+Commits: `Consumer._new_offset` of faust-streaming 0.15 commits past records in flight. Faust also acknowledges records that no agent has processed:
+records of an older generation, undecodable records, and records whose agent raised an error. Here an offset can only be committed after an agent that
+has finished calls :meth:`Consumer.acknowledge`.
 
 Recoveries: Faust resumes partitions, seeks them and clears every queue while a fetch in progress adds records and moves positions
 (faust-streaming#596). Here a seek waits for the fetch, a resumed partition waits until Faust delivers messages again, and a rebalance clears the set
@@ -158,7 +158,7 @@ class Consumer(driver.Consumer):
 class Producer(driver.Producer):
     """A producer that waits for all in-sync replicas.
 
-    It is not idempotent: an idempotent producer can lose its sequence number permanently when a batch expires (aiokafka#1017). Weir allows
+    This producer is not idempotent: an idempotent producer can lose its sequence number permanently when a batch expires (aiokafka#1017). Weir allows
     duplicates, and aiokafka keeps one batch per partition in flight, which preserves the order.
     """
 
