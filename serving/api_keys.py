@@ -5,8 +5,8 @@
     {"keys": [{"id": "k_…", "tenant": "default", "sha256": "…64 hex digits…", "created": "2026-01-31T12:00:00Z",
                "revoked": null, "scopes": ["infer", "feedback"]}]}
 
-The file contains the SHA-256 of each key, not the key. ``revoked`` is null or the time of the revocation. ``scopes`` is
-what the key may do (:data:`KeyScope`); a key without ``scopes`` has the default.
+The file contains the SHA-256 of each key, not the key. ``revoked`` is null or the time of the revocation. ``scopes``
+are the permissions of the key (:data:`KeyScope`); a key without ``scopes`` has the default.
 """
 
 import hashlib
@@ -80,7 +80,7 @@ class KeyRing:
     def identify(self, authorization: str | None) -> Principal | None:
         """Return the principal of an ``Authorization: Bearer …`` header, or None.
 
-        The header is compared with every key in constant time, so that the duration shows nothing about the keys.
+        The header is compared with every key in constant time, so that the duration does not depend on the keys.
         """
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key:

@@ -1,4 +1,4 @@
-"""The interface between a gateway and what generates answers: a request in OpenAI's format in, chunks in OpenAI's format out.
+"""The interface between a gateway and the engines: a request and the chunks of its answer, in OpenAI's format.
 
 Every engine has this interface: replicas (:mod:`serving.replica`) and other OpenAI-compatible servers (:mod:`serving.upstream`).
 """
@@ -135,4 +135,4 @@ class Backend(Protocol):
         """Generate an answer. After a `RejectedRequest` no item follows. Closing the iterator frees the slot. Raises BackendLost."""
 
     def capacity(self) -> int:
-        """Return how many requests, running or queued, this gateway may have at the same time."""
+        """Return the maximum number of requests, running or queued, of this gateway."""

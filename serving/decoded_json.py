@@ -93,7 +93,7 @@ def mapping_of(value: Any) -> Mapping[str, Any]:
 
 
 def mappings_of(value: Any) -> Iterable[Mapping[str, Any]]:
-    """Return the objects in `value` if it is an array, else nothing."""
+    """Return the objects in `value` if it is an array, else no objects."""
     return (item for item in value if isinstance(item, Mapping)) if isinstance(value, list | tuple) else ()
 
 

@@ -92,7 +92,7 @@ class Slots:
 
 
 class LargeBodies:
-    """Limits the total size of the request bodies in progress that have more than `usual` bytes; each may have `largest`, all together `total`."""
+    """Limits the size of request bodies of more than `usual` bytes: each to `largest` bytes, all in progress together to `total` bytes."""
 
     def __init__(self, usual: int, largest: int, total: int) -> None:
         self._usual = usual
@@ -104,7 +104,7 @@ class LargeBodies:
     def take(self, headers: Headers) -> Iterator[int]:
         """Reserve the size of a body for the duration of the ``with`` block; return the limit of its size.
 
-        A body without ``content-length`` counts as the largest. Raises ApiError 503 if too many large bodies are in progress.
+        A body without ``content-length`` counts as `largest` bytes. Raises ApiError 503 if too many large bodies are in progress.
         """
         declared = headers.get("content-length", "")
         size = min(int(declared), self._largest) if declared.isdigit() else self._largest
@@ -227,7 +227,7 @@ class Reply:
         await self._send_body(head + _ENCODER.encode(data) + b"\n\n", more=True)
 
     async def done(self, *, marker: bool = True) -> None:
-        """End the stream; if `marker`, with the event ``[DONE]``."""
+        """End the stream, with the event ``[DONE]`` if `marker` is true."""
         await self._send_body(b"data: [DONE]\n\n" if marker else b"")
 
     async def _send_body(self, body: bytes, *, more: bool = False) -> None:

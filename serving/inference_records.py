@@ -99,7 +99,7 @@ class InferenceRequest:
 
     @property
     def operation(self) -> Operation:
-        """The operation."""
+        """The operation, such as ``chat``."""
         return self.request.operation
 
 
@@ -127,8 +127,8 @@ _PROMPTS: dict[Operation, tuple[str, str]] = {
 def recorded_messages(request: ModelRequest) -> tuple[Message, ...]:
     """Return the messages of a request; the prompt and the suffix of a plain completion, or an input of embeddings, are messages of the user.
 
-    Token ids are not recorded. The instructions of the Responses API are a system message. The documents of a chat (vLLM) and the
-    variables of a stored prompt (Responses API) come before the last message: a document is a tool result, a variable is the user's.
+    Token ids are not recorded. The instructions of the Responses API are a system message. The documents of a chat (vLLM) and the variables of a
+    stored prompt (Responses API) are before the last message. A document becomes a tool result, and a variable becomes a message of the user.
     """
     prompt, further = _PROMPTS[request.operation]
     messages = messages_from(request.body.get(prompt))
@@ -187,7 +187,9 @@ def response_record(  # noqa: PLR0913 - the fields of an end
 ) -> ResponseRecord:
     """Return the record of an inference's end; `asked` is the record of its request.
 
-    Without an answer text, the prompt is omitted and only verdicts on tool calls are expected. If further answers are compared with the user's, this is the last message of `context`, and only the verdict of `consistency` is expected, if they are complete.
+    Without an answer text, the prompt is omitted and only verdicts on tool calls are expected. For a copy whose answers
+    are compared with the user's answer, the user's answer is the last message of `context`, and only the verdict of
+    `consistency` is expected, if the copy's answers are complete.
     """
     owed = owed_detectors(
         _detectors(request, expected.output),

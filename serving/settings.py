@@ -37,7 +37,7 @@ def default_slots(engine: str) -> int:
 
 
 def tables_for(tables: Mapping[str, Section], tenant: str) -> Iterator[dict[str, Any]]:
-    """Yield what each table whose name or pattern matches `tenant` sets, in the order of the file."""
+    """Yield the settings of each table whose name or pattern matches `tenant`, in the order of the file."""
     for pattern, table in tables.items():
         if fnmatchcase(tenant, pattern):
             yield table.model_dump(exclude_unset=True)

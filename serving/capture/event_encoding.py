@@ -1,4 +1,4 @@
-"""Encode capture's events as Kafka records, with ids, keys and attributes; those of requests and their ends as frames of the spool."""
+"""Encode capture's events as Kafka records, with ids, keys and attributes; encode requests and their ends as frames of the spool."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -92,7 +92,7 @@ class Stamp(NamedTuple):
 
 
 def shared_headers(request: OpenRequest, source: str) -> SharedHeaders:
-    """Return what the records of `request` and of its end have in common."""
+    """Return the key and the headers that the records of `request` and of its end share."""
     key = inference_key(request.tenant, request.conversation_id or request.request_id).encode()
     last: tuple[tuple[str, bytes], ...] = (("ce_partitionkey", key), _CONTENT_TYPE)
     if request.tracestate:
@@ -146,7 +146,7 @@ def end(
 
 
 def judgment(record: Judgment, stamp: Stamp, *, identity: str, conversation_id: str) -> Record:
-    """Encode feedback, a correction or a label, with the same key as its request; a label's id is that of its judgment."""
+    """Encode feedback, a correction or a label, with the same key as its request; a label's id is the id of its judgment."""
     key = inference_key(record.tenant, conversation_id or record.request_id)
     name = record.request_id
     kind = {Feedback: "feedback", CorrectionRecord: "correction", LabelRecord: "label"}[type(record)]

@@ -20,7 +20,7 @@ _PRODUCE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 
 
 class AppendSeconds(Collector):
-    """The histogram of append times. One thread observes, so that a value needs no lock and costs less than a tenth of a ``Histogram``'s."""
+    """The histogram of append times. Only one thread observes, so a value needs no lock and less than a tenth of the time of a ``Histogram``."""
 
     def __init__(self) -> None:
         self._counts = [0] * (len(_APPEND_BUCKETS) + 1)

@@ -75,9 +75,9 @@ class GapFile:
         return self._position + _CRC.size + _ENTRY.size + MAX_ID_BYTES > _REASON_AT
 
     def add(self, number: int, request_id: str, reason: str) -> None:
-        """Add `number`, which follows the last number; the first `reason` is that of the gap.
+        """Add `number`, which follows the last number; the first `reason` is the reason of the gap.
 
-        Raises OSError if the disk cannot be written in place; the next call also writes what is missing.
+        Raises OSError if the disk cannot be written in place; the next call also writes the missing numbers.
         """
         if not self.gap.count:
             self.gap.first, self.gap.reason = number, reason

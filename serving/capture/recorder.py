@@ -102,7 +102,7 @@ class Recorder:
         self._metrics.append_seconds.observe(time.perf_counter() - began)
 
     def end(self, record: ResponseRecord) -> None:
-        """Record how a request ended; call this before the last byte of the answer.
+        """Record the end of a request; call this before the last byte of the answer.
 
         The event has the trace context of its request. Later ends of the same request are ignored. If the spool is full, the end is
         counted in a gap record and no error is raised. After :meth:`close` this has no effect.

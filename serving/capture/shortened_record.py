@@ -42,8 +42,8 @@ _PARTS_BYTES = len(b',"parts":[],')
 def shortened(record: RecordT, max_bytes: int) -> RecordT:
     """Return `record` with as much of its text as fits into `max_bytes` of JSON.
 
-    `recorded` is the share of the text's characters that is kept. Of a request, the newest messages are kept; of an answer, the first choices, and
-    neither context nor instructions. A text that does not fit as a whole loses its end. The tools of a request are kept as far as they fit.
+    `recorded` is the share of the text's characters that is kept. Of a request, the newest messages are kept. Of an answer, the first choices are
+    kept, but neither context nor instructions. A text that does not fit as a whole loses its end. The tools of a request are kept as far as they fit.
     """
     if isinstance(record, RequestRecord):
         bare = msgspec.structs.replace(record, messages=(), tools=(), recorded=_LONGEST_SHARE)

@@ -23,7 +23,7 @@ def gap_count(frame: Frame) -> int:
 class SpoolTail:
     """Follows the end of one spool; each :meth:`advance` reads only new frames.
 
-    `number` is the number of the last valid frame, `shed` how many records were dropped up to this frame, `bytes` the size of all segments.
+    `number` is the number of the last valid frame, `shed` the number of records dropped up to this frame, and `bytes` the size of all segments.
     """
 
     def __init__(self, directory: Path) -> None:

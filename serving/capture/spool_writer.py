@@ -1,8 +1,8 @@
 """Number and append the records of a source, and apply the policy for a full spool.
 
-The balance ``accepted = delivered + spooled + shed`` must be true at any time and after any crash. So each request and each end, also a
-shed (dropped) one, gets a number here, in the order of the spool. A shed number is written to the open gap at once, and to a gap record
-before the next numbered frame. So the numbers in a spool are consecutive, and a missing number means damage.
+The balance ``accepted = delivered + spooled + shed`` must be true at any time and after any crash. So each request and each end gets a number here,
+in the order of the spool, even if it is shed (dropped). A shed number is written to the open gap at once, and to a gap record before the next
+numbered frame. So the numbers in a spool are consecutive, and a missing number means damage.
 """
 
 import contextlib

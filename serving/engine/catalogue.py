@@ -8,7 +8,7 @@ __all__ = ["CATALOGUE", "ECHO_MODEL", "ENGINES_WITHOUT_FILES", "HubSource", "Kno
 class HubSource(msgspec.Struct, frozen=True, kw_only=True):
     """A repository on the Hugging Face hub at one revision.
 
-    `sha256` is the digest of the file `weights`, checked after the download; with "", nothing is checked.
+    `sha256` is the digest of the file `weights`, checked after the download; "" means that no digest is checked.
     """
 
     repository: str

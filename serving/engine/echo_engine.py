@@ -57,7 +57,10 @@ class EchoEngine:
         return "".join(map(_word, tokens))
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
-        """Yield the prompt, one word per chunk; other tasks can run between two chunks."""
+        """Yield the prompt, one word per chunk; other tasks can run between two chunks.
+
+        Raises PromptRejectedError or EngineClosedError.
+        """
         check_prompt(prompt, sampling, self.context_length)
         if self._closed:
             raise EngineClosedError(_CLOSED)

@@ -48,7 +48,7 @@ def check_whole(file: Path) -> None:
 
 
 def check_whole_apart(file: Path) -> None:
-    """Call `check_whole` in another process: it runs Python for seconds, and beside a busy engine, which holds the GIL, for minutes."""
+    """Call `check_whole` in another process: it runs Python for seconds, or for minutes if a busy engine holds the GIL."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         pool.submit(check_whole, file).result()
 
@@ -87,7 +87,7 @@ def writable_file(model: Path) -> Iterator[Path]:
 
 
 def context_length(model: Path) -> int:
-    """Return the context length, in tokens, of a model that OpenVINO can read."""
+    """Return the context length, in tokens, of a model that OpenVINO can read; raises ModelInvalidError."""
     if (file := find_gguf(model)) is not None:
         return _gguf_context_length(file)
     try:

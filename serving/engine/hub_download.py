@@ -22,7 +22,7 @@ def from_hub(source: HubSource, target: Path, progress: Progress) -> str:
     ModelNotFoundError
         The hub cannot be reached, or does not have this revision.
     ModelInvalidError
-        The digest differs from the pinned one.
+        The digest differs from the pinned digest.
     """
     import httpx  # noqa: PLC0415 - as below
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only a download needs it
@@ -57,7 +57,10 @@ def _checked(source: HubSource, target: Path) -> str:
 
 
 def hub_revision(repository: str, timeout_seconds: float = 10.0) -> str:
-    """Return the current commit of a repository's main branch, so that all files are downloaded from one commit."""
+    """Return the current commit of a repository's main branch, so that all files are downloaded from one commit.
+
+    Raises ModelNotFoundError if the hub cannot be reached, or does not have the repository.
+    """
     import httpx  # noqa: PLC0415 - as below
     from huggingface_hub import HfApi  # noqa: PLC0415 - only a request to the hub needs it
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415 - as above

@@ -70,10 +70,10 @@ class TokenLogprob(msgspec.Struct, frozen=True):
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of the answer.
 
-    `text` contains only complete characters and may be empty. The token counts are totals of the answer up to this chunk, so the usage
-    of a cancelled request is known too. Only the last chunk has a `finish_reason`. `logprobs` are those of the tokens whose text
-    begins in `text`: the end token and the tokens of a stop string have none. Exception: with `prompt_logprobs`, the last
-    entry is that of the end token, because evaluation tools ignore the last entry.
+    `text` contains only complete characters and may be empty. The token counts are totals of the answer up to this chunk, so the usage of a cancelled
+    request is known too. Only the last chunk has a `finish_reason`. `logprobs` has an entry for each token whose text begins in `text`, but none for
+    the end token and the tokens of a stop string. Exception: with `prompt_logprobs`, the last entry is for the end token, because evaluation tools
+    ignore the last entry.
     """
 
     text: str

@@ -29,7 +29,7 @@ class Draw:
     """The sampling state of one request: parameters, random number generator, and counts of its generated tokens.
 
     Each request has its own random numbers, so its answer does not depend on the other requests in the batch. With a
-    `matcher`, only tokens are chosen that its grammar allows.
+    `matcher`, only tokens that its grammar allows are chosen.
     """
 
     def __init__(self, sampling: Sampling, matcher: GrammarMatcher | None = None) -> None:

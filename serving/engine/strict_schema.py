@@ -1,6 +1,6 @@
 """Find keywords of a JSON Schema that xgrammar ignores, so that an answer could break the schema.
 
-OpenAI's API also rejects a schema with ``strict: true`` that it cannot follow, and takes other schemas as a guide:
+OpenAI's API also rejects a schema with ``strict: true`` that it cannot follow, and uses other schemas as a guide:
 https://platform.openai.com/docs/guides/structured-outputs
 """
 

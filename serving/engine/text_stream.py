@@ -16,10 +16,10 @@ _LONGEST = 12
 class Detokeniser:
     """Decodes one token after the other.
 
-    A token's text can depend on the tokens before it, so the last few tokens are decoded together. While a character is incomplete, the
-    text ends with U+FFFD: one, or with byte fallback one for each byte of the run of bytes, also for complete characters in it.
-    OpenVINO leaves out the bytes of an incomplete character instead. So this text, and tokens without text, are kept until the
-    character is complete, or until no character can have so many tokens.
+    A token's text can depend on the tokens before it, so the last few tokens are decoded together. While a character is incomplete, the text ends
+    with one U+FFFD. With byte fallback, the text has one U+FFFD for each byte of the run of bytes, even for the bytes of complete characters.
+    OpenVINO leaves out the bytes of an incomplete character instead. So such text, and tokens without text, are kept until the character is complete,
+    or until no character can have so many tokens.
     """
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:

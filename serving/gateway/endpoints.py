@@ -45,9 +45,10 @@ _CACHED_TENANTS = 1024
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of a gateway.
 
-    A body may have `max_body_bytes`. For models that take images, this is the limit of the body without its inline images, the whole body may
-    have `max_image_body_bytes`, and all bodies over `max_body_bytes` in progress `image_bodies_bytes`. `edge_token` is a secret that HAProxy sends, so that the gateway accepts HAProxy's request ids; "" if there is no
-    HAProxy. A request whose body needs longer than `body_seconds` gets 408. A client that reads nothing of its answer for `send_seconds` counts as disconnected.
+    `max_body_bytes` is the limit of a body. For models that take images, it is the limit of the body without its inline images;
+    `max_image_body_bytes` is then the limit of the whole body, and `image_bodies_bytes` the limit of the sum of all bodies over `max_body_bytes` in
+    progress. `edge_token` is a secret that HAProxy sends, so that the gateway accepts HAProxy's request ids; "" if there is no HAProxy. A request
+    whose body needs longer than `body_seconds` gets 408. A client that reads nothing of its answer for `send_seconds` counts as disconnected.
     """
 
     max_body_bytes: int
@@ -217,7 +218,11 @@ class Endpoints:
             await call.reply.json({"object": "feedback", "request_id": request.request_id, "accepted": True}, 202)
 
     async def labels(self, call: Call) -> None:
-        """Answer ``POST /v1/labels``; 503 means that a part may be recorded, and sending all again changes nothing."""
+        """Answer ``POST /v1/labels``.
+
+        If the status is 503, a part of the labels may be recorded. The client can send all labels again, because duplicates
+        have no effect.
+        """
         assert call.principal is not None
         owner, now = {"tenant": call.principal.tenant, "principal": call.principal.id}, time.time()
         with self._judgments.take():
@@ -243,7 +248,7 @@ class Endpoints:
             ) from None
 
     async def models(self, call: Call) -> None:
-        """Answer ``GET /v1/models``, with each model's current description, or the last one if the backend is lost."""
+        """Answer ``GET /v1/models``, with each model's current description, or its last description if the backend is lost."""
         await self._lost_models()
         cards = [model.card(self._created, self._route(call, model)) for model in self._models]
         await call.reply.json({"object": "list", "data": cards})
@@ -272,7 +277,7 @@ class Endpoints:
         await call.reply.json({"status": "ready"})
 
     async def refresh(self) -> None:
-        """Get the description of each model that has none yet; raises BackendLost."""
+        """Get the description of each model without a description; raises BackendLost."""
         for model in self._models:
             if model.info is None:
                 await model.refresh()

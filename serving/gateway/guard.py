@@ -1,8 +1,8 @@
 """The guard: check an answer while the model generates it, and end it at the first finding.
 
-Every `every_tokens` tokens, a thread checks the new text with a part of the text before it (the overlap), so that a phrase at
-the boundary is found and the cost per token is constant. Text does not wait for its check, so the client receives some
-tokens of a finding. In mode ``stop``, the answer waits only if `_AHEAD` tokens arrive during one check.
+Every `every_tokens` tokens, a thread checks the new text together with a part of the text before it (the overlap). So a phrase at the boundary is
+found, and the cost per token is constant. Text does not wait for its check, so the client receives some tokens of a finding. In mode ``stop``, the
+answer waits only if `_AHEAD` tokens arrive during one check.
 """
 
 import asyncio
@@ -125,8 +125,8 @@ class Check(NamedTuple):
 class Guard:
     """The guard of one part of a choice. Call `push` with all text in order, then `finish` before a normal end.
 
-    `hit` is the finding as soon as it is known; afterwards nothing is checked. If `hit.stopped` is true, the caller must
-    cancel the engine and end the answer with the finish reason ``content_filter``.
+    `hit` is the finding, or None before it is known; after a finding, no text is checked. If `hit.stopped` is true, the
+    caller must cancel the engine and end the answer with the finish reason ``content_filter``.
     """
 
     def __init__(self, settings: GuardSettings, guards: Guards, *, streaming: bool, tokens: int = 0) -> None:

@@ -48,7 +48,11 @@ _BAD_GATEWAY = 502
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
-    """Objects that all inferences of a gateway share; `recorder` is None if capture is off, `guards` if no tenant has one; `topic` is written into spans; without `routes`, base versions answer. `consistency` says which requests are asked again."""
+    """Objects that all inferences of a gateway share.
+
+    `recorder` is None if capture is off, and `guards` is None if no tenant has a guard. `topic` is written into spans. If
+    `routes` is None, base versions answer. `consistency` selects the requests that are asked again.
+    """
 
     recorder: Recorder | None
     metrics: GatewayMetrics

@@ -14,7 +14,7 @@ _MODEL = "gen_ai_request_model"
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Status, duration and token counts of an accepted request.
 
-    `error_type` is "" if it succeeded. `failed` is whether the server failed it, and not the client.
+    `error_type` is "" if the request succeeded. `failed` is whether the server, and not the client, caused a failure.
     """
 
     operation: str
@@ -88,7 +88,7 @@ class GatewayMetrics:
         )
 
     def ended(self, outcome: Outcome) -> None:
-        """Record how an accepted request ended."""
+        """Record the outcome of an accepted request."""
         labels = (outcome.operation, outcome.model)
         self.ends.labels(outcome.status).inc()
         self.failures.labels(outcome.model).inc(outcome.failed)

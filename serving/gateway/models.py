@@ -40,7 +40,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 class ServedModel:
     """One model; `info` is its last description, or None before the first. `adapters` are LoRA adapters of vLLM, by name.
 
-    `takes_images` is the setting.
+    `takes_images` is the setting ``images``.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class ServedModel:
         return self.info
 
     async def ready_info(self) -> ModelInfo:
-        """Return the last description, or get the first one; raises ApiError 503 if nothing answers."""
+        """Return the last description, or get the first description; raises ApiError 503 if no backend answers."""
         try:
             return self.info or await self.refresh()
         except BackendLost:
@@ -158,7 +158,7 @@ class ServedModels:
         return model is not None and model.takes_images
 
     def capacity(self) -> int:
-        """Return how many requests this gateway may have in progress at the same time."""
+        """Return the maximum number of requests that this gateway may have in progress."""
         return sum(model.backend.capacity() for model in self._models.values())
 
 

@@ -1,8 +1,9 @@
 """Shadow requests: copies of users' requests, whose answers no user receives.
 
-The challenger answers a copy before a canary. The version that answered the user answers another copy, several times, for the detector
-`consistency`. A copy starts after the user's answer has ended, one at a time per gateway, and only while the gateway is not
-busy and the engine has free slots; otherwise it is dropped and counted. Its records have ``shadow_of``, so that drift, alerts and the gates of retraining ignore it.
+The challenger answers a copy before a canary. The version that answered the user answers another copy, several times, for the detector `consistency`.
+A copy starts after the user's answer has ended, and only while the gateway is not busy and the engine has free slots; otherwise the copy is dropped
+and counted. A gateway runs one copy at a time. The records of a copy have ``shadow_of``, so that drift, alerts and the gates of retraining ignore
+them.
 """
 
 import asyncio
@@ -65,10 +66,10 @@ class ShadowQueue:
     def ask_again(
         self, model: ServedModel, request: InferenceRequest, answer: str, settings: ConsistencySettings
     ) -> None:
-        """Queue a copy of `request` for the version that gave `answer`, with several choices; drop it if too many copies wait.
+        """Queue a copy of `request` for the version that returned `answer`, with several choices; drop it if too many copies wait.
 
-        A completion of several prompts is not asked again: its further answers do not name their prompt. Neither is one with `echo`:
-        its answers begin with the same prompt.
+        A completion of several prompts is not asked again, because its further answers do not name their prompt. A completion with `echo` is not
+        asked again, because all its answers begin with the prompt.
         """
         body = request.request.body
         if inputs_in(body.get("prompt")) > 1 or body.get("echo"):

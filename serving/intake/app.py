@@ -85,9 +85,9 @@ class _Tally(msgspec.Struct):
 class Intake:
     """An ASGI application that receives KServe's events, LiteLLM's logs, and OpenTelemetry's traces and logs.
 
-    All readable items are recorded. If some items are unreadable, the response is 422 and lists them; that of OTLP is 200 and counts them.
-    200 means that all accepted items are on disk.
-    After a 503 the client sends the whole body again; items that were recorded before the 503 then count as duplicates.
+    All readable items are recorded. If some items are unreadable, the response is 422 and lists them; for OTLP, the response is 200 and counts them.
+    200 means that all accepted items are on disk. After a 503 the client sends the whole body again; items that were recorded before the 503 then
+    count as duplicates.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Intake:
             await reply.error(ApiError(500, "Internal error of Weir; the log has its cause.", code="internal_error"))
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Once per second until `stop`, record halves of exchanges whose other half did not arrive in time."""
+        """Record, once per second until `stop`, the halves of exchanges whose other half did not arrive in time."""
         while not stop.is_set():
             async with self._turn:
                 try:

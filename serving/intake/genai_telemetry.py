@@ -60,7 +60,7 @@ _REQUEST_PREFIX = "gen_ai.request."
 
 
 def exchange_from_span(span: OtlpSpan, principal: Principal) -> ReportedExchange | NotRecorded:
-    """Return the exchange of a span, or its fragment if the span has no content, but its log records may."""
+    """Return the exchange of a span, its fragment if only its log records can have the content, or why it is not recorded."""
     attributes = span.attributes
     operation = _operation(attributes)
     if operation is None:

@@ -77,7 +77,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 class ReportedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The request of an exchange; `at` is its time in seconds since the epoch, or 0 if unknown.
 
-    `training` is whether it may be used for training.
+    `training` is whether the request may be used for training.
     """
 
     model: str = ""
@@ -92,7 +92,7 @@ class ReportedRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportedResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The response of an exchange; `at` is the time of its end, `first_at` that of the first token (0: unknown)."""
+    """The response of an exchange; `at` is the time of its end, `first_at` the time of the first token (0: unknown)."""
 
     model: str = ""
     status: Literal["complete", "error"] = "complete"
@@ -106,9 +106,9 @@ class ReportedResponse(msgspec.Struct, frozen=True, kw_only=True):
 class ReportedExchange(msgspec.Struct, frozen=True, kw_only=True):
     """One exchange, or a part of it; `identity` is the same in all its parts and in every retry.
 
-    A part is one half, with a request or a response, or a fragment from OTLP: its span, or log records. `fragment` is then the fragment's
-    name, which is unique in the exchange, and `expected_choices` of the span is how many choices its log records contain.
-    Parts are stored with these encoded field names, which must not change.
+    A part is one half, with a request or a response, or a fragment from OTLP: its span, or log records. `fragment` is
+    then the fragment's name, which is unique in the exchange, and `expected_choices` of the span is the number of
+    choices in its log records. Parts are stored with these encoded field names, which must not change.
     """
 
     identity: str
@@ -120,7 +120,7 @@ class ReportedExchange(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def whole(self) -> bool:
-        """Whether nothing of the exchange is missing."""
+        """Whether no part of the exchange is missing."""
         return not self.fragment and self.request is not None and self.response is not None
 
     @property

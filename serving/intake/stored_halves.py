@@ -8,7 +8,7 @@ __all__ = ["is_complete", "joined"]
 
 
 def is_complete(halves: list[ReportedExchange]) -> bool:
-    """Return whether `halves` of one exchange are all of it: both halves, or a span, its prompt and the choices that it announces.
+    """Return whether `halves` are a whole exchange: both halves, or a span, its prompt and the choices that it announces.
 
     Exports of log records can overtake each other, so the choices do not show that the prompt has arrived.
     """
@@ -25,7 +25,7 @@ def is_complete(halves: list[ReportedExchange]) -> bool:
 
 
 def joined(halves: list[ReportedExchange]) -> ReportedExchange:
-    """Return the exchange of `halves`, which are in the order of their arrival; names, times and counts are those of the span if there is one."""
+    """Return the exchange of `halves`, in the order of their arrival; if there is a span, names, times and counts are from the span."""
     ordered = sorted(halves, key=lambda half: half.fragment != SPAN)
     requests = [half.request for half in ordered if half.request is not None]
     responses = [half.response for half in ordered if half.response is not None]

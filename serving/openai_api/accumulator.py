@@ -124,7 +124,7 @@ class Accumulator:
         return False
 
     def recorded(self) -> tuple[Choice, ...]:
-        """Return the choices for the end record; those of a cancelled request are not complete."""
+        """Return the choices for the end record; the choices of a cancelled request are not complete."""
         return tuple(choice.recorded() for _, choice in self._in_order())
 
     def chat_choices(self) -> list[dict[str, Any]]:

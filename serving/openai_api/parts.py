@@ -1,6 +1,6 @@
 """Convert messages, choices and tools of OpenAI's API to the parts of a record.
 
-Upstreams and logs may contain anything, so the input is decoded JSON of any shape: unknown fields are ignored, missing
+Upstreams and logs may contain anything, so the input is decoded JSON of any shape. Unknown fields are ignored, missing
 fields have defaults, and a value of a wrong type is skipped. The converters also accept the items of the responses API,
 OpenTelemetry's GenAI messages and Anthropic's content blocks, because the names of their fields do not conflict.
 Images, audio and files are recorded by digest and size.

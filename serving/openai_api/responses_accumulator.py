@@ -136,7 +136,7 @@ class ResponsesAccumulator(Accumulator):
         return shown_reasons(choice.finish_reason for choice in self.recorded())
 
     def recorded(self) -> tuple[Choice, ...]:
-        """Return the answer as one choice for the end record; that of a cancelled request is not complete."""
+        """Return the answer as one choice for the end record; the answer of a cancelled request is not complete."""
         so_far = super().recorded()
         if self._response is None:
             return so_far

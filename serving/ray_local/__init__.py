@@ -1,4 +1,4 @@
-"""Ray on one machine, on loopback only; several stacks can run at once (docs/design/ray-local.md).
+"""Ray on one machine, on loopback except for the endpoint; several stacks can run at once (docs/design/ray-local.md).
 
 For the supervisor::
 

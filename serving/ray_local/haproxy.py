@@ -52,12 +52,13 @@ class Limits(NamedTuple):
 def rewrite(text: str, *, host: str, edge_token: str, limits: Limits, timeout_path: Path) -> str:
     """Return Ray's configuration `text` with Weir's rules; the HTTP frontend listens on `host`, other listeners on loopback.
 
-    Until the gateway's application is deployed, requests get 503 and not Ray's 404, which no client would repeat.
-    `edge_token` is sent to the gateway as ``x-weir-edge``, so that the gateway accepts only HAProxy's ``x-request-id``. A ``content-length``
-    above the limit gets 413 before the upload. A late body gets 408 with the page at `timeout_path` (:func:`timeout_page`), late
-    headers 408 with HAProxy's own page. If one client address has too many connections, requests on its further connections get 429;
-    if it has far too many, its further connections are closed. Raises UnsafeConfig if a listener other than the HTTP
-    frontend would not be on loopback, or if there is no HTTP frontend.
+    Until the gateway's application is deployed, requests get 503 and not Ray's 404, which no client would retry.
+    `edge_token` is sent to the gateway as ``x-weir-edge``, so that the gateway accepts only HAProxy's ``x-request-id``.
+    A ``content-length`` above the limit gets 413 before the upload. A late body gets 408 with the page at
+    `timeout_path` (:func:`timeout_page`), late headers 408 with HAProxy's own page. If one client address has too many
+    connections, requests on its further connections get 429; from 64 connections above the limit on, its further
+    connections are closed. Raises UnsafeConfig if a listener other than the HTTP frontend would not be on loopback, or
+    if there is no HTTP frontend.
     """
     if MARK in text:
         return text

@@ -1,7 +1,7 @@
 """Files, ports, environment and command of a Ray head that listens only on loopback (docs/design/ray-local.md).
 
-A socket path can have at most 97 characters and Ray adds a node id of 56 characters, so all files are in a private run directory with a short
-path. With Ray's defaults, stacks would share ports (SO_REUSEPORT) and paths (``/tmp/haproxy-serve``), so all ports and paths are set.
+A socket path can have at most 97 characters, and Ray adds a node id of 56 characters. So all files are in a private run directory with a short path.
+With Ray's defaults, stacks would share ports (SO_REUSEPORT) and paths (``/tmp/haproxy-serve``), so all ports and paths are set.
 """
 
 import hashlib

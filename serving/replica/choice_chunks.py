@@ -10,7 +10,10 @@ __all__ = ["ChatChunks", "CompletionChunks"]
 
 
 class ChatChunks:
-    """Converts chunks to choice `index` of a streamed chat completion; its first has the role. Without `reasoning`, all text is content."""
+    """Converts chunks to choice `index` of a streamed chat completion.
+
+    The first chunk has the role. If `reasoning` is None, all text is content.
+    """
 
     def __init__(self, index: int, reader: ToolCallReader, reasoning: ReasoningReader | None = None) -> None:
         self._index = index
@@ -57,7 +60,7 @@ class ChatChunks:
 
 
 class CompletionChunks:
-    """Converts chunks to choice `index` of a streamed plain completion; its first begins with `echo`, the prompt or ""."""
+    """Converts chunks to choice `index` of a streamed plain completion; the first chunk begins with `echo` (the prompt or "")."""
 
     def __init__(self, index: int, echo: str = "") -> None:
         self._index = index

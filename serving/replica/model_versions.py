@@ -1,8 +1,8 @@
 """The versions of one model in a replica: its base version, and the trained versions that a route names.
 
-Each trained version has a separate model server, with the merged weights in ``$WEIR_HOME/loop/models/VERSION/model.gguf``. It is
-loaded in the background when a route names it, and closed when no route does and its last answer has ended. A request for a
-version that is not loaded is answered by the base version, and its chunks say so, so a client never gets an error.
+Each trained version has a separate model server, with the merged weights in ``$WEIR_HOME/loop/models/VERSION/model.gguf``. A version is loaded in the
+background when a route names it, and closed when no route names it and its last answer has ended. If a version is not loaded, the base version
+answers its requests, and the chunks name the base version, so a client never gets an error.
 """
 
 import asyncio

@@ -76,5 +76,5 @@ class RayBackend:
         return request
 
     def capacity(self) -> int:
-        """Return how many requests this gateway accepts at the same time: its share of the replicas' capacity."""
+        """Return the maximum number of requests that this gateway accepts: its share of the replicas' capacity."""
         return self._capacity

@@ -1,4 +1,4 @@
-"""A circuit breaker: requests to a server that fails again and again are rejected at once."""
+"""A circuit breaker: requests to a server that fails repeatedly are rejected at once."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Limit the number of answers that one request generates: vLLM runs each prompt of a completion, and each choice, as a request of its own."""
+"""Limit the number of answers that one request generates: vLLM runs each prompt of a completion, and each choice, as a separate request."""
 
 from collections.abc import Mapping
 from typing import Any
