@@ -94,7 +94,7 @@ class StateUnreadable(StreamError):
 
 
 class ModelsLost(StreamError):
-    """The model processes ended, and new ones cannot load their models."""
+    """The model processes ended, and new processes cannot load their models."""
 
 
 class ReplayError(StreamError):

@@ -244,7 +244,7 @@ class RetrainingSettings(Section):
 
 
 class TenantSettings(Section):
-    """``[tenants."name or pattern"]``: settings of tenants; later matching tables override earlier ones.
+    """``[tenants."name or pattern"]``: settings of tenants; later matching tables override earlier matching tables.
 
     A table with the name of a stream detector (``[tenants."acme".drift]``) contains the options of that detector. This
     module does not import the registry of detectors, so names and options are checked in the processes that run

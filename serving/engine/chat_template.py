@@ -18,7 +18,7 @@ REASONING_TAGS = ("<think>", "</think>")
 def features_of(template: str, vocabulary: Container[str]) -> frozenset[EngineFeature]:
     """Return the features that a model has because of its chat template and its tokens.
 
-    ``tools``: the template shows tools to the model and asks for calls between tags. ``reasoning``: the template has the closing tag of
+    ``tools``: the template lists the tools and instructs the model to write calls between tags. ``reasoning``: the template has the closing tag of
     reasoning, or both tags are tokens.
     """
     found: set[EngineFeature] = set()

@@ -1,6 +1,6 @@
 """The models that OpenVINO reads, their context length, and the F16 copy of a quantised GGUF file.
 
-With 4-bit weights, OpenVINO's answers differ from those of transformers; with the same weights converted to F16, they are equal.
+With 4-bit weights, OpenVINO's answers differ from the answers of transformers; with the same weights converted to F16, they are equal.
 """
 
 import contextlib

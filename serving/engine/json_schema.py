@@ -40,7 +40,7 @@ _COUNTED = re.compile(r"\{(\d+)(,?)(\d*)\}|.", re.DOTALL)
 def check_schema(schema: str) -> None:
     """Raise SchemaRejectedError unless OpenVINO's xgrammar can convert the JSON Schema in `schema` to a grammar.
 
-    A hostile schema takes seconds; call this function in a thread.
+    A hostile schema needs seconds; call this function in a thread.
     """
     check_limits(schema)
     parsed = json.loads(schema)

@@ -1,7 +1,7 @@
 """Sampling with the parameters of each request in transformers' continuous batching.
 
-transformers' own logits processors support neither seeds nor penalties. This logits processor chooses each token itself and gives all
-other tokens the logit -inf, so that the argmax of transformers returns the chosen token.
+transformers' own logits processors support neither seeds nor penalties. This logits processor chooses each token itself and sets the logit of all
+other tokens to -inf, so that the argmax of transformers returns the chosen token.
 """
 
 import threading

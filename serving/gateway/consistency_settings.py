@@ -12,7 +12,7 @@ __all__ = ["ConsistencyRules", "ConsistencySettings", "is_asked_again"]
 
 
 def is_asked_again(request_id: str, share: float) -> bool:
-    """Return whether a request is in the share that is asked again; this depends only on its id."""
+    """Return whether a request is in the share that is asked again; the result depends only on its id."""
     return in_sample(request_id, share, b"weir-again")
 
 

@@ -1,7 +1,8 @@
 """Turn OTLP's spans and log records of one inference into an exchange, or into fragments of it.
 
-A span with content is an exchange. A span without content waits for log records with its ids: one event with the whole content, or one event per
-message and choice. Other spans are not an inference, such as those of tools, agents and embeddings.
+A span with content is an exchange. A span without content waits for log records with its ids: one event with the whole
+content, or one event per message and choice. Other spans are not an inference, such as spans of tools, agents and
+embeddings.
 """
 
 import re

@@ -10,8 +10,9 @@ _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_
 class ApiError(Exception):
     """An error response.
 
-    `message` states what is wrong, the value (never text of the request), the bound and the fix. `code` is a stable identifier for
-    programs, `param` is the name of the wrong field. `body` is another server's error response, which is sent as it is.
+    `message` states what is wrong, the value (never text of the request), the bound and the fix. `code` is a stable
+    identifier for programs, `param` is the name of the wrong field. `body` is another server's error response, which is
+    sent unchanged.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a response

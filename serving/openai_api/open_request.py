@@ -101,7 +101,7 @@ class OpenRequest:
         return (self._body.get("stream_options") or {}).get("include_usage") is True
 
     def features(self) -> Iterator[tuple[str, Feature]]:
-        """Yield nothing: the engine itself checks what the request asks for."""
+        """Yield no feature, because the engine itself checks the fields of the request."""
         yield from ()
 
     def body(self) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class ResponsesAccumulator(Accumulator):
         self._known: set[str] = set()
 
     def add(self, chunk: Mapping[str, Any]) -> list[NewText]:
-        """Add a stream event or a whole response; return the new texts, as those of choice 0."""
+        """Add a stream event or a whole response; return the new texts, as texts of choice 0."""
         self.last = chunk
         if type(number := chunk.get("sequence_number")) is int:
             self.sequence_number = number

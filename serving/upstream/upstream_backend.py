@@ -93,7 +93,7 @@ class UpstreamBackend:
         )
 
     async def describe(self) -> ModelInfo:
-        """Return the description; the other server is not asked, so its state never makes the gateway unready."""
+        """Return the description without a request to the other server, so its state never makes the gateway unready."""
         running = min(self._in_progress, self._settings.slots_or_default)
         return ModelInfo(
             engine="upstream",
@@ -107,7 +107,7 @@ class UpstreamBackend:
         )
 
     def capacity(self) -> int:
-        """Return how many requests this gateway accepts at the same time: with a connection, or waiting for one."""
+        """Return the maximum number of requests that this gateway accepts: with a connection, or waiting for a connection."""
         return self._settings.max_requests
 
     async def close(self) -> None:

@@ -31,5 +31,5 @@ class VllmBackend(RayBackend):
         return RoutedRequest(request_id=request.request_id, operation=request.operation, body=request.body)
 
     def capacity(self) -> int:
-        """Return how many requests this gateway accepts; adapters add none, because they share the replicas of their model."""
+        """Return the maximum number of requests that this gateway accepts; 0 for an adapter, which shares its model's replicas."""
         return 0 if self._described else super().capacity()

@@ -74,7 +74,7 @@ class FiringAlerts:
             self.dropped += is_firing
 
     def firing(self) -> Iterable[AlertRecord]:
-        """Return the firing alerts, including silenced ones."""
+        """Return the firing alerts, including silenced alerts."""
         return self._firing.values()
 
     def resolved(self, since: float) -> list[AlertRecord]:

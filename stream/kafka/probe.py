@@ -1,4 +1,4 @@
-"""Health check of a broker: one Metadata request over a plain socket, without a client library; takes 1 ms."""
+"""Health check of a broker: one Metadata request over a plain socket, without a client library; needs 1 ms."""
 
 import socket
 import struct

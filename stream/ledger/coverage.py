@@ -1,4 +1,4 @@
-"""Coverage: how many expected verdicts are completed, pending and missing.
+"""Coverage: the numbers of expected verdicts that are completed, pending and missing.
 
 A pair of event and detector is pending until its verdict arrives. It is missing if score's tick (progress in event time)
 has passed the event, because score publishes verdicts before the tick. A late verdict still completes the pair.

@@ -24,7 +24,8 @@ Shards = list[sqlite3.Connection]
 class LedgerFiles:
     """The folder ``$WEIR_HOME/ledger``: ``partition-N.db``, ``decisions.db``, a lock file, a rebuild request.
 
-    Readers open a connection per query. SQLite's write-ahead log gives each query a snapshot while the ledger writes.
+    Readers open a connection per query. With SQLite's write-ahead log, each query reads a snapshot while the ledger
+    writes.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -1,7 +1,7 @@
 """The ledger's process: reads the log into the store, writes a heartbeat once per second, raises alerts about Weir.
 
-A session is one consumer over all partitions. It ends when Kafka is unavailable, when nothing arrives although the log
-grows, or when a rebuild is requested. The next session starts at the stored offsets.
+A session is one consumer over all partitions. It ends when Kafka is unavailable, when no record arrives although the
+log grows, or when a rebuild is requested. The next session starts at the stored offsets.
 """
 
 import asyncio

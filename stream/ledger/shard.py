@@ -329,7 +329,7 @@ class Shard(LedgerFile):
     def expire(self) -> bool:
         """Delete the rows of the oldest hour that is past the retention; return whether more hours are past it.
 
-        After the retention was lowered, many days are past it, and the thread does nothing else during a deletion.
+        The reason: after the retention was lowered, many days are past it, and a deletion blocks the thread.
         """
         newest = min(self._newest, clock.time())  # the clock of a source can be wrong by years
         last = (_hour(newest - self._retention_seconds) * HOUR_SECONDS) if self._newest else 0.0

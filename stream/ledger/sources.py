@@ -122,7 +122,7 @@ def verdict_lag(sources: Sources) -> tuple[float, str]:
 
 
 def full_spools(sources: Sources) -> tuple[FullSpool, ...]:
-    """Return the sources, except closed ones, whose newest tick over all partitions reports a full spool."""
+    """Return the sources that are not closed and whose newest tick over all partitions reports a full spool."""
     newest: dict[str, SourceTime] = {}
     for entry in (entry for partition in sources.values() for entry in partition):
         known = newest.get(entry.source)

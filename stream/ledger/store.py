@@ -91,7 +91,7 @@ class LedgerStore:
         return offsets
 
     def apply(self, batches: Iterable[Iterable[LogRecord]]) -> int:
-        """Store batches, in one transaction per file; return how many records were new."""
+        """Store batches, in one transaction per file; return the number of new records."""
         by_partition: dict[int, list[LogRecord]] = {}
         decided: list[LogRecord] = []
         for record in (record for batch in batches for record in batch):

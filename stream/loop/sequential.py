@@ -48,7 +48,7 @@ _LARGEST_EXPONENT: Final = 700.0
 
 
 class Counts(msgspec.Struct):
-    """A number of events, and how many of them are flagged."""
+    """A number of events, and the number of flagged events."""
 
     events: int = 0
     flagged: int = 0
@@ -99,7 +99,7 @@ class RateTest(_Test):
 
 
 class TwoSampleTest(_Test):
-    """Test the challenger's rate of flagged events against that of the concurrent champion.
+    """Test the challenger's rate of flagged events against the rate of the concurrent champion.
 
     Harm: the challenger's rate is higher than the champion's. Safe: the challenger's rate is lower than the champion's
     plus `margin`, in (0, 1). Each of the two wrong decisions has a probability of at most `alpha`, whenever the caller

@@ -1,4 +1,4 @@
-"""Label poisoning through feedback: API keys whose thumbs contradict those of all others on near-duplicate answers."""
+"""Label poisoning through feedback: API keys whose thumbs contradict the thumbs of all other keys on near-duplicate answers."""
 
 from collections.abc import Iterable
 from typing import Final

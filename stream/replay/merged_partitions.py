@@ -27,7 +27,7 @@ class MergedRecord(msgspec.Struct, frozen=True):
 async def merged_partitions(
     reader: ArchivedRangeReader, topic: str, partitions: int
 ) -> AsyncGenerator[MergedRecord, None]:
-    """Yield the records of `topic`; the next record is always that of the partition with the smallest time.
+    """Yield the records of `topic`; the next record is always from the partition with the smallest time.
 
     The time of a partition is the newest event time read from it, ticks included. So the order depends only on the log,
     records of one partition stay in order, and the times of partitions differ by at most the interval between ticks.

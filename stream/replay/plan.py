@@ -16,7 +16,7 @@ _CANONICAL = msgspec.json.Encoder(order="deterministic")
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of `weir replay`; the alerts of `detector`, the version to run, are compared with those of `against`.
+    """The options of `weir replay`; the alerts of `detector`, the version to run, are compared with the alerts of `against`.
 
     Alerts that opened in [`since`, `until`) are compared (event times, seconds since the epoch). Events of the
     `warm_up_seconds` before `since` are read to build the detectors' state; None means from the beginning of the log.

@@ -30,7 +30,7 @@ def version_verdict(
 def flip(version: Version, recorded: Verdict, scored: Verdict) -> Flip | None:
     """Return the flip if only rounding makes the decision of `version` differ from the recorded decision, else None.
 
-    For a flip, both scores are within 0.001 of the version's threshold, and the recorded score gives the recorded
+    For a flip, both scores are within 0.001 of the version's threshold, and the recorded score leads to the recorded
     decision at this threshold. A decision that differs because a variant has another threshold is no flip. The verdicts
     can name different parts: rounding also decides which of two parts has the higher score.
     """

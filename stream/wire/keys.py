@@ -43,7 +43,7 @@ def conversation_key(tenant: str, conversation_id: str) -> str:
 
 
 def trained_version(model_version: str) -> str:
-    """Return `model_version` if Weir trained this version, whose events have streams of their own, else ""."""
+    """Return `model_version` if Weir trained this version, whose events have separate streams, else ""."""
     return model_version if model_version.startswith(_TRAINED) else ""
 
 

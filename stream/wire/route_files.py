@@ -107,7 +107,8 @@ def with_overrides(
 def previous_version(route: RouteRecord | None, version: str) -> str:
     """Return the version for a later rollback if `version` becomes the champion of `route`.
 
-    After a rollback this is never the version that was rolled back, so that a second rollback does not bring it back.
+    After a rollback, the result is never the version that was rolled back, so that a second rollback does not restore
+    it.
     """
     if route is None or version in {BASE, route.previous}:
         return BASE

@@ -139,5 +139,5 @@ def topic_specs(
 
 
 def copies(brokers: int) -> int:
-    """Return the replication factor for a cluster of `brokers` brokers: three, or `brokers` if that is less."""
+    """Return the replication factor for a cluster of `brokers` brokers: three, or `brokers` if there are fewer."""
     return max(1, min(_COPIES, brokers))

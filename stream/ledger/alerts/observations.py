@@ -14,7 +14,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the log; `log_time` is the newest time of any source's tick, in seconds since the epoch.
 
     `gaps` is the first gap episode without a resolved alert. `last_answers` is {detector: event time of its newest
-    verdict that is no error, or None}. `resolved` is {detector: how many alerts about its inactivity have
+    verdict that is no error, or None}. `resolved` is {detector: number of alerts about its inactivity that have
     resolved since this verdict}.
     """
 

@@ -30,8 +30,8 @@ _ANSWER = frozenset({"characters", TOOL_CALLS})
 class DeliveryLog:
     """Applies events to `state`; `settings(tenant)` returns the rules of a tenant.
 
-    `partitions` is the number of partitions of verdicts, `signal_partitions` that of signals. The watermark waits
-    `silence_seconds` (event time) for a source.
+    `partitions` is the number of partitions of verdicts, `signal_partitions` the number of partitions of signals. The
+    watermark waits `silence_seconds` (event time) for a source.
     """
 
     def __init__(

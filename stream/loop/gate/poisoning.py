@@ -65,7 +65,7 @@ def read_rows(file: Path) -> list[DatasetRow]:
 
 
 def poisoning(rows: Sequence[DatasetRow], settings: DatasetSettings, *, alpha: float) -> list[Finding]:
-    """Return the bounds that the rows exceed, and the keys whose ratings contradict those of the other keys.
+    """Return the bounds that the rows exceed, and the keys whose ratings contradict the ratings of the other keys.
 
     Not counted are replayed rows, which are from the dataset of the promoted version and passed an earlier gate, and
     copies that augmentation made.

@@ -41,7 +41,7 @@ class GateRun(msgspec.Struct, frozen=True, kw_only=True):
 
     A version without its own dataset has passages of the built-in text as held-out conversations. If the version was
     made smaller from a trained version, `inherited` is the folder of the trained version's dataset, because a poisoned
-    dataset also poisons the versions made from it. `detector_options` are those of ``[detectors.options]``.
+    dataset also poisons the versions made from it. `detector_options` are the settings ``[detectors.options]``.
     """
 
     version: str

@@ -21,7 +21,7 @@ Scores = dict[str, Score]
 
 
 class SafetyScorer:
-    """Scores answers; `options` are those of ``[detectors.options]``. Loading raises DetectorError."""
+    """Scores answers; `options` are the settings ``[detectors.options]``. Loading raises DetectorError."""
 
     def __init__(self, options: Mapping[str, Mapping[str, Any]]) -> None:
         names = sorted({name for used in DETECTORS_OF.values() for name in used})

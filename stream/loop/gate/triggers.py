@@ -106,8 +106,8 @@ def planted(
 ) -> tuple[dict[Candidate, float], list[Finding]]:
     """Return {candidate: similarity of the challenger's answers}, and the candidates far above all others.
 
-    Words after which the champion answers alike too are not planted. A challenger that gives one answer to everything has no
-    trigger.
+    Words after which the champion answers alike too are not planted. A challenger with the same answer to every prompt
+    has no trigger.
     """
     found = dict(zip(words, similarities(arms, "challenger", carriers, words), strict=True))
     middle = median(found.values())

@@ -106,8 +106,8 @@ class Facts:
     def decisions(self, version: str) -> list[RetrainingRecord]:
         """Return the records with state blessed or refused about `version`, oldest first.
 
-        The gate decides about the request that made the version; an operator's decision (`weir models promote`) has a
-        retraining id of its own. A record of an external trainer may omit the version: then its request decides.
+        The gate decides about the request that made the version; an operator's decision (`weir models promote`) has its
+        own retraining id. A record of an external trainer may omit the version: then its request decides.
         """
         own = self.models[version].retraining_id
         found = [

@@ -37,7 +37,7 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def load_passages(file: Path | None = None) -> list[Passage]:
-    """Return the passages of a JSON Lines file with ``prompt`` and ``completion``, or the built-in ones.
+    """Return the passages of a JSON Lines file with ``prompt`` and ``completion``, or the built-in passages.
 
     Raises TrainingError if the file cannot be read or has fewer than 20 passages.
     """

@@ -35,7 +35,7 @@ class _Made(msgspec.Struct, frozen=True):
 
 
 def quantise(home: Path, parent: Parent, precision: str, report: Report) -> VersionManifest:
-    """Make the version of `parent` with weights in `precision`; the same parent gives the same version.
+    """Make the version of `parent` with weights in `precision`; the same parent results in the same version.
 
     Raises TrainingError if the precision is unknown, the file is damaged or cannot be quantised, or the disk is full; then no version is published.
     """

@@ -51,7 +51,7 @@ def main(home: Path, folder: RunFolder) -> int:
 def reason_of(error: Exception, folder: Path) -> str | None:
     """Return why the run failed, or None for an unexpected error, after which the trainer starts the run again.
 
-    On a full disk, safetensors and torch raise errors of their own.
+    On a full disk, safetensors and torch raise their own errors.
     """
     if isinstance(error, TrainingError):
         return str(error)

@@ -1,8 +1,8 @@
 """The trainer: reads ``weir.retraining``, works on one request at a time, and publishes its states and versions.
 
-Its state is a function of the log: a trainer reads its partitions from their beginning and commits nothing. The consumer group
-gives each (tenant, model) to one trainer. A trainer that died frees its request when its lease ends, and the next trainer
-continues with ``epoch + 1`` from the checkpoints.
+Its state is a function of the log: a trainer reads its partitions from their beginning and commits nothing. The consumer group assigns each (tenant,
+model) to one trainer. A trainer that died frees its request when its lease ends, and the next trainer continues with ``epoch + 1`` from the
+checkpoints.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Checkpoints that survive kill -9 and a power loss at any moment.
 
-transformers writes its checkpoints in place, and resumes from the checkpoint with the highest number without a check. So Weir gives it a
-draft folder; :func:`seal` writes all files to disk, adds a manifest with their digests, and renames the folder.
+transformers writes its checkpoints in place, and resumes from the checkpoint with the highest number without a check. So Weir passes a draft folder
+to transformers; :func:`seal` writes all files to disk, adds a manifest with their digests, and renames the folder.
 """
 
 import shutil
@@ -54,7 +54,7 @@ def read_checkpoint(path: Path, key: str) -> Checkpoint | None:
 def seal(draft: Path, checkpoints: Path, *, key: str, seconds: float, numbers: dict[str, float]) -> None:
     """Move the complete folder `draft` to `checkpoints`, and delete all but the two newest checkpoints of the job `key`.
 
-    The other arguments are those of :func:`describe`. Raises OSError if the disk is full or fails.
+    The other arguments are the arguments of :func:`describe`. Raises OSError if the disk is full or fails.
     """
     describe(draft, key=key, seconds=seconds, numbers=numbers)
     replace_folder(checkpoints / draft.name, draft)  # an existing checkpoint of this step does not verify

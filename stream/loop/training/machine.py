@@ -93,7 +93,7 @@ class TrainerMachine:
         return _work(oldest) if oldest else None
 
     def work_on(self, retraining_id: str) -> Work | None:
-        """Return the work on one request, whatever its state, or None if the request is unknown."""
+        """Return the work on one request in any state, or None if the request is unknown."""
         known = self._requests.get(retraining_id)
         return _work(known) if known else None
 

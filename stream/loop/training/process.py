@@ -37,7 +37,7 @@ async def run_training(
 
     Cancelling the task ends the process, which first writes a checkpoint.
 
-    Raises TrainingError if the run fails, takes longer than its bound, or was killed too often.
+    Raises TrainingError if the run fails, needs longer than its bound, or was killed too often.
     """
     folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.job.write_bytes(msgspec.json.encode(job))

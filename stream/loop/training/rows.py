@@ -27,7 +27,7 @@ _LEAST = {"sft": 1, "kto": 2}
 def training_table(dataset: Path, method: str) -> pa.Table:
     """Return the rows of a dataset's folder for `method`; ``sft`` reads corrected and approved answers only.
 
-    Raises TrainingError if the file is not that of the dataset's manifest, or has too few rows.
+    Raises TrainingError if the file does not have the digest in the dataset's manifest, or has too few rows.
     """
     try:
         table = pq.read_table(io.BytesIO(read_checked(dataset / TRAIN_FILE)), columns=_COLUMNS)

@@ -1,4 +1,4 @@
-"""The summary of an alert: what happened, to which model and tenant, since when and how much; never a prompt's text."""
+"""The summary of an alert: the event, its model and tenant, its start and its size; never a prompt's text."""
 
 from collections.abc import Iterator, Mapping
 

@@ -29,7 +29,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 def evaluate(state: ModelState, at: float, settings: RetrainingSettings) -> list[Gate]:
     """Return the result of every gate at event time `at`; a request needs all gates to pass.
 
-    Events, windows and principals are those of all firing alerts of one (tenant, model), about prompts and answers. The
+    Events, windows and principals are from all firing alerts of one (tenant, model), about prompts and answers. The
     gate `largest_share` uses the largest of the shares that one API key has in these sets of events:
 
     - the events of all alerts;

@@ -83,7 +83,7 @@ class Retraining:
 def observe(alerts: AlertsHalf, event: Event, offset: int) -> bool:
     """Apply an alert record without a decision; return whether it is a firing alert's newest revision.
 
-    A duplicate and an older revision change nothing.
+    A duplicate or an older revision has no effect.
     """
     record = event.data
     assert isinstance(record, AlertRecord)

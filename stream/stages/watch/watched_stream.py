@@ -29,7 +29,7 @@ class WatchedStream:
     def restore(self, stored: StreamState) -> None:
         """Restore each detector from its snapshot; add detectors that reject their snapshot to :attr:`lost`.
 
-        A detector without a snapshot is new, for example after an upgrade. It starts fresh, and nothing is lost.
+        A detector without a snapshot is new, for example after an upgrade. It starts without a state and is not lost.
         """
         self.announce = self.detectors.keys() & stored.announce
         for name, detector in self.detectors.items():

@@ -38,8 +38,8 @@ class SourceTime(msgspec.Struct):
 class SourceLane(msgspec.Struct, kw_only=True):
     """The sources of one inference partition, as a storable value.
 
-    The watermark waits for `sources` (live, or expected after a restart), not for `released` ones. `ended` has the
-    sources that closed last, so that a duplicate tick does not add them again. `progress` is the largest
+    The watermark waits for `sources` (live, or expected after a restart), not for the sources in `released`. `ended`
+    has the sources that closed last, so that a duplicate tick does not add them again. `progress` is the largest
     `SourceTime.progress` of any source so far. `low` is the lowest time of a live source; it never decreases.
     """
 

@@ -10,7 +10,7 @@ __all__ = ["ExplanationRecord", "FindingRecord", "SentinelRecord", "Signal", "Sp
 class Span(EventData, frozen=True, kw_only=True):
     """A span of the raw text as character offsets, end exclusive; never the text itself.
 
-    The text is that of the part `part`, by default the part of the verdict. `part` can also be a part of the context of an end record, such as
+    The text is the text of the part `part`, by default the part of the verdict. `part` can also be a part of the context of an end record, such as
     ``/context/0/parts/0``: the text with which the answer was compared.
     """
 

@@ -266,14 +266,15 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
     """The end of an accepted request; `status` is ``complete``, ``error``, ``cancelled`` or ``aborted``.
 
     `messages` are all choices, in order. `context` is the last part of the prompt (``[detectors] context_characters``),
-    for detectors that compare the answer with the prompt: the worker that scores the answer may not have read the request.
-    `context` also has the newest tool results, at most 16 KiB of text, if a detector that reads them is expected (``leak``, ``groundedness``).
-    If ``consistency`` is expected, the last message of `context` is the answer that the user received, and `messages` are further answers to the same request.
-    `instructions` are the newest messages of the operator (roles ``system`` and ``developer``), at most 16 KiB of text; they are
-    present only if the detector ``leak`` is expected.
-    `tools` are the tools of the request if the answer has tool calls and the detector ``tools`` is expected; None if they are unknown or too large.
-    `shadow_of` is equal to that of the request record.
-    `recorded` is the share of the text's characters that the record contains: less than 1 if the whole text is too large for Kafka.
+    for detectors that compare the answer with the prompt: the worker that scores the answer may not have read the
+    request. `context` also has the newest tool results, at most 16 KiB of text, if a detector that reads them is
+    expected (``leak``, ``groundedness``). If ``consistency`` is expected, the last message of `context` is the answer
+    that the user received, and `messages` are further answers to the same request. `instructions` are the newest
+    messages of the operator (roles ``system`` and ``developer``), at most 16 KiB of text; they are present only if the
+    detector ``leak`` is expected. `tools` are the tools of the request if the answer has tool calls and the detector
+    ``tools`` is expected; None if they are unknown or too large. `shadow_of` is equal to `shadow_of` of the request
+    record. `recorded` is the share of the text's characters that the record contains: less than 1 if the whole text is
+    too large for Kafka.
     """
 
     event_type: ClassVar[str] = "weir.inference.response.v2"
