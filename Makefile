@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 WEIR := $(BIN)/weir
 STAMP := $(VENV)/.weir-installed
 NICE := nice -n 5
-# Test processes: half of the suite waits for brokers. The slowest tests start first.
-JOBS ?= 2
+# Test processes: half of the suite waits for brokers. The slowest tests start first, and the third process (low priority) runs unit tests meanwhile.
+JOBS ?= 3
 LOCKS := requirements.lock requirements-models.lock
 # The extras of requirements.lock; `vllm` does not resolve together with `stream`.
 EXTRAS := serving stream guard eval train loop supervise traceview local
@@ -52,7 +52,7 @@ up: $(STAMP) ## start everything on this machine, in the background
 down: $(STAMP) ## stop everything that `make up` or `make demo` started; data is kept
 	@$(WEIR) down
 
-test: $(STAMP) ## lint, types, import rules, then all tests but test-stack (JOBS=2)
+test: $(STAMP) ## lint, types, import rules, then all tests but test-stack (JOBS=3)
 	@$(MAKE) --no-print-directory lint
 	@$(NICE) $(BIN)/pytest -n $(JOBS) --no-loadscope-reorder \
 	  $(wildcard tests/e2e tests/chaos tests/browser tests/integration tests/property tests/contract tests/unit)
@@ -76,7 +76,7 @@ bench-vllm: $(VLLM_STAMP) ## tokens/s of the engine vllm with 1, 8 and 64 reques
 lint: $(STAMP) ## ruff, mypy, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --num-workers $(JOBS)
+	$(BIN)/mypy --num-workers 2
 	$(BIN)/lint-imports
 
 bench: $(STAMP) ## benchmarks (PARTS=help lists them; PARTS="endpoint delay"; PARTS=score_rate ARGS="HOST:PORT 400")

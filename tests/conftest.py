@@ -9,6 +9,7 @@ import pytest
 from support.running_broker import RunningBroker, start_broker
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from weir.local.broker.kafka_jars import apache_available
 
@@ -16,6 +17,8 @@ _NO_MAVEN = "Apache Kafka needs Maven (Debian package `maven`), which is not on 
 _NO_CHROMIUM = "the console's page needs Chromium (Debian package `chromium`), which is not on PATH"
 
 _WHOLE = ("tests/e2e/", "tests/chaos/")
+_ALONE = ("tests/unit/", "tests/contract/", "tests/property/")
+_FILLER = "gw2"
 #: It takes seven minutes. It starts first, so that no process is still busy with it when the others have nothing left to do.
 _LONGEST = "tests/integration/training/test_ray_cluster.py"
 
@@ -44,16 +47,32 @@ class _NotRun:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("PYTEST_XDIST_WORKER") == _FILLER:
+        os.nice(5)
     config.pluginmanager.register(_NotRun("on Apache Kafka", _NO_MAVEN), "weir-not-run-kafka")
     config.pluginmanager.register(_NotRun("in Chromium", _NO_CHROMIUM), "weir-not-run-chromium")
 
 
 class _ByFile(LoadScopeScheduling):
-    """With several processes (`-n`), the tests of a file share one, and so do all that run a whole Weir: one at a time."""
+    """With several processes (`-n`), the tests of a file share one, and so do all that run a whole Weir: one at a time.
+
+    The process `_FILLER` has a low priority. It runs only tests that start nothing, from the end of the queue, while the others wait.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, _ = nodeid.partition("::")
         return "whole" if file.startswith(_WHOLE) else file
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if node.gateway.id == _FILLER:
+            self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
+        super()._assign_work_unit(node)
+
+    def _reschedule(self, node: WorkerController) -> None:
+        if node.gateway.id == _FILLER and not (self.workqueue and next(reversed(self.workqueue)).startswith(_ALONE)):
+            node.shutdown()
+        else:
+            super()._reschedule(node)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
