@@ -68,8 +68,9 @@ def test_a_command_that_prints_nothing_ends_with_its_reader(ended_reader):
 
 
 def test_ctrl_c_ends_a_command_with_status_130_and_no_traceback():
+    ended_by_signal = ["env", "--default-signal=INT"]  # a shell's background job ignores SIGINT
     with subprocess.Popen(
-        [*WEIR, "score", "--detector", "repetition"],
+        [*ended_by_signal, *WEIR, "score", "--detector", "repetition"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
