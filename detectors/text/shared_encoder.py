@@ -27,7 +27,7 @@ from detectors.models.language_model import LanguageModel
 from detectors.models.weight_files import ENCODER, LINEAR, WeightFile, WeightsConfig
 from detectors.normalise.disguise import views
 
-__all__ = ["SECRET", "EncoderConfig", "EncoderDetector", "Engine", "combine_windows"]
+__all__ = ["SECRET", "EncoderConfig", "EncoderDetector", "Engine", "combine_windows", "distinct_views"]
 
 TASKS = ("toxicity", "injection", "refusal")
 CACHED_TEXTS = 4096
@@ -154,7 +154,7 @@ class Engine:
         from detectors.models.multitask import log_odds  # noqa: PLC0415 - torch takes seconds to import
         from detectors.models.token_windows import tokenize, windows  # noqa: PLC0415 - tokenizers is loaded with torch
 
-        copies = [_different(views(text)) for text in texts]
+        copies = [distinct_views(text) for text in texts]
         tokens = iter(tokenize(self._tokenizer, [copy for found in copies for copy in found]))
         linear = [tuple(map(float, odds)) for odds in self.linear_log_odds(texts)]
         rows: dict[tuple[tuple[int, ...], tuple[float, ...]], int] = {}
@@ -185,6 +185,11 @@ def combine_windows(odds: NDArray[np.float64]) -> NDArray[np.float64]:
     found: NDArray[np.float64] = np.maximum(mean, highest - math.log(WEAKENED))
     found[HIGHEST] = highest[HIGHEST]
     return found
+
+
+def distinct_views(text: str) -> list[str]:
+    """Return the views of a text (`detectors.normalise.disguise.views`) that differ in their words."""
+    return _different(views(text))
 
 
 def _different(copies: Sequence[str]) -> list[str]:

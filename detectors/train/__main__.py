@@ -10,15 +10,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from detectors.models.weight_files import ENCODER, GROUNDEDNESS, LINEAR, PII, PROJECTION, SECRETS
+from detectors.models.weight_files import ENCODER, GROUNDEDNESS, LINEAR, PII, PROJECTION, SECOND_STAGE, SECRETS
 from detectors.train import (
     calibration,
+    cascade,
     encoder_trainer,
     exit_trainer,
     groundedness_trainer,
     linear_trainer,
     overlap,
     projection,
+    second_stage_trainer,
     secrets_trainer,
     soup,
     teacher,
@@ -31,10 +33,12 @@ OUT = {
     "groundedness": GROUNDEDNESS.path,
     "linear": LINEAR.path,
     "projection": PROJECTION.path,
+    "second_stage": SECOND_STAGE.path,
     "secrets": SECRETS.path,
     "teacher": Path("teacher.npy"),
     "exit": ENCODER.path,
     "calibration": ENCODER.path,
+    "cascade": SECOND_STAGE.path,
     "soup": ENCODER.path,
 }
 
@@ -51,9 +55,9 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of the labelled sets (docs/detectors.md)")
     parser.add_argument("--out", type=Path, help="file to write; default: the shipped one")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=encoder_trainer.STEPS, help="encoder")
-    parser.add_argument("--rate", type=float, default=encoder_trainer.RATE, help="encoder: the highest learning rate")
-    parser.add_argument("--warm", type=Path, help="encoder: weights of an earlier run to start from")
+    parser.add_argument("--steps", type=int, help="encoder, second_stage")
+    parser.add_argument("--rate", type=float, help="encoder, second_stage: the highest learning rate")
+    parser.add_argument("--warm", type=Path, help="encoder, second_stage: weights of an earlier run to start from")
     parser.add_argument("--without", nargs="*", default=(), help="encoder: sources of which no text is read")
     parser.add_argument("--teacher", type=Path, help="linear: the file that the part `teacher` wrote")
     parser.add_argument(
@@ -86,7 +90,7 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace, out: Pa
         parser.error(f"--data {options.data} is no folder: name the folder of the labelled sets (docs/detectors.md)")
     if not out.parent.is_dir():
         parser.error(f"--out {out}: {out.parent} is no folder; create it, or name another file")
-    if options.steps < 1:
+    if options.steps is not None and options.steps < 1:
         parser.error(f"--steps {options.steps}: a run has at least 1 step")
     if options.part == "soup" and len(options.runs or ()) != len(options.shares or ()) + 1:
         parser.error("soup needs --runs, the earlier weights first, and one of --shares for each further run")
@@ -101,16 +105,26 @@ def _train(options: argparse.Namespace, out: Path) -> None:
             out,
             seed,
             log=_log,
-            steps=options.steps,
-            rate=options.rate,
+            steps=options.steps or encoder_trainer.STEPS,
+            rate=options.rate or encoder_trainer.RATE,
             warm=options.warm,
             without=options.without,
+        ),
+        "second_stage": lambda: second_stage_trainer.train(
+            data,
+            out,
+            seed,
+            second_stage_trainer.Recipe(
+                options.steps or second_stage_trainer.STEPS, options.rate or second_stage_trainer.RATE, options.warm
+            ),
+            log=_log,
         ),
         "pii": lambda: token_head_trainer.train(data, out, seed, log=_log),
         "groundedness": lambda: groundedness_trainer.train(data, out, seed, log=_log),
         "linear": lambda: linear_trainer.train(data, out, seed, teacher=options.teacher),
         "soup": lambda: soup.interpolate(options.runs, options.shares, out),
         "exit": lambda: exit_trainer.train(data, out, seed, log=_log),
+        "cascade": lambda: cascade.fit_combination(data, out, seed, log=_log),
         "calibration": lambda: calibration.calibrate(data, out, seed, log=_log),
         "teacher": lambda: teacher.write_probabilities(
             data, out, seed, log=_log, weights=options.weights, precision=options.precision

@@ -26,7 +26,7 @@ from detectors.train.averaged_training import Log
 from detectors.train.conflict import fit_conflict
 from detectors.train.mixes import load_examples
 
-__all__ = ["calibrate", "platt"]
+__all__ = ["balanced", "calibrate", "platt"]
 
 #: Maximum number of texts of a source, drawn at random.
 TEXTS = 80
@@ -66,7 +66,7 @@ def calibrate(data: Path, out: Path, seed: int, *, log: Log) -> None:
         scored = [example for part in by_source.values() for example in part]
         odds = _load_detector(name, out).log_odds([example.text for example in scored])[0]
         labels = np.array([example.labels[task] for example in scored])
-        weights = _balanced(scored, labels)
+        weights = balanced(scored, labels)
         found.append(platt(odds, labels, weights))
         share = float((weights * labels).sum() / weights.sum())
         log(
@@ -81,7 +81,7 @@ def calibrate(data: Path, out: Path, seed: int, *, log: Log) -> None:
     save_file({**load_file(out), **constants}, out)
 
 
-def _balanced(examples: Sequence[Example], labels: Floats) -> Floats:
+def balanced(examples: Sequence[Example], labels: Floats) -> Floats:
     """Return weights with which each source has the same sum, and so has each class of a source."""
     sources = np.array([example.source for example in examples])
     weights = np.zeros(len(labels))

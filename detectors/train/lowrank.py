@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from detectors.models.multitask import MultiTask
 
-__all__ = ["adapt", "delta", "factors"]
+__all__ = ["SCALE", "LowRank", "adapt", "delta", "factors"]
 
 RANK, SCALE = 32, 2.0
 KEPT = 96
@@ -20,11 +20,11 @@ KEPT = 96
 class LowRank(nn.Module):
     """A frozen linear map plus a trained low-rank map; the bias of the frozen map is trained too."""
 
-    def __init__(self, base: nn.Linear, generator: torch.Generator) -> None:
+    def __init__(self, base: nn.Linear, generator: torch.Generator, rank: int = RANK) -> None:
         super().__init__()
         self.base = base
-        self.a = nn.Parameter(torch.randn(RANK, base.in_features, generator=generator) / math.sqrt(base.in_features))
-        self.b = nn.Parameter(torch.zeros(base.out_features, RANK))
+        self.a = nn.Parameter(torch.randn(rank, base.in_features, generator=generator) / math.sqrt(base.in_features))
+        self.b = nn.Parameter(torch.zeros(base.out_features, rank))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Apply both maps to ``inputs`` and return the sum of the results."""

@@ -1,7 +1,7 @@
 """The training texts of the shared encoder, and the mixture of their sources in a run."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from detectors.evaluate.examples import Example
@@ -30,11 +30,14 @@ def load_examples(root: Path, seed: int = 0) -> list[Example]:
     ]
 
 
-def sample_mixture(examples: Sequence[Example], seed: int) -> list[Example]:
-    """Return a random sample in which each example occurs, on average, as often as `MIXTURE` says for its source."""
+def sample_mixture(
+    examples: Sequence[Example], seed: int, mixture: Mapping[str, float] | None = None, default: float = 1.0
+) -> list[Example]:
+    """Return a random sample in which each example occurs, on average, as often as `mixture` (None: `MIXTURE`) has for its source, else `default` times."""
     rng = random.Random(seed)
+    mixture = MIXTURE if mixture is None else mixture
     found: list[Example] = []
     for example in examples:
-        whole, rest = divmod(MIXTURE.get(example.source, 1.0), 1.0)
+        whole, rest = divmod(mixture.get(example.source, default), 1.0)
         found += [example] * (int(whole) + (rng.random() < rest))
     return found

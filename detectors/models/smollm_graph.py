@@ -1,0 +1,71 @@
+"""`detectors.models.smollm.SmolLM` compiled by OpenVINO: five times as fast as in torch, and a row's vectors do not depend on other rows."""
+
+from typing import Any
+
+import numpy as np
+import openvino
+import torch
+from openvino import PartialShape, Type
+from openvino import opset15 as ops
+from torch import Tensor, nn
+
+from detectors.models.smollm import EPSILON, HEADS, HIDDEN, KEYS, WIDTH, SmolLM, rotations
+
+__all__ = ["CompiledSmolLM"]
+
+#: Maximum number of tokens of a row.
+LONGEST = 512
+#: A node or an output of OpenVINO's graph.
+Node = Any
+
+
+class CompiledSmolLM(nn.Module):
+    """SmolLM's layers on a CPU, in float32; ``forward`` is that of `SmolLM`, for at most `LONGEST` tokens."""
+
+    def __init__(self, model: SmolLM, threads: int = 0) -> None:
+        super().__init__()
+        options: dict[str, object] = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": threads or torch.get_num_threads(),
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._request = openvino.Core().compile_model(_graph(model), "CPU", options).create_infer_request()
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the token vectors, (n, length, 576), of token ids, (n, length)."""
+        return torch.from_numpy(self._request.infer([ids.to(torch.int32).numpy()])[0])
+
+
+def _graph(model: SmolLM) -> openvino.Model:
+    weights = {name: value.numpy() for name, value in model.state_dict().items()}
+    ids = ops.parameter(PartialShape([-1, -1]), Type.i32, "ids")
+    length = ops.gather(ops.shape_of(ids, "i64"), [1], 0)
+    turns = [ops.slice(ops.constant(table.numpy()), [0], length, [1], [0]) for table in rotations(LONGEST)]
+    hidden = ops.gather(ops.constant(weights["words.weight"]), ids, 0)
+    for number in range(len(model.layers)):
+
+        def linear(inputs: Node, name: str, layer: str = f"layers.{number}") -> Node:
+            return ops.matmul(inputs, ops.constant(weights[f"{layer}.{name}.weight"]), False, True)
+
+        def norm(inputs: Node, name: str, layer: str = f"layers.{number}") -> Node:
+            mean = ops.reduce_mean(ops.multiply(inputs, inputs), [-1], keep_dims=True)
+            scaled = ops.divide(inputs, ops.sqrt(ops.add(mean, np.float32(EPSILON))))
+            return ops.multiply(scaled, ops.constant(weights[f"{layer}.{name}.weight"]))
+
+        split = ops.reshape(linear(norm(hidden, "norm_attention"), "qkv"), [0, 0, HEADS + 2 * KEYS, WIDTH], True)
+        query, key, value = ops.variadic_split(ops.transpose(split, [0, 2, 1, 3]), 1, [HEADS, KEYS, KEYS]).outputs()
+        shared = [head // (HEADS // KEYS) for head in range(HEADS)]
+        key, value = (ops.gather(part, shared, 1) for part in (_rotated(key, turns), value))
+        attended = ops.scaled_dot_product_attention(_rotated(query, turns), key, value, causal=True)
+        joined = ops.reshape(ops.transpose(attended, [0, 2, 1, 3]), [0, 0, HIDDEN], True)
+        hidden = ops.add(hidden, linear(joined, "out"))
+        gate, up = ops.split(linear(norm(hidden, "norm_inner"), "inner"), -1, 2).outputs()
+        hidden = ops.add(hidden, linear(ops.multiply(ops.swish(gate), up), "outer"))
+    return openvino.Model([hidden], [ids], "smollm")
+
+
+def _rotated(heads: Node, turns: list[Node]) -> Node:
+    first, second = ops.split(heads, -1, 2).outputs()
+    turned = ops.concat([ops.negative(second), first], -1)
+    return ops.add(ops.multiply(heads, turns[0]), ops.multiply(turned, turns[1]))

@@ -1,0 +1,167 @@
+"""Training of injection's second stage (`detectors.models.second_stage`).
+
+Every matrix of the layers gets a low-rank adapter (LoRA, arXiv 2106.09685); norms and word vectors are not trained. Tokens are dropped
+at random (word dropout, Iyyer et al., ACL 2015, 10.3115/v1/P15-1162). The result is the exponential moving average of the weights.
+"""
+
+import hashlib
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from detectors.evaluate.examples import Example
+from detectors.models.multitask import OUTPUTS as ENCODER_OUTPUTS
+from detectors.models.second_stage import OUTPUTS, WINDOW, SecondStage, merge, pad_rows
+from detectors.models.smollm import START, SmolLM, load_smollm
+from detectors.normalise.unicode import without_surrogates
+from detectors.toml_files import read_toml
+from detectors.train.averaged_training import AveragedTraining, Log
+from detectors.train.encoder_trainer import pace
+from detectors.train.lowrank import SCALE, LowRank
+from detectors.train.mixes import load_examples, sample_mixture
+
+__all__ = ["RATE", "STEPS", "Recipe", "train"]
+
+MIXTURE = read_toml("detectors.train", "second_stage_mixture.toml", dict[str, float])
+ROWS_A_BATCH, TOKENS_A_BATCH, SORTED_BATCHES = 32, 2048, 50
+RANK, KEPT = 16, 32
+RATE, STEPS = 6e-4, 2000
+SMOOTHING, DROPPED, AVERAGE = 0.02, 0.1, 0.995
+#: Weight of the output ``secret`` in the loss.
+SECRET_WEIGHT = 0.3
+EVERY = 20
+
+
+class Row(NamedTuple):
+    """The token ids of a window, and the label of each of `OUTPUTS`: 0, 1 or NaN (unknown)."""
+
+    ids: list[int]
+    labels: tuple[float, ...]
+
+
+def batches(rows: Sequence[Row], rng: random.Random) -> list[list[Row]]:
+    """Divide the rows of one epoch, in random order, into batches of rows with similar length."""
+    order = rng.sample(rows, len(rows))
+    span = ROWS_A_BATCH * SORTED_BATCHES
+    result: list[list[Row]] = []
+    for start in range(0, len(order), span):
+        found: list[list[Row]] = [[]]
+        for row in sorted(order[start : start + span], key=lambda one: len(one.ids)):
+            batch = found[-1]
+            if len(batch) == ROWS_A_BATCH or (len(batch) + 1) * len(row.ids) > TOKENS_A_BATCH:
+                found.append(batch := [])
+            batch.append(row)
+        result += rng.sample(found, len(found))
+    return [batch for batch in result if batch]
+
+
+def _rows(examples: Sequence[Example], tokenizer: Tokenizer, rng: random.Random) -> list[Row]:
+    """Return a window of each text: its beginning, or for a long harmless text at random another part."""
+    encoded = tokenizer.encode_batch([without_surrogates(e.text[:20_000]) for e in examples], add_special_tokens=False)
+    places = [ENCODER_OUTPUTS.index(name) for name in OUTPUTS]
+    rows = []
+    for example, tokens in zip(examples, encoded, strict=True):
+        labels = tuple(
+            example.labels[place] if example.labels[place] in (0.0, 1.0) else float("nan") for place in places
+        )
+        spare = len(tokens.ids) - WINDOW
+        start = rng.randrange(spare) if spare > 0 and labels[0] == 0.0 and rng.random() < 0.3 else 0
+        if ids := tokens.ids[start : start + WINDOW]:
+            rows.append(Row(ids, labels))
+    return rows
+
+
+def loss_of(model: SecondStage, batch: Sequence[Row], rng: random.Random) -> Tensor:
+    """Return the mean cross-entropy of the known labels of a batch, with word dropout."""
+    kept = [[token for token in row.ids if rng.random() >= DROPPED] or row.ids for row in batch]
+    ids, lengths = pad_rows([[START, *tokens] for tokens in kept])
+    labels = torch.tensor([row.labels for row in batch])
+    raw = nn.functional.binary_cross_entropy_with_logits(
+        model(ids, lengths), labels.nan_to_num() * (1 - 2 * SMOOTHING) + SMOOTHING, reduction="none"
+    )
+    loss: Tensor = (raw * ~labels.isnan() * torch.tensor([1.0, SECRET_WEIGHT])).sum() / len(batch)
+    return loss
+
+
+def _adapt(model: SecondStage, seed: int) -> None:
+    """Replace every matrix of the layers by a `LowRank`; mark the head for training."""
+    generator = torch.Generator().manual_seed(seed)
+    assert isinstance(model.backbone, SmolLM)  # as it is loaded for training
+    for layer in model.backbone.layers:
+        for name in ("qkv", "out", "inner", "outer"):
+            setattr(layer, name, LowRank(getattr(layer, name), generator, RANK))
+    model.norm.requires_grad_()
+    model.head.requires_grad_()
+
+
+def _delta(averaged: dict[str, Tensor], warm: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the trained adapter plus the earlier adapter ``warm``, in float16, for `second_stage.merge`."""
+    result = {name: value for name, value in averaged.items() if not name.startswith("backbone.")}
+    for name, value in averaged.items():
+        if name.endswith(".a"):
+            stem = name.removeprefix("backbone.")[:-2]
+            pairs = [(value, averaged[name[:-1] + "b"] * SCALE)]
+            if f"{stem}.a" in warm:
+                pairs.append((warm[f"{stem}.a"].float(), warm[f"{stem}.b"].float()))
+            result[f"{stem}.a"], result[f"{stem}.b"] = _joined(pairs)
+    return {name: value.half().contiguous() for name, value in result.items()}
+
+
+def _joined(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return a, (rank, inputs), and b, (outputs, rank), whose product b @ a is nearest to the sum of those of ``pairs``; rank is at most `KEPT`."""
+    right, below = torch.linalg.qr(torch.cat([a for a, _ in pairs]).T)
+    left, above = torch.linalg.qr(torch.cat([b for _, b in pairs], dim=1))
+    first, values, second = torch.linalg.svd(above @ below.T)
+    root = values[:KEPT].sqrt()
+    return root[:, None] * (second[:KEPT] @ right.T), left @ first[:, :KEPT] * root
+
+
+class Recipe(NamedTuple):
+    """Steps of a run (1,200 read the texts of `MIXTURE` about once), its highest learning rate, and the weights of an earlier run to start from."""
+
+    steps: int = STEPS
+    rate: float = RATE
+    warm: Path | None = None
+
+
+def train(data: Path, out: Path, seed: int, recipe: Recipe, *, log: Log) -> None:
+    """Train the second stage and write its weights to ``out``; a step is one batch of at most 32 rows."""
+    steps, rate, warm = recipe
+    rng = random.Random(seed)
+    torch.manual_seed(seed)
+    backbone, tokenizer = load_smollm()
+    model = SecondStage(backbone).requires_grad_(requires_grad=False)
+    nn.init.normal_(model.head.weight, std=0.01)
+    nn.init.zeros_(model.head.bias)
+    earlier = load_file(warm) if warm else {}
+    merge(model, earlier)
+    _adapt(model, seed)
+    known = [e for e in load_examples(data, seed) if e.split == "train" and e.labels[1] in (0.0, 1.0)]
+    rows = _rows(sample_mixture(known, seed, MIXTURE, 0.0), tokenizer, rng)
+    plan: list[list[Row]] = []
+    while len(plan) < steps:
+        plan += batches(rows, rng)
+    log(f"{len(rows)} windows, {sum(len(row.ids) for row in rows)} tokens: {len(plan)} batches planned, {steps} run")
+    task = hashlib.sha256(repr((plan[:steps], rate, warm and hashlib.sha256(warm.read_bytes()).hexdigest())).encode())
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    training = AveragedTraining(
+        parameters, out.with_suffix(".checkpoint.safetensors"), average=AVERAGE, task=task.hexdigest()
+    )
+    training.resume(log)
+    model.train()
+
+    def step(batch: Sequence[Row]) -> float:
+        loss = loss_of(model, batch, random.Random(f"{seed} {training.done}"))
+        loss.backward()  # type: ignore[no-untyped-call] # torch has no type here
+        training.step(rate * pace(training.done, steps))
+        return loss.item()
+
+    training.run(plan[:steps], step, log, every=EVERY)
+    save_file(_delta(training.averaged, earlier), out)
+    training.finish()
