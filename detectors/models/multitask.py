@@ -127,11 +127,11 @@ class MultiTask(nn.Module):
         return logits
 
 
-def merge(model: MultiTask, delta: dict[str, Tensor]) -> None:
+def merge(model: nn.Module, delta: dict[str, Tensor]) -> None:
     """Apply an adapter to a model.
 
     The product of the matrices ``NAME.b`` and ``NAME.a`` is added to the weights of the linear map NAME. The vector
-    ``NAME.shift`` is added to the parameter NAME. Tensors ``heads.…``, ``calibration`` and ``conflict`` replace those of the model.
+    ``NAME.shift`` is added to the parameter NAME. Tensors with the names of the model's, such as ``heads.…`` and ``calibration``, replace them.
     """
     state = model.state_dict()
     with torch.no_grad():
@@ -141,7 +141,7 @@ def merge(model: MultiTask, delta: dict[str, Tensor]) -> None:
                 state[f"backbone.{stem}.weight"] += delta[f"{stem}.b"].float() @ value.float()
             elif kind == "shift":
                 state[f"backbone.{stem}"] += value.float()
-            elif name.startswith("heads.") or name in {"calibration", "conflict"}:
+            elif name in state:
                 state[name][: len(value)].copy_(value.float())  # earlier weights may have fewer outputs
 
 

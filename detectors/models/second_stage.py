@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from detectors.errors import WeightsError
+from detectors.models.multitask import merge
 from detectors.models.smollm import HIDDEN, START, load_smollm
 from detectors.models.smollm_graph import CompiledSmolLM
 from detectors.models.token_windows import buckets, padded
@@ -29,7 +30,6 @@ __all__ = [
     "SecondStage",
     "TextReader",
     "load_text_reader",
-    "merge",
     "pad_rows",
 ]
 
@@ -37,8 +37,8 @@ __all__ = [
 OUTPUTS = ("injection", "secret")
 #: Tokens of a window without `START`, and between the starts of two windows.
 WINDOW, STRIDE = 112, 88
-#: Maximum number of windows of a text. Longer texts would need seconds.
-MAX_WINDOWS = 8
+#: Maximum number of windows of a text, and of its characters (22 for each token). Longer texts would need seconds.
+MAX_WINDOWS, MAX_CHARACTERS = 8, 16_000
 
 
 class SecondStage(nn.Module):
@@ -68,18 +68,6 @@ class SecondStage(nn.Module):
         return logits
 
 
-def merge(model: SecondStage, delta: dict[str, Tensor]) -> None:
-    """Apply an adapter: add the product of ``NAME.b`` and ``NAME.a`` to the matrix NAME; other tensors replace those of the model."""
-    state = model.state_dict()
-    with torch.no_grad():
-        for name, value in delta.items():
-            stem, _, kind = name.rpartition(".")
-            if kind == "a":
-                state[f"backbone.{stem}.weight"] += delta[f"{stem}.b"].float() @ value.float()
-            elif kind != "b":
-                state[name].copy_(value)
-
-
 def pad_rows(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Return the token ids of ``rows``, (n, length), and the length of each row, (n)."""
     lengths = torch.tensor([len(row) for row in rows])
@@ -98,10 +86,10 @@ class TextReader:
     def log_odds(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the log-odds of each output for each text, (texts, outputs): those of its highest window.
 
-        A text of more than `MAX_WINDOWS` windows is not read, and neither is a text without tokens: its log-odds are NaN.
+        A text of more than `MAX_WINDOWS` windows or `MAX_CHARACTERS` is not read, and neither is a text without tokens: its log-odds are NaN.
         """
         rows, owners = [], []
-        cleaned = [without_surrogates(text) for text in texts]
+        cleaned = [without_surrogates(text) if len(text) <= MAX_CHARACTERS else "" for text in texts]
         for owner, found in enumerate(self._tokenizer.encode_batch(cleaned, add_special_tokens=False)):
             starts = range(0, max(1, len(found.ids) - WINDOW + STRIDE), STRIDE)
             if found.ids and len(starts) <= MAX_WINDOWS:
@@ -122,6 +110,13 @@ class TextReader:
         return found
 
 
+def _merge_all(model: SecondStage, delta: dict[str, Tensor]) -> None:
+    """Apply an adapter that has weights for the head; raises KeyError or RuntimeError if it is of another model."""
+    if missing := {name for name in model.state_dict() if not name.startswith("backbone.")} - delta.keys():
+        raise KeyError(min(missing))
+    merge(model, delta)
+
+
 def load_text_reader(weights: WeightFile = SECOND_STAGE, threads: int = 0) -> TextReader:
     """Load SmolLM2, the adapter ``weights`` and the tokenizer; 0 threads: as many as torch uses in this process.
 
@@ -130,7 +125,7 @@ def load_text_reader(weights: WeightFile = SECOND_STAGE, threads: int = 0) -> Te
     backbone, tokenizer = load_smollm()
     model = SecondStage(backbone)
     try:
-        merge(model, load_safetensors(weights.read()))
+        _merge_all(model, load_safetensors(weights.read()))
     except (KeyError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{weights.path} has no weights of the second stage: {weights.remedy}") from error
     model.backbone = CompiledSmolLM(backbone, threads)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from detectors.evaluate.examples import Example
 from detectors.models.multitask import OUTPUTS as ENCODER_OUTPUTS
-from detectors.models.second_stage import OUTPUTS, WINDOW, SecondStage, merge, pad_rows
+from detectors.models.multitask import merge
+from detectors.models.second_stage import OUTPUTS, WINDOW, SecondStage, pad_rows
 from detectors.models.smollm import START, SmolLM, load_smollm
 from detectors.normalise.unicode import without_surrogates
 from detectors.toml_files import read_toml
@@ -101,7 +102,7 @@ def _adapt(model: SecondStage, seed: int) -> None:
 
 
 def _delta(averaged: dict[str, Tensor], warm: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the trained adapter plus the earlier adapter ``warm``, in float16, for `second_stage.merge`."""
+    """Return the trained adapter plus the earlier adapter ``warm``, in float16, for `multitask.merge`."""
     result = {name: value for name, value in averaged.items() if not name.startswith("backbone.")}
     for name, value in averaged.items():
         if name.endswith(".a"):

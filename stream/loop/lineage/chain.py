@@ -42,7 +42,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`cause` led to `effect`, both ids of nodes; `check` states what was checked, and `broken` is the fault, or "" if there is none."""
+    """A link from the node id `cause` to the node id `effect`; `check` names the check, and `broken` is the fault or ""."""
 
     cause: str
     effect: str

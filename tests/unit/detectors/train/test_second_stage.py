@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from detectors.evaluate.examples import UNKNOWN, Example, labels
-from detectors.models.second_stage import SecondStage, merge
+from detectors.models.multitask import merge
+from detectors.models.second_stage import SecondStage
 from detectors.models.smollm import START, load_smollm
 from detectors.train import second_stage_trainer as trainer
 from detectors.train.second_stage_trainer import Recipe, Row, batches
