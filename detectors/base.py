@@ -37,7 +37,7 @@ ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """The position of a finding in the raw text, as character offsets, ``end`` exclusive; it contains no text.
+    """The position of a finding in the raw text, as character offsets, ``end`` exclusive; never the text itself.
 
     If ``part`` is not empty, the offsets are into the message of the prompt with this `Turn.pointer`.
     """
@@ -183,7 +183,7 @@ class Detector(abc.ABC, Generic[ConfigT]):
 class TextDetector(Detector[ConfigT]):
     """A detector that scores texts independently of each other; batches only save time."""
 
-    #: The texts of an event that it scores; the verdict is that of the worst text.
+    #: The texts of an event that the detector scores; the highest score is the event's.
     reads: ClassVar[Reads] = Reads.JOINED
     #: Whether `score_answers` needs the operator's messages, which are then in the record of each answer.
     reads_instructions: ClassVar[bool] = False

@@ -9,7 +9,7 @@ from detectors.pii.rules import RULES
 
 __all__ = ["GrowingPii"]
 
-#: A finding that begins earlier in a text without the answer's start can be the rest of a longer number.
+#: If a text begins inside an answer, findings in its first `CUT` characters are ignored: each can be the end of a longer number.
 CUT = 40
 
 

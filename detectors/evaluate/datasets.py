@@ -2,8 +2,9 @@
 
 Only one split of the shared encoder's examples is used. If a file of these examples is missing, none of the examples
 are used, because the splits would differ from those of the training. Ordinary prompts outside this split are not used
-either: the linear model, which scores a text before the encoder, is trained on them. To add a labelled file, extend `READERS`. To add
-generated cases, extend `cases.synthetic`.
+either, except `UNTRAINED`: the linear model, which scores a text before the encoder, is trained on them.
+
+To add a labelled file, extend `READERS`. To add generated cases, extend `cases.synthetic`.
 """
 
 import math
@@ -126,7 +127,10 @@ def _of_task(
 
 
 def _ordinary(root: Path, limit: int, seed: int, held_out: frozenset[str] | None) -> list[OrdinaryPrompts]:
-    """Return at most ``limit`` ordinary prompts per source (0: all): only texts in ``held_out`` and `UNTRAINED`, or all if it is None."""
+    """Return at most ``limit`` ordinary prompts per source (0: all).
+
+    Unless ``held_out`` is None, only its texts and those of `UNTRAINED` are used.
+    """
     by_source: dict[str, dict[str, None]] = {}
     for source, text in ordinary_prompts(root):
         if held_out is None or source == UNTRAINED or text in held_out:
@@ -148,7 +152,7 @@ def load_datasets(  # noqa: PLR0913 - what to read, and how much of it
     ``split`` selects the shared encoder's examples: the name of a split, and the seed of the splits. ``load_examples``
     reads these examples; the default reads only the public examples.
 
-    Raises DataError if ``root`` is no folder, or contains none of the expected files.
+    Raises DataError if ``root`` is not a folder, or contains none of the expected files.
     """
     if not root.is_dir():
         raise DataError(f"{root} is no folder: name the folder of the labelled sets (docs/detectors.md)")

@@ -90,7 +90,7 @@ def _curves(one: LabelledSet, scores: Mapping[Input, Score]) -> Curves:
 def measure_cost(
     detector: TextDetector[Any], sets: Sequence[LabelledSet], ordinary: Sequence[OrdinaryPrompts]
 ) -> dict[str, float]:
-    """Return the `cost` of 200 texts, taken in turn from the detector's sets and the sources of ordinary prompts."""
+    """Return the `cost` of at most 200 texts, taken in turn from the detector's sets and the sources of ordinary prompts."""
     groups = [[case.input for case in one.cases] for one in sets if one.detector == detector.name]
     groups += [[(text, ()) for text in one.texts] for one in ordinary if not detector.prompt_characters]
     mix = list(dict.fromkeys(key for row in zip_longest(*groups) for key in row if key))[:COST_TEXTS]

@@ -16,7 +16,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """A text and its labels."""
 
     text: str
-    #: The messages of the prompt that the text answers; empty if there is none, or it is unknown.
+    #: The messages of the prompt that the text answers; empty without a known prompt.
     prompt: tuple[Turn, ...] = ()
     #: Whether a detector should flag the text; None if only spans are known.
     label: bool | None = None

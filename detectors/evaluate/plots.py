@@ -39,7 +39,7 @@ def draw(result: Evaluated, folder: Path) -> list[Path]:
 
 
 def _plain(name: str) -> str:
-    """Return a name of the user as Matplotlib prints it: two dollar signs would begin and end a formula."""
+    """Escape dollar signs: Matplotlib reads the text between two of them as a formula."""
     return name.replace("$", r"\$")
 
 

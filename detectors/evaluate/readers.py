@@ -45,7 +45,7 @@ Groups = dict[str, list[str]]
 
 @contextmanager
 def complete(path: Path) -> Iterator[None]:
-    """Raise DataError if the file is damaged or cut off, as after an interrupted download."""
+    """Raise DataError if the file is damaged or truncated, for example after an interrupted download."""
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile, csv.Error, ValueError) as error:

@@ -43,8 +43,8 @@ def set_metrics(one: LabelledSet, scores: Mapping[Input, Score]) -> Row:
     All sets have the keys ``set`` and ``texts``. Sets with labels also have the keys of `metrics.decisions`,
     ``positive``, ``auroc``, ``average_precision``, ``ece``, ``reliability`` (the curve), ``length_auroc`` (AUROC of
     the length as a baseline) and ``by`` (for each column, a row per value). Sets with spans also have the keys
-    ``spans``, ``characters``, ``typed``, ``formats`` and ``types``. ``intervals`` has the 95 % interval of most metrics
-    (`intervals.of_labels`, `intervals.of_counts`).
+    ``spans``, ``characters``, ``typed``, ``formats`` and ``types``. ``intervals`` (of a set with labels, of ``characters``
+    and of ``typed``) has the 95 % interval of most metrics.
     """
     found = [scores[case.input] for case in one.cases]
     row: Row = {"set": one.name, "texts": len(one.cases)}

@@ -68,7 +68,7 @@ def span_counts(found: Iterable[Span], wanted: Iterable[Span]) -> Counts:
     starts = sorted((span.start, j) for j, span in enumerate(theirs))
     pairs = []
     for i, a in enumerate(mine):
-        # A span that overlaps by half begins at most the length of the other before it. A log can have 10,000 spans: compare few pairs.
+        # Compare few pairs, because a log can have 10,000 spans. A span that overlaps `a` by half begins at most `a`'s length before `a`.
         near = starts[bisect_left(starts, (2 * a.start - a.end,)) : bisect_left(starts, (a.end,))]
         pairs += [(share, i, j) for _, j in near if (share := overlap(a, theirs[j])) >= LEAST_OVERLAP]
     taken: set[int] = set()

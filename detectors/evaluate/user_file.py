@@ -120,7 +120,7 @@ def _split_of(path: Path, splits: dict[str, Any], name: str) -> Any:
 def _folder(path: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the rows of a split of a data set; the values of a `ClassLabel` column are its names, or None without a label."""
     try:
-        import datasets  # noqa: PLC0415 - seconds, and only for folders
+        import datasets  # noqa: PLC0415 - the import takes seconds, and only folders need it
     except ModuleNotFoundError as error:
         raise DataError(f"{path} is a folder, which needs the package datasets: install weir-llm[eval]") from error
     saved = any((path / name).is_file() for name in ("dataset_dict.json", "dataset_info.json", "state.json"))

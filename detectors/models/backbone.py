@@ -73,9 +73,9 @@ class _OnDevice(nn.Module):
 
 
 def compiled(model: MiniLM, compute: Compute, first: int = 0, last: int = LAYERS) -> nn.Module:
-    """Return a module that computes the layers of ``model`` after `first`, up to `last`, as `compute` says.
+    """Return a module that computes the layers of ``model`` after `first`, up to `last`, with the type and device of `compute`.
 
-    Its inputs are those of `MiniLM.forward`. Changes of ``model`` after the call have no effect on it.
+    Its inputs are those of `MiniLM.forward`. Later changes of ``model`` have no effect on the module.
 
     Raises UnsupportedError if this machine lacks the device or the instructions.
     """

@@ -51,7 +51,7 @@ class Compute(msgspec.Struct, frozen=True, kw_only=True):
 
 @cache
 def processor_flags() -> frozenset[str]:
-    """Return the flags of the first processor in /proc/cpuinfo; empty where the file or its line is missing."""
+    """Return the flags of the first processor in /proc/cpuinfo; empty if the file or the line is missing."""
     try:
         lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

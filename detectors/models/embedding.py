@@ -27,7 +27,7 @@ Vectors = NDArray[np.float32]
 
 
 class TokenVectors(msgspec.Struct, frozen=True, kw_only=True):
-    """The first 126 tokens of a text: their ids, (n,), their offsets in `text`, and their unit vectors, (n, 384).
+    """The first 126 tokens of a text: their ids, (n,), their start offsets in `text`, and their unit vectors, (n, 384).
 
     `text` is the text as the tokenizer read it: long words are cut, and lone surrogates are replaced. `mean` is the embedding of the text, (384,).
     """
@@ -40,7 +40,7 @@ class TokenVectors(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Embedder:
-    """An embedding model: the vector of a text is the mean of its first 126 token vectors, scaled to length one.
+    """An embedding model: the mean vector of a text's first 126 tokens and the two special tokens, scaled to length one.
 
     Parameters
     ----------

@@ -27,7 +27,8 @@ def hub_folder(model: str, revision: str, *, allow_download: bool) -> Path:
 
     Raises ConfigError if no model is configured, or if a repository is configured without a commit; a branch name is
     not accepted, because the branch could change.
-    Raises WeightsError if the model is not in the cache and the download fails or is not allowed.
+    Raises WeightsError if ``model`` is neither a folder nor OWNER/NAME, if huggingface-hub is not installed, or if the model is
+    not in the cache and the download fails or is not allowed.
     """
     if not model:
         raise ConfigError("detector hub has no model: name a folder or a repository in detectors.options.hub.model")

@@ -69,7 +69,7 @@ class LanguageModel:
         self._model: Any = load_model(str(path))
 
     def guess(self, text: str) -> Guess:
-        """Return the likely language of a text without code, URLs and e-mail addresses; "" if no letters are left."""
+        """Return the likely language of a text without code, URLs and e-mail addresses; "" if no known letters are left."""
         prose = _NO_PROSE.sub(" ", without_surrogates(text)).strip()
         prose = prose.lower() if prose.isupper() else prose  # the model mistakes capitals for other languages
         count = letters(prose)

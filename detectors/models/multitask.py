@@ -74,8 +74,8 @@ class Heads(nn.Module):
 class EarlyExit(nn.Module):
     """Heads that read the token vectors after layer `EXIT_LAYER` and the linear model's log-odds of the text.
 
-    A window is clear if each log-odds is below its limit; the other layers then do not read it. The heads are computed in float64, so that
-    whether a window is clear does not depend on the other windows of its batch.
+    A window is clear if each log-odds is below its limit; the other layers are then skipped. The heads are computed in float64, so that
+    this decision does not depend on the other windows of the batch.
     """
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class MultiTask(nn.Module):
         self.exit: EarlyExit | None = None
         #: Slope and shift of the log-odds of each task that calibrate its probability, (tasks, 2).
         self.register_buffer("calibration", torch.tensor([[1.0, 0.0]] * len(TASKS)))
-        #: Constants of `detectors.text.system_rules.conflict_log_odds`; without those of a file, no request asks for a secret.
+        #: Constants of `detectors.text.system_rules.conflict_log_odds`; with this default, no request asks for a secret.
         self.register_buffer("conflict", torch.tensor([0.0, 0.0, -30.0]))
 
     calibration: Tensor
@@ -184,8 +184,8 @@ def log_odds(
 ) -> NDArray[np.float64]:
     """Return the log-odds of each output for each row of token ids, (rows, outputs).
 
-    With the linear model's log-odds of each row's text, ``linear`` (rows, tasks), rows may leave at the early exit; outputs that are not among
-    `EXITS` are then `NOT_COMPUTED`. `model` is of `load_multitask`.
+    ``linear``, (rows, tasks), has the linear model's log-odds of each row's text. If it is given, clear rows leave at the early exit;
+    their outputs outside `EXITS` are `NOT_COMPUTED`. `model` is a result of `load_multitask`.
     """
     result = np.full((len(rows), len(model.heads.bias)), NOT_COMPUTED)
     with torch.inference_mode():

@@ -51,7 +51,7 @@ class WeightFile(NamedTuple):
 
     @classmethod
     def own(cls, path: Path, digest: str = "") -> Self:
-        """Return a file that was trained here; without ``digest``, its present content is right."""
+        """Return a file that was trained here; without ``digest``, the digest of its present content is pinned."""
         return cls(path, digest or hashlib.sha256(path.read_bytes()).hexdigest(), _OWN)
 
     def read(self) -> bytes:

@@ -1,8 +1,9 @@
-"""Copies of a text in which disguises such as leetspeak are undone; classifiers score the copies, and also the raw text unless two of five words are in disguise.
+"""Copies of a text in which disguises such as leetspeak are undone, for classifiers.
 
 A classifier of words does not understand ``1d10t``, ``i.d.i.o.t``, emoji, Base64 or Unicode tags, but people and
 language models do. The copies are guesses, and most copies have no offsets into the raw text. So the copies are used
-only for scores: the highest score counts. See `detectors.normalise.unicode` for copies with offsets.
+only for scores: the highest score counts. The raw text is scored, too, unless two of five words are in disguise. See
+`detectors.normalise.unicode` for copies with offsets.
 """
 
 import base64
@@ -176,9 +177,9 @@ def _decoded(text: str) -> str:
 def views(text: str) -> list[str]:
     """Return the one to three texts to score, in time linear in the length.
 
-    The first text is the raw text with emoji replaced by their names. A copy in which disguises are undone follows if
-    this copy differs from the first text. If two words in five of the copy are not in the raw text, the first text is made from the copy, because
-    classifiers misjudge words in disguise. The decoded sentences follow if there are any.
+    The first text is the raw text with emoji replaced by their names. If two in five words of the copy in which disguises
+    are undone are not in the raw text, the first text is made from this copy, because classifiers score disguised words
+    wrongly. The second text is the copy without emoji, if it differs from the first. The last text has the decoded sentences, if any.
     """
     raw = without_surrogates(text)
     normalised = normalise(raw)

@@ -16,7 +16,7 @@ from detectors.normalise.disguise import Encoded, encoded
 
 __all__ = ["caesar_shift", "ciphers", "decodings", "spelled"]
 
-#: Maximum number of decoded parts of one code, and maximum length of a decoded part.
+#: Maximum number of decoded parts of one code (four times as many for `_CODES`), and maximum length of an encoded part.
 MOST, LONGEST = 8, 8_192
 _MORSE = {
     ".-": "a", "-...": "b", "-.-.": "c", "-..": "d", ".": "e", "..-.": "f", "--.": "g", "....": "h", "..": "i", ".---": "j", "-.-": "k", ".-..": "l", "--": "m",
@@ -93,7 +93,7 @@ def _padded(text: str, block: int) -> str:
 
 
 def decodings(text: str) -> Iterator[Encoded]:
-    """Yield the decoded parts of a text: at most eight of each code."""
+    """Yield the decoded parts of a text: at most 32 of each code."""
     yield from encoded(text)
     for pattern, decode in _CODES:
         unusual = (match for match in pattern.finditer(text) if not _is_word(match.group()))
@@ -145,9 +145,9 @@ _SIGNS: tuple[tuple[re.Pattern[str], Callable[[str], str]], ...] = (
 
 
 def caesar_shift(text: str) -> str | None:
-    """Return a text whose letters a Caesar or Atbash cipher replaced, in lower case, or None if no such text is found.
+    """Return the plain text of a Caesar or Atbash cipher, in lower case, or None if ``text`` is not in such a cipher.
 
-    The cipher is that whose text has the most common words, if these are 10 % of its words.
+    The chosen cipher has the most common words in its plain text: at least two, and 10 % of the words.
     """
     beginning = text[:4_000].lower()
     listed = _WORD.findall(beginning)
@@ -161,7 +161,7 @@ def caesar_shift(text: str) -> str | None:
 
 
 def ciphers(word: str) -> list[str]:
-    """Return a text, in lower case, under each Caesar cipher and Atbash; without letters, nothing."""
+    """Return a lower-case text under each Caesar cipher and Atbash; an empty list if the text has no letters."""
     if not any(letter in _ALPHABET for letter in word):
         return []
     return [word.translate(table) for table in (*_SHIFTS, _ATBASH)]

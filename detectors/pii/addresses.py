@@ -17,7 +17,7 @@ _RULES = RULES.address
 _NUMBER = r"\d{1,5}[A-Za-z]?(?:[-/]\d{1,4}[A-Za-z]?)?"
 _NAME = r"\p{Lu}[\p{L}\p{M}.'\x{2019}\-]*"
 _OF = "(?:(?:de la|de las|de los|de l['\u2019]|del|della|delle|dei|des|de|du|da|do|das|dos|d['\u2019]) ?)?"
-#: Expression for streets with a house number, for RE2; capitals count.
+#: Expression for streets with a house number, for RE2; case-sensitive.
 STREET = "|".join(
     (
         rf"\b{_NUMBER},? (?:(?:{_NAME}|\d{{1,3}}(?:st|nd|rd|th)) ){{1,4}}(?:{'|'.join(_RULES.after_name)})\b",

@@ -17,7 +17,7 @@ __all__ = ["Entity", "EntityFinder", "Found"]
 TRIM = frozenset(" \t\r\n,;:!?\"'()[]{}<>|*_")
 
 _WORD = re.compile(r"\S+")
-#: Kinds of which every entity contains a digit.
+#: Kinds whose entities contain a digit.
 NUMBERS = frozenset({"PHONE_NUMBER", "ID", "AGE"})
 
 

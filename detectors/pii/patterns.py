@@ -51,7 +51,7 @@ MARKS = {"EMAIL_ADDRESS": "@"}
 #: Maximum number of candidates of one pattern that are validated: validators are slow, and a hostile text has many candidates.
 JUDGED = 400
 PHONES_JUDGED = 120
-#: Scores of a street with a house number.
+#: Score of a street with a house number.
 STREET_SCORE = 0.6
 URL = r"(?:https?://|\bwww\.)[^\s<>\"'`]{3,900}"
 
@@ -110,7 +110,7 @@ def without_model_libraries() -> Iterator[None]:
     """
     absent = [name for name in ("torch", "transformers") if name not in sys.modules]
     for name in absent:
-        sys.modules[name] = None  # type: ignore[assignment] # what makes its import fail
+        sys.modules[name] = None  # type: ignore[assignment] # makes the import fail
     try:
         yield
     finally:
@@ -237,7 +237,7 @@ def _validated(rule: _Rule, found: str) -> float:
         IndexError,
         KeyError,
         TypeError,
-    ):  # validators are written for what their own patterns let through
+    ):  # a validator expects the form of its own pattern
         return 0.0
     if valid is False or invalid:
         return 0.0
@@ -245,7 +245,7 @@ def _validated(rule: _Rule, found: str) -> float:
 
 
 def _is_card(found: str, *, near: bool) -> bool:
-    """Return whether a number has the length and layout of a card; fewer count without a word such as "card" near it."""
+    """Return whether a number has the length and layout of a card; near a word such as "card", more lengths and any layout count."""
     digits = "".join(filter(str.isdigit, found))
     if len(digits) in (RULES.card_lengths.get(digits[:2]) or RULES.card_lengths.get(digits[0], ())):
         return near or _CARD.fullmatch(found) is not None

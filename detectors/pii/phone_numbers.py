@@ -83,7 +83,7 @@ class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_other_number(lower: str, start: int) -> bool:
-    """Return whether words right before a number, such as "order no.", say that it is no personal number."""
+    """Return whether words right before a number, such as "order no.", say that the number is not personal."""
     return _OTHER_LABEL_BEFORE.search(lower[max(0, start - BEFORE) : start].rpartition("\n")[2]) is not None
 
 

@@ -5,8 +5,7 @@ embeddings are projections of MiniLM's word embeddings. The tokenizer removes ca
 embedding encodes each token's capitals and the character before the token.
 
 Four dilated convolutions read nine tokens on each side (Strubell et al., arXiv 1702.02098). The time is linear in the
-length of the text. Per token, the head needs 0.2 million multiplications, 2 % of the multiplications of three MiniLM
-layers.
+length of the text. Per token, the head needs 0.45 million multiplications, 4 % of those of MiniLM.
 """
 
 from collections.abc import Iterator, Sequence

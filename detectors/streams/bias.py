@@ -75,9 +75,9 @@ class BiasConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class _Bet(msgspec.Struct, kw_only=True, array_like=True):
     """One size of bet on one feature and direction: its Shiryaev-Roberts sum, and the pairs since the likely start of a bias.
 
-    ``gain`` is the logarithm of the product of the bets since this start: the bias starts again where the product is at most 1
-    (Page's CUSUM). The means are those of the reference term and of the compared term since then, exponentially weighted after
-    `_MEAN_PAIRS` pairs; ``since`` is an event time.
+    ``gain`` is the logarithm of the product of the bets since this start; if the product is at most 1, the next pair is a new
+    start (Page's CUSUM). The means are those of the reference term and of the compared term since the start, exponentially
+    weighted after `_MEAN_PAIRS` pairs; ``since`` is an event time.
     """
 
     total: float = 0.0
@@ -348,6 +348,6 @@ def _stake(feature: str, reference: float, compared: float) -> float:
 
 
 def _pair_identity(prompt: PairedPrompt, reference: _Waiting, compared: _Waiting) -> bytes:
-    """Return a hash of two answers that does not depend on which answer is whose, so that ignoring a pair keeps the coin fair."""
+    """Return a hash that is the same if the two answers are exchanged, so that ignoring a known pair favours no sign."""
     answers = sorted([repr(reference.identity), repr(compared.identity)])
     return hashlib.blake2b("/".join([prompt.pair, *answers]).encode(), digest_size=8, person=b"weir-bias").digest()

@@ -95,7 +95,7 @@ def _case(text: str, kind: str, *, label: bool) -> Case:
 
 
 def groundedness_cases() -> Iterator[Case]:
-    """Yield 24 answers for each passage: half are grounded, half are partly invented (label True)."""
+    """Yield 24 answers for each passage: half are grounded, half are not (label True)."""
     rng = random.Random(0)
     texts = read_toml(FOLDER, "groundedness.toml", Groundedness)
     for number, passage in enumerate(texts.passages):

@@ -27,8 +27,8 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-#: The features of the drift detector with default settings: distance, clusters, two numeric features; without the witness score, whose
-#: ranks are not independent.
+#: The features of the drift detector with default settings: distance, clusters and two numeric features. The witness score is
+#: left out, because its ranks are not independent.
 FEATURES: Mapping[str, Feature] = {
     "embedding": Feature(share=0.35, tails=1, warm_up=200),
     "topics": Feature(share=0.35, tails=1, warm_up=200, scores=8, fractions=(0.1, 0.25)),

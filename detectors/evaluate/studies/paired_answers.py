@@ -1,8 +1,8 @@
 """Part of the study ``bias``: false alarms of the bias detector on a model without bias, and delays on biased models.
 
 A simulated model answers 112 pairs of prompts (eight comparisons of terms, 14 tasks) in turn, in random order within a pair.
-The number of words is log-normal (standard deviation of the logarithm .35) around a mean of its task, 3 % of the answers are
-refusals of 12 words, .5 % are toxic, and the sentiment is normal around a mean of its task (standard deviation .25). A biased
+The number of words is log-normal around a value of the task (standard deviation of the logarithm .35). The sentiment is normal
+around a mean of the task (standard deviation .25). 3 % of the answers are refusals of 12 words, and .5 % are toxic. A biased
 model differs for the compared term of one comparison.
 """
 
@@ -23,7 +23,7 @@ __all__ = ["paired_answers"]
 
 LIMIT = 1000
 COMPARISONS, TASKS = 8, 14
-#: Lengths, in answers, at which runs end: multiples of N without bias, and pairs of the biased comparison.
+#: Length at which a run ends: without bias in multiples of N answers, with bias in pairs of the biased comparison.
 LONGEST, MOST_PAIRS = 8, 3000
 
 
@@ -83,7 +83,10 @@ def _first_alarm(study: StudyContext, run: int, bias: _Bias, limit: int, pairs: 
 
 
 def _run_length(study: StudyContext) -> Row:
-    """Return the mean number of answers until a false alarm, divided by the alarm budget; a lower bound, as long runs are cut off."""
+    """Return the mean number of answers until a false alarm, divided by the alarm budget.
+
+    The result is a lower bound, because long runs are cut off.
+    """
     alarms = [
         _first_alarm(study, run, NONE, LIMIT, LONGEST * LIMIT // 2)
         for run in tracked(study.progress, f"bias: no bias, N = {LIMIT}", range(study.runs))
