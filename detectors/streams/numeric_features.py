@@ -11,7 +11,7 @@ __all__ = ["BINS", "Moments", "MomentsState", "NumericFeatures", "bin_of", "scor
 
 BINS = 1024
 
-#: Bins per doubling of a value: from 0.001 s to a million tokens, values that differ by 2 % are in different bins.
+#: Bins per doubling of a value: from 0.01 (seconds) to a million (tokens), values that differ by 3 % are in different bins.
 RESOLUTION = 34
 UNIT = 0.001
 RECENT = 0.1

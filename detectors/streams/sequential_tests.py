@@ -9,8 +9,8 @@ Random World).
 A *bet* is a factor with mean one. It is above one if the next value is in the region, and below one otherwise. A *sum*
 of bets is the Shiryaev-Roberts statistic ``R <- (R + 1) bet``. It grows by one per event on average, and so does a
 weighted average of sums (an e-detector: Shin, Ramdas and Rinaldo, arXiv 2203.03532). So the weighted average reaches N
-after a mean of at least N events: "at most one false alarm in N events". For an event on which no bet is made (a
-suppressed one), R grows by exactly one.
+after a mean of at least N events: "at most one false alarm in N events". For a suppressed event, on which no bet is
+made, R grows by exactly one.
 
 Each bet is capped so that one event cannot raise the average far above the limit. Such an excess would be wasted: false
 alarms would be rarer than the budget allows, and changes would be detected later. The cap is set before the value is

@@ -20,7 +20,7 @@ class Witness:
     """The witness function of the maximum mean discrepancy (MMD) between the last 25 events and the reference.
 
     With the linear kernel it is ``f(x) = x · (mean of the last events - mean of the reference)`` (Gretton et al., A kernel two-sample
-    test, JMLR 2012). It finds subjects that become more frequent, also if they are no single cluster.
+    test, JMLR 2012). It finds subjects that become more frequent, even if they do not form one cluster.
     """
 
     def __init__(self) -> None:

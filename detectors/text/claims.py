@@ -85,7 +85,7 @@ def claim_of(text: str, start: int = 0) -> Claim:
     """Return the claim of one sentence that begins at ``start``."""
     tokens = WORD.findall(text)
     numbers = [token for token in tokens if _is_number(token)]
-    # The first word is a name where a second one follows: any sentence begins with a capital.
+    # Every sentence begins with a capital, so the first word counts as a name only if the second word has a capital, too.
     begun = 0 if len(tokens) > 1 and tokens[1][0].isupper() else 1
     return Claim(
         start=start,

@@ -1,4 +1,4 @@
-"""Consistency detector (experimental): whether the model's further answers to the same prompt agree.
+"""Consistency detector (experimental): whether the model's further answers to a prompt agree with the first answer.
 
 If a model knows a fact, it repeats the fact when it gets the same question again; an invented answer differs each time (SelfCheckGPT,
 Manakul et al. 2023, arXiv 2303.08896). Serving sends a share of the requests again (``[tenants."x".consistency]``). The detector compares
@@ -41,8 +41,9 @@ class ConsistencyDetector(AnswerDetector[ConsistencyConfig]):
     """Detector whose score is the weighted share of the answer's words that the model's further answers do not have.
 
     The answer is the last message of the role ``assistant`` in the prompt; a text is a JSON list of the model's further answers.
-    The share is 0 for a word that all further answers have, and 1 for a word that none has. Words of the user's messages do not count, if the answer has
-    others. The score is the mean of the sentences. Spans of type ``INCONSISTENT`` mark the sentences of a flagged answer whose share reaches the threshold.
+    The share is 0 for a word that all further answers have, and 1 for a word that none has. Words of the user's messages are
+    ignored if the answer has others. The score is the mean of the sentences. Spans of type ``INCONSISTENT`` mark the
+    sentences of a flagged answer whose share reaches the threshold.
     """
 
     name: ClassVar[str] = "consistency"

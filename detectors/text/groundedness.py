@@ -1,8 +1,8 @@
 """Groundedness detector (experimental): whether the sources in a prompt support the sentences of an answer.
 
 Sources are tool results and passages of the prompt (`detectors.text.sources`). A linear model of features of each sentence
-(`detectors.text.support`) gives the doubt about it. The detector does not reason: it may flag a correct conclusion, and miss a
-false statement that uses only the sources' words.
+(`detectors.text.support`) computes the doubt about it. The detector does not reason: it may flag a correct conclusion, and miss
+a false statement that uses only the sources' words.
 """
 
 from collections.abc import Sequence

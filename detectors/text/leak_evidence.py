@@ -59,7 +59,7 @@ class Prior:
         self.squashed = squashed(text)
 
     def has(self, value: str) -> bool:
-        """Return whether a secret was said, or is too short to be compared."""
+        """Return whether these texts contain a secret, or the secret is too short to be compared."""
         bare = squashed(value)
         return len(bare) < 2 or (bare in self.squashed if len(bare) > 3 else self.words.issuperset(tokens(value)))
 
@@ -121,7 +121,7 @@ def _initials(raw: str) -> str:
 
 
 def _disguised_words(raw: str, distinct: frozenset[str], letters: frozenset[str]) -> Iterator[Evidence]:
-    """Yield the evidence of a word or code of the prompt that is spelled, reversed or an acrostic.
+    """Yield the evidence of a word or code of the prompt that is spelled, reversed or written in the first letters of lines.
 
     `letters` are the words of more than five letters.
     """

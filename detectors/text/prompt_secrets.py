@@ -8,7 +8,7 @@ from detectors.text.leak_words import NAMED, QUOTED, patterns, words
 
 __all__ = ["JOINER", "keys_of", "secrets_of", "values_of"]
 
-#: Between a full stop that ends no sentence and the next word.
+#: Follows a sign, such as a full stop, that does not end a sentence.
 JOINER = "\u2060"
 #: A key, or the name and password in an address.
 _KEY = re.compile(
@@ -25,7 +25,7 @@ _VALUE_CHARACTERS, _VALUE_WORDS, _LABEL_WORDS = 200, 5, 3
 
 
 def values_of(text: str) -> list[str]:
-    """Return what follows "the password is" and the like; after a noun alone, only a quotation or a code counts."""
+    """Return the values after phrases such as "the password is"; after a noun alone, only a quotation or a code counts."""
     lists = words()
     found: list[str] = []
     for pattern, any_word in ((patterns().value, True), (patterns().coded_value, False)):

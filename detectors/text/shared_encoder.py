@@ -176,9 +176,9 @@ class Engine:
 def combine_windows(odds: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the log-odds of a text, (outputs,), from those of its windows, (windows, outputs).
 
-    The longer a harmless text, the higher is the highest of its windows. So of toxicity and refusal, the mean of the windows' odds counts: the
-    evidence that one of them is positive, if each is so with the same probability. It is at most a factor `WEAKENED` below the highest. Of injection
-    and of requests for a secret, the highest counts, because an attacker can lengthen a text.
+    The longer a harmless text, the higher is the highest of its windows. So the mean of the windows' odds counts: the evidence that
+    one window is positive, if all windows are equally probable. It is at most a factor `WEAKENED` below the highest. For injection
+    and requests for a secret, the highest counts, because an attacker can lengthen a text.
     """
     highest = odds.max(axis=0)
     mean = highest + np.log(np.exp(odds - highest).mean(axis=0))

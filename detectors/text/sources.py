@@ -1,7 +1,8 @@
-"""The sentences of a prompt that an answer can rest on: tool results and passages, without the instruction around them.
+"""The sentences of a prompt that can support an answer: tool results and passages, without the instruction around them.
 
-A whole tool result is a source. In a message of a user or the operator, passages are sentences that are no question and no order, if the
-message announces a text ("the following article", "Context:"), or if they form a long paragraph of their own in a user's message. The model's own messages are no source.
+A whole tool result is a source. In the messages of the user and the operator, sentences are passages if a message announces a
+text ("the following article", "Context:"), except questions and orders. In a user's message, a long separate paragraph is a
+passage, too. The model's own messages are no source.
 """
 
 import re
@@ -39,7 +40,7 @@ _MARKER = re.compile(
     rf"(?:based on|in|from|about|of|reading|read) the {_TEXT_NOUN}|summar(?:y|i[sz])\w*|tl;?dr|in a nutshell|means the same)",
     re.IGNORECASE,
 )
-#: Roles of messages that are no source, and that are a source as a whole.
+#: Roles without passages: the model's messages are no source, and a tool result is a source as a whole.
 _NO_PASSAGES = frozenset({"assistant", "tool"})
 _BLOCK = re.compile(r"\n\s*\n")
 
@@ -52,7 +53,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sources(turns: Sequence[Turn], most: int) -> tuple[list[Source], list[Claim]]:
-    """Return the sentences that an answer can rest on, at most ``most``, and all sentences of the user's messages that were read.
+    """Return the sentences that can support an answer, at most ``most``, and all sentences of the user's messages that were read.
 
     The newest messages are read first.
     """

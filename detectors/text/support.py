@@ -34,7 +34,7 @@ _COURTESY = re.compile(
 _COURTESY_WORDS = 6
 #: Minimum number of words of a sentence without a name or a number; with fewer words it is a label ("Positive", "Yes").
 _STATEMENT_WORDS = 3
-#: Cosine of a token in context with its counterpart that counts as the same; the value of features without a token.
+#: Cosine from which a token in context counts as the same as a token of the sources; the value of features without a token.
 _SAME = 0.7
 #: Deduction for a name or number whose token no source contains.
 _ABSENT = 0.2
@@ -53,7 +53,7 @@ FEATURES = (
     "anchor_least",  # of its names and numbers, the cosine with the same token of the sources: least, mean
     "anchor_mean",
     "near_least",  # as token_least, in the most similar sentence and its neighbours
-    "token_doubt",  # sum of what its tokens lack to `_SAME`
+    "token_doubt",  # sum of the differences of its tokens' cosines from `_SAME`, if lower
 )
 
 
@@ -140,7 +140,7 @@ class Sources:
         )
 
     def _gap(self, claim: Claim, groups: list[list[_Passage]], names: frozenset[str] = frozenset()) -> float:
-        """Return the share of the sentence's words by which the best passage exceeds the best one of the worst group."""
+        """Return the share of the sentence's words that the best passage has beyond the best one of a group, for the worst group."""
         rest = claim.words - names
         if not groups or not rest:
             return 0.0

@@ -24,7 +24,7 @@ MAX_TOPIC, MAX_REMARK = 5, 80
 #: Replaces words of a sentence that the user may read.
 _HOLE = "\0"
 _WORD_OR_HOLE = re.compile(rf"\0|{TOKEN.pattern}")
-#: Text that the operator orders to give to the user, such as "give the hotline 116 123".
+#: Text that the operator orders the assistant to give to the user, such as "give the hotline 116 123".
 _GIVEN = re.compile(
     r"\b(?:give|offer|provide|recommend|name|send|point (?:them )?to|refer (?:them )?to|transfer (?:them )?to)\b(?! sequence)[^.,;:!?\n]{3,60}",
     re.IGNORECASE,
@@ -49,7 +49,7 @@ _PUBLIC = re.compile(
     re.IGNORECASE,
 )
 _CONDITION = re.compile(r"\b(?:only|unless|until|except)\b", re.IGNORECASE)
-#: The operator orders to give the text after these words to the user.
+#: The operator orders the assistant to give the text after these words to the user.
 _TOLD = re.compile(
     r"\b(?:tell|inform|remind|explain|mention|say|note|point out|let)\b[^.!?\n]{0,30}\b(?:that|know)\b", re.IGNORECASE
 )
@@ -101,7 +101,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SystemPrompt(msgspec.Struct, frozen=True, kw_only=True):
-    """The sentences of a system prompt, the texts that must not be revealed, and the words and codes that it has beside the persona."""
+    """The sentences of a system prompt, the texts that must not be revealed, and the words and codes outside the persona."""
 
     rules: tuple[Rule, ...]
     secrets: tuple[str, ...]
@@ -301,12 +301,12 @@ def _sections(text: str, starts: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _closes(heading: str, *signs: re.Pattern[str]) -> bool:
-    """Return whether a heading has a sign that what follows is confidential."""
+    """Return whether a heading has a sign that the text below it is confidential."""
     return _PERSONA.search(heading) is None and any(sign.search(heading) for sign in signs)
 
 
 def _end_of_label(text: str, later: Sequence[int]) -> int:
-    """Return the end of what a label marks: the line, or the next sentence that is an instruction."""
+    """Return the end of the text that a label marks: the line, or the next sentence that is an instruction."""
     for start in later:
         beginning = text[start : start + 40]
         if (

@@ -22,7 +22,7 @@ _UNIT = 64
 _REFERENCE = 40
 #: Maximum number of patterns of a check, and of characters of a pattern.
 _PATTERNS, _PATTERN_CHARACTERS = 64, 1_000
-#: Memory of a compiled pattern, in bytes. A larger one cannot be compiled, so one compilation takes at most 1 ms; re2 keeps 128.
+#: Memory of a compiled pattern, in bytes. A larger pattern is not compiled, so a compilation takes at most 1 ms. re2 caches 128 patterns.
 _PROGRAM_BYTES = 131_072
 #: To parse a pattern costs 2 per character, to compile it 1 per 16 instructions. If RE2 needs its slowest method, a search
 #: takes 3 ns per character and instruction, which costs 1 per 2,000.

@@ -37,7 +37,7 @@ OUTPUT_WEIGHT = (1.0, 1.0, 1.0, *(0.4 for _ in CATEGORIES), 1.0)
 RATE = 6e-4
 STEPS = 1700
 SMOOTHING, PAIRING, PAIRED = 0.02, 0.15, 0.5
-#: Share of the tokens that are dropped from a row, so that a text that is read several times is not learned by heart.
+#: Share of the tokens that are dropped from a row, so that a text that is read several times is not memorised.
 DROPPED = 0.15
 WARM_UP, DECAY_FROM, AVERAGE = 0.06, 0.6, 0.995
 EVERY, THREADS = 20, 2
@@ -188,8 +188,8 @@ def train(  # noqa: PLR0913 - the options of the recipe
     """Train the shared encoder and write its weights to ``out``.
 
     A step is one batch of at most 1,280 tokens; about 5,000 steps read the texts of `detectors.train.mixes.MIXTURE` once. ``warm`` is a file with weights
-    of an earlier run to start from. The run reads no text of the sources ``without``, to measure how well the others replace them;
-    a source without training texts is a `ValueError`.
+    of an earlier run to start from. The run reads no text of the sources ``without``, to measure how well the others replace them.
+    Raises ValueError if a source of ``without`` has no training texts.
     """
     torch.set_num_threads(1)
     examples = [e for e in load_examples(data, seed) if e.split == "train"]

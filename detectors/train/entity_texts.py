@@ -1,7 +1,7 @@
 """Training texts of real prose and social media for the PII token head, from the public sets of `entity_sets`.
 
 Each set labels some kinds only. A token outside the labelled spans can be of a kind that the set does not label, so
-`Labelled.open` names these kinds, and training does not punish them.
+`Labelled.open` names these kinds, and training does not penalise them.
 """
 
 import random

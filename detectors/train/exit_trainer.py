@@ -1,8 +1,8 @@
 """Training of the shared encoder's early exit.
 
 The exit learns the encoder's own probabilities (distillation, Hinton et al., arXiv 1503.02531) from the token vectors after the first layer and
-the linear model's log-odds of the text. Its limits are chosen on the tune split: of the windows to which the encoder gives a probability of one
-half or more, a share of `LOST` may leave early, for each output.
+the linear model's log-odds of the text. Its limits are chosen on the tune split: for each output, the share `LOST` of the windows that
+the encoder scores .5 or higher may leave early.
 """
 
 import math
@@ -33,7 +33,7 @@ FIRST, WRITTEN = ("written_", "t0_"), 6.0
 EPOCHS, ROWS, RATE, DECAY, DROPPED = 20, 256, 1e-3, 0.05, 0.1
 #: Factor of the loss of positive windows.
 POSITIVE = 2.0
-#: Share of the positive windows that may leave early. In an earlier run, .149 of the tune split's windows left with .01, and .024 with .002.
+#: Share of the positive windows that may leave early.
 LOST = 0.01
 
 

@@ -1,8 +1,8 @@
 """Training of the linear model of `groundedness`: true answers of T0's tasks against answers that rules corrupted.
 
-The tasks of one data set share passages, so a family is all tasks of a data set. Figures are from families that a model was not
-trained on, at a threshold that other families gave. The method is that of FactCC (Kryscinski et al., arXiv 1910.12840), with
-people's answers in place of sentences of the source.
+The tasks of one data set share passages, so a family is all tasks of a data set. The figures of a family are from a model that
+was trained on the other families. The method is that of FactCC (Kryscinski et al., arXiv 1910.12840), with people's answers
+instead of sentences of the source.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ from detectors.train.real_texts import GSM8K
 
 __all__ = ["FAMILIES", "NOISY", "train"]
 
-#: Family → beginnings of the names of its tasks, whose answers rest on a passage in the prompt.
+#: Family → beginnings of the names of its tasks, whose answers are based on a passage in the prompt.
 FAMILIES = {
     "adversarial_qa": tuple(
         f"adversarial_qa_{model}_{task}"
@@ -70,7 +70,7 @@ TRUE = "true"
 #: Share of the true answers of held-out families that the shipped threshold flags, and a lower share for comparison.
 FALSE_POSITIVES, FEWER = 0.04, 0.02
 STRENGTH, SENTENCES, TRIES, VERSION = 0.1, 3, 50, 2
-#: A passage that ends like this was cut, and the answer can rest on its end.
+#: A passage that ends like this was cut, and the answer can depend on the missing end.
 _CUT = re.compile(r"\.\.\.[\"”]?\s*(?:\n|$)")
 _CONFIG = GroundednessConfig()
 
@@ -203,7 +203,7 @@ def _figure(flagged: Sequence[bool]) -> dict[str, Any]:
 def _held_out(answers: Sequence[Answer], rate: float, overlaps: set[tuple[str, int]]) -> dict[str, Any]:
     """Return the figures of each family from a model of the other families, at the threshold of `rate`.
 
-    This threshold was chosen on the same scores, so the answers are also measured at thresholds that the other families gave.
+    This threshold was chosen on the same scores, so the answers are also measured at thresholds chosen on the other families.
     """
     flags: dict[str, list[bool]] = defaultdict(list)
     truth: list[bool] = []

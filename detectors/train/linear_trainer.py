@@ -26,9 +26,8 @@ PENALTY, ITERATIONS = 1e-5, 40
 #: Weight of an ordinary prompt that is not among the encoder's examples. With twice this weight, fewer texts reach the
 #: encoder, but the scores of doubtful texts fall too.
 ORDINARY_WEIGHT = 1.0
-#: Factor of the weight of a text without a template (`detectors.train.written_texts`), chosen on the texts of three authors. At limits
-#: that kept 96.5 % of the held-out texts, the linear model decided 62 % of T0's prompts for toxicity with 4, 67 % with 6 and 59 % with 8.
-#: With 8, the guard, which uses the linear model alone, stopped three times as many harmless answers as with 6.
+#: Factor of the weight of a text without a template (`detectors.train.written_texts`), chosen on the texts of three authors. With 4 or
+#: 8, the linear model decides fewer texts; with 8, the guard, which uses this model alone, stops three times as many harmless answers.
 WRITTEN = 6.0
 
 

@@ -1,7 +1,6 @@
 """Low-rank adapters of the encoder (LoRA, arXiv 2106.09685): insertion before training and extraction after it.
 
-Successive runs add their changes to one adapter. It keeps the `KEPT` largest singular values of each matrix, which have
-at least 99.2 % of the squared sum of all values of the weights 2ff47bf2.
+Successive runs add their changes to one adapter. It keeps the `KEPT` largest singular values of each matrix.
 """
 
 import math

@@ -33,7 +33,10 @@ def load_examples(root: Path, seed: int = 0) -> list[Example]:
 def sample_mixture(
     examples: Sequence[Example], seed: int, mixture: Mapping[str, float] | None = None, default: float = 1.0
 ) -> list[Example]:
-    """Return a random sample in which each example occurs, on average, as often as `mixture` (None: `MIXTURE`) has for its source, else `default` times."""
+    """Return a random sample with a mean number of copies of each example: that of its source in `mixture`, else `default`.
+
+    None selects `MIXTURE`.
+    """
     rng = random.Random(seed)
     mixture = MIXTURE if mixture is None else mixture
     found: list[Example] = []

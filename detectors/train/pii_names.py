@@ -1,4 +1,4 @@
-"""Lists of names and places for training, from Faker's locales and from the area codes of phonenumbers (both MIT, Apache-2.0)."""
+"""Lists of names and places for training, from Faker's locales (MIT) and from the area codes of phonenumbers (Apache-2.0)."""
 
 import re
 from functools import cache

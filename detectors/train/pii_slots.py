@@ -1,7 +1,7 @@
 """Random values for the slots of ``texts/pii_sentences.toml``, from Faker and ``texts/pii_words.toml``.
 
-There are many names, towns, streets, companies and jobs from many countries, so that the token head learns contexts and
-not a list. Organisations and job titles are composed here, because those of Faker have little variety.
+There are many names, towns, streets, companies and jobs from many countries, so that the token head learns contexts
+instead of a list. Organisations and job titles are composed here, because those of Faker have little variety.
 """
 
 import random

@@ -27,7 +27,7 @@ GSM8K = "ordinary/gsm8k_train_3000.jsonl.gz"
 REAL_FILES = (BIPIA, T0, GSM8K, WIKIGOLD)
 #: Characters of a piece: about the tokens of one window; code and tables have more tokens a character.
 WINDOW, DENSE = 430, 280
-#: Number of training texts of each kind; the held-out splits have a tenth.
+#: Number of texts of each kind: of `PLANTED` in the train split (12 % of it in each other split), of the other kinds in all splits.
 PLANTED = {"email": 1500, "code": 700, "table": 400}
 CODE, PACKAGES, DOCS, TASKS, ANSWERS, MATHS, PROSE, REPEATED = 1200, 4000, 500, 3000, 1200, 400, 500, 150
 SHORT, FRAGMENTS = 1500, 1500
@@ -81,7 +81,7 @@ def _by_document(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[st
 def planted_examples(root: Path, seed: int = 0) -> Iterator[Example]:
     """Yield documents with a planted task or planted code, the same documents clean, and with a question about them.
 
-    Tasks are BIPIA's and HaluEval's user questions, because BIPIA's 75 tasks alone would be learned by heart.
+    Tasks are BIPIA's and HaluEval's user questions, because BIPIA's 75 tasks alone would be memorised.
     """
     if not (root / BIPIA).exists():
         return
