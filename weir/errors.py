@@ -5,7 +5,7 @@
     WeirError
     ├── SettingsError       a setting is unknown, out of bounds, or its file cannot be read
     ├── StackError          a process of the stack cannot be started, found or stopped
-    ├── AccessDenied        a key lacks the scope for an action
+    ├── AccessDenied        a key is invalid, or lacks the scope for an action
     └── NotFoundError       an id or a key does not exist
 """
 

@@ -20,7 +20,7 @@ __all__ = ["system_prompts", "train"]
 
 #: The kinds of the system prompts with a secret.
 POSITIVE = ("secret", "short_secret", "guarded")
-#: A term is in at least this many prompts. The inverse of the L2 penalty.
+#: Minimum number of prompts that contain a term, and inverse of the L2 penalty.
 LEAST, STRENGTH = 3, 10.0
 
 

@@ -26,7 +26,7 @@ MESSAGES, MANUALS, DOCUMENTS = 6000, 3000, 2000
 PLANTED = 0.25
 #: Languages whose catalogs and manual pages are read; the English messages are the keys of the German catalogs.
 LANGUAGES = ("de", "fr", "es", "it", "pt_BR", "nl", "pl", "tr", "ar", "hi", "zh_CN", "ja", "ru")
-#: Characters of a message, and fewest characters of another text.
+#: Numbers of characters of a message, and minimum number of another text.
 MESSAGE, LEAST = range(20, 400), 200
 #: Beginning of the names of catalogs that contain countries, languages and currencies.
 _NAMES = "iso_"
@@ -49,7 +49,7 @@ def _messages(share: Path, language: str) -> dict[str, list[str]]:
             with path.open("rb") as file:
                 catalog = gettext.GNUTranslations(file)
         except (UnicodeDecodeError, OSError):
-            continue  # a header in another encoding than the one it names
+            continue  # the header names a wrong encoding
         known = [key for key in vars(catalog)["_catalog"] if isinstance(key, str) and key]
         texts = known if language == "en" else [catalog.gettext(key) for key in known]
         if usable := [text for text in texts if len(text) in MESSAGE]:

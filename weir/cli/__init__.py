@@ -74,7 +74,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, _, line) in SUBCOMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the subcommand; Ctrl-C ends it with the status that a shell gives a command that SIGINT killed."""
+        """Run the subcommand; after Ctrl-C, exit with 130, as a shell does for SIGINT."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:

@@ -296,7 +296,7 @@ def prune(
 
 
 def _print_made(settings: "Settings", made: "VersionManifest", *, as_json: bool) -> None:
-    """Publish the version, and print it; Kafka that is away is a warning, because the version exists."""
+    """Publish and print the version; if Kafka does not answer, only warn, because the version exists."""
     from weir.operate.smaller_models import publish_manifest
 
     try:

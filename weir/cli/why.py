@@ -116,7 +116,7 @@ def why(
 def _print_versions_of_subject(
     kafka: "KafkaSettings", home: "Path", subject: str, tenant: str, *, as_json: bool
 ) -> None:
-    """Print the versions; name on standard error what could not be searched, and exit with status 1 if there is any."""
+    """Print the versions; name on standard error the datasets that were not searched, and exit with status 1 if there are any."""
     from weir.operate.model_lineage import versions_of_subject
 
     versions = asyncio.run(versions_of_subject(kafka, home, subject, tenant))

@@ -107,7 +107,7 @@ class Client:
         ...     print(alert.alert_id, alert.state)
         """
         changes = _ChangeFilter(updates=updates)
-        # Silences in force at the start are at most this old. The alerts of this time are known, so that their updates are no new firings.
+        # Silences in force at the start are at most this old. Alerts of this period are read too, so their updates are not new firings.
         return self._read(
             self._kafka.names.alerts, since, changes.alert, follow=follow, lookback_seconds=LONGEST_SECONDS
         )

@@ -25,7 +25,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     feature
         Name of the feature, source or detector that the alert is about; "" if there is none.
     runbook
-        What to do, in one sentence.
+        The operator's first action, in one sentence.
     principals
         Number of findings per API key.
     sentinels
@@ -101,7 +101,7 @@ class Retraining(msgspec.Struct, frozen=True, kw_only=True):
     numbers
         Measurements behind the state, such as step, steps and loss.
     by
-        Who decided.
+        The person or component that decided.
     """
 
     retraining_id: str

@@ -16,7 +16,9 @@ _PRINTED_UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
 
 
 def parse_since(since: Since, now: datetime | None = None) -> datetime | None:
-    """Return `since` as a time. If `since` is a duration (``10m``, ``2h``, ``1d``, a timedelta), subtract it from `now`.
+    """Return `since` as a time; a duration (``10m``, ``2h``, ``1d``, a timedelta) is subtracted from `now`.
+
+    A time without a time zone is in the zone of this machine.
 
     Raises
     ------

@@ -25,7 +25,7 @@ __all__ = ["LiveEndpoint"]
 _EVERY_SECONDS = 0.5
 _COVERAGE_SECONDS = 5.0
 _PING_SECONDS = 5.0
-#: Then the page connects again, which needs a valid session.
+#: After this time, the page connects again, which needs a valid session.
 _LONGEST_SECONDS = 3_600.0
 _REQUESTS = 100
 _MAX_CLIENTS = 16
@@ -114,7 +114,7 @@ class LiveEndpoint:
 
 
 def _ledger(beat: Heartbeat) -> dict[str, Any]:
-    """Return the ledger's state; `alive` is false if the ledger has sent no heartbeat for 15 s, because the rest is that old."""
+    """Return the ledger's state; `alive` is false if the ledger has sent no heartbeat for 15 s: the other values are then old."""
     alive = time.time() - beat.wall_time <= HEARTBEAT_SECONDS
     return {"log_time": beat.log_time, "caught_up": beat.caught_up, "lag": sum(beat.lag.values()), "alive": alive}
 

@@ -26,7 +26,7 @@ from weir.operate.routes import start
 
 __all__ = ["LIMIT_SECONDS", "Loop"]
 
-#: From the first request to the promotion, and from there to the rollback.
+#: Time limit from the approval to the promotion, and from the start of the bad version to its rollback.
 LIMIT_SECONDS = 480.0
 _PAUSE_SECONDS = 0.2
 #: An answer that repeats itself needs this length to be recognised.
@@ -44,7 +44,7 @@ def make_bad_version(home: Path, version: str) -> VersionManifest:
 
     Raises TrainingError or OSError.
     """
-    import torch  # noqa: PLC0415 - loads for seconds
+    import torch  # noqa: PLC0415 - takes seconds to import
     from safetensors.torch import load_file, save_file  # noqa: PLC0415
 
     good = read_version(home, version)
@@ -123,4 +123,4 @@ class Loop(msgspec.Struct, kw_only=True):
 
 
 def _ignore(_answer: Answer) -> None:
-    """Traffic stores the answer."""
+    """Do nothing: `Traffic` stores the answer."""

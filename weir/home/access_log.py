@@ -23,7 +23,7 @@ def user_name() -> str:
 def log_access(home: Path, command: str, **what: str | float) -> Path:
     """Log the user and `what` (``request_id=…``), never content or a key; return the log file.
 
-    The caller logs before it reads a text or changes something, except what must not wait for a log: a revocation, a rollback.
+    The caller logs before it reads a text or changes something, except a revocation or a rollback, which must not wait for a log.
     Raises WeirError if the entry cannot be written.
     """
     path = home / "logs" / "access.log"

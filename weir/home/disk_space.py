@@ -8,7 +8,7 @@ __all__ = ["FULL_BYTES", "GIB", "MIB", "NEEDED_BYTES", "free_bytes"]
 MIB, GIB = 1024**2, 1024**3
 #: Space that a new stack needs for Kafka, model files, traces and datasets.
 NEEDED_BYTES = 4 * GIB
-#: With less, components exit when they write.
+#: Below this value, components exit when they write.
 FULL_BYTES = 64 * MIB
 
 

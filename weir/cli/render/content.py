@@ -1,4 +1,4 @@
-"""Format the messages of a request or the choices of its answer; what detectors flagged is marked in its part."""
+"""Format the messages of a request or the choices of its answer, with marks at flagged parts and spans."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ Content = Sequence[Message | Choice]
 
 
 def content_lines(content: Content, verdicts: Sequence[Verdict]) -> Iterator[Text]:
-    """Yield the lines of the messages; of flagged `verdicts`, the spans are marked and the parts have the detectors' names."""
+    """Yield the lines of the messages; mark the spans of flagged `verdicts`, and name the detectors at flagged parts."""
     flagged = [verdict for verdict in verdicts if verdict.flagged]
     marks = _marks(content, flagged)
     for row, message in enumerate(content):

@@ -21,7 +21,7 @@ from weir.operate.retraining import RetrainingEntry, RetrainingHistory
 __all__ = ["story_lines"]
 
 _INDENT = " " * 14
-#: Labels of texts that a detector did not read, or does not read well.
+#: Labels of texts that a detector read only in part, or whose language it does not support.
 _UNREAD = (ERROR, UNSUPPORTED_LANGUAGE)
 _SPANS_SHOWN = 6
 _WORDS_SHOWN = 6
@@ -176,7 +176,7 @@ def _explanation(explanation: ExplanationNote, content: str | None) -> Text:
 
 
 def _judgments(story: RequestStory, text: RequestText | None) -> Iterator[Text]:
-    """Yield the numbers of ratings, corrections and labels, and with the text what people wrote."""
+    """Yield the numbers of ratings, corrections and labels, and the corrections if the text was read."""
     if counts := story.judgments.counts:
         words = ", ".join(map(_counted, counts, counts.values()))
         yield Text.assemble(_INDENT, ("feedback  ", "bold"), printable(words, kept=""))

@@ -1,4 +1,4 @@
-"""Standard output and error whose reader can end early (``weir alerts | head -1``) and whose disk can be full."""
+"""Standard output and error for a reader that ends early (``weir alerts | head -1``) and for a full disk."""
 
 import errno
 import io
