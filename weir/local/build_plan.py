@@ -20,7 +20,7 @@ __all__ = ["TOPICS", "build_plan", "prepare_broker"]
 #: The step of a start that creates the topics, after the broker and before the components that use topics.
 TOPICS = "topics"
 _BROKER = "broker"
-#: Limits of a start: imports, and loading models, on a slow machine.
+#: Time limits of a start, for imports and for loading models on a slow machine.
 _READY_SECONDS = {
     "ray": 300.0,
     "mlflow": 300.0,
@@ -36,7 +36,7 @@ _READY_SECONDS = {
     "trainer": 180.0,
 }
 _BROKER_STOP_SECONDS = 20.0
-#: A step of training, and its checkpoint.
+#: Time for a step of training and its checkpoint.
 _TRAINER_STOP_SECONDS = 40.0
 #: If another process and serving need the same core, the other process gets about a tenth of it.
 _MONITORING_NICENESS = 10

@@ -26,7 +26,7 @@ def ensure_topics(settings: Settings, broker: str, bootstrap: str) -> list[str]:
 def topics_on(broker: str, kafka: KafkaSettings) -> list[Topic]:
     """Return Weir's topics with the settings for a broker ``given``, ``apache`` or ``embedded``.
 
-    The embedded broker rejects no record because of its date, and if it dates records, it loses headers of the same name.
+    The embedded broker keeps the producers' timestamps: if it sets timestamps itself, it loses headers of the same name.
     """
     kept, dated = retention_bytes(broker, kafka), "CreateTime" if broker == "embedded" else TIMESTAMP_TYPE
     return [

@@ -65,7 +65,7 @@ def diagnose() -> list[Check]:
 
 
 def _results(check: Callable[[Settings], Iterator[Check]], settings: Settings) -> Iterator[Check]:
-    """Yield the results of a check; a file that it cannot read is one of them, so that the other checks run too."""
+    """Yield the results of a check; an unreadable file is a failed check, so that the other checks still run."""
     try:
         yield from check(settings)
     except OSError as error:

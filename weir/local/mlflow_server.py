@@ -16,7 +16,7 @@ def environment() -> dict[str, str]:
 
     The paths are relative, because MLflow reads a `?`, a `#` or a `%` in an absolute one as part of a URL.
     """
-    from mlflow.server import constants  # noqa: PLC0415 - heavy
+    from mlflow.server import constants  # noqa: PLC0415 - takes seconds to import
 
     return {
         constants.BACKEND_STORE_URI_ENV_VAR: "sqlite:///mlflow.db",

@@ -17,7 +17,7 @@ from weir.operate.request_text import RequestText, read_texts
 __all__ = ["DRIFT", "ClusterTerms", "Term", "cluster_terms", "evidence_text", "texts_of", "typical_terms"]
 
 DRIFT = "drift"
-#: Requests before the change that the evidence is compared with, and how many of the tenant's are searched for the same model.
+#: Number of earlier requests to compare with the evidence, and of the tenant's requests to search for the same model.
 _REFERENCE_TEXTS = 60
 _SEARCHED_REQUESTS = 300
 #: Minimum number of evidence texts with a term, because a term in one text does not describe a cluster.

@@ -37,9 +37,9 @@ __all__ = [
     "embedding_map",
 ]
 
-#: Most records that are read for the reference, and for the recent events.
+#: Maximum number of records to read for the reference, and for the recent events.
 _SCANNED = 20_000
-#: Most points of each set; of a larger reference every n-th event is shown, of the recent events the newest.
+#: Maximum number of points of each set: evenly spaced events of a larger reference, and the newest recent events.
 _POINTS = 1_000
 #: The reference is searched in this many signals per event of the reference, because it has one event per conversation.
 _SEARCHED = 4
@@ -223,7 +223,7 @@ async def _signals(
 class _Wanted:
     """Collects the signals of a stream with an embedding and an event time in ``[since, until)``, each once.
 
-    With `most`, :attr:`done` is true when so many are found; without, only the newest 1,000 are kept.
+    :attr:`done` is true after `most` signals, or after a signal past the end. Without `most`, only the newest 1,000 are kept.
     """
 
     def __init__(self, query: MapQuery, since: float, until: float, most: int | None = None) -> None:

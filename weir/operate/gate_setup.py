@@ -82,7 +82,7 @@ def _check_base(settings: Settings, version: str, job: TrainingJob) -> None:
 
 
 def _trained(home: Path, manifest: VersionManifest) -> VersionManifest:
-    """Return the version that was trained: `manifest`, or the one that it was made smaller from."""
+    """Return the version that was trained: `manifest`, or the version from which it was made smaller."""
     while manifest.smaller is not None and manifest.job.parent not in ("", BASE):
         manifest = read_version(home, manifest.job.parent)
     return manifest

@@ -34,7 +34,7 @@ _WINDOW = 500
 
 
 def check_tenant_known(home: Path, tenant: str) -> None:
-    """Raise SettingsError if `tenant` has neither a request in the ledger of `home` nor an API key; without a ledger, nothing is known."""
+    """Raise SettingsError if `tenant` has neither a request in the ledger of `home` nor an API key; without requests, check nothing."""
     served = LedgerReader(home / "ledger").tenants()
     known = sorted({*served, *(key.tenant for key in list_keys(home))})
     if served and tenant not in known:
@@ -116,7 +116,10 @@ async def import_labels(
 
 
 def _checked(path: Path) -> tuple[int, float]:
-    """Return the number of labels and the time of the file, which labels without a time get, so that a repeated import changes nothing."""
+    """Return the number of labels and the time of the file.
+
+    Labels without a time get this time, so that a repeated import changes nothing.
+    """
     total = sum(1 for _ in read_labels(path))
     if not total:
         raise SettingsError(

@@ -29,7 +29,7 @@ class SubjectVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubjectVersions(msgspec.Struct, frozen=True, kw_only=True):
-    """The versions of a subject, and what could not be searched.
+    """The versions of a subject, and the datasets that could not be searched.
 
     `damaged` are the errors of datasets that cannot be read, and `absent` the versions whose dataset is not on this machine.
     """

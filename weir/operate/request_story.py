@@ -47,9 +47,9 @@ class ShownConsistency(msgspec.Struct, frozen=True, kw_only=True):
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """One request with its verdicts, and the ids of its alerts and retraining events; `judgments` counts its feedback.
 
-    `gap` is set if the request was not delivered, `consistency` if the model was asked again, `shadow_of` (the id of the user's request) if Weir sent this
-    request as a copy. `text` and `cluster_terms` (by alert id) are set if the user
-    requested the text.
+    `gap` is set if the request was not delivered, and `consistency` if the model was asked again. `shadow_of` is the id of the
+    user's request if Weir sent this request as a copy. `text` and `cluster_terms` (by alert id) are set if the user requested
+    the text.
     """
 
     request_id: str

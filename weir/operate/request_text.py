@@ -30,7 +30,7 @@ class RequestText(msgspec.Struct, frozen=True, kw_only=True):
     """The messages of a request and the choices of its answer, from Kafka.
 
     `prompt` and `answer` are their text parts, joined; None if the record has expired or cannot be decoded. `corrections`
-    are what people wrote about the answer, oldest first. `quotes` are the texts of spans that are in neither of both.
+    are people's better answers and comments, oldest first. `quotes` are the texts of spans that are in neither the prompt nor the answer.
     """
 
     messages: tuple[Message, ...] = ()

@@ -129,7 +129,7 @@ async def decide(
     trainer ends its run of the request.
 
     Raises AccessDenied if the key may not decide, SettingsError if the request was decided otherwise or its state excludes the
-    decision, and as :func:`records_of`.
+    decision, and the errors of :func:`records_of`.
     """
     if len(reason) > _REASON_CHARACTERS:
         raise SettingsError(f"the reason has {len(reason)} characters, the limit is {_REASON_CHARACTERS}; shorten it")

@@ -23,7 +23,7 @@ __all__ = ["pin", "roll_back", "rollback_version", "routes", "start"]
 
 def routes(home: Path, *, tenant: str = "", model: str = "") -> list[RouteRecord]:
     """Return the routes in force, those of `tenant` and `model` if given; raises StreamError if a file is damaged."""
-    overrides = read_overrides(home)  # before the routes, as the gateways (serving/routes.py)
+    overrides = read_overrides(home)  # read before the routes, as in the gateways (serving/routes.py)
     found = with_overrides(read_routes(home), overrides).values()
     chosen = [route for route in found if tenant in {"", route.tenant} and model in {"", route.model}]
     return sorted(chosen, key=lambda route: (route.tenant, route.model))
@@ -52,7 +52,7 @@ def pin(  # noqa: PLR0913 - what an operator states
 
 
 def roll_back(home: Path, route: RouteRecord, *, by: str, reason: str) -> RouteOverride:
-    """Let the version before answer all requests of the route's tenant and model, from now on; raises SettingsError.
+    """Let the previous version answer all requests of the route's tenant and model, from now on; raises SettingsError.
 
     The files of that version are not checked. If they are missing, the base version answers, and the new version still ends.
     """
@@ -84,7 +84,7 @@ async def start(  # noqa: PLR0913 - what an operator states
     reason: str,
     adapters: Collection[str] = (),
 ) -> RetrainingRecord:
-    """Let delivery take `version` through shadow and canary; arguments as `pin`, raises BrokerError and what `pin` raises."""
+    """Let delivery take `version` through shadow and canary; arguments and errors as `pin`, and BrokerError."""
     _check_version(home, version, tenant, model, adapters)
     if version == BASE:
         raise SettingsError(f"{BASE} answers without shadow and canary; give --now, or use `weir models rollback`")

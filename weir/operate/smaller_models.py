@@ -22,7 +22,7 @@ from weir.settings import Settings
 __all__ = ["distillation", "parent_of", "publish_manifest"]
 
 _ATTEMPTS = 2
-#: Of the distillation. 4 passages of 160 tokens have 126 MB of logits with a vocabulary of 49,000.
+#: Rank, passages of a batch and tokens of a passage in the distillation; the logits of a batch have 126 MB (vocabulary of 49,000).
 _RANK, _BATCH, _TOKENS = 32, 4, 160
 
 

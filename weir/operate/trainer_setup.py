@@ -15,7 +15,7 @@ from weir.settings import Settings
 
 __all__ = ["served_base", "trainer_setup"]
 
-#: `weir` of this environment, also where the script is not on PATH.
+#: `weir` of this environment, even if the script is not on PATH.
 _WEIR = [sys.executable, "-c", "from weir.cli import main; main()"]
 
 

@@ -34,7 +34,7 @@ _PASSAGE_TOKENS = 256
 _ANSWER_TOKENS = 64
 _AT_ONCE = (1, 8)
 _MIB = 1 << 20
-#: The number makes each prompt another one, as users' prompts are: a cache of prefixes would skip an equal prompt.
+#: The number makes each prompt different, because a prefix cache would skip an equal prompt.
 _PROMPT = "{}. Describe the history of sailing ships, from the first rafts to the clippers, in plain words."
 
 Progress = Callable[[str, int, int], None]
@@ -46,7 +46,7 @@ class ModelMeasures(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     perplexity
-        Of the held-out passages of the built-in text, per token.
+        Exponential of the mean negative log-likelihood per token, averaged over the held-out passages of the built-in text.
     failed_tasks
         Mean share of failed checks of the gate's tasks, in [0, 1].
     unsafe, unsafe_by_kind
@@ -75,8 +75,8 @@ class ModelMeasures(msgspec.Struct, frozen=True, kw_only=True):
 def compare_models(settings: Settings, names: Sequence[str], rounds: int, progress: Progress) -> list[ModelMeasures]:
     """Return the measurements of each served model or version in `names`.
 
-    Raises TrainingError if one is unknown or no GGUF file, StackError if the engine cannot load one, and GateError or
-    DetectorError if prompts or detectors cannot be loaded.
+    Raises TrainingError if a name is unknown or is not a GGUF file, StackError if the engine cannot load a model, and GateError
+    or DetectorError if prompts or detectors cannot be loaded.
     """
     models = [parent_of(settings, name) for name in names]
     scorer = SafetyScorer({name: dict(values) for name, values in settings.detectors.options.items()})

@@ -43,7 +43,7 @@ def load_detectors(names: Sequence[str], options: Mapping[str, Mapping[str, Any]
 
 
 def read_items(lines: Iterable[bytes]) -> Iterator[Item | BadLine]:
-    """Read JSON lines ``{"id", "text", "prompt"}`` or, if the first line does not begin with ``{``, plain lines.
+    """Read JSON lines ``{"id", "text", "prompt"}`` or, if the first line that is not blank does not begin with ``{``, plain lines.
 
     A line without an id gets its line number as id. Blank lines are skipped. ``prompt`` is a string or a list of ``{"role", "content"}``.
     """

@@ -31,7 +31,7 @@ __all__ = ["Loaded", "as_written", "home_folder", "key_of", "load_settings"]
 #: Sections whose keys are names that users choose.
 _NAMED = ("models", "tenants")
 _MASK = "********"
-#: Types of pydantic's errors: what to write in TOML instead. Its own messages name types of Python.
+#: Type of a pydantic error → the fix in TOML, because pydantic's messages name Python types.
 _KINDS = {
     "dict_type": "it must be a table",
     "model_type": "it must be a table",
@@ -77,7 +77,7 @@ def load_settings() -> Loaded:
 
 
 def home_folder() -> Path:
-    """Return the home of the settings without a check of the other keys, so that an error in one does not keep an operator from stopping the stack.
+    """Return the home of the settings without checking the other keys, because an invalid key must not prevent ``weir down``.
 
     Raises SettingsError if the settings file cannot be read.
     """

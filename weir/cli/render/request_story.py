@@ -120,7 +120,7 @@ def _verdicts(completed: list[VerdictNote], location: RecordLocation, text: Requ
 
 
 def _quotes(text: RequestText, detector: str) -> Iterator[Text]:
-    """Yield the texts of the spans of a detector that are neither in the prompt nor in the answer as they are printed here."""
+    """Yield a detector's quotes: the texts of spans that are in neither the prompt nor the answer."""
     for quote in text.quotes:
         for row, line in enumerate(printable(quote.text).split("\n") if quote.detector == detector else ()):
             head = f"{quote.type}: " if row == 0 else ""

@@ -25,7 +25,7 @@ _OUTPUT_CHARACTERS = 2000
 _JVM = (
     _HEAP,
     "-XX:+ExitOnOutOfMemoryError",
-    # Without the optimising compiler: on two cores a record took half the CPU in the first minute, a third later.
+    # Without the optimising compiler, Kafka needs at most half the CPU time per record.
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
     "-XX:-UsePerfData",  # otherwise each JVM leaves a file in /tmp

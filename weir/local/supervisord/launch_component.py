@@ -38,7 +38,7 @@ def main(argv: list[str]) -> None:
     if name == "ray":
         _prepare_ray(plan)
     os.nice(component.niceness)
-    # OpenMP threads that wait for each other sleep: spinning took a quarter of a replica's time on shared cores.
+    # Waiting OpenMP threads sleep, because spinning wastes time of shared cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.update(component.environment)
     os.environ[COMPONENT_MARK] = name

@@ -55,7 +55,7 @@ class _UnixTransport(xmlrpc.client.Transport):
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
         connection = _UnixConnection(self._path)
-        self._connection = host, connection  # what close() closes
+        self._connection = host, connection  # for close()
         return connection
 
 
