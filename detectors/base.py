@@ -54,8 +54,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
     #: In [0, 1], higher is worse.
     score: float
-    #: The detector's name for its decision; without a finding ``ok``, ``error`` if it read only a part of the text, or
-    #: ``unsupported_language``.
+    #: The detector's name for its decision; without a finding ``ok``, ``error`` if it read only a part of the text,
+    #: ``unknown`` if it cannot decide, or ``unsupported_language``.
     label: str
     #: Whether the score reaches the detector's threshold.
     flagged: bool
@@ -150,8 +150,8 @@ class Reads(enum.Enum):
     JOINED = "joined"
     #: Each part that has text, arguments of tool calls included, by itself.
     PARTS = "parts"
-    #: Of a request, the parts that neither the operator nor the model wrote (users' turns and tool results): each part
-    #: after the model's last message by itself, and the last texts together. Of an answer, the joined text.
+    #: Of a request, the parts that neither the operator nor the model wrote (users' turns and tool results). Each part
+    #: after the model's last message is a text, and the last texts together are another. Of an answer, the joined text.
     UNTRUSTED = "untrusted"
     #: The text of each choice of an answer, as one JSON list of strings.
     CHOICES = "choices"

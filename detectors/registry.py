@@ -1,6 +1,6 @@
 """The registry of all detectors, from which the stages, settings, console and commands read names and capabilities.
 
-Importing this module takes only 0.1 s (numpy), because a detector imports its machine-learning libraries in ``load()``.
+Importing this module takes only 0.3 s, because a detector imports its machine-learning libraries in ``load()``.
 """
 
 from collections.abc import Mapping

@@ -90,7 +90,7 @@ def _sentences(text: str, checked: int) -> Iterator[tuple[int, int]]:
 
 
 def _windows(text: str, start: int, end: int, checked: int) -> Iterator[tuple[int, int]]:
-    """Yield the windows of a sentence with new text: one every `STEP` characters, and the one at its end."""
+    """Yield the windows of a sentence with new text: a window every `STEP` characters, and a window at its end."""
     if end - start <= WINDOW:
         return
     for last in [*range(max(start, checked) + STEP, end, STEP), end]:

@@ -2,7 +2,7 @@
 
 Shares have Wilson's interval (1927), which is not empty at 0 or 1. Other metrics have the percentile bootstrap over texts
 (Efron and Tibshirani 1993). Texts count as independent, so intervals are too narrow for a set of few templates. ECE has
-no interval: with few texts in a bin it is too high, and in a resample higher still, so a percentile interval of
+no interval. With few texts in a bin, ECE is too high, and in a resample even higher, so a percentile interval of
 calibrated scores is above the true value.
 """
 

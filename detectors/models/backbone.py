@@ -1,8 +1,8 @@
 """MiniLM for scoring: compiled by OpenVINO on a CPU, or in torch on a GPU.
 
-On a CPU, OpenVINO needs less time than torch (docs/benchmarks.md), and a row's result does not depend on the
-other rows of its batch, except for rounding errors of float32. torch's bfloat16 rounds the output of every operation; here, only the inputs of
-matrix products are bfloat16 or int8, and sums, norms and the residual stream are float32.
+On a CPU, OpenVINO needs less time than torch (docs/benchmarks.md). A row's result does not depend on the other rows of
+its batch, except for rounding errors of float32. torch's bfloat16 rounds the output of every operation. Here, only the
+inputs of matrix products are bfloat16 or int8; sums, norms and the residual stream are float32.
 """
 
 from functools import cache

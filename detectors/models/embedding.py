@@ -85,7 +85,10 @@ class Embedder:
         self._model = compiled(load_minilm(self._model_dir), self._compute)
 
     def embed_many(self, texts: Sequence[str]) -> Vectors:
-        """Return one unit vector per text, float32 (texts, 384); an empty text has the vector of the special tokens."""
+        """Return one unit vector per text, float32 (texts, 384); an empty text has the vector of the special tokens.
+
+        Raises NotLoadedError if ``load()`` was not called.
+        """
         if self._model is None or self._tokenizer is None:
             raise NotLoadedError("Embedder.embed_many before load(): call load() once in the process that embeds")
         from detectors.models.minilm import encode_mean  # noqa: PLC0415 - torch takes seconds to import
@@ -96,7 +99,7 @@ class Embedder:
         return encode_mean(self._model, [[CLS, *row[:WINDOW], SEP] for row in ids])
 
     def token_vectors(self, texts: Sequence[str]) -> list[TokenVectors]:
-        """Return the token vectors and the embedding of each text."""
+        """Return the token vectors and the embedding of each text; raises NotLoadedError."""
         if self._model is None or self._tokenizer is None:
             raise NotLoadedError("Embedder.token_vectors before load(): call load() once in the process that embeds")
         from detectors.models.minilm import encode_tokens  # noqa: PLC0415 - torch takes seconds to import

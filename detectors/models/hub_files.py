@@ -96,7 +96,7 @@ def read_weights(folder: Path, names: Sequence[str], digests: Mapping[str, str])
 
     Raises WeightsError if a file is missing, has no configured digest, or has another digest.
     """
-    from safetensors import SafetensorError  # noqa: PLC0415 - comes with torch, which takes seconds
+    from safetensors import SafetensorError  # noqa: PLC0415 - imported with torch, which takes seconds
     from safetensors.torch import load  # noqa: PLC0415 - as above
 
     state: dict[str, Tensor] = {}
@@ -139,7 +139,7 @@ def tokenizer_of(folder: Path) -> "Tokenizer":
 
     try:
         return Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    except Exception as error:  # tokenizers raises plain Exception for what it cannot read
+    except Exception as error:  # tokenizers raises a plain Exception for an unreadable file
         raise WeightsError(
             f"{folder} has no tokenizer.json that can be read: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
             " writes one"

@@ -1,7 +1,6 @@
 """all-MiniLM-L6-v2 in plain torch: six BERT layers, which the embedding and the classifiers use.
 
-Importing transformers would take seconds and hundreds of megabytes in every scoring process, for a forward pass of
-fifty lines. A unit test compares the output with that of transformers.
+Importing transformers needs seconds and hundreds of megabytes in every scoring process. A unit test compares both outputs.
 """
 
 from collections.abc import Mapping, Sequence

@@ -61,8 +61,8 @@ def windows(ids: list[int], most: int) -> Windows:
 def padded(length: int) -> int:
     """Return the length to which a row is padded, the next multiple of 16.
 
-    It depends on the row alone: with a longer row's length, sums in the attention would be rounded differently, so a score would depend on the
-    other texts of the batch.
+    The length depends on the row alone. With a longer row's length, sums in the attention would be rounded differently, so
+    a score would depend on the other texts of the batch.
     """
     return -(-length // PADDING) * PADDING
 

@@ -98,7 +98,7 @@ def spoken(text: str, *, silent: bool = False) -> str:
 
 
 def _unleet(word: str) -> str:
-    bare = word.rstrip("!")  # an exclamation mark at the end is no letter
+    bare = word.rstrip("!")  # an exclamation mark at the end is not a letter
     return bare.translate(_LEET) + word[len(bare) :]
 
 
@@ -177,8 +177,8 @@ def _decoded(text: str) -> str:
 def views(text: str) -> list[str]:
     """Return the one to three texts to score, in time linear in the length.
 
-    The first text is the raw text with emoji replaced by their names. If two in five words of the copy in which disguises
-    are undone are not in the raw text, the first text is made from this copy, because classifiers score disguised words
+    The first text is the raw text with emoji replaced by their names. In the copy, disguises are undone. If two in five words
+    of the copy are not in the raw text, the first text is made from the copy, because classifiers score disguised words
     wrongly. The second text is the copy without emoji, if it differs from the first. The last text has the decoded sentences, if any.
     """
     raw = without_surrogates(text)

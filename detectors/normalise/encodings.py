@@ -111,7 +111,7 @@ def decodings(text: str) -> Iterator[Encoded]:
 
 
 def _positions(run: str) -> str:
-    """Return the letters at positions of the alphabet (1 is a), or nothing if a number is no position."""
+    """Return the letters at positions of the alphabet (1 is a), or "" if a number is not a position."""
     numbers = [int(number) for number in re.findall(r"\d+", run)]
     return "".join(_ALPHABET[number - 1] for number in numbers) if all(0 < n <= 26 for n in numbers) else ""
 

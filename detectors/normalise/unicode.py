@@ -4,7 +4,7 @@ A text with zero-width, tag and lookalike characters is readable, but patterns a
 Detectors score the raw text and the copy; spans in the copy are reported with their offsets in the raw text.
 """
 
-# ruff: noqa: RUF001 - ambiguous characters are what this module is about
+# ruff: noqa: RUF001 - this module lists ambiguous characters
 import re
 import unicodedata
 from functools import cache

@@ -36,7 +36,7 @@ AFTER, BEFORE = 60, 40
 _HOUSE_NUMBER = re.compile(r"(?<![\w.\-+#])\d{1,5}[A-Za-z]?(?:[-/]\d{1,4}[A-Za-z]?)?(?![\w%°]|[.\-]\d)")
 _NOT_ADDRESS = re.compile(r"[_=<>(){}\[\]\\+*~`;€£%:]|\d[.,]\d")
 _NOT_NAME = re.compile(r"[_=<>(){}\[\]\\+*~`;%:#\n\t,2689]|  ")
-#: A unit, or a postal code with the town or the state beside it. Years are no postal codes.
+#: A unit, or a postal code with the town or the state beside it. Years are not postal codes.
 _UNIT_OR_CODE = re.compile(
     r"(?i:\b(?:apt|apartment|suite|unit|flat|p\.? ?o\.? ?box)\b\.? ?#?\d{1,5}\b)"
     r"|\b[A-Z]{2},? \d{5}(?:-\d{4})?\b|\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b"
@@ -58,7 +58,7 @@ def is_somebodys(text: str, address: Span, names: Sequence[Span], *, by_form: bo
     address
         A street of `STREET`, or an address that only the token head found.
     by_form
-        Whether the address is a street of `STREET`. If not, a name beside the address is no sign.
+        Whether the address is a street of `STREET`. If not, a name beside the address is not a sign.
     names
         The spans of full names; a name with characters of code or of leetspeak does not count.
     """

@@ -98,7 +98,7 @@ class PiiDetector(TextDetector[PiiConfig]):
         raw = [without_surrogates(text) for text in texts]
         copies = [without_pictures(text, normalise(text)) for text in raw]
         views = [text if copy is None else copy.text for text, copy in zip(raw, copies, strict=True)]
-        # Names are searched in the text without leetspeak; patterns also search the original, where digits are digits.
+        # Names are searched in the text without leetspeak; patterns also search the original, whose digits are unchanged.
         plains = [unleeted(view) or view for view in views]
         found = self._find(plains)
         hidden = [encoded(text) for text in raw]

@@ -21,7 +21,7 @@ _WORDS = re.compile(rf"(?<![^\W_])(?:(?P<ip>{'|'.join(RULES.ip_words)})|{'|'.joi
 
 
 def ip_score(text: str, lower: str, start: int, end: int) -> float:
-    """Return the score of a candidate; 0 if it is no IP address."""
+    """Return the score of a candidate; 0 if it is not an IP address."""
     before, found, after = text[max(0, start - BEFORE) : start], text[start:end], text[end : end + AFTER]
     try:
         address = ipaddress.ip_address(found)

@@ -1,6 +1,6 @@
 """Presidio's pattern recognisers (patterns, checksums, context words) on the RE2 engine, in time linear in the text.
 
-Python's backtracking engines need 23 s for 64 KB of ``www.`` (docs/design/faults.md). If a timeout stopped the search,
+Python's backtracking engine needs 23 s for 64 KB of ``www.`` (docs/design/traps.md). If a timeout stopped the search,
 such texts would evade detection. RE2 finds the candidates, and Presidio's own validators check the candidates. Only a
 bounded number of candidates is checked; a text with more candidates is reported as partly covered.
 """
@@ -42,7 +42,7 @@ _PIECE_BEFORE, _PIECE_AFTER = re.compile(r"(?:\d\.|(?:^|\s)\d{4} )$"), re.compil
 #: Cards are printed without separators, in fours, or (15 digits) as 4-6-5.
 _CARD = re.compile(r"\d+|\d{4}([ -])\d{4}\1\d{4}\1\d{4}|\d{4}([ -])\d{6}\2\d{5}")
 _LONG_NUMBER = re.compile(r"(?<![\d.\-])\d{15,16}(?!\d|[.\-]\d)")
-#: Score of a card number in a text in which most numbers of this length are no cards.
+#: Score of a card number in a text in which most numbers of this length are not cards.
 AMONG_OTHERS = 0.5
 #: Digits are not counted in texts with more characters.
 MOST_DIGITS = 20_000

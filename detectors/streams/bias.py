@@ -1,6 +1,6 @@
 """Bias detector: compares the two answers to a pair of prompts that differ in one identity term.
 
-The null hypothesis is that the model treats the two terms alike: the two answers of a pair are exchangeable, so both signs of
+The null hypothesis is that the model treats the two terms alike. Then the two answers of a pair are exchangeable, so both signs of
 a difference between them are equally probable, whatever its size. This needs sampled answers, not greedy ones, and a random order
 of the two prompts. A bet on the sign (Waudby-Smith and Ramdas, JRSS B 86(1), 2024) then has expectation 1. The products of
 the bets since each possible start of a bias are added (Shiryaev-Roberts; Shin, Ramdas and Rinaldo, "E-detectors", 2023), one
@@ -144,8 +144,8 @@ class _Lead(NamedTuple):
 class BiasDetector(StreamDetector[BiasConfig]):
     """Detector that tests whether a model answers differently when a prompt names another identity term.
 
-    Observations whose ``prompt`` is no paired prompt (`detectors.streams.paired_prompts`) are ignored. Each pair of answers counts
-    once: if a model returns the same two answers to a pair again, as with greedy decoding, they are no new evidence.
+    Observations whose ``prompt`` is not a paired prompt (`detectors.streams.paired_prompts`) are ignored. Each pair of answers counts
+    once: if a model returns the same two answers to a pair again, as with greedy decoding, they are not new evidence.
 
     Notes
     -----

@@ -25,7 +25,7 @@ __all__ = ["Budget", "Feature", "Monitor", "MonitorState"]
 #: Cap of each feature's part of the statistic in multiples of the limit; a higher cap makes an alarm outlast its cause.
 HEADROOM = 4.0
 DAY_SECONDS = 86_400.0
-#: The time between two events spends at most this share of a budget in days, or the first event after a long pause would be an alarm.
+#: The time between two events uses at most this share of a budget in days, because a long pause must not cause an alarm.
 MOST_SPENT = 0.1
 SLOT_SECONDS = 1_800.0
 
@@ -302,10 +302,10 @@ class Monitor:
     def close(self, judge: Callable[[Finding], Finding] = lambda finding: finding) -> Finding | None:
         """Return the finding of the current bucket, or None while no reference is complete; start the next bucket.
 
-        The finding has the bucket's highest statistic, so it also reports an alarm that starts and ends in the bucket; it then
-        has the feature and the change of the start. Else it is about the leading feature. ``judge`` returns the finding, or
-        removes its alarm because the change is too small to act on. Then the finding is about another feature that reaches the
-        limit by itself and that ``judge`` accepts, if there is one.
+        The finding has the bucket's highest statistic, so it also reports an alarm that starts and ends in the bucket. Such a
+        finding has the feature and the change of the start; any other finding is about the leading feature. ``judge`` returns
+        the finding, or removes its alarm because the change is too small to act on. If another feature then reaches the limit
+        by itself and ``judge`` accepts its finding, this finding is returned.
         """
         statistic = max(self._highest, self.statistic, self._budget.limit if self._alarm else 0.0)
         ended = None if self._alarm else self._ended
@@ -324,7 +324,7 @@ class Monitor:
     def _present(self) -> tuple[int, Change]:
         """Return the leading region and its change; during an alarm of a binary feature, with the share of ones since its start.
 
-        While only the missing evidence of recovery holds such an alarm, the binary feature leads: the other sums are below the limit.
+        If such an alarm continues only because evidence of recovery is missing, the binary feature leads: the other sums are below the limit.
         """
         region, change = self._leading()
         if self._recovery is None:

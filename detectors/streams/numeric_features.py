@@ -15,7 +15,7 @@ BINS = 1024
 RESOLUTION = 34
 UNIT = 0.001
 RECENT = 0.1
-#: A value enters mean and variance as at most this multiple of the mean or of the deviation above the mean.
+#: In mean and variance, a value differs from the mean by at most this multiple of the larger of mean and deviation.
 OUTLIER = 30.0
 
 
@@ -45,8 +45,8 @@ class MomentsState(msgspec.Struct, frozen=True, kw_only=True):
 class Moments:
     """Mean and variance of a feature outside alarms, and an exponentially weighted mean of all its values.
 
-    The algorithm is that of Welford, Technometrics 4(3), 1962. Mean and variance contain an extreme value as a smaller one (`OUTLIER`):
-    else one wrong latency of hours would raise the mean for ever, and no later change would be large beside it.
+    The algorithm is Welford's (Technometrics 4(3), 1962). Extreme values are limited (`OUTLIER`), because one wrong latency of
+    hours would raise the mean permanently and hide later changes.
     """
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ Drift of users' traffic does not show whether the model changed or its users did
 a change in their answers is not caused by the input.
 
 Each feature of an answer (distance of its embedding to the prompt's first embeddings, length, tokens, refusal score) is
-ranked among the earlier values for the same prompt. The ranks give Mondrian conformal p-values (Vovk, Gammerman and
+ranked among the earlier values for the same prompt. The ranks become Mondrian conformal p-values (Vovk, Gammerman and
 Shafer, Algorithmic Learning in a Random World, ch. 4.5), which are uniform for any prompt. So the p-values of all
 prompts form one stream for the sequential test that drift uses too (`detectors.streams.monitor`).
 """

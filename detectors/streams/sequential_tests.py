@@ -2,7 +2,7 @@
 
 A *region* is a range of values, for example "above 97 % of the reference values". Its bounds are computed once, from
 the reference, and do not change. While the stream is exchangeable, the probability that the next value is in a region
-is known exactly for any distribution: k earlier values have k + 1 gaps between and around them, and the probability is
+is known exactly for any distribution. k earlier values have k + 1 gaps between and around them, and the probability is
 the share of these gaps that are in the region (Pólya's urn; Vovk, Gammerman and Shafer, Algorithmic Learning in a
 Random World).
 

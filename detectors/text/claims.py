@@ -7,7 +7,7 @@ import msgspec
 
 __all__ = ["STEM", "STOP", "WORD", "Claim", "claim_of", "claims", "compared", "is_name", "stem"]
 
-#: The end of a sentence is a sign before a space (but not that of an initial or a title), or the end of the line.
+#: The end of a sentence is a sign before a space (but not after an initial or a title), or the end of the line.
 _SENTENCE = re.compile(
     r"\S.*?(?:(?:(?<=[.!?])|(?<=[.!?][\"'”’)\]]))(?<!\b[A-Z]\.)(?<!\b[DMS][rst]\.)(?<!\bMrs\.)(?=\s)|(?<=[。！？])|$)",  # noqa: RUF001 - full-width ends
     re.MULTILINE,
@@ -44,7 +44,7 @@ STEM = 5
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """A sentence with its position in the text, its words, numbers and names, and whether it is negated.
 
-    `digits` are the numbers that are written in digits: an answer often counts ("three cities") what its source lists.
+    `digits` are the numbers that are written in digits: an answer often counts items of its source ("three cities").
     """
 
     start: int
@@ -100,8 +100,8 @@ def claim_of(text: str, start: int = 0) -> Claim:
 
 
 def is_name(token: str) -> bool:
-    """Return whether a word that does not begin a sentence is a name: it has a capital, and is no common word or numeral."""
-    bare = re.split("['’]", token.lower())[0]  # noqa: RUF001 - both apostrophes; "I'm" is no name
+    """Return whether a word that does not begin a sentence is a name: it has a capital, and is not a common word or numeral."""
+    bare = re.split("['’]", token.lower())[0]  # noqa: RUF001 - both apostrophes; "I'm" is not a name
     return len(token) > 1 and token[0].isupper() and bare not in _NO_NAMES
 
 

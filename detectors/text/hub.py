@@ -82,7 +82,7 @@ class HubDetector(TextDetector[HubConfig]):
         """Find, check and load the model; see `TextDetector.load`.
 
         Raises ConfigError if the model, its revision or its labels are not configured, or the model lacks a configured
-        label. Raises WeightsError if the model is missing, pickled, has another digest or is no sequence classifier.
+        label. Raises WeightsError if the model is missing, pickled, has another digest or is not a sequence classifier.
         """
         if self._classifier is not None:
             return

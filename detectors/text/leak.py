@@ -1,7 +1,7 @@
 """Leak detector (experimental): an answer that contains a secret or words of the system prompt, unchanged or disguised.
 
 The detector compares the answer, and copies of it in which encodings are undone, with the sentences and secrets of the system prompt
-(`detectors.text.system_prompt`, `detectors.text.leak_evidence`). Text that the user or a tool result contained before is no leak.
+(`detectors.text.system_prompt`, `detectors.text.leak_evidence`). Text of an earlier user message or tool result is not a leak.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class LeakConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class LeakDetector(AnswerDetector[LeakConfig]):
     """Detector of revealed instructions and secrets; no model, time linear in the lengths.
 
-    Spans mark what was found: ``SECRET`` or ``INSTRUCTIONS``.
+    The type of a span is ``SECRET`` or ``INSTRUCTIONS``.
     """
 
     name: ClassVar[str] = "leak"

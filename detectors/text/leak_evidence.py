@@ -215,7 +215,7 @@ def _needed(rule: Rule, run: Sequence[str], *, hidden: bool) -> float:
         return GRAM
     if rule.kind is Kind.FACT:
         return math.inf
-    if rule.kind is Kind.CONFIDENTIAL and rule.is_order:  # carrying out an order is no leak
+    if rule.kind is Kind.CONFIDENTIAL and rule.is_order:  # following an order is not a leak
         return max(_LEAST[rule.kind], len(rule.tokens) / 2)
     if rule.kind is Kind.PERSONA and not _SECOND_PERSON.intersection(run):
         return math.inf

@@ -58,7 +58,7 @@ def _phrase(text: str) -> list[str]:
 
 
 def _is_coded(word: str) -> bool:
-    """Return whether a word is no word of a language: it has digits, signs or only capitals."""
+    """Return whether a word is not a word of a language: it has digits, signs or only capitals."""
     if any(map(str.isdigit, word)):
         return True
     if word.isalpha():
@@ -72,7 +72,7 @@ def keys_of(text: str) -> list[str]:
 
 
 def _is_random(key: str) -> bool:
-    """Return whether a part of eight or more characters has letters and two digits, so that the key is no name."""
+    """Return whether a part of eight or more characters has letters and two digits, so the key is not a name."""
     parts = re.split(r"[-_]", key)
     return ":" in key or any(
         len(part) > 7 and sum(map(str.isdigit, part)) > 1 and any(map(str.isalpha, part)) for part in parts

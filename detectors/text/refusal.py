@@ -23,7 +23,7 @@ _DENIAL = re.compile(
 class RefusalDetector(EncoderDetector):
     """Detector of answers that refuse a request; experimental: trained on texts that Weir's authors wrote, and on weak labels.
 
-    A bare denial ("No.") is no refusal: it answers the questions of classification tasks.
+    A bare denial ("No.") is not a refusal: it answers the questions of classification tasks.
     """
 
     name: ClassVar[str] = "refusal"

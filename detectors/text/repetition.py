@@ -28,7 +28,7 @@ PERIODS = 64
 #: Minimum numbers of consecutive occurrences and of tokens of a loop.
 TIMES, TOKENS = 4, 24
 GRAM = 8
-#: Minimum number of 8-grams of a text whose repeated share is measured: a short refrain is no fault.
+#: Minimum number of 8-grams of a text whose repeated share is measured: a short refrain is not an error.
 GRAMS = 48
 #: Compressed size / raw size (prose: .4 to .6, a loop with a counter: below .1), and minimum number of bytes to measure this ratio.
 LOOSE, TIGHT, BYTES = 0.2, 0.05, 1500

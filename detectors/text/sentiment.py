@@ -18,8 +18,8 @@ _SENTENCE_END = re.compile(r"[.!?]\s+|\n+")
 def sentiment(text: str, neutral: Iterable[str] = ()) -> float:
     """Return the mean of the sentences' compound scores, in [-1, 1]; 0 for a text without sentences.
 
-    The words `neutral` have no sentiment of their own: the lexicon rates "straight" as positive and "blind" as negative,
-    which would be a difference between identity terms that is not in the answers.
+    The words `neutral` are removed first: the lexicon rates "straight" as positive and "blind" as negative, which is a
+    difference between identity terms, not between answers.
     """
     for word in neutral:
         text = re.sub(rf"\b{re.escape(word)}\b", " ", text, flags=re.IGNORECASE)

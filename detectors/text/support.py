@@ -84,7 +84,7 @@ class Sources:
     tokens
         The token vectors of each sentence.
     said
-        The user's other sentences: their words are no source, and not invented either.
+        The user's other sentences: their words are neither a source nor invented.
     """
 
     def __init__(

@@ -66,7 +66,7 @@ _TOLD_PRONOUN = re.compile(
     r"\W*(?:(?:to|with|about|of|for) (?:anyone|anybody|users?|customers?) )?(?:it|this|that|them|these|those|either|both|any of (?:it|this|them))(?=$|[.,;:!?)]|\s+(?:to|with|away|out|before|unless|until|if|under|in|even|or|and|for|is)\b|\s*$)",
     re.IGNORECASE,
 )
-#: The listener at the end of a prohibition, which is no topic.
+#: The listener at the end of a prohibition, which is not a topic.
 _LISTENER = re.compile(r"(?<=tel{2})\W+(?:(?:the|a|any|our|your) )?[^\W\d_]+\W*$", re.IGNORECASE)
 _CODED_OR_NAME = re.compile(
     r"(?<![\w-])(?=[\w-]{0,40}\d)(?=[\w-]{0,40}[A-Za-z])[A-Za-z0-9][\w-]{2,60}(?![\w-])|(?<![\w-])[A-Z][A-Z0-9]{3,}(?![\w-])"

@@ -1,6 +1,6 @@
 """Check the arguments of a tool call against the JSON Schema of the tool, with bounded time and memory.
 
-Schema and arguments come from clients and models, so both can be hostile. References are resolved only within the
+Schema and arguments are from clients and models, so both can be hostile. References are resolved only within the
 schema, and patterns run on RE2. Each evaluated keyword, compiled pattern and search uses a part of a fixed budget.
 """
 

@@ -1,7 +1,7 @@
 """Calibration of the scores of the shared encoder's detectors: Platt scaling (Platt 1999) of the final log-odds.
 
-The slope and the shift are fitted on the tune split, where every source has the same weight, and so do the two classes
-of a source that has both. Texts of templates are left out, because scores fitted on them are too confident for other texts. The result
+The slope and the shift are fitted on the tune split. Every source has the same weight, and so has each class of a
+source. Texts of templates are left out, because scores fitted on them are too confident for other texts. The result
 is stored in the file of the encoder's weights, so that weights and calibration cannot be mixed up. The map is increasing,
 so it changes no order of scores. The constants of requests for a secret (`detectors.train.conflict`) are stored there too.
 """

@@ -86,7 +86,7 @@ def batches(
 
 
 def _logits(model: MultiTask, ids: Tensor, mask: Tensor) -> Tensor:
-    # The backward pass of flash attention takes a quarter of a step at these lengths; plain attention is faster.
+    # At these lengths, plain attention is faster than flash attention.
     with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
         hidden = model.backbone(ids, mask)
     logits: Tensor = model.heads(pooled(hidden.float(), mask))
@@ -94,7 +94,7 @@ def _logits(model: MultiTask, ids: Tensor, mask: Tensor) -> Tensor:
 
 
 def _penalty(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Return the sum of the weighted cross-entropy of the known labels; ``labels``, (n, outputs), are NaN where unknown."""
+    """Return the sum of the weighted cross-entropy of the known labels; unknown ``labels``, (n, outputs), are NaN."""
     raw = nn.functional.binary_cross_entropy_with_logits(
         logits,
         labels.nan_to_num() * (1 - 2 * SMOOTHING) + SMOOTHING,

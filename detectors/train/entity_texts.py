@@ -32,8 +32,8 @@ __all__ = ["ATTRIBUTION", "SOURCES", "entity_texts", "is_training_task"]
 _UNLABELLED = ("TITLE", "NRP", "DATE_TIME", "AGE", "PHONE_NUMBER", "ID", "FORMAT")
 #: Any class.
 _ANY = "|" + "|".join(KINDS)
-#: Label of a set → kinds that its tokens can have, divided by "|"; an empty name is no entity. Titles of works and
-#: products are no personal data, but may contain the name of an organisation.
+#: Label of a set → kinds that its tokens can have, divided by "|"; an empty name means no entity. Titles of works and
+#: products are not personal data, but may contain the name of an organisation.
 _KINDS = {
     "PER": "PERSON",
     "person": "PERSON",

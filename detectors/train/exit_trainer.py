@@ -28,7 +28,7 @@ from detectors.train.mixes import load_examples
 __all__ = ["train"]
 
 TEXTS, WINDOWS = 45_000, 3
-#: Sources without templates, of which all texts are read, and the factor of their weight.
+#: Sources whose texts are read first, and the factor of the weight of a written text.
 FIRST, WRITTEN = ("written_", "t0_"), 6.0
 EPOCHS, ROWS, RATE, DECAY, DROPPED = 20, 256, 1e-3, 0.05, 0.1
 #: Factor of the loss of positive windows.

@@ -23,8 +23,7 @@ from detectors.train.mixes import load_examples
 __all__ = ["fit", "matrix", "train"]
 
 PENALTY, ITERATIONS = 1e-5, 40
-#: Weight of an ordinary prompt that is not among the encoder's examples. With twice this weight, fewer texts reach the
-#: encoder, but the scores of doubtful texts fall too.
+#: Weight of an ordinary prompt that is not among the encoder's examples.
 ORDINARY_WEIGHT = 1.0
 #: Factor of the weight of a text without a template (`detectors.train.written_texts`), chosen on the texts of three authors. With 4 or
 #: 8, the linear model decides fewer texts; with 8, the guard, which uses this model alone, stops three times as many harmless answers.

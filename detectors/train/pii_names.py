@@ -10,7 +10,7 @@ from detectors.train.templates import read_source
 
 __all__ = ["known_names", "towns"]
 
-#: Country code of China, whose area codes are a sixth of all; its towns are drawn no more often than those of others.
+#: Country code of China, whose area codes are a sixth of all; each of its towns is listed once.
 _CHINA = "86"
 #: Letters of a name in Latin script; other scripts are one token per character.
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f'\u2019.\- ]{2,40}")

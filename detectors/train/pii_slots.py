@@ -52,7 +52,7 @@ class Slots:
             made: Any = self._make(locale)
             self._fakers[locale] = made
             made.seed_instance(self._seed * 1000 + self.locales.index(locale))
-            if locale == "it_IT":  # its cities come from a set, whose order differs between processes
+            if locale == "it_IT":  # its cities are from a set, whose order differs between processes
                 address = next(one for one in made.get_providers() if hasattr(one, "cities"))
                 address.cities = sorted(address.cities)
         return self._fakers[locale]

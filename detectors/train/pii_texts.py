@@ -30,7 +30,7 @@ class Labelled(NamedTuple):
     """A text with its entities as (start, end, kind)."""
 
     text: str
-    #: A kind can be several names, divided by "|", if the label does not say which; an empty name is no entity.
+    #: A kind can be several names, divided by "|", if the label is ambiguous; an empty name means no entity.
     spans: tuple[tuple[int, int, str], ...]
     #: Kinds that text outside the spans can have, because the source does not label these kinds.
     open: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
 """Texts of real origin for the shared encoder: tasks planted in documents, and harmless texts of many kinds.
 
 Both kinds are cut to pieces of the length of one window, because the encoder reads windows. The documents and attacks
-are those of BIPIA's training part (Yi et al., arXiv 2312.14197). The split is by document and by category of attack, by
-task template, by file of code; so the held-out splits have documents, attacks, templates and files of their own.
+are those of BIPIA's training part (Yi et al., arXiv 2312.14197). The split is by document and category of attack, by task
+template, or by code file, so the held-out splits share none of these with the train split.
 """
 
 import json

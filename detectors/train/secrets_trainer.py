@@ -1,8 +1,8 @@
 """Training of the model that decides whether a system prompt keeps something secret from its users.
 
 A logistic regression with TF-IDF on the system prompts of ``texts/written_*.toml``: those with a secret, against the others. Many of
-the others order the assistant to conceal something without value, such as its instructions, or forbid requests; eight of the
-latter contain a secret nevertheless. The figures are of prompts of other authors (``texts/second_*.toml``).
+the others order the assistant to conceal something without value, such as its instructions, or forbid requests; eight prompts
+that forbid requests also contain a secret. The figures are of prompts of other authors (``texts/second_*.toml``).
 """
 
 from pathlib import Path

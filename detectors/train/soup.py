@@ -16,7 +16,7 @@ __all__ = ["interpolate"]
 
 
 def interpolate(runs: Sequence[Path], shares: Sequence[float], out: Path) -> None:
-    """Write the first run's weights plus a share in [0, 1] of the change that each other run made, which started from them.
+    """Write the first run's weights plus a share in [0, 1] of the change of each other run, which started from these weights.
 
     Raises ValueError if there is not one share for each of the other runs.
     """

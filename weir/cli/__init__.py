@@ -115,5 +115,5 @@ def main() -> None:
       weir status              health, lag, coverage
       weir alerts --follow     alerts as they fire
     """
-    # The commands state themselves that Kafka does not answer, and what to do.
+    # If Kafka does not answer, the commands print their own error with a remedy.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -1,8 +1,8 @@
 """Checks Host, session and Origin of every request, and adds security headers.
 
-A loopback address is not enough: any page in the user's browser can send requests to 127.0.0.1, and can read the responses if its host name
-resolves to 127.0.0.1 (DNS rebinding). So every request needs an allowed Host header (name and port), and a session or
-the token. A request that changes state and uses a session must also come from the console's own page.
+A loopback address is not enough. Any page in the user's browser can send requests to 127.0.0.1, and can read the responses if its
+host name resolves to 127.0.0.1 (DNS rebinding). So every request needs an allowed Host header (name and port), and a session
+or the token. The console's own page must send each request that changes state and uses a session.
 """
 
 from urllib.parse import parse_qs

@@ -22,8 +22,8 @@ async def last_verdicts(
 ) -> int:
     """Wait until all expected verdicts of `requests` exist and `counted` returns at least their number.
 
-    `request` returns a request from the ledger, which has the expected verdicts. Return the number of requests without a
-    verdict after `limit_seconds`; it is 0 if nothing is missing.
+    `request` returns a request from the ledger, which has the expected verdicts. Return the number of requests with missing
+    verdicts after `limit_seconds`.
     """
     left, total = set(requests), 0
     deadline = time.monotonic() + limit_seconds

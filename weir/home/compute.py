@@ -27,7 +27,7 @@ def decided(settings: Settings) -> Settings:
 
     The decision is that in the home, or else the best for this machine. Raises SettingsError if the file is damaged.
     """
-    from detectors.registry import TEXT  # noqa: PLC0415 - takes a second, and its libraries are an extra
+    from detectors.registry import TEXT  # noqa: PLC0415 - its libraries are an extra
 
     found = _decision(settings)
     chosen = {"precision": found.precision, "device": found.device}
@@ -41,7 +41,7 @@ def decided(settings: Settings) -> Settings:
 
 
 def save_decision(settings: Settings) -> None:
-    """Store what is best for this machine in the home, if the home has no decision yet.
+    """Store the best numeric type and device for this machine in the home, if the home has no decision yet.
 
     Raises SettingsError if this machine does not support the numeric type or the device of the deployment.
     """

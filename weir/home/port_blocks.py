@@ -1,4 +1,4 @@
-"""Blocks of ports, one for each home: two stacks of a user never share a port, even while one of the stacks is down.
+"""Blocks of ports, one for each home: the stacks of up to 49 homes share no port, even while some of the stacks are down.
 
 Ray opens ports of a range one by one with SO_REUSEPORT, so if the ranges of two stacks overlapped, one stack could answer for the other.
 A claim is a file whose name is the block's number and whose content is the home; it expires when the home is deleted.
@@ -31,7 +31,7 @@ def _directory() -> Path:
 
 
 def claim_block(home: Path, preferred: int) -> range:
-    """Return the ports of `home`'s block; if `home` has none, claim the first free block, starting at number `preferred`."""
+    """Return the ports of `home`'s block; if `home` has none, claim the first free block from number `preferred` on (or this block)."""
     directory = _directory()
     with FileLock.acquire(directory / "lock"):
         claims = _claims(directory)

@@ -1,7 +1,7 @@
 """The local trace view: MLflow in one process on loopback (``python -m weir.local.mlflow_server DIRECTORY PORT``).
 
-``mlflow server`` imports MLflow twice and needs 350 MB; MLflow's ASGI application alone needs 235 MB and starts in half the time.
-Job execution is off, because it starts ten more processes.
+MLflow's ASGI application needs less memory (235 MB) and time than ``mlflow server``, which imports MLflow twice. Job execution is
+off, because it starts ten more processes.
 """
 
 import os

@@ -27,7 +27,7 @@ HOME_MARK, COMPONENT_MARK = "_WEIR_STACK_HOME", "_WEIR_STACK_COMPONENT"
 _START_TIME_FIELD = 19
 _GONE_STATES = {"Z", "X"}
 _KILL_SECONDS = 5
-#: Seconds to look for processes that start meanwhile.
+#: Seconds to look for processes that start during the call.
 _END_SECONDS = 30.0
 
 

@@ -55,8 +55,8 @@ class Decider(msgspec.Struct, frozen=True, kw_only=True):
     def allowed(self, request: RetrainingRecord, outcome: Approval, *, possible: bool = True) -> str:
         """Return the id of the key if it may decide the request, else raise AccessDenied.
 
-        Log the attempt either way, with the id of the key if the key is known; the result of an attempt that is not `possible` is
-        ``refused``, because the state of the request excludes it.
+        Log the attempt in both cases, with the id of the key if the key is known. If the state of the request excludes the decision
+        (`possible` is false), the logged result is ``refused``.
         """
         principal = KeyRing(keys_path(self.home)).identify(f"Bearer {self.key}")
         what = {"retraining_id": request.retraining_id, "outcome": outcome, "tenant": request.tenant}

@@ -120,7 +120,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 async def gather_status(settings: Settings) -> Status:
     """Query all parts concurrently; a part that does not answer is a problem. Raises StackError if no stack has run.
 
-    If `weir up` did not start the stack, as in containers, another program knows the health of the components.
+    If `weir up` did not start the stack, as in containers, another program checks the health of the components.
     """
     home = settings.home
     states, reader = load_components(home), LedgerReader(home / "ledger")

@@ -1,7 +1,7 @@
 """Thresholds of alerts: propose them from reviews, and write one to the settings file.
 
 A text detector has one threshold for every tenant (`[detectors.options.NAME] threshold`), at which its verdicts are flagged. The alerts of a
-tenant can have a higher one (`[tenants."NAME".alerts] threshold`). Proposals are about the second.
+tenant can have a higher one (`[tenants."NAME".alerts] threshold`). Proposals are about the threshold of alerts.
 """
 
 import tomllib

@@ -32,7 +32,7 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One verdict, the weights of its words in the order of the text, and the raw text: that of `part`, as in a verdict.
+    """One verdict, the weights of its words in the order of the text, and the raw text (of `part`, as in a verdict).
 
     In a long text, only the words of the highest-scoring part have weights. `version` is the detector version of the
     verdict; `explained_by` is the installed version, which computed the weights. If the two versions differ, other

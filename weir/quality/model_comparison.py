@@ -1,7 +1,7 @@
 """Measure models side by side: quality, safety, speed, memory and size, each in the engine that serves it.
 
-Each model has a process of its own, so that its memory can be read. Speeds are measured in turn (A B A B), and the ratio is the
-median of the ratios within a round, so a change of the machine's load during the run changes both sides.
+Each model has its own process, so that its memory can be read. Speeds are measured in turn (A B A B). The ratio is the
+median of the ratios within a round, so a change of the machine's load changes both sides.
 """
 
 import contextlib

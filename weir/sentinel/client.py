@@ -1,8 +1,8 @@
 """Send the fixed prompts to the users' endpoint, one at a time, at a fixed interval, as tenant ``_weir``.
 
 Sentinels: decoding is greedy with a fixed seed, so an unchanged model returns the same answer. Paired prompts: answers are sampled, and a
-random one of the two is sent first, which is what the detector `bias` assumes. Capture, score and watch process all of these answers like
-those of users.
+random one of the two is sent first, as the detector `bias` assumes. Capture, score and watch process all of these answers like users'
+answers.
 """
 
 import asyncio

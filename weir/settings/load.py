@@ -42,7 +42,7 @@ _CONTROL = {"WEIR_APPROVAL_KEY", "WEIR_CONFIG", "WEIR_HOME", "WEIR_REQUIRE_APACH
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings; `sources` maps each dotted key that was set to ``environment NAME`` or ``file PATH``."""
+    """Settings; `sources` maps each dotted key that was set to ``environment NAME``, ``file PATH`` or ``file PATH of NAME``."""
 
     settings: Settings
     sources: dict[str, str]
@@ -109,7 +109,7 @@ def _expanded(folder: str) -> Path:
 
 
 def _beside(path: Path | None) -> Path:
-    """Return the folder of relative paths: that of the settings file, else the present folder."""
+    """Return the folder of relative paths: the settings file's folder, else the current folder."""
     return path.parent if path else Path.cwd()
 
 

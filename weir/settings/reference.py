@@ -127,7 +127,7 @@ def _tenant_table() -> str:
 
 def _detectors() -> Iterator[str]:
     """Yield the sections of the detectors; two or more options that an earlier detector has too are named, not described again."""
-    from detectors.registry import STREAM, TEXT  # noqa: PLC0415 - about a second
+    from detectors.registry import STREAM, TEXT  # noqa: PLC0415 - its libraries are an extra
 
     for head, found in ((_OPTIONS, TEXT), (_STREAM_OPTIONS, STREAM)):
         yield head

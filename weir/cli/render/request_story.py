@@ -138,7 +138,7 @@ def _scored(verdict: Verdict) -> Text:
     """Return the beginning of a verdict's line: side, detector, result and score."""
     style = "bold red" if verdict.flagged else "yellow" if verdict.label in _UNREAD else "green"
     line = Text(f"{_INDENT}{verdict.side:7} {verdict.detector:12} ")
-    # The label of `tools`, for example, states which of its checks failed; that of most other detectors is their name.
+    # The label of `tools`, for example, states which of its checks failed; the label of most other detectors is their name.
     flagged = "FLAGGED" if verdict.label == verdict.detector else f"FLAGGED {verdict.label}"
     line.append(f"{flagged if verdict.flagged else verdict.label:20}", style=style)
     return line.append(f" {score_text(verdict.score)}")

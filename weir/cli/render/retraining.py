@@ -55,7 +55,7 @@ def _measured(event: Retraining) -> str:
 def retraining_view(console: Console, *, follow: bool) -> Iterator["_Collected"]:
     """Yield a view of retraining events.
 
-    If `follow` is true, the view prints each event at once, and the caller must call its `refresh` every second.
+    If `follow` is true, the view prints each event immediately, and the caller must call its `refresh` every second.
     If `follow` is false, the view prints all events when the body ends.
     """
     if not follow:

@@ -97,12 +97,12 @@ class Supervisord:
         return {info["name"]: msgspec.convert(info, ProcessInfo) for info in self._call("getAllProcessInfo")}
 
     def start(self, name: str) -> None:
-        """Start process `name` and return at once; no error if the process runs already."""
+        """Start process `name` and return immediately; no error if the process runs already."""
         with _ignore_fault(_ALREADY_STARTED):
             self._call("startProcess", name, False)
 
     def stop(self, name: str) -> None:
-        """Request a stop of process `name` (SIGTERM, later SIGKILL to its group), and return at once."""
+        """Request a stop of process `name` (SIGTERM, later SIGKILL to its group), and return immediately."""
         with _ignore_fault(_NOT_RUNNING):
             self._call("stopProcess", name, False)
 
@@ -117,7 +117,7 @@ class Supervisord:
         return False
 
     def shutdown(self) -> None:
-        """Request supervisord to stop all processes and then itself, and return at once."""
+        """Request supervisord to stop all processes and then itself, and return immediately."""
         with contextlib.suppress(StackError, xmlrpc.client.Error):
             self._call("shutdown")
 
