@@ -83,7 +83,7 @@ class LanguageModel:
         )
 
     def certain(self, text: str) -> str:
-        """Return the language of the beginning of a text, as the first of its group of similar languages, or "" if it is uncertain."""
+        """Return the language of the beginning of a text, as the first language of its group (`group_of`), or "" if it is uncertain."""
         guess = self.guess(text[:CERTAIN_CHARACTERS])
         is_certain = guess.letters >= CERTAIN_LETTERS and guess.probability >= CERTAIN_PROBABILITY
         return group_of(guess.language) if is_certain else ""

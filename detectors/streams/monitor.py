@@ -4,7 +4,7 @@ Each feature has a share of the budget, divided equally among its regions (range
 Each region has Shiryaev-Roberts sums; the statistic is the weighted average of all sums. An alarm starts when the
 statistic reaches the limit. At the start of an alarm, the values since the start of the change are removed from the
 history. During an alarm, no value is added to the history, so the alarm ends a few events after the changed traffic
-ends; an alarm about a binary feature lasts until there is evidence of recovery (`recovery`). At the end of an alarm, the
+ends. An alarm about a binary feature lasts until there is evidence of recovery (`recovery`). At the end of an alarm, the
 sums are reset.
 """
 

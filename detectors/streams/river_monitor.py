@@ -23,7 +23,7 @@ __all__ = ["E_DETECTOR", "MonitorConfig", "RiverState", "make_river"]
 
 E_DETECTOR = "e-detector"
 
-#: After 2 * `KEPT` values a detector is rebuilt from the last `KEPT`, so that these values are enough to restore it.
+#: After 2 * `KEPT` values, a detector is rebuilt from the last `KEPT` values, which are then enough to restore it.
 KEPT = 256
 
 

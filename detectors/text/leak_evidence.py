@@ -162,7 +162,7 @@ def _whole(value: str, lowered: str) -> Iterator[tuple[int, int]]:
 def _spread(bare: str) -> re.Pattern[str]:
     """Return a pattern of the letters of a secret with signs between them, or with digits in place of letters.
 
-    A sign that can be a letter is never one between letters, so that each text has one reading and the search is linear.
+    A sign that can be a letter never separates letters, so each text has one reading and the search is linear.
     """
     alike = {"o": "[o0]", "i": "[i1!l|]", "l": "[l1|]", "e": "[e3]", "a": "[a4@]", "s": "[s5$]", "t": "[t7]"}
     return re.compile(

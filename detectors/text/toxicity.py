@@ -15,7 +15,7 @@ _SHORT_BLEND = 0.5
 class ToxicityDetector(EncoderDetector):
     """Detector of insults, hate, threats and other abuse.
 
-    In a text of at most three words in ASCII, the linear model counts as much as the encoder, which needs a context.
+    In an ASCII text of at most three words, the linear model has the same weight as the encoder, which needs a context.
     """
 
     name: ClassVar[str] = "toxicity"

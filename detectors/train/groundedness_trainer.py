@@ -162,7 +162,7 @@ def _touched(found: Comparison, start: int, end: int) -> int | None:
 
 
 def _fit(answers: Sequence[Answer]) -> SupportModel:
-    """Fit a logistic regression; both labels have the same weight, and a kind of a family the square root of its size."""
+    """Fit a logistic regression; both labels have equal weights, and the weight of a kind of a family is the square root of its size."""
     sizes: dict[tuple[str, str], int] = defaultdict(int)
     for answer in answers:
         sizes[answer.family, answer.kind] += len(answer.features)

@@ -1,7 +1,7 @@
 """Average of the weights of several training runs (model soups, Wortsman et al., arXiv 2203.05482 and 2109.01903).
 
-A run that starts from earlier weights becomes better on the new texts and worse on some of the old texts. Weights between the two keep most
-of both, and the average of runs with several seeds is better than a single run.
+A run that starts from earlier weights becomes better on the new texts and worse on some of the old texts. Weights between the earlier
+and the new weights are good on both, and the average of runs with several seeds is better than a single run.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Checks Host, session and Origin of every request, and adds security headers.
+"""Check Host, session and Origin of every request, and add security headers.
 
 A loopback address is not enough. Any page in the user's browser can send requests to 127.0.0.1, and can read the responses if its
 host name resolves to 127.0.0.1 (DNS rebinding). So every request needs an allowed Host header (name and port), and a session

@@ -1,4 +1,4 @@
-"""Runs a command of ``weir`` in a process of its own: the ledger's process, which serves the console, has no memory or time for it."""
+"""Run a command of ``weir`` in a separate process: the ledger's process, which serves the console, has no memory or time for it."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The numeric type and the device of the encoder: decided once for each deployment, so that no verdict depends on its worker."""
+"""The numeric type and the device of the encoder: decided once for each deployment, so that a verdict does not depend on the worker."""
 
 import contextlib
 import json

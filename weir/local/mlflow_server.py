@@ -14,7 +14,7 @@ __all__ = ["environment", "main"]
 def environment() -> dict[str, str]:
     """Return the environment variables of MLflow; its database and artifacts are in the current folder.
 
-    The paths are relative, because MLflow reads a `?`, a `#` or a `%` in an absolute one as part of a URL.
+    The paths are relative, because MLflow reads a `?`, a `#` or a `%` in an absolute path as part of a URL.
     """
     from mlflow.server import constants  # noqa: PLC0415 - takes seconds to import
 

@@ -60,7 +60,7 @@ def check_disk(home: Path) -> str:
 
 
 def _other_owner(path: Path) -> str:
-    """Return the name or number of the user who owns `path`; "" if this user owns it, or if that cannot be found out."""
+    """Return the name or number of the user who owns `path`; "" if this user owns it, or if the owner is unknown."""
     try:
         uid = path.stat().st_uid
     except OSError:

@@ -85,7 +85,7 @@ def _csv_lines(file: TextIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _cell(name: str, text: str) -> Any:
-    """Return a cell with the type of its column; text that does not fit stays text, and parsing it names the problem."""
+    """Return a cell with the type of its column; other text stays text, so that the parser's error names it."""
     if name == "correct":
         return _TRUTH.get(text.lower(), text)
     if name in _NUMBERS:

@@ -39,7 +39,7 @@ __all__ = [
 
 
 class TenantTable(TenantSettings):
-    """``[tenants."name or pattern"]``: the settings of the stages, of the guard and of `consistency`, which only serving reads, and of the loop."""
+    """``[tenants."name or pattern"]``: settings of the stages and the loop, and of the guard and `consistency`, which only serving reads."""
 
     guard: GuardSettings = Field(GuardSettings(), description="checks answers while they are generated")
     consistency: ConsistencySettings = Field(
