@@ -1,8 +1,8 @@
 """The sentences of a prompt that can support an answer: tool results and passages, without the instruction around them.
 
 A whole tool result is a source. In the messages of the user and the operator, sentences are passages if a message announces a
-text ("the following article", "Context:"), except questions and orders. In a user's message, a long separate paragraph is a
-passage, too. The model's own messages are no source.
+text ("the following article", "Context:"), except questions and orders at both ends. In a user's message, a long separate
+paragraph is a passage, too. The model's own messages are not a source.
 """
 
 import re
@@ -40,7 +40,7 @@ _MARKER = re.compile(
     rf"(?:based on|in|from|about|of|reading|read) the {_TEXT_NOUN}|summar(?:y|i[sz])\w*|tl;?dr|in a nutshell|means the same)",
     re.IGNORECASE,
 )
-#: Roles without passages: the model's messages are no source, and a tool result is a source as a whole.
+#: Roles without passages: the model's messages are not a source, and a tool result is a source as a whole.
 _NO_PASSAGES = frozenset({"assistant", "tool"})
 _BLOCK = re.compile(r"\n\s*\n")
 
