@@ -5,6 +5,8 @@ finds more of them, and reads only the doubtful texts (a cascade of classifiers:
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +18,9 @@ from torch import Tensor, nn
 
 from detectors.errors import WeightsError
 from detectors.models.multitask import merge
-from detectors.models.smollm import HIDDEN, START, load_smollm
+from detectors.models.smollm import END, HIDDEN, START, read_smollm
 from detectors.models.smollm_graph import CompiledSmolLM
+from detectors.models.term_model import load_secrets
 from detectors.models.token_windows import buckets, padded
 from detectors.models.weight_files import SECOND_STAGE, WeightFile
 from detectors.normalise.unicode import without_surrogates
@@ -26,7 +29,10 @@ __all__ = [
     "MAX_WINDOWS",
     "OUTPUTS",
     "STRIDE",
+    "SYSTEM",
     "WINDOW",
+    "Row",
+    "Rows",
     "SecondStage",
     "TextReader",
     "load_text_reader",
@@ -39,6 +45,51 @@ OUTPUTS = ("injection", "secret")
 WINDOW, STRIDE = 112, 88
 #: Maximum number of windows of a text, and of its characters (22 for each token). Longer texts would need seconds.
 MAX_WINDOWS, MAX_CHARACTERS = 8, 16_000
+#: Maximum number of tokens of a system prompt before a text.
+SYSTEM = 192
+
+
+class Row(NamedTuple):
+    """The token ids of a window of a text, perhaps after a system prompt, and the place of the text's first token."""
+
+    ids: list[int]
+    start: int
+
+
+class Rows:
+    """Makes rows of token ids: a text alone, or after a system prompt in the chat template of SmolLM2."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._before, self._user, self._line = self.encode(["system\n", "user\n", "\n"])
+        #: `_secret_part` with its last 256 results.
+        self.system = lru_cache(maxsize=256)(self._secret_part)
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text; lone surrogates are replaced."""
+        cleaned = [without_surrogates(text) for text in texts]
+        return [found.ids for found in self._tokenizer.encode_batch(cleaned, add_special_tokens=False)]
+
+    def row(self, text: Sequence[int], system: Sequence[int] = ()) -> Row:
+        """Return the row of a window of a text, after the system prompt if there is one."""
+        before = [START]
+        if system:
+            before += [*self._before, *system, END, *self._line, START, *self._user]
+        return Row([*before, *text], len(before))
+
+    def _secret_part(self, prompt: str) -> tuple[int, ...]:
+        """Return at most `SYSTEM` token ids of a system prompt: of a longer one, the part that most likely keeps a secret."""
+        found = self._tokenizer.encode(without_surrogates(prompt), add_special_tokens=False)
+        starts = range(0, max(1, len(found.ids) - SYSTEM // 2), SYSTEM // 2)
+        parts = [slice(start, start + SYSTEM) for start in starts]
+        if len(parts) == 1:
+            return tuple(found.ids[parts[0]])
+
+        def secret(part: slice) -> float:
+            offsets = found.offsets[part]
+            return load_secrets().log_odds(prompt[offsets[0][0] : offsets[-1][1]])
+
+        return tuple(found.ids[max(parts, key=secret)])
 
 
 class SecondStage(nn.Module):
@@ -51,53 +102,65 @@ class SecondStage(nn.Module):
         self.head = nn.Linear(2 * HIDDEN, len(OUTPUTS))
         #: Weights of the encoder's and of this model's log-odds, and a shift; see `TextReader.combine`.
         self.register_buffer("combination", torch.tensor([1.0, 0.0, 0.0]))
+        #: The constants of a request beside a system prompt with a secret; see `detectors.text.system_rules`.
+        self.register_buffer("conflict", torch.tensor([1.0, 0.0, 0.0, 0.0]))
 
     combination: Tensor
+    conflict: Tensor
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logits, (n, outputs), of rows ``ids``, (n, length), which begin with `START` and have ``lengths`` tokens each, (n).
+    def forward(self, ids: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
+        """Return the logits, (n, outputs), of rows ``ids``, (n, length).
 
-        The head reads the mean of the token vectors and the last of them, without that of `START`: it is a thousand times as long as others.
+        A row has ``lengths`` tokens, (n), and its text begins at ``starts``, (n). The head reads the mean of the text's token vectors and the
+        last of them, but not that of `START`: it is a thousand times as long as others.
         """
         hidden = self.backbone(ids)
         places = torch.arange(ids.shape[1])
-        counted = ((places > 0) & (places < lengths[:, None]))[..., None]
-        mean = (hidden * counted).sum(1) / (lengths[:, None] - 1)
+        counted = ((places >= starts[:, None]) & (places < lengths[:, None]))[..., None]
+        mean = (hidden * counted).sum(1) / (lengths - starts)[:, None]
         last = hidden[torch.arange(len(ids)), lengths - 1]
         logits: Tensor = self.head(self.norm(torch.cat([mean, last], dim=1)))
         return logits
 
 
-def pad_rows(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Return the token ids of ``rows``, (n, length), and the length of each row, (n)."""
-    lengths = torch.tensor([len(row) for row in rows])
+def pad_rows(rows: Sequence[Row]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the token ids of ``rows``, (n, length), and the start of the text and the length of each row, (n)."""
+    lengths = torch.tensor([len(row.ids) for row in rows])
     ids = torch.zeros(len(rows), padded(int(lengths.max())), dtype=torch.long)
     for index, row in enumerate(rows):
-        ids[index, : len(row)] = torch.tensor(row)
-    return ids, lengths
+        ids[index, : len(row.ids)] = torch.tensor(row.ids)
+    return ids, torch.tensor([row.start for row in rows]), lengths
 
 
 class TextReader:
     """Reads texts with the second stage, in windows of 112 tokens."""
 
     def __init__(self, model: SecondStage, tokenizer: Tokenizer) -> None:
-        self._model, self._tokenizer = model, tokenizer
+        self._model, self._rows = model, Rows(tokenizer)
 
-    def log_odds(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    @property
+    def conflict(self) -> list[float]:
+        """The constants of `detectors.text.system_rules.conflict_log_odds` for three readings."""
+        return self._model.conflict.tolist()
+
+    def log_odds(self, texts: Sequence[str], systems: Sequence[str] = ()) -> NDArray[np.float64]:
         """Return the log-odds of each output for each text, (texts, outputs): those of its highest window.
 
+        ``systems`` are the system prompts of the texts, or empty. Beside a system prompt, only the output ``secret`` is trained.
         A text of more than `MAX_WINDOWS` windows or `MAX_CHARACTERS` is not read, and neither is a text without tokens: its log-odds are NaN.
         """
-        rows, owners = [], []
-        cleaned = [without_surrogates(text) if len(text) <= MAX_CHARACTERS else "" for text in texts]
-        for owner, found in enumerate(self._tokenizer.encode_batch(cleaned, add_special_tokens=False)):
-            starts = range(0, max(1, len(found.ids) - WINDOW + STRIDE), STRIDE)
-            if found.ids and len(starts) <= MAX_WINDOWS:
-                rows += [[START, *found.ids[start : start + WINDOW]] for start in starts]
+        rows: list[Row] = []
+        owners: list[int] = []
+        found = self._rows.encode([text if len(text) <= MAX_CHARACTERS else "" for text in texts])
+        for owner, ids in enumerate(found):
+            starts = range(0, max(1, len(ids) - WINDOW + STRIDE), STRIDE)
+            if ids and len(starts) <= MAX_WINDOWS:
+                system = self._rows.system(systems[owner]) if systems else ()
+                rows += [self._rows.row(ids[start : start + WINDOW], system) for start in starts]
                 owners += [owner] * len(starts)
         odds = np.zeros((len(rows), len(OUTPUTS)))
         with torch.inference_mode():
-            for batch in buckets(rows):
+            for batch in buckets([row.ids for row in rows]):
                 odds[batch] = self._model(*pad_rows([rows[index] for index in batch])).double().numpy()
         best = np.full((len(texts), len(OUTPUTS)), np.nan)
         np.fmax.at(best, owners, odds)
@@ -110,23 +173,22 @@ class TextReader:
         return found
 
 
-def _merge_all(model: SecondStage, delta: dict[str, Tensor]) -> None:
-    """Apply an adapter that has weights for the head; raises KeyError or RuntimeError if it is of another model."""
-    if missing := {name for name in model.state_dict() if not name.startswith("backbone.")} - delta.keys():
-        raise KeyError(min(missing))
-    merge(model, delta)
-
-
 def load_text_reader(weights: WeightFile = SECOND_STAGE, threads: int = 0) -> TextReader:
     """Load SmolLM2, the adapter ``weights`` and the tokenizer; 0 threads: as many as torch uses in this process.
 
     Raises WeightsError if a file is missing, if its SHA-256 is wrong, or if ``weights`` are those of another model.
     """
-    backbone, tokenizer = load_smollm()
-    model = SecondStage(backbone)
+    read, tokenizer = read_smollm()
+
+    def merged(name: str) -> Tensor:
+        stem = name.removesuffix(".weight")
+        change = delta[f"{stem}.b"].float() @ delta[f"{stem}.a"].float() if f"{stem}.a" in delta else 0.0
+        return read(name) + change
+
     try:
-        _merge_all(model, load_safetensors(weights.read()))
+        delta = load_safetensors(weights.read())
+        model = SecondStage(CompiledSmolLM(merged, threads))
+        merge(model, {name: delta[name] for name in model.state_dict()})
     except (KeyError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{weights.path} has no weights of the second stage: {weights.remedy}") from error
-    model.backbone = CompiledSmolLM(backbone, threads)
     return TextReader(model.eval().requires_grad_(requires_grad=False), tokenizer)

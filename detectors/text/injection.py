@@ -18,15 +18,17 @@ from detectors.base import AlertText, Reads, Score, Turn
 from detectors.models.term_model import load_secrets
 from detectors.models.weight_files import SECOND_STAGE
 from detectors.text.shared_encoder import SECRET, EncoderConfig, EncoderDetector, distinct_views
-from detectors.text.system_rules import conflict_log_odds, conflict_readings, guards_secret
+from detectors.text.system_rules import bounded, conflict_log_odds, guards_secret, system_prompt
 
 if TYPE_CHECKING:
     from detectors.models.second_stage import TextReader
 
-__all__ = ["DOUBTFUL", "InjectionConfig", "InjectionDetector", "read_again"]
+__all__ = ["ASKING", "DOUBTFUL", "InjectionConfig", "InjectionDetector", "read_again"]
 
 #: The second stage reads texts with at least these log-odds (before calibration).
-DOUBTFUL = -2.0
+DOUBTFUL = 0.5
+#: It reads a text beside a system prompt with a secret if the encoder's log-odds that the text asks for the secret are at least these.
+ASKING = -1.0
 
 
 class InjectionConfig(EncoderConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,19 +40,12 @@ class InjectionConfig(EncoderConfig, frozen=True, kw_only=True, forbid_unknown_f
         Whether the detector reads every text of a request by itself, also those before the model's last message, which a client can
         invent. Each request of a conversation then has the false positives of all its turns.
     second_stage
-        Whether a larger model (SmolLM2-135M, in float32 on the CPU) also reads each text that the encoder finds doubtful. It finds more
-        attacks in chats and in German, French and Spanish, and needs more time and memory (docs/detectors.md).
+        Whether a larger model (SmolLM2-135M, on the CPU) also reads each text that the encoder finds doubtful. Without it, `injection`
+        needs less memory and finds fewer attacks (docs/detectors.md). Own `weights` have no second stage.
     """
 
     whole_history: bool = False
-    second_stage: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.second_stage and self.weights:
-            raise ValueError(
-                f"second_stage is true and weights is {self.weights!r}; leave one of them out: the second stage is fitted to the shipped weights"
-            )
+    second_stage: bool = True
 
 
 class InjectionDetector(EncoderDetector):
@@ -75,13 +70,18 @@ class InjectionDetector(EncoderDetector):
 
     def __init__(self, config: EncoderConfig | None = None) -> None:
         super().__init__(config)
-        self._second: TextReader | None = None
-        if self._options.second_stage:
+        #: The second stage, if the options have it, after `load`.
+        self.second: TextReader | None = None
+        if self._has_second_stage:
             self.version = f"{self.version}.{SECOND_STAGE.digest[:8]}"  # type: ignore[misc] # as in EncoderDetector
 
     @property
     def _options(self) -> InjectionConfig:
         return self.config if isinstance(self.config, InjectionConfig) else InjectionConfig()
+
+    @property
+    def _has_second_stage(self) -> bool:
+        return self._options.second_stage and not self.config.weights
 
     @property
     def reads_history(self) -> bool:
@@ -92,16 +92,16 @@ class InjectionDetector(EncoderDetector):
         """Load the models; see `TextDetector.load`."""
         super().load()
         load_secrets()
-        if self._options.second_stage and self._second is None:
-            self._second = _load_second_stage(self.config.threads)
+        if self._has_second_stage and self.second is None:
+            self.second = _load_second_stage(self.config.threads)
 
     def log_odds(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the log-odds of each text before calibration, and the share of the text that was read; see `EncoderDetector.log_odds`."""
         odds, covered = super().log_odds(texts)
         doubtful = np.flatnonzero(odds >= DOUBTFUL).tolist()
-        if self._second is not None and doubtful:
-            own = read_again(self._second, [texts[row] for row in doubtful])
-            odds[doubtful] = np.where(np.isnan(own), odds[doubtful], self._second.combine(odds[doubtful], own))
+        if self.second is not None and doubtful:
+            own = read_again(self.second, [texts[row] for row in doubtful])
+            odds[doubtful] = np.where(np.isnan(own), odds[doubtful], self.second.combine(odds[doubtful], own))
         return odds, covered
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
@@ -111,18 +111,35 @@ class InjectionDetector(EncoderDetector):
         rows = [row for row, prompt in enumerate(prompts) if texts[row].strip() and guards_secret(prompt)]
         if not rows:
             return found
-        readings = self.conflict_readings([texts[row] for row in rows], odds[rows])
+        systems = [system_prompt(prompts[row]) for row in rows]
+        readings = self.conflict_readings([texts[row] for row in rows], odds[rows], systems)
         for row, reading in zip(rows, readings, strict=True):
-            score = 1.0 / (1.0 + math.exp(-conflict_log_odds(reading, self.engine.conflict)))
+            score = 1.0 / (1.0 + math.exp(-self._conflict(reading)))
             if score > found[row].score:
                 seen = self.score_of(score, found[row].covered)
                 found[row] = seen if seen.flagged else msgspec.structs.replace(found[row], score=score)
         return found
 
-    def conflict_readings(self, texts: Sequence[str], own: NDArray[np.float64]) -> list[tuple[float, float]]:
-        """Return the readings of `detectors.text.system_rules` of each text, with its log-odds ``own`` as an attack."""
+    def conflict_readings(
+        self, texts: Sequence[str], own: NDArray[np.float64], systems: Sequence[str]
+    ) -> list[tuple[float, ...]]:
+        """Return the readings of `detectors.text.system_rules` of each text beside its system prompt, with its log-odds ``own`` as an attack.
+
+        They are two, or three where the second stage has read the text.
+        """
         asks = self.engine.encode_many(texts, self.config.max_windows)
-        return [conflict_readings(float(odds), output.odds[SECRET]) for odds, output in zip(own, asks, strict=True)]
+        found = [bounded(float(odds), output.odds[SECRET]) for odds, output in zip(own, asks, strict=True)]
+        doubtful = [row for row, readings in enumerate(found) if self._conflict(readings) >= ASKING]
+        if self.second is not None and doubtful:
+            odds = self.second.log_odds([texts[row] for row in doubtful], [systems[row] for row in doubtful])
+            for row, (_, secret) in zip(doubtful, odds.tolist(), strict=True):
+                found[row] += bounded(secret) if not math.isnan(secret) else ()
+        return found
+
+    def _conflict(self, readings: Sequence[float]) -> float:
+        """Return the log-odds of two readings by the encoder's constants, of three by those of the second stage."""
+        read = self.second if len(readings) > len(self.engine.conflict) - 1 else None
+        return conflict_log_odds(readings, read.conflict if read else self.engine.conflict)
 
 
 def read_again(second: "TextReader", texts: Sequence[str]) -> NDArray[np.float64]:

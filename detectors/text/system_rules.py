@@ -1,9 +1,10 @@
 """A request in view of its system prompt: whether it asks for something that the prompt keeps secret.
 
 Two readings of the request count: its log-odds as an attack, and the log-odds that it asks for a secret (an output of the
-encoder). Their weights come from a logistic regression on texts of separate authors (`detectors.train.conflict`), and are stored
-with the encoder's weights. It does not matter which secret the request asks for, or what else the system prompt forbids. A small model
-decides whether a system prompt keeps a secret; the last 256 results are kept.
+encoder). The second stage adds a third: the log-odds that the request asks for a secret, read beside its system prompt. The weights of the
+readings come from a logistic regression on texts of separate authors (`detectors.train.conflict`), and are stored with the weights of the
+encoder and of the second stage. What else the system prompt forbids does not count. A small model decides whether a system prompt keeps a
+secret; the last 256 results are kept.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,7 @@ from functools import lru_cache
 from detectors.base import OPERATOR_ROLES, Turn
 from detectors.models.term_model import load_secrets
 
-__all__ = ["conflict_log_odds", "conflict_readings", "guards_secret"]
+__all__ = ["bounded", "conflict_log_odds", "guards_secret", "system_prompt"]
 
 #: Maximum number of characters of a system prompt that are read.
 READ = 16_384
@@ -26,7 +27,12 @@ def guards_secret(turns: Iterable[Turn]) -> bool:
     A model of words decides (`detectors.train.secrets_trainer`). An order to conceal only the instructions is no secret, but some
     such prompts count.
     """
-    return _keeps_secret("\n".join(turn.content for turn in turns if turn.role in OPERATOR_ROLES)[:READ])
+    return _keeps_secret(system_prompt(turns))
+
+
+def system_prompt(turns: Iterable[Turn]) -> str:
+    """Return the first `READ` characters of the system messages among ``turns``."""
+    return "\n".join(turn.content for turn in turns if turn.role in OPERATOR_ROLES)[:READ]
 
 
 @lru_cache(maxsize=256)
@@ -34,12 +40,12 @@ def _keeps_secret(system: str) -> bool:
     return bool(system.strip()) and load_secrets().log_odds(system) >= 0.0
 
 
-def conflict_readings(own: float, asks: float) -> tuple[float, float]:
-    """Return the two readings of a request, within -4 to 4: the log-odds that it is an attack, and that it asks for a secret."""
-    return min(_BOUND, max(-_BOUND, own)), min(_BOUND, max(-_BOUND, asks))
+def bounded(*readings: float) -> tuple[float, ...]:
+    """Return the readings of a request, log-odds within -4 to 4."""
+    return tuple(min(_BOUND, max(-_BOUND, reading)) for reading in readings)
 
 
 def conflict_log_odds(readings: Sequence[float], constants: Sequence[float]) -> float:
-    """Return the log-odds that a request asks for a secret of its system prompt; ``constants``: two slopes and a shift."""
+    """Return the log-odds that a request asks for a secret of its system prompt; ``constants``: a slope for each reading, and a shift."""
     *slopes, shift = constants
     return sum(slope * reading for slope, reading in zip(slopes, readings, strict=True)) + shift

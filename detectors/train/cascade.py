@@ -18,15 +18,19 @@ from detectors.evaluate.examples import Example
 from detectors.models.multitask import TASKS
 from detectors.models.second_stage import load_text_reader
 from detectors.models.weight_files import WeightFile
-from detectors.text.injection import DOUBTFUL, InjectionDetector, read_again
+from detectors.text.injection import DOUBTFUL, InjectionConfig, InjectionDetector, read_again
 from detectors.train.averaged_training import Log
 from detectors.train.calibration import balanced
+from detectors.train.conflict import fit_conflict
 from detectors.train.mixes import load_examples
 
 __all__ = ["fit_combination"]
 
 #: Maximum number of texts of a source, drawn at random.
 TEXTS = 150
+#: Added to the log-odds of a text that both stages have read. At the threshold, the cascade then flags fewer harmless texts of most kinds than the
+#: encoder alone, and finds more attacks.
+MARGIN = 0.2
 
 
 def fit_combination(data: Path, out: Path, seed: int, *, log: Log) -> None:
@@ -39,7 +43,7 @@ def fit_combination(data: Path, out: Path, seed: int, *, log: Log) -> None:
         if example.labels[task] in (0, 1) and len(by_source[example.source]) < TEXTS:
             by_source[example.source].append(example)
     examples = [example for part in by_source.values() for example in part]
-    detector = InjectionDetector()
+    detector = InjectionDetector(InjectionConfig(second_stage=False))
     detector.load()
     odds = detector.log_odds([example.text for example in examples])[0]
     labels = np.array([example.labels[task] for example in examples])
@@ -51,9 +55,14 @@ def fit_combination(data: Path, out: Path, seed: int, *, log: Log) -> None:
     inputs = np.stack([odds[read], second[read]], axis=1)
     slope, shift = detector.engine.calibration[task]
     first, own, constant = _logistic(inputs, labels[read], weights[read])
-    combination = np.array([first / slope, own / slope, (constant - shift) / slope], np.float32)
+    combination = np.array([first / slope, own / slope, (constant + MARGIN - shift) / slope], np.float32)
     log(f"{len(read)} of {len(examples)} texts are read again: combination {combination.round(3).tolist()}")
     save_file({**load_file(out), "combination": combination}, out)
+    detector.second = load_text_reader(WeightFile.own(out))
+    conflict = fit_conflict(detector, examples, seed).astype(np.float32)
+    conflict[-1] += MARGIN
+    log(f"requests for a secret: slopes and shift {conflict.round(3).tolist()}")
+    save_file({**load_file(out), "conflict": conflict}, out)
 
 
 def _logistic(inputs: NDArray[np.float64], labels: NDArray[np.float64], weights: NDArray[np.float64]) -> list[float]:

@@ -1,6 +1,6 @@
 """Fit of the constants with which injection scores a request beside a system prompt with a secret.
 
-A logistic regression on the two readings of `detectors.text.system_rules`. Its texts are of the tune split, by authors
+A logistic regression on the readings of `detectors.text.system_rules`. Its texts are of the tune split, by authors
 on whose texts the encoder was not trained: requests for the secret, harmless requests to the same assistants, and harmless
 texts of all other sources.
 """
@@ -30,21 +30,30 @@ PENALTY = 0.01
 
 
 def fit_conflict(detector: InjectionDetector, held: Sequence[Example], seed: int) -> NDArray[np.float64]:
-    """Return two slopes, at least 0, and a shift, for `detectors.text.system_rules.conflict_log_odds`; ``held`` are examples of the tune split."""
+    """Return a slope for each reading, at least 0, and a shift, for `detectors.text.system_rules.conflict_log_odds`.
+
+    ``held`` are examples of the tune split. Of a detector with a second stage, the texts count which it has read.
+    """
     rng = random.Random(seed)
-    pairs = guarded_pairs()
+    rows = [one for one in guarded_pairs() if guards_secret([Turn(role="system", content=one[0])])]
     harmless = [e.text for e in held if e.labels[TASKS.index("injection")] == 0 == e.labels[-1]]
-    rows = [(text, label) for system, text, label in pairs if guards_secret([Turn(role="system", content=system)])]
-    rows += [(text, 0.0) for text in rng.sample(harmless, min(len(rows), len(harmless)))]
-    texts = [text for text, _ in rows]
-    labels = np.array([label for _, label in rows])
-    inputs = np.array(detector.conflict_readings(texts, detector.log_odds(texts)[0]))
-    weights = np.where(labels == 1, PREVALENCE / labels.sum(), (1 - PREVALENCE) / (1 - labels).sum())
+    systems = [system for system, _, _ in rows]
+    rows += [(rng.choice(systems), text, 0.0) for text in rng.sample(harmless, min(len(rows), len(harmless)))]
+    texts = [text for _, text, _ in rows]
+    found = detector.conflict_readings(texts, detector.log_odds(texts)[0], [system for system, _, _ in rows])
+    read = [row for row, readings in enumerate(found) if len(readings) == max(map(len, found))]
+    inputs = np.array([found[row] for row in read])
+    labels = np.array([label for _, _, label in rows])
+    weights = np.where(labels == 1, PREVALENCE / labels.sum(), (1 - PREVALENCE) / (1 - labels).sum())[read]
+    labels = labels[read]
 
     def loss(point: NDArray[np.float64]) -> float:
-        logits = inputs @ point[:2] + point[2]
-        return float((weights * (np.logaddexp(0.0, logits) - labels * logits)).sum() + PENALTY * (point[:2] ** 2).sum())
+        logits = inputs @ point[:-1] + point[-1]
+        return float(
+            (weights * (np.logaddexp(0.0, logits) - labels * logits)).sum() + PENALTY * (point[:-1] ** 2).sum()
+        )
 
-    bounds = [(0.0, 20.0)] * 2 + [(-30.0, 10.0)]
-    found: NDArray[np.float64] = minimize(loss, np.array([0.5, 0.5, -1.0]), method="L-BFGS-B", bounds=bounds).x
-    return found
+    slopes = inputs.shape[1]
+    start, bounds = np.array([0.5] * slopes + [-1.0]), [(0.0, 20.0)] * slopes + [(-30.0, 10.0)]
+    constants: NDArray[np.float64] = minimize(loss, start, method="L-BFGS-B", bounds=bounds).x
+    return constants

@@ -12,20 +12,19 @@ from typing import NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from detectors.evaluate.examples import Example
 from detectors.models.multitask import OUTPUTS as ENCODER_OUTPUTS
 from detectors.models.multitask import merge
-from detectors.models.second_stage import OUTPUTS, WINDOW, SecondStage, pad_rows
-from detectors.models.smollm import START, SmolLM, load_smollm
-from detectors.normalise.unicode import without_surrogates
+from detectors.models.second_stage import OUTPUTS, WINDOW, Rows, SecondStage, pad_rows
+from detectors.models.smollm import SmolLM, load_smollm
 from detectors.toml_files import read_toml
 from detectors.train.averaged_training import AveragedTraining, Log
 from detectors.train.encoder_trainer import pace
 from detectors.train.lowrank import SCALE, LowRank
 from detectors.train.mixes import load_examples, sample_mixture
+from detectors.train.written_texts import guarded_scenarios
 
 __all__ = ["RATE", "STEPS", "Recipe", "train"]
 
@@ -34,59 +33,79 @@ ROWS_A_BATCH, TOKENS_A_BATCH, SORTED_BATCHES = 32, 2048, 50
 RANK, KEPT = 16, 32
 RATE, STEPS = 6e-4, 2000
 SMOOTHING, DROPPED, AVERAGE = 0.02, 0.1, 0.995
-#: Weight of the output ``secret`` in the loss.
+#: Weight of the output ``secret`` in the loss of a text without a system prompt.
 SECRET_WEIGHT = 0.3
+#: Harmless texts of other sources beside each system prompt.
+OTHERS = 3
 EVERY = 20
 
 
-class Row(NamedTuple):
-    """The token ids of a window, and the label of each of `OUTPUTS`: 0, 1 or NaN (unknown)."""
+class Sample(NamedTuple):
+    """The token ids of a window and of the system prompt before it, if any; and the label of each of `OUTPUTS`: 0, 1 or NaN (unknown)."""
 
-    ids: list[int]
+    text: list[int]
     labels: tuple[float, ...]
+    system: Sequence[int] = ()
+
+    def __len__(self) -> int:
+        return len(self.text) + len(self.system)
 
 
-def batches(rows: Sequence[Row], rng: random.Random) -> list[list[Row]]:
-    """Divide the rows of one epoch, in random order, into batches of rows with similar length."""
-    order = rng.sample(rows, len(rows))
+def batches(samples: Sequence[Sample], rng: random.Random) -> list[list[Sample]]:
+    """Divide the samples of one epoch, in random order, into batches of samples with similar length."""
+    order = rng.sample(samples, len(samples))
     span = ROWS_A_BATCH * SORTED_BATCHES
-    result: list[list[Row]] = []
+    result: list[list[Sample]] = []
     for start in range(0, len(order), span):
-        found: list[list[Row]] = [[]]
-        for row in sorted(order[start : start + span], key=lambda one: len(one.ids)):
+        found: list[list[Sample]] = [[]]
+        for sample in sorted(order[start : start + span], key=Sample.__len__):
             batch = found[-1]
-            if len(batch) == ROWS_A_BATCH or (len(batch) + 1) * len(row.ids) > TOKENS_A_BATCH:
+            if len(batch) == ROWS_A_BATCH or (len(batch) + 1) * len(sample) > TOKENS_A_BATCH:
                 found.append(batch := [])
-            batch.append(row)
+            batch.append(sample)
         result += rng.sample(found, len(found))
     return [batch for batch in result if batch]
 
 
-def _rows(examples: Sequence[Example], tokenizer: Tokenizer, rng: random.Random) -> list[Row]:
+def _samples(examples: Sequence[Example], rows: Rows, rng: random.Random) -> list[Sample]:
     """Return a window of each text: its beginning, or for a long harmless text at random another part."""
-    encoded = tokenizer.encode_batch([without_surrogates(e.text[:20_000]) for e in examples], add_special_tokens=False)
     places = [ENCODER_OUTPUTS.index(name) for name in OUTPUTS]
-    rows = []
-    for example, tokens in zip(examples, encoded, strict=True):
+    samples = []
+    for example, tokens in zip(examples, rows.encode([e.text[:20_000] for e in examples]), strict=True):
         labels = tuple(
             example.labels[place] if example.labels[place] in (0.0, 1.0) else float("nan") for place in places
         )
-        spare = len(tokens.ids) - WINDOW
+        spare = len(tokens) - WINDOW
         start = rng.randrange(spare) if spare > 0 and labels[0] == 0.0 and rng.random() < 0.3 else 0
-        if ids := tokens.ids[start : start + WINDOW]:
-            rows.append(Row(ids, labels))
-    return rows
+        if ids := tokens[start : start + WINDOW]:
+            samples.append(Sample(ids, labels))
+    return samples
 
 
-def loss_of(model: SecondStage, batch: Sequence[Row], rng: random.Random) -> Tensor:
+def _paired(harmless: Sequence[str], rows: Rows, rng: random.Random) -> list[Sample]:
+    """Return requests beside a system prompt with a secret, of which only `secret` is known; also ``harmless`` texts of all kinds beside them."""
+    samples = []
+    for one in guarded_scenarios("train"):
+        others = rng.sample(harmless, min(OTHERS, len(harmless)))
+        system = rows.system(one.system)
+        for label, texts in ((1.0, one.asks), (0.0, one.fine), (0.0, others)):
+            samples += [Sample(ids[:WINDOW], (float("nan"), label), system) for ids in rows.encode(texts) if ids]
+    return samples
+
+
+def loss_of(model: SecondStage, rows: Rows, batch: Sequence[Sample], rng: random.Random) -> Tensor:
     """Return the mean cross-entropy of the known labels of a batch, with word dropout."""
-    kept = [[token for token in row.ids if rng.random() >= DROPPED] or row.ids for row in batch]
-    ids, lengths = pad_rows([[START, *tokens] for tokens in kept])
-    labels = torch.tensor([row.labels for row in batch])
+
+    def dropped(ids: Sequence[int]) -> Sequence[int]:
+        return [token for token in ids if rng.random() >= DROPPED] or ids
+
+    inputs = pad_rows([rows.row(dropped(sample.text), dropped(sample.system)) for sample in batch])
+    labels = torch.tensor([sample.labels for sample in batch])
+    weights = torch.tensor([(1.0, 1.0 if sample.system else SECRET_WEIGHT) for sample in batch])
     raw = nn.functional.binary_cross_entropy_with_logits(
-        model(ids, lengths), labels.nan_to_num() * (1 - 2 * SMOOTHING) + SMOOTHING, reduction="none"
+        model(*inputs), labels.nan_to_num() * (1 - 2 * SMOOTHING) + SMOOTHING, reduction="none"
     )
-    loss: Tensor = (raw * ~labels.isnan() * torch.tensor([1.0, SECRET_WEIGHT])).sum() / len(batch)
+    loss: Tensor = (raw * ~labels.isnan() * weights).sum() / len(batch)
     return loss
 
 
@@ -132,7 +151,10 @@ class Recipe(NamedTuple):
 
 
 def train(data: Path, out: Path, seed: int, recipe: Recipe, *, log: Log) -> None:
-    """Train the second stage and write its weights to ``out``; a step is one batch of at most 32 rows."""
+    """Train the second stage and write its weights to ``out``; a step is one batch of at most 32 rows.
+
+    The constants in ``out`` are not fitted yet (`detectors.train.cascade`).
+    """
     steps, rate, warm = recipe
     rng = random.Random(seed)
     torch.manual_seed(seed)
@@ -144,11 +166,14 @@ def train(data: Path, out: Path, seed: int, recipe: Recipe, *, log: Log) -> None
     merge(model, earlier)
     _adapt(model, seed)
     known = [e for e in load_examples(data, seed) if e.split == "train" and e.labels[1] in (0.0, 1.0)]
-    rows = _rows(sample_mixture(known, seed, MIXTURE, 0.0), tokenizer, rng)
-    plan: list[list[Row]] = []
+    rows = Rows(tokenizer)
+    chosen = sample_mixture(known, seed, MIXTURE, 0.0)
+    harmless = [e.text for e in chosen if e.labels[1] == 0.0 == e.labels[-1]]
+    samples = [*_samples(chosen, rows, rng), *_paired(harmless, rows, rng)]
+    plan: list[list[Sample]] = []
     while len(plan) < steps:
-        plan += batches(rows, rng)
-    log(f"{len(rows)} windows, {sum(len(row.ids) for row in rows)} tokens: {len(plan)} batches planned, {steps} run")
+        plan += batches(samples, rng)
+    log(f"{len(samples)} windows, {sum(map(len, samples))} tokens: {len(plan)} batches planned, {steps} run")
     task = hashlib.sha256(repr((plan[:steps], rate, warm and hashlib.sha256(warm.read_bytes()).hexdigest())).encode())
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     training = AveragedTraining(
@@ -157,12 +182,12 @@ def train(data: Path, out: Path, seed: int, recipe: Recipe, *, log: Log) -> None
     training.resume(log)
     model.train()
 
-    def step(batch: Sequence[Row]) -> float:
-        loss = loss_of(model, batch, random.Random(f"{seed} {training.done}"))
+    def step(batch: Sequence[Sample]) -> float:
+        loss = loss_of(model, rows, batch, random.Random(f"{seed} {training.done}"))
         loss.backward()  # type: ignore[no-untyped-call] # torch has no type here
         training.step(rate * pace(training.done, steps))
         return loss.item()
 
     training.run(plan[:steps], step, log, every=EVERY)
-    save_file(_delta(training.averaged, earlier), out)
+    save_file(_delta(training.averaged, earlier) | dict(model.named_buffers()), out)
     training.finish()

