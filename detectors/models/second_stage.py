@@ -50,7 +50,7 @@ SYSTEM = 192
 
 
 class Row(NamedTuple):
-    """The token ids of a window of a text, perhaps after a system prompt, and the place of the text's first token."""
+    """The token ids of a window of a text, perhaps after a system prompt, and the index of the text's first token."""
 
     ids: list[int]
     start: int
@@ -119,7 +119,9 @@ class SecondStage(nn.Module):
         counted = ((places >= starts[:, None]) & (places < lengths[:, None]))[..., None]
         mean = (hidden * counted).sum(1) / (lengths - starts)[:, None]
         last = hidden[torch.arange(len(ids)), lengths - 1]
-        logits: Tensor = self.head(self.norm(torch.cat([mean, last], dim=1)))
+        features = self.norm(torch.cat([mean, last], dim=1))
+        # As a matrix product, the rounding of a row would depend on the number of rows.
+        logits: Tensor = (features[:, None] * self.head.weight).sum(dim=2) + self.head.bias
         return logits
 
 

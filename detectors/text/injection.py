@@ -137,9 +137,11 @@ class InjectionDetector(EncoderDetector):
         return found
 
     def _conflict(self, readings: Sequence[float]) -> float:
-        """Return the log-odds of two readings by the encoder's constants, of three by those of the second stage."""
-        read = self.second if len(readings) > len(self.engine.conflict) - 1 else None
-        return conflict_log_odds(readings, read.conflict if read else self.engine.conflict)
+        """Return the log-odds that a text asks for a secret: by the encoder's two readings, or by all three if these are higher."""
+        found = conflict_log_odds(readings[:2], self.engine.conflict)
+        if self.second is None or len(readings) == 2:
+            return found
+        return max(found, conflict_log_odds(readings, self.second.conflict))
 
 
 def read_again(second: "TextReader", texts: Sequence[str]) -> NDArray[np.float64]:
