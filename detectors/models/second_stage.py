@@ -45,6 +45,8 @@ OUTPUTS = ("injection", "secret")
 WINDOW, STRIDE = 112, 88
 #: Maximum number of windows of a text, and of its characters (22 for each token). Longer texts would need seconds.
 MAX_WINDOWS, MAX_CHARACTERS = 8, 16_000
+#: A text with more tokens than this and one for each two characters is not read: texts in rare scripts have many tokens, and would need seconds.
+SHORT = 40
 #: Maximum number of tokens of a system prompt before a text.
 SYSTEM = 192
 
@@ -149,14 +151,15 @@ class TextReader:
         """Return the log-odds of each output for each text, (texts, outputs): those of its highest window.
 
         ``systems`` are the system prompts of the texts, or empty. Beside a system prompt, only the output ``secret`` is trained.
-        A text of more than `MAX_WINDOWS` windows or `MAX_CHARACTERS` is not read, and neither is a text without tokens: its log-odds are NaN.
+        A text of more than `MAX_WINDOWS` windows or `MAX_CHARACTERS` is not read, and neither is a text without tokens or with many tokens
+        (`SHORT`): its log-odds are NaN. Not for several threads at once.
         """
         rows: list[Row] = []
         owners: list[int] = []
         found = self._rows.encode([text if len(text) <= MAX_CHARACTERS else "" for text in texts])
         for owner, ids in enumerate(found):
             starts = range(0, max(1, len(ids) - WINDOW + STRIDE), STRIDE)
-            if ids and len(starts) <= MAX_WINDOWS:
+            if 0 < len(ids) <= SHORT + len(texts[owner]) // 2 and len(starts) <= MAX_WINDOWS:
                 system = self._rows.system(systems[owner]) if systems else ()
                 rows += [self._rows.row(ids[start : start + WINDOW], system) for start in starts]
                 owners += [owner] * len(starts)
@@ -183,14 +186,18 @@ def load_text_reader(weights: WeightFile = SECOND_STAGE, threads: int = 0) -> Te
     read, tokenizer = read_smollm()
 
     def merged(name: str) -> Tensor:
-        stem = name.removesuffix(".weight")
-        change = delta[f"{stem}.b"].float() @ delta[f"{stem}.a"].float() if f"{stem}.a" in delta else 0.0
-        return read(name) + change
+        value, stem = read(name), name.removesuffix(".weight")
+        if f"{stem}.a" in delta:
+            value += delta.pop(f"{stem}.b").float() @ delta.pop(f"{stem}.a").float()
+        return value
 
+    wrong = WeightsError(f"{weights.path} has no weights of the second stage: {weights.remedy}")
     try:
         delta = load_safetensors(weights.read())
         model = SecondStage(CompiledSmolLM(merged, threads))
-        merge(model, {name: delta[name] for name in model.state_dict()})
+        merge(model, {name: delta.pop(name) for name in model.state_dict()})
     except (KeyError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{weights.path} has no weights of the second stage: {weights.remedy}") from error
+        raise wrong from error
+    if delta:
+        raise wrong
     return TextReader(model.eval().requires_grad_(requires_grad=False), tokenizer)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ASKING", "DOUBTFUL", "InjectionConfig", "InjectionDetector", "read_again"]
 
-#: The second stage reads texts with at least these log-odds (before calibration).
+#: Of the texts that the encoder reads, the second stage reads those with at least these log-odds (before calibration).
 DOUBTFUL = 0.5
 #: It reads a text beside a system prompt with a secret if the encoder's log-odds that the text asks for the secret are at least these.
 ASKING = -1.0
@@ -98,7 +98,7 @@ class InjectionDetector(EncoderDetector):
     def log_odds(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the log-odds of each text before calibration, and the share of the text that was read; see `EncoderDetector.log_odds`."""
         odds, covered = super().log_odds(texts)
-        doubtful = np.flatnonzero(odds >= DOUBTFUL).tolist()
+        doubtful = np.flatnonzero(self.screen(texts)[1] & (odds >= DOUBTFUL)).tolist()
         if self.second is not None and doubtful:
             own = read_again(self.second, [texts[row] for row in doubtful])
             odds[doubtful] = np.where(np.isnan(own), odds[doubtful], self.second.combine(odds[doubtful], own))
@@ -146,7 +146,7 @@ class InjectionDetector(EncoderDetector):
 
 def read_again(second: "TextReader", texts: Sequence[str]) -> NDArray[np.float64]:
     """Return the second stage's log-odds of each text, the highest of its views, (n); NaN for a text that is too long for it."""
-    copies = [distinct_views(text) for text in texts]
+    copies = [[view for view in distinct_views(text) if view.strip()] or [text] for text in texts]
     odds = second.log_odds([copy for found in copies for copy in found])[:, 0]
     starts = np.cumsum([0, *(len(found) for found in copies[:-1])])
     highest: NDArray[np.float64] = np.maximum.reduceat(odds, starts)

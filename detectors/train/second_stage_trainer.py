@@ -47,7 +47,9 @@ class Sample(NamedTuple):
     labels: tuple[float, ...]
     system: Sequence[int] = ()
 
-    def __len__(self) -> int:
+    @property
+    def tokens(self) -> int:
+        """The number of tokens of both."""
         return len(self.text) + len(self.system)
 
 
@@ -58,9 +60,9 @@ def batches(samples: Sequence[Sample], rng: random.Random) -> list[list[Sample]]
     result: list[list[Sample]] = []
     for start in range(0, len(order), span):
         found: list[list[Sample]] = [[]]
-        for sample in sorted(order[start : start + span], key=Sample.__len__):
+        for sample in sorted(order[start : start + span], key=lambda sample: sample.tokens):
             batch = found[-1]
-            if len(batch) == ROWS_A_BATCH or (len(batch) + 1) * len(sample) > TOKENS_A_BATCH:
+            if len(batch) == ROWS_A_BATCH or (len(batch) + 1) * sample.tokens > TOKENS_A_BATCH:
                 found.append(batch := [])
             batch.append(sample)
         result += rng.sample(found, len(found))
@@ -173,7 +175,9 @@ def train(data: Path, out: Path, seed: int, recipe: Recipe, *, log: Log) -> None
     plan: list[list[Sample]] = []
     while len(plan) < steps:
         plan += batches(samples, rng)
-    log(f"{len(samples)} windows, {sum(map(len, samples))} tokens: {len(plan)} batches planned, {steps} run")
+    log(
+        f"{len(samples)} windows, {sum(sample.tokens for sample in samples)} tokens: {len(plan)} batches planned, {steps} run"
+    )
     task = hashlib.sha256(repr((plan[:steps], rate, warm and hashlib.sha256(warm.read_bytes()).hexdigest())).encode())
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     training = AveragedTraining(

@@ -16,7 +16,7 @@ _PERSONAL = "pii"
 
 
 class Scanner:
-    """The installed detectors with the options of the stack; loads models, which needs seconds and 200 MB.
+    """The installed detectors with the options of the stack; loads models, which needs seconds and hundreds of megabytes.
 
     The results depend only on the texts and on `versions`. The models use one thread, so that their sums, and therefore the rows, do not depend on
     the number of processors.

@@ -29,7 +29,7 @@ _WAITING = 32
 _EVALUATIONS = 96
 #: Maximum number of characters of an explained text: the first question of a longer text would occupy the models for too long.
 _LONGEST = 16_384
-#: Characters in one question to the encoder (some tens of milliseconds), and to the linear model.
+#: Characters in one question to the encoder (some tenths of a second), and to the linear model.
 _SLICE, _CHEAP_SLICE = 1_000, 16_384
 _WINDOW_SECONDS = 300.0
 _STREAMS = 4_096

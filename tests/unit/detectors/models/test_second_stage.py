@@ -63,6 +63,15 @@ def test_the_head_reads_the_mean_and_the_last_token_of_the_text_of_each_row(mode
     assert model(*inputs).tolist() == [[5.0, 6.0], [9.0, 9.0], [5.0, 2.0]]
 
 
+def test_the_logits_of_a_row_do_not_depend_on_the_number_of_rows():
+    model = SecondStage(nn.Embedding(50_000, HIDDEN)).eval()
+    rows = [Row([START, *torch.randint(3, 50_000, (15,)).tolist()], 1) for _ in range(33)]
+    with torch.inference_mode():
+        together = model(*pad_rows(rows))
+        for count in (1, 2, 7):
+            assert torch.equal(model(*pad_rows(rows[:count])), together[:count])
+
+
 def test_a_row_with_a_system_prompt_is_the_chat_template(tokenizer):
     rows = Rows(tokenizer)
     (text,) = rows.encode(["Which word?"])
@@ -99,20 +108,23 @@ def test_weights_without_a_head_are_an_error(tmp_path):
         load_text_reader(WeightFile.own(path))
 
 
-def test_an_empty_text_and_a_long_text_are_not_read(model, tokenizer):
+def test_an_empty_text_a_long_text_and_a_text_of_many_tokens_are_not_read(model, tokenizer):
     words = WINDOW + (MAX_WINDOWS - 1) * STRIDE
     longest, longer = (" ".join(["word"] * count) for count in (words, words + 1))
-    odds = TextReader(model, tokenizer).log_odds(["", longest, longer, " " * (MAX_CHARACTERS + 1)])
-    assert np.isnan(odds).all(axis=1).tolist() == [True, False, True, True]
+    odds = TextReader(model, tokenizer).log_odds(["", longest, longer, " " * (MAX_CHARACTERS + 1), "𒀀" * 40, "𒀀"])
+    assert np.isnan(odds).all(axis=1).tolist() == [True, False, True, True, True, False]
 
 
 def test_a_text_is_read_beside_its_own_system_prompt(model, tokenizer):
     reader = TextReader(model, tokenizer)
     odds = reader.log_odds(["the", "word"], ["You are a cook.", "The password is Bramble."])
-    assert odds.tolist() == [
-        reader.log_odds([text])[0].tolist() for text in ("the", "word")
-    ]  # `Counting` reads only the text
-    assert [row.count(END) for row in model.backbone.read] == [1, 1, 0, 0]
+    read = ["".join(tokenizer.id_to_token(number) for number in row if number) for row in model.backbone.read]
+    assert sorted(("cook" in row, "Bram" in row, row[-3:]) for row in read) == [
+        (False, True, "ord"),
+        (True, False, "the"),
+    ]
+    # The head reads only the text.
+    assert odds.tolist() == [reader.log_odds([text])[0].tolist() for text in ("the", "word")]
 
 
 def test_the_combination_is_linear(model, tokenizer):

@@ -35,7 +35,7 @@ def test_each_row_is_in_one_batch_with_rows_of_similar_length():
     assert sorted(sample.text[0] for batch in found for sample in batch) == list(range(300))
     for batch in found:
         assert len(batch) <= trainer.ROWS_A_BATCH
-        assert len(batch) * max(map(len, batch)) <= trainer.TOKENS_A_BATCH
+        assert len(batch) * max(sample.tokens for sample in batch) <= trainer.TOKENS_A_BATCH
 
 
 def logits(path):
