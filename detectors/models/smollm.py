@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from detectors.models.weight_files import WeightFile, smollm_file
+from stream.gguf_files import GGUFReader
 
 __all__ = [
     "END",
@@ -114,7 +115,7 @@ def read_smollm(file: Path | None = None) -> tuple[Callable[[str], Tensor], Toke
     """
     pinned: WeightFile = smollm_file(file)
     pinned.read()
-    reader = gguf.GGUFReader(pinned.path)
+    reader = GGUFReader(pinned.path)
     found = {tensor.name: tensor for tensor in reader.tensors}
 
     def values(name: str) -> Tensor:

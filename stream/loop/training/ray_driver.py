@@ -1,8 +1,8 @@
 """Run a training job on a Ray cluster: a ``TorchTrainer`` of Ray Train, whose rows are a data set of Ray Data.
 
 The process of the run is Ray's driver: it ends with the trainer, and Ray ends the workers of a driver that died. After the death of a worker, Ray
-starts all workers again from the newest checkpoint. A new driver also continues from this checkpoint, because the name of the run is the digest of
-the inputs that determine its weights.
+starts all workers again from the newest checkpoint. A new driver also continues from the newest checkpoint of the same inputs
+(`stream.loop.training.ray_checkpoints`).
 """
 
 import logging
@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 import ray.data
+from ray.exceptions import RayActorError
 from ray.train import CheckpointConfig, DataConfig, FailureConfig, Result, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchTrainer
 from ray.util.queue import Queue
@@ -26,6 +27,7 @@ from stream.loop.training.checkpoints import read_checkpoint
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import Failed, Line, Outcome, RayCluster, RunFolder, TrainingJob
 from stream.loop.training.libraries import library_environment
+from stream.loop.training.ray_checkpoints import DriverFolder, take_over
 from stream.loop.training.rows import RAY_DATASET, training_table
 from stream.loop.training.signing import ADAPTER_FILES
 
@@ -37,7 +39,6 @@ _FAILURES = 3
 _KEPT = 2
 _CONNECT_SECONDS = 10.0
 _POLL_SECONDS = 1.0
-_NAME_CHARACTERS = 16
 
 
 def train_on_cluster(job: TrainingJob, folder: RunFolder, report: Callable[[Line], None]) -> Outcome:
@@ -51,11 +52,12 @@ def train_on_cluster(job: TrainingJob, folder: RunFolder, report: Callable[[Line
     _connect(cluster, library_environment(folder) | {"OMP_NUM_THREADS": str(job.threads)})
     try:
         lines = Queue(actor_options={"num_cpus": 0})
-        fit = _Fit(_trainer(job, cluster, folder, table, lines))
+        found = take_over(cluster.storage or str(folder.ray.absolute()), job.weights_key())
+        fit = _Fit(_trainer(job, cluster, table, lines, found))
         signal.signal(signal.SIGTERM, fit.interrupt)  # after ray.init, which sets a handler of its own
         if not fit.follow(lines, report):
             return Outcome(adapter=None, numbers={})
-        return _outcome(job, folder, fit.result(cluster), len(table))
+        return _outcome(job, folder, fit.result(cluster), found, len(table))
     finally:
         ray.shutdown()
 
@@ -78,10 +80,10 @@ def _connect(cluster: RayCluster, environment: dict[str, str]) -> None:
         ) from error
 
 
-def _trainer(job: TrainingJob, cluster: RayCluster, folder: RunFolder, table: pa.Table, lines: Queue) -> TorchTrainer:
+def _trainer(job: TrainingJob, cluster: RayCluster, table: pa.Table, lines: Queue, found: DriverFolder) -> TorchTrainer:
     return TorchTrainer(
         _train_worker,
-        train_loop_config={"job": job, "lines": lines},
+        train_loop_config={"job": job, "lines": lines, "checkpoint": found.checkpoint},
         scaling_config=ScalingConfig(
             num_workers=cluster.workers,
             use_gpu=cluster.use_gpu,
@@ -91,8 +93,8 @@ def _trainer(job: TrainingJob, cluster: RayCluster, folder: RunFolder, table: pa
         # Each worker reads all rows in their order; transformers gives it its share of each step.
         dataset_config=DataConfig(datasets_to_split=[]),
         run_config=RunConfig(
-            name=job.weights_key()[:_NAME_CHARACTERS],
-            storage_path=cluster.storage or str(folder.ray.absolute()),
+            name=found.name,
+            storage_path=found.storage,
             failure_config=FailureConfig(max_failures=_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=_KEPT),
         ),
@@ -142,7 +144,12 @@ class _Fit:
         return False
 
     def result(self, cluster: RayCluster) -> Result:
-        """Return the result of the run that ended; raises TrainingError if the run failed."""
+        """Return the result of the run that ended.
+
+        Raises TrainingError if the run failed, and RayActorError if a process of Ray died, after which the run can continue.
+        """
+        if isinstance(self._error, RayActorError):
+            raise self._error
         if self._error is not None:
             _LOG.error("Ray Train: %s", type(self._error).__name__)
             died = "its workers ended early" if isinstance(self._error, TrainingFailedError) else "Ray Train failed"
@@ -153,11 +160,12 @@ class _Fit:
         return self._result
 
 
-def _outcome(job: TrainingJob, folder: RunFolder, result: Result, rows: int) -> Outcome:
-    """Copy the adapter of the last checkpoint to the folder of the run."""
-    if result.checkpoint is None:
+def _outcome(job: TrainingJob, folder: RunFolder, result: Result, found: DriverFolder, rows: int) -> Outcome:
+    """Copy the adapter of the last checkpoint to the folder of the run: of the one taken over, if it was made after the last step."""
+    last = result.checkpoint or found.checkpoint
+    if last is None:
         raise TrainingError(f"the run has no checkpoint in {result.path}")
-    with result.checkpoint.as_directory() as path:
+    with last.as_directory() as path:
         checkpoint = read_checkpoint(Path(path), job.weights_key())
         if checkpoint is None:
             raise TrainingError(f"the last checkpoint in {result.path} is damaged; delete it and train again")

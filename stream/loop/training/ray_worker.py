@@ -28,30 +28,32 @@ __all__ = ["train_worker"]
 
 
 def train_worker(config: dict[str, Any]) -> None:
-    """Train ``config["job"]`` as one of the workers, and put progress and errors into the queue ``config["lines"]``."""
+    """Train ``config["job"]`` as one of the workers, and put progress and errors into the queue ``config["lines"]``.
+
+    Without a newer checkpoint, the run continues from ``config["checkpoint"]``, or begins if this is None.
+    """
     put = config["lines"].put
     try:
-        _train(config["job"], put)
+        _train(config["job"], config["checkpoint"], put)
     except TrainingError as error:
         put(Failed(reason=str(error)))
         raise
 
 
-def _train(job: TrainingJob, report: Callable[[Line], None]) -> None:
+def _train(job: TrainingJob, first: ray.train.Checkpoint | None, report: Callable[[Line], None]) -> None:
     quiet_libraries()
     prepare_torch(job)
     with contextlib.ExitStack() as stack:
         draft = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-train-")))
-        resumed = _resumed(job, stack)
+        resumed = _resumed(job, ray.train.get_checkpoint() or first, stack)
         bounds = _WorkerCallback(job, report, partial(_store, key=job.weights_key()), resumed)
         batches = ray.train.get_dataset_shard(RAY_DATASET).iter_batches(batch_size=None, batch_format="pyarrow")
         trainer = make_trainer(job, training_rows(pa.concat_tables(batches), job.method), draft, bounds)
         trainer.train(resume_from_checkpoint=str(resumed.path) if resumed else None)
 
 
-def _resumed(job: TrainingJob, stack: contextlib.ExitStack) -> Checkpoint | None:
+def _resumed(job: TrainingJob, newest: ray.train.Checkpoint | None, stack: contextlib.ExitStack) -> Checkpoint | None:
     """Return the newest checkpoint, or None if there is none or it is damaged."""
-    newest = ray.train.get_checkpoint()
     if newest is None:
         return None
     return read_checkpoint(Path(stack.enter_context(newest.as_directory())), job.weights_key())

@@ -37,14 +37,14 @@ def base(tmp_path_factory):
     return save_tiny_gguf(tmp_path_factory.mktemp("base"))
 
 
-def workers():
-    """Return the process ids of the workers of Ray Train on this machine that this test's cluster started."""
+def actors(name):
+    """Return the process ids of the actors of the class `name` that this test's cluster started, sorted."""
     token = os.environ["RAY_AUTH_TOKEN_PATH"].encode()
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
             title = (path / "cmdline").read_bytes()
-            if title.startswith(b"ray::") and b"RayTrainWorker" in title and token in (path / "environ").read_bytes():
+            if title.startswith(b"ray::") and name in title and token in (path / "environ").read_bytes():
                 found.append(int(path.name))
         except OSError:
             continue
@@ -110,11 +110,15 @@ async def test_a_run_that_is_cancelled_and_killed_continues_to_the_same_adapter(
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    kills = [(6, lambda: workers()[-1]), (9, lambda: processes(tmp_path)[-1])]
+    kills = [
+        (5, lambda: actors(b"RayTrainWorker")[-1]),
+        (7, lambda: actors(b"TrainController")[-1]),
+        (9, lambda: processes(tmp_path)[-1]),
+    ]
     again, steps, restarts = await trained(tmp_path, job, kills)
     assert 1 not in steps, "each process continued from a checkpoint"
     assert steps[-1] == 12
-    assert restarts == 1, "Ray replaced the worker; only the kill of the driver needed a restart"
+    assert restarts == 2, "Ray replaced the worker; the kills of its controller and of the driver needed a restart"
     snapshot = next(folder.ray.glob("*/checkpoint_manager_snapshot.json"))
     assert len(json.loads(snapshot.read_text())["checkpoint_results"]) == 2
     assert verify_version(tmp_path, again.version).job == job
