@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from detectors.errors import WeightsError
 from detectors.models.multitask import merge
+from detectors.models.recent import Recent
 from detectors.models.smollm import END, HIDDEN, START, read_smollm
 from detectors.models.smollm_graph import CompiledSmolLM
 from detectors.models.term_model import load_secrets
@@ -139,10 +140,11 @@ def pad_rows(rows: Sequence[Row]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class TextReader:
-    """Reads texts with the second stage, in windows of 112 tokens."""
+    """Reads texts with the second stage, in windows of 112 tokens; results of recent texts are cached."""
 
     def __init__(self, model: SecondStage, tokenizer: Tokenizer) -> None:
         self._model, self._rows = model, Rows(tokenizer)
+        self._recent = Recent[tuple[str, str], tuple[float, ...]]()
 
     @property
     def conflict(self) -> list[float]:
@@ -156,22 +158,30 @@ class TextReader:
         A text of more than `MAX_WINDOWS` windows or `MAX_CHARACTERS` is not read, and neither is a text without tokens or with many tokens
         (`SHORT`): its log-odds are NaN. Not for several threads at once.
         """
+        inputs = list(zip(texts, systems or [""] * len(texts), strict=True))
+        return np.array(self._recent.of(inputs, self._read)).reshape(-1, len(OUTPUTS))
+
+    def _read(self, inputs: Sequence[tuple[str, str]]) -> list[tuple[float, ...]]:
         rows: list[Row] = []
         owners: list[int] = []
-        found = self._rows.encode([text if len(text) <= MAX_CHARACTERS else "" for text in texts])
-        for owner, ids in enumerate(found):
+        found = self._rows.encode([text if len(text) <= MAX_CHARACTERS else "" for text, _ in inputs])
+        for owner, (ids, (text, prompt)) in enumerate(zip(found, inputs, strict=True)):
             starts = range(0, max(1, len(ids) - WINDOW + STRIDE), STRIDE)
-            if 0 < len(ids) <= SHORT + len(texts[owner]) // 2 and len(starts) <= MAX_WINDOWS:
-                system = self._rows.system(systems[owner]) if systems else ()
+            if 0 < len(ids) <= SHORT + len(text) // 2 and len(starts) <= MAX_WINDOWS:
+                system = self._rows.system(prompt) if prompt else ()
                 rows += [self._rows.row(ids[start : start + WINDOW], system) for start in starts]
                 owners += [owner] * len(starts)
         odds = np.zeros((len(rows), len(OUTPUTS)))
         with torch.inference_mode():
             for batch in buckets([row.ids for row in rows], TOKENS):
                 odds[batch] = self._model(*pad_rows([rows[index] for index in batch])).double().numpy()
-        best = np.full((len(texts), len(OUTPUTS)), np.nan)
+        best = np.full((len(inputs), len(OUTPUTS)), np.nan)
         np.fmax.at(best, owners, odds)
-        return best
+        return [tuple(row) for row in best.tolist()]
+
+    def forget(self) -> None:
+        """Empty the cache; results do not change."""
+        self._recent.clear()
 
     def combine(self, encoder: NDArray[np.float64], own: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the log-odds of texts, (n), from those of the encoder and of this model, (n) each."""

@@ -7,13 +7,11 @@ overlapping windows of 128 tokens (`combine_windows`). A forward pass serves all
 process caches the outputs of recent texts by digest.
 """
 
-import hashlib
 import math
 import re
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Annotated, ClassVar, Generic, TypeVar
+from typing import Annotated, ClassVar
 
 import msgspec
 import numpy as np
@@ -24,13 +22,13 @@ from detectors.base import OK, UNSUPPORTED_LANGUAGE, Score, TextDetector, label_
 from detectors.errors import NotLoadedError
 from detectors.models.compute import Compute, Device, Precision
 from detectors.models.language_model import LanguageModel
+from detectors.models.recent import Recent
 from detectors.models.weight_files import ENCODER, LINEAR, WeightFile, WeightsConfig
 from detectors.normalise.disguise import views
 
 __all__ = ["SECRET", "EncoderConfig", "EncoderDetector", "Engine", "combine_windows", "distinct_views"]
 
 TASKS = ("toxicity", "injection", "refusal")
-CACHED_TEXTS = 4096
 #: Index of the encoder's output for requests for a secret, in `detectors.models.multitask.OUTPUTS`.
 SECRET = 8
 #: Indices of the outputs whose score is that of the highest window.
@@ -40,7 +38,6 @@ WEAKENED = 8.0
 #: Log-odds of a text without tokens.
 EMPTY_LOG_ODDS = -30.0
 _WORD = re.compile(r"\w+")
-ResultT = TypeVar("ResultT")
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -80,31 +77,6 @@ class _Output(msgspec.Struct, frozen=True, kw_only=True):
     covered: float
 
 
-class _Recent(Generic[ResultT]):
-    """The results of recent texts, by digest of the text."""
-
-    def __init__(self) -> None:
-        self._results: OrderedDict[bytes, ResultT] = OrderedDict()
-
-    def of(
-        self, texts: Sequence[str], compute: Callable[[list[str]], Sequence[ResultT]], salt: str = ""
-    ) -> list[ResultT]:
-        """Return the result of each text; `compute` computes those of the texts that are not recent. `salt` is a part of the digest."""
-        keys = [
-            hashlib.blake2b(f"{salt}\0{text}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
-            for text in texts
-        ]
-        found = {key: self._results[key] for key in keys if key in self._results}
-        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
-        found |= dict(zip(new, compute(list(new.values())) if new else (), strict=True))
-        for key in keys:
-            self._results[key] = found[key]
-            self._results.move_to_end(key)
-        while len(self._results) > CACHED_TEXTS:
-            self._results.popitem(last=False)
-        return [found[key] for key in keys]
-
-
 class Engine:
     """The linear model, the encoder, the tokenizer, and caches of both models' outputs."""
 
@@ -117,9 +89,9 @@ class Engine:
         self._linear = load_linear()
         self._model = load_multitask(model_dir or None, weights, compute)
         self._tokenizer = load_tokenizer(model_dir or None)
-        self._linear_odds = _Recent[NDArray[np.float64]]()
-        self._outputs = _Recent[_Output]()
-        self._language_model, self._languages = LanguageModel(), _Recent[str]()
+        self._linear_odds = Recent[str, NDArray[np.float64]]()
+        self._outputs = Recent[tuple[str, int], _Output]()
+        self._language_model, self._languages = LanguageModel(), Recent[str, str]()
 
     def linear_log_odds(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the linear model's log-odds of each task for each text, (texts, tasks), from the cache for recent texts."""
@@ -128,6 +100,11 @@ class Engine:
     def languages(self, texts: Sequence[str]) -> list[str]:
         """Return the certain language of each text, or ""; see `detectors.models.language_model.LanguageModel.certain`."""
         return self._languages.of(texts, lambda new: [self._language_model.certain(text) for text in new])
+
+    def forget(self) -> None:
+        """Empty the caches; results do not change."""
+        for results in (self._linear_odds, self._outputs, self._languages):
+            results.clear()
 
     def _screen(self, texts: Sequence[str]) -> list[NDArray[np.float64]]:
         copies = [views(text) for text in texts]
@@ -148,7 +125,8 @@ class Engine:
 
     def encode_many(self, texts: Sequence[str], max_windows: int) -> list[_Output]:
         """Return the encoder's output for each text, from the cache if the text was encoded recently."""
-        return self._outputs.of(texts, lambda new: self._encode(new, max_windows), str(max_windows))
+        inputs = [(text, max_windows) for text in texts]
+        return self._outputs.of(inputs, lambda new: self._encode([text for text, _ in new], max_windows))
 
     def _encode(self, texts: Sequence[str], max_windows: int) -> list[_Output]:
         from detectors.models.multitask import log_odds  # noqa: PLC0415 - torch takes seconds to import

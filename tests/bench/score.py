@@ -27,6 +27,7 @@ from support import score_stack
 from detectors.models import language_model, linear, minilm, multitask, token_windows
 from detectors.pii import entities, patterns, token_head
 from detectors.text import shared_encoder
+from detectors.text.injection import InjectionDetector
 from stream.content import decode_content
 from stream.settings import DetectorSettings, ScoreSettings
 from stream.stages.score.machine import item_of, verdicts
@@ -149,11 +150,12 @@ def spec_of(precision: str) -> ModelSpec:
 
 
 def forget(process: ModelProcess) -> None:
-    """Empty the encoder's caches, so that a round does not reuse results of the previous round."""
+    """Empty the models' caches, so that a round does not reuse results of the previous round."""
     for detector in process._detectors.values():
         if isinstance(detector, shared_encoder.EncoderDetector):
-            engine = detector._engine
-            engine._outputs, engine._linear_odds, engine._languages = (shared_encoder._Recent() for _ in range(3))
+            detector.engine.forget()
+        if isinstance(detector, InjectionDetector) and detector.second:
+            detector.second.forget()
 
 
 def measure(data: Path, precisions: list[str]) -> None:

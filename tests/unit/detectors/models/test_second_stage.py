@@ -127,6 +127,20 @@ def test_a_text_is_read_beside_its_own_system_prompt(model, tokenizer):
     assert odds.tolist() == [reader.log_odds([text])[0].tolist() for text in ("the", "word")]
 
 
+def test_a_recent_text_is_not_read_again(model, tokenizer):
+    reader = TextReader(model, tokenizer)
+    first = reader.log_odds(["the", "word", "the"])
+    beside = reader.log_odds(["the"], ["You are a cook."])
+    assert len(model.backbone.read) == 3
+    assert np.array_equal(reader.log_odds(["word", "the"]), first[1:])
+    assert np.array_equal(reader.log_odds(["the"], ["You are a cook."]), beside)
+    assert len(model.backbone.read) == 3
+    reader.forget()
+    reader.log_odds(["the"])
+    assert len(model.backbone.read) == 4
+    assert reader.log_odds([]).shape == (0, 2)
+
+
 def test_the_combination_is_linear(model, tokenizer):
     model.combination = torch.tensor([0.5, 2.0, -1.0])
     assert TextReader(model, tokenizer).combine(np.array([2.0, 0.0]), np.array([1.0, 3.0])).tolist() == [2.0, 5.0]
@@ -165,9 +179,12 @@ def test_the_second_stage_changes_the_version_and_only_doubtful_scores(detectors
     doubtful = before >= DOUBTFUL
     assert doubtful.tolist() == [False, True, False]
     assert (before != after).tolist() == doubtful.tolist()
-    assert [score.score for score in staged.score_many(texts)] == pytest.approx(
-        [staged.score_many([text])[0].score for text in texts], abs=1e-6
-    )
+    together, alone = staged.score_many(texts), []
+    for text in texts:
+        staged.engine.forget()
+        staged.second.forget()
+        alone += staged.score_many([text])
+    assert [score.score for score in together] == pytest.approx([score.score for score in alone], abs=1e-6)
 
 
 def test_a_doubtful_request_for_a_secret_is_read_beside_its_system_prompt(detectors):
