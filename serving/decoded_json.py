@@ -25,7 +25,7 @@ __all__ = [
 MAX_DEPTH = 128
 #: Most replacements of each kind, because each needs 90 bytes of memory; after them, the rest is left as it is.
 _MOST_REPAIRS = 100_000
-#: Text up to a constant that is no JSON, or up to the end. Each character is read once, also if a string has no end.
+#: Text up to a constant that is not JSON, or up to the end. Each character is read once, also if a string has no end.
 _CONSTANT = re.compile(
     rb'((?:[^"NI-]++|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|-(?!Infinity)|N(?!aN)|I(?!nfinity))*+)(-?Infinity|NaN|\Z)',
     re.DOTALL,

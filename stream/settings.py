@@ -144,7 +144,7 @@ class DetectorSettings(Section):
         wrong = [name for name in value if not _VARIANT.match(name) or name.split("@")[1] in RESERVED_VARIANTS]
         if wrong:
             raise ValueError(
-                f"{wrong[0]!r} is no NAME@VARIANT, such as toxicity@strict; {' and '.join(RESERVED_VARIANTS)} are reserved"
+                f"{wrong[0]!r} is not NAME@VARIANT, such as toxicity@strict; {' and '.join(RESERVED_VARIANTS)} are reserved"
             )
         return value
 

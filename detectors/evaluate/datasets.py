@@ -155,7 +155,7 @@ def load_datasets(  # noqa: PLR0913 - what to read, and how much of it
     Raises DataError if ``root`` is not a folder, or contains none of the expected files.
     """
     if not root.is_dir():
-        raise DataError(f"{root} is no folder: name the folder of the labelled sets (docs/detectors.md)")
+        raise DataError(f"{root} is not a folder: name the folder of the labelled sets (docs/detectors.md)")
     tasks = [name for name in names if name in TASKS]
     readers = [reader for name in names for reader in READERS.get(name, ())]
     wanted = list(dict.fromkeys([*(FILES if tasks else ()), *(reader.file for reader in readers), *ORDINARY.values()]))

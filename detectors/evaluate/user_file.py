@@ -60,9 +60,9 @@ def parse_columns(value: str) -> Columns:
     for part in value.split(","):
         role, equals, column = (piece.strip() for piece in part.partition("="))
         if not equals or not column:
-            raise DataError(f"columns: {part!r} is no role=column; {example}")
+            raise DataError(f"columns: {part!r} is not a role=column; {example}")
         if role not in ROLES:
-            raise DataError(f"columns: {role!r} is no role; the roles are {', '.join(ROLES)}; {example}")
+            raise DataError(f"columns: {role!r} is not a role; the roles are {', '.join(ROLES)}; {example}")
         if role in found:
             raise DataError(f"columns: {role} is both {found[role]!r} and {column!r}; name one column for it")
         found[role] = column
@@ -81,14 +81,14 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, Any]]:
             try:
                 yield number, json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise DataError(f"{path}: line {number} is no JSON ({error}); correct or remove it") from error
+                raise DataError(f"{path}: line {number} is not JSON ({error}); correct or remove it") from error
 
 
 def _array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is no JSON ({error}); a file of JSON lines is named .jsonl") from error
+        raise DataError(f"{path} is not JSON ({error}); a file of JSON lines is named .jsonl") from error
     if not isinstance(value, list):
         raise DataError(
             f"{path} contains a JSON {type(value).__name__}; expected a list of objects, or JSON lines named .jsonl"
@@ -107,7 +107,7 @@ def _table(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, Any]]:
                 )
             yield number, row
     except csv.Error as error:
-        raise DataError(f"{path} is no CSV: {error}") from error
+        raise DataError(f"{path} is not CSV: {error}") from error
 
 
 def _split_of(path: Path, splits: dict[str, Any], name: str) -> Any:

@@ -142,7 +142,7 @@ def pack(vector: Vectors) -> bytes:
 def unpack(data: bytes) -> Vectors:
     """Return the float32 vector of a packed embedding; raise ValueError if the number of bytes is odd or zero."""
     if not data or len(data) % 2:
-        raise ValueError(f"an embedding of {len(data)} bytes is no row of float16: expected {2 * PACKED_DIMENSIONS}")
+        raise ValueError(f"an embedding of {len(data)} bytes is not a row of float16: expected {2 * PACKED_DIMENSIONS}")
     return np.frombuffer(data, dtype="<f2").astype(np.float32)
 
 

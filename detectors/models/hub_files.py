@@ -75,7 +75,7 @@ def safetensors_of(folder: Path) -> list[str]:
         try:
             names = set(json.loads(index.read_bytes())["weight_map"].values())
         except (ValueError, KeyError, AttributeError) as error:
-            raise WeightsError(f"{index} is no index of shards: fetch it again") from error
+            raise WeightsError(f"{index} is not an index of shards: fetch it again") from error
         if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
             raise WeightsError(f"{index} names files outside its folder: fetch it again")
         return sorted(names)
@@ -106,7 +106,7 @@ def read_weights(folder: Path, names: Sequence[str], digests: Mapping[str, str])
             try:
                 state |= load(data)
             except SafetensorError as error:
-                raise WeightsError(f"{folder / name} is no safetensors file: {error}") from error
+                raise WeightsError(f"{folder / name} is not a safetensors file: {error}") from error
     return state
 
 

@@ -39,12 +39,12 @@ class Classifier:
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise WeightsError(
-                f"{folder} is no sequence classifier that transformers can load: {error}; name another model in detectors.options.hub.model"
+                f"{folder} is not a sequence classifier that transformers can load: {error}; name another model in detectors.options.hub.model"
             ) from error
         missing = sorted(loading["missing_keys"])
         if missing:
             raise WeightsError(
-                f"{folder} has {len(missing)} missing tensors, such as {missing[0]}, so it is no sequence classifier: name another model in detectors.options.hub.model"
+                f"{folder} has {len(missing)} missing tensors, such as {missing[0]}, so it is not a sequence classifier: name another model in detectors.options.hub.model"
             )
         self._model: Any = model.eval().requires_grad_(requires_grad=False)
         self._labels = {str(label): int(index) for index, label in config.id2label.items()}

@@ -87,9 +87,9 @@ def main() -> int:
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace, out: Path) -> None:
     """End the command with an error, before any work, if an option cannot be used."""
     if not options.data.is_dir():
-        parser.error(f"--data {options.data} is no folder: name the folder of the labelled sets (docs/detectors.md)")
+        parser.error(f"--data {options.data} is not a folder: name the folder of the labelled sets (docs/detectors.md)")
     if not out.parent.is_dir():
-        parser.error(f"--out {out}: {out.parent} is no folder; create it, or name another file")
+        parser.error(f"--out {out}: {out.parent} is not a folder; create it, or name another file")
     if options.steps is not None and options.steps < 1:
         parser.error(f"--steps {options.steps}: a run has at least 1 step")
     if options.part == "soup" and len(options.runs or ()) != len(options.shares or ()) + 1:

@@ -125,7 +125,7 @@ def _local(model: Path) -> ModelFiles:
 def _repository(name: str, cache: Path, source: str, progress: Progress) -> ModelFiles:
     if "/" not in name or source in ("wheel", "local"):
         raise ModelNotFoundError(
-            f"model {name!r} is no known name and no directory: set one of {', '.join([*CATALOGUE, ECHO_MODEL])}, "
+            f"model {name!r} is neither a known name nor a directory: set one of {', '.join([*CATALOGUE, ECHO_MODEL])}, "
             "a model directory, a GGUF file, or a hub repository owner/name"
         )
     repository, _, revision = name.partition("@")

@@ -71,7 +71,7 @@ def hub_revision(repository: str, timeout_seconds: float = 10.0) -> str:
         raise ModelNotFoundError(f"the hub rejects {repository} ({type(error).__name__}): check the name") from error
     except (HFValidationError, httpx.HTTPError, OSError) as error:
         raise ModelNotFoundError(
-            f"{repository} is no known model and no directory, and the hub cannot be reached ({type(error).__name__}): "
+            f"{repository} is neither a known model nor a directory, and the hub cannot be reached ({type(error).__name__}): "
             "check the name, or set a local directory"
         ) from error
     if sha is None:

@@ -42,7 +42,7 @@ def events_of(headers: Mapping[str, str], raw: bytes) -> Iterator[Any]:
     if kind == _BATCHED:
         batch = document(raw)
         if not isinstance(batch, list):
-            raise UnreadablePayload("the batch is no list; send a JSON array of structured CloudEvents")
+            raise UnreadablePayload("the batch is not a list; send a JSON array of structured CloudEvents")
         yield from batch
     elif kind == _STRUCTURED:
         yield document(raw)
@@ -85,7 +85,7 @@ def exchange_from_kserve(event: Any, principal: Principal) -> ReportedExchange:
 
 def _structured(event: Any) -> CloudEvent:
     if not isinstance(event, Mapping):
-        raise UnreadablePayload("the event is no JSON object; send a structured CloudEvent")
+        raise UnreadablePayload("the event is not a JSON object; send a structured CloudEvent")
     attributes = {str(name): str(value) for name, value in event.items() if name not in {"data", "data_base64"}}
     if isinstance(coded := event.get("data_base64"), str):
         try:

@@ -39,7 +39,7 @@ class Label(RequestModel):
                 parse_time(self.at)
             except (ValueError, OverflowError):
                 raise ValueError(
-                    "at is no time; send seconds since the epoch, or RFC 3339 with a zone, such as 2026-01-31T12:00:00Z"
+                    "at is not a time; send seconds since the epoch, or RFC 3339 with a zone, such as 2026-01-31T12:00:00Z"
                 ) from None
         return self
 

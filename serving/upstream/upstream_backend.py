@@ -239,7 +239,7 @@ class UpstreamBackend:
         try:
             body = decode(await self._read(response, request, _MAX_BODY_BYTES))
         except UndecodableJson as error:
-            raise broken(f"sent a response that is no JSON object: {error}") from None
+            raise broken(f"sent a response that is not a JSON object: {error}") from None
         if failure := reported_error("", body):
             raise failure
         yield body
@@ -299,7 +299,7 @@ def _chunk(event: ServerSentEvent) -> OpenAIChunk:
     try:
         chunk = decode_tolerantly(event.data)
     except UndecodableJson as error:
-        raise broken(f"sent an event that is no JSON object: {error}") from None
+        raise broken(f"sent an event that is not a JSON object: {error}") from None
     if failure := reported_error(event.name, chunk):
         raise failure
     return chunk

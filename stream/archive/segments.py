@@ -25,7 +25,7 @@ from stream.wire import event_time
 __all__ = ["Archive", "ArchivedRecord", "Position", "Segment", "in_milliseconds"]
 
 _NAME = re.compile(r"(\d{20})-(\d{20})\.parquet")
-_ACCESS = "check [archive] url, its server, the credentials and the rights"
+_ACCESS = "check [archive] url, its server, the credentials and the permissions"
 _RESTORE = (
     "try again; if the file is damaged, restore it from a copy, or delete it: its records are then a gap in the archive"
 )

@@ -52,7 +52,7 @@ class Publisher:
     async def publish(self, topic: str, event: Event, *, partition: int, traceparent: str = "") -> Any:
         """Encode and publish `event`; return Kafka's RecordMetadata. `traceparent`, if given, becomes a plain header.
 
-        Raises a KafkaError if the broker rejects the record permanently, because of its size or missing rights.
+        Raises a KafkaError if the broker rejects the record permanently, because of its size or missing permissions.
         """
         record = encode(event)
         hop: Headers = (("traceparent", traceparent.encode()),) if traceparent else ()

@@ -15,7 +15,7 @@ __all__ = ["LedgerFiles"]
 
 _ATTEMPTS = 20
 _PAUSE_SECONDS = 0.1
-#: SQLite's primary result codes of a folder or file without the rights to write.
+#: SQLite's primary result codes of a folder or file without permission to write.
 _RIGHTS = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 ResultT = TypeVar("ResultT")
 Shards = list[sqlite3.Connection]

@@ -37,7 +37,7 @@ class LedgerMetrics:
         self._oldest = gauge("ledger_oldest_pending_seconds", "Event time since the oldest pending event")
         self._rejected = gauge(
             "ledger_feedback_turned_away",
-            "Feedback that names an alert and is no review: wrong tenant or label",
+            "Feedback that names an alert and is not a review: wrong tenant or label",
             "reason",
         )
         self.lag = gauge("ledger_lag_records", "Records that the ledger has not read", "topic")

@@ -128,7 +128,7 @@ def decode(value: bytes | None, headers: Headers) -> Event:
     kind = attributes.get("type", "")
     decoder = _DECODERS.get(kind)
     if value is None:
-        raise DecodeError(f"event of type {kind!r} has no value; a tombstone is no event")
+        raise DecodeError(f"event of type {kind!r} has no value; a tombstone is not an event")
     if decoder is None:
         raise DecodeError(f"ce_type is not one of Weir's {len(_DECODERS)} event types")
     try:
@@ -136,7 +136,7 @@ def decode(value: bytes | None, headers: Headers) -> Event:
     except msgspec.ValidationError as error:
         raise SchemaError(f"{kind}: {_without_values(error)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise DecodeError(f"{kind}: value is no JSON text") from None
+        raise DecodeError(f"{kind}: value is not JSON text") from None
     if isinstance(data, RequestRecordV1 | ResponseRecordV1):
         data = data.upgraded()
     try:
@@ -146,7 +146,7 @@ def decode(value: bytes | None, headers: Headers) -> Event:
     except KeyError as error:
         raise DecodeError(f"header ce_{error.args[0]} is missing") from None
     except (ValueError, OverflowError):
-        raise DecodeError("header ce_time is no RFC 3339 time with a zone") from None
+        raise DecodeError("header ce_time is not an RFC 3339 time with a zone") from None
 
 
 def readable(value: bytes | None, headers: Headers) -> Event | None:

@@ -78,7 +78,7 @@ def _folder(home: Path) -> Path:
 def version_weights(home: Path, version: str) -> Path:
     """Return the file with the merged weights of a trained version; raises ValueError if `version` is no such name."""
     if not _VERSION.fullmatch(version):
-        raise ValueError(f"{version!r} is no trained version; it must be m_ and 8 to 64 hexadecimal digits")
+        raise ValueError(f"{version!r} is not a trained version; it must be m_ and 8 to 64 hexadecimal digits")
     return home / "loop" / "models" / version / "model.gguf"
 
 

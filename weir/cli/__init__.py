@@ -91,7 +91,7 @@ class LazyGroup(click.Group):
             full = error.errno in {errno.ENOSPC, errno.EDQUOT}
             if error.filename is None and not full:
                 raise
-            what = "free space on the disk" if full else "check the path and its rights"
+            what = "free space on the disk" if full else "check the path and its permissions"
             click.echo(f"weir: {error.filename or 'a file cannot be written'}: {error.strerror}; {what}", err=True)
         sys.exit(1)
 

@@ -94,7 +94,7 @@ def evaluate(
       weir eval --file ../hf/my-set --split validation --detector injection
     """
     if json_file is not None and not json_file.parent.is_dir():
-        raise SettingsError(f"--json {json_file}: {json_file.parent} is no folder; create it, or name another file")
+        raise SettingsError(f"--json {json_file}: {json_file.parent} is not a folder; create it, or name another file")
     from weir.home.compute import decided
     from weir.settings import load_settings
 

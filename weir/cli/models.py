@@ -158,7 +158,7 @@ def promote(*, version: str, tenant: str, model: str, reason: str, now: bool, as
 @_REASON
 @json_option
 def rollback(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
-    """End a shadow or canary, or take back the last promotion. The previous version answers all requests.
+    """End a shadow or canary, or undo the last promotion. The previous version answers all requests.
 
     Example: weir models rollback --tenant acme --reason 'wrong answers'
     """

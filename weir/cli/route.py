@@ -54,7 +54,7 @@ def show(*, tenant: str, model: str, as_json: bool) -> None:
 @click.option("--reason", required=True, metavar="TEXT", help="Why; the next person on call reads it.")
 @json_option
 def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
-    """Stop new versions within two seconds, also without Kafka. Ends a shadow or canary; without one, takes back the last promotion.
+    """Stop new versions within two seconds, also without Kafka. Ends a shadow or canary; without one, undoes the last promotion.
 
     A tenant or model without a route is an error. If no new version answers, nothing is changed.
 

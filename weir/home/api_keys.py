@@ -74,7 +74,7 @@ def check_tenant(tenant: str) -> None:
     """Raise SettingsError if `tenant` cannot be the name of a tenant."""
     if not _TENANT.fullmatch(tenant):
         raise SettingsError(
-            f"tenant {tenant!r} is no name: use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
+            f"tenant {tenant!r} is not a valid name: use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
         )
 
 

@@ -69,7 +69,7 @@ def _results(check: Callable[[Settings], Iterator[Check]], settings: Settings) -
     try:
         yield from check(settings)
     except OSError as error:
-        remedy = "correct the rights of this path, or set WEIR_HOME to a folder of your own"
+        remedy = "correct the permissions of this path, or set WEIR_HOME to a folder of your own"
         detail = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         yield Check(check.__name__.strip("_").replace("_", "-"), False, detail, remedy)
 

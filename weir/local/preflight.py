@@ -126,7 +126,7 @@ def http_port_problem(port: int, host: str) -> tuple[str, str] | None:
         return f"this user has no right to port {port}", "set WEIR_HTTP__PORT to 1024 or more"
     reason = error.strerror if isinstance(error, OSError) else "not a host name"
     return (
-        f"http.host {host!r} is no IPv4 address of this machine ({reason})",
+        f"http.host {host!r} is not an IPv4 address of this machine ({reason})",
         "set WEIR_HTTP__HOST to 127.0.0.1 (only this machine), to an address of this machine, or to 0.0.0.0 (all its addresses)",
     )
 

@@ -100,6 +100,6 @@ def _with_value(text: str, key: tuple[str, ...], value: float) -> str:
             table[part] = tomlkit.table(is_super_table=depth < len(tables) - 1)
         table = table[part]
         if not isinstance(table, Table | InlineTable) and not hasattr(table, "items"):
-            raise TypeError(f"{key_of(key[: depth + 1])} is no table")
+            raise TypeError(f"{key_of(key[: depth + 1])} is not a table")
     table[name] = value
     return tomlkit.dumps(document)

@@ -141,7 +141,7 @@ def _resumed(options: TrainingOptions, path: Path, fresh: RunRecord) -> RunRecor
     try:
         begun = msgspec.json.decode(path.read_bytes(), type=RunRecord)
     except msgspec.MsgspecError as error:
-        raise DataError(f"{path} is no record of a run ({error}); name another folder with --out") from error
+        raise DataError(f"{path} is not a record of a run ({error}); name another folder with --out") from error
     if not options.resume:
         raise DataError(
             f"{options.out} contains a run of {begun.at}: continue it with --resume, or name another folder with --out"

@@ -29,7 +29,7 @@ class Cursor(NamedTuple):
             return NEWEST
         time, _slash, name = text.partition("/")
         if not math.isfinite(at := float(time)):
-            raise ValueError(f"{time} is no time")
+            raise ValueError(f"{time} is not a time")
         return cls(at, name)
 
 

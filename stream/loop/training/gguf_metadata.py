@@ -12,7 +12,7 @@ __all__ = ["LLAMA", "architecture", "number", "open_gguf"]
 
 #: The architecture whose rows of q and k llama.cpp permutes, and the only one that is tested here.
 LLAMA = "llama"
-#: Errors that `gguf` raises for a file that is cut off or is no GGUF file.
+#: Errors that `gguf` raises for a file that is cut off or is not a GGUF file.
 _DAMAGED = (ValueError, KeyError, IndexError, OverflowError, UnicodeDecodeError, struct.error)
 
 

@@ -65,7 +65,7 @@ def model_card(  # noqa: PLR0913 - the values of the card
         job=job,
         version=version,
         adapter_digest=adapter_digest,
-        merged=f"SHA-256 `{weights_digest}`" if weights_digest else "none: the base is no GGUF file of a Llama",
+        merged=f"SHA-256 `{weights_digest}`" if weights_digest else "none: the base is not a GGUF file of a Llama",
         numbers=numbers,
         settings={name: getattr(job, name) for name in _SHOWN},
         stopped=" (stopped at max_seconds)" if numbers["step"] < numbers["steps"] else "",

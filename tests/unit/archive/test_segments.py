@@ -134,7 +134,9 @@ def test_an_error_of_a_storage_library_is_reported_as_archive_failed():
         with pytest.raises(ArchiveFailed, match=r"@127.* cannot be opened: 530 the reply; .*, check the credentials"):
             Archive(f"ftp://user:wrong@{host}/x")
         archive = Archive(f"ftp://user:right@{host}/x")
-        with pytest.raises(ArchiveFailed, match=r"parquet cannot be written: 421 .*, the credentials and the rights"):
+        with pytest.raises(
+            ArchiveFailed, match=r"parquet cannot be written: 421 .*, the credentials and the permissions"
+        ):
             archive.write("t", 0, 1, [record(0)])
         with pytest.raises(ArchiveFailed, match=r"/x/t/0 in the archive cannot be read: 421 .*check \[archive\] url"):
             archive.end("t", 0)

@@ -137,7 +137,9 @@ def test_a_busy_http_port_is_an_error_with_its_owner_and_the_setting(run, monkey
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.7", "a" * 64])
 def test_a_host_that_is_no_address_of_this_machine_is_an_error(run, monkeypatch, host):
     monkeypatch.setenv("WEIR_HTTP__HOST", host)
-    with pytest.raises(StackError, match=rf"http\.host '{host}' is no IPv4 address of this machine .*WEIR_HTTP__HOST"):
+    with pytest.raises(
+        StackError, match=rf"http\.host '{host}' is not an IPv4 address of this machine .*WEIR_HTTP__HOST"
+    ):
         check_http_port(load_settings().settings)
     (check,) = [one for one in json.loads(run("doctor", "--json").output) if one["check"] == "http-port"]
     assert (check["ok"], "in use" in check["detail"], "WEIR_HTTP__HOST" in check["remedy"]) == (False, False, True)

@@ -90,7 +90,7 @@ async def test_labels_of_a_reviewer_are_recorded_once_for_each_source(stack):
         ({"correct": True, "value": 1}, "labels.1: send either value, from 0 to 1, or correct, true or false."),
         ({}, "send either value"),
         ({"value": 1.5}, "labels.1.value: input should be less than or equal to 1; got 1.5"),
-        ({"correct": True, "at": "yesterday"}, "labels.1: at is no time; send seconds"),
+        ({"correct": True, "at": "yesterday"}, "labels.1: at is not a time; send seconds"),
     ],
 )
 async def test_a_wrong_label_is_named_and_none_is_recorded(stack, label, words):

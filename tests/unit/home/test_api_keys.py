@@ -101,5 +101,5 @@ def test_weirs_own_key_is_kept_and_replaced_after_it_was_revoked(tmp_path):
 
 
 def test_no_key_can_be_created_for_weirs_own_tenant(tmp_path):
-    with pytest.raises(SettingsError, match="'_weir' is no name"):
+    with pytest.raises(SettingsError, match="'_weir' is not a valid name"):
         create_key(tmp_path, OWN_TENANT)

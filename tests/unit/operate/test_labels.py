@@ -81,7 +81,7 @@ def test_a_file_without_labels_is_an_error_that_names_the_file_and_the_formats(t
 def test_a_tenant_that_no_request_can_have_is_an_error(tmp_path):
     path = written(tmp_path, "a.jsonl", json.dumps(LINES[0]))
     work = import_labels(KafkaSettings(), path, tenant="acme ", by="operator:jo", progress=lambda _sent, _total: None)
-    with pytest.raises(SettingsError, match="tenant 'acme ' is no name"):
+    with pytest.raises(SettingsError, match="tenant 'acme ' is not a valid name"):
         asyncio.run(work)
 
 

@@ -73,5 +73,5 @@ def test_an_error_lists_the_versions_that_can_be_run(name, error):
 def test_a_variant_with_a_bad_name_is_an_error(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weir.toml").write_text(f'[detectors.variants."{name}"]\nthreshold = 0.9\n')
-    with pytest.raises(SettingsError, match=r"detectors\.variants .*is no NAME@VARIANT"):
+    with pytest.raises(SettingsError, match=r"detectors\.variants .*is not NAME@VARIANT"):
         load_settings()

@@ -129,7 +129,7 @@ def test_a_pickle_beside_safetensors_is_ignored(copied, saved):
     [
         ("model.safetensors", "has no model.safetensors"),
         ("tokenizer.json", "no tokenizer.json"),
-        ("config.json", "is no sequence"),
+        ("config.json", "is not a sequence"),
     ],
 )
 def test_a_missing_file_is_named(copied, name, told):
@@ -172,7 +172,7 @@ def test_code_of_a_repository_is_never_run(copied):
     )
     (folder / "config.json").write_text(config)
     (folder / "evil.py").write_text("raise SystemExit('ran')")
-    with pytest.raises(WeightsError, match="is no sequence classifier"):
+    with pytest.raises(WeightsError, match="is not a sequence classifier"):
         loaded(options)
 
 

@@ -177,8 +177,8 @@ def test_the_linear_model_rejects_the_teacher_of_another_split(tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["encoder", "--data", "nowhere"], "--data nowhere is no folder"),
-        (["encoder", "--data", ".", "--out", "nowhere/a.safetensors"], "nowhere is no folder; create it"),
+        (["encoder", "--data", "nowhere"], "--data nowhere is not a folder"),
+        (["encoder", "--data", ".", "--out", "nowhere/a.safetensors"], "nowhere is not a folder; create it"),
         (["encoder", "--data", ".", "--out", "a", "--steps", "0"], "--steps 0: a run has at least 1 step"),
         (["encoder", "--data", ".", "--out", "a"], "davidson.csv.gz'; docs/detectors.md lists the files"),
         (["soup", "--data", ".", "--out", "a"], "soup needs --runs"),
