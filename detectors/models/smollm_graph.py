@@ -75,10 +75,10 @@ def _graph(read: Callable[[str], Tensor]) -> openvino.Model:
 
 
 def _quantized(matrix: Tensor) -> tuple[Node, Node]:
-    """Return the integers, -127 to 127, whose products with the scales, (rows, 1), are nearest to ``matrix``, (rows, columns), which is changed."""
+    """Return the integers, -127 to 127, whose products with the scales, (rows, 1), are nearest to ``matrix``, (rows, columns)."""
     lowest, highest = matrix.aminmax(dim=1, keepdim=True)
     scales = torch.maximum(highest, -lowest) / 127
-    integers = matrix.div_(scales.clamp(min=1e-30)).round_().to(torch.int8)
+    integers = (matrix / scales.clamp(min=1e-30)).round_().to(torch.int8)
     return ops.constant(integers.numpy()), ops.constant(scales.numpy())
 
 

@@ -100,7 +100,7 @@ class InjectionDetector(EncoderDetector):
         odds, covered = super().log_odds(texts)
         doubtful = np.flatnonzero(self.screen(texts)[1] & (odds >= DOUBTFUL)).tolist()
         if self.second is not None and doubtful:
-            own = read_again(self.second, [texts[row] for row in doubtful])
+            own = read_again(self.second, [texts[row] for row in doubtful])[:, 0]
             odds[doubtful] = np.where(np.isnan(own), odds[doubtful], self.second.combine(odds[doubtful], own))
         return odds, covered
 
@@ -131,7 +131,7 @@ class InjectionDetector(EncoderDetector):
         found = [bounded(float(odds), output.odds[SECRET]) for odds, output in zip(own, asks, strict=True)]
         doubtful = [row for row, readings in enumerate(found) if self._conflict(readings) >= ASKING]
         if self.second is not None and doubtful:
-            odds = self.second.log_odds([texts[row] for row in doubtful], [systems[row] for row in doubtful])
+            odds = read_again(self.second, [texts[row] for row in doubtful], [systems[row] for row in doubtful])
             for row, (_, secret) in zip(doubtful, odds.tolist(), strict=True):
                 found[row] += bounded(secret) if not math.isnan(secret) else ()
         return found
@@ -144,10 +144,14 @@ class InjectionDetector(EncoderDetector):
         return max(found, conflict_log_odds(readings, self.second.conflict))
 
 
-def read_again(second: "TextReader", texts: Sequence[str]) -> NDArray[np.float64]:
-    """Return the second stage's log-odds of each text, the highest of its views, (n); NaN for a text that is too long for it."""
+def read_again(second: "TextReader", texts: Sequence[str], systems: Sequence[str] = ()) -> NDArray[np.float64]:
+    """Return the second stage's log-odds of each text, (n, outputs): the highest of its views; NaN if it does not read one of them.
+
+    ``systems`` are the system prompts beside which the texts are read, or empty.
+    """
     copies = [[view for view in distinct_views(text) if view.strip()] or [text] for text in texts]
-    odds = second.log_odds([copy for found in copies for copy in found])[:, 0]
+    beside = [system for found, system in zip(copies, systems, strict=True) for _ in found] if systems else ()
+    odds = second.log_odds([copy for found in copies for copy in found], beside)
     starts = np.cumsum([0, *(len(found) for found in copies[:-1])])
     highest: NDArray[np.float64] = np.maximum.reduceat(odds, starts)
     return highest

@@ -50,7 +50,8 @@ def fit_combination(data: Path, out: Path, seed: int, *, log: Log) -> None:
     weights = balanced(examples, labels)
     second = np.full(len(examples), np.nan)
     doubtful = np.flatnonzero(odds >= DOUBTFUL)
-    second[doubtful] = read_again(load_text_reader(WeightFile.own(out)), [examples[i].text for i in doubtful.tolist()])
+    reader, again = load_text_reader(WeightFile.own(out)), [examples[i].text for i in doubtful.tolist()]
+    second[doubtful] = read_again(reader, again)[:, 0]
     read = np.flatnonzero(~np.isnan(second))
     inputs = np.stack([odds[read], second[read]], axis=1)
     slope, shift = detector.engine.calibration[task]

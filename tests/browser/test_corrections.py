@@ -6,8 +6,6 @@ import pytest
 from support.console_ledger import LedgerMaker
 from support.console_page import Look, served_console
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture
 def look(browser, tmp_path):

@@ -10,7 +10,7 @@ from support.console_map import TENANTS, send_shift
 from support.console_page import Look, Served
 from support.console_server import running_console
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.kafka
 
 
 @pytest.fixture(scope="module")

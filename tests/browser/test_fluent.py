@@ -3,11 +3,8 @@
 import threading
 import time
 
-import pytest
 from support.console_ledger import LedgerMaker
 from support.console_page import Look, served_console
-
-pytestmark = pytest.mark.timeout(300)
 
 ALERTS = 10_000
 DRAWN = 60

@@ -14,8 +14,6 @@ from stream.ledger.queries.console_queries import LedgerPages
 from stream.wire import RetrainingRecord
 from weir.console import live_updates as live
 
-pytestmark = pytest.mark.timeout(300)
-
 #: Scroll to the end until the list states that all rows are loaded.
 END = """() => new Promise((done) => {
   const box = document.querySelector('.list-box');

@@ -12,8 +12,6 @@ from detectors.registry import ALERTING
 from stream.ledger.decisions import OWN_DETECTORS
 from stream.wire.ids import consistency_request_id
 
-pytestmark = pytest.mark.timeout(300)
-
 VIEWS = {
     "/live": ".row",
     "/requests/r421": ".pane table",

@@ -13,8 +13,6 @@ from support.ledger_log import request
 from stream.ledger.decisions import Heartbeat
 from stream.wire import RetrainingRecord
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture
 def maker(tmp_path):

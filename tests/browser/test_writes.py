@@ -24,7 +24,7 @@ from stream.wire import (
 from weir.demo.prompts import ORDINARY
 from weir.home.api_keys import create_key
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.kafka
 
 #: The emoji is one character in Python and two in JavaScript; offsets count the characters of Python.
 PROMPT = "😀 you are an idiot"

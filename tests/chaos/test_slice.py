@@ -11,7 +11,7 @@ from chaos.mutations import MUTATIONS, mutated
 from chaos.options import WorldOptions
 from chaos.strike import strike_once
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.kafka
 SEED, TRIES = 7, 3
 
 

@@ -8,7 +8,7 @@ import pytest
 from support.backlog import ledger_peak, score_peak, shipper_peak
 from support.memory import MIB
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.kafka
 SLACK_BYTES = 32 * MIB
 
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 
-import pytest
 from support.flood import gateway, peaks
 from support.gateway import CAPACITY
 from support.memory import MIB
@@ -15,7 +14,6 @@ FLOOD = 300
 SLACK_BYTES = 48 * MIB
 
 
-@pytest.mark.timeout(240)
 async def test_a_flood_is_rejected_with_openai_errors_and_uses_no_more_memory_than_at_capacity(tmp_path):
     with gateway(tmp_path) as (pid, url):
         at_capacity, in_flood, answers = await peaks(pid, url, FLOOD)

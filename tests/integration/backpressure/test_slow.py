@@ -12,7 +12,7 @@ from support.watch_lab import WatchLab
 from stream.settings import WatchSettings
 from stream.wire import Signal
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.kafka
 OUTSTANDING = 200
 
 

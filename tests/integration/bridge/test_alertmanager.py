@@ -9,7 +9,7 @@ from support.alertmanagers import notified
 from support.bridges import bridge
 from support.kafka_log import fresh_topics, sender, until
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.kafka
 
 
 async def at(manager, **labels):

@@ -15,7 +15,7 @@ from support.bridges import SECRET
 from support.kafka_log import fresh_topics, sender, until
 from support.receiver import receiver
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.kafka
 
 
 @contextlib.contextmanager

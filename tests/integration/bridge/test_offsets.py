@@ -18,7 +18,7 @@ from stream.bridge.webhook import group_of
 from stream.kafka.admin import group_offsets
 from stream.kafka.clients import admin_for, consumer_for
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.kafka
 
 
 def hook(url):

@@ -19,7 +19,7 @@ from stream.bridge.metrics import BridgeMetrics
 from stream.bridge.webhook import WebhookNotifier
 from stream.settings import KafkaSettings, WebhookSettings
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.kafka
 
 
 def hooks(**named):

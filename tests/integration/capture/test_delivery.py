@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaProducer
 
 from serving.capture.producer import DeliveryLost, Lease
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.kafka
 
 
 async def test_a_send_that_waits_for_its_topic_fails_when_the_producer_is_lost(

@@ -11,7 +11,7 @@ from support.spool import Spool
 from serving.capture import read_balance
 from weir.home.api_keys import create_key, list_keys
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.kafka
 
 
 def serve_one(home, name):

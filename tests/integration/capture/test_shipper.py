@@ -29,7 +29,7 @@ from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
 from stream.wire import Closed, Feedback, GapRecord, RequestRecord, ResponseRecord, Tick, decode
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.kafka
 PARTITIONS = 3
 
 

@@ -109,7 +109,6 @@ async def test_leaving_the_loop_closes_the_connection(broker):
         await asyncio.sleep(0.02)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["apache", "embedded"])
 async def test_following_resumes_after_a_broker_restart(kind, tmp_path, request, caplog):
     if kind == "apache":

@@ -13,7 +13,7 @@ from weir.console.server import Console
 from weir.home.api_keys import create_key
 from weir.settings import Settings
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.kafka
 
 
 @pytest.fixture

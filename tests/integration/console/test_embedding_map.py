@@ -15,7 +15,7 @@ from support.signal_log import signal_event
 from stream.wire import partition_for, stream_key
 from weir.home.api_keys import create_key
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.kafka
 
 
 @pytest.fixture

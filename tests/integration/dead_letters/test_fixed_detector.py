@@ -15,7 +15,7 @@ from support.stage_lab import P
 
 from stream.wire import FindingRecord, Signal, Verdict, inference_key, partition_for
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]  # two workers, one after the other
+pytestmark = pytest.mark.kafka
 FIXED = msgspec.structs.replace(DOUBLES, create=doubles.create_mended)
 POISON = "RAISE, call 5551234"
 GARBAGE = b"\xff\x00garbage"

@@ -8,7 +8,7 @@ from support.kafka_log import fresh_topics, sender
 from stream.settings import KafkaSettings
 from weir.demo.backlog import Position, score_position
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.kafka
 
 
 async def with_records(broker) -> KafkaSettings:

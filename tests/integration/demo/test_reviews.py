@@ -10,7 +10,7 @@ from stream.wire import CorrectionRecord
 from weir.demo.reviews import delivered
 from weir.errors import StackError
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.kafka
 
 
 def correction(request_id):

@@ -15,7 +15,7 @@ from support.compose import ROOT
 from support.kafkascripts import write_scripts
 from support.stack import free_port
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.kafka
 
 CONFIG = Path(__file__).with_name("server.properties").read_text()
 

@@ -21,7 +21,7 @@ from stream.contract.attributes import EVENT_HEADERS
 from stream.settings import DetectorSettings, ScoreSettings
 from stream.stages.score_app import model_spec
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]  # the models of score load in a spawned process
+pytestmark = pytest.mark.kafka
 
 ASKED = {"model": "qwen-2", "messages": [{"role": "user", "content": "Call me at 212-555-0143"}]}
 ANSWERED = {"choices": [{"message": {"content": "I will."}, "finish_reason": "stop"}]}

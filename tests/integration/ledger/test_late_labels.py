@@ -14,7 +14,7 @@ from stream.ledger.queries.judged_answers import accuracy_hours
 from stream.settings import AccuracySettings, TenantSettings
 from stream.wire import AlertRecord, LabelRecord, decode
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.kafka
 GOOD, BAD = 120, 60
 HOUR = 3600.0
 TENANT = TenantSettings(accuracy=AccuracySettings(reference_events=60, alarm_every_events=1_000))

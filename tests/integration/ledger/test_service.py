@@ -270,7 +270,6 @@ async def test_a_second_ledger_on_the_same_files_is_rejected(broker, tmp_path):
             await second._work
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["apache", "embedded"])
 async def test_it_waits_for_a_stopped_broker_and_continues(kind, tmp_path, request):
     if kind == "apache" and not apache_available():

@@ -23,8 +23,6 @@ from weir.local.up import unhealthy_components
 
 from .conftest import SERVER, poll
 
-pytestmark = pytest.mark.timeout(180)
-
 
 def reporter() -> StepReporter:
     return StepReporter(Console(file=io.StringIO(), width=200))

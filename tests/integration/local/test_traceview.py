@@ -3,7 +3,6 @@ import sys
 
 import httpx
 import psutil
-import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -14,7 +13,6 @@ from weir.local.health.health_probe import probe
 from .conftest import poll
 
 
-@pytest.mark.timeout(300)
 def test_one_process_on_loopback_stores_the_spans_of_a_trace(tmp_path, home):
     port = ensure_ports(home, ["mlflow"])[0]["mlflow"]
     base = f"http://127.0.0.1:{port}"

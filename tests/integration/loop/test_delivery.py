@@ -27,7 +27,7 @@ from stream.stages.shared.state_codec import encode as encode_state
 from stream.wire import RetrainingRecord, RouteRecord, decode
 from stream.wire.route_files import BASE, RouteOverride
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.kafka
 TENANTS = {"*": {"loop": {"delivery": {"shadow_share": 0.0, "steps": [50, 100], "min_events": 30}}}}
 
 

@@ -10,7 +10,7 @@ from stream.kafka.tail import Tail
 from stream.wire import Event, LabelRecord, LogRange, RetrainingRecord, partition_for, readable, tenant_model_key
 from weir.home.api_keys import create_key
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.kafka
 
 
 class Operator:

@@ -34,7 +34,7 @@ from stream.wire import (
 )
 from weir.operate.model_lineage import dataset_facts
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.kafka
 OWN = {"tenant": "acme", "model": "m"}
 KEY = tenant_model_key("acme", "m")
 

@@ -13,7 +13,7 @@ from stream.settings import DetectorSettings, ScoreSettings
 from stream.stages.score_app import model_spec
 from stream.wire import Choice, TextPart, Usage
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]  # the models load in a spawned process, on a busy machine
+pytestmark = pytest.mark.kafka
 
 SECRET = "swordfish-42"
 SYSTEM = f"You are the assistant of the shop Velo. We open at 9. The staff password is {SECRET}."

@@ -9,7 +9,6 @@ from stream.wire import Signal
 pytestmark = pytest.mark.kafka
 
 
-@pytest.mark.timeout(240)  # the test starts a separate broker twice
 async def test_a_killed_broker_loses_no_request_and_the_watchdog_waits_for_its_restart(apache_broker, tmp_path):
     del apache_broker  # requested only to skip the test if Apache Kafka cannot run here
     with start_broker("apache", tmp_path / "broker") as broker:

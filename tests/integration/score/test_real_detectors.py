@@ -8,7 +8,7 @@ from stream.settings import DetectorSettings, ScoreSettings
 from stream.stages.score_app import model_spec
 from stream.wire import Choice, DeclaredTool, Message, Signal, TextPart, ToolCallPart, ToolResponsePart
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]  # the models load in a spawned process, on a busy machine
+pytestmark = pytest.mark.kafka
 
 PROMPTS = {
     "pii": "My name is John Smith, call me at 212-555-0143",

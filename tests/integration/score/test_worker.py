@@ -17,7 +17,6 @@ from stream.wire import Signal, Verdict
 pytestmark = pytest.mark.kafka
 
 
-@pytest.mark.timeout(240)  # two starts of a worker
 async def test_kill_9_in_the_middle_of_a_batch_loses_no_event_and_duplicates_are_equal(either):
     lab = either
     ids = [f"r{number}" for number in range(400)]
@@ -55,7 +54,6 @@ async def test_kill_9_in_the_middle_of_a_batch_loses_no_event_and_duplicates_are
     print(f"repeated: {sum(repeats.values()) - len(ids)} of {len(ids)}")
 
 
-@pytest.mark.timeout(240)  # two workers, each with separate model processes
 async def test_no_event_is_lost_if_a_worker_joins_or_leaves(lab):
     ids = [f"r{number}" for number in range(60)]
     await lab.append(*(request(name, f"hello {name}") for name in ids))

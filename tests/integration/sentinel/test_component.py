@@ -4,7 +4,6 @@ import re
 import signal
 
 import httpx
-import pytest
 from support.flood import gateway
 from support.stack import until
 from support.weir_component import weir_component
@@ -28,7 +27,6 @@ def _answered(process, address):
     return float(found[1]) if found else 0
 
 
-@pytest.mark.timeout(180)
 def test_the_component_sends_prompts_until_sigterm(tmp_path):
     with gateway(tmp_path) as (_, url):
         settings = SETTINGS | {"WEIR_HTTP__PORT": url.rpartition(":")[2]}

@@ -16,7 +16,7 @@ from stream.silences import silence_id_of
 from stream.wire import SilenceRecord, decode, partition_for, tenant_model_key
 from weir.client import Client
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.kafka
 PLACE = partition_for(tenant_model_key("acme", "m"), 2)
 
 

@@ -14,8 +14,6 @@ from stream.loop.training.lora import make_trainer
 from stream.loop.training.rows import training_rows, training_table
 from stream.loop.training.signing import verify_version
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):

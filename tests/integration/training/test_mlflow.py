@@ -13,8 +13,6 @@ from support.tiny_training import ForkedRun, save_dataset, tiny_job
 from stream.loop.training.manifest import read_version
 from stream.loop.training.process import run_command
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture
 def client(tmp_path, monkeypatch):

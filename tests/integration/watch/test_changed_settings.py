@@ -8,7 +8,7 @@ from support.watch_lab import WatchLab
 
 from stream.wire import partition_for
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(200)]
+pytestmark = pytest.mark.kafka
 BEFORE = {"*": {"bucket_seconds": 5}}
 AFTER = {"*": {"bucket_seconds": 5, "drift": {"reference_events": 50}}}
 REBUILT = "is rebuilt from the log"

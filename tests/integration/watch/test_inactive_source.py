@@ -9,7 +9,7 @@ from support.watch_lab import WatchLab
 from stream.stages.watch.source_liveness import OWN_STREAM
 from stream.wire import FindingRecord, partition_for
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.kafka
 #: The worker changes after the last tick of the source, at 100 s, and before the watermark stops waiting for the source, at 159 s.
 #: The stored state is of 90 s.
 HANDED_OVER = 155

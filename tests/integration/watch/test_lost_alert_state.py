@@ -10,7 +10,7 @@ from support.watch_lab import WatchLab
 
 from stream.kafka.clients import admin_for
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(200)]
+pytestmark = pytest.mark.kafka
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from support.watch_lab import WatchLab
 
 from stream.wire import OWN_TENANT, SentinelRecord, partition_for, stream_key
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.kafka
 OPTIONS = {"alarm_every_events": 1000, "reference_events": 24}
 TENANTS = {
     "*": {"bucket_seconds": 5},

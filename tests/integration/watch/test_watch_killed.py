@@ -13,7 +13,7 @@ from support.watch_lab import WatchLab
 from stream.stages.watch_app import stream_detectors
 from stream.wire import FindingRecord, Tick
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.kafka
 TENANTS = tomllib.loads((Path(__file__).parents[3] / "weir.toml").read_text())["tenants"]
 
 

@@ -29,7 +29,7 @@ from stream.loop.dataset.files import read_manifest, read_rows
 from stream.loop.dataset.log import read_exchanges, request_between, request_for
 from stream.wire import LogRange, RetrainingRecord
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.kafka
 
 ROWS = 24
 #: Another order of sets and dictionaries, another time zone, another locale, another number of threads.
