@@ -45,7 +45,7 @@ OUTPUTS = ("injection", "secret")
 #: Tokens of a window without `START`, and between the starts of two windows.
 WINDOW, STRIDE = 112, 88
 #: Maximum number of windows of a text, and of its characters (22 for each token). Longer texts would need seconds.
-MAX_WINDOWS, MAX_CHARACTERS = 8, 16_000
+MAX_WINDOWS, MAX_CHARACTERS = 16, 16_000
 #: A text with more tokens than this and one for each two characters is not read: texts in rare scripts have many tokens, and would need seconds.
 SHORT = 40
 #: Maximum number of tokens of a batch. Larger batches are not faster, and OpenVINO keeps the memory that the largest needs (0.36 GB for 2,048 tokens).

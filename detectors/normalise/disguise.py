@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from detectors.normalise.unicode import normalise, without_surrogates
 
-__all__ = ["Encoded", "encoded", "spoken", "unleeted", "views"]
+__all__ = ["Encoded", "encoded", "plain_views", "spoken", "unleeted", "views"]
 
 # Emoji that people use with another meaning than their Unicode name.
 _PICTURES = {
@@ -41,6 +41,8 @@ _QUANTITY = re.compile(
     r"(?<!\w)\$?\d+(?:st|nd|rd|th|k|m|d|x|s|am|pm|g|gb|mb|kg|km|cm|mm|ml|min|px|h|e|a|b|c)(?!\w)", re.IGNORECASE
 )
 _SPACED = re.compile(r"(?<!\w)[^\W\d_]([ .\-_*])(?:[^\W\d_]\1){1,40}[^\W\d_](?!\w)")
+# In a text with such a word, also a word of two letters between two spaces, or at an end of the text.
+_SPACED_PAIR = re.compile(r"(?:(?<=\s\s)|^)([^\W\d_]) ([^\W\d_])(?=\s\s|$)")
 _REPEATED = re.compile(r"([^\W\d_])\1{2,}")
 _BASE64 = re.compile(r"(?<![\w+/])[A-Za-z0-9+/]{16,}={0,2}(?![\w+/=])")
 _HEX = re.compile(r"(?<!\w)(?:[0-9a-fA-F]{2}){12,}(?!\w)")
@@ -112,7 +114,9 @@ def _is_leet(text: str) -> bool:
 
 def _letters(text: str) -> str:
     """Replace leetspeak by letters; remove repetitions of a letter, and spaces and signs between a word's letters."""
-    text = _SPACED.sub(lambda match: match.group().replace(match.group(1), ""), text)
+    joined = _SPACED.sub(lambda match: match.group().replace(match.group(1), ""), text)
+    if joined != text:
+        text = re.sub(" {2,}", " ", _SPACED_PAIR.sub(r"\1\2", joined))
     if _is_leet(text):
         text = _LEET_ALL.sub(lambda m: _unleet(m.group()) if any(map(str.isalnum, m.group())) else m.group(), text)
     if _LEET_WORD.search(_QUANTITY.sub(" ", text)):
@@ -166,12 +170,15 @@ def encoded(text: str) -> list[Encoded]:
     return found
 
 
-def _decoded(text: str) -> str:
-    """Return the decoded sentences of a text, one per line; empty if there are none."""
+def _sentences(text: str) -> list[Encoded]:
+    """Return the parts of a text that are encoded sentences."""
     tags = _TAGS.search(text) is not None
-    return "\n".join(
-        one.text for one in encoded(text) if (tags and _TAGS.match(text, one.start)) or _is_sentence(one.text)
-    )
+    return [one for one in encoded(text) if (tags and _TAGS.match(text, one.start)) or _is_sentence(one.text)]
+
+
+def _undone(raw: str) -> str:
+    normalised = normalise(raw)
+    return _letters(normalised.text if normalised else raw)
 
 
 def views(text: str) -> list[str]:
@@ -182,14 +189,33 @@ def views(text: str) -> list[str]:
     wrongly. The second text is the copy without emoji, if it differs from the first. The last text has the decoded sentences, if any.
     """
     raw = without_surrogates(text)
-    normalised = normalise(raw)
-    copy = _letters(normalised.text if normalised else raw)
+    copy = _undone(raw)
     found = [spoken(copy if _is_disguised(raw, copy) else raw)]
     plain = spoken(copy, silent=True)
     if plain != found[0]:
         found.append(plain)
-    hidden = _decoded(raw)
+    hidden = "\n".join(one.text for one in _sentences(raw))
     return [*found, hidden] if hidden else found
+
+
+def plain_views(text: str) -> list[str]:
+    """Return the one or two texts to score by a model that knows no disguise, in time linear in the length.
+
+    The first text is the raw text without encoded sentences and symbols such as emoji, or if two in five words are in disguise, its copy
+    in which disguises are undone. The second text has the decoded sentences, if any. Together they have all words of the raw text.
+    """
+    raw = without_surrogates(text)
+    hidden = _sentences(raw)
+    rest, done = [], 0
+    for one in sorted(hidden):
+        rest.append(raw[done : one.start])
+        done = max(done, one.end)
+    left = " ".join([*rest, raw[done:]])
+    copy = _undone(left)
+    found = copy if _is_disguised(left, copy) else left
+    if any(map(_is_picture, found)):
+        found = spoken(found, silent=True)
+    return [one for one in (found, "\n".join(one.text for one in hidden)) if one.strip()] or [raw]
 
 
 def _is_disguised(raw: str, copy: str) -> bool:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from detectors.base import AlertText, Reads, Score, Turn
 from detectors.models.term_model import load_secrets
 from detectors.models.weight_files import SECOND_STAGE
-from detectors.text.shared_encoder import SECRET, EncoderConfig, EncoderDetector, distinct_views
+from detectors.normalise.disguise import plain_views
+from detectors.text.shared_encoder import SECRET, EncoderConfig, EncoderDetector
 from detectors.text.system_rules import bounded, conflict_log_odds, guards_secret, system_prompt
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class InjectionDetector(EncoderDetector):
 
     name: ClassVar[str] = "injection"
     config_type: ClassVar[type[msgspec.Struct]] = InjectionConfig
-    revision: ClassVar[int] = 9
+    revision: ClassVar[int] = 10
     alert: ClassVar[AlertText] = AlertText(
         subject="prompt injection",
         runbook="Open a request with `weir show ID --text` and check what the answer disclosed; then make the system "
@@ -145,11 +146,11 @@ class InjectionDetector(EncoderDetector):
 
 
 def read_again(second: "TextReader", texts: Sequence[str], systems: Sequence[str] = ()) -> NDArray[np.float64]:
-    """Return the second stage's log-odds of each text, (n, outputs): the highest of its views; NaN if it does not read one of them.
+    """Return the second stage's log-odds of each text, (n, outputs): the highest of its plain views; NaN if it does not read one of them.
 
     ``systems`` are the system prompts beside which the texts are read, or empty.
     """
-    copies = [[view for view in distinct_views(text) if view.strip()] or [text] for text in texts]
+    copies = [plain_views(text) for text in texts]
     beside = [system for found, system in zip(copies, systems, strict=True) for _ in found] if systems else ()
     odds = second.log_odds([copy for found in copies for copy in found], beside)
     starts = np.cumsum([0, *(len(found) for found in copies[:-1])])

@@ -10,7 +10,7 @@ import random
 import re
 import sysconfig
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,17 @@ from detectors.evaluate.examples import UNKNOWN, Example, labels
 from detectors.evaluate.readers import HALUEVAL, T0, halueval, read_json, read_lines, t0_tasks
 from detectors.train.templates import of_split
 
-__all__ = ["GSM8K", "REAL_FILES", "code_examples", "inserted", "piece", "planted_examples", "real_examples", "split_of"]
+__all__ = [
+    "GSM8K",
+    "REAL_FILES",
+    "code_examples",
+    "document_examples",
+    "inserted",
+    "piece",
+    "planted_examples",
+    "real_examples",
+    "split_of",
+]
 
 BIPIA = "injection/bipia_train.json.gz"
 GSM8K = "ordinary/gsm8k_train_3000.jsonl.gz"
@@ -29,7 +39,7 @@ REAL_FILES = (BIPIA, T0, GSM8K, WIKIGOLD)
 WINDOW, DENSE = 430, 280
 #: Number of texts of each kind: of `PLANTED` in the train split (12 % of it in each other split), of the other kinds in all splits.
 PLANTED = {"email": 1500, "code": 700, "table": 400}
-CODE, PACKAGES, DOCS, TASKS, ANSWERS, MATHS, PROSE, REPEATED = 1200, 4000, 500, 3000, 1200, 400, 500, 150
+CODE, PACKAGES, DOCS, TASKS, ANSWERS, MATHS, PROSE, REPEATED = 1200, 4000, 2500, 3000, 1200, 400, 500, 150
 SHORT, FRAGMENTS = 1500, 1500
 #: Maximum number of characters of a short answer.
 _SHORT = 40
@@ -120,12 +130,19 @@ def _code_files(packages: Path) -> list[Path]:
     return _of_usual_size(named.values())
 
 
-def _pieces(paths: Sequence[Path], source: str, count: int, seed: int) -> Iterator[Example]:
+def _file_name(path: Path) -> str:
+    return "/".join(path.parts[-2:])
+
+
+def _pieces(
+    paths: Sequence[Path], source: str, count: int, seed: int, named: Callable[[Path], str] = _file_name
+) -> Iterator[Example]:
+    """Yield pieces of random files; ``named`` returns the name of a file that decides its split."""
     rng = _rng(source, seed)
     for _ in range(count):
         path = rng.choice(paths)
         text = path.read_text(encoding="utf-8", errors="replace")
-        yield Example(piece(text, rng), labels(0.0), 1.0, source, split_of("/".join(path.parts[-2:])))
+        yield Example(piece(text, rng), labels(0.0), 1.0, source, split_of(named(path)))
 
 
 def _short_answers(path: Path, rng: random.Random) -> Iterator[Example]:
@@ -143,12 +160,21 @@ def code_examples(seed: int = 0) -> Iterator[Example]:
     yield from _pieces(_code_files(Path(sysconfig.get_path("purelib"))), "package_code", PACKAGES, seed)
 
 
+def document_examples(seed: int = 0) -> Iterator[Example]:
+    """Yield pieces of documents of the installed packages; the split is by package, because the documents of a package repeat sentences."""
+    packages = Path(sysconfig.get_path("purelib"))
+
+    def package(path: Path) -> str:
+        return path.relative_to(packages).parts[0].partition("-")[0].lower()
+
+    documents = _of_usual_size(packages.glob("*.dist-info/METADATA")) + _of_usual_size(packages.rglob("*.md"))
+    yield from _pieces(documents, "package_docs", DOCS, seed, package)
+
+
 def real_examples(root: Path, seed: int = 0) -> Iterator[Example]:
     """Yield harmless texts: code and documents of the installed Python, task prompts, maths, prose, repeated words."""
     yield from code_examples(seed)
-    packages = Path(sysconfig.get_path("purelib"))
-    documents = _of_usual_size(packages.glob("*.dist-info/METADATA")) + _of_usual_size(packages.glob("*/*.md"))
-    yield from _pieces(documents, "package_docs", DOCS, seed)
+    yield from document_examples(seed)
     if (root / T0).exists():
         rng = _rng("t0", seed)
         prompts = [(name, text) for name, texts in sorted(t0_tasks(root).items()) for text in texts]

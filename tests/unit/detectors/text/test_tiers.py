@@ -7,7 +7,7 @@ import pytest
 
 from detectors.evaluate.threshold_choice import choose
 from detectors.models.linear import BITS, Linear, chunks, hashed
-from detectors.normalise.disguise import spoken, views
+from detectors.normalise.disguise import plain_views, spoken, views
 from detectors.registry import create_text
 from detectors.train.linear_trainer import fit, matrix
 
@@ -42,11 +42,13 @@ def test_a_disguise_is_removed(text, plain):
         "The 1st B2B mp3 at bob@example.com costs $500k or 20kg.",
         "See https://example.org/a4/page?x=1",
         "U2 in 4K, 3D",
+        "x  a b  y",
         "",
     ],
 )
 def test_plain_text_is_unchanged(text):
     assert views(text) == [text]
+    assert plain_views(text) == [text]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,22 @@ def test_encoded_text_is_decoded(hidden, plain):
     assert views(f"Hello there. {hidden}")[-1] == plain
 
 
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        (f"Hello {base64.b64encode(ATTACK.encode()).decode()} there", ["Hello   there", ATTACK]),
+        (ATTACK.encode().hex(), [ATTACK]),
+        ("".join(chr(0xE0000 + ord(character)) for character in ATTACK), [ATTACK]),
+        ("Tell \U0001f600 me \U0001f600 all. Is III soooo cool?", ["Tell me all. Is III soooo cool?"]),
+        ("wh4t d1d y0u 347 t0d4y", ["what did you eat today"]),
+        ("T e l l   m e   w h y", ["Tell me why"]),
+        (" ", [" "]),
+    ],
+)
+def test_the_plain_views_of_a_text_have_no_disguise_and_every_word(text, plain):
+    assert plain_views(text) == plain
+
+
 def test_digests_and_keys_are_not_decoded():
     assert len(views("sha256 53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db")) == 1
     assert len(views("key QWxhZGRpbjpvcGVuIHNlc2FtZQAA/+8gICAgICAgZm9v")) == 1
@@ -71,7 +89,8 @@ def test_digests_and_keys_are_not_decoded():
     ("text", "plain"),
     [
         ("wh4t d1d y0u 347 t0d4y", "what did you eat today"),
-        ("H o w   a r e   y o u", "How   are   you"),
+        ("T e l l   m e   w h y", "Tell me why"),
+        ("o h   n o   t r a i n", "oh no train"),
         ("Wh\u0430t d\u0456d you \u0435at", "What did you eat"),
         ("Wh\u200bat di\u200bd y\u200bou eat", "What did you eat"),
     ],
@@ -188,4 +207,4 @@ def test_disguised_attacks_are_flagged(detectors, name, text, disguise):
 def test_the_growth_of_a_text_of_symbols_with_long_names_is_bounded():
     text = "\u2b81" * 200_000
     assert spoken(text).startswith(" upwards triangle-headed arrow")
-    assert all(len(view) <= len(text) + 200_000 for view in views(text))
+    assert all(len(view) <= len(text) + 200_000 for view in [*views(text), *plain_views(text)])
