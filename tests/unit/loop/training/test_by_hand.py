@@ -167,10 +167,11 @@ async def test_a_run_ends_when_its_request_is_rejected_or_has_another_trainer(ho
     assert published == ["trained"], "the run must not publish a renewed lease"
 
 
-@pytest.mark.parametrize(("failures", "state"), [(1, "blessed"), (1000, "interrupted")])
-async def test_a_run_ends_before_a_lease_that_kafka_does_not_renew(home, monkeypatch, caplog, failures, state):
+# A busy machine may not run this process for a second or two, and the lease of a run that must not end is longer than that.
+@pytest.mark.parametrize(("failures", "lease", "state"), [(1, 6.0, "blessed"), (1000, 1.5, "interrupted")])
+async def test_a_run_ends_before_a_lease_that_kafka_does_not_renew(home, monkeypatch, caplog, failures, lease, state):
     """The trainer of this home could take the request, and then fail because the folder of the run is locked."""
-    lease, failed, states = 1.5, 0, []
+    failed, states = 0, []
 
     async def publish(event):
         nonlocal failed
@@ -190,14 +191,14 @@ async def test_a_run_ends_before_a_lease_that_kafka_does_not_renew(home, monkeyp
     monkeypatch.setattr(by_hand, "publisher_for", lambda *_: publish)
     monkeypatch.setattr(training_run, "_PROGRESS_SECONDS", 0.1)
     evaluated = {"decision": {"state": "blessed", "reason": ""}, "numbers": {}}
-    gate = [sys.executable, "-c", f"import time; time.sleep({3 * lease}); print({json.dumps(json.dumps(evaluated))})"]
+    gate = [sys.executable, "-c", f"import time; time.sleep(9); print({json.dumps(json.dumps(evaluated))})"]
     train_settings = TrainSettings(lease_seconds=lease, threads=1)
     setup = setup_of(home, home, train=train_settings, gate_command=lambda _version: gate)
     training = train_request(setup, KafkaSettings(bootstrap_servers="127.0.0.1:1"), "rt_1", "d1", print)
-    assert await asyncio.wait_for(training, 30) == state
+    assert await asyncio.wait_for(training, 60) == state
     assert ("blessed" in states) == (state == "blessed")
     assert "retraining rt_1: its lease is not renewed: no Kafka answers at 127.0.0.1:1; start the stack" in caplog.text
-    assert ("the lease of 1.5 s was not renewed in time" in caplog.text) == (state == "interrupted")
+    assert (f"the lease of {lease} s was not renewed in time" in caplog.text) == (state == "interrupted")
 
 
 def test_a_dataset_of_another_tenant_is_an_error(home):
