@@ -201,8 +201,8 @@ def views(text: str) -> list[str]:
 def plain_views(text: str) -> list[str]:
     """Return the one or two texts to score by a model that knows no disguise, in time linear in the length.
 
-    The first text is the raw text without encoded sentences and symbols such as emoji, or if two in five words are in disguise, its copy
-    in which disguises are undone. The second text has the decoded sentences, if any. Together they have all words of the raw text.
+    The first text is the raw text without encoded sentences and without symbols such as emoji. If two in five words are in disguise, their
+    disguise is undone. The second text has the decoded sentences, if any. Every word of the raw text that is not encoded is in the first text.
     """
     raw = without_surrogates(text)
     hidden = _sentences(raw)

@@ -1,7 +1,7 @@
 """Checkpoints of a run on a Ray cluster: what a new driver takes over from the drivers before it.
 
-Each driver has a folder of its own in the storage, because Ray reads its list of checkpoints from this folder at the start. Ray overwrites this list,
-and a driver that died may have left half of it. For some moments the processes of a dead driver can also still write and delete checkpoints.
+Ray reads its list of checkpoints from the run's folder at the start. A driver that was killed can leave an incomplete list, and its remaining processes
+can write and delete checkpoints for some moments. So each driver has its own folder in the storage.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ def take_over(storage: str, key: str) -> DriverFolder:
     for seconds, path in sorted(((_seconds(files, path, key), path) for path in stored), reverse=True):
         if seconds < 0:
             break
-        with contextlib.suppress(FileNotFoundError):  # a dead driver's process has just deleted it
+        with contextlib.suppress(FileNotFoundError):  # a process of a dead driver deleted the checkpoint
             fs.copy_files(path, copy.path, files, files, use_threads=False)
         if _seconds(files, copy.path, key) >= 0:
             found = copy

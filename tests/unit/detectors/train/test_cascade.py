@@ -12,7 +12,7 @@ ASKS = {text for _, text, label in guarded_pairs() if label == 1}
 
 
 class Readings:
-    """A detector whose first two readings are random; the third, where there is one, is right about four of five texts."""
+    """A detector with two random readings. If it has a third reading, this has the right sign for 80 % of the texts."""
 
     def __init__(self, readings):
         self.readings, self.rng = readings, np.random.default_rng(0)
