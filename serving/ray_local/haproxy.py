@@ -57,8 +57,8 @@ def rewrite(text: str, *, host: str, edge_token: str, limits: Limits, timeout_pa
     A ``content-length`` above the limit gets 413 before the upload. A late body gets 408 with the page at
     `timeout_path` (:func:`timeout_page`), late headers 408 with HAProxy's own page. If one client address has too many
     connections, requests on its further connections get 429; from 64 connections above the limit on, its further
-    connections are closed. Raises UnsafeConfig if a listener other than the HTTP frontend would not be on loopback, or
-    if there is no HTTP frontend.
+    connections are closed. ``OPTIONS *`` gets 200, another request without a path 400. Raises UnsafeConfig if a listener
+    other than the HTTP frontend would not be on loopback, or if there is no HTTP frontend.
     """
     if MARK in text:
         return text
@@ -139,6 +139,11 @@ def _rules(edge_token: str, limits: Limits, timeout_path: Path) -> list[str]:
         "rate_limit_error",
         "too_many_connections",
     )
+    no_path = _error_body(
+        "The request has no path; send a path that begins with a slash, for example /v1/models.",
+        "invalid_request_error",
+        "invalid_path",
+    )
     return [
         f"    errorfile 408 {timeout_path}",
         *(f"    http-request del-header {name}" for name in _SERVE_HEADERS),
@@ -156,6 +161,9 @@ def _rules(edge_token: str, limits: Limits, timeout_path: Path) -> list[str]:
             f"    http-request return status 413 content-type application/json string '{too_large}'"
             f" if {{ req.hdr_val(content-length) gt {limits.max_body_bytes} }}"
         ),
+        # Ray's rules send requests without a path to the default backend, whose 503 would be retried. `OPTIONS *` is a ping (RFC 9110, 9.3.7).
+        '    http-request return status 200 hdr allow "GET, HEAD, POST" if METH_OPTIONS !{ path_beg / }',
+        f"    http-request return status 400 content-type application/json string '{no_path}' if !{{ path_beg / }}",
         # Without this rule HAProxy 2.8 does not detect that a client disconnects before the response begins, if its body was
         # sent in a packet of its own.
         f"    http-request wait-for-body time {_BODY_SECONDS}s if METH_POST",

@@ -142,11 +142,27 @@ def test_incomplete_requests_for_metrics_do_not_block_the_endpoint(stack, tmp_pa
 
 
 def test_a_request_before_the_application_is_deployed_is_503_which_clients_repeat(stack, tmp_path):
-    edge = started(
-        stack, tmp_path, text=CONFIG.replace("    default_backend app", "    default_backend default_backend")
-    )
+    edge = started(stack, tmp_path, text=CONFIG.replace("    use_backend app if is_app\n", ""))
     status, headers, body = edge.answer(edge.connected("127.0.0.2", WHOLE))
     assert status == "HTTP/1.1 503 Service Unavailable"
     assert len(headers.pop("x-request-id")) == 36
     assert {"content-type": "application/json", "retry-after": "2", "connection": "close"}.items() <= headers.items()
     assert json.loads(body)["error"]["code"] == "gateway_unavailable"
+
+
+@pytest.mark.parametrize(
+    ("request_line", "wanted", "code"),
+    [
+        (b"OPTIONS *", "HTTP/1.1 200 OK", None),
+        (b"GET *", "HTTP/1.1 400 Bad Request", "invalid_path"),
+        (b"GET v1/models", "HTTP/1.1 400 Bad Request", "invalid_path"),
+    ],
+)
+def test_a_request_without_a_path_is_not_an_unavailable_gateway(stack, tmp_path, request_line, wanted, code):
+    edge = started(stack, tmp_path)
+    whole = request_line + b" HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n\r\n"
+    status, headers, body = edge.answer(edge.connected("127.0.0.2", whole))
+    assert status == wanted
+    assert len(headers["x-request-id"]) == 36
+    assert (json.loads(body)["error"]["code"] if body else None) == code
+    assert headers.get("allow") == (None if code else "GET, HEAD, POST")
