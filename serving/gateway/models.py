@@ -168,17 +168,27 @@ def check_features(needed: Iterable[tuple[str, Feature]], info: ModelInfo) -> No
         return
     for field, feature in needed:
         if feature not in info.features:
+            requires, remedy = _REMEDIES.get(feature, (None, ""))
+            if requires is not None and requires not in info.features:
+                remedy = ""
             raise invalid(
-                f"{field} is not supported by the engine {info.engine!r} with this model; {_REMEDIES.get(feature, 'leave it out')}.",
+                f"{field} is not supported by the engine {info.engine!r} with this model; {remedy or 'leave it out'}.",
                 code="unsupported_parameter",
                 param=field,
             )
 
 
-_REMEDIES: dict[Feature, str] = {
-    "tools": "set tool_choice to 'required' or to one function, or use a model whose chat template has tools",
-    "schema_or_tools": "leave it out, or set tool_choice to 'none', 'required' or one function",
-    "top_logprobs": "request no alternatives: logprobs true without top_logprobs, or logprobs 1 in /v1/completions",
-    "images": "send text only",
-    "prompt_logprobs": "leave out echo or logprobs",
+#: For a missing feature: the feature that the remedy requires (without it, the remedy is to leave the field out), and the remedy.
+_REMEDIES: dict[Feature, tuple[Feature | None, str]] = {
+    "tools": (
+        "json_schema",
+        "set tool_choice to 'required' or to one function, or use a model whose chat template has tools",
+    ),
+    "schema_or_tools": ("json_schema", "leave it out, or set tool_choice to 'none', 'required' or one function"),
+    "top_logprobs": (
+        "logprobs",
+        "request no alternatives: logprobs true without top_logprobs, or logprobs 1 in /v1/completions",
+    ),
+    "images": (None, "send text only"),
+    "prompt_logprobs": (None, "leave out echo or logprobs"),
 }

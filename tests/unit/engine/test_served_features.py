@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from serving.backend import ModelInfo, ModelRequest, RejectedRequest
+from serving.backend import ModelRequest, RejectedRequest
 from serving.engine.factory import create_engine
 from serving.gateway.models import check_features
 from serving.openai_api.accumulator import Accumulator
-from serving.openai_api.chat import ChatRequest
 from serving.openai_api.completions import CompletionRequest
 from serving.openai_api.errors import ApiError
 from serving.replica.model_server import ModelServer
@@ -366,29 +365,6 @@ async def test_an_echo_has_the_log_probability_of_an_end_token(openvino):
     without, with_end = (answer.text_choices()[0]["logprobs"]["token_logprobs"] for answer in answers)
     assert answers[1].finish_reasons == ["stop"]
     assert with_end[:-1] == pytest.approx(without, abs=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("choice", "supported"),
-    [
-        (None, False),
-        ("auto", False),
-        ("none", True),
-        ("required", True),
-        (_TOOL | {"function": {"name": "count_people"}}, True),
-    ],
-    ids=str,
-)
-def test_a_schema_that_would_prevent_tool_calls_is_400(choice, supported):
-    info = ModelInfo(engine="openvino", version="v", context_length=8, features=frozenset({"tools", "json_schema"}))
-    fields = {"tools": [_TOOL], "tool_choice": choice, "response_format": {"type": "json_object"}}
-    request = ChatRequest.model_validate({"model": "m", "messages": _MESSAGES} | fields)
-    if supported:
-        check_features(request.features(), info)
-        return
-    with pytest.raises(ApiError, match=r"engine 'openvino'.*set tool_choice") as raised:
-        check_features(request.features(), info)
-    assert (raised.value.status, raised.value.param) == (400, "response_format")
 
 
 def test_log_probabilities_of_a_prompt_are_400_if_the_engine_does_not_support_them(openvino, transformers):
