@@ -2,6 +2,7 @@
 
 import signal
 import time
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import click
 from rich.console import Console
 
 from weir.cli.command_line import weir_command
-from weir.home.api_keys import first_key_path
+from weir.home.api_keys import first_key_path, valid_key
 from weir.local.plan import Plan
 from weir.local.step_reporter import StepReporter
 
@@ -72,7 +73,7 @@ def print_addresses(settings: "Settings", plan: Plan, reporter: StepReporter) ->
     address = {component.name: component.address for component in plan.components}
     rows = [
         ("endpoint", f"{address['serve']}  (OpenAI-compatible)" if "serve" in address else "elsewhere"),
-        ("API key", f"in {first_key_path(settings.home)}"),
+        ("API key", _api_key(settings.home) if "serve" in address else "elsewhere"),
         ("console", _console(settings, address)),
         ("traces", address.get("mlflow", settings.trace.endpoint or "off")),
         ("Kafka", plan.kafka),
@@ -81,6 +82,13 @@ def print_addresses(settings: "Settings", plan: Plan, reporter: StepReporter) ->
     ]
     for name, value in rows:
         reporter.say(f"  {name:<9} {value}")
+
+
+def _api_key(home: Path) -> str:
+    path = first_key_path(home)
+    if valid_key(home, path) is not None:
+        return f"in {path}"
+    return f"{path} has no valid key; `{weir_command()} keys create --tenant NAME` creates a key"
 
 
 def _console(settings: "Settings", address: dict[str, str]) -> str:

@@ -32,6 +32,7 @@ __all__ = [
     "list_keys",
     "own_key_path",
     "revoke_key",
+    "valid_key",
 ]
 
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -51,6 +52,14 @@ def list_keys(home: Path) -> list[ApiKey]:
         return []
     except msgspec.DecodeError as error:
         raise StackError(f"{path} is damaged: {error}; restore it, or delete it and create new keys") from None
+
+
+def valid_key(home: Path, path: Path) -> ApiKey | None:
+    """Return the record of the key in `path`, or None if the file is missing or its key is unknown or revoked."""
+    with contextlib.suppress(FileNotFoundError):
+        digest = _digest(path.read_text(encoding="utf-8").strip())
+        return next((key for key in list_keys(home) if key.sha256 == digest and key.revoked is None), None)
+    return None
 
 
 def create_key(
@@ -83,11 +92,15 @@ def _new_key(tenant: str, scopes: tuple[KeyScope, ...] = DEFAULT_SCOPES) -> tupl
     record = ApiKey(
         id=f"k_{secrets.token_hex(6)}",
         tenant=tenant,
-        sha256=hashlib.sha256(secret.encode()).hexdigest(),
+        sha256=_digest(secret),
         created=_now(),
         scopes=scopes,
     )
     return record, secret
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _store(home: Path, record: ApiKey) -> None:
@@ -128,11 +141,9 @@ def own_key_path(home: Path) -> Path:
 def ensure_own_key(home: Path) -> str:
     """Return the key of Weir's own tenant, which users cannot create; create a new key if it is missing or revoked."""
     path = own_key_path(home)
-    with contextlib.suppress(FileNotFoundError):
-        secret = path.read_text(encoding="utf-8").strip()
-        digest = hashlib.sha256(secret.encode()).hexdigest()
-        if any(key.sha256 == digest and key.tenant == OWN_TENANT and key.revoked is None for key in list_keys(home)):
-            return secret
+    found = valid_key(home, path)
+    if found is not None and found.tenant == OWN_TENANT:
+        return path.read_text(encoding="utf-8").strip()
     record, secret = _new_key(OWN_TENANT)
     _store(home, record)
     replace_file(path, secret + "\n", durable=True)

@@ -6,14 +6,16 @@ import shutil
 import pytest
 from rich.console import Console
 
+from weir.cli.up import print_addresses
 from weir.errors import StackError
+from weir.home.api_keys import ensure_first_key, first_key_path, list_keys, revoke_key
 from weir.local import up
 from weir.local.doctor import diagnose
 from weir.local.health.health_probe import Health
 from weir.local.plan import Component, Plan, save_plan
 from weir.local.preflight import check_disk
 from weir.local.step_reporter import StepReporter
-from weir.settings import load_settings
+from weir.settings import Settings, load_settings
 
 
 @pytest.fixture
@@ -75,3 +77,21 @@ def test_a_disk_that_is_too_small_for_doctor_is_reported_as_a_note(tmp_path, fre
     free(4095)
     assert check_disk(tmp_path).startswith(f"4095 MiB are free on the disk of {tmp_path}; a new stack needs 4096 MiB")
     assert not next(check for check in diagnose() if check.check == "disk").ok
+
+
+def test_a_revoked_api_key_is_not_shown_as_the_key_of_the_stack(tmp_path):
+    def shown(*names):
+        components = [Component(name=name, argv=[name], address="http://x", health_url="") for name in names]
+        plan = Plan(
+            home=str(tmp_path), run_dir="/tmp/w", components=components, broker="given", bootstrap="x:1", ports={}
+        )
+        reporter = StepReporter(Console(file=(out := io.StringIO()), soft_wrap=True))
+        print_addresses(Settings(home=tmp_path, console={"enabled": False}), plan, reporter)
+        return next(line for line in out.getvalue().splitlines() if "API key" in line)
+
+    ensure_first_key(tmp_path)
+    path = first_key_path(tmp_path)
+    assert shown("serve").endswith(f"in {path}")
+    revoke_key(tmp_path, list_keys(tmp_path)[0].id)
+    assert f"{path} has no valid key; `" in shown("serve")
+    assert shown("score").endswith("elsewhere")
