@@ -50,6 +50,7 @@ def _messages(share: Path, language: str) -> dict[str, list[str]]:
                 catalog = gettext.GNUTranslations(file)
         except (UnicodeDecodeError, OSError):
             continue  # the header names a wrong encoding
+        # gettext has no public list of the messages; a test with a real catalog fails if this name changes.
         known = [key for key in vars(catalog)["_catalog"] if isinstance(key, str) and key]
         texts = known if language == "en" else [catalog.gettext(key) for key in known]
         if usable := [text for text in texts if len(text) in MESSAGE]:
