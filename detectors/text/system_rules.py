@@ -4,13 +4,13 @@ Two readings of the request count: its log-odds as an attack, and the log-odds t
 encoder). The second stage adds a third: the log-odds that the request asks for a secret, read beside its system prompt. The weights of the
 readings come from a logistic regression on texts of separate authors (`detectors.train.conflict`), and are stored with the weights of the
 encoder and of the second stage. What else the system prompt forbids does not count. A small model decides whether a system prompt keeps a
-secret; the last 256 results are kept.
+secret; its recent results are kept by digest of the prompt.
 """
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 
 from detectors.base import OPERATOR_ROLES, Turn
+from detectors.models.recent import Recent
 from detectors.models.term_model import load_secrets
 
 __all__ = ["bounded", "conflict_log_odds", "guards_secret", "system_prompt"]
@@ -19,6 +19,7 @@ __all__ = ["bounded", "conflict_log_odds", "guards_secret", "system_prompt"]
 READ = 16_384
 #: Limit of the absolute value of a reading.
 _BOUND = 4.0
+_RESULTS = Recent[str, bool]()
 
 
 def guards_secret(turns: Iterable[Turn]) -> bool:
@@ -27,7 +28,8 @@ def guards_secret(turns: Iterable[Turn]) -> bool:
     A model of words decides (`detectors.train.secrets_trainer`). An order to conceal only the instructions is no secret, but some
     such prompts count.
     """
-    return _keeps_secret(system_prompt(turns))
+    (found,) = _RESULTS.of([system_prompt(turns)], lambda new: [_keeps_secret(system) for system in new])
+    return found
 
 
 def system_prompt(turns: Iterable[Turn]) -> str:
@@ -35,7 +37,6 @@ def system_prompt(turns: Iterable[Turn]) -> str:
     return "\n".join(turn.content for turn in turns if turn.role in OPERATOR_ROLES)[:READ]
 
 
-@lru_cache(maxsize=256)
 def _keeps_secret(system: str) -> bool:
     return bool(system.strip()) and load_secrets().log_odds(system) >= 0.0
 
