@@ -172,11 +172,11 @@ class RelayedAnswer(Answer):
 
     def whole(self, answer: Accumulator) -> dict[str, Any]:
         """Return the other server's response; if the guard stopped it, without the finding and later text."""
+        if answer.stopped and isinstance(answer, ResponsesAccumulator):
+            return self._named(answer.incomplete())
         body = self._named(dict(answer.last))
         if not answer.stopped:
             return body
-        if isinstance(answer, ResponsesAccumulator):
-            return body | answer.incomplete()
         return body | {"choices": answer.chat_choices() if self._is_chat else answer.text_choices()}
 
     def event_name(self, event: dict[str, Any]) -> str:

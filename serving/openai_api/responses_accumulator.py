@@ -41,6 +41,14 @@ _ARGUMENT_EVENTS = frozenset(
         "response.code_interpreter_call_code.delta",
     }
 )
+#: Fields of a response that a stopped one keeps, besides its output: none of them repeats the text of the output, as the fields `output_text`
+#: and `output_messages` of some servers do.
+_KEPT = frozenset({
+    "background", "completed_at", "conversation", "created_at", "error", "id", "incomplete_details", "instructions", "max_output_tokens",
+    "max_tool_calls", "metadata", "model", "object", "output", "parallel_tool_calls", "previous_response_id", "prompt", "prompt_cache_key",
+    "reasoning", "safety_identifier", "service_tier", "status", "store", "temperature", "text", "tool_choice", "tools", "top_logprobs",
+    "top_p", "truncation", "usage", "user",
+})  # fmt: skip
 _Position = tuple[int, int]
 _FILTERED = {"object": "response", "status": "incomplete", "incomplete_details": {"reason": CONTENT_FILTER}}
 _FINISH_REASONS = {"completed": "stop", "failed": "error", "cancelled": "error"}
@@ -117,8 +125,9 @@ class ResponsesAccumulator(Accumulator):
         self._response = {**(self._response or {}), **_FILTERED, "output": [message | {"content": content}]}
 
     def incomplete(self) -> dict[str, Any]:
-        """Return the stopped response in the format of the API."""
-        return dict(self._response or {**self._begun, **_FILTERED})
+        """Return the stopped response in the format of the API, without fields that the API does not have."""
+        response = self._response or {**self._begun, **_FILTERED}
+        return {name: value for name, value in response.items() if name in _KEPT}
 
     @property
     def finished(self) -> bool:

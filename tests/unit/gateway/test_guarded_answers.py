@@ -203,9 +203,24 @@ async def test_a_response_of_the_responses_api_is_incomplete(make_stack, upstrea
         last = last["response"]
     else:
         last = answer.json()
+        assert last["model"] == "echo"
         assert "shit" not in answer.text
     assert (last["status"], last["incomplete_details"]) == ("incomplete", {"reason": "content_filter"})
     assert end_of(stack).guard.stopped
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_no_field_of_a_stopped_response_repeats_the_finding(make_stack, upstream, make_guards, stream):
+    text = " ".join(words())
+    output = [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}]
+    whole = {"id": "resp_1", "object": "response", "status": "completed", "model": "provider-model", "output": output}
+    whole |= {"output_text": text, "output_messages": [{"content": text}]}  # fields of some servers, not of the API
+    event = {"type": "response.completed", "response": whole}
+    upstream.script = [Answer(*sse(event)) if stream else Answer.json(whole)]
+    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    answer = await stack.post("responses", input="hi", stream=stream)
+    assert "resp_1" in answer.text
+    assert "shit" not in answer.text
 
 
 async def test_harmless_answers_are_the_same_as_without_a_guard(make_stack, make_guards):
