@@ -4,6 +4,7 @@ import errno
 import importlib
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -80,11 +81,12 @@ class LazyGroup(click.Group):
         except KeyboardInterrupt:
             raise click.exceptions.Exit(_INTERRUPTED) from None
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *more: Any, **kwargs: Any) -> Any:
         """Run the command; print an expected error and exit with status 1."""
         prepare_standard_streams()
+        given = sys.argv[1:] if args is None else args
         try:
-            return super().main(*args, **kwargs)
+            return super().main(args, *more, **kwargs)
         except (WeirError, StreamError, ServingError) as error:
             click.echo(f"weir: {error}", err=True)
         except OSError as error:
@@ -93,7 +95,21 @@ class LazyGroup(click.Group):
                 raise
             what = "free space on the disk" if full else "check the path and its permissions"
             click.echo(f"weir: {error.filename or 'a file cannot be written'}: {error.strerror}; {what}", err=True)
+        except UnicodeEncodeError:
+            raw = (one.encode("utf-8", "surrogateescape") for one in given)
+            wrong = next((one for one in raw if not _is_utf_8(one)), None)
+            if wrong is None:
+                raise
+            click.echo(f"weir: the argument {str(wrong)[1:]} is not UTF-8; give it in UTF-8", err=True)
         sys.exit(1)
+
+
+def _is_utf_8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 @click.command(

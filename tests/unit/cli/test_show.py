@@ -266,6 +266,15 @@ def test_an_unknown_id_is_an_error_that_names_the_home(home, name):
     assert str(home) in result.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments", [["show", "r\udcff"], ["show", "--conversation", "r\udcff"], ["explain", "r\udcff"]]
+)
+def test_an_argument_that_is_not_utf_8_is_an_error_that_names_it(home, arguments):
+    result = CliRunner().invoke(main, arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "weir: the argument 'r\\xff' is not UTF-8; give it in UTF-8\n"
+
+
 def test_without_a_ledger_the_error_names_the_remedy(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WEIR_HOME", str(tmp_path / "nowhere"))
