@@ -76,6 +76,6 @@ def _clock_ahead(date: str, now: float) -> float:
     """Return by how many seconds the HTTP `date` is after `now`; 0 if the difference is small or `date` is not a date."""
     try:
         ahead = parsedate_to_datetime(date).timestamp() - now
-    except ValueError:
+    except (ValueError, OverflowError):  # a number of any size can be in the place of the day
         return 0.0
     return ahead if abs(ahead) >= CLOCK_SECONDS else 0.0

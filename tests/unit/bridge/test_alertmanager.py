@@ -58,3 +58,14 @@ async def test_an_ended_alert_has_ended_at_an_alertmanager_whose_clock_is_behind
     first, second = await posted(records, -240.0, posts=2)
     assert first == pytest.approx(240, abs=5), "the clock is not known yet"
     assert second <= 0
+
+
+@pytest.mark.parametrize("date", ["soon", f"Mon, {'9' * 20} Jan 2026 00:00:00 GMT", "Mon, 01 Jan 2026 00:00:00 +9999"])
+async def test_an_answer_whose_date_is_no_date_is_accepted(date):
+    """An exception would end the bridge, and so the notifications of all other targets."""
+    transport = httpx.MockTransport(lambda _request: httpx.Response(200, headers={"date": date}))
+    async with httpx.AsyncClient(transport=transport) as client:
+        metrics = BridgeMetrics(CollectorRegistry())
+        target = NotificationTarget("webhook", "pager", client, longest_seconds=1.0, metrics=metrics, health={})
+        assert await target.post(URL, "message")
+    assert target.clock_ahead == 0.0
