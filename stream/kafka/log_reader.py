@@ -10,6 +10,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from stream.errors import LogExpired, ReaderStalled
 from stream.kafka.clients import BROKER_ERRORS
 from stream.kafka.stall import StallDetector
+from stream.kafka.topic_checks import check_topics
 
 __all__ = ["READ_ERRORS", "LogReader", "partitions_of", "record_at"]
 
@@ -107,7 +108,12 @@ def partitions_of(counts: Mapping[str, int]) -> list[TopicPartition]:
 
 
 async def record_at(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> ConsumerRecord | None:
-    """Return the record at `offset`, or None if the log does not contain it; raises TimeoutError after 15 s."""
+    """Return the record at `offset`, or None if the log does not contain it.
+
+    Raises TopicMissing if the topic does not exist, TimeoutError after 15 s, and the errors of the broker.
+    """
+    if consumer.partitions_for_topic(partition.topic) is None:  # else a request for its offsets ends with a time-out
+        check_topics({partition.topic: 0}, dict.fromkeys(await consumer.topics(), 0))
     first = (await consumer.beginning_offsets([partition]))[partition]
     end = (await consumer.end_offsets([partition]))[partition]
     if not first <= offset < end:

@@ -10,8 +10,10 @@ from aiokafka.errors import MessageSizeTooLargeError
 from support.kafka_log import fresh_topics
 
 from stream.dead_letters import DeadLetters
+from stream.errors import TopicMissing
 from stream.kafka.clients import admin_for
 from stream.kafka.tail import Tail
+from stream.settings import KafkaSettings
 from weir.dead_letters.replay import replay
 from weir.dead_letters.topic_reader import DeadLetterTopic
 from weir.errors import NotFoundError
@@ -182,3 +184,9 @@ async def test_many_letters_are_replayed_in_order(apache):
     assert {result for _, result in results} == {"replayed"}
     assert progress == [200, 200, 50]
     assert [record.value for record in (await apache.read(topic))[1:]] == [b"%d" % number for number in range(450)]
+
+
+async def test_a_letter_on_a_topic_that_does_not_exist_is_an_error_that_names_the_topic(broker):
+    kafka = KafkaSettings(bootstrap_servers=broker.bootstrap, topic_prefix="none.")
+    with pytest.raises(TopicMissing, match=r"no topic none\.inference\.dlq; run `weir topics create`"):
+        await DeadLetterTopic(kafka).letter(17, content=False)
