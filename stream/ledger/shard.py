@@ -75,7 +75,8 @@ class Shard(LedgerFile):
         self._newest = 0.0
         #: Number of labels that were read since the start.
         self.judgments = 0
-        self._floor = self._stored("floor")
+        #: Event time before which rows were deleted.
+        self.floor = self._stored("floor")
         self._verdicts_since = self._stored(VERDICTS_SINCE)
         self._incomplete: set[str] = set()
         self._handlers = {
@@ -119,7 +120,7 @@ class Shard(LedgerFile):
             data.time_to_first_token_seconds,
             None if data.guard is None else _JSON.encode(data.guard).decode(),
         )
-        if data.status != ABORTED and event.time >= self._floor:
+        if data.status != ABORTED and event.time >= self.floor:
             self._delete_substitute(event.id)
         if self._insert_event(record, event, data, "output", details) and not data.shadow_of:
             self._requests[((_hour(event.time), data.tenant, data.model), "ends")] += 1
@@ -141,7 +142,7 @@ class Shard(LedgerFile):
         side: str,
         details: tuple[Any, ...],
     ) -> bool:
-        if event.time < self._floor:
+        if event.time < self.floor:
             return False
         expected = tuple(dict.fromkeys(data.owed))
         kind = event.type.split(".")[2]
@@ -188,7 +189,7 @@ class Shard(LedgerFile):
     # -- verdicts
 
     def _verdict(self, record: LogRecord, event: Event, data: Verdict) -> None:
-        if event.time < self._floor:
+        if event.time < self.floor:
             return
         before = self._labels(data.event_id).get(data.detector)
         if not self._insert_verdict(record, event, data):
@@ -228,7 +229,7 @@ class Shard(LedgerFile):
         return row[:5] if row is not None and data.detector in row[5].split(",") else None
 
     def _explanation(self, _record: LogRecord, event: Event, data: ExplanationRecord) -> None:
-        if event.time < self._floor:
+        if event.time < self.floor:
             return
         what = (data.event_id, data.detector, data.version, data.method, data.base, data.score, data.attributed)
         row = (*what, _JSON.encode(data.words[:_WORDS]).decode(), event.time)
@@ -333,10 +334,10 @@ class Shard(LedgerFile):
         """
         newest = min(self._newest, clock.time())  # the clock of a source can be wrong by years
         last = (_hour(newest - self._retention_seconds) * HOUR_SECONDS) if self._newest else 0.0
-        if last <= self._floor:
+        if last <= self.floor:
             return False
         oldest = self.database.execute("SELECT min(hour) FROM requests").fetchone()[0]
-        floor = last if oldest is None else min(last, max(self._floor, (oldest + 1) * HOUR_SECONDS))
+        floor = last if oldest is None else min(last, max(self.floor, (oldest + 1) * HOUR_SECONDS))
         with transaction(self.database) as database:
             for table in (
                 "events",
@@ -355,7 +356,7 @@ class Shard(LedgerFile):
             database.execute("DELETE FROM gap_requests WHERE event_id NOT IN (SELECT event_id FROM gaps)")
             database.execute("DELETE FROM sources WHERE ifnull(capture_time, score_time) < ?", (floor,))
             database.execute("INSERT OR REPLACE INTO meta VALUES ('floor', ?)", (repr(floor),))
-        self._floor = floor
+        self.floor = floor
         return floor < last
 
 

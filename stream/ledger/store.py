@@ -45,9 +45,13 @@ def topics_read(names: TopicNames, *, partitions: int, stream_partitions: int) -
 
 
 class _Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """The state when the accuracy was last computed; -1: never, so that a new process computes it."""
+    """The state when the accuracy was last computed; -1: never, so that a new process computes it.
+
+    `floors` are the event times before which the labels and answers of each partition were deleted.
+    """
 
     judgments: int = -1
+    floors: tuple[float, ...] = ()
     log_time: float = 0.0
     unjoined: int = 0
 
@@ -161,18 +165,20 @@ class LedgerStore:
     def accuracy(self) -> dict[tuple[str, str], Accuracy]:
         """Return the accuracy of the labelled answers by (tenant, model).
 
-        The accuracy is computed again after new labels. While labels have no answer, it is also computed every 10 s of
-        event time.
+        The accuracy is computed again after new labels, and after labels or answers expired. While labels have no answer,
+        it is also computed every 10 s of event time.
         """
         log_time, judgments = self.log_time(), sum(shard.judgments for shard in self.shards.values())
+        floors = tuple(shard.floor for shard in self.shards.values())
         waited = self._judged.unjoined and abs(log_time - self._judged.log_time) >= _UNJOINED_SECONDS
-        if waited or judgments != self._judged.judgments:
+        if waited or (judgments, floors) != (self._judged.judgments, self._judged.floors):
             found = judged_answers(self._databases)
             self._accuracy = {
                 stream: accuracy_of(answers, self._tenants(stream[0]).accuracy)
                 for stream, answers in found.streams.items()
             }
-            self._judged = _Judged(judgments=judgments, log_time=log_time, unjoined=sum(found.unjoined.values()))
+            unjoined = sum(found.unjoined.values())
+            self._judged = _Judged(judgments=judgments, floors=floors, log_time=log_time, unjoined=unjoined)
         return self._accuracy
 
     def _next_accuracy_alert(self, tenant: str, model: str) -> str:

@@ -23,9 +23,11 @@ class MemoryFiles:
 class MemoryLedger:
     """A ledger store in memory, and all alerts that it has published."""
 
-    def __init__(self, partitions=1, tenants=lambda _tenant: TenantSettings(), **settings):
+    def __init__(
+        self, partitions=1, tenants=lambda _tenant: TenantSettings(), retention_seconds=float("inf"), **settings
+    ):
         self._settings = LedgerSettings(**settings)
-        self.store = LedgerStore(MemoryFiles(), TopicNames("weir."), partitions, float("inf"), tenants=tenants)
+        self.store = LedgerStore(MemoryFiles(), TopicNames("weir."), partitions, retention_seconds, tenants=tenants)
         self.published = []
 
     def apply(self, records):

@@ -6,12 +6,12 @@ import msgspec
 import pytest
 from support.events import event_of
 from support.ledger_log import Log, end, request
-from support.ledger_store import MemoryLedger
+from support.ledger_store import MemoryLedger, states
 
 from stream.ledger.accuracy import Accuracy, JudgedAnswer, accuracy_of
 from stream.ledger.alerts.fallen_accuracy import decide_accuracy
 from stream.ledger.queries.judged_answers import accuracy_hours, judged_answers, unjoined_count
-from stream.settings import AccuracySettings
+from stream.settings import AccuracySettings, TenantSettings
 from stream.wire import LabelRecord
 
 SETTINGS = AccuracySettings()
@@ -69,9 +69,9 @@ def test_a_reference_at_a_bound_is_no_error(value):
 # -- the join in the ledger
 
 
-def label(request_id, value, *, at=1.0, label_id="", tenant="acme"):
+def label(request_id, value, *, at=1.0, label_id="", tenant="acme", time=9_000.0):
     data = LabelRecord(label_id=label_id or request_id, request_id=request_id, tenant=tenant, at=at, value=value)
-    return event_of(data, f"{request_id}/label/{data.label_id}", 9_000.0)
+    return event_of(data, f"{request_id}/label/{data.label_id}", time)
 
 
 def joined(*records, partitions=2):
@@ -133,3 +133,19 @@ def test_an_alert_names_at_most_32_keys():
     many = [msgspec.structs.replace(one, principal=f"k{row}") for row, one in enumerate(given)]
     found = accuracy_of(many, SETTINGS)
     assert (len(found.principals), set(found.principals.values())) == (32, {1})
+
+
+def test_an_alert_ends_when_the_labels_of_its_fall_expire_although_no_other_label_arrives():
+    rules = AccuracySettings(reference_events=20, alarm_every_events=20)
+    log = Log()
+    with MemoryLedger(tenants=lambda _tenant: TenantSettings(accuracy=rules), retention_seconds=3600.0) as ledger:
+        for row in range(100):
+            ledger.apply(log.inference(end(f"r{row}", float(row), owed=())))
+            ledger.apply(log.records("weir.feedback", label(f"r{row}", float(row < 50), time=float(row))))
+        assert states(ledger.decide()) == [("accuracy", "", "firing")]
+        ledger.apply(log.inference(request("later", 3 * 3600.0, owed=())))
+        ledger.decide()
+        while ledger.store.expire():
+            pass
+        ledger.decide()
+        assert ledger.alerts("accuracy")[0].summary == "Accuracy of m: the labels of the fall expired."
