@@ -187,9 +187,10 @@ class Inference:
 
     async def _take(self, chunk: OpenAIChunk) -> bool:
         """Add a chunk to the answer before it is sent; return whether the guard stops the answer."""
-        if self._first_token is None:
-            self._first_token = time.perf_counter() - self._started
         texts = self._so_far.add(chunk)
+        if self._first_token is None and (texts or self._so_far.finished or not self._request.request.stream):
+            # Other servers begin a stream with chunks that have no text, some seconds before the first token.
+            self._first_token = time.perf_counter() - self._started
         guard = self._guard
         if guard is None:
             return False

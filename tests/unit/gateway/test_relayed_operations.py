@@ -3,12 +3,13 @@
 import json
 
 import pytest
-from support.scripted_upstream import Answer, sse
+from support.scripted_upstream import DONE, Answer, chat_chunk, sse
 
 from serving.openai_api.answer import RelayedAnswer
 from serving.openai_api.responses_accumulator import ResponsesAccumulator
 from stream.wire import ReasoningPart, TextPart, ToolCallPart
 
+DELTA = {"type": "response.output_text.delta", "delta": "one"}
 EMBEDDING = {
     "object": "list",
     "model": "provider-model",
@@ -263,6 +264,21 @@ async def test_a_response_may_be_incomplete_or_fail(relay, details, expected, st
     assert answer.status_code == 200
     _, end = stack.ended()
     assert (end.status, end.finish_reason) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "begin", "token"),
+    [
+        ("responses", {"type": "response.created", "response": {"object": "response"}}, DELTA),
+        ("chat/completions", chat_chunk(""), chat_chunk("one")),
+        ("chat/completions", chat_chunk() | {"choices": []}, chat_chunk("one")),
+    ],
+)
+async def test_a_chunk_without_text_is_not_the_first_token(relay, path, begin, token):
+    stack = relay(Answer(*sse(begin), 0.2, *sse(token), DONE))
+    await stack.post(path, stream=True, messages=[], input="hi")
+    _, end = stack.ended()
+    assert end.time_to_first_token_seconds >= 0.2
 
 
 async def test_background_and_stored_responses_are_not_supported(relay):
