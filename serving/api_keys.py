@@ -99,21 +99,22 @@ class KeyRing:
             return
         self._next_check = now + _CHECK_SECONDS
         try:
-            status = self._path.stat()
+            self._read()
         except FileNotFoundError:
             self._stamp, self._keys = None, ()
-            return
-        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-        if stamp == self._stamp:
-            return
-        try:
-            self._keys = tuple(
-                (bytes.fromhex(key.sha256), Principal(id=key.id, tenant=key.tenant, scopes=key.scopes))
-                for key in read_keys(self._path)
-                if key.revoked is None
-            )
-            self._stamp = stamp
         except (OSError, ValueError) as error:
             _LOG.warning(
                 "keys file %s cannot be read (%s); the keys that were read before stay valid", self._path, error
             )
+
+    def _read(self) -> None:
+        status = self._path.stat()
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        if stamp == self._stamp:
+            return
+        self._keys = tuple(
+            (bytes.fromhex(key.sha256), Principal(id=key.id, tenant=key.tenant, scopes=key.scopes))
+            for key in read_keys(self._path)
+            if key.revoked is None
+        )
+        self._stamp = stamp

@@ -45,6 +45,20 @@ def test_the_gateway_reads_the_written_keys(tmp_path):
     assert KeyRing(keys_path(tmp_path)).identify(f"Bearer {secret}") is None
 
 
+@pytest.mark.parametrize("damage", [lambda path: path.write_text("{"), lambda path: path.symlink_to(path.name)])
+def test_known_keys_stay_valid_while_the_file_cannot_be_read(tmp_path, monkeypatch, damage):
+    """The second damage, a loop of links, is an error of stat(), such as that of a network file system."""
+    monkeypatch.setattr("serving.api_keys._CHECK_SECONDS", 0.0)
+    record, secret = create_key(tmp_path, "support")
+    keys = KeyRing(keys_path(tmp_path))
+    assert keys.identify(f"Bearer {secret}").id == record.id
+    keys_path(tmp_path).unlink()
+    damage(keys_path(tmp_path))
+    assert keys.identify(f"Bearer {secret}").id == record.id
+    keys_path(tmp_path).unlink()
+    assert keys.identify(f"Bearer {secret}") is None
+
+
 def test_a_key_of_a_file_without_scopes_may_infer_and_send_feedback(tmp_path):
     _, secret = create_key(tmp_path, "support", ("review", "approve"))
     assert KeyRing(keys_path(tmp_path)).identify(f"Bearer {secret}").scopes == ("review", "approve")
