@@ -90,7 +90,10 @@ def write_threshold(loaded: Loaded, proposal: Proposal) -> Path:
 
 
 def _with_value(text: str, key: tuple[str, ...], value: float) -> str:
-    """Return the TOML document `text` with `value` at `key`; tables that are missing are added at the end."""
+    """Return the TOML document `text` with `value` at `key`; tables that are missing are added at the end.
+
+    Raises ValueError if tomlkit writes them elsewhere, as it does below a table with dotted keys.
+    """
     document = tomlkit.parse(text)
     table: Any = document
     *tables, name = key
@@ -102,4 +105,10 @@ def _with_value(text: str, key: tuple[str, ...], value: float) -> str:
         if not isinstance(table, Table | InlineTable) and not hasattr(table, "items"):
             raise TypeError(f"{key_of(key[: depth + 1])} is not a table")
     table[name] = value
-    return tomlkit.dumps(document)
+    changed = tomlkit.dumps(document)
+    written: Any = tomllib.loads(changed)
+    for part in key:
+        written = written.get(part, {})
+    if written != value:
+        raise ValueError(f"{key_of(key[:-1])} cannot be added to tables with dotted keys")
+    return changed

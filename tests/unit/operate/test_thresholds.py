@@ -125,6 +125,16 @@ def test_a_threshold_that_would_have_no_effect_is_an_error_and_the_file_is_uncha
         write_threshold(load_settings(), found)
 
 
+def test_a_threshold_that_cannot_be_added_beside_dotted_keys_is_an_error_that_names_the_line_to_write(home):
+    given = '[tenants.acme]\nalerts.open_windows = 2\n[tenants.acme.guard]\nmode = "stop"\n'
+    (home / "weir.toml").write_text(given)
+    failed = weir("--apply")
+    assert failed.exit_code == 1
+    assert 'tenants."acme".alerts.threshold cannot be added to tables with dotted keys; set' in failed.stderr
+    assert 'tenants."acme".alerts.threshold.toxicity = 0.6899 by hand' in failed.stderr
+    assert (home / "weir.toml").read_text() == given
+
+
 def test_older_alerts_and_other_detectors_are_left_out(home):
     settings = load_settings().settings
     (found,) = proposals(settings, tenant="acme", target=1.0, since=111.0)
