@@ -223,8 +223,8 @@ def _text_or_media(item: Body) -> Iterator[Part]:
 
 
 def _reasoning(item: Body) -> Iterator[Part]:
-    thoughts = [first_text(item, "thinking")]
-    for key in ("summary", "content"):
+    thoughts: list[str] = []
+    for key in ("thinking", "summary", "content"):  # `thinking` is a text (Anthropic) or a list of texts (Mistral)
         value = item.get(key)
         thoughts += (
             [value] if isinstance(value, str) else [first_text(part, *_TEXT_KEYS) for part in mappings_of(value)]

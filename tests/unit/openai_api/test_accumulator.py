@@ -164,6 +164,12 @@ def test_a_cut_keeps_the_parts_before_it_and_no_call(part, parts):
     assert answer.recorded()[0].parts == parts
 
 
+@pytest.mark.parametrize("thinking", ["hm", [{"type": "text", "text": "hm"}]])
+def test_the_thinking_in_a_list_of_parts_is_new_reasoning(thinking):
+    new = Accumulator().add(delta(content=[{"type": "thinking", "thinking": thinking}]))
+    assert [(text.part, text.text) for text in new] == [("reasoning", "hm")]
+
+
 def test_reasoning_parts_are_no_text():
     parts = [{"type": "reasoning", "content": "hm"}, {"type": "text", "text": "so"}]
     assert accumulated(delta(content=parts)).recorded()[0].parts == (
