@@ -46,6 +46,8 @@ __all__ = [
 ]
 
 _MICROSECONDS = 1_000_000
+#: In Python 3.11, each access to a member of an Enum calls a Python function.
+_REQUEST, _END = Kind.REQUEST, Kind.END
 #: Judgments of people and systems about an answer.
 Judgment = Feedback | CorrectionRecord | LabelRecord
 #: The fields that an :class:`OpenRequest` and its ``aborted`` end share.
@@ -70,7 +72,7 @@ _ABORTED_TYPE = ("ce_type", ABORTED_TYPE.encode())
 _CONTENT_TYPE = ("content-type", CONTENT_TYPE)
 
 
-class SharedHeaders(NamedTuple):
+class SharedHeaders(msgspec.Struct, frozen=True):
     """The key and the header values that the records of a request and of its end share, so that they are encoded once.
 
     `name` is the request id, `last` are the headers from the trace context on. The records have the bytes of
@@ -117,7 +119,7 @@ def request(record: RequestRecord, number: int, time: int, shared: SharedHeaders
     )
     data = msgspec.structs.replace(record, number=number)
     whole = Record(key=shared.key, value=encode_data(data), headers=headers)
-    return _fitting(Kind.REQUEST, time, data, whole, encoded=encode_data)
+    return _fitting(_REQUEST, time, data, whole, encoded=encode_data)
 
 
 def end(
@@ -142,7 +144,7 @@ def end(
     data = msgspec.structs.replace(record, number=number)
     encoded = _aborted_data if aborted else encode_data
     whole = Record(key=shared.key, value=encoded(data), headers=headers)
-    return _fitting(Kind.END, time, data, whole, encoded=encoded, max_bytes=max_bytes)
+    return _fitting(_END, time, data, whole, encoded=encoded, max_bytes=max_bytes)
 
 
 def judgment(record: Judgment, stamp: Stamp, *, identity: str, conversation_id: str) -> Record:

@@ -8,7 +8,6 @@ numbered frame. So the numbers in a spool are consecutive, and a missing number 
 import contextlib
 import threading
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -45,7 +44,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     segment: int = 0
 
 
-class _Open(NamedTuple):
+class _Open(msgspec.Struct, frozen=True):
     """A request without an end, the headers and the space of its end, and whether its record is in the spool (False: it was dropped)."""
 
     request: OpenRequest
@@ -195,14 +194,15 @@ class SpoolWriter:
     def finish(self) -> None:
         """Write an ``aborted`` end for each request without an end, then ``closed``; after an OSError, the caller can call this again."""
         with self._lock:
-            for request_id, (request, shared, _, recorded) in list(self._open.items()):
-                if not recorded:  # its gap record is also its end
+            for request_id, opened in list(self._open.items()):
+                if not opened.recorded:  # its gap record is also its end
                     continue
                 time = self._clock.now()
                 if self._gap.gap.count:
                     self._flush_gap(time)
                 number = self._number + 1
-                self._append(encoding.end(encoding.aborted_end(request), number, time, shared), number, time)
+                end = encoding.end(encoding.aborted_end(opened.request), number, time, opened.shared)
+                self._append(end, number, time)
                 del self._open[request_id]
             time = self._clock.now()
             if self._gap.gap.count:
