@@ -1,7 +1,7 @@
 """The records of one inference, and the attributes of its span. Only the records contain prompts and answers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -80,7 +80,8 @@ _TOKEN_OPERATIONS = ("text_completion", "embeddings")
 class InferenceRequest:
     """One inference; `model` is the client's name for the model, `shadow_of` the id of the user's request if this is a copy of it.
 
-    `compared` is the answer that the user received, if the answers to this copy are compared with it.
+    `compared` is the answer that the user received, if the answers to this copy are compared with it. `sampling` are the
+    sampling parameters of the body, for the record and the span.
     """
 
     tenant: str
@@ -91,6 +92,11 @@ class InferenceRequest:
     request: ModelRequest
     shadow_of: str = ""
     compared: str = ""
+    sampling: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Set `sampling`."""
+        object.__setattr__(self, "sampling", _sampling_parameters(self.request.body))
 
     @property
     def request_id(self) -> str:
@@ -151,9 +157,7 @@ def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> Req
     sent = request.request
     messages = recorded_messages(sent)
     tools = sent.body.get("tools") or sent.body.get("functions")
-    parameters: dict[str, Any] = _parameters(sent.body)
-    if count := _token_ids(sent):
-        parameters["token_ids"] = count
+    count = _token_ids(sent)
     return RequestRecord(
         request_id=sent.request_id,
         tenant=request.tenant,
@@ -165,7 +169,7 @@ def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> Req
         stream=sent.stream,
         messages=messages,
         tools=tools_from(tools) if tools else (),
-        parameters=parameters,
+        parameters=request.sampling | {"token_ids": count} if count else request.sampling,
         training=may_train(sent.body),
         shadow_of=request.shadow_of,
         owed=() if request.shadow_of else owed_detectors(_detectors(request, expected.input), messages),
@@ -291,7 +295,7 @@ def _detectors(request: InferenceRequest, expected: tuple[str, ...]) -> tuple[st
     return tuple(name for name in expected if name in _OWN_DETECTORS)
 
 
-def _parameters(body: dict[str, Any]) -> dict[str, Any]:
+def _sampling_parameters(body: dict[str, Any]) -> dict[str, Any]:
     """Return the sampling parameters that fit a record; another server's requests may contain anything."""
     found: dict[str, Any] = {}
     for name in [name for name in _PARAMETERS if name in body]:
@@ -363,17 +367,16 @@ def instructions_of(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 
 def request_attributes(request: InferenceRequest, topic: str) -> dict[str, str | int | float | bool]:
     """Return the attributes of the inference's span; `topic` is the topic that contains the text, or "" if capture is off."""
-    body = request.request.body
-    parameters = _parameters(body)
+    sampling = request.sampling
     found: dict[str, str | int | float | bool | None] = {
         semconv.GEN_AI_OPERATION_NAME: request.operation,
         semconv.GEN_AI_PROVIDER_NAME: f"weir.{request.info.engine}",
         semconv.GEN_AI_REQUEST_MODEL: request.model,
         semconv.GEN_AI_REQUEST_STREAM: request.request.stream,
-        semconv.GEN_AI_REQUEST_TEMPERATURE: parameters.get("temperature"),
-        semconv.GEN_AI_REQUEST_TOP_P: parameters.get("top_p"),
-        semconv.GEN_AI_REQUEST_MAX_TOKENS: parameters.get("max_tokens"),
-        semconv.GEN_AI_REQUEST_SEED: parameters.get("seed"),
+        semconv.GEN_AI_REQUEST_TEMPERATURE: sampling.get("temperature"),
+        semconv.GEN_AI_REQUEST_TOP_P: sampling.get("top_p"),
+        semconv.GEN_AI_REQUEST_MAX_TOKENS: sampling.get("max_tokens"),
+        semconv.GEN_AI_REQUEST_SEED: sampling.get("seed"),
         semconv.GEN_AI_CONVERSATION_ID: request.conversation or None,
         semconv.WEIR_REQUEST_ID: request.request_id,
         semconv.WEIR_TENANT: request.tenant,
