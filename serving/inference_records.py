@@ -245,7 +245,7 @@ def owed_detectors(
     for message in messages:
         for part in message.parts:
             has_text = has_text or part.text != ""
-            has_calls = has_calls or isinstance(part, ToolCallPart)
+            has_calls = has_calls or type(part) is ToolCallPart  # isinstance with a msgspec struct is slow
     return _readable(names, has_text, (has_calls and calls_complete, has_text and instructed, has_text and compared))
 
 

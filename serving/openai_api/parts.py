@@ -42,7 +42,6 @@ __all__ = [
 
 Body = Mapping[str, Any]
 _TOOL_ROLES = frozenset({"tool", "function"})
-_PLAIN = {"role", "content"}
 _MESSAGES = (str, dict, Mapping)  # the check of an abstract class is slow, so most items match before it
 _PLAIN_ROLES = ("system", "developer", "user", "assistant")
 _TEXT_KEYS = ("text", "refusal", "content", "transcript", "logs")
@@ -89,8 +88,9 @@ def variables_from(prompt: Any) -> Iterator[Message]:
 
 def message_from(raw: Body) -> Message:
     """Return one message of a chat, or one item of the responses API (a call, its output, or reasoning)."""
-    if raw.keys() == _PLAIN and isinstance(raw["content"], str) and raw["role"] in _PLAIN_ROLES:  # most messages
-        return Message(role=raw["role"], parts=_text_parts(raw["content"]))
+    content, role = raw.get("content"), raw.get("role")
+    if len(raw) == 2 and isinstance(content, str) and role in _PLAIN_ROLES:  # most messages
+        return Message(role=role, parts=_text_parts(content))
     parts = tuple(_message_parts(raw))
     role = first_text(raw, "role") or _role_of_item(raw, parts)
     if role in _TOOL_ROLES and not any(isinstance(part, ToolResponsePart) for part in parts):
