@@ -27,7 +27,7 @@ from detectors.models.weight_files import SECOND_STAGE, WeightFile
 from detectors.normalise.unicode import without_surrogates
 
 __all__ = [
-    "MAX_WINDOWS",
+    "MAX_CHARACTERS",
     "OUTPUTS",
     "STRIDE",
     "SYSTEM",
@@ -44,10 +44,8 @@ __all__ = [
 OUTPUTS = ("injection", "secret")
 #: Tokens of a window without `START`, and between the starts of two windows.
 WINDOW, STRIDE = 112, 88
-#: Maximum number of windows of a text, and of its characters (22 for each token). Longer texts would need seconds.
-MAX_WINDOWS, MAX_CHARACTERS = 16, 16_000
-#: A text with more tokens than this and one for each two characters is not read: texts in rare scripts have many tokens, and would need seconds.
-SHORT = 40
+#: Maximum number of characters of a text.
+MAX_CHARACTERS = 16_000
 #: Maximum number of tokens of a batch. Larger batches are not faster, and OpenVINO keeps the memory that the largest needs (0.36 GB for 2,048 tokens).
 TOKENS = 512
 #: Maximum number of tokens of a system prompt before a text.
@@ -74,6 +72,15 @@ class Rows:
         """Return the token ids of each text; lone surrogates are replaced."""
         cleaned = [without_surrogates(text) for text in texts]
         return [found.ids for found in self._tokenizer.encode_batch(cleaned, add_special_tokens=False)]
+
+    def passages(self, text: str) -> list[str]:
+        """Return the parts of a text that have the tokens of a window each."""
+        cleaned = without_surrogates(text)
+        offsets = self._tokenizer.encode(cleaned, add_special_tokens=False).offsets
+        if len(offsets) <= WINDOW:
+            return [cleaned] if offsets else []
+        parts = [offsets[start : start + WINDOW] for start in range(0, len(offsets) - WINDOW + STRIDE, STRIDE)]
+        return [cleaned[part[0][0] : part[-1][1]] for part in parts]
 
     def row(self, text: Sequence[int], system: Sequence[int] = ()) -> Row:
         """Return the row of a window of a text, after the system prompt if there is one."""
@@ -140,7 +147,7 @@ def pad_rows(rows: Sequence[Row]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class TextReader:
-    """Reads texts with the second stage, in windows of 112 tokens; results of recent texts are cached."""
+    """Reads passages of texts with the second stage; results of recent passages are cached."""
 
     def __init__(self, model: SecondStage, tokenizer: Tokenizer) -> None:
         self._model, self._rows = model, Rows(tokenizer)
@@ -151,33 +158,32 @@ class TextReader:
         """The constants of `detectors.text.system_rules.conflict_log_odds` for three readings."""
         return self._model.conflict.tolist()
 
-    def log_odds(self, texts: Sequence[str], systems: Sequence[str] = ()) -> NDArray[np.float64]:
-        """Return the log-odds of each output for each text, (texts, outputs): those of its highest window.
+    def passages(self, text: str) -> list[str]:
+        """Return the parts of a text for `log_odds`: each has the tokens of a window, and consecutive windows overlap.
 
-        ``systems`` are the system prompts of the texts, or empty. Beside a system prompt, only the output ``secret`` is trained.
-        A text of more than `MAX_WINDOWS` windows or `MAX_CHARACTERS` is not read, and neither is a text without tokens or with many tokens
-        (`SHORT`): its log-odds are NaN. Not for several threads at once.
+        A text of more than `MAX_CHARACTERS` has no parts.
         """
-        inputs = list(zip(texts, systems or [""] * len(texts), strict=True))
+        return self._rows.passages(text) if len(text) <= MAX_CHARACTERS else []
+
+    def log_odds(self, passages: Sequence[str], systems: Sequence[str] = ()) -> NDArray[np.float64]:
+        """Return the log-odds of each output for each passage, (passages, outputs).
+
+        ``systems`` are the system prompts of the passages, or empty. Beside a system prompt, only the output ``secret`` is trained.
+        Not for several threads at once.
+        """
+        inputs = list(zip(passages, systems or [""] * len(passages), strict=True))
         return np.array(self._recent.of(inputs, self._read)).reshape(-1, len(OUTPUTS))
 
     def _read(self, inputs: Sequence[tuple[str, str]]) -> list[tuple[float, ...]]:
-        rows: list[Row] = []
-        owners: list[int] = []
-        found = self._rows.encode([text if len(text) <= MAX_CHARACTERS else "" for text, _ in inputs])
-        for owner, (ids, (text, prompt)) in enumerate(zip(found, inputs, strict=True)):
-            starts = range(0, max(1, len(ids) - WINDOW + STRIDE), STRIDE)
-            if 0 < len(ids) <= SHORT + len(text) // 2 and len(starts) <= MAX_WINDOWS:
-                system = self._rows.system(prompt) if prompt else ()
-                rows += [self._rows.row(ids[start : start + WINDOW], system) for start in starts]
-                owners += [owner] * len(starts)
+        rows = [
+            self._rows.row(ids[:WINDOW], self._rows.system(prompt) if prompt else ())
+            for ids, (_, prompt) in zip(self._rows.encode([text for text, _ in inputs]), inputs, strict=True)
+        ]
         odds = np.zeros((len(rows), len(OUTPUTS)))
         with torch.inference_mode():
             for batch in buckets([row.ids for row in rows], TOKENS):
                 odds[batch] = self._model(*pad_rows([rows[index] for index in batch])).double().numpy()
-        best = np.full((len(inputs), len(OUTPUTS)), np.nan)
-        np.fmax.at(best, owners, odds)
-        return [tuple(row) for row in best.tolist()]
+        return [tuple(row) for row in odds.tolist()]
 
     def forget(self) -> None:
         """Empty the cache; results do not change."""

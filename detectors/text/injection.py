@@ -18,18 +18,20 @@ from detectors.base import AlertText, Reads, Score, Turn
 from detectors.models.term_model import load_secrets
 from detectors.models.weight_files import SECOND_STAGE
 from detectors.normalise.disguise import plain_views
-from detectors.text.shared_encoder import SECRET, EncoderConfig, EncoderDetector
+from detectors.text.shared_encoder import SECRET, TASKS, EncoderConfig, EncoderDetector
 from detectors.text.system_rules import bounded, conflict_log_odds, guards_secret, system_prompt
 
 if TYPE_CHECKING:
     from detectors.models.second_stage import TextReader
 
-__all__ = ["ASKING", "DOUBTFUL", "InjectionConfig", "InjectionDetector", "read_again"]
+__all__ = ["ASKING", "DOUBTFUL", "InjectionConfig", "InjectionDetector"]
 
 #: Of the texts that the encoder reads, the second stage reads those with at least these log-odds (before calibration).
 DOUBTFUL = 0.5
 #: It reads a text beside a system prompt with a secret if the encoder's log-odds that the text asks for the secret are at least these.
 ASKING = -1.0
+#: It reads this number of passages of a text: those with the highest log-odds by the encoder.
+PASSAGES = 2
 
 
 class InjectionConfig(EncoderConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,7 +56,7 @@ class InjectionDetector(EncoderDetector):
 
     name: ClassVar[str] = "injection"
     config_type: ClassVar[type[msgspec.Struct]] = InjectionConfig
-    revision: ClassVar[int] = 10
+    revision: ClassVar[int] = 11
     alert: ClassVar[AlertText] = AlertText(
         subject="prompt injection",
         runbook="Open a request with `weir show ID --text` and check what the answer disclosed; then make the system "
@@ -101,9 +103,38 @@ class InjectionDetector(EncoderDetector):
         odds, covered = super().log_odds(texts)
         doubtful = np.flatnonzero(self.screen(texts)[1] & (odds >= DOUBTFUL)).tolist()
         if self.second is not None and doubtful:
-            own = read_again(self.second, [texts[row] for row in doubtful])[:, 0]
-            odds[doubtful] = np.where(np.isnan(own), odds[doubtful], self.second.combine(odds[doubtful], own))
+            own, unread = self.read_again([texts[row] for row in doubtful])
+            combined = np.where(np.isnan(own), odds[doubtful], self.second.combine(odds[doubtful], own))
+            odds[doubtful] = np.maximum(combined, unread)
         return odds, covered
+
+    def read_again(
+        self, texts: Sequence[str], systems: Sequence[str] = ()
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Read texts with the second stage; of each text, the `PASSAGES` passages for which the encoder's log-odds are highest.
+
+        Return the second stage's log-odds of each text, (n): those of its highest passage, NaN if it reads none; and the encoder's log-odds
+        of its highest unread passage, (n), or -inf. The log-odds are those of an attack; with ``systems``, the system prompts of the
+        texts, those of a request for their secret.
+        """
+        assert self.second is not None
+        output, asked = (SECRET, 1) if systems else (TASKS.index(self.name), 0)
+        parts = [self._passages(text, output) for text in texts]
+        read = [[passage for passage, _ in part[:PASSAGES]] for part in parts]
+        beside = [system for part, system in zip(read, systems, strict=True) for _ in part] if systems else ()
+        odds = iter(self.second.log_odds([passage for part in read for passage in part], beside)[:, asked].tolist())
+        own = [max((next(odds) for _ in part), default=math.nan) for part in read]
+        unread = [max((odds for _, odds in part[PASSAGES:]), default=-math.inf) for part in parts]
+        return np.array(own), np.array(unread)
+
+    def _passages(self, text: str, output: int) -> list[tuple[str, float]]:
+        """Return the passages of a text's plain views with the encoder's log-odds of ``output``, the highest first; 0 if all are read."""
+        assert self.second is not None
+        parts = [part for view in plain_views(text) for part in self.second.passages(view)]
+        if len(parts) <= PASSAGES:
+            return [(part, 0.0) for part in parts]
+        odds = [found.odds[output] for found in self.engine.encode_many(parts, self.config.max_windows)]
+        return sorted(zip(parts, odds, strict=True), key=lambda one: -one[1])
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
         """Score each text in view of the system messages among its ``prompts``; other turns are ignored."""
@@ -132,8 +163,8 @@ class InjectionDetector(EncoderDetector):
         found = [bounded(float(odds), output.odds[SECRET]) for odds, output in zip(own, asks, strict=True)]
         doubtful = [row for row, readings in enumerate(found) if self._conflict(readings) >= ASKING]
         if self.second is not None and doubtful:
-            odds = read_again(self.second, [texts[row] for row in doubtful], [systems[row] for row in doubtful])
-            for row, (_, secret) in zip(doubtful, odds.tolist(), strict=True):
+            odds, _ = self.read_again([texts[row] for row in doubtful], [systems[row] for row in doubtful])
+            for row, secret in zip(doubtful, odds.tolist(), strict=True):
                 found[row] += bounded(secret) if not math.isnan(secret) else ()
         return found
 
@@ -143,19 +174,6 @@ class InjectionDetector(EncoderDetector):
         if self.second is None or len(readings) == 2:
             return found
         return max(found, conflict_log_odds(readings, self.second.conflict))
-
-
-def read_again(second: "TextReader", texts: Sequence[str], systems: Sequence[str] = ()) -> NDArray[np.float64]:
-    """Return the second stage's log-odds of each text, (n, outputs): the highest of its plain views; NaN if it does not read one of them.
-
-    ``systems`` are the system prompts beside which the texts are read, or empty.
-    """
-    copies = [plain_views(text) for text in texts]
-    beside = [system for found, system in zip(copies, systems, strict=True) for _ in found] if systems else ()
-    odds = second.log_odds([copy for found in copies for copy in found], beside)
-    starts = np.cumsum([0, *(len(found) for found in copies[:-1])])
-    highest: NDArray[np.float64] = np.maximum.reduceat(odds, starts)
-    return highest
 
 
 @cache

@@ -18,7 +18,7 @@ from detectors.evaluate.examples import Example
 from detectors.models.multitask import TASKS
 from detectors.models.second_stage import load_text_reader
 from detectors.models.weight_files import WeightFile
-from detectors.text.injection import DOUBTFUL, InjectionConfig, InjectionDetector, read_again
+from detectors.text.injection import DOUBTFUL, InjectionConfig, InjectionDetector
 from detectors.train.averaged_training import Log
 from detectors.train.calibration import balanced
 from detectors.train.conflict import fit_conflict
@@ -50,8 +50,8 @@ def fit_combination(data: Path, out: Path, seed: int, *, log: Log) -> None:
     weights = balanced(examples, labels)
     second = np.full(len(examples), np.nan)
     doubtful = np.flatnonzero(odds >= DOUBTFUL)
-    reader, again = load_text_reader(WeightFile.own(out)), [examples[i].text for i in doubtful.tolist()]
-    second[doubtful] = read_again(reader, again)[:, 0]
+    detector.second = load_text_reader(WeightFile.own(out))
+    second[doubtful], _ = detector.read_again([examples[i].text for i in doubtful.tolist()])
     read = np.flatnonzero(~np.isnan(second))
     inputs = np.stack([odds[read], second[read]], axis=1)
     slope, shift = detector.engine.calibration[task]
