@@ -1,18 +1,17 @@
 """Topics and consumer groups: create, list and describe."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaConnectionError, KafkaError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import TopicPartition
 
-from stream.errors import BrokerError, no_kafka
-from stream.kafka.clients import admin_for, consumer_for
+from stream.errors import BrokerError
+from stream.kafka.clients import admin_for, consumer_for, needs_kafka
 from stream.kafka.topic_checks import check_topics, partition_counts
 from stream.wire.topics import Topic, copies
 
@@ -32,20 +31,12 @@ class TopicInfo(msgspec.Struct, frozen=True, kw_only=True):
     messages: int
 
 
-@contextmanager
-def _answering(options: Mapping[str, Any]) -> Iterator[None]:
-    try:
-        yield
-    except KafkaConnectionError as error:
-        raise no_kafka(options["bootstrap_servers"], error) from error
-
-
 async def create_topics(options: Mapping[str, Any], topics: list[Topic]) -> list[str]:
     """Create the topics in `topics` that do not exist; return the names of the created topics.
 
     Raises TopicMismatch if a topic has another partition count, BrokerError if the broker does not answer or fails.
     """
-    with _answering(options):
+    with needs_kafka(options["bootstrap_servers"]):
         counts = await partition_counts(options)
         check_topics({topic.name: topic.partitions for topic in topics if topic.name in counts}, counts)
         missing = [topic for topic in topics if topic.name not in counts]
@@ -70,7 +61,7 @@ async def _create(client: AIOKafkaAdminClient, topics: list[Topic]) -> None:
 
 async def list_topics(options: Mapping[str, Any], prefix: str) -> list[TopicInfo]:
     """Return the topics whose names begin with `prefix`, sorted by name; raises BrokerError if no broker answers."""
-    with _answering(options):
+    with needs_kafka(options["bootstrap_servers"]):
         found = await partition_counts(options)
         counts = {name: found[name] for name in sorted(found) if name.startswith(prefix)}
         async with admin_for(options) as client:
