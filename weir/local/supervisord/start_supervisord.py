@@ -23,8 +23,9 @@ _START_SECONDS = 20.0
 _POLL_SECONDS = 0.05
 _TEMPLATES = files("weir.local.supervisord")
 
-# In program.conf: supervisord waits one second longer after each failed start and gives up (FATAL) after startretries; the watcher then starts the
-# program again. So the back-off is at most 10 s, and there is no last attempt.
+#: supervisord waits one second longer after each failed start and gives up (FATAL) after this many; the watcher then starts the program again. So the
+#: back-off of a component is at most 10 s, and there is no last attempt. Nothing starts the watcher again, so supervisord must not give up.
+_START_RETRIES, _WATCHER_START_RETRIES = 8, 1_000_000
 _WATCHER_STOP_SECONDS = 5.0
 _FIRST_PRIORITY = 100
 
@@ -53,6 +54,7 @@ def supervisord_config(plan: Plan, socket: Path) -> str:
             command=" ".join(map(_quoted, [sys.executable, "-m", *module])),
             autostart="true" if name == WATCHER else "false",
             stop=round(stop),
+            retries=_WATCHER_START_RETRIES if name == WATCHER else _START_RETRIES,
             log=_escaped(_escaped(log_path(home, name))),  # supervisord expands the names of logs twice
             priority=priority,
         )

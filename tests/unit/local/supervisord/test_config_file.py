@@ -28,6 +28,11 @@ def test_supervisord_reads_any_name_of_a_home(name, tmp_path):
     assert programs["score"].stdout_logfile == f"{home}/logs/score.log"
     assert shlex.split(programs["score"].command)[-2:] == [str(home), "score"]
     assert {name: program.autostart for name, program in programs.items()} == {"score": False, "watcher": True}
+    retries = {name: program.startretries for name, program in programs.items()}
+    assert retries["score"] == 8
+    assert (
+        retries["watcher"] > 10_000
+    )  # the watcher starts a component after the last retry; nothing starts the watcher
     assert "inet_http_server" not in file.read_text()
 
 
