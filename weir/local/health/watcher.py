@@ -8,12 +8,14 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 
 import psutil
 
+from weir.errors import SettingsError, StackError
 from weir.local.health.hang_detector import HangDetector
 from weir.local.health.health_probe import Health, probe
 from weir.local.log_tail import ExitLog
@@ -41,6 +43,7 @@ class Watcher:
         self._detectors = {item.name: HangDetector(ready_seconds=item.ready_seconds) for item in plan.components}
         self._states = {state.name: state for state in load_components(self._home)}
         self._exits = ExitLog(self._home / "logs" / "supervisord.log")
+        self._refused: dict[str, str] = {}
         self._pool = ThreadPoolExecutor(max_workers=len(plan.components) or 1, thread_name_prefix="probe")
 
     def round(self) -> None:
@@ -91,13 +94,26 @@ class Watcher:
             log(f"{component.name} {decision.message}")
         if decision.restart and (health.hung or not broker_down):
             log(f"{component.name} (pid {info.pid}) hangs: {health.detail}; stopping it, then starting it again")
-            detector.restarting = True
-            self._supervisord.stop(component.name)
+            detector.restarting = self._request(self._supervisord.stop, component.name)
 
     def _start(self, info: ProcessInfo) -> None:
         if info.statename == "FATAL":
             log(f"{info.name} keeps failing at its start; trying again, its log: {log_path(self._home, info.name)}")
-        self._supervisord.start(info.name)
+        self._request(self._supervisord.start, info.name)
+
+    def _request(self, action: Callable[[str], None], name: str) -> bool:
+        """Request a start or stop of component `name`; return whether supervisord accepted it. Each reason of a refusal is logged once."""
+        try:
+            action(name)
+        except (
+            StackError
+        ) as error:  # for example, no memory for another process; the other components still need the watcher
+            if self._refused.get(name) != str(error):
+                log(f"{name}: {error}; trying again")
+            self._refused[name] = str(error)
+            return False
+        self._refused.pop(name, None)
+        return True
 
 
 def log(text: str) -> None:
@@ -105,13 +121,16 @@ def log(text: str) -> None:
     print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}", flush=True)  # noqa: T201 - stdout is supervisor.log
 
 
-def _create_pending_topics(plan: Plan) -> None:
+def _create_pending_topics(plan: Plan) -> str:
+    """Try to create the pending topics; return a line to log, or ""."""
     # Imported here: aiokafka and pydantic, which most watchers never need.
     from weir.local.create_topics import retry_pending  # noqa: PLC0415
     from weir.settings import load_settings  # noqa: PLC0415
 
-    if message := retry_pending(plan, load_settings().settings):
-        log(message)
+    try:
+        return retry_pending(plan, load_settings().settings)
+    except SettingsError as error:  # weir.toml was changed since the start; the components still need the watcher
+        return f"the missing topics are created once the settings are valid: {error}"
 
 
 def main(argv: list[str]) -> None:
@@ -126,7 +145,7 @@ def main(argv: list[str]) -> None:
     parent = psutil.Process().parent()
     plan = load_plan(home)
     watcher = Watcher(plan, connect(home))
-    rounds = 0
+    rounds, logged = 0, ""
     while not stop.wait(_INTERVAL_SECONDS):
         if parent is None or not parent.is_running():
             return
@@ -135,8 +154,10 @@ def main(argv: list[str]) -> None:
         if rounds % _ROUNDS_PER_REFRESH == 1:
             with contextlib.suppress(OSError):
                 write_prometheus_targets(home, plan)
-            if topics_pending(home).exists():
-                _create_pending_topics(plan)
+            message = _create_pending_topics(plan) if topics_pending(home).exists() else ""
+            if message and message != logged:
+                log(message)
+                logged = message
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
-"""The watcher on a full disk, with a stub of supervisord."""
+"""The watcher on a full disk, with a supervisord that refuses a request, and with invalid settings; supervisord is a stub."""
 
 import errno
 import signal
 import time
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
+from weir.errors import StackError
 from weir.local.health import watcher
 from weir.local.health.watcher import Watcher
-from weir.local.plan import Component, Plan, save_plan, state_dir
+from weir.local.plan import Component, Plan, save_plan, state_dir, topics_pending
 
 
 def full(*_arguments):
@@ -35,18 +37,77 @@ def test_a_component_is_started_while_the_state_cannot_be_written(plan, monkeypa
     assert started == ["one", "one"]
 
 
+def test_a_component_that_supervisord_cannot_start_does_not_end_the_watcher(plan, capsys):
+    """supervisord refuses a start with SPAWN_ERROR if the machine has no memory for another process."""
+    first, second = plan.components[0], msgspec.structs.replace(plan.components[0], name="two")
+    infos = {
+        name: SimpleNamespace(name=name, pid=0, statename="EXITED", start=int(time.time())) for name in ("one", "two")
+    }
+    started = []
+
+    def start(name):
+        if name == "one":
+            raise StackError("supervisord refused: SPAWN_ERROR: one")
+        started.append(name)
+
+    supervisord = SimpleNamespace(processes=lambda: infos, start=start)
+    watching = Watcher(msgspec.structs.replace(plan, components=[first, second]), supervisord)
+    watching.round()
+    watching.round()
+    assert started == ["two", "two"]
+    assert capsys.readouterr().out.count("one: supervisord refused: SPAWN_ERROR: one; trying again") == 1
+
+
+def test_a_refused_stop_of_a_hung_component_is_tried_again(plan, monkeypatch):
+    clock = iter(range(0, 10_000, 10))
+    monkeypatch.setattr(watcher.time, "monotonic", lambda: next(clock))
+    info = SimpleNamespace(name="one", pid=1, statename="RUNNING", start=1)
+    stops = []
+
+    def stop(name):
+        stops.append(name)
+        if len(stops) == 1:
+            raise StackError("supervisord refused")
+
+    watching = Watcher(plan, SimpleNamespace(processes=lambda: {"one": info}, stop=stop))
+    monkeypatch.setattr(
+        watching, "_probe", lambda _: watcher.Health(ok=False, hung=True, detail="http://one does not answer")
+    )
+    for _ in range(8):
+        watching.round()
+    assert stops == ["one", "one"]
+
+
+def test_invalid_settings_do_not_end_the_watcher_while_topics_are_pending(plan, monkeypatch, tmp_path, capsys):
+    topics_pending(tmp_path).touch()
+    (tmp_path / "weir.toml").write_text("[score\n")
+    monkeypatch.setenv("WEIR_CONFIG", str(tmp_path / "weir.toml"))
+    monkeypatch.setattr(watcher, "_ROUNDS_PER_REFRESH", 2)
+    _watch(plan, monkeypatch, rounds=6)
+    out = capsys.readouterr().out
+    assert out.count("the missing topics are created once the settings are valid: ") == 1
+    assert "weir.toml is not TOML" in out
+    assert topics_pending(tmp_path).exists()
+
+
 def test_the_watcher_continues_while_the_targets_of_prometheus_cannot_be_written(plan, monkeypatch):
+    monkeypatch.setattr(watcher, "write_prometheus_targets", full)
+    _watch(plan, monkeypatch, rounds=3)
+
+
+def _watch(plan, monkeypatch, *, rounds):
+    """Run the watcher until its round number `rounds`."""
+
     class Enough(Exception):
         pass
 
-    rounds = []
+    done = []
 
     def a_round(_watcher):
-        rounds.append(1)
-        if len(rounds) == 3:
+        done.append(1)
+        if len(done) == rounds:
             raise Enough
 
-    monkeypatch.setattr(watcher, "write_prometheus_targets", full)
     monkeypatch.setattr(watcher, "_INTERVAL_SECONDS", 0.001)
     monkeypatch.setattr(watcher, "connect", lambda _: None)
     monkeypatch.setattr(Watcher, "round", a_round)
