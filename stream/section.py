@@ -9,9 +9,10 @@ __all__ = ["Section"]
 
 
 class Section(BaseModel):
-    """A section of settings: immutable; an unknown key is an error, as is true or false in the place of a number."""
+    """A section of settings: immutable; an unknown key is an error, as is true, false or an infinite value in the place of a number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    # Infinite numbers have no form in JSON: the ledger could not read its heartbeat with silence_seconds = inf.
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod

@@ -187,6 +187,10 @@ class RiverMonitor:
         self._signals.clear()
 
 
+#: An infinite limit has no form in JSON: nothing could read the findings.
+_LARGEST = 1e9
+
+
 class MonitorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of a detector that compares the events of a stream with its first events.
 
@@ -216,13 +220,13 @@ class MonitorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """
 
     alarm_every_events: Annotated[int, Meta(ge=10)] = 10_000
-    alarm_every_days: Annotated[float, Meta(gt=0)] | None = None
+    alarm_every_days: Annotated[float, Meta(gt=0, le=_LARGEST)] | None = None
     reference_events: Annotated[int, Meta(ge=8, le=2_000)] = 200
     daily_cycle: bool = True
     conversation_events: Annotated[int, Meta(ge=0, le=2_000)] = 512
     conversation_turns: Annotated[int, Meta(ge=1, le=2_000)] = TURNS
     method: Literal["e-detector", "adwin", "kswin", "page-hinkley"] = "e-detector"
-    method_threshold: Annotated[float, Meta(gt=0)] | None = None
+    method_threshold: Annotated[float, Meta(gt=0, le=_LARGEST)] | None = None
     seed: int = 0
 
     def monitor(self, features: Mapping[str, Feature]) -> Monitor | RiverMonitor:
