@@ -27,6 +27,7 @@ __all__ = [
     "ensure_model",
     "ensure_models",
     "http_port_problem",
+    "lock_path",
     "stack_lock",
     "stack_ports",
 ]
@@ -72,10 +73,15 @@ def _other_owner(path: Path) -> str:
     return str(uid)
 
 
+def lock_path(home: Path) -> Path:
+    """Return the file that ``weir up`` and ``weir down`` lock while they change the stack in `home`."""
+    return home / "state" / "lock"
+
+
 @contextmanager
 def stack_lock(home: Path) -> Iterator[None]:
     """Lock the stack in `home`; raise StackError if another ``weir up`` or ``weir down`` has the lock."""
-    path = home / "state" / "lock"
+    path = lock_path(home)
     lock = FileLock.try_acquire(path)
     if lock is None:
         raise StackError(

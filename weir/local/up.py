@@ -6,6 +6,7 @@ from pathlib import Path
 
 from serving.ray_local import short_run_dir
 from stream.count_text import count_text
+from stream.files import FileLock
 from weir.errors import StackError
 from weir.home.api_keys import ensure_first_key, first_key_path
 from weir.local import preflight
@@ -17,7 +18,7 @@ from weir.local.health.health_probe import probe
 from weir.local.log_tail import LogTail
 from weir.local.plan import WATCHER, Plan, load_plan, log_path, save_plan, topics_pending
 from weir.local.prometheus_targets import write_prometheus_targets
-from weir.local.stack_state import supervisor_runs
+from weir.local.stack_state import load_supervisor, supervisor_runs
 from weir.local.start_components import ComponentStarter
 from weir.local.step_reporter import StepReporter
 from weir.local.supervisord.start_supervisord import start_supervisord
@@ -135,11 +136,21 @@ def _start(loaded: Loaded, plan: Plan, reporter: StepReporter) -> None:
 
 
 def follow_log(plan: Plan, reporter: StepReporter) -> None:
-    """Show the supervisor's log until ``weir down`` stops the stack or KeyboardInterrupt is raised."""
+    """Show the supervisor's log until ``weir down`` stops the stack or KeyboardInterrupt is raised.
+
+    Raises StackError if supervisord ended by itself; the remaining processes of the stack are then ended.
+    """
     home = Path(plan.home)
     log = LogTail(log_path(home, WATCHER))
     while supervisor_runs(home):
         for line in log.new_lines():
             reporter.say(line.replace("[", r"\["))
         time.sleep(_LOG_POLL_SECONDS)
+    with FileLock.acquire(preflight.lock_path(home)):  # `weir down` deletes the record before it releases the lock
+        if load_supervisor(home) is not None and not supervisor_runs(home):
+            clear_leftovers(home)
+            raise StackError(
+                f"supervisord of the stack in {home} ended by itself, so the stack is down; the kernel kills a process if memory is "
+                f"exhausted. See {log_path(home, 'supervisord')}, then run `weir up`"
+            )
     reporter.say("the stack was stopped")

@@ -19,7 +19,7 @@ from weir.local.start_components import ComponentStarter
 from weir.local.step_reporter import StepReporter
 from weir.local.supervisord.rpc_client import connect
 from weir.local.supervisord.start_supervisord import start_supervisord
-from weir.local.up import unhealthy_components
+from weir.local.up import follow_log, unhealthy_components
 
 from .conftest import SERVER, poll
 
@@ -142,6 +142,20 @@ def test_components_end_with_supervisord_and_the_next_start_ends_the_remaining_p
     Path(stack.run_dir).mkdir(mode=0o700)
     start(stack)
     assert unhealthy_components(stack) == []
+
+
+def test_weir_up_fails_if_supervisord_ends_by_itself(stack, home):
+    os.kill(load_supervisor(home).pid, signal.SIGKILL)
+    with pytest.raises(StackError, match=r"supervisord of the stack in .*ended by itself.*weir up"):
+        follow_log(stack, reporter())
+    assert owned_processes(home) == []  # the daemonised child too
+
+
+def test_weir_up_ends_without_an_error_after_weir_down(stack, home):
+    take_down(home, reporter())
+    report = reporter()
+    follow_log(stack, report)
+    assert "the stack was stopped" in report.console.file.getvalue()
 
 
 def test_clear_leftovers_of_one_home_ends_no_process_of_another(stack, home, tmp_path):
