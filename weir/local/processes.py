@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from serving.process_identity import is_running, process_identity
+
 __all__ = [
     "COMPONENT_MARK",
     "HOME_MARK",
@@ -24,30 +26,9 @@ __all__ = [
 
 #: Environment variables of every process that supervisord starts: the stack's home, and the component.
 HOME_MARK, COMPONENT_MARK = "_WEIR_STACK_HOME", "_WEIR_STACK_COMPONENT"
-_START_TIME_FIELD = 19
-_GONE_STATES = {"Z", "X"}
 _KILL_SECONDS = 5
 #: Seconds to look for processes that start during the call.
 _END_SECONDS = 30.0
-
-
-def process_identity(pid: int) -> str | None:
-    """Return boot id and start time of process `pid`, or None if it does not run.
-
-    A later process with the same pid has another identity.
-    """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in _GONE_STATES else f"{boot}:{fields[_START_TIME_FIELD]}"
-
-
-def is_running(pid: int, recorded: str) -> bool:
-    """Return whether process `pid` runs and still has the identity `recorded`."""
-    return bool(recorded) and process_identity(pid) == recorded
 
 
 def owned_processes(home: Path, component: str | None = None) -> list[psutil.Process]:
