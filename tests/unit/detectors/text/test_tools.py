@@ -55,6 +55,10 @@ HOSTILE = {
     "endless": ({"allOf": [{"$ref": "#"}]}, "{}"),
     "remote": ({"$ref": "http://127.0.0.1:9/schema"}, "{}"),
     "many messages": ({"properties": {"a": {"anyOf": [{"type": "integer"}] * 5_000}}}, A_LONG),
+    "many divisions": (
+        {"properties": {"a": {"items": {"multipleOf": 5e-324}}}},
+        json.dumps({"a": [1.7976931348623157e308] * 10_000}),
+    ),
     "many values": (
         {"properties": {"a": {"items": {"not": {"enum": list(range(-9_999, 0))}}}}},
         json.dumps({"a": list(range(30_000))}),
@@ -103,6 +107,32 @@ def test_arguments_that_do_not_fit_the_schema_are_flagged(detector, arguments):
 def test_arguments_that_fit_the_schema_are_not_flagged(detector, arguments):
     score = scored(detector, arguments=arguments, parameters=SCHEMA)
     assert (score.score, score.label, score.covered) == (0.0, "ok", 1.0)
+
+
+def value_of(detector, value, schema):
+    """Return the label of a call with the argument `value` (JSON), whose schema is `schema`."""
+    return scored(detector, arguments=f'{{"x": {value}}}', parameters={"properties": {"x": schema}}).label
+
+
+@pytest.mark.parametrize(
+    ("value", "factor", "fits"),
+    [
+        ("19.99", 0.01, True),
+        ("4.35", 0.01, True),
+        ("0.3", 0.1, True),
+        ("1e22", 0.01, True),
+        ("7", 0.5, True),
+        ("1e300", 7, False),
+        ("19.995", 0.01, False),
+        ("0.35", 0.1, False),
+        ("6", 4, False),
+        ("8", 4, True),
+        ("9" * 400, 0.01, True),
+        ('"a"', 0.01, True),
+    ],
+)
+def test_multiples_are_those_of_the_decimal_numbers(detector, value, factor, fits):
+    assert value_of(detector, value, {"multipleOf": factor}) == ("ok" if fits else "arguments")
 
 
 def test_a_tool_without_parameters_needs_an_object_or_nothing(detector):
