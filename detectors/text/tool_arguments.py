@@ -66,6 +66,8 @@ class ArgumentsChecker:
             "additionalProperties": self._additional_properties,
             "uniqueItems": self._unique_items,
             "multipleOf": self._multiple_of,
+            "exclusiveMinimum": self._exclusive_minimum,
+            "exclusiveMaximum": self._exclusive_maximum,
         }
         counted = {name: self._counted(name, keyword) for name, keyword in keywords.items()}
         self._validator = validators.extend(Draft202012Validator, counted)
@@ -173,6 +175,26 @@ class ArgumentsChecker:
             failed = instance % factor != 0
         if failed:
             yield self._error
+
+    def _exclusive_minimum(self, validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        bound = _bound(wanted, schema, "minimum")
+        if bound is not None and validator.is_type(instance, "number") and instance <= bound:
+            yield self._error
+
+    def _exclusive_maximum(self, validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        bound = _bound(wanted, schema, "maximum")
+        if bound is not None and validator.is_type(instance, "number") and instance >= bound:
+            yield self._error
+
+
+def _bound(wanted: Any, schema: Any, inclusive: str) -> Any:
+    """Return the exclusive bound, or None if there is none.
+
+    In draft 4 and OpenAPI 3.0, `wanted` is whether the bound of the keyword `inclusive` is exclusive.
+    """
+    if isinstance(wanted, bool):
+        return schema.get(inclusive) if wanted else None
+    return wanted
 
 
 def _exact(number: float) -> Fraction:

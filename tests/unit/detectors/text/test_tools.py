@@ -135,6 +135,27 @@ def test_multiples_are_those_of_the_decimal_numbers(detector, value, factor, fit
     assert value_of(detector, value, {"multipleOf": factor}) == ("ok" if fits else "arguments")
 
 
+@pytest.mark.parametrize(
+    ("value", "schema", "fits"),
+    [
+        ("50", {"maximum": 100, "exclusiveMaximum": True}, True),
+        ("100", {"maximum": 100, "exclusiveMaximum": True}, False),
+        ("100", {"maximum": 100, "exclusiveMaximum": False}, True),
+        ("1", {"minimum": 0, "exclusiveMinimum": True}, True),
+        ("0", {"minimum": 0, "exclusiveMinimum": True}, False),
+        ("0", {"minimum": 0, "exclusiveMinimum": False}, True),
+        ("-1", {"minimum": 0, "exclusiveMinimum": False}, False),
+        ("5", {"exclusiveMinimum": True}, True),
+        ("0.5", {"exclusiveMinimum": 0}, True),
+        ("0", {"exclusiveMinimum": 0}, False),
+        ("1", {"exclusiveMaximum": 1}, False),
+        ('"a"', {"exclusiveMaximum": 1}, True),
+    ],
+)
+def test_an_exclusive_bound_is_a_number_or_makes_the_other_bound_exclusive(detector, value, schema, fits):
+    assert value_of(detector, value, schema) == ("ok" if fits else "arguments")
+
+
 def test_a_tool_without_parameters_needs_an_object_or_nothing(detector):
     assert [scored(detector, arguments=text, parameters={}).label for text in ("", "{}", "x")] == [
         "ok",
