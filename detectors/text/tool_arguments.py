@@ -203,9 +203,10 @@ def _exact(number: float) -> Fraction:
 
 
 def _decoded(text: str) -> Any:
+    """Return the JSON value, or None if `text` is not JSON; raises ValueError for an integer of more digits than Python reads."""
     try:
         return json.loads(text)
-    except ValueError:
+    except json.JSONDecodeError:
         return None
 
 

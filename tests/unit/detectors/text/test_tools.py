@@ -156,6 +156,11 @@ def test_an_exclusive_bound_is_a_number_or_makes_the_other_bound_exclusive(detec
     assert value_of(detector, value, schema) == ("ok" if fits else "arguments")
 
 
+def test_an_integer_that_python_does_not_read_is_not_checked(detector):
+    assert value_of(detector, "9" * 4_300, {"type": "integer"}) == "ok"
+    assert value_of(detector, "9" * 4_301, {"type": "integer"}) == "error"
+
+
 def test_a_tool_without_parameters_needs_an_object_or_nothing(detector):
     assert [scored(detector, arguments=text, parameters={}).label for text in ("", "{}", "x")] == [
         "ok",
