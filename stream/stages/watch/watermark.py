@@ -126,7 +126,6 @@ class Watermark:
             for source in names:
                 partition.expect(source)
         self.value: float | None = None
-        self.newest: float | None = None
 
     @property
     def lanes(self) -> list[SourceLane]:
@@ -145,7 +144,6 @@ class Watermark:
         if not 0 <= tick.partition < len(self._partitions):
             return False
         self._partitions[tick.partition].apply(tick, self._silence_seconds, len(self._partitions))
-        self.newest = max((time for time in (self.newest, *tick.sources.values()) if time is not None), default=None)
         lows = [partition.low for partition in self._partitions if partition.heard and partition.low is not None]
         if len(lows) < len(self._partitions):
             return False
@@ -156,9 +154,16 @@ class Watermark:
         return True
 
     @property
+    def newest(self) -> float | None:
+        """The newest time of any live source, or None. A closed source whose clock was ahead no longer counts."""
+        times = (source.time for partition in self._partitions for source in partition.sources.values())
+        return max((time for time in times if time > -inf), default=None)
+
+    @property
     def lag_seconds(self) -> float:
-        """Seconds between the watermark and the newest time of any source; 0 while there is no watermark."""
-        return self.newest - self.value if self.newest is not None and self.value is not None else 0.0
+        """Seconds between the watermark and the newest time of any live source; 0 without a watermark or a live source."""
+        newest = self.newest
+        return max(0.0, newest - self.value) if newest is not None and self.value is not None else 0.0
 
     def live(self) -> set[str]:
         """Return the sources for which the watermark waits on at least one partition."""

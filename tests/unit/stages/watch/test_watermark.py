@@ -33,6 +33,22 @@ def test_the_watermark_is_the_minimum_over_sources_and_partitions_and_never_decr
     assert watermark.lag_seconds == 2.0
 
 
+def test_a_closed_source_whose_clock_was_ahead_no_longer_counts_as_lag():
+    watermark = Watermark(1, 60)
+    watermark.apply(tick(0, a=10.0, ahead=86_410.0))
+    assert watermark.lag_seconds == 86_400.0
+    watermark.apply(tick(0, a=11.0, closed=("ahead",)))
+    assert (watermark.value, watermark.lag_seconds) == (11.0, 0.0)
+
+
+def test_a_watermark_that_is_ahead_of_every_live_source_has_no_lag():
+    watermark = Watermark(1, 60)
+    watermark.apply(tick(0, ahead=86_410.0))
+    watermark.apply(tick(0, closed=("ahead",)))
+    watermark.apply(tick(0, a=11.0))
+    assert (watermark.value, watermark.lag_seconds) == (86_410.0, 0.0)
+
+
 def run(watermark, names, first, last, partitions=2):
     for second in range(first, last + 1):
         for partition in range(partitions):
