@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from weir.cli.command_line import weir_command
+from weir.errors import StackError
 from weir.home.api_keys import first_key_path, valid_key
 from weir.local.plan import Plan
 from weir.local.step_reporter import StepReporter
@@ -96,7 +97,12 @@ def _console(settings: "Settings", address: dict[str, str]) -> str:
         return "off"
     from weir.console.addresses import console_link
 
-    return console_link(settings) if "ledger" in address else "elsewhere"
+    if "ledger" not in address:
+        return "elsewhere"
+    try:
+        return console_link(settings)
+    except StackError as error:  # the stack runs: a damaged token must not end the command
+        return f"not available: {error}"
 
 
 def _foreground(settings: "Settings", plan: Plan, reporter: StepReporter) -> None:

@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from stream.files import replace_file
 from weir.errors import StackError
 
 __all__ = ["SESSION_SECONDS", "Sessions", "ensure_token", "link_token", "token_path"]
 
 LINK_SECONDS = 86_400.0
 SESSION_SECONDS = 7 * 86_400
-_PRIVATE = 0o600
 _LINK, _SESSION = "link", "session"
 #: Maximum number of used links that are kept; more links per day are rejected.
 _MAX_USED = 10_000
@@ -36,10 +36,12 @@ def token_path(home: Path) -> Path:
 def ensure_token(home: Path) -> str:
     """Return the console's secret (256 random bits); create the file (mode 0600) if needed. Raises StackError if the file is damaged."""
     path = token_path(home)
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(secrets.token_urlsafe(32) + "\n")
+    if not path.exists():
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        replace_file(draft, secrets.token_urlsafe(32) + "\n")  # on a full disk, no empty file stays
+        with contextlib.suppress(FileExistsError):  # of processes that start together, the first decides
+            os.link(draft, path)
+        draft.unlink()
     secret = path.read_text(encoding="utf-8").strip()
     if len(secret) < 32:
         raise StackError(

@@ -1,4 +1,6 @@
+import resource
 import stat
+from contextlib import contextmanager
 
 import pytest
 
@@ -31,6 +33,24 @@ def test_the_secret_is_created_once_for_its_owner_only(tmp_path):
     assert len(secret) == 43
     assert stat.S_IMODE(token_path(tmp_path).stat().st_mode) == 0o600
     assert ensure_token(tmp_path) == secret
+
+
+@contextmanager
+def no_file_can_grow():
+    """Writing to a file fails, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_secret_that_could_not_be_written_is_created_later(tmp_path):
+    with pytest.raises(OSError, match="File too large"), no_file_can_grow():
+        ensure_token(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert len(ensure_token(tmp_path)) == 43
 
 
 def test_a_short_secret_is_an_error_with_a_remedy(tmp_path):

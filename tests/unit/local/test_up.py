@@ -79,6 +79,18 @@ def test_a_disk_that_is_too_small_for_doctor_is_reported_as_a_note(tmp_path, fre
     assert not next(check for check in diagnose() if check.check == "disk").ok
 
 
+def test_a_damaged_console_token_does_not_end_the_command_of_a_running_stack(tmp_path):
+    (tmp_path / "console-token").write_text("")
+    (tmp_path / "ports.json").write_text('{"console": 20001}')
+    ledger = Component(name="ledger", argv=["x"], address="http://x", health_url="")
+    plan = Plan(home=str(tmp_path), run_dir="/tmp/w", components=[ledger], broker="given", bootstrap="x:1", ports={})
+    reporter = StepReporter(Console(file=(out := io.StringIO()), soft_wrap=True))
+    print_addresses(Settings(home=tmp_path), plan, reporter)
+    line = next(line for line in out.getvalue().splitlines() if "console" in line)
+    assert "not available: " in line
+    assert "has 0 characters, a token has 43; delete it" in line
+
+
 def test_a_revoked_api_key_is_not_shown_as_the_key_of_the_stack(tmp_path):
     def shown(*names):
         components = [Component(name=name, argv=[name], address="http://x", health_url="") for name in names]
