@@ -39,15 +39,15 @@ class StepReporter:
             TextColumn("{task.fields[name]:<10}"),
             BarColumn(bar_width=12),
             TimeElapsedColumn(),
-            TextColumn("{task.description}", style="dim"),
+            TextColumn("{task.description}", style="dim", markup=False),
         )
         with Progress(*columns, console=self.console) as self._progress:
             yield self
         self._progress, self._tasks = None, {}
 
     def say(self, text: str) -> None:
-        """Print a line."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+        """Print a line; square brackets are printed literally, because paths and reasons contain them."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def begin(self, name: str, what: str) -> None:
         """Report that step `name` begins; `what` describes its work."""
@@ -79,4 +79,4 @@ class StepReporter:
             self.say(f"{self._clock()} {name}: ready after {took:.1f} s, {detail} ({self._done} of {self._total})")
 
     def _clock(self) -> str:
-        return f"[{time.monotonic() - self._started_at:5.1f} s]".replace("[", r"\[")
+        return f"[{time.monotonic() - self._started_at:5.1f} s]"

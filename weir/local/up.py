@@ -144,7 +144,7 @@ def follow_log(plan: Plan, reporter: StepReporter) -> None:
     log = LogTail(log_path(home, WATCHER))
     while supervisor_runs(home):
         for line in log.new_lines():
-            reporter.say(line.replace("[", r"\["))
+            reporter.say(line)
         time.sleep(_LOG_POLL_SECONDS)
     with FileLock.acquire(preflight.lock_path(home)):  # `weir down` deletes the record before it releases the lock
         if load_supervisor(home) is not None and not supervisor_runs(home):

@@ -1,5 +1,6 @@
 import io
 
+import pytest
 from rich.console import Console
 
 from weir.local.step_reporter import StepReporter
@@ -15,3 +16,17 @@ def test_plain_lines_have_the_step_its_progress_and_its_time():
     assert first.endswith("s] broker: waiting for kafka://127.0.0.1:1")
     assert second.endswith("s, 127.0.0.1:1 (1 of 2)")
     assert "broker: ready after 0." in second
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("text", ["/data/[prod]/weir", "/data/[/x]/weir"])
+def test_square_brackets_in_a_path_are_printed(text, terminal):
+    out = io.StringIO()
+    reporter = StepReporter(Console(file=out, width=200, force_terminal=terminal, color_system=None))
+    with reporter.steps(1) as steps:
+        steps.begin("broker", f"begins in {text}")
+        steps.waiting("broker", f"waits in {text}")
+        steps.ready("broker", f"done in {text}")
+    reporter.say(f"the stack in {text} is stopped")
+    assert f"done in {text}" in out.getvalue()
+    assert f"the stack in {text} is stopped" in out.getvalue()
