@@ -45,6 +45,7 @@ _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - listen addre
 _RANGE_SUFFIX = "_base"
 _RANGE_WIDTH = 64
 _DIGEST_BYTES = 4
+_LAST_PORT = 65_535
 
 
 def ports_path(home: Path) -> Path:
@@ -56,14 +57,21 @@ def load_ports(home: Path) -> dict[str, int]:
     """Return {name: port} of the stack in `home`; raises StackError if no stack was started there or the file is damaged."""
     path = ports_path(home)
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): int(port) for name, port in saved.items()}
+        saved = {str(name): int(port) for name, port in json.loads(path.read_text(encoding="utf-8")).items()}
     except FileNotFoundError:
         raise StackError(
             f"no stack was started in {home} (it has no ports.json); run `weir up`, or set WEIR_HOME"
         ) from None
-    except (ValueError, AttributeError, TypeError) as error:
-        raise StackError(f"{path} is damaged ({error}); run `weir down`, delete the file, then run `weir up`") from None
+    except (ValueError, AttributeError, TypeError, OverflowError) as error:
+        raise _damaged(path, str(error)) from None
+    for name, port in saved.items():
+        if not 0 < port <= _LAST_PORT:
+            raise _damaged(path, f"{name} is {port}, and a port is a number from 1 to {_LAST_PORT}")
+    return saved
+
+
+def _damaged(path: Path, reason: str) -> StackError:
+    return StackError(f"{path} is damaged ({reason}); run `weir down`, delete the file, then run `weir up`")
 
 
 def reachable(host: str) -> str:

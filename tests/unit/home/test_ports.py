@@ -41,6 +41,13 @@ def test_ranges_of_ports_do_not_overlap_other_ports(tmp_path):
     assert set(taken) <= set(block)
 
 
+@pytest.mark.parametrize("port", ["70000", "-1", "0", "1e400"])
+def test_a_number_that_is_no_port_is_an_error_with_a_remedy(port, tmp_path):
+    ports_path(tmp_path).write_text(f'{{"broker": {port}}}')
+    with pytest.raises(StackError, match=r"ports\.json is damaged \(.*\); run `weir down`, delete the file"):
+        ensure_ports(tmp_path, ["broker"])
+
+
 def test_errors_name_the_home_and_the_remedy(tmp_path):
     with pytest.raises(StackError, match=rf"no stack was started in {tmp_path}.*weir up"):
         load_ports(tmp_path)
