@@ -105,9 +105,8 @@ class Watcher:
         """Request a start or stop of component `name`; return whether supervisord accepted it. Each reason of a refusal is logged once."""
         try:
             action(name)
-        except (
-            StackError
-        ) as error:  # for example, no memory for another process; the other components still need the watcher
+        except StackError as error:
+            # For example, no memory for another process. The other components still need the watcher.
             if self._refused.get(name) != str(error):
                 log(f"{name}: {error}; trying again")
             self._refused[name] = str(error)
