@@ -35,7 +35,7 @@ from stream.loop.delivery.state import DeliveryState, decode
 from stream.loop.settings import DeliverySettings, loop_settings
 from stream.loop.spans import mark_route, mark_state
 from stream.settings import KafkaSettings
-from stream.wire import Event, RetrainingRecord, partition_for, readable
+from stream.wire import Event, RetrainingRecord, RouteRecord, partition_for, readable
 
 __all__ = ["run_delivery", "state_path"]
 
@@ -230,14 +230,18 @@ class _Service:
         self._store_at = time.monotonic() + _STORE_SECONDS
 
     async def _catch_up(self, log: DeliveryLog, consumer: AIOKafkaConsumer) -> None:
-        """Adopt the published routes. Without a stored state, first learn which requests have ended."""
+        """Adopt the published routes. Without a stored state, first learn which requests have ended.
+
+        The records of versions are not applied here, because a removed version causes a decision, which must be published.
+        """
         names = self._kafka.names
         if not log.state.offsets:
             async for event in self._whole(consumer, names.retraining):
                 if isinstance(event.data, RetrainingRecord) and event.data.state != "blessed":
                     log.apply(event)
         async for event in self._whole(consumer, names.models):
-            log.apply(event)
+            if isinstance(event.data, RouteRecord):
+                log.apply(event)
 
     async def _whole(self, consumer: AIOKafkaConsumer, topic: str) -> AsyncIterator[Event]:
         tps = partitions_of({topic: self._topics[topic]})

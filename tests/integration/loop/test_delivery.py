@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
-from support.delivery_events import GATE, M1, START, TRACE, answers, bless, blessed, ends
+from support.delivery_events import GATE, KEY, M1, START, TRACE, answers, bless, blessed, ends
 from support.kafka_log import fresh_topics, sender, until
 
 from stream.errors import StreamError
@@ -24,7 +24,7 @@ from stream.loop.delivery.agent import run_delivery, state_path
 from stream.loop.delivery.route_store import add_override, read_overrides, read_routes
 from stream.loop.delivery.state import decode as decode_state
 from stream.stages.shared.state_codec import encode as encode_state
-from stream.wire import RetrainingRecord, RouteRecord, decode
+from stream.wire import Event, ModelRecord, RetrainingRecord, RouteRecord, decode, partition_for, version_key
 from stream.wire.route_files import BASE, RouteOverride
 
 pytestmark = pytest.mark.kafka
@@ -280,6 +280,22 @@ async def test_a_version_that_was_blessed_on_new_topics_while_delivery_was_down_
             await until("the canary begins", lambda: weights(tmp_path) == {BASE: 50, M1: 50})
             await answers(kafka, to, 1, 60)
             await until("the rollback", lambda: weights(tmp_path) == {BASE: 100})
+
+
+async def test_a_version_whose_files_were_removed_while_delivery_was_down_expires_on_the_log(tmp_path, embedded_broker):
+    """Otherwise the route changes only in routes.json, and the request blocks other requests for ever."""
+    kafka = await fresh_topics(embedded_broker.bootstrap)
+    data = ModelRecord(tenant="acme", model="m", version=M1, at=START + 5, removed=True)
+    key = version_key("acme", "m", M1)
+    removal = Event(id=key, source="test", type=data.event_type, time=data.at, data=data, partitionkey=key)
+    async with sender(kafka) as to:
+        async with delivery(tmp_path, kafka):
+            await begin_canary(kafka, to, tmp_path)
+        await to.send(kafka.names.models, removal, partition=partition_for(KEY, kafka.stream_partitions))
+        async with delivery(tmp_path, kafka):
+            await until("the canary ends", lambda: weights(tmp_path) == {BASE: 100})
+    assert [state for state, _ in await states_of(kafka)] == ["blessed", "canary", "expired"]
+    assert [event.data.epoch for event in await log_of(kafka, kafka.names.models, RouteRecord)] == [1, 2]
 
 
 async def test_the_spans_of_routes_are_in_the_trace_of_the_gate_with_ids_and_numbers_only(tmp_path, embedded_broker):
