@@ -93,6 +93,10 @@ class StateUnreadable(StreamError):
     """A state value in a table was written by an unknown version or is damaged."""
 
 
+class HomeFailed(StreamError):
+    """A file in the stack's home cannot be read or written, for example because the disk is full."""
+
+
 class ModelsLost(StreamError):
     """The model processes ended, and new processes cannot load their models."""
 

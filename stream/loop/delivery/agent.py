@@ -7,9 +7,10 @@ stored state, delivery continues from the newest routes.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from opentelemetry.trace import Tracer, TracerProvider
 from prometheus_client import CollectorRegistry
 
-from stream.errors import LogExpired, StateUnreadable, StreamError, TopicMismatch, TopicMissing
+from stream.errors import HomeFailed, LogExpired, StateUnreadable, StreamError, TopicMismatch, TopicMissing
 from stream.files import FileLock, replace_file
 from stream.kafka.clients import consumer_for, producer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader, partitions_of
@@ -40,7 +41,7 @@ from stream.wire import Event, RetrainingRecord, RouteRecord, partition_for, rea
 __all__ = ["run_delivery", "state_path"]
 
 _LOG = logging.getLogger(__name__)
-_WAITING, _NO_TOPICS = "waiting for kafka", "waiting for topics"
+_WAITING, _NO_TOPICS, _NO_DISK = "waiting for kafka", "waiting for topics", "waiting for the disk"
 _POLL_MS = 200
 _PAUSE_SECONDS = 1.0
 _STORE_SECONDS = 1.0
@@ -98,9 +99,21 @@ async def _sessions(service: "_Service", kafka: KafkaSettings, stop: asyncio.Eve
                 f"{kafka.bootstrap_servers} does not answer ({type(error).__name__}); the routes do not change"
             )
             await asyncio.sleep(_PAUSE_SECONDS)
-        except (TopicMismatch, TopicMissing) as error:
-            health[_NO_TOPICS] = str(error)
+        except (HomeFailed, TopicMismatch, TopicMissing) as error:
+            health[_NO_DISK if isinstance(error, HomeFailed) else _NO_TOPICS] = str(error)
             await asyncio.sleep(_PAUSE_SECONDS)
+
+
+@contextlib.contextmanager
+def _own_files() -> Iterator[None]:
+    """Raise HomeFailed for an error of a file: an OSError alone would be reported as one of Kafka."""
+    try:
+        yield
+    except OSError as error:
+        raise HomeFailed(
+            f"{error.filename} cannot be read or written: {error.strerror}; free space on the disk, or correct its"
+            " permissions; until then, the routes do not change"
+        ) from error
 
 
 class _Service:
@@ -133,7 +146,7 @@ class _Service:
         self._store_at = 0.0
 
     async def session(self, stop: asyncio.Event) -> None:
-        """Read until `stop` is set or Kafka fails; raises READ_ERRORS, TopicMissing and TopicMismatch."""
+        """Read until `stop` is set or Kafka fails; raises READ_ERRORS, HomeFailed, TopicMissing and TopicMismatch."""
         options = self._kafka.client_options()
         check_topics(self._topics, await partition_counts(options, self._topics))
         async with consumer_for(options, fetch_max_wait_ms=_POLL_MS) as consumer, producer_for(options) as producer:
@@ -146,7 +159,7 @@ class _Service:
             )
             await self._catch_up(log, consumer)
             await self._finish(log, [], producer)
-            for problem in (_WAITING, _NO_TOPICS):
+            for problem in (_WAITING, _NO_TOPICS, _NO_DISK):
                 self._health.pop(problem, None)
             positions = await self._positions(log, consumer)
             # Also for partitions without a record: after a restart, they are read from this offset.
@@ -187,7 +200,8 @@ class _Service:
             return
         for order in orders:
             await self._finish(log, log.override(order), producer)
-        remove_overrides(self._home, orders)
+        with _own_files():
+            remove_overrides(self._home, orders)
 
     async def _finish(self, log: DeliveryLog, decisions: list[Decision], producer: AIOKafkaProducer) -> None:
         """Publish decisions, replace ``routes.json``, then store the state."""
@@ -208,7 +222,8 @@ class _Service:
             )
         for route in log.routes:
             self._metrics.show(route)
-        write_routes(self._home, log.routes)
+        with _own_files():
+            write_routes(self._home, log.routes)
         self._store(log)
         self._champions.show(log.routes)
 
@@ -226,7 +241,8 @@ class _Service:
             return DeliveryState()
 
     def _store(self, log: DeliveryLog) -> None:
-        replace_file(state_path(self._home), log.snapshot(), durable=True)
+        with _own_files():
+            replace_file(state_path(self._home), log.snapshot(), durable=True)
         self._store_at = time.monotonic() + _STORE_SECONDS
 
     async def _catch_up(self, log: DeliveryLog, consumer: AIOKafkaConsumer) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import random
@@ -20,6 +21,7 @@ from support.kafka_log import fresh_topics, sender, until
 
 from stream.errors import StreamError
 from stream.kafka.tail import Tail
+from stream.loop.delivery import agent
 from stream.loop.delivery.agent import run_delivery, state_path
 from stream.loop.delivery.route_store import add_override, read_overrides, read_routes
 from stream.loop.delivery.state import decode as decode_state
@@ -345,6 +347,25 @@ async def test_an_operators_decision_waits_for_kafka_and_is_published_once(tmp_p
     last = (await log_of(kafka, kafka.names.models, RouteRecord))[-1].data
     assert (last.by, last.reason, last.epoch) == ("jo", "wrong", 2)
     assert [state for state, _ in await states_of(kafka)] == ["blessed", "canary", "rolled_back"]
+
+
+async def test_a_full_disk_is_named_instead_of_kafka(tmp_path, embedded_broker, monkeypatch):
+    kafka, health = await fresh_topics(embedded_broker.bootstrap), {}
+
+    def full(path, *_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(agent, "replace_file", full)
+        async with delivery(tmp_path, kafka, health=health):
+            await until("delivery waits", lambda: any(name.startswith("waiting") for name in health))
+            (reason,) = health.items()
+            disk.undo()
+            await until("delivery continues", lambda: not health)
+    assert reason[0] == "waiting for the disk"
+    assert reason[1].startswith(
+        f"{state_path(tmp_path)} cannot be read or written: No space left on device; free space"
+    )
 
 
 async def test_two_processes_do_not_decide_in_one_home(tmp_path, embedded_broker):
