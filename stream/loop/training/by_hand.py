@@ -37,7 +37,7 @@ class _DatasetManifest(msgspec.Struct, frozen=True, kw_only=True):
 def find_dataset(home: Path, digest: str) -> _DatasetManifest:
     """Return the manifest of the only dataset whose digest starts with `digest`; raises TrainingError."""
     folders = home / "loop" / "datasets"
-    found = sorted(folders.glob(f"{digest}*/manifest.json"))
+    found = [path for path in folders.glob("*/manifest.json") if digest and path.parent.name.startswith(digest)]
     if len(found) != 1:
         raise TrainingError(
             f"{len(found)} datasets in {folders} start with {digest!r}, and one is needed; see `weir dataset list`"

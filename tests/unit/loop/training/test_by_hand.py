@@ -204,3 +204,16 @@ async def test_a_run_ends_before_a_lease_that_kafka_does_not_renew(home, monkeyp
 def test_a_dataset_of_another_tenant_is_an_error(home):
     with pytest.raises(TrainingError, match="is of tenant elm, model m, and the request is of tenant acme, model m"):
         _with_dataset(WORK, find_dataset(home, "d3"))
+
+
+@pytest.mark.parametrize("digest", ["", "*", "**", "../datasets/d1", "/loop/datasets/d1"])
+def test_a_path_a_pattern_or_an_empty_digest_names_no_dataset(tmp_path, digest):
+    """`weir dataset build` prints the path of the folder; an unset variable of a script is empty."""
+    folder = tmp_path / "loop" / "datasets" / "d1"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text('{"digest": "d1", "tenant": "acme", "model": "m"}')
+    with pytest.raises(
+        TrainingError, match=r"0 datasets in .* start with .*, and one is needed; see `weir dataset list`"
+    ):
+        find_dataset(tmp_path, digest)
+    assert find_dataset(tmp_path, "d").digest == "d1"
