@@ -26,6 +26,8 @@ __all__ = ["find_dataset", "train_dataset", "train_request"]
 
 
 _ATTEMPTS = 5
+#: In these states a new run would change the delivery of the first version: if the run failed, its canary would end.
+_DELIVERED = frozenset({"shadow", "canary", "promoted", "rolled_back", "expired"})
 
 
 class _DatasetManifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,8 +87,8 @@ async def train_request(
     The run ends if the request is rejected (result ``rejected``), if another trainer owns the request, or if Kafka does not renew the lease (result
     ``interrupted``).
 
-    Raises TrainingError if the request or the dataset is unknown, if they are of different tenants or models, or if a trainer
-    works on the request.
+    Raises TrainingError if the request or the dataset is unknown, if they are of different tenants or models, if a trainer works
+    on the request, or if delivery has its version.
     """
     work = _with_dataset(await _work(setup, kafka, retraining_id), find_dataset(setup.home, digest))
     metrics = TrainerMetrics(CollectorRegistry())
@@ -123,8 +125,14 @@ async def _work(setup: TrainerSetup, kafka: KafkaSettings, retraining_id: str) -
     work = machine.work_on(retraining_id)
     if work is None:
         raise TrainingError(f"{kafka.names.retraining} has no request {retraining_id}; see `weir retraining`")
-    if machine.state(retraining_id) == "rejected":
+    state = machine.state(retraining_id)
+    if state == "rejected":
         raise TrainingError(f"retraining {retraining_id} is rejected, and a rejection is final; train without --for")
+    if state in _DELIVERED:
+        raise TrainingError(
+            f"retraining {retraining_id} is {state}, so delivery has its version, and delivers no second one; train without --for, then"
+            " use `weir gate` and `weir models promote`"
+        )
     if (left := machine.lease_until(retraining_id) - time.time()) > 0:
         raise TrainingError(
             f"a trainer works on retraining {retraining_id} (its lease ends in {left:.0f} s); wait until it ends, or train without --for"

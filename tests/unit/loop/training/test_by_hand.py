@@ -217,3 +217,23 @@ def test_a_path_a_pattern_or_an_empty_digest_names_no_dataset(tmp_path, digest):
     ):
         find_dataset(tmp_path, digest)
     assert find_dataset(tmp_path, "d").digest == "d1"
+
+
+@pytest.mark.parametrize("state", ["shadow", "canary", "promoted", "rolled_back", "expired"])
+async def test_a_request_whose_version_delivery_has_is_an_error(home, monkeypatch, state):
+    """Delivery would end the canary if the new run fails, and would never deliver the new version."""
+    published = []
+
+    async def publish(event):
+        published.append(event.data.state)
+
+    delivered = msgspec.structs.replace(REQUEST, state=state, at=9.0, model_version="m_1")
+    log = [
+        encode(Event(id=one.state, source="test", type=one.event_type, time=one.at, data=one, partitionkey="k"))
+        for one in (REQUEST, delivered)
+    ]
+    monkeypatch.setattr(by_hand, "Tail", tail_of(*log))
+    monkeypatch.setattr(by_hand, "publisher_for", lambda *_: publish)
+    with pytest.raises(TrainingError, match=f"retraining rt_1 is {state}"):
+        await train_request(setup_of(home, home), KafkaSettings(bootstrap_servers="127.0.0.1:1"), "rt_1", "d1", print)
+    assert published == []
