@@ -25,7 +25,9 @@ __all__ = ["SentinelClient", "endpoint"]
 
 _LOG = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 120.0
-_ANSWERED = "answered"
+_ANSWERED, _REFUSED = "answered", "refused"
+#: A prompt that is refused so many times in a row, for example by a provider's content filter, must not stop the other prompts.
+_REFUSALS = 3
 _GREEDY: dict[str, float] = {"temperature": 0, "seed": 0}
 _SAMPLED: dict[str, float] = {"temperature": 1}
 
@@ -82,23 +84,29 @@ class SentinelClient:
                 group.create_task(self._repeat(stop, len(self._pairs), first, self._pairs_every, self._send_pair))
 
     async def _repeat(
-        self, stop: asyncio.Event, count: int, first: int, every: float, send: Callable[[int], Awaitable[bool]]
+        self, stop: asyncio.Event, count: int, first: int, every: float, send: Callable[[int], Awaitable[str]]
     ) -> None:
-        """Call `send` with the numbers below `count` in turn, from `first` on; a number without an answer is sent again."""
-        number = first
+        """Call `send` with the numbers below `count` in turn, from `first` on.
+
+        A number without an answer is sent again; after `_REFUSALS` refusals, the next number is sent.
+        """
+        number, refusals = first, 0
         while not stop.is_set():
             due = time.monotonic() + every
-            number += await send(number % count)
+            outcome = await send(number % count)
+            refusals = refusals + 1 if outcome == _REFUSED else 0
+            if outcome == _ANSWERED or refusals == _REFUSALS:
+                number, refusals = number + 1, 0
             await pause(stop, max(0.0, due - time.monotonic()))
 
-    async def _send_prompt(self, number: int) -> bool:
-        return await self.send(self._prompts[number]) == _ANSWERED
+    async def _send_prompt(self, number: int) -> str:
+        return await self.send(self._prompts[number])
 
-    async def _send_pair(self, number: int) -> bool:
-        """Send both prompts of a pair, in random order; return whether both were answered."""
+    async def _send_pair(self, number: int) -> str:
+        """Send both prompts of a pair, in random order; return the worst outcome: refused, unreachable, answered."""
         pair, first = self._pairs[number], secrets.randbelow(2)
-        outcomes = [await self.send(prompt) for prompt in (pair[first], pair[1 - first])]
-        return set(outcomes) == {_ANSWERED}
+        outcomes = {await self.send(prompt) for prompt in (pair[first], pair[1 - first])}
+        return _REFUSED if _REFUSED in outcomes else min(outcomes - {_ANSWERED}, default=_ANSWERED)
 
     async def send(self, prompt: SentinelPrompt | PromptOfPair) -> str:
         """Send one prompt; return and count ``answered``, ``refused`` (an error status) or ``unreachable``."""
@@ -117,7 +125,7 @@ class SentinelClient:
         except httpx.HTTPError as error:
             _LOG.warning("no answer to sentinel prompt %s: %s", prompt.id, type(error).__name__)
         else:
-            outcome = _ANSWERED if response.is_success else "refused"
+            outcome = _ANSWERED if response.is_success else _REFUSED
             if response.is_success:
                 self._count(response.json(), time.monotonic() - began)
             else:

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from support.flood import gateway
 from support.kafka_log import until
-from support.scripted_upstream import WHOLE, Answer, scripted_upstream
+from support.scripted_upstream import ERROR, WHOLE, Answer, scripted_upstream
 from support.spool import events_of
 
 from stream.wire import OWN_TENANT, RequestRecord, ResponseRecord
@@ -90,3 +90,19 @@ async def test_both_prompts_of_a_pair_are_sent_and_sampled(tmp_path):
     assert {data.conversation_id: data.text for data in sent[:4]} == {p.id: p.text for pair in PAIRS[:2] for p in pair}
     wanted = {"temperature": 1, "max_tokens": 9}
     assert [data.parameters for data in sent[:4]] == [wanted] * 4, "without a seed, so that answers can differ"
+
+
+async def test_a_prompt_that_is_always_refused_does_not_stop_the_others():
+    """A provider's content filter can refuse one prompt with 400, also at every attempt."""
+    stop = asyncio.Event()
+    async with scripted_upstream() as server:
+        server.script = [Answer.json(ERROR, status=400)]
+        pairs = {"pairs": PAIRS[:2], "pairs_every_seconds": 0.01}
+        client = sentinel(server.url.removesuffix("/v1"), "weir-key", CollectorRegistry(), 0.01, **pairs)
+        running = asyncio.create_task(client.run(stop))
+        everything = {prompt.text for prompt in (*PROMPTS, *PAIRS[0], *PAIRS[1])}
+        await until("all prompts", lambda: {body["messages"][0]["content"] for body in server.bodies} == everything)
+        stop.set()
+        await running
+    sent = [body["messages"][0]["content"] for body in server.bodies if "seed" in body]
+    assert sent[:4] == [PROMPTS[0].text] * 3 + [PROMPTS[1].text]
