@@ -51,6 +51,7 @@ def dataset_facts(home: Path, digest: str) -> DatasetFacts | None:
         retraining_id=manifest.retraining_id,
         ranges=manifest.ranges,
         request_ids=frozenset(row.id.partition("#")[0] for row in (*train, *held_out)),
+        has_old_rows=any(row.source == "replay" for row in train),
     )
 
 

@@ -36,13 +36,15 @@ class Place(msgspec.Struct, frozen=True):
 class DatasetFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A dataset on disk: its digest as computed from its rows, its ranges of the log, and the requests of its rows.
 
-    `retraining_id` is the request that it was built for, or "".
+    `retraining_id` is the request that it was built for, or "". `has_old_rows` states whether rows are from an earlier dataset; their
+    requests are usually before the ranges.
     """
 
     digest: str
     retraining_id: str = ""
     ranges: tuple[LogRange, ...] = ()
     request_ids: frozenset[str] = frozenset()
+    has_old_rows: bool = False
 
 
 def route_name(route: RouteRecord) -> str:

@@ -1,6 +1,6 @@
 """Read the records of a chain from Kafka."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -23,7 +23,8 @@ async def read_facts(kafka: KafkaSettings, version: str, datasets: Datasets) -> 
     """Return the facts about `version` and its dataset; raises BrokerError.
 
     Model versions, retraining events and alerts are read whole. Requests, verdicts and findings are read from the first
-    offset that the retraining request pinned to the end of the log, because alerts get further evidence after a request.
+    offset that the retraining request or the dataset names to the end of the log, because alerts get further evidence after a
+    request. If the dataset has old rows, all requests are read.
     """
     facts, names, options = Facts(), kafka.names, kafka.client_options()
     counts = {topic.name: topic.partitions for topic in kafka.topics()}
@@ -37,11 +38,23 @@ async def read_facts(kafka: KafkaSettings, version: str, datasets: Datasets) -> 
         if model is not None and facts.wanted:
             requested = facts.state(model.retraining_id, "requested")
             pins = [] if requested is None else [item for item in (requested.data, *requested.pins) if item]
-            first = {item.topic: item.first for item in [*(dataset.ranges if dataset else ()), *pins]}
+            first = _first([*(dataset.ranges if dataset else ()), *pins])
+            if dataset is not None and dataset.has_old_rows:
+                first.pop(names.inference, None)
             for topic in (names.inference, names.verdicts, names.findings):
                 async with consumer_for(options) as consumer:
                     await _read(consumer, facts, topic, counts[topic], first.get(topic, {}))
     return facts, dataset
+
+
+def _first(ranges: Iterable[LogRange]) -> dict[str, dict[str, int]]:
+    """Return {topic: {partition: smallest first offset of `ranges`}}."""
+    found: dict[str, dict[str, int]] = {}
+    for item in ranges:
+        of_topic = found.setdefault(item.topic, {})
+        for number, offset in item.first.items():
+            of_topic[number] = min(offset, of_topic.get(number, offset))
+    return found
 
 
 async def _read(consumer: AIOKafkaConsumer, facts: Facts, topic: str, count: int, first: Mapping[str, int]) -> None:

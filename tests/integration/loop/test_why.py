@@ -6,7 +6,7 @@ import shutil
 import pytest
 from prov.model import ProvDocument
 from support.commands import Commands
-from support.dataset_log import LOOSE, WordScanner, approval, exchange, join
+from support.dataset_log import LOOSE, WordScanner, approval, exchange, join, loose, rows_of
 from support.kafka_log import fresh_topics, sender
 from support.receiver import receiver
 
@@ -84,13 +84,17 @@ def chain(names, home):
 async def written(broker, home):
     """Write the chain to new topics; return their Kafka settings."""
     kafka = await fresh_topics(broker.bootstrap)
+    await send(kafka, chain(kafka.names, home))
+    return kafka
+
+
+async def send(kafka, records):
     async with sender(kafka) as to:
-        for number, (topic, data) in enumerate(chain(kafka.names, home)):
+        for number, (topic, data) in enumerate(records):
             event = Event(
                 id=str(number), source="t", type=data.event_type, time=1.0, data=data, partitionkey=f"{KEY}{number}"
             )
             await to.send(topic, event, partition=partition_for(KEY, 2))
-    return kafka
 
 
 async def test_the_chain_names_its_requests_and_every_edge_is_checked(broker, tmp_path):
@@ -214,3 +218,32 @@ async def test_each_removed_record_breaks_the_edge_that_names_it(embedded_broker
     weir = Commands(tmp_path, await copied(original, [one for one in log if name_of(one[1]) != "firing"]))
     done = await weir.run("why", "m_1", "--verify")
     assert (done.returncode, "agreed al_1 -> rt_1/requested" in done.stdout) == (1, True), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("of_dataset", "pinned"), [(1, 1), (0, 2)])
+async def test_a_row_whose_request_is_before_the_pinned_offsets_is_found(embedded_broker, tmp_path, of_dataset, pinned):
+    """The first request is that of an old row, or of a dataset with a longer range that an operator built."""
+    kafka = await fresh_topics(embedded_broker.bootstrap)
+    old, new = (
+        [event for name in names for event in (*exchange(name), approval(name))] for names in (["q0"], ["q1", "q2"])
+    )
+    settings = loose(replay_share=0.5)
+    curated = rows_of(new if of_dataset else old + new, settings, old=rows_of(old).train)
+    assert {row.id: row.source for row in curated.train}["q0"] == ("replay" if of_dataset else "approved")
+
+    def offsets(first):
+        number = str(partition_for(KEY, 2))
+        return LogRange(topic=kafka.names.inference, first={number: first}, last={number: 3})
+
+    request = DatasetRequest(**OWN, ranges=(offsets(of_dataset),))
+    digest = write(tmp_path, request, curated, LoopSettings(dataset=settings), WordScanner.versions).name
+    log = [
+        *((kafka.names.inference, RequestRecord(request_id=name, **OWN)) for name in ("q0", "q1", "q2")),
+        (kafka.names.retraining, state("requested", 10.0, data=offsets(pinned))),
+        (kafka.names.retraining, state("dataset", 12.0, dataset_digest=digest)),
+        (kafka.names.retraining, state("trained", 20.0, model_version="m_1")),
+        (kafka.names.models, ModelRecord(version="m_1", at=20.0, retraining_id="rt_1", dataset_digest=digest, **OWN)),
+    ]
+    await send(kafka, log)
+    facts, dataset = await read_facts(kafka, "m_1", lambda name: dataset_facts(tmp_path, name))
+    assert chain_of(facts, "m_1", dataset).broken == []
