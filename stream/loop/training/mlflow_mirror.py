@@ -16,7 +16,7 @@ import msgspec
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.tracking import MlflowClient
 
-from stream.loop.training.job import VersionFolder
+from stream.loop.training.job import TrainingJob, VersionFolder
 from stream.loop.training.manifest import VersionManifest, read_version
 
 __all__ = ["find_version", "mirror", "print_result", "registered_name"]
@@ -70,15 +70,22 @@ def _run(client: Any, manifest: VersionManifest, folder: VersionFolder) -> Any:
     # An earlier process may have been killed before it made the version of this run.
     begun = client.search_runs([identity], f"tags.`weir.version` = '{manifest.version}'", max_results=1)
     run = begun[0] if begun else client.create_run(identity, run_name=manifest.version, tags=_tags(manifest))
-    hidden = ("base", "dataset")  # folders of this machine
-    for key, value in msgspec.to_builtins(manifest.job).items():
-        if key not in hidden:
-            client.log_param(run.info.run_id, key, value)
+    for key, value in _params(manifest.job).items():
+        client.log_param(run.info.run_id, key, value)
     for key, number in manifest.numbers.items():
         client.log_metric(run.info.run_id, key, number)
     client.log_text(run.info.run_id, folder.card.read_text(encoding="utf-8"), "card.md")
     client.set_terminated(run.info.run_id)
     return run
+
+
+def _params(job: TrainingJob) -> dict[str, Any]:
+    """Return the fields of `job` without folders of this machine, and without the URL of a storage, which can contain credentials."""
+    params: dict[str, Any] = msgspec.to_builtins(job)
+    del params["base"], params["dataset"]
+    if job.ray is not None:
+        del params["ray"]["storage"]
+    return params
 
 
 def _tags(manifest: VersionManifest) -> dict[str, str]:
