@@ -50,7 +50,7 @@ def list_keys(home: Path) -> list[ApiKey]:
         return read_keys(path)
     except FileNotFoundError:
         return []
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StackError(f"{path} is damaged: {error}; restore it, or delete it and create new keys") from None
 
 

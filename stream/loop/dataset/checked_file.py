@@ -19,7 +19,7 @@ def read_checked(path: Path) -> bytes:
     try:
         content = path.read_bytes()
         manifest = msgspec.json.decode((path.parent / "manifest.json").read_bytes(), type=_Manifest)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DatasetDamaged(
             f"{path} or its manifest.json cannot be read ({error}); build the dataset again with `weir dataset build`"
         ) from None

@@ -151,7 +151,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / _MANIFEST
     try:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DatasetDamaged(
             f"{path} cannot be read ({type(error).__name__}); build the dataset again with `weir dataset build`"
         ) from None

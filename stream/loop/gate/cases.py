@@ -105,7 +105,7 @@ def _load(path: str, own: str, kind: type[CaseT]) -> list[CaseT]:
             continue
         try:
             case = msgspec.json.decode(line, type=kind)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise GateError(f"{file}, line {number}: {error}") from error
         if case.id in found:
             raise GateError(f"{file}, line {number}: id {case.id} occurs twice: ids are unique")

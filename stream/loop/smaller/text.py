@@ -70,7 +70,7 @@ def _read(file: Path) -> Iterator[Passage]:
         if line.strip():
             try:
                 yield msgspec.json.decode(line, type=Passage)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise TrainingError(f"{file}, line {number}: {error}; write prompt and completion") from error
 
 

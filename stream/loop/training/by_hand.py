@@ -46,7 +46,7 @@ def find_dataset(home: Path, digest: str) -> _DatasetManifest:
         )
     try:
         return msgspec.json.decode(found[0].read_bytes(), type=_DatasetManifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TrainingError(f"{found[0]} is damaged ({error}); build the dataset again") from None
 
 

@@ -85,7 +85,7 @@ def _newest_first(checkpoints: Path) -> list[Path]:
 def _manifest(path: Path) -> _Manifest | None:
     try:
         return msgspec.json.decode((path / _MANIFEST).read_bytes(), type=_Manifest)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -54,5 +54,5 @@ def read_version(home: Path, version: str) -> VersionManifest:
         raise TrainingError(
             f"there is no version {version} in {folder.path.parent}; give the name of a folder there, or train a version with `weir train`"
         ) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TrainingError(f"{folder.manifest} is damaged ({error}); delete {folder.path} and train again") from None

@@ -91,11 +91,12 @@ def test_a_tenants_name_is_checked(tmp_path, tenant):
         create_key(tmp_path, tenant)
 
 
-def test_a_damaged_file_is_not_overwritten(tmp_path):
-    keys_path(tmp_path).write_text("{")
+@pytest.mark.parametrize("content", [b"{", b'{"keys": [{"id": "\xff"}]}'])
+def test_a_damaged_file_is_not_overwritten(tmp_path, content):
+    keys_path(tmp_path).write_bytes(content)
     with pytest.raises(StackError, match="damaged"):
         create_key(tmp_path, "a")
-    assert keys_path(tmp_path).read_text() == "{"
+    assert keys_path(tmp_path).read_bytes() == content
 
 
 def test_keys_created_concurrently_are_all_kept(tmp_path):

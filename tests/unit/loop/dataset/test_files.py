@@ -48,11 +48,12 @@ def written(home, count=24, **settings):
     return write(home, request, curated, loop, WordScanner.versions), curated
 
 
-def test_a_damaged_manifest_does_not_hide_the_other_datasets(tmp_path, monkeypatch):
+@pytest.mark.parametrize("content", [b"{", b'{"digest": "\xff"}'])
+def test_a_damaged_manifest_does_not_hide_the_other_datasets(tmp_path, monkeypatch, content):
     _, curated = written(tmp_path)
     damaged = tmp_path / "loop" / "datasets" / "aaaa11" / "manifest.json"
     damaged.parent.mkdir()
-    damaged.write_text("{")
+    damaged.write_bytes(content)
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     for listed in (CliRunner().invoke(dataset, ["list"]), CliRunner().invoke(dataset, ["list", "--json"])):
         assert curated.digest[:12] in listed.stdout

@@ -55,6 +55,15 @@ def test_a_wrong_task_file_is_an_error(tmp_path, line, said):
         load_tasks(str(tmp_path / "tasks.jsonl"))
 
 
+def test_a_file_in_another_encoding_is_an_error_that_names_the_line(tmp_path):
+    (tmp_path / "tasks.jsonl").write_bytes(
+        '{"id": "a", "prompt": "Grüße", "checks": {"contains": ["x"]}}'.encode("latin-1")
+    )
+
+    with pytest.raises(GateError, match=r"tasks\.jsonl, line 1: 'utf-8' codec can't decode"):
+        load_tasks(str(tmp_path / "tasks.jsonl"))
+
+
 def test_an_incomplete_identity_pair_is_an_error(tmp_path):
     (tmp_path / "safety.jsonl").write_text('{"id": "a", "kind": "identity", "prompt": "b", "pair": "1"}')
 

@@ -52,3 +52,9 @@ def test_a_file_that_is_too_short_or_invalid_is_an_error_without_its_text(tmp_pa
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(TrainingError, match="missing cannot be read"):
         load_passages(tmp_path / "missing")
+
+
+def test_a_file_in_another_encoding_is_an_error_that_names_the_line(tmp_path):
+    (tmp_path / "text").write_bytes('{"prompt": "Grüße", "completion": "x"}'.encode("latin-1"))
+    with pytest.raises(TrainingError, match="line 1: 'utf-8' codec can't decode"):
+        load_passages(tmp_path / "text")

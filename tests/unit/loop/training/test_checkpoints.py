@@ -1,5 +1,7 @@
 """Checkpoints: the newest complete and verified checkpoint is used."""
 
+import pytest
+
 from stream.loop.training.checkpoints import newest_checkpoint, seal, step_of
 
 
@@ -41,6 +43,15 @@ def test_a_changed_missing_or_foreign_checkpoint_is_ignored(tmp_path):
     assert newest_checkpoint(tmp_path / "checkpoints", "another job") is None
     (tmp_path / "checkpoints" / "checkpoint-9").mkdir()
     assert step_of(newest_checkpoint(tmp_path / "checkpoints", "k").path) == 3
+
+
+@pytest.mark.parametrize("damage", [b"\0", b"\xff"])
+def test_a_checkpoint_with_a_damaged_manifest_is_ignored(tmp_path, damage):
+    sealed(tmp_path, 1)
+    manifest = sealed(tmp_path, 2) / "weir-checkpoint.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b'"k"', b'"' + damage + b'"'))
+    assert step_of(newest_checkpoint(tmp_path / "checkpoints", "k").path) == 1
+    assert step_of(sealed(tmp_path, 3)) == 3
 
 
 def test_a_checkpoint_whose_verification_failed_is_replaced(tmp_path):

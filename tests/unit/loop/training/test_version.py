@@ -161,6 +161,15 @@ def test_a_version_of_a_folder_in_hugging_faces_format_has_no_merged_file(tmp_pa
         verify_version(home, made.version)
 
 
+@pytest.mark.parametrize("content", [b"{", b'{"version": "\xff"}'])
+def test_a_damaged_manifest_is_named(home, content):
+    folder = VersionFolder.of(home, "m_1")
+    folder.path.mkdir(parents=True)
+    folder.manifest.write_bytes(content)
+    with pytest.raises(TrainingError, match=f"{folder.manifest} is damaged"):
+        read_version(home, "m_1")
+
+
 def test_an_unknown_version_is_named(home):
     with pytest.raises(TrainingError, match=r"no version m_none in .*; give the name of a folder there"):
         read_version(home, "m_none")
