@@ -120,6 +120,8 @@ def _checked(path: Path) -> tuple[int, float]:
 
     Labels without a time get this time, so that a repeated import changes nothing.
     """
+    if not path.is_file():  # the second read of a pipe has no labels, or waits for ever
+        raise SettingsError(f"{path} is no regular file, and is read twice; write the labels to a file first")
     total = sum(1 for _ in read_labels(path))
     if not total:
         raise SettingsError(

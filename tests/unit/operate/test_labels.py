@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from unittest.mock import Mock
 
 import pytest
@@ -116,3 +117,17 @@ def test_labels_without_an_answer_are_counted_beside_the_accuracy(tmp_path, monk
     assert values.call_count == 1, "the labels are read once for both numbers"
     assert "not counted: 1 labelled request without an answer in the ledger" in done.stderr
     assert "100.0%" in done.stdout
+
+
+async def test_a_pipe_is_an_error_because_the_file_is_read_twice(tmp_path):
+    """`… | weir labels import /dev/stdin` checked all labels, sent none, and ended with status 0."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = os.open(pipe, os.O_RDWR)
+    os.write(writer, b'{"request_id": "r", "correct": true}\n')
+    kafka = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+    try:
+        with pytest.raises(SettingsError, match="pipe is no regular file, and is read twice"):
+            await import_labels(kafka, pipe, tenant="acme", by="operator:jo", progress=print)
+    finally:
+        os.close(writer)
