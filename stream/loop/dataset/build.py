@@ -195,7 +195,7 @@ def _prompts(path: str) -> list[str]:
             found += [
                 str(message.get("content")) for message in task.get("messages", ()) if message.get("role") == "user"
             ]
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise DatasetRefused(
             f"gate.eval_set is {path!r}, which cannot be read as JSON Lines ({type(error).__name__}); name another file, or unset it"
         ) from None

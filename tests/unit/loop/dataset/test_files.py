@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from huggingface_hub import DatasetCard
 from support.dataset_log import LOOSE, MODEL, TENANT, WordScanner, approval, exchange, join
 
-from stream.errors import BrokerError, DatasetDamaged
+from stream.errors import BrokerError, DatasetDamaged, DatasetRefused
 from stream.loop.dataset.build import _prompts, write
 from stream.loop.dataset.clusters import clusters, quantised
 from stream.loop.dataset.curate import curate
@@ -210,6 +210,14 @@ def test_a_task_set_with_a_line_separator_of_unicode_is_read(tmp_path):
     file = tmp_path / "tasks.jsonl"
     file.write_text("\r\n".join(json.dumps(task, ensure_ascii=False) for task in tasks), encoding="utf-8", newline="")
     assert _prompts(str(file)) == ["first\u2028second", "third"]
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", '{"messages": null}', '{"messages": 5}'])
+def test_a_task_set_with_another_form_is_refused(tmp_path, line):
+    file = tmp_path / "tasks.jsonl"
+    file.write_text(line)
+    with pytest.raises(DatasetRefused, match=r"gate\.eval_set is .*, which cannot be read as JSON Lines"):
+        _prompts(str(file))
 
 
 def test_a_diff_names_rows_and_settings(tmp_path):
