@@ -96,6 +96,10 @@ async def start(  # noqa: PLR0913 - what an operator states
                 else "name another version"
             )
             raise SettingsError(f"{version} is the champion of {tenant} / {model} already; {fix}")
+        if route.challenger == version:  # delivery would begin again without the evidence, and the request would expire
+            raise SettingsError(
+                f"{version} is the challenger of {tenant} / {model} already; follow it with `weir retraining --follow`, or give --now"
+            )
     at = canonical_time(time.time())
     record = RetrainingRecord(
         retraining_id=retraining_id(tenant, model, (version, f"{at:.6f}"), "blessed"),

@@ -175,9 +175,14 @@ def test_a_promotion_for_a_model_that_is_not_served_here_prints_a_warning(home):
         ),
         ([route()], BASE, "base answers without shadow and canary; give --now"),
         ([], BASE, "base answers without shadow and canary; give --now"),
+        (
+            [route(champion=M2, challenger=M1, weights={M2: 75, M1: 25})],
+            M1,
+            f"{M1} is the challenger of acme / m already; follow it with `weir retraining --follow`, or give --now",
+        ),
     ],
 )
-async def test_starting_a_version_that_delivery_would_ignore_is_an_error(tmp_path, known, version, said):
+async def test_starting_a_version_that_delivery_would_ignore_or_begin_again_is_an_error(tmp_path, known, version, said):
     install(tmp_path, M1)
     write_routes(tmp_path, known)
     kafka = KafkaSettings(bootstrap_servers="127.0.0.1:1")
