@@ -44,7 +44,7 @@ def test_harmless_windows_weaken_a_toxic_window_but_not_an_attack():
 
 
 @pytest.mark.parametrize(
-    ("name", "revision"), [("pii", "8"), ("toxicity", "11"), ("injection", "10"), ("refusal", "9")]
+    ("name", "revision"), [("pii", "8"), ("toxicity", "11"), ("injection", "11"), ("refusal", "9")]
 )
 def test_a_version_has_the_revision_of_the_readings_and_the_digest_of_the_weights(name, revision):
     """Verdict ids contain the version, so a detector that reads parts has another version than one that reads the
