@@ -5,16 +5,14 @@ secret's file can use the console. Links do not contain the secret. A link start
 or when the console restarts.
 """
 
-import contextlib
 import hashlib
 import hmac
-import os
 import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stream.files import replace_file
+from stream.files import FileLock, replace_file
 from weir.errors import StackError
 
 __all__ = ["SESSION_SECONDS", "Sessions", "ensure_token", "link_token", "token_path"]
@@ -37,11 +35,9 @@ def ensure_token(home: Path) -> str:
     """Return the console's secret (256 random bits); create the file (mode 0600) if needed. Raises StackError if the file is damaged."""
     path = token_path(home)
     if not path.exists():
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
-        replace_file(draft, secrets.token_urlsafe(32) + "\n")  # on a full disk, no empty file stays
-        with contextlib.suppress(FileExistsError):  # of processes that start together, the first decides
-            os.link(draft, path)
-        draft.unlink()
+        with FileLock.acquire(home / ".console-token.lock"):  # several processes can start together
+            if not path.exists():
+                replace_file(path, secrets.token_urlsafe(32) + "\n")  # on a full disk, no empty file stays
     secret = path.read_text(encoding="utf-8").strip()
     if len(secret) < 32:
         raise StackError(
