@@ -2,25 +2,28 @@
 
 import asyncio
 import contextlib
+import re
 import sys
-from pathlib import Path
 
-from weir.errors import NotFoundError, StackError
+from stream.errors import BrokerError
+from weir.errors import NotFoundError, StackError, WeirError
 
 __all__ = ["output_of"]
 
 _SECONDS = 180.0
-#: The beginning of each message of the command.
-_MESSAGE = "weir: "
+#: The last line on standard error after an expected error; another line can be a part of a traceback, which can quote content.
+_MESSAGE = re.compile(r"weir (?P<kind>\w+): (?P<message>.+)")
+#: The classes of errors with an HTTP status of their own.
+_KINDS: dict[str, type[BrokerError | WeirError]] = {kind.__name__: kind for kind in (BrokerError, NotFoundError)}
 
 
 async def output_of(command: str, *arguments: str) -> bytes:
     """Return the output of ``weir COMMAND ARGUMENTS``; the process has a niceness of 10.
 
-    The caller checks `arguments`: a value that begins with a hyphen would be an option. Raises NotFoundError with the message of
-    the command if it fails, and StackError if it crashes or does not end within 180 s.
+    The caller checks `arguments`: a value that begins with a hyphen would be an option. Raises NotFoundError or BrokerError with
+    the message of the command if it ends with this error, and StackError after another error or 180 s.
     """
-    program = [str(Path(sys.executable).with_name("weir")), command, *arguments]
+    program = [sys.executable, "-m", "weir.cli.for_console", command, *arguments]
     process = await asyncio.create_subprocess_exec(
         "nice", "-n", "10", *program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -39,8 +42,8 @@ async def output_of(command: str, *arguments: str) -> bytes:
             await process.wait()
     if process.returncode:
         last = err.decode(errors="replace").strip().rpartition("\n")[2]
-        if last.startswith(_MESSAGE):  # another line can be a part of a traceback, which can quote content
-            raise NotFoundError(last.removeprefix(_MESSAGE))
+        if failed := _MESSAGE.fullmatch(last):
+            raise _KINDS.get(failed["kind"], StackError)(failed["message"])
         raise StackError(
             f"`weir {command}` ended with status {process.returncode}; run it in a terminal to see the cause"
         )

@@ -257,3 +257,9 @@ async def test_the_turns_of_a_conversation_are_found_by_any_of_its_requests(page
     assert await page.get("/api/requests/single/conversation") == {"turns": []}
     status, error = await page.bad("/api/requests/nobody/conversation")
     assert (status, "no request 'nobody'" in error) == (404, True)
+
+
+async def test_a_chain_without_kafka_is_an_answer_503(page):
+    status, error = await page.bad("/api/models/m_0123456789ab/chain")
+    assert status == 503
+    assert error.startswith("no Kafka answers at 127.0.0.1:9; ")
