@@ -88,8 +88,8 @@ def home_folder() -> Path:
 def _home(path: Path | None, values: Mapping[str, Any]) -> Path:
     own = {name: value for name, value in os.environ.items() if name.removesuffix(SUFFIX) == "WEIR_HOME"}
     named = own.get("WEIR_HOME") or read_files(own).get("WEIR_HOME") or values.get("home")
-    home = _expanded(str(named or ".weir"))
-    found = home if home.is_absolute() else (_beside(path) / home).resolve()
+    # Without symbolic links: the processes of a stack, and its run directory, are found by the name of the home.
+    found = Path(os.path.realpath(_beside(path) / _expanded(str(named or ".weir"))))
     if found.exists() and not found.is_dir():
         raise SettingsError(f"the home {found} is not a folder; set WEIR_HOME to a folder, which may be new")
     return found

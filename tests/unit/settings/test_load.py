@@ -65,6 +65,21 @@ def test_a_relative_home_is_relative_to_the_settings_file(tmp_path, monkeypatch)
     assert load_settings().settings.home == tmp_path / "etc" / "here"
 
 
+@pytest.mark.parametrize("form", ["{}/link", "link", "{}/other/../real"])
+def test_a_symbolic_link_names_the_home_that_it_leads_to(tmp_path, monkeypatch, form):
+    """Every command finds the processes of a stack by the name of the home."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.setenv("WEIR_HOME", form.format(tmp_path))
+    assert load_settings().settings.home == home_folder() == tmp_path / "real"
+
+
+def test_a_symbolic_link_to_itself_is_no_home_with_a_traceback(tmp_path, monkeypatch):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    monkeypatch.setenv("WEIR_HOME", "loop")
+    assert home_folder() == tmp_path / "loop"
+
+
 def test_a_tilde_is_the_home_of_the_user(tmp_path, monkeypatch):
     """A shell would replace the tilde, but no shell reads an environment file or weir.toml."""
     monkeypatch.setenv("HOME", str(tmp_path))
