@@ -30,11 +30,12 @@ FileT = TypeVar("FileT", RouteFile, RouteOverrides)
 
 
 class _Watched:
-    """One file, decoded again when it changes."""
+    """One file, decoded again when it changes; `logged` is the error that was logged last, "" if the file could be read since."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.stamp: tuple[int, int, int] | None = None
+        self.logged = ""
 
     def changed(self) -> bytes | None:
         """Return the content if the file is new or has changed, b"" if it is gone, else None."""
@@ -88,8 +89,13 @@ def _read(file: _Watched, known: FileT) -> FileT:
     try:
         content = file.changed()
         if content is None:
-            return known
-        return msgspec.json.decode(content, type=type(known)) if content else type(known)()
+            found = known
+        else:
+            found = msgspec.json.decode(content, type=type(known)) if content else type(known)()
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        _LOG.warning("%s cannot be read (%s); the routes that were read before stay in force", file.path, error)
+        if file.logged != str(error):
+            _LOG.warning("%s cannot be read (%s); the routes that were read before stay in force", file.path, error)
+            file.logged = str(error)
         return known
+    file.logged = ""
+    return found

@@ -238,6 +238,21 @@ async def test_a_damaged_file_keeps_the_last_routes(stack, damage):
     assert (await stack.ask()).headers[HEADER] == M1
 
 
+def test_a_file_that_cannot_be_read_is_logged_once_until_it_can_be_read(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("serving.routes._CHECK_SECONDS", 0.0)
+    table, path = RouteTable(tmp_path), routes_path(tmp_path)
+    for _ in range(2):
+        path.mkdir()  # root can read a file of any mode
+        for _ in range(5):
+            assert table.route("acme", "echo") is None
+        path.rmdir()
+        write_routes(tmp_path, [route(100)])
+        assert table.route("acme", "echo").weights[M1] == 100
+        path.unlink()
+        assert table.route("acme", "echo") is None
+    assert [record.getMessage().partition(" (")[0] for record in caplog.records] == [f"{path} cannot be read"] * 2
+
+
 async def test_another_tenant_is_not_routed(stack):
     stack.write(route(100, tenant="other"))
     await stack.versions.update()
