@@ -1,14 +1,16 @@
 """A dead letter: its source, stage, error and size, and its content only on request."""
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 from aiokafka.structs import ConsumerRecord
 
+from stream.count_text import count_text
 from stream.dead_letters import HEADER_PREFIX, REPLAYED
 from weir.dead_letters.shown_headers import Header, escaped
 
-__all__ = ["DeadLetter", "ShownLetter", "letter_of", "replay_note_of"]
+__all__ = ["DeadLetter", "ShownLetter", "letter_of", "missing_source", "replay_note_of"]
 
 #: Values that are shown as ids: a header of a damaged record may contain anything.
 _ID = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
@@ -79,6 +81,18 @@ def letter_of(record: ConsumerRecord) -> DeadLetter:
         event_type=_id(headers.get("ce_type")),
         value_kept=bool(value) or record.key is not None or disposition != "oversize",
     )
+
+
+def missing_source(letter: DeadLetter, counts: Mapping[str, int]) -> str:
+    """Return why the source of `letter` does not exist on the topics of `counts`, {topic: number of partitions}; "" if it exists."""
+    count = counts.get(letter.topic)
+    if count is None:
+        named = f"{letter.topic}-{letter.partition}" if letter.topic else "no topic"
+        return f"its headers name {named}, but the topics of this stack are {', '.join(sorted(counts))}"
+    if 0 <= letter.partition < count:
+        return ""
+    bound = f"has {count_text(count, 'partition')} (0 to {count - 1})"
+    return f"its headers name partition {letter.partition} of {letter.topic}, which {bound}; the topic may have been created again"
 
 
 def replay_note_of(record: ConsumerRecord) -> tuple[int, int] | None:

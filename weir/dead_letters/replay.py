@@ -21,7 +21,7 @@ from stream.kafka.log_reader import record_at
 from stream.kafka.tail import Tail
 from stream.kafka.topic_checks import partition_counts
 from stream.settings import KafkaSettings
-from weir.dead_letters.letter import DeadLetter
+from weir.dead_letters.letter import DeadLetter, missing_source
 from weir.dead_letters.topic_reader import DeadLetterTopic
 
 __all__ = ["FAILED", "REPLAYED_NOW", "SKIPPED", "WOULD_REPLAY", "Outcome", "replay"]
@@ -155,8 +155,10 @@ class _Replayer:
 
     async def _replay(self, letter: DeadLetter, record: ConsumerRecord) -> tuple[str, str]:
         target = f"{letter.topic}-{letter.partition}"
-        if not 0 <= letter.partition < self._counts.get(letter.topic, 0):
-            raise _NotReplayed(FAILED, self._unknown_source(letter, target if letter.topic else "no topic"))
+        if missing := missing_source(letter, self._counts):
+            prefix = "" if letter.topic in self._counts else "set WEIR_KAFKA__TOPIC_PREFIX, or "
+            remedy = f"{prefix}send it yourself from `weir dlq show {letter.offset} --text`"
+            raise _NotReplayed(FAILED, f"{missing}; {remedy}")
         if letter.replayed_at is not None and not self._again:
             raise _NotReplayed(
                 SKIPPED, f"replayed before to {target} offset {letter.replayed_to}; --again replays it once more"
@@ -172,12 +174,6 @@ class _Replayer:
         offset = await self._produce(self._producer, letter, original)
         await self._note(self._producer, letter, offset)
         return REPLAYED_NOW, f"{target} offset {offset}"
-
-    def _unknown_source(self, letter: DeadLetter, source: str) -> str:
-        return (
-            f"its headers name {source}, but the topics of this stack are {', '.join(sorted(self._counts))}; set "
-            f"WEIR_KAFKA__TOPIC_PREFIX, or send it yourself from `weir dlq show {letter.offset} --text`"
-        )
 
     async def _original(self, letter: DeadLetter, record: ConsumerRecord) -> _Original:
         """Return the record to send; if the letter has no value, read the value from the source topic."""

@@ -10,8 +10,9 @@ from stream.content import raw_content
 from stream.kafka.clients import consumer_for, needs_kafka
 from stream.kafka.log_reader import record_at
 from stream.kafka.tail import Tail
+from stream.kafka.topic_checks import partition_counts
 from stream.settings import KafkaSettings
-from weir.dead_letters.letter import DeadLetter, ShownLetter, letter_of, replay_note_of
+from weir.dead_letters.letter import DeadLetter, ShownLetter, letter_of, missing_source, replay_note_of
 from weir.dead_letters.shown_headers import escaped, shown_headers
 from weir.errors import NotFoundError
 
@@ -72,13 +73,24 @@ class DeadLetterTopic:
         if not content:
             return shown
         if not letter.value_kept:
-            record = await self._record(TopicPartition(letter.topic, letter.partition), letter.source_offset)
+            record = await self._source(letter)
         return msgspec.structs.replace(
             shown,
             content=True,
             key=escaped(record.key) if record is not None and record.key is not None else None,
             text=escaped(raw_content(record)) if record is not None else None,
         )
+
+    async def _source(self, letter: DeadLetter) -> ConsumerRecord | None:
+        """Return the source record; a partition that does not exist would be a time-out of Kafka."""
+        with needs_kafka(self._kafka.bootstrap_servers):
+            counts = await partition_counts(self._options, {topic.name for topic in self._kafka.topics()})
+        if missing := missing_source(letter, counts):
+            raise NotFoundError(
+                f"the value of dead letter {letter.offset} was too large for {self._topic}, and its source does not exist: {missing}. "
+                "Without --text, the command prints the headers"
+            )
+        return await self._record(TopicPartition(letter.topic, letter.partition), letter.source_offset)
 
     async def _record(self, partition: TopicPartition, offset: int) -> ConsumerRecord | None:
         with needs_kafka(self._kafka.bootstrap_servers):

@@ -1,6 +1,7 @@
 """Replay of dead letters on a real broker: the same record and partition, and letters that cannot be replayed."""
 
 import dataclasses
+import re
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
@@ -121,6 +122,20 @@ async def test_letters_that_cannot_be_replayed_fail_and_the_others_are_replayed(
     assert "retention_hours" in expired.detail
     with pytest.raises(NotFoundError, match=r"no dead letter at offset 0"):
         await apache.log.letter(0, content=False)
+
+
+async def test_a_partition_that_does_not_exist_is_named_with_the_bound_of_its_topic(lab):
+    place = {"topic": lab.names.inference, "partition": 9, "offset": 0, "disposition": "oversize"}
+    headers = [(f"__weir.errors.{name}", str(value).encode()) for name, value in place.items()]
+    await lab.produce(lab.names.dead_letters, key=None, value=b"", headers=headers)
+    count = next(topic.partitions for topic in lab.kafka.topics() if topic.name == lab.names.inference)
+    named = f"name partition 9 of {lab.names.inference}, which has {count} partitions (0 to {count - 1})"
+    _, (outcome,) = await lab.replay()
+    assert named in outcome.detail
+    assert "TOPIC_PREFIX" not in outcome.detail
+    with pytest.raises(NotFoundError, match=re.escape(named)):
+        await lab.log.letter(0, content=True)
+    assert (await lab.log.letter(0, content=False)).partition == 9
 
 
 async def largest(lab, topic):
