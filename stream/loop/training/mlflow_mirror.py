@@ -46,8 +46,11 @@ def mirror(home: Path, version: str) -> dict[str, str]:
 
 
 def registered_name(tenant: str, model: str) -> str:
-    """Return the name of the registered model, without the characters that MLflow rejects."""
-    return f"{tenant}.{model}".replace("/", "_").replace(":", "_")
+    """Return the name of the registered model, without the characters that MLflow rejects.
+
+    A dot of the tenant becomes ``~``, so that the first dot ends the tenant: ``a.b`` and ``c`` have another name than ``a`` and ``b.c``.
+    """
+    return f"{tenant.replace('.', '~')}.{model}".replace("/", "_").replace(":", "_")
 
 
 def find_version(client: Any, name: str, version: str) -> str | None:

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import msgspec
+from mlflow.utils.validation import _validate_model_name
 
 from stream.loop.training import mlflow_mirror
 from stream.loop.training.job import RayCluster, TrainingJob, VersionFolder
@@ -52,3 +53,13 @@ def test_the_credentials_and_folders_of_the_storage_are_no_parameters(tmp_path, 
     assert mlflow_mirror.mirror(tmp_path, "m_1") == {"name": "acme.m", "version": "1"}
     assert client.params["ray"] == {"address": "10.0.0.1:6379", "workers": 2, "use_gpu": False}
     assert "secret" not in str(client.params)
+
+
+def test_two_pairs_of_tenant_and_model_have_two_names():
+    """With one name, the alias champion of a tenant would name the version of the other."""
+    pairs = [("a.b", "c"), ("a", "b.c"), ("a.b.c", "d"), ("a.b", "c.d"), ("a", "b.c.d")]
+    names = {mlflow_mirror.registered_name(*pair) for pair in pairs}
+    assert len(names) == len(pairs)
+    for name in names:
+        _validate_model_name(name)
+    assert mlflow_mirror.registered_name("acme-1", "org/llama-3.1") == "acme-1.org_llama-3.1"
