@@ -36,7 +36,7 @@ _DELIVERED = frozenset({"rolled_back", "expired", "promoted"})
 _ENDS = _DELIVERED | {"failed"}
 #: After these states, a version of the request is not delivered.
 _FINAL = _DELIVERED | {"rejected"}
-_ENDED, _SEEN, _CONVERSATIONS, _REQUESTS = 64, 2048, 4096, 64
+_ENDED, _LATEST, _CONVERSATIONS, _REQUESTS = 64, 2048, 4096, 64
 #: Answers of one conversation depend on each other, so only the first ones are counted.
 _ANSWERS_OF_CONVERSATION = 3
 _ALL = 100
@@ -110,14 +110,22 @@ class Delivery:
         return tuple(sorted({FAILURE, *({*alarmed, *ALWAYS_COMPARED} & TEXT.keys())}))
 
     def verdict(self, verdict: HeldVerdict) -> list[Decision]:
-        """Apply a verdict on an answer of either version; duplicates have no effect."""
+        """Apply a verdict on an answer of either version; duplicates have no effect.
+
+        Verdicts come in the order (time, id), so a verdict before the newest forgotten one is a duplicate, or late; it has no effect.
+        """
         canary = self._state.canary
-        if canary is None or verdict.detector not in canary.detectors or verdict.id in canary.seen:
+        if canary is None or verdict.detector not in canary.detectors:
+            return []
+        if verdict.id in canary.latest or (verdict.time, verdict.id) <= canary.forgotten:
             return []
         is_challenger = verdict.version == canary.version
         if not is_challenger and (trained_version(verdict.version) or BASE) != self._state.champion:
             return []
-        remember(canary.seen, verdict.id, _SEEN)
+        canary.latest[verdict.id] = verdict.time
+        if len(canary.latest) > _LATEST:
+            oldest = next(iter(canary.latest))
+            canary.forgotten = max(canary.forgotten, (canary.latest.pop(oldest), oldest))
         if not self._counts(canary, verdict):
             return []
         test = canary.tests.get(verdict.detector)

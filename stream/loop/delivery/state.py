@@ -1,5 +1,7 @@
 """The stored state of delivery."""
 
+from math import inf
+
 import msgspec
 
 from stream.loop.sequential import TwoSampleTest
@@ -20,8 +22,9 @@ class Canary(msgspec.Struct, kw_only=True):
 
     `tests` compares the flagged answers of challenger and champion by detector, since the start of the shadow. `counts`
     has the challenger's verdicts in this step, by detector, and `since` the event time at which the step began.
-    `seen` has the ids of the latest verdicts, so that duplicates are not counted, and `conversations` the number of
-    counted answers by detector and conversation. `traceparent` is the trace context of the gate's decision.
+    `latest` has the latest verdicts, {id: event time}, and `forgotten` is the newest verdict (event time, id) that is no longer
+    in `latest`, so that duplicates are not counted. `conversations` has the number of counted answers by detector and
+    conversation. `traceparent` is the trace context of the gate's decision.
     """
 
     retraining_id: str
@@ -31,7 +34,8 @@ class Canary(msgspec.Struct, kw_only=True):
     since: float
     tests: dict[str, TwoSampleTest] = {}
     counts: dict[str, int] = {}
-    seen: list[str] = []
+    latest: dict[str, float] = {}
+    forgotten: tuple[float, str] = (-inf, "")
     conversations: dict[str, int] = {}
     traceparent: str = ""
 

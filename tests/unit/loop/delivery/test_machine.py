@@ -133,6 +133,23 @@ def test_a_duplicate_verdict_and_later_answers_of_one_conversation_are_not_count
     assert state.canary.counts == {"repetition": 4}
 
 
+def test_a_duplicate_of_any_earlier_verdict_is_not_counted():
+    """Score can read hours of the log again, for example after its offsets were reset."""
+    state = fresh()
+    delivery = Delivery(state, DIRECT.model_copy(update={"min_events": 10_000}))
+    delivery.progress(blessed(), 0.0)
+    verdicts = [verdict(second, version, False) for second in range(2_000) for version in ("b1", M1)]
+    for one in verdicts:
+        delivery.verdict(one)
+    counted = msgspec.json.encode(state.canary.tests)
+    for one in verdicts:
+        delivery.verdict(one)
+    assert state.canary.counts == {"repetition": 2_000}
+    assert msgspec.json.encode(state.canary.tests) == counted
+    delivery.verdict(verdict(1_500.5, M1, False))
+    assert state.canary.counts == {"repetition": 2_001}, "a late verdict is counted if it cannot be a duplicate"
+
+
 def test_a_state_that_is_stored_and_read_after_each_event_makes_the_same_decisions():
     """This is a kill -9 between two events: the state is read back, and a duplicate of the last event has no effect."""
     whole, state, decisions = fresh(), fresh(), []
