@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
+from support.delivery_events import verdict
 from support.programs import promtool
+
+from stream.stages.score.metrics import ScoreMetrics
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "deploy" / "prometheus" / "rules"
@@ -54,3 +58,33 @@ def test_every_alert_has_a_summary_and_a_runbook_address_that_exists(rule):
     page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
     headings = re.findall(r"^## (.+)$", (ROOT / page).read_text(), re.MULTILINE)
     assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
+
+
+def _labels():
+    """Return the values of the metric's label for a verdict that is not flagged and for one that is flagged."""
+    registry = CollectorRegistry()
+    metrics = ScoreMetrics(registry)
+    for flagged in (False, True):
+        metrics.verdict(verdict(1, "m_1", flagged=flagged).data)
+    (family,) = (one for one in registry.collect() if one.name == "weir_score_verdicts")
+    return [sample.labels["label"] for sample in family.samples if sample.name == "weir_score_verdicts_total"]
+
+
+@pytest.mark.parametrize(("clear", "flagged"), [(100, 0), (75, 25), (0, 100)])
+def test_the_rollout_example_reads_the_share_of_flagged_answers(clear, flagged, tmp_path):
+    documents = yaml.safe_load_all((ROOT / "deploy/rollouts/argo-rollout.yaml").read_text())
+    (template,) = (one["spec"] for one in documents if one["kind"] == "AnalysisTemplate")
+    expression = template["metrics"][0]["provider"]["prometheus"]["query"]
+    answers = [("repetition", _labels(), (clear, flagged)), ("refusal", _labels(), (clear + flagged, 0))]
+    series = [
+        {"series": f'weir_score_verdicts_total{{detector="{detector}",label="{label}"}}', "values": f"0+{count}x40"}
+        for detector, labels, counts in answers
+        for label, count in zip(labels, counts, strict=True)
+        if count
+    ]
+    rule = {"record": "share", "expr": expression}
+    expected = {"expr": "share", "eval_time": "8m", "exp_samples": [{"labels": "share", "value": flagged / 100}]}
+    test = {"interval": "15s", "input_series": series, "promql_expr_test": [expected]}
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "rollout", "rules": [rule]}]}))
+    (tmp_path / "test.yml").write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "tests": [test]}))
+    assert "SUCCESS" in ran("test", "rules", str(tmp_path / "test.yml"))
