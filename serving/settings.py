@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from stream.section import Section
@@ -29,6 +30,13 @@ _KIB = 1024
 MAX_CONNECTIONS = 1024
 #: transformers reserves memory for `max_length` tokens of each slot; openvino only for the tokens of its requests.
 _OPENVINO_SLOTS, _SLOTS = 32, 8
+
+
+def _with_host_and_port(url: str) -> str:
+    parts = urlsplit(url)
+    if url and not (parts.hostname and parts.port != 0):  # a port that is no number up to 65535 raises ValueError
+        raise ValueError("it has no host, or the port 0; name a host, and a port from 1 to 65535")
+    return url
 
 
 def default_slots(engine: str) -> int:
@@ -89,7 +97,7 @@ class ModelSettings(Section):
         description="what generates the text; auto: vllm if Ray has a GPU, vllm is installed and the model is in Hugging Face's format, else openvino on a CPU "
         "for a GGUF file or OpenVINO IR, else transformers; upstream: another OpenAI-compatible server",
     )
-    base_url: str = Field(
+    base_url: Annotated[str, AfterValidator(_with_host_and_port)] = Field(
         "",
         description="upstream: the other server's base URL, such as http://127.0.0.1:8001/v1",
         pattern=r"^$|^https?://[^\s?#@]*/v1$",
