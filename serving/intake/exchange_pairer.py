@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from serving.capture.recorder import Recorder
-from serving.errors import CaptureError, HalvesFull, UnreadablePayload
+from serving.errors import CaptureError, HalvesFull, ServingError, UnreadablePayload
 from serving.inference_records import ExpectedVerdicts
 from serving.intake.reported_exchange import LATEST_SECONDS, ReportedExchange, identity_of, records_of
 from serving.intake.stored_halves import is_complete, joined
@@ -63,15 +63,17 @@ class ExchangePairer:
         self._expected = expected
         self._settings = settings
         self._tracer = tracer
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        self._database = sqlite3.connect(path, isolation_level=None)
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON"):
-            self._database.execute(f"PRAGMA {pragma}").close()
-        self._database.executescript(_SCHEMA).close()
         self._clock_start = time.time() - time.monotonic()
-        self._rows("UPDATE held SET at = min(at, ?)", (self._now(),))  # an earlier process had a clock that was ahead
-        self._waiting = len(self._rows("SELECT 1 FROM held"))
+        try:
+            self._database = _opened(path)
+            # An earlier process may have had a clock that was ahead.
+            self._rows("UPDATE held SET at = min(at, ?)", (self._now(),))
+            self._waiting = len(self._rows("SELECT 1 FROM held"))
+        except sqlite3.Error as error:
+            raise ServingError(
+                f"intake cannot open {path}: {error}; correct the rights or free disk space. If the file is damaged, stop intake and move"
+                " it away, with its -wal and -shm files: the halves that wait in it are lost"
+            ) from error
         gauge = Gauge("weir_intake_held_halves", "Halves of exchanges that wait for the other half", registry=registry)
         gauge.set_function(lambda: self._waiting)
         self._unreadable = Counter(
@@ -222,6 +224,16 @@ class ExchangePairer:
     def _rows(self, query: str, values: Iterable[object] = ()) -> list[tuple[Any, ...]]:
         with closing(self._database.execute(query, tuple(values))) as cursor:
             return cursor.fetchall()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    database = sqlite3.connect(path, isolation_level=None)
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON"):
+        database.execute(f"PRAGMA {pragma}").close()
+    database.executescript(_SCHEMA).close()
+    return database
 
 
 def _nanoseconds(at: float) -> int | None:

@@ -7,6 +7,8 @@ from contextlib import closing
 import pytest
 from support.intake import REQUEST, RESPONSE, intake, kserve
 
+from serving.errors import ServingError
+
 
 @pytest.mark.parametrize("bad", [b'{"asked": {"parameters": {"seed": true}}', b"{", b"[]", b"\xff", b'{"asked": 3}'])
 async def test_a_stored_half_that_is_unreadable_is_dropped_and_counted(tmp_path, bad, caplog):
@@ -50,3 +52,12 @@ async def test_a_half_that_was_stored_by_a_clock_that_was_ahead_waits_no_longer_
     async with intake(tmp_path / "home", pair_seconds=1e-9) as running:
         await running.pairer.record_overdue()
         assert running.count("weir_intake_held_halves") == 0
+
+
+async def test_a_damaged_file_is_an_error_that_names_the_file_and_the_fix(tmp_path):
+    path = tmp_path / "home" / "intake" / "desk.sqlite"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(ServingError, match=rf"{path}: file is not a database; .* move it away"):
+        async with intake(tmp_path / "home"):
+            pass
