@@ -8,7 +8,7 @@ import msgspec
 
 from stream.archive.reader import ArchivedRangeReader
 from stream.content import readable_content
-from stream.wire import ABORTED, Event, RequestRecord, ResponseRecord
+from stream.wire import ABORTED, Event, RequestRecord, ResponseRecord, bounded
 
 __all__ = ["MergedRecord", "merged_partitions"]
 
@@ -41,6 +41,7 @@ async def merged_partitions(
             heapq.heappop(clocks)
             continue
         event = readable_content(record.value, record.headers)
+        event = None if event is None else bounded(event, record.timestamp / 1000)  # as score does
         heapq.heapreplace(clocks, (time if event is None else max(time, event.time), number))
         yield MergedRecord(number, record.offset, None if event is None or _is_duplicate(seen, event) else event)
 

@@ -16,10 +16,17 @@ from stream.replay.verdict_flips import flip
 from stream.replay.versions import Version
 from stream.stages.score.machine import verdict as verdict_of
 from stream.stages.score.ticks import merge_ticks
+from stream.wire.time_bound import AHEAD_SECONDS
 
 
-def read(partitions):
+def read(partitions, stored_at=None):
+    """Return the merged records; `stored_at` are the times (seconds) at which Kafka stored those of each partition."""
     log = MemoryLog({NAMES.inference: partitions})
+    for number, times in enumerate(stored_at or ()):
+        records = zip(log.records[NAMES.inference, number], times, strict=True)
+        log.records[NAMES.inference, number] = [
+            msgspec.structs.replace(record, timestamp=int(time * 1000)) for record, time in records
+        ]
 
     async def records():
         return [record async for record in merged_partitions(log.reader(), NAMES.inference, len(partitions))]
@@ -44,6 +51,20 @@ def test_partitions_keep_their_order_and_are_at_most_one_tick_apart(seed):
     for record in records:
         assert record.event.time > newest - 1.0 - 1e-9
         newest = max(newest, record.event.time)
+
+
+def test_times_of_a_gateway_whose_clock_is_years_ahead_are_bounded_as_in_score():
+    now, years = 1_800_000_000.0, 10 * 365 * 86_400.0
+    seconds = [now + second for second in range(10)]
+    ahead = [event for at in seconds for event in (request(f"a{at}", at + years), tick(at + years, source="ahead"))]
+    right = [event for at in seconds for event in (request(f"r{at}", at), tick(at))]
+    stored = [at for at in seconds for _ in range(2)]
+    records = read([ahead, right], [stored, stored])
+    for record in records:
+        at = stored[record.offset]
+        assert record.event.time == (at if record.partition else at + AHEAD_SECONDS)
+    ticks = [record.event.data.sources for record in records if not record.partition and record.offset % 2]
+    assert ticks == [{"ahead": at + AHEAD_SECONDS} for at in seconds]
 
 
 def test_a_request_can_be_a_duplicate_and_a_tick_cannot():
