@@ -151,7 +151,12 @@ def _note_no_trainer(settings: "Settings", tenant: str) -> None:
 
 
 def _approval_key(key_file: Path | None) -> str:
-    key = key_file.read_text(encoding="utf-8").strip() if key_file else os.environ.get(_KEY, "")
+    try:
+        key = key_file.read_text(encoding="utf-8").strip() if key_file else os.environ.get(_KEY, "")
+    except UnicodeDecodeError:
+        raise SettingsError(
+            f"--key-file {key_file} is not UTF-8 text; save a file in UTF-8 that contains only the API key"
+        ) from None
     if not key:
         raise SettingsError(f"no API key: give --key-file FILE, or set {_KEY}; the key needs the scope approve")
     return key

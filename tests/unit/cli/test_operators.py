@@ -42,6 +42,14 @@ def test_without_kafka_the_address_and_the_remedy_are_named(arguments):
     assert "no Kafka answers at 127.0.0.1:1; start the stack with `weir up`" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["approve", "reject", "resume"])
+def test_a_key_file_in_another_encoding_is_rejected(command, tmp_path):
+    (tmp_path / "key").write_bytes("weir-key".encode("utf-16"))
+    result = run("retraining", command, "rt_1", "--key-file", str(tmp_path / "key"))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"--key-file {tmp_path / 'key'} is not UTF-8 text" in result.stderr
+
+
 def test_the_access_to_a_letters_text_is_logged_before_it_is_read(no_broker):
     run("dlq", "show", "17", "--text")
     assert '"dead_letter": 17' in (no_broker / "logs" / "access.log").read_text()
