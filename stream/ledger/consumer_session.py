@@ -9,7 +9,7 @@ from aiokafka.structs import TopicPartition
 
 from stream.errors import LedgerError, TopicMismatch, TopicMissing
 from stream.kafka.clients import consumer_for
-from stream.kafka.log_reader import LogReader, partitions_of
+from stream.kafka.log_reader import LogReader, partitions_of, record_at
 from stream.kafka.topic_checks import check_topics, partition_counts
 from stream.ledger.metrics import LedgerMetrics
 from stream.ledger.store import LedgerStore, topics_read
@@ -25,7 +25,10 @@ _NO_TOPICS = "waiting for topics"
 
 
 class LogReset(LedgerError):
-    """The log ends before an offset that the ledger has read, so the topic was deleted or recreated."""
+    """The log is not the one that the ledger has read, so the topic was deleted or recreated.
+
+    It ends before an offset that was read, or has another record at the offset of an event.
+    """
 
 
 class Session:
@@ -91,10 +94,22 @@ class Session:
         first = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
         read = await self._call(self._store.offsets)
+        for partition in partitions:
+            if partition.topic == self._kafka.names.inference:
+                await self._check_same_log(consumer, partition)
         return {
             partition: self._start(partition, read.get(tuple(partition)), first[partition], ends[partition])
             for partition in partitions
         }
+
+    async def _check_same_log(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
+        """Raise LogReset if another record is at the offset of an event: a new log can be longer than the old one was."""
+        known = await self._call(self._store.newest_event, partition.topic, partition.partition)
+        record = None if known is None else await record_at(consumer, partition, known[1])
+        if record is not None and dict(record.headers).get("ce_id") != known[0].encode():
+            raise LogReset(
+                f"{partition.topic}/{partition.partition} has another record at offset {known[1]} than the ledger; it is another log"
+            )
 
     def _start(self, partition: TopicPartition, position: int | None, first: int, end: int) -> int:
         if position is None:

@@ -306,6 +306,12 @@ class Shard(LedgerFile):
             row,
         )
 
+    def newest_event(self, topic: str) -> tuple[str, int] | None:
+        """Return the id and the offset of the event of `topic` with the latest time, or None without an event."""
+        query = "SELECT event_id, offset FROM events WHERE topic = ? ORDER BY time DESC LIMIT 1"
+        row = self.database.execute(query, (topic,)).fetchone()
+        return None if row is None else (str(row[0]), int(row[1]))
+
     # -- counts and retention
 
     def _flush(self) -> None:

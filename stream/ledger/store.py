@@ -94,6 +94,10 @@ class LedgerStore:
             offsets |= shard.offsets()
         return offsets
 
+    def newest_event(self, topic: str, partition: int) -> tuple[str, int] | None:
+        """Return the result of :meth:`Shard.newest_event` for a partition."""
+        return self.shards[partition].newest_event(topic)
+
     def apply(self, batches: Iterable[Iterable[LogRecord]]) -> int:
         """Store batches, in one transaction per file; return the number of new records."""
         by_partition: dict[int, list[LogRecord]] = {}

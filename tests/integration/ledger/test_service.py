@@ -190,6 +190,7 @@ async def test_it_continues_at_its_offsets_and_a_rebuild_has_the_same_coverage(b
 REBUILT = {
     "another schema version": ("UPDATE meta SET value = '0' WHERE key = 'schema'", "UPDATE pairs SET owed = 77"),
     "a log that was created again": ("UPDATE offsets SET next = 900 WHERE topic LIKE '%.inference'",),
+    "a longer log that was created again": ("UPDATE events SET event_id = 'r0/request'", "UPDATE pairs SET owed = 77"),
 }
 
 
