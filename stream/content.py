@@ -28,15 +28,19 @@ def readable_content(value: bytes | None, headers: Headers) -> Event | None:
     return readable(value, headers)
 
 
-async def content_at(consumer: AIOKafkaConsumer, topic: str, partition: int, offset: int) -> Content | None:
-    """Return the content of the record at `offset`.
+async def content_at(
+    consumer: AIOKafkaConsumer, topic: str, partition: int, offset: int, request_id: str
+) -> Content | None:
+    """Return the content of the record at `offset`, which is about request `request_id`.
 
-    Return None if the record has expired, is not readable or has no content. Raises TimeoutError after 15 s, and the
-    errors of the broker.
+    Return None if the record has expired, is not readable, has no content, or is about another request, because the topic was
+    created again. Raises TimeoutError after 15 s, and the errors of the broker.
     """
     record = await record_at(consumer, TopicPartition(topic, partition), offset)
     event = None if record is None else readable_content(record.value, record.headers)
-    return event.data if event is not None and isinstance(event.data, Content) else None
+    if event is None or not isinstance(event.data, Content) or event.data.request_id != request_id:
+        return None
+    return event.data
 
 
 def raw_content(record: ConsumerRecord) -> bytes:

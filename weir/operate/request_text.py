@@ -91,15 +91,16 @@ async def _text(consumer: AIOKafkaConsumer, story: RequestStory) -> RequestText:
     text = RequestText()
     for location in story.events.locations if story.events else ():
         assert story.events is not None
-        data = await content_at(consumer, location.topic, location.partition, location.offset)
+        data = await content_at(consumer, location.topic, location.partition, location.offset, story.request_id)
         if isinstance(data, RequestRecord):
             text = msgspec.structs.replace(text, messages=data.messages, prompt=data.text)
         elif isinstance(data, ResponseRecord):
             about = [note.verdict for note in story.events.verdicts if note.event_id == location.event_id]
             text = msgspec.structs.replace(text, choices=data.messages, answer=data.text, quotes=quotes_of(data, about))
     corrections = [
-        data
+        await content_at(consumer, note.topic, note.partition, note.offset, story.request_id)
         for note in story.judgments.corrections
-        if isinstance(data := await content_at(consumer, note.topic, note.partition, note.offset), CorrectionRecord)
     ]
-    return msgspec.structs.replace(text, corrections=tuple(corrections))
+    return msgspec.structs.replace(
+        text, corrections=tuple(data for data in corrections if isinstance(data, CorrectionRecord))
+    )

@@ -4,12 +4,16 @@ Each other decoder of events is listed here with the records that it reads.
 """
 
 import ast
+import asyncio
 from pathlib import Path
 
 import pytest
+from support.events import a_request
 from support.golden_events import NAMES, golden
+from support.ledger_log import Log, request
 
-from stream.content import Content, readable_content
+from stream import content
+from stream.content import Content, content_at, readable_content
 
 ROOT = Path(__file__).parents[3]
 CONTENT = "stream/content.py"
@@ -87,3 +91,15 @@ def test_content_is_decoded_and_a_damaged_record_is_decoded_as_none(name):
     event = readable_content(value, headers)
     assert isinstance(event.data, Content) == (name.split("/")[1] in {"request", "response", "aborted", "correction"})
     assert readable_content(value[:-2], headers) is None
+
+
+@pytest.mark.parametrize(("request_id", "found"), [("r1", a_request("r1", "canary")), ("r2", None)])
+def test_the_content_of_another_request_is_not_returned(request_id, found, monkeypatch):
+    """A topic that was created again has other records at the offsets of the ledger."""
+    (record,) = Log().inference(request("r1", 1.0, text="canary", owed=("pii",)))
+
+    async def record_at(*_place):
+        return record
+
+    monkeypatch.setattr(content, "record_at", record_at)
+    assert asyncio.run(content_at(None, "weir.inference", 0, 0, request_id)) == found
