@@ -87,7 +87,7 @@ class Gateway:
             except Exception as error:  # noqa: BLE001 - the boundary: an internal error gets a response, and the process goes on
                 _log_internal(request_id, error)
                 await reply.error(
-                    ApiError(500, "Internal error of Weir; the log has its cause.", code="internal_error")
+                    ApiError(500, "Internal error of Weir; the gateway's log has the cause.", code="internal_error")
                 )
             finally:
                 metrics.requests.labels(route, str(reply.status or _NO_RESPONSE)).inc()

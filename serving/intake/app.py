@@ -121,7 +121,9 @@ class Intake:
             await reply.error(error)
         except Exception as error:  # noqa: BLE001 - the boundary: an internal error gets a response; its message may contain text
             _LOG.error("intake %s failed: %s", request_id, type(error).__name__)
-            await reply.error(ApiError(500, "Internal error of Weir; the log has its cause.", code="internal_error"))
+            await reply.error(
+                ApiError(500, "Internal error of Weir; the log of intake has the cause.", code="internal_error")
+            )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Record, once per second until `stop`, the halves of exchanges whose other half did not arrive in time."""

@@ -1,1 +1,1 @@
-"""The archive: Parquet files of the log that outlive Kafka's retention, for datasets, replays and DuckDB."""
+"""The archive: Parquet copies of Kafka's records, for datasets, replays and DuckDB."""

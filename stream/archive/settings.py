@@ -9,7 +9,7 @@ __all__ = ["ArchiveSettings"]
 
 
 class ArchiveSettings(Section):
-    """``[archive]``: Parquet files of the log, which `weir archive run` writes and `weir dataset` and `weir replay` read."""
+    """``[archive]``: Parquet copies of Kafka's records, which `weir archive run` writes and `weir dataset` and `weir replay` read."""
 
     url: str = Field(
         "",

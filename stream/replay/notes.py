@@ -32,7 +32,7 @@ def notes(request: ReplayRequest, log: RetainedLog, results: ReplayResults, even
     detector = request.detector.detector
     lines: list[str] = []
     if not events.read:
-        start = "the beginning of the log" if request.start is None else format_time(request.start)
+        start = "the oldest record" if request.start is None else format_time(request.start)
         lines.append(f"no events of tenant {request.tenant} from {start} to {format_time(request.until)}")
     if log.expired and (request.start is None or (log.since or 0.0) > request.start):
         lines.append(_expired(request, log))
@@ -65,7 +65,7 @@ def notes(request: ReplayRequest, log: RetainedLog, results: ReplayResults, even
 def _expired(request: ReplayRequest, log: RetainedLog) -> str:
     partitions = ", ".join(map(str, log.expired))
     since = "no time" if log.since is None else format_time(log.since)
-    note = f"part of the log has expired (partitions {partitions}): it is complete from {since} on, by production time"
+    note = f"Kafka has deleted records (partitions {partitions}): they are complete from {since} on, by production time"
     if request.detector.over_streams and any(version.recorded for version in request.versions):
         note += (
             "; the recorded findings used an earlier reference than the replay, which alone can change alerts: compare with a version "

@@ -91,7 +91,7 @@ def test_the_chain_of_a_version_is_drawn_with_the_check_of_each_edge(browser, st
         assert page.locator(".chain path").count() == 17
         assert page.locator(".chain path.broken").count() == 0
         checks = page.locator(".chain-box.alert .checks").first.inner_text()
-        assert "12 of 12: the log has the request, and a verdict or a finding" in checks
+        assert "12 of 12: Kafka has the request, and a verdict or a finding" in checks
         assert not re.search("canary-(prompt|answer)", page.content()), (
             "the page contains text of a prompt or of an answer"
         )

@@ -28,7 +28,7 @@ SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
     "alerts": ("weir.cli.alerts", "alerts", "Show alerts that fired and resolved; silence them."),
     "retraining": ("weir.cli.retraining", "retraining", "Show retraining events, and why others were suppressed."),
     "dataset": ("weir.cli.dataset", "dataset", "Build, show, verify and compare datasets for training."),
-    "archive": ("weir.cli.archive", "archive", "Copy the log into Parquet files that outlive Kafka's retention."),
+    "archive": ("weir.cli.archive", "archive", "Copy Kafka's records into Parquet files that Kafka does not delete."),
     "labels": ("weir.cli.labels", "labels", "Import labels of answers; show the accuracy of the models."),
     "detectors": ("weir.cli.detectors", "detectors", "Show the precision of detectors in reviewed alerts."),
     "replay": ("weir.cli.replay", "replay_command", "Run another version of a detector over past events."),

@@ -16,7 +16,7 @@ __all__ = ["archive"]
 
 @click.group()
 def archive() -> None:
-    """Copy the log into Parquet files ([archive] url) that outlive Kafka's retention.
+    """Copy Kafka's records into Parquet files ([archive] url) that Kafka does not delete.
 
     `weir dataset` and `weir replay` read the archive where Kafka has deleted records. The files contain prompts and answers.
 

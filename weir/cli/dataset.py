@@ -30,7 +30,7 @@ _EXTRAS = "stream,loop"
 
 @click.group()
 def dataset() -> None:
-    """Build datasets from corrections, approvals and ratings in the log; show, verify and compare them.
+    """Build datasets from corrections, approvals and ratings of answers; show, verify and compare them.
 
     A dataset is a folder in $WEIR_HOME/loop/datasets, named by the digest of its rows. DIGEST may be the first characters.
 
@@ -48,7 +48,7 @@ def dataset() -> None:
 @click.option("--model", help="Without --for: the name of the model.")
 @click.option("--from", "since", metavar="WHEN", help="Without --for: start, such as 2h, 7d or a time (RFC 3339).")
 @click.option(
-    "--to", "until", metavar="WHEN", help="Without --for: end, in the same format; default: the end of the log."
+    "--to", "until", metavar="WHEN", help="Without --for: end, in the same format; default: the newest record."
 )
 @json_option
 def build_command(
@@ -85,7 +85,7 @@ def build_command(
         request = _request(build_settings, retraining_id, tenant or "", model or "", since, until)
         log_access(settings.home, "weir dataset build", tenant=request.tenant, model=request.model)
         with progress_on_stderr() as show:
-            folder = build(build_settings, request, lambda done, total: show("reading the log", done, total))
+            folder = build(build_settings, request, lambda done, total: show("reading records", done, total))
         manifest = read_manifest(folder)
     if as_json:
         print_json(manifest)
@@ -160,9 +160,7 @@ def show_command(*, digest: str, samples: bool, as_json: bool) -> None:
 
 @dataset.command("verify")
 @click.argument("digest")
-@click.option(
-    "--rebuild", is_flag=True, help="Also build the rows again from the log; this access to content is logged."
-)
+@click.option("--rebuild", is_flag=True, help="Also build the rows again; this access to content is logged.")
 def verify_command(*, digest: str, rebuild: bool) -> None:
     """Check the rows of a dataset against its digest. Exit status 1 if they differ.
 
@@ -190,13 +188,13 @@ def verify_command(*, digest: str, rebuild: bool) -> None:
 
         log_access(settings.home, "weir dataset verify --rebuild", tenant=manifest.tenant, model=manifest.model)
         with progress_on_stderr() as show:
-            found = rebuilt(_build_settings(settings), folder, lambda done, total: show("reading the log", done, total))
+            found = rebuilt(_build_settings(settings), folder, lambda done, total: show("reading records", done, total))
     if found != manifest.digest:
         raise WeirError(
-            f"the log gives the digest {found}, the dataset has {manifest.digest}; compare the detector versions in its manifest with"
-            " the installed ones, and see whether the log lost records (`weir topics`)"
+            f"the rebuilt rows have the digest {found}, the dataset has {manifest.digest}; compare the detector versions in its manifest"
+            " with the installed ones, and check whether Kafka has deleted records (`weir topics`)"
         )
-    click.echo("the log gives the same digest")
+    click.echo("the rebuilt rows have the same digest")
 
 
 @dataset.command("diff")

@@ -55,11 +55,11 @@ def rebuild(*, no_wait: bool) -> None:
         requested_at = time.time()
         files.request_rebuild()
         if no_wait:
-            click.echo("the running ledger will read the log again; see `weir status`", err=True)
+            click.echo("the running ledger will read all records again; see `weir status`", err=True)
         else:
             _wait(directory, requested_at)
     else:
-        click.echo(f"deleted the ledger in {directory}; the next `weir up` reads the log again", err=True)
+        click.echo(f"deleted the ledger in {directory}; the next `weir up` reads all records again", err=True)
 
 
 def _wait(directory: Path, requested_at: float) -> None:
@@ -90,4 +90,4 @@ def _wait(directory: Path, requested_at: float) -> None:
 
 
 def _progress(beat: "Heartbeat") -> None:
-    click.echo(f"reading the log: {count_text(sum(beat.lag.values()), 'record')} to read", err=True)
+    click.echo(f"{count_text(sum(beat.lag.values()), 'record')} to read", err=True)

@@ -37,7 +37,7 @@ _INTERRUPTED = 130
 @click.option(
     "--from", "since", required=True, metavar="WHEN", help="Start: a duration before now (2h, 1d) or a time (RFC 3339)."
 )
-@click.option("--to", "until", metavar="WHEN", help="End, in the same format; default: the current end of the log.")
+@click.option("--to", "until", metavar="WHEN", help="End, in the same format; default: the newest record.")
 @click.option(
     "--detector",
     required=True,
@@ -55,7 +55,7 @@ _INTERRUPTED = 130
 @click.option(
     "--warm-up",
     metavar="DURATION|all",
-    help="Time before --from that only builds state; default: 10m; for stream detectors: the whole log.",
+    help="Time before --from that only builds state; default: 10m; for stream detectors: all retained signals.",
 )
 @click.option(
     "--windows",

@@ -53,8 +53,8 @@ def why(
 ) -> None:
     """Show where a model version came from: requests, verdicts, alerts, retraining request, dataset, training, gate, routes.
 
-    Each edge is checked against the log. An edge is broken if the record that it needs is missing or disagrees; a record that
-    expired from the log is missing too.
+    An edge connects a record with its cause. Each edge is checked against Kafka's records. It is broken if one of them is missing, has
+    expired, or disagrees.
 
     With --subject, the command reads the datasets on this machine. If a dataset is damaged or missing, standard error names the
     dataset or its version, and the exit status is 1.

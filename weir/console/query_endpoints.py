@@ -270,7 +270,7 @@ class QueryEndpoints:
         if not _VERSION.fullmatch(version):
             raise NotFoundError(f"no version {version[:_SHOWN]!r}; the name of a version is such as m_0123456789ab")
         if self._reading.locked():
-            raise StackError("another chain is being read from the log; try again when it is done")
+            raise StackError("another chain is being read; try again when it is done")
         async with self._reading:
             return json_response(msgspec.Raw(await output_of("why", "--json", version)))
 

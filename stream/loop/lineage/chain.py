@@ -13,17 +13,17 @@ __all__ = ["Chain", "Edge", "Node", "chain_of", "wanted_requests"]
 
 #: The check of each kind of edge.
 _CHECKS: dict[str, str] = {
-    "evidence": "the log has the request, and a verdict or a finding of the alert's detector about it",
-    "agreed": "the log has the alert, and the alert opened before the request",
-    "requested": "the log has the request",
-    "approved": "the log has the approval",
-    "pinned": "the log has the request, which names the offsets of the dataset",
-    "row": "the log has the request of the row",
-    "used": "the digest of the log is the digest of the rows on this machine, if they are there",
-    "trained": "the log has the end of the training, which names this version",
-    "derived": "the log has the parent of the version",
-    "evaluated": "the log has the gate's decision about this version",
-    "started": "the log has an operator's decision about this version, without the gate",
+    "evidence": "Kafka has the request, and a verdict or a finding of the alert's detector about it",
+    "agreed": "Kafka has the alert, and the alert opened before the request",
+    "requested": "Kafka has the request",
+    "approved": "Kafka has the approval",
+    "pinned": "Kafka has the request, which names the offsets of the dataset",
+    "row": "Kafka has the request of the row",
+    "used": "the digest in Kafka is the digest of the rows on this machine, if they are there",
+    "trained": "Kafka has the end of the training, which names this version",
+    "derived": "Kafka has the parent of the version",
+    "evaluated": "Kafka has the gate's decision about this version",
+    "started": "Kafka has an operator's decision about this version, without the gate",
     "routed": "delivery routed requests only to a version that the gate or an operator let pass",
 }
 _PINNING = ("requested", "approved")
@@ -204,7 +204,7 @@ class _Builder:
             self._request_node(request_id)
             broken = self._missing_request(request_id)
             if not broken and (request_id, alert.detector) not in self._facts.flagged:
-                broken = f"the log has no verdict or finding of {alert.detector} about {request_id}"
+                broken = f"Kafka has no verdict or finding of {alert.detector} about {request_id}"
             self.edge(request_id, alert.alert_id, "evidence", broken)
 
     def _request_node(self, request_id: str) -> None:

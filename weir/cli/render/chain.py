@@ -27,7 +27,7 @@ def chain_lines(chain: Chain, *, only_broken: bool = False) -> Iterator[str]:
     for edge in chain.broken:
         yield f"  broken     {_name(edge)}: {edge.broken}"
     if not chain.broken:
-        yield f"  {count_text(len(chain.edges), 'edge')} checked against the log, none is broken"
+        yield f"  {count_text(len(chain.edges), 'edge')} checked against Kafka's records, none is broken"
 
 
 def _line(node: Node) -> str:

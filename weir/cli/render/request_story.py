@@ -48,7 +48,7 @@ def story_lines(
                 yield from _text(text, location.side, [note.verdict for note in completed])
             yield from _verdicts(completed, location, text)
         if story.events.end is None:
-            yield Text(f"{_INDENT}the end is not in the log yet", style="yellow")
+            yield Text(f"{_INDENT}no end record yet", style="yellow")
     yield from _consistency(story.consistency)
     yield from _judgments(story, text)
     for alert in story.alerts:

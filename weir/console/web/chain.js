@@ -43,7 +43,7 @@ export class Chain extends Component {
   render({ chain, go }, { lines, width, height }) {
     const { rows } = graphOf(chain);
     const broken = chain.edges.filter((edge) => edge.broken).length;
-    return html`<p role="status" class=${broken ? "bad" : ""}>${broken ? `${broken} of ${chain.edges.length} edges are broken.` : `${chain.edges.length} edges checked against the log, none is broken.`}
+    return html`<p role="status" class=${broken ? "bad" : ""}>${broken ? `${broken} of ${chain.edges.length} edges are broken.` : `${chain.edges.length} edges checked against Kafka's records, none is broken.`}
         <span class="quiet"> Ids and numbers only; access to the text of a request is logged.</span></p>
       <div class="chain" ref=${this._box}>
         <svg width=${width} height=${height} aria-hidden="true">${lines.map((line) => html`<path class=${line.broken ? "broken" : ""} d=${line.path} />`)}</svg>
@@ -75,7 +75,7 @@ function Box({ box, go }) {
   return html`<li class=${`chain-box ${kind} ${faulty ? "faulty" : ""}`} data-box=${box.key}>
     <h3>${titleOf(box)} ${node?.at > 0 && kind !== "verdicts" && html`<small><${Time} at=${node.at} /></small>`}</h3>
     ${about && html`<p>${about.path ? html`<${Link} to=${about.path} go=${go}>${about.text}</${Link}>` : html`<code class="id">${about.text}</code>`}</p>`}
-    ${lost && html`<p class="bad">not in the log</p>`}
+    ${lost && html`<p class="bad">not in Kafka</p>`}
     ${kind !== "verdicts" && node && html`<${Facts} facts=${node.facts} />`}
     ${(kind === "requests" || kind === "rows") && html`<${Requests} ids=${ids} go=${go} />`}
     ${checks.size > 0 && html`<ul class="checks" aria-label="Checks">${[...checks.values()].map((check) => html`<${Check} check=${check} />`)}</ul>`}

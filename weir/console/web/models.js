@@ -60,10 +60,10 @@ class ChainPane extends Loader {
   render({ version, go }, { found, error, loading }) {
     return html`<div class="pane roomy" aria-label=${`Chain of ${version}`}>
       <div class="pane-head"><strong>${version}</strong>${found && html` <span class="clip">${found.tenant} / ${found.model}</span>`}
-        <button class="push" disabled=${loading} onClick=${this._read}>${loading ? "Reading the log" : "Read again"}</button></div>
+        <button class="push" disabled=${loading} onClick=${this._read}>${loading ? "Reading records" : "Read again"}</button></div>
       <${ErrorBox} error=${error} onRetry=${this._read} />
       <div class="pane-body">
-        ${!found && loading && html`<p class="quiet" role="status">Reading the log, as \`weir why ${version}\` does: up to three minutes.</p>`}
+        ${!found && loading && html`<p class="quiet" role="status">Reading Kafka's records, as \`weir why ${version}\` does: up to three minutes.</p>`}
         ${found && html`<${Chain} chain=${found} go=${go} />`}
       </div>
     </div>`;

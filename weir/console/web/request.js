@@ -75,7 +75,7 @@ export function VerdictTable({ verdicts }) {
 }
 
 export function ended(end) {
-  if (!end) return html`<${Fact} name="end">not in the log yet</${Fact}>`;
+  if (!end) return html`<${Fact} name="end">no end record yet</${Fact}>`;
   return html`<${Fact} name="end"><span class=${end.status === "complete" ? "" : "bad"}>${end.status}</span>${end.finish_reason ? `, ${end.finish_reason}` : ""}</${Fact}>
     <${Fact} name="took">${duration(end.latency_seconds)}${end.time_to_first_token_seconds !== null && end.time_to_first_token_seconds !== undefined ? `, first token after ${duration(end.time_to_first_token_seconds)}` : ""}</${Fact}>
     <${Fact} name="tokens">${end.usage.total_tokens ? `${end.usage.prompt_tokens} + ${end.usage.completion_tokens}` : "unknown"}</${Fact}>`;

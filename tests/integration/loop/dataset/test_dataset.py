@@ -134,10 +134,10 @@ async def test_the_command_builds_and_rebuilds_a_dataset_without_personal_data_a
         assert not [text for text in (*PERSONAL, *TOXIC) if text.encode() in content], path.name
     commands.env |= ANOTHER_MACHINE
     verified = await commands.run("dataset", "verify", manifest["digest"][:10], "--rebuild", seconds=250)
-    assert (verified.returncode, verified.stdout.splitlines()[-1]) == (0, "the log gives the same digest"), (
+    assert (verified.returncode, verified.stdout.splitlines()[-1]) == (0, "the rebuilt rows have the same digest"), (
         verified.stderr
     )
-    assert "reading the log" in verified.stderr
+    assert "reading records" in verified.stderr
     async with sender(kafka) as send:
         await promote(kafka, send, "rt_first", manifest["digest"], 150.0)
         later = [
