@@ -40,7 +40,7 @@ def gate_version(
     against = _champion(home, manifest) if champion is None else champion
     known = None if against in (BASE, version) else read_version(home, against)
     if known is not None and known.job.base_digest != job.base_digest:
-        raise StackError(f"{against} has another base model than {version}: compare it with --champion base")
+        raise StackError(_other_base(against, version, job, answers=champion is None))
     if known is None:
         _check_base(settings, version, job)
     run = GateRun(
@@ -66,6 +66,17 @@ def gate_version(
     report, words = run_gate(run, arms, progress)
     write_report(report, words, VersionFolder.of(home, version).path)
     return report
+
+
+def _other_base(champion: str, version: str, job: TrainingJob, *, answers: bool) -> str:
+    """Return the error for a champion with another base; `answers` is whether it was chosen because it answers now."""
+    problem = f"{champion} {'answers now and ' if answers else ''}has another base model than {version}, so they cannot be compared"
+    if not answers:
+        return f"{problem}: name a version of the same base, or --champion base"
+    return (
+        f"{problem}: let the present base answer (`weir models promote base --tenant {job.tenant} --model {job.model} --now --reason TEXT`), "
+        "then repeat the gate (`weir retraining resume`)"
+    )
 
 
 def _check_base(settings: Settings, version: str, job: TrainingJob) -> None:
