@@ -179,8 +179,9 @@ def key_of(parts: Sequence[str]) -> str:
 def _problem(parts: Sequence[str], item: ErrorDetails) -> str:
     """Return the second part of an error about a key: the key's value (a secret is masked), its bounds, and the fix."""
     section = _section(parts[:-1])
-    if item["type"] == "extra_forbidden" or (section is TenantTable and parts[-1] not in section.model_fields):
-        tables = ", and a table of options for each stream detector" if section is TenantTable else ""
+    in_tenant = section is TenantTable and bool(parts[2:])  # else the key is the name of a tenant
+    if item["type"] == "extra_forbidden" or (in_tenant and parts[-1] not in section.model_fields):
+        tables = ", and a table of options for each stream detector" if in_tenant else ""
         return f": unknown key; known here are {', '.join(section.model_fields)}{tables}. Rename or remove it"
     field = section.model_fields.get(parts[-1])
     value = _MASK if field is not None and field.annotation is SecretStr else as_written(item["input"])
