@@ -56,6 +56,11 @@ def test_a_relative_archive_folder_is_relative_to_the_settings_file(url, write, 
     assert load_settings().settings.archive.url == (str(tmp_path / "archive") if url == "archive" else url)
 
 
+def test_a_byte_order_mark_before_the_settings_is_ignored(write):
+    write("\ufeff[tenants.a]\nbucket_seconds = 5\n", encoding="utf-8")
+    assert load_settings().settings.tenants == {"a": {"bucket_seconds": 5}}
+
+
 def test_a_relative_home_is_relative_to_the_settings_file(tmp_path, monkeypatch):
     (tmp_path / "etc").mkdir()
     path = tmp_path / "etc" / "weir.toml"
