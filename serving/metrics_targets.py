@@ -45,6 +45,6 @@ def _read(directory: Path) -> list[tuple[Path, MetricsTarget]]:
     for path in directory.glob("*.json"):
         try:
             found.append((path, msgspec.json.decode(path.read_bytes(), type=MetricsTarget)))
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             continue
     return found

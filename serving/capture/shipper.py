@@ -83,7 +83,7 @@ def read_shipper_status(spool_root: Path) -> ShipperStatus | None:
     """Return the last status, or None if no shipper has run (or a power loss damaged the file)."""
     try:
         return msgspec.json.decode((spool_root / _STATUS_FILE).read_bytes(), type=ShipperStatus)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

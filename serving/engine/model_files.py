@@ -110,7 +110,7 @@ def read_manifest(directory: Path) -> Manifest | None:
     """Return the manifest of `directory`, or None if it has no valid manifest, or a file is missing or has another size."""
     try:
         manifest = msgspec.json.decode((directory / MANIFEST).read_bytes(), type=Manifest)
-    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     intact = all((directory / n).is_file() and (directory / n).stat().st_size == s for n, s in manifest.files.items())
     return manifest if intact else None

@@ -65,7 +65,7 @@ def _decision(settings: Settings) -> Compute:
         stored = msgspec.json.decode(path.read_bytes(), type=Compute)
     except FileNotFoundError:
         stored = _best()
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"{path} is damaged ({error}); run `weir down`, delete the file, then run `weir up`"
         ) from error

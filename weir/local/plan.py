@@ -109,7 +109,7 @@ def load_plan(home: Path) -> Plan:
         return msgspec.json.decode(path.read_bytes(), type=Plan)
     except FileNotFoundError:
         raise StackError(f"no stack was started in {home}; run `weir up`, or set WEIR_HOME") from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StackError(
             f"{path} is damaged ({error}); run `weir down`, then `weir up`, which writes it again"
         ) from None

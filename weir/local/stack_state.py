@@ -60,7 +60,7 @@ def load_components(home: Path) -> list[ComponentState]:
     """
     try:
         states = msgspec.json.decode(_components_path(home).read_bytes(), type=list[ComponentState])
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         return []
     return [msgspec.structs.replace(state, running=is_running(state.pid, state.identity)) for state in states]
 
@@ -80,7 +80,7 @@ def load_supervisor(home: Path) -> SupervisorRecord | None:
     """Return the supervisord that was started last; it may have ended."""
     try:
         return msgspec.json.decode(_supervisor_path(home).read_bytes(), type=SupervisorRecord)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -140,7 +140,7 @@ def _record(options: TrainingOptions, recipe: Trainer) -> RunRecord:
 def _resumed(options: TrainingOptions, path: Path, fresh: RunRecord) -> RunRecord:
     try:
         begun = msgspec.json.decode(path.read_bytes(), type=RunRecord)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a record of a run ({error}); name another folder with --out") from error
     if not options.resume:
         raise DataError(

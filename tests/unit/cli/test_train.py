@@ -133,9 +133,10 @@ def test_a_complete_run_is_measured_again_and_not_trained_again(tmp_path, data):
 
 @pytest.mark.parametrize(("arguments", "message"), CASES["errors"])
 def test_an_error_is_one_line_with_the_remedy(tmp_path, data, arguments, message):
-    for folder, name in (("full", "length.safetensors"), ("odd", "run.json")):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / name).write_text("{}")
+    files = {"full/length.safetensors": b"{}", "odd/run.json": b"{}", "bytes/run.json": b'{"at": "\xff"}'}
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(content)
     weir(*arguments, code=1, error=message)
 
 

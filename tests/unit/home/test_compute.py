@@ -53,7 +53,8 @@ def test_a_setting_overrides_the_decision_and_an_option_overrides_both(settings,
     assert "pii" not in found.detectors.options
 
 
-def test_a_damaged_decision_is_an_error(settings):
-    compute_path(settings.home).write_text('{"precision": "float8"}')
+@pytest.mark.parametrize("content", [b'{"precision": "float8"}', b'{"precision": "\xff"}'])
+def test_a_damaged_decision_is_an_error(settings, content):
+    compute_path(settings.home).write_bytes(content)
     with pytest.raises(SettingsError, match="delete the file"):
         decided(settings)
