@@ -198,7 +198,7 @@ def _spans(value: Any, text: str, location: str) -> tuple[Span, ...]:
         for item in items or ():
             given = {field: next(item[name] for name in names if name in item) for field, names in FIELDS.items()}
             spans.append(Span(start=int(given["start"]), end=int(given["end"]), type=str(given["type"]), score=1.0))
-    except (ValueError, TypeError, KeyError, StopIteration) as error:
+    except (ValueError, TypeError, KeyError, StopIteration, OverflowError, RecursionError) as error:
         raise DataError(
             f'{location} has spans {str(value)[:80]!r}; expected a list of objects {{"start", "end", "type"}}'
         ) from error

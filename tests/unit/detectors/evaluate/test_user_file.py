@@ -144,6 +144,8 @@ def spans_of(value):
         ),
         ("a.jsonl", spans_of("nonsense"), SPANS, "has spans 'nonsense'; expected a list of objects"),
         ("a.jsonl", spans_of([{"start": 0, "end": 2}]), SPANS, "expected a list of objects"),
+        ("a.jsonl", spans_of("[" * 100_000), SPANS, "expected a list of objects"),
+        ("a.jsonl", spans_of([{"start": 0, "end": float("inf"), "type": "X"}]), SPANS, "expected a list of objects"),
         ("a.jsonl", spans_of([{"start": 0, "end": 9, "type": "X"}]), SPANS, "a span 0 to 9 in a text of 4 characters"),
         ("a.jsonl", spans_of([{"start": 2, "end": 2, "type": "X"}]), SPANS, "a span 2 to 2"),
     ],
