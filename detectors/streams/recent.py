@@ -58,7 +58,7 @@ class RecentObservations:
 
     def _packed(self) -> NDArray[np.uint8]:
         data = b"".join([row[-1] for row in self._rows])
-        return np.frombuffer(data, dtype=np.uint8).reshape(len(self._rows), -1)
+        return np.frombuffer(data, dtype=np.uint8).reshape(len(self._rows), (2 * self._size + 7) // 8)
 
     def _flags(self) -> Flags:
         bits = np.unpackbits(self._packed(), axis=1, count=2 * self._size)

@@ -6,11 +6,12 @@ import pytest
 from detectors.base import Observation
 from detectors.evaluate.studies.in_control import FEATURES, SCORES, ConversationStream, Exchangeable, SharedId, key_each
 from detectors.evaluate.studies.run_length import BatchMonitor, run_lengths
-from detectors.streams.monitor import Budget, Monitor
+from detectors.streams.monitor import Budget, Feature, Monitor
 from detectors.streams.recent import MEMORY
 from detectors.streams.sequential_tests import ODDS, OVERSHOOT, BettingStep, ReferenceRegions, tie_break
 
 LIMIT = 200
+EVENT = Observation(id="", time=0.0, features={})
 
 
 def regions(signs=(1.0,), limit=LIMIT):
@@ -128,6 +129,19 @@ def test_forgetting_a_change_restores_the_counts():
     assert made.snapshot().counts != before
     made.forget(0.0)
     assert made.snapshot().counts == before
+
+
+def test_suppressed_events_can_reach_the_limit_directly_after_an_alarm():
+    rng = np.random.default_rng(0)
+    monitor = Monitor({"a": Feature(share=1.0, tails=1, warm_up=20)}, Budget(limit=10, daily=False))
+    for value in [*rng.random(20), *[2.0] * 20, *rng.random(200)]:
+        monitor.update(EVENT, np.array([value]), 0.5)
+        if value < 1.0 and monitor.events > 40 and not monitor.alarm:
+            break
+    assert not monitor.alarm
+    for _ in range(10):
+        monitor.update(EVENT, None, 0.5)
+    assert monitor.alarm
 
 
 def test_a_change_has_its_time_and_its_shares_before_and_since():
