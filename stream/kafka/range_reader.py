@@ -18,15 +18,17 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from stream.errors import LogExpired
 from stream.kafka.clients import BROKER_ERRORS, consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader, Records
+from stream.kafka.stall import StallDetector
 from stream.wire import Event, LogRange, readable
 
 __all__ = ["RangeReader", "retained"]
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
-#: Time from the broker's first error after which reading a range fails.
+#: Time from the broker's first error, or at the end of a log that is shorter than the range, after which reading a range fails.
 _OUTAGE_SECONDS = 30.0
 #: The broker denies access; waiting does not change that.
 _ACCESS_ERRORS = (
@@ -73,9 +75,13 @@ class RangeReader:
         self._reader = LogReader(consumer, positions)
         self._clock = asyncio.get_running_loop().time
         self._failing_since: float | None = None
+        self._end = StallDetector(_OUTAGE_SECONDS)
 
     async def next(self, topic: str, partition: int) -> ConsumerRecord | None:
-        """Return the next record of a partition, or None at the end of its range; raises broker errors after 30 s."""
+        """Return the next record of a partition, or None at the end of its range; raises broker errors after 30 s.
+
+        Raises LogExpired if a record of the range was deleted, or after 30 s at the end of a log that is shorter than the range.
+        """
         tp = TopicPartition(topic, partition)
         lane = self._lanes[tp]
         while not lane.waiting:
@@ -109,7 +115,20 @@ class RangeReader:
             await asyncio.sleep(_RETRY_SECONDS)  # some errors come at once
             return {}
         self._failing_since = None
+        if not records:
+            self._check_end()
         return records
+
+    def _check_end(self) -> None:
+        """Raise LogExpired if a log has been shorter than its range for 30 s; a new leader can report an earlier end for a moment."""
+        positions, ends = self._reader.positions, self._reader.ends
+        short = [tp for tp, end in ends.items() if positions[tp] >= end and not self._is_read(tp)]
+        if self._end.observe(now=self._clock(), progress=sum(positions.values()), work=bool(short)):
+            tp = short[0]
+            raise LogExpired(
+                f"{tp.topic}-{tp.partition} ends at offset {ends[tp]}, and the range to read ends at {self._lanes[tp].last}: the topic "
+                "was deleted and created again, and the records of the range are lost; choose a later range"
+            )
 
     def _is_read(self, partition: TopicPartition) -> bool:
         last = self._lanes[partition].last

@@ -145,8 +145,8 @@ def ranged(now, monkeypatch):
     Each read takes 10 s.
     """
 
-    def reader(*script):
-        consumer = Consumer(2, *script)
+    def reader(*script, end=2):
+        consumer = Consumer(end, *script)
         getmany = consumer.getmany
 
         async def slow(**options):
@@ -155,7 +155,8 @@ def ranged(now, monkeypatch):
 
         consumer.getmany = slow
         reader = RangeReader(consumer, [LogRange(topic="t", first={"0": 0}, last={"0": 2})])
-        reader._clock = lambda: now.seconds
+        reader._clock = reader._reader._clock = lambda: now.seconds
+        reader._reader._probed_at = 0.0
         return reader
 
     monkeypatch.setattr(range_reader, "_RETRY_SECONDS", 0.0)
@@ -178,6 +179,19 @@ async def test_a_range_ends_with_an_error_if_the_broker_is_unreachable_for_30_s(
     with pytest.raises(KafkaConnectionError):
         await reader.next("t", 0)
     assert now.seconds == 40
+
+
+async def test_a_range_past_the_end_of_its_log_is_an_error_after_30_s(ranged, now):
+    """The topic was created again, or a new leader reports an earlier end for a moment."""
+    reader = ranged(1, end=1)
+    assert (await reader.next("t", 0)).offset == 0
+    with pytest.raises(
+        LogExpired, match="t-0 ends at offset 1, and the range to read ends at 2: the topic was deleted"
+    ):
+        await reader.next("t", 0)
+    assert now.seconds == 50
+    late = ranged(1, 0, 0, 1, end=1)
+    assert [(await late.next("t", 0)).offset for _ in range(2)] == [0, 1]
 
 
 async def test_a_range_ends_immediately_if_the_broker_denies_access(ranged, now, caplog):
