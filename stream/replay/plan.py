@@ -89,6 +89,7 @@ class ReplayPlan(msgspec.Struct, frozen=True, kw_only=True):
             "tenant": request.tenant,
             "windows": request.windows,
             "silence": self.watch.source_silence_seconds,
+            "outstanding": self.watch.outstanding_events,
             "tenants": {pattern: settings.model_dump(mode="json") for pattern, settings in patterns.items()},
         }
         texts = (_CANONICAL.encode(part).decode() for part in (self.ranges, request.versions, rule))

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from support.events import tick
 from support.ledger_log import aborted, end, request, verdict
-from support.replay_log import NAMES, MemoryLog
+from support.replay_log import NAMES, MemoryLog, plan_of
 
 from stream.replay.merged_partitions import merged_partitions
 from stream.replay.plan import ReplayRequest
@@ -120,6 +120,13 @@ def test_an_event_before_the_tick_of_score_is_missing_and_a_later_event_is_pendi
     assert found[0] is Absent.MISSING
     assert found[1].request_id == "r1"
     assert found[2] is Absent.PENDING
+
+
+def test_a_limit_that_closes_windows_early_changes_the_id_of_a_replay():
+    version = Version(detector="drift", label="installed")
+    plan = plan_of(ReplayRequest(since=0.0, until=9.0, detector=version, against=version))
+    limited = msgspec.structs.replace(plan, watch=plan.watch.model_copy(update={"outstanding_events": 10}))
+    assert plan.identity({}) == plan.identity({}) != limited.identity({})
 
 
 LIMIT = Version(detector="pii", label="installed", version="1", threshold=0.6)
