@@ -13,11 +13,10 @@ from stream.dead_letters import DeadLetters
 from stream.runtime.app import BaseApp, create_base_app
 from stream.settings import KafkaSettings, TenantSettings, WatchSettings, cached_tenant_settings, tenant_settings
 from stream.stages.alert.agent import AlertStage
-from stream.stages.alert.state import order as alert_order
 from stream.stages.retrain.agent import RetrainStage
-from stream.stages.retrain.state import order as retraining_order
 from stream.stages.shared.metrics import WatchMetrics
 from stream.stages.shared.stage import Stage, StageContext, drain
+from stream.stages.shared.state_codec import offset_order
 from stream.stages.watch.agent import WatchStage
 from stream.stages.watch.machine import Detectors, WatchRules
 from stream.stages.watch.state import order as watch_order
@@ -69,9 +68,9 @@ def create_app(  # noqa: PLR0913 - the parts of a process, by name
     watching = WatchStage(context, app.raw_table("streams", count, watch_order), watch, rules)
     app.held[names.signals] = watching.held
     _add_agent(app, watching, names.signals)
-    _add_agent(app, AlertStage(context, app.raw_table("alerts", count, alert_order)), names.findings)
+    _add_agent(app, AlertStage(context, app.raw_table("alerts", count, offset_order)), names.findings)
     # Both topics share key, partition count and partitioner, so one table fits (docs/design/traps.md 16).
-    retraining = RetrainStage(context, app.raw_table("retraining", count, retraining_order))
+    retraining = RetrainStage(context, app.raw_table("retraining", count, offset_order))
     _add_agent(app, retraining, names.alerts, names.retraining)
     return app
 

@@ -15,7 +15,6 @@ __all__ = [
     "StreamAlerts",
     "decode",
     "encode",
-    "order",
     "short_id",
     "slot",
 ]
@@ -112,14 +111,4 @@ def short_id(identity: str) -> int:
     return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=8).digest()) >> 1
 
 
-class _Order(msgspec.Struct, kw_only=True):
-    offset: int
-
-
 decode = decoder(StreamAlerts)
-_order = decoder(_Order)
-
-
-def order(_key: bytes, value: bytes) -> float:
-    """Return the offset of the state's last change, for the comparison of two states. Raises StateUnreadable."""
-    return _order(value).offset

@@ -17,7 +17,6 @@ __all__ = [
     "encode",
     "half_key",
     "model_key",
-    "order",
     "remember",
 ]
 
@@ -128,14 +127,4 @@ def model_key(key: str) -> str:
     return _SEPARATOR.join(key.split(_SEPARATOR)[:2])
 
 
-class _Order(msgspec.Struct, kw_only=True):
-    offset: int
-
-
 decode: Callable[[bytes], Half] = decoder(AlertsHalf, RequestsHalf)
-_order = decoder(_Order)
-
-
-def order(_key: bytes, value: bytes) -> float:
-    """Return the offset of the last record that the half includes. Raises StateUnreadable."""
-    return _order(value).offset

@@ -10,7 +10,7 @@ import msgspec
 
 from stream.errors import StateUnreadable
 
-__all__ = ["decoder", "encode"]
+__all__ = ["decoder", "encode", "offset_order"]
 
 StateT = TypeVar("StateT", bound=msgspec.Struct)
 
@@ -49,3 +49,15 @@ def decoder(*kinds: type[StateT]) -> Callable[[bytes], StateT]:
         return state
 
     return decode
+
+
+class _Order(msgspec.Struct, kw_only=True):
+    offset: int
+
+
+_order = decoder(_Order)
+
+
+def offset_order(_key: bytes, value: bytes) -> float:
+    """Return the offset of a state's last change, for the comparison of two states. Raises StateUnreadable."""
+    return _order(value).offset

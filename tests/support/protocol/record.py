@@ -2,13 +2,12 @@
 
 from typing import NamedTuple
 
-from stream.stages.alert.state import order as alert_order
-from stream.stages.retrain.state import order as retraining_order
+from stream.stages.shared.state_codec import offset_order
 from stream.stages.watch.state import order as watch_order
 from stream.wire import Event, WireError, decode
 from support.simulated_kafka import Stored
 
-_ORDERS = {"streams": watch_order, "alerts": alert_order, "retraining": retraining_order}
+_ORDERS = {"streams": watch_order, "alerts": offset_order, "retraining": offset_order}
 
 
 class Read(NamedTuple):

@@ -14,10 +14,9 @@ from stream.runtime.app import create_base_app
 from stream.settings import KafkaSettings
 from stream.stages.alert.state import StreamAlerts
 from stream.stages.alert.state import encode as encode_alerts
-from stream.stages.alert.state import order as alert_order
 from stream.stages.retrain.state import AlertsHalf, RequestsHalf
 from stream.stages.retrain.state import encode as encode_half
-from stream.stages.retrain.state import order as retraining_order
+from stream.stages.shared.state_codec import offset_order
 from stream.stages.watch.state import LivenessState, SourcesState, StreamState, encode, liveness_key, sources_key
 from stream.stages.watch.state import order as watch_order
 
@@ -112,12 +111,12 @@ def test_the_order_of_a_state_is_the_position_that_it_has_read_in_the_log():
     assert watch_order(liveness_key(12).encode(), silence) == 17
     sources = encode(SourcesState(sources=("a",), offset=5))
     assert watch_order(sources_key(12).encode(), sources) == 5
-    assert alert_order(KEY, encode_alerts(StreamAlerts(tenant="a", model="m", side="input", offset=9))) == 9
-    assert retraining_order(KEY, encode_half(AlertsHalf(offset=4))) == 4
-    assert retraining_order(KEY, encode_half(RequestsHalf(offset=3))) == 3
+    assert offset_order(KEY, encode_alerts(StreamAlerts(tenant="a", model="m", side="input", offset=9))) == 9
+    assert offset_order(KEY, encode_half(AlertsHalf(offset=4))) == 4
+    assert offset_order(KEY, encode_half(RequestsHalf(offset=3))) == 3
 
 
-@pytest.mark.parametrize("order", [watch_order, alert_order, retraining_order])
+@pytest.mark.parametrize("order", [watch_order, offset_order])
 def test_the_order_of_an_unreadable_state_is_an_error(order):
     with pytest.raises(StateUnreadable):
         order(KEY, b"\xc1")

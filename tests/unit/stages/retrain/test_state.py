@@ -6,7 +6,8 @@ from support.alert_log import settings
 
 from stream.errors import StateUnreadable
 from stream.stages.retrain.machine import Retraining
-from stream.stages.retrain.state import AlertsHalf, ModelState, RequestsHalf, decode, encode, half_key, model_key, order
+from stream.stages.retrain.state import AlertsHalf, ModelState, RequestsHalf, decode, encode, half_key, model_key
+from stream.stages.shared.state_codec import offset_order
 from stream.wire import RetrainingRecord, tenant_model_key
 
 MODEL_KEY = tenant_model_key("acme", "m")
@@ -39,7 +40,7 @@ def recovered(*states):
     for state in states:
         for half in (state.alerts, state.requests):
             key, value = half_key(MODEL_KEY, half).encode(), encode(half)
-            if key not in rows or order(key, value) >= order(key, rows[key]):
+            if key not in rows or offset_order(key, value) >= offset_order(key, rows[key]):
                 rows[key] = value
     return {key: decode(value) for key, value in rows.items()}
 
