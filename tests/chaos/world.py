@@ -33,7 +33,7 @@ from stream.kafka.admin import create_topics
 from stream.kafka.probe import broker_answers
 from stream.settings import KafkaSettings
 from weir.local.broker.apache import MAX_MESSAGE_BYTES
-from weir.local.broker.launch import launch_broker
+from weir.local.broker.launch import broker_command
 from weir.settings import load_settings
 
 _TESTS = Path(__file__).parents[1]
@@ -215,7 +215,7 @@ class World:
     def _broker_argv(self):
         """Return the broker's command; its clients connect through the proxy."""
         port, proxy = self._ports["broker"], self._ports["proxy"]
-        argv = launch_broker("apache", self.home / "kafka", port, self._ports["controller"]).argv
+        argv = broker_command("apache", self.home / "kafka", port, self._ports["controller"])
         properties = Path(argv[-1])
         advertised = "advertised.listeners=BROKER://127.0.0.1:{}".format
         text = properties.read_text()

@@ -11,7 +11,7 @@ from typing import Self
 
 from stream.errors import BrokerError
 from stream.kafka.probe import broker_answers
-from weir.local.broker.launch import BrokerKind, BrokerLaunch, launch_broker
+from weir.local.broker.launch import BrokerKind, broker_command
 
 _READY_SECONDS = 180.0
 _STOP_SECONDS = 15.0
@@ -23,12 +23,12 @@ _OUTPUT_CHARACTERS = 1500
 class RunningBroker:
     """A broker that this process starts, at the same address after a restart; its output is appended to `log`."""
 
-    def __init__(self, launch: BrokerLaunch, log: Path) -> None:
-        self._launch = launch
+    def __init__(self, kind: BrokerKind, argv: list[str], bootstrap: str, log: Path) -> None:
+        self.kind = kind
+        self._argv = argv
+        self.bootstrap = bootstrap
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
-        self.bootstrap = launch.bootstrap
-        self.kind: BrokerKind = launch.kind
 
     @property
     def pid(self) -> int:
@@ -38,7 +38,7 @@ class RunningBroker:
         """Start the broker and wait until it answers (Apache Kafka: about 4 s)."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *self._launch.argv],
+                ["setpriv", "--pdeathsig", "KILL", *self._argv],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -91,8 +91,9 @@ def start_broker(kind: BrokerKind, data_dir: Path, port: int | None = None) -> R
     The broker dies with the thread that started it (PR_SET_PDEATHSIG): start it from the main thread.
     """
     free, controller_port = free_ports(2)
-    launch = launch_broker(kind, data_dir, port or free, controller_port)
-    return RunningBroker(launch, data_dir / f"{kind}.log").start()
+    port = port or free
+    argv = broker_command(kind, data_dir, port, controller_port)
+    return RunningBroker(kind, argv, f"127.0.0.1:{port}", data_dir / f"{kind}.log").start()
 
 
 def free_ports(count: int) -> list[int]:

@@ -11,7 +11,7 @@ from stream.settings import KafkaSettings
 from weir.errors import StackError
 from weir.home.ports import reachable
 from weir.local.broker.apache import JAVA_ENVIRONMENT
-from weir.local.broker.launch import BrokerPlan, check_login, launch_broker
+from weir.local.broker.launch import BrokerPlan, broker_command, check_login
 from weir.local.plan import Component, Plan
 from weir.settings import MetricsSection, Settings
 
@@ -140,8 +140,8 @@ def prepare_broker(plan: Plan, broker: BrokerPlan) -> Plan:
     if broker.kind == "given" or first.name != _BROKER:
         return plan
     ports = plan.ports
-    launch = launch_broker(broker.kind, Path(plan.home) / "kafka", ports["broker"], ports["broker_controller"])
-    return msgspec.structs.replace(plan, components=[msgspec.structs.replace(first, argv=launch.argv), *others])
+    argv = broker_command(broker.kind, Path(plan.home) / "kafka", ports["broker"], ports["broker_controller"])
+    return msgspec.structs.replace(plan, components=[msgspec.structs.replace(first, argv=argv), *others])
 
 
 def _mlflow(home: Path, ports: dict[str, int]) -> Component:

@@ -11,7 +11,7 @@ from weir.home.ports import PORT_NAMES
 from weir.local import build_plan as module
 from weir.local import doctor
 from weir.local.broker.kafka_jars import ensure_jars
-from weir.local.broker.launch import BrokerLaunch, BrokerPlan, plan_broker
+from weir.local.broker.launch import BrokerPlan, plan_broker
 from weir.settings import Loaded, Settings
 
 
@@ -26,10 +26,7 @@ def ports():
 
 @pytest.fixture
 def build(ports, tmp_path, monkeypatch):
-    def launched(kind, directory, port, controller_port):
-        return BrokerLaunch(kind=kind, argv=["broker"], bootstrap=f"127.0.0.1:{port}")
-
-    monkeypatch.setattr(module, "launch_broker", launched)
+    monkeypatch.setattr(module, "broker_command", lambda *_: ["broker"])
 
     def build(kind="apache", only=(), **sections):
         settings = Settings(home=tmp_path, **sections)

@@ -14,7 +14,7 @@ from stream.settings import KafkaSettings
 from weir.local.broker.apache import apache_command
 from weir.local.broker.kafka_jars import apache_available
 
-__all__ = ["BrokerKind", "BrokerLaunch", "BrokerPlan", "check_login", "launch_broker", "plan_broker"]
+__all__ = ["BrokerKind", "BrokerPlan", "broker_command", "check_login", "plan_broker"]
 
 BrokerKind = Literal["apache", "embedded"]
 EMBEDDED_RETENTION_BYTES = 64 * 1024 * 1024
@@ -51,14 +51,6 @@ class BrokerPlan(msgspec.Struct, frozen=True, kw_only=True):
     notice: str = ""
 
 
-class BrokerLaunch(msgspec.Struct, frozen=True, kw_only=True):
-    """Command and address of a local broker."""
-
-    kind: BrokerKind
-    argv: list[str]
-    bootstrap: str
-
-
 def plan_broker(kafka: KafkaSettings) -> BrokerPlan:
     """Choose the broker of the settings; ``auto`` is Apache Kafka if it is available, else the embedded broker."""
     if kafka.bootstrap_servers:
@@ -79,11 +71,10 @@ def check_login(kafka: KafkaSettings, broker: BrokerPlan) -> None:
     kafka.client_options()
 
 
-def launch_broker(kind: BrokerKind, directory: Path, port: int, controller_port: int) -> BrokerLaunch:
-    """Prepare a local broker below `directory` and return the command that starts it; raises BrokerError."""
+def broker_command(kind: BrokerKind, directory: Path, port: int, controller_port: int) -> list[str]:
+    """Prepare a local broker below `directory` and return the argv that starts it; raises BrokerError."""
     data = directory / kind
-    argv = apache_command(data, port, controller_port) if kind == "apache" else embedded_command(data, port)
-    return BrokerLaunch(kind=kind, argv=argv, bootstrap=f"127.0.0.1:{port}")
+    return apache_command(data, port, controller_port) if kind == "apache" else embedded_command(data, port)
 
 
 def retention_bytes(kind: str, kafka: KafkaSettings) -> int:
