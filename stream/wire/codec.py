@@ -20,20 +20,6 @@ CONTENT_TYPE = b"application/json"
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _DECODERS = {name: msgspec.json.Decoder(struct) for name, struct in EVENT_TYPES.items()}
-#: Optional attributes, written if they are not empty; the header is the name with the prefix ``ce_``.
-_OPTIONAL = (
-    "subject",
-    "correlationid",
-    "causationid",
-    "traceparent",
-    "tracestate",
-    "partitionkey",
-    "severitynumber",
-    "severitytext",
-    "dataclassification",
-    "dataref",
-)
-_OPTIONAL_HEADERS = tuple((name, f"ce_{name}") for name in _OPTIONAL)
 _SPECVERSION = ("ce_specversion", b"1.0")
 _CONTENT_TYPE = ("content-type", CONTENT_TYPE)
 Headers = Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None
@@ -63,6 +49,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     severitytext: str = ""
     dataclassification: str = ""
     dataref: str = ""
+
+
+#: Optional attributes, written if they are not empty; the header is the name with the prefix ``ce_``.
+_OPTIONAL = tuple(field.name for field in msgspec.structs.fields(Event) if not field.required)
+_OPTIONAL_HEADERS = tuple((name, f"ce_{name}") for name in _OPTIONAL)
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
