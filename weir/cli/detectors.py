@@ -1,16 +1,12 @@
 """``weir detectors``."""
 
-from typing import TYPE_CHECKING
-
 import click
 
 from stream.count_text import count_text
+from stream.ledger.queries.threshold_proposal import Expectation, Proposal
 from weir.cli.options import FiniteRange, json_option, since_option
 from weir.cli.render.output import print_json, print_rows, print_table
 from weir.home.access_log import log_access
-
-if TYPE_CHECKING:
-    from stream.ledger.queries.threshold_proposal import Expectation, Proposal
 
 __all__ = ["detectors"]
 
@@ -116,12 +112,12 @@ def tune(*, tenant: str, detector: str, precision: float, since: str | None, app
             )
 
 
-def _rows(proposal: "Proposal") -> list[list[str]]:
+def _rows(proposal: Proposal) -> list[list[str]]:
     steps = (("present", proposal.present), ("proposed", proposal.proposed))
     return [[proposal.detector, name, *_numbers(step)] for name, step in steps if step is not None]
 
 
-def _numbers(step: "Expectation") -> list[str]:
+def _numbers(step: Expectation) -> list[str]:
     return [
         f"{step.threshold:g}",
         str(step.alerts),
@@ -133,7 +129,7 @@ def _numbers(step: "Expectation") -> list[str]:
     ]
 
 
-def _explain(proposal: "Proposal", *, as_json: bool) -> None:
+def _explain(proposal: Proposal, *, as_json: bool) -> None:
     basis = f"{proposal.detector}: {count_text(proposal.reviews, 'reviewed alert')}, {count_text(proposal.reviewers, 'reviewer')}"
     if proposal.disputed:
         basis += f"; reviewers disagree on {proposal.disputed}, whose newest review counts"

@@ -1,16 +1,12 @@
 """``weir keys``."""
 
-from typing import TYPE_CHECKING
-
 import click
 
+from serving.api_keys import ApiKey, KeyScope
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json, print_result, print_rows
 from weir.home.access_log import log_access
 from weir.home.api_keys import create_key, list_keys, revoke_key
-
-if TYPE_CHECKING:
-    from serving.api_keys import ApiKey, KeyScope
 
 __all__ = ["keys"]
 
@@ -41,7 +37,7 @@ def keys() -> None:
     help="What the key may do; repeat the option for several scopes.",
 )
 @json_option
-def create(*, tenant: str, scopes: tuple["KeyScope", ...], as_json: bool) -> None:
+def create(*, tenant: str, scopes: tuple[KeyScope, ...], as_json: bool) -> None:
     """Create a key for a tenant and print the key. The key is shown only once, because Weir stores only its hash.
 
     Scopes: infer (send prompts, also through intake), feedback (POST /v1/feedback), review (approve answers, POST /v1/labels),
@@ -56,7 +52,7 @@ def create(*, tenant: str, scopes: tuple["KeyScope", ...], as_json: bool) -> Non
 
     home = home_folder()
 
-    def log(key: "ApiKey") -> None:
+    def log(key: ApiKey) -> None:
         log_access(home, "weir keys create", key=key.id, tenant=key.tenant, scopes=" ".join(key.scopes))
 
     record, secret = create_key(home, tenant, tuple(dict.fromkeys(scopes)), log)

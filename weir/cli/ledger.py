@@ -2,17 +2,14 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from stream.count_text import count_text
 from stream.errors import LedgerBusy
 from stream.ledger.database_files import LedgerFiles
+from stream.ledger.decisions import Heartbeat
 from weir.errors import StackError
-
-if TYPE_CHECKING:
-    from stream.ledger.decisions import Heartbeat
 
 __all__ = ["ledger"]
 
@@ -89,5 +86,5 @@ def _wait(directory: Path, requested_at: float) -> None:
     )
 
 
-def _progress(beat: "Heartbeat") -> None:
+def _progress(beat: Heartbeat) -> None:
     click.echo(f"{count_text(sum(beat.lag.values()), 'record')} to read", err=True)
