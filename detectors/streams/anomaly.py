@@ -11,7 +11,7 @@ from msgspec import Meta
 from detectors.base import AlertText, Finding, Observation, StreamDetector, too_small
 from detectors.snapshots import restoring, seal, unseal
 from detectors.streams.monitor import Feature, MonitorState
-from detectors.streams.numeric_features import MomentsState, NumericFeatures, scores_of
+from detectors.streams.numeric_features import Moments, NumericFeatures, scores_of
 from detectors.streams.river_monitor import MonitorConfig, RiverState
 from detectors.streams.sequential_tests import tie_break
 
@@ -51,7 +51,7 @@ class AnomalyConfig(MonitorConfig, frozen=True, kw_only=True, forbid_unknown_fie
 
 class _State(msgspec.Struct, frozen=True, kw_only=True):
     monitor: MonitorState | RiverState
-    moments: dict[str, MomentsState]
+    moments: dict[str, Moments]
 
 
 class AnomalyDetector(StreamDetector[AnomalyConfig]):
@@ -136,7 +136,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
 
     def snapshot(self) -> bytes:
         """Return the state; see `StreamDetector.snapshot`."""
-        return seal(self, _State(monitor=self._monitor.snapshot(), moments=self._numbers.snapshot()))
+        return seal(self, _State(monitor=self._monitor.snapshot(), moments=self._numbers.moments))
 
     def restore(self, state: bytes) -> None:
         """Continue from a snapshot; see `StreamDetector.restore`."""

@@ -18,7 +18,7 @@ from detectors.models.embedding import unpack, unpack_many
 from detectors.snapshots import restoring, seal, unseal
 from detectors.streams.clusters import Clusters, ClustersState
 from detectors.streams.monitor import Feature, MonitorState
-from detectors.streams.numeric_features import MomentsState, NumericFeatures, scores_of
+from detectors.streams.numeric_features import Moments, NumericFeatures, scores_of
 from detectors.streams.river_monitor import E_DETECTOR, MonitorConfig, RiverState
 from detectors.streams.sequential_tests import tie_break
 from detectors.streams.witness import Witness
@@ -89,7 +89,7 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
     topics: ClustersState
     recent: list[bytes]
     monitor: MonitorState | RiverState
-    moments: dict[str, MomentsState]
+    moments: dict[str, Moments]
 
 
 class Reference(NamedTuple):
@@ -302,7 +302,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
             topics=self._clusters.snapshot(),
             recent=self._witness.snapshot(),
             monitor=self._monitor.snapshot(),
-            moments=self._numbers.snapshot(),
+            moments=self._numbers.moments,
         )
         return seal(self, state)
 

@@ -7,7 +7,7 @@ import msgspec
 
 from detectors.base import Finding, Observation
 
-__all__ = ["BINS", "Moments", "MomentsState", "NumericFeatures", "bin_of", "scores_of"]
+__all__ = ["BINS", "Moments", "NumericFeatures", "bin_of", "scores_of"]
 
 BINS = 1024
 
@@ -33,28 +33,21 @@ def bin_of(value: float) -> int | None:
     return min(BINS - 1, int(RESOLUTION * math.log2(1.0 + max(0.0, value) / UNIT)))
 
 
-class MomentsState(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot of `Moments`."""
-
-    count: float
-    mean: float
-    squares: float
-    recent: float
-
-
-class Moments:
+class Moments(msgspec.Struct, kw_only=True):
     """Mean and variance of a feature outside alarms, and an exponentially weighted mean of all its values.
 
     The algorithm is Welford's (Technometrics 4(3), 1962). Extreme values are limited (`OUTLIER`), because one wrong latency of
     hours would raise the mean permanently and hide later changes.
     """
 
-    def __init__(self) -> None:
-        self._count = self._mean = self._squares = self._recent = 0.0
+    count: float = 0.0
+    mean: float = 0.0
+    squares: float = 0.0
+    recent: float = 0.0
 
     def update_many(self, values: Iterable[float], alarms: Iterable[bool]) -> None:
         """Add values in order, except NaN; a value during an alarm changes only the recent mean."""
-        count, mean, squares, recent = self._count, self._mean, self._squares, self._recent
+        count, mean, squares, recent = self.count, self.mean, self.squares, self.recent
         for value, alarm in zip(values, alarms, strict=True):
             if math.isnan(value):
                 continue
@@ -68,28 +61,20 @@ class Moments:
                 mean += 1.0 / count * off
                 squares += off * (bounded - mean)
             recent = value if count <= 1.0 else recent + RECENT * (value - recent)
-        self._count, self._mean, self._squares, self._recent = count, mean, squares, recent
+        self.count, self.mean, self.squares, self.recent = count, mean, squares, recent
 
     def details(self) -> dict[str, float]:
         """Return mean, standard deviation and recent mean as details of a finding."""
-        variance = self._squares / (self._count - 1.0) if self._count > 1.0 else 0.0
+        variance = self.squares / (self.count - 1.0) if self.count > 1.0 else 0.0
         deviation = math.sqrt(max(0.0, variance))
-        return {"reference_mean": self._mean, "reference_deviation": deviation, "recent_mean": self._recent}
-
-    def snapshot(self) -> MomentsState:
-        """Return an immutable copy of the state."""
-        return MomentsState(count=self._count, mean=self._mean, squares=self._squares, recent=self._recent)
-
-    def restore(self, state: MomentsState) -> None:
-        """Continue from a snapshot."""
-        self._count, self._mean, self._squares, self._recent = state.count, state.mean, state.squares, state.recent
+        return {"reference_mean": self.mean, "reference_deviation": deviation, "recent_mean": self.recent}
 
 
 class NumericFeatures:
     """The numeric features ``names`` of a stream, with the mean and variance of each."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._moments = {name: Moments() for name in names}
+        self.moments = {name: Moments() for name in names}
 
     def read(self, observations: Sequence[Observation], looked: Sequence[bool]) -> dict[str, list[float]]:
         """Return the values of each feature, one per event; NaN if the event is not used or the value is not finite."""
@@ -98,26 +83,21 @@ class NumericFeatures:
                 value if mine and math.isfinite(value := observation.features.get(name, math.nan)) else math.nan
                 for observation, mine in zip(observations, looked, strict=True)
             ]
-            for name in self._moments
+            for name in self.moments
         }
 
     def update(self, values: Mapping[str, Sequence[float]], alarms: Sequence[bool]) -> None:
         """Add the values that `read` returned; an event during an alarm changes only the recent means."""
-        for name, moments in self._moments.items():
+        for name, moments in self.moments.items():
             moments.update_many(values[name], alarms)
 
     def explain(self, finding: Finding) -> Finding:
         """Add the mean and deviation of the finding's feature to its details, if this is a numeric feature."""
-        moments = self._moments.get(finding.feature)
+        moments = self.moments.get(finding.feature)
         if moments is None:
             return finding
         return msgspec.structs.replace(finding, details=finding.details | moments.details())
 
-    def snapshot(self) -> dict[str, MomentsState]:
-        """Return an immutable copy of the state."""
-        return {name: moments.snapshot() for name, moments in self._moments.items()}
-
-    def restore(self, states: Mapping[str, MomentsState]) -> None:
-        """Continue from a snapshot; raise KeyError if the state lacks a feature."""
-        for name, moments in self._moments.items():
-            moments.restore(states[name])
+    def restore(self, moments: Mapping[str, Moments]) -> None:
+        """Continue with the moments of a snapshot; raise KeyError if a feature is missing."""
+        self.moments = {name: moments[name] for name in self.moments}
