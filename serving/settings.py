@@ -1,14 +1,15 @@
 """Settings of serving; ``weir.settings`` builds them once and passes them to the application, the shipper and intake."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import reduce
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from stream.section import Section
+from stream.section import Section, overlaid
 
 __all__ = [
     "MAX_CONNECTIONS",
@@ -17,7 +18,7 @@ __all__ = [
     "IntakeSettings",
     "ModelSettings",
     "default_slots",
-    "tables_for",
+    "table_for",
 ]
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -44,11 +45,10 @@ def default_slots(engine: str) -> int:
     return _OPENVINO_SLOTS if engine == "openvino" else _SLOTS
 
 
-def tables_for(tables: Mapping[str, Section], tenant: str) -> Iterator[dict[str, Any]]:
-    """Yield the settings of each table whose name or pattern matches `tenant`, in the order of the file."""
-    for pattern, table in tables.items():
-        if fnmatchcase(tenant, pattern):
-            yield table.model_dump(exclude_unset=True)
+def table_for(tables: Mapping[str, Section], tenant: str) -> dict[str, Any]:
+    """Return the settings of the tables whose name or pattern matches `tenant`, each overridden by the next in the file."""
+    matching = (table for pattern, table in tables.items() if fnmatchcase(tenant, pattern))
+    return reduce(overlaid, (table.model_dump(exclude_unset=True) for table in matching), {})
 
 
 class HttpSettings(Section):

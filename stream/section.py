@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
-__all__ = ["Section"]
+__all__ = ["Section", "overlaid"]
 
 
 class Section(BaseModel):
@@ -23,6 +23,15 @@ class Section(BaseModel):
             for found in _booleans(value):
                 raise ValueError(f"{str(found).lower()} is not a number")
         return value
+
+
+def overlaid(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` overridden by `over`; nested tables are merged."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = overlaid(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
 
 
 def _types(annotation: Any) -> Iterator[Any]:

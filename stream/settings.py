@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from stream.address import Link, Servers, Target, WebhookTarget
 from stream.errors import BrokerError
-from stream.section import Section
+from stream.section import Section, overlaid
 from stream.webhook_signature import secret_bytes
 from stream.wire.topics import Topic, TopicNames, topic_specs
 
@@ -356,13 +356,4 @@ def cached_tenant_settings(tenants: Mapping[str, Mapping[str, Any]]) -> Callable
 def tenant_table(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> dict[str, Any]:
     """Return the tables of the patterns that match `tenant`, each overridden by the next."""
     matching = (values for pattern, values in tenants.items() if fnmatchcase(tenant, pattern))
-    return reduce(_overlay, matching, {})
-
-
-def _overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` overridden by `over`; nested tables are merged."""
-    merged = dict(base)
-    for key, value in over.items():
-        old = merged.get(key)
-        merged[key] = _overlay(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return merged
+    return reduce(overlaid, matching, {})

@@ -1,10 +1,10 @@
 """Settings of the questions that serving repeats for the detector `consistency`, by tenant."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
-from serving.settings import tables_for
+from serving.settings import table_for
 from stream.section import Section
 from stream.wire.ids import in_sample
 
@@ -36,7 +36,4 @@ class ConsistencyRules(Section):
 
     def for_tenant(self, name: str) -> ConsistencySettings:
         """Return the settings of tenant `name`: the defaults, overridden by each matching table in order."""
-        merged: dict[str, Any] = {}
-        for given in tables_for(self.tables, name):
-            merged |= given
-        return ConsistencySettings.model_validate(merged)
+        return ConsistencySettings.model_validate(table_for(self.tables, name))

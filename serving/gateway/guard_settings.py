@@ -1,10 +1,10 @@
 """Settings of the guard, by tenant."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from serving.settings import tables_for
+from serving.settings import table_for
 from stream.section import Section
 
 __all__ = ["GuardDetector", "GuardRules", "GuardSettings"]
@@ -35,10 +35,7 @@ class GuardRules(Section):
 
     def for_tenant(self, name: str) -> GuardSettings:
         """Return the settings of tenant `name`: the defaults, overridden by each matching table in order."""
-        merged: dict[str, Any] = {}
-        for given in tables_for(self.tables, name):
-            merged |= given | {"threshold": merged.get("threshold", {}) | given.get("threshold", {})}
-        return GuardSettings.model_validate(merged)
+        return GuardSettings.model_validate(table_for(self.tables, name))
 
     @property
     def detectors(self) -> tuple[str, ...]:

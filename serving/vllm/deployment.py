@@ -8,8 +8,9 @@ from ray import serve
 from ray.serve.llm import LLMConfig, build_dp_deployment, build_llm_deployment
 
 from serving.settings import ModelSettings
-from serving.vllm.llm_config import config_fields, merged_fields
+from serving.vllm.llm_config import config_fields
 from serving.vllm.vllm_server import VllmDataParallelServer, VllmDecodeServer, VllmPrefillServer, VllmServer
+from stream.section import overlaid
 
 __all__ = ["vllm_application"]
 
@@ -32,7 +33,7 @@ def vllm_application(  # noqa: PLR0913 - the parts of a deployment, each by name
     fields = config_fields(name, settings, on_cpu=on_cpu)
     config = LLMConfig(**fields)
     if settings.prefill:
-        prefill = LLMConfig(**merged_fields(fields, settings.prefill))
+        prefill = LLMConfig(**overlaid(fields, settings.prefill))
         reader = _built(prefill, VllmPrefillServer, f"{deployment_name}-prefill", bound)
         return _built(config, VllmDecodeServer, deployment_name, bound | {"prefill_server": reader})
     parallel = config.engine_kwargs.get("data_parallel_size", 1) > 1

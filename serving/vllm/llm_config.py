@@ -1,11 +1,11 @@
 """The settings of a model as the fields of Ray Serve LLM's ``LLMConfig``."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from serving.settings import ModelSettings
+from stream.section import overlaid
 
-__all__ = ["config_fields", "merged_fields"]
+__all__ = ["config_fields"]
 
 _REPLICA_CPUS = 0.2
 _HEALTH_CHECK_SECONDS = 1.0
@@ -33,7 +33,7 @@ def config_fields(name: str, settings: ModelSettings, *, on_cpu: bool) -> dict[s
     }
     if on_cpu:
         fields["placement_group_config"] = {"bundles": [{"CPU": 1}]}
-    return merged_fields(fields, settings.llm_config)
+    return overlaid(fields, settings.llm_config)
 
 
 def _deployment(settings: ModelSettings) -> dict[str, Any]:
@@ -51,14 +51,3 @@ def _deployment(settings: ModelSettings) -> dict[str, Any]:
         "graceful_shutdown_wait_loop_s": 0.2,
         "graceful_shutdown_timeout_s": _DRAIN_SECONDS,
     }
-
-
-def merged_fields(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with `changes`; tables are merged, other values are replaced."""
-    merged = dict(base)
-    for key, value in changes.items():
-        before = merged.get(key)
-        merged[key] = (
-            merged_fields(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
-        )
-    return merged

@@ -6,8 +6,9 @@ from pydantic import ValidationError
 from serving.backend import ModelRequest
 from serving.deployments import _uses_vllm
 from serving.settings import ModelSettings
-from serving.vllm.llm_config import config_fields, merged_fields
+from serving.vllm.llm_config import config_fields
 from serving.vllm.vllm_backend import RoutedRequest
+from stream.section import overlaid
 
 TENSOR = {"tensor_parallel_size": 2}
 
@@ -43,7 +44,7 @@ def test_given_fields_override_those_of_settings_and_tables_are_merged():
 
 def test_prefill_replicas_have_the_fields_of_decode_replicas_with_their_changes():
     decode = fields(engine_kwargs=TENSOR)
-    found = merged_fields(decode, {"engine_kwargs": {"max_num_seqs": 2}})
+    found = overlaid(decode, {"engine_kwargs": {"max_num_seqs": 2}})
     assert found["engine_kwargs"] == decode["engine_kwargs"] | {"max_num_seqs": 2}
     assert found["deployment_config"] == decode["deployment_config"]
     assert decode["engine_kwargs"]["max_num_seqs"] == 8
