@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Coroutine, MutableMapping
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import httpx
@@ -112,28 +113,19 @@ async def _until_stopped(
 
 def _in_daemon(function: Callable[[], None]) -> asyncio.Future[None]:
     """Run `function` in a daemon thread, because calls of Ray can hang and cannot be cancelled."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-
-    def complete(error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(error)
+    future = Future[None]()
+    future.set_running_or_notify_cancel()  # the thread can then set the result, also after a cancellation of the returned future
 
     def work() -> None:
-        error: BaseException | None = None
         try:
             function()
-        except BaseException as raised:  # noqa: BLE001 - raised again by the future
-            error = raised
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(complete, error)
+        except BaseException as error:  # noqa: BLE001 - raised again by the future
+            future.set_exception(error)
+        else:
+            future.set_result(None)
 
     threading.Thread(target=work, name="ray-driver", daemon=True).start()
-    return future
+    return asyncio.wrap_future(future)
 
 
 async def _port_open(address: str) -> None:
