@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 #: Bytes of values at which a segment ends.
 _SEGMENT_BYTES = 64 * 1024 * 1024
 
-_OTHER_LOG = "the topic was created again; choose another url for the new log"
+_OTHER_LOG = "the topic was created again; choose another url for its records"
 
 Progress = Callable[[int, int], None]
 

@@ -116,7 +116,7 @@ class Session:
             return first
         if position > end:
             raise LogReset(
-                f"{partition.topic}/{partition.partition} ends at {end}, but {position} was read; it is another log"
+                f"{partition.topic}/{partition.partition} ends at {end}, but {position} was read: the topic was created again"
             )
         self._metrics.expired.inc(max(first - position, 0))
         return max(first, position)

@@ -73,9 +73,7 @@ def build_command(
 
     alone = [tenant, model, since, until] == [None] * 4
     if alone != (retraining_id is not None) or (not alone and None in {tenant, model}):
-        raise click.UsageError(
-            "give --for RETRAINING_ID alone, or --tenant and --model, with --from and --to if you like"
-        )
+        raise click.UsageError("give --for RETRAINING_ID alone, or --tenant and --model and optionally --from and --to")
     settings = load_settings().settings
     with needing("weir dataset", _EXTRAS):
         from stream.loop.dataset.build import build

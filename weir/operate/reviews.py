@@ -63,7 +63,7 @@ def correction_of(story: RequestStory, *, answer: str, comment: str, approved: b
             f"request {story.request_id} is a copy that Weir sent, whose answer no user received; review request {story.events.shadow_of}"
         )
     if bool(answer) == approved:
-        raise SettingsError("send either correction or approved, and comment if you like")
+        raise SettingsError("send either correction or approved, and optionally comment")
     for what, text, limit in (("correction", answer, CORRECTION_BYTES), ("comment", comment, COMMENT_BYTES)):
         if (size := len(text.encode())) > limit:
             raise SettingsError(f"the {what} has {size} bytes, the limit is {limit}; shorten it")

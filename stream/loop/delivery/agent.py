@@ -73,7 +73,7 @@ async def run_delivery(  # noqa: PLR0913 - the arguments of every component
     state_path(home).parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock.try_acquire(state_path(home).with_name("lock"))
     if lock is None:
-        raise StreamError(f"another process delivers in {home}; stop it first, because routes have one writer")
+        raise StreamError(f"another delivery process runs in {home}; stop it first, because only one may write routes")
     with lock:
         champions = ChampionAliases(champion_command)
         tracer = tracer_provider.get_tracer("weir.delivery")
