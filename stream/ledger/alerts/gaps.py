@@ -119,8 +119,8 @@ def lost_records(gaps: GapEpisode) -> Condition:
         detector="gap",
         severity="critical",
         summary=(
-            f"{count_text(gaps.lost, 'accepted request or end', 'accepted requests and ends')} could not be delivered: {counted(gaps.reasons)};"
-            f" sources {counted(gaps.sources)}"
+            f"{count_text(gaps.lost, 'record of an accepted request was', 'records of accepted requests were')} lost and not monitored."
+            f" Reasons: {counted(gaps.reasons)}. Sources: {counted(gaps.sources)}"
         ),
         opening=gaps.first,
         opened_at=gaps.began,

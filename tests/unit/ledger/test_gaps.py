@@ -44,7 +44,7 @@ def test_two_episodes_are_two_alerts_in_order(ledger):
     ledger.apply(Log().inference(tick(100.0), gap("s1", 1, 1), tick(400.0), gap("s1", 9, 9), tick(401.0)))
     assert states(ledger.decide(4)) == [FIRING, RESOLVED, FIRING]
     first, second = ledger.alerts()
-    assert "1 accepted request or end could not be delivered" in second.summary
+    assert "1 record of an accepted request was lost and not monitored" in second.summary
     assert (first.resolved_at, second.opened_at, second.state) == (400.0, 400.0, "firing")
 
 

@@ -33,7 +33,7 @@ function Detector({ precision: one, proposal }) {
       <tbody>${proposal?.present ? html`<${Step} name="present" step=${proposal.present} />` : html`<tr><th scope="row">all reviews</th><td></td><td class="right">${one.right + one.wrong}</td><td class="right">${one.right}</td><td class="right">${whole(one.precision)}</td><td class="right">${range(one.low, one.high)}</td><td></td><td></td></tr>`}
         ${proposal?.proposed && html`<${Step} name="proposed" step=${proposal.proposed} />`}</tbody></table>
     ${one.disputed > 0 && html`<p>Reviewers disagree on ${one.disputed} of ${one.right + one.wrong} alerts; the newest review counts.</p>`}
-    ${proposal?.proposed && html`<p>Write it: <code>weir detectors tune --tenant ${quoted(one.tenant)} --detector ${quoted(one.detector)} --apply</code></p>`}
+    ${proposal?.proposed && html`<p>To apply the proposal, run <code>weir detectors tune --tenant ${quoted(one.tenant)} --detector ${quoted(one.detector)} --apply</code></p>`}
     ${proposal?.reason && html`<p class="quiet">No proposal: ${proposal.reason}.</p>`}
   </section>`;
 }
