@@ -18,7 +18,7 @@ RUNBOOK: dict[str, str] = {
     ACCURACY: "Read wrong answers (`weir show ID --text`); compare `weir labels accuracy` with the times of deployments; roll back the model or "
     "correct the labels.",
     "coverage": "Find the detector in `weir status`, then find in the logs of score and the ledger why its verdicts did not arrive; the alert "
-    "resolves when they arrive.",
+    "resolves when they do.",
     "gap": "`full`: restore Kafka and shipper, or raise `capture.limit_bytes`; `disk`, `damaged`: free or repair the disk; "
     "`oversize`: see gateway or shipper log.",
     "lag": "Check that score runs (`weir status`); if it runs, start another score process or enable fewer detectors (`[detectors]`, then"
