@@ -130,6 +130,8 @@ def main() -> None:
       weir up                  start everything; Ctrl-C stops it
       weir status              health, lag, coverage
       weir alerts --follow     alerts as they fire
+      weir show REQUEST_ID     the verdicts on one request (x-request-id of its answer)
+      weir console             a link to the web console
     """
     # If Kafka does not answer, the commands print their own error with a remedy.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

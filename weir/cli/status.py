@@ -16,8 +16,9 @@ def status(*, as_json: bool) -> None:
     """Show components with health and logs, capture counts, consumer lag, and coverage (completed of expected verdicts).
 
     Exit status 0 if the stack is healthy, else 1. The stack is not healthy if a component does not run or answer, Kafka does not
-    answer, the ledger sends no heartbeat, all sources are inactive, the clock of a source is ahead, verdicts are missing, a spool is
-    80 % full, the disk is full, or an alert about Weir itself fires (gap, lag, spool, silence), even a silenced one.
+    answer, the ledger sends no heartbeat, all sources (gateways, intake) are inactive, the clock of a source is ahead, verdicts are
+    missing, a spool is 80 % full, the disk is full, or an alert about Weir itself fires (gap, lag, spool, silence), even a silenced
+    one.
 
     \b
     Examples:
