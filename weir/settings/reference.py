@@ -21,19 +21,19 @@ _HEAD = """\
 
 Generated from the settings by `make reference`; do not edit it.
 
-Sources, each overrides those before it: built-in defaults; `weir.toml`, or the file that `WEIR_CONFIG` names; the environment, as
-`WEIR_<SECTION>__<KEY>` (lists and tables as JSON) or `WEIR_<SECTION>__<KEY>_FILE`, a file with the value. `WEIR_HOME` (`home` in weir.toml) is the
-folder that a running stack writes to: by default `.weir`, beside weir.toml or in the current folder.
+Weir uses the built-in defaults, then `weir.toml` (or the file that `WEIR_CONFIG` names), then the environment; later values override earlier ones.
+Variables are `WEIR_<SECTION>__<KEY>` (lists and tables as JSON), or `WEIR_<SECTION>__<KEY>_FILE` with the path of a file that contains the value.
+`WEIR_HOME` (`home` in weir.toml) is the folder that a running stack writes to: by default `.weir`, beside weir.toml or in the current folder.
 
 `weir config` prints each effective setting and its source. An unknown key, or a value out of its bounds, is an error. Each process
-reads the settings once, at its start."""
+reads the settings once, at its start: restart the stack after a change."""
 
 _TENANTS = """\
 ## `[tenants."NAME"]`
 
 Settings that can differ by tenant. NAME may be a pattern (`"*"`, `"acme-*"`); Weir merges the matching tables, and later tables override earlier ones.
-Times are event time. `alerts`, `accuracy`, `retraining`, `guard`, `consistency` and `loop` are tables: `[tenants."acme".alerts]`. Each stream detector
-has a table too, with [options of its own](#options-of-stream-detectors)."""
+Durations are in event time, the time in the records. `alerts`, `accuracy`, `retraining`, `guard`, `consistency` and `loop` are tables:
+`[tenants."acme".alerts]`. Each stream detector has a table too, with [options of its own](#options-of-stream-detectors)."""
 
 _OPTIONS = """\
 ## `[detectors.options.NAME]`
