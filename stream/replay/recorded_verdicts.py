@@ -70,7 +70,10 @@ class RecordedVerdicts:
         self._partitions = [_Partition() for _ in range(partitions)]
 
     async def find(self, partition: int, event: Event) -> Verdict | Absent:
-        """Return the first verdict on `event` of inference partition `partition`, or the reason for its absence."""
+        """Return the first verdict on `event` of inference partition `partition`, or the reason for its absence.
+
+        A later verdict, such as after ``weir dlq replay``, can be anywhere in the rest of the log, so it is not looked for.
+        """
         state = self._partitions[partition]
         while True:
             verdict = state.ahead.pop(event.id, None)

@@ -114,6 +114,15 @@ def test_the_first_of_two_verdicts_counts():
     assert found.version == "1"
 
 
+def test_a_verdict_after_a_replay_of_the_dead_letter_is_not_looked_for():
+    """The record that `weir dlq replay` writes back is a duplicate, so the error verdict stays the only one of its event."""
+    event, between = request("r0", 1.0), [request(f"b{number}", 2.0) for number in range(3)]
+    records = read([[event, *between, event]])
+    assert [one.event is None for one in records] == [False, False, False, False, True]
+    verdicts = [verdict(event, "pii", label="error"), *(verdict(one, "pii") for one in between), verdict(event, "pii")]
+    assert [one.label for one in find([event, *between], verdicts)] == ["error", "ok", "ok", "ok"]
+
+
 def test_an_event_before_the_tick_of_score_is_missing_and_a_later_event_is_pending():
     events = [request("r0", 1.0), request("r1", 2.0), request("r2", 9.0)]
     found = find(events, [passed(1.5), verdict(events[1], "pii"), passed(3.0)])
