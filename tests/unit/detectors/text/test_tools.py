@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from transformers.utils import get_json_schema
 
 from detectors.registry import create_text
 from detectors.text.tools import MadeCall, ToolCall, repetitions
@@ -154,6 +155,38 @@ def test_multiples_are_those_of_the_decimal_numbers(detector, value, factor, fit
 )
 def test_an_exclusive_bound_is_a_number_or_makes_the_other_bound_exclusive(detector, value, schema, fits):
     assert value_of(detector, value, schema) == ("ok" if fits else "arguments")
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "fits"),
+    [
+        ("null", {"type": "integer", "nullable": True}, True),
+        ("null", {"type": "string", "enum": ["a"], "nullable": True}, True),
+        ("null", {"anyOf": [{"type": "string"}, {"type": "integer"}], "nullable": True}, True),
+        ("1", {"type": "integer", "nullable": True}, True),
+        ('"a"', {"type": "integer", "nullable": True}, False),
+        ("null", {"type": "integer", "nullable": False}, False),
+        ("null", {"type": "integer", "nullable": "yes"}, False),
+        ("null", {"type": "integer"}, False),
+    ],
+)
+def test_a_nullable_argument_can_be_null(detector, value, schema, fits):
+    assert value_of(detector, value, schema) == ("ok" if fits else "arguments")
+
+
+def test_the_schema_that_transformers_writes_for_an_optional_argument_allows_null(detector):
+    def search(query: str, limit: int | None = None) -> None:
+        """Search.
+
+        Args:
+            query: the words
+            limit: the largest number of results
+        """
+
+    parameters = get_json_schema(search)["function"]["parameters"]
+    assert parameters["properties"]["limit"]["nullable"] is True
+    call = {"arguments": '{"query": "a", "limit": null}', "parameters": parameters}
+    assert scored(detector, **call).label == "ok"
 
 
 def test_an_integer_that_python_does_not_read_is_not_checked(detector):
