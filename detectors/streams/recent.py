@@ -82,6 +82,12 @@ class RecentObservations:
         event, time, *_ = self._rows[int(kept[first])]
         return Change(event=float(event), time=time, share_before=before, share_since=float(since[first]))
 
+    def drop_regions(self, regions: NDArray[np.bool_]) -> None:
+        """Remove the flags of the regions that the mask ``regions``, (regions,), selects."""
+        flags = self._flags() & ~regions
+        for index, row in enumerate(self._rows):
+            self._rows[index] = (*row[:-1], np.packbits(flags[index]).tobytes())
+
     def unlearn(self, since: float) -> Iterator[tuple[int, Flags]]:
         """Mark the learned observations since event ``since`` as removed; yield the slot and flags of each."""
         flags = self._flags()

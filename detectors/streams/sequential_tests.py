@@ -12,9 +12,8 @@ weighted average of sums (an e-detector: Shin, Ramdas and Rinaldo, arXiv 2203.03
 after a mean of at least N events: "at most one false alarm in N events". For a suppressed event, on which no bet is
 made, R grows by exactly one.
 
-Each bet is capped so that one event cannot raise the average far above the limit. Such an excess would be wasted: false
-alarms would be rarer than the budget allows, and changes would be detected later. The cap is set before the value is
-known, so the mean of the bet stays one.
+Each bet is capped, because an average far above the limit would be wasted: false alarms would be rarer than the budget
+allows, and changes detected later. The cap is set before the value is known, so the mean of the bet stays one.
 """
 
 import hashlib
@@ -159,6 +158,7 @@ class ReferenceRegions:
         """Reset the regions that the mask ``regions``, (m,), selects; each needs a new reference."""
         self._thresholds[regions], self._ready[regions], self._reference_slots[regions] = np.inf, 0.0, -1
         self._sums[:, regions], self._recent_share[regions] = 0.0, 0.0
+        self._recent.drop_regions(regions)  # `begin` resets the counts, so `forget` must not remove the old values
         self._find_common_slot()
         self._update_statistic()
 
