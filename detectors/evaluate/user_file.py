@@ -18,6 +18,7 @@ import msgspec
 from detectors.base import Span, Turn
 from detectors.errors import DataError
 from detectors.evaluate.labelled import Case
+from detectors.normalise.unicode import without_surrogates
 
 __all__ = ["ROLES", "Columns", "parse_columns", "read_cases"]
 
@@ -175,7 +176,8 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _word(value: Any) -> str:
-    return str(value).strip().lower() if isinstance(value, bool) else str(value).strip()
+    word = without_surrogates(str(value)).strip()
+    return word.lower() if isinstance(value, bool) else word
 
 
 def _prompt(value: Any, location: str) -> tuple[Turn, ...]:
@@ -197,7 +199,7 @@ def _spans(value: Any, text: str, location: str) -> tuple[Span, ...]:
         spans = []
         for item in items or ():
             given = {field: next(item[name] for name in names if name in item) for field, names in FIELDS.items()}
-            spans.append(Span(start=int(given["start"]), end=int(given["end"]), type=str(given["type"]), score=1.0))
+            spans.append(Span(start=int(given["start"]), end=int(given["end"]), type=_word(given["type"]), score=1.0))
     except (ValueError, TypeError, KeyError, StopIteration, OverflowError, RecursionError) as error:
         raise DataError(
             f'{location} has spans {str(value)[:80]!r}; expected a list of objects {{"start", "end", "type"}}'

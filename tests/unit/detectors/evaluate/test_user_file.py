@@ -46,6 +46,13 @@ def test_a_line_break_inside_a_field_is_kept(tmp_path):
     assert [case.text for case in cases] == ["one\u2028two"]
 
 
+def test_half_a_surrogate_pair_in_a_group_or_a_type_is_replaced_because_nothing_can_print_it(tmp_path):
+    row = json.dumps({"t": "Anna", "f": ["\ud800x"], "s": [{"start": 0, "end": 4, "type": "\ud800"}]})
+    (case,) = read_cases(write(tmp_path, "a.jsonl", row), parse_columns(f"{SPANS},functionality=f"))
+    assert case.groups == {"functionality": ("\ufffdx",)}
+    assert [span.type for span in case.spans] == ["\ufffd"]
+
+
 def test_only_the_given_labels_are_positive(tmp_path):
     path = write(tmp_path, "a.csv", "t,l\na,hate\nb,neutral\nc,threat\nd,1\n")
     cases = read_cases(path, parse_columns(LABEL), ["hate", "threat"])
