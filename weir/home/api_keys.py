@@ -22,13 +22,11 @@ from stream.wire import OWN_TENANT
 from weir.errors import NotFoundError, SettingsError, StackError
 
 __all__ = [
-    "ApiKey",
     "check_tenant",
     "create_key",
     "ensure_first_key",
     "ensure_own_key",
     "first_key_path",
-    "keys_path",
     "list_keys",
     "own_key_path",
     "revoke_key",

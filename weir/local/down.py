@@ -7,10 +7,11 @@ from pathlib import Path
 
 import psutil
 
+from serving.process_identity import is_running
 from serving.ray_local import short_run_dir
 from weir.errors import StackError
 from weir.local.plan import WATCHER, Plan, load_plan
-from weir.local.processes import end_owned_processes, end_processes, is_running
+from weir.local.processes import end_owned_processes, end_processes
 from weir.local.stack_state import SupervisorRecord, delete_state, load_components, load_supervisor
 from weir.local.step_reporter import StepReporter
 from weir.local.supervisord.rpc_client import Supervisord, connect

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import msgspec
 
+from serving.process_identity import is_running, process_identity
 from stream.files import replace_file
 from weir.local.plan import state_dir
-from weir.local.processes import is_running, process_identity
 
 __all__ = [
     "ComponentState",

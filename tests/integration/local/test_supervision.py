@@ -9,11 +9,11 @@ import psutil
 import pytest
 from rich.console import Console
 
+from serving.process_identity import process_identity as identity
 from weir.errors import StackError
 from weir.local.down import clear_leftovers, take_down
 from weir.local.plan import WATCHER, log_path, save_plan
 from weir.local.processes import owned_processes
-from weir.local.processes import process_identity as identity
 from weir.local.stack_state import load_components, load_supervisor, supervisor_runs
 from weir.local.start_components import ComponentStarter
 from weir.local.step_reporter import StepReporter

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 from support.commands import WEIR, without_rights_of_root
 
 from serving.errors import RayLocalError
+from serving.process_identity import process_identity
 from weir.cli import main
 from weir.errors import StackError
 from weir.local.preflight import check_http_port, create_home, stack_lock
-from weir.local.processes import process_identity
 from weir.local.stack_state import ComponentState, save_components
 from weir.settings import load_settings
 

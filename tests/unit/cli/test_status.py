@@ -14,6 +14,7 @@ from support.ledger_log import Log, forwarded, request, verdict
 
 from serving.capture.recorder import Recorder
 from serving.capture.shipper import Shipper
+from serving.process_identity import process_identity
 from serving.settings import CaptureSettings
 from stream.ledger.alerts.ledger_alerts import decide
 from stream.ledger.alerts.observations import Observation
@@ -27,7 +28,6 @@ from weir.cli.render.alert import alert_line
 from weir.cli.render.status import status_view
 from weir.client import Alert
 from weir.local.health.health_probe import Health
-from weir.local.processes import process_identity
 from weir.local.stack_state import ComponentState, save_components, save_supervisor
 from weir.operate.status import CaptureStatus, ComponentStatus, CoverageStatus, PairCount, Status
 

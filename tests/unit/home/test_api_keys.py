@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from serving.api_keys import KeyRing
+from serving.api_keys import KeyRing, keys_path
 from stream.wire import OWN_TENANT
 from weir.errors import SettingsError, StackError
 from weir.home.api_keys import (
@@ -13,7 +13,6 @@ from weir.home.api_keys import (
     ensure_first_key,
     ensure_own_key,
     first_key_path,
-    keys_path,
     list_keys,
     own_key_path,
     revoke_key,

@@ -4,14 +4,8 @@ import sys
 
 import pytest
 
-from weir.local.processes import (
-    COMPONENT_MARK,
-    HOME_MARK,
-    end_owned_processes,
-    is_running,
-    owned_processes,
-    process_identity,
-)
+from serving.process_identity import is_running, process_identity
+from weir.local.processes import COMPONENT_MARK, HOME_MARK, end_owned_processes, owned_processes
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from types import FrameType
 
 import psutil
 
+from serving.process_identity import process_identity
 from weir.errors import SettingsError, StackError
 from weir.local.health.hang_detector import HangDetector
 from weir.local.health.health_probe import Health, probe
 from weir.local.log_tail import ExitLog
 from weir.local.plan import Component, Plan, load_plan, log_path, topics_pending
-from weir.local.processes import process_identity
 from weir.local.prometheus_targets import write_prometheus_targets
 from weir.local.stack_state import ComponentState, load_components, save_components
 from weir.local.supervisord.rpc_client import ProcessInfo, Supervisord, connect

@@ -9,11 +9,12 @@ import time
 from importlib.resources import files
 from pathlib import Path
 
+from serving.process_identity import process_identity
 from stream.files import replace_file
 from weir.errors import StackError
 from weir.local.log_tail import log_excerpt
 from weir.local.plan import WATCHER, Plan, log_path, state_dir
-from weir.local.processes import HOME_MARK, process_identity
+from weir.local.processes import HOME_MARK
 from weir.local.stack_state import save_supervisor
 from weir.local.supervisord.rpc_client import Supervisord
 
