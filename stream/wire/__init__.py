@@ -4,7 +4,7 @@ Capture, stages, ledger and other consumers use this package, so it imports only
 """
 
 from stream.wire.codec import Event, Record, decode, encode, event_time, event_type, readable
-from stream.wire.errors import DecodeError, SchemaError, StreamError, WireError
+from stream.wire.errors import DecodeError, SchemaError, WireError
 from stream.wire.event_types import ABORTED_TYPE, EVENT_TYPES
 from stream.wire.events.alerts import AlertRecord, Feedback, LabelRecord, LogRange, RetrainingRecord, SilenceRecord
 from stream.wire.events.base import MAX_COUNT, MAX_INT64, MIN_INT64, EventData
@@ -37,7 +37,6 @@ from stream.wire.events.inference import (
     ToolResponsePart,
     UriPart,
     Usage,
-    joined_text,
     text_at,
 )
 from stream.wire.events.inference_v1 import RequestRecordV1, ResponseRecordV1
@@ -47,7 +46,6 @@ from stream.wire.keys import (
     OWN_TENANT,
     conversation_key,
     inference_key,
-    murmur2,
     partition_for,
     side_and_part,
     stream_key,
@@ -57,7 +55,7 @@ from stream.wire.keys import (
 )
 from stream.wire.time_bound import bounded
 from stream.wire.times import canonical_time, format_time, parse_time
-from stream.wire.topics import Topic, TopicNames, topic_specs
+from stream.wire.topics import Topic, TopicNames
 from stream.wire.trace import TraceParent
 
 __all__ = [
@@ -102,7 +100,6 @@ __all__ = [
     "Signal",
     "SilenceRecord",
     "Span",
-    "StreamError",
     "TextPart",
     "Tick",
     "ToolCallPart",
@@ -125,8 +122,6 @@ __all__ = [
     "event_type",
     "format_time",
     "inference_key",
-    "joined_text",
-    "murmur2",
     "parse_time",
     "partition_for",
     "readable",
@@ -134,7 +129,6 @@ __all__ = [
     "stream_key",
     "tenant_model_key",
     "text_at",
-    "topic_specs",
     "trained_version",
     "version_key",
 ]

@@ -29,7 +29,6 @@ __all__ = [
     "ToolResponsePart",
     "UriPart",
     "Usage",
-    "joined_text",
     "text_at",
 ]
 

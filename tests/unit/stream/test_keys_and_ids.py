@@ -3,8 +3,9 @@ import re
 
 from aiokafka.partitioner import murmur2 as reference
 
-from stream.wire import TraceParent, format_time, murmur2, parse_time, partition_for
+from stream.wire import TraceParent, format_time, parse_time, partition_for
 from stream.wire.ids import alert_id, bucket_finding_id, event_finding_id, retraining_id, verdict_id
+from stream.wire.keys import murmur2
 
 
 def test_the_partitioner_is_that_of_kafka():
