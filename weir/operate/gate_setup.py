@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from serving.engine.catalogue import ENGINES_WITHOUT_FILES
 from stream.errors import StreamError
@@ -50,7 +49,7 @@ def gate_version(
         dataset_digest=trained.dataset_digest,
         inherited=_dataset(home, trained),
         settings=loop_settings(settings.tenants, job.tenant),
-        detector_options=_plain(settings.detectors.options),
+        detector_options=settings.detectors.options,
     )
 
     def arms() -> BothArms:
@@ -149,7 +148,3 @@ def _engine_arms(home: Path, challenger: VersionManifest, champion: VersionManif
         return EngineArms({"champion": against, "challenger": weights}, exact=exact)
     except EngineError as error:
         raise TrainingError(str(error)) from error
-
-
-def _plain(options: Any) -> dict[str, dict[str, Any]]:
-    return {name: dict(values) for name, values in options.items()}
