@@ -1,28 +1,4 @@
-"""Errors of the stream package.
-
-::
-
-    StreamError
-    ├── WireError              (stream.wire.errors: a record that cannot be read or written)
-    │   ├── DecodeError        headers or bytes are no CloudEvent of Weir
-    │   └── SchemaError        the data of a known type does not fit its schema
-    ├── BrokerError            no broker answers, it rejects a request, or the local broker cannot start
-    ├── TopicMissing           a topic does not exist
-    ├── TopicMismatch          a topic exists with another partition count
-    ├── LogExpired             records to be read were deleted
-    ├── ReaderStalled          the log contains more records but none arrives
-    ├── StateUnreadable        this version cannot read a table value
-    ├── ModelsLost             the model processes ended and cannot be started again
-    ├── ReplayError            a replay cannot run as requested
-    ├── DatasetRefused         the log does not contain enough for a dataset
-    ├── ArchiveFailed          the archive cannot be read or written
-    ├── DatasetDamaged         the files of a dataset are missing, or do not fit their digest
-    ├── LineageRefused         an OpenLineage endpoint does not accept an event
-    ├── GateError              the gate cannot run: a file is missing or invalid
-    └── LedgerError            base of the ledger's errors
-        ├── LedgerAbsent       the folder contains no ledger
-        └── LedgerBusy         another process has the ledger's lock, or a file of the ledger is locked
-"""
+"""Errors of the stream package; :mod:`stream.wire.errors` has their base and the errors of the event contract."""
 
 from stream.wire.errors import StreamError
 

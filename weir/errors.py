@@ -1,13 +1,4 @@
-"""Errors of the weir package; the command shows each as one line, without a traceback.
-
-::
-
-    WeirError
-    ├── SettingsError       a setting is unknown, out of bounds, or its file cannot be read
-    ├── StackError          a process of the stack cannot be started, found or stopped
-    ├── AccessDenied        a key is invalid, or lacks the scope for an action
-    └── NotFoundError       an id or a key does not exist
-"""
+"""Errors of the weir package; the command shows each as one line, without a traceback."""
 
 __all__ = ["AccessDenied", "NotFoundError", "SettingsError", "StackError", "WeirError"]
 

@@ -1,4 +1,4 @@
-"""Errors of the event contract; :mod:`stream.errors` has the whole tree."""
+"""Errors of the event contract, and the base of all errors of the stream package."""
 
 __all__ = ["DecodeError", "SchemaError", "StreamError", "WireError"]
 
