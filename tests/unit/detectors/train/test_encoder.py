@@ -1,6 +1,7 @@
 """Training of the encoder: resumed runs, runs from earlier weights, and the encoder as the teacher of the cheap tier."""
 
 import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from detectors.evaluate.examples import Example, labels
+from detectors.models.backbone import compiled
 from detectors.models.minilm import load_tokenizer
 from detectors.models.multitask import load_multitask, log_odds
 from detectors.models.token_windows import CLS, SEP
@@ -33,22 +35,37 @@ def small(monkeypatch):
     monkeypatch.setattr("detectors.train.mixes.MIXTURE", {})  # every text once
 
 
+@pytest.fixture
+def shallow(monkeypatch):
+    """Two of the six layers: every layer is trained, merged and averaged by the same code."""
+    monkeypatch.setattr("detectors.models.minilm.LAYERS", 2)
+    monkeypatch.setattr("detectors.models.multitask.compiled", partial(compiled, last=2))
+
+
 def odds(path, texts):
     model = load_multitask(None, WeightFile.own(path))
     rows = load_tokenizer().encode_batch(texts, add_special_tokens=False)
     return log_odds(model, [[CLS, *row.ids, SEP] for row in rows])
 
 
-def cut(line):
-    if line.startswith("step 2/"):
-        raise KeyboardInterrupt
+def cut(step, lines):
+    """A log of a run that ends after a step."""
+
+    def log(line):
+        lines.append(line)
+        if line.startswith(f"step {step}/"):
+            raise KeyboardInterrupt
+
+    return log
 
 
+@pytest.mark.usefixtures("shallow")
 def test_an_interrupted_run_resumes_and_a_new_run_starts_from_its_weights(tmp_path, monkeypatch):
     out, lines = tmp_path / "encoder.safetensors", []
 
     with pytest.raises(KeyboardInterrupt):
-        encoder.train(tmp_path, out, 0, steps=4, rate=0.002, log=cut)
+        encoder.train(tmp_path, out, 0, steps=4, rate=0.002, log=cut(2, lines))
+    lines.clear()
     encoder.train(tmp_path, out, 0, steps=4, rate=0.002, log=lines.append)
     assert "resumes after step 2" in lines
     assert not [line for line in lines if line.startswith(("step 1/", "step 2/"))]
@@ -66,15 +83,19 @@ def test_an_interrupted_run_resumes_and_a_new_run_starts_from_its_weights(tmp_pa
     assert gap > before[:8, 0].mean() - before[8:16, 0].mean() + 0.1
 
 
+@pytest.mark.usefixtures("shallow")
 def test_a_checkpoint_of_another_run_is_not_continued(tmp_path):
     out = tmp_path / "encoder.safetensors"
 
+    with pytest.raises(KeyboardInterrupt):
+        encoder.train(tmp_path, out, 0, steps=4, rate=0.002, log=cut(2, []))
+    checkpoint = out.with_suffix(".checkpoint.safetensors")
+    state = checkpoint.read_bytes()
     for other in ({"seed": 1}, {"rate": 0.001}, {"steps": 5}):
-        with pytest.raises(KeyboardInterrupt):
-            encoder.train(tmp_path, out, 0, steps=4, rate=0.002, log=cut)
+        checkpoint.write_bytes(state)
         lines = []
-        options = {"seed": 0, "steps": 4, "rate": 0.002, "log": lines.append} | other
-        encoder.train(tmp_path, out, **options)
+        with pytest.raises(KeyboardInterrupt):
+            encoder.train(tmp_path, out, **{"seed": 0, "steps": 4, "rate": 0.002, "log": cut(1, lines)} | other)
         assert not [line for line in lines if line.startswith("resumes")], other
         assert [line for line in lines if "is of a run with other options or data, and is overwritten" in line]
 
@@ -105,19 +126,22 @@ def test_an_adapter_keeps_the_largest_singular_values():
     assert float((b @ a - wide).norm()) == pytest.approx(float(lost), rel=1e-3)
 
 
+@pytest.mark.usefixtures("shallow")
 def test_the_weights_between_two_runs_have_outputs_between_theirs(tmp_path):
     texts = [example.text for example in TEXTS]
     first, further, between = (tmp_path / f"{name}.safetensors" for name in ("first", "further", "between"))
     encoder.train(tmp_path, first, 0, steps=4, rate=0.002, log=print)
     encoder.train(tmp_path, further, 0, steps=6, rate=0.003, warm=first, log=print)
+    far = odds(further, texts)
     interpolate([first, further], [1.0], between)
-    assert odds(between, texts) == pytest.approx(odds(further, texts), abs=0.02)
+    assert odds(between, texts) == pytest.approx(far, abs=0.02)
     interpolate([first, further, further], [0.5, 0.5], between)  # both changes are relative to the first weights
-    assert odds(between, texts) == pytest.approx(odds(further, texts), abs=0.02)
+    assert odds(between, texts) == pytest.approx(far, abs=0.02)
     interpolate([first, further], [0.0], between)
     assert odds(between, texts) == pytest.approx(odds(first, texts), abs=0.02)
 
 
+@pytest.mark.usefixtures("shallow")
 def test_a_run_without_a_source_reads_none_of_its_texts(tmp_path, monkeypatch):
     other = [Example(text, known, 1.0, "other") for text, known, *_ in TEXTS[:8]]
     monkeypatch.setattr(encoder, "load_examples", lambda *_: [*TEXTS, *other])
@@ -207,6 +231,7 @@ def test_earlier_weights_may_have_fewer_outputs(tmp_path):
     assert now[1, 8] > now[0, 8] + 4
 
 
+@pytest.mark.usefixtures("shallow")
 def test_an_exit_is_added_to_the_weights_and_its_limits_keep_positive_windows(tmp_path, monkeypatch):
     held = [example._replace(split="tune") for example in TEXTS]
     monkeypatch.setattr(exit_trainer, "load_examples", lambda *_: [*TEXTS, *held])
