@@ -145,7 +145,7 @@ class LoopSettings(Section):
 
     mode: Literal["propose", "approve", "auto"] = Field(
         "propose",
-        description="propose: only request retraining; approve: train after `weir retraining approve`; auto: train at once",
+        description="propose: only request retraining; approve: train after `weir retraining approve`; auto: train immediately",
     )
     approvers: tuple[str, ...] = Field(
         (), description="ids of API keys that may approve; empty: every key with the scope approve"

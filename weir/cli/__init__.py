@@ -44,7 +44,7 @@ SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
     "ledger": ("weir.cli.ledger", "ledger", "Rebuild the ledger of requests and verdicts."),
     "topics": ("weir.cli.topics", "topics", "List or create the Kafka topics."),
     "models": ("weir.cli.models", "models", "List installed models; promote and roll back trained versions."),
-    "route": ("weir.cli.route", "route", "Show which version answers; stop a new version at once."),
+    "route": ("weir.cli.route", "route", "Show which version answers; stop a new version immediately."),
     "keys": ("weir.cli.keys", "keys", "Create, list and revoke API keys."),
     "contract": ("weir.cli.contract", "contract", "Print the contract of the topics: AsyncAPI, JSON Schemas."),
     "config": ("weir.cli.config", "config", "Show the effective settings and the source of each."),

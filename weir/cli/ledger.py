@@ -26,13 +26,13 @@ def ledger() -> None:
 
 
 @ledger.command()
-@click.option("--no-wait", is_flag=True, help="Return at once; `weir status` shows the progress.")
+@click.option("--no-wait", is_flag=True, help="Return immediately; `weir status` shows the progress.")
 def rebuild(*, no_wait: bool) -> None:
     """Rebuild the ledger from Kafka.
 
     Its files are deleted and all records are read again; only records that Kafka has deleted are lost.
 
-    A running ledger rebuilds at once. If the ledger does not run, it rebuilds after the next `weir up`.
+    A running ledger rebuilds immediately. If the ledger does not run, it rebuilds after the next `weir up`.
 
     \b
     Examples:

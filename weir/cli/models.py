@@ -99,10 +99,10 @@ _REASON = click.option("--reason", required=True, metavar="TEXT", help="Why; the
 @_TENANT
 @_MODEL
 @_REASON
-@click.option("--now", is_flag=True, help="Let the version answer all requests at once, without shadow and canary.")
+@click.option("--now", is_flag=True, help="Let the version answer all requests immediately, without shadow and canary.")
 @json_option
 def promote(*, version: str, tenant: str, model: str, reason: str, now: bool, as_json: bool) -> None:
-    """Let a trained VERSION answer. Shadow and canary test it first; with --now it answers at once.
+    """Let a trained VERSION answer. Shadow and canary test it first; with --now it answers immediately.
 
     \b
     Examples:

@@ -15,7 +15,7 @@ __all__ = ["route"]
 
 @click.group()
 def route() -> None:
-    """Show which version of a model answers, and stop a new version at once.
+    """Show which version of a model answers, and stop a new version immediately.
 
     \b
     Examples:
@@ -58,7 +58,7 @@ def kill(*, tenant: str, model: str, reason: str, as_json: bool) -> None:
 
     A tenant or model without a route is an error. If no new version answers, nothing is changed.
 
-    The gateways of this home follow at once. The component delivery publishes the decision when Kafka is available.
+    The gateways of this home follow immediately. The component delivery publishes the decision when Kafka is available.
 
     Example: weir route kill --tenant acme --model smollm2-135m-instruct --reason 'wrong answers'
     """
