@@ -176,7 +176,7 @@ CAPTURE = dashboard(
             unit="s",
         ),
         timeseries(
-            "Records in the log",
+            "Records in Kafka",
             "Requests, end records and records lost in gaps, counted by the ledger; without copies of requests that Weir sent.",
             query("max(weir_coverage_requests)", "requests"),
             query("max(weir_coverage_ends)", "ends"),

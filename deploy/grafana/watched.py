@@ -163,7 +163,7 @@ ALERTS = dashboard(
     [
         stat(
             "Firing",
-            "Firing alerts in the log, including silenced ones (reported by the bridge).",
+            "Firing alerts in Kafka, including silenced ones (reported by the bridge).",
             "max(weir_bridge_firing_alerts)",
             limit=1,
         ),
