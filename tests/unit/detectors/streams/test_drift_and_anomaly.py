@@ -96,33 +96,6 @@ def test_another_version_of_the_embedding_resets_the_reference_and_is_no_drift()
     assert delay <= 20
 
 
-@pytest.mark.parametrize("seed", [27, 38])
-def test_an_alarm_soon_after_another_version_of_the_embedding_ends_with_its_cause(seed):
-    """With a small reference, embeddings of the old version are still among the last observations."""
-    rng = np.random.default_rng(seed)
-    detector = create_stream("drift", FAST | {"reference_events": 20, "features": [], "daily_cycle": False})
-
-    def send(version, count, shift=0.0):
-        for index in range(0, count, 10):
-            vectors = rng.normal(size=(10, 96)) + shift
-            packed = [(vector / np.linalg.norm(vector)).astype("<f2").tobytes() for vector in vectors]
-            finding = detector.update_many(
-                [
-                    Observation(
-                        id=f"{version}{index}{n}", time=0.0, features={}, embedding=one, embedding_version=version
-                    )
-                    for n, one in enumerate(packed)
-                ]
-            )
-        return finding
-
-    shift = rng.normal(size=96) * 2
-    send("1", 300)
-    send("2", 60)
-    assert send("2", 60, shift).alarm
-    assert not send("2", 300).alarm
-
-
 def answers(rng, count, tag, latency=1.0, failing=0.01):
     return [
         Observation(
