@@ -76,9 +76,12 @@ def tune(*, tenant: str, detector: str, precision: float, since: str | None, app
     """
     from stream.ledger.queries.ledger_reader import LedgerReader
     from weir.client.times import parse_since
+    from weir.errors import SettingsError
     from weir.operate.thresholds import proposals, write_threshold
     from weir.settings import load_settings
 
+    if not tenant:
+        raise SettingsError("--tenant is empty; name one tenant, as `weir detectors` lists it")
     opened = parse_since(since)
     begin = opened.timestamp() if opened else 0.0
     loaded = load_settings()

@@ -71,6 +71,13 @@ def test_a_proposal_states_the_number_of_alerts_on_which_reviewers_disagree(home
     assert "40 reviewed alerts, 2 reviewers; reviewers disagree on 1, whose newest review counts" in done.output
 
 
+def test_an_empty_tenant_is_an_error_and_not_every_tenant(home):
+    done = CliRunner().invoke(main, ["detectors", "tune", "--tenant", "", "--apply"])
+    assert done.exit_code == 1
+    assert "--tenant is empty; name one tenant" in done.output
+    assert not (home / "weir.toml").exists()
+
+
 def test_nothing_is_written_without_apply(home):
     (home / "weir.toml").write_text(GIVEN)
     done = weir("--precision", "1")
