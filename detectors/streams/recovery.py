@@ -15,11 +15,16 @@ __all__ = ["EVIDENCE", "Recovery"]
 EVIDENCE: Final = log(1_000)
 #: The minimum multiple of the odds before the change that counts as raised. Otherwise nothing would end a false alarm, because its odds did not change.
 RAISED: Final = 2.0
+#: About this many of the last events are in the share of ones. With all events, a long small rise would hide a large one that follows.
+RECENT: Final = 1_000.0
 _LEAST: Final = 1e-3
 
 
 class Recovery(msgspec.Struct, kw_only=True):
-    """The share of ones `before` a change in a `column` of scores, the numbers of `ones` and `events` since, and the evidence."""
+    """The share of ones `before` a change in a `column` of scores, the evidence, and the numbers of `ones` and `events` since.
+
+    From `RECENT` events on, the two numbers are exponentially weighted.
+    """
 
     column: int
     before: float
@@ -29,7 +34,7 @@ class Recovery(msgspec.Struct, kw_only=True):
 
     @property
     def share(self) -> float:
-        """The share of ones since the change, in [0, 1]."""
+        """The share of ones since the change, or in about the last `RECENT` events of a longer one, in [0, 1]."""
         return self.ones / max(1.0, self.events)
 
     @property
@@ -39,8 +44,9 @@ class Recovery(msgspec.Struct, kw_only=True):
 
     def add(self, *, one: bool) -> None:
         """Add an event of the alarm."""
-        self.ones += one
-        self.events += 1.0
+        kept = min(1.0, (RECENT - 1.0) / max(1.0, self.events))
+        self.ones = kept * self.ones + one
+        self.events = kept * self.events + 1.0
         low = min(max(self.before, _LEAST), 1.0 - 2.0 * _LEAST)
         least = RAISED * low / (1.0 + (RAISED - 1.0) * low)
         high = min(max(self.share, least), 1.0 - _LEAST)
