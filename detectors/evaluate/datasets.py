@@ -23,7 +23,7 @@ from detectors.evaluate.entity_sets import BTC, PRESIDIO, WNUT_DEV, btc_parts, c
 from detectors.evaluate.examples import Example
 from detectors.evaluate.labelled import Case, LabelledSet, OrdinaryPrompts
 from detectors.evaluate.public_sets import FILES, fine_labels, public_examples
-from detectors.evaluate.readers import ORDINARY, halueval, ordinary_prompts, presidio
+from detectors.evaluate.readers import ORDINARY, complete, halueval, ordinary_prompts, presidio
 from detectors.models.multitask import TASKS
 
 __all__ = [
@@ -176,7 +176,10 @@ def load_datasets(  # noqa: PLR0913 - what to read, and how much of it
         sets += [one for task in tasks for one in _of_task(chosen, finer, task, limit, seed)]
     for reader in readers:
         if reader.file in there:
-            one = reader.read(root / reader.file)
+            with complete(root / reader.file):
+                one = reader.read(root / reader.file)
+            if not one.cases:
+                raise DataError(f"{root / reader.file} contains no text to measure {one.detector} on; fetch it again")
             sets.append(msgspec.structs.replace(one, cases=sample(one.cases, limit, seed)))
     # Synthetic cases are few and balanced: all of them are read.
     sets += [one for name in names for one in synthetic_sets(name)]

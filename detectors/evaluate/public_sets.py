@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from detectors.evaluate.examples import UNKNOWN, Example, labels
 from detectors.evaluate.near_duplicates import splits
-from detectors.evaluate.readers import CLINC, HALUEVAL, clinc, halueval, read_json, read_lines, read_rows
+from detectors.evaluate.readers import CLINC, HALUEVAL, clinc, complete, halueval, read_json, read_lines, read_rows
 
 __all__ = ["FILES", "SOURCES", "fine_labels", "public_examples"]
 
@@ -158,8 +158,9 @@ def public_examples(root: Path, seed: int = 0) -> list[Example]:
     rng = random.Random(seed)
     found: list[Example] = []
     for source in SOURCES:
-        rows = source.read(root / source.file)
-        examples = [example for row in rows for example in source.examples(row) if example.text.strip()]
+        with complete(root / source.file):
+            rows = source.read(root / source.file)
+            examples = [example for row in rows for example in source.examples(row) if example.text.strip()]
         found += rng.sample(examples, min(source.limit, len(examples)))
     found.sort(key=lambda example: zlib.crc32(example.text.encode()))
     named = zip(found, splits([example.text for example in found]), strict=True)

@@ -45,9 +45,15 @@ Groups = dict[str, list[str]]
 
 @contextmanager
 def complete(path: Path) -> Iterator[None]:
-    """Raise DataError if the file is damaged or truncated, for example after an interrupted download."""
+    """Raise DataError if the file is damaged or truncated, for example after an interrupted download, or has another format."""
     try:
         yield
+    except DataError:
+        raise
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path} has another format ({type(error).__name__}: {error}); docs/detectors.md names the file and its source"
+        ) from error
     except (EOFError, zlib.error, gzip.BadGzipFile, csv.Error, ValueError) as error:
         raise DataError(f"{path} is damaged ({error}); fetch it again") from error
 
@@ -127,7 +133,11 @@ def ordinary_prompts(root: Path) -> list[tuple[str, str]]:
         "halueval_question": lambda path: [question for question, _ in halueval(path)],
     }
     there = {source: root / file for source, file in ORDINARY.items() if (root / file).exists()}
-    return [(source, text) for source, path in there.items() for text in readers[source](path)]
+    found: list[tuple[str, str]] = []
+    for source, path in there.items():
+        with complete(path):
+            found += [(source, text) for text in readers[source](path)]
+    return found
 
 
 def presidio(path: Path, keep: Callable[[str], bool] = bool) -> list[tuple[str, tuple[Span, ...]]]:

@@ -8,11 +8,11 @@ import pytest
 from detectors.base import Score
 from detectors.errors import ConfigError, DataError
 from detectors.evaluate.datasets import load_datasets
-from detectors.evaluate.entity_sets import BTC
+from detectors.evaluate.entity_sets import BTC, PRESIDIO
 from detectors.evaluate.evaluation import evaluate
 from detectors.evaluate.examples import Example, labels
 from detectors.evaluate.labelled import Case, LabelledSet, OrdinaryPrompts
-from detectors.evaluate.public_sets import FILES
+from detectors.evaluate.public_sets import FILES, SOURCES, public_examples
 from detectors.evaluate.readers import CLINC, MTBENCH
 from detectors.evaluate.scoring import inputs_of, load_text, score_all
 from detectors.registry import create_text
@@ -88,6 +88,32 @@ def test_a_damaged_file_is_an_error(root, name, damage):
     path.write_bytes(damage(path.read_bytes() if path.exists() else b""))
     with pytest.raises(DataError, match=rf"{path.name} is damaged \(.+\); fetch it again"):
         load_datasets(root, ["pii"], 10, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (MTBENCH, b'{"prompt": ["Sort a list."]}', "has another format .KeyError: 'turns'.; docs/detectors.md names"),
+        (MTBENCH, b'["Sort a list."]', "has another format .AttributeError"),
+        (PRESIDIO, gzip.compress(b'[{"text": "Anna"}]'), "has another format .KeyError: 'full_text'"),
+        (BTC, gzip.compress(b"anna\n"), "contains no text to measure pii on"),
+    ],
+)
+def test_a_file_in_another_format_is_an_error(root, name, content, message):
+    path = root / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"{path.name} {message}"):
+        load_datasets(root, ["pii"], 10, 0)
+
+
+def test_a_file_of_the_encoder_in_another_format_is_an_error(root, monkeypatch):
+    (source,) = [one for one in SOURCES if one.file == "toxicity/davidson.csv.gz"]
+    monkeypatch.setattr("detectors.evaluate.public_sets.SOURCES", (source,))
+    (root / "toxicity").mkdir()
+    (root / source.file).write_bytes(gzip.compress(b"text,label\nhello,2\n"))
+    with pytest.raises(DataError, match=r"davidson.csv.gz has another format .KeyError: 'class'"):
+        public_examples(root)
 
 
 class Counting:
