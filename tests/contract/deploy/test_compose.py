@@ -251,7 +251,9 @@ def test_the_secrets_are_generated_once_and_are_those_that_are_mounted(secure, t
 
     def make():
         environment = {"WEIR_SECRETS": str(folder), "PATH": "/usr/bin:/bin"}
-        assert str(folder) in shell("sh", ROOT / "deploy/secrets.sh", "127.0.0.9", "kafka.example", env=environment)
+        assert str(folder) in shell(
+            "sh", ROOT / "deploy/secrets.sh", "127.0.0.9", "::1", "kafka.example", env=environment
+        )
         return {path.name: path.read_text() for path in folder.iterdir()}
 
     first = make()
@@ -259,10 +261,20 @@ def test_the_secrets_are_generated_once_and_are_those_that_are_mounted(secure, t
     assert {Path(secret["file"]).name for secret in secure["secrets"].values()} == set(first)
     assert folder.stat().st_mode & 0o777 == 0o700
     names = shell("openssl", "x509", "-in", folder / "kafka-key.pem", "-noout", "-ext", "subjectAltName")
-    assert all(name in names for name in ("DNS:kafka", "DNS:kafka.example", "IP Address:127.0.0.9"))
+    expected = ("DNS:kafka", "DNS:kafka.example", "IP Address:127.0.0.9", "IP Address:0:0:0:0:0:0:0:1")
+    assert all(name in names for name in expected)
     passwords = [text for name, text in first.items() if name.startswith("kafka-user-")]
     assert len(set(passwords)) == len(passwords)
     check_renewal(folder, make)
+
+
+def test_an_address_that_is_not_complete_is_an_error_that_names_it(tmp_path):
+    environment = {"WEIR_SECRETS": str(tmp_path / "secrets"), "PATH": "/usr/bin:/bin"}
+    command = ["sh", ROOT / "deploy/secrets.sh", "10.0.0"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "IP:10.0.0; correct the names and addresses" in done.stderr
+    assert not (tmp_path / "secrets" / "kafka-key.pem").exists()
 
 
 def check_renewal(folder, make):
