@@ -83,4 +83,6 @@ def pod_specs(manifest):
         cluster = manifest["spec"]["rayClusterConfig"]
         for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
             template = group["template"]
-            yield group.get("groupName", "head"), template["metadata"]["labels"], template["spec"]
+            # KubeRay adds this label to workers, and to the head while its proxy answers.
+            labels = {**template["metadata"]["labels"], "ray.io/serve": "true"}
+            yield group.get("groupName", "head"), labels, template["spec"]

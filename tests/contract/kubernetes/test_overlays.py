@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from support.manifests import pod_specs, problems, rendered
+from support.manifests import FOLDER, pod_specs, problems, rendered
 
 from weir.application import ClusterArgs, build
 
@@ -54,6 +54,18 @@ def test_selectors_find_pods(overlay):
         assert any(selector.items() <= found.items() for found in labels), one["metadata"]["name"]
     services = {one["metadata"]["name"] for one in objects if one["kind"] == "Service"}
     assert {one["spec"]["serviceName"] for one in objects if one["kind"] == "StatefulSet"} <= services
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_service_of_clients_selects_only_pods_with_a_proxy(overlay):
+    """With HeadOnly, no proxy of Ray Serve listens on the workers, although KubeRay labels them for its own service."""
+    objects = rendered(overlay)
+    (ray,) = (one for one in objects if one["kind"] == "RayService")
+    assert yaml.safe_load(ray["spec"]["serveConfigV2"])["proxy_location"] == "HeadOnly"
+    (service,) = (one["spec"] for one in objects if one["metadata"]["name"] == "weir-endpoint")
+    selected = {name for name, labels, _ in pod_specs(ray) if service["selector"].items() <= labels.items()}
+    assert selected == {"head"}
+    assert "http://weir-endpoint.weir:8000/v1" in (FOLDER / "README.md").read_text()
 
 
 @pytest.mark.parametrize(("overlay", "gpus"), [("cpu", None), ("gpu", 1)])
