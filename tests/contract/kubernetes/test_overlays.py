@@ -139,5 +139,13 @@ def test_the_loop_is_off_by_default_and_shares_routes_and_versions_with_serving(
     }
 
 
+def test_the_trainer_can_write_into_the_parent_of_the_versions():
+    """The runtime creates a missing parent of a mount point as root, in the volume; the kubelet creates a subPath with the rights of fsGroup."""
+    (trainer,) = (spec for one in rendered("full") for name, _, spec in pod_specs(one) if name == "trainer")
+    mounts = {mount["mountPath"]: mount for mount in trainer["containers"][0]["volumeMounts"]}
+    assert "/var/lib/weir/loop/models" in mounts
+    assert mounts["/var/lib/weir/loop"] == {"name": "home", "mountPath": "/var/lib/weir/loop", "subPath": "loop"}
+
+
 def _claim(volume):
     return volume.get("persistentVolumeClaim", {}).get("claimName")
