@@ -321,7 +321,7 @@ def _deployed(args: AppArgs, name: str, *, is_only: bool) -> serve.Application:
             name,
             settings,
             deployed_name,
-            on_cpu=not gpus,
+            on_cpu=not gpus and (settings.device != "cuda" or name in args.model_dirs),
             model_dir=partial(_model_dir, args, name),
             metrics=partial(_Metrics, args, "model"),
             logs=args.home / "logs",

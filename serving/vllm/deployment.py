@@ -27,7 +27,8 @@ def vllm_application(  # noqa: PLR0913 - the parts of a deployment, each by name
 ) -> serve.Application:
     """Return the deployment for the model that clients call `name`; with ``model.prefill``, prefill replicas are behind it.
 
-    `model_dir` and `metrics` run on the replica, which logs to the folder `logs`; see :mod:`serving.vllm.vllm_server`.
+    `on_cpu` is whether the replicas need no GPU: Ray has none, and none will join, as under KubeRay. `model_dir` and `metrics` run
+    on the replica, which logs to the folder `logs`; see :mod:`serving.vllm.vllm_server`.
     """
     bound: dict[str, Any] = {"settings": settings, "model_dir": model_dir, "metrics": metrics, "logs": logs}
     fields = config_fields(name, settings, on_cpu=on_cpu)

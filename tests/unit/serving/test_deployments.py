@@ -1,6 +1,8 @@
 """The deployments of Ray Serve, called without Ray."""
 
 import asyncio
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from support.spool import events_of
 from support.tiny_gguf import save_tiny_gguf
 
+from serving import deployments
 from serving.capture.recorder import Recorder
 from serving.deployments import AppArgs, GatewayIngress, build, version_server
 from serving.engine.errors import ModelInvalidError, ModelNotFoundError
@@ -79,3 +82,23 @@ def test_a_replica_that_autoscaling_stops_has_at_least_the_time_of_an_upstream_s
     vllm = config_fields("echo", settings, on_cpu=False)["deployment_config"]["graceful_shutdown_timeout_s"]
     assert own == vllm
     assert own >= settings.upstream_read_seconds
+
+
+@pytest.mark.parametrize(
+    ("device", "directories", "gpus", "on_cpu"),
+    [
+        ("cuda", {}, 0, False),  # a cluster whose nodes with GPUs have not joined yet
+        ("cuda", {"m": Path("/models/m")}, 0, True),  # one machine, without a GPU
+        ("auto", {}, 0, True),
+        ("auto", {}, 2, False),
+    ],
+)
+def test_replicas_of_vllm_wait_for_a_gpu_of_a_cluster(tmp_path, monkeypatch, *, device, directories, gpus, on_cpu):
+    built = []
+    stub = SimpleNamespace(vllm_application=lambda *names, **options: built.append(options["on_cpu"]))
+    monkeypatch.setitem(sys.modules, "serving.vllm.deployment", stub)
+    monkeypatch.setattr(deployments, "is_initialized", lambda: True)
+    monkeypatch.setattr(deployments, "cluster_resources", lambda: {"GPU": gpus})
+    settings = arguments(tmp_path, ModelSettings(name="hub/model", engine="vllm", device=device))
+    build(settings.model_copy(update={"model_dirs": directories}))
+    assert built == [on_cpu]
