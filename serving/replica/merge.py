@@ -20,7 +20,7 @@ async def merged(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[t
             async for item in only:
                 yield 0, item
         return
-    queue: asyncio.Queue[tuple[int, T] | None] = asyncio.Queue()
+    queue: asyncio.Queue[tuple[int, T] | asyncio.Task[None]] = asyncio.Queue()
 
     async def pump(index: int) -> None:
         async with aclosing(sources[index]) as source:
@@ -29,17 +29,16 @@ async def merged(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[t
 
     tasks = [asyncio.create_task(pump(index)) for index in range(len(sources))]
     for task in tasks:
-        task.add_done_callback(lambda _: queue.put_nowait(None))
+        task.add_done_callback(queue.put_nowait)
     running = len(tasks)
     try:
         while running:
             found = await queue.get()
-            if found is not None:
+            if isinstance(found, asyncio.Task):
+                running -= 1
+                await found  # raises the error of its source, after the items before it
+            else:
                 yield found
-                continue
-            running -= 1
-            if failed := next((task for task in tasks if task.done() and task.exception() is not None), None):
-                await failed
     finally:
         for task in tasks:
             task.cancel()
