@@ -69,6 +69,8 @@ def ensure(
         The model is not installed and cannot be fetched.
     ModelInvalidError
         The files are not a model, or the digest of the weights differs from the pinned digest.
+    EngineError
+        The files cannot be written to `cache_dir`.
     """
     if source not in _SOURCES:
         raise ModelNotFoundError(f"model source {source!r} is not supported: choose one of {', '.join(_SOURCES)}")
@@ -193,6 +195,11 @@ def _fetch(name: str, kind: str, target: Path, fill: _Fill) -> ModelFiles:
             scratch.chmod(0o755)
             shutil.rmtree(target, ignore_errors=True)
             scratch.rename(target)
+        except OSError as error:
+            raise EngineError(
+                f"{name} cannot be written to {target.parent} ({error.strerror or error}): free space on its disk, or set another folder in"
+                " model.cache"
+            ) from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     present = _present(target)

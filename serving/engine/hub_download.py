@@ -1,5 +1,6 @@
 """Fetch a model from the Hugging Face hub at a pinned revision."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ def from_hub(source: HubSource, target: Path, progress: Progress) -> str:
         The hub cannot be reached, or does not have this revision.
     ModelInvalidError
         The digest differs from the pinned digest.
+    OSError
+        The disk is full.
     """
     import httpx  # noqa: PLC0415 - as below
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only a download needs it
@@ -38,6 +41,8 @@ def from_hub(source: HubSource, target: Path, progress: Progress) -> str:
             tqdm_class=_reporting(progress, source.repository),
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise  # the fault of the disk, not of the hub
         raise ModelNotFoundError(
             f"{source.repository}@{source.revision} cannot be downloaded from the hub ({type(error).__name__}): "
             "check the name and the network, or set a local directory"

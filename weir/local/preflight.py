@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from serving.engine.catalogue import ENGINES_WITHOUT_FILES
-from serving.engine.errors import EngineError
+from serving.engine.errors import EngineError, ModelInvalidError, ModelNotFoundError
 from serving.engine.fetch_model import ModelFiles, ensure
 from serving.ray_local import RayLayout
 from serving.settings import ModelSettings
@@ -155,8 +155,10 @@ def ensure_model(name: str, model: ModelSettings, progress: Callable[[str, float
     cache = Path(model.cache).expanduser() if model.cache else None
     try:
         return ensure(model.name, cache, model.source, progress)
-    except EngineError as error:
+    except (ModelInvalidError, ModelNotFoundError) as error:
         raise StackError(
             f"model {name}: {error}. Correct name or source in [model] (WEIR_MODEL__NAME, WEIR_MODEL__SOURCE), "
             f'or in [models."{name}"] if weir.toml has several models'
         ) from error
+    except EngineError as error:
+        raise StackError(f"model {name}: {error}") from error

