@@ -92,6 +92,5 @@ class AlertStage(TableStage):
     async def _rebuilt(self, partition: int, end: int, lost: set[str]) -> PartitionAlerts:
         """Return the alerts of the streams in `lost`, rebuilt from the retained findings; publish no alert again."""
         alerts = PartitionAlerts(self._context.tenants, only=lost)
-        async for offset, event in self._context.retained(self._context.names.findings, partition, range(end)):
-            alerts.apply(event, offset)
+        await self._context.rebuild(self._context.names.findings, partition, range(end), alerts.apply)
         return alerts

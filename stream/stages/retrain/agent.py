@@ -121,13 +121,16 @@ class RetrainStage(TableStage):
             tp = TopicPartition(names.retraining, partition)
             ends = {names.retraining: (await consumer.end_offsets([tp]))[tp]}
         ends[names.alerts] = committed.get(TopicPartition(names.alerts, partition), 0)
+
+        def apply(event: Event, offset: int) -> None:
+            _, state = _state_of(models, event, lost)
+            if state is not None and isinstance(event.data, AlertRecord):
+                observe(state.alerts, event, offset)
+            elif state is not None:
+                self._decide(state, event, offset)
+
         for topic, end in ends.items():
-            async for offset, event in self._context.retained(topic, partition, range(end)):
-                _, state = _state_of(models, event, lost)
-                if state is not None and isinstance(event.data, AlertRecord):
-                    observe(state.alerts, event, offset)
-                elif state is not None:
-                    self._decide(state, event, offset)
+            await self._context.rebuild(topic, partition, range(end), apply)
         return models
 
 

@@ -4,6 +4,7 @@ import abc
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from aiokafka.structs import TopicPartition
@@ -62,14 +63,19 @@ class StageContext:
 
     async def guarded(self, raw: Any, stage: str, apply: Callable[[], _ResultT], otherwise: _ResultT) -> _ResultT:
         """Return the result of `apply`. If `apply` raises, send `raw` to the dead letters and return `otherwise`."""
-        try:
-            return apply()
-        except Exception as error:
-            logger.exception(
-                "stage %s: %s-%d offset %d", stage, raw.message.topic, raw.message.partition, raw.message.offset
-            )
+        place = f"{raw.message.topic}-{raw.message.partition} offset {raw.message.offset}"
+        result, error = _tried(apply, otherwise, f"stage {stage}: {place}")
+        if error is not None:
             await self._dead_letters[stage].send(raw.message, disposition="bug", error=type(error).__name__)
-            return otherwise
+        return result
+
+    async def rebuild(self, topic: str, partition: int, offsets: range, apply: Callable[[Event, int], object]) -> None:
+        """Call `apply(event, offset)` for the retained records in `offsets`.
+
+        A record for which `apply` raises is skipped: it became a dead letter when it was first read.
+        """
+        async for offset, event in self.retained(topic, partition, offsets):
+            _tried(partial(apply, event, offset), None, f"rebuilding a state: {topic}-{partition} offset {offset}")
 
     def retained(self, topic: str, partition: int, offsets: range) -> AsyncIterator[tuple[int, Event]]:
         """Yield (offset, event) of the records in `offsets` that still exist; report progress to the watchdog."""
@@ -91,6 +97,15 @@ class StageContext:
     async def publish(self, topic: str, event: Event, partition: int) -> None:
         """Publish `event` and wait until every replica has acknowledged it."""
         await self.app.publisher.publish(topic, event, partition=partition, traceparent=event.traceparent)
+
+
+def _tried(apply: Callable[[], _ResultT], otherwise: _ResultT, what: str) -> tuple[_ResultT, Exception | None]:
+    """Return the result of `apply` and None; if `apply` raises, log the error, and return `otherwise` and the error."""
+    try:
+        return apply(), None
+    except Exception as error:
+        logger.exception("%s", what)
+        return otherwise, error
 
 
 class Stage(abc.ABC):

@@ -230,7 +230,8 @@ class WatchStage(Stage):
 
     async def _rebuild(self, machine: PartitionWatch, partition: int, offset: int) -> None:
         replayed = machine.replayer()
-        async for _, event in self._context.retained(self._context.names.signals, partition, range(offset)):
-            replayed.replay(event)
+        await self._context.rebuild(
+            self._context.names.signals, partition, range(offset), lambda event, _offset: replayed.replay(event)
+        )
         for key, state in machine.adopt(replayed):
             await self._table.rewrite(key.encode(), state, partition=partition)

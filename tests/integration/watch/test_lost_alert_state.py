@@ -1,5 +1,6 @@
 """The alert stage loses its state, also after Kafka deleted the findings: the alert still resolves, once."""
 
+import msgspec
 import pytest
 from aiokafka.admin import RecordsToDelete
 from aiokafka.structs import TopicPartition
@@ -8,7 +9,9 @@ from support.signal_log import finding_of, score_tick, signal_event
 from support.stage_lab import P, Q
 from support.watch_lab import WatchLab
 
+from detectors.streams.bias import PAIRED_TERMS
 from stream.kafka.clients import admin_for
+from stream.wire import encode
 
 pytestmark = pytest.mark.kafka
 
@@ -76,3 +79,27 @@ async def test_an_alert_whose_state_was_lost_resolves_once(lab, lose, expired):
     assert [(record.state, record.revision) for record in await lab.alerts()] == [("firing", 0), ("resolved", 1)]
     summary = (await lab.alerts())[-1].summary
     assert ("because its state was lost" in summary) == expired
+
+
+def failing_finding():
+    """Return a finding for which the alert stage raises an error: a valid record whose details it cannot read."""
+    event = finding_of("r0", START, "bias")
+    window = {"alarm": True, "bucket": int(START // 5), "bucket_seconds": 5.0, "events": 1, "feature": "words"}
+    data = msgspec.structs.replace(event.data, **window, details={f"{PAIRED_TERMS}x": 1.0})
+    return msgspec.structs.replace(event, data=data)
+
+
+async def test_a_record_that_became_a_dead_letter_does_not_stop_the_rebuild_of_a_state(lab):
+    await lab.publish([failing_finding()])
+    app = await fired(lab)
+    await damage(lab, app)
+
+    async def resolved():
+        return await states(lab) == ["resolved"]
+
+    # The alert of the failing finding ends at the first watermark, with an error.
+    await lab.publish([*ticks(400), *ticks(420)])
+    async with lab.watching():
+        await lab.eventually(resolved, 60)
+    letters = await lab.read(lab.names.dead_letters, 1)
+    assert [letter.value for letter in letters].count(encode(failing_finding()).value) == 1
