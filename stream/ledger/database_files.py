@@ -41,8 +41,9 @@ class LedgerFiles:
         return self.directory / f"partition-{partition}.db"
 
     def shards(self) -> list[Path]:
-        """Return the existing files of partitions, in order."""
-        return sorted(self.directory.glob("partition-*.db"), key=lambda path: int(path.stem.rpartition("-")[2]))
+        """Return the existing files of partitions, in order; other files, such as ``partition-0.copy.db``, are ignored."""
+        numbers = (path.stem.removeprefix("partition-") for path in self.directory.glob("partition-*.db"))
+        return [self.shard(number) for number in sorted(int(name) for name in numbers if name.isdecimal())]
 
     def query(self, query: Callable[[sqlite3.Connection, Shards], ResultT], empty: ResultT) -> ResultT:
         """Return the result of `query` on the decisions and the partitions, or `empty` if there is no ledger.

@@ -28,6 +28,17 @@ def test_a_ledger_in_a_folder_of_any_name_is_read(name, tmp_path):
     assert LedgerReader(tmp_path / name).coverage().total.owed == 3
 
 
+def test_a_copy_of_a_file_in_the_folder_is_ignored(tmp_path):
+    maker = LedgerMaker(tmp_path / "ledger")
+    maker.side("r1", "input", 1_800_000_000.0)
+    maker.close()
+    files = LedgerFiles(tmp_path / "ledger")
+    for name in ("partition-0.copy", "partition-old", "partition-"):
+        (tmp_path / "ledger" / f"{name}.db").write_bytes(files.shard(0).read_bytes())
+    assert LedgerReader(tmp_path / "ledger").coverage().total.owed == 3
+    assert files.other_version() is None
+
+
 def test_a_locked_ledger_is_an_error_that_names_the_folder_and_the_reason(tmp_path, monkeypatch):
     maker = LedgerMaker(tmp_path / "ledger")
     maker.side("r1", "input", 1_800_000_000.0)
