@@ -3,7 +3,6 @@
 import signal
 import time
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -61,11 +60,7 @@ def up(*, detach: bool, only: tuple[str, ...]) -> None:
 def interrupt_on_signals() -> None:
     """Raise KeyboardInterrupt also on SIGTERM and SIGHUP, so that an interrupted start stops the processes it started."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+        signal.signal(number, signal.default_int_handler)
 
 
 def print_addresses(settings: "Settings", plan: Plan, reporter: StepReporter) -> None:
