@@ -156,7 +156,7 @@ _CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 def usable_cores() -> int:
     """Return the number of cores that this process may use: the smaller of its CPU affinity and its container's limit."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0))
     try:
         quota, period = _CPU_LIMIT.read_text(encoding="ascii").split()
         return max(1, min(cores, int(quota) // int(period)))

@@ -205,5 +205,4 @@ def answer_question(name: str, question: Question) -> Answer:
 
 def _die_with_parent() -> None:
     """Let the kernel kill this process with its parent; otherwise a hung detector would survive a killed worker."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
