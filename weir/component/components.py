@@ -167,14 +167,12 @@ def _sentinel(process: Process) -> int:
     from weir.home.api_keys import ensure_own_key
     from weir.sentinel.client import SentinelClient, endpoint
     from weir.sentinel.pairs import PAIRS
-    from weir.sentinel.prompts import PROMPTS
 
     settings = process.settings
     sentinel = SentinelClient(
         endpoint(settings.http.host, settings.http.port),
         settings.first_model,
         ensure_own_key(process.home),
-        PROMPTS,
         every_seconds=settings.sentinel.every_seconds,
         max_tokens=settings.sentinel.max_tokens,
         pairs=PAIRS if settings.sentinel.bias else (),

@@ -19,7 +19,7 @@ from serving.decoded_json import count_of, mapping_of
 from stream.pause import pause
 from weir.home.ports import reachable
 from weir.sentinel.pairs import PromptOfPair
-from weir.sentinel.prompts import SentinelPrompt
+from weir.sentinel.prompts import PROMPTS, SentinelPrompt
 
 __all__ = ["SentinelClient", "endpoint"]
 
@@ -38,14 +38,13 @@ def endpoint(host: str, port: int) -> str:
 
 
 class SentinelClient:
-    """Sends a fixed set of prompts, and pairs of prompts if `pairs` is not empty, to the endpoint."""
+    """Sends the fixed prompts, and pairs of prompts if `pairs` is not empty, to the endpoint."""
 
-    def __init__(  # noqa: PLR0913 - endpoint, prompts and pace
+    def __init__(  # noqa: PLR0913 - endpoint, pairs and pace
         self,
         base_url: str,
         model: str,
         key: str,
-        prompts: Sequence[SentinelPrompt],
         *,
         every_seconds: float,
         max_tokens: int,
@@ -58,7 +57,6 @@ class SentinelClient:
             base_url=base_url, timeout=_TIMEOUT_SECONDS, headers={"authorization": f"Bearer {key}"}
         )
         self._model = model
-        self._prompts = prompts
         self._every = every_seconds
         self._max_tokens = max_tokens
         self._pairs = pairs
@@ -77,7 +75,7 @@ class SentinelClient:
     async def run(self, stop: asyncio.Event) -> None:
         """Send prompts and pairs until `stop` is set."""
         async with self._client, asyncio.TaskGroup() as group:
-            group.create_task(self._repeat(stop, len(self._prompts), 0, self._every, self._send_prompt))
+            group.create_task(self._repeat(stop, len(PROMPTS), 0, self._every, self._send_prompt))
             if self._pairs:
                 # A process that restarts often must not send the first pairs only.
                 first = secrets.randbelow(len(self._pairs))
@@ -100,7 +98,7 @@ class SentinelClient:
             await pause(stop, max(0.0, due - time.monotonic()))
 
     async def _send_prompt(self, number: int) -> str:
-        return await self.send(self._prompts[number])
+        return await self.send(PROMPTS[number])
 
     async def _send_pair(self, number: int) -> str:
         """Send both prompts of a pair, in random order; return the worst outcome: refused, unreachable, answered."""

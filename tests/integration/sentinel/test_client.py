@@ -19,7 +19,7 @@ from weir.sentinel.prompts import PROMPTS
 
 def sentinel(url, key, registry, every_seconds=0.05, **pairs):
     return SentinelClient(
-        f"{url}/v1", "echo", key, PROMPTS, every_seconds=every_seconds, max_tokens=8, registry=registry, **pairs
+        f"{url}/v1", "echo", key, every_seconds=every_seconds, max_tokens=8, registry=registry, **pairs
     )
 
 
