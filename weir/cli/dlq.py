@@ -61,7 +61,8 @@ def list_letters(*, stage: str | None, disposition: str | None, since: str | Non
       weir dlq list --stage score --disposition timeout --since 1d
       weir dlq list --json | jq -r '.[] | select(.replayed_at == null) | .offset'
     """
-    found = _selected(_letters(_kafka(), since), stage, disposition)
+    letters = _letters(effective_kafka(load_settings().settings), since)
+    found = _selected(letters, stage, disposition)
     columns = [
         "offset",
         "time",
@@ -183,10 +184,6 @@ def _unknown(offsets: tuple[int, ...], letters: list[DeadLetter]) -> list[Outcom
     missing = sorted(set(offsets) - {letter.offset for letter in letters})
     detail = "no dead letter at offset {}; `weir dlq list` prints the offsets"
     return [Outcome(offset=offset, result=FAILED, detail=detail.format(offset)) for offset in missing]
-
-
-def _kafka() -> KafkaSettings:
-    return effective_kafka(load_settings().settings)
 
 
 def _letters(kafka: KafkaSettings, since: str | None) -> list[DeadLetter]:
