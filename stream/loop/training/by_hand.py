@@ -12,13 +12,13 @@ from prometheus_client import CollectorRegistry
 from stream.kafka.tail import Tail
 from stream.loop.training.agent import publisher_for
 from stream.loop.training.errors import TrainingError
-from stream.loop.training.job import Progress, RunFolder, TrainingJob, has_fast_bfloat16
+from stream.loop.training.job import Progress, RunFolder
 from stream.loop.training.machine import TrainerMachine, Work
 from stream.loop.training.manifest import VersionManifest, read_version
 from stream.loop.training.metrics import TrainerMetrics
 from stream.loop.training.process import run_training
 from stream.loop.training.records import model_event
-from stream.loop.training.run import UNTRAINED, Run, TrainerSetup, mirror_version
+from stream.loop.training.run import Run, TrainerSetup, mirror_version
 from stream.settings import KafkaSettings
 from stream.wire import RetrainingRecord, readable
 
@@ -58,19 +58,7 @@ async def train_dataset(
     A run that was interrupted is continued. Raises TrainingError if the run fails.
     """
     dataset = find_dataset(setup.home, digest)
-    base = await asyncio.to_thread(setup.base, dataset.model)
-    job = TrainingJob.of_settings(
-        setup.train,
-        setup.settings(dataset.tenant).train,
-        tenant=dataset.tenant,
-        model=dataset.model,
-        parent=UNTRAINED,
-        base=str(base.path),
-        base_digest=base.digest,
-        dataset=str(setup.home / "loop" / "datasets" / dataset.digest),
-        dataset_digest=dataset.digest,
-        bfloat16=has_fast_bfloat16(),
-    )
+    job = await asyncio.to_thread(setup.job, dataset.tenant, dataset.model, dataset.digest)
     folder = RunFolder.of(setup.home, dataset.digest)
     trained = await run_training(setup.home, folder, job, on_progress, lambda: None)
     manifest = read_version(setup.home, trained.version)

@@ -23,8 +23,9 @@ from stream.loop.training.metrics import TrainerMetrics
 from stream.loop.training.process import run_command, run_training
 from stream.loop.training.records import model_event, state_event
 from stream.wire import Event, RetrainingRecord
+from stream.wire.route_files import BASE
 
-__all__ = ["UNTRAINED", "BaseModel", "Run", "TrainerSetup", "mirror_version"]
+__all__ = ["BaseModel", "Run", "TrainerSetup", "mirror_version"]
 
 _LOG = logging.getLogger(__name__)
 #: The lease is renewed three times before it ends.
@@ -35,8 +36,6 @@ _RELEASE_SECONDS = 5.0
 #: A command printed another JSON value than agreed.
 _DAMAGED = (AttributeError, KeyError, TypeError, ValueError)
 _GATE_STATES = ("blessed", "refused")
-#: The version of a model that Weir did not train.
-UNTRAINED = "base"
 
 Publish = Callable[[Event], Awaitable[None]]
 
@@ -83,6 +82,23 @@ class TrainerSetup(msgspec.Struct, frozen=True, kw_only=True):
     def is_fenced(self) -> bool:
         """Whether a run must not outlive its lease, because the next trainer writes to the same folders or the same storage."""
         return self.by_hand or self.train.cluster == "ray"
+
+    def job(self, tenant: str, model: str, dataset_digest: str, retraining_id: str = "") -> TrainingJob:
+        """Return the specification of a run on a dataset of this home; fetches the base if needed."""
+        base = self.base(model)
+        return TrainingJob.of_settings(
+            self.train,
+            self.settings(tenant).train,
+            tenant=tenant,
+            model=model,
+            parent=BASE,
+            base=str(base.path),
+            base_digest=base.digest,
+            dataset=str(self.home / "loop" / "datasets" / dataset_digest),
+            dataset_digest=dataset_digest,
+            retraining_id=retraining_id,
+            bfloat16=has_fast_bfloat16(),
+        )
 
 
 async def mirror_version(setup: TrainerSetup, version: str) -> None:
@@ -152,7 +168,8 @@ class Run:
     async def _states(self) -> str:
         if not self._is_trained():
             self._version = ""
-            await self._train(await self._dataset())
+            await self._dataset()
+            await self._train()
         manifest = read_version(self._setup.home, self._version)
         await self._publish(model_event(self._setup.home, manifest))
         async with self._leased("trained"):
@@ -171,42 +188,27 @@ class Run:
             return False
         return read_version(home, self._version).job.dataset_digest == self._dataset_digest
 
-    async def _dataset(self) -> Path:
-        """Return the folder of the request's dataset; build the dataset if this home does not contain it."""
+    async def _dataset(self) -> None:
+        """Build the request's dataset if this home does not contain it."""
         datasets = self._setup.home / "loop" / "datasets"
         if not self._dataset_digest or not (datasets / self._dataset_digest / "manifest.json").exists():
             manifest = await run_command(self._setup.dataset_command(self.work.request.retraining_id))
             self._dataset_digest = str(manifest["digest"])
-        folder = datasets / self._dataset_digest
-        counts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["counts"]
+        manifest_file = datasets / self._dataset_digest / "manifest.json"
+        counts = json.loads(manifest_file.read_text(encoding="utf-8"))["counts"]
         numbers = {name: float(counts[name]) for name in ("train", "eval")}
         dropped = {f"dropped.{name}": float(count) for name, count in counts.get("dropped", {}).items()}
         await self._state("dataset", numbers=numbers | dropped, lease_until=self._lease())
-        return folder
 
-    async def _train(self, dataset: Path) -> None:
-        job = await asyncio.to_thread(self._job, dataset)
-        folder = RunFolder.of(self._setup.home, self.work.request.retraining_id)
+    async def _train(self) -> None:
+        request = self.work.request
+        job = await asyncio.to_thread(
+            self._setup.job, request.tenant, request.model, self._dataset_digest, request.retraining_id
+        )
+        folder = RunFolder.of(self._setup.home, request.retraining_id)
         async with self._leased("started"):
             trained = await run_training(self._setup.home, folder, job, self._on_progress, self._metrics.restarts.inc)
         self._version = trained.version
-
-    def _job(self, dataset: Path) -> TrainingJob:
-        request = self.work.request
-        base = self._setup.base(request.model)
-        return TrainingJob.of_settings(
-            self._setup.train,
-            self._setup.settings(request.tenant).train,
-            tenant=request.tenant,
-            model=request.model,
-            parent=UNTRAINED,
-            base=str(base.path),
-            base_digest=base.digest,
-            dataset=str(dataset),
-            dataset_digest=self._dataset_digest,
-            retraining_id=request.retraining_id,
-            bfloat16=has_fast_bfloat16(),
-        )
 
     def _on_progress(self, progress: Progress) -> None:
         self._progress = progress
