@@ -68,7 +68,7 @@ def _capture(capture: CaptureStatus) -> Text:
     if capture.fullest_bytes and capture.limit_bytes:
         line.append(f"; fullest spool {capture.fullest_bytes / capture.limit_bytes:.0%}", style="dim")
     if capture.shed:
-        line.append("; shed records are counted in gap records", style="yellow")
+        line.append("; shed records are lost, and gap records count them", style="yellow")
     return line
 
 
