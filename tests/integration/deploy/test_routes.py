@@ -46,7 +46,7 @@ def test_a_critical_alert_mutes_only_the_warning_with_the_same_other_labels():
 
 @pytest.mark.parametrize(
     "name",
-    ["WeirLag", "WeirSpoolAging", "WeirLogTimeStands", "WeirLedgerBehind", "WeirBridgeBlind", "WeirSpoolFilling"],
+    ["WeirLag", "WeirSpoolAging", "WeirEventTimeStopped", "WeirLedgerBehind", "WeirBridgeBlind", "WeirSpoolFilling"],
 )
 def test_an_unreachable_kafka_mutes_only_the_alerts_that_it_causes_in_its_own_stack(tmp_path, name):
     rules = yaml.safe_load(CONFIG.read_text())["inhibit_rules"]
