@@ -34,8 +34,8 @@ def import_(*, file: Path, tenant: str, as_json: bool) -> None:
 
     Fields: request_id (the x-request-id of the answer); value, from 0 to 1, or correct, true or false; and optionally at (time of the
     label; default: the time of the file), source (the system that made the label), label_id, conversation_id. If a line is wrong, the
-    command names the line and imports nothing. After a failure, run the command again: a label with the same label_id, or with the
-    same source and request, replaces the earlier label.
+    command names the line and imports nothing. After a failure, run the command again. Of labels with the same label_id, or with the
+    same source and request, the label with the latest time counts: to correct a label, give the new label a later time.
 
     \b
     Examples:
