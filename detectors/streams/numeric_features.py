@@ -30,7 +30,7 @@ def bin_of(value: float) -> int | None:
     """Return the bin of a value, or None if the value is not finite; negative values are in the lowest bin."""
     if not math.isfinite(value):
         return None
-    return min(BINS - 1, int(RESOLUTION * math.log2(1.0 + max(0.0, value) / UNIT)))
+    return int(min(BINS - 1, RESOLUTION * math.log2(1.0 + max(0.0, value) / UNIT)))
 
 
 class Moments(msgspec.Struct, kw_only=True):

@@ -1,13 +1,14 @@
 """Moments of features, which equal those of river to the last bit, because replays are compared exactly."""
 
 import math
+import sys
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from river import stats
 
-from detectors.streams.numeric_features import Moments
+from detectors.streams.numeric_features import BINS, Moments, bin_of
 
 VALUES = st.floats(min_value=-1e9, max_value=1e9) | st.just(math.nan)
 #: No value is an outlier among these: none is further than 1 from any mean.
@@ -45,3 +46,13 @@ def test_one_wrong_value_does_not_move_the_mean_for_ever(position, wrong):
     details = moments.details()
     assert abs(details["reference_mean"] - 0.5) < 0.05
     assert details["recent_mean"] < 0.61
+
+
+@given(st.floats())
+def test_every_finite_value_has_a_bin(value):
+    index = bin_of(value)
+    assert 0 <= index < BINS if math.isfinite(value) else index is None
+
+
+def test_the_largest_number_is_in_the_last_bin():
+    assert bin_of(sys.float_info.max) == BINS - 1
