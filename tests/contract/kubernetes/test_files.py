@@ -77,8 +77,15 @@ def test_containers_start_existing_components_with_existing_settings(container):
         assert container["command"][3] in COMPONENTS
     for variable in container["env"]:
         section, _, key = variable["name"].removeprefix("WEIR_").lower().partition("__")
-        if variable["name"] not in {"WEIR_CONFIG", "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"}:
+        if not variable["name"].startswith("RAY_") and variable["name"] != "WEIR_CONFIG":
             assert key in Settings.model_fields[section].annotation.model_fields, variable
+
+
+def test_no_ray_container_sends_usage_reports():
+    ray = {name: one for name, one in CONTAINERS if one["name"] in {"ray-head", "ray-worker"}}
+    assert len(ray) == 2
+    for container in ray.values():
+        assert {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"} in container["env"]
 
 
 def test_the_environment_of_a_container_overrides_no_value_of_weir_toml():
