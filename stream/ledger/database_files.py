@@ -1,5 +1,6 @@
 """The files of the ledger: paths, read-only connections, the writer's lock, and requests to rebuild the files."""
 
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from stream.ledger.schema import SCHEMA_VERSION, open_for_reading, schema_versio
 
 __all__ = ["LedgerFiles"]
 
+_SHARD = re.compile(r"partition-(0|[1-9][0-9]*)\.db")
 _ATTEMPTS = 20
 _PAUSE_SECONDS = 0.1
 #: SQLite's primary result codes of a folder or file without permission to write.
@@ -42,8 +44,8 @@ class LedgerFiles:
 
     def shards(self) -> list[Path]:
         """Return the existing files of partitions, in order; other files, such as ``partition-0.copy.db``, are ignored."""
-        numbers = (path.stem.removeprefix("partition-") for path in self.directory.glob("partition-*.db"))
-        return [self.shard(number) for number in sorted(int(name) for name in numbers if name.isdecimal())]
+        found = (path for path in self.directory.glob("partition-*.db") if _SHARD.fullmatch(path.name))
+        return sorted(found, key=lambda path: int(path.stem.rpartition("-")[2]))
 
     def query(self, query: Callable[[sqlite3.Connection, Shards], ResultT], empty: ResultT) -> ResultT:
         """Return the result of `query` on the decisions and the partitions, or `empty` if there is no ledger.

@@ -33,7 +33,7 @@ def test_a_copy_of_a_file_in_the_folder_is_ignored(tmp_path):
     maker.side("r1", "input", 1_800_000_000.0)
     maker.close()
     files = LedgerFiles(tmp_path / "ledger")
-    for name in ("partition-0.copy", "partition-old", "partition-"):
+    for name in ("partition-0.copy", "partition-old", "partition-", "partition-00"):
         (tmp_path / "ledger" / f"{name}.db").write_bytes(files.shard(0).read_bytes())
     assert LedgerReader(tmp_path / "ledger").coverage().total.owed == 3
     assert files.other_version() is None
