@@ -2,6 +2,7 @@
 an error.
 """
 
+import asyncio
 import json
 import os
 import sqlite3
@@ -10,12 +11,18 @@ from contextlib import closing
 
 import pytest
 from click.testing import CliRunner
+from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CollectorRegistry
 from support.commands import WEIR, without_rights_of_root
-from support.console_ledger import LedgerMaker
+from support.console_ledger import NAMES, LedgerMaker
+from support.ledger_log import Log, request
 
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.schema import SCHEMA_VERSION, schema_version
+from stream.ledger.service import run_ledger
+from stream.ledger.store import LedgerStore
+from stream.settings import KafkaSettings, LedgerSettings
 from weir.cli import main
 
 
@@ -37,6 +44,24 @@ def test_a_copy_of_a_file_in_the_folder_is_ignored(tmp_path):
         (tmp_path / "ledger" / f"{name}.db").write_bytes(files.shard(0).read_bytes())
     assert LedgerReader(tmp_path / "ledger").coverage().total.owed == 3
     assert files.other_version() is None
+
+
+@pytest.mark.parametrize(("partitions", "owed"), [(1, 0), (2, 2), (3, 2)])
+def test_the_files_of_partitions_that_no_longer_exist_are_deleted(partitions, owed, tmp_path):
+    """Readers read all files, and the ledger updates and expires only those of the present partitions."""
+    files = LedgerFiles(tmp_path)
+    store = LedgerStore(files, NAMES, 2, float("inf"))
+    store.apply([Log().inference(request("r1", 1.0), partition=1)])
+    store.close()
+    ended = asyncio.Event()
+    ended.set()
+    kafka = KafkaSettings(bootstrap_servers="127.0.0.1:1", partitions=partitions)
+    telemetry = {"registry": CollectorRegistry(), "tracer_provider": TracerProvider()}
+    asyncio.run(
+        run_ledger(directory=tmp_path, kafka=kafka, ledger=LedgerSettings(), stop=ended, health={}, **telemetry)
+    )
+    assert len(files.shards()) == partitions
+    assert LedgerReader(tmp_path).coverage().total.owed == owed
 
 
 def test_a_locked_ledger_is_an_error_that_names_the_folder_and_the_reason(tmp_path, monkeypatch):
