@@ -1,19 +1,19 @@
 """The headers whose values ``weir dlq show`` prints without ``--text``, and the form in which it prints bytes.
 
-To print the value of another header too, add the header's name or prefix here.
+To print the value of another header too, add the header's name here.
 """
 
 from collections.abc import Sequence
 
 import msgspec
 
+from stream.contract.attributes import EVENT_HEADERS
 from stream.dead_letters import HEADER_PREFIX
 
 __all__ = ["Header", "escaped", "shown_headers"]
 
-#: Weir or a tracer writes these; the values of all other headers are content.
-PREFIXES = ("ce_", HEADER_PREFIX)
-NAMES = ("content-type", "traceparent", "tracestate")
+#: Weir or a tracer writes these; the values of all other headers are content, also of attributes that another producer's CloudEvents have.
+NAMES = frozenset({*EVENT_HEADERS["properties"], "traceparent", "tracestate"})
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,11 +25,11 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def shown_headers(headers: Sequence[tuple[str, bytes]], *, content: bool) -> list[Header]:
-    """Return `headers` in order. If `content` is false, a header outside PREFIXES and NAMES has no value."""
+    """Return `headers` in order. If `content` is false, a header that Weir does not write has no value."""
     return [
         Header(
             name=escaped(name.encode()),
-            value=escaped(value or b"") if content or name.startswith(PREFIXES) or name in NAMES else None,
+            value=escaped(value or b"") if content or name.startswith(HEADER_PREFIX) or name in NAMES else None,
             size_bytes=len(value or b""),
         )
         for name, value in headers

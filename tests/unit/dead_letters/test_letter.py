@@ -71,9 +71,9 @@ def test_a_replay_note_is_not_a_letter():
 
 
 def test_headers_that_weir_does_not_write_are_content():
-    headers = (*kept(), ("x-user", b"Jo"), ("traceparent", b"00-ab"))
+    headers = (*kept(), ("x-user", b"Jo"), ("ce_prompt", b"Hello"), ("traceparent", b"00-ab"))
     hidden = {one.name: one.value for one in shown_headers(headers, content=False)}
-    assert hidden["x-user"] is None
+    assert hidden["x-user"] is hidden["ce_prompt"] is None
     assert (hidden["ce_id"], hidden["traceparent"], hidden["__weir.errors.stage"]) == ("r1/request", "00-ab", "score")
     shown = {one.name: one.value for one in shown_headers(headers, content=True)}
     assert shown["x-user"] == "Jo"
