@@ -117,6 +117,15 @@ class LedgerFiles:
                 path.unlink(missing_ok=True)
         self._rebuild.unlink(missing_ok=True)
 
+    def delete_surplus(self, partitions: int) -> list[Path]:
+        """Delete and return the files of the partitions from `partitions` on: readers read them, but nothing would update or expire their rows."""
+        kept = {self.shard(partition) for partition in range(partitions)}
+        surplus = [path for path in self.shards() if path not in kept]
+        for path in surplus:
+            for suffix in ("", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+        return surplus
+
     @property
     def _rebuild(self) -> Path:
         return self.directory / "rebuild"

@@ -104,13 +104,12 @@ class _Service:
         if stale := files.other_version():
             _LOG.warning("%s is damaged or of another version; the ledger is rebuilt from the log", stale)
             files.delete()
-        elif (count := len(files.shards())) > kafka.partitions:  # else nothing would update or delete their rows
+        for surplus in files.delete_surplus(kafka.partitions):
             _LOG.warning(
-                "the ledger has files of %d partitions, and [kafka] partitions is %d; the ledger is rebuilt from the log",
-                count,
+                "%s is deleted: its partition does not exist, because [kafka] partitions is %d",
+                surplus,
                 kafka.partitions,
             )
-            files.delete()
         self._store = self._open()
 
     def _open(self) -> LedgerStore:
