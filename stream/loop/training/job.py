@@ -134,6 +134,10 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress", tag_fi
     loss: float
     seconds: float
 
+    def numbers(self) -> dict[str, float]:
+        """Return the progress as the numbers of a record."""
+        return {name: float(value) for name, value in msgspec.structs.asdict(self).items()}
+
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True, tag="trained", tag_field="line"):
     """The version that the run made, and its numbers."""

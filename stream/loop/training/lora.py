@@ -170,15 +170,9 @@ class RunCallback(TrainerCallback):
             return
         if not math.isfinite(loss):
             raise TrainingError(f"the loss is {loss} after step {state.global_step}; lower the learning_rate")
-        self.numbers = {
-            "step": float(state.global_step),
-            "steps": float(state.max_steps),
-            "loss": float(loss),
-            "seconds": round(self._seconds, 3),
-        }
+        progress = Progress(
+            step=state.global_step, steps=state.max_steps, loss=float(loss), seconds=round(self._seconds, 3)
+        )
+        self.numbers = progress.numbers()
         if state.is_world_process_zero:
-            self._report(
-                Progress(
-                    step=state.global_step, steps=state.max_steps, loss=float(loss), seconds=round(self._seconds, 3)
-                )
-            )
+            self._report(progress)

@@ -286,8 +286,7 @@ class Run:
             self._extend(fence, until)
 
     def _numbers(self) -> dict[str, float]:
-        progress = self._progress
-        return {k: float(v) for k, v in msgspec.structs.asdict(progress).items()} if progress else {}
+        return self._progress.numbers() if self._progress else {}
 
     def _lease(self) -> float:
         return time.time() + self._setup.train.lease_seconds
