@@ -87,18 +87,14 @@ def _summarised(databases: Sequence[sqlite3.Connection], episode: list[_Gap], ov
     return GapEpisode(
         records=len(episode),
         lost=sources.total(),
-        sources=_largest_first(sources),
-        reasons=_largest_first(reasons),
+        sources=dict(sources),
+        reasons=dict(reasons),
         requests=requests,
         requests_total=total,
         first=episode[0].event_id,
         began=episode[0].logged,
         over=over,
     )
-
-
-def _largest_first(counts: Counter[str]) -> dict[str, int]:
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _requests(databases: Sequence[sqlite3.Connection], episode: list[_Gap]) -> tuple[tuple[str, ...], int]:
