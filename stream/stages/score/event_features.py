@@ -77,15 +77,10 @@ def prompt_of(data: RequestRecord | ResponseRecord) -> str:
 def request_features(request: RequestRecord, text: str, part: str = "") -> dict[str, float]:
     """Return the features of `text`, a result of `signal_texts` for the part group `part`."""
     characters, words = float(len(text)), float(len(text.split()))
+    features = {"characters": characters, "words": words}
     if part == TOOL_RESULT:
-        return {"characters": characters, "words": words}
-    return {
-        "characters": characters,
-        "words": words,
-        "prompt_chars": characters,
-        "prompt_words": words,
-        "messages": float(len(request.messages)),
-    }
+        return features
+    return features | {"prompt_chars": characters, "prompt_words": words, "messages": float(len(request.messages))}
 
 
 def response_features(response: ResponseRecord, *, name_tools: bool = False) -> dict[str, float]:
