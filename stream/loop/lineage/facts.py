@@ -1,7 +1,5 @@
 """The records of the log that a chain consists of. Only ids, times and flags are kept, never content."""
 
-from collections.abc import Iterator
-
 import msgspec
 
 from stream.wire import (
@@ -101,9 +99,9 @@ class Facts:
             for request_id in self.wanted.intersection(data.evidence):
                 self.flagged.add((request_id, data.detector))
 
-    def states(self, retraining_id: str) -> Iterator[RetrainingRecord]:
-        """Yield the states of a retraining request, oldest first."""
-        yield from sorted(self.retraining.get(retraining_id, ()), key=lambda record: record.at)
+    def states(self, retraining_id: str) -> list[RetrainingRecord]:
+        """Return the states of a retraining request, oldest first."""
+        return sorted(self.retraining.get(retraining_id, ()), key=lambda record: record.at)
 
     def decisions(self, version: str) -> list[RetrainingRecord]:
         """Return the records with state blessed or refused about `version`, oldest first.
