@@ -29,7 +29,7 @@ from detectors.train import entity_texts as entity_texts_module
 from detectors.train import token_head_trainer
 from detectors.train.entity_texts import SOURCES, entity_texts
 from detectors.train.pii_slots import Slots
-from detectors.train.pii_texts import _SLOT, Labelled, _filled, joined, varied
+from detectors.train.pii_texts import _SLOT, Labelled, _filled, code_texts, joined, varied
 from detectors.train.templates import read_source
 from detectors.train.token_head_trainer import allowed_classes, train
 
@@ -53,6 +53,18 @@ def head():
     torch.manual_seed(0)
     model = TokenHead().eval()
     return Loaded(model, torch.randn(30522, WIDTH))
+
+
+@pytest.fixture
+def few_values(monkeypatch):
+    """Slots draw a value from 20 instead of 250."""
+    monkeypatch.setattr("detectors.train.pii_slots.POOL", 20)
+
+
+@pytest.fixture(scope="module")
+def code():
+    """Pieces of code with the seed 5: one scan of the installed packages for all runs."""
+    return code_texts(5)
 
 
 @pytest.mark.parametrize(("text", "expected"), SHAPE_CASES)
@@ -132,6 +144,7 @@ def test_a_label_with_several_kinds_allows_the_classes_of_all(tokenizer):
     ]
 
 
+@pytest.mark.usefixtures("few_values")
 def test_every_slot_of_every_sentence_can_be_filled():
     slots = Slots(0)
     assert len(TEMPLATES) >= 60
@@ -224,8 +237,9 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.mark.usefixtures("_one_thread")
-def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch):
+@pytest.mark.usefixtures("_one_thread", "few_values")
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch, code):
+    monkeypatch.setattr(token_head_trainer, "code_texts", lambda _: code)
     data = _data(tmp_path)
     for name, value in {"POSITIVES": 600, "NEGATIVES": 80, "CHECKPOINT_EVERY": 2}.items():
         monkeypatch.setattr(token_head_trainer, name, value)
@@ -250,7 +264,9 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch):
     assert not (tmp_path / "cut.checkpoint").exists()
 
 
-def test_a_share_shortens_the_run_by_texts_of_all_kinds(tmp_path, monkeypatch):
+@pytest.mark.usefixtures("few_values")
+def test_a_share_shortens_the_run_by_texts_of_all_kinds(tmp_path, monkeypatch, code):
+    monkeypatch.setattr(token_head_trainer, "code_texts", lambda _: code)
     data, counts = _data(tmp_path), []
     for name, value in {"POSITIVES": 60, "NEGATIVES": 8, "EPOCHS": 1}.items():
         monkeypatch.setattr(token_head_trainer, name, value)

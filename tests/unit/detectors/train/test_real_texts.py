@@ -1,6 +1,7 @@
 """Texts of real origin, the scan for overlap with an evaluation set, and the calibration."""
 
 import random
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from detectors.evaluate.readers import read_lines
 from detectors.train.calibration import platt
 from detectors.train.overlap import case_texts, overlapping
-from detectors.train.real_texts import inserted, piece, real_examples
+from detectors.train.real_texts import _code_files, inserted, piece, real_examples
 
 CASES = Path(__file__).parents[3] / "data" / "cases"
 DOCUMENT = "Dear team. The invoice is paid.\nSee you on Monday. " * 40
@@ -27,7 +28,8 @@ def test_a_piece_of_a_document_contains_the_planted_task(seed):
     assert len(found) == 200
 
 
-def test_harmless_texts_need_no_data_folder_and_keep_a_file_in_one_split(tmp_path):
+def test_harmless_texts_need_no_data_folder_and_keep_a_file_in_one_split(tmp_path, monkeypatch):
+    monkeypatch.setattr("detectors.train.real_texts._code_files", cache(_code_files))  # a scan takes seconds
     examples = list(real_examples(tmp_path, seed=1))
     assert {example.source for example in examples} == {"code", "package_code", "package_docs", "repeated"}
     assert all(example.labels[:3] == (0.0, 0.0, 0.0) for example in examples)

@@ -147,12 +147,13 @@ def test_values_of_pii_are_the_same_in_every_process():
         "from detectors.train.pii_slots import Slots; slots = Slots(0); slots._locale = 'it_IT'; "
         "print([slots.fill(slot) for slot in slots.table for _ in range(3)])"
     )
-    one, other = (
-        subprocess.run(
-            [sys.executable, "-c", script], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
-        ).stdout
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script], env=os.environ | {"PYTHONHASHSEED": seed}, stdout=subprocess.PIPE
+        )
         for seed in "12"
-    )
+    ]
+    one, other = (process.communicate()[0] for process in processes)
     assert one == other != b""
 
 
