@@ -23,7 +23,7 @@ from detectors.models.second_stage import (
     load_text_reader,
     pad_rows,
 )
-from detectors.models.smollm import END, HIDDEN, START, load_smollm
+from detectors.models.smollm import END, HIDDEN, START, read_smollm
 from detectors.models.weight_files import ENCODER, SECOND_STAGE, WeightFile
 from detectors.registry import create_text
 from detectors.text.injection import DOUBTFUL, PASSAGES
@@ -46,7 +46,7 @@ class Counting(nn.Module):
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return load_smollm()[1]
+    return read_smollm()[1]
 
 
 @pytest.fixture
@@ -123,7 +123,8 @@ def test_each_passage_is_a_row_of_at_most_a_window(model, tokenizer):
     assert odds[1, 0] == tokenizer.encode("the").ids[0]
 
 
-def test_weights_without_a_head_are_an_error(tmp_path):
+def test_weights_without_a_head_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("detectors.models.smollm_graph.LAYERS", 1)  # to compile all takes seconds
     path = tmp_path / "other.safetensors"
     save_file({"norm.bias": torch.zeros(2 * HIDDEN)}, path)
     with pytest.raises(WeightsError, match="no weights of the second stage"):

@@ -50,7 +50,7 @@ def logits(path):
 
 
 def test_a_run_learns_and_a_run_without_a_learning_rate_keeps_the_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr("detectors.models.smollm.LAYERS", 2)
+    monkeypatch.setattr("detectors.models.smollm.LAYERS", 1)
     monkeypatch.setattr(trainer, "load_examples", lambda *_: TEXTS)
     monkeypatch.setattr(trainer, "guarded_scenarios", lambda split: (GUARDED,) if split == "train" else ())
     monkeypatch.setattr(trainer, "MIXTURE", {"written_attack": 1.0, "written_turn": 1.0})
