@@ -26,7 +26,7 @@ from detectors.train.averaged_training import Log
 from detectors.train.conflict import fit_conflict
 from detectors.train.mixes import load_examples
 
-__all__ = ["balanced", "calibrate", "platt"]
+__all__ = ["balanced", "calibrate", "few_of_each_source", "held_out", "logistic", "platt"]
 
 #: Maximum number of texts of a source, drawn at random.
 TEXTS = 80
@@ -35,13 +35,37 @@ Floats = NDArray[np.float64]
 
 def platt(odds: Floats, labels: Floats, weights: Floats) -> tuple[float, float]:
     """Return the slope (at least .05) and the shift of the log-odds with the smallest weighted log loss."""
+    slope, shift = logistic(odds[:, None], labels, weights, [1.0, 0.0], [(0.05, 5.0), (-10.0, 10.0)])
+    return slope, shift
+
+
+def logistic(
+    inputs: Floats, labels: Floats, weights: Floats, start: Sequence[float], bounds: Sequence[tuple[float, float]]
+) -> list[float]:
+    """Return a slope for each column of ``inputs``, (n, columns), and a shift, with the smallest weighted log loss within ``bounds``."""
 
     def loss(point: Floats) -> float:
-        logits = point[0] * odds + point[1]
+        logits = inputs @ point[:-1] + point[-1]
         return float((weights * (np.logaddexp(0.0, logits) - labels * logits)).sum() / weights.sum())
 
-    slope, shift = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(0.05, 5.0), (-10.0, 10.0)]).x
-    return float(slope), float(shift)
+    found: list[float] = minimize(loss, np.array(start), method="L-BFGS-B", bounds=bounds).x.tolist()
+    return found
+
+
+def held_out(data: Path, seed: int) -> list[Example]:
+    """Return the texts of the tune split that no template makes, in random order."""
+    held = [e for e in load_examples(data, seed) if e.split == "tune" and not e.source.startswith("own_")]
+    random.Random(seed).shuffle(held)
+    return held
+
+
+def few_of_each_source(held: Sequence[Example], task: int, most: int) -> list[Example]:
+    """Return the first texts of each source, at most ``most``, whose label of the task is known."""
+    by_source: dict[str, list[Example]] = defaultdict(list)
+    for example in held:
+        if example.labels[task] in (0, 1) and len(by_source[example.source]) < most:
+            by_source[example.source].append(example)
+    return [example for part in by_source.values() for example in part]
 
 
 def _load_detector(name: str, weights: Path) -> EncoderDetector:
@@ -55,22 +79,17 @@ def _load_detector(name: str, weights: Path) -> EncoderDetector:
 
 def calibrate(data: Path, out: Path, seed: int, *, log: Log) -> None:
     """Fit the calibration of the weights in ``out``, and their constants of requests for a secret; write both into this file."""
-    held = [e for e in load_examples(data, seed) if e.split == "tune" and not e.source.startswith("own_")]
-    random.Random(seed).shuffle(held)
+    held = held_out(data, seed)
     found = []
     for task, name in enumerate(TASKS):
-        by_source: dict[str, list[Example]] = defaultdict(list)
-        for example in held:
-            if example.labels[task] in (0, 1) and len(by_source[example.source]) < TEXTS:
-                by_source[example.source].append(example)
-        scored = [example for part in by_source.values() for example in part]
+        scored = few_of_each_source(held, task, TEXTS)
         odds = _load_detector(name, out).log_odds([example.text for example in scored])[0]
         labels = np.array([example.labels[task] for example in scored])
         weights = balanced(scored, labels)
         found.append(platt(odds, labels, weights))
         share = float((weights * labels).sum() / weights.sum())
         log(
-            f"{name}: {len(scored)} texts of {len(by_source)} sources, {share:.3f} positive by weight, slope {found[-1][0]:.3f}, "
+            f"{name}: {len(scored)} texts of {len({e.source for e in scored})} sources, {share:.3f} positive by weight, slope {found[-1][0]:.3f}, "
             f"shift {found[-1][1]:.3f}"
         )
     injection = _load_detector("injection", out)

@@ -5,24 +5,18 @@ A logistic regression on both log-odds of the doubtful texts of the tune split, 
 are comparable.
 """
 
-import random
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
-from scipy.optimize import minimize
 
-from detectors.evaluate.examples import Example
 from detectors.models.multitask import TASKS
 from detectors.models.second_stage import load_text_reader
 from detectors.models.weight_files import WeightFile
 from detectors.text.injection import DOUBTFUL, InjectionConfig, InjectionDetector
 from detectors.train.averaged_training import Log
-from detectors.train.calibration import balanced
+from detectors.train.calibration import balanced, few_of_each_source, held_out, logistic
 from detectors.train.conflict import fit_conflict
-from detectors.train.mixes import load_examples
 
 __all__ = ["fit_combination"]
 
@@ -31,18 +25,14 @@ TEXTS = 150
 #: Added to the log-odds of a text that both stages have read. At the threshold, the cascade then flags fewer harmless texts of most kinds than the
 #: encoder alone, and finds more attacks.
 MARGIN = 0.2
+#: Least and greatest value of each slope and of the shift.
+BOUNDS = [(0.0, 20.0), (0.0, 20.0), (-30.0, 30.0)]
 
 
 def fit_combination(data: Path, out: Path, seed: int, *, log: Log) -> None:
     """Fit the combination for the second stage in ``out`` and the shipped encoder, and write it into ``out``."""
     task = TASKS.index("injection")
-    held = [e for e in load_examples(data, seed) if e.split == "tune" and not e.source.startswith("own_")]
-    random.Random(seed).shuffle(held)
-    by_source: dict[str, list[Example]] = defaultdict(list)
-    for example in held:
-        if example.labels[task] in (0, 1) and len(by_source[example.source]) < TEXTS:
-            by_source[example.source].append(example)
-    examples = [example for part in by_source.values() for example in part]
+    examples = few_of_each_source(held_out(data, seed), task, TEXTS)
     detector = InjectionDetector(InjectionConfig(second_stage=False))
     detector.load()
     odds = detector.log_odds([example.text for example in examples])[0]
@@ -55,7 +45,7 @@ def fit_combination(data: Path, out: Path, seed: int, *, log: Log) -> None:
     read = np.flatnonzero(~np.isnan(second))
     inputs = np.stack([odds[read], second[read]], axis=1)
     slope, shift = detector.engine.calibration[task]
-    first, own, constant = _logistic(inputs, labels[read], weights[read])
+    first, own, constant = logistic(inputs, labels[read], weights[read], [0.5, 0.5, -1.0], BOUNDS)
     combination = np.array([first / slope, own / slope, (constant + MARGIN - shift) / slope], np.float32)
     log(f"{len(read)} of {len(examples)} texts are read again: combination {combination.round(3).tolist()}")
     save_file({**load_file(out), "combination": combination}, out)
@@ -64,15 +54,3 @@ def fit_combination(data: Path, out: Path, seed: int, *, log: Log) -> None:
     conflict[-1] += MARGIN
     log(f"requests for a secret: slopes and shift {conflict.round(3).tolist()}")
     save_file({**load_file(out), "conflict": conflict}, out)
-
-
-def _logistic(inputs: NDArray[np.float64], labels: NDArray[np.float64], weights: NDArray[np.float64]) -> list[float]:
-    """Return two slopes, at least 0, and a shift, with the smallest weighted log loss."""
-
-    def loss(point: NDArray[np.float64]) -> float:
-        logits = inputs @ point[:2] + point[2]
-        return float((weights * (np.logaddexp(0.0, logits) - labels * logits)).sum() / weights.sum())
-
-    bounds = [(0.0, 20.0)] * 2 + [(-30.0, 30.0)]
-    found: list[float] = minimize(loss, np.array([0.5, 0.5, -1.0]), method="L-BFGS-B", bounds=bounds).x.tolist()
-    return found
