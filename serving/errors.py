@@ -1,17 +1,4 @@
-"""Errors of serving, except those of engines (:mod:`serving.engine.errors`) and HTTP (:mod:`serving.openai_api.errors`).
-
-::
-
-    ServingError
-    ├── CaptureError
-    │   ├── SpoolFull           no room for another request, and the policy is `reject`
-    │   └── SpoolUnavailable    the spool's directory cannot be made, locked or written at start
-    ├── IntakeError
-    │   ├── UnreadablePayload   a payload has no known format; the message contains its field names, never its text
-    │   └── HalvesFull          too many requests wait for their response, or responses for their request
-    ├── RayLocalError           Ray cannot be started here: a path is too long, a port or a program is missing
-    └── DriverError             Ray cannot be reached, or the application cannot be deployed
-"""
+"""Errors of serving, except those of engines (:mod:`serving.engine.errors`) and HTTP (:mod:`serving.openai_api.errors`)."""
 
 __all__ = [
     "CaptureError",
@@ -35,13 +22,13 @@ class CaptureError(ServingError):
 
 
 class SpoolFull(CaptureError):
-    """A request was not accepted, because it could not be recorded; the response must be 503 with ``Retry-After``."""
+    """The spool has no room for another request, and the policy is `reject`; the response must be 503 with ``Retry-After``."""
 
     retry_after_seconds = 5
 
 
 class SpoolUnavailable(CaptureError):
-    """The spool cannot be opened."""
+    """The spool's directory cannot be made, locked or written at start."""
 
 
 class IntakeError(ServingError):
@@ -49,7 +36,7 @@ class IntakeError(ServingError):
 
 
 class UnreadablePayload(IntakeError):
-    """A payload cannot be read; the response must be 4xx with this error's message."""
+    """A payload has no known format; the response must be 4xx with this error's message, which has names of fields, never text."""
 
 
 class HalvesFull(IntakeError):
@@ -60,7 +47,7 @@ class HalvesFull(IntakeError):
 
 
 class RayLocalError(ServingError):
-    """Ray cannot be started here."""
+    """Ray cannot be started here: a path is too long, a port or a program is missing."""
 
 
 class DriverError(ServingError):

@@ -1,16 +1,4 @@
-"""Errors of engines.
-
-::
-
-    EngineError
-    ├── EngineClosedError          generate() after close(), or close() while a request was running
-    ├── EngineUnavailableError     the engine, device or dtype is not available on this machine
-    ├── GenerationFailedError      a generation step failed: its requests are lost, the engine continues
-    ├── ModelNotFoundError         the model is not installed and cannot be fetched
-    ├── ModelInvalidError          the files are incomplete, damaged or of another model
-    ├── PromptRejectedError        the prompt is empty, too long with `max_tokens`, or rejected by the chat template
-    └── SchemaRejectedError        the JSON Schema of the answer is invalid, or has a keyword that the engine cannot follow
-"""
+"""Errors of engines."""
 
 __all__ = [
     "EngineClosedError",
@@ -29,15 +17,15 @@ class EngineError(Exception):
 
 
 class EngineClosedError(EngineError):
-    """The engine was closed."""
+    """`generate` was called after `close`, or `close` while a request was running."""
 
 
 class EngineUnavailableError(EngineError):
-    """The engine cannot run on this machine."""
+    """The engine, device or dtype is not available on this machine."""
 
 
 class GenerationFailedError(EngineError):
-    """A generation step failed; the requests in this step are lost."""
+    """A generation step failed: its requests are lost, the engine continues."""
 
 
 class ModelNotFoundError(EngineError):
