@@ -6,7 +6,7 @@ import json
 import pytest
 from openai.types.responses import ResponseIncompleteEvent
 from prometheus_client import CollectorRegistry, generate_latest
-from support.scripted_upstream import DONE, Answer, chat_chunk, scripted_upstream, sse, usage_chunk
+from support.scripted_upstream import DONE, Answer, chat_chunk, sse, usage_chunk
 
 from serving.gateway.guard import Guards
 from serving.gateway.guard_settings import GuardRules
@@ -41,12 +41,6 @@ def make_guards(detectors):
     yield make
     for guards in made:
         guards.close()
-
-
-@pytest.fixture
-async def upstream():
-    async with scripted_upstream() as server:
-        yield server
 
 
 def words(total=200, insult_at=50):
