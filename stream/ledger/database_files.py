@@ -111,19 +111,15 @@ class LedgerFiles:
         return next((path for path in known if schema_version(path) != SCHEMA_VERSION), None)
 
     def delete(self) -> None:
-        """Delete every database, and the rebuild request."""
-        for suffix in ("db", "db-wal", "db-shm"):
-            for path in self.directory.glob(f"*.{suffix}"):
-                path.unlink(missing_ok=True)
+        """Delete every file of the ledger, and the rebuild request; copies with other names are kept."""
+        _delete(self.decisions, *self.shards())
         self._rebuild.unlink(missing_ok=True)
 
     def delete_surplus(self, partitions: int) -> list[Path]:
         """Delete and return the files of the partitions from `partitions` on: readers read them, but nothing would update or expire their rows."""
         kept = {self.shard(partition) for partition in range(partitions)}
         surplus = [path for path in self.shards() if path not in kept]
-        for path in surplus:
-            for suffix in ("", "-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
+        _delete(*surplus)
         return surplus
 
     @property
@@ -148,3 +144,9 @@ class LedgerFiles:
             raise LedgerBusy(f"another process writes the ledger in {self.directory}; stop that process first")
         with lock:
             yield
+
+
+def _delete(*files: Path) -> None:
+    for path in files:
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)

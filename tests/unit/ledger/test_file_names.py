@@ -44,6 +44,9 @@ def test_a_copy_of_a_file_in_the_folder_is_ignored(tmp_path):
         (tmp_path / "ledger" / f"{name}.db").write_bytes(files.shard(0).read_bytes())
     assert LedgerReader(tmp_path / "ledger").coverage().total.owed == 3
     assert files.other_version() is None
+    files.delete()
+    assert files.shards() == []
+    assert (tmp_path / "ledger" / "partition-0.copy.db").exists()
 
 
 @pytest.mark.parametrize(("partitions", "owed"), [(1, 0), (2, 2), (3, 2)])
