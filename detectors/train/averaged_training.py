@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
+
+from detectors.errors import DataError
 
 __all__ = ["AveragedTraining", "Log"]
 
@@ -57,24 +59,33 @@ class AveragedTraining:
         return mean
 
     def save(self) -> None:
-        """Write the checkpoint atomically."""
+        """Write the checkpoint atomically; raise DataError if it cannot be written, for example on a full disk."""
         state = {"done": torch.tensor(self.done)}
         for name, p in self.parameters.items():
             moments = self._optimizer.state[p]
             state |= {f"value.{name}": p.detach(), f"average.{name}": self.averaged[name]}
             state |= {f"first.{name}": moments["exp_avg"], f"second.{name}": moments["exp_avg_sq"]}
         partial = self._checkpoint.with_suffix(".partial")
-        save_file({name: value.contiguous() for name, value in state.items()}, partial, {"task": self._task})
+        try:
+            save_file({name: value.contiguous() for name, value in state.items()}, partial, {"task": self._task})
+        except SafetensorError as error:
+            raise DataError(
+                f"{partial} cannot be written ({error}); free space on the disk, then continue the run"
+            ) from error
         partial.replace(self._checkpoint)
 
     def resume(self, log: Log) -> None:
-        """Continue from the checkpoint, if it exists and has the same task."""
+        """Continue from the checkpoint, if it exists and has the same task; raise DataError if the checkpoint is damaged."""
         if not self._checkpoint.exists():
             return
-        with safe_open(self._checkpoint, "pt") as file:
-            if (file.metadata() or {}).get("task", "") != self._task:
-                log(f"{self._checkpoint} is of a run with other options or data, and is overwritten")
-                return
+        try:
+            with safe_open(self._checkpoint, "pt") as file:
+                task = (file.metadata() or {}).get("task", "")
+        except SafetensorError as error:
+            raise DataError(f"{self._checkpoint} is damaged ({error}); delete it, and the run starts again") from error
+        if task != self._task:
+            log(f"{self._checkpoint} is of a run with other options or data, and is overwritten")
+            return
         state = load_file(self._checkpoint)
         self.done = int(state["done"])
         with torch.no_grad():
