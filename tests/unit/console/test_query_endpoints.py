@@ -1,8 +1,9 @@
+import shutil
 from urllib.parse import quote
 
 import pytest
 from support.cases import cases
-from support.console_ledger import MODEL, NAMES
+from support.console_ledger import MODEL, NAMES, LedgerMaker
 from support.ledger_log import request
 
 from detectors.registry import ALERTING, DETECTORS, EXPLAINED
@@ -13,11 +14,19 @@ from stream.wire import RetrainingRecord
 CASES = cases(__file__)
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A folder with the ledger of the demo's traffic, which no test changes."""
+    maker = LedgerMaker(tmp_path_factory.mktemp("home") / "ledger")
+    maker.demo(seconds=600, ordinary=210, odd=12, new=110)
+    maker.alerts(30, evidence=("r1", "r211"))
+    maker.close()
+    return maker.directory
+
+
 @pytest.fixture
-def demo(ledger):
-    chain = ledger.demo(seconds=600, ordinary=210, odd=12, new=110)
-    ledger.alerts(30, evidence=("r1", "r211"))
-    return chain
+def demo(written, tmp_path):
+    return shutil.copytree(written, tmp_path / "ledger")
 
 
 async def test_without_a_ledger_every_list_is_empty(page):
@@ -233,8 +242,8 @@ async def test_an_empty_part_selects_alerts_without_a_part(page, demo):
     assert (await page.get("/api/alerts", limit=500, part="tool_result"))["alerts"] == []
 
 
-async def test_no_response_contains_text(page, ledger, demo):
-    held = b"".join(path.read_bytes() for path in ledger.directory.glob("*.db*"))
+async def test_no_response_contains_text(page, demo):
+    held = b"".join(path.read_bytes() for path in demo.glob("*.db*"))
     assert b"canary-prompt" not in held
     for path in ("/api/requests?limit=500", "/api/requests/r211", "/api/alerts?limit=500"):
         answer = await page.client.get(path, headers={"authorization": f"Bearer {page.secret}"})
