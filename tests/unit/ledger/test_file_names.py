@@ -72,6 +72,7 @@ def test_a_locked_ledger_is_an_error_that_names_the_folder_and_the_reason(tmp_pa
     maker.side("r1", "input", 1_800_000_000.0)
     maker.close()
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    monkeypatch.setattr("stream.ledger.database_files._PAUSE_SECONDS", 0.01)  # the reader tries as often, in less time
     with closing(sqlite3.connect(LedgerFiles(tmp_path / "ledger").decisions, isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
