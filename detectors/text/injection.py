@@ -32,6 +32,9 @@ DOUBTFUL = 0.5
 ASKING = -1.0
 #: It reads this number of passages of a text: those with the highest log-odds by the encoder.
 PASSAGES = 2
+#: The longer a harmless text, the higher is the highest of its passages. So the odds of a text of more than `SHORT` characters are divided by
+#: (characters / SHORT) ** GROWTH, but at most by `WEAKENED`, because an attacker can lengthen a text.
+SHORT, GROWTH, WEAKENED = 400, 0.3, 2.0
 
 
 class InjectionConfig(EncoderConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,7 +59,7 @@ class InjectionDetector(EncoderDetector):
 
     name: ClassVar[str] = "injection"
     config_type: ClassVar[type[msgspec.Struct]] = InjectionConfig
-    revision: ClassVar[int] = 11
+    revision: ClassVar[int] = 12
     alert: ClassVar[AlertText] = AlertText(
         subject="prompt injection",
         runbook="Open a request with `weir show ID --text` and check what the answer disclosed; then make the system "
@@ -107,6 +110,13 @@ class InjectionDetector(EncoderDetector):
             combined = np.where(np.isnan(own), odds[doubtful], self.second.combine(odds[doubtful], own))
             odds[doubtful] = np.maximum(combined, unread)
         return odds, covered
+
+    def scores(self, texts: Sequence[str], odds: NDArray[np.float64], covered: NDArray[np.float64]) -> list[Score]:
+        """Return the score of each text; the odds of long texts are divided (`SHORT`)."""
+        slope, _ = self.engine.calibration[TASKS.index(self.name)]
+        length = np.array([len(text) for text in texts]) / SHORT
+        divisor = np.minimum(WEAKENED, np.maximum(1.0, length) ** GROWTH)
+        return super().scores(texts, odds - np.log(divisor) / slope, covered)
 
     def read_again(
         self, texts: Sequence[str], systems: Sequence[str] = ()

@@ -43,8 +43,15 @@ def test_harmless_windows_weaken_a_toxic_window_but_not_an_attack():
     assert combine_windows(odds)[0] == pytest.approx(5.0 - math.log(8))
 
 
+def test_the_odds_of_an_attack_are_divided_in_a_long_text_but_at_most_by_two(detectors):
+    texts = ["x" * length for length in (0, 1, 400, 800, 4_000, 400_000)]
+    scores = detectors["injection"].scores(texts, np.full(len(texts), 3.0), np.ones(len(texts)))
+    odds = [score.score / (1 - score.score) for score in scores[1:]]
+    assert odds[0] / np.array(odds) == pytest.approx([1.0, 1.0, 2.0**0.3, 10.0**0.3, 2.0])
+
+
 @pytest.mark.parametrize(
-    ("name", "revision"), [("pii", "8"), ("toxicity", "11"), ("injection", "11"), ("refusal", "9")]
+    ("name", "revision"), [("pii", "8"), ("toxicity", "11"), ("injection", "12"), ("refusal", "9")]
 )
 def test_a_version_has_the_revision_of_the_readings_and_the_digest_of_the_weights(name, revision):
     """Verdict ids contain the version, so a detector that reads parts has another version than one that reads the
