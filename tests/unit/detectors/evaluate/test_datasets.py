@@ -95,8 +95,8 @@ def test_a_damaged_file_is_an_error(root, name, damage):
     [
         (MTBENCH, b'{"prompt": ["Sort a list."]}', "has another format .KeyError: 'turns'.; docs/detectors.md names"),
         (MTBENCH, b'["Sort a list."]', "has another format .AttributeError"),
-        (PRESIDIO, gzip.compress(b'[{"text": "Anna"}]'), "has another format .KeyError: 'full_text'"),
-        (BTC, gzip.compress(b"anna\n"), "contains no text to measure pii on"),
+        (PRESIDIO, gzip.compress(b'[{"text": "Anna"}]', mtime=0), "has another format .KeyError: 'full_text'"),
+        (BTC, gzip.compress(b"anna\n", mtime=0), "contains no text to measure pii on"),
     ],
 )
 def test_a_file_in_another_format_is_an_error(root, name, content, message):
