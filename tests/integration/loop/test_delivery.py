@@ -372,6 +372,6 @@ async def test_two_processes_do_not_decide_in_one_home(tmp_path, embedded_broker
     kafka = await fresh_topics(embedded_broker.bootstrap)
     async with delivery(tmp_path, kafka) as running:
         await until("delivery runs", lambda: state_path(tmp_path).exists() or running.done())
-        with pytest.raises(StreamError, match="another process"):
+        with pytest.raises(StreamError, match="another delivery process runs in"):
             async with delivery(tmp_path, kafka):
                 pass

@@ -134,7 +134,7 @@ async def test_an_expired_range_is_an_error_that_names_the_remaining_range(lab):
     await lab.fill()
     await delete(lab, 50)
     part = await replayed(lab, *BOTH)
-    assert "expired (partitions 0, 1)" in part["notes"][0]
+    assert "Kafka has deleted records (partitions 0, 1)" in part["notes"][0]
     assert 0 < part["events"]["compared"] < SECONDS // 2
     gone = await lab.commands.run("replay", "--from", "2h", "--to", "1h", *BOTH)
     assert gone.returncode == 1

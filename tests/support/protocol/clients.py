@@ -108,6 +108,10 @@ class Consumer:
     async def position(self, place):
         return self._positions[place]
 
+    def partitions_for_topic(self, topic):
+        count = self._kafka.topics.get(topic)
+        return None if count is None else set(range(count))
+
     async def beginning_offsets(self, places):
         await self._network.travel()
         return {place: await self._first(place) for place in places}
@@ -131,6 +135,11 @@ class Consumer:
             await self._network.travel()
             found = self._fetch(places, max_records)
         return found
+
+    async def getone(self, place):
+        while not (found := await self.getmany(place, timeout_ms=100, max_records=1)):
+            pass
+        return found[place][0]
 
     def _fetch(self, places, most):
         """Return the next records of each partition; as from a real broker, these may be fewer than it has."""
