@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import reduce
 from typing import Annotated, Any, Literal, Self, get_args
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from stream.address import is_address
 from stream.section import Section, overlaid
 
 __all__ = [
@@ -34,9 +34,8 @@ _OPENVINO_SLOTS, _SLOTS = 32, 8
 
 
 def _with_host_and_port(url: str) -> str:
-    parts = urlsplit(url)
-    if url and not (parts.hostname and parts.port != 0):  # a port that is no number up to 65535 raises ValueError
-        raise ValueError("it has no host, or the port 0; name a host, and a port from 1 to 65535")
+    if url and not is_address(url):
+        raise ValueError("it has no valid host, or no valid port; name a host, and a port from 1 to 65535")
     return url
 
 

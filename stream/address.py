@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["Address", "Link", "Servers", "Target", "WebhookAddress", "WebhookTarget", "redacted"]
+__all__ = ["Address", "Link", "Servers", "Target", "WebhookAddress", "WebhookTarget", "is_address", "redacted"]
 
 _CREDENTIALS = re.compile(r"(https?://)?.*:.*@", re.DOTALL)
 _MASK = "********@"
@@ -59,14 +59,15 @@ class WebhookAddress(Address):
 
 
 def _checked(text: str) -> str:
-    if text and not _is_address(text):
+    if text and not is_address(text):
         raise ValueError(
             "it is not http(s)://[user:password@]host[:port][/path] (in user, password and path write @ as %40, / as %2F, : as %3A)"
         )
     return text
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Return whether `text` is ``http(s)://[user:password@]host[:port][/path]``."""
     try:
         parts = urlsplit(text)
         port = parts.port

@@ -33,8 +33,8 @@ ASKING = -1.0
 #: It reads this number of passages of a text: those with the highest log-odds by the encoder.
 PASSAGES = 2
 #: The longer a harmless text, the higher is the highest of its passages. So the odds of a text of more than `SHORT` characters are divided by
-#: (characters / SHORT) ** GROWTH, but at most by `WEAKENED`, because an attacker can lengthen a text.
-SHORT, GROWTH, WEAKENED = 400, 0.3, 2.0
+#: (characters / SHORT) ** GROWTH, but at most by `LARGEST_DIVISOR`, because an attacker can lengthen a text.
+SHORT, GROWTH, LARGEST_DIVISOR = 400, 0.3, 2.0
 
 
 class InjectionConfig(EncoderConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -115,7 +115,7 @@ class InjectionDetector(EncoderDetector):
         """Return the score of each text; the odds of long texts are divided (`SHORT`)."""
         slope, _ = self.engine.calibration[TASKS.index(self.name)]
         length = np.array([len(text) for text in texts]) / SHORT
-        divisor = np.minimum(WEAKENED, np.maximum(1.0, length) ** GROWTH)
+        divisor = np.minimum(LARGEST_DIVISOR, np.maximum(1.0, length) ** GROWTH)
         return super().scores(texts, odds - np.log(divisor) / slope, covered)
 
     def read_again(

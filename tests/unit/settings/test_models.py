@@ -65,9 +65,9 @@ def test_the_cache_of_a_container_image_is_used_by_every_table_without_its_own(l
         ("images = true", "images is true, but engine is 'auto'"),
         ("base_url = 'http://127.0.0.1:1/v1'", "the others have none"),
         ("engine = 'upstream'\nbase_url = 'http://127.0.0.1:1'", "base_url"),
-        ("engine = 'upstream'\nbase_url = 'http://127.0.0.1:99999/v1'", "base_url.*Port out of range"),
-        ("engine = 'upstream'\nbase_url = 'http://[::1/v1'", "base_url.*Invalid IPv6 URL"),
-        ("engine = 'upstream'\nbase_url = 'http:///v1'", "base_url.*it has no host"),
+        ("engine = 'upstream'\nbase_url = 'http://127.0.0.1:99999/v1'", "base_url.*no valid host, or no valid port"),
+        ("engine = 'upstream'\nbase_url = 'http://[::1/v1'", "base_url.*no valid host, or no valid port"),
+        ("engine = 'upstream'\nbase_url = 'http:///v1'", "base_url.*no valid host, or no valid port"),
         ("slot = 3", 'models."x".slot .*unknown key'),
     ],
 )

@@ -6,6 +6,7 @@ import math
 import msgspec
 import numpy as np
 import pytest
+from support.observed_answers import answers
 
 from detectors.base import Observation
 from detectors.registry import create_stream
@@ -94,21 +95,6 @@ def test_another_version_of_the_embedding_resets_the_reference_and_is_no_drift()
         detector, [msgspec.structs.replace(e, embedding_version="2") for e in prompts(rng, [3], 60, "d")]
     )
     assert delay <= 20
-
-
-def answers(rng, count, tag, latency=1.0, failing=0.01):
-    return [
-        Observation(
-            id=f"{tag}{index}",
-            time=float(index),
-            features={
-                "latency_seconds": float(rng.lognormal(0, 0.3)) * latency,
-                "completion_tokens": float(rng.integers(5, 100)),
-                "error": float(rng.random() < failing),
-            },
-        )
-        for index in range(count)
-    ]
 
 
 @pytest.mark.parametrize(("change", "feature"), [({"latency": 5.0}, "latency_seconds"), ({"failing": 0.6}, "error")])

@@ -1,24 +1,9 @@
 """The size of a change of the error rate during a long alarm."""
 
 import numpy as np
+from support.observed_answers import answers
 
-from detectors.base import Observation
 from detectors.registry import create_stream
-
-
-def answers(rng, count, tag, failing):
-    return [
-        Observation(
-            id=f"{tag}{index}",
-            time=float(index),
-            features={
-                "latency_seconds": float(rng.lognormal(0, 0.3)),
-                "completion_tokens": float(rng.integers(5, 100)),
-                "error": float(rng.random() < failing),
-            },
-        )
-        for index in range(count)
-    ]
 
 
 def test_a_long_rise_of_errors_that_is_too_small_does_not_hide_an_outage():
@@ -26,7 +11,7 @@ def test_a_long_rise_of_errors_that_is_too_small_does_not_hide_an_outage():
 
     def send(tag, buckets, size, failing):
         for bucket in range(buckets):
-            finding = detector.update_many(answers(rng, size, f"{tag}{bucket}-", failing))
+            finding = detector.update_many(answers(rng, size, f"{tag}{bucket}-", failing=failing))
         return finding
 
     send("a", 30, 100, 0.01)
