@@ -33,7 +33,7 @@ class Item(NamedTuple):
 class SpoolReader:
     """Reads one spool from `cursor` on; `rejected` contains ``(segment, offset after the frame)`` of rejected frames.
 
-    An incomplete frame at the end of the last segment is still being written. If a valid frame follows, in the same segment or in the next,
+    An incomplete frame at the end of the last segment is still being written. If a valid frame follows, in the same segment or in a later one,
     the incomplete frame is damaged. `caught_up` is whether the last read reached the end of a segment. Memory: one chunk (1 MiB, more
     for a longer frame).
     """
@@ -98,12 +98,13 @@ class SpoolReader:
         self.cursor = msgspec.structs.replace(self.cursor, segment=index, offset=0)
 
     def _following(self) -> int | None:
-        """Return the index of the next segment if it has a valid frame, else None."""
+        """Return the index of the next segment with a valid frame, or None; segments before it are damaged and never completed."""
         for index in segments(self._directory):
             if index > self.cursor.segment:
                 data = segment_path(self._directory, index).read_bytes()
                 frames, _ = parse(data)
-                return index if frames or resync(data) is not None else None
+                if frames or resync(data) is not None:
+                    return index
         return None
 
     def _item(self, frame: Frame) -> Item:

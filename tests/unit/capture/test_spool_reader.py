@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from support.spool import NUMBERED, Spool, flip_bit, frames_of, small_settings
@@ -26,6 +27,10 @@ def read_all(directory, cursor=None):
         items += chunk
     reader.close()
     return items
+
+
+def zero(path):
+    path.write_bytes(bytes(path.stat().st_size))
 
 
 def fill(spool, last, first=0):
@@ -90,15 +95,17 @@ def test_a_damaged_head_loses_no_record(spool):
     assert not any(item.missing for item in items)
 
 
-def test_all_numbers_of_a_missing_segment_are_reported(spool):
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: os.truncate(path, 0), zero])
+def test_all_numbers_of_a_lost_segment_are_reported(spool, damage):
     fill(spool, 12)
     lost = segments(spool.directory)[1]
     path = segment_path(spool.directory, lost)
     numbers = [frame.number for frame in read_segment(path)[0] if frame.kind == Kind.REQUEST]
-    path.unlink()
+    damage(path)
     items = read_all(spool.directory)
     assert [(item.first_missing, item.missing) for item in items if item.missing] == [(numbers[0], len(numbers))]
     assert items[-1].cursor.moved == len(numbers)
+    assert items[-1].cursor.number == 12
 
 
 def test_a_damaged_gap_record_is_counted_once(tmp_path):
