@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from serving.capture.recorder import Recorder
 from serving.errors import CaptureError, HalvesFull, ServingError, UnreadablePayload
 from serving.inference_records import ExpectedVerdicts
-from serving.intake.reported_exchange import LATEST_SECONDS, ReportedExchange, identity_of, records_of
+from serving.intake.reported_exchange import LATEST_SECONDS, SPAN, ReportedExchange, identity_of, records_of
 from serving.intake.stored_halves import is_complete, joined
 from serving.settings import IntakeSettings
 from stream.count_text import count_text
@@ -42,8 +42,8 @@ CREATE INDEX IF NOT EXISTS done_at ON done (at);
 _OVERDUE_BATCH = 1000
 #: Fragments of one exchange; an exporter sends the log records of a span in one or two exports.
 _MAX_FRAGMENTS = 64
-#: Follows the identity in `done` if only the request was recorded: its answer may still arrive.
-_UNANSWERED = " unanswered"
+#: Follow the identity in `done` if the exchange was recorded without this part, which may still arrive.
+_WITHOUT = {"answer": " unanswered", "prompt": " unasked"}
 
 
 class ExchangePairer:
@@ -92,11 +92,11 @@ class ExchangePairer:
         Raises CaptureError if the spool is full, HalvesFull if too many halves wait; the client must then send the item again. Raises
         UnreadablePayload if the exchange has too many fragments.
         """
-        if self._is_done(exchange.identity + _UNANSWERED):
-            if exchange.response is None:
+        while part := self._recorded_without(exchange.identity):
+            if exchange.missing == part and exchange.fragment != SPAN:
                 return False
-            # Consumers drop a second end of a request, so a late answer is recorded as another request.
-            exchange = msgspec.structs.replace(exchange, identity=identity_of(exchange.identity, "answer"))
+            # Consumers drop a second record with the same id, so the late part is recorded as another request.
+            exchange = msgspec.structs.replace(exchange, identity=identity_of(exchange.identity, part))
         if self._is_done(exchange.identity):
             return False
         if exchange.whole:
@@ -183,7 +183,7 @@ class ExchangePairer:
 
     def _record(self, exchange: ReportedExchange) -> None:
         request, response = records_of(exchange, self._expected)
-        done = exchange.identity if exchange.response is not None else exchange.identity + _UNANSWERED
+        done = exchange.identity + _WITHOUT.get(exchange.missing, "")
         self._recorder.request(request, traceparent=self._span(exchange, request, response))
         self._recorder.end(response)
         self._database.execute("BEGIN IMMEDIATE").close()
@@ -217,6 +217,10 @@ class ExchangePairer:
             span.set_status(Status(StatusCode.ERROR, response.error.kind))
         span.end(max(began, ended) if began and ended else None)
         return traceparent_of(span)
+
+    def _recorded_without(self, identity: str) -> str:
+        """Return the part without which the exchange was recorded, or ""."""
+        return next((part for part, suffix in _WITHOUT.items() if self._is_done(identity + suffix)), "")
 
     def _is_done(self, identity: str) -> bool:
         return bool(self._rows("SELECT 1 FROM done WHERE identity = ?", (identity,)))

@@ -124,6 +124,13 @@ class ReportedExchange(msgspec.Struct, frozen=True, kw_only=True):
         return not self.fragment and self.request is not None and self.response is not None
 
     @property
+    def missing(self) -> str:
+        """``answer`` or ``prompt`` if this part is missing, else ""; log records lack one, and a fragment's span lacks both."""
+        if self.response is None or (self.fragment and not self.response.choices):
+            return "answer"
+        return "prompt" if self.request is None or (self.fragment and not self.request.messages) else ""
+
+    @property
     def has_content(self) -> bool:
         """Whether a message or a choice has content."""
         return has_content(self.request.messages if self.request else ()) or has_content(

@@ -130,6 +130,21 @@ async def test_an_answer_that_arrives_after_the_time_limit_of_its_request_is_rec
         assert (end.status, end.text, end.owed) == ("complete", "ho", ("pii",))
 
 
+async def test_a_request_that_arrives_after_the_time_limit_of_its_answer_is_recorded_once(tmp_path):
+    async with intake(tmp_path / "home", pair_seconds=1e-9) as running:
+        await kserve(running, "response", RESPONSE)
+        await running.pairer.record_overdue()
+        for accepted in (1, 0, 0):
+            late = await kserve(running, "request", REQUEST)
+            assert late.json()["accepted"] == accepted
+            assert (await kserve(running, "response", RESPONSE)).json()["repeated"] == 1
+            await running.pairer.record_overdue()
+        (_, answered), (request, end) = running.exchanges().values()
+        assert (answered.status, answered.text) == ("complete", "ho")
+        assert (request.text, request.owed) == ("Mail me at ann.lee@example.org", ("pii", "toxicity"))
+        assert (end.status, end.error.kind) == ("error", "no_answer_told")
+
+
 async def test_a_half_is_not_recorded_before_its_time_limit(tmp_path):
     async with intake(tmp_path / "home", pair_seconds=60) as running:
         await kserve(running, "request", REQUEST)

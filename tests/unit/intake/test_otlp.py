@@ -245,6 +245,24 @@ async def test_a_late_answer_is_joined_with_its_span(tmp_path):
     assert (request.model, end.status, end.text, end.latency_seconds) == ("gpt", "complete", "ho", 1.5)
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("in_time", [1, 2])
+async def test_a_part_that_arrives_after_the_time_limit_is_recorded_once(tmp_path, order, in_time):
+    exports = logs(USER), logs(CHOICE), traces(span(SPAN_WITHOUT_CONTENT))
+    async with intake(tmp_path / "home", pair_seconds=1e-9) as running:
+        for place in order[:in_time]:
+            await sent(running, exports[place])
+        await running.pairer.record_overdue()
+        for place in order[in_time:] + order:  # then an exporter sends all again
+            await sent(running, exports[place])
+            if place == order[-1]:
+                await running.pairer.record_overdue()
+        found = [(request.text, end.text) for request, end in running.exchanges().values()]
+        events = running.events()
+    assert sorted("".join(texts) for texts in zip(*found, strict=True)) == ["Mail me at ann.lee@example.org", "ho"]
+    assert len({event.id for event in events}) == len(events)
+
+
 async def test_dropped_spans_are_counted(tmp_path):
     async with intake(tmp_path / "home", pair_seconds=0.01) as running:
         stop = asyncio.Event()
