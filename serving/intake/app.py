@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from serving.api_keys import KeyRing, Principal
 from serving.authentication import authenticate, check_scope
-from serving.errors import CaptureError, HalvesFull, UnreadablePayload
+from serving.errors import ServingError, UnreadablePayload
 from serving.http import Headers, Receive, Reply, Scope, Send, Slots, headers_of, read_body
 from serving.intake.exchange_pairer import ExchangePairer
 from serving.intake.genai_telemetry import NotRecorded, exchange_from_span, exchanges_from_logs
@@ -183,7 +183,7 @@ class Intake:
                 except UnreadablePayload as error:
                     tally.refuse(index, item.records, str(error))
                     self._items.labels(name, "refused").inc()
-                except (CaptureError, HalvesFull, sqlite3.OperationalError) as error:
+                except (ServingError, sqlite3.OperationalError) as error:
                     raise unavailable(
                         f"Weir cannot record it now: {error}",
                         code="spool_full",

@@ -63,6 +63,7 @@ class ExchangePairer:
         self._expected = expected
         self._settings = settings
         self._tracer = tracer
+        self._path = path
         self._clock_start = time.time() - time.monotonic()
         try:
             self._database = _opened(path)
@@ -70,10 +71,7 @@ class ExchangePairer:
             self._rows("UPDATE held SET at = min(at, ?)", (self._now(),))
             self._waiting = len(self._rows("SELECT 1 FROM held"))
         except sqlite3.Error as error:
-            raise ServingError(
-                f"intake cannot open {path}: {error}; correct the rights or free disk space. If the file is damaged, stop intake and move"
-                " it away, with its -wal and -shm files: the halves that wait in it are lost"
-            ) from error
+            raise _unusable(path, error) from error
         gauge = Gauge("weir_intake_held_halves", "Halves of exchanges that wait for the other half", registry=registry)
         gauge.set_function(lambda: self._waiting)
         self._unreadable = Counter(
@@ -147,9 +145,9 @@ class ExchangePairer:
                 " (intake.held_limit); send it again, or send both halves (KServe's mode: all; spans and log records of OpenTelemetry)"
             )
         row = (exchange.identity, half, msgspec.json.encode(exchange), self._now())
-        with closing(self._database.execute("INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?)", row)) as cursor:
-            self._waiting += cursor.rowcount
-            return cursor.rowcount == 1
+        added = self._rows("INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?) RETURNING 1", row)
+        self._waiting += len(added)
+        return bool(added)
 
     def _halves(self, identity: str) -> list[ReportedExchange]:
         """Return the stored halves in the order of their arrival; drop those that cannot be decoded."""
@@ -186,7 +184,7 @@ class ExchangePairer:
         done = exchange.identity + _WITHOUT.get(exchange.missing, "")
         self._recorder.request(request, traceparent=self._span(exchange, request, response))
         self._recorder.end(response)
-        self._database.execute("BEGIN IMMEDIATE").close()
+        self._rows("BEGIN IMMEDIATE")
         with self._database:  # commits, or rolls back on an error
             self._rows("INSERT OR IGNORE INTO done VALUES (?, ?)", (done, self._now()))
             removed = self._rows("DELETE FROM held WHERE identity = ? RETURNING 1", (exchange.identity,))
@@ -226,8 +224,20 @@ class ExchangePairer:
         return bool(self._rows("SELECT 1 FROM done WHERE identity = ?", (identity,)))
 
     def _rows(self, query: str, values: Iterable[object] = ()) -> list[tuple[Any, ...]]:
-        with closing(self._database.execute(query, tuple(values))) as cursor:
-            return cursor.fetchall()
+        try:
+            with closing(self._database.execute(query, tuple(values))) as cursor:
+                return cursor.fetchall()
+        except sqlite3.OperationalError:  # the disk is full; a later call can succeed
+            raise
+        except sqlite3.DatabaseError as error:
+            raise _unusable(self._path, error) from error
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> ServingError:
+    return ServingError(
+        f"intake cannot use {path}: {error}; correct the rights or free disk space. If the file is damaged, stop intake and move it"
+        " away, with its -wal and -shm files: the halves that wait in it are lost"
+    )
 
 
 def _opened(path: Path) -> sqlite3.Connection:

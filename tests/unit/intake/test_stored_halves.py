@@ -1,11 +1,12 @@
 """Halves of exchanges in the database of intake: unreadable ones, and halves beside a clock with steps."""
 
+import asyncio
 import sqlite3
 import time
 from contextlib import closing
 
 import pytest
-from support.intake import REQUEST, RESPONSE, intake, kserve
+from support.intake import REQUEST, RESPONSE, intake, kserve, litellm_payload
 
 from serving.errors import ServingError
 
@@ -61,3 +62,17 @@ async def test_a_damaged_file_is_an_error_that_names_the_file_and_the_fix(tmp_pa
     with pytest.raises(ServingError, match=rf"{path}: file is not a database; .* move it away"):
         async with intake(tmp_path / "home"):
             pass
+
+
+async def test_a_file_that_is_damaged_after_its_schema_is_503_and_an_error_that_names_the_file(tmp_path):
+    home, path = tmp_path / "home", tmp_path / "home" / "intake" / "desk.sqlite"
+    async with intake(home) as running:
+        await running.sent("/intake/litellm", json=[litellm_payload(id=f"l{number}") for number in range(200)])
+    pages = path.read_bytes()
+    path.write_bytes(pages[:20_480].ljust(len(pages), b"\xff"))  # without damage to the schema
+    async with intake(home) as running:
+        answer = await running.sent("/intake/litellm", json=litellm_payload())
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        with pytest.raises(ServingError, match=rf"{path}: database disk image is malformed; .* move it away"):
+            await running.app.run(asyncio.Event())
+        assert len(running.exchanges()) == 200
