@@ -10,7 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from stream.errors import no_kafka
+from stream.errors import TopicMissing, no_kafka
 from stream.kafka.clients import BROKER_ERRORS, consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader, partitions_of
 from stream.kafka.time_ranges import produced_since
@@ -50,6 +50,7 @@ class Tail:
         self._lookback_seconds = lookback_seconds
         self._positions: Offsets = {}
         self._begins: Offsets = {}
+        self._newest_ms = 0
         self._interrupted = False
 
     def is_lookback(self, record: ConsumerRecord) -> bool:
@@ -59,15 +60,15 @@ class Tail:
     async def records(self) -> AsyncGenerator[ConsumerRecord, None]:
         """Yield records. Existing records are read in chunks of bounded size; each chunk is sorted by timestamp.
 
-        Raises TopicMissing if the topic does not exist, and BrokerError if no broker answers. With `follow`, a broker
-        error after the start is not raised; the read is retried, and a warning is logged when an outage begins and ends.
+        Raises TopicMissing if the topic does not exist, and BrokerError if no broker answers. With `follow`, these errors
+        are not raised after the start; the read is retried, and a warning is logged when an outage begins and ends.
         """
         while True:
             try:
                 async with consumer_for(self._options) as consumer, aclosing(self._session(consumer)) as session:
                     async for record in session:
                         yield record
-            except READ_ERRORS as error:
+            except (*READ_ERRORS, TopicMissing) as error:
                 if not self._positions or not self._follow:
                     raise self._failure(error) from error
                 if not self._interrupted:
@@ -109,6 +110,7 @@ class Tail:
         for record in records:
             partition = TopicPartition(record.topic, record.partition)
             self._positions[partition] = max(self._positions[partition], record.offset + 1)
+            self._newest_ms = max(self._newest_ms, record.timestamp)
         return sorted(records, key=lambda record: (record.timestamp, record.partition, record.offset))
 
     async def _partitions(self) -> list[TopicPartition]:
@@ -117,13 +119,21 @@ class Tail:
         return partitions_of(counts)
 
     async def _start(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], ends: Offsets) -> Offsets:
-        """Return {partition: next offset to read}; an offset outside the log is replaced by the log's start or end."""
+        """Return {partition: next offset to read}; an offset before the log's start is replaced by the start.
+
+        An offset after the log's end belongs to a topic that was created again. It is replaced by the first offset of the new topic with a record
+        that is as new as the last record that was read.
+        """
         first: Offsets = await consumer.beginning_offsets(partitions)
         if not self._positions:
             self._begins = await self._beginning(consumer, first, ends)
             self._positions = await self._lookback(consumer, self._begins)
+        lost = {partition: end for partition, end in ends.items() if self._positions.get(partition, 0) > end}
+        found = await produced_since(consumer, self._newest_ms / 1000, lost) if lost else {}
+        self._positions |= found
+        self._begins |= found
         for partition in partitions:
-            self._positions[partition] = min(max(self._positions.get(partition, 0), first[partition]), ends[partition])
+            self._positions[partition] = max(self._positions.get(partition, 0), first[partition])
             self._begins[partition] = min(self._begins.get(partition, 0), ends[partition])
         return dict(self._positions)
 

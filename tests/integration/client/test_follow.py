@@ -11,6 +11,8 @@ from support.kafka_log import fresh_topics, sender, until
 from support.running_broker import start_broker
 
 from stream.errors import BrokerError, TopicMissing
+from stream.kafka.admin import create_topics
+from stream.kafka.clients import admin_for
 from stream.wire import Event, RetrainingRecord
 from weir.client import Alert, Client, Retraining
 
@@ -131,6 +133,24 @@ async def test_following_resumes_after_a_broker_restart(kind, tmp_path, request,
     ours = [one.getMessage() for one in caplog.records if one.name == "stream.kafka.tail"]
     continued = [one.endswith("alerts: reading continues after the last record") for one in ours]
     assert continued == [False, True] * (len(ours) // 2), "one warning at the start of an outage, one at its end"
+
+
+async def test_following_resumes_at_the_first_record_of_a_recreated_topic(apache_broker, caplog):
+    kafka = await fresh_topics(apache_broker.bootstrap)
+    topic = kafka.names.alerts
+    async with sender(kafka) as to:
+        await to.send(topic, *(alert(f"al_{number}") for number in range(5)))
+    async with aclosing(client(kafka).alerts(since="1h")) as stream:
+        assert [item.alert_id for item in await take(stream, 5)] == [f"al_{number}" for number in range(5)]
+        async with admin_for(kafka.client_options()) as admin:
+            await admin.delete_topics([topic])
+        waiting = asyncio.create_task(anext(stream))
+        await until("a warning", lambda: "alerts: reading from Kafka failed" in caplog.text)
+        await create_topics(kafka.client_options(), kafka.topics())
+        async with sender(kafka) as to:
+            await to.send(topic, alert("al_new"))
+        async with asyncio.timeout(60):
+            assert (await waiting).alert_id == "al_new"
 
 
 async def test_a_missing_broker_or_topic_is_an_error_that_names_the_fix(broker):
