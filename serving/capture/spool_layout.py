@@ -28,6 +28,8 @@ LOCK_FILE = "lock"
 #: aiokafka and the broker reject records from about 1 MiB; the difference is for headers and framing.
 MAX_RECORD_BYTES = 1_000_000
 ASIDE = "aside"
+#: The second is a folder of root in the root of an ext4 disk, such as a volume that is mounted on the folder of all spools.
+_NO_SPOOLS = {ASIDE, "lost+found"}
 _NEW = ".new-"
 #: Number of rejected records that are kept.
 KEPT_RECORDS = 100
@@ -59,7 +61,7 @@ def source_directories(root: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     with contextlib.suppress(FileNotFoundError), os.scandir(root) as entries:
         for entry in entries:
-            if entry.is_dir() and entry.name != ASIDE and not entry.name.startswith("."):
+            if entry.is_dir() and entry.name not in _NO_SPOOLS and not entry.name.startswith("."):
                 found[entry.name] = root / entry.name
     return found
 

@@ -43,6 +43,13 @@ async def test_a_spool_that_is_shipped_and_removed_during_a_scan_does_not_end_th
     shipper._locks[first].release()
 
 
+async def test_the_folder_that_ext4_makes_on_a_disk_is_no_spool(tmp_path, shipper):
+    (tmp_path / "lost+found").mkdir(mode=0o700)
+    await shipper._scan(asyncio.Event())
+    assert not shipper._tasks
+    assert list((tmp_path / "lost+found").iterdir()) == []
+
+
 async def test_spools_that_are_drained_at_the_same_moment_are_all_counted(tmp_path, shipper, monkeypatch):
     both = threading.Barrier(2)
 
