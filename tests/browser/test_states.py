@@ -372,3 +372,11 @@ def test_a_ledger_that_cannot_read_kafka_is_shown_as_waiting_and_its_event_time_
     page.wait_for_selector(".tile:has-text('waiting for Kafka')")
     page.clock.fast_forward(60_000)
     page.wait_for_selector(".tile .bad:has-text(' s ago')")
+
+
+def test_a_request_of_an_earlier_day_has_its_day_in_the_live_list(look, maker):
+    maker.side("old", "input", time.time() - 3 * 86_400)
+    page = look.go("/live", ".row:nth-child(2)")
+    shown = page.locator(".row", has_text="old").locator("time")
+    assert re.fullmatch(r"\w+ \d+\s\d\d:\d\d:\d\d", shown.inner_text())
+    assert shown.bounding_box()["height"] <= 30, "the row has a height of 30 px"

@@ -4,7 +4,7 @@ import { live } from "./api.js";
 import { Spark } from "./charts.js";
 import { List } from "./list.js";
 import { RequestPane } from "./request.js";
-import { clock, countText, duration, Empty, exact, html, Id, iso, LiveComponent, Mark, number, percent, Verdicts, zone } from "./ui.js";
+import { clock, countText, duration, Empty, exact, html, Id, LiveComponent, Mark, number, percent, Time, Verdicts, zone } from "./ui.js";
 
 const ROW = 30;
 const RATE_SECONDS = 10;
@@ -49,7 +49,7 @@ export class LiveView extends LiveComponent {
 }
 
 const RequestRow = (row) => html`<div class="request-grid">
-  <time datetime=${iso(row.time)} title=${iso(row.time)}>${clock(row.time)}</time>
+  <${Time} at=${row.time} />
   <span class="clip" title=${`${row.tenant} / ${row.model}`}>${row.tenant}</span>
   <span class=${row.status === "complete" ? "quiet" : row.status ? "bad" : "quiet"}>${row.shadow_of && row.status === "complete" ? "copy" : row.status || "open"}</span>
   <span class="right">${row.latency_seconds === null ? "" : duration(row.latency_seconds)}</span>
