@@ -380,3 +380,13 @@ def test_a_request_of_an_earlier_day_has_its_day_in_the_live_list(look, maker):
     shown = page.locator(".row", has_text="old").locator("time")
     assert re.fullmatch(r"\w+ \d+\s\d\d:\d\d:\d\d", shown.inner_text())
     assert shown.bounding_box()["height"] <= 30, "the row has a height of 30 px"
+
+
+def test_the_times_of_a_page_that_stays_open_get_a_day_after_midnight(look):
+    page = look.go("/alerts?state=", ".row")
+    page.clock.install(time=page.locator(".row time").first.get_attribute("datetime"))
+    page.reload()
+    opened = page.wait_for_selector(".row .second time")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d", opened.inner_text())
+    page.clock.fast_forward(86_400_000)
+    page.wait_for_function("one => /^[A-Z][a-z]+ \\d+ \\d\\d:/.test(one.textContent)", arg=opened)

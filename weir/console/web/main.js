@@ -33,6 +33,8 @@ const VIEWS = {
   silences: ["Silences", SilencesView],
 };
 const THEMES = { "": "dark", dark: "light", light: "" };
+/** The page renders again after this time: at midnight, the times of today get a day. */
+const RENDER_MS = 60_000;
 
 /** The view of the address and the parts below it, which may contain any character. */
 function route() {
@@ -74,6 +76,7 @@ class App extends Component {
     });
     this._loadStack();
     live.start();
+    setInterval(() => this.setState({}), RENDER_MS);
   }
 
   _loadStack = async () => {
