@@ -12,6 +12,7 @@ from support.ledger_log import request
 
 from stream.ledger.decisions import Heartbeat
 from stream.wire import RetrainingRecord
+from weir.console import live_updates
 
 
 @pytest.fixture
@@ -390,3 +391,19 @@ def test_the_times_of_a_page_that_stays_open_get_a_day_after_midnight(look):
     assert re.fullmatch(r"\d\d:\d\d:\d\d", opened.inner_text())
     page.clock.fast_forward(86_400_000)
     page.wait_for_function("one => /^[A-Z][a-z]+ \\d+ \\d\\d:/.test(one.textContent)", arg=opened)
+
+
+def test_a_page_without_data_shows_since_when_and_recovers(look, monkeypatch):
+    page = look.page
+    page.clock.install()
+    page.goto(f"{look.served.address}/alerts")
+    page.wait_for_selector(".side .state.good")
+    monkeypatch.setattr(live_updates, "_EVERY_SECONDS", 3600.0)  # the connection stays open
+    page.wait_for_timeout(1000)
+    page.clock.fast_forward(60_000)
+    state = page.wait_for_selector(".side .state.critical")
+    assert re.search(r"no data since .*\d\d:\d\d:\d\d: run weir status", state.inner_text())
+    monkeypatch.undo()
+    hide(page, True)
+    hide(page, False)
+    page.wait_for_selector(".side .state.good")

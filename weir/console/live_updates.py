@@ -24,6 +24,7 @@ __all__ = ["LiveEndpoint"]
 
 _EVERY_SECONDS = 0.5
 _COVERAGE_SECONDS = 5.0
+#: After this time without a change, a client gets an empty state: the page shows since when it has heard nothing.
 _PING_SECONDS = 5.0
 #: After this time, the page connects again, which needs a valid session.
 _LONGEST_SECONDS = 3_600.0
@@ -72,12 +73,9 @@ class LiveEndpoint:
             yield b"retry: 2000\n\n"
             while (began := time.monotonic()) < ends:
                 state = await asyncio.to_thread(self._state, client)
-                if state:
+                if state or began - client.at > _PING_SECONDS:
                     client.at = began
                     yield b"event: state\ndata: " + msgspec.json.encode(state) + b"\n\n"
-                elif began - client.at > _PING_SECONDS:
-                    client.at = began
-                    yield b": no change\n\n"
                 await asyncio.sleep(max(_EVERY_SECONDS - (time.monotonic() - began), 0.05))
         finally:
             self._clients -= 1

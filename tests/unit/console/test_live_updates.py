@@ -105,6 +105,17 @@ async def test_a_stream_ends_so_that_an_expired_session_gets_no_more_data(ledger
         assert lines[0] == "retry: 2000"
 
 
+async def test_a_client_without_changes_gets_empty_states_so_its_page_can_see_that_the_console_answers(
+    ledger, monkeypatch
+):
+    monkeypatch.setattr(live, "_PING_SECONDS", 0.0)
+    ledger.beat(time.time())
+    async with live_stream(ledger.directory.parent) as (_client, answer):
+        async for line in answer.aiter_lines():
+            if line == "data: {}":
+                break
+
+
 async def test_a_client_is_served_over_http_and_one_too_many_is_rejected(ledger, monkeypatch):
     monkeypatch.setattr(live, "_MAX_CLIENTS", 1)
     ledger.side("r1", "input", time.time())

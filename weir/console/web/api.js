@@ -60,13 +60,15 @@ class Live extends EventTarget {
     this.ledger = undefined;
     this.connected = false;
     this.signedOut = false;
+    /** When the newest state arrived, in milliseconds. */
+    this.heard = Date.now();
     this._due = false;
   }
 
   /** A hidden page is not connected: a browser has at most six connections to a host, so with six tabs every request would wait. */
   start() {
     document.addEventListener("visibilitychange", () => (document.hidden ? this._disconnect() : this._connect()));
-    setInterval(() => this._set({}), AGE_MS); // the age of the event time grows without an event
+    setInterval(() => this._set({}), AGE_MS); // ages grow without an event
     if (!document.hidden) this._connect();
   }
 
@@ -105,7 +107,7 @@ class Live extends EventTarget {
     if (state.said) this.dispatchEvent(new Event("operator"));
     if (state.retraining) this.dispatchEvent(new Event("retraining"));
     for (const name of ["traffic", "firing", "coverage", "ledger"]) if (name in state) this[name] = state[name];
-    this._set({});
+    this._set({ heard: Date.now() });
   }
 
   _set(changes) {

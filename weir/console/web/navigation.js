@@ -1,7 +1,7 @@
 // The navigation: views, counts, and whether the page is up to date.
 
 import { live } from "./api.js";
-import { countText, html, Link, LiveComponent, percent } from "./ui.js";
+import { countText, dateTime, html, Link, LiveComponent, percent } from "./ui.js";
 
 const VIEWS = [
   ["live", "Live", "l"],
@@ -15,6 +15,8 @@ const VIEWS = [
   ["detectors", "Detectors", "e"],
   ["silences", "Silences", "s"],
 ];
+/** The console sends a state at least every 5 s. */
+const SILENT_MS = 15_000;
 const THEMES = { "": "◐ System", dark: "● Dark", light: "○ Light" };
 
 export class Navigation extends LiveComponent {
@@ -60,6 +62,7 @@ function State() {
 
 function state() {
   if (live.signedOut) return ["critical", "session ended: run weir console"];
+  if (Date.now() - live.heard > SILENT_MS) return ["critical", `no data since ${dateTime(live.heard / 1000)}: run weir status`];
   if (!live.connected || live.ledger === undefined) return ["warning", "connecting"];
   if (live.ledger === null) return ["warning", "no ledger yet"];
   if (!live.ledger.alive) return ["critical", "the ledger has stopped: run weir status"];
