@@ -407,3 +407,23 @@ def test_a_page_without_data_shows_since_when_and_recovers(look, monkeypatch):
     hide(page, True)
     hide(page, False)
     page.wait_for_selector(".side .state.good")
+
+
+def test_a_poll_does_not_replace_the_stream_or_the_version_that_the_user_reads(look, maker):
+    page, now = look.page, time.time()
+    page.clock.install()
+    maker.windows(now, tenant="first", model="m", count=2)
+    look.go("/drift", ".pane-head:has-text('first')")
+    maker.windows(now, tenant="second", model="m")
+    page.clock.fast_forward(11_000)
+    page.wait_for_selector(".row:nth-child(1):has-text('second')")
+    assert "first" in page.locator(".pane-head").inner_text()
+    versions = [{"version": "m_1", "tenant": "acme", "model": "m", "state": "trained", "at": now}]
+    page.route("**/api/models?*", lambda route: route.fulfill(json={"models": versions}))
+    page.route("**/chain", lambda route: route.fulfill(status=503, json={"error": "no Kafka answers"}))
+    look.go("/models", ".pane-head:has-text('m_1')")
+    versions.insert(0, versions[0] | {"version": "m_2"})
+    page.clock.fast_forward(16_000)
+    page.wait_for_selector(".row:nth-child(1):has-text('m_2')")
+    assert page.locator(".pane-head strong").inner_text() == "m_1"
+    look.troubles.clear()  # Chromium reports the status 503

@@ -32,7 +32,9 @@ export class DriftView extends Loader {
 
   render({ parts, id, go, query }, { found, error }) {
     const streams = found?.streams ?? [];
-    const wanted = parts.map(encodeURIComponent).join("/");
+    // Without an address: the stream that was first at first. A poll changes the order, and must not replace what the user reads.
+    this._first ??= streams[0] && name(streams[0]);
+    const wanted = id ? parts.map(encodeURIComponent).join("/") : this._first;
     const chosen = streams.find((one) => name(one) === wanted) ?? (id ? undefined : streams[0]);
     return html`<section class="split open wide-right">
       <div class="left">

@@ -16,7 +16,8 @@ export class ModelsView extends Loader {
   _refresh = () => this.load(async () => (await get("/api/models", { limit: PAGE })).models);
 
   render({ id, go }, { found, error }) {
-    const chosen = id || found?.[0]?.version;
+    this._first ??= found?.[0]?.version; // a poll must not replace the version that the user reads
+    const chosen = id || this._first;
     return html`<section class="split open wide-right">
       <div class="left">
         <header class="head"><h1 tabindex="-1">Models</h1><span class="quiet">${found ? countText(found.length, "trained version", found.length === PAGE ? "+" : "") : ""}</span></header>
