@@ -8,7 +8,7 @@ from support import alert_records
 from support.console_ledger import NAMES, LedgerMaker
 from support.console_page import Look, served_console
 from support.events import event_of
-from support.ledger_log import request
+from support.ledger_log import end, request
 
 from stream.ledger.decisions import Heartbeat
 from stream.wire import RetrainingRecord
@@ -427,3 +427,16 @@ def test_a_poll_does_not_replace_the_stream_or_the_version_that_the_user_reads(l
     page.wait_for_selector(".row:nth-child(1):has-text('m_2')")
     assert page.locator(".pane-head strong").inner_text() == "m_1"
     look.troubles.clear()  # Chromium reports the status 503
+
+
+def test_a_conversation_shows_new_ends_and_a_plus_if_its_list_is_truncated(look, maker):
+    begin = time.time() - 100
+    maker.apply(NAMES.inference, request("t0", begin, conversation_id="talk", owed=()))
+    page = look.go("/conversations/t0", ".turn:has-text('no end record yet')")
+    assert page.locator("header [role=status]").inner_text() == "1 request"
+    maker.apply(NAMES.inference, end("t0", begin + 1, conversation_id="talk", owed=()))
+    page.wait_for_selector(".turn:has-text('complete, stop')", timeout=10_000)
+    turns = [request(f"t{number}", begin + number, conversation_id="talk", owed=()) for number in range(1, 51)]
+    maker.apply(NAMES.inference, *turns)
+    look.go("/conversations/t0", ".turn")
+    assert page.locator("header [role=status]").inner_text() == "50+ requests"

@@ -4,8 +4,11 @@ import { get, send } from "./api.js";
 import { ended, Texts, VerdictTable } from "./request.js";
 import { countText, Empty, ErrorBox, Fact, html, Id, Link, Loader, Time } from "./ui.js";
 
+const MOST = 50;
+
 export class ConversationView extends Loader {
   state = { ...this.state, texts: {}, reading: "", failure: null };
+  poll = 5_000;
 
   componentDidUpdate(before) {
     if (before.id === this.props.id) return;
@@ -13,7 +16,7 @@ export class ConversationView extends Loader {
     this._refresh();
   }
 
-  _refresh = () => this.load(() => get(`/api/requests/${encodeURIComponent(this.props.id)}/conversation`));
+  _refresh = () => this.load(() => get(`/api/requests/${encodeURIComponent(this.props.id)}/conversation`, { limit: MOST }));
 
   _read = async (id) => {
     this.setState({ reading: id, failure: null });
@@ -28,7 +31,7 @@ export class ConversationView extends Loader {
   render({ id, go }, { found, error, texts, reading, failure }) {
     const turns = found?.turns;
     return html`<section class="page">
-      <header class="head"><h1 tabindex="-1">Conversation</h1><span class="quiet" role="status">${turns ? countText(turns.length, "request") : ""}</span></header>
+      <header class="head"><h1 tabindex="-1">Conversation</h1><span class="quiet" role="status">${turns ? countText(turns.length, "request", turns.length === MOST ? "+" : "") : ""}</span></header>
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
       <div class="page-body">
         <p class="quiet small">The newest requests of the conversation of request <${Id} id=${id} />, oldest first. Access to a text is logged with your name in logs/access.log.</p>
