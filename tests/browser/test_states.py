@@ -440,3 +440,11 @@ def test_a_conversation_shows_new_ends_and_a_plus_if_its_list_is_truncated(look,
     maker.apply(NAMES.inference, *turns)
     look.go("/conversations/t0", ".turn")
     assert page.locator("header [role=status]").inner_text() == "50+ requests"
+
+
+def test_an_open_request_shows_an_alert_that_fires_after_its_last_verdict(look, maker):
+    page = look.go("/requests/r1", ".pane table")
+    page.wait_for_selector(".side .state.good")
+    record = alert_records.alert("al_late", evidence=("r1",))
+    maker.apply(NAMES.alerts, event_of(record, "al_late/0", time.time()))
+    page.wait_for_selector(".pane a[href^='/alerts/al_late']")

@@ -12,6 +12,8 @@ export class RequestPane extends Loader {
 
   _refresh = () => this.load(() => get(`/api/requests/${encodeURIComponent(this.props.id)}`));
 
+  events = { alerts: this._refresh, retraining: this._refresh }; // they may follow the last verdict
+
   /** Whether verdicts or the end are pending. */
   _due() {
     const { found } = this.state;
