@@ -69,6 +69,15 @@ def chromium(path) -> Iterator[Browser]:
             browser.close()
 
 
+def hide(page, hidden):
+    """Let `page` believe that its tab is hidden, or visible again."""
+    page.evaluate(
+        "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+        " document.dispatchEvent(new Event('visibilitychange')); }",
+        hidden,
+    )
+
+
 class Look:
     """A page of the console; `troubles` has its errors, `hosts` the hosts that it requested."""
 

@@ -40,7 +40,7 @@ export class LiveView extends LiveComponent {
           onChoose=${(row) => (id ? this._open(row) : this.setState({ chosen: row.request_id }))}
           onOpen=${this._open}
           row=${RequestRow}
-          empty=${html`<${Empty}>${(paused ?? live.requests).length ? "None of the newest requests is flagged." : "No request yet. Send one to the endpoint that weir up printed."}</${Empty}>`}
+          empty=${live.ledger !== undefined && html`<${Empty}>${(paused ?? live.requests).length ? "None of the newest requests is flagged." : "No request yet. Send one to the endpoint that weir up printed."}</${Empty}>`}
         />
       </div>
       ${id && html`<${RequestPane} key=${id} id=${id} go=${go} stack=${stack} />`}
@@ -61,12 +61,14 @@ const RequestRow = (row) => html`<div class="request-grid">
 class Tiles extends LiveComponent {
   render() {
     const { traffic, firing, coverage, ledger } = live;
-    const rate = (counts) => counts.slice(-RATE_SECONDS - 1, -1).reduce((sum, one) => sum + one, 0) / RATE_SECONDS;
+    const total = (counts) => counts.reduce((sum, one) => sum + one, 0);
+    const rate = (counts) => number(total(counts.slice(-RATE_SECONDS - 1, -1)) / RATE_SECONDS);
+    const known = (value) => (ledger ? value : "–"); // without data, 0 would be wrong
     const behind = ledger?.log_time ? Date.now() / 1000 - ledger.log_time : 0;
     return html`<div class="tiles">
-      <div class="tile"><span class="label">requests / s</span><b>${number(rate(traffic.requests))}</b><${Spark} values=${traffic.requests} label="requests in each of the last 60 seconds" /></div>
-      <div class="tile"><span class="label">flagged / s</span><b>${number(rate(traffic.flagged))}</b><${Spark} values=${traffic.flagged} kind="critical" label="flagged verdicts in each of the last 60 seconds" /></div>
-      <div class="tile"><span class="label">alerts firing</span><b>${Object.values(firing).reduce((sum, one) => sum + one, 0)}</b>
+      <div class="tile"><span class="label">requests / s</span><b>${known(rate(traffic.requests))}</b><${Spark} values=${traffic.requests} label="requests in each of the last 60 seconds" /></div>
+      <div class="tile"><span class="label">flagged / s</span><b>${known(rate(traffic.flagged))}</b><${Spark} values=${traffic.flagged} kind="critical" label="flagged verdicts in each of the last 60 seconds" /></div>
+      <div class="tile"><span class="label">alerts firing</span><b>${known(total(Object.values(firing)))}</b>
         <span class="parts">${["critical", "warning", "info"].filter((name) => firing[name]).map((name) => html`<span><${Mark} severity=${name} state="firing" /> ${firing[name]} ${name}</span>`)}</span></div>
       <div class="tile"><span class="label">detector coverage</span><b>${coverage?.owed ? percent(coverage.ratio) : "–"}</b>
         <span class="parts">${coverage && html`<span>${countText(coverage.requests, "request")}</span>${coverage.pending > 0 && html`<span>${exact(coverage.pending)} pending</span>`}${coverage.missing > 0 && html`<span class="bad">${exact(coverage.missing)} missing</span>`}`}</span></div>

@@ -1,0 +1,107 @@
+"""A page that stays open or gets no data shows how old its data are, and updates what it shows."""
+
+import re
+import time
+
+import pytest
+from support import alert_records
+from support.console_ledger import NAMES, LedgerMaker
+from support.console_page import hide
+from support.events import event_of
+from support.ledger_log import end, request
+
+from weir.console import live_updates
+
+
+@pytest.fixture
+def maker(tmp_path):
+    maker = LedgerMaker(tmp_path / "ledger")
+    maker.side("r1", "input", time.time(), flagged=("pii",))
+    maker.side("r1", "output", time.time())
+    maker.alerts(6, evidence=("r1",))
+    maker.beat(time.time())
+    yield maker
+    maker.close()
+
+
+def test_a_request_of_an_earlier_day_has_its_day_in_the_live_list(look, maker):
+    maker.side("old", "input", time.time() - 3 * 86_400)
+    page = look.go("/live", ".row:nth-child(2)")
+    shown = page.locator(".row", has_text="old").locator("time")
+    assert re.fullmatch(r"\w+ \d+\s\d\d:\d\d:\d\d", shown.inner_text())
+    assert shown.bounding_box()["height"] <= 30, "the row has a height of 30 px"
+
+
+def test_the_times_of_a_page_that_stays_open_get_a_day_after_midnight(look):
+    page = look.go("/alerts?state=", ".row")
+    page.clock.install(time=page.locator(".row time").first.get_attribute("datetime"))
+    page.reload()
+    opened = page.wait_for_selector(".row .second time")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d", opened.inner_text())
+    page.clock.fast_forward(86_400_000)
+    page.wait_for_function("one => /^[A-Z][a-z]+ \\d+ \\d\\d:/.test(one.textContent)", arg=opened)
+
+
+def test_a_page_without_data_shows_since_when_and_recovers(look, monkeypatch):
+    page = look.page
+    page.clock.install()
+    monkeypatch.setattr(live_updates, "_EVERY_SECONDS", 3600.0)  # after one state, the connection stays open
+    page.goto(f"{look.served.address}/alerts")
+    page.wait_for_selector(".side .state.good")
+    page.clock.fast_forward(60_000)
+    state = page.wait_for_selector(".side .state.critical")
+    assert re.search(r"no data since .*\d\d:\d\d:\d\d: run weir status", state.inner_text())
+    monkeypatch.undo()
+    hide(page, True)
+    hide(page, False)
+    page.wait_for_selector(".side .state.good")
+
+
+def test_a_poll_does_not_replace_the_stream_or_the_version_that_the_user_reads(look, maker):
+    page, now = look.page, time.time()
+    page.clock.install()
+    maker.windows(now, tenant="first", model="m", count=2)
+    look.go("/drift", ".pane-head:has-text('first')")
+    maker.windows(now, tenant="second", model="m")
+    page.clock.fast_forward(11_000)
+    page.wait_for_selector(".row:nth-child(1):has-text('second')")
+    assert "first" in page.locator(".pane-head").inner_text()
+    versions = [{"version": "m_1", "tenant": "acme", "model": "m", "state": "trained", "at": now}]
+    page.route("**/api/models?*", lambda route: route.fulfill(json={"models": versions}))
+    page.route("**/chain", lambda route: route.fulfill(status=503, json={"error": "no Kafka answers"}))
+    look.go("/models", ".pane-head:has-text('m_1')")
+    versions.insert(0, versions[0] | {"version": "m_2"})
+    page.clock.fast_forward(16_000)
+    page.wait_for_selector(".row:nth-child(1):has-text('m_2')")
+    assert page.locator(".pane-head strong").inner_text() == "m_1"
+    look.troubles.clear()  # Chromium reports the status 503
+
+
+def test_a_conversation_shows_new_ends_and_a_plus_if_its_list_is_truncated(look, maker):
+    begin = time.time() - 100
+    maker.apply(NAMES.inference, request("t0", begin, conversation_id="talk", owed=()))
+    page = look.go("/conversations/t0", ".turn:has-text('no end record yet')")
+    assert page.locator("header [role=status]").inner_text() == "1 request"
+    maker.apply(NAMES.inference, end("t0", begin + 1, conversation_id="talk", owed=()))
+    page.wait_for_selector(".turn:has-text('complete, stop')", timeout=10_000)
+    turns = [request(f"t{number}", begin + number, conversation_id="talk", owed=()) for number in range(1, 51)]
+    maker.apply(NAMES.inference, *turns)
+    look.go("/conversations/t0", ".turn")
+    assert page.locator("header [role=status]").inner_text() == "50+ requests"
+
+
+def test_an_open_request_shows_an_alert_that_fires_after_its_last_verdict(look, maker):
+    page = look.go("/requests/r1", ".pane table")
+    page.wait_for_selector(".side .state.good")
+    record = alert_records.alert("al_late", evidence=("r1",))
+    maker.apply(NAMES.alerts, event_of(record, "al_late/0", time.time()))
+    page.wait_for_selector(".pane a[href^='/alerts/al_late']")
+
+
+def test_a_page_without_data_shows_no_zeros_and_not_that_there_is_no_request(look):
+    page = look.page
+    page.route("**/api/live", lambda route: route.fulfill(status=401, body="no session\n"))
+    look.go("/live", ".tile")
+    assert page.locator(".tile b").all_inner_texts() == ["\N{EN DASH}"] * 5
+    assert page.locator(".empty").count() == 0
+    look.troubles.clear()  # Chromium reports the status 401
