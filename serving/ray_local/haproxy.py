@@ -25,8 +25,8 @@ STATISTICS = "listen stats"
 #: Where Ray sends all requests until an application is deployed; the gateway's has the route "/", so none are sent here afterwards.
 NO_APPLICATION = "backend default_backend"
 NOT_FOUND = "    http-request return status 404 "
-#: Headers by which a client could make Serve end its request early, or continue it after a disconnect.
-_SERVE_HEADERS = ("x-request-timeout-seconds", "x-request-disconnect-disabled")
+#: Headers by which a client could make Serve end its request early, continue it after a disconnect, or open a WebSocket, which gets 500.
+_SERVE_HEADERS = ("x-request-timeout-seconds", "x-request-disconnect-disabled", "upgrade")
 #: Equal to serving.http.BODY_SECONDS; the gateway receives the request only when its body is complete.
 _BODY_SECONDS = 30
 #: Connections beyond an address's limit that are still accepted, so that their requests are answered 429.

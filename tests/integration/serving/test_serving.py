@@ -79,9 +79,15 @@ def test_every_answer_has_exactly_one_request_id_from_the_edge(serving, client):
         for _ in range(20):
             yield b"x" * 65_536
 
+    websocket = {
+        "connection": "upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": "A" * 22 + "==",
+    }
     answers = [
         client.get("/healthz"),
-        client.get("/nowhere"),
+        client.get("/v1/realtime", headers=websocket),
         client.get("/v1/models", headers={"authorization": "Bearer no"}),
         client.post("/v1/chat/completions", json=CHAT),
         client.post("/v1/chat/completions", json=CHAT | {"stream": True}),
