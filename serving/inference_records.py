@@ -56,6 +56,8 @@ _MAX_DECLARED = 65_536
 _LEAK = "leak"
 _OPERATOR_ROLES = frozenset({"system", "developer"})
 _MAX_INSTRUCTIONS = 16_384
+#: Most characters of a span's conversation id: MLflow rejects all spans of an export if one of them has more.
+_MAX_SPAN_CONVERSATION = 250
 #: The detector that compares the user's answer with further answers, which a copy of the request gets.
 _CONSISTENCY = "consistency"
 #: The detectors that compare an answer with tool results, and the most bytes of these in an answer's record.
@@ -377,7 +379,7 @@ def request_attributes(request: InferenceRequest, topic: str) -> dict[str, str |
         semconv.GEN_AI_REQUEST_TOP_P: sampling.get("top_p"),
         semconv.GEN_AI_REQUEST_MAX_TOKENS: sampling.get("max_tokens"),
         semconv.GEN_AI_REQUEST_SEED: sampling.get("seed"),
-        semconv.GEN_AI_CONVERSATION_ID: request.conversation or None,
+        semconv.GEN_AI_CONVERSATION_ID: request.conversation[:_MAX_SPAN_CONVERSATION] or None,
         semconv.WEIR_REQUEST_ID: request.request_id,
         semconv.WEIR_TENANT: request.tenant,
         semconv.MESSAGING_DESTINATION_NAME: topic or None,
