@@ -61,7 +61,11 @@ class GapFile:
 
     def __init__(self, directory: Path) -> None:
         self._handle = os.open(directory / GAP_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.posix_fallocate(self._handle, 0, SIZE_BYTES)
+        try:
+            os.posix_fallocate(self._handle, 0, SIZE_BYTES)
+        except OSError:
+            self.close()
+            raise
         self._position = 0
         #: The last bytes of the entries, if their write failed. A reader stops at the first missing entry.
         self._unwritten = b""

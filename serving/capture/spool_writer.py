@@ -77,12 +77,16 @@ class SpoolWriter:
         self._open = {request.request_id: self._opened(request) for request in start.open}
         self._reserved = 0
         self._end_bytes = settings.end_reserve_bytes + GAP_RECORD_BYTES
+        segment_bytes = min(settings.segment_bytes, max(settings.limit_bytes // _MIN_SEGMENTS, 1))
         self._gap = GapFile(directory)
-        reserve_cursor(directory)
+        try:
+            reserve_cursor(directory)
+            self._segments = SegmentWriter(directory, segment_bytes=segment_bytes, head=self._head, first=start.segment)
+        except OSError:
+            self._gap.close()
+            raise
         if start.gap is not None:
             self._gap.gap = start.gap
-        segment_bytes = min(settings.segment_bytes, max(settings.limit_bytes // _MIN_SEGMENTS, 1))
-        self._segments = SegmentWriter(directory, segment_bytes=segment_bytes, head=self._head, first=start.segment)
         self._full = False
         self._failure: OSError | None = None
 

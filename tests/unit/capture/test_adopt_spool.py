@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from support.spool import TRACE, Spool, events_of, frames_of, no_file_beyond, small_settings, without_heads
@@ -153,6 +154,19 @@ def test_a_spool_without_any_record_is_closed(tmp_path):
     spool.kill()
     assert adopt(spool.directory, spool.source) == 0
     assert [frame.kind for frame in without_heads(frames_of(spool.directory))] == [Kind.CLOSED]
+
+
+@pytest.mark.parametrize("missing", ["gap", "cursor", "000000000000.seg"])
+def test_an_adoption_that_fails_on_a_full_disk_leaves_no_file_open(tmp_path, missing):
+    spool = Spool(tmp_path)
+    spool.kill()
+    (spool.directory / missing).unlink()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        with no_file_beyond(0), pytest.raises(OSError, match="File too large"):
+            adopt(spool.directory, spool.source)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert adopt(spool.directory, spool.source) == 0
 
 
 def read_on(directory):
