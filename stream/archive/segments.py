@@ -212,7 +212,7 @@ def _ftp_names(server: FTP, folder: str) -> list[str]:
 
 
 def _reading(path: str, remedy: str) -> AbstractContextManager[None]:
-    return _failing(f"{path} in the archive cannot be read", remedy)
+    return _failing(f"{redacted(path)} in the archive cannot be read", remedy)
 
 
 @contextmanager
@@ -221,7 +221,7 @@ def _failing(problem: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise ArchiveFailed(f"{problem}: {str(error) or type(error).__name__}; {remedy}") from error
+        raise ArchiveFailed(f"{problem}: {redacted(str(error)) or type(error).__name__}; {remedy}") from error
 
 
 def _encoded(records: Iterable[ArchivedRecord]) -> bytes:

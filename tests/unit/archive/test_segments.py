@@ -3,13 +3,15 @@
 import socketserver
 import threading
 from ftplib import error_perm
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from stream.archive.segments import Archive, ArchivedRecord, _ftp_names
+from stream.archive.segments import Archive, ArchivedRecord, Segment, _ftp_names
 from stream.errors import ArchiveFailed
 from stream.wire import format_time
 
@@ -123,6 +125,19 @@ class FailingFtp(socketserver.StreamRequestHandler):
         for line in self.rfile:
             replies = {b"USER": b"331", b"PASS": b"230" if b"right" in line else b"530"}
             self.wfile.write(replies.get(line[:4].upper(), b"421") + b" the reply\r\n")
+
+
+def test_an_error_about_a_file_of_a_web_server_has_no_password(tmp_path):
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    (tmp_path / "t" / "0").mkdir(parents=True)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        archive = Archive(f"http://user:secret@127.0.0.1:{server.server_port}")
+        lost = Segment(first=0, last=1, path=f"{archive._root}/t/0/lost.parquet")
+        with pytest.raises(ArchiveFailed, match=r"http://\*+@127.*lost.parquet in the archive cannot") as error:
+            next(archive.read(lost))
+        server.shutdown()
+    assert "secret" not in str(error.value)
 
 
 def test_an_error_of_a_storage_library_is_reported_as_archive_failed():
