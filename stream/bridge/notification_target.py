@@ -1,5 +1,6 @@
 """Posts notifications to one target, and reports in health, log and metrics whether the target accepts them."""
 
+import asyncio
 import logging
 import time
 from email.utils import parsedate_to_datetime
@@ -14,6 +15,8 @@ __all__ = ["CLOCK_SECONDS", "NotificationTarget"]
 
 _LOG = logging.getLogger(__name__)
 _FIRST_SECONDS = 0.5
+#: Time limit of a request. The client's limits are for each read: an answer of many parts without an end would stop the notifications.
+_ANSWER_SECONDS = 30.0
 #: A smaller difference of two clocks has no effect, because the time of an answer is only as exact as the duration of its request.
 CLOCK_SECONDS = 30.0
 
@@ -62,8 +65,9 @@ class NotificationTarget:
     async def _post(self, url: str, request: dict[str, Any], *, show_answer: bool) -> str:
         """Return the reason why the target did not accept a request, or "" if the target accepted it."""
         try:
-            response = await self._client.post(url, **request)
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                response = await self._client.post(url, **request)
+        except (httpx.HTTPError, TimeoutError) as error:
             return f"it does not answer ({type(error).__name__})"
         self.clock_ahead = _clock_ahead(response.headers.get("date", ""), time.time())
         if response.is_success:

@@ -1,0 +1,33 @@
+"""The requests to a target of the bridge."""
+
+import asyncio
+from contextlib import suppress
+
+import httpx
+from prometheus_client import CollectorRegistry
+
+from stream.bridge import notification_target
+from stream.bridge.metrics import BridgeMetrics
+from stream.bridge.notification_target import NotificationTarget
+
+
+async def test_a_target_that_sends_an_answer_without_an_end_is_down(monkeypatch):
+    """The address of a stream of events, for example: the time limit of a read passes at none of its bytes."""
+    monkeypatch.setattr(notification_target, "_ANSWER_SECONDS", 0.3)
+
+    async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"1\r\n.\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+
+    health = {}
+    async with await asyncio.start_server(stream, "127.0.0.1", 0) as server, httpx.AsyncClient(timeout=15) as client:
+        host, port = server.sockets[0].getsockname()
+        metrics = BridgeMetrics(CollectorRegistry())
+        target = NotificationTarget("webhook", "pager", client, longest_seconds=1.0, metrics=metrics, health=health)
+        assert not await asyncio.wait_for(target.post(f"http://{host}:{port}", "al_1", content=b"{}"), 10)
+    assert health == {"waiting for webhook pager": "it does not answer (TimeoutError)"}
