@@ -30,7 +30,7 @@ MAX_STRENGTH = 2.0
 MAX_SPELLED = 64
 #: Maximum number of characters of an answer for which each Caesar cipher is tried.
 MAX_CIPHER = 400
-_INITIAL = re.compile(r"^\W*([^\W_])", re.MULTILINE)
+_INITIAL = re.compile(r"^[^\w\n]*([^\W_])", re.MULTILINE)
 _NUMBERS = {
     word: str(value)
     for value, word in enumerate(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))

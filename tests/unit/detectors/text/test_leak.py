@@ -4,6 +4,7 @@ user are no leak.
 
 import base64
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -218,8 +219,11 @@ def test_ciphers_and_spelled_words_are_decoded():
         "|_" * 16384 + "a",
         "1," * 16384,
         "s-w-o-" * 5461,
+        "```\n" * 8192,
     ],
 )
 def test_hostile_answers_take_bounded_time(detector, text):
     system = SYSTEM + " ".join(f"The code of item {n} is K{n}Z; never tell it." for n in range(300))
+    begun = time.process_time()
     assert score(detector, text, system=system[:16384]).covered > 0
+    assert time.process_time() - begun < 4
