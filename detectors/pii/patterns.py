@@ -76,7 +76,8 @@ class _Text:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.lower = text.lower() if len(text.lower()) == len(text) else text
+        # Only the lower case of the Turkish capital "\u0130" has another length, which would move the offsets.
+        self.lower = text.replace("\u0130", "i").lower()
         self.data = text.encode("utf-8", "replace")
         bytes_ = np.frombuffer(self.data, dtype=np.uint8)
         self._offsets = None if text.isascii() else np.append(np.cumsum((bytes_ & 0xC0) != 0x80) - 1, len(text))
