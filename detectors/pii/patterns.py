@@ -53,7 +53,8 @@ JUDGED = 400
 PHONES_JUDGED = 120
 #: Score of a street with a house number.
 STREET_SCORE = 0.6
-URL = r"(?:https?://|\bwww\.)[^\s<>\"'`]{3,900}"
+#: No maximum length: with one of 900 characters, RE2 needs 2.5 s for 60 KB of addresses without a space.
+URL = r"(?:https?://|\bwww\.)[^\s<>\"'`]{3,}"
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
