@@ -105,3 +105,20 @@ def test_a_page_without_data_shows_no_zeros_and_not_that_there_is_no_request(loo
     assert page.locator(".tile b").all_inner_texts() == ["\N{EN DASH}"] * 5
     assert page.locator(".empty").count() == 0
     look.troubles.clear()  # Chromium reports the status 401
+
+
+def test_a_view_that_waits_for_its_data_says_so(look, maker):
+    maker.windows(time.time(), tenant="acme", model="m")
+    page, held = look.page, []
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/api/drift/series?*", hold)
+    look.go("/drift", ".pane-head [role=status]:text-is('loading')")
+    page.route(re.compile("/api/(?!live)"), hold)
+    lists = ("alerts", "answers", "coverage", "detectors", "drift", "models", "retraining", "review", "silences")
+    for view in (*lists, "conversations/r1"):
+        look.go(f"/{view}", ".head [role=status]:text-is('loading')")
+    for view in ("alerts/al_1", "requests/r1"):
+        look.go(f"/{view}", ".pane-head [role=status]:text-is('loading')")

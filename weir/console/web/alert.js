@@ -8,7 +8,7 @@ import { EmbeddingMap } from "./embedding_map.js";
 import { Explanation, explanations } from "./marked_text.js";
 import { SilenceForm } from "./silence_form.js";
 import { collapsed } from "./suppressions.js";
-import { Ago, countText, duration, Empty, ErrorBox, Fact, html, Id, Link, Loader, Mark, number, stream, Tag, Time, TraceLink, Verdicts, zone } from "./ui.js";
+import { Ago, countText, duration, Empty, ErrorBox, Fact, html, Id, Link, Loader, Mark, number, Status, stream, Tag, Time, TraceLink, Verdicts, zone } from "./ui.js";
 
 const SENTINELS = { moved: "answers changed too: check the model first", still: "answers unchanged: the inputs changed" };
 
@@ -43,7 +43,7 @@ export class AlertPane extends Loader {
     return html`<aside class="pane" aria-label="Alert">
       <div class="pane-head">
         ${found && html`<${Mark} severity=${found.alert.severity} state=${found.alert.state} /><strong>${found.alert.detector}</strong><${Tag} kind=${found.alert.state}>${found.alert.state}</${Tag}>${found.silenced && html`<${Tag}>silenced</${Tag}>`}`}
-        <code class="id">${id.slice(0, 14)}</code>
+        <code class="id">${id.slice(0, 14)}</code><${Status} found=${found} error=${error} />
         <button class="plain close" aria-label="Close the alert" onClick=${close}>✕</button>
       </div>
       <${ErrorBox} error=${error} onRetry=${this._refresh} />

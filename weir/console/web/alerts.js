@@ -5,7 +5,7 @@ import { get, live } from "./api.js";
 import { AlertPane } from "./alert.js";
 import { List } from "./list.js";
 import { merged } from "./merge_pages.js";
-import { countText, dateTime, duration, Empty, ErrorBox, html, iso, Mark, stream, Tag } from "./ui.js";
+import { countText, dateTime, duration, Empty, ErrorBox, html, iso, Mark, Status, stream, Tag } from "./ui.js";
 
 const ROW = 58;
 const PAGE = 200;
@@ -173,7 +173,7 @@ export class AlertsView extends Component {
     return html`<section class=${`split ${id ? "open" : ""}`}>
       <div class="left">
         <header class="head"><h1 tabindex="-1">${this.review ? "Review" : "Alerts"}</h1>
-          <span class="quiet" role="status">${alerts ? `${alerts.length}${next ? "+" : ""} ${this.review ? "to review" : "shown"}` : error ? "" : "loading"}</span>
+          <${Status} found=${alerts} error=${error}>${alerts?.length}${next ? "+" : ""} ${this.review ? "to review" : "shown"}</${Status}>
           <input type="search" placeholder="Search   /" aria-label="Search alerts" value=${typed ?? filter.q} onInput=${this._typed} />
         </header>
         <div class="filters">

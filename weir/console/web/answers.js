@@ -1,7 +1,7 @@
 // Answers that wait for a review: rated badly, or labelled as wrong, and neither corrected nor approved.
 
 import { get } from "./api.js";
-import { Empty, ErrorBox, html, Id, Link, Loader, Time } from "./ui.js";
+import { Empty, ErrorBox, html, Id, Link, Loader, Status, Time } from "./ui.js";
 
 const PAGE = 100;
 
@@ -12,7 +12,7 @@ export class AnswersView extends Loader {
 
   render({ go }, { found, error }) {
     return html`<section class="page">
-      <header class="head"><h1 tabindex="-1">Answers</h1><span class="quiet" role="status">${found ? `${found.length}${found.length === PAGE ? "+" : ""} to review` : ""}</span></header>
+      <header class="head"><h1 tabindex="-1">Answers</h1><${Status} found=${found} error=${error}>${found?.length}${found?.length === PAGE ? "+" : ""} to review</${Status}></header>
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
       <div class="page-body">
         ${found?.length === 0 && html`<${Empty}>No answer waits for a review. Answers appear here if a user rated them badly or a label says that they are wrong.</${Empty}>`}

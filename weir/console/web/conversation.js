@@ -2,7 +2,7 @@
 
 import { get, send } from "./api.js";
 import { ended, Texts, VerdictTable } from "./request.js";
-import { countText, Empty, ErrorBox, Fact, html, Id, Link, Loader, Time } from "./ui.js";
+import { countText, Empty, ErrorBox, Fact, html, Id, Link, Loader, Status, Time } from "./ui.js";
 
 const MOST = 50;
 
@@ -31,7 +31,7 @@ export class ConversationView extends Loader {
   render({ id, go }, { found, error, texts, reading, failure }) {
     const turns = found?.turns;
     return html`<section class="page">
-      <header class="head"><h1 tabindex="-1">Conversation</h1><span class="quiet" role="status">${turns ? countText(turns.length, "request", turns.length === MOST ? "+" : "") : ""}</span></header>
+      <header class="head"><h1 tabindex="-1">Conversation</h1><${Status} found=${found} error=${error}>${turns && countText(turns.length, "request", turns.length === MOST ? "+" : "")}</${Status}></header>
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
       <div class="page-body">
         <p class="quiet small">The newest requests of the conversation of request <${Id} id=${id} />, oldest first. Access to a text is logged with your name in logs/access.log.</p>

@@ -1,7 +1,7 @@
 // Coverage: completed and missing verdicts, in total, by hour, detector, tenant and model.
 
 import { get } from "./api.js";
-import { Empty, ErrorBox, exact, html, iso, Loader, percent } from "./ui.js";
+import { Empty, ErrorBox, exact, html, iso, Loader, percent, Status } from "./ui.js";
 
 const SPLITS = [["by_detector", "detector"], ["by_tenant", "tenant"], ["by_model", "model"]];
 const SHOWN = 50;
@@ -13,7 +13,7 @@ export class CoverageView extends Loader {
 
   render(_, { found, error }) {
     return html`<section class="page">
-      <header class="head"><h1 tabindex="-1">Coverage</h1></header>
+      <header class="head"><h1 tabindex="-1">Coverage</h1><${Status} found=${found} error=${error} /></header>
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
       ${found && this._body(found)}
     </section>`;

@@ -1,7 +1,7 @@
 // The precision of each detector in reviewed alerts, and the threshold that the reviews propose.
 
 import { get } from "./api.js";
-import { Empty, ErrorBox, html, Loader } from "./ui.js";
+import { Empty, ErrorBox, html, Loader, Status } from "./ui.js";
 
 const whole = (share) => `${Math.round(share * 100)} %`;
 const range = (low, high) => `${Math.round(low * 100)}–${Math.round(high * 100)} %`;
@@ -16,7 +16,7 @@ export class DetectorsView extends Loader {
 
   render(_, { found, error }) {
     return html`<section class="page">
-      <header class="head"><h1 tabindex="-1">Detectors</h1><span class="quiet">precision in reviewed alerts</span></header>
+      <header class="head"><h1 tabindex="-1">Detectors</h1><${Status} found=${found} error=${error}>precision in reviewed alerts</${Status}></header>
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
       <div class="page-body" tabindex="0">
         ${found?.length === 0 && html`<${Empty}>No alert is reviewed yet. To review alerts, press <kbd>g r</kbd>.</${Empty}>`}

@@ -5,7 +5,7 @@ import { BeforeAfter } from "./before_after.js";
 import { SeriesChart } from "./charts.js";
 import { EmbeddingMap } from "./embedding_map.js";
 import { List } from "./list.js";
-import { countText, dateTime, Empty, ErrorBox, Fact, html, Link, Loader, number, stream, Tag, Time } from "./ui.js";
+import { countText, dateTime, Empty, ErrorBox, Fact, html, Link, Loader, number, Status, stream, Tag, Time } from "./ui.js";
 
 const ROW = 52;
 /** Streams that the API returns at most. */
@@ -38,7 +38,7 @@ export class DriftView extends Loader {
     const chosen = streams.find((one) => name(one) === wanted) ?? (id ? undefined : streams[0]);
     return html`<section class="split open wide-right">
       <div class="left">
-        <header class="head"><h1 tabindex="-1">Drift</h1><span class="quiet">${found ? countText(streams.length, "stream", streams.length === MOST ? "+" : "") : ""}</span></header>
+        <header class="head"><h1 tabindex="-1">Drift</h1><${Status} found=${found} error=${error}>${countText(streams.length, "stream", streams.length === MOST ? "+" : "")}</${Status}></header>
         <${ErrorBox} error=${error} onRetry=${this._refresh} />
         <${List}
           name="stream"
@@ -92,7 +92,7 @@ class StreamPane extends Loader {
   render({ one, go, path, range }, { found, error }) {
     const series = found?.series;
     return html`<div class="pane roomy">
-      <div class="pane-head"><strong>${one.detector}</strong> ${stream(one)} ${stateOf(one)}
+      <div class="pane-head"><strong>${one.detector}</strong> ${stream(one)} ${stateOf(one)} <${Status} found=${found} error=${error} />
         <span class="choice push" role="group" aria-label="Time range">${RANGES.map(([label]) => html`<button aria-pressed=${label === range ? "true" : "false"} onClick=${() => go(`${path}?range=${label}`, { replace: true })}>${label}</button>`)}</span></div>
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
       ${series && html`<div class="pane-body">

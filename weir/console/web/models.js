@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { Chain } from "./chain.js";
 import { List } from "./list.js";
-import { countText, Empty, ErrorBox, html, Loader, Tag, Time } from "./ui.js";
+import { countText, Empty, ErrorBox, html, Loader, Status, Tag, Time } from "./ui.js";
 
 const ROW = 52;
 const PAGE = 100;
@@ -20,7 +20,7 @@ export class ModelsView extends Loader {
     const chosen = id || this._first;
     return html`<section class="split open wide-right">
       <div class="left">
-        <header class="head"><h1 tabindex="-1">Models</h1><span class="quiet">${found ? countText(found.length, "trained version", found.length === PAGE ? "+" : "") : ""}</span></header>
+        <header class="head"><h1 tabindex="-1">Models</h1><${Status} found=${found} error=${error}>${found && countText(found.length, "trained version", found.length === PAGE ? "+" : "")}</${Status}></header>
         <${ErrorBox} error=${error} onRetry=${this._refresh} />
         <${List}
           name="model"

@@ -4,7 +4,7 @@ import { get, send } from "./api.js";
 import { AnswerReview } from "./answer_review.js";
 import { Content } from "./content.js";
 import { Explanation, explanations } from "./marked_text.js";
-import { duration, ErrorBox, Fact, html, Id, Link, Loader, scoreText, Tag, TraceLink } from "./ui.js";
+import { duration, ErrorBox, Fact, html, Id, Link, Loader, scoreText, Status, Tag, TraceLink } from "./ui.js";
 
 export class RequestPane extends Loader {
   state = { ...this.state, text: null, explained: null, reading: "", failure: null };
@@ -34,7 +34,7 @@ export class RequestPane extends Loader {
   render({ id, go, stack }, { found, error, text, explained, reading, failure }) {
     const explainable = found?.verdicts.some((one) => one.flagged && stack?.capabilities[one.detector]?.explains);
     return html`<aside class="pane" aria-label="Request">
-      <div class="pane-head"><strong>Request</strong><code class="id">${id}</code>
+      <div class="pane-head"><strong>Request</strong><code class="id">${id}</code><${Status} found=${found} error=${error} />
         <button class="plain close" aria-label="Close the request" onClick=${() => go("/live")}>✕</button></div>
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
       ${found && html`<div class="pane-body">

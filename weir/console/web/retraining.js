@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { ApprovalForm, VERBS } from "./approval_form.js";
 import { merged } from "./merge_pages.js";
 import { collapsed } from "./suppressions.js";
-import { countText, Empty, ErrorBox, html, Id, Link, Loader, Tag, Time } from "./ui.js";
+import { countText, Empty, ErrorBox, html, Id, Link, Loader, Status, Tag, Time } from "./ui.js";
 
 const PAGE = 100;
 const key = (one) => `${one.retraining_id}/${one.state}`;
@@ -33,7 +33,7 @@ export class RetrainingView extends Loader {
   render({ go }, { found, error, reading, failure, deciding }) {
     const events = found?.retraining;
     return html`<section class="page">
-      <header class="head"><h1 tabindex="-1">Retraining</h1><span class="quiet" role="status">${events ? countText(events.length, "event", found.next ? "+" : "") : ""}</span></header>
+      <header class="head"><h1 tabindex="-1">Retraining</h1><${Status} found=${found} error=${error}>${events && countText(events.length, "event", found.next ? "+" : "")}</${Status}></header>
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
       <div class="page-body">
         ${events?.length === 0 && html`<${Empty}>No retraining event yet. Retraining is requested when alerts of several detectors agree and every other condition holds.</${Empty}>`}

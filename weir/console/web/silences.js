@@ -1,7 +1,7 @@
 // Silences in force: scope, reason, author, expiry; a button ends each. Silences are created on an alert.
 
 import { get, send } from "./api.js";
-import { duration, Empty, ErrorBox, html, Id, Link, Loader, stream, Time } from "./ui.js";
+import { duration, Empty, ErrorBox, html, Id, Link, Loader, Status, stream, Time } from "./ui.js";
 
 export class SilencesView extends Loader {
   poll = 5_000;
@@ -23,7 +23,7 @@ export class SilencesView extends Loader {
 
   render({ go }, { found, error, ending, failure }) {
     return html`<section class="page">
-      <header class="head"><h1 tabindex="-1">Silences</h1><span class="quiet">${found ? `${found.length} in force` : ""}</span></header>
+      <header class="head"><h1 tabindex="-1">Silences</h1><${Status} found=${found} error=${error}>${found?.length} in force</${Status}></header>
       <${ErrorBox} error=${error} onRetry=${this._refresh} />
       <${ErrorBox} error=${failure} />
       <div class="page-body">

@@ -123,6 +123,9 @@ export function Link({ to, go, children, ...rest }) {
 
 export const Fact = ({ name, children }) => html`<div class="fact"><dt>${name}</dt><dd>${children}</dd></div>`;
 
+/** The count of a view, or whether the view waits for its first data. */
+export const Status = ({ found, error, children }) => html`<span class="quiet" role="status">${found ? children : error ? "" : "loading"}</span>`;
+
 export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
 
 export function ErrorBox({ error, onRetry }) {
