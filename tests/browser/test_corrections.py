@@ -1,4 +1,4 @@
-"""The text of a correction in the form of a request, in a real Chromium."""
+"""Texts and the form of a correction in the pane of a request, in a real Chromium."""
 
 import time
 
@@ -58,3 +58,28 @@ def test_a_correction_that_was_sent_is_not_kept(look):
     page.keyboard.press("Escape")
     page.wait_for_selector("textarea")
     assert page.get_by_label("Better answer").input_value() == ""
+
+
+#: Whether the last character is left of the first.
+RIGHT_TO_LEFT = """box => {
+  const left = (at) => {
+    const range = document.createRange();
+    range.setStart(box.firstChild, at);
+    range.setEnd(box.firstChild, at + 1);
+    return range.getBoundingClientRect().left;
+  };
+  return left(box.textContent.length - 1) < left(0);
+}"""
+
+
+def test_a_text_is_shown_in_the_direction_of_its_language(look):
+    def message(role, text):
+        return {"role": role, "parts": [{"type": "text", "content": text}]}
+
+    prompt, answer = "\u0645\u0631\u062d\u0628\u0627 \u0628\u0643!", "Welcome!"
+    text = {"prompt": prompt, "messages": [message("user", prompt)], "answer": answer, "choices": [message("assistant", answer)]}  # fmt: skip
+    page = look.go("/requests/r1", "textarea")
+    page.route("**/api/requests/r1/text", lambda route: route.fulfill(json={"text": text}))
+    page.get_by_role("button", name="Show text").click()
+    page.wait_for_selector(".text")
+    assert [box.evaluate(RIGHT_TO_LEFT) for box in page.locator(".text").all()] == [True, False]
