@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import sys
 import time
 from importlib.resources import files
@@ -32,8 +33,11 @@ _FIRST_PRIORITY = 100
 
 
 def _escaped(value: object) -> str:
-    """Return `value` with each ``%`` doubled, because a single ``%`` starts an expansion in supervisord.conf."""
-    return str(value).replace("%", "%%")
+    """Return `value` for supervisord.conf, where a single ``%`` starts an expansion, and ``#`` or ``;`` after a space a comment.
+
+    Between the space and this character is an expansion of no characters.
+    """
+    return re.sub(r"(?<=\s)(?=[#;])", "%(here).0s", str(value).replace("%", "%%"))
 
 
 def _quoted(value: object) -> str:
