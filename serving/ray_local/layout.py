@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import secrets
+import shlex
 import shutil
 import stat
 import sys
@@ -227,7 +228,7 @@ class RayLayout:
         settings_path = self.run_dir / "edge.json"
         replace_file(settings_path, json.dumps(settings))
         script = Path(__file__).with_name("haproxy.py")
-        arguments = " ".join(f"'{part}'" for part in (sys.executable, "-I", "-S", script, settings_path))
+        arguments = shlex.join(map(str, (sys.executable, "-I", "-S", script, settings_path)))
         replace_file(self.run_dir / "haproxy-edge", f'#!/bin/sh\nexec {arguments} "$@"\n', mode=_PRIVATE)
 
 

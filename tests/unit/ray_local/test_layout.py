@@ -2,6 +2,7 @@ import json
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,11 @@ def test_prepare_writes_private_files_and_removes_those_of_the_last_run(run_dir)
     assert layout.token_path.read_text() == token
 
 
-def test_the_wrapper_rewrites_the_configuration_and_runs_haproxy(run_dir, tmp_path):
+def test_the_wrapper_rewrites_the_configuration_and_runs_haproxy(run_dir, tmp_path, monkeypatch):
+    python = tmp_path / "Ann's $code" / "python"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(python))
     layout = RayLayout(run_dir, PORTS)
     layout.prepare()
     page, config = tmp_path / "500.http", tmp_path / "haproxy.cfg"
