@@ -5,6 +5,7 @@ A claim is a file whose name is the block's number and whose content is the home
 """
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -27,6 +28,12 @@ def _directory() -> Path:
         raise StackError(
             f"{path} cannot be created ({error.strerror}); set TMPDIR to a folder that you can write to"
         ) from None
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():  # its links could lead to any file of this user
+        raise StackError(
+            f"{path} is a link or belongs to uid {found.st_uid}, and must be a folder of uid {os.getuid()}; delete it, or set TMPDIR to "
+            "a folder that only you can write to"
+        )
     return path
 
 

@@ -1,5 +1,8 @@
 import json
+import os
 import socket
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +85,15 @@ def test_the_block_of_a_deleted_home_is_free_again(tmp_path):
     other.mkdir()
     number = (block.start - FIRST_PORT) // BLOCK_WIDTH
     assert claim_block(other, number) == block
+
+
+def test_no_port_is_claimed_behind_a_link_that_another_user_could_have_made(tmp_path):
+    folder, mine = Path(tempfile.gettempdir(), f"weir-ports-{os.getuid()}"), tmp_path / "notes"
+    mine.write_text("mine")
+    planted = tmp_path / "planted"
+    planted.mkdir()
+    (planted / "7").symlink_to(mine)
+    folder.symlink_to(planted)
+    with pytest.raises(StackError, match="delete it, or set TMPDIR"):
+        claim_block(tmp_path, 7)
+    assert mine.read_text() == "mine"
