@@ -1,5 +1,6 @@
 """Read a spool in order, beginning at a cursor, while its writer appends frames and begins new segments."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -101,10 +102,11 @@ class SpoolReader:
         """Return the index of the next segment with a valid frame, or None; segments before it are damaged and never completed."""
         for index in segments(self._directory):
             if index > self.cursor.segment:
-                data = segment_path(self._directory, index).read_bytes()
-                frames, _ = parse(data)
-                if frames or resync(data) is not None:
-                    return index
+                with contextlib.suppress(FileNotFoundError):  # removed by its writer, which found no space for the HEAD
+                    data = segment_path(self._directory, index).read_bytes()
+                    frames, _ = parse(data)
+                    if frames or resync(data) is not None:
+                        return index
         return None
 
     def _item(self, frame: Frame) -> Item:

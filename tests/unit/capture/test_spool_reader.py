@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.spool import NUMBERED, Spool, flip_bit, frames_of, small_settings
 
+from serving.capture import spool_reader
 from serving.capture.adopt_spool import adopt
 from serving.capture.delivery_cursor import Cursor
 from serving.capture.segment import Kind, read_segment, segment_path, segments
@@ -106,6 +107,13 @@ def test_all_numbers_of_a_lost_segment_are_reported(spool, damage):
     assert [(item.first_missing, item.missing) for item in items if item.missing] == [(numbers[0], len(numbers))]
     assert items[-1].cursor.moved == len(numbers)
     assert items[-1].cursor.number == 12
+
+
+def test_a_segment_that_its_writer_has_removed_again_on_a_full_disk_ends_no_read(spool, monkeypatch):
+    fill(spool, 12)
+    found = segments(spool.directory)
+    monkeypatch.setattr(spool_reader, "segments", lambda _directory: [*found, found[-1] + 1])
+    assert read_all(spool.directory)[-1].cursor.number == 12
 
 
 def test_a_damaged_gap_record_is_counted_once(tmp_path):
