@@ -3,10 +3,11 @@
 from stream.stages.alert.state import Evidence
 from stream.wire import FindingRecord
 
-__all__ = ["add"]
+__all__ = ["PRINCIPALS", "add"]
 
 _REFERENCES = 20
-_PRINCIPALS = 32
+#: Largest number of API keys in the evidence of an alert.
+PRINCIPALS = 32
 _RECENT_WINDOWS = 64
 
 
@@ -36,9 +37,9 @@ def _merged(first: dict[str, int], second: dict[str, int]) -> dict[str, int]:
     sums = dict(first)
     for key, count in second.items():
         sums[key] = sums.get(key, 0) + count
-    if len(sums) <= _PRINCIPALS:
+    if len(sums) <= PRINCIPALS:
         return sums
-    return dict(sorted(sums.items(), key=lambda pair: (-pair[1], pair[0]))[:_PRINCIPALS])
+    return dict(sorted(sums.items(), key=lambda pair: (-pair[1], pair[0]))[:PRINCIPALS])
 
 
 def _keep(references: list[str], reference: str) -> None:

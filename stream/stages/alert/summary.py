@@ -9,6 +9,7 @@ from detectors.streams.tool_mix import NAMED_TOOL
 from stream.count_text import count_text
 from stream.runbook import SILENCE
 from stream.score_text import score_text
+from stream.stages.alert.evidence import PRINCIPALS
 from stream.stages.alert.state import Evidence, OpenAlert, StreamAlerts
 from stream.wire import SentinelRecord, format_time
 
@@ -34,7 +35,8 @@ def _finding(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidenc
     text = alert_text(name) or AlertText(subject=name, runbook="")
     # While the alert fires, the detector's newest estimate of the change can be later than the alert.
     since = clock(min(evidence.details.get("changed_at") or alert.opened_at, alert.opened_at), alert.at)
-    keys = count_text(len(evidence.principals), "API key")
+    least = "at least " if len(evidence.principals) == PRINCIPALS else ""
+    keys = f"{least}{count_text(len(evidence.principals), 'API key')}"
     texts = state.part if state.part in _TEXTS else state.side
     if evidence.feature:
         what = (

@@ -85,7 +85,7 @@ export class AlertPane extends Loader {
       ${alert.feature && html`<${Fact} name="feature">${alert.feature}</${Fact}>`}
       ${alert.limit > 0 && html`<${Fact} name="statistic"><b>${number(alert.statistic)}</b>, limit ${number(alert.limit)}</${Fact}>`}
       ${alert.sentinels && html`<${Fact} name="fixed prompts">${SENTINELS[alert.sentinels] ?? alert.sentinels}</${Fact}>`}
-      ${keys.length > 0 && html`<${Fact} name=${keys.length === 1 ? "API key" : `${keys.length} API keys`}>${keys.slice(0, 4).map(([key, events], at) => html`${at > 0 && ", "}<code>${key}</code> ${events}`)}${keys.length > 4 && ", …"}</${Fact}>`}
+      ${keys.length > 0 && html`<${Fact} name=${keys.length === 1 ? "API key" : "API keys"}>${keys.slice(0, 4).map(([key, events], at) => html`${at > 0 && ", "}<code>${key}</code> ${events}`)}${keys.length > 4 && ", …"}</${Fact}>`}
     </dl>`;
   }
 }

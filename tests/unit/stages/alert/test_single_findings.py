@@ -103,6 +103,7 @@ def test_evidence_is_bounded_and_has_the_first_and_the_newest_requests():
     assert update.data.evidence_total == 100
     assert len(update.data.causation_ids) == 20
     assert len(update.data.principals) == 32
+    assert ", at least 32 API keys." in update.data.summary
     assert update.data.windows == 2
 
 
