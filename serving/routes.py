@@ -38,7 +38,7 @@ class _Watched:
         self.logged = ""
 
     def changed(self) -> bytes | None:
-        """Return the content if the file is new or has changed, b"" if it is gone, else None."""
+        """Return the content if the file is new or has changed, that of a file without routes if it is gone, else None."""
         try:
             status = self.path.stat()
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
@@ -47,7 +47,7 @@ class _Watched:
             content = self.path.read_bytes()
         except FileNotFoundError:
             was_there, self.stamp = self.stamp is not None, None
-            return b"" if was_there else None
+            return b"{}" if was_there else None
         self.stamp = stamp
         return content
 
@@ -88,10 +88,7 @@ def _read(file: _Watched, known: FileT) -> FileT:
     """Return the decoded file if it has changed and can be read, else `known`."""
     try:
         content = file.changed()
-        if content is None:
-            found = known
-        else:
-            found = msgspec.json.decode(content, type=type(known)) if content else type(known)()
+        found = known if content is None else msgspec.json.decode(content, type=type(known))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         if file.logged != str(error):
             _LOG.warning("%s cannot be read (%s); the routes that were read before stay in force", file.path, error)

@@ -233,7 +233,7 @@ async def test_a_kill_works_without_the_process_delivery(stack):
 async def test_a_damaged_file_keeps_the_last_routes(stack, damage):
     stack.write(route(100))
     await stack.versions.update()
-    routes_path(stack.home).write_bytes(damage or b" ")
+    routes_path(stack.home).write_bytes(damage)
     stack.refresh()
     assert (await stack.ask()).headers[HEADER] == M1
 
