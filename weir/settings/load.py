@@ -181,8 +181,8 @@ def _problem(parts: Sequence[str], item: ErrorDetails) -> str:
     section = _section(parts[:-1])
     in_tenant = section is TenantTable and bool(parts[2:])  # else the key is the name of a tenant
     if item["type"] == "extra_forbidden" or (in_tenant and parts[-1] not in section.model_fields):
-        tables = ", and a table of options for each stream detector" if in_tenant else ""
-        return f": unknown key; known here are {', '.join(section.model_fields)}{tables}. Rename or remove it"
+        table = f" If it is a stream detector, its options must be a table: [{key_of(parts)}]." if in_tenant else ""
+        return f": unknown key; known here are {', '.join(section.model_fields)}.{table} Rename or remove it"
     field = section.model_fields.get(parts[-1])
     value = _MASK if field is not None and field.annotation is SecretStr else as_written(item["input"])
     if item["type"] == "missing":
