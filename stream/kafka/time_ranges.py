@@ -94,7 +94,8 @@ async def _last(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end:
     while not reader.reached({tp: end}):
         for record in (await reader.read()).get(tp, ()):
             time = event_time(record.headers)
-            if time is not None and time > until + LATE_SECONDS:
+            # An event after its record was produced is that of a fast clock, and shows nothing about the next records.
+            if time is not None and until + LATE_SECONDS < time <= record.timestamp / 1000:
                 return last
             if time is not None and time <= until:
                 last = int(record.offset) + 1
