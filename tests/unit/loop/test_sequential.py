@@ -1,7 +1,7 @@
 """Simulations of the sequential tests: wrong decisions are rare in any order of the arms, and harm is found early."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
@@ -22,34 +22,41 @@ EQUAL: dict[str, tuple[float, Rates]] = {
 }
 
 
-def run(share: float, rates: Rates, events: int, seed: int) -> tuple[TwoSampleTest, float, float]:
-    """Return the test after all events, the largest evidence of harm, and the largest evidence of safety."""
-    generator, test, harm, safe = random.Random(seed), TwoSampleTest(margin=MARGIN, alpha=ALPHA), 1.0, 1.0
-    for event in range(events):
+def events(share: float, rates: Rates, count: int, seed: int) -> Iterator[tuple[Arm, bool]]:
+    """Yield the arm of each event, and whether it is flagged."""
+    generator = random.Random(seed)
+    for event in range(count):
         index = int(generator.random() < share)
-        arm: Arm = ("champion", "challenger")[index]
-        test.update(arm, generator.random() < rates(event / events)[index])
-        harm, safe = max(harm, test.e_harm), max(safe, test.e_safe)
-    return test, harm, safe
+        yield ("champion", "challenger")[index], generator.random() < rates(event / count)[index]
+
+
+def decides(attribute: str, share: float, rates: Rates, seed: int) -> bool:
+    """Return whether the evidence `attribute` reaches 1 / alpha within 2,000 events."""
+    test = TwoSampleTest(margin=MARGIN, alpha=ALPHA)
+    for arm, flagged in events(share, rates, 2_000, seed):
+        test.update(arm, flagged)
+        if getattr(test, attribute) >= 1 / ALPHA:
+            return True
+    return False
 
 
 @pytest.mark.parametrize(("share", "rates"), EQUAL.values(), ids=EQUAL)
 def test_equal_arms_are_rarely_called_harmful(share, rates):
-    wrong = sum(run(share, rates, 2_000, seed)[1] >= 1 / ALPHA for seed in range(200))
+    wrong = sum(decides("e_harm", share, rates, seed) for seed in range(200))
 
     assert wrong <= MOST_WRONG
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5])
 def test_a_challenger_at_the_margin_is_rarely_called_safe(share):
-    wrong = sum(run(share, lambda _: (0.02, 0.02 + MARGIN), 2_000, seed)[2] >= 1 / ALPHA for seed in range(200))
+    wrong = sum(decides("e_safe", share, lambda _: (0.02, 0.02 + MARGIN), seed) for seed in range(200))
 
     assert wrong <= MOST_WRONG
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5])
 def test_harm_is_found(share):
-    found = sum(run(share, lambda _: (0.05, 0.4), 2_000, seed)[1] >= 1 / ALPHA for seed in range(100))
+    found = sum(decides("e_harm", share, lambda _: (0.05, 0.4), seed) for seed in range(100))
 
     assert found >= 95
 
@@ -68,7 +75,7 @@ def test_harm_is_found_after_few_events_of_a_small_canary():
 
 
 def test_an_equal_challenger_is_found_safe():
-    found = sum(run(0.25, lambda _: (0.02, 0.02), 2_000, seed)[2] >= 1 / ALPHA for seed in range(100))
+    found = sum(decides("e_safe", 0.25, lambda _: (0.02, 0.02), seed) for seed in range(100))
 
     assert found >= 90
 
@@ -98,14 +105,13 @@ def test_no_decision_without_the_champion():
 
 
 def test_a_restored_test_continues_with_the_same_evidence():
-    whole, _, _ = run(0.25, lambda _: (0.05, 0.1), 1_000, 7)
-    generator, test = random.Random(7), TwoSampleTest(margin=MARGIN, alpha=ALPHA)
-    for _ in range(1_000):
-        challenger = generator.random() < 0.25
-        test.update("challenger" if challenger else "champion", generator.random() < (0.1 if challenger else 0.05))
-        test = msgspec.json.decode(msgspec.json.encode(test), type=TwoSampleTest)
+    whole, restored = (TwoSampleTest(margin=MARGIN, alpha=ALPHA) for _ in range(2))
+    for arm, flagged in events(0.25, lambda _: (0.05, 0.1), 1_000, 7):
+        whole.update(arm, flagged)
+        restored.update(arm, flagged)
+        restored = msgspec.json.decode(msgspec.json.encode(restored), type=TwoSampleTest)
 
-    assert test == whole
+    assert restored == whole
 
 
 @pytest.mark.parametrize(("rate", "attribute"), [(0.4, "e_harm"), (0.01, "e_safe")])
