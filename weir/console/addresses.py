@@ -7,7 +7,7 @@ from weir.errors import StackError
 from weir.home.ports import load_ports, reachable
 from weir.settings import Settings
 
-__all__ = ["console_address", "console_link", "console_names", "console_port"]
+__all__ = ["console_address", "console_link", "console_names", "console_port", "in_url"]
 
 
 def console_port(settings: Settings) -> int:
@@ -22,8 +22,12 @@ def console_port(settings: Settings) -> int:
 
 def console_address(settings: Settings) -> str:
     """Return ``http://host:port`` for programs on this machine."""
-    host = reachable(settings.console.host)
-    return f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{console_port(settings)}"
+    return f"http://{in_url(reachable(settings.console.host))}:{console_port(settings)}"
+
+
+def in_url(host: str) -> str:
+    """Return `host` as a URL and the Host header contain it: an IPv6 address is in square brackets."""
+    return f"[{host}]" if ":" in host and host[0] != "[" else host
 
 
 def console_names(settings: Settings, port: int) -> list[str]:

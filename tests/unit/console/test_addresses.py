@@ -31,3 +31,12 @@ async def test_a_link_has_the_configured_name_and_signs_in(tmp_path, names, addr
     app = console_app(stack, Sessions(ensure_token(tmp_path)), PORT)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
         assert "set-cookie" in (await client.get(link)).headers
+
+
+async def test_a_link_to_an_ipv6_address_signs_in(tmp_path):
+    stack = settings(tmp_path, host="fd00::1")
+    link = console_link(stack)
+    assert link.startswith("http://[fd00::1]:8900/?token=")
+    app = console_app(stack, Sessions(ensure_token(tmp_path)), PORT)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+        assert "set-cookie" in (await client.get(link)).headers
