@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails, to_jsonable_python
 from pydantic_settings import SettingsError as SourceError
 
 from stream.address import WebhookAddress, redacted
+from stream.settings import WebhookSettings
 from weir.errors import SettingsError
 from weir.settings.secret_files import PREFIX, SUFFIX, files_of, read_files
 from weir.settings.settings import Settings, TenantTable
@@ -184,7 +185,9 @@ def _problem(parts: Sequence[str], item: ErrorDetails) -> str:
         table = f" If it is a stream detector, its options must be a table: [{key_of(parts)}]." if in_tenant else ""
         return f": unknown key; known here are {', '.join(section.model_fields)}.{table} Rename or remove it"
     field = section.model_fields.get(parts[-1])
-    value = _MASK if field is not None and field.annotation is SecretStr else as_written(item["input"])
+    # In a table of webhooks, a value that is not a table is usually a URL.
+    kind = field.annotation if field is not None else WebhookAddress if section is WebhookSettings else None
+    value = _MASK if kind in {SecretStr, WebhookAddress} else as_written(item["input"])
     if item["type"] == "missing":
         return f" is missing; set it, in the file or as {PREFIX}{'__'.join(parts).upper()}"
     is_value = isinstance(item["input"], str | int | float)

@@ -231,6 +231,14 @@ def test_a_token_in_the_path_of_a_webhook_is_not_shown(address, shown, write, mo
     assert "hunter2" not in str(effective)
 
 
+@pytest.mark.parametrize("line", ['pager.url = "{}"', 'pager = "https://{}"'])
+def test_a_token_in_the_wrong_url_of_a_webhook_is_not_shown(line, write):
+    write("[bridge.webhooks]\n" + line.format("hooks.example.org/services/T0/hunter2"))
+    with pytest.raises(SettingsError, match=r"bridge\.webhooks\.pager") as raised:
+        load_settings()
+    assert "hunter2" not in str(raised.value)
+
+
 def test_no_password_is_shown(monkeypatch):
     for name, value in CASES["credentials"]:
         monkeypatch.setenv(name, value)
