@@ -3,6 +3,7 @@
 The embedded broker is the Kafka service of the PyPI package ``noida-db`` on loopback, for machines without Maven.
 """
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -35,7 +36,8 @@ def embedded_command(directory: Path, port: int) -> list[str]:
             "the embedded broker is the PyPI package noida-db, which is not installed; install weir-llm[local], "
             "or set WEIR_KAFKA__BOOTSTRAP_SERVERS to a Kafka of your own"
         )
-    binary.chmod(0o755)
+    if not os.access(binary, os.X_OK):  # only its owner may change its mode, and root may have installed it
+        binary.chmod(0o755)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     listener = ["--host", "127.0.0.1", "--only", "kafka", "--kafka-port", str(port)]
     return [str(binary), "start", "--data-dir", str(directory), *listener]
