@@ -26,7 +26,8 @@ class Traffic:
     """A client that sends requests to the endpoint, each with the next of its API keys."""
 
     def __init__(self, base_url: str, model: str, keys: Sequence[str]) -> None:
-        self._client = httpx.AsyncClient(base_url=base_url, timeout=_TIMEOUT_SECONDS)
+        # The endpoint is on this machine, so no proxy of the environment may get the keys.
+        self._client = httpx.AsyncClient(base_url=base_url, timeout=_TIMEOUT_SECONDS, trust_env=False)
         self._model = model
         self._keys = itertools.cycle(keys)
         self.answers: list[Answer] = []

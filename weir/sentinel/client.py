@@ -53,9 +53,9 @@ class SentinelClient:
         pairs_every_seconds: float = 120.0,
         pairs_max_tokens: int = 128,
     ) -> None:
-        self._client = httpx.AsyncClient(
-            base_url=base_url, timeout=_TIMEOUT_SECONDS, headers={"authorization": f"Bearer {key}"}
-        )
+        headers = {"authorization": f"Bearer {key}"}
+        # The endpoint is on this machine, so no proxy of the environment may get the key.
+        self._client = httpx.AsyncClient(base_url=base_url, timeout=_TIMEOUT_SECONDS, headers=headers, trust_env=False)
         self._model = model
         self._every = every_seconds
         self._max_tokens = max_tokens
