@@ -15,7 +15,9 @@ def make_plan(home: Path) -> Plan:
     return Plan(home=str(home), run_dir="/tmp/weir-x", components=[component], ports={"score": 1}, **broker)
 
 
-@pytest.mark.parametrize("name", ["plain", "with space", "per%cent", "100%(home)s", "a%2Fb", 'quo"te', "a #2", "100% ;b"])
+@pytest.mark.parametrize(
+    "name", ["plain", "with space", "per%cent", "100%(home)s", "a%2Fb", 'quo"te', "a #2", "100% ;b"]
+)
 def test_supervisord_reads_any_name_of_a_home(name, tmp_path):
     home = tmp_path / name
     for folder in ("logs", "state"):
