@@ -55,6 +55,8 @@ def _refusal_part_as_text(part: Any) -> Any:
 class CalledFunction(RequestModel):
     """The function of a tool call; `arguments` is the JSON text that the model wrote."""
 
+    ignored = frozenset({"parsed_arguments"})
+
     name: FunctionName
     arguments: str
 
@@ -62,15 +64,20 @@ class CalledFunction(RequestModel):
 class ToolCall(RequestModel):
     """A tool call that the model made in an earlier turn."""
 
+    ignored = frozenset({"index"})
+
     id: Name
     type: Literal["function"]
     function: CalledFunction
 
 
 class ChatMessage(RequestModel):
-    """One message of a conversation."""
+    """One message of a conversation.
 
-    ignored = frozenset({"refusal", "annotations"})
+    OpenAI's clients add `parsed`, and `parsed_arguments` and `index` of a tool call, to an answer that a program sends back.
+    """
+
+    ignored = frozenset({"refusal", "annotations", "parsed"})
     harmless: ClassVar[dict[str, tuple[Any, ...]]] = {"audio": (None,)}
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
