@@ -15,10 +15,11 @@ __all__ = ["DIALECT", "Schema", "components", "event_schema", "event_schemas"]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
 
+_OPERATIONS = ("chat", "text_completion", "embeddings", "responses")
 #: Values of a field in this version, by struct and field; a consumer must accept others.
 _KNOWN = {
-    ("RequestRecord", "operation"): ("chat", "text_completion"),
-    ("ResponseRecord", "operation"): ("chat", "text_completion"),
+    ("RequestRecord", "operation"): _OPERATIONS,
+    ("ResponseRecord", "operation"): _OPERATIONS,
     ("ResponseRecord", "status"): ("complete", "error", "cancelled", "aborted"),
     ("Choice", "finish_reason"): ("stop", "length", "tool_calls", "content_filter"),
     ("GapRecord", "reason"): ("full", "disk", "oversize", "damaged"),
@@ -32,7 +33,10 @@ _KNOWN = {
     ("AlertRecord", "severity"): ("info", "warning", "critical"),
     ("AlertRecord", "sentinels"): ("", "moved", "still"),
     ("SilenceRecord", "side"): ("input", "output"),
-    ("RetrainingRecord", "state"): ("requested", "suppressed", "started", "completed", "promoted", "rolled_back"),
+    ("RetrainingRecord", "state"): (
+        *("requested", "suppressed", "approved", "rejected", "dataset", "started", "progress", "trained", "completed"),
+        *("blessed", "refused", "shadow", "canary", "promoted", "rolled_back", "failed", "expired"),
+    ),
 }
 
 

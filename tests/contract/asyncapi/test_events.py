@@ -3,10 +3,13 @@
 import base64
 import json
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
 
+from serving.backend import Operation
+from serving.inference_records import EndStatus
 from stream.contract import event_schema
 from stream.contract.attributes import EVENT_HEADERS
 from stream.contract.examples import example, example_event
@@ -51,6 +54,23 @@ def test_the_schema_rejects_what_the_codec_rejects(kind, change):
     shown = example(kind)
     with pytest.raises(jsonschema.ValidationError):
         fits(shown["headers"], shown["payload"] | change)
+
+
+RETRAINING = """requested suppressed approved rejected dataset started progress trained completed blessed refused
+ shadow canary promoted rolled_back failed expired"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "values"),
+    [
+        ("weir.inference.request.v2", "operation", get_args(Operation)),
+        ("weir.inference.response.v2", "operation", get_args(Operation)),
+        ("weir.inference.response.v2", "status", get_args(EndStatus)),
+        ("weir.retraining.v1", "state", RETRAINING.split()),
+    ],
+)
+def test_the_schema_names_every_value_that_this_version_writes(kind, field, values):
+    assert sorted(event_schema(kind)["properties"][field]["examples"]) == sorted(values)
 
 
 def test_the_keys_of_the_examples_are_those_of_the_partitioner():
