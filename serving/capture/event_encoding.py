@@ -28,6 +28,7 @@ from stream.wire import (
     inference_key,
 )
 from stream.wire.codec import CONTENT_TYPE, encode_data
+from stream.wire.ids import label_event_id
 from stream.wire.times import format_microseconds
 
 __all__ = [
@@ -148,12 +149,14 @@ def end(
 
 
 def judgment(record: Judgment, stamp: Stamp, *, identity: str, conversation_id: str) -> Record:
-    """Encode feedback, a correction or a label, with the same key as its request; a label's id is the id of its judgment."""
+    """Encode feedback, a correction or a label, with the same key as its request."""
     key = inference_key(record.tenant, conversation_id or record.request_id)
     name = record.request_id
-    kind = {Feedback: "feedback", CorrectionRecord: "correction", LabelRecord: "label"}[type(record)]
-    unique = record.label_id if isinstance(record, LabelRecord) else identity
-    return _encode(record, record.event_type, f"{name}/{kind}/{unique}", stamp, request_id=name, key=key)
+    if isinstance(record, LabelRecord):
+        event_id = label_event_id(name, record.label_id, record.at)
+    else:
+        event_id = f"{name}/{'feedback' if isinstance(record, Feedback) else 'correction'}/{identity}"
+    return _encode(record, record.event_type, event_id, stamp, request_id=name, key=key)
 
 
 def gap(record: GapRecord, *, time: int) -> Record:

@@ -13,6 +13,7 @@ __all__ = [
     "event_finding_id",
     "explanation_id",
     "in_sample",
+    "label_event_id",
     "label_id",
     "new_request_id",
     "replay_id",
@@ -55,6 +56,11 @@ def explanation_id(event_id: str, detector: str, version: str, method: str) -> s
 def label_id(tenant: str, request_id: str, source: str) -> str:
     """Return the id of the judgment of one answer by one source, so that a repeated import replaces its labels."""
     return _digest("lb", tenant, request_id, source)
+
+
+def label_event_id(request_id: str, label: str, at: float) -> str:
+    """Return the id of the event of a judgment with label id `label` and time `at`; a later judgment is another event."""
+    return f"{request_id}/label/{label}/{at:.6f}"
 
 
 def bucket_finding_id(stream: str, detector: str, bucket: int) -> str:

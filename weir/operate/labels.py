@@ -21,6 +21,7 @@ from stream.kafka.clients import needs_kafka, producer_for
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.settings import KafkaSettings
 from stream.wire import Event, LabelRecord, canonical_time, encode, inference_key, partition_for
+from stream.wire.ids import label_event_id
 from weir.errors import SettingsError
 from weir.home.api_keys import check_tenant, list_keys
 
@@ -154,7 +155,7 @@ async def _publish(  # noqa: PLR0913 - what a label's record needs
 
 def _event(data: LabelRecord, key: str) -> Event:
     return Event(
-        id=f"{data.request_id}/label/{data.label_id}",
+        id=label_event_id(data.request_id, data.label_id, data.at),
         source=_SOURCE,
         type=LabelRecord.event_type,
         time=canonical_time(time.time()),

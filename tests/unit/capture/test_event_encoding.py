@@ -8,7 +8,7 @@ from support.events import TRACE, a_request, an_end
 from serving.capture import event_encoding as encoding
 from serving.capture.segment import OpenRequest, parse, record_of
 from stream.telemetry import MAX_TRACESTATE_BYTES
-from stream.wire import Event, decode, encode
+from stream.wire import Event, LabelRecord, decode, encode
 
 SOURCE, TIME = "gateway-1", 1_767_225_600_123_456
 
@@ -60,3 +60,14 @@ def test_the_frame_of_a_request_is_at_least_as_large_as_its_entry_in_a_head(name
     entry = encoding.opened(request, traceparent=traceparent, tracestate=tracestate)
     assert isinstance(entry, OpenRequest)
     assert len(of(request, 1, traceparent, tracestate)) >= entry.size_bytes
+
+
+def test_a_later_judgment_with_the_same_label_id_is_another_event():
+    """A consumer ignores a second event with the same source and id."""
+
+    def sent(at, value):
+        label = LabelRecord(label_id="l", request_id="r", tenant="acme", at=at, value=value)
+        record = encoding.judgment(label, encoding.Stamp("gateway-1", 1), identity="", conversation_id="")
+        return decode(record.value, record.headers).id
+
+    assert sent(1.0, 0.0) == sent(1.0, 0.0) != sent(2.5, 1.0)

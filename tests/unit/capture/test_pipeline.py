@@ -293,4 +293,4 @@ async def test_a_correction_goes_to_inference_and_a_label_to_feedback(spool, del
     await deliver(kafka, 2)
     (of_correction, one, correction), (of_label, other, label) = kafka.log
     assert (of_correction, of_label) == (kafka.names.inference, kafka.names.feedback)
-    assert (correction.id, label.id, one) == ("r0/correction/1", "r0/label/l", other)
+    assert (correction.id, label.id, one) == ("r0/correction/1", "r0/label/l/1.000000", other)
