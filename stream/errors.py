@@ -21,6 +21,7 @@ __all__ = [
     "StreamError",
     "TopicMismatch",
     "TopicMissing",
+    "kafka_problem",
     "no_kafka",
 ]
 
@@ -99,15 +100,30 @@ class LineageRefused(StreamError):
 
 def no_kafka(bootstrap_servers: str, error: BaseException) -> BrokerError:
     """Return the error for a Kafka broker that does not answer, or that rejects a request with ``error``."""
-    # By attribute and name: aiokafka is imported only where a client is used.
-    if isinstance(error, OSError) or getattr(error, "retriable", False) or type(error).__name__ == "KafkaTimeoutError":
+    if _is_unreachable(error):
         return BrokerError(
             f"no Kafka answers at {bootstrap_servers}; start the stack with `weir up`, or start your own Kafka, or set "
             "WEIR_KAFKA__BOOTSTRAP_SERVERS to a broker that runs. If the broker runs: [kafka] security_protocol must be that of this port "
             "(the default is PLAINTEXT); with TLS or SASL, also check "
             "ssl_cafile, sasl_username and sasl_password"
         )
-    return BrokerError(
+    return BrokerError(kafka_problem(bootstrap_servers, error))
+
+
+def kafka_problem(bootstrap_servers: str, error: BaseException) -> str:
+    """Return that a Kafka broker does not answer, or that it rejects a request and the fix; a `StreamError` explains itself."""
+    if isinstance(error, StreamError):
+        return str(error)
+    if _is_unreachable(error):
+        return f"Kafka at {bootstrap_servers} does not answer ({type(error).__name__})"
+    return (
         f"Kafka at {bootstrap_servers} rejected a request ({type(error).__name__}); if the reason is authorization, give the user "
         "the rights (ACLs) of deploy/kafka/acls.txt"
+    )
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    # By attribute and name: aiokafka is imported only where a client is used.
+    return (
+        isinstance(error, OSError) or getattr(error, "retriable", False) or type(error).__name__ == "KafkaTimeoutError"
     )

@@ -13,6 +13,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from stream.bridge.backoff import BackOff
 from stream.bridge.firing_alerts import FiringAlerts
 from stream.bridge.metrics import BridgeMetrics
+from stream.errors import kafka_problem
 from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader, partitions_of
 from stream.kafka.topic_checks import partition_counts
@@ -53,11 +54,9 @@ class AlertReader:
                 await pause(stop, self._back_off.seconds())
 
     def _wait_for_kafka(self, error: BaseException) -> None:
-        reason = (
-            f"{self._kafka.bootstrap_servers} does not answer ({type(error).__name__}); known alerts continue to fire"
-        )
+        reason = f"{kafka_problem(self._kafka.bootstrap_servers, error)}; known alerts continue to fire"
         if self._health.get(_WAITING) != reason:
-            _LOG.warning("kafka: %s", reason)
+            _LOG.warning("%s", reason)
         self._health[_WAITING] = reason
         self._metrics.caught_up.set(0)
 

@@ -17,6 +17,7 @@ from stream.bridge.metrics import BridgeMetrics
 from stream.bridge.notification_target import NotificationTarget
 from stream.bridge.webhook_filter import WebhookFilter, message_id
 from stream.bridge.webhook_offsets import WebhookOffsets
+from stream.errors import kafka_problem
 from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader
 from stream.pause import pause
@@ -73,11 +74,9 @@ class WebhookNotifier:
                 await self._session(reader, stop)
             except READ_ERRORS as error:
                 self._metrics.reading.labels(self._name).set(0)
-                kind = type(error).__name__
-                self._health[self._waiting] = (
-                    f"{kind}: check that Kafka runs and that this user may use the consumer group"
-                )
-                _LOG.info("webhook %s: Kafka does not answer (%s); the bridge retries", self._name, kind)
+                problem = kafka_problem(self._kafka.bootstrap_servers, error)
+                self._health[self._waiting] = problem
+                _LOG.info("webhook %s: %s; the bridge retries", self._name, problem)
                 await pause(stop, 1.0)
 
     async def _session(self, reader: AlertReader, stop: asyncio.Event) -> None:

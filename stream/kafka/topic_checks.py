@@ -5,7 +5,7 @@ import logging
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from stream.errors import TopicMismatch, TopicMissing
+from stream.errors import TopicMismatch, TopicMissing, kafka_problem
 from stream.kafka.clients import BROKER_ERRORS, admin_for
 
 __all__ = ["check_topics", "partition_counts", "wait_for_topics"]
@@ -58,8 +58,8 @@ async def wait_for_topics(options: Mapping[str, Any], expected: Mapping[str, int
                 check_topics(expected, await partition_counts(options, expected))
         except TopicMissing as error:
             reason = str(error)
-        except BROKER_ERRORS:
-            reason = f"no Kafka answers at {options['bootstrap_servers']}"
+        except BROKER_ERRORS as error:
+            reason = kafka_problem(options["bootstrap_servers"], error)
         else:
             return
         if reason != logged:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
-from stream.errors import LogExpired, ReaderStalled
+from stream.errors import LogExpired, ReaderStalled, kafka_problem
 from stream.kafka.clients import BROKER_ERRORS
 from stream.ledger.alert_publisher import AlertPublisher, with_span
 from stream.ledger.consumer_session import LogReset, Session
@@ -138,9 +138,9 @@ class _Service:
             self._session = None
 
     def _wait_for_kafka(self, error: BaseException) -> None:
-        reason = f"{self._kafka.bootstrap_servers} does not answer ({type(error).__name__})"
+        reason = kafka_problem(self._kafka.bootstrap_servers, error)
         if self._health.get(_WAITING) != reason:
-            _LOG.warning("kafka: %s; the ledger waits for it", reason)
+            _LOG.warning("%s; the ledger waits for it", reason)
         self._health[_WAITING] = reason
 
     async def _rebuild(self, reason: str) -> None:

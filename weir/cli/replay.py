@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from detectors.registry import ALERTING
-from stream.errors import BrokerError
+from stream.errors import no_kafka
 from stream.kafka.clients import BROKER_ERRORS
 from stream.replay.plan import ReplayRequest
 from stream.replay.report import Observe, Report
@@ -162,10 +162,7 @@ def _run(request: ReplayRequest, settings: ReplaySettings) -> Report:
         try:
             report = asyncio.run(_until_done(request, settings, observe))
         except BROKER_ERRORS as error:
-            raise BrokerError(
-                f"Kafka at {settings.kafka.bootstrap_servers} does not answer ({type(error).__name__}); start the stack with "
-                "`weir up`, or set WEIR_KAFKA__BOOTSTRAP_SERVERS to a running broker"
-            ) from error
+            raise no_kafka(settings.kafka.bootstrap_servers, error) from error
     if report is None:
         click.echo("weir: stopped before the end; nothing was compared", err=True)
         raise click.exceptions.Exit(_INTERRUPTED)

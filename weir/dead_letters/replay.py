@@ -15,7 +15,7 @@ from aiokafka.errors import BrokerResponseError, MessageSizeTooLargeError, Recor
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream.dead_letters import HEADER_PREFIX, REPLAYED
-from stream.errors import BrokerError
+from stream.errors import BrokerError, kafka_problem
 from stream.kafka.clients import BROKER_ERRORS, consumer_for, producer_for
 from stream.kafka.log_reader import record_at
 from stream.kafka.tail import Tail
@@ -94,8 +94,8 @@ async def replay(
                 progress(len(chunk))
     except BROKER_ERRORS as error:
         raise BrokerError(
-            f"Kafka at {kafka.bootstrap_servers} does not answer ({type(error).__name__}); {len(done)} of {total} dead letters "
-            "are done; repeat the command when Kafka is back, and it continues with the others"
+            f"{kafka_problem(kafka.bootstrap_servers, error)}; {len(done)} of {total} dead letters are done; when Kafka works, "
+            "repeat the command, and it continues with the others"
         ) from error
     done += [Outcome(offset=offset, result=FAILED, detail=_EXPIRED) for offset in waiting]
     return sorted(done, key=lambda outcome: outcome.offset)

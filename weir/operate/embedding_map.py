@@ -14,7 +14,7 @@ from detectors.models.embedding import unpack, unpack_many
 from detectors.streams.drift import DriftConfig, DriftDetector, Reference
 from detectors.streams.embedding_map import principal_plane
 from stream.count_text import count_text
-from stream.errors import BrokerError
+from stream.errors import BrokerError, kafka_problem
 from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader
 from stream.kafka.time_ranges import LATE_SECONDS, produced_since
@@ -156,8 +156,7 @@ async def embedding_map(
             earliest, recent = await _signals(consumer, kafka, query, began, config)
     except READ_ERRORS as error:
         raise BrokerError(
-            f"the signals cannot be read: Kafka at {kafka.bootstrap_servers} does not answer ({type(error).__name__}); "
-            "see `weir status`"
+            f"the signals cannot be read: {kafka_problem(kafka.bootstrap_servers, error)}; see `weir status`"
         ) from error
     details = await asyncio.to_thread(_finding_details, pages, query)
     return await asyncio.to_thread(_computed, config, earliest, recent, details)

@@ -7,7 +7,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer
 
 from stream.content import content_at
-from stream.errors import BrokerError
+from stream.errors import BrokerError, kafka_problem
 from stream.kafka.clients import BROKER_ERRORS, consumer_for
 from stream.ledger.queries.request_story import RequestStory
 from stream.wire import Choice, CorrectionRecord, Message, RequestRecord, ResponseRecord, Verdict, text_at
@@ -82,8 +82,7 @@ async def read_texts(options: Mapping[str, Any], stories: Sequence[RequestStory]
             return [await _text(consumer, story) for story in stories]
     except BROKER_ERRORS as error:
         raise BrokerError(
-            f"the text cannot be read: Kafka at {options['bootstrap_servers']} does not answer ({type(error).__name__}); "
-            "see `weir status`"
+            f"the text cannot be read: {kafka_problem(options['bootstrap_servers'], error)}; see `weir status`"
         ) from error
 
 

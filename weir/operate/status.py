@@ -10,7 +10,7 @@ import msgspec
 from serving.capture.balance import Balance, read_balance
 from serving.capture.shipper import read_shipper_status
 from stream.count_text import count_text
-from stream.errors import BrokerError, LedgerError
+from stream.errors import BrokerError, LedgerError, kafka_problem
 from stream.kafka.clients import BROKER_ERRORS
 from stream.ledger.alerts.full_spool import ALERT_SHARE
 from stream.ledger.coverage import Count, Coverage
@@ -240,7 +240,7 @@ async def _lags(settings: Settings, *, stopped: bool) -> tuple[dict[str, dict[st
     except BrokerError as error:  # the settings of TLS or SASL
         problem = str(error)
     except BROKER_ERRORS as error:
-        problem = f"Kafka at {kafka.bootstrap_servers} does not answer ({type(error).__name__})"
+        problem = kafka_problem(kafka.bootstrap_servers, error)
     return {}, [f"{problem}; the present lag is unknown, and a number below is from the ledger's last heartbeat"]
 
 

@@ -20,7 +20,15 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from opentelemetry.trace import Tracer, TracerProvider
 from prometheus_client import CollectorRegistry
 
-from stream.errors import HomeFailed, LogExpired, StateUnreadable, StreamError, TopicMismatch, TopicMissing
+from stream.errors import (
+    HomeFailed,
+    LogExpired,
+    StateUnreadable,
+    StreamError,
+    TopicMismatch,
+    TopicMissing,
+    kafka_problem,
+)
 from stream.files import FileLock, replace_file
 from stream.kafka.clients import consumer_for, producer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader, partitions_of
@@ -95,9 +103,7 @@ async def _sessions(service: "_Service", kafka: KafkaSettings, stop: asyncio.Eve
                 "verdicts expired before delivery read them; delivery continues with the oldest retained verdicts"
             )
         except READ_ERRORS as error:
-            health[_WAITING] = (
-                f"{kafka.bootstrap_servers} does not answer ({type(error).__name__}); the routes do not change"
-            )
+            health[_WAITING] = f"{kafka_problem(kafka.bootstrap_servers, error)}; the routes do not change"
             await asyncio.sleep(_PAUSE_SECONDS)
         except (HomeFailed, TopicMismatch, TopicMissing) as error:
             health[_NO_DISK if isinstance(error, HomeFailed) else _NO_TOPICS] = str(error)

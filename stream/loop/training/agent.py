@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry
 
-from stream.errors import no_kafka
+from stream.errors import kafka_problem, no_kafka
 from stream.kafka.clients import BROKER_ERRORS, consumer_for, producer_for
 from stream.kafka.publisher import publish
 from stream.loop.training.machine import TrainerMachine, Work
@@ -52,9 +52,9 @@ async def run_trainer(
             try:
                 await trainer.session(stop, health)
             except BROKER_ERRORS as error:
-                reason = f"{kafka.bootstrap_servers} does not answer ({type(error).__name__})"
+                reason = kafka_problem(kafka.bootstrap_servers, error)
                 if health.get(_WAITING) != reason:
-                    _LOG.warning("kafka: %s", reason)
+                    _LOG.warning("%s", reason)
                 health[_WAITING] = reason
                 await asyncio.sleep(_PAUSE_SECONDS)
     finally:

@@ -8,7 +8,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from stream.errors import BrokerError, no_kafka
+from stream.errors import BrokerError, LogExpired, kafka_problem, no_kafka
 from stream.settings import KafkaSettings
 
 
@@ -26,6 +26,12 @@ def test_a_broker_that_does_not_answer_is_named(error):
 def test_a_broker_that_rejects_a_request_is_not_called_unreachable(error):
     message = str(no_kafka("kafka:9092", error))
     assert message.startswith(f"Kafka at kafka:9092 rejected a request ({type(error).__name__})")
+    assert kafka_problem("kafka:9092", error) == message
+
+
+def test_a_component_reports_that_kafka_does_not_answer_or_what_was_read():
+    assert kafka_problem("kafka:9092", TimeoutError()) == "Kafka at kafka:9092 does not answer (TimeoutError)"
+    assert kafka_problem("kafka:9092", LogExpired("the log begins at offset 9")) == "the log begins at offset 9"
 
 
 @pytest.mark.parametrize(
