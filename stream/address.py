@@ -106,13 +106,14 @@ def _without_sasl(text: str) -> str:
 
 
 def _with_ports(text: str) -> str:
-    for server in filter(None, map(str.strip, text.split(","))):
+    servers = [server for server in map(str.strip, text.split(",")) if server]  # for an empty name, clients try this machine
+    for server in servers:
         host, colon, port = server.rpartition(":")
         if not colon and "/" not in server:  # the client adds Kafka's port, 9092
             continue
         if not (host and "/" not in host and re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 1 << 16):
             raise ValueError(f"{server!r} is not host:port with a port from 1 to 65535")
-    return text
+    return ",".join(servers)
 
 
 #: A required address.

@@ -79,3 +79,10 @@ def test_addresses_that_people_read_must_have_no_user(key):
 def test_addresses_of_kafka_servers_must_have_no_user():
     with pytest.raises(ValidationError, match=r"set kafka\.sasl_username and kafka\.sasl_password"):
         KafkaSettings(bootstrap_servers="kafka-1:9093,ann:secret@kafka-2:9093")
+
+
+def test_a_comma_at_the_end_of_the_kafka_servers_names_no_server():
+    """Faust and aiokafka try port 9092 of this machine for an empty name."""
+    assert (
+        KafkaSettings(bootstrap_servers=" kafka-1:9093, kafka-2:9093,").bootstrap_servers == "kafka-1:9093,kafka-2:9093"
+    )
