@@ -24,7 +24,7 @@ __all__ = ["LiveEndpoint"]
 
 _EVERY_SECONDS = 0.5
 _COVERAGE_SECONDS = 5.0
-#: After this time without a change, a client gets an empty state: the page shows since when it has heard nothing.
+#: After this time without a change, a client gets an empty state: the page shows since when it has received nothing.
 _PING_SECONDS = 5.0
 #: After this time, the page connects again, which needs a valid session.
 _LONGEST_SECONDS = 3_600.0

@@ -61,7 +61,7 @@ class Live extends EventTarget {
     this.connected = false;
     this.signedOut = false;
     /** When the newest state arrived, in milliseconds. */
-    this.heard = Date.now();
+    this.receivedAt = Date.now();
     this._due = false;
   }
 
@@ -107,7 +107,7 @@ class Live extends EventTarget {
     if (state.said) this.dispatchEvent(new Event("operator"));
     if (state.retraining) this.dispatchEvent(new Event("retraining"));
     for (const name of ["traffic", "firing", "coverage", "ledger"]) if (name in state) this[name] = state[name];
-    this._set({ heard: Date.now() });
+    this._set({ receivedAt: Date.now() });
   }
 
   _set(changes) {

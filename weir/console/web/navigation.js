@@ -62,7 +62,7 @@ function State() {
 
 function state() {
   if (live.signedOut) return ["critical", "session ended: run weir console"];
-  if (Date.now() - live.heard > SILENT_MS) return ["critical", `no data since ${dateTime(live.heard / 1000)}: run weir status`];
+  if (Date.now() - live.receivedAt > SILENT_MS) return ["critical", `no data since ${dateTime(live.receivedAt / 1000)}: run weir status`];
   if (!live.connected || live.ledger === undefined) return ["warning", "connecting"];
   if (live.ledger === null) return ["warning", "no ledger yet"];
   if (!live.ledger.alive) return ["critical", "the ledger has stopped: run weir status"];
