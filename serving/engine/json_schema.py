@@ -24,10 +24,11 @@ INVALID_SCHEMA = (
     "the JSON Schema is invalid or has a keyword that the engine cannot follow: check types, references and patterns"
 )
 #: OpenVINO contains an older xgrammar, which fails for what the installed one converts: groups with ``?`` (lookaheads, flags, names of Python),
-#: a quantifier after a quantifier, names with these characters, an empty choice.
+#: a quantifier after a quantifier, names with these characters, an empty choice, a reference without a name, a negative ``minLength``.
 _LITERAL = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]", re.DOTALL)
 _UNSUPPORTED = re.compile(r"\(\?(?!:|<[A-Za-z_])|[*+?}][*+{]|[*+?}]\?\?")
 _UNSUPPORTED_NAME = re.compile(r'["\\\x00-\x1f]')
+_REFERENCE_TO_NO_NAME = re.compile("#/+")
 #: OpenVINO's xgrammar reads the escape of such a character, \xHH, together with the digits behind it: in texts, in character classes of patterns,
 #: and if the pattern has the escape itself.
 _MISREAD = re.compile(r"[\x7f-\xff][0-9A-Fa-f]")
@@ -103,7 +104,9 @@ def _has_unsupported(schema: Any) -> bool:
         names = node.get("properties")
         if isinstance(names, dict) and any(map(_UNSUPPORTED_NAME.search, names)):
             return True
-        if [] in (node.get("anyOf"), node.get("oneOf")):
+        if [] in (node.get("anyOf"), node.get("oneOf")) or _REFERENCE_TO_NO_NAME.fullmatch(str(node.get("$ref"))):
+            return True
+        if isinstance(least := node.get("minLength"), int) and least < 0:
             return True
     return False
 

@@ -173,6 +173,9 @@ async def test_a_schema_that_cannot_be_followed_is_400_and_ends_no_other_request
         {"type": "object", "patternProperties": {"(?=a)": {"type": "string"}}},
         {"type": "object", "properties": {'a"b': {"type": "string"}}},
         {"anyOf": []},
+        {"$ref": "#/"},
+        {"type": "object", "properties": {"a": {"$ref": "#//"}}},
+        {"type": "string", "minLength": -1},
         {"enum": ["größe"]},  # xgrammar would write U+0DFE
         {"type": "string", "pattern": "^[äöüa-z]+$"},  # the step of the engine would fail
         {"type": "string", "pattern": r"^\x41b$"},
