@@ -108,6 +108,8 @@ class ReferenceRegions:
         self._scores, self._signs, self._ones, self.limit = scores, signs, ones, limit
         size = len(scores)
         self._weights = np.tile(weights / len(ODDS), (len(ODDS), 1))
+        # From here on, only a one raises a sum of ones: neither zeros alone nor a single one may cause an alarm.
+        self._bounds = np.where(ones, limit / (ODDS[-1] ** 2 * weights), np.inf) if ones.any() else None
         self._thresholds = np.full(size, np.inf)
         self._ready = np.zeros(size)
         self._reference_slots = np.full(size, -1, dtype=np.int64)
@@ -120,9 +122,7 @@ class ReferenceRegions:
         self.statistic = 0.0
 
     def begin(self, region: int, reference: Floats, slots: NDArray[np.int64], fraction: float) -> None:
-        """Set the bound of a region so that the region contains the most extreme reference values.
-
-        The region's counts then start with the reference values.
+        """Set a region's threshold so that it contains the most extreme reference values, with which its counts then start.
 
         Parameters
         ----------
@@ -170,8 +170,13 @@ class ReferenceRegions:
 
     def wait(self, step: float) -> None:
         """Count an unused event: add the event's increment, ``step``, to every sum, and make no bet."""
-        self._sums += self._ready * step
+        self._grow(step)
         self._update_statistic()
+
+    def _grow(self, step: float) -> None:
+        """Add an event's increment to the sums below their bounds; smaller sums make false alarms rarer."""
+        added = self._ready if step == 1.0 else self._ready * step
+        self._sums += added if self._bounds is None else added * (self._sums < self._bounds)
 
     def _update_statistic(self) -> None:
         self.statistic = float(np.vdot(self._weights, self._sums))
@@ -203,7 +208,7 @@ class ReferenceRegions:
         odds = _RAISED if alarm else self._cut(share, step.increment)
         bets = 1.0 / (1.0 + (odds - 1.0) * share)
         np.multiply(bets, odds, out=bets, where=won)
-        self._sums += self._ready * step.increment
+        self._grow(step.increment)
         self._sums *= bets
         self._update_statistic()
         if not alarm:
@@ -227,11 +232,8 @@ class ReferenceRegions:
         -------
         tuple of int and float
             Number of processed events, and the highest statistic after any of them.
-
-        Notes
-        -----
-        Bets depend only on counts, and counts on which values are in a region, so all bets can be computed at once.
         """
+        # Bets depend only on counts, and counts on which values are in a region, so all bets can be computed at once.
         counts, size = self._counts_of(steps[0].slot), len(self._scores)
         flags = np.empty((len(scores), 2, size), dtype=np.bool_)
         values = scores[:, self._scores] * self._signs
@@ -291,14 +293,13 @@ class ReferenceRegions:
 
     def _multiply(self, bets: Floats, looked: Sequence[bool], steps: Sequence[BettingStep]) -> tuple[int, int, float]:
         """Apply the bets; return the numbers of processed events and of used ones, and the highest statistic."""
-        uncut, sums, ready = self._uncut_limit(), self._sums, self._ready
+        uncut, sums = self._uncut_limit(), self._sums
         flat, weights = sums.reshape(-1), self._weights.reshape(-1)  # views: the sums are one block of memory
-        statistic, read, highest = self.statistic, 0, 0.0
-        taken = 0
+        statistic, taken, read, highest = self.statistic, 0, 0, 0.0
         for is_looked, step in zip(looked, steps, strict=True):
             if is_looked and statistic + step.increment > uncut:
                 break
-            sums += ready if step.increment == 1.0 else ready * step.increment
+            self._grow(step.increment)
             if is_looked:
                 sums *= bets[read]
                 read += 1
@@ -384,8 +385,7 @@ class ReferenceRegions:
 
     def restore(self, state: RegionsState) -> None:
         """Continue from a snapshot; raise ValueError if the state has another number of regions or bets."""
-        size = len(self._scores)
-        sums = np.array(state.sums, dtype=np.float64)
+        size, sums = len(self._scores), np.array(state.sums, dtype=np.float64)
         counts = {slot: np.array(rows, dtype=np.float64) for slot, rows in state.counts.items()}
         shapes = {sums.shape, *((len(ODDS), len(rows)) for rows in (state.thresholds, state.home, state.lately))}
         if shapes != {self._sums.shape} or any(rows.shape != (2, size) for rows in counts.values()):
