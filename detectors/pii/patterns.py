@@ -36,9 +36,10 @@ IN_CONTEXT = 0.65
 #: A word of letters; letters inside a hexadecimal number are none.
 _WORD = re.compile(r"(?<![^\W_])[^\W\d_]+(?![^\W_])")
 _DIGIT = re.compile(r"\d")
-#: Next to these expressions, a number of at least 7 digits is a part of a decimal number or of groups of four digits.
+#: Next to these expressions, a number of at least 7 digits is a part of a decimal number, or of groups of four digits.
 LONG = 7
-_PIECE_BEFORE, _PIECE_AFTER = re.compile(r"(?:\d\.|(?:^|\s)\d{4} )$"), re.compile(r"\.\d| \d{4}(?![\d/])")
+_DECIMAL_BEFORE, _DECIMAL_AFTER = re.compile(r"\d\.$"), re.compile(r"\.\d")
+_GROUP_BEFORE, _GROUP_AFTER = re.compile(r"(?:^|\s)\d{4} $"), re.compile(r" \d{4}(?![\d/])")
 #: Cards are printed without separators, in fours, or (15 digits) as 4-6-5.
 _CARD = re.compile(r"\d+|\d{4}([ -])\d{4}\1\d{4}\1\d{4}|\d{4}([ -])\d{6}\2\d{5}")
 _LONG_NUMBER = re.compile(r"(?<![\d.\-])\d{15,16}(?!\d|[.\-]\d)")
@@ -197,10 +198,12 @@ class PatternScanner:
             return 1.0 if self._domains(found.rpartition("@")[2]).suffix else 0.0
         if rule.kind == "IP_ADDRESS":
             return ip_score(view.text, view.lower, start, end)
-        if RULES.fewest_digits.get(rule.kind, 0) >= LONG and (
-            _PIECE_BEFORE.search(view.text[max(0, start - 6) : start])
-            or _PIECE_AFTER.match(view.text, end)
-            or is_other_number(view.lower, start)
+        named = near and rule.kind not in RULES.needs_context
+        # The letters and the checksum of an IBAN exclude numbers of another kind.
+        if (
+            rule.kind != "IBAN_CODE"
+            and RULES.fewest_digits.get(rule.kind, 0) >= LONG
+            and (_is_piece(view.text, start, end, named=named) or is_other_number(view.lower, start))
         ):
             return 0.0
         if rule.kind == "CREDIT_CARD" and not _is_card(found, near=near):
@@ -210,6 +213,14 @@ class PatternScanner:
             score = min(score, AMONG_OTHERS)
         # Groups of digits with spaces or points between them are more often unrelated numbers.
         return min(score, ROW) if rule.kind == "US_SSN" and "-" not in found else score
+
+
+def _is_piece(text: str, start: int, end: int, *, named: bool) -> bool:
+    """Return whether a number is a part of a decimal number, or of groups of four digits; if a word names it, groups do not matter."""
+    before = text[max(0, start - 6) : start]
+    if _DECIMAL_BEFORE.search(before) or _DECIMAL_AFTER.match(text, end):
+        return True
+    return not named and (_GROUP_BEFORE.search(before) or _GROUP_AFTER.match(text, end)) is not None
 
 
 def _rules(recognizer: Any) -> Iterator[_Rule]:

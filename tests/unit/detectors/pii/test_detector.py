@@ -32,6 +32,12 @@ def test_direct_identifiers_are_found_and_flagged(patterns, text, kind, found):
     assert (score.flagged, score.label) == (True, "pii")
 
 
+@pytest.mark.parametrize(("text", "kind", "found"), TEXTS["beside_numbers"])
+def test_identifiers_beside_other_numbers_are_flagged(patterns, text, kind, found):
+    assert (kind, found) in _spans(patterns, text)
+    assert patterns.score_many([text])[0].flagged
+
+
 @pytest.mark.parametrize("text", TEXTS["near_misses"])
 def test_near_misses_are_not_flagged(patterns, text):
     assert not patterns.score_many([text])[0].flagged
