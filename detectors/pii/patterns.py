@@ -127,6 +127,12 @@ def _luhn(digits: str) -> bool:
     return (sum(map(int, digits[-1::-2])) + sum(doubled)) % 10 == 0
 
 
+def _pesel(digits: str) -> bool:
+    """Return whether the last digit is the checksum of a PESEL. Presidio compares the digit with 10 minus the checksum."""
+    weights = (1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1)
+    return sum(weight * int(digit) for weight, digit in zip(weights, digits, strict=True)) % 10 == 0
+
+
 def _compile(pattern: str, *, group: bool = False) -> Any:
     options = re2.Options()
     options.case_sensitive = group
@@ -208,7 +214,7 @@ class PatternScanner:
             return 0.0
         if rule.kind == "CREDIT_CARD" and not _is_card(found, near=near):
             return 0.0
-        score = _validated(rule, found)
+        score = _validated(rule, found) if rule.kind != "PL_PESEL" else float(_pesel(found))
         if rule.kind == "CREDIT_CARD" and not near and found.isdigit() and len(found) not in view.card_majorities:
             score = min(score, AMONG_OTHERS)
         # Groups of digits with spaces or points between them are more often unrelated numbers.
