@@ -149,6 +149,8 @@ def _span(one: _Candidate) -> Span | None:
     """Return the span of a candidate, or None if its score is too low to report."""
     if one.found.startswith("+"):
         score = INTERNATIONAL if _is_valid(one.found, None) else UNASSIGNED
+    elif one.found.startswith("00") and _is_valid(f"+{one.found[2:]}", None):
+        score = INTERNATIONAL
     elif _is_national(one.found):
         score = NATIONAL
     else:
