@@ -108,7 +108,7 @@ def _candidate(text: str, lower: str, start: int, end: int) -> _Candidate | None
     if not labelled and (found.isdigit() or _is_amount(found) or _is_piece(found, before, after)):
         return None
     line = before.rpartition("\n")[2]
-    near = labelled or _NEAR.search(f"{line} {after}") is not None
+    near = labelled or (not _is_row(found) and _NEAR.search(f"{line} {after}") is not None)
     return _Candidate(start=start, end=end, found=found, near=near)
 
 
@@ -132,6 +132,12 @@ def _is_amount(found: str) -> bool:
     if "." not in marks or "(" in found:
         return False
     return marks.count(".") < 2 or set(marks[1:]) != {"."} or _THOUSANDS.match(found) is not None
+
+
+def _is_row(found: str) -> bool:
+    """Return whether a candidate is a row of numbers of one or two digits: phone numbers have a longer group, or are three or four pairs."""
+    groups = [len(group) for group in _NOT_DIGIT.split(_EXTENDED.sub("", found)) if group]
+    return max(groups) < 3 and groups not in ([2, 2, 2], [2, 2, 2, 2])
 
 
 def _is_piece(found: str, before: str, after: str) -> bool:
