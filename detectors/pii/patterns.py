@@ -49,6 +49,8 @@ AMONG_OTHERS = 0.5
 MOST_DIGITS = 20_000
 #: For each type, a character that every match contains.
 MARKS = {"EMAIL_ADDRESS": "@"}
+#: The beginning of the address of a repository, such as "git@example.org:group/name.git".
+_REPOSITORY = re.compile(r"(?:^|[=/])git@")
 #: Maximum number of candidates of one pattern that are validated: validators are slow, and a hostile text has many candidates.
 JUDGED = 400
 PHONES_JUDGED = 120
@@ -201,6 +203,8 @@ class PatternScanner:
         """
         found = view.text[start:end]
         if rule.kind == "EMAIL_ADDRESS":  # Presidio's own check would download the suffix list
+            if _REPOSITORY.search(found) and view.text[end : end + 1] in {":", "/"}:
+                return 0.0
             return 1.0 if self._domains(found.rpartition("@")[2]).suffix else 0.0
         if rule.kind == "IP_ADDRESS":
             return ip_score(view.text, view.lower, start, end)
