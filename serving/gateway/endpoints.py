@@ -316,7 +316,7 @@ def _judgments(request: FeedbackRequest, principal: Principal) -> list[Judgment]
                 at=canonical_time(time.time()),
                 answer=request.correction or "",
                 comment=request.comment or "",
-                approved=request.approved,
+                approved=bool(request.approved),
             )
         )
     if request.rating is not None or request.label is not None:

@@ -45,7 +45,7 @@ class FeedbackRequest(RequestModel):
     conversation_id: Name | None = None
     comment: str | None = None
     correction: str | None = None
-    approved: bool = False
+    approved: bool | None = None
 
     @field_validator("rating", mode="before")
     @classmethod
