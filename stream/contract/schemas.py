@@ -15,6 +15,8 @@ __all__ = ["DIALECT", "Schema", "components", "event_schema", "event_schemas"]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
 
+#: Findings and alerts about Weir itself have no side.
+_SIDES = ("", "input", "output")
 _OPERATIONS = ("chat", "text_completion", "embeddings", "responses")
 #: Values of a field in this version, by struct and field; a consumer must accept others.
 _KNOWN = {
@@ -27,12 +29,12 @@ _KNOWN = {
     ("Verdict", "side"): ("input", "output"),
     ("ExplanationRecord", "side"): ("input", "output"),
     ("Signal", "side"): ("input", "output"),
-    ("FindingRecord", "side"): ("input", "output"),
-    ("AlertRecord", "side"): ("input", "output"),
+    ("FindingRecord", "side"): _SIDES,
+    ("AlertRecord", "side"): _SIDES,
     ("AlertRecord", "state"): ("firing", "resolved"),
     ("AlertRecord", "severity"): ("info", "warning", "critical"),
     ("AlertRecord", "sentinels"): ("", "moved", "still"),
-    ("SilenceRecord", "side"): ("input", "output"),
+    ("SilenceRecord", "side"): _SIDES,
     ("RetrainingRecord", "state"): (
         *("requested", "suppressed", "approved", "rejected", "dataset", "started", "progress", "trained", "completed"),
         *("blessed", "refused", "shadow", "canary", "promoted", "rolled_back", "failed", "expired"),

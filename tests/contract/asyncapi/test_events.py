@@ -67,6 +67,9 @@ RETRAINING = """requested suppressed approved rejected dataset started progress 
         ("weir.inference.response.v2", "operation", get_args(Operation)),
         ("weir.inference.response.v2", "status", get_args(EndStatus)),
         ("weir.retraining.v1", "state", RETRAINING.split()),
+        ("weir.finding.v1", "side", ["", "input", "output"]),
+        ("weir.alert.v1", "side", ["", "input", "output"]),
+        ("weir.silence.v1", "side", ["", "input", "output"]),
     ],
 )
 def test_the_schema_names_every_value_that_this_version_writes(kind, field, values):
