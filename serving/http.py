@@ -3,7 +3,7 @@
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -186,7 +186,7 @@ class Reply:
     """The response to one request, as one JSON body or as a stream of events.
 
     The header ``x-request-id`` is the request id; if HAProxy forwards the response, it sets the same value. `headers` are
-    sent with the response, and can be changed until it starts. All methods that send raise ClientStalled after `send_seconds`.
+    sent with the response, and can be changed until it starts. The methods that send raise ClientStalled after `send_seconds`.
     """
 
     def __init__(self, send: Send, request_id: str, send_seconds: float = SEND_SECONDS) -> None:
@@ -209,12 +209,13 @@ class Reply:
         await self._send_body(content)
 
     async def error(self, error: ApiError) -> None:
-        """Send an error as the response, or as the last event of a stream that has begun."""
-        if not self.started:
-            await self.json(error.body(), error.status, error.headers)
-            return
-        await self.event(error.body())
-        await self._send_body(b"")  # no [DONE]: the stream is not complete
+        """Send an error as the response, or as the last event of a stream that has begun; raises no ClientStalled."""
+        with suppress(ClientStalled):
+            if not self.started:
+                await self.json(error.body(), error.status, error.headers)
+                return
+            await self.event(error.body())
+            await self._send_body(b"")  # no [DONE]: the stream is not complete
 
     async def start_events(self) -> None:
         """Begin a stream of server-sent events."""

@@ -163,6 +163,21 @@ async def test_a_client_that_reads_nothing_of_its_answer_is_cancelled(make_stack
     assert "read nothing of its answer for 0.05 s, the limit. Its connection is closed." in caplog.text
 
 
+async def test_a_client_that_reads_nothing_when_its_answer_fails_raises_no_error_in_the_server(make_stack):
+    stack = make_stack(send_seconds=0.05)
+    stack.backend.lose_after = 1
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+        if len(sent) > 2:
+            await asyncio.Event().wait()
+
+    await asyncio.wait_for(drive(stack, "a b c d", send, stream=True), 10)
+    assert b"model_replica_lost" in sent[-1]["body"]
+    assert stack.records()[1].data.status == "aborted"
+
+
 async def test_a_lost_replica_is_an_aborted_end_and_503(stack):
     stack.backend.lose_after = 0
     answer = await stack.chat("one two three")
