@@ -11,7 +11,7 @@ import msgspec
 from serving.backend import ANY_FIELD, Backend, BackendLost, Feature, ModelInfo
 from serving.openai_api.errors import ApiError, invalid, unavailable
 from stream.wire import RouteRecord, trained_version
-from stream.wire.route_files import BASE
+from stream.wire.route_files import BASE, is_version
 
 __all__ = ["ServedModel", "ServedModels", "Target", "check_features"]
 
@@ -122,13 +122,17 @@ class ServedModel:
 
 
 class ServedModels:
-    """The models of a gateway, by the names that clients use; those in `with_images` take images."""
+    """The models of a gateway, by the names that clients use; those in `with_images` take images.
+
+    A trained version belongs to one tenant, so no client can name it: only a route of its tenant selects it.
+    """
 
     def __init__(self, backends: Mapping[str, Backend], with_images: Collection[str] = ()) -> None:
-        trained = {name: backend for name, backend in backends.items() if trained_version(name)}
+        trained = {name: backend for name, backend in backends.items() if is_version(name)}
         self._models = {
             name: ServedModel(name, backend, trained, takes_images=name in with_images)
             for name, backend in backends.items()
+            if name not in trained
         }
 
     def __iter__(self) -> Iterator[ServedModel]:

@@ -21,6 +21,7 @@ __all__ = [
     "RouteOverride",
     "RouteOverrides",
     "in_shadow",
+    "is_version",
     "named_versions",
     "overrides_path",
     "previous_version",
@@ -75,9 +76,14 @@ def _folder(home: Path) -> Path:
     return shared if shared.is_dir() else home
 
 
+def is_version(name: str) -> bool:
+    """Return whether `name` is the name of a trained version."""
+    return _VERSION.fullmatch(name) is not None
+
+
 def version_weights(home: Path, version: str) -> Path:
     """Return the file with the merged weights of a trained version; raises ValueError if `version` is no such name."""
-    if not _VERSION.fullmatch(version):
+    if not is_version(version):
         raise ValueError(f"{version!r} is not a trained version; it must be m_ and 8 to 64 hexadecimal digits")
     return home / "loop" / "models" / version / "model.gguf"
 

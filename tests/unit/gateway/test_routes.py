@@ -300,9 +300,13 @@ async def test_an_adapter_of_vllm_with_the_name_of_the_version_answers(tmp_path)
         transport=httpx.ASGITransport(gateway), base_url="http://t", headers=headers
     ) as client:
         answer = await client.post("/v1/chat/completions", json=CHAT)
+        listed = (await client.get("/v1/models")).json()["data"]
+        named = await client.post("/v1/chat/completions", json=CHAT | {"model": M1})
     assert answer.headers[HEADER] == M1
     assert answer.json()["choices"][0]["message"]["content"] == "HELLO THERE"
     assert seen == [(M1, "")]
+    assert [model["id"] for model in listed] == ["echo"], "a version belongs to one tenant, and its name is not for clients"
+    assert named.status_code == 404
 
 
 def test_a_kill_that_delivery_publishes_between_the_reads_of_the_two_files_stays_in_force(tmp_path, monkeypatch):
