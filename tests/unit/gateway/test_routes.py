@@ -305,7 +305,7 @@ async def test_an_adapter_of_vllm_with_the_name_of_the_version_answers(tmp_path)
     assert answer.headers[HEADER] == M1
     assert answer.json()["choices"][0]["message"]["content"] == "HELLO THERE"
     assert seen == [(M1, "")]
-    assert [model["id"] for model in listed] == ["echo"], "a version belongs to one tenant, and its name is not for clients"
+    assert [model["id"] for model in listed] == ["echo"], "a version belongs to one tenant"
     assert named.status_code == 404
 
 
