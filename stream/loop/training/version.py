@@ -109,9 +109,11 @@ def _described(
     weights = file_digest(draft.merged) if draft.merged.exists() else ""
     card = model_card(job, version, adapter_digest=digest, weights_digest=weights, numbers=numbers, libraries=libraries)
     draft.card.write_text(card, encoding="utf-8")
+    # The URL of a storage can contain credentials, and commands print the manifest.
+    cluster = job.ray and msgspec.structs.replace(job.ray, storage="")
     return VersionManifest(
         version=version,
-        job=job,
+        job=msgspec.structs.replace(job, ray=cluster),
         adapter_digest=digest,
         weights_digest=weights,
         numbers=numbers,

@@ -16,7 +16,7 @@ from support.tiny_training import tiny_job
 from stream.files import file_digest
 from stream.loop.training.base_model import linear_modules, load_base
 from stream.loop.training.errors import TrainingError
-from stream.loop.training.job import VersionFolder
+from stream.loop.training.job import RayCluster, VersionFolder
 from stream.loop.training.manifest import read_version
 from stream.loop.training.signing import ensure_keys, verify_version
 from stream.loop.training.version import draft_of, make_version
@@ -72,7 +72,8 @@ def test_the_merged_file_is_the_base_plus_the_adapter(base, adapter, home):
 
 
 def test_a_version_names_its_sources_and_its_verification_succeeds(base, adapter, home):
-    job = tiny_job(base, home, retraining_id="rt_1")
+    cluster = RayCluster(address="10.0.0.1:6379", workers=1, storage="s3://key:hunter2@bucket/weir")
+    job = tiny_job(base, home, retraining_id="rt_1", ray=cluster)
     made = make_version(job, home, adapter, NUMBERS)
     folder = VersionFolder.of(home, made.version)
     assert made == read_version(home, made.version) == verify_version(home, made.version)
@@ -81,6 +82,7 @@ def test_a_version_names_its_sources_and_its_verification_succeeds(base, adapter
     assert set(made.files) == {
         "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "card.md", "model.gguf",
     }  # fmt: skip
+    assert "hunter2" not in folder.manifest.read_text()
     card = folder.card.read_text()
     for named in ("rt_1", job.dataset_digest, job.base_digest, made.adapter_digest, "3 of 3 steps", "24 rows"):
         assert named in card
