@@ -22,7 +22,7 @@ CLIENTS := .venv-clients
 CLIENTS_LOCK := tests/clients/requirements.lock
 
 # uv does not read pip's configuration: pass the package index of pip, if one is set.
-UV = VIRTUAL_ENV=$(CURDIR)/$(VENV) UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || echo $${PIP_INDEX_URL:-})}" $(BIN)/uv
+UV = VIRTUAL_ENV="$(CURDIR)/$(VENV)" UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || echo $${PIP_INDEX_URL:-})}" $(BIN)/uv
 
 COMPILE = $(UV) pip compile --generate-hashes --universal --no-emit-index-url --no-header --quiet --python-version 3.11
 VLLM_EXTRAS := --extra serving --extra guard --extra supervise --extra vllm
