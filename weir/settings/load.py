@@ -32,6 +32,8 @@ __all__ = ["Loaded", "as_written", "home_folder", "key_of", "load_settings"]
 #: Sections whose keys are names that users choose.
 _NAMED = ("models", "tenants")
 _MASK = "********"
+#: In the key of a variable of vLLM's replicas (``llm_config.runtime_env``), which can be a token such as HF_TOKEN.
+_VARIABLES = ".env_vars."
 #: Type of a pydantic error → the fix in TOML, because pydantic's messages name Python types.
 _KINDS = {
     "dict_type": "it must be a table",
@@ -52,7 +54,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     def effective(self) -> dict[str, dict[str, Any]]:
         """Return {dotted key: {value, source}}, with masked secrets; the values have the types of JSON."""
         return {
-            key: {"value": _shown(value), "source": self.sources.get(key, "default")}
+            key: {"value": _MASK if _VARIABLES in key else _shown(value), "source": self.sources.get(key, "default")}
             for key, value in _flatten(self.settings)
         }
 

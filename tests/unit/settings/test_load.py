@@ -252,6 +252,13 @@ def test_no_password_is_shown(monkeypatch):
     assert (traces.endpoint, list(traces.headers)) == ("http://127.0.0.1:5000/v1/traces", ["authorization"])
 
 
+def test_no_variable_of_vllm_is_shown(write):
+    write('[model]\nengine = "vllm"\n[model.llm_config.runtime_env.env_vars]\nHF_TOKEN = "hunter2"\n')
+    effective = load_settings().effective()
+    assert effective["model.llm_config.runtime_env.env_vars.HF_TOKEN"]["value"] == "********"
+    assert "hunter2" not in str(effective)
+
+
 @pytest.mark.parametrize("key", ["archive.url", "train.storage"])
 def test_no_password_in_an_address_of_files_is_shown(key, monkeypatch):
     name = f"WEIR_{key.upper().replace('.', '__')}"
