@@ -87,9 +87,8 @@ async def test_no_command_trains_for_a_request_that_is_rejected(apache_broker, h
     }
 
 
-async def test_a_second_trainer_continues_when_the_first_is_killed(broker, tmp_path, home, base):
-    """Run on the embedded broker too, which keeps a killed member in its group unless the next trainer removes it."""
-    kafka = await fresh_topics(broker.bootstrap)
+async def test_a_second_trainer_continues_when_the_first_is_killed(apache_broker, tmp_path, home, base):
+    kafka = await fresh_topics(apache_broker.bootstrap)
     await publish(kafka, "requested", 1.0, alert_ids=("al_1",))
     await publish(kafka, "approved", 2.0, by="k_boss")
     first = await trainer_process(kafka, home, base, tmp_path / "trainer.log")
@@ -129,6 +128,28 @@ async def test_a_second_trainer_continues_when_the_first_is_killed(broker, tmp_p
     assert model.metrics["step"] == 36
     log = run.log.read_text()
     assert "question 1" not in log  # a prompt
+
+
+async def test_a_second_trainer_takes_over_on_the_embedded_broker(embedded_broker, tmp_path, home, base):
+    """This broker keeps a killed member in its group unless the next trainer removes it."""
+    kafka = await fresh_topics(embedded_broker.bootstrap)
+    await publish(kafka, "requested", 1.0)
+    await publish(kafka, "approved", 2.0)
+    first = await trainer_process(kafka, home, base, tmp_path / "trainer.log")
+    await reached(kafka, "started")
+    first.kill()
+    await first.wait()
+
+    async def taken_over():
+        records = [record for record in await read(kafka, kafka.names.retraining) if record.by == "trainer"]
+        return records if records[-1].epoch == 2 else None
+
+    async with trainer(kafka, setup_of(home, base)):
+        records = await until("a state of the second trainer", taken_over, 180)
+    epochs = [record.epoch for record in records]
+    assert epochs == sorted(epochs)
+    second = records[epochs.index(2)]
+    assert second.at >= max(record.lease_until for record in records if record.epoch == 1)
 
 
 async def test_a_failure_is_published_and_a_new_approval_starts_the_request_again(apache_broker, home, base):
