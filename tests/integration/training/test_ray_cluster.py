@@ -29,6 +29,8 @@ def cluster(tmp_path_factory):
             patch.setenv(name, value)
         # Each checkpoint waits for this interval, and here each step has a checkpoint.
         patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+        # An actor of each run that asks a cloud whether it takes a node away.
+        patch.setenv("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         yield RayCluster(address=layout.address, workers=2)
 
 
@@ -138,8 +140,9 @@ async def test_two_workers_compute_the_steps_of_one_process(tmp_path, job, whole
 
 
 async def test_an_error_of_a_worker_ends_the_run_with_its_reason(tmp_path, job):
+    one = msgspec.structs.replace(job.ray, workers=1)
     with pytest.raises(TrainingError, match="the limit is 1 MiB"):
-        await trained(tmp_path, msgspec.structs.replace(job, memory_bytes=1 << 20))
+        await trained(tmp_path, msgspec.structs.replace(job, memory_bytes=1 << 20, ray=one))
 
 
 async def test_a_cluster_that_does_not_answer_is_named(tmp_path, base):
