@@ -11,6 +11,7 @@ from detectors.cheap.insults import insults
 from detectors.errors import NotLoadedError
 from detectors.models.linear import Linear, load_linear
 from detectors.normalise.disguise import views
+from detectors.normalise.loops import without_loops
 
 __all__ = ["GrowingToxicity"]
 
@@ -57,7 +58,7 @@ class GrowingToxicity(GrowingTextDetector):
         rows += [(span, text[slice(*span)]) for span in windows]
         if not rows:
             return None
-        odds = self._linear.logits([copy for _, copy in rows])[:, 0]
+        odds = self._linear.logits([without_loops(copy) for _, copy in rows])[:, 0]
         scores = [float(score) for score in 1.0 / (1.0 + np.exp(-odds))]
         found = [
             Found(start=start, end=end, score=score)

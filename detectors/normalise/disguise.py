@@ -14,6 +14,7 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import NamedTuple
 
+from detectors.normalise.loops import without_loops
 from detectors.normalise.unicode import normalise, without_surrogates
 
 __all__ = ["Encoded", "encoded", "plain_views", "spoken", "unleeted", "views"]
@@ -184,11 +185,11 @@ def _undone(raw: str) -> str:
 def views(text: str) -> list[str]:
     """Return the one to three texts to score, in time linear in the length.
 
-    The first text is the raw text with emoji replaced by their names. In the copy, disguises are undone. If two in five words
+    All are made from the text without loops. The first text is the raw text with emoji replaced by their names. In the copy, disguises are undone. If two in five words
     of the copy are not in the raw text, the first text is made from the copy, because classifiers score disguised words
     wrongly. The second text is the copy without emoji, if it differs from the first. The last text has the decoded sentences, if any.
     """
-    raw = without_surrogates(text)
+    raw = without_loops(without_surrogates(text))
     copy = _undone(raw)
     found = [spoken(copy if _is_disguised(raw, copy) else raw)]
     plain = spoken(copy, silent=True)
@@ -202,9 +203,10 @@ def plain_views(text: str) -> list[str]:
     """Return the one or two texts to score by a model that knows no disguise, in time linear in the length.
 
     The first text is the raw text without encoded sentences and without symbols such as emoji. If two in five words are in disguise, their
-    disguise is undone. The second text has the decoded sentences, if any. Every word of the raw text that is not encoded is in the first text.
+    disguise is undone. The second text has the decoded sentences, if any. Every word of the raw text that is not encoded is in the first text;
+    of a loop, one copy.
     """
-    raw = without_surrogates(text)
+    raw = without_loops(without_surrogates(text))
     hidden = _sentences(raw)
     rest, done = [], 0
     for one in sorted(hidden):

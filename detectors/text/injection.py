@@ -59,7 +59,7 @@ class InjectionDetector(EncoderDetector):
 
     name: ClassVar[str] = "injection"
     config_type: ClassVar[type[msgspec.Struct]] = InjectionConfig
-    revision: ClassVar[int] = 12
+    revision: ClassVar[int] = 13
     alert: ClassVar[AlertText] = AlertText(
         subject="prompt injection",
         runbook="Open a request with `weir show ID --text` and check what the answer disclosed; then make the system "

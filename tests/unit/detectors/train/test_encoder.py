@@ -157,7 +157,7 @@ def test_a_run_without_a_source_reads_none_of_its_texts(tmp_path, monkeypatch):
 def test_the_teacher_reads_the_beginning_that_the_cheap_tier_reads():
     model = load_multitask()
     insult = "You are a worthless idiot and everyone hates you."
-    far = "The museum opens at ten and closes at six. " * 20 + insult
+    far = "".join(f"Room {room} of the museum opens at ten and closes at six. " for room in range(20)) + insult
     scores = teacher.probabilities(model, [insult, far, "Wh\u0430t \u0430 nice d\u0430y."])
     assert scores.shape == (3, 3)
     assert scores[0, 0] > 0.9
