@@ -1,4 +1,4 @@
-"""One stack for all end-to-end tests."""
+"""One stack for all end-to-end tests: the defaults, the detector `repetition` and the delivery of versions."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import pytest
 from support.alertmanagers import Alertmanager
 from support.stack import Stack, free_port, running
 
+from stream.settings import DetectorSettings
 from weir.local.broker.kafka_jars import apache_available
 
 
@@ -31,5 +32,11 @@ def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
 
 @pytest.fixture(scope="package")
 def stack(broker_kind: str, manager: Alertmanager) -> Iterator[Stack]:
-    with running(WEIR_KAFKA__BROKER=broker_kind, WEIR_BRIDGE__ALERTMANAGERS=json.dumps([manager.url])) as started:
+    settings = {
+        "WEIR_KAFKA__BROKER": broker_kind,
+        "WEIR_BRIDGE__ALERTMANAGERS": json.dumps([manager.url]),
+        "WEIR_DETECTORS__OUTPUT": json.dumps([*DetectorSettings().output, "repetition"]),
+        "WEIR_DELIVERY__ENABLED": "true",
+    }
+    with running(**settings) as started:
         yield started

@@ -17,7 +17,7 @@ from serving.capture.balance import BalanceReader
 from weir.operate.request_story import read_story, shown
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(1200)]
-EXPECTED = {"input": {"pii", "toxicity", "injection"}, "output": {"pii", "toxicity", "refusal"}}
+EXPECTED = {"input": {"pii", "toxicity", "injection"}, "output": {"pii", "toxicity", "refusal", "repetition"}}
 
 SPANS = {
     "POST /v1/chat/completions",

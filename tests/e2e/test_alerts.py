@@ -101,7 +101,7 @@ async def test_unreadable_messages_become_dead_letters_and_others_are_processed(
     story = await asyncio.to_thread(
         until,
         "verdicts beside unreadable messages",
-        lambda: len((s := stack.json("show", request_id))["verdicts"]) >= 6 and s,
+        lambda: len((s := stack.json("show", request_id))["verdicts"]) >= 7 and s,
     )
     assert story["end"]["status"] == "complete"
     letters = await asyncio.wait_for(read_all(stack, "weir.inference.dlq", lambda found: len(found) >= 8), 60)

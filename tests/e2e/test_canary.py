@@ -14,11 +14,12 @@ import httpx
 import pytest
 from support.gate_dataset import honest_rows, write_dataset
 from support.noise_adapter import noise_version
-from support.stack import running, until
+from support.stack import until
 
 from serving.engine.fetch_model import ensure
 from stream.loop.training.job import TrainingJob
 from stream.wire.route_files import BASE
+from weir.operate.routes import routes
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(900)]
 GOOD = "m_900d900d900d"
@@ -26,15 +27,12 @@ TENANT = "e2e-canary"
 TOPICS = ("soup", "the moon", "rivers", "bread", "trains", "music", "winter", "tea", "maps", "clouds")
 
 
-@pytest.fixture(scope="module")
-def stack(broker_kind):
-    detectors = {"WEIR_DETECTORS__INPUT": '["pii"]', "WEIR_DETECTORS__OUTPUT": '["repetition"]'}
-    settings = {"WEIR_KAFKA__BROKER": broker_kind, "WEIR_DELIVERY__ENABLED": "true", "WEIR_MLFLOW__ENABLED": "false"}
-    with running(**settings, **detectors) as started:
-        good = started.home / "loop" / "models" / GOOD
-        good.mkdir(parents=True)
-        shutil.copyfile(ensure("smollm2-135m-instruct").path / "model.gguf", good / "model.gguf")
-        yield started
+@pytest.fixture(scope="module", autouse=True)
+def good(stack):
+    """Write the version `GOOD`, whose file is that of the default model."""
+    folder = stack.home / "loop" / "models" / GOOD
+    folder.mkdir(parents=True)
+    shutil.copyfile(ensure("smollm2-135m-instruct").path / "model.gguf", folder / "model.gguf")
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +82,13 @@ class Traffic:
 
 
 def shown(stack):
-    routes = stack.json("route", "show", "--tenant", TENANT)
-    return routes[0] if routes else None
+    """Return the route as `weir route show` prints it."""
+    found = stack.json("route", "show", "--tenant", TENANT)
+    return found[0] if found else None
+
+
+def route(stack):
+    return next(iter(routes(stack.home, tenant=TENANT)), None)
 
 
 def version_now(stack, key):
@@ -108,7 +111,7 @@ def test_the_gate_refuses_a_noise_adapter(stack, noise):
 async def test_a_canary_with_a_noise_adapter_is_rolled_back_within_60_requests_and_no_request_fails(stack, noise):
     key = stack.new_key(TENANT)
     stack.weir("models", "promote", noise, "--tenant", TENANT, "--reason", "a test")
-    await asyncio.to_thread(until, "the canary begins", lambda: (shown(stack) or {}).get("challenger") == noise)
+    await asyncio.to_thread(until, "the canary begins", lambda: (now := route(stack)) and now.challenger == noise)
     traffic = Traffic(stack, key)
     rolled_back: list[float] = []
     watched = stack.home / "routes.json"
@@ -136,7 +139,7 @@ async def test_a_promoted_version_answers_and_a_kill_works_while_kafka_is_stoppe
     key = stack.new_key(TENANT)
     stack.weir("models", "promote", GOOD, "--tenant", TENANT, "--reason", "a test", "--now")
     await asyncio.to_thread(until, "the new version answers", lambda: version_now(stack, key) == GOOD, 60)
-    await asyncio.to_thread(until, "the promotion is published", lambda: shown(stack)["epoch"] == 3, 30)
+    await asyncio.to_thread(until, "the promotion is published", lambda: route(stack).epoch == 3, 30)
     cards = httpx.get(f"{stack.url}/v1/models", headers={"authorization": f"Bearer {key}"}, trust_env=False).json()
     assert cards["data"][0]["weir"] == {"version": GOOD, "route": "champion", "weight": 100}
     broker = stack.pid("broker")
@@ -146,5 +149,5 @@ async def test_a_promoted_version_answers_and_a_kill_works_while_kafka_is_stoppe
         await asyncio.to_thread(until, "the base answers", lambda: version_now(stack, key) != GOOD, 10)
     finally:
         os.kill(broker, signal.SIGCONT)
-    await asyncio.to_thread(until, "the kill is published", lambda: shown(stack)["epoch"] == 4, 90)
+    await asyncio.to_thread(until, "the kill is published", lambda: route(stack).epoch == 4, 90)
     assert shown(stack)["weights"] == {BASE: 100}
