@@ -1,6 +1,7 @@
 """Verdicts, alerts and traces of a request; unreadable messages become dead letters; text is only on weir.inference."""
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 import uuid
@@ -25,8 +26,16 @@ def bootstrap(stack):
     return f"127.0.0.1:{json.loads((stack.home / 'ports.json').read_text())['broker']}"
 
 
-def alerts_of(stack, tenant, detector):
-    return [a for a in stack.json_lines("alerts") if a["tenant"] == tenant and a["detector"] == detector]
+async def alert_of(stack, tenant, detector, state="firing"):
+    """Wait until an alert on a prompt of `tenant` has `state`; return it as `weir alerts` prints it."""
+    wanted = (tenant, detector, "input", state)
+    following = Client(bootstrap_servers=bootstrap(stack)).alerts(since="10m")
+    async with asyncio.timeout(120), contextlib.aclosing(following) as alerts:
+        async for alert in alerts:
+            if (alert.tenant, alert.detector, alert.side, alert.state) == wanted:
+                break
+    printed = await asyncio.to_thread(stack.json_lines, "alerts")
+    return next(item for item in printed if (item["alert_id"], item["state"]) == (alert.alert_id, state))
 
 
 async def ask(stack, key, prompt):
@@ -40,11 +49,7 @@ async def test_a_prompt_has_a_verdict_an_alert_and_one_trace(stack):
     personal = await ask(stack, key, SECRET)
     toxic = await ask(stack, key, TOXIC)
     for detector, request_id in (("pii", personal), ("toxicity", toxic)):
-        found = await asyncio.to_thread(
-            until, f"alert of {detector}", lambda d=detector: alerts_of(stack, "e2e-alert", d)
-        )
-        alert = next(item for item in found if item["side"] == "input")
-        assert alert["state"] == "firing"
+        alert = await alert_of(stack, "e2e-alert", detector)
         assert request_id in alert["evidence"]
         story = stack.json("show", request_id)
         assert alert["alert_id"] in story["alert_ids"]
@@ -78,12 +83,7 @@ async def test_the_client_yields_new_alerts(stack):
 async def test_an_alert_resolves_if_event_time_advances_without_findings(stack):
     key = stack.new_key("e2e-resolve")
     await ask(stack, key, TOXIC)
-
-    def resolved():
-        found = alerts_of(stack, "e2e-resolve", "toxicity")  # the output side can have an alert too
-        return [a for a in found if a["state"] == "resolved" and a["side"] == "input"]
-
-    (alert,) = await asyncio.to_thread(until, "resolved alert", resolved, 120)
+    alert = await alert_of(stack, "e2e-resolve", "toxicity", "resolved")
     assert alert["resolved_at"] > alert["opened_at"]
 
 
