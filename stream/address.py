@@ -106,7 +106,8 @@ def _without_sasl(text: str) -> str:
 
 
 def _with_ports(text: str) -> str:
-    servers = [server for server in map(str.strip, text.split(",")) if server]  # for an empty name, clients try this machine
+    # For an empty name, the clients try this machine.
+    servers = [server for server in map(str.strip, text.split(",")) if server]
     for server in servers:
         host, colon, port = server.rpartition(":")
         if not colon and "/" not in server:  # the client adds Kafka's port, 9092
