@@ -120,7 +120,7 @@ def _installed(name: str) -> bool:
 def _packages(_: Settings) -> Iterator[Check]:
     missing = {name: extra for name, extra in _PACKAGES.items() if not _installed(name)}
     detail = f"missing: {', '.join(missing)}" if missing else f"all {len(_PACKAGES)} are installed"
-    extras = ",".join(sorted(set(missing.values())))
+    extras = ",".join(sorted(set(missing.values() or _PACKAGES.values())))
     yield Check("packages", not missing, detail, f"`make up` installs them; by hand: pip install 'weir-llm[{extras}]'")
 
 

@@ -74,6 +74,7 @@ def test_doctor_names_every_check_and_the_remedy_of_each_failed_check(run):
     assert {"python", "settings", "home", "memory", "kafka", "http-port"} <= {check["check"] for check in checks}
     assert all({"check", "ok", "detail", "remedy"} <= check.keys() for check in checks)
     assert all(check["remedy"] for check in checks if not check["ok"])
+    assert "weir-llm[]" not in result.output
 
 
 def test_doctor_reports_a_setting_that_cannot_be_read(run, monkeypatch):
