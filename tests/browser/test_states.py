@@ -267,9 +267,9 @@ def test_an_ended_silence_does_not_reappear_with_an_older_reply(look):
     held = []
 
     def answer(route):
-        if not held:
+        held.append(route)  # first, because another request can arrive while this one is answered
+        if len(held) == 1:
             route.fulfill(json=replies[0])
-        held.append(route)
 
     page.route("**/api/silences", answer)
     page.route("**/api/silences/si_1", lambda route: route.fulfill(json={"ended": []}))

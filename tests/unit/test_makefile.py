@@ -11,6 +11,6 @@ def test_make_installs_in_a_folder_with_any_name(tmp_path):
     for name, script in {"uv": 'echo "$VIRTUAL_ENV"', "python": ""}.items():
         (programs / name).write_text(f"#!/bin/sh\n{script}\n")
         (programs / name).chmod(0o700)
-    command = ["make", "--file", MAKEFILE, "--eval", "probe: ; @$(UV)", "probe"]
+    command = ["make", "--no-print-directory", "--file", MAKEFILE, "--eval", "probe: ; @$(UV)", "probe"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == (f"{folder}/.venv\n", "")

@@ -58,7 +58,7 @@ def run(batches, decisions):
         return gap_alerts(ledger), inactive_detectors(ledger)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(topics=logs(), data=st.data())
 def test_gap_alerts_do_not_depend_on_when_the_ledger_decides(topics, data):
     in_one = run([[record for topic in topics for record in topic]], [True])
@@ -71,7 +71,7 @@ def test_gap_alerts_do_not_depend_on_when_the_ledger_decides(topics, data):
     assert run(batches, decisions)[0] == in_one[0]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(topics=logs(), data=st.data())
 def test_firing_alerts_about_detectors_do_not_depend_on_the_order_of_topics(topics, data):
     """Here, the ledger decides only after it has read the whole log."""

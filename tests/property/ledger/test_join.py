@@ -92,7 +92,7 @@ def oracle(events, answers):
     return counts
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(history=histories(), data=st.data())
 def test_order_duplicates_and_batches_do_not_change_coverage(history, data):
     events, answers = history
@@ -117,7 +117,7 @@ def test_order_duplicates_and_batches_do_not_change_coverage(history, data):
     assert missing == plain_missing
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(history=histories(), data=st.data())
 def test_a_rebuild_without_the_oldest_verdicts_expects_only_those_that_the_log_contains(history, data):
     """Kafka deletes verdicts before their events if they fill their topic first."""

@@ -48,7 +48,7 @@ def observed(given_answers, order, batch):
         return hours, found, ledger.alerts("accuracy")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 3), shuffle=st.randoms(use_true_random=False), batch=st.sampled_from([7, 30]))
 def test_shuffled_labels_have_the_same_accuracy_and_one_alert(seed, shuffle, batch):
     known = answers(seed)

@@ -57,7 +57,7 @@ def openings(alerts):
     return {(alert.tenant, alert.side, alert.bucket) for alert in alerts}
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(seed=SEEDS, batch_events=st.integers(1, 64), detector=st.sampled_from(["toxicity", "pii"]))
 def test_the_installed_version_against_the_recorded_one_has_no_diff(seed, batch_events, detector):
     _, _, log = recorded(seed)
@@ -98,7 +98,7 @@ def test_the_installed_version_against_verdicts_of_version_1_has_no_diff(detecto
     assert replayed.meter.events.missing == replayed.meter.events.skipped == 0
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(seed=SEEDS)
 @example(seed=15_705)
 def test_a_higher_threshold_loses_the_alerts_that_a_simple_pass_loses(seed):
@@ -144,7 +144,7 @@ def test_flips_at_the_threshold_are_listed_and_change_no_alert(seed):
     assert {(one.recorded_part, one.scored_part) for one in flips} == {("/messages/0/parts/0",) * 2}
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(seed=SEEDS, shares=st.lists(st.floats(0.3, 1), min_size=P, max_size=P))
 def test_events_that_score_had_not_reached_are_not_compared(seed, shares):
     """The verdicts end at a different event in each partition, as if score is behind."""
@@ -160,7 +160,7 @@ def test_events_that_score_had_not_reached_are_not_compared(seed, shares):
     assert replayed.meter.events.pending + replayed.meter.events.compared == len(expected)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(seed=SEEDS, share=st.floats(0.1, 0.7))
 def test_events_whose_verdicts_kafka_deleted_are_not_compared(seed, share):
     """Kafka deletes verdicts before their events if they fill their topic first."""
@@ -177,7 +177,7 @@ def test_events_whose_verdicts_kafka_deleted_are_not_compared(seed, share):
     assert 0 < events.expired == sum(map(len, lanes)) - events.compared
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(seed=SEEDS, detector=st.sampled_from(["drift", "anomaly"]))
 def test_a_stream_detector_has_the_alerts_and_ids_of_the_recorded_run(seed, detector):
     _, scoring, _ = recorded(seed)

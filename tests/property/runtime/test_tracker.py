@@ -73,5 +73,5 @@ class TrackerMachine(RuleBasedStateMachine):
             assert self.tracker.open_count(partition) == len(unfinished)
 
 
-TrackerMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TrackerMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 TestTracker = TrackerMachine.TestCase

@@ -104,7 +104,7 @@ OBJECTS = st.dictionaries(KEY, st.recursive(LEAVES, nested, max_leaves=20), max_
 OPERATIONS = st.sampled_from(["chat", "text_completion", "embeddings", "responses"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(OBJECTS, OPERATIONS, st.lists(OBJECTS, max_size=4))
 def test_a_request_and_its_answer_are_relayed_and_recorded(body, operation, chunks):
     request = OpenRequest.parse(msgspec.json.encode(body | {"model": "m"}), operation)

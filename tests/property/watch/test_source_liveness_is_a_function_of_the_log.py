@@ -35,7 +35,7 @@ def by_id(events):
     return {event.id: event for event in events}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=SEEDS, partitions=st.integers(1, 4))
 def test_any_order_of_the_partitions_gives_the_findings_of_a_simple_pass(seed, partitions):
     lanes = make(seed, partitions)
@@ -46,7 +46,7 @@ def test_any_order_of_the_partitions_gives_the_findings_of_a_simple_pass(seed, p
     assert len(by_id(first)) == len(first)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=SEEDS, crashes=st.lists(st.floats(0, 1), min_size=1, max_size=5))
 def test_crashes_at_any_point_change_no_finding(seed, crashes):
     """The table outlives a crash. The committed offset can be older than the table, because signals of open buckets are not committed."""
@@ -67,7 +67,7 @@ def test_crashes_at_any_point_change_no_finding(seed, crashes):
     assert by_id(published) == by_id(found(SourceLiveness(rules(3)), log))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=SEEDS)
 def test_every_inactive_source_has_a_separate_alert_and_no_retraining_event(seed):
     lanes = make(seed, 2)

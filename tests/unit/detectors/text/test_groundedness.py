@@ -156,7 +156,7 @@ def test_a_polite_phrase_with_a_fact_is_a_statement(text):
 
 
 @given(answer=st.text(), passage=st.text(), question=st.text())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_text_has_a_score_and_spans_within_their_texts(answer, passage, question):
     detector = loaded()
     turns = (Turn(role="user", content=question, pointer="/a"), Turn(role="tool", content=passage, pointer="/b"))
