@@ -3,10 +3,10 @@
 import os
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 from support.running_broker import RunningBroker, start_broker
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -14,9 +14,12 @@ from xdist.workermanage import WorkerController
 
 from weir.local.broker.kafka_jars import apache_available
 
-# No test asserts a time, because the machine can be busy.
-settings.register_profile("weir", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("weir")
+if find_spec("hypothesis"):  # the environment of tests/vllm does not have it
+    from hypothesis import HealthCheck, settings
+
+    # No test asserts a time, because the machine can be busy.
+    settings.register_profile("weir", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("weir")
 
 _NO_MAVEN = "Apache Kafka needs Maven (Debian package `maven`), which is not on PATH"
 _NO_CHROMIUM = "the console's page needs Chromium (Debian package `chromium`), which is not on PATH"
