@@ -3,25 +3,13 @@
 import re
 import time
 
-import pytest
 from support import alert_records
-from support.console_ledger import NAMES, LedgerMaker
+from support.console_ledger import NAMES
 from support.console_page import hide
 from support.events import event_of
 from support.ledger_log import end, request
 
 from weir.console import live_updates
-
-
-@pytest.fixture
-def maker(tmp_path):
-    maker = LedgerMaker(tmp_path / "ledger")
-    maker.side("r1", "input", time.time(), flagged=("pii",))
-    maker.side("r1", "output", time.time())
-    maker.alerts(6, evidence=("r1",))
-    maker.beat(time.time())
-    yield maker
-    maker.close()
 
 
 def test_a_request_of_an_earlier_day_has_its_day_in_the_live_list(look, maker):

@@ -14,17 +14,6 @@ from stream.ledger.decisions import Heartbeat
 from stream.wire import RetrainingRecord
 
 
-@pytest.fixture
-def maker(tmp_path):
-    maker = LedgerMaker(tmp_path / "ledger")
-    maker.side("r1", "input", time.time(), flagged=("pii",))
-    maker.side("r1", "output", time.time())
-    maker.alerts(6, evidence=("r1",))
-    maker.beat(time.time())
-    yield maker
-    maker.close()
-
-
 def hold(page, pattern):
     """Intercept requests for `pattern`; return the list of those that wait for an answer of the test."""
     held = []
