@@ -19,7 +19,7 @@ from weir.home.disk_space import GIB, NEEDED_BYTES, free_bytes
 from weir.local.broker.find_java import JAVA_MINIMUM, find_java, java_version
 from weir.local.broker.kafka_jars import apache_available, apache_installed
 from weir.local.broker.launch import check_login, plan_broker
-from weir.local.preflight import http_port_problem
+from weir.local.preflight import environment_problem, http_port_problem
 from weir.local.stack_state import load_components, supervisor_runs
 from weir.settings import Settings, load_settings
 from weir.settings.detector_options import check_detector_options
@@ -77,6 +77,8 @@ def _results(check: Callable[[Settings], Iterator[Check]], settings: Settings) -
 def _python() -> Check:
     version, needed = ".".join(map(str, sys.version_info[:3])), ".".join(map(str, _PYTHON))
     remedy = f"install Python {needed} or newer, then run `make clean up` (it reinstalls .venv; data is kept)"
+    if problem := environment_problem():
+        return Check("python", False, sys.prefix, problem)
     return Check("python", sys.version_info[:2] >= _PYTHON, version, remedy)
 
 

@@ -3,6 +3,8 @@
 import errno
 import os
 import pwd
+import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,15 +24,21 @@ from weir.local.processes import HOME_MARK
 from weir.settings import Settings
 
 __all__ = [
+    "check_environment",
     "check_http_port",
     "create_home",
     "ensure_model",
     "ensure_models",
+    "environment_problem",
     "http_port_problem",
     "lock_path",
     "stack_lock",
     "stack_ports",
 ]
+
+
+#: A character that the commands that Ray gives to a shell need in quotes; Ray writes the path of its programs without quotes.
+_NEEDS_QUOTES = re.compile(r"[^\w@%+=:,./~-]")
 
 
 def create_home(home: Path) -> None:
@@ -110,6 +118,22 @@ def _describe(pid: int) -> str:
     except (psutil.Error, OSError):
         return f"pid {pid}"
     return f"{described}, of the Weir stack in {stack}" if stack else described
+
+
+def environment_problem(prefix: str = sys.prefix) -> str:
+    """Return why Ray cannot start from the Python environment in `prefix`, with the fix; "" if it can."""
+    if not (found := _NEEDS_QUOTES.search(prefix)):
+        return ""
+    return (
+        f"Ray cannot start from {prefix}, because the path has the character {found.group()!r}; move the folder to a path of letters, digits "
+        "and the characters . _ - only, and install again (in a clone: make clean up)"
+    )
+
+
+def check_environment() -> None:
+    """Raise StackError if Ray cannot start from this Python environment."""
+    if problem := environment_problem():
+        raise StackError(problem)
 
 
 def check_http_port(settings: Settings) -> None:

@@ -91,6 +91,7 @@ def _prepare(settings: Settings, reporter: StepReporter, only: Collection[str]) 
     home = settings.home
     serves = not only or "serve" in only
     if serves:
+        preflight.check_environment()
         preflight.check_http_port(settings)
     ports, moved = preflight.stack_ports(home)
     broker = plan_broker(settings.kafka)

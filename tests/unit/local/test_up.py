@@ -9,7 +9,7 @@ from rich.console import Console
 from weir.cli.up import print_addresses
 from weir.errors import StackError
 from weir.home.api_keys import ensure_first_key, first_key_path, list_keys, revoke_key
-from weir.local import up
+from weir.local import preflight, up
 from weir.local.doctor import diagnose
 from weir.local.health.health_probe import Health
 from weir.local.plan import Component, Plan, save_plan
@@ -107,3 +107,17 @@ def test_a_revoked_api_key_is_not_shown_as_the_key_of_the_stack(tmp_path):
     revoke_key(tmp_path, list_keys(tmp_path)[0].id)
     assert f"{path} has no valid key; `" in shown("serve")
     assert shown("score").endswith("elsewhere")
+
+
+@pytest.mark.parametrize("folder", ["/home/ann/weir/.venv", "/home/w\u00e9ir-2.0_a/.venv", "/opt/a@b/.venv"])
+def test_ray_can_start_from_a_path_of_letters_digits_and_some_signs(folder):
+    assert preflight.environment_problem(folder) == ""
+
+
+@pytest.mark.parametrize("sign", [" ", "'", '"', "\\", "$", ";", "#", "("])
+def test_a_path_from_which_ray_cannot_start_is_an_error_before_a_process_starts(sign, monkeypatch):
+    problem = preflight.environment_problem(f"/home/ann{sign}s/.venv")
+    assert f"the path has the character {sign!r}; move the folder" in problem
+    monkeypatch.setattr(preflight, "environment_problem", lambda: problem)
+    with pytest.raises(StackError, match="Ray cannot start from"):
+        preflight.check_environment()
