@@ -185,9 +185,10 @@ def _undone(raw: str) -> str:
 def views(text: str) -> list[str]:
     """Return the one to three texts to score, in time linear in the length.
 
-    All are made from the text without loops. The first text is the raw text with emoji replaced by their names. In the copy, disguises are undone. If two in five words
-    of the copy are not in the raw text, the first text is made from the copy, because classifiers score disguised words
-    wrongly. The second text is the copy without emoji, if it differs from the first. The last text has the decoded sentences, if any.
+    All are made from the text without loops. The first text is the raw text with emoji replaced by their names. In the copy, disguises
+    are undone. If two in five words of the copy are not in the raw text, the first text is made from the copy, because classifiers score
+    disguised words wrongly. The second text is the copy without emoji, if it differs from the first. The last text has the decoded
+    sentences, if any.
     """
     raw = without_loops(without_surrogates(text))
     copy = _undone(raw)

@@ -1,4 +1,4 @@
-"""A page that stays open or gets no data shows how old its data are, and updates what it shows."""
+"""A page that stays open for long, or that gets no data: the times that it shows, and what it shows anew."""
 
 import re
 import time
