@@ -73,9 +73,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def run_demo(loaded: Loaded, console: Console, *, quick: bool) -> Outcome:
-    """Send the demo's requests to the running stack, and print what Weir publishes about them; raises StackError.
+    """Send the demo's requests to the running stack, and print what Weir publishes about them.
 
     With `quick`, the demo ends with the retraining request; else reviewers correct answers, and a version is trained.
+    Raises StackError if no request is answered or a step fails, and StreamError if a topic cannot be read.
     """
     settings = loaded.settings
     kafka = effective_kafka(settings)
@@ -89,14 +90,19 @@ async def run_demo(loaded: Loaded, console: Console, *, quick: bool) -> Outcome:
         line = partial(_print_line, progress.console, results)
         view = BacklogView(progress, line)
         watching = asyncio.create_task(follow_backlog(partial(score_position, kafka), view.show))
-        followers = [*_follow(kafka, results, line), watching]
+        followers = _follow(kafka, results, line)
+        tasks = [*followers, watching]
         try:
             results.started = time.monotonic()
             reviews = Reviews(traffic) if not quick else None
             for name, prompts, _ in _PHASES:
                 advance = partial(_advance, progress, progress.add_task(name, total=len(prompts)), reviews)
                 await traffic.send(prompts, advance)
-            await _until_seen(results, traffic, progress, view, reviews)
+            seen = asyncio.create_task(_until_seen(results, traffic, progress, view, reviews))
+            tasks.append(seen)
+            done, _ = await asyncio.wait((seen, *followers), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # a follower ends only with an error
             if reviews is not None:
                 await reviews.finish()
                 line(f"reviewers sent {count_text(len(reviews.accepted), 'better answer')}")
@@ -105,9 +111,9 @@ async def run_demo(loaded: Loaded, console: Console, *, quick: bool) -> Outcome:
             if view.newest is None or not view.newest.notable:
                 await _count_last_verdicts(settings, traffic, results, line)
         finally:
-            for follower in followers:
-                follower.cancel()
-            await asyncio.gather(*followers, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             view.hide()
             await traffic.close()
     answered = sum(answer.status == 200 for answer in traffic.answers)
