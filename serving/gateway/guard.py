@@ -80,22 +80,20 @@ class Guards:
             detector.load()
             self._detectors[name] = detector
 
-    def start(self, tenant: str, *, streaming: bool, tokens: int = 0) -> "Guard | None":
+    def start(self, tenant: str, *, tokens: int = 0) -> "Guard | None":
         """Return a guard for one part of a choice, after `tokens` tokens of other parts, or None if the tenant's guard is off."""
         settings = self._settings(tenant)
         if settings.mode == "off" or tenant == OWN_TENANT:  # the answers to Weir's own prompts reach no user
             return None
-        return Guard(settings, self, streaming=streaming, tokens=tokens)
+        return Guard(settings, self, tokens=tokens)
 
     def submit(self, check: "Check") -> "Future[_Finding | None]":
         """Run a check in the thread."""
         return self._thread.submit(check.run, self._detectors)
 
-    def answer(self, tenant: str, *, streaming: bool) -> "AnswerGuard | None":
+    def answer(self, tenant: str) -> "AnswerGuard | None":
         """Return a guard for all choices of one answer, or None if the tenant's guard is off."""
-        if self.start(tenant, streaming=streaming) is None:
-            return None
-        return AnswerGuard(self, tenant, streaming=streaming)
+        return None if self.start(tenant) is None else AnswerGuard(self, tenant)
 
     def close(self) -> None:
         """Cancel the waiting checks, and end the thread after its current check."""
@@ -125,19 +123,20 @@ class Check(NamedTuple):
 class Guard:
     """The guard of one part of a choice. Call `push` with all text in order, then `finish` before a normal end.
 
+    Call `sent` when the client of a stream has received the text so far.
+
     `hit` is the finding, or None before it is known; after a finding, no text is checked. If `hit.stopped` is true, the
     caller must cancel the engine and end the answer with the finish reason ``content_filter``.
     """
 
-    def __init__(self, settings: GuardSettings, guards: Guards, *, streaming: bool, tokens: int = 0) -> None:
+    def __init__(self, settings: GuardSettings, guards: Guards, *, tokens: int = 0) -> None:
         self._settings = settings
         self._guards = guards
-        self._streaming = streaming
         self.hit: GuardStop | None = None
         #: Number of the part's first characters that are before the finding; without streaming, the text to return.
         self.harmless_characters = 0
         self._failed = False
-        self._tokens = self._tokens_at_check = tokens
+        self._tokens = self._tokens_at_check = self._tokens_sent = tokens
         self._check: Future[_Finding | None] | None = None
         self._overlap = ""
         self._unchecked = ""
@@ -167,6 +166,10 @@ class Guard:
         ):
             self._start_check(is_end=False)
         return None
+
+    def sent(self) -> None:
+        """Note that the client has received all text so far."""
+        self._tokens_sent = self._tokens
 
     async def finish(self) -> GuardStop | None:
         """Check the rest of the text so far, and return `hit`."""
@@ -228,7 +231,7 @@ class Guard:
         self.hit = GuardStop(
             detector=found.detector,
             position_tokens=position,
-            exposed_tokens=self._tokens - before if self._streaming else 0,
+            exposed_tokens=max(self._tokens_sent - before, 0),
             stopped=self._settings.mode == "stop",
         )
         self._guards.hits.labels(found.detector, self._settings.mode).inc()
@@ -240,9 +243,10 @@ class AnswerGuard:
     `hit` is the first finding.
     """
 
-    def __init__(self, guards: Guards, tenant: str, *, streaming: bool) -> None:
-        self._guards, self._tenant, self._streaming = guards, tenant, streaming
+    def __init__(self, guards: Guards, tenant: str) -> None:
+        self._guards, self._tenant = guards, tenant
         self._choices: dict[int, _Choice] = {}
+        self._newest: list[Guard] = []
         self.hit: GuardStop | None = None
 
     async def push(self, texts: Sequence[NewText], completion_tokens: int) -> bool:
@@ -251,6 +255,7 @@ class AnswerGuard:
         A choice has its share of `completion_tokens`, but at least one token for each text; replicas send several tokens in
         one text. Other servers send `completion_tokens` only at the end: until then, long texts count as several tokens.
         """
+        self._newest = []
         for index, text, part in texts:
             choice = self._choices.setdefault(index, _Choice())
             before = choice.tokens
@@ -259,8 +264,14 @@ class AnswerGuard:
                 self._note(await last.finish())
             choice.part = part
             guard = choice.guards.get(part) or self._new(choice, before)
+            self._newest.append(guard)
             self._note(await guard.push(text, choice.tokens))
         return self.must_stop
+
+    def sent(self) -> None:
+        """Note that the client has received the text of the last `push`."""
+        for guard in self._newest:
+            guard.sent()
 
     async def finish(self) -> bool:
         """Check the rest of all choices; return whether the answer must be stopped."""
@@ -284,7 +295,7 @@ class AnswerGuard:
         }
 
     def _new(self, choice: "_Choice", tokens: int) -> Guard:
-        guard = self._guards.start(self._tenant, streaming=self._streaming, tokens=tokens)
+        guard = self._guards.start(self._tenant, tokens=tokens)
         assert guard is not None, "the settings of a tenant are constant"
         choice.guards[choice.part] = guard
         return guard

@@ -76,11 +76,7 @@ class Inference:
         self._first_token: float | None = None
         self._so_far = answer.accumulator()
         guards = wiring.guards
-        self._guard = (
-            None
-            if guards is None or request.shadow_of
-            else guards.answer(request.tenant, streaming=request.request.stream)
-        )
+        self._guard = None if guards is None or request.shadow_of else guards.answer(request.tenant)
         #: None if capture is off, and before the request is accepted.
         self._asked: RequestRecord | None = None
         self._ended = False
@@ -155,6 +151,8 @@ class Inference:
                         break
                     if self._request.request.stream:
                         await self._send(reply, self._answer.chunk(item))
+                        if self._guard is not None:
+                            self._guard.sent()
         except BackendLost as lost:
             self._abort(lost.kind)
         if self._guard is not None and await self._guard.finish():

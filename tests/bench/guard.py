@@ -43,7 +43,7 @@ async def main() -> None:
         began = time.process_time()
         await asyncio.gather(
             *(
-                answer(guards.start("acme", streaming=True) if guarded else None, tokens[part * share :][:share])
+                answer(guards.start("acme") if guarded else None, tokens[part * share :][:share])
                 for part in range(AT_ONCE)
             )
         )

@@ -94,6 +94,7 @@ async def stream(guard, pieces, pause):
         if stop is not None and stop.stopped:
             return sent
         sent += 1
+        guard.sent()
         if pause is not None:
             await asyncio.sleep(pause)
     await guard.finish()
@@ -103,7 +104,7 @@ async def stream(guard, pieces, pause):
 @pytest.mark.parametrize("pause", [None, 0, 0.002], ids=["a burst", "yielding", "paced"])
 @pytest.mark.parametrize("position", range(49, 66))
 async def test_at_most_26_tokens_follow_an_insult(make, position, pause):
-    guard = make().start("acme", streaming=True)
+    guard = make().start("acme")
     sent = await stream(guard, scripted(position), pause)
     end = position + len(INSULT)
     assert guard.hit is not None
@@ -123,7 +124,7 @@ async def test_at_most_26_tokens_follow_an_insult(make, position, pause):
 
 @pytest.mark.parametrize("every_tokens", [1, 5, 64])
 async def test_the_setting_every_tokens_bounds_the_tokens_between_checks(make, every_tokens):
-    guard = make(every_tokens=every_tokens).start("acme", streaming=True)
+    guard = make(every_tokens=every_tokens).start("acme")
     sent = await stream(guard, scripted(50), 0.001)
     assert sent <= 50 + len(INSULT) + every_tokens + 10
 
@@ -131,7 +132,7 @@ async def test_the_setting_every_tokens_bounds_the_tokens_between_checks(make, e
 @pytest.mark.parametrize("lead", range(EVERY))
 @pytest.mark.parametrize("data", ["jane.roe@example.com", "4111 1111 1111 1111", "(call) 415-555-2671"])
 async def test_personal_data_sent_character_by_character_is_found_at_every_boundary(make, data, lead):
-    guard = make(detectors=["pii"]).start("acme", streaming=True)
+    guard = make(detectors=["pii"]).start("acme")
     pieces = [*["word "] * lead, *f"{data} ", *["word "] * 60]
     sent = await stream(guard, pieces, 0)
     assert guard.hit is not None
@@ -140,7 +141,7 @@ async def test_personal_data_sent_character_by_character_is_found_at_every_bound
 
 
 async def test_the_last_text_is_checked_before_the_end(make):
-    guard = make().start("acme", streaming=True)
+    guard = make().start("acme")
     pieces = scripted(33, length=33 + len(INSULT))
     pieces[-1] = pieces[-1].rstrip()
     assert await stream(guard, pieces, 0) == len(pieces)
@@ -150,7 +151,7 @@ async def test_the_last_text_is_checked_before_the_end(make):
 
 async def test_observe_sends_the_whole_answer_and_records_what_stop_would_have_done(make):
     guards = make(mode="observe")
-    guard = guards.start("acme", streaming=True)
+    guard = guards.start("acme")
     assert await stream(guard, scripted(50), 0.001) == 200
     assert guard.hit is not None
     assert not guard.hit.stopped
@@ -159,15 +160,17 @@ async def test_observe_sends_the_whole_answer_and_records_what_stop_would_have_d
 
 
 async def test_an_answer_that_is_sent_at_its_end_exposes_nothing(make):
-    guard = make().start("acme", streaming=False)
-    await stream(guard, scripted(50), 0)
+    guard = make().start("acme")
+    for number, piece in enumerate(scripted(50), 1):
+        await guard.push(piece, number)
+    await guard.finish()
     assert guard.hit is not None
     assert guard.hit.exposed_tokens == 0
     assert "".join(scripted(50))[: guard.harmless_characters].startswith("".join(scripted(50)[:44]))
 
 
 async def test_a_harmless_answer_ends_without_a_finding(make):
-    guard = make().start("acme", streaming=True)
+    guard = make().start("acme")
     assert await stream(guard, scripted(50, insult=[]), 0) == 200
     assert guard.hit is None
     assert guard.harmless_characters == 0
@@ -182,14 +185,14 @@ async def test_a_harmless_answer_ends_without_a_finding(make):
     ids=["half a word", "a clause that began before the overlap"],
 )
 async def test_harmless_text_that_is_cut_at_any_character_is_no_finding(make, pieces):
-    guard = make(every_tokens=1).start("acme", streaming=True)
+    guard = make(every_tokens=1).start("acme")
     await stream(guard, pieces + scripted(0, length=100, insult=[]), 0.001)
     assert guard.hit is None
 
 
 async def test_the_cost_of_a_check_does_not_grow_with_the_answer(recorded):
     guards, checks = recorded
-    guard = guards.start("acme", streaming=True)
+    guard = guards.start("acme")
     await stream(guard, scripted(0, length=3000, insult=[]), None)
     assert len(checks) == pytest.approx(3000 / EVERY, rel=0.3)
     assert max(len(check.text) for check in checks) < 600
@@ -202,7 +205,7 @@ async def test_the_cost_of_a_check_does_not_grow_with_the_answer(recorded):
 )
 async def test_large_chunks_and_text_without_spaces_are_read_to_the_end(make, recorded, text):
     guards, checks = recorded
-    guard = guards.start("acme", streaming=True)
+    guard = guards.start("acme")
     await guard.push(text, 5000)
     await guard.push(" I hate you, you worthless piece of shit.", 5010)
     await guard.finish()
@@ -214,7 +217,7 @@ async def test_large_chunks_and_text_without_spaces_are_read_to_the_end(make, re
 async def test_a_failed_check_does_not_end_the_answer_and_logs_no_text(make, caplog):
     guards = make()
     guards._detectors = {}
-    guard = guards.start("acme", streaming=True)
+    guard = guards.start("acme")
     assert await stream(guard, scripted(50), 0.001) == 200
     assert guard.hit is None
     assert guards.failures._value.get() == 1
@@ -224,11 +227,11 @@ async def test_a_failed_check_does_not_end_the_answer_and_logs_no_text(make, cap
 
 
 def test_the_guard_of_a_tenant_is_off_by_default_and_off_for_sentinels(make):
-    assert Guards(GuardRules(), CollectorRegistry()).start("acme", streaming=True) is None
+    assert Guards(GuardRules(), CollectorRegistry()).start("acme") is None
     guards = make({"a*": {"mode": "stop"}, "*": {"threshold": {"pii": 0.9}}})
-    assert guards.start("beta", streaming=True) is None
-    assert guards.start("acme", streaming=True) is not None
-    assert make({"*": {"mode": "stop"}}).start(OWN_TENANT, streaming=True) is None
+    assert guards.start("beta") is None
+    assert guards.start("acme") is not None
+    assert make({"*": {"mode": "stop"}}).start(OWN_TENANT) is None
 
 
 def test_later_tables_override_earlier_ones():

@@ -132,6 +132,18 @@ async def test_an_insult_in_the_last_words_is_found_before_the_end(make_stack, m
     assert events[-1]["choices"][0]["finish_reason"] == "content_filter"
 
 
+@pytest.mark.parametrize(
+    ("texts", "exposed"), [(["So. I hate you, you worthless piece of shit."], 0), (["I hate you. ", "You idiot."], 1)]
+)
+async def test_text_that_the_guard_kept_back_is_not_exposed(make_stack, upstream, make_guards, texts, exposed):
+    *begun, last = texts
+    upstream.script = [Answer(*sse(*map(chat_chunk, begun), chat_chunk(last, finish="stop")), DONE)]
+    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    events, _ = events_of(await stack.chat(stream=True))
+    assert "".join(event["choices"][0]["delta"].get("content", "") for event in events) == "".join(begun)
+    assert end_of(stack).guard.exposed_tokens == exposed
+
+
 async def test_a_whole_provider_answer_is_cut(make_stack, upstream, make_guards):
     message = {"role": "assistant", "content": f"Hello there. {' '.join(INSULT)}", "vendor_field": 1}
     body = chat_chunk() | {
