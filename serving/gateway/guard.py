@@ -2,7 +2,7 @@
 
 Every `every_tokens` tokens, a thread checks the new text together with a part of the text before it (the overlap). So a phrase at the boundary is
 found, and the cost per token is constant. Text does not wait for its check, so the client receives some tokens of a finding. In mode ``stop``, the
-answer waits only if `_AHEAD` tokens arrive during one check.
+answer waits only if more than `every_tokens` + `_AHEAD` tokens are not checked, for example if another server sends large chunks.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _OVERLAP = 256
 _MOST = 4096
 #: Longest partial word at the end of the text that waits for its other part.
 _PARTIAL = 64
-#: Tokens that may arrive during one check.
+#: Tokens that may arrive during one check, beside the `every_tokens` before it.
 _AHEAD = 8
 #: Longer chunks are counted as several tokens, of `_TOKEN_CHARACTERS` each, if the engine has not sent its number of tokens.
 _LONGEST_TOKEN = 16
@@ -136,7 +136,7 @@ class Guard:
         #: Number of the part's first characters that are before the finding; without streaming, the text to return.
         self.harmless_characters = 0
         self._failed = False
-        self._tokens = self._tokens_at_check = self._tokens_sent = tokens
+        self._tokens = self._tokens_sent = self._tokens_at_check = self._tokens_checked = tokens
         self._check: Future[_Finding | None] | None = None
         self._overlap = ""
         self._unchecked = ""
@@ -148,24 +148,20 @@ class Guard:
     async def push(self, text: str, tokens: int) -> GuardStop | None:
         """Add the next text of the part before it is sent, and return `hit`; `tokens` is the choice's number of tokens.
 
-        The text may be empty. In mode ``stop``, `push` waits only if `_AHEAD` tokens arrived during one check.
+        The text may be empty. In mode ``stop``, `push` waits only if `every_tokens` + `_AHEAD` tokens are not checked.
         """
         self._collect()
         if self._done():
             return self.hit
-        if self._check is not None and self._settings.mode == "stop" and tokens - self._tokens_at_check >= _AHEAD:
-            await self._wait()
-            if self._done():
-                return self.hit
         self._characters += len(text)
         self._unchecked += text
         self._tokens = max(self._tokens, tokens)
         self._ends.append((self._characters, self._tokens))
-        if self._check is None and (
-            self._tokens - self._tokens_at_check >= self._settings.every_tokens or len(self._unchecked) >= _MOST
-        ):
-            self._start_check(is_end=False)
-        return None
+        self._start_if_due()
+        while self._check is not None and self._is_far_ahead():
+            await self._wait()
+            self._start_if_due()
+        return self.hit
 
     def sent(self) -> None:
         """Note that the client has received all text so far."""
@@ -182,6 +178,17 @@ class Guard:
     def _done(self) -> bool:
         return self._failed or self.hit is not None
 
+    def _is_far_ahead(self) -> bool:
+        return (
+            self._settings.mode == "stop"
+            and self._tokens - self._tokens_checked >= self._settings.every_tokens + _AHEAD
+        )
+
+    def _start_if_due(self) -> None:
+        many = self._tokens - self._tokens_at_check >= self._settings.every_tokens or len(self._unchecked) >= _MOST
+        if many and self._check is None and not self._done():
+            self._start_check(is_end=False)
+
     def _start_check(self, *, is_end: bool) -> None:
         unchecked = self._unchecked
         length = len(unchecked)
@@ -190,7 +197,8 @@ class Guard:
         if not length:
             return
         is_end = is_end and length == len(unchecked)
-        self._tokens_at_check = self._tokens
+        if len(unchecked) <= _MOST:
+            self._tokens_at_check = self._tokens
         text = self._overlap + unchecked[:length]
         self._check = self._guards.submit(Check(self._settings, text, self._offset, len(self._overlap), is_end))
         self._unchecked = unchecked[length:]
@@ -221,6 +229,7 @@ class Guard:
         if found is not None:
             self._stop(found)
             return
+        self._tokens_checked = self._tokens_at_check
         while len(self._ends) > 1 and self._ends[1][0] <= self._offset:
             self._ends.popleft()
 

@@ -129,6 +129,19 @@ async def test_the_setting_every_tokens_bounds_the_tokens_between_checks(make, e
     assert sent <= 50 + len(INSULT) + every_tokens + 10
 
 
+@pytest.mark.parametrize("size", [7, 30, 100])
+@pytest.mark.parametrize("position", range(49, 66, 4))
+async def test_chunks_of_several_tokens_are_sent_only_after_their_check(make, size, position):
+    guard, pieces, sent = make().start("acme"), scripted(position), 0
+    for start in range(0, len(pieces), size):
+        chunk = pieces[start : start + size]
+        if await guard.push("".join(chunk), start + len(chunk)) is not None:
+            break
+        guard.sent()
+        sent += len(chunk)
+    assert sent <= position + len(INSULT) + EVERY + 8
+
+
 @pytest.mark.parametrize("lead", range(EVERY))
 @pytest.mark.parametrize("data", ["jane.roe@example.com", "4111 1111 1111 1111", "(call) 415-555-2671"])
 async def test_personal_data_sent_character_by_character_is_found_at_every_boundary(make, data, lead):
