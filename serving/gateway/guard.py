@@ -243,7 +243,6 @@ class Guard:
             exposed_tokens=max(self._tokens_sent - before, 0),
             stopped=self._settings.mode == "stop",
         )
-        self._guards.hits.labels(found.detector, self._settings.mode).inc()
 
 
 class AnswerGuard:
@@ -312,6 +311,7 @@ class AnswerGuard:
     def _note(self, hit: GuardStop | None) -> None:
         if self.hit is None and hit is not None:
             self.hit = hit
+            self._guards.hits.labels(hit.detector, "stop" if hit.stopped else "observe").inc()
 
 
 class _Choice:

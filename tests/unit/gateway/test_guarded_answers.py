@@ -96,8 +96,8 @@ async def test_a_provider_stream_ends_soon_after_an_insult(make_stack, upstream,
 
 
 async def test_observing_records_the_finding_and_changes_nothing(make_stack, upstream, make_guards):
-    upstream.script = [streamed(0.0005)]
-    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards("observe"))
+    upstream.script, guards = [streamed(0.0005)], make_guards("observe")
+    stack = make_stack(upstream={"base_url": upstream.url}, guards=guards)
     events, _ = events_of(await stack.chat(stream=True))
     assert (
         sum(len(event["choices"][0]["delta"].get("content", "").split()) for event in events if event["choices"]) == 200
@@ -105,6 +105,7 @@ async def test_observing_records_the_finding_and_changes_nothing(make_stack, ups
     end = end_of(stack)
     assert end.finish_reason == "stop"
     assert (end.guard.detector, end.guard.stopped) == ("toxicity", False)
+    assert guards.hits.labels("toxicity", "observe")._value.get() == 1
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -252,7 +253,7 @@ async def test_the_trace_and_the_metrics_have_the_finding_without_text(make_stac
     assert "shit" not in chat.to_json() + generate_latest(stack.registry).decode()
 
 
-async def test_every_choice_with_a_finding_is_cut(make_stack, upstream, make_guards):
+async def test_every_choice_with_a_finding_is_cut_and_the_answer_counts_once(make_stack, upstream, make_guards):
     choices = [
         {
             "index": index,
@@ -262,10 +263,12 @@ async def test_every_choice_with_a_finding_is_cut(make_stack, upstream, make_gua
         for index in range(3)
     ]
     upstream.script = [Answer.json(chat_chunk() | {"object": "chat.completion", "choices": choices})]
-    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    guards = make_guards()
+    stack = make_stack(upstream={"base_url": upstream.url}, guards=guards)
     answered = (await stack.chat(n=3)).json()["choices"]
     assert [choice["message"]["content"].split(".")[0] for choice in answered] == ["Hello 0", "Hello 1", "Hello 2"]
     assert not any("shit" in choice["message"]["content"] for choice in answered)
+    assert guards.hits.labels("toxicity", "stop")._value.get() == 1
 
 
 def delta_chunk(**delta):
