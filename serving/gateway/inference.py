@@ -200,14 +200,15 @@ class Inference:
 
         The record contains all text so far; a response that is not a stream contains only the text before the finding.
         """
-        self._so_far.stop()
+        harmless = guard.harmless_characters()
+        self._so_far.stop({choice for choice, _ in harmless})
         self._end("complete")
         if self._request.request.stream:
             await self._send(reply, self._answer.stopped_chunk(self._so_far))
             await self._send(reply, self._answer.stopped_usage_chunk(self._so_far))
             await reply.done(marker=self._answer.has_done)
         else:
-            for (choice, part), characters in guard.harmless_characters().items():
+            for (choice, part), characters in harmless.items():
                 self._so_far.cut(choice, part, characters)
             await reply.json(self._answer.whole(self._so_far))
 

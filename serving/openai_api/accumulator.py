@@ -1,7 +1,7 @@
 """Build the answer to a request from its chunks, for every engine."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from serving.backend import RUNNING_USAGE
@@ -75,11 +75,13 @@ class Accumulator:
         self._note(chunk)
         return [new for choice in mappings_of(chunk.get("choices")) for new in self._add_choice(choice)]
 
-    def stop(self) -> None:
-        """End all choices with the finish reason of a content filter."""
+    def stop(self, found: Collection[int] = ()) -> None:
+        """End choices with the finish reason of a content filter: those in `found`, and those that did not end before the last chunk."""
         self.stopped = True
-        for choice in self._choices.values():
-            choice.finish_reason = CONTENT_FILTER
+        last = [choice.get("index", 0) for choice in mappings_of(self.last.get("choices"))]
+        for index, choice in self._choices.items():
+            if choice.finish_reason is None or index in found or index in last:
+                choice.finish_reason = CONTENT_FILTER
 
     def cut(self, index: int, part: str, characters: int) -> None:
         """Keep only the first `characters` of a part of a choice, and the parts before it; tool calls are removed."""
@@ -136,9 +138,9 @@ class Accumulator:
         return [choice.whole(index, {"text": "".join(choice.content)}) for index, choice in self._in_order()]
 
     @property
-    def indexes(self) -> list[int]:
-        """The indexes of the choices, in order; [0] before the first."""
-        return sorted(self._choices) or [0]
+    def filtered(self) -> list[int]:
+        """The indexes of the choices that a content filter ended, in order; [0] before the first choice."""
+        return [index for index, choice in self._in_order() if choice.finish_reason == CONTENT_FILTER] or [0]
 
     def _in_order(self) -> "list[tuple[int, _ChoiceSoFar]]":
         return sorted(self._choices.items())

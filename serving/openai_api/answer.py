@@ -23,7 +23,7 @@ def _counts(usage: Usage) -> dict[str, int]:
 
 
 def _stopped_choices(answer: Accumulator, empty: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{"index": index, **empty, "logprobs": None, "finish_reason": CONTENT_FILTER} for index in answer.indexes]
+    return [{"index": index, **empty, "logprobs": None, "finish_reason": CONTENT_FILTER} for index in answer.filtered]
 
 
 class Answer:
@@ -65,7 +65,7 @@ class Answer:
         return ""
 
     def stopped_chunk(self, answer: Accumulator) -> dict[str, Any]:
-        """Return the chunk that ends all choices of a stream that the guard stopped."""
+        """Return the chunk that ends the choices of a stream that the guard stopped."""
         return self._chunk(_stopped_choices(answer, self._empty))
 
     def usage_chunk(self, usage: Usage) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ Reference: https://platform.openai.com/docs/api-reference/responses-streaming
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -109,9 +109,9 @@ class ResponsesAccumulator(Accumulator):
                 return ""
         return text
 
-    def stop(self) -> None:
+    def stop(self, found: Collection[int] = ()) -> None:
         """End the answer with the finish reason of a content filter."""
-        super().stop()
+        super().stop(found)
         if self._response is not None:
             self._response = {**self._response, **_FILTERED}
 
