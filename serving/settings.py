@@ -1,5 +1,6 @@
 """Settings of serving; ``weir.settings`` builds them once and passes them to the application, the shipper and intake."""
 
+import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import reduce
@@ -37,6 +38,12 @@ def _with_host_and_port(url: str) -> str:
     if url and not is_address(url):
         raise ValueError("it has no valid host, or no valid port; name a host, and a port from 1 to 65535")
     return url
+
+
+def _for_a_header(key: SecretStr) -> SecretStr:
+    if not re.fullmatch("[!-~]*", key.get_secret_value()):
+        raise ValueError("it has a space, a line break or a character beyond ASCII, which no API key has")
+    return key
 
 
 def default_slots(engine: str) -> int:
@@ -102,7 +109,9 @@ class ModelSettings(Section):
         pattern=r"^$|^https?://[^\s?#@]*/v1$",
     )
     upstream_model: str = Field("", description="upstream: the model's name on the other server; empty: the same name")
-    upstream_api_key: SecretStr = Field(SecretStr(""), description="upstream: API key of the other server; empty: none")
+    upstream_api_key: Annotated[SecretStr, AfterValidator(_for_a_header)] = Field(
+        SecretStr(""), description="upstream: API key of the other server; empty: none"
+    )
     upstream_connect_seconds: Seconds = Field(5, description="upstream: time limit to connect to the other server")
     upstream_read_seconds: Seconds = Field(
         120,

@@ -84,6 +84,13 @@ def test_the_key_of_an_upstream_is_read_from_a_file_and_not_shown(load, tmp_path
     assert "sk-hidden" not in repr(loaded)
 
 
+@pytest.mark.parametrize("key", ["sk-\N{HORIZONTAL ELLIPSIS}1234", "sk-1234\r", " sk-1234"])
+def test_a_key_that_no_header_can_contain_is_an_error_without_the_key(load, key):
+    with pytest.raises(SettingsError, match=r'"small".upstream_api_key .* is \*+: it has a space') as error:
+        load(_TWO, WEIR_MODELS__SMALL__UPSTREAM_API_KEY=key)
+    assert "1234" not in str(error.value)
+
+
 @pytest.mark.parametrize(("images", "largest"), [("true", 4 * 1024 * 1024), ("false", 512 * 1024)])
 def test_with_a_model_that_accepts_images_the_largest_body_is_the_limit_of_images(load, images, largest):
     assert load(f"{_TWO}images = {images}\n").settings.largest_body_bytes == largest
