@@ -346,8 +346,8 @@ def _deployed(args: AppArgs, name: str, *, is_only: bool) -> serve.Application:
 
 
 def _gpus(settings: ModelSettings) -> float:
-    """Return the number of GPUs of a replica: 1 if Ray has a GPU and the settings allow a GPU, else 0."""
-    if settings.device == "cpu" or not is_initialized():
+    """Return the number of GPUs of a replica: 1 if Ray has a GPU, and the engine and the settings allow a GPU, else 0."""
+    if settings.device == "cpu" or not is_initialized() or {settings.engine, settings.name} & {"openvino", ECHO_MODEL}:
         return 0
     resources: dict[str, float] = cluster_resources()  # type: ignore[no-untyped-call] # Ray has no types for it
     return 1 if resources.get("GPU", 0) >= 1 else 0

@@ -102,3 +102,20 @@ def test_replicas_of_vllm_wait_for_a_gpu_of_a_cluster(tmp_path, monkeypatch, *, 
     settings = arguments(tmp_path, ModelSettings(name="hub/model", engine="vllm", device=device))
     build(settings.model_copy(update={"model_dirs": directories}))
     assert built == [on_cpu]
+
+
+@pytest.mark.parametrize(
+    ("fields", "gpus"),
+    [
+        ({"engine": "openvino"}, 0),
+        ({"engine": "echo"}, 0),
+        ({"name": "echo"}, 0),
+        ({"engine": "transformers"}, 1),
+        ({"engine": "transformers", "device": "cpu"}, 0),
+    ],
+)
+def test_only_a_replica_whose_engine_can_use_a_gpu_reserves_one(tmp_path, monkeypatch, fields, gpus):
+    monkeypatch.setattr(deployments, "is_initialized", lambda: True)
+    monkeypatch.setattr(deployments, "cluster_resources", lambda: {"GPU": 1})
+    (models, _) = build(arguments(tmp_path, ModelSettings(**fields)))._bound_deployment.init_args
+    assert models["m"]._bound_deployment.ray_actor_options["num_gpus"] == gpus
