@@ -1,6 +1,7 @@
 """All settings: the sections of stream and serving, and the sections that only ``weir`` reads, with their defaults."""
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -195,6 +196,16 @@ class Settings(BaseSettings):
             name: model if model.cache else model.model_copy(update={"cache": single.cache})
             for name, model in value.items()
         }
+
+    @field_validator("models")
+    @classmethod
+    def _different_names(cls, value: dict[str, ModelSettings]) -> dict[str, ModelSettings]:
+        names = Counter(name for model, table in value.items() for name in (model, *table.lora))
+        if repeated := next((name for name, number in names.items() if number > 1), None):
+            raise ValueError(
+                f"{repeated!r} is the name of two models or LoRA adapters, so clients could use only one of them; rename one"
+            )
+        return value
 
     @field_validator("tenants")
     @classmethod

@@ -84,6 +84,15 @@ def test_the_key_of_an_upstream_is_read_from_a_file_and_not_shown(load, tmp_path
     assert "sk-hidden" not in repr(loaded)
 
 
+@pytest.mark.parametrize("other", ["[models.'b'.lora]\n'help' = '/adapters/2'", "[models.'help']"])
+def test_two_models_or_adapters_with_one_name_are_an_error(load, other):
+    adapter = (
+        "[models.'a']\nengine = 'vllm'\n[models.'a'.lora]\n'help' = '/adapters/1'\n[models.'b']\nengine = 'vllm'\n"
+    )
+    with pytest.raises(SettingsError, match="'help' is the name of two models or LoRA adapters"):
+        load(f"{adapter}{other}\n")
+
+
 @pytest.mark.parametrize("key", ["sk-\N{HORIZONTAL ELLIPSIS}1234", "sk-1234\r", " sk-1234"])
 def test_a_key_that_no_header_can_contain_is_an_error_without_the_key(load, key):
     with pytest.raises(SettingsError, match=r'"small".upstream_api_key .* is \*+: it has a space') as error:
