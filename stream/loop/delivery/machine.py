@@ -31,11 +31,10 @@ ALWAYS_COMPARED = ("refusal", "repetition")
 #: The name under which failed requests and empty answers are compared.
 FAILURE = "failure"
 _DELIVERY = "delivery"
-#: The ends of a delivery. A request that failed before its delivery can be resumed (`weir retraining resume`).
-_DELIVERED = frozenset({"rolled_back", "expired", "promoted"})
-_ENDS = _DELIVERED | {"failed"}
-#: After these states, a version of the request is not delivered.
-_FINAL = _DELIVERED | {"rejected"}
+#: After these states, a version of the request is not delivered: the ends of a delivery, and a rejection, which can cross the gate's decision.
+_FINAL = frozenset({"rolled_back", "expired", "promoted", "rejected"})
+#: These states end a delivery. A request that failed before its delivery can be resumed (`weir retraining resume`).
+_ENDS = _FINAL | {"failed"}
 _ENDED, _LATEST, _CONVERSATIONS, _REQUESTS = 64, 2048, 4096, 64
 #: Answers of one conversation depend on each other, so only the first ones are counted.
 _ANSWERS_OF_CONVERSATION = 3
@@ -90,7 +89,8 @@ class Delivery:
         by = record.by or _DELIVERY
         if record.state == "promoted":
             return self._promote(at, record.reason, by=by)
-        return self._end("rolled_back" if record.state == "failed" else record.state, at, record.reason, by=by)
+        name = "rolled_back" if record.state in {"failed", "rejected"} else record.state
+        return self._end(name, at, record.reason, by=by)
 
     def _start(self, record: RetrainingRecord, at: float, traceparent: str) -> list[Decision]:
         self._state.canary = Canary(

@@ -283,6 +283,16 @@ def test_a_version_of_a_rejected_request_is_not_delivered():
     assert states(delivery.progress(blessed(M1, "rt_2"), 2.0))
 
 
+def test_a_rejection_that_was_sent_before_the_decision_of_the_gate_was_read_ends_the_delivery():
+    delivery = Delivery(fresh(), DeliverySettings())
+    delivery.progress(blessed(), 0.0)
+    rejected = msgspec.structs.replace(blessed(""), state="rejected", reason="holiday traffic", by="k_1")
+    (ended,) = delivery.progress(rejected, 1.0)
+    assert (ended.progress.state, ended.progress.reason, ended.progress.by) == ("rolled_back", "holiday traffic", "k_1")
+    assert ended.route.weights == {BASE: 100}
+    assert not delivery.progress(rejected, 2.0)
+
+
 def test_a_newer_blessed_version_replaces_the_canary():
     state = fresh()
     delivery = Delivery(state, DIRECT)
