@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from pathlib import Path
 
 import msgspec
 from prometheus_client import CollectorRegistry
 
 from stream.kafka.tail import Tail
 from stream.loop.training.agent import publisher_for
+from stream.loop.training.dataset_manifest import DatasetManifest, find_dataset
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import Progress, RunFolder
 from stream.loop.training.machine import TrainerMachine, Work
@@ -22,32 +22,12 @@ from stream.loop.training.run import Run, TrainerSetup, mirror_version
 from stream.settings import KafkaSettings
 from stream.wire import RetrainingRecord, readable
 
-__all__ = ["find_dataset", "train_dataset", "train_request"]
+__all__ = ["train_dataset", "train_request"]
 
 
 _ATTEMPTS = 5
 #: In these states a new run would change the delivery of the first version: if the run failed, its canary would end.
 _DELIVERED = frozenset({"shadow", "canary", "promoted", "rolled_back", "expired"})
-
-
-class _DatasetManifest(msgspec.Struct, frozen=True, kw_only=True):
-    digest: str
-    tenant: str
-    model: str
-
-
-def find_dataset(home: Path, digest: str) -> _DatasetManifest:
-    """Return the manifest of the only dataset whose digest starts with `digest`; raises TrainingError."""
-    folders = home / "loop" / "datasets"
-    found = [path for path in folders.glob("*/manifest.json") if digest and path.parent.name.startswith(digest)]
-    if len(found) != 1:
-        raise TrainingError(
-            f"{len(found)} datasets in {folders} start with {digest!r}, and one is needed; see `weir dataset list`"
-        )
-    try:
-        return msgspec.json.decode(found[0].read_bytes(), type=_DatasetManifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{found[0]} is damaged ({error}); build the dataset again") from None
 
 
 async def train_dataset(
@@ -95,7 +75,7 @@ async def train_request(
         await asyncio.gather(ending, return_exceptions=True)
 
 
-def _with_dataset(work: Work, dataset: _DatasetManifest) -> Work:
+def _with_dataset(work: Work, dataset: DatasetManifest) -> Work:
     """Return `work` with `dataset`; raises TrainingError if they are of different tenants or models."""
     request = work.request
     if (dataset.tenant, dataset.model) != (request.tenant, request.model):

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,6 +14,7 @@ from opentelemetry.trace import NoOpTracer, Tracer
 from stream.errors import BrokerError
 from stream.loop.settings import LoopSettings, TrainSettings
 from stream.loop.spans import mark_state
+from stream.loop.training.dataset_manifest import read_dataset
 from stream.loop.training.errors import LeaseLostError, TrainingError
 from stream.loop.training.job import Progress, RunFolder, TrainingJob, VersionFolder, has_fast_bfloat16
 from stream.loop.training.machine import Work
@@ -189,16 +189,14 @@ class Run:
         return read_version(home, self._version).job.dataset_digest == self._dataset_digest
 
     async def _dataset(self) -> None:
-        """Build the request's dataset if this home does not contain it."""
-        datasets = self._setup.home / "loop" / "datasets"
-        if not self._dataset_digest or not (datasets / self._dataset_digest / "manifest.json").exists():
-            manifest = await run_command(self._setup.dataset_command(self.work.request.retraining_id))
-            self._dataset_digest = str(manifest["digest"])
-        manifest_file = datasets / self._dataset_digest / "manifest.json"
-        counts = json.loads(manifest_file.read_text(encoding="utf-8"))["counts"]
-        numbers = {name: float(counts[name]) for name in ("train", "eval")}
-        dropped = {f"dropped.{name}": float(count) for name, count in counts.get("dropped", {}).items()}
-        await self._state("dataset", numbers=numbers | dropped, lease_until=self._lease())
+        """Build the request's dataset if this home does not contain it, or if its manifest is damaged."""
+        try:
+            manifest = read_dataset(self._setup.home, self._dataset_digest)
+        except TrainingError:
+            built = await run_command(self._setup.dataset_command(self.work.request.retraining_id))
+            self._dataset_digest = str(built["digest"])
+            manifest = read_dataset(self._setup.home, self._dataset_digest)
+        await self._state("dataset", numbers=manifest.numbers, lease_until=self._lease())
 
     async def _train(self) -> None:
         request = self.work.request

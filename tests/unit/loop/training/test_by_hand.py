@@ -16,7 +16,8 @@ from stream.errors import no_kafka
 from stream.loop.settings import TrainSettings
 from stream.loop.training import by_hand
 from stream.loop.training import run as training_run
-from stream.loop.training.by_hand import _with_dataset, _work, find_dataset, train_dataset, train_request
+from stream.loop.training.by_hand import _with_dataset, _work, train_dataset, train_request
+from stream.loop.training.dataset_manifest import find_dataset
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import TrainingJob, VersionFolder
 from stream.loop.training.machine import Work
@@ -211,7 +212,9 @@ def test_a_path_a_pattern_or_an_empty_digest_names_no_dataset(tmp_path, digest):
     """`weir dataset build` prints the path of the folder; an unset variable of a script is empty."""
     folder = tmp_path / "loop" / "datasets" / "d1"
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text('{"digest": "d1", "tenant": "acme", "model": "m"}')
+    (folder / "manifest.json").write_text(
+        '{"digest": "d1", "tenant": "acme", "model": "m", "counts": {"train": 1, "eval": 0}}'
+    )
     with pytest.raises(
         TrainingError, match=r"0 datasets in .* start with .*, and one is needed; see `weir dataset list`"
     ):
