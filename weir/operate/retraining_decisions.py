@@ -151,7 +151,7 @@ async def decide(
 async def resume(kafka: KafkaSettings, retraining_id: str, decider: Decider) -> RetrainingRecord:
     """Approve a request that failed again, so that the trainer continues from its newest checkpoint; errors as :func:`decide`.
 
-    If the request has no dataset yet, the log is pinned up to now: a build that needed more reviews would fail again without them.
+    If the run that failed had no dataset, the log is pinned up to now: a build that needed more reviews would fail again without them.
     """
     history = await records_of(kafka, retraining_id)
     request = next(record for record in reversed(history) if record.state in _OPEN)
@@ -162,7 +162,7 @@ async def resume(kafka: KafkaSettings, retraining_id: str, decider: Decider) -> 
         raise SettingsError(
             f"retraining {retraining_id} is {history[-1].state}; only a request whose last state is failed can be resumed"
         )
-    if not any(record.dataset_digest for record in history):
+    if not history[-1].dataset_digest:
         request = await _pinned_until_now(kafka, request)
     return await _publish(kafka, request, "approved", by, f"resumed by {by}", number=failures)
 

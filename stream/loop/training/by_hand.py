@@ -37,7 +37,7 @@ async def train_dataset(
 
     A run that was interrupted is continued. Raises TrainingError if the run fails.
     """
-    dataset = find_dataset(setup.home, digest)
+    dataset = _dataset(setup, digest)
     job = await asyncio.to_thread(setup.job, dataset.tenant, dataset.model, dataset.digest)
     folder = RunFolder.of(setup.home, dataset.digest)
     trained = await run_training(setup.home, folder, job, on_progress, lambda: None)
@@ -55,10 +55,10 @@ async def train_request(
     The run ends if the request is rejected (result ``rejected``), if another trainer owns the request, or if Kafka does not renew the lease (result
     ``interrupted``).
 
-    Raises TrainingError if the request or the dataset is unknown, if they are of different tenants or models, if a trainer works
-    on the request, or if delivery has its version.
+    Raises TrainingError if the request or the dataset is unknown, if they are of different tenants or models, if the settings
+    exclude rows of the dataset by now, if a trainer works on the request, or if delivery has its version.
     """
-    work = _with_dataset(await _work(setup, kafka, retraining_id), find_dataset(setup.home, digest))
+    work = _with_dataset(await _work(setup, kafka, retraining_id), _dataset(setup, digest))
     metrics = TrainerMetrics(CollectorRegistry())
     run = Run(msgspec.structs.replace(setup, by_hand=True), work, publisher_for(kafka, _ATTEMPTS), metrics, on_progress)
     running, ending = run.start(), asyncio.create_task(_must_end(setup, kafka, work))
@@ -73,6 +73,17 @@ async def train_request(
         ending.cancel()
         await run.end()
         await asyncio.gather(ending, return_exceptions=True)
+
+
+def _dataset(setup: TrainerSetup, digest: str) -> DatasetManifest:
+    """Return the dataset `digest`; raises TrainingError if it has rows that the settings exclude by now."""
+    dataset = find_dataset(setup.home, digest)
+    if excluded := dataset.excluded_since(setup.settings(dataset.tenant).dataset):
+        raise TrainingError(
+            f'dataset {dataset.digest} was built before [tenants."{dataset.tenant}".loop.dataset] excluded API keys ({", ".join(excluded)});'
+            " build it again with `weir dataset build`"
+        )
+    return dataset
 
 
 def _with_dataset(work: Work, dataset: DatasetManifest) -> Work:

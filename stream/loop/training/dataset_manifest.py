@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from stream.loop.settings import DatasetSettings
 from stream.loop.training.errors import TrainingError
 
 __all__ = ["DatasetManifest", "find_dataset", "read_dataset"]
@@ -15,19 +16,30 @@ class _Counts(msgspec.Struct, frozen=True, kw_only=True):
     dropped: dict[str, int] = {}
 
 
+class _Settings(msgspec.Struct, frozen=True, kw_only=True):
+    exclude_keys: tuple[str, ...] = ()
+
+
 class DatasetManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset, and its numbers of rows."""
+    """A dataset, its numbers of rows, and the settings with which it was built."""
 
     digest: str
     tenant: str
     model: str
     counts: _Counts
+    settings: _Settings = _Settings()
 
     @property
     def numbers(self) -> dict[str, float]:
         """The counts as the numbers of a record."""
         dropped = {f"dropped.{name}": float(count) for name, count in self.counts.dropped.items()}
         return {"train": float(self.counts.train), "eval": float(self.counts.eval)} | dropped
+
+    def excluded_since(self, present: DatasetSettings) -> tuple[str, ...]:
+        """Return the API keys that `present` excludes from training and the build did not; "all" without training."""
+        if not present.training:
+            return ("all",)
+        return tuple(sorted({*present.exclude_keys} - {*self.settings.exclude_keys}))
 
 
 def find_dataset(home: Path, digest: str) -> DatasetManifest:

@@ -14,7 +14,7 @@ from opentelemetry.trace import NoOpTracer, Tracer
 from stream.errors import BrokerError
 from stream.loop.settings import LoopSettings, TrainSettings
 from stream.loop.spans import mark_state
-from stream.loop.training.dataset_manifest import read_dataset
+from stream.loop.training.dataset_manifest import DatasetManifest, read_dataset
 from stream.loop.training.errors import LeaseLostError, TrainingError
 from stream.loop.training.job import Progress, RunFolder, TrainingJob, VersionFolder, has_fast_bfloat16
 from stream.loop.training.machine import Work
@@ -166,6 +166,9 @@ class Run:
         return state
 
     async def _states(self) -> str:
+        known, settings = self._known_dataset(), self._setup.settings(self.work.request.tenant)
+        if known is not None and known.excluded_since(settings.dataset):
+            self._dataset_digest = ""  # a version that was trained on it is not used either
         if not self._is_trained():
             self._version = ""
             await self._dataset()
@@ -190,13 +193,18 @@ class Run:
 
     async def _dataset(self) -> None:
         """Build the request's dataset if this home does not contain it, or if its manifest is damaged."""
-        try:
-            manifest = read_dataset(self._setup.home, self._dataset_digest)
-        except TrainingError:
+        manifest = self._known_dataset()
+        if manifest is None:
             built = await run_command(self._setup.dataset_command(self.work.request.retraining_id))
             self._dataset_digest = str(built["digest"])
             manifest = read_dataset(self._setup.home, self._dataset_digest)
         await self._state("dataset", numbers=manifest.numbers, lease_until=self._lease())
+
+    def _known_dataset(self) -> DatasetManifest | None:
+        try:
+            return read_dataset(self._setup.home, self._dataset_digest)
+        except TrainingError:
+            return None
 
     async def _train(self) -> None:
         request = self.work.request

@@ -14,7 +14,7 @@ from weir.operate import retraining_decisions
 from weir.operate.retraining_decisions import Decider, decide, possible_decisions, records_of, resume
 
 
-def record(retraining_id, state, lease_until=None):
+def record(retraining_id, state, lease_until=None, dataset_digest=""):
     data = RetrainingRecord(
         retraining_id=retraining_id,
         state=state,
@@ -23,6 +23,7 @@ def record(retraining_id, state, lease_until=None):
         model="m",
         at=5.0,
         lease_until=lease_until,
+        dataset_digest=dataset_digest,
     )
     event = Event(id=retraining_id, source="t", type=data.event_type, time=5.0, data=data, partitionkey="k")
     return encode(event)
@@ -52,6 +53,25 @@ async def test_a_rejected_request_can_neither_be_approved_nor_resumed(log, tmp_p
         await decide(KafkaSettings(), "rt_r", "approved", decider)
     with pytest.raises(SettingsError, match="a rejection is final"):
         await resume(KafkaSettings(), "rt_r", decider)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_resumed_request_whose_dataset_was_not_kept_uses_the_reviews_since_then(monkeypatch, tmp_path, kept):
+    """The settings excluded keys of the first dataset, and the second build had too few rows."""
+    states = [("requested", ""), ("dataset", "d1"), ("failed", "d1" if kept else "")]
+    history = [record("rt_1", state, dataset_digest=digest) for state, digest in states]
+    pinned = []
+
+    async def pinned_until_now(_kafka, request):
+        pinned.append(request.retraining_id)
+        return request
+
+    monkeypatch.setattr(retraining_decisions, "Tail", tail_of(*history))
+    monkeypatch.setattr(retraining_decisions, "publish_record", lambda _kafka, data, *_, **__: asyncio.sleep(0, data))
+    monkeypatch.setattr(retraining_decisions, "_pinned_until_now", pinned_until_now)
+    _, secret = create_key(tmp_path, "acme", ("approve",))
+    await resume(KafkaSettings(), "rt_1", Decider(home=tmp_path, key=secret, command="test", tenants={}))
+    assert pinned == ([] if kept else ["rt_1"])
 
 
 @pytest.mark.parametrize("state", ["dataset", "started", "progress", "trained"])
