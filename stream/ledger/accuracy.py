@@ -42,8 +42,8 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
     `answers` counts labelled answers. `reference` is the accuracy of the first answers, or None while there are too few
     answers. If the accuracy fell, `fell_at` is the event time of the first answer after the fall, and the other fields
     describe the answers from then on. `since` is their number and `accuracy` their accuracy. `wrong` is the number of
-    wrong answers (value below 0.5), `evidence` has the requests of the newest wrong answers, and `principals` is {API
-    key: wrong answers}. If the accuracy did not fall, `accuracy` is the accuracy of all answers.
+    wrong answers (value below 0.5), `evidence` has the requests of the newest wrong answers, `keys` is the number of their
+    API keys, and `principals` is {API key: wrong answers} of the keys with the most. If the accuracy did not fall, `accuracy` is the accuracy of all answers.
     """
 
     answers: int
@@ -55,6 +55,7 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
     since: int = 0
     wrong: int = 0
     evidence: tuple[str, ...] = ()
+    keys: int = 0
     principals: dict[str, int] = {}
 
 
@@ -75,6 +76,7 @@ def accuracy_of(answers: Iterable[JudgedAnswer], settings: AccuracySettings) -> 
 
 def _fallen(found: Accuracy, since: Sequence[JudgedAnswer]) -> Accuracy:
     wrong = [one for one in since if one.value < _WRONG]
+    keys = Counter(one.principal for one in wrong if one.principal)
     return msgspec.structs.replace(
         found,
         accuracy=_mean(since),
@@ -82,7 +84,8 @@ def _fallen(found: Accuracy, since: Sequence[JudgedAnswer]) -> Accuracy:
         since=len(since),
         wrong=len(wrong),
         evidence=tuple(one.request_id for one in wrong[-_EVIDENCE:]),
-        principals=dict(Counter(one.principal for one in wrong if one.principal).most_common(_PRINCIPALS)),
+        keys=len(keys),
+        principals=dict(keys.most_common(_PRINCIPALS)),
     )
 
 

@@ -88,7 +88,7 @@ def _fields(stream: _Stream, accuracy: Accuracy) -> dict[str, Any]:
     return {
         "summary": (
             f"Accuracy of {stream[1]} fell: {accuracy.accuracy:.0%} of the last {accuracy.since} labelled answers are correct, "
-            f"{accuracy.reference:.0%} of the first. {count_text(accuracy.wrong, 'wrong answer')}, {count_text(len(accuracy.principals), 'API key')}."
+            f"{accuracy.reference:.0%} of the first. {count_text(accuracy.wrong, 'wrong answer')}, {count_text(accuracy.keys, 'API key')}."
         ),
         "evidence": accuracy.evidence,
         "evidence_total": accuracy.wrong,

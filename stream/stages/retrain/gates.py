@@ -4,15 +4,16 @@ Why gates exist: drift detectors cannot distinguish real from adversarial drift,
 retraining, and each gate can reject the proposal; a gate's reason states the found and the required value.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
 from stream.count_text import count_text
 from stream.settings import RetrainingSettings
+from stream.stages.alert.evidence import PRINCIPALS
 from stream.stages.retrain.state import FiringAlert, ModelState
 
-__all__ = ["Gate", "evaluate"]
+__all__ = ["Gate", "evaluate", "key_count"]
 
 _DRIFT = "drift"
 _MOVED = "moved"
@@ -43,13 +44,13 @@ def evaluate(state: ModelState, at: float, settings: RetrainingSettings) -> list
     share = _largest_share(alerts, settings.agreeing_alerts)
     windows = max((alert.windows for alert in alerts), default=0)
     events = sum(alert.events for alert in alerts)
-    principals = len({name for alert in alerts for name in alert.principals})
+    keys, least = key_count(alerts)
     moved = settings.sentinels and any(alert.sentinels == _MOVED for alert in alerts)
     return [
         _agree(alerts, settings.agreeing_alerts),
         _at_least("windows", "windows", windows, settings.windows),
         _at_least("events", "events", events, settings.events),
-        _at_least("principals", "API keys", principals, settings.principals),
+        _at_least("principals", "API keys", keys, settings.principals, least),
         Gate(
             name="largest_share",
             passed=share <= settings.largest_share,
@@ -69,6 +70,12 @@ def evaluate(state: ModelState, at: float, settings: RetrainingSettings) -> list
     ]
 
 
+def key_count(alerts: Collection[FiringAlert]) -> tuple[int, str]:
+    """Return the number of API keys that `alerts` name, and "at least " if an alert can have more keys than it names, else ""."""
+    is_full = any(len(alert.principals) == PRINCIPALS for alert in alerts)
+    return len({name for alert in alerts for name in alert.principals}), "at least " if is_full else ""
+
+
 def _agree(alerts: Sequence[FiringAlert], needed: int) -> Gate:
     detectors = sorted({alert.detector for alert in alerts})
     more = needed - 1
@@ -77,8 +84,8 @@ def _agree(alerts: Sequence[FiringAlert], needed: int) -> Gate:
     return Gate(name="agree", passed=_DRIFT in detectors and len(detectors) >= needed, reason=reason)
 
 
-def _at_least(name: str, label: str, value: int, needed: int) -> Gate:
-    return Gate(name=name, passed=value >= needed, reason=f"{label}: has {value}, needs {needed}")
+def _at_least(name: str, label: str, value: int, needed: int, least: str = "") -> Gate:
+    return Gate(name=name, passed=value >= needed, reason=f"{label}: has {least}{value}, needs {needed}")
 
 
 def _cool_down(state: ModelState, at: float, needed: float) -> Gate:

@@ -7,7 +7,7 @@ import msgspec
 
 from stream.count_text import count_text
 from stream.settings import TenantSettings
-from stream.stages.retrain.gates import Gate
+from stream.stages.retrain.gates import Gate, key_count
 from stream.stages.retrain.state import ModelState
 from stream.wire import AlertRecord, Event, RetrainingRecord, tenant_model_key
 
@@ -62,8 +62,8 @@ def _agreement(state: ModelState) -> str:
     alerts = state.alerts.firing.values()
     detectors = " and ".join(sorted({alert.detector for alert in alerts}))
     windows, events = max(alert.windows for alert in alerts), sum(alert.events for alert in alerts)
-    keys = len({name for alert in alerts for name in alert.principals})
-    counts = (count_text(windows, "window"), count_text(events, "event"), count_text(keys, "API key"))
+    keys, least = key_count(alerts)
+    counts = (count_text(windows, "window"), count_text(events, "event"), f"{least}{count_text(keys, 'API key')}")
     return f"{detectors} agree: {', '.join(counts)}"
 
 

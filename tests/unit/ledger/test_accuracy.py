@@ -133,6 +133,8 @@ def test_an_alert_names_at_most_32_keys():
     many = [msgspec.structs.replace(one, principal=f"k{row}") for row, one in enumerate(given)]
     found = accuracy_of(many, SETTINGS)
     assert (len(found.principals), set(found.principals.values())) == (32, {1})
+    (alert,) = decide_accuracy([], {("acme", "m"): found}, 100.0, lambda *_: "al_1")
+    assert alert.summary.endswith(f"{found.wrong} wrong answers, {found.wrong} API keys.")
 
 
 def test_an_alert_ends_when_the_labels_of_its_fall_expire_although_no_other_label_arrives():

@@ -106,6 +106,16 @@ def test_each_gate_fails_with_its_value_and_bound_and_passes_at_the_bound(gate, 
     assert Run().last(alert("toxicity", 110.0, **enough), alert("drift", 120.0, **enough)).state == "requested"
 
 
+def test_an_alert_with_32_keys_can_have_more_keys_than_it_names():
+    many = {"events": 400, "principals": {f"k{number}": 10 for number in range(32)}}
+    other = many | {"principals": {f"k{number}": 10 for number in range(31, 35)}}
+    assert Run().last(alert("toxicity", 110.0, **other), alert("drift", 120.0, **many)).reason == (
+        "drift and toxicity agree: 3 windows, 800 events, at least 35 API keys"
+    )
+    record = Run(principals=40).last(alert("toxicity", 110.0, **other), alert("drift", 120.0, **many))
+    assert record.reason == "API keys: has at least 35, needs 40"
+
+
 def test_drift_is_suppressed_while_the_fixed_prompts_changed_too():
     run = Run()
     told = run(
