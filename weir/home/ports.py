@@ -20,6 +20,7 @@ __all__ = [
     "ensure_ports",
     "listen_error",
     "load_ports",
+    "no_proxy",
     "ports_path",
     "reachable",
 ]
@@ -72,6 +73,12 @@ def load_ports(home: Path) -> dict[str, int]:
 
 def _damaged(path: Path, reason: str) -> StackError:
     return StackError(f"{path} is damaged ({reason}); run `weir down`, delete the file, then run `weir up`")
+
+
+def no_proxy(environment: Mapping[str, str]) -> str:
+    """Return the value of NO_PROXY with this machine, for the clients of spans and of MLflow, which use the proxy of the environment."""
+    given = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    return given if given == "*" else ",".join(filter(None, (given, "127.0.0.1", "localhost")))
 
 
 def reachable(host: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 
+from weir.home.ports import no_proxy
 from weir.settings import Settings
 
 __all__ = ["use_mlflow"]
@@ -13,7 +14,7 @@ def use_mlflow(settings: Settings, ports: dict[str, int]) -> str:
     if not address and settings.mlflow.enabled and "mlflow" in ports:
         address = f"http://127.0.0.1:{ports['mlflow']}"
     if address:  # a server that does not answer must not delay training
-        os.environ.update(MLFLOW_TRACKING_URI=address)
+        os.environ.update(MLFLOW_TRACKING_URI=address, **dict.fromkeys(("NO_PROXY", "no_proxy"), no_proxy(os.environ)))
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     return address

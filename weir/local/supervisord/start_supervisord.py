@@ -7,13 +7,13 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
 from serving.process_identity import process_identity
 from stream.files import replace_file
 from weir.errors import StackError
+from weir.home.ports import no_proxy
 from weir.local.log_tail import log_excerpt
 from weir.local.plan import WATCHER, Plan, log_path, state_dir
 from weir.local.processes import HOME_MARK
@@ -67,12 +67,6 @@ def supervisord_config(plan: Plan, socket: Path) -> str:
     return text
 
 
-def _no_proxy(environment: Mapping[str, str]) -> str:
-    """Return the hosts that the components reach without the proxy of the environment: also this machine, for spans and MLflow."""
-    given = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
-    return given if given == "*" else ",".join(filter(None, (given, "127.0.0.1", "localhost")))
-
-
 def start_supervisord(plan: Plan, config_path: Path | None) -> Supervisord:
     """Start supervisord for the saved `plan` and wait until it answers; raises StackError after 20 s.
 
@@ -87,7 +81,7 @@ def start_supervisord(plan: Plan, config_path: Path | None) -> Supervisord:
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     if config_path:
         environment["WEIR_CONFIG"] = str(config_path)
-    environment |= dict.fromkeys(("NO_PROXY", "no_proxy"), _no_proxy(environment))
+    environment |= dict.fromkeys(("NO_PROXY", "no_proxy"), no_proxy(environment))
     command = [sys.executable, "-m", "weir.local.supervisord.run_supervisord", "-n", "-c", str(config)]
     output = os.open(log_path(home, "supervisord.out"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     actions = [
