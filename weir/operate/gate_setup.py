@@ -37,9 +37,12 @@ def gate_version(
     manifest = read_version(home, version)
     job, trained = manifest.job, _trained(home, manifest).job
     against = _champion(home, manifest) if champion is None else champion
+    path = VersionFolder.of(home, against).manifest
+    if champion is None and against not in (BASE, version) and not path.exists():
+        raise StackError(_incomparable(against, job, f"no {path}", answers=True))
     known = None if against in (BASE, version) else read_version(home, against)
     if known is not None and known.job.base_digest != job.base_digest:
-        raise StackError(_other_base(against, version, job, answers=champion is None))
+        raise StackError(_incomparable(against, job, f"another base model than {version}", answers=champion is None))
     if known is None:
         _check_base(settings, version, job)
     run = GateRun(
@@ -67,9 +70,9 @@ def gate_version(
     return report
 
 
-def _other_base(champion: str, version: str, job: TrainingJob, *, answers: bool) -> str:
-    """Return the error for a champion with another base; `answers` is whether it was chosen because it answers now."""
-    problem = f"{champion} {'answers now and ' if answers else ''}has another base model than {version}, so they cannot be compared"
+def _incomparable(champion: str, job: TrainingJob, why: str, *, answers: bool) -> str:
+    """Return the error for a champion that has `why`; `answers` is whether it was chosen because it answers now."""
+    problem = f"{champion} {'answers now and ' if answers else ''}has {why}, so they cannot be compared"
     if not answers:
         return f"{problem}: name a version of the same base, or --champion base"
     return (

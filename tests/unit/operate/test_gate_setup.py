@@ -1,5 +1,7 @@
 """The champion with which the gate compares a version."""
 
+import shutil
+
 import msgspec
 import pytest
 
@@ -47,6 +49,16 @@ def test_a_version_of_a_new_base_needs_a_champion_of_that_base(home):
     (route,) = routes(home)
     pin(home, route, "base", by="jo", reason="new base")
     assert [one.champion for one in routes(home)] == ["base"], "the next gate compares with the base"
+
+
+@pytest.mark.parametrize("file", ["manifest.json", ""])
+def test_an_answering_version_without_manifest_is_named_with_the_command_that_replaces_it(home, file):
+    """A user made this version without Weir and promoted it, or deleted its folder."""
+    folder = VersionFolder.of(home, OLD)
+    folder.manifest.unlink() if file else shutil.rmtree(folder.path)
+    found = refusal(home, None)
+    assert f"{OLD} answers now and has no {folder.manifest}, so they cannot be compared" in found
+    assert "`weir models promote base --tenant acme --model m --now --reason TEXT`" in found
 
 
 def test_a_named_champion_of_another_base_is_an_error_that_advises_another_champion(home):
