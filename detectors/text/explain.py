@@ -9,7 +9,6 @@ positive weight raises the score.
 import heapq
 import re
 from collections.abc import Generator, Sequence
-from itertools import pairwise
 from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
@@ -172,12 +171,9 @@ class _Words:
     def __init__(self, text: str, spans: Sequence[tuple[int, int]], *, cheap: bool) -> None:
         self.count = len(spans)
         self._cheap = cheap
-        # Words that were cut from one longer string are joined without a space.
-        joined = [start == end for (_, end), (start, _) in pairwise(spans)]
-        self._parts = [
-            ("" if glued else " ") + text[start:end]
-            for glued, (start, end) in zip([False, *joined], spans, strict=True)
-        ]
+        # A word keeps the spaces before it, because a detector reads them: two spaces can separate spaced-out words.
+        ends = [end for _, end in spans]
+        self._parts = [text[start:end] for start, end in zip([spans[0][0], *ends[:-1]], ends, strict=True)]
 
     def values(self, masks: NDArray[np.bool_]) -> _Values:
         """Request the log-odds of the text that each mask keeps."""

@@ -73,6 +73,12 @@ def test_shap_weights_add_up_to_the_difference_of_the_scores(detectors):
     )
 
 
+def test_the_explained_text_has_the_spaces_of_the_text(detectors):
+    text = "y o u  a r e  a n  i d i o t"  # two spaces separate the words
+    (verdict,) = detectors["toxicity"].score_many([text])
+    assert explain(detectors["toxicity"], text).score == pytest.approx(verdict.score, abs=1e-3)
+
+
 def test_the_flagged_part_of_a_long_text_is_attributed(detectors, monkeypatch):
     monkeypatch.setattr("detectors.text.explain.MOST_WORDS", 40)
     filler = "The museum opens at ten and closes at six. " * 40
