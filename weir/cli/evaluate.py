@@ -93,6 +93,8 @@ def evaluate(
       weir eval --file marked.jsonl --columns text=text,spans=spans
       weir eval --file ../hf/my-set --split validation --detector injection
     """
+    if file is not None and not file.exists():
+        raise SettingsError(f"--file {file} does not exist; correct the path")
     if json_file is not None and not json_file.parent.is_dir():
         raise SettingsError(f"--json {json_file}: {json_file.parent} is not a folder; create it, or name another file")
     from weir.home.compute import decided
