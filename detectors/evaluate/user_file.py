@@ -128,8 +128,9 @@ def _folder(path: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         with tempfile.TemporaryDirectory() as cache:
             found = datasets.load_from_disk(str(path)) if saved else datasets.load_dataset(str(path), cache_dir=cache)
-            if isinstance(found, dict):
-                found = _split_of(path, found, split)
+            # A set that was saved alone may not know its split; Hugging Face names such a split "train".
+            splits = found if isinstance(found, dict) else {str(found.split or "train"): found}
+            found = _split_of(path, splits, split)
             names = {
                 column: dict(enumerate(feature.names))
                 for column, feature in found.features.items()

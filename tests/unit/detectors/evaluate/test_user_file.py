@@ -221,6 +221,15 @@ def test_the_error_for_a_missing_split_lists_the_existing_splits(folder):
         read_cases(folder, parse_columns("text=text,label=label"), ["attack"], "dev")
 
 
+@pytest.mark.parametrize(("saved", "known"), [(None, "train"), ("validation", "validation")])
+def test_a_set_that_was_saved_alone_has_one_split(tmp_path, saved, known):
+    rows = datasets.Dataset.from_dict({"text": ["a"], "label": [1]}, split=saved)
+    rows.save_to_disk(str(tmp_path / "set"))
+    assert len(read_cases(tmp_path / "set", parse_columns("text=text,label=label"), split=known)) == 1
+    with pytest.raises(DataError, match=f"has no split 'dev'; its splits are {known}$"):
+        read_cases(tmp_path / "set", parse_columns("text=text,label=label"), split="dev")
+
+
 def test_a_folder_without_a_data_set_is_an_error(tmp_path):
     with pytest.raises(DataError, match="cannot read the data set in"):
         read_cases(tmp_path, parse_columns("text=text,label=label"))
