@@ -140,8 +140,11 @@ def _folder(path: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 yield number, row | {column: known.get(row[column]) for column, known in names.items()}
     except DataError:
         raise
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise DataError(f"cannot read the data set in {path}: {type(error).__name__}: {str(error)[:200]}") from error
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:  # RuntimeError: a script
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise DataError(
+            f"cannot read the data set in {path}: {reason}; name one of its files, or another folder, with --file"
+        ) from error
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -230,6 +230,26 @@ def test_a_set_that_was_saved_alone_has_one_split(tmp_path, saved, known):
         read_cases(tmp_path / "set", parse_columns("text=text,label=label"), split="dev")
 
 
+def test_a_folder_with_a_loading_script_is_an_error(tmp_path):
+    script = tmp_path / f"{tmp_path.name}.py"
+    script.write_text("")
+    with pytest.raises(
+        DataError, match=rf"found {script.name}; name one of its files, or another folder, with --file$"
+    ):
+        read_cases(tmp_path, parse_columns("text=text,label=label"))
+
+
+def test_the_error_for_a_folder_with_several_sets_has_one_line(tmp_path):
+    configs = "".join(f"- config_name: {name}\n  data_files: {name}.csv\n" for name in "ab")
+    (tmp_path / "README.md").write_text(f"---\nconfigs:\n{configs}---\n")
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text("text,label\nx,1\n")
+    with pytest.raises(
+        DataError, match=r"cannot read the data set in [^\n]*'a', 'b'[^\n]*; name one of its files[^\n]*$"
+    ):
+        read_cases(tmp_path, parse_columns("text=text,label=label"))
+
+
 def test_a_folder_without_a_data_set_is_an_error(tmp_path):
     with pytest.raises(DataError, match="cannot read the data set in"):
         read_cases(tmp_path, parse_columns("text=text,label=label"))
