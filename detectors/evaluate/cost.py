@@ -6,6 +6,7 @@ outputs of the shared encoder would make later detectors appear to cost nothing.
 
 import multiprocessing
 import resource
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ __all__ = ["cost"]
 KIB = 1024
 BATCH = 32
 STATUS = Path("/proc/self/status")
+INTERRUPT = {signal.SIGINT}
 
 
 def _resident() -> tuple[float, float]:
@@ -35,6 +37,8 @@ def _resident() -> tuple[float, float]:
 
 
 def _measure(name: str, config: Mapping[str, object], texts: Sequence[Input]) -> dict[str, float]:
+    # From here on, the pool returns an interrupt to its caller as an exception.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPT)
     from detectors.registry import create_text  # noqa: PLC0415 - before the memory is measured
 
     before, _ = _resident()
@@ -72,8 +76,12 @@ def cost(name: str, config: Mapping[str, object], texts: Sequence[Input]) -> dic
     Raises DetectorError if the detector cannot be loaded, or if its process was killed, usually for lack of memory.
     """
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        # The process inherits the blocked signal: Python prints a traceback if it is interrupted while it starts.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPT)
+        found = pool.submit(_measure, name, dict(config), list(texts))
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         try:
-            return pool.submit(_measure, name, dict(config), list(texts)).result()
+            return found.result()
         except BrokenProcessPool as error:
             raise DetectorError(
                 f"the process that measured {name} on {len(texts)} texts was killed, probably for lack of memory: "
