@@ -86,6 +86,8 @@ class Endpoints:
         self._large_bodies = LargeBodies(usual, max(usual, largest), settings.image_bodies_bytes)
         self._judgments = Slots(_MAX_JUDGMENTS)
         self._created = int(time.time())
+        for model in models:  # starts at zero, so that Prometheus sees the first request as an increase
+            wiring.metrics.unloaded.labels(model.name)
 
     async def chat(self, call: Call) -> None:
         """Answer ``POST /v1/chat/completions``."""

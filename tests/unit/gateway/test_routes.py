@@ -134,11 +134,12 @@ async def test_the_answer_its_header_and_its_records_name_the_version_that_answe
 
 async def test_if_the_version_is_not_loaded_the_base_answers_and_is_named_in_the_header(stack):
     stack.write(route(100))
+    counter = "weir_version_not_loaded_total", {"gen_ai_request_model": "echo"}
+    assert stack.registry.get_sample_value(*counter) == 0, "Prometheus sees no increase of a counter that begins at 1"
     answer = await stack.ask()
     assert (answer.status_code, answer.headers[HEADER]) == (200, "echo")
     assert {record.model_version for record in stack.records()} == {"echo"}
-    count = stack.registry.get_sample_value("weir_version_not_loaded_total", {"gen_ai_request_model": "echo"})
-    assert count == 1
+    assert stack.registry.get_sample_value(*counter) == 1
 
 
 async def test_a_replica_that_has_closed_the_version_answers_with_the_base_and_names_it_in_the_header(stack):
