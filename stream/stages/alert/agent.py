@@ -49,6 +49,8 @@ class AlertStage(TableStage):
 
     async def _load(self, partition: int, offset: int) -> PartitionAlerts:
         states, lost = self._table.read(partition, decode)
+        offsets = (state.offset for state in states.values())
+        await self._context.check_log(self._table, self._context.names.findings, partition, offsets)
         if lost or not states:
             firing = await self._firing(partition)
             lost |= firing.streams() - set(states)

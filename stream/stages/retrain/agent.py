@@ -13,7 +13,7 @@ from stream.kafka.clients import consumer_for
 from stream.kafka.time_ranges import data_range
 from stream.stages.retrain.machine import Retraining, observe
 from stream.stages.retrain.records import Decision, pinned_versions, retraining_event
-from stream.stages.retrain.state import AlertsHalf, ModelState, decode, encode, half_key, model_key
+from stream.stages.retrain.state import AlertsHalf, ModelState, RequestsHalf, decode, encode, half_key, model_key
 from stream.stages.shared.spans import mark
 from stream.stages.shared.stage import TableStage
 from stream.wire import (
@@ -92,6 +92,10 @@ class RetrainStage(TableStage):
     async def _load(self, partition: int, offset: int) -> _Models:
         del offset  # two topics share the partition: their offsets are in the states
         halves, unreadable = self._table.read(partition, decode)
+        names = self._context.names
+        for topic, kind in ((names.alerts, AlertsHalf), (names.retraining, RequestsHalf)):
+            offsets = (half.offset for half in halves.values() if isinstance(half, kind))
+            await self._context.check_log(self._table, topic, partition, offsets)
         models: _Models = {}
         for key, half in halves.items():
             state = _model(models, model_key(key))

@@ -3,7 +3,7 @@
 import abc
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
@@ -11,6 +11,7 @@ from aiokafka.structs import TopicPartition
 from opentelemetry.trace import Tracer
 
 from stream.dead_letters import DeadLetters
+from stream.errors import LogExpired
 from stream.kafka.clients import consumer_for
 from stream.kafka.range_reader import retained
 from stream.runtime.app import BaseApp
@@ -86,6 +87,19 @@ class StageContext:
         tp = TopicPartition(topic, partition)
         async with consumer_for(self.kafka.client_options()) as consumer:
             return int((await consumer.end_offsets([tp]))[tp])
+
+    async def check_log(self, table: AckedTable, topic: str, partition: int, offsets: Iterable[int]) -> None:
+        """Raise LogExpired if a state in `table` has read the partition up to an offset past its end.
+
+        Such a state would ignore the records of the new topic up to this offset. `offsets` are those of the states.
+        """
+        read = max(offsets, default=-1)
+        if read >= 0 and read >= (end := await self.end(topic, partition)):
+            changelog = table.changelog_topic_name
+            raise LogExpired(
+                f"{topic}/{partition} ends at offset {end}, but a state in {changelog} has read offset {read}: the topic was created again; "
+                f"delete the topic {changelog} (docs/operate.md, Rebuild, reset)"
+            )
 
     async def ticks(self, partition: int, offsets: range) -> AsyncIterator[tuple[int, Tick]]:
         """Yield (offset, tick) of score's retained ticks in `offsets` of a signals partition."""

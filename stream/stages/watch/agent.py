@@ -201,6 +201,7 @@ class WatchStage(Stage):
 
     async def _load(self, partition: int, offset: int) -> _Partition:
         known = self._known(partition)
+        await self._context.check_log(self._table, self._context.names.signals, partition, [known.offset])
         machine = PartitionWatch(self._rules, known.sources, stored=lambda key: self._table.data.get(key.encode()))
         for number, (key, value) in enumerate(self._table.rows(partition)):
             if not key.startswith(b"\0"):  # no stream's state

@@ -1,4 +1,9 @@
-"""The alert stage loses its state, also after Kafka deleted the findings: the alert still resolves, once."""
+"""The alert stage loses its state, also after Kafka deleted the findings: the alert still resolves, once.
+
+If a topic was created again, its stage stops.
+"""
+
+import re
 
 import msgspec
 import pytest
@@ -31,19 +36,20 @@ async def states(lab):
     return [found[name].state for name in sorted(found, key=lambda name: found[name].opened_at)]
 
 
-async def fired(lab):
-    """Publish a finding; wait until its alert fires and its offset is committed."""
-    await lab.publish([signal_event("r1", START), *ticks(1), finding_of("r1", START, "pii")])
+async def fired(lab, *detectors):
+    """Publish a finding of `pii` and of each of `detectors`; wait until their alerts fire and their offsets are committed."""
+    findings = [finding_of("r1", START, detector) for detector in ("pii", *detectors)]
+    await lab.publish([signal_event("r1", START), *ticks(1), *findings])
     async with lab.watching() as app:
 
         async def committed():
             await app.consumer.commit()
             ends = [record.partition for record in await lab.read(lab.names.findings, Q)]
             done = [await lab.committed(app.conf.id, lab.names.findings, place) or 0 for place in range(Q)]
-            return await lab.alerts() and done == [ends.count(place) for place in range(Q)]
+            return len(await lab.alerts()) == len(findings) and done == [ends.count(place) for place in range(Q)]
 
         await lab.eventually(committed, 40)
-    assert await states(lab) == ["firing"]
+    assert await states(lab) == ["firing"] * len(findings)
     return app
 
 
@@ -103,3 +109,28 @@ async def test_a_record_that_became_a_dead_letter_does_not_stop_the_rebuild_of_a
         await lab.eventually(resolved, 60)
     letters = await lab.read(lab.names.dead_letters, 1)
     assert [letter.value for letter in letters].count(encode(failing_finding()).value) == 1
+
+
+@pytest.mark.parametrize("topic", ["signals", "findings", "alerts", "retraining"])
+async def test_a_stage_does_not_ignore_the_records_of_a_topic_that_was_created_again(lab, topic):
+    await fired(lab, "toxicity")
+    name = getattr(lab.names, topic)
+    async with admin_for(lab.kafka.client_options()) as admin:
+        await admin.delete_topics([name])
+    await lab.create()
+    for partition in range(Q):
+        await lab.produce(name, [b"no event"], partition)
+    app = lab.watch_app()
+    async with lab.running(app):
+        await lab.eventually(lambda: app.crashed, 40)
+    (error,) = app.crash_reason.exceptions
+    found = re.fullmatch(
+        rf"{name}/\d ends at offset 1, but a state in (\S+) has read offset [1-9]: the topic was created again; "
+        r"delete the topic \1 \(docs/operate.md, Rebuild, reset\)",
+        str(error),
+    )
+    assert found, error
+    async with admin_for(lab.kafka.client_options()) as admin:
+        await admin.delete_topics([found[1]])
+    async with lab.watching() as app:
+        await lab.commit(app, name, dict.fromkeys(range(Q), 1))
