@@ -88,22 +88,10 @@ async def _run(
             sink = await stack.enter_async_context(shadow)
         meter = ProgressMeter(sum(main.last[number] - first for number, first in main.first.items()), observe)
         if request.detector.over_streams:
-            results = await _streams(StreamReplay(plan, reader, sink, meter))
+            results = await StreamReplay(plan, reader, sink, meter).run()
         else:
-            results = await _texts(TextReplay(plan, reader, scoring, sink, meter))
+            results = await TextReplay(plan, reader, scoring, sink, meter).run()
     return _report(plan, identity, log, results, meter)
-
-
-async def _streams(work: StreamReplay) -> ReplayResults:
-    await work.run()
-    return ReplayResults(alerts=work.alerts, findings=(work.findings[0], work.findings[1]), behind=work.behind)
-
-
-async def _texts(work: TextReplay) -> ReplayResults:
-    await work.run()
-    before, after = work.timelines
-    alerts, findings = (list(before.alerts), list(after.alerts)), (before.findings, after.findings)
-    return ReplayResults(alerts=alerts, findings=findings, flips=work.flips)
 
 
 def _report(plan: ReplayPlan, identity: str, log: RetainedLog, results: ReplayResults, meter: ProgressMeter) -> Report:

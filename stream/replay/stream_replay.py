@@ -5,6 +5,7 @@ from math import inf
 import msgspec
 
 from stream.archive.reader import ArchivedRangeReader
+from stream.replay.notes import ReplayResults
 from stream.replay.plan import ReplayPlan
 from stream.replay.progress import ProgressMeter
 from stream.replay.shadow_topic import ShadowTopic
@@ -62,10 +63,12 @@ class StreamReplay:
         self.findings = [0, 0]
         self.behind: dict[int, float] = {}
 
-    async def run(self) -> None:
+    async def run(self) -> ReplayResults:
         """Read all partitions, one after the other."""
         for number in range(self._plan.stream_partitions):
             await self._partition(number)
+        before, after = self.findings
+        return ReplayResults(alerts=self.alerts, findings=(before, after), behind=self.behind)
 
     async def _partition(self, number: int) -> None:
         versions = self._plan.request.versions

@@ -11,6 +11,7 @@ import msgspec
 
 from stream.archive.reader import ArchivedRangeReader
 from stream.replay.merged_partitions import MergedRecord, merged_partitions
+from stream.replay.notes import ReplayResults
 from stream.replay.plan import ReplayPlan
 from stream.replay.progress import ProgressMeter
 from stream.replay.recorded_verdicts import Absent, RecordedVerdicts
@@ -87,7 +88,7 @@ class TextReplay:
         self.timelines = (AlertTimeline(plan.tenants), AlertTimeline(plan.tenants))
         self.flips = Flips()
 
-    async def run(self) -> None:
+    async def run(self) -> ReplayResults:
         """Read to the end of the range. While a chunk of events is scored, the next chunk is read."""
         scoring: asyncio.Task[list[Outcome | None]] | None = None
         waiting: list[_Step] = []
@@ -103,6 +104,9 @@ class TextReplay:
             if scoring is not None:
                 scoring.cancel()
                 await asyncio.gather(scoring, return_exceptions=True)
+        before, after = self.timelines
+        alerts = list(before.alerts), list(after.alerts)
+        return ReplayResults(alerts=alerts, findings=(before.findings, after.findings), flips=self.flips)
 
     async def _chunks(self) -> AsyncGenerator[list[_Step], None]:
         """Yield events and ticks in order, in chunks that the model processes can score together."""

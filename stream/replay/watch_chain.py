@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from stream.stages.watch.machine import PartitionWatch, WatchRules
 from stream.stages.watch.records import watermark_tick
-from stream.wire import Event, FindingRecord, Signal, Tick
+from stream.wire import Event, Signal, Tick
 
 __all__ = ["WatchChain"]
 
@@ -29,13 +29,8 @@ class WatchChain:
         return self._machine.watermark.value
 
     def feed(self, event: Event) -> Iterator[Event]:
-        """Apply a signal or a tick of score, and yield the resulting findings and ticks.
-
-        If `event` is already a finding, only yield `event`.
-        """
-        if isinstance(event.data, FindingRecord):
-            yield event
-        elif isinstance(event.data, Signal):
+        """Apply a signal or a tick of score, and yield the resulting findings and ticks."""
+        if isinstance(event.data, Signal):
             self._machine.offer(event, None)
             while self._machine.open.tokens > self._outstanding and (early := self._machine.relieve()) is not None:
                 yield from early.findings

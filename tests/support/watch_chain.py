@@ -13,7 +13,7 @@ from stream.stages.retrain.records import Decision
 from stream.stages.retrain.state import ModelState
 from stream.stages.watch.machine import WatchRules
 from stream.stages.watch.source_liveness import LivenessRules, SourceLiveness
-from stream.wire import OWN_TENANT, AlertRecord, Event, Tick, tenant_model_key
+from stream.wire import OWN_TENANT, AlertRecord, Event, FindingRecord, Tick, tenant_model_key
 
 
 class Chain:
@@ -40,7 +40,7 @@ class Chain:
             if isinstance(event.data, Tick):
                 for finding in self._silence.apply(event.data, self._silence.offset + 1):
                     self._found(finding)
-            for found in self._watch.feed(event):
+            for found in [event] if isinstance(event.data, FindingRecord) else self._watch.feed(event):
                 self._found(found)
         return self
 
