@@ -5,33 +5,22 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 from safetensors import SafetensorError
 
 from stream.files import file_digest
-from stream.loop.smaller.card import smaller_card
 from stream.loop.smaller.plan import Parent, Pruning
 from stream.loop.smaller.quantise import PRECISIONS, Report, write_quantised
 from stream.loop.smaller.text import load_passages, passages_digest, split
 from stream.loop.training.errors import TrainingError
 from stream.loop.training.job import TrainingJob, VersionFolder, version_of
 from stream.loop.training.manifest import Smaller, VersionManifest
-from stream.loop.training.version import digests, draft_of, existing_version, publish_version, releases
+from stream.loop.training.version import draft_of, existing_version, publish_version, releases
 
 __all__ = ["prune", "quantise"]
 
 _QUANTISE_LIBRARIES = ("gguf",)
 _PRUNE_LIBRARIES = ("gguf", "peft", "torch", "transformers")
 _MIB = 1 << 20
-
-
-class _Made(msgspec.Struct, frozen=True):
-    """The fields of a manifest that do not describe files."""
-
-    job: TrainingJob
-    smaller: Smaller
-    numbers: dict[str, float]
-    libraries: tuple[str, ...]
 
 
 def quantise(home: Path, parent: Parent, precision: str, report: Report) -> VersionManifest:
@@ -44,7 +33,7 @@ def quantise(home: Path, parent: Parent, precision: str, report: Report) -> Vers
     with _draft(home, parent) as draft:
         write_quantised(parent.weights, draft.merged, precision, report)
         smaller = Smaller(source_digest=file_digest(parent.weights))
-        return _published(home, parent, draft, _Made(parent.job(precision), smaller, {}, _QUANTISE_LIBRARIES))
+        return _published(home, draft, parent.job(precision), smaller, _size_of(parent))
 
 
 def prune(home: Path, parent: Parent, plan: Pruning, report: Report) -> VersionManifest:
@@ -61,7 +50,7 @@ def prune(home: Path, parent: Parent, plan: Pruning, report: Report) -> VersionM
         smaller = Smaller(
             source_digest=file_digest(parent.weights), removed_layers=removed, text_digest=passages_digest(passages)
         )
-        return _published(home, parent, draft, _Made(plan.job, smaller, numbers, _PRUNE_LIBRARIES))
+        return _published(home, draft, plan.job, smaller, numbers | _size_of(parent))
 
 
 @contextlib.contextmanager
@@ -79,27 +68,28 @@ def _draft(home: Path, parent: Parent) -> Iterator[VersionFolder]:
         ) from error
 
 
-def _published(home: Path, parent: Parent, draft: VersionFolder, made: _Made) -> VersionManifest:
-    """Write card and manifest, and publish the folder; return the present manifest if this version exists and verifies.
+def _size_of(parent: Parent) -> dict[str, float]:
+    return {"parent_size_bytes": float(parent.weights.stat().st_size)}
+
+
+def _published(
+    home: Path, draft: VersionFolder, job: TrainingJob, smaller: Smaller, numbers: dict[str, float]
+) -> VersionManifest:
+    """Publish the folder; return the present manifest if this version exists and verifies.
 
     Raises TrainingError if the version belongs to another tenant or model.
     """
     digest = file_digest(draft.merged)
-    if (known := existing_version(home, version_of(digest), made.job)) is not None:
+    if (known := existing_version(home, version_of(digest), job)) is not None:
         return known
-    sizes = {
-        "size_bytes": float(draft.merged.stat().st_size),
-        "parent_size_bytes": float(parent.weights.stat().st_size),
-    }
     manifest = VersionManifest(
         version=version_of(digest),
-        job=made.job,
+        job=job,
         adapter_digest="",
         weights_digest=digest,
-        numbers=made.numbers | sizes,
-        libraries=releases(made.libraries),
+        numbers=numbers | {"size_bytes": float(draft.merged.stat().st_size)},
+        libraries=releases(_PRUNE_LIBRARIES if smaller.removed_layers else _QUANTISE_LIBRARIES),
         files={},
-        smaller=made.smaller,
+        smaller=smaller,
     )
-    draft.card.write_text(smaller_card(manifest), encoding="utf-8")
-    return publish_version(home, draft, msgspec.structs.replace(manifest, files=digests(draft)))
+    return publish_version(home, draft, manifest)

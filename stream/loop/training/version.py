@@ -19,7 +19,7 @@ from stream.loop.training.merge import write_merged
 from stream.loop.training.model_card import model_card
 from stream.loop.training.signing import ADAPTER_FILES, ensure_keys, sign, verify_version
 
-__all__ = ["digests", "draft_of", "existing_version", "make_version", "publish_version", "releases"]
+__all__ = ["draft_of", "existing_version", "make_version", "publish_version", "releases"]
 
 _DRAFT = ".draft-"
 _LIBRARIES = ("torch", "transformers", "peft", "trl")
@@ -42,7 +42,18 @@ def make_version(job: TrainingJob, home: Path, adapter: Path, numbers: dict[str,
         base = gguf_of(Path(job.base))
         if base is not None and architecture(reader := open_gguf(base)) == LLAMA:
             write_merged(reader, draft.adapter, draft.merged)
-        return publish_version(home, draft, _described(job, version, digest, draft, numbers))
+        # The URL of a storage can contain credentials, and commands print the manifest.
+        cluster = job.ray and msgspec.structs.replace(job.ray, storage="")
+        manifest = VersionManifest(
+            version=version,
+            job=msgspec.structs.replace(job, ray=cluster),
+            adapter_digest=digest,
+            weights_digest=file_digest(draft.merged) if draft.merged.exists() else "",
+            numbers=numbers,
+            libraries=releases(_LIBRARIES),
+            files={},
+        )
+        return publish_version(home, draft, manifest)
 
 
 def existing_version(home: Path, version: str, job: TrainingJob) -> VersionManifest | None:
@@ -82,7 +93,13 @@ def draft_of(home: Path) -> Iterator[VersionFolder]:
 
 
 def publish_version(home: Path, draft: VersionFolder, manifest: VersionManifest) -> VersionManifest:
-    """Write `manifest` into `draft`, sign all files, and rename the folder to that of the version; an existing folder that does not verify is deleted."""
+    """Add the card and `manifest` with the digests of all other files to `draft`, sign the files, rename the folder to that of the version.
+
+    An existing folder of the version, which does not verify, is deleted. Returns the manifest with the digests.
+    """
+    draft.card.write_text(model_card(manifest), encoding="utf-8")
+    digests = {str(path.relative_to(draft.path)): file_digest(path) for path in _files(draft.path)}
+    manifest = msgspec.structs.replace(manifest, files=digests)
     draft.manifest.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
     for path in _files(draft.path):
         path.chmod(0o600)
@@ -94,32 +111,6 @@ def publish_version(home: Path, draft: VersionFolder, manifest: VersionManifest)
 def releases(libraries: Sequence[str]) -> dict[str, str]:
     """Return {library: installed release}."""
     return {name: metadata.version(name) for name in libraries}
-
-
-def digests(folder: VersionFolder) -> dict[str, str]:
-    """Return {path in the folder: SHA-256} of all files."""
-    return {str(path.relative_to(folder.path)): file_digest(path) for path in _files(folder.path)}
-
-
-def _described(
-    job: TrainingJob, version: str, digest: str, draft: VersionFolder, numbers: dict[str, float]
-) -> VersionManifest:
-    """Write the card, and return the manifest of all files so far."""
-    libraries = releases(_LIBRARIES)
-    weights = file_digest(draft.merged) if draft.merged.exists() else ""
-    card = model_card(job, version, adapter_digest=digest, weights_digest=weights, numbers=numbers, libraries=libraries)
-    draft.card.write_text(card, encoding="utf-8")
-    # The URL of a storage can contain credentials, and commands print the manifest.
-    cluster = job.ray and msgspec.structs.replace(job.ray, storage="")
-    return VersionManifest(
-        version=version,
-        job=msgspec.structs.replace(job, ray=cluster),
-        adapter_digest=digest,
-        weights_digest=weights,
-        numbers=numbers,
-        libraries=libraries,
-        files=digests(draft),
-    )
 
 
 def _files(folder: Path) -> list[Path]:
