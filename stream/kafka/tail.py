@@ -15,6 +15,7 @@ from stream.kafka.clients import BROKER_ERRORS, consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader, partitions_of
 from stream.kafka.time_ranges import produced_since
 from stream.kafka.topic_checks import check_topics, partition_counts
+from stream.wire import Event, readable
 
 __all__ = ["Tail"]
 
@@ -77,6 +78,13 @@ class Tail:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 return
+
+    async def events(self) -> AsyncGenerator[tuple[ConsumerRecord, Event], None]:
+        """Yield records as :meth:`records` does, each with its event, without tombstones and events of later versions."""
+        async with aclosing(self.records()) as records:
+            async for record in records:
+                if (event := readable(record.value, record.headers)) is not None:
+                    yield record, event
 
     def _failure(self, error: Exception) -> Exception:
         return no_kafka(self._options["bootstrap_servers"], error) if isinstance(error, BROKER_ERRORS) else error

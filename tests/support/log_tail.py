@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+from stream.kafka.tail import Tail
+
 
 def tail_of(*records, following=None):
     """Return a class that replaces :class:`stream.kafka.tail.Tail` and whose topic contains the encoded `records`.
@@ -9,7 +11,7 @@ def tail_of(*records, following=None):
     Unless its user reads to the end of the topic, the records of the queue `following` replace them.
     """
 
-    class Tail:
+    class Double(Tail):
         def __init__(self, *_arguments, follow=True, **_options):
             self._follow = follow
 
@@ -20,7 +22,7 @@ def tail_of(*records, following=None):
             for one in records:
                 yield _read(one)
 
-    return Tail
+    return Double
 
 
 def _read(one):

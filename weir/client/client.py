@@ -18,7 +18,7 @@ import msgspec
 from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
 from stream.silences import LONGEST_SECONDS, Silences
-from stream.wire import AlertRecord, RetrainingRecord, SilenceRecord, WireError, decode
+from stream.wire import AlertRecord, RetrainingRecord, SilenceRecord
 from weir.client.events import Alert, Retraining
 from weir.client.times import Since, parse_since
 from weir.errors import StackError
@@ -129,12 +129,8 @@ class Client:
         start = parse_since(since)
         begin = start.timestamp() if start else None
         tail = Tail(self._kafka.client_options(), topic, since=begin, follow=follow, lookback_seconds=lookback_seconds)
-        async with aclosing(tail.records()) as records:
-            async for record in records:
-                try:
-                    event = decode(record.value, record.headers)
-                except WireError:
-                    continue  # a tombstone of the compacted topic, or an event of a later version
+        async with aclosing(tail.events()) as events:
+            async for record, event in events:
                 item = select(event.data, begin)
                 if item is not None and not tail.is_lookback(record):
                     yield item

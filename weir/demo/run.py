@@ -8,7 +8,6 @@ from contextlib import aclosing
 from functools import partial
 
 import msgspec
-from aiokafka.structs import ConsumerRecord
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -26,7 +25,7 @@ from stream.kafka.tail import Tail
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.score_text import score_text
 from stream.settings import KafkaSettings
-from stream.wire import AlertRecord, RetrainingRecord, Verdict, WireError, decode
+from stream.wire import AlertRecord, Event, RetrainingRecord, Verdict
 from weir.client import effective_kafka
 from weir.demo.backlog import BacklogView, Deadline, follow_backlog, score_position
 from weir.demo.last_verdicts import LIMIT_SECONDS, last_verdicts
@@ -205,21 +204,17 @@ def _follow(kafka: KafkaSettings, results: DemoResults, line: Callable[[str], No
 
     async def follow(topic: str) -> None:
         tail = Tail(kafka.client_options(), topic, since=time.time() - 1, follow=True)
-        async with aclosing(tail.records()) as records:
-            async for record in records:
-                if text := _line(results, record):
+        async with aclosing(tail.events()) as events:
+            async for _, event in events:
+                if text := _line(results, event):
                     line(text)
 
     names = kafka.names
     return [asyncio.create_task(follow(topic)) for topic in (names.verdicts, names.alerts, names.retraining)]
 
 
-def _line(results: DemoResults, record: ConsumerRecord) -> str:
-    """Return a line if the record is a new result of the demo's tenant, else ""."""
-    try:
-        event = decode(record.value, record.headers)
-    except WireError:
-        return ""
+def _line(results: DemoResults, event: Event) -> str:
+    """Return a line if the event is a new result of the demo's tenant, else ""."""
     match event.data:
         case Verdict() as verdict if results.add_verdict(verdict):
             return _verdict_line(verdict)

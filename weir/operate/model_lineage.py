@@ -11,7 +11,7 @@ from stream.loop.dataset.files import Manifest, datasets_in, folder_of, read_man
 from stream.loop.dataset.rows import Row, digest_of
 from stream.loop.lineage.facts import DatasetFacts, Facts
 from stream.settings import KafkaSettings
-from stream.wire import ModelRecord, conversation_key, readable
+from stream.wire import ModelRecord, conversation_key
 
 __all__ = ["SubjectVersion", "SubjectVersions", "dataset_facts", "versions_of_subject"]
 
@@ -95,9 +95,8 @@ def _found(version: str, manifest: Manifest, rows: int) -> SubjectVersion:
 async def _versions(kafka: KafkaSettings, tenant: str) -> dict[str, list[str]]:
     """Return {digest of a dataset: versions trained on it, and versions that were made smaller from these}, without removed versions."""
     facts = Facts()
-    async for record in Tail(kafka.client_options(), kafka.names.models, follow=False).records():
-        event = readable(record.value, record.headers)
-        if event is not None and isinstance(event.data, ModelRecord):
+    async for _, event in Tail(kafka.client_options(), kafka.names.models, follow=False).events():
+        if isinstance(event.data, ModelRecord):
             facts.models[event.data.version] = event.data
     found: dict[str, list[str]] = {}
     for version, model in facts.models.items():

@@ -21,9 +21,7 @@ from stream.wire import (
     LogRange,
     RetrainingRecord,
     canonical_time,
-    event_type,
     partition_for,
-    readable,
     tenant_model_key,
 )
 from weir.errors import AccessDenied, NotFoundError, SettingsError
@@ -98,12 +96,9 @@ async def records_of(kafka: KafkaSettings, retraining_id: str) -> list[Retrainin
     """
     found: list[RetrainingRecord] = []
     tail = Tail(kafka.client_options(), kafka.names.retraining, follow=False)
-    async with aclosing(tail.records()) as records:
-        async for record in records:
-            if event_type(record.headers) != RetrainingRecord.event_type:
-                continue
-            event = readable(record.value, record.headers)
-            if event is None or not isinstance(event.data, RetrainingRecord):
+    async with aclosing(tail.events()) as events:
+        async for _, event in events:
+            if not isinstance(event.data, RetrainingRecord):
                 continue
             is_duplicate = event.data.state == "requested" and any(one.state == "requested" for one in found)
             if event.data.retraining_id == retraining_id and not is_duplicate:

@@ -15,7 +15,7 @@ from stream.kafka.publisher import publish
 from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
 from stream.silences import LONGEST_SECONDS, SHORTEST_SECONDS, Silences, silence_id_of
-from stream.wire import AlertRecord, Event, SilenceRecord, WireError, canonical_time, decode, format_time
+from stream.wire import AlertRecord, Event, SilenceRecord, canonical_time, format_time
 from weir.client import parse_duration
 from weir.errors import NotFoundError, SettingsError
 
@@ -38,12 +38,9 @@ class _AlertTopic:
     async def read(self, alert_id: str = "") -> "_AlertTopic":
         """Read all silences, and alert `alert_id`, up to the end of the topic."""
         tail = Tail(self._kafka.client_options(), self._kafka.names.alerts, follow=False)
-        async with aclosing(tail.records()) as records:
-            async for record in records:
-                try:
-                    data = decode(record.value, record.headers).data
-                except WireError:
-                    continue
+        async with aclosing(tail.events()) as events:
+            async for record, event in events:
+                data = event.data
                 if isinstance(data, SilenceRecord):
                     self.silences.apply(data)
                     self.partitions[data.silence_id] = record.partition

@@ -20,7 +20,7 @@ from stream.loop.training.process import run_training
 from stream.loop.training.records import model_event
 from stream.loop.training.run import Run, TrainerSetup, mirror_version
 from stream.settings import KafkaSettings
-from stream.wire import RetrainingRecord, readable
+from stream.wire import RetrainingRecord
 
 __all__ = ["train_dataset", "train_request"]
 
@@ -132,9 +132,8 @@ async def _must_end(setup: TrainerSetup, kafka: KafkaSettings, work: Work) -> st
 
 async def _applied(machine: TrainerMachine, tail: Tail) -> AsyncGenerator[None, None]:
     """Apply the records of `tail` to `machine`; yield after each."""
-    async with aclosing(tail.records()) as records:
-        async for record in records:
-            event = readable(record.value, record.headers)
-            if event is not None and isinstance(event.data, RetrainingRecord):
+    async with aclosing(tail.events()) as events:
+        async for _, event in events:
+            if isinstance(event.data, RetrainingRecord):
                 machine.apply(event.data, event.traceparent)
                 yield

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from support import alert_records as records
 
+from stream.kafka.tail import Tail
 from stream.wire import encode
 from weir.client import Client
 from weir.client.client import _ChangeFilter
@@ -91,7 +92,7 @@ async def test_the_client_reads_the_alerts_before_the_start_and_yields_none_of_t
         alert(revision=2, state="resolved", at=195.0, resolved_at=195.0),
     ]
 
-    class Tail:
+    class Double(Tail):
         def __init__(self, *_arguments, **_options):
             pass
 
@@ -103,6 +104,6 @@ async def test_the_client_reads_the_alerts_before_the_start_and_yields_none_of_t
                 yield SimpleNamespace(offset=offset, value=one.value, headers=one.headers)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("weir.client.client.Tail", Tail)
+    monkeypatch.setattr("weir.client.client.Tail", Double)
     found = [item async for item in Client(bootstrap_servers="127.0.0.1:1").alerts()]
     assert [(item.alert_id, item.state) for item in found] == [("al_3", "firing"), ("al_1", "resolved")]
