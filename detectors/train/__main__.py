@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import sys
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 
 from detectors.models.weight_files import ENCODER, GROUNDEDNESS, LINEAR, PII, PROJECTION, SECOND_STAGE, SECRETS
@@ -27,31 +28,33 @@ from detectors.train import (
     token_head_trainer,
 )
 
-OUT = {
-    "encoder": ENCODER.path,
-    "pii": PII.path,
-    "groundedness": GROUNDEDNESS.path,
-    "linear": LINEAR.path,
-    "projection": PROJECTION.path,
-    "second_stage": SECOND_STAGE.path,
-    "secrets": SECRETS.path,
-    "teacher": Path("teacher.npy"),
-    "exit": ENCODER.path,
-    "calibration": ENCODER.path,
-    "cascade": SECOND_STAGE.path,
-    "soup": ENCODER.path,
-}
-
 
 def _log(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
+#: Part → the shipped file that it writes, and its trainer, which gets the options that its parameters name.
+PARTS: dict[str, tuple[Path, Callable[..., object]]] = {
+    "encoder": (ENCODER.path, encoder_trainer.train),
+    "pii": (PII.path, token_head_trainer.train),
+    "groundedness": (GROUNDEDNESS.path, groundedness_trainer.train),
+    "linear": (LINEAR.path, linear_trainer.train),
+    "projection": (PROJECTION.path, projection.fit_projection),
+    "second_stage": (SECOND_STAGE.path, second_stage_trainer.train),
+    "secrets": (SECRETS.path, secrets_trainer.train),
+    "teacher": (Path("teacher.npy"), teacher.write_probabilities),
+    "exit": (ENCODER.path, exit_trainer.train),
+    "calibration": (ENCODER.path, calibration.calibrate),
+    "cascade": (SECOND_STAGE.path, cascade.fit_combination),
+    "soup": (ENCODER.path, soup.interpolate),
+}
+
+
 def main() -> int:
     """Parse the command line and run one trainer."""
     parser = argparse.ArgumentParser(prog="python -m detectors.train", description=__doc__)
-    parser.add_argument("part", choices=[*OUT, "overlap"])
+    parser.add_argument("part", choices=[*PARTS, "overlap"])
     parser.add_argument("--data", type=Path, required=True, help="folder of the labelled sets (docs/detectors.md)")
     parser.add_argument("--out", type=Path, help="file to write; default: the shipped one")
     parser.add_argument("--seed", type=int, default=0)
@@ -64,75 +67,38 @@ def main() -> int:
         "--runs", type=Path, nargs="+", help="soup: earlier weights, and those of runs that started from them"
     )
     parser.add_argument("--shares", type=float, nargs="+", help="soup: share of the change that each run made")
-    parser.add_argument("--weights", type=Path, default=ENCODER.path, help="teacher: the encoder")
+    parser.add_argument("--weights", type=Path, help="teacher: the encoder; default: the shipped one")
     parser.add_argument(
         "--cases", type=Path, help="overlap: folder of JSON lines to compare with the training texts too"
     )
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="teacher")
-    options = parser.parse_args()
-    out: Path = options.out or OUT.get(options.part, Path())
-    _check(parser, options, out)
-    if options.part == "overlap":
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), help="teacher; default: float32")
+    options = parser.parse_args(namespace=argparse.Namespace(log=_log))
+    shipped, train = PARTS.get(options.part, (Path(), None))
+    options.out = options.out or shipped
+    _check(parser, options)
+    if train is None:
         for name, texts, found in overlap.scan(options.data, options.cases, options.seed):
             _log(f"{name}: {found} of {texts}")
         return 0
+    given = {name: value for name, value in vars(options).items() if value is not None}
     try:
-        _train(options, out)
+        train(**{name: given[name] for name in signature(train).parameters if name in given})
     except OSError as error:
         parser.error(f"{error}; docs/detectors.md lists the files of --data")
-    _log(f"wrote {out}, SHA-256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
+    _log(f"wrote {options.out}, SHA-256 {hashlib.sha256(options.out.read_bytes()).hexdigest()}")
     return 0
 
 
-def _check(parser: argparse.ArgumentParser, options: argparse.Namespace, out: Path) -> None:
+def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """End the command with an error, before any work, if an option cannot be used."""
     if not options.data.is_dir():
         parser.error(f"--data {options.data} is not a folder: name the folder of the labelled sets (docs/detectors.md)")
-    if not out.parent.is_dir():
-        parser.error(f"--out {out}: {out.parent} is not a folder; create it, or name another file")
+    if not options.out.parent.is_dir():
+        parser.error(f"--out {options.out}: {options.out.parent} is not a folder; create it, or name another file")
     if options.steps is not None and options.steps < 1:
         parser.error(f"--steps {options.steps}: a run has at least 1 step")
     if options.part == "soup" and len(options.runs or ()) != len(options.shares or ()) + 1:
         parser.error("soup needs --runs, the earlier weights first, and one of --shares for each further run")
-
-
-def _train(options: argparse.Namespace, out: Path) -> None:
-    """Run the trainer of ``options.part``, which writes `out`."""
-    data, seed = options.data, options.seed
-    trainers: dict[str, Callable[[], object]] = {
-        "encoder": lambda: encoder_trainer.train(
-            data,
-            out,
-            seed,
-            log=_log,
-            steps=options.steps or encoder_trainer.STEPS,
-            rate=options.rate or encoder_trainer.RATE,
-            warm=options.warm,
-            without=options.without,
-        ),
-        "second_stage": lambda: second_stage_trainer.train(
-            data,
-            out,
-            seed,
-            second_stage_trainer.Recipe(
-                options.steps or second_stage_trainer.STEPS, options.rate or second_stage_trainer.RATE, options.warm
-            ),
-            log=_log,
-        ),
-        "pii": lambda: token_head_trainer.train(data, out, seed, log=_log),
-        "groundedness": lambda: groundedness_trainer.train(data, out, seed, log=_log),
-        "linear": lambda: linear_trainer.train(data, out, seed, teacher=options.teacher),
-        "soup": lambda: soup.interpolate(options.runs, options.shares, out),
-        "exit": lambda: exit_trainer.train(data, out, seed, log=_log),
-        "cascade": lambda: cascade.fit_combination(data, out, seed, log=_log),
-        "calibration": lambda: calibration.calibrate(data, out, seed, log=_log),
-        "teacher": lambda: teacher.write_probabilities(
-            data, out, seed, log=_log, weights=options.weights, precision=options.precision
-        ),
-        "projection": lambda: projection.fit_projection(data, out),
-        "secrets": lambda: secrets_trainer.train(out, log=_log),
-    }
-    trainers[options.part]()
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from detectors.train.lowrank import SCALE, LowRank
 from detectors.train.mixes import load_examples, sample_mixture
 from detectors.train.written_texts import guarded_scenarios
 
-__all__ = ["RATE", "STEPS", "Recipe", "train"]
+__all__ = ["train"]
 
 MIXTURE = read_toml("detectors.train", "second_stage_mixture.toml", dict[str, float])
 ROWS_A_BATCH, TOKENS_A_BATCH, SORTED_BATCHES = 32, 2048, 50
@@ -144,20 +144,21 @@ def _joined(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return root[:, None] * (second[:KEPT] @ right.T), left @ first[:, :KEPT] * root
 
 
-class Recipe(NamedTuple):
-    """Steps of a run (1,200 read the texts of `MIXTURE` about once), its highest learning rate, and the weights of an earlier run to start from."""
+def train(  # noqa: PLR0913 - the options of the recipe
+    data: Path,
+    out: Path,
+    seed: int,
+    *,
+    log: Log,
+    steps: int = STEPS,
+    rate: float = RATE,
+    warm: Path | None = None,
+) -> None:
+    """Train the second stage and write its weights to ``out``.
 
-    steps: int = STEPS
-    rate: float = RATE
-    warm: Path | None = None
-
-
-def train(data: Path, out: Path, seed: int, recipe: Recipe, *, log: Log) -> None:
-    """Train the second stage and write its weights to ``out``; a step is one batch of at most 32 rows.
-
-    The constants in ``out`` are not fitted yet (`detectors.train.cascade`).
+    A step is one batch of at most 32 rows; 1,200 steps read the texts of `MIXTURE` about once. ``rate`` is the highest learning rate, and
+    ``warm`` a file with weights of an earlier run to start from. The constants in ``out`` are not fitted yet (`detectors.train.cascade`).
     """
-    steps, rate, warm = recipe
     rng = random.Random(seed)
     torch.manual_seed(seed)
     backbone, tokenizer = load_smollm()

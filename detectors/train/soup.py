@@ -16,12 +16,7 @@ __all__ = ["interpolate"]
 
 
 def interpolate(runs: Sequence[Path], shares: Sequence[float], out: Path) -> None:
-    """Write the first run's weights plus a share in [0, 1] of the change of each other run, which started from these weights.
-
-    Raises ValueError if there is not one share for each of the other runs.
-    """
-    if len(shares) != len(runs) - 1:
-        raise ValueError(f"{len(shares)} shares for {len(runs)} runs: give one share for each run after the first")
+    """Write the first run's weights plus a share in [0, 1] of the change of each other run, which started from these weights."""
     states = [load_file(run) for run in runs]
     result: dict[str, Tensor] = {}
     for name in states[-1]:

@@ -11,7 +11,7 @@ from detectors.models.multitask import merge
 from detectors.models.second_stage import Rows, SecondStage, pad_rows
 from detectors.models.smollm import load_smollm
 from detectors.train import second_stage_trainer as trainer
-from detectors.train.second_stage_trainer import Recipe, Sample, batches
+from detectors.train.second_stage_trainer import Sample, batches
 from detectors.train.templates import Scenario
 
 TEXTS = [
@@ -55,10 +55,10 @@ def test_a_run_learns_and_a_run_without_a_learning_rate_keeps_the_weights(tmp_pa
     monkeypatch.setattr(trainer, "guarded_scenarios", lambda split: (GUARDED,) if split == "train" else ())
     monkeypatch.setattr(trainer, "MIXTURE", {"written_attack": 1.0, "written_turn": 1.0})
     first, second, lines = tmp_path / "first.safetensors", tmp_path / "second.safetensors", []
-    trainer.train(tmp_path, first, 0, Recipe(steps=8, rate=2e-3), log=lines.append)
+    trainer.train(tmp_path, first, 0, steps=8, rate=2e-3, log=lines.append)
     assert lines[0].startswith(f"{16 + 8 + trainer.OTHERS} windows, ")
     learned = logits(first)
     assert learned[:8].min() > learned[8:16].max()
     assert learned[16:20].min() > learned[20:].max()
-    trainer.train(tmp_path, second, 0, Recipe(steps=1, rate=0.0, warm=first), log=lines.append)
+    trainer.train(tmp_path, second, 0, steps=1, rate=0.0, warm=first, log=lines.append)
     assert logits(second) == pytest.approx(learned, abs=0.05)
