@@ -1,32 +1,27 @@
 """Alarms of stream detectors on simulated streams: run lengths without a change, and delays after a change."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from detectors.base import Observation, StreamDetector
-from detectors.evaluate.progress import tracked
-from detectors.evaluate.studies.context import Row, StudyContext
-from detectors.registry import create_stream
+from detectors.evaluate.studies.context import Row
 
 __all__ = [
     "AFTER",
     "BEFORE",
     "censored_delay_row",
+    "cut_run_length_row",
     "delay_row",
-    "delays_and_false_alarms",
     "embedded",
     "events_per_alarm",
     "first_alarm",
     "run_length_row",
 ]
 
-KindT = TypeVar("KindT")
 #: Numbers of events before and after a change, for censored delays.
 BEFORE, AFTER = 300, 600
-#: Number of events after a change of the answers, alarm budget and events of the reference in `delays_and_false_alarms`.
-AFTER_CHANGE, LIMIT, REFERENCE = 400, 1000, 100
 
 
 def embedded(tag: str, embeddings: Iterable[bytes]) -> Iterator[Observation]:
@@ -53,6 +48,13 @@ def events_per_alarm(alarms: Sequence[int | None], longest: int) -> float:
 def run_length_row(data: str, alarms: Sequence[int | None], longest: int) -> Row:
     """Return a table row for streams without a change, with the mean number of events per alarm."""
     return {"detector": "drift", "data": data, "run_length": events_per_alarm(alarms, longest), "runs": len(alarms)}
+
+
+def cut_run_length_row(detector: str, data: str, alarms: Sequence[int | None], limit: int, longest: int) -> Row:
+    """Return a table row with the mean run length / ``limit``: a lower bound, because runs are cut off after ``longest`` events."""
+    length = float(np.mean([longest if alarm is None else alarm for alarm in alarms])) / limit
+    cut = sum(alarm is None for alarm in alarms)
+    return {"detector": detector, "data": data, "runs": len(alarms), "run_length": length, "cut": cut}
 
 
 def delay_row(detector: str, data: str, delays: Sequence[float | None]) -> Row:
@@ -91,35 +93,3 @@ def censored_delay_row(data: str, alarms: Sequence[int | None]) -> Row:
         "missed": sum(alarm is None for alarm in alarms),
         "too_early": len(alarms) - len(delays),
     }
-
-
-def delays_and_false_alarms(
-    study: StudyContext,
-    name: str,
-    usual: KindT,
-    changes: Mapping[str, KindT],
-    answers: Callable[[Sequence[int], Sequence[KindT]], Iterable[Observation]],
-) -> list[Row]:
-    """Return the delays of a detector after each change, and, without a change, the ratio of mean run length to alarm budget.
-
-    ``answers`` simulates one answer of each given kind, from a seed; ``usual`` is the kind before the change.
-    """
-    config = {"alarm_every_events": LIMIT, "reference_events": REFERENCE}
-
-    def alarms(what: str, kinds: Sequence[KindT], before: int) -> list[int | None]:
-        """Return the number of answers from the first ``before`` answers to the alarm, or None without an alarm."""
-        found = [
-            first_alarm(create_stream(name, config), answers([study.seed, run], kinds))
-            for run in tracked(study.progress, f"{name}: {what}", range(study.runs))
-        ]
-        return [None if alarm is None else alarm - before for alarm in found]
-
-    rows = [
-        delay_row(name, f"N = {LIMIT:,}: {what}", alarms(what, [usual] * BEFORE + [change] * AFTER_CHANGE, BEFORE))
-        for what, change in changes.items()
-    ]
-    false = alarms("no change", [usual] * (REFERENCE + 3 * LIMIT), REFERENCE)
-    count = sum(alarm is not None for alarm in false)
-    data = f"N = {LIMIT:,}, no change: events to a false alarm / N ({count} alarms)"
-    length = events_per_alarm(false, 3 * LIMIT) / LIMIT
-    return [*rows, {"detector": name, "data": data, "runs": study.runs, "run_length": length}]

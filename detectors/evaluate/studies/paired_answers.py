@@ -14,7 +14,7 @@ import numpy as np
 
 from detectors.base import Observation
 from detectors.evaluate.progress import tracked
-from detectors.evaluate.studies.alarms import delay_row
+from detectors.evaluate.studies.alarms import cut_run_length_row, delay_row
 from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.streams.bias import BiasConfig, BiasDetector
 from detectors.streams.paired_prompts import COMPARED, REFERENCE, PairedPrompt
@@ -83,24 +83,15 @@ def _first_alarm(study: StudyContext, run: int, bias: _Bias, limit: int, pairs: 
 
 
 def _run_length(study: StudyContext) -> Row:
-    """Return the mean number of answers until a false alarm, divided by the alarm budget.
-
-    The result is a lower bound, because long runs are cut off.
-    """
+    """Return the mean number of answers until a false alarm, divided by the alarm budget."""
     alarms = [
         _first_alarm(study, run, NONE, LIMIT, LONGEST * LIMIT // 2)
         for run in tracked(study.progress, f"bias: no bias, N = {LIMIT}", range(study.runs))
     ]
-    length = float(np.mean([alarm or LONGEST * LIMIT for alarm in alarms])) / LIMIT
-    early = sum(alarm is not None and alarm <= LIMIT for alarm in alarms)
-    return {
-        "detector": "bias",
-        "data": f"N = {LIMIT}: no bias, mean run length / N, at least",
-        "runs": study.runs,
-        "run_length": length,
-        "cut": sum(alarm is None for alarm in alarms),
-        "within_budget": early,
-    }
+    row = cut_run_length_row(
+        "bias", f"N = {LIMIT}: no bias, mean run length / N, at least", alarms, LIMIT, LONGEST * LIMIT
+    )
+    return row | {"within_budget": sum(alarm is not None and alarm <= LIMIT for alarm in alarms)}
 
 
 def _delay(study: StudyContext, name: str, limit: int) -> Row:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from detectors.errors import DataError
-from detectors.evaluate.studies.anomaly import anomaly
+from detectors.evaluate.studies.changed_answers import anomaly, tool_mix
 from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.evaluate.studies.conversation_ids import conversation_ids
 from detectors.evaluate.studies.disguises import disguised_pii
@@ -21,7 +21,6 @@ from detectors.evaluate.studies.languages import language_identification
 from detectors.evaluate.studies.paired_answers import paired_answers
 from detectors.evaluate.studies.run_length import run_length_rows
 from detectors.evaluate.studies.sentinel import sentinel
-from detectors.evaluate.studies.tool_mix import tool_mix
 from detectors.registry import STREAM
 
 __all__ = ["STUDIES", "Study", "find_study"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from detectors.base import Observation
 from detectors.evaluate.progress import tracked
-from detectors.evaluate.studies.alarms import delay_row, first_alarm
+from detectors.evaluate.studies.alarms import cut_run_length_row, delay_row, first_alarm
 from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.streams.sentinel import SentinelConfig, SentinelDetector
 
@@ -56,10 +56,7 @@ def _detector() -> SentinelDetector:
 
 
 def _false_alarms(study: StudyContext, varying: int) -> Row:
-    """Return the mean number of answers until a false alarm, divided by the alarm budget.
-
-    The result is a lower bound, because long runs are cut off.
-    """
+    """Return the mean number of answers until a false alarm, divided by the alarm budget."""
     alarms = [
         first_alarm(
             _detector(), _Model(np.random.default_rng([study.seed, run]), varying=varying).answers(LONGEST * LIMIT)
@@ -67,9 +64,7 @@ def _false_alarms(study: StudyContext, varying: int) -> Row:
         for run in tracked(study.progress, "sentinel: no change", range(study.runs))
     ]
     data = f"N = {LIMIT}: no change, {varying} of {PROMPTS} prompts loose, mean run length / N, at least"
-    length = float(np.mean([alarm or LONGEST * LIMIT for alarm in alarms])) / LIMIT
-    cut = sum(alarm is None for alarm in alarms)
-    return {"detector": "sentinel", "data": data, "runs": study.runs, "run_length": length, "cut": cut}
+    return cut_run_length_row("sentinel", data, alarms, LIMIT, LONGEST * LIMIT)
 
 
 def _delays(study: StudyContext, changed: int, varying: int) -> Row:
