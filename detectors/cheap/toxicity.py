@@ -1,5 +1,6 @@
 """Abuse in a growing answer: the linear model of the toxicity detector, without the encoder."""
 
+# ruff: noqa: RUF001 - typographic quotation marks and apostrophes
 import re
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
@@ -7,13 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from detectors.cheap.growing_text import Found, GrowingText, GrowingTextDetector
-from detectors.cheap.insults import insults
 from detectors.errors import NotLoadedError
 from detectors.models.linear import Linear, load_linear
 from detectors.normalise.disguise import views
 from detectors.normalise.loops import without_loops
 
-__all__ = ["GrowingToxicity"]
+__all__ = ["GrowingToxicity", "insults"]
 
 #: Characters of a window, and of the step to the next window. A short insult in a long harmless sentence is found only in
 #: a short window, because the linear model divides by the square root of the number of features.
@@ -27,6 +27,24 @@ SHORTEST = 20
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 _WORD = re.compile(r"\w+")
 _WORD_START = re.compile(r"\b\w")
+# Direct insults, which the linear model scores too low in short texts ("You are a complete idiot"). A match is a phrase that begins a clause
+# and contains both the addressed person and the insult. Texts about insults, questions and comfort ("that does not mean you are a loser")
+# do not match, because the phrase does not begin a clause.
+_BETWEEN = (
+    "a|an|all|absolute(?:ly)?|are|bloody|brainless|but|complete(?:ly)?|dirty|disgusting|dumb|fat|filthy|fucking|goddamn|"
+    "hopeless|ignorant|just|lazy|little|lying|miserable|nothing|pathetic|piece|really|retarded|sad|sick|so|such|stinking|"
+    "stupid|the|total(?:ly)?|ugly|useless|utter(?:ly)?|vile|worthless|and"
+)
+_INSULT = (
+    "arseholes?|assholes?|bastards?|bitch(?:es)?|cunts?|dickheads?|dipshits?|dumbass(?:es)?|fuckers?|fuckwits?|idiots?|"
+    "imbeciles?|losers?|morons?|motherfuckers?|retards?|scum|scumbags?|shitheads?|sluts?|whores?|"
+    "(?:piece|sack|pile) of (?:shit|crap|garbage|trash)|waste of (?:space|oxygen|air|skin)|(?:fucking|so) (?:stupid|dumb)"
+)
+_CLAUSE = r"(?:^|[.!?,;:\"“”*(\n]\s{0,3}|\b(?:and|because|but|up|hell)\s)"
+_INSULTS = re.compile(
+    rf"(?:(?:{_CLAUSE}(?i:you)|\bY(?:ou|OU))(?:['’](?i:re)| (?i:are|r))?(?:,? (?i:{_BETWEEN})){{0,8}},? (?i:{_INSULT})"
+    r"|(?i:\bfuck (?:you|off)|\bgo (?:fuck|kill|hang) yourself|\bshut the fuck up))(?!\w)"
+)
 
 
 class GrowingToxicity(GrowingTextDetector):
@@ -72,6 +90,12 @@ class GrowingToxicity(GrowingTextDetector):
                 if start or growing.is_start  # else the clause may have begun before `text`
             ]
         return min(found, key=lambda one: (one.end, -one.start), default=None)
+
+
+def insults(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the start and end of each direct insult in a text, in time linear in its length."""
+    for match in _INSULTS.finditer(text):
+        yield match.span()
 
 
 def _insults(text: str, rows: Sequence[tuple[tuple[int, int], str]]) -> Iterator[tuple[int, int]]:

@@ -11,7 +11,7 @@ from functools import cache
 
 import msgspec
 
-__all__ = ["Normalised", "normalise", "without_surrogates"]
+__all__ = ["Normalised", "normalise", "without_pictures", "without_surrogates"]
 
 # Letters that look like ASCII letters: the subset of Unicode TR 39 that people use to evade filters.
 _LOOKALIKES = (
@@ -25,6 +25,8 @@ _LOOKALIKES = (
 _FOLD = {ord(fancy): plain for fancies, plains in _LOOKALIKES for fancy, plain in zip(fancies, plains, strict=True)}
 # Invisible although not of category Cf: combining grapheme joiner, Hangul fillers, Khmer inherent vowels, Braille blank.
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+# Emoji: arrows to symbols, and the pictographic planes; one space after an emoji is removed with it.
+_PICTURES = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]+ ?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # In a word without ASCII letters, only these exact lookalikes count: many Greek words consist of approximate ones.
 _TWINS = frozenset(_LOOKALIKES[0][0] + _LOOKALIKES[2][0] + _LOOKALIKES[3][0])
@@ -132,3 +134,23 @@ def normalise(text: str) -> Normalised | None:
     composed = "".join(out)
     copy = (composed if _LETTERS.isdisjoint(composed) else _WORD.sub(_fold, composed)).translate(_DASHES)
     return None if copy == text else Normalised(text=copy, starts=starts, ends=ends)
+
+
+def without_pictures(text: str, copy: Normalised | None) -> Normalised | None:
+    """Remove emoji from ``copy``, or from ``text`` if ``copy`` is None; return ``copy`` if there are no emoji.
+
+    A text with an emoji after every word is readable, but the emoji split names, numbers and addresses into parts. The time is linear in
+    the length.
+    """
+    source = text if copy is None else copy.text
+    if source.isascii() or not _PICTURES.search(source):
+        return copy
+    kept: list[int] = []
+    last = 0
+    for match in _PICTURES.finditer(source):
+        kept += range(last, match.start())
+        last = match.end()
+    kept += range(last, len(source))
+    starts = kept if copy is None else [copy.starts[index] for index in kept]
+    ends = [index + 1 for index in kept] if copy is None else [copy.ends[index] for index in kept]
+    return Normalised(text="".join(source[index] for index in kept), starts=starts, ends=ends)

@@ -17,8 +17,7 @@ from detectors.base import AlertText, Reads, Score, Span, TextDetector, label_of
 from detectors.errors import NotLoadedError
 from detectors.models.weight_files import PII, WeightsConfig
 from detectors.normalise.disguise import Encoded, encoded, unleeted
-from detectors.normalise.emoji import without_pictures
-from detectors.normalise.unicode import Normalised, normalise, without_surrogates
+from detectors.normalise.unicode import Normalised, normalise, without_pictures, without_surrogates
 from detectors.pii.addresses import is_somebodys
 from detectors.pii.entities import Entity, EntityFinder, Found
 from detectors.pii.patterns import STREET_SCORE, PatternScanner

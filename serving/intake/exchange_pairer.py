@@ -21,8 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from serving.capture.recorder import Recorder
 from serving.errors import CaptureError, HalvesFull, ServingError, UnreadablePayload
 from serving.inference_records import ExpectedVerdicts
-from serving.intake.reported_exchange import LATEST_SECONDS, SPAN, ReportedExchange, identity_of, records_of
-from serving.intake.stored_halves import is_complete, joined
+from serving.intake.reported_exchange import EVENT, LATEST_SECONDS, SPAN, ReportedExchange, identity_of, records_of
 from serving.settings import IntakeSettings
 from stream.count_text import count_text
 from stream.telemetry import parent_context, traceparent_of
@@ -117,7 +116,7 @@ class ExchangePairer:
         for (identity,) in overdue:
             if not (halves := self._halves(identity)):
                 continue
-            exchange = joined(halves)
+            exchange = _joined(halves)
             if exchange.fragment and not exchange.has_content:
                 self._forget(identity)
                 dropped += 1
@@ -167,8 +166,8 @@ class ExchangePairer:
     def _record_pair(self, identity: str) -> None:
         """Record the stored halves if all have arrived."""
         halves = self._halves(identity)
-        if is_complete(halves):
-            self._try_record(joined(halves))
+        if _is_complete(halves):
+            self._try_record(_joined(halves))
 
     def _try_record(self, exchange: ReportedExchange) -> bool:
         """Record an exchange whose halves are stored; return False if the spool is full."""
@@ -231,6 +230,40 @@ class ExchangePairer:
             raise
         except sqlite3.DatabaseError as error:
             raise _unusable(self._path, error) from error
+
+
+def _is_complete(halves: list[ReportedExchange]) -> bool:
+    """Return whether `halves` are a whole exchange: both halves, or a span, its prompt and the choices that it announces.
+
+    Exports of log records can overtake each other, so the choices do not show that the prompt has arrived.
+    """
+    spans = [half for half in halves if half.fragment == SPAN]
+    if not any(half.fragment for half in halves):
+        return len(halves) == 2
+    if not spans:
+        return False
+    if any(half.fragment == EVENT for half in halves):
+        return True
+    asked = any(half.request.messages for half in halves if half.request is not None)
+    choices = sum(len(half.response.choices) for half in halves if half.response is not None)
+    return asked and choices >= spans[0].expected_choices
+
+
+def _joined(halves: list[ReportedExchange]) -> ReportedExchange:
+    """Return the exchange of `halves`, in the order of their arrival; if there is a span, names, times and counts are from the span."""
+    ordered = sorted(halves, key=lambda half: half.fragment != SPAN)
+    requests = [half.request for half in ordered if half.request is not None]
+    responses = [half.response for half in ordered if half.response is not None]
+    request = response = None
+    if requests:
+        messages = tuple(message for part in requests for message in part.messages)
+        tools = next((part.tools for part in requests if part.tools), ())
+        training = all(part.training for part in requests)
+        request = msgspec.structs.replace(requests[0], messages=messages, tools=tools, training=training)
+    if responses:
+        choices = tuple(choice for part in responses for choice in part.choices)
+        response = msgspec.structs.replace(responses[0], choices=choices)
+    return msgspec.structs.replace(ordered[0], request=request, response=response)
 
 
 def _unusable(path: Path, error: sqlite3.Error) -> ServingError:

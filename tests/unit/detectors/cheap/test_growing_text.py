@@ -8,7 +8,7 @@ from support.cases import cases
 
 from detectors.cheap.catalogue import GROWING
 from detectors.cheap.growing_text import GrowingText
-from detectors.cheap.insults import insults
+from detectors.cheap.toxicity import insults
 from detectors.errors import NotLoadedError
 
 CASES = cases(__file__)
