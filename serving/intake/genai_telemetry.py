@@ -54,7 +54,6 @@ _CONVERSATIONS = (
     "traceloop.association.properties.session_id",
     "traceloop.association.properties.conversation_id",
 )
-_CONVERSATION_CHARACTERS = 256
 _FIRST_TOKEN_EVENTS = frozenset({"First Token Stream Event", "gen_ai.content.completion.chunk"})
 _OPENINFERENCE_KIND = "openinference.span.kind"
 _REQUEST_PREFIX = "gen_ai.request."
@@ -163,15 +162,10 @@ def _operation(attributes: Attributes) -> str | None:
 
 
 def _exchange(item: OtlpSpan | OtlpLog, attributes: Attributes, principal: Principal) -> ReportedExchange:
-    conversation = first_text(attributes, *_CONVERSATIONS)
+    traceparent = TraceParent(item.trace_id, item.span_id).header()
     return ReportedExchange(
         identity=identity_of(principal.tenant, "otlp", item.trace_id, item.span_id),
-        origin=Origin(
-            tenant=principal.tenant,
-            principal=principal.id,
-            conversation=conversation[:_CONVERSATION_CHARACTERS],
-            traceparent=TraceParent(item.trace_id, item.span_id).header(),
-        ),
+        origin=Origin.of(principal, first_text(attributes, *_CONVERSATIONS), traceparent=traceparent),
     )
 
 

@@ -29,7 +29,6 @@ _BATCHED = "application/cloudevents-batch+json"
 _BINARY_TENSORS = "application/octet-stream"
 _REQUIRED = ("id", "source", "type")
 _CONVERSATION = "x-weir-conversation-id"
-_CONVERSATION_CHARACTERS = 256
 _SHOWN_TYPE_CHARACTERS = 64
 
 #: Attributes by name, and the data as bytes.
@@ -61,12 +60,7 @@ def exchange_from_kserve(event: Any, principal: Principal) -> ReportedExchange:
         raise UnreadablePayload(f"the CloudEvent has no {', '.join(missing)}; send ce-id, ce-source and ce-type")
     exchange = ReportedExchange(
         identity=identity_of(principal.tenant, "kserve", attributes["source"], attributes["id"]),
-        origin=Origin(
-            tenant=principal.tenant,
-            principal=principal.id,
-            conversation=_conversation(attributes),
-            traceparent=attributes.get("traceparent", ""),
-        ),
+        origin=Origin.of(principal, _conversation(attributes), traceparent=attributes.get("traceparent", "")),
     )
     at = _time(attributes)
     service = attributes.get("inferenceservicename", "")
@@ -105,7 +99,7 @@ def _conversation(attributes: Mapping[str, str]) -> str:
     except msgspec.DecodeError:
         return ""
     found = {name.lower(): values for name, values in metadata.items()}.get(_CONVERSATION, [])
-    return found[0][:_CONVERSATION_CHARACTERS] if found else ""
+    return found[0] if found else ""
 
 
 def _version(attributes: Mapping[str, str]) -> str:

@@ -35,7 +35,6 @@ Payload = Mapping[str, Any]
 _REDACTED = "redacted-by-litellm"
 _HASH_CHARACTERS = 12
 _CONVERSATION_HEADER = "x-weir-conversation-id"
-_CONVERSATION_CHARACTERS = 256
 _UNKNOWN_STATUS = 500
 
 
@@ -83,11 +82,7 @@ def _origin(payload: Payload, principal: Principal) -> Origin:
         or text_of(mapping_of(metadata.get("requester_metadata")).get("conversation_id"))
         or text_of(payload.get("session_id"))
     )
-    return Origin(
-        tenant=principal.tenant,
-        principal=f"{principal.id}/{key}" if key else principal.id,
-        conversation=conversation[:_CONVERSATION_CHARACTERS],
-    )
+    return Origin.of(principal, conversation, key=key)
 
 
 def _request(payload: Payload, started: float) -> ReportedRequest:

@@ -3,10 +3,11 @@
 import re
 import uuid
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import msgspec
 
+from serving.api_keys import Principal
 from serving.errors import UnreadablePayload
 from serving.inference_records import (
     ExpectedVerdicts,
@@ -72,6 +73,16 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     principal: str
     conversation: str = ""
     traceparent: str = ""
+
+    @classmethod
+    def of(cls, principal: Principal, conversation: str, *, key: str = "", traceparent: str = "") -> Self:
+        """Return the origin of an exchange that `principal` reports; `key` is the other gateway's key. A long conversation id is cut."""
+        return cls(
+            tenant=principal.tenant,
+            principal=f"{principal.id}/{key}" if key else principal.id,
+            conversation=conversation[:_NAME_CHARACTERS],
+            traceparent=traceparent,
+        )
 
 
 class ReportedRequest(msgspec.Struct, frozen=True, kw_only=True):
