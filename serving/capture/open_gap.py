@@ -18,6 +18,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -31,12 +32,11 @@ MAX_ID_BYTES = 128
 
 _ENTRY = struct.Struct("<QB")
 _CRC = struct.Struct("<I")
-_TAIL = struct.Struct("<IQQ")
-_TAIL_BODY = struct.Struct("<QQ")
-_TAILS_AT = SIZE_BYTES - 2 * _TAIL.size
-_REASON = struct.Struct("<IQ8s")
-_REASON_BODY = struct.Struct("<Q8s")
-_REASON_AT = _TAILS_AT - _REASON.size
+_TAIL = struct.Struct("<QQ")
+_TAIL_BYTES = _CRC.size + _TAIL.size
+_TAILS_AT = SIZE_BYTES - 2 * _TAIL_BYTES
+_REASON = struct.Struct("<Q8s")
+_REASON_AT = _TAILS_AT - _CRC.size - _REASON.size
 
 
 class OpenGap(msgspec.Struct):
@@ -90,16 +90,15 @@ class GapFile:
             self._write_tail()
             return
         name = request_id.encode()[:MAX_ID_BYTES]
-        body = _ENTRY.pack(number, len(name)) + name
-        entry = _CRC.pack(zlib.crc32(body)) + body
+        entry = _with_crc(_ENTRY.pack(number, len(name)) + name)
         self.gap.request_ids.append(request_id)
         self._unwritten += entry
         self._position += len(entry)
         written = os.pwrite(self._handle, self._unwritten, self._position - len(self._unwritten))
         self._unwritten = self._unwritten[written:]
         if not self._has_reason:
-            body = _REASON_BODY.pack(self.gap.first, self.gap.reason.encode())
-            os.pwrite(self._handle, _CRC.pack(zlib.crc32(body)) + body, _REASON_AT)
+            reason_entry = _with_crc(_REASON.pack(self.gap.first, self.gap.reason.encode()))
+            os.pwrite(self._handle, reason_entry, _REASON_AT)
             self._has_reason = True
 
     def clear(self) -> None:
@@ -114,22 +113,26 @@ class GapFile:
         os.close(self._handle)
 
     def _write_tail(self) -> None:
-        body = _TAIL_BODY.pack(self.gap.first, self.gap.last)
         self._turn ^= 1
-        os.pwrite(self._handle, _CRC.pack(zlib.crc32(body)) + body, _TAILS_AT + self._turn * _TAIL.size)
+        tail = _with_crc(_TAIL.pack(self.gap.first, self.gap.last))
+        os.pwrite(self._handle, tail, _TAILS_AT + self._turn * _TAIL_BYTES)
 
 
 def read_gap(directory: Path, after: int) -> OpenGap:
     """Return the open gap that is stored in `directory`; `after` is the last number in the segments."""
+    gap = OpenGap(after + 1, after, [])
     try:
         data = (directory / GAP_FILE).read_bytes()
     except FileNotFoundError:
-        return OpenGap(after + 1, after, [])
-    gap = OpenGap(after + 1, after, [])
+        return gap
     _read_entries(data, gap)
-    _read_reason(data, gap)
+    first, reason = _read(data, _REASON_AT, _REASON) or (0, b"")
+    if first == gap.first:
+        gap.reason = reason.rstrip(b"\0").decode()
     for turn in range(2):
-        _read_tail(data, _TAILS_AT + turn * _TAIL.size, gap)
+        first, last = _read(data, _TAILS_AT + turn * _TAIL_BYTES, _TAIL) or (0, 0)
+        if first == gap.first:
+            gap.last = max(gap.last, last)
     return gap
 
 
@@ -146,17 +149,12 @@ def _read_entries(data: bytes, gap: OpenGap) -> None:
         position = end
 
 
-def _read_reason(data: bytes, gap: OpenGap) -> None:
-    if len(data) < _REASON_AT + _REASON.size:
-        return
-    crc, first, reason = _REASON.unpack_from(data, _REASON_AT)
-    if zlib.crc32(data[_REASON_AT + _CRC.size : _REASON_AT + _REASON.size]) == crc and first == gap.first:
-        gap.reason = reason.rstrip(b"\0").decode()
+def _read(data: bytes, position: int, form: struct.Struct) -> tuple[Any, ...] | None:
+    """Return the values of `form` behind a CRC-32 at `position`, or None if they are missing or damaged."""
+    stored = data[position : position + _CRC.size + form.size]
+    body = stored[_CRC.size :]
+    return form.unpack(body) if len(body) == form.size and stored == _with_crc(body) else None
 
 
-def _read_tail(data: bytes, position: int, gap: OpenGap) -> None:
-    if len(data) < position + _TAIL.size:
-        return
-    crc, first, last = _TAIL.unpack_from(data, position)
-    if zlib.crc32(data[position + _CRC.size : position + _TAIL.size]) == crc and first == gap.first:
-        gap.last = max(gap.last, last)
+def _with_crc(body: bytes) -> bytes:
+    return _CRC.pack(zlib.crc32(body)) + body
