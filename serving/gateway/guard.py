@@ -87,9 +87,17 @@ class Guards:
             return None
         return Guard(settings, self, tokens=tokens)
 
-    def submit(self, check: "Check") -> "Future[_Finding | None]":
-        """Run a check in the thread."""
-        return self._thread.submit(check.run, self._detectors)
+    def submit(self, settings: GuardSettings, text: GrowingText, offset: int) -> "Future[_Finding | None]":
+        """Check `text`, which begins at `offset` in the answer, in the thread; the result is the finding that ends first, or None."""
+        return self._thread.submit(self._first_finding, settings, text, offset)
+
+    def _first_finding(self, settings: GuardSettings, text: GrowingText, offset: int) -> _Finding | None:
+        found: list[_Finding] = []
+        for name in settings.detectors:
+            detector = self._detectors[name]
+            if one := detector.find(text, settings.threshold.get(name, detector.threshold)):
+                found.append(_Finding(name, offset + one.start, offset + one.end))
+        return min(found, key=lambda finding: finding.end, default=None)
 
     def answer(self, tenant: str) -> "AnswerGuard | None":
         """Return a guard for all choices of one answer, or None if the tenant's guard is off."""
@@ -98,26 +106,6 @@ class Guards:
     def close(self) -> None:
         """Cancel the waiting checks, and end the thread after its current check."""
         self._thread.shutdown(wait=False, cancel_futures=True)
-
-
-class Check(NamedTuple):
-    """A check of `text`, which begins at `offset` in the answer; its first `checked` characters were checked before."""
-
-    settings: GuardSettings
-    text: str
-    offset: int
-    checked: int
-    is_end: bool
-
-    def run(self, detectors: dict[str, GrowingTextDetector]) -> _Finding | None:
-        """Return the finding that ends first in the answer, or None."""
-        growing = GrowingText(text=self.text, checked=self.checked, is_start=self.offset == 0, is_end=self.is_end)
-        found: list[_Finding] = []
-        for name in self.settings.detectors:
-            detector = detectors[name]
-            if one := detector.find(growing, self.settings.threshold.get(name, detector.threshold)):
-                found.append(_Finding(name, self.offset + one.start, self.offset + one.end))
-        return min(found, key=lambda finding: finding.end, default=None)
 
 
 class Guard:
@@ -200,7 +188,8 @@ class Guard:
         if len(unchecked) <= _MOST:
             self._tokens_at_check = self._tokens
         text = self._overlap + unchecked[:length]
-        self._check = self._guards.submit(Check(self._settings, text, self._offset, len(self._overlap), is_end))
+        growing = GrowingText(text=text, checked=len(self._overlap), is_start=self._offset == 0, is_end=is_end)
+        self._check = self._guards.submit(self._settings, growing, self._offset)
         self._unchecked = unchecked[length:]
         self._overlap = _last(text)
         self._offset += len(text) - len(self._overlap)
