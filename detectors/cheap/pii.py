@@ -21,9 +21,7 @@ class GrowingPii(GrowingTextDetector):
 
     name: ClassVar[str] = "pii"
     threshold: ClassVar[float] = 0.6
-
-    def __init__(self) -> None:
-        self._scanner: PatternScanner | None = None
+    _scanner: PatternScanner | None = None
 
     def load(self) -> None:
         """Compile the patterns; see `GrowingTextDetector.load`."""

@@ -56,9 +56,7 @@ class GrowingToxicity(GrowingTextDetector):
 
     name: ClassVar[str] = "toxicity"
     threshold: ClassVar[float] = 0.92
-
-    def __init__(self) -> None:
-        self._linear: Linear | None = None
+    _linear: Linear | None = None
 
     def load(self) -> None:
         """Load the linear model; see `GrowingTextDetector.load`."""

@@ -64,10 +64,7 @@ class RepetitionDetector(TextDetector[RepetitionConfig]):
     name: ClassVar[str] = "repetition"
     version: ClassVar[str] = "1"
     config_type: ClassVar[type[msgspec.Struct]] = RepetitionConfig
-
-    def __init__(self, config: RepetitionConfig | None = None) -> None:
-        super().__init__(config)
-        self._loaded = False
+    _loaded = False
 
     def load(self) -> None:
         """Mark the detector as loaded, as it has no weights; see `TextDetector.load`."""

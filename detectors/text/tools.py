@@ -107,10 +107,7 @@ class ToolsDetector(TextDetector[ToolsConfig]):
         runbook="`undeclared`, `arguments`: check the tool definitions and the model (`weir show ID --text`); `loop`: stop the agent "
         "and check the tool's result.",
     )
-
-    def __init__(self, config: ToolsConfig | None = None) -> None:
-        super().__init__(config)
-        self._checker: ArgumentsChecker | None = None
+    _checker: ArgumentsChecker | None = None
 
     def load(self) -> None:
         """Import the validator; see `TextDetector.load`."""
