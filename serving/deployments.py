@@ -17,7 +17,6 @@ from typing import Any
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from pydantic import BaseModel, ConfigDict
 from ray import cluster_resources, is_initialized, serve
-from ray.serve.config import AutoscalingConfig
 
 from serving.api_keys import KeyRing, keys_path
 from serving.backend import Backend, BackendLost, ModelInfo, ModelRequest
@@ -50,6 +49,7 @@ from serving.routes import RouteTable
 from serving.settings import CaptureSettings, HttpSettings, ModelSettings
 from serving.upstream.metrics import UpstreamMetrics
 from serving.upstream.upstream_backend import UpstreamBackend
+from serving.vllm.llm_config import HEALTH_OPTIONS, REPLICA_CPUS, replica_options
 from serving.vllm.vllm_backend import VllmBackend
 from stream.telemetry import MetricsServer, TraceSettings, tracer_provider
 from stream.wire.route_files import version_weights
@@ -59,14 +59,9 @@ __all__ = ["AppArgs", "build", "version_server"]
 APP_NAME = "weir"
 _UPSTREAM = "upstream"
 _GATEWAY_CPUS = 0.1
-_MODEL_CPUS = 0.2
 #: More than a gateway accepts, so that the gateway rejects excess requests itself, in OpenAI's format.
 _GATEWAY_ONGOING = 10_000
-_HEALTH_CHECK_SECONDS = 1.0
-_HEALTH_TIMEOUT_SECONDS = 15.0
 _STOP_SECONDS = 2.0
-#: A model replica that autoscaling stops gets no new requests, and has this time for its running answers.
-_DRAIN_SECONDS = 600.0
 _WARM_RETRY_SECONDS = 0.5
 #: Characters of a model's name that the name of a deployment does not contain.
 _UNNAMEABLE = re.compile(r"[^A-Za-z0-9]+")
@@ -301,10 +296,8 @@ def build(args: AppArgs) -> serve.Application:
         num_replicas=args.http.gateways,
         max_ongoing_requests=_GATEWAY_ONGOING,
         ray_actor_options={"num_cpus": _GATEWAY_CPUS},
-        health_check_period_s=_HEALTH_CHECK_SECONDS,
-        health_check_timeout_s=_HEALTH_TIMEOUT_SECONDS,
-        graceful_shutdown_wait_loop_s=0.2,
         graceful_shutdown_timeout_s=_STOP_SECONDS,
+        **HEALTH_OPTIONS,
     )(serve.ingress(_ingress)(GatewayIngress))
     application: serve.Application = gateway.bind(models, args)
     return application
@@ -329,17 +322,8 @@ def _deployed(args: AppArgs, name: str, *, is_only: bool) -> serve.Application:
     deployment = serve.deployment(
         name=deployed_name,
         max_ongoing_requests=settings.max_requests + settings.queue,
-        max_queued_requests=settings.queue,
-        ray_actor_options={"num_cpus": _MODEL_CPUS, "num_gpus": gpus},
-        autoscaling_config=AutoscalingConfig(
-            min_replicas=settings.min_replicas,
-            max_replicas=settings.replica_limit,
-            target_ongoing_requests=settings.target_ongoing_requests,
-        ),
-        health_check_period_s=_HEALTH_CHECK_SECONDS,
-        health_check_timeout_s=_HEALTH_TIMEOUT_SECONDS,
-        graceful_shutdown_wait_loop_s=0.2,
-        graceful_shutdown_timeout_s=_DRAIN_SECONDS,
+        ray_actor_options={"num_cpus": REPLICA_CPUS, "num_gpus": gpus},
+        **replica_options(settings),
     )(Model)
     application: serve.Application = deployment.bind(args, name)
     return application

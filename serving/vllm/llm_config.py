@@ -1,16 +1,19 @@
-"""The settings of a model as the fields of Ray Serve LLM's ``LLMConfig``."""
+"""The settings of a model as options of Ray Serve's deployments, and as the fields of Ray Serve LLM's ``LLMConfig``."""
 
 from typing import Any
 
 from serving.settings import ModelSettings
 from stream.section import overlaid
 
-__all__ = ["config_fields"]
+__all__ = ["HEALTH_OPTIONS", "REPLICA_CPUS", "config_fields", "replica_options"]
 
-_REPLICA_CPUS = 0.2
-_HEALTH_CHECK_SECONDS = 1.0
-_HEALTH_TIMEOUT_SECONDS = 15.0
-#: As in :mod:`serving.deployments`.
+REPLICA_CPUS = 0.2
+HEALTH_OPTIONS: dict[str, Any] = {
+    "health_check_period_s": 1.0,
+    "health_check_timeout_s": 15.0,
+    "graceful_shutdown_wait_loop_s": 0.2,
+}
+#: A model replica that autoscaling stops gets no new requests, and has this time for its running answers.
 _DRAIN_SECONDS = 600.0
 #: As in Weir's own check of requests: the limit of the field `n`.
 _MAX_CHOICES = 16
@@ -24,7 +27,11 @@ def config_fields(name: str, settings: ModelSettings, *, on_cpu: bool) -> dict[s
     fields: dict[str, Any] = {
         "model_loading_config": {"model_id": name, "model_source": settings.name},
         "engine_kwargs": {"dtype": settings.dtype, "max_num_seqs": settings.slots_or_default} | settings.engine_kwargs,
-        "deployment_config": _deployment(settings),
+        "deployment_config": {
+            "max_ongoing_requests": settings.max_requests,
+            "ray_actor_options": {"num_cpus": REPLICA_CPUS},
+        }
+        | replica_options(settings),
         "runtime_env": {"env_vars": {"VLLM_NO_USAGE_STATS": "1", "VLLM_MAX_N_SEQUENCES": str(_MAX_CHOICES)}},
         # 0: a replica joins the chunks itself (serving.replica.coalesce).
         "experimental_configs": {"stream_batching_interval_ms": 0},
@@ -36,18 +43,14 @@ def config_fields(name: str, settings: ModelSettings, *, on_cpu: bool) -> dict[s
     return overlaid(fields, settings.llm_config)
 
 
-def _deployment(settings: ModelSettings) -> dict[str, Any]:
-    return {
-        "max_ongoing_requests": settings.max_requests,
+def replica_options(settings: ModelSettings) -> dict[str, Any]:
+    """Return the options of a model's deployment that do not depend on its engine."""
+    return HEALTH_OPTIONS | {
         "max_queued_requests": settings.queue,
-        "ray_actor_options": {"num_cpus": _REPLICA_CPUS},
         "autoscaling_config": {
             "min_replicas": settings.min_replicas,
             "max_replicas": settings.replica_limit,
             "target_ongoing_requests": settings.target_ongoing_requests,
         },
-        "health_check_period_s": _HEALTH_CHECK_SECONDS,
-        "health_check_timeout_s": _HEALTH_TIMEOUT_SECONDS,
-        "graceful_shutdown_wait_loop_s": 0.2,
         "graceful_shutdown_timeout_s": _DRAIN_SECONDS,
     }
