@@ -15,12 +15,11 @@ from serving.backend import ANY_FIELD, BackendLost, ModelInfo, ModelRequest, Ope
 from serving.capture.event_encoding import Judgment
 from serving.errors import CaptureError
 from serving.gateway.consistency_settings import is_asked_again
-from serving.gateway.inference import Inference, Wiring
+from serving.gateway.inference import Inference, Wiring, answer_of
 from serving.gateway.models import ServedModel, ServedModels, check_features
 from serving.gateway.shadow import ShadowQueue
 from serving.http import BODY_SECONDS, SEND_SECONDS, Headers, LargeBodies, Receive, Reply, Slots, read_body, too_large
 from serving.inference_records import InferenceRequest
-from serving.openai_api.answer import Answer, ChatAnswer, CompletionAnswer, RelayedAnswer
 from serving.openai_api.chat import ChatRequest
 from serving.openai_api.completions import CompletionRequest
 from serving.openai_api.errors import invalid, unavailable
@@ -91,11 +90,11 @@ class Endpoints:
 
     async def chat(self, call: Call) -> None:
         """Answer ``POST /v1/chat/completions``."""
-        await self._infer(call, "chat", ChatRequest, ChatAnswer)
+        await self._infer(call, "chat", ChatRequest)
 
     async def completion(self, call: Call) -> None:
         """Answer ``POST /v1/completions``."""
-        await self._infer(call, "text_completion", CompletionRequest, CompletionAnswer)
+        await self._infer(call, "text_completion", CompletionRequest)
 
     async def embeddings(self, call: Call) -> None:
         """Answer ``POST /v1/embeddings``."""
@@ -121,15 +120,11 @@ class Endpoints:
         return raw
 
     async def _infer(
-        self,
-        call: Call,
-        operation: Operation,
-        request_type: type[ChatRequest | CompletionRequest],
-        answer_type: type[Answer],
+        self, call: Call, operation: Operation, request_type: type[ChatRequest | CompletionRequest]
     ) -> None:
         with self._slots.take(), self._large_bodies.take(call.headers) as limit:
             request = await self._parsed(await self._prompt(call, limit), operation, request_type)
-            await self._run(call, operation, request, None if isinstance(request, OpenRequest) else answer_type)
+            await self._run(call, operation, request)
 
     async def _parsed(
         self, raw: bytes, operation: Operation, request_type: type[ChatRequest | CompletionRequest]
@@ -150,16 +145,11 @@ class Endpoints:
                     code="unsupported_endpoint",
                     param="model",
                 )
-            await self._run(call, operation, request, None)
+            await self._run(call, operation, request)
 
     async def _run(
-        self,
-        call: Call,
-        operation: Operation,
-        request: ChatRequest | CompletionRequest | OpenRequest,
-        answer_type: type[Answer] | None,
+        self, call: Call, operation: Operation, request: ChatRequest | CompletionRequest | OpenRequest
     ) -> None:
-        """Run an inference; without an `answer_type`, the engine's response is relayed."""
         model = self._models.find(request.model)
         info = await model.ready_info()
         check_features(request.features(), info)
@@ -173,12 +163,6 @@ class Endpoints:
         if version and not target.version:
             self._wiring.metrics.unloaded.labels(model.name).inc()
         answering = msgspec.structs.replace(info, version=target.version or info.version)
-        usage = request.include_usage
-        answer = (
-            RelayedAnswer(call.request_id, model.name, operation, include_usage=usage)
-            if answer_type is None
-            else answer_type(call.request_id, model.name, answering.version, int(time.time()), include_usage=usage)
-        )
         inference = InferenceRequest(
             tenant=call.principal.tenant,
             principal=call.principal.id,
@@ -192,6 +176,8 @@ class Endpoints:
                 version=target.sent_version,
             ),
         )
+        relayed = isinstance(request, OpenRequest)
+        answer = answer_of(inference, int(time.time()), relayed=relayed, include_usage=request.include_usage)
         running = Inference(self._wiring, target.backend, inference, answer)
         await running.run(call.reply)
         if route is not None and target.version != route.challenger and in_shadow(route, call.request_id):

@@ -31,13 +31,13 @@ from serving.inference_records import (
     response_record,
 )
 from serving.openai_api.accumulator import MAX_CALLS, MAX_CHOICES
-from serving.openai_api.answer import Answer
+from serving.openai_api.answer import Answer, ChatAnswer, CompletionAnswer, RelayedAnswer
 from serving.openai_api.errors import ApiError, unavailable
 from serving.routes import RouteTable
 from stream.telemetry import traceparent_of, tracestate_of
 from stream.wire import MAX_COUNT, OWN_TENANT, ErrorInfo, RequestRecord, semconv
 
-__all__ = ["Inference", "Wiring"]
+__all__ = ["GENERATED", "Inference", "Wiring", "answer_of"]
 
 _LOG = logging.getLogger(__name__)
 #: The usual statuses for a request whose client disconnected, and for an internal error.
@@ -45,6 +45,16 @@ _CLIENT_CLOSED_REQUEST = 499
 _INTERNAL_ERROR = 500
 _UNAVAILABLE = 503
 _BAD_GATEWAY = 502
+#: The operations whose answers a replica of Weir can generate.
+GENERATED: dict[str, type[ChatAnswer | CompletionAnswer]] = {"chat": ChatAnswer, "text_completion": CompletionAnswer}
+
+
+def answer_of(request: InferenceRequest, created: int, *, relayed: bool, include_usage: bool) -> Answer:
+    """Return what formats the response to `request`; if `relayed`, the engine's own response is sent."""
+    if relayed:
+        return RelayedAnswer(request.request_id, request.model, request.operation, include_usage=include_usage)
+    kind = GENERATED[request.operation]
+    return kind(request.request_id, request.model, request.info.version, created, include_usage=include_usage)
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):

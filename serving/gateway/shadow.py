@@ -19,11 +19,10 @@ from opentelemetry.context import Context
 
 from serving.backend import ANY_FIELD, inputs_in
 from serving.gateway.consistency_settings import ConsistencySettings
-from serving.gateway.inference import Inference, Wiring
+from serving.gateway.inference import GENERATED, Inference, Wiring, answer_of
 from serving.gateway.models import ServedModel
 from serving.http import Reply
 from serving.inference_records import InferenceRequest
-from serving.openai_api.answer import Answer, ChatAnswer, CompletionAnswer, RelayedAnswer
 from serving.openai_api.errors import ApiError
 from stream.wire import trained_version
 from stream.wire.ids import consistency_request_id, shadow_request_id
@@ -32,8 +31,6 @@ __all__ = ["ShadowQueue"]
 
 _LOG = logging.getLogger(__name__)
 _WAITING = 8
-#: Only these have answers that a replica generates.
-_ANSWERS: dict[str, type[ChatAnswer | CompletionAnswer]] = {"chat": ChatAnswer, "text_completion": CompletionAnswer}
 #: Fields of the user's request that a copy does not have; its answer is not streamed, and log-probabilities are not recorded.
 _NOT_COPIED = frozenset({"stream", "stream_options", "logprobs", "top_logprobs"})
 
@@ -82,7 +79,7 @@ class ShadowQueue:
     def _offer(
         self, purpose: Literal["challenger", "consistency"], model: ServedModel, copy: InferenceRequest, version: str
     ) -> None:
-        if copy.operation not in _ANSWERS or self._wiring.recorder is None:
+        if copy.operation not in GENERATED or self._wiring.recorder is None:
             return
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._run())
@@ -122,12 +119,7 @@ class ShadowQueue:
             copy.request.request, body=target.body(copy.request.request.body), version=target.sent_version
         )
         request = replace(copy.request, request=sent)
-        name, operation = copy.model.name, request.operation
-        answer: Answer = (
-            RelayedAnswer(request.request_id, name, operation, include_usage=False)
-            if ANY_FIELD in request.info.features
-            else _ANSWERS[operation](request.request_id, name, request.info.version, 0, include_usage=False)
-        )
+        answer = answer_of(request, 0, relayed=ANY_FIELD in request.info.features, include_usage=False)
         await Inference(self._wiring, target.backend, request, answer).run(Reply(_discard, request.request_id))
         return "answered"
 
