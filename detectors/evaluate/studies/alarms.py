@@ -1,6 +1,7 @@
 """Alarms of stream detectors on simulated streams: run lengths without a change, and delays after a change."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,12 @@ def embedded(tag: str, embeddings: Iterable[bytes]) -> Iterator[Observation]:
         yield Observation(id=f"{tag}-{index}", time=float(index), features={}, embedding=embedding)
 
 
-def first_alarm(detector: StreamDetector[Any], observations: Iterable[Observation]) -> int | None:
-    """Return the number (from 1) of the observation that causes a detector's first alarm, or None without an alarm."""
-    for number, observation in enumerate(observations, 1):
-        finding = detector.update_many([observation])
+def first_alarm(detector: StreamDetector[Any], observations: Iterable[Observation], bucket: int = 1) -> int | None:
+    """Return the number of observations up to a detector's first alarm, in steps of ``bucket``; None without an alarm."""
+    left, number = iter(observations), 0
+    while block := list(islice(left, bucket)):
+        number += len(block)
+        finding = detector.update_many(block)
         if finding is not None and finding.alarm:
             return number
     return None

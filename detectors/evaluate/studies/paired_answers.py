@@ -7,14 +7,13 @@ model differs for the compared term of one comparison.
 """
 
 from collections.abc import Iterator
-from itertools import islice
 
 import msgspec
 import numpy as np
 
 from detectors.base import Observation
 from detectors.evaluate.progress import tracked
-from detectors.evaluate.studies.alarms import cut_run_length_row, delay_row
+from detectors.evaluate.studies.alarms import cut_run_length_row, delay_row, first_alarm
 from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.streams.bias import BiasConfig, BiasDetector
 from detectors.streams.paired_prompts import COMPARED, REFERENCE, PairedPrompt
@@ -73,13 +72,7 @@ def _first_alarm(study: StudyContext, run: int, bias: _Bias, limit: int, pairs: 
     """Return the number of answers until the first alarm, in steps of one pair of each comparison; None without an alarm."""
     detector = BiasDetector(BiasConfig(alarm_every_events=limit))
     answers = _answers(np.random.default_rng([study.seed, run]), bias, pairs)
-    number = 0
-    while bucket := list(islice(answers, 2 * COMPARISONS)):
-        number += len(bucket)
-        finding = detector.update_many(bucket)
-        if finding is not None and finding.alarm:
-            return number
-    return None
+    return first_alarm(detector, answers, bucket=2 * COMPARISONS)
 
 
 def _run_length(study: StudyContext) -> Row:
