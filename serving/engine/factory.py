@@ -38,10 +38,17 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
         echo for the model `echo`; openvino if the device is a CPU and OpenVINO can read the model; else transformers.
     model_dir
         The model's directory or GGUF file, from `serving.engine.fetch_model.ensure`.
+    device
+        `auto` is a GPU if this process has one, else the CPU.
     dtype
-        transformers: `auto` is bfloat16 on a GPU, else float32. openvino: except for `float32`, OpenVINO chooses.
-    device, slots, max_length, threads
-        See :class:`serving.engine.resources.Resources`; device `auto` is a GPU if this process has one, and slots 0 is `default_slots` of the engine.
+        transformers: `auto` is bfloat16 on a GPU, else float32. openvino: except for `float32`, OpenVINO chooses. With float32, an answer does not
+        depend on the other requests in its batch; with bfloat16 it can.
+    slots
+        Maximum number of requests that are generated at the same time; further requests wait. 0: `default_slots` of the engine.
+    max_length
+        Maximum number of tokens of prompt and answer together; None: the model's own limit.
+    threads
+        Number of CPU threads of a generation step; None: the number of CPUs that this process may use.
 
     Raises
     ------
@@ -65,13 +72,14 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
         return OpenvinoEngine(
             model_dir, slots=slots or default_slots("openvino"), max_length=max_length, threads=threads, exact=exact
         )
-    from serving.engine.resources import Resources, choose_device, choose_dtype  # noqa: PLC0415
-    from serving.engine.transformers_engine import TransformersEngine  # noqa: PLC0415
+    from serving.engine.transformers_engine import Resources, TransformersEngine  # noqa: PLC0415
 
-    torch_device = choose_device(device)
+    if device == "cuda" and not _torch_has_gpu():
+        raise EngineUnavailableError("device 'cuda' is not available (torch finds no GPU): choose 'cpu' or 'auto'")
+    on_gpu = device == "cuda" or (device == "auto" and _torch_has_gpu())
     resources = Resources(
-        device=torch_device,
-        dtype=choose_dtype(dtype, torch_device),
+        device="cuda" if on_gpu else "cpu",
+        dtype=("bfloat16" if on_gpu else "float32") if dtype == "auto" else dtype,
         slots=slots or default_slots("transformers"),
         max_length=max_length,
         threads=threads,
@@ -81,8 +89,12 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
 
 def _on_cpu(device: str) -> bool:
     """Return whether `device` selects a CPU; for `auto`, torch is asked only if the machine has a GPU's device file."""
-    if device == "auto" and any(Path(file).exists() for file in _GPU_FILES):
-        from serving.engine.resources import choose_device  # noqa: PLC0415
-
-        device = choose_device(device).type
+    if device == "auto":
+        return not (any(Path(file).exists() for file in _GPU_FILES) and _torch_has_gpu())
     return device != "cuda"
+
+
+def _torch_has_gpu() -> bool:
+    import torch  # noqa: PLC0415 - as above
+
+    return torch.cuda.is_available()

@@ -126,7 +126,7 @@ class OpenvinoEngine:
     exact
         True: compute in float32. False: OpenVINO chooses the precision (bfloat16 if the processor supports it).
     slots, max_length, threads
-        See :class:`serving.engine.resources.Resources`.
+        See :func:`serving.engine.factory.create_engine`.
     """
 
     name = "openvino"

@@ -4,11 +4,13 @@ import asyncio
 import itertools
 import json
 import logging
+import os
 import threading
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, ContinuousBatchingConfig, GenerationConfig
 
@@ -21,7 +23,6 @@ from serving.engine.errors import (
 )
 from serving.engine.model_files import model_version
 from serving.engine.protocol import Chunk, EngineFeature, EngineStats, FinishReason, Sampling, TokenLogprob
-from serving.engine.resources import Resources
 from serving.engine.sampler import Draw
 from serving.engine.schema_grammars import SchemaGrammars
 from serving.engine.text_stream import TextStream
@@ -29,7 +30,7 @@ from serving.engine.transformers_codec import TransformersCodec, source_of
 from serving.engine.transformers_sampler import RequestSampler
 from stream.gguf_files import read_once
 
-__all__ = ["TransformersEngine"]
+__all__ = ["Resources", "TransformersEngine"]
 
 _LOG = logging.getLogger(__name__)
 _FAILED = "a generation step failed: send the request again"
@@ -42,18 +43,30 @@ _CPU_TOKENS_PER_STEP = 64
 _STOP_SECONDS = 30.0
 
 
+class Resources(msgspec.Struct, frozen=True, kw_only=True):
+    """The device (`cpu` or `cuda`), data type, threads and limits of an engine; see :func:`serving.engine.factory.create_engine`."""
+
+    device: str
+    dtype: str
+    slots: int
+    max_length: int | None = None
+    threads: int | None = None
+
+
 class TransformersEngine:
     """Generates with transformers' `ContinuousBatchingManager`; on a CPU, the default of `max_length` is 2048."""
 
     name = "transformers"
 
     def __init__(self, model_dir: Path, resources: Resources) -> None:
-        self._dir, self._resources = model_dir, resources
+        self._dir, self._slots = model_dir, resources.slots
+        self._device, self._dtype = torch.device(resources.device), getattr(torch, resources.dtype)
+        self._threads = resources.threads or len(os.sched_getaffinity(0))
         config = _config(model_dir)
         self._ends = _end_tokens(model_dir, config)
-        limit = resources.limit(int(config.max_position_embeddings))
-        on_cpu = resources.device.type == "cpu"
-        self.context_length = min(limit, _CPU_LENGTH) if on_cpu and resources.max_length is None else limit
+        longest = int(config.max_position_embeddings)
+        default = min(longest, _CPU_LENGTH) if resources.device == "cpu" else longest
+        self.context_length = min(resources.max_length or default, longest)
         self._loading = threading.Lock()
         self._numbers = itertools.count()
         self._sampler = RequestSampler()
@@ -92,17 +105,17 @@ class TransformersEngine:
         with self._loading:
             if self._manager is not None:
                 return
-            torch.set_num_threads(self._resources.thread_count)
+            torch.set_num_threads(self._threads)
             with read_once():
                 self._codec = TransformersCodec(self._dir)
                 # Without `use_safetensors`, transformers also loads a pickle.
                 model: Any = AutoModelForCausalLM.from_pretrained(
-                    **source_of(self._dir), dtype=self._resources.dtype, use_safetensors=True
+                    **source_of(self._dir), dtype=self._dtype, use_safetensors=True
                 )
-            self._model = model.to(self._resources.device).eval()
+            self._model = model.to(self._device).eval()
             self._grammars = self._schema_grammars(self._codec.tokenizer)
             self._manager = self._started()
-            _LOG.info("engine transformers has loaded %s (%s)", self.model_version, self._resources.dtype)
+            _LOG.info("engine transformers has loaded %s (%s)", self.model_version, self._dtype)
 
     def _schema_grammars(self, tokenizer: Any) -> SchemaGrammars | None:
         """Return the compiler of schemas, or None: no end token, or a tokenizer of a type that xgrammar does not know."""
@@ -110,7 +123,7 @@ class TransformersEngine:
             return None
         size = int(self._model.config.get_text_config().vocab_size)
         try:
-            return SchemaGrammars(tokenizer, size, self._ends, self._resources.thread_count)
+            return SchemaGrammars(tokenizer, size, self._ends, self._threads)
         except (OSError, ValueError) as error:
             _LOG.warning("answers cannot follow a JSON Schema: xgrammar cannot read the tokenizer (%s)", error)
             return None
@@ -187,7 +200,7 @@ class TransformersEngine:
         return EngineStats(
             running=running,
             waiting=max(len(self._inboxes) - running, 0),
-            slots=self._resources.slots,
+            slots=self._slots,
             prompt_tokens_total=self._prompt_total,
             completion_tokens_total=self._completion_total,
         )
@@ -206,13 +219,16 @@ class TransformersEngine:
     def _batching(self) -> ContinuousBatchingConfig:
         """Return the batching settings; on a CPU the slots set the cache size, on a GPU transformers derives it from memory."""
         options: dict[str, Any] = {}
-        slots = self._resources.slots
-        if self._resources.device.type == "cpu":
-            options["num_blocks"] = slots * -(-self.context_length // _BLOCK)
-            options["max_batch_tokens"] = _CPU_TOKENS_PER_STEP + slots
+        if self._device.type == "cpu":
+            options["num_blocks"] = self._slots * -(-self.context_length // _BLOCK)
+            options["max_batch_tokens"] = _CPU_TOKENS_PER_STEP + self._slots
         # The sampler runs on the host between two forward passes: no CUDA graph, no asynchronous batching.
         return ContinuousBatchingConfig(
-            block_size=_BLOCK, max_requests_per_batch=slots, use_async_batching=False, use_cuda_graph=False, **options
+            block_size=_BLOCK,
+            max_requests_per_batch=self._slots,
+            use_async_batching=False,
+            use_cuda_graph=False,
+            **options,
         )
 
 
