@@ -69,14 +69,6 @@ def _pii(path: Path) -> LabelledSet:
     return LabelledSet(detector="pii", name=path.name.removesuffix(".json.gz"), cases=cases)
 
 
-def _wnut_dev(path: Path) -> LabelledSet:
-    return social_set("wnut17_dev", list(conll(path)))
-
-
-def _btc(path: Path) -> LabelledSet:
-    return social_set("btc_held_out", btc_parts(path)[1])
-
-
 def _halueval_answers(path: Path, detector: str) -> LabelledSet:
     cases = [Case(text=answer, prompt=with_question(question), label=False) for question, answer in halueval(path)]
     return LabelledSet(detector=detector, name="halueval_answers", cases=cases)
@@ -87,8 +79,8 @@ READERS: dict[str, tuple[Reader, ...]] = {
     "pii": (
         Reader(PRESIDIO, _pii),
         Reader("pii/presidio_generated_small.json.gz", _pii),
-        Reader(WNUT_DEV, _wnut_dev),
-        Reader(BTC, _btc),
+        Reader(WNUT_DEV, lambda path: social_set("wnut17_dev", list(conll(path)))),
+        Reader(BTC, lambda path: social_set("btc_held_out", btc_parts(path)[1])),
     ),
     **{
         name: (Reader(ORDINARY["halueval_question"], partial(_halueval_answers, detector=name)),)

@@ -67,12 +67,8 @@ def _use(result: TrainingResult) -> Iterator[str]:
     yield "```toml"
     for name, options in result.options.items():
         yield f"[detectors.options.{name}]"
-        yield from (f"{key} = {_toml(value)}" for key, value in options.items())
+        yield from (f"{key} = {msgspec.json.encode(value).decode()}" for key, value in options.items())
     yield "```\n"
-
-
-def _toml(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
 
 
 def _data(result: TrainingResult) -> Iterator[str]:

@@ -56,13 +56,11 @@ def probabilities(model: MultiTask, texts: Sequence[str]) -> NDArray[np.float32]
     return (1.0 / (1.0 + np.exp(-odds))).astype(np.float32)
 
 
-def _is_scored(example: Example) -> bool:
-    return not (example.source.startswith(("own_", "written_", *EXACT)) or example.source in ORDINARY)
-
-
 def _sampled(examples: Sequence[Example], seed: int) -> NDArray[np.bool_]:
     """Return whether each example is scored."""
-    wanted = [index for index, example in enumerate(examples) if _is_scored(example)]
+    left_out = ("own_", "written_", *EXACT)
+    sources = [example.source for example in examples]
+    wanted = [index for index, name in enumerate(sources) if not (name.startswith(left_out) or name in ORDINARY)]
     chosen = random.Random(seed).sample(wanted, min(SCORED, len(wanted)))
     found = np.zeros(len(examples), dtype=bool)
     found[chosen] = True

@@ -118,7 +118,7 @@ class ExchangePairer:
                 continue
             exchange = _joined(halves)
             if exchange.fragment and not exchange.has_content:
-                self._forget(identity)
+                self._waiting -= len(self._rows("DELETE FROM held WHERE identity = ? RETURNING 1", (identity,)))
                 dropped += 1
             elif not self._try_record(exchange):
                 break
@@ -188,9 +188,6 @@ class ExchangePairer:
             self._rows("INSERT OR IGNORE INTO done VALUES (?, ?)", (done, self._now()))
             removed = self._rows("DELETE FROM held WHERE identity = ? RETURNING 1", (exchange.identity,))
         self._waiting -= len(removed)
-
-    def _forget(self, identity: str) -> None:
-        self._waiting -= len(self._rows("DELETE FROM held WHERE identity = ? RETURNING 1", (identity,)))
 
     def _span(self, exchange: ReportedExchange, request: RequestRecord, response: ResponseRecord) -> str:
         """Create a span with the reported times of the exchange; return its ``traceparent``."""

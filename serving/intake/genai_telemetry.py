@@ -95,17 +95,13 @@ def exchanges_from_logs(
     for log in logs:
         is_message = log.event == _CHOICE or _MESSAGE.fullmatch(log.event)
         if not log.span_id or not (is_message or log.event == _DETAILS):
-            yield _other, 1
+            yield (lambda: "other"), 1
         elif is_message:
             messages.setdefault((log.trace_id, log.span_id), []).append(log)
         else:
             yield partial(_from_details, log, principal), 1
     for group in messages.values():
         yield partial(_from_messages, group, principal), len(group)
-
-
-def _other() -> NotRecorded:
-    return "other"
 
 
 def _from_details(log: OtlpLog, principal: Principal) -> ReportedExchange | NotRecorded:

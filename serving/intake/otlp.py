@@ -163,15 +163,11 @@ def _parsed(export: Any, headers: Headers, body: bytes) -> tuple[Any, _HexOf]:
         raise ApiError(415, f"content-type must be {_PROTOBUF} or {_JSON}.", code="unsupported_content_type")
     check_json(body)
     try:
-        json_format.ParseDict(_json_object(body), export, ignore_unknown_fields=True)
+        fields = msgspec.convert(decoded(body), dict[str, Any])  # of other JSON, ParseDict ignores the items
+        json_format.ParseDict(fields, export, ignore_unknown_fields=True)
     except (json_format.ParseError, TypeError, ValueError, RecursionError):  # their messages quote the body
         raise UnreadablePayload(f"{len(body)} bytes are not OTLP; send {type(export).__name__} as JSON") from None
     return export, _hex_of_json
-
-
-def _json_object(body: bytes) -> dict[str, Any]:
-    """Decode a JSON object; raises ValueError, also for other JSON, of which ParseDict ignores the items."""
-    return msgspec.convert(decoded(body), dict[str, Any])
 
 
 def _parse(export: Message, body: bytes) -> None:

@@ -266,7 +266,9 @@ def records_of(exchange: ReportedExchange, expected: ExpectedVerdicts) -> tuple[
         messages=response.choices,
         usage=response.usage,
         latency_seconds=exchange.seconds,
-        time_to_first_token_seconds=_first_token_seconds(request, response),
+        time_to_first_token_seconds=(
+            max(0.0, response.first_at - request.at) if request.at and response.first_at else None
+        ),
         error=response.error,
     )
     begin = msgspec.structs.replace(begin, owed=owed_detectors(expected.input, begin.messages))
@@ -281,7 +283,3 @@ def records_of(exchange: ReportedExchange, expected: ExpectedVerdicts) -> tuple[
             owed=owed,
         )
     return begin, end
-
-
-def _first_token_seconds(request: ReportedRequest, response: ReportedResponse) -> float | None:
-    return max(0.0, response.first_at - request.at) if request.at and response.first_at else None

@@ -145,7 +145,9 @@ def _explained(error: ValidationError, body: bytes) -> ApiError:
     )
     kind = first["type"]
     if kind == "json_invalid":
-        return invalid(f"The body is not valid JSON: {half_pair(body) or _json_problem(first)}.", code="invalid_json")
+        # The parser's message contains a position but never text of the request.
+        reason = half_pair(body) or first.get("ctx", {}).get("error", "it is malformed")
+        return invalid(f"The body is not valid JSON: {reason}.", code="invalid_json")
     param = _param(first["loc"])
     if kind == "extra_forbidden":  # the last part is a field of any name
         param = ".".join(filter(None, (_param(first["loc"][:-1]), str(first["loc"][-1]))))[:_PARAM_CHARACTERS]
@@ -177,11 +179,6 @@ _LENGTHS = {
     "too_short": ("min_length", "minimum", "send more"),
     "too_long": ("max_length", "maximum", "send fewer"),
 }
-
-
-def _json_problem(problem: Mapping[str, Any]) -> str:
-    """Return the parser's message, which contains a position but never text of the request."""
-    return str(problem.get("ctx", {}).get("error", "it is malformed"))
 
 
 def _param(location: tuple[int | str, ...]) -> str:

@@ -96,7 +96,9 @@ def engine_request(request: ModelRequest) -> EngineRequest:
             strict=tuple(_strict_schemas(body, tools, tool_calls, function)),
         )
     prompt, echo = body["prompt"], bool(body.get("echo"))
-    sampling = _sampling(body, "", _completion_logprobs(body.get("logprobs")))
+    logprobs = body.get("logprobs")
+    # The generated token is always listed, so one more needs no list of likely tokens.
+    sampling = _sampling(body, "", 0 if logprobs == 1 else logprobs)
     return EngineRequest(
         prompt=prompt if isinstance(prompt, str) else prompt[0],
         max_tokens=body.get("max_tokens"),
@@ -105,11 +107,6 @@ def engine_request(request: ModelRequest) -> EngineRequest:
         echo=echo,
         sampling=msgspec.structs.replace(sampling, prompt_logprobs=echo and sampling.logprobs is not None),
     )
-
-
-def _completion_logprobs(number: int | None) -> int | None:
-    # The generated token is always listed, so one more needs no list of likely tokens.
-    return 0 if number == 1 else number
 
 
 def _sampling(body: Mapping[str, Any], schema: str, logprobs: int | None) -> Sampling:
