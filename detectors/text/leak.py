@@ -5,7 +5,6 @@ The detector compares the answer, and copies of it in which encodings are undone
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -14,7 +13,7 @@ from msgspec import Meta
 from detectors.base import OK, OPERATOR_ROLES, AlertText, AnswerDetector, Score, Span, Turn, label_of
 from detectors.normalise.unicode import normalise
 from detectors.text.leak_evidence import Evidence, Prior, evidence
-from detectors.text.system_prompt import SystemPrompt, read_system_prompt
+from detectors.text.system_prompt import read_system_prompt
 
 __all__ = ["LeakConfig", "LeakDetector"]
 
@@ -65,7 +64,7 @@ class LeakDetector(AnswerDetector[LeakConfig]):
         read = text[: self.config.max_characters]
         prior = Prior("\n".join(t.content for t in turns if t.role not in OPERATOR_ROLES and t.role != "assistant"))
         copy = normalise(read)
-        found = list(evidence(copy.text if copy else read, _system_prompt(operator), prior))
+        found = list(evidence(copy.text if copy else read, read_system_prompt(operator), prior))
         covered = len(read) / len(text)
         threshold = 2 * self.config.threshold  # the score is half of the strength
         worst = max(found, key=lambda one: one.strength, default=Evidence(OK, 0.0))
@@ -79,8 +78,3 @@ class LeakDetector(AnswerDetector[LeakConfig]):
         )
         label = label_of(worst.label, flagged=flagged, covered=covered)
         return Score(score=score, label=label, flagged=flagged, covered=covered, spans=spans)
-
-
-@lru_cache(maxsize=64)  # an application sends the same system prompt with each request
-def _system_prompt(text: str) -> SystemPrompt:
-    return read_system_prompt(text)

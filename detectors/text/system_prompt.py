@@ -8,6 +8,7 @@ It leaks if it reveals an instruction, a confidential sentence or a secret. Rule
 import enum
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -108,6 +109,7 @@ class SystemPrompt(msgspec.Struct, frozen=True, kw_only=True):
     words: frozenset[str]
 
 
+@lru_cache(maxsize=64)  # an application sends the same system prompt with each request
 def read_system_prompt(text: str) -> SystemPrompt:
     """Return the sentences of a system prompt with their kinds, and its secrets, in time linear in its length."""
     text = _TAG.sub("", _NUMBERED.sub("- ", text))
