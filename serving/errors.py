@@ -4,7 +4,6 @@ __all__ = [
     "CaptureError",
     "DriverError",
     "HalvesFull",
-    "IntakeError",
     "RayLocalError",
     "ServingError",
     "SpoolFull",
@@ -31,15 +30,11 @@ class SpoolUnavailable(CaptureError):
     """The spool's directory cannot be made, locked or written at start."""
 
 
-class IntakeError(ServingError):
-    """Base of the errors of intake."""
-
-
-class UnreadablePayload(IntakeError):
+class UnreadablePayload(ServingError):
     """A payload has no known format; the response must be 4xx with this error's message, which has names of fields, never text."""
 
 
-class HalvesFull(IntakeError):
+class HalvesFull(ServingError):
     """Too many requests without a response, or responses without a request, are stored.
 
     The client of intake must get 503 with ``Retry-After``.
