@@ -11,6 +11,7 @@ Environment variables:
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,6 +42,8 @@ _KINDS = {
     "tuple_type": 'it must be a list, such as ["a", "b"]',
     "string_type": 'it must be a string in quotes, such as "a"',
 }
+#: The beginning of the fix in a message that states its own.
+_REMEDY = re.compile(r"; (?:add|create|move|name|set) ")
 _CONTROL = {"WEIR_APPROVAL_KEY", "WEIR_CONFIG", "WEIR_HOME", "WEIR_REQUIRE_APACHE", "WEIR_REQUIRE_CHROMIUM"}
 
 
@@ -167,7 +170,8 @@ def _explain(error: ValidationError, path: Path | None) -> str:
         parts = [str(part) for part in item["loc"]]
         prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
         variable = next((variables[prefix] for prefix in prefixes if prefix in variables), None)
-        source = variable or (str(path) if path else "the defaults")
+        inside = [name for key, name in variables.items() if key.startswith(".".join([*parts, ""]))]
+        source = variable or ", ".join([*inside, *([str(path)] if path else [])]) or "the defaults"
         lines.append(f"{redacted(key_of(parts))} ({source}){_problem(parts, item)}")
     return "\n".join(lines)
 
@@ -194,7 +198,8 @@ def _problem(parts: Sequence[str], item: ErrorDetails) -> str:
         return f" is missing; set it, in the file or as {PREFIX}{'__'.join(parts).upper()}"
     is_value = isinstance(item["input"], str | int | float)
     message = _KINDS.get(item["type"], item["msg"].removeprefix("Value error, "))
-    return f"{f' is {value}' if is_value else ''}: {message}; change or unset it"
+    remedy = "" if _REMEDY.search(message) else "; change or unset it"
+    return f"{f' is {value}' if is_value else ''}: {message}{remedy}"
 
 
 def as_written(value: Any) -> str:

@@ -233,7 +233,8 @@ class Settings(BaseSettings):
             return value
         if not capture.enabled:
             raise ValueError(
-                "enabled is true and capture.enabled is false, so no answer would be recorded; set capture.enabled, or unset it"
+                "enabled is true, but capture.enabled is false, so no answer would be recorded; set capture.enabled to true, or "
+                "sentinel.enabled to false"
             )
         bound = tenant_settings(tenants, OWN_TENANT).alerts.resolve_after_seconds / 2
         if value.every_seconds > bound:
