@@ -56,7 +56,7 @@ class KafkaSettings(Section):
     topic_prefix: str = Field("weir.", description="prefix of every topic name", pattern=r"^[a-zA-Z0-9._-]{0,100}$")
     partitions: Count = Field(8, description="partitions of inference, verdicts and feedback; fixed at creation")
     stream_partitions: Count = Field(
-        4, description="partitions of signals, findings, alerts, retraining; fixed at creation"
+        4, description="partitions of signals, findings, alerts, retraining and models; fixed at creation"
     )
     retention_hours: Positive = Field(168, le=1e9, description="retention of a partition, in hours")
     retention_bytes: Count = Field(

@@ -83,7 +83,9 @@ def compiled(model: MiniLM, compute: Compute, first: int = 0, last: int = LAYERS
     if compute.device == "cpu":
         return _Openvino(model, compute, first, last)
     if not torch.cuda.is_available():
-        raise UnsupportedError("score.device is cuda, and torch finds no GPU: install a GPU driver, or set it to cpu")
+        raise UnsupportedError(
+            "score.device is cuda, and torch finds no GPU: install a GPU driver, or set score.device to cpu"
+        )
     return _OnDevice(model, compute, first, last)
 
 

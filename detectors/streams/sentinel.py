@@ -119,7 +119,7 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
         subject="change",
         meaning="the answers to the same fixed prompts changed, so the model or its serving changed, not the inputs",
         runbook="Find what changed at `opened_at` (model version, numeric type, engine or machine) and roll it back, or keep "
-        "the change: it becomes the new baseline.",
+        "the change: it becomes the new reference.",
     )
     sides: ClassVar[tuple[str, ...]] = ("output",)
     own_tenant: ClassVar[bool] = True

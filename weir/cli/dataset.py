@@ -200,7 +200,7 @@ def verify_command(*, digest: str, rebuild: bool) -> None:
 @click.argument("after")
 @json_option
 def diff_command(*, before: str, after: str, as_json: bool) -> None:
-    """Compare two datasets. Prints rows, sources, reasons, settings and versions; no text.
+    """Compare two datasets. Prints the numbers of rows, sources, reasons, settings and versions; no text.
 
     \b
     Examples:

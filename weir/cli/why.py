@@ -33,7 +33,7 @@ def _address(url: str) -> "Address":
 
 @click.command()
 @click.argument("version", required=False)
-@click.option("--subject", metavar="ID", help="Instead: list the versions whose dataset has rows of this request or conversation, or that this API key sent or reviewed.")  # fmt: skip
+@click.option("--subject", metavar="ID", help="List instead the versions whose dataset has rows of this request or conversation, or that this API key sent or reviewed.")  # fmt: skip
 @click.option("--tenant", default="", help="With --subject: the tenant of the conversation.")
 @click.option("--verify", is_flag=True, help="Exit with status 1 if an edge is broken; print only broken edges.")
 @click.option("--prov", is_flag=True, help="Print W3C PROV-JSON.")

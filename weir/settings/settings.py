@@ -82,7 +82,7 @@ class MlflowSection(Section):
 class ConsoleSection(Section):
     """``[console]``: the web console, which the ledger's process serves."""
 
-    enabled: bool = Field(True, description="serve the console beside the ledger")
+    enabled: bool = Field(True, description="serve the console in the ledger's process")
     host: str = Field("127.0.0.1", description="address to listen on; plain HTTP, so loopback by default")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         0,

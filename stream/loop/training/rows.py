@@ -41,7 +41,7 @@ def training_table(dataset: Path, method: str) -> pa.Table:
         table = table.filter(pc.equal(table["kind"], "sft"))
     if len(table) < _LEAST[method]:
         raise TrainingError(
-            f"{dataset / TRAIN_FILE} has {count_text(len(table), 'row')} for method {method}, the limit is {_LEAST[method]};"
+            f"{dataset / TRAIN_FILE} has {count_text(len(table), 'row')} for method {method}, the minimum is {_LEAST[method]};"
             " build a dataset from a longer range, or choose another method ([tenants.NAME.loop.train] method)"
         )
     return table
