@@ -172,7 +172,7 @@ class ScoreSettings(Section):
     outstanding_events: Count = Field(256, description="maximum events that are read and not acknowledged")
     deadline_seconds: Seconds = Field(
         30,
-        description="time limit of a batch; a batch of more than 131,072 characters is split first. A late batch is halved until one event is left, which becomes a dead letter. A time-out ends the model process, and the new process loads its models for seconds: set a multiple of the time of the slowest batch",
+        description="time limit of a batch; a batch of more than 131,072 characters is split first. A late batch is halved until one event is left, which becomes a dead letter. A timeout ends the model process, and the new process loads its models for seconds: set a multiple of the time of the slowest batch",
     )
     precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         "auto",

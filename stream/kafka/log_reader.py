@@ -112,7 +112,7 @@ async def record_at(consumer: AIOKafkaConsumer, partition: TopicPartition, offse
 
     Raises TopicMissing if the topic does not exist, TimeoutError after 15 s, and the errors of the broker.
     """
-    if consumer.partitions_for_topic(partition.topic) is None:  # else a request for its offsets ends with a time-out
+    if consumer.partitions_for_topic(partition.topic) is None:  # else a request for its offsets ends with a timeout
         check_topics({partition.topic: 0}, dict.fromkeys(await consumer.topics(), 0))
     first = (await consumer.beginning_offsets([partition]))[partition]
     end = (await consumer.end_offsets([partition]))[partition]

@@ -82,7 +82,7 @@ class DeadLetterTopic:
         )
 
     async def _source(self, letter: DeadLetter) -> ConsumerRecord | None:
-        """Return the source record; a partition that does not exist would be a time-out of Kafka."""
+        """Return the source record; a partition that does not exist would be a timeout of Kafka."""
         with needs_kafka(self._kafka.bootstrap_servers):
             counts = await partition_counts(self._options, {topic.name for topic in self._kafka.topics()})
         if missing := missing_source(letter, counts):

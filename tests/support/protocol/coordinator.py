@@ -1,4 +1,4 @@
-"""The group coordinator, which assigns partitions. It removes members that were killed or suspended for a session time-out."""
+"""The group coordinator, which assigns partitions. It removes members that were killed or suspended for a session timeout."""
 
 import asyncio
 import random

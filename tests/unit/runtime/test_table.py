@@ -57,7 +57,7 @@ def record(value, key=KEY, partition=1):
 
 
 async def test_an_older_state_after_a_newer_state_is_ignored_and_the_newer_state_is_written_again(table, producer):
-    """A worker that was stopped past its session time-out wrote bucket 4 after another worker had written bucket 7."""
+    """A worker that was stopped past its session timeout wrote bucket 4 after another worker had written bucket 7."""
     table.apply_changelog_batch([record(state(3)), record(state(7)), record(state(4))])
     await table.on_recovery_completed(ACTIVE, set())
     assert (table.data[KEY], producer.sent) == (state(7), [(KEY, state(7), 1)])
