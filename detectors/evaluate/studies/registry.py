@@ -43,7 +43,9 @@ STUDIES: dict[str, Study] = {
         "drift", "run lengths at N = 1,000: exchangeable, conversations, daily cycles", run_length_rows
     ),
     "run-length-10000": Study("drift", "the same at N = 10,000", partial(run_length_rows, limit=10_000)),
-    "delays": Study("drift", "three changes of clusters, beside windowed MMD and river's detectors", drift_delay),
+    "delays": Study(
+        "drift", "three changes of clusters, compared with windowed MMD and river's detectors", drift_delay
+    ),
     "clients": Study("drift", "false alarms and delays on real texts, by the ids that clients send", conversation_ids),
     "languages": Study("language", "sentences of 62 languages, by the length that is read", language_identification),
     "bias": Study(
@@ -53,7 +55,7 @@ STUDIES: dict[str, Study] = {
     ),
     "disguises": Study("pii", "personal data in eight disguises and three codes", disguised_pii),
     "patience": Study(
-        "drift", "error over patience on 1,000 streams, e-d-BH beside each by itself", error_over_patience
+        "drift", "error over patience on 1,000 streams: e-d-BH, and each stream by itself", error_over_patience
     ),
 }
 assert {name for name in STUDIES if name in STREAM} == set(STREAM), "a stream detector without a study"
