@@ -10,6 +10,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from statistics import fmean, median
@@ -75,8 +76,8 @@ class ModelMeasures(msgspec.Struct, frozen=True, kw_only=True):
 def compare_models(settings: Settings, names: Sequence[str], rounds: int, progress: Progress) -> list[ModelMeasures]:
     """Return the measurements of each served model or version in `names`.
 
-    Raises TrainingError if a name is unknown or is not a GGUF file, StackError if the engine cannot load a model, and GateError
-    or DetectorError if prompts or detectors cannot be loaded.
+    Raises TrainingError if a name is unknown or is not a GGUF file, StackError if the engine fails or its process
+    ends early, and GateError or DetectorError if prompts or detectors cannot be loaded.
     """
     models = [parent_of(settings, name) for name in names]
     scorer = SafetyScorer({name: dict(values) for name, values in settings.detectors.options.items()})
@@ -190,10 +191,14 @@ def _process(settings: Settings, model: Parent) -> Iterator[ProcessPoolExecutor]
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         try:
             process.submit(_load, model.weights, exact).result()
+            yield process
+            process.submit(_close).result()
         except EngineError as error:
             raise StackError(str(error)) from error
-        yield process
-        process.submit(_close).result()
+        except BrokenProcessPool as error:
+            raise StackError(
+                "the process of a model ended early: all models are in memory at the same time; free memory, or name fewer models"
+            ) from error
 
 
 #: The model of a measuring process.

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import multiprocessing
 
 import pytest
 import torch
@@ -20,6 +21,9 @@ from stream.loop.smaller.text import load_passages, split
 from stream.loop.training.job import VersionFolder
 from stream.wire import decode
 from weir.cli import main
+from weir.errors import StackError
+from weir.quality.model_comparison import compare_models
+from weir.settings import Settings
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -136,6 +140,19 @@ def test_the_models_are_compared(weir, base):
     assert whole["speed_ratio"] == {"1": 1.0, "8": 1.0}
     assert 0.5 < small["perplexity"] / whole["perplexity"] < 3
     assert set(small["unsafe_by_kind"]) == {"toxicity", "injection", "refusal", "pii", "identity"}
+
+
+def test_a_comparison_without_memory_is_an_error(base):
+    """The kernel kills the process of a model if the memory is too small for all models."""
+
+    def kill(what, *_):
+        if what.endswith("tasks"):
+            (process,) = multiprocessing.active_children()
+            process.kill()
+            process.join()
+
+    with pytest.raises(StackError, match=r"the process of a model ended early: .* name fewer models"):
+        compare_models(Settings(model={"name": str(base)}), [str(base)], 1, kill)
 
 
 def test_errors_name_the_value_and_the_fix(weir, base):
