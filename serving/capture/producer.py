@@ -8,6 +8,7 @@ producer cannot recover. The pipelines then send records again from the spool wi
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -36,10 +37,11 @@ class DeliveryLost(Exception):
 
 
 class Lease:
-    """Access to a producer until :meth:`lose` is called."""
+    """Access to a producer until :meth:`lose` is called; `on_accepted` is called at its first acknowledgement."""
 
-    def __init__(self, producer: AIOKafkaProducer) -> None:
+    def __init__(self, producer: AIOKafkaProducer, on_accepted: Callable[[], None] | None = None) -> None:
         self._producer = producer
+        self._on_accepted = on_accepted
         self._lost = asyncio.Event()
         self._sending: set[asyncio.Timeout] = set()
         self.reason = ""
@@ -75,7 +77,14 @@ class Lease:
         except (KafkaError, AssertionError) as error:  # aiokafka asserts that the partition is in its metadata
             self.lose(repr(error))
             raise DeliveryLost(self.reason) from error
+        if self._on_accepted is not None:
+            future.add_done_callback(self._ended)
         return future
+
+    def _ended(self, future: "asyncio.Future[Any]") -> None:
+        if self._on_accepted and not self.is_lost and not future.cancelled() and future.exception() is None:
+            self._on_accepted()
+            self._on_accepted = None
 
     def lose(self, reason: str) -> None:
         """End the lease and cancel its pending sends; without this, a send through a closed client could wait for ever."""
@@ -98,7 +107,8 @@ def is_size_error(error: BaseException | None) -> bool:
 class Delivery:
     """Keeps a working producer, and checks that the topics have `partitions` partitions.
 
-    `on_status` is called with "" when Kafka accepts records, else with the problem. `on_producer` is called for each new producer.
+    `on_status` is called with "" when Kafka accepts records, else with the problem. After a lost lease, only an acknowledgement shows that
+    Kafka accepts records: a producer can also start while too few replicas are in sync. `on_producer` is called for each new producer.
     """
 
     def __init__(
@@ -128,16 +138,18 @@ class Delivery:
 
     async def run(self) -> None:
         """Start a producer, replace it when its lease is lost, and repeat until cancelled."""
-        backoff = _FIRST_BACKOFF_SECONDS
+        backoff, lost = _FIRST_BACKOFF_SECONDS, False
         while True:
             producer: AIOKafkaProducer | None = None
             try:
                 producer = await self._start()
-                self._lease = Lease(producer)
-                self._on_status("")
+                self._lease = Lease(producer, partial(self._on_status, ""))
+                if not lost:
+                    self._on_status("")
                 self._ready.set()
                 began = asyncio.get_running_loop().time()
                 await self._lease.wait_lost()
+                lost = True
                 self._on_status(f"the producer was lost: {self._lease.reason}")
                 if asyncio.get_running_loop().time() - began > _LAST_BACKOFF_SECONDS:
                     backoff = _FIRST_BACKOFF_SECONDS

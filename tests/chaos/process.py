@@ -41,9 +41,9 @@ def _spoil_on_signal():
     made = []
     begin = delivery.Lease.__init__
 
-    def remember(self, producer):
+    def remember(self, producer, *more):
         made.append(producer)
-        begin(self, producer)
+        begin(self, producer, *more)
 
     def spoil(*_):
         manager = made[-1]._txn_manager

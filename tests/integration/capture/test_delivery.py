@@ -1,11 +1,13 @@
-"""A lease on a real producer: pending sends fail when the producer is lost."""
+"""A lease on a real producer: pending sends fail when the producer is lost, and an acknowledgement shows that Kafka accepts records."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from support.kafka_log import fresh_topics
 
-from serving.capture.producer import DeliveryLost, Lease
+from serving.capture.producer import Delivery, DeliveryLost, Lease
 
 pytestmark = pytest.mark.kafka
 
@@ -26,3 +28,28 @@ async def test_a_send_that_waits_for_its_topic_fails_when_the_producer_is_lost(
             await asyncio.wait_for(waiting, 10)
     finally:
         await producer.stop()
+
+
+async def test_after_a_loss_kafka_accepts_records_when_it_acknowledges_one(broker):
+    """A producer can start while Kafka acknowledges nothing, because too few replicas are in sync."""
+    kafka, statuses = await fresh_topics(broker.bootstrap, partitions=1), []
+    delivery = Delivery(
+        kafka.client_options(),
+        kafka.names,
+        1,
+        on_status=statuses.append,
+        on_producer=lambda: statuses.append("started"),
+    )
+    running = asyncio.create_task(delivery.run())
+    try:
+        async with asyncio.timeout(60):
+            (await delivery.lease()).lose("nothing was acknowledged")
+            lost = ["started", "", "the producer was lost: nothing was acknowledged"]
+            lease = await delivery.lease()
+            assert statuses == [*lost, "started"]
+            await (await lease.send(kafka.names.inference, 0, None, b"text", []))
+            assert statuses == [*lost, "started", ""]
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
