@@ -51,7 +51,8 @@ def detectors(context: click.Context, *, tenant: str, as_json: bool) -> None:
         for one in found
     ]
     columns = ["tenant", "detector", "right", "wrong", "precision", "95 % interval", "disputed"]
-    print_rows(found, columns, rows, "no reviewed alerts; review some in `weir console`", as_json=as_json)
+    empty = f"{f'tenant {tenant} has ' if tenant else ''}no reviewed alerts; review some in `weir console`"
+    print_rows(found, columns, rows, empty, as_json=as_json)
 
 
 @detectors.command("tune")
@@ -102,8 +103,9 @@ def tune(*, tenant: str, detector: str, precision: float, since: str | None, app
             "95 % interval",
         ]
         rows = [row for one in found for row in _rows(one)]
-        if rows or not any(one.reviews for one in found):
-            print_table(columns, rows, f"tenant {tenant} has no reviewed alerts; review some in `weir console`")
+        if rows or not found:
+            when = f" that opened since {since}" if since else ""
+            print_table(columns, rows, f"tenant {tenant} has no reviewed alerts{when}; review some in `weir console`")
     for one in found:
         _explain(one, as_json=as_json)
         if apply and one.proposed is not None:

@@ -56,7 +56,15 @@ def test_too_few_reviewed_alerts_are_reported_with_their_number(home):
     assert "1 reviewed alert, 1 reviewer; no proposal: 1 alert is reviewed, a proposal needs 30" in few.output
     assert "no reviewed alerts" not in few.output
     none = weir("--since", "1h")
-    assert "tenant acme has no reviewed alerts" in none.output
+    assert "tenant acme has no reviewed alerts that opened since 1h;" in none.output
+
+
+def test_only_a_tenant_without_reviewed_alerts_is_reported_as_such(home):
+    other = weir("--detector", "pii")
+    assert "pii: 0 reviewed alerts" in other.output
+    assert "has no reviewed alerts" not in other.output
+    unknown = CliRunner().invoke(main, ["detectors", "--tenant", "amce"])
+    assert unknown.output == "tenant amce has no reviewed alerts; review some in `weir console`\n"
 
 
 def test_a_proposal_states_the_number_of_alerts_on_which_reviewers_disagree(home):
