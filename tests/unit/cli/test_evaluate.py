@@ -68,8 +68,9 @@ def test_a_marked_file_of_the_user(tmp_path):
     rows = [{"body": text, "entities": spans_of(text, marked)} for text, marked in MARKED]
     (tmp_path / "marked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     arguments = ("--file", "marked.jsonl", "--columns", "text=body,spans=entities", "--json", "out.json")
-    result = weir(*arguments, "--plots", "plots")
+    result = weir(*arguments, "--plots", "plots", "--limit", "0")
     assert "typed spans" in result.stdout
+    assert "\nseed 0, all texts, " in result.stdout
     assert "reading the data" in result.stderr
     assert (tmp_path / "plots/pii-marked.jsonl.png").read_bytes().startswith(b"\x89PNG")
     report = json.loads((tmp_path / "out.json").read_text())

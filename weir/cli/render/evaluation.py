@@ -55,9 +55,8 @@ def print_report(report: EvaluationReport) -> None:
     for reason in report.left_out:
         click.echo(f"left out: {reason}")
     about = report.provenance
-    click.echo(
-        f"seed {about['seed']}, at most {about['limit'] or 'all'} texts per source, {about['machine']}, {about['at']}"
-    )
+    texts = f"at most {about['limit']} texts per source" if about["limit"] else "all texts"
+    click.echo(f"seed {about['seed']}, {texts}, {about['machine']}, {about['at']}")
 
 
 def _detector(row: Row) -> None:
