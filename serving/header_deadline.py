@@ -38,9 +38,12 @@ class HeaderDeadline(H11Protocol):
 
     def _wait_for_headers(self) -> None:
         if self._deadline is None and not self.transport.is_closing():
-            self._deadline = self.loop.call_later(self.header_seconds, self.transport.close)
+            self._deadline = self.loop.call_later(self.header_seconds, self._too_late)
 
     def _stop_waiting(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _too_late(self) -> None:
+        self.transport.close()
