@@ -111,20 +111,16 @@ class RiverMonitor:
         draws: Sequence[float],
     ) -> list[bool]:
         """Process events in order; see `Monitor.update_many`."""
+        del observations, draws
         alarms: list[bool] = []
-        for observation, mine, row, draw in zip(observations, looked, scores, draws, strict=True):
+        for mine, row in zip(looked, scores, strict=True):
             alarms.append(self.alarm)
-            self.update(observation, row if mine else None, draw)
+            self.events += 1
+            for column, value in enumerate(row.tolist() if mine else []):
+                if not math.isnan(value) and self._read(column, value) and self._seen[column] > self._warm_up[column]:
+                    self._signals.add(column)
+                    self._last_signal = self.events
         return alarms
-
-    def update(self, observation: Observation, scores: NDArray[np.float64] | None, draw: float) -> None:
-        """Process one event; see `Monitor.update`."""
-        del observation, draw
-        self.events += 1
-        for column, value in enumerate([] if scores is None else scores.tolist()):
-            if not math.isnan(value) and self._read(column, value) and self._seen[column] > self._warm_up[column]:
-                self._signals.add(column)
-                self._last_signal = self.events
 
     def _read(self, column: int, value: float) -> bool:
         values = self._values[column]
