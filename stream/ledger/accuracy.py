@@ -43,7 +43,8 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True):
     answers. If the accuracy fell, `fell_at` is the event time of the first answer after the fall, and the other fields
     describe the answers from then on. `since` is their number and `accuracy` their accuracy. `wrong` is the number of
     wrong answers (value below 0.5), `evidence` has the requests of the newest wrong answers, `keys` is the number of their
-    API keys, and `principals` is {API key: wrong answers} of the keys with the most. If the accuracy did not fall, `accuracy` is the accuracy of all answers.
+    API keys, and `principals` is {API key: wrong answers} of the keys with the most. If the accuracy did not fall, `accuracy` is the
+    accuracy of all answers.
     """
 
     answers: int
