@@ -25,6 +25,9 @@ from stream.wire.topics import TIMESTAMP_TYPE, copies
 
 __all__ = ["Consumer", "Producer", "Transport"]
 
+#: Number of looks at the end of a partition, and the seconds between them: a new partition leader may report fewer records for a moment.
+_END_LOOKS, _END_SECONDS = 3, 1.0
+
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's thread around aiokafka's consumer."""
@@ -97,13 +100,20 @@ class Consumer(driver.Consumer):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek each partition to its committed offset, or to its beginning if no offset is committed.
 
-        The seek to the beginning is necessary, because a fetch may have moved the position.
+        The seek to the beginning is necessary, because a fetch may have moved the position. An offset past the end of a topic that was
+        created again counts as not committed: Faust would ignore the records up to this offset.
         """
         offsets = await super().seek_to_committed()
-        fresh = [tp for tp, offset in offsets.items() if not offset and self.app.topics.acks_enabled_for(tp.topic)]
+        read = {tp: offset for tp, offset in offsets.items() if self.app.topics.acks_enabled_for(tp.topic)}
+        for _ in range(_END_LOOKS):
+            ends = await self._thread.highwaters(*read)
+            fresh = {tp: 0 for tp, offset in read.items() if not offset or offset > ends[tp]}
+            if not any(read[tp] for tp in fresh):
+                break
+            await asyncio.sleep(_END_SECONDS)
         if fresh:
             await self._thread.seek_to_beginning(*fresh)
-        return offsets
+        return {**offsets, **fresh}
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
         """Seek changelogs to the offsets that recovery has read, while no fetch is in progress.

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 pytestmark = pytest.mark.kafka
 
@@ -70,3 +71,18 @@ async def test_a_tombstone_reaches_the_agent(lab):
     async with lab.running(app):
         await lab.eventually(lambda: len(seen) == 3)
     assert seen == [b"a", None, b"b"]
+
+
+async def test_an_offset_past_the_end_of_a_topic_that_was_created_again_counts_as_not_committed(lab):
+    topic = await lab.topic()
+    app, done = lab.app(), []
+    slow_head(app, topic, -1, asyncio.Event(), done)
+    await lab.produce(topic, [b"%d" % n for n in range(3)])
+    consumer = AIOKafkaConsumer(**lab.kafka.client_options(), group_id=app.conf.id, enable_auto_commit=False)
+    async with consumer:
+        consumer.assign([TopicPartition(topic, 0)])
+        await consumer.commit({TopicPartition(topic, 0): 50})
+    async with lab.running(app):
+        await lab.eventually(lambda: done == [0, 1, 2])
+        await app.consumer.commit()
+    assert await lab.committed(app.conf.id, topic) == 3

@@ -8,6 +8,7 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, NodeNotReadyError
 from faust.types import TP
 
+from stream.runtime import transport
 from stream.runtime.app import create_base_app
 from stream.settings import KafkaSettings
 
@@ -21,6 +22,7 @@ class Thread:
         self.log: list = []
         self.begun, self.let_go = asyncio.Event(), asyncio.Event()
         self.committed: dict = {}
+        self.ends = iter([{}])
 
     async def getmany(self, active_partitions, timeout):  # noqa: ASYNC109 - Faust's signature
         self.begun.set()
@@ -34,6 +36,10 @@ class Thread:
 
     async def seek_to_beginning(self, *partitions):
         self.log.append(("sought the beginning of", set(partitions)))
+
+    async def highwaters(self, *partitions):
+        found = next(self.ends)
+        return {tp: found.get(tp, 9) for tp in partitions}
 
     async def seek_wait(self, partitions):
         self.log.append(("sought", dict(partitions)))
@@ -71,6 +77,17 @@ async def test_a_partition_without_a_committed_offset_is_read_from_its_beginning
     consumer._thread.committed = {SOURCE: committed, TP("source", 1): 5, CHANGELOG: None}
     await consumer.perform_seek()
     assert consumer._thread.log == [("sought",), ("sought the beginning of", {SOURCE})]
+
+
+@pytest.mark.parametrize(("ends", "sought"), [([4, 4, 4], True), ([4, 4, 5], False)], ids=["recreated", "new leader"])
+async def test_an_offset_past_the_end_counts_as_not_committed_after_three_looks(consumer, monkeypatch, ends, sought):
+    monkeypatch.setattr(transport, "_END_SECONDS", 0)
+    monkeypatch.setattr(consumer.app.topics, "acks_enabled_for", lambda topic: topic == SOURCE.topic)
+    consumer._thread.committed = {SOURCE: 5, CHANGELOG: 7}
+    consumer._thread.ends = iter([{SOURCE: end} for end in ends])
+    await consumer.perform_seek()
+    assert consumer._thread.log == [("sought",), *[("sought the beginning of", {SOURCE})] * sought]
+    assert consumer._read_offset == {SOURCE: 0 if sought else 5, CHANGELOG: 7}
 
 
 async def test_a_fetch_reads_the_partitions_that_were_active_at_its_start(consumer):
