@@ -80,7 +80,10 @@ class Tail:
                 return
 
     async def events(self) -> AsyncGenerator[tuple[ConsumerRecord, Event], None]:
-        """Yield records as :meth:`records` does, each with its event, without tombstones and events of later versions."""
+        """Yield records as :meth:`records` does, each with its event, without tombstones and events of later versions.
+
+        Not for weir.inference, whose content only ``stream/content.py`` decodes.
+        """
         async with aclosing(self.records()) as records:
             async for record in records:
                 if (event := readable(record.value, record.headers)) is not None:

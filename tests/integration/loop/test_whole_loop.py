@@ -198,7 +198,7 @@ def poisoned():
 async def test_a_poisoned_dataset_is_refused_with_the_attacks_named_and_is_not_promoted(kafka, home, base):
     folder = home / "loop" / "datasets" / DIGEST
     write_dataset(folder, [*honest_rows(), *poisoned()], honest_rows(40))
-    write_digests(folder, digest=DIGEST, counts={"train": 10_352, "eval": 40})
+    write_digests(folder, digest=DIGEST, tenant=TENANT, model=MODEL, counts={"train": 10_352, "eval": 40})
     stop = asyncio.Event()
     rules = {"*": {"loop": LOOP}}
     delivering = asyncio.create_task(
