@@ -70,6 +70,8 @@ def _evaluated(
         "detector": detector.name,
         "version": detector.version,
         "config": msgspec.to_builtins(detector.config),
+        # In the options, 0 selects the threshold of the detector; `tools` has none.
+        "threshold": getattr(detector.config, "threshold", None) or getattr(detector, "threshold", None),
         "sets": [set_metrics(one, scores) for one in sets],
         "ordinary": false_positive_rates(ordinary, scores),
     }

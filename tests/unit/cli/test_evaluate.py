@@ -70,6 +70,7 @@ def test_a_marked_file_of_the_user(tmp_path):
     arguments = ("--file", "marked.jsonl", "--columns", "text=body,spans=entities", "--json", "out.json")
     result = weir(*arguments, "--plots", "plots", "--limit", "0")
     assert "typed spans" in result.stdout
+    assert ", threshold 0.6\n" in result.stdout
     assert "\nseed 0, all texts, " in result.stdout
     assert "reading the data" in result.stderr
     assert (tmp_path / "plots/pii-marked.jsonl.png").read_bytes().startswith(b"\x89PNG")
@@ -167,7 +168,7 @@ def test_a_study_without_its_file_is_left_out_if_it_was_not_named(data, monkeypa
 def test_the_configured_threshold_is_measured(data):
     (data.parent / "weir.toml").write_text("[detectors.options.pii]\nthreshold = 1.0\n")
     _, pii = report_of("--data", "data", "--detector", "pii", "--no-cost")
-    assert pii["config"]["threshold"] == 1.0
+    assert pii["config"]["threshold"] == pii["threshold"] == 1.0
 
 
 @pytest.mark.parametrize(("arguments", "message"), CASES["errors"])

@@ -60,7 +60,8 @@ def print_report(report: EvaluationReport) -> None:
 
 
 def _detector(row: Row) -> None:
-    click.echo(click.style(f"\n{row['detector']} {row['version']}", bold=True))
+    threshold = "" if row["threshold"] is None else f", threshold {row['threshold']:g}"
+    click.echo(click.style(f"\n{row['detector']} {row['version']}{threshold}", bold=True))
     labelled = [one for one in row["sets"] if "positive" in one]
     if labelled:
         _table(LABELLED, labelled)
