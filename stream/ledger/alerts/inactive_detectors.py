@@ -47,7 +47,8 @@ def inactive_detectors(observation: Observation, settings: LedgerSettings, firin
             yield _condition(entry.detector, [entry], opening, settings)
     if together:
         first = min(together, key=lambda entry: (entry.began, entry.detector))
-        yield _condition(ALL, together, f"{ALL}@{first.detector}@{_time(first.last_answer)}", settings)
+        opening = _opening(first.detector, first.last_answer, observation.resolved.get(first.detector, 0))
+        yield _condition(ALL, together, f"{ALL}@{opening}", settings)
 
 
 def _together(inactive: list[Unanswered], observation: Observation, firing: Firing) -> list[Unanswered]:

@@ -107,6 +107,19 @@ def test_a_disabled_detector_resolves_its_alert_and_a_later_alert_has_another_id
     assert first.alert_id != second.alert_id
 
 
+def test_a_second_failure_of_all_detectors_has_another_id(traffic):
+    """Between the failures, pii never answers: its alert takes over, and resolves because pii is switched off."""
+    traffic.go(2, labels()).go(1, labels(pii="error")).go(40, dict.fromkeys(DETECTORS, "error"))
+    assert traffic.decide(3) == [("silence", ALL, "firing")]
+    traffic.go(1, labels(pii="error"))
+    assert sorted(traffic.decide(3)) == [("silence", ALL, "resolved"), ("silence", PII, "firing")]
+    traffic.go(721, labels(pii=None), expected=("injection", "toxicity"))
+    assert traffic.decide(3) == [("silence", PII, "resolved")]
+    traffic.go(40, dict.fromkeys(DETECTORS, "error"))
+    fired = traffic.decide(3)
+    assert ("silence", ALL, "firing") in fired, fired
+
+
 def test_a_verdict_that_replaces_an_error_resolves_the_alert(traffic):
     traffic.go(2, labels()).go(30, labels(pii="error"))
     assert traffic.decide() == [("silence", PII, "firing")]
