@@ -172,7 +172,7 @@ class Archive:
         for segment in self.segments(topic, partition):
             for record in self.read(segment) if segment.last > start else ():
                 time = event_time(record.headers)
-                if time is not None and time > end:
+                if time is not None and end < time <= record.timestamp / 1000:  # a newer event is that of a fast clock
                     return last
                 if time is not None and time <= until:
                     last = max(last, record.offset + 1)

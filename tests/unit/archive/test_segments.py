@@ -41,15 +41,23 @@ def test_segments_are_found_by_offset_and_time_at_an_address():
 def test_the_last_record_of_a_time_is_found_by_event_time(tmp_path):
     archive = Archive(str(tmp_path))
     times = {0: 10.0, 1: 20.0, 2: 19.0, 3: 30.0, 4: 18.0, 5: 95.0, 6: 19.5}
-    archive.write("t", 0, 7, [record(offset, 20_000 + offset, time) for offset, time in times.items()])
+    archive.write("t", 0, 7, [record(offset, 20_000 if offset < 5 else 96_000, time) for offset, time in times.items()])
     assert archive.last_until("t", 0, 20.0, 80.0) == 5
     assert archive.last_until("t", 0, 9.0, 69.0) == 0
     assert archive.last_until("t", 0, 20.0, 100.0) is None
     assert archive.last_until("t", 0, 200.0, 260.0) is None
-    archive.write("t", 0, 11, [record(9, 40_000, 40.0), record(10, 41_000, 140.0)])
-    assert archive.last_until("t", 0, 35.0, 95.0) == 9, (
+    archive.write("t", 0, 11, [record(9, 140_000, 99.0), record(10, 141_000, 140.0)])
+    assert archive.last_until("t", 0, 97.0, 139.0) == 9, (
         "the missing records from 7 to 9 are in the range, so its reader reports them"
     )
+
+
+def test_a_record_of_a_fast_clock_does_not_end_the_search(tmp_path):
+    """A gateway's clock is ahead; its records are newer than the time at which they were produced."""
+    archive = Archive(str(tmp_path))
+    produced = {0: (95, 95.0), 1: (101, 3700.0), 2: (102, 98.0), 3: (103, 99.0), 4: (300, 300.0)}
+    archive.write("t", 0, 5, [record(offset, 1000 * at, time) for offset, (at, time) in produced.items()])
+    assert archive.last_until("t", 0, 100.0, 160.0) == 4
 
 
 def test_a_time_is_found_without_reading_every_file(tmp_path, monkeypatch):
