@@ -30,19 +30,23 @@ class Absent(enum.Enum):
 class _Partition:
     """Verdicts of one partition that were read before their events, and the progress of score.
 
-    The verdicts of events before `since` may be before the first record that was read.
+    The verdicts of events before `since` may be before the first record that was read. `newest` is the largest event time that score has
+    passed; of a gateway whose clock is ahead, it is the time at which Kafka stored the tick.
     """
 
     def __init__(self) -> None:
         self.ahead: OrderedDict[str, Verdict] = OrderedDict()
         self.sources: dict[str, float] = {}
         self.since: float | None = None
+        self.newest = -inf
 
-    def apply(self, event: Event, detector: str) -> None:
+    def apply(self, event: Event, detector: str, stored_at: float) -> None:
         data = event.data
         if isinstance(data, Tick):
+            newest = min(max(data.sources.values(), default=-inf), stored_at)
             if self.since is None:
-                self.since = max(data.sources.values(), default=-inf) + _MARGIN_SECONDS
+                self.since = newest + _MARGIN_SECONDS
+            self.newest = max(self.newest, newest)
             self.sources |= {name: max(time, self.sources.get(name, -inf)) for name, time in data.sources.items()}
             self.sources |= dict.fromkeys(data.closed, inf)
         elif isinstance(data, Verdict) and data.detector == detector:
@@ -55,7 +59,7 @@ class _Partition:
 
         Score publishes the verdict before its ticks pass the event.
         """
-        if self.since is not None and event.time < self.since and max(self.sources.values(), default=-inf) > event.time:
+        if self.since is not None and event.time < self.since and self.newest > event.time:
             return Absent.EXPIRED
         return Absent.MISSING if self.sources.get(event.source, -inf) > event.time else None
 
@@ -87,4 +91,4 @@ class RecordedVerdicts:
             if record.offset == 0:
                 state.since = -inf
             if (found := readable(record.value, record.headers)) is not None:
-                state.apply(found, self._detector)
+                state.apply(found, self._detector, record.timestamp / 1000)

@@ -131,6 +131,21 @@ def test_an_event_before_the_tick_of_score_is_missing_and_a_later_event_is_pendi
     assert found[2] is Absent.PENDING
 
 
+@pytest.mark.parametrize("ahead", [0.0, 300.0])
+def test_the_fast_clock_of_another_gateway_does_not_expire_a_verdict(ahead):
+    event, later = request("r1", 100.0), request("r2", 101.0)
+    sources = [merge_ticks(0, 0, [tick(at), tick(at + ahead, "fast")], "weir/score") for at in (10.0, 102.0)]
+    log = MemoryLog({NAMES.verdicts: [[sources[0], verdict(event, "pii"), sources[1]]]})
+    log.records[NAMES.verdicts, 0] = [
+        msgspec.structs.replace(record, offset=record.offset + 5, timestamp=timestamp)
+        for record, timestamp in zip(log.records[NAMES.verdicts, 0], (10_000, 101_000, 102_000), strict=True)
+    ]
+    recorded = RecordedVerdicts(log.reader(), NAMES.verdicts, 1, "pii")
+    found = [asyncio.run(recorded.find(0, one)) for one in (event, later)]
+    assert found[0].request_id == "r1"
+    assert found[1] is Absent.MISSING
+
+
 def test_a_limit_that_closes_windows_early_changes_the_id_of_a_replay():
     version = Version(detector="drift", label="installed")
     plan = plan_of(ReplayRequest(since=0.0, until=9.0, detector=version, against=version))
