@@ -4,11 +4,14 @@ import time
 
 import msgspec
 import pytest
+from support.alert_records import alert
+from support.alert_records import event as alert_event
 from support.events import tick
 from support.ledger_log import Log, aborted, end, explanation, forwarded, gap, request, verdict
 
 from stream.ledger.coverage import coverage_of, missing_verdicts
-from stream.ledger.queries.request_story import request_events
+from stream.ledger.decisions import Decisions
+from stream.ledger.queries.request_story import request_events, request_story
 from stream.ledger.schema import transaction
 from stream.ledger.shard import Shard
 from stream.wire import Span, encode
@@ -142,6 +145,19 @@ def test_copies_of_a_request_are_no_requests_but_their_verdicts_count(shard, log
         0,
         ["consistency", "pii", "toxicity"],
     )
+
+
+@pytest.mark.parametrize(("shadow_of", "alerts"), [("", ["al_1"]), ("r0", [])])
+def test_a_firing_alert_of_the_stream_does_not_belong_to_a_copy(shard, log, shadow_of, alerts):
+    """A flagged answer of a copy makes no finding."""
+    answer = end("r1", 10.0, shadow_of=shadow_of)
+    firing = alert(model=answer.data.model, side="output", detector="toxicity", evidence=("r2",), opened_at=5.0, at=9.0)
+    shard.apply([*log.inference(answer), *log.verdicts(verdict(answer, "toxicity", flagged=True))])
+    decisions = Decisions(":memory:")
+    decisions.apply(log.records("weir.alerts", alert_event(firing)))
+    story = request_story("r1", request_events(shard.database, "r1"), decisions.database)
+    decisions.close()
+    assert [one.alert_id for one in story.alerts] == alerts
 
 
 def test_hours_past_the_retention_are_deleted_with_their_counts_and_explanations(log):
