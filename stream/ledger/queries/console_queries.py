@@ -161,8 +161,13 @@ class LedgerPages(LedgerReader):
 
 
 def _around(decisions: sqlite3.Connection, alert: AlertRecord) -> Series:
-    """Return the windows from an hour before an alert opened to an hour after it resolved (or last changed)."""
+    """Return the windows from an hour before an alert opened to an hour after it resolved (or last changed).
+
+    `changed` is from the time of the alert, because another alert of the stream can follow within the hour.
+    """
     side = side_and_part(alert.side, alert.part, alert.model_version)
     name = StreamName(tenant=alert.tenant, model=alert.model, side=side, detector=alert.detector)
     until = (alert.resolved_at or alert.at) + _AROUND_SECONDS
-    return window_history.series(decisions, name, alert.opened_at - _AROUND_SECONDS, until)
+    around = window_history.series(decisions, name, alert.opened_at - _AROUND_SECONDS, until)
+    own = window_history.series(decisions, name, alert.opened_at, alert.resolved_at or until)
+    return msgspec.structs.replace(around, changed=own.changed)

@@ -1,11 +1,13 @@
 import msgspec
 import pytest
 from support.alert_log import bucket_finding
+from support.alert_records import alert
 from support.ledger_log import Log
 from support.signal_log import MODEL, finding_of
 
 from stream.ledger import window_history
 from stream.ledger.decisions import Decisions
+from stream.ledger.queries.console_queries import _around
 from stream.ledger.window_history import Series, StreamName, series, streams
 from stream.wire import OWN_TENANT
 
@@ -40,6 +42,14 @@ def test_windows_are_ordered_by_time_and_duplicates_ignored(decisions, apply):
     assert series(decisions.database, NAME, 100.0, 200.0) == Series()
     apply(bucket_finding(1), bucket_finding(4, alarm=False))
     assert series(decisions.database, NAME, 0.0, 1e9) == found
+
+
+def test_the_change_of_a_resolved_alert_is_not_that_of_a_later_alert(decisions, apply):
+    apply(*(bucket_finding(number, alarm=number in (4, 5, 40)) for number in range(1, 50)))
+    fields = {"model": MODEL, "side": "input", "detector": "drift", "tenant": "acme", "opened_at": 25.0}
+    for resolved_at, changed in ((40.0, 30.0), (None, 205.0)):
+        found = _around(decisions.database, alert(**fields, resolved_at=resolved_at, at=40.0))
+        assert (found.latest.time, found.changed.time) == (250.0, changed)
 
 
 def test_findings_of_one_event_and_of_weirs_own_sources_are_not_windows(decisions, apply):
