@@ -20,6 +20,8 @@ DRIFT = "drift"
 #: Number of earlier requests to compare with the evidence, and of the tenant's requests to search for the same model.
 _REFERENCE_TEXTS = 60
 _SEARCHED_REQUESTS = 300
+#: Pages to search: a page of one tenant can have no request although a later page has some.
+_SEARCHED_PAGES = 20
 #: Minimum number of evidence texts with a term, because a term in one text does not describe a cluster.
 _MIN_TEXTS = 3
 #: Chi-squared with one degree of freedom, p < 0.01.
@@ -66,10 +68,15 @@ def _reference(pages: LedgerPages, story: AlertStory) -> list[str]:
     changed = story.series.changed if story.series is not None else None
     changed_at = changed.details.get("changed_at", 0.0) if changed is not None else 0.0
     before = min(changed_at or story.alert.opened_at, story.alert.opened_at)
-    page = pages.requests(before=Cursor(before, ""), limit=_SEARCHED_REQUESTS, tenant=story.alert.tenant)
-    evidence = set(story.alert.evidence)
-    found = [row.request_id for row in page.requests if row.model == story.alert.model]
-    return [request_id for request_id in found if request_id not in evidence][:_REFERENCE_TEXTS]
+    alert, cursor, found = story.alert, Cursor(before, ""), list[str]()
+    for _ in range(_SEARCHED_PAGES):
+        page = pages.requests(before=cursor, limit=_SEARCHED_REQUESTS, tenant=alert.tenant)
+        same = [row.request_id for row in page.requests if row.model == alert.model]
+        found += [request_id for request_id in same if request_id not in alert.evidence]
+        if len(found) >= _REFERENCE_TEXTS or not page.next:
+            break
+        cursor = Cursor.parse(page.next)
+    return found[:_REFERENCE_TEXTS]
 
 
 async def texts_of(  # noqa: PLR0913, PLR0917 - where the texts are, and which part of each

@@ -1,9 +1,14 @@
 """Typical terms of a cluster: words that are in a significantly larger share of evidence texts than of earlier texts."""
 
 import pytest
+from support.alert_records import alert
+from support.console_ledger import LedgerMaker
 
+from stream.ledger.queries import request_pages
+from stream.ledger.queries.console_queries import AlertStory, LedgerPages
 from stream.wire import Message, ToolResponsePart
 from weir.demo.prompts import ORDINARY
+from weir.operate import cluster_terms
 from weir.operate.cluster_terms import Term, evidence_text, typical_terms
 from weir.operate.request_text import RequestText
 
@@ -43,6 +48,20 @@ def test_a_repeated_word_counts_once_per_text_in_any_case():
 )
 def test_too_few_texts_or_none_with_words_have_no_terms(texts, reference):
     assert typical_terms(texts, reference) == ()
+
+
+def test_earlier_requests_are_found_behind_those_of_other_tenants_and_models(tmp_path, monkeypatch):
+    monkeypatch.setattr(request_pages, "_SCANNED", 10)
+    monkeypatch.setattr(cluster_terms, "_SEARCHED_REQUESTS", 5)
+    story = AlertStory(alert=alert(opened_at=900.0, evidence=("r001",)), changes=[], evidence=[])
+    tenant, model = story.alert.tenant, story.alert.model
+    maker = LedgerMaker(tmp_path)
+    for number in range(60):
+        others = {"tenant": "busy"} if number > 30 else {"model": "other"} if number > 12 else {}
+        maker.side(f"r{number:03}", "input", 100.0 + number, **{"tenant": tenant, "model": model, **others})
+    maker.close()
+    found = cluster_terms._reference(LedgerPages(tmp_path), story)
+    assert found == [f"r{number:03}" for number in range(12, -1, -1) if number != 1]
 
 
 def test_the_evidence_of_an_alert_with_a_part_is_the_newest_turn():
