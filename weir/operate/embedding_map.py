@@ -232,10 +232,10 @@ class _Wanted:
         self._found: dict[str, Signal] = {}
         self.done = False
 
-    def add(self, signal: Signal) -> None:
-        """Keep the signal if it is wanted; duplicates are ignored."""
+    def add(self, signal: Signal, stored_at: float) -> None:
+        """Keep the signal if it is wanted; duplicates are ignored. A signal that is newer than its record is that of a fast clock."""
         query, time = self._query, signal.time
-        if time > self._until + LATE_SECONDS:
+        if self._until + LATE_SECONDS < time <= stored_at:
             self.done = True
         if not signal.embedding or not self._since <= time < self._until or signal.tenant != query.tenant:
             return
@@ -261,7 +261,7 @@ async def _read(consumer: AIOKafkaConsumer, tp: TopicPartition, offsets: range, 
         for record in (await reader.read()).get(tp, ()):
             event = readable(record.value, record.headers) if record.offset < end else None
             if event is not None and isinstance(event.data, Signal):
-                wanted.add(event.data)
+                wanted.add(event.data, record.timestamp / 1000)
     return wanted.signals()
 
 
