@@ -6,6 +6,7 @@ Delivery is at least once: the id of a label depends on its content, so a repeat
 
 import asyncio
 import csv
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -91,9 +92,10 @@ def _cell(name: str, text: str) -> Any:
         return _TRUTH.get(text.lower(), text)
     if name in _NUMBERS:
         try:
-            return float(text)
+            number = float(text)
         except ValueError:
             return text
+        return number if math.isfinite(number) else text  # JSON has no infinity, and would have null
     return text
 
 

@@ -59,6 +59,8 @@ def test_json_lines_and_csv_have_the_same_labels(tmp_path):
         ("a.jsonl", '\n{"request_id": "a canary", "correct": true}\n', 2, "request_id"),
         ("a.csv", "request_id,correct\nr,canary\n", 2, "correct"),
         ("a.csv", "request_id,value\nr,1.5\n", 2, "got 1.5"),
+        ("a.csv", "request_id,value\nr,inf\n", 2, "value"),
+        ("a.csv", "request_id,correct,at\nr,true,nan\n", 2, "at"),
         ("a.csv", "request_id,correct,note\nr,true,canary\n", 2, "Unknown parameter 'note'"),
         ("a.csv", "request_id,correct\nr,true,canary\n", 2, "more columns than the header"),
     ],
