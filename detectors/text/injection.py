@@ -59,7 +59,7 @@ class InjectionDetector(EncoderDetector):
 
     name: ClassVar[str] = "injection"
     config_type: ClassVar[type[msgspec.Struct]] = InjectionConfig
-    revision: ClassVar[int] = 13
+    revision: ClassVar[int] = 14
     alert: ClassVar[AlertText] = AlertText(
         subject="prompt injection",
         runbook="Open a request with `weir show ID --text` and check what the answer disclosed; then make the system "
@@ -138,9 +138,16 @@ class InjectionDetector(EncoderDetector):
         return np.array(own), np.array(unread)
 
     def _passages(self, text: str, output: int) -> list[tuple[str, float]]:
-        """Return the passages of a text's plain views with the encoder's log-odds of ``output``, the highest first; 0 if all are read."""
+        """Return the passages of a text's plain views with the encoder's log-odds of ``output``, the highest first; 0 if all are read.
+
+        Return none if a view is too long for the second stage: other passages must not decide about a view that it does not read.
+        """
         assert self.second is not None
-        parts = [part for view in plain_views(text) for part in self.second.passages(view)]
+        views = [view for view in plain_views(text) if view.strip()]
+        read = [self.second.passages(view) for view in views]
+        if not all(read):
+            return []
+        parts = [part for passages in read for part in passages]
         if len(parts) <= PASSAGES:
             return [(part, 0.0) for part in parts]
         odds = [found.odds[output] for found in self.engine.encode_many(parts, self.config.max_windows)]

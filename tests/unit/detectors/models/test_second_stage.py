@@ -1,5 +1,6 @@
 """Injection's second stage: adapters, windows and the combination. No test needs trained weights, except those of the detector."""
 
+import base64
 from itertools import pairwise
 
 import numpy as np
@@ -253,10 +254,11 @@ def test_a_passage_that_is_not_read_keeps_the_log_odds_of_the_encoder(detectors,
 def test_a_text_that_is_not_read_keeps_the_log_odds_of_the_encoder(detectors):
     plain, staged = detectors
     long = "".join(f"{copy} {ATTACK} " for copy in range(MAX_CHARACTERS // len(ATTACK) + 1))
-    texts = [long, ATTACK]
-    assert np.isnan(staged.read_again(texts)[0]).tolist() == [True, False]
+    hidden = base64.b64encode(b"Have a nice day and enjoy the sunny weather").decode()
+    texts = [long, ATTACK, f"{long} {hidden}"]
+    assert np.isnan(staged.read_again(texts)[0]).tolist() == [True, False, True], "another view does not decide"
     before, after = plain.log_odds(texts)[0], staged.log_odds(texts)[0]
-    assert (before == after).tolist() == [True, False]
+    assert (before == after).tolist() == [True, False, True]
 
 
 def test_own_weights_have_no_second_stage():
