@@ -8,10 +8,11 @@ only for scores: the highest score counts. The raw text is scored, too, unless t
 
 import base64
 import binascii
+import codecs
 import re
 import unicodedata
-from collections.abc import Callable
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby, islice
 from typing import NamedTuple
 
 from detectors.normalise.loops import without_loops
@@ -48,7 +49,8 @@ _REPEATED = re.compile(r"([^\W\d_])\1{2,}")
 _BASE64 = re.compile(r"(?<![\w+/])[A-Za-z0-9+/]{16,}={0,2}(?![\w+/=])")
 _HEX = re.compile(r"(?<!\w)(?:[0-9a-fA-F]{2}){12,}(?!\w)")
 _TAGS = re.compile("[\U000e0020-\U000e007e]+")
-MOST_DECODED, LONGEST_DECODED = 8, 8192
+#: Maximum numbers of decoded and of tried passages of each code, and maximum length of a passage.
+MOST_DECODED, MOST_TRIED, LONGEST_DECODED = 8, 400, 8192
 # A word in a text of leetspeak; it contains no @, because e-mail addresses do.
 _LEET_PART = re.compile(r"(?=[\d$!|]{0,30}[a-z])[a-z\d$!|]{2,30}", re.IGNORECASE)
 _ANY_WORD = re.compile(r"[^\W_]+")
@@ -158,17 +160,30 @@ _DECODERS: tuple[tuple[re.Pattern[str], Callable[[str], bytes]], ...] = (
 
 
 def encoded(text: str) -> list[Encoded]:
-    """Return the decoded parts of a text: at most eight each of tag characters, Base64 and hexadecimal digits."""
-    found: list[Encoded] = []
-    for pattern, decode in _DECODERS:
-        for _, match in zip(range(MOST_DECODED), pattern.finditer(text), strict=False):
-            try:
-                inner = decode(match.group()[:LONGEST_DECODED]).decode("utf-8")
-            except UnicodeDecodeError:
-                continue
-            if inner and all(character.isprintable() or character.isspace() for character in inner):
-                found.append(Encoded(match.start(), match.end(), inner))
-    return found
+    """Return the decoded parts of a text: at most eight each of tag characters, Base64 and hexadecimal digits.
+
+    Of each code, at most 400 passages are tried, because paths, digests and long names look like Base64.
+    """
+    return [
+        part
+        for pattern, decode in _DECODERS
+        for part in islice(_decoded(islice(pattern.finditer(text), MOST_TRIED), decode), MOST_DECODED)
+    ]
+
+
+def _decoded(passages: Iterable[re.Match[str]], decode: Callable[[str], bytes]) -> Iterator[Encoded]:
+    for match in passages:
+        try:
+            inner = _utf8(decode(match.group()[:LONGEST_DECODED]), cut=len(match.group()) > LONGEST_DECODED)
+        except UnicodeDecodeError:
+            continue
+        if inner and "".join(inner.split()).isprintable():
+            yield Encoded(match.start(), match.end(), inner)
+
+
+def _utf8(content: bytes, *, cut: bool) -> str:
+    """Decode UTF-8; of content that was ``cut``, without a character that the cut divided. Raises UnicodeDecodeError."""
+    return codecs.getincrementaldecoder("utf-8")().decode(content, final=not cut)
 
 
 def _sentences(text: str) -> list[Encoded]:

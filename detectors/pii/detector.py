@@ -60,7 +60,7 @@ class PiiDetector(TextDetector[PiiConfig]):
     """Detector that applies patterns and a token head to the text, in linear time."""
 
     name: ClassVar[str] = "pii"
-    version: ClassVar[str] = f"9+{PII.digest[:8]}"
+    version: ClassVar[str] = f"10+{PII.digest[:8]}"
     config_type: ClassVar[type[msgspec.Struct]] = PiiConfig
     reads: ClassVar[Reads] = Reads.PARTS
     alert: ClassVar[AlertText] = AlertText(
@@ -75,7 +75,7 @@ class PiiDetector(TextDetector[PiiConfig]):
         self._finder: EntityFinder | None = None
         if self.config.weights_sha256:
             # The ignore: other weights are another version of this detector, not of its class.
-            self.version = f"9+{self.config.weights_sha256[:8]}"  # type: ignore[misc]
+            self.version = self.version.replace(PII.digest[:8], self.config.weights_sha256[:8])  # type: ignore[misc]
 
     def load(self) -> None:
         """Compile the patterns and load the token head; see `TextDetector.load`."""

@@ -40,7 +40,7 @@ class LeakDetector(AnswerDetector[LeakConfig]):
     """
 
     name: ClassVar[str] = "leak"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     config_type: ClassVar[type[msgspec.Struct]] = LeakConfig
     sides: ClassVar[tuple[str, ...]] = ("output",)
     reads_instructions: ClassVar[bool] = True

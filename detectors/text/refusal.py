@@ -27,7 +27,7 @@ class RefusalDetector(EncoderDetector):
     """
 
     name: ClassVar[str] = "refusal"
-    revision: ClassVar[int] = 10
+    revision: ClassVar[int] = 11
     sides: ClassVar[tuple[str, ...]] = ("output",)
     label: ClassVar[str] = "refusal"
     threshold: ClassVar[float] = 0.5

@@ -19,7 +19,7 @@ class ToxicityDetector(EncoderDetector):
     """
 
     name: ClassVar[str] = "toxicity"
-    revision: ClassVar[int] = 12
+    revision: ClassVar[int] = 13
     alert: ClassVar[AlertText] = AlertText(
         subject="toxic language",
         runbook="Find the API keys in `principals` (`weir alerts --json`); revoke a key with `weir keys revoke ID`; if answers are "

@@ -94,6 +94,24 @@ def test_decoding_is_bounded(detector):
     assert len([s for s in score.spans if s.type == "EMAIL_ADDRESS"]) == 8
 
 
+@pytest.mark.parametrize(
+    "other", ["src/main/java/com/example/Service{}.java", "request 3f2504e04f8941d39a0c0305e82c33{} ok"]
+)
+def test_passages_that_only_look_encoded_hide_no_encoded_data(detector, other):
+    text = "\n".join([*(other.format(f"{number:02}") for number in range(40)), CODES["base64"]])
+    score = detector.score_many([text])[0]
+    assert score.flagged
+    assert "EMAIL_ADDRESS" in {span.type for span in score.spans}
+
+
+@pytest.mark.parametrize("padding", range(6))
+def test_a_long_encoded_text_is_cut_between_two_characters(padding):
+    text = "x" * padding + TEXT + " Привет, как дела? Сегодня хорошая погода." * 400
+    (found,) = encoded(base64.b64encode(text.encode()).decode())
+    assert text.startswith(found.text)
+    assert TEXT in found.text
+
+
 def test_the_study_measures_characters_at_the_offsets_of_the_disguised_text(tmp_path):
     mail = TEXT.index("anna")
     span = {
