@@ -27,7 +27,8 @@ class WebhookFilter:
     def selects(self, alert: AlertRecord, silences: Silences) -> bool:
         """Return whether the webhook receives `alert`; False if a silence mutes the alert at the time `alert.at`.
 
-        A silence mutes a resolution only if it also muted the opening; otherwise the receiver would keep the alert open.
+        A silence mutes a resolution only if it also muted the opening; otherwise the receiver would keep the alert open. After a restart, the
+        times decide whether it muted the opening.
         """
         if not fnmatchcase(alert.tenant, self._settings.tenants):
             return False
@@ -39,6 +40,8 @@ class WebhookFilter:
         revision, message = self._delivered.get(alert.alert_id, (-1, ""))
         if alert.revision < revision or message == message_id(alert):
             return False
+        if alert.state == "resolved" and message:  # the receiver has the opening
+            return True
         times = (alert.at, alert.opened_at) if alert.state == "resolved" else (alert.at,)
         return not all(silences.muting(alert, time) for time in times)
 

@@ -56,6 +56,14 @@ def test_an_alert_that_opens_silenced_is_sent_when_it_changes_after_the_silence(
     assert delivered(filter_, alert(at=160.0, revision=1), silences=silences) == ["al_1.firing.warning"]
 
 
+def test_the_resolution_of_an_alert_that_was_sent_is_sent():
+    """With a gateway whose clock is ahead, a silence that is made after the alert opened covers both its times."""
+    filter_, silences = filter_of(), Silences()
+    assert delivered(filter_, alert()) == ["al_1.firing.warning"]
+    silences.apply(silence(alert(), 50.0, 900.0))
+    assert delivered(filter_, resolved(), silences=silences) == ["al_1.resolved.warning"]
+
+
 @pytest.mark.parametrize(("since", "sent"), [(150.0, ["al_1.resolved.warning"]), (50.0, [])])
 def test_a_silence_mutes_a_resolution_only_if_it_muted_the_opening(since, sent):
     """The filter is new, because the bridge may have been restarted since the alert opened."""
