@@ -26,7 +26,7 @@ from serving.intake.reported_exchange import (
     valid_time,
 )
 from serving.openai_api.parts import messages_from, tools_from
-from stream.wire import Choice, ErrorInfo, Message, TextPart, Usage
+from stream.wire import Choice, ErrorInfo, TextPart, Usage
 
 __all__ = ["exchange_from_litellm", "payloads"]
 
@@ -95,7 +95,7 @@ def _request(payload: Payload, started: float) -> ReportedRequest:
         model_version=text_of(payload.get("model")),
         operation="text_completion" if "text_completion" in kind else "chat",
         stream=payload.get("stream") is True,
-        messages=() if _redacted(messages) else messages,
+        messages=tuple(message for message in messages if message.text != _REDACTED),
         tools=tools_from(parameters.get("tools") or parameters.get("functions")),
         parameters=parameters_of(dict(parameters)),
         training=may_train({"metadata": mapping_of(payload.get("metadata")).get("requester_metadata")}),
@@ -109,7 +109,7 @@ def _response(payload: Payload) -> ReportedResponse:
     return msgspec.structs.replace(
         response,
         status="error" if failed else "complete",
-        choices=() if _redacted(response.choices) else response.choices,
+        choices=tuple(choice for choice in response.choices if choice.text != _REDACTED),
         usage=Usage(
             prompt_tokens=count_of(payload.get("prompt_tokens")),
             completion_tokens=count_of(payload.get("completion_tokens")),
@@ -131,10 +131,6 @@ def _answer(response: Any) -> ReportedResponse:
         return response_from(response)
     except UnreadablePayload:
         return ReportedResponse()
-
-
-def _redacted(messages: tuple[Message, ...] | tuple[Choice, ...]) -> bool:
-    return any(message.text == _REDACTED for message in messages)
 
 
 def _error(payload: Payload) -> ErrorInfo:
