@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -45,9 +46,9 @@ _TOOL_ROLES = frozenset({"tool", "function"})
 _MESSAGES = (str, dict, Mapping)  # the check of an abstract class is slow, so most items match before it
 _PLAIN_ROLES = ("system", "developer", "user", "assistant")
 _TEXT_KEYS = ("text", "refusal", "content", "transcript", "logs")
-_CALL_KEYS = ("arguments", "input", "action", "code", "queries")
+_CALL_KEYS = ("arguments", "input", "action", "code", "queries", "server_tool_call")
 _CALL_IDS = ("call_id", "tool_call_id", "tool_use_id", "id")
-_RESULT_KEYS = ("output", "response", "result", "outputs", "results", "content")
+_RESULT_KEYS = ("output", "response", "result", "outputs", "results", "content", "server_tool_call_response")
 #: Fields that contain an image, audio, video or file, by the names of several APIs.
 _MEDIA_KEYS = ("image_url", "input_audio", "audio_url", "video_url", "file", "source", "image", "audio")
 _MEDIA_TYPES = frozenset({"blob", "uri", "file", "input_file", "input_image", "image", "audio", "video", "document"})
@@ -241,14 +242,15 @@ def _call(item: Body) -> ToolCallPart:
 
 
 def _result(item: Body) -> Iterator[Part]:
-    """Yield the result of a tool; the texts of a list of content parts are joined."""
+    """Yield the result of a tool: the joined texts of its content parts, or JSON if an item is no content part."""
     value = next((item[key] for key in _RESULT_KEYS if item.get(key) is not None), "")
     typed = [value] if isinstance(value, Mapping) else value
     if isinstance(typed, list) and typed and all(isinstance(part, Mapping) and "type" in part for part in typed):
-        parts = tuple(part for one in typed for part in _text_or_media(one))
-        yield from _as_tool_response(parts, first_text(item, *_CALL_IDS))
-    else:
-        yield ToolResponsePart(response=_json(value), id=first_text(item, *_CALL_IDS))
+        found = [tuple(_text_or_media(one)) for one in typed]
+        if all(parts or one.get("text") == "" for one, parts in zip(typed, found, strict=True)):
+            yield from _as_tool_response(tuple(chain.from_iterable(found)), first_text(item, *_CALL_IDS))
+            return
+    yield ToolResponsePart(response=_json(value), id=first_text(item, *_CALL_IDS))
 
 
 def _media(item: Body) -> Iterator[Part]:
