@@ -25,6 +25,11 @@ _REDACTED = "__REDACTED__"
 #: No layout has names with more levels.
 _MAX_LEVELS = 10
 _MEDIA = ("image", "audio", "video")
+#: Types of the content parts of OpenAI's chats and of Anthropic's messages. A tuple: a value in a user's text may not be hashable.
+_PART_TYPES = (
+    *("text", "image_url", "input_audio", "file", "refusal"),
+    *("image", "document", "thinking", "tool_use", "tool_result"),
+)
 #: First characters of messages, parts and tools in JSON; all other texts are a user's words, which must not be repaired.
 _STRUCTURED = ("[{", "{")
 
@@ -108,15 +113,19 @@ def _openinference_part(item: Attributes) -> dict[str, Any]:
 def _openllmetry(attributes: Attributes) -> Content:
     functions = _list(attributes, "llm.request.functions", _openllmetry_tool)
     choices = _list(attributes, "gen_ai.completion", _openllmetry_message)
-    messages = _list(attributes, "gen_ai.prompt", _openllmetry_message)
+    messages = _list(attributes, "gen_ai.prompt", _openllmetry_prompt)
     return Content(messages_from(messages), tuple(map(choice_from, choices)), tools_from(functions))
 
 
 def _openllmetry_message(item: Attributes) -> dict[str, Any]:
-    content = json_value(item.get("content"))
-    calls = _in_order(item.get("tool_calls"), dict)
-    is_list = isinstance(content, list) and all(isinstance(part, Mapping) and "type" in part for part in content)
-    return dict(item) | {"content": content if is_list and content else item.get("content"), "tool_calls": calls}
+    return dict(item) | {"tool_calls": _in_order(item.get("tool_calls"), dict)}
+
+
+def _openllmetry_prompt(item: Attributes) -> dict[str, Any]:
+    """Return a message of a prompt. Its content is a text or the JSON of content parts; a user's text can also be a JSON list."""
+    message, content = _openllmetry_message(item), json_value(item.get("content"))
+    is_parts = isinstance(content, list) and all(mapping_of(part).get("type") in _PART_TYPES for part in content)
+    return message | {"content": content} if content and is_parts else message
 
 
 def _openllmetry_tool(item: Attributes) -> dict[str, Any]:
