@@ -200,7 +200,7 @@ def response_record(  # noqa: PLR0913 - the fields of an end
     owed = owed_detectors(
         _detectors(request, expected.output),
         choices,
-        calls_complete=status == "complete",
+        calls_complete=status == "complete" and not (guard is not None and guard.stopped),
         instructed=_LEAK in expected.output and has_instructions(asked.messages),
         compared=bool(request.compared) and status == "complete",
     )

@@ -10,6 +10,7 @@ from support.scripted_upstream import DONE, Answer, chat_chunk, sse, usage_chunk
 
 from serving.gateway.guard import Guards
 from serving.gateway.guard_settings import GuardRules
+from serving.inference_records import ExpectedVerdicts
 
 INSULT = ["I", "hate", "you", ",", "you", "worthless", "piece", "of", "shit", "."]
 WORDS = ["the", "old", "river", "runs", "along", "a", "quiet", "wall", "toward", "the", "small", "village"]
@@ -324,13 +325,14 @@ async def test_an_address_in_the_arguments_of_a_call_ends_the_stream(make_stack,
     chunks += [called(character, index) for character in address]
     chunks += [called("word ", index)] * 100
     upstream.script = [Answer(*sse(*chunks, chat_chunk(finish="tool_calls")), DONE)]
-    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards())
+    expected = ExpectedVerdicts(output=("pii", "tools"))
+    stack = make_stack(upstream={"base_url": upstream.url}, guards=make_guards(), expected=expected)
     events, _ = events_of(await stack.chat(stream=True))
     assert events[-1]["choices"][0]["finish_reason"] == "content_filter"
     assert len(events) < 2 + len(address) + EVERY + 10
-    guard = end_of(stack).guard
-    assert guard.detector == "pii"
-    assert len(address) / 2 < guard.position_tokens <= 3 + len(address)
+    end = end_of(stack)
+    assert (end.guard.detector, end.owed) == ("pii", ("pii",)), "the guard cut the call off, so `tools` cannot check it"
+    assert len(address) / 2 < end.guard.position_tokens <= 3 + len(address)
 
 
 @pytest.mark.parametrize(
