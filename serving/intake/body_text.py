@@ -16,7 +16,8 @@ from serving.intake.reported_exchange import ReportedRequest, ReportedResponse, 
 from serving.openai_api.accumulator import Accumulator
 from serving.openai_api.parts import choice_from, choices_from, messages_from, tools_from
 from serving.openai_api.responses_accumulator import ResponsesAccumulator
-from stream.wire import Choice, Message, TextPart, Usage
+from serving.upstream.failures import reported_error
+from stream.wire import Choice, ErrorInfo, Message, TextPart, Usage
 
 __all__ = [
     "decoded",
@@ -32,6 +33,7 @@ _DATA = b"data:"
 _DONE = b"[DONE]"
 #: First bytes of a stream of events; JSON cannot begin with them.
 _EVENT_LINES = (_DATA, b"event:", b"id:", b"retry:", b":")
+_BAD_GATEWAY = 502
 _SHOWN_FIELDS = 8
 _SHOWN_CHARACTERS = 32
 
@@ -91,7 +93,8 @@ def response_from_bytes(raw: bytes) -> ReportedResponse:
 
 def response_from(body: Body) -> ReportedResponse:
     """Return the response in a decoded body; raises UnreadablePayload if the format is not known."""
-    common: dict[str, Any] = {"model": text_of(body.get("model")), "usage": usage_of(body.get("usage"))}
+    error = _error([body], failed=body.get("object") == "response" and body.get("status") == "failed")
+    common = error | {"model": text_of(body.get("model")), "usage": usage_of(body.get("usage"))}
     if "choices" in body or "output" in body:
         return ReportedResponse(**common, choices=choices_from(body))
     if "predictions" in body:
@@ -100,7 +103,7 @@ def response_from(body: Body) -> ReportedResponse:
         return ReportedResponse(**common, choices=_answer(_tensors(body["outputs"])))
     if "content" in body:  # Anthropic's messages
         return ReportedResponse(**common, choices=(choice_from(body),))
-    if "data" in body:  # OpenAI's embeddings, which have no text
+    if error or "data" in body:  # OpenAI's embeddings, which have no text
         return ReportedResponse(**common)
     raise UnreadablePayload(
         f"the body has {_names(body)}; a response has choices or output (OpenAI), predictions (V1) or outputs (V2)"
@@ -125,7 +128,17 @@ def _streamed(raw: bytes) -> ReportedResponse:
         answer.add(chunk)
         response = chunk.get("response")
         model = text_of((response if isinstance(response, Mapping) else chunk).get("model")) or model
-    return ReportedResponse(model=model, choices=answer.recorded(), usage=answer.usage)
+    error = _error(chunks, failed=answer.failed)
+    return ReportedResponse(**error, model=model, choices=answer.recorded(), usage=answer.usage)
+
+
+def _error(bodies: Iterable[Body], *, failed: bool) -> dict[str, Any]:
+    """Return the fields of an error in a response of status 200, or of a `failed` answer. Its message may quote the prompt."""
+    reported = next(filter(None, (reported_error("", body) for body in bodies)), None)
+    if reported is None and not failed:
+        return {}
+    status = reported.rejected.status if reported else _BAD_GATEWAY
+    return {"status": "error", "error": ErrorInfo(kind="upstream_error", status=status)}
 
 
 def _chunks(raw: bytes) -> Iterator[Body]:

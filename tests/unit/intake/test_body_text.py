@@ -5,7 +5,7 @@ from support.cases import cases
 
 from serving.errors import UnreadablePayload
 from serving.intake.body_text import request_from, response_from_bytes
-from stream.wire import ToolDefinition, Usage
+from stream.wire import ErrorInfo, ToolDefinition, Usage
 
 CASES = cases(__file__)
 
@@ -65,6 +65,15 @@ def test_a_streamed_response_of_the_responses_api():
     raw = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
     check(raw, "Grüße", "stop", 3, 2)
     assert response_from_bytes(raw.encode()).model == "m"
+
+
+@pytest.mark.parametrize(("body", "text", "status"), CASES["failures"])
+def test_an_error_in_a_response_of_status_200_is_an_error_without_its_message(body, text, status):
+    raw = "".join(f"data: {json.dumps(event)}\n\n" for event in body) if isinstance(body, list) else json.dumps(body)
+    response = response_from_bytes(raw.encode())
+    assert (response.status, response.error) == ("error", ErrorInfo(kind="upstream_error", status=status))
+    assert "\n".join(map(texts, response.choices)) == text
+    assert "secret" not in repr(response)
 
 
 @pytest.mark.parametrize(("body", "message"), CASES["bad_requests"])
