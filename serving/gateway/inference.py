@@ -196,8 +196,11 @@ class Inference:
     async def _take(self, chunk: OpenAIChunk) -> bool:
         """Add a chunk to the answer before it is sent; return whether the guard stops the answer."""
         texts = self._so_far.add(chunk)
-        if self._first_token is None and (texts or self._so_far.finished or not self._request.request.stream):
-            # Other servers begin a stream with chunks that have no text, some seconds before the first token.
+        # Other servers begin a stream with chunks that have no text, some seconds before the first token, and an answer
+        # that is not a stream arrives as a whole.
+        stream = self._request.request.stream
+        has_token = texts or self._so_far.finished if stream else not self._answer.relayed
+        if self._first_token is None and has_token:
             self._first_token = time.perf_counter() - self._started
         guard = self._guard
         if guard is None:

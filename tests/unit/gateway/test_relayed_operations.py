@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from prometheus_client import generate_latest
 from support.scripted_upstream import DONE, Answer, chat_chunk, sse
 
 from serving.openai_api.answer import RelayedAnswer
@@ -279,6 +280,18 @@ async def test_a_chunk_without_text_is_not_the_first_token(relay, path, begin, t
     await stack.post(path, stream=True, messages=[], input="hi")
     _, end = stack.ended()
     assert end.time_to_first_token_seconds >= 0.2
+
+
+@pytest.mark.parametrize(("path", "body"), [("responses", RESPONSE), ("embeddings", EMBEDDING)])
+async def test_a_relayed_answer_that_is_not_a_stream_has_no_first_token(relay, path, body):
+    stack = relay(Answer.json(body))
+    await stack.post(path, input="hi")
+    _, end = stack.ended()
+    metrics = generate_latest(stack.registry).decode()
+    assert end.time_to_first_token_seconds is None
+    assert "gen_ai_server_request_duration_seconds_count{" in metrics
+    assert "gen_ai_server_time_to_first_token_seconds_count{" not in metrics
+    assert "gen_ai_server_time_per_output_token_seconds_count{" not in metrics
 
 
 async def test_background_and_stored_responses_are_not_supported(relay):
