@@ -258,6 +258,11 @@ class StreamDetector(Detector[ConfigT]):
     #: Options that decide only which findings are alarms: a snapshot is valid for all their values.
     stateless_options: ClassVar[tuple[str, ...]] = ()
 
+    def reads(self, observation: Observation) -> bool:
+        """Return whether `update_many` uses this observation; if false, the event is not evidence of the bucket's finding."""
+        del observation  # most detectors read all events
+        return True
+
     @abc.abstractmethod
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Learn from the observations of one bucket, sorted by (time, id); the bucket can be empty.

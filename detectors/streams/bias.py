@@ -176,6 +176,10 @@ class BiasDetector(StreamDetector[BiasConfig]):
         self._comparisons: dict[str, _Comparison] = {}
         self._waiting: dict[str, _Waiting] = {}
 
+    def reads(self, observation: Observation) -> bool:
+        """Return whether this is an answer to a paired prompt; see `StreamDetector.reads`."""
+        return paired_prompt(observation.prompt) is not None
+
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Process one bucket; see `StreamDetector.update_many`."""
         for observation in observations:

@@ -140,10 +140,14 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
         self._prompts: dict[str, _Prompt] = {}
         self._alarmed = 0
 
+    def reads(self, observation: Observation) -> bool:
+        """Return whether this is an answer to a prompt without a pair; see `StreamDetector.reads`."""
+        return observation.prompt != "" and not is_paired(observation.prompt)
+
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Process one bucket; see `StreamDetector.update_many`."""
         for observation in observations:
-            if observation.prompt and not is_paired(observation.prompt):
+            if self.reads(observation):
                 self._update(observation)
         finding = self._monitor.close()
         if self._alarmed >= self.config.adopt_events:

@@ -67,13 +67,17 @@ class ToolMixDetector(AnomalyDetector):
     fractions: ClassVar[tuple[float, ...]] = (0.05, 0.3)
     tails: ClassVar[Mapping[str, int]] = {TOOL_CALLS: 2} | dict.fromkeys(_BUCKETS, 1)
 
+    def reads(self, observation: Observation) -> bool:
+        """Return whether the answer has tool calls; see `StreamDetector.reads`."""
+        return TOOL_CALLS in observation.features
+
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Process one bucket of time; see `StreamDetector.update_many`.
 
         The details of an alarm have the named tools of its feature that most answers of the bucket called, with the number of these answers.
         """
         blank = dict.fromkeys(_BUCKETS, 0.0)
-        calling = [observation for observation in observations if TOOL_CALLS in observation.features]
+        calling = [observation for observation in observations if self.reads(observation)]
         finding = super().update_many(
             [msgspec.structs.replace(observation, features=blank | observation.features) for observation in calling]
         )

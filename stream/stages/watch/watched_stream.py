@@ -51,13 +51,14 @@ class WatchedStream:
         for name, detector in sorted(self.detectors.items()):
             try:
                 finding = detector.update_many([item.observation for item in held])
+                read = [item for item in held if detector.reads(item.observation)]
             except Exception:  # the boundary to a detector: a failure resets it
                 logger.exception("detector %s failed on bucket %d with %d events; reset", name, number, len(held))
                 self.detectors[name] = fresh(name)
                 events.append(reset_event(bucket, name, detector.version))
                 continue
             if finding is not None:
-                events.append(finding_event(bucket, name, detector.version, finding))
+                events.append(finding_event(bucket._replace(held=read), name, detector.version, finding))
         return events
 
     def state(self) -> StreamState:

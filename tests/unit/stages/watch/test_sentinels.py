@@ -5,9 +5,9 @@ drift.
 import msgspec
 import pytest
 from support.alert_log import Alerts, bucket_finding
-from support.paired_log import Model, signals
+from support.paired_log import Model, prompt_id, signals
 from support.sentinel_log import answers
-from support.signal_log import MODEL, rules, watch_tick
+from support.signal_log import MODEL, rules, score_tick, signal_event, watch_tick
 from support.watch_chain import Chain
 
 from stream.stages.watch.machine import PartitionWatch
@@ -94,6 +94,24 @@ def test_a_note_has_the_finding_of_a_sentinel_if_the_bucket_has_answers():
     assert sentinel_note(bucket_finding(1)) is None
     empty = next(event for event in chain.findings if sentinel_note(event) is not None)
     assert sentinel_note(msgspec.structs.replace(empty, data=msgspec.structs.replace(empty.data, events=0))) is None
+
+
+def test_a_finding_about_fixed_prompts_counts_only_answers_that_its_detector_reads():
+    chain = Chain({"*": {"bucket_seconds": 5}, OWN_TENANT: {"sentinel": {"reference_events": 8}}}, stream_detectors, P)
+    chain.run(answers(OWN_TENANT, 20)).findings.clear()
+    own = {"tenant": OWN_TENANT, "side": "output", "features": {"characters": 120.0}}
+    for request, time, prompt in (
+        ("pair", 1201.0, prompt_id(0, "reference")),
+        ("fixed", 1202.0, "sentinel/1/0"),
+        ("lone", 1206.0, prompt_id(0, "compared")),
+    ):
+        chain.run([signal_event(request, time, prompt=prompt, principal=f"key-{request}", **own)])
+    chain.run(score_tick(partition, {"s": 1211.0}) for partition in range(P))
+    both, pair = [event for event in chain.findings if getattr(event.data, "detector", "") == "sentinel"][-2:]
+    assert (both.data.events, both.data.evidence, both.data.principals) == (1, ("fixed",), {"key-fixed": 1})
+    assert sentinel_note(both) is not None
+    assert (pair.data.events, pair.data.evidence, pair.data.principals) == (0, (), {})
+    assert sentinel_note(pair) is None
 
 
 def test_the_newest_note_of_a_model_is_used():
