@@ -28,6 +28,8 @@ DAY_SECONDS = 86_400.0
 #: The time between two events uses at most this share of a budget in days, because a long pause must not cause an alarm.
 MOST_SPENT = 0.1
 SLOT_SECONDS = 1_800.0
+#: Maximum number of events that are processed together, which bounds the cost of a batch that ends early.
+_BATCH = 512
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,35 +179,35 @@ class Monitor:
             The scores, (n, columns), and random numbers, (n,), of the events; see `update`.
         """
         alarms: list[bool] = []
-        at = 0
-        while at < len(observations):
-            taken = self._update_batch(observations[at:], looked[at:], scores[at:], draws[at:])
+        while (at := len(alarms)) < len(observations):
+            taken = self._update_batch(at, observations, looked, scores, draws)
             if taken:
                 alarms += [False] * taken
             else:
                 alarms.append(self._alarm)
                 self.update(observations[at], scores[at] if looked[at] else None, draws[at])
-            at += max(1, taken)
         return alarms
 
     def _update_batch(
         self,
+        at: int,
         observations: Sequence[Observation],
         looked: Sequence[bool],
         scores: NDArray[np.float64],
         draws: Sequence[float],
     ) -> int:
-        """Process the first events together; stop before an event that needs `update`; return the number processed."""
-        if self._alarm or self._waiting or self._budget.days or len(observations) == 1 or not self._regions.batchable:
+        """Process events together from index ``at``; stop before an event that needs `update`; return the number processed."""
+        last = at + 1 == len(observations)
+        if self._alarm or self._waiting or self._budget.days or last or not self._regions.batchable:
             return 0
-        slots = [self._budget.slot(observation.time) for observation in observations]
-        count = next((index for index, slot in enumerate(slots) if slot != slots[0]), len(slots))
+        slots = [self._budget.slot(observation.time) for observation in observations[at : at + _BATCH]]
+        part = slice(at, at + next((index for index, slot in enumerate(slots) if slot != slots[0]), len(slots)))
         steps = [
             BettingStep(event=self._events + index, time=observation.time, slot=slots[0], increment=1.0, draw=draw)
-            for index, (observation, draw) in enumerate(zip(observations[:count], draws[:count], strict=True))
+            for index, (observation, draw) in enumerate(zip(observations[part], draws[part], strict=True))
         ]
-        flags = looked[:count]
-        taken, highest = self._regions.update_many(scores[:count][np.array(flags)], flags, steps)
+        flags = looked[part]
+        taken, highest = self._regions.update_many(scores[part][np.array(flags)], flags, steps)
         self._events += taken
         self._highest = max(self._highest, highest)
         if taken:

@@ -5,8 +5,9 @@ import pytest
 
 from detectors.base import Observation
 from detectors.registry import create_stream
+from detectors.streams.monitor import Budget, Feature, Monitor
 
-SIZES = (1, 2, 7, 30, 200)
+SIZES = (1, 2, 7, 30, 200, 900)
 
 
 def traffic(count=900, seed=3):
@@ -67,3 +68,35 @@ def test_the_state_does_not_depend_on_the_size_of_a_bucket(name, options):
         states[size], alarms[size] = detector.snapshot(), any(one is not None and one.alarm for one in told)
     assert len(set(states.values())) == 1
     assert alarms[1], "the events raise an alarm"
+
+
+class CountedSlices(list):
+    """A list that counts the elements of its slices."""
+
+    copied = 0
+
+    def __getitem__(self, index):
+        found = super().__getitem__(index)
+        if isinstance(index, slice):
+            self.copied += len(found)
+        return found
+
+
+@pytest.mark.parametrize(
+    ("measured", "budget"),
+    [
+        (1, Budget(limit=1_000.0, daily=False)),
+        (2, Budget(limit=1_000.0, daily=False)),
+        (2, Budget(limit=1_000.0, daily=False, days=True)),
+    ],
+    ids=["a feature is never measured", "all features are measured", "a budget in days"],
+)
+def test_the_copied_events_of_a_bucket_are_linear_in_its_events(measured, budget):
+    count = 3_000
+    monitor = Monitor({name: Feature(share=0.5, tails=1, warm_up=20) for name in "ab"}, budget)
+    scores = np.full((count, 2), np.nan)
+    scores[:, :measured] = np.random.default_rng(0).random((count, measured))
+    events = CountedSlices(Observation(id=f"e{number}", time=float(number), features={}) for number in range(count))
+    monitor.update_many(events, [True] * count, scores, [0.5] * count)
+    assert monitor.events == count
+    assert events.copied <= 20 * count
