@@ -150,13 +150,11 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
             if self.reads(observation):
                 self._update(observation)
         finding = self._monitor.close()
+        prompts = self._prompts.values()
+        counts = {"prompts": float(len(prompts)), "prompts_moved": float(sum(prompt.moved for prompt in prompts))}
         if self._alarmed >= self.config.adopt_events:
             self._reset()
-        if finding is None:
-            return None
-        moved = sum(prompt.moved for prompt in self._prompts.values())
-        details = finding.details | {"prompts": float(len(self._prompts)), "prompts_moved": float(moved)}
-        return msgspec.structs.replace(finding, details=details)
+        return None if finding is None else msgspec.structs.replace(finding, details=finding.details | counts)
 
     def _update(self, observation: Observation) -> None:
         prompt = self._prompt(observation.prompt)

@@ -79,6 +79,8 @@ def test_a_lasting_change_becomes_the_new_reference():
     findings = feed(detector, second.answers(80))
     assert alarms(findings)
     assert findings[-1] is None  # the detector collects a new reference
+    last = [finding for finding in findings if finding is not None][-1]
+    assert (last.alarm, last.details["prompts"], last.details["prompts_moved"]) == (True, 8, 8)
     assert alarms(feed(detector, second.answers(200))) == []
     assert alarms(feed(detector, Model("first").answers(24)))
 
