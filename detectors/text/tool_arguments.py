@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -207,9 +207,14 @@ def _exact(number: float) -> Fraction:
 def _decoded(text: str) -> Any:
     """Return the JSON value, or None if `text` is not JSON; raises ValueError for an integer of more digits than Python reads."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refused)
     except json.JSONDecodeError:
         return None
+
+
+def _refused(constant: str) -> NoReturn:
+    """Raise JSONDecodeError, because NaN, Infinity and -Infinity are not JSON."""
+    raise json.JSONDecodeError("not JSON", constant, 0)
 
 
 def _uses(schema: Any, keywords: frozenset[str]) -> bool:

@@ -99,7 +99,7 @@ class ToolsDetector(TextDetector[ToolsConfig]):
     """
 
     name: ClassVar[str] = "tools"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     config_type: ClassVar[type[msgspec.Struct]] = ToolsConfig
     reads: ClassVar[Reads] = Reads.CALLS
     alert: ClassVar[AlertText] = AlertText(

@@ -104,6 +104,12 @@ def test_arguments_that_do_not_fit_the_schema_are_flagged(detector, arguments):
     assert (score.label, score.flagged) == ("arguments", True)
 
 
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_arguments_with_a_number_that_json_does_not_have_are_flagged(detector, value):
+    assert value_of(detector, value, {"type": "number"}) == "arguments"
+    assert value_of(detector, f'"{value}"', {"type": "string"}) == "ok"
+
+
 @pytest.mark.parametrize("arguments", FIT)
 def test_arguments_that_fit_the_schema_are_not_flagged(detector, arguments):
     score = scored(detector, arguments=arguments, parameters=SCHEMA)
