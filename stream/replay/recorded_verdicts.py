@@ -43,7 +43,9 @@ class _Partition:
     def apply(self, event: Event, detector: str, stored_at: float) -> None:
         data = event.data
         if isinstance(data, Tick):
-            newest = min(max(data.sources.values(), default=-inf), stored_at)
+            newest = max(data.sources.values(), default=-inf)
+            if stored_at >= 0:  # else the record has no timestamp
+                newest = min(newest, stored_at)
             if self.since is None:
                 self.since = newest + _MARGIN_SECONDS
             self.newest = max(self.newest, newest)
