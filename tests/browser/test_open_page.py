@@ -1,4 +1,4 @@
-"""A page that stays open for long, or that gets no data: the times that it shows, and what it shows anew."""
+"""A page of the console that stays open for hours, or whose requests fail: the times and the notices that it shows."""
 
 import re
 import time
