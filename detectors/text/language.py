@@ -22,6 +22,7 @@ PROMPT_CHARACTERS = 2_000
 #: Largest number of passages of a prompt whose languages are detected separately.
 PASSAGES = 40
 _NAMES = read_toml("detectors.text", "language_names.toml", dict[str, str])
+_CODE = re.compile(r"[a-z]{2,3}", re.IGNORECASE)
 _TRANSLATE = re.compile(
     r"translat|übersetz|tradu[iczs]|перевед|перевод|翻译|翻訳|번역|ترجم|çevir|tłumacz|vertaal|översätt|przetłum|अनुवाद|dịch sang"
 )
@@ -33,7 +34,7 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Attributes
     ----------
     expected
-        Allowed languages of every text (ISO 639-1); if empty, an answer is compared with its prompt.
+        Allowed languages of every text (ISO 639-1, else 639-3, without region); if empty, an answer is compared with its prompt.
     threshold
         The language of an answer or of a prompt is certain if its probability is at least this value.
     letters
@@ -43,6 +44,13 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     expected: tuple[str, ...] = ()
     threshold: Annotated[float, Meta(gt=0, le=1)] = 0.6
     letters: Annotated[int, Meta(ge=1)] = 20
+
+    def __post_init__(self) -> None:
+        for code in self.expected:
+            if not _CODE.fullmatch(code):
+                raise ValueError(
+                    f"{code!r} is not a language code of two or three letters: write 'pt' for 'pt-BR' or 'Portuguese'"
+                )
 
 
 class LanguageDetector(AnswerDetector[LanguageConfig]):

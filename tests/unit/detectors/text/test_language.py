@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from detectors.base import Turn
-from detectors.errors import WeightsError
+from detectors.errors import ConfigError, WeightsError
 from detectors.models import language_model as languages
 from detectors.models.language_model import LanguageModel, group_of, letters
 from detectors.registry import create_text
@@ -41,6 +41,12 @@ def test_an_answer_in_another_language_than_the_prompt_is_a_mismatch(detector, a
 def test_an_answer_in_the_language_of_the_prompt_is_no_mismatch(detector, code):
     score = said(detector, TEXTS[code], TEXTS[code])
     assert (score.label, score.score) == ("ok", 0.0)
+
+
+@pytest.mark.parametrize("code", ["pt-BR", "Portuguese", ""])
+def test_an_expected_language_that_no_text_can_have_is_an_error(code):
+    with pytest.raises(ConfigError, match=f"{code!r} is not a language code"):
+        create_text("language", {"expected": [code]})
 
 
 @pytest.mark.parametrize("texts", CASES["same_language"].values(), ids=CASES["same_language"])
