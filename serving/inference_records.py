@@ -239,15 +239,17 @@ def owed_detectors(
     instructed: bool = False,
     compared: bool = False,
 ) -> tuple[str, ...]:
-    """Return the detectors in `names` that have something to read in `messages`: a text, or for ``tools`` a complete tool call.
+    """Return the detectors in `names` that have something to read in `messages`: a text, or for ``tools`` complete tool calls.
 
-    `leak` also needs a text of the operator in the request (`instructed`), and `consistency` a user's answer (`compared`).
+    A call of an answer that ended with `length` can have half of its arguments. `leak` also needs a text of the operator in the request (`instructed`), and `consistency` a user's answer (`compared`).
     """
     has_text = has_calls = False
     for message in messages:
         for part in message.parts:
             has_text = has_text or part.text != ""
-            has_calls = has_calls or type(part) is ToolCallPart  # isinstance with a msgspec struct is slow
+            if type(part) is ToolCallPart:  # isinstance with a msgspec struct is slow
+                has_calls = True
+                calls_complete = calls_complete and not (type(message) is Choice and message.finish_reason == "length")
     return _readable(names, has_text, (has_calls and calls_complete, has_text and instructed, has_text and compared))
 
 

@@ -46,6 +46,7 @@ def test_an_answer_with_a_call_has_the_names_and_the_schemas_of_the_called_tools
     [
         (end(TEXT, body={"tools": [tool("get")]}), ("pii",)),
         (end(CALL, status="cancelled"), ()),
+        (end(CALL, Choice(parts=CALL.parts, finish_reason="length")), ()),
         (end(CALL, TEXT, expected=ExpectedVerdicts(output=("pii",))), ("pii",)),
         (end(), ()),
     ],
