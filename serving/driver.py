@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import httpx
+import msgspec
 
 from serving.errors import DriverError
 from serving.ray_local.layout import RayLayout
@@ -41,6 +42,14 @@ _STOP_SECONDS = 8.0
 _RAY_MISSES = 3
 #: Characters of an unready endpoint's response that the health message contains.
 _SHOWN_CHARACTERS = 200
+#: The key begins with "waiting", so that the watcher does not restart `serve`: a restart frees no space.
+_NO_ROOM = "waiting for room in the spool"
+
+
+class _Unready(msgspec.Struct):
+    """The answer of an unready endpoint."""
+
+    reasons: dict[str, Any]
 
 
 def end_without_ray(error: DriverError) -> NoReturn:
@@ -185,24 +194,36 @@ async def _watch(
     async with httpx.AsyncClient(timeout=_ANSWER_SECONDS, trust_env=False) as client:
         while not stop.is_set():
             reason = await _unready(client, f"http://{http.host}:{http.port}/readyz")
-            if reason is None:
-                health.pop("serving", None)
-            else:
-                health["serving"] = reason
+            for key in ("serving", _NO_ROOM):
+                if key in reason:
+                    health[key] = reason[key]
+                else:
+                    health.pop(key, None)
             misses = 0 if await _answers(layout.address) else misses + 1
             if misses >= _RAY_MISSES or layout.session() != session:
                 raise DriverError(f"Ray at {layout.address} is gone; Weir deploys again when Ray is back")
             await pause(stop, _WATCH_SECONDS)
 
 
-async def _unready(client: httpx.AsyncClient, url: str) -> str | None:
+async def _unready(client: httpx.AsyncClient, url: str) -> dict[str, str]:
+    """Return {health key: reason}, or {} if the endpoint is ready."""
     started = time.monotonic()
     try:
         answer = await client.get(url)
     except httpx.HTTPError as error:
-        return f"{url} does not answer ({type(error).__name__} after {time.monotonic() - started:.1f} s)"
-    ready = answer.status_code == httpx.codes.OK
-    return None if ready else f"{url} returned {answer.status_code}: {answer.text[:_SHOWN_CHARACTERS]}"
+        seconds = time.monotonic() - started
+        return {"serving": f"{url} does not answer ({type(error).__name__} after {seconds:.1f} s)"}
+    if answer.status_code == httpx.codes.OK:
+        return {}
+    key = _NO_ROOM if _reasons(answer) == {"spool"} else "serving"
+    return {key: f"{url} returned {answer.status_code}: {answer.text[:_SHOWN_CHARACTERS]}"}
+
+
+def _reasons(answer: httpx.Response) -> set[str]:
+    """Return the keys of the gateway's reasons; HAProxy's own answers have none."""
+    with contextlib.suppress(msgspec.DecodeError):
+        return set(msgspec.json.decode(answer.content, type=_Unready).reasons)
+    return set()
 
 
 async def _answers(address: str) -> bool:

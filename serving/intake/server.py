@@ -26,6 +26,8 @@ __all__ = ["run_intake"]
 _HEALTH_SECONDS = 0.5
 _SHUTDOWN_SECONDS = 5
 _BACKLOG = 512
+#: The key begins with "waiting", so that the watcher does not restart intake: a restart frees no space.
+_NO_ROOM = "waiting for room in the spool"
 
 
 class _Server(uvicorn.Server):
@@ -80,9 +82,10 @@ async def run_intake(  # noqa: PLR0913 - what a process's main hands over
 
 async def _watch(recorder: Recorder, stop: asyncio.Event, health: dict[str, object]) -> None:
     while not stop.is_set():
-        health.pop("spool", None)
-        if not recorder.writable():
-            health["spool"] = "full or not writable; clients get 503"
+        if recorder.writable():
+            health.pop(_NO_ROOM, None)
+        else:
+            health[_NO_ROOM] = "full or not writable; clients get 503"
         await pause(stop, _HEALTH_SECONDS)
 
 
