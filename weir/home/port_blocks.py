@@ -12,7 +12,7 @@ from pathlib import Path
 from stream.files import FileLock
 from weir.errors import StackError
 
-__all__ = ["BLOCK_WIDTH", "FIRST_PORT", "claim_block"]
+__all__ = ["BLOCK_WIDTH", "FIRST_PORT", "blocks_directory", "claim_block"]
 
 #: Below the kernel's ports for outgoing connections (32768 and up on Linux), above those of Ray's default workers (10002 to 19999).
 FIRST_PORT, _LAST_PORT = 20_000, 32_543
@@ -20,7 +20,8 @@ BLOCK_WIDTH = 256
 _BLOCKS = (_LAST_PORT + 1 - FIRST_PORT) // BLOCK_WIDTH
 
 
-def _directory() -> Path:
+def blocks_directory() -> Path:
+    """Return the folder of this user's claims, created if it is missing; raises StackError if another user could have made it."""
     path = Path(tempfile.gettempdir()) / f"weir-ports-{os.getuid()}"
     try:
         path.mkdir(mode=0o700, exist_ok=True)
@@ -39,7 +40,7 @@ def _directory() -> Path:
 
 def claim_block(home: Path, preferred: int) -> range:
     """Return the ports of `home`'s block; if `home` has none, claim the first free block from number `preferred` on (or this block)."""
-    directory = _directory()
+    directory = blocks_directory()
     with FileLock.acquire(directory / "lock"):
         claims = _claims(directory)
         block = next((block for block, owner in claims.items() if owner == str(home)), None)

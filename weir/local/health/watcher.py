@@ -4,11 +4,13 @@ supervisord runs ``python -m weir.local.health.watcher HOME``. The watcher can b
 """
 
 import contextlib
+import fcntl
+import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -17,6 +19,7 @@ import psutil
 
 from serving.process_identity import process_identity
 from weir.errors import SettingsError, StackError
+from weir.home.port_blocks import blocks_directory
 from weir.local.health.hang_detector import HangDetector
 from weir.local.health.health_probe import Health, probe
 from weir.local.log_tail import ExitLog
@@ -132,6 +135,18 @@ def _create_pending_topics(plan: Plan) -> str:
         return f"the missing topics are created once the settings are valid: {error}"
 
 
+@contextlib.contextmanager
+def _kept_folders(plan: Plan) -> Iterator[None]:
+    """Lock the stack's folders in ``/tmp``: systemd-tmpfiles deletes files older than ten days there, but not in a locked folder."""
+    with contextlib.ExitStack() as locks:
+        with contextlib.suppress(OSError, StackError):  # the components need the watcher more than the lock
+            for folder in (Path(plan.run_dir), blocks_directory()):
+                handle = os.open(folder, os.O_RDONLY)
+                locks.callback(os.close, handle)
+                fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+
+
 def main(argv: list[str]) -> None:
     """Watch the stack of the home in `argv` until SIGTERM, or until supervisord ends."""
     home = Path(argv[0])
@@ -145,18 +160,19 @@ def main(argv: list[str]) -> None:
     plan = load_plan(home)
     watcher = Watcher(plan, connect(home))
     rounds, logged = 0, ""
-    while not stop.wait(_INTERVAL_SECONDS):
-        if parent is None or not parent.is_running():
-            return
-        watcher.round()
-        rounds += 1
-        if rounds % _ROUNDS_PER_REFRESH == 1:
-            with contextlib.suppress(OSError):
-                write_prometheus_targets(home, plan)
-            message = _create_pending_topics(plan) if topics_pending(home).exists() else ""
-            if message and message != logged:
-                log(message)
-                logged = message
+    with _kept_folders(plan):
+        while not stop.wait(_INTERVAL_SECONDS):
+            if parent is None or not parent.is_running():
+                return
+            watcher.round()
+            rounds += 1
+            if rounds % _ROUNDS_PER_REFRESH == 1:
+                with contextlib.suppress(OSError):
+                    write_prometheus_targets(home, plan)
+                message = _create_pending_topics(plan) if topics_pending(home).exists() else ""
+                if message and message != logged:
+                    log(message)
+                    logged = message
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The watcher on a full disk, with a supervisord that refuses a request, and with invalid settings; supervisord is a stub."""
 
 import errno
+import fcntl
+import os
 import signal
 import time
 from types import SimpleNamespace
@@ -9,6 +11,7 @@ import msgspec
 import pytest
 
 from weir.errors import StackError
+from weir.home.port_blocks import blocks_directory
 from weir.local.health import watcher
 from weir.local.health.watcher import Watcher
 from weir.local.plan import Component, Plan, save_plan, state_dir, topics_pending
@@ -95,8 +98,30 @@ def test_the_watcher_continues_while_the_targets_of_prometheus_cannot_be_written
     _watch(plan, monkeypatch, rounds=3)
 
 
-def _watch(plan, monkeypatch, *, rounds):
-    """Run the watcher until its round number `rounds`."""
+def test_the_watcher_locks_the_folders_of_the_stack_in_tmp_until_it_ends(plan, monkeypatch, tmp_path):
+    """systemd-tmpfiles deletes old files in ``/tmp``, except in a folder on which another process has a lock."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (run_dir := tmp_path / "run").mkdir()
+    save_plan(msgspec.structs.replace(plan, run_dir=str(run_dir)))
+    folders = (run_dir, blocks_directory())
+    _watch(plan, monkeypatch, rounds=1, during=lambda: [locked(folder) for folder in folders] == [True, True])
+    assert [locked(folder) for folder in folders] == [False, False]
+
+
+def locked(folder):
+    """Return whether systemd-tmpfiles would skip `folder`."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _watch(plan, monkeypatch, *, rounds, during=lambda: True):
+    """Run the watcher until its round number `rounds`; `during` must be true in each round."""
 
     class Enough(Exception):
         pass
@@ -105,6 +130,7 @@ def _watch(plan, monkeypatch, *, rounds):
 
     def a_round(_watcher):
         done.append(1)
+        assert during()
         if len(done) == rounds:
             raise Enough
 
