@@ -13,6 +13,7 @@ from stream.wire import AlertRecord
 from weir.cli.command_line import weir_command
 from weir.cli.render.output import table
 from weir.cli.up import interrupt_on_signals, print_addresses
+from weir.errors import StackError
 from weir.home.api_keys import first_key_path
 from weir.local.plan import Plan
 from weir.local.step_reporter import StepReporter
@@ -64,6 +65,8 @@ def demo(*, quick: bool) -> None:
     reporter = StepReporter(console)
     interrupt_on_signals()
     plan, _ = bring_up(loaded, reporter)
+    if not quick:
+        _check_loop(plan)
     console.print()
     outcome = asyncio.run(run_demo(loaded, console, quick=quick))
     expected = EXPECTED if quick else (*EXPECTED, *LOOP_EXPECTED)
@@ -78,6 +81,16 @@ def demo(*, quick: bool) -> None:
             err=True,
         )
         raise click.exceptions.Exit(1)
+
+
+def _check_loop(plan: Plan) -> None:
+    running = {component.name for component in plan.components}
+    if absent := sorted({"trainer", "delivery"} - running):
+        weir = weir_command()
+        raise StackError(
+            f"the running stack has no component {', '.join(absent)}, which the closed loop needs; run `{weir} down` and then "
+            f"`{weir} demo`, or `{weir} demo --quick`"
+        )
 
 
 def _summary(console: Console, outcome: "Outcome", expected: tuple[str, ...]) -> None:

@@ -3,16 +3,19 @@
 import io
 import shutil
 
+import msgspec
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
+from weir.cli import demo
 from weir.cli.up import print_addresses
 from weir.errors import StackError
 from weir.home.api_keys import ensure_first_key, first_key_path, list_keys, revoke_key
 from weir.local import preflight, up
 from weir.local.doctor import diagnose
 from weir.local.health.health_probe import Health
-from weir.local.plan import Component, Plan, save_plan
+from weir.local.plan import Component, Plan, load_plan, save_plan
 from weir.local.preflight import check_disk
 from weir.local.step_reporter import StepReporter
 from weir.settings import Settings, load_settings
@@ -45,6 +48,33 @@ def test_a_running_stack_is_not_changed(running):
 def test_a_component_that_the_running_stack_lacks_is_an_error_that_names_its_components(running):
     with pytest.raises(StackError, match=r"no component foo; it has broker, score\. To start other"):
         again(running, "score", "foo")
+
+
+class Begun(Exception):
+    """The demo sends its requests."""
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "error"),
+    [
+        (("serve",), [], "no component delivery, trainer, which the closed loop needs; run `.*weir down` and"),
+        (("serve", "trainer"), [], "no component delivery, which"),
+        (("serve", "trainer", "delivery"), [], ""),
+        (("serve",), ["--quick"], ""),
+    ],
+)
+def test_a_demo_begins_only_if_the_running_stack_has_its_components(running, monkeypatch, names, options, error):
+    def begin(*_arguments, **_options):
+        raise Begun
+
+    parts = [Component(name=name, argv=[name], address="", health_url="") for name in names]
+    monkeypatch.setattr(up, "load_plan", lambda home: msgspec.structs.replace(load_plan(home), components=parts))
+    monkeypatch.setattr(demo, "_LOOP", {})
+    monkeypatch.setattr(demo, "interrupt_on_signals", lambda: None)
+    monkeypatch.setattr("weir.demo.run.run_demo", begin)
+    done = CliRunner().invoke(demo.demo, options)
+    with pytest.raises(StackError if error else Begun, match=error or None):
+        raise done.exception
 
 
 @pytest.fixture
