@@ -9,8 +9,6 @@ from weir.local.plan import Plan
 
 __all__ = ["stack_targets", "write_prometheus_targets"]
 
-_READABLE_BY_PROMETHEUS = 0o644
-
 
 def stack_targets(home: Path, plan: Plan) -> list[MetricsTarget]:
     """Return the metrics addresses of the components, and of the gateways and replicas that registered an address."""
@@ -33,4 +31,4 @@ def write_prometheus_targets(home: Path, plan: Plan) -> None:
     ]
     path, data = home / "prometheus-targets.json", json.dumps(groups, indent=2).encode() + b"\n"
     if not path.exists() or path.read_bytes() != data:
-        replace_file(path, data, mode=_READABLE_BY_PROMETHEUS)
+        replace_file(path, data)
