@@ -58,9 +58,13 @@ def up(*, detach: bool, only: tuple[str, ...]) -> None:
 
 
 def interrupt_on_signals() -> None:
-    """Raise KeyboardInterrupt also on SIGTERM and SIGHUP, so that an interrupted start stops the processes it started."""
+    """Raise KeyboardInterrupt also on SIGTERM and SIGHUP, so that an interrupted start stops the processes it started.
+
+    A signal that is ignored is left alone: after ``nohup``, the stack continues to run when the terminal closes.
+    """
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def print_addresses(settings: "Settings", plan: Plan, reporter: StepReporter) -> None:

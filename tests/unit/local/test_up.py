@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import signal
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from weir.cli import demo
-from weir.cli.up import print_addresses
+from weir.cli.up import interrupt_on_signals, print_addresses
 from weir.errors import StackError
 from weir.home.api_keys import ensure_first_key, first_key_path, list_keys, revoke_key
 from weir.local import preflight, up
@@ -48,6 +49,19 @@ def test_a_running_stack_is_not_changed(running):
 def test_a_component_that_the_running_stack_lacks_is_an_error_that_names_its_components(running):
     with pytest.raises(StackError, match=r"no component foo; it has broker, score\. To start other"):
         again(running, "score", "foo")
+
+
+def test_a_signal_that_nohup_ignores_stays_ignored():
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        interrupt_on_signals()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) == signal.default_int_handler
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Begun(Exception):
