@@ -57,7 +57,8 @@ class Watcher:
             log(f"{name} died ({reason}); its log: {log_path(self._home, name)}")
         running = [component for component in self._plan.components if infos[component.name].pid]
         answers = dict(zip((c.name for c in running), self._pool.map(self._probe, running), strict=True))
-        broker_down = "broker" in answers and not answers["broker"].ok
+        # A broker that exits at each start has no answer.
+        broker_down = "broker" in infos and not ("broker" in answers and answers["broker"].ok)
         for component in self._plan.components:
             info = infos[component.name]
             self._record(component, info)

@@ -81,6 +81,34 @@ def test_a_refused_stop_of_a_hung_component_is_tried_again(plan, monkeypatch):
     assert stops == ["one", "one"]
 
 
+@pytest.mark.parametrize(
+    ("broker", "stops"),
+    [
+        ({"pid": 2, "statename": "RUNNING"}, 0),
+        ({"pid": 0, "statename": "BACKOFF"}, 0),
+        ({"pid": 0, "statename": "FATAL"}, 0),
+        (None, 1),
+    ],
+)
+def test_an_unhealthy_component_is_not_stopped_while_the_broker_of_the_stack_is_down(plan, monkeypatch, broker, stops):
+    clock = iter(range(0, 10_000, 2))
+    monkeypatch.setattr(watcher.time, "monotonic", lambda: next(clock))
+    infos = {"one": SimpleNamespace(name="one", pid=1, statename="RUNNING", start=1)}
+    if broker is not None:
+        infos["broker"] = SimpleNamespace(name="broker", start=int(time.time()), **broker)
+    parts = [msgspec.structs.replace(plan.components[0], name=name, ready_seconds=1e9) for name in infos]
+    parts[0] = msgspec.structs.replace(parts[0], ready_seconds=0)
+    stopped = []
+    supervisord = SimpleNamespace(processes=lambda: infos, stop=stopped.append, start=lambda _: None)
+    watching = Watcher(msgspec.structs.replace(plan, components=parts), supervisord)
+    monkeypatch.setattr(
+        watching, "_probe", lambda _: watcher.Health(ok=False, detail="consumer: no partitions assigned yet")
+    )
+    for _ in range(150):
+        watching.round()
+    assert stopped == ["one"] * stops
+
+
 def test_invalid_settings_do_not_end_the_watcher_while_topics_are_pending(plan, monkeypatch, tmp_path, capsys):
     topics_pending(tmp_path).touch()
     (tmp_path / "weir.toml").write_text("[score\n")
