@@ -97,7 +97,8 @@ def stack_lock(home: Path) -> Iterator[None]:
             "wait until it ends, or interrupt it"
         )
     with lock:
-        path.write_text(str(os.getpid()), encoding="ascii")
+        with suppress(OSError):  # only a message needs the pid; `weir down` works on a full disk too
+            path.write_text(str(os.getpid()), encoding="ascii")
         yield
 
 

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import socket
@@ -185,4 +186,14 @@ def test_two_commands_do_not_change_one_stack_at_once(tmp_path):
     with stack_lock(tmp_path), pytest.raises(StackError, match=rf"pid {os.getpid()}"), stack_lock(tmp_path):
         pass
     with stack_lock(tmp_path):
+        pass
+
+
+def test_a_stack_can_be_stopped_while_the_disk_is_full(tmp_path, monkeypatch):
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    create_home(tmp_path)
+    monkeypatch.setattr(Path, "write_text", full)
+    with stack_lock(tmp_path), pytest.raises(StackError, match="pid unknown"), stack_lock(tmp_path):
         pass
