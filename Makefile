@@ -49,8 +49,8 @@ demo: $(STAMP) ## install, start everything, send real traffic, show its alerts 
 up: $(STAMP) ## start everything on this machine, in the background
 	@$(WEIR) up --detach
 
-down: $(STAMP) ## stop everything that `make up` or `make demo` started; data is kept
-	@$(WEIR) down
+down: ## stop everything that `make up` or `make demo` started; data is kept
+	@if [ -x $(WEIR) ]; then $(WEIR) down; else echo "nothing to stop: Weir is not installed in $(VENV)"; fi
 
 test: $(STAMP) ## lint, types, import rules, then all tests but test-stack (JOBS=3)
 	@$(MAKE) --no-print-directory lint

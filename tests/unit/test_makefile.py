@@ -14,3 +14,11 @@ def test_make_installs_in_a_folder_with_any_name(tmp_path):
     command = ["make", "--no-print-directory", "--file", MAKEFILE, "--eval", "probe: ; @$(UV)", "probe"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == (f"{folder}/.venv\n", "")
+
+
+def test_make_down_installs_nothing(tmp_path):
+    """A full disk or a missing network must not keep a stack running, also after an update of the lock files."""
+    command = ["make", "--no-print-directory", "--file", MAKEFILE, "--dry-run", "down"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "install " not in done.stdout
+    assert ".venv/bin/weir down" in done.stdout
